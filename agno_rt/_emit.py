@@ -1,0 +1,110 @@
+"""How a run's events reach those who listen: observers, called in place, and at most one reader of a stream.
+
+A run with no listener has no emitter, and builds no event.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import attrs
+import trio
+
+from agno_rt.events import Delta, Event, stamped
+
+__all__ = ["Emitter", "EventBuffer", "ObserverFailed"]
+
+ObserverFailed = Callable[[Callable[[Event], None], Exception], None]
+
+
+class EventBuffer:
+    """A bounded channel of events from one run to one reader. With room, neither side pays a checkpoint.
+
+    Its policy when full is to wait: a slow reader slows the run, and nothing is dropped.
+    """
+
+    __slots__ = ("_closed", "_events", "_parking", "_reader", "_size", "_writers")
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._events: deque[Event] = deque()
+        self._closed = False
+        self._parking = 0
+        self._writers = trio.lowlevel.ParkingLot()
+        self._reader = trio.lowlevel.ParkingLot()
+
+    async def room(self) -> None:
+        """Wait while the buffer is full."""
+        while len(self._events) >= self._size:
+            await self._park(self._writers)
+
+    def post(self, event: Event) -> None:
+        """Hand the event over without waiting, past the bound: for what must still be said while being cancelled."""
+        self._events.append(event)
+        if self._parking:
+            self._reader.unpark()
+
+    def close(self) -> None:
+        """No more events will come; the reader gets those that are there, then the end."""
+        self._closed = True
+        self._reader.unpark_all()
+
+    async def receive(self) -> Event | None:
+        """The next event, waiting for it; `None` at the end."""
+        while not self._events:
+            if self._closed:
+                return None
+            await self._park(self._reader)
+        event = self._events.popleft()
+        if self._parking:
+            self._writers.unpark()
+        return event
+
+    async def _park(self, lot: trio.lowlevel.ParkingLot) -> None:
+        # Counted, because asking an empty lot to wake somebody costs more than handing an event over.
+        self._parking += 1
+        try:
+            await lot.park()
+        finally:
+            self._parking -= 1
+
+
+@attrs.define(eq=False)
+class Emitter:
+    """Sends one run's events to its listeners. One that raises goes to `observer_failed`, then is passed over."""
+
+    run_id: str
+    observers: tuple[Callable[[Event], None], ...]
+    buffer: EventBuffer | None
+    observer_failed: ObserverFailed
+    started: bool = False
+
+    def start(self, event: Event) -> None:
+        """Send the run's first event."""
+        self.started = True
+        self.post(event)
+
+    async def send(self, event: Event) -> None:
+        """Send the event, once a stream's reader is not too far behind: to all listeners, or to none."""
+        if self.buffer is not None:
+            await self.buffer.room()
+        self.post(event)
+
+    async def send_delta(self, delta: Delta) -> None:
+        """Send what a model emits, as an event of this run."""
+        await self.send(stamped(delta, self.run_id))
+
+    def post(self, event: Event) -> None:
+        """Send the event without waiting: for the ends of things, which are told even while being cancelled."""
+        self._observe(event)
+        if self.buffer is not None:
+            self.buffer.post(event)
+
+    def _observe(self, event: Event) -> None:
+        for observer in self.observers:
+            try:
+                observer(event)
+            except Exception as exc:
+                self.observers = tuple(other for other in self.observers if other is not observer)
+                self.observer_failed(observer, exc)

@@ -1,0 +1,65 @@
+"""What trio's scopes and groups mean to whoever called: a deadline by its name, one cause for a group, a status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import trio
+
+from agno_rt.errors import DeadlineExceeded, LimitExceeded
+from agno_rt.events import Status
+
+__all__ = ["cause", "deadline", "ended_as", "named"]
+
+
+@contextmanager
+def deadline(seconds: float, limit: str, what: str) -> Iterator[None]:
+    """Cancel what is inside after so many seconds, and raise `DeadlineExceeded` with the limit's name."""
+    with trio.move_on_after(seconds) as scope:
+        try:
+            yield
+        except BaseExceptionGroup as group:
+            # Before the scope takes its Cancelled out of the group and leaves the rest standing for a failure.
+            raise cause(group) from None
+    if scope.cancelled_caught:
+        raise DeadlineExceeded(
+            f"{what} took longer than {seconds:g} s",
+            limit=limit,
+            hint=f"Raise Limits({limit}=...) if it should take longer.",
+        )
+
+
+def cause(exc: BaseException) -> BaseException:
+    """The exception that stands for a group; the group itself where several failed for reasons of their own.
+
+    An interrupt or an exit comes first. Then a cancellation: what else went wrong while being cancelled is not the
+    news, and trio must get its `Cancelled` back. Then a failure, if it is the only one.
+    """
+    leaves = list(_leaves(exc))
+    ends = [leaf for leaf in leaves if not isinstance(leaf, Exception | trio.Cancelled)]
+    cancelled = [leaf for leaf in leaves if isinstance(leaf, trio.Cancelled)]
+    if ends or cancelled:
+        return (ends or cancelled)[0]
+    return leaves[0] if len(leaves) == 1 else exc
+
+
+def _leaves(exc: BaseException) -> Iterator[BaseException]:
+    if not isinstance(exc, BaseExceptionGroup):
+        yield exc
+        return
+    for part in exc.exceptions:
+        yield from _leaves(part)
+
+
+def ended_as(exc: BaseException) -> Status:
+    """The status of what was ended by this exception, or by this group."""
+    exc = cause(exc)
+    if isinstance(exc, trio.Cancelled):
+        return "cancelled"
+    return "limited" if isinstance(exc, LimitExceeded) else "failed"
+
+
+def named(exc: BaseException) -> str:
+    """The exception in a line: its type, and its text if it has one."""
+    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__

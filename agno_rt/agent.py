@@ -1,0 +1,45 @@
+"""The agent as a plain value: what to ask, of which model, with which tools. Knows nothing of how it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from agno_rt.limits import Limits
+from agno_rt.memory import MemoryPolicy
+from agno_rt.models import NO_SETTINGS, Model, ModelSettings
+from agno_rt.tools import Tool, Toolkit
+
+__all__ = ["Agent"]
+
+_MEMORY = MemoryPolicy()
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class Agent:
+    """What answers: a model with a name, instructions and tools. It opens nothing and computes nothing when it is made.
+
+    Make as many as you like, and share one among any number of runs, sessions and users: it holds no state. Treat it
+    as read-only; `attrs.evolve(agent, name="...")` makes a changed copy.
+
+    Attributes:
+        model: a spec string such as `"llamacpp:smollm2"`, or anything that is a `Model`
+        name: what people, routes and events call it
+        instructions: the system message
+        tools: tools, toolkits, or spec strings of tools that plugins provide
+        output: the type that the answer must fit: an attrs or data class, a TypedDict, a list, ...; `None` for text
+        memory: how much of a session's past the model sees
+        settings: temperature and the like
+        limits: limits of each run of this agent (`tools`, `turns`, timeouts); `None` takes the runtime's
+    """
+
+    model: str | Model
+    name: str = ""
+    instructions: str = ""
+    tools: Sequence[Tool | Toolkit | str] = ()
+    output: Any = None
+    memory: MemoryPolicy = _MEMORY
+    settings: ModelSettings = NO_SETTINGS
+    limits: Limits | None = None

@@ -1,0 +1,183 @@
+"""Reads agno-rt.toml into values, and any table of it into an attrs class, with errors that name the place.
+
+Opens nothing that the file names. A spec string (`plugin:name`) or a URL in it is carried on as it is.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import attrs
+import msgspec
+
+from agno_rt.errors import ConfigError, UsageError, suggest
+from agno_rt.limits import Limits
+from agno_rt.memory import MemoryPolicy
+from agno_rt.models import ModelSettings
+
+__all__ = ["FILE_NAME", "AgentConfig", "Config", "RuntimeConfig", "load_config", "read_settings"]
+
+FILE_NAME = "agno-rt.toml"
+
+C = TypeVar("C")
+
+
+@attrs.frozen
+class RuntimeConfig:
+    """The table `[runtime]`: the memory URL, files or import paths to take agents from, observers, blocked plugins."""
+
+    memory: str = "memory:"
+    load: tuple[str, ...] = ()
+    observers: tuple[str, ...] = ()
+    block: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class AgentConfig:
+    """A table `[agents.NAME]`: an agent whose every part can be written down."""
+
+    model: str
+    instructions: str = ""
+    tools: tuple[str, ...] = ()
+    memory: MemoryPolicy = MemoryPolicy()
+    settings: ModelSettings = ModelSettings()
+    limits: Limits | None = None
+
+
+@attrs.frozen
+class Config:
+    """A whole agno-rt.toml. `path` is the file, `None` where there was none."""
+
+    path: Path | None = None
+    runtime: RuntimeConfig = RuntimeConfig()
+    limits: Limits = Limits()
+    agents: Mapping[str, AgentConfig] = attrs.Factory(dict)
+    plugins: Mapping[str, Mapping[str, Any]] = attrs.Factory(dict)
+
+
+def load_config(path: Path) -> Config:
+    """Read the file. Raises `ConfigError`, naming file, line and key, for what is not as it should be."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except FileNotFoundError:
+        raise ConfigError(f"there is no file {path}", hint="`agno-rt init` writes one to start from.") from None
+    except OSError as exc:
+        raise ConfigError(f"{path} cannot be read: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path} is no TOML: {exc}", hint="Mend that place; https://toml.io has the rules.") from exc
+    return _Reader(path, text).config(data)
+
+
+def read_settings(cls: type[C], settings: Mapping[str, Any], where: str) -> C:
+    """Make `cls`, an attrs class, of a table. `where` names the table in the error, as in `[plugins.openai]`.
+
+    Raises `ConfigError` for a key that is unknown (with the nearest one), missing, of the wrong type or out of range.
+    """
+    reader = settings.reader if isinstance(settings, Table) else _Reader(None, "")
+    return reader.table(cls, settings, where.strip("[]"))
+
+
+class Table(dict[str, Any]):
+    """A table that knows the file it is from, so that an error in what is made of it can name the line."""
+
+    def __init__(self, data: Mapping[str, Any], reader: _Reader) -> None:
+        super().__init__(
+            (key, Table(value, reader) if isinstance(value, Mapping) else value) for key, value in data.items()
+        )
+        self.reader = reader
+
+
+@attrs.frozen
+class _Reader:
+    path: Path | None
+    text: str
+
+    def config(self, data: Mapping[str, Any]) -> Config:
+        self._known(Config, data, "", skip="path")
+        agents = self._tables(data, "agents")
+        return Config(
+            path=self.path,
+            runtime=self.table(RuntimeConfig, self._mapping(data, "runtime"), "runtime"),
+            limits=self.table(Limits, self._mapping(data, "limits"), "limits"),
+            agents={name: self.table(AgentConfig, table, f"agents.{name}") for name, table in agents.items()},
+            plugins={name: Table(table, self) for name, table in self._tables(data, "plugins").items()},
+        )
+
+    def table(self, cls: type[C], data: Mapping[str, Any], where: str) -> C:
+        self._known(cls, data, where)
+        for key, kind in get_type_hints(cls).items():
+            self._part(key, kind, data, where)
+        try:
+            return msgspec.convert(dict(data), cls)
+        except msgspec.ValidationError as exc:
+            problem, _, path = str(exc).partition(" - at `$")
+            key = path.strip("`.").partition(".")[0].partition("[")[0]
+            raise self._error(f"{problem[:1].lower()}{problem[1:]}", where, key) from exc
+        except UsageError as exc:
+            named = (key for key in data if re.search(rf"\b{re.escape(key)}\b", exc.message))
+            raise self._error(exc.message, where, next(named, ""), exc.hint) from exc
+
+    def _part(self, key: str, kind: Any, data: Mapping[str, Any], where: str) -> None:
+        """Check a table within the table by itself, so that an error names that one."""
+        part = next((one for one in (kind, *get_args(kind)) if isinstance(one, type) and attrs.has(one)), None)
+        if part is not None and isinstance(value := data.get(key), Mapping):
+            self.table(part, value, f"{where}.{key}")
+
+    def _known(self, cls: type[Any], data: Mapping[str, Any], where: str, skip: str = "") -> None:
+        known = [field.name for field in attrs.fields(cls) if field.name != skip]
+        for key in data:
+            if key not in known:
+                raise self._error(f"unknown key {key!r}", where, key, suggest("key", key, known))
+
+    def _tables(self, data: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
+        tables = self._mapping(data, key)
+        return {name: self._mapping(tables, name, f"{key}.") for name in tables}
+
+    def _mapping(self, data: Mapping[str, Any], key: str, before: str = "") -> Mapping[str, Any]:
+        value = data.get(key, {})
+        if not isinstance(value, Mapping):
+            raise self._error(f"{key!r} is not a table", before.rstrip("."), key, f"Write [{before}{key}].")
+        return value
+
+    def _error(self, problem: str, table: str, key: str, hint: str = "") -> ConfigError:
+        place = [f"[{table}]" if table else "at the top"]
+        if self.path is not None:
+            line = _line(self.text, table, key)
+            place.insert(0, f"{self.path}:{line}" if line else str(self.path))
+        named = f"{key!r}: " if key and key not in problem else ""
+        error = ConfigError(f"{named}{problem}", hint=hint)
+        error.at(", ".join(place))
+        return error
+
+
+def _line(text: str, table: str, key: str) -> int | None:
+    """The line of the key in its table, found by eye rather than by grammar: tomllib keeps no positions."""
+    inside, header = table == "", None
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().startswith("["):
+            name = _header(line)
+            inside = name == table
+            header = number if inside else header
+            if name == f"{table}.{key}".lstrip("."):
+                return number
+        elif inside and key and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
+            return number
+    return header
+
+
+def _header(line: str) -> str:
+    """The table that a line like `[agents."b c"]` opens, as a dotted path."""
+    try:
+        inner: Any = tomllib.loads(line)
+    except tomllib.TOMLDecodeError:
+        return ""
+    path = []
+    while isinstance(inner, dict) and inner:
+        name, inner = next(iter(inner.items()))
+        path.append(name)
+    return ".".join(path)

@@ -1,0 +1,187 @@
+"""Every error that agno_rt raises, sorted by who can mend it. Knows nothing else.
+
+The caller mends a `UsageError`, the model's side a `ModelError`, a plugin's author a `PluginError`, whoever
+operates the storage a `BackendError`; a `LimitExceeded` names the limit that was reached. Each carries a stable
+`code`, a `hint` that says what to do, and the `http_status` with which it is served.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self
+
+__all__ = [
+    "AgnoError",
+    "BackendError",
+    "ConfigError",
+    "DeadlineExceeded",
+    "LimitExceeded",
+    "ModelError",
+    "NotFound",
+    "OutputError",
+    "Overloaded",
+    "PluginError",
+    "SessionConflict",
+    "ToolDefinitionError",
+    "UsageError",
+    "suggest",
+]
+
+
+class AgnoError(Exception):
+    """The base of every error here; catch it, but raise one of its subclasses.
+
+    `message` says what went wrong, `hint` what to do about it. When the error ended a run, `result` is the
+    `RunResult` so far: its messages and usage are not lost.
+    """
+
+    code: ClassVar[str] = "error"
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        if type(self) is AgnoError:
+            raise TypeError("AgnoError is a base class; raise one of its subclasses")
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.result: Any = None
+        self._placed = False
+
+    def at(self, place: str) -> Self:
+        """Say where the cause was written, in front of the message, unless that is said already; returns itself."""
+        if place and not self._placed:
+            self.message = f"{place}: {self.message}"
+            self._placed = True
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class UsageError(AgnoError):
+    """The call cannot be carried out as it was made; the caller can mend it."""
+
+    code = "usage"
+    http_status = 400
+
+
+class NotFound(UsageError):
+    """A name that nothing goes by. The hint offers the nearest name and lists what there is.
+
+    `where` says where the name was written (a file, a table of it, a flag); it may be empty.
+    """
+
+    code = "not_found"
+    http_status = 404
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, where: str = "", hint: str = "") -> None:
+        place = f" ({where})" if where else ""
+        super().__init__(f"unknown {kind} {name!r}{place}", hint=hint or suggest(kind, name, known))
+        self.kind = kind
+        self.name = name
+
+
+class ConfigError(UsageError):
+    """A configuration file that cannot be used; the message names the file, the line and the key."""
+
+    code = "config"
+
+
+class ToolDefinitionError(UsageError):
+    """A function that cannot be described to a model, found when it is made a tool."""
+
+    code = "tool_definition"
+
+
+class ModelError(AgnoError):
+    """A model did not give an answer that can be used.
+
+    `provider` names the model or its service, `status` is the HTTP status where there was one, `retryable` says
+    whether the same request may succeed later, and `retry_after` is the wait that the service asked for, in seconds.
+    """
+
+    code = "model"
+    http_status = 502
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        provider: str = "",
+        status: int | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.provider = provider
+        self.status = status
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class OutputError(ModelError):
+    """The model's answer does not fit the agent's output type, after every attempt it was given."""
+
+    code = "output"
+
+
+class PluginError(AgnoError):
+    """A plugin failed to load, or broke the plugin interface; `plugin` names it."""
+
+    code = "plugin"
+
+    def __init__(self, message: str, *, plugin: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.plugin = plugin
+
+
+class LimitExceeded(AgnoError):
+    """A run reached one of its limits; `limit` names it as `Limits` does."""
+
+    code = "limit"
+    http_status = 422
+
+    def __init__(self, message: str, *, limit: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.limit = limit
+
+
+class DeadlineExceeded(LimitExceeded):
+    """A run reached one of its deadlines."""
+
+    code = "deadline"
+    http_status = 504
+
+
+class Overloaded(LimitExceeded):
+    """Refused at once, because the queue in front of a limit is full. The same call may succeed later."""
+
+    code = "overloaded"
+    http_status = 503
+
+
+class BackendError(AgnoError):
+    """A memory backend cannot read or write; the message names the URL or the file."""
+
+    code = "backend"
+    http_status = 503
+
+
+class SessionConflict(BackendError):
+    """Another process wrote to the session since it was read; nothing of this run was stored in it."""
+
+    code = "session_conflict"
+    http_status = 409
+
+
+def suggest(kind: str, name: str, known: Iterable[str]) -> str:
+    """The hint for a name that is not among `known`: the nearest one, and the list."""
+    names = sorted(set(known))
+    if not names:
+        return f"There is no {kind} to choose from."
+    close = difflib.get_close_matches(name, names, n=1)
+    nearest = f"Did you mean {close[0]!r}? " if close else ""
+    shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
+    return f"{nearest}Known: {shown}."

@@ -1,0 +1,70 @@
+"""Limits as values: each has a name, a default, and an error that names it. Knows nothing of who enforces them."""
+
+from __future__ import annotations
+
+import attrs
+
+from agno_rt.errors import UsageError
+
+__all__ = ["LimitStatistics", "Limits"]
+
+_COUNTS = ("runs", "model_calls", "tools", "turns")
+_TIMES = ("run_timeout", "model_timeout", "tool_timeout")
+
+
+@attrs.frozen
+class Limits:
+    """The bounds within which runs happen. Counts are at least 1; timeouts are in seconds, `None` is no timeout.
+
+    The first three hold for a whole runtime, the others for each run, and so for an agent's own `limits` too.
+
+    Attributes:
+        runs: runs under way at once; more wait in the queue
+        queue: runs that may wait; one more is refused at once with `Overloaded`
+        model_calls: model calls under way at once, over all runs; more wait
+        tools: tool calls of one turn under way at once; more wait
+        turns: times the model is asked in one run; one more is `LimitExceeded`
+        run_timeout: for the whole run, its time in the queue included: `DeadlineExceeded`
+        model_timeout: for one model call: `DeadlineExceeded`
+        tool_timeout: for one tool call; the model is told, and the run goes on. A synchronous tool's thread cannot be
+            stopped: it is abandoned, and runs to its end with nobody waiting
+
+    Raises `UsageError` for a value out of range.
+    """
+
+    runs: int = 1_000
+    queue: int = 10_000
+    model_calls: int = 1_000
+    tools: int = 8
+    turns: int = 16
+    run_timeout: float | None = None
+    model_timeout: float | None = None
+    tool_timeout: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        for name in _COUNTS:
+            _check(name, getattr(self, name), at_least=1)
+        _check("queue", self.queue, at_least=0)
+        for name in _TIMES:
+            seconds = getattr(self, name)
+            if seconds is not None and not (_is_number(seconds) and seconds > 0):
+                raise UsageError(f"limit {name} is {seconds!r}", hint="Give seconds above 0, or leave it out.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check(name: str, value: int, *, at_least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+        raise UsageError(f"limit {name} is {value!r}", hint=f"Give a whole number of at least {at_least}.")
+
+
+@attrs.frozen
+class LimitStatistics:
+    """How a limit stands now: its name, its size, how much of it is in use, and how many wait for it."""
+
+    name: str
+    total: int
+    in_use: int
+    waiting: int

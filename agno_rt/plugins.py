@@ -1,0 +1,269 @@
+"""Finds, loads and asks plugins. Finding reads metadata only; a plugin is imported when something asks for it.
+
+A plugin that fails is remembered with its reason, told to whoever asks for it, and harms no other. Knows no plugin by
+name: those that ship with agno_rt come through the same entry points as everybody's.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pluggy
+
+from agno_rt import hookspecs
+from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
+from agno_rt.hookspecs import Observer
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+__all__ = ["Offer", "PluginHost", "PluginInfo"]
+
+GROUP = "agno_rt"
+KINDS = ("models", "tools", "memory", "commands", "routes")
+"""What plugins register, each by the hook `agno_rt_register_KIND`."""
+
+_SHARED = ("memory", "commands", "routes")
+"""Kinds whose names are not prefixed by their plugin's, and so must differ over all plugins."""
+
+
+@attrs.frozen
+class Offer:
+    """Something that a plugin registered: a factory, under a name."""
+
+    plugin: str
+    kind: str
+    name: str
+    factory: Callable[..., Any] = attrs.field(repr=False)
+    help: str = ""
+
+
+@attrs.frozen
+class PluginInfo:
+    """A plugin as `agno-rt plugins` shows it: where it is from, what it offers, and why it failed if it did."""
+
+    name: str
+    distribution: str
+    version: str
+    offers: tuple[Offer, ...] = ()
+    error: PluginError | None = None
+    observes: bool = False
+
+
+class PluginHost:
+    """The plugins of one runtime. `block` names plugins that are never loaded.
+
+    `entry_points` stands in for the installed ones, in tests.
+    """
+
+    def __init__(self, entry_points: Iterable[EntryPoint] | None = None, *, block: Collection[str] = ()) -> None:
+        self._given = entry_points
+        self._block = frozenset(block)
+        self._points: dict[str, EntryPoint] | None = None
+        self._manager = pluggy.PluginManager(GROUP)
+        self._manager.add_hookspecs(hookspecs)
+        self._offers: dict[str, dict[tuple[str, str], Offer]] = {}
+        self._failures: dict[str, PluginError] = {}
+        self._observing: list[tuple[Observer, str]] = []
+        self._dropped: dict[str, PluginError] = {}
+        self._blocked: set[str] = set()
+
+    def names(self) -> list[str]:
+        """The names of the plugins that are installed and not blocked; imports none."""
+        return sorted(self._found())
+
+    def plugins(self) -> list[PluginInfo]:
+        """Load every plugin and say what each offers, or why it failed."""
+        return [self._info(name, point) for name, point in sorted(self._found().items())]
+
+    def model(self, spec: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
+        """Make the model that a spec string names. Raises `UsageError`, `NotFound` or `PluginError`."""
+        return self._make("models", spec, settings)
+
+    def tool(self, spec: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
+        """Make the tool or toolkit that a spec string names. Raises `UsageError`, `NotFound` or `PluginError`."""
+        return self._make("tools", spec, settings)
+
+    def memory(self, url: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
+        """Make the memory backend that a URL names. Raises `UsageError`, `NotFound` or `PluginError`."""
+        scheme, colon, _ = url.partition(":")
+        if not colon or not scheme:
+            raise UsageError(f"{url!r} is no memory URL", hint="Write scheme:..., as in `memory:` or `sqlite:///a.db`.")
+        offer = self.shared("memory", scheme)
+        if offer is None:
+            known = [offer.name for offer in self.offers("memory")]
+            raise self._missing("memory URL scheme", scheme, known, url)
+        return self._call(offer, url, settings.get(offer.plugin, {}))
+
+    def shared(self, kind: str, name: str) -> Offer | None:
+        """What goes by that name among memory schemes, commands or routes. A plugin of that name is asked first.
+
+        Raises `PluginError` where the plugin of that name is broken.
+        """
+        if name in self._found() and (offer := self._load(name).get((kind, name))):
+            return offer
+        return next((offer for offer in self.offers(kind) if offer.name == name), None)
+
+    def offers(self, kind: str) -> Iterator[Offer]:
+        """Everything of a kind, of all plugins that load. Those that fail are in `failures`."""
+        for name in self.names():
+            try:
+                offers = self._load(name)
+            except PluginError:
+                continue
+            yield from (offer for offer in offers.values() if offer.kind == kind)
+
+    def observer(self, name: str, runtime: Any) -> Observer:
+        """The observer that a plugin returns for the runtime. Raises `NotFound` or `PluginError`."""
+        self._load(name)
+        hook = self._hook(name, "agno_rt_observe")
+        try:
+            observers = [observer for observer in hook(runtime=runtime) if observer is not None]
+        except Exception as exc:
+            raise self._failed(name, "failed to make its observer", exc) from exc
+        if not observers:
+            raise PluginError(
+                f"plugin {name!r} observes nothing", plugin=name, hint="It needs the hook agno_rt_observe."
+            )
+        observer: Observer = observers[0]
+        self._observing.append((observer, name))
+        return observer
+
+    @property
+    def failures(self) -> Mapping[str, PluginError]:
+        """The plugins that failed so far, each with its reason."""
+        return self._dropped | self._failures
+
+    def observer_failed(self, observer: Observer, exc: Exception) -> None:
+        """Remember that an observer raised and was dropped. One that is no plugin's is reported by a warning."""
+        name = next((name for other, name in self._observing if other is observer), None)
+        if name is None:
+            warnings.warn(f"the observer {observer!r} raised {exc!r} and is dropped", RuntimeWarning, stacklevel=2)
+            return
+        self._dropped[name] = self._failed(name, "raised while it observed, and was dropped", exc)
+
+    def _found(self) -> dict[str, EntryPoint]:
+        if self._points is None:
+            # Imported when plugins are first looked for: it takes a fifth of the kernel's import time.
+            from importlib.metadata import entry_points
+
+            self._points = {}
+            for point in entry_points(group=GROUP) if self._given is None else self._given:
+                if point.name in self._block:
+                    self._blocked.add(point.name)
+                else:
+                    self._find(self._points, point)
+        return self._points
+
+    def _find(self, points: dict[str, EntryPoint], point: EntryPoint) -> None:
+        other = points.setdefault(point.name, point)
+        if other.value != point.value:
+            both = f"{_distribution(other)[0]} and {_distribution(point)[0]}"
+            self._failures[point.name] = PluginError(
+                f"two distributions offer a plugin {point.name!r}: {both}",
+                plugin=point.name,
+                hint="Uninstall one of them; its name leads to both.",
+            )
+
+    def _load(self, name: str) -> dict[tuple[str, str], Offer]:
+        points = self._found()
+        if name not in points:
+            raise self._missing("plugin", name, points)
+        if name in self._failures:
+            raise self._failures[name]
+        if name not in self._offers:
+            self._offers[name] = self._import(name, points[name])
+        return self._offers[name]
+
+    def _import(self, name: str, point: EntryPoint) -> dict[tuple[str, str], Offer]:
+        try:
+            plugin = point.load()
+            self._manager.register(plugin, name)
+            self._manager.check_pending()
+            return self._ask(name)
+        except (Exception, SystemExit) as exc:
+            if self._manager.has_plugin(name):
+                self._manager.unregister(name=name)
+            self._failures[name] = self._failed(name, "failed to load", exc)
+            raise self._failures[name] from exc
+
+    def _ask(self, name: str) -> dict[tuple[str, str], Offer]:
+        offers: dict[tuple[str, str], Offer] = {}
+        for kind in KINDS:
+
+            def register(offered: str, factory: Callable[..., Any], help: str = "", *, kind: str = kind) -> None:
+                if not isinstance(offered, str) or not offered:
+                    raise TypeError(f"{offered!r} is no name for one of its {kind}")
+                if not callable(factory):
+                    raise TypeError(f"the factory of {kind} {offered!r} is not callable")
+                if (kind, offered) in offers:
+                    raise ValueError(f"{kind} {offered!r} is registered twice")
+                self._must_be_free(kind, offered)
+                offers[kind, offered] = Offer(name, kind, offered, factory, help)
+
+            self._hook(name, f"agno_rt_register_{kind}")(register=register)
+        return offers
+
+    def _must_be_free(self, kind: str, offered: str) -> None:
+        taken = [plugin for plugin, offers in self._offers.items() if (kind, offered) in offers]
+        if kind in _SHARED and taken:
+            raise ValueError(f"{kind} {offered!r} is taken by plugin {taken[0]!r}")
+
+    def _hook(self, name: str, hook: str) -> pluggy.HookCaller:
+        plugin = self._manager.get_plugin(name)
+        others = [other for other in self._manager.get_plugins() if other is not plugin]
+        return self._manager.subset_hook_caller(hook, others)
+
+    def _make(self, kind: str, spec: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
+        plugin, _, rest = spec.partition(":")
+        if plugin not in self._found():
+            raise self._missing("plugin", plugin, self.names(), spec)
+        offers = {offer.name: offer for (of, _), offer in self._load(plugin).items() if of == kind}
+        name, _, more = rest.partition(":")
+        if name and name in offers:
+            return self._call(offers[name], more, settings.get(plugin, {}))
+        if rest and "*" in offers:
+            return self._call(offers["*"], rest, settings.get(plugin, {}))
+        known = [f"{plugin}:{offer}" if offer != "*" else f"{plugin}:NAME" for offer in offers]
+        raise NotFound(kind.removesuffix("s"), spec, known)
+
+    def _missing(self, kind: str, name: str, known: Iterable[str], where: str = "") -> NotFound:
+        hint = "It is installed, but blocked by `block` in [runtime]." if name in self._blocked else ""
+        return NotFound(kind, name, known, where=f"in {where!r}" if where else "", hint=hint)
+
+    def _call(self, offer: Offer, rest: str, settings: Mapping[str, Any]) -> Any:
+        try:
+            return offer.factory(rest, settings)
+        except AgnoError:
+            raise
+        except Exception as exc:
+            raise self._failed(offer.plugin, f"failed to make {offer.name!r}", exc) from exc
+
+    def _failed(self, name: str, what: str, exc: BaseException) -> PluginError:
+        point = self._found().get(name)
+        origin = " ".join(part for part in _distribution(point) if part) if point else "this program"
+        reason = f"{type(exc).__name__}: {exc}"
+        error = PluginError(f"plugin {name!r} ({origin}) {what}: {reason}", plugin=name, hint=_REMEDY)
+        error.__cause__ = exc
+        return error
+
+    def _info(self, name: str, point: EntryPoint) -> PluginInfo:
+        distribution, version = _distribution(point)
+        try:
+            offers = tuple(self._load(name).values())
+        except PluginError:
+            offers = ()
+        observes = self._manager.has_plugin(name) and bool(self._hook(name, "agno_rt_observe").get_hookimpls())
+        return PluginInfo(name, distribution, version, offers, self.failures.get(name), observes)
+
+
+_REMEDY = "Upgrade or uninstall it, or name it in `block` of [runtime] in agno-rt.toml."
+
+
+def _distribution(point: EntryPoint) -> tuple[str, str]:
+    if point.dist is None:
+        return point.value, ""
+    return point.dist.name, point.dist.version

@@ -1,0 +1,291 @@
+"""The runtime: what is open while agents run. It resolves what an agent names and hands the run to its driver.
+
+Holds the plugin host, model clients, the memory backend, the limits and the nursery of background runs. There may be
+any number of runtimes; nothing is global.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from types import TracebackType
+from typing import Any, Self
+from weakref import WeakValueDictionary
+
+import trio
+
+from agno_rt._emit import Emitter, EventBuffer
+from agno_rt._ids import new_id
+from agno_rt._limiter import Limiter
+from agno_rt._resolve import Input, Resolved, Resolver, as_messages
+from agno_rt._scopes import cause
+from agno_rt.agent import Agent
+from agno_rt.errors import AgnoError, BackendError, PluginError, UsageError
+from agno_rt.hookspecs import Observer
+from agno_rt.limits import Limits, LimitStatistics
+from agno_rt.memory import MemoryBackend
+from agno_rt.models import Model
+from agno_rt.plugins import PluginHost
+from agno_rt.runs import (
+    HELD,
+    STREAM_BUFFER,
+    Job,
+    Run,
+    RunResult,
+    RunStream,
+    SessionAccess,
+    carry_out,
+    execute,
+    stop,
+)
+
+__all__ = ["Input", "Runtime", "run"]
+
+CLOSE_SECONDS = 10.0
+"""How long a model client or a memory backend may take to close."""
+
+
+class Runtime:
+    """Runs agents, and holds what they need open while it is itself open: `async with Runtime() as rt:`.
+
+    Args:
+        memory: a memory URL (`memory:`, `sqlite:///agents.db`) or a `MemoryBackend`; opened at its first use
+        limits: the limits of all runs together and of each run
+        plugins: the plugin host; by default every installed plugin can be asked for
+        settings: each plugin's settings by the plugin's name, as in agno-rt.toml
+        observers: callables that are given every event, or names of plugins that observe
+        origin: the file that all this was written in, for error messages
+
+    Leaving the block waits for background runs, unless it is left by an error or a cancellation: then they are
+    cancelled. Afterwards the models and the memory that the runtime made are closed; what it was given is not.
+    """
+
+    def __init__(
+        self,
+        *,
+        memory: str | MemoryBackend = "memory:",
+        limits: Limits | None = None,
+        plugins: PluginHost | None = None,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        observers: Sequence[Observer | str] = (),
+        origin: str = "",
+    ) -> None:
+        if not isinstance(memory, str | MemoryBackend):
+            raise UsageError(f"{memory!r} is no memory", hint="Give a URL such as 'memory:', or a MemoryBackend.")
+        self.limits = limits or Limits()
+        self.plugins = plugins or PluginHost()
+        self._settings = settings or {}
+        self._memory = memory
+        self._backend: MemoryBackend | None = None
+        self._asked_observers = observers
+        self._origin = origin
+        self._observers: tuple[Observer, ...] = ()
+        self._resolver = Resolver(self.plugins, self._settings)
+        self._sessions: WeakValueDictionary[str, Limiter] = WeakValueDictionary()
+        self._admission = Limiter("runs", self.limits.runs, self.limits.queue)
+        self._model_calls = Limiter("model_calls", self.limits.model_calls)
+        # A run that a tool makes is part of the run around it, whose place it would wait for in vain.
+        self._within = Limiter("runs within runs", sys.maxsize)
+        self._nursery_manager: Any = None
+        self._nursery: trio.Nursery | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._nursery is not None:
+            raise UsageError("this runtime is open already", hint="Open a Runtime once; share it among tasks.")
+        asked = self._asked_observers
+        with self._placing("observers"):
+            self._observers = tuple(self.plugins.observer(o, self) if isinstance(o, str) else o for o in asked)
+        self._nursery_manager = trio.open_nursery()
+        self._nursery = await self._nursery_manager.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._nursery is not None
+        if exc is not None:
+            # The block's error is on its way out, so a cancellation from outside must not take its place.
+            self._nursery.cancel_scope.cancel()
+            self._nursery.cancel_scope.shield = True
+        try:
+            # Background runs keep their errors, so the nursery has none of its own: the block's error stays bare.
+            await self._nursery_manager.__aexit__(None, None, None)
+        except BaseExceptionGroup as group:
+            raise cause(group) from None
+        finally:
+            self._nursery = None
+            await self._close(exc)
+
+    async def run(
+        self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None
+    ) -> RunResult:
+        """Run the agent on the input and return the result.
+
+        `input` is the user's text, or the messages of a conversation to answer. With a `session`, its history goes
+        before the input, and what the run adds is appended to it; runs on one session follow one another.
+
+        Raises `UsageError` before anything starts for an agent that cannot run as it stands; `ModelError`,
+        `LimitExceeded`, `BackendError` and their kind, each with `.result`, for a run that ended without an answer.
+        """
+        return await execute(self._job(agent, input, session, user, None, HELD.get()))
+
+    @asynccontextmanager
+    async def stream(
+        self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None
+    ) -> AsyncIterator[RunStream]:
+        """Run the agent and receive its events as they happen: `async with rt.stream(...) as events: async for ...`.
+
+        Leaving the block early cancels the run and waits until it has unwound.
+        """
+        buffer = EventBuffer(STREAM_BUFFER)
+        run = self._spawn(self._job(agent, input, session, user, buffer, HELD.get()), buffer)
+        try:
+            yield RunStream(run, buffer)
+        finally:
+            await stop(run)
+
+    async def start(self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None) -> Run:
+        """Start the run in the background, owned by this runtime, and return at once."""
+        return self._spawn(self._job(agent, input, session, user, None, ()), None)
+
+    @property
+    def memory(self) -> MemoryBackend:
+        """The memory backend, made at its first use. Raises `UsageError` or `PluginError`."""
+        if not isinstance(self._memory, str):
+            return self._memory
+        if self._backend is None:
+            with self._placing("memory"):
+                made = self.plugins.memory(self._memory, self._settings)
+            if not isinstance(made, MemoryBackend):
+                problem = f"what was made of {self._memory!r} is {type(made).__name__}, no MemoryBackend"
+                raise PluginError(problem, plugin=self._memory.partition(":")[0])
+            self._backend = made
+        return self._backend
+
+    def model(self, spec: str | Model) -> Model:
+        """The model that a spec names, made at its first use and then shared. Raises `UsageError` or `PluginError`."""
+        return self._resolver.model(spec)
+
+    def check(self, agent: Agent) -> None:
+        """Resolve all that the agent names, without running it. Raises what a run would."""
+        self._resolve(agent)
+
+    def statistics(self) -> tuple[LimitStatistics, ...]:
+        """How the limits over all runs stand now, and those of the models that were made of specs and have any."""
+        own = (self._admission.statistics(), self._model_calls.statistics())
+        asked = (getattr(model, "statistics", None) for model in self._resolver.models.values())
+        return own + tuple(limit for statistics in asked if statistics is not None for limit in statistics())
+
+    def _job(
+        self,
+        agent: Agent,
+        input: Input,
+        session: str | None,
+        user: str | None,
+        buffer: EventBuffer | None,
+        held: tuple[Limiter, ...],
+    ) -> Job:
+        if self._nursery is None:
+            raise UsageError("this runtime is not open", hint="Use it inside `async with Runtime() as rt:`.")
+        model, tools, output = self._resolve(agent)
+        run_id = new_id()
+        emitter = None
+        if buffer is not None or self._observers:
+            emitter = Emitter(run_id, self._observers, buffer, self._observer_failed)
+        return Job(
+            run_id,
+            agent.name,
+            model,
+            agent.instructions,
+            as_messages(input),
+            tools,
+            agent.settings,
+            self.limits if agent.limits is None else agent.limits,
+            self._within if self._admission in held else self._admission,
+            self._model_calls,
+            user,
+            output,
+            None if session is None else self._access(agent, session, held),
+            emitter,
+            held,
+        )
+
+    def _resolve(self, agent: Agent) -> Resolved:
+        try:
+            return self._resolver.resolve(agent)
+        except UsageError as exc:
+            raise exc.at(self._place(f"agent {agent.name!r}" if agent.name else "")) from exc.__cause__
+
+    def _place(self, part: str) -> str:
+        return ", ".join(filter(None, (self._origin, part)))
+
+    @contextmanager
+    def _placing(self, part: str) -> Iterator[None]:
+        """Say of an error in the runtime's own configuration where that was written."""
+        try:
+            yield
+        except UsageError as exc:
+            raise exc.at(self._place(part)) from exc.__cause__
+
+    def _access(self, agent: Agent, session: str, held: tuple[Limiter, ...]) -> SessionAccess:
+        lock = self._sessions.get(session)
+        if lock is None:
+            lock = self._sessions[session] = Limiter(f"session {session!r}", 1)
+        if lock in held:
+            hint = "Give it a session of its own, or none; or start() it, and it follows this one."
+            raise UsageError(f"session {session!r} is in use by the run that this one is within", hint=hint)
+        return SessionAccess(session, self.memory, lock, agent.memory.messages)
+
+    def _spawn(self, job: Job, buffer: EventBuffer | None) -> Run:
+        assert self._nursery is not None
+        run = Run(job.run_id, job)
+        self._nursery.start_soon(carry_out, run, buffer, name=f"run {job.run_id} of {job.agent or 'an agent'}")
+        return run
+
+    def _observer_failed(self, observer: Observer, exc: Exception) -> None:
+        self._observers = tuple(other for other in self._observers if other is not observer)
+        self.plugins.observer_failed(observer, exc)
+
+    async def _close(self, error: BaseException | None) -> None:
+        """Close what was made. Something that cannot be closed is an error, or a note on the block's own `error`."""
+        made: list[Any] = [*self._resolver.models.values(), self._backend]
+        self._resolver.models, self._backend = {}, None
+        failures = [failure for thing in made if (failure := await _closed(thing)) is not None]
+        if failures and error is None:
+            raise failures[0]
+        for failure in failures:
+            assert error is not None
+            error.add_note(str(failure))
+
+
+async def _closed(thing: Any) -> AgnoError | None:
+    close = getattr(thing, "aclose", None)
+    if close is None:
+        return None
+    name = getattr(thing, "name", type(thing).__name__)
+    try:
+        with trio.move_on_after(CLOSE_SECONDS, shield=True) as scope:
+            await close()
+    except Exception as exc:
+        failure = BackendError(f"{name} could not be closed: {type(exc).__name__}: {exc}")
+        failure.__cause__ = exc
+        return failure
+    return BackendError(f"{name} took longer than {CLOSE_SECONDS:g} s to close") if scope.cancelled_caught else None
+
+
+def run(
+    agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, **options: Any
+) -> RunResult:
+    """Run an agent from synchronous code; `options` are those of `Runtime`. Opens a runtime for this one run.
+
+    Raises as `Runtime.run` does, and `UsageError` when called from inside trio.
+    """
+    if trio.lowlevel.in_trio_run():
+        raise UsageError("run() was called inside trio", hint="There, `async with Runtime() as rt: await rt.run(...)`.")
+
+    async def main() -> RunResult:
+        async with Runtime(**options) as runtime:
+            return await runtime.run(agent, input, session=session, user=user)
+
+    return trio.run(main)
