@@ -1,0 +1,169 @@
+"""The `agno-rt` group, its verbs, and the one place where an error becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from agno_rt.cli.options import State, debug_option
+from agno_rt.cli.report import notice, show_error
+from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
+
+if TYPE_CHECKING:
+    from agno_rt.plugins import Offer
+
+__all__ = ["main"]
+
+VERBS = ("run", "chat", "init", "plugins", "plugin")
+"""Built-in verbs, in the order in which `--help` shows them; `agno_rt.cli.VERB` holds the click command `command`."""
+
+ELSEWHERE = {"serve": "agno-rt-serve", "llamacpp": "agno-rt-llamacpp", "openai": "agno-rt-openai"}
+"""Plugins that people will try before they have them, and the distribution that brings each."""
+
+INTERRUPTED = 130
+
+
+class Verbs(click.Group):
+    """Resolves a built-in verb first, then a plugin's command; imports neither before it is typed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The built-in verbs; plugins are asked by `--help` alone."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The built-in verb of that name."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"agno_rt.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that was typed, and its arguments. Raises `NotFound` with the nearest, or `PluginError`."""
+        name, rest = args[0], args[1:]
+        return name, self.get_command(ctx, name) or _plugin_command(name), rest
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The built-in verbs with their help, then what plugins offer; one that is broken is passed over."""
+        offers, failures = _plugin_offers()
+        shown: list[tuple[str, list[tuple[str, str]]]] = [
+            ("Commands", [(name, _short_help(self.get_command(ctx, name))) for name in VERBS]),
+            ("Commands of plugins", [(offer.name, offer.help) for offer in offers]),
+        ]
+        for title, rows in shown:
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+        if failures:
+            formatter.write_paragraph()
+            formatter.write_text(f"Failed to load: {', '.join(failures)}. `agno-rt plugins` says why.")
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="agno-rt", prog_name="agno-rt", message="%(prog)s %(version)s")
+@debug_option
+def command() -> None:
+    """Run agents: once, in a conversation, or as a server.
+
+    `agno-rt init` writes a project to start from. Without one, the agents that ship with agno_rt answer.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0, 1 for a failure, 2 for a call that the user can mend, 130 for Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        # A character that the terminal's encoding lacks is shown as ?, and loses nobody the rest of an answer.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    sys.exit(_exit_code(args, State()))
+
+
+def _exit_code(args: Sequence[str] | None, state: State) -> int:
+    try:
+        code = command.main(args, "agno-rt", standalone_mode=False, obj=state)
+    except click.Abort:
+        return INTERRUPTED
+    except BaseExceptionGroup as group:
+        if group.subgroup(KeyboardInterrupt) is None:
+            raise
+        return INTERRUPTED
+    except click.ClickException as exc:
+        return _show_click(exc)
+    except AgnoError as exc:
+        if state.debug:
+            traceback.print_exception(exc)
+        show_error(exc.message, _hint(exc))
+        return 2 if isinstance(exc, UsageError) else 1
+    return code if isinstance(code, int) else 0
+
+
+def _hint(exc: AgnoError) -> str:
+    if not isinstance(exc, NotFound) or exc.kind not in ("plugin", "command") or exc.name not in ELSEWHERE:
+        return exc.hint
+    return f"Install it: pip install {ELSEWHERE[exc.name]}. If it is installed, see `block` in [runtime]."
+
+
+def _show_click(exc: click.ClickException) -> int:
+    if isinstance(exc, click.exceptions.NoArgsIsHelpError):
+        exc.show()
+        return exc.exit_code
+    context = exc.ctx if isinstance(exc, click.UsageError) else None
+    show_error(exc.format_message(), f"See `{context.command_path} --help`." if context else "")
+    return exc.exit_code
+
+
+def _plugin_command(name: str) -> click.Command:
+    from agno_rt.plugins import PluginHost
+
+    host = PluginHost(block=_blocked())
+    offer = host.shared("commands", name)
+    if offer is None:
+        raise NotFound("command", name, [*VERBS, "serve", *(offer.name for offer in host.offers("commands"))])
+    return _made(offer)
+
+
+def _made(offer: Offer) -> click.Command:
+    try:
+        made = offer.factory()
+    except AgnoError:
+        raise
+    except Exception as exc:
+        raise PluginError(
+            f"plugin {offer.plugin!r} failed to make its command {offer.name!r}: {type(exc).__name__}: {exc}",
+            plugin=offer.plugin,
+            hint=f"Upgrade it, or tell its author what `agno-rt --debug {offer.name}` prints.",
+        ) from exc
+    if isinstance(made, click.Command):
+        return made
+    what = f"plugin {offer.plugin!r} made a {type(made).__name__} for its command {offer.name!r}, no click command"
+    raise PluginError(what, plugin=offer.plugin, hint="Its factory has to return a click.Command.")
+
+
+def _plugin_offers() -> tuple[list[Offer], list[str]]:
+    from agno_rt.plugins import PluginHost
+
+    host = PluginHost(block=_blocked())
+    offers = [offer for offer in host.offers("commands") if offer.name not in VERBS]
+    return offers, sorted(host.failures)
+
+
+def _blocked() -> tuple[str, ...]:
+    """The plugins that the agno-rt.toml here blocks. One that cannot be read is reported, and blocks none."""
+    from agno_rt.cli.target import here
+
+    try:
+        return here().runtime.block
+    except UsageError as exc:
+        notice(f"{exc.message}; no plugin is blocked")
+        return ()
+
+
+def _short_help(found: click.Command | None) -> str:
+    return "" if found is None else found.get_short_help_str(limit=100)

@@ -1,0 +1,111 @@
+"""A runtime that is open in a thread of its own, asked from the main thread.
+
+The main thread belongs to the terminal: only there can a line be read with editing and history, and only there does
+Ctrl-C arrive. Reading a line there never holds up trio, and a signal never strikes in the middle of a trio task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import TypeVar
+
+import attrs
+import trio
+
+from agno_rt.agent import Agent
+from agno_rt.cli.display import Display
+from agno_rt.cli.interrupts import on_interrupt
+from agno_rt.memory import SessionInfo
+from agno_rt.messages import Message
+from agno_rt.project import Project
+from agno_rt.runs import RunResult
+from agno_rt.runtime import Runtime
+
+__all__ = ["Conversation", "open_conversation"]
+
+T = TypeVar("T")
+
+SESSIONS = 10_000
+"""How many sessions are looked through for the ones of an agent."""
+
+
+@attrs.define
+class Conversation:
+    """Asks an agent in a runtime that is open elsewhere. Every method waits for its answer."""
+
+    agent: Agent
+    runtime: Runtime
+    token: trio.lowlevel.TrioToken
+    user: str | None = None
+
+    def ask(self, text: str, session: str | None, display: Display) -> RunResult:
+        """Ask the agent and show the run as it happens. Ctrl-C cancels the run: its result is then `cancelled`.
+
+        Raises the error of a run that ended without an answer.
+        """
+        scope = trio.CancelScope()
+        with on_interrupt(lambda: self.token.run_sync_soon(scope.cancel)), display:
+            return self._call(partial(self._ask, text, session, display, scope))
+
+    def check(self) -> None:
+        """Raise what would keep the agent from running."""
+
+        async def check() -> None:
+            self.runtime.check(self.agent)
+
+        self._call(check)
+
+    def messages(self, session: str) -> Sequence[Message]:
+        """What was said in the session so far."""
+
+        async def load() -> Sequence[Message]:
+            return (await self.runtime.memory.load(session)).messages
+
+        return self._call(load)
+
+    def sessions(self) -> list[SessionInfo]:
+        """The sessions that were last written to, newest first."""
+        return self._call(partial(self.runtime.memory.sessions, limit=SESSIONS))
+
+    async def _ask(self, text: str, session: str | None, display: Display, scope: trio.CancelScope) -> RunResult:
+        async with self.runtime.stream(self.agent, text, session=session, user=self.user) as events:
+            with scope:
+                async for event in events:
+                    display.show(event)
+        # Leaving the stream early has cancelled the run and waited for its end, so there is a result either way.
+        assert events.result is not None
+        return events.result
+
+    def _call(self, function: Callable[[], Awaitable[T]]) -> T:
+        return trio.from_thread.run(function, trio_token=self.token)
+
+
+@contextmanager
+def open_conversation(project: Project, agent: Agent, user: str | None = None) -> Iterator[Conversation]:
+    """Open the project's runtime in another thread; leaving the block closes it. Raises what opening it raises."""
+    opened: Future[tuple[Runtime, trio.lowlevel.TrioToken, trio.Event]] = Future()
+    with ThreadPoolExecutor(1, thread_name_prefix="agno-rt") as pool:
+        ended = pool.submit(trio.run, _hold_open, project, opened)
+        ended.add_done_callback(lambda ended: _pass_on(ended, opened))
+        runtime, token, closing = opened.result()
+        try:
+            yield Conversation(agent, runtime, token, user)
+        finally:
+            token.run_sync_soon(closing.set)
+            ended.result()
+
+
+async def _hold_open(project: Project, opened: Future[tuple[Runtime, trio.lowlevel.TrioToken, trio.Event]]) -> None:
+    closing = trio.Event()
+    async with project.runtime() as runtime:
+        opened.set_result((runtime, trio.lowlevel.current_trio_token(), closing))
+        await closing.wait()
+
+
+def _pass_on(ended: Future[None], opened: Future[tuple[Runtime, trio.lowlevel.TrioToken, trio.Event]]) -> None:
+    error = ended.exception()
+    if error is not None and not opened.done():
+        opened.set_exception(error)

@@ -1,0 +1,162 @@
+"""Shows a run as it happens: the answer on stdout, all else on stderr. Knows events, and neither runs nor agents."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import click
+
+from agno_rt.cli.report import clean, notice, styled
+from agno_rt.events import Event, ModelStarted, ReasoningDelta, RunEnded, TextDelta, ToolEnded, ToolStarted
+from agno_rt.messages import ToolCall
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+__all__ = ["Display", "call_line", "result_line"]
+
+_LINE = 160
+"""Characters of a tool call or a result that are shown."""
+
+
+class Display:
+    """Shows the events of one run after another; use it in a `with` block for each run.
+
+    Text goes to a terminal as it comes. Elsewhere, where scripts read, only the answer may be written: text of a run
+    with several turns is then held back until its turn turns out to be the last. `turns` says that there may be;
+    without `answer`, stdout is left to somebody else.
+    """
+
+    def __init__(self, *, turns: bool, answer: bool = True) -> None:
+        self._answer = answer
+        self._terminal = answer and sys.stdout.isatty()
+        self._hold = turns and not self._terminal
+        self._turn: list[str] = []
+        self._open_line = False
+        self._thinks = False
+        self._status: Status | None = None
+
+    def __enter__(self) -> Self:
+        self._turn, self._open_line, self._thinks = [], False, False
+        self._wait("waiting for the model")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._arrived()
+        # What is said next, an error for one, begins on a line of its own.
+        self._end_line()
+
+    def show(self, event: Event) -> None:
+        """Show what happened."""
+        match event:
+            case TextDelta():
+                self._text(event.text)
+            case ReasoningDelta():
+                self._reasoning(event.text)
+            case ModelStarted():
+                self._new_turn()
+            case ToolStarted():
+                self._tool(call_line(event.call), f"running {event.call.name}")
+            case ToolEnded() if event.status != "cancelled":
+                self._tool(result_line(event.call.name, event.content, failed=event.status == "failed"), "waiting")
+            case RunEnded() if event.status == "completed":
+                self._answered(event.content)
+            case _:
+                pass
+
+    def _text(self, text: str) -> None:
+        self._turn.append(text)
+        if not self._hold:
+            self._write(text)
+
+    def _reasoning(self, text: str) -> None:
+        if not self._terminal:
+            return
+        self._arrived()
+        self._thinks = True
+        click.echo(styled(clean(text), dim=True), err=True, nl=False)
+
+    def _new_turn(self) -> None:
+        self._not_the_answer()
+        self._end_line()
+        self._wait("waiting for the model")
+
+    def _tool(self, line: str, under_way: str) -> None:
+        self._not_the_answer()
+        self._arrived()
+        self._end_line()
+        notice(line)
+        self._wait(under_way)
+
+    def _answered(self, content: str) -> None:
+        # A model may answer without emitting deltas; then nothing of its turn has been written yet.
+        if self._hold or not self._turn:
+            self._write(content)
+        self._end_line()
+
+    def _not_the_answer(self) -> None:
+        """What the turn said so far came before tool calls, or did not fit: told, but not on stdout."""
+        if self._hold and self._turn:
+            notice("".join(self._turn))
+        self._turn = []
+
+    def _write(self, text: str) -> None:
+        if not text or not self._answer:
+            return
+        self._arrived()
+        if self._thinks:
+            self._thinks = False
+            click.echo(err=True)
+        sys.stdout.write(clean(text) if self._terminal else text)
+        sys.stdout.flush()
+        self._open_line = not text.endswith("\n")
+
+    def _end_line(self) -> None:
+        if self._thinks:
+            self._thinks = False
+            click.echo(err=True)
+        if self._open_line:
+            self._open_line = False
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+
+    def _wait(self, what: str) -> None:
+        """Show that something is under way, where somebody is watching."""
+        self._arrived()
+        if self._terminal and sys.stderr.isatty():
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status(f"[dim]{what}[/dim]", spinner_style="dim")
+            self._status.start()
+
+    def _arrived(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def call_line(call: ToolCall) -> str:
+    """A tool call on one line: `→ weather(city="Seoul")`."""
+    try:
+        arguments = json.loads(call.arguments or "{}")
+    except ValueError:
+        arguments = None
+    if not isinstance(arguments, dict):
+        return _cut(f"→ {call.name}({call.arguments})")
+    shown = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in arguments.items())
+    return _cut(f"→ {call.name}({shown})")
+
+
+def result_line(name: str, content: str, *, failed: bool = False) -> str:
+    """A tool's result on one line: `← weather: Sun in Seoul`."""
+    return _cut(f"← {name}{' failed' if failed else ''}: {content}")
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LINE else f"{line[: _LINE - 1]}…"

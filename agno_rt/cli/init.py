@@ -1,0 +1,35 @@
+"""`agno-rt init`: writes the project that ships with agno_rt, to be changed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from importlib import resources
+from pathlib import Path
+
+import click
+
+from agno_rt.cli.options import debug_option
+
+__all__ = ["command"]
+
+
+@click.command("init")
+@click.argument("folder", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
+@debug_option
+def command(folder: Path) -> None:
+    """Write agno-rt.toml and agents.py to start from.
+
+    Into DIR, or this folder. What is there already is never overwritten.
+    """
+    from agno_rt.cli.copying import copy_files
+
+    with resources.as_file(resources.files("agno_rt") / "defaults" / "project") as project:
+        written = copy_files(project, folder)
+    for path in written:
+        click.echo(f"wrote {path}")
+    click.echo("\nTry next:")
+    if folder.resolve() != Path.cwd():
+        click.echo(f"  cd {shlex.quote(os.fspath(folder))}")
+    click.echo('  agno-rt run assistant "Hello!"')
+    click.echo("  agno-rt chat assistant")

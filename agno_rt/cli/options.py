@@ -1,0 +1,50 @@
+"""Options that several verbs share, and what they leave behind for `main`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["State", "config_option", "debug_option", "session_option", "user_option"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class State:
+    """What `main` must know once the verb has ended: whether an error is shown with its traceback."""
+
+    # Written out, because importing attrs here would cost `--version` more than all else in this package.
+    __slots__ = ("debug",)
+
+    def __init__(self) -> None:
+        self.debug = os.environ.get("AGNO_RT_DEBUG", "") not in ("", "0")
+
+
+def _note_debug(context: click.Context, option: click.Parameter, value: bool) -> None:
+    if value:
+        context.ensure_object(State).debug = True
+
+
+def debug_option(function: F) -> F:
+    """`--debug`."""
+    text = "Show the traceback of an error (as AGNO_RT_DEBUG=1 does)."
+    return click.option("--debug", is_flag=True, expose_value=False, callback=_note_debug, help=text)(function)
+
+
+def config_option(function: F) -> F:
+    """`--config SOURCE`."""
+    text = "Project to use: a .toml or .py file, or a module. Default: agno-rt.toml in this folder, if there is one."
+    return click.option("-c", "--config", metavar="SOURCE", help=text)(function)
+
+
+def session_option(function: F) -> F:
+    """`--session NAME`."""
+    return click.option("--session", metavar="NAME", help="Conversation to go on with, and to keep.")(function)
+
+
+def user_option(function: F) -> F:
+    """`--user NAME`."""
+    return click.option("--user", metavar="NAME", help="Who is asking; noted with a new session.")(function)

@@ -1,0 +1,176 @@
+"""A search tool over a folder of text and Markdown files: `files:search` (this folder) or `files:search:docs`.
+
+Files are cut into passages and indexed by SQLite's full-text search, in memory; a search first takes up the files that
+changed. Folders whose names begin with a dot or an underscore, and files too large to be prose, are passed over.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+import attrs
+import msgspec
+
+from agno_rt.config import read_settings
+from agno_rt.errors import UsageError
+from agno_rt.hookspecs import Register, hookimpl
+from agno_rt.tools import Tool, tool
+
+__all__ = ["Folder", "search_tool"]
+
+SUFFIXES = (".md", ".markdown", ".rst", ".txt")
+PASSAGE_CHARACTERS = 400
+
+_FILLERS = frozenset(
+    """
+    a an and are as at be by can do does for from had has have how i in is it its me my of on or our that the their
+    them there they this to was we were what when where which who whom why will with you your
+    """.split()  # noqa: SIM905 - a list literal of these is sixty lines
+)
+"""Words that questions are made of and that say nothing of what is asked for. A query of these alone keeps them."""
+
+
+@attrs.frozen
+class FilesSettings:
+    """The table `[plugins.files]`. `root` is the folder where a spec names none; the rest bounds what is read."""
+
+    root: str = "."
+    passages: int = 3
+    max_files: int = 2_000
+    max_bytes: int = 1_000_000
+
+
+@attrs.frozen
+class Passage:
+    """A piece of a file, with the file's path below the folder."""
+
+    file: str
+    text: str
+
+
+class Folder:
+    """An index of the text files below a folder, kept up to date at each search. May be shared by threads."""
+
+    def __init__(self, root: Path, settings: FilesSettings) -> None:
+        self.root = root
+        self._settings = settings
+        self._stamps: dict[str, tuple[int, int]] = {}
+        self._lock = threading.Lock()
+        self._index = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        weakref.finalize(self, self._index.close)
+        self._index.execute("CREATE VIRTUAL TABLE passages USING fts5(file, text, tokenize = 'porter unicode61')")
+
+    def search(self, query: str) -> list[Passage]:
+        """The passages that fit the query's words best, best first; none where no word occurs."""
+        match = _match(query)
+        if not match:
+            return []
+        with self._lock:
+            self._take_up_changes()
+            rows = self._index.execute(
+                "SELECT file, text FROM passages WHERE passages MATCH ? ORDER BY rank LIMIT ?",
+                (match, self._settings.passages),
+            ).fetchall()
+        return [Passage(file, text) for file, text in rows]
+
+    def _take_up_changes(self) -> None:
+        found = dict(self._files())
+        for file in self._stamps.keys() - found.keys():
+            self._index.execute("DELETE FROM passages WHERE file = ?", (file,))
+            del self._stamps[file]
+        for file, stamp in found.items():
+            if self._stamps.get(file) != stamp:
+                self._index.execute("DELETE FROM passages WHERE file = ?", (file,))
+                self._index.executemany("INSERT INTO passages VALUES (?, ?)", self._passages(file))
+                self._stamps[file] = stamp
+
+    def _files(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        left = self._settings.max_files
+        for folder, folders, names in os.walk(self.root):
+            folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+            for name in sorted(names):
+                path = Path(folder, name)
+                if path.suffix.lower() not in SUFFIXES or name.startswith(".") or not path.is_file():
+                    continue
+                stat = path.stat()
+                if stat.st_size <= self._settings.max_bytes and left > 0:
+                    left -= 1
+                    yield path.relative_to(self.root).as_posix(), (stat.st_mtime_ns, stat.st_size)
+
+    def _passages(self, file: str) -> Iterator[tuple[str, str]]:
+        text = (self.root / file).read_text(encoding="utf-8", errors="replace")
+        return ((file, passage) for passage in cut(text))
+
+
+def _match(query: str) -> str:
+    """The query as a full-text expression: any of its words, and any two that stand together, which counts for more."""
+    words = re.findall(r"\w+", query.lower())
+    telling = [word for word in words if word not in _FILLERS] or words
+    pairs = [f"{one} {other}" for one, other in pairwise(words) if one in telling and other in telling]
+    return " OR ".join(f'"{term}"' for term in [*telling, *pairs])
+
+
+def cut(text: str, size: int = PASSAGE_CHARACTERS) -> list[str]:
+    """Cut a text between paragraphs into passages of about `size` characters, each under its heading."""
+    passages: list[str] = []
+    heading, current = "", ""
+    for block in _blocks(text, size):
+        is_heading = block.startswith("#")
+        if current and (is_heading or len(current) + len(block) > size):
+            passages.append(current)
+            current = "" if is_heading else heading
+        if is_heading:
+            heading = block.partition("\n")[0]
+        current = f"{current}\n{block}".strip()
+    return [*passages, current] if current else passages
+
+
+def _blocks(text: str, size: int) -> Iterator[str]:
+    """The paragraphs of a text; one that is longer than a passage, in pieces that end with a line or a word."""
+    for paragraph in re.split(r"\n\s*\n", text):
+        rest = paragraph.strip()
+        while len(rest) > size:
+            at = max(rest.rfind("\n", 0, size), rest.rfind(" ", 0, size) if "\n" not in rest[:size] else 0)
+            yield rest[: at if at > 0 else size].strip()
+            rest = rest[at if at > 0 else size :].strip()
+        if rest:
+            yield rest
+
+
+def search_tool(folder: Folder) -> Tool:
+    """The tool `search` over a folder."""
+
+    @tool
+    def search(
+        query: Annotated[str, msgspec.Meta(description="The words to look for.", min_length=1, max_length=200)],
+    ) -> str:
+        """Search the folder of documents. Returns the passages that fit best, each with the name of its file."""
+        passages = folder.search(query)
+        if not passages:
+            return "No document has any of these words."
+        return "\n\n".join(f"From {passage.file}:\n{passage.text}" for passage in passages)
+
+    return search
+
+
+def _make(rest: str, settings: Mapping[str, Any]) -> Tool:
+    read = read_settings(FilesSettings, settings, "[plugins.files]")
+    root = Path(rest or read.root)
+    if not root.is_dir():
+        hint = "Name a folder, as in files:search:docs, or set `root` in [plugins.files]."
+        raise UsageError(f"there is no folder {str(root)!r} to search", hint=hint)
+    return search_tool(Folder(root, read))
+
+
+@hookimpl
+def agno_rt_register_tools(register: Register) -> None:
+    """Offer `files:search:FOLDER`."""
+    register("search", _make, help="search a folder of text and Markdown files: files:search:FOLDER")

@@ -1,0 +1,49 @@
+"""Logs the runs of a runtime through structlog, once its observer is asked for: `observers = ["log"]`.
+
+One line when a run ends, one when a model or a tool fails. How lines look and where they go is structlog's
+configuration, which belongs to the application.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agno_rt.events import Event, ModelEnded, RunEnded, RunStarted, ToolEnded
+from agno_rt.hookspecs import Observer, hookimpl
+
+__all__ = ["make_observer"]
+
+
+def make_observer(logger: Any) -> Observer:
+    """An observer that writes to a structlog logger."""
+    agents: dict[str, str] = {}
+
+    def observe(event: Event) -> None:
+        match event:
+            case RunStarted():
+                agents[event.run_id] = event.agent
+            case ModelEnded() if event.status == "failed":
+                logger.warning("model failed", run=event.run_id, model=event.model, error=event.error)
+            case ToolEnded() if event.status == "failed":
+                logger.warning("tool failed", run=event.run_id, tool=event.call.name, error=event.content)
+            case RunEnded():
+                _log_end(logger, event, agents.pop(event.run_id, ""))
+            case _:
+                pass
+
+    return observe
+
+
+def _log_end(logger: Any, event: RunEnded, agent: str) -> None:
+    log = logger.error if event.status in ("failed", "limited") else logger.info
+    tokens = {"input_tokens": event.usage.input_tokens, "output_tokens": event.usage.output_tokens}
+    error = {} if event.error is None else {"code": event.code, "error": event.error}
+    log(f"run {event.status}", run=event.run_id, agent=agent, **tokens, **error)
+
+
+@hookimpl
+def agno_rt_observe(runtime: Any) -> Observer:
+    """Log through the application's structlog."""
+    import structlog
+
+    return make_observer(structlog.get_logger("agno_rt"))

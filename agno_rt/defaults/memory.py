@@ -1,0 +1,85 @@
+"""Memory in this process, gone when it ends: `memory:`. Each runtime has its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from agno_rt.errors import SessionConflict
+from agno_rt.hookspecs import Register, hookimpl
+from agno_rt.memory import Session, SessionInfo
+from agno_rt.messages import Message
+
+__all__ = ["InProcessMemory"]
+
+
+@attrs.define(eq=False)
+class _Stored:
+    user: str | None
+    created_at: float
+    updated_at: float
+    version: int = 0
+    messages: list[Message] = attrs.Factory(list)
+
+
+class InProcessMemory:
+    """Sessions in a dictionary. Appending costs the same however long the session is; nothing here ever waits."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._sessions: dict[str, _Stored] = {}
+        self._clock = clock
+
+    async def load(self, session: str, last: int | None = None) -> Session:
+        """See `MemoryBackend.load`."""
+        stored = self._sessions.get(session)
+        if stored is None:
+            return Session(session)
+        messages = stored.messages[0 if last is None else max(0, len(stored.messages) - last) :]
+        return Session(session, messages, stored.version, stored.user)
+
+    async def append(self, session: str, messages: Sequence[Message], *, version: int, user: str | None = None) -> int:
+        """See `MemoryBackend.append`."""
+        stored = self._sessions.get(session)
+        now = self._clock()
+        if stored is None:
+            stored = _Stored(user, now, now)
+        if stored.version != version:
+            raise SessionConflict(
+                f"session {session!r} is at version {stored.version}, not {version}", hint="Load it again, and retry."
+            )
+        stored.messages.extend(messages)
+        stored.version += 1
+        stored.updated_at = now
+        self._sessions[session] = stored
+        return stored.version
+
+    async def sessions(self, *, user: str | None = None, limit: int = 100) -> list[SessionInfo]:
+        """See `MemoryBackend.sessions`."""
+        infos = [
+            SessionInfo(session, stored.user, len(stored.messages), stored.created_at, stored.updated_at)
+            for session, stored in self._sessions.items()
+            if user is None or stored.user == user
+        ]
+        infos.sort(key=lambda info: info.updated_at, reverse=True)
+        return infos[:limit]
+
+    async def delete(self, session: str) -> bool:
+        """See `MemoryBackend.delete`."""
+        return self._sessions.pop(session, None) is not None
+
+    async def aclose(self) -> None:
+        """Forget everything."""
+        self._sessions.clear()
+
+
+def _make(url: str, settings: Mapping[str, Any]) -> InProcessMemory:
+    return InProcessMemory()
+
+
+@hookimpl
+def agno_rt_register_memory(register: Register) -> None:
+    """Offer `memory:`."""
+    register("memory", _make, help="sessions in this process, gone when it ends")

@@ -1,0 +1,19 @@
+"""Agents in Python. Name this file in `load` of agno-rt.toml, or run it: agno-rt run agents.py:timekeeper "..."."""
+
+from datetime import UTC, datetime
+
+from agno_rt import Agent, ModelSettings, tool
+
+
+@tool(inline=True)
+def now() -> str:
+    """The date and time, in UTC."""
+    return f"It is {datetime.now(UTC):%H:%M on %A, %d %B %Y} (UTC)."
+
+
+timekeeper = Agent(
+    "llamacpp:smollm2",
+    instructions="Repeat what the tool says.",
+    tools=[now],
+    settings=ModelSettings(temperature=0.0, max_tokens=60, stop=("\n",), tool_choice="required"),
+)

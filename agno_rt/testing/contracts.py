@@ -1,0 +1,245 @@
+"""Contract suites: what every plugin of a kind must do. Subclass one in a test file, name your factory, and run pytest.
+
+The tests are synchronous and call `trio.run` themselves, so they need no pytest plugin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import trio
+
+from agno_rt.errors import SessionConflict
+from agno_rt.events import Delta, TextDelta
+from agno_rt.memory import MemoryBackend
+from agno_rt.messages import Message, ToolCall
+from agno_rt.models import Model, ModelRequest, ModelResponse, ModelSettings
+from agno_rt.tools import tool
+
+__all__ = ["MemoryContract", "ModelContract"]
+
+TEST_SECONDS = 120.0
+"""How long one test of a contract may take, a slow local model's loading included."""
+
+
+class ModelContract:
+    """What every model does. Override `make_model`; set `calls_tools` to `False` for a model that never calls any."""
+
+    calls_tools = True
+
+    def make_model(self) -> Model:
+        """A model that is ready to be asked; closed again after each test where it has `aclose`."""
+        raise NotImplementedError("override make_model")
+
+    def test_has_a_name(self) -> None:
+        """A model has a name, for logs and errors."""
+
+        async def check(model: Model) -> None:
+            assert isinstance(model, Model)
+            assert model.name
+
+        self._with_model(check)
+
+    def test_answers_with_text(self) -> None:
+        """A plain question gets a response with text, a finish reason and counted tokens."""
+
+        async def check(model: Model) -> None:
+            response = await model.respond(_request("Say hello."))
+            assert isinstance(response, ModelResponse)
+            assert response.content
+            assert response.finish_reason in ("stop", "length")
+
+        self._with_model(check)
+
+    def test_emits_what_it_answers(self) -> None:
+        """The text deltas, joined, are the response's content; none of them belongs to a run yet."""
+
+        async def check(model: Model) -> None:
+            deltas: list[Delta] = []
+
+            async def emit(delta: Delta) -> None:
+                assert delta.run_id == ""
+                deltas.append(delta)
+
+            response = await model.respond(_request("Say hello."), emit)
+            assert "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)) == response.content
+
+        self._with_model(check)
+
+    def test_reads_a_whole_conversation(self) -> None:
+        """System messages, earlier answers, tool calls and their results are all taken."""
+        conversation = (
+            Message("system", "You are brief."),
+            Message("user", "What is the time?"),
+            Message("assistant", "", (ToolCall("call_1", "clock", "{}"),)),
+            Message("tool", "It is noon.", (), "call_1", "clock"),
+            Message("assistant", "It is noon."),
+            Message("user", "Thank you. Say goodbye."),
+        )
+
+        async def check(model: Model) -> None:
+            response = await model.respond(ModelRequest(conversation, settings=ModelSettings(max_tokens=16)))
+            assert isinstance(response.content, str)
+
+        self._with_model(check)
+
+    def test_can_be_cancelled(self) -> None:
+        """A cancelled request lets `Cancelled` through at once, and the model answers the next one."""
+
+        async def check(model: Model) -> None:
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await model.respond(_request("Count to one thousand."))
+            assert scope.cancelled_caught
+            assert (await model.respond(_request("Say hello."))).content
+
+        self._with_model(check)
+
+    def test_calls_a_required_tool(self) -> None:
+        """Told to call a tool, it calls one that it was given, with arguments that fit."""
+        if not self.calls_tools:
+            return
+
+        @tool
+        def weather(city: str) -> str:
+            """Current weather in a city."""
+            return f"Sun in {city}"
+
+        async def check(model: Model) -> None:
+            request = ModelRequest(
+                (Message("user", "What is the weather in Seoul?"),), (weather,), "required", None, ModelSettings(seed=1)
+            )
+            response = await model.respond(request)
+            assert [call.name for call in response.tool_calls] == ["weather"]
+            assert set(weather.decode(response.tool_calls[0].arguments)) == {"city"}
+
+        self._with_model(check)
+
+    def _with_model(self, check: Callable[[Model], Awaitable[None]]) -> None:
+        _run(self.make_model, check)
+
+
+class MemoryContract:
+    """What every memory backend does. Override `make_memory`: each test gets an empty store of its own."""
+
+    def make_memory(self) -> MemoryBackend:
+        """A backend with nothing in it; closed again after each test."""
+        raise NotImplementedError("override make_memory")
+
+    def test_an_unknown_session_is_empty(self) -> None:
+        """A session never written to has no messages and version 0."""
+
+        async def check(memory: MemoryBackend) -> None:
+            session = await memory.load("nobody")
+            assert (session.id, list(session.messages), session.version) == ("nobody", [], 0)
+
+        self._with_memory(check)
+
+    def test_keeps_messages_in_order(self) -> None:
+        """What is appended comes back equal and in order, tool calls and every kind of text included."""
+        first = [Message("user", "héllo\n\0"), Message("assistant", "", (ToolCall("c1", "t", '{"a": 1}'),))]
+        second = [Message("tool", "done", (), "c1", "t"), Message("assistant", "bye 👋")]
+
+        async def check(memory: MemoryBackend) -> None:
+            version = await memory.append("s", first, version=0, user="ann")
+            await memory.append("s", second, version=version)
+            session = await memory.load("s")
+            assert list(session.messages) == first + second
+            assert session.user == "ann"
+
+        self._with_memory(check)
+
+    def test_loads_the_last_messages(self) -> None:
+        """`last` bounds what is loaded to the newest messages, still in order."""
+
+        async def check(memory: MemoryBackend) -> None:
+            await memory.append("s", [Message("user", str(at)) for at in range(10)], version=0)
+            session = await memory.load("s", 3)
+            assert [message.content for message in session.messages] == ["7", "8", "9"]
+            assert list((await memory.load("s", 0)).messages) == []
+            assert len((await memory.load("s", 99)).messages) == 10
+
+        self._with_memory(check)
+
+    def test_refuses_an_old_version(self) -> None:
+        """An append on a version that has passed stores nothing and raises `SessionConflict`."""
+
+        async def check(memory: MemoryBackend) -> None:
+            await memory.append("s", [Message("user", "one")], version=0)
+            with pytest.raises(SessionConflict, match="'s'"):
+                await memory.append("s", [Message("user", "two")], version=0)
+            assert [message.content for message in (await memory.load("s")).messages] == ["one"]
+
+        self._with_memory(check)
+
+    def test_a_session_is_not_changed_by_later_appends(self) -> None:
+        """What was loaded stays as it was read."""
+
+        async def check(memory: MemoryBackend) -> None:
+            version = await memory.append("s", [Message("user", "one")], version=0)
+            session = await memory.load("s")
+            await memory.append("s", [Message("user", "two")], version=version)
+            assert [message.content for message in session.messages] == ["one"]
+
+        self._with_memory(check)
+
+    def test_one_of_two_writers_wins(self) -> None:
+        """Of two appends on the same version at once, one is stored and the other is told."""
+
+        async def check(memory: MemoryBackend) -> None:
+            conflicts: list[str] = []
+
+            async def write(text: str) -> None:
+                try:
+                    await memory.append("s", [Message("user", text)], version=0)
+                except SessionConflict:
+                    conflicts.append(text)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(write, "a")
+                nursery.start_soon(write, "b")
+            stored = [message.content for message in (await memory.load("s")).messages]
+            assert sorted(stored + conflicts) == ["a", "b"]
+            assert len(stored) == 1
+
+        self._with_memory(check)
+
+    def test_lists_and_deletes_sessions(self) -> None:
+        """Sessions are listed newest first, by user where one is named, and can be deleted once."""
+
+        async def check(memory: MemoryBackend) -> None:
+            for name, user in (("a", "ann"), ("b", "bob"), ("c", "ann")):
+                await memory.append(name, [Message("user", "x")] * 2, version=0, user=user)
+            assert {info.id for info in await memory.sessions()} == {"a", "b", "c"}
+            assert {info.id for info in await memory.sessions(user="ann")} == {"a", "c"}
+            assert [info.messages for info in await memory.sessions(limit=1)] == [2]
+            assert (await memory.delete("a"), await memory.delete("a")) == (True, False)
+            assert {info.id for info in await memory.sessions()} == {"b", "c"}
+            assert (await memory.load("a")).version == 0
+            with pytest.raises(SessionConflict):
+                await memory.append("a", [Message("user", "x")], version=1)
+
+        self._with_memory(check)
+
+    def _with_memory(self, check: Callable[[MemoryBackend], Awaitable[None]]) -> None:
+        _run(self.make_memory, check)
+
+
+def _request(text: str) -> ModelRequest:
+    return ModelRequest((Message("user", text),), settings=ModelSettings(temperature=0.0, max_tokens=16, seed=1))
+
+
+def _run(make: Callable[[], Any], check: Callable[[Any], Awaitable[None]]) -> None:
+    async def main() -> None:
+        made = make()
+        try:
+            with trio.fail_after(TEST_SECONDS):
+                await check(made)
+        finally:
+            close = getattr(made, "aclose", None)
+            if close is not None:
+                await close()
+
+    trio.run(main)
