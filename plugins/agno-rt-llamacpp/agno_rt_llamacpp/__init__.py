@@ -1,0 +1,55 @@
+"""The plugin `llamacpp`: models that run in this process, and the command that fetches the default one.
+
+Only names are offered here; llama.cpp, its settings and the command are imported when they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agno_rt.errors import NotFound, UsageError
+from agno_rt.hookspecs import Register, hookimpl
+from agno_rt.models import Model
+
+__all__ = ["agno_rt_register_commands", "agno_rt_register_models"]
+
+
+@hookimpl
+def agno_rt_register_models(register: Register) -> None:
+    """Offer `llamacpp:smollm2`, and `llamacpp:PATH` for any other GGUF file."""
+    register("smollm2", _smollm2, help="SmolLM2-135M-Instruct, after `agno-rt llamacpp pull`")
+    register("*", _by_path, help="any model in a GGUF file: llamacpp:path/to/model.gguf")
+
+
+@hookimpl
+def agno_rt_register_commands(register: Register) -> None:
+    """Offer `agno-rt llamacpp`."""
+    register("llamacpp", _command, help="fetch the default local model, or say where it is")
+
+
+def _smollm2(rest: str, settings: Mapping[str, Any]) -> Model:
+    if rest:
+        raise UsageError(f"'llamacpp:smollm2:{rest}' says too much", hint="Write llamacpp:smollm2.")
+    return _open("smollm2", settings)
+
+
+def _by_path(name: str, settings: Mapping[str, Any]) -> Model:
+    if not (name.lower().endswith(".gguf") or "/" in name or "\\" in name):
+        known = "Known: smollm2. Any other model goes by the path of its GGUF file: llamacpp:path/to/model.gguf."
+        raise NotFound("llamacpp model", name, ["smollm2"], hint=known)
+    return _open(name, settings)
+
+
+def _open(name: str, settings: Mapping[str, Any]) -> Model:
+    from agno_rt.config import read_settings
+    from agno_rt_llamacpp.client import LlamaModel
+    from agno_rt_llamacpp.profile import Settings
+
+    return LlamaModel(name, read_settings(Settings, settings, "[plugins.llamacpp]"))
+
+
+def _command() -> Any:
+    from agno_rt_llamacpp.commands import llamacpp
+
+    return llamacpp

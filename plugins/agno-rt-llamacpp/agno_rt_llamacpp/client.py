@@ -1,0 +1,108 @@
+"""`LlamaModel`: the model that agno_rt asks. Puts requests in order, and carries deltas from llama.cpp to trio."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import trio
+
+from agno_rt import Limiter
+from agno_rt.errors import ModelError
+from agno_rt.events import Delta
+from agno_rt.limits import LimitStatistics
+from agno_rt.models import Emit, ModelRequest, ModelResponse
+from agno_rt_llamacpp.engine import Engine, open_engine
+from agno_rt_llamacpp.profile import PROVIDER, SMOLLM2, Settings
+from agno_rt_llamacpp.weights import locate
+from agno_rt_llamacpp.wire import Answer, Defaults, question
+
+__all__ = ["LlamaModel"]
+
+
+class LlamaModel:
+    """A model in a GGUF file. It is loaded when it is first asked, once, and kept until `aclose`.
+
+    At most `settings.parallel` requests are decoded at once, and `settings.queue` more wait in order; beyond that a
+    request is refused with `Overloaded`, limit `llamacpp.slots`.
+    """
+
+    def __init__(self, name: str, settings: Settings | None = None) -> None:
+        self.name = f"{PROVIDER}:{name}"
+        self._source = name
+        self._settings = settings or Settings()
+        self._slots = Limiter("llamacpp.slots", self._settings.parallel, self._settings.queue)
+        self._threads = trio.CapacityLimiter(self._settings.parallel + 1)
+        self._loading = trio.Lock()
+        self._engine: Engine | None = None
+        self._closed = False
+
+    async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
+        """Answer the request.
+
+        Raises `UsageError` where the model's file is missing or none, `Overloaded` when the queue is full, `ModelError`
+        for a prompt that the context does not hold and for whatever fails in llama.cpp. When it is cancelled, decoding
+        stops within a token, or a batch of the prompt.
+        """
+        async with self._slots:
+            engine = await self._loaded()
+            asked = question(request, self._defaults(engine), engine.to_grammar)
+            answer = Answer(asked)
+            receive = functools.partial(_receive, answer, emit)
+            await trio.to_thread.run_sync(engine.complete, asked.body, receive, limiter=self._threads)
+            rest, response = answer.finish()
+            if emit is not None:
+                for delta in rest:
+                    await emit(delta)
+            return response
+
+    async def busy(self) -> int:
+        """How many requests llama.cpp itself is working on; 0 where no model is loaded."""
+        if self._engine is None:
+            return 0
+        return await trio.to_thread.run_sync(self._engine.busy, limiter=self._threads)
+
+    def statistics(self) -> tuple[LimitStatistics, ...]:
+        """How the model's places stand now: in use, and waited for."""
+        return (self._slots.statistics(),)
+
+    async def aclose(self) -> None:
+        """End the answers under way and let go of the model. Asking it again raises `ModelError`."""
+        self._closed = True
+        async with self._loading:
+            engine, self._engine = self._engine, None
+            if engine is not None:
+                await trio.to_thread.run_sync(engine.close, abandon_on_cancel=True)
+
+    async def _loaded(self) -> Engine:
+        if self._engine is None:
+            async with self._loading:
+                if self._engine is None:
+                    self._engine = await self._load()
+        return self._engine
+
+    async def _load(self) -> Engine:
+        if self._closed:
+            raise ModelError(f"{self.name} was closed", provider=PROVIDER, hint="Ask it while its runtime is open.")
+        path = locate(self._source)
+        return await trio.to_thread.run_sync(open_engine, path, self._settings, limiter=self._threads)
+
+    def _defaults(self, engine: Engine) -> Defaults:
+        temperature = self._settings.temperature
+        if temperature is None and self._source == SMOLLM2.name:
+            temperature = SMOLLM2.temperature
+        return Defaults(self._settings.max_tokens, temperature, engine.facts.tools)
+
+
+def _receive(answer: Answer, emit: Emit | None, chunk: Mapping[str, Any]) -> None:
+    """Take in a chunk, on the worker thread. Waiting for `emit` there is the back-pressure, and keeps the order."""
+    trio.from_thread.check_cancelled()
+    deltas = answer.feed(chunk)
+    if emit is not None and deltas:
+        trio.from_thread.run(_emit_all, emit, deltas)
+
+
+async def _emit_all(emit: Emit, deltas: Sequence[Delta]) -> None:
+    for delta in deltas:
+        await emit(delta)

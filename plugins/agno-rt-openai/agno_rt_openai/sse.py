@@ -1,0 +1,80 @@
+"""Server-sent events from bytes, however these are cut. Knows the event stream format, and nothing of what it carries.
+
+Reference: the HTML standard, "Server-sent events", section "Parsing an event stream".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+__all__ = ["MAX_EVENT_BYTES", "EventParser"]
+
+MAX_EVENT_BYTES = 4 * 2**20
+"""One event of a chat stream holds a few hundred bytes, with audio or log probabilities some ten thousand."""
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class EventParser:
+    """Collects bytes into events and yields each one's data: its `data` lines, joined by line feeds.
+
+    Lines end with LF, CR or CRLF; comments and fields other than `data` are left out. An event of more than `limit`
+    bytes is a `ValueError`, so a line that never ends is not collected for ever.
+    """
+
+    def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
+        self._limit = limit
+        self._size = 0
+        self._line: list[bytes] = []
+        self._data: list[bytes] = []
+        self._after_cr = False
+        self._at_start = True
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """Take in the next bytes and yield the data of each event that they complete. Runs as it is iterated."""
+        # A CR ends its line at once; an LF that follows in the next chunk belongs to it.
+        if self._after_cr and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+            self._after_cr = False
+        if not chunk:
+            return
+        self._after_cr = chunk.endswith(b"\r")
+        first, *others = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        self._add(self._line, first)
+        for other in others:
+            if (data := self._end_line()) is not None:
+                yield data
+            self._add(self._line, other)
+
+    def end(self) -> bytes | None:
+        """The data of an event that the end of the stream cut off, if any: the caller judges whether it is whole."""
+        last = self._end_line()
+        return last if last is not None else self._dispatch()
+
+    def _add(self, to: list[bytes], piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size > self._limit:
+            raise ValueError(f"an event of more than {self._limit} bytes")
+        if piece:
+            to.append(piece)
+
+    def _end_line(self) -> bytes | None:
+        line = b"".join(self._line)
+        self._line.clear()
+        if self._at_start:
+            self._at_start = False
+            line = line.removeprefix(_BOM)
+        if not line:
+            return self._dispatch()
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            self._data.append(value.removeprefix(b" "))
+        else:
+            self._size -= len(line)
+        return None
+
+    def _dispatch(self) -> bytes | None:
+        data = b"\n".join(self._data) if self._data else None
+        self._data.clear()
+        self._size = 0
+        return data

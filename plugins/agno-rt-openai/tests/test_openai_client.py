@@ -1,0 +1,560 @@
+"""The client against a scripted server: raw bytes over loopback, whole, cut off, late, or none at all."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Literal
+
+import attrs
+import pytest
+import trio
+from agno_rt_openai import OpenAIModel, Server
+from agno_rt_openai.profile import choose
+
+from agno_rt import Agent, Message, ModelRequest, Runtime, tool
+from agno_rt.errors import ConfigError, ModelError, Overloaded, UsageError
+from agno_rt.events import Delta, RunEnded, TextDelta, ToolEnded
+
+KEY = "sk-0123456789abcdef"
+ASKED = ModelRequest((Message("user", "Hi."),))
+DONE = b"data: [DONE]\n\n"
+
+
+@attrs.frozen
+class Reply:
+    """Raw bytes, and what becomes of the connection after them. `stay` keeps it for the next request."""
+
+    data: bytes = b""
+    then: Literal["stay", "close", "reset", "stall"] = "stay"
+
+
+@attrs.define
+class Asked:
+    """A request as it arrived."""
+
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+
+class ScriptedServer:
+    """Answers each request with the next reply of `script`, the last one again and again."""
+
+    def __init__(self) -> None:
+        self.script: list[Reply] = []
+        self.asked: list[Asked] = []
+        self.connections = 0
+        self.hung_up = trio.Event()
+        self.asked_once = trio.Event()
+        self.url = ""
+
+    async def serve(self, task_status: trio.TaskStatus[None]) -> None:
+        """Listen on a free port until cancelled."""
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        self.url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}/v1"
+        task_status.started()
+        await trio.serve_listeners(self._talk, [listener])
+
+    async def _talk(self, stream: trio.SocketStream) -> None:
+        self.connections += 1
+        async with stream:
+            received = b""
+            while True:
+                try:
+                    received = await self._request(stream, received)
+                    if not await self._reply(stream):
+                        return
+                except (trio.BrokenResourceError, EOFError):
+                    self.hung_up.set()
+                    return
+
+    async def _request(self, stream: trio.SocketStream, received: bytes) -> bytes:
+        while b"\r\n\r\n" not in received:
+            received += await _some(stream)
+        head, _, rest = received.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        length = int(headers["content-length"])
+        while len(rest) < length:
+            rest += await _some(stream)
+        self.asked.append(Asked(first.split(" ")[1], headers, json.loads(rest[:length])))
+        return rest[length:]
+
+    async def _reply(self, stream: trio.SocketStream) -> bool:
+        reply = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        await stream.send_all(reply.data)
+        self.asked_once.set()
+        if reply.then == "stall":
+            await _some(stream)
+        if reply.then == "reset":
+            stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        return reply.then == "stay"
+
+
+async def _some(stream: trio.SocketStream) -> bytes:
+    data = await stream.receive_some()
+    if not data:
+        raise EOFError
+    return data
+
+
+def http(
+    body: bytes, status: str = "200 OK", kind: str = "application/json", *, more: str = "", short: int = 0
+) -> bytes:
+    """An answer; `short` is how many bytes more it promises than it holds."""
+    head = f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(body) + short}\r\n{more}\r\n"
+    return head.encode() + body
+
+
+def sse(*events: bytes, end: bool = True) -> bytes:
+    """A chunked event stream; without `end`, its end is missing."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    body = b"".join(b"%x\r\n%s\r\n" % (len(event), event) for event in events)
+    return head + body + (b"0\r\n\r\n" if end else b"")
+
+
+def text(content: str) -> bytes:
+    """A completion."""
+    message = {"role": "assistant", "content": content}
+    usage = {"prompt_tokens": 3, "completion_tokens": 2}
+    return json.dumps({"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}).encode()
+
+
+def chunk(content: str | None, finish: str | None = None) -> bytes:
+    """A chunk of a streamed completion."""
+    choice = {"index": 0, "delta": {"content": content}, "finish_reason": finish}
+    return b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
+
+
+@pytest.fixture
+async def server(nursery: trio.Nursery) -> ScriptedServer:
+    """A scripted server that listens."""
+    scripted = ScriptedServer()
+    await nursery.start(scripted.serve)
+    return scripted
+
+
+Make = Callable[..., OpenAIModel]
+
+
+@pytest.fixture
+async def make(server: ScriptedServer) -> AsyncIterator[Make]:
+    """Makes models of the scripted server; they are closed after the test."""
+    models: list[OpenAIModel] = []
+
+    def make(**settings: Any) -> OpenAIModel:
+        models.append(OpenAIModel("m", Server(**{"base_url": server.url, "read_timeout": 30.0, **settings})))
+        return models[-1]
+
+    yield make
+    for model in models:
+        await model.aclose()
+
+
+async def discard(delta: Delta) -> None:
+    """Listen to nothing."""
+
+
+async def fail(model: OpenAIModel, *, stream: bool = False) -> ModelError:
+    """The error of a request that must fail."""
+    with trio.fail_after(20), pytest.raises(ModelError) as caught:
+        await model.respond(ASKED, discard if stream else None)
+    assert caught.value.provider == model.server.host
+    return caught.value
+
+
+class TestAnswers:
+    """Answers that are answers."""
+
+    async def test_asks_and_reads_the_answer(self, server: ScriptedServer, make: Make) -> None:
+        """The request goes to base_url with its headers; the answer is the response. No key, no header for it."""
+        server.script = [Reply(http(text("Hello.")))]
+        response = await make(headers={"X-Team": "blue"}).respond(ASKED)
+        assert (response.content, response.usage.total_tokens) == ("Hello.", 5)
+        [asked] = server.asked
+        assert asked.path == "/v1/chat/completions"
+        assert asked.body == {"model": "m", "messages": [{"role": "user", "content": "Hi."}]}
+        assert asked.headers["x-team"] == "blue"
+        assert "authorization" not in asked.headers
+
+    async def test_streams(self, server: ScriptedServer, make: Make) -> None:
+        """Given `emit`, deltas come as they arrive, and their text is the response's."""
+        server.script = [Reply(sse(chunk("Hé"), chunk("llo"), chunk(None, "stop"), DONE))]
+        got: list[Delta] = []
+
+        async def emit(delta: Delta) -> None:
+            got.append(delta)
+
+        response = await make().respond(ASKED, emit)
+        assert got == [TextDelta("Hé"), TextDelta("llo")]
+        assert response.content == "Héllo"
+        assert server.asked[0].body["stream"] is True
+
+    async def test_uses_its_connection_again(self, server: ScriptedServer, make: Make) -> None:
+        """Streamed or not, a finished answer leaves its connection open for the next request."""
+        whole, stream = Reply(http(text("a"))), Reply(sse(chunk("a", "stop"), DONE))
+        server.script = [whole, stream, stream, whole]
+        model = make()
+        for emit in (None, discard, discard, None):
+            await model.respond(ASKED, emit)
+        assert server.connections == 1
+
+    async def test_takes_a_whole_answer_for_a_stream(self, server: ScriptedServer, make: Make) -> None:
+        """A server that does not stream is heard all the same, and one that always streams too."""
+        server.script = [Reply(http(text("a"))), Reply(sse(chunk("b", "stop"), DONE))]
+        model, got = make(), list[Delta]()
+
+        async def emit(delta: Delta) -> None:
+            got.append(delta)
+
+        assert (await model.respond(ASKED, emit)).content == "a"
+        assert got == [TextDelta("a")]
+        assert (await model.respond(ASKED)).content == "b"
+
+    async def test_a_finished_stream_may_end_anyhow(self, server: ScriptedServer, make: Make) -> None:
+        """After the finish reason neither [DONE] nor a clean end is needed."""
+        finished = (chunk("a"), chunk(None, "stop"))
+        server.script = [Reply(sse(*finished)), Reply(sse(*finished, end=False), "close")]
+        model = make()
+        assert (await model.respond(ASKED, discard)).content == "a"
+        assert (await model.respond(ASKED, discard)).content == "a"
+
+    async def test_sends_the_key(self, server: ScriptedServer, make: Make) -> None:
+        """A key in the settings is sent, and shown nowhere."""
+        server.script = [Reply(http(text("a")))]
+        model = make(api_key=f" {KEY}\n")
+        await model.respond(ASKED)
+        assert server.asked[0].headers["authorization"] == f"Bearer {KEY}"
+        assert KEY not in f"{model!r} {model.server!r} {vars(model)!r}"
+
+    async def test_opens_again_after_it_was_closed(self, server: ScriptedServer, make: Make) -> None:
+        """Closing twice is fine, and a later request opens a new connection."""
+        server.script = [Reply(http(text("a")))]
+        model = make()
+        for _ in range(2):
+            await model.respond(ASKED)
+            await model.aclose()
+            await model.aclose()
+        assert server.connections == 2
+
+
+class TestFailures:
+    """Answers that are none."""
+
+    async def test_a_rate_limit(self, server: ScriptedServer, make: Make) -> None:
+        """Status, the server's words and its wait are in the error; the connection is used again."""
+        body = b'{"error": {"message": "Slow down.", "type": "rate_limit_error"}}'
+        server.script = [Reply(http(body, "429 Too Many Requests", more="retry-after: 7\r\n")), Reply(http(text("a")))]
+        model = make()
+        error = await fail(model)
+        assert (error.status, error.retryable, error.retry_after) == (429, True, 7.0)
+        assert error.message == "openai:m answered 429 Too Many Requests: Slow down."
+        assert (await model.respond(ASKED)).content == "a"
+        assert server.connections == 1
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize(
+        ("reply", "said", "retryable"),
+        [
+            (Reply(http(b"Oops", "500 Internal Server Error", "text/plain")), "answered 500", True),
+            (Reply(http(b"{}", "404 Not Found")), "answered 404", False),
+            (Reply(http(b"", "302 Found", more="location: /x\r\n")), "answered 302", False),
+            (Reply(http(b"Oo", "503 Service Unavailable", short=9), "close"), "answered 503", True),
+            (Reply(http(b"<html><title>Hi</title></html>", kind="text/html")), "with a web page", False),
+            (Reply(http(b'{"choices": [')), "not with JSON", False),
+            (Reply(http(b'{"object": "list"}')), "no chat completion", False),
+            (Reply(http(b"nope", more="content-encoding: gzip\r\n")), "in the encoding 'gzip'", False),
+            (Reply(http(text("a"), short=9), "close"), "broke the connection off", True),
+            (Reply(b"HTTP/1.1 200 OK\r\ncontent-", "close"), "before it answered", True),
+            (Reply(b"HTTP/1.1 200 OK\r\ncontent-", "reset"), "dropped the connection before it answered", True),
+            (Reply(b"", "close"), "broke the connection off", True),
+            (Reply(b"220 mail.example ESMTP\r\n", "close"), "does not speak HTTP", True),
+        ],
+    )
+    async def test_a_bad_answer(
+        self, server: ScriptedServer, make: Make, reply: Reply, said: str, retryable: bool, stream: bool
+    ) -> None:
+        """Each way to fail is named, and the next request is none the worse for it."""
+        server.script = [reply, Reply(http(text("fine")))]
+        model = make()
+        error = await fail(model, stream=stream)
+        assert said in error.message
+        assert error.retryable is retryable
+        assert (await model.respond(ASKED)).content == "fine"
+
+    @pytest.mark.parametrize(
+        ("reply", "said"),
+        [
+            (Reply(sse(chunk("a"))), "broke off its stream"),
+            (Reply(sse(chunk("a"), end=False), "close"), "in the middle of its answer"),
+            (Reply(sse(chunk("a"), end=False), "reset"), "dropped the connection in the middle"),
+            (Reply(sse(chunk("a"), b"data: {oops\n\n", end=False), "stall"), "broken JSON in its stream"),
+            (Reply(sse(b"data: " + b"x" * 5_000_000), "stall"), "more than 4194304 bytes"),
+            (Reply(sse(chunk("a"), b'data: {"error": {"message": "Boom."}}\n\n')), "reported an error: Boom."),
+            (Reply(sse()), "without any answer"),
+        ],
+    )
+    async def test_a_bad_stream(self, server: ScriptedServer, make: Make, reply: Reply, said: str) -> None:
+        """Each way to break a stream is named."""
+        server.script = [reply, Reply(http(text("fine")))]
+        model = make()
+        assert said in (await fail(model, stream=True)).message
+        assert (await model.respond(ASKED)).content == "fine"
+
+    @pytest.mark.parametrize(
+        ("data", "phase"),
+        [(b"", "before it answered"), (sse(chunk("a"), end=False), "in the middle of its answer")],
+    )
+    async def test_a_server_that_stalls(self, server: ScriptedServer, make: Make, data: bytes, phase: str) -> None:
+        """Silence ends at read_timeout; the connection is closed."""
+        server.script = [Reply(data, "stall")]
+        error = await fail(make(read_timeout=0.2), stream=True)
+        assert error.message == f"openai:m stalled: nothing came for 0.2 s {phase}"
+        assert error.retryable
+        with trio.fail_after(10):
+            await server.hung_up.wait()
+
+    async def test_an_answer_beyond_all_bounds(self, server: ScriptedServer, make: Make) -> None:
+        """A body that does not end is refused."""
+        server.script = [Reply(http(b" " * (33 * 2**20)), "close")]
+        assert "more than 33554432 bytes" in (await fail(make())).message
+
+    async def test_nobody_listens(self, make: Make) -> None:
+        """A refused connection asks whether the server runs, and says where it was sought."""
+        with trio.socket.socket() as unused:
+            await unused.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
+            error = await fail(make(base_url=url))
+        assert "Connection refused" in error.message
+        assert f"Is the server running at {url}/chat/completions?" in error.hint
+        assert error.retryable
+
+    async def test_https_where_there_is_none(self, server: ScriptedServer, make: Make) -> None:
+        """A server that does not speak TLS is not worth another try."""
+        server.script = [Reply(b"", "close")]
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+
+        async def answer(stream: trio.SocketStream) -> None:
+            async with stream:
+                await stream.receive_some()
+                await stream.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_listeners, answer, [listener])
+            error = await fail(make(base_url=f"https://127.0.0.1:{listener.socket.getsockname()[1]}/v1"))
+            nursery.cancel_scope.cancel()
+        assert not error.retryable
+        assert "certificate" in error.hint
+
+    async def test_the_key_is_in_no_error_and_no_log(
+        self, server: ScriptedServer, make: Make, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A server that quotes the request back does not make the key known, nor do the libraries' logs."""
+        caplog.set_level(logging.DEBUG)
+        server.script = [Reply(http(f'{{"error": {{"message": "Bad key {KEY}"}}}}'.encode(), "401 Unauthorized"))]
+        error = await fail(make(api_key=KEY))
+        assert "Bad key ***" in error.message
+        assert "the setting api_key" in error.hint
+        assert KEY not in f"{error!r} {error} {caplog.text}"
+
+    async def test_an_error_of_the_listener_is_its_own(self, server: ScriptedServer, make: Make) -> None:
+        """What `emit` raises passes through as it is, and closes the connection."""
+        server.script = [Reply(sse(chunk("a"), end=False), "stall")]
+
+        async def emit(delta: Delta) -> None:
+            raise KeyError(delta)
+
+        with pytest.raises(KeyError):
+            await make().respond(ASKED, emit)
+        with trio.fail_after(10):
+            await server.hung_up.wait()
+
+
+class TestCancellation:
+    """A cancelled request."""
+
+    @pytest.mark.parametrize("data", [b"", b"HTTP/1.1 200", sse(chunk("a"), end=False)])
+    async def test_closes_its_connection_at_once(self, server: ScriptedServer, make: Make, data: bytes) -> None:
+        """Cancelled before or within the answer: the server sees it, and the model answers the next request."""
+        server.script = [Reply(data, "stall"), Reply(http(text("fine")))]
+        model = make(max_connections=1)
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(model.respond, ASKED, discard)
+                await server.asked_once.wait()
+                nursery.cancel_scope.cancel()
+            await server.hung_up.wait()
+            assert (await model.respond(ASKED)).content == "fine"
+        assert model.statistics()[0].in_use == 0
+
+    async def test_within_a_slow_listener(self, server: ScriptedServer, make: Make) -> None:
+        """A listener that holds the stream up is cancelled with it."""
+        server.script = [Reply(sse(chunk("a"), end=False), "stall"), Reply(http(text("fine")))]
+        model = make(max_connections=1)
+        listening = trio.Event()
+
+        async def emit(delta: Delta) -> None:
+            listening.set()
+            await trio.sleep_forever()
+
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(model.respond, ASKED, emit)
+                await listening.wait()
+                nursery.cancel_scope.cancel()
+            await server.hung_up.wait()
+            assert (await model.respond(ASKED)).content == "fine"
+
+    async def test_fifty_of_them_leave_the_pool_empty(self, server: ScriptedServer, make: Make) -> None:
+        """Requests cancelled while they wait for a connection, or have one, take nothing with them."""
+        server.script = [Reply(b"", "stall")]
+        model = make(max_connections=4)
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                for _ in range(50):
+                    nursery.start_soon(model.respond, ASKED)
+                await trio.testing.wait_all_tasks_blocked(0.05)
+                assert (model.statistics()[0].in_use, model.statistics()[0].waiting) == (4, 46)
+                nursery.cancel_scope.cancel()
+            server.script = [Reply(http(text("fine")))]
+            assert (await model.respond(ASKED)).content == "fine"
+        assert (model.statistics()[0].in_use, model.statistics()[0].waiting) == (0, 0)
+
+    async def test_too_many_at_once_are_refused(self, server: ScriptedServer, make: Make) -> None:
+        """Beyond max_waiting a request is refused, not parked."""
+        server.script = [Reply(b"", "stall")]
+        model = make(max_connections=1, max_waiting=0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(model.respond, ASKED)
+            await server.asked_once.wait()
+            with pytest.raises(Overloaded, match="max_connections"):
+                await model.respond(ASKED)
+            nursery.cancel_scope.cancel()
+
+    async def test_closing_fails_what_is_under_way(self, server: ScriptedServer, make: Make) -> None:
+        """A request whose model is closed ends with a `ModelError`, not with a hang."""
+        server.script = [Reply(sse(chunk("a"), end=False), "stall")]
+        model = make()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail, model)
+            await server.asked_once.wait()
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            await model.aclose()
+
+
+class TestSettings:
+    """What the settings may say."""
+
+    def test_a_spec_chooses_a_server(self) -> None:
+        """`NAME:MODEL` means the server NAME where there is one; any other colon belongs to the model's name."""
+        settings = {
+            "read_timeout": 5,
+            "servers": {"local": {"base_url": "http://127.0.0.1:1/v1", "max_connections": 2}},
+        }
+        model, name, server = choose("local:qwen3:8b", settings)
+        assert (model, name, server.host, server.max_connections) == ("qwen3:8b", "local", "127.0.0.1:1", 2)
+        model, name, server = choose("ft:gpt:x", settings)
+        assert (model, name, server.is_official, server.read_timeout) == ("ft:gpt:x", "", True, 5.0)
+
+    @pytest.mark.parametrize(
+        ("spec", "settings", "said"),
+        [
+            ("m", {"base_ulr": "x"}, "base_url"),
+            ("m", {"read_timeout": "5"}, "read_timeout"),
+            ("m", {"read_timeout": -5}, "read_timeout"),
+            ("m", {"max_connections": 0}, "max_connections"),
+            ("m", {"base_url": "localhost:8080"}, "'localhost:8080' is no HTTP address"),
+            ("m", {"base_url": "http://[::1/v1"}, "is no HTTP address"),
+            ("m", {"base_url": f"http://{'x' * 70}/v1"}, "is no HTTP address"),
+            ("m", {"headers": {"a b": "c"}}, "header 'a b'"),
+            ("m", {"servers": {"a": {}}}, "[plugins.openai.servers.a]: base_url is missing"),
+            ("m", {"servers": {"a": {"base_url": "http://a", "keys": 1}}}, "plugins.openai.servers.a"),
+            ("m", {"servers": {"a:b": {"base_url": "http://a"}}}, "colon"),
+            ("", {}, "names no model"),
+            ("a:", {"servers": {"a": {"base_url": "http://a"}}}, "openai:a:MODEL"),
+            ("a", {"servers": {"a": {"base_url": "http://a"}}}, "openai:a:MODEL"),
+        ],
+    )
+    def test_what_cannot_be_is_named(self, spec: str, settings: dict[str, Any], said: str) -> None:
+        """A bad key or value is an error that names it and its place."""
+        with pytest.raises(UsageError) as caught:
+            choose(spec, settings)
+        assert said in str(caught.value)
+
+    def test_credentials_in_an_address_are_not_shown(self) -> None:
+        """An address with a password is refused without repeating it."""
+        with pytest.raises(UsageError) as caught:
+            OpenAIModel("m", base_url=f"http://user:{KEY}@host/v1")
+        assert KEY not in str(caught.value)
+
+    async def test_openai_itself_needs_a_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without a key the first request says which variable to set."""
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        with pytest.raises(ConfigError, match="OPENAI_API_KEY is not set") as caught:
+            await OpenAIModel("gpt-5").respond(ASKED)
+        assert "Set OPENAI_API_KEY" in caught.value.hint
+
+    def test_the_key_goes_to_its_owner_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """OPENAI_API_KEY is for OpenAI's servers; any other gets a key only where the settings say so."""
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        monkeypatch.setenv("OTHER_KEY", "sk-other")
+        assert Server().key().text == KEY
+        assert Server(base_url="https://eu.api.openai.com/v1").key().text == KEY
+        assert Server(base_url="https://api.openai.com.evil.example/v1").key().text == ""
+        assert Server(base_url="http://host/v1").key().text == ""
+        assert Server(base_url="http://host/v1", api_key_env="OTHER_KEY").key().text == "sk-other"
+
+    @pytest.mark.parametrize("key", ["sk-a\nb", "sk-é", "sk-\0"])
+    def test_a_key_that_cannot_be_sent(self, key: str) -> None:
+        """A key with odd characters is refused before any library can quote it."""
+        with pytest.raises(ConfigError) as caught:
+            Server(api_key=key).key()
+        assert key not in str(caught.value)
+
+    def test_a_query_in_the_address_is_kept(self) -> None:
+        """Some servers want their version in the query; it is kept, and not shown."""
+        server = Server(base_url="https://host/deployments/x/?api-version=1")
+        assert server.chat_url == "https://host/deployments/x/chat/completions?api-version=1"
+        assert server.shown_url == "https://host/deployments/x/chat/completions"
+
+
+class TestThroughTheRuntime:
+    """The plugin as users meet it."""
+
+    async def test_a_streamed_run_with_a_tool(self, server: ScriptedServer) -> None:
+        """A spec and settings lead to a run that calls a tool and answers."""
+        call = {
+            "index": 0,
+            "id": "c1",
+            "type": "function",
+            "function": {"name": "add", "arguments": '{"a": 2, "b": 3}'},
+        }
+        choice = {"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": "tool_calls"}
+        calling = b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
+        server.script = [Reply(sse(calling, DONE)), Reply(sse(chunk("It is "), chunk("5."), chunk(None, "stop"), DONE))]
+
+        @tool(inline=True)
+        def add(a: int, b: int) -> int:
+            """Add two numbers."""
+            return a + b
+
+        settings = {"openai": {"servers": {"local": {"base_url": server.url}}}}
+        async with Runtime(settings=settings) as runtime:
+            agent = Agent("openai:local:m", tools=(add,))
+            async with runtime.stream(agent, "What is 2 + 3?") as events:
+                seen = [event async for event in events]
+        assert "".join(event.text for event in seen if isinstance(event, TextDelta)) == "It is 5."
+        assert [event.content for event in seen if isinstance(event, ToolEnded)] == ["5"]
+        assert isinstance(seen[-1], RunEnded)
+        assert server.asked[1].body["messages"][-1] == {"role": "tool", "content": "5", "tool_call_id": "c1"}
+
+    async def test_a_failed_run_keeps_the_error(self, server: ScriptedServer) -> None:
+        """The server's failure reaches the caller as it is, with the result so far."""
+        server.script = [Reply(http(b"{}", "503 Service Unavailable", more="retry-after: 3\r\n"))]
+        async with Runtime(settings={"openai": {"base_url": server.url}}) as runtime:
+            with pytest.raises(ModelError) as caught:
+                await runtime.run(Agent("openai:m"), "Hi.")
+        assert (caught.value.status, caught.value.retry_after) == (503, 3.0)
+        assert caught.value.result.status == "failed"

@@ -1,0 +1,382 @@
+"""The wire format from recorded bytes: event streams however they are cut, completions, statuses, Retry-After."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from typing import Any
+
+import pytest
+from agno_rt_openai.sse import EventParser
+from agno_rt_openai.wire import ChatStream, Peer, completion, deltas, refusal, request_bytes, retry_after
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agno_rt import Message, ModelRequest, ModelSettings, ToolCall, Usage, tool
+from agno_rt.errors import ModelError, UsageError
+from agno_rt.events import Delta, TextDelta
+
+SECRET = "sk-0123456789abcdef"
+PEER = Peer(
+    name="openai:m",
+    provider="openai",
+    model="m",
+    url="http://host/v1/chat/completions",
+    key_source="the environment variable OPENAI_API_KEY",
+    secrets=(SECRET,),
+)
+NOON = 1_767_268_800.0
+"""1 January 2026, 12:00 GMT."""
+
+
+def events(*chunks: bytes) -> list[bytes]:
+    """The data of all events in the chunks."""
+    parser = EventParser()
+    whole = [data for chunk in chunks for data in parser.feed(chunk)]
+    last = parser.end()
+    return whole if last is None else [*whole, last]
+
+
+def chunk(delta: Any = None, finish: str | None = None, **more: Any) -> bytes:
+    """One event of a chat stream."""
+    body = {"choices": [{"index": 0, "delta": delta or {}, "finish_reason": finish}], **more}
+    return b"data: " + json.dumps(body, ensure_ascii=False).encode() + b"\n\n"
+
+
+def streamed(*chunks: bytes) -> ChatStream:
+    """A chat stream to its end."""
+    stream = ChatStream(PEER)
+    for data in chunks:
+        list(stream.feed(data))
+    list(stream.end())
+    return stream
+
+
+class TestEvents:
+    """Bytes to events."""
+
+    @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+    def test_takes_every_line_end(self, end: bytes) -> None:
+        """LF, CRLF and CR end a line."""
+        assert events(end.join([b"data: a", b"", b"data: b", b"", b""])) == [b"a", b"b"]
+
+    def test_joins_data_lines(self) -> None:
+        """Several data lines are one event, joined by line feeds; one space after the colon is no part of it."""
+        assert events(b"data: a\ndata:  b\ndata:c\n\n") == [b"a\n b\nc"]
+
+    def test_leaves_out_comments_and_other_fields(self) -> None:
+        """Comments, ids, event names and retries are no data; an event without data is none."""
+        assert events(b"\xef\xbb\xbf: ping\nid: 1\nevent: x\nretry: 5\n\ndata: a\n: b\n\n") == [b"a"]
+
+    def test_gives_what_the_end_cut_off(self) -> None:
+        """An event without its blank line, or its last line feed, is given at the end."""
+        assert events(b"data: a\n\ndata: b") == [b"a", b"b"]
+
+    def test_bounds_a_line_that_never_ends(self) -> None:
+        """A line, or an event of many lines, beyond the limit is refused."""
+        for piece in (b"x" * 10, b"data: xxxx\n"):
+            parser = EventParser(limit=100)
+            with pytest.raises(ValueError, match="more than 100 bytes"):
+                list(itertools.chain.from_iterable(parser.feed(piece) for _ in range(100)))
+
+    def test_comments_do_not_add_up(self) -> None:
+        """Any number of comments before an event is fine."""
+        parser = EventParser(limit=100)
+        assert [data for _ in range(100) for data in parser.feed(b": still there\n")] == []
+        assert list(parser.feed(b"data: a\n\n")) == [b"a"]
+
+    @given(
+        st.lists(
+            st.sampled_from([b'data: {"a":"', "é€👋".encode(), b"\r", b"\n", b"\r\n", b": c", b"data:", b"\n\n", b"x"])
+        ),
+        st.data(),
+    )
+    def test_any_cut_gives_the_same_events(self, pieces: list[bytes], data: st.DataObject) -> None:
+        """Wherever a stream is cut, inside a character or between CR and LF too, its events are the same."""
+        whole = b"".join(pieces)
+        cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)))))
+        bounds = [0, *cuts, len(whole)]
+        parts = [whole[start:end] for start, end in itertools.pairwise(bounds)]
+        assert events(*parts) == events(whole)
+
+
+class TestChatStream:
+    """Chat streams to responses."""
+
+    def test_collects_text_and_usage(self) -> None:
+        """Deltas come as they are; usage comes after the finish reason."""
+        stream = ChatStream(PEER)
+        body = chunk({"role": "assistant", "content": "Hé"}) + chunk({"content": "llo"}) + chunk(finish="stop")
+        usage = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\ndata: [DONE]\n\n'
+        assert list(stream.feed(body + usage)) == [TextDelta("Hé"), TextDelta("llo")]
+        assert stream.done
+        assert stream.response().content == "Héllo"
+        assert stream.response().usage == Usage(3, 2)
+
+    @given(st.data())
+    def test_any_cut_gives_the_same_response(self, data: st.DataObject) -> None:
+        """A stream cut anywhere gives the same response."""
+        call = {"index": 0, "id": "c1", "function": {"name": "t", "arguments": '{"a":'}}
+        rest = {"index": 0, "function": {"arguments": '"ü"}'}}
+        body = chunk({"content": "a👋"}) + chunk({"tool_calls": [call]}) + b": x\r\n" + chunk({"tool_calls": [rest]})
+        body += chunk(finish="tool_calls") + b"data: [DONE]\n\n"
+        at = data.draw(st.integers(0, len(body)))
+        response = streamed(body[:at], body[at:]).response()
+        assert response.content == "a👋"
+        assert response.tool_calls == (ToolCall("c1", "t", '{"a":"ü"}'),)
+
+    def test_needs_no_done_after_a_finish_reason(self) -> None:
+        """A stream that ends after its finish reason is whole."""
+        assert streamed(chunk({"content": "a"}), chunk(finish="stop")).response().content == "a"
+
+    def test_an_unfinished_stream_is_broken_off(self) -> None:
+        """A stream that ends before its finish reason may be asked for again."""
+        with pytest.raises(ModelError, match="broke off its stream") as caught:
+            streamed(chunk({"content": "a"}), b'data: {"choi')
+        assert caught.value.retryable
+
+    @pytest.mark.parametrize("body", [b"", b"data: [DONE]\n\n", b": ping\n\n", b"Internal error\n"])
+    def test_an_empty_stream_is_no_answer(self, body: bytes) -> None:
+        """A stream without a single chunk is an error, not an empty answer."""
+        with pytest.raises(ModelError, match="without any answer"):
+            streamed(body)
+
+    @pytest.mark.parametrize(
+        ("payload", "said"),
+        [
+            (b'{"choices": [', "broken JSON in its stream"),
+            (b"<html>", "broken JSON in its stream"),
+            (b"\xff\xfe", "broken JSON in its stream"),
+            (b"[1]", "it is list, not an object"),
+            (b'{"choices": {}}', "choices is dict, not a list"),
+            (b'{"choices": [{"delta": {"content": 7}}]}', "content is int"),
+            (b'{"choices": [{"delta": {"tool_calls": [{"index": "x"}]}}]}', "index"),
+            (b'{"choices": [], "usage": {"prompt_tokens": [1]}}', "no part of a chat completion"),
+        ],
+    )
+    def test_nonsense_is_said_to_be(self, payload: bytes, said: str) -> None:
+        """What came before the nonsense is delivered; then the error says what is wrong."""
+        stream = ChatStream(PEER)
+        got: list[Delta] = []
+        with pytest.raises(ModelError, match=re.escape(said)) as caught:
+            got.extend(stream.feed(chunk({"content": "a"}) + b"data: " + payload + b"\n\n"))
+        assert got == [TextDelta("a")]
+        assert not caught.value.retryable
+
+    @pytest.mark.parametrize(
+        ("error", "status", "retryable"),
+        [
+            ({"message": "upstream died", "code": 502}, 502, True),
+            ({"message": "upstream died", "type": "server_error", "code": None}, None, True),
+            ({"message": "upstream died", "code": 400}, 400, False),
+            ("upstream died", None, False),
+        ],
+    )
+    def test_an_error_within_the_stream(self, error: Any, status: int | None, retryable: bool) -> None:
+        """An error object in a stream ends it, with the server's words and status."""
+        with pytest.raises(ModelError, match="reported an error: upstream died") as caught:
+            streamed(chunk({"content": "a"}), b"data: " + json.dumps({"error": error}).encode() + b"\n\n")
+        assert (caught.value.status, caught.value.retryable) == (status, retryable)
+
+    def test_a_null_error_is_none(self) -> None:
+        """Some servers send `error: null` with every chunk."""
+        assert streamed(chunk({"content": "a"}, error=None), chunk(finish="stop", error=None)).response().content == "a"
+
+
+class TestCompletion:
+    """Whole bodies to responses."""
+
+    def test_reads_a_completion(self) -> None:
+        """Text, usage and finish reason; as deltas they give the same text."""
+        message = {"role": "assistant", "content": "Hi.", "reasoning_content": "Hm."}
+        body = {"choices": [{"message": message, "finish_reason": "length"}], "usage": {"prompt_tokens": 1}}
+        response = completion(json.dumps(body).encode(), PEER)
+        assert (response.content, response.finish_reason, response.usage) == ("Hi.", "length", Usage(1, 0))
+        assert len(list(deltas(response))) == 2
+
+    @pytest.mark.parametrize(
+        ("body", "content_type", "said"),
+        [
+            (b"<!DOCTYPE html><title>Sign in</title>", "text/html", "answered with a web page, not with JSON"),
+            (b"", "application/json", "answered with nothing"),
+            (b"OK", "text/plain", "answered with text, not with JSON: 'OK'"),
+            (b'{"choices"', "application/json", "not with JSON"),
+            (b"[" * 100_000, "application/json", "not with JSON"),
+            (b"[]", "application/json", "it is list, not an object"),
+            (b"{}", "application/json", "choices is missing or empty"),
+            (b'{"choices": [{}]}', "application/json", "message"),
+            (b'{"error": {"message": "model is loading", "code": 503}}', "", "reported an error: model is loading"),
+        ],
+    )
+    def test_nonsense_is_said_to_be(self, body: bytes, content_type: str, said: str) -> None:
+        """Whatever is no completion is an error that says what it is instead."""
+        with pytest.raises(ModelError, match=re.escape(said)) as caught:
+            completion(body, PEER, content_type)
+        assert caught.value.provider == "openai"
+        assert len(str(caught.value)) < 1000
+
+    @given(st.binary(max_size=200))
+    def test_no_bytes_raise_anything_else(self, body: bytes) -> None:
+        """Any bytes at all are a response or a `ModelError`, whole or as a stream."""
+        for read in (lambda: completion(body, PEER), lambda: streamed(b"data: " + body), lambda: streamed(body)):
+            with pytest.raises(ModelError):
+                read()
+
+
+class TestRefusal:
+    """Statuses and error bodies to errors."""
+
+    @pytest.mark.parametrize("retryable", [True, False])
+    @pytest.mark.parametrize("at", range(6))
+    def test_says_whether_to_retry(self, at: int, retryable: bool) -> None:
+        """What the caller must mend is not worth another try; what passes by itself is."""
+        status = ((400, 401, 403, 404, 422, 307), (408, 409, 429, 500, 503, 529))[retryable][at]
+        error = refusal(PEER, status, {}, b'{"error": {"message": "No."}}', NOON)
+        assert (error.status, error.retryable) == (status, retryable)
+        assert error.message.startswith(f"openai:m answered {status}")
+        assert error.message.endswith(": No.")
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"error": {"message": "It broke.", "type": "x"}},
+            {"error": "It broke."},
+            {"message": "It broke.", "object": "error"},
+            {"detail": "It broke."},
+            [{"error": {"message": "It broke."}}],
+        ],
+    )
+    def test_finds_the_server_s_words(self, body: Any) -> None:
+        """Each server puts its message somewhere else."""
+        assert refusal(PEER, 400, {}, json.dumps(body).encode(), NOON).message.endswith("Bad Request: It broke.")
+
+    @pytest.mark.parametrize(
+        ("body", "end"),
+        [
+            (b"", "500 Internal Server Error"),
+            (b"plain\r\n\x1b[31mwords", "plain [31mwords"),
+            (b"<html><head><title>502 Bad Gateway</title>", "a web page, '502 Bad Gateway'"),
+            (b'{"code": 7}', '{"code": 7}'),
+            (b'{"error": {"code": 7}}', '{"code":7}'),
+            (b"[]", "[]"),
+        ],
+    )
+    def test_takes_any_body(self, body: bytes, end: str) -> None:
+        """Whatever the body is, it is shown on one line."""
+        assert refusal(PEER, 500, {}, body, NOON).message.endswith(end)
+
+    def test_bounds_the_server_s_words(self) -> None:
+        """A server may write a book; the message holds its beginning."""
+        assert len(refusal(PEER, 500, {}, b"long " * 100_000, NOON).message) < 600
+
+    def test_never_shows_the_key(self) -> None:
+        """A server that quotes the key back does not make it known."""
+        body = json.dumps({"error": {"message": f"Incorrect API key provided: {SECRET}."}}).encode()
+        error = refusal(PEER, 401, {}, body, NOON)
+        assert SECRET not in f"{error!r} {error} {PEER!r}"
+        assert "Incorrect API key provided: ***." in error.message
+
+    @pytest.mark.parametrize(
+        ("status", "hint"),
+        [(401, "OPENAI_API_KEY"), (404, "'m', and base_url"), (301, "'https://host/v2'")],
+    )
+    def test_hints_at_the_remedy(self, status: int, hint: str) -> None:
+        """The hint names the key's place, the model, the address."""
+        assert hint in refusal(PEER, status, {"location": "https://host/v2"}, b"", NOON).hint
+
+    def test_no_credit_is_not_worth_waiting_for(self) -> None:
+        """A 429 for want of credit looks like a rate limit and is none."""
+        body = b'{"error": {"message": "You exceeded your quota.", "code": "insufficient_quota"}}'
+        assert not refusal(PEER, 429, {}, body, NOON).retryable
+
+    @pytest.mark.parametrize(
+        ("headers", "seconds"),
+        [
+            ({}, None),
+            ({"retry-after": "20"}, 20.0),
+            ({"retry-after": " 1.5 "}, 1.5),
+            ({"retry-after": "Thu, 01 Jan 2026 12:00:30 GMT"}, 30.0),
+            ({"retry-after": "Thu, 01 Jan 2026 11:00:00 GMT"}, 0.0),
+            ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
+            ({"retry-after": "soon"}, None),
+            ({"retry-after": "-3"}, None),
+            ({"retry-after": "1e999"}, None),
+            ({"retry-after": "nan"}, None),
+        ],
+    )
+    def test_reads_retry_after(self, headers: dict[str, str], seconds: float | None) -> None:
+        """Seconds, a date, or nothing that can be used."""
+        assert retry_after(headers, NOON) == seconds
+        assert refusal(PEER, 429, headers, b"", NOON).retry_after == seconds
+
+
+class TestRequest:
+    """Requests to bytes."""
+
+    def body(self, request: ModelRequest, *, stream: bool = False, official: bool = False) -> dict[str, Any]:
+        """The request's body, read again."""
+        body: dict[str, Any] = json.loads(request_bytes(request, "m", stream=stream, official=official))
+        return body
+
+    def test_asks_for_usage_in_a_stream(self) -> None:
+        """A stream is asked to count its tokens, unless `extra` says otherwise."""
+        asked = (Message("user", "Hi."),)
+        assert self.body(ModelRequest(asked), stream=True)["stream_options"] == {"include_usage": True}
+        assert "stream" not in self.body(ModelRequest(asked))
+        extra = ModelSettings(extra={"stream_options": {"x": 1}, "stream": False, "top_k": 5})
+        body = self.body(ModelRequest(asked, settings=extra), stream=True)
+        assert (body["stream"], body["stream_options"], body["top_k"]) == (True, {"x": 1}, 5)
+
+    def test_openai_calls_max_tokens_by_another_name(self) -> None:
+        """Its reasoning models refuse the old name; other servers know no other."""
+        request = ModelRequest((Message("user", "Hi."),), settings=ModelSettings(max_tokens=5))
+        assert self.body(request)["max_tokens"] == 5
+        official = self.body(request, official=True)
+        assert "max_tokens" not in official
+        assert official["max_completion_tokens"] == 5
+
+    def test_carries_tools_and_output(self) -> None:
+        """Tools, the choice among them and the output's schema are in the body."""
+
+        @tool
+        def weather(city: str) -> str:
+            """Weather."""
+            return city
+
+        body = self.body(ModelRequest((Message("user", "Hi."),), (weather,), "required", {"type": "object"}))
+        assert body["tools"][0]["function"]["name"] == "weather"
+        assert body["tool_choice"] == "required"
+        assert body["response_format"]["json_schema"]["schema"] == {"type": "object"}
+
+    def test_says_it_so_that_other_servers_understand(self) -> None:
+        """A tool chosen by name is required as the only one; arguments that are no object are sent as an empty one."""
+
+        @tool
+        def clock() -> str:
+            """The time."""
+            return "noon"
+
+        @tool
+        def weather(city: str) -> str:
+            """Weather."""
+            return city
+
+        calls = (ToolCall("a", "clock", '{"x": '), ToolCall("b", "clock", ""), ToolCall("c", "clock", '{"y": 1}'))
+        request = ModelRequest((Message("assistant", "", calls),), (clock, weather), "weather")
+        other, official = self.body(request), self.body(request, official=True)
+        assert (other["tool_choice"], [each["function"]["name"] for each in other["tools"]]) == (
+            "required",
+            ["weather"],
+        )
+        sent = [call["function"]["arguments"] for call in other["messages"][0]["tool_calls"]]
+        assert sent == ["{}", "{}", '{"y": 1}']
+        assert official["tool_choice"]["function"]["name"] == "weather"
+        assert len(official["tools"]) == 2
+
+    @pytest.mark.parametrize("request_", [{"extra": {"x": object()}}, {"content": "\ud800"}])
+    def test_what_json_cannot_carry(self, request_: dict[str, Any]) -> None:
+        """Odd objects and broken text are the caller's to mend."""
+        settings = ModelSettings(extra=request_.get("extra", {}))
+        with pytest.raises(UsageError, match="cannot be written as JSON"):
+            self.body(ModelRequest((Message("user", request_.get("content", "")),), settings=settings))

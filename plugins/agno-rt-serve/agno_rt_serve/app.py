@@ -1,0 +1,245 @@
+"""The ASGI application: routes, and what each answers. Knows no sockets: any ASGI server under trio runs it.
+
+Most requests go to a handful of fixed paths, one for each agent among them: those are found in one table. Starlette's
+router has the rest: paths with parameters, the routes of other plugins, and everything that is not there.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from importlib import resources
+from typing import TypeAlias
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from agno_rt import Agent, AgnoError, Event, RunResult, Runtime, Tool, Toolkit
+from agno_rt.errors import NotFound, PluginError
+from agno_rt.project import Project
+from agno_rt_serve import agents_api, openai_api
+from agno_rt_serve.asgi import JSON, ASGIApp, Receive, Scope, Send, header, json_body, respond
+from agno_rt_serve.errors import HttpError, describe, error_body
+from agno_rt_serve.guard import allowed_hosts, check_host
+from agno_rt_serve.runs import Runs, Task
+from agno_rt_serve.settings import Settings
+
+__all__ = ["App"]
+
+Handler: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+ErrorBody: TypeAlias = Callable[[HttpError], bytes]
+
+
+class Endpoint:
+    """A handler, with its errors answered in the shape of its API."""
+
+    def __init__(self, handler: Handler, shape: ErrorBody = error_body) -> None:
+        self._handler = handler
+        self._shape = shape
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request."""
+        try:
+            await self._handler(scope, receive, send)
+        except (HttpError, AgnoError) as exc:
+            error = describe(exc) if isinstance(exc, AgnoError) else exc
+            await respond(send, error.status, [*JSON, *error.headers], self._shape(error))
+
+
+class App:
+    """Serves the project's agents, which run in the runtime. `cancel_runs` ends streams with a last word."""
+
+    def __init__(self, project: Project, runtime: Runtime, settings: Settings) -> None:
+        self._project = project
+        self._runtime = runtime
+        self._runs = Runs(runtime)
+        self._created = int(time.time())
+        self._agents = agents_api.agents_body(project.agents, self._tool)
+        self._models = openai_api.models_body(project.agents, self._created)
+        self._page, self._page_headers = _page()
+        self._hosts = allowed_hosts(settings.host, settings.allowed_hosts)
+        self._fixed: dict[tuple[str, str], Endpoint] = {}
+        self._add_fixed()
+        self._others = self._starlette()
+        self._app: ASGIApp = self._route
+        if settings.cors_origins:
+            self._app = CORSMiddleware(
+                self._route, allow_origins=settings.cors_origins, allow_methods=("GET", "POST"), allow_headers=("*",)
+            )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] == "http":
+            try:
+                check_host(header(scope, b"host"), self._hosts)
+            except HttpError as error:
+                await respond(send, error.status, JSON, error_body(error))
+                return
+        await self._app(scope, receive, send)
+
+    def cancel_runs(self) -> None:
+        """Cancel the runs that are streamed: each stream ends with an event that says so."""
+        self._runs.cancel()
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._fixed.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        await (endpoint or self._others)(scope, receive, send)
+
+    def _add_fixed(self) -> None:
+        get, post = partial(self._add, "GET"), partial(self._add, "POST")
+        get("/", self._get_page)
+        get("/health", _get_health)
+        get("/agents", self._get_agents)
+        for name, agent in self._project.agents.items():
+            post(f"/agents/{name}/runs", partial(self._post_run, agent))
+        get("/v1/models", self._get_models, openai_api.error_body)
+        post("/v1/chat/completions", self._post_chat, openai_api.error_body)
+
+    def _add(self, method: str, path: str, handler: Handler, shape: ErrorBody = error_body) -> None:
+        self._fixed[method, path] = Endpoint(handler, shape)
+
+    def _starlette(self) -> Starlette:
+        fixed = [Route(path, endpoint, methods=[method]) for (method, path), endpoint in self._fixed.items()]
+        others: list[BaseRoute] = [
+            Route("/agents/{name}/runs", Endpoint(self._post_unknown), methods=["POST"]),
+            Route("/v1/models/{name}", Endpoint(self._get_model, openai_api.error_body), methods=["GET"]),
+        ]
+        mounts = [Mount(f"/{name}", app) for name, app in self._mounted()]
+        return Starlette(routes=[*fixed, *others, *mounts], exception_handlers={HTTPException: _no_route})
+
+    def _mounted(self) -> Iterator[tuple[str, ASGIApp]]:
+        for offer in self._runtime.plugins.offers("routes"):
+            try:
+                app = offer.factory(self._runtime)
+            except Exception as exc:
+                yield offer.name, _broken(offer.plugin, offer.name, exc)
+            else:
+                yield offer.name, app
+
+    def _tool(self, spec: str) -> Tool | Toolkit | str:
+        try:
+            made = self._runtime.plugins.tool(spec, self._project.config.plugins)
+        except AgnoError:
+            return spec  # the runtime says why, to whoever runs the agent
+        return made if isinstance(made, Tool | Toolkit) else spec
+
+    async def _get_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, 200, self._page_headers, self._page)
+
+    async def _get_agents(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, 200, JSON, self._agents)
+
+    async def _get_models(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, 200, JSON, self._models)
+
+    async def _get_model(self, scope: Scope, receive: Receive, send: Send) -> None:
+        name = scope["path_params"]["name"]
+        self._model(name)
+        await respond(send, 200, JSON, openai_api.model_body(name, self._created))
+
+    def _model(self, name: str) -> Agent:
+        try:
+            return self._project.agent(name)
+        except NotFound as exc:
+            raise openai_api.unknown_model(exc) from exc
+
+    async def _post_unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._post_run(self._project.agent(scope["path_params"]["name"]), scope, receive, send)
+
+    async def _post_run(self, agent: Agent, scope: Scope, receive: Receive, send: Send) -> None:
+        body = agents_api.decode(await json_body(scope, receive))
+        task = Task(agent, body.input, body.session, body.user)
+        if b"text/event-stream" in header(scope, b"accept"):
+            await self._runs.stream(task, send, _Numbered(), lambda end: b"")
+        else:
+            result = await self._runs.run(task)
+            await respond(send, 200, JSON, agents_api.result_body(result, body.session))
+
+    async def _post_chat(self, scope: Scope, receive: Receive, send: Send) -> None:
+        chat = openai_api.decode(await json_body(scope, receive))
+        messages = openai_api.conversation(chat)
+        task = Task(self._model(chat.model), messages, user=chat.user)
+        created = int(time.time())
+        if not chat.stream:
+            result = await self._runs.run(task)
+            await respond(send, 200, JSON, openai_api.completion_body(result, chat.model, created))
+            return
+        chunks = openai_api.Chunks(chat.model, created, chat.include_usage)
+
+        def last(end: RunResult | HttpError) -> bytes:
+            return chunks.end(end) if isinstance(end, RunResult) else chunks.failed(end)
+
+        await self._runs.stream(task, send, chunks.feed, last)
+
+
+class _Numbered:
+    """Numbers the events of one stream, from 1."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def __call__(self, event: Event) -> bytes:
+        self._number += 1
+        return agents_api.server_sent_event(self._number, event)
+
+
+async def _get_health(scope: Scope, receive: Receive, send: Send) -> None:
+    await respond(send, 200, JSON, b'{"status":"ok"}')
+
+
+async def _no_route(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    path = request.url.path
+    headers = dict(exc.headers or {})
+    if exc.status_code == 405:
+        hint = f"Use {headers['Allow']}." if "Allow" in headers else ""
+        error = HttpError(405, "method_not_allowed", f"{path} does not take {request.method}", hint)
+    elif exc.status_code == 404:
+        hint = "GET /agents lists the agents; POST /agents/NAME/runs runs one."
+        error = HttpError(404, "not_found", f"there is nothing at {path}", hint)
+    else:
+        error = HttpError(exc.status_code, "http", str(exc.detail))
+    shape = openai_api.error_body if path.startswith("/v1/") else error_body
+    return Response(shape(error), error.status, headers, "application/json")
+
+
+def _broken(plugin: str, name: str, exc: Exception) -> ASGIApp:
+    cause = f"{type(exc).__name__}: {exc}"
+    hint = "Upgrade or uninstall it, or name it in `block` of [runtime] in agno-rt.toml."
+    error = PluginError(f"plugin {plugin!r} failed to make its routes /{name}: {cause}", plugin=plugin, hint=hint)
+
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        raise error from exc
+
+    return Endpoint(fail)
+
+
+def _page() -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """The page, and headers that let it run its own script and style and nothing else."""
+    html = resources.files("agno_rt_serve").joinpath("page.html").read_bytes()
+    policy = (
+        f"default-src 'none'; script-src {_hash(html, b'script')}; style-src {_hash(html, b'style')}; "
+        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    headers = [
+        (b"content-type", b"text/html; charset=utf-8"),
+        (b"content-security-policy", policy.encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"no-referrer"),
+        (b"cache-control", b"no-cache"),
+    ]
+    return html, headers
+
+
+def _hash(html: bytes, tag: bytes) -> str:
+    found = re.search(b"<%b>(.*?)</%b>" % (tag, tag), html, re.DOTALL)
+    assert found is not None
+    return f"'sha256-{base64.b64encode(hashlib.sha256(found[1]).digest()).decode()}'"

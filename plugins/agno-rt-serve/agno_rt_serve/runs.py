@@ -1,0 +1,82 @@
+"""Runs agents for HTTP: in one piece or as a stream of events, and ends them when the server stops. Knows no route."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from agno_rt import Agent, AgnoError, Event, Message, RunResult, RunStream, Runtime
+from agno_rt_serve.asgi import Send
+from agno_rt_serve.errors import HttpError, describe
+
+__all__ = ["Runs", "Task"]
+
+_STREAM = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
+]
+
+
+@attrs.frozen
+class Task:
+    """What is to be run: an agent, on an input, for a session and a user."""
+
+    agent: Agent
+    input: str | Sequence[Message]
+    session: str | None = None
+    user: str | None = None
+
+
+class Runs:
+    """The runs under way. Each belongs to the task of its request: when that is cancelled, so is the run."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._streams: set[RunStream] = set()
+
+    def cancel(self) -> None:
+        """Cancel every run that is streamed. Its client still gets the events up to the last, which says so."""
+        for stream in self._streams:
+            stream.cancel()
+
+    async def run(self, task: Task) -> RunResult:
+        """Run to the end. Raises the run's error."""
+        return await self._runtime.run(task.agent, task.input, session=task.session, user=task.user)
+
+    async def stream(
+        self,
+        task: Task,
+        send: Send,
+        piece: Callable[[Event], bytes],
+        last: Callable[[RunResult | HttpError], bytes],
+    ) -> None:
+        """Send what `piece` makes of each event as it happens, then what `last` makes of the end, as an event stream.
+
+        Raises `HttpError` for a run that ended before its first event: nothing has been sent then.
+        """
+        started = False
+        async with self._runtime.stream(task.agent, task.input, session=task.session, user=task.user) as events:
+            self._streams.add(events)
+            try:
+                async for event in events:
+                    if not started:
+                        started = True
+                        await send({"type": "http.response.start", "status": 200, "headers": _STREAM})
+                    if data := piece(event):
+                        await send({"type": "http.response.body", "body": data, "more_body": True})
+                result = events.result
+                end: RunResult | HttpError = _stopping() if result is None or result.status == "cancelled" else result
+            except AgnoError as error:
+                end = describe(error)
+            finally:
+                self._streams.discard(events)
+        if not started and isinstance(end, HttpError):
+            raise end
+        await send({"type": "http.response.body", "body": last(end), "more_body": False})
+
+
+def _stopping() -> HttpError:
+    return HttpError(503, "cancelled", "the run was cancelled: the server is stopping", "Send it again later.")

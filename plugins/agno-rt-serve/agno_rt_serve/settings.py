@@ -1,0 +1,40 @@
+"""The settings of the plugin: the table `[plugins.serve]` of agno-rt.toml. Knows nothing of who uses them."""
+
+from __future__ import annotations
+
+import attrs
+
+__all__ = ["Settings"]
+
+
+@attrs.frozen
+class Settings:
+    """How to serve. Times are in seconds, sizes in bytes.
+
+    host, port       where to listen; port 0 takes a free one
+    grace            how long running requests may go on once the server is told to stop
+    max_connections  open at once; one more is answered 503 and closed
+    max_head         a request's line and headers; more is answered 431
+    max_body         a request's body, which is held in memory; more is answered 413
+    head_timeout     from a request's first byte to the end of its head; then 408
+    body_timeout     from the end of the head to the end of the body; then 408
+    keep_alive       how long a connection may stay open between requests
+    send_timeout     how long a client may take to read the next bytes of a response; then it is cut off
+    allowed_hosts    what the Host header may say; empty: anything, but on loopback only loopback's names
+    cors_origins     pages of which origins may use the API from a browser; `*` is any
+    access_log       whether to log a line for each request
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 7777
+    grace: float = 10.0
+    max_connections: int = 1_000
+    max_head: int = 32_768
+    max_body: int = 10_000_000
+    head_timeout: float = 10.0
+    body_timeout: float = 60.0
+    keep_alive: float = 75.0
+    send_timeout: float = 30.0
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    access_log: bool = False

@@ -1,0 +1,225 @@
+"""Fixtures for the tests of the server: one that runs in the test's own loop, and a client that speaks raw bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from importlib.metadata import entry_points
+from typing import Any, Self
+
+import attrs
+import pytest
+import trio
+from agno_rt_serve.app import App
+from agno_rt_serve.asgi import ASGIApp
+from agno_rt_serve.server import Server
+from agno_rt_serve.settings import Settings
+
+from agno_rt import Agent, Limits, Runtime
+from agno_rt.config import Config
+from agno_rt.hookspecs import hookimpl
+from agno_rt.plugins import PluginHost
+from agno_rt.project import Project
+
+PATIENCE = 30.0
+
+
+@attrs.define
+class Answer:
+    """A response as it came over the wire."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Wire:
+    """A client that sends bytes as they are, and reads what comes back."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
+        self._rest = b""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await trio.aclose_forcefully(self.stream)
+
+    async def send(self, *pieces: bytes) -> None:
+        """Send the pieces, each in a write of its own."""
+        for piece in pieces:
+            await self.stream.send_all(piece)
+
+    async def line(self) -> bytes:
+        """The next line."""
+        return (await self._until(b"\r\n"))[:-2]
+
+    async def answer(self, *, head_only: bool = False) -> Answer:
+        """The next response, its body read as its headers say."""
+        lines = (await self._until(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        status = int(lines[0].split()[1])
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:-2])}
+        if head_only or status in (204, 304):
+            body = b""
+        elif headers.get("transfer-encoding") == "chunked":
+            body = await self._chunks()
+        elif "content-length" in headers:
+            body = await self._exactly(int(headers["content-length"]))
+        else:
+            body = await self.rest()
+        return Answer(status, headers, body)
+
+    async def rest(self) -> bytes:
+        """Everything until the server closes. A reset counts as the end."""
+        with trio.fail_after(PATIENCE):
+            try:
+                while data := await self.stream.receive_some():
+                    self._rest += data
+            except trio.BrokenResourceError:
+                pass
+        data, self._rest = self._rest, b""
+        return data
+
+    async def _chunks(self) -> bytes:
+        body = b""
+        while size := int((await self._until(b"\r\n")).strip(), 16):
+            body += await self._exactly(size)
+            await self._exactly(2)
+        await self._exactly(2)
+        return body
+
+    async def _exactly(self, size: int) -> bytes:
+        while len(self._rest) < size:
+            await self._more()
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+    async def _until(self, mark: bytes) -> bytes:
+        while mark not in self._rest:
+            await self._more()
+        return await self._exactly(self._rest.index(mark) + len(mark))
+
+    async def _more(self) -> None:
+        with trio.fail_after(PATIENCE):
+            data = await self.stream.receive_some()
+        assert data, f"the server closed the connection after {self._rest!r}"
+        self._rest += data
+
+
+@attrs.define
+class Served:
+    """A server under test."""
+
+    server: Server
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def dial(self) -> Wire:
+        """A new connection to it."""
+        return Wire(await trio.open_tcp_stream("127.0.0.1", self.port))
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
+    """Wait until something is so that no event tells of: `await until(lambda: ...)`."""
+
+    async def wait(condition: Callable[[], bool]) -> None:
+        with trio.fail_after(PATIENCE):
+            while not condition():  # noqa: ASYNC110 - there is no event
+                await trio.sleep(0.01)
+
+    return wait
+
+
+Serve = Callable[..., Awaitable[Served]]
+
+
+@pytest.fixture
+async def serve(nursery: trio.Nursery) -> AsyncIterator[Serve]:
+    """Serve an ASGI application: `await serve(app, head_timeout=0.2)`; stopped when the test is over."""
+    servers: list[Server] = []
+
+    async def start(app: ASGIApp, *, cancel_runs: Callable[[], None] = lambda: None, **settings: Any) -> Served:
+        server = Server(app, Settings(**{"port": 0, "grace": 1.0} | settings), cancel_runs=cancel_runs)
+        ready = trio.Event()
+        nursery.start_soon(lambda: server.serve(announce=lambda addresses: ready.set()))
+        with trio.fail_after(PATIENCE):
+            await ready.wait()
+        servers.append(server)
+        return Served(server, server.addresses[0][1])
+
+    yield start
+    for server in servers:
+        server.abort()
+
+
+class EntryPoint:
+    """An installed plugin, as the plugin host finds it."""
+
+    dist = None
+
+    def __init__(self, name: str, plugin: object) -> None:
+        self.name = self.value = name
+        self._plugin = plugin
+
+    def load(self) -> object:
+        """The plugin itself."""
+        return self._plugin
+
+
+class Offers:
+    """A plugin that offers routes and tools."""
+
+    def __init__(self, routes: Mapping[str, Any], tools: Mapping[str, Any]) -> None:
+        self._routes = routes
+        self._tools = tools
+
+    @hookimpl
+    def agno_rt_register_routes(self, register: Any) -> None:
+        """Offer the routes."""
+        for name, factory in self._routes.items():
+            register(name, factory)
+
+    @hookimpl
+    def agno_rt_register_tools(self, register: Any) -> None:
+        """Offer the tools."""
+        for name, factory in self._tools.items():
+            register(name, factory)
+
+
+@pytest.fixture
+async def serve_agents(serve: Serve) -> AsyncIterator[Serve]:
+    """Serve agents: `await serve_agents(agent, ..., limits=..., routes={...}, tools={...}, **settings)`."""
+    async with trio.open_nursery() as nursery:
+        stop = trio.Event()
+
+        async def start(
+            *agents: Agent,
+            limits: Limits | None = None,
+            routes: Mapping[str, Any] | None = None,
+            tools: Mapping[str, Any] | None = None,
+            **settings: Any,
+        ) -> Served:
+            # Of what is installed only the kernel's own memory: other plugins' routes are none of this test's business.
+            points: list[Any] = [point for point in entry_points(group="agno_rt") if point.name == "memory"]
+            points.append(EntryPoint("test", Offers(routes or {}, tools or {})))
+            runtime = Runtime(plugins=PluginHost(points), limits=limits)
+            project = Project("agents.py", {agent.name: agent for agent in agents}, Config())
+            opened = trio.Event()
+
+            async def keep_open() -> None:
+                async with runtime:
+                    opened.set()
+                    await stop.wait()
+
+            nursery.start_soon(keep_open)
+            await opened.wait()
+            app = App(project, runtime, Settings(**settings))
+            return await serve(app, cancel_runs=app.cancel_runs, **settings)
+
+        yield start
+        stop.set()

@@ -1,0 +1,331 @@
+"""The API over real sockets: agents with scripted models, asked as a client would ask them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+import httpx2
+import pytest
+import trio
+from agno_rt_serve.asgi import Receive, Scope, Send
+
+from agno_rt import Agent, Limits, ModelRequest, ModelResponse, ToolCall, tool
+from agno_rt.errors import ModelError
+from agno_rt.events import TextDelta
+from agno_rt.models import Emit
+from agno_rt.testing import ScriptedModel
+
+SSE = {"Accept": "text/event-stream"}
+
+
+@tool
+def weather(city: str) -> str:
+    """Current weather in a city."""
+    return f"Sun in {city}"
+
+
+@attrs.define
+class Stuck:
+    """A model that says one word, never ends, and records that it was cancelled."""
+
+    name: str = "stuck"
+    started: trio.Event = attrs.Factory(trio.Event)
+    cancelled: trio.Event = attrs.Factory(trio.Event)
+
+    async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
+        try:
+            if emit is not None:
+                await emit(TextDelta("Well"))
+            self.started.set()
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            self.cancelled.set()
+            raise
+
+
+async def happens(event: trio.Event) -> None:
+    with trio.fail_after(30):
+        await event.wait()
+
+
+def client(served: Any) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(base_url=served.url, timeout=30, verify=False)
+
+
+def events(text: str) -> list[tuple[str, int, dict[str, Any]]]:
+    found = []
+    for block in text.split("\n\n")[:-1]:
+        fields = dict(line.split(": ", 1) for line in block.split("\n"))
+        found.append((fields["event"], int(fields["id"]), json.loads(fields["data"])))
+    return found
+
+
+class TestReading:
+    async def test_health_and_agents(self, serve_agents: Any) -> None:
+        """The server says that it is well, and which agents it has, with their tools."""
+        helper = Agent(ScriptedModel([]), "helper", "You help.\n\nIn detail: much.", tools=[weather, "files:search"])
+        async with client(await serve_agents(helper)) as http:
+            assert (await http.get("/health")).json() == {"status": "ok"}
+            listed = (await http.get("/agents")).json()
+
+        tools = [
+            {"name": "weather", "description": "Current weather in a city."},
+            {"name": "files:search", "description": ""},
+        ]
+        described = {"name": "helper", "model": "scripted", "description": "You help.", "tools": tools}
+        assert listed == {"agents": [described]}
+
+    async def test_names_tools_of_plugins(self, serve_agents: Any) -> None:
+        """A tool that a plugin provides is listed as itself; one that nobody provides, as it was written."""
+        agent = Agent(ScriptedModel([]), "a", tools=["test:weather", "gone:away"])
+        async with client(await serve_agents(agent, tools={"weather": lambda rest, settings: weather})) as http:
+            listed = (await http.get("/agents")).json()["agents"][0]["tools"]
+
+        assert [tool["name"] for tool in listed] == ["weather", "gone:away"]
+
+    async def test_page(self, serve_agents: Any) -> None:
+        """The page comes with a policy that lets it run nothing but itself."""
+        async with client(await serve_agents(Agent(ScriptedModel([]), "a"))) as http:
+            page = await http.get("/")
+
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert "unsafe" not in page.headers["content-security-policy"]
+        assert not [word for word in ("innerHTML", "http://127", "https://") if word in page.text]
+
+
+class TestRuns:
+    async def test_runs_an_agent(self, serve_agents: Any) -> None:
+        """A run answers with its result; a session is carried on by the next run."""
+        model = ScriptedModel(["Hello Ann.", "You are Ann."])
+        async with client(await serve_agents(Agent(model, "a"))) as http:
+            first = await http.post("/agents/a/runs", json={"input": "I am Ann.", "session": "s", "user": "ann"})
+            second = await http.post("/agents/a/runs", json={"input": "Who am I?", "session": "s"})
+
+        answer = first.json()
+        assert first.status_code == 200
+        assert answer.pop("run_id")
+        assert answer == {
+            "status": "completed",
+            "content": "Hello Ann.",
+            "output": None,
+            "session": "s",
+            "usage": {"input_tokens": 1, "output_tokens": 2},
+            "error": None,
+        }
+        assert second.json()["content"] == "You are Ann."
+        assert [message.content for message in model.requests[1].messages] == ["I am Ann.", "Hello Ann.", "Who am I?"]
+
+    async def test_gives_typed_output(self, serve_agents: Any) -> None:
+        """An agent with an output type answers with it as JSON."""
+        agent = Agent(ScriptedModel(['{"celsius": 17}']), "a", output=Temperature)
+        async with client(await serve_agents(agent)) as http:
+            answer = await http.post("/agents/a/runs", json={"input": "How warm?"})
+
+        assert answer.json()["output"] == {"celsius": 17}
+
+    async def test_streams_events(self, serve_agents: Any) -> None:
+        """Asked for events, a run sends each as it happens: named, numbered, as JSON."""
+        model = ScriptedModel([ToolCall("c1", "weather", '{"city": "Seoul"}'), "Sunny there."])
+        async with client(await serve_agents(Agent(model, "a", tools=[weather]))) as http:
+            answer = await http.post("/agents/a/runs", json={"input": "Weather?"}, headers=SSE)
+
+        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        got = events(answer.text)
+        assert [number for _, number, _ in got] == list(range(1, len(got) + 1))
+        assert all(name == data["type"] for name, _, data in got)
+        names = [name for name, _, _ in got if not name.endswith("delta")]
+        turn = ["model_started", "model_ended"]
+        assert names == ["run_started", *turn, "tool_started", "tool_ended", *turn, "run_ended"]
+        assert "".join(data["text"] for name, _, data in got if name == "text_delta") == "Sunny there."
+        assert next(data for name, _, data in got if name == "tool_ended")["content"] == "Sun in Seoul"
+        assert got[-1][2]["status"] == "completed"
+
+    async def test_a_failed_run(self, serve_agents: Any) -> None:
+        """A run without an answer has the error's status; a stream ends with the event that says so."""
+        failure = ModelError("the model is away", hint="Wait for it.", retry_after=7)
+        async with client(await serve_agents(Agent(ScriptedModel([failure, failure]), "a"))) as http:
+            plain = await http.post("/agents/a/runs", json={"input": "x"})
+            stream = await http.post("/agents/a/runs", json={"input": "x"}, headers=SSE)
+
+        expected = {"code": "model", "message": "the model is away", "hint": "Wait for it."}
+        assert (plain.status_code, plain.json()["error"]) == (502, expected)
+        assert plain.headers["retry-after"] == "7"
+        name, _, last = events(stream.text)[-1]
+        assert (stream.status_code, name, last["status"], last["code"]) == (200, "run_ended", "failed", "model")
+        assert "the model is away" in last["error"]
+
+    async def test_overload_is_told_at_once(self, serve_agents: Any) -> None:
+        """Beyond the runtime's queue a run is refused with 503 and when to come back, stream or not."""
+        stuck = Stuck()
+        served = await serve_agents(Agent(stuck, "a"), limits=Limits(runs=1, queue=0))
+        async with client(served) as http, trio.open_nursery() as nursery:
+            nursery.start_soon(_ignore, http.post, "/agents/a/runs", {"input": "x"})
+            await happens(stuck.started)
+            for headers in ({}, SSE):
+                refused = await http.post("/agents/a/runs", json={"input": "x"}, headers=headers)
+                assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
+                assert refused.headers["retry-after"] == "1"
+            nursery.cancel_scope.cancel()
+
+    @pytest.mark.parametrize("headers", [{}, SSE])
+    async def test_hanging_up_cancels_the_run(self, serve_agents: Any, headers: dict[str, str]) -> None:
+        """A client that leaves cancels its run, whether it waited for JSON or read a stream."""
+        stuck = Stuck()
+        served = await serve_agents(Agent(stuck, "a"))
+        async with client(served) as http, trio.open_nursery() as nursery:
+            nursery.start_soon(_ignore, http.post, "/agents/a/runs", {"input": "x"}, headers)
+            await happens(stuck.started)
+            nursery.cancel_scope.cancel()
+        await happens(stuck.cancelled)
+
+    async def test_stopping_ends_streams_with_a_last_word(self, serve_agents: Any) -> None:
+        """When the grace period is over a stream gets its last event, and a waiting client a 503."""
+        stuck, other = Stuck(), Stuck()
+        served = await serve_agents(Agent(stuck, "a"), Agent(other, "b"), grace=0.1)
+        answers: dict[str, httpx2.Response] = {}
+        async with client(served) as http, trio.open_nursery() as nursery:
+
+            async def ask(name: str, headers: dict[str, str]) -> None:
+                answers[name] = await http.post(f"/agents/{name}/runs", json={"input": "x"}, headers=headers)
+
+            nursery.start_soon(ask, "a", SSE)
+            nursery.start_soon(ask, "b", {})
+            await happens(stuck.started)
+            await happens(other.started)
+            served.server.stop()
+
+        name, _, last = events(answers["a"].text)[-1]
+        assert (name, last["status"]) == ("run_ended", "cancelled")
+        assert (answers["b"].status_code, answers["b"].json()["error"]["code"]) == (503, "stopping")
+
+
+class TestBadRequests:
+    @pytest.mark.parametrize(
+        ("body", "code", "named"),
+        [
+            ("", "invalid_json", "JSON"),
+            ("{", "invalid_json", "JSON"),
+            ('{"input": "\xff"}', "invalid_json", "JSON"),
+            ("[1]", "invalid_body", "object"),
+            ("{}", "invalid_body", "input"),
+            ('{"input": 5}', "invalid_body", "$.input"),
+            ('{"input": "x", "session": 5}', "invalid_body", "$.session"),
+            ('{"input": "x", "sesion": "s"}', "invalid_body", "sesion"),
+            ('{"input": ' + "[" * 200_000, "invalid_body", "input"),
+        ],
+    )
+    async def test_bodies(self, serve_agents: Any, body: str, code: str, named: str) -> None:
+        """A body that is no run is a 400 that names what is wrong with it."""
+        async with client(await serve_agents(Agent(ScriptedModel([]), "a"))) as http:
+            headers = {"Content-Type": "application/json; charset=utf-8"}
+            answer = await http.post("/agents/a/runs", content=body.encode("latin-1"), headers=headers)
+
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (400, code)
+        assert named in error["message"]
+        assert error["hint"]
+
+    async def test_a_misspelt_key(self, serve_agents: Any) -> None:
+        """An unknown key gets the nearest one."""
+        async with client(await serve_agents(Agent(ScriptedModel([]), "a"))) as http:
+            answer = await http.post("/agents/a/runs", json={"input": "x", "sesion": "s"})
+
+        assert "'session'" in answer.json()["error"]["hint"]
+
+    @pytest.mark.parametrize(
+        ("method", "path", "headers", "status", "named"),
+        [
+            ("POST", "/agents/assistent/runs", {"Content-Type": "application/json"}, 404, "'assistant'"),
+            ("POST", "/agents/assistant/runs", {"Content-Type": "text/plain"}, 415, "text/plain"),
+            ("POST", "/agents/assistant/runs", {}, 415, "Content-Type"),
+            ("GET", "/agents/assistant/runs", {}, 405, "POST"),
+            ("DELETE", "/agents", {}, 405, "GET"),
+            ("GET", "/nowhere", {}, 404, "/nowhere"),
+        ],
+    )
+    async def test_routes(
+        self, serve_agents: Any, method: str, path: str, headers: dict[str, str], status: int, named: str
+    ) -> None:
+        """What is not there, or not meant so, is a JSON error that says what would be right."""
+        async with client(await serve_agents(Agent(ScriptedModel([]), "assistant"))) as http:
+            answer = await http.request(method, path, content=b'{"input": "x"}', headers=headers)
+
+        error = answer.json()["error"]
+        assert (answer.status_code, set(error)) == (status, {"code", "message", "hint"})
+        assert named in f"{error['message']} {error['hint']}"
+        assert status != 405 or answer.headers["allow"]
+
+
+class TestBrowsers:
+    @pytest.mark.parametrize(
+        ("host", "settings", "status"),
+        [
+            ("localhost:80", {}, 200),
+            ("LOCALHOST", {}, 200),
+            ("[::1]:7777", {}, 200),
+            ("evil.example", {}, 421),
+            ("127.0.0.1.evil.example:7777", {}, 421),
+            ("ok.example:1", {"allowed_hosts": ("ok.example",)}, 200),
+            ("localhost", {"allowed_hosts": ("ok.example",)}, 200),
+            ("evil.example", {"allowed_hosts": ("ok.example",)}, 421),
+            ("evil.example", {"allowed_hosts": ("*",)}, 200),
+        ],
+    )
+    async def test_host(self, serve_agents: Any, host: str, settings: dict[str, Any], status: int) -> None:
+        """On loopback, only loopback's names and the allowed ones are answered: no page can rebind its name here."""
+        async with client(await serve_agents(Agent(ScriptedModel([]), "a"), **settings)) as http:
+            answer = await http.get("/health", headers={"Host": host})
+
+        assert answer.status_code == status
+        assert status == 200 or answer.json()["error"]["code"] == "host_not_allowed"
+
+    async def test_cors(self, serve_agents: Any) -> None:
+        """Other origins get nothing unless they are allowed by name."""
+        agent = Agent(ScriptedModel([]), "a")
+        ours, theirs = {"Origin": "https://ours.example"}, {"Origin": "https://theirs.example"}
+        async with client(await serve_agents(agent)) as http:
+            assert "access-control-allow-origin" not in (await http.get("/agents", headers=ours)).headers
+        async with client(await serve_agents(agent, cors_origins=("https://ours.example",))) as http:
+            allowed = await http.get("/agents", headers=ours)
+            assert allowed.headers["access-control-allow-origin"] == "https://ours.example"
+            assert "access-control-allow-origin" not in (await http.get("/agents", headers=theirs)).headers
+
+
+class TestRoutesOfPlugins:
+    async def test_mounts_them(self, serve_agents: Any) -> None:
+        """A plugin's routes are served under their name; those that break do so alone."""
+
+        def hello(runtime: Any) -> Any:
+            async def app(scope: Scope, receive: Receive, send: Send) -> None:
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                await send({"type": "http.response.body", "body": type(runtime).__name__.encode()})
+
+            return app
+
+        def broken(runtime: Any) -> Any:
+            raise RuntimeError("no such table")
+
+        agent = Agent(ScriptedModel(["Still here."]), "a")
+        async with client(await serve_agents(agent, routes={"hello": hello, "broken": broken})) as http:
+            assert (await http.get("/hello/there")).text == "Runtime"
+            failed = await http.get("/broken/x")
+            assert (failed.status_code, failed.json()["error"]["code"]) == (500, "plugin")
+            assert "no such table" in failed.json()["error"]["message"]
+            assert (await http.post("/agents/a/runs", json={"input": "x"})).json()["content"] == "Still here."
+
+
+@attrs.define
+class Temperature:
+    """An output type."""
+
+    celsius: int
+
+
+async def _ignore(
+    post: Callable[..., Awaitable[Any]], path: str, body: Any, headers: dict[str, str] | None = None
+) -> None:
+    await post(path, json=body, headers=headers or {})

@@ -1,0 +1,237 @@
+"""`agno-rt serve` as a real process: what it prints, how it stops, and what it says when it cannot start."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+PATIENCE = 60.0
+
+AGENTS = """
+import trio
+from agno_rt import Agent, ModelResponse
+from agno_rt.events import TextDelta
+
+class Model:
+    name = "test"
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    async def respond(self, request, emit=None):
+        if emit is not None:
+            await emit(TextDelta("Well. "))
+        print("asked", flush=True)
+        await trio.sleep(self.seconds)
+        return ModelResponse("Well. Done.")
+
+quick = Agent(Model(0.5), "quick")
+endless = Agent(Model(3600), "endless")
+"""
+
+
+@attrs.define
+class Process:
+    """A server process and the first lines that it printed."""
+
+    popen: subprocess.Popen[str]
+    url: str
+    greeting: list[str]
+
+    def line(self) -> str:
+        """The next line of its output."""
+        assert self.popen.stdout is not None
+        return self.popen.stdout.readline()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """Send the signal and wait for the end: the exit code and what it said on stderr."""
+        self.popen.send_signal(number)
+        _, err = self.popen.communicate(timeout=PATIENCE)
+        return self.popen.returncode, err
+
+
+Start = Callable[..., Process]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start a server on a free port, `start("--grace", "5", settings="...")`; killed if it outlives the test."""
+    started: list[subprocess.Popen[str]] = []
+    (tmp_path / "agents.py").write_text(AGENTS)
+
+    def begin(*arguments: str, settings: str = "") -> Process:
+        (tmp_path / "agno-rt.toml").write_text(f'[runtime]\nload = ["agents.py"]\n[plugins.serve]\n{settings}\n')
+        command = [sys.executable, "-m", "agno_rt.cli", "serve", "--port", "0", *arguments]
+        pipe = subprocess.PIPE
+        popen = subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True)
+        started.append(popen)
+        assert popen.stdout is not None
+        greeting = [popen.stdout.readline() for _ in range(2)]
+        url = re.search(r"http://\S+:\d+", greeting[0])
+        assert url is not None, (greeting, popen.communicate(timeout=PATIENCE))
+        return Process(popen, url[0], greeting)
+
+    yield begin
+    for popen in started:
+        if popen.poll() is None:
+            popen.kill()
+        popen.communicate()
+
+
+def post(url: str, agent: str, *, stream: bool = False) -> tuple[int, str]:
+    headers = {"Content-Type": "application/json"} | ({"Accept": "text/event-stream"} if stream else {})
+    request = urllib.request.Request(f"{url}/agents/{agent}/runs", b'{"input": "x"}', headers)
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def in_background(function: Callable[[], Any]) -> Callable[[], Any]:
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(function()))
+    thread.start()
+
+    def result() -> Any:
+        thread.join(PATIENCE)
+        return results[0]
+
+    return result
+
+
+def fails(*arguments: str, cwd: Path) -> tuple[int, str]:
+    command = [sys.executable, "-m", "agno_rt.cli", "serve", *arguments]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return done.returncode, done.stderr
+
+
+class TestServing:
+    def test_says_where_it_is(self, start: Start) -> None:
+        """One line has the address and the agents, the next a command that works."""
+        process = start()
+
+        assert re.fullmatch(
+            r"Serving quick, endless at http://127\.0\.0\.1:\d+ \(Ctrl-C stops\)\n", process.greeting[0]
+        )
+        command = process.greeting[1].removeprefix("Try: ").strip()
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=PATIENCE, check=True)
+        assert json.loads(done.stdout)["content"] == "Well. Done."
+        assert process.stop() == (0, "")
+
+    def test_access_log(self, start: Start) -> None:
+        """Each request is logged where that is asked for."""
+        process = start("--access-log")
+        with urllib.request.urlopen(f"{process.url}/health", timeout=PATIENCE) as answer:
+            assert answer.status == 200
+        logged = process.line()
+
+        assert "/health" in logged
+        assert "200" in logged
+        assert process.stop()[0] == 0
+
+    def test_settings_and_options(self, start: Start) -> None:
+        """The settings of agno-rt.toml hold, and options stand above them."""
+        process = start("--host", "localhost", settings='host = "127.0.0.2"\nmax_body = 20')
+
+        assert process.url.startswith("http://localhost:")
+        status, _ = post(process.url, "quick" + "x" * 10)
+        assert status == 404
+        request = urllib.request.Request(f"{process.url}/agents/quick/runs", b"x" * 21)
+        with pytest.raises(urllib.error.HTTPError) as caught, urllib.request.urlopen(request, timeout=PATIENCE):
+            pass
+        with caught.value:
+            assert caught.value.code == 413
+
+
+class TestStopping:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_running_requests_end_first(self, start: Start, number: signal.Signals) -> None:
+        """Told to stop during a run, the server answers it, then exits with 0."""
+        process = start()
+        result = in_background(lambda: post(process.url, "quick"))
+        assert process.line() == "asked\n"
+        code, said = process.stop(number)
+
+        assert (code, json.loads(result()[1])["content"]) == (0, "Well. Done.")
+        assert "waiting for running requests" in said
+
+    def test_endless_requests_are_cancelled(self, start: Start) -> None:
+        """A run that outlasts the grace period is cancelled: its stream says so, and the exit is clean."""
+        process = start("--grace", "0.2")
+        result = in_background(lambda: post(process.url, "endless", stream=True))
+        assert process.line() == "asked\n"
+        code, said = process.stop()
+
+        status, body = result()
+        assert (code, status) == (0, 200)
+        assert "Traceback" not in said
+        last = json.loads(body.strip().rpartition("data: ")[2])
+        assert (last["type"], last["status"]) == ("run_ended", "cancelled")
+
+    def test_a_second_signal_stops_at_once(self, start: Start) -> None:
+        """Nobody has to wait for the grace period."""
+        process = start("--grace", "3600")
+        result = in_background(lambda: _outcome(lambda: post(process.url, "endless")))
+        assert process.line() == "asked\n"
+        process.popen.send_signal(signal.SIGINT)
+        assert process.popen.stderr is not None
+        assert "Once more" in process.popen.stderr.readline()
+        began = time.monotonic()
+        code, said = process.stop(signal.SIGINT)
+
+        assert (code, "Traceback" in said) == (0, False)
+        assert time.monotonic() - began < PATIENCE / 2
+        assert result() != 200
+
+
+class TestFailing:
+    def test_a_port_in_use(self, tmp_path: Path) -> None:
+        """A port that is taken is one line with the way out."""
+        (tmp_path / "agents.py").write_text(AGENTS)
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            code, said = fails("agents.py", "--port", str(other.getsockname()[1]), cwd=tmp_path)
+
+        assert code == 2
+        assert "is in use" in said
+        assert "--port" in said
+        assert "Traceback" not in said
+
+    def test_an_unknown_setting(self, tmp_path: Path) -> None:
+        """A misspelt setting is named, with its table and the nearest one."""
+        (tmp_path / "agents.py").write_text(AGENTS)
+        (tmp_path / "agno-rt.toml").write_text('[runtime]\nload = ["agents.py"]\n[plugins.serve]\nprot = 1\n')
+        code, said = fails(cwd=tmp_path)
+
+        assert code == 2
+        assert all(part in said for part in ("'prot'", "plugins.serve", "'port'"))
+
+    def test_agents_that_cannot_run(self, tmp_path: Path) -> None:
+        """Agents whose models are not there keep the server from starting, and are named."""
+        (tmp_path / "agents.py").write_text('from agno_rt import Agent\na = Agent("nothing:at-all", "a")\n')
+        code, said = fails("agents.py", "--port", "0", cwd=tmp_path)
+
+        assert code == 2
+        assert "'nothing'" in said
+
+
+def _outcome(function: Callable[[], tuple[int, str]]) -> int:
+    try:
+        return function()[0]
+    except OSError:
+        return 0

@@ -1,0 +1,276 @@
+"""HTTP as values: bytes in, requests out; responses in, bytes out."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from agno_rt_serve.protocol import Request, RequestParser, ResponseWriter
+from hypothesis import given
+from hypothesis import strategies as st
+
+HEAD, BODY = 2_000, 1_000
+DATE = b"Mon, 01 Jan 2024 00:00:00 GMT"
+
+
+def parser(*pieces: bytes) -> RequestParser:
+    made = RequestParser(HEAD, BODY)
+    for piece in pieces:
+        made.feed(piece)
+    return made
+
+
+def only(*pieces: bytes) -> Request:
+    made = parser(*pieces)
+    assert made.error is None
+    assert len(made.requests) == 1
+    return made.requests[0]
+
+
+def refusal(*pieces: bytes) -> int:
+    made = parser(*pieces)
+    assert made.error is not None, list(made.requests)
+    return made.error.status
+
+
+def get(target: bytes = b"/", *headers: bytes, version: bytes = b"HTTP/1.1") -> bytes:
+    return b"\r\n".join([b"GET " + target + b" " + version, b"Host: here", *headers, b"", b""])
+
+
+def post(*headers: bytes, body: bytes = b"") -> bytes:
+    return b"\r\n".join([b"POST /p HTTP/1.1", b"Host: here", *headers, b"", body])
+
+
+class TestRequests:
+    def test_reads_a_request(self) -> None:
+        """Method, path, query and headers are taken apart; header names are in lower case."""
+        request = only(get(b"/a%20b/%C3%A9?q=1&r=%20", b"X-Thing: One \t", b"Empty:"))
+
+        assert (request.method, request.path, request.query) == ("GET", "/a b/é", b"q=1&r=%20")
+        assert request.raw_path == b"/a%20b/%C3%A9"
+        assert request.headers == [(b"host", b"here"), (b"x-thing", b"One"), (b"empty", b"")]
+        assert (request.version, request.keep_alive, request.body) == ("1.1", True, b"")
+
+    def test_reads_bodies(self) -> None:
+        """A body comes by its length or in chunks; chunk extensions and trailers are dropped."""
+        chunks = b"3;x=y\r\nabc\r\n1\r\nd\r\n0\r\nTrailer: 1\r\n\r\n"
+
+        assert only(post(b"Content-Length: 4", body=b"abcd")).body == b"abcd"
+        request = only(post(b"Transfer-Encoding: chunked", body=chunks))
+        assert request.body == b"abcd"
+        assert b"trailer" not in dict(request.headers)
+
+    def test_reads_pipelined_requests_in_order(self) -> None:
+        """Several requests in one piece all come out."""
+        made = parser(get(b"/1") + post(b"Content-Length: 2", body=b"hi") + get(b"/3"))
+
+        assert [(request.path, request.body) for request in made.requests] == [("/1", b""), ("/p", b"hi"), ("/3", b"")]
+        assert made.phase == "idle"
+
+    @pytest.mark.parametrize(
+        ("version", "connection", "keeps"),
+        [
+            (b"HTTP/1.1", b"Accept: */*", True),
+            (b"HTTP/1.1", b"Connection: close", False),
+            (b"HTTP/1.0", b"Accept: */*", False),
+            (b"HTTP/1.0", b"Connection: keep-alive", True),
+        ],
+    )
+    def test_knows_whether_the_client_stays(self, version: bytes, connection: bytes, keeps: bool) -> None:
+        """HTTP/1.1 stays unless it says close; HTTP/1.0 leaves unless it says keep-alive."""
+        assert only(get(b"/", connection, version=version)).keep_alive is keeps
+
+    def test_drops_what_follows_a_close(self) -> None:
+        """After a request that closes, nothing more is read, and that is no error."""
+        made = parser(get(b"/1", b"Connection: close") + get(b"/2"), get(b"/3"))
+
+        assert [request.path for request in made.requests] == ["/1"]
+        assert made.error is None
+
+    def test_absolute_form_names_the_host(self) -> None:
+        """A target with an authority, as proxies are sent it, stands above the Host header."""
+        request = only(get(b"http://other:81/x?y"))
+
+        assert (request.path, request.query) == ("/x", b"y")
+        assert [value for name, value in request.headers if name == b"host"] == [b"other:81"]
+        assert only(get(b"http://other")).path == "/"
+
+    def test_ignores_an_upgrade(self) -> None:
+        """A request that offers an upgrade is read without it, its body and the next request included."""
+        offer = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"Content-Length: 3")
+        made = parser(post(*offer, body=b"ab"), b"c" + get(b"/2"))
+
+        assert [(request.path, request.body) for request in made.requests] == [("/p", b"abc"), ("/2", b"")]
+        assert made.error is None
+
+    def test_tells_when_to_continue(self) -> None:
+        """A client that waits for 100 is told once, unless its body is there or too large."""
+        waiting = parser(post(b"Content-Length: 3", b"Expect: 100-continue"))
+        assert (waiting.take_continue(), waiting.take_continue()) == (True, False)
+        waiting.feed(b"abc")
+        assert waiting.requests[0].body == b"abc"
+
+        assert not parser(post(b"Content-Length: 3", b"Expect: 100-continue", body=b"abc")).take_continue()
+        assert not parser(post(b"Content-Length: 9999", b"Expect: 100-continue")).take_continue()
+
+    @given(st.lists(st.integers(1, 400), max_size=12))
+    def test_splits_make_no_difference(self, cuts: list[int]) -> None:
+        """However the bytes are cut on their way, the same requests come out."""
+        chunks = b"3\r\nabc\r\n0\r\n\r\n"
+        upgrade = post(b"Connection: upgrade", b"Upgrade: x", b"Content-Length: 2", body=b"hi")
+        data = get(b"/1?a", b"A: b") + post(b"Transfer-Encoding: chunked", body=chunks) + upgrade + get(b"/4")
+        places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+        pieces = [data[start:end] for start, end in pairwise(places)]
+
+        cut = parser(*pieces)
+
+        assert cut.error is None
+        assert list(cut.requests) == list(parser(data).requests)
+        assert len(cut.requests) == 4
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("data", "status"),
+        [
+            (b"\x16\x03\x01\x02\x00\x01\x00", 400),
+            (b"GET /a b HTTP/1.1\r\n\r\n", 400),
+            (b"HELLO there\r\n", 400),
+            (b"GET / HTTP/1.1\nHost: here\n\n", 400),
+            (b"GET / HTTP/1.1\r\n\r\n", 400),
+            (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+            (b"GET /\r\n\r\n", 505),
+            (b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 501),
+            (get(b"/", b"Host: again"), 400),
+            (get(b"/", b"Na me: x"), 400),
+            (get(b"/", b"Folded: a\r\n b"), 400),
+            (get(b"/", b"Nul: a\0b"), 400),
+            (get(b"/", b"Bare: a\rb"), 400),
+            (post(b"Content-Length: -1"), 400),
+            (post(b"Content-Length: 1", b"Content-Length: 2"), 400),
+            (post(b"Content-Length: 1, 1"), 400),
+            (post(b"Content-Length : 1"), 400),
+            (post(b"Content-Length: 1", b"Transfer-Encoding: chunked"), 400),
+            (post(b"Transfer-Encoding: chunked", b"Content-Length: 1"), 400),
+            (post(b"Transfer-Encoding: gzip, chunked"), 501),
+            (post(b"Transfer-Encoding: chunked, gzip"), 400),
+            (post(b"Transfer-Encoding: chunked").replace(b"1.1", b"1.0"), 400),
+            (post(b"Transfer-Encoding: chunked", body=b"zz\r\n"), 400),
+            (post(b"Transfer-Encoding: chunked", body=b"1\r\nab\r\n"), 400),
+            (post(b"Transfer-Encoding: chunked", body=b"3\nabc\n"), 400),
+            (post(b"Content-Length: 5", b"Expect: the-moon"), 417),
+        ],
+    )
+    def test_refuses_what_is_not_http(self, data: bytes, status: int) -> None:
+        """What two parsers could read in two ways is refused, whether it comes at once or byte by byte."""
+        assert refusal(data) == status
+        assert refusal(*(data[at : at + 1] for at in range(len(data)))) == status
+
+    def test_refuses_large_heads(self) -> None:
+        """Heads are bounded, be it by many headers, one that never ends, or a long target."""
+        assert refusal(get(b"/", *(b"X: %d" % number for number in range(500)))) == 431
+        assert refusal(b"GET / HTTP/1.1\r\nX: ", *[b"y" * 500] * 8) == 431
+        assert refusal(get(b"/" + b"x" * HEAD)) == 414
+
+    def test_refuses_large_bodies(self) -> None:
+        """A body that is announced as too large is refused unread, one in chunks as soon as it is."""
+        assert refusal(post(b"Content-Length: 1001")) == 413
+        assert refusal(post(b"Transfer-Encoding: chunked", body=b"3e9\r\n" + b"x" * 1001)) == 413
+        assert only(post(b"Content-Length: 1000", body=b"x" * BODY)).body == b"x" * BODY
+
+    def test_refuses_endless_framing(self) -> None:
+        """Chunk extensions and trailers are bounded too."""
+        assert refusal(post(b"Transfer-Encoding: chunked"), b"1;", *[b"x" * 500] * 9) == 400
+        assert refusal(post(b"Transfer-Encoding: chunked"), b"0\r\nT: ", *[b"x" * 500] * 9) == 400
+
+    def test_a_large_body_leaves_room_for_the_next_head(self) -> None:
+        """The bytes of one request are never counted against the next."""
+        first = post(b"Content-Length: 1000", body=b"x" * 1000)
+        half = get(b"/next")[:-4]
+        made = parser(first[:20], first[20:] + first * 3 + half)
+        made.feed(get(b"/next")[-4:])
+
+        assert made.error is None
+        assert [request.path for request in made.requests] == ["/p"] * 4 + ["/next"]
+
+    def test_answers_what_came_before(self) -> None:
+        """Good requests before a bad one are there to be answered first."""
+        made = parser(get(b"/good") + b"NONSENSE\r\n\r\n")
+
+        assert [request.path for request in made.requests] == ["/good"]
+        assert made.error is not None
+
+
+def write(writer: ResponseWriter, *bodies: bytes, headers: list[tuple[bytes, bytes]] | None = None) -> bytes:
+    writer.start(200, headers or [], DATE)
+    return b"".join(writer.body(body, more=at < len(bodies) - 1) for at, body in enumerate(bodies))
+
+
+class TestResponses:
+    def test_counts_a_body_in_one_piece(self) -> None:
+        """A response in one piece gets its length."""
+        data = write(ResponseWriter("GET", "1.1", keep_alive=True), b"hello", headers=[(b"x", b"y")])
+
+        assert data == b"HTTP/1.1 200 OK\r\ndate: " + DATE + b"\r\nx: y\r\ncontent-length: 5\r\n\r\nhello"
+
+    def test_sends_chunks(self) -> None:
+        """A response of unknown length goes in chunks; an empty piece sends the head alone, not the end."""
+        writer = ResponseWriter("GET", "1.1", keep_alive=True)
+        data = write(writer, b"", b"abc", b"")
+
+        assert data.endswith(b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+        assert writer.complete
+        assert writer.keep_alive
+
+    def test_closes_to_end_for_http_1_0(self) -> None:
+        """HTTP/1.0 knows no chunks: the end of the connection is the end of the body."""
+        writer = ResponseWriter("GET", "1.0", keep_alive=True)
+        data = write(writer, b"a", b"b")
+
+        assert data.endswith(b"connection: close\r\n\r\nab")
+        assert not writer.keep_alive
+        assert b"connection: keep-alive" in write(ResponseWriter("GET", "1.0", keep_alive=True), b"a")
+
+    def test_leaves_out_bodies(self) -> None:
+        """HEAD gets the length and no body; 204 gets neither."""
+        assert write(ResponseWriter("HEAD", "1.1", keep_alive=True), b"hello").endswith(b"content-length: 5\r\n\r\n")
+        writer = ResponseWriter("GET", "1.1", keep_alive=True)
+        writer.start(204, [(b"content-length", b"3")], DATE)
+        assert writer.body(b"abc", more=False).endswith(DATE + b"\r\n\r\n")
+
+    def test_heeds_a_wish_to_close(self) -> None:
+        """The application may close; the headers that are the server's own are set by it alone."""
+        writer = ResponseWriter("GET", "1.1", keep_alive=True)
+        data = write(writer, b"a", headers=[(b"connection", b"close"), (b"transfer-encoding", b"chunked")])
+
+        assert not writer.keep_alive
+        assert data.count(b"connection: close") == 1
+        assert b"transfer-encoding" not in data
+
+    @pytest.mark.parametrize(
+        "bad",
+        [(b"x", b"a\r\nSet-Cookie: b"), (b"x", b"a\nb"), (b"x", b"a\0"), (b"x y", b"a"), (b"x\r\n", b"a"), (b"", b"a")],
+    )
+    def test_refuses_headers_that_split(self, bad: tuple[bytes, bytes]) -> None:
+        """A header with a line break in it cannot end the head early."""
+        with pytest.raises(ValueError, match="header"):
+            ResponseWriter("GET", "1.1", keep_alive=True).start(200, [bad], DATE)
+
+    @pytest.mark.parametrize("length", [b"2", b"4", b"-3", b"x"])
+    def test_refuses_a_wrong_length(self, length: bytes) -> None:
+        """A body that is not as long as its header says is an error, not a broken connection."""
+        writer = ResponseWriter("GET", "1.1", keep_alive=True)
+
+        with pytest.raises((RuntimeError, ValueError), match="Content-Length"):
+            write(writer, b"abc", headers=[(b"content-length", length)])
+
+    def test_refuses_pieces_out_of_order(self) -> None:
+        """A response starts once, before its body, and ends once."""
+        writer = ResponseWriter("GET", "1.1", keep_alive=True)
+        with pytest.raises(RuntimeError, match="before it was started"):
+            writer.body(b"", more=False)
+        write(writer, b"a")
+        with pytest.raises(RuntimeError, match="complete"):
+            writer.body(b"b", more=False)
+        with pytest.raises(RuntimeError, match="twice"):
+            writer.start(200, [], DATE)
