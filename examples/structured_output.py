@@ -1,0 +1,23 @@
+"""An answer that fits a type. The model here is scripted; one with grammar-constrained decoding is told the schema."""
+
+import attrs
+
+from agno_rt import Agent, run
+from agno_rt.testing import ScriptedModel
+
+
+@attrs.define
+class Invoice:
+    """What is to be read out of a text."""
+
+    customer: str
+    total: float
+    paid: bool = False
+
+
+model = ScriptedModel(['{"customer": "Ann"}', '{"customer": "Ann", "total": 12.5}'])
+reader = Agent(model, "reader", "Read the invoice.", output=Invoice)
+
+if __name__ == "__main__":
+    # The first answer lacks the total: the model is told so, and mends it.
+    print(run(reader, "Ann owes us 12.50.").output)

@@ -1,0 +1,241 @@
+"""Runs the real `agno-rt` in a folder of its own, with agents whose models need no network."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+
+SECONDS = 60.0
+"""How long one command may take, on a machine that is busy with other things."""
+
+AGENTS = '''
+import trio
+from agno_rt import Agent, Message, ModelResponse, ToolCall, Usage, tool
+from agno_rt.errors import ModelError
+from agno_rt.events import TextDelta
+
+
+class Echo:
+    """Says how many questions the conversation has had, and repeats the last one. Emits nothing."""
+
+    name = "echo"
+
+    async def respond(self, request, emit=None):
+        asked = [message.content for message in request.messages if message.role == "user"]
+        return ModelResponse(f"{len(asked)}: {asked[-1]}", usage=Usage(2, 3))
+
+
+class Slow(Echo):
+    """Never ends when it is asked to wait."""
+
+    async def respond(self, request, emit=None):
+        if request.messages[-1].content == "wait":
+            await emit(TextDelta("tick "))
+            await trio.sleep_forever()
+        return await super().respond(request, emit)
+
+
+class Flood:
+    """Talks on and on."""
+
+    name = "flood"
+
+    async def respond(self, request, emit=None):
+        while True:
+            await emit(TextDelta("more and more\\n"))
+
+
+class Failing:
+    """Begins an answer, and fails."""
+
+    name = "failing"
+
+    async def respond(self, request, emit=None):
+        await emit(TextDelta("well"))
+        raise ModelError("the service is down", hint="Try later.", provider="failing", status=503)
+
+
+class Caller:
+    """Calls its tool twice, saying so, and then answers in two pieces."""
+
+    name = "caller"
+
+    async def respond(self, request, emit=None):
+        if sum(message.role == "tool" for message in request.messages) < 2:
+            await emit(TextDelta("Let me see."))
+            return ModelResponse("Let me see.", (ToolCall("1", "shout", '{"text": "hi\\\\u001b[31m"}'),))
+        await emit(TextDelta("It is "))
+        await emit(TextDelta("HI."))
+        return ModelResponse("It is HI.")
+
+
+@tool
+def shout(text: str) -> str:
+    """Shout."""
+    return text.upper()
+
+
+echo = Agent(Echo())
+slow = Agent(Slow())
+flood = Agent(Flood())
+failing = Agent(Failing())
+caller = Agent(Caller(), tools=[shout])
+lost = Agent("opena:gpt")
+'''
+
+
+def command_line() -> list[str]:
+    """The `agno-rt` beside this Python, as a user would have it."""
+    script = Path(sys.executable).with_name("agno-rt")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "agno_rt.cli"]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with an agents.py, and an agno-rt.toml that names it."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "agents.py").write_text(AGENTS)
+    (folder / "agno-rt.toml").write_text('[runtime]\nload = ["agents.py"]\n')
+    return folder
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Variables under which nothing is read from the user's folders, or written there."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AGNO_RT", "XDG", "PYTHON"))}
+    return kept | {"XDG_DATA_HOME": str(tmp_path / "data"), "HOME": str(tmp_path), "TERM": "xterm", "NO_COLOR": "1"}
+
+
+@pytest.fixture
+def agno(project: Path, environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `agno-rt` in the project's folder, with pipes for a terminal."""
+
+    def run(
+        *args: str, input: str = "", env: dict[str, str] | None = None, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command_line(), *args],
+            input=input,
+            env=environment | (env or {}),
+            cwd=cwd or project,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def started(project: Path, environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `agno-rt` in the project's folder and talk with it through pipes; it is killed if the test leaves it."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(*args: str) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            [*command_line(), *args], stdin=pipe, stdout=pipe, stderr=pipe, cwd=project, env=environment, text=True
+        )
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate(timeout=SECONDS)
+
+
+@attrs.define
+class Terminal:
+    """A person at a terminal in which `agno-rt` runs."""
+
+    process: subprocess.Popen[bytes]
+    fd: int
+    seen: str = ""
+    read: int = 0
+
+    def expect(self, text: str, seconds: float = SECONDS) -> None:
+        """Wait until the text appears, after what was expected before."""
+        deadline = time.monotonic() + seconds
+        while (found := self.seen.find(text, self.read)) < 0:
+            ready, _, _ = select.select([self.fd], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, f"{text!r} never appeared in:\n{self.seen}"
+            self.seen += os.read(self.fd, 4096).decode()
+        self.read = found + len(text)
+
+    def type(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self.fd, keys.encode())
+
+    def interrupt(self, text: str) -> None:
+        """Press Ctrl-C at the prompt until the text appears.
+
+        Python checks for signals before it waits for a key, not while: a Ctrl-C in between shows at the next key.
+        """
+        for _ in range(3):
+            self.type("\x03")
+            try:
+                return self.expect(text, seconds=10)
+            except AssertionError:
+                continue
+        raise AssertionError(f"Ctrl-C never brought {text!r}:\n{self.seen}")
+
+    def leave(self) -> int:
+        """Wait for the end; the exit code."""
+        return self.process.wait(SECONDS)
+
+
+# The child makes the terminal its controlling one, as a shell would: only then is Ctrl-C a signal.
+_LAUNCH = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+
+
+@pytest.fixture
+def terminal(project: Path, environment: dict[str, str]) -> Callable[..., AbstractContextManager[Terminal]]:
+    """Run `agno-rt` in a pseudo-terminal: `with terminal("chat", "echo") as person`."""
+
+    @contextmanager
+    def open_terminal(*args: str) -> Iterator[Terminal]:
+        ours, theirs = pty.openpty()
+        arguments = [sys.executable, "-c", _LAUNCH, *command_line(), *args]
+        process = subprocess.Popen(
+            arguments, stdin=theirs, stdout=theirs, stderr=theirs, cwd=project, env=environment, start_new_session=True
+        )
+        os.close(theirs)
+        try:
+            yield Terminal(process, ours)
+        finally:
+            os.close(ours)
+            if process.poll() is None:
+                process.kill()
+            process.wait(SECONDS)
+
+    return open_terminal
+
+
+@pytest.fixture
+def distribution(tmp_path: Path) -> Callable[..., Path]:
+    """Install a throwaway plugin into a folder for PYTHONPATH: a module, and metadata with an entry point."""
+    folder = tmp_path / "site"
+
+    def install(name: str, source: str) -> Path:
+        info = folder / f"{name}_plugin-1.2.dist-info"
+        info.mkdir(parents=True)
+        (folder / f"{name}_plugin.py").write_text(textwrap.dedent(source))
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-plugin\nVersion: 1.2\n")
+        (info / "entry_points.txt").write_text(f"[agno_rt]\n{name} = {name}_plugin\n")
+        return folder
+
+    return install

@@ -1,0 +1,104 @@
+"""What the command line says to what cannot be: the thing, the place and the remedy, without a traceback."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Agno = Callable[..., subprocess.CompletedProcess[str]]
+
+CASES = {
+    "agent": (("run", "ekho", "x"), "error: unknown agent 'ekho' (agno-rt.toml)", "Did you mean 'echo'?"),
+    "several": (("run", "agents.py", "x"), "error: agents.py has 6 agents", "agents.py:caller"),
+    "plugin": (("run", "lost", "x"), "agno-rt.toml, agent 'lost': unknown plugin 'opena' (in 'opena:gpt')", "hint: "),
+    "spec": (
+        ("run", "memory:gpt", "x"),
+        "error: 'memory:gpt' is something of the plugin 'memory'",
+        "Agent('memory:gpt')",
+    ),
+    "file": (("run", "agent.py:echo", "x"), "error: unknown file 'agent.py'", "Did you mean 'agents.py'?"),
+    "module": (("run", "nowhere:echo", "x"), "error: unknown module 'nowhere'", "Name a .py file"),
+    "config": (("run", "echo", "x", "-c", "nowhere.toml"), "error: unknown file 'nowhere.toml'", "Did you mean"),
+    "empty": (("run", "echo", " "), "error: the input is empty", "hint: "),
+    "option": (("run", "echo", "--sesion", "s"), "error: No such option", "agno-rt run --help"),
+    "argument": (("run",), "error: Missing argument 'AGENT'", "agno-rt run --help"),
+    "command": (("rnu", "echo"), "error: unknown command 'rnu'", "Did you mean 'run'?"),
+    "broken": (
+        ("run", "broken.py", "x"),
+        "error: broken.py:2 fails when it is run: NameError",
+        "'Agnet' is not defined",
+    ),
+    "key": (("run", "echo", "x", "-c", "key.toml"), "key.toml:2", "Did you mean 'memory'?"),
+    "memory": (
+        ("chat", "echo", "-c", "memory.toml"),
+        "error: memory.toml, memory: unknown memory URL scheme 'sqlit'",
+        "Did you mean 'sqlite'?",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_named(agno: Agno, project: Path, case: str) -> None:
+    """Each error says what it is about and what would be right, and exits with 2."""
+    (project / "broken.py").write_text("from agno_rt import Agent\nbot = Agnet('memory:')\n")
+    (project / "key.toml").write_text('[runtime]\nmemori = "memory:"\n')
+    (project / "memory.toml").write_text('[runtime]\nmemory = "sqlit:///a.db"\nload = ["agents.py"]\n')
+    args, problem, remedy = CASES[case]
+
+    done = agno(*args)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert problem in done.stderr
+    assert remedy in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("args", [("serve",), ("run", "local", "Hello!")])
+def test_a_missing_plugin_is_offered(agno: Agno, project: Path, args: tuple[str, ...]) -> None:
+    """A command or a model of a plugin of ours that is not there: the hint says what to install."""
+    agent = '[agents.local]\nmodel = "llamacpp:smollm2"\n'
+    (project / "agno-rt.toml").write_text(f'[runtime]\nblock = ["serve", "llamacpp"]\n{agent}')
+
+    done = agno(*args)
+
+    assert done.returncode == 2
+    assert f"pip install agno-rt-{'serve' if args == ('serve',) else 'llamacpp'}" in done.stderr
+
+
+def test_help_lists_every_command(agno: Agno, distribution: Callable[..., Path]) -> None:
+    """`--help` shows the built-in verbs and those of plugins; a broken plugin is named and harms nothing."""
+    distribution("broken", "raise OSError('no such library')")
+    site = distribution(
+        "greet",
+        """
+        import click
+        from agno_rt import hookimpl
+
+        @hookimpl
+        def agno_rt_register_commands(register):
+            register("greet", lambda: click.Command("greet", callback=lambda: click.echo("Hi.")), help="Say hi.")
+        """,
+    )
+
+    done = agno("--help", env={"PYTHONPATH": str(site)})
+
+    assert done.returncode == 0
+    for line in ("run ", "chat ", "init ", "plugins ", "plugin ", "greet "):
+        assert f"\n  {line}" in done.stdout
+    assert "Say hi." in done.stdout
+    assert "Failed to load: broken." in done.stdout
+    assert agno("greet", env={"PYTHONPATH": str(site)}).stdout == "Hi.\n"
+    assert "no such library" in agno("broken", env={"PYTHONPATH": str(site)}).stderr
+
+
+def test_version_loads_nothing_heavy(agno: Agno) -> None:
+    """`--version` prints one line, and imports neither the kernel nor rich nor the verbs."""
+    done = agno("--version", env={"PYTHONPROFILEIMPORTTIME": "1"})
+
+    assert done.stdout.startswith("agno-rt ")
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "click" in imported
+    assert not imported & {"rich", "trio", "attr", "agno_rt.cli.run", "agno_rt.cli.chat"}

@@ -1,0 +1,145 @@
+"""`agno-rt plugins`, `agno-rt plugin new` and `agno-rt init`, from a checkout and from a wheel."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Agno = Callable[..., subprocess.CompletedProcess[str]]
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def install(source: Path, target: Path) -> None:
+    """Install a distribution into a folder, as pip does it without a network."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target"]
+    subprocess.run([*pip, str(target), str(source)], check=True, timeout=120, capture_output=True)
+
+
+def test_lists_what_plugins_provide(agno: Agno, distribution: Callable[..., Path]) -> None:
+    """Each plugin is listed with what it provides; a broken one with its reason and remedy, and the exit code is 0."""
+    site = distribution("broken", "raise OSError('no such library')")
+
+    done = agno("plugins", env={"PYTHONPATH": str(site)})
+
+    assert done.returncode == 0
+    rows = {line.split()[0]: line.split(None, 3) for line in done.stdout.splitlines()}
+    assert rows["sqlite"][2:] == ["agno-rt", "memory sqlite:"]
+    assert rows["broken"][1:] == ["1.2", "broken-plugin", "FAILED"]
+    assert "error: plugin 'broken' (broken-plugin 1.2) failed to load: OSError: no such library" in done.stderr
+    assert "hint: Upgrade or uninstall it" in done.stderr
+
+
+def test_lists_plugins_as_json(agno: Agno, project: Path, distribution: Callable[..., Path]) -> None:
+    """`--json` gives scripts the same; a blocked plugin is left out, and never imported."""
+    site = distribution("broken", "raise OSError('no such library')")
+    with (project / "agno-rt.toml").open("a") as file:
+        file.write('block = ["sqlite"]\n')
+
+    done = agno("plugins", "--json", env={"PYTHONPATH": str(site)})
+
+    plugins = {plugin["name"]: plugin for plugin in json.loads(done.stdout)}
+    assert "sqlite" not in plugins
+    assert plugins["broken"]["error"]["code"] == "plugin"
+    assert [offer["kind"] for offer in plugins["memory"]["provides"]] == ["memory"]
+
+
+def test_debug_shows_where_a_plugin_fails(agno: Agno, distribution: Callable[..., Path]) -> None:
+    """With `--debug` the author of a broken plugin sees the line that fails."""
+    site = distribution("broken", "raise OSError('no such library')")
+
+    assert 'broken_plugin.py", line 1' in agno("plugins", "--debug", env={"PYTHONPATH": str(site)}).stderr
+
+
+def test_shows_a_table_in_a_terminal(terminal: Callable[..., Any]) -> None:
+    """In a terminal it is a table."""
+    with terminal("plugins") as person:
+        person.expect("provides")
+        person.expect("memory sqlite:")
+        assert person.leave() == 0
+
+
+def test_a_new_plugin_works_at_once(agno: Agno, project: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    """What `plugin new` writes can be installed, is listed, its model and its tool run, and its own tests pass."""
+    made = agno("plugin", "new", "my-parrot", "--dir", "made")
+    folder, site = project / "made" / "agno-rt-my-parrot", tmp_path / "site"
+    assert (made.returncode, made.stderr) == (0, "")
+    assert f"cd {folder.relative_to(project)}" in made.stdout
+    assert not [path for path in folder.rglob("*") if "template" in str(path.relative_to(folder))]
+    assert not [path for path in folder.rglob("*") if path.is_file() and "template" in path.read_text().lower()]
+
+    install(folder, site)
+    path = {"PYTHONPATH": str(site)}
+    source = "import agents\nfrom agno_rt import Agent\nbot = Agent('my-parrot:echo')\n"
+    (project / "parrot.py").write_text(f"{source}loud = Agent(agents.Caller(), tools=['my-parrot:shout'])\n")
+
+    listed = agno("plugins", env=path).stdout
+    assert "model my-parrot:echo; tool my-parrot:shout" in listed
+    assert agno("run", "parrot.py:bot", "Hello!", env=path).stdout == "Hello!\n"
+    assert "← shout: HI[31M!" in agno("run", "parrot.py:loud", "Go.", env=path).stderr
+    pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
+    tests = subprocess.run(
+        pytest, env=environment | path, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert tests.returncode == 0, tests.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "problem", "remedy"),
+    [
+        ("My_Parrot", "'My_Parrot' is no name for a plugin", ": my-parrot"),
+        ("agno-rt-parrot", "has the prefix already", "agno-rt plugin new parrot"),
+        ("sqlite", "a plugin 'sqlite' is installed already", "Choose another name"),
+        ("taken", "agno-rt-taken is there already", "--dir"),
+    ],
+)
+def test_a_bad_name_is_refused(agno: Agno, project: Path, name: str, problem: str, remedy: str) -> None:
+    """A name that cannot be, or is taken, is an error that says what to write, and nothing is written."""
+    (project / "agno-rt-taken").mkdir()
+    before = sorted(project.rglob("*"))
+
+    done = agno("plugin", "new", name)
+
+    assert done.returncode == 2
+    assert problem in done.stderr
+    assert remedy in done.stderr
+    assert sorted(project.rglob("*")) == before
+
+
+def test_the_wheel_brings_what_is_copied(environment: dict[str, str], tmp_path: Path) -> None:
+    """Installed from a wheel, `plugin new` and `init` find what they copy, without a checkout beside them."""
+    site, empty = tmp_path / "site", tmp_path / "empty"
+    empty.mkdir()
+    install(REPOSITORY, site)
+
+    for args in (("plugin", "new", "parrot"), ("init",)):
+        command = [sys.executable, "-P", "-m", "agno_rt.cli", *args]
+        env = environment | {"PYTHONPATH": str(site)}
+        done = subprocess.run(command, env=env, cwd=empty, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+    assert (empty / "agno-rt-parrot" / "agno_rt_parrot" / "model.py").is_file()
+    assert (empty / "agents.py").is_file()
+
+
+def test_init_writes_a_project(agno: Agno, tmp_path: Path) -> None:
+    """`init` writes a project that is used at once, and says what to type; it never overwrites anything."""
+    folder = tmp_path / "fresh"
+
+    done = agno("init", str(folder))
+    assert done.returncode == 0
+    assert f"wrote {folder / 'agno-rt.toml'}" in done.stdout
+    assert 'agno-rt run assistant "Hello!"' in done.stdout
+    assert "Known: assistant, librarian." in agno("run", "asistant", "Hello!", cwd=folder).stderr
+
+    (folder / "agno-rt.toml").write_text("[agents.echo]\nmodel = 'template:echo'\n")
+    again = agno("init", cwd=folder)
+    assert again.returncode == 2
+    assert "there already" in again.stderr
+    assert (folder / "agno-rt.toml").read_text().startswith("[agents.echo]")

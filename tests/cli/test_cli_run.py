@@ -1,0 +1,145 @@
+"""`agno-rt run`: what it prints where, what it takes for input and for an agent, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Agno = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_prints_the_answer_and_nothing_else(agno: Agno) -> None:
+    """Where stdout is no terminal, it gets the answer, to the letter, and stderr nothing."""
+    done = agno("run", "echo", "Hello!")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1: Hello!\n", "")
+
+
+@pytest.mark.parametrize("args", [(), ("-",)])
+def test_reads_its_input_from_a_pipe(agno: Agno, args: tuple[str, ...]) -> None:
+    """Without an input, or with `-`, stdin is what the agent is asked."""
+    assert agno("run", "echo", *args, input="two\nlines").stdout == "1: two\nlines\n"
+
+
+def test_tool_calls_go_to_stderr(agno: Agno) -> None:
+    """What is said before a tool call, the call and its result are told on stderr, and cannot steer the terminal."""
+    done = agno("run", "caller", "Shout", "hi.")
+
+    assert done.stdout == "It is HI.\n"
+    turn = 'Let me see.\n→ shout(text="hi\\u001b[31m")\n← shout: HI[31M\n'
+    assert done.stderr == turn * 2
+
+
+def test_a_failed_run_is_an_error(agno: Agno) -> None:
+    """What came of the answer stays on its line; the error and its hint follow on stderr, without traceback."""
+    done = agno("run", "failing", "Hello!")
+
+    assert (done.returncode, done.stdout) == (1, "well\n")
+    assert done.stderr == "error: the service is down\nhint: Try later.\n"
+
+
+def test_debug_adds_the_traceback(agno: Agno) -> None:
+    """`AGNO_RT_DEBUG=1` does what `--debug` does: the error comes with its traceback."""
+    done = agno("run", "failing", "Hello!", env={"AGNO_RT_DEBUG": "1"})
+
+    assert "Traceback (most recent call last)" in done.stderr
+    assert done.stderr.endswith("error: the service is down\nhint: Try later.\n")
+
+
+def test_json_is_one_object(agno: Agno) -> None:
+    """With `--json` stdout is one JSON object, as the server gives it."""
+    result = json.loads(agno("run", "echo", "Hello!", "--json").stdout)
+
+    assert len(result.pop("run_id")) == 24
+    assert result == {
+        "status": "completed",
+        "content": "1: Hello!",
+        "output": None,
+        "session": None,
+        "usage": {"input_tokens": 2, "output_tokens": 3},
+        "error": None,
+    }
+
+
+@pytest.mark.parametrize(("agent", "exit_code", "code"), [("failing", 1, "model"), ("ekho", 2, "not_found")])
+def test_json_tells_of_an_error(agno: Agno, agent: str, exit_code: int, code: str) -> None:
+    """With `--json` an error is in the object too, whether the run began or not."""
+    done = agno("run", agent, "Hello!", "--json")
+    result = json.loads(done.stdout)
+
+    assert (done.returncode, result["status"], result["error"]["code"]) == (exit_code, "failed", code)
+    assert result["error"]["message"] in done.stderr
+    assert (result["run_id"] is None) == (agent == "ekho")
+
+
+@pytest.mark.parametrize("agent", ["agents.py:echo", "agents:echo", "agno-rt.toml:echo", "single.py"])
+def test_finds_agents_in_files_and_modules(agno: Agno, project: Path, agent: str) -> None:
+    """An agent can be named by its file or module; a file with one agent needs no name."""
+    (project / "single.py").write_text("from agents import Echo\nfrom agno_rt import Agent\nbot = Agent(Echo())\n")
+
+    assert agno("run", agent, "Hello!").stdout == "1: Hello!\n"
+
+
+def test_a_named_session_goes_on(agno: Agno, tmp_path: Path) -> None:
+    """`--session` without a configured memory is kept in the user's data folder, and goes on in the next process."""
+    answers = [agno("run", "echo", "Hello!", "--session", "s").stdout for _ in range(2)]
+
+    assert answers == ["1: Hello!\n", "2: Hello!\n"]
+    assert (tmp_path / "data" / "agno-rt" / "chat.db").exists()
+
+
+def test_config_says_where_the_memory_is(agno: Agno, project: Path) -> None:
+    """`--config` gives the configuration to an agent from elsewhere."""
+    (project / "other.toml").write_text('[runtime]\nmemory = "sqlite:///here.db"\n')
+
+    assert agno("run", "agents.py:echo", "x", "--config", "other.toml", "--session", "s").stdout == "1: x\n"
+    assert (project / "here.db").exists()
+
+
+def test_ctrl_c_ends_it_quietly(started: Callable[..., subprocess.Popen[str]]) -> None:
+    """SIGINT cancels the run: exit code 130, and nothing on stderr."""
+    process = started("run", "slow", "wait")
+    assert process.stdout is not None
+    assert process.stdout.read(5) == "tick "
+
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+
+    assert (process.returncode, errors) == (130, "")
+
+
+def test_a_reader_that_leaves_is_no_error(started: Callable[..., subprocess.Popen[str]]) -> None:
+    """In `agno-rt run ... | head` the closed pipe ends the run, without a traceback."""
+    process = started("run", "flood", "go")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "more and more\n"
+
+    process.stdout.close()
+    assert process.stderr is not None
+    errors = process.stderr.read()
+    process.wait(60)
+
+    assert (process.returncode, errors) == (1, "")
+    process.stdout = None
+
+
+def test_streams_to_a_terminal(terminal: Callable[..., Any]) -> None:
+    """In a terminal the text comes as it is written, all of it, with tool calls between."""
+    with terminal("run", "caller", "Shout.") as person:
+        for piece in ("Let me see.\r\n", "→ shout(", "← shout: HI", "Let me see.\r\n", "→ shout(", "It is HI.\r\n"):
+            person.expect(piece)
+        assert person.leave() == 0
+
+
+def test_asks_for_an_input_at_a_terminal(terminal: Callable[..., Any]) -> None:
+    """Without an input and without a pipe it says how to give one, instead of waiting for it."""
+    with terminal("run", "echo") as person:
+        person.expect("error: there is no input for the agent")
+        person.expect("hint: ")
+        assert person.leave() == 2

@@ -1,0 +1,76 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+
+from agno_rt import hookimpl
+from agno_rt.events import (
+    Event,
+    ModelEnded,
+    ModelStarted,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    ToolEnded,
+    ToolStarted,
+    event_type,
+)
+
+MakePoint = Callable[..., EntryPoint]
+
+
+@pytest.fixture
+def plugin_point() -> Iterator[MakePoint]:
+    """Make a plugin of hooks, `plugin_point("mine", agno_rt_observe=...)`, and return the entry point to it."""
+    modules: list[str] = []
+
+    def make(name: str, **hooks: Callable[..., Any]) -> EntryPoint:
+        module = types.ModuleType(f"agno_rt_test_plugin_{name}")
+        for hook, function in hooks.items():
+            setattr(module, hook, hookimpl(function))
+        sys.modules[module.__name__] = module
+        modules.append(module.__name__)
+        return EntryPoint(name, module.__name__, "agno_rt")
+
+    yield make
+    for name in modules:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def well_formed() -> Callable[[Sequence[Event]], None]:
+    """Check the events of one run: what starts ends, once, inside `RunStarted` and `RunEnded`."""
+
+    def check(events: Sequence[Event]) -> None:
+        if not events:
+            return
+        names = [event_type(event) for event in events]
+        assert names[0] == "run_started", names
+        assert names[-1] == "run_ended", names
+        assert names.count("run_started") == names.count("run_ended") == 1, names
+        assert len({event.run_id for event in events}) == 1
+        open_: list[tuple[str, str]] = []
+        for event in events:
+            match event:
+                case ModelStarted():
+                    assert not open_, names
+                    open_.append(("model", str(event.turn)))
+                case ModelEnded():
+                    open_.remove(("model", str(event.turn)))
+                case ToolStarted():
+                    open_.append(("tool", event.call.id))
+                case ToolEnded():
+                    open_.remove(("tool", event.call.id))
+                case TextDelta() | ReasoningDelta() | ToolCallDelta():
+                    assert [kind for kind, _ in open_] == ["model"], names
+                case _:
+                    assert not open_, names
+
+    return check

@@ -1,0 +1,110 @@
+"""Real processes for the whole path: the command as it is installed, its server, and the embedded model's weights."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Queue
+
+import attrs
+import pytest
+
+COMMAND = str(Path(sys.executable).with_name("agno-rt"))
+START_SECONDS = 60
+STOP_SECONDS = 30
+
+
+@attrs.define
+class Server:
+    """A server under way: where it listens, and the lines that it has printed."""
+
+    process: subprocess.Popen[str]
+    url: str
+    lines: Queue[str]
+
+    def wait_for(self, text: str, seconds: float = 30) -> str:
+        """The next line that it prints with this text in it. Raises `queue.Empty` if none comes in time."""
+        while text not in (line := self.lines.get(timeout=seconds)):
+            pass
+        return line
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Signal it, wait, and return its exit code."""
+        self.process.send_signal(how)
+        return self.process.wait(STOP_SECONDS)
+
+
+@contextmanager
+def serving(arguments: list[str], folder: Path, environment: dict[str, str] | None = None) -> Iterator[Server]:
+    """Run a command that serves, wait until it says where, and see that it has ended afterwards."""
+    process = subprocess.Popen(
+        arguments,
+        cwd=folder,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines: Queue[str] = Queue()
+    reader = threading.Thread(target=_read, args=(process, lines))
+    reader.start()
+    try:
+        server = Server(process, "", lines)
+        line = server.wait_for("http://127.0.0.1:", START_SECONDS * 5)
+        server.url = re.findall(r"http://127\.0\.0\.1:\d+", line)[0]
+        yield server
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(STOP_SECONDS)
+        reader.join(STOP_SECONDS)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def _read(process: subprocess.Popen[str], lines: Queue[str]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.put(line)
+
+
+@pytest.fixture(scope="session")
+def curl_is_here() -> None:
+    """Skip where there is no curl, and fail there in CI."""
+    if shutil.which("curl") is None:
+        reason = "this test asks with curl: install it, as with apt-get install curl"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+
+
+@pytest.fixture(scope="session")
+def weights() -> None:
+    """The embedded model's weights, fetched once by the command that users fetch them with."""
+    subprocess.run([COMMAND, "llamacpp", "pull"], check=True, capture_output=True, timeout=600)
+
+
+@pytest.fixture
+def agno_rt(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command in an empty folder, with its data kept there."""
+    environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path / "data"), "AGNO_RT_DEBUG": ""}
+
+    def run(*arguments: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [COMMAND, *arguments],
+            cwd=tmp_path,
+            env=environment,
+            input=input,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,43 @@
+"""Small agents' parts that several test modules run: tools, a model that never answers, what a model was told."""
+
+from __future__ import annotations
+
+import trio
+
+from agno_rt import ModelRequest, ModelResponse, RunResult, tool
+from agno_rt.models import Emit
+
+
+@tool(inline=True)
+def echo(text: str = "") -> str:
+    """Say it again."""
+    return text
+
+
+@tool
+async def forever() -> str:
+    """Never come back."""
+    await trio.sleep_forever()
+
+
+class Hanging:
+    """A model that never answers, and says whether it was cancelled."""
+
+    name = "hanging"
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.cancelled = 0
+
+    async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
+        """Wait for ever."""
+        self.asked += 1
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.cancelled += 1
+
+
+def told(result: RunResult) -> list[str]:
+    """What the model was told of its calls."""
+    return [message.content for message in result.messages if message.role == "tool"]

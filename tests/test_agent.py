@@ -1,0 +1,122 @@
+"""An agent is an inert, small, shareable value."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+from agno_rt import Agent, Limits, Message, ModelRequest, ModelResponse, ModelSettings, Runtime, ToolCall, tool
+from agno_rt.memory import MemoryPolicy
+from agno_rt.models import Emit
+
+
+@tool(inline=True)
+def shout(text: str) -> str:
+    """Make it loud."""
+    return text.upper()
+
+
+class Echo:
+    """A model that calls `shout` with the user's last words, then says how many user messages it has seen."""
+
+    name = "echo"
+
+    async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
+        """Call the tool, then answer."""
+        await trio.lowlevel.checkpoint()
+        last = request.messages[-1]
+        if last.role == "user":
+            return ModelResponse(tool_calls=[ToolCall("1", "shout", f'{{"text": "{last.content}"}}')])
+        seen = sum(message.role == "user" for message in request.messages)
+        return ModelResponse(f"{last.content} {seen}")
+
+
+def test_positional_use_is_the_cheap_one() -> None:
+    """Model, name, instructions, tools, in this order, and nothing but the model is needed."""
+    agent = Agent("m:x", "name", "be brief", [shout])
+
+    assert (agent.model, agent.name, agent.instructions, agent.tools) == ("m:x", "name", "be brief", [shout])
+    assert Agent("m:x").name == ""
+
+
+def test_at_most_eight_slots() -> None:
+    """A new setting goes into `settings`, `limits` or `memory`, not beside them."""
+    assert len(attrs.fields(Agent)) <= 8
+    assert not hasattr(Agent("m"), "__dict__")
+    with pytest.raises(AttributeError):
+        Agent("m").colour = "blue"  # type: ignore[attr-defined]  # the point of the test
+
+
+def test_takes_few_bytes_and_shares_its_defaults() -> None:
+    """An agent is eight pointers and a header; what is not said is one object for all."""
+    one, two = Agent("m"), Agent("m")
+
+    assert sys.getsizeof(one) <= 8 * 8 + 32
+    for field in attrs.fields(Agent):
+        assert getattr(one, field.name) is getattr(two, field.name), f"{field.name} is made anew for each agent"
+
+
+def test_making_one_does_nothing() -> None:
+    """No name is looked up when an agent is made, so nothing can fail."""
+    Agent("no-such-plugin:x", tools=["no-such-plugin:y"], output=object)
+
+
+def test_can_be_changed_into_another() -> None:
+    """`attrs.evolve` makes a changed copy; agents are equal only to themselves and may be keys."""
+    agent = Agent("m", "a")
+    other = attrs.evolve(agent, name="b")
+
+    assert (agent.name, other.name) == ("a", "b")
+    assert agent != copy.copy(agent)
+    assert {agent: 1}[agent] == 1
+
+
+def snapshot(agent: Agent) -> dict[str, Any]:
+    """Every slot, and the ids of what is in it."""
+    return {field.name: (getattr(agent, field.name), id(getattr(agent, field.name))) for field in attrs.fields(Agent)}
+
+
+async def test_a_run_only_reads_it() -> None:
+    """Running an agent, with tools, session, output type and settings, leaves every slot as it was."""
+    tools = [shout]
+    settings, limits, memory = ModelSettings(seed=1), Limits(turns=3), MemoryPolicy(messages=4)
+    agent = Agent(Echo(), "a", "be loud", tools, None, memory, settings, limits)
+    before = snapshot(agent)
+
+    async with Runtime() as rt:
+        await rt.run(agent, "hi", session="s")
+        async with rt.stream(agent, "ho", session="s") as events:
+            async for _ in events:
+                pass
+
+    assert snapshot(agent) == before
+    assert tools == [shout]
+    assert (settings, limits, memory) == (ModelSettings(seed=1), Limits(turns=3), MemoryPolicy(messages=4))
+
+
+async def test_a_hundred_runs_share_one_and_nothing_mixes() -> None:
+    """One agent in 100 concurrent sessions, three runs each: every run sees its own input, calls and history alone."""
+    agent = Agent(Echo(), tools=(shout,))
+    answers: dict[int, list[str]] = {}
+
+    async def talk(rt: Runtime, number: int) -> None:
+        answers[number] = []
+        for turn in range(3):
+            result = await rt.run(agent, f"s{number}t{turn}", session=f"session {number}")
+            answers[number].append(result.content)
+            assert result.messages[0] == Message("user", f"s{number}t{turn}")
+
+    async with Runtime() as rt:
+        async with trio.open_nursery() as nursery:
+            for number in range(100):
+                nursery.start_soon(talk, rt, number)
+        stored = await rt.memory.load("session 7")
+
+    assert answers == {n: [f"S{n}T{turn} {turn + 1}" for turn in range(3)] for n in range(100)}
+    assert [m.content for m in stored.messages if m.role == "user"] == ["s7t0", "s7t1", "s7t2"]
+    assert len(stored.messages) == 12

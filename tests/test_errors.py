@@ -1,0 +1,141 @@
+"""Every error says what happened and what to do, and can be served without a second table."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from agno_rt import errors
+from agno_rt.errors import (
+    AgnoError,
+    BackendError,
+    ConfigError,
+    DeadlineExceeded,
+    LimitExceeded,
+    ModelError,
+    NotFound,
+    OutputError,
+    Overloaded,
+    PluginError,
+    SessionConflict,
+    ToolDefinitionError,
+    UsageError,
+    suggest,
+)
+
+CLASSES = [getattr(errors, name) for name in errors.__all__ if isinstance(getattr(errors, name), type)]
+
+
+def test_the_base_cannot_be_raised() -> None:
+    """Somebody is always to blame, so the base class refuses to be made."""
+    with pytest.raises(TypeError, match="base class"):
+        AgnoError("something")
+
+
+def test_codes_are_stable_and_unique() -> None:
+    """Each class has a code of its own, which clients may rely on."""
+    codes = {cls.__name__: cls.code for cls in CLASSES}
+
+    assert len(set(codes.values())) == len(codes)
+    assert codes == {
+        "AgnoError": "error",
+        "BackendError": "backend",
+        "ConfigError": "config",
+        "DeadlineExceeded": "deadline",
+        "LimitExceeded": "limit",
+        "ModelError": "model",
+        "NotFound": "not_found",
+        "OutputError": "output",
+        "Overloaded": "overloaded",
+        "PluginError": "plugin",
+        "SessionConflict": "session_conflict",
+        "ToolDefinitionError": "tool_definition",
+        "UsageError": "usage",
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (UsageError("x"), 400),
+        (ConfigError("x"), 400),
+        (ToolDefinitionError("x"), 400),
+        (NotFound("agent", "x", []), 404),
+        (ModelError("x"), 502),
+        (OutputError("x"), 502),
+        (PluginError("x", plugin="p"), 500),
+        (LimitExceeded("x", limit="turns"), 422),
+        (DeadlineExceeded("x", limit="run_timeout"), 504),
+        (Overloaded("x", limit="runs"), 503),
+        (BackendError("x"), 503),
+        (SessionConflict("x"), 409),
+    ],
+)
+def test_each_error_has_its_http_status(error: AgnoError, status: int) -> None:
+    """An error carries the status with which it is served, and no result until a run gives it one."""
+    assert error.http_status == status
+    assert error.result is None
+
+
+def test_text_is_message_then_hint() -> None:
+    """Shown as text, an error is its message with the hint on a line below; without a hint, the message alone."""
+    assert str(UsageError("it is broken", hint="mend it")) == "it is broken\nmend it"
+    assert str(UsageError("it is broken")) == "it is broken"
+
+
+def test_a_model_error_says_whether_to_retry() -> None:
+    """A model's error carries provider, status, whether and when it may be retried."""
+    error = ModelError("busy", provider="acme", status=429, retryable=True, retry_after=2.5)
+
+    assert (error.provider, error.status, error.retryable, error.retry_after) == ("acme", 429, True, 2.5)
+    assert (ModelError("x").provider, ModelError("x").status, ModelError("x").retryable) == ("", None, False)
+
+
+def test_not_found_names_thing_place_and_nearest() -> None:
+    """A name that is not there is named with its kind and place; the hint has the nearest one and the list."""
+    error = NotFound("agent", "asistant", ["librarian", "assistant"], where="agno-rt.toml")
+
+    assert error.message == "unknown agent 'asistant' (agno-rt.toml)"
+    assert error.hint == "Did you mean 'assistant'? Known: assistant, librarian."
+    assert (error.kind, error.name) == ("agent", "asistant")
+
+
+def test_not_found_takes_a_hint_of_its_own() -> None:
+    """A given hint replaces the suggestion, and an empty place is left out."""
+    error = NotFound("module", "nope", ["other"], hint="Name a file.")
+
+    assert str(error) == "unknown module 'nope'\nName a file."
+
+
+class TestSuggest:
+    """The hint for an unknown name."""
+
+    def test_nothing_to_choose_from(self) -> None:
+        """Where there is nothing, it says so."""
+        assert suggest("tool", "x", []) == "There is no tool to choose from."
+
+    def test_nothing_near(self) -> None:
+        """Where nothing is near, it lists what there is, sorted, each once."""
+        assert suggest("tool", "zzz", ["b", "a", "b"]) == "Known: a, b."
+
+    def test_long_lists_are_cut(self) -> None:
+        """A long list is cut after twelve names, and says how many more there are."""
+        hint = suggest("tool", "zzz", [f"n{at:02}" for at in range(15)])
+
+        assert hint.endswith("n11, and 3 more.")
+
+
+def test_blame_is_in_the_class() -> None:
+    """Who can mend an error is told by its base class."""
+    assert issubclass(NotFound, UsageError)
+    assert issubclass(ConfigError, UsageError)
+    assert issubclass(OutputError, ModelError)
+    assert issubclass(Overloaded, LimitExceeded)
+    assert issubclass(DeadlineExceeded, LimitExceeded)
+    assert issubclass(SessionConflict, BackendError)
+
+
+def test_a_plain_error_can_cross_a_process() -> None:
+    """An error that is only a message survives pickling."""
+    assert str(pickle.loads(pickle.dumps(UsageError("gone")))) == "gone"

@@ -1,0 +1,102 @@
+"""Events are small values that carry their name on the wire."""
+
+from __future__ import annotations
+
+import gc
+from typing import get_args
+
+import msgspec
+import pytest
+
+from agno_rt import events
+from agno_rt.events import (
+    Delta,
+    Event,
+    ModelEnded,
+    ModelStarted,
+    ReasoningDelta,
+    RunEnded,
+    RunStarted,
+    TextDelta,
+    ToolCallDelta,
+    ToolEnded,
+    ToolStarted,
+    event_type,
+    stamped,
+)
+from agno_rt.messages import ToolCall, Usage
+
+CALL = ToolCall("c1", "clock")
+EXAMPLES: list[Event] = [
+    TextDelta("hi"),
+    ReasoningDelta("hm"),
+    ToolCallDelta(0, "c1", "clock", "{}"),
+    RunStarted("r", "assistant", "hello", "s", "ann"),
+    ModelStarted("r", "m", 1),
+    ModelEnded("r", "m", 1, "completed", Usage(1, 2)),
+    ToolStarted("r", CALL),
+    ToolEnded("r", CALL, "failed", "no"),
+    RunEnded("r", "limited", "", Usage(), "too many", "limit"),
+]
+
+
+def test_the_examples_are_all_events() -> None:
+    """This module shows one of each kind of event."""
+    assert {type(event) for event in EXAMPLES} == set(get_args(Event))
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=event_type)
+def test_events_survive_the_wire(event: Event) -> None:
+    """Encoded, an event carries its snake-case name as `type`, and is read back as what it was."""
+    text = msgspec.json.encode(event)
+
+    assert msgspec.json.decode(text)["type"] == event_type(event)
+    assert msgspec.json.decode(text, type=Event) == event
+
+
+def test_names_on_the_wire_are_stable() -> None:
+    """Clients switch on these names."""
+    assert [event_type(event) for event in EXAMPLES] == [
+        "text_delta",
+        "reasoning_delta",
+        "tool_call_delta",
+        "run_started",
+        "model_started",
+        "model_ended",
+        "tool_started",
+        "tool_ended",
+        "run_ended",
+    ]
+
+
+def test_every_event_class_is_in_the_union() -> None:
+    """An event that is exported belongs to `Event`."""
+    classes = {
+        value
+        for name in events.__all__
+        if isinstance(value := getattr(events, name), type) and issubclass(value, msgspec.Struct)
+    }
+
+    assert classes == set(get_args(Event))
+
+
+def test_the_collector_never_sees_deltas() -> None:
+    """A stream of tokens is no work for the garbage collector."""
+    assert not gc.is_tracked(TextDelta("x"))
+
+
+class TestStamped:
+    """A model's delta becomes an event of a run."""
+
+    @pytest.mark.parametrize("delta", [TextDelta("x"), ReasoningDelta("x"), ToolCallDelta(0)])
+    def test_a_fresh_delta_is_stamped_in_place(self, delta: Delta) -> None:
+        """A fresh delta costs no copy."""
+        assert stamped(delta, "r1") is delta
+        assert delta.run_id == "r1"
+
+    def test_a_shared_delta_is_copied(self) -> None:
+        """A delta that belongs to a run already is left as it is."""
+        first = stamped(TextDelta("x"), "r1")
+        second = stamped(first, "r2")
+
+        assert (first.run_id, second.run_id) == ("r1", "r2")

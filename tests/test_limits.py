@@ -1,0 +1,49 @@
+"""Limits are checked when they are made, and each complaint names the limit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agno_rt.errors import UsageError
+from agno_rt.limits import Limits
+
+
+def test_the_defaults_are_generous_and_without_deadline() -> None:
+    """Every limit has a default; no deadline is set unless somebody asks."""
+    limits = Limits()
+
+    assert (limits.runs, limits.queue, limits.model_calls, limits.tools, limits.turns) == (1_000, 10_000, 1_000, 8, 16)
+    assert (limits.run_timeout, limits.model_timeout, limits.tool_timeout) == (None, None, None)
+
+
+def test_the_smallest_values() -> None:
+    """One of each and no queue at all is allowed, and so is a part of a second."""
+    Limits(runs=1, queue=0, model_calls=1, tools=1, turns=1, run_timeout=0.001, model_timeout=1, tool_timeout=1e9)
+
+
+@pytest.mark.parametrize("name", ["runs", "model_calls", "tools", "turns"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "8", True, None])
+def test_counts_out_of_range(name: str, value: Any) -> None:
+    """A count is a whole number of at least 1."""
+    with pytest.raises(UsageError, match=f"limit {name} is ") as caught:
+        Limits(**{name: value})
+
+    assert "at least 1" in caught.value.hint
+
+
+def test_a_negative_queue() -> None:
+    """The queue may be empty, but not less."""
+    with pytest.raises(UsageError, match="limit queue is -1"):
+        Limits(queue=-1)
+
+
+@pytest.mark.parametrize("name", ["run_timeout", "model_timeout", "tool_timeout"])
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), "5", True])
+def test_timeouts_out_of_range(name: str, value: Any) -> None:
+    """A timeout is a number of seconds above 0."""
+    with pytest.raises(UsageError, match=f"limit {name} is ") as caught:
+        Limits(**{name: value})
+
+    assert "seconds above 0" in caught.value.hint

@@ -1,0 +1,81 @@
+"""The log observer writes one line for each end of a run, and one for what failed on the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import structlog
+import trio
+from structlog.testing import capture_logs
+
+from agno_rt import Agent, Limits, ModelRequest, Runtime, ToolCall
+from agno_rt.defaults.log import make_observer
+from agno_rt.errors import LimitExceeded, ModelError
+from agno_rt.testing import ScriptedModel
+
+
+async def test_a_run_that_goes_well_is_one_line() -> None:
+    """The agent, the tokens, and nothing more."""
+    with capture_logs() as lines:
+        async with Runtime(observers=["log"]) as rt:
+            result = await rt.run(Agent(ScriptedModel(["one two"]), "ann"), "x")
+
+    assert lines == [
+        {
+            "event": "run completed",
+            "log_level": "info",
+            "run": result.run_id,
+            "agent": "ann",
+            "input_tokens": 1,
+            "output_tokens": 2,
+        }
+    ]
+
+
+async def test_what_fails_is_told() -> None:
+    """A failed tool and a failed model are warnings, the failed run an error with its code."""
+    model = ScriptedModel([ToolCall("1", "nope"), ModelError("down")])
+    with capture_logs() as lines:
+        async with Runtime(observers=["log"]) as rt:
+            with pytest.raises(ModelError):
+                await rt.run(Agent(model), "x")
+
+    assert [(line["log_level"], line["event"]) for line in lines] == [
+        ("warning", "tool failed"),
+        ("warning", "model failed"),
+        ("error", "run failed"),
+    ]
+    assert lines[0]["tool"] == "nope"
+    assert (lines[1]["model"], lines[1]["error"]) == ("scripted", "down")
+    assert (lines[2]["code"], lines[2]["error"]) == ("model", "down")
+
+
+async def test_a_limited_and_a_cancelled_run() -> None:
+    """A limit is an error, a cancellation is not."""
+
+    async def hang(_: ModelRequest) -> str:
+        await trio.sleep_forever()
+        return ""
+
+    with capture_logs() as lines:
+        async with Runtime(observers=["log"], limits=Limits(turns=1)) as rt:
+            with pytest.raises(LimitExceeded):
+                await rt.run(Agent(ScriptedModel([ToolCall("1", "x")])), "x")
+            async with rt.stream(Agent(ScriptedModel([hang])), "x") as events:
+                async for _ in events:
+                    events.cancel()
+
+    ends = [(line["log_level"], line["event"]) for line in lines if line["event"].startswith("run ")]
+    assert ends == [("error", "run limited"), ("info", "run cancelled")]
+
+
+async def test_nothing_of_a_run_is_kept() -> None:
+    """After its end a run is forgotten."""
+    observer: Any = make_observer(structlog.get_logger())
+    with capture_logs():
+        async with Runtime(observers=[observer]) as rt:
+            for _ in range(10):
+                await rt.run(Agent(ScriptedModel(["x"])), "x")
+
+    assert [cell.cell_contents for cell in observer.__closure__ if isinstance(cell.cell_contents, dict)] == [{}]

@@ -1,0 +1,406 @@
+"""The memory backends that ship: the contract for both, and for SQLite what happens to its file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from agno_rt import Agent, Message, Runtime, ToolCall
+from agno_rt.defaults.memory import InProcessMemory
+from agno_rt.defaults.sqlite import SQLiteMemory
+from agno_rt.errors import BackendError, SessionConflict, UsageError
+from agno_rt.memory import MemoryBackend, MemoryPolicy
+from agno_rt.plugins import PluginHost
+from agno_rt.testing import MemoryContract, ScriptedModel
+
+HI = [Message("user", "hi")]
+
+
+class TestInProcessMemory(MemoryContract):
+    """`memory:` does what every backend does."""
+
+    def make_memory(self) -> MemoryBackend:
+        """A fresh one."""
+        return InProcessMemory()
+
+
+class TestSQLiteMemory(MemoryContract):
+    """`sqlite:` does what every backend does."""
+
+    folder: Path
+
+    @pytest.fixture(autouse=True)
+    def _a_folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
+
+    def make_memory(self) -> MemoryBackend:
+        """A fresh file."""
+        return SQLiteMemory(self.folder / "memory.db")
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def memory(request: pytest.FixtureRequest, tmp_path: Path) -> MemoryBackend:
+    """Each of the backends."""
+    return InProcessMemory() if request.param == "memory" else SQLiteMemory(tmp_path / "memory.db")
+
+
+async def test_both_are_backends(memory: MemoryBackend) -> None:
+    """They fulfil the protocol."""
+    assert isinstance(memory, MemoryBackend)
+    await memory.aclose()
+
+
+@pytest.mark.parametrize("last", [0, 1, 3, 4, 99, None])
+async def test_last_is_a_bound(memory: MemoryBackend, last: int | None) -> None:
+    """`last` loads so many messages at most: none for 0, all for `None`."""
+    await memory.append("s", [Message("user", str(at)) for at in range(4)], version=0)
+    loaded = await memory.load("s", last)
+    await memory.aclose()
+
+    assert [m.content for m in loaded.messages] == [str(at) for at in range(4)][
+        -last if last else (4 if last == 0 else 0) :
+    ]
+    assert loaded.version == 1
+
+
+async def test_a_session_keeps_its_first_user(memory: MemoryBackend) -> None:
+    """The user is noted when the session is made, and not changed later."""
+    await memory.append("s", HI, version=0, user="ann")
+    await memory.append("s", HI, version=1, user="bob")
+    session = await memory.load("s")
+    infos = await memory.sessions(user="ann")
+    await memory.aclose()
+
+    assert session.user == "ann"
+    assert [(info.id, info.user, info.messages) for info in infos] == [("s", "ann", 2)]
+
+
+async def test_a_deleted_session_starts_anew(memory: MemoryBackend) -> None:
+    """After deletion the id is free, from version 0, and nothing of the old one comes back."""
+    await memory.append("s", HI * 3, version=0, user="ann")
+    await memory.delete("s")
+    with pytest.raises(SessionConflict):
+        await memory.append("s", HI, version=1)
+    await memory.append("s", [Message("user", "new")], version=0)
+    session = await memory.load("s")
+    await memory.aclose()
+
+    assert ([m.content for m in session.messages], session.user, session.version) == (["new"], None, 1)
+
+
+async def test_appending_nothing_is_a_write(memory: MemoryBackend) -> None:
+    """An empty append makes the session and counts as a version."""
+    assert await memory.append("s", [], version=0) == 1
+    assert [info.messages for info in await memory.sessions()] == [0]
+    await memory.aclose()
+
+
+async def test_sessions_are_listed_newest_first() -> None:
+    """The session written to last comes first, with the times of its making and its last writing."""
+    times = iter([1.0, 2.0, 3.0])
+    memory = InProcessMemory(clock=lambda: next(times))
+    await memory.append("a", HI, version=0)
+    await memory.append("b", HI, version=0)
+    await memory.append("a", HI, version=1)
+
+    assert [(i.id, i.created_at, i.updated_at) for i in await memory.sessions()] == [("a", 1.0, 3.0), ("b", 2.0, 2.0)]
+
+
+async def test_sqlite_lists_sessions_newest_first(tmp_path: Path) -> None:
+    """The same for SQLite, whose clock is the system's."""
+    memory = SQLiteMemory(tmp_path / "a.db")
+    await memory.append("a", HI, version=0)
+    await memory.append("b", HI, version=0)
+    await memory.append("a", HI, version=1)
+    infos = await memory.sessions()
+    await memory.aclose()
+
+    assert infos[0].updated_at >= infos[1].updated_at >= infos[1].created_at >= infos[0].created_at > 1e9
+    assert {info.id: info.messages for info in infos} == {"a": 2, "b": 1}
+
+
+class TestFile:
+    """What happens to SQLite's file."""
+
+    async def test_is_durable(self, tmp_path: Path) -> None:
+        """What was appended is there after closing and opening again."""
+        path = tmp_path / "a.db"
+        calls = (ToolCall("c", "t", '{"a": 1}'),)
+        first = SQLiteMemory(path)
+        await first.append("s", [Message("assistant", "x", calls)], version=0, user="ann")
+        await first.aclose()
+        again = SQLiteMemory(path)
+        session = await again.load("s")
+        await again.aclose()
+
+        assert list(session.messages) == [Message("assistant", "x", calls)]
+        assert (session.version, session.user) == (1, "ann")
+
+    async def test_is_made_at_the_first_use(self, tmp_path: Path) -> None:
+        """Making the backend opens nothing, and closing what was never opened is fine."""
+        memory = SQLiteMemory(tmp_path / "a.db")
+        await memory.aclose()
+
+        assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240 - a local folder
+
+    async def test_is_usable_after_closing(self, tmp_path: Path) -> None:
+        """Closing twice does no harm."""
+        memory = SQLiteMemory(tmp_path / "a.db")
+        await memory.append("s", HI, version=0)
+        await memory.aclose()
+        await memory.aclose()
+
+    async def test_an_operation_that_was_cancelled_has_not_happened_or_has(self, tmp_path: Path) -> None:
+        """A cancelled append leaves all of it or none."""
+        memory = SQLiteMemory(tmp_path / "a.db")
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await memory.append("s", HI * 5, version=0)
+        session = await memory.load("s")
+        await memory.aclose()
+
+        assert (len(session.messages), session.version) in ((0, 0), (5, 1))
+
+    async def test_trios_thread_does_not_wait_for_it(self, tmp_path: Path) -> None:
+        """While another connection holds the file, other tasks go on."""
+        path = tmp_path / "a.db"
+        memory = SQLiteMemory(path)
+        await memory.append("s", HI, version=0)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lambda: memory.append("s", HI, version=1))
+                for _ in range(10):
+                    await trio.sleep(0.001)
+                assert nursery.child_tasks
+                other.execute("COMMIT")
+        await memory.aclose()
+
+    async def test_locked(self, tmp_path: Path) -> None:
+        """A file that stays locked is an error that says so, and the backend works again afterwards."""
+        path = tmp_path / "a.db"
+        memory = SQLiteMemory(path, busy_seconds=0.05)
+        await memory.append("s", HI, version=0)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(BackendError, match="locked") as caught:
+                await memory.append("s", HI, version=1)
+        assert str(path) in caught.value.message
+        assert "Another process" in caught.value.hint
+        assert await memory.append("s", HI, version=1) == 2
+        await memory.aclose()
+
+    async def test_locked_before_it_is_opened(self, tmp_path: Path) -> None:
+        """The same where the very first use meets the lock."""
+        path = tmp_path / "a.db"
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            memory = SQLiteMemory(path, busy_seconds=0.05)
+            with pytest.raises(BackendError, match="locked"):
+                await memory.load("s")
+        assert (await memory.load("s")).version == 0
+        await memory.aclose()
+
+    async def test_not_a_database(self, tmp_path: Path) -> None:
+        """A file of another kind is left alone and named."""
+        path = tmp_path / "notes.txt"
+        path.write_text("my notes, which are quite long, and are certainly no database at all " * 20)
+        before = path.read_bytes()
+        with pytest.raises(BackendError, match="not a database") as caught:
+            await SQLiteMemory(path).load("s")
+
+        assert str(path) in caught.value.message
+        assert "name another" in caught.value.hint
+        assert path.read_bytes() == before
+
+    async def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
+        """A missing folder is not made; the error says what to check."""
+        path = tmp_path / "no" / "a.db"
+        with pytest.raises(BackendError, match="unable to open") as caught:
+            await SQLiteMemory(path).load("s")
+
+        assert str(path) in caught.value.message
+        assert "folder exists" in caught.value.hint
+
+    async def test_written_by_a_newer_version(self, tmp_path: Path) -> None:
+        """A newer schema is not touched."""
+        path = tmp_path / "a.db"
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("PRAGMA user_version = 99")
+        with pytest.raises(BackendError, match=r"newer agno_rt .schema 99") as caught:
+            await SQLiteMemory(path).load("s")
+
+        assert "Upgrade" in caught.value.hint
+
+    async def test_a_database_of_somebody_else(self, tmp_path: Path) -> None:
+        """Tables of our names that are not ours are an error, not a crash."""
+        path = tmp_path / "a.db"
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("CREATE TABLE sessions (x)")
+        with pytest.raises(BackendError, match="already exists"):
+            await SQLiteMemory(path).load("s")
+
+    async def test_a_damaged_message(self, tmp_path: Path) -> None:
+        """A stored message that cannot be read is named as damage."""
+        path = tmp_path / "a.db"
+        memory = SQLiteMemory(path)
+        await memory.append("s", HI, version=0)
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute("UPDATE messages SET body = 'junk'")
+        with pytest.raises(BackendError) as caught:
+            await memory.load("s")
+        await memory.aclose()
+
+        assert "damaged" in caught.value.hint
+
+    async def test_text_that_is_no_text(self, tmp_path: Path) -> None:
+        """A lone surrogate, in a message or in an id, is a `BackendError` like every other error here."""
+        memory = SQLiteMemory(tmp_path / "a.db")
+        with pytest.raises(BackendError):
+            await memory.append("s", [Message("user", "\udcff")], version=0)
+        with pytest.raises(BackendError):
+            await memory.load("\udcff")
+        await memory.aclose()
+
+    async def test_read_only(self) -> None:
+        """A file that this user may not write is an error that says so, on the first use."""
+        with unwritable_folder() as path, pytest.raises(BackendError, match=r"readonly|unable to open") as caught:
+            await SQLiteMemory(path).load("s")
+
+        assert str(path) in caught.value.message
+        assert caught.value.hint
+
+    async def test_shared_by_processes(self, tmp_path: Path) -> None:
+        """Several processes append to one file at once, from its very making on; nothing is lost."""
+        path, processes, appends = tmp_path / "a.db", 4, 10
+        writers = [
+            subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(number), str(appends)])  # noqa: ASYNC220 - the test only waits for them
+            for number in range(processes)
+        ]
+        assert [writer.wait(30) for writer in writers] == [0] * processes
+        memory = SQLiteMemory(path)
+        shared, infos = await memory.load("shared"), await memory.sessions()
+        await memory.aclose()
+
+        assert shared.version == len(shared.messages) == processes * appends
+        for number in range(processes):
+            assert [m.content for m in shared.messages if m.name == str(number)] == [str(at) for at in range(appends)]
+        assert {info.id: info.messages for info in infos if info.id != "shared"} == {
+            f"own {number}": appends for number in range(processes)
+        }
+
+
+WRITER = """
+import sys, trio
+from pathlib import Path
+from agno_rt import Message
+from agno_rt.defaults.sqlite import SQLiteMemory
+from agno_rt.errors import SessionConflict
+
+async def main(path, number, appends):
+    memory = SQLiteMemory(Path(path))
+    for at in range(int(appends)):
+        message = Message("user", str(at), name=number)
+        await memory.append("own " + number, [message], version=at)
+        while True:
+            version = (await memory.load("shared", 1)).version
+            try:
+                await memory.append("shared", [message], version=version)
+                break
+            except SessionConflict:
+                pass
+    await memory.aclose()
+
+trio.run(main, *sys.argv[1:])
+"""
+
+
+@contextmanager
+def unwritable_folder() -> Iterator[Path]:
+    """A database in a folder, neither of which this process may write to while inside."""
+    # Root may write anywhere, so as root the process is somebody else for a while; pytest's own folders would be
+    # closed to that one.
+    folder = Path(tempfile.mkdtemp())
+    path = folder / "a.db"
+    with closing(sqlite3.connect(path)) as made:
+        made.execute("PRAGMA user_version = 0")
+        made.execute("CREATE TABLE other (x)")
+    path.chmod(0o444)
+    folder.chmod(0o555)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield path
+    finally:
+        if root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+class TestThroughTheRuntime:
+    """The URLs lead to the backends."""
+
+    async def test_urls(self, tmp_path: Path) -> None:
+        """`memory:` and `sqlite:///FILE`, relative and absolute."""
+        host = PluginHost()
+        absolute = host.memory(f"sqlite:///{tmp_path}/a.db", {})
+
+        assert isinstance(host.memory("memory:", {}), InProcessMemory)
+        assert absolute.path == tmp_path / "a.db"
+        assert host.memory("sqlite:///a.db", {}).path == Path("a.db")
+
+    @pytest.mark.parametrize("url", ["sqlite:", "sqlite:///", "sqlite:a.db", "sqlite://a.db"])
+    async def test_a_url_without_file(self, url: str) -> None:
+        """A URL that names no file says how to write one."""
+        with pytest.raises(UsageError, match="names no file") as caught:
+            PluginHost().memory(url, {})
+
+        assert "sqlite:///agents.db" in caught.value.hint
+
+    async def test_a_session_survives_the_process(self, tmp_path: Path) -> None:
+        """A second runtime on the same file goes on with the conversation."""
+        url = f"sqlite:///{tmp_path}/a.db"
+        with ScriptedModel(["one", "two"]) as model:
+            for word in ("a", "b"):
+                async with Runtime(memory=url) as rt:
+                    await rt.run(Agent(model), word, session="s")
+
+        assert [message.content for message in model.requests[1].messages] == ["a", "one", "b"]
+
+    async def test_a_conflict_with_another_process_is_told(self, tmp_path: Path) -> None:
+        """Where another process wrote meanwhile, the run says so, keeps its answer, and stores nothing."""
+        url = f"sqlite:///{tmp_path}/a.db"
+        other = SQLiteMemory(tmp_path / "a.db")
+
+        async def meanwhile(_: object) -> str:
+            await other.append("s", [Message("user", "meanwhile")], version=0)
+            return "late"
+
+        async with Runtime(memory=url) as rt:
+            with pytest.raises(SessionConflict, match="'s'") as caught:
+                await rt.run(Agent(ScriptedModel([meanwhile])), "a", session="s")
+        stored = await other.load("s")
+        await other.aclose()
+
+        assert caught.value.result.content == "late"
+        assert caught.value.result.status == "failed"
+        assert [message.content for message in stored.messages] == ["meanwhile"]
+
+
+@pytest.mark.parametrize("messages", [-1, 1.5, "3"])
+def test_a_policy_that_makes_no_sense(messages: int) -> None:
+    """How much of the past to show is a whole number from 0 on, or `None`."""
+    with pytest.raises(UsageError, match="messages"):
+        MemoryPolicy(messages=messages)

@@ -1,0 +1,445 @@
+"""The plugin host: found without being imported, loaded when asked for, broken ones named and harmless."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agno_rt.defaults.memory import InProcessMemory
+from agno_rt.errors import NotFound, PluginError, UsageError
+from agno_rt.plugins import Offer, PluginHost
+from agno_rt.testing import ScriptedModel
+
+MakePoint = Callable[..., EntryPoint]
+SHIPPED = {"files", "log", "memory", "sqlite"}
+
+
+def offering(*names: str, help: str = "") -> Callable[[Any], None]:
+    """A registration hook that offers models of these names, each called by how it was asked for."""
+
+    def register_all(register: Any) -> None:
+        for name in names:
+            register(name, lambda rest, settings, name=name: ScriptedModel([], name=f"{name}|{rest}|{settings}"), help)
+
+    return register_all
+
+
+class TestModels:
+    """From spec string to model."""
+
+    @pytest.mark.parametrize(
+        ("spec", "called"),
+        [
+            ("p:small", "small||{'k': 1}"),
+            ("p:small:8bit:x", "small|8bit:x|{'k': 1}"),
+            ("p:huge", "*|huge|{'k': 1}"),
+            ("p:huge:8bit", "*|huge:8bit|{'k': 1}"),
+            ("p:/a/file.gguf", "*|/a/file.gguf|{'k': 1}"),
+        ],
+    )
+    def test_names_and_the_star(self, plugin_point: MakePoint, spec: str, called: str) -> None:
+        """A registered name takes the rest after it; the star takes everything else as it is."""
+        host = PluginHost([plugin_point("p", agno_rt_register_models=offering("small", "*"))])
+
+        assert host.model(spec, {"p": {"k": 1}, "q": {"k": 2}}).name == called
+
+    @pytest.mark.parametrize("spec", ["p", "p:", "p:smal", "p:smal:x"])
+    def test_a_name_that_is_not_there(self, plugin_point: MakePoint, spec: str) -> None:
+        """An unknown name is told with those that there are."""
+        host = PluginHost([plugin_point("p", agno_rt_register_models=offering("small"))])
+        with pytest.raises(NotFound, match=f"unknown model {spec!r}") as caught:
+            host.model(spec, {})
+
+        assert "p:small" in caught.value.hint
+
+    def test_the_star_needs_a_name(self, plugin_point: MakePoint) -> None:
+        """`plugin:` alone names no model, even where any name would do."""
+        host = PluginHost([plugin_point("p", agno_rt_register_models=offering("*"))])
+        with pytest.raises(NotFound) as caught:
+            host.model("p:", {})
+
+        assert "p:NAME" in caught.value.hint
+
+    def test_a_plugin_that_is_not_there(self, plugin_point: MakePoint) -> None:
+        """An unknown plugin is told with the spec and the nearest name."""
+        host = PluginHost([plugin_point("openai", agno_rt_register_models=offering("*"))])
+        with pytest.raises(NotFound, match=r"unknown plugin 'opnai' .in 'opnai:gpt'") as caught:
+            host.model("opnai:gpt", {})
+
+        assert "Did you mean 'openai'?" in caught.value.hint
+
+    def test_a_plugin_that_offers_something_else(self) -> None:
+        """A plugin without models has none to choose from."""
+        with pytest.raises(NotFound, match="unknown model 'memory:x'"):
+            PluginHost().model("memory:x", {})
+
+    def test_a_name_twice(self, plugin_point: MakePoint) -> None:
+        """A plugin that registers a name twice is broken."""
+        host = PluginHost([plugin_point("p", agno_rt_register_models=offering("a", "a"))])
+        with pytest.raises(PluginError, match="models 'a' is registered twice"):
+            host.model("p:a", {})
+
+    def test_the_same_name_in_two_plugins(self, plugin_point: MakePoint) -> None:
+        """Models are named within their plugin, so two plugins may use one name."""
+        hook = offering("a")
+        host = PluginHost([plugin_point(name, agno_rt_register_models=hook) for name in ("p", "q")])
+
+        assert host.model("p:a", {}).name == host.model("q:a", {}).name
+
+    def test_tools_are_found_the_same_way(self, plugin_point: MakePoint) -> None:
+        """A tool's spec reads like a model's."""
+        host = PluginHost([plugin_point("p", agno_rt_register_tools=offering("small", "*"))])
+
+        assert host.tool("p:x:y", {}).name == "*|x:y|{}"
+        with pytest.raises(NotFound, match="unknown plugin 'q'"):
+            host.tool("q:x", {})
+
+
+class TestMemory:
+    """From URL to backend."""
+
+    def make(self, url: str, settings: Mapping[str, Any]) -> Any:
+        """A backend that knows its URL."""
+        memory = InProcessMemory()
+        memory.url = url  # type: ignore[attr-defined]  # a double
+        memory.settings = settings  # type: ignore[attr-defined]  # a double
+        return memory
+
+    def test_a_scheme_of_another_name_is_found(self, plugin_point: MakePoint) -> None:
+        """A scheme that is not named as its plugin is found by asking them all, past the broken."""
+
+        def broken(register: Any) -> None:
+            raise OSError("gone")
+
+        host = PluginHost(
+            [
+                plugin_point("broken", agno_rt_register_memory=broken),
+                plugin_point("pg", agno_rt_register_memory=lambda register: register("postgresql", self.make)),
+            ]
+        )
+        memory = host.memory("postgresql://host/db", {"pg": {"k": 1}})
+
+        assert (memory.url, memory.settings) == ("postgresql://host/db", {"k": 1})
+        assert set(host.failures) == {"broken"}
+
+    def test_a_scheme_named_as_its_plugin_loads_no_other(self, plugin_point: MakePoint) -> None:
+        """Then the others are not even imported."""
+        host = PluginHost(
+            [
+                EntryPoint("other", "no_such_module_at_all", "agno_rt"),
+                plugin_point("redis", agno_rt_register_memory=lambda register: register("redis", self.make)),
+            ]
+        )
+        host.memory("redis://host", {})
+
+        assert host.failures == {}
+
+    @pytest.mark.parametrize("url", ["", "memory", ":x", "agents.db"])
+    def test_no_url(self, url: str) -> None:
+        """What is no URL is told how to become one."""
+        with pytest.raises(UsageError, match="is no memory URL") as caught:
+            PluginHost().memory(url, {})
+
+        assert "sqlite:///" in caught.value.hint
+
+    def test_an_unknown_scheme(self) -> None:
+        """An unknown scheme is told with the URL and the nearest."""
+        with pytest.raises(NotFound, match=r"unknown memory URL scheme 'sqlit' .in 'sqlit:///a'") as caught:
+            PluginHost().memory("sqlit:///a", {})
+
+        assert "'sqlite'" in caught.value.hint
+
+    def test_a_scheme_twice(self, plugin_point: MakePoint) -> None:
+        """Of two plugins that offer one scheme, the second is broken, and the first goes on working."""
+        host = PluginHost(
+            [
+                plugin_point(name, agno_rt_register_memory=lambda register: register("mine", self.make))
+                for name in ("a", "b")
+            ]
+        )
+        infos = {info.name: info for info in host.plugins()}
+
+        assert infos["a"].error is None
+        assert "memory 'mine' is taken by plugin 'a'" in str(infos["b"].error)
+        assert host.memory("mine:", {}).url == "mine:"
+
+
+class TestBroken:
+    """Plugins that break."""
+
+    def check(self, host: PluginHost, reason: str, name: str = "bad") -> PluginError:
+        """Whoever asks is told, twice the same; a good plugin beside it works; the list has both."""
+        for _ in range(2):
+            with pytest.raises(PluginError, match=reason) as caught:
+                host.model(f"{name}:x", {})
+            assert caught.value.plugin == name
+            assert name in caught.value.message
+            assert caught.value.hint
+        assert host.model("good:x", {}).name == "x||{}"
+        infos = {info.name: info for info in host.plugins()}
+        assert infos["good"].error is None
+        assert infos[name].error is host.failures[name]
+        return caught.value
+
+    @pytest.fixture
+    def good(self, plugin_point: MakePoint) -> EntryPoint:
+        """A plugin that works."""
+        return plugin_point("good", agno_rt_register_models=offering("x"))
+
+    def test_an_import_that_fails(self, good: EntryPoint) -> None:
+        """A module that is not there."""
+        error = self.check(PluginHost([EntryPoint("bad", "no_such_module", "agno_rt"), good]), "ModuleNotFoundError")
+
+        assert isinstance(error.__cause__, ModuleNotFoundError)
+
+    def test_an_attribute_that_is_not_there(self, good: EntryPoint) -> None:
+        """An entry point that leads nowhere within its module."""
+        self.check(PluginHost([EntryPoint("bad", "json:no_such_thing", "agno_rt"), good]), "AttributeError")
+
+    def test_a_misspelt_hook(self, plugin_point: MakePoint, good: EntryPoint) -> None:
+        """A hook that does not exist is not silently passed over."""
+        bad = plugin_point("bad", agno_rt_register_model=offering("x"))
+        self.check(PluginHost([bad, good]), "agno_rt_register_model'?.*")
+
+    def test_wrong_arguments(self, plugin_point: MakePoint, good: EntryPoint) -> None:
+        """A hook with arguments of its own invention."""
+
+        def hook(registry: Any) -> None:
+            """Take another argument."""
+
+        self.check(PluginHost([plugin_point("bad", agno_rt_register_models=hook), good]), "registry")
+
+    @pytest.mark.parametrize(("offered", "factory"), [("x", 42), (42, print), ("", print), (None, print)])
+    def test_registering_nonsense(self, plugin_point: MakePoint, good: EntryPoint, offered: Any, factory: Any) -> None:
+        """A name that is no name, or a factory that cannot be called."""
+        bad = plugin_point("bad", agno_rt_register_models=lambda register: register(offered, factory))
+        self.check(PluginHost([bad, good]), "TypeError")
+
+    @pytest.mark.parametrize("error", [ValueError("oops"), SystemExit(3), ExceptionGroup("g", [ValueError("oops")])])
+    def test_a_hook_that_raises(self, plugin_point: MakePoint, good: EntryPoint, error: BaseException) -> None:
+        """Whatever a hook raises, it ends nothing but its own plugin."""
+
+        def hook(register: Any) -> None:
+            raise error
+
+        bad = plugin_point("bad", agno_rt_register_models=hook)
+        assert self.check(PluginHost([bad, good]), type(error).__name__).__cause__ is error
+
+    def test_half_registered_is_not_registered(self, plugin_point: MakePoint, good: EntryPoint) -> None:
+        """What a broken plugin had registered before it broke is not offered, and its names stay free."""
+
+        def half(register: Any) -> None:
+            register("mine", lambda url, settings: InProcessMemory())
+            raise ValueError("oops")
+
+        bad = plugin_point("bad", agno_rt_register_memory=half)
+        whole = plugin_point(
+            "whole", agno_rt_register_memory=lambda register: register("mine", lambda u, s: InProcessMemory())
+        )
+        host = PluginHost([bad, whole, good])
+
+        assert [offer.plugin for offer in host.offers("memory")] == ["whole"]
+        assert host.memory("mine:", {})
+
+    def test_a_factory_that_fails(self, plugin_point: MakePoint) -> None:
+        """What a factory raises is the plugin's error, made of it anew each time; other factories of it work."""
+
+        def factory(rest: str, settings: Any) -> Any:
+            raise LookupError("no key")
+
+        def register_all(register: Any) -> None:
+            register("bad", factory)
+            offering("x")(register)
+
+        host = PluginHost([plugin_point("p", agno_rt_register_models=register_all)])
+        for _ in range(2):
+            with pytest.raises(PluginError, match="failed to make 'bad': LookupError: no key") as caught:
+                host.model("p:bad", {})
+            assert isinstance(caught.value.__cause__, LookupError)
+        assert host.model("p:x", {})
+
+    def test_a_factory_that_blames_the_caller(self, plugin_point: MakePoint) -> None:
+        """A factory's `UsageError` is the caller's to mend, and stays one."""
+
+        def factory(rest: str, settings: Any) -> Any:
+            raise UsageError("there is no such file", hint="Name another.")
+
+        host = PluginHost([plugin_point("p", agno_rt_register_models=lambda register: register("m", factory))])
+        with pytest.raises(UsageError, match="no such file"):
+            host.model("p:m", {})
+
+    def test_two_distributions_with_one_name(self, good: EntryPoint) -> None:
+        """A name that leads to two is nobody's, and the error names both."""
+        host = PluginHost([EntryPoint("bad", "one", "agno_rt"), EntryPoint("bad", "two", "agno_rt"), good])
+        error = self.check(host, "two distributions offer a plugin 'bad': one and two")
+
+        assert "Uninstall" in error.hint
+
+    def test_one_distribution_seen_twice(self, plugin_point: MakePoint) -> None:
+        """The same entry point twice, as on a path that is there twice, is one plugin."""
+        point = plugin_point("p", agno_rt_register_models=offering("x"))
+        host = PluginHost([point, point])
+
+        assert host.names() == ["p"]
+        assert host.model("p:x", {})
+
+
+class TestObservers:
+    """Observing hooks."""
+
+    def test_returns_what_the_hook_returns(self, plugin_point: MakePoint) -> None:
+        """The hook is given the runtime."""
+        host = PluginHost([plugin_point("p", agno_rt_observe=lambda runtime: [runtime].append)])
+
+        assert host.observer("p", "the runtime").__self__ == ["the runtime"]  # type: ignore[attr-defined]  # a bound method
+
+    def test_a_plugin_that_observes_nothing(self, plugin_point: MakePoint) -> None:
+        """A plugin without the hook, or whose hook returns nothing, cannot be an observer."""
+        for name, hooks in (("p", {}), ("q", {"agno_rt_observe": lambda runtime: None})):
+            with pytest.raises(PluginError, match=f"plugin '{name}' observes nothing") as caught:
+                PluginHost([plugin_point(name, **hooks)]).observer(name, None)
+            assert "agno_rt_observe" in caught.value.hint
+
+    def test_a_hook_that_raises(self, plugin_point: MakePoint) -> None:
+        """A hook that cannot make its observer is the plugin's failure."""
+
+        def observe(runtime: Any) -> Any:
+            raise OSError("no socket")
+
+        with pytest.raises(PluginError, match="failed to make its observer: OSError: no socket"):
+            PluginHost([plugin_point("p", agno_rt_observe=observe)]).observer("p", None)
+
+    def test_an_unknown_one(self) -> None:
+        """A name that is no plugin's is told with the nearest."""
+        with pytest.raises(NotFound, match="unknown plugin 'lok'") as caught:
+            PluginHost().observer("lok", None)
+
+        assert "'log'" in caught.value.hint
+
+
+class TestBlocked:
+    """Plugins that are never loaded."""
+
+    def test_are_not_there_but_known_to_be_blocked(self) -> None:
+        """A blocked plugin is in no list; whoever asks for it is told why."""
+        host = PluginHost(block=["sqlite"])
+
+        assert set(host.names()) >= SHIPPED - {"sqlite"}
+        assert "sqlite" not in host.names()
+        for ask in (
+            lambda: host.memory("sqlite:///a.db", {}),
+            lambda: host.model("sqlite:x", {}),
+            lambda: host.observer("sqlite", None),
+        ):
+            with pytest.raises(NotFound, match="'sqlite'") as caught:
+                ask()
+            assert "blocked" in caught.value.hint
+
+    def test_a_name_that_is_blocked_but_not_installed(self) -> None:
+        """Nobody claims that it is installed."""
+        with pytest.raises(NotFound) as caught:
+            PluginHost(block=["nope"]).model("nope:x", {})
+
+        assert "installed" not in caught.value.hint
+
+
+def test_what_ships_comes_through_the_same_door() -> None:
+    """The shipped plugins are entry points of the distribution, and each loads."""
+    infos = {info.name: info for info in PluginHost().plugins() if info.name in SHIPPED}
+
+    assert set(infos) == SHIPPED
+    for info in infos.values():
+        assert info.error is None
+        assert info.distribution == "agno-rt"
+        assert info.version
+    assert infos["memory"].offers == (
+        Offer("memory", "memory", "memory", infos["memory"].offers[0].factory, infos["memory"].offers[0].help),
+    )
+    assert all(offer.help for info in infos.values() for offer in info.offers)
+
+
+def test_hosts_share_nothing(plugin_point: MakePoint) -> None:
+    """A host that has failures does not pass them on."""
+    point = EntryPoint("bad", "no_such_module", "agno_rt")
+    PluginHost([point]).plugins()
+
+    assert PluginHost([point]).failures == {}
+
+
+def install(folder: Path, distribution: str, entry: str, code: str) -> None:
+    """Put a distribution into a folder, as an installer would: a module and its metadata."""
+    module = distribution.replace("-", "_")
+    (folder / f"{module}.py").write_text(code)
+    info = folder / f"{module}-1.2.3.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2.3\n")
+    (info / "entry_points.txt").write_text(f"[agno_rt]\n{entry}\n")
+
+
+GOOD = """
+from agno_rt import ModelResponse, hookimpl
+
+class Parrot:
+    name = "parrot"
+    async def respond(self, request, emit=None):
+        return ModelResponse(request.messages[-1].content)
+
+@hookimpl
+def agno_rt_register_models(register):
+    register("grey", lambda rest, settings: Parrot(), help="repeats you")
+"""
+
+SCRIPT = """
+import json, sys
+from agno_rt.plugins import PluginHost
+
+host = PluginHost()
+names = host.names()
+imported = [name for name in sys.modules if name.startswith("throwaway_") or name.startswith("agno_rt.defaults.")]
+import agno_rt
+answer = agno_rt.run(agno_rt.Agent("parrot:grey"), "hello", plugins=host).content
+after = [name for name in sys.modules if name.startswith("throwaway_")]
+infos = {
+    i.name: [i.distribution, i.version, [o.name for o in i.offers], i.error and i.error.message]
+    for i in host.plugins()
+}
+print(json.dumps([names, imported, answer, after, infos]))
+"""
+
+
+def test_real_distributions(tmp_path: Path) -> None:
+    """Installed distributions are found without being imported; a good one runs, broken ones are named with version."""
+    install(tmp_path, "throwaway-good", "parrot = throwaway_good", GOOD)
+    install(tmp_path, "throwaway-broken", "broken = throwaway_broken", "import no_such_driver")
+    install(tmp_path, "throwaway-misspelt", "misspelt = throwaway_misspelt", GOOD.replace("_models", "_modles"))
+    install(tmp_path, "throwaway-one", "twice = throwaway_one", GOOD)
+    install(tmp_path, "throwaway-two", "twice = throwaway_two", GOOD)
+
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    names, imported, answer, after, infos = json.loads(done.stdout)
+
+    assert {"parrot", "broken", "misspelt", "twice", *SHIPPED} <= set(names)
+    assert imported == []
+    assert answer == "hello"
+    assert after == ["throwaway_good"]
+    assert infos["parrot"] == ["throwaway-good", "1.2.3", ["grey"], None]
+    assert "'broken' (throwaway-broken 1.2.3) failed to load: ModuleNotFoundError" in infos["broken"][3]
+    assert "agno_rt_register_modles" in infos["misspelt"][3]
+    assert "throwaway-one" in infos["twice"][3]
+    assert "throwaway-two" in infos["twice"][3]
+    assert done.stderr == ""

@@ -1,0 +1,210 @@
+"""A project: agents from a Python file, an import path, a TOML file, or none of these."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agno_rt import Agent, Runtime
+from agno_rt.errors import ConfigError, NotFound, UsageError
+from agno_rt.project import load_project, shipped_project
+from agno_rt.testing import ScriptedModel
+
+AGENTS = """
+from agno_rt import Agent
+from agno_rt.testing import ScriptedModel
+
+helper = Agent(ScriptedModel(["hello"]))
+same = helper
+named = Agent("m:x", "boss")
+also = named
+number = 5
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working directory; what is imported from it is forgotten."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def test_nothing_named_and_nothing_here(folder: Path) -> None:
+    """Then it is the project that ships: two agents, on the embedded model."""
+    project = load_project()
+
+    assert list(project.agents) == ["assistant", "librarian"]
+    assert project.agent("assistant").model == "llamacpp:smollm2"
+    assert project.agent("librarian").tools
+    assert project.agents.keys() == shipped_project().agents.keys()
+    assert str(folder) not in project.source
+
+
+def test_nothing_named_but_a_file_here(folder: Path) -> None:
+    """An agno-rt.toml in the working directory is taken."""
+    (folder / "agno-rt.toml").write_text('[agents.mine]\nmodel = "m:x"\ninstructions = "Be."\n')
+    project = load_project()
+
+    assert project.agents.keys() == {"mine"}
+    assert project.agent("mine").instructions == "Be."
+    assert project.agent("mine").name == "mine"
+
+
+class TestPython:
+    """Agents from Python."""
+
+    def test_a_file(self, folder: Path) -> None:
+        """Agents at the top level of a file, by their own name or by the variable's."""
+        (folder / "agents.py").write_text(AGENTS)
+        project = load_project("agents.py")
+
+        assert project.agents.keys() == {"helper", "same", "boss"}
+        assert project.agent("helper").name == "helper"
+        assert project.config.runtime.load == ("agents.py",)
+
+    def test_an_import_path(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The same from a module that can be imported."""
+        (folder / "throwaway_project").mkdir()
+        (folder / "throwaway_project" / "__init__.py").write_text("")
+        (folder / "throwaway_project" / "agents.py").write_text(AGENTS)
+        monkeypatch.syspath_prepend(str(folder))
+
+        assert load_project("throwaway_project.agents").agents.keys() == {"helper", "same", "boss"}
+
+    def test_a_file_may_import_its_neighbours(self, folder: Path) -> None:
+        """A file of agents imports a module beside it as a script would, wherever one stands."""
+        (folder / "sub").mkdir()
+        (folder / "sub" / "throwaway_neighbour.py").write_text("TEXT = 'Be brief.'")
+        (folder / "sub" / "agents.py").write_text(
+            "from throwaway_neighbour import TEXT\nfrom agno_rt import Agent\na = Agent('m:x', 'a', TEXT)"
+        )
+
+        assert load_project("sub/agents.py").agent("a").instructions == "Be brief."
+
+    def test_a_file_may_use_its_own_annotations(self, folder: Path) -> None:
+        """Tools and classes in a file of agents are looked up in it by name."""
+        (folder / "agents.py").write_text(
+            "from __future__ import annotations\nimport attrs\nfrom agno_rt import Agent, tool\n"
+            "@attrs.define\nclass Place:\n    name: str\n"
+            "@tool\ndef look(place: Place) -> str:\n    'Look.'\n    return place.name\n"
+            "a = Agent('m:x', tools=[look], output=Place)\n"
+        )
+
+        assert load_project("agents.py").agent("a").output.__name__ == "Place"
+
+    @pytest.mark.parametrize(
+        ("code", "reason"),
+        [
+            ("1 / 0", "agents.py:1 fails when it is run: ZeroDivisionError"),
+            ("def", "SyntaxError"),
+            ("import no_such_module", "ModuleNotFoundError"),
+            ("x = 5", "agents.py has no agents"),
+            ("from agno_rt import Agent\na = Agent('m', 'x')\nb = Agent('m', 'x')", "two agents named 'x'"),
+        ],
+    )
+    def test_a_file_that_cannot_be_used(self, folder: Path, code: str, reason: str) -> None:
+        """The error names the file and what is wrong in it."""
+        (folder / "agents.py").write_text(code)
+        with pytest.raises(ConfigError, match=reason) as caught:
+            load_project("agents.py")
+
+        assert "agents.py" in caught.value.message
+
+    def test_an_error_of_ours_stays_as_it_is(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A tool that cannot be described is told as that, from a file and from a module."""
+        (folder / "throwaway_bad.py").write_text("from agno_rt import tool\n@tool\ndef t(x): ...")
+        monkeypatch.syspath_prepend(str(folder))
+        for source in ("throwaway_bad.py", "throwaway_bad"):
+            with pytest.raises(UsageError, match="parameter 'x' has no type"):
+                load_project(source)
+
+    @pytest.mark.parametrize("source", ["agent.py", "no/agents.py"])
+    def test_a_file_that_is_not_there(self, folder: Path, source: str) -> None:
+        """A missing file is told with the nearest that there is."""
+        (folder / "agents.py").write_text(AGENTS)
+        with pytest.raises(NotFound, match="unknown file"):
+            load_project(source)
+
+    @pytest.mark.parametrize("source", ["no_such_module", "no_such.module", "json.no_such_module", "a/b"])
+    def test_a_module_that_is_not_there(self, folder: Path, source: str) -> None:
+        """A module that cannot be found is told with what may be named."""
+        with pytest.raises(NotFound, match="unknown module") as caught:
+            load_project(source)
+
+        assert ".toml" in caught.value.hint
+
+    @pytest.mark.parametrize(
+        ("code", "reason"), [("import no_such_module", "no_such_module"), ("1 / 0", "ZeroDivisionError")]
+    )
+    def test_a_module_that_fails(self, folder: Path, monkeypatch: pytest.MonkeyPatch, code: str, reason: str) -> None:
+        """A module that is there but fails is not called missing."""
+        (folder / "throwaway_failing.py").write_text(code)
+        monkeypatch.syspath_prepend(str(folder))
+        with pytest.raises(ConfigError, match=f"throwaway_failing fails when it is imported: .*{reason}"):
+            load_project("throwaway_failing")
+
+    @pytest.mark.parametrize("source", ["", ".relative", ".."])
+    def test_a_source_that_is_none(self, folder: Path, source: str) -> None:
+        """Nonsense is a usage error, too."""
+        with pytest.raises(UsageError):
+            load_project(source)
+
+
+class TestToml:
+    """Agents from TOML."""
+
+    def test_loads_python_beside_it(self, folder: Path) -> None:
+        """Files to load are looked for beside the TOML file, wherever one stands."""
+        (folder / "sub").mkdir()
+        (folder / "sub" / "agents.py").write_text(AGENTS)
+        (folder / "sub" / "my.toml").write_text('[runtime]\nload = ["agents.py"]\n[agents.a]\nmodel = "m:x"\n')
+
+        assert load_project("sub/my.toml").agents.keys() == {"a", "helper", "same", "boss"}
+
+    def test_a_name_twice(self, folder: Path) -> None:
+        """An agent of one name in both places is refused."""
+        (folder / "agents.py").write_text(AGENTS)
+        (folder / "agno-rt.toml").write_text('[runtime]\nload = ["agents.py"]\n[agents.boss]\nmodel = "m:x"\n')
+        with pytest.raises(ConfigError, match=r"agno-rt.toml: .*'boss' in \[agents\] and in agents.py"):
+            load_project()
+
+    def test_a_file_that_is_not_there(self, folder: Path) -> None:
+        """A missing TOML file is not found, and the nearest is offered."""
+        (folder / "agno-rt.toml").write_text("")
+        with pytest.raises(NotFound, match=r"unknown file 'agno_rt.toml'") as caught:
+            load_project("agno_rt.toml")
+
+        assert "agno-rt.toml" in caught.value.hint
+
+
+def test_an_unknown_agent(folder: Path) -> None:
+    """An agent that is not there is told with where and with the nearest."""
+    with pytest.raises(NotFound, match="unknown agent 'asistant'") as caught:
+        shipped_project().agent("asistant")
+
+    assert "Did you mean 'assistant'?" in caught.value.hint
+    assert "ship with agno_rt" in caught.value.message
+
+
+async def test_the_runtime_is_as_configured(folder: Path) -> None:
+    """Memory, limits, observers, blocked plugins and settings go into the runtime."""
+    (folder / "agno-rt.toml").write_text(
+        '[runtime]\nmemory = "sqlite:///mine.db"\nblock = ["files"]\nobservers = ["log"]\n[limits]\nruns = 3\n'
+    )
+    project = load_project()
+    runtime = project.runtime()
+
+    assert isinstance(runtime, Runtime)
+    assert "files" not in project.plugins().names()
+    async with runtime:
+        await runtime.run(Agent(ScriptedModel(["x"])), "x", session="s")
+        assert runtime.statistics()[0].total == 3
+    assert (folder / "mine.db").exists()
