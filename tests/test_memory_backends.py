@@ -280,6 +280,16 @@ class TestFile:
         assert str(path) in caught.value.message
         assert caught.value.hint
 
+    async def test_made_by_several_at_once(self, tmp_path: Path) -> None:
+        """Of several that make one file together none is refused, whoever comes first."""
+        for number in range(40):
+            together = [SQLiteMemory(tmp_path / f"{number}.db") for _ in range(6)]
+            async with trio.open_nursery() as nursery:
+                for memory in together:
+                    nursery.start_soon(memory.load, "s")
+            for memory in together:
+                await memory.aclose()
+
     async def test_shared_by_processes(self, tmp_path: Path) -> None:
         """Several processes append to one file at once, from its very making on; nothing is lost."""
         path, processes, appends = tmp_path / "a.db", 4, 10

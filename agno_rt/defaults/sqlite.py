@@ -28,6 +28,7 @@ T = TypeVar("T")
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 10.0
 """How long a write waits for another process that is writing, unless told otherwise."""
+BUSY_POLL_SECONDS = 0.005
 
 _SCHEMA = """
 CREATE TABLE sessions (
@@ -102,7 +103,7 @@ class SQLiteMemory:
 def _open(path: Path, busy_seconds: float) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_write_ahead_log(connection, time.monotonic() + busy_seconds)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         _migrate(connection)
@@ -110,6 +111,19 @@ def _open(path: Path, busy_seconds: float) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection, deadline: float) -> None:
+    # SQLite's own busy timeout does not cover this one statement: of several processes that make a file together,
+    # those that come second are refused at once (https://sqlite.org/wal.html, "Sometimes Queries Return SQLITE_BUSY").
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as exc:
+            if "locked" not in str(exc) or time.monotonic() > deadline:
+                raise
+        time.sleep(BUSY_POLL_SECONDS)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
