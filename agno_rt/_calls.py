@@ -5,94 +5,181 @@ Whatever goes wrong in a tool is told to the model, and the run goes on. Knows n
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias, cast
 
-import msgspec
+import attrs
 import trio
 
-from agno_rt._emit import Emitter
-from agno_rt._scopes import deadline, ended_as, named
+from agno_rt import _hooks
+from agno_rt._invoke import Late, carry_out, in_time
+from agno_rt._job import Job
+from agno_rt._results import Told, content_of, failure, in_words
+from agno_rt._scopes import cause, ended_as
 from agno_rt.errors import suggest
-from agno_rt.events import Status, ToolEnded, ToolStarted
-from agno_rt.limits import Limits
-from agno_rt.messages import Message, ToolCall
-from agno_rt.tools import Tool, ToolArgumentError
+from agno_rt.events import ToolEnded, ToolStarted
+from agno_rt.messages import Content, Message, ToolCall
+from agno_rt.tools import ToolArgumentError
 
-__all__ = ["Calling", "call_tools"]
+__all__ = ["call_tools"]
 
-
-class Calling(Protocol):
-    """What calls need of a run's job."""
-
-    run_id: str
-    tools: Mapping[str, Tool]
-    limits: Limits
-    emitter: Emitter | None
+_Unit: TypeAlias = tuple[int, ToolCall] | tuple[list[int], list[ToolCall]]
+"""What is carried out at once: a call and its place in the order, or those of a batch."""
 
 
-async def call_tools(job: Calling, calls: Sequence[ToolCall]) -> list[Message]:
-    """The results of the calls, in their order: one call in place, several in one nursery, bounded."""
+async def call_tools(job: Job, calls: Sequence[ToolCall]) -> list[Message]:
+    """The results of the calls, in their order: one call in place, several in one nursery, bounded.
+
+    Raises what ends the run: an error of a hook, or what the run's caller has to mend.
+    """
     if len(calls) == 1:
         return [await _call_tool(job, calls[0])]
     results: dict[int, Message] = {}
-    pending = iter(enumerate(calls))
-
-    async def work() -> None:
-        # The workers share one iterator, so each call is taken once and no more than `tools` are under way.
-        for at, call in pending:
-            results[at] = await _call_tool(job, call)
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(min(len(calls), job.limits.tools)):
-            nursery.start_soon(work)
+    tools = job.tools
+    for call in calls:
+        tool = tools.get(call.name)
+        if tool is not None and (tool.batch or not tool.parallel):
+            for units in _in_order(job, calls):
+                await _together(job, iter(units), len(units), results)
+            break
+    else:
+        await _together(job, iter(enumerate(calls)), len(calls), results)
     return [results[at] for at in range(len(calls))]
 
 
-async def _call_tool(job: Calling, call: ToolCall) -> Message:
-    emitter = job.emitter
-    if emitter is None:
-        _, content = await _outcome(job, call)
-        return Message("tool", content, (), call.id, call.name)
-    await emitter.send(ToolStarted(job.run_id, call))
+def _in_order(job: Job, calls: Sequence[ToolCall]) -> list[list[_Unit]]:
+    """What is carried out one after another: what may run together, then what runs alone, and so on.
+
+    The calls of a batch are one, at the place of the first.
+    """
+    steps: list[list[_Unit]] = [[]]
+    batches: dict[str, tuple[list[int], list[ToolCall]]] = {}
+    for at, call in enumerate(calls):
+        tool = job.tools.get(call.name)
+        unit: _Unit = at, call
+        if tool is not None and tool.batch:
+            known = batches.get(call.name)
+            if known is not None:
+                known[0].append(at)
+                known[1].append(call)
+                continue
+            unit = batches[call.name] = [at], [call]
+        if tool is None or tool.parallel:
+            steps[-1].append(unit)
+        else:
+            steps += [unit], []
+    return [step for step in steps if step]
+
+
+async def _together(job: Job, units: Iterator[_Unit], count: int, results: dict[int, Message]) -> None:
+    async def work() -> None:
+        # The workers share one iterator, so each call is taken once and no more than `tools` are under way.
+        for at, call in units:
+            if isinstance(call, ToolCall):
+                results[cast(int, at)] = await _call_tool(job, call)
+            else:
+                results.update(zip(cast(list[int], at), await _call_batch(job, call), strict=True))
+
+    if count == 1:
+        await work()
+        return
     try:
-        status, content = await _outcome(job, call)
+        async with trio.open_nursery() as nursery:
+            for _ in range(min(count, job.limits.tools)):
+                nursery.start_soon(work)
+    except BaseExceptionGroup as group:
+        # Several calls may fail in the same way before the first failure has cancelled the rest.
+        first = cause(group)
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None
+
+
+async def _call_tool(job: Job, call: ToolCall) -> Message:
+    hooks, emitter = job.hooks, job.emitter
+    asked, answer = (call, None) if hooks is None else await _before(job, call)
+    if emitter is not None:
+        await emitter.send(ToolStarted(job.run_id, asked))
+    try:
+        status, content = await _outcome(job, asked) if answer is None else ("completed", answer)
+        if hooks is not None:
+            content = await _after(job, asked, content)
     except BaseException as exc:
-        emitter.post(ToolEnded(job.run_id, call, ended_as(exc), ""))
+        if emitter is not None:
+            emitter.post(ToolEnded(job.run_id, asked, ended_as(exc), ""))
         raise
-    emitter.post(ToolEnded(job.run_id, call, status, content))
+    if emitter is not None:
+        emitter.post(ToolEnded(job.run_id, asked, status, content if type(content) is str else in_words(content)))
     return Message("tool", content, (), call.id, call.name)
 
 
-async def _outcome(job: Calling, call: ToolCall) -> tuple[Status, str]:
+async def _before(job: Job, call: ToolCall) -> tuple[ToolCall, str | None]:
+    """The call as the hooks make it, and the answer of one that answers in the tool's place."""
+    made = await _hooks.before_tool(job, job.hooks, call)
+    if isinstance(made, str):
+        return call, made
+    # The model finds the result by the id that it gave.
+    return (made if made.id == call.id else attrs.evolve(made, id=call.id)), None
+
+
+async def _after(job: Job, call: ToolCall, content: Content) -> Content:
+    """What the model is told, as the hooks make it; where they change nothing, media stay."""
+    changed = await _hooks.after_tool(job, job.hooks, call, in_words(content))
+    return content if changed is None else changed
+
+
+async def _outcome(job: Job, call: ToolCall) -> Told:
     """What the model is told of the call. Whatever goes wrong in a tool is told too, and the run goes on."""
     tool = job.tools.get(call.name)
     if tool is None:
         return "failed", f"There is no tool {call.name!r}. {suggest('tool', call.name, job.tools)}"
+    if not tool.plain:
+        return (await carry_out(job, tool, (call,)))[0]
     try:
-        return "completed", await _invoke(tool, tool.decode(call.arguments), job.limits.tool_timeout)
-    except ToolArgumentError as exc:
+        value = await in_time(tool, tool.decode(call.arguments), job.limits.tool_timeout)
+        # The usual result is told by its type at once.
+        return "completed", value if type(value) is str and value.isascii() else content_of(value)
+    except (ToolArgumentError, Late) as exc:
         return "failed", str(exc)
     except Exception as exc:
-        return "failed", f"{call.name} failed: {named(exc)}"
+        return "failed", failure(call.name, exc)
 
 
-async def _invoke(tool: Tool, arguments: dict[str, Any], seconds: float | None) -> str:
-    if tool.inline and not tool.is_async:
-        return _text(tool.function(**arguments))
-    if seconds is None:
-        return _text(await _awaited(tool, arguments))
-    with deadline(seconds, "tool_timeout", f"the tool {tool.name}"):
-        return _text(await _awaited(tool, arguments))
+async def _call_batch(job: Job, calls: Sequence[ToolCall]) -> list[Message]:
+    """The results of the calls of a turn to a batch tool, made as one; events and hooks see each by itself."""
+    emitter = job.emitter
+    asked = [(call, None) if job.hooks is None else await _before(job, call) for call in calls]
+    started: list[ToolCall] = []
+    results: list[Message] = []
+    try:
+        for made, _ in asked:
+            if emitter is not None:
+                await emitter.send(ToolStarted(job.run_id, made))
+                started.append(made)
+        outcomes = await _outcomes(job, calls[0].name, asked)
+        for call, (made, _), (status, content) in zip(calls, asked, outcomes, strict=True):
+            told = content if job.hooks is None else await _after(job, made, content)
+            results.append(Message("tool", told, (), call.id, call.name))
+            if emitter is not None:
+                started.remove(made)
+                emitter.post(ToolEnded(job.run_id, made, status, in_words(told)))
+    except BaseException as exc:
+        if emitter is not None:
+            for made in started:
+                emitter.post(ToolEnded(job.run_id, made, ended_as(exc), ""))
+        raise
+    return results
 
 
-async def _awaited(tool: Tool, arguments: dict[str, Any]) -> Any:
-    if tool.is_async:
-        return await tool.function(**arguments)
-    # A thread cannot be stopped. Waiting for it would hold up the cancellation of the whole run, so it is left behind.
-    return await trio.to_thread.run_sync(functools.partial(tool.function, **arguments), abandon_on_cancel=True)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+async def _outcomes(job: Job, name: str, asked: Sequence[tuple[ToolCall, str | None]]) -> list[Told]:
+    """What the model is told of each. Those that hooks answered, or sent to another tool, are not in the batch."""
+    told: dict[int, Told] = {}
+    for at, (call, answer) in enumerate(asked):
+        if answer is not None:
+            told[at] = "completed", answer
+        elif call.name != name:
+            told[at] = await _outcome(job, call)
+    rest = [at for at in range(len(asked)) if at not in told]
+    if rest:
+        told |= zip(rest, await carry_out(job, job.tools[name], [asked[at][0] for at in rest]), strict=True)
+    return [told[at] for at in range(len(asked))]

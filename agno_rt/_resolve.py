@@ -1,75 +1,151 @@
-"""Turns what an agent names into what its run uses: models, tools by name, the output's schema; and keeps it.
+"""Turns what an agent names into what its run uses: models, tools by name, the output's form, hooks; and keeps it.
 
 The agent itself keeps nothing, so that it stays cheap. Knows plugins, but nothing of sessions, runs under way or trio.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
 
-from agno_rt._schema import type_schema
+import attrs
+import msgspec
+
+from agno_rt._hooks import Hooks
+from agno_rt._limiter import Limiter
 from agno_rt.agent import Agent
 from agno_rt.errors import AgnoError, PluginError, UsageError
-from agno_rt.limits import Limits
-from agno_rt.messages import Message
-from agno_rt.models import Model
+from agno_rt.hooks import Guard, Guardrail, Hook
+from agno_rt.limits import Limits, LimitStatistics
+from agno_rt.messages import Content, Media, Message, Part
+from agno_rt.models import NO_PROFILE, Binder, Model, ModelProfile, OutputMode, profile_of
 from agno_rt.plugins import PluginHost
-from agno_rt.runs import Output
 from agno_rt.tools import Tool, Toolkit
+from agno_rt.wrapping import Wrapper
+
+if TYPE_CHECKING:
+    from agno_rt._output import OutputForm
+    from agno_rt._process import Processes
 
 __all__ = ["Input", "Resolved", "Resolver", "as_messages"]
 
-Input: TypeAlias = str | Sequence[Message]
-Resolved: TypeAlias = tuple[Model, Mapping[str, Tool], Output | None]
+Input: TypeAlias = str | Sequence[Message | Part]
+
+
+class Resolved(msgspec.Struct, eq=False):
+    """What an agent names, ready for a run: `places` has the limiters of those tools that are bounded, by name."""
+
+    model: Model
+    tools: Mapping[str, Tool]
+    places: Mapping[str, Limiter]
+    profile: ModelProfile
+    form: OutputForm | None
+    hooks: Hooks | None
+    summarizer: Model | None
+
+
+@attrs.frozen(eq=False)
+class _Toolset:
+    """The tools of an agent by name, and the limiters of those that are bounded."""
+
+    tools: Mapping[str, Tool]
+    places: Mapping[str, Limiter]
 
 
 class Resolver:
-    """Resolves the agents of one runtime, by its plugins and their settings. `models` has those made of specs."""
+    """Resolves the agents of one runtime, by its plugins and their settings.
 
-    def __init__(self, plugins: PluginHost, settings: Mapping[str, Mapping[str, Any]]) -> None:
+    `models` has those made of specs; `processes` is there once a tool needs one.
+    """
+
+    def __init__(self, plugins: PluginHost, settings: Mapping[str, Mapping[str, Any]], binder: Binder) -> None:
         self.models: dict[str, Model] = {}
+        self.processes: Processes | None = None
         self._plugins = plugins
         self._settings = settings
-        self._toolsets: dict[tuple[Any, ...], Mapping[str, Tool]] = {}
-        self._outputs: dict[Any, Output] = {}
+        self._binder = binder
+        self._toolsets: dict[tuple[Any, ...], _Toolset] = {}
+        self._outputs: dict[Any, OutputForm] = {}
+        self._hooks: dict[tuple[Any, ...], Hooks] = {}
+        self._places: WeakKeyDictionary[Tool, Limiter] = WeakKeyDictionary()
+        self._bound: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+        self._wrappers: WeakSet[Any] = WeakSet()
 
     def resolve(self, agent: Agent) -> Resolved:
-        """The agent's model, its tools by name, and what its output must fit. Raises `UsageError` or `PluginError`."""
+        """All that a run of the agent needs. Raises `UsageError` or `PluginError`."""
         if agent.limits is not None:
             _check_run_limits(agent.limits)
-        tools = self._toolset(agent.tools) if agent.tools else _NO_TOOLS
-        output = None if agent.output is None else self._output(agent.output)
-        return self.model(agent.model), tools, output
+        model = self.model(agent.model)
+        profile = getattr(model, "profile", NO_PROFILE)
+        profile = profile if type(profile) is ModelProfile else profile_of(model)
+        toolset = self._toolset(agent.tools) if agent.tools else _NO_TOOLS
+        tools, form = toolset.tools, None
+        if agent.output is not None:
+            form = self._form(agent.output, profile.output, tools)
+            tools = tools if form.tool is None else {**tools, form.tool.name: form.tool}
+        hooks = self._hooked(agent.hooks) if agent.hooks else None
+        summary = agent.memory.summary
+        summarizer = None if summary is None or summary.model is None else self.model(summary.model)
+        return Resolved(model, tools, toolset.places, profile, form, hooks, summarizer)
 
     def model(self, spec: str | Model) -> Model:
-        """The model that a spec names, made at its first use and then shared. Raises `UsageError` or `PluginError`."""
+        """The model that a spec names, made at its first use and then shared; a wrapper around what this runtime has.
+
+        Raises `UsageError` or `PluginError`.
+        """
         if not isinstance(spec, str):
             # Asking for the method, not for the protocol, which takes microseconds to check.
             if not hasattr(spec, "respond"):
                 raise UsageError(f"{spec!r} is no model", hint="Give a spec such as 'llamacpp:smollm2', or a Model.")
-            return spec
+            return self._bind(spec) if isinstance(spec, Wrapper) else spec
         model = self.models.get(spec)
         if model is None:
             made = self._plugins.model(spec, self._settings)
             if not isinstance(made, Model):
-                plugin = spec.partition(":")[0]
-                raise PluginError(
-                    f"plugin {plugin!r} made a {type(made).__name__} of {spec!r}, no Model", plugin=plugin
-                )
+                raise _wrongly_made(spec, made, "Model")
             model = self.models[spec] = made
         return model
 
-    def _toolset(self, tools: Sequence[Tool | Toolkit | str]) -> Mapping[str, Tool]:
+    def statistics(self) -> Iterator[LimitStatistics]:
+        """How the limits stand of the models that were made of specs, of wrappers, and of bounded tools."""
+        for model in (*self.models.values(), *self._wrappers):
+            if (statistics := getattr(model, "statistics", None)) is not None:
+                yield from statistics()
+        yield from (place.statistics() for place in self._places.values())
+
+    def _bind(self, thing: Any) -> Any:
+        """What this runtime has for a wrapper, or for a guardrail that asks a model."""
+        bound = self._bound.get(thing)
+        if bound is None:
+            bound = thing.bound(self._binder)
+            self._wrappers.add(bound)
+            if bound is not thing:  # else it would keep itself alive
+                self._bound[thing] = bound
+        return bound
+
+    def _toolset(self, tools: Sequence[Tool | Toolkit | str]) -> _Toolset:
         """The tools by name; kept per tuple of tools, so that agents which share tools share the work."""
         if isinstance(tools, str) or not isinstance(tools, Sequence):
             raise UsageError(f"an agent's tools are {tools!r}, not a sequence", hint="Write tools=[...].")
         key = tuple(tools)
         known = self._toolsets.get(key) if all(isinstance(entry, _ENTRY) for entry in key) else None
         if known is None:
-            known = _by_name([tool for entry in key for tool in self._tools(entry)])
+            by_name = _by_name([tool for entry in key for tool in self._tools(entry)])
+            for tool in by_name.values():
+                if tool.process:
+                    self._check_process(tool)
+            bounded = {name: tool for name, tool in by_name.items() if tool.limits.concurrency is not None}
+            known = _Toolset(by_name, {name: self._place(tool) for name, tool in bounded.items()})
             _keep(self._toolsets, key, known)
         return known
+
+    def _check_process(self, tool: Tool) -> None:
+        from agno_rt._process import Processes, check_process  # for those who have such a tool
+
+        check_process(tool)
+        if self.processes is None:
+            self.processes = Processes()
 
     def _tools(self, entry: Tool | Toolkit | str) -> Sequence[Tool]:
         made = self._plugins.tool(entry, self._settings) if isinstance(entry, str) else entry
@@ -79,20 +155,56 @@ class Resolver:
                 raise _no_tool(entry, tool)
         return tools
 
-    def _output(self, type_: Any) -> Output:
+    def _place(self, tool: Tool) -> Limiter:
+        place = self._places.get(tool)
+        if place is None:
+            assert tool.limits.concurrency is not None
+            place = self._places[tool] = Limiter(f"tool {tool.name!r}", tool.limits.concurrency)
+        return place
+
+    def _form(self, given: Any, mode: OutputMode, tools: Mapping[str, Tool]) -> OutputForm:
+        from agno_rt._output import output_form  # with all that schemas take, for those who have an output type
+        from agno_rt.output import Output
+
+        output = given if isinstance(given, Output) else Output(given)
+        mode = output.mode or mode
+        names = tuple(sorted(tools)) if mode == "tool" else ()
         try:
-            known = self._outputs.get(type_)
+            known = self._outputs.get((given, mode, names))
         except TypeError:
             hint = "Give a class, or a type such as list[str]."
-            raise UsageError(f"an agent's output is {type_!r}, which is no type", hint=hint) from None
+            raise UsageError(f"an agent's output is {given!r}, which is no type", hint=hint) from None
         if known is None:
-            known = Output(type_, type_schema(type_, what=f"the output type {type_!r}"))
-            _keep(self._outputs, type_, known)
+            known = output_form(output, mode, names)
+            _keep(self._outputs, (given, mode, names), known)
         return known
+
+    def _hooked(self, hooks: Sequence[Hook | Guardrail | Guard | str]) -> Hooks:
+        """The hooks by their places; kept per tuple, so that a guardrail of a spec string is made once."""
+        if isinstance(hooks, str) or not isinstance(hooks, Sequence):
+            raise UsageError(f"an agent's hooks are {hooks!r}, not a sequence", hint="Write hooks=[...].")
+        key = tuple(hooks)
+        try:
+            known = self._hooks.get(key)
+        except TypeError:
+            known = None
+        if known is None:
+            known = Hooks.of([self._hook(entry) for entry in key])
+            _keep(self._hooks, key, known)
+        return known
+
+    def _hook(self, entry: Hook | Guardrail | Guard | str) -> Hook | Guard:
+        made: Any = self._plugins.guardrail(entry, self._settings) if isinstance(entry, str) else entry
+        if isinstance(made, Hook):
+            return self._bind(made) if hasattr(made, "bound") else made
+        if not isinstance(made, Guard | Guardrail) or isinstance(made, type):
+            raise _no_hook(entry, made)
+        guard = made if isinstance(made, Guard) else Guard(made)
+        return attrs.evolve(guard, rail=self._bind(guard.rail)) if hasattr(guard.rail, "bound") else guard
 
 
 _ENTRY = (Tool, Toolkit, str)
-_NO_TOOLS: Mapping[str, Tool] = {}
+_NO_TOOLS = _Toolset({}, {})
 _DEFAULTS = Limits()
 
 
@@ -109,10 +221,23 @@ def _keep(kept: dict[K, V], key: K, value: V) -> None:
     kept[key] = value
 
 
+def _wrongly_made(spec: str, made: object, what: str) -> PluginError:
+    plugin = spec.partition(":")[0]
+    return PluginError(f"plugin {plugin!r} made a {type(made).__name__} of {spec!r}, no {what}", plugin=plugin)
+
+
+def _no_hook(entry: object, made: object) -> AgnoError:
+    if isinstance(entry, str):
+        return _wrongly_made(entry, made, "Hook or guardrail")
+    hint = "Give a Hook, a guardrail, a Guard around one, or a spec string such as 'guardrails:pii'."
+    if isinstance(made, type):
+        hint = f"Make one of the class: {made.__name__}()."
+    return UsageError(f"{made!r} in an agent's hooks is no hook", hint=hint)
+
+
 def _no_tool(entry: object, made: object) -> AgnoError:
     if isinstance(entry, str):
-        plugin = entry.partition(":")[0]
-        return PluginError(f"plugin {plugin!r} made a {type(made).__name__} of {entry!r}, no Tool", plugin=plugin)
+        return _wrongly_made(entry, made, "Tool")
     hint = "Decorate a function with @tool to make it one."
     return UsageError(f"{made!r} in an agent's tools is no Tool, Toolkit or spec string", hint=hint)
 
@@ -134,7 +259,7 @@ def _check_run_limits(limits: Limits) -> None:
 
 
 def as_messages(input: Input) -> tuple[Message, ...]:
-    """The input as messages. Raises `UsageError` for what is empty, no text and no messages, or no Unicode."""
+    """The input as messages. Raises `UsageError` for what is empty, is no text, parts or messages, or no Unicode."""
     if not isinstance(input, str):
         return _sequence(input)
     if not input or input.isspace():
@@ -143,14 +268,29 @@ def as_messages(input: Input) -> tuple[Message, ...]:
     return (Message("user", input),)
 
 
-def _sequence(input: Sequence[Message]) -> tuple[Message, ...]:
-    messages = tuple(input) if isinstance(input, Sequence) else ()
-    if not messages or not all(isinstance(message, Message) for message in messages):
-        hint = "Pass a str, or a list of Message that is not empty."
-        raise UsageError("the input is neither text nor messages", hint=hint)
-    for message in messages:
-        _must_be_unicode(message.content)
-    return messages
+def _sequence(input: Sequence[Message | Part]) -> tuple[Message, ...]:
+    given: tuple[Any, ...] = tuple(input) if isinstance(input, Sequence) else ()
+    if given and all(isinstance(part, str | Media) for part in given):
+        if not any(isinstance(part, Media) or part.strip() for part in given):
+            raise UsageError("the input is empty", hint="Say something for the agent to answer.")
+        given = (Message("user", given),)
+    if not given or not all(isinstance(message, Message) for message in given):
+        hint = "Pass a str; or a list, not empty, of Message, or of str and Media: ['What is this?', image('cat.png')]."
+        raise UsageError("the input is neither text nor parts nor messages", hint=hint)
+    for message in given:
+        _check(message.content)
+    return given
+
+
+def _check(content: Content) -> None:
+    if isinstance(content, str):
+        _must_be_unicode(content)
+        return
+    from agno_rt.media import check_content  # for those who send media
+
+    check_content(content)
+    for part in content:
+        _must_be_unicode(part if isinstance(part, str) else part.name or "")
 
 
 def _must_be_unicode(text: str) -> None:

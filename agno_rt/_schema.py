@@ -1,22 +1,28 @@
-"""Turns a function's signature into a JSON Schema and a decoder for its arguments, once. Knows nothing of tools.
+"""Turns types into JSON Schemas and decoders: those of a signature's parameters, and those of an output.
 
 msgspec does the work: the parameters become the fields of a Struct, which it can both describe and decode. A parameter
-with a default may be left out; then nothing is passed, so that the function's own default applies.
+with a default may be left out; then nothing is passed, so that the function's own default applies. What msgspec refuses
+is rewritten before (`_types`), and what it says of a misfit is said in full after (`_faults`). Knows nothing of tools.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
+import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import attrs
 import msgspec
 
+from agno_rt._faults import explain, faults
+from agno_rt._fields import default_note
+from agno_rt._types import Rewriter, dec_hook, needs_rewriting
 from agno_rt.errors import ToolDefinitionError
 
-__all__ = ["Parameters", "describe", "type_schema"]
+__all__ = ["Parameters", "convert", "describe", "hints_of", "signature_of", "type_decoder", "type_schema"]
 
 _UNREADABLE = (NameError, AttributeError, SyntaxError)
 """What an annotation that is a string raises when it is looked up."""
@@ -26,60 +32,227 @@ _UNUSABLE: dict[Any, str] = {
     inspect.Parameter.VAR_POSITIONAL: "takes any number of arguments",
     inspect.Parameter.VAR_KEYWORD: "takes any keyword",
 }
+_HINT = "Use types that JSON can carry: str, int, float, bool, list, dict, Literal, an attrs or data class."
 
 
 @attrs.frozen
 class Parameters:
     """A signature, described: `schema` is an object schema; `decode` turns JSON text into keyword arguments.
 
-    `decode` raises `msgspec.ValidationError` or `msgspec.DecodeError`, whose text names the place and the fault.
+    `decode` raises `msgspec.ValidationError` or `msgspec.DecodeError`, whose text names each place and its fault.
     """
 
     schema: dict[str, Any]
     decode: Callable[[str | bytes], dict[str, Any]]
 
 
-def describe(function: Callable[..., Any], name: str) -> Parameters:
-    """Describe the function's parameters; raises `ToolDefinitionError` that names the one that cannot be."""
-    signature = _signature(function, name)
-    hints = _hints(function, name)
+@attrs.frozen
+class Described:
+    """A type with its schema: `type` is what msgspec is to decode, perhaps rewritten."""
+
+    type: Any
+    schema: dict[str, Any]
+
+
+def describe(
+    function: Callable[..., Any], name: str, *, hidden: Collection[str] = (), said: Mapping[str, str] | None = None
+) -> Parameters:
+    """Describe the function's parameters; raises `ToolDefinitionError` that names the one that cannot be.
+
+    Those in `hidden` are left out. `said` has descriptions by parameter, for those whose annotation has none.
+    """
+    signature = signature_of(function, name)
+    hints = hints_of(function, name)
     fields: list[tuple[str, Any, Any]] = []
-    for parameter in signature.parameters.values():
-        annotation = _annotation(parameter, hints, name)
+    rewriter = Rewriter()
+    parameters = [parameter for parameter in signature.parameters.values() if parameter.name not in hidden]
+    for parameter in parameters:
+        annotation = _rewritten(_annotation(parameter, hints, name), rewriter, f"tool {name!r}")
         required = parameter.default is inspect.Parameter.empty
         optional = annotation if required else _optional(annotation, parameter.name, name)
-        fields.append((parameter.name, optional, msgspec.NODEFAULT if required else msgspec.UNSET))
-    struct = msgspec.defstruct(_identifier(name), fields, kw_only=True, forbid_unknown_fields=True)
-    schema = type_schema(struct, what=f"tool {name!r}")
-    schema.pop("title", None)
-    _note_defaults(schema["properties"], signature)
-    return Parameters(schema, _decoder(struct, tuple(signature.parameters)))
+        # Not every name that a parameter may have is one that a Struct can give to a field.
+        fields.append((f"p{len(fields)}", optional, msgspec.NODEFAULT if required else msgspec.UNSET))
+    names = {field: parameter.name for (field, _, _), parameter in zip(fields, parameters, strict=True)}
+    struct = msgspec.defstruct(_identifier(name), fields, kw_only=True, forbid_unknown_fields=True, rename=names)
+    described = _described(struct, rewriter, f"tool {name!r}")
+    properties = described.schema["properties"]
+    for parameter in parameters:
+        note = default_note(attrs.NOTHING if parameter.default is inspect.Parameter.empty else parameter.default)
+        if note and any(
+            faults(note["default"], {**properties[parameter.name], "$defs": described.schema.get("$defs")})
+        ):
+            note = {}  # `x: int = None` does not say that a model may pass null
+        properties[parameter.name] = _noted(properties[parameter.name], note, (said or {}).get(parameter.name, ""))
+    return Parameters(described.schema, _decoder(described, names))
 
 
 def type_schema(type_: Any, *, what: str) -> dict[str, Any]:
     """The JSON Schema of a type, with its outermost reference resolved; `what` names its owner in the error."""
+    rewriter = Rewriter()
+    return _described(_rewritten(type_, rewriter, what), rewriter, what).schema
+
+
+def type_decoder(type_: Any) -> Callable[[str | bytes], Any]:
+    """A function that reads the type from JSON text.
+
+    It raises `msgspec.ValidationError` or `msgspec.DecodeError`, whose text names each place and its fault.
+    """
+    return _reader(_of_type(type_))
+
+
+def convert(value: Any, type_: Any) -> Any:
+    """Read the type from what JSON was read into: dicts, lists, texts, numbers. Raises `msgspec.ValidationError`."""
+    described = _of_type(type_)
     try:
-        schemas, components = msgspec.json.schema_components((type_,), ref_template="#/$defs/{name}")
-    except (TypeError, *_UNREADABLE) as exc:
-        hint = "Use types that JSON can carry: str, int, float, bool, list, dict, Literal, an attrs or data class."
-        raise ToolDefinitionError(f"{what} cannot be described: {exc}", hint=hint) from exc
-    schema = schemas[0]
-    if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        schema = components.pop(name)
-        if f'"#/$defs/{name}"' in str(msgspec.json.encode([schema, components])):
-            components[name] = schema
-    if components:
-        schema = {**schema, "$defs": components}
-    return schema
+        return msgspec.convert(value, described.type, dec_hook=dec_hook, str_keys=True)
+    except Exception as exc:  # the type's own code runs here too
+        return _converted(value, described, exc)
 
 
-def _signature(function: Callable[..., Any], name: str) -> inspect.Signature:
+def signature_of(function: Callable[..., Any], name: str) -> inspect.Signature:
+    """The function's signature. Raises `ToolDefinitionError` for what has none."""
     try:
         return inspect.signature(function)
     except (TypeError, ValueError) as exc:
         hint = "Wrap it in a function with plain named parameters, each with a type."
         raise ToolDefinitionError(f"tool {name!r} has no signature that can be read: {exc}", hint=hint) from exc
+
+
+def hints_of(function: Callable[..., Any], name: str) -> dict[str, Any]:
+    """The function's annotations. Raises `ToolDefinitionError` where one cannot be read."""
+    try:
+        body = function if inspect.isroutine(function) else type(function).__call__
+        return typing.get_type_hints(body, include_extras=True)
+    except (TypeError, *_UNREADABLE) as exc:
+        hint = "Import the type, or define it at the top level of the module, where the annotation can see it."
+        raise ToolDefinitionError(f"tool {name!r} has an annotation that cannot be read: {exc}", hint=hint) from exc
+
+
+@functools.lru_cache(maxsize=100)
+def _kept(type_: Any, written: str) -> Described:
+    rewriter, what = Rewriter(), f"the type {type_!r}"
+    return _described(_rewritten(type_, rewriter, what), rewriter, what)
+
+
+def _of_type(type_: Any) -> Described:
+    # `A | B` equals `B | A`, and yet the first that fits is taken.
+    written = "" if isinstance(type_, type) else repr(type_)
+    try:
+        return _kept(type_, written)
+    except TypeError:  # one that cannot be hashed
+        return _kept.__wrapped__(type_, written)
+
+
+def _rewritten(type_: Any, rewriter: Rewriter, what: str) -> Any:
+    try:
+        return rewriter.rewrite(type_) if needs_rewriting(type_) else type_
+    except (TypeError, ValueError, RecursionError, *_UNREADABLE) as exc:
+        raise _undescribable(what, exc) from exc
+
+
+def _described(type_: Any, rewriter: Rewriter, what: str) -> Described:
+    try:
+        return Described(type_, _schema(type_, rewriter))
+    except KeyError as exc:
+        hint = "Give one of them another name: a schema tells them apart by it."
+        raise ToolDefinitionError(f"{what} cannot be described: it has two classes called {exc}", hint=hint) from exc
+    except (TypeError, ValueError, RecursionError, *_UNREADABLE) as exc:
+        raise _undescribable(what, exc) from exc
+
+
+def _undescribable(what: str, exc: Exception) -> ToolDefinitionError:
+    return ToolDefinitionError(f"{what} cannot be described: {exc}", hint=_HINT)
+
+
+def _schema(type_: Any, rewriter: Rewriter) -> dict[str, Any]:
+    placeholders = rewriter.placeholders
+    parts = [part for placeholder in placeholders for part in placeholder.parts]
+    numbers = {placeholder: at for at, placeholder in enumerate(placeholders)}
+
+    def hook(custom: Any) -> dict[str, Any]:
+        if custom not in numbers:
+            raise TypeError(f"{custom!r} is nothing that JSON can carry")
+        return {_MARK: numbers[custom]}
+
+    schemas, components = msgspec.json.schema_components(
+        (type_, *parts), schema_hook=hook, ref_template=f"{_DEFS}{{name}}"
+    )
+    rest = iter(schemas[1:])
+    made = [[next(rest) for _ in placeholder.parts] for placeholder in placeholders]
+
+    def tidy(schema: Any) -> Any:
+        if isinstance(schema, list | tuple):
+            return [tidy(part) for part in schema]
+        if not isinstance(schema, dict):
+            return schema
+        if _MARK in schema:
+            at = schema[_MARK]
+            inner = tidy(placeholders[at].describe(made[at]))
+            return _beside(inner, {word: said for word, said in schema.items() if word != _MARK})
+        kept = {word: _tidy_word(word, part, tidy) for word, part in schema.items() if word not in _LEFT_OUT}
+        if kept.get("format") == "decimal":  # which is read from a number as well, with each of its digits
+            kept = {
+                "anyOf": [{"type": "number"}, _DECIMAL],
+                **{word: said for word, said in kept.items() if word not in _DECIMAL},
+            }
+        if "anyOf" in kept:
+            kept["anyOf"] = _flat(kept["anyOf"])
+        beside = {word: part for word, part in kept.items() if word != "$ref"}
+        return _beside({"$ref": kept["$ref"]}, beside) if "$ref" in kept else kept
+
+    for component in components.values():
+        component.pop("title", None)
+    tidied = {name: tidy(component) for name, component in components.items()}
+    return _rooted(tidy(schemas[0]), tidied)
+
+
+_LEFT_OUT = ("uniqueItems", "discriminator")
+"""Words that not every provider knows. Duplicates in what becomes a set are no fault, and what the second says is said
+by each class's own tag."""
+_DECIMAL = {"type": "string", "format": "decimal"}
+_MARK = "$placeholder"
+_DEFS = "#/$defs/"
+
+
+def _tidy_word(word: str, part: Any, tidy: Callable[[Any], Any]) -> Any:
+    if word == "properties":
+        return {name: tidy(schema) for name, schema in part.items()}
+    return part if word in ("default", "enum", "const", "examples", "required") else tidy(part)
+
+
+def _flat(schemas: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    parts = [part for schema in schemas for part in (schema["anyOf"] if schema.keys() == {"anyOf"} else [schema])]
+    return [part for at, part in enumerate(parts) if part not in parts[:at]]
+
+
+def _beside(schema: dict[str, Any], words: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema with more said of it. A reference stands alone: some providers refuse one that does not."""
+    if not words:
+        return schema
+    return {**({"anyOf": [schema]} if "$ref" in schema else schema), **words}
+
+
+def _rooted(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    """The schema with what it refers to, and the outermost reference resolved."""
+    if "$ref" in schema:
+        schema = components[schema["$ref"].removeprefix(_DEFS)]
+    needed: dict[str, Any] = {}
+    waiting = _references(schema)
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed[name] = components[name]
+            waiting |= _references(components[name])
+    if needed:
+        schema = {**schema, "$defs": {name: components[name] for name in components if name in needed}}
+    return schema
+
+
+def _references(schema: Any) -> set[str]:
+    if isinstance(schema, dict):
+        own = {schema["$ref"].removeprefix(_DEFS)} if isinstance(schema.get("$ref"), str) else set()
+        return own.union(*map(_references, schema.values()))
+    return set().union(*map(_references, schema)) if isinstance(schema, list) else set()
 
 
 def _optional(annotation: Any, parameter: str, name: str) -> Any:
@@ -90,15 +263,6 @@ def _optional(annotation: Any, parameter: str, name: str) -> Any:
         raise ToolDefinitionError(
             f"tool {name!r}: parameter {parameter!r} has no usable type: {exc}", hint=hint
         ) from exc
-
-
-def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
-    try:
-        body = function if inspect.isroutine(function) else type(function).__call__
-        return typing.get_type_hints(body, include_extras=True)
-    except (TypeError, *_UNREADABLE) as exc:
-        hint = "Import the type, or define it at the top level of the module, where the annotation can see it."
-        raise ToolDefinitionError(f"tool {name!r} has an annotation that cannot be read: {exc}", hint=hint) from exc
 
 
 def _annotation(parameter: inspect.Parameter, hints: dict[str, Any], name: str) -> Any:
@@ -115,18 +279,76 @@ def _identifier(name: str) -> str:
     return "".join(char if char.isalnum() else "_" for char in name)
 
 
-def _note_defaults(properties: dict[str, Any], signature: inspect.Signature) -> None:
-    for parameter in signature.parameters.values():
-        if isinstance(parameter.default, str | int | float | bool):
-            properties[parameter.name].setdefault("default", parameter.default)
+def _noted(schema: dict[str, Any], note: Mapping[str, Any], said: str) -> dict[str, Any]:
+    words = {word: value for word, value in note.items() if word not in schema}
+    if said and "description" not in schema:
+        words["description"] = said
+    return _beside(schema, words)
 
 
-def _decoder(struct: type[msgspec.Struct], names: tuple[str, ...]) -> Callable[[str | bytes], dict[str, Any]]:
-    decode = msgspec.json.Decoder(struct).decode
+def _decoder(described: Described, names: Mapping[str, str]) -> Callable[[str | bytes], dict[str, Any]]:
+    decode = _reader(described)
+    pairs = tuple(names.items())
     unset = msgspec.UNSET
 
     def arguments(text: str | bytes) -> dict[str, Any]:
         values = decode(text)
-        return {name: value for name in names if (value := getattr(values, name)) is not unset}
+        return {name: value for field, name in pairs if (value := getattr(values, field)) is not unset}
 
     return arguments
+
+
+def _reader(described: Described) -> Callable[[str | bytes], Any]:
+    decode = msgspec.json.Decoder(described.type, dec_hook=dec_hook).decode
+
+    def read(text: str | bytes) -> Any:
+        try:
+            return decode(text)
+        except Exception as exc:  # the types' own code runs here too, and whatever it raises is a misfit
+            return _mended(text, described, exc)
+
+    return read
+
+
+def _mended(text: str | bytes, described: Described, exc: Exception) -> Any:
+    """What a decoder refused for a `2.0` where `2` is meant, which a schema allows. Raises what else is wrong."""
+    try:
+        value = _LOOSE.decode(text)
+    except RecursionError:
+        raise msgspec.DecodeError("JSON is nested too deeply") from exc
+    except (msgspec.MsgspecError, UnicodeError) as broken:
+        raise msgspec.DecodeError(str(broken)) from exc
+    return _converted(value, described, exc)
+
+
+def _converted(value: Any, described: Described, exc: Exception) -> Any:
+    try:
+        found = explain(value, described.schema)
+    except RecursionError:
+        found = "It is nested too deeply"
+    if found:
+        raise msgspec.ValidationError(found) from exc
+    try:
+        return msgspec.convert(value, described.type, dec_hook=dec_hook, str_keys=True)
+    except Exception as again:
+        said = str(again) or "it does not fit"
+        if not isinstance(again, msgspec.MsgspecError):
+            raise msgspec.ValidationError(f"{type(again).__name__}: {said}") from again
+        raise msgspec.ValidationError(_placed(said)) from again
+
+
+def _placed(text: str) -> str:
+    """The text with one place for each fault: what is decoded within a placeholder has its own, and then that one's."""
+    while (joined := _PLACES.sub(r" - at `$\2\1`", text)) != text:
+        text = joined
+    return text
+
+
+def _number(text: str) -> int | float:
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) < _EXACT else number
+
+
+_PLACES = re.compile(r" - at `\$([^`]*)` - at `\$([^`]*)`")
+_EXACT = 2**53
+_LOOSE = msgspec.json.Decoder(float_hook=_number)

@@ -10,21 +10,21 @@ import trio
 from agno_rt.errors import DeadlineExceeded, LimitExceeded
 from agno_rt.events import Status
 
-__all__ = ["cause", "deadline", "ended_as", "named"]
+__all__ = ["cause", "deadline", "ended_as", "leaves", "named"]
 
 
 @contextmanager
-def deadline(seconds: float, limit: str, what: str) -> Iterator[None]:
+def deadline(seconds: float, limit: str, what: str, did: str = "took longer than") -> Iterator[trio.CancelScope]:
     """Cancel what is inside after so many seconds, and raise `DeadlineExceeded` with the limit's name."""
     with trio.move_on_after(seconds) as scope:
         try:
-            yield
+            yield scope
         except BaseExceptionGroup as group:
             # Before the scope takes its Cancelled out of the group and leaves the rest standing for a failure.
             raise cause(group) from None
     if scope.cancelled_caught:
         raise DeadlineExceeded(
-            f"{what} took longer than {seconds:g} s",
+            f"{what} {did} {seconds:g} s",
             limit=limit,
             hint=f"Raise Limits({limit}=...) if it should take longer.",
         )
@@ -36,20 +36,21 @@ def cause(exc: BaseException) -> BaseException:
     An interrupt or an exit comes first. Then a cancellation: what else went wrong while being cancelled is not the
     news, and trio must get its `Cancelled` back. Then a failure, if it is the only one.
     """
-    leaves = list(_leaves(exc))
-    ends = [leaf for leaf in leaves if not isinstance(leaf, Exception | trio.Cancelled)]
-    cancelled = [leaf for leaf in leaves if isinstance(leaf, trio.Cancelled)]
+    parts = list(leaves(exc))
+    ends = [leaf for leaf in parts if not isinstance(leaf, Exception | trio.Cancelled)]
+    cancelled = [leaf for leaf in parts if isinstance(leaf, trio.Cancelled)]
     if ends or cancelled:
         return (ends or cancelled)[0]
-    return leaves[0] if len(leaves) == 1 else exc
+    return parts[0] if len(parts) == 1 else exc
 
 
-def _leaves(exc: BaseException) -> Iterator[BaseException]:
+def leaves(exc: BaseException) -> Iterator[BaseException]:
+    """The exceptions in a group, however deep; the exception itself where it is none."""
     if not isinstance(exc, BaseExceptionGroup):
         yield exc
         return
     for part in exc.exceptions:
-        yield from _leaves(part)
+        yield from leaves(part)
 
 
 def ended_as(exc: BaseException) -> Status:

@@ -7,7 +7,7 @@ a step that it does not list is a bug in the driver and raises `KeyError`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import msgspec
@@ -16,32 +16,35 @@ from agno_rt.errors import LimitExceeded, OutputError
 from agno_rt.messages import Message, ToolCall, Usage
 from agno_rt.models import NO_USAGE, FinishReason, ModelResponse
 
-__all__ = ["OUTPUT_ATTEMPTS", "TRANSITIONS", "State", "Turns"]
+if TYPE_CHECKING:
+    from agno_rt._output import OutputForm
 
-State = Literal["asking", "calling", "completed"]
-Step = Literal["calls", "answer", "unfit", "results"]
+__all__ = ["TRANSITIONS", "State", "Turns"]
+
+State = Literal["asking", "calling", "checking", "completed"]
+Step = Literal["calls", "answer", "unchecked", "unfit", "results", "passed", "refused"]
 
 TRANSITIONS: dict[tuple[State, Step], State] = {
     ("asking", "calls"): "calling",
     ("asking", "answer"): "completed",
+    ("asking", "unchecked"): "checking",
     ("asking", "unfit"): "asking",
     ("calling", "results"): "asking",
+    ("checking", "passed"): "completed",
+    ("checking", "refused"): "asking",
 }
-
-OUTPUT_ATTEMPTS = 3
-"""How often a model may answer before an answer that does not fit the output type ends the run."""
 
 
 class Turns(msgspec.Struct, eq=False):
     """The turns of one run. `messages` is the whole conversation so far; those from `own` on are this run's.
 
     `begin` gives it the conversation. In state `asking` the driver calls `ask`, asks the model, and hands its response
-    to `answered`; in state `calling` it carries out `calls` and hands their messages to `called`; in state `completed`
-    it stops.
+    to `answered`; in state `calling` it carries out `calls` and hands their messages to `called`; in state `checking`
+    it hands the reason why `output` will not do, or nothing, to `checked`; in state `completed` it stops.
     """
 
     max_turns: int
-    output_type: Any = None
+    form: OutputForm | None = None
     messages: list[Message] = []
     own: int = 0
     state: State = "asking"
@@ -49,9 +52,11 @@ class Turns(msgspec.Struct, eq=False):
     usage: Usage = NO_USAGE
     calls: Sequence[ToolCall] = ()
     content: str = ""
+    reasoning: str = ""
     output: Any = None
     finish_reason: FinishReason = "stop"
     unfit: int = 0
+    reason: str = ""
 
     def begin(self, before: list[Message], own: Sequence[Message]) -> None:
         """Take in the conversation: what was there before, and this run's input. `before` is taken over, not copied."""
@@ -62,31 +67,43 @@ class Turns(msgspec.Struct, eq=False):
     def ask(self) -> None:
         """Begin a turn. Raises `LimitExceeded` when the run has had all its turns."""
         if self.turn >= self.max_turns:
+            unfit = f" Its last answer did not fit: {self.reason}" if self.reason else ""
             raise LimitExceeded(
                 f"the run took all of its {self.max_turns} turns without an answer",
                 limit="turns",
-                hint="Raise Limits(turns=...), or see in .result.messages what the model keeps calling.",
+                hint=f"Raise Limits(turns=...), or see in .result.messages what the model keeps calling.{unfit}",
             )
         self.turn += 1
 
     def answered(self, response: ModelResponse) -> None:
         """Take in the model's response. Raises `OutputError` after too many that do not fit the output type."""
-        self.usage = response.usage if self.turn == 1 else self.usage + response.usage
+        self.usage = response.usage if self.usage is NO_USAGE else self.usage + response.usage
         if response.tool_calls:
-            self.calls = _with_ids(response.tool_calls, self.turn)
-            self.messages.append(Message("assistant", response.content, tuple(self.calls)))
+            self.calls = calls = _with_ids(response.tool_calls, self.turn)
+            self.messages.append(Message("assistant", response.content, tuple(calls), None, None, response.reasoning))
             self._step("calls")
             return
         self.content = response.content
+        self.reasoning = response.reasoning
         self.finish_reason = response.finish_reason
-        self.messages.append(Message("assistant", response.content))
-        self._step("answer" if self.output_type is None or self._fits(response) else "unfit")
+        if self.form is None:
+            self.messages.append(Message("assistant", response.content, (), None, None, response.reasoning))
+            self._step("answer")
+        else:
+            self._read(response, self.form)
 
     def called(self, results: Sequence[Message]) -> None:
         """Take in the results of `calls`, in their order."""
         self.messages.extend(results)
         self.calls = ()
         self._step("results")
+
+    def checked(self, reason: str | None) -> None:
+        """Take in what the output's check says: why the answer will not do, or nothing. Raises as `answered` does."""
+        if reason is None:
+            self._step("passed")
+        else:
+            self._correct(reason, "refused")
 
     def own_messages(self) -> tuple[Message, ...]:
         """What this run added to the conversation, less a call that has no result: history stays valid."""
@@ -98,25 +115,33 @@ class Turns(msgspec.Struct, eq=False):
     def _step(self, step: Step) -> None:
         self.state = TRANSITIONS[self.state, step]
 
-    def _fits(self, response: ModelResponse) -> bool:
-        try:
-            self.output = msgspec.json.decode(response.content, type=self.output_type)
-        except Exception as exc:  # the type's own code runs here too, and whatever it raises is a misfit
-            self._correct(exc, response)
-            return False
-        return True
+    def _read(self, response: ModelResponse, form: OutputForm) -> None:
+        from agno_rt._output import Misfit  # there already: the form is from there
 
-    def _correct(self, exc: Exception, response: ModelResponse) -> None:
+        try:
+            self.content, self.output = form.read(response.content)
+        except Misfit as exc:
+            self.messages.append(Message("assistant", response.content, (), None, None, response.reasoning))
+            self._correct(str(exc), "unfit", exc)
+            return
+        self.messages.append(Message("assistant", self.content, (), None, None, response.reasoning))
+        self._step("answer" if form.check is None else "unchecked")
+
+    def _correct(self, reason: str, step: Step, exc: Exception | None = None) -> None:
+        """Tell the model why its answer will not do, if it has an attempt left."""
+        assert self.form is not None
         self.unfit += 1
-        if self.unfit >= OUTPUT_ATTEMPTS:
-            cut = " It was cut off: raise max_tokens." if response.finish_reason == "length" else ""
+        self.reason = reason
+        cut = self.finish_reason == "length"
+        if self.unfit >= self.form.attempts:
+            attempts = "1 attempt" if self.unfit == 1 else f"{self.unfit} attempts"
             raise OutputError(
-                f"the model's answer does not fit the output type: {exc}",
-                hint=f"It had {self.unfit} attempts, which are in .result.messages.{cut}",
+                f"the model's answer does not fit the output type: {reason}",
+                hint=f"It had {attempts}; .result.messages has each."
+                + (" The last was cut off: raise max_tokens." if cut else ""),
             ) from exc
-        self.messages.append(
-            Message("user", f"That does not fit the required JSON: {exc}. Answer again, with JSON alone.")
-        )
+        self.messages.append(self.form.correction(reason, cut=cut))
+        self._step(step)
 
 
 def _with_ids(calls: Sequence[ToolCall], turn: int) -> Sequence[ToolCall]:

@@ -46,6 +46,7 @@ class AgentConfig:
     memory: MemoryPolicy = MemoryPolicy()
     settings: ModelSettings = ModelSettings()
     limits: Limits | None = None
+    hooks: tuple[str, ...] = ()
 
 
 @attrs.frozen

@@ -14,8 +14,10 @@ from typing import Any, ClassVar, Self
 __all__ = [
     "AgnoError",
     "BackendError",
+    "Blocked",
     "ConfigError",
     "DeadlineExceeded",
+    "HookError",
     "LimitExceeded",
     "ModelError",
     "NotFound",
@@ -160,6 +162,28 @@ class Overloaded(LimitExceeded):
 
     code = "overloaded"
     http_status = 503
+
+
+class Blocked(AgnoError):
+    """A guardrail or a hook refused a run's input, output or one of its steps; `guard` names it, `reason` says why."""
+
+    code = "blocked"
+    http_status = 422
+
+    def __init__(self, message: str, *, guard: str, reason: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.guard = guard
+        self.reason = reason
+
+
+class HookError(AgnoError):
+    """A hook or a guardrail failed, with an exception of its own that is this one's cause; `hook` names it."""
+
+    code = "hook"
+
+    def __init__(self, message: str, *, hook: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.hook = hook
 
 
 class BackendError(AgnoError):

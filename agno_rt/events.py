@@ -8,7 +8,7 @@ field `type` when encoded (`{"type": "text_delta", ...}`).
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -17,6 +17,7 @@ from agno_rt.messages import ToolCall, Usage
 __all__ = [
     "Delta",
     "Event",
+    "GuardTripped",
     "ModelEnded",
     "ModelStarted",
     "ReasoningDelta",
@@ -26,7 +27,9 @@ __all__ = [
     "TextDelta",
     "ToolCallDelta",
     "ToolEnded",
+    "ToolProgress",
     "ToolStarted",
+    "TurnRestarted",
     "event_type",
     "stamped",
 ]
@@ -66,18 +69,26 @@ class ToolCallDelta(_Event):
     run_id: str = ""
 
 
+class TurnRestarted(_Event):
+    """What was streamed of this turn so far is void: the model, or another one, is asked again. `reason` says why."""
+
+    reason: str
+    run_id: str = ""
+
+
 class RunStarted(_Event):
-    """A run began."""
+    """A run began; `parent` is the id of the run around it, for one that a tool or a hook made."""
 
     run_id: str
     agent: str
     input: str
     session: str | None = None
     user: str | None = None
+    parent: str | None = None
 
 
 class ModelStarted(_Event):
-    """The model was asked; `turn` counts from 1."""
+    """The model was asked; `turn` counts from 1, and is 0 for a call beside the turns, such as for a summary."""
 
     run_id: str
     model: str
@@ -102,6 +113,14 @@ class ToolStarted(_Event):
     call: ToolCall
 
 
+class ToolProgress(_Event):
+    """A tool that is under way says how far it is; `data` is whatever the tool sends, as JSON can carry it."""
+
+    run_id: str
+    call: ToolCall
+    data: Any
+
+
 class ToolEnded(_Event):
     """A tool call is over. `content` is what the model is told; `status` is `failed` where that is an error."""
 
@@ -109,6 +128,16 @@ class ToolEnded(_Event):
     call: ToolCall
     status: Status
     content: str
+
+
+class GuardTripped(_Event):
+    """A guardrail found something at `where` (`input`, `output`, ...) and blocked the run, or changed the text."""
+
+    run_id: str
+    guard: str
+    where: str
+    action: Literal["blocked", "changed"]
+    reason: str
 
 
 class RunEnded(_Event):
@@ -122,8 +151,10 @@ class RunEnded(_Event):
     code: str | None = None
 
 
-Delta: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta
-Event: TypeAlias = Delta | RunStarted | ModelStarted | ModelEnded | ToolStarted | ToolEnded | RunEnded
+Delta: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta | TurnRestarted
+Event: TypeAlias = (
+    Delta | RunStarted | ModelStarted | ModelEnded | ToolStarted | ToolProgress | ToolEnded | GuardTripped | RunEnded
+)
 
 
 def event_type(event: Event) -> str:

@@ -51,6 +51,14 @@ def agno_rt_register_tools(register: Register) -> None:
 
 
 @hookspec
+def agno_rt_register_guardrails(register: Register) -> None:
+    """Offer guardrails and hooks. The spec `plugin:name` or `plugin:name:rest` leads to `factory(rest, settings)`.
+
+    A factory returns a `Guardrail`, which then guards the input; a `Guard`, which says where it stands; or a `Hook`.
+    """
+
+
+@hookspec
 def agno_rt_register_memory(register: Register) -> None:
     """Offer memory backends. The name is a URL's scheme; a URL leads to `factory(url, settings) -> MemoryBackend`.
 

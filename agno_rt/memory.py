@@ -1,26 +1,55 @@
-"""What a memory backend keeps and how it is asked: sessions, appended to in one step. Knows nothing of runs or trio."""
+"""What a memory backend keeps and how it is asked: sessions, facts about users. And how much of it a run is shown.
+
+Knows nothing of runs or trio.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import attrs
+import msgspec
 
 from agno_rt.errors import UsageError
 from agno_rt.messages import Message
+from agno_rt.models import Model
 
-__all__ = ["MemoryBackend", "MemoryPolicy", "Session", "SessionInfo"]
+__all__ = [
+    "CacheStore",
+    "Fact",
+    "FactStore",
+    "MemoryBackend",
+    "MemoryPolicy",
+    "Session",
+    "SessionInfo",
+    "SessionState",
+    "Summary",
+    "UserMemory",
+]
+
+if TYPE_CHECKING:
+    ModelOrSpec: TypeAlias = Model | str | None
+    Counter: TypeAlias = Callable[[Message], int] | None
+else:
+    # msgspec reads these classes from agno-rt.toml too, and knows no protocols.
+    ModelOrSpec = Counter = Any
 
 
 @attrs.define
 class Session:
-    """A conversation as it was read: at most the asked-for number of its last messages, and the version it had."""
+    """A conversation as it was read: at most the asked-for number of its last messages, and the version it had.
+
+    `total` is how many messages it has in all. `data` is what the last append that had any gave it beside messages:
+    bytes that mean nothing to a backend.
+    """
 
     id: str
     messages: Sequence[Message] = ()
     version: int = 0
     user: str | None = None
+    total: int = 0
+    data: bytes = b""
 
 
 @attrs.frozen
@@ -34,21 +63,160 @@ class SessionInfo:
     updated_at: float
 
 
-def _at_least_none(policy: MemoryPolicy, field: object, messages: int | None) -> None:
-    if messages is not None and (not isinstance(messages, int) or messages < 0):
+@attrs.frozen
+class Fact:
+    """Something that is known about a user. `id` tells the facts of one user apart.
+
+    `session` is where it was learned, where that is known; times are seconds since the epoch.
+    """
+
+    id: str
+    user: str
+    text: str
+    created_at: float
+    updated_at: float
+    session: str | None = None
+    topics: tuple[str, ...] = ()
+
+
+def _whole_or_none(value: object, field: Any, given: int | None) -> None:
+    if given is not None and (not isinstance(given, int) or isinstance(given, bool) or given < 0):
+        raise UsageError(f"a memory policy of {given!r} {field.name}", hint="Give a whole number from 0, or None.")
+
+
+def _positive(value: object, field: Any, given: int) -> None:
+    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
         raise UsageError(
-            f"a memory policy of {messages!r} messages", hint="Give a whole number from 0, or None for all."
+            f"{field.name} of {type(value).__name__} is {given!r}", hint="Give a whole number of at least 1."
         )
 
 
 @attrs.frozen
-class MemoryPolicy:
-    """What of the past goes to the model: the last `messages` of the session, or all of them for `None`.
+class Summary:
+    """A summary, made by a model, of what a memory policy cuts off; it goes to the model before the messages.
 
-    A tool call and its results count as one and are never parted, so a little less may go.
+    It is made anew when the policy's bound is passed, of the old summary and of what is cut, and then so much is cut
+    that only the share `keep` of the bound is left: the next runs need no new one. Every message is shown, or is in the
+    summary. Where the model that makes it fails, the run goes on without what is cut, and the next run tries again;
+    events tell of the model call as of turn 0.
+
+    Attributes:
+        model: a spec string or a `Model`; the agent's own for `None`
+        prompt: what the model is told to do, in place of the usual text
+        keep: how much of the policy's bound is left when a summary is made, between 0 and 1
+        tokens: how long a summary may be
     """
 
-    messages: int | None = attrs.field(default=100, validator=_at_least_none)
+    model: ModelOrSpec = None
+    prompt: str = ""
+    keep: float = 0.5
+    tokens: int = attrs.field(default=500, validator=_positive)
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.keep, int | float) or not 0 <= self.keep < 1:
+            raise UsageError(f"keep of a summary is {self.keep!r}", hint="Give a share: at least 0, and less than 1.")
+        if not (self.model is None or isinstance(self.model, str) or hasattr(self.model, "respond")):
+            hint = "Give a spec such as 'llamacpp:smollm2', a Model, or None for the agent's own."
+            raise UsageError(f"model of a summary is {self.model!r}", hint=hint)
+
+
+@attrs.frozen
+class SessionState:
+    """The long form of `MemoryPolicy(state=...)`: the state's type, its version, and how an older one is read.
+
+    Attributes:
+        type: an attrs or data class, a Struct, a TypedDict, `dict`, `list[str]`, ...: what JSON can carry. Fields whose
+            names begin with an underscore are not stored
+        version: raise it when a stored state no longer fits the type
+        upgrade: called with the stored version, if that is lower, and the data as JSON has it; returns the data as the
+            type has it. Without it, an older state is read as if it were of this version
+        new: makes the state of a new session; by default the type is called without arguments
+
+    A stored state that does not fit is an error that changes nothing; so is one that could not be read again. Raises
+    `UsageError` for a type that JSON cannot carry.
+    """
+
+    type: Any
+    version: int = attrs.field(default=1, validator=_positive)
+    upgrade: Callable[[int, Any], Any] | None = None
+    new: Callable[[], Any] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        try:
+            msgspec.json.schema(self.type)
+        except (TypeError, NameError) as exc:
+            hint = "Give an attrs or data class, a Struct, a TypedDict, or dict, with fields that JSON can carry."
+            raise UsageError(f"{self.type!r} is no type for a session's state: {exc}", hint=hint) from exc
+
+
+def _as_state(given: Any) -> SessionState | None:
+    return given if given is None or isinstance(given, SessionState) else SessionState(given)
+
+
+@attrs.frozen
+class UserMemory:
+    """What a run is shown of the facts about its user, and whether the model may keep them. A run without a user: none.
+
+    They are shown in the system message, below the instructions, as notes that are no instructions. The memory backend
+    must be a `FactStore`; the caller uses its methods as they are.
+
+    Attributes:
+        inject: `all`, those kept or corrected last first; `relevant`, those that share words with the input, best
+            first; `none`
+        limit: how many facts are shown at most
+        tokens: how many tokens they may take up, as estimated
+        tools: give the model tools to remember, recall, correct and forget facts about the user
+    """
+
+    inject: Literal["all", "relevant", "none"] = "all"
+    limit: int = attrs.field(default=20, validator=_positive)
+    tokens: int = attrs.field(default=500, validator=_positive)
+    tools: bool = True
+
+    def __attrs_post_init__(self) -> None:
+        if self.inject not in ("all", "relevant", "none"):
+            raise UsageError(f"inject of UserMemory is {self.inject!r}", hint="Give 'all', 'relevant' or 'none'.")
+
+
+@attrs.frozen
+class MemoryPolicy:
+    """What of the past goes to the model, and what else a session keeps. Bounds hold together: the narrowest counts.
+
+    A tool call and its results count as one and are never parted, so a little less than a bound may go.
+
+    Attributes:
+        messages: the last so many messages of the session; all of them for `None`
+        runs: the last so many runs; a run begins with a user's message that follows another's
+        tokens: the last messages that have so many tokens together. The instructions, the input and a summary are not
+            counted
+        count: how many tokens a message has; by default about four characters to a token, a few tokens for the message
+            itself, and a fixed number for an image and the like
+        summary: have a model summarise what is cut off
+        state: the type of the session's state, or a `SessionState`: tools, hooks and instructions are given it, and
+            change it in place. It is stored with the run's messages; a run without a session has one of its own
+        facts: what the model is shown of what is known about the user
+    """
+
+    messages: int | None = attrs.field(default=100, validator=_whole_or_none)
+    runs: int | None = attrs.field(default=None, validator=_whole_or_none)
+    tokens: int | None = attrs.field(default=None, validator=_whole_or_none)
+    count: Counter = None
+    summary: Summary | None = None
+    state: Any = attrs.field(default=None, converter=_as_state)
+    facts: UserMemory | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.summary is not None and self.messages is self.runs is self.tokens is None:
+            hint = "Bound what is shown: messages=..., runs=... or tokens=...."
+            raise UsageError("a memory policy has a summary, but cuts nothing off", hint=hint)
+        # Read from a file, it went through no converter.
+        if self.state is not None and not isinstance(self.state, SessionState):
+            hint = "Give a type: MemoryPolicy(state=Cart), in Python."
+            raise UsageError(f"state of a memory policy is {self.state!r}, which is no type", hint=hint)
+        if self.count is not None and not callable(self.count):
+            raise UsageError(
+                f"count of a memory policy is {self.count!r}", hint="Give a function of a message, in Python."
+            )
 
 
 @runtime_checkable
@@ -63,11 +231,19 @@ class MemoryBackend(Protocol):
         """The session with its last `last` messages (all for `None`); one never written to is empty, version 0."""
         ...
 
-    async def append(self, session: str, messages: Sequence[Message], *, version: int, user: str | None = None) -> int:
-        """Add the messages in one atomic step and return the new version.
+    async def append(
+        self,
+        session: str,
+        messages: Sequence[Message],
+        *,
+        version: int,
+        user: str | None = None,
+        data: bytes | None = None,
+    ) -> int:
+        """Add the messages, put `data` in the place of the session's data if it is given, and return the new version.
 
-        `version` is the one that was read; where the session has moved on, nothing is stored and `SessionConflict` is
-        raised. The first append makes the session, and `user` is noted then.
+        All in one atomic step. `version` is the one that was read; where the session has moved on, nothing is stored
+        and `SessionConflict` is raised. The first append makes the session, and `user` is noted then.
         """
         ...
 
@@ -76,9 +252,63 @@ class MemoryBackend(Protocol):
         ...
 
     async def delete(self, session: str) -> bool:
-        """Forget the session; whether there was one."""
+        """Forget the session, its data included; whether there was one."""
         ...
 
     async def aclose(self) -> None:
         """Let go of what is open. Later calls may raise."""
+        ...
+
+
+@runtime_checkable
+class FactStore(Protocol):
+    """What a memory backend also implements that keeps facts about users. No call ever crosses from user to user.
+
+    What holds for the methods of a `MemoryBackend` holds for these. `agno_rt.user_memory` has what every store needs:
+    what a fact's text must be, when two are the same, and how a search ranks them.
+    """
+
+    async def remember(self, user: str, text: str, *, session: str | None = None, topics: Sequence[str] = ()) -> Fact:
+        """Keep a fact and return it; one that is known already is not kept twice, but returned as it is.
+
+        Raises `UsageError` for a text that is empty or too long, and where the user has too many facts.
+        """
+        ...
+
+    async def facts(self, user: str, *, query: str | None = None, limit: int = 100) -> list[Fact]:
+        """The user's facts, those kept or corrected last first; with a query, those that fit its words, best first."""
+        ...
+
+    async def correct(self, user: str, id: str, text: str) -> Fact:
+        """Put another text in place of a fact's and return it. Raises `NotFound` for one that this user has not."""
+        ...
+
+    async def forget(self, user: str, id: str | None = None) -> int:
+        """Forget a fact, or all of the user's for `None`; how many were forgotten.
+
+        Raises `NotFound` for an id that this user has not.
+        """
+        ...
+
+
+@runtime_checkable
+class CacheStore(Protocol):
+    """What a memory backend also implements that keeps cached answers: bytes by key, for a time, so many at most.
+
+    What holds for the methods of a `MemoryBackend` holds for these. Whatever is kept may be gone at any time.
+    """
+
+    async def cached(self, key: str) -> bytes | None:
+        """What was kept under the key, if it is there still and its time has not passed."""
+        ...
+
+    async def cache(self, key: str, value: bytes, *, seconds: float | None = None, size: int | None = None) -> None:
+        """Keep the value under the key, in place of what was there, for so many seconds (`None`: without an end).
+
+        Of more than `size` values in the whole store, those asked for longest ago are forgotten.
+        """
+        ...
+
+    async def uncache(self, key: str | None = None) -> int:
+        """Forget what is kept under the key, or everything that is cached for `None`; how many values there were."""
         ...

@@ -11,10 +11,26 @@ from agno_rt.events import Delta
 from agno_rt.messages import Message, ToolCall, Usage
 from agno_rt.tools import Tool
 
-__all__ = ["Emit", "FinishReason", "Model", "ModelRequest", "ModelResponse", "ModelSettings"]
+__all__ = [
+    "NO_PROFILE",
+    "NO_SETTINGS",
+    "NO_USAGE",
+    "Binder",
+    "Emit",
+    "FinishReason",
+    "Model",
+    "ModelProfile",
+    "ModelRequest",
+    "ModelResponse",
+    "ModelSettings",
+    "OutputMode",
+    "Price",
+    "profile_of",
+]
 
 Emit: TypeAlias = Callable[[Delta], Awaitable[None]]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+OutputMode = Literal["schema", "tool", "prompt"]
 
 
 @attrs.frozen
@@ -33,15 +49,56 @@ class ModelSettings:
     extra: Mapping[str, Any] = attrs.Factory(dict)
 
 
+@attrs.frozen
+class Price:
+    """What a million tokens cost; `cached_input` is for input that the provider had cached (`None`: as other input)."""
+
+    input: float
+    output: float
+    cached_input: float | None = None
+
+    def of(self, usage: Usage) -> float:
+        """What the usage costs."""
+        cached = usage.cached_tokens
+        fresh = (usage.input_tokens - cached) * self.input
+        reused = cached * (self.input if self.cached_input is None else self.cached_input)
+        return (fresh + reused + usage.output_tokens * self.output) / 1_000_000
+
+
+@attrs.frozen
+class ModelProfile:
+    """The facts about a model that a run needs to know.
+
+    Attributes:
+        output: how it is told of an output type: by the JSON Schema in `ModelRequest.output`, by a tool that it must
+            call with the answer, or in words
+        media: the media types that it takes, as in `("image/*", "application/pdf")`; `None` where that is not known,
+            and the provider is left to refuse
+        price: what its tokens cost, where that is known; a run then counts the cost of each turn that has none yet
+    """
+
+    output: OutputMode = "schema"
+    media: tuple[str, ...] | None = None
+    price: Price | None = None
+
+
 NO_SETTINGS = ModelSettings()
 NO_USAGE = Usage()
+NO_PROFILE = ModelProfile()
+
+
+def profile_of(model: object) -> ModelProfile:
+    """The model's profile; a model without one has the default."""
+    profile = getattr(model, "profile", NO_PROFILE)
+    return profile if isinstance(profile, ModelProfile) else NO_PROFILE
 
 
 @attrs.define
 class ModelRequest:
     """One turn's question. `output` is the JSON Schema that the answer's text must fit, or `None` for free text.
 
-    `turn` counts the turns of the run from 1.
+    `turn` counts the turns of the run from 1, and is 0 for a call beside them, such as for a summary; `user` is whom
+    the run is for, where that was said.
     """
 
     messages: Sequence[Message]
@@ -50,6 +107,7 @@ class ModelRequest:
     output: Mapping[str, Any] | None = None
     settings: ModelSettings = NO_SETTINGS
     turn: int = 1
+    user: str | None = None
 
 
 @attrs.define
@@ -71,7 +129,8 @@ class Model(Protocol):
     the back-pressure. It emits a fresh delta each time. It raises `ModelError` (with `provider`, `status` and
     `retryable`) when no answer can be had, lets `trio.Cancelled` through, and stops working when it is cancelled.
     A model that holds something open has an `async def aclose()`, which the runtime calls when it closes; one that
-    has limits of its own may have a `statistics()` that returns a tuple of `LimitStatistics`.
+    has limits of its own may have a `statistics()` that returns a tuple of `LimitStatistics`; one whose facts differ
+    from the default has a `profile`, a `ModelProfile`.
     """
 
     @property
@@ -81,4 +140,17 @@ class Model(Protocol):
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
         """Answer the request."""
+        ...
+
+
+class Binder(Protocol):
+    """What says which model a spec stands for: a runtime. It binds wrappers, and hooks that ask a model."""
+
+    def model(self, spec: str | Model) -> Model:
+        """The model that a spec, a wrapper or a model stands for here."""
+        ...
+
+    @property
+    def memory(self) -> Any:
+        """The runtime's memory backend, made at its first use."""
         ...

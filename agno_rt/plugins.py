@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Offer", "PluginHost", "PluginInfo"]
 
 GROUP = "agno_rt"
-KINDS = ("models", "tools", "memory", "commands", "routes")
+KINDS = ("models", "tools", "guardrails", "memory", "commands", "routes")
 """What plugins register, each by the hook `agno_rt_register_KIND`."""
 
 _SHARED = ("memory", "commands", "routes")
@@ -86,6 +86,10 @@ class PluginHost:
     def tool(self, spec: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
         """Make the tool or toolkit that a spec string names. Raises `UsageError`, `NotFound` or `PluginError`."""
         return self._make("tools", spec, settings)
+
+    def guardrail(self, spec: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
+        """Make the guardrail or hook that a spec string names. Raises `UsageError`, `NotFound` or `PluginError`."""
+        return self._make("guardrails", spec, settings)
 
     def memory(self, url: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
         """Make the memory backend that a URL names. Raises `UsageError`, `NotFound` or `PluginError`."""

@@ -100,6 +100,7 @@ def _agent(name: str, config: AgentConfig) -> Agent:
         name=name,
         instructions=config.instructions,
         tools=config.tools,
+        hooks=config.hooks,
         memory=config.memory,
         settings=config.settings,
         limits=config.limits,

@@ -15,30 +15,30 @@ from weakref import WeakValueDictionary
 
 import trio
 
+from agno_rt._budget import Budget
 from agno_rt._emit import Emitter, EventBuffer
 from agno_rt._ids import new_id
+from agno_rt._job import OUTER, Asked, Job, SessionAccess, holds
 from agno_rt._limiter import Limiter
-from agno_rt._resolve import Input, Resolved, Resolver, as_messages
+from agno_rt._resolve import Input, Resolver, as_messages
 from agno_rt._scopes import cause
 from agno_rt.agent import Agent
 from agno_rt.errors import AgnoError, BackendError, PluginError, UsageError
 from agno_rt.hookspecs import Observer
 from agno_rt.limits import Limits, LimitStatistics
-from agno_rt.memory import MemoryBackend
+from agno_rt.memory import FactStore, MemoryBackend, UserMemory
 from agno_rt.models import Model
 from agno_rt.plugins import PluginHost
 from agno_rt.runs import (
-    HELD,
     STREAM_BUFFER,
-    Job,
     Run,
     RunResult,
     RunStream,
-    SessionAccess,
     carry_out,
     execute,
     stop,
 )
+from agno_rt.tools import Tool
 
 __all__ = ["Input", "Runtime", "run"]
 
@@ -76,17 +76,19 @@ class Runtime:
         self.limits = limits or Limits()
         self.plugins = plugins or PluginHost()
         self._settings = settings or {}
+        self._unbounded = _budget(self.limits, None) is None
         self._memory = memory
         self._backend: MemoryBackend | None = None
         self._asked_observers = observers
         self._origin = origin
         self._observers: tuple[Observer, ...] = ()
-        self._resolver = Resolver(self.plugins, self._settings)
+        self._resolver = Resolver(self.plugins, self._settings, self)
         self._sessions: WeakValueDictionary[str, Limiter] = WeakValueDictionary()
         self._admission = Limiter("runs", self.limits.runs, self.limits.queue)
         self._model_calls = Limiter("model_calls", self.limits.model_calls)
         # A run that a tool makes is part of the run around it, whose place it would wait for in vain.
         self._within = Limiter("runs within runs", sys.maxsize)
+        self._fact_tools: Mapping[str, Tool] | None = None
         self._nursery_manager: Any = None
         self._nursery: trio.Nursery | None = None
 
@@ -118,36 +120,40 @@ class Runtime:
             await self._close(exc)
 
     async def run(
-        self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None
+        self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, deps: Any = None
     ) -> RunResult:
         """Run the agent on the input and return the result.
 
-        `input` is the user's text, or the messages of a conversation to answer. With a `session`, its history goes
-        before the input, and what the run adds is appended to it; runs on one session follow one another.
+        `input` is the user's text, a list of texts and media, or the messages of a conversation to answer. With a
+        `session`, its history goes before the input, and what the run adds is appended to it; runs on one session
+        follow one another. `user` is whom the run is for; `deps` is what tools and hooks may ask for by its type: one
+        thing, or a tuple of several.
 
         Raises `UsageError` before anything starts for an agent that cannot run as it stands; `ModelError`,
         `LimitExceeded`, `BackendError` and their kind, each with `.result`, for a run that ended without an answer.
         """
-        return await execute(self._job(agent, input, session, user, None, HELD.get()))
+        return await execute(self._job(agent, input, Asked(session, user, deps), None, OUTER.get()))
 
     @asynccontextmanager
     async def stream(
-        self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None
+        self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, deps: Any = None
     ) -> AsyncIterator[RunStream]:
         """Run the agent and receive its events as they happen: `async with rt.stream(...) as events: async for ...`.
 
         Leaving the block early cancels the run and waits until it has unwound.
         """
         buffer = EventBuffer(STREAM_BUFFER)
-        run = self._spawn(self._job(agent, input, session, user, buffer, HELD.get()), buffer)
+        run = self._spawn(self._job(agent, input, Asked(session, user, deps), buffer, OUTER.get()), buffer)
         try:
             yield RunStream(run, buffer)
         finally:
             await stop(run)
 
-    async def start(self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None) -> Run:
+    async def start(
+        self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, deps: Any = None
+    ) -> Run:
         """Start the run in the background, owned by this runtime, and return at once."""
-        return self._spawn(self._job(agent, input, session, user, None, ()), None)
+        return self._spawn(self._job(agent, input, Asked(session, user, deps), None, None), None)
 
     @property
     def memory(self) -> MemoryBackend:
@@ -164,58 +170,84 @@ class Runtime:
         return self._backend
 
     def model(self, spec: str | Model) -> Model:
-        """The model that a spec names, made at its first use and then shared. Raises `UsageError` or `PluginError`."""
+        """The model that a spec names, made at its first use and then shared; what a wrapper is in this runtime.
+
+        Raises `UsageError` or `PluginError`.
+        """
         return self._resolver.model(spec)
 
     def check(self, agent: Agent) -> None:
         """Resolve all that the agent names, without running it. Raises what a run would."""
-        self._resolve(agent)
+        try:
+            self._resolver.resolve(agent)
+        except UsageError as exc:
+            raise self._of_agent(exc, agent) from exc.__cause__
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
-        """How the limits over all runs stand now, and those of the models that were made of specs and have any."""
-        own = (self._admission.statistics(), self._model_calls.statistics())
-        asked = (getattr(model, "statistics", None) for model in self._resolver.models.values())
-        return own + tuple(limit for statistics in asked if statistics is not None for limit in statistics())
+        """How the limits over all runs stand now, and those of models, wrappers and tools that have any."""
+        return (self._admission.statistics(), self._model_calls.statistics(), *self._resolver.statistics())
 
-    def _job(
-        self,
-        agent: Agent,
-        input: Input,
-        session: str | None,
-        user: str | None,
-        buffer: EventBuffer | None,
-        held: tuple[Limiter, ...],
-    ) -> Job:
+    def _job(self, agent: Agent, input: Input, asked: Asked, buffer: EventBuffer | None, outer: Job | None) -> Job:
         if self._nursery is None:
             raise UsageError("this runtime is not open", hint="Use it inside `async with Runtime() as rt:`.")
-        model, tools, output = self._resolve(agent)
+        try:
+            resolved = self._resolver.resolve(agent)
+        except UsageError as exc:
+            raise self._of_agent(exc, agent) from exc.__cause__
+        memory = agent.memory
+        limits = self.limits if agent.limits is None else agent.limits
         run_id = new_id()
         emitter = None
         if buffer is not None or self._observers:
             emitter = Emitter(run_id, self._observers, buffer, self._observer_failed)
-        return Job(
+        job = Job(
             run_id,
             agent.name,
-            model,
+            resolved.model,
             agent.instructions,
             as_messages(input),
-            tools,
+            resolved.tools,
             agent.settings,
-            self.limits if agent.limits is None else agent.limits,
-            self._within if self._admission in held else self._admission,
+            limits,
+            self._admission if outer is None or not holds(outer, self._admission) else self._within,
             self._model_calls,
-            user,
-            output,
-            None if session is None else self._access(agent, session, held),
+            asked.user,
+            resolved.form,
+            None if asked.session is None else self._access(asked.session, outer),
             emitter,
-            held,
+            resolved.profile,
+            resolved.hooks,
+            asked.deps,
+            outer,
+            None if outer is None and limits is self.limits and self._unbounded else _budget(limits, outer),
+            memory,
+            memory.state is None,
+            resolved.summarizer,
+            None,
+            resolved.places,
+            self._resolver.processes,
         )
+        if memory.facts is not None and asked.user is not None:
+            self._give_facts(job, memory.facts)
+        return job
 
-    def _resolve(self, agent: Agent) -> Resolved:
-        try:
-            return self._resolver.resolve(agent)
-        except UsageError as exc:
-            raise exc.at(self._place(f"agent {agent.name!r}" if agent.name else "")) from exc.__cause__
+    def _give_facts(self, job: Job, policy: UserMemory) -> None:
+        """Let the run know what is known about its user, and its model keep more."""
+        store = self.memory
+        if not isinstance(store, FactStore):
+            hint = "Use one that does, such as 'memory:' or 'sqlite:///agents.db', or leave MemoryPolicy(facts=) out."
+            raise UsageError(f"the memory backend {type(store).__name__} keeps no facts about users", hint=hint)
+        job.facts, job.forgets = store, False
+        if policy.tools:
+            if self._fact_tools is None:
+                from agno_rt.user_memory import fact_tools  # for those who keep facts
+
+                self._fact_tools = {tool.name: tool for tool in fact_tools(store)}
+            job.tools = {**self._fact_tools, **job.tools}
+
+    def _of_agent(self, error: UsageError, agent: Agent) -> UsageError:
+        """Say of an error in what an agent names which agent it is."""
+        return error.at(self._place(f"agent {agent.name!r}" if agent.name else ""))
 
     def _place(self, part: str) -> str:
         return ", ".join(filter(None, (self._origin, part)))
@@ -228,14 +260,14 @@ class Runtime:
         except UsageError as exc:
             raise exc.at(self._place(part)) from exc.__cause__
 
-    def _access(self, agent: Agent, session: str, held: tuple[Limiter, ...]) -> SessionAccess:
+    def _access(self, session: str, outer: Job | None) -> SessionAccess:
         lock = self._sessions.get(session)
         if lock is None:
             lock = self._sessions[session] = Limiter(f"session {session!r}", 1)
-        if lock in held:
+        if holds(outer, lock):
             hint = "Give it a session of its own, or none; or start() it, and it follows this one."
             raise UsageError(f"session {session!r} is in use by the run that this one is within", hint=hint)
-        return SessionAccess(session, self.memory, lock, agent.memory.messages)
+        return SessionAccess(session, self.memory, lock)
 
     def _spawn(self, job: Job, buffer: EventBuffer | None) -> Run:
         assert self._nursery is not None
@@ -249,14 +281,21 @@ class Runtime:
 
     async def _close(self, error: BaseException | None) -> None:
         """Close what was made. Something that cannot be closed is an error, or a note on the block's own `error`."""
-        made: list[Any] = [*self._resolver.models.values(), self._backend]
-        self._resolver.models, self._backend = {}, None
+        made: list[Any] = [*self._resolver.models.values(), self._backend, self._resolver.processes]
+        self._resolver.models, self._resolver.processes, self._backend = {}, None, None
         failures = [failure for thing in made if (failure := await _closed(thing)) is not None]
         if failures and error is None:
             raise failures[0]
         for failure in failures:
             assert error is not None
             error.add_note(str(failure))
+
+
+def _budget(limits: Limits, outer: Job | None) -> Budget | None:
+    """What a run may spend, where it or a run around it is bounded."""
+    around = None if outer is None else outer.budget
+    unbounded = limits.tool_calls is limits.input_tokens is limits.output_tokens is limits.tokens is limits.cost is None
+    return None if around is None and unbounded else Budget(limits, around)
 
 
 async def _closed(thing: Any) -> AgnoError | None:
@@ -275,7 +314,13 @@ async def _closed(thing: Any) -> AgnoError | None:
 
 
 def run(
-    agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, **options: Any
+    agent: Agent,
+    input: Input,
+    *,
+    session: str | None = None,
+    user: str | None = None,
+    deps: Any = None,
+    **options: Any,
 ) -> RunResult:
     """Run an agent from synchronous code; `options` are those of `Runtime`. Opens a runtime for this one run.
 
@@ -286,6 +331,6 @@ def run(
 
     async def main() -> RunResult:
         async with Runtime(**options) as runtime:
-            return await runtime.run(agent, input, session=session, user=user)
+            return await runtime.run(agent, input, session=session, user=user, deps=deps)
 
     return trio.run(main)

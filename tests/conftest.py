@@ -13,13 +13,16 @@ import pytest
 from agno_rt import hookimpl
 from agno_rt.events import (
     Event,
+    GuardTripped,
     ModelEnded,
     ModelStarted,
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
     ToolEnded,
+    ToolProgress,
     ToolStarted,
+    TurnRestarted,
     event_type,
 )
 
@@ -58,19 +61,29 @@ def well_formed() -> Callable[[Sequence[Event]], None]:
         assert len({event.run_id for event in events}) == 1
         open_: list[tuple[str, str]] = []
         for event in events:
-            match event:
-                case ModelStarted():
-                    assert not open_, names
-                    open_.append(("model", str(event.turn)))
-                case ModelEnded():
-                    open_.remove(("model", str(event.turn)))
-                case ToolStarted():
-                    open_.append(("tool", event.call.id))
-                case ToolEnded():
-                    open_.remove(("tool", event.call.id))
-                case TextDelta() | ReasoningDelta() | ToolCallDelta():
-                    assert [kind for kind, _ in open_] == ["model"], names
-                case _:
-                    assert not open_, names
+            _pair(event, open_)
+        assert not open_, names
 
     return check
+
+
+def _pair(event: Event, open_: list[tuple[str, str]]) -> None:
+    """Take up what the event starts, take off what it ends, and check that the others are where they belong."""
+    match event:
+        case ModelStarted():
+            assert not open_, event
+            open_.append(("model", str(event.turn)))
+        case ModelEnded():
+            open_.remove(("model", str(event.turn)))
+        case ToolStarted():
+            open_.append(("tool", event.call.id))
+        case ToolEnded():
+            open_.remove(("tool", event.call.id))
+        case ToolProgress():
+            assert ("tool", event.call.id) in open_, event
+        case TextDelta() | ReasoningDelta() | ToolCallDelta():
+            assert [kind for kind, _ in open_] == ["model"], event
+        case TurnRestarted() | GuardTripped():
+            pass
+        case _:
+            assert not open_, event

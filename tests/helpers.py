@@ -40,4 +40,4 @@ class Hanging:
 
 def told(result: RunResult) -> list[str]:
     """What the model was told of its calls."""
-    return [message.content for message in result.messages if message.role == "tool"]
+    return [message.text for message in result.messages if message.role == "tool"]

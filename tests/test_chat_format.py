@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agno_rt import media
 from agno_rt.chat_format import StreamedResponse, request_body, response
+from agno_rt.errors import UsageError
 from agno_rt.events import ReasoningDelta, TextDelta, ToolCallDelta
-from agno_rt.messages import Message, ToolCall, Usage
+from agno_rt.messages import Message, Part, ToolCall, Usage
 from agno_rt.models import ModelRequest, ModelResponse, ModelSettings
 from agno_rt.tools import tool
+from tests.samples import BINARIES, PDF, PNG, WAV
 
 
 @tool
 def weather(city: str) -> str:
     """Current weather in a city."""
     return city
+
+
+def b64(data: bytes) -> str:
+    """The bytes in base64."""
+    return base64.b64encode(data).decode()
 
 
 class TestRequest:
@@ -111,6 +120,116 @@ class TestRequest:
         }
 
 
+def sent(*messages: Message, **options: str) -> list[Any]:
+    """What the messages become."""
+    bodies: list[Any] = request_body(ModelRequest(messages), "m", **options)["messages"]
+    return bodies
+
+
+class TestMedia:
+    """How media are sent."""
+
+    @pytest.mark.parametrize(
+        ("part", "body"),
+        [
+            ("What is this?", {"type": "text", "text": "What is this?"}),
+            (media.image(PNG), {"type": "image_url", "image_url": {"url": media.data_url(media.image(PNG))}}),
+            (media.image("https://host/cat"), {"type": "image_url", "image_url": {"url": "https://host/cat"}}),
+            (media.video("https://host/v"), {"type": "video_url", "video_url": {"url": "https://host/v"}}),
+            (media.audio(WAV), {"type": "input_audio", "input_audio": {"data": b64(WAV), "format": "wav"}}),
+            (
+                media.audio(BINARIES["mp3"][0]),
+                {"type": "input_audio", "input_audio": {"data": b64(BINARIES["mp3"][0]), "format": "mp3"}},
+            ),
+            (
+                media.file(PDF, name="a.pdf"),
+                {"type": "file", "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{b64(PDF)}"}},
+            ),
+            (
+                media.file(PDF),
+                {"type": "file", "file": {"filename": "file", "file_data": f"data:application/pdf;base64,{b64(PDF)}"}},
+            ),
+        ],
+    )
+    def test_parts_of_a_user_s_message(self, part: Part, body: dict[str, Any]) -> None:
+        """Each part of a user's message has its place in the format, in its order."""
+        image = {"type": "image_url", "image_url": {"url": "https://host/x"}}
+
+        assert sent(Message("user", (part, media.image("https://host/x")))) == [
+            {"role": "user", "content": [body, image]}
+        ]
+
+    def test_files_of_text_are_text(self) -> None:
+        """A file of text is no attachment: any model can read it, whatever the message's role."""
+        notes = media.file(b"Port 7070.", name="a.md")
+
+        assert sent(Message("user", ("Which port?", notes)), Message("system", (notes,))) == [
+            {"role": "user", "content": "Which port?\n\na.md:\n\nPort 7070."},
+            {"role": "system", "content": "a.md:\n\nPort 7070."},
+        ]
+
+    def test_what_tools_return(self) -> None:
+        """A tool's media come behind all results of its turn, each named; the result says that there is something."""
+        conversation = [
+            Message("user", "Look."),
+            Message("assistant", "", (ToolCall("c1", "camera"), ToolCall("c2", "clock"))),
+            Message("tool", ("Taken.", media.image(PNG, name="now.png")), (), "c1", "camera"),
+            Message("tool", "noon", (), "c2", "clock"),
+        ]
+        shown = {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "camera returned [image now.png, 69 bytes]:"},
+                {"type": "image_url", "image_url": {"url": media.data_url(media.image(PNG))}},
+            ],
+        }
+
+        assert sent(*conversation)[2:] == [
+            {"role": "tool", "content": "Taken.\n[image now.png, 69 bytes]", "tool_call_id": "c1"},
+            {"role": "tool", "content": "noon", "tool_call_id": "c2"},
+            shown,
+        ]
+        again = [*conversation, Message("assistant", "A dot."), Message("user", "Thanks.")]
+        assert [body["role"] for body in sent(*again)] == [
+            *("user", "assistant", "tool", "tool", "user"),
+            *("assistant", "user"),
+        ]
+
+    def test_a_tool_without_a_name(self) -> None:
+        """A result that does not say whose it is shows its media all the same."""
+        [_, shown] = sent(Message("tool", (media.image(PNG),), (), "c1"))
+
+        assert shown["content"][0]["text"] == "A tool returned [image image/png, 69 bytes]:"
+
+    @pytest.mark.parametrize(
+        ("message", "said"),
+        [
+            (Message("system", (media.image(PNG),)), "a message of the role system holds [image image/png, 69 bytes]"),
+            (Message("assistant", ("a", media.image(PNG))), "a message of the role assistant holds"),
+            (Message("user", (media.audio("https://host/a.wav"),)), "[audio a.wav] cannot be sent by its URL"),
+            (Message("user", (media.audio(BINARIES["flac"][0]),)), "cannot be sent as audio/flac"),
+            (Message("user", (media.file("https://host/a.pdf"),)), "[file a.pdf] cannot be sent by its URL"),
+        ],
+    )
+    def test_what_the_format_cannot_carry(self, message: Message, said: str) -> None:
+        """It is the caller's to mend, and the error says how."""
+        with pytest.raises(UsageError) as caught:
+            sent(message)
+        assert said in caught.value.message
+        assert caught.value.hint
+
+    def test_earlier_reasoning(self) -> None:
+        """What the model thought before is left out, unless the server wants it back in a field of its own."""
+        turns = [Message("user", "hi", reasoning="?"), Message("assistant", "hello", reasoning="hm")]
+
+        assert sent(*turns) == [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
+        assert sent(*turns, reasoning_field="reasoning_content")[1] == {
+            "role": "assistant",
+            "content": "hello",
+            "reasoning_content": "hm",
+        }
+
+
 def completion(message: Any, **more: Any) -> dict[str, Any]:
     """A completion's body around a message."""
     return {"choices": [{"message": message, **more}]}
@@ -138,6 +257,68 @@ class TestResponse:
         """What is absent or null is empty; an unknown reason is `stop`; the other name for reasoning is known."""
         assert response(completion({"reasoning": "hm"}, finish_reason="eos")) == ModelResponse(reasoning="hm")
 
+    def test_content_in_parts(self) -> None:
+        """Reasoning and text may come as parts of one content; parts of other types are passed over."""
+        parts = [
+            {"type": "thinking", "thinking": [{"type": "text", "text": "hm, "}, {"type": "reference"}]},
+            {"type": "thinking", "thinking": "so"},
+            {"type": "text", "text": "hi "},
+            {"type": "reference", "ids": [1]},
+            {"type": "output_text", "text": "there"},
+            {"type": "refusal", "refusal": "!"},
+        ]
+
+        answer = response(completion({"content": parts}))
+        assert (answer.reasoning, answer.content) == ("hm, so", "hi there!")
+
+    def test_a_refusal_is_what_the_model_said(self) -> None:
+        """Where the model refuses, its words are the answer, streamed or not."""
+        stream = StreamedResponse()
+        assert stream.feed({"choices": [{"delta": {"refusal": "No."}}]}) == [TextDelta("No.")]
+
+        assert response(completion({"content": None, "refusal": "No."})).content == "No."
+        assert stream.response().content == "No."
+
+    @pytest.mark.parametrize(
+        ("usage", "counted"),
+        [
+            ({"prompt_tokens": 9, "completion_tokens": 5}, Usage(9, 5)),
+            (
+                {
+                    "prompt_tokens": 9,
+                    "completion_tokens": 5,
+                    "total_tokens": 14,
+                    "completion_tokens_details": {"reasoning_tokens": 3, "audio_tokens": 0},
+                    "prompt_tokens_details": {"cached_tokens": 8},
+                },
+                Usage(9, 5, 3, 8),
+            ),
+            # Left out of the answer's tokens, and yet in the total: they are put back.
+            (
+                {
+                    "prompt_tokens": 9,
+                    "completion_tokens": 5,
+                    "total_tokens": 17,
+                    "completion_tokens_details": {"reasoning_tokens": 3},
+                },
+                Usage(9, 8, 3),
+            ),
+            ({"prompt_tokens": 9, "completion_tokens": 5, "prompt_cache_hit_tokens": 4}, Usage(9, 5, 0, 4)),
+            ({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 99}}, Usage(9, 0, 0, 9)),
+            ({"completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 99}}, Usage(0, 5, 5)),
+            ({"prompt_tokens": 9, "completion_tokens_details": None, "prompt_tokens_details": [1]}, Usage(9)),
+            (None, Usage()),
+            ("much", Usage()),
+        ],
+    )
+    def test_tokens(self, usage: Any, counted: Usage) -> None:
+        """Reasoning and cached tokens are counted where the server gives them, and are never more than the whole."""
+        stream = StreamedResponse()
+        stream.feed({"choices": [], "usage": usage})
+
+        assert response(completion({"content": "x"}) | {"usage": usage}).usage == counted
+        assert stream.response().usage == counted
+
     @pytest.mark.parametrize(
         ("body", "complaint"),
         [
@@ -147,6 +328,9 @@ class TestResponse:
             ({"choices": ["x"]}, r"choices\[\] is str, not an object"),
             ({"choices": [{}]}, r"choices\[0\].message is NoneType"),
             (completion({"content": 5}), "content is int, not a string"),
+            (completion({"content": [5]}), r"content\[\] is int, not an object"),
+            (completion({"content": [{"type": "thinking", "thinking": 5}]}), "thinking is int, not a string"),
+            (completion({"content": "x", "reasoning_content": {}}) | {"usage": {"prompt_tokens": "9"}}, "token count"),
             (completion({"tool_calls": [{}]}), r"tool_calls\[\].function is NoneType"),
             (completion({"tool_calls": [{"function": {"name": 1}}]}), "name is int, not a string"),
             (completion({"tool_calls": "x"}), "tool_calls is str, not a list"),

@@ -31,6 +31,7 @@ instructions = \"\"\"
 Be brief.
 \"\"\"
 tools = ["files:search"]
+hooks = ["guardrails:pii", "guardrails:length:cut:4000"]
 memory = { messages = 20 }
 
 [agents.assistant.settings]
@@ -66,6 +67,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
                 MemoryPolicy(20),
                 ModelSettings(temperature=0.5, stop=("END",), extra={"top_k": 5}),
                 Limits(turns=2),
+                ("guardrails:pii", "guardrails:length:cut:4000"),
             ),
             "a b": AgentConfig("x:y"),
         },
@@ -108,6 +110,8 @@ AGENT = '[agents.a]\nmodel = "m:x"\n'
         ("[agents]\na = 5\n", 2, ["'a' is not a table", "[agents.a]"]),
         (AGENT + "tool = []\n", 3, ["[agents.a]", "unknown key 'tool'", "'tools'"]),
         (AGENT + "tools = [1]\n", 3, ["[agents.a]", "'tools'", "expected `str`"]),
+        (AGENT + 'hooks = "guardrails:pii"\n', 3, ["[agents.a]", "'hooks'", "expected `array`"]),
+        (AGENT + "hook = []\n", 3, ["[agents.a]", "unknown key 'hook'", "'hooks'"]),
         (AGENT + "settings = 5\n", 3, ["[agents.a]", "settings"]),
         (AGENT + "[agents.a.settings]\ntemprature = 1\n", 4, ["[agents.a.settings]", "'temprature'", "'temperature'"]),
         (AGENT + '[agents.a.settings]\ntemperature = "hot"\n', 4, ["'temperature'", "expected `float"]),

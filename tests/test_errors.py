@@ -41,8 +41,10 @@ def test_codes_are_stable_and_unique() -> None:
     assert codes == {
         "AgnoError": "error",
         "BackendError": "backend",
+        "Blocked": "blocked",
         "ConfigError": "config",
         "DeadlineExceeded": "deadline",
+        "HookError": "hook",
         "LimitExceeded": "limit",
         "ModelError": "model",
         "NotFound": "not_found",

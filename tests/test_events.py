@@ -12,6 +12,7 @@ from agno_rt import events
 from agno_rt.events import (
     Delta,
     Event,
+    GuardTripped,
     ModelEnded,
     ModelStarted,
     ReasoningDelta,
@@ -20,7 +21,9 @@ from agno_rt.events import (
     TextDelta,
     ToolCallDelta,
     ToolEnded,
+    ToolProgress,
     ToolStarted,
+    TurnRestarted,
     event_type,
     stamped,
 )
@@ -31,11 +34,14 @@ EXAMPLES: list[Event] = [
     TextDelta("hi"),
     ReasoningDelta("hm"),
     ToolCallDelta(0, "c1", "clock", "{}"),
+    TurnRestarted("the connection broke"),
     RunStarted("r", "assistant", "hello", "s", "ann"),
     ModelStarted("r", "m", 1),
     ModelEnded("r", "m", 1, "completed", Usage(1, 2)),
     ToolStarted("r", CALL),
+    ToolProgress("r", CALL, {"done": 0.5}),
     ToolEnded("r", CALL, "failed", "no"),
+    GuardTripped("r", "pii", "input", "changed", "1 email"),
     RunEnded("r", "limited", "", Usage(), "too many", "limit"),
 ]
 
@@ -60,11 +66,14 @@ def test_names_on_the_wire_are_stable() -> None:
         "text_delta",
         "reasoning_delta",
         "tool_call_delta",
+        "turn_restarted",
         "run_started",
         "model_started",
         "model_ended",
         "tool_started",
+        "tool_progress",
         "tool_ended",
+        "guard_tripped",
         "run_ended",
     ]
 

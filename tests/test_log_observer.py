@@ -9,9 +9,13 @@ import structlog
 import trio
 from structlog.testing import capture_logs
 
-from agno_rt import Agent, Limits, ModelRequest, Runtime, ToolCall
+from agno_rt import Agent, Limits, ModelRequest, ModelResponse, Runtime, ToolCall, Usage
+from agno_rt.context import RunContext
 from agno_rt.defaults.log import make_observer
-from agno_rt.errors import LimitExceeded, ModelError
+from agno_rt.errors import Blocked, LimitExceeded, ModelError
+from agno_rt.events import TurnRestarted
+from agno_rt.hooks import Verdict
+from agno_rt.models import Emit
 from agno_rt.testing import ScriptedModel
 
 
@@ -68,6 +72,55 @@ async def test_a_limited_and_a_cancelled_run() -> None:
 
     ends = [(line["log_level"], line["event"]) for line in lines if line["event"].startswith("run ")]
     assert ends == [("error", "run limited"), ("info", "run cancelled")]
+
+
+async def test_a_turn_that_begins_anew() -> None:
+    """A model that is asked again is told as news, with the reason, and the run completes."""
+
+    class Restarting:
+        name = "restarting"
+
+        async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
+            if emit is not None:
+                await emit(TurnRestarted("the line was cut"))
+            return ModelResponse("x", usage=Usage(3, 2, 1, 1, 0.5))
+
+    with capture_logs() as lines:
+        async with Runtime(observers=["log"]) as rt:
+            await rt.run(Agent(Restarting()), "x")
+
+    assert [(line["log_level"], line["event"]) for line in lines] == [
+        ("info", "turn restarted"),
+        ("info", "run completed"),
+    ]
+    assert lines[0]["reason"] == "the line was cut"
+    assert (lines[1]["reasoning_tokens"], lines[1]["cached_tokens"], lines[1]["cost"]) == (1, 1, 0.5)
+
+
+async def test_guardrails_that_trip() -> None:
+    """One that changes a text is news, one that blocks the run a warning, beside the failed run's error."""
+
+    class Careful:
+        name = "careful"
+
+        async def check(self, context: RunContext, text: str) -> Verdict | None:
+            return Verdict("a secret", "***" if "a" in text else None)
+
+    with capture_logs() as lines:
+        async with Runtime(observers=["log"]) as rt:
+            agent = Agent(ScriptedModel(["fine"]), hooks=[Careful()])
+            await rt.run(agent, "a")
+            with pytest.raises(Blocked):
+                await rt.run(agent, "b")
+
+    assert [(line["log_level"], line["event"]) for line in lines] == [
+        ("info", "guard changed"),
+        ("info", "run completed"),
+        ("warning", "guard blocked"),
+        ("error", "run failed"),
+    ]
+    assert (lines[0]["guard"], lines[0]["where"], lines[0]["reason"]) == ("careful", "input", "a secret")
+    assert lines[3]["code"] == "blocked"
 
 
 async def test_nothing_of_a_run_is_kept() -> None:

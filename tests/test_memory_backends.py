@@ -17,24 +17,25 @@ import trio
 
 from agno_rt import Agent, Message, Runtime, ToolCall
 from agno_rt.defaults.memory import InProcessMemory
-from agno_rt.defaults.sqlite import SQLiteMemory
+from agno_rt.defaults.sqlite import SCHEMA_VERSION, SQLiteMemory
 from agno_rt.errors import BackendError, SessionConflict, UsageError
 from agno_rt.memory import MemoryBackend, MemoryPolicy
 from agno_rt.plugins import PluginHost
-from agno_rt.testing import MemoryContract, ScriptedModel
+from agno_rt.testing import ScriptedModel, WallClock
+from agno_rt.testing.contracts import CacheContract, FactContract, MemoryContract
 
 HI = [Message("user", "hi")]
 
 
-class TestInProcessMemory(MemoryContract):
+class TestInProcessMemory(MemoryContract, FactContract, CacheContract):
     """`memory:` does what every backend does."""
 
-    def make_memory(self) -> MemoryBackend:
+    def make_memory(self) -> InProcessMemory:
         """A fresh one."""
         return InProcessMemory()
 
 
-class TestSQLiteMemory(MemoryContract):
+class TestSQLiteMemory(MemoryContract, FactContract, CacheContract):
     """`sqlite:` does what every backend does."""
 
     folder: Path
@@ -43,7 +44,7 @@ class TestSQLiteMemory(MemoryContract):
     def _a_folder(self, tmp_path: Path) -> None:
         self.folder = tmp_path
 
-    def make_memory(self) -> MemoryBackend:
+    def make_memory(self) -> SQLiteMemory:
         """A fresh file."""
         return SQLiteMemory(self.folder / "memory.db")
 
@@ -117,7 +118,7 @@ async def test_sessions_are_listed_newest_first() -> None:
 
 
 async def test_sqlite_lists_sessions_newest_first(tmp_path: Path) -> None:
-    """The same for SQLite, whose clock is the system's."""
+    """The same for SQLite, by the system's clock unless another is given."""
     memory = SQLiteMemory(tmp_path / "a.db")
     await memory.append("a", HI, version=0)
     await memory.append("b", HI, version=0)
@@ -127,6 +128,69 @@ async def test_sqlite_lists_sessions_newest_first(tmp_path: Path) -> None:
 
     assert infos[0].updated_at >= infos[1].updated_at >= infos[1].created_at >= infos[0].created_at > 1e9
     assert {info.id: info.messages for info in infos} == {"a": 2, "b": 1}
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def timed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[InProcessMemory | SQLiteMemory, WallClock]:
+    """Each of the backends, with the clock that it goes by."""
+    clock = WallClock()
+    if request.param == "memory":
+        return InProcessMemory(clock), clock
+    return SQLiteMemory(tmp_path / "memory.db", clock=clock), clock
+
+
+Timed = tuple[InProcessMemory | SQLiteMemory, WallClock]
+
+
+class TestTime:
+    """The clock of the backends is the caller's to set."""
+
+    async def test_sessions(self, timed: Timed) -> None:
+        """A session is as old as the clock says; one that is set back changes no order of messages or versions."""
+        memory, clock = timed
+        await memory.append("a", HI, version=0)
+        clock.advance(100)
+        await memory.append("a", HI, version=1)
+        (info,) = await memory.sessions()
+        clock.advance(-1_000)
+        await memory.append("a", [Message("user", "later")], version=2)
+        session = await memory.load("a")
+        await memory.aclose()
+
+        assert info.updated_at - info.created_at == pytest.approx(100, abs=1)
+        assert [message.content for message in session.messages] == ["hi", "hi", "later"]
+
+    async def test_facts(self, timed: Timed) -> None:
+        """Facts note when they were kept and corrected; those kept last come first, even if the clock was set back."""
+        memory, clock = timed
+        await memory.remember("ann", "one")
+        clock.advance(60)
+        one = await memory.correct("ann", "f1", "one again")
+        clock.advance(-1_000)
+        await memory.remember("ann", "two")
+        texts = [fact.text for fact in await memory.facts("ann")]
+        await memory.aclose()
+
+        assert one.updated_at - one.created_at == pytest.approx(60, abs=1)
+        assert texts == ["two", "one again"]
+
+    async def test_cached_answers(self, timed: Timed) -> None:
+        """A cached value is there as long as it was given, and not longer; using it makes it last no longer."""
+        memory, clock = timed
+        await memory.cache("short", b"1", seconds=60)
+        await memory.cache("long", b"2", seconds=600)
+        await memory.cache("endless", b"3")
+        clock.advance(59)
+        there = [await memory.cached(key) for key in ("short", "long", "endless")]
+        clock.advance(2)
+        later = [await memory.cached(key) for key in ("short", "long", "endless")]
+        clock.advance(1e9)
+        end = [await memory.cached(key) for key in ("short", "long", "endless")]
+        await memory.aclose()
+
+        assert there == [b"1", b"2", b"3"]
+        assert later == [None, b"2", b"3"]
+        assert end == [None, None, b"3"]
 
 
 class TestFile:
@@ -242,6 +306,130 @@ class TestFile:
 
         assert "Upgrade" in caught.value.hint
 
+    async def test_a_file_of_version_1(self, tmp_path: Path) -> None:
+        """A file that the first release wrote is brought up to date, with all that is in it."""
+        path = tmp_path / "a.db"
+        make_version_1(path)
+        memory = SQLiteMemory(path)
+        session = await memory.load("old")
+        await memory.append("old", [Message("assistant", "new")], version=2, data=b"state")
+        await memory.remember("ann", "Ann drinks tea.")
+        await memory.cache("key", b"value")
+        await memory.aclose()
+        again = SQLiteMemory(path)
+        after, infos = await again.load("old", 1), await again.sessions()
+        kept = [fact.text for fact in await again.facts("ann")], await again.cached("key")
+        await again.aclose()
+
+        assert [message.text for message in session.messages] == ["hi", "hello"]
+        assert (session.version, session.user, session.total, session.data) == (2, "ann", 2, b"")
+        assert ([message.text for message in after.messages], after.version, after.data) == (["new"], 3, b"state")
+        assert [(info.id, info.user, info.messages, info.created_at) for info in infos] == [("old", "ann", 3, 10.0)]
+        assert kept == (["Ann drinks tea."], b"value")
+        assert user_version(path) == SCHEMA_VERSION == 2
+
+    async def test_a_migration_is_all_or_nothing(self, tmp_path: Path) -> None:
+        """Where a migration fails on the way, the file is as it was, and still serves the version that wrote it."""
+        path = tmp_path / "a.db"
+        make_version_1(path)
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute("CREATE TABLE cache (x)")
+        with pytest.raises(BackendError, match="cache already exists"):
+            await SQLiteMemory(path).load("old")
+
+        with closing(sqlite3.connect(path)) as other:
+            columns = [row[1] for row in other.execute("PRAGMA table_info(sessions)")]
+            tables = {row[0] for row in other.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        assert user_version(path) == 1
+        assert columns == ["id", "user", "version", "created_at", "updated_at"]
+        assert tables == {"sessions", "messages", "cache"}
+
+    async def test_migrated_by_several_at_once(self, tmp_path: Path) -> None:
+        """Of several that open an old file together, one brings it up to date, and none is refused."""
+        for number in range(20):
+            path = tmp_path / f"{number}.db"
+            make_version_1(path)
+            together = [SQLiteMemory(path) for _ in range(6)]
+            async with trio.open_nursery() as nursery:
+                for memory in together:
+                    nursery.start_soon(memory.load, "old")
+            for memory in together:
+                assert (await memory.load("old")).total == 2
+                await memory.aclose()
+
+    async def test_facts_and_answers_are_durable(self, tmp_path: Path) -> None:
+        """Facts, their ids and cached answers outlast the process; an id is not given again."""
+        first = SQLiteMemory(tmp_path / "a.db")
+        await first.remember("ann", "one", topics=["a", "b"], session="s")
+        await first.remember("ann", "two")
+        await first.forget("ann", "f2")
+        for key in "abc":
+            await first.cache(key, key.encode())
+        await first.aclose()
+        second = SQLiteMemory(tmp_path / "a.db")
+        three = await second.remember("ann", "three")
+        facts = await second.facts("ann")
+        await second.cached("a")
+        await second.cache("d", b"d", size=2)
+        cached = [await second.cached(key) for key in "abcd"]
+        await second.aclose()
+
+        assert three.id == "f3"
+        assert [(fact.id, fact.text, fact.topics, fact.session) for fact in facts] == [
+            ("f3", "three", (), None),
+            ("f1", "one", ("a", "b"), "s"),
+        ]
+        assert cached == [b"a", None, None, b"d"]
+
+    async def test_all_of_a_user_is_forgotten(self, tmp_path: Path) -> None:
+        """Of a user whose facts are all forgotten not even the name is left in the tables."""
+        path = tmp_path / "a.db"
+        memory = SQLiteMemory(path)
+        await memory.remember("ann-with-a-long-name", "one")
+        await memory.forget("ann-with-a-long-name")
+        await memory.aclose()
+
+        with closing(sqlite3.connect(path)) as other:
+            assert "ann-with-a-long-name" not in "\n".join(other.iterdump())
+
+    async def test_an_append_that_fails_halfway_stores_nothing(self, tmp_path: Path) -> None:
+        """Where one message of several cannot be stored, none is, nor the data, and the version stands."""
+        memory = SQLiteMemory(tmp_path / "a.db")
+        await memory.append("s", HI, version=0, data=b"one")
+        with pytest.raises(BackendError):
+            await memory.append("s", [*HI, Message("user", "\udcff")], version=1, data=b"two")
+        session = await memory.load("s")
+        await memory.aclose()
+
+        assert (session.version, session.total, session.data) == (1, 1, b"one")
+
+    async def test_what_has_begun_is_finished(self, tmp_path: Path) -> None:
+        """An append that is cancelled while it writes is stored and returns; one that waits behind it is not begun."""
+        path = tmp_path / "a.db"
+        memory = SQLiteMemory(path)
+        await memory.append("s", HI, version=0)
+        returned: list[str] = []
+
+        async def append(session: str, version: int) -> None:
+            await memory.append(session, HI, version=version, data=b"x")
+            returned.append(session)
+
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(append, "s", 1)
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.start_soon(append, "t", 0)
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.cancel_scope.cancel()
+                other.execute("COMMIT")
+        session, waited = await memory.load("s"), await memory.load("t")
+        await memory.aclose()
+
+        assert returned == ["s"]
+        assert (session.version, session.total, session.data) == (2, 2, b"x")
+        assert waited.version == 0
+
     async def test_a_database_of_somebody_else(self, tmp_path: Path) -> None:
         """Tables of our names that are not ours are an error, not a crash."""
         path = tmp_path / "a.db"
@@ -300,9 +488,11 @@ class TestFile:
         assert [writer.wait(30) for writer in writers] == [0] * processes
         memory = SQLiteMemory(path)
         shared, infos = await memory.load("shared"), await memory.sessions()
+        facts = await memory.facts("shared", limit=1_000)
         await memory.aclose()
 
         assert shared.version == len(shared.messages) == processes * appends
+        assert len({fact.text for fact in facts}) == len({fact.id for fact in facts}) == (processes + 1) * appends
         for number in range(processes):
             assert [m.content for m in shared.messages if m.name == str(number)] == [str(at) for at in range(appends)]
         assert {info.id: info.messages for info in infos if info.id != "shared"} == {
@@ -310,11 +500,41 @@ class TestFile:
         }
 
 
+VERSION_1 = """
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY, user TEXT, version INTEGER NOT NULL, created_at REAL NOT NULL, updated_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX sessions_by_update ON sessions (updated_at);
+CREATE TABLE messages (
+    session TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE, seq INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (session, seq)
+) WITHOUT ROWID;
+PRAGMA user_version = 1;
+INSERT INTO sessions VALUES ('old', 'ann', 2, 10.0, 20.0);
+"""
+
+
+def make_version_1(path: Path) -> None:
+    """A file as agno-rt 0.1 left it, with a session of two messages in it."""
+    with closing(sqlite3.connect(path)) as made, made:
+        made.execute("PRAGMA journal_mode = WAL")
+        made.executescript(VERSION_1)
+        for seq, body in enumerate((b'{"role":"user","content":"hi"}', b'{"role":"assistant","content":"hello"}'), 1):
+            made.execute("INSERT INTO messages VALUES ('old', ?, ?)", (seq, body))
+
+
+def user_version(path: Path) -> int:
+    """The version of the file's schema."""
+    with closing(sqlite3.connect(path)) as opened:
+        (version,) = opened.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
 WRITER = """
 import sys, trio
 from pathlib import Path
 from agno_rt import Message
-from agno_rt.defaults.sqlite import SQLiteMemory
+from agno_rt.defaults.sqlite import SCHEMA_VERSION, SQLiteMemory
 from agno_rt.errors import SessionConflict
 
 async def main(path, number, appends):
@@ -322,6 +542,9 @@ async def main(path, number, appends):
     for at in range(int(appends)):
         message = Message("user", str(at), name=number)
         await memory.append("own " + number, [message], version=at)
+        await memory.remember("shared", "fact %s" % at)
+        await memory.remember("shared", "fact %s of %s" % (at, number))
+        await memory.cache("key %s" % at, number.encode(), size=5)
         while True:
             version = (await memory.load("shared", 1)).version
             try:

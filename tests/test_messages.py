@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agno_rt.messages import Message, ToolCall, Usage
+from agno_rt.messages import Media, Message, ToolCall, Usage
 
 counts = st.integers(min_value=0, max_value=10**9)
-usages = st.builds(Usage, counts, counts)
+usages = st.builds(Usage, counts, counts, counts, counts, counts)
 
 
 @given(usages, usages, usages)
@@ -29,7 +29,7 @@ def test_defaults() -> None:
     assert Usage().total_tokens == 0
 
 
-@pytest.mark.parametrize("value", [Message("user"), ToolCall("1", "t"), Usage()])
+@pytest.mark.parametrize("value", [Message("user"), ToolCall("1", "t"), Usage(), Media("image", "image/png")])
 def test_values_are_slotted(value: object) -> None:
     """Nothing can be stuck onto a value by accident."""
     assert not hasattr(value, "__dict__")
@@ -37,17 +37,72 @@ def test_values_are_slotted(value: object) -> None:
         value.colour = "blue"  # type: ignore[attr-defined]  # the point of the test
 
 
+def test_usages_count_reasoning_and_cost() -> None:
+    """What was reasoning, what was cached and what it cost add up too; the total is input and output alone."""
+    total = Usage(10, 5, 3, 8, 0.25) + Usage(1, 1, 1, 1, 0.5)
+
+    assert total == Usage(11, 6, 4, 9, 0.75)
+    assert total.total_tokens == 17
+
+
+def test_text_and_media_of_a_message() -> None:
+    """Of a content in parts, the texts are joined by line breaks, and the media are there by themselves."""
+    image = Media("image", "image/png", b"x")
+    message = Message("user", ("What", image, "is this?"))
+
+    assert (message.text, message.media) == ("What\nis this?", (image,))
+    assert (Message("user", "hi").text, Message("user", "hi").media) == ("hi", ())
+    assert (Message("user", (image,)).text, Message("user", ()).media) == ("", ())
+
+
+def test_bytes_are_not_shown() -> None:
+    """A log that prints a message has the size of its media, not their bytes."""
+    assert repr(Media("image", "image/png", b"secret", name="a.png")) == (
+        "Media(kind='image', media_type='image/png', data=<6 bytes>, url=None, name='a.png')"
+    )
+    assert "data=None" in repr(Media("image", "image/png", url="https://x"))
+
+
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+media = st.builds(
+    Media,
+    st.sampled_from(["image", "audio", "video", "file"]),
+    st.sampled_from(["image/png", "a/b"]),
+    st.none() | st.binary(max_size=50),
+    st.none() | words,
+    st.none() | words,
+)
 messages = st.builds(
     Message,
     st.sampled_from(["system", "user", "assistant", "tool"]),
-    st.text(st.characters(exclude_categories=["Cs"])),
+    words | st.lists(words | media, max_size=3).map(tuple),
     st.lists(st.builds(ToolCall, st.text("ab"), st.text("ab"), st.text("{}")), max_size=2).map(tuple),
     st.none() | st.text("ab"),
     st.none() | st.text("ab"),
+    words,
 )
 
 
 @given(messages)
+@example(Message("user", ()))
+@example(Message("user", ("", Media("image", "image/png", bytes(range(256))))))
 def test_a_message_survives_json(message: Message) -> None:
-    """What is written as JSON is read back equal: backends may store messages so."""
-    assert msgspec.json.decode(msgspec.json.encode(message), type=Message) == message
+    """What is written as JSON is read back equal, parts and their bytes too: backends may store messages so."""
+    again = msgspec.json.decode(msgspec.json.encode(message), type=Message)
+
+    assert again == message
+    assert type(again.content) is type(message.content)
+    assert all(part.data is None or type(part.data) is bytes for part in again.media)
+
+
+@given(messages)
+def test_a_message_survives_message_pack(message: Message) -> None:
+    """The same in MessagePack, where bytes stay bytes."""
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=Message) == message
+
+
+def test_messages_of_the_first_version_are_read() -> None:
+    """What was stored before messages had parts and reasoning is read as it was meant."""
+    stored = b'{"role":"assistant","content":"hi","tool_calls":[],"tool_call_id":null,"name":null}'
+
+    assert msgspec.json.decode(stored, type=Message) == Message("assistant", "hi")

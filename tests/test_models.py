@@ -16,7 +16,7 @@ class Parrot:
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
         """Repeat the last message."""
-        return ModelResponse(request.messages[-1].content)
+        return ModelResponse(request.messages[-1].text)
 
 
 def test_a_model_is_whatever_has_a_name_and_responds() -> None:

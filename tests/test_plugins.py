@@ -19,7 +19,7 @@ from agno_rt.plugins import Offer, PluginHost
 from agno_rt.testing import ScriptedModel
 
 MakePoint = Callable[..., EntryPoint]
-SHIPPED = {"files", "log", "memory", "sqlite"}
+SHIPPED = {"files", "guardrails", "log", "memory", "sqlite"}
 
 
 def offering(*names: str, help: str = "") -> Callable[[Any], None]:
@@ -101,6 +101,40 @@ class TestModels:
         assert host.tool("p:x:y", {}).name == "*|x:y|{}"
         with pytest.raises(NotFound, match="unknown plugin 'q'"):
             host.tool("q:x", {})
+
+
+class TestGuardrails:
+    """From spec string to guardrail."""
+
+    def test_are_found_as_models_are(self, plugin_point: MakePoint) -> None:
+        """A guardrail's spec reads like a model's; whatever the factory makes is handed on."""
+        host = PluginHost([plugin_point("p", agno_rt_register_guardrails=offering("calm", "*"))])
+
+        assert host.guardrail("p:calm:0.5", {"p": {"k": 1}}).name == "calm|0.5|{'k': 1}"
+        assert host.guardrail("p:x:y", {}).name == "*|x:y|{}"
+        assert [offer.name for offer in host.offers("guardrails")] == ["calm", "*"]
+
+    def test_one_that_is_not_there(self, plugin_point: MakePoint) -> None:
+        """An unknown guardrail, or one of an unknown plugin, is told with the nearest."""
+        host = PluginHost([plugin_point("p", agno_rt_register_guardrails=offering("calm"))])
+        with pytest.raises(NotFound, match="unknown guardrail 'p:clam'") as caught:
+            host.guardrail("p:clam", {})
+        assert "Did you mean 'p:calm'?" in caught.value.hint
+        with pytest.raises(NotFound, match=r"unknown plugin 'q' .in 'q:calm'"):
+            host.guardrail("q:calm", {})
+
+    def test_a_broken_plugin(self, plugin_point: MakePoint) -> None:
+        """A plugin that fails is told to who asks, and a factory that fails names what it could not make."""
+
+        def factory(rest: str, settings: Any) -> Any:
+            raise LookupError("no rules")
+
+        good = plugin_point("p", agno_rt_register_guardrails=lambda register: register("calm", factory))
+        host = PluginHost([good, EntryPoint("bad", "no_such_module", "agno_rt")])
+        with pytest.raises(PluginError, match="failed to make 'calm': LookupError: no rules"):
+            host.guardrail("p:calm", {})
+        with pytest.raises(PluginError, match=r"plugin 'bad'.*ModuleNotFoundError"):
+            host.guardrail("bad:calm", {})
 
 
 class TestMemory:

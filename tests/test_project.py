@@ -161,6 +161,12 @@ class TestPython:
 class TestToml:
     """Agents from TOML."""
 
+    def test_hooks(self, folder: Path) -> None:
+        """An agent's guardrails are written as spec strings."""
+        (folder / "agno-rt.toml").write_text('[agents.a]\nmodel = "m:x"\nhooks = ["guardrails:pii:output"]\n')
+
+        assert load_project().agent("a").hooks == ("guardrails:pii:output",)
+
     def test_loads_python_beside_it(self, folder: Path) -> None:
         """Files to load are looked for beside the TOML file, wherever one stands."""
         (folder / "sub").mkdir()

@@ -31,7 +31,7 @@ MakePoint = Callable[..., EntryPoint]
 class TestInput:
     """What is refused before anything starts."""
 
-    @pytest.mark.parametrize("input", ["", "  \n", [], (), b"x", None, 42, ["x"], [None], Message("user", "x")])
+    @pytest.mark.parametrize("input", ["", "  \n", [], (), b"x", None, 42, ["", " "], [None], Message("user", "x")])
     async def test_input(self, input: Any) -> None:
         """The input is text with something in it, or messages."""
         async with Runtime() as rt:

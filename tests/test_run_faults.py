@@ -158,7 +158,7 @@ class TestSessions:
                     nursery.start_soon(lambda agent=agent, at=at: rt.run(agent, f"word {at}", session="s"))  # type: ignore[misc]  # a closure per run
             stored = await rt.memory.load("s")
 
-        words = [message.content for message in stored.messages]
+        words = [message.text for message in stored.messages]
         assert sorted(words[::2]) == sorted(f"word {at}" for at in range(50))
         assert words[1::2] == [word.replace("word", "answer") for word in words[::2]]
 
@@ -235,13 +235,21 @@ class Memory(InProcessMemory):
         await trio.lowlevel.checkpoint()
         return loaded
 
-    async def append(self, session: str, messages: Sequence[Message], *, version: int, user: str | None = None) -> int:
+    async def append(
+        self,
+        session: str,
+        messages: Sequence[Message],
+        *,
+        version: int,
+        user: str | None = None,
+        data: bytes | None = None,
+    ) -> int:
         """Append: it waits to begin, then it finishes, shielded."""
         await _act(self._on_append)
         with trio.CancelScope(shield=True):
             self.appending()
             await trio.lowlevel.checkpoint()
-            version = await super().append(session, messages, version=version, user=user)
+            version = await super().append(session, messages, version=version, user=user, data=data)
             await trio.lowlevel.checkpoint()
         return version
 

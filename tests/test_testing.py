@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import attrs
 import pytest
 import trio
+from trio.testing import MockClock
 
-from agno_rt import Agent, Message, ModelRequest, ModelResponse, Runtime, ToolCall, Usage
+from agno_rt import Agent, Limits, Message, ModelRequest, ModelResponse, Runtime, ToolCall, Usage
 from agno_rt.defaults.memory import InProcessMemory
-from agno_rt.errors import ModelError
+from agno_rt.errors import DeadlineExceeded, ModelError, UsageError
 from agno_rt.events import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from agno_rt.memory import Session, SessionInfo
-from agno_rt.models import Emit, Model
-from agno_rt.testing import MemoryContract, ModelContract, ScriptedModel, Step
+from agno_rt.models import Emit, Model, ModelProfile, Price
+from agno_rt.testing import MemoryContract, ModelContract, Reply, ScriptedModel, Step, pause
 
 REQUEST = ModelRequest([Message("user", "hi")])
 pytest_plugins = ["pytester"]
@@ -71,14 +73,14 @@ class TestScriptedModel:
         """More calls than steps fail at once, and again at the end, even if the first was swallowed."""
         model = ScriptedModel(["one"], name="m")
         await model.respond(REQUEST)
-        with pytest.raises(AssertionError, match="'m' was asked 2 times; its script has 1 step"):
+        with pytest.raises(AssertionError, match=r"'m' was asked 2 times; its script has 1 step$"):
             await model.respond(REQUEST)
         with pytest.raises(AssertionError, match="asked 2 times"):
             model.check()
 
     async def test_an_unexpected_call_in_a_run_cannot_hide(self) -> None:
         """A run makes a `ModelError` of it, which a test might swallow; the block's end tells."""
-        with pytest.raises(AssertionError, match="asked 1 times"), ScriptedModel([]) as model:  # noqa: PT012 - the whole block is what raises
+        with pytest.raises(AssertionError, match="asked 1 time; its script has 0 steps"), ScriptedModel([]) as model:  # noqa: PT012 - the whole block is what raises
             async with Runtime() as rt:
                 with pytest.raises(ModelError, match="AssertionError"):
                     await rt.run(Agent(model), "x")
@@ -93,6 +95,119 @@ class TestScriptedModel:
         """A block that fails already is not told about steps left over."""
         with pytest.raises(ZeroDivisionError), ScriptedModel(["one"]):
             raise ZeroDivisionError
+
+
+class TestReply:
+    """A step that takes time, or breaks off."""
+
+    async def test_takes_its_time(self, autojump_clock: MockClock) -> None:
+        """It waits before it answers, and between the pieces that it streams, in trio's time."""
+        began = trio.current_time()
+        arrived: list[tuple[float, Delta]] = []
+
+        async def emit(delta: Delta) -> None:
+            arrived.append((trio.current_time() - began, delta))
+
+        with ScriptedModel([Reply("a b c", after=3, between=0.5), Reply("d", after=1)]) as model:
+            await model.respond(REQUEST, emit)
+            answer = await model.respond(REQUEST)
+
+        assert arrived == [(3, TextDelta("a ")), (3.5, TextDelta("b ")), (4, TextDelta("c"))]
+        assert (answer.content, trio.current_time() - began) == ("d", 5)
+
+    async def test_breaks_off(self) -> None:
+        """It streams what it has, and raises in place of the answer."""
+        deltas: list[Delta] = []
+
+        async def emit(delta: Delta) -> None:
+            deltas.append(delta)
+
+        model = ScriptedModel([Reply("half an", error=ModelError("connection lost"))])
+        with pytest.raises(ModelError, match="connection lost"):
+            await model.respond(REQUEST, emit)
+
+        assert deltas == [TextDelta("half "), TextDelta("an")]
+
+    async def test_is_what_a_function_may_return(self, autojump_clock: MockClock) -> None:
+        """A function of the request may answer with one, and one may hold an exception."""
+        began = trio.current_time()
+        model = ScriptedModel([lambda request: Reply(ModelError("late"), after=2)])
+        with pytest.raises(ModelError, match="late"):
+            await model.respond(REQUEST)
+
+        assert trio.current_time() - began == 2
+
+    async def test_a_slow_model_meets_its_deadline(self, autojump_clock: MockClock) -> None:
+        """A run's deadline comes before an answer that takes longer."""
+        agent = Agent(ScriptedModel([Reply("too late", after=60)]), limits=Limits(model_timeout=30))
+        async with Runtime() as rt:
+            with pytest.raises(DeadlineExceeded):
+                await rt.run(agent, "x")
+
+
+class TestSharedScripts:
+    """Models that several runs ask at once."""
+
+    async def test_a_script_for_each_question(self) -> None:
+        """A request goes on with the script of its last user message, whatever others ask meanwhile."""
+        answers: dict[str, list[str]] = {"tea?": [], "coffee?": []}
+        scripts = {"tea?": ["Green.", "Black."], "coffee?": [Reply("None."), "Still none."]}
+
+        async def ask(question: str) -> None:
+            for _ in range(2):
+                await pause()
+                request = ModelRequest([Message("user", "before"), Message("user", question), Message("assistant")])
+                answers[question].append((await model.respond(request)).content)
+
+        with ScriptedModel(scripts) as model:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ask, "tea?")
+                nursery.start_soon(ask, "coffee?")
+
+        assert answers == {"tea?": ["Green.", "Black."], "coffee?": ["None.", "Still none."]}
+
+    async def test_a_question_without_a_script(self) -> None:
+        """What no script is for is unexpected, and the message lists what there is."""
+        model = ScriptedModel({"tea?": ["Green."]}, name="m")
+        with pytest.raises(
+            AssertionError, match=r"'m' was asked 'hi', for which it has no script; it has one for 'tea"
+        ):
+            await model.respond(REQUEST)
+        with pytest.raises(AssertionError, match="for which it has no script"):
+            model.check()
+
+    async def test_a_script_that_is_used_up(self) -> None:
+        """More of the same question fails, and what is left over of another is told."""
+        model = ScriptedModel({"hi": ["one"], "tea?": ["Green."]}, name="m")
+        await model.respond(REQUEST)
+        with pytest.raises(AssertionError, match=r"model 'm', on 'tea\?', has 1 step left over, .* 'Green.'"):
+            model.check()
+        with pytest.raises(AssertionError, match=r"model 'm', on 'hi', was asked 2 times; its script has 1 step$"):
+            await model.respond(REQUEST)
+
+    async def test_a_function_answers_everything(self) -> None:
+        """A model that is a function has no steps to be left over or missed."""
+        with ScriptedModel(lambda request: f"you said {request.messages[-1].text}") as model:
+            answers = [(await model.respond(REQUEST)).content for _ in range(3)]
+
+        assert answers == ["you said hi"] * 3
+
+    @pytest.mark.parametrize("steps", ["one", ModelResponse("one"), {"hi": "one"}])
+    def test_one_step_is_no_script(self, steps: Any) -> None:
+        """A single step in the place of several is caught where it is made."""
+        with pytest.raises(UsageError, match="not several steps"):
+            ScriptedModel(steps)
+
+    async def test_its_profile_decides_how_it_is_asked(self) -> None:
+        """A model that takes no schemas is told of the output type by a tool."""
+        call = ToolCall("1", "final_answer", '{"value": 3}')
+        profile = ModelProfile(output="tool", price=Price(1_000_000, 0))
+        with ScriptedModel([lambda request: attrs.evolve(call, name=request.tools[0].name)], profile=profile) as model:
+            async with Runtime() as rt:
+                result = await rt.run(Agent(model, output=int), "How many?")
+
+        assert (result.output, model.requests[0].output) == (3, None)
+        assert result.usage.cost == 1
 
 
 async def test_the_fixture_makes_models(scripted_model: Callable[..., ScriptedModel]) -> None:
@@ -122,7 +237,7 @@ def test_the_fixture_checks_at_the_end(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
 
     result.assert_outcomes(passed=2, errors=1)
-    result.stdout.fnmatch_lines(["*AssertionError: model 'mine' has 1 steps left over*"])
+    result.stdout.fnmatch_lines(["*AssertionError: model 'mine' has 1 step left over*"])
 
 
 class Good:
@@ -248,9 +363,17 @@ class Endless(InProcessMemory):
 class Careless(InProcessMemory):
     """Ignores versions."""
 
-    async def append(self, session: str, messages: Sequence[Message], *, version: int, user: str | None = None) -> int:
+    async def append(
+        self,
+        session: str,
+        messages: Sequence[Message],
+        *,
+        version: int,
+        user: str | None = None,
+        data: bytes | None = None,
+    ) -> int:
         """Append to whatever is there."""
-        return await super().append(session, messages, version=(await self.load(session)).version, user=user)
+        return await super().append(session, messages, version=(await self.load(session)).version, user=user, data=data)
 
 
 class Shared(InProcessMemory):
@@ -266,13 +389,21 @@ class Shared(InProcessMemory):
 class Racy(InProcessMemory):
     """Checks the version, then waits, then writes."""
 
-    async def append(self, session: str, messages: Sequence[Message], *, version: int, user: str | None = None) -> int:
+    async def append(
+        self,
+        session: str,
+        messages: Sequence[Message],
+        *,
+        version: int,
+        user: str | None = None,
+        data: bytes | None = None,
+    ) -> int:
         """Give others the time to come between."""
         before = await self.load(session)
         if before.version == version:
             await trio.sleep(0.01)
             version = (await self.load(session)).version
-        return await super().append(session, messages, version=version, user=user)
+        return await super().append(session, messages, version=version, user=user, data=data)
 
 
 class Undeleted(InProcessMemory):

@@ -160,7 +160,6 @@ def _absent(x: typing.Nope) -> None: ...  # type: ignore[name-defined]  # the po
 def _callback(x: Callable[[], None]) -> None: ...
 def _custom(x: Mystery) -> None: ...
 def _nested(x: Dangling) -> None: ...
-def _ambiguous(x: Point | Node) -> None: ...
 
 
 class TestUndescribable:
@@ -179,7 +178,6 @@ class TestUndescribable:
             (_callback, "'_callback' cannot be described"),
             (_custom, "'_custom' cannot be described"),
             (_nested, "'_nested' .*Missing"),
-            (_ambiguous, "'_ambiguous' cannot be described"),
             (max, "'max'"),
             (str, "'str'"),
         ],

@@ -10,18 +10,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agno_rt._turn import OUTPUT_ATTEMPTS, TRANSITIONS, Turns
+from agno_rt._output import OutputForm, output_form
+from agno_rt._turn import TRANSITIONS, Turns
 from agno_rt.errors import LimitExceeded, OutputError
 from agno_rt.messages import Message, ToolCall, Usage
 from agno_rt.models import ModelResponse
+from agno_rt.output import Output
 
 CALL = ToolCall("c1", "clock")
 HI = Message("user", "hi")
+ATTEMPTS = Output(int).attempts
+
+
+def form(output: Any) -> OutputForm | None:
+    """The form of an output type, by schema; `None` for free text."""
+    if output is None:
+        return None
+    return output_form(output if isinstance(output, Output) else Output(output), "schema")
 
 
 def begun(max_turns: int = 16, output: Any = None, before: list[Message] | None = None) -> Turns:
     """A run that was given its input."""
-    turns = Turns(max_turns, output)
+    turns = Turns(max_turns, form(output))
     turns.begin([] if before is None else before, [HI])
     return turns
 
@@ -31,15 +41,27 @@ def result(call: ToolCall) -> Message:
     return Message("tool", "noon", (), call.id, call.name)
 
 
+CHECKED = Output(int, check=lambda value: None)
+
+
+def _unchecked(turns: Turns) -> None:
+    turns.form = form(CHECKED)
+    turns.answered(ModelResponse("1"))
+
+
 STEPS: dict[str, Any] = {
     "calls": lambda turns: turns.answered(ModelResponse(tool_calls=[CALL])),
     "answer": lambda turns: turns.answered(ModelResponse("1")),
+    "unchecked": _unchecked,
     "unfit": lambda turns: turns.answered(ModelResponse("no")),
     "results": lambda turns: turns.called([result(CALL)]),
+    "passed": lambda turns: turns.checked(None),
+    "refused": lambda turns: turns.checked("too small"),
 }
 STATES: dict[str, Any] = {
     "asking": lambda: begun(output=int),
     "calling": lambda: _after("calls"),
+    "checking": lambda: _after("unchecked"),
     "completed": lambda: _after("answer"),
 }
 
@@ -199,23 +221,46 @@ class TestOutput:
     def test_unfit_too_often(self) -> None:
         """After the last attempt the run ends, with every attempt among its messages."""
         turns = begun(output=int)
-        for _ in range(OUTPUT_ATTEMPTS - 1):
+        for _ in range(ATTEMPTS - 1):
             turns.answered(ModelResponse("x"))
         with pytest.raises(OutputError, match="does not fit the output type") as caught:
             turns.answered(ModelResponse("x"))
 
         assert "3 attempts" in caught.value.hint
         assert "max_tokens" not in caught.value.hint
-        assert sum(message.role == "assistant" for message in turns.own_messages()) == OUTPUT_ATTEMPTS
+        assert sum(message.role == "assistant" for message in turns.own_messages()) == ATTEMPTS
 
     def test_cut_off(self) -> None:
         """Where the last attempt was cut off, the hint says what to raise."""
         turns = begun(output=int)
         with pytest.raises(OutputError) as caught:  # noqa: PT012 - the whole block is what raises
-            for _ in range(OUTPUT_ATTEMPTS):
+            for _ in range(ATTEMPTS):
                 turns.answered(ModelResponse("[1", finish_reason="length"))
 
         assert "max_tokens" in caught.value.hint
+
+    def test_a_check_may_refuse_what_fits(self) -> None:
+        """The model is told the reason, and the answer that passes is the one that counts."""
+        turns = begun(output=CHECKED)
+        turns.answered(ModelResponse("1"))
+        assert (turns.state, turns.output) == ("checking", 1)
+        turns.checked("it must be 2")
+        assert turns.state == "asking"
+        assert "it must be 2" in turns.messages[-1].text
+        turns.answered(ModelResponse("2"))
+        turns.checked(None)
+
+        assert (turns.state, turns.content, turns.output) == ("completed", "2", 2)
+
+    def test_refused_too_often(self) -> None:
+        """A check that refuses every attempt ends the run as a type does that none fits."""
+        turns = begun(output=CHECKED)
+        for _ in range(ATTEMPTS - 1):
+            turns.answered(ModelResponse("1"))
+            turns.checked("never")
+        turns.answered(ModelResponse("1"))
+        with pytest.raises(OutputError, match="never"):
+            turns.checked("never")
 
     @pytest.mark.parametrize(
         ("type_", "content"),
@@ -225,7 +270,7 @@ class TestOutput:
     def test_whatever_is_wrong_with_it_it_does_not_fit(self, type_: Any, content: str) -> None:
         """Text that cannot even be read as JSON, and a type that refuses it, are no other errors than these."""
         turns = begun(output=type_)
-        for _ in range(OUTPUT_ATTEMPTS - 1):
+        for _ in range(ATTEMPTS - 1):
             turns.answered(ModelResponse(content))
             assert turns.state == "asking"
         with pytest.raises(OutputError):

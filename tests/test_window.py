@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agno_rt._window import window
-from agno_rt.messages import Message, ToolCall
+from agno_rt._window import MEDIA_TOKENS, Bounds, estimate, window
+from agno_rt.memory import MemoryPolicy
+from agno_rt.messages import Media, Message, ToolCall
 
 counter = itertools.count()
 
@@ -94,6 +95,95 @@ def test_begins_with_the_user_where_it_can(history: list[Message], last: int) ->
 def test_examples(runs: list[list[int]], last: int | None, shown: str) -> None:
     """What goes to the model, by the roles' first letters (a capital A has calls)."""
     assert names(window(conversation(runs), last)) == shown
+
+
+bounds = st.builds(
+    Bounds,
+    st.none() | st.integers(0, 60),
+    st.none() | st.integers(0, 8),
+    st.none() | st.integers(0, 60),
+    st.just(lambda message: len(message.role)),
+)
+
+
+@given(histories, bounds)
+def test_bounds_never_part_a_call_from_its_results(history: list[Message], bound: Bounds) -> None:
+    """What the bounds show is an end of the history in which every result has its call, and within each bound."""
+    shown = history[bound.beginning(history) :]
+
+    calls = {call.id for message in shown for call in message.tool_calls}
+    assert {message.tool_call_id for message in shown if message.role == "tool"} == calls
+    assert bound.messages is None or len(shown) <= bound.messages
+    assert bound.runs is None or sum(message.role == "user" for message in shown) <= bound.runs
+    assert bound.tokens is None or sum(map(bound.count, shown)) <= bound.tokens
+
+
+@given(histories, bounds)
+def test_bounds_that_hold_cut_nothing(history: list[Message], bound: Bounds) -> None:
+    """Where the whole history is within the bounds, all of it is shown."""
+    within = (
+        (bound.messages is None or len(history) <= bound.messages)
+        and (bound.runs is None or sum(message.role == "user" for message in history) <= bound.runs)
+        and (bound.tokens is None or sum(map(bound.count, history)) <= bound.tokens)
+    )
+    assert (bound.beginning(history) == 0) >= within
+
+
+@given(histories, bounds, st.integers(0, 60))
+def test_bounds_find_the_same_place_in_the_end_of_a_history(history: list[Message], bound: Bounds, loaded: int) -> None:
+    """Where something is cut off what was loaded, the same is shown as of the whole history."""
+    end = history[max(0, len(history) - loaded) :]
+    start = bound.beginning(end)
+    if start:
+        assert end[start:] == history[bound.beginning(history) :]
+
+
+@pytest.mark.parametrize(
+    ("runs", "bound", "shown"),
+    [
+        ([[], [2], []], Bounds(runs=2), "uAttaua"),
+        ([[], [2], []], Bounds(runs=1), "ua"),
+        ([[], [2], []], Bounds(runs=0), ""),
+        ([[], [2], []], Bounds(runs=3), "uauAttaua"),
+        ([[], [2], []], Bounds(messages=7, runs=3), "uAttaua"),
+        ([[], [2], []], Bounds(messages=6, runs=3), "ua"),
+        ([[], [2], []], Bounds(tokens=6, count=lambda message: 1), "ua"),
+        ([[], [2], []], Bounds(tokens=7, count=lambda message: 1), "uAttaua"),
+        ([[], [2], []], Bounds(tokens=0), ""),
+        ([], Bounds(runs=1, tokens=1, messages=1), ""),
+    ],
+)
+def test_bounds_by_example(runs: list[list[int]], bound: Bounds, shown: str) -> None:
+    """The last runs, the last tokens, and both with a number of messages: the narrowest counts."""
+    history = conversation(runs)
+
+    assert names(history[bound.beginning(history) :]) == shown
+
+
+def test_two_questions_in_a_row_are_one_run() -> None:
+    """A run begins with a user's message that follows another's answer."""
+    history = [*conversation([[]]), Message("user", "one"), Message("user", "two"), Message("assistant", "both")]
+
+    assert names(history[Bounds(runs=1).beginning(history) :]) == "uua"
+
+
+def test_a_share_of_the_bounds() -> None:
+    """Each bound shrinks by itself, rounded down; what is not bounded stays so."""
+    policy = MemoryPolicy(messages=None, runs=5, tokens=101)
+
+    assert Bounds.of(policy).scaled(0.5) == Bounds(None, 2, 50)
+    assert Bounds.of(policy).scaled(0) == Bounds(None, 0, 0)
+
+
+def test_estimate_counts_what_a_message_carries() -> None:
+    """Text, the arguments of calls and media all have their tokens; a message without anything has a few."""
+    empty = estimate(Message("user", ""))
+    picture = Media("image", "image/png", b"x")
+
+    assert 0 < empty < 10
+    assert estimate(Message("user", "x" * 400)) == empty + 100
+    assert estimate(Message("assistant", "", (ToolCall("c", "find", "x" * 396),))) == empty + 100
+    assert estimate(Message("user", ("x" * 400, picture, picture))) == empty + 100 + 2 * MEDIA_TOKENS
 
 
 def test_results_alone_are_nothing() -> None:

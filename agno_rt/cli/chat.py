@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
-from agno_rt.cli.options import config_option, debug_option, session_option, user_option
+from agno_rt.cli.options import config_option, debug_option, reasoning_option, session_option, user_option
 from agno_rt.cli.report import clean, notice, show_error, styled
-from agno_rt.errors import AgnoError, suggest
+from agno_rt.errors import AgnoError, UsageError, suggest
 
 if TYPE_CHECKING:
     from agno_rt.cli.conversation import Conversation
     from agno_rt.cli.display import Display
-    from agno_rt.messages import Message
+    from agno_rt.messages import Message, Part
 
 __all__ = ["command"]
 
@@ -31,8 +31,11 @@ INTERRUPTED = 130
 @session_option
 @click.option("--new", is_flag=True, help="Begin a new conversation.")
 @user_option
+@reasoning_option
 @debug_option
-def command(agent: str, config: str | None, session: str | None, new: bool, user: str | None) -> int:
+def command(
+    agent: str, config: str | None, session: str | None, new: bool, user: str | None, reasoning: bool | None
+) -> int:
     """Talk with AGENT, and go on with the last conversation.
 
     AGENT is what `agno-rt run` takes. Ctrl-C stops an answer, Ctrl-D leaves, /help lists the commands. Conversations
@@ -52,7 +55,8 @@ def command(agent: str, config: str | None, session: str | None, new: bool, user
             stack.enter_context(line_history(data_folder() / "history"))
         conversation = stack.enter_context(open_conversation(project, target.agent, user))
         conversation.check()
-        chat = Chat(conversation, Display(turns=target.several_turns), stem, kept_in=file)
+        display = Display(provisional=target.provisional, reasoning=reasoning)
+        chat = Chat(conversation, display, stem, kept_in=file)
         chat.begin(session, new=new)
         return chat.talk()
 
@@ -67,6 +71,7 @@ class Chat:
     kept_in: Path | None
     session: str = ""
     failed: bool = False
+    attached: list[Part] = attrs.Factory(list)
 
     def begin(self, session: str | None, *, new: bool) -> None:
         """Choose the session, and say with whom and where the conversation goes on."""
@@ -123,18 +128,30 @@ class Chat:
             show_error(exc.message, exc.hint)
 
     def _ask(self, text: str) -> None:
-        result = self.conversation.ask(text, self.session, self.display)
+        parts, self.attached = [text, *self.attached], []
+        result = self.conversation.ask(parts if len(parts) > 1 else text, self.session, self.display)
         if result.status == "cancelled":
             notice("Stopped. This question and its answer are not kept.")
 
     def _command(self, text: str) -> None:
+        name, _, rest = text.partition(" ")
         commands: dict[str, Callable[[], None]] = {"/help": _help, "/new": self._new, "/history": self._history}
-        run = commands.get(text)
-        if run is None:
-            self.failed = True
-            show_error(f"unknown command {text!r}", suggest("command", text, [*commands, "/quit"]))
+        if name == "/attach":
+            self._attach(rest.strip())
+        elif text in commands:
+            commands[text]()
         else:
-            run()
+            self.failed = True
+            show_error(f"unknown command {text!r}", suggest("command", text, [*commands, "/attach", "/quit"]))
+
+    def _attach(self, source: str) -> None:
+        from agno_rt.media import attachment, described
+
+        if not source:
+            raise UsageError("there is nothing to attach", hint="Name a file or a URL: /attach cat.png")
+        attached = attachment(source)
+        self.attached.append(attached)
+        notice(f"{described(attached)} goes with the next question.")
 
     def _new(self) -> None:
         from agno_rt.cli.sessions import next_name
@@ -152,6 +169,7 @@ class Chat:
 
 def _help() -> None:
     rows = {
+        "/attach": "PATH or URL: ask the next question about that file",
         "/new": "begin a new conversation",
         "/history": "show what was said so far",
         "/quit": "leave; Ctrl-D does the same",
@@ -163,8 +181,11 @@ def _help() -> None:
 
 def _show(message: Message) -> None:
     from agno_rt.cli.display import call_line, result_line
+    from agno_rt.media import described
 
-    text = clean(message.content) if sys.stdout.isatty() else message.content
+    content = (message.content,) if isinstance(message.content, str) else message.content
+    text = "\n".join(part if isinstance(part, str) else described(part) for part in content)
+    text = clean(text) if sys.stdout.isatty() else text
     match message.role:
         case "user":
             click.echo(styled(f"> {text}", bold=True))

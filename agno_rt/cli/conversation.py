@@ -15,6 +15,7 @@ from typing import TypeVar
 import attrs
 import trio
 
+from agno_rt._resolve import Input
 from agno_rt.agent import Agent
 from agno_rt.cli.display import Display
 from agno_rt.cli.interrupts import on_interrupt
@@ -41,14 +42,14 @@ class Conversation:
     token: trio.lowlevel.TrioToken
     user: str | None = None
 
-    def ask(self, text: str, session: str | None, display: Display) -> RunResult:
+    def ask(self, input: Input, session: str | None, display: Display) -> RunResult:
         """Ask the agent and show the run as it happens. Ctrl-C cancels the run: its result is then `cancelled`.
 
         Raises the error of a run that ended without an answer.
         """
         scope = trio.CancelScope()
         with on_interrupt(lambda: self.token.run_sync_soon(scope.cancel)), display:
-            return self._call(partial(self._ask, text, session, display, scope))
+            return self._call(partial(self._ask, input, session, display, scope))
 
     def check(self) -> None:
         """Raise what would keep the agent from running."""
@@ -70,8 +71,8 @@ class Conversation:
         """The sessions that were last written to, newest first."""
         return self._call(partial(self.runtime.memory.sessions, limit=SESSIONS))
 
-    async def _ask(self, text: str, session: str | None, display: Display, scope: trio.CancelScope) -> RunResult:
-        async with self.runtime.stream(self.agent, text, session=session, user=self.user) as events:
+    async def _ask(self, input: Input, session: str | None, display: Display, scope: trio.CancelScope) -> RunResult:
+        async with self.runtime.stream(self.agent, input, session=session, user=self.user) as events:
             with scope:
                 async for event in events:
                     display.show(event)

@@ -5,18 +5,29 @@ from __future__ import annotations
 import json
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from agno_rt.cli.report import clean, notice, styled
-from agno_rt.events import Event, ModelStarted, ReasoningDelta, RunEnded, TextDelta, ToolEnded, ToolStarted
+from agno_rt.events import (
+    Event,
+    GuardTripped,
+    ModelStarted,
+    ReasoningDelta,
+    RunEnded,
+    TextDelta,
+    ToolEnded,
+    ToolProgress,
+    ToolStarted,
+    TurnRestarted,
+)
 from agno_rt.messages import ToolCall
 
 if TYPE_CHECKING:
     from rich.status import Status
 
-__all__ = ["Display", "call_line", "result_line"]
+__all__ = ["Display", "call_line", "progress_line", "result_line"]
 
 _LINE = 160
 """Characters of a tool call or a result that are shown."""
@@ -25,15 +36,17 @@ _LINE = 160
 class Display:
     """Shows the events of one run after another; use it in a `with` block for each run.
 
-    Text goes to a terminal as it comes. Elsewhere, where scripts read, only the answer may be written: text of a run
-    with several turns is then held back until its turn turns out to be the last. `turns` says that there may be;
-    without `answer`, stdout is left to somebody else.
+    Text goes to a terminal as it comes. Elsewhere, where scripts read, only the answer may be written: text that is
+    `provisional`, and may turn out not to be the answer, is then held back until the run is over. Without `answer`,
+    stdout is left to somebody else. `reasoning` says whether to show what the model thinks; unless told, a terminal is
+    shown it.
     """
 
-    def __init__(self, *, turns: bool, answer: bool = True) -> None:
+    def __init__(self, *, provisional: bool, answer: bool = True, reasoning: bool | None = None) -> None:
         self._answer = answer
         self._terminal = answer and sys.stdout.isatty()
-        self._hold = turns and not self._terminal
+        self._hold = provisional and not self._terminal
+        self._shows_reasoning = self._terminal if reasoning is None else reasoning
         self._turn: list[str] = []
         self._open_line = False
         self._thinks = False
@@ -62,6 +75,13 @@ class Display:
                 self._new_turn()
             case ToolStarted():
                 self._tool(call_line(event.call), f"running {event.call.name}")
+            case TurnRestarted():
+                self._restarted(event.reason)
+            case ToolProgress():
+                self._tool(progress_line(event.call, event.data), f"running {event.call.name}")
+            case GuardTripped() if event.action == "changed":
+                # One that blocks ends the run with an error, which says the same.
+                self._aside(f"The guardrail {event.guard} changed the {event.where}: {event.reason}")
             case ToolEnded() if event.status != "cancelled":
                 self._tool(result_line(event.call.name, event.content, failed=event.status == "failed"), "waiting")
             case RunEnded() if event.status == "completed":
@@ -75,7 +95,7 @@ class Display:
             self._write(text)
 
     def _reasoning(self, text: str) -> None:
-        if not self._terminal:
+        if not self._shows_reasoning:
             return
         self._arrived()
         self._thinks = True
@@ -88,10 +108,20 @@ class Display:
 
     def _tool(self, line: str, under_way: str) -> None:
         self._not_the_answer()
+        self._aside(line)
+        self._wait(under_way)
+
+    def _restarted(self, reason: str) -> None:
+        """What was written of the turn is void: held text is dropped, shown text is said to be void."""
+        shown = bool(self._turn) and not self._hold and self._answer
+        self._turn = []
+        self._aside(f"{'That is void; begun anew' if shown else 'Begun anew'}: {reason}")
+        self._wait("waiting for the model")
+
+    def _aside(self, line: str) -> None:
         self._arrived()
         self._end_line()
         notice(line)
-        self._wait(under_way)
 
     def _answered(self, content: str) -> None:
         # A model may answer without emitting deltas; then nothing of its turn has been written yet.
@@ -150,6 +180,11 @@ def call_line(call: ToolCall) -> str:
         return _cut(f"→ {call.name}({call.arguments})")
     shown = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in arguments.items())
     return _cut(f"→ {call.name}({shown})")
+
+
+def progress_line(call: ToolCall, data: Any) -> str:
+    """How far a tool is, on one line: `… weather: half done`."""
+    return _cut(f"… {call.name}: {data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)}")
 
 
 def result_line(name: str, content: str, *, failed: bool = False) -> str:

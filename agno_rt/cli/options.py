@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["State", "config_option", "debug_option", "session_option", "user_option"]
+__all__ = ["State", "config_option", "debug_option", "reasoning_option", "session_option", "user_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,6 +38,12 @@ def config_option(function: F) -> F:
     """`--config SOURCE`."""
     text = "Project to use: a .toml or .py file, or a module. Default: agno-rt.toml in this folder, if there is one."
     return click.option("-c", "--config", metavar="SOURCE", help=text)(function)
+
+
+def reasoning_option(function: F) -> F:
+    """`--reasoning` and `--no-reasoning`."""
+    text = "Show what the model thinks, or do not. Default: dimly, in a terminal."
+    return click.option("--reasoning/--no-reasoning", default=None, help=text)(function)
 
 
 def session_option(function: F) -> F:

@@ -22,6 +22,7 @@ __all__ = ["command"]
 _FORMS = {
     "models": "model {plugin}:{name}",
     "tools": "tool {plugin}:{name}",
+    "guardrails": "guardrail {plugin}:{name}",
     "memory": "memory {name}:",
     "commands": "command agno-rt {name}",
     "routes": "route /{name}",

@@ -13,6 +13,7 @@ from agno_rt.config import FILE_NAME, Config, load_config
 from agno_rt.errors import NotFound, UsageError
 from agno_rt.plugins import PluginHost
 from agno_rt.project import Project, load_project
+from agno_rt.wrapping import Wrapper
 
 __all__ = ["Target", "find_agent", "here"]
 
@@ -26,9 +27,13 @@ class Target:
     origin: str
 
     @property
-    def several_turns(self) -> bool:
-        """Whether the model may be asked more than once in a run, so that not all of its text is the answer."""
-        return bool(self.agent.tools) or self.agent.output is not None
+    def provisional(self) -> bool:
+        """Whether what the model writes may turn out not to be the answer.
+
+        With tools and an output type there may be several turns; hooks, and models around models, begin a turn anew.
+        """
+        agent = self.agent
+        return bool(agent.tools or agent.hooks) or agent.output is not None or isinstance(agent.model, Wrapper)
 
 
 def here() -> Config:

@@ -1,6 +1,7 @@
 """Logs the runs of a runtime through structlog, once its observer is asked for: `observers = ["log"]`.
 
-One line when a run ends, one when a model or a tool fails. How lines look and where they go is structlog's
+One line when a run ends; one when a model or a tool fails, when a turn begins anew, and when a guardrail trips: a
+warning where it blocks. How lines look and where they go is structlog's
 configuration, which belongs to the application.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agno_rt.events import Event, ModelEnded, RunEnded, RunStarted, ToolEnded
+from agno_rt.events import Event, GuardTripped, ModelEnded, RunEnded, RunStarted, ToolEnded, TurnRestarted
 from agno_rt.hookspecs import Observer, hookimpl
 
 __all__ = ["make_observer"]
@@ -26,6 +27,10 @@ def make_observer(logger: Any) -> Observer:
                 logger.warning("model failed", run=event.run_id, model=event.model, error=event.error)
             case ToolEnded() if event.status == "failed":
                 logger.warning("tool failed", run=event.run_id, tool=event.call.name, error=event.content)
+            case TurnRestarted():
+                logger.info("turn restarted", run=event.run_id, reason=event.reason)
+            case GuardTripped():
+                _log_guard(logger, event)
             case RunEnded():
                 _log_end(logger, event, agents.pop(event.run_id, ""))
             case _:
@@ -34,9 +39,22 @@ def make_observer(logger: Any) -> Observer:
     return observe
 
 
+def _log_guard(logger: Any, event: GuardTripped) -> None:
+    log = logger.warning if event.action == "blocked" else logger.info
+    log(f"guard {event.action}", run=event.run_id, guard=event.guard, where=event.where, reason=event.reason)
+
+
 def _log_end(logger: Any, event: RunEnded, agent: str) -> None:
     log = logger.error if event.status in ("failed", "limited") else logger.info
-    tokens = {"input_tokens": event.usage.input_tokens, "output_tokens": event.usage.output_tokens}
+    usage = event.usage
+    tokens: dict[str, float] = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    # What there is not always, said where there is any.
+    rest: dict[str, float] = {
+        "reasoning_tokens": usage.reasoning_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "cost": usage.cost,
+    }
+    tokens |= {name: count for name, count in rest.items() if count}
     error = {} if event.error is None else {"code": event.code, "error": event.error}
     log(f"run {event.status}", run=event.run_id, agent=agent, **tokens, **error)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from agno_rt.defaults._in_process import InProcessCache, InProcessFacts
 from agno_rt.errors import SessionConflict
 from agno_rt.hookspecs import Register, hookimpl
 from agno_rt.memory import Session, SessionInfo
@@ -23,12 +24,18 @@ class _Stored:
     updated_at: float
     version: int = 0
     messages: list[Message] = attrs.Factory(list)
+    data: bytes = b""
 
 
-class InProcessMemory:
-    """Sessions in a dictionary. Appending costs the same however long the session is; nothing here ever waits."""
+class InProcessMemory(InProcessFacts, InProcessCache):
+    """Sessions, facts and cached answers in dictionaries. Appending costs the same however long the session is.
+
+    Nothing here ever waits. `clock` gives the seconds since the epoch.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        InProcessFacts.__init__(self)
+        InProcessCache.__init__(self)
         self._sessions: dict[str, _Stored] = {}
         self._clock = clock
 
@@ -37,10 +44,19 @@ class InProcessMemory:
         stored = self._sessions.get(session)
         if stored is None:
             return Session(session)
-        messages = stored.messages[0 if last is None else max(0, len(stored.messages) - last) :]
-        return Session(session, messages, stored.version, stored.user)
+        total = len(stored.messages)
+        messages = stored.messages[0 if last is None else max(0, total - last) :]
+        return Session(session, messages, stored.version, stored.user, total, stored.data)
 
-    async def append(self, session: str, messages: Sequence[Message], *, version: int, user: str | None = None) -> int:
+    async def append(
+        self,
+        session: str,
+        messages: Sequence[Message],
+        *,
+        version: int,
+        user: str | None = None,
+        data: bytes | None = None,
+    ) -> int:
         """See `MemoryBackend.append`."""
         stored = self._sessions.get(session)
         now = self._clock()
@@ -53,6 +69,8 @@ class InProcessMemory:
         stored.messages.extend(messages)
         stored.version += 1
         stored.updated_at = now
+        if data is not None:
+            stored.data = data
         self._sessions[session] = stored
         return stored.version
 
@@ -73,6 +91,8 @@ class InProcessMemory:
     async def aclose(self) -> None:
         """Forget everything."""
         self._sessions.clear()
+        self._users.clear()
+        self._cached.clear()
 
 
 def _make(url: str, settings: Mapping[str, Any]) -> InProcessMemory:
@@ -82,4 +102,4 @@ def _make(url: str, settings: Mapping[str, Any]) -> InProcessMemory:
 @hookimpl
 def agno_rt_register_memory(register: Register) -> None:
     """Offer `memory:`."""
-    register("memory", _make, help="sessions in this process, gone when it ends")
+    register("memory", _make, help="sessions and facts in this process, gone when it ends")

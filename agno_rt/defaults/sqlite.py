@@ -13,53 +13,38 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import attrs
 import msgspec
 import trio
 
+from agno_rt.defaults import _sqlite_facts
+from agno_rt.defaults._sqlite_cache import SQLiteCache
+from agno_rt.defaults._sqlite_file import BUSY_SECONDS, SCHEMA_VERSION, open_file, remedy
 from agno_rt.errors import BackendError, SessionConflict, UsageError
 from agno_rt.hookspecs import Register, hookimpl
-from agno_rt.memory import Session, SessionInfo
+from agno_rt.memory import Fact, Session, SessionInfo
 from agno_rt.messages import Message
+from agno_rt.user_memory import fact_text, fact_topics, known_user
 
-__all__ = ["SQLiteMemory"]
+__all__ = ["BUSY_SECONDS", "SCHEMA_VERSION", "SQLiteMemory"]
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
-BUSY_SECONDS = 10.0
-"""How long a write waits for another process that is writing, unless told otherwise."""
-BUSY_POLL_SECONDS = 0.005
-
-_SCHEMA = """
-CREATE TABLE sessions (
-    id TEXT PRIMARY KEY, user TEXT, version INTEGER NOT NULL, created_at REAL NOT NULL, updated_at REAL NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX sessions_by_update ON sessions (updated_at);
-CREATE TABLE messages (
-    session TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE, seq INTEGER NOT NULL, body BLOB NOT NULL,
-    PRIMARY KEY (session, seq)
-) WITHOUT ROWID;
-"""
-
-
-_REMEDIES = {
-    "unable to open": "Check that its folder exists and that this user may write there.",
-    "readonly": "Check that this user may write to it and to its folder.",
-    "locked": "Another process keeps it locked; stop that one, or try again.",
-    "newer agno_rt": "Upgrade agno-rt, or use another file.",
-    "not a database": "It is no SQLite file: name another.",
-    "malformed": "It is damaged; restore it from a backup.",
-    "full": "The disk is full; make room and try again. Nothing that was stored is lost.",
-}
-"""What to do, by a piece of SQLite's own message."""
-
 
 class SQLiteMemory:
-    """Sessions in the SQLite file at `path`, which is made at the first use. Every error is a `BackendError`."""
+    """Sessions, facts and cached answers in the SQLite file at `path`, which is made at the first use.
 
-    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+    Every failure of the file is a `BackendError`. `clock` gives the seconds since the epoch; it is asked in trio's
+    thread.
+    """
+
+    def __init__(
+        self, path: Path, *, busy_seconds: float = BUSY_SECONDS, clock: Callable[[], float] = time.time
+    ) -> None:
         self.path = path
         self._busy_seconds = busy_seconds
+        self._clock = clock
+        self._cache = SQLiteCache()
         self._connection: sqlite3.Connection | None = None
         self._one_at_a_time = trio.CapacityLimiter(1)
 
@@ -67,9 +52,17 @@ class SQLiteMemory:
         """See `MemoryBackend.load`."""
         return await self._in_thread(_load, session, last)
 
-    async def append(self, session: str, messages: Sequence[Message], *, version: int, user: str | None = None) -> int:
+    async def append(
+        self,
+        session: str,
+        messages: Sequence[Message],
+        *,
+        version: int,
+        user: str | None = None,
+        data: bytes | None = None,
+    ) -> int:
         """See `MemoryBackend.append`."""
-        return await self._in_thread(_append, session, messages, version, user)
+        return await self._in_thread(_append, messages, _Append(session, version, user, data, self._clock()))
 
     async def sessions(self, *, user: str | None = None, limit: int = 100) -> list[SessionInfo]:
         """See `MemoryBackend.sessions`."""
@@ -78,6 +71,38 @@ class SQLiteMemory:
     async def delete(self, session: str) -> bool:
         """See `MemoryBackend.delete`."""
         return await self._in_thread(_delete, session)
+
+    async def remember(self, user: str, text: str, *, session: str | None = None, topics: Sequence[str] = ()) -> Fact:
+        """See `FactStore.remember`."""
+        now = self._clock()
+        new = Fact("", known_user(user), fact_text(text), now, now, session, fact_topics(topics))
+        return await self._in_thread(_sqlite_facts.remember, new)
+
+    async def facts(self, user: str, *, query: str | None = None, limit: int = 100) -> list[Fact]:
+        """See `FactStore.facts`."""
+        return await self._in_thread(_sqlite_facts.facts, user, query, limit)
+
+    async def correct(self, user: str, id: str, text: str) -> Fact:
+        """See `FactStore.correct`."""
+        return await self._in_thread(_sqlite_facts.correct, user, id, fact_text(text), self._clock())
+
+    async def forget(self, user: str, id: str | None = None) -> int:
+        """See `FactStore.forget`."""
+        return await self._in_thread(_sqlite_facts.forget, user, id)
+
+    async def cached(self, key: str) -> bytes | None:
+        """See `CacheStore.cached`."""
+        return await self._in_thread(self._cache.read, key, self._clock())
+
+    async def cache(self, key: str, value: bytes, *, seconds: float | None = None, size: int | None = None) -> None:
+        """See `CacheStore.cache`."""
+        now = self._clock()
+        times = (now, None if seconds is None else now + seconds)
+        await self._in_thread(self._cache.write, key, value, times, size)
+
+    async def uncache(self, key: str | None = None) -> int:
+        """See `CacheStore.uncache`."""
+        return await self._in_thread(self._cache.delete, key)
 
     async def aclose(self) -> None:
         """Close the file."""
@@ -93,84 +118,65 @@ class SQLiteMemory:
     def _run(self, operation: Callable[..., T], *args: Any) -> T:
         try:
             if self._connection is None:
-                self._connection = _open(self.path, self._busy_seconds)
+                self._connection = open_file(self.path, self._busy_seconds)
             with self._connection:
                 return operation(self._connection, *args)
         except (sqlite3.Error, msgspec.MsgspecError, UnicodeError, OverflowError) as exc:
-            raise BackendError(f"{self.path}: {exc}", hint=_remedy(exc)) from exc
+            raise BackendError(f"{self.path}: {exc}", hint=remedy(exc)) from exc
 
 
-def _open(path: Path, busy_seconds: float) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
-    try:
-        _use_write_ahead_log(connection, time.monotonic() + busy_seconds)
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        _migrate(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+@attrs.frozen
+class _Append:
+    """An append to a session, but for its messages; `at` is when."""
 
-
-def _use_write_ahead_log(connection: sqlite3.Connection, deadline: float) -> None:
-    # SQLite's own busy timeout does not cover this one statement: of several processes that make a file together,
-    # those that come second are refused at once (https://sqlite.org/wal.html, "Sometimes Queries Return SQLITE_BUSY").
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as exc:
-            if "locked" not in str(exc) or time.monotonic() > deadline:
-                raise
-        time.sleep(BUSY_POLL_SECONDS)
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    with connection:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(f"it was written by a newer agno_rt (schema {version}, here {SCHEMA_VERSION})")
-        if version == 0:
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    session: str
+    version: int
+    user: str | None
+    data: bytes | None
+    at: float
 
 
 def _load(connection: sqlite3.Connection, session: str, last: int | None) -> Session:
     # One transaction, so that the version is that of the messages.
     connection.execute("BEGIN")
-    row = connection.execute("SELECT version, user FROM sessions WHERE id = ?", (session,)).fetchone()
+    row = connection.execute("SELECT version, user, data FROM sessions WHERE id = ?", (session,)).fetchone()
     if row is None:
         return Session(session)
+    version, user, data = row
     newest_first = connection.execute(
         "SELECT body FROM messages WHERE session = ? ORDER BY seq DESC LIMIT ?", (session, -1 if last is None else last)
     ).fetchall()
     decode = msgspec.json.Decoder(Message).decode
-    return Session(session, [decode(body) for (body,) in reversed(newest_first)], row[0], row[1])
+    messages = [decode(body) for (body,) in reversed(newest_first)]
+    return Session(session, messages, version, user, _total(connection, session), data)
 
 
-def _append(
-    connection: sqlite3.Connection, session: str, messages: Sequence[Message], version: int, user: str | None
-) -> int:
-    now = time.time()
+def _append(connection: sqlite3.Connection, messages: Sequence[Message], asked: _Append) -> int:
     connection.execute("BEGIN IMMEDIATE")
-    row = connection.execute("SELECT version FROM sessions WHERE id = ?", (session,)).fetchone()
+    row = connection.execute("SELECT version FROM sessions WHERE id = ?", (asked.session,)).fetchone()
     stored = row[0] if row else 0
-    if stored != version:
+    if stored != asked.version:
         raise SessionConflict(
-            f"session {session!r} is at version {stored}, not {version}", hint="Load it again, and retry."
+            f"session {asked.session!r} is at version {stored}, not {asked.version}", hint="Load it again, and retry."
         )
     connection.execute(
-        "INSERT INTO sessions VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET version = excluded.version, updated_at = excluded.updated_at",
-        (session, user, version + 1, now, now),
+        "INSERT INTO sessions (id, user, version, created_at, updated_at, data)"
+        " VALUES (?1, ?2, ?3, ?4, ?4, coalesce(?5, x''))"
+        " ON CONFLICT (id) DO UPDATE SET version = ?3, updated_at = ?4, data = coalesce(?5, data)",
+        (asked.session, asked.user, stored + 1, asked.at, asked.data),
     )
-    last = connection.execute("SELECT max(seq) FROM messages WHERE session = ?", (session,)).fetchone()[0] or 0
-    rows = [(session, seq, msgspec.json.encode(message)) for seq, message in enumerate(messages, last + 1)]
+    rows = [
+        (asked.session, seq, msgspec.json.encode(message))
+        for seq, message in enumerate(messages, _total(connection, asked.session) + 1)
+    ]
     connection.executemany("INSERT INTO messages VALUES (?, ?, ?)", rows)
-    return version + 1
+    return int(stored) + 1
+
+
+def _total(connection: sqlite3.Connection, session: str) -> int:
+    """How many messages the session has: they are numbered from 1, and none is ever taken out."""
+    (total,) = connection.execute("SELECT max(seq) FROM messages WHERE session = ?", (session,)).fetchone()
+    return total or 0
 
 
 def _sessions(connection: sqlite3.Connection, user: str | None, limit: int) -> list[SessionInfo]:
@@ -187,14 +193,6 @@ def _delete(connection: sqlite3.Connection, session: str) -> bool:
     return connection.execute("DELETE FROM sessions WHERE id = ?", (session,)).rowcount > 0
 
 
-def _remedy(exc: Exception) -> str:
-    if isinstance(exc, UnicodeError):
-        return "A message has a character that is no Unicode text; nothing of this append was stored."
-    if isinstance(exc, msgspec.MsgspecError):
-        return "A stored message is damaged; restore the file from a backup."
-    return next((remedy for sign, remedy in _REMEDIES.items() if sign in str(exc)), "")
-
-
 def _make(url: str, settings: Mapping[str, Any]) -> SQLiteMemory:
     path = url.removeprefix("sqlite:///")
     if path == url or not path:
@@ -206,4 +204,4 @@ def _make(url: str, settings: Mapping[str, Any]) -> SQLiteMemory:
 @hookimpl
 def agno_rt_register_memory(register: Register) -> None:
     """Offer `sqlite:///FILE`."""
-    register("sqlite", _make, help="sessions in an SQLite file")
+    register("sqlite", _make, help="sessions and facts in an SQLite file")

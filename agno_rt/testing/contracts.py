@@ -6,7 +6,6 @@ The tests are synchronous and call `trio.run` themselves, so they need no pytest
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 import trio
@@ -14,14 +13,13 @@ import trio
 from agno_rt.errors import SessionConflict
 from agno_rt.events import Delta, TextDelta
 from agno_rt.memory import MemoryBackend
-from agno_rt.messages import Message, ToolCall
+from agno_rt.messages import Media, Message, ToolCall
 from agno_rt.models import Model, ModelRequest, ModelResponse, ModelSettings
+from agno_rt.testing._checks import StoreContract, run_check
+from agno_rt.testing.store_contracts import CacheContract, FactContract
 from agno_rt.tools import tool
 
-__all__ = ["MemoryContract", "ModelContract"]
-
-TEST_SECONDS = 120.0
-"""How long one test of a contract may take, a slow local model's loading included."""
+__all__ = ["CacheContract", "FactContract", "MemoryContract", "ModelContract"]
 
 
 class ModelContract:
@@ -118,15 +116,15 @@ class ModelContract:
         self._with_model(check)
 
     def _with_model(self, check: Callable[[Model], Awaitable[None]]) -> None:
-        _run(self.make_model, check)
+        run_check(self.make_model, check)
 
 
-class MemoryContract:
-    """What every memory backend does. Override `make_memory`: each test gets an empty store of its own."""
+class MemoryContract(StoreContract):
+    """What every memory backend does. Override `make_memory`: each test gets an empty store of its own.
 
-    def make_memory(self) -> MemoryBackend:
-        """A backend with nothing in it; closed again after each test."""
-        raise NotImplementedError("override make_memory")
+    One that keeps facts about users, or cached answers, is tested by `FactContract` and `CacheContract` as well:
+    `class TestMine(MemoryContract, FactContract, CacheContract)`.
+    """
 
     def test_an_unknown_session_is_empty(self) -> None:
         """A session never written to has no messages and version 0."""
@@ -200,7 +198,7 @@ class MemoryContract:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(write, "a")
                 nursery.start_soon(write, "b")
-            stored = [message.content for message in (await memory.load("s")).messages]
+            stored = [message.text for message in (await memory.load("s")).messages]
             assert sorted(stored + conflicts) == ["a", "b"]
             assert len(stored) == 1
 
@@ -223,23 +221,78 @@ class MemoryContract:
 
         self._with_memory(check)
 
-    def _with_memory(self, check: Callable[[MemoryBackend], Awaitable[None]]) -> None:
-        _run(self.make_memory, check)
+    def test_keeps_every_kind_of_message(self) -> None:
+        """Parts, media, reasoning and names come back equal."""
+        picture = Media("image", "image/png", bytes(range(256)), None, "a.png")
+        kinds = [
+            Message("user", ("look:", picture, Media("file", "text/plain", None, "https://example.com/a.txt"))),
+            Message("assistant", "", (ToolCall("c1", "t", "no JSON"),), None, None, "let me think"),
+            Message("tool", "", (), "c1", "t"),
+        ]
+
+        async def check(memory: MemoryBackend) -> None:
+            await memory.append("s", kinds, version=0)
+            assert list((await memory.load("s")).messages) == kinds
+
+        self._with_memory(check)
+
+    def test_counts_all_messages(self) -> None:
+        """`total` is how many messages the session has, however many are loaded."""
+
+        async def check(memory: MemoryBackend) -> None:
+            assert (await memory.load("s")).total == 0
+            version = await memory.append("s", [Message("user", "x")] * 3, version=0)
+            await memory.append("s", [Message("user", "y")] * 4, version=version)
+            assert [(await memory.load("s", last)).total for last in (None, 2, 0)] == [7, 7, 7]
+
+        self._with_memory(check)
+
+    def test_keeps_data_beside_the_messages(self) -> None:
+        """Data stay until an append has others: bytes of any kind, and none where nothing was ever given."""
+        data = bytes(range(256))
+
+        async def check(memory: MemoryBackend) -> None:
+            await memory.append("s", [Message("user", "one")], version=0)
+            assert (await memory.load("s")).data == b""
+            await memory.append("s", [Message("user", "two")], version=1, data=data)
+            await memory.append("s", [Message("user", "three")], version=2)
+            assert [(await memory.load("s", last)).data for last in (None, 0)] == [data, data]
+            await memory.append("s", [], version=3, data=b"")
+            assert (await memory.load("s")).data == b""
+            await memory.append("new", [], version=0, data=data)
+            assert (await memory.load("new")).data == data
+            await memory.delete("new")
+            assert (await memory.load("new")).data == b""
+
+        self._with_memory(check)
+
+    def test_messages_and_data_are_one_step(self) -> None:
+        """An append that is refused leaves the data as they were, too; one that is stored counts one version."""
+
+        async def check(memory: MemoryBackend) -> None:
+            assert await memory.append("s", [Message("user", "one")] * 5, version=0, data=b"one") == 1
+            with pytest.raises(SessionConflict):
+                await memory.append("s", [Message("user", "two")], version=0, data=b"two")
+            session = await memory.load("s")
+            assert (session.version, session.total, session.data) == (1, 5, b"one")
+
+        self._with_memory(check)
+
+    def test_a_call_that_is_cancelled_first_does_nothing(self) -> None:
+        """Cancelled before it begins, a write stores all of it or nothing, and says which; the backend works on."""
+
+        async def check(memory: MemoryBackend) -> None:
+            written = False
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await memory.append("s", [Message("user", "x")] * 3, version=0, data=b"x")
+                written = True
+            session = await memory.load("s")
+            assert (session.version, session.total, session.data) == ((1, 3, b"x") if written else (0, 0, b""))
+            await memory.append("s", [], version=session.version)
+
+        self._with_memory(check)
 
 
 def _request(text: str) -> ModelRequest:
     return ModelRequest((Message("user", text),), settings=ModelSettings(temperature=0.0, max_tokens=16, seed=1))
-
-
-def _run(make: Callable[[], Any], check: Callable[[Any], Awaitable[None]]) -> None:
-    async def main() -> None:
-        made = make()
-        try:
-            with trio.fail_after(TEST_SECONDS):
-                await check(made)
-        finally:
-            close = getattr(made, "aclose", None)
-            if close is not None:
-                await close()
-
-    trio.run(main)

@@ -19,11 +19,20 @@ import pytest
 SECONDS = 60.0
 """How long one command may take, on a machine that is busy with other things."""
 
+GIF = b"GIF89a\1\0\1\0\x80\0\0\xff\0\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
+"""One pixel."""
+
 AGENTS = '''
 import trio
 from agno_rt import Agent, Message, ModelResponse, ToolCall, Usage, tool
+from agno_rt.context import RunContext
 from agno_rt.errors import ModelError
-from agno_rt.events import TextDelta
+from agno_rt.events import ReasoningDelta, TextDelta, TurnRestarted
+from agno_rt.guardrails import PII
+from agno_rt.hooks import Guard
+from agno_rt.media import described
+from agno_rt.models import ModelProfile
+from agno_rt.retry import Retry
 
 
 class Echo:
@@ -80,6 +89,73 @@ class Caller:
         return ModelResponse("It is HI.")
 
 
+class Thinking:
+    """Thinks, in two pieces, and answers."""
+
+    name = "thinking"
+
+    async def respond(self, request, emit=None):
+        for text in ("Hm,\\n", "so."):
+            await emit(ReasoningDelta(text))
+        await emit(TextDelta("Yes."))
+        return ModelResponse("Yes.", reasoning="Hm,\\nso.", usage=Usage(2, 5, 4))
+
+
+class Stumbling:
+    """Fails in the middle of its answer, the first time."""
+
+    name = "stumbling"
+    asked = 0
+
+    async def respond(self, request, emit=None):
+        self.asked += 1
+        if self.asked == 1:
+            await emit(TextDelta("Wro"))
+            raise ModelError("the line was cut", retryable=True)
+        await emit(TextDelta("Right."))
+        return ModelResponse("Right.")
+
+
+class Restarting(Echo):
+    """Begins its answer anew, unasked."""
+
+    async def respond(self, request, emit=None):
+        await emit(TextDelta("Wro"))
+        await emit(TurnRestarted("the line was cut"))
+        return await super().respond(request, emit)
+
+
+class Seeing:
+    """Says what it was given. It takes images alone."""
+
+    name = "seeing"
+    profile = ModelProfile(media=("image/*",))
+
+    async def respond(self, request, emit=None):
+        given = request.messages[-1].content
+        parts = (given,) if isinstance(given, str) else given
+        return ModelResponse(" | ".join(part if isinstance(part, str) else described(part) for part in parts))
+
+
+@tool
+async def count(context: RunContext) -> str:
+    """Count."""
+    await context.progress({"done": 0.5})
+    await context.progress("almost")
+    return "2"
+
+
+class Counting:
+    """Counts with its tool."""
+
+    name = "counting"
+
+    async def respond(self, request, emit=None):
+        if request.messages[-1].role == "tool":
+            return ModelResponse("Two.")
+        return ModelResponse("", (ToolCall("1", "count"),))
+
+
 @tool
 def shout(text: str) -> str:
     """Shout."""
@@ -92,6 +168,12 @@ flood = Agent(Flood())
 failing = Agent(Failing())
 caller = Agent(Caller(), tools=[shout])
 lost = Agent("opena:gpt")
+thinking = Agent(Thinking())
+stumbling = Agent(Retry(Stumbling(), wait=0))
+restarting = Agent(Restarting())
+seeing = Agent(Seeing())
+counting = Agent(Counting(), tools=[count])
+discreet = Agent(Echo(), hooks=[Guard(PII())])
 '''
 
 
@@ -107,6 +189,8 @@ def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "agents.py").write_text(AGENTS)
+    (folder / "dot.gif").write_bytes(GIF)
+    (folder / "notes.md").write_text("Port 7070.")
     (folder / "agno-rt.toml").write_text('[runtime]\nload = ["agents.py"]\n')
     return folder
 
@@ -193,8 +277,14 @@ class Terminal:
                 continue
         raise AssertionError(f"Ctrl-C never brought {text!r}:\n{self.seen}")
 
-    def leave(self) -> int:
-        """Wait for the end; the exit code."""
+    def leave(self, keys: str = "") -> int:
+        """Wait for the end, after pressing the keys until they are seen (see `interrupt`); the exit code."""
+        for _ in range(3 if keys else 0):
+            self.type(keys)
+            try:
+                return self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                continue
         return self.process.wait(SECONDS)
 
 

@@ -50,6 +50,24 @@ def test_history_shows_the_conversation(agno: Agno) -> None:
     assert done.stderr.count("← shout: HI") == 4
 
 
+def test_files_go_with_the_next_question(agno: Agno) -> None:
+    """`/attach` adds a file to the next question alone; the history shows that there was one."""
+    done = agno("chat", "seeing", input="/attach dot.gif\nWhat is this?\nAnd now?\n/history\n")
+
+    assert done.stdout.startswith("What is this? | [image dot.gif, 35 bytes]\nAnd now?\n")
+    assert "> What is this?\n[image dot.gif, 35 bytes]\n" in done.stdout
+    assert "[image dot.gif, 35 bytes] goes with the next question." in done.stderr
+
+
+def test_what_cannot_be_attached(agno: Agno) -> None:
+    """A file that is not there, and none at all, are told; the conversation goes on."""
+    done = agno("chat", "seeing", input="/attach cat.gif\n/attach\nHello?\n")
+
+    assert "there is no file cat.gif" in done.stderr
+    assert "hint: Name a file or a URL: /attach cat.png" in done.stderr
+    assert done.stdout == "Hello?\n"
+
+
 def test_an_error_does_not_end_the_conversation(agno: Agno) -> None:
     """A run that fails, and a command that is none, are told, and the next line is taken; a script sees exit code 1."""
     done = agno("chat", "failing", input="one\n/histroy\n/help\ntwo\n")
@@ -96,8 +114,7 @@ def test_ctrl_c_at_the_prompt_discards_the_line(terminal: Callable[..., Any]) ->
         person.expect("1: whole")
         person.expect("> ")
         person.interrupt("> ")
-        person.type("\x03")
-        assert person.leave() == 130
+        assert person.leave("\x03") == 130
 
 
 def test_the_arrow_keys_bring_back_earlier_lines(terminal: Callable[..., Any]) -> None:

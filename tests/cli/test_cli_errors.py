@@ -12,7 +12,7 @@ Agno = Callable[..., subprocess.CompletedProcess[str]]
 
 CASES = {
     "agent": (("run", "ekho", "x"), "error: unknown agent 'ekho' (agno-rt.toml)", "Did you mean 'echo'?"),
-    "several": (("run", "agents.py", "x"), "error: agents.py has 6 agents", "agents.py:caller"),
+    "several": (("run", "agents.py", "x"), "error: agents.py has 12 agents", "agents.py:caller"),
     "plugin": (("run", "lost", "x"), "agno-rt.toml, agent 'lost': unknown plugin 'opena' (in 'opena:gpt')", "hint: "),
     "spec": (
         ("run", "memory:gpt", "x"),

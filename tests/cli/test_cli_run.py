@@ -60,9 +60,10 @@ def test_json_is_one_object(agno: Agno) -> None:
     assert result == {
         "status": "completed",
         "content": "1: Hello!",
+        "reasoning": "",
         "output": None,
         "session": None,
-        "usage": {"input_tokens": 2, "output_tokens": 3},
+        "usage": {"input_tokens": 2, "output_tokens": 3, "reasoning_tokens": 0, "cached_tokens": 0, "cost": 0.0},
         "error": None,
     }
 
@@ -143,3 +144,90 @@ def test_asks_for_an_input_at_a_terminal(terminal: Callable[..., Any]) -> None:
         person.expect("error: there is no input for the agent")
         person.expect("hint: ")
         assert person.leave() == 2
+
+
+def test_files_are_attached(agno: Agno) -> None:
+    """`--attach` adds files and URLs behind the question, each as what it is; without a question nothing is read."""
+    both = agno("run", "seeing", "What", "is", "this?", "--attach", "dot.gif", "--attach", "https://host/cat.png")
+    alone = agno("run", "seeing", "--attach", "dot.gif", input="not read")
+    piped = agno("run", "seeing", "-", "--attach", "notes.md", input="Which port?")
+
+    assert both.stdout == "What is this? | [image dot.gif, 35 bytes] | [image cat.png]\n"
+    assert alone.stdout == "[image dot.gif, 35 bytes]\n"
+    assert piped.stdout == "Which port? | [file notes.md, 10 bytes]\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("cat.gif", "there is no file cat.gif"),
+        ("damaged.png", "is of no known type"),
+        ("report.pdf", "the model seeing takes no application/pdf, and was given [file report.pdf, 8 bytes]"),
+    ],
+)
+def test_what_cannot_be_attached(agno: Agno, project: Path, path: str, said: str) -> None:
+    """A file that is not there, is not what its name says, or that the model does not take, is the user's to mend."""
+    (project / "damaged.png").write_bytes(b"\0\1")
+    (project / "report.pdf").write_bytes(b"%PDF-1.4")
+    done = agno("run", "seeing", "What is this?", "--attach", path)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "hint: " in done.stderr
+
+
+def test_reasoning_is_no_part_of_the_answer(agno: Agno) -> None:
+    """Scripts see what the model thinks only where they ask for it: on stderr, or apart in the JSON."""
+    plain, shown = agno("run", "thinking", "Well?"), agno("run", "thinking", "Well?", "--reasoning")
+    result = json.loads(agno("run", "thinking", "Well?", "--json").stdout)
+
+    assert (plain.stdout, plain.stderr) == ("Yes.\n", "")
+    assert (shown.stdout, shown.stderr) == ("Yes.\n", "Hm,\nso.\n")
+    assert (result["content"], result["reasoning"], result["usage"]["reasoning_tokens"]) == ("Yes.", "Hm,\nso.", 4)
+
+
+def test_a_terminal_is_shown_the_reasoning(terminal: Callable[..., Any]) -> None:
+    """In a terminal what the model thinks comes before the answer, on lines of its own, unless it is not wanted."""
+    with terminal("run", "thinking", "Well?") as person:
+        person.expect("Hm,\r\nso.\r\nYes.\r\n")
+        assert person.leave() == 0
+    with terminal("run", "thinking", "Well?", "--no-reasoning") as person:
+        person.expect("Yes.\r\n")
+        assert "Hm," not in person.seen
+        assert person.leave() == 0
+
+
+def test_scripts_never_see_what_was_taken_back(agno: Agno) -> None:
+    """Of an answer that was begun anew, stdout has the last one alone; stderr says so."""
+    done = agno("run", "stumbling", "Hello!")
+
+    assert (done.returncode, done.stdout) == (0, "Right.\n")
+    assert done.stderr == "Begun anew: stumbling is asked again: the line was cut\n"
+
+
+def test_what_was_shown_and_is_void_is_said_to_be(agno: Agno, terminal: Callable[..., Any]) -> None:
+    """Text that stands there already is said to be void, and the answer begins on a line of its own."""
+    with terminal("run", "stumbling", "Hello!") as person:
+        person.expect("Wro\r\n")
+        person.expect("That is void; begun anew: stumbling is asked again: the line was cut\r\n")
+        person.expect("Right.\r\n")
+        assert person.leave() == 0
+    unforeseen = agno("run", "restarting", "Hello!")
+    assert unforeseen.stdout == "Wro\n1: Hello!\n"
+    assert unforeseen.stderr == "That is void; begun anew: the line was cut\n"
+
+
+def test_tools_tell_how_far_they_are(agno: Agno) -> None:
+    """Progress is told on stderr, a line each, between the call and its result."""
+    done = agno("run", "counting", "Count.")
+
+    assert done.stdout == "Two.\n"
+    assert done.stderr == '→ count()\n… count: {"done": 0.5}\n… count: almost\n← count: 2\n'
+
+
+def test_guardrails_that_change_a_text_are_told(agno: Agno) -> None:
+    """What a guardrail takes out of the input is told on stderr; the model sees what is left."""
+    done = agno("run", "discreet", "I am ann@example.com.")
+
+    assert "ann@example.com" not in done.stdout
+    assert done.stderr.startswith("The guardrail pii changed the input: ")

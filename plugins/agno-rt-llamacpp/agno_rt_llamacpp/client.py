@@ -12,9 +12,10 @@ from agno_rt import Limiter
 from agno_rt.errors import ModelError
 from agno_rt.events import Delta
 from agno_rt.limits import LimitStatistics
+from agno_rt.media import check_media
 from agno_rt.models import Emit, ModelRequest, ModelResponse
 from agno_rt_llamacpp.engine import Engine, open_engine
-from agno_rt_llamacpp.profile import PROVIDER, SMOLLM2, Settings
+from agno_rt_llamacpp.profile import PROFILE, PROVIDER, SMOLLM2, Settings
 from agno_rt_llamacpp.weights import locate
 from agno_rt_llamacpp.wire import Answer, Defaults, question
 
@@ -27,6 +28,8 @@ class LlamaModel:
     At most `settings.parallel` requests are decoded at once, and `settings.queue` more wait in order; beyond that a
     request is refused with `Overloaded`, limit `llamacpp.slots`.
     """
+
+    profile = PROFILE
 
     def __init__(self, name: str, settings: Settings | None = None) -> None:
         self.name = f"{PROVIDER}:{name}"
@@ -41,14 +44,15 @@ class LlamaModel:
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
         """Answer the request.
 
-        Raises `UsageError` where the model's file is missing or none, `Overloaded` when the queue is full, `ModelError`
-        for a prompt that the context does not hold and for whatever fails in llama.cpp. When it is cancelled, decoding
-        stops within a token, or a batch of the prompt.
+        Raises `UsageError` for media, and where the model's file is missing or none; `Overloaded` when the queue is
+        full; `ModelError` for a prompt that the context does not hold and for whatever fails in llama.cpp. When it is
+        cancelled, decoding stops within a token, or a batch of the prompt.
         """
+        check_media(request.messages, self.profile, self.name)
         async with self._slots:
             engine = await self._loaded()
             asked = question(request, self._defaults(engine), engine.to_grammar)
-            answer = Answer(asked)
+            answer = Answer(asked, self._settings.think_tags)
             receive = functools.partial(_receive, answer, emit)
             await trio.to_thread.run_sync(engine.complete, asked.body, receive, limiter=self._threads)
             rest, response = answer.finish()

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import attrs
 
+from agno_rt.chat_format import ThinkTags
 from agno_rt.errors import UsageError
+from agno_rt.models import ModelProfile
 
-__all__ = ["PROVIDER", "PULL_HINT", "SMOLLM2", "Settings", "Weights"]
+__all__ = ["PROFILE", "PROVIDER", "PULL_HINT", "SMOLLM2", "Settings", "Weights"]
 
 PROVIDER = "llamacpp"
 PULL_HINT = "Fetch it once (93 MB) with: agno-rt llamacpp pull"
+
+PROFILE = ModelProfile(output="schema", media=())
+"""A grammar holds a model to a schema; text is all that it is given, and nobody is paid."""
 
 _AT_LEAST = {"context": 256, "parallel": 1, "queue": 0, "threads": 0, "max_tokens": 1, "batch": 32, "prompt_cache": 0}
 
@@ -28,6 +33,8 @@ class Settings:
     prompt_cache   MiB of memory that keep prompts read before, so that a conversation is not read again
     gpu_layers     layers put on a GPU, where this build of llama.cpp has one; -1 leaves it to llama.cpp
     chat_template  a Jinja file to use in place of the model's own chat template
+    think_tags     whether the text has reasoning in `<think>` tags: `off`, `start` (it may begin with one) or `opened`
+                   (the chat template opens it already)
     verbose        let llama.cpp write its log to stderr
     """
 
@@ -41,6 +48,7 @@ class Settings:
     prompt_cache: int = 256
     gpu_layers: int = -1
     chat_template: str | None = None
+    think_tags: ThinkTags = "start"
     verbose: bool = False
 
     def __attrs_post_init__(self) -> None:

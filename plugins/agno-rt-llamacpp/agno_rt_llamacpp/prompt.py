@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from agno_rt.media import inlined
 from agno_rt.messages import Message
 from agno_rt.tools import Tool
 
@@ -46,22 +47,23 @@ def plain(messages: Sequence[Message]) -> list[Message]:
     question = ""
     results: list[str] = []
     for message in messages:
+        text = _text(message)
         if message.role == "tool":
-            results.append(message.content)
+            results.append(text)
             continue
         _take_in(turns, results, question)
         results = []
         if message.role == "user":
-            question = message.content
-        if message.content or not message.tool_calls:
-            turns.append(Message(message.role, message.content))
+            question = text
+        if text or not message.tool_calls:
+            turns.append(Message(message.role, text))
     _take_in(turns, results, question)
     return list(_merged(turns))
 
 
 def with_instructions(turns: Sequence[Message], *instructions: str) -> list[Message]:
     """The conversation with more instructions at the end of its system message."""
-    said = [turns[0].content] if turns and turns[0].role == "system" else []
+    said = [turns[0].text] if turns and turns[0].role == "system" else []
     text = "\n\n".join(part for part in (*said, *instructions) if part)
     rest = turns[len(said) :]
     return [Message("system", text), *rest] if text else list(rest)
@@ -102,7 +104,7 @@ def examples(tools: Sequence[Tool]) -> list[Message]:
 def answer_examples(messages: Sequence[Message]) -> list[Message]:
     """Turns that show how passages are answered from, where the conversation ends with passages of named files."""
     last = messages[-1] if messages else None
-    if last is None or last.role != "tool" or not last.content.startswith("From "):
+    if last is None or last.role != "tool" or not _text(last).startswith("From "):
         return []
     turns: list[Message] = []
     for asked, passage, answer in _ANSWERS:
@@ -110,16 +112,22 @@ def answer_examples(messages: Sequence[Message]) -> list[Message]:
     return turns
 
 
+def _text(message: Message) -> str:
+    """The message's text, with the files of text that go with it."""
+    content = inlined(message.content)
+    return content if isinstance(content, str) else message.text
+
+
 def _take_in(turns: list[Message], results: list[str], question: str) -> None:
     if not results:
         return
-    if turns and turns[-1].role == "user" and turns[-1].content == question:
+    if turns and turns[-1].role == "user" and turns[-1].text == question:
         turns.pop()
     turns.append(Message("user", "\n\n".join((question, *results)).strip()))
 
 
 def _merged(turns: Sequence[Message]) -> Iterator[Message]:
-    system = "\n\n".join(turn.content for turn in turns if turn.role == "system")
+    system = "\n\n".join(turn.text for turn in turns if turn.role == "system")
     if system:
         yield Message("system", system)
     last: Message | None = None
@@ -127,7 +135,7 @@ def _merged(turns: Sequence[Message]) -> Iterator[Message]:
         if turn.role == "system":
             continue
         if last is not None and last.role == turn.role:
-            last = Message(last.role, f"{last.content}\n\n{turn.content}")
+            last = Message(last.role, f"{last.content}\n\n{turn.text}")
             continue
         if last is not None:
             yield last

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import attrs
 
-from agno_rt.chat_format import StreamedResponse, request_body
+from agno_rt.chat_format import StreamedResponse, ThinkTags, request_body
 from agno_rt.errors import ModelError, NotFound
 from agno_rt.events import Delta, TextDelta, ToolCallDelta
 from agno_rt.messages import ToolCall
@@ -84,13 +84,14 @@ def failure(error: Any) -> ModelError:
 class Answer:
     """Takes in the chunks of an answer: `feed` returns what is to be emitted, `finish` the rest and the response.
 
-    Text is handed on as it comes; a call only when it is whole, so that no piece of one is ever taken for text.
+    Text is handed on as it comes, and what the model thinks apart from it, whether llama.cpp tells them apart or the
+    tags have to; a call only when it is whole, so that no piece of one is ever taken for text.
     """
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: Question, think_tags: ThinkTags = "start") -> None:
         self._tools = question.tools
         self._form = question.form
-        self._streamed = StreamedResponse()
+        self._streamed = StreamedResponse(think_tags)
         self._id = ""
 
     def feed(self, chunk: Mapping[str, Any]) -> list[Delta]:
@@ -102,29 +103,33 @@ class Answer:
             deltas = self._streamed.feed(chunk)
         except ValueError as exc:
             raise ModelError(f"llama.cpp wrote what cannot be read: {exc}", provider=PROVIDER) from exc
-        return [delta for delta in deltas if not (isinstance(delta, TextDelta) and self._held_back(delta.text))]
+        return self._to_emit(deltas)
 
     def finish(self) -> tuple[list[Delta], ModelResponse]:
         """What is left to emit, and the whole response. Raises `ModelError` for an answer that broke off."""
         if not self._streamed.finished:
             raise ModelError("llama.cpp ended its answer early", provider=PROVIDER, retryable=True)
+        rest = self._to_emit(self._streamed.end())
         response = self._streamed.response()
         if self._form == "text":
-            return [], response
+            return rest, response
         call = self._call(response.content)
         if call is not None:
             cut = response.finish_reason == "length"
             called = attrs.evolve(
                 response, content="", tool_calls=(call,), finish_reason="length" if cut else "tool_calls"
             )
-            return [ToolCallDelta(0, call.id, call.name, call.arguments)], called
+            return [*rest, ToolCallDelta(0, call.id, call.name, call.arguments)], called
         if self._form == "call or output":
-            return [TextDelta(response.content)], response
+            return [*rest, TextDelta(response.content)], response
         raise ModelError(
             f"the model was cut off in the middle of a call, after {response.usage.output_tokens} tokens",
             hint="Raise max_tokens.",
             provider=PROVIDER,
         )
+
+    def _to_emit(self, deltas: list[Delta]) -> list[Delta]:
+        return [delta for delta in deltas if not (isinstance(delta, TextDelta) and self._held_back(delta.text))]
 
     def _held_back(self, text: str) -> bool:
         # The grammar has it that an answer which does not begin with a brace is text to its end.

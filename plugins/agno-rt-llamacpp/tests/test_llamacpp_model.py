@@ -13,9 +13,9 @@ import trio.testing
 from agno_rt_llamacpp.client import LlamaModel
 from agno_rt_llamacpp.profile import Settings
 
-from agno_rt import Agent, Message, ModelRequest, ModelSettings, Runtime, ToolCall, tool
+from agno_rt import Agent, Message, ModelRequest, ModelSettings, Runtime, ToolCall, media, tool
 from agno_rt.errors import ConfigError, ModelError, NotFound, Overloaded, UsageError
-from agno_rt.events import Delta, TextDelta, ToolCallDelta
+from agno_rt.events import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from agno_rt.models import ModelResponse
 from agno_rt.testing import ModelContract
 
@@ -92,6 +92,29 @@ class TestContract(ModelContract):
 
 class TestAnswers:
     """Text, streamed or not."""
+
+    async def test_an_image_is_refused(self, model: LlamaModel) -> None:
+        """The model is given text alone: an image is the caller's to mend, in a run as well, and loads nothing."""
+        picture = media.image(b"GIF89a\1\0\1\0\x80\0\0\xff\0\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;")
+        with pytest.raises(UsageError, match=r"takes no image/gif, and was given \[image image/gif, 35 bytes\]"):
+            await model.respond(ModelRequest((Message("user", ("What is this?", picture)),)))
+        async with Runtime() as runtime:
+            with pytest.raises(UsageError, match="takes no image/gif"):
+                await runtime.run(Agent(model), ["What is this?", picture])
+
+    async def test_reasoning_comes_apart(self, model: LlamaModel) -> None:
+        """Held to tags by a grammar, what the model writes in them is no part of its answer, streamed or not."""
+        grammar = 'root ::= "<think>\\nhm, " [a-c]+ "\\n</think>\\n\\nso"'
+        settings = ModelSettings(seed=1, max_tokens=40, extra={"grammar": grammar})
+        request = ModelRequest(asked("Think."), settings=settings)
+        streamed, deltas = await collect(model, request)
+        whole = await model.respond(request)
+
+        assert whole.content == streamed.content == "so"
+        assert "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)) == "so"
+        assert "".join(delta.text for delta in deltas if isinstance(delta, ReasoningDelta)) == streamed.reasoning
+        assert streamed.reasoning == whole.reasoning
+        assert whole.reasoning.startswith("hm, ")
 
     async def test_streaming_equals_not_streaming(self, model: LlamaModel, hello: ModelRequest) -> None:
         """At temperature 0 the joined deltas are the text that is answered without anyone listening."""

@@ -10,9 +10,9 @@ import pytest
 from agno_rt_llamacpp.schema import bounded, call_or_text, call_schema
 from agno_rt_llamacpp.wire import Answer, Defaults, Form, Question, question
 
-from agno_rt import Message, ModelRequest, ModelSettings, ToolCall, tool
+from agno_rt import Message, ModelRequest, ModelSettings, ToolCall, media, tool
 from agno_rt.errors import ModelError
-from agno_rt.events import TextDelta, ToolCallDelta
+from agno_rt.events import ReasoningDelta, TextDelta, ToolCallDelta
 
 DEFAULTS = Defaults(max_tokens=100, temperature=0.2)
 NATIVE = Defaults(max_tokens=100, tools=True)
@@ -73,6 +73,14 @@ class TestQuestion:
         assert messages[-1] == {"role": "user", "content": "Which port?\n\nFrom guide.md:\nPort 7070."}
         assert {message["role"] for message in messages} == {"system", "user", "assistant"}
 
+    @pytest.mark.parametrize("defaults", [DEFAULTS, NATIVE])
+    def test_files_of_text_are_read(self, defaults: Defaults) -> None:
+        """A file of text stands behind what was said of it, whatever the chat template knows."""
+        said = (Message("user", ("Which port?", media.file(b"Port 7070.", name="a.md"))),)
+        messages = ask(ModelRequest(said, (search,)), defaults).body["messages"]
+
+        assert messages[-1]["content"] == "Which port?\n\na.md:\n\nPort 7070."
+
     def test_turns_alternate(self) -> None:
         """Turns of one role that follow each other are put together."""
         said = [Message("user", "a"), Message("user", "b"), Message("assistant", "c"), Message("system", "d")]
@@ -122,6 +130,35 @@ class TestAnswer:
 
         assert emitted == [TextDelta("Hi"), TextDelta(" there {")]
         assert response.content == "Hi there {"
+
+    @pytest.mark.parametrize("form", ["text", "call or text"])
+    def test_reasoning_comes_apart(self, form: Form) -> None:
+        """What a model thinks in tags is no part of its text; what looks like a tag to the end is."""
+        emitted, response = answer(form, "<th", "ink>Hm.", "</think>", "\n\nHi", " there")
+
+        assert emitted == [ReasoningDelta("Hm."), TextDelta("Hi"), TextDelta(" there")]
+        assert (response.reasoning, response.content) == ("Hm.", "Hi there")
+        assert answer(form, "<thi")[0] == [TextDelta("<thi")]
+
+    def test_reasoning_before_a_call(self) -> None:
+        """A call may come after it: the call is whole, and the reasoning is there."""
+        emitted, response = answer("call or text", "<think>Hm.</think>", '{"name": "search", "arguments": {}}')
+
+        assert emitted == [ReasoningDelta("Hm."), ToolCallDelta(0, "call_X1", "search", "{}")]
+        assert (response.reasoning, response.content) == ("Hm.", "")
+
+    def test_a_server_that_tells_them_apart(self) -> None:
+        """Where llama.cpp has split the reasoning off, tags in the text are the text's."""
+        taken = Answer(Question({}))
+        emitted = taken.feed({"choices": [{"delta": {"reasoning_content": "Hm."}}]}) + taken.feed(chunk("<think>"))
+        taken.feed(chunk(finish="stop"))
+
+        assert emitted == [ReasoningDelta("Hm."), TextDelta("<think>")]
+        assert taken.finish()[1].reasoning == "Hm."
+
+    def test_tags_that_mean_nothing(self) -> None:
+        """Told so, it leaves the tags where they are."""
+        assert Answer(Question({}), "off").feed(chunk("<think>")) == [TextDelta("<think>")]
 
     @pytest.mark.parametrize("form", ["call", "call or text", "call or output"])
     def test_a_call_is_emitted_whole(self, form: Form) -> None:

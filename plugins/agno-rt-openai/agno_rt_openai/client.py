@@ -42,8 +42,8 @@ class OpenAIModel:
 
     By default it is OpenAI's; `server` says where else, and `base_url` and `api_key` override it: with
     `OpenAIModel("qwen3", base_url="http://127.0.0.1:8080/v1")` any compatible server answers. `server_name` is what
-    errors call the provider. Nothing is opened before the first request; `aclose` closes it, and a later request opens
-    it again.
+    errors call the provider, `profile` has what is known of the model. Nothing is opened before the first request;
+    `aclose` closes it, and a later request opens it again.
 
     Raises `UsageError` for a server that cannot be.
     """
@@ -62,9 +62,18 @@ class OpenAIModel:
             server = attrs.evolve(server, base_url=base_url)
         if api_key is not None:
             server = attrs.evolve(server, api_key=api_key)
+        facts = server.facts(model)
         self.model = model
         self.server = server
+        self.profile = facts.profile()
+        self._dialect = wire.Dialect(
+            official=server.is_official,
+            think_tags=facts.think_tags or "off",
+            reasoning_field=facts.reasoning_field or "",
+        )
         self.name = f"openai:{server_name}:{model}" if server_name else f"openai:{model}"
+        # Two servers may go by one name, and a cache must not take the one for the other.
+        self.identity = server.base_url
         self.provider = server_name or ("openai" if server.is_official else server.host)
         self._connections = Limiter(f"{self.provider} max_connections", server.max_connections, server.max_waiting)
         self._client: httpx2.AsyncClient | None = None
@@ -76,16 +85,17 @@ class OpenAIModel:
         """Ask the server. Streams where `emit` is given.
 
         Raises `ModelError` for every failure of the server or of the way there, `ConfigError` where an API key is
-        missing, `Overloaded` where too many requests wait for a connection.
+        missing, `UsageError` for media that the format cannot carry, `Overloaded` where too many requests wait for a
+        connection.
         """
         key = self.server.key()
         peer = self._peer(key)
         stream = emit is not None
-        body = wire.request_bytes(request, self.model, stream=stream, official=self.server.is_official)
+        body = wire.request_bytes(request, self.model, self._dialect, stream=stream)
         async with self._connections:
             answer = await self._send(body, _headers(self.server, key, stream=stream), peer)
             try:
-                return await _read(answer, peer, emit)
+                return await _read(answer, peer, self._dialect, emit)
             finally:
                 await answer.aclose()
 
@@ -174,22 +184,21 @@ class _Answer:
             await self._response.aclose()
 
 
-async def _read(answer: _Answer, peer: wire.Peer, emit: Emit | None) -> ModelResponse:
+async def _read(answer: _Answer, peer: wire.Peer, dialect: wire.Dialect, emit: Emit | None) -> ModelResponse:
     if not 200 <= answer.status < 300:
         raise wire.refusal(peer, answer.status, answer.headers, await answer.read_error(), time.time())
     if answer.encoding not in ("", "identity"):
         raise peer.error(f"answered in the encoding {answer.encoding!r}, which was not asked for")
     if _is_stream(answer.content_type, asked_for=emit is not None):
-        return await _read_stream(answer, peer, emit or _discard)
-    response = wire.completion(await answer.read_all(), peer, answer.content_type)
+        return await _read_stream(answer, wire.ChatStream(peer, dialect), emit or _discard)
+    response = wire.completion(await answer.read_all(), peer, dialect, answer.content_type)
     if emit is not None:
         for delta in wire.deltas(response):
             await emit(delta)
     return response
 
 
-async def _read_stream(answer: _Answer, peer: wire.Peer, emit: Emit) -> ModelResponse:
-    stream = wire.ChatStream(peer)
+async def _read_stream(answer: _Answer, stream: wire.ChatStream, emit: Emit) -> ModelResponse:
     while not stream.done and (data := await (answer.read_soon() if stream.finished else answer.read())):
         for delta in stream.feed(data):
             await emit(delta)

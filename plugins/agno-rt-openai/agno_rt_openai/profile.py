@@ -16,6 +16,7 @@ import attrs
 
 from agno_rt.config import read_settings
 from agno_rt.errors import ConfigError, UsageError
+from agno_rt_openai.facts import OFFICIAL, OTHER, Facts, known
 
 __all__ = ["OFFICIAL_KEY_ENV", "OFFICIAL_URL", "Key", "Server", "Settings", "choose"]
 
@@ -33,8 +34,8 @@ class Key:
 
 
 @attrs.frozen(kw_only=True)
-class Server:
-    """A server that speaks the chat completions format.
+class Server(Facts):
+    """A server that speaks the chat completions format, and the facts that hold for each of its models (see `Facts`).
 
     base_url         everything before `/chat/completions`; a query in it is kept
     api_key          the key itself; better leave it in the environment
@@ -46,6 +47,7 @@ class Server:
     max_waiting      requests that may wait for a connection; one more is refused with `Overloaded`
     headers          sent with every request; never shown, for they may hold secrets
     http2            offer HTTP/2 (needs the extra `http2`)
+    models           `Facts` about single models, by name or by the beginning of one with a `*` behind it
 
     Raises `UsageError` for a value that cannot be used.
     """
@@ -59,6 +61,7 @@ class Server:
     max_waiting: int = 1_000
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     http2: bool = False
+    models: Mapping[str, Any] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         _check_url(self.base_url)
@@ -100,6 +103,11 @@ class Server:
         except ValueError:
             return host == "localhost" or host.endswith(".localhost")
 
+    def facts(self, model: str) -> Facts:
+        """What is known of one of the server's models: first what is said of it, then of all, then in general."""
+        said = known(model, self.models).over(self)
+        return said.over(known(model.removeprefix("ft:")).over(OFFICIAL) if self.is_official else OTHER)
+
     def key(self) -> Key:
         """The key to send, read from the environment now. Raises `ConfigError`, with the remedy, where none is."""
         if self.api_key is not None:
@@ -123,7 +131,7 @@ class Settings(Server):
 
 def choose(spec: str, settings: Mapping[str, Any]) -> tuple[str, str, Server]:
     """The model, its server's name (or nothing) and the server that a spec means. Raises `UsageError`."""
-    read = read_settings(Settings, settings, f"[plugins.{PLUGIN}]")
+    read = _with_models(read_settings(Settings, settings, f"[plugins.{PLUGIN}]"), settings, f"plugins.{PLUGIN}")
     servers = {name: _named(name, table) for name, table in settings.get("servers", {}).items()}
     first, _, rest = spec.partition(":")
     name, model = (first, rest) if first in servers else ("", spec)
@@ -141,7 +149,17 @@ def _named(name: str, table: Mapping[str, Any]) -> Server:
     if "base_url" not in table:
         hint = 'Say where it is: base_url = "http://127.0.0.1:8080/v1".'
         raise ConfigError(f"{where}: base_url is missing", hint=hint)
-    return server
+    return _with_models(server, table, where.strip("[]"))
+
+
+def _with_models(server: Server, table: Mapping[str, Any], where: str) -> Server:
+    """The server with the tables of its models read. Raises `ConfigError`."""
+    models: dict[str, Facts] = {}
+    for name, facts in table.get("models", {}).items():
+        if not isinstance(facts, Mapping):
+            raise ConfigError(f"[{where}.models]: {name!r} is no table", hint=f"Write [{where}.models.{name!r}].")
+        models[name] = read_settings(Facts, facts, f"[{where}.models.{name}]")
+    return attrs.evolve(server, models=models)
 
 
 def _usable(key: Key) -> Key:

@@ -23,7 +23,7 @@ from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelRequest, ModelResponse
 from agno_rt_openai.sse import EventParser
 
-__all__ = ["ChatStream", "Peer", "completion", "deltas", "refusal", "request_bytes", "retry_after"]
+__all__ = ["ChatStream", "Dialect", "Peer", "completion", "deltas", "refusal", "request_bytes", "retry_after"]
 
 MAX_TEXT = 500
 """How much of a server's own words goes into a message."""
@@ -72,10 +72,26 @@ class Peer:
         return text
 
 
-def request_bytes(request: ModelRequest, model: str, *, stream: bool, official: bool) -> bytes:
-    """The body that asks for a completion. Raises `UsageError` where `settings.extra` holds what JSON cannot."""
-    body = chat_format.request_body(request if official else _portable(request), model)
-    if official and "max_tokens" in body and "max_tokens" not in request.settings.extra:
+@attrs.frozen(kw_only=True)
+class Dialect:
+    """What is particular about the format as a model's server speaks it.
+
+    `official` is OpenAI's own; `think_tags` and `reasoning_field` are what they are for `agno_rt.chat_format`.
+    """
+
+    official: bool = False
+    think_tags: chat_format.ThinkTags = "off"
+    reasoning_field: str = ""
+
+
+def request_bytes(request: ModelRequest, model: str, dialect: Dialect, *, stream: bool) -> bytes:
+    """The body that asks for a completion.
+
+    Raises `UsageError` for media that the format cannot carry, and where `settings.extra` holds what JSON cannot.
+    """
+    asked = request if dialect.official else _portable(request)
+    body = chat_format.request_body(asked, model, reasoning_field=dialect.reasoning_field)
+    if dialect.official and "max_tokens" in body and "max_tokens" not in request.settings.extra:
         # OpenAI's reasoning models refuse the old name, which is the only one that most other servers know.
         body.setdefault("max_completion_tokens", body.pop("max_tokens"))
     body.pop("stream", None)
@@ -111,7 +127,7 @@ def _with_object(call: ToolCall) -> ToolCall:
     return call if isinstance(arguments, dict) else attrs.evolve(call, arguments="{}")
 
 
-def completion(body: bytes, peer: Peer, content_type: str = "") -> ModelResponse:
+def completion(body: bytes, peer: Peer, dialect: Dialect, content_type: str = "") -> ModelResponse:
     """The response in a whole body. Raises `ModelError` for anything that is no completion."""
     value = _json(body)
     if value is None:
@@ -120,7 +136,7 @@ def completion(body: bytes, peer: Peer, content_type: str = "") -> ModelResponse
         raise peer.error(f"answered with {kind}, not with JSON: {_plain(body)!r}", hint=hint)
     _raise_error_in(value, peer)
     try:
-        return chat_format.response(_object(value))
+        return chat_format.response(_object(value), dialect.think_tags)
     except (ValueError, TypeError, ArithmeticError) as exc:
         raise peer.error(f"answered with something that is no chat completion: {exc}") from exc
 
@@ -141,11 +157,11 @@ class ChatStream:
     `finished` once the model has said all; `done` once the stream has.
     """
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, dialect: Dialect) -> None:
         self.done = False
         self._peer = peer
         self._parser = EventParser()
-        self._response = chat_format.StreamedResponse()
+        self._response = chat_format.StreamedResponse(dialect.think_tags)
         self._chunks = 0
 
     @property
@@ -168,11 +184,11 @@ class ChatStream:
         last = self._parser.end()
         if last is not None and not self.done and (last == b"[DONE]" or _json(last) is not None):
             yield from self._take(last)
-        if self.done or self.finished:
-            return
-        if not self._chunks:
+        if not self._chunks and not (self.done or self.finished):
             raise self._peer.error("ended its stream without any answer", retryable=True)
-        raise self._peer.error("broke off its stream before the answer was finished", retryable=True)
+        if not (self.done or self.finished):
+            raise self._peer.error("broke off its stream before the answer was finished", retryable=True)
+        yield from self._response.end()
 
     def response(self) -> ModelResponse:
         """All that came, as one response."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -13,12 +14,15 @@ import trio
 from agno_rt_openai import OpenAIModel, Server
 from agno_rt_openai.profile import choose
 
-from agno_rt import Agent, Message, ModelRequest, Runtime, tool
+from agno_rt import Agent, Message, ModelRequest, Runtime, ToolCall, media, tool
 from agno_rt.errors import ConfigError, ModelError, Overloaded, UsageError
-from agno_rt.events import Delta, RunEnded, TextDelta, ToolEnded
+from agno_rt.events import Delta, ReasoningDelta, RunEnded, TextDelta, ToolEnded
+from agno_rt.models import ModelProfile, Price
 
 KEY = "sk-0123456789abcdef"
 ASKED = ModelRequest((Message("user", "Hi."),))
+PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC")
+"""One red pixel."""
 DONE = b"data: [DONE]\n\n"
 
 
@@ -238,6 +242,86 @@ class TestAnswers:
             await model.aclose()
             await model.aclose()
         assert server.connections == 2
+
+
+class TestMediaAndReasoning:
+    """What is more than text, over a real connection."""
+
+    async def test_media_reach_the_server(self, server: ScriptedServer, make: Make) -> None:
+        """Bytes arrive as they were, URLs as they are, in their order; a tool's image comes behind its result."""
+        server.script = [Reply(http(text("Two dots.")))]
+        parts = (
+            "What is this?",
+            media.image(PNG),
+            media.image("https://host/cat.png"),
+            media.file(b"7070", name="port.txt"),
+        )
+        conversation = (
+            Message("user", parts),
+            Message("assistant", "", (ToolCall("c1", "camera"),)),
+            Message("tool", (media.image(PNG),), (), "c1", "camera"),
+        )
+        await make().respond(ModelRequest(conversation))
+        [asked, _, result, shown] = server.asked[0].body["messages"]
+        dot = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{base64.b64encode(PNG).decode()}"}}
+        cat = {"type": "image_url", "image_url": {"url": "https://host/cat.png"}}
+        port = {"type": "text", "text": "port.txt:\n\n7070"}
+        assert asked["content"] == [{"type": "text", "text": "What is this?"}, dot, cat, port]
+        assert (result["role"], shown["role"], shown["content"][1]) == ("tool", "user", dot)
+
+    async def test_large_media_arrive_whole(self, server: ScriptedServer, make: Make) -> None:
+        """Megabytes go through, byte by byte."""
+        server.script = [Reply(http(text("Long.")))]
+        pdf = b"%PDF-1.4\n" + bytes(range(256)) * 12_000
+        await make().respond(ModelRequest((Message("user", (media.file(pdf, name="a.pdf"),)),)))
+        [part] = server.asked[0].body["messages"][0]["content"]
+        assert base64.b64decode(part["file"]["file_data"].partition(",")[2]) == pdf
+
+    async def test_what_the_format_cannot_carry_is_not_sent(self, server: ScriptedServer, make: Make) -> None:
+        """The caller's mistake is told before anything is sent."""
+        server.script = [Reply(http(text("a")))]
+        flac = media.audio(b"fLaC\0\0\0\x22")
+        with pytest.raises(UsageError, match="cannot be sent as audio/flac"):
+            await make().respond(ModelRequest((Message("user", (flac,)),)))
+        assert server.asked == []
+
+    async def test_reasoning_comes_apart(self, server: ScriptedServer, make: Make) -> None:
+        """In a field of its own or in tags, streamed or not, what was thought is no part of the answer."""
+        usage = {"prompt_tokens": 9, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 3}}
+        field = [{"reasoning_content": "h"}, {"reasoning_content": "m"}, {"content": "so"}]
+        tags = [{"content": "<th"}, {"content": "ink>h"}, {"content": "m</think>"}, {"content": "so"}]
+        streams = [
+            sse(*(thought(delta) for delta in deltas), thought({}, "stop", usage), DONE) for deltas in (field, tags)
+        ]
+        whole = [{"content": "so", "reasoning": "hm"}, {"content": "<think>hm</think>so"}]
+        bodies = [json.dumps({"choices": [{"message": message}], "usage": usage}).encode() for message in whole]
+        server.script = [*map(Reply, streams), *(Reply(http(body)) for body in bodies)]
+        model = make()
+        for emitting in (True, True, False, False):
+            got: list[Delta] = []
+
+            async def emit(delta: Delta, got: list[Delta] = got) -> None:
+                got.append(delta)
+
+            response = await model.respond(ASKED, emit if emitting else None)
+            assert (response.reasoning, response.content, response.usage.reasoning_tokens) == ("hm", "so", 3)
+            assert not emitting or got == [ReasoningDelta("h"), ReasoningDelta("m"), TextDelta("so")]
+
+    async def test_the_settings_say_how_a_model_thinks(self, server: ScriptedServer, make: Make) -> None:
+        """Tags that the prompt opens, a field that wants them back, and no tags at all."""
+        server.script = [Reply(http(text("hm</think>so"))), Reply(http(text("<think>")))]
+        opened = make(think_tags="opened", reasoning_field="reasoning")
+        asked = ModelRequest((Message("user", "Hi."), Message("assistant", "Hi.", reasoning="Hm.")))
+        response = await opened.respond(asked)
+        assert (response.reasoning, response.content) == ("hm", "so")
+        assert server.asked[0].body["messages"][1]["reasoning"] == "Hm."
+        assert (await make(think_tags="off").respond(ASKED)).content == "<think>"
+
+
+def thought(delta: dict[str, Any], finish: str | None = None, usage: Any = None) -> bytes:
+    """A chunk with that delta."""
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return b"data: " + json.dumps({"choices": [choice], "usage": usage}).encode() + b"\n\n"
 
 
 class TestFailures:
@@ -471,6 +555,13 @@ class TestSettings:
             ("m", {"headers": {"a b": "c"}}, "header 'a b'"),
             ("m", {"servers": {"a": {}}}, "[plugins.openai.servers.a]: base_url is missing"),
             ("m", {"servers": {"a": {"base_url": "http://a", "keys": 1}}}, "plugins.openai.servers.a"),
+            ("m", {"output": "json"}, "output"),
+            ("m", {"media": "image/png"}, "media"),
+            ("m", {"price": {"input": 1}}, "[plugins.openai.price]"),
+            ("m", {"think_tags": "on"}, "think_tags"),
+            ("m", {"models": {"m": {"pirce": 1}}}, "[plugins.openai.models.m]"),
+            ("m", {"models": {"m": 1}}, "'m' is no table"),
+            ("m", {"servers": {"a": {"base_url": "http://a", "models": {"m": {"x": 1}}}}}, "servers.a.models.m"),
             ("m", {"servers": {"a:b": {"base_url": "http://a"}}}, "colon"),
             ("", {}, "names no model"),
             ("a:", {"servers": {"a": {"base_url": "http://a"}}}, "openai:a:MODEL"),
@@ -482,6 +573,52 @@ class TestSettings:
         with pytest.raises(UsageError) as caught:
             choose(spec, settings)
         assert said in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("model", "takes", "output"),
+        [
+            ("gpt-4o-mini-2024-07-18", "image/png", "schema"),
+            ("ft:gpt-4o-mini-2024-07-18:me::id", "application/pdf", "schema"),
+            ("gpt-5", "image/webp", "schema"),
+            ("gpt-4o-audio-preview", "audio/wav", "schema"),
+            ("o3-mini", None, "schema"),
+            ("o3", "image/png", "schema"),
+            ("gpt-4", None, "tool"),
+            ("gpt-4-0613", None, "tool"),
+            ("gpt-4-turbo", "image/png", "tool"),
+            ("o1-mini", None, "prompt"),
+        ],
+    )
+    def test_what_is_known_of_openai_s_models(self, model: str, takes: str | None, output: str) -> None:
+        """A family is known by its name: what it takes, and how it is told of an output type."""
+        profile = OpenAIModel(model).profile
+        assert profile.media is not None
+        assert (takes in profile.media) if takes else profile.media == ()
+        assert (profile.output, profile.price) == (output, None)
+
+    def test_of_others_nothing_is_known(self) -> None:
+        """A new model, and one of another server whatever its name, is the provider's to judge."""
+        assert OpenAIModel("gpt-9").profile == ModelProfile("schema", None, None)
+        assert OpenAIModel("gpt-4", base_url="http://host/v1").profile == ModelProfile("schema", None, None)
+
+    def test_the_settings_know_better(self) -> None:
+        """What is said of a model goes before what is said of its server, and that before what is known."""
+        price = {"input": 1.25, "output": 10.0, "cached_input": 0.125}
+        table = {
+            "media": ["image/*"],
+            "models": {"qwen*": {"output": "tool", "media": []}, "qwen3*": {"price": price, "think_tags": "off"}},
+            "servers": {"local": {"base_url": "http://host/v1", "models": {"a": {"output": "prompt"}}}},
+        }
+
+        def profile(spec: str) -> ModelProfile:
+            model, _, server = choose(spec, table)
+            return OpenAIModel(model, server).profile
+
+        assert profile("gpt-4") == ModelProfile("tool", ("image/*",))
+        assert profile("qwen2") == ModelProfile("tool", ())
+        assert profile("qwen3-8b") == ModelProfile("schema", ("image/*",), Price(1.25, 10.0, 0.125))
+        assert profile("local:a") == ModelProfile("prompt", None)
+        assert profile("local:qwen3") == ModelProfile("schema", None)
 
     def test_credentials_in_an_address_are_not_shown(self) -> None:
         """An address with a password is refused without repeating it."""
@@ -549,6 +686,21 @@ class TestThroughTheRuntime:
         assert [event.content for event in seen if isinstance(event, ToolEnded)] == ["5"]
         assert isinstance(seen[-1], RunEnded)
         assert server.asked[1].body["messages"][-1] == {"role": "tool", "content": "5", "tool_call_id": "c1"}
+
+    async def test_a_run_on_an_image(self, server: ScriptedServer) -> None:
+        """A run with an image reaches the server, and its answer, what was thought and what it cost come back."""
+        usage = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "prompt_tokens_details": {"cached_tokens": 0}}
+        message = {"content": "A dot.", "reasoning_content": "Red."}
+        body = json.dumps({"choices": [{"message": message}], "usage": usage}).encode()
+        server.script = [Reply(http(body))]
+        settings = {"openai": {"base_url": server.url, "media": ["image/*"], "price": {"input": 2.0, "output": 8.0}}}
+        async with Runtime(settings=settings) as runtime:
+            result = await runtime.run(Agent("openai:m"), ["What is this?", media.image(PNG)])
+            assert (result.content, result.reasoning, result.usage.cost) == ("A dot.", "Red.", 2.0)
+            with pytest.raises(UsageError, match="takes no application/pdf"):
+                await runtime.run(Agent("openai:m"), ["What is this?", media.file(b"%PDF-1.4")])
+        assert [part["type"] for part in server.asked[0].body["messages"][0]["content"]] == ["text", "image_url"]
+        assert len(server.asked) == 1
 
     async def test_a_failed_run_keeps_the_error(self, server: ScriptedServer) -> None:
         """The server's failure reaches the caller as it is, with the result so far."""

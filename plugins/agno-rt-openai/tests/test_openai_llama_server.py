@@ -11,9 +11,9 @@ import pytest
 import trio
 from agno_rt_openai import OpenAIModel
 
-from agno_rt import Agent, Message, ModelRequest, ModelSettings, Runtime, ToolCall, tool
+from agno_rt import Agent, Message, ModelRequest, ModelSettings, Runtime, ToolCall, media, tool
 from agno_rt.errors import ModelError
-from agno_rt.events import Delta, TextDelta, ToolCallDelta
+from agno_rt.events import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from agno_rt.models import Model
 from agno_rt.testing import ModelContract
 
@@ -68,6 +68,35 @@ async def test_the_same_answer_streamed_or_not(model: OpenAIModel) -> None:
     assert whole.usage == streamed.usage
     assert whole.usage.input_tokens > 5
     assert 0 < whole.usage.output_tokens <= 8
+
+
+THINKS = 'root ::= "<think>\\nhm, " [a-c]+ "\\n</think>\\n\\nso"'
+
+
+@pytest.mark.parametrize("reasoning_format", ["none", "deepseek"])
+async def test_reasoning_comes_apart(model: OpenAIModel, reasoning_format: str) -> None:
+    """A model that writes tags, held to it by a grammar: whether the server splits them or not, the answer is apart."""
+    settings = ModelSettings(
+        temperature=0.0, max_tokens=40, extra={"grammar": THINKS, "reasoning_format": reasoning_format}
+    )
+    request, collected = ModelRequest((Message("user", "Think."),), settings=settings), Collected()
+    whole, streamed = await model.respond(request), await model.respond(request, collected)
+    assert whole.content == streamed.content == collected.text == "so"
+    thought = "".join(delta.text for delta in collected.deltas if isinstance(delta, ReasoningDelta))
+    assert whole.reasoning == streamed.reasoning == thought
+    assert thought.startswith("hm, ")
+
+
+async def test_an_image_for_a_model_that_is_blind(model: OpenAIModel) -> None:
+    """The server refuses an image in its own words, and a file of text is read by any model."""
+    picture = media.image("data:image/gif;base64,R0lGODlhAQABAIAAAP8AAAAAACwAAAAAAQABAAACAkQBADs=")
+    with pytest.raises(ModelError, match="image input is not supported") as caught:
+        await model.respond(ModelRequest((Message("user", ("What is this?", picture)),), settings=GREEDY))
+    assert not caught.value.retryable or caught.value.status == 500
+    notes = media.file(b"Hello, hello!", name="hello.txt")
+    answer = await model.respond(ModelRequest((Message("user", ("Repeat this.", notes)),), settings=GREEDY))
+    plain = Message("user", "Repeat this.\n\nhello.txt:\n\nHello, hello!")
+    assert answer.content == (await model.respond(ModelRequest((plain,), settings=GREEDY))).content
 
 
 async def test_structured_output(model: OpenAIModel) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from agno_rt_openai.sse import EventParser
-from agno_rt_openai.wire import ChatStream, Peer, completion, deltas, refusal, request_bytes, retry_after
+from agno_rt_openai.wire import ChatStream, Dialect, Peer, completion, deltas, refusal, request_bytes, retry_after
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agno_rt import Message, ModelRequest, ModelSettings, ToolCall, Usage, tool
 from agno_rt.errors import ModelError, UsageError
-from agno_rt.events import Delta, TextDelta
+from agno_rt.events import Delta, ReasoningDelta, TextDelta
 
 SECRET = "sk-0123456789abcdef"
 PEER = Peer(
@@ -26,6 +26,7 @@ PEER = Peer(
     key_source="the environment variable OPENAI_API_KEY",
     secrets=(SECRET,),
 )
+OTHER = Dialect(think_tags="start")
 NOON = 1_767_268_800.0
 """1 January 2026, 12:00 GMT."""
 
@@ -46,7 +47,7 @@ def chunk(delta: Any = None, finish: str | None = None, **more: Any) -> bytes:
 
 def streamed(*chunks: bytes) -> ChatStream:
     """A chat stream to its end."""
-    stream = ChatStream(PEER)
+    stream = ChatStream(PEER, OTHER)
     for data in chunks:
         list(stream.feed(data))
     list(stream.end())
@@ -106,7 +107,7 @@ class TestChatStream:
 
     def test_collects_text_and_usage(self) -> None:
         """Deltas come as they are; usage comes after the finish reason."""
-        stream = ChatStream(PEER)
+        stream = ChatStream(PEER, OTHER)
         body = chunk({"role": "assistant", "content": "Hé"}) + chunk({"content": "llo"}) + chunk(finish="stop")
         usage = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\ndata: [DONE]\n\n'
         assert list(stream.feed(body + usage)) == [TextDelta("Hé"), TextDelta("llo")]
@@ -125,6 +126,30 @@ class TestChatStream:
         response = streamed(body[:at], body[at:]).response()
         assert response.content == "a👋"
         assert response.tool_calls == (ToolCall("c1", "t", '{"a":"ü"}'),)
+
+    @pytest.mark.parametrize("end", [b"data: [DONE]\n\n", b""])
+    @pytest.mark.parametrize(
+        ("texts", "deltas"),
+        [
+            (["<thi", "nk>hm", "</think>\n", "so"], [ReasoningDelta("hm"), TextDelta("so")]),
+            (["<thi"], [TextDelta("<thi")]),
+            (["<think>hm</th"], [ReasoningDelta("hm"), ReasoningDelta("</th")]),
+        ],
+    )
+    def test_splits_off_what_is_thought(self, texts: list[str], deltas: list[Delta], end: bytes) -> None:
+        """Reasoning in tags comes apart from the answer; what was held back comes at the end, however that is told."""
+        stream = ChatStream(PEER, OTHER)
+        body = b"".join(chunk({"content": text}) for text in texts) + chunk(finish="stop") + end
+        assert [*stream.feed(body), *stream.end()] == deltas
+        assert stream.response().reasoning + stream.response().content in ("hmso", "<thi", "hm</th")
+
+    def test_leaves_the_tags_where_told_to(self) -> None:
+        """With the tags off, or where the server tells reasoning apart itself, they are the answer's own."""
+        stream = ChatStream(PEER, Dialect())
+        assert list(stream.feed(chunk({"content": "<think>"}))) == [TextDelta("<think>")]
+        stream = ChatStream(PEER, OTHER)
+        both = chunk({"reasoning_content": "hm"}) + chunk({"content": "<think>"})
+        assert list(stream.feed(both)) == [ReasoningDelta("hm"), TextDelta("<think>")]
 
     def test_needs_no_done_after_a_finish_reason(self) -> None:
         """A stream that ends after its finish reason is whole."""
@@ -157,7 +182,7 @@ class TestChatStream:
     )
     def test_nonsense_is_said_to_be(self, payload: bytes, said: str) -> None:
         """What came before the nonsense is delivered; then the error says what is wrong."""
-        stream = ChatStream(PEER)
+        stream = ChatStream(PEER, OTHER)
         got: list[Delta] = []
         with pytest.raises(ModelError, match=re.escape(said)) as caught:
             got.extend(stream.feed(chunk({"content": "a"}) + b"data: " + payload + b"\n\n"))
@@ -191,9 +216,22 @@ class TestCompletion:
         """Text, usage and finish reason; as deltas they give the same text."""
         message = {"role": "assistant", "content": "Hi.", "reasoning_content": "Hm."}
         body = {"choices": [{"message": message, "finish_reason": "length"}], "usage": {"prompt_tokens": 1}}
-        response = completion(json.dumps(body).encode(), PEER)
+        response = completion(json.dumps(body).encode(), PEER, OTHER)
         assert (response.content, response.finish_reason, response.usage) == ("Hi.", "length", Usage(1, 0))
         assert len(list(deltas(response))) == 2
+
+    def test_splits_off_what_is_thought(self) -> None:
+        """A whole body with reasoning in tags is told apart as a stream is, and counts its tokens."""
+        usage = {
+            "prompt_tokens": 9,
+            "completion_tokens": 5,
+            "completion_tokens_details": {"reasoning_tokens": 3},
+            "prompt_tokens_details": {"cached_tokens": 8},
+        }
+        choice = {"message": {"content": "why</think>so"}, "finish_reason": "stop"}
+        body = json.dumps({"choices": [choice], "usage": usage}).encode()
+        response = completion(body, PEER, Dialect(think_tags="opened"))
+        assert (response.reasoning, response.content, response.usage) == ("why", "so", Usage(9, 5, 3, 8))
 
     @pytest.mark.parametrize(
         ("body", "content_type", "said"),
@@ -212,14 +250,14 @@ class TestCompletion:
     def test_nonsense_is_said_to_be(self, body: bytes, content_type: str, said: str) -> None:
         """Whatever is no completion is an error that says what it is instead."""
         with pytest.raises(ModelError, match=re.escape(said)) as caught:
-            completion(body, PEER, content_type)
+            completion(body, PEER, OTHER, content_type)
         assert caught.value.provider == "openai"
         assert len(str(caught.value)) < 1000
 
     @given(st.binary(max_size=200))
     def test_no_bytes_raise_anything_else(self, body: bytes) -> None:
         """Any bytes at all are a response or a `ModelError`, whole or as a stream."""
-        for read in (lambda: completion(body, PEER), lambda: streamed(b"data: " + body), lambda: streamed(body)):
+        for read in (lambda: completion(body, PEER, OTHER), lambda: streamed(b"data: " + body), lambda: streamed(body)):
             with pytest.raises(ModelError):
                 read()
 
@@ -316,8 +354,16 @@ class TestRequest:
 
     def body(self, request: ModelRequest, *, stream: bool = False, official: bool = False) -> dict[str, Any]:
         """The request's body, read again."""
-        body: dict[str, Any] = json.loads(request_bytes(request, "m", stream=stream, official=official))
+        body: dict[str, Any] = json.loads(request_bytes(request, "m", Dialect(official=official), stream=stream))
         return body
+
+    def test_gives_back_what_was_thought(self) -> None:
+        """Reasoning of earlier turns goes back to a server that wants it, in its field."""
+        request = ModelRequest((Message("user", "Hi."), Message("assistant", "Hi.", reasoning="Hm.")))
+        dialect = Dialect(reasoning_field="reasoning_content")
+        [_, said] = json.loads(request_bytes(request, "m", dialect, stream=False))["messages"]
+        assert said == {"role": "assistant", "content": "Hi.", "reasoning_content": "Hm."}
+        assert "reasoning_content" not in self.body(request)["messages"][1]
 
     def test_asks_for_usage_in_a_stream(self) -> None:
         """A stream is asked to count its tokens, unless `extra` says otherwise."""

@@ -10,19 +10,48 @@ import msgspec
 from agno_rt import Agent, RunResult, Tool, Toolkit, Usage
 from agno_rt.errors import suggest
 from agno_rt.events import Event, event_type
+from agno_rt.messages import MediaKind, Part
 from agno_rt_serve.errors import HttpError
+from agno_rt_serve.parts import Accepts, Attached, make
 
-__all__ = ["RunBody", "agents_body", "decode", "result_body", "server_sent_event"]
+__all__ = ["RunBody", "agents_body", "decode", "input_of", "result_body", "server_sent_event"]
 
 Resolve: TypeAlias = Callable[[str], Tool | Toolkit | str]
 
 _DESCRIPTION = 200
 
 
-class RunBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What `POST /agents/{name}/runs` is sent."""
+class _Text(msgspec.Struct, tag="text", forbid_unknown_fields=True):
+    text: str
 
-    input: str
+
+class _Attached(msgspec.Struct, forbid_unknown_fields=True):
+    data: bytes | None = None
+    url: str | None = None
+    media_type: str | None = None
+    name: str | None = None
+
+
+class _Image(_Attached, tag="image"):
+    pass
+
+
+class _Audio(_Attached, tag="audio"):
+    pass
+
+
+class _Video(_Attached, tag="video"):
+    pass
+
+
+class _File(_Attached, tag="file"):
+    pass
+
+
+class RunBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What `POST /agents/{name}/runs` is sent. `input` is text, or parts: texts and what is attached."""
+
+    input: str | list[_Text | _Image | _Audio | _Video | _File]
     session: str | None = None
     user: str | None = None
 
@@ -31,6 +60,7 @@ class _RunAnswer(msgspec.Struct):
     run_id: str
     status: str
     content: str
+    reasoning: str
     output: Any
     session: str | None
     usage: Usage
@@ -68,11 +98,29 @@ def decode(body: bytes) -> RunBody:
         raise HttpError(400, "invalid_json", f"the body is not valid JSON: {exc}", hint) from exc
 
 
+def input_of(body: RunBody, accepts: Accepts) -> str | list[Part]:
+    """The input to run on. Raises `HttpError` 400 or 413 that names the part and what is wrong with it."""
+    if isinstance(body.input, str):
+        return body.input
+    if not body.input:
+        raise HttpError(400, "invalid_body", "the input has no parts", f"{_INPUT} {_PARTS}")
+    return [_part(part, f"input[{at}]", accepts) for at, part in enumerate(body.input)]
+
+
 def result_body(result: RunResult, session: str | None) -> bytes:
     """The JSON of a run that ended with an answer."""
     error = None if result.error is None else str(result.error)
     return _encoder.encode(
-        _RunAnswer(result.run_id, result.status, result.content, result.output, session, result.usage, error)
+        _RunAnswer(
+            result.run_id,
+            result.status,
+            result.content,
+            result.reasoning,
+            result.output,
+            session,
+            result.usage,
+            error,
+        )
     )
 
 
@@ -86,10 +134,25 @@ def agents_body(agents: dict[str, Agent], resolve: Resolve) -> bytes:
     return _encoder.encode(_Agents([_described(name, agent, resolve) for name, agent in agents.items()]))
 
 
+_KINDS: dict[type[_Attached], MediaKind] = {_Image: "image", _Audio: "audio", _Video: "video", _File: "file"}
+
+
+def _part(part: _Text | _Attached, where: str, accepts: Accepts) -> Part:
+    if isinstance(part, _Text):
+        return part.text
+    attached = Attached(_KINDS[type(part)], part.data, part.url, part.media_type, part.name)
+    try:
+        return make(attached, accepts)
+    except HttpError as exc:
+        raise HttpError(exc.status, exc.code, f"{where}: {exc.message}", exc.hint) from exc
+
+
 def _described(name: str, agent: Agent, resolve: Resolve) -> _Agent:
     model = agent.model if isinstance(agent.model, str) else agent.model.name
     tools = [tool for entry in agent.tools for tool in _tools(entry, resolve)]
-    return _Agent(name, model, _shortened(agent.instructions), tools)
+    # Instructions may also be made for each run, by a function; then there is nothing to show.
+    instructions: Any = agent.instructions
+    return _Agent(name, model, _shortened(instructions) if isinstance(instructions, str) else "", tools)
 
 
 def _tools(entry: Tool | Toolkit | str, resolve: Resolve) -> list[_Tool]:
@@ -106,8 +169,17 @@ def _shortened(text: str) -> str:
     return paragraph if len(paragraph) <= _DESCRIPTION else f"{paragraph[: _DESCRIPTION - 1].rstrip()}…"
 
 
+_INPUT = 'It takes {"input": text or parts, "session": text or null, "user": text or null}.'
+_PARTS = (
+    'A part is {"type": "text", "text": ...}, or of type image, audio, video or file with "data" in base64 or "url", '
+    'and perhaps "media_type" and "name".'
+)
+
+
 def _hint(problem: str) -> str:
+    in_part = "`$.input[" in problem
     _, found, rest = problem.partition("unknown field `")
     if found:
-        return suggest("key", rest.partition("`")[0], RunBody.__struct_fields__)
-    return 'It takes {"input": text, "session": text or null, "user": text or null}.'
+        known = (*_Attached.__struct_fields__, "text", "type") if in_part else RunBody.__struct_fields__
+        return suggest("key", rest.partition("`")[0], known)
+    return _PARTS if in_part else _INPUT

@@ -29,6 +29,7 @@ from agno_rt_serve import agents_api, openai_api
 from agno_rt_serve.asgi import JSON, ASGIApp, Receive, Scope, Send, header, json_body, respond
 from agno_rt_serve.errors import HttpError, describe, error_body
 from agno_rt_serve.guard import allowed_hosts, check_host
+from agno_rt_serve.parts import Accepts
 from agno_rt_serve.runs import Runs, Task
 from agno_rt_serve.settings import Settings
 
@@ -61,6 +62,7 @@ class App:
         self._project = project
         self._runtime = runtime
         self._runs = Runs(runtime)
+        self._accepts = Accepts(settings.max_media, settings.media_urls)
         self._created = int(time.time())
         self._agents = agents_api.agents_body(project.agents, self._tool)
         self._models = openai_api.models_body(project.agents, self._created)
@@ -156,7 +158,7 @@ class App:
 
     async def _post_run(self, agent: Agent, scope: Scope, receive: Receive, send: Send) -> None:
         body = agents_api.decode(await json_body(scope, receive))
-        task = Task(agent, body.input, body.session, body.user)
+        task = Task(agent, agents_api.input_of(body, self._accepts), body.session, body.user)
         if b"text/event-stream" in header(scope, b"accept"):
             await self._runs.stream(task, send, _Numbered(), lambda end: b"")
         else:
@@ -165,7 +167,7 @@ class App:
 
     async def _post_chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         chat = openai_api.decode(await json_body(scope, receive))
-        messages = openai_api.conversation(chat)
+        messages = openai_api.conversation(chat, self._accepts)
         task = Task(self._model(chat.model), messages, user=chat.user)
         created = int(time.time())
         if not chat.stream:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from agno_rt import Agent, AgnoError, Event, Message, RunResult, RunStream, Runtime
+from agno_rt.messages import Part
 from agno_rt_serve.asgi import Send
 from agno_rt_serve.errors import HttpError, describe
 
@@ -25,7 +26,7 @@ class Task:
     """What is to be run: an agent, on an input, for a session and a user."""
 
     agent: Agent
-    input: str | Sequence[Message]
+    input: str | Sequence[Message] | Sequence[Part]
     session: str | None = None
     user: str | None = None
 
@@ -55,7 +56,8 @@ class Runs:
     ) -> None:
         """Send what `piece` makes of each event as it happens, then what `last` makes of the end, as an event stream.
 
-        Raises `HttpError` for a run that ended before its first event: nothing has been sent then.
+        An `HttpError` that `piece` raises ends the run, and is the end. Raises `HttpError` for a run that ended before
+        its first event: nothing has been sent then.
         """
         started = False
         async with self._runtime.stream(task.agent, task.input, session=task.session, user=task.user) as events:
@@ -71,6 +73,8 @@ class Runs:
                 end: RunResult | HttpError = _stopping() if result is None or result.status == "cancelled" else result
             except AgnoError as error:
                 end = describe(error)
+            except HttpError as error:
+                end = error
             finally:
                 self._streams.discard(events)
         if not started and isinstance(end, HttpError):

@@ -16,6 +16,8 @@ class Settings:
     max_connections  open at once; one more is answered 503 and closed
     max_head         a request's line and headers; more is answered 431
     max_body         a request's body, which is held in memory; more is answered 413
+    max_media        one image, audio, video or file in a body; more is answered 413
+    media_urls       whether they may be given by a URL, which the model's provider then fetches
     head_timeout     from a request's first byte to the end of its head; then 408
     body_timeout     from the end of the head to the end of the body; then 408
     keep_alive       how long a connection may stay open between requests
@@ -31,6 +33,8 @@ class Settings:
     max_connections: int = 1_000
     max_head: int = 32_768
     max_body: int = 10_000_000
+    max_media: int = 7_000_000
+    media_urls: bool = True
     head_timeout: float = 10.0
     body_timeout: float = 60.0
     keep_alive: float = 75.0

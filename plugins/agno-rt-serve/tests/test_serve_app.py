@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,12 +13,17 @@ import pytest
 import trio
 from agno_rt_serve.asgi import Receive, Scope, Send
 
-from agno_rt import Agent, Limits, ModelRequest, ModelResponse, ToolCall, tool
+from agno_rt import Agent, Limits, Media, ModelRequest, ModelResponse, ToolCall, Usage, tool
+from agno_rt.context import RunContext
 from agno_rt.errors import ModelError
-from agno_rt.events import TextDelta
-from agno_rt.models import Emit
+from agno_rt.events import TextDelta, TurnRestarted
+from agno_rt.hooks import Verdict
+from agno_rt.models import Emit, ModelProfile
 from agno_rt.testing import ScriptedModel
 
+USAGE = {"input_tokens": 0, "output_tokens": 0, "reasoning_tokens": 0, "cached_tokens": 0, "cost": 0.0}
+GIF = b"GIF89a\1\0\1\0\x80\0\0\xff\0\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
+"""One pixel."""
 SSE = {"Accept": "text/event-stream"}
 
 
@@ -111,9 +117,10 @@ class TestRuns:
         assert answer == {
             "status": "completed",
             "content": "Hello Ann.",
+            "reasoning": "",
             "output": None,
             "session": "s",
-            "usage": {"input_tokens": 1, "output_tokens": 2},
+            "usage": USAGE | {"input_tokens": 1, "output_tokens": 2},
             "error": None,
         }
         assert second.json()["content"] == "You are Ann."
@@ -201,6 +208,167 @@ class TestRuns:
         name, _, last = events(answers["a"].text)[-1]
         assert (name, last["status"]) == ("run_ended", "cancelled")
         assert (answers["b"].status_code, answers["b"].json()["error"]["code"]) == (503, "stopping")
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+class TestMedia:
+    async def test_parts_reach_the_model(self, serve_agents: Any) -> None:
+        """An input of parts: text, bytes with their type found out, URLs as they are, and a file of text."""
+        model = ScriptedModel(["A dot."])
+        parts = [
+            {"type": "text", "text": "What is this?"},
+            {"type": "image", "data": b64(GIF), "name": "dot.gif"},
+            {"type": "image", "url": "https://host/cat.png"},
+            {"type": "video", "url": "https://host/cat", "media_type": "video/mp4"},
+            {"type": "file", "url": f"data:text/csv;base64,{b64(b'a,b')}"},
+        ]
+        async with client(await serve_agents(Agent(model, "a"))) as http:
+            answer = await http.post("/agents/a/runs", json={"input": parts, "session": "s"})
+
+        assert answer.json()["content"] == "A dot."
+        assert model.requests[0].messages[-1].content == (
+            "What is this?",
+            Media("image", "image/gif", GIF, None, "dot.gif"),
+            Media("image", "image/png", None, "https://host/cat.png", "cat.png"),
+            Media("video", "video/mp4", None, "https://host/cat", "cat"),
+            Media("file", "text/csv", b"a,b"),
+        )
+
+    async def test_media_for_a_model_that_takes_none(self, serve_agents: Any) -> None:
+        """A model that takes text alone gets no image: a 400 says what it takes, and a text file is text."""
+        blind = ScriptedModel(["ok"])
+        blind.profile = ModelProfile(media=())  # type: ignore[attr-defined]  # any model may have one
+        async with client(await serve_agents(Agent(blind, "a"))) as http:
+            image = await http.post("/agents/a/runs", json={"input": [{"type": "image", "data": b64(GIF)}]})
+            text = await http.post("/agents/a/runs", json={"input": [{"type": "file", "data": b64(b"hi")}]})
+
+        assert (image.status_code, image.json()["error"]["hint"]) == (400, "It takes text alone.")
+        assert (text.status_code, text.json()["content"]) == (200, "ok")
+
+    @pytest.mark.parametrize(
+        ("parts", "status", "code", "named"),
+        [
+            ([], 400, "invalid_body", "the input has no parts"),
+            ([{"type": "text", "text": " "}], 400, "usage", "the input is empty"),
+            ([{"type": "picture", "data": ""}], 400, "invalid_body", "$.input[0]"),
+            (["hello"], 400, "invalid_body", "$.input[0]"),
+            ([{"type": "text"}], 400, "invalid_body", "text"),
+            ([{"type": "image", "data": "?"}], 400, "invalid_body", "$.input[0].data"),
+            ([{"type": "image", "date": ""}], 400, "invalid_body", "'data'"),
+            ([{"type": "image"}], 400, "invalid_media", "input[0]: has neither data nor a url"),
+            ([{"type": "image", "data": b64(GIF), "url": "https://x"}], 400, "invalid_media", "both data and a url"),
+            ([{"type": "image", "data": ""}], 400, "invalid_media", "input[0]: the image is empty"),
+            ([{"type": "image", "data": b64(b"%PDF-1.4")}], 400, "invalid_media", "is application/pdf, not an image"),
+            ([{"type": "audio", "data": b64(GIF), "name": "a.wav"}], 400, "invalid_media", "a.wav is image/gif"),
+            ([{"type": "image", "data": b64(GIF), "media_type": "gif"}], 400, "invalid_media", "media_type is 'gif'"),
+            ([{"type": "text", "text": "x"}, {"type": "file", "url": "notes.txt"}], 400, "invalid_media", "input[1]"),
+            ([{"type": "file", "url": "file:///notes.txt"}], 400, "invalid_media", "is not of http, https or data"),
+            ([{"type": "file", "url": __file__}], 400, "invalid_media", "is not of http, https or data"),
+            ([{"type": "file", "url": "data:;base64,A"}], 400, "invalid_media", "no base64"),
+            ([{"type": "file", "url": "https://"}], 400, "invalid_media", "is no URL"),
+            ([{"type": "file", "data": b64(b"x" * 101)}], 413, "too_large", "input[0]: has more than 100 bytes"),
+            ([{"type": "file", "url": f"data:;base64,{b64(b'x' * 999)}"}], 413, "too_large", "more than 100 bytes"),
+            ([{"type": "file", "url": f"data:,{'x' * 101}"}], 413, "too_large", "more than 100 bytes"),
+        ],
+    )
+    async def test_what_is_refused(
+        self, serve_agents: Any, parts: list[Any], status: int, code: str, named: str
+    ) -> None:
+        """What is no media, too large, or on this machine is refused by name, with what to do; nothing is read."""
+        async with client(await serve_agents(Agent(ScriptedModel([]), "a"), max_media=100)) as http:
+            answer = await http.post("/agents/a/runs", json={"input": parts})
+
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (status, code)
+        assert named in f"{error['message']} {error['hint']}"
+        assert error["hint"]
+
+    async def test_urls_can_be_turned_off(self, serve_agents: Any) -> None:
+        """Where the provider is not to fetch what clients name, URLs are refused, and bytes are taken."""
+        async with client(await serve_agents(Agent(ScriptedModel(["ok"]), "a"), media_urls=False)) as http:
+            by_url = await http.post("/agents/a/runs", json={"input": [{"type": "image", "url": "https://host/a"}]})
+            as_data = await http.post("/agents/a/runs", json={"input": [{"type": "image", "data": b64(GIF)}]})
+
+        assert (by_url.status_code, as_data.status_code) == (400, 200)
+        assert "media_urls = true" in by_url.json()["error"]["hint"]
+
+
+class TestWhatElseHappens:
+    async def test_reasoning(self, serve_agents: Any) -> None:
+        """What the model thought is apart from the answer, in the result and in the stream, with its tokens."""
+        thinks = ModelResponse("So.", reasoning="Hm.", usage=Usage(1, 2, 1))
+        async with client(await serve_agents(Agent(ScriptedModel([thinks, thinks]), "a"))) as http:
+            answer = (await http.post("/agents/a/runs", json={"input": "x"})).json()
+            stream = await http.post("/agents/a/runs", json={"input": "x"}, headers=SSE)
+
+        assert (answer["content"], answer["reasoning"], answer["usage"]["reasoning_tokens"]) == ("So.", "Hm.", 1)
+        deltas = [(name, data["text"]) for name, _, data in events(stream.text) if name.endswith("_delta")]
+        assert deltas == [("reasoning_delta", "Hm."), ("text_delta", "So.")]
+
+    async def test_a_turn_that_begins_anew(self, serve_agents: Any) -> None:
+        """The stream says that what was streamed of the turn is void."""
+        async with client(await serve_agents(Agent(Restarting("Wrong", "Right."), "a"))) as http:
+            stream = await http.post("/agents/a/runs", json={"input": "x"}, headers=SSE)
+
+        got = [(name, data) for name, _, data in events(stream.text)]
+        assert [name for name, _ in got[2:6]] == ["text_delta", "turn_restarted", "text_delta", "model_ended"]
+        assert got[3][1]["reason"] == "the line was cut"
+        assert got[-1][1]["content"] == "Right."
+
+    async def test_progress_of_tools(self, serve_agents: Any) -> None:
+        """What a tool tells of its progress is an event of the stream."""
+
+        @tool
+        async def count(context: RunContext) -> str:
+            """Count."""
+            await context.progress({"done": 0.5})
+            return "2"
+
+        model = ScriptedModel([ToolCall("c1", "count"), "Two."])
+        async with client(await serve_agents(Agent(model, "a", tools=[count]))) as http:
+            stream = await http.post("/agents/a/runs", json={"input": "x"}, headers=SSE)
+
+        [progress] = [data for name, _, data in events(stream.text) if name == "tool_progress"]
+        assert (progress["data"], progress["call"]["name"]) == ({"done": 0.5}, "count")
+
+    async def test_a_guardrail_that_blocks(self, serve_agents: Any) -> None:
+        """A run that is blocked is a 422; a stream tells of the guardrail, and ends with the code."""
+        async with client(await serve_agents(Agent(ScriptedModel([]), "a", hooks=[NoX()]))) as http:
+            plain = await http.post("/agents/a/runs", json={"input": "x"})
+            stream = await http.post("/agents/a/runs", json={"input": "x"}, headers=SSE)
+
+        assert (plain.status_code, plain.json()["error"]["code"]) == (422, "blocked")
+        got = [(name, data) for name, _, data in events(stream.text)]
+        [tripped] = [data for name, data in got if name == "guard_tripped"]
+        assert (tripped["guard"], tripped["action"], got[-1][1]["code"]) == ("no-x", "blocked", "blocked")
+
+
+@attrs.define
+class Restarting:
+    """A model that says something, takes it back, and says something else."""
+
+    first: str
+    then: str
+    name: str = "restarting"
+
+    async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
+        if emit is not None:
+            await emit(TextDelta(self.first))
+            await emit(TurnRestarted("the line was cut"))
+            await emit(TextDelta(self.then))
+        return ModelResponse(self.then)
+
+
+class NoX:
+    """A guardrail against a letter."""
+
+    name = "no-x"
+
+    async def check(self, context: RunContext, text: str) -> Verdict | None:
+        return Verdict("an x") if "x" in text else None
 
 
 class TestBadRequests:

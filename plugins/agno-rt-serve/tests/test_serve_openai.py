@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import attrs
 import httpx2
 import openai
 import pytest
 import trio
 
-from agno_rt import Agent, ModelRequest, ModelResponse, ToolCall, Usage, tool
+from agno_rt import Agent, Media, ModelRequest, ModelResponse, ToolCall, Usage, tool
 from agno_rt.errors import ModelError
+from agno_rt.events import TextDelta, TurnRestarted
 from agno_rt.models import Emit
 from agno_rt.testing import ScriptedModel
 
 T = TypeVar("T")
 URL = "/v1/chat/completions"
+GIF = b"GIF89a\1\0\1\0\x80\0\0\xff\0\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
+WAV = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0@\x1f\0\0@\x1f\0\0\1\0\x08\0data\0\0\0\0"
+PDF = base64.b64encode(b"%PDF-1.4\n%%EOF\n").decode()
 
 
 @tool
@@ -108,6 +114,95 @@ class TestOfficialClient:
         assert (chunks[-1].choices, chunks[-1].usage.total_tokens) == ([], 9)
         assert len({chunk.id for chunk in chunks}) == 1
 
+    async def test_media(self, serve_agents: Any, ask: Any) -> None:
+        """Images, sound and files of a client's messages reach the agent's model, in their order."""
+        model = ScriptedModel(["Much."])
+        served = await serve_agents(Agent(model, "a"))
+        gif, wav = base64.b64encode(GIF).decode(), base64.b64encode(WAV).decode()
+        content = [
+            {"type": "text", "text": "What is this?"},
+            {"type": "image_url", "image_url": {"url": f"data:image/gif;base64,{gif}", "detail": "low"}},
+            {"type": "image_url", "image_url": {"url": "https://host/cat.png"}},
+            {"type": "input_audio", "input_audio": {"data": wav, "format": "wav"}},
+            {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{PDF}", "filename": "a.pdf"}},
+            {"type": "file", "file": {"file_data": PDF, "filename": "b.pdf"}},
+            {"type": "video_url", "video_url": {"url": "https://host/cat.mp4"}},
+        ]
+        messages = [{"role": "user", "content": content}]
+        answer = await ask(served, lambda client: client.chat.completions.create(model="a", messages=messages))
+
+        assert answer.choices[0].message.content == "Much."
+        pdf = base64.b64decode(PDF)
+        assert model.requests[0].messages[-1].content == (
+            "What is this?",
+            Media("image", "image/gif", GIF),
+            Media("image", "image/png", None, "https://host/cat.png", "cat.png"),
+            Media("audio", "audio/wav", WAV),
+            Media("file", "application/pdf", pdf, None, "a.pdf"),
+            Media("file", "application/pdf", pdf, None, "b.pdf"),
+            Media("video", "video/mp4", None, "https://host/cat.mp4", "cat.mp4"),
+        )
+
+    async def test_large_media(self, serve_agents: Any, ask: Any) -> None:
+        """A part that is too large is a 413, in the client's own exception."""
+        served = await serve_agents(Agent(ScriptedModel([]), "a"), max_media=10)
+        part = {"type": "file", "file": {"file_data": PDF, "filename": "a.pdf"}}
+        messages = [{"role": "user", "content": [part]}]
+        with pytest.raises(openai.APIStatusError, match="has more than 10 bytes") as caught:
+            await ask(served, lambda client: client.chat.completions.create(model="a", messages=messages))
+
+        assert caught.value.status_code == 413
+
+    async def test_reasoning(self, serve_agents: Any, ask: Any) -> None:
+        """What the model thought comes in a field of its own, whole and streamed, and its tokens are counted."""
+        thinks = ModelResponse("So.", reasoning="Hm.", usage=Usage(9, 5, 3, 8))
+        served = await serve_agents(Agent(ScriptedModel([thinks, thinks]), "a"))
+        whole = await ask(served, lambda client: client.chat.completions.create(model="a", messages=question()))
+        chunks = await ask(
+            served,
+            lambda client: list(client.chat.completions.create(model="a", messages=question(), stream=True)),
+        )
+
+        assert (whole.choices[0].message.content, whole.choices[0].message.reasoning_content) == ("So.", "Hm.")
+        assert whole.usage.completion_tokens_details.reasoning_tokens == 3
+        assert whole.usage.prompt_tokens_details.cached_tokens == 8
+        deltas = [chunk.choices[0].delta for chunk in chunks]
+        assert "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas) == "Hm."
+        assert "".join(delta.content or "" for delta in deltas) == "So."
+
+    @pytest.mark.parametrize(
+        ("first", "then"),
+        [(["Rig"], ["Right", "."]), (["Right", "."], ["Right."]), (["Rig"], []), ([], ["Right."])],
+    )
+    async def test_a_turn_that_begins_anew_with_the_same(
+        self, serve_agents: Any, ask: Any, first: list[str], then: list[str]
+    ) -> None:
+        """A turn that is asked again and says the same is one text to the client."""
+        served = await serve_agents(Agent(Restarting(first, then, "Right."), "a"))
+
+        def stream(client: openai.OpenAI) -> str:
+            chunks = client.chat.completions.create(model="a", messages=question(), stream=True)
+            return "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+
+        assert await ask(served, stream) == "Right."
+
+    @pytest.mark.parametrize(
+        ("first", "then"), [(["Wro"], ["Right."]), (["Right. Or"], ["Right."]), (["Right.", "x"], [])]
+    )
+    async def test_a_turn_that_begins_anew_with_something_else(
+        self, serve_agents: Any, ask: Any, first: list[str], then: list[str]
+    ) -> None:
+        """Text cannot be taken back in this format: the stream ends with an error, not with a wrong answer."""
+        served = await serve_agents(Agent(Restarting(first, then, "Right."), "a"))
+
+        def stream(client: openai.OpenAI) -> Any:
+            return list(client.chat.completions.create(model="a", messages=question(), stream=True))
+
+        with pytest.raises(openai.APIError, match="begun anew after part of it had been streamed"):
+            await ask(served, stream)
+        whole = await ask(served, lambda client: client.chat.completions.create(model="a", messages=question()))
+        assert whole.choices[0].message.content == "Right."
+
     async def test_a_model_that_does_not_stream(self, serve_agents: Any, ask: Any) -> None:
         """An answer that came in one piece is streamed in one piece."""
         served = await serve_agents(Agent(InOnePiece(), "a"))
@@ -166,6 +261,25 @@ class TestOfficialClient:
             await cancelled.wait()
 
 
+@attrs.define
+class Restarting:
+    """A model that says something, takes it back, and says something else."""
+
+    first: list[str]
+    then: list[str]
+    answer: str
+    name: str = "restarting"
+
+    async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
+        if emit is not None:
+            for text in self.first:
+                await emit(TextDelta(text))
+            await emit(TurnRestarted("the line was cut"))
+            for text in self.then:
+                await emit(TextDelta(text))
+        return ModelResponse(self.answer)
+
+
 class InOnePiece:
     """A model that emits nothing."""
 
@@ -185,9 +299,36 @@ class InOnePiece:
         ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "c"}]}, "messages[0]", "'tool'"),
         ({"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}]}]}, "messages[0]", "calls tools"),
         (
-            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x.png"}}]}]},
             "messages[0].content[0]",
-            "'image_url'",
+            "not of http, https or data",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            "messages[0].content[0]",
+            "'image_url', or lacks",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f1"}}]}]},
+            "messages[0].content[0]",
+            "'file', or lacks",
+        ),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [{"type": "input_audio", "input_audio": {"data": "?", "format": "wav"}}],
+                    }
+                ]
+            },
+            "messages[0].content[0]",
+            "no base64",
+        ),
+        (
+            {"messages": [{"role": "system", "content": [{"type": "image_url", "image_url": "https://host/a"}]}]},
+            "messages[0]",
+            "in messages of the user",
         ),
         ({"n": 2}, "n", "n is 2"),
         ({"functions": [{"name": "f"}]}, "functions", "tools"),

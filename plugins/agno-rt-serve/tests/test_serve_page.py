@@ -28,7 +28,7 @@ AGENTS = '''
 import trio
 from agno_rt import Agent, ModelResponse, ToolCall, tool
 from agno_rt.errors import ModelError
-from agno_rt.events import TextDelta
+from agno_rt.events import ReasoningDelta, TextDelta, TurnRestarted
 
 @tool
 def weather(city: str) -> str:
@@ -42,6 +42,13 @@ class Model:
         asked = request.messages[-1]
         if asked.content == "fail":
             raise ModelError("the model is away", hint="Wait for it.")
+        if asked.content == "stumble":
+            await emit(ReasoningDelta("Wrong thought."))
+            await emit(TextDelta("Wrong words."))
+            await emit(TurnRestarted("the line was cut"))
+            await emit(ReasoningDelta("Right thought."))
+            await emit(TextDelta("Right words."))
+            return ModelResponse("Right words.", reasoning="Right thought.")
         if asked.role == "user" and request.tools:
             return ModelResponse(tool_calls=(ToolCall("c1", "weather", '{"city": "Seoul"}'),))
         if asked.content == "endless":
@@ -149,6 +156,17 @@ def test_a_tool_call(page: Page) -> None:
     page.keyboard.press("Enter")
     expect(tool.locator("pre").first).to_contain_text('"city": "Seoul"')
     expect(tool.locator("pre").last).to_have_text("<b>17 degrees</b> in Seoul")
+
+
+def test_a_turn_that_begins_anew(page: Page) -> None:
+    """What was said before a turn began anew is gone; what it thought is folded away beside the answer."""
+    page.get_by_label("Agent").select_option("plain")
+    ask(page, "stumble")
+    answered(page)
+    expect(page.locator(".said")).to_have_text(["Right words."])
+    expect(page.locator("details.thought")).to_have_count(1)
+    page.locator("details.thought summary").click()
+    expect(page.locator("details.thought pre")).to_have_text("Right thought.")
 
 
 @pytest.mark.parametrize("by", ["button", "key"])

@@ -1,4 +1,4 @@
-"""A plugin for agno_rt: one model and one tool.
+"""A plugin for agno_rt: one model, one tool and one guardrail.
 
 The entry point in pyproject.toml leads here. agno_rt imports this module when somebody first asks for the plugin, and
 `agno-rt plugins` imports it with all others; so it imports nothing that takes time. Its factories do, when called.
@@ -11,6 +11,7 @@ import attrs
 
 from agno_rt import Model, Tool, hookimpl
 from agno_rt.config import read_settings
+from agno_rt.hooks import Guardrail
 from agno_rt.hookspecs import Register
 
 
@@ -20,6 +21,7 @@ class Settings:
 
     prefix: str = ""
     ending: str = "!"
+    capitals: float = 0.8
 
 
 def make_echo(rest: str, settings: Mapping[str, Any]) -> Model:
@@ -34,6 +36,16 @@ def make_shout(rest: str, settings: Mapping[str, Any]) -> Tool:
     from agno_rt_template.tools import shouting
 
     return shouting(rest or _read(settings).ending)
+
+
+def make_calm(rest: str, settings: Mapping[str, Any]) -> Guardrail:
+    """Make the guardrail of the spec `template:calm`. In `template:calm:0.5` the `rest` is `0.5`.
+
+    It then guards the input; return `agno_rt.hooks.Guard(CalmGuardrail(...), on=("output",))` to have it elsewhere.
+    """
+    from agno_rt_template.guardrail import CalmGuardrail
+
+    return CalmGuardrail(float(rest) if rest else _read(settings).capitals)
 
 
 def _read(settings: Mapping[str, Any]) -> Settings:
@@ -55,3 +67,9 @@ def agno_rt_register_models(register: Register) -> None:
 def agno_rt_register_tools(register: Register) -> None:
     """Offer `template:shout`."""
     register("shout", make_shout, help="says it in capitals")
+
+
+@hookimpl
+def agno_rt_register_guardrails(register: Register) -> None:
+    """Offer `template:calm`."""
+    register("calm", make_calm, help="calms down who shouts")

@@ -21,7 +21,7 @@ class EchoModel:
         # Cancelling a run raises `trio.Cancelled` where the model waits: let it through. A model that asks a service
         # waits there; this one waits for nothing, so it says where it can be stopped.
         await trio.lowlevel.checkpoint()
-        heard = request.messages[-1].content
+        heard = request.messages[-1].text
         text = self._prefix + heard
         if emit is not None:
             for piece in text.splitlines(keepends=True):

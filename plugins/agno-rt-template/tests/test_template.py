@@ -34,6 +34,14 @@ def test_the_tool_is_called_by_an_agent() -> None:
     assert model.requests[-1].messages[-1].content == "FIRE!"
 
 
+def test_the_guardrail_changes_the_input() -> None:
+    """What an agent's user shouts reaches the model in small letters; what is said calmly stays as it is."""
+    agent = Agent("template:echo", hooks=["template:calm"])
+
+    assert run(agent, "HELLO!").content == "hello!"
+    assert run(agent, "Hello, USA.").content == "Hello, USA."
+
+
 def test_settings_change_the_answer() -> None:
     """The table [plugins.template] of agno-rt.toml reaches the factory; a spec that says more comes first."""
     settings = {"template": {"prefix": "You said: "}}

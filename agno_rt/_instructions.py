@@ -1,0 +1,38 @@
+"""The text that an agent's instructions come to in a run. Knows nothing of how a run runs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from agno_rt._scopes import named
+from agno_rt.context import RunContext
+from agno_rt.errors import AgnoError, UsageError
+from agno_rt.instructions import Instructions, Template
+
+__all__ = ["instructions_text"]
+
+
+async def instructions_text(instructions: Instructions, context: RunContext) -> str:
+    """What the instructions come to for the run. Raises `UsageError` for those that fail, or come to no text."""
+    if isinstance(instructions, str):
+        return instructions
+    make: Callable[[RunContext], str | Awaitable[str]]
+    if isinstance(instructions, Template):
+        what, make = "template", instructions.fill
+    elif callable(instructions):
+        what, make = f"function {getattr(instructions, '__name__', type(instructions).__name__)}", instructions
+    else:
+        hint = "Give text, a function of the RunContext, or a Template."
+        raise UsageError(f"an agent's instructions are {type(instructions).__name__}", hint=hint)
+    try:
+        text = make(context)
+        if isinstance(text, Awaitable):
+            text = await text
+    except AgnoError:
+        raise
+    except Exception as exc:
+        raise UsageError(f"the instructions {what} failed: {named(exc)}") from exc
+    if not isinstance(text, str):
+        hint = "Return the system message as text."
+        raise UsageError(f"the instructions {what} returned {type(text).__name__}, not str", hint=hint)
+    return text

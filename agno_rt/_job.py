@@ -1,0 +1,161 @@
+"""A run, ready to be carried out: everything that its agent named, resolved. Knows no driver and no runtime."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, final
+
+import attrs
+import msgspec
+
+from agno_rt._budget import Budget
+from agno_rt._emit import Emitter
+from agno_rt._limiter import Limiter
+from agno_rt._turn import Turns
+from agno_rt.context import RunContext
+from agno_rt.events import Status
+from agno_rt.instructions import Instructions
+from agno_rt.limits import Limits
+from agno_rt.memory import FactStore, MemoryBackend, MemoryPolicy
+from agno_rt.messages import Message, Usage
+from agno_rt.models import NO_PROFILE, NO_USAGE, FinishReason, Model, ModelProfile, ModelSettings
+from agno_rt.tools import Tool
+
+if TYPE_CHECKING:
+    # What few runs have is imported by those who give it to them.
+    from agno_rt._output import OutputForm
+    from agno_rt._process import Processes
+
+__all__ = ["NO_PLACES", "OUTER", "PLAIN_MEMORY", "Asked", "Job", "RunResult", "SessionAccess", "holds"]
+
+
+@final
+@attrs.define(eq=False)
+class RunResult:
+    """What came of a run.
+
+    `content` is the answer's text, and `output` the same as the agent's output type, if it has one; `reasoning` is what
+    the model thought before the answer, where it says so. `messages` are those that this run added to the
+    conversation: the input, each response, each tool's result. `state` is the session's state as the run left it, where
+    the agent has one. `error` is set where the status is `failed` or `limited`. `finish_reason` is why the answer
+    ended: `length` where it was cut off.
+    """
+
+    run_id: str
+    status: Status
+    content: str = ""
+    output: Any = None
+    messages: tuple[Message, ...] = ()
+    usage: Usage = NO_USAGE
+    error: BaseException | None = None
+    finish_reason: FinishReason = "stop"
+    reasoning: str = ""
+    state: Any = None
+
+
+@attrs.define(eq=False)
+class SessionAccess:
+    """The session that a run reads and appends to, with the lock that puts its runs in order."""
+
+    id: str
+    memory: MemoryBackend
+    lock: Limiter
+
+
+PLAIN_MEMORY = MemoryPolicy()
+NO_PLACES: Mapping[str, Limiter] = {}
+
+
+class Asked(msgspec.Struct, eq=False):
+    """What a caller says of one run, beside the agent and the input."""
+
+    session: str | None = None
+    user: str | None = None
+    deps: Any = None
+
+
+class Job(msgspec.Struct, eq=False):
+    """A run, ready to be carried out. `outcome` is filled in when it is over, however it ended.
+
+    `instructions` are as the agent has them until the run has begun, then text. `summarizer` is the model of the memory
+    policy's summary, `facts` the store of what is known about the user; a run that `forgets` has neither state nor
+    facts. `places` has the limiters of tools by their name, `processes` the worker processes, `called` how often each
+    tool with a limit was called. A Struct, because one is made for each run and attrs takes three times as long.
+    """
+
+    run_id: str
+    agent: str
+    model: Model
+    instructions: Instructions
+    input: tuple[Message, ...]
+    tools: Mapping[str, Tool]
+    settings: ModelSettings
+    limits: Limits
+    admission: Limiter
+    model_calls: Limiter
+    user: str | None = None
+    form: OutputForm | None = None
+    session: SessionAccess | None = None
+    emitter: Emitter | None = None
+    profile: ModelProfile = NO_PROFILE
+    hooks: Any = None
+    deps: Any = None
+    outer: Job | None = None
+    budget: Budget | None = None
+    policy: MemoryPolicy = PLAIN_MEMORY
+    forgets: bool = True
+    summarizer: Model | None = None
+    facts: FactStore | None = None
+    places: Mapping[str, Limiter] = NO_PLACES
+    processes: Processes | None = None
+    state: Any = None
+    turns: Turns | None = None
+    called: dict[str, int] | None = None
+    kept: dict[Any, Any] | None = None
+    outcome: RunResult | None = None
+
+    def context(self) -> RunContext:
+        """The run as its tools, hooks and instructions see it."""
+        if self.kept is None:
+            self.kept = {}
+        return RunContext(
+            self.run_id,
+            self.agent,
+            None if self.session is None else self.session.id,
+            self.user,
+            self.input,
+            self.deps,
+            self.state,
+            kept=self.kept,
+            usage=self._usage,
+            spend=self.spend,
+        )
+
+    def spend(self, usage: Usage) -> None:
+        """Count what a tool or a hook used by itself."""
+        assert self.turns is not None
+        with _SPENDING:
+            self.turns.usage = self.turns.usage + usage
+            if self.budget is not None:
+                self.budget.spend(usage)
+
+    def _usage(self) -> Usage:
+        return NO_USAGE if self.turns is None else self.turns.usage
+
+
+_SPENDING = threading.Lock()
+"""Tools in threads spend too."""
+
+OUTER: ContextVar[Job | None] = ContextVar("agno_rt_outer", default=None)
+"""The run around a tool: a run that the tool makes is within it, and must not wait for what that one holds."""
+
+
+def holds(job: Job | None, place: Limiter) -> bool:
+    """Whether the run, or one around it, holds a place of the limiter."""
+    while job is not None:
+        if job.admission is place or (job.session is not None and job.session.lock is place):
+            return True
+        job = job.outer
+    return False

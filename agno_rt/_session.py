@@ -1,0 +1,224 @@
+"""Drives what lies between a run's admission and its turns: its session, state, hooks, instructions, facts, history.
+
+What the run added is appended at the end, with the state and the summary, in one step; a run that does not get there
+stores nothing. Knows storage only by the protocols in `memory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from agno_rt import _hooks
+from agno_rt._asking import ask_aside, waited
+from agno_rt._instructions import instructions_text
+from agno_rt._job import Job, SessionAccess
+from agno_rt._preamble import fitting, preamble
+from agno_rt._scopes import ended_as, named
+from agno_rt._state import Kept, KeptSummary, new_state, read_kept, read_state, write_kept, write_state
+from agno_rt._turn import Turns
+from agno_rt._window import Bounds, window
+from agno_rt.errors import AgnoError, BackendError, ModelError
+from agno_rt.events import ModelEnded, ModelStarted
+from agno_rt.memory import Fact, MemoryPolicy, Session, Summary
+from agno_rt.messages import Message
+from agno_rt.models import NO_USAGE, ModelRequest
+
+__all__ = ["before", "in_conversation"]
+
+FIRST_LOAD = 100
+"""How many messages are asked for at first, where the policy does not say how many it needs."""
+
+
+def before(job: Job, history: Sequence[Message]) -> list[Message]:
+    """What the model sees before the input, where that is no more than the instructions and the history."""
+    text = job.instructions
+    assert isinstance(text, str), "the run has begun"
+    return [Message("system", text), *history] if text else list(history)
+
+
+async def in_conversation(job: Job, turns: Turns, converse: Callable[[], Awaitable[None]]) -> None:
+    """Begin the turns with all that goes before the input, let `converse` carry them out, and store what they added.
+
+    Runs on one session follow one another. Where anything fails or is cancelled on the way, nothing is stored.
+    """
+    access, policy = job.session, job.policy
+    if access is None:
+        if policy.state is not None:
+            job.state = new_state(policy.state)
+        await _prepare(job)
+        turns.begin(_before(job, await _facts(job), "", ()), job.input)
+        await converse()
+        return
+    if not access.lock.try_acquire():
+        await waited(access.lock, job.limits.queue_timeout)
+    try:
+        no_more = policy.state is None and policy.summary is None and policy.facts is None
+        if no_more and policy.runs is None and policy.tokens is None:
+            await _with_history(job, turns, access, converse)
+        else:
+            await _with_all(job, turns, access, converse)
+    finally:
+        access.lock.release()
+
+
+async def _with_history(job: Job, turns: Turns, access: SessionAccess, converse: Callable[[], Awaitable[None]]) -> None:
+    """The usual session: its last messages, and nothing else."""
+    last = job.policy.messages
+    session = await _load(access, last)
+    if job.hooks is not None or type(job.instructions) is not str:
+        await _prepare(job)
+    turns.begin(before(job, window(session.messages, last)), job.input)
+    await converse()
+    await _append(job, turns, access, session, None)
+
+
+async def _with_all(job: Job, turns: Turns, access: SessionAccess, converse: Callable[[], Awaitable[None]]) -> None:
+    policy = job.policy
+    recall = _recall_bounded if policy.summary is None else _recall_unsummarised
+    session, kept, history = await recall(access, policy)
+    if policy.state is not None:
+        stored = kept.state
+        job.state = new_state(policy.state) if stored is None else read_state(policy.state, stored, access.id)
+    await _prepare(job)
+    facts = await _facts(job)
+    if policy.summary is not None:
+        covers = session.total - len(history)
+        kept.summary, history = await _summarised(job, policy.summary, kept.summary, covers, history)
+    summary = "" if policy.summary is None or kept.summary is None else kept.summary.text
+    turns.begin(_before(job, facts, summary, history), job.input)
+    await converse()
+    if policy.state is not None:
+        kept.state = write_state(policy.state, job.state, access.id)
+    data = write_kept(kept)
+    await _append(job, turns, access, session, None if data == session.data else data)
+
+
+async def _prepare(job: Job) -> None:
+    """With the session's state there: hooks see the input, then instructions are made."""
+    if job.hooks is not None:
+        await _hooks.before_run(job, job.hooks)
+    if type(job.instructions) is not str:
+        job.instructions = await instructions_text(job.instructions, job.context())
+
+
+def _before(job: Job, facts: Sequence[Fact], summary: str, history: Sequence[Message]) -> list[Message]:
+    assert isinstance(job.instructions, str), "the run has begun"
+    text = preamble(job.instructions, facts, summary)
+    return [Message("system", text), *history] if text else list(history)
+
+
+async def _facts(job: Job) -> Sequence[Fact]:
+    """What the model is shown of what is known about the user."""
+    policy, store, user = job.policy.facts, job.facts, job.user
+    if policy is None or store is None or user is None or policy.inject == "none":
+        return ()
+    query = None if policy.inject == "all" else "\n".join(each.text for each in job.input if each.role == "user")
+    try:
+        found = await store.facts(user, query=query, limit=policy.limit)
+    except AgnoError:
+        raise
+    except Exception as exc:
+        raise BackendError(f"the memory backend failed on the facts about user {user!r}: {named(exc)}") from exc
+    if any(fact.user != user for fact in found):
+        hint = "Tell the author of the memory backend."
+        raise BackendError(f"the memory backend gave out facts about others than user {user!r}", hint=hint)
+    return fitting(found[: policy.limit], policy.tokens)
+
+
+async def _load(access: SessionAccess, last: int | None) -> Session:
+    try:
+        return await access.memory.load(access.id, last)
+    except AgnoError:
+        raise
+    except Exception as exc:
+        raise _failed(access, exc) from exc
+
+
+async def _append(job: Job, turns: Turns, access: SessionAccess, session: Session, data: bytes | None) -> None:
+    own, version = turns.own_messages(), session.version
+    try:
+        await access.memory.append(access.id, own, version=version, user=job.user, data=data)
+    except AgnoError:
+        raise
+    except Exception as exc:
+        raise _failed(access, exc) from exc
+
+
+def _failed(access: SessionAccess, exc: Exception) -> BackendError:
+    return BackendError(f"the memory backend failed on session {access.id!r}: {named(exc)}")
+
+
+async def _recall_bounded(access: SessionAccess, policy: MemoryPolicy) -> tuple[Session, Kept, Sequence[Message]]:
+    """The session, what it keeps, and the messages that the policy shows."""
+    last, bounds = policy.messages, Bounds.of(policy)
+    searching = last is None and not (policy.runs is None and policy.tokens is None)
+    if searching:
+        last = FIRST_LOAD
+    while True:
+        session = await _load(access, last)
+        shown = window(session.messages, policy.messages)
+        start = bounds.beginning(shown)
+        if start or not searching or last is None or len(session.messages) < last:
+            return session, read_kept(session.data, access.id), shown[start:]
+        last *= 4
+
+
+async def _recall_unsummarised(access: SessionAccess, policy: MemoryPolicy) -> tuple[Session, Kept, Sequence[Message]]:
+    """The session, what it keeps, and all messages that are not in its summary."""
+    last = FIRST_LOAD if policy.messages is None else policy.messages
+    while True:
+        session = await _load(access, last)
+        kept = read_kept(session.data, access.id)
+        covers = 0 if kept.summary is None else kept.summary.covers
+        wanted = max(0, session.total - covers)
+        if wanted <= len(session.messages):
+            return session, kept, session.messages[len(session.messages) - wanted :]
+        last = wanted
+
+
+async def _summarised(
+    job: Job, asked: Summary, old: KeptSummary | None, covers: int, messages: Sequence[Message]
+) -> tuple[KeptSummary | None, Sequence[Message]]:
+    """The summary, made anew where the messages pass the policy's bounds, and those that are shown beside it.
+
+    Where it cannot be made, what it has taken in so far counts, and the next run goes on from there.
+    """
+    from agno_rt._summary import pieces, summary_request  # for those who have one
+
+    bounds = Bounds.of(job.policy)
+    start = bounds.beginning(messages)
+    if start == 0:
+        return old, messages
+    cut, taken, tokens = bounds.scaled(asked.keep).beginning(messages), 0, job.policy.tokens
+    for piece in pieces(messages[:cut], tokens):
+        request = summary_request(asked, "" if old is None else old.text, piece, tokens, job.user)
+        text = await _summary(job, request)
+        if not text:
+            return old, messages[max(start, taken) :]
+        taken += len(piece)
+        old = KeptSummary(text, covers + taken)
+    return old, messages[cut:]
+
+
+async def _summary(job: Job, request: ModelRequest) -> str:
+    """What the model answers; nothing where it fails, which those who listen are told. It is no turn of the run."""
+    model, emitter = job.model if job.summarizer is None else job.summarizer, job.emitter
+    if emitter is not None:
+        await emitter.send(ModelStarted(job.run_id, model.name, request.turn))
+    try:
+        if job.budget is not None:
+            job.budget.check()
+        response = await ask_aside(job, model, request)
+        if not response.content.strip():
+            raise ModelError(f"the model {model.name} made an empty summary", provider=model.name)
+    except BaseException as exc:
+        if emitter is not None:
+            status = ended_as(exc)
+            text = None if status == "cancelled" else str(exc)
+            emitter.post(ModelEnded(job.run_id, model.name, request.turn, status, NO_USAGE, text))
+        if not isinstance(exc, AgnoError):
+            raise
+        return ""
+    if emitter is not None:
+        emitter.post(ModelEnded(job.run_id, model.name, request.turn, "completed", response.usage))
+    return response.content.strip()

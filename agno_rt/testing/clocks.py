@@ -1,0 +1,50 @@
+"""Time in tests: trio's virtual clock, which jumps over every wait, and a wall clock that follows it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, final
+
+import trio
+from trio.testing import MockClock
+
+__all__ = ["EPOCH", "WallClock", "run_virtually"]
+
+T = TypeVar("T")
+
+EPOCH = 1_767_225_600.0
+"""When a wall clock begins: 2026-01-01 00:00:00 UTC."""
+
+
+@final
+class WallClock:
+    """Seconds since the epoch, as `time.time` gives them, that pass as trio's time does.
+
+    Give it to what asks for the time: `InProcessMemory(clock=WallClock())`. Without a `clock` it follows that of the
+    trio run in which it is asked. `advance` lets the time of day pass without anybody waiting, backwards too, as a
+    clock that is set does.
+    """
+
+    def __init__(self, clock: MockClock | None = None, *, start: float = EPOCH) -> None:
+        self._clock = clock
+        self._offset = start
+        self._began: float | None = None
+
+    def __call__(self) -> float:
+        now = trio.current_time() if self._clock is None else self._clock.current_time()
+        if self._began is None:
+            self._began = now
+        return self._offset + now - self._began
+
+    def advance(self, seconds: float) -> None:
+        """Set the clock forward, or back."""
+        self._offset += seconds
+
+
+def run_virtually(function: Callable[..., Awaitable[T]], *args: object) -> T:
+    """As `trio.run`, on a virtual clock: whenever all tasks wait, the time jumps to the next deadline.
+
+    It does not wait for threads: code that runs some meanwhile finds its deadlines past.
+    """
+    return trio.run(functools.partial(function, *args), clock=MockClock(autojump_threshold=0))

@@ -1,0 +1,152 @@
+"""Runs on one session under a thousand schedules: in every one of them nothing is lost, mixed up or half."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import attrs
+import trio
+
+from agno_rt import Agent, Message, ModelRequest, Runtime, ToolCall, tool
+from agno_rt.context import State
+from agno_rt.defaults.memory import InProcessMemory
+from agno_rt.errors import SessionConflict
+from agno_rt.memory import MemoryPolicy, Summary
+from agno_rt.testing import Pauses, ScriptedModel, pause, run_schedules
+
+SCHEDULES = 1_000
+
+
+@attrs.define
+class Log:
+    """A state: what was done."""
+
+    done: list[str] = attrs.Factory(list)
+
+
+@tool
+async def work(word: str, log: State[Log]) -> str:
+    """Read the state, let others run, and write it: what two runs at once would spoil."""
+    before = list(log.done)
+    await pause()
+    log.done[:] = [*before, word]
+    return f"worked on {word}"
+
+
+@tool
+async def look(word: str) -> str:
+    """Do nothing for a while."""
+    await pause()
+    return f"looked at {word}"
+
+
+def answer(request: ModelRequest) -> str | list[ToolCall]:
+    """Two tool calls at once, then an answer to the run's question; where a summary is asked for, that."""
+    if request.turn == 0:
+        return "the summary"
+    word = next(message.text for message in reversed(request.messages) if message.role == "user")
+    if request.messages[-1].role == "tool":
+        return f"answer to {word}"
+    return [ToolCall(f"{name} {word}", name, f'{{"word": "{word}"}}') for name in ("work", "look")]
+
+
+def of_run(word: str) -> list[tuple[str, str]]:
+    """The messages of the run with this question: roles and texts."""
+    return [
+        ("user", word),
+        ("assistant", f"work {word}, look {word}"),
+        ("tool", f"worked on {word}"),
+        ("tool", f"looked at {word}"),
+        ("assistant", f"answer to {word}"),
+    ]
+
+
+def order_of(messages: Sequence[Message]) -> list[str]:
+    """The runs' questions in their order, after a check that each run's messages are together and whole."""
+    texts = [(message.role, message.text or ", ".join(call.id for call in message.tool_calls)) for message in messages]
+    order = [texts[at][1] for at in range(0, len(texts), 5)]
+    assert texts == [message for word in order for message in of_run(word)]
+    return order
+
+
+def test_two_runs_on_one_session() -> None:
+    """Whatever the schedule, both runs are there whole, one after the other, and the second saw the first."""
+    orders = set()
+
+    async def scenario() -> None:
+        pauses, memory = Pauses(), InProcessMemory()
+        model = ScriptedModel(answer)
+        policy = MemoryPolicy(state=Log)
+        agent = Agent(pauses.model(model), "a", "", [work, pauses.tool(look)], memory=policy)
+        async with Runtime(memory=pauses.memory(memory)) as rt:
+            async with trio.open_nursery() as nursery:
+                for word in ("first", "second"):
+                    nursery.start_soon(functools.partial(rt.run, agent, word, session="s"))
+            result = await rt.run(agent, "last", session="s")
+        stored = await memory.load("s")
+        order = order_of(stored.messages)
+        assert sorted(order[:2]) == ["first", "second"]
+        assert result.state == Log(order)
+        assert stored.version == 3
+        assert sorted(len(request.messages) for request in model.requests) == [1, 4, 6, 9, 11, 14]
+        orders.add(tuple(order))
+
+    assert run_schedules(scenario, SCHEDULES) == SCHEDULES
+    assert len(orders) == 2, "the schedules never put the runs in the other order"
+
+
+def test_with_a_summary_and_a_run_that_is_cancelled() -> None:
+    """Of three runs, one cancelled at some moment, two are there whole, and the cancelled one whole or not at all."""
+    ends = set()
+
+    async def scenario() -> None:
+        pauses, memory = Pauses(), InProcessMemory()
+        policy = MemoryPolicy(4, state=Log, summary=Summary())
+        agent = Agent(pauses.model(ScriptedModel(answer)), "a", "", [work, look], memory=policy)
+        async with Runtime(memory=pauses.memory(memory)) as rt:
+            runs = [await rt.start(agent, word, session="s") for word in ("one", "two", "three")]
+            for _ in range(5):
+                await pause()
+            runs[1].cancel()
+            results = [await run.wait() for run in runs]
+        stored = await memory.load("s")
+        there = order_of(stored.messages)
+        # A backend that waits after it has written, as this one does, may be cancelled then.
+        assert sorted(there) in (["one", "three", "two"], ["one", "three"])
+        assert "two" in there or results[1].status == "cancelled"
+        assert stored.version == len(there)
+        ends.add((results[1].status, len(there)))
+
+    assert run_schedules(scenario, SCHEDULES) == SCHEDULES
+    assert {("completed", 3), ("cancelled", 2)} <= ends
+
+
+def test_two_processes() -> None:
+    """Two runtimes on one backend know nothing of each other's locks: one run is stored, the other told, none lost."""
+
+    async def scenario() -> None:
+        pauses, memory = Pauses(), InProcessMemory()
+        shared = pauses.memory(memory)
+        agent = Agent(pauses.model(ScriptedModel(answer)), "a", "", [work, look], memory=MemoryPolicy(state=Log))
+        stored, told = list[str](), list[str]()
+
+        async def process(word: str) -> None:
+            async with Runtime(memory=shared) as rt:
+                try:
+                    result = await rt.run(agent, word, session="s")
+                except SessionConflict as exc:
+                    told.append(exc.result.messages[0].text)
+                else:
+                    assert result.state.done[-1] == word
+                    stored.append(word)
+
+        async with trio.open_nursery() as nursery:
+            for word in ("mine", "yours"):
+                nursery.start_soon(process, word)
+        session = await memory.load("s")
+        assert order_of(session.messages) == stored
+        assert sorted(stored + told) == ["mine", "yours"]
+        assert session.version == len(stored)
+
+    assert run_schedules(scenario, SCHEDULES) == SCHEDULES

@@ -1,0 +1,219 @@
+"""The schedule fuzzer: it finds planted races, says which seed shows them, and shows them again."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+import pytest
+import trio
+
+import agno_rt.testing._scheduling as scheduling
+from agno_rt import Agent, Runtime
+from agno_rt.defaults.memory import InProcessMemory
+from agno_rt.errors import SessionConflict, UsageError
+from agno_rt.memory import MemoryBackend
+from agno_rt.testing import Pauses, ScriptedModel, pause, run_schedules
+
+
+def seed_of(caught: pytest.ExceptionInfo[BaseException]) -> int:
+    """The seed that a failure names."""
+    told = r"seed (\d+), after \1 that passed. Replay it: first=\1, count=1, or pytest --agno-rt-seed=\1\."
+    found = re.search(told, "\n".join(caught.value.__notes__))
+    assert found is not None
+    return int(found[1])
+
+
+class TestFindsRaces:
+    """Planted bugs that a plain run does not show."""
+
+    def test_a_lost_update(self) -> None:
+        """Two tasks that read, wait and write: found, and shown again by the seed alone."""
+
+        async def scenario() -> None:
+            total = 0
+
+            async def add() -> None:
+                nonlocal total
+                seen = total
+                await pause()
+                total = seen + 1
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(add)
+                nursery.start_soon(add)
+            assert total == 2
+
+        with pytest.raises(AssertionError) as caught:
+            run_schedules(scenario, 100)
+        seed = seed_of(caught)
+        for _ in range(3):
+            with pytest.raises(AssertionError):
+                run_schedules(scenario, 1, first=seed)
+
+        assert run_schedules(scenario, seed) == seed
+
+    def test_a_task_that_is_far_slower_than_another(self) -> None:
+        """Some schedules hold tasks back, so that far fewer steps take longer than many."""
+
+        async def scenario() -> None:
+            done: list[str] = []
+
+            async def work(name: str, steps: int) -> None:
+                for _ in range(steps):
+                    await trio.lowlevel.checkpoint()
+                done.append(name)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(work, "short", 2)
+                nursery.start_soon(work, "long", 20)
+            assert done == ["short", "long"]
+
+        with pytest.raises(AssertionError):
+            run_schedules(scenario, 200)
+
+    def test_a_deadlock(self) -> None:
+        """Two locks taken in two orders: found as a hang, with the line where each task waits."""
+
+        async def scenario() -> None:
+            one, two = trio.Lock(), trio.Lock()
+
+            async def both(first: trio.Lock, second: trio.Lock) -> None:
+                async with first:
+                    await pause()
+                    async with second:
+                        pass
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(both, one, two)
+                nursery.start_soon(both, two, one)
+
+        with pytest.raises(AssertionError, match=r"it hangs: .*in both \(.*; .*in both \("):
+            run_schedules(scenario, 100)
+
+    def test_what_a_fast_stand_in_hides(self) -> None:
+        """A backend that answers at once hides a conflict; with `Pauses` around it, it is found."""
+
+        async def scenario(memory: MemoryBackend) -> None:
+            async def write() -> None:
+                session = await memory.load("s")
+                await memory.append("s", [], version=session.version)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(write)
+                nursery.start_soon(write)
+
+        assert run_schedules(lambda: scenario(InProcessMemory()), 100) == 100
+        with pytest.RaisesGroup(SessionConflict) as caught:
+            run_schedules(lambda: scenario(Pauses().memory(InProcessMemory())), 100)
+        assert seed_of(caught) < 100
+
+
+class TestSchedules:
+    """What a seed decides, and what it leaves alone."""
+
+    def test_a_seed_is_a_schedule(self) -> None:
+        """The same seed gives the same order, and other seeds give many others."""
+        orders: list[str] = []
+
+        async def scenario() -> None:
+            order: list[str] = []
+
+            async def step(name: str) -> None:
+                for _ in range(3):
+                    await trio.lowlevel.checkpoint()
+                    order.append(name)
+
+            async with trio.open_nursery() as nursery:
+                for name in "abcd":
+                    nursery.start_soon(step, name)
+            orders.append("".join(order))
+
+        run_schedules(scenario, 50)
+        run_schedules(scenario, 50)
+
+        assert orders[:50] == orders[50:]
+        assert len(set(orders)) > 40
+
+    def test_all_tasks_come_to_an_end(self) -> None:
+        """Nobody is held back for ever, and the clock is a virtual one."""
+        ends: list[float] = []
+
+        async def scenario() -> None:
+            async with trio.open_nursery() as nursery:
+                for _ in range(20):
+                    nursery.start_soon(trio.sleep, 3_600)
+            ends.append(trio.current_time())
+
+        assert run_schedules(scenario, 30) == 30
+        assert ends == [3_600] * 30
+
+    def test_a_real_clock(self) -> None:
+        """Without the virtual clock time is the machine's."""
+
+        async def scenario() -> None:
+            assert trio.current_time() > 0
+
+        assert run_schedules(scenario, 3, virtual=False) == 3
+
+    async def test_pause_is_a_checkpoint(self) -> None:
+        """Without a seed, too."""
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await pause()
+
+        assert scope.cancelled_caught
+
+    def test_trio_is_as_it_was_afterwards(self) -> None:
+        """Also when the scenario fails: other tests have trio's own order."""
+        module = scheduling.trio_run()
+        before = module._r, module._ALLOW_DETERMINISTIC_SCHEDULING
+
+        async def scenario() -> None:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            run_schedules(scenario)
+
+        assert (module._r, module._ALLOW_DETERMINISTIC_SCHEDULING) == before
+        assert scheduling.scheduler() is None
+
+    async def test_needs_a_test_that_is_not_async(self) -> None:
+        """It runs trio itself, and says so where trio is running."""
+
+        async def scenario() -> None:
+            raise NotImplementedError
+
+        with pytest.raises(UsageError, match="it is running already"):
+            run_schedules(scenario)
+
+    def test_a_trio_that_does_not_ask(self) -> None:
+        """A schedule that had no effect is told, not taken for a pass."""
+        with pytest.raises(UsageError, match="did not ask for an order"), scheduling.seeded(1):
+            pass
+
+    def test_a_trio_that_is_another(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where trio's scheduler is not as it was, that is told with the versions that will do."""
+        monkeypatch.delattr(scheduling.trio_run(), "_ALLOW_DETERMINISTIC_SCHEDULING")
+        with pytest.raises(UsageError, match="has no _ALLOW_DETERMINISTIC_SCHEDULING") as caught:
+            run_schedules(trio.lowlevel.checkpoint, 1)
+
+        assert "Use trio 0.32" in caught.value.hint
+
+
+def test_two_runs_on_one_session() -> None:
+    """Under a thousand schedules no message of either is lost, and none stands within the other's."""
+
+    async def scenario() -> None:
+        pauses = Pauses()
+        memory = InProcessMemory()
+        scripts = {"a?": ["a!"], "b?": ["b!"]}
+        with ScriptedModel(scripts) as model:
+            agent = Agent(pauses.model(model))
+            async with Runtime(memory=pauses.memory(memory)) as rt, trio.open_nursery() as nursery:
+                for text in scripts:
+                    nursery.start_soon(partial(rt.run, agent, text, session="s"))
+        texts = [message.text for message in (await memory.load("s")).messages]
+        assert texts in (["a?", "a!", "b?", "b!"], ["b?", "b!", "a?", "a!"])
+
+    run_schedules(scenario, 1_000)

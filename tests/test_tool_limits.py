@@ -1,0 +1,464 @@
+"""A tool's own limits: its time, its attempts, its places, how often it may be called; and its place in the order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from agno_rt import Agent, Limits, Runtime, ToolCall, tool
+from agno_rt.errors import DeadlineExceeded
+from agno_rt.events import Event, ToolEnded, ToolStarted
+from agno_rt.testing import ScriptedModel, Step
+from agno_rt.tools import ToolArgumentError
+from tests.helpers import told
+from tests.tool_helpers import calls_of, job_of, listening, told_of
+
+WellFormed = Callable[[Sequence[Event]], None]
+
+
+class TestTimeout:
+    """`timeout`."""
+
+    @pytest.mark.parametrize(
+        ("own", "run", "seconds"), [(3, None, 3), (3, 5, 3), (5, 3, 3), (None, 3, 3), (0.5, 4, 0.5)]
+    )
+    async def test_the_narrower_counts(
+        self, own: float | None, run: float | None, seconds: float, autojump_clock: MockClock
+    ) -> None:
+        """Of the tool's own and the run's, whichever is over first ends the call, and the model is told."""
+        cancelled: list[float] = []
+
+        @tool(timeout=own)
+        async def slow() -> str:
+            """Never come back."""
+            try:
+                await trio.sleep_forever()
+            finally:
+                cancelled.append(trio.current_time())
+            return ""
+
+        began = trio.current_time()
+        [content] = await told_of(job_of(slow, limits=Limits(tool_timeout=run)), calls_of("slow", "{}"))
+        assert content == f"slow failed: the tool slow took longer than {seconds:g} s"
+        assert cancelled == [pytest.approx(began + seconds)]
+
+    async def test_of_a_thread(self) -> None:
+        """A thread cannot be stopped: the call ends without it, and the model hears that it may go on."""
+        release = threading.Event()
+
+        @tool(timeout=0.01, retries=5)
+        def stuck() -> str:
+            """Wait for the test's end."""
+            began.append(True)
+            release.wait(10)
+            return "late"
+
+        began: list[bool] = []
+        try:
+            with trio.fail_after(5):
+                [content] = await told_of(job_of(stuck), calls_of("stuck", "{}"))
+        finally:
+            release.set()
+
+        assert "took longer than 0.01 s. It could not be stopped" in str(content)
+        assert len(began) == 1, "it was tried again while it was still at it"
+
+    async def test_a_deadline_within_the_tool_is_its_own(self, autojump_clock: MockClock) -> None:
+        """What the tool raises because of another deadline is told as it is."""
+
+        @tool(timeout=5)
+        async def inner() -> str:
+            """Ask an agent that takes too long."""
+            raise DeadlineExceeded("the run took longer than 1 s", limit="run_timeout")
+
+        [content] = await told_of(job_of(inner), calls_of("inner", "{}"))
+        assert str(content).startswith("inner failed: DeadlineExceeded: the run took longer than 1 s")
+
+
+class TestRetries:
+    """`retries`."""
+
+    async def test_until_it_works(self) -> None:
+        """A tool that fails is tried again, and the model hears of the success alone."""
+        attempts: list[int] = []
+
+        @tool(retries=3)
+        async def shaky(at: int) -> str:
+            """Work at the third time."""
+            attempts.append(at)
+            if len(attempts) < 3:
+                raise OSError("not yet")
+            return "done"
+
+        events: list[Event] = []
+        [content] = await told_of(job_of(shaky, emitter=listening(events)), calls_of("shaky", '{"at": 7}'))
+
+        assert (content, attempts) == ("done", [7, 7, 7])
+        assert [type(event) for event in events] == [ToolStarted, ToolEnded]
+
+    @pytest.mark.parametrize("inline", [False, True])
+    async def test_at_most_so_often(self, inline: bool) -> None:
+        """Then the model hears of the last failure, and how many there were."""
+        attempts: list[bool] = []
+
+        @tool(retries=2, inline=inline)
+        def shaky() -> str:
+            """Fail."""
+            attempts.append(True)
+            raise OSError(f"no {len(attempts)}")
+
+        [content] = await told_of(job_of(shaky), calls_of("shaky", "{}"))
+        assert content == "shaky failed: OSError: no 3 (3 attempts)"
+        assert len(attempts) == 3
+
+    async def test_each_has_its_own_time(self, autojump_clock: MockClock) -> None:
+        """The deadline is for one attempt."""
+
+        @tool(retries=2, timeout=4)
+        async def slow() -> str:
+            """Never come back."""
+            await trio.sleep_forever()
+            return ""
+
+        [content] = await told_of(job_of(slow), calls_of("slow", "{}"))
+        assert content == "slow failed: the tool slow took longer than 4 s (3 attempts)"
+        assert trio.current_time() == pytest.approx(12)
+
+    async def test_arguments_are_not_tried_again(self) -> None:
+        """Neither those that do not fit, nor those that the tool itself refuses, nor a result that cannot be told."""
+        attempts: list[int] = []
+
+        @tool(retries=5)
+        async def picky(at: int) -> object:
+            """Refuse."""
+            attempts.append(at)
+            if at == 1:
+                raise ToolArgumentError("Take another number.")
+            return object()
+
+        contents = await told_of(job_of(picky), calls_of("picky", '{"at": "x"}', '{"at": 1}', '{"at": 2}'))
+        assert "do not fit" in str(contents[0])
+        assert contents[1] == "Take another number."
+        assert str(contents[2]).startswith("picky failed: TypeError: it returned something of type object")
+        assert attempts == [1, 2]
+
+    async def test_a_cancellation_is_not_tried_again(self) -> None:
+        """A call that is cancelled, while it works or fails, is over."""
+        attempts: list[bool] = []
+
+        @tool(retries=5)
+        async def stubborn() -> str:
+            """Fail when cancelled."""
+            attempts.append(True)
+            try:
+                await trio.sleep_forever()
+            finally:
+                if len(attempts) == 1:
+                    raise OSError("in the way")
+            return ""
+
+        with trio.move_on_after(0.01) as scope:
+            await told_of(job_of(stubborn), calls_of("stubborn", "{}"))
+        assert scope.cancelled_caught
+        assert len(attempts) == 1
+
+
+class TestConcurrency:
+    """`concurrency`."""
+
+    async def test_over_two_runs(self) -> None:
+        """One tool's calls are bounded over the whole runtime, whichever run makes them; another's are not."""
+        under_way, peak = 0, 0
+
+        @tool(concurrency=2)
+        async def work() -> None:
+            """Count who is here."""
+            nonlocal under_way, peak
+            under_way += 1
+            peak = max(peak, under_way)
+            await wait_all_tasks_blocked()
+            under_way -= 1
+
+        calls = [ToolCall(str(at), "work") for at in range(4)]
+        async with Runtime() as rt:
+            runs = [await rt.start(Agent(ScriptedModel([calls, "x"]), tools=[work]), "x") for _ in range(2)]
+            results = [await run.wait() for run in runs]
+            [limit] = [limit for limit in rt.statistics() if limit.name == "tool 'work'"]
+
+        assert peak == 2
+        assert [told(result) for result in results] == [["null"] * 4] * 2
+        assert (limit.total, limit.in_use, limit.waiting) == (2, 0, 0)
+
+    async def test_the_wait_is_not_the_tools_time(self, autojump_clock: MockClock) -> None:
+        """A deadline begins when the tool does."""
+
+        @tool(concurrency=1, timeout=3)
+        async def work() -> str:
+            """Take two seconds."""
+            await trio.sleep(2)
+            return "done"
+
+        assert await told_of(job_of(work), calls_of("work", "{}", "{}", "{}")) == ["done"] * 3
+        assert trio.current_time() == pytest.approx(6)
+
+    async def test_the_wait_has_a_limit_of_its_own(self, autojump_clock: MockClock) -> None:
+        """`queue_timeout` bounds it; the model is told, and the run goes on."""
+
+        @tool(concurrency=1)
+        async def work() -> str:
+            """Take two seconds."""
+            await trio.sleep(2)
+            return "done"
+
+        contents = await told_of(job_of(work, limits=Limits(queue_timeout=1)), calls_of("work", "{}", "{}"))
+        assert contents == [
+            "done",
+            "work was not called: the wait for one of its 1 places took longer than 1 s.",
+        ]
+
+    async def test_a_place_is_given_back_however_it_ends(self) -> None:
+        """After a failure, a cancellation or a result, the place is free."""
+
+        @tool(concurrency=1)
+        async def work(how: str) -> str:
+            """End in some way."""
+            if how == "fail":
+                raise OSError("no")
+            if how == "hang":
+                await trio.sleep_forever()
+            return "done"
+
+        job = job_of(work)
+        for how in ("fail", "hang", "work"):
+            with trio.move_on_after(0.01):
+                await told_of(job, calls_of("work", f'{{"how": "{how}"}}'))
+            assert job.places["work"].statistics().in_use == 0
+
+    async def test_a_thread_keeps_its_place_until_it_ends(self) -> None:
+        """What is left behind still counts: no more of it are under way than may be."""
+        release, entered = threading.Event(), threading.Semaphore(0)
+
+        @tool(concurrency=1, timeout=0.01)
+        def stuck() -> str:
+            """Wait to be let go."""
+            entered.release()
+            release.wait(10)
+            return "done"
+
+        job = job_of(stuck)
+        place = job.places["stuck"]
+        try:
+            [content] = await told_of(job, calls_of("stuck", "{}"))
+            assert "could not be stopped" in str(content)
+            assert place.statistics().in_use == 1
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(told_of, job, calls_of("stuck", "{}"))
+                await wait_all_tasks_blocked()
+                assert place.statistics().waiting == 1
+                assert entered.acquire(blocking=False)
+                assert not entered.acquire(blocking=False), "two were under way"
+                release.set()
+        finally:
+            release.set()
+        with trio.fail_after(5):
+            await place.acquire()
+
+    async def test_one_that_is_cancelled_before_it_began(self) -> None:
+        """A call that is cancelled while it waits for a thread gives its place back, and is never made."""
+        made: list[bool] = []
+
+        @tool(concurrency=1)
+        def work() -> str:
+            """Note it."""
+            made.append(True)
+            return ""
+
+        limiter = trio.to_thread.current_default_thread_limiter()
+        before, limiter.total_tokens = limiter.total_tokens, 1
+        job = job_of(work)
+        try:
+            await limiter.acquire_on_behalf_of("the test")
+            with trio.move_on_after(0.01) as scope:
+                await told_of(job, calls_of("work", "{}"))
+            assert scope.cancelled_caught
+            assert job.places["work"].statistics().in_use == 0
+        finally:
+            limiter.release_on_behalf_of("the test")
+            limiter.total_tokens = before
+        assert await told_of(job, calls_of("work", "{}")) == [""]
+        assert made == [True]
+
+    async def test_a_call_within_a_call_does_not_wait_for_it(self) -> None:
+        """A tool that runs an agent with the same tool would wait for itself in vain."""
+        async with Runtime() as rt:
+
+            @tool(concurrency=1)
+            async def ask(deep: int) -> str:
+                """Ask an agent that asks again."""
+                if not deep:
+                    return "bottom"
+                call = ToolCall("i", "ask", f'{{"deep": {deep - 1}}}')
+                return " ".join(told(await rt.run(Agent(ScriptedModel([call, "x"]), tools=[ask]), "x")))
+
+            with trio.fail_after(5):
+                outer = Agent(ScriptedModel([ToolCall("o", "ask", '{"deep": 3}'), "x"]), tools=[ask])
+                assert told(await rt.run(outer, "x")) == ["bottom"]
+
+    async def test_a_run_in_the_background_does_wait(self) -> None:
+        """A run that a tool starts, and leaves, is not within it."""
+        order: list[str] = []
+        async with Runtime() as rt:
+
+            @tool(concurrency=1)
+            async def work(name: str) -> str:
+                """Start another, and be the first to end."""
+                if name == "first":
+                    call = ToolCall("i", "work", '{"name": "second"}')
+                    await rt.start(Agent(ScriptedModel([call, "x"]), tools=[work]), "x")
+                    await wait_all_tasks_blocked()
+                order.append(name)
+                return name
+
+            await rt.run(Agent(ScriptedModel([ToolCall("o", "work", '{"name": "first"}'), "x"]), tools=[work]), "x")
+
+        assert order == ["first", "second"]
+
+
+class TestCalls:
+    """`calls`."""
+
+    async def test_so_often_in_a_run(self) -> None:
+        """One call more is not made, and the model is told; the next run has all of them again."""
+        made: list[str] = []
+
+        @tool(calls=2)
+        async def search(words: str) -> str:
+            """Search."""
+            made.append(words)
+            return words
+
+        def call(words: str) -> ToolCall:
+            return ToolCall(words, "search", f'{{"words": "{words}"}}')
+
+        steps: list[Step] = [call("a"), [call("b"), call("c")], call("d"), "x"]
+        async with Runtime() as rt:
+            for _ in range(2):
+                result = await rt.run(Agent(ScriptedModel(steps), tools=[search]), "x")
+                refused = "search was not called: it may be called 2 times in one run, and that has been done."
+                assert told(result) == ["a", "b", refused, refused]
+
+        assert made == ["a", "b"] * 2
+
+    async def test_arguments_that_do_not_fit_are_no_call(self) -> None:
+        """A model that corrects itself has lost nothing; nor do attempts count."""
+
+        @tool(calls=1, retries=2)
+        async def once(at: int) -> str:
+            """Fail."""
+            raise OSError(str(at))
+
+        contents = await told_of(job_of(once), calls_of("once", "{}", '{"at": 1}', '{"at": 2}'))
+        assert "do not fit" in str(contents[0])
+        assert contents[1:] == [
+            "once failed: OSError: 1 (3 attempts)",
+            "once was not called: it may be called once in one run, and that has been done.",
+        ]
+
+
+class TestOrder:
+    """`parallel=False`."""
+
+    @pytest.mark.parametrize("threads", [False, True])
+    async def test_it_runs_alone(self, threads: bool) -> None:
+        """Such a call begins when those before it are done, and those after it begin when it is done."""
+        under_way: list[str] = []
+        order: list[str] = []
+        both = threading.Barrier(2, timeout=10)
+
+        def note(name: str) -> None:
+            assert not (under_way and ("alone" in name or "alone" in under_way)), (name, under_way)
+            under_way.append(name)
+            order.append(name)
+
+        async def work_async(name: str) -> str:
+            """Do something, beside others."""
+            note(name)
+            await wait_all_tasks_blocked()
+            under_way.remove(name)
+            return name
+
+        def work_thread(name: str) -> str:
+            """Do something, beside another, or wait for it in vain."""
+            note(name)
+            both.wait()
+            under_way.remove(name)
+            return name
+
+        def alone_thread(name: str) -> str:
+            """Do something alone."""
+            note(name)
+            under_way.remove(name)
+            return name
+
+        work = tool(work_thread if threads else work_async, name="work")
+        alone = tool(alone_thread if threads else work_async, name="alone", parallel=False)
+        calls = [
+            ToolCall(at, at.rstrip("0123456789"), f'{{"name": "{at}"}}')
+            for at in ("work0", "work1", "alone2", "alone3", "work4", "work5", "alone6")
+        ]
+        with trio.fail_after(10):
+            contents = await told_of(job_of(work, alone), calls)
+
+        assert contents == [call.id for call in calls]
+        assert [set(order[:2]), order[2:4], set(order[4:6]), order[6:]] == [
+            {"work0", "work1"},
+            ["alone2", "alone3"],
+            {"work4", "work5"},
+            ["alone6"],
+        ]
+
+    async def test_in_a_run(self, well_formed: WellFormed) -> None:
+        """Through the runtime, its events come in the order of the calls."""
+
+        @tool(parallel=False)
+        async def write(text: str) -> str:
+            """Write it."""
+            await trio.lowlevel.checkpoint()
+            return text
+
+        calls = calls_of("write", *[f'{{"text": "{at}"}}' for at in range(4)])
+        events: list[Event] = []
+        async with Runtime(observers=[events.append]) as rt:
+            result = await rt.run(Agent(ScriptedModel([calls, "x"]), tools=[write]), "x")
+
+        well_formed(events)
+        assert told(result) == ["0", "1", "2", "3"]
+        steps = [
+            (type(event).__name__, event.call.id) for event in events if isinstance(event, ToolStarted | ToolEnded)
+        ]
+        assert steps == [(name, call.id) for call in calls for name in ("ToolStarted", "ToolEnded")]
+
+    async def test_cancelled_in_the_middle(self) -> None:
+        """What has not begun does not begin; what has begun ends once."""
+
+        @tool(parallel=False)
+        async def write(text: str) -> str:
+            """Hang at the second."""
+            if text == "1":
+                await trio.sleep_forever()
+            return text
+
+        events: list[Event] = []
+        job = job_of(write, emitter=listening(events))
+        with trio.move_on_after(0.01) as scope:
+            await told_of(job, calls_of("write", *[f'{{"text": "{at}"}}' for at in range(3)]))
+
+        assert scope.cancelled_caught
+        ends: list[Any] = [(event.call.id, event.status) for event in events if isinstance(event, ToolEnded)]
+        assert ends == [("write 0", "completed"), ("write 1", "cancelled")]
+        assert sum(isinstance(event, ToolStarted) for event in events) == 2

@@ -1,0 +1,212 @@
+"""What may be said of a tool when it is made, and what is refused there and then, with a word on what to do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import attrs
+import pytest
+
+from agno_rt.context import Deps, RunContext
+from agno_rt.errors import ToolDefinitionError, UsageError
+from agno_rt.tools import Tool, ToolLimits, ToolOptions, tool
+from tests import process_tools
+
+
+def sync(x: int = 0) -> int:
+    """A plain function."""
+    return x
+
+
+async def waiting(x: int = 0) -> int:
+    """An async one."""
+    return x
+
+
+def knowing(context: RunContext) -> None:
+    """One that knows its run."""
+
+
+def listed(xs: list[int]) -> list[int]:
+    """One for a batch."""
+    return xs
+
+
+def test_options_become_fields() -> None:
+    """Each option is the tool's."""
+    made = tool(sync, name="x", description="y", parallel=False, timeout=3, retries=2, concurrency=4, calls=5)
+
+    assert (made.name, made.description, made.parallel) == ("x", "y", False)
+    assert made.limits == ToolLimits(3, 2, 4, 5)
+    assert tool(sync, inline=True).inline
+    assert tool(sync, process=True).process
+    assert tool(listed, batch=True).batch
+
+
+def test_every_option_is_documented() -> None:
+    """What may be said is described where it is listed."""
+    assert all(f"        {option}: " in (ToolOptions.__doc__ or "") for option in ToolOptions.__annotations__)
+
+
+def test_a_tool_with_nothing_to_it_is_plain() -> None:
+    """Whatever costs a call more is known once, when the tool is made."""
+    assert all(made.plain for made in (tool(sync), tool(waiting), tool(sync, inline=True), tool(sync, parallel=False)))
+    assert not any(
+        made.plain
+        for made in (
+            tool(sync, process=True),
+            tool(sync, timeout=1),
+            tool(sync, retries=1),
+            tool(sync, concurrency=1),
+            tool(sync, calls=1),
+            tool(listed, batch=True),
+            tool(knowing),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "complaint"),
+    [
+        (sync, {"inline": True, "process": True}, "'sync' is both inline and process"),
+        (waiting, {"process": True}, "'waiting' runs in a process, and is async"),
+        (knowing, {"process": True}, "'knowing' runs in a process, where context cannot be filled in"),
+        (sync, {"inline": True, "timeout": 1}, "'sync' runs inline, where nothing can stop it"),
+        (sync, {"timeout": 0}, "tool 'sync': timeout is 0"),
+        (sync, {"timeout": -1}, "timeout is -1"),
+        (sync, {"timeout": "1"}, "timeout is '1'"),
+        (sync, {"timeout": float("nan")}, "timeout is nan"),
+        (sync, {"retries": -1}, "retries is -1"),
+        (sync, {"retries": None}, "retries is None"),
+        (sync, {"retries": 1.5}, "retries is 1.5"),
+        (sync, {"concurrency": 0}, "concurrency is 0"),
+        (sync, {"calls": 0}, "calls is 0"),
+        (sync, {"calls": True}, "calls is True"),
+        (sync, {"inline": 1}, "'sync': inline is 1"),
+        (sync, {"time_out": 1}, "no option 'time_out'"),
+        (sync, {"name": 5}, "needs a name"),
+        (lambda: None, {"name": "x", "process": True}, "'x' runs in a process, which has to find its function"),
+        (sync, {"batch": True}, "'sync' is a batch, and does not take one list"),
+    ],
+)
+def test_what_does_not_go_together(function: Callable[..., Any], options: dict[str, Any], complaint: str) -> None:
+    """The error names the tool and what is wrong, and says what to do."""
+    with pytest.raises(ToolDefinitionError, match=complaint) as caught:
+        tool(function, **options)
+
+    assert caught.value.hint
+    assert isinstance(caught.value, UsageError)
+
+
+def test_a_misspelt_option_has_a_suggestion() -> None:
+    """The nearest option is named."""
+    with pytest.raises(ToolDefinitionError) as caught:
+        tool(sync, retrys=2)  # type: ignore[call-overload]  # the point of the test
+
+    assert "Did you mean 'retries'?" in caught.value.hint
+
+
+def test_a_process_needs_a_function_of_a_module() -> None:
+    """A function within another, a method and an object are not found by name."""
+
+    def inner() -> None:
+        """Do nothing."""
+
+    class Service:
+        def method(self) -> None:
+            """Do nothing."""
+
+        def __call__(self) -> None:
+            """Do nothing."""
+
+    for function in (inner, Service().method, Service()):
+        with pytest.raises(ToolDefinitionError, match="find its function by name"):
+            tool(function, name="x", process=True)
+
+
+def test_a_changed_copy_is_checked_too() -> None:
+    """A tool may be changed with `attrs.evolve`; what does not go together is refused there as well."""
+    here = attrs.evolve(process_tools.where, process=False)
+
+    assert (here.process, here.plain) == (False, True)
+    with pytest.raises(ToolDefinitionError, match="both inline and process"):
+        attrs.evolve(process_tools.where, inline=True)
+
+
+def test_an_inline_async_tool_may_have_a_deadline() -> None:
+    """An async function waits, whatever is said of it, so that it can be stopped."""
+    assert tool(waiting, inline=True, timeout=1).limits.timeout == 1
+
+
+class TestInjected:
+    """Parameters that the run fills in, when the tool is made."""
+
+    def test_they_are_hidden(self) -> None:
+        """The schema has the others alone."""
+
+        @tool
+        def query(context: RunContext | None, db: Deps[Tool], words: str) -> str:
+            """Ask."""
+            return words
+
+        assert set(query.parameters["properties"]) == {"words"}
+        assert set(query.injected) == {"context", "db"}
+        assert query.decode('{"words": "x"}') == {"words": "x"}
+
+    def test_a_type_must_be_said(self) -> None:
+        """`Deps` alone, or of anything, asks for nothing in particular."""
+
+        def bare(db: Deps) -> None:  # type: ignore[type-arg]  # the point of the test
+            """Ask."""
+
+        def anything(db: Deps[Any]) -> None:
+            """Ask."""
+
+        for function in (bare, anything):
+            with pytest.raises(ToolDefinitionError, match="'db' does not say which type of deps") as caught:
+                tool(function)
+            assert "Deps[Database]" in caught.value.hint
+
+    def test_a_type_that_cannot_be_checked(self) -> None:
+        """A protocol that is not for run time is refused when the tool is made, not when it is called."""
+        with pytest.raises(ToolDefinitionError, match="'db' has a type that no value can be checked by") as caught:
+            tool(hopeful)
+        assert "@runtime_checkable" in caught.value.hint
+
+    def test_one_by_position_alone(self) -> None:
+        """Arguments are passed by name."""
+
+        def function(context: RunContext, /) -> None:
+            """Ask."""
+
+        with pytest.raises(ToolDefinitionError, match="'context' cannot be filled in"):
+            tool(function)
+
+
+def hopeful(db: Deps[Closeable]) -> None:
+    """Ask for something that no value can be checked by."""
+
+
+class Closeable(Protocol):
+    """Something to close."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+def test_tools_need_no_trio() -> None:
+    """A module of tools, with a process tool and injection, is imported where there is no trio."""
+    code = (
+        "import sys; sys.modules['trio'] = None\n"
+        "from agno_rt.tools import tool\n"
+        "from agno_rt.context import Deps, RunContext\n"
+        "@tool\ndef f(context: RunContext, db: Deps[dict]) -> None:\n    'Do.'\n"
+        "import agno_rt._worker\n"
+        "print(f.injected.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert "'context', 'db'" in done.stdout, done.stderr

@@ -1,0 +1,65 @@
+"""A small job for tests that call tools below the level of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from agno_rt._calls import call_tools
+from agno_rt._emit import Emitter, EventBuffer
+from agno_rt._job import Job
+from agno_rt._limiter import Limiter
+from agno_rt.events import Event
+from agno_rt.limits import Limits
+from agno_rt.messages import Content, ToolCall
+from agno_rt.models import ModelSettings
+from agno_rt.testing import ScriptedModel
+from agno_rt.tools import Tool
+
+
+def job_of(*tools: Tool, limits: Limits | None = None, **more: Any) -> Job:
+    """A job with these tools, and places for those that are bounded."""
+    places = {
+        tool.name: Limiter(f"tool {tool.name!r}", tool.limits.concurrency)
+        for tool in tools
+        if tool.limits.concurrency is not None
+    }
+    job = Job(
+        "run",
+        "agent",
+        ScriptedModel([]),
+        "",
+        (),
+        {tool.name: tool for tool in tools},
+        ModelSettings(),
+        limits or Limits(),
+        Limiter("runs", 10),
+        Limiter("model_calls", 10),
+        places=places,
+    )
+    return msgspec.structs.replace(job, **more)
+
+
+def listening(events: list[Event], buffer: EventBuffer | None = None) -> Emitter:
+    """An emitter that notes what is sent; an observer that fails fails the test."""
+
+    def failed(observer: object, exc: Exception) -> None:
+        raise exc
+
+    return Emitter("run", (events.append,), buffer, failed)
+
+
+def calls_of(name: str, *arguments: str) -> list[ToolCall]:
+    """Calls of one tool."""
+    return [ToolCall(f"{name} {at}", name, text) for at, text in enumerate(arguments)]
+
+
+async def told_of(job: Job, calls: Sequence[ToolCall]) -> list[Content]:
+    """What the model is told of the calls. Each result is its call's."""
+    messages = await call_tools(job, calls)
+    assert [(message.role, message.tool_call_id, message.name) for message in messages] == [
+        ("tool", call.id, call.name) for call in calls
+    ]
+    return [message.content for message in messages]
