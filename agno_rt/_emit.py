@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from agno_rt.events import Delta, Event, stamped
+from agno_rt.limits import LimitStatistics
 
 __all__ = ["Emitter", "EventBuffer", "ObserverFailed"]
 
@@ -60,6 +61,10 @@ class EventBuffer:
         if self._parking:
             self._writers.unpark()
         return event
+
+    def statistics(self) -> LimitStatistics:
+        """How many events the reader is behind, and whether the run waits for it."""
+        return LimitStatistics("stream_buffer", self._size, len(self._events), len(self._writers))
 
     async def _park(self, lot: trio.lowlevel.ParkingLot) -> None:
         # Counted, because asking an empty lot to wake somebody costs more than handing an event over.

@@ -105,6 +105,9 @@ class _Check:
             tried.append(found)
         # Where some alternatives are of the value's own kind, the others are not what the model had in mind.
         near = [(s, found) for s, found in zip(schemas, tried, strict=True) if not _other_kind(found, place)]
+        near = [(s, found) for s, found in near if not self._other_tag(value, s)] or near
+        within = [(s, found) for s, found in near if all(at != place for at, _ in found)]
+        near = within if len(within) == 1 else near
         if not near:
             kinds = " | ".join(dict.fromkeys(self._shown(schema) for schema in schemas))
             yield place, f"Expected `{kinds}`, got `{_kind(value)}`"
@@ -112,10 +115,16 @@ class _Check:
             yield from near[0][1]
         else:
             reasons = [
-                f"not {self._shown(schema)}: {' and '.join(_within(fault, at, place) for at, fault in found[:2])}"
+                f"not {self._shown(schema)}: {' and '.join(_placed(fault, at, place) for at, fault in found[:2])}"
                 for schema, found in near
             ]
             yield place, f"Fits none of the alternatives ({'; '.join(dict.fromkeys(reasons))})"
+
+    def _other_tag(self, value: Any, schema: Schema) -> bool:
+        """Whether the value says itself that it is another alternative."""
+        properties = self._resolved(schema).get("properties", {}) if isinstance(value, dict) else {}
+        tags = {key: inner["enum"] for key, inner in properties.items() if len(inner.get("enum", ())) == 1}
+        return any(key in value and not _same(value[key], tag[0]) for key, tag in tags.items())
 
     def _shown(self, schema: Schema) -> str:
         if "$ref" in schema:
@@ -154,7 +163,8 @@ class _Check:
                 yield from self.check(item, first[at], inner)
             elif isinstance(rest, Mapping):
                 yield from self.check(item, rest, inner)
-        yield from _size(len(value), schema, place, ("minItems", "maxItems", "items"))
+        bounds = {"maxItems": len(first), **schema} if rest is False else schema
+        yield from _size(len(value), bounds, place, ("minItems", "maxItems", "items"))
 
 
 def _string(value: str, schema: Schema, place: str) -> Found:
@@ -238,5 +248,5 @@ def _other_kind(found: Sequence[tuple[str, str]], place: str) -> bool:
     return len(found) == 1 and found[0][0] == place and found[0][1].startswith(("Expected `", "Invalid value"))
 
 
-def _within(fault: str, at: str, place: str) -> str:
-    return fault if at == place else f"{fault} at `${at.removeprefix(place)}`"
+def _placed(fault: str, at: str, place: str) -> str:
+    return fault if at == place else f"{fault} at `{at}`"

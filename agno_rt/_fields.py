@@ -143,10 +143,8 @@ def _attrs(class_: Any, hints: Mapping[str, Any]) -> Fields:
         for field in taken:
             default = field.default
             required = default is attrs.NOTHING
-            if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # it is a class
-                note = {} if default.takes_self else _of_factory(default.factory)
-            else:
-                note = default_note(default)
+            made = isinstance(default, attrs.Factory)  # type: ignore[arg-type]  # it is a class
+            note = {} if made else default_note(default)
             yield Field(field.name, field.name, _bare(hints.get(field.name, field.type or Any)), required, note)
 
     alias = {field.name: field.alias for field in taken}
@@ -163,7 +161,7 @@ def _dataclass(class_: Any, hints: Mapping[str, Any]) -> Fields:
         for field in taken:
             made = field.default_factory is not dataclasses.MISSING
             required = field.default is dataclasses.MISSING and not made
-            note = _of_factory(field.default_factory) if made else default_note(field.default)
+            note = {} if made else default_note(field.default)
             yield Field(field.name, field.name, _bare(hints[field.name]), required, note)
         for name, hint in passed.items():
             default = getattr(class_, name, dataclasses.MISSING)
@@ -172,10 +170,6 @@ def _dataclass(class_: Any, hints: Mapping[str, Any]) -> Fields:
     passed = {name: hint for name, hint in hints.items() if isinstance(hint, dataclasses.InitVar)}
     plain = len(taken) == len(dataclasses.fields(class_)) and not passed
     return _made(class_, each(), lambda values: class_(**values), plain=plain)
-
-
-def _of_factory(factory: Any) -> dict[str, Any]:
-    return default_note(factory()) if factory in (list, dict, set, tuple) else {}
 
 
 def _typed_dict(class_: Any, hints: Mapping[str, Any]) -> Fields:

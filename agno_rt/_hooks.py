@@ -6,7 +6,7 @@ A run without hooks has no `Hooks` and never comes here.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 import trio
@@ -21,8 +21,6 @@ from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelRequest, ModelResponse
 
 __all__ = ["Hooks", "after_model", "after_run", "after_tool", "before_model", "before_run", "before_tool", "raced"]
-
-T = TypeVar("T")
 
 
 @attrs.frozen(eq=False)
@@ -71,7 +69,7 @@ async def before_run(job: Job, hooks: Hooks) -> None:
         context = job.context()
         if isinstance(hook, Guard):
             job.input = tuple([await _guarded(job, hook, context, message) for message in job.input])
-        elif (changed := await _called(hook, hook.before_run(context, job.input), tuple)) is not None:
+        elif (changed := await _called(hook, (tuple,), hook.before_run, context, job.input)) is not None:
             job.input = _all_messages(hook, changed)
 
 
@@ -81,7 +79,7 @@ async def after_run(job: Job, hooks: Hooks, content: str) -> str:
         context = job.context()
         if isinstance(hook, Guard):
             content = await _checked(job, hook, context, "output", content)
-        elif (changed := await _called(hook, hook.after_run(context, content), str)) is not None:
+        elif (changed := await _called(hook, (str,), hook.after_run, context, content)) is not None:
             content = changed
     return content
 
@@ -89,7 +87,7 @@ async def after_run(job: Job, hooks: Hooks, content: str) -> str:
 async def before_model(job: Job, hooks: Hooks, request: ModelRequest) -> ModelRequest | ModelResponse:
     """The request as the hooks make it, or the answer of one that gives it in the model's place."""
     for hook in hooks.before_model:
-        changed = await _called(hook, hook.before_model(job.context(), request), ModelRequest, ModelResponse)
+        changed = await _called(hook, (ModelRequest, ModelResponse), hook.before_model, job.context(), request)
         if isinstance(changed, ModelResponse):
             return changed
         request = request if changed is None else changed
@@ -99,7 +97,7 @@ async def before_model(job: Job, hooks: Hooks, request: ModelRequest) -> ModelRe
 async def after_model(job: Job, hooks: Hooks, response: ModelResponse) -> ModelResponse:
     """The response as the hooks make it."""
     for hook in hooks.after_model:
-        changed = await _called(hook, hook.after_model(job.context(), response), ModelResponse)
+        changed = await _called(hook, (ModelResponse,), hook.after_model, job.context(), response)
         response = response if changed is None else changed
     return response
 
@@ -108,7 +106,7 @@ async def before_tool(job: Job, hooks: Hooks, call: ToolCall) -> ToolCall | str:
     """The call as the hooks make it, or the text of one that answers in the tool's place."""
     for hook in hooks.before_tool:
         context = attrs.evolve(job.context(), call=call)
-        changed = await _called(hook, hook.before_tool(context, call), ToolCall, str)
+        changed = await _called(hook, (ToolCall, str), hook.before_tool, context, call)
         if isinstance(changed, str):
             return changed
         call = call if changed is None else changed
@@ -120,7 +118,7 @@ async def after_tool(job: Job, hooks: Hooks, call: ToolCall, content: str) -> st
     told: str | None = None
     for hook in hooks.after_tool:
         context = attrs.evolve(job.context(), call=call)
-        changed = await _called(hook, hook.after_tool(context, call, content if told is None else told), str)
+        changed = await _called(hook, (str,), hook.after_tool, context, call, content if told is None else told)
         told = told if changed is None else changed
     return told
 
@@ -140,7 +138,7 @@ async def raced(
 
     async def race(guard: Guard) -> None:
         for text in texts:
-            if (verdict := await _called(guard.rail, guard.rail.check(context, text), Verdict)) is not None:
+            if (verdict := await _called(guard.rail, (Verdict,), guard.rail.check, context, text)) is not None:
                 raise await _tripped(job, guard, "input", attrs.evolve(verdict, text=None))
 
     async def judged() -> None:
@@ -180,7 +178,7 @@ async def _guarded(job: Job, guard: Guard, context: RunContext, message: Message
 
 
 async def _checked(job: Job, guard: Guard, context: RunContext, where: str, text: str) -> str:
-    verdict = await _called(guard.rail, guard.rail.check(context, text), Verdict)
+    verdict: Verdict | None = await _called(guard.rail, (Verdict,), guard.rail.check, context, text)
     if verdict is None:
         return text
     tripped = await _tripped(job, guard, where, verdict)
@@ -209,10 +207,10 @@ def _all_messages(hook: object, changed: tuple[Any, ...]) -> tuple[Message, ...]
     return changed
 
 
-async def _called(hook: object, call: Awaitable[T], *kinds: type) -> T:
+async def _called(hook: object, kinds: tuple[type, ...], ask: Callable[..., Awaitable[Any]], *args: Any) -> Any:
     """What the hook says: nothing, or a value of one of these kinds."""
     try:
-        said = await call
+        said = await ask(*args)
     except AgnoError:
         raise
     except Exception as exc:

@@ -15,7 +15,7 @@ import msgspec
 from agno_rt._hooks import Hooks
 from agno_rt._limiter import Limiter
 from agno_rt.agent import Agent
-from agno_rt.errors import AgnoError, PluginError, UsageError
+from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
 from agno_rt.hooks import Guard, Guardrail, Hook
 from agno_rt.limits import Limits, LimitStatistics
 from agno_rt.messages import Content, Media, Message, Part
@@ -84,6 +84,8 @@ class Resolver:
         if agent.output is not None:
             form = self._form(agent.output, profile.output, tools)
             tools = tools if form.tool is None else {**tools, form.tool.name: form.tool}
+        if agent.settings.tool_choice != "auto" and agent.memory.facts is None:
+            _check_choice(agent.settings.tool_choice, tools)
         hooks = self._hooked(agent.hooks) if agent.hooks else None
         summary = agent.memory.summary
         summarizer = None if summary is None or summary.model is None else self.model(summary.model)
@@ -249,6 +251,15 @@ def _by_name(tools: Sequence[Tool]) -> Mapping[str, Tool]:
             hint = "Give one of them another name: @tool(name=...)."
             raise UsageError(f"two tools of the agent are called {tool.name!r}", hint=hint)
     return by_name
+
+
+def _check_choice(choice: str, tools: Mapping[str, Tool]) -> None:
+    if choice == "none" or choice in tools or (choice == "required" and tools):
+        return
+    if choice == "required":
+        hint = "Give the agent tools, or leave tool_choice out."
+        raise UsageError("tool_choice is 'required', and the agent has no tools", hint=hint)
+    raise NotFound("tool", choice, tools, where="tool_choice", hint="" if tools else "The agent has no tools.")
 
 
 def _check_run_limits(limits: Limits) -> None:

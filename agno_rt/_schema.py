@@ -106,7 +106,11 @@ def convert(value: Any, type_: Any) -> Any:
     try:
         return msgspec.convert(value, described.type, dec_hook=dec_hook, str_keys=True)
     except Exception as exc:  # the type's own code runs here too
-        return _converted(value, described, exc)
+        try:
+            text = msgspec.json.encode(value)
+        except (TypeError, ValueError, RecursionError):
+            raise msgspec.ValidationError(str(exc)) from exc
+        return _mended(text, described, exc)
 
 
 def signature_of(function: Callable[..., Any], name: str) -> inspect.Signature:
@@ -190,7 +194,7 @@ def _schema(type_: Any, rewriter: Rewriter) -> dict[str, Any]:
             inner = tidy(placeholders[at].describe(made[at]))
             return _beside(inner, {word: said for word, said in schema.items() if word != _MARK})
         kept = {word: _tidy_word(word, part, tidy) for word, part in schema.items() if word not in _LEFT_OUT}
-        if kept.get("format") == "decimal":  # which is read from a number as well, with each of its digits
+        if kept.get("format") == "decimal":  # which is read from a number as well
             kept = {
                 "anyOf": [{"type": "number"}, _DECIMAL],
                 **{word: said for word, said in kept.items() if word not in _DECIMAL},
@@ -318,10 +322,6 @@ def _mended(text: str | bytes, described: Described, exc: Exception) -> Any:
         raise msgspec.DecodeError("JSON is nested too deeply") from exc
     except (msgspec.MsgspecError, UnicodeError) as broken:
         raise msgspec.DecodeError(str(broken)) from exc
-    return _converted(value, described, exc)
-
-
-def _converted(value: Any, described: Described, exc: Exception) -> Any:
     try:
         found = explain(value, described.schema)
     except RecursionError:

@@ -87,7 +87,7 @@ def _foreign(type_: Any, seen: list[Any]) -> bool:
         return True
     if isinstance(origin or type_, type) and type_ not in seen:
         fields = fields_of(type_)
-        if type_ in _FORMATS or _keys(type_) not in (None, str) or (fields is not None and not fields.plain):
+        if type_ in _FORMATS or _keys(type_) is not str or (fields is not None and not fields.plain):
             return True
         args = (*args, *[field.type for field in fields.fields]) if fields else args
     elif origin is Literal or isinstance(type_, type):
@@ -131,9 +131,9 @@ def _inner(type_: Any) -> Any:
 
 
 def _keys(type_: Any) -> Any:
-    """The type of a mapping's keys; `None` for anything else."""
+    """The type of a mapping's keys; `str`, as in JSON itself, for anything else."""
     origin, args = get_origin(type_), get_args(type_)
-    return args[0] if isinstance(origin, type) and issubclass(origin, Mapping) and len(args) == 2 else None
+    return args[0] if isinstance(origin, type) and issubclass(origin, Mapping) and len(args) == 2 else str
 
 
 class Rewriter:
@@ -190,7 +190,7 @@ class Rewriter:
         key = _keys(type_)
         changed = tuple(arg if arg is ... or arg is key else self.rewrite(arg) for arg in args)
         made = type_ if changed == args else origin[changed]
-        if key is not None and (words := _key_words(key)):
+        if key is not str and (words := _key_words(key)):
             made = Annotated[made, msgspec.Meta(extra_json_schema={"propertyNames": words})]
         return made
 

@@ -66,7 +66,7 @@ class Fallback(_Several):
     raised: its hint tells in a line of each what the others said, its notes in full.
 
     Args:
-        models: spec strings, `Model`s or other wrappers, in the order in which they are asked
+        models: spec strings, models or other wrappers, in the order in which they are asked
         on: whether an error is reason to ask the next; `another_may` by default
 
     Attributes:
@@ -133,7 +133,7 @@ class Hedge(_Several):
     begun to emit has failed for all.
 
     Args:
-        models: two or more spec strings, `Model`s or wrappers, in the order in which they are asked
+        models: two or more spec strings, models or wrappers, in the order in which they are asked
         after: how long to wait for a sign of one before the next is asked too, in seconds
 
     Attributes:

@@ -44,7 +44,7 @@ MAX_REQUEST_BYTES = 50 * 2**20
 """Bytes that the media of one request may have together."""
 
 Source: TypeAlias = str | Path | bytes | bytearray | memoryview
-"""Where media come from: a file's path, their bytes, or a URL (`https:`, `http:`, `data:`)."""
+"""Where media come from: the path of a file, their bytes, or a URL (https, http or data)."""
 
 _KINDS: tuple[MediaKind, ...] = get_args(MediaKind)
 _BINARY = "application/octet-stream"

@@ -216,6 +216,10 @@ class RunStream:
         """Cancel the run; its remaining events, up to `RunEnded`, still come."""
         self.run.cancel()
 
+    def statistics(self) -> tuple[LimitStatistics, ...]:
+        """How the run's budgets stand, and how far behind the reader is."""
+        return (*self.run.statistics(), self._buffer.statistics())
+
     def __aiter__(self) -> RunStream:
         return self
 

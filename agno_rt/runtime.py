@@ -184,8 +184,15 @@ class Runtime:
             raise self._of_agent(exc, agent) from exc.__cause__
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
-        """How the limits over all runs stand now, and those of models, wrappers and tools that have any."""
-        return (self._admission.statistics(), self._model_calls.statistics(), *self._resolver.statistics())
+        """How the limits over all runs stand now; and those of models, wrappers, tools and memory that have any."""
+        backend = self._backend if isinstance(self._memory, str) else self._memory
+        of_memory = getattr(backend, "statistics", tuple)
+        return (
+            self._admission.statistics(),
+            self._model_calls.statistics(),
+            *self._resolver.statistics(),
+            *of_memory(),
+        )
 
     def _job(self, agent: Agent, input: Input, asked: Asked, buffer: EventBuffer | None, outer: Job | None) -> Job:
         if self._nursery is None:

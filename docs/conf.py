@@ -3,6 +3,7 @@
 project = "agno_rt"
 author = "the agno_rt authors"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+napoleon_use_ivar = True
 html_theme = "furo"
 html_title = "agno_rt"
 exclude_patterns = ["_build"]

@@ -361,7 +361,24 @@ def _object(draw: Draw, schema: Mapping[str, Any], definitions: Mapping[str, Any
 
 # JSON values that are wrong somewhere
 
-_ANYTHING = (None, True, False, 0, -1, 7, 10**6, 0.25, 3.0, "", "zz zz", "abcdefghijkl", [], ["zz"], {}, {"zz": 1})
+_ANYTHING: tuple[Any, ...] = (
+    None,
+    True,
+    False,
+    0,
+    -1,
+    7,
+    10**6,
+    0.25,
+    3.0,
+    "",
+    "zz zz",
+    "abcdefghijkl",
+    [],
+    ["zz"],
+    {},
+    {"zz": 1},
+)
 
 
 def broken(draw: Draw, value: Any) -> Any:
@@ -372,7 +389,7 @@ def broken(draw: Draw, value: Any) -> Any:
     if isinstance(value, list) and value and draw(_below(4)):
         at = draw(_below(len(value)))
         return [*value[:at], broken(draw, value[at]), *value[at + 1 :]]
-    return draw(st.sampled_from(_others(value, _one(draw, _ANYTHING))))
+    return _one(draw, _others(value, _one(draw, _ANYTHING)))
 
 
 def _others(value: Any, anything: Any) -> list[Any]:

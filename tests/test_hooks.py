@@ -341,3 +341,34 @@ async def test_nonsense_from_a_hook_is_named(place: str) -> None:
         with pytest.raises(HookError, match="the hook Wrong returned a dict") as caught:
             await rt.run(Agent(ScriptedModel([ECHO, "done"]), tools=[echo], hooks=[hook]), "go")
     assert "Let it return a" in caught.value.hint
+
+
+class Plain:
+    """A guardrail whose author forgot the `async`."""
+
+    name = "plain"
+
+    def __init__(self, says: Any) -> None:
+        self.says = says
+
+    def check(self, context: RunContext, text: str) -> Any:
+        """Judge, or fail to."""
+        if isinstance(self.says, Exception):
+            raise self.says
+        return self.says
+
+
+@pytest.mark.parametrize("says", [None, True, "no", KeyError("x")])
+@pytest.mark.parametrize("race", [False, True])
+async def test_a_guardrail_that_is_none_is_named(says: Any, race: bool) -> None:
+    """One that cannot be awaited, or that says something else than a verdict, is a `HookError` with its name."""
+
+    class Awaited(Plain):
+        async def check(self, context: RunContext, text: str) -> Any:
+            return super().check(context, text)
+
+    rails = [Plain(says)] if says is None else [Plain(says), Awaited(says)]
+    for rail in rails:
+        async with Runtime() as rt:
+            with pytest.raises(HookError, match="the hook plain"):
+                await rt.run(Agent(ScriptedModel(["x"]), hooks=[Guard(rail, race=race)]), "go")

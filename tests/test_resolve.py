@@ -15,6 +15,7 @@ from agno_rt import (
     Agent,
     Limits,
     Message,
+    ModelSettings,
     Runtime,
     ToolCall,
     Toolkit,
@@ -181,3 +182,30 @@ class TestWhatAgentsName:
             gc.collect()
             assert sum(ref() is not None for ref in tools) <= 1_100
             assert sum(ref() is not None for ref in types) <= 1_100
+
+
+class TestToolChoice:
+    """Which tool the model must call."""
+
+    @pytest.mark.parametrize("choice", ["echo", "required", "none"])
+    async def test_it_holds_for_the_first_turn(self, choice: str) -> None:
+        """The first request has it, the next ones leave the choice to the model, so that a run can end."""
+        with ScriptedModel([ToolCall("1", "echo"), "done"]) as model:
+            async with Runtime() as rt:
+                await rt.run(Agent(model, tools=[echo], settings=ModelSettings(tool_choice=choice)), "go")
+
+        assert [request.tool_choice for request in model.requests] == [choice, "auto"]
+
+    async def test_a_tool_that_the_agent_has_not(self) -> None:
+        """It is refused before a model is asked, with the nearest name; so is `required` without any tool."""
+        async with Runtime() as rt:
+            for tools, choice, hint in (
+                ([echo], "ecko", "'echo'"),
+                ([], "echo", "no tools"),
+                ([], "required", "tools"),
+            ):
+                agent = Agent(ScriptedModel([]), tools=tools, settings=ModelSettings(tool_choice=choice))
+                with pytest.raises(UsageError, match="tool") as caught:
+                    await rt.run(agent, "go")
+                assert hint in caught.value.hint
+            await rt.run(Agent(ScriptedModel(["x"]), settings=ModelSettings(tool_choice="none")), "go")

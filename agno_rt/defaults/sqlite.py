@@ -22,6 +22,7 @@ from agno_rt.defaults._sqlite_cache import SQLiteCache
 from agno_rt.defaults._sqlite_file import BUSY_SECONDS, SCHEMA_VERSION, open_file, remedy
 from agno_rt.errors import BackendError, SessionConflict, UsageError
 from agno_rt.hookspecs import Register, hookimpl
+from agno_rt.limits import LimitStatistics
 from agno_rt.memory import Fact, Session, SessionInfo
 from agno_rt.messages import Message
 from agno_rt.user_memory import fact_text, fact_topics, known_user
@@ -109,6 +110,11 @@ class SQLiteMemory:
         if self._connection is not None:
             await trio.to_thread.run_sync(self._connection.close, limiter=self._one_at_a_time)
             self._connection = None
+
+    def statistics(self) -> tuple[LimitStatistics, ...]:
+        """How many operations on the file are under way, of the one that may be, and how many wait."""
+        place = self._one_at_a_time.statistics()
+        return (LimitStatistics(str(self.path), 1, place.borrowed_tokens, place.tasks_waiting),)
 
     async def _in_thread(self, operation: Callable[..., T], *args: Any) -> T:
         # Not abandoned when cancelled: an operation has happened or it has not, and the caller must know which.
