@@ -171,14 +171,16 @@ class Resolver:
         output = given if isinstance(given, Output) else Output(given)
         mode = output.mode or mode
         names = tuple(sorted(tools)) if mode == "tool" else ()
+        # Two unions of the same members are equal, and yet the first that fits is another one.
+        key = (given, "" if isinstance(given, type) else repr(given), mode, names)
         try:
-            known = self._outputs.get((given, mode, names))
+            known = self._outputs.get(key)
         except TypeError:
             hint = "Give a class, or a type such as list[str]."
             raise UsageError(f"an agent's output is {given!r}, which is no type", hint=hint) from None
         if known is None:
             known = output_form(output, mode, names)
-            _keep(self._outputs, (given, mode, names), known)
+            _keep(self._outputs, key, known)
         return known
 
     def _hooked(self, hooks: Sequence[Hook | Guardrail | Guard | str]) -> Hooks:

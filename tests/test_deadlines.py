@@ -10,7 +10,7 @@ from agno_rt import Agent, Limits, ModelRequest, ModelResponse, Runtime, ToolCal
 from agno_rt.errors import DeadlineExceeded
 from agno_rt.events import TextDelta
 from agno_rt.models import Emit
-from agno_rt.testing import ScriptedModel
+from agno_rt.testing import ScriptedModel, Step
 from tests.helpers import Hanging
 
 
@@ -102,7 +102,7 @@ async def test_turns_within_their_time_go_on(autojump_clock: MockClock) -> None:
         await trio.sleep(seconds)
         return "waited"
 
-    steps = [*[ToolCall(f"c{at}", "wait", '{"seconds": 4}') for at in range(5)], "done"]
+    steps: list[Step] = [*[ToolCall(f"c{at}", "wait", '{"seconds": 4}') for at in range(5)], "done"]
     async with Runtime() as rt:
         result = await rt.run(Agent(ScriptedModel(steps), tools=[wait], limits=Limits(turn_timeout=5)), "Go!")
 

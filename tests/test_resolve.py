@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Mapping
+from datetime import date
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -165,6 +166,14 @@ class TestWhatAgentsName:
                 await rt.run(Agent(model, output=int), "x")
 
         assert model.requests[0].output is model.requests[1].output
+
+    async def test_the_order_of_a_union_counts(self) -> None:
+        """Two unions of the same members are equal to Python, and read an answer as different things."""
+        model = ScriptedModel(['{"value": "2024-01-31"}'] * 2)
+        async with Runtime() as rt:
+            outputs = [(await rt.run(Agent(model, output=type_), "x")).output for type_ in (date | str, str | date)]
+
+        assert outputs == [date(2024, 1, 31), "2024-01-31"]
 
     async def test_does_not_grow_by_tools_made_for_one_run(self) -> None:
         """Agents made for one run, with tools and output types of their own, do not pile up in the runtime."""

@@ -79,7 +79,8 @@ def script() -> ScriptedModel:
 
 def agent(model: Model, faults: Faults | Pauses | None = None) -> Agent:
     """An agent with tools, hooks, a state, facts and a budget."""
-    tools, hooks = [look, wait], [Nod(), Guard(Calm(), on=("input",), race=True), Guard(Calm(), on=("output",))]
+    tools = [look, wait]
+    hooks: list[Hook | Guard] = [Nod(), Guard(Calm(), on=("input",), race=True), Guard(Calm(), on=("output",))]
     if faults is not None:
         model, tools, hooks = faults.model(model), [*map(faults.tool, tools)], [*map(faults.hook, hooks)]
     policy = MemoryPolicy(state=Tally, facts=UserMemory())

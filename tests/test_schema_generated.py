@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import datetime as dt
 import decimal
 import json
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,10 +22,15 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from agno_rt._output import Misfit, output_form
+from agno_rt.output import Output
 from agno_rt.tools import Tool, ToolArgumentError, tool
-from tests.strategies import Parameter, broken, fits, function_of, instances, parameters
+from tests.strategies import Parameter, broken, fits, function_of, instances, parameter_types, parameters
 
 EXAMPLES = 10_000 if os.environ.get("CI") == "true" else 500
+
+SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example)
+"""Classes are made for each example; on a machine that is busy this is slow."""
 
 _READERS: dict[str, Callable[[str], object]] = {
     "date-time": dt.datetime.fromisoformat,
@@ -49,6 +56,12 @@ def _content_encoding(validator: Any, encoding: str, value: Any, schema: Any) ->
 
 _JUDGE: Any = jsonschema.validators.extend(  # type: ignore[no-untyped-call]  # it has no types
     jsonschema.Draft202012Validator, {"contentEncoding": _content_encoding}
+)
+
+
+_FAULT = re.compile(
+    "Expected (`|a |at least |at most )|Invalid value .*, expected one of|missing required field `|unknown field `"
+    "|Fits none of the alternatives|Key .* does not fit"
 )
 
 
@@ -82,9 +95,10 @@ def check(generated: Tool, value: Any, made: list[Parameter]) -> None:
             generated.decode(json.dumps(value))
         said = str(caught.value)
         assert said.startswith("The arguments of made do not fit its schema: ")
-        assert "`" in said, said
+        assert _FAULT.search(said), said
         seen = places(wrong)
-        assert any(f"`{place}`" in said for place in seen - {"$"}) or "$" in seen, (said, seen)
+        outermost = "$" in seen and ("field `" in said or "Expected `object`" in said)
+        assert outermost or any(f"`{place}`" in said for place in seen - {"$"}), (said, seen)
         assert len(said) < 3000, said
     else:
         event("accepted")
@@ -99,7 +113,7 @@ def check(generated: Tool, value: Any, made: list[Parameter]) -> None:
 class TestGenerated:
     """Tools that nobody wrote."""
 
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=SLOW)
     @given(made=parameters(), data=st.data())
     def test_what_the_schema_says_holds(self, made: list[Parameter], data: st.DataObject) -> None:
         """Arguments that fit the schema are read as the types say; others are refused with the place and the fault."""
@@ -111,7 +125,7 @@ class TestGenerated:
         check(generated, value, made)
         check(generated, broken(data.draw, value), made)
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100, deadline=None, suppress_health_check=SLOW)
     @given(made=parameters())
     def test_each_schema_is_one(self, made: list[Parameter]) -> None:
         """A schema is a JSON Schema, by JSON Schema's own; and it is the same each time."""
@@ -119,3 +133,18 @@ class TestGenerated:
 
         jsonschema.Draft202012Validator.check_schema(schema)
         assert json.dumps(tool(function_of(made)).parameters) == json.dumps(schema)
+
+    @settings(max_examples=200, deadline=None, suppress_health_check=SLOW)
+    @given(type_=parameter_types().filter(lambda type_: type_ is not str), data=st.data())
+    def test_outputs_are_read_as_parameters_are(self, type_: Any, data: st.DataObject) -> None:
+        """An answer that fits an output's schema is read as the type says; another fits in some way, or is a misfit."""
+        form = output_form(Output(type_), "schema")
+        schema = form.schema
+        assert schema is not None
+        value = instances(data.draw, schema, schema.get("$defs", {}))
+        text, output = form.read(json.dumps(value))
+
+        assert fits(output, type_), (output, type_)
+        assert json.loads(text) in (value, value.get("value"))
+        with contextlib.suppress(Misfit):
+            assert fits(form.read(json.dumps(broken(data.draw, value)))[1], type_)

@@ -239,8 +239,7 @@ class TestMedia:
 
     async def test_media_for_a_model_that_takes_none(self, serve_agents: Any) -> None:
         """A model that takes text alone gets no image: a 400 says what it takes, and a text file is text."""
-        blind = ScriptedModel(["ok"])
-        blind.profile = ModelProfile(media=())  # type: ignore[attr-defined]  # any model may have one
+        blind = ScriptedModel(["ok"], profile=ModelProfile(media=()))
         async with client(await serve_agents(Agent(blind, "a"))) as http:
             image = await http.post("/agents/a/runs", json={"input": [{"type": "image", "data": b64(GIF)}]})
             text = await http.post("/agents/a/runs", json={"input": [{"type": "file", "data": b64(b"hi")}]})
