@@ -32,7 +32,7 @@ __all__ = ["NO_PLACES", "OUTER", "PLAIN_MEMORY", "Asked", "Job", "RunResult", "S
 
 
 @final
-@attrs.define(eq=False)
+@attrs.define(eq=False, weakref_slot=False)
 class RunResult:
     """What came of a run.
 

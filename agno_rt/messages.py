@@ -39,7 +39,7 @@ Part: TypeAlias = str | Media
 Content: TypeAlias = str | tuple[Part, ...]
 
 
-@attrs.define
+@attrs.define(weakref_slot=False)
 class Message:
     """One message of a conversation. `content` is text, or a tuple of parts: texts and `Media`, in their order.
 

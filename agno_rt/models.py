@@ -93,7 +93,7 @@ def profile_of(model: object) -> ModelProfile:
     return profile if isinstance(profile, ModelProfile) else NO_PROFILE
 
 
-@attrs.define
+@attrs.define(weakref_slot=False)
 class ModelRequest:
     """One turn's question. `output` is the JSON Schema that the answer's text must fit, or `None` for free text.
 
