@@ -14,6 +14,7 @@ from agno_rt._budget import Budget
 from agno_rt._emit import Emitter
 from agno_rt._limiter import Limiter
 from agno_rt._turn import Turns
+from agno_rt.agent import PLAIN_MEMORY
 from agno_rt.context import RunContext
 from agno_rt.events import Status
 from agno_rt.instructions import Instructions
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from agno_rt._output import OutputForm
     from agno_rt._process import Processes
 
-__all__ = ["NO_PLACES", "OUTER", "PLAIN_MEMORY", "Asked", "Job", "RunResult", "SessionAccess", "holds"]
+__all__ = ["NO_PLACES", "OUTER", "Asked", "Job", "RunResult", "SessionAccess", "holds"]
 
 
 @final
@@ -64,7 +65,6 @@ class SessionAccess:
     lock: Limiter
 
 
-PLAIN_MEMORY = MemoryPolicy()
 NO_PLACES: Mapping[str, Limiter] = {}
 
 

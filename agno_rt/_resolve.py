@@ -14,7 +14,7 @@ import msgspec
 
 from agno_rt._hooks import Hooks
 from agno_rt._limiter import Limiter
-from agno_rt.agent import Agent
+from agno_rt.agent import PLAIN_MEMORY, Agent
 from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
 from agno_rt.hooks import Guard, Guardrail, Hook
 from agno_rt.limits import Limits, LimitStatistics
@@ -71,9 +71,28 @@ class Resolver:
         self._places: WeakKeyDictionary[Tool, Limiter] = WeakKeyDictionary()
         self._bound: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self._wrappers: WeakSet[Any] = WeakSet()
+        self._plain: tuple[str | Model, Resolved] | None = None
 
     def resolve(self, agent: Agent) -> Resolved:
         """All that a run of the agent needs. Raises `UsageError` or `PluginError`."""
+        if agent.tools or agent.hooks or agent.output is not None or agent.limits is not None:
+            return self._resolved(agent)
+        if agent.memory is not PLAIN_MEMORY or agent.settings.tool_choice != "auto":
+            return self._resolved(agent)
+        # Most agents name a model and nothing else, and most runs are of the same model as the one before.
+        if self._plain is None or self._plain[0] is not agent.model:
+            self._plain = agent.model, self._resolved(agent)
+        return self._plain[1]
+
+    def release(self) -> list[Any]:
+        """Everything that was made here and is to be closed. Nothing of it is kept: a later run has it made anew."""
+        made = [*self.models.values(), self.processes]
+        self.models, self.processes, self._plain = {}, None, None
+        self._bound.clear()
+        self._wrappers.clear()
+        return made
+
+    def _resolved(self, agent: Agent) -> Resolved:
         if agent.limits is not None:
             _check_run_limits(agent.limits)
         model = self.model(agent.model)
@@ -277,7 +296,8 @@ def as_messages(input: Input) -> tuple[Message, ...]:
         return _sequence(input)
     if not input or input.isspace():
         raise UsageError("the input is empty", hint="Say something for the agent to answer.")
-    _must_be_unicode(input)
+    if not input.isascii():
+        _must_be_unicode(input)
     return (Message("user", input),)
 
 

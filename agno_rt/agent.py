@@ -14,9 +14,10 @@ from agno_rt.memory import MemoryPolicy
 from agno_rt.models import NO_SETTINGS, Model, ModelSettings
 from agno_rt.tools import Tool, Toolkit
 
-__all__ = ["Agent"]
+__all__ = ["PLAIN_MEMORY", "Agent"]
 
-_MEMORY = MemoryPolicy()
+PLAIN_MEMORY = MemoryPolicy()
+"""What agents that say nothing of it have."""
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -44,7 +45,7 @@ class Agent:
     instructions: Instructions = ""
     tools: Sequence[Tool | Toolkit | str] = ()
     output: Any = None
-    memory: MemoryPolicy = _MEMORY
+    memory: MemoryPolicy = PLAIN_MEMORY
     settings: ModelSettings = NO_SETTINGS
     limits: Limits | None = None
     hooks: Sequence[Hook | Guardrail | Guard | str] = ()

@@ -74,7 +74,7 @@ def _end(job: Job, turns: Turns, status: Status, exc: BaseException | None) -> R
         job.state,
     )
     job.outcome = result
-    if isinstance(error, AgnoError):
+    if error is not None and isinstance(error, AgnoError):
         error.result = result
     if job.emitter is not None and job.emitter.started:
         code = None if error is None else getattr(error, "code", "internal")

@@ -288,8 +288,8 @@ class Runtime:
 
     async def _close(self, error: BaseException | None) -> None:
         """Close what was made. Something that cannot be closed is an error, or a note on the block's own `error`."""
-        made: list[Any] = [*self._resolver.models.values(), self._backend, self._resolver.processes]
-        self._resolver.models, self._resolver.processes, self._backend = {}, None, None
+        made = [*self._resolver.release(), self._backend]
+        self._backend = None
         failures = [failure for thing in made if (failure := await _closed(thing)) is not None]
         if failures and error is None:
             raise failures[0]
