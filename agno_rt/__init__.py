@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from agno_rt.agent import Agent as Agent
     from agno_rt.cache import Cache as Cache
     from agno_rt.context import Deps as Deps
+    from agno_rt.context import FromUser as FromUser
     from agno_rt.context import RunContext as RunContext
     from agno_rt.context import State as State
     from agno_rt.errors import AgnoError as AgnoError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from agno_rt.models import ModelResponse as ModelResponse
     from agno_rt.models import ModelSettings as ModelSettings
     from agno_rt.output import Output as Output
+    from agno_rt.pool import AgentPool as AgentPool
     from agno_rt.ratelimit import RateLimit as RateLimit
     from agno_rt.retry import Retry as Retry
     from agno_rt.runs import Run as Run
@@ -47,12 +49,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Agent",
+    "AgentPool",
     "AgnoError",
     "Cache",
     "Deps",
     "Emit",
     "Event",
     "Fallback",
+    "FromUser",
     "Guard",
     "Guardrail",
     "Hedge",
@@ -90,7 +94,7 @@ _HOMES = {
     "_limiter": ("Limiter",),
     "agent": ("Agent",),
     "cache": ("Cache",),
-    "context": ("Deps", "RunContext", "State"),
+    "context": ("Deps", "FromUser", "RunContext", "State"),
     "errors": ("AgnoError",),
     "events": ("Event",),
     "fallback": ("Fallback", "Hedge"),
@@ -102,6 +106,7 @@ _HOMES = {
     "messages": ("Media", "Message", "ToolCall", "Usage"),
     "models": ("Emit", "Model", "ModelRequest", "ModelResponse", "ModelSettings"),
     "output": ("Output",),
+    "pool": ("AgentPool",),
     "ratelimit": ("RateLimit",),
     "retry": ("Retry",),
     "runs": ("Run", "RunResult", "RunStream"),
@@ -115,6 +120,7 @@ _SUBMODULES = {
     *_HOMES,
     "chat_format",
     "config",
+    "from_asyncio",
     "guardrails",
     "limits",
     "media",

@@ -58,7 +58,7 @@ async def _told(job: Job, turn: int, ask: Callable[[Emit], Awaitable[ModelRespon
         text = None if status == "cancelled" else str(exc)
         emitter.post(ModelEnded(job.run_id, name, turn, status, NO_USAGE, text))
         raise
-    emitter.post(ModelEnded(job.run_id, name, turn, "completed", response.usage))
+    emitter.post(ModelEnded(job.run_id, name, turn, "completed", response.usage, None, response.finish_reason))
     return response
 
 

@@ -5,19 +5,22 @@ Whatever goes wrong in a tool is told to the model, and the run goes on. Knows n
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias, cast
 
 import attrs
 import trio
 
-from agno_rt import _hooks
+from agno_rt import _hooks, _pausing
 from agno_rt._invoke import Late, carry_out, in_time
 from agno_rt._job import Job
+from agno_rt._recording import Journal
 from agno_rt._results import Told, content_of, failure, in_words
 from agno_rt._scopes import cause, ended_as
 from agno_rt.errors import suggest
 from agno_rt.events import ToolEnded, ToolStarted
+from agno_rt.journal import Approval
 from agno_rt.messages import Content, Message, ToolCall
 from agno_rt.tools import ToolArgumentError
 
@@ -27,14 +30,16 @@ _Unit: TypeAlias = tuple[int, ToolCall] | tuple[list[int], list[ToolCall]]
 """What is carried out at once: a call and its place in the order, or those of a batch."""
 
 
-async def call_tools(job: Job, calls: Sequence[ToolCall]) -> list[Message]:
+async def call_tools(job: Job, calls: Sequence[ToolCall]) -> list[Message | Approval]:
     """The results of the calls, in their order: one call in place, several in one nursery, bounded.
+
+    In the place of a result stands the approval of a call that waits for a person.
 
     Raises what ends the run: an error of a hook, or what the run's caller has to mend.
     """
     if len(calls) == 1:
         return [await _call_tool(job, calls[0])]
-    results: dict[int, Message] = {}
+    results: dict[int, Message | Approval] = {}
     tools = job.tools
     for call in calls:
         tool = tools.get(call.name)
@@ -71,7 +76,7 @@ def _in_order(job: Job, calls: Sequence[ToolCall]) -> list[list[_Unit]]:
     return [step for step in steps if step]
 
 
-async def _together(job: Job, units: Iterator[_Unit], count: int, results: dict[int, Message]) -> None:
+async def _together(job: Job, units: Iterator[_Unit], count: int, results: dict[int, Message | Approval]) -> None:
     async def work() -> None:
         # The workers share one iterator, so each call is taken once and no more than `tools` are under way.
         for at, call in units:
@@ -95,15 +100,70 @@ async def _together(job: Job, units: Iterator[_Unit], count: int, results: dict[
         raise first from None
 
 
-async def _call_tool(job: Job, call: ToolCall) -> Message:
-    hooks, emitter = job.hooks, job.emitter
-    asked, answer = (call, None) if hooks is None else await _before(job, call)
+async def _call_tool(job: Job, call: ToolCall) -> Message | Approval:
+    began = time.monotonic()  # noqa: F841 - `Runtime.tasks` reads it
+    if job.journal is not None:
+        return await _call_durably(job, job.journal, call)
+    asked, answer = (call, None) if job.hooks is None else await _before(job, call)
+    return await _made(job, call, asked, answer)
+
+
+async def _call_durably(job: Job, journal: Journal, call: ToolCall) -> Message | Approval:
+    """The result of a call, from the journal if it is there; or what it waits for. Begun, it is not made again."""
+    turns = job.turns
+    assert turns is not None
+    if (told := journal.told(turns, call)) is not None:
+        return told
+    if journal.under_way(turns, call):
+        return await _made(job, call, call, _UNKNOWN)
+    settled = await _settled(job, journal, call)
+    if isinstance(settled, Approval):
+        return settled
+    asked, answer = settled
+    tool = job.tools.get(asked.name)
+    if answer is None and tool is not None and not tool.idempotent:
+        await journal.starting(turns, call)
+    return await _made(job, call, asked, answer)
+
+
+_UNKNOWN: Told = (
+    "failed",
+    "It is not known whether this was done: the program ended while it was under way. It was not called again.",
+)
+
+
+async def _settled(job: Job, journal: Journal, call: ToolCall) -> Approval | tuple[ToolCall, Told | None]:
+    """The call as it is to be made, or with an answer that is there without making it; or what it waits for."""
+    assert job.turns is not None
+    decided = journal.decided.get((job.turns.turn, call.id))
+    if decided is not None:
+        if decided.status == "pending":
+            return decided
+        carried = _pausing.carried(job, job.tools.get(decided.call.name), decided)
+        return (carried, None) if isinstance(carried, ToolCall) else (decided.call, carried)
+    asked, answer = (call, None) if job.hooks is None else await _before(job, call)
+    tool = job.tools.get(asked.name)
+    if answer is None and tool is not None and tool.pauses:
+        needed = await _pausing.asked(job, tool, asked)
+        if isinstance(needed, Approval):
+            # Its id leads to the run.
+            return attrs.evolve(needed, id=f"{job.run_id}.{needed.id[:8]}", turn=job.turns.turn)
+        return asked, needed
+    return asked, answer
+
+
+async def _made(job: Job, call: ToolCall, asked: ToolCall, answer: Told | None) -> Message:
+    """Make the call as it is `asked`, unless there is an answer already, and tell of it."""
+    emitter = job.emitter
     if emitter is not None:
         await emitter.send(ToolStarted(job.run_id, asked))
     try:
-        status, content = await _outcome(job, asked) if answer is None else ("completed", answer)
-        if hooks is not None:
+        status, content = await _outcome(job, asked) if answer is None else answer
+        if job.hooks is not None:
             content = await _after(job, asked, content)
+        if job.journal is not None:
+            assert job.turns is not None
+            await job.journal.called(job.turns, call, (status, content), job.called)
     except BaseException as exc:
         if emitter is not None:
             emitter.post(ToolEnded(job.run_id, asked, ended_as(exc), ""))
@@ -113,11 +173,11 @@ async def _call_tool(job: Job, call: ToolCall) -> Message:
     return Message("tool", content, (), call.id, call.name)
 
 
-async def _before(job: Job, call: ToolCall) -> tuple[ToolCall, str | None]:
+async def _before(job: Job, call: ToolCall) -> tuple[ToolCall, Told | None]:
     """The call as the hooks make it, and the answer of one that answers in the tool's place."""
     made = await _hooks.before_tool(job, job.hooks, call)
     if isinstance(made, str):
-        return call, made
+        return call, ("completed", made)
     # The model finds the result by the id that it gave.
     return (made if made.id == call.id else attrs.evolve(made, id=call.id)), None
 
@@ -146,7 +206,31 @@ async def _outcome(job: Job, call: ToolCall) -> Told:
 
 
 async def _call_batch(job: Job, calls: Sequence[ToolCall]) -> list[Message]:
+    """The results of the calls of a turn to a batch tool; those that are in the journal are not made again."""
+    journal, turns = job.journal, job.turns
+    if journal is None:
+        return await _batched(job, calls)
+    assert turns is not None
+    known: dict[str, Message] = {}
+    rest: list[ToolCall] = []
+    for call in calls:
+        if (told := journal.told(turns, call)) is not None:
+            known[call.id] = told
+        elif journal.under_way(turns, call):
+            known[call.id] = await _made(job, call, call, _UNKNOWN)
+        else:
+            rest.append(call)
+    if rest and not job.tools[rest[0].name].idempotent:
+        for call in rest:
+            await journal.starting(turns, call)
+    made = await _batched(job, rest) if rest else []
+    known |= {call.id: message for call, message in zip(rest, made, strict=True)}
+    return [known[call.id] for call in calls]
+
+
+async def _batched(job: Job, calls: Sequence[ToolCall]) -> list[Message]:
     """The results of the calls of a turn to a batch tool, made as one; events and hooks see each by itself."""
+    began = time.monotonic()  # noqa: F841 - as above
     emitter = job.emitter
     asked = [(call, None) if job.hooks is None else await _before(job, call) for call in calls]
     started: list[ToolCall] = []
@@ -159,6 +243,9 @@ async def _call_batch(job: Job, calls: Sequence[ToolCall]) -> list[Message]:
         outcomes = await _outcomes(job, calls[0].name, asked)
         for call, (made, _), (status, content) in zip(calls, asked, outcomes, strict=True):
             told = content if job.hooks is None else await _after(job, made, content)
+            if job.journal is not None:
+                assert job.turns is not None
+                await job.journal.called(job.turns, call, (status, told), job.called)
             results.append(Message("tool", told, (), call.id, call.name))
             if emitter is not None:
                 started.remove(made)
@@ -171,15 +258,24 @@ async def _call_batch(job: Job, calls: Sequence[ToolCall]) -> list[Message]:
     return results
 
 
-async def _outcomes(job: Job, name: str, asked: Sequence[tuple[ToolCall, str | None]]) -> list[Told]:
+async def _outcomes(job: Job, name: str, asked: Sequence[tuple[ToolCall, Told | None]]) -> list[Told]:
     """What the model is told of each. Those that hooks answered, or sent to another tool, are not in the batch."""
     told: dict[int, Told] = {}
     for at, (call, answer) in enumerate(asked):
         if answer is not None:
-            told[at] = "completed", answer
+            told[at] = answer
         elif call.name != name:
-            told[at] = await _outcome(job, call)
+            told[at] = await _diverted(job, call)
     rest = [at for at in range(len(asked)) if at not in told]
     if rest:
         told |= zip(rest, await carry_out(job, job.tools[name], [asked[at][0] for at in rest]), strict=True)
     return [told[at] for at in range(len(asked))]
+
+
+async def _diverted(job: Job, call: ToolCall) -> Told:
+    """What the model is told of a call that a hook took out of a batch; one that has to wait is not made."""
+    tool = job.tools.get(call.name)
+    needed = None if tool is None else await _pausing.asked(job, tool, call)
+    if isinstance(needed, Approval):
+        return "failed", f"{call.name} was not called: it waits for a person, which no call of a batch can do."
+    return await _outcome(job, call) if needed is None else needed

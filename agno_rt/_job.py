@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     # What few runs have is imported by those who give it to them.
     from agno_rt._output import OutputForm
     from agno_rt._process import Processes
+    from agno_rt._recording import Journal
+    from agno_rt.journal import Approval
 
 __all__ = ["NO_PLACES", "OUTER", "Asked", "Job", "RunResult", "SessionAccess", "holds"]
 
@@ -40,8 +42,8 @@ class RunResult:
     `content` is the answer's text, and `output` the same as the agent's output type, if it has one; `reasoning` is what
     the model thought before the answer, where it says so. `messages` are those that this run added to the
     conversation: the input, each response, each tool's result. `state` is the session's state as the run left it, where
-    the agent has one. `error` is set where the status is `failed` or `limited`. `finish_reason` is why the answer
-    ended: `length` where it was cut off.
+    the agent has one. `approvals` is what a `paused` run waits for. `error` is set where the status is `failed` or
+    `limited`. `finish_reason` is why the answer ended: `length` where it was cut off.
     """
 
     run_id: str
@@ -54,6 +56,7 @@ class RunResult:
     finish_reason: FinishReason = "stop"
     reasoning: str = ""
     state: Any = None
+    approvals: tuple[Approval, ...] = ()
 
 
 @attrs.define(eq=False)
@@ -74,15 +77,17 @@ class Asked(msgspec.Struct, eq=False):
     session: str | None = None
     user: str | None = None
     deps: Any = None
+    journal: Journal | None = None
 
 
 class Job(msgspec.Struct, eq=False):
     """A run, ready to be carried out. `outcome` is filled in when it is over, however it ended.
 
     `instructions` are as the agent has them until the run has begun, then text. `summarizer` is the model of the memory
-    policy's summary, `facts` the store of what is known about the user; a run that `forgets` has neither state nor
-    facts. `places` has the limiters of tools by their name, `processes` the worker processes, `called` how often each
-    tool with a limit was called. A Struct, because one is made for each run and attrs takes three times as long.
+    policy's summary, `facts` the store of what is known about the user. `places` has the limiters of tools by their
+    name, `processes` the worker processes, `called` how often each tool with a limit was called, `given` what users
+    filled in by call; `journal` is where the run is stored. A Struct, because one is made for each run and attrs takes
+    three times as long.
     """
 
     run_id: str
@@ -105,11 +110,13 @@ class Job(msgspec.Struct, eq=False):
     outer: Job | None = None
     budget: Budget | None = None
     policy: MemoryPolicy = PLAIN_MEMORY
-    forgets: bool = True
     summarizer: Model | None = None
     facts: FactStore | None = None
     places: Mapping[str, Limiter] = NO_PLACES
     processes: Processes | None = None
+    journal: Journal | None = None
+    began: float = 0.0
+    given: dict[str, Any] | None = None
     state: Any = None
     turns: Turns | None = None
     called: dict[str, int] | None = None
@@ -129,6 +136,7 @@ class Job(msgspec.Struct, eq=False):
             self.deps,
             self.state,
             kept=self.kept,
+            given=self.given,
             usage=self._usage,
             spend=self.spend,
         )

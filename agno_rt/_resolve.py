@@ -17,6 +17,7 @@ from agno_rt._limiter import Limiter
 from agno_rt.agent import PLAIN_MEMORY, Agent
 from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
 from agno_rt.hooks import Guard, Guardrail, Hook
+from agno_rt.journal import Resume
 from agno_rt.limits import Limits, LimitStatistics
 from agno_rt.messages import Content, Media, Message, Part
 from agno_rt.models import NO_PROFILE, Binder, Model, ModelProfile, OutputMode, profile_of
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Input", "Resolved", "Resolver", "as_messages"]
 
-Input: TypeAlias = str | Sequence[Message | Part]
+Input: TypeAlias = str | Sequence[Message | Part] | Resume
 
 
 class Resolved(msgspec.Struct, eq=False):
@@ -43,6 +44,7 @@ class Resolved(msgspec.Struct, eq=False):
     form: OutputForm | None
     hooks: Hooks | None
     summarizer: Model | None
+    pauses: bool
 
 
 @attrs.frozen(eq=False)
@@ -51,6 +53,7 @@ class _Toolset:
 
     tools: Mapping[str, Tool]
     places: Mapping[str, Limiter]
+    pauses: bool = False
 
 
 class Resolver:
@@ -108,7 +111,7 @@ class Resolver:
         hooks = self._hooked(agent.hooks) if agent.hooks else None
         summary = agent.memory.summary
         summarizer = None if summary is None or summary.model is None else self.model(summary.model)
-        return Resolved(model, tools, toolset.places, profile, form, hooks, summarizer)
+        return Resolved(model, tools, toolset.places, profile, form, hooks, summarizer, toolset.pauses)
 
     def model(self, spec: str | Model) -> Model:
         """The model that a spec names, made at its first use and then shared; a wrapper around what this runtime has.
@@ -157,7 +160,8 @@ class Resolver:
                 if tool.process:
                     self._check_process(tool)
             bounded = {name: tool for name, tool in by_name.items() if tool.limits.concurrency is not None}
-            known = _Toolset(by_name, {name: self._place(tool) for name, tool in bounded.items()})
+            pauses = any(tool.pauses for tool in by_name.values())
+            known = _Toolset(by_name, {name: self._place(tool) for name, tool in bounded.items()}, pauses)
             _keep(self._toolsets, key, known)
         return known
 
@@ -293,7 +297,7 @@ def _check_run_limits(limits: Limits) -> None:
 def as_messages(input: Input) -> tuple[Message, ...]:
     """The input as messages. Raises `UsageError` for what is empty, is no text, parts or messages, or no Unicode."""
     if not isinstance(input, str):
-        return _sequence(input)
+        return _sequence(() if isinstance(input, Resume) else input)
     if not input or input.isspace():
         raise UsageError("the input is empty", hint="Say something for the agent to answer.")
     if not input.isascii():

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from weakref import WeakKeyDictionary
 
 import trio
 
 from agno_rt.errors import DeadlineExceeded, LimitExceeded
 from agno_rt.events import Status
 
-__all__ = ["cause", "deadline", "ended_as", "leaves", "named"]
+__all__ = ["DEADLINES", "cause", "deadline", "ended_as", "leaves", "named"]
+
+DEADLINES: WeakKeyDictionary[trio.CancelScope, str] = WeakKeyDictionary()
+"""Which limit each deadline under way is, for whoever asks what a run does."""
 
 
 @contextmanager
 def deadline(seconds: float, limit: str, what: str, did: str = "took longer than") -> Iterator[trio.CancelScope]:
     """Cancel what is inside after so many seconds, and raise `DeadlineExceeded` with the limit's name."""
     with trio.move_on_after(seconds) as scope:
+        DEADLINES[scope] = limit
         try:
             yield scope
         except BaseExceptionGroup as group:

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
+
 from agno_rt import _hooks
 from agno_rt._asking import ask_aside, waited
 from agno_rt._instructions import instructions_text
 from agno_rt._job import Job, SessionAccess
+from agno_rt._journal import NO_STATE, Begun, Replay
 from agno_rt._preamble import fitting, preamble
+from agno_rt._recording import Journal
 from agno_rt._scopes import ended_as, named
-from agno_rt._state import Kept, KeptSummary, new_state, read_kept, read_state, write_kept, write_state
+from agno_rt._state import Kept, KeptState, KeptSummary, new_state, read_kept, read_state, write_kept, write_state
 from agno_rt._turn import Turns
 from agno_rt._window import Bounds, window
-from agno_rt.errors import AgnoError, BackendError, ModelError
+from agno_rt.errors import AgnoError, BackendError, ModelError, SessionConflict
 from agno_rt.events import ModelEnded, ModelStarted
+from agno_rt.journal import Appending
 from agno_rt.memory import Fact, MemoryPolicy, Session, Summary
 from agno_rt.messages import Message
 from agno_rt.models import NO_USAGE, ModelRequest
@@ -43,15 +48,14 @@ async def in_conversation(job: Job, turns: Turns, converse: Callable[[], Awaitab
     """
     access, policy = job.session, job.policy
     if access is None:
-        if policy.state is not None:
-            job.state = new_state(policy.state)
-        await _prepare(job)
-        turns.begin(_before(job, await _facts(job), "", ()), job.input)
-        await converse()
+        await _without_session(job, turns, converse)
         return
     if not access.lock.try_acquire():
         await waited(access.lock, job.limits.queue_timeout)
     try:
+        if job.journal is not None and job.journal.replay is not None:
+            await _resumed(job, turns, job.journal.replay, converse)
+            return
         no_more = policy.state is None and policy.summary is None and policy.facts is None
         if no_more and policy.runs is None and policy.tokens is None:
             await _with_history(job, turns, access, converse)
@@ -61,15 +65,33 @@ async def in_conversation(job: Job, turns: Turns, converse: Callable[[], Awaitab
         access.lock.release()
 
 
+async def _without_session(job: Job, turns: Turns, converse: Callable[[], Awaitable[None]]) -> None:
+    if job.journal is not None and job.journal.replay is not None:
+        await _resumed(job, turns, job.journal.replay, converse)
+        return
+    if job.policy.state is not None:
+        job.state = new_state(job.policy.state)
+    await _prepare(job)
+    turns.begin(_before(job, await _facts(job), "", ()), job.input)
+    if job.journal is not None:
+        await _begin(job, job.journal, turns, None, 0)
+    await converse()
+    if job.journal is not None:
+        await _end(job, turns, None, None)
+
+
 async def _with_history(job: Job, turns: Turns, access: SessionAccess, converse: Callable[[], Awaitable[None]]) -> None:
     """The usual session: its last messages, and nothing else."""
     last = job.policy.messages
     session = await _load(access, last)
     if job.hooks is not None or type(job.instructions) is not str:
         await _prepare(job)
-    turns.begin(before(job, window(session.messages, last)), job.input)
+    history = window(session.messages, last)
+    turns.begin(before(job, history), job.input)
+    if job.journal is not None:
+        await _begin(job, job.journal, turns, session, len(history))
     await converse()
-    await _append(job, turns, access, session, None)
+    await _end(job, turns, session, None)
 
 
 async def _with_all(job: Job, turns: Turns, access: SessionAccess, converse: Callable[[], Awaitable[None]]) -> None:
@@ -86,11 +108,77 @@ async def _with_all(job: Job, turns: Turns, access: SessionAccess, converse: Cal
         kept.summary, history = await _summarised(job, policy.summary, kept.summary, covers, history)
     summary = "" if policy.summary is None or kept.summary is None else kept.summary.text
     turns.begin(_before(job, facts, summary, history), job.input)
+    if job.journal is not None:
+        await _begin(job, job.journal, turns, session, len(history))
     await converse()
     if policy.state is not None:
         kept.state = write_state(policy.state, job.state, access.id)
     data = write_kept(kept)
-    await _append(job, turns, access, session, None if data == session.data else data)
+    await _end(job, turns, session, None if data == session.data else data)
+
+
+async def _begin(job: Job, journal: Journal, turns: Turns, session: Session | None, count: int) -> None:
+    """Store the beginning of a run that has a journal: what it was shown, `count` messages of its session among it."""
+    state = _keep_state(job, journal)
+    system = turns.messages[0].text if turns.own > count else ""
+    total, version = (0, 0) if session is None else (session.total, session.version)
+    await journal.begin(
+        Begun(job.input, system, count, total, version, NO_STATE if state is None else msgspec.Raw(state()))
+    )
+
+
+def _keep_state(job: Job, journal: Journal) -> Callable[[], bytes] | None:
+    """Let the journal have the session's state with each step."""
+    policy, session = job.policy.state, "" if job.session is None else job.session.id
+    if policy is not None:
+        journal.state = lambda: msgspec.json.encode(write_state(policy, job.state, session))
+    return journal.state
+
+
+async def _resumed(job: Job, turns: Turns, replay: Replay, converse: Callable[[], Awaitable[None]]) -> None:
+    """Lead the turns to where an earlier process left them, and go on from there."""
+    access, policy, begun = job.session, job.policy, replay.begun
+    session: Session | None = None
+    history: Sequence[Message] = ()
+    if access is not None:
+        session, history = await _shown_then(access, begun)
+    name = "" if access is None else access.id
+    if policy.state is not None:
+        if session is not None and session.version != begun.version:
+            raise SessionConflict(
+                f"the state of session {name!r} was changed by another run since run {replay.run!r} began",
+                hint="Fork the run before it changed the state, or begin it anew.",
+            )
+        kept = msgspec.json.decode(replay.state, type=KeptState) if bytes(replay.state) else None
+        job.state = new_state(policy.state) if kept is None else read_state(policy.state, kept, name)
+    assert job.journal is not None
+    _keep_state(job, job.journal)
+    job.instructions = begun.system
+    turns.begin(before(job, history), begun.input)
+    replay.into(turns)
+    job.called = replay.counts
+    if job.budget is not None:
+        job.budget.spend(turns.usage)
+        job.budget.tool_calls += replay.calls
+    await converse()
+    data = None
+    if session is not None and policy.state is not None:
+        saved = read_kept(session.data, name)
+        saved.state = write_state(policy.state, job.state, name)
+        data = write_kept(saved)
+    await _end(job, turns, session, data)
+
+
+async def _shown_then(access: SessionAccess, begun: Begun) -> tuple[Session, Sequence[Message]]:
+    """The session as it is now, and the messages of it that the run was shown when it began."""
+    session = await _load(access, begun.shown)
+    if session.total < begun.total:
+        raise SessionConflict(f"session {access.id!r} was deleted since the run began", hint="Begin the run anew.")
+    since = session.total - begun.total
+    if since:
+        session = await _load(access, begun.shown + since)
+    until = len(session.messages) - since
+    return session, session.messages[until - begun.shown : until]
 
 
 async def _prepare(job: Job) -> None:
@@ -134,7 +222,18 @@ async def _load(access: SessionAccess, last: int | None) -> Session:
         raise _failed(access, exc) from exc
 
 
-async def _append(job: Job, turns: Turns, access: SessionAccess, session: Session, data: bytes | None) -> None:
+async def _end(job: Job, turns: Turns, session: Session | None, data: bytes | None) -> None:
+    """Store what the run added to its session; with its end, if it has a journal. One that is paused has not ended."""
+    access, journal = job.session, job.journal
+    if journal is not None:
+        if turns.state != "paused":
+            append = None
+            if access is not None and session is not None:
+                append = Appending(access.id, turns.own_messages(), session.version, job.user, data)
+            await journal.end("completed", turns.content, None, append)
+        return
+    assert access is not None
+    assert session is not None
     own, version = turns.own_messages(), session.version
     try:
         await access.memory.append(access.id, own, version=version, user=job.user, data=data)
@@ -220,5 +319,6 @@ async def _summary(job: Job, request: ModelRequest) -> str:
             raise
         return ""
     if emitter is not None:
-        emitter.post(ModelEnded(job.run_id, model.name, request.turn, "completed", response.usage))
+        reason = response.finish_reason
+        emitter.post(ModelEnded(job.run_id, model.name, request.turn, "completed", response.usage, None, reason))
     return response.content.strip()

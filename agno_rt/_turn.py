@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TRANSITIONS", "State", "Turns"]
 
-State = Literal["asking", "calling", "checking", "completed"]
-Step = Literal["calls", "answer", "unchecked", "unfit", "results", "passed", "refused"]
+State = Literal["asking", "calling", "checking", "paused", "completed"]
+Step = Literal["calls", "answer", "unchecked", "unfit", "results", "pause", "passed", "refused"]
 
 TRANSITIONS: dict[tuple[State, Step], State] = {
     ("asking", "calls"): "calling",
@@ -30,6 +30,7 @@ TRANSITIONS: dict[tuple[State, Step], State] = {
     ("asking", "unchecked"): "checking",
     ("asking", "unfit"): "asking",
     ("calling", "results"): "asking",
+    ("calling", "pause"): "paused",
     ("checking", "passed"): "completed",
     ("checking", "refused"): "asking",
 }
@@ -40,7 +41,7 @@ class Turns(msgspec.Struct, eq=False):
 
     `begin` gives it the conversation. In state `asking` the driver calls `ask`, asks the model, and hands its response
     to `answered`; in state `calling` it carries out `calls` and hands their messages to `called`; in state `checking`
-    it hands the reason why `output` will not do, or nothing, to `checked`; in state `completed` it stops.
+    it hands the reason why `output` will not do, or nothing, to `checked`; in `completed` and `paused` it stops.
     """
 
     max_turns: int
@@ -98,6 +99,10 @@ class Turns(msgspec.Struct, eq=False):
         self.calls = ()
         self._step("results")
 
+    def pause(self) -> None:
+        """Some of the calls wait for a person: the run stops here, and goes on elsewhere from its journal."""
+        self._step("pause")
+
     def checked(self, reason: str | None) -> None:
         """Take in what the output's check says: why the answer will not do, or nothing. Raises as `answered` does."""
         if reason is None:
@@ -108,7 +113,7 @@ class Turns(msgspec.Struct, eq=False):
     def own_messages(self) -> tuple[Message, ...]:
         """What this run added to the conversation, less a call that has no result: history stays valid."""
         own = self.messages[self.own :]
-        if self.state == "calling":
+        if self.state in ("calling", "paused"):
             own.pop()
         return tuple(own)
 

@@ -1,12 +1,13 @@
 """What a tool, a hook or an instructions function may know of the run that it is part of. Knows nothing of trio.
 
-A tool that has a parameter of type `RunContext`, `Deps[...]` or `State[...]` is given it; the model never sees such a
-parameter. `Deps[Database]` is the caller's dependency of that type, `State[Cart]` the session's state.
+A tool that has a parameter of type `RunContext`, `Deps[...]`, `State[...]` or `FromUser[...]` is given it; the model
+never sees such a parameter. `Deps[Database]` is the caller's dependency of that type, `State[Cart]` the session's
+state. For `FromUser[str]` the run pauses, until somebody says what to put there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 import attrs
@@ -14,23 +15,25 @@ import attrs
 from agno_rt.errors import UsageError
 from agno_rt.messages import Message, ToolCall, Usage
 
-__all__ = ["DEPS", "STATE", "Deps", "Injected", "RunContext", "State", "find_dep"]
+__all__ = ["DEPS", "STATE", "USER", "Deps", "FromUser", "Injected", "RunContext", "State", "find_dep"]
 
 T = TypeVar("T")
 
 
 @attrs.frozen
 class Injected:
-    """Marks a parameter that the run fills in; `what` is `deps` or `state`."""
+    """Marks a parameter that the run fills in, or whoever it pauses for; `what` is `deps`, `state` or `user`."""
 
-    what: Literal["deps", "state"]
+    what: Literal["deps", "state", "user"]
 
 
 DEPS = Injected("deps")
 STATE = Injected("state")
+USER = Injected("user")
 
 Deps = Annotated[T, DEPS]
 State = Annotated[T, STATE]
+FromUser = Annotated[T, USER]
 
 
 async def _untold(data: Any) -> None:
@@ -80,6 +83,8 @@ class RunContext:
     _spend: Callable[[Usage], None] = attrs.field(default=_uncounted, repr=False)
     _send: Callable[[Any], Awaitable[None]] = attrs.field(default=_untold, repr=False)
     _report: Callable[[Any], None] = attrs.field(default=_unreported, repr=False)
+    # What was given for the calls that asked the user, by their ids.
+    _given: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
 
     @property
     def usage(self) -> Usage:

@@ -24,6 +24,7 @@ __all__ = [
     "OutputError",
     "Overloaded",
     "PluginError",
+    "RunCancelled",
     "SessionConflict",
     "ToolDefinitionError",
     "UsageError",
@@ -184,6 +185,13 @@ class HookError(AgnoError):
     def __init__(self, message: str, *, hook: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.hook = hook
+
+
+class RunCancelled(AgnoError):
+    """The run was cancelled by its id, from elsewhere; what there is of it is stored, and can be resumed."""
+
+    code = "cancelled"
+    http_status = 409
 
 
 class BackendError(AgnoError):

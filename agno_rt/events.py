@@ -15,6 +15,7 @@ import msgspec
 from agno_rt.messages import ToolCall, Usage
 
 __all__ = [
+    "ApprovalAsked",
     "Delta",
     "Event",
     "GuardTripped",
@@ -77,7 +78,10 @@ class TurnRestarted(_Event):
 
 
 class RunStarted(_Event):
-    """A run began; `parent` is the id of the run around it, for one that a tool or a hook made."""
+    """A run began, or goes on where it is `resumed`.
+
+    `parent` is the id of the run around it, for one that a tool or a hook made.
+    """
 
     run_id: str
     agent: str
@@ -85,6 +89,7 @@ class RunStarted(_Event):
     session: str | None = None
     user: str | None = None
     parent: str | None = None
+    resumed: bool = False
 
 
 class ModelStarted(_Event):
@@ -104,6 +109,7 @@ class ModelEnded(_Event):
     status: Status
     usage: Usage
     error: str | None = None
+    finish_reason: str | None = None
 
 
 class ToolStarted(_Event):
@@ -140,6 +146,16 @@ class GuardTripped(_Event):
     reason: str
 
 
+class ApprovalAsked(_Event):
+    """The run waits for a person, about a tool call; `approval` is what is decided by its id. It pauses, and ends."""
+
+    run_id: str
+    approval: str
+    call: ToolCall
+    kind: Literal["approval", "input", "external"]
+    reason: str = ""
+
+
 class RunEnded(_Event):
     """The run is over: the last event of every run. `code` is the error's code where there was one."""
 
@@ -153,7 +169,16 @@ class RunEnded(_Event):
 
 Delta: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta | TurnRestarted
 Event: TypeAlias = (
-    Delta | RunStarted | ModelStarted | ModelEnded | ToolStarted | ToolProgress | ToolEnded | GuardTripped | RunEnded
+    Delta
+    | RunStarted
+    | ModelStarted
+    | ModelEnded
+    | ToolStarted
+    | ToolProgress
+    | ToolEnded
+    | GuardTripped
+    | ApprovalAsked
+    | RunEnded
 )
 
 

@@ -85,4 +85,6 @@ def agno_rt_observe(runtime: Any) -> Observer | None:
 
     Asked once, when the runtime opens; a runtime with no observer pays nothing per run. An observer is called in
     place, so it must be quick and must not wait. One that raises is dropped, and reported among the plugin failures.
+    `runtime.settings` has each plugin's settings by its name. One that has an `aclose` is closed with the runtime; one
+    whose `hears` is false is made and closed, but not called.
     """

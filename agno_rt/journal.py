@@ -109,6 +109,7 @@ class Approval:
         created_at: seconds since the epoch
         expires_at: when it can be decided no longer; `None` for never
         decided_at: when it was decided
+        turn: the turn that the call is of
     """
 
     id: str
@@ -126,6 +127,7 @@ class Approval:
     created_at: float = 0.0
     expires_at: float | None = None
     decided_at: float | None = None
+    turn: int = 0
 
 
 @attrs.frozen

@@ -195,6 +195,7 @@ class MemoryPolicy:
         state: the type of the session's state, or a `SessionState`: tools, hooks and instructions are given it, and
             change it in place. It is stored with the run's messages; a run without a session has one of its own
         facts: what the model is shown of what is known about the user
+        journal: store each finished step of the run before the next one begins, so that it can be resumed after a crash
     """
 
     messages: int | None = attrs.field(default=100, validator=_whole_or_none)
@@ -204,6 +205,7 @@ class MemoryPolicy:
     summary: Summary | None = None
     state: Any = attrs.field(default=None, converter=_as_state)
     facts: UserMemory | None = None
+    journal: bool = False
 
     def __attrs_post_init__(self) -> None:
         if self.summary is not None and self.messages is self.runs is self.tokens is None:

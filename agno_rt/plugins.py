@@ -126,6 +126,8 @@ class PluginHost:
         hook = self._hook(name, "agno_rt_observe")
         try:
             observers = [observer for observer in hook(runtime=runtime) if observer is not None]
+        except AgnoError:
+            raise
         except Exception as exc:
             raise self._failed(name, "failed to make its observer", exc) from exc
         if not observers:

@@ -48,7 +48,7 @@ class Project:
     def runtime(self) -> Runtime:
         """A runtime as the configuration has it, not yet open."""
         config = self.config
-        return Runtime(
+        runtime = Runtime(
             memory=config.runtime.memory,
             limits=config.limits,
             plugins=self.plugins(),
@@ -56,6 +56,9 @@ class Project:
             observers=config.runtime.observers,
             origin=self.source,
         )
+        if self.agents:
+            runtime.add(*self.agents.values())
+        return runtime
 
 
 def load_project(source: str | None = None) -> Project:

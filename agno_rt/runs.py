@@ -6,7 +6,8 @@ Knows no plugin and opens nothing: `Runtime` hands it a `Job`, in which everythi
 from __future__ import annotations
 
 import functools
-from typing import final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, final
 
 import attrs
 import trio
@@ -19,9 +20,14 @@ from agno_rt._scopes import cause, deadline, ended_as
 from agno_rt._session import before, in_conversation
 from agno_rt._turn import Turns
 from agno_rt.errors import AgnoError
-from agno_rt.events import Event, RunEnded, RunStarted, Status
+from agno_rt.events import ApprovalAsked, Event, RunEnded, RunStarted, Status
+from agno_rt.journal import Approval
 from agno_rt.limits import LimitStatistics
+from agno_rt.messages import Message
 from agno_rt.models import ModelRequest
+
+if TYPE_CHECKING:
+    from agno_rt._recording import Journal
 
 __all__ = ["STREAM_BUFFER", "Run", "RunResult", "RunStream", "carry_out", "execute", "stop"]
 
@@ -49,6 +55,8 @@ async def execute(job: Job) -> RunResult:
     except BaseException as exc:
         # Whoever raised a group on the way, a tool, a model, a backend or our own nursery: this is where it ends.
         bare = cause(exc)
+        if job.journal is not None:
+            await job.journal.broken_off(ended_as(bare), turns.content, bare)
         _end(job, turns, ended_as(bare), bare)
         if bare is exc:
             raise
@@ -56,7 +64,9 @@ async def execute(job: Job) -> RunResult:
     finally:
         if outer is not None:
             OUTER.reset(outer)
-    return _end(job, turns, "completed", None)
+        if job.journal is not None:
+            job.journal.gone()
+    return _end(job, turns, "paused" if turns.state == "paused" else "completed", None)
 
 
 def _end(job: Job, turns: Turns, status: Status, exc: BaseException | None) -> RunResult:
@@ -72,6 +82,7 @@ def _end(job: Job, turns: Turns, status: Status, exc: BaseException | None) -> R
         turns.finish_reason,
         turns.reasoning,
         job.state,
+        () if job.journal is None else job.journal.waiting,
     )
     job.outcome = result
     if error is not None and isinstance(error, AgnoError):
@@ -91,7 +102,11 @@ async def _admitted(job: Job, turns: Turns) -> None:
         if emitter is not None:
             emitter.start(_run_started(job))
         converse = _take_turns if job.limits.turn_timeout is None else _take_timed_turns
-        if job.session is None and job.hooks is None and type(job.instructions) is str and job.forgets:
+        if (
+            job.session is job.hooks is job.journal is None
+            and type(job.instructions) is str
+            and job.policy.state is job.facts is None
+        ):
             turns.begin(before(job, ()), job.input)
             await converse(job, turns)
         else:
@@ -103,11 +118,13 @@ async def _admitted(job: Job, turns: Turns) -> None:
 def _run_started(job: Job) -> RunStarted:
     asked = next((message.text for message in reversed(job.input) if message.role == "user"), "")
     session = None if job.session is None else job.session.id
-    return RunStarted(job.run_id, job.agent, asked, session, job.user, None if job.outer is None else job.outer.run_id)
+    parent = None if job.outer is None else job.outer.run_id
+    resumed = job.journal is not None and job.journal.replay is not None
+    return RunStarted(job.run_id, job.agent, asked, session, job.user, parent, resumed)
 
 
 async def _take_timed_turns(job: Job, turns: Turns) -> None:
-    while turns.state != "completed":
+    while turns.state not in _STOPS:
         assert job.limits.turn_timeout is not None
         with deadline(job.limits.turn_timeout, "turn_timeout", f"turn {turns.turn + 1}"):
             await _take_turns(job, turns, at_most=1)
@@ -119,20 +136,51 @@ async def _take_turns(job: Job, turns: Turns, at_most: int | None = None) -> Non
     if job.hooks is not None:
         ask = respond_hooked
     first = turns.turn
-    while turns.state != "completed" and (at_most is None or turns.turn - first < at_most):
-        turns.ask()
-        if budget is not None:
-            budget.check()
-        response = await ask(job, _request(job, turns))
-        turns.answered(response if form is None else form.received(response))
-        if turns.state == "calling":
+    while turns.state not in _STOPS and (at_most is None or turns.turn - first < at_most):
+        if turns.state == "asking":
+            turns.ask()
             if budget is not None:
+                budget.check()
+            response = await ask(job, _request(job, turns))
+            response = response if form is None else form.received(response)
+            if job.journal is not None:
+                await job.journal.answered(turns, response)
+            turns.answered(response)
+            if budget is not None and turns.calls:
                 budget.call(len(turns.calls))
-            turns.called(await call_tools(job, turns.calls))
+        if turns.state == "calling":
+            results = await call_tools(job, turns.calls)
+            if job.journal is None:
+                turns.called(results)  # type: ignore[arg-type]  # nothing waits without a journal
+            else:
+                await _called(job, turns, job.journal, results)
         elif turns.state == "checking":
-            from agno_rt._check import check_output  # for those who check
+            await _check(job, turns)
 
-            turns.checked(await check_output(job, turns))
+
+_STOPS = ("completed", "paused")
+
+
+async def _check(job: Job, turns: Turns) -> None:
+    from agno_rt._check import check_output  # for those who check
+
+    reason = await check_output(job, turns)
+    if job.journal is not None:
+        await job.journal.checked(reason)
+    turns.checked(reason)
+
+
+async def _called(job: Job, turns: Turns, journal: Journal, results: Sequence[Message | Approval]) -> None:
+    """Go on with the results of all calls; or pause, where some of them wait for a person."""
+    waiting = tuple(each for each in results if isinstance(each, Approval))
+    if not waiting:
+        turns.called(results)  # type: ignore[arg-type]  # they are messages, all of them
+        return
+    await journal.pause(waiting)
+    turns.pause()
+    if job.emitter is not None:
+        for each in waiting:
+            job.emitter.post(ApprovalAsked(job.run_id, each.id, each.call, each.kind, each.reason))
 
 
 def _request(job: Job, turns: Turns) -> ModelRequest:

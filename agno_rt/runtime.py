@@ -7,26 +7,32 @@ any number of runtimes; nothing is global.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
 import trio
 
 from agno_rt._budget import Budget
+from agno_rt._closing import closed
 from agno_rt._emit import Emitter, EventBuffer
 from agno_rt._ids import new_id
 from agno_rt._job import OUTER, Asked, Job, SessionAccess, holds
 from agno_rt._limiter import Limiter
+from agno_rt._recording import Journal
 from agno_rt._resolve import Input, Resolver, as_messages
 from agno_rt._scopes import cause
+from agno_rt._stored import StoredRuns
 from agno_rt.agent import Agent
-from agno_rt.errors import AgnoError, BackendError, PluginError, UsageError
+from agno_rt.errors import PluginError, UsageError
 from agno_rt.hookspecs import Observer
+from agno_rt.journal import Resume
 from agno_rt.limits import Limits, LimitStatistics
 from agno_rt.memory import FactStore, MemoryBackend, UserMemory
+from agno_rt.messages import Message
 from agno_rt.models import Model
 from agno_rt.plugins import PluginHost
 from agno_rt.runs import (
@@ -40,13 +46,13 @@ from agno_rt.runs import (
 )
 from agno_rt.tools import Tool
 
+if TYPE_CHECKING:
+    from agno_rt.tasktree import TaskTree
+
 __all__ = ["Input", "Runtime", "run"]
 
-CLOSE_SECONDS = 10.0
-"""How long a model client or a memory backend may take to close."""
 
-
-class Runtime:
+class Runtime(StoredRuns):
     """Runs agents, and holds what they need open while it is itself open: `async with Runtime() as rt:`.
 
     Args:
@@ -75,14 +81,15 @@ class Runtime:
             raise UsageError(f"{memory!r} is no memory", hint="Give a URL such as 'memory:', or a MemoryBackend.")
         self.limits = limits or Limits()
         self.plugins = plugins or PluginHost()
-        self._settings = settings or {}
+        self.settings = settings or {}
         self._unbounded = _budget(self.limits, None) is None
         self._memory = memory
         self._backend: MemoryBackend | None = None
         self._asked_observers = observers
-        self._origin = origin
+        self.origin = origin
         self._observers: tuple[Observer, ...] = ()
-        self._resolver = Resolver(self.plugins, self._settings, self)
+        self._made: list[Any] = []
+        self._resolver = Resolver(self.plugins, self.settings, self)
         self._sessions: WeakValueDictionary[str, Limiter] = WeakValueDictionary()
         self._admission = Limiter("runs", self.limits.runs, self.limits.queue)
         self._model_calls = Limiter("model_calls", self.limits.model_calls)
@@ -95,9 +102,8 @@ class Runtime:
     async def __aenter__(self) -> Self:
         if self._nursery is not None:
             raise UsageError("this runtime is open already", hint="Open a Runtime once; share it among tasks.")
-        asked = self._asked_observers
         with self._placing("observers"):
-            self._observers = tuple(self.plugins.observer(o, self) if isinstance(o, str) else o for o in asked)
+            await self._observe()
         self._nursery_manager = trio.open_nursery()
         self._nursery = await self._nursery_manager.__aenter__()
         return self
@@ -119,6 +125,19 @@ class Runtime:
             self._nursery = None
             await self._close(exc)
 
+    async def _observe(self) -> None:
+        """Make the observers that are named. One that hears nothing is kept to be closed, and costs no run anything."""
+        try:
+            for asked in self._asked_observers:
+                observer = self.plugins.observer(asked, self) if isinstance(asked, str) else asked
+                if observer is not asked:
+                    self._made.append(observer)
+                if getattr(observer, "hears", True):
+                    self._observers += (observer,)
+        except BaseException as exc:
+            await self._close(exc)
+            raise
+
     async def run(
         self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, deps: Any = None
     ) -> RunResult:
@@ -132,7 +151,11 @@ class Runtime:
         Raises `UsageError` before anything starts for an agent that cannot run as it stands; `ModelError`,
         `LimitExceeded`, `BackendError` and their kind, each with `.result`, for a run that ended without an answer.
         """
-        return await execute(self._job(agent, input, Asked(session, user, deps), None, OUTER.get()))
+        if type(input) is Resume:
+            job = self._job(agent, input, await self._claimed(input, Asked(session, user, deps)), None, OUTER.get())
+        else:
+            job = self._job(agent, input, Asked(session, user, deps), None, OUTER.get())
+        return await (execute(job) if job.journal is None else self._execute_stored(job, job.journal))
 
     @asynccontextmanager
     async def stream(
@@ -143,7 +166,10 @@ class Runtime:
         Leaving the block early cancels the run and waits until it has unwound.
         """
         buffer = EventBuffer(STREAM_BUFFER)
-        run = self._spawn(self._job(agent, input, Asked(session, user, deps), buffer, OUTER.get()), buffer)
+        asked = Asked(session, user, deps)
+        if type(input) is Resume:
+            asked = await self._claimed(input, asked)
+        run = self._spawn(self._job(agent, input, asked, buffer, OUTER.get()), buffer)
         try:
             yield RunStream(run, buffer)
         finally:
@@ -153,7 +179,10 @@ class Runtime:
         self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, deps: Any = None
     ) -> Run:
         """Start the run in the background, owned by this runtime, and return at once."""
-        return self._spawn(self._job(agent, input, Asked(session, user, deps), None, None), None)
+        asked = Asked(session, user, deps)
+        if type(input) is Resume:
+            asked = await self._claimed(input, asked)
+        return self._spawn(self._job(agent, input, asked, None, None), None)
 
     @property
     def memory(self) -> MemoryBackend:
@@ -162,7 +191,7 @@ class Runtime:
             return self._memory
         if self._backend is None:
             with self._placing("memory"):
-                made = self.plugins.memory(self._memory, self._settings)
+                made = self.plugins.memory(self._memory, self.settings)
             if not isinstance(made, MemoryBackend):
                 problem = f"what was made of {self._memory!r} is {type(made).__name__}, no MemoryBackend"
                 raise PluginError(problem, plugin=self._memory.partition(":")[0])
@@ -194,6 +223,12 @@ class Runtime:
             *of_memory(),
         )
 
+    def tasks(self) -> TaskTree:
+        """What is under way now: runs, calls, who waits for what, and how long still. Call it in this thread."""
+        from agno_rt._watching import task_tree  # for those who ask
+
+        return task_tree(self._model_calls, self.statistics())
+
     def _job(self, agent: Agent, input: Input, asked: Asked, buffer: EventBuffer | None, outer: Job | None) -> Job:
         if self._nursery is None:
             raise UsageError("this runtime is not open", hint="Use it inside `async with Runtime() as rt:`.")
@@ -203,7 +238,7 @@ class Runtime:
             raise self._of_agent(exc, agent) from exc.__cause__
         memory = agent.memory
         limits = self.limits if agent.limits is None else agent.limits
-        run_id = new_id()
+        run_id = new_id() if asked.journal is None else asked.journal.record.id
         emitter = None
         if buffer is not None or self._observers:
             emitter = Emitter(run_id, self._observers, buffer, self._observer_failed)
@@ -212,7 +247,7 @@ class Runtime:
             agent.name,
             resolved.model,
             agent.instructions,
-            as_messages(input),
+            as_messages(input) if asked.journal is None else _asked_then(asked.journal),
             resolved.tools,
             agent.settings,
             limits,
@@ -228,7 +263,6 @@ class Runtime:
             outer,
             None if outer is None and limits is self.limits and self._unbounded else _budget(limits, outer),
             memory,
-            memory.state is None,
             resolved.summarizer,
             None,
             resolved.places,
@@ -236,6 +270,9 @@ class Runtime:
         )
         if memory.facts is not None and asked.user is not None:
             self._give_facts(job, memory.facts)
+        job.began = time.monotonic()
+        if memory.journal or resolved.pauses or asked.journal is not None:
+            self._keep(job, asked.journal, agent)
         return job
 
     def _give_facts(self, job: Job, policy: UserMemory) -> None:
@@ -244,7 +281,7 @@ class Runtime:
         if not isinstance(store, FactStore):
             hint = "Use one that does, such as 'memory:' or 'sqlite:///agents.db', or leave MemoryPolicy(facts=) out."
             raise UsageError(f"the memory backend {type(store).__name__} keeps no facts about users", hint=hint)
-        job.facts, job.forgets = store, False
+        job.facts = store
         if policy.tools:
             if self._fact_tools is None:
                 from agno_rt.user_memory import fact_tools  # for those who keep facts
@@ -257,7 +294,7 @@ class Runtime:
         return error.at(self._place(f"agent {agent.name!r}" if agent.name else ""))
 
     def _place(self, part: str) -> str:
-        return ", ".join(filter(None, (self._origin, part)))
+        return ", ".join(filter(None, (self.origin, part)))
 
     @contextmanager
     def _placing(self, part: str) -> Iterator[None]:
@@ -279,6 +316,8 @@ class Runtime:
     def _spawn(self, job: Job, buffer: EventBuffer | None) -> Run:
         assert self._nursery is not None
         run = Run(job.run_id, job)
+        if job.journal is not None:
+            self._watch(run.id, run.cancel)
         self._nursery.start_soon(carry_out, run, buffer, name=f"run {job.run_id} of {job.agent or 'an agent'}")
         return run
 
@@ -288,9 +327,9 @@ class Runtime:
 
     async def _close(self, error: BaseException | None) -> None:
         """Close what was made. Something that cannot be closed is an error, or a note on the block's own `error`."""
-        made = [*self._resolver.release(), self._backend]
-        self._backend = None
-        failures = [failure for thing in made if (failure := await _closed(thing)) is not None]
+        made = [*self._resolver.release(), self._backend, *self._made]
+        self._backend, self._made, self._observers = None, [], ()
+        failures = [failure for thing in made if (failure := await closed(thing)) is not None]
         if failures and error is None:
             raise failures[0]
         for failure in failures:
@@ -298,26 +337,17 @@ class Runtime:
             error.add_note(str(failure))
 
 
+def _asked_then(journal: Journal) -> tuple[Message, ...]:
+    """What a stored run was asked when it began."""
+    assert journal.replay is not None
+    return journal.replay.begun.input
+
+
 def _budget(limits: Limits, outer: Job | None) -> Budget | None:
     """What a run may spend, where it or a run around it is bounded."""
     around = None if outer is None else outer.budget
     unbounded = limits.tool_calls is limits.input_tokens is limits.output_tokens is limits.tokens is limits.cost is None
     return None if around is None and unbounded else Budget(limits, around)
-
-
-async def _closed(thing: Any) -> AgnoError | None:
-    close = getattr(thing, "aclose", None)
-    if close is None:
-        return None
-    name = getattr(thing, "name", type(thing).__name__)
-    try:
-        with trio.move_on_after(CLOSE_SECONDS, shield=True) as scope:
-            await close()
-    except Exception as exc:
-        failure = BackendError(f"{name} could not be closed: {type(exc).__name__}: {exc}")
-        failure.__cause__ = exc
-        return failure
-    return BackendError(f"{name} took longer than {CLOSE_SECONDS:g} s to close") if scope.cancelled_caught else None
 
 
 def run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc
 import functools
 import inspect
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, get_args, get_origin, overload
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, get_args, g
 import attrs
 import msgspec
 
-from agno_rt._inject import NOTHING, Injection, injections
+from agno_rt._inject import NOTHING, Injection, Predicate, injections, predicate_of
 from agno_rt.errors import ToolDefinitionError, suggest
 
 if TYPE_CHECKING:
@@ -82,6 +83,15 @@ class Tool:
         batch: the function takes a list, with an item of each call of the turn, and returns a list of their results
         limits: the bounds of the tool
         injected: the parameters that the run fills in, which the model does not see
+        approve: whether its run pauses before each call until a person approves of it; or a function, async or not,
+            that is passed those of the call's arguments that it has parameters for, and what the run fills in. It
+            returns whether to ask, or the reason to ask as text
+        expires: seconds that whoever is asked has time
+        external: the function is never called: the run pauses, and whoever answers carries out the call
+        idempotent: a call that was under way when its process died may be made again
+        asks: the parameters that the user fills in, for which the run pauses: a schema and its decoder
+        pauses: it may pause its run; found out by itself
+        predicate: how `approve` is asked, where it is a function; found out by itself
         plain: nothing of what costs a call more than calling the function is asked for; found out by itself
     """
 
@@ -97,11 +107,24 @@ class Tool:
     batch: bool = False
     limits: ToolLimits = NO_LIMITS
     injected: Mapping[str, Injection] = attrs.field(default=NOTHING, repr=False)
+    approve: bool | Callable[..., Any] = False
+    expires: float | None = None
+    external: bool = False
+    idempotent: bool = False
+    asks: Parameters | None = attrs.field(default=None, repr=False)
+    pauses: bool = attrs.field(init=False, repr=False)
+    predicate: Predicate | None = attrs.field(init=False, repr=False)
     plain: bool = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        self.pauses = self.approve is not False or self.external or self.asks is not None
         _check(self)
-        self.plain = not (self.process or self.batch or self.injected) and self.limits == NO_LIMITS
+        self.predicate = None
+        if not isinstance(self.approve, bool):
+            known = self.parameters.get("properties", {})
+            self.predicate = predicate_of(self.approve, self.name, self.function, known)
+        costly = self.process or self.batch or self.pauses or self.injected
+        self.plain = not costly and self.limits == NO_LIMITS
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, as if it had never been made a tool."""
@@ -117,7 +140,7 @@ class Toolkit:
 
 
 class ToolOptions(TypedDict, total=False):
-    """What `@tool(...)` may be told; the last four are the fields of `ToolLimits`, the others those of `Tool`.
+    """What `@tool(...)` may be told: the fields of `Tool`, and in the place of its limits those of `ToolLimits`.
 
     Attributes:
         name: what the model calls it; the function's name by default
@@ -131,6 +154,11 @@ class ToolOptions(TypedDict, total=False):
         retries: how often to try again when it fails
         concurrency: calls under way at once over the whole runtime
         calls: calls in one run
+        approve: `True` to have a person approve of each call before it is made; or a function of the call's arguments
+            that says of which
+        expires: seconds until nobody can approve, or answer, any more
+        external: have the call carried out by whoever answers, outside; the function may be `...`
+        idempotent: make a call again that was under way when the process died; else the model is told
     """
 
     name: str
@@ -143,6 +171,10 @@ class ToolOptions(TypedDict, total=False):
     retries: int
     concurrency: int | None
     calls: int | None
+    approve: bool | Callable[..., Any]
+    expires: float | None
+    external: bool
+    idempotent: bool
 
 
 @overload
@@ -162,9 +194,9 @@ def tool(
     docstring says of a parameter, in Google's, NumPy's or Sphinx's style, becomes its description; what
     `typing.Annotated` says with `msgspec.Meta` (description, bounds, pattern) goes before that, and is checked.
 
-    A parameter of type `RunContext`, `Deps[...]` or `State[...]` is filled in by the run. A result is told to the model
-    as it is where it is text; `Media`, alone or in a list with texts, as media; anything else as JSON. Whatever the
-    function raises is told too, and the run goes on.
+    A parameter of type `RunContext`, `Deps[...]` or `State[...]` is filled in by the run, one of type `FromUser[...]`
+    by the user, for whom the run pauses. A result is told to the model as it is where it is text; `Media`, alone or in
+    a list with texts, as media; anything else as JSON. Whatever the function raises is told too, and the run goes on.
 
     A `batch` tool's function takes one list beside those: `list[Point]` for calls that are described as a `Point`
     each; calls of a type that is no object have one parameter, `item`. It returns as many results, in their order;
@@ -180,21 +212,10 @@ def _make(function: Callable[..., Any], options: ToolOptions) -> Tool:
     from agno_rt._docstrings import parameter_docs
     from agno_rt._schema import describe, signature_of
 
-    for option in options.keys() - ToolOptions.__annotations__.keys():
-        hint = suggest("option", option, ToolOptions.__annotations__)
-        raise ToolDefinitionError(f"@tool has no option {option!r}", hint=hint)
-    called = options.get("name") or getattr(function, "__name__", "")
-    if not isinstance(called, str) or not called or called == "<lambda>":
-        raise ToolDefinitionError("a tool needs a name", hint="Give it one: tool(name='...')(function).")
+    called = _name_of(function, options)
     body = function if inspect.isroutine(function) else type(function).__call__
     if inspect.isasyncgenfunction(body) or inspect.isgeneratorfunction(body):
         raise ToolDefinitionError(f"tool {called!r} yields", hint="Return the whole result instead.")
-    try:
-        limits = ToolLimits(
-            options.get("timeout"), options.get("retries", 0), options.get("concurrency"), options.get("calls")
-        )
-    except ToolDefinitionError as exc:
-        raise exc.at(f"tool {called!r}") from None
     injected = injections(function, called)
     names = signature_of(function, called).parameters
     text, said = parameter_docs(inspect.getdoc(function), names)
@@ -202,6 +223,7 @@ def _make(function: Callable[..., Any], options: ToolOptions) -> Tool:
         said = parameter_docs(inspect.getdoc(body), names)[1] | said
     batch = options.get("batch", False)
     described = (_describe_batch if batch else describe)(function, called, hidden=injected.keys(), said=said)
+    asked = {name for name, injection in injected.items() if injection.what == "user"}
     description = options.get("description")
     return Tool(
         name=called,
@@ -214,9 +236,34 @@ def _make(function: Callable[..., Any], options: ToolOptions) -> Tool:
         process=options.get("process", False),
         parallel=options.get("parallel", True),
         batch=batch,
-        limits=limits,
+        limits=_limits(called, options),
         injected=injected,
+        approve=options.get("approve", False),
+        expires=options.get("expires"),
+        external=options.get("external", False),
+        idempotent=options.get("idempotent", False),
+        asks=describe(function, called, hidden=names.keys() - asked, said=said) if asked else None,
     )
+
+
+def _name_of(function: Callable[..., Any], options: ToolOptions) -> str:
+    """What the tool is called. Raises `ToolDefinitionError` for an option that there is not, and for no name."""
+    for option in options.keys() - ToolOptions.__annotations__.keys():
+        hint = suggest("option", option, ToolOptions.__annotations__)
+        raise ToolDefinitionError(f"@tool has no option {option!r}", hint=hint)
+    called = options.get("name") or getattr(function, "__name__", "")
+    if not isinstance(called, str) or not called or called == "<lambda>":
+        raise ToolDefinitionError("a tool needs a name", hint="Give it one: tool(name='...')(function).")
+    return called
+
+
+def _limits(called: str, options: ToolOptions) -> ToolLimits:
+    try:
+        return ToolLimits(
+            options.get("timeout"), options.get("retries", 0), options.get("concurrency"), options.get("calls")
+        )
+    except ToolDefinitionError as exc:
+        raise exc.at(f"tool {called!r}") from None
 
 
 def _decode(decode: Callable[[str], dict[str, Any]], name: str, arguments: str) -> dict[str, Any]:
@@ -229,14 +276,49 @@ def _decode(decode: Callable[[str], dict[str, Any]], name: str, arguments: str) 
 def _check(tool: Tool) -> None:
     """Raise `ToolDefinitionError` for a tool whose parts do not go together."""
     place = f"tool {tool.name!r}"
-    for name in ("inline", "process", "parallel", "batch"):
+    for name in ("inline", "process", "parallel", "batch", "external", "idempotent"):
         if not isinstance(getattr(tool, name), bool):
             raise ToolDefinitionError(f"{place}: {name} is {getattr(tool, name)!r}", hint="Give True or False.")
     if tool.inline and not tool.is_async and tool.limits.timeout is not None:
         problem, hint = "runs inline, where nothing can stop it", "Leave out inline, or the timeout."
         raise ToolDefinitionError(f"{place} {problem}", hint=hint)
-    if not tool.process:
+    _check_pausing(tool, place)
+    if tool.process:
+        _check_process(tool, place)
+
+
+def _check_pausing(tool: Tool, place: str) -> None:
+    approve, expires = tool.approve, tool.expires
+    if not isinstance(approve, bool) and not callable(approve):
+        hint = "Give True, or a function of the call's arguments that says whether to ask."
+        raise ToolDefinitionError(f"{place}: approve is {approve!r}", hint=hint)
+    if expires is not None:
+        if not isinstance(expires, int | float) or expires is True or not 0 < expires < math.inf:
+            raise ToolDefinitionError(f"{place}: expires is {expires!r}", hint="Give seconds above 0, or leave it out.")
+        if not tool.pauses:
+            hint = "Leave out expires, or say what the run is to wait for: approve, external, or FromUser[...]."
+            raise ToolDefinitionError(f"{place} expires, and asks nobody", hint=hint)
+    if not tool.pauses:
         return
+    if tool.batch:
+        hint = "Leave out batch: each call of a tool that may pause its run waits by itself."
+        raise ToolDefinitionError(f"{place} is a batch, and may pause its run", hint=hint)
+    if tool.asks is not None and approve is not False:
+        problem = "asks the user for input, and for approval as well"
+        hint = "Leave out approve: who is asked for input may deny the call."
+        raise ToolDefinitionError(f"{place} {problem}", hint=hint)
+    if tool.external and (beside := _beside_external(tool)):
+        hint = "Leave it out, or external: the function is never called, and who is asked may deny the call."
+        raise ToolDefinitionError(f"{place} is external, and has {' and '.join(beside)}", hint=hint)
+
+
+def _beside_external(tool: Tool) -> list[str]:
+    """What an external tool has that says how its function is called."""
+    options = [name for name in ("inline", "process", "idempotent", "approve") if getattr(tool, name) is not False]
+    return [*options, *([] if tool.limits == NO_LIMITS else ["limits"]), *tool.injected]
+
+
+def _check_process(tool: Tool, place: str) -> None:
     if tool.inline:
         raise ToolDefinitionError(f"{place} is both inline and process", hint="It runs here, or there: choose.")
     if tool.is_async:

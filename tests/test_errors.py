@@ -51,6 +51,7 @@ def test_codes_are_stable_and_unique() -> None:
         "OutputError": "output",
         "Overloaded": "overloaded",
         "PluginError": "plugin",
+        "RunCancelled": "cancelled",
         "SessionConflict": "session_conflict",
         "ToolDefinitionError": "tool_definition",
         "UsageError": "usage",

@@ -10,6 +10,7 @@ import pytest
 
 from agno_rt import events
 from agno_rt.events import (
+    ApprovalAsked,
     Delta,
     Event,
     GuardTripped,
@@ -42,6 +43,7 @@ EXAMPLES: list[Event] = [
     ToolProgress("r", CALL, {"done": 0.5}),
     ToolEnded("r", CALL, "failed", "no"),
     GuardTripped("r", "pii", "input", "changed", "1 email"),
+    ApprovalAsked("r", "r.1", CALL, "approval", "it costs money"),
     RunEnded("r", "limited", "", Usage(), "too many", "limit"),
 ]
 
@@ -74,6 +76,7 @@ def test_names_on_the_wire_are_stable() -> None:
         "tool_progress",
         "tool_ended",
         "guard_tripped",
+        "approval_asked",
         "run_ended",
     ]
 

@@ -9,7 +9,7 @@ import structlog
 import trio
 from structlog.testing import capture_logs
 
-from agno_rt import Agent, Limits, ModelRequest, ModelResponse, Runtime, ToolCall, Usage
+from agno_rt import Agent, Limits, ModelRequest, ModelResponse, Runtime, ToolCall, Usage, tool
 from agno_rt.context import RunContext
 from agno_rt.defaults.log import make_observer
 from agno_rt.errors import Blocked, LimitExceeded, ModelError
@@ -121,6 +121,46 @@ async def test_guardrails_that_trip() -> None:
     ]
     assert (lines[0]["guard"], lines[0]["where"], lines[0]["reason"]) == ("careful", "input", "a secret")
     assert lines[3]["code"] == "blocked"
+
+
+async def test_a_run_that_pauses_and_is_resumed() -> None:
+    """The pause is news, with the number of approvals that the run waits for; its end says that it was resumed."""
+
+    @tool(approve=True)
+    def pay(to: str) -> str:
+        """Pay somebody."""
+        return "paid"
+
+    calls = tuple(ToolCall(to, "pay", f'{{"to": "{to}"}}') for to in ("Ann", "Bob"))
+    agent = Agent(ScriptedModel([ModelResponse("", calls), "done"]), "ann", tools=[pay])
+    with capture_logs() as lines:
+        async with Runtime(observers=["log"]) as rt:
+            paused = await rt.run(agent, "x")
+            for approval in paused.approvals:
+                await rt.approve(approval.id)
+            await rt.resume(paused.run_id, agent)
+
+    assert [(line["log_level"], line["event"], line["run"]) for line in lines] == [
+        ("info", "run paused", paused.run_id),
+        ("info", "run completed", paused.run_id),
+    ]
+    assert (lines[0]["approvals"], lines[1].get("approvals")) == (2, None)
+    assert (lines[0].get("resumed"), lines[1]["resumed"]) == (None, True)
+
+
+async def test_a_run_within_a_run() -> None:
+    """The line of the inner one names the outer."""
+
+    @tool
+    async def ask() -> str:
+        """Ask another."""
+        return (await rt.run(Agent(ScriptedModel(["yes"]), "bob"), "?")).content
+
+    with capture_logs() as lines:
+        async with Runtime(observers=["log"]) as rt:
+            outer = await rt.run(Agent(ScriptedModel([ToolCall("1", "ask"), "x"]), "ann", tools=[ask]), "x")
+
+    assert [(line["agent"], line.get("parent")) for line in lines] == [("bob", outer.run_id), ("ann", None)]
 
 
 async def test_nothing_of_a_run_is_kept() -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,15 +19,17 @@ from agno_rt import Agent, Message, Runtime, ToolCall
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.defaults.sqlite import SCHEMA_VERSION, SQLiteMemory
 from agno_rt.errors import BackendError, SessionConflict, UsageError
+from agno_rt.journal import Entry, RunRecord
+from agno_rt.limits import LimitStatistics
 from agno_rt.memory import MemoryBackend, MemoryPolicy
 from agno_rt.plugins import PluginHost
 from agno_rt.testing import ScriptedModel, WallClock
-from agno_rt.testing.contracts import CacheContract, FactContract, MemoryContract
+from agno_rt.testing.contracts import CacheContract, FactContract, MemoryContract, RunContract
 
 HI = [Message("user", "hi")]
 
 
-class TestInProcessMemory(MemoryContract, FactContract, CacheContract):
+class TestInProcessMemory(MemoryContract, RunContract, FactContract, CacheContract):
     """`memory:` does what every backend does."""
 
     def make_memory(self) -> InProcessMemory:
@@ -35,7 +37,7 @@ class TestInProcessMemory(MemoryContract, FactContract, CacheContract):
         return InProcessMemory()
 
 
-class TestSQLiteMemory(MemoryContract, FactContract, CacheContract):
+class TestSQLiteMemory(MemoryContract, RunContract, FactContract, CacheContract):
     """`sqlite:` does what every backend does."""
 
     folder: Path
@@ -46,7 +48,32 @@ class TestSQLiteMemory(MemoryContract, FactContract, CacheContract):
 
     def make_memory(self) -> SQLiteMemory:
         """A fresh file."""
+        return SQLiteMemory(self.folder / "memory.db", busy_seconds=0.05)
+
+    def open_again(self) -> SQLiteMemory:
+        """The same file."""
         return SQLiteMemory(self.folder / "memory.db")
+
+    def make_faults(self) -> list[AbstractContextManager[object]]:
+        """Somebody keeps it locked, or moves it away."""
+        return [locked(self.folder / "memory.db"), moved_away(self.folder / "memory.db")]
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another process, as far as SQLite can tell, is writing and does not come to an end."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+@contextmanager
+def moved_away(path: Path) -> Iterator[None]:
+    """The file is somewhere else for a while."""
+    away = path.with_suffix(".away")
+    path.rename(away)
+    yield
+    away.rename(path)
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -326,7 +353,36 @@ class TestFile:
         assert ([message.text for message in after.messages], after.version, after.data) == (["new"], 3, b"state")
         assert [(info.id, info.user, info.messages, info.created_at) for info in infos] == [("old", "ann", 3, 10.0)]
         assert kept == (["Ann drinks tea."], b"value")
-        assert user_version(path) == SCHEMA_VERSION == 2
+        assert user_version(path) == SCHEMA_VERSION == 3
+
+    async def test_a_file_of_version_2(self, tmp_path: Path) -> None:
+        """A file of the second version keeps its sessions, data, facts and answers, and stores runs from then on."""
+        path = tmp_path / "a.db"
+        make_version_1(path)
+        with closing(sqlite3.connect(path)) as made, made:
+            made.executescript(VERSION_2)
+        memory = SQLiteMemory(path)
+        session, infos = await memory.load("old"), await memory.sessions()
+        facts, answer = await memory.facts("ann"), await memory.cached("key")
+        await memory.append("old", [Message("user", "more")], version=2)
+        await memory.create_run(RunRecord("r", "agent", owner="me"), [Entry(0, "begun", b"0")])
+        await memory.aclose()
+        again = SQLiteMemory(path)
+        after, (record, entries) = await again.load("old"), await again.load_run("r")
+        await again.delete("old")
+        await again.append("old", [Message("user", "new"), *HI], version=0)
+        anew = await again.load("old")
+        await again.aclose()
+
+        assert [message.text for message in session.messages] == ["hi", "hello"]
+        assert (session.version, session.total, session.data) == (2, 2, b"data")
+        assert [(info.id, info.messages) for info in infos] == [("old", 2)]
+        assert [(fact.id, fact.text, fact.topics) for fact in facts] == [("f1", "Ann drinks tea.", ("drinks",))]
+        assert answer == b"value"
+        assert [message.text for message in after.messages] == ["hi", "hello", "more"]
+        assert (record.agent, entries) == ("agent", [Entry(0, "begun", b"0")])
+        assert [message.text for message in anew.messages] == ["new", "hi"]
+        assert user_version(path) == SCHEMA_VERSION
 
     async def test_a_migration_is_all_or_nothing(self, tmp_path: Path) -> None:
         """Where a migration fails on the way, the file is as it was, and still serves the version that wrote it."""
@@ -418,10 +474,15 @@ class TestFile:
             other.execute("BEGIN IMMEDIATE")
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(append, "s", 1)
-                await trio.testing.wait_all_tasks_blocked()
+                while memory.statistics()[0].in_use == 0:  # noqa: ASYNC110 - a thread sets no event of trio's
+                    await trio.sleep(0.001)
                 nursery.start_soon(append, "t", 0)
                 await trio.testing.wait_all_tasks_blocked()
+                assert memory.statistics() == (LimitStatistics(str(path), 1, 1, 1),)
                 nursery.cancel_scope.cancel()
+                with trio.CancelScope(shield=True):
+                    await trio.testing.wait_all_tasks_blocked()
+                assert memory.statistics() == (LimitStatistics(str(path), 1, 1, 0),)
                 other.execute("COMMIT")
         session, waited = await memory.load("s"), await memory.load("t")
         await memory.aclose()
@@ -511,6 +572,30 @@ CREATE TABLE messages (
 ) WITHOUT ROWID;
 PRAGMA user_version = 1;
 INSERT INTO sessions VALUES ('old', 'ann', 2, 10.0, 20.0);
+"""
+
+
+VERSION_2 = """
+ALTER TABLE sessions ADD COLUMN data BLOB NOT NULL DEFAULT x'';
+CREATE TABLE fact_users (user TEXT PRIMARY KEY, steps INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE facts (
+    user TEXT NOT NULL REFERENCES fact_users (user) ON DELETE CASCADE, id TEXT NOT NULL, step INTEGER NOT NULL,
+    sameness TEXT NOT NULL, text TEXT NOT NULL, topics BLOB NOT NULL, session TEXT,
+    created_at REAL NOT NULL, updated_at REAL NOT NULL,
+    PRIMARY KEY (user, id)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX facts_by_sameness ON facts (user, sameness);
+CREATE TABLE cache (
+    entry TEXT PRIMARY KEY, value BLOB NOT NULL, expires_at REAL, used INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX cache_by_use ON cache (used);
+CREATE INDEX cache_by_end ON cache (expires_at) WHERE expires_at IS NOT NULL;
+PRAGMA user_version = 2;
+UPDATE sessions SET data = CAST('data' AS BLOB);
+INSERT INTO fact_users VALUES ('ann', 1);
+INSERT INTO facts VALUES
+    ('ann', 'f1', 1, 'ann drinks tea', 'Ann drinks tea.', CAST('["drinks"]' AS BLOB), NULL, 1.0, 1.0);
+INSERT INTO cache VALUES ('key', CAST('value' AS BLOB), NULL, 1);
 """
 
 

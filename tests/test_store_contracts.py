@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import attrs
@@ -10,10 +11,11 @@ import pytest
 import trio
 
 from agno_rt.defaults.memory import InProcessMemory
-from agno_rt.errors import NotFound, SessionConflict
+from agno_rt.errors import BackendError, NotFound, SessionConflict
+from agno_rt.journal import Approval, ApprovalStatus, Decision, Entry, RunChange, RunConflict, RunRecord, RunStatus
 from agno_rt.memory import Fact, Session
 from agno_rt.messages import Message
-from agno_rt.testing.contracts import CacheContract, FactContract, MemoryContract
+from agno_rt.testing.contracts import CacheContract, FactContract, MemoryContract, RunContract
 
 
 class Uncounting(InProcessMemory):
@@ -195,6 +197,209 @@ class Loud(InProcessMemory):
         return await super().cached(key.lower())
 
 
+class Careless(InProcessMemory):
+    """Lets anybody write to a run."""
+
+    async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
+        """Write as whoever owns it, or take it."""
+        if run in self._runs:
+            owner = self._runs[run].record.owner or (await self.claim_run(run, owner, held_by=None)).owner or ""
+        await super().write_run(run, entries, owner=owner)
+
+
+class Renumbering(InProcessMemory):
+    """Closes gaps by itself."""
+
+    async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
+        """Number the entries anew."""
+        first = len(self._runs[run].entries) if run in self._runs else 0
+        renumbered = [attrs.evolve(entry, seq=seq) for seq, entry in enumerate(entries, first)]
+        await super().write_run(run, renumbered, owner=owner)
+
+
+class Overwriting(InProcessMemory):
+    """Lets a run take the place of another of its id."""
+
+    async def create_run(self, run: RunRecord, entries: Sequence[Entry] = ()) -> None:
+        """Forget the other one."""
+        await self.delete_run(run.id)
+        await super().create_run(run, entries)
+
+
+class Stepwise(InProcessMemory):
+    """Ends a run in two steps: the run, and then its session."""
+
+    async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
+        """The session last."""
+        await super().change_run(run, attrs.evolve(change, append=None), owner=owner)
+        more = change.append
+        return None if more is None else await self.append(more.session, more.messages, version=more.version)
+
+
+class SessionFirst(InProcessMemory):
+    """Ends a run in two steps: its session, and then the run."""
+
+    async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
+        """The session first."""
+        more, version = change.append, None
+        if more is not None:
+            version = await self.append(
+                more.session, more.messages, version=more.version, user=more.user, data=more.data
+            )
+        await super().change_run(run, attrs.evolve(change, append=None), owner=owner)
+        return version
+
+
+class Possessive(InProcessMemory):
+    """Keeps the owner of a run that was let go of."""
+
+    async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
+        """Own it still."""
+        version = await super().change_run(run, change, owner=owner)
+        self._runs[run].record = attrs.evolve(self._runs[run].record, owner=owner)
+        return version
+
+
+class Generous(InProcessMemory):
+    """Gives a run to whoever claims it."""
+
+    async def claim_run(self, run: str, owner: str, *, held_by: str | None) -> RunRecord:
+        """Take it from whoever has it."""
+        held_by = self._runs[run].record.owner if run in self._runs else None
+        return await super().claim_run(run, owner, held_by=held_by)
+
+
+class Slow(InProcessMemory):
+    """Looks, waits, and only then does it."""
+
+    async def claim_run(self, run: str, owner: str, *, held_by: str | None) -> RunRecord:
+        """Two may pass."""
+        free = run in self._runs and self._runs[run].record.owner == held_by
+        await trio.lowlevel.checkpoint()
+        held_by = self._runs[run].record.owner if free else held_by
+        return await super().claim_run(run, owner, held_by=held_by)
+
+    async def decide(self, approval: str, decision: Decision) -> Approval:
+        """Two may pass."""
+        known = self._approvals.get(approval)
+        await trio.lowlevel.checkpoint()
+        if known is not None:
+            self._approvals[approval] = known
+        return await super().decide(approval, decision)
+
+
+class Reviving(InProcessMemory):
+    """Lets a run that is completed be claimed."""
+
+    async def claim_run(self, run: str, owner: str, *, held_by: str | None) -> RunRecord:
+        """As if it were paused."""
+        if run in self._runs and self._runs[run].record.status == "completed":
+            self._runs[run].record = attrs.evolve(self._runs[run].record, status="paused")
+        return await super().claim_run(run, owner, held_by=held_by)
+
+
+class Ordered(InProcessMemory):
+    """Lists runs by when they were made, and of all users."""
+
+    async def runs(
+        self,
+        *,
+        status: RunStatus | None = None,
+        session: str | None = None,
+        user: str | None = None,
+        limit: int = 100,
+    ) -> list[RunRecord]:
+        """The newest first."""
+        found = await super().runs(status=status, session=session, limit=limit)
+        return sorted(found, key=lambda run: run.created_at, reverse=True)
+
+
+class Eager(InProcessMemory):
+    """Cancels a run at once, whoever owns it."""
+
+    async def cancel_run(self, run: str) -> bool:
+        """Take it from its owner."""
+        asked = await super().cancel_run(run)
+        if asked:
+            self._runs[run].record = attrs.evolve(self._runs[run].record, status="cancelled", owner=None)
+        return asked
+
+
+class Grudging(InProcessMemory):
+    """Remembers for ever that a run was to be cancelled."""
+
+    async def claim_run(self, run: str, owner: str, *, held_by: str | None) -> RunRecord:
+        """Keep the mark."""
+        asked = run in self._runs and self._runs[run].record.cancel_requested
+        record = await super().claim_run(run, owner, held_by=held_by)
+        self._runs[run].record = record = attrs.evolve(record, cancel_requested=asked)
+        return record
+
+
+class Hoarding(InProcessMemory):
+    """Keeps the approvals of a run that is deleted."""
+
+    async def delete_run(self, run: str) -> bool:
+        """Forget the run alone."""
+        return self._runs.pop(run, None) is not None
+
+
+class Silent(InProcessMemory):
+    """Has nothing to say of a run that nobody knows."""
+
+    async def cancel_run(self, run: str) -> bool:
+        """Say that it is over."""
+        return run in self._runs and await super().cancel_run(run)
+
+
+class Forgetful(InProcessMemory):
+    """Does not keep what is wanted of the user."""
+
+    async def approvals(
+        self, *, run: str | None = None, status: ApprovalStatus | None = None, limit: int = 100
+    ) -> list[Approval]:
+        """Leave the schema out."""
+        found = await super().approvals(run=run, status=status, limit=limit)
+        return [attrs.evolve(each, schema=None) for each in found]
+
+
+class Patient(InProcessMemory):
+    """Lets approvals wait for ever."""
+
+    async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
+        """Ignore the time."""
+        approvals = [attrs.evolve(each, expires_at=None) for each in change.approvals]
+        return await super().change_run(run, attrs.evolve(change, approvals=approvals), owner=owner)
+
+
+class Partial(InProcessMemory):
+    """Writes what it can until it is cancelled."""
+
+    async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
+        """Wait in the middle."""
+        await super().write_run(run, entries[:1], owner=owner)
+        await trio.lowlevel.checkpoint()
+        await super().write_run(run, entries[1:], owner=owner)
+
+
+class Sloppy(InProcessMemory):
+    """Does not count the entries of a new run."""
+
+    async def create_run(self, run: RunRecord, entries: Sequence[Entry] = ()) -> None:
+        """Leave the count alone."""
+        await super().create_run(run, entries)
+        self._runs[run.id].record = attrs.evolve(self._runs[run.id].record, entries=0)
+
+
+class Timeless(InProcessMemory):
+    """Does not know when a run was made."""
+
+    async def create_run(self, run: RunRecord, entries: Sequence[Entry] = ()) -> None:
+        """Leave the times alone."""
+        await super().create_run(run, entries)
+        self._runs[run.id].record = attrs.evolve(self._runs[run.id].record, created_at=0.0)
+
+
 @pytest.mark.parametrize(
     ("contract", "backend", "test"),
     [
@@ -203,6 +408,27 @@ class Loud(InProcessMemory):
         (MemoryContract, Hasty, "test_messages_and_data_are_one_step"),
         (MemoryContract, Halving, "test_a_call_that_is_cancelled_first_does_nothing"),
         (MemoryContract, Texting, "test_keeps_every_kind_of_message"),
+        (RunContract, object, "test_is_a_run_store"),
+        (RunContract, Timeless, "test_keeps_a_record"),
+        (RunContract, Sloppy, "test_keeps_a_journal"),
+        (RunContract, Overwriting, "test_refuses_an_id_that_is_taken"),
+        (RunContract, Renumbering, "test_refuses_a_gap"),
+        (RunContract, Careless, "test_only_the_owner_writes"),
+        (RunContract, Possessive, "test_lets_go_of_a_run"),
+        (RunContract, Stepwise, "test_the_end_of_a_run_is_one_step"),
+        (RunContract, SessionFirst, "test_a_refused_end_leaves_the_session_alone"),
+        (RunContract, Generous, "test_claims_a_run"),
+        (RunContract, Slow, "test_one_of_two_claims_wins"),
+        (RunContract, Reviving, "test_a_run_that_is_over"),
+        (RunContract, Ordered, "test_lists_runs"),
+        (RunContract, Eager, "test_cancels_runs"),
+        (RunContract, Grudging, "test_a_claim_undoes_a_cancellation"),
+        (RunContract, Hoarding, "test_deletes_runs"),
+        (RunContract, Silent, "test_a_run_that_nobody_knows"),
+        (RunContract, Forgetful, "test_keeps_approvals"),
+        (RunContract, Slow, "test_decides_once"),
+        (RunContract, Patient, "test_approvals_expire"),
+        (RunContract, Partial, "test_a_write_that_is_cancelled_first_does_nothing"),
         (FactContract, object, "test_is_a_fact_store"),
         (FactContract, Unordered, "test_remembers_facts"),
         (FactContract, Repeating, "test_keeps_a_fact_once"),
@@ -235,7 +461,7 @@ def test_the_contracts_catch(contract: type[Any], backend: type[Any], test: str)
         getattr(Broken(), test)()
 
 
-@pytest.mark.parametrize("contract", [MemoryContract, FactContract, CacheContract])
+@pytest.mark.parametrize("contract", [MemoryContract, RunContract, FactContract, CacheContract])
 def test_a_contract_without_a_store_says_so(contract: type[Any]) -> None:
     """A subclass that forgot its factory is told."""
     with pytest.raises(NotImplementedError, match="override make_memory"):
@@ -244,15 +470,108 @@ def test_a_contract_without_a_store_says_so(contract: type[Any]) -> None:
 
 def test_contracts_combine() -> None:
     """One class runs all the contracts of a backend that does it all."""
+    contracts = (MemoryContract, RunContract, FactContract, CacheContract)
 
-    class Whole(MemoryContract, FactContract, CacheContract):
+    class Whole(*contracts):  # type: ignore[misc]  # the four of them
         def make_memory(self) -> Any:
             return InProcessMemory()
 
     tests = [name for name in dir(Whole) if name.startswith("test_")]
-    assert len(tests) == sum(
-        len([name for name in vars(each) if name.startswith("test_")])
-        for each in (MemoryContract, FactContract, CacheContract)
-    )
+    assert len(tests) == sum(len([name for name in dir(each) if name.startswith("test_")]) for each in contracts)
     for test in tests:
         getattr(Whole(), test)()
+
+
+class Shared(InProcessMemory):
+    """One whose sessions, runs and facts outlast it; but it forgets the last session, and the last step of each run."""
+
+    async def aclose(self) -> None:
+        """Forget a little."""
+        if self._sessions:
+            self._sessions.popitem()
+        for stored in self._runs.values():
+            del stored.entries[-1:]
+        for known in self._users.values():
+            known.facts.clear()
+
+
+@pytest.mark.parametrize(
+    ("contract", "test"),
+    [
+        (MemoryContract, "test_sessions_outlast_the_backend"),
+        (RunContract, "test_runs_outlast_the_backend"),
+        (FactContract, "test_facts_outlast_the_backend"),
+    ],
+)
+def test_what_should_outlast_the_backend(contract: type[Any], test: str) -> None:
+    """A store that can be opened again is held to have everything; one that cannot is not."""
+
+    class Durable(contract):  # type: ignore[misc]  # one of three
+        def make_memory(self) -> Any:
+            self.shared = Shared()
+            return self.shared
+
+        def open_again(self) -> Any:
+            return self.shared
+
+    class Passing(contract):  # type: ignore[misc]  # one of three
+        def make_memory(self) -> Any:
+            return Shared()
+
+    getattr(Passing(), test)()
+    with pytest.raises((AssertionError, ValueError)):
+        getattr(Durable(), test)()
+
+
+class Failing(InProcessMemory):
+    """One that fails as long as it is told to, and has stored what it says it has not."""
+
+    broken = False
+
+    async def append(
+        self,
+        session: str,
+        messages: Sequence[Message],
+        *,
+        version: int,
+        user: str | None = None,
+        data: bytes | None = None,
+    ) -> int:
+        """Store it all the same."""
+        version = await super().append(session, messages, version=version, user=user, data=data)
+        self._fail()
+        return version
+
+    async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
+        """Store it all the same."""
+        await super().write_run(run, entries, owner=owner)
+        self._fail()
+
+    def _fail(self) -> None:
+        if self.broken:
+            raise BackendError("the store is broken", hint="Mend it.")
+
+
+@pytest.mark.parametrize(
+    ("contract", "test"),
+    [(MemoryContract, "test_a_store_that_fails"), (RunContract, "test_a_journal_in_a_store_that_fails")],
+)
+def test_what_a_fault_may_do(contract: type[Any], test: str) -> None:
+    """A store that can be made to fail is held to say so, and to have stored nothing then."""
+
+    class Faulty(contract):  # type: ignore[misc]  # one of two
+        def make_memory(self) -> Any:
+            self.memory = Failing()
+            return self.memory
+
+        def make_faults(self) -> list[AbstractContextManager[object]]:
+            return [self._broken()]
+
+        @contextmanager
+        def _broken(self) -> Iterator[None]:
+            self.memory.broken = True
+            yield
+            self.memory.broken = False
+
+    with pytest.raises((SessionConflict, RunConflict)):
+        getattr(Faulty(), test)()

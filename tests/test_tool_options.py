@@ -5,14 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import attrs
 import pytest
+from msgspec import Meta
 
-from agno_rt.context import Deps, RunContext
+from agno_rt.context import Deps, FromUser, RunContext
 from agno_rt.errors import ToolDefinitionError, UsageError
-from agno_rt.tools import Tool, ToolLimits, ToolOptions, tool
+from agno_rt.tools import Tool, ToolArgumentError, ToolLimits, ToolOptions, tool
 from tests import process_tools
 
 
@@ -35,6 +36,21 @@ def listed(xs: list[int]) -> list[int]:
     return xs
 
 
+def asking(x: int, code: FromUser[str]) -> str:
+    """One that asks the user."""
+    return f"{x} {code}"
+
+
+def asking_all(xs: list[int], code: FromUser[str]) -> list[str]:
+    """One for a batch that asks the user."""
+    return [f"{x} {code}" for x in xs]
+
+
+def by_position(x: int, /) -> bool:
+    """A function that is no use as `approve`."""
+    return x > 0
+
+
 def test_options_become_fields() -> None:
     """Each option is the tool's."""
     made = tool(sync, name="x", description="y", parallel=False, timeout=3, retries=2, concurrency=4, calls=5)
@@ -44,6 +60,9 @@ def test_options_become_fields() -> None:
     assert tool(sync, inline=True).inline
     assert tool(sync, process=True).process
     assert tool(listed, batch=True).batch
+    made = tool(sync, approve=True, expires=60, idempotent=True)
+    assert (made.approve, made.expires, made.idempotent, made.external) == (True, 60, True, False)
+    assert tool(sync, external=True).external
 
 
 def test_every_option_is_documented() -> None:
@@ -64,8 +83,28 @@ def test_a_tool_with_nothing_to_it_is_plain() -> None:
             tool(sync, calls=1),
             tool(listed, batch=True),
             tool(knowing),
+            tool(sync, approve=True),
+            tool(sync, approve=lambda x: x > 1),
+            tool(sync, external=True),
+            tool(asking),
         )
     )
+
+
+def test_a_tool_that_may_pause_says_so() -> None:
+    """It is known when the tool is made, so that runs without one pay nothing."""
+    assert not any(made.pauses for made in (tool(sync), tool(sync, idempotent=True), tool(knowing)))
+    assert all(
+        made.pauses
+        for made in (
+            tool(sync, approve=True),
+            tool(sync, approve=lambda: False),
+            tool(sync, external=True),
+            tool(asking),
+            attrs.evolve(tool(sync), approve=True),
+        )
+    )
+    assert tool(sync, idempotent=True).plain
 
 
 @pytest.mark.parametrize(
@@ -90,6 +129,29 @@ def test_a_tool_with_nothing_to_it_is_plain() -> None:
         (sync, {"name": 5}, "needs a name"),
         (lambda: None, {"name": "x", "process": True}, "'x' runs in a process, which has to find its function"),
         (sync, {"batch": True}, "'sync' is a batch, and does not take one list"),
+        (sync, {"approve": None}, "'sync': approve is None"),
+        (sync, {"approve": "yes"}, "'sync': approve is 'yes'"),
+        (sync, {"external": 1}, "'sync': external is 1"),
+        (sync, {"idempotent": None}, "'sync': idempotent is None"),
+        (sync, {"expires": 1}, "'sync' expires, and asks nobody"),
+        (sync, {"approve": True, "expires": 0}, "'sync': expires is 0"),
+        (sync, {"approve": True, "expires": True}, "'sync': expires is True"),
+        (sync, {"approve": True, "expires": float("inf")}, "'sync': expires is inf"),
+        (sync, {"approve": True, "expires": float("nan")}, "'sync': expires is nan"),
+        (sync, {"external": True, "approve": True}, "'sync' is external, and has approve"),
+        (sync, {"external": True, "inline": True}, "'sync' is external, and has inline"),
+        (sync, {"external": True, "idempotent": True}, "'sync' is external, and has idempotent"),
+        (sync, {"external": True, "timeout": 1, "process": True}, "'sync' is external, and has process and limits"),
+        (knowing, {"external": True}, "'knowing' is external, and has context"),
+        (asking, {"external": True}, "'asking' is external, and has code"),
+        (asking, {"approve": True}, "'asking' asks the user for input, and for approval as well"),
+        (asking, {"process": True}, "'asking' runs in a process, where code cannot be filled in"),
+        (asking_all, {"batch": True}, "'asking_all' is a batch, and may pause its run"),
+        (listed, {"batch": True, "approve": True}, "'listed' is a batch, and may pause its run"),
+        (listed, {"batch": True, "external": True}, "'listed' is a batch, and may pause its run"),
+        (sync, {"approve": lambda y: y}, "approve takes 'y', and the tool has no such argument"),
+        (sync, {"approve": asking}, "approve takes 'code' from the user"),
+        (sync, {"approve": by_position}, "approve takes 'x' by position"),
     ],
 )
 def test_what_does_not_go_together(function: Callable[..., Any], options: dict[str, Any], complaint: str) -> None:
@@ -170,6 +232,52 @@ class TestInjected:
                 tool(function)
             assert "Deps[Database]" in caught.value.hint
 
+    def test_what_the_user_fills_in(self) -> None:
+        """The model does not see it; a schema of its own says what the user is asked, in the docstring's words."""
+
+        @tool
+        def deploy(
+            version: str,
+            environment: FromUser[Literal["test", "live"]],
+            db: Deps[Tool],
+            copies: FromUser[Annotated[int, Meta(ge=1, description="how many")]] = 1,
+            note: FromUser[str] | None = None,
+        ) -> None:
+            """Deploy.
+
+            Args:
+                version: which
+                environment: where it goes
+            """
+
+        assert set(deploy.parameters["properties"]) == {"version"}
+        assert "environment" not in deploy.description
+        assert deploy.asks is not None
+        assert deploy.asks.schema["required"] == ["environment"]
+        properties = deploy.asks.schema["properties"]
+        assert properties == {
+            "environment": {"enum": ["live", "test"], "description": "where it goes"},
+            "copies": {"description": "how many", "type": "integer", "minimum": 1, "default": 1},
+            "note": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
+        }
+        assert deploy.asks.schema["additionalProperties"] is False
+        assert deploy.asks.decode('{"environment": "test"}') == {"environment": "test"}
+
+    def test_what_the_user_gives_must_be_said(self) -> None:
+        """`FromUser` alone describes nothing."""
+
+        def bare(code: FromUser) -> None:  # type: ignore[type-arg]  # the point of the test
+            """Ask."""
+
+        with pytest.raises(ToolDefinitionError, match="'code' does not say what the user gives") as caught:
+            tool(bare)
+        assert "FromUser[str]" in caught.value.hint
+
+    def test_the_model_cannot_fill_it_in(self) -> None:
+        """What only the user knows is refused from the model."""
+        with pytest.raises(ToolArgumentError, match="unknown field `code`"):
+            tool(asking).decode('{"x": 1, "code": "1234"}')
+
     def test_a_type_that_cannot_be_checked(self) -> None:
         """A protocol that is not for run time is refused when the tool is made, not when it is called."""
         with pytest.raises(ToolDefinitionError, match="'db' has a type that no value can be checked by") as caught:
@@ -202,11 +310,12 @@ def test_tools_need_no_trio() -> None:
     code = (
         "import sys; sys.modules['trio'] = None\n"
         "from agno_rt.tools import tool\n"
-        "from agno_rt.context import Deps, RunContext\n"
-        "@tool\ndef f(context: RunContext, db: Deps[dict]) -> None:\n    'Do.'\n"
+        "from agno_rt.context import Deps, FromUser, RunContext\n"
+        "@tool\ndef f(context: RunContext, db: Deps[dict], code: FromUser[str]) -> None:\n    'Do.'\n"
+        "@tool(approve=lambda x: x > 1)\ndef g(x: int) -> None:\n    'Do.'\n"
         "import agno_rt._worker\n"
         "print(f.injected.keys())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
-    assert "'context', 'db'" in done.stdout, done.stderr
+    assert "'context', 'db', 'code'" in done.stdout, done.stderr

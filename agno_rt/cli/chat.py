@@ -43,7 +43,8 @@ def command(
     """
     from agno_rt.cli.conversation import open_conversation
     from agno_rt.cli.display import Display
-    from agno_rt.cli.sessions import data_folder, lasting, session_stem
+    from agno_rt.cli.keeping import data_folder, lasting, session_stem
+    from agno_rt.cli.stored import Place
     from agno_rt.cli.target import find_agent
     from agno_rt.cli.terminal import is_interactive, line_history
 
@@ -56,7 +57,8 @@ def command(
         conversation = stack.enter_context(open_conversation(project, target.agent, user))
         conversation.check()
         display = Display(provisional=target.provisional, reasoning=reasoning)
-        chat = Chat(conversation, display, stem, kept_in=file)
+        options = Place.of(target, config).options()
+        chat = Chat(conversation, display, stem, kept_in=file, options=options)
         chat.begin(session, new=new)
         return chat.talk()
 
@@ -69,13 +71,15 @@ class Chat:
     display: Display
     stem: str
     kept_in: Path | None
+    options: str = ""
     session: str = ""
     failed: bool = False
+    paused: bool = False
     attached: list[Part] = attrs.Factory(list)
 
     def begin(self, session: str | None, *, new: bool) -> None:
         """Choose the session, and say with whom and where the conversation goes on."""
-        from agno_rt.cli.sessions import latest, next_name, tilde
+        from agno_rt.cli.keeping import latest, next_name, tilde
 
         choose = next_name if new else latest
         self.session = session if session and not new else choose(self.stem, self.conversation.sessions())
@@ -90,6 +94,7 @@ class Chat:
 
     def talk(self) -> int:
         """Read lines and answer them until the end; the exit code."""
+        from agno_rt.cli.outcome import PAUSED
         from agno_rt.cli.terminal import is_interactive, read_line
 
         interrupted = False
@@ -107,6 +112,9 @@ class Chat:
             if line is None or line.strip() == "/quit":
                 return self._leave(is_interactive())
             self._take(line)
+            if self.paused and not is_interactive():
+                # What comes next was written for an answer that is not there.
+                return PAUSED
 
     def _leave(self, interactive: bool) -> int:
         if interactive:
@@ -128,9 +136,19 @@ class Chat:
             show_error(exc.message, exc.hint)
 
     def _ask(self, text: str) -> None:
+        from agno_rt.cli.deciding import can_ask, settled
+        from agno_rt.cli.outcome import show_paused
+
         parts, self.attached = [text, *self.attached], []
         result = self.conversation.ask(parts if len(parts) > 1 else text, self.session, self.display)
-        if result.status == "cancelled":
+        if result.status == "paused" and can_ask():
+            result = settled(self.conversation, result, self.display)
+        self.paused = result.status == "paused"
+        if self.paused:
+            show_paused(result, self.options)
+        elif result.status == "cancelled" and self.conversation.is_stored(result.run_id):
+            notice(f"Stopped. Its steps are stored: agno-rt runs resume {result.run_id}{self.options}")
+        elif result.status == "cancelled":
             notice("Stopped. This question and its answer are not kept.")
 
     def _command(self, text: str) -> None:
@@ -154,7 +172,7 @@ class Chat:
         notice(f"{described(attached)} goes with the next question.")
 
     def _new(self) -> None:
-        from agno_rt.cli.sessions import next_name
+        from agno_rt.cli.keeping import next_name
 
         before, self.session = self.session, next_name(self.stem, self.conversation.sessions())
         notice(f"A new conversation: session {self.session}. The last one was {before}.")

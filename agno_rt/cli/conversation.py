@@ -13,19 +13,23 @@ from functools import partial
 from typing import TypeVar
 
 import attrs
+import msgspec
 import trio
 
 from agno_rt._resolve import Input
 from agno_rt.agent import Agent
 from agno_rt.cli.display import Display
 from agno_rt.cli.interrupts import on_interrupt
+from agno_rt.cli.keeping import may_be_stored
+from agno_rt.errors import BackendError, NotFound, UsageError
+from agno_rt.journal import Approval, Decision, Resume, RunStore
 from agno_rt.memory import SessionInfo
 from agno_rt.messages import Message
 from agno_rt.project import Project
 from agno_rt.runs import RunResult
 from agno_rt.runtime import Runtime
 
-__all__ = ["Conversation", "open_conversation"]
+__all__ = ["Conversation", "decide", "open_conversation"]
 
 T = TypeVar("T")
 
@@ -35,17 +39,21 @@ SESSIONS = 10_000
 
 @attrs.define
 class Conversation:
-    """Asks an agent in a runtime that is open elsewhere. Every method waits for its answer."""
+    """Asks an agent in a runtime that is open elsewhere. Every method waits for its answer.
+
+    What is in the runtime's memory `lasts` beyond this process, or does not.
+    """
 
     agent: Agent
     runtime: Runtime
     token: trio.lowlevel.TrioToken
     user: str | None = None
+    lasts: bool = True
 
     def ask(self, input: Input, session: str | None, display: Display) -> RunResult:
         """Ask the agent and show the run as it happens. Ctrl-C cancels the run: its result is then `cancelled`.
 
-        Raises the error of a run that ended without an answer.
+        With a `Resume` for input it goes on with a stored run. Raises the error of a run that ended without an answer.
         """
         scope = trio.CancelScope()
         with on_interrupt(lambda: self.token.run_sync_soon(scope.cancel)), display:
@@ -58,6 +66,22 @@ class Conversation:
             self.runtime.check(self.agent)
 
         self._call(check)
+
+    def decide(self, approval: Approval, decision: Decision) -> None:
+        """Decide what a paused run waits for. Raises `UsageError` for what does not fit, or is decided already."""
+        self._call(partial(decide, self.runtime, approval.id, decision))
+
+    def is_stored(self, run: str) -> bool:
+        """Whether the run can be gone on with later."""
+
+        async def look() -> bool:
+            memory = self.runtime.memory
+            try:
+                return isinstance(memory, RunStore) and bool(await memory.load_run(run))
+            except (NotFound, BackendError):
+                return False
+
+        return may_be_stored(self.agent) and self._call(look)
 
     def messages(self, session: str) -> Sequence[Message]:
         """What was said in the session so far."""
@@ -72,7 +96,9 @@ class Conversation:
         return self._call(partial(self.runtime.memory.sessions, limit=SESSIONS))
 
     async def _ask(self, input: Input, session: str | None, display: Display, scope: trio.CancelScope) -> RunResult:
-        async with self.runtime.stream(self.agent, input, session=session, user=self.user) as events:
+        # A stored run has a session and a user of its own.
+        user = None if isinstance(input, Resume) else self.user
+        async with self.runtime.stream(self.agent, input, session=session, user=user) as events:
             with scope:
                 async for event in events:
                     display.show(event)
@@ -84,6 +110,21 @@ class Conversation:
         return trio.from_thread.run(function, trio_token=self.token)
 
 
+async def decide(runtime: Runtime, approval: str, decision: Decision) -> Approval:
+    """Decide an approval, once. Raises `UsageError`, and `ApprovalConflict` for one that is decided or expired."""
+    try:
+        given = None if decision.arguments is None else msgspec.json.decode(decision.arguments)
+    except msgspec.MsgspecError as exc:
+        raise UsageError(f"{decision.arguments!r} is no JSON: {exc}", hint='As in {"city": "Seoul"}.') from exc
+    match decision.status:
+        case "approved":
+            return await runtime.approve(approval, given, by=decision.by)
+        case "denied":
+            return await runtime.deny(approval, decision.reason, by=decision.by)
+        case "answered":
+            return await runtime.answer(approval, given, by=decision.by)
+
+
 @contextmanager
 def open_conversation(project: Project, agent: Agent, user: str | None = None) -> Iterator[Conversation]:
     """Open the project's runtime in another thread; leaving the block closes it. Raises what opening it raises."""
@@ -93,7 +134,7 @@ def open_conversation(project: Project, agent: Agent, user: str | None = None) -
         ended.add_done_callback(lambda ended: _pass_on(ended, opened))
         runtime, token, closing = opened.result()
         try:
-            yield Conversation(agent, runtime, token, user)
+            yield Conversation(agent, runtime, token, user, project.config.runtime.memory != "memory:")
         finally:
             token.run_sync_soon(closing.set)
             ended.result()

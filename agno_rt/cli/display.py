@@ -11,6 +11,7 @@ import click
 
 from agno_rt.cli.report import clean, notice, styled
 from agno_rt.events import (
+    ApprovalAsked,
     Event,
     GuardTripped,
     ModelStarted,
@@ -22,15 +23,18 @@ from agno_rt.events import (
     ToolStarted,
     TurnRestarted,
 )
-from agno_rt.messages import ToolCall
+from agno_rt.journal import ApprovalKind
+from agno_rt.messages import Message, ToolCall
 
 if TYPE_CHECKING:
     from rich.status import Status
 
-__all__ = ["Display", "call_line", "progress_line", "result_line"]
+__all__ = ["Display", "call_line", "message_text", "progress_line", "result_line", "waiting_line"]
 
 _LINE = 160
 """Characters of a tool call or a result that are shown."""
+
+_WAITS: dict[ApprovalKind, str] = {"approval": "an approval", "input": "an input", "external": "its result"}
 
 
 class Display:
@@ -73,21 +77,30 @@ class Display:
                 self._reasoning(event.text)
             case ModelStarted():
                 self._new_turn()
-            case ToolStarted():
-                self._tool(call_line(event.call), f"running {event.call.name}")
+            case ToolStarted() | ToolProgress() | ToolEnded() | ApprovalAsked():
+                self._of_call(event)
             case TurnRestarted():
                 self._restarted(event.reason)
-            case ToolProgress():
-                self._tool(progress_line(event.call, event.data), f"running {event.call.name}")
             case GuardTripped() if event.action == "changed":
                 # One that blocks ends the run with an error, which says the same.
                 self._aside(f"The guardrail {event.guard} changed the {event.where}: {event.reason}")
-            case ToolEnded() if event.status != "cancelled":
-                self._tool(result_line(event.call.name, event.content, failed=event.status == "failed"), "waiting")
             case RunEnded() if event.status == "completed":
                 self._answered(event.content)
             case _:
                 pass
+
+    def _of_call(self, event: ToolStarted | ToolProgress | ToolEnded | ApprovalAsked) -> None:
+        match event:
+            case ToolStarted():
+                self._tool(call_line(event.call), f"running {event.call.name}")
+            case ToolProgress():
+                self._tool(progress_line(event.call, event.data), f"running {event.call.name}")
+            case ApprovalAsked():
+                self._tool(waiting_line(event.call, event.kind), "pausing")
+            case _:
+                if event.status != "cancelled":
+                    failed = event.status == "failed"
+                    self._tool(result_line(event.call.name, event.content, failed=failed), "waiting")
 
     def _text(self, text: str) -> None:
         self._turn.append(text)
@@ -190,6 +203,26 @@ def progress_line(call: ToolCall, data: Any) -> str:
 def result_line(name: str, content: str, *, failed: bool = False) -> str:
     """A tool's result on one line: `← weather: Sun in Seoul`."""
     return _cut(f"← {name}{' failed' if failed else ''}: {content}")
+
+
+def waiting_line(call: ToolCall, kind: ApprovalKind) -> str:
+    """What a run waits for, on one line: `? weather(city="Seoul") waits for an approval`."""
+    return _cut(f"? {call_line(call)[2:]} waits for {_WAITS[kind]}")
+
+
+def message_text(message: Message) -> str:
+    """A message as people read it: tool calls, results and media on a line each."""
+    from agno_rt.media import described
+
+    content = (message.content,) if isinstance(message.content, str) else message.content
+    text = clean("\n".join(part if isinstance(part, str) else described(part) for part in content))
+    match message.role:
+        case "user":
+            return f"> {text}"
+        case "tool":
+            return clean(result_line(message.name or "tool", text))
+        case _:
+            return "\n".join([*([text] if text else []), *(clean(call_line(call)) for call in message.tool_calls)])
 
 
 def _cut(text: str) -> str:

@@ -8,7 +8,17 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["State", "config_option", "debug_option", "reasoning_option", "session_option", "user_option"]
+__all__ = [
+    "State",
+    "config_option",
+    "debug_option",
+    "json_option",
+    "memory_option",
+    "reasoning_option",
+    "session_option",
+    "user_option",
+    "yes_option",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,6 +50,17 @@ def config_option(function: F) -> F:
     return click.option("-c", "--config", metavar="SOURCE", help=text)(function)
 
 
+def json_option(function: F) -> F:
+    """`--json`, for what may have several lines."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")(function)
+
+
+def memory_option(function: F) -> F:
+    """`--memory URL`."""
+    text = "Memory to use, as in sqlite:///agents.db. Default: the project's, or else the file of `agno-rt chat`."
+    return click.option("--memory", metavar="URL", help=text)(function)
+
+
 def reasoning_option(function: F) -> F:
     """`--reasoning` and `--no-reasoning`."""
     text = "Show what the model thinks, or do not. Default: dimly, in a terminal."
@@ -54,3 +75,8 @@ def session_option(function: F) -> F:
 def user_option(function: F) -> F:
     """`--user NAME`."""
     return click.option("--user", metavar="NAME", help="Who is asking; noted with a new session.")(function)
+
+
+def yes_option(function: F) -> F:
+    """`--yes`."""
+    return click.option("-y", "--yes", is_flag=True, help="Do not ask whether to.")(function)

@@ -12,6 +12,9 @@ from agno_rt.cli.options import config_option, debug_option, reasoning_option, s
 from agno_rt.errors import AgnoError, UsageError
 
 if TYPE_CHECKING:
+    from agno_rt.cli.conversation import Conversation
+    from agno_rt.cli.display import Display
+    from agno_rt.cli.target import Target
     from agno_rt.messages import Part
     from agno_rt.runs import RunResult
 
@@ -36,18 +39,21 @@ def command(agent: str, input: tuple[str, ...], as_json: bool, **options: Any) -
     AGENT is the name of an agent in the project, or where to find one: FILE.py, FILE.py:NAME, FILE.toml:NAME,
     package.module:NAME. INPUT is what to ask; with -, or without it and without --attach, standard input is read.
 
-    The answer alone goes to standard output; tool calls, notices and errors go to standard error.
+    The answer alone goes to standard output; tool calls, notices and errors go to standard error. Where the run waits
+    for a person, you are asked; in a script it is left paused, and the exit code is 75.
     """
+    from agno_rt.cli.outcome import exit_code, result_json
+
     session = options["session"]
     try:
         result = _ask(agent, input, Options(**options, answer=not as_json))
     except AgnoError as exc:
         if as_json:
-            click.echo(_json(exc.result, session, exc))
+            click.echo(result_json(exc.result, session, exc))
         raise
     if as_json:
-        click.echo(_json(result, session, None))
-    return 130 if result.status == "cancelled" else 0
+        click.echo(result_json(result, session, None))
+    return exit_code(result)
 
 
 @attrs.frozen
@@ -65,16 +71,46 @@ class Options:
 def _ask(agent: str, words: tuple[str, ...], options: Options) -> RunResult:
     from agno_rt.cli.conversation import open_conversation
     from agno_rt.cli.display import Display
-    from agno_rt.cli.sessions import lasting
+    from agno_rt.cli.keeping import kept_for
     from agno_rt.cli.target import find_agent
 
     target = find_agent(agent, options.config)
-    # A session that is named is meant to be gone on with, which takes a memory that outlives this process.
-    project = target.project if options.session is None else lasting(target.project)[0]
+    project = kept_for(target, session=options.session)
     asked = _input(words, options.attach)
     display = Display(provisional=target.provisional, answer=options.answer, reasoning=options.reasoning)
     with open_conversation(project, target.agent, options.user) as conversation:
-        return conversation.ask(asked, options.session, display)
+        try:
+            result = conversation.ask(asked, options.session, display)
+            if result.status == "paused":
+                result = _settled(conversation, result, display, answer=options.answer)
+        except AgnoError as exc:
+            _say_how_to_go_on(conversation, exc.result, target, options.config)
+            raise
+        _say_how_to_go_on(conversation, result, target, options.config)
+    return result
+
+
+def _settled(conversation: Conversation, result: RunResult, display: Display, *, answer: bool) -> RunResult:
+    """The result of a paused run, once the person here has decided what it waits for, if there is one."""
+    from agno_rt.cli.deciding import can_ask, settled
+
+    return settled(conversation, result, display) if can_ask() and answer else result
+
+
+def _say_how_to_go_on(conversation: Conversation, result: RunResult | None, target: Target, config: str | None) -> None:
+    """Where a run has no answer, say what it waits for, or that it is stored, if it is."""
+    if result is None or result.status == "completed":
+        return
+    if result.status == "paused":
+        from agno_rt.cli.outcome import show_paused
+        from agno_rt.cli.stored import Place
+
+        show_paused(result, Place.of(target, config).options(), lasts=conversation.lasts)
+    elif conversation.lasts and conversation.is_stored(result.run_id):
+        from agno_rt.cli.report import notice
+        from agno_rt.cli.stored import Place
+
+        notice(f"Its steps are stored: agno-rt runs resume {result.run_id}{Place.of(target, config).options()}")
 
 
 def _input(words: tuple[str, ...], attached: tuple[str, ...]) -> str | list[Part]:
@@ -93,20 +129,3 @@ def _text(words: tuple[str, ...]) -> str:
         hint = 'Write it after the agent, as in: agno-rt run assistant "Hello!"; or pipe it in.'
         raise UsageError("there is no input for the agent", hint=hint)
     return sys.stdin.buffer.read().decode("utf-8", "replace")
-
-
-def _json(result: RunResult | None, session: str | None, error: AgnoError | None) -> bytes:
-    """The run as the server gives it; without a result where it never began."""
-    import msgspec
-
-    body = {
-        "run_id": result and result.run_id,
-        "status": result.status if result else "failed",
-        "content": result.content if result else "",
-        "reasoning": result.reasoning if result else "",
-        "output": result and result.output,
-        "session": session,
-        "usage": result and result.usage,
-        "error": error and {"code": error.code, "message": error.message, "hint": error.hint},
-    }
-    return msgspec.json.encode(body)

@@ -1,75 +1,242 @@
-"""Where the conversations of a command line are kept, and what they are called. Opens nothing."""
+"""`agno-rt sessions`: what conversations are kept, what was said in them; taken out and in as JSON lines; deleted."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from typing import IO, TYPE_CHECKING
 
-import attrs
+import click
 
-from agno_rt.cli.target import Target
-from agno_rt.config import FILE_NAME
-from agno_rt.errors import BackendError
-from agno_rt.memory import SessionInfo
-from agno_rt.project import Project
+from agno_rt.cli.options import config_option, debug_option, json_option, memory_option, yes_option
+from agno_rt.cli.report import notice
+from agno_rt.errors import NotFound, UsageError
 
-__all__ = ["data_folder", "lasting", "latest", "next_name", "session_stem", "tilde"]
+if TYPE_CHECKING:
+    from agno_rt.cli.stored import Place
+    from agno_rt.cli.transfer import Kept
+    from agno_rt.memory import MemoryBackend, Session, SessionInfo
+    from agno_rt.runtime import Runtime
 
-
-def data_folder() -> Path:
-    """The user's folder for what agno-rt keeps; made for this user alone. Raises `BackendError` where it cannot be."""
-    base = os.environ.get("XDG_DATA_HOME", "")
-    folder = (Path(base) if base else Path.home() / ".local" / "share") / "agno-rt"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as exc:
-        hint = "Set XDG_DATA_HOME to a folder that can be written, or `memory` in [runtime] of agno-rt.toml."
-        raise BackendError(f"{folder} cannot be made: {exc.strerror}", hint=hint) from exc
-    return folder
+__all__ = ["command"]
 
 
-def lasting(project: Project) -> tuple[Project, Path | None]:
-    """The project with a memory that outlives the process: its own, or else a file of the user's, which is returned."""
-    runtime = project.config.runtime
-    if runtime.memory != "memory:":
-        return project, None
-    path = data_folder() / "chat.db"
-    runtime = attrs.evolve(runtime, memory=f"sqlite:///{path}")
-    return attrs.evolve(project, config=attrs.evolve(project.config, runtime=runtime)), path
+@click.group("sessions")
+def command() -> None:
+    """See, export, import and delete the conversations that are kept."""
 
 
-def session_stem(target: Target, *, shared: bool) -> str:
-    """The name that an agent's conversations have in common. In a store that is `shared` it says which project's."""
-    stem = f"chat-{target.agent.name}"
-    if not shared or not target.origin:
-        return stem
-    path = Path(target.origin)
-    if not path.exists():
-        return f"{stem}@{target.origin}"
-    # Two projects may each have an agent of that name, and one must not be told what the other heard.
-    path = path.resolve()
-    return f"{stem}@{tilde(path.parent if path.name == FILE_NAME else path)}"
+@command.command("list")
+@click.option("--user", metavar="NAME", help="Those of this user alone.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="So many at most.")
+@json_option
+@config_option
+@memory_option
+@debug_option
+def list_sessions(user: str | None, limit: int, as_json: bool, config: str | None, memory: str | None) -> None:
+    """List the sessions, the last written first."""
+    from agno_rt.cli.stored import Place
+    from agno_rt.cli.tables import Column, print_json_lines, print_table, when
+
+    place = Place(config, memory)
+
+    async def load(runtime: Runtime) -> list[SessionInfo]:
+        return await runtime.memory.sessions(user=user, limit=limit)
+
+    infos = place.open(load)
+    if as_json and infos:
+        print_json_lines(infos)
+        return
+    columns = (Column("ID", whole=True), Column("USER"), Column("MESSAGES", right=True), Column("WRITTEN"))
+    rows = [
+        (info.id, info.user or "", f"{info.messages:,}", when(info.updated_at), when(info.created_at)) for info in infos
+    ]
+    print_table((*columns, Column("BEGUN")), rows, empty=_none(place, user))
 
 
-def latest(stem: str, sessions: Iterable[SessionInfo]) -> str:
-    """The conversation that was last written to; the first one where there is none. `sessions` come newest first."""
-    return next((info.id for info in sessions if _number(stem, info.id)), stem)
+@command.command("show")
+@click.argument("session")
+@click.option("--last", metavar="N", type=click.IntRange(1), help="Its last N messages alone.")
+@json_option
+@config_option
+@memory_option
+@debug_option
+def show(session: str, last: int | None, as_json: bool, config: str | None, memory: str | None) -> None:
+    """Show what was said in SESSION.
+
+    SESSION is its id, or enough of the beginning of that. With --json, a message a line.
+    """
+    from agno_rt.cli.display import message_text
+    from agno_rt.cli.stored import Place
+    from agno_rt.cli.tables import counted, print_json_lines
+
+    async def load(runtime: Runtime) -> Session:
+        return await _load(runtime.memory, session, last)
+
+    found = Place(config, memory).open(load)
+    if as_json:
+        print_json_lines(found.messages)
+        return
+    shown = "" if last is None or last >= found.total else f", the last {len(found.messages):,} of them here"
+    notice(f"Session {found.id}{f' of {found.user}' if found.user else ''}: {counted(found.total, 'message')}{shown}.")
+    for message in found.messages:
+        click.echo(message_text(message))
 
 
-def next_name(stem: str, sessions: Iterable[SessionInfo]) -> str:
-    """A name that no conversation has yet: `chat-assistant`, then `chat-assistant.2`, and so on."""
-    number = max((_number(stem, info.id) for info in sessions), default=0) + 1
-    return stem if number == 1 else f"{stem}.{number}"
+@command.command("export")
+@click.argument("sessions", nargs=-1)
+@click.option("--all", "all_of_them", is_flag=True, help="All sessions.")
+@click.option("--user", metavar="NAME", help="With --all: those of this user alone.")
+@click.option("-o", "--output", metavar="FILE", help="Write to FILE instead of standard output.")
+@config_option
+@memory_option
+@debug_option
+def export(
+    sessions: tuple[str, ...],
+    all_of_them: bool,
+    user: str | None,
+    output: str | None,
+    config: str | None,
+    memory: str | None,
+) -> None:
+    """Write sessions as JSON lines.
+
+    A session a line, with all that it has: messages, media, state and summary. SESSIONS are ids, or enough of their
+    beginnings. `agno-rt sessions import` reads the lines.
+    """
+    from agno_rt.cli.stored import MANY, Place
+    from agno_rt.cli.tables import counted
+    from agno_rt.cli.transfer import sink, write_session
+
+    if bool(sessions) == all_of_them:
+        raise UsageError("which sessions are meant is not clear", hint="Name them, or say --all.")
+    if user is not None and not all_of_them:
+        raise UsageError("--user goes with --all", hint="Leave out the ids, or --user.")
+
+    async def copy(runtime: Runtime) -> int:
+        store = runtime.memory
+        ids = [info.id for info in await store.sessions(user=user, limit=MANY)] if all_of_them else sessions
+        # Each is there, before the first is written.
+        if not all_of_them:
+            ids = [(await _load(store, session, 1)).id for session in sessions]
+        written = 0
+        with sink(output) as file:
+            for session in ids:
+                found = await store.load(session)
+                # One that was deleted meanwhile is none.
+                if found.version:
+                    write_session(file, found)
+                    written += 1
+        return written
+
+    count = Place(config, memory).open(copy)
+    if output is not None:
+        notice(f"Wrote {counted(count, 'session')} to {output}.")
 
 
-def tilde(path: Path) -> str:
-    """The path as people write it, with `~` for their home."""
-    home = Path.home()
-    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+@command.command("import")
+@click.argument("file", type=click.File("rb"))
+@click.option("--skip", is_flag=True, help="Leave alone the sessions that are there already.")
+@config_option
+@memory_option
+@debug_option
+def import_sessions(file: IO[bytes], skip: bool, config: str | None, memory: str | None) -> None:
+    """Read sessions from FILE.
+
+    As `agno-rt sessions export` writes them; from standard input for -. All of it is checked before the first session
+    is stored. One whose id is taken is an error, unless you say --skip; to replace it, delete it first. The times are
+    those of the import.
+    """
+    from agno_rt.cli.stored import Place
+    from agno_rt.cli.tables import counted
+    from agno_rt.cli.transfer import read_sessions, seekable
+
+    name = getattr(file, "name", "-")
+    lines = seekable(file)
+
+    async def copy(runtime: Runtime) -> tuple[int, int]:
+        return await _import(runtime.memory, lambda: read_sessions(lines, name), name=name, skip=skip)
+
+    written, skipped = Place(config, memory).open(copy)
+    left = f" {counted(skipped, 'session')} {'was' if skipped == 1 else 'were'} there already." if skipped else ""
+    notice(f"Stored {counted(written, 'session')}.{left}")
 
 
-def _number(stem: str, session: str) -> int:
-    match = re.fullmatch(rf"{re.escape(stem)}(?:\.(\d+))?", session)
-    return int(match[1] or 1) if match else 0
+@command.command("delete")
+@click.argument("sessions", nargs=-1, required=True)
+@yes_option
+@config_option
+@memory_option
+@debug_option
+def delete(sessions: tuple[str, ...], yes: bool, config: str | None, memory: str | None) -> int:
+    """Delete SESSIONS.
+
+    SESSIONS are whole ids. What is known about users is not touched.
+    """
+    from agno_rt.cli.stored import Place, agreed
+    from agno_rt.cli.tables import counted
+
+    place, asked = Place(config, memory), tuple(dict.fromkeys(sessions))
+
+    async def look(runtime: Runtime) -> dict[str, int]:
+        return {session: (await _exactly(runtime.memory, session)).total for session in asked}
+
+    async def forget(runtime: Runtime) -> list[str]:
+        return [session for session in asked if await runtime.memory.delete(session)]
+
+    found = place.open(look)
+    what = f"session {asked[0]}" if len(asked) == 1 else counted(len(asked), "session")
+    if not agreed(f"Delete {what} with {counted(sum(found.values()), 'message')}?", yes=yes):
+        return 1
+    for session in place.open(forget):
+        click.echo(f"deleted {session} ({counted(found[session], 'message')})")
+    return 0
+
+
+def _none(place: Place, user: str | None) -> str:
+    """What is said where a list is empty."""
+    from agno_rt.cli.keeping import tilde
+
+    file = place.file()
+    return f"No sessions{f' of {user}' if user else ''}{f' in {tilde(file)}' if file else ''}."
+
+
+async def _load(memory: MemoryBackend, given: str, last: int | None) -> Session:
+    """The session of that id, or the only one whose id begins so."""
+    from agno_rt.cli.stored import MANY, only
+
+    session = await memory.load(given, last)
+    if session.version:
+        return session
+    ids = [info.id for info in await memory.sessions(limit=MANY)]
+    return await memory.load(only("session", given, ids), last)
+
+
+async def _exactly(memory: MemoryBackend, session: str) -> Session:
+    from agno_rt.cli.stored import MANY
+
+    found = await memory.load(session, 1)
+    if not found.version:
+        raise NotFound("session", session, [info.id for info in await memory.sessions(limit=MANY)])
+    return found
+
+
+async def _import(
+    memory: MemoryBackend, read: Callable[[], Iterable[tuple[int, Kept]]], *, name: str, skip: bool
+) -> tuple[int, int]:
+    """Store what can be read, once all of it is checked; how many were stored, and how many were there already."""
+    taken: set[str] = set()
+    lines: dict[str, int] = {}
+    for number, kept in read():
+        if kept.id in lines:
+            problem = f"{name}:{number} has session {kept.id!r} again, which line {lines[kept.id]} has"
+            raise UsageError(problem, hint="Rename one of them. Nothing was stored.")
+        lines[kept.id] = number
+        if (await memory.load(kept.id, 1)).version:
+            taken.add(kept.id)
+            if not skip:
+                hint = "Delete it first, or say --skip to leave such sessions alone. Nothing was stored."
+                raise UsageError(f"{name}:{number}: there is a session {kept.id!r} already", hint=hint)
+    for _, kept in read():
+        if kept.id not in taken:
+            await memory.append(kept.id, kept.messages, version=0, user=kept.user, data=kept.data or None)
+    return len(lines) - len(taken), len(taken)

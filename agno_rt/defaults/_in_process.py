@@ -1,13 +1,32 @@
-"""Facts and cached answers in this process, gone when it ends: the parts of `InProcessMemory` beside sessions."""
+"""Runs, facts and cached answers in this process, gone when it ends: the parts of `InProcessMemory` beside sessions.
+
+Nothing in a method waits before all of it is done, so that each is atomic.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import attrs
 
+from agno_rt.defaults._stored import (
+    OVER,
+    approval_of_another,
+    as_read,
+    check_claim,
+    check_order,
+    check_owner,
+    decided,
+    new_record,
+    run_taken,
+    unknown_approval,
+    unknown_run,
+)
+from agno_rt.journal import Approval, ApprovalStatus, Decision, Entry, RunChange, RunRecord, RunStatus
 from agno_rt.memory import Fact
+from agno_rt.messages import Message
 from agno_rt.user_memory import (
     MAX_FACTS,
     duplicate_fact,
@@ -20,7 +39,7 @@ from agno_rt.user_memory import (
     unknown_fact,
 )
 
-__all__ = ["InProcessCache", "InProcessFacts"]
+__all__ = ["InProcessCache", "InProcessFacts", "InProcessRuns"]
 
 
 @attrs.define(eq=False)
@@ -119,3 +138,157 @@ class InProcessCache:
         count = len(self._cached)
         self._cached.clear()
         return count
+
+
+@attrs.define(eq=False)
+class _Run:
+    """A run and its journal."""
+
+    record: RunRecord
+    entries: list[Entry]
+
+
+class InProcessRuns:
+    """A `RunStore` in dictionaries."""
+
+    _clock: Callable[[], float]
+
+    def __init__(self) -> None:
+        # Those changed last at the end.
+        self._runs: dict[str, _Run] = {}
+        self._approvals: dict[str, Approval] = {}
+
+    async def append(
+        self,
+        session: str,
+        messages: Sequence[Message],
+        *,
+        version: int,
+        user: str | None = None,
+        data: bytes | None = None,
+    ) -> int:
+        """See `MemoryBackend.append`; it must not wait."""
+        raise NotImplementedError
+
+    async def create_run(self, run: RunRecord, entries: Sequence[Entry] = ()) -> None:
+        """See `RunStore.create_run`."""
+        if run.id in self._runs:
+            raise run_taken(run.id)
+        check_order(run.id, 0, entries)
+        record = attrs.evolve(new_record(run, self._clock()), entries=len(entries))
+        self._runs[run.id] = _Run(record, list(entries))
+
+    async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
+        """See `RunStore.write_run`."""
+        self._write(self._owned(run, owner), entries)
+
+    async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
+        """See `RunStore.change_run`."""
+        stored, version = self._owned(run, owner), None
+        check_order(run, len(stored.entries), change.entries)
+        for approval in change.approvals:
+            known = self._approvals.get(approval.id)
+            if known is not None and known.run != run:
+                raise approval_of_another(known, run)
+        if (more := change.append) is not None:
+            version = await self.append(
+                more.session, more.messages, version=more.version, user=more.user, data=more.data
+            )
+        now = self._clock()
+        for approval in change.approvals:
+            made = attrs.evolve(approval, run=run, created_at=approval.created_at or now)
+            self._approvals.setdefault(approval.id, made)
+        self._write(
+            stored,
+            change.entries,
+            status=change.status,
+            content=change.content,
+            error=change.error,
+            code=change.code,
+            owner=None,
+        )
+        return version
+
+    async def claim_run(self, run: str, owner: str, *, held_by: str | None) -> RunRecord:
+        """See `RunStore.claim_run`."""
+        stored = self._run(run)
+        check_claim(run, stored.record.status, stored.record.owner, held_by)
+        self._write(stored, (), status="running", owner=owner, error=None, code=None, cancel_requested=False)
+        return stored.record
+
+    async def load_run(self, run: str) -> tuple[RunRecord, list[Entry]]:
+        """See `RunStore.load_run`."""
+        stored = self._run(run)
+        return stored.record, list(stored.entries)
+
+    async def runs(
+        self,
+        *,
+        status: RunStatus | None = None,
+        session: str | None = None,
+        user: str | None = None,
+        limit: int = 100,
+    ) -> list[RunRecord]:
+        """See `RunStore.runs`."""
+        found = [
+            record
+            for record in (stored.record for stored in reversed(self._runs.values()))
+            if (status is None or record.status == status)
+            and (session is None or record.session == session)
+            and (user is None or record.user == user)
+        ]
+        return found[:limit]
+
+    async def cancel_run(self, run: str) -> bool:
+        """See `RunStore.cancel_run`."""
+        stored = self._run(run)
+        if stored.record.status in OVER:
+            return False
+        nobodys: dict[str, Any] = {"status": "cancelled"} if stored.record.owner is None else {}
+        self._write(stored, (), cancel_requested=True, **nobodys)
+        return True
+
+    async def cancels(self, runs: Sequence[str]) -> set[str]:
+        """See `RunStore.cancels`."""
+        return {run for run in runs if run in self._runs and self._runs[run].record.cancel_requested}
+
+    async def delete_run(self, run: str) -> bool:
+        """See `RunStore.delete_run`."""
+        for approval in [each for each in self._approvals.values() if each.run == run]:
+            del self._approvals[approval.id]
+        return self._runs.pop(run, None) is not None
+
+    async def approvals(
+        self, *, run: str | None = None, status: ApprovalStatus | None = None, limit: int = 100
+    ) -> list[Approval]:
+        """See `RunStore.approvals`."""
+        now = self._clock()
+        found = [as_read(each, now) for each in self._approvals.values() if run is None or each.run == run]
+        return [each for each in found if status is None or each.status == status][:limit]
+
+    async def decide(self, approval: str, decision: Decision) -> Approval:
+        """See `RunStore.decide`."""
+        known = self._approvals.get(approval)
+        if known is None:
+            raise unknown_approval(approval)
+        self._approvals[approval] = made = decided(known, decision, self._clock())
+        return made
+
+    def _run(self, run: str) -> _Run:
+        stored = self._runs.get(run)
+        if stored is None:
+            raise unknown_run(run)
+        return stored
+
+    def _owned(self, run: str, owner: str) -> _Run:
+        stored = self._run(run)
+        check_owner(run, stored.record.owner, owner)
+        return stored
+
+    def _write(self, stored: _Run, entries: Sequence[Entry], **changes: Any) -> None:
+        """Add the entries and change the record; it is then the one changed last."""
+        check_order(stored.record.id, len(stored.entries), entries)
+        stored.entries.extend(entries)
+        count = len(stored.entries)
+        stored.record = attrs.evolve(stored.record, entries=count, updated_at=self._clock(), **changes)
+        self._runs[stored.record.id] = self._runs.pop(stored.record.id)

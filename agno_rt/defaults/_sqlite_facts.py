@@ -1,4 +1,4 @@
-"""Facts about users in the file of `SQLiteMemory`: each function is one operation, within the caller's transaction."""
+"""Facts about users in the file of `SQLiteMemory`: each function is one operation, within a batch's transaction."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import msgspec
 
+from agno_rt.defaults._sqlite_faults import Damaged
 from agno_rt.memory import Fact
 from agno_rt.user_memory import MAX_FACTS, duplicate_fact, fact_key, ranked, too_many_facts, unknown_fact
 
@@ -18,7 +19,6 @@ _FACT = "SELECT id, user, text, created_at, updated_at, session, topics FROM fac
 
 def remember(connection: sqlite3.Connection, new: Fact) -> Fact:
     """Keep the fact, whose id is made here, unless one that says the same is there."""
-    connection.execute("BEGIN IMMEDIATE")
     key = fact_key(new.text)
     row = connection.execute(f"{_FACT} AND sameness = ?", (new.user, key)).fetchone()
     if row is not None:
@@ -46,7 +46,6 @@ def facts(connection: sqlite3.Connection, user: str, query: str | None, limit: i
 
 def correct(connection: sqlite3.Connection, user: str, id: str, text: str, now: float) -> Fact:
     """Put the text in place of the fact's."""
-    connection.execute("BEGIN IMMEDIATE")
     row = connection.execute(f"{_FACT} AND id = ?", (user, id)).fetchone()
     if row is None:
         raise unknown_fact(id, _ids(connection, user))
@@ -63,7 +62,6 @@ def correct(connection: sqlite3.Connection, user: str, id: str, text: str, now: 
 
 def forget(connection: sqlite3.Connection, user: str, id: str | None) -> int:
     """Forget the fact, or all that there is of the user."""
-    connection.execute("BEGIN IMMEDIATE")
     if id is None:
         forgotten = connection.execute("DELETE FROM facts WHERE user = ?", (user,)).rowcount
         connection.execute("DELETE FROM fact_users WHERE user = ?", (user,))
@@ -88,5 +86,8 @@ def _ids(connection: sqlite3.Connection, user: str) -> list[str]:
 
 def _fact(row: tuple[Any, ...]) -> Fact:
     fact_id, user, text, created_at, updated_at, session, topics = row
-    kept = msgspec.json.decode(topics, type=tuple[str, ...])
+    try:
+        kept = msgspec.json.decode(topics, type=tuple[str, ...])
+    except (msgspec.MsgspecError, UnicodeError, TypeError) as exc:
+        raise Damaged("facts", f"fact {fact_id!r} of user {user!r}", exc) from exc
     return Fact(fact_id, user, text, created_at, updated_at, session, kept)

@@ -1,18 +1,20 @@
-"""The file of `SQLiteMemory`: how it is opened, what tables are in it, and what to do about its errors."""
+"""The file of `SQLiteMemory`: how it is opened, and what tables are in it."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from pathlib import Path
+from typing import Literal, TypeAlias
 
-import msgspec
-
-__all__ = ["BUSY_SECONDS", "SCHEMA_VERSION", "open_file", "remedy"]
+__all__ = ["BUSY_SECONDS", "SCHEMA_VERSION", "SQLiteFile", "Synchronous"]
 
 BUSY_SECONDS = 10.0
 """How long a write waits for another process that is writing, unless told otherwise."""
 BUSY_POLL_SECONDS = 0.005
+
+Synchronous: TypeAlias = Literal["full", "normal"]
 
 _SCHEMAS = (
     """
@@ -41,44 +43,80 @@ _SCHEMAS = (
     CREATE INDEX cache_by_use ON cache (used);
     CREATE INDEX cache_by_end ON cache (expires_at) WHERE expires_at IS NOT NULL;
     """,
+    # `mark` is random: it tells a session from another of the same id that was deleted. `changed` counts the changes of
+    # all runs: their order, which no clock disturbs. `seal` is a checksum of the entry.
+    """
+    ALTER TABLE sessions ADD COLUMN mark INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE runs (
+        id TEXT PRIMARY KEY, agent TEXT NOT NULL, status TEXT NOT NULL, session TEXT, user TEXT, parent TEXT,
+        origin TEXT, input TEXT NOT NULL, content TEXT NOT NULL, error TEXT, code TEXT, owner TEXT,
+        cancel_requested INTEGER NOT NULL, entries INTEGER NOT NULL, created_at REAL NOT NULL,
+        updated_at REAL NOT NULL, changed INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE UNIQUE INDEX runs_by_change ON runs (changed);
+    CREATE INDEX runs_by_status ON runs (status);
+    CREATE INDEX runs_by_session ON runs (session) WHERE session IS NOT NULL;
+    CREATE INDEX runs_by_user ON runs (user) WHERE user IS NOT NULL;
+    CREATE TABLE entries (
+        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, seq INTEGER NOT NULL, kind TEXT NOT NULL,
+        body BLOB NOT NULL, seal INTEGER NOT NULL,
+        PRIMARY KEY (run, seq)
+    ) WITHOUT ROWID;
+    CREATE TABLE approvals (
+        step INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, status TEXT NOT NULL, expires_at REAL,
+        body BLOB NOT NULL
+    );
+    CREATE INDEX approvals_by_run ON approvals (run);
+    CREATE INDEX approvals_by_status ON approvals (status)
+    """,
 )
 """What each version of the schema adds to the one before. Those that were released are never changed."""
 
 SCHEMA_VERSION = len(_SCHEMAS)
 
-_REMEDIES = {
-    "unable to open": "Check that its folder exists and that this user may write there.",
-    "readonly": "Check that this user may write to it and to its folder.",
-    "locked": "Another process keeps it locked; stop that one, or try again.",
-    "newer agno_rt": "Upgrade agno-rt, or use another file.",
-    "not a database": "It is no SQLite file: name another.",
-    "malformed": "It is damaged; restore it from a backup.",
-    "full": "The disk is full; make room and try again. Nothing that was stored is lost.",
-}
-"""What to do, by a piece of SQLite's own message."""
 
+class SQLiteFile:
+    """The file at `path`, as this process knows it: it is made once, and missed when it is gone."""
 
-def open_file(path: Path, busy_seconds: float) -> sqlite3.Connection:
-    """A connection to the file, which is made, or brought up to this version, where it must be."""
-    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
-    try:
-        _use_write_ahead_log(connection, time.monotonic() + busy_seconds)
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        _migrate(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    def __init__(self, path: Path, busy_seconds: float, synchronous: Synchronous) -> None:
+        self.path = path
+        self._busy_seconds = busy_seconds
+        self._synchronous = synchronous
+        self._was_there = False
 
+    def open(self, *, to_write: bool) -> sqlite3.Connection:
+        """A connection for this thread to the file, which is made, or brought up to this version, where it must be.
 
-def remedy(exc: Exception) -> str:
-    """What to do about an error; empty where nothing is known."""
-    if isinstance(exc, UnicodeError):
-        return "A text has a character that is no Unicode text; nothing of this was stored."
-    if isinstance(exc, msgspec.MsgspecError):
-        return "What is stored is damaged; restore the file from a backup."
-    return next((remedy for sign, remedy in _REMEDIES.items() if sign in str(exc)), "")
+        One that was open before in this process is not made again: what was stored in it is to be missed.
+        """
+        if self._was_there:
+            self.identity()
+        connection = sqlite3.connect(self.path, timeout=self._busy_seconds, isolation_level=None)
+        try:
+            _use_write_ahead_log(connection, time.monotonic() + self._busy_seconds)
+            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+            connection.execute("PRAGMA foreign_keys = ON")
+            _migrate(connection)
+            if not to_write:
+                connection.execute("PRAGMA query_only = ON")
+        except BaseException:
+            connection.close()
+            raise
+        self._was_there = True
+        return connection
+
+    def identity(self) -> tuple[int, int]:
+        """Which file it is that is at the path now. Raises where there is none."""
+        try:
+            status = os.stat(self.path)
+        except FileNotFoundError:
+            raise sqlite3.OperationalError("the file is gone") from None
+        return status.st_dev, status.st_ino
+
+    def is_writable(self) -> bool:
+        """Whether this user may write to it."""
+        return os.access(self.path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection, deadline: float) -> None:
@@ -95,9 +133,11 @@ def _use_write_ahead_log(connection: sqlite3.Connection, deadline: float) -> Non
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
+    if _version(connection) == SCHEMA_VERSION:
+        return  # as it nearly always is, and nobody has to wait for whoever is writing
     connection.execute("BEGIN IMMEDIATE")
     with connection:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        version = _version(connection)
         if version > SCHEMA_VERSION:
             raise sqlite3.DatabaseError(f"it was written by a newer agno_rt (schema {version}, here {SCHEMA_VERSION})")
         for schema in _SCHEMAS[version:]:
@@ -105,3 +145,8 @@ def _migrate(connection: sqlite3.Connection) -> None:
                 connection.execute(statement)
         if version < SCHEMA_VERSION:
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)

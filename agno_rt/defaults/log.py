@@ -1,15 +1,24 @@
 """Logs the runs of a runtime through structlog, once its observer is asked for: `observers = ["log"]`.
 
-One line when a run ends; one when a model or a tool fails, when a turn begins anew, and when a guardrail trips: a
-warning where it blocks. How lines look and where they go is structlog's
-configuration, which belongs to the application.
+One line when a run ends, or pauses; one when a model or a tool fails, when a turn begins anew, and when a guardrail
+trips: a warning where it blocks. How lines look and where they go is structlog's configuration, which belongs to the
+application.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from agno_rt.events import Event, GuardTripped, ModelEnded, RunEnded, RunStarted, ToolEnded, TurnRestarted
+from agno_rt.events import (
+    ApprovalAsked,
+    Event,
+    GuardTripped,
+    ModelEnded,
+    RunEnded,
+    RunStarted,
+    ToolEnded,
+    TurnRestarted,
+)
 from agno_rt.hookspecs import Observer, hookimpl
 
 __all__ = ["make_observer"]
@@ -17,12 +26,12 @@ __all__ = ["make_observer"]
 
 def make_observer(logger: Any) -> Observer:
     """An observer that writes to a structlog logger."""
-    agents: dict[str, str] = {}
+    runs: dict[str, dict[str, Any]] = {}
 
     def observe(event: Event) -> None:
         match event:
             case RunStarted():
-                agents[event.run_id] = event.agent
+                runs[event.run_id] = _begun(event)
             case ModelEnded() if event.status == "failed":
                 logger.warning("model failed", run=event.run_id, model=event.model, error=event.error)
             case ToolEnded() if event.status == "failed":
@@ -31,12 +40,25 @@ def make_observer(logger: Any) -> Observer:
                 logger.info("turn restarted", run=event.run_id, reason=event.reason)
             case GuardTripped():
                 _log_guard(logger, event)
+            case ApprovalAsked():
+                run = runs[event.run_id]
+                run["approvals"] = run.get("approvals", 0) + 1
             case RunEnded():
-                _log_end(logger, event, agents.pop(event.run_id, ""))
+                _log_end(logger, event, runs.pop(event.run_id))
             case _:
                 pass
 
     return observe
+
+
+def _begun(event: RunStarted) -> dict[str, Any]:
+    """What the line at the run's end says of its beginning: what there is not always, where there is any."""
+    begun: dict[str, Any] = {"run": event.run_id, "agent": event.agent}
+    if event.parent is not None:
+        begun["parent"] = event.parent
+    if event.resumed:
+        begun["resumed"] = True
+    return begun
 
 
 def _log_guard(logger: Any, event: GuardTripped) -> None:
@@ -44,11 +66,10 @@ def _log_guard(logger: Any, event: GuardTripped) -> None:
     log(f"guard {event.action}", run=event.run_id, guard=event.guard, where=event.where, reason=event.reason)
 
 
-def _log_end(logger: Any, event: RunEnded, agent: str) -> None:
+def _log_end(logger: Any, event: RunEnded, run: dict[str, Any]) -> None:
     log = logger.error if event.status in ("failed", "limited") else logger.info
     usage = event.usage
     tokens: dict[str, float] = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
-    # What there is not always, said where there is any.
     rest: dict[str, float] = {
         "reasoning_tokens": usage.reasoning_tokens,
         "cached_tokens": usage.cached_tokens,
@@ -56,7 +77,7 @@ def _log_end(logger: Any, event: RunEnded, agent: str) -> None:
     }
     tokens |= {name: count for name, count in rest.items() if count}
     error = {} if event.error is None else {"code": event.code, "error": event.error}
-    log(f"run {event.status}", run=event.run_id, agent=agent, **tokens, **error)
+    log(f"run {event.status}", **run, **tokens, **error)
 
 
 @hookimpl

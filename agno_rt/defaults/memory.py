@@ -8,8 +8,8 @@ from typing import Any
 
 import attrs
 
-from agno_rt.defaults._in_process import InProcessCache, InProcessFacts
-from agno_rt.errors import SessionConflict
+from agno_rt.defaults._in_process import InProcessCache, InProcessFacts, InProcessRuns
+from agno_rt.defaults._stored import moved_on
 from agno_rt.hookspecs import Register, hookimpl
 from agno_rt.memory import Session, SessionInfo
 from agno_rt.messages import Message
@@ -27,13 +27,14 @@ class _Stored:
     data: bytes = b""
 
 
-class InProcessMemory(InProcessFacts, InProcessCache):
-    """Sessions, facts and cached answers in dictionaries. Appending costs the same however long the session is.
+class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
+    """Sessions, runs, facts and cached answers in dictionaries. Appending costs the same however long the session is.
 
     Nothing here ever waits. `clock` gives the seconds since the epoch.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        InProcessRuns.__init__(self)
         InProcessFacts.__init__(self)
         InProcessCache.__init__(self)
         self._sessions: dict[str, _Stored] = {}
@@ -63,9 +64,7 @@ class InProcessMemory(InProcessFacts, InProcessCache):
         if stored is None:
             stored = _Stored(user, now, now)
         if stored.version != version:
-            raise SessionConflict(
-                f"session {session!r} is at version {stored.version}, not {version}", hint="Load it again, and retry."
-            )
+            raise moved_on(session, stored.version, version)
         stored.messages.extend(messages)
         stored.version += 1
         stored.updated_at = now
@@ -91,6 +90,8 @@ class InProcessMemory(InProcessFacts, InProcessCache):
     async def aclose(self) -> None:
         """Forget everything."""
         self._sessions.clear()
+        self._runs.clear()
+        self._approvals.clear()
         self._users.clear()
         self._cached.clear()
 
@@ -102,4 +103,4 @@ def _make(url: str, settings: Mapping[str, Any]) -> InProcessMemory:
 @hookimpl
 def agno_rt_register_memory(register: Register) -> None:
     """Offer `memory:`."""
-    register("memory", _make, help="sessions and facts in this process, gone when it ends")
+    register("memory", _make, help="sessions, runs and facts in this process, gone when it ends")

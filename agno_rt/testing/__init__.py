@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agno_rt.testing.contracts import FactContract as FactContract
     from agno_rt.testing.contracts import MemoryContract as MemoryContract
     from agno_rt.testing.contracts import ModelContract as ModelContract
+    from agno_rt.testing.contracts import RunContract as RunContract
     from agno_rt.testing.faults import Faults as Faults
     from agno_rt.testing.faults import InjectedFault as InjectedFault
     from agno_rt.testing.faults import fail_everywhere as fail_everywhere
@@ -37,6 +38,7 @@ __all__ = [
     "ModelContract",
     "Pauses",
     "Reply",
+    "RunContract",
     "ScriptedModel",
     "Step",
     "WallClock",
@@ -52,7 +54,7 @@ _HOMES = {
     "cancelling": ("CancelPoint", "cancel_everywhere"),
     "cassettes": ("Cassette",),
     "clocks": ("WallClock", "run_virtually"),
-    "contracts": ("CacheContract", "FactContract", "MemoryContract", "ModelContract"),
+    "contracts": ("CacheContract", "FactContract", "MemoryContract", "ModelContract", "RunContract"),
     "faults": ("Faults", "InjectedFault", "fail_everywhere"),
     "orphans": ("no_orphans",),
     "schedules": ("Pauses", "pause", "run_schedules"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import trio
@@ -20,8 +21,31 @@ class StoreContract:
         """A backend with nothing in it; closed again after each test."""
         raise NotImplementedError("override make_memory")
 
+    def open_again(self) -> Any:
+        """Another backend on the store of the last `make_memory`. Override it where what is stored outlasts a backend.
+
+        `None` for a backend that forgets everything when it is closed.
+        """
+        return None
+
+    def make_faults(self) -> Iterable[AbstractContextManager[object]]:
+        """Ways to make the store unusable: as long as one is entered, no write can succeed. Override it to have any.
+
+        They are entered one after another, around the backend of the last `make_memory`, which is open already.
+        """
+        return ()
+
     def _with_memory(self, check: Callable[[Any], Awaitable[None]]) -> None:
         run_check(self.make_memory, check)
+
+    def _with_memory_again(
+        self, check: Callable[[Any], Awaitable[None]], then: Callable[[Any], Awaitable[None]]
+    ) -> None:
+        """The check; and the second one, with what is opened again, where the store outlasts its backend."""
+        run_check(self.make_memory, check)
+        again = self.open_again()
+        if again is not None:
+            run_check(lambda: again, then)
 
 
 def run_check(make: Callable[[], Any], check: Callable[[Any], Awaitable[None]]) -> None:

@@ -10,16 +10,17 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 
-from agno_rt.errors import SessionConflict
+from agno_rt.errors import BackendError, SessionConflict
 from agno_rt.events import Delta, TextDelta
 from agno_rt.memory import MemoryBackend
 from agno_rt.messages import Media, Message, ToolCall
 from agno_rt.models import Model, ModelRequest, ModelResponse, ModelSettings
 from agno_rt.testing._checks import StoreContract, run_check
+from agno_rt.testing.run_contracts import RunContract
 from agno_rt.testing.store_contracts import CacheContract, FactContract
 from agno_rt.tools import tool
 
-__all__ = ["CacheContract", "FactContract", "MemoryContract", "ModelContract"]
+__all__ = ["CacheContract", "FactContract", "MemoryContract", "ModelContract", "RunContract"]
 
 
 class ModelContract:
@@ -122,8 +123,10 @@ class ModelContract:
 class MemoryContract(StoreContract):
     """What every memory backend does. Override `make_memory`: each test gets an empty store of its own.
 
-    One that keeps facts about users, or cached answers, is tested by `FactContract` and `CacheContract` as well:
-    `class TestMine(MemoryContract, FactContract, CacheContract)`.
+    It is the first of a family, one for each protocol that a backend may implement. One that stores runs, keeps facts
+    about users or cached answers is tested by `RunContract`, `FactContract` and `CacheContract` as well:
+    `class TestMine(MemoryContract, RunContract, FactContract, CacheContract)`. Where what is stored outlasts a backend,
+    override `open_again`; where the store can be made to fail, `make_faults`.
     """
 
     def test_an_unknown_session_is_empty(self) -> None:
@@ -290,6 +293,36 @@ class MemoryContract(StoreContract):
             session = await memory.load("s")
             assert (session.version, session.total, session.data) == ((1, 3, b"x") if written else (0, 0, b""))
             await memory.append("s", [], version=session.version)
+
+        self._with_memory(check)
+
+    def test_sessions_outlast_the_backend(self) -> None:
+        """Where what is stored outlasts its backend: sessions are there when it is opened again, and go on."""
+
+        async def check(memory: MemoryBackend) -> None:
+            await memory.append("s", [Message("user", "one")], version=0, user="ann", data=b"data")
+
+        async def then(memory: MemoryBackend) -> None:
+            session = await memory.load("s")
+            assert [message.text for message in session.messages] == ["one"]
+            assert (session.version, session.user, session.data) == (1, "ann", b"data")
+            assert await memory.append("s", [Message("user", "two")], version=1) == 2
+
+        self._with_memory_again(check, then)
+
+    def test_a_store_that_fails(self) -> None:
+        """While it cannot be written to, that is a `BackendError` with a hint; then it works on, with nothing lost."""
+
+        async def check(memory: MemoryBackend) -> None:
+            version = await memory.append("s", [Message("user", "0")], version=0)
+            for at, fault in enumerate(self.make_faults(), 1):
+                with fault, pytest.raises(BackendError) as caught:
+                    await memory.append("s", [Message("user", "lost")], version=version)
+                assert not isinstance(caught.value, SessionConflict)
+                assert caught.value.hint
+                version = await memory.append("s", [Message("user", str(at))], version=version)
+                told = [message.text for message in (await memory.load("s")).messages]
+                assert told == [str(number) for number in range(at + 1)]
 
         self._with_memory(check)
 

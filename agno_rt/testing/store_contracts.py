@@ -171,6 +171,21 @@ class FactContract(StoreContract):
 
         self._with_memory(check)
 
+    def test_facts_outlast_the_backend(self) -> None:
+        """Where what is stored outlasts its backend: facts are there, and the next one gets an id of its own."""
+
+        async def check(store: FactStore) -> None:
+            await store.remember("ann", "Ann drinks tea.", topics=["drinks"])
+            gone = await store.remember("ann", "Ann has a cat.")
+            await store.forget("ann", gone.id)
+
+        async def then(store: FactStore) -> None:
+            (tea,) = await store.facts("ann")
+            assert (tea.text, tea.topics) == ("Ann drinks tea.", ("drinks",))
+            assert (await store.remember("ann", "Ann has a dog.")).id != tea.id
+
+        self._with_memory_again(check, then)
+
 
 class CacheContract(StoreContract):
     """What every `CacheStore` does. Override `make_memory`: each test gets an empty store of its own."""

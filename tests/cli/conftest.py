@@ -176,6 +176,79 @@ counting = Agent(Counting(), tools=[count])
 discreet = Agent(Echo(), hooks=[Guard(PII())])
 '''
 
+DURABLE = '''
+from pathlib import Path
+
+import trio
+from agno_rt import Agent, MemoryPolicy, ModelResponse, ToolCall, tool
+from agno_rt.context import FromUser
+
+
+def note(line):
+    """Write down what was done: no step that is stored may be there twice."""
+    with Path("done.txt").open("a") as file:
+        file.write(f"{line}\\n")
+
+
+class Calling:
+    """Makes its calls, and then answers with what they gave. After the word wait it waits for the file go first."""
+
+    name = "calling"
+
+    def __init__(self, *calls):
+        self.calls = tuple(ToolCall(str(number), *call) for number, call in enumerate(calls, 1))
+
+    async def respond(self, request, emit=None):
+        told = [message.text for message in request.messages if message.role == "tool"]
+        if not told:
+            note("asked")
+            return ModelResponse("Let me see.", self.calls)
+        while request.messages[-len(told) - 2].text == "wait" and not Path("go").exists():
+            await trio.sleep(0.01)
+        note("answered")
+        return ModelResponse(f"Done: {'; '.join(told)}")
+
+
+@tool
+def look(where: str) -> str:
+    """Look somewhere."""
+    note(f"looked {where}")
+    return f"saw {where}"
+
+
+@tool(approve=lambda text: "it is loud" if text.isupper() else True)
+def send(text: str) -> str:
+    """Send a text."""
+    note(f"sent {text}")
+    return f"sent {text}"
+
+
+@tool
+def book(city: str, nights: FromUser[int], breakfast: FromUser[bool] = False) -> str:
+    """Book a room.
+
+    Args:
+        city: where
+        nights: how long the stay is
+        breakfast: whether there is any
+    """
+    return f"{nights} nights in {city}{' with breakfast' if breakfast else ''}"
+
+
+@tool(external=True)
+def fetch(url: str) -> str:
+    """Fetch a page."""
+
+
+journal = MemoryPolicy(journal=True)
+looker = Agent(Calling(("look", '{"where": "up"}')), tools=[look], memory=journal)
+sender = Agent(Calling(("send", '{"text": "HI"}'), ("look", '{"where": "up"}')), tools=[look, send])
+both = Agent(Calling(("send", '{"text": "one"}'), ("send", '{"text": "two"}')), tools=[send])
+booker = Agent(Calling(("book", '{"city": "Seoul"}')), tools=[book])
+fetcher = Agent(Calling(("fetch", '{"url": "a"}')), tools=[fetch])
+'''
+"""Agents whose runs are stored, and pause."""
+
 
 def command_line() -> list[str]:
     """The `agno-rt` beside this Python, as a user would have it."""
@@ -193,6 +266,14 @@ def project(tmp_path: Path) -> Path:
     (folder / "notes.md").write_text("Port 7070.")
     (folder / "agno-rt.toml").write_text('[runtime]\nload = ["agents.py"]\n')
     return folder
+
+
+@pytest.fixture
+def durable(project: Path) -> Path:
+    """The project's folder, with the agents of `DURABLE` in it, and a memory that lasts."""
+    (project / "durable.py").write_text(DURABLE)
+    (project / "agno-rt.toml").write_text('[runtime]\nload = ["durable.py"]\nmemory = "sqlite:///own.db"\n')
+    return project
 
 
 @pytest.fixture

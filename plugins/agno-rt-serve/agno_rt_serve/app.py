@@ -114,8 +114,11 @@ class App:
             Route("/agents/{name}/runs", Endpoint(self._post_unknown), methods=["POST"]),
             Route("/v1/models/{name}", Endpoint(self._get_model, openai_api.error_body), methods=["GET"]),
         ]
-        mounts = [Mount(f"/{name}", app) for name, app in self._mounted()]
-        return Starlette(routes=[*fixed, *others, *mounts], exception_handlers={HTTPException: _no_route})
+        # The bare path too: a mount alone would redirect it, and not every client follows.
+        mounted = [(name, app) for name, app in self._mounted()]
+        bare = [Route(f"/{name}", Endpoint(app)) for name, app in mounted]
+        mounts = [Mount(f"/{name}", app) for name, app in mounted]
+        return Starlette(routes=[*fixed, *others, *bare, *mounts], exception_handlers={HTTPException: _no_route})
 
     def _mounted(self) -> Iterator[tuple[str, ASGIApp]]:
         for offer in self._runtime.plugins.offers("routes"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -14,6 +16,7 @@ import trio
 
 from agno_rt import AgnoError, Runtime
 from agno_rt.config import read_settings
+from agno_rt.defaults.inspect import inspect
 from agno_rt.errors import UsageError
 from agno_rt.project import Project, load_project
 from agno_rt_serve.app import App
@@ -49,7 +52,7 @@ def serve(source: str | None, **options: Any) -> None:
 
 
 async def _serve(project: Project, settings: Settings) -> None:
-    async with project.runtime() as runtime:
+    async with project.runtime() as runtime, _inspected(project, runtime, settings):
         _check_agents(project, runtime)
         app = App(project, runtime, settings)
         log = _access_log() if settings.access_log else None
@@ -64,6 +67,22 @@ async def _serve(project: Project, settings: Settings) -> None:
             nursery.cancel_scope.cancel()
         if failure is not None:
             raise failure
+
+
+@asynccontextmanager
+async def _inspected(project: Project, runtime: Runtime, settings: Settings) -> AsyncIterator[None]:
+    """Let `agno-rt top` ask what the runtime does. Where that cannot be, it is said, and the server serves."""
+    config, inspector = project.config.runtime, None
+    if settings.inspect and "inspect" not in (*config.observers, *config.block):
+        try:
+            inspector = inspect(runtime)
+        except AgnoError as exc:
+            click.echo(f"warning: `agno-rt top` cannot ask this server: {exc.message}", err=True)
+    try:
+        yield
+    finally:
+        if inspector is not None:
+            inspector.close()
 
 
 async def _obey_signals(server: Server, *, task_status: trio.TaskStatus[None]) -> None:

@@ -25,6 +25,7 @@ class Settings:
     allowed_hosts    what the Host header may say; empty: anything, but on loopback only loopback's names
     cors_origins     pages of which origins may use the API from a browser; `*` is any
     access_log       whether to log a line for each request
+    inspect          whether `agno-rt top` of this user, on this machine, may ask what the agents do
     """
 
     host: str = "127.0.0.1"
@@ -42,3 +43,4 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     access_log: bool = False
+    inspect: bool = True

@@ -1,0 +1,186 @@
+"""Stored runs of one runtime: who goes on with which, and how they are cancelled from elsewhere. Opens nothing."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Literal
+from weakref import WeakValueDictionary
+
+import attrs
+import msgspec
+import trio
+
+from agno_rt._ids import new_id
+from agno_rt._job import Job
+from agno_rt._journal import Replay
+from agno_rt._owners import new_owner, runtime_of, seems_alive
+from agno_rt._pausing import check_decision
+from agno_rt._recording import Journal
+from agno_rt.agent import Agent
+from agno_rt.errors import BackendError, NotFound, UsageError
+from agno_rt.journal import Approval, Decision, Resume, RunConflict, RunRecord, RunStore
+from agno_rt.tools import Tool
+
+__all__ = ["Durable", "decision", "store_of"]
+
+WATCH_SECONDS = 1.0
+"""How often the store is asked whether somebody wants a run cancelled."""
+
+MOST_APPROVALS = 10_000
+"""How many approvals of one run are looked at."""
+
+_RUNTIMES: WeakValueDictionary[str, Durable] = WeakValueDictionary()
+"""Those of this process: a run that a living process owns may still be nobody's."""
+
+
+def store_of(memory: object) -> RunStore:
+    """The memory backend as a store of runs. Raises `UsageError` for one that stores none."""
+    if isinstance(memory, RunStore):
+        return memory
+    hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
+    raise UsageError(f"the memory backend {type(memory).__name__} stores no runs", hint=hint)
+
+
+class Durable:
+    """What a runtime knows of stored runs: agents by name, and how to cancel each run that it carries out."""
+
+    def __init__(self, tools: Callable[[Agent], Mapping[str, Tool]]) -> None:
+        self._tools = tools
+        self.owner = new_owner()
+        self.agents: dict[str, Agent] = {}
+        self._live: dict[str, Callable[[], None]] = {}
+        self._watching: trio.CancelScope | None = None
+        _RUNTIMES[runtime_of(self.owner)] = self
+
+    def agent(self, name: str) -> Agent:
+        """The agent of a stored run. Raises `NotFound` for one that this runtime has not seen."""
+        agent = self.agents.get(name)
+        if agent is None:
+            hint = "Give it to resume(..., agent=...), or to Runtime.add(...)."
+            raise NotFound("agent", name, self.agents, where="of a stored run", hint=hint)
+        return agent
+
+    async def claim(self, store: RunStore, resume: Resume) -> Journal:
+        """Take over a stored run that nobody carries out. Raises `NotFound`, else `RunConflict`."""
+        record, _ = await store.load_run(resume.run_id)
+        if record.status == "completed":
+            raise RunConflict(f"run {record.id!r} is completed", hint="Fork it to go on from one of its steps.")
+        if record.id in self._live or (record.owner is not None and not resume.force and self._carried_out(record)):
+            hint = f"Wait for it, or cancel it; if {record.owner} is gone, resume it with force."
+            raise RunConflict(f"run {record.id!r} is under way already, by {record.owner}", hint=hint)
+        self.live(record.id, _nothing)
+        try:
+            await store.claim_run(record.id, self.owner, held_by=record.owner)
+            # Read again: until now, whoever had it may have written.
+            record, entries = await store.load_run(record.id)
+            approvals = await store.approvals(run=record.id, limit=MOST_APPROVALS)
+            replay = Replay.of(record.id, entries)
+        except BaseException:
+            self.gone(record.id)
+            raise
+        journal = self.journal(store, record)
+        journal.replay, journal.seq, journal.begun = replay, len(entries), True
+        journal.decided = {(each.turn, each.call.id): each for each in approvals}
+        return journal
+
+    def journal(self, store: RunStore, record: RunRecord) -> Journal:
+        """The journal of a run, to be written here."""
+        return Journal(store, record, self.owner, functools.partial(self.gone, record.id))
+
+    def begin(self, store: RunStore, job: Job) -> Journal:
+        """The journal of a run that is new."""
+        asked = next((message.text for message in reversed(job.input) if message.role == "user"), "")
+        session = None if job.session is None else job.session.id
+        parent = None if job.outer is None else job.outer.run_id
+        record = RunRecord(
+            job.run_id, job.agent, session=session, user=job.user, parent=parent, input=asked, owner=self.owner
+        )
+        return self.journal(store, record)
+
+    async def decide(self, store: RunStore, approval: str, decided: Decision) -> Approval:
+        """Decide an approval. Raises `NotFound`, `ApprovalConflict`, and `UsageError` for what does not fit it."""
+        known = await store.approvals(run=approval.partition(".")[0], limit=MOST_APPROVALS)
+        found = next((each for each in known if each.id == approval), None)
+        if found is None:
+            raise NotFound("approval", approval, [each.id for each in known])
+        agent = self.agents.get(found.agent)
+        tools = {} if agent is None else self._tools(agent)
+        check_decision(tools.get(found.call.name), found, decided)
+        return await store.decide(approval, decided)
+
+    async def fork(self, store: RunStore, run: str, entries: int | None) -> str:
+        """Store a run with the first entries of another, and return its id. Raises `UsageError` for no such place."""
+        record, all_entries = await store.load_run(run)
+        taken = all_entries if entries is None else all_entries[:entries]
+        if not taken or (entries is not None and not 0 < entries <= len(all_entries)):
+            hint = f"Give a number from 1 to {len(all_entries)}: it has so many."
+            raise UsageError(f"run {run!r} cannot be forked at entry {entries}", hint=hint)
+        while taken and taken[-1].kind in ("paused", "ended"):
+            taken = taken[:-1]
+        made = attrs.evolve(
+            record,
+            id=new_id(),
+            status="paused",
+            origin=record.id,
+            content="",
+            error=None,
+            code=None,
+            owner=None,
+            cancel_requested=False,
+            entries=0,
+        )
+        await store.create_run(made, taken)
+        return made.id
+
+    def live(self, run: str, cancel: Callable[[], None]) -> None:
+        """The run is under way here, and can be cancelled so."""
+        self._live[run] = cancel
+
+    def gone(self, run: str) -> None:
+        """The run is no longer under way here."""
+        self._live.pop(run, None)
+        if not self._live and self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+
+    def cancel(self, run: str) -> bool:
+        """Cancel a run that is under way here; whether it is."""
+        cancel = self._live.get(run)
+        if cancel is not None:
+            cancel()
+        return cancel is not None
+
+    async def watch(self, store: RunStore) -> None:
+        """Cancel what somebody elsewhere wants cancelled, as long as there are runs under way here."""
+        if self._watching is not None:
+            return
+        with trio.CancelScope() as scope:
+            self._watching = scope
+            while self._live:
+                await trio.sleep(WATCH_SECONDS)
+                # A store that cannot be asked now is asked again; who writes to it meanwhile is told why.
+                with suppress(BackendError):
+                    for run in await store.cancels(list(self._live)):
+                        self.cancel(run)
+
+    def _carried_out(self, record: RunRecord) -> bool:
+        assert record.owner is not None
+        here = _RUNTIMES.get(runtime_of(record.owner))
+        return seems_alive(record.owner) if here is None else record.id in here._live
+
+
+def decision(
+    status: Literal["approved", "denied", "answered"], value: Any = None, *, reason: str = "", by: str | None = None
+) -> Decision:
+    """The decision of a caller who has values, no JSON. Raises `UsageError` for a value that JSON cannot carry."""
+    try:
+        arguments = None if value is None and status != "answered" else msgspec.json.encode(value).decode()
+    except (TypeError, ValueError) as exc:
+        raise UsageError(f"what was given cannot be stored: {exc}", hint="Give what JSON can carry.") from exc
+    return Decision(status, arguments, reason, by)
+
+
+def _nothing() -> None:
+    """It cannot be cancelled yet."""

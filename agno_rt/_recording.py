@@ -1,0 +1,151 @@
+"""Writes the journal of a run under way, step by step, and knows what an earlier process wrote into it.
+
+Each step is durable before the next one begins. Knows the store only as a `RunStore`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+import attrs
+import msgspec
+import trio
+
+from agno_rt._journal import NO_STATE, Answered, Begun, Called, Checked, Ended, Paused, Replay, Started, entry
+from agno_rt._results import Told
+from agno_rt._scopes import named
+from agno_rt._turn import Turns
+from agno_rt.errors import AgnoError, BackendError
+from agno_rt.journal import Appending, Approval, RunChange, RunConflict, RunRecord, RunStatus, RunStore
+from agno_rt.messages import Message, ToolCall
+from agno_rt.models import ModelResponse
+
+__all__ = ["Journal"]
+
+T = TypeVar("T")
+
+END_SECONDS = 5.0
+"""How long the end of a run may take to be stored, when the run is being cancelled."""
+
+
+class Journal(msgspec.Struct, eq=False):
+    """The journal of one run: `record` is the run as it is to be stored, `replay` what there is of it already.
+
+    `state` gives the session's state as it is to be stored. `decided` has the approvals of a run that was paused, by
+    turn and call. `gone` is called when the run is no longer under way; `waiting` is what it was
+    paused for then.
+    """
+
+    store: RunStore
+    record: RunRecord
+    owner: str
+    gone: Callable[[], None]
+    replay: Replay | None = None
+    waiting: tuple[Approval, ...] = ()
+    decided: dict[tuple[int, str], Approval] = {}
+    seq: int = 0
+    begun: bool = False
+    let_go: bool = False
+    state: Callable[[], bytes] | None = None
+    turn: trio.Lock = msgspec.field(default_factory=trio.Lock)
+
+    async def begin(self, begun: Begun) -> None:
+        """Store the run, with what it was asked and shown."""
+        await self._stored(self.store.create_run(self.record, [entry(0, begun)]))
+        self.begun, self.seq = True, 1
+
+    async def answered(self, turns: Turns, response: ModelResponse) -> None:
+        """Store a response of the model, before anything is made of it."""
+        usage = (
+            response.usage if turns.usage.total_tokens == 0 and not turns.usage.cost else turns.usage + response.usage
+        )
+        await self._write(
+            Answered(
+                turns.turn,
+                response.content,
+                tuple(response.tool_calls),
+                response.reasoning,
+                response.finish_reason,
+                response.usage,
+                usage,
+                self._state(),
+            )
+        )
+
+    async def checked(self, reason: str | None) -> None:
+        """Store what the output's check said."""
+        await self._write(Checked(reason))
+
+    def told(self, turns: Turns, call: ToolCall) -> Message | None:
+        """What the model was told of the call by an earlier process."""
+        done = None if self.replay is None else self.replay.results.get((turns.turn, call.id))
+        return None if done is None else Message("tool", done.content, (), call.id, call.name)
+
+    def under_way(self, turns: Turns, call: ToolCall) -> bool:
+        """Whether an earlier process began the call, and did not live to see its end."""
+        return self.replay is not None and (turns.turn, call.id) in self.replay.started
+
+    async def starting(self, turns: Turns, call: ToolCall) -> None:
+        """Store that a call begins which must not be made twice."""
+        await self._write(Started(turns.turn, call.id))
+
+    async def called(self, turns: Turns, call: ToolCall, told: Told, counts: Mapping[str, int] | None) -> None:
+        """Store the result of a call; `counts` is how often each bounded tool was called so far."""
+        status, content = told
+        state, kept = self._state(), None if counts is None else dict(counts)
+        await self._write(Called(turns.turn, call.id, call.name, status, content, turns.usage, state, kept))
+
+    async def pause(self, approvals: Sequence[Approval]) -> None:
+        """Store that the run waits, and for what; with it those approvals that are new. Nobody owns it from here on."""
+        self.waiting = tuple(approvals)
+        new = [each for each in approvals if (each.turn, each.call.id) not in self.decided]
+        await self._let_go(Paused([each.id for each in approvals]), RunChange("paused", approvals=new))
+
+    async def end(self, status: RunStatus, content: str, error: BaseException | None, append: Appending | None) -> None:
+        """Store the end of the run, with what it adds to its session, in one step. What is not completed can go on."""
+        text = None if error is None else str(error)
+        code = None if error is None else getattr(error, "code", "internal")
+        await self._let_go(Ended(status, text), RunChange(status, content, text, code, append=append))
+
+    async def broken_off(self, status: RunStatus, content: str, error: BaseException) -> None:
+        """Store that the run ended without an answer, whatever is being cancelled; what prevents it becomes a note."""
+        if not self.begun or self.let_go:
+            return
+        ended = status, content, None if status == "cancelled" else error, None
+        try:
+            with trio.move_on_after(END_SECONDS, shield=True):
+                try:
+                    await self.end(*ended)
+                except RunConflict:
+                    # A write that seemed to fail may have been stored all the same.
+                    stored, _ = await self.store.load_run(self.record.id)
+                    self.seq = stored.entries
+                    await self.end(*ended)
+        except AgnoError as exc:
+            error.add_note(f"The end of the run could not be stored: {exc}")
+        except Exception as exc:
+            error.add_note(f"The end of the run could not be stored: {named(exc)}")
+
+    async def _write(self, body: msgspec.Struct) -> None:
+        # One after the other, since tools end when they like, and what is cancelled before it began must leave no gap.
+        async with self.turn:
+            await self._stored(self.store.write_run(self.record.id, [entry(self.seq, body)], owner=self.owner))
+            self.seq += 1
+
+    async def _let_go(self, body: msgspec.Struct, change: RunChange) -> None:
+        async with self.turn:
+            change = attrs.evolve(change, entries=(entry(self.seq, body),))
+            await self._stored(self.store.change_run(self.record.id, change, owner=self.owner))
+            self.let_go = True
+
+    def _state(self) -> msgspec.Raw:
+        return NO_STATE if self.state is None else msgspec.Raw(self.state())
+
+    async def _stored(self, operation: Awaitable[T]) -> T:
+        try:
+            return await operation
+        except AgnoError:
+            raise
+        except Exception as exc:
+            raise BackendError(f"the memory backend failed on run {self.record.id!r}: {named(exc)}") from exc

@@ -1,0 +1,128 @@
+"""What a runtime does with stored runs: resumes, forks and cancels them, and decides what they wait for.
+
+The part of `Runtime` that is asked by the id of a run. It makes and carries out no run of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from agno_rt._durable import Durable, decision, store_of
+from agno_rt._job import Asked, Job, RunResult
+from agno_rt._recording import Journal
+from agno_rt._resolve import Resolver
+from agno_rt.agent import Agent
+from agno_rt.errors import RunCancelled, UsageError
+from agno_rt.journal import Approval, Resume, RunStore
+from agno_rt.memory import MemoryBackend
+from agno_rt.runs import execute
+
+__all__ = ["StoredRuns"]
+
+
+class StoredRuns:
+    """See `Runtime`, whose base it is."""
+
+    _resolver: Resolver
+    _nursery: trio.Nursery | None
+    _durable: Durable | None = None
+
+    @property
+    def memory(self) -> MemoryBackend:
+        """See `Runtime.memory`."""
+        raise NotImplementedError
+
+    async def run(self, agent: Agent, input: Any, *, deps: Any = None) -> RunResult:
+        """See `Runtime.run`."""
+        raise NotImplementedError
+
+    def add(self, *agents: Agent) -> None:
+        """Make agents known by their names, so that stored runs of theirs can be resumed."""
+        self._stored.agents.update({agent.name: agent for agent in agents})
+
+    async def resume(
+        self, run_id: str, agent: Agent | None = None, *, deps: Any = None, force: bool = False
+    ) -> RunResult:
+        """Go on with a stored run, and return its result: after a crash, a deadline, a failure, or an approval.
+
+        No model or tool call that had finished is made again; of a call that was under way and is not idempotent, the
+        model is told that nobody knows what came of it. Without an `agent` it is one that was `add`ed, or has run here.
+        To stream it, or start it in the background, pass `Resume(run_id)` as the input.
+
+        Raises `NotFound`, `RunConflict` for a run that is under way (`force` takes it over) or completed, and as `run`.
+        """
+        resume = Resume(run_id, force)
+        if agent is None:
+            record, _ = await self._store.load_run(run_id)
+            agent = self._stored.agent(record.agent)
+        return await self.run(agent, resume, deps=deps)
+
+    async def fork(self, run_id: str, entries: int | None = None) -> str:
+        """Store a new run that has the first so many entries of a run's journal, all of them for `None`.
+
+        Returns its id, to be resumed. Raises `NotFound`, and `UsageError` for an entry that there is not.
+        """
+        return await self._stored.fork(self._store, run_id, entries)
+
+    async def cancel(self, run_id: str) -> bool:
+        """Cancel a stored run, wherever it is under way; whether it was not over yet. It can be resumed."""
+        if self._stored.cancel(run_id):
+            return True
+        return await self._store.cancel_run(run_id)
+
+    async def approve(self, approval: str, arguments: Any = None, *, by: str | None = None) -> Approval:
+        """Let a tool call be made that waits for it, with other `arguments` if they are given. Then resume its run.
+
+        Raises `NotFound`, `ApprovalConflict` for one that is decided or expired, and `UsageError` for arguments that do
+        not fit the tool.
+        """
+        return await self._stored.decide(self._store, approval, decision("approved", arguments, by=by))
+
+    async def deny(self, approval: str, reason: str = "", *, by: str | None = None) -> Approval:
+        """Refuse what waits, with a reason that the model is told. Then resume its run. Raises as `approve`."""
+        return await self._stored.decide(self._store, approval, decision("denied", reason=reason, by=by))
+
+    async def answer(self, approval: str, value: Any, *, by: str | None = None) -> Approval:
+        """Give what a tool wants of the user, or the result of one carried out elsewhere. Raises as `approve`."""
+        return await self._stored.decide(self._store, approval, decision("answered", value, by=by))
+
+    @property
+    def _stored(self) -> Durable:
+        if self._durable is None:
+            self._durable = Durable(lambda agent: self._resolver.resolve(agent).tools)
+        return self._durable
+
+    @property
+    def _store(self) -> RunStore:
+        return store_of(self.memory)
+
+    def _keep(self, job: Job, journal: Journal | None, agent: Agent) -> None:
+        """Let the run be stored: under a new id, or as the one that it goes on with."""
+        self._stored.agents.setdefault(agent.name, agent)
+        if journal is None:
+            journal = self._stored.begin(self._store, job)
+        job.journal = journal
+
+    async def _claimed(self, resume: Resume, asked: Asked) -> Asked:
+        """What the stored run was asked, once it is ours to go on with."""
+        if asked.session is not None or asked.user is not None:
+            raise UsageError("a stored run has its session and user", hint="Leave session= and user= out to resume it.")
+        journal = await self._stored.claim(self._store, resume)
+        return Asked(journal.record.session, journal.record.user, asked.deps, journal)
+
+    async def _execute_stored(self, job: Job, journal: Journal) -> RunResult:
+        """Carry out a stored run in the caller's task, so that it can be cancelled by its id as well."""
+        with trio.CancelScope() as scope:
+            self._watch(job.run_id, scope.cancel)
+            return await execute(job)
+        error = RunCancelled(f"run {job.run_id!r} was cancelled", hint="Resume it to go on.")
+        error.result = job.outcome
+        raise error
+
+    def _watch(self, run_id: str, cancel: Callable[[], None]) -> None:
+        assert self._nursery is not None
+        self._stored.live(run_id, cancel)
+        self._nursery.start_soon(self._stored.watch, self._store, name="looks for runs to cancel")

@@ -1,0 +1,76 @@
+"""What is said of a run once it is over, or paused: its JSON, its exit code, how to go on with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from agno_rt.cli.display import call_line
+from agno_rt.cli.report import clean, notice
+from agno_rt.cli.values import fields_of, kinds_of
+from agno_rt.errors import AgnoError
+from agno_rt.journal import Approval
+from agno_rt.runs import RunResult
+
+__all__ = ["PAUSED", "exit_code", "result_json", "show_paused"]
+
+PAUSED = 75
+"""The exit code of a run that waits for somebody; sysexits.h has it for what may succeed later."""
+
+_INTERRUPTED = 130
+
+
+def exit_code(result: RunResult) -> int:
+    """0 for an answer, 75 for a run that is paused, 130 for one that Ctrl-C cancelled."""
+    return {"cancelled": _INTERRUPTED, "paused": PAUSED}.get(result.status, 0)
+
+
+def result_json(result: RunResult | None, session: str | None, error: AgnoError | None) -> bytes:
+    """The run as the server gives it; without a result where it never began. A paused one has its `approvals` too."""
+    import msgspec
+
+    body: dict[str, Any] = {
+        "run_id": result and result.run_id,
+        "status": result.status if result else "failed",
+        "content": result.content if result else "",
+        "reasoning": result.reasoning if result else "",
+        "output": result and result.output,
+        "session": session,
+        "usage": result and result.usage,
+        "error": error and {"code": error.code, "message": error.message, "hint": error.hint},
+    }
+    if result is not None and result.status == "paused":
+        body["approvals"] = result.approvals
+    return msgspec.json.encode(body)
+
+
+def show_paused(result: RunResult, options: str, *, lasts: bool = True) -> None:
+    """Say on stderr what the run waits for, and what to type to go on; `options` say where it is kept."""
+    click.echo(f"Paused: run {result.run_id} waits.", err=True)
+    if not lasts:
+        notice('It ends with this process, for the memory is `memory:`. One that lasts is `memory = "sqlite:///a.db"`.')
+        return
+    click.echo("Decide, and go on:", err=True)
+    alone = len(result.approvals) == 1
+    for approval in result.approvals:
+        about = _wanted(approval) if alone else call_line(approval.call)[2:]
+        command = f"  {_command(approval)}{options}{' --resume' if alone else ''}"
+        click.echo(clean(f"{command}  # {about}" if about else command), err=True)
+    if not alone:
+        click.echo(f"  agno-rt runs resume {result.run_id}{options}", err=True)
+
+
+def _command(approval: Approval) -> str:
+    if approval.kind == "approval":
+        return f"agno-rt approvals approve {approval.id}"
+    return f"agno-rt approvals answer {approval.id} VALUE"
+
+
+def _wanted(approval: Approval) -> str:
+    """What an answer has to have."""
+    if approval.kind != "input" or approval.schema is None:
+        return ""
+    fields = fields_of(approval.schema).items()
+    wanted = ", ".join(f'"{name}": {" or ".join(kinds_of(part)) or "anything"}' for name, part in fields)
+    return f"{{{wanted}}}"

@@ -1,0 +1,55 @@
+"""Goes on with a stored run, shown as it happens. Finds its agent by its name in the project."""
+
+from __future__ import annotations
+
+import attrs
+import click
+
+from agno_rt.cli.conversation import open_conversation
+from agno_rt.cli.deciding import can_ask, settled
+from agno_rt.cli.display import Display
+from agno_rt.cli.outcome import exit_code, result_json, show_paused
+from agno_rt.cli.stored import Place
+from agno_rt.cli.target import Target
+from agno_rt.errors import AgnoError, NotFound
+from agno_rt.journal import Resume, RunRecord
+from agno_rt.runs import RunResult
+
+__all__ = ["Going", "go_on"]
+
+
+@attrs.frozen
+class Going:
+    """How to go on: taking the run over although it seems to be under way, as JSON, with what the model thinks."""
+
+    force: bool = False
+    as_json: bool = False
+    reasoning: bool | None = None
+
+
+def go_on(place: Place, record: RunRecord, going: Going) -> int:
+    """Go on with the run until it is over, or paused; the exit code. Raises the error of one that has no answer."""
+    try:
+        result = _result(place, record, going)
+    except AgnoError as exc:
+        if going.as_json:
+            click.echo(result_json(exc.result, record.session, exc))
+        raise
+    if going.as_json:
+        click.echo(result_json(result, record.session, None))
+    if result.status == "paused":
+        show_paused(result, place.options())
+    return exit_code(result)
+
+
+def _result(place: Place, record: RunRecord, going: Going) -> RunResult:
+    project = place.project()
+    agent = project.agents.get(record.agent)
+    if agent is None:
+        hint = "Name the project that has it with --config: its agno-rt.toml, or the file that the agent is in."
+        raise NotFound("agent", record.agent, project.agents, where=f"of run {record.id}", hint=hint)
+    provisional = Target(agent, project, "").provisional
+    display = Display(provisional=provisional, answer=not going.as_json, reasoning=going.reasoning)
+    with open_conversation(project, agent) as conversation:
+        result = conversation.ask(Resume(record.id, going.force), None, display)
+        return settled(conversation, result, display) if can_ask() and not going.as_json else result

@@ -1,0 +1,88 @@
+"""What a person types, as the value that a JSON Schema asks for. Knows no terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from agno_rt.errors import UsageError
+
+__all__ = ["answer_of", "fields_of", "kinds_of", "value_of"]
+
+_KINDS: dict[type, str] = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    dict: "object",
+    list: "array",
+}
+_WORDS = {"y": True, "yes": True, "n": False, "no": False}
+
+Schema = Mapping[str, Any]
+
+
+def fields_of(schema: Schema) -> dict[str, Schema]:
+    """What an object has by its schema, by name, each with references put in; nothing for anything else."""
+    found = _resolved(schema, schema)
+    return {name: _resolved(part, schema) for name, part in found.get("properties", {}).items()}
+
+
+def kinds_of(schema: Schema) -> list[str]:
+    """The names of the JSON types that a value may have; none where it may be anything."""
+    if "enum" in schema or "const" in schema:
+        allowed = schema.get("enum", [schema.get("const")])
+        return list(dict.fromkeys(_KINDS.get(type(value), "null") for value in allowed))
+    if "anyOf" in schema:
+        parts = [kinds_of(part) for part in schema["anyOf"]]
+        return list(dict.fromkeys(kind for part in parts for kind in part)) if all(parts) else []
+    named = schema.get("type", [])
+    return [named] if isinstance(named, str) else list(named)
+
+
+def value_of(text: str, schema: Schema) -> Any:
+    """The value that the text means: itself where text is asked for, else JSON. Raises `UsageError` for neither.
+
+    Whether it fits in all else is not looked at.
+    """
+    kinds = kinds_of(schema)
+    if kinds == ["string"]:
+        return text
+    if "boolean" in kinds and text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    try:
+        value = json.loads(text)
+    except ValueError:
+        if not kinds or "string" in kinds:
+            return text
+        raise UsageError(f"{text!r} is no {' or '.join(kinds)}", hint="Write it as JSON has it.") from None
+    kind = _KINDS.get(type(value), "null")
+    fits = not kinds or kind in kinds or (kind == "integer" and "number" in kinds)
+    return text if not fits and "string" in kinds else value
+
+
+def answer_of(text: str, schema: Schema | None) -> Any:
+    """The answer that the text means: a JSON object where fields are asked for, or the value of the only one."""
+    if schema is None:
+        return value_of(text, {})
+    fields = fields_of(schema)
+    if not fields:
+        return value_of(text, schema)
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    if isinstance(value, dict):
+        return value
+    if len(fields) == 1:
+        return {name: value_of(text, part) for name, part in fields.items()}
+    names = ", ".join(f'"{name}": ...' for name in fields)
+    raise UsageError("the answer is no JSON object", hint=f"Give one with these: {{{names}}}")
+
+
+def _resolved(part: Schema, root: Schema) -> Schema:
+    """The schema, with the definition of its own that it refers to in its place."""
+    name = str(part.get("$ref", "")).removeprefix("#/$defs/")
+    found = root.get("$defs", {}).get(name)
+    return part if found is None else {**found, **{key: value for key, value in part.items() if key != "$ref"}}

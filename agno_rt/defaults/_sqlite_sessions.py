@@ -1,0 +1,180 @@
+"""Sessions in the file of `SQLiteMemory`: each function is one operation, within a batch's transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import attrs
+import msgspec
+
+from agno_rt.defaults._sqlite_faults import Damaged
+from agno_rt.defaults._stored import moved_on
+from agno_rt.memory import Session, SessionInfo
+from agno_rt.messages import Message
+
+__all__ = ["NewMessages", "SessionReader", "append", "delete", "encoded", "sessions"]
+
+KEPT_MESSAGES = 256
+"""How many of a session's last messages are kept decoded: more than most policies show."""
+KEPT_BYTES = 32 * 2**20
+"""How much is kept so of all sessions together, as estimated."""
+MESSAGE_BYTES = 200
+"""What a message takes beside its text."""
+
+_TOTAL = "(SELECT coalesce(max(seq), 0) FROM messages WHERE session = id)"
+"""How many messages a session has: they are numbered from 1, and none is ever taken out."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Message).decode
+
+
+@attrs.frozen
+class NewMessages:
+    """An append to a session; `bodies` are its messages, encoded, and `at` is when."""
+
+    session: str
+    bodies: Sequence[bytes]
+    version: int
+    user: str | None
+    data: bytes | None
+    at: float
+
+
+def encoded(messages: Sequence[Message]) -> list[bytes]:
+    """The messages as they are stored."""
+    return [_encode(message) for message in messages]
+
+
+def append(connection: sqlite3.Connection, new: NewMessages) -> int:
+    """Add the messages, and return the session's new version."""
+    session, bodies = new.session, new.bodies
+    row = connection.execute(f"SELECT version, {_TOTAL} FROM sessions WHERE id = ?", (session,)).fetchone()
+    version, total = row or (0, 0)
+    if version != new.version:
+        raise moved_on(session, version, new.version)
+    version += 1
+    if row is None:
+        connection.execute(
+            "INSERT INTO sessions (id, user, version, created_at, updated_at, data, mark)"
+            " VALUES (?1, ?2, ?3, ?4, ?4, coalesce(?5, x''), random())",
+            (session, new.user, version, new.at, new.data),
+        )
+    elif new.data is None:
+        connection.execute("UPDATE sessions SET version = ?, updated_at = ? WHERE id = ?", (version, new.at, session))
+    else:
+        connection.execute(
+            "UPDATE sessions SET version = ?, updated_at = ?, data = ? WHERE id = ?",
+            (version, new.at, new.data, session),
+        )
+    rows = [(session, seq, body) for seq, body in enumerate(bodies, total + 1)]
+    connection.executemany("INSERT INTO messages VALUES (?, ?, ?)", rows)
+    return int(version)
+
+
+def delete(connection: sqlite3.Connection, session: str) -> bool:
+    """Forget the session."""
+    return connection.execute("DELETE FROM sessions WHERE id = ?", (session,)).rowcount > 0
+
+
+def sessions(connection: sqlite3.Connection, user: str | None, limit: int) -> list[SessionInfo]:
+    """The sessions written to last."""
+    rows = connection.execute(
+        f"SELECT id, user, {_TOTAL}, created_at, updated_at FROM sessions"
+        " WHERE ?1 IS NULL OR user = ?1 ORDER BY updated_at DESC LIMIT ?2",
+        (user, limit),
+    )
+    return [SessionInfo(*row) for row in rows]
+
+
+@attrs.define(eq=False)
+class _Tail:
+    """The last messages of a session as they were read: those numbered from `first` on, and what each of them takes."""
+
+    mark: int
+    first: int
+    messages: list[Message]
+    sizes: list[int]
+    bytes: int = 0
+
+    @property
+    def end(self) -> int:
+        """The number of the message that would come next."""
+        return self.first + len(self.messages)
+
+
+class SessionReader:
+    """Reads sessions, and keeps the last messages of those read last: only what was added since is read again.
+
+    Messages are only ever added to a session, so that those it has once are right as long as it is the same session.
+    Whether it is, and what was added, is asked of the file each time, whoever wrote to it.
+    """
+
+    def __init__(self) -> None:
+        self._tails: OrderedDict[str, _Tail] = OrderedDict()
+        self._bytes = 0
+
+    def load(self, connection: sqlite3.Connection, session: str, last: int | None) -> Session:
+        """The session with its last messages."""
+        row = connection.execute(
+            f"SELECT version, user, data, mark, {_TOTAL} FROM sessions WHERE id = ?", (session,)
+        ).fetchone()
+        if row is None:
+            self._drop(session)
+            return Session(session)
+        version, user, data, mark, total = row
+        first = 1 if last is None else max(1, total - last + 1)
+        messages = self._messages(connection, session, mark, (first, total)) if first <= total else []
+        return Session(session, messages, version, user, total, data)
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        self._tails.clear()
+        self._bytes = 0
+
+    def _messages(
+        self, connection: sqlite3.Connection, session: str, mark: int, wanted: tuple[int, int]
+    ) -> list[Message]:
+        """The messages from the first that is wanted to the session's last."""
+        first, total = wanted
+        tail = self._drop(session)
+        if tail is None or tail.mark != mark or not tail.first <= first <= tail.end <= total + 1:
+            tail = _Tail(mark, first, [], [])
+        if tail.end <= total:
+            _read_on(connection, session, tail)
+        messages = tail.messages[first - tail.first :]
+        self._keep(session, tail)
+        return messages
+
+    def _drop(self, session: str) -> _Tail | None:
+        tail = self._tails.pop(session, None)
+        if tail is not None:
+            self._bytes -= tail.bytes
+        return tail
+
+    def _keep(self, session: str, tail: _Tail) -> None:
+        over = len(tail.messages) - KEPT_MESSAGES
+        if over > 0:
+            tail.bytes -= sum(tail.sizes[:over])
+            del tail.messages[:over], tail.sizes[:over]
+            tail.first += over
+        self._tails[session] = tail
+        self._bytes += tail.bytes
+        while self._bytes > KEPT_BYTES:
+            self._drop(next(iter(self._tails)))
+
+
+def _read_on(connection: sqlite3.Connection, session: str, tail: _Tail) -> None:
+    rows = connection.execute(
+        "SELECT seq, body FROM messages WHERE session = ? AND seq >= ? ORDER BY seq", (session, tail.end)
+    )
+    for seq, body in rows:
+        if seq != tail.end:
+            raise Damaged("messages", f"message {tail.end} of session {session!r}", "it is missing")
+        try:
+            tail.messages.append(_decode(body))
+        except (msgspec.MsgspecError, UnicodeError, TypeError) as exc:
+            raise Damaged("messages", f"message {seq} of session {session!r}", exc) from exc
+        tail.sizes.append(len(body) + MESSAGE_BYTES)
+        tail.bytes += tail.sizes[-1]

@@ -1,0 +1,247 @@
+"""The thread in which a runtime lives under trio, and the calls that cross over to it from other threads.
+
+Knows no event loop: what comes of a call is a `concurrent.futures.Future`, which anybody may wait for.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextvars
+import functools
+import inspect
+import threading
+import warnings
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from typing import Any, Generic, TypeVar, final
+
+import trio
+
+from agno_rt._scopes import cause
+from agno_rt.errors import UsageError
+from agno_rt.runtime import Runtime
+
+__all__ = ["EXIT_SECONDS", "Call", "Crossing", "Host", "abandon"]
+
+EXIT_SECONDS = 5.0
+"""How long the interpreter's exit waits for runtimes that nobody closed."""
+
+T = TypeVar("T")
+
+
+class Crossing(Generic[T]):
+    """Something that is under way in the thread: `future` has what came of it, once it has unwound."""
+
+    __slots__ = ("future", "host")
+
+    def __init__(self, host: Host) -> None:
+        self.future: Future[T] = Future()
+        self.host = host
+
+    def cancel(self) -> None:
+        """Cancel it, from any thread."""
+        self.host.hurry()
+
+
+@final
+class Call(Crossing[Any]):
+    """A function that is called in the thread."""
+
+    __slots__ = ("args", "asked", "context", "function", "scope")
+
+    def __init__(
+        self, host: Host, function: Callable[..., Any], args: tuple[Any, ...], context: contextvars.Context
+    ) -> None:
+        super().__init__(host)
+        self.function = function
+        self.args = args
+        self.context = context
+        self.scope = trio.CancelScope()
+        self.asked = False
+
+    def cancel(self) -> None:
+        """Cancel it, from any thread."""
+        self.asked = True
+        if not self.future.done():
+            self.host.post(self.scope.cancel)
+
+
+@final
+class Host:
+    """The thread with the runtime. It does not know who uses it, so that it can be seen when nobody does any more."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.opening = Crossing[None](self)
+        self.ending = Crossing[list[str]](self)
+        # A daemon: the interpreter does not wait for it without bound.
+        self.thread = threading.Thread(target=self._thread, name="agno_rt from asyncio", daemon=True)
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._nursery: trio.Nursery | None = None
+        self._calls: set[Call] = set()
+        self._changed = trio.Event()
+        self._stopping = False
+        self._hurried = False
+        self._patience = trio.CancelScope()
+
+    def start(self) -> None:
+        """Start the thread; `opening` says when the runtime is open."""
+        _watch_exit()
+        _open.add(self)
+        self.thread.start()
+
+    def submit(self, function: Callable[..., Any], args: tuple[Any, ...], context: contextvars.Context) -> Call:
+        """Begin `function(runtime, *args)` as a task of the thread's, and await what it returns if that is awaitable.
+
+        Raises `UsageError` where the runtime is closed.
+        """
+        call = Call(self, function, args, context)
+        if not self.post(self._begin, call):
+            raise _closed()
+        return call
+
+    def post(self, function: Callable[..., object], *args: Any) -> bool:
+        """Have it called in the thread, soon; whether the thread is still there to do it."""
+        if self._token is not None:
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(function, *args)
+                return True
+        return False
+
+    def stop(self) -> None:
+        """End, once nothing is under way; `ending` says when, and has notes on what else went wrong."""
+        self.post(self._stop)
+
+    def hurry(self) -> None:
+        """Cancel what is under way, and end."""
+        self._hurried = True
+        self.post(self._hurry)
+
+    def _thread(self) -> None:
+        notes: list[str] = []
+        failure: BaseException | None = None
+        try:
+            trio.run(self._main)
+        except _Left as left:
+            notes = getattr(left, "__notes__", notes)
+        except BaseException as exc:
+            # It goes to whoever opened the runtime, or else to whoever closes it.
+            failure = exc
+        _open.discard(self)
+        if failure is not None and not self.opening.future.done():
+            self.opening.future.set_exception(failure)
+            failure = None
+        if failure is None:
+            self.ending.future.set_result(notes)
+        else:
+            self.ending.future.set_exception(failure)
+
+    async def _main(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        try:
+            # Calls end before the runtime is closed, but may still begin while it closes: from its background runs.
+            async with trio.open_nursery() as self._nursery, self.runtime:
+                self.opening.future.set_result(None)
+                with self._patience:
+                    if self._hurried:
+                        self._hurry()
+                    await self._until(lambda: self._stopping and not self._calls)
+                if self._patience.cancel_called:
+                    for call in self._calls:
+                        call.scope.cancel()
+                    await self._until(lambda: not self._calls)
+                    raise _Left
+        except BaseExceptionGroup as group:
+            raise cause(group) from None
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._changed = trio.Event()
+            await self._changed.wait()
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._changed.set()
+
+    def _hurry(self) -> None:
+        if self._patience.cancel_called or (self._stopping and not self._calls):
+            # The runtime is closing, and waits for its background runs.
+            assert self._nursery is not None
+            self._nursery.cancel_scope.cancel()
+        self._patience.cancel()
+
+    def _begin(self, call: Call) -> None:
+        assert self._nursery is not None
+        if not self._patience.cancel_called:
+            with suppress(RuntimeError):  # the nursery is closed
+                call.context.run(self._nursery.start_soon, self._carry_out, call)
+                self._calls.add(call)
+                return
+        call.future.set_exception(_closed())
+
+    async def _carry_out(self, call: Call) -> None:
+        try:
+            with call.scope:
+                value = await _called(call.function, self.runtime, *call.args)
+        except trio.Cancelled:
+            call.future.set_exception(_closed())
+            raise
+        except BaseException as exc:
+            call.future.set_exception(exc)
+        else:
+            if not call.scope.cancelled_caught:
+                call.future.set_result(value)
+            else:
+                call.future.set_exception(CancelledError() if call.asked else _closed())
+        finally:
+            self._calls.discard(call)
+            self._changed.set()
+            # An error has this frame in its traceback, and the call has the error.
+            del call
+
+
+class _Left(Exception):
+    """The block around the runtime was left in a hurry."""
+
+
+async def _called(function: Callable[..., Any], *args: Any) -> Any:
+    try:
+        value = function(*args)
+        return await value if inspect.isawaitable(value) else value
+    except BaseExceptionGroup as group:
+        raise cause(group) from None
+
+
+def _closed() -> UsageError:
+    return UsageError("this runtime was closed", hint="Keep the AsyncioRuntime open while something is under way.")
+
+
+_open: set[Host] = set()
+
+
+def abandon(host: Host) -> None:
+    """End a thread that nobody closed."""
+    host.hurry()
+    _warn()
+
+
+@functools.cache
+def _watch_exit() -> None:
+    atexit.register(_at_exit)
+
+
+def _at_exit() -> None:
+    """Let what nobody closed unwind. It may wait for an event loop that runs no more, so not for long."""
+    left = list(_open)
+    for host in left:
+        host.hurry()
+    for host in left:
+        host.thread.join(EXIT_SECONDS)
+    for _ in left:
+        _warn()
+
+
+def _warn() -> None:
+    message = "an AsyncioRuntime was left open: use `async with`, or `await rt.aclose()`"
+    warnings.warn(message, ResourceWarning, stacklevel=3)

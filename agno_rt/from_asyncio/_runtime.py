@@ -1,0 +1,267 @@
+"""The runtime as asyncio code sees it: each method crosses over to a `Runtime` in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import CancelledError, Future
+from contextlib import asynccontextmanager, suppress
+from types import TracebackType
+from typing import Any, Self, TypeVar, TypeVarTuple, final, overload
+
+from agno_rt.agent import Agent
+from agno_rt.errors import UsageError
+from agno_rt.events import Event
+from agno_rt.from_asyncio._crossing import Pipe, crossed, settled
+from agno_rt.from_asyncio._host import Call, Host, abandon
+from agno_rt.from_asyncio._visit import LOOP
+from agno_rt.journal import Approval
+from agno_rt.limits import LimitStatistics
+from agno_rt.runs import Run, RunResult, RunStream
+from agno_rt.runtime import Input, Runtime
+
+__all__ = ["AsyncioRun", "AsyncioRuntime", "AsyncioStream"]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+@final
+class AsyncioRuntime:
+    """A `Runtime` for asyncio code: `async with AsyncioRuntime() as rt: await rt.run(agent, "hi")`.
+
+    Takes what `Runtime` takes, or a `Runtime` that is not open yet. Open it once and share it: any task of any event
+    loop in any thread may use it. Tools, hooks and observers run in the runtime's thread, with a copy of the
+    contextvars of the task that made the call; wrap those that need its event loop with `to_asyncio`.
+
+    A task that is cancelled while it waits here cancels what it waits for, and goes on with its `CancelledError` when
+    that has unwound, however often it is cancelled meanwhile. Errors arrive as they were raised, with their `.result`.
+
+    Leaving the block waits for the calls and background runs that are under way, unless it is left by an error or a
+    cancellation: then they are cancelled. Dropped without being closed, it warns and cancels them.
+    """
+
+    def __init__(self, runtime: Runtime | None = None, **options: Any) -> None:
+        if runtime is not None and options:
+            raise UsageError("a runtime was given, and options for one", hint="Give the options to the Runtime.")
+        self.runtime = Runtime(**options) if runtime is None else runtime
+        self._host: Host | None = None
+        self._dropped: weakref.finalize[Any, Self] | None = None
+
+    async def open(self) -> Self:
+        """Start the thread, open the runtime and return this, where `async with` will not do. `aclose` ends it."""
+        if self._host is not None:
+            raise UsageError("this runtime is open already", hint="Open it once; share it among tasks.")
+        host = self._host = Host(self.runtime)
+        self._dropped = weakref.finalize(self, abandon, host)
+        self._dropped.atexit = False
+        host.start()
+        try:
+            await crossed(host.opening)
+        except BaseException:
+            await self._close(hurry=True)
+            raise
+        return self
+
+    async def aclose(self) -> None:
+        """Wait for what is under way, then close the runtime and end its thread. Cancelled, cancel that first."""
+        await self._close(hurry=False)
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        notes = await self._close(hurry=exc is not None)
+        if exc is not None:
+            for note in notes:
+                exc.add_note(note)
+
+    @overload
+    async def call(self, function: Callable[[Runtime, *Ts], Awaitable[T]], *args: *Ts) -> T: ...
+    @overload
+    async def call(self, function: Callable[[Runtime, *Ts], T], *args: *Ts) -> T: ...
+    async def call(self, function: Callable[..., Any], *args: Any) -> Any:  # type: ignore[misc]  # it takes all of them
+        """Call `function(runtime, *args)` in the runtime's thread, under trio; await what it returns, and return that.
+
+        For all that has no method here: `await rt.call(lambda rt: rt.memory.load("alice"))`, or a trio function of your
+        own. What is not awaitable is returned as it is.
+        """
+        return await crossed(self._submit(function, *args))
+
+    async def run(
+        self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, deps: Any = None
+    ) -> RunResult:
+        """As `Runtime.run`."""
+        return await self.call(functools.partial(Runtime.run, session=session, user=user, deps=deps), agent, input)
+
+    @asynccontextmanager
+    async def stream(
+        self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, deps: Any = None
+    ) -> AsyncIterator[AsyncioStream]:
+        """As `Runtime.stream`: leaving the block early cancels the run and waits until it has unwound."""
+        pipe = Pipe(asyncio.get_running_loop(), self._running())
+        open_ = functools.partial(Runtime.stream, session=session, user=user, deps=deps)
+        call = self._submit(pipe.carry, open_, agent, input)
+        future = call.future
+        future.add_done_callback(lambda _: pipe.wake())
+        try:
+            await pipe.until(lambda: pipe.stream is not None or future.done())
+            if pipe.stream is None:
+                future.result()
+            assert pipe.stream is not None
+            yield AsyncioStream(pipe, pipe.stream, future)
+        finally:
+            call.cancel()
+            cancelled = await settled(call)
+            if cancelled is not None:
+                raise cancelled
+
+    async def start(
+        self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, deps: Any = None
+    ) -> AsyncioRun:
+        """As `Runtime.start`: the run goes on in the background, owned by this runtime."""
+        call = self._submit(functools.partial(Runtime.start, session=session, user=user, deps=deps), agent, input)
+        try:
+            return AsyncioRun(self, await crossed(call))
+        except asyncio.CancelledError:
+            # It may have been started all the same, and now nobody knows of it.
+            if call.future.exception() is None:
+                call.host.post(call.future.result().cancel)
+            raise
+
+    async def resume(
+        self, run_id: str, agent: Agent | None = None, *, deps: Any = None, force: bool = False
+    ) -> RunResult:
+        """As `Runtime.resume`."""
+        return await self.call(functools.partial(Runtime.resume, deps=deps, force=force), run_id, agent)
+
+    async def fork(self, run_id: str, entries: int | None = None) -> str:
+        """As `Runtime.fork`."""
+        return await self.call(Runtime.fork, run_id, entries)
+
+    async def cancel(self, run_id: str) -> bool:
+        """As `Runtime.cancel`: cancel a stored run by its id."""
+        return await self.call(Runtime.cancel, run_id)
+
+    async def approve(self, approval: str, arguments: Any = None, *, by: str | None = None) -> Approval:
+        """As `Runtime.approve`."""
+        return await self.call(functools.partial(Runtime.approve, by=by), approval, arguments)
+
+    async def deny(self, approval: str, reason: str = "", *, by: str | None = None) -> Approval:
+        """As `Runtime.deny`."""
+        return await self.call(functools.partial(Runtime.deny, by=by), approval, reason)
+
+    async def answer(self, approval: str, value: Any, *, by: str | None = None) -> Approval:
+        """As `Runtime.answer`."""
+        return await self.call(functools.partial(Runtime.answer, by=by), approval, value)
+
+    async def statistics(self) -> tuple[LimitStatistics, ...]:
+        """As `Runtime.statistics`."""
+        return await self.call(Runtime.statistics)
+
+    def _running(self) -> Host:
+        if self._host is None or not self._host.opening.future.done():
+            raise UsageError("this runtime is not open", hint="Use it inside `async with AsyncioRuntime() as rt:`.")
+        return self._host
+
+    def _submit(self, function: Callable[..., Any], *args: Any) -> Call:
+        context = contextvars.copy_context()
+        context.run(LOOP.set, asyncio.get_running_loop())
+        return self._running().submit(function, args, context)
+
+    async def _close(self, *, hurry: bool) -> list[str]:
+        """Close the runtime, and return what else went wrong on the way where it was in a hurry."""
+        host = self._host
+        if host is None:
+            return []
+        (host.hurry if hurry else host.stop)()
+        try:
+            return await crossed(host.ending)
+        finally:
+            if host.ending.future.done():
+                host.thread.join()  # all that it still has to do is to return
+                if self._host is host:
+                    self._host = None
+                    assert self._dropped is not None
+                    self._dropped.detach()
+
+
+@final
+class AsyncioRun:
+    """A run under way in the background of a runtime, from `AsyncioRuntime.start`."""
+
+    def __init__(self, runtime: AsyncioRuntime, run: Run) -> None:
+        self.id = run.id
+        self._runtime = runtime
+        self._run = run
+
+    @property
+    def result(self) -> RunResult | None:
+        """What came of it, once it is over."""
+        return self._run.result
+
+    def cancel(self) -> None:
+        """Cancel the run; `wait` then returns its result so far, with status `cancelled`."""
+        host = self._runtime._host
+        if host is not None:
+            host.post(self._run.cancel)
+
+    def statistics(self) -> tuple[LimitStatistics, ...]:
+        """How much of each of its budgets the run has spent."""
+        return self._run.statistics()
+
+    async def wait(self) -> RunResult:
+        """Wait for the end and return the result; cancelling this wait does not cancel the run. Raises its error."""
+
+        async def wait(runtime: Runtime) -> RunResult:
+            return await self._run.wait()
+
+        return await self._runtime.call(wait)
+
+
+@final
+class AsyncioStream:
+    """The events of one run, in order, from `AsyncioRuntime.stream`: iterate over it with `async for`.
+
+    The last event is the run's `RunEnded`. Where it ended without an answer, the iteration then raises its error.
+    """
+
+    def __init__(self, pipe: Pipe, stream: RunStream, ended: Future[Any]) -> None:
+        self._pipe = pipe
+        self._stream = stream
+        self._ended = ended
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self._stream.run_id
+
+    @property
+    def result(self) -> RunResult | None:
+        """What came of the run, once its events are read to the end."""
+        return self._stream.result
+
+    def cancel(self) -> None:
+        """Cancel the run; its remaining events, up to `RunEnded`, still come."""
+        self._pipe.host.post(self._stream.cancel)
+
+    def statistics(self) -> tuple[LimitStatistics, ...]:
+        """How the run's budgets stand, and how far behind the reader is, less what has crossed over already."""
+        return self._stream.statistics()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        pipe = self._pipe
+        await pipe.until(lambda: pipe.ready or self._ended.done())
+        if pipe.ready:
+            return pipe.take()
+        with suppress(CancelledError):  # the block was left
+            self._ended.result()
+        raise StopAsyncIteration

@@ -1,0 +1,90 @@
+"""The way back: asyncio tasks that trio code waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Generic, ParamSpec, TypeVar, final
+
+import trio
+
+from agno_rt.errors import UsageError
+from agno_rt.from_asyncio._crossing import post
+
+__all__ = ["LOOP", "to_asyncio"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+LOOP: contextvars.ContextVar[asyncio.AbstractEventLoop] = contextvars.ContextVar("agno_rt_asyncio_loop")
+"""The event loop from which a run was asked for."""
+
+
+def to_asyncio(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Make of an asyncio coroutine function one that trio code can await: a tool, a hook, a model's `respond`.
+
+    It is carried out as a task of the event loop from which the run was asked for, with the run's contextvars. Where
+    the run is cancelled, the task is, and has ended before the run goes on. Raises what the function raises, and
+    `UsageError` where there is no such loop. For a tool, write `@tool` and below it `@to_asyncio`.
+    """
+
+    @functools.wraps(function)
+    async def visiting(*args: P.args, **kwargs: P.kwargs) -> T:
+        name = getattr(function, "__qualname__", repr(function))
+        return await _Visit(name, lambda: function(*args, **kwargs)).carry_out()
+
+    return visiting
+
+
+@final
+class _Visit(Generic[T]):
+    """A call of an asyncio coroutine function, which trio code waits for."""
+
+    def __init__(self, name: str, begin: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._name = name
+        self._begin = begin
+        self._task: asyncio.Task[T] | None = None
+        self._token = trio.lowlevel.current_trio_token()
+        self._done = trio.Event()
+
+    async def carry_out(self) -> T:
+        loop = LOOP.get(None)
+        if loop is None or not post(loop, self._start, loop, contextvars.copy_context()):
+            hint = "Ask for the run from asyncio, by an AsyncioRuntime, and keep that event loop running meanwhile."
+            raise UsageError(f"{self._name} belongs to asyncio, and there is no event loop for it", hint=hint)
+        try:
+            await self._done.wait()
+        except trio.Cancelled:
+            if post(loop, self._cancel):
+                # As a nursery waits for its tasks: for as long as this one takes to unwind.
+                with trio.CancelScope(shield=True):
+                    await self._done.wait()
+            raise
+        assert self._task is not None
+        if self._task.cancelled():
+            hint = "Let its own timeouts raise another error, and keep the event loop running while runs need it."
+            raise UsageError(f"the asyncio task of {self._name} was cancelled from elsewhere", hint=hint)
+        return self._task.result()
+
+    # In the event loop's thread.
+
+    def _start(self, loop: asyncio.AbstractEventLoop, context: contextvars.Context) -> None:
+        async def task() -> T:
+            return await self._begin()
+
+        self._task = loop.create_task(task(), name=self._name, context=context)
+        self._task.add_done_callback(self._ended)
+
+    def _cancel(self) -> None:
+        assert self._task is not None
+        self._task.cancel()
+
+    def _ended(self, task: asyncio.Task[T]) -> None:
+        if not task.cancelled():
+            # Looked at, so that asyncio does not complain that nobody has where the run was cancelled meanwhile.
+            task.exception()
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._done.set)

@@ -1,0 +1,389 @@
+"""Contract suite for what a memory backend may keep of runs: records, journals, and what waits for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import attrs
+import pytest
+import trio
+
+from agno_rt.errors import BackendError, NotFound, SessionConflict
+from agno_rt.journal import (
+    Appending,
+    RunChange,
+    RunConflict,
+    RunRecord,
+    RunStatus,
+    RunStore,
+)
+from agno_rt.memory import MemoryBackend
+from agno_rt.messages import Message
+from agno_rt.testing._approval_rules import (
+    ANN,
+    APPROVE,
+    BOB,
+    ApprovalRules,
+    approval_of,
+    both,
+    entries_from,
+    paused,
+)
+
+__all__ = ["RunContract"]
+
+OVER: tuple[RunStatus, ...] = ("completed", "failed", "cancelled", "limited")
+
+
+class RunContract(ApprovalRules):
+    """What every `RunStore` does. Override `make_memory`: each test gets an empty store of its own.
+
+    It is one of a family, each for what a backend may implement beside sessions: a backend that does it all is tested
+    by `class TestMine(MemoryContract, RunContract, FactContract, CacheContract)`.
+    """
+
+    def test_is_a_run_store(self) -> None:
+        """It has the methods, and there is nothing in it at first."""
+
+        async def check(store: RunStore) -> None:
+            assert isinstance(store, RunStore)
+            assert await store.runs() == []
+            assert await store.approvals() == []
+            assert await store.cancels([]) == set()
+
+        self._with_memory(check)
+
+    def test_keeps_a_record(self) -> None:
+        """A run comes back with all that was said of it, and when it was made and changed."""
+        run = RunRecord("r", "agent", "running", "s", "ann", "p", "o", "in\n👋", owner=ANN)
+
+        async def check(store: RunStore) -> None:
+            await store.create_run(run)
+            record, entries = await store.load_run("r")
+            assert entries == []
+            assert record.created_at > 0
+            assert record.updated_at >= record.created_at
+            assert attrs.evolve(record, created_at=0.0, updated_at=0.0) == run
+            assert await store.runs() == [record]
+            await store.create_run(RunRecord("old", "agent", created_at=5.0))
+            assert (await store.load_run("old"))[0].created_at == 5.0
+
+        self._with_memory(check)
+
+    def test_keeps_a_journal(self) -> None:
+        """Entries come back in order, bytes of any kind unchanged, and are counted in the record."""
+        steps = entries_from(0, 3)
+
+        async def check(store: RunStore) -> None:
+            await store.create_run(RunRecord("r", "agent", owner=ANN), steps[:1])
+            assert (await store.load_run("r"))[0].entries == 1
+            await store.write_run("r", steps[1:], owner=ANN)
+            await store.write_run("r", [], owner=ANN)
+            record, entries = await store.load_run("r")
+            assert entries == steps
+            assert record.entries == 3
+            await store.create_run(RunRecord("other", "agent", owner=ANN), steps[:1])
+            assert (await store.load_run("r"))[1] == steps
+
+        self._with_memory(check)
+
+    def test_refuses_an_id_that_is_taken(self) -> None:
+        """A second run of an id is a `RunConflict`, and the first stays as it is; of two at once, one is stored."""
+
+        async def check(store: RunStore) -> None:
+            await store.create_run(RunRecord("r", "one"), entries_from(0, 1))
+            with pytest.raises(RunConflict, match="'r'"):
+                await store.create_run(RunRecord("r", "two"), entries_from(0, 2))
+            record, entries = await store.load_run("r")
+            assert (record.agent, len(entries)) == ("one", 1)
+            outcomes = await both(lambda who: store.create_run(RunRecord("s", who)))
+            assert sorted(outcomes) == ["conflict", "done"]
+
+        self._with_memory(check)
+
+    def test_refuses_a_gap(self) -> None:
+        """Entries that do not follow on the journal, or not on each other, are a `RunConflict`: nothing is stored."""
+        bad = (
+            entries_from(2, 1),
+            entries_from(0, 1),
+            [*entries_from(1, 1), *entries_from(3, 1)],
+            [*entries_from(1, 1), *entries_from(1, 1)],
+        )
+
+        async def check(store: RunStore) -> None:
+            with pytest.raises(RunConflict, match="'r'"):
+                await store.create_run(RunRecord("r", "agent", owner=ANN), entries_from(1, 1))
+            await store.create_run(RunRecord("r", "agent", owner=ANN), entries_from(0, 1))
+            for entries in bad:
+                with pytest.raises(RunConflict, match="'r'"):
+                    await store.write_run("r", entries, owner=ANN)
+                with pytest.raises(RunConflict, match="'r'"):
+                    await store.change_run("r", RunChange("paused", entries=entries), owner=ANN)
+            record, kept = await store.load_run("r")
+            assert (kept, record.entries, record.status) == (entries_from(0, 1), 1, "running")
+
+        self._with_memory(check)
+
+    def test_only_the_owner_writes(self) -> None:
+        """Whoever does not own the run cannot write to it or let go of it; nor can anybody while nobody owns it."""
+
+        async def check(store: RunStore) -> None:
+            await store.create_run(RunRecord("r", "agent", owner=ANN))
+            await store.create_run(RunRecord("nobodys", "agent", "paused"))
+            for run, owner in (("r", BOB), ("nobodys", ANN)):
+                with pytest.raises(RunConflict, match=f"'{run}'"):
+                    await store.write_run(run, entries_from(0, 1), owner=owner)
+                with pytest.raises(RunConflict, match=f"'{run}'"):
+                    await store.change_run(run, RunChange("failed"), owner=owner)
+                record, entries = await store.load_run(run)
+                assert (record.status, entries) == ("running" if run == "r" else "paused", [])
+
+        self._with_memory(check)
+
+    def test_lets_go_of_a_run(self) -> None:
+        """Its status, answer or error, and last entries are stored, and nobody owns it."""
+        change = RunChange("failed", "so far", "too late", "deadline", entries_from(1, 2))
+
+        async def check(store: RunStore) -> None:
+            await store.create_run(RunRecord("r", "agent", owner=ANN), entries_from(0, 1))
+            assert await store.change_run("r", change, owner=ANN) is None
+            record, entries = await store.load_run("r")
+            assert entries == entries_from(0, 3)
+            assert (record.status, record.content, record.error) == ("failed", "so far", "too late")
+            assert (record.code, record.owner, record.entries) == ("deadline", None, 3)
+            with pytest.raises(RunConflict):
+                await store.write_run("r", entries_from(3, 1), owner=ANN)
+
+        self._with_memory(check)
+
+    def test_the_end_of_a_run_is_one_step(self) -> None:
+        """What it adds to its session is stored with it; where the session has moved on, nothing is stored at all."""
+        told = [Message("user", "hi"), Message("assistant", "hello")]
+        approval = approval_of("a", "r")
+
+        async def check(store: RunStore) -> None:
+            sessions = store
+            assert isinstance(sessions, MemoryBackend)
+            for run in ("r", "late"):
+                await store.create_run(RunRecord(run, "agent", owner=ANN), entries_from(0, 1))
+            append = Appending("s", told, 0, "ann", b"state")
+            change = RunChange("completed", "hello", entries=entries_from(1, 1), approvals=[approval], append=append)
+            assert await store.change_run("r", change, owner=ANN) == 1
+            late = attrs.evolve(change, approvals=[attrs.evolve(approval, id="b", run="late")])
+            with pytest.raises(SessionConflict, match="'s'"):
+                await store.change_run("late", late, owner=ANN)
+            session = await sessions.load("s")
+            assert (list(session.messages), session.version, session.data) == (told, 1, b"state")
+            assert session.user == "ann"
+            record, entries = await store.load_run("late")
+            assert (record.status, record.owner, entries) == ("running", ANN, entries_from(0, 1))
+            assert [each.id for each in await store.approvals()] == ["a"]
+            again = attrs.evolve(change, approvals=(), append=Appending("s", told, 1))
+            assert await store.change_run("late", again, owner=ANN) == 2
+            assert (await sessions.load("s")).total == 4
+
+        self._with_memory(check)
+
+    def test_a_refused_end_leaves_the_session_alone(self) -> None:
+        """An end that its run refuses, for its owner or a gap, adds nothing to the session."""
+
+        async def check(store: RunStore) -> None:
+            assert isinstance(store, MemoryBackend)
+            await store.create_run(RunRecord("r", "agent", owner=ANN))
+            change = RunChange("completed", append=Appending("s", [Message("user", "hi")], 0))
+            gap = RunChange("completed", entries=entries_from(1, 1), append=Appending("t", [], 0))
+            with pytest.raises(RunConflict):
+                await store.change_run("r", change, owner=BOB)
+            with pytest.raises(RunConflict):
+                await store.change_run("r", gap, owner=ANN)
+            assert (await store.load("s")).version == (await store.load("t")).version == 0
+            assert await store.sessions() == []
+
+        self._with_memory(check)
+
+    def test_claims_a_run(self) -> None:
+        """Whoever claims a run owns it and goes on with it; the one before can write no more."""
+
+        async def check(store: RunStore) -> None:
+            await store.create_run(RunRecord("r", "agent", owner=ANN), entries_from(0, 1))
+            with pytest.raises(RunConflict, match="'r'"):
+                await store.claim_run("r", BOB, held_by=None)
+            with pytest.raises(RunConflict, match="'r'"):
+                await store.claim_run("r", BOB, held_by="somebody else")
+            record = await store.claim_run("r", BOB, held_by=ANN)
+            assert record == (await store.load_run("r"))[0]
+            assert (record.owner, record.status, record.entries) == (BOB, "running", 1)
+            with pytest.raises(RunConflict):
+                await store.write_run("r", entries_from(1, 1), owner=ANN)
+            await store.write_run("r", entries_from(1, 1), owner=BOB)
+
+        self._with_memory(check)
+
+    def test_one_of_two_claims_wins(self) -> None:
+        """Of two who claim a run at once, one gets it, and the other is told."""
+
+        async def check(store: RunStore) -> None:
+            await store.create_run(RunRecord("r", "agent", "paused"))
+            outcomes = await both(lambda who: store.claim_run("r", who, held_by=None))
+            assert sorted(outcomes) == ["conflict", "done"]
+            winner = (ANN, BOB)[outcomes.index("done")]
+            assert (await store.load_run("r"))[0].owner == winner
+
+        self._with_memory(check)
+
+    def test_a_run_that_is_over(self) -> None:
+        """One that is completed can be claimed no more; one that ended otherwise can, and is running then."""
+
+        async def check(store: RunStore) -> None:
+            for status in OVER:
+                await store.create_run(RunRecord(status, "agent", owner=ANN))
+                await store.change_run(status, RunChange(status), owner=ANN)
+            with pytest.raises(RunConflict, match="'completed'"):
+                await store.claim_run("completed", BOB, held_by=None)
+            for status in OVER[1:]:
+                assert (await store.claim_run(status, BOB, held_by=None)).status == "running"
+
+        self._with_memory(check)
+
+    def test_lists_runs(self) -> None:
+        """Runs are listed, those changed last first: of one status, session or user where that is named."""
+
+        async def check(store: RunStore) -> None:
+            for run, session, user in (("a", "s", "ann"), ("b", "s", "bob"), ("c", None, "ann"), ("d", "t", None)):
+                await store.create_run(RunRecord(run, "agent", session=session, user=user, owner=ANN))
+            await store.write_run("b", entries_from(0, 1), owner=ANN)
+            await store.change_run("a", RunChange("completed"), owner=ANN)
+            await store.change_run("d", RunChange("paused"), owner=ANN)
+            await store.claim_run("d", ANN, held_by=None)
+            assert [run.id for run in await store.runs()] == ["d", "a", "b", "c"]
+            assert [run.id for run in await store.runs(limit=2)] == ["d", "a"]
+            assert [run.id for run in await store.runs(status="running")] == ["d", "b", "c"]
+            assert [run.id for run in await store.runs(status="completed")] == ["a"]
+            assert [run.id for run in await store.runs(session="s")] == ["a", "b"]
+            assert [run.id for run in await store.runs(user="ann")] == ["a", "c"]
+            assert [run.id for run in await store.runs(session="s", user="bob", status="running")] == ["b"]
+            assert (
+                await store.runs(status="limited") == await store.runs(session="S") == await store.runs(user="") == []
+            )
+
+        self._with_memory(check)
+
+    def test_cancels_runs(self) -> None:
+        """A run that somebody owns is marked; one that nobody owns is cancelled; one that is over stays as it is."""
+
+        async def check(store: RunStore) -> None:
+            await store.create_run(RunRecord("owned", "agent", owner=ANN))
+            await store.create_run(RunRecord("paused", "agent", "paused"))
+            await store.create_run(RunRecord("other", "agent", owner=ANN))
+            await store.create_run(RunRecord("over", "agent", owner=ANN))
+            await store.change_run("over", RunChange("completed"), owner=ANN)
+            assert [await store.cancel_run(run) for run in ("owned", "paused", "over")] == [True, True, False]
+            assert await store.cancels(["owned", "other", "over", "never there"]) == {"owned"}
+            found = {run.id: (run.status, run.cancel_requested, run.owner) for run in await store.runs()}
+            assert found["owned"] == ("running", True, ANN)
+            assert found["other"] == ("running", False, ANN)
+            assert found["paused"][0] == "cancelled"
+            assert found["over"] == ("completed", False, None)
+            await store.write_run("owned", entries_from(0, 1), owner=ANN)
+            assert await store.cancels(["owned"]) == {"owned"}
+            await store.change_run("owned", RunChange("cancelled"), owner=ANN)
+            assert await store.cancel_run("owned") is False
+            many = [f"r{number}" for number in range(2_000)]
+            assert await store.cancels([*many, "owned"]) <= {"owned"}
+
+        self._with_memory(check)
+
+    def test_a_claim_undoes_a_cancellation(self) -> None:
+        """Whoever goes on with a run that was cancelled is not cancelled for that."""
+
+        async def check(store: RunStore) -> None:
+            await store.create_run(RunRecord("r", "agent", "paused"))
+            await store.cancel_run("r")
+            assert (await store.claim_run("r", ANN, held_by=None)).cancel_requested is False
+            assert await store.cancels(["r"]) == set()
+
+        self._with_memory(check)
+
+    def test_deletes_runs(self) -> None:
+        """A run is forgotten with its journal and its approvals, once; others are not concerned."""
+
+        async def check(store: RunStore) -> None:
+            for run in ("r", "other"):
+                await store.create_run(RunRecord(run, "agent", owner=ANN), entries_from(0, 2))
+                change = RunChange("paused", approvals=[approval_of(f"of {run}", run)])
+                await store.change_run(run, change, owner=ANN)
+            assert (await store.delete_run("r"), await store.delete_run("r")) == (True, False)
+            assert [run.id for run in await store.runs()] == ["other"]
+            assert [each.id for each in await store.approvals()] == ["of other"]
+            with pytest.raises(NotFound):
+                await store.decide("of r", APPROVE)
+            await store.create_run(RunRecord("r", "agent"))
+            assert (await store.load_run("r"))[1] == []
+            assert len((await store.load_run("other"))[1]) == 2
+
+        self._with_memory(check)
+
+    def test_a_run_that_nobody_knows(self) -> None:
+        """It is `NotFound`, whatever is asked of it."""
+
+        async def check(store: RunStore) -> None:
+            asked: list[Callable[[], Awaitable[object]]] = [
+                lambda: store.load_run("r"),
+                lambda: store.write_run("r", entries_from(0, 1), owner=ANN),
+                lambda: store.change_run("r", RunChange("completed"), owner=ANN),
+                lambda: store.claim_run("r", ANN, held_by=None),
+                lambda: store.cancel_run("r"),
+                lambda: store.decide("r", APPROVE),
+            ]
+            for ask in asked:
+                with pytest.raises(NotFound, match="'r'"):
+                    await ask()
+            assert await store.approvals(run="r") == []
+
+        self._with_memory(check)
+
+    def test_a_write_that_is_cancelled_first_does_nothing(self) -> None:
+        """Cancelled before it begins, a write stores all of it or nothing, and says which; the store works on."""
+
+        async def check(store: RunStore) -> None:
+            await store.create_run(RunRecord("r", "agent", owner=ANN))
+            written = False
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await store.write_run("r", entries_from(0, 3), owner=ANN)
+                written = True
+            record, entries = await store.load_run("r")
+            assert record.entries == len(entries) == (3 if written else 0)
+            await store.write_run("r", entries_from(len(entries), 1), owner=ANN)
+
+        self._with_memory(check)
+
+    def test_a_journal_in_a_store_that_fails(self) -> None:
+        """While the store cannot be written to, that is a `BackendError`; then the journal goes on without a gap."""
+
+        async def check(store: RunStore) -> None:
+            await store.create_run(RunRecord("r", "agent", owner=ANN), entries_from(0, 1))
+            for at, fault in enumerate(self.make_faults(), 1):
+                with fault, pytest.raises(BackendError) as caught:
+                    await store.write_run("r", entries_from(at, 1), owner=ANN)
+                assert not isinstance(caught.value, RunConflict)
+                await store.write_run("r", entries_from(at, 1), owner=ANN)
+                assert (await store.load_run("r"))[1] == entries_from(0, at + 1)
+
+        self._with_memory(check)
+
+    def test_runs_outlast_the_backend(self) -> None:
+        """Where what is stored outlasts its backend: runs, journals and approvals are there when it is opened again."""
+
+        async def check(store: RunStore) -> None:
+            await store.create_run(RunRecord("r", "agent", owner=ANN), entries_from(0, 1))
+            await store.write_run("r", entries_from(1, 2), owner=ANN)
+            await paused(store, "p", approval_of("a", "p"))
+
+        async def then(store: RunStore) -> None:
+            record, entries = await store.load_run("r")
+            assert (record.owner, record.status, entries) == (ANN, "running", entries_from(0, 3))
+            assert [run.id for run in await store.runs(status="paused")] == ["p"]
+            assert (await store.decide("a", APPROVE)).status == "approved"
+
+        self._with_memory_again(check, then)

@@ -1,0 +1,143 @@
+"""What it costs that somebody listens: each observer against one that does nothing, on the same events.
+
+The kernel makes the events of a run if anybody listens, so that part is not the observer's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from agno_rt import Agent, Runtime
+from agno_rt.events import Event
+from agno_rt.hookspecs import Observer
+from agno_rt.plugins import PluginHost
+
+from .common import CALLING, INSTANT, Times, double, in_runtime, python_calls, ratio, simple_runs, tool_runs
+
+BODIES: dict[str, Callable[[Runtime], Times]] = {"simple": simple_runs, "tool": tool_runs}
+AGENTS = {"simple": Agent(INSTANT, "assistant"), "tool": Agent(CALLING, "assistant", "", (double,))}
+SPANS = {"simple": 2, "tool": 4}
+"""How many a run has: its own, one for each call of the model, one for each call of a tool."""
+
+
+def ignore(event: Event) -> None:
+    """Listen, and do nothing."""
+
+
+def observer_of(plugin: str) -> Observer:
+    """The observer of a plugin that may not be installed."""
+    if plugin not in PluginHost().names():
+        raise NotImplementedError(f"{plugin} is not installed")
+    return PluginHost().observer(plugin, Runtime())
+
+
+def events_of(run: str) -> list[Event]:
+    """The events of one run."""
+    events: list[Event] = []
+
+    async def body(runtime: Runtime) -> None:
+        await runtime.run(AGENTS[run], "hello")
+
+    in_runtime(body, observers=[events.append])
+    return events
+
+
+def microseconds_a_run(observer: Observer, run: str, times: int = 2_000, rounds: int = 15) -> float:
+    """What the observer takes for the events of a run, in the best of the rounds, less what calling it takes."""
+    events = events_of(run)
+    best = [float("inf"), float("inf")]
+    for _ in range(rounds):
+        for at, observe in enumerate((observer, ignore)):
+            start = time.perf_counter()
+            for _ in range(times):
+                for event in events:
+                    observe(event)
+            best[at] = min(best[at], time.perf_counter() - start)
+    return (best[0] - best[1]) / times * 1e6
+
+
+class Nobody:
+    """A run that nobody listens to, and one with an observer that does nothing."""
+
+    params = tuple(BODIES)
+    param_names = ("run",)
+
+    def track_python_calls_with_nobody(self, run: str) -> int:
+        """Python calls a run that nobody listens to: exact."""
+        return int(in_runtime(lambda runtime: python_calls(BODIES[run](runtime))))
+
+    def track_python_calls_with_somebody(self, run: str) -> int:
+        """Python calls a run that an observer listens to which does nothing: exact."""
+        return int(in_runtime(lambda runtime: python_calls(BODIES[run](runtime)), observers=[ignore]))
+
+
+class Prometheus:
+    """The plugin `prometheus`."""
+
+    params = tuple(BODIES)
+    param_names = ("run",)
+
+    def setup(self, run: str) -> None:
+        """Make the observer."""
+        self.observer = observer_of("prometheus")
+
+    def track_microseconds_a_run(self, run: str) -> float:
+        """What counting the events of a run takes."""
+        return microseconds_a_run(self.observer, run)
+
+    def track_run_ratio(self, run: str) -> float:
+        """How many times longer a run takes than with an observer that does nothing."""
+        return ratio_of(self.observer, BODIES[run])
+
+
+class OpenTelemetry:
+    """The plugin `otel`: where no SDK is set up, where it records, and where a run is not sampled."""
+
+    params = (tuple(BODIES), ("none", "recording", "not sampled"))
+    param_names = ("run", "sdk")
+
+    def setup(self, run: str, sdk: str) -> None:
+        """Make the observer, and an SDK of its own: the one of the process can be set up but once."""
+        observer_of("otel")
+        from agno_rt_otel.spans import Spans
+        from opentelemetry.trace import NoOpTracerProvider
+
+        provider: Any = NoOpTracerProvider() if sdk == "none" else _provider(sampled=sdk == "recording")
+        self.observer = Spans(provider.get_tracer("benchmark")).observe
+
+    def track_microseconds_a_span(self, run: str, sdk: str) -> float:
+        """What a span takes, from the event that begins it to the queue of the exporter."""
+        return microseconds_a_run(self.observer, run, times=300) / SPANS[run]
+
+    def track_run_ratio(self, run: str, sdk: str) -> float:
+        """How many times longer a run takes than with an observer that does nothing."""
+        return ratio_of(self.observer, BODIES[run])
+
+
+def ratio_of(observer: Observer, body: Callable[[Runtime], Times]) -> float:
+    """How many times longer a run takes with the observer than with one that does nothing."""
+
+    async def measured(runtime: Runtime) -> float:
+        async with Runtime(observers=[ignore]) as other:
+            return await ratio(body(runtime), body(other), times=300)
+
+    return float(in_runtime(measured, observers=[observer]))
+
+
+def _provider(*, sampled: bool) -> Any:
+    try:
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+        from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
+    except ImportError as exc:
+        raise NotImplementedError("the SDK of OpenTelemetry is not installed") from exc
+
+    class Nowhere(SpanExporter):
+        def export(self, spans: Any) -> SpanExportResult:
+            return SpanExportResult.SUCCESS
+
+    provider = TracerProvider(sampler=ALWAYS_ON if sampled else ALWAYS_OFF)
+    provider.add_span_processor(BatchSpanProcessor(Nowhere(), max_queue_size=1_000_000))
+    return provider

@@ -1,0 +1,130 @@
+"""What a pool is worth: taking from it, against making anew what is taken."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import trio
+
+from agno_rt import Agent, AgentPool, tool
+from agno_rt.pool import Pool
+
+from .common import INSTANT, Times, double, ratio
+
+OPENING_SECONDS = 0.001
+
+
+class Connection:
+    """What takes a millisecond to open, as a connection to another machine or a small process does."""
+
+    async def open(self) -> None:
+        """Open it."""
+        await trio.sleep(OPENING_SECONDS)
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[Agent]:
+    """An agent whose tool closes over a connection of its own."""
+    connection = Connection()
+    await connection.open()
+
+    @tool(inline=True)
+    def ask(number: int) -> bool:
+        """Ask over the connection."""
+        return bool(connection)
+
+    yield Agent(INSTANT, "assistant", "", (ask,))
+
+
+def plain() -> Agent:
+    """An agent whose tools need nothing."""
+    return Agent(INSTANT, "assistant", "", (double,))
+
+
+async def make_plain(times: int) -> None:
+    """Agents that need nothing, made anew."""
+    for _ in range(times):
+        plain()
+
+
+async def make_connected(times: int) -> None:
+    """Agents that need a connection, made anew."""
+    for _ in range(times):
+        async with connected():
+            pass
+
+
+def taking(pool: Pool[Agent]) -> Times:
+    """Agents taken from the pool."""
+
+    async def take(times: int) -> None:
+        for _ in range(times):
+            async with pool.take():
+                pass
+
+    return take
+
+
+MAKERS: dict[str, tuple[Callable[[], Pool[Agent]], Times]] = {
+    "plain agents": (lambda: AgentPool(4, plain), make_plain),
+    "agents with a connection": (lambda: AgentPool(4, connected), make_connected),
+}
+
+
+class Take:
+    """An agent taken from a pool where one is idle, and given back."""
+
+    params = tuple(MAKERS)
+    param_names = ("agents",)
+
+    def track_ratio_to_making(self, agents: str) -> float:
+        """How much longer that takes than to make one: below 1, the pool pays."""
+        make_pool, make = MAKERS[agents]
+
+        async def main() -> float:
+            async with make_pool() as pool:
+                return await ratio(taking(pool), make, times=100)
+
+        return trio.run(main)
+
+    def track_microseconds(self, agents: str) -> float:
+        """How long it takes: the best of several rounds."""
+
+        async def main() -> float:
+            best = float("inf")
+            async with MAKERS[agents][0]() as pool:
+                take = taking(pool)
+                for _ in range(15):
+                    start = time.perf_counter()
+                    await take(500)
+                    best = min(best, time.perf_counter() - start)
+            return best / 500 * 1e6
+
+        return trio.run(main)
+
+
+class Contended:
+    """Twenty tasks that share four agents."""
+
+    def track_microseconds_a_turn(self) -> float:
+        """How long it takes to hand an agent to the next who waits, a checkpoint with it included."""
+
+        async def use(pool: Pool[Agent], times: int) -> None:
+            for _ in range(times):
+                async with pool.take():
+                    await trio.lowlevel.checkpoint()
+
+        async def main() -> float:
+            best = float("inf")
+            async with AgentPool(4, plain) as pool:
+                for _ in range(5):
+                    start = time.perf_counter()
+                    async with trio.open_nursery() as nursery:
+                        for _ in range(20):
+                            nursery.start_soon(use, pool, 100)
+                    best = min(best, time.perf_counter() - start)
+            return best / 2_000 * 1e6
+
+        return trio.run(main)

@@ -1,0 +1,43 @@
+"""The route /metrics: an ASGI application. Knows no server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from prometheus_client import make_asgi_app
+
+from agno_rt import Runtime
+from agno_rt_prometheus.metrics import known
+
+__all__ = ["Page"]
+
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+_NOT_OBSERVED = {
+    "error": {
+        "code": "not_found",
+        "message": "this runtime's runs are not counted",
+        "hint": 'Write observers = ["prometheus"] into [runtime] of agno-rt.toml.',
+    }
+}
+
+
+class Page:
+    """Shows the metrics of the registry that the runtime's are in, in the format that the client prefers."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer a request. A runtime that nobody counts has no such page, rather than one full of zeros."""
+        metrics = known(self._runtime)
+        if metrics is not None:
+            await make_asgi_app(metrics.registry)(scope, receive, send)
+            return
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 404, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps(_NOT_OBSERVED).encode()})

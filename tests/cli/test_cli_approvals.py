@@ -1,0 +1,321 @@
+"""`agno-rt approvals`, and what `run` and `chat` do when a run pauses: the person at the terminal is asked."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Agno = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_durable_project(durable: Path) -> None:
+    """All of these need agents whose runs pause."""
+
+
+def paused(agno: Agno, agent: str, *args: str) -> dict[str, Any]:
+    """The result of a run of the agent, which pauses."""
+    done = agno("run", agent, "Go.", "--json", *args)
+    assert done.returncode == 75
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert result["status"] == "paused"
+    return result
+
+
+def waiting(agno: Agno, *args: str) -> list[dict[str, Any]]:
+    """What waits now."""
+    return [json.loads(line) for line in agno("approvals", "list", "--json", *args).stdout.splitlines()]
+
+
+def test_a_script_is_told_what_waits(agno: Agno, durable: Path) -> None:
+    """Without a terminal the run is left paused: exit code 75, no answer, and on stderr what to type to go on."""
+    done = agno("run", "sender", "Go.")
+    [approval] = waiting(agno)
+
+    assert (done.returncode, done.stdout) == (75, "")
+    assert done.stderr.splitlines() == [
+        '→ look(where="up")',
+        "← look: saw up",
+        '? send(text="HI") waits for an approval',
+        f"Paused: run {approval['run']} waits.",
+        "Decide, and go on:",
+        f"  agno-rt approvals approve {approval['id']} --resume",
+    ]
+    typed = done.stderr.splitlines()[-1].split()[1:]
+    assert agno(*typed).stdout == "Done: sent HI; saw up\n"
+    assert (durable / "done.txt").read_text().split("\n") == ["asked", "looked up", "sent HI", "answered", ""]
+
+
+def test_what_to_type_names_the_project(agno: Agno, durable: Path) -> None:
+    """Where the agent was named by its file, or with a configuration, so does what there is to type."""
+    (durable / "other.toml").write_text('[runtime]\nmemory = "sqlite:///there.db"\n')
+    cases = {
+        ("durable.py:fetcher",): "-c durable.py",
+        ("durable.py:fetcher", "-c", "other.toml"): "-c durable.py --memory sqlite:///there.db",
+        ("fetcher", "-c", "agno-rt.toml"): "",
+    }
+    for args, options in cases.items():
+        done = agno("run", *args, input="Go.")
+        typed = done.stderr.splitlines()[-1].split()[1:]
+
+        assert " ".join(typed).endswith(f"VALUE {options} --resume".replace("  ", " "))
+        assert agno(*("page" if word == "VALUE" else word for word in typed)).stdout == "Done: page\n"
+
+
+def test_lists_what_waits(agno: Agno) -> None:
+    """Each is listed with its kind, the call and why it is asked; decided ones where that is said; of one run alone."""
+    asked = [paused(agno, agent)["run_id"] for agent in ("sender", "booker", "fetcher")]
+    rows = agno("approvals", "list").stdout.splitlines()
+    ids = [approval["id"] for approval in waiting(agno)]
+    agno("approvals", "deny", ids[0], "--reason", "Too loud.", "--by", "ann")
+
+    assert rows[0].split() == ["ID", "KIND", "CALL", "REASON", "AGENT", "ASKED", "EXPIRES"]
+    assert [row.split()[:3] for row in rows[1:]] == [
+        [ids[0], "approval", 'send(text="HI")'],
+        [ids[1], "input", 'book(city="Seoul")'],
+        [ids[2], "external", 'fetch(url="a")'],
+    ]
+    assert "it is loud" in rows[1]
+    assert [each["run"] for each in waiting(agno)] == asked[1:]
+    [of_one] = waiting(agno, "--all", "--run", asked[0][:8])
+    assert (of_one["status"], of_one["reason"], of_one["by"]) == ("denied", "Too loud.", "ann")
+    assert f"{ids[0]}  denied" in agno("approvals", "list", "--all").stdout
+
+
+@pytest.mark.parametrize("args", [(), ("--json",)])
+def test_nothing_waits(agno: Agno, args: tuple[str, ...]) -> None:
+    """Where nothing waits, stdout gets nothing."""
+    done = agno("approvals", "list", *args)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "Nothing waits.\n")
+
+
+@pytest.mark.parametrize(
+    ("agent", "args", "answer"),
+    [
+        ("sender", ("approve",), "Done: sent HI; saw up"),
+        ("sender", ("approve", "--arguments", '{"text": "hi"}'), "Done: sent hi; saw up"),
+        ("sender", ("deny", "--reason", "Too loud."), "Done: send was denied: Too loud.; saw up"),
+        ("booker", ("answer", '{"nights": 2, "breakfast": true}'), "Done: 2 nights in Seoul with breakfast"),
+        ("booker", ("deny", "--reason", "Too far."), "Done: book was denied: Too far."),
+        ("fetcher", ("answer", "a page"), "Done: a page"),
+        ("fetcher", ("answer", '{"title": "A"}'), 'Done: {"title":"A"}'),
+        ("fetcher", ("answer", "-"), "Done: piped"),
+    ],
+)
+def test_decides_and_goes_on(agno: Agno, agent: str, args: tuple[str, ...], answer: str) -> None:
+    """What waits is found by the run's id, or its beginning; it is decided, and with `--resume` the run goes on."""
+    run = paused(agno, agent)["run_id"]
+    verb, *rest = args
+
+    done = agno("approvals", verb, run[:10], *rest, "--resume", input="piped\n")
+
+    assert (done.returncode, done.stdout) == (0, f"{answer}\n")
+    assert not waiting(agno)
+
+
+def test_several_are_decided_one_after_another(agno: Agno, durable: Path) -> None:
+    """Each decision says what is left to do; going on too early waits for the rest, and repeats nothing."""
+    run = paused(agno, "both")["run_id"]
+    first, second = (approval["id"] for approval in waiting(agno))
+
+    one = agno("approvals", "approve", first)
+    early = agno("runs", "resume", run)
+    two = agno("approvals", "approve", second)
+    done = agno("runs", "resume", run)
+
+    assert one.stderr == f'approved: send(text="one")\nIt waits for more: agno-rt approvals list --run {run}\n'
+    assert early.returncode == 75
+    assert f"agno-rt approvals approve {second} --resume" in early.stderr
+    assert two.stderr == f'approved: send(text="two")\nIt can go on: agno-rt runs resume {run}\n'
+    assert (done.returncode, done.stdout) == (0, "Done: sent one; sent two\n")
+    assert sorted((durable / "done.txt").read_text().split()) == [
+        "answered",
+        "asked",
+        "one",
+        "sent",
+        "sent",
+        "two",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("agent", "args", "said"),
+    [
+        ("sender", ("approve", "--arguments", "{"), "'{' is no JSON"),
+        ("sender", ("approve", "--arguments", '{"txt": "hi"}'), "cannot be approved so: The arguments of send do not"),
+        ("sender", ("answer", "yes"), "is one of kind approval, which cannot be answered"),
+        ("booker", ("approve",), "is one of kind input, which cannot be approved"),
+        ("booker", ("answer", "two"), "the answer is no JSON object"),
+        ("booker", ("answer", '{"nights": "two"}'), "the answer does not fit its schema"),
+    ],
+)
+def test_a_decision_that_does_not_fit(agno: Agno, agent: str, args: tuple[str, ...], said: str) -> None:
+    """It is an error that says what would do, and decides nothing."""
+    run = paused(agno, agent)["run_id"]
+    verb, *rest = args
+
+    done = agno("approvals", verb, run, *rest)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "\nhint: " in done.stderr
+    assert len(waiting(agno)) == 1
+
+
+def test_a_decision_is_made_once(agno: Agno) -> None:
+    """What is decided already, and what is not there, are errors; so is an id that several begin with."""
+    run = paused(agno, "both")["run_id"]
+    ids = [approval["id"] for approval in waiting(agno)]
+    several = agno("approvals", "approve", run)
+    agno("approvals", "approve", ids[0])
+    again, none = agno("approvals", "approve", ids[0]), agno("approvals", "approve", "nowhere")
+
+    assert [done.returncode for done in (again, none, several)] == [2, 2, 2]
+    assert "approved" in again.stderr
+    assert "error: unknown approval 'nowhere'" in none.stderr
+    assert f"error: 2 approvals begin with '{run}'\nhint: Give more of it: " in several.stderr
+
+
+def test_a_person_approves(terminal: Callable[..., Any]) -> None:
+    """In a terminal the run asks, says why, and goes on at once when that is approved."""
+    with terminal("run", "sender", "Go.") as person:
+        person.expect("It is asked because: it is loud")
+        person.expect('Approve send(text="HI")? [y]es, [n]o, [e]dit, [l]ater: ')
+        person.type("what\r")
+        person.expect("Type y, n, e or l.")
+        person.expect("[l]ater: ")
+        person.type("y\r")
+        person.expect("Done: sent HI; saw up")
+        assert person.leave() == 0
+
+
+def test_a_person_denies(terminal: Callable[..., Any]) -> None:
+    """No asks for a reason, which the model is told."""
+    with terminal("run", "sender", "Go.") as person:
+        person.expect("[l]ater: ")
+        person.type("n\r")
+        person.expect("Why not? ")
+        person.type("Too loud.\r")
+        person.expect("Done: send was denied: Too loud.; saw up")
+        assert person.leave() == 0
+
+
+def test_a_person_changes_the_arguments(terminal: Callable[..., Any]) -> None:
+    """The arguments stand there to be changed; those that do not fit are told, and asked for again."""
+    with terminal("run", "sender", "Go.") as person:
+        person.expect("[l]ater: ")
+        person.type("e\r")
+        person.expect('Arguments: {"text": "HI"}')
+        person.type('\x15{"txt": 1}\r')
+        person.expect("error: ")
+        person.expect("[l]ater: ")
+        person.type("e\r")
+        person.expect('Arguments: {"text": "HI"}')
+        person.type('\x15{"text": "hi"}\r')
+        person.expect("Done: sent hi; saw up")
+        assert person.leave() == 0
+
+
+def test_a_person_fills_in(terminal: Callable[..., Any]) -> None:
+    """Fields are asked for one by one, with what they are; what is none is told at once, what may be empty left out."""
+    with terminal("run", "booker", "Go.") as person:
+        person.expect("how long the stay is")
+        person.expect("nights (integer): ")
+        person.type("two\r")
+        person.expect("error: 'two' is no integer")
+        person.expect("nights (integer): ")
+        person.type("2\r")
+        person.expect("breakfast (boolean; may be empty): ")
+        person.type("yes\r")
+        person.expect("Done: 2 nights in Seoul with breakfast")
+        assert person.leave() == 0
+
+
+def test_a_person_gives_a_result(terminal: Callable[..., Any]) -> None:
+    """Of a call that is carried out elsewhere the result is asked for."""
+    with terminal("run", "fetcher", "Go.") as person:
+        person.expect('The result of fetch(url="a"), as JSON or text; Ctrl-D for later: ')
+        person.type("a page\r")
+        person.expect("Done: a page")
+        assert person.leave() == 0
+
+
+@pytest.mark.parametrize("keys", ["l\r", "\x04"])
+def test_a_person_leaves_it_for_later(terminal: Callable[..., Any], agno: Agno, keys: str) -> None:
+    """Then the run stays paused, with exit code 75 and what to type; `runs resume` asks again."""
+    with terminal("run", "sender", "Go.") as person:
+        person.expect("[l]ater: ")
+        person.type(keys)
+        person.expect("--resume")
+        assert person.leave() == 75
+    [approval] = waiting(agno)
+    with terminal("runs", "resume", approval["run"]) as person:
+        person.expect("[l]ater: ")
+        person.type("y\r")
+        person.expect("Done: sent HI; saw up")
+        assert person.leave() == 0
+
+
+def test_a_chat_asks_and_goes_on(terminal: Callable[..., Any], agno: Agno) -> None:
+    """In a chat the person is asked too, and the answer is part of the session; what was answered is no history."""
+    with terminal("chat", "sender") as person:
+        person.expect("> ")
+        person.type("Go.\r")
+        person.expect("[l]ater: ")
+        person.type("y\r")
+        person.expect("Done: sent HI; saw up")
+        person.expect("> ")
+        person.type("\x1b[A")
+        person.expect("Go.")
+        person.type("\x15/quit\r")
+        assert person.leave() == 0
+
+    shown = agno("sessions", "show", "chat-sender").stdout
+    assert re.sub("[→←].*\n", "", shown) == "> Go.\nLet me see.\nDone: sent HI; saw up\n"
+
+
+def test_a_chat_in_a_pipe_ends_where_it_pauses(agno: Agno) -> None:
+    """What follows was written for an answer that is not there: the chat ends with 75, its session goes on later."""
+    done = agno("chat", "fetcher", input="Go.\nAnd now?\n")
+    [approval] = waiting(agno)
+
+    assert (done.returncode, done.stdout) == (75, "")
+    assert f"agno-rt approvals answer {approval['id']} VALUE --resume" in done.stderr
+    assert agno("approvals", "answer", approval["id"], "page", "--resume").stdout == "Done: page\n"
+    assert agno("sessions", "show", "chat-fetcher", "--last", "1").stdout == "Done: page\n"
+
+
+def test_what_waits_is_kept_where_the_project_has_no_memory(agno: Agno, durable: Path) -> None:
+    """Without a memory that lasts, a run that may pause is kept in the user's file, and found there."""
+    (durable / "agno-rt.toml").write_text('[runtime]\nload = ["durable.py"]\n')
+    run = paused(agno, "fetcher")["run_id"]
+
+    assert agno("approvals", "answer", run, "page", "--resume").stdout == "Done: page\n"
+    listed = agno("runs", "list")
+    assert run in listed.stdout
+    assert "end with their process" in listed.stderr
+
+
+def test_what_waits_ends_with_the_process_where_nothing_lasts(agno: Agno, durable: Path) -> None:
+    """Where there is no memory that lasts, and no place for the user's file, it is said that this is the end of it."""
+    (durable / "agno-rt.toml").write_text('[runtime]\nload = ["durable.py"]\n')
+    done = agno("run", "fetcher", "Go.", env={"XDG_DATA_HOME": str(durable / "agno-rt.toml")})
+
+    assert (done.returncode, done.stdout) == (75, "")
+    assert "It ends with this process, for the memory is `memory:`." in done.stderr
+
+
+def test_the_one_that_waits_is_meant(agno: Agno) -> None:
+    """The run's id will do for the one thing that waits, though others were decided; each decision is made once."""
+    run = paused(agno, "both")["run_id"]
+    agno("approvals", "approve", waiting(agno)[0]["id"])
+
+    assert agno("approvals", "deny", run, "--reason", "No.").returncode == 0
+    assert agno("runs", "resume", run).stdout == "Done: sent one; send was denied: No.\n"

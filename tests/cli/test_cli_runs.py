@@ -1,0 +1,329 @@
+"""`agno-rt runs`: what is listed and shown, and what resuming, cancelling, forking and deleting by id does."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agno_rt.defaults.sqlite import SQLiteMemory
+from agno_rt.journal import Entry, RunChange, RunRecord
+
+Agno = Callable[..., subprocess.CompletedProcess[str]]
+Started = Callable[..., subprocess.Popen[str]]
+
+STEPS = ["begun", "answered", "started", "called", "answered", "ended"]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_durable_project(durable: Path) -> None:
+    """All of these need agents whose runs are stored."""
+
+
+def runs(agno: Agno, *args: str) -> list[dict[str, Any]]:
+    """The runs that are stored."""
+    return [json.loads(line) for line in agno("runs", "list", "--json", *args).stdout.splitlines()]
+
+
+def shown(agno: Agno, run: str) -> dict[str, Any]:
+    """All that `runs show` says of a run."""
+    found: dict[str, Any] = json.loads(agno("runs", "show", run, "--json").stdout)
+    return found
+
+
+def under_way(started: Started, *args: str) -> subprocess.Popen[str]:
+    """A process in the middle of its run: its tool call is over, and the model is asked what to make of it."""
+    process = started("run", "looker", "wait", *args)
+    assert process.stderr is not None
+    while "← look" not in (line := process.stderr.readline()):
+        assert line, "it ended before its tool did"
+    return process
+
+
+def test_lists_the_runs(agno: Agno) -> None:
+    """The last changed comes first; a run is listed with what it was asked; by status, session and user if asked."""
+    agno("run", "looker", "Go.", "--session", "s", "--user", "ann")
+    agno("run", "fetcher", "Fetch\nit.")
+    rows = [line.split() for line in agno("runs", "list").stdout.splitlines()]
+
+    assert rows[0] == ["ID", "STATUS", "AGENT", "CHANGED", "INPUT", "SESSION", "USER"]
+    assert [row[1:3] for row in rows[1:]] == [["paused", "fetcher"], ["completed", "looker"]]
+    assert rows[1][-2:] == ["Fetch", "it."]
+    assert rows[2][-3:] == ["Go.", "s", "ann"]
+    paused, completed = runs(agno)
+    assert (paused["id"], completed["id"]) == (rows[1][0], rows[2][0])
+    assert runs(agno, "--status", "paused") == runs(agno, "--limit", "1") == [paused]
+    assert runs(agno, "--session", "s") == runs(agno, "--user", "ann") == [completed]
+
+
+@pytest.mark.parametrize("args", [(), ("--json",), ("--status", "failed")])
+def test_an_empty_list_says_so(agno: Agno, args: tuple[str, ...]) -> None:
+    """Where there is nothing, stdout gets nothing."""
+    done = agno("runs", "list", *args)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "No runs.\n")
+
+
+def test_shows_each_step(agno: Agno) -> None:
+    """A run is shown with what it was asked and answered, its steps a line each, and what it waited for."""
+    agno("run", "looker", "Go.", "--session", "s", "--user", "ann")
+    agno("run", "fetcher", "Fetch it.")
+    paused, completed = runs(agno)
+    text = agno("runs", "show", completed["id"][:12]).stdout
+    steps = [line.split(None, 2) for line in text.split("\n\n")[1].splitlines()[1:]]
+
+    facts = dict(line.split(None, 1) for line in text.split("\n\n")[0].splitlines())
+    assert {key: facts[key] for key in ("run", "agent", "status", "session", "user", "input", "content")} == {
+        "run": completed["id"],
+        "agent": "looker",
+        "status": "completed",
+        "session": "s",
+        "user": "ann",
+        "input": "Go.",
+        "content": "Done: saw up",
+    }
+    assert [step[:2] for step in steps] == [[str(number), kind] for number, kind in enumerate(STEPS)]
+    assert "saw up" in steps[3][2]
+    assert 'fetch(url="a")' in agno("runs", "show", paused["id"]).stdout
+    [approval] = shown(agno, paused["id"])["approvals"]
+    assert approval["status"] == "pending"
+
+
+def test_a_run_survives_its_process(agno: Agno, started: Started, durable: Path) -> None:
+    """After kill -9 another process goes on with the run; nothing that had finished is done again."""
+    process = under_way(started, "--session", "s")
+    [run] = runs(agno)
+    beside = agno("runs", "resume", run["id"])
+    process.send_signal(signal.SIGKILL)
+    process.wait(60)
+    listed, facts = agno("runs", "list").stdout, agno("runs", "show", run["id"]).stdout
+    (durable / "go").touch()
+    done = agno("runs", "resume", run["id"][:6])
+
+    assert (run["status"], beside.returncode) == ("running", 1)
+    assert "is under way already" in beside.stderr
+    assert listed.splitlines()[1].split()[1] == "stopped"
+    assert "running, but its process is gone: it can be resumed" in facts
+    assert (done.returncode, done.stdout) == (0, "Done: saw up\n")
+    assert (durable / "done.txt").read_text().split() == ["asked", "looked", "up", "answered"]
+    assert agno("sessions", "show", "s", "--last", "1").stdout == "Done: saw up\n"
+    again = agno("runs", "resume", run["id"], "--json")
+    assert again.returncode == 1
+    assert json.loads(again.stdout)["error"]["code"] == "run_conflict"
+
+
+def test_force_takes_a_run_over(agno: Agno, started: Started, durable: Path) -> None:
+    """With `--force` a run is taken from whoever carries it out, who is told, and whose answer does not count."""
+    process = under_way(started)
+    [run] = runs(agno)
+    forcing = started("runs", "resume", run["id"], "--force")
+    while runs(agno)[0]["owner"] == run["owner"]:
+        assert forcing.poll() is None, "it ended without the run"
+    (durable / "go").touch()
+    (output, _), (lost, errors) = forcing.communicate(timeout=60), process.communicate(timeout=60)
+
+    assert (forcing.returncode, output) == (0, "Done: saw up\n")
+    assert (process.returncode, lost) == (1, "")
+    assert "error: run " in errors
+    assert [step["kind"] for step in shown(agno, run["id"])["journal"]] == STEPS
+
+
+def test_a_run_is_cancelled_from_another_process(agno: Agno, started: Started, durable: Path) -> None:
+    """`runs cancel` ends a run that is under way elsewhere; it is stored as cancelled, and can be resumed."""
+    process = under_way(started)
+    [run] = runs(agno)
+
+    done = agno("runs", "cancel", run["id"])
+    output, errors = process.communicate(timeout=60)
+
+    assert (done.returncode, done.stdout.split(":")[0]) == (0, f"cancelling {run['id']}")
+    assert (process.returncode, output) == (130, "")
+    assert f"Its steps are stored: agno-rt runs resume {run['id']}" in errors
+    assert runs(agno)[0]["status"] == "cancelled"
+    over = agno("runs", "cancel", run["id"])
+    assert (over.returncode, over.stderr) == (1, f"Run {run['id']} is over already: cancelled.\n")
+    (durable / "go").touch()
+    assert agno("runs", "resume", run["id"]).stdout == "Done: saw up\n"
+
+
+def test_a_paused_run_is_cancelled_at_once(agno: Agno) -> None:
+    """Nobody has to be told of a run that nobody carries out."""
+    agno("run", "fetcher", "Go.")
+    [run] = runs(agno)
+
+    assert agno("runs", "cancel", run["id"]).stdout == f"cancelled {run['id']}\n"
+    assert runs(agno)[0]["status"] == "cancelled"
+
+
+def test_what_a_process_left_behind_is_cleared_away(agno: Agno, started: Started) -> None:
+    """A run whose process was killed can be cancelled, which tells nobody, and deleted without force."""
+    process = under_way(started)
+    [run] = runs(agno)
+    process.kill()
+    process.wait(60)
+
+    assert agno("runs", "cancel", run["id"]).stdout == f"cancelled {run['id']}: its process is gone\n"
+    assert agno("runs", "delete", run["id"], "--yes").returncode == 0
+    assert runs(agno) == []
+
+
+def test_ctrl_c_says_how_to_go_on(agno: Agno, started: Started, durable: Path) -> None:
+    """A run that is stored is not lost by Ctrl-C: the command that goes on with it is told."""
+    process = under_way(started)
+    process.send_signal(signal.SIGINT)
+    errors = process.communicate(timeout=60)[1]
+    (durable / "go").touch()
+
+    assert process.returncode == 130
+    command = errors.rpartition("agno-rt ")[2].split()
+    assert agno(*command).stdout == "Done: saw up\n"
+
+
+def test_forks_a_run(agno: Agno, durable: Path) -> None:
+    """A fork has the first steps of another run, which it names, and goes on from there without repeating them."""
+    agno("run", "looker", "Go.")
+    [run] = runs(agno)
+    forked = agno("runs", "fork", run["id"], "--at", "4")
+    new = forked.stdout.strip()
+    done = agno("runs", "resume", new)
+
+    assert (forked.returncode, forked.stderr) == (0, f"agno-rt runs resume {new} goes on with it.\n")
+    assert done.stdout == "Done: saw up\n"
+    assert (durable / "done.txt").read_text().split() == ["asked", "looked", "up", "answered", "answered"]
+    assert shown(agno, new)["origin"] == run["id"]
+    assert agno("runs", "fork", run["id"], "--at", "40").returncode == 2
+
+
+def test_deletes_runs(agno: Agno, started: Started) -> None:
+    """`--yes` deletes without asking, and names what was deleted; one that is under way takes `--force`."""
+    agno("run", "fetcher", "Go.")
+    under_way(started)
+    running, paused = runs(agno)
+    unsaid, refused = agno("runs", "delete", paused["id"]), agno("runs", "delete", running["id"], "--yes")
+    done = agno("runs", "delete", paused["id"], running["id"][:10], "--yes", "--force")
+
+    assert (unsaid.returncode, refused.returncode, done.returncode) == (2, 2, 0)
+    assert f"error: run {running['id']} is under way\nhint: Cancel it first" in refused.stderr
+    assert done.stdout.startswith(f"deleted {paused['id']} (3 steps)\ndeleted {running['id']} (")
+    assert runs(agno) == []
+    assert agno("approvals", "list").stdout == ""
+
+
+def test_asks_before_it_deletes(agno: Agno, terminal: Callable[..., Any]) -> None:
+    """In a terminal the person is asked, with how much it is."""
+    agno("run", "looker", "Go.")
+    [run] = runs(agno)
+    with terminal("runs", "delete", run["id"][:8]) as person:
+        person.expect(f"Delete run {run['id']} with 6 steps? [y/N]")
+        person.type("n\r")
+        person.expect("Nothing was deleted.")
+        assert person.leave() == 1
+
+    assert runs(agno) == [run]
+
+
+async def test_ids_may_be_begun(agno: Agno, durable: Path) -> None:
+    """Enough of an id will do, and the whole of one that another begins with; too little names those that fit."""
+    memory = SQLiteMemory(durable / "own.db")
+    for name in ("abc", "abcd", "abz"):
+        await memory.create_run(RunRecord(name, "looker", owner="o", created_at=1.0, updated_at=1.0))
+    await memory.aclose()
+
+    assert shown(agno, "abz")["id"] == "abz"
+    assert shown(agno, "abc")["id"] == "abc"
+    several = agno("runs", "show", "ab")
+    assert (several.returncode, several.stdout) == (2, "")
+    assert several.stderr.startswith("error: 3 runs begin with 'ab'\nhint: Give more of it: ")
+    assert "error: unknown run 'xyz'\nhint: Known: abc, abcd, abz." in agno("runs", "show", "xyz").stderr
+
+
+async def test_a_damaged_step_hides_no_other(agno: Agno, durable: Path) -> None:
+    """`runs show` says which step cannot be read, and shows the others."""
+    memory = SQLiteMemory(durable / "own.db")
+    record = RunRecord("abc", "looker", owner="o", created_at=1.0, updated_at=1.0)
+    await memory.create_run(record, [Entry(0, "begun", b"{"), Entry(1, "checked", b'{"reason": "too long"}')])
+    await memory.change_run("abc", RunChange("failed", error="it was\nin vain"), owner="o")
+    await memory.aclose()
+
+    lines = agno("runs", "show", "abc").stdout.splitlines()
+
+    assert "error    it was in vain" in lines
+    assert lines[-2].startswith("   0  begun    damaged: entry 0 of the journal of run 'abc' is damaged")
+    assert lines[-1] == "   1  checked  the answer was refused: too long"
+
+
+def test_an_agent_that_the_project_lacks(agno: Agno) -> None:
+    """A run of an agent of another project says which agent it is, and how to name the project."""
+    agno("run", "looker", "Go.")
+    [run] = runs(agno)
+    fork = agno("runs", "fork", run["id"]).stdout.strip()
+
+    done = agno("runs", "resume", fork, "-c", "agents.py", "--memory", "sqlite:///own.db")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"error: unknown agent 'looker' (of run {fork})\nhint: Name the project that has it" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    [("runs", "list"), ("runs", "resume", "a"), ("runs", "delete", "a", "--yes"), ("approvals", "list")],
+)
+def test_a_memory_that_stores_no_runs(agno: Agno, distribution: Callable[..., Path], args: tuple[str, ...]) -> None:
+    """It is an error that names the memory and one that would do."""
+    site = distribution(
+        "plain",
+        """
+        from agno_rt import hookimpl
+        from agno_rt.memory import Session
+
+        class PlainMemory:
+            async def load(self, session, last=None):
+                return Session(session)
+
+            async def append(self, session, messages, *, version, user=None, data=None):
+                return 1
+
+            async def sessions(self, *, user=None, limit=100):
+                return []
+
+            async def delete(self, session):
+                return False
+
+            async def aclose(self):
+                pass
+
+        @hookimpl
+        def agno_rt_register_memory(register):
+            register("plain", lambda url, settings: PlainMemory())
+        """,
+    )
+
+    done = agno(*args, "--memory", "plain:", env={"PYTHONPATH": str(site)})
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: the memory backend PlainMemory stores no runs\nhint: Use one that does")
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("show", "nowhere"), "unknown run 'nowhere'"),
+        (("cancel", "nowhere"), "unknown run 'nowhere'"),
+        (("fork", "nowhere"), "unknown run 'nowhere'"),
+        (("fork", "nowhere", "--at", "0"), "Invalid value for '--at'"),
+        (("list", "--status", "done"), "Invalid value for '--status'"),
+        (("delete", ""), "unknown run ''"),
+    ],
+)
+def test_bad_input_is_named(agno: Agno, args: tuple[str, ...], said: str) -> None:
+    """What cannot be done as it was said is an error with a remedy, and exit code 2."""
+    done = agno("runs", *args)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {said}")
+    assert "\nhint: " in done.stderr

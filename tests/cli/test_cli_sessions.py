@@ -1,0 +1,276 @@
+"""`agno-rt sessions`: what is listed and shown, what goes out and comes in again, what is deleted."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Agno = Callable[..., subprocess.CompletedProcess[str]]
+
+STATEFUL = '''
+from agno_rt import Agent, MemoryPolicy, ModelResponse, State, ToolCall, tool
+
+
+@tool
+def put(cart: State[list]) -> str:
+    """Put something in."""
+    cart.append("pear")
+    return str(len(cart))
+
+
+class Putting:
+    name = "putting"
+
+    async def respond(self, request, emit=None):
+        last = request.messages[-1]
+        return ModelResponse(last.text) if last.role == "tool" else ModelResponse("", (ToolCall("1", "put"),))
+
+
+cart = Agent(Putting(), tools=[put], memory=MemoryPolicy(state=list))
+'''
+
+
+@pytest.fixture
+def kept(agno: Agno) -> None:
+    """Two sessions: one of ann with two runs, one of nobody with a tool call."""
+    for question in ("Hello!", "Again!"):
+        agno("run", "echo", question, "--session", "greeting", "--user", "ann")
+    agno("run", "caller", "Shout.", "--session", "shouting")
+
+
+def lines(text: str) -> list[Any]:
+    """JSON lines, read."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.usefixtures("kept")
+def test_lists_the_sessions(agno: Agno) -> None:
+    """The last written comes first, whole in a pipe; of one user alone, and so many at most, where that is said."""
+    rows = [line.split() for line in agno("sessions", "list").stdout.splitlines()]
+
+    assert rows[0] == ["ID", "USER", "MESSAGES", "WRITTEN", "BEGUN"]
+    assert rows[1][:2] == ["shouting", "6"]
+    assert rows[2][:3] == ["greeting", "ann", "4"]
+    assert [row["id"] for row in lines(agno("sessions", "list", "--limit", "1", "--json").stdout)] == ["shouting"]
+    [of_ann] = lines(agno("sessions", "list", "--user", "ann", "--json").stdout)
+    assert (of_ann["id"], of_ann["user"], of_ann["messages"]) == ("greeting", "ann", 4)
+    assert of_ann["created_at"] <= of_ann["updated_at"]
+
+
+@pytest.mark.parametrize("args", [(), ("--json",)])
+def test_an_empty_list_says_so(agno: Agno, args: tuple[str, ...]) -> None:
+    """Where there is nothing, a script reads nothing, and a person is told so, and where that was looked for."""
+    done = agno("sessions", "list", *args)
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "No sessions in ~/data/agno-rt/chat.db.\n"
+    assert agno("sessions", "list", "--user", "bob").stderr == "No sessions of bob in ~/data/agno-rt/chat.db.\n"
+
+
+@pytest.mark.usefixtures("kept")
+def test_shows_what_was_said(agno: Agno) -> None:
+    """Messages are shown as they read, with a line for each tool call and each of the media; the last ones if asked."""
+    agno("run", "seeing", "What is this?", "--attach", "dot.gif", "--session", "seen")
+    shouting, last = agno("sessions", "show", "shouting"), agno("sessions", "show", "greeting", "--last", "1")
+
+    turn = 'Let me see.\n→ shout(text="hi\\u001b[31m")\n← shout: HI[31M\n'
+    assert shouting.stdout == f"> Shout.\n{turn}{turn}It is HI.\n"
+    assert shouting.stderr == "Session shouting: 6 messages.\n"
+    assert last.stdout == "2: Again!\n"
+    assert last.stderr == "Session greeting of ann: 4 messages, the last 1 of them here.\n"
+    assert "> What is this?\n[image dot.gif, 35 bytes]\n" in agno("sessions", "show", "seen").stdout
+    as_json = lines(agno("sessions", "show", "greeting", "--json").stdout)
+    assert [message["role"] for message in as_json] == ["user", "assistant", "user", "assistant"]
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_session_is_found_by_its_beginning(agno: Agno) -> None:
+    """Enough of the beginning of an id will do; too little, and what nothing goes by, are named with what there is."""
+    agno("run", "echo", "Hi.", "--session", "green")
+
+    assert agno("sessions", "show", "sh", "--last", "1").stdout == "It is HI.\n"
+    several, none = agno("sessions", "show", "gree"), agno("sessions", "show", "shuoting")
+    assert (several.returncode, none.returncode) == (2, 2)
+    assert several.stderr == "error: 2 sessions begin with 'gree'\nhint: Give more of it: green, greeting\n"
+    assert none.stderr.startswith("error: unknown session 'shuoting'\nhint: Did you mean 'shouting'?")
+
+
+@pytest.mark.usefixtures("kept")
+def test_what_goes_out_comes_in_again(agno: Agno, project: Path) -> None:
+    """All of a session survives the way through JSON lines: messages, media, the user and the state."""
+    (project / "stateful.py").write_text(STATEFUL)
+    agno("run", "seeing", "What is this?", "--attach", "dot.gif", "--session", "seen")
+    agno("run", "stateful.py", "Put it in.", "--session", "cart")
+    there = ("--memory", "sqlite:///there.db")
+
+    out = agno("sessions", "export", "--all")
+    exported = {session["id"]: session for session in lines(out.stdout)}
+    into = agno("sessions", "import", "-", *there, input=out.stdout)
+    again = agno("sessions", "export", "--all", *there)
+
+    assert (into.returncode, into.stdout, into.stderr) == (0, "", "Stored 4 sessions.\n")
+    assert exported.keys() == {"greeting", "shouting", "seen", "cart"}
+    assert {session["id"]: session for session in lines(again.stdout)} == exported
+    [_, media] = exported["seen"]["messages"][0]["content"]
+    assert base64.b64decode(media["data"]) == (project / "dot.gif").read_bytes()
+    (project / "there.toml").write_text('[runtime]\nmemory = "sqlite:///there.db"\n')
+    assert agno("run", "stateful.py", "Again.", "--session", "cart", "-c", "there.toml").stdout == "2\n"
+
+
+@pytest.mark.usefixtures("kept")
+def test_exports_into_a_file(agno: Agno, project: Path) -> None:
+    """`-o` writes a file that its owner alone can read, and says how many sessions it has; `--user` is heeded."""
+    done = agno("sessions", "export", "--all", "--user", "ann", "-o", "out.jsonl")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "Wrote 1 session to out.jsonl.\n")
+    assert [session["id"] for session in lines((project / "out.jsonl").read_text())] == ["greeting"]
+    assert (project / "out.jsonl").stat().st_mode & 0o077 == 0
+    assert [session["id"] for session in lines(agno("sessions", "export", "sh").stdout)] == ["shouting"]
+    assert agno("sessions", "import", "out.jsonl", "--memory", "sqlite:///there.db").stderr == "Stored 1 session.\n"
+
+
+@pytest.mark.usefixtures("kept")
+def test_an_export_that_fails_leaves_the_file_as_it_was(agno: Agno, project: Path) -> None:
+    """A session that is not there is an error before anything is written; so is a place that cannot be written."""
+    (project / "out.jsonl").write_text("mine")
+    done = agno("sessions", "export", "greeting", "nobody", "-o", "out.jsonl")
+
+    assert done.returncode == 2
+    assert "unknown session 'nobody'" in done.stderr
+    assert (project / "out.jsonl").read_text() == "mine"
+    nowhere = agno("sessions", "export", "--all", "-o", "nowhere/out.jsonl")
+    assert nowhere.stderr.startswith("error: nowhere/out.jsonl cannot be written: No such file or directory\nhint: ")
+    assert not [path for path in project.iterdir() if path.name.startswith(".out")]
+
+
+GOOD = '{"id": "new", "messages": [{"role": "user", "content": "Hi."}]}\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "lines.jsonl:3 is no session: "),
+        ('{"id": "b", "mesages": []}', "lines.jsonl:3 is no session: "),
+        ('{"id": "b", "messages": [{"role": "usr"}]}', "lines.jsonl:3 is no session: Invalid enum value 'usr'"),
+        ('{"id": ""}', "lines.jsonl:3: the session's id is empty"),
+        (GOOD.strip(), "lines.jsonl:3 has session 'new' again, which line 1 has"),
+        ('{"id": "greeting"}', "lines.jsonl:3: there is a session 'greeting' already"),
+        (
+            '{"id": "b", "messages": [{"role": "user", "content": [{"kind": "image", "media_type": "image/png"}]}]}',
+            "lines.jsonl:3: part 0 of a message is media that has neither data nor a URL",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("kept")
+def test_a_bad_line_is_named_and_nothing_is_stored(agno: Agno, project: Path, line: str, said: str) -> None:
+    """A line that cannot be read, or whose session is there already, is named by its number; nothing is imported."""
+    (project / "lines.jsonl").write_text(f"{GOOD}\n{line}\n")
+
+    done = agno("sessions", "import", "lines.jsonl")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {said}")
+    assert "\nhint: " in done.stderr
+    assert len(lines(agno("sessions", "list", "--json").stdout)) == 2
+
+
+@pytest.mark.usefixtures("kept")
+def test_sessions_that_are_there_can_be_skipped(agno: Agno) -> None:
+    """`--skip` leaves what is there as it is, and stores the rest."""
+    done = agno("sessions", "import", "-", "--skip", input=f'{GOOD}{{"id": "greeting"}}\n')
+
+    assert (done.returncode, done.stderr) == (0, "Stored 1 session. 1 session was there already.\n")
+    assert agno("sessions", "show", "new").stdout == "> Hi.\n"
+    assert len(lines(agno("sessions", "show", "greeting", "--json").stdout)) == 4
+
+
+@pytest.mark.usefixtures("kept")
+def test_deletes_what_is_named(agno: Agno) -> None:
+    """With `--yes` the sessions are deleted, each named; a script that does not say so, and a typo, delete nothing."""
+    unsaid = agno("sessions", "delete", "greeting")
+    wrong = agno("sessions", "delete", "greeting", "shout", "--yes")
+    left = [row["id"] for row in lines(agno("sessions", "list", "--json").stdout)]
+    done = agno("sessions", "delete", "greeting", "--yes")
+
+    assert (unsaid.returncode, wrong.returncode, left) == (2, 2, ["shouting", "greeting"])
+    assert "hint: Say so with --yes." in unsaid.stderr
+    assert "error: unknown session 'shout'\nhint: Did you mean 'shouting'?" in wrong.stderr
+    assert (done.returncode, done.stdout) == (0, "deleted greeting (4 messages)\n")
+    assert [row["id"] for row in lines(agno("sessions", "list", "--json").stdout)] == ["shouting"]
+
+
+@pytest.mark.usefixtures("kept")
+def test_asks_before_it_deletes(terminal: Callable[..., Any], agno: Agno) -> None:
+    """In a terminal the person is asked first, with how much it is; no is the answer to an empty line."""
+    with terminal("sessions", "delete", "greeting") as person:
+        person.expect("Delete session greeting with 4 messages? [y/N]")
+        person.type("\r")
+        person.expect("Nothing was deleted.")
+        assert person.leave() == 1
+    with terminal("sessions", "delete", "greeting") as person:
+        person.expect("[y/N]")
+        person.type("y\r")
+        person.expect("deleted greeting (4 messages)")
+        assert person.leave() == 0
+    assert [row["id"] for row in lines(agno("sessions", "list", "--json").stdout)] == ["shouting"]
+
+
+def test_a_table_fits_the_terminal_and_cuts_no_id(
+    terminal: Callable[..., Any], agno: Agno, environment: dict[str, str]
+) -> None:
+    """Where the terminal is narrow other columns are cut, or left out, so that a row is a line; the id stays whole."""
+    agno("run", "echo", "Hi.", "--session", "a-name-of-some-length", "--user", "somebody with a long name 한국")
+    seen = {}
+    for columns in ("50", "12"):
+        environment["COLUMNS"] = columns
+        with terminal("sessions", "list") as person:
+            person.expect("\r\n")
+            person.expect("\r\n")
+            assert person.leave() == 0
+            seen[columns] = person.seen.split("\r\n")[:2]
+
+    assert "somebody with a long name 한국" in agno("sessions", "list").stdout
+    titles, row = seen["50"]
+    assert row.startswith("a-name-of-some-length  someb")
+    assert "…" in row
+    assert max(len(titles), len(row)) < 50
+    assert seen["12"] == ["ID", "a-name-of-some-length"]
+
+
+def test_a_broken_project_can_still_be_looked_into(agno: Agno, project: Path) -> None:
+    """No agent is imported to look at what is kept, so an agents.py that fails is no hindrance."""
+    (project / "agno-rt.toml").write_text('[runtime]\nload = ["agents.py"]\nmemory = "sqlite:///own.db"\n')
+    agno("run", "echo", "Hi.", "--session", "mine")
+    (project / "agents.py").write_text("raise OSError\n")
+
+    assert agno("sessions", "show", "mine").stdout == "> Hi.\n1: Hi.\n"
+    assert agno("sessions", "show", "mine", "--memory", "sqlite:///other.db").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("list", "--memory", "sqlit:///a.db"), "--memory, memory: unknown memory URL scheme 'sqlit'"),
+        (("list", "--memory", "agents.db"), "--memory, memory: 'agents.db' is no memory URL"),
+        (("list", "-c", "nowhere.toml"), "unknown file 'nowhere.toml'"),
+        (("export",), "which sessions are meant is not clear"),
+        (("export", "a", "--all"), "which sessions are meant is not clear"),
+        (("export", "a", "--user", "ann"), "--user goes with --all"),
+        (("import", "nowhere.jsonl"), "Invalid value for 'FILE': 'nowhere.jsonl'"),
+        (("delete",), "Missing argument 'SESSIONS...'"),
+        (("show", ""), "unknown session ''"),
+    ],
+)
+def test_bad_input_is_named(agno: Agno, args: tuple[str, ...], said: str) -> None:
+    """What cannot be done as it was said is an error with a remedy, and exit code 2."""
+    done = agno("sessions", *args)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {said}")
+    assert "\nhint: " in done.stderr

@@ -1,0 +1,606 @@
+"""A runtime runs agents for an asyncio program: results, errors, cancellations and contextvars cross over and back."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import weakref
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import Any
+
+import attrs
+import pytest
+import trio
+import trio.lowlevel
+
+from agno_rt import Agent, Limits, ModelResponse, RunContext, Runtime, ToolCall, tool
+from agno_rt.context import Deps
+from agno_rt.defaults.memory import InProcessMemory
+from agno_rt.errors import LimitExceeded, ModelError, UsageError
+from agno_rt.from_asyncio import AsyncioRuntime
+from agno_rt.messages import Message
+from agno_rt.testing import ScriptedModel
+from tests.asyncio_helpers import Gate, Signal, Stepping, Waiting, in_asyncio, settle, ticks
+from tests.helpers import told
+
+pytestmark = pytest.mark.no_orphans
+
+WHO = ContextVar("who", default="nobody")
+
+
+@attrs.define
+class Database:
+    """What a caller passes."""
+
+    rows: int
+
+
+@tool
+async def who(database: Deps[Database], context: RunContext) -> str:
+    """Who asks, and of what."""
+    return f"{WHO.get()}, {database.rows} rows, in {threading.current_thread().name}, for {context.user}"
+
+
+CALL_WHO = ToolCall("1", "who", "{}")
+
+
+@in_asyncio
+async def test_runs_an_agent() -> None:
+    """A tool sees the task's contextvars and the caller's dependencies, in the runtime's thread; sessions are kept."""
+    agent = Agent(ScriptedModel([CALL_WHO, "Ann.", "Still."]), "assistant", tools=[who])
+    async with AsyncioRuntime() as rt:
+        WHO.set("ann")
+        result = await rt.run(agent, "Who?", session="s", user="u", deps=Database(3))
+        again = await rt.run(agent, "And now?", session="s")
+        session = await rt.call(lambda runtime: runtime.memory.load("s"))
+
+    assert told(result) == ["ann, 3 rows, in agno_rt from asyncio, for u"]
+    assert (result.content, again.content) == ("Ann.", "Still.")
+    assert [message.text for message in session.messages if message.role == "user"] == ["Who?", "And now?"]
+
+
+@in_asyncio
+async def test_what_a_tool_sets_stays_in_the_run() -> None:
+    """The run has a copy of the contextvars: as in a task of its own, nothing comes back."""
+
+    @tool
+    async def rename() -> str:
+        """Change the name."""
+        before = WHO.get()
+        WHO.set("somebody else")
+        return before
+
+    agent = Agent(ScriptedModel([ToolCall("1", "rename", "{}"), "Done."]), tools=[rename])
+    async with AsyncioRuntime() as rt:
+        WHO.set("ann")
+        result = await rt.run(agent, "Go.")
+
+    assert told(result) == ["ann"]
+    assert WHO.get() == "ann"
+
+
+@in_asyncio
+async def test_errors_cross_unchanged() -> None:
+    """The very object that was raised arrives, with its result; one cause is never a group."""
+    failure = ModelError("it is down", hint="Wait.", provider="scripted", status=503)
+
+    async def grouped(_: Runtime) -> None:
+        async with trio.open_nursery():
+            raise KeyError("one")
+
+    async with AsyncioRuntime() as rt:
+        with pytest.raises(ModelError) as caught:
+            await rt.run(Agent(ScriptedModel([failure]), "assistant"), "Hi")
+        assert caught.value is failure
+        assert caught.value.result.status == "failed"
+        with pytest.raises(LimitExceeded) as limited:
+            await rt.run(Agent(ScriptedModel([CALL_WHO]), tools=[who], limits=Limits(turns=1)), "Hi", deps=Database(1))
+        assert len(limited.value.result.messages) == 3
+        with pytest.raises(UsageError, match="agent 'lost'"):
+            await rt.run(Agent("nothing:at-all", "lost"), "Hi")
+        with pytest.raises(KeyError, match="one"):
+            await rt.call(grouped)
+
+
+@in_asyncio
+async def test_an_error_is_held_by_nobody() -> None:
+    """What was raised is freed as soon as its handler is left, without the garbage collector."""
+
+    class Big(Exception):
+        pass
+
+    async def fail(_: Runtime) -> None:
+        raise Big
+
+    async with AsyncioRuntime() as rt:
+        gc.disable()
+        try:
+            try:
+                await rt.call(fail)
+            except Big as exc:
+                kept = weakref.ref(exc)
+            await settle(rt)
+            assert kept() is None
+        finally:
+            gc.enable()
+
+
+@in_asyncio
+async def test_calls_anything_in_the_runtimes_thread() -> None:
+    """Coroutine functions are awaited under trio, other functions are called there; arguments are passed on."""
+
+    async def add(_: Runtime, one: int, two: int) -> int:
+        await trio.lowlevel.checkpoint()
+        return one + two
+
+    async with AsyncioRuntime(limits=Limits(runs=7)) as rt:
+        assert await rt.call(add, 1, 2) == 3
+        assert await rt.call(lambda _: threading.current_thread().name) == "agno_rt from asyncio"
+        assert await rt.call(lambda runtime: runtime) is rt.runtime
+        assert (await rt.statistics())[0].total == 7
+
+
+@in_asyncio
+async def test_a_cancelled_task_waits_until_the_run_has_unwound() -> None:
+    """However often it is cancelled meanwhile, `CancelledError` goes on when nothing of the run is left."""
+    gate = Gate()
+    model = Waiting(gate)
+    async with AsyncioRuntime() as rt:
+        task = asyncio.create_task(rt.run(Agent(model), "Hi"))
+        await model.asked.wait()
+        for _ in range(3):
+            task.cancel()
+            await model.unwinding.wait()
+            await ticks(5)
+            assert not task.done()
+        assert (model.running, task.cancelling()) == (1, 3)
+        await gate.open(rt)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    assert task.cancelled()
+    assert (model.running, model.unwound) == (0, 1)
+
+
+@in_asyncio
+async def test_timeouts_work() -> None:
+    """`asyncio.timeout` and `wait_for` end in their own `TimeoutError`, and leave the task as it was."""
+    model = Waiting()
+    async with AsyncioRuntime() as rt:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await rt.run(Agent(model), "Hi")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(rt.run(Agent(model), "Hi"), 0.01)
+        current = asyncio.current_task()
+        assert current is not None
+        assert current.cancelling() == 0
+        assert (await rt.run(Agent(ScriptedModel(["Fine."])), "Hi")).content == "Fine."
+
+    assert (model.running, model.unwound) == (0, 2)
+
+
+@in_asyncio
+async def test_a_cancellation_from_outside_is_not_taken_for_the_timeout() -> None:
+    """Cancelled while a timeout's cancellation unwinds, the task ends as cancelled."""
+    gate = Gate()
+    model = Waiting(gate)
+
+    async def ask() -> None:
+        async with asyncio.timeout(0.01):
+            await rt.run(Agent(model), "Hi")
+
+    async with AsyncioRuntime() as rt:
+        task = asyncio.create_task(ask())
+        await model.unwinding.wait()
+        task.cancel()
+        await gate.open(rt)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+@in_asyncio
+async def test_a_failing_sibling_cancels_a_run() -> None:
+    """A `TaskGroup` is left when the run has unwound, with the sibling's error alone."""
+    model = Waiting()
+
+    async def fail() -> None:
+        await model.asked.wait()
+        raise ValueError("mine")
+
+    async def both() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(rt.run(Agent(model), "Hi"))
+            group.create_task(fail())
+
+    async with AsyncioRuntime() as rt:
+        with pytest.raises(ExceptionGroup) as caught:
+            await both()
+        assert [str(exc) for exc in caught.value.exceptions] == ["mine"]
+        assert (model.running, model.unwound) == (0, 1)
+
+
+@in_asyncio
+async def test_cancelled_after_any_number_of_rounds_of_the_loop() -> None:
+    """Whenever it comes, the cancellation ends in the answer or in `CancelledError`, and nothing is left running."""
+    model = Stepping(20)
+    cancelled = 0
+    async with AsyncioRuntime() as rt:
+        for rounds in range(150):
+            task = asyncio.create_task(rt.run(Agent(model), "Hi"))
+            await ticks(rounds)
+            task.cancel()
+            try:
+                assert (await task).content == "done"
+            except asyncio.CancelledError:
+                cancelled += 1
+            assert model.running == 0
+        assert (await rt.statistics())[0].in_use == 0
+
+    assert cancelled > 0
+
+
+@in_asyncio
+async def test_cancelled_at_any_step_of_the_run() -> None:
+    """The same, with the moment chosen on trio's side: at each of the model's steps."""
+    loop = asyncio.get_running_loop()
+    model = Stepping(30)
+    async with AsyncioRuntime() as rt:
+        for moment in range(30):
+            task = asyncio.create_task(rt.run(Agent(model), "Hi"))
+
+            def at(step: int, moment: int = moment, task: asyncio.Task[Any] = task) -> None:
+                if step == moment:
+                    loop.call_soon_threadsafe(task.cancel)
+
+            model.at = at
+            with suppress(asyncio.CancelledError):
+                assert (await task).content == "done"
+            assert model.running == 0
+
+
+@in_asyncio
+async def test_what_fails_while_it_is_cancelled_is_the_cause() -> None:
+    """The cancellation is the news; the error is not lost."""
+    asked = Signal()
+
+    async def fail(_: Runtime) -> None:
+        asked.set()
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise OSError("the file is gone")
+
+    async with AsyncioRuntime() as rt:
+        task = asyncio.create_task(rt.call(fail))
+        await asked.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+
+    assert repr(caught.value.__cause__) == "OSError('the file is gone')"
+
+
+@in_asyncio
+async def test_a_thousand_runs_at_once() -> None:
+    """They share one thread, and each has its own answer."""
+    model = ScriptedModel(lambda request: f"You said {request.messages[-1].text}.")
+    async with AsyncioRuntime() as rt:
+        results = await asyncio.gather(*(rt.run(Agent(model), f"{number}") for number in range(1_000)))
+
+    assert [result.content for result in results] == [f"You said {number}." for number in range(1_000)]
+
+
+@in_asyncio
+async def test_a_thousand_runs_cancelled_at_once() -> None:
+    """All have unwound when the group is left."""
+    model = Waiting()
+    async with AsyncioRuntime() as rt:
+        tasks = [asyncio.create_task(rt.run(Agent(model), "Hi")) for _ in range(1_000)]
+        await model.asked.wait()
+        await settle(rt)
+        assert model.running == 1_000
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(task.cancelled() for task in tasks)
+        assert (model.running, model.unwound) == (0, 1_000)
+
+
+@in_asyncio
+async def test_background_runs() -> None:
+    """A run that was started is waited for, asked and cancelled; cancelling a wait leaves it running."""
+    model = Waiting()
+    async with AsyncioRuntime() as rt:
+        run = await rt.start(Agent(ScriptedModel(["Done."])), "Hi")
+        assert (await run.wait()).content == "Done."
+        assert run.result is not None
+        assert run.result.run_id == run.id
+
+        run = await rt.start(Agent(model), "Hi")
+        await model.asked.wait()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(run.wait(), 0.01)
+        assert (run.result, model.running, run.statistics()[0].in_use) == (None, 1, 1)
+        run.cancel()
+        assert (await run.wait()).status == "cancelled"
+
+        run = await rt.start(Agent(ScriptedModel([ModelError("it is down")])), "Hi")
+        for _ in range(2):
+            with pytest.raises(ModelError, match="it is down"):
+                await run.wait()
+    run.cancel()
+
+
+@in_asyncio
+async def test_a_run_that_nobody_knows_of_is_not_left_running() -> None:
+    """Whenever a task is cancelled that starts one, the run is cancelled too unless its `Run` was returned."""
+    model = Waiting()
+    async with AsyncioRuntime() as rt:
+        for rounds in range(60):
+            task = asyncio.create_task(rt.start(Agent(model), "Hi"))
+            await ticks(rounds)
+            task.cancel()
+            try:
+                run = await task
+            except asyncio.CancelledError:
+                pass
+            else:
+                run.cancel()
+                await run.wait()
+            await settle(rt)
+            assert model.running == 0
+
+
+@in_asyncio
+async def test_leaving_waits_for_what_is_under_way() -> None:
+    """Calls of other tasks and background runs come to their end first."""
+    gates = Gate(), Gate()
+    began = Signal()
+
+    def answering(gate: Gate) -> ScriptedModel:
+        async def answer(_: object) -> ModelResponse:
+            began.set()
+            await gate.wait()
+            return ModelResponse("Done.")
+
+        return ScriptedModel([answer])
+
+    async with AsyncioRuntime() as rt:
+        run = await rt.start(Agent(answering(gates[0])), "Hi")
+        call = asyncio.create_task(rt.run(Agent(answering(gates[1])), "Hi"))
+        await settle(rt)
+        closing = asyncio.create_task(rt.aclose())
+        await ticks(20)
+        assert not closing.done()
+        await gates[1].open(rt)
+        assert (await call).content == "Done."
+        assert not closing.done()
+        await gates[0].open(rt)
+        await closing
+        assert run.result is not None
+        assert run.result.content == "Done."
+        with pytest.raises(UsageError, match="not open"):
+            await rt.run(Agent(ScriptedModel([])), "Hi")
+        await rt.aclose()
+
+
+@in_asyncio
+async def test_an_error_in_the_block_cancels_what_is_under_way() -> None:
+    """The error goes on when all has unwound; whoever still waits in another task is told why."""
+    model = Waiting()
+    call: asyncio.Task[Any] | None = None
+    rt = AsyncioRuntime()
+
+    async def block() -> None:
+        nonlocal call
+        async with rt:
+            await rt.start(Agent(model), "Hi")
+            call = asyncio.create_task(rt.run(Agent(model), "Hi"))
+            await settle(rt)
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        await block()
+    assert (model.running, model.unwound) == (0, 2)
+    assert call is not None
+    with pytest.raises(UsageError, match="was closed"):
+        await call
+
+
+class Stuck(InProcessMemory):
+    """A memory backend that cannot be closed."""
+
+    name = "stuck"
+
+    async def aclose(self) -> None:
+        """Fail."""
+        raise OSError("the disk is gone")
+
+
+@in_asyncio
+async def test_a_runtime_that_cannot_be_closed(plugin_point: Any) -> None:
+    """Its failure is raised; where the block has an error of its own, it is a note on that."""
+    from agno_rt.errors import BackendError
+    from agno_rt.plugins import PluginHost
+
+    def register_memory(register: Any) -> None:
+        register("stuck", lambda url, settings: Stuck(), help="never closes")
+
+    point = plugin_point("stuck", agno_rt_register_memory=register_memory)
+
+    def make() -> AsyncioRuntime:
+        return AsyncioRuntime(memory="stuck:", plugins=PluginHost(entry_points=[point]))
+
+    async def use(error: Exception | None) -> None:
+        async with make() as rt:
+            await rt.call(lambda runtime: runtime.memory)
+            if error is not None:
+                raise error
+
+    with pytest.raises(BackendError, match="the disk is gone"):
+        await use(None)
+    with pytest.raises(ValueError, match="mine") as caught:
+        await use(ValueError("mine"))
+
+    assert "the disk is gone" in caught.value.__notes__[0]
+
+
+@in_asyncio
+async def test_closing_is_cancelled() -> None:
+    """Whoever is cancelled while waiting for the end cancels what is under way: a call, or a background run."""
+    for start in (True, False):
+        model = Waiting()
+        rt = await AsyncioRuntime().open()
+        call = None if start else asyncio.create_task(rt.run(Agent(model), "Hi"))
+        if start:
+            await rt.start(Agent(model), "Hi")
+        await model.asked.wait()
+        closing = asyncio.create_task(rt.aclose())
+        await ticks(20)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        assert (model.running, model.unwound) == (0, 1)
+        if call is not None:
+            with pytest.raises(UsageError, match="was closed"):
+                await call
+
+
+@in_asyncio
+async def test_opening_is_cancelled() -> None:
+    """Whenever the cancellation comes, no thread is left, and the runtime can be opened again."""
+    rt = AsyncioRuntime()
+    for rounds in range(10):
+        task = asyncio.create_task(rt.open())
+        await ticks(rounds)
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            pass
+        else:
+            await rt.aclose()
+        assert "agno_rt from asyncio" not in {thread.name for thread in threading.enumerate()}
+    async with rt:
+        assert (await rt.run(Agent(ScriptedModel(["Hello."])), "Hi")).content == "Hello."
+
+
+@in_asyncio
+async def test_wrong_use_is_told() -> None:
+    """Each error says what to do instead; one that is met while opening leaves nothing open."""
+    rt = AsyncioRuntime()
+    with pytest.raises(UsageError, match="not open"):
+        await rt.run(Agent(ScriptedModel([])), "Hi")
+    async with rt:
+        with pytest.raises(UsageError, match="open already"):
+            await rt.open()
+    with pytest.raises(UsageError, match="options for one"):
+        AsyncioRuntime(Runtime(), memory="memory:")
+    with pytest.raises(UsageError, match="nobody"):
+        await AsyncioRuntime(observers=["nobody"]).open()
+
+
+def test_several_loops_and_threads_share_one() -> None:
+    """Each thread's event loop waits for its own runs, in the one runtime."""
+    model = ScriptedModel(lambda request: request.messages[-1].text)
+    answers: dict[int, list[str]] = {}
+
+    async def main() -> None:
+        async with AsyncioRuntime() as rt:
+
+            async def ask(number: int) -> list[str]:
+                asked = [rt.run(Agent(model), f"{number}.{at}") for at in range(20)]
+                return [result.content for result in await asyncio.gather(*asked)]
+
+            def other(number: int) -> None:
+                answers[number] = asyncio.run(ask(number))
+
+            await asyncio.gather(*(asyncio.to_thread(other, number) for number in range(4)))
+            answers[4] = await ask(4)
+
+    asyncio.run(main())
+    assert answers == {number: [f"{number}.{at}" for at in range(20)] for number in range(5)}
+
+
+@in_asyncio
+async def test_runs_go_on_while_the_loop_is_blocked() -> None:
+    """The program may block its event loop: the runs of other loops, and background runs, do not wait for it."""
+    done = threading.Event()
+
+    def answer(_: object) -> str:
+        done.set()
+        return "Done."
+
+    async with AsyncioRuntime() as rt:
+        run = await rt.start(Agent(ScriptedModel([answer])), "Hi")
+        assert done.wait(10)
+        assert (await run.wait()).content == "Done."
+
+
+@in_asyncio
+async def test_stored_runs() -> None:
+    """What a run waits for is decided, and the run gone on with, forked and cancelled, by their ids."""
+    from agno_rt import MemoryPolicy
+
+    @tool(approve=True)
+    async def pay(amount: int) -> str:
+        """Pay."""
+        return f"{amount} paid"
+
+    calls = [ToolCall(f"{at}", "pay", '{"amount": 5}') for at in range(3)]
+    agent = Agent(
+        ScriptedModel([calls[0], "First.", calls[1], "Second.", calls[2], "Third."]),
+        "payer",
+        tools=[pay],
+        memory=MemoryPolicy(journal=True),
+    )
+    async with AsyncioRuntime() as rt:
+        paused = await rt.run(agent, "Pay.")
+        assert paused.status == "paused"
+        await rt.approve(paused.approvals[0].id, {"amount": 4}, by="ann")
+        result = await rt.resume(paused.run_id)
+        assert (result.content, told(result)) == ("First.", ["4 paid"])
+
+        paused = await rt.run(agent, "Pay.")
+        await rt.deny(paused.approvals[0].id, "too much")
+        result = await rt.resume(paused.run_id)
+        assert result.content == "Second."
+        assert "too much" in told(result)[0]
+
+        paused = await rt.run(agent, "Pay.")
+        fork = await rt.fork(paused.run_id)
+        assert fork != paused.run_id
+        assert await rt.cancel(fork)
+
+
+def test_messages_are_the_same_objects() -> None:
+    """Nothing is copied on the way."""
+
+    async def main() -> tuple[Message, Message]:
+        message = Message("user", "Hi")
+        model = ScriptedModel(["Hello."])
+        async with AsyncioRuntime() as rt:
+            await rt.run(Agent(model), [message])
+        return message, model.requests[0].messages[-1]
+
+    sent, asked = asyncio.run(main())
+    assert sent is asked
+
+
+@in_asyncio
+async def test_an_exit_in_a_run_is_the_callers() -> None:
+    """`SystemExit` crosses over, as it would out of an asyncio task."""
+
+    async def leave(_: Runtime) -> None:
+        raise SystemExit(3)
+
+    async def main() -> None:
+        async with AsyncioRuntime() as rt:
+            await rt.call(leave)
+
+    with pytest.raises(SystemExit) as caught:
+        await asyncio.to_thread(asyncio.run, main())
+    assert caught.value.code == 3
