@@ -130,6 +130,8 @@ class Durable:
             owner=None,
             cancel_requested=False,
             entries=0,
+            created_at=0.0,
+            updated_at=0.0,
         )
         await store.create_run(made, taken)
         return made.id

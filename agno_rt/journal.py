@@ -104,7 +104,7 @@ class Approval:
         status: `pending` until it is decided, once
         arguments: the arguments in place of the model's, where whoever approved changed them; for `input` and
             `external`, what was given, as JSON
-        reason: why it was denied
+        reason: why it is asked for; once it is denied, why
         by: who decided, where that was said
         created_at: seconds since the epoch
         expires_at: when it can be decided no longer; `None` for never
@@ -227,7 +227,7 @@ class RunStore(Protocol):
         ...
 
     async def cancels(self, runs: Sequence[str]) -> set[str]:
-        """Those of the runs whose cancellation was asked for."""
+        """Those of the runs whose cancellation was asked for; one that nobody knows is none of them."""
         ...
 
     async def delete_run(self, run: str) -> bool:

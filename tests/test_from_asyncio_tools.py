@@ -161,6 +161,19 @@ async def test_cancelled_from_elsewhere_it_has_failed() -> None:
     assert "was cancelled from elsewhere" in told(result)[0]
 
 
+@in_asyncio
+async def test_asyncio_code_may_await_it_too() -> None:
+    """There it is the function as it was, with or without a runtime."""
+
+    @to_asyncio
+    async def fetch(url: str) -> str:
+        """Fetch it."""
+        await asyncio.sleep(0)
+        return f"page of {url}"
+
+    assert await fetch("a") == "page of a"
+
+
 async def test_without_an_event_loop_it_is_told() -> None:
     """Under plain trio there is none: the tool fails, and says what to do."""
 

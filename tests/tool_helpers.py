@@ -13,7 +13,7 @@ from agno_rt._job import Job
 from agno_rt._limiter import Limiter
 from agno_rt.events import Event
 from agno_rt.limits import Limits
-from agno_rt.messages import Content, ToolCall
+from agno_rt.messages import Content, Message, ToolCall
 from agno_rt.models import ModelSettings
 from agno_rt.testing import ScriptedModel
 from agno_rt.tools import Tool
@@ -58,7 +58,8 @@ def calls_of(name: str, *arguments: str) -> list[ToolCall]:
 
 async def told_of(job: Job, calls: Sequence[ToolCall]) -> list[Content]:
     """What the model is told of the calls. Each result is its call's."""
-    messages = await call_tools(job, calls)
+    results = await call_tools(job, calls)
+    messages = [each for each in results if isinstance(each, Message)]
     assert [(message.role, message.tool_call_id, message.name) for message in messages] == [
         ("tool", call.id, call.name) for call in calls
     ]

@@ -28,11 +28,14 @@ def to_asyncio(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Cor
 
     It is carried out as a task of the event loop from which the run was asked for, with the run's contextvars. Where
     the run is cancelled, the task is, and has ended before the run goes on. Raises what the function raises, and
-    `UsageError` where there is no such loop. For a tool, write `@tool` and below it `@to_asyncio`.
+    `UsageError` where there is no such loop. Awaited by asyncio code, it is the function itself. For a tool, write
+    `@tool` and below it `@to_asyncio`.
     """
 
     @functools.wraps(function)
     async def visiting(*args: P.args, **kwargs: P.kwargs) -> T:
+        if not trio.lowlevel.in_trio_run():
+            return await function(*args, **kwargs)
         name = getattr(function, "__qualname__", repr(function))
         return await _Visit(name, lambda: function(*args, **kwargs)).carry_out()
 

@@ -10,6 +10,7 @@ import msgspec
 from agno_rt import Agent, RunResult, Tool, Toolkit, Usage
 from agno_rt.errors import suggest
 from agno_rt.events import Event, event_type
+from agno_rt.journal import Approval
 from agno_rt.messages import MediaKind, Part
 from agno_rt_serve.errors import HttpError
 from agno_rt_serve.parts import Accepts, Attached, make
@@ -65,6 +66,7 @@ class _RunAnswer(msgspec.Struct):
     session: str | None
     usage: Usage
     error: str | None = None
+    approvals: tuple[Approval, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Tool(msgspec.Struct):
@@ -108,7 +110,7 @@ def input_of(body: RunBody, accepts: Accepts) -> str | list[Part]:
 
 
 def result_body(result: RunResult, session: str | None) -> bytes:
-    """The JSON of a run that ended with an answer."""
+    """The JSON of a run that ended with an answer, or waits for a person: then with its `approvals`."""
     error = None if result.error is None else str(result.error)
     return _encoder.encode(
         _RunAnswer(
@@ -120,6 +122,7 @@ def result_body(result: RunResult, session: str | None) -> bytes:
             session,
             result.usage,
             error,
+            result.approvals if result.status == "paused" else msgspec.UNSET,
         )
     )
 

@@ -126,6 +126,22 @@ class TestRuns:
         assert second.json()["content"] == "You are Ann."
         assert [message.content for message in model.requests[1].messages] == ["I am Ann.", "Hello Ann.", "Who am I?"]
 
+    async def test_says_what_a_paused_run_waits_for(self, serve_agents: Any) -> None:
+        """A run that waits for a person is no error: its status says so, and its approvals are there."""
+
+        @tool(approve=True)
+        def pay() -> str:
+            """Pay."""
+            return "paid"
+
+        agent = Agent(ScriptedModel([ToolCall("1", "pay")]), "payer", tools=[pay])
+        async with client(await serve_agents(agent)) as http:
+            answer = await http.post("/agents/payer/runs", json={"input": "pay"})
+
+        body = answer.json()
+        assert (answer.status_code, body["status"], body["content"]) == (200, "paused", "")
+        assert [each["call"]["name"] for each in body["approvals"]] == ["pay"]
+
     async def test_gives_typed_output(self, serve_agents: Any) -> None:
         """An agent with an output type answers with it as JSON."""
         agent = Agent(ScriptedModel(['{"celsius": 17}']), "a", output=Temperature)
