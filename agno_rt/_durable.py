@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
@@ -51,7 +51,8 @@ class Durable:
         self.owner = new_owner()
         self.agents: dict[str, Agent] = {}
         self._live: dict[str, Callable[[], None]] = {}
-        self._watching: trio.CancelScope | None = None
+        self.watching: trio.CancelScope | None = None
+        self._closing = False
         _RUNTIMES[runtime_of(self.owner)] = self
 
     def agent(self, name: str) -> Agent:
@@ -143,9 +144,14 @@ class Durable:
     def gone(self, run: str) -> None:
         """The run is no longer under way here."""
         self._live.pop(run, None)
-        if not self._live and self._watching is not None:
-            self._watching.cancel()
-            self._watching = None
+        if self._closing:
+            self.close()
+
+    def close(self) -> None:
+        """Look for cancellations no longer than there are runs under way: nobody should wait for that alone."""
+        self._closing = True
+        if not self._live and self.watching is not None:
+            self.watching.cancel()
 
     def cancel(self, run: str) -> bool:
         """Cancel a run that is under way here; whether it is."""
@@ -156,16 +162,22 @@ class Durable:
 
     async def watch(self, store: RunStore) -> None:
         """Cancel what somebody elsewhere wants cancelled, as long as there are runs under way here."""
-        if self._watching is not None:
-            return
-        with trio.CancelScope() as scope:
-            self._watching = scope
+        with self._watch():
             while self._live:
                 await trio.sleep(WATCH_SECONDS)
                 # A store that cannot be asked now is asked again; who writes to it meanwhile is told why.
                 with suppress(BackendError):
                     for run in await store.cancels(list(self._live)):
                         self.cancel(run)
+
+    @contextmanager
+    def _watch(self) -> Iterator[None]:
+        assert self.watching is not None
+        try:
+            with self.watching:
+                yield
+        finally:
+            self.watching = None
 
     def _carried_out(self, record: RunRecord) -> bool:
         assert record.owner is not None

@@ -124,5 +124,9 @@ class StoredRuns:
 
     def _watch(self, run_id: str, cancel: Callable[[], None]) -> None:
         assert self._nursery is not None
-        self._stored.live(run_id, cancel)
-        self._nursery.start_soon(self._stored.watch, self._store, name="looks for runs to cancel")
+        stored = self._stored
+        stored.live(run_id, cancel)
+        if stored.watching is None:
+            # Set here, so that no other is started before this one has begun.
+            stored.watching = trio.CancelScope()
+            self._nursery.start_soon(stored.watch, self._store, name="looks for runs to cancel")

@@ -112,6 +112,8 @@ class Runtime(StoredRuns):
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._nursery is not None
+        if self._durable is not None:
+            self._durable.close()
         if exc is not None:
             # The block's error is on its way out, so a cancellation from outside must not take its place.
             self._nursery.cancel_scope.cancel()

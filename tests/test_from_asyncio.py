@@ -421,6 +421,38 @@ class Stuck(InProcessMemory):
 
 
 @in_asyncio
+async def test_nothing_new_begins_while_it_unwinds() -> None:
+    """Whoever tries again and again does not keep the runtime from closing."""
+    gate = Gate()
+    holding, waiting = Waiting(gate), Waiting()
+    refused = asyncio.Event()
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def try_again() -> None:
+        with suppress(UsageError):
+            await rt.run(Agent(waiting), "Hi")
+        with pytest.raises(UsageError, match="was closed"):
+            await rt.run(Agent(waiting), "Hi again")
+        refused.set()
+        loop = asyncio.get_running_loop()
+        loop.call_soon(lambda: rt._running().post(gate._event.set))
+
+    async def block() -> None:
+        async with rt:
+            tasks.append(asyncio.create_task(rt.run(Agent(holding), "Hi")))
+            tasks.append(asyncio.create_task(try_again()))
+            await settle(rt)
+            raise ValueError("mine")
+
+    rt = AsyncioRuntime()
+    with pytest.raises(ValueError, match="mine"):
+        await block()
+    assert refused.is_set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert (holding.unwound, waiting.unwound) == (1, 1)
+
+
+@in_asyncio
 async def test_a_runtime_that_cannot_be_closed(plugin_point: Any) -> None:
     """Its failure is raised; where the block has an error of its own, it is a note on that."""
     from agno_rt.errors import BackendError

@@ -239,6 +239,36 @@ async def test_making_ends_with_who_asked_for_it(autojump_clock: trio.testing.Mo
         assert (maker.begun, pool.made, pool.statistics().in_use) == (1, 0, 0)
 
 
+async def test_what_is_made_although_nobody_waits_any_more_is_closed() -> None:
+    """Making that does not heed the cancellation comes to its end, and the thing to its own."""
+    maker, go = Maker(), trio.Event()
+
+    @asynccontextmanager
+    async def make() -> AsyncIterator[Browser]:
+        with trio.CancelScope(shield=True) as shield:
+            await go.wait()
+            async with maker.browser() as browser:
+                shield.shield = False
+                yield browser
+
+    async with Pool(1, make) as pool, trio.open_nursery() as nursery:
+        scope = trio.CancelScope()
+
+        async def wait() -> None:
+            with scope:
+                async with pool.take():
+                    raise AssertionError("it was too late")
+
+        nursery.start_soon(wait)
+        await wait_all_tasks_blocked()
+        scope.cancel()
+        await wait_all_tasks_blocked()
+        go.set()
+        await wait_all_tasks_blocked()
+        assert scope.cancelled_caught
+        assert (len(maker.browsers), maker.open, pool.statistics().in_use) == (1, [], 0)
+
+
 async def test_a_thing_that_ends_by_itself_is_replaced() -> None:
     """A connection whose own task fails is not lent again."""
     broken: list[trio.Event] = []

@@ -51,7 +51,6 @@ async def settled(crossing: Crossing[Any]) -> asyncio.CancelledError | None:
         except asyncio.CancelledError as exc:
             first = first or exc
             crossing.cancel()
-            break
         except GeneratorExit:
             # The loop has been closed, and nothing can be awaited any more.
             crossing.cancel()
