@@ -10,7 +10,9 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
+
+import attrs
 
 from agno_rt.context import RunContext
 from agno_rt.errors import UsageError, suggest
@@ -153,3 +155,40 @@ def _plain_table() -> dict[int, str]:
     table.update(dict.fromkeys((*range(0x2010, 0x2016), 0x2212, 0xFE58, 0xFE63), "-"))
     table.update(dict.fromkeys((0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), " "))
     return table
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Finding:
+    """A guardrail that finds things of some kinds, and redacts them or blocks the text: the base of those that ship."""
+
+    known: ClassVar[tuple[str, ...]] = ()
+    """The kinds that there are."""
+
+    action: Action = "redact"
+    kinds: tuple[str, ...] = ()
+    patterns: Mapping[str, str] = attrs.Factory(dict)
+    allow: tuple[str, ...] = ()
+    token: str = "[{kind} {number}]"
+
+    def __attrs_post_init__(self) -> None:
+        owner = type(self).__name__
+        check_action(self.action, ("redact", "block"), owner)
+        check_token(self.token, owner)
+        chosen(self.kinds, self.known, owner)
+        custom(self.patterns, owner)
+
+    def shipped(self) -> Mapping[str, Sequence[Finder]]:
+        """The finders of all kinds."""
+        raise NotImplementedError
+
+    async def check(self, context: RunContext, text: str) -> Verdict | None:
+        """Find, and redact or block."""
+        owner = type(self).__name__
+        finders: dict[str, Sequence[Finder]] = dict(custom(self.patterns, owner))
+        shipped = self.shipped()
+        finders.update((kind, shipped[kind]) for kind in chosen(self.kinds, self.known, owner))
+        found = find_all(plain(text), finders)
+        if self.allow and found:
+            allowed = {canonical(value) for value in self.allow}
+            found = [one for one in found if canonical(text[one.start : one.end]) not in allowed]
+        return verdict(context, text, found, self.action, self.token)

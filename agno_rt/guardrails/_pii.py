@@ -8,31 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
-from agno_rt.context import RunContext
 from agno_rt.guardrails._find import (
-    Action,
     Check,
     Finder,
+    Finding,
     Span,
-    canonical,
-    check_action,
-    check_token,
-    chosen,
-    custom,
-    find_all,
     finder,
-    plain,
-    verdict,
     whole,
 )
-from agno_rt.hooks import Verdict
 
 KINDS = ("rrn", "iban", "card", "ssn", "email", "ip", "phone")
 """What is found, the surest first: of things that overlap, the first says what it is."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class PII:
+class PII(Finding):
     """Finds personal data, and redacts it or blocks the text that has it.
 
     The kinds are `email`; `phone` (with a country code, or as written within North America or, with a leading zero,
@@ -52,29 +42,14 @@ class PII:
             texts of a run. `"[{kind}]"` leaves it out
     """
 
-    action: Action = "redact"
+    known = KINDS
+
     kinds: tuple[str, ...] = KINDS
-    patterns: Mapping[str, str] = attrs.Factory(dict)
-    allow: tuple[str, ...] = ()
-    token: str = "[{kind} {number}]"
     name: str = "pii"
 
-    def __attrs_post_init__(self) -> None:
-        check_action(self.action, ("redact", "block"), "PII")
-        check_token(self.token, "PII")
-        chosen(self.kinds, KINDS, "PII")
-        custom(self.patterns, "PII")
-
-    async def check(self, context: RunContext, text: str) -> Verdict | None:
-        """Find, and redact or block."""
-        finders: dict[str, Sequence[Finder]] = dict(custom(self.patterns, "PII"))
-        shipped = _finders()
-        finders.update((kind, shipped[kind]) for kind in chosen(self.kinds, KINDS, "PII"))
-        found = find_all(plain(text), finders)
-        if self.allow and found:
-            allowed = {canonical(value) for value in self.allow}
-            found = [one for one in found if canonical(text[one.start : one.end]) not in allowed]
-        return verdict(context, text, found, self.action, self.token)
+    def shipped(self) -> Mapping[str, Sequence[Finder]]:
+        """The finders of all kinds."""
+        return _finders()
 
 
 @functools.cache

@@ -10,22 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
-from agno_rt.context import RunContext
 from agno_rt.guardrails._find import (
-    Action,
     Finder,
+    Finding,
     Span,
-    canonical,
-    check_action,
-    check_token,
-    chosen,
-    custom,
-    find_all,
     finder,
-    plain,
-    verdict,
 )
-from agno_rt.hooks import Verdict
 
 KINDS = (
     "private-key",
@@ -46,7 +36,7 @@ KINDS = (
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Secrets:
+class Secrets(Finding):
     """Finds keys, tokens and passwords, and redacts them or blocks the text that has them.
 
     The kinds are those of services, by the forms that they give them: `anthropic-key`, `openai-key` (and those of
@@ -66,29 +56,14 @@ class Secrets:
             texts of a run. `"[{kind}]"` leaves it out
     """
 
-    action: Action = "redact"
+    known = KINDS
+
     kinds: tuple[str, ...] = KINDS
-    patterns: Mapping[str, str] = attrs.Factory(dict)
-    allow: tuple[str, ...] = ()
-    token: str = "[{kind} {number}]"
     name: str = "secrets"
 
-    def __attrs_post_init__(self) -> None:
-        check_action(self.action, ("redact", "block"), "Secrets")
-        check_token(self.token, "Secrets")
-        chosen(self.kinds, KINDS, "Secrets")
-        custom(self.patterns, "Secrets")
-
-    async def check(self, context: RunContext, text: str) -> Verdict | None:
-        """Find, and redact or block."""
-        finders: dict[str, Sequence[Finder]] = dict(custom(self.patterns, "Secrets"))
-        shipped = _finders()
-        finders.update((kind, shipped[kind]) for kind in chosen(self.kinds, KINDS, "Secrets"))
-        found = find_all(plain(text), finders)
-        if self.allow and found:
-            allowed = {canonical(value) for value in self.allow}
-            found = [one for one in found if canonical(text[one.start : one.end]) not in allowed]
-        return verdict(context, text, found, self.action, self.token)
+    def shipped(self) -> Mapping[str, Sequence[Finder]]:
+        """The finders of all kinds."""
+        return _finders()
 
 
 _START = r"(?<![A-Za-z0-9_\-])"
