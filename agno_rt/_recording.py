@@ -5,7 +5,7 @@ Each step is durable before the next one begins. Knows the store only as a `RunS
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 import attrs
@@ -96,11 +96,10 @@ class Journal(msgspec.Struct, eq=False):
         state, kept = self._state(), None if counts is None else dict(counts)
         await self._write(Called(turns.turn, call.id, call.name, status, content, turns.usage, state, kept))
 
-    async def pause(self, approvals: Sequence[Approval]) -> None:
-        """Store that the run waits, and for what; with it those approvals that are new. Nobody owns it from here on."""
-        self.waiting = tuple(approvals)
-        new = [each for each in approvals if (each.turn, each.call.id) not in self.decided]
-        await self._let_go(Paused([each.id for each in approvals]), RunChange("paused", approvals=new))
+    async def pause(self) -> None:
+        """Store what the run is `waiting` for, with those approvals that are new. Nobody owns it from here on."""
+        new = [each for each in self.waiting if (each.turn, each.call.id) not in self.decided]
+        await self._let_go(Paused([each.id for each in self.waiting]), RunChange("paused", approvals=new))
 
     async def end(self, status: RunStatus, content: str, error: BaseException | None, append: Appending | None) -> None:
         """Store the end of the run, with what it adds to its session, in one step. What is not completed can go on."""

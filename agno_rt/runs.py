@@ -6,8 +6,8 @@ Knows no plugin and opens nothing: `Runtime` hands it a `Job`, in which everythi
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, final
+from collections.abc import Awaitable, Sequence
+from typing import final
 
 import attrs
 import trio
@@ -26,9 +26,6 @@ from agno_rt.limits import LimitStatistics
 from agno_rt.messages import Message
 from agno_rt.models import ModelRequest
 
-if TYPE_CHECKING:
-    from agno_rt._recording import Journal
-
 __all__ = ["STREAM_BUFFER", "Run", "RunResult", "RunStream", "carry_out", "execute", "stop"]
 
 STREAM_BUFFER = 256
@@ -42,9 +39,10 @@ async def execute(job: Job) -> RunResult:
     through. Either way the run's last event is sent exactly once, if its first one was.
     """
     turns = job.turns = Turns(job.limits.turns, job.form)
-    # Only where there is code of the user's in the run, a tool or the like, can a run be within it.
-    own_code = job.tools or job.form is not None or job.hooks is not None or type(job.instructions) is not str
-    outer = OUTER.set(job) if own_code else None
+    outer = None
+    if job.tools or job.form is not None or job.hooks is not None or type(job.instructions) is not str:
+        # Only where there is code of the user's in the run, a tool or the like, can a run be within it.
+        outer = OUTER.set(job)
     try:
         await trio.lowlevel.checkpoint()
         if job.limits.run_timeout is None:
@@ -101,16 +99,15 @@ async def _admitted(job: Job, turns: Turns) -> None:
     try:
         if emitter is not None:
             emitter.start(_run_started(job))
-        converse = _take_turns if job.limits.turn_timeout is None else _take_timed_turns
         if (
             job.session is job.hooks is job.journal is None
             and type(job.instructions) is str
             and job.policy.state is job.facts is None
         ):
             turns.begin(before(job, ()), job.input)
-            await converse(job, turns)
+            await _converse(job, turns)
         else:
-            await in_conversation(job, turns, functools.partial(converse, job, turns))
+            await in_conversation(job, turns, functools.partial(_converse, job, turns))
     finally:
         admission.release()
 
@@ -123,20 +120,23 @@ def _run_started(job: Job) -> RunStarted:
     return RunStarted(job.run_id, job.agent, asked, session, job.user, parent, resumed)
 
 
+def _converse(job: Job, turns: Turns) -> Awaitable[None]:
+    return _take_turns(job, turns) if job.limits.turn_timeout is None else _take_timed_turns(job, turns)
+
+
 async def _take_timed_turns(job: Job, turns: Turns) -> None:
     while turns.state not in _STOPS:
         assert job.limits.turn_timeout is not None
         with deadline(job.limits.turn_timeout, "turn_timeout", f"turn {turns.turn + 1}"):
-            await _take_turns(job, turns, at_most=1)
+            await _take_turns(job, turns, until=turns.turn + 1)
 
 
-async def _take_turns(job: Job, turns: Turns, at_most: int | None = None) -> None:
-    """Ask the model and call its tools, turn by turn, until there is an answer or so many turns are taken."""
+async def _take_turns(job: Job, turns: Turns, until: int | None = None) -> None:
+    """Ask the model and call its tools, turn by turn, until there is an answer or so many turns are taken in all."""
     budget, form, ask = job.budget, job.form, respond if job.emitter is None else respond_told
     if job.hooks is not None:
         ask = respond_hooked
-    first = turns.turn
-    while turns.state not in _STOPS and (at_most is None or turns.turn - first < at_most):
+    while turns.state not in _STOPS and (until is None or turns.turn < until):
         if turns.state == "asking":
             turns.ask()
             if budget is not None:
@@ -149,13 +149,11 @@ async def _take_turns(job: Job, turns: Turns, at_most: int | None = None) -> Non
             if budget is not None and turns.calls:
                 budget.call(len(turns.calls))
         if turns.state == "calling":
-            results = await call_tools(job, turns.calls)
-            if job.journal is None:
-                turns.called(results)  # type: ignore[arg-type]  # nothing waits without a journal
-            else:
-                await _called(job, turns, job.journal, results)
+            _called(job, turns, await call_tools(job, turns.calls))
         elif turns.state == "checking":
             await _check(job, turns)
+    if turns.state == "paused":
+        await _pause(job)
 
 
 _STOPS = ("completed", "paused")
@@ -170,16 +168,23 @@ async def _check(job: Job, turns: Turns) -> None:
     turns.checked(reason)
 
 
-async def _called(job: Job, turns: Turns, journal: Journal, results: Sequence[Message | Approval]) -> None:
-    """Go on with the results of all calls; or pause, where some of them wait for a person."""
-    waiting = tuple(each for each in results if isinstance(each, Approval))
-    if not waiting:
-        turns.called(results)  # type: ignore[arg-type]  # they are messages, all of them
-        return
-    await journal.pause(waiting)
-    turns.pause()
+def _called(job: Job, turns: Turns, results: Sequence[Message | Approval]) -> None:
+    """Go on with the results of all calls; or stop, where some of the calls wait for a person."""
+    if job.journal is not None:
+        waiting = job.journal.waiting = tuple(each for each in results if isinstance(each, Approval))
+        if waiting:
+            turns.pause()
+            return
+    turns.called(results)  # type: ignore[arg-type]  # they are messages, all of them
+
+
+async def _pause(job: Job) -> None:
+    """Store that the run waits, and tell for what."""
+    journal = job.journal
+    assert journal is not None
+    await journal.pause()
     if job.emitter is not None:
-        for each in waiting:
+        for each in journal.waiting:
             job.emitter.post(ApprovalAsked(job.run_id, each.id, each.call, each.kind, each.reason))
 
 

@@ -593,11 +593,11 @@ class TestEvents:
         assert [event for event in events if not type(event).__name__.endswith("Delta")] == [
             RunStarted(id_, "ann", "Hi", "s", "u"),
             ModelStarted(id_, "scripted", 1),
-            ModelEnded(id_, "scripted", 1, "completed", Usage(1, 1)),
+            ModelEnded(id_, "scripted", 1, "completed", Usage(1, 1), None, "tool_calls"),
             ToolStarted(id_, call),
             ToolEnded(id_, call, "completed", "hey"),
             ModelStarted(id_, "scripted", 2),
-            ModelEnded(id_, "scripted", 2, "completed", Usage(1, 2)),
+            ModelEnded(id_, "scripted", 2, "completed", Usage(1, 2), None, "stop"),
             RunEnded(id_, "completed", "Hello you.", Usage(2, 3)),
         ]
         assert [event.text for event in events if isinstance(event, TextDelta)] == ["Hello ", "you."]
