@@ -193,7 +193,11 @@ def _proxy(inner: object, bases: tuple[type, ...], names: list[str], around: Cal
 
         return functools.wraps(getattr(inner, name))(wrapped)
 
-    made = type(f"Wrapped{type(inner).__name__}", (_Proxy, *bases), {name: method(name) for name in names})
+    own: dict[str, Any] = {name: method(name) for name in names}
+    if hasattr(inner, "name"):
+        # As with the methods: from Python 3.12 on, a protocol does not ask `__getattr__`.
+        own["name"] = inner.name
+    made = type(f"Wrapped{type(inner).__name__}", (_Proxy, *bases), own)
     proxy = made()
     proxy._inner = inner
     return proxy
