@@ -154,7 +154,7 @@ class Runtime(StoredRuns):
         `LimitExceeded`, `BackendError` and their kind, each with `.result`, for a run that ended without an answer.
         """
         if type(input) is Resume:
-            job = self._job(agent, input, await self._claimed(input, Asked(session, user, deps)), None, OUTER.get())
+            job = await self._resumed(agent, input, Asked(session, user, deps), None, OUTER.get())
         else:
             job = self._job(agent, input, Asked(session, user, deps), None, OUTER.get())
         return await (execute(job) if job.journal is None else self._execute_stored(job, job.journal))
@@ -168,10 +168,11 @@ class Runtime(StoredRuns):
         Leaving the block early cancels the run and waits until it has unwound.
         """
         buffer = EventBuffer(STREAM_BUFFER)
-        asked = Asked(session, user, deps)
         if type(input) is Resume:
-            asked = await self._claimed(input, asked)
-        run = self._spawn(self._job(agent, input, asked, buffer, OUTER.get()), buffer)
+            job = await self._resumed(agent, input, Asked(session, user, deps), buffer, OUTER.get())
+        else:
+            job = self._job(agent, input, Asked(session, user, deps), buffer, OUTER.get())
+        run = self._spawn(job, buffer)
         try:
             yield RunStream(run, buffer)
         finally:
@@ -181,10 +182,11 @@ class Runtime(StoredRuns):
         self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, deps: Any = None
     ) -> Run:
         """Start the run in the background, owned by this runtime, and return at once."""
-        asked = Asked(session, user, deps)
         if type(input) is Resume:
-            asked = await self._claimed(input, asked)
-        return self._spawn(self._job(agent, input, asked, None, None), None)
+            job = await self._resumed(agent, input, Asked(session, user, deps), None, None)
+        else:
+            job = self._job(agent, input, Asked(session, user, deps), None, None)
+        return self._spawn(job, None)
 
     @property
     def memory(self) -> MemoryBackend:
@@ -276,6 +278,18 @@ class Runtime(StoredRuns):
         if memory.journal or resolved.pauses or asked.journal is not None:
             self._keep(job, asked.journal, agent)
         return job
+
+    async def _resumed(
+        self, agent: Agent, resume: Resume, asked: Asked, buffer: EventBuffer | None, outer: Job | None
+    ) -> Job:
+        """The job of a stored run. For an agent that cannot run as it stands, none is claimed, or stays so."""
+        self.check(agent)
+        asked = await self._claimed(resume, asked)
+        try:
+            return self._job(agent, resume, asked, buffer, outer)
+        except BaseException:
+            self._stored.gone(resume.run_id)
+            raise
 
     def _give_facts(self, job: Job, policy: UserMemory) -> None:
         """Let the run know what is known about its user, and its model keep more."""

@@ -214,6 +214,31 @@ class TestResume:
                 with pytest.raises(RunConflict, match="completed"):
                     await other.resume(run_id)
 
+    async def test_an_agent_that_cannot_run_takes_nothing(self) -> None:
+        """A mistake in the agent is told, and the run is free: the next one who resumes it goes on."""
+        agent = Agent(ScriptedModel([ModelError("down")]), "a", memory=JOURNAL)
+        async with Runtime() as rt:
+            with pytest.raises(ModelError) as caught:
+                await rt.run(agent, "go", session="s")
+            run_id = caught.value.result.run_id
+            for wrong in (attrs.evolve(agent, model="nope:x"), attrs.evolve(agent, tools="echo")):
+                with pytest.raises(UsageError):
+                    await rt.resume(run_id, wrong)
+                assert [(run.status, run.owner) for run in await rt.memory.runs()] == [("failed", None)]  # type: ignore[attr-defined]
+
+            @tool
+            async def again() -> str:
+                """Go on with a run whose session is in use here."""
+                with pytest.raises(UsageError, match="in use"):
+                    await rt.run(attrs.evolve(agent, model=ScriptedModel([])), Resume(run_id))
+                return "in use"
+
+            outer = Agent(ScriptedModel([calls("again"), "ok"]), "b", tools=[again])
+            assert told(await rt.run(outer, "go", session="s")) == ["in use"]
+            result = await rt.resume(run_id, attrs.evolve(agent, model=ScriptedModel(["done"])))
+
+        assert result.content == "done"
+
     async def test_two_at_once(self) -> None:
         """One wins, the other is told, whoever they are."""
         memory = InProcessMemory()
