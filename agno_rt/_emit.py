@@ -25,30 +25,40 @@ class EventBuffer:
     Its policy when full is to wait: a slow reader slows the run, and nothing is dropped.
     """
 
-    __slots__ = ("_closed", "_events", "_parking", "_reader", "_size", "_writers")
+    __slots__ = ("_closed", "_events", "_reader", "_reading", "_size", "_writers", "_writing")
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._events: deque[Event] = deque()
         self._closed = False
-        self._parking = 0
         self._writers = trio.lowlevel.ParkingLot()
         self._reader = trio.lowlevel.ParkingLot()
+        # Whether the reader waits, and how many writers do, since asking an empty lot to wake somebody costs more than
+        # handing an event over. Whoever wakes one counts it off; one that is cancelled counts itself off.
+        self._reading = False
+        self._writing = 0
 
     async def room(self) -> None:
         """Wait while the buffer is full."""
         while len(self._events) >= self._size:
-            await self._park(self._writers)
+            self._writing += 1
+            try:
+                await self._writers.park()
+            except BaseException:
+                self._writing -= 1
+                raise
 
     def post(self, event: Event) -> None:
         """Hand the event over without waiting, past the bound: for what must still be said while being cancelled."""
         self._events.append(event)
-        if self._parking:
+        if self._reading:
+            self._reading = False
             self._reader.unpark()
 
     def close(self) -> None:
         """No more events will come; the reader gets those that are there, then the end."""
         self._closed = True
+        self._reading = False
         self._reader.unpark_all()
 
     async def receive(self) -> Event | None:
@@ -56,23 +66,20 @@ class EventBuffer:
         while not self._events:
             if self._closed:
                 return None
-            await self._park(self._reader)
+            self._reading = True
+            try:
+                await self._reader.park()
+            finally:
+                self._reading = False
         event = self._events.popleft()
-        if self._parking:
+        if self._writing:
+            self._writing -= 1
             self._writers.unpark()
         return event
 
     def statistics(self) -> LimitStatistics:
         """How many events the reader is behind, and whether the run waits for it."""
         return LimitStatistics("stream_buffer", self._size, len(self._events), len(self._writers))
-
-    async def _park(self, lot: trio.lowlevel.ParkingLot) -> None:
-        # Counted, because asking an empty lot to wake somebody costs more than handing an event over.
-        self._parking += 1
-        try:
-            await lot.park()
-        finally:
-            self._parking -= 1
 
 
 @attrs.define(eq=False)

@@ -296,6 +296,8 @@ def _check_run_limits(limits: Limits) -> None:
 
 def as_messages(input: Input) -> tuple[Message, ...]:
     """The input as messages. Raises `UsageError` for what is empty, is no text, parts or messages, or no Unicode."""
+    if type(input) is str and input.isascii() and input and not input.isspace():
+        return (Message("user", input),)  # the usual one
     if not isinstance(input, str):
         return _sequence(() if isinstance(input, Resume) else input)
     if not input or input.isspace():

@@ -36,17 +36,23 @@ TRANSITIONS: dict[tuple[State, Step], State] = {
 }
 
 
-class Turns(msgspec.Struct, eq=False):
+_HALF = ("calling", "paused")
+_NONE_YET: Any = ()
+
+
+class Turns(msgspec.Struct, eq=False, gc=False):
     """The turns of one run. `messages` is the whole conversation so far; those from `own` on are this run's.
 
     `begin` gives it the conversation. In state `asking` the driver calls `ask`, asks the model, and hands its response
     to `answered`; in state `calling` it carries out `calls` and hands their messages to `called`; in state `checking`
     it hands the reason why `output` will not do, or nothing, to `checked`; in `completed` and `paused` it stops.
+
+    The garbage collector does not look at it: nothing that it holds leads back to it, and there is one for each run.
     """
 
     max_turns: int
     form: OutputForm | None = None
-    messages: list[Message] = []
+    messages: list[Message] = _NONE_YET
     own: int = 0
     state: State = "asking"
     turn: int = 0
@@ -78,7 +84,8 @@ class Turns(msgspec.Struct, eq=False):
 
     def answered(self, response: ModelResponse) -> None:
         """Take in the model's response. Raises `OutputError` after too many that do not fit the output type."""
-        self.usage = response.usage if self.usage is NO_USAGE else self.usage + response.usage
+        usage = response.usage
+        self.usage = usage if self.usage is NO_USAGE else self.usage + usage
         if response.tool_calls:
             self.calls = calls = _with_ids(response.tool_calls, self.turn)
             self.messages.append(Message("assistant", response.content, tuple(calls), None, None, response.reasoning))
@@ -89,7 +96,7 @@ class Turns(msgspec.Struct, eq=False):
         self.finish_reason = response.finish_reason
         if self.form is None:
             self.messages.append(Message("assistant", response.content, (), None, None, response.reasoning))
-            self._step("answer")
+            self.state = TRANSITIONS[self.state, "answer"]
         else:
             self._read(response, self.form)
 
@@ -112,10 +119,8 @@ class Turns(msgspec.Struct, eq=False):
 
     def own_messages(self) -> tuple[Message, ...]:
         """What this run added to the conversation, less a call that has no result: history stays valid."""
-        own = self.messages[self.own :]
-        if self.state in ("calling", "paused"):
-            own.pop()
-        return tuple(own)
+        messages = self.messages[self.own :] if self.own else self.messages
+        return tuple(messages[:-1] if self.state in _HALF else messages)
 
     def _step(self, step: Step) -> None:
         self.state = TRANSITIONS[self.state, step]

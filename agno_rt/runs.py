@@ -17,7 +17,7 @@ from agno_rt._calls import call_tools
 from agno_rt._emit import EventBuffer
 from agno_rt._job import OUTER, Job, RunResult
 from agno_rt._scopes import cause, deadline, ended_as
-from agno_rt._session import before, in_conversation
+from agno_rt._session import in_conversation
 from agno_rt._turn import Turns
 from agno_rt.errors import AgnoError
 from agno_rt.events import ApprovalAsked, Event, RunEnded, RunStarted, Status
@@ -33,29 +33,38 @@ STREAM_BUFFER = 256
 
 
 async def execute(job: Job) -> RunResult:
-    """Carry out the job and return its result, after at least one checkpoint.
+    """Carry out the job and return its result, after at least one checkpoint: as a rule the model's own wait.
 
     Raises one of our errors, with the result so far as its `result`, when there is no answer; lets `trio.Cancelled`
     through. Either way the run's last event is sent exactly once, if its first one was.
     """
-    turns = job.turns = Turns(job.limits.turns, job.form)
+    limits = job.limits
+    turns = job.turns = Turns(limits.turns, job.form)
     outer = None
     if job.tools or job.form is not None or job.hooks is not None or type(job.instructions) is not str:
         # Only where there is code of the user's in the run, a tool or the like, can a run be within it.
         outer = OUTER.set(job)
+    # trio clears this whenever the task is rescheduled, so it tells whether anything in the run has waited.
+    task = trio.lowlevel.current_task()
+    task.custom_sleep_data = _STILL_AWAKE
     try:
-        await trio.lowlevel.checkpoint()
-        if job.limits.run_timeout is None:
-            await _admitted(job, turns)
-        else:
-            with deadline(job.limits.run_timeout, "run_timeout", "the run"):
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if limits.run_timeout is not None:
+            with deadline(limits.run_timeout, "run_timeout", "the run"):
                 await _admitted(job, turns)
+        elif job.admission.try_acquire():
+            try:
+                await _conversation(job, turns)
+            finally:
+                job.admission.release()
+        else:
+            await _admitted(job, turns)
+        if task.custom_sleep_data is _STILL_AWAKE:
+            await trio.lowlevel.cancel_shielded_checkpoint()
     except BaseException as exc:
         # Whoever raised a group on the way, a tool, a model, a backend or our own nursery: this is where it ends.
         bare = cause(exc)
-        if job.journal is not None:
-            await job.journal.broken_off(ended_as(bare), turns.content, bare)
-        _end(job, turns, ended_as(bare), bare)
+        await _broken_off(job, turns, bare, awake=task.custom_sleep_data is _STILL_AWAKE)
         if bare is exc:
             raise
         raise bare from None
@@ -92,24 +101,36 @@ def _end(job: Job, turns: Turns, status: Status, exc: BaseException | None) -> R
     return result
 
 
+_STILL_AWAKE = object()
+
+
+async def _broken_off(job: Job, turns: Turns, exc: BaseException, *, awake: bool) -> None:
+    if awake:
+        # Who tries again and again must let others run in between, too.
+        await trio.lowlevel.cancel_shielded_checkpoint()
+    if job.journal is not None:
+        await job.journal.broken_off(ended_as(exc), turns.content, exc)
+    _end(job, turns, ended_as(exc), exc)
+
+
 async def _admitted(job: Job, turns: Turns) -> None:
-    admission, emitter = job.admission, job.emitter
-    if not admission.try_acquire():
-        await waited(admission, job.limits.queue_timeout)
+    if not job.admission.try_acquire():
+        await waited(job.admission, job.limits.queue_timeout)
     try:
-        if emitter is not None:
-            emitter.start(_run_started(job))
-        if (
-            job.session is job.hooks is job.journal is None
-            and type(job.instructions) is str
-            and job.policy.state is job.facts is None
-        ):
-            turns.begin(before(job, ()), job.input)
-            await _converse(job, turns)
-        else:
-            await in_conversation(job, turns, functools.partial(_converse, job, turns))
+        await _conversation(job, turns)
     finally:
-        admission.release()
+        job.admission.release()
+
+
+def _conversation(job: Job, turns: Turns) -> Awaitable[None]:
+    """What an admitted run is: its turns, and around them a session, hooks and so on, where there are any."""
+    if job.emitter is not None:
+        job.emitter.start(_run_started(job))
+    text = job.instructions
+    if type(text) is str and job.session is job.hooks is job.journal is None and job.policy.state is job.facts is None:
+        turns.begin([Message("system", text)] if text else [], job.input)
+        return _converse(job, turns)
+    return in_conversation(job, turns, functools.partial(_converse, job, turns))
 
 
 def _run_started(job: Job) -> RunStarted:

@@ -91,6 +91,7 @@ FLOORS: dict[str, int] = {
     "_wrapping": 5,
     "cache": 5,
     "fallback": 5,
+    "measuring": 5,
     "pool": 5,
     "ratelimit": 5,
     "retry": 5,

@@ -1,0 +1,116 @@
+"""Measures what an async body costs under trio: in time, against another, and in counts that no noise can touch.
+
+For benchmarks, `agno-rt bench`, and plugin authors who hold their own costs in a test. Knows no agent and no runtime.
+A body is an async function that is told how often to do its thing, so that one `trio.run` times many.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+import tracemalloc
+from collections.abc import Awaitable, Callable
+from types import FrameType
+
+import trio
+
+__all__ = ["Times", "bytes_held", "checkpoints", "python_calls", "ratio", "scheduler_steps", "seconds"]
+
+Times = Callable[[int], Awaitable[None]]
+
+
+async def checkpoints(times: int) -> None:
+    """The body that other bodies are compared with: bare trio checkpoints, the floor of every run."""
+    for _ in range(times):
+        await trio.lowlevel.checkpoint()
+
+
+async def seconds(body: Times, times: int = 500, rounds: int = 15) -> float:
+    """How many seconds one of `body` takes: the best of the rounds, each of which does it so many times."""
+    best = float("inf")
+    for _ in range(rounds):
+        start = time.perf_counter()
+        await body(times)
+        best = min(best, time.perf_counter() - start)
+    return best / times
+
+
+async def ratio(one: Times, other: Times, times: int = 500, rounds: int = 15) -> float:
+    """How many times as long `one` takes as `other`: the best of rounds in which the two take turns."""
+    best = [float("inf"), float("inf")]
+    for _ in range(rounds):
+        for at, body in enumerate((one, other)):
+            start = time.perf_counter()
+            await body(times)
+            best[at] = min(best[at], time.perf_counter() - start)
+    return best[0] / best[1]
+
+
+async def python_calls(body: Times) -> int:
+    """The Python function calls that one more of `body` makes: exact, for one version of Python."""
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    async def counted(times: int) -> int:
+        nonlocal calls
+        calls = 0
+        sys.setprofile(count)
+        try:
+            await body(times)
+        finally:
+            sys.setprofile(None)
+        return calls
+
+    await body(3)
+    return await counted(2) - await counted(1)
+
+
+class _Steps(trio.abc.Instrument):
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.steps += 1
+
+
+async def scheduler_steps(body: Times) -> int:
+    """The steps of trio's scheduler that one more of `body` takes, in all tasks: exact."""
+
+    async def counted(times: int) -> int:
+        steps = _Steps()
+        trio.lowlevel.add_instrument(steps)
+        try:
+            await body(times)
+        finally:
+            trio.lowlevel.remove_instrument(steps)
+        return steps.steps
+
+    await body(3)
+    return await counted(2) - await counted(1)
+
+
+async def bytes_held(body: Times, rounds: int = 20) -> int:
+    """The most bytes that one of `body` holds at a time: the least of the rounds, since other threads allocate too."""
+    await body(50)
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        return min([await _peak(body) for _ in range(rounds)])
+    finally:
+        tracemalloc.stop()
+        if collecting:
+            gc.enable()
+
+
+async def _peak(body: Times) -> int:
+    await body(1)
+    tracemalloc.reset_peak()
+    before, _ = tracemalloc.get_traced_memory()
+    await body(1)
+    return tracemalloc.get_traced_memory()[1] - before
