@@ -12,7 +12,7 @@ from agno_rt.limits import Limits, LimitStatistics
 from agno_rt.messages import Usage
 from agno_rt.models import NO_USAGE
 
-__all__ = ["Budget"]
+__all__ = ["Budget", "budget_of"]
 
 
 class Budget(msgspec.Struct, eq=False):
@@ -70,3 +70,9 @@ class Budget(msgspec.Struct, eq=False):
             limit=name,
             hint=f"Raise Limits({name}=...) of the run or of the one around it; .result has what came so far.",
         )
+
+
+def budget_of(limits: Limits, around: Budget | None) -> Budget | None:
+    """What a run may spend, where it or a run around it is bounded."""
+    unbounded = limits.tool_calls is limits.input_tokens is limits.output_tokens is limits.tokens is limits.cost is None
+    return None if around is None and unbounded else Budget(limits, around)

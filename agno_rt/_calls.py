@@ -104,6 +104,9 @@ async def _call_tool(job: Job, call: ToolCall) -> Message | Approval:
     began = time.monotonic()  # noqa: F841 - `Runtime.tasks` reads it
     if job.journal is not None:
         return await _call_durably(job, job.journal, call)
+    if job.hooks is job.emitter is None:
+        _, content = await _outcome(job, call)
+        return Message("tool", content, (), call.id, call.name)
     asked, answer = (call, None) if job.hooks is None else await _before(job, call)
     return await _made(job, call, asked, answer)
 
@@ -196,7 +199,11 @@ async def _outcome(job: Job, call: ToolCall) -> Told:
     if not tool.plain:
         return (await carry_out(job, tool, (call,)))[0]
     try:
-        value = await in_time(tool, tool.decode(call.arguments), job.limits.tool_timeout)
+        arguments = tool.decode(call.arguments)
+        if tool.inline and not tool.is_async:
+            value = tool.function(**arguments)
+        else:
+            value = await in_time(tool, arguments, job.limits.tool_timeout)
         # The usual result is told by its type at once.
         return "completed", value if type(value) is str and value.isascii() else content_of(value)
     except (ToolArgumentError, Late) as exc:

@@ -6,7 +6,7 @@ The agent itself keeps nothing, so that it stays cheap. Knows plugins, but nothi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 import attrs
@@ -14,7 +14,7 @@ import msgspec
 
 from agno_rt._hooks import Hooks
 from agno_rt._limiter import Limiter
-from agno_rt.agent import PLAIN_MEMORY, Agent
+from agno_rt.agent import Agent
 from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
 from agno_rt.hooks import Guard, Guardrail, Hook
 from agno_rt.journal import Resume
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from agno_rt._output import OutputForm
     from agno_rt._process import Processes
 
-__all__ = ["Input", "Resolved", "Resolver", "as_messages"]
+__all__ = ["Input", "Resolved", "Resolver", "as_messages", "keep"]
 
 Input: TypeAlias = str | Sequence[Message | Part] | Resume
 
@@ -74,23 +74,33 @@ class Resolver:
         self._places: WeakKeyDictionary[Tool, Limiter] = WeakKeyDictionary()
         self._bound: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self._wrappers: WeakSet[Any] = WeakSet()
-        self._plain: tuple[str | Model, Resolved] | None = None
+        self._last = _NOBODY
+        self._resolution = _NOTHING
 
     def resolve(self, agent: Agent) -> Resolved:
         """All that a run of the agent needs. Raises `UsageError` or `PluginError`."""
-        if agent.tools or agent.hooks or agent.output is not None or agent.limits is not None:
-            return self._resolved(agent)
-        if agent.memory is not PLAIN_MEMORY or agent.settings.tool_choice != "auto":
-            return self._resolved(agent)
-        # Most agents name a model and nothing else, and most runs are of the same model as the one before.
-        if self._plain is None or self._plain[0] is not agent.model:
-            self._plain = agent.model, self._resolved(agent)
-        return self._plain[1]
+        last = self._last
+        # Most runs are of an agent that names the very things which the one before did, also where each has its own.
+        if (
+            agent.model is last.model
+            and agent.tools is last.tools
+            and agent.hooks is last.hooks
+            and agent.output is last.output
+            and agent.memory is last.memory
+            and agent.settings is last.settings
+            and agent.limits is last.limits
+        ):
+            return self._resolution
+        resolved = self._resolved(agent)
+        if type(agent.tools) is type(agent.hooks) is tuple:  # and so cannot change
+            self._last = attrs.evolve(agent)
+            self._resolution = resolved
+        return resolved
 
     def release(self) -> list[Any]:
         """Everything that was made here and is to be closed. Nothing of it is kept: a later run has it made anew."""
         made = [*self.models.values(), self.processes]
-        self.models, self.processes, self._plain = {}, None, None
+        self.models, self.processes, self._last, self._resolution = {}, None, _NOBODY, _NOTHING
         self._bound.clear()
         self._wrappers.clear()
         return made
@@ -162,7 +172,7 @@ class Resolver:
             bounded = {name: tool for name, tool in by_name.items() if tool.limits.concurrency is not None}
             pauses = any(tool.pauses for tool in by_name.values())
             known = _Toolset(by_name, {name: self._place(tool) for name, tool in bounded.items()}, pauses)
-            _keep(self._toolsets, key, known)
+            keep(self._toolsets, key, known)
         return known
 
     def _check_process(self, tool: Tool) -> None:
@@ -203,7 +213,7 @@ class Resolver:
             raise UsageError(f"an agent's output is {given!r}, which is no type", hint=hint) from None
         if known is None:
             known = output_form(output, mode, names)
-            _keep(self._outputs, key, known)
+            keep(self._outputs, key, known)
         return known
 
     def _hooked(self, hooks: Sequence[Hook | Guardrail | Guard | str]) -> Hooks:
@@ -217,7 +227,7 @@ class Resolver:
             known = None
         if known is None:
             known = Hooks.of([self._hook(entry) for entry in key])
-            _keep(self._hooks, key, known)
+            keep(self._hooks, key, known)
         return known
 
     def _hook(self, entry: Hook | Guardrail | Guard | str) -> Hook | Guard:
@@ -231,6 +241,8 @@ class Resolver:
 
 
 _ENTRY = (Tool, Toolkit, str)
+_NOBODY = Agent(cast(Any, object()))
+_NOTHING = cast(Resolved, None)
 _NO_TOOLS = _Toolset({}, {})
 _DEFAULTS = Limits()
 
@@ -242,7 +254,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-def _keep(kept: dict[K, V], key: K, value: V) -> None:
+def keep(kept: dict[K, V], key: K, value: V) -> None:
+    """Keep a derived thing by its key; all are forgotten first where there are many."""
     if len(kept) >= _KEPT:
         kept.clear()
     kept[key] = value

@@ -26,8 +26,8 @@ def window(messages: Sequence[Message], last: int | None) -> Sequence[Message]:
     if whole and (not messages or messages[0].role != "tool"):
         return messages
     # As many as may be: some were cut off here, or by the backend, which was asked for no more.
-    start = 0 if last is None else max(0, len(messages) - last)
-    return messages[_beginning(messages, start) :]
+    start = _beginning(messages, 0 if last is None else max(0, len(messages) - last))
+    return messages[start:] if start else messages
 
 
 def text_tokens(text: str) -> int:
@@ -101,6 +101,8 @@ def _last_tokens(messages: Sequence[Message], tokens: int | None, count: Callabl
 
 
 def _beginning(messages: Sequence[Message], start: int) -> int:
+    if start < len(messages) and messages[start].role == "user":
+        return start
     behind = range(start, len(messages))
     users = (at for at in behind if messages[at].role == "user")
     whole = (at for at in behind if messages[at].role != "tool")

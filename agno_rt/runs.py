@@ -126,11 +126,12 @@ def _conversation(job: Job, turns: Turns) -> Awaitable[None]:
     """What an admitted run is: its turns, and around them a session, hooks and so on, where there are any."""
     if job.emitter is not None:
         job.emitter.start(_run_started(job))
+    take_turns = _take_turns if job.limits.turn_timeout is None else _take_timed_turns
     text = job.instructions
     if type(text) is str and job.session is job.hooks is job.journal is None and job.policy.state is job.facts is None:
         turns.begin([Message("system", text)] if text else [], job.input)
-        return _converse(job, turns)
-    return in_conversation(job, turns, functools.partial(_converse, job, turns))
+        return take_turns(job, turns)
+    return in_conversation(job, turns, functools.partial(take_turns, job, turns))
 
 
 def _run_started(job: Job) -> RunStarted:
@@ -139,10 +140,6 @@ def _run_started(job: Job) -> RunStarted:
     parent = None if job.outer is None else job.outer.run_id
     resumed = job.journal is not None and job.journal.replay is not None
     return RunStarted(job.run_id, job.agent, asked, session, job.user, parent, resumed)
-
-
-def _converse(job: Job, turns: Turns) -> Awaitable[None]:
-    return _take_turns(job, turns) if job.limits.turn_timeout is None else _take_timed_turns(job, turns)
 
 
 async def _take_timed_turns(job: Job, turns: Turns) -> None:

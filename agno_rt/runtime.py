@@ -16,14 +16,14 @@ from weakref import WeakValueDictionary
 
 import trio
 
-from agno_rt._budget import Budget
+from agno_rt._budget import budget_of
 from agno_rt._closing import closed
 from agno_rt._emit import Emitter, EventBuffer
 from agno_rt._ids import new_id
 from agno_rt._job import OUTER, Asked, Job, SessionAccess, holds
 from agno_rt._limiter import Limiter
 from agno_rt._recording import Journal
-from agno_rt._resolve import Input, Resolver, as_messages
+from agno_rt._resolve import Input, Resolver, as_messages, keep
 from agno_rt._scopes import cause
 from agno_rt._stored import StoredRuns
 from agno_rt.agent import Agent
@@ -82,7 +82,7 @@ class Runtime(StoredRuns):
         self.limits = limits or Limits()
         self.plugins = plugins or PluginHost()
         self.settings = settings or {}
-        self._unbounded = _budget(self.limits, None) is None
+        self._unbounded = budget_of(self.limits, None) is None
         self._memory = memory
         self._backend: MemoryBackend | None = None
         self._asked_observers = observers
@@ -90,7 +90,8 @@ class Runtime(StoredRuns):
         self._observers: tuple[Observer, ...] = ()
         self._made: list[Any] = []
         self._resolver = Resolver(self.plugins, self.settings, self)
-        self._sessions: WeakValueDictionary[str, Limiter] = WeakValueDictionary()
+        self._sessions: WeakValueDictionary[str, SessionAccess] = WeakValueDictionary()
+        self._recent: dict[str, SessionAccess] = {}
         self._admission = Limiter("runs", self.limits.runs, self.limits.queue)
         self._model_calls = Limiter("model_calls", self.limits.model_calls)
         # A run that a tool makes is part of the run around it, whose place it would wait for in vain.
@@ -242,6 +243,7 @@ class Runtime(StoredRuns):
             raise self._of_agent(exc, agent) from exc.__cause__
         memory = agent.memory
         limits = self.limits if agent.limits is None else agent.limits
+        around = None if outer is None else outer.budget
         run_id = new_id() if asked.journal is None else asked.journal.record.id
         emitter = None
         if buffer is not None or self._observers:
@@ -265,7 +267,7 @@ class Runtime(StoredRuns):
             resolved.hooks,
             asked.deps,
             outer,
-            None if outer is None and limits is self.limits and self._unbounded else _budget(limits, outer),
+            None if around is None and limits is self.limits and self._unbounded else budget_of(limits, around),
             memory,
             resolved.summarizer,
             None,
@@ -321,13 +323,23 @@ class Runtime(StoredRuns):
             raise exc.at(self._place(part)) from exc.__cause__
 
     def _access(self, session: str, outer: Job | None) -> SessionAccess:
-        lock = self._sessions.get(session)
-        if lock is None:
-            lock = self._sessions[session] = Limiter(f"session {session!r}", 1)
-        if holds(outer, lock):
+        access = self._recent.get(session)
+        if access is None:
+            access = self._accessed(session)
+        if outer is not None and holds(outer, access.lock):
             hint = "Give it a session of its own, or none; or start() it, and it follows this one."
             raise UsageError(f"session {session!r} is in use by the run that this one is within", hint=hint)
-        return SessionAccess(session, self.memory, lock)
+        return access
+
+    def _accessed(self, session: str) -> SessionAccess:
+        # All runs of a session share one, for as long as any of them has it. The recent ones are held only to be found
+        # sooner, so that they may be forgotten whenever there are many.
+        access = self._sessions.get(session)
+        if access is None:
+            access = SessionAccess(session, self.memory, Limiter(f"session {session!r}", 1))
+            self._sessions[session] = access
+        keep(self._recent, session, access)
+        return access
 
     def _spawn(self, job: Job, buffer: EventBuffer | None) -> Run:
         assert self._nursery is not None
@@ -345,6 +357,8 @@ class Runtime(StoredRuns):
         """Close what was made. Something that cannot be closed is an error, or a note on the block's own `error`."""
         made = [*self._resolver.release(), self._backend, *self._made]
         self._backend, self._made, self._observers = None, [], ()
+        self._recent.clear()
+        self._sessions.clear()
         failures = [failure for thing in made if (failure := await closed(thing)) is not None]
         if failures and error is None:
             raise failures[0]
@@ -357,13 +371,6 @@ def _asked_then(journal: Journal) -> tuple[Message, ...]:
     """What a stored run was asked when it began."""
     assert journal.replay is not None
     return journal.replay.begun.input
-
-
-def _budget(limits: Limits, outer: Job | None) -> Budget | None:
-    """What a run may spend, where it or a run around it is bounded."""
-    around = None if outer is None else outer.budget
-    unbounded = limits.tool_calls is limits.input_tokens is limits.output_tokens is limits.tokens is limits.cost is None
-    return None if around is None and unbounded else Budget(limits, around)
 
 
 def run(

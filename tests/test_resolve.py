@@ -192,6 +192,37 @@ class TestWhatAgentsName:
             assert sum(ref() is not None for ref in tools) <= 1_100
             assert sum(ref() is not None for ref in types) <= 1_100
 
+    async def test_each_run_is_of_its_own_agent(self) -> None:
+        """What one run looked up serves the next only where that names the very same: in any order, changed or not."""
+
+        @tool(inline=True)
+        def other() -> str:
+            """Another tool."""
+            return ""
+
+        model, tools = ScriptedModel(lambda request: "ok"), [echo]
+        one = Agent(model, "one", tools=(echo,))
+        agents = [
+            one,
+            Agent(model, "two", tools=(other,)),
+            one,
+            Agent(model, "none"),
+            Agent(ScriptedModel(lambda request: "not asked"), "another model"),
+            Agent(model, "a list", tools=tools),
+            one,
+        ]
+        async with Runtime() as rt:
+            for agent in agents:
+                await rt.run(agent, "hi")
+            tools.append(other)
+            await rt.run(agents[5], "hi")
+            one.tools = (echo, other)
+            await rt.run(one, "hi")
+
+        offered = [[each.name for each in request.tools] for request in model.requests]
+        both = ["echo", "other"]
+        assert offered == [["echo"], ["other"], ["echo"], [], ["echo"], ["echo"], both, both]
+
 
 class TestToolChoice:
     """Which tool the model must call."""
