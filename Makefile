@@ -8,8 +8,11 @@ PACKAGES := -e . $(foreach plugin,$(PLUGINS),-e $(dir $(plugin)))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary --constraint constraints.txt
 SOURCES := agno_rt plugins tests benchmarks examples
 PORT ?= 7777
+SCRIPTS := .asv/scripts/.fetched
+PEERS := $(patsubst benchmarks/peers/requirements-%.txt,.asv/peers/%/.installed,$(wildcard benchmarks/peers/requirements-*.txt))
 
-.PHONY: help install dev serve test lint format types bench bench-quick docs clean
+.PHONY: help install dev serve test lint format types bench bench-quick bench-history bench-keep dashboard docs clean
+.PHONY: performance gate bench-compare peers
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,8 +25,10 @@ serve: install  ## serve the agents of agno-rt.toml, or the two that ship, at ht
 	$(BIN)/agno-rt llamacpp pull
 	$(BIN)/agno-rt serve --port $(PORT)
 
+# Without npm the tests of the dashboard's graphs are skipped, which they say.
 test: dev  ## every test
 	$(BIN)/agno-rt llamacpp pull
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(SCRIPTS); fi
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: dev types  ## format, lint and types, without changing anything
@@ -38,13 +43,42 @@ format: dev  ## put the code in form
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-bench: dev  ## every benchmark, on this commit
+bench: dev  ## every benchmark, on this commit: BENCH=regex
 	$(BIN)/asv machine --yes
-	$(BIN)/asv run --environment existing:$(BIN)/python --set-commit-hash $$(git rev-parse HEAD)
+	$(BIN)/asv run --environment existing:$(BIN)/python --set-commit-hash $$(git rev-parse HEAD) \
+		$(if $(BENCH),--bench '$(BENCH)')
 
 bench-quick: dev  ## every benchmark once, to see that it runs
 	$(BIN)/asv machine --yes
 	$(BIN)/asv run --quick --show-stderr --environment existing:$(BIN)/python --dry-run
+
+gate: dev  ## hold the exact counts to benchmarks/baseline.toml; RECORD="why" writes it
+	$(BIN)/python -m benchmarks.gate $(if $(RECORD),--record '$(RECORD)')
+
+# Below 1.25 noise passes for change, even in rounds that take turns on a machine where little else runs; smaller growth is
+# the gate's to find, in counts that have no noise. Runs a second are left out: asv takes more for worse.
+bench-compare: dev  ## times of this commit against another's, in turns: BASE=commit BENCH=regex
+	@test -n '$(BASE)' || { echo "name the commit to compare with: make bench-compare BASE=HEAD^"; exit 1; }
+	$(BIN)/asv machine --yes
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/asv continuous --interleave-rounds --attribute rounds=4 --factor 1.25 \
+		--show-stderr --bench '$(or $(BENCH),^(?!.*_a_second))' $$(git rev-parse '$(BASE)') $$(git rev-parse HEAD)
+
+bench-history: dev  ## commits and tags that are not measured yet: COMMITS=10 BENCH=regex MACHINE=local RETRY=1
+	$(BIN)/python -m benchmarks.history $(if $(COMMITS),--commits $(COMMITS)) $(if $(BENCH),--bench '$(BENCH)') \
+		$(if $(MACHINE),--machine '$(MACHINE)') $(if $(RETRY),--retry)
+
+bench-keep: dev  ## take what the reference machine measured into benchmarks/results: MACHINE=reference
+	$(BIN)/python -m benchmarks.keep $(if $(MACHINE),--machine '$(MACHINE)')
+
+dashboard: dev $(SCRIPTS)  ## publish what was measured and serve it at http://127.0.0.1:7778: PORT=7778
+	$(BIN)/python -m benchmarks.dashboard $(if $(filter-out file,$(origin PORT)),--port $(PORT))
+
+performance: dev  ## measure what the performance pages tell, on this commit, and write their tables: ARGS=--no-run
+	$(BIN)/python -m benchmarks.page $(ARGS)
+
+# Each peer has an environment of its own. Agno-Go is measured by a program that its user built: AGNO_GO names it.
+peers: dev $(PEERS)  ## measure peers side by side, and write their table: AGNO_GO=program ARGS="--rows run --rounds 3"
+	$(BIN)/python -m benchmarks.peers.drive $(if $(AGNO_GO),--agno-go '$(AGNO_GO)') $(ARGS)
 
 docs: dev  ## build the documentation into docs/_build
 	$(BIN)/sphinx-build --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build
@@ -60,6 +94,15 @@ $(VENV)/bin/python:
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt $(PLUGINS)
 	$(PIP) hatchling editables
 	$(PIP) --no-build-isolation $(PACKAGES)
+	@touch $@
+
+.asv/peers/%/.installed: benchmarks/peers/requirements-%.txt
+	$(PYTHON) -m venv .asv/peers/$*
+	.asv/peers/$*/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --requirement $<
+	@touch $@
+
+$(SCRIPTS): benchmarks/site/scripts.py | $(VENV)/.dev
+	$(BIN)/python -m benchmarks.site.scripts
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed

@@ -93,7 +93,9 @@ class Resolver:
             return self._resolution
         resolved = self._resolved(agent)
         if type(agent.tools) is type(agent.hooks) is tuple:  # and so cannot change
-            self._last = attrs.evolve(agent)
+            # A copy, since nothing but convention keeps people from changing an agent.
+            named = agent.tools, agent.output, agent.memory, agent.settings, agent.limits, agent.hooks
+            self._last = Agent(agent.model, "", "", *named)
             self._resolution = resolved
         return resolved
 

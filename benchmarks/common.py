@@ -1,19 +1,90 @@
-"""What the tables share: models that answer at once, counting, and ratios that are measured in turns."""
+"""What the tables share: models that answer at once, what is run again and again, and how it is measured.
+
+asv measures old commits with these benchmarks. All are measured alike, by the measuring kit of this checkout; a table
+whose parts a commit does not have yet is skipped there: see `Parts`.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import itertools
 import sys
-import time
-from collections.abc import Awaitable, Callable
-from types import FrameType
-from typing import Any
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import trio
 
-from agno_rt import Agent, Emit, ModelRequest, ModelResponse, Runtime, ToolCall, tool
+from agno_rt import Agent, Emit, Message, ModelRequest, ModelResponse, Runtime, ToolCall, tool
+
+if TYPE_CHECKING:
+    from agno_rt import measuring as measuring  # noqa: PLC0414 - so that mypy lets the tables import it from here
+    from agno_rt.measuring import Times as Times  # noqa: PLC0414
+else:
+    _kit = importlib.util.spec_from_file_location("benchmarks.kit", Path(__file__).parents[1] / "agno_rt/measuring.py")
+    measuring = sys.modules[_kit.name] = importlib.util.module_from_spec(_kit)
+    _kit.loader.exec_module(measuring)
+    Times = measuring.Times
+
+checkpoints = measuring.checkpoints
+ratio = measuring.ratio
+seconds = measuring.seconds
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 ANSWER = ModelResponse("ok")
 CALL = ModelResponse(tool_calls=(ToolCall("call", "double", '{"number": 21}'),))
+
+
+class Parts:
+    """Imports of parts that an old commit does not have: `with Parts() as setup: from agno_rt.pool import Pool`.
+
+    Where one is missing, the module's `setup`, which asv calls, skips all that the module measures.
+    """
+
+    def __init__(self) -> None:
+        self._missing: ImportError | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if isinstance(exc, ImportError):
+            self._missing = exc
+        return self._missing is not None
+
+    def __call__(self, *parameters: object) -> None:
+        """Skip, if a part is missing."""
+        if self._missing is not None:
+            raise NotImplementedError(f"not here: {self._missing}") from self._missing
+
+
+def measured_in(name: str) -> Callable[[F], F]:
+    """Say in which unit a `track_` benchmark is; asv reads it from the function, and less is better for it.
+
+    It is not called `unit`, since a module's own names that are asv's attributes are taken for them.
+    """
+
+    def mark(function: F) -> F:
+        function.__dict__["unit"] = name
+        return function
+
+    return mark
+
+
+def exact(name: str, **more: Any) -> Callable[[F], F]:
+    """Say in which unit an exact count is, which the gate holds: see `gate.py`. `more` is what else asv is told."""
+
+    def mark(function: F) -> F:
+        function.__dict__.update(more, unit=name, exact=True)
+        return function
+
+    return mark
 
 
 class InstantModel:
@@ -27,13 +98,31 @@ class InstantModel:
 
 
 class CallingModel:
-    """Calls one tool, then answers: two turns."""
+    """Calls one tool, or several at once, then answers: two turns."""
 
     name = "calling"
 
+    def __init__(self, calls: int = 1) -> None:
+        made = tuple(ToolCall(f"call{at}" if at else "call", "double", '{"number": 21}') for at in range(calls))
+        self._first = CALL if calls == 1 else ModelResponse(tool_calls=made)
+
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
         """Call the tool, or answer when its result is there."""
-        return ANSWER if request.messages[-1].role == "tool" else CALL
+        return ANSWER if request.messages[-1].role == "tool" else self._first
+
+
+class ParkedModel:
+    """Waits until it is told to go on."""
+
+    name = "parked"
+
+    def __init__(self) -> None:
+        self.go = trio.Event()
+
+    async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
+        """Wait, and answer."""
+        await self.go.wait()
+        return ANSWER
 
 
 @tool(inline=True)
@@ -44,20 +133,12 @@ def double(number: int) -> int:
 
 INSTANT, CALLING = InstantModel(), CallingModel()
 
-Times = Callable[[int], Awaitable[None]]
-
-
-async def checkpoints(times: int) -> None:
-    """The floor of every run: the one checkpoint that it owes."""
-    for _ in range(times):
-        await trio.lowlevel.checkpoint()
-
 
 def simple_runs(runtime: Runtime) -> Times:
     """Runs of a new agent each, with one turn."""
 
     async def runs(times: int) -> None:
-        for _ in range(times):
+        for _ in itertools.repeat(None, times):
             await runtime.run(Agent(INSTANT, "assistant"), "hello")
 
     return runs
@@ -68,10 +149,32 @@ def tool_runs(runtime: Runtime) -> Times:
     tools = (double,)
 
     async def runs(times: int) -> None:
-        for _ in range(times):
+        for _ in itertools.repeat(None, times):
             await runtime.run(Agent(CALLING, "assistant", "", tools), "hello")
 
     return runs
+
+
+def session_runs(runtime: Runtime) -> Times:
+    """Runs in the session that `remember` fills; the agent sees the last hundred messages."""
+    agent = Agent(INSTANT, "assistant")
+
+    async def runs(times: int) -> None:
+        for _ in itertools.repeat(None, times):
+            await runtime.run(agent, "hello", session="session")
+
+    return runs
+
+
+async def remember(runtime: Runtime, messages: int) -> None:
+    """Fill the session with so many messages."""
+    if messages:
+        await runtime.memory.append("session", past(messages), version=0)
+
+
+def past(messages: int) -> list[Message]:
+    """A conversation of so many messages."""
+    return [Message("user" if at % 2 == 0 else "assistant", "hello") for at in range(messages)]
 
 
 def in_runtime(body: Callable[[Runtime], Awaitable[Any]], **options: Any) -> Any:
@@ -84,61 +187,8 @@ def in_runtime(body: Callable[[Runtime], Awaitable[Any]], **options: Any) -> Any
     return trio.run(main)
 
 
-async def ratio(one: Times, other: Times, times: int = 500, rounds: int = 15) -> float:
-    """How many times longer `one` takes than `other`: the best of rounds in which the two take turns."""
-    best = [float("inf"), float("inf")]
-    for _ in range(rounds):
-        for at, body in enumerate((one, other)):
-            start = time.perf_counter()
-            await body(times)
-            best[at] = min(best[at], time.perf_counter() - start)
-    return best[0] / best[1]
-
-
-async def python_calls(body: Times) -> int:
-    """The Python function calls that one more of `body` makes: exact."""
-    calls = 0
-
-    def count(frame: FrameType, event: str, argument: object) -> None:
-        nonlocal calls
-        calls += event == "call"
-
-    async def counted(times: int) -> int:
-        nonlocal calls
-        calls = 0
-        sys.setprofile(count)
-        try:
-            await body(times)
-        finally:
-            sys.setprofile(None)
-        return calls
-
-    await body(3)
-    return await counted(2) - await counted(1)
-
-
-class Steps(trio.abc.Instrument):
-    """Counts the steps of trio's scheduler."""
-
-    def __init__(self) -> None:
-        self.steps = 0
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Count one."""
-        self.steps += 1
-
-
-async def scheduler_steps(body: Times) -> int:
-    """The scheduler steps that one more of `body` takes: exact."""
-
-    async def counted(times: int) -> int:
-        steps = Steps()
-        trio.lowlevel.add_instrument(steps)
-        try:
-            await body(times)
-        finally:
-            trio.lowlevel.remove_instrument(steps)
-        return steps.steps
-
-    await body(3)
-    return await counted(2) - await counted(1)
+@contextmanager
+def sqlite_url(synchronous: str = "full") -> Iterator[str]:
+    """The URL of a memory in a new SQLite file, which is deleted afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield f"sqlite:///{Path(folder) / 'sessions.db'}?synchronous={synchronous}"

@@ -11,7 +11,7 @@ import trio.testing
 
 from agno_rt import Agent, Emit, Limits, ModelRequest, ModelResponse, Runtime
 
-from .common import ANSWER, in_runtime
+from .common import ANSWER, ParkedModel, in_runtime, measured_in
 
 WAIT_SECONDS = 0.1
 MANY = Limits(runs=100_000, queue=0, model_calls=100_000)
@@ -25,20 +25,6 @@ class WaitingModel:
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
         """Wait, and answer."""
         await trio.sleep(WAIT_SECONDS)
-        return ANSWER
-
-
-class ParkedModel:
-    """Waits until it is told to go on."""
-
-    name = "parked"
-
-    def __init__(self) -> None:
-        self.go = trio.Event()
-
-    async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Wait, and answer."""
-        await self.go.wait()
         return ANSWER
 
 
@@ -57,30 +43,56 @@ async def _bare() -> None:
 class Concurrent:
     """So many runs at once, each of which waits a tenth of a second for its model."""
 
-    params = (1_000, 10_000, 50_000)
+    params = (1, 100, 1_000, 10_000, 50_000)
     param_names = ("runs",)
     timeout = 300
 
+    def setup(self, runs: int) -> None:
+        """Fewer rounds where one takes seconds."""
+        self.rounds = 5 if runs <= 1_000 else 2
+
+    @measured_in("x")
     def track_ratio_to_bare_tasks(self, runs: int) -> float:
         """How many times as long they take as bare tasks: the best of rounds in which the two take turns."""
 
         async def body(runtime: Runtime) -> float:
             agent, best = Agent(WaitingModel(), "waiting"), [float("inf"), float("inf")]
             bodies = (lambda: runtime.run(agent, "hello"), _bare)
-            for _ in range(3 if runs > 10_000 else 5):
+            for _ in range(self.rounds):
                 for at, one in enumerate(bodies):
                     best[at] = min(best[at], await _at_once(one, runs))
             return best[0] / best[1]
 
         return float(in_runtime(body, limits=MANY))
 
+    @measured_in("µs")
     def track_microseconds_a_run(self, runs: int) -> float:
         """The time of all by their number, less the wait itself; the best of several."""
 
         async def body(runtime: Runtime) -> float:
             agent = Agent(WaitingModel(), "waiting")
-            times = [await _at_once(lambda: runtime.run(agent, "hello"), runs) for _ in range(3)]
+            times = [await _at_once(lambda: runtime.run(agent, "hello"), runs) for _ in range(self.rounds)]
             return (min(times) - WAIT_SECONDS) / runs * 1e6
+
+        return float(in_runtime(body, limits=MANY))
+
+
+class Cost:
+    """What a run costs among very many, against what it costs among fewer."""
+
+    timeout = 300
+
+    @measured_in("x")
+    def track_ratio_50000_to_1000(self) -> float:
+        """How many times as much a run of 50,000 at once takes as one of 1,000: the best of rounds that take turns."""
+
+        async def body(runtime: Runtime) -> float:
+            agent, best = Agent(WaitingModel(), "waiting"), {50_000: float("inf"), 1_000: float("inf")}
+            for _ in range(2):
+                for count in (1_000, 50_000, 1_000):
+                    taken = await _at_once(lambda: runtime.run(agent, "hello"), count) - WAIT_SECONDS
+                    best[count] = min(best[count], taken / count)
+            return best[50_000] / best[1_000]
 
         return float(in_runtime(body, limits=MANY))
 
@@ -88,21 +100,25 @@ class Concurrent:
 class Waiting:
     """Runs that wait for their model."""
 
-    def track_bytes_a_waiting_run(self) -> float:
-        """The memory of one: what a thousand of them hold, task and all."""
+    params = (1_000, 10_000)
+    param_names = ("runs",)
+
+    @measured_in("bytes")
+    def track_bytes_a_waiting_run(self, runs: int) -> float:
+        """The memory of one: what so many of them hold, task and all."""
 
         async def body(runtime: Runtime) -> float:
-            model, count = ParkedModel(), 1_000
+            model = ParkedModel()
             agent = Agent(model, "parked")
             async with trio.open_nursery() as nursery:
                 tracemalloc.start()
                 before, _ = tracemalloc.get_traced_memory()
-                for _ in range(count):
+                for _ in range(runs):
                     nursery.start_soon(runtime.run, agent, "hello")
                 await trio.testing.wait_all_tasks_blocked()
                 held, _ = tracemalloc.get_traced_memory()
                 tracemalloc.stop()
                 model.go.set()
-            return (held - before) / count
+            return round((held - before) / runs)
 
         return float(in_runtime(body, limits=MANY))

@@ -1,37 +1,36 @@
-"""Creating an agent: what it takes, in time and in bytes."""
+"""Creating agents: what one takes, in time and in bytes, and what it takes to make them in many tasks or threads."""
 
 from __future__ import annotations
 
+import itertools
+import os
 import sys
 import time
 import tracemalloc
 from collections.abc import Callable
-from typing import Any
 
 import attrs
+import trio
 
 from agno_rt import Agent
 from agno_rt.memory import MemoryPolicy
 
-from .common import INSTANT, double
+from .common import INSTANT, Times, double, exact, measured_in, ratio
+from .counting import allocations, memray_is_here
 
 TOOLS = (double,)
 POLICY = MemoryPolicy(20)
+MANY = 10_000
 
 
-@attrs.define(eq=False, weakref_slot=False)
-class Bare:
-    """The floor: a slotted attrs object with as many fields as an agent."""
-
-    one: Any
-    two: Any = ""
-    three: Any = ""
-    four: Any = ()
-    five: Any = None
-    six: Any = None
-    seven: Any = None
-    eight: Any = None
-
+Bare = attrs.make_class(
+    "Bare",
+    {field.name: attrs.field(default=None) for field in attrs.fields(Agent)},
+    eq=False,
+    slots=True,
+    weakref_slot=False,
+)
+"""The floor: a slotted attrs object with as many fields as an agent has."""
 
 MAKERS: dict[str, Callable[[], object]] = {
     "simple": lambda: Agent(INSTANT, "assistant"),
@@ -54,6 +53,7 @@ class Create:
         """One agent."""
         self.make()
 
+    @measured_in("x")
     def track_ratio_to_bare_object(self, agent: str) -> float:
         """How much longer it takes than a bare slotted object, made in turns with it."""
         bare: Callable[[], object] = lambda: Bare(INSTANT, "assistant")  # noqa: E731 - the same call as the agents'
@@ -66,9 +66,10 @@ class Create:
                 best[at] = min(best[at], time.perf_counter() - start)
         return best[0] / best[1]
 
-    def track_bytes(self, agent: str) -> float:
-        """The bytes that each of 10,000 agents holds, the garbage collector's header included: exact."""
-        made: list[object] = [None] * 10_000
+    @exact("bytes")
+    def track_bytes(self, agent: str) -> int:
+        """The bytes that each of 10,000 agents holds, the garbage collector's header included."""
+        made: list[object] = [None] * MANY
         tracemalloc.start()
         try:
             before, _ = tracemalloc.get_traced_memory()
@@ -79,10 +80,59 @@ class Create:
             tracemalloc.stop()
         return round((after - before) / len(made))
 
-    track_bytes.unit = "bytes"  # type: ignore[attr-defined]  # asv reads the unit from the function
+    @exact("allocations", setup=memray_is_here)
+    def track_allocations(self, agent: str) -> int:
+        """How often making one asks for memory."""
 
-    def track_bytes_of_object(self, agent: str) -> int:
-        """What Python says that one agent takes."""
-        return sys.getsizeof(self.make())
+        async def make(times: int) -> None:
+            for _ in itertools.repeat(None, times):
+                self.make()
 
-    track_bytes_of_object.unit = "bytes"  # type: ignore[attr-defined]  # asv reads the unit from the function
+        return trio.run(allocations, make)
+
+
+class Python:
+    """The Python that the tables are measured with."""
+
+    @measured_in("threads")
+    def track_threads_at_once(self) -> int:
+        """How many threads run Python at a time: as many as there are processors, or one with the global lock."""
+        has_lock: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
+        return 1 if has_lock() else os.cpu_count() or 1
+
+
+class Parallel:
+    """Ten thousand agents made by a hundred tasks of a nursery, or by two threads, against one loop that makes them."""
+
+    params = ("tasks", "threads")
+    param_names = ("made_by",)
+
+    @measured_in("x")
+    def track_ratio_to_one_loop(self, made_by: str) -> float:
+        """How many times as long it takes: below 1 it pays. Python with the global lock makes them one at a time."""
+        several: Times = self._in_tasks if made_by == "tasks" else self._in_threads
+
+        async def one_loop(times: int) -> None:
+            for _ in range(times):
+                self._make(MANY)
+
+        return trio.run(ratio, several, one_loop, 3, 10)
+
+    def _make(self, count: int) -> None:
+        for _ in range(count):
+            Agent(INSTANT, "assistant")
+
+    async def _in_tasks(self, times: int) -> None:
+        async def task() -> None:
+            self._make(MANY // 100)
+
+        for _ in range(times):
+            async with trio.open_nursery() as nursery:
+                for _ in range(100):
+                    nursery.start_soon(task)
+
+    async def _in_threads(self, times: int) -> None:
+        for _ in range(times):
+            async with trio.open_nursery() as nursery:
+                for _ in range(2):
+                    nursery.start_soon(trio.to_thread.run_sync, self._make, MANY // 2)

@@ -11,9 +11,11 @@ import trio
 
 from agno_rt import Agent, Emit, ModelRequest, ModelResponse, Runtime
 from agno_rt.events import TextDelta
-from agno_rt.from_asyncio import AsyncioRuntime
 
-from .common import ANSWER, INSTANT
+from .common import ANSWER, INSTANT, Parts, measured_in
+
+with Parts() as setup:
+    from agno_rt.from_asyncio import AsyncioRuntime
 
 EVENTS = 2_000
 
@@ -49,6 +51,7 @@ def measured(body: Callable[[AsyncioRuntime], Awaitable[int]]) -> float:
 class Cross:
     """From an asyncio program to the runtime in its thread, and back."""
 
+    @measured_in("µs")
     def track_microseconds_a_run(self) -> float:
         """Runs one after another, each of which waits for the thread twice."""
 
@@ -59,6 +62,7 @@ class Cross:
 
         return measured(body)
 
+    @measured_in("µs")
     def track_microseconds_a_run_of_many(self) -> float:
         """A thousand runs at once."""
 
@@ -68,6 +72,7 @@ class Cross:
 
         return measured(body)
 
+    @measured_in("µs")
     def track_microseconds_an_event(self) -> float:
         """Events of a stream."""
 
@@ -84,6 +89,7 @@ class Cross:
 class Stay:
     """The same within trio, to compare with."""
 
+    @measured_in("µs")
     def track_microseconds_an_event(self) -> float:
         """Events of a stream."""
 

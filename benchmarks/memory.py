@@ -1,19 +1,23 @@
-"""The in-process memory backend: appending must not depend on how much is there."""
+"""Memory backends: appending and loading must not depend on how much is there."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import trio
 
-from agno_rt import Message
+from agno_rt import Message, Runtime
 from agno_rt.defaults.memory import InProcessMemory
+
+from .common import Times, in_runtime, measured_in, past, seconds, sqlite_url
 
 MESSAGE = (Message("user", "hello"),)
 
 
 class Append:
-    """One message appended to a session of `messages`."""
+    """One message appended to a session in memory that has so many."""
 
-    params = (10, 100_000)
+    params = (10, 100, 100_000)
     param_names = ("messages",)
 
     def setup(self, messages: int) -> None:
@@ -35,3 +39,54 @@ class Append:
         except StopIteration:
             return
         raise AssertionError("the in-process backend waited")
+
+
+class Backend:
+    """A session with so many messages, in a backend as a runtime opens it; SQLite waits until the disk has it."""
+
+    params = (("memory:", "sqlite"), (10, 100, 100_000))
+    param_names = ("memory", "messages")
+
+    def setup(self, memory: str, messages: int) -> None:
+        """Make the file, if there is one."""
+        self.files = ExitStack()
+        self.url = self.files.enter_context(sqlite_url()) if memory == "sqlite" else memory
+
+    def teardown(self, memory: str, messages: int) -> None:
+        """Delete the file."""
+        self.files.close()
+
+    @measured_in("µs")
+    def track_microseconds_an_append(self, memory: str, messages: int) -> float:
+        """One message appended."""
+
+        async def body(runtime: Runtime) -> float:
+            backend, version = runtime.memory, await runtime.memory.append("session", past(messages), version=0)
+
+            async def append(times: int) -> None:
+                nonlocal version
+                for _ in range(times):
+                    version = await backend.append("session", MESSAGE, version=version)
+
+            return await self._microseconds(append)
+
+        return float(in_runtime(body, memory=self.url))
+
+    @measured_in("µs")
+    def track_microseconds_a_load(self, memory: str, messages: int) -> float:
+        """The last hundred loaded."""
+
+        async def body(runtime: Runtime) -> float:
+            backend = runtime.memory
+            await backend.append("session", past(messages), version=0)
+
+            async def load(times: int) -> None:
+                for _ in range(times):
+                    await backend.load("session", 100)
+
+            return await self._microseconds(load)
+
+        return float(in_runtime(body, memory=self.url))
+
+    async def _microseconds(self, body: Times) -> float:
+        return await seconds(body, 500 if self.url == "memory:" else 20, rounds=10) * 1e6

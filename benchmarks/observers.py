@@ -11,10 +11,25 @@ from typing import Any
 
 from agno_rt import Agent, Runtime
 from agno_rt.events import Event
-from agno_rt.hookspecs import Observer
-from agno_rt.plugins import PluginHost
 
-from .common import CALLING, INSTANT, Times, double, in_runtime, python_calls, ratio, simple_runs, tool_runs
+from .common import (
+    CALLING,
+    INSTANT,
+    Parts,
+    Times,
+    double,
+    exact,
+    in_runtime,
+    measured_in,
+    measuring,
+    ratio,
+    simple_runs,
+    tool_runs,
+)
+
+with Parts() as setup:
+    from agno_rt.hookspecs import Observer
+    from agno_rt.plugins import PluginHost
 
 BODIES: dict[str, Callable[[Runtime], Times]] = {"simple": simple_runs, "tool": tool_runs}
 AGENTS = {"simple": Agent(INSTANT, "assistant"), "tool": Agent(CALLING, "assistant", "", (double,))}
@@ -58,19 +73,16 @@ def microseconds_a_run(observer: Observer, run: str, times: int = 2_000, rounds:
     return (best[0] - best[1]) / times * 1e6
 
 
-class Nobody:
-    """A run that nobody listens to, and one with an observer that does nothing."""
+class Listened:
+    """A run with an observer that does nothing; `run.Run` has what it takes when nobody listens."""
 
     params = tuple(BODIES)
     param_names = ("run",)
 
-    def track_python_calls_with_nobody(self, run: str) -> int:
-        """Python calls a run that nobody listens to: exact."""
-        return int(in_runtime(lambda runtime: python_calls(BODIES[run](runtime))))
-
-    def track_python_calls_with_somebody(self, run: str) -> int:
-        """Python calls a run that an observer listens to which does nothing: exact."""
-        return int(in_runtime(lambda runtime: python_calls(BODIES[run](runtime)), observers=[ignore]))
+    @exact("calls")
+    def track_python_calls(self, run: str) -> int:
+        """Python calls a run."""
+        return int(in_runtime(lambda runtime: measuring.python_calls(BODIES[run](runtime)), observers=[ignore]))
 
 
 class Prometheus:
@@ -83,10 +95,12 @@ class Prometheus:
         """Make the observer."""
         self.observer = observer_of("prometheus")
 
+    @measured_in("µs")
     def track_microseconds_a_run(self, run: str) -> float:
         """What counting the events of a run takes."""
         return microseconds_a_run(self.observer, run)
 
+    @measured_in("x")
     def track_run_ratio(self, run: str) -> float:
         """How many times longer a run takes than with an observer that does nothing."""
         return ratio_of(self.observer, BODIES[run])
@@ -107,10 +121,12 @@ class OpenTelemetry:
         provider: Any = NoOpTracerProvider() if sdk == "none" else _provider(sampled=sdk == "recording")
         self.observer = Spans(provider.get_tracer("benchmark")).observe
 
+    @measured_in("µs")
     def track_microseconds_a_span(self, run: str, sdk: str) -> float:
         """What a span takes, from the event that begins it to the queue of the exporter."""
         return microseconds_a_run(self.observer, run, times=300) / SPANS[run]
 
+    @measured_in("x")
     def track_run_ratio(self, run: str, sdk: str) -> float:
         """How many times longer a run takes than with an observer that does nothing."""
         return ratio_of(self.observer, BODIES[run])

@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from agno_rt import Agent, AgentPool, tool
-from agno_rt.pool import Pool
+from agno_rt import Agent, tool
 
-from .common import INSTANT, Times, double, ratio
+from .common import INSTANT, Parts, Times, double, measured_in, ratio, seconds
+
+with Parts() as setup:
+    from agno_rt.pool import AgentPool, Pool
 
 OPENING_SECONDS = 0.001
 
@@ -79,6 +81,7 @@ class Take:
     params = tuple(MAKERS)
     param_names = ("agents",)
 
+    @measured_in("x")
     def track_ratio_to_making(self, agents: str) -> float:
         """How much longer that takes than to make one: below 1, the pool pays."""
         make_pool, make = MAKERS[agents]
@@ -89,18 +92,13 @@ class Take:
 
         return trio.run(main)
 
+    @measured_in("µs")
     def track_microseconds(self, agents: str) -> float:
         """How long it takes: the best of several rounds."""
 
         async def main() -> float:
-            best = float("inf")
             async with MAKERS[agents][0]() as pool:
-                take = taking(pool)
-                for _ in range(15):
-                    start = time.perf_counter()
-                    await take(500)
-                    best = min(best, time.perf_counter() - start)
-            return best / 500 * 1e6
+                return await seconds(taking(pool)) * 1e6
 
         return trio.run(main)
 
@@ -108,6 +106,7 @@ class Take:
 class Contended:
     """Twenty tasks that share four agents."""
 
+    @measured_in("µs")
     def track_microseconds_a_turn(self) -> float:
         """How long it takes to hand an agent to the next who waits, a checkpoint with it included."""
 

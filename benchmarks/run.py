@@ -1,29 +1,42 @@
-"""Running an agent whose model answers at once: what the runtime itself costs."""
+"""Running an agent whose model answers at once: what the runtime itself costs, and what it grows with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Awaitable, Callable
 
-from agno_rt import Agent, Message, Runtime
-from agno_rt.defaults.memory import InProcessMemory
+from agno_rt import Agent, Emit, ModelRequest, ModelResponse, Runtime, Tool, tool
 
 from .common import (
+    ANSWER,
+    CALL,
     INSTANT,
+    CallingModel,
     Times,
     checkpoints,
+    double,
+    exact,
     in_runtime,
-    python_calls,
+    measured_in,
+    measuring,
     ratio,
-    scheduler_steps,
+    remember,
+    session_runs,
     simple_runs,
+    sqlite_url,
     tool_runs,
 )
+from .counting import allocations, memray_is_here
 
-BODIES: dict[str, Callable[[Runtime], Times]] = {"simple": simple_runs, "tool": tool_runs}
+BODIES: dict[str, Callable[[Runtime], Times]] = {
+    "simple": simple_runs,
+    "tool": tool_runs,
+    "session of 100 messages": session_runs,
+}
 
 
 class Run:
-    """A run of a new agent: `simple` is one turn, `tool` is one tool call and two turns."""
+    """A run: `simple` is one turn of a new agent, `tool` one tool call and two turns; the session is in memory."""
 
     params = tuple(BODIES)
     param_names = ("run",)
@@ -36,17 +49,95 @@ class Run:
         """A thousand, one after another; opening the runtime is in it too."""
         in_runtime(lambda runtime: self.body(runtime)(1000))
 
+    @measured_in("checkpoints")
     def track_checkpoints_a_run(self, run: str) -> float:
         """How many bare trio checkpoints a run takes as long as."""
-        return float(in_runtime(lambda runtime: ratio(self.body(runtime), checkpoints)))
 
+        async def body(runtime: Runtime) -> float:
+            await remember(runtime, 100)
+            return await ratio(self.body(runtime), checkpoints)
+
+        return float(in_runtime(body))
+
+    @exact("calls")
     def track_python_calls(self, run: str) -> int:
-        """Python calls a run: exact."""
-        return int(in_runtime(lambda runtime: python_calls(self.body(runtime))))
+        """Python calls a run, trio's checkpoint and the benchmark's own model included."""
+        return self._counted(measuring.python_calls)
 
+    @exact("steps")
     def track_scheduler_steps(self, run: str) -> int:
-        """Scheduler steps a run: exact."""
-        return int(in_runtime(lambda runtime: scheduler_steps(self.body(runtime))))
+        """Steps of trio's scheduler a run."""
+        return self._counted(measuring.scheduler_steps)
+
+    @exact("allocations", setup=memray_is_here)
+    def track_allocations(self, run: str) -> int:
+        """How often a run asks for memory."""
+        return self._counted(allocations)
+
+    @exact("bytes")
+    def track_bytes_held(self, run: str) -> int:
+        """The most that a run holds at a time."""
+        return self._counted(measuring.bytes_held)
+
+    def _counted(self, count: Callable[[Times], Awaitable[int]]) -> int:
+        async def body(runtime: Runtime) -> int:
+            await remember(runtime, 100)
+            return await count(self.body(runtime))
+
+        return int(in_runtime(body))
+
+
+class Tools:
+    """A run of an agent with so many tools, whose model makes so many calls at once."""
+
+    params = ((0, 1, 10), (0, 1, 10))
+    param_names = ("calls", "defined")
+
+    def setup(self, calls: int, defined: int) -> None:
+        """Make the agent."""
+        if calls and not defined:
+            raise NotImplementedError("no tool to call")
+        tools = (double, *(_another(at) for at in range(1, defined)))[:defined]
+        self.agent = Agent(CallingModel(calls) if calls else INSTANT, "assistant", "", tools)
+
+    @measured_in("checkpoints")
+    def track_checkpoints_a_run(self, calls: int, defined: int) -> float:
+        """How many bare trio checkpoints a run takes as long as."""
+        return checkpoints_a_run(self.agent)
+
+
+def _another(number: int) -> Tool:
+    @tool(name=f"double_{number}", inline=True)
+    def another(number: int) -> int:
+        """Twice the number."""
+        return 2 * number
+
+    return another
+
+
+class SteadyModel:
+    """Calls a tool in each of so many turns, then answers."""
+
+    name = "steady"
+
+    def __init__(self, turns: int) -> None:
+        self._turns = turns
+
+    async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
+        """Call the tool, or answer when it was called often enough."""
+        return ANSWER if sum(message.role == "tool" for message in request.messages) == self._turns else CALL
+
+
+class Turns:
+    """A run with so many tool calls one after another, each in a turn of its own."""
+
+    params = (1, 10)
+    param_names = ("calls",)
+
+    @measured_in("checkpoints")
+    def track_checkpoints_a_run(self, calls: int) -> float:
+        """How many bare trio checkpoints a run takes as long as."""
+        return checkpoints_a_run(Agent(SteadyModel(calls), "assistant", "", (double,)))
 
 
 class History:
@@ -55,21 +146,50 @@ class History:
     params = (0, 100, 10_000)
     param_names = ("messages",)
 
-    def setup(self, messages: int) -> None:
-        """Fill the session."""
-        self.past = [Message("user" if at % 2 == 0 else "assistant", "hello") for at in range(messages)]
-
+    @measured_in("checkpoints")
     def track_checkpoints_a_run(self, messages: int) -> float:
         """How many bare trio checkpoints a run takes as long as."""
 
         async def body(runtime: Runtime) -> float:
-            await runtime.memory.append("session", self.past, version=0)
-            agent = Agent(INSTANT, "assistant")
+            await remember(runtime, messages)
+            return await ratio(session_runs(runtime), checkpoints, times=100)
 
+        return float(in_runtime(body))
+
+
+class Payload:
+    """A simple run whose input has so many bytes: by itself, and in a new session on SQLite, which stores it."""
+
+    params = ((10, 10_000, 1_000_000), ("nowhere", "sqlite"))
+    param_names = ("bytes", "stored")
+
+    @measured_in("checkpoints")
+    def track_checkpoints_a_run(self, bytes: int, stored: str) -> float:
+        """How many bare trio checkpoints a run takes as long as."""
+        agent, text = Agent(INSTANT, "assistant"), "x" * bytes
+        if stored == "nowhere":
+            return checkpoints_a_run(agent, text)
+        sessions = itertools.count()
+
+        async def body(runtime: Runtime) -> float:
             async def runs(times: int) -> None:
                 for _ in range(times):
-                    await runtime.run(agent, "hello", session="session")
+                    await runtime.run(agent, text, session=f"session {next(sessions)}")
 
-            return await ratio(runs, checkpoints, times=100)
+            return await ratio(runs, checkpoints, times=5, rounds=5)
 
-        return float(in_runtime(body, memory=InProcessMemory()))
+        with sqlite_url("normal") as url:
+            return float(in_runtime(body, memory=url))
+
+
+def checkpoints_a_run(agent: Agent, text: str = "hello") -> float:
+    """How many bare trio checkpoints a run of the agent takes as long as."""
+
+    async def body(runtime: Runtime) -> float:
+        async def runs(times: int) -> None:
+            for _ in range(times):
+                await runtime.run(agent, text)
+
+        return await ratio(runs, checkpoints, times=100)
+
+    return float(in_runtime(body))

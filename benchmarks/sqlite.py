@@ -1,17 +1,17 @@
-"""Durable sessions: runs and appends a second on one SQLite file, a hundred tasks at once."""
+"""Durable sessions on one SQLite file: runs and appends a second, a hundred at once, and what a run asks of SQLite."""
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import trio
 
 from agno_rt import Agent, Message, Runtime
+from agno_rt.memory import MemoryPolicy
 
-from .common import INSTANT
+from .common import INSTANT, Times, exact, in_runtime, measured_in, remember, seconds, sqlite_url
+from .counting import Statements, statements
 
 TASKS = 100
 MESSAGES = (Message("user", "hello"), Message("assistant", "ok"))
@@ -66,14 +66,60 @@ class Sessions:
     param_names = ("synchronous",)
     timeout = 300
 
+    @measured_in("runs/s")
     def track_runs_a_second(self, synchronous: str) -> float:
         """Runs of a plain agent, whose model answers at once: the best of several rounds; none is lost."""
         return self._in_a_file(_runs, synchronous)
 
+    @measured_in("appends/s")
     def track_appends_a_second(self, synchronous: str) -> float:
         """Appends of two messages, with no run around them: the best of several rounds."""
         return self._in_a_file(_appends, synchronous)
 
     def _in_a_file(self, body: Callable[[str, int, int], Awaitable[float]], synchronous: str) -> float:
-        with tempfile.TemporaryDirectory() as folder:
-            return trio.run(body, f"sqlite:///{Path(folder) / 'sessions.db'}?synchronous={synchronous}", 50, 5)
+        with sqlite_url(synchronous) as url:
+            return trio.run(body, url, 50, 5)
+
+
+class Run:
+    """A run in a session of 100 messages, one after another: with the session alone stored, or each step as well."""
+
+    params = ("session", "journal")
+    param_names = ("stored",)
+
+    def setup(self, stored: str) -> None:
+        """Make the agent."""
+        try:
+            policy = MemoryPolicy(journal=True) if stored == "journal" else MemoryPolicy()
+        except TypeError as exc:
+            raise NotImplementedError("runs have no journal yet") from exc
+        self.agent = Agent(INSTANT, "assistant", "", (), None, policy)
+
+    @measured_in("µs")
+    def track_microseconds(self, stored: str) -> float:
+        """How long it takes until the disk has it (`synchronous=full`); the best of several rounds."""
+
+        async def body(runtime: Runtime) -> float:
+            await remember(runtime, 100)
+            return await seconds(self._runs(runtime), 20) * 1e6
+
+        with sqlite_url() as url:
+            return float(in_runtime(body, memory=url))
+
+    @exact("statements")
+    def track_statements(self, stored: str) -> int:
+        """The statements that SQLite is given for it, beginnings and ends of transactions included."""
+        with sqlite_url() as url, Statements() as opened:
+
+            async def body(runtime: Runtime) -> int:
+                await remember(runtime, 100)
+                return await statements(self._runs(runtime), opened)
+
+            return int(in_runtime(body, memory=url))
+
+    def _runs(self, runtime: Runtime) -> Times:
+        async def runs(times: int) -> None:
+            for _ in range(times):
+                await runtime.run(self.agent, "hello", session="session")
+
+        return runs

@@ -1,12 +1,27 @@
-"""What it takes before the first run: imports, each in a fresh process, and the command line."""
+"""What it takes before the first run: imports and the command line, each in fresh processes."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
+
+from .common import measured_in
 
 ROUNDS = 7
+
+PLUGIN = '''"""A plugin as small as they come."""
+
+from agno_rt import hookimpl
+
+
+@hookimpl
+def agno_rt_register_tools(register):
+    register("nothing", lambda rest, settings: None, help="nothing")
+'''
 
 
 class Import:
@@ -20,26 +35,64 @@ class Import:
         """The kernel, everything that `from agno_rt import Agent, Runtime` needs."""
         return "from agno_rt import Agent, Runtime"
 
-    def track_milliseconds_beyond_trio(self) -> float:
+
+class Plugins:
+    """With so many plugins installed, besides those that the environment has: the kernel's own, if asv made it."""
+
+    params = (0, 15)
+    param_names = ("plugins",)
+
+    def setup(self, plugins: int) -> None:
+        """Install them into a folder, as an installer does: a module and a distribution's metadata for each."""
+        self.folder = tempfile.TemporaryDirectory()
+        for at in range(plugins):
+            _install(Path(self.folder.name), at)
+
+    def teardown(self, plugins: int) -> None:
+        """Delete them."""
+        self.folder.cleanup()
+
+    @measured_in("ms")
+    def track_milliseconds_beyond_trio(self, plugins: int) -> float:
         """What the kernel adds to trio's import, the best of rounds in which the two take turns."""
         agno_rt = trio = float("inf")
         for _ in range(ROUNDS):
-            trio = min(trio, _seconds("-c", "import trio"))
-            agno_rt = min(agno_rt, _seconds("-c", "from agno_rt import Agent, Runtime"))
+            trio = min(trio, self._seconds("-c", "import trio"))
+            agno_rt = min(agno_rt, self._seconds("-c", "from agno_rt import Agent, Runtime"))
         return round(1000 * (agno_rt - trio), 1)
 
-    track_milliseconds_beyond_trio.unit = "ms"  # type: ignore[attr-defined]  # asv reads the unit from the function
+    @measured_in("ms")
+    def track_milliseconds_version(self, plugins: int) -> float:
+        """`agno-rt --version`, the best of several."""
+        return self._milliseconds("--version")
+
+    @measured_in("ms")
+    def track_milliseconds_plugins(self, plugins: int) -> float:
+        """`agno-rt plugins`, which imports them all; the best of several."""
+        return self._milliseconds("plugins")
+
+    def _milliseconds(self, *arguments: str) -> float:
+        best = min(self._seconds("-m", "agno_rt.cli", *arguments) for _ in range(ROUNDS))
+        return round(1000 * best, 1)
+
+    def _seconds(self, *arguments: str) -> float:
+        # From there, where no agno-rt.toml lies about: the working folder is asv's, or a project's.
+        environment = {**os.environ, "PYTHONPATH": self.folder.name}
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, *arguments],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            env=environment,
+            cwd=self.folder.name,
+        )
+        return time.perf_counter() - start
 
 
-class CommandLine:
-    """The command, as a shell starts it."""
-
-    def time_version(self) -> None:
-        """`agno-rt --version`."""
-        _seconds("-m", "agno_rt.cli", "--version")
-
-
-def _seconds(*arguments: str) -> float:
-    start = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
+def _install(folder: Path, number: int) -> None:
+    name = f"agno_rt_fake_{number}"
+    (folder / f"{name}.py").write_text(PLUGIN, encoding="utf-8")
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text(f"[agno_rt]\nfake{number} = {name}\n", encoding="utf-8")

@@ -2,60 +2,96 @@
 
 from __future__ import annotations
 
-import time
+import itertools
+from collections.abc import Awaitable, Callable
 
 from agno_rt import Agent, Emit, Event, ModelRequest, ModelResponse, Runtime
 from agno_rt.events import TextDelta
 
-from .common import in_runtime
+from .common import Times, exact, in_runtime, measured_in, measuring, seconds
+from .counting import allocations, memray_is_here
 
 TOKENS = 10_000
 
 
 class TalkingModel:
-    """Writes a long answer, a token at a time, without waiting for anything."""
+    """Writes an answer of so many tokens, without waiting for anything."""
 
     name = "talking"
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
         """Answer."""
         if emit is not None:
-            for _ in range(TOKENS):
+            for _ in itertools.repeat(None, self.tokens):
                 await emit(TextDelta("token "))
-        return ModelResponse("token " * TOKENS)
+        return ModelResponse("token ")
 
 
 def _ignore(event: Event) -> None:
     """Listen."""
 
 
-async def _streamed(runtime: Runtime) -> None:
-    async with runtime.stream(Agent(TalkingModel(), "talker"), "go") as events:
-        async for _ in events:
-            pass
+def _read(runtime: Runtime) -> Times:
+    async def read(tokens: int) -> None:
+        async with runtime.stream(Agent(TalkingModel(tokens), "talker"), "go") as events:
+            async for _ in events:
+                pass
+
+    return read
 
 
-async def _run(runtime: Runtime) -> None:
-    await runtime.run(Agent(TalkingModel(), "talker"), "go")
+def _run(runtime: Runtime) -> Times:
+    async def run(tokens: int) -> None:
+        await runtime.run(Agent(TalkingModel(tokens), "talker"), "go")
+
+    return run
 
 
 class Stream:
-    """A run whose model writes ten thousand tokens: with a reader of its stream, an observer, or nobody."""
+    """A run whose model writes many tokens: with a reader of its stream, an observer, or nobody."""
 
     params = ("reader", "observer", "nobody")
     param_names = ("listener",)
 
+    def setup(self, listener: str) -> None:
+        """Choose the listener."""
+        self.body = _read if listener == "reader" else _run
+        self.observers = (_ignore,) if listener == "observer" else ()
+
+    @measured_in("µs")
     def track_microseconds_a_token(self, listener: str) -> float:
         """The time of the run by the number of its tokens; the best of several."""
-        run = _streamed if listener == "reader" else _run
-        observers = (_ignore,) if listener == "observer" else ()
 
-        async def best(runtime: Runtime) -> float:
-            times = []
-            for _ in range(7):
-                start = time.perf_counter()
-                await run(runtime)
-                times.append(time.perf_counter() - start)
-            return min(times) / TOKENS * 1e6
+        async def body(runtime: Runtime) -> float:
+            return await seconds(self.body(runtime), TOKENS, rounds=7) * 1e6
 
-        return float(in_runtime(best, observers=observers))
+        return float(in_runtime(body, observers=self.observers))
+
+    @exact("calls")
+    def track_python_calls_1000_tokens(self, listener: str) -> int:
+        """Python calls that a thousand more tokens make, the reader's and the model's own included."""
+        return self._counted(measuring.python_calls)
+
+    @exact("steps")
+    def track_scheduler_steps_1000_tokens(self, listener: str) -> int:
+        """Steps of trio's scheduler that a thousand more tokens take: the reader and the model take turns."""
+        return self._counted(measuring.scheduler_steps)
+
+    @exact("allocations", setup=memray_is_here)
+    def track_allocations_1000_tokens(self, listener: str) -> int:
+        """How often a thousand more tokens ask for memory, for the events themselves too."""
+        return self._counted(lambda body: allocations(body, times=4))
+
+    def _counted(self, count: Callable[[Times], Awaitable[int]]) -> int:
+        async def body(runtime: Runtime) -> int:
+            talk = self.body(runtime)
+
+            async def thousands(times: int) -> None:
+                await talk(1_000 * times)
+
+            return await count(thousands)
+
+        return int(in_runtime(body, observers=self.observers))

@@ -1,80 +1,75 @@
-"""What a plain run asks of Python and of trio, counted: what is not used must not cost."""
+"""What must be true of a run whatever it costs; how much it costs is held by the gate (`benchmarks/gate.py`)."""
 
 from __future__ import annotations
 
-import gc
+import ast
 import sys
-import tracemalloc
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
-import trio
 
-from agno_rt import Agent, Message, Runtime
-from benchmarks.common import INSTANT, Times, python_calls, scheduler_steps, simple_runs, tool_runs
+from agno_rt import Event, Runtime, events, measuring
+from benchmarks.common import remember, session_runs, simple_runs, tool_runs
 
-pytestmark = pytest.mark.skipif(
-    sys.version_info[:2] != (3, 11), reason="the baseline was counted on CPython 3.11; others count differently"
-)
+Bodies = Callable[[Runtime], measuring.Times]
+every_run = pytest.mark.parametrize("body", [simple_runs, tool_runs, session_runs])
 
 
-def session_runs(runtime: Runtime) -> Times:
-    """Runs in a session that has a hundred messages."""
-    agent = Agent(INSTANT, "assistant")
-
-    async def runs(times: int) -> None:
-        for _ in range(times):
-            await runtime.run(agent, "hello", session="s")
-
-    return runs
-
-
-async def counted(count: Callable[[Times], Awaitable[int]], body: Callable[[Runtime], Times]) -> int:
-    """Count in a runtime whose session has a hundred messages."""
-    async with Runtime() as rt:
-        past = [Message("user" if at % 2 == 0 else "assistant", "hello") for at in range(100)]
-        await rt.memory.append("s", past, version=0)
-        return await count(body(rt))
-
-
-BASELINE: dict[Callable[[Runtime], Times], int] = {simple_runs: 58, tool_runs: 94, session_runs: 85}
-"""Python calls of the first slice, the benchmark's own model and trio's checkpoint included."""
-
-
-@pytest.mark.parametrize("body", BASELINE)
-def test_python_calls(body: Callable[[Runtime], Times]) -> None:
-    """A run makes at most a tenth more Python calls than in the first slice, which could do far less."""
-    assert trio.run(counted, python_calls, body) <= BASELINE[body] * 1.1
-
-
-@pytest.mark.parametrize("body", BASELINE)
-def test_scheduler_steps(body: Callable[[Runtime], Times]) -> None:
+@every_run
+async def test_scheduler_steps(body: Bodies) -> None:
     """A run is one step of the scheduler: the one checkpoint that it owes."""
-    assert trio.run(counted, scheduler_steps, body) == 1
+    async with Runtime() as rt:
+        await remember(rt, 100)
+
+        assert await measuring.scheduler_steps(body(rt)) == 1
 
 
-async def held_at_most(body: Times) -> int:
-    """The most bytes that one run holds at a time: the least of several counts, since other threads allocate too."""
-    await body(50)
-    gc.collect()
-    gc.disable()
-    tracemalloc.start()
+@every_run
+async def test_events(body: Bodies) -> None:
+    """No event is made that nobody hears; with somebody who listens, there are some."""
+    heard: list[Event] = []
+    async with Runtime() as rt, Runtime(observers=[heard.append]) as listened:
+        for runtime in (rt, listened):
+            await remember(runtime, 100)
+            await body(runtime)(1)
+
+        assert await lines_that_make_events(body(rt)) == set()
+        assert await lines_that_make_events(body(listened))
+        assert heard
+
+
+async def lines_that_make_events(body: measuring.Times) -> set[tuple[str, int]]:
+    """Where one of the body makes events: the lines of the kernel that it runs, of those that call an event's class."""
+    ran: set[tuple[str, int]] = set()
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        place = (frame.f_code.co_filename, frame.f_lineno)
+        if event == "line" and place in EVENT_LINES:
+            ran.add(place)
+        return trace if frame.f_code.co_filename in EVENT_FILES else None
+
+    before = sys.gettrace()
+    sys.settrace(trace)
     try:
-        return min([await _peak(body) for _ in range(20)])
+        await body(1)
     finally:
-        tracemalloc.stop()
-        gc.enable()
+        sys.settrace(before)
+    return ran
 
 
-async def _peak(body: Times) -> int:
-    await body(1)
-    tracemalloc.reset_peak()
-    before, _ = tracemalloc.get_traced_memory()
-    await body(1)
-    return tracemalloc.get_traced_memory()[1] - before
+def event_lines() -> Iterator[tuple[str, int]]:
+    """Each line of the kernel that calls the class of an event."""
+    made = {name for name, value in vars(events).items() if isinstance(value, type) and issubclass(value, Event)}
+    for path in Path(events.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+                name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+                if name in made:
+                    yield str(path), node.lineno
 
 
-@pytest.mark.parametrize(("body", "baseline"), [(simple_runs, 2_608), (tool_runs, 3_996)])
-def test_bytes_held(body: Callable[[Runtime], Times], baseline: int) -> None:
-    """A run holds at most a tenth more than in the first slice."""
-    assert trio.run(counted, held_at_most, body) <= baseline * 1.1
+EVENT_LINES = frozenset(event_lines())
+EVENT_FILES = {path for path, _ in EVENT_LINES}

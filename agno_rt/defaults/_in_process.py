@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import attrs
@@ -230,14 +231,14 @@ class InProcessRuns:
         limit: int = 100,
     ) -> list[RunRecord]:
         """See `RunStore.runs`."""
-        found = [
+        found = (
             record
             for record in (stored.record for stored in reversed(self._runs.values()))
             if (status is None or record.status == status)
             and (session is None or record.session == session)
             and (user is None or record.user == user)
-        ]
-        return found[:limit]
+        )
+        return list(islice(found, limit))
 
     async def cancel_run(self, run: str) -> bool:
         """See `RunStore.cancel_run`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -75,13 +76,12 @@ class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
 
     async def sessions(self, *, user: str | None = None, limit: int = 100) -> list[SessionInfo]:
         """See `MemoryBackend.sessions`."""
-        infos = [
+        asked = (item for item in self._sessions.items() if user is None or item[1].user == user)
+        latest = heapq.nlargest(limit, asked, key=lambda item: item[1].updated_at)
+        return [
             SessionInfo(session, stored.user, len(stored.messages), stored.created_at, stored.updated_at)
-            for session, stored in self._sessions.items()
-            if user is None or stored.user == user
+            for session, stored in latest
         ]
-        infos.sort(key=lambda info: info.updated_at, reverse=True)
-        return infos[:limit]
 
     async def delete(self, session: str) -> bool:
         """See `MemoryBackend.delete`."""

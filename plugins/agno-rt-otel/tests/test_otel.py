@@ -514,7 +514,7 @@ class TestEnds:
             assert tracing.open == 0
             assert BALANCE.started == BALANCE.ended
 
-        assert cancel_everywhere(story) > 10
+        assert cancel_everywhere(story) >= 8
 
     async def test_a_paused_run_ends_its_span_and_a_resumed_one_has_another(self) -> None:
         """Both have the run's id; the first tells of the approval that it waits for."""

@@ -27,9 +27,11 @@ from agno_rt.errors import NotFound, PluginError
 from agno_rt.project import Project
 from agno_rt_serve import agents_api, openai_api
 from agno_rt_serve.asgi import JSON, ASGIApp, Receive, Scope, Send, header, json_body, respond
+from agno_rt_serve.dashboard import Dashboard, to_dashboard
 from agno_rt_serve.errors import HttpError, describe, error_body
 from agno_rt_serve.guard import allowed_hosts, check_host
 from agno_rt_serve.parts import Accepts
+from agno_rt_serve.profiling import Profiles
 from agno_rt_serve.runs import Runs, Task
 from agno_rt_serve.settings import Settings
 
@@ -70,7 +72,10 @@ class App:
         self._hosts = allowed_hosts(settings.host, settings.allowed_hosts)
         self._fixed: dict[tuple[str, str], Endpoint] = {}
         self._add_fixed()
-        self._others = self._starlette()
+        if settings.profile:
+            for path, handler in Profiles(settings).routes().items():
+                self._add("GET", path, handler)
+        self._others = self._starlette(_dashboard(settings.benchmarks))
         self._app: ASGIApp = self._route
         if settings.cors_origins:
             self._app = CORSMiddleware(
@@ -108,7 +113,7 @@ class App:
     def _add(self, method: str, path: str, handler: Handler, shape: ErrorBody = error_body) -> None:
         self._fixed[method, path] = Endpoint(handler, shape)
 
-    def _starlette(self) -> Starlette:
+    def _starlette(self, extra: list[BaseRoute]) -> Starlette:
         fixed = [Route(path, endpoint, methods=[method]) for (method, path), endpoint in self._fixed.items()]
         others: list[BaseRoute] = [
             Route("/agents/{name}/runs", Endpoint(self._post_unknown), methods=["POST"]),
@@ -118,7 +123,8 @@ class App:
         mounted = [(name, app) for name, app in self._mounted()]
         bare = [Route(f"/{name}", Endpoint(app)) for name, app in mounted]
         mounts = [Mount(f"/{name}", app) for name, app in mounted]
-        return Starlette(routes=[*fixed, *others, *bare, *mounts], exception_handlers={HTTPException: _no_route})
+        routes = [*fixed, *others, *extra, *bare, *mounts]
+        return Starlette(routes=routes, exception_handlers={HTTPException: _no_route})
 
     def _mounted(self) -> Iterator[tuple[str, ASGIApp]]:
         for offer in self._runtime.plugins.offers("routes"):
@@ -225,6 +231,12 @@ def _broken(plugin: str, name: str, exc: Exception) -> ASGIApp:
         raise error from exc
 
     return Endpoint(fail)
+
+
+def _dashboard(folder: str) -> list[BaseRoute]:
+    if not folder:
+        return []
+    return [Route("/benchmarks", Endpoint(to_dashboard)), Mount("/benchmarks", Endpoint(Dashboard(folder)))]
 
 
 def _page() -> tuple[bytes, list[tuple[bytes, bytes]]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -22,9 +23,12 @@ from agno_rt.project import Project, load_project
 from agno_rt_serve.app import App
 from agno_rt_serve.connection import AccessLog
 from agno_rt_serve.guard import is_loopback
+from agno_rt_serve.listening import Address, bind
 from agno_rt_serve.protocol import Request
 from agno_rt_serve.server import Server
 from agno_rt_serve.settings import Settings
+from agno_rt_serve.worker import Worker
+from agno_rt_serve.workers import Supervisor
 
 __all__ = ["serve"]
 
@@ -33,9 +37,13 @@ __all__ = ["serve"]
 @click.argument("source", metavar="[FILE | agno-rt.toml]", required=False)
 @click.option("--host", help="Address to listen on. [127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on; 0 takes a free one. [7777]")
+@click.option("--workers", type=click.IntRange(1), help="Processes that serve on the port. [1]")
 @click.option("--grace", type=click.FloatRange(0), help="Seconds that running requests get to end in. [10]")
 @click.option("--access-log", is_flag=True, default=None, help="Log a line for each request.")
-def serve(source: str | None, **options: Any) -> None:
+@click.option("--profile", is_flag=True, default=None, help="Offer profiles of the server, to this machine alone.")
+@click.option("--benchmarks", metavar="DIR", help="Serve the published dashboard of benchmarks in DIR at /benchmarks.")
+@click.option("--worker", type=int, hidden=True, help="This is one of them, and this is its channel to its parent.")
+def serve(source: str | None, worker: int | None, **options: Any) -> int:
     """Serve agents over HTTP, with a page to chat with them.
 
     The agents are those of FILE (a Python file, an import path or a .toml), else of the agno-rt.toml in this folder,
@@ -47,26 +55,67 @@ def serve(source: str | None, **options: Any) -> None:
     if not project.agents:
         raise UsageError(f"{project.source} has no agents to serve", hint="Write a table [agents.NAME] with a model.")
     settings = read_settings(Settings, project.config.plugins.get("serve", {}), "[plugins.serve]")
-    given = {name: value for name, value in options.items() if value is not None}
-    trio.run(_serve, project, attrs.evolve(settings, **given))
+    settings = attrs.evolve(settings, **{name: value for name, value in options.items() if value is not None})
+    if worker is not None:
+        trio.run(_serve, project, Worker(worker))
+    elif settings.workers == 1:
+        trio.run(_serve, project, settings)
+    else:
+        return trio.run(_supervise, source, project, _checked(settings))
+    return 0
 
 
-async def _serve(project: Project, settings: Settings) -> None:
+async def _serve(project: Project, place: Settings | Worker) -> None:
+    """Serve in this process: on what the settings say, or as a worker that its parent told."""
+    worker = place if isinstance(place, Worker) else None
+    settings = place.settings if isinstance(place, Worker) else place
     async with project.runtime() as runtime, _inspected(project, runtime, settings):
-        _check_agents(project, runtime)
+        if worker is None or worker.number == 1:
+            _check_agents(project, runtime)
         app = App(project, runtime, settings)
         log = _access_log() if settings.access_log else None
         server = Server(app, settings, cancel_runs=app.cancel_runs, access_log=log)
         failure: AgnoError | None = None
         async with trio.open_nursery() as nursery:
-            await nursery.start(_obey_signals, server)
+            await nursery.start(_obey_signals, server, worker)
+            if worker is not None:
+                nursery.start_soon(worker.outlive_parent, server.stop)
+            # All that is there by now will stay: a collection need not look at it again, with requests waiting.
+            gc.collect()
+            gc.freeze()
             try:
-                await server.serve(announce=partial(_announce, project, settings))
+                await server.serve(
+                    announce=partial(_announce, project, settings) if worker is None else worker.ready,
+                    listeners=() if worker is None else worker.listeners,
+                )
             except AgnoError as exc:
                 failure = exc  # raised outside of the nursery, which would wrap it
             nursery.cancel_scope.cancel()
         if failure is not None:
             raise failure
+
+
+async def _supervise(source: str | None, project: Project, settings: Settings) -> int:
+    """Serve in several processes, which this one looks after; the exit code."""
+    if project.config.runtime.memory == "memory:":
+        click.echo(
+            "warning: with several workers, memory: keeps a session in one of them, and the others do not know it; "
+            'where sessions are used, set memory = "sqlite:///agents.db" in [runtime]',
+            err=True,
+        )
+    with ExitStack() as listening:
+        listeners = [listening.enter_context(sock) for sock in bind(settings.host, settings.port)]
+        addresses: list[Address] = [sock.getsockname()[:2] for sock in listeners]
+        supervisor = Supervisor(source, settings, listeners)
+        return await supervisor.run(lambda: _announce(project, settings, addresses))
+
+
+def _checked(settings: Settings) -> Settings:
+    if settings.workers < 1:
+        raise UsageError(f"[plugins.serve]: workers is {settings.workers}", hint="At least one has to serve.")
+    if os.name != "posix":
+        raise UsageError("several workers need a Unix", hint="Leave `workers` out, and put a proxy before several.")
+    return settings
 
 
 @asynccontextmanager
@@ -85,7 +134,7 @@ async def _inspected(project: Project, runtime: Runtime, settings: Settings) -> 
             inspector.close()
 
 
-async def _obey_signals(server: Server, *, task_status: trio.TaskStatus[None]) -> None:
+async def _obey_signals(server: Server, worker: Worker | None, *, task_status: trio.TaskStatus[None]) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         task_status.started()
         told = False
@@ -95,7 +144,9 @@ async def _obey_signals(server: Server, *, task_status: trio.TaskStatus[None]) -
                 return
             told = True
             server.stop()
-            if server.busy:
+            if server.busy and worker is not None:
+                worker.busy()
+            elif server.busy:
                 click.echo("Stopping: waiting for running requests. Once more stops at once.", err=True)
 
 
@@ -112,18 +163,21 @@ def _check_agents(project: Project, runtime: Runtime) -> None:
             click.echo(f"warning: the agent {name!r} cannot run: {exc.message} {exc.hint}".rstrip(), err=True)
 
 
-def _announce(project: Project, settings: Settings, addresses: list[tuple[str, int]]) -> None:
+def _announce(project: Project, settings: Settings, addresses: list[Address]) -> None:
     port = addresses[0][1]
     # What listens everywhere is reached under this machine's own name.
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(settings.host, settings.host)
     url = f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{port}"
     names = list(project.agents)
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    click.echo(f"Serving {shown} at {url} (Ctrl-C stops)")
+    by = f" with {settings.workers} workers" if settings.workers > 1 else ""
+    click.echo(f"Serving {shown} at {url}{by} (Ctrl-C stops)")
     if not is_loopback(settings.host):
         click.echo("warning: whoever reaches this address can run these agents: there is no sign-in", err=True)
     data = '{"input": "Hello"}'
     click.echo(f"Try: curl {url}/agents/{names[0]}/runs -H 'Content-Type: application/json' -d '{data}'")
+    if settings.profile:
+        click.echo(f"Profile: curl '{url}/debug/profile?seconds=5' -o profile.svg")
 
 
 def _access_log() -> AccessLog:

@@ -18,7 +18,8 @@ import trio
 
 from agno_rt_serve.asgi import JSON, ASGIApp, Message, Scope
 from agno_rt_serve.errors import HttpError, error_body
-from agno_rt_serve.protocol import Request, RequestParser, ResponseWriter
+from agno_rt_serve.protocol import Request, RequestParser
+from agno_rt_serve.response import ResponseWriter
 from agno_rt_serve.settings import Settings
 
 __all__ = ["AccessLog", "ClientGone", "Connection", "Host"]

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as values: bytes to requests, responses to bytes. Pure: knows neither sockets, tasks nor clocks.
+"""HTTP/1.1 requests as values: bytes to requests. Pure: knows neither sockets, tasks nor clocks.
 
 httptools (llhttp, in its strict mode) reads the syntax; what it lets through and a server must not is refused here:
 a length and an encoding that contradict each other, a missing or doubled Host, heads and bodies without bound.
@@ -6,9 +6,7 @@ a length and an encoding that contradict each other, a missing or doubled Host, 
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from http import HTTPStatus
 from typing import Literal
 from urllib.parse import unquote_to_bytes
 
@@ -17,7 +15,7 @@ import httptools
 
 from agno_rt_serve.errors import HttpError
 
-__all__ = ["Headers", "Phase", "Request", "RequestParser", "ResponseWriter"]
+__all__ = ["Headers", "Phase", "Request", "RequestParser"]
 
 Headers = list[tuple[bytes, bytes]]
 Phase = Literal["idle", "head", "body"]
@@ -25,6 +23,8 @@ Phase = Literal["idle", "head", "body"]
 _FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 # Bytes of framing (chunk sizes, extensions, trailers) allowed beyond the head's limit for each byte of body.
 _FRAMING_PER_BODY_BYTE = 8
+# A head is kept for the next request of its connection up to so many bytes.
+_HEAD_KEPT = 4_096
 
 
 @attrs.define
@@ -46,6 +46,9 @@ class RequestParser:
 
     After something that is not HTTP, or is too large, `error` says what to answer once the requests before it are
     answered, and nothing more is read. `max_head` and `max_body` are in bytes.
+
+    A client's next request often has the very head of its last, byte for byte. What that head says is known then, and
+    is not read again: the bytes up to the declared length are the body.
     """
 
     __slots__ = (
@@ -56,6 +59,9 @@ class RequestParser:
         "_framing",
         "_head_size",
         "_headers",
+        "_last",
+        "_last_head",
+        "_last_size",
         "_max_body",
         "_max_head",
         "_method",
@@ -85,12 +91,19 @@ class RequestParser:
         self._framing: Headers = []
         self._body: list[bytes] = []
         self._head_size = self._body_size = self._unbounded = 0
+        self._last: Request | None = None
+        self._last_head = b""
+        self._last_size = 0
 
     def feed(self, data: bytes) -> None:
         """Take in what arrived. Bytes after an error, or after a request that closes the connection, are dropped."""
         if self._closed or self.error is not None:
             return
         phase, headers, body_size = self.phase, self._headers, self._body_size
+        if phase == "idle" and len(data) == self._last_size and data.startswith(self._last_head):
+            self._again(data)
+            return
+        before = len(self.requests)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as exc:
@@ -100,6 +113,8 @@ class RequestParser:
         else:
             if phase == self.phase != "idle" and headers is self._headers:
                 self._check_unbounded(len(data) - (self._body_size - body_size))
+            if phase == self.phase == "idle" and len(self.requests) == before + 1:
+                self._keep_head(data)
 
     def take_continue(self) -> bool:
         """Whether the client waits for `100 Continue` before it sends the body; true once for each request."""
@@ -170,6 +185,21 @@ class RequestParser:
         self._body = []
         self.phase = "idle"
         self._closed = not keep_alive
+
+    def _keep_head(self, data: bytes) -> None:
+        """Keep the head of the request that these bytes were, all of them, if the next may be told by it."""
+        size = data.find(b"\r\n\r\n") + 4
+        plain = all(name in (b"host", b"content-length") for name, _ in self._framing)
+        if plain and size <= _HEAD_KEPT and size + self._body_size == len(data) and not self._closed:
+            self._last, self._last_head, self._last_size = self.requests[-1], data[:size], len(data)
+
+    def _again(self, data: bytes) -> None:
+        last = self._last
+        assert last is not None
+        body = data[len(self._last_head) :]
+        self.requests.append(
+            Request(last.method, last.path, last.raw_path, last.query, last.version, list(last.headers), True, body)
+        )
 
     def _check_head(self) -> None:
         if self._version not in ("1.1", "1.0"):
@@ -249,126 +279,3 @@ def _head_too_large(limit: int) -> HttpError:
 def _body_too_large(limit: int) -> HttpError:
     hint = "Send less, or raise max_body in [plugins.serve]."
     return HttpError(413, "body_too_large", f"the request's body is larger than {limit} bytes", hint)
-
-
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-# Set by the server: the application's own are dropped, apart from the length and a wish to close.
-_OWN_HEADERS = frozenset({b"content-length", b"connection", b"transfer-encoding", b"date", b"keep-alive"})
-_NO_BODY = frozenset({204, 304})
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-_NAMES: dict[bytes, bytes] = {}
-_NAMES_KEPT = 1_000
-
-
-class ResponseWriter:
-    """One response, in pieces: `start`, then `body` until its last piece; what they return is to be sent.
-
-    Raises `ValueError` for a header that would break the response apart, and `RuntimeError` for pieces out of order or
-    of another length than was promised.
-    """
-
-    __slots__ = ("_chunked", "_head", "_left", "_sends_body", "_version", "complete", "keep_alive", "started", "status")
-
-    def __init__(self, method: str, version: str, keep_alive: bool) -> None:
-        self.status = 0
-        self.started = False
-        self.complete = False
-        self.keep_alive = keep_alive
-        self._version = version
-        self._sends_body = method != "HEAD"
-        self._chunked = False
-        self._left: int | None = None
-        self._head: list[bytes] | None = None
-
-    def start(self, status: int, headers: Headers, date: bytes) -> None:
-        """Begin with the status and the headers. Nothing is sent before the first piece of the body."""
-        if self._head is not None or self.started:
-            raise RuntimeError("the response was started twice")
-        self.status = status
-        head = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, b"date: ", date, b"\r\n"]
-        for name, value in headers:
-            known = _NAMES.get(name) or _checked_name(name)
-            if _CONTROL.search(value):
-                raise ValueError(f"the response header {name!r} has a control character in its value")
-            if known in _OWN_HEADERS and not self._own(known, value):
-                continue
-            head += (known, b": ", value, b"\r\n")
-        self._head = head
-
-    def body(self, data: bytes, more: bool) -> bytes:
-        """A piece of the body, with the head before the first; `more` says whether another follows."""
-        if self.complete:
-            raise RuntimeError("the response is complete; it has no more body")
-        if self._head is not None:
-            prefix = self._finish_head(len(data), more)
-        elif self.started:
-            prefix = b""
-        else:
-            raise RuntimeError("the response has a body before it was started")
-        self.complete = not more
-        return prefix + self._framed(data, more)
-
-    def _own(self, name: bytes, value: bytes) -> bool:
-        if name == b"connection" and b"close" in value.lower():
-            self.keep_alive = False
-        if name != b"content-length":
-            return False
-        if not value.isdigit():
-            raise ValueError(f"the response's Content-Length is {value!r}")
-        self._left = int(value)
-        return self.status != 204
-
-    def _finish_head(self, size: int, more: bool) -> bytes:
-        head = self._head
-        assert head is not None
-        if self.status in _NO_BODY:
-            self._sends_body = False
-            self._left = None
-        elif self._left is None and not more:
-            self._left = size
-            head.append(b"content-length: %d\r\n" % size)
-        elif self._left is None:
-            self._open_ended(head)
-        if not self.keep_alive:
-            head.append(b"connection: close\r\n")
-        elif self._version == "1.0":
-            head.append(b"connection: keep-alive\r\n")
-        head.append(b"\r\n")
-        self._head = None
-        self.started = True
-        return b"".join(head)
-
-    def _open_ended(self, head: list[bytes]) -> None:
-        if self._version == "1.0":
-            self.keep_alive = False
-        else:
-            self._chunked = True
-            head.append(b"transfer-encoding: chunked\r\n")
-
-    def _framed(self, data: bytes, more: bool) -> bytes:
-        if not self._sends_body:
-            return b""
-        if self._left is not None:
-            self._count(len(data), more)
-            return data
-        if not self._chunked:
-            return data
-        chunk = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-        return chunk if more else chunk + b"0\r\n\r\n"
-
-    def _count(self, size: int, more: bool) -> None:
-        assert self._left is not None
-        self._left -= size
-        if self._left < 0 or (self._left and not more):
-            self.complete = False
-            raise RuntimeError("the response's body is not as long as its Content-Length says")
-
-
-def _checked_name(name: bytes) -> bytes:
-    if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{name!r} is no name for a response header")
-    lower = name.lower()
-    if len(_NAMES) < _NAMES_KEPT:
-        _NAMES[name] = lower
-    return lower

@@ -17,17 +17,16 @@ from typing import Any
 
 import trio
 
-from agno_rt.errors import UsageError
 from agno_rt_serve.asgi import JSON, ASGIApp
 from agno_rt_serve.connection import AccessLog, Connection
 from agno_rt_serve.errors import HttpError, error_body
 from agno_rt_serve.lifespan import Lifespan
-from agno_rt_serve.protocol import ResponseWriter
+from agno_rt_serve.listening import Address, bind
+from agno_rt_serve.response import ResponseWriter
 from agno_rt_serve.settings import Settings
 
 __all__ = ["Server"]
 
-_BACKLOG = 2_048
 _TICK = 0.05
 _LAST_WORDS = 2.0
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -57,7 +56,7 @@ class Server:
         self.draining = False
         self.now = 0.0
         self.date = b""
-        self.addresses: list[tuple[str, int]] = []
+        self.addresses: list[Address] = []
         self._cancel_runs = cancel_runs
         self._connections: set[Connection] = set()
         self._second = 0
@@ -86,13 +85,21 @@ class Server:
         self.stop()
         self._aborted.set()
 
-    async def serve(self, *, announce: Callable[[list[tuple[str, int]]], None] = lambda addresses: None) -> None:
+    async def serve(
+        self,
+        *,
+        announce: Callable[[list[Address]], None] = lambda addresses: None,
+        listeners: Sequence[socket.socket] = (),
+    ) -> None:
         """Serve until `stop()` or `abort()`; once requests can come, `announce` is called with the addresses.
 
-        Raises `UsageError` where the address cannot be listened on.
+        It listens on `listeners`, which it closes; without any, on the host and the port of the settings. Raises
+        `UsageError` where these cannot be listened on.
         """
         with ExitStack() as listening:
-            listeners = [listening.enter_context(sock) for sock in _bind(self.settings.host, self.settings.port)]
+            listeners = listeners or bind(self.settings.host, self.settings.port)
+            for sock in listeners:
+                listening.enter_context(sock)
             self.addresses = [sock.getsockname()[:2] for sock in listeners]
             lifespan = Lifespan(self.app)
             async with trio.open_nursery() as nursery:
@@ -214,44 +221,6 @@ class Server:
         while self._connections:
             self._none = trio.Event()
             await self._none.wait()
-
-
-def _bind(host: str, port: int) -> list[socket.socket]:
-    sockets: list[socket.socket] = []
-    try:
-        for family, address in _addresses(host, port):
-            # Port 0 takes a free one, and a host's other addresses take the same.
-            chosen = port or (sockets[0].getsockname()[1] if sockets else 0)
-            sock = socket.create_server((address, chosen), family=family, backlog=_BACKLOG)
-            sock.setblocking(False)
-            sockets.append(sock)
-    except OSError as exc:
-        for sock in sockets:
-            sock.close()
-        raise _cannot_listen(host, port, exc) from exc
-    return sockets
-
-
-def _addresses(host: str, port: int) -> Iterable[tuple[socket.AddressFamily, str]]:
-    flags = socket.AI_PASSIVE | socket.AI_ADDRCONFIG if host == "localhost" else socket.AI_PASSIVE
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=flags)
-    return dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found)
-
-
-def _cannot_listen(host: str, port: int, exc: OSError) -> UsageError:
-    if isinstance(exc, socket.gaierror):
-        return UsageError(f"cannot listen on {host!r}: no such host", hint="Try --host 127.0.0.1.")
-    if exc.errno == errno.EADDRINUSE:
-        other = port + 1 if port < 65_535 else port - 1
-        hint = f"Stop what uses it, or take another: --port {other}, or --port 0 for any that is free."
-        return UsageError(f"port {port} on {host} is in use", hint=hint)
-    if exc.errno == errno.EACCES:
-        return UsageError(
-            f"port {port} on {host} may not be used by this user", hint="Take one from 1024 up: --port 7777."
-        )
-    if exc.errno == errno.EADDRNOTAVAIL:
-        return UsageError(f"{host} is not an address of this machine", hint="Try --host 127.0.0.1, or 0.0.0.0 for all.")
-    return UsageError(f"cannot listen on {host} port {port}: {exc}", hint="Choose with --host and --port.")
 
 
 def _hung_up(connections: list[Connection]) -> Iterable[Connection]:

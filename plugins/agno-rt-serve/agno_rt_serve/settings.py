@@ -12,6 +12,7 @@ class Settings:
     """How to serve. Times are in seconds, sizes in bytes.
 
     host, port       where to listen; port 0 takes a free one
+    workers          how many processes serve on the port; each has its own memory, limits and connections
     grace            how long running requests may go on once the server is told to stop
     max_connections  open at once; one more is answered 503 and closed
     max_head         a request's line and headers; more is answered 431
@@ -25,11 +26,15 @@ class Settings:
     allowed_hosts    what the Host header may say; empty: anything, but on loopback only loopback's names
     cors_origins     pages of which origins may use the API from a browser; `*` is any
     access_log       whether to log a line for each request
+    profile          whether there are /debug/profile and /debug/memory, for clients on this machine
+    profile_remote   whether they are there for all clients
     inspect          whether `agno-rt top` of this user, on this machine, may ask what the agents do
+    benchmarks       the folder of a published dashboard of benchmarks, served at /benchmarks; empty is none
     """
 
     host: str = "127.0.0.1"
     port: int = 7777
+    workers: int = 1
     grace: float = 10.0
     max_connections: int = 1_000
     max_head: int = 32_768
@@ -43,4 +48,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     access_log: bool = False
+    profile: bool = False
+    profile_remote: bool = False
     inspect: bool = True
+    benchmarks: str = ""

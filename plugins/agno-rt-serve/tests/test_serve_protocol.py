@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from agno_rt_serve.protocol import Request, RequestParser, ResponseWriter
-from hypothesis import given
+from agno_rt_serve.protocol import Request, RequestParser
+from agno_rt_serve.response import ResponseWriter
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 HEAD, BODY = 2_000, 1_000
@@ -39,6 +40,29 @@ def get(target: bytes = b"/", *headers: bytes, version: bytes = b"HTTP/1.1") -> 
 
 def post(*headers: bytes, body: bytes = b"") -> bytes:
     return b"\r\n".join([b"POST /p HTTP/1.1", b"Host: here", *headers, b"", body])
+
+
+AGAIN = [
+    post(b"Content-Length: 4", body=b"\r\n\r\n"),
+    post(b"Content-Length: 4", body=b"abcd"),
+    post(b"Content-Length: 4", body=b"\r\n\r\n") + b"\r\n",
+    post(b"Content-Length: 4", body=b"\r\nab") + b"\r\n",
+    post(b"Content-Length: 4", body=b"\r\n") + b"\r\n",
+    post(b"Content-Length: 0", body=b"\r\n\r\n"),
+    post(b"Content-Length: 4", body=b"ab"),
+    post(b"Content-Length: 4", b"Connection: close", body=b"abcd"),
+    post(b"Content-Length: 4", b"Expect: 100-continue", body=b"abcd"),
+    post(b"Transfer-Encoding: chunked", body=b"4\r\nabcd\r\n0\r\n\r\n"),
+    post(b"Content-Length: 4", b"Connection: upgrade", b"Upgrade: x", body=b"abcd"),
+    get(b"http://other/"),
+    get(b"/"),
+    get(b"/") + get(b"/"),
+    b"\r\n" + get(b"/"),
+    b"\r\n\r\n" + get(b"/"),
+    get(b"/") + b"\r\n\r\n",
+    b"ab",
+]
+"""Requests that are alike, with what may stand around them."""
 
 
 class TestRequests:
@@ -127,6 +151,23 @@ class TestRequests:
         assert cut.error is None
         assert list(cut.requests) == list(parser(data).requests)
         assert len(cut.requests) == 4
+
+    @given(st.lists(st.sampled_from(AGAIN), min_size=2, max_size=8))
+    @example([AGAIN[2], AGAIN[3]])  # a head that seems to end two bytes late
+    def test_a_repeated_head_makes_no_difference(self, pieces: list[bytes]) -> None:
+        """Whole requests with the same head, one after another, are read as when they come byte by byte."""
+        whole = parser(*pieces)
+        bytewise = parser(*(bytes([byte]) for byte in b"".join(pieces)))
+
+        assert list(whole.requests) == list(bytewise.requests)
+        assert (whole.phase, whole.error is None) == (bytewise.phase, bytewise.error is None)
+
+    def test_a_repeated_head_is_not_shared(self) -> None:
+        """What an application does to the headers of one request does not reach the next."""
+        made = parser(get(b"/"), get(b"/"))
+        made.requests[0].headers.clear()
+
+        assert made.requests[1].headers == [(b"host", b"here")]
 
 
 class TestRefusals:

@@ -1,0 +1,1 @@
+"""What `agno-rt bench` measures, and how it is shown. Imported by that command alone."""

@@ -1,0 +1,168 @@
+"""`agno-rt profile`: runs a command under a profiler and writes what it saw to a file."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agno_rt.cli.options import debug_option
+from agno_rt.cli.report import clean, notice, show_error
+from agno_rt.errors import UsageError
+
+if TYPE_CHECKING:
+    from agno_rt.cli.profile_tools import Cpu, Memory
+
+__all__ = ["command"]
+
+_SETTINGS = {"allow_interspersed_args": False}
+_words = click.argument("words", nargs=-1, required=True, metavar="-- COMMAND...", type=click.UNPROCESSED)
+_output = click.option("-o", "--output", metavar="FILE", help="File to write. Default: one named for the time, here.")
+_seconds = click.option(
+    "--seconds", type=click.FloatRange(0, min_open=True), help="End the command after so long, as Ctrl-C does."
+)
+
+_ABOUT = {
+    "cpu flamegraph": "open it in a browser; the wider a bar, the more time was spent there or in what it called",
+    "cpu speedscope": "a profile for speedscope, which shows it over time, by function, and as a flame graph",
+    "cpu raw": "each line is a stack, from the outermost function in, and how often it was seen",
+    "memory flamegraph": "open it in a browser; the wider a bar, the more memory came from there or what it called",
+    "memory table": "open it in a browser; each row is a place in the code, and what came from it",
+    "memory bin": "`python -m memray` has reports for it: tree, stats, summary, table, flamegraph",
+}
+
+
+@click.group("profile")
+def command() -> None:
+    """Profile a command: where its time goes, or its memory.
+
+    The tools that this takes are installed by: pip install 'agno-rt[profile]'
+    """
+
+
+@command.command("cpu", context_settings=_SETTINGS)
+@_words
+@_output
+@_seconds
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["flamegraph", "speedscope", "raw"]),
+    default="flamegraph",
+    show_default=True,
+    help="An SVG; JSON for speedscope; or stacks with their counts, as text.",
+)
+@click.option("--rate", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Samples a second.")
+@click.option("--idle", is_flag=True, help="Count threads that wait, too.")
+@click.option("--lines", is_flag=True, help="Tell lines apart, not only functions.")
+@click.option("--subprocesses", is_flag=True, help="Look into the processes that the command starts, too.")
+@debug_option
+def cpu(**options: Any) -> int:
+    """Show where a command's time goes, as a flame graph.
+
+    COMMAND is a command of agno-rt (run assistant "Hello!"), a Python file with its arguments, or python with its own.
+    Its output and its exit code are as they were without a profiler; Ctrl-C ends it, and the file is written.
+    """
+    _check_system()
+    from agno_rt.cli.profile_tools import Cpu
+
+    return _profile(Cpu, options)
+
+
+@command.command("memory", context_settings=_SETTINGS)
+@_words
+@_output
+@_seconds
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["flamegraph", "table", "bin"]),
+    default="flamegraph",
+    show_default=True,
+    help="A page with a flame graph; one with a table; or what memray recorded.",
+)
+@click.option(
+    "--objects/--no-objects",
+    default=True,
+    show_default=True,
+    help="Count each object, or only what Python takes from the system for them.",
+)
+@click.option("--leaks", is_flag=True, help="Show what was still held at the end, not what was at the peak.")
+@debug_option
+def memory(**options: Any) -> int:
+    """Show which code holds a command's memory, as a flame graph.
+
+    COMMAND is a command of agno-rt (run assistant "Hello!"), a Python file with its arguments, or python with its own.
+    Its output and its exit code are as they were without a profiler; Ctrl-C ends it, and the file is written.
+    """
+    _check_system()
+    from agno_rt.cli.profile_tools import Memory
+
+    return _profile(Memory, options)
+
+
+def _profile(kind: type[Cpu | Memory], options: dict[str, Any]) -> int:
+    from agno_rt.cli.profile_command import program_of
+    from agno_rt.cli.profile_tools import Failed, find_tool
+
+    words, output, seconds = options.pop("words"), options.pop("output"), options.pop("seconds")
+    profiler = kind(**options)
+    find_tool(profiler.tool)
+    program = program_of(words, _check_verb(click.get_current_context().find_root()))
+    suffix = profiler.suffixes[profiler.kind]
+    target = _new(profiler.name, suffix) if output is None else Path(output)
+    with _folder_beside(target) as folder:
+        made = folder / f"profile{suffix}"
+        try:
+            ended = profiler.profile(program, made, seconds)
+        except Failed as exc:
+            show_error(exc.message, exc.hint)
+            return exc.ended.code or 1
+        made.replace(target)
+    click.echo(clean(f"Wrote {target}: {_ABOUT[f'{profiler.name} {profiler.kind}']}."), err=True)
+    if ended.code is None:
+        notice("The command was killed, or ended in a way that tells no exit code.")
+        return 1
+    return ended.code
+
+
+def _check_system() -> None:
+    if os.name != "posix":
+        raise UsageError("profiles are made on Linux and macOS alone", hint="On Windows, use its subsystem for Linux.")
+
+
+def _check_verb(root: click.Context) -> Callable[[str], object]:
+    group = root.command
+    assert isinstance(group, click.Group)
+    return lambda verb: group.resolve_command(root, [verb])
+
+
+@contextmanager
+def _folder_beside(target: Path) -> Iterator[Path]:
+    """A folder to profile into, so that the file is whole once it is there, and one that was there is left till then.
+
+    Raises `UsageError` where the target cannot be written.
+    """
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        folder = tempfile.TemporaryDirectory(prefix=".agno-rt-profile-", dir=target.parent)
+    except OSError as exc:
+        raise UsageError(f"{target} cannot be written: {exc.strerror or exc}", hint="Name another with -o.") from exc
+    with folder as name:
+        yield Path(name)
+
+
+def _new(name: str, suffix: str) -> Path:
+    """A file that is not there yet, named for the time."""
+    stem = time.strftime(f"profile-{name}-%Y%m%d-%H%M%S")
+    names = (f"{stem}{f'-{number}' if number > 1 else ''}{suffix}" for number in itertools.count(1))
+    return next(path for path in map(Path, names) if not path.exists())

@@ -1,0 +1,97 @@
+"""Runs a Python program in this process, for a profiler that would mix its own output in and lose the exit code.
+
+`python -m agno_rt.cli.profile_child OUT ERR TELL PROGRAM...`: the first three are numbers of open files. OUT and ERR
+become standard output and standard error; TELL is told the process's id at the beginning, and the exit code at the end.
+Knows no profiler.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import runpy
+import signal
+import sys
+import types
+from collections.abc import Iterator, Sequence
+
+__all__ = ["HELD", "main"]
+
+HELD = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP}) if os.name == "posix" else frozenset()
+"""Signals that are blocked when this starts: the profiler was to inherit that, and the program is not."""
+
+_INTERRUPTED = 130
+
+
+def main(words: Sequence[str]) -> None:
+    """Run the program, whose exit is this one's."""
+    out, err, tell = map(int, words[:3])
+    _reopen(1, out)
+    _reopen(2, err)
+    os.set_inheritable(tell, False)
+    os.write(tell, b"%d\n" % os.getpid())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+    with _told(tell):
+        _run(list(words[3:]))
+
+
+def _reopen(number: int, opened: int) -> None:
+    """Make a standard stream anew for the open file that takes its number; the old one was made for another file."""
+    os.dup2(opened, number)
+    os.close(opened)
+    name = {1: "stdout", 2: "stderr"}[number]
+    old = getattr(sys, name)
+    assert isinstance(old, io.TextIOWrapper)
+    binary = io.FileIO(number, "wb", closefd=False)
+    new = io.TextIOWrapper(
+        binary if old.write_through else io.BufferedWriter(binary),
+        old.encoding,
+        old.errors,
+        line_buffering=number == 2 or os.isatty(number),
+        write_through=old.write_through,
+    )
+    setattr(sys, name, new)
+    setattr(sys, f"__{name}__", new)
+
+
+@contextlib.contextmanager
+def _told(tell: int) -> Iterator[None]:
+    code = 1
+    try:
+        yield
+        code = 0
+    except SystemExit as exc:
+        code = _code(exc)
+        raise
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+        raise
+    finally:
+        with contextlib.suppress(OSError):  # nobody is left to be told
+            os.write(tell, b"%d\n" % code)
+
+
+def _code(exc: SystemExit) -> int:
+    if exc.code is None:
+        return 0
+    return exc.code & 0xFF if isinstance(exc.code, int) else 1
+
+
+def _run(words: list[str]) -> None:
+    if words[0] == "-m":
+        sys.argv = words[1:]
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    elif words[0] == "-c":
+        sys.argv = ["-c", *words[2:]]
+        module = sys.modules["__main__"] = types.ModuleType("__main__")
+        exec(compile(words[1], "<string>", "exec"), vars(module))
+    else:
+        sys.argv = words
+        if not sys.flags.safe_path:
+            sys.path[0] = os.path.dirname(os.path.realpath(words[0]))
+        runpy.run_path(words[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,136 @@
+"""The profilers behind `agno-rt profile`: how py-spy and memray are called, and what their failures mean.
+
+Both are programs of their own: nothing here imports them. py-spy looks into the process from outside, so that it sees
+worker threads too, where plain tools run; memray counts in the process, and then draws what it counted.
+"""
+
+from __future__ import annotations
+
+import html
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import textwrap
+from pathlib import Path
+from typing import ClassVar
+
+import attrs
+
+from agno_rt.cli.profile_command import Program
+from agno_rt.cli.profile_running import Ended, run_inside, run_under
+from agno_rt.errors import UsageError
+
+__all__ = ["Cpu", "Failed", "Memory", "find_tool"]
+
+_TITLE = re.compile(r'(<text id="title"[^>]*>)[^<]*')
+_DENIED = re.compile(r"permission|not permitted|root|EPERM|EACCES", re.IGNORECASE)
+
+
+class Failed(Exception):
+    """There is no profile; `ended` is how the program ended all the same."""
+
+    def __init__(self, message: str, hint: str, ended: Ended) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.ended = ended
+
+
+@attrs.frozen
+class Cpu:
+    """How py-spy looks: how often a second, at waiting threads too or not, by lines or by functions."""
+
+    kind: str
+    rate: int
+    idle: bool
+    lines: bool
+    subprocesses: bool
+
+    name: ClassVar[str] = "cpu"
+    tool: ClassVar[str] = "py-spy"
+    suffixes: ClassVar[dict[str, str]] = {"flamegraph": ".svg", "speedscope": ".json", "raw": ".txt"}
+
+    def profile(self, program: Program, target: Path, seconds: float | None) -> Ended:
+        """Run the program and write the profile. Raises `Failed` where there is none."""
+        command = [find_tool(self.tool), "record", "--format", self.kind, "--rate", str(self.rate)]
+        flags = {"--idle": self.idle, "--function": not self.lines, "--subprocesses": self.subprocesses}
+        command += [flag for flag, wanted in flags.items() if wanted]
+        ended = run_under([*command, "--output", str(target), "--"], program, seconds)
+        if ended.failed or not _is_there(target):
+            raise _no_samples(ended)
+        if self.kind == "flamegraph":
+            _retitle(target, " ".join(program.words))
+        return ended
+
+
+@attrs.frozen
+class Memory:
+    """What memray counts: every object of Python or what Python takes from the system; the peak or what was left."""
+
+    kind: str
+    objects: bool
+    leaks: bool
+
+    name: ClassVar[str] = "memory"
+    tool: ClassVar[str] = "memray"
+    suffixes: ClassVar[dict[str, str]] = {"flamegraph": ".html", "table": ".html", "bin": ".bin"}
+
+    def profile(self, program: Program, target: Path, seconds: float | None) -> Ended:
+        """Run the program and write the profile. Raises `Failed` where there is none."""
+        memray = [sys.executable, *program.flags, "-m", find_tool(self.tool)]
+        recorded = target.with_suffix(".bin")
+        counting = ["--trace-python-allocators"] if self.objects else []
+        run = [*memray, "run", "--quiet", "--force", *counting, "--output", str(recorded), *program.target]
+        ended = run_inside(run, seconds)
+        if not _is_there(recorded):
+            raise Failed("there is no profile: memray recorded nothing", "", ended)
+        if self.kind != "bin":
+            # With its scripts inside: the page then needs no network.
+            leaks = ["--leaks"] if self.leaks else []
+            draw = [sys.executable, "-m", "memray", self.kind, "--no-web", "--force", *leaks]
+            done = subprocess.run([*draw, "--output", str(target), str(recorded)], capture_output=True, check=False)
+            if done.returncode or not _is_there(target):
+                said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [""]
+                raise Failed(f"memray could not draw what it recorded: {said[-1]}", "", ended)
+        return ended
+
+
+def find_tool(name: str) -> str:
+    """What to call the tool by. Raises `UsageError` that says how to install it."""
+    if name == "memray":
+        found = name if importlib.util.find_spec(name) else None
+    else:
+        found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
+    if found is None:
+        raise UsageError(f"{name} is not installed", hint="Install it: pip install 'agno-rt[profile]'")
+    return found
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+def _retitle(graph: Path, words: str) -> None:
+    """Call the graph what was profiled: py-spy calls it its own command line."""
+    title = f"agno-rt profile cpu -- {html.escape(textwrap.shorten(words, 100))}"
+    svg = graph.read_text(encoding="utf-8")
+    graph.write_text(_TITLE.sub(lambda found: found[1] + title, svg, count=1), encoding="utf-8")
+
+
+def _no_samples(ended: Ended) -> Failed:
+    """Why py-spy wrote nothing, of what it said."""
+    if "No stack counts" in ended.said or not ended.failed:
+        hint = "It was over too soon, or waited: --idle counts waiting too, --rate 1000 looks more often."
+        return Failed("there is no profile: py-spy never saw the command at work", hint, ended)
+    errors = [line for line in ended.said.splitlines() if line.lower().startswith(("error", "reason", "permission"))]
+    said = errors[0] if errors else ended.said.strip()
+    if _DENIED.search(ended.said):
+        hint = (
+            "macOS: run it with sudo. Linux: py-spy must be allowed to trace a program that it started; in a container "
+            "that takes the capability SYS_PTRACE, and kernel.yama.ptrace_scope may be 1 at most."
+        )
+        return Failed(f"py-spy may not look into the command: {said}", hint, ended)
+    return Failed(f"py-spy failed: {said}", "", ended)

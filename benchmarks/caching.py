@@ -1,0 +1,116 @@
+"""What a cache is worth: a request that was answered before, and many that are the same and come at once."""
+
+from __future__ import annotations
+
+import time
+
+import trio
+
+from agno_rt import Agent, Emit, ModelRequest, ModelResponse, Runtime
+
+from .common import (
+    ANSWER,
+    INSTANT,
+    InstantModel,
+    Parts,
+    Times,
+    checkpoints,
+    exact,
+    in_runtime,
+    measured_in,
+    measuring,
+    ratio,
+)
+
+with Parts() as setup:
+    from agno_rt.cache import Cache
+
+WAIT_SECONDS = 0.01
+TOGETHER = 100
+
+
+class SlowModel:
+    """Answers after a while, and counts how often it is asked."""
+
+    name = "slow"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
+        """Wait, and answer."""
+        self.asked += 1
+        await trio.sleep(WAIT_SECONDS)
+        return ANSWER
+
+
+def _runs(runtime: Runtime, agent: Agent) -> Times:
+    async def runs(times: int) -> None:
+        for _ in range(times):
+            await runtime.run(agent, "hello")
+
+    return runs
+
+
+class Hit:
+    """A run whose request was answered before."""
+
+    @measured_in("x")
+    def track_ratio_to_a_model_that_answers_at_once(self) -> float:
+        """How many times as long it takes as with a model that takes no time: what looking it up costs."""
+
+        async def body(runtime: Runtime) -> float:
+            cached, plain = Agent(Cache(InstantModel()), "cached"), Agent(INSTANT, "plain")
+            return await ratio(_runs(runtime, cached), _runs(runtime, plain), times=200)
+
+        return float(in_runtime(body))
+
+    @measured_in("checkpoints")
+    def track_checkpoints_a_run(self) -> float:
+        """How many bare trio checkpoints it takes as long as."""
+
+        async def body(runtime: Runtime) -> float:
+            return await ratio(_runs(runtime, Agent(Cache(InstantModel()), "cached")), checkpoints, times=200)
+
+        return float(in_runtime(body))
+
+    @exact("calls")
+    def track_python_calls(self) -> int:
+        """Python calls of it."""
+
+        async def body(runtime: Runtime) -> int:
+            return await measuring.python_calls(_runs(runtime, Agent(Cache(InstantModel()), "cached")))
+
+        return int(in_runtime(body))
+
+
+class Together:
+    """A hundred runs at once with the same request, whose model takes 10 ms."""
+
+    @exact("requests")
+    def track_requests(self) -> int:
+        """How often the model is asked."""
+        model = SlowModel()
+        in_runtime(lambda runtime: _together(runtime, Agent(Cache(model), "cached")))
+        return model.asked
+
+    @measured_in("x")
+    def track_ratio_to_no_cache(self) -> float:
+        """How many times as long they take as without a cache, where each asks: the best of rounds that take turns."""
+
+        async def body(runtime: Runtime) -> float:
+            best = [float("inf"), float("inf")]
+            for _ in range(10):
+                for at, agent in enumerate((Agent(Cache(SlowModel()), "cached"), Agent(SlowModel(), "plain"))):
+                    best[at] = min(best[at], await _together(runtime, agent))
+            return best[0] / best[1]
+
+        return float(in_runtime(body))
+
+
+async def _together(runtime: Runtime, agent: Agent) -> float:
+    start = time.perf_counter()
+    async with trio.open_nursery() as nursery:
+        for _ in range(TOGETHER):
+            nursery.start_soon(runtime.run, agent, "hello")
+    return time.perf_counter() - start

@@ -1,0 +1,187 @@
+"""`make dashboard`: publishes what was measured, here and on the reference machine, and serves it on this machine.
+
+asv makes its pages of graphs; ours is laid before them. What is published names nothing outside: it works from any
+folder of any server, without a network. asv's own page is `graphs.html` in it; `index.html` is ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from agno_rt.errors import UsageError
+
+from .site.aims import aims_of
+from .site.page import Aim, Commit, Contents, commits_page, opening_page
+from .site.results import Result, machine_facts, merge, read_folder, write_result
+from .site.running import Project, failed
+from .site.scripts import fetch, lay, localize
+from .site.words import read_words
+
+__all__ = ["main", "publish"]
+
+REFERENCE = "reference"
+
+# asv's page begins with a line about asv; ours with the way back to what was measured. asv fills in the name.
+_LINE = re.compile(r'<p class="navbar-text">.*?</p>', re.DOTALL)
+_BACK = '<p class="navbar-text"><a id="project-name" href="index.html" class="navbar-link">project</a></p>'
+
+
+def publish(project: Project, aims: Callable[[Result], Sequence[Aim]] = lambda result: ()) -> Path:
+    """Publish the dashboard; returns its folder. What was published before is replaced at once, when all is made.
+
+    `aims` tells what is to be reached, and what is by the latest results.
+
+    Raises:
+        UsageError: there are no results, asv's scripts cannot be had, or asv fails.
+    """
+    fetch(project.scripts)
+    found = project.discover()
+    results, machines = _lay_results(project)
+    benchmarks = _shown(found, results)
+    if not benchmarks:
+        why = "are all of other versions of the benchmarks" if results else "are none"
+        raise UsageError(f"there is nothing to show: results there {why}", hint="Measure: make bench-history")
+    project.describe_benchmarks(benchmarks)
+    project.asv("publish", "--no-pull", config=project.work / "asv.conf.json")
+    made = project.work / "html"
+    _bring_home(made, project.scripts)
+    _add_pages(project, made, _contents(project, results, machines, benchmarks, aims))
+    shutil.rmtree(project.html, ignore_errors=True)
+    made.rename(project.html)
+    return project.html
+
+
+def _lay_results(project: Project) -> tuple[list[Result], dict[str, dict[str, Any]]]:
+    """Lay what is kept and what is local where asv publishes from, trimmed alike: one graph, wherever it was built."""
+    found: list[Result] = []
+    machines: dict[str, dict[str, Any]] = {}
+    for place in (project.kept, project.local):
+        for file in sorted(place.glob("*/machine.json")):
+            facts = machine_facts(json.loads(file.read_text(encoding="utf-8")))
+            measured = read_folder(file.parent)
+            if measured:
+                machines[facts["machine"]] = {**machines.get(facts["machine"], {}), **facts}
+                found += measured
+    there = set(project.git("rev-list", "--all", "HEAD"))
+    results = merge(result for result in found if result.commit in there)
+    for result in results:
+        write_result(result, project.work / "results" / result.machine)
+    for name, facts in machines.items():
+        if any(result.machine == name for result in results):
+            (project.work / "results" / name / "machine.json").write_text(json.dumps(facts), encoding="utf-8")
+    return results, machines
+
+
+def _shown(benchmarks: dict[str, dict[str, Any]], results: Sequence[Result]) -> dict[str, dict[str, Any]]:
+    """The benchmarks of which there is a result of their present version: asv has no graph of the others."""
+    told = {(name, row.version) for result in results for name, row in result.rows.items()}
+    return {name: one for name, one in benchmarks.items() if (name, one["version"]) in told or (name, None) in told}
+
+
+def _bring_home(made: Path, scripts: Path) -> None:
+    """Let asv's page name nothing outside, and make room for ours."""
+    lay(scripts, made)
+    page = localize((made / "index.html").read_text(encoding="utf-8"))
+    page = _LINE.sub(_BACK, page, count=1)
+    (made / "graphs.html").write_text(page, encoding="utf-8")
+    (made / "error.html").unlink(missing_ok=True)
+    feed = made / "regressions.xml"
+    if feed.is_file():
+        feed.write_text(feed.read_text(encoding="utf-8").replace("index.html#", "graphs.html#"), encoding="utf-8")
+
+
+def _contents(
+    project: Project,
+    results: Sequence[Result],
+    machines: dict[str, dict[str, Any]],
+    benchmarks: dict[str, dict[str, Any]],
+    aims: Callable[[Result], Sequence[Aim]],
+) -> Contents:
+    by_machine = {name: [r for r in results if r.machine == name] for name in machines}
+    chosen = REFERENCE if by_machine.get(REFERENCE) else max(by_machine, key=lambda name: len(by_machine[name]))
+    order = {commit: at for at, commit in enumerate(reversed(project.git("rev-list", "--topo-order", "--all")))}
+    shown = sorted(by_machine[chosen], key=lambda result: order.get(result.commit, -1))
+    return Contents(
+        project=project.settings()["project"],
+        results=shown,
+        benchmarks=benchmarks,
+        words={name: read_words(project.root / "benchmarks", name) for name in benchmarks},
+        machine=machines[chosen],
+        others=[name for name in machines if name != chosen and by_machine[name]],
+        commits=_commits(project, results, order),
+        aims=aims(shown[-1]),
+    )
+
+
+def _commits(project: Project, results: Sequence[Result], order: dict[str, int]) -> list[Commit]:
+    tags = project.tags()
+    measured = {result.commit: result.date for result in results}
+    known = sorted((commit for commit in measured if commit in order), key=order.__getitem__)
+    subjects = project.git("log", "--no-walk=unsorted", "--format=%s", *known) if known else []
+    return [
+        Commit(commit, measured[commit], subject, tags.get(commit, ""))
+        for commit, subject in zip(known, subjects, strict=True)
+    ]
+
+
+def _add_pages(project: Project, made: Path, contents: Contents) -> None:
+    (made / "index.html").write_text(opening_page(contents), encoding="utf-8")
+    (made / "commits.html").write_text(commits_page(contents.project, contents.commits), encoding="utf-8")
+
+
+def serve(folder: Path, port: int) -> None:
+    """Serve the folder to this machine alone, until Ctrl-C."""
+    handler = partial(_Quiet, directory=str(folder))
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except OSError as exc:
+        raise UsageError(
+            f"cannot listen on port {port}: {exc.strerror}", hint="Name another: make dashboard PORT=…"
+        ) from exc
+    with server:
+        print(f"The dashboard is at http://127.0.0.1:{server.server_port}/ (Ctrl-C stops)", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        """Say nothing of each request."""
+
+    def end_headers(self) -> None:
+        self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command: exit code 1 where there is nothing to show."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.dashboard", description="Publish the dashboard.")
+    parser.add_argument("--port", type=int, default=7778, help="where to serve it; 0 takes a free one [7778]")
+    parser.add_argument("--project", type=Path, default=Path(), help="the project's folder [this one]")
+    parser.add_argument("--publish-only", action="store_true", help="do not serve it")
+    options = parser.parse_args(arguments)
+    project = Project(options.project.resolve())
+    try:
+        folder = publish(project, aims_of)
+        if options.publish_only:
+            print(f"Published in {folder.relative_to(project.root)}. `agno-rt serve --benchmarks` takes that folder.")
+        else:
+            serve(folder, options.port)
+    except UsageError as exc:
+        return failed(exc)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,237 @@
+"""What agno_rt is to reach, every row of it, and by what it is told whether it does. Values alone.
+
+The bounds that `agno-rt bench` has too are written there, those against peers where peers are measured. `page` writes
+`docs/performance.md` from these.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+import attrs
+
+from .peers.rows import GOALS as PEER_GOALS
+from .peers.rows import PEERS
+from .peers.rows import Goal as PeerGoal
+from .reading import Value
+
+__all__ = ["Against", "Goal", "Measured", "NotBuilt", "Recorded", "goals", "title_of"]
+
+
+@attrs.frozen(kw_only=True)
+class Measured:
+    """A number that asv measures, and the bound that it keeps: at most so much, or at least, in `unit`.
+
+    With `over`, the number is divided by that one. `also` is shown beside it, in `also_unit`; `beside` is a row of the
+    peers and a peer whose value is shown beside it, where no ratio to it is asked for. `why` is the reason if it falls
+    short: the floor that stops it, measured.
+    """
+
+    row: str
+    what: str
+    value: Value
+    bound: float
+    unit: str
+    at_least: bool = False
+    over: Value | None = None
+    also: Value | None = None
+    also_unit: str = ""
+    beside: tuple[str, str] | None = None
+    why: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Against:
+    """A ratio to a peer, measured side by side with it: `goal` has the bound. `why` is the reason if it falls short."""
+
+    row: str
+    what: str
+    goal: PeerGoal
+    why: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Recorded:
+    """An exact count, not above the one that is recorded: `names` are those that the gate has, by what it is of."""
+
+    row: str
+    what: str
+    names: Mapping[str, str]
+    why: str = ""
+
+
+@attrs.frozen
+class NotBuilt:
+    """A goal whose part is not there yet."""
+
+    row: str
+    goal: str
+    what: str = ""
+
+
+Goal: TypeAlias = Measured | Against | Recorded | NotBuilt
+
+WHY: dict[str, str] = {
+    "create: simple: against Agno": "The floor is a bare slotted object with as many fields, which takes as long: no "
+    "object of Python's with eight fields is made in a fiftieth of Agno's time.",
+    "create: with memory: against Agno": "The floor is the same bare slotted object, and an argument more.",
+    "simple run, new agent: 10 µs where a checkpoint takes 4.6": "The straightforward loop of `benchmarks/floor.py`, "
+    "which makes an agent, two messages, a request and a result, and passes the one checkpoint, takes 1.6 checkpoints. "
+    "The rest is what a run has beside: its limits, the states of its turns, the look-up of what the agent names.",
+    "simple run, new agent: against Agno-Go": "On this processor the one checkpoint that trio asks of a run takes 3.5 "
+    "µs, and the straightforward loop around it 5.5 µs, which is more than all of Agno-Go's compiled run.",
+    "simple run, new agent: against Agno": "A fiftieth of Agno's time is about one bare checkpoint, of 3.5 µs; the "
+    "straightforward loop takes 5.5 µs.",
+    "simple run, memory of 100 messages: against Agno-Go": "The straightforward loop, which copies the last hundred "
+    "messages, takes 6.4 µs. The rest is the session: its lock, its version, what is loaded and appended.",
+    "tool run: one call, two turns": "The straightforward loop, which decodes the arguments and calls the function, "
+    "takes 2.0 checkpoints. The rest is what a call has beside: its checks, its limits, its errors told to the model.",
+    "tool run: against Agno-Go": "The straightforward loop takes 7.0 µs, which is more than half of Agno-Go's time.",
+    "tool run: against Agno": "A hundredth of Agno's time is about what the straightforward loop takes: 7.0 µs.",
+    "tool run, memory of 100 messages: against Agno-Go": "It is what the call and the session take, each "
+    "of which has its reason in a row of its own.",
+    "concurrent: 10,000 runs that wait 100 ms, against bare trio tasks": "A bare task that waits holds 12 objects that "
+    "Python's garbage collector walks, a run 25: its coroutines, its messages, its state. With the collector off, a "
+    "run takes 1.5 times the CPU time of a bare task. A straightforward coroutine, which asks a model and returns a "
+    "result, takes 1.2 times.",
+    "concurrent: a run at 50,000, against one at 1,000": "It is the full collections of Python's garbage collector: "
+    "they walk every object that waits. In CPU time, a bare trio task at 50,000 took 2.0 times what one at 1,000 did, "
+    "and a run 2.3 times; with the collector off, 1.14 times and 1.05 times.",
+    "import and command line: `import agno_rt`, beyond trio's own": "msgspec and pluggy take 10 ms of it. The rest is "
+    "the kernel's own modules: most of all the classes that attrs makes while they are imported.",
+}
+"""By row and part, why a goal is not reached: the floor that stops it, measured. The list only shrinks."""
+
+
+@functools.cache
+def goals() -> tuple[Goal, ...]:
+    """All of them, in the order of the table."""
+    found = (*_creating(), *_running(), *_at_once(), *_not_built(), *_stored(), *_served(), *_starting(), *_counted())
+    names = {f"{goal.row}: {goal.what}" for goal in found}
+    assert len(names) == len(found), "two goals of a row say the same of what they are"
+    assert names >= WHY.keys(), f"these are no goals any more: {WHY.keys() - names}"
+    return found
+
+
+def _bound(name: str) -> tuple[float, str]:
+    # Imported here: asv imports this file at commits that have no such module.
+    from agno_rt.cli.bench_goals import GOALS
+
+    return GOALS[name].bound, GOALS[name].unit
+
+
+def _at_most(row: str, what: str, bound: float | str, value: Value, **more: Any) -> Measured:
+    """`bound` is the name of one that `agno-rt bench` has too, or a number, whose `unit` is among the rest."""
+    limit, unit = _bound(bound) if isinstance(bound, str) else (bound, more.pop("unit"))
+    why = WHY.get(f"{row}: {what}", "")
+    return Measured(row=row, what=what, value=value, bound=limit, unit=unit, why=why, **more)
+
+
+def _at_least(row: str, what: str, bound: float, value: Value, **more: Any) -> Measured:
+    return _at_most(row, what, bound, value, at_least=True, **more)
+
+
+def _against(row: str, peer_row: str, peer: str) -> Against:
+    """By the goal that the peers' own table has."""
+    goal = next(goal for goal in PEER_GOALS if (goal.row, goal.peer) == (peer_row, peer))
+    what = f"against {title_of(peer)}"
+    return Against(row=row, what=what, goal=goal, why=WHY.get(f"{row}: {what}", ""))
+
+
+def title_of(peer: str) -> str:
+    """What a peer is called."""
+    return next(kind.title for kind in PEERS if kind.name == peer)
+
+
+def _creating() -> Iterator[Goal]:
+    for agent, bound, peers_row in (
+        ("simple", "create-simple", "create"),
+        ("with tools", "create-tools", "create_tool"),
+        ("with memory", "create-memory", "create_memory"),
+    ):
+        row = f"create: {agent}"
+        value = Value("create.Create.track_ratio_to_bare_object", (agent,))
+        yield _at_most(row, "against a bare slotted object", bound, value)
+        yield _against(row, peers_row, "agno_go")
+        yield _against(row, peers_row, "agno")
+    for agent in ("simple", "with tools", "with memory"):
+        beside = ("bytes", "agno_go") if agent == "simple" else None
+        held = Value("create.Create.track_bytes", (agent,))
+        yield _at_most("bytes an agent", agent, "agent-bytes", held, beside=beside)
+
+
+def _running() -> Iterator[Goal]:
+    row, took = "simple run, new agent", Value("run.Run.time_1000_runs", ("simple",), 1e3)
+    value = Value("run.Run.track_checkpoints_a_run", ("simple",))
+    yield _at_most(row, "10 µs where a checkpoint takes 4.6", "run-simple", value, also=took, also_unit="µs")
+    yield _against(row, "run", "agno_go")
+    yield _against(row, "run", "agno")
+
+    yield _against("simple run, memory of 100 messages", "run_history", "agno_go")
+
+    row, took = "tool run", Value("run.Run.time_1000_runs", ("tool",), 1e3)
+    value = Value("run.Run.track_checkpoints_a_run", ("tool",))
+    yield _at_most(row, "one call, two turns", "run-tool", value, also=took, also_unit="µs")
+    yield _against(row, "tool", "agno_go")
+    yield _against(row, "tool", "agno")
+    yield _against("tool run, memory of 100 messages", "tool_history", "agno_go")
+
+    row, append, beside = "memory add", "memory.Append.time_1000_appends", ("memory_add", "agno_go")
+    yield _at_most(row, "to 10 messages", "append-10", Value(append, (10,), 1e3), beside=beside)
+    yield _at_most(row, "to 100,000 messages", "append-100000", Value(append, (100_000,), 1e3))
+    # By the benchmark that measures it in turns with a checkpoint: these two are of different minutes.
+    few, many = (Value("growth.Messages.track_append", (messages, "memory")) for messages in (10, 100_000))
+    yield _at_most(row, "to 100,000 messages, against one to 10", 1.15, many, over=few, unit="x")
+
+
+def _at_once() -> Iterator[Goal]:
+    row = "concurrent"
+    bare = Value("concurrent.Concurrent.track_ratio_to_bare_tasks", (10_000,))
+    yield _at_most(row, "10,000 runs that wait 100 ms, against bare trio tasks", "waiting-10000", bare)
+    more = Value("concurrent.Cost.track_ratio_50000_to_1000")
+    yield _at_most(row, "a run at 50,000, against one at 1,000", 1.5, more, unit="x")
+    held = Value("concurrent.Waiting.track_bytes_a_waiting_run", (10_000,))
+    yield _at_most(row, "memory a waiting run", "waiting-bytes", held)
+
+    row, token = "streaming", "stream.Stream.track_microseconds_a_token"
+    yield _at_most(row, "a token to a reader who keeps up", "token", Value(token, ("reader",)))
+    yield _at_most(row, "a token to an observer", "token", Value(token, ("observer",)))
+    # A run takes some microseconds, and this one has 10,000 tokens: a hundredth is the run's own, and is no token's.
+    yield _at_most(row, "a token with nobody", 0.01, Value(token, ("nobody",)), unit="µs")
+
+
+def _not_built() -> Iterator[Goal]:
+    yield NotBuilt("team of 100 members, parallel", "at most 2.5 times as long as 100 bare trio tasks in a nursery")
+    yield NotBuilt("workflow of 10 steps", "at most 12 times as long as one simple run")
+    yield NotBuilt("knowledge search, 10,000 chunks, words and vectors together", "p50 under 5 ms")
+
+
+def _stored() -> Iterator[Goal]:
+    value = Value("sqlite.Sessions.track_runs_a_second", ("full",))
+    what = "100 at once, grouped commits, none lost"
+    yield _at_least("durable sessions on SQLite, fsync on", what, 5_000, value, unit="runs/s")
+
+
+def _served() -> Iterator[Goal]:
+    row, value = "HTTP, simple run, two workers", Value("http.Served.track_runs_a_second", (2,))
+    yield _at_least(row, "50 connections", 12_000, value, unit="runs/s")
+    yield _against(row, "http_two", "agno")
+
+
+def _starting() -> Iterator[Goal]:
+    row, plugins = "import and command line", "startup.Plugins.track_milliseconds"
+    yield _at_most(row, "`import agno_rt`, beyond trio's own", "import", Value(f"{plugins}_beyond_trio", (0,)))
+    yield _at_most(row, "`agno-rt --version`", "command-version", Value(f"{plugins}_version", (0,)))
+    yield _at_most(row, "`agno-rt plugins`, 15 plugins", "command-plugins", Value(f"{plugins}_plugins", (15,)))
+
+
+def _counted() -> Iterator[Goal]:
+    row, runs = "exact counts", ("simple", "tool", "session of 100 messages")
+    for what, name in (("bytes an agent", "track_bytes"), ("allocations an agent", "track_allocations")):
+        names = {agent: f"create.Create.{name}({agent})" for agent in ("simple", "with tools", "with memory")}
+        yield Recorded(row=row, what=what, names=names, why=WHY.get(f"{row}: {what}", ""))
+    for what in ("Python calls", "allocations", "scheduler steps", "bytes held"):
+        names = {run: f"run.Run.track_{what.lower().replace(' ', '_')}({run})" for run in runs}
+        yield Recorded(row=row, what=f"{what} a run", names=names, why=WHY.get(f"{row}: {what} a run", ""))

@@ -1,0 +1,385 @@
+"""How cost grows with how much a program has: agents, sessions, messages, plugins.
+
+Each class has one thing that there is more and more of. Times are in bare trio checkpoints, measured in turns with
+them, so that rows of different hours can be compared. What one run has more and more of is in `growth_run`.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
+
+from agno_rt import Agent, Emit, Message, ModelRequest, ModelResponse, Runtime, tool
+
+from .common import INSTANT, InstantModel, Parts, checkpoints, in_runtime, measured_in, past, ratio
+
+if TYPE_CHECKING:
+    from agno_rt.measuring import Times
+
+with Parts() as setup:
+    from agno_rt.plugins import PluginHost
+    from agno_rt.tools import Tool
+
+CHECKPOINTS, BYTES, MILLISECONDS = "checkpoints", "bytes", "ms"
+FLOOR = 300
+"""How many checkpoints a round compares with, however few of the body it does."""
+BATCH = 1_000
+"""How many sessions are filled at once."""
+
+
+async def in_checkpoints(body: Times, times: int, rounds: int = 7) -> float:
+    """How many bare checkpoints one of `body` takes as long as."""
+
+    async def bare(times: int) -> None:
+        await checkpoints(FLOOR)
+
+    return await ratio(body, bare, times=times, rounds=rounds) * FLOOR / times
+
+
+async def bytes_kept(make: Callable[[], Awaitable[object]]) -> int:
+    """What `make` leaves in memory."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        await make()
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return after - before
+
+
+def tools(count: int) -> tuple[Tool, ...]:
+    """Tools that have little to do, each with a name of its own."""
+
+    @tool(inline=True)
+    def double(number: int) -> int:
+        """Twice the number."""
+        return 2 * number
+
+    return tuple(attrs.evolve(double, name=f"double_{at}") for at in range(count))
+
+
+def agents_of(kind: str, count: int) -> list[Agent]:
+    """Distinct agents, in which the runtime finds as much in common as their kind lets it."""
+    if kind == "plain":
+        return [Agent(INSTANT, f"agent {at}") for at in range(count)]
+    if kind == "own model":
+        return [Agent(InstantModel(), f"agent {at}") for at in range(count)]
+    if kind == "own tool":
+        return [Agent(INSTANT, f"agent {at}", "", (each,)) for at, each in enumerate(tools(count))]
+    outputs = [attrs.make_class(f"Output{at}", {"number": attrs.field(type=int)}) for at in range(count)]
+    return [Agent(NUMBER, f"agent {at}", output=output) for at, output in enumerate(outputs)]
+
+
+class Answering:
+    """Answers with the one text, at once."""
+
+    name = "answering"
+
+    def __init__(self, text: str) -> None:
+        self.answer = ModelResponse(text)
+
+    async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
+        """Answer."""
+        return self.answer
+
+
+NUMBER = Answering('{"number": 1}')
+
+
+def run_in_turn(agents: Sequence[Agent]) -> float:
+    """What a run costs, once each of the agents has run."""
+
+    async def body(runtime: Runtime) -> float:
+        at = 0
+
+        async def runs(times: int) -> None:
+            nonlocal at
+            for _ in range(times):
+                await runtime.run(agents[at], "hello")
+                at = (at + 1) % len(agents)
+
+        await runs(len(agents))
+        return await in_checkpoints(runs, 400)
+
+    return float(in_runtime(body))
+
+
+class Agents:
+    """So many distinct agents, run in turn in one runtime.
+
+    `plain` agents name one model; the others have a model, or a tool, of their own.
+    """
+
+    params = ((1, 100, 1_000, 10_000), ("plain", "own model", "own tool"))
+    param_names = ("agents", "kind")
+
+    @measured_in(CHECKPOINTS)
+    def track_run(self, count: int, kind: str) -> float:
+        """What a run costs, once each agent has run."""
+        return run_in_turn(agents_of(kind, count))
+
+    @measured_in(BYTES)
+    def track_kept(self, count: int, kind: str) -> float:
+        """What the runtime keeps of all agents that ran, once nobody else does."""
+
+        async def body(runtime: Runtime) -> float:
+            async def make() -> None:
+                for agent in agents_of(kind, count):
+                    await runtime.run(agent, "hello")
+
+            await make()
+            return await bytes_kept(make)
+
+        return float(in_runtime(body))
+
+
+class Outputs:
+    """The same of agents with an output type of their own, the most that a runtime derives of an agent."""
+
+    params = ((1, 100, 1_000, 2_000),)
+    param_names = ("agents",)
+
+    @measured_in(CHECKPOINTS)
+    def track_run(self, count: int) -> float:
+        """What a run costs, once each agent has run."""
+        return run_in_turn(agents_of("own output", count))
+
+
+class Sessions:
+    """So many sessions of two messages; what is measured goes around them."""
+
+    params: Any = ((1, 100, 10_000, 100_000),)
+    param_names = ("sessions",)
+    url = "memory:"
+
+    def _filled(self, body: Callable[[Runtime], Awaitable[float]], count: int) -> float:
+        async def filled(runtime: Runtime) -> float:
+            await fill(runtime, count)
+            return await body(runtime)
+
+        with tempfile.TemporaryDirectory() as folder:
+            return float(in_runtime(filled, memory=self.url.format(folder=folder)))
+
+    @measured_in(CHECKPOINTS)
+    def track_run(self, count: int) -> float:
+        """What a run costs in the session that was used the longest ago."""
+
+        async def body(runtime: Runtime) -> float:
+            agent, at = Agent(INSTANT, "assistant"), 0
+
+            async def runs(times: int) -> None:
+                nonlocal at
+                for _ in range(times):
+                    await runtime.run(agent, "hello", session=f"session {at}")
+                    at = (at + 1) % count
+
+            return await in_checkpoints(runs, 200)
+
+        return self._filled(body, count)
+
+    @measured_in(CHECKPOINTS)
+    def track_list(self, count: int) -> float:
+        """What it costs to list the hundred sessions that were used last."""
+
+        async def body(runtime: Runtime) -> float:
+            async def lists(times: int) -> None:
+                for _ in range(times):
+                    await runtime.memory.sessions(limit=100)
+
+            return await in_checkpoints(lists, 2, rounds=4)
+
+        return self._filled(body, count)
+
+    @measured_in(CHECKPOINTS)
+    def track_list_of_user(self, count: int) -> float:
+        """What it costs to list those of a user who has one."""
+
+        async def body(runtime: Runtime) -> float:
+            async def lists(times: int) -> None:
+                for _ in range(times):
+                    assert len(await runtime.memory.sessions(user="rare")) == 1
+
+            return await in_checkpoints(lists, 2, rounds=4)
+
+        return self._filled(body, count)
+
+    @measured_in(BYTES)
+    def track_all(self, count: int) -> float:
+        """What they take in all."""
+
+        async def body(runtime: Runtime) -> float:
+            await runtime.memory.load("none")  # the backend itself is not what a session takes
+            return await bytes_kept(lambda: fill(runtime, count))
+
+        return float(in_runtime(body))
+
+
+class SessionsInSQLite(Sessions):
+    """The same in a file of SQLite, which leaves it to the system when to write it to the disk."""
+
+    params = ((1, 100, 1_000, 10_000),)
+    url = "sqlite:///{folder}/sessions.db?synchronous=normal"
+
+    @measured_in(BYTES)
+    def track_all(self, count: int) -> float:
+        """What they take in the file, once it is closed: while it is open, up to some megabytes wait beside it."""
+        with tempfile.TemporaryDirectory() as folder:
+            in_runtime(lambda runtime: fill(runtime, count), memory=self.url.format(folder=folder))
+            return sum(file.stat().st_size for file in Path(folder).iterdir())
+
+
+async def fill(runtime: Runtime, count: int) -> None:
+    """Give the runtime's memory so many sessions, of which one user has the first and another the rest."""
+
+    async def append(at: int) -> None:
+        messages = (Message("user", "hello"), Message("assistant", "ok"))
+        user = "many" if at else "rare"
+        await runtime.memory.append(f"session {at}", messages, version=0, user=user)
+
+    for start in range(0, count, BATCH):
+        async with trio.open_nursery() as nursery:
+            for at in range(start, min(start + BATCH, count)):
+                nursery.start_soon(append, at)
+
+
+class Messages:
+    """One session of so many messages, of which the last hundred are shown."""
+
+    params = ((10, 100, 10_000, 100_000), ("memory", "sqlite"))
+    param_names = ("messages", "backend")
+
+    def _opened(self, body: Callable[[Runtime], Awaitable[float]], count: int, backend: str) -> float:
+        async def filled(runtime: Runtime) -> float:
+            await runtime.memory.append("session", past(count), version=0)
+            return await body(runtime)
+
+        with tempfile.TemporaryDirectory() as folder:
+            url = "memory:" if backend == "memory" else f"sqlite:///{folder}/sessions.db?synchronous=normal"
+            return float(in_runtime(filled, memory=url))
+
+    @measured_in(CHECKPOINTS)
+    def track_run(self, count: int, backend: str) -> float:
+        """What a run in it costs."""
+
+        async def body(runtime: Runtime) -> float:
+            agent = Agent(INSTANT, "assistant")
+
+            async def runs(times: int) -> None:
+                for _ in range(times):
+                    await runtime.run(agent, "hello", session="session")
+
+            return await in_checkpoints(runs, 100)
+
+        return self._opened(body, count, backend)
+
+    @measured_in(CHECKPOINTS)
+    def track_append(self, count: int, backend: str) -> float:
+        """What it costs to append a message."""
+
+        async def body(runtime: Runtime) -> float:
+            version, message = 1, (Message("user", "hello"),)
+
+            async def appends(times: int) -> None:
+                nonlocal version
+                for _ in range(times):
+                    version = await runtime.memory.append("session", message, version=version)
+
+            return await in_checkpoints(appends, 100)
+
+        return self._opened(body, count, backend)
+
+    @measured_in(CHECKPOINTS)
+    def track_load(self, count: int, backend: str) -> float:
+        """What it costs to load the last hundred messages."""
+
+        async def body(runtime: Runtime) -> float:
+            async def loads(times: int) -> None:
+                for _ in range(times):
+                    await runtime.memory.load("session", 100)
+
+            return await in_checkpoints(loads, 100)
+
+        return self._opened(body, count, backend)
+
+
+PLUGIN = """
+from agno_rt import hookimpl
+
+@hookimpl
+def agno_rt_register_tools(register):
+    register("nothing", lambda rest, settings: None, help="does nothing")
+"""
+
+
+def install(folder: Path, count: int) -> None:
+    """Put so many plugins into a folder, as an installer would: each a module and its metadata."""
+    for at in range(count):
+        name = f"agno_rt_growth_{at}"
+        (folder / f"{name}.py").write_text(PLUGIN)
+        info = folder / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[agno_rt]\ngrowth{at} = {name}\n")
+
+
+class Plugins:
+    """So many plugins installed beside those that are there, each of which has a small module."""
+
+    params = ((15, 50, 150),)
+    param_names = ("plugins",)
+
+    def setup(self, count: int) -> None:
+        """Install them."""
+        self.folder = tempfile.TemporaryDirectory()
+        install(Path(self.folder.name), count)
+
+    def teardown(self, count: int) -> None:
+        """Take them away."""
+        self.folder.cleanup()
+
+    def _milliseconds(self, *arguments: str) -> float:
+        """How long a process takes that can import them: the best of several."""
+        best, environment = float("inf"), {**os.environ, "PYTHONPATH": self.folder.name}
+        for _ in range(4):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, env=environment)
+            best = min(best, time.perf_counter() - start)
+        return best * 1e3
+
+    @measured_in(MILLISECONDS)
+    def track_open(self, count: int) -> float:
+        """A process that imports the kernel and opens a runtime, which asks for no plugin."""
+        return self._milliseconds("-c", "from agno_rt import Agent, Runtime; Runtime()")
+
+    @measured_in(MILLISECONDS)
+    def track_list(self, count: int) -> float:
+        """`agno-rt plugins`, which loads all of them."""
+        return self._milliseconds("-m", "agno_rt.cli", "plugins")
+
+    @measured_in(CHECKPOINTS)
+    def track_find(self, count: int) -> float:
+        """What it costs to find all plugins by their metadata."""
+
+        async def find(times: int) -> None:
+            for _ in range(times):
+                PluginHost().names()
+
+        sys.path.insert(0, self.folder.name)
+        try:
+            return trio.run(in_checkpoints, find, 5)
+        finally:
+            sys.path.remove(self.folder.name)

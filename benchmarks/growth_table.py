@@ -1,0 +1,200 @@
+"""The table of how cost grows: which benchmark tells of what, and whether a straight line comes of it. Runs nothing.
+
+Where cost is a straight line, one of many costs what one of few does. That is the ratio here: what one costs where
+there are the most, by what it costs where there are few.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import attrs
+
+from .reach_table import NOT_MEASURED, amount, number
+from .reading import Results, Value
+
+__all__ = ["GROWING", "Growing", "Growth", "benchmarks", "counts", "growth", "reasons", "table"]
+
+STRAIGHT = 1.5
+"""Up to this ratio a line is called straight: a larger heap misses the processor's caches more often."""
+
+
+@attrs.frozen
+class Growing:
+    """Something that there can be more and more of, and the benchmark that tells what it costs.
+
+    The benchmark's first parameter is how many there are; `others` are the rest. `of` says what the benchmark's number
+    is: the cost of `one` while there are so many, or of `all` of them with what comes once. Fewer than `least` are left
+    out.
+    """
+
+    thing: str
+    what: str
+    benchmark: str
+    unit: str
+    others: tuple[object, ...] = ()
+    of: Literal["one", "all"] = "one"
+    least: int = 0
+
+    @property
+    def why(self) -> str:
+        """The reason, where it is more than a straight line."""
+        return WHY.get(self.benchmark, "")
+
+
+RUN = "checkpoints"
+
+WHY = {
+    "growth.Agents.track_run": "What a runtime derives of agents it keeps for 1,000 of a kind, and begins anew beyond "
+    "that, so that agents which are made for each request do not fill the memory. Where more take turns, each run "
+    "derives again what it needs: a step up, and level from there on.",
+    "growth.Outputs.track_run": "A runtime keeps the schemas of 1,000 output types, and begins anew beyond that. Where "
+    "more take turns, each run makes its own again: a step up, and level from there on.",
+    "growth.Sessions.track_list": "It looks at every session, and sorts them by when they were written to. "
+    "With 100,000 of them that is a tenth of a second of CPU time.",
+    "growth.Sessions.track_list_of_user": "It looks at every session: nothing is kept by user.",
+    "growth.SessionsInSQLite.track_all": "Sessions come in another order than the file keeps them in: its pages "
+    "split, and are not full. Packed by `VACUUM`, one of 10,000 takes 327 bytes.",
+    "growth.SessionsInSQLite.track_list_of_user": "It looks at the sessions from the one that was written to last on, "
+    "until it has enough of that user's; for one who has few, that is all of them.",
+    "concurrent.Concurrent.track_microseconds_a_run": "Python's garbage collector walks every object that waits, each "
+    "time it makes a full collection. In CPU time, a run at 50,000 took 2.3 times what one at 1,000 did, and a bare "
+    "trio task 2.0 times; with the collector off, 1.05 times and 1.14 times.",
+    "growth_run.Turns.track_run": "Each turn hands the model all messages so far. In CPU time, that is nothing beside "
+    "the rest at 100 turns, a quarter of it at 1,000, and two thirds at 5,000.",
+}
+"""By benchmark, why something costs more than a straight line, measured. The list only shrinks."""
+
+GROWING = (
+    Growing("agents", "a run; they name one model", "growth.Agents.track_run", RUN, ("plain",)),
+    Growing("agents", "a run; each has a model of its own", "growth.Agents.track_run", RUN, ("own model",)),
+    Growing("agents", "a run; each has a tool of its own", "growth.Agents.track_run", RUN, ("own tool",)),
+    Growing("agents", "a run; each has an output type of its own", "growth.Outputs.track_run", RUN),
+    Growing("agents", "what the runtime keeps of plain ones", "growth.Agents.track_kept", "bytes", ("plain",), "all"),
+    Growing("agents", "the same of those with a tool", "growth.Agents.track_kept", "bytes", ("own tool",), "all"),
+    Growing("sessions", "a run, `memory:`", "growth.Sessions.track_run", RUN),
+    Growing("sessions", "what they take, `memory:`", "growth.Sessions.track_all", "bytes", of="all"),
+    Growing("sessions", "to list a hundred, `memory:`", "growth.Sessions.track_list", RUN, least=100),
+    Growing("sessions", "to list one user's, `memory:`", "growth.Sessions.track_list_of_user", RUN, least=100),
+    Growing("sessions", "a run, SQLite", "growth.SessionsInSQLite.track_run", RUN),
+    Growing("sessions", "what they take, SQLite", "growth.SessionsInSQLite.track_all", "bytes", of="all"),
+    Growing("sessions", "to list a hundred, SQLite", "growth.SessionsInSQLite.track_list", RUN, least=100),
+    Growing("sessions", "to list one user's, SQLite", "growth.SessionsInSQLite.track_list_of_user", RUN, least=100),
+    Growing("messages of a session", "a run, `memory:`", "growth.Messages.track_run", RUN, ("memory",)),
+    Growing("messages of a session", "to append one, `memory:`", "growth.Messages.track_append", RUN, ("memory",)),
+    Growing("messages of a session", "to load the last 100, `memory:`", "growth.Messages.track_load", RUN, ("memory",)),
+    Growing("messages of a session", "a run, SQLite", "growth.Messages.track_run", RUN, ("sqlite",)),
+    Growing("messages of a session", "to append one, SQLite", "growth.Messages.track_append", RUN, ("sqlite",)),
+    Growing("messages of a session", "to load the last 100, SQLite", "growth.Messages.track_load", RUN, ("sqlite",)),
+    Growing("plugins", "a process that opens a runtime", "growth.Plugins.track_open", "ms"),
+    Growing("plugins", "to find them", "growth.Plugins.track_find", RUN, of="all"),
+    Growing("plugins", "`agno-rt plugins`", "growth.Plugins.track_list", "ms", of="all"),
+    Growing("observers", "a run of 100 tokens", "growth_run.Observers.track_run", RUN, of="all", least=1),
+    Growing("streams at once", "all, each of 100 tokens", "growth_run.Streams.track_all", RUN, of="all"),
+    Growing("tokens", "a streamed run", "growth_run.Tokens.track_run", RUN, of="all"),
+    Growing("runs at once", "one of them", "concurrent.Concurrent.track_microseconds_a_run", "µs", least=1_000),
+    Growing("runs at once", "the memory of one", "concurrent.Waiting.track_bytes_a_waiting_run", "bytes"),
+    Growing("tools that an agent has", "a run, none called", "growth_run.Tools.track_run", RUN, of="all"),
+    Growing("tool calls in a turn", "a run", "growth_run.Calls.track_run", RUN, of="all", least=2),
+    Growing("turns with a tool call", "a run", "growth_run.Turns.track_run", RUN, of="all"),
+    Growing("characters of the input", "a run, ASCII", "growth_run.Input.track_run", RUN, ("ASCII",)),
+    Growing("characters of the input", "a run, Korean", "growth_run.Input.track_run", RUN, ("Korean",), "all"),
+)
+
+
+def benchmarks() -> list[str]:
+    """The names of all benchmarks that the table is of."""
+    return sorted({growing.benchmark for growing in GROWING})
+
+
+def counts(growing: Growing) -> list[int]:
+    """How many there are, from the fewest on: what the benchmark says itself."""
+    module, name, _ = growing.benchmark.split(".")
+    params: Any = getattr(importlib.import_module(f"{__package__}.{module}"), name).params
+    first = params[0] if isinstance(params[0], tuple | list) else params
+    return [count for count in first if count >= growing.least]
+
+
+@attrs.frozen
+class Growth:
+    """What came of it: the numbers by count, what one costs with the most by what it costs with few, and the power."""
+
+    growing: Growing
+    numbers: dict[int, float]
+    ratio: float
+    power: float
+
+    @property
+    def more(self) -> bool:
+        """Whether it is more than a straight line."""
+        return self.ratio > STRAIGHT
+
+    @property
+    def verdict(self) -> str:
+        """The same in words."""
+        if self.more:
+            return "**more than a straight line**"
+        if self.growing.of == "one":
+            return "the same for each"
+        return "a straight line" if self.ratio > 1 / STRAIGHT else "less than a straight line"
+
+
+def growth(growing: Growing, results: Results, *, partial: bool = False) -> Growth | None:
+    """How its cost grows. Raises `UsageError` where a result is not there; nothing, where `partial` lets it lack."""
+    numbers = {}
+    for count in counts(growing):
+        value = Value(growing.benchmark, (count, *growing.others))
+        found = results.get(value) if partial else results[value]
+        if found is None:
+            return None
+        numbers[count] = found
+    return grown(growing, numbers)
+
+
+def grown(growing: Growing, numbers: dict[int, float]) -> Growth:
+    """What comes of the numbers: of each count, what one costs there; less what comes once, where it is in them."""
+    (few, once), *more = numbers.items()
+    if growing.of == "all":
+        each = [(count - few, (found - once) / (count - few)) for count, found in more]
+    else:
+        each = list(numbers.items())
+    if min(cost for _, cost in each) <= 0:  # Of nothing that could be told from noise, no more is made.
+        return Growth(growing, numbers, 0.0, 0.0)
+    return Growth(growing, numbers, each[-1][1] / each[0][1], 1 + _slope(each))
+
+
+def _slope(points: Sequence[tuple[float, float]]) -> float:
+    """By which power the second grows with the first: the slope of the line that fits their logarithms best."""
+    logs = [(math.log(count), math.log(cost)) for count, cost in points]
+    x, y = (sum(axis) / len(logs) for axis in zip(*logs, strict=True))
+    across = sum((count - x) ** 2 for count, _ in logs)
+    return sum((count - x) * (cost - y) for count, cost in logs) / across if across else 0.0
+
+
+def table(rows: Sequence[tuple[Growing, Growth | None]]) -> str:
+    """The rows as a table of a page."""
+    lines = [
+        "| more and more | what is measured | few | many | one of many by one of few | all grows as | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for growing, found in rows:
+        if found is None:
+            lines.append(f"| {growing.thing} | {growing.what} | | | | | {NOT_MEASURED} |")
+            continue
+        (few, least), *_, (many, most) = found.numbers.items()
+        ratio = f"{number(found.ratio)} x" if found.ratio else "none that can be told"
+        power = f"n^{found.power:.2f}" if found.ratio else ""
+        lines.append(
+            f"| {growing.thing} | {growing.what} | {few:,}: {amount(least, growing.unit)} "
+            f"| {many:,}: {amount(most, growing.unit)} | {ratio} | {power} | {found.verdict} |"
+        )
+    return "\n".join(lines)
+
+
+def reasons(rows: Sequence[tuple[Growing, Growth | None]]) -> str:
+    """Why some are more than a straight line."""
+    lines = [f"- **{each.thing}**, {each.what}: {each.why}" for each, found in rows if found is not None and found.more]
+    return "\n".join(lines) or "None is more than a straight line."

@@ -1,0 +1,123 @@
+"""`make performance`: measures what the goals name on this commit, and writes the tables of the performance pages.
+
+What is reached goes to `docs/performance.md`, how cost grows to `docs/growth.md`. No row is left out: one that has no
+result is an error, which names the benchmark and the command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from agno_rt.errors import UsageError
+
+from . import gate, growth_table, reach_table
+from .counted import counts
+from .goals import goals
+from .markers import replace_between
+from .peers.results import RESULTS as PEERS
+from .peers.results import Results as PeerResults
+from .reading import ROOT, Results, commit, measure
+from .site.running import describe_machine
+
+__all__ = ["main", "measured_on", "write_growth", "write_reach"]
+
+DOCS = ROOT / "docs"
+SHOWN = ("trio", "msgspec", "attrs", "pluggy")
+"""Whose versions are told: what the kernel is built on."""
+
+
+def measured_on(results: Results, root: Path = ROOT) -> str:
+    """The day, the commit, the machine and the versions; nothing that tells this machine from its like."""
+    machine = describe_machine("this")
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in SHOWN)
+    changed = ", with changes that were not committed" if _changed(root) else ""
+    memory = f"{machine['num_cpu']} cores ({machine['cpu'] or machine['arch']}), {machine['ram']} of memory"
+    return (
+        f"Measured on {results.day}, commit `{results.commit[:8]}`{changed}, on {memory}, {machine['os']}; "
+        f"CPython {machine['python']}, {versions}."
+    )
+
+
+def _changed(root: Path) -> bool:
+    command = ["git", "status", "--porcelain", "--", "agno_rt", "plugins", "benchmarks/*.py"]
+    return bool(subprocess.run(command, cwd=root, capture_output=True, check=True).stdout.strip())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.page", description="Write the performance pages.")
+    parser.add_argument(
+        "--no-run",
+        action="store_true",
+        help="have asv measure nothing: write what it has of this commit; the exact counts are taken anew",
+    )
+    parser.add_argument("--partial", action="store_true", help="write rows without a result too, as not measured")
+    parser.add_argument("--only", choices=("reach", "growth"), help="write this page alone")
+    parser.add_argument("--commit", help="whose results, by its whole hash; that which is checked out if not given")
+    parser.add_argument("--machine", help="whose results, where asv has those of several")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None, docs: Path = DOCS) -> int:
+    """The command: exit code 1 where a row has no result, or falls short and no reason is written down."""
+    given = _parser().parse_args(arguments)
+    reach, growth = given.only != "growth", given.only != "reach"
+    unexplained: list[str] = []
+    try:
+        # Asked once: somebody may commit while the benchmarks run.
+        measured = given.commit or commit()
+        if not given.no_run:
+            of_goals = reach_table.benchmarks(goals()) if reach else []
+            measure([*of_goals, *(growth_table.benchmarks() if growth else [])], measured)
+        results = Results.of(measured, machine=given.machine)
+        if reach:
+            unexplained += write_reach(docs / "performance.md", _sources(results, given.partial))
+        if growth:
+            unexplained += write_growth(docs / "growth.md", results, partial=given.partial)
+    except UsageError as error:
+        print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
+        return 1
+    for each in unexplained:
+        print(f"error: no reason is written down why {each}", file=sys.stderr)
+    return 1 if unexplained else 0
+
+
+def _sources(results: Results, partial: bool) -> reach_table.Sources:
+    peers = None if partial and not PEERS.exists() else PeerResults.load()
+    recorded = {name: entry.value for name, entry in gate.read(gate.BASELINE).get(gate.VERSION, {}).items()}
+    counted = {name: count.value for name, count in counts().items()}
+    return reach_table.Sources(results, peers, counted, recorded, partial)
+
+
+def write_reach(path: Path, sources: reach_table.Sources) -> list[str]:
+    """Write what is reached into the page; says what falls short without a reason.
+
+    Raises `UsageError` where a result is not there and none may lack, or the page lacks its markers.
+    """
+    lines = [reach_table.line(goal, sources) for goal in goals()]
+    note = "What is told of peers is from one run of `make peers`: see below."
+    replace_between(path, "reach", f"{measured_on(sources.results)} {note}\n\n{reach_table.table(lines)}")
+    replace_between(path, "shortfalls", reach_table.shortfalls(lines))
+    short = [line for line in lines if line.short is not None]
+    print(f"written: {path.name}, {len(lines)} rows, {len(short)} of them short")
+    hint = "falls short: write it into WHY of benchmarks/goals.py"
+    return [f"{line.row}, {line.goal} {hint}" for line in short if not line.why]
+
+
+def write_growth(path: Path, results: Results, *, partial: bool = False) -> list[str]:
+    """Write how cost grows into the page; says what is more than a straight line without a reason. Raises as above."""
+    rows = [(each, growth_table.growth(each, results, partial=partial)) for each in growth_table.GROWING]
+    replace_between(path, "growth", f"{measured_on(results)}\n\n{growth_table.table(rows)}")
+    replace_between(path, "reasons", growth_table.reasons(rows))
+    more = [each for each, found in rows if found is not None and found.more]
+    print(f"written: {path.name}, {len(rows)} rows, {len(more)} of them more than a straight line")
+    hint = "is more than a straight line: write it into GROWING of benchmarks/growth_table.py"
+    return [f"{each.thing}, {each.what} {hint}" for each in more if not each.why]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""The peer Agno: its own API under asyncio, and AgentOS, its server. Run by the driver, in Agno's environment.
+
+The history of a session is what Agno keeps in its in-process database and adds to the context: the last hundred
+messages. Telemetry is off; a run logs nothing by default.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from agno.agent import Agent
+from agno.db.in_memory import InMemoryDb
+from agno.models.base import Model
+from agno.models.message import Message
+from agno.models.response import ModelResponse
+from agno.run.agent import RunOutput
+from agno.run.base import RunStatus
+from agno.session import AgentSession
+
+from .protocol import HISTORY, Row, concurrent, made, serve, timed, versions
+
+CALL = {"id": "call", "type": "function", "function": {"name": "double", "arguments": '{"number": 21}'}}
+
+
+class InstantModel(Model):
+    """Answers at once."""
+
+    def _respond(self, messages: list[Message]) -> ModelResponse:
+        return ModelResponse(role="assistant", content="ok")
+
+    def invoke(self, *args: Any, **kwargs: Any) -> ModelResponse:
+        """Answer."""
+        return self._respond(kwargs["messages"])
+
+    async def ainvoke(self, *args: Any, **kwargs: Any) -> ModelResponse:
+        """Answer."""
+        return self._respond(kwargs["messages"])
+
+    def invoke_stream(self, *args: Any, **kwargs: Any) -> Iterator[ModelResponse]:
+        """Answer in one piece."""
+        yield self._respond(kwargs["messages"])
+
+    async def ainvoke_stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ModelResponse]:
+        """Answer in one piece."""
+        yield self._respond(kwargs["messages"])
+
+    def _parse_provider_response(self, response: Any, **kwargs: Any) -> ModelResponse:
+        raise NotImplementedError
+
+    def _parse_provider_response_delta(self, response: Any) -> ModelResponse:
+        raise NotImplementedError
+
+
+class CallingModel(InstantModel):
+    """Calls one tool, then answers."""
+
+    def _respond(self, messages: list[Message]) -> ModelResponse:
+        if messages[-1].role == "tool":
+            return super()._respond(messages)
+        return ModelResponse(role="assistant", tool_calls=[CALL])
+
+
+def double(number: int) -> int:
+    """Twice the number."""
+    return 2 * number
+
+
+INSTANT, CALLING = InstantModel(id="instant"), CallingModel(id="calling")
+
+
+def simple() -> Agent:
+    """An agent as its documentation begins."""
+    return Agent(model=INSTANT, name="assistant", telemetry=False)
+
+
+def calling() -> Agent:
+    """The same with one tool."""
+    return Agent(model=CALLING, name="assistant", tools=[double], telemetry=False)
+
+
+def remembering(model: Model = INSTANT, db: InMemoryDb | None = None, **options: Any) -> Agent:
+    """The same with a memory of its sessions."""
+    return Agent(
+        model=model,
+        name="assistant",
+        id="assistant",
+        db=db or DB,
+        add_history_to_context=True,
+        num_history_messages=HISTORY,
+        telemetry=False,
+        **options,
+    )
+
+
+DB = InMemoryDb()
+
+
+def in_session(model: Model, **options: Any) -> Row:
+    """Runs in a session that holds a hundred messages as they begin."""
+
+    async def row(times: int) -> float:
+        db = InMemoryDb()
+        agent = remembering(model, db, **options)
+        past = [
+            RunOutput(
+                run_id=f"run-{at}",
+                agent_id="assistant",
+                session_id="session",
+                status=RunStatus.completed,
+                content="hello",
+                messages=[Message(role="user", content="hello"), Message(role="assistant", content="hello")],
+            )
+            for at in range(HISTORY // 2)
+        ]
+        db.upsert_session(AgentSession(session_id="session", agent_id="assistant", runs=past))
+        return await timed(lambda: agent.arun("hello", session_id="session"))(times)
+
+    return row
+
+
+def rows() -> dict[str, Row]:
+    """What this peer does."""
+    one = simple()
+    return {
+        "create": made(simple),
+        "create_tool": made(calling),
+        "create_memory": made(remembering),
+        "run": timed(lambda: simple().arun("hello")),
+        "run_again": timed(lambda: one.arun("hello")),
+        "run_history": in_session(INSTANT),
+        "tool": timed(lambda: calling().arun("hello")),
+        "tool_history": in_session(CALLING, tools=[double]),
+        "concurrent": concurrent(lambda: one.arun("hello")),
+    }
+
+
+def app() -> Any:
+    """One agent behind AgentOS."""
+    from agno.os import AgentOS
+
+    agent = Agent(model=INSTANT, name="assistant", id="assistant", telemetry=False)
+    return AgentOS(agents=[agent], telemetry=False).get_app()
+
+
+def serve_http(port: int, workers: int) -> None:
+    """Serve it on uvicorn with the fast loop and parser, on the loopback address."""
+    import uvicorn
+
+    uvicorn.run(
+        "benchmarks.peers.agno:app",
+        factory=True,
+        host="127.0.0.1",
+        port=port,
+        workers=workers,
+        loop="uvloop",
+        http="httptools",
+        log_level="warning",
+        access_log=False,
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["serve"]:
+        serve_http(int(sys.argv[2]), int(sys.argv[3]))
+    else:
+        serve(
+            {"versions": versions("agno"), "import": "from agno.agent import Agent"},
+            rows(),
+            make=simple,
+        )

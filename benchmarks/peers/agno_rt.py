@@ -1,0 +1,167 @@
+"""agno_rt itself, measured as its peers are. Run by the driver, in the environment of this repository.
+
+The history is a session of the in-process memory; an agent sees its last hundred messages, which is the default. It
+logs nothing by default; with logging, the log observer writes a line of JSON for each run.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import msgspec
+import structlog
+import trio
+
+from agno_rt import Agent, MemoryPolicy, Message, Runtime
+from agno_rt.defaults.memory import InProcessMemory
+from benchmarks.common import CALLING, INSTANT, double
+
+from .protocol import AT_ONCE, HISTORY, Row, serve, versions
+
+TOOLS = (double,)
+POLICY = MemoryPolicy(HISTORY)
+PAST = [Message("user" if at % 2 == 0 else "assistant", "hello") for at in range(HISTORY)]
+
+Body = Callable[[Runtime, int], Awaitable[None]]
+
+
+def in_runtime(body: Body, **options: Any) -> Row:
+    """The row that has `body` do its thing in a runtime, whose opening is left out."""
+
+    async def row(times: int) -> float:
+        async with Runtime(memory=InProcessMemory(), **options) as runtime:
+            await runtime.memory.append("session", PAST, version=0)
+            await body(runtime, 1)
+            start = time.perf_counter()
+            await body(runtime, times)
+            return time.perf_counter() - start
+
+    return row
+
+
+# Creating one takes little more than a call of a function, so each loop has its own call written out.
+
+
+async def create(times: int) -> float:
+    """Agents with a model and a name."""
+    start = time.perf_counter()
+    for _ in range(times):
+        Agent(INSTANT, "assistant")
+    return time.perf_counter() - start
+
+
+async def create_tool(times: int) -> float:
+    """Agents with one tool."""
+    start = time.perf_counter()
+    for _ in range(times):
+        Agent(INSTANT, "assistant", "", TOOLS)
+    return time.perf_counter() - start
+
+
+async def create_memory(times: int) -> float:
+    """Agents with a policy of memory."""
+    start = time.perf_counter()
+    for _ in range(times):
+        Agent(INSTANT, "assistant", "", (), None, POLICY)
+    return time.perf_counter() - start
+
+
+async def runs(runtime: Runtime, times: int) -> None:
+    """Runs of a new agent each."""
+    for _ in range(times):
+        await runtime.run(Agent(INSTANT, "assistant"), "hello")
+
+
+async def tool_runs(runtime: Runtime, times: int) -> None:
+    """Runs of a new agent each, with one tool call and two turns."""
+    for _ in range(times):
+        await runtime.run(Agent(CALLING, "assistant", "", TOOLS), "hello")
+
+
+def runs_of(agent: Agent, session: str | None) -> Body:
+    """Runs of one agent."""
+
+    async def body(runtime: Runtime, times: int) -> None:
+        for _ in range(times):
+            await runtime.run(agent, "hello", session=session)
+
+    return body
+
+
+async def concurrent(runtime: Runtime, times: int) -> None:
+    """Many runs of one agent together."""
+    agent = Agent(INSTANT, "assistant")
+    for _ in range(times):
+        async with trio.open_nursery() as nursery:
+            for _ in range(AT_ONCE):
+                nursery.start_soon(runtime.run, agent, "hello")
+
+
+async def memory_add(times: int) -> float:
+    """Messages added to a session that holds a hundred."""
+    memory, message = InProcessMemory(), (Message("user", "hello"),)
+    version = await memory.append("session", PAST, version=0)
+    start = time.perf_counter()
+    for _ in range(times):
+        version = await memory.append("session", message, version=version)
+    return time.perf_counter() - start
+
+
+def rows() -> dict[str, Row]:
+    """Every row."""
+    one, caller = Agent(INSTANT, "assistant"), Agent(CALLING, "assistant", "", TOOLS)
+    return {
+        "create": create,
+        "create_tool": create_tool,
+        "create_memory": create_memory,
+        "run": in_runtime(runs),
+        "run_logging": in_runtime(runs, observers=["log"]),
+        "run_again": in_runtime(runs_of(one, None)),
+        "run_history": in_runtime(runs_of(one, "session")),
+        "run_history_logging": in_runtime(runs_of(one, "session"), observers=["log"]),
+        "tool": in_runtime(tool_runs),
+        "tool_history": in_runtime(runs_of(caller, "session")),
+        "memory_add": memory_add,
+        "concurrent": in_runtime(concurrent),
+    }
+
+
+def as_json(line: Any, default: Any) -> bytes:
+    """A line of the log."""
+    return msgspec.json.encode(line, enc_hook=default)
+
+
+def log_json() -> None:
+    """Have structlog write lines of JSON with their time and level, the fast way that its documentation tells."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(serializer=as_json),
+        ],
+        logger_factory=structlog.BytesLoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def run_trio(row: Coroutine[Any, Any, float]) -> float:
+    """Run a row under trio."""
+
+    async def main() -> float:
+        return await row
+
+    return trio.run(main)
+
+
+if __name__ == "__main__":
+    log_json()
+    serve(
+        {"versions": versions("agno-rt", "trio"), "import": "from agno_rt import Agent, Runtime"},
+        rows(),
+        run=run_trio,
+        make=lambda: Agent(INSTANT, "assistant"),
+    )

@@ -1,0 +1,134 @@
+"""The peer LangGraph: the agent that its makers build on it (create_agent), under asyncio. Run by the driver.
+
+The history is its InMemorySaver, the checkpointer for one process. It grows with each run, so a row with a history
+takes a new one each time that it is asked for. LangSmith's tracing is off; it logs nothing by default.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+
+from .protocol import HISTORY, Row, concurrent, made, serve, timed, versions
+
+
+class InstantModel(BaseChatModel):
+    """Answers at once."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "instant"
+
+    def _respond(self, messages: list[BaseMessage]) -> AIMessage:
+        return AIMessage("ok")
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=self._respond(messages))])
+
+    async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        return self._generate(messages)
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        """Answer the same with any tools."""
+        return self
+
+
+class CallingModel(InstantModel):
+    """Calls one tool, then answers."""
+
+    def _respond(self, messages: list[BaseMessage]) -> AIMessage:
+        if isinstance(messages[-1], ToolMessage):
+            return super()._respond(messages)
+        return AIMessage("", tool_calls=[ToolCall(id="call", name="double", args={"number": 21})])
+
+
+@tool
+async def double(number: int) -> int:
+    """Twice the number."""
+    return 2 * number
+
+
+INSTANT, CALLING = InstantModel(), CallingModel()
+IN_THREAD: Any = {"configurable": {"thread_id": "thread"}}
+
+
+def simple() -> Any:
+    """An agent as its documentation begins."""
+    return create_agent(INSTANT, name="assistant")
+
+
+def calling() -> Any:
+    """The same with one tool."""
+    return create_agent(CALLING, tools=[double], name="assistant")
+
+
+def remembering() -> Any:
+    """The same with a memory of its threads."""
+    return create_agent(INSTANT, name="assistant", checkpointer=InMemorySaver())
+
+
+def said(text: str) -> Any:
+    """What a run begins with."""
+    return {"messages": [HumanMessage(text)]}
+
+
+async def _thread(**options: Any) -> Any:
+    agent = create_agent(name="assistant", checkpointer=InMemorySaver(), **options)
+    past: list[AnyMessage] = []
+    for _ in range(HISTORY // 2):
+        past += [HumanMessage("hello"), AIMessage("hello")]
+    await agent.aupdate_state(IN_THREAD, {"messages": past})
+    return agent
+
+
+def in_thread(**options: Any) -> Row:
+    """Runs in a thread that holds a hundred messages as they begin."""
+
+    async def row(times: int) -> float:
+        agent = await _thread(**options)
+        return await timed(lambda: agent.ainvoke(said("hello"), IN_THREAD))(times)
+
+    return row
+
+
+async def memory_add(times: int) -> float:
+    """Messages added to a thread that holds a hundred."""
+    agent = await _thread(model=INSTANT)
+    return await timed(lambda: agent.aupdate_state(IN_THREAD, said("hello")))(times)
+
+
+def rows() -> dict[str, Row]:
+    """What this peer does."""
+    one = simple()
+    return {
+        "create": made(simple),
+        "create_tool": made(calling),
+        "create_memory": made(remembering),
+        "run": timed(lambda: simple().ainvoke(said("hello"))),
+        "run_again": timed(lambda: one.ainvoke(said("hello"))),
+        "run_history": in_thread(model=INSTANT),
+        "tool": timed(lambda: calling().ainvoke(said("hello"))),
+        "tool_history": in_thread(model=CALLING, tools=[double]),
+        "memory_add": memory_add,
+        "concurrent": concurrent(lambda: one.ainvoke(said("hello"))),
+    }
+
+
+if __name__ == "__main__":
+    serve(
+        {
+            "versions": versions("langgraph", "langchain"),
+            "import": "from langchain.agents import create_agent",
+            # Its history grows with each run: few of them stay near a hundred messages.
+            "most": dict.fromkeys(("run_history", "tool_history", "memory_add"), 10),
+            "notes": {"memory_add": "`aupdate_state` with its InMemorySaver, which keeps every state"},
+        },
+        rows(),
+        make=simple,
+    )

@@ -1,0 +1,136 @@
+"""A peer's process, as the driver talks to it: lines out, JSON in, each with a limit. Knows no row and no framework."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+
+__all__ = ["ROOT", "Peer", "PeerFailed", "environment", "last_line", "opened", "stopped"]
+
+ROOT = Path(__file__).parent.parent.parent
+"""The folder that peers' modules are named from."""
+
+ANSWER_SECONDS = 120.0
+GOODBYE_SECONDS = 5.0
+
+QUIET = {
+    "AGNO_TELEMETRY": "false",
+    "ANONYMIZED_TELEMETRY": "false",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+    "LANGCHAIN_TRACING_V2": "false",
+    "LANGSMITH_TRACING": "false",
+    "OPENAI_AGENTS_DISABLE_TRACING": "1",
+    "OTEL_SDK_DISABLED": "true",
+    "PYTHONWARNINGS": "ignore",
+}
+"""Nothing is sent anywhere, and no warning is written, while we measure."""
+
+
+class PeerFailed(Exception):
+    """A peer cannot go on: it ended, fell silent, or spoke what is no answer. The text says so."""
+
+
+def environment() -> dict[str, str]:
+    """What every peer's process finds in its environment; modules are named from this repository's folder."""
+    return {**os.environ, **QUIET, "PYTHONPATH": str(ROOT)}
+
+
+def last_line(path: Path) -> str:
+    """The last line that a process wrote to its standard error, or nothing."""
+    lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1].strip() if lines else ""
+
+
+class Peer:
+    """A process that speaks the protocol. It is started by `opened`; `about` is what it said of itself."""
+
+    def __init__(self, name: str, process: trio.Process, errors: Path, limit: float) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.name = name
+        self.about: Mapping[str, Any] = {}
+        self._process, self._errors, self._limit = process, errors, limit
+        self._to, self._from = process.stdin, process.stdout
+        self._read = bytearray()
+
+    async def ask(self, line: str = "") -> dict[str, Any]:
+        """Say a line, unless it is empty, and return the answer. Raises `PeerFailed`: ask no more then."""
+        try:
+            with trio.fail_after(self._limit):
+                if line:
+                    await self._to.send_all(line.encode() + b"\n")
+                answer = json.loads(await self._line())
+        except trio.TooSlowError:
+            raise PeerFailed(f"gave no answer within {self._limit:g} s") from None
+        except (trio.BrokenResourceError, trio.EndOfChannel):
+            raise PeerFailed(await self._end()) from None
+        except ValueError:
+            raise PeerFailed("answered with what is no JSON") from None
+        if not isinstance(answer, dict):
+            raise PeerFailed("answered with what is no object of JSON")
+        return answer
+
+    async def _line(self) -> bytes:
+        while b"\n" not in self._read:
+            more = await self._from.receive_some()
+            if not more:
+                raise trio.EndOfChannel
+            self._read += more
+        line, _, self._read = self._read.partition(b"\n")
+        return bytes(line)
+
+    async def _end(self) -> str:
+        with trio.move_on_after(GOODBYE_SECONDS):
+            await self._process.wait()
+        said = last_line(self._errors)
+        return f"ended with status {self._process.returncode}" + (f": {said}" if said else "")
+
+
+@asynccontextmanager
+async def opened(name: str, command: Sequence[str], folder: Path, limit: float = ANSWER_SECONDS) -> AsyncIterator[Peer]:
+    """Start a peer, hear what it says of itself, and end it in the end. Its errors are kept in `folder`.
+
+    Raises `PeerFailed` where it does not come up.
+    """
+    errors = folder / f"{name}.err"
+    async with stopped(command, errors, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        peer = Peer(name, process, errors, limit)
+        peer.about = await peer.ask()
+        yield peer
+
+
+@asynccontextmanager
+async def stopped(
+    command: Sequence[str], errors: Path, *, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL
+) -> AsyncIterator[trio.Process]:
+    """Start a process, and end it in the end: asked first, then killed. Raises `PeerFailed` where it does not start."""
+    with errors.open("wb") as stderr:
+        try:
+            process = await trio.lowlevel.open_process(
+                list(command), stdin=stdin, stdout=stdout, stderr=stderr, env=environment(), cwd=ROOT
+            )
+        except OSError as error:
+            raise PeerFailed(f"cannot be started: {error.strerror}") from error
+    try:
+        yield process
+    finally:
+        with trio.CancelScope(shield=True):
+            if process.returncode is None:
+                process.terminate()
+            with trio.move_on_after(GOODBYE_SECONDS):
+                await process.wait()
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    await stream.aclose()

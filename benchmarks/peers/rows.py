@@ -1,0 +1,128 @@
+"""What is measured side by side, of whom, and what has to come of it: values alone.
+
+The name of a row is what the processes know it by (see `protocol.py`); how it is worded for readers is here.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from .protocol import AT_ONCE, HISTORY
+
+__all__ = ["GOALS", "HTTP_ROWS", "OURS", "PEERS", "ROWS", "Goal", "PeerKind", "Row"]
+
+OURS = "agno_rt"
+"""The name of the column that the others are compared with."""
+
+
+@attrs.frozen
+class Row:
+    """One thing that is measured.
+
+    `unit` is `seconds`, `bytes`, or `a second`, where more is better. The time of one is divided by `parts`, where one
+    is many of what the row speaks of. `base` is the row of agno_rt to compare with, where agno_rt has no such row.
+    """
+
+    name: str
+    text: str
+    unit: str = "seconds"
+    parts: int = 1
+    base: str = ""
+
+
+@attrs.frozen
+class PeerKind:
+    """One peer: its name in files and on the command line, its title in the table, and how it is measured."""
+
+    name: str
+    title: str
+    how: str
+
+
+@attrs.frozen
+class Goal:
+    """What a row has to reach against a peer.
+
+    With `at_most`, agno_rt takes at most so many times as long as the peer; with `at_least`, it is at least so many
+    times as fast. `peer_row` is the peer's row, where it is another than agno_rt's.
+    """
+
+    row: str
+    peer: str
+    at_most: float | None = None
+    at_least: float | None = None
+    peer_row: str = ""
+
+
+ROWS = (
+    Row("import", "import, in a fresh process"),
+    Row("create", "create an agent"),
+    Row("create_quiet", "create an agent, a logger given", base="create"),
+    Row("create_tool", "create an agent with one tool"),
+    Row("create_memory", "create an agent with memory"),
+    Row("bytes", "memory an agent holds", unit="bytes"),
+    Row("run", "simple run of a new agent"),
+    Row("run_logging", "simple run of a new agent, logging on"),
+    Row("run_again", "simple run, the same agent again"),
+    Row("run_history", f"simple run, {HISTORY} messages of history"),
+    Row("run_history_logging", f"simple run, {HISTORY} messages of history, logging on"),
+    Row("tool", "tool run of a new agent: one call, two turns"),
+    Row("tool_history", f"tool run, {HISTORY} messages of history"),
+    Row("memory_add", f"add a message to a memory of {HISTORY}"),
+    Row("concurrent", f"{AT_ONCE:,} simple runs at once, each", parts=AT_ONCE),
+    Row("http", "HTTP: simple runs a second, one process", unit="a second"),
+    Row("http_two", "HTTP: simple runs a second, two processes", unit="a second"),
+)
+
+HTTP_ROWS = {"http": 1, "http_two": 2}
+"""How many processes serve in the rows over HTTP."""
+
+PEERS = (
+    PeerKind(OURS, "agno_rt", "`Runtime.run` under trio; the history is a session of the in-process memory."),
+    PeerKind(
+        "agno_go",
+        "Agno-Go",
+        "`agent.New` and `Run` in a compiled program; the history is its `InMemory(100)`, which is full. Logging off "
+        "is a logger that discards; logging on is its default, JSON to standard output; so are its agents created. "
+        "Its garbage collector may run on another core.",
+    ),
+    PeerKind(
+        "agno",
+        "Agno",
+        "`Agent.arun` under asyncio; the history is a session of its `InMemoryDb`, added to the context. Over HTTP it "
+        "is its AgentOS on uvicorn with uvloop and httptools.",
+    ),
+    PeerKind(
+        "pydantic_ai",
+        "pydantic-ai",
+        "`Agent.run` under asyncio with its `FunctionModel`; the history is `message_history=`, which a program keeps.",
+    ),
+    PeerKind(
+        "openai_agents",
+        "openai-agents",
+        "`Runner.run` under asyncio, tracing off; the history is its `SQLiteSession` in memory, the last 100 items.",
+    ),
+    PeerKind(
+        "langgraph",
+        "LangGraph",
+        "`create_agent` of LangChain, run by `ainvoke` under asyncio; the history is its `InMemorySaver`.",
+    ),
+    PeerKind(
+        "smolagents",
+        "smolagents",
+        "`ToolCallingAgent.run`, whose answer is a call of `final_answer`; the history is its memory of steps. "
+        "Logging on is its default, to the terminal.",
+    ),
+)
+
+GOALS = (
+    *(Goal(row, "agno_go", at_most=0.6) for row in ("create", "create_tool", "create_memory")),
+    *(Goal(row, "agno", at_least=50) for row in ("create", "create_tool", "create_memory")),
+    Goal("run", "agno_go", at_most=1.0),
+    Goal("run", "agno", at_least=50),
+    Goal("run_history", "agno_go", at_most=0.5),
+    Goal("tool", "agno_go", at_most=0.5),
+    Goal("tool_history", "agno_go", at_most=0.5),
+    Goal("tool", "agno", at_least=100),
+    Goal("http_two", "agno", at_least=45, peer_row="http"),
+)

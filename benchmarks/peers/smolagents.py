@@ -1,0 +1,140 @@
+"""The peer smolagents: its ToolCallingAgent, whose answer is a tool call too (`final_answer`). Run by the driver.
+
+It has no asynchronous API, so its runs are timed as they are, one after another. The history is the agent's own memory
+of steps: fifty tasks and fifty answers. Its default logging prints to the terminal; its level is off in most rows.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any, ClassVar
+
+from smolagents import LogLevel, Model, Tool, ToolCallingAgent
+from smolagents.memory import ActionStep, TaskStep
+from smolagents.models import ChatMessage, ChatMessageToolCall, ChatMessageToolCallFunction, MessageRole
+from smolagents.monitoring import Timing
+
+from .protocol import HISTORY, Row, made, serve, versions
+
+
+def _calls(name: str, arguments: dict[str, Any]) -> ChatMessage:
+    function = ChatMessageToolCallFunction(name=name, arguments=json.dumps(arguments))
+    return ChatMessage(
+        role=MessageRole.ASSISTANT,
+        content="",
+        tool_calls=[ChatMessageToolCall(function=function, id="call", type="function")],
+    )
+
+
+class InstantModel(Model):
+    """Answers at once."""
+
+    def generate(self, messages: list[ChatMessage], *args: Any, **kwargs: Any) -> ChatMessage:
+        """Answer."""
+        return _calls("final_answer", {"answer": "ok"})
+
+
+class CallingModel(InstantModel):
+    """Calls one tool, then answers."""
+
+    def generate(self, messages: list[ChatMessage], *args: Any, **kwargs: Any) -> ChatMessage:
+        """Call the tool, or answer when its result is there."""
+        if messages[-1].role == MessageRole.TOOL_RESPONSE:
+            return super().generate(messages)
+        return _calls("double", {"number": 21})
+
+
+class Double(Tool):
+    """The tool."""
+
+    name = "double"
+    description = "Twice the number."
+    inputs: ClassVar = {"number": {"type": "integer", "description": "the number"}}
+    output_type = "integer"
+
+    def forward(self, number: int) -> int:
+        """Double."""
+        return 2 * number
+
+
+INSTANT, CALLING = InstantModel(), CallingModel()
+DOUBLE = Double()
+
+
+def simple(level: LogLevel = LogLevel.OFF) -> ToolCallingAgent:
+    """An agent as its documentation begins."""
+    return ToolCallingAgent(tools=[], model=INSTANT, name="assistant", verbosity_level=level)
+
+
+def calling() -> ToolCallingAgent:
+    """The same with one tool."""
+    return ToolCallingAgent(tools=[DOUBLE], model=CALLING, name="assistant", verbosity_level=LogLevel.OFF)
+
+
+def _past() -> list[Any]:
+    steps: list[Any] = []
+    for at in range(HISTORY // 2):
+        steps.append(TaskStep(task="hello"))
+        steps.append(ActionStep(step_number=at + 1, timing=Timing(0.0, 0.0), model_output="hello"))
+    return steps
+
+
+def again(make: Any, *, reset: bool, past: bool = False) -> Row:
+    """Runs of one agent, which forgets what was before, or goes on with it."""
+
+    async def row(times: int) -> float:
+        agent = make()
+        agent.run("hello")
+        agent.memory.steps = _past() if past else []
+        start = time.perf_counter()
+        for _ in range(times):
+            agent.run("hello", reset=reset)
+        return time.perf_counter() - start
+
+    return row
+
+
+def anew(make: Any) -> Row:
+    """Runs of a new agent each."""
+
+    async def row(times: int) -> float:
+        make().run("hello")
+        start = time.perf_counter()
+        for _ in range(times):
+            make().run("hello")
+        return time.perf_counter() - start
+
+    return row
+
+
+def rows() -> dict[str, Row]:
+    """What this peer does."""
+    return {
+        "create": made(simple),
+        "create_tool": made(calling),
+        "run": anew(simple),
+        "run_logging": anew(lambda: simple(LogLevel.INFO)),
+        "run_again": again(simple, reset=True),
+        "run_history": again(simple, reset=False, past=True),
+        "tool": anew(calling),
+        "tool_history": again(calling, reset=False, past=True),
+    }
+
+
+if __name__ == "__main__":
+    serve(
+        {
+            "versions": versions("smolagents"),
+            "import": "from smolagents import ToolCallingAgent",
+            # Its history grows with each run: few of them stay near a hundred messages.
+            "most": dict.fromkeys(("run_history", "tool_history"), 10),
+            "notes": {
+                "create_memory": "an agent always has its memory",
+                "memory_add": "its memory is a plain list",
+                "concurrent": "it has no asynchronous API",
+            },
+        },
+        rows(),
+        make=simple,
+    )

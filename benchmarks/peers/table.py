@@ -1,0 +1,147 @@
+"""The results in words: a row for the terminal, and the tables of the performance page. Knows no process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .results import Results, verdict
+from .rows import GOALS, OURS, PEERS, ROWS, Goal, PeerKind, Row
+
+__all__ = ["page", "reached", "told"]
+
+X = "\N{MULTIPLICATION SIGN}"
+HOW = (
+    "How each is measured, with a model of its own kind that answers at once, on its asynchronous interface where it "
+    "has one, with telemetry off, and with logging off where a row does not say otherwise:"
+)
+_TITLES = {kind.name: kind.title for kind in PEERS}
+_ROWS = {row.name: row for row in ROWS}
+
+
+def told(results: Results, row: Row) -> str:
+    """What came of a row, in a line."""
+    return ", ".join(f"{peer} {_figure(results, row, peer) or '-'}" for peer in results.rows.get(row.name, {}))
+
+
+def page(results: Results) -> str:
+    """The section of the performance page: the table, and what has to be known of it."""
+    kinds = [kind for kind in PEERS if kind.name in results.peers]
+    notes = _Notes()
+    rows = [row for row in ROWS if any("best" in found for found in results.rows.get(row.name, {}).values())]
+    lines = [_line(["", *(kind.title for kind in kinds)]), _line(["---"] * (len(kinds) + 1))]
+    lines += [_line([row.text, *(_cell(results, row, kind, notes) for kind in kinds)]) for row in rows]
+    parts = [
+        _about(results, kinds),
+        "\n".join(lines),
+        "\n".join(f"{mark} {text}.<br>" for text, mark in notes.marks.items()).removesuffix("<br>"),
+        HOW,
+        "\n".join(f"- **{kind.title}**: {kind.how}" for kind in kinds),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+class _Notes:
+    """What is said below the table, once each, and the marks that point there."""
+
+    def __init__(self) -> None:
+        self.marks: dict[str, str] = {}
+
+    def mark(self, text: str) -> str:
+        return self.marks.setdefault(text, f"({len(self.marks) + 1})")
+
+
+def _about(results: Results, kinds: Iterable[PeerKind]) -> str:
+    machine = results.machine
+    versions = [
+        f"{kind.title} {' / '.join(given.values())}"
+        for kind in kinds
+        if (
+            given := {
+                name: text for name, text in results.peers[kind.name].get("versions", {}).items() if name != "Python"
+            }
+        )
+    ]
+    python = results.peers.get(OURS, {}).get("versions", {}).get("Python", "")
+    facts = [
+        machine.get("cpu", ""),
+        f"{machine.get('num_cpu', '?')} cores",
+        machine.get("ram", ""),
+        machine.get("os", ""),
+    ]
+    return (
+        f"Measured on {results.date} by `make peers` ({', '.join(fact for fact in facts if fact)}, CPython {python}): "
+        f"{'; '.join(versions)}. All processes are there together and take turns in {results.rounds} rounds (fewer "
+        "where one takes long); the best counts. "
+        "In brackets: how many times as fast, or as small, agno_rt is in the same row."
+    )
+
+
+def _cell(results: Results, row: Row, kind: PeerKind, notes: _Notes) -> str:
+    found = results.rows[row.name].get(kind.name, {})
+    absent = results.peers[kind.name].get("absent", "")
+    figure = _figure(results, row, kind.name)
+    if figure is None:
+        reason = f"failed: {found['failed']}" if "failed" in found else found.get("note", "")
+        if not reason and absent:
+            reason = f"not measured: {absent}"
+        return f"— {notes.mark(f'{kind.title}: {reason}')}" if reason else "—"
+    cell = figure if kind.name != OURS else f"**{figure}**"
+    return f"{cell} {notes.mark(kind.title + ': ' + found['note'])}" if "note" in found else cell
+
+
+def _figure(results: Results, row: Row, peer: str) -> str | None:
+    value = results.value(row.name, peer)
+    if value is None:
+        return None
+    ratio = results.ratio(row.name, peer)
+    figure = _value(row.unit, value)
+    return figure if peer == OURS or ratio is None else f"{figure} ({_times(ratio)})"
+
+
+def reached(results: Results) -> str:
+    """What came of the goals, as a table."""
+    goals = [goal for goal in GOALS if goal.peer in results.peers]
+    lines = [_line(["goal", "to reach", "measured", "verdict"]), _line(["---"] * 4)]
+    for goal in goals:
+        ratio = results.reached(goal)
+        lines.append(_line([_named(goal), _wanted(goal), _reached(goal, ratio), verdict(goal, ratio)]))
+    return "\n".join(lines) if goals else ""
+
+
+def _named(goal: Goal) -> str:
+    against = f", against its {_ROWS[goal.peer_row].text}" if goal.peer_row else ""
+    return f"{_ROWS[goal.row].text}{against}"
+
+
+def _wanted(goal: Goal) -> str:
+    title = _TITLES[goal.peer]
+    return (
+        f"at most {goal.at_most:g} {X} {title}"
+        if goal.at_most
+        else f"at least {goal.at_least:g} {X} faster than {title}"
+    )
+
+
+def _reached(goal: Goal, ratio: float | None) -> str:
+    if ratio is None:
+        return "—"
+    return _times(1 / ratio if goal.at_most else ratio)
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f} {X}" if ratio >= 9.95 else f"{ratio:.2g} {X}"
+
+
+def _value(unit: str, value: float) -> str:
+    if unit == "bytes":
+        return f"{value:,.0f} B"
+    if unit == "a second":
+        return f"{value:,.0f}/s"
+    for name, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if value >= size:
+            return f"{value / size:.3g} {name}" if value / size < 999.5 else f"{value / size:,.0f} {name}"
+    return f"{value / 1e-6:.2g} µs"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,232 @@
+"""The table of what is reached, made of goals and results: a line a goal, and why some fall short. Runs nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import attrs
+
+from agno_rt.errors import UsageError
+
+from .goals import Against, Goal, Measured, NotBuilt, Recorded, title_of
+from .peers.results import Results as PeerResults
+from .peers.rows import OURS, ROWS
+from .reading import Results, Value, command
+
+__all__ = [
+    "NOT_BUILT",
+    "NOT_MEASURED",
+    "Line",
+    "Sources",
+    "amount",
+    "benchmarks",
+    "line",
+    "number",
+    "shortfalls",
+    "table",
+    "verdict",
+]
+
+NOT_BUILT = "not built yet; its benchmark comes with the part"
+NOT_MEASURED = "not measured"
+_ROWS = {row.name: row for row in ROWS}
+
+
+@attrs.frozen(kw_only=True)
+class Line:
+    """One line of the table. `short` is by how much the goal is missed: 0.1 is ten percent; nothing where it holds."""
+
+    row: str
+    goal: str
+    verdict: str
+    measured: str = ""
+    peer: str = ""
+    ratio: str = ""
+    command: str = ""
+    short: float | None = None
+    why: str = ""
+
+
+@attrs.frozen
+class Sources:
+    """Where the numbers are from: asv's results, those of the peers, the exact counts; `partial` lets some lack."""
+
+    results: Results
+    peers: PeerResults | None = None
+    counted: Mapping[str, float] = attrs.field(factory=dict)
+    recorded: Mapping[str, float] = attrs.field(factory=dict)
+    partial: bool = False
+
+    def number(self, value: Value) -> float | None:
+        """What asv measured. Raises `UsageError` where it has no result, and none may lack."""
+        return self.results.get(value) if self.partial else self.results[value]
+
+
+def benchmarks(goals: Iterable[Goal]) -> list[str]:
+    """The names of all benchmarks that the goals are told by."""
+    measured = [goal for goal in goals if isinstance(goal, Measured)]
+    values = [value for goal in measured for value in (goal.value, goal.over, goal.also) if value is not None]
+    return sorted({value.benchmark for value in values})
+
+
+def line(goal: Goal, sources: Sources) -> Line:
+    """The line of a goal. Raises `UsageError` where a result is not there and none may lack."""
+    if isinstance(goal, NotBuilt):
+        return Line(row=goal.row, goal=goal.goal, verdict=NOT_BUILT)
+    if isinstance(goal, Measured):
+        return _measured(goal, sources)
+    if isinstance(goal, Recorded):
+        return _recorded(goal, sources)
+    return _against(goal, sources)
+
+
+def _measured(goal: Measured, sources: Sources) -> Line:
+    number, under = sources.number(goal.value), None if goal.over is None else sources.number(goal.over)
+    if goal.over is not None:
+        number = None if number is None or not under else number / under
+    bound = f"{goal.what}: at {'least' if goal.at_least else 'most'} {goal.bound:,g} {goal.unit}"
+    again = command(goal.value.benchmark)
+    if number is None:
+        return Line(row=goal.row, goal=bound, verdict=NOT_MEASURED, command=again)
+    shown, peer, ratio = amount(number, goal.unit), "", ""
+    if goal.also is not None and (also := sources.number(goal.also)) is not None:
+        shown += f" ({amount(also, goal.also_unit)})"
+    if goal.beside is not None and sources.peers is not None:
+        peer, ratio = _beside(*goal.beside, sources.peers)
+    short = _short(number, goal.bound, at_least=goal.at_least)
+    return Line(
+        row=goal.row,
+        goal=bound,
+        measured=shown,
+        peer=peer,
+        ratio=ratio,
+        verdict=verdict(short),
+        command=again,
+        short=short,
+        why=goal.why,
+    )
+
+
+def _beside(row: str, peer: str, peers: PeerResults) -> tuple[str, str]:
+    theirs, faster = peers.value(row, peer), peers.ratio(row, peer)
+    if theirs is None or faster is None:
+        return "", ""
+    return f"{title_of(peer)} {_of_row(row, theirs)}", f"{number(1 / faster)} x"
+
+
+def _against(goal: Against, sources: Sources) -> Line:
+    wanted, title = goal.goal, title_of(goal.goal.peer)
+    if wanted.at_most is not None:
+        text = f"at most {wanted.at_most:g} x {title}"
+    else:
+        text = f"at least {wanted.at_least:g} x as fast as {title}"
+    peers, again = sources.peers, f"make peers{' AGNO_GO=...' if wanted.peer == 'agno_go' else ''}"
+    faster = None if peers is None else peers.reached(wanted)
+    if peers is None or faster is None:
+        if not sources.partial:
+            raise UsageError(f"the peers' row {wanted.row!r} has no result of {title}", hint=f"Run `{again}`.")
+        return Line(row=goal.row, goal=text, verdict=NOT_MEASURED, command=again)
+    ours, theirs = _own(peers, wanted.row), peers.value(wanted.peer_row or wanted.row, wanted.peer)
+    assert ours is not None
+    assert theirs is not None
+    if wanted.at_most is not None:
+        short, ratio = _short(1 / faster, wanted.at_most, at_least=False), f"{number(1 / faster)} x"
+    else:
+        short, ratio = _short(faster, wanted.at_least or 0, at_least=True), f"{number(faster)} x as fast"
+    return Line(
+        row=goal.row,
+        goal=text,
+        measured=_of_row(wanted.row, ours),
+        peer=f"{title} {_of_row(wanted.row, theirs)}",
+        ratio=ratio,
+        verdict=verdict(short),
+        command=again,
+        short=short,
+        why=goal.why,
+    )
+
+
+def _own(peers: PeerResults, row: str) -> float | None:
+    own = peers.value(row, OURS)
+    return peers.value(_ROWS[row].base, OURS) if own is None and _ROWS[row].base else own
+
+
+def _recorded(goal: Recorded, sources: Sources) -> Line:
+    """A line of several counts. Where one is above what is recorded, it is the worst that the verdict is of."""
+    text = f"{goal.what} ({', '.join(goal.names)}): not above the recorded"
+    lacking = [name for name in goal.names.values() if name not in sources.counted or name not in sources.recorded]
+    if lacking and not sources.partial:
+        raise UsageError(f"the exact count {lacking[0]} was not taken, or is not recorded", hint="Run `make gate`.")
+    if lacking:
+        return Line(row=goal.row, goal=text, verdict=NOT_MEASURED, command="make gate")
+    pairs = [(sources.counted[name], sources.recorded[name]) for name in goal.names.values()]
+    short = max((share for pair in pairs if (share := _short(*pair, at_least=False)) is not None), default=None)
+    return Line(
+        row=goal.row,
+        goal=f"{text} {' / '.join(f'{bound:,g}' for _, bound in pairs)}",
+        measured=" / ".join(f"{found:,g}" for found, _ in pairs),
+        verdict=verdict(short),
+        command="make gate",
+        short=short,
+        why=goal.why,
+    )
+
+
+def _short(found: float, bound: float, *, at_least: bool) -> float | None:
+    """By how much the bound is missed: 0.1 for ten percent; nothing where it is kept."""
+    least, most = (bound, found) if at_least else (found, bound)
+    if least <= most:
+        return None
+    return least / most - 1 if most else math.inf
+
+
+def verdict(short: float | None) -> str:
+    """A verdict in words. What is missed by less than a percent is missed by one."""
+    if short is None or math.isinf(short):
+        return "holds" if short is None else "**falls short**"
+    return f"**short by {max(1, round(short * 100))} %**"
+
+
+def number(found: float) -> str:
+    """A number as it is read: three digits of it, or all of a whole one below a million, with thousands parted."""
+    if found == round(found) and abs(found) < 1e6:
+        return f"{round(found):,}"
+    digits = max(0, 2 - math.floor(math.log10(abs(found))))
+    rounded = round(found, 2 - math.floor(math.log10(abs(found))))
+    return f"{rounded:,.{digits}f}" if digits else f"{round(rounded):,}"
+
+
+def amount(found: float, unit: str) -> str:
+    """A number with its unit; many bytes in larger ones."""
+    if unit == "bytes" and found >= 10_000:
+        found, unit = (found / 1e6, "MB") if found >= 1e6 else (found / 1e3, "kB")
+    return f"{number(found)} {unit}"
+
+
+def _of_row(row: str, found: float) -> str:
+    """A peer's value, in the unit of its row; times in the unit that fits them."""
+    unit = _ROWS[row].unit
+    if unit != "seconds":
+        return amount(found, "runs/s" if unit == "a second" else unit)
+    for scale, name in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
+        if found * scale >= 1:
+            return amount(found * scale, name)
+    return amount(found * 1e6, "µs")
+
+
+def table(lines: Sequence[Line]) -> str:
+    """The lines as a table of a page."""
+    head = "| row | to reach | measured | peer | ratio | verdict | reproduce with |\n|---|---|---|---|---|---|---|"
+    rows = [
+        f"| {line.row} | {line.goal} | {line.measured} | {line.peer} | {line.ratio} | {line.verdict} "
+        f"| {f'`{line.command}`' if line.command else ''} |"
+        for line in lines
+    ]
+    return "\n".join([head, *rows])
+
+
+def shortfalls(lines: Iterable[Line]) -> str:
+    """What is not reached, and why."""
+    short = [f"- **{line.row}**, {line.goal}: {line.verdict.strip('*')}. {line.why}" for line in lines if line.short]
+    return "\n".join(short) or "Nothing: every row that is measured holds."

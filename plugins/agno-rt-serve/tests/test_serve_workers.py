@@ -1,0 +1,421 @@
+"""`agno-rt serve --workers` as real processes: one port, one of them killed, all of them stopped, none that starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+PATIENCE = 60.0
+
+AGENTS = """
+import os
+import time
+import trio
+from agno_rt import Agent, ModelResponse
+
+class Model:
+    name = "test"
+
+    def __init__(self, seconds, wait=trio.sleep):
+        self.seconds = seconds
+        self.wait = wait
+
+    async def respond(self, request, emit=None):
+        os.write(1, b"asked %d\\n" % os.getpid())
+        await self.wait(self.seconds)
+        return ModelResponse(f"{os.getpid()} {len(request.messages)}")
+
+async def block(seconds):
+    time.sleep(seconds)
+
+quick = Agent(Model(0), "quick")
+slow = Agent(Model(1), "slow")
+endless = Agent(Model(3600), "endless")
+blocking = Agent(Model(100, block), "blocking")
+"""
+
+
+class Lines:
+    """The lines of a stream as they come, read by a thread of its own."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.lines: list[str] = []
+        self._ended = False
+        self._more = threading.Condition()
+        self._thread = threading.Thread(target=self._read, args=(stream,))
+        self._thread.start()
+
+    def _read(self, stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                with self._more:
+                    self.lines.append(line)
+                    self._more.notify_all()
+        with self._more:
+            self._ended = True
+            self._more.notify_all()
+
+    def find(self, pattern: str, count: int = 1) -> list[str]:
+        """Wait for so many lines with the pattern; what its group found in each."""
+        with self._more:
+            self._more.wait_for(lambda: self._ended or len(self._found(pattern)) >= count, PATIENCE)
+            found = self._found(pattern)
+        assert len(found) >= count, (pattern, self.lines)
+        return found
+
+    def _found(self, pattern: str) -> list[str]:
+        return re.findall(pattern, "".join(self.lines), re.MULTILINE)
+
+    def rest(self) -> str:
+        """Everything, once the stream has ended."""
+        self._thread.join(PATIENCE)
+        return "".join(self.lines)
+
+
+class Process:
+    """A server of two workers on a free port."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        command = [sys.executable, "-m", "agno_rt.cli", "serve", "--port", "0", "--workers", "2", *arguments]
+        pipe = subprocess.PIPE
+        self.popen = subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True)
+        assert self.popen.stdout is not None
+        assert self.popen.stderr is not None
+        self.out, self.err = Lines(self.popen.stdout), Lines(self.popen.stderr)
+        self.url = ""
+
+    def greet(self) -> None:
+        """Wait until it has said where it is."""
+        self.url = self.out.find(r"^Serving .* at (http://\S+:\d+) with 2 workers \(Ctrl-C stops\)$")[0]
+        self.out.find("^(Try: ).*\n")
+
+    def pids(self) -> set[int]:
+        """Its workers that answer now: asked over new connections until there are two."""
+        found: set[int] = set()
+        deadline = time.monotonic() + PATIENCE
+        while len(found) < 2:
+            assert time.monotonic() < deadline, found
+            found.add(int(self.ask("quick").split()[0]))
+        return found
+
+    def ask(self, agent: str, **more: str) -> str:
+        """The answer to one run; its status, where it is none."""
+        body = json.dumps({"input": "x", **more}).encode()
+        request = urllib.request.Request(f"{self.url}/agents/{agent}/runs", body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return str(json.load(answer)["content"])
+        except urllib.error.HTTPError as error:
+            with error:
+                return str(error.code)
+
+    def ask_each(self, agent: str) -> dict[int, Callable[[], Any]]:
+        """A run on each worker, under way: by its process, what waits for its answer."""
+        runs: dict[int, Callable[[], Any]] = {}
+        while len(runs) < 2:
+            number = len(self.out.find(r"^asked (\d+)$", 0)) + 1
+            result = in_background(lambda: self.ask(agent))
+            runs[int(self.out.find(r"^asked (\d+)$", number)[-1])] = result
+        return runs
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send the signal and wait for the end: the exit code."""
+        self.popen.send_signal(number)
+        return self.popen.wait(PATIENCE)
+
+
+Start = Callable[..., Process]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start a server, `start("--grace", "5", runtime='memory = "..."')`; killed if it outlives the test."""
+    started: list[Process] = []
+    (tmp_path / "agents.py").write_text(AGENTS)
+
+    def begin(*arguments: str, runtime: str = 'memory = "sqlite:///sessions.db"') -> Process:
+        (tmp_path / "agno-rt.toml").write_text(f'[runtime]\nload = ["agents.py"]\n{runtime}\n')
+        started.append(Process(tmp_path, *arguments))
+        started[-1].greet()
+        return started[-1]
+
+    yield begin
+    for process in started:
+        if process.popen.poll() is None:
+            process.popen.kill()
+        process.popen.wait()
+        process.out.rest()
+        process.err.rest()
+
+
+def in_background(function: Callable[[], Any]) -> Callable[[], Any]:
+    results: list[Any] = []
+
+    def run() -> None:
+        try:
+            results.append(function())
+        except OSError as exc:
+            results.append(exc)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    def result() -> Any:
+        thread.join(PATIENCE)
+        return results[0]
+
+    return result
+
+
+def fails(*arguments: str, cwd: Path) -> tuple[int, str]:
+    command = [sys.executable, "-m", "agno_rt.cli", "serve", "--workers", "2", *arguments]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.stdout == ""
+    return done.returncode, done.stderr
+
+
+def gone(url: str) -> bool:
+    host, _, port = url.removeprefix("http://").partition(":")
+    try:
+        with socket.create_connection((host, int(port)), PATIENCE):
+            return False
+    except OSError:
+        return True
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+class TestServing:
+    def test_all_serve_on_one_port(self, start: Start) -> None:
+        """Each worker is a process of its own, all have the port, and one line says so."""
+        process = start()
+        pids = process.pids()
+
+        assert len(pids) == 2
+        assert process.popen.pid not in pids
+        assert (process.end(), process.err.rest()) == (0, "")
+        assert process.out.rest().count("Serving") == process.out.rest().count("Try: ") == 1
+
+    def test_a_session_is_known_to_all(self, start: Start) -> None:
+        """A session in a database goes on, whichever worker answers."""
+        process = start()
+        pids: set[str] = set()
+        turns = 0
+        while len(pids) < 2:
+            pid, messages = process.ask("quick", session="s").split()
+            pids.add(pid)
+            turns += 1
+
+            assert int(messages) == 2 * turns - 1
+            assert turns < 500
+
+    def test_warns_of_memory_that_is_not_shared(self, start: Start) -> None:
+        """Sessions in a process are lost to the others, and the remedy is named."""
+        process = start(runtime="")
+
+        assert process.err.find(r"^warning: .*(memory = \"sqlite:///\S+\")") == ['memory = "sqlite:///agents.db"']
+
+    def test_logs_each_request_once(self, start: Start) -> None:
+        """The access log has the requests of all workers."""
+        process = start("--access-log")
+        for _ in range(10):
+            assert process.ask("quick")
+        process.out.find(r"(/agents/quick/runs)", 10)
+        assert process.end() == 0
+
+        assert len(re.findall("/agents/quick/runs.*status", process.out.rest())) == 10
+
+    def test_top_shows_each(self, start: Start) -> None:
+        """`agno-rt top` asks each worker what it runs."""
+        process = start("--grace", "0")
+        runs = process.ask_each("endless")
+        command = [sys.executable, "-m", "agno_rt.cli", "top", "--json"]
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+        reports = {report["pid"]: report for report in map(json.loads, shown.splitlines())}
+
+        assert all(reports[pid]["tasks"]["runs"][0]["agent"] == "endless" for pid in runs)
+        assert process.popen.pid not in reports
+
+
+class TestDying:
+    def test_one_that_is_killed_is_started_again(self, start: Start) -> None:
+        """Its run is lost with its connection, and no other; a new worker takes its place."""
+        process = start()
+        runs = process.ask_each("slow")
+        killed, other = runs
+        os.kill(killed, signal.SIGKILL)
+
+        assert isinstance(runs[killed](), OSError)
+        assert runs[other]() == f"{other} 1"
+        said = process.err.find(rf"^warning: (worker \d \(process {killed}\) was killed by signal 9; .*)$")
+        assert said[0].endswith("it is started again at once")
+        assert killed not in process.pids()
+        assert process.end() == 0
+
+    def test_requests_in_between_are_answered(self, start: Start) -> None:
+        """While a worker is gone, the other one has its connections."""
+        process = start()
+        killed = process.pids().pop()
+        os.kill(killed, signal.SIGKILL)
+        process.err.find(rf"(process {killed})")
+        answers = [process.ask("quick") for _ in range(50)]
+
+        assert all(answer.endswith(" 1") for answer in answers)
+
+    def test_one_that_is_told_to_stop_answers_first(self, start: Start) -> None:
+        """A worker can be replaced without a loss: SIGTERM to it lets it end what it runs."""
+        process = start()
+        runs = process.ask_each("slow")
+        told, other = runs
+        os.kill(told, signal.SIGTERM)
+
+        assert runs[told]() == f"{told} 1"
+        assert runs[other]() == f"{other} 1"
+        process.err.find(rf"(process {told}\) ended with exit code 0)")
+        assert process.end() == 0
+
+    def test_none_that_starts_is_the_end(self, start: Start, tmp_path: Path) -> None:
+        """Where no worker serves and none starts any more, the parent says so and ends."""
+        process = start()
+        pids = process.pids()
+        (tmp_path / "agents.py").write_text("import no_such_module\n")
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+        assert process.popen.wait(PATIENCE) == 1
+        said = process.err.rest()
+        assert "no_such_module" in said
+        assert "no other serves" in said
+        assert "Traceback" not in said
+        assert gone(process.url)
+
+    def test_none_outlives_the_parent(self, start: Start) -> None:
+        """Where the parent is killed, the workers end what they run and go."""
+        process = start()
+        result = in_background(lambda: process.ask("slow"))
+        process.out.find(r"^asked (\d+)$")
+        process.popen.kill()
+
+        assert result().endswith(" 1")
+        wait_until(lambda: gone(process.url))
+
+
+class TestStopping:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_running_requests_end_first(self, start: Start, number: signal.Signals) -> None:
+        """Told to stop, all workers answer what they run; that is said once, and the exit code is 0."""
+        process = start()
+        runs = process.ask_each("slow")
+        code = process.end(number)
+
+        assert code == 0
+        assert [result() for result in runs.values()] == [f"{pid} 1" for pid in runs]
+        assert process.err.rest() == "Stopping: waiting for running requests. Once more stops at once.\n"
+
+    def test_a_second_signal_stops_at_once(self, start: Start) -> None:
+        """Nobody has to wait for the grace period."""
+        process = start("--grace", "3600")
+        runs = process.ask_each("endless")
+        process.popen.send_signal(signal.SIGINT)
+        process.err.find("(Once more)")
+
+        assert process.end(signal.SIGINT) == 0
+        assert [result() == "503" or isinstance(result(), OSError) for result in runs.values()] == [True, True]
+
+    def test_a_third_signal_kills(self, start: Start) -> None:
+        """A worker whose event loop is blocked does not stop by itself: who insists is told that it was killed."""
+        process = start("--grace", "3600")
+        result = in_background(lambda: process.ask("blocking"))
+        process.out.find(r"^asked (\d+)$")
+        while process.popen.poll() is None:
+            process.popen.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+
+        assert process.popen.returncode == 1
+        assert re.search(r"error: worker \d \(process \d+\) did not stop, and was killed", process.err.rest())
+        assert isinstance(result(), OSError)
+
+    def test_a_terminal_signals_once(self, start: Start) -> None:
+        """Ctrl-C reaches the parent's group, in which no worker is: runs still end first."""
+        process = start()
+
+        assert all(os.getpgid(pid) != os.getpgid(process.popen.pid) for pid in process.pids())
+
+
+class TestFailing:
+    def test_a_port_in_use(self, tmp_path: Path) -> None:
+        """A port that is taken is one error, before any worker is there."""
+        (tmp_path / "agents.py").write_text(AGENTS)
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            code, said = fails("agents.py", "--port", str(other.getsockname()[1]), cwd=tmp_path)
+
+        assert code == 2
+        assert said.count("error:") == 1
+        assert "is in use" in said
+
+    def test_agents_that_cannot_be_loaded(self, tmp_path: Path) -> None:
+        """A broken file of agents is one error that names it."""
+        (tmp_path / "agents.py").write_text("import no_such_module\n")
+        code, said = fails("agents.py", "--port", "0", cwd=tmp_path)
+
+        assert code == 2
+        assert said.count("error:") == said.count("no_such_module") == 1
+
+    def test_agents_that_cannot_run(self, tmp_path: Path) -> None:
+        """What only a worker finds out ends all of them, is said once, and its exit code is passed on."""
+        (tmp_path / "agents.py").write_text('from agno_rt import Agent\na = Agent("nothing:at-all", "a")\n')
+        code, said = fails("agents.py", "--port", "0", cwd=tmp_path)
+
+        assert code == 2
+        assert said.count("error:") == 1
+        assert "'nothing'" in said
+
+    def test_a_worker_that_is_killed_at_its_start(self, tmp_path: Path) -> None:
+        """A worker that could not say why it ended has it said for it."""
+        killer = "import os, sys\nfrom agno_rt import Agent\n"
+        killer += 'if "--worker" in sys.argv:\n    os.kill(os.getpid(), 9)\na = Agent("nothing:at-all", "a")\n'
+        (tmp_path / "agents.py").write_text(killer)
+        code, said = fails("agents.py", "--port", "0", cwd=tmp_path)
+
+        assert code == 1
+        assert re.search(r"error: worker 1 \(process \d+\) was killed by signal 9", said)
+
+    def test_too_few(self, tmp_path: Path) -> None:
+        """Less than one worker is refused, on the command line and in the file."""
+        (tmp_path / "agents.py").write_text(AGENTS)
+        (tmp_path / "agno-rt.toml").write_text('[runtime]\nload = ["agents.py"]\n[plugins.serve]\nworkers = 0\n')
+        command = [sys.executable, "-m", "agno_rt.cli", "serve"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+        assert done.returncode == 2
+        assert "workers is 0" in done.stderr
+        code, said = fails("--workers", "0", cwd=tmp_path)
+        assert code == 2
+        assert "--workers" in said
+
+    def test_a_worker_without_a_parent(self, tmp_path: Path) -> None:
+        """Who starts a worker by hand is told what to do."""
+        (tmp_path / "agents.py").write_text(AGENTS)
+        code, said = fails("agents.py", "--worker", "99", cwd=tmp_path)
+
+        assert code == 2
+        assert "--workers 2" in said
