@@ -90,14 +90,13 @@ async def _hooked(job: Job, turn: int, asked: ModelRequest | ModelResponse, emit
     return response
 
 
-@attrs.define(eq=False)
-class _Stream:
+class _Stream(msgspec.Struct, eq=False):
     """What a turn streams while hooks may still change or refuse it: held back where they must see it first."""
 
     emit: Emit
     guarded: bool
     races: bool
-    held: deque[Delta] = attrs.Factory(deque)
+    held: deque[Delta] = msgspec.field(default_factory=deque)
     sent: bool = False
 
     async def send(self, delta: Delta) -> None:

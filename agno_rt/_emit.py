@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-import attrs
+import msgspec
 import trio
 
 from agno_rt.events import Delta, Event, stamped
@@ -82,8 +82,7 @@ class EventBuffer:
         return LimitStatistics("stream_buffer", self._size, len(self._events), len(self._writers))
 
 
-@attrs.define(eq=False)
-class Emitter:
+class Emitter(msgspec.Struct, eq=False):
     """Sends one run's events to its listeners. One that raises goes to `observer_failed`, then is passed over."""
 
     run_id: str

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import attrs
+import msgspec
 import trio
 
 from agno_rt._job import Job
@@ -23,8 +24,7 @@ from agno_rt.models import ModelRequest, ModelResponse
 __all__ = ["Hooks", "after_model", "after_run", "after_tool", "before_model", "before_run", "before_tool", "raced"]
 
 
-@attrs.frozen(eq=False)
-class Hooks:
+class Hooks(msgspec.Struct, frozen=True, eq=False):
     """The hooks of an agent, each in the places where it has something to say. Make it with `of`."""
 
     before_run: tuple[Hook | Guard, ...] = ()

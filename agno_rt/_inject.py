@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
 
-import attrs
+import msgspec
 
 from agno_rt.context import Injected, RunContext, find_dep
 from agno_rt.errors import ToolDefinitionError, UsageError, suggest
@@ -22,8 +22,7 @@ _NONE = type(None)
 _What: TypeAlias = Literal["context", "deps", "state", "user"]
 
 
-@attrs.frozen
-class Injection:
+class Injection(msgspec.Struct, frozen=True):
     """What one parameter is given: the run's context, a dependency or the session's state, of a type; or what the user
     gives for it, which the tool's schema for that describes.
 
@@ -159,8 +158,7 @@ def _missing(tool: str, name: str, injection: Injection, given: Any) -> UsageErr
     return UsageError(problem, hint=f"Give the agent its type: memory=MemoryPolicy(state={wanted}).")
 
 
-@attrs.frozen
-class Predicate:
+class Predicate(msgspec.Struct, frozen=True):
     """A function that is asked about a tool's calls. Make it with `predicate_of`.
 
     `names` are the arguments of a call that it is passed, `None` where it takes all of them; `defaults` stand in for

@@ -59,8 +59,7 @@ class RunResult:
     approvals: tuple[Approval, ...] = ()
 
 
-@attrs.define(eq=False)
-class SessionAccess:
+class SessionAccess(msgspec.Struct, eq=False, weakref=True):
     """The session that a run reads and appends to, with the lock that puts its runs in order."""
 
     id: str

@@ -47,8 +47,7 @@ class Resolved(msgspec.Struct, eq=False):
     pauses: bool
 
 
-@attrs.frozen(eq=False)
-class _Toolset:
+class _Toolset(msgspec.Struct, eq=False):
     """The tools of an agent by name, and the limiters of those that are bounded."""
 
     tools: Mapping[str, Tool]

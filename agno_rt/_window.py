@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import attrs
+import msgspec
 
 from agno_rt.memory import MemoryPolicy
 from agno_rt.messages import Message
@@ -43,8 +43,7 @@ def estimate(message: Message) -> int:
     return tokens
 
 
-@attrs.frozen
-class Bounds:
+class Bounds(msgspec.Struct, frozen=True):
     """How much of a history is shown, as a `MemoryPolicy` has it: all of its bounds hold."""
 
     messages: int | None = None

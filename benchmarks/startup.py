@@ -77,7 +77,8 @@ class Plugins:
 
     def _seconds(self, *arguments: str) -> float:
         # From there, where no agno-rt.toml lies about: the working folder is asv's, or a project's.
-        environment = {**os.environ, "PYTHONPATH": self.folder.name}
+        # Python keeps what it has compiled, as it does for whoever starts a program twice.
+        environment = {**os.environ, "PYTHONPATH": self.folder.name, "PYTHONDONTWRITEBYTECODE": ""}
         start = time.perf_counter()
         subprocess.run(
             [sys.executable, *arguments],

@@ -31,8 +31,9 @@ QUIET = {
     "OPENAI_AGENTS_DISABLE_TRACING": "1",
     "OTEL_SDK_DISABLED": "true",
     "PYTHONWARNINGS": "ignore",
+    "PYTHONDONTWRITEBYTECODE": "",
 }
-"""Nothing is sent anywhere, and no warning is written, while we measure."""
+"""Nothing is sent anywhere, and no warning is written, while we measure; what Python compiles is kept, as usual."""
 
 
 class PeerFailed(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -88,6 +89,8 @@ def _process(*arguments: str) -> str:
             # As for an installed command, what lies in this folder is not imported.
             [sys.executable, "-P", *arguments],
             stdin=subprocess.DEVNULL,
+            # Python keeps what it has compiled, as it does for whoever starts a program twice.
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""},
             capture_output=True,
             text=True,
             errors="replace",
