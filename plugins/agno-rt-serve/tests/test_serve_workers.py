@@ -225,8 +225,9 @@ class TestServing:
             pids.add(pid)
             turns += 1
 
-            assert int(messages) == 2 * turns - 1
-            assert turns < 500
+            # The model is shown the last hundred and the input; which worker takes a connection is up to the system.
+            assert int(messages) == min(2 * turns - 1, 101)
+            assert turns < 2_000
 
     def test_warns_of_memory_that_is_not_shared(self, start: Start) -> None:
         """Sessions in a process are lost to the others, and the remedy is named."""
