@@ -53,6 +53,7 @@ async def execute(job: Job) -> RunResult:
             with deadline(limits.run_timeout, "run_timeout", "the run"):
                 await _admitted(job, turns)
         elif job.admission.try_acquire():
+            # In place, not by `_admitted`: a coroutine less to be held, and looked at by the collector, for each run.
             try:
                 await _conversation(job, turns)
             finally:

@@ -23,7 +23,7 @@ import httpx2
 import pytest
 from agno_rt_serve.app import App
 from agno_rt_serve.settings import Settings
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from agno_rt import Agent, Runtime
 from agno_rt.config import Config
@@ -33,8 +33,6 @@ from agno_rt.testing import ScriptedModel
 PATIENCE = 60.0
 ROUTES = ("profile", "memory")
 PROFILES = "agno-rt-profile-*"
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 AGENTS = """
 import time
@@ -194,16 +192,12 @@ class TestProfiles:
         assert len(meanwhile) > 2
         assert set(meanwhile) == {"Done."}
 
-    def test_in_a_browser(self, start: Start) -> None:
+    def test_in_a_browser(self, start: Start, browser: Browser) -> None:
         """Both graphs are drawn by a browser, from what came with them, in an origin of their own."""
-        if not CHROMIUM.exists():
-            reason = f"there is no {CHROMIUM}: install it with `apt-get install chromium`"
-            pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
         process = start("--profile")
         problems: list[str] = []
         asked: list[str] = []
-        with process.at_work(), sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        with process.at_work():
             page = browser.new_page()
             page.on("pageerror", lambda error: problems.append(str(error)))
             page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
@@ -213,7 +207,7 @@ class TestProfiles:
             page.goto(f"{process.url}/debug/memory?seconds=1", timeout=PATIENCE * 1000)
             expect(page.get_by_text("kept.append").first).to_be_visible()
             origin = page.evaluate("origin")
-            browser.close()
+            page.close()
 
         assert problems == []
         assert origin == "null"
