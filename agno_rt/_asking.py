@@ -163,7 +163,9 @@ async def respond(job: Job, request: ModelRequest, emit: Emit | None = None) -> 
         limit.release()
     # The usual answer is told by its types at once.
     usual = type(response) is ModelResponse and type(response.content) is str and type(response.usage) is Usage
-    if not (usual and not response.tool_calls) and (problem := _nonsense(response)):
+    if not (usual and (not response.tool_calls or _are_calls(response.tool_calls))) and (
+        problem := _nonsense(response)
+    ):
         raise ModelError(f"the model {model.name} returned {problem}", provider=model.name, hint=_RESPONSE_HINT)
     if job.profile.price is not None and not response.usage.cost:
         cost = job.profile.price.of(response.usage)
@@ -210,6 +212,16 @@ async def waited(limit: Limiter, seconds: float | None) -> None:
         await limit.acquire()
 
 
+def _are_calls(calls: object) -> bool:
+    """Tell whether the tool calls of a response are a sequence of ToolCalls; a loop, as a generator costs a frame."""
+    if not isinstance(calls, (tuple, list)):
+        return not calls
+    for call in calls:  # noqa: SIM110 - as said above
+        if not isinstance(call, ToolCall):
+            return False
+    return True
+
+
 def _nonsense(response: object) -> str:
     """What is wrong with a model's response, if anything: a plugin's mistake must not get into a history."""
     if not isinstance(response, ModelResponse):
@@ -218,7 +230,4 @@ def _nonsense(response: object) -> str:
         return f"content that is {type(response.content).__name__}, not str"
     if not isinstance(response.usage, Usage):
         return f"usage that is {type(response.usage).__name__}, not Usage"
-    calls = response.tool_calls
-    if calls and not (isinstance(calls, tuple | list) and all(isinstance(call, ToolCall) for call in calls)):
-        return "tool calls that are no ToolCalls"
-    return ""
+    return "" if _are_calls(response.tool_calls) else "tool calls that are no ToolCalls"

@@ -291,12 +291,18 @@ def _noted(schema: dict[str, Any], note: Mapping[str, Any], said: str) -> dict[s
 
 
 def _decoder(described: Described, names: Mapping[str, str]) -> Callable[[str | bytes], dict[str, Any]]:
-    decode = _reader(described)
-    pairs = tuple(names.items())
-    unset = msgspec.UNSET
+    decode = msgspec.json.Decoder(described.type, dec_hook=dec_hook).decode
+    pairs, unset, as_dict = tuple(names.items()), msgspec.UNSET, msgspec.structs.asdict
+    # Where every parameter is required and is called what its field is, the fields are the arguments as they are.
+    same = not described.type.__struct_defaults__ and all(field == name for field, name in pairs)
 
     def arguments(text: str | bytes) -> dict[str, Any]:
-        values = decode(text)
+        try:
+            values = decode(text)
+        except Exception as exc:  # the types' own code runs here too, and whatever it raises is a misfit
+            values = _mended(text, described, exc)
+        if same:
+            return as_dict(values)
         return {name: value for field, name in pairs if (value := getattr(values, field)) is not unset}
 
     return arguments

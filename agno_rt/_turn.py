@@ -89,7 +89,7 @@ class Turns(msgspec.Struct, eq=False, gc=False):
         if response.tool_calls:
             self.calls = calls = _with_ids(response.tool_calls, self.turn)
             self.messages.append(Message("assistant", response.content, tuple(calls), None, None, response.reasoning))
-            self._step("calls")
+            self.state = TRANSITIONS[self.state, "calls"]
             return
         self.content = response.content
         self.reasoning = response.reasoning
@@ -104,7 +104,7 @@ class Turns(msgspec.Struct, eq=False, gc=False):
         """Take in the results of `calls`, in their order."""
         self.messages.extend(results)
         self.calls = ()
-        self._step("results")
+        self.state = TRANSITIONS[self.state, "results"]
 
     def pause(self) -> None:
         """Some of the calls wait for a person: the run stops here, and goes on elsewhere from its journal."""
@@ -156,6 +156,8 @@ class Turns(msgspec.Struct, eq=False, gc=False):
 
 def _with_ids(calls: Sequence[ToolCall], turn: int) -> Sequence[ToolCall]:
     """The calls, each with an id of its own: results find their calls by it, and not every model keeps to that."""
+    if len(calls) == 1 and calls[0].id:
+        return calls
     ids = {call.id for call in calls if call.id}
     if len(ids) == len(calls):
         return calls

@@ -15,7 +15,9 @@ import trio
 from agno_rt._asking import respond, respond_hooked, respond_told, waited
 from agno_rt._calls import call_tools
 from agno_rt._emit import EventBuffer
+from agno_rt._fairness import UNTOUCHED, Share, use_share
 from agno_rt._job import OUTER, Job, RunResult
+from agno_rt._recording import Journal
 from agno_rt._scopes import cause, deadline, ended_as
 from agno_rt._session import in_conversation
 from agno_rt._turn import Turns
@@ -33,7 +35,9 @@ STREAM_BUFFER = 256
 
 
 async def execute(job: Job) -> RunResult:
-    """Carry out the job and return its result, after at least one checkpoint: as a rule the model's own wait.
+    """Carry out the job and return its result. A cancellation is noticed, and others may run, if not at every run.
+
+    Where nothing in the run waits, as a model as a rule does, the task yields once it has had its share of such runs.
 
     Raises one of our errors, with the result so far as its `result`, when there is no answer; lets `trio.Cancelled`
     through. Either way the run's last event is sent exactly once, if its first one was.
@@ -46,7 +50,9 @@ async def execute(job: Job) -> RunResult:
         outer = OUTER.set(job)
     # trio clears this whenever the task is rescheduled, so it tells whether anything in the run has waited.
     task = trio.lowlevel.current_task()
-    task.custom_sleep_data = _STILL_AWAKE
+    share = task.custom_sleep_data
+    if type(share) is not Share:
+        share = task.custom_sleep_data = UNTOUCHED
     try:
         await trio.lowlevel.checkpoint_if_cancelled()
         if limits.run_timeout is not None:
@@ -60,12 +66,12 @@ async def execute(job: Job) -> RunResult:
                 job.admission.release()
         else:
             await _admitted(job, turns)
-        if task.custom_sleep_data is _STILL_AWAKE:
+        if task.custom_sleep_data is share and use_share(task, share, job.began):
             await trio.lowlevel.cancel_shielded_checkpoint()
     except BaseException as exc:
         # Whoever raised a group on the way, a tool, a model, a backend or our own nursery: this is where it ends.
         bare = cause(exc)
-        await _broken_off(job, turns, bare, awake=task.custom_sleep_data is _STILL_AWAKE)
+        await _broken_off(job, turns, bare, share)
         if bare is exc:
             raise
         raise bare from None
@@ -102,12 +108,10 @@ def _end(job: Job, turns: Turns, status: Status, exc: BaseException | None) -> R
     return result
 
 
-_STILL_AWAKE = object()
-
-
-async def _broken_off(job: Job, turns: Turns, exc: BaseException, *, awake: bool) -> None:
-    if awake:
-        # Who tries again and again must let others run in between, too.
+async def _broken_off(job: Job, turns: Turns, exc: BaseException, share: object) -> None:
+    task = trio.lowlevel.current_task()
+    if task.custom_sleep_data is share and use_share(task, share, job.began):
+        # A retry loop around runs that fail at once must not starve other tasks.
         await trio.lowlevel.cancel_shielded_checkpoint()
     if job.journal is not None:
         await job.journal.broken_off(ended_as(exc), turns.content, exc)
@@ -168,11 +172,13 @@ async def _take_turns(job: Job, turns: Turns, until: int | None = None) -> None:
             if budget is not None and turns.calls:
                 budget.call(len(turns.calls))
         if turns.state == "calling":
-            _called(job, turns, await call_tools(job, turns.calls))
+            results = await call_tools(job, turns.calls)
+            if job.journal is None:
+                turns.called(results)  # type: ignore[arg-type]  # without a journal no call waits for a person
+            else:
+                await _take_results(job, turns, results, job.journal)
         elif turns.state == "checking":
             await _check(job, turns)
-    if turns.state == "paused":
-        await _pause(job)
 
 
 _STOPS = ("completed", "paused")
@@ -187,20 +193,13 @@ async def _check(job: Job, turns: Turns) -> None:
     turns.checked(reason)
 
 
-def _called(job: Job, turns: Turns, results: Sequence[Message | Approval]) -> None:
-    """Go on with the results of all calls; or stop, where some of the calls wait for a person."""
-    if job.journal is not None:
-        waiting = job.journal.waiting = tuple(each for each in results if isinstance(each, Approval))
-        if waiting:
-            turns.pause()
-            return
-    turns.called(results)  # type: ignore[arg-type]  # they are messages, all of them
-
-
-async def _pause(job: Job) -> None:
-    """Store that the run waits, and tell for what."""
-    journal = job.journal
-    assert journal is not None
+async def _take_results(job: Job, turns: Turns, results: Sequence[Message | Approval], journal: Journal) -> None:
+    """Go on with the results of all calls; or store that the run waits, where some of the calls wait for a person."""
+    journal.waiting = tuple(each for each in results if isinstance(each, Approval))
+    if not journal.waiting:
+        turns.called(results)  # type: ignore[arg-type]  # they are messages, all of them
+        return
+    turns.pause()
     await journal.pause()
     if job.emitter is not None:
         for each in journal.waiting:

@@ -63,6 +63,7 @@ FLOORS: dict[str, int] = {
     "user_memory": 4,
     # 5 drivers
     "_asking": 5,
+    "_fairness": 5,
     "_cache_key": 5,
     "_calls": 5,
     "_check": 5,

@@ -1,4 +1,4 @@
-"""The checkpoint that every run owes: paid by whatever in it waits, and by the run itself where nothing does."""
+"""How often runs let others run: where nothing in them waits, a task has a share of runs before it yields."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import trio.testing
 from agno_rt import Agent, Emit, ModelRequest, ModelResponse, Runtime, ToolCall, tool
 from agno_rt.errors import ModelError
 from agno_rt.measuring import scheduler_steps
+from agno_rt.testing import run_schedules
 
 Wait = Callable[[], Awaitable[None]]
 
@@ -43,17 +44,21 @@ WAITS: dict[str, Wait | None] = {
 }
 
 
-@pytest.mark.parametrize("wait", WAITS)
-async def test_every_run_is_a_checkpoint(wait: str) -> None:
-    """A run notices a cancellation and lets others run, whatever its model does."""
+SHARE = 32
+"""The runs that a task may make before it lets others run."""
+
+
+@pytest.mark.parametrize("wait", [wait for wait in WAITS if wait != "nothing"])
+async def test_a_run_whose_model_waits_is_a_checkpoint(wait: str) -> None:
+    """A run in which something waits notices a cancellation and lets others run."""
     async with Runtime() as rt:
         with trio.testing.assert_checkpoints():
             await rt.run(Agent(Model(WAITS[wait])), "hello")
 
 
-@pytest.mark.parametrize("wait", ["nothing", "a checkpoint"])
-async def test_a_model_that_waits_pays_for_the_run(wait: str) -> None:
-    """A run takes one step of the scheduler, whether the model waits for one or the run has to."""
+@pytest.mark.parametrize(("wait", "steps"), [("nothing", 0), ("a checkpoint", 1)])
+async def test_a_run_takes_no_step_of_its_own(wait: str, steps: int) -> None:
+    """A run takes the scheduler's steps that its model waits for, and no other."""
     async with Runtime() as rt:
         agent = Agent(Model(WAITS[wait]))
 
@@ -61,11 +66,114 @@ async def test_a_model_that_waits_pays_for_the_run(wait: str) -> None:
             for _ in range(times):
                 await rt.run(agent, "hello")
 
-        assert await scheduler_steps(runs) == 1
+        assert await scheduler_steps(runs) == steps
 
 
-async def test_a_run_within_a_run_pays_for_both() -> None:
-    """A tool that runs an agent has waited in that run, so the run around it need not."""
+SHARES = 10
+RUNS = SHARES * SHARE
+
+
+async def turns_of_another(one: Callable[[], Awaitable[object]]) -> int:
+    """Make many runs in a task, and tell how many turns another task had meanwhile; its last one may be yet to come."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(others)
+        for _ in range(RUNS):
+            await one()
+        nursery.cancel_scope.cancel()
+    return turns
+
+
+async def test_runs_in_a_row_let_others_run_within_a_share() -> None:
+    """A task whose models answer at once does not keep another from running for more than its share."""
+    async with Runtime() as rt:
+        agent = Agent(Model())
+
+        assert await turns_of_another(lambda: rt.run(agent, "hello")) >= SHARES - 1
+
+
+async def test_runs_that_fail_at_once_let_others_run_within_a_share() -> None:
+    """A retry loop around runs that fail at once does not keep everybody else from running."""
+    async with Runtime() as rt:
+        agent = Agent(Model(error=ModelError("down")))
+
+        async def fail() -> None:
+            with pytest.raises(ModelError):
+                await rt.run(agent, "hello")
+
+        assert await turns_of_another(fail) >= SHARES - 1
+
+
+async def test_runtimes_in_turns_have_one_share_in_a_task() -> None:
+    """A task that uses several runtimes has no more of the time for it."""
+    async with Runtime() as one, Runtime() as other:
+
+        async def both() -> None:
+            await one.run(Agent(Model()), "hello")
+            await other.run(Agent(Model()), "hello")
+
+        assert await turns_of_another(both) >= SHARES - 1
+
+
+async def test_streams_let_others_run_within_a_share() -> None:
+    """A stream has a task of its own, and its reader waits for it each time."""
+    async with Runtime() as rt:
+
+        async def stream() -> None:
+            async with rt.stream(Agent(Model()), "hello") as events:
+                async for _ in events:
+                    pass
+
+        assert await turns_of_another(stream) >= RUNS - 1
+
+
+async def test_runs_that_take_long_let_others_run_each_time() -> None:
+    """A share is bounded in time too: a model that computes for long without waiting uses it up in one run."""
+
+    async def compute() -> None:
+        until = trio.current_time() + 0.0005
+        while trio.current_time() < until:
+            pass
+
+    async with Runtime() as rt:
+        agent = Agent(Model(compute))
+
+        assert await turns_of_another(lambda: rt.run(agent, "hello")) >= RUNS - 1
+
+
+async def test_a_deadline_ends_a_loop_of_runs_that_wait_for_nothing() -> None:
+    """A time limit around runs whose models answer at once is noticed."""
+    model = Model()
+    async with Runtime() as rt:
+        with trio.move_on_after(0) as scope:
+            for _ in range(RUNS):
+                await rt.run(Agent(model), "hello")
+
+    assert scope.cancelled_caught
+    assert model.asked <= SHARE
+
+
+def test_under_a_schedule_each_run_lets_others_run() -> None:
+    """The testing kit's schedules see every interleaving of runs, however fast their models are."""
+
+    async def scenario() -> None:
+        async with Runtime() as rt:
+            for _ in range(3):
+                with trio.testing.assert_checkpoints():
+                    await rt.run(Agent(Model()), "hello")
+
+    assert run_schedules(scenario, 10) == 10
+
+
+async def test_a_run_within_a_run_counts_for_both() -> None:
+    """A run and the run that its tool makes let others run within one share."""
     async with Runtime() as rt:
 
         @tool
@@ -79,11 +187,9 @@ async def test_a_run_within_a_run_pays_for_both() -> None:
                     return ModelResponse("done")
                 return ModelResponse(tool_calls=(ToolCall("1", "ask"),))
 
-        async def runs(times: int) -> None:
-            for _ in range(times):
-                await rt.run(Agent(Asking(), tools=(ask,)), "hello")
+        agent = Agent(Asking(), tools=(ask,))
 
-        assert await scheduler_steps(runs) == 1
+        assert await turns_of_another(lambda: rt.run(agent, "hello")) >= SHARES - 1
 
 
 async def test_in_a_cancelled_scope_no_model_is_asked() -> None:
@@ -109,22 +215,3 @@ async def test_an_answer_is_not_lost_to_a_cancellation_that_comes_after_it() -> 
             result = await rt.run(Agent(Model(answered_late)), "hello")
 
     assert result.content == "ok"
-
-
-async def test_runs_that_fail_at_once_let_others_run() -> None:
-    """Who tries again and again does not keep everybody else from running."""
-    model, turns = Model(error=ModelError("down")), 0
-
-    async def others() -> None:
-        nonlocal turns
-        for _ in range(3):
-            turns += 1
-            await trio.lowlevel.checkpoint()
-
-    async with Runtime() as rt, trio.open_nursery() as nursery:
-        nursery.start_soon(others)
-        for _ in range(5):
-            with pytest.raises(ModelError):
-                await rt.run(Agent(model), "hello")
-
-        assert turns == 3

@@ -16,6 +16,7 @@ from typing import Any
 
 import trio
 
+from agno_rt._fairness import sharing
 from agno_rt.errors import UsageError
 
 __all__ = ["Scheduler", "scheduler", "seeded"]
@@ -82,7 +83,9 @@ def seeded(seed: int, *, holding: bool = False) -> Iterator[Scheduler]:
     made.holding = holding and made.random() < 0.75
     module._r, module._ALLOW_DETERMINISTIC_SCHEDULING = made, True
     try:
-        yield made
+        # Each run yields, so that a schedule meets every interleaving.
+        with sharing(1, 0):
+            yield made
     finally:
         module._r, module._ALLOW_DETERMINISTIC_SCHEDULING = before
         made.__dict__.pop("slowness", None)
