@@ -10,7 +10,8 @@ import gc
 import sys
 import time
 import tracemalloc
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from math import inf
 from types import FrameType
 
@@ -18,7 +19,7 @@ import trio
 
 from agno_rt._fairness import sharing
 
-__all__ = ["Times", "bytes_held", "checkpoints", "python_calls", "ratio", "scheduler_steps", "seconds"]
+__all__ = ["Times", "bytes_held", "checkpoints", "python_calls", "ratio", "scheduler_steps", "seconds", "unshared"]
 
 Times = Callable[[int], Awaitable[None]]
 
@@ -71,15 +72,21 @@ async def python_calls(body: Times) -> int:
             sys.setprofile(None)
         return calls
 
-    return await _one_more(body, counted)
-
-
-async def _one_more(body: Times, counted: Callable[[int], Awaitable[int]]) -> int:
-    """Return what one more of `body` counts, in a task that owes the scheduler nothing."""
-    with sharing(inf, inf):
-        await trio.lowlevel.checkpoint()  # an older share ends here
+    # Here and not in a function for both: a frame more would be resumed, and counted, at each wait.
+    async with unshared():
         await body(3)
         return await counted(2) - await counted(1)
+
+
+@asynccontextmanager
+async def unshared() -> AsyncIterator[None]:
+    """Let no task owe the scheduler a pass inside the block, however many runs it makes in which nothing waits.
+
+    So counts do not depend on how many runs came before, nor on time.
+    """
+    with sharing(inf, inf):
+        await trio.lowlevel.checkpoint()  # an older share ends here
+        yield
 
 
 class _Steps(trio.abc.Instrument):
@@ -105,18 +112,22 @@ async def scheduler_steps(body: Times) -> int:
             trio.lowlevel.remove_instrument(steps)
         return steps.steps
 
-    return await _one_more(body, counted)
+    # Here and not in a function for both: a frame more would be resumed, and counted, at each wait.
+    async with unshared():
+        await body(3)
+        return await counted(2) - await counted(1)
 
 
 async def bytes_held(body: Times, rounds: int = 20) -> int:
     """The most bytes that one of `body` holds at a time: the least of the rounds, since other threads allocate too."""
-    await body(50)
     collecting = gc.isenabled()
     gc.collect()
     gc.disable()
-    tracemalloc.start()
     try:
-        return min([await _peak(body) for _ in range(rounds)])
+        async with unshared():
+            await body(50)
+            tracemalloc.start()
+            return min([await _peak(body) for _ in range(rounds)])
     finally:
         tracemalloc.stop()
         if collecting:

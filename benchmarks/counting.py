@@ -10,6 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Self
 
+from agno_rt.measuring import unshared
+
 from .common import Times
 
 IDS_IN_A_BATCH = 256
@@ -28,8 +30,9 @@ async def allocations(body: Times, times: int = IDS_IN_A_BATCH) -> int:
     Exact in a process that has done the same before: what is kept for reuse (free lists) is not asked for again. A body
     that counts its turns by `range` makes a number each, and so seems to take one more; `itertools.repeat` makes none.
     """
-    await body(times)
-    few, many = await _allocations(body, times), await _allocations(body, 2 * times)
+    async with unshared():
+        await body(times)
+        few, many = await _allocations(body, times), await _allocations(body, 2 * times)
     return round((many - few) / times)
 
 
