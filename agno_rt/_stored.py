@@ -5,7 +5,7 @@ The part of `Runtime` that is asked by the id of a run. It makes and carries out
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import trio
@@ -35,7 +35,7 @@ class StoredRuns:
         """See `Runtime.memory`."""
         raise NotImplementedError
 
-    async def run(self, agent: Agent, input: Any, *, deps: Any = None) -> RunResult:
+    def run(self, agent: Agent, input: Any, *, deps: Any = None) -> Coroutine[Any, Any, RunResult]:
         """See `Runtime.run`."""
         raise NotImplementedError
 

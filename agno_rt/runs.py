@@ -209,7 +209,8 @@ async def _take_results(job: Job, turns: Turns, results: Sequence[Message | Appr
 def _request(job: Job, turns: Turns) -> ModelRequest:
     settings, form = job.settings, job.form
     request = ModelRequest(
-        tuple(turns.messages),
+        # Where nothing goes before the input, the input is all there is: a waiting run holds no second tuple of it.
+        tuple(turns.messages) if turns.own or turns.turn > 1 else job.input,
         tuple(job.tools.values()) if job.tools else (),
         settings.tool_choice if turns.turn == 1 else "auto",
         None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -35,15 +35,7 @@ from agno_rt.memory import FactStore, MemoryBackend, UserMemory
 from agno_rt.messages import Message
 from agno_rt.models import Model
 from agno_rt.plugins import PluginHost
-from agno_rt.runs import (
-    STREAM_BUFFER,
-    Run,
-    RunResult,
-    RunStream,
-    carry_out,
-    execute,
-    stop,
-)
+from agno_rt.runs import STREAM_BUFFER, Run, RunResult, RunStream, carry_out, execute, stop
 from agno_rt.tools import Tool
 
 if TYPE_CHECKING:
@@ -141,9 +133,10 @@ class Runtime(StoredRuns):
             await self._close(exc)
             raise
 
-    async def run(
+    # Not itself a coroutine, which each waiting run would hold, and the collector look at: it hands on its driver's.
+    def run(
         self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, deps: Any = None
-    ) -> RunResult:
+    ) -> Coroutine[Any, Any, RunResult]:
         """Run the agent on the input and return the result.
 
         `input` is the user's text, a list of texts and media, or the messages of a conversation to answer. With a
@@ -155,10 +148,9 @@ class Runtime(StoredRuns):
         `LimitExceeded`, `BackendError` and their kind, each with `.result`, for a run that ended without an answer.
         """
         if type(input) is Resume:
-            job = await self._resumed(agent, input, Asked(session, user, deps), None, OUTER.get())
-        else:
-            job = self._job(agent, input, Asked(session, user, deps), None, OUTER.get())
-        return await (execute(job) if job.journal is None else self._execute_stored(job, job.journal))
+            return self._run_resumed(agent, input, Asked(session, user, deps))
+        job = self._job(agent, input, Asked(session, user, deps), None, OUTER.get())
+        return execute(job) if job.journal is None else self._execute_stored(job, job.journal)
 
     @asynccontextmanager
     async def stream(
@@ -280,6 +272,11 @@ class Runtime(StoredRuns):
         if memory.journal or resolved.pauses or asked.journal is not None:
             self._keep(job, asked.journal, agent)
         return job
+
+    async def _run_resumed(self, agent: Agent, resume: Resume, asked: Asked) -> RunResult:
+        job = await self._resumed(agent, resume, asked, None, OUTER.get())
+        assert job.journal is not None
+        return await self._execute_stored(job, job.journal)
 
     async def _resumed(
         self, agent: Agent, resume: Resume, asked: Asked, buffer: EventBuffer | None, outer: Job | None
