@@ -236,8 +236,10 @@ class Run:
     id: str
     _job: Job
     _scope: trio.CancelScope = attrs.Factory(trio.CancelScope)
-    _finished: trio.Event = attrs.Factory(trio.Event)
     _error: Exception | None = None
+    _is_over: bool = False
+    # Made for those who wait: most runs under way have nobody who does, and an event holds 300 bytes.
+    _end: trio.Event | None = None
 
     @property
     def result(self) -> RunResult | None:
@@ -256,11 +258,19 @@ class Run:
 
     async def wait(self) -> RunResult:
         """Wait for the end and return the result. Raises the error of a run that ended without an answer."""
-        await self._finished.wait()
+        await self._wait_for_end()
         if self._error is not None:
             raise self._error
         assert self._job.outcome is not None
         return self._job.outcome
+
+    async def _wait_for_end(self) -> None:
+        if self._is_over:
+            await trio.lowlevel.checkpoint()
+            return
+        if self._end is None:
+            self._end = trio.Event()
+        await self._end.wait()
 
 
 @final
@@ -311,7 +321,9 @@ async def carry_out(run: Run, buffer: EventBuffer | None = None) -> None:
     except Exception as exc:
         run._error = exc
     finally:
-        run._finished.set()
+        run._is_over = True
+        if run._end is not None:
+            run._end.set()
         if buffer is not None:
             buffer.close()
 
@@ -320,4 +332,4 @@ async def stop(run: Run) -> None:
     """Cancel a background run and wait until it has unwound, whatever is being cancelled around the caller."""
     run.cancel()
     with trio.CancelScope(shield=True):
-        await run._finished.wait()
+        await run._wait_for_end()
