@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 
 import trio
 
@@ -14,6 +16,7 @@ from .common import INSTANT, Times, exact, in_runtime, measured_in, remember, se
 from .counting import Statements, statements
 
 TASKS = 100
+STEPS = 3
 MESSAGES = (Message("user", "hello"), Message("assistant", "ok"))
 
 
@@ -79,6 +82,58 @@ class Sessions:
     def _in_a_file(self, body: Callable[[str, int, int], Awaitable[float]], synchronous: str) -> float:
         with sqlite_url(synchronous) as url:
             return trio.run(body, url, 50, 5)
+
+
+class Journals:
+    """A hundred runs at once, each of whose steps is stored before the next begins (`synchronous=full`)."""
+
+    timeout = 300
+
+    @measured_in("steps/s")
+    def track_steps_a_second(self) -> float:
+        """Steps of plain runs, three each: its beginning, the answer, its end. The best of several rounds."""
+
+        async def body(runtime: Runtime) -> float:
+            agent, best = Agent(INSTANT, "assistant", "", (), None, MemoryPolicy(journal=True)), 0.0
+
+            async def one(number: int, turn: int) -> None:
+                await runtime.run(agent, "hello")
+
+            for _ in range(5):
+                best = max(best, await _a_second(one, 50))
+            return STEPS * best
+
+        with sqlite_url("full") as url:
+            return float(in_runtime(body, memory=url))
+
+
+class Kept:
+    """What a turn leaves in the file, in a session that has had so many turns before."""
+
+    params = (10, 10_000)
+    param_names = ("turns",)
+
+    @measured_in("bytes")
+    def track_bytes_a_turn(self, turns: int) -> float:
+        """By how much the file grows, for each of a thousand runs; its pages are of 4,096 bytes."""
+
+        async def body(runtime: Runtime) -> float:
+            agent, memory, version = Agent(INSTANT, "assistant"), runtime.memory, 0
+            for _ in range(turns // 10):
+                version = await memory.append("session", MESSAGES * 10, version=version)
+            before = _pages(path)
+            for _ in range(1_000):
+                await runtime.run(agent, "hello", session="session")
+            return (_pages(path) - before) * 4.096
+
+        with sqlite_url("normal") as url:
+            path = url.removeprefix("sqlite:///").partition("?")[0]
+            return float(in_runtime(body, memory=url))
+
+
+def _pages(path: str) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("PRAGMA page_count").fetchone()[0])
 
 
 class Run:

@@ -39,7 +39,7 @@ class Import:
 class Plugins:
     """With so many plugins installed, besides those that the environment has: the kernel's own, if asv made it."""
 
-    params = (0, 15)
+    params = (0, 15, 25)
     param_names = ("plugins",)
 
     def setup(self, plugins: int) -> None:

@@ -230,7 +230,7 @@ class TestWords:
     def test_goals(self) -> None:
         """Every goal of the performance page is on the first page; what is measured is told and leads to its graph."""
         name, params = "create.Create.track_ratio_to_bare_object", [["'simple'", "'with tools'"]]
-        result = Result("c" * 40, 0, "bench-box", "3.11", {name: Row([1.1, 2.5], params, "v")})
+        result = Result("c" * 40, 0, "bench-box", "3.11", {name: Row([1.1, 2.2], params, "v")})
         benchmark = {"name": name, "version": "v", "unit": "x", "params": params, "param_names": ["agent"]}
         aims, commit = aims_of(result), Commit("c" * 40, 0, "One")
         contents = Contents("tiny", [result], {name: benchmark}, {name: Words()}, {}, [], [commit], aims)

@@ -65,10 +65,10 @@ class TestTheGoals:
             "memory add",
             "concurrent",
             "streaming",
-            "team of 100 members, parallel",
-            "workflow of 10 steps",
-            "knowledge search, 10,000 chunks, words and vectors together",
-            "durable sessions on SQLite, fsync on",
+            "team",
+            "workflow",
+            "knowledge",
+            "durable, on SQLite, fsync on",
             "HTTP, simple run, two workers",
             "import and command line",
             "exact counts",
@@ -169,19 +169,19 @@ class TestTheLines:
     def test_at_most_of_a_peer(self) -> None:
         """Both times are told in a unit that fits, and the ratio is of ours to theirs."""
         goal = next(goal for goal in goals() if isinstance(goal, Against) and goal.goal.row == "run_history")
-        peers = peers_of({"run_history": {"agno_rt": 22e-6, "agno_go": 40e-6}})
+        peers = peers_of({"run_history": {"agno_rt": 22e-6, "agno_go": 50e-6}})
         found = line(goal, Sources(results_of({}), peers))
 
-        assert (found.measured, found.peer, found.ratio) == ("22 µs", "Agno-Go 40 µs", "0.550 x")
+        assert (found.measured, found.peer, found.ratio) == ("22 µs", "Agno-Go 50 µs", "0.440 x")
         assert found.verdict == "**short by 10 %**"
 
     def test_at_least_as_fast_as_a_peer(self) -> None:
         """Where the goal is to be so many times as fast, the ratio is of theirs to ours."""
         goal = next(goal for goal in goals() if isinstance(goal, Against) and goal.goal.row == "http_two")
-        peers = peers_of({"http_two": {"agno_rt": 12_500}, "http": {"agno": 250}})
+        peers = peers_of({"http_two": {"agno_rt": 18_000}, "http": {"agno": 250}})
         found = line(goal, Sources(results_of({}), peers))
 
-        assert (found.measured, found.peer, found.ratio) == ("12,500 runs/s", "Agno 250 runs/s", "50 x as fast")
+        assert (found.measured, found.peer, found.ratio) == ("18,000 runs/s", "Agno 250 runs/s", "72 x as fast")
         assert found.verdict == "holds"
 
     def test_a_peer_that_was_not_measured(self) -> None:

@@ -117,12 +117,12 @@ PEERS = (
 
 GOALS = (
     *(Goal(row, "agno_go", at_most=0.6) for row in ("create", "create_tool", "create_memory")),
-    *(Goal(row, "agno", at_least=50) for row in ("create", "create_tool", "create_memory")),
-    Goal("run", "agno_go", at_most=1.0),
-    Goal("run", "agno", at_least=50),
-    Goal("run_history", "agno_go", at_most=0.5),
-    Goal("tool", "agno_go", at_most=0.5),
-    Goal("tool_history", "agno_go", at_most=0.5),
-    Goal("tool", "agno", at_least=100),
-    Goal("http_two", "agno", at_least=45, peer_row="http"),
+    Goal("run", "agno_go", at_most=1.2),
+    Goal("run", "agno", at_least=30),
+    Goal("run_history", "agno_go", at_most=0.4),
+    Goal("tool", "agno_go", at_most=1.2),
+    Goal("tool_history", "agno_go", at_most=0.4),
+    Goal("tool", "agno", at_least=60),
+    Goal("concurrent", "agno_go", at_most=1.5),
+    Goal("http_two", "agno", at_least=70, peer_row="http"),
 )
