@@ -26,6 +26,8 @@ def content_of(value: Any) -> Content:
     """
     if isinstance(value, str):
         return _unicode(value)
+    if type(value) in _JSON:
+        return _ENCODE(value).decode()
     if isinstance(value, Media):
         value = (value,)
     if isinstance(value, list | tuple) and any(isinstance(part, Media) for part in value):
@@ -34,6 +36,10 @@ def content_of(value: Any) -> Content:
         check_content(tuple(value))
         return tuple(_unicode(part) if isinstance(part, str) else part for part in value)
     return _ENCODE(value).decode()
+
+
+_JSON = frozenset({int, float, bool, dict, type(None)})
+"""Types whose values are neither media nor hold any beside text: told by one look, as most results are."""
 
 
 def contents_of(values: Any, count: int, name: str) -> list[Told]:
