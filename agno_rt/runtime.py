@@ -6,9 +6,10 @@ any number of runtimes; nothing is global.
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -22,6 +23,7 @@ from agno_rt._emit import Emitter, EventBuffer
 from agno_rt._ids import new_id
 from agno_rt._job import OUTER, Asked, Job, SessionAccess, holds
 from agno_rt._limiter import Limiter
+from agno_rt._map import CONCURRENCY, OnError, OnResult, check_map, map_runs
 from agno_rt._recording import Journal
 from agno_rt._resolve import Input, Resolver, as_messages, keep
 from agno_rt._scopes import cause
@@ -181,6 +183,33 @@ class Runtime(StoredRuns):
             job = self._job(agent, input, Asked(session, user, deps), None, None)
         return self._spawn(job, None)
 
+    async def map(
+        self,
+        agent: Agent,
+        inputs: Iterable[Input],
+        *,
+        concurrency: int = CONCURRENCY,
+        on_error: OnError = "raise",
+        on_result: OnResult | None = None,
+        deps: Any = None,
+    ) -> list[RunResult]:
+        """Run the agent on each input, at most `concurrency` at once, and return the results in the inputs' order.
+
+        `inputs` may be a generator: an input is taken when there is room for its run. `on_result(place, result)` is
+        called as each run ends, for a progress bar or to store what is there. With `on_error="keep"` a run that fails
+        has its place among the results, with its `error`; by default the first failure cancels the other runs and is
+        raised, with a note that names its input's place. Raises `UsageError` before the first run, and as `run`.
+        """
+        if self._nursery is None:
+            raise _not_open()
+        check_map(concurrency, on_error)
+        # A string is a sequence of inputs of one character each, which nobody means.
+        if isinstance(inputs, str):
+            raise UsageError("the inputs of a map are one string", hint="Give a list of inputs: [...].")
+        self.check(agent)
+        run_one = functools.partial(self.run, agent, deps=deps)
+        return await map_runs(run_one, inputs, concurrency, on_error, on_result)
+
     @property
     def memory(self) -> MemoryBackend:
         """The memory backend, made at its first use. Raises `UsageError` or `PluginError`."""
@@ -228,7 +257,7 @@ class Runtime(StoredRuns):
 
     def _job(self, agent: Agent, input: Input, asked: Asked, buffer: EventBuffer | None, outer: Job | None) -> Job:
         if self._nursery is None:
-            raise UsageError("this runtime is not open", hint="Use it inside `async with Runtime() as rt:`.")
+            raise _not_open()
         try:
             resolved = self._resolver.resolve(agent)
         except UsageError as exc:
@@ -362,6 +391,10 @@ class Runtime(StoredRuns):
         for failure in failures:
             assert error is not None
             error.add_note(str(failure))
+
+
+def _not_open() -> UsageError:
+    return UsageError("this runtime is not open", hint="Use it inside `async with Runtime() as rt:`.")
 
 
 def _asked_then(journal: Journal) -> tuple[Message, ...]:

@@ -6,12 +6,13 @@ import asyncio
 import contextvars
 import functools
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import CancelledError, Future
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar, TypeVarTuple, final, overload
 
+from agno_rt._map import CONCURRENCY, OnError, OnResult
 from agno_rt.agent import Agent
 from agno_rt.errors import UsageError
 from agno_rt.events import Event
@@ -98,6 +99,20 @@ class AsyncioRuntime:
     ) -> RunResult:
         """As `Runtime.run`."""
         return await self.call(functools.partial(Runtime.run, session=session, user=user, deps=deps), agent, input)
+
+    async def map(
+        self,
+        agent: Agent,
+        inputs: Iterable[Input],
+        *,
+        concurrency: int = CONCURRENCY,
+        on_error: OnError = "raise",
+        on_result: OnResult | None = None,
+        deps: Any = None,
+    ) -> list[RunResult]:
+        """As `Runtime.map`; `inputs` and `on_result` are used in the runtime's thread."""
+        options: Any = {"concurrency": concurrency, "on_error": on_error, "on_result": on_result, "deps": deps}
+        return await self.call(functools.partial(Runtime.map, **options), agent, inputs)
 
     @asynccontextmanager
     async def stream(
