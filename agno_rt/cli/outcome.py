@@ -13,7 +13,7 @@ from agno_rt.errors import AgnoError
 from agno_rt.journal import Approval
 from agno_rt.runs import RunResult
 
-__all__ = ["PAUSED", "exit_code", "result_json", "show_paused"]
+__all__ = ["PAUSED", "exit_code", "result_fields", "result_json", "show_paused"]
 
 PAUSED = 75
 """The exit code of a run that waits for somebody; sysexits.h has it for what may succeed later."""
@@ -27,9 +27,14 @@ def exit_code(result: RunResult) -> int:
 
 
 def result_json(result: RunResult | None, session: str | None, error: AgnoError | None) -> bytes:
-    """The run as the server gives it; without a result where it never began. A paused one has its `approvals` too."""
+    """The run as JSON; see `result_fields`."""
     import msgspec
 
+    return msgspec.json.encode(result_fields(result, session, error))
+
+
+def result_fields(result: RunResult | None, session: str | None, error: AgnoError | None) -> dict[str, Any]:
+    """The run as the server gives it; without a result where it never began. A paused one has its `approvals` too."""
     body: dict[str, Any] = {
         "run_id": result and result.run_id,
         "status": result.status if result else "failed",
@@ -42,7 +47,7 @@ def result_json(result: RunResult | None, session: str | None, error: AgnoError 
     }
     if result is not None and result.status == "paused":
         body["approvals"] = result.approvals
-    return msgspec.json.encode(body)
+    return body
 
 
 def show_paused(result: RunResult, options: str, *, lasts: bool = True) -> None:

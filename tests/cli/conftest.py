@@ -50,7 +50,8 @@ class Slow(Echo):
 
     async def respond(self, request, emit=None):
         if request.messages[-1].content == "wait":
-            await emit(TextDelta("tick "))
+            if emit is not None:
+                await emit(TextDelta("tick "))
             await trio.sleep_forever()
         return await super().respond(request, emit)
 
@@ -71,7 +72,8 @@ class Failing:
     name = "failing"
 
     async def respond(self, request, emit=None):
-        await emit(TextDelta("well"))
+        if emit is not None:
+            await emit(TextDelta("well"))
         raise ModelError("the service is down", hint="Try later.", provider="failing", status=503)
 
 

@@ -1,0 +1,147 @@
+"""`agno-rt map`: asks an agent each input of a file, and stores each result as soon as it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from agno_rt.cli.options import config_option, debug_option
+
+if TYPE_CHECKING:
+    from agno_rt.cli.map_files import Inputs, Results
+    from agno_rt.cli.target import Target
+    from agno_rt.runs import RunResult
+
+__all__ = ["command"]
+
+AT_ONCE = 8
+"""Runs at once where the command line does not say how many."""
+
+
+@click.command("map")
+@click.argument("agent")
+@click.argument("inputs", metavar="INPUTS")
+@click.option("-o", "--output", metavar="FILE", required=True, help="Where the results go; - is standard output.")
+@click.option("-n", "--concurrency", type=click.IntRange(1), default=AT_ONCE, show_default=True, help="Runs at once.")
+@click.option("--fail-fast", is_flag=True, help="End with the first input that fails.")
+@config_option
+@debug_option
+def command(agent: str, inputs: str, output: str, concurrency: int, fail_fast: bool, config: str | None) -> int:
+    """Ask AGENT each input of the file INPUTS, several at once.
+
+    INPUTS has one input a line: a JSON string, or an object whose "input" is asked and whose other fields are yours; in
+    a .txt file a line is the input itself. - is standard input. Each result is a line of JSON, with the number of its
+    input's line and what stood there.
+
+    The same command goes on where it was left: what is completed in FILE is not asked again; what failed is. The exit
+    code is 1 where an input failed, and 75 where a run waits for a person.
+    """
+    from agno_rt.cli.map_files import open_inputs, open_results
+    from agno_rt.cli.target import find_agent
+
+    target = find_agent(agent, config)
+    with open_inputs(inputs) as given, open_results(output, given) as results:
+        return _Map(target, given, results, concurrency, fail_fast=fail_fast).run()
+
+
+@attrs.define
+class _Map:
+    """One call of the command, and what came of its inputs so far."""
+
+    target: Target
+    inputs: Inputs
+    results: Results
+    concurrency: int
+    fail_fast: bool
+    counts: dict[str, int] = attrs.Factory(dict)
+    first_failure: str = ""
+
+    def run(self) -> int:
+        """Ask what is not done yet, and return the exit code."""
+        import trio
+
+        known = sum(self.results.has(number, given) for number, given in self.inputs)
+        with _progress(self.inputs.total, known) as advance:
+            cancelled = trio.run(self._ask_all, advance)
+        self._report(known)
+        if cancelled:
+            return 130
+        return 1 if self.counts.get("failed") else 75 if self.counts.get("paused") else 0
+
+    async def _ask_all(self, advance: Callable[[], None]) -> bool:
+        """Ask each input that is not done; tell whether Ctrl-C ended it."""
+        import trio
+
+        from agno_rt.cli.interrupts import on_interrupt
+
+        numbers: dict[int, tuple[int, Any]] = {}
+        scope, token = trio.CancelScope(), trio.lowlevel.current_trio_token()
+        agent = self.target.agent
+
+        def keep(at: int, result: RunResult) -> None:
+            self._keep(*numbers.pop(at), result)
+            advance()
+
+        with on_interrupt(lambda: token.run_sync_soon(scope.cancel)), scope:
+            async with self.target.project.runtime() as runtime:
+                await runtime.map(
+                    agent,
+                    self._asked(numbers),
+                    concurrency=self.concurrency,
+                    on_error="raise" if self.fail_fast else "keep",
+                    on_result=keep,
+                )
+        return scope.cancelled_caught
+
+    def _asked(self, numbers: dict[int, tuple[int, Any]]) -> Iterator[str]:
+        from agno_rt.cli.map_files import input_of
+
+        places = ((number, given) for number, given in self.inputs if not self.results.has(number, given))
+        for at, (number, given) in enumerate(places):
+            numbers[at] = number, given
+            yield input_of(given)
+
+    def _keep(self, number: int, given: Any, result: RunResult) -> None:
+        from agno_rt.cli.outcome import result_fields
+        from agno_rt.errors import AgnoError
+
+        error = result.error if isinstance(result.error, AgnoError) else None
+        self.results.write(number, given, result_fields(result, None, error))
+        status = result.status if result.status in ("completed", "paused") else "failed"
+        self.counts[status] = self.counts.get(status, 0) + 1
+        if error is not None and not self.first_failure:
+            self.first_failure = f"line {number}: {error.message}"
+
+    def _report(self, known: int) -> None:
+        from agno_rt.cli.report import notice, show_error
+
+        total, completed, failed = self.inputs.total, self.counts.get("completed", 0), self.counts.get("failed", 0)
+        before = f", {known} of them before" if known else ""
+        paused = f", {self.counts['paused']} wait for a person" if "paused" in self.counts else ""
+        notice(f"{completed + known} of {total} completed{before}{paused}.")
+        if failed:
+            again = "The same command tries what failed again."
+            show_error(f"{failed} failed; {self.first_failure}", again)
+        elif completed + known < total and not paused:
+            notice("The same command goes on with the rest.")
+
+
+@contextmanager
+def _progress(total: int, known: int) -> Iterator[Callable[[], None]]:
+    """Show a bar on a terminal, and give what moves it on; elsewhere nothing is shown."""
+    import sys
+
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total, completed=known)
+        yield lambda: bar.advance(task)
