@@ -89,13 +89,20 @@ def test_wheels_do_the_main_job(version: str, wheels: Path, tmp_path: Path) -> N
     if python is None:
         pytest.skip(f"Python {version} is not here: put python{version} on the PATH")
     subprocess.run([*python, "-m", "venv", tmp_path / "env"], check=True, timeout=SECONDS, env=plain())
-    pip = [tmp_path / "env/bin/python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    pip: list[str | Path] = [
+        tmp_path / "env/bin/python",
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "install",
+        "--quiet",
+    ]
     pip += ["--find-links", wheels, "--constraint", ROOT / "constraints.txt", "--prefer-binary"]
     subprocess.run([*pip, "agno-rt[all]"], check=True, timeout=SECONDS, env=plain())
     (tmp_path / "agents.py").write_text(AGENT, encoding="utf-8")
 
     def agno(*args: str) -> str:
-        command = [tmp_path / "env/bin/agno-rt", *args]
+        command: list[str | Path] = [tmp_path / "env/bin/agno-rt", *args]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=SECONDS, cwd=tmp_path, env=plain(), check=False
         )
