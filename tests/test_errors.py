@@ -12,6 +12,7 @@ from agno_rt.errors import (
     BackendError,
     ConfigError,
     DeadlineExceeded,
+    Forbidden,
     LimitExceeded,
     ModelError,
     NotFound,
@@ -44,6 +45,7 @@ def test_codes_are_stable_and_unique() -> None:
         "Blocked": "blocked",
         "ConfigError": "config",
         "DeadlineExceeded": "deadline",
+        "Forbidden": "forbidden",
         "HookError": "hook",
         "LimitExceeded": "limit",
         "ModelError": "model",
@@ -62,6 +64,7 @@ def test_codes_are_stable_and_unique() -> None:
     ("error", "status"),
     [
         (UsageError("x"), 400),
+        (Forbidden("x"), 403),
         (ConfigError("x"), 400),
         (ToolDefinitionError("x"), 400),
         (NotFound("agent", "x", []), 404),

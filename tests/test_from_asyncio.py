@@ -53,7 +53,7 @@ async def test_runs_an_agent() -> None:
     async with AsyncioRuntime() as rt:
         WHO.set("ann")
         result = await rt.run(agent, "Who?", session="s", user="u", deps=Database(3))
-        again = await rt.run(agent, "And now?", session="s")
+        again = await rt.run(agent, "And now?", session="s", user="u")
         session = await rt.call(lambda runtime: runtime.memory.load("s"))
 
     assert told(result) == ["ann, 3 rows, in agno_rt from asyncio, for u"]
