@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import functools
 import re
+from typing import Final
 
 from agno_rt.errors import UsageError
 
-__all__ = ["MAX_NAME", "check_name"]
+__all__ = ["MAX_NAME", "UNSEEN", "check_name"]
 
 MAX_NAME = 512
 """How many characters a name has at most: 2,048 bytes of UTF-8, which the index of every common database takes."""
 
-# Line ends and other control characters; marks that turn the direction of the text around them; half surrogate pairs,
-# which UTF-8 cannot carry. Joiners and the like stay: names in many scripts need them.
-_REFUSED = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+UNSEEN: Final = (
+    "\x00-\x1f\x7f-\x9f"  # control characters, line ends among them
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks that turn the direction of the text around them
+    "\u2028\u2029"  # ends of lines and paragraphs
+    "\xad\u180e\u200b\u2060-\u2065\u206a-\u206f\ufeff\ufff0-\ufffb\U000e0000-\U000e007f"  # what takes no room
+)
+"""The characters that steer how other text is shown, or are not shown at all, as a regular expression's set has them.
+
+The two joiners, U+200C and U+200D, are not among them: names in many scripts, and many emoji, need them.
+"""
+
+_REFUSED = re.compile(f"[{UNSEEN}\ud800-\udfff]")  # and half surrogate pairs, which UTF-8 cannot carry
 
 
 # Most names are checked again and again: one that was found right costs no call of Python's.
 @functools.lru_cache(maxsize=1024)
 def check_name(what: str, name: str) -> str:
-    """Return the name, or raise `UsageError`: it is empty, longer than `MAX_NAME`, or has a character that steers text.
+    """Return the name. Raises `UsageError` where it is empty, longer than `MAX_NAME`, or has a character of `UNSEEN`.
 
     `what` says whose it is in the error: "a session's name". Names are compared character by character: "Ann" is not
     "ann".
@@ -34,6 +44,6 @@ def check_name(what: str, name: str) -> str:
         raise UsageError(f"{what} has {len(name):,} characters, and the bound is {MAX_NAME}", hint=hint)
     if found := _REFUSED.search(name):
         problem = f"{what} has the character U+{ord(found[0]):04X}: {name!a}"
-        hint = "Leave out line ends, control characters, half surrogate pairs and marks that turn the text's direction."
+        hint = "Leave out line ends, control characters, and what is not to be seen."
         raise UsageError(problem, hint=hint)
     return name
