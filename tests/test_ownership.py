@@ -314,7 +314,10 @@ class TestNames:
                 await rt.run(agent, "hi", user=name)
             if name:
                 with pytest.raises(UsageError, match=f"agent's name.*{said}"):
-                    await rt.run(Agent(ScriptedModel([]), name, memory=POLICIES["journal"]), "hi")
+                    await rt.run(Agent(ScriptedModel([]), name), "hi")
+                with pytest.raises(UsageError, match=f"agent's name.*{said}") as caught:
+                    await rt.run(attrs.evolve(agent, name=name, memory=POLICIES["journal"]), "hi")
+                assert len(str(caught.value)) < 5_000
                 with pytest.raises(UsageError, match=f"agent's name.*{said}"):
                     rt.add(Agent(ScriptedModel([]), name))
             assert await memory.sessions() == await memory.runs() == []
