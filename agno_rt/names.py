@@ -14,10 +14,13 @@ MAX_NAME = 512
 """How many characters a name has at most: 2,048 bytes of UTF-8, which the index of every common database takes."""
 
 UNSEEN: Final = (
-    "\x00-\x1f\x7f-\x9f"  # control characters, line ends among them
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks that turn the direction of the text around them
-    "\u2028\u2029"  # ends of lines and paragraphs
-    "\xad\u180e\u200b\u2060-\u2065\u206a-\u206f\ufeff\ufff0-\ufffb\U000e0000-\U000e007f"  # what takes no room
+    # Control characters, line ends among them; ends of lines and paragraphs.
+    "\x00-\x1f\x7f-\x9f\u2028\u2029"
+    # Marks that turn the direction of the text around them.
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+    # What takes no room, or is blank in it.
+    "\xad\u034f\u17b4\u17b5\u180e\u200b\u2060-\u2065\u206a-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f"
 )
 """The characters that steer how other text is shown, or are not shown at all, as a regular expression's set has them.
 
