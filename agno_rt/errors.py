@@ -222,7 +222,8 @@ _COMPARED = 100
 
 def _shortened(name: str) -> str:
     """The name as an error shows it."""
-    return repr(name) if len(name) <= 5 * _COMPARED else f"{name[:_COMPARED]!r}... of {len(name):,} characters"
+    shown = repr(name)
+    return shown if len(shown) <= 5 * _COMPARED else f"{shown[:_COMPARED]}... of {len(name):,} characters"
 
 
 def suggest(kind: str, name: str, known: Iterable[str]) -> str:
@@ -231,7 +232,7 @@ def suggest(kind: str, name: str, known: Iterable[str]) -> str:
     if not names:
         return f"There is no {kind} to choose from."
     # Comparing takes the product of both lengths, and whoever sent the name chose one of them.
-    close = difflib.get_close_matches(name[:_COMPARED], names, n=1)
+    close = difflib.get_close_matches(str(name)[:_COMPARED], names, n=1)
     nearest = f"Did you mean {close[0]!r}? " if close else ""
     shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
     return f"{nearest}Known: {shown}."

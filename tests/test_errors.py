@@ -114,6 +114,16 @@ def test_not_found_takes_a_hint_of_its_own() -> None:
     assert str(error) == "unknown module 'nope'\nName a file."
 
 
+def test_not_found_cuts_what_is_too_long() -> None:
+    """Of a name of megabytes the beginning and the length are said; the nearest is found all the same."""
+    error = NotFound("agent", "assistant" * 1_000_000, ["assistant" * 11, "librarian"])
+
+    assert len(str(error)) < 1_000
+    assert "unknown agent 'assistantassistant" in error.message
+    assert error.message.endswith("... of 9,000,000 characters")
+    assert error.hint.startswith("Did you mean 'assistantassistant")
+
+
 class TestSuggest:
     """The hint for an unknown name."""
 
