@@ -124,6 +124,7 @@ _SUBMODULES = {
     "guardrails",
     "limits",
     "media",
+    "names",
     "plugins",
     "project",
     "testing",

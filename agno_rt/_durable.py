@@ -20,10 +20,19 @@ from agno_rt._pausing import check_decision
 from agno_rt._recording import Journal
 from agno_rt.agent import Agent
 from agno_rt.errors import BackendError, NotFound, UsageError
-from agno_rt.journal import Approval, Decision, Resume, RunConflict, RunRecord, RunStore
+from agno_rt.journal import (
+    Approval,
+    Decision,
+    Entry,
+    Resume,
+    RunConflict,
+    RunRecord,
+    RunStore,
+    unknown_run,
+)
 from agno_rt.tools import Tool
 
-__all__ = ["Durable", "decision", "store_of"]
+__all__ = ["Durable", "decision", "load_run", "store_of"]
 
 WATCH_SECONDS = 1.0
 """How often the store is asked whether somebody wants a run cancelled."""
@@ -41,6 +50,14 @@ def store_of(memory: object) -> RunStore:
         return memory
     hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
     raise UsageError(f"the memory backend {type(memory).__name__} stores no runs", hint=hint)
+
+
+async def load_run(store: RunStore, run: str, user: str | None) -> tuple[RunRecord, list[Entry]]:
+    """The record and the journal of a run. Raises `NotFound` where a user is named, and it belongs to another."""
+    record, entries = await store.load_run(run)
+    if user is not None and record.user != user:
+        raise unknown_run(run)
+    return record, entries
 
 
 class Durable:
@@ -63,9 +80,9 @@ class Durable:
             raise NotFound("agent", name, self.agents, where="of a stored run", hint=hint)
         return agent
 
-    async def claim(self, store: RunStore, resume: Resume) -> Journal:
+    async def claim(self, store: RunStore, resume: Resume, user: str | None) -> Journal:
         """Take over a stored run that nobody carries out. Raises `NotFound`, else `RunConflict`."""
-        record, _ = await store.load_run(resume.run_id)
+        record, _ = await load_run(store, resume.run_id, user)
         if record.status == "completed":
             raise RunConflict(f"run {record.id!r} is completed", hint="Fork it to go on from one of its steps.")
         if record.id in self._live or (record.owner is not None and not resume.force and self._carried_out(record)):
@@ -100,9 +117,9 @@ class Durable:
         )
         return self.journal(store, record)
 
-    async def decide(self, store: RunStore, approval: str, decided: Decision) -> Approval:
+    async def decide(self, store: RunStore, approval: str, decided: Decision, user: str | None) -> Approval:
         """Decide an approval. Raises `NotFound`, `ApprovalConflict`, and `UsageError` for what does not fit it."""
-        known = await store.approvals(run=approval.partition(".")[0], limit=MOST_APPROVALS)
+        known = await store.approvals(run=approval.partition(".")[0], user=user, limit=MOST_APPROVALS)
         found = next((each for each in known if each.id == approval), None)
         if found is None:
             raise NotFound("approval", approval, [each.id for each in known])
@@ -111,9 +128,9 @@ class Durable:
         check_decision(tools.get(found.call.name), found, decided)
         return await store.decide(approval, decided)
 
-    async def fork(self, store: RunStore, run: str, entries: int | None) -> str:
+    async def fork(self, store: RunStore, run: str, entries: int | None, user: str | None) -> str:
         """Store a run with the first entries of another, and return its id. Raises `UsageError` for no such place."""
-        record, all_entries = await store.load_run(run)
+        record, all_entries = await load_run(store, run, user)
         taken = all_entries if entries is None else all_entries[:entries]
         if not taken or (entries is not None and not 0 < entries <= len(all_entries)):
             hint = f"Give a number from 1 to {len(all_entries)}: it has so many."

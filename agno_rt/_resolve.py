@@ -21,6 +21,7 @@ from agno_rt.journal import Resume
 from agno_rt.limits import Limits, LimitStatistics
 from agno_rt.messages import Content, Media, Message, Part
 from agno_rt.models import NO_PROFILE, Binder, Model, ModelProfile, OutputMode, profile_of
+from agno_rt.names import check_name
 from agno_rt.plugins import PluginHost
 from agno_rt.tools import Tool, Toolkit
 from agno_rt.wrapping import Wrapper
@@ -107,6 +108,8 @@ class Resolver:
         return made
 
     def _resolved(self, agent: Agent) -> Resolved:
+        if agent.name:
+            check_name("an agent's name", agent.name)
         if agent.limits is not None:
             _check_run_limits(agent.limits)
         model = self.model(agent.model)

@@ -24,7 +24,7 @@ from agno_rt._window import Bounds, window
 from agno_rt.errors import AgnoError, BackendError, ModelError, SessionConflict
 from agno_rt.events import ModelEnded, ModelStarted
 from agno_rt.journal import Appending
-from agno_rt.memory import Fact, MemoryPolicy, Session, Summary
+from agno_rt.memory import Fact, MemoryPolicy, Session, Summary, foreign_session
 from agno_rt.messages import Message
 from agno_rt.models import NO_USAGE, ModelRequest
 
@@ -83,7 +83,7 @@ async def _without_session(job: Job, turns: Turns, converse: Callable[[], Awaita
 async def _with_history(job: Job, turns: Turns, access: SessionAccess, converse: Callable[[], Awaitable[None]]) -> None:
     """The usual session: its last messages, and nothing else."""
     last = job.policy.messages
-    session = await _load(access, last)
+    session = await _load(access, last, job.user)
     if job.hooks is not None or type(job.instructions) is not str:
         await _prepare(job)
     history = window(session.messages, last)
@@ -97,7 +97,7 @@ async def _with_history(job: Job, turns: Turns, access: SessionAccess, converse:
 async def _with_all(job: Job, turns: Turns, access: SessionAccess, converse: Callable[[], Awaitable[None]]) -> None:
     policy = job.policy
     recall = _recall_bounded if policy.summary is None else _recall_unsummarised
-    session, kept, history = await recall(access, policy)
+    session, kept, history = await recall(access, policy, job.user)
     if policy.state is not None:
         stored = kept.state
         job.state = new_state(policy.state) if stored is None else read_state(policy.state, stored, access.id)
@@ -141,7 +141,7 @@ async def _resumed(job: Job, turns: Turns, replay: Replay, converse: Callable[[]
     session: Session | None = None
     history: Sequence[Message] = ()
     if access is not None:
-        session, history = await _shown_then(access, begun)
+        session, history = await _shown_then(access, begun, job.user)
     name = "" if access is None else access.id
     if policy.state is not None:
         if session is not None and session.version != begun.version:
@@ -169,14 +169,14 @@ async def _resumed(job: Job, turns: Turns, replay: Replay, converse: Callable[[]
     await _end(job, turns, session, data)
 
 
-async def _shown_then(access: SessionAccess, begun: Begun) -> tuple[Session, Sequence[Message]]:
+async def _shown_then(access: SessionAccess, begun: Begun, user: str | None) -> tuple[Session, Sequence[Message]]:
     """The session as it is now, and the messages of it that the run was shown when it began."""
-    session = await _load(access, begun.shown)
+    session = await _load(access, begun.shown, user)
     if session.total < begun.total:
         raise SessionConflict(f"session {access.id!r} was deleted since the run began", hint="Begin the run anew.")
     since = session.total - begun.total
     if since:
-        session = await _load(access, begun.shown + since)
+        session = await _load(access, begun.shown + since, user)
     until = len(session.messages) - since
     return session, session.messages[until - begun.shown : until]
 
@@ -213,13 +213,17 @@ async def _facts(job: Job) -> Sequence[Fact]:
     return fitting(found[: policy.limit], policy.tokens)
 
 
-async def _load(access: SessionAccess, last: int | None) -> Session:
+async def _load(access: SessionAccess, last: int | None, user: str | None) -> Session:
+    """Load the session for a run of `user`. Raises `Forbidden` for one that belongs to another."""
     try:
-        return await access.memory.load(access.id, last)
+        session = await access.memory.load(access.id, last)
     except AgnoError:
         raise
     except Exception as exc:
         raise _failed(access, exc) from exc
+    if session.user != user and session.version:
+        raise foreign_session(access.id, session.user, user)
+    return session
 
 
 async def _end(job: Job, turns: Turns, session: Session | None, data: bytes | None) -> None:
@@ -247,14 +251,16 @@ def _failed(access: SessionAccess, exc: Exception) -> BackendError:
     return BackendError(f"the memory backend failed on session {access.id!r}: {named(exc)}")
 
 
-async def _recall_bounded(access: SessionAccess, policy: MemoryPolicy) -> tuple[Session, Kept, Sequence[Message]]:
+async def _recall_bounded(
+    access: SessionAccess, policy: MemoryPolicy, user: str | None
+) -> tuple[Session, Kept, Sequence[Message]]:
     """The session, what it keeps, and the messages that the policy shows."""
     last, bounds = policy.messages, Bounds.of(policy)
     searching = last is None and not (policy.runs is None and policy.tokens is None)
     if searching:
         last = FIRST_LOAD
     while True:
-        session = await _load(access, last)
+        session = await _load(access, last, user)
         shown = window(session.messages, policy.messages)
         start = bounds.beginning(shown)
         if start or not searching or last is None or len(session.messages) < last:
@@ -262,11 +268,13 @@ async def _recall_bounded(access: SessionAccess, policy: MemoryPolicy) -> tuple[
         last *= 4
 
 
-async def _recall_unsummarised(access: SessionAccess, policy: MemoryPolicy) -> tuple[Session, Kept, Sequence[Message]]:
+async def _recall_unsummarised(
+    access: SessionAccess, policy: MemoryPolicy, user: str | None
+) -> tuple[Session, Kept, Sequence[Message]]:
     """The session, what it keeps, and all messages that are not in its summary."""
     last = FIRST_LOAD if policy.messages is None else policy.messages
     while True:
-        session = await _load(access, last)
+        session = await _load(access, last, user)
         kept = read_kept(session.data, access.id)
         covers = 0 if kept.summary is None else kept.summary.covers
         wanted = max(0, session.total - covers)

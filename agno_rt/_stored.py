@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from agno_rt._durable import Durable, decision, store_of
+from agno_rt._durable import Durable, decision, load_run, store_of
 from agno_rt._job import Asked, Job, RunResult
 from agno_rt._recording import Journal
 from agno_rt._resolve import Resolver
@@ -18,6 +18,7 @@ from agno_rt.agent import Agent
 from agno_rt.errors import RunCancelled, UsageError
 from agno_rt.journal import Approval, Resume, RunStore
 from agno_rt.memory import MemoryBackend
+from agno_rt.names import check_name
 from agno_rt.runs import execute
 
 __all__ = ["StoredRuns"]
@@ -35,16 +36,27 @@ class StoredRuns:
         """See `Runtime.memory`."""
         raise NotImplementedError
 
-    def run(self, agent: Agent, input: Any, *, deps: Any = None) -> Coroutine[Any, Any, RunResult]:
+    def run(
+        self, agent: Agent, input: Any, *, user: str | None = None, deps: Any = None
+    ) -> Coroutine[Any, Any, RunResult]:
         """See `Runtime.run`."""
         raise NotImplementedError
 
     def add(self, *agents: Agent) -> None:
         """Make agents known by their names, so that stored runs of theirs can be resumed."""
+        for agent in agents:
+            if agent.name:
+                check_name("an agent's name", agent.name)
         self._stored.agents.update({agent.name: agent for agent in agents})
 
     async def resume(
-        self, run_id: str, agent: Agent | None = None, *, deps: Any = None, force: bool = False
+        self,
+        run_id: str,
+        agent: Agent | None = None,
+        *,
+        user: str | None = None,
+        deps: Any = None,
+        force: bool = False,
     ) -> RunResult:
         """Go on with a stored run, and return its result: after a crash, a deadline, a failure, or an approval.
 
@@ -52,42 +64,52 @@ class StoredRuns:
         model is told that nobody knows what came of it. Without an `agent` it is one that was `add`ed, or has run here.
         To stream it, or start it in the background, pass `Resume(run_id)` as the input.
 
+        The run goes on for the user for whom it began. Name the `user` who asks, here and in the other methods that
+        take an id, and what belongs to another is `NotFound`, as if it were not there; else nobody is compared.
+
         Raises `NotFound`, `RunConflict` for a run that is under way (`force` takes it over) or completed, and as `run`.
         """
         resume = Resume(run_id, force)
         if agent is None:
-            record, _ = await self._store.load_run(run_id)
+            record, _ = await load_run(self._store, run_id, user)
             agent = self._stored.agent(record.agent)
-        return await self.run(agent, resume, deps=deps)
+        return await self.run(agent, resume, user=user, deps=deps)
 
-    async def fork(self, run_id: str, entries: int | None = None) -> str:
+    async def fork(self, run_id: str, entries: int | None = None, *, user: str | None = None) -> str:
         """Store a new run that has the first so many entries of a run's journal, all of them for `None`.
 
-        Returns its id, to be resumed. Raises `NotFound`, and `UsageError` for an entry that there is not.
+        Returns its id, to be resumed; it belongs to the same user. Raises `NotFound`, and `UsageError` for an entry
+        that there is not.
         """
-        return await self._stored.fork(self._store, run_id, entries)
+        return await self._stored.fork(self._store, run_id, entries, user)
 
-    async def cancel(self, run_id: str) -> bool:
+    async def cancel(self, run_id: str, *, user: str | None = None) -> bool:
         """Cancel a stored run, wherever it is under way; whether it was not over yet. It can be resumed."""
+        if user is not None:
+            await load_run(self._store, run_id, user)
         if self._stored.cancel(run_id):
             return True
         return await self._store.cancel_run(run_id)
 
-    async def approve(self, approval: str, arguments: Any = None, *, by: str | None = None) -> Approval:
+    async def approve(
+        self, approval: str, arguments: Any = None, *, user: str | None = None, by: str | None = None
+    ) -> Approval:
         """Let a tool call be made that waits for it, with other `arguments` if they are given. Then resume its run.
 
         Raises `NotFound`, `ApprovalConflict` for one that is decided or expired, and `UsageError` for arguments that do
         not fit the tool.
         """
-        return await self._stored.decide(self._store, approval, decision("approved", arguments, by=by))
+        return await self._stored.decide(self._store, approval, decision("approved", arguments, by=by), user)
 
-    async def deny(self, approval: str, reason: str = "", *, by: str | None = None) -> Approval:
+    async def deny(
+        self, approval: str, reason: str = "", *, user: str | None = None, by: str | None = None
+    ) -> Approval:
         """Refuse what waits, with a reason that the model is told. Then resume its run. Raises as `approve`."""
-        return await self._stored.decide(self._store, approval, decision("denied", reason=reason, by=by))
+        return await self._stored.decide(self._store, approval, decision("denied", reason=reason, by=by), user)
 
-    async def answer(self, approval: str, value: Any, *, by: str | None = None) -> Approval:
+    async def answer(self, approval: str, value: Any, *, user: str | None = None, by: str | None = None) -> Approval:
         """Give what a tool wants of the user, or the result of one carried out elsewhere. Raises as `approve`."""
-        return await self._stored.decide(self._store, approval, decision("answered", value, by=by))
+        return await self._stored.decide(self._store, approval, decision("answered", value, by=by), user)
 
     @property
     def _stored(self) -> Durable:
@@ -101,6 +123,8 @@ class StoredRuns:
 
     def _keep(self, job: Job, journal: Journal | None, agent: Agent) -> None:
         """Let the run be stored: under a new id, or as the one that it goes on with."""
+        if agent.name:
+            check_name("an agent's name", agent.name)
         self._stored.agents.setdefault(agent.name, agent)
         if journal is None:
             journal = self._stored.begin(self._store, job)
@@ -108,9 +132,9 @@ class StoredRuns:
 
     async def _claimed(self, resume: Resume, asked: Asked) -> Asked:
         """What the stored run was asked, once it is ours to go on with."""
-        if asked.session is not None or asked.user is not None:
-            raise UsageError("a stored run has its session and user", hint="Leave session= and user= out to resume it.")
-        journal = await self._stored.claim(self._store, resume)
+        if asked.session is not None:
+            raise UsageError("a stored run has a session of its own", hint="Leave session= out to resume it.")
+        journal = await self._stored.claim(self._store, resume, asked.user)
         return Asked(journal.record.session, journal.record.user, asked.deps, journal)
 
     async def _execute_stored(self, job: Job, journal: Journal) -> RunResult:

@@ -17,6 +17,7 @@ __all__ = [
     "Blocked",
     "ConfigError",
     "DeadlineExceeded",
+    "Forbidden",
     "HookError",
     "LimitExceeded",
     "ModelError",
@@ -80,9 +81,16 @@ class NotFound(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, where: str = "", hint: str = "") -> None:
         place = f" ({where})" if where else ""
-        super().__init__(f"unknown {kind} {name!r}{place}", hint=hint or suggest(kind, name, known))
+        super().__init__(f"unknown {kind} {_shortened(name)}{place}", hint=hint or suggest(kind, name, known))
         self.kind = kind
         self.name = name
+
+
+class Forbidden(UsageError):
+    """What was asked for belongs to another user. Nothing was read of it, and nothing changed."""
+
+    code = "forbidden"
+    http_status = 403
 
 
 class ConfigError(UsageError):
@@ -208,12 +216,23 @@ class SessionConflict(BackendError):
     http_status = 409
 
 
+_COMPARED = 100
+"""How many characters of a name that is not known are shown and compared."""
+
+
+def _shortened(name: str) -> str:
+    """The name as an error shows it."""
+    shown = repr(name)
+    return shown if len(shown) <= 5 * _COMPARED else f"{shown[:_COMPARED]}... of {len(name):,} characters"
+
+
 def suggest(kind: str, name: str, known: Iterable[str]) -> str:
     """The hint for a name that is not among `known`: the nearest one, and the list."""
     names = sorted(set(known))
     if not names:
         return f"There is no {kind} to choose from."
-    close = difflib.get_close_matches(name, names, n=1)
+    # Comparing takes the product of both lengths, and whoever sent the name chose one of them.
+    close = difflib.get_close_matches(str(name)[:_COMPARED], names, n=1)
     nearest = f"Did you mean {close[0]!r}? " if close else ""
     shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
     return f"{nearest}Known: {shown}."

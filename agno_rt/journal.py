@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
-from agno_rt.errors import BackendError, UsageError
+from agno_rt.errors import BackendError, NotFound, UsageError
 from agno_rt.messages import Message, ToolCall
 
 __all__ = [
@@ -29,6 +29,8 @@ __all__ = [
     "RunRecord",
     "RunStatus",
     "RunStore",
+    "unknown_approval",
+    "unknown_run",
 ]
 
 RunStatus: TypeAlias = Literal["running", "paused", "completed", "failed", "cancelled", "limited"]
@@ -99,7 +101,7 @@ class Approval:
             the call, from whoever carries it out
         agent: the agent's name
         session: the run's session
-        user: whom the run is for: a server lets nobody else decide
+        user: whom the run is for; `Runtime.approve` and its like let nobody else decide, where they are told who does
         schema: for `input`, the JSON Schema of what is wanted
         status: `pending` until it is decided, once
         arguments: the arguments in place of the model's, where whoever approved changed them; for `input` and
@@ -177,15 +179,29 @@ class Resume:
     force: bool = False
 
 
+def unknown_run(run: str) -> NotFound:
+    """The error for a run that is not stored; and for another user's, so that its id is not told to be one."""
+    return NotFound("run", run, (), hint="Nothing is stored of it: look at the list of runs.")
+
+
+def unknown_approval(approval: str) -> NotFound:
+    """The error for an approval that is not stored; and for another user's."""
+    return NotFound("approval", approval, (), hint="Nothing is stored of it: look at the list of approvals.")
+
+
 @runtime_checkable
 class RunStore(Protocol):
     """What a memory backend also implements that stores runs. Each method is atomic, and durable when it returns.
 
     What holds for the methods of a `MemoryBackend` holds for these. A run that nobody knows is `NotFound` everywhere.
+    Lists are by user where one is named; all else is asked for by an id, and whoever asks for a user compares.
     """
 
     async def create_run(self, run: RunRecord, entries: Sequence[Entry] = ()) -> None:
-        """Store a new run with the beginning of its journal. Raises `RunConflict` where the id is taken."""
+        """Store a new run with the beginning of its journal.
+
+        Raises `RunConflict` where the id is taken, and what `check_name` raises for its names.
+        """
         ...
 
     async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
@@ -196,7 +212,7 @@ class RunStore(Protocol):
         """Let go of the run: its status, last entries and approvals, and what it adds to its session, in one step.
 
         Returns the session's new version, if something was appended. Raises `RunConflict` unless `owner` owns the run,
-        and `SessionConflict` where the session has moved on; then nothing is stored.
+        and what `MemoryBackend.append` raises; then nothing is stored.
         """
         ...
 
@@ -235,9 +251,17 @@ class RunStore(Protocol):
         ...
 
     async def approvals(
-        self, *, run: str | None = None, status: ApprovalStatus | None = None, limit: int = 100
+        self,
+        *,
+        run: str | None = None,
+        status: ApprovalStatus | None = None,
+        user: str | None = None,
+        limit: int = 100,
     ) -> list[Approval]:
-        """What waits for a person, or did, oldest first. One whose time is over reads as `expired`."""
+        """What waits for a person, or did, oldest first: of one run, status or user of its run where that is named.
+
+        One whose time is over reads as `expired`.
+        """
         ...
 
     async def decide(self, approval: str, decision: Decision) -> Approval:

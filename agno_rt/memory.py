@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_che
 import attrs
 import msgspec
 
-from agno_rt.errors import UsageError
+from agno_rt.errors import Forbidden, UsageError
 from agno_rt.messages import Message
 from agno_rt.models import Model
 
@@ -26,6 +26,7 @@ __all__ = [
     "SessionState",
     "Summary",
     "UserMemory",
+    "foreign_session",
 ]
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ else:
 class Session:
     """A conversation as it was read: at most the asked-for number of its last messages, and the version it had.
 
-    `total` is how many messages it has in all. `data` is what the last append that had any gave it beside messages:
-    bytes that mean nothing to a backend.
+    `user` is whose it is: nobody's in particular where it was begun without one. `total` is how many messages it has in
+    all. `data` is what the last append that had any gave it beside messages: bytes that mean nothing to a backend.
     """
 
     id: str
@@ -245,8 +246,10 @@ class MemoryBackend(Protocol):
     ) -> int:
         """Add the messages, put `data` in the place of the session's data if it is given, and return the new version.
 
-        All in one atomic step. `version` is the one that was read; where the session has moved on, nothing is stored
-        and `SessionConflict` is raised. The first append makes the session, and `user` is noted then.
+        All in one atomic step. The first append makes the session, whose `user` it belongs to from then on, `None`
+        included. Where it belongs to another, `Forbidden` is raised (see `foreign_session`); where it has moved on from
+        the `version` that was read, `SessionConflict`; for a new one whose name, or user's, `check_name` refuses, what
+        that raises. Then nothing is stored.
         """
         ...
 
@@ -261,6 +264,17 @@ class MemoryBackend(Protocol):
     async def aclose(self) -> None:
         """Let go of what is open. Later calls may raise."""
         ...
+
+
+def foreign_session(session: str, owner: str | None, user: str | None) -> Forbidden:
+    """The error for a run or an append of `user` on a session that belongs to `owner`, whom it does not name."""
+    if owner is None:
+        problem, hint = "was begun without a user", "Leave the user out to go on with it, or name another session."
+    elif user is None:
+        problem, hint = "belongs to a user, and none was named", "Say who it is for, or name another session."
+    else:
+        problem, hint = "belongs to another user", "Name another session."
+    return Forbidden(f"session {session!r} {problem}", hint=hint)
 
 
 @runtime_checkable

@@ -36,6 +36,7 @@ from agno_rt.limits import Limits, LimitStatistics
 from agno_rt.memory import FactStore, MemoryBackend, UserMemory
 from agno_rt.messages import Message
 from agno_rt.models import Model
+from agno_rt.names import check_name
 from agno_rt.plugins import PluginHost
 from agno_rt.runs import STREAM_BUFFER, Run, RunResult, RunStream, carry_out, execute, stop
 from agno_rt.tools import Tool
@@ -143,8 +144,9 @@ class Runtime(StoredRuns):
 
         `input` is the user's text, a list of texts and media, or the messages of a conversation to answer. With a
         `session`, its history goes before the input, and what the run adds is appended to it; runs on one session
-        follow one another. `user` is whom the run is for; `deps` is what tools and hooks may ask for by its type: one
-        thing, or a tuple of several.
+        follow one another. `user` is whom the run is for; a session belongs to the user, or to none, for whom it began,
+        and a run for another is `Forbidden`. `deps` is what tools and hooks may ask for by its type: one thing, or a
+        tuple of several.
 
         Raises `UsageError` before anything starts for an agent that cannot run as it stands; `ModelError`,
         `LimitExceeded`, `BackendError` and their kind, each with `.result`, for a run that ended without an answer.
@@ -265,6 +267,8 @@ class Runtime(StoredRuns):
         memory = agent.memory
         limits = self.limits if agent.limits is None else agent.limits
         around = None if outer is None else outer.budget
+        if asked.user is not None:
+            check_name("a user's name", asked.user)
         run_id = new_id() if asked.journal is None else asked.journal.record.id
         emitter = None
         if buffer is not None or self._observers:
@@ -335,7 +339,7 @@ class Runtime(StoredRuns):
 
     def _of_agent(self, error: UsageError, agent: Agent) -> UsageError:
         """Say of an error in what an agent names which agent it is."""
-        return error.at(self._place(f"agent {agent.name!r}" if agent.name else ""))
+        return error.at(self._place(f"agent {agent.name[:100]!r}" if agent.name else ""))
 
     def _place(self, part: str) -> str:
         return ", ".join(filter(None, (self.origin, part)))
@@ -362,6 +366,7 @@ class Runtime(StoredRuns):
         # sooner, so that they may be forgotten whenever there are many.
         access = self._sessions.get(session)
         if access is None:
+            check_name("a session's name", session)
             access = SessionAccess(session, self.memory, Limiter(f"session {session!r}", 1))
             self._sessions[session] = access
         keep(self._recent, session, access)

@@ -15,6 +15,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from agno_rt.context import RunContext
 from agno_rt.errors import NotFound, UsageError
 from agno_rt.memory import Fact, FactStore
+from agno_rt.names import check_name
 from agno_rt.tools import Tool, tool
 
 __all__ = [
@@ -59,10 +60,8 @@ _COMMON = frozenset(
 
 
 def known_user(user: str) -> str:
-    """The user, if a fact can be kept about them. Raises `UsageError` for one without a name."""
-    if not isinstance(user, str) or not user:
-        raise UsageError(f"the user of a fact is {user!r}", hint="Name the user.")
-    return _unicode(user, "the user of a fact")
+    """The user, if a fact can be kept about them. Raises what `check_name` does."""
+    return check_name("the user of a fact", user)
 
 
 def fact_text(text: str) -> str:

@@ -184,7 +184,7 @@ class Sessions:
             async def runs(times: int) -> None:
                 nonlocal at
                 for _ in range(times):
-                    await runtime.run(agent, "hello", session=f"session {at}")
+                    await runtime.run(agent, "hello", session=f"session {at}", user=owner_of(at))
                     at = (at + 1) % count
 
             return await in_checkpoints(runs, 200)
@@ -242,13 +242,17 @@ class SessionsInSQLite(Sessions):
             return sum(file.stat().st_size for file in Path(folder).iterdir())
 
 
+def owner_of(at: int) -> str:
+    """The user of a session that `fill` made, by its number."""
+    return "many" if at else "rare"
+
+
 async def fill(runtime: Runtime, count: int) -> None:
     """Give the runtime's memory so many sessions, of which one user has the first and another the rest."""
 
     async def append(at: int) -> None:
         messages = (Message("user", "hello"), Message("assistant", "ok"))
-        user = "many" if at else "rare"
-        await runtime.memory.append(f"session {at}", messages, version=0, user=user)
+        await runtime.memory.append(f"session {at}", messages, version=0, user=owner_of(at))
 
     for start in range(0, count, BATCH):
         async with trio.open_nursery() as nursery:

@@ -204,7 +204,7 @@ class TestResume:
                 await rt.resume("nope", agent)
             with pytest.raises(RunConflict, match="completed"):
                 await rt.resume(run_id, agent)
-            with pytest.raises(UsageError, match="session and user"):
+            with pytest.raises(UsageError, match="a session of its own"):
                 await rt.run(agent, Resume(run_id), session="s")
             memory = rt.memory
             async with Runtime(memory=memory) as other:

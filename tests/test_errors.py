@@ -12,6 +12,7 @@ from agno_rt.errors import (
     BackendError,
     ConfigError,
     DeadlineExceeded,
+    Forbidden,
     LimitExceeded,
     ModelError,
     NotFound,
@@ -44,6 +45,7 @@ def test_codes_are_stable_and_unique() -> None:
         "Blocked": "blocked",
         "ConfigError": "config",
         "DeadlineExceeded": "deadline",
+        "Forbidden": "forbidden",
         "HookError": "hook",
         "LimitExceeded": "limit",
         "ModelError": "model",
@@ -62,6 +64,7 @@ def test_codes_are_stable_and_unique() -> None:
     ("error", "status"),
     [
         (UsageError("x"), 400),
+        (Forbidden("x"), 403),
         (ConfigError("x"), 400),
         (ToolDefinitionError("x"), 400),
         (NotFound("agent", "x", []), 404),
@@ -109,6 +112,16 @@ def test_not_found_takes_a_hint_of_its_own() -> None:
     error = NotFound("module", "nope", ["other"], hint="Name a file.")
 
     assert str(error) == "unknown module 'nope'\nName a file."
+
+
+def test_not_found_cuts_what_is_too_long() -> None:
+    """Of a name of megabytes the beginning and the length are said; the nearest is found all the same."""
+    error = NotFound("agent", "assistant" * 1_000_000, ["assistant" * 11, "librarian"])
+
+    assert len(str(error)) < 1_000
+    assert "unknown agent 'assistantassistant" in error.message
+    assert error.message.endswith("... of 9,000,000 characters")
+    assert error.hint.startswith("Did you mean 'assistantassistant")
 
 
 class TestSuggest:

@@ -18,7 +18,7 @@ import trio.lowlevel
 from agno_rt import Agent, Limits, ModelResponse, RunContext, Runtime, ToolCall, tool
 from agno_rt.context import Deps
 from agno_rt.defaults.memory import InProcessMemory
-from agno_rt.errors import LimitExceeded, ModelError, UsageError
+from agno_rt.errors import LimitExceeded, ModelError, NotFound, UsageError
 from agno_rt.from_asyncio import AsyncioRuntime
 from agno_rt.messages import Message
 from agno_rt.testing import ScriptedModel
@@ -53,7 +53,7 @@ async def test_runs_an_agent() -> None:
     async with AsyncioRuntime() as rt:
         WHO.set("ann")
         result = await rt.run(agent, "Who?", session="s", user="u", deps=Database(3))
-        again = await rt.run(agent, "And now?", session="s")
+        again = await rt.run(agent, "And now?", session="s", user="u")
         session = await rt.call(lambda runtime: runtime.memory.load("s"))
 
     assert told(result) == ["ann, 3 rows, in agno_rt from asyncio, for u"]
@@ -606,6 +606,37 @@ async def test_stored_runs() -> None:
         fork = await rt.fork(paused.run_id)
         assert fork != paused.run_id
         assert await rt.cancel(fork)
+
+
+@in_asyncio
+async def test_the_stored_runs_of_another_user() -> None:
+    """Whoever asks for one as another user is told that there is none, by every method; its own user goes on."""
+
+    @tool(approve=True)
+    async def pay() -> str:
+        """Pay."""
+        return "paid"
+
+    agent = Agent(ScriptedModel([ToolCall("1", "pay", "{}"), "Done."]), "payer", tools=[pay])
+    async with AsyncioRuntime() as rt:
+        paused = await rt.run(agent, "Pay.", user="ann")
+        run, approval = paused.run_id, paused.approvals[0].id
+        for ask in (
+            lambda: rt.resume(run, user="bob"),
+            lambda: rt.fork(run, user="bob"),
+            lambda: rt.cancel(run, user="bob"),
+            lambda: rt.approve(approval, user="bob"),
+            lambda: rt.deny(approval, user="bob"),
+            lambda: rt.answer(approval, 1, user="bob"),
+        ):
+            with pytest.raises(NotFound):
+                await ask()
+        await rt.approve(approval, user="ann")
+        result = await rt.resume(run, user="ann")
+        forked = await rt.fork(run, 1, user="ann")
+        assert await rt.cancel(forked, user="ann")
+
+    assert result.content == "Done."
 
 
 def test_messages_are_the_same_objects() -> None:

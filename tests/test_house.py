@@ -45,6 +45,7 @@ FLOORS: dict[str, int] = {
     "media": 2,
     "memory": 2,
     "models": 2,
+    "names": 2,
     "tools": 2,
     # 3 declarations
     "agent": 3,

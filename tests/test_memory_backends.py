@@ -18,7 +18,7 @@ import trio
 from agno_rt import Agent, Message, Runtime, ToolCall
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.defaults.sqlite import SCHEMA_VERSION, SQLiteMemory
-from agno_rt.errors import BackendError, SessionConflict, UsageError
+from agno_rt.errors import BackendError, Forbidden, SessionConflict, UsageError
 from agno_rt.journal import Entry, RunRecord
 from agno_rt.limits import LimitStatistics
 from agno_rt.memory import MemoryBackend, MemoryPolicy
@@ -104,7 +104,9 @@ async def test_last_is_a_bound(memory: MemoryBackend, last: int | None) -> None:
 async def test_a_session_keeps_its_first_user(memory: MemoryBackend) -> None:
     """The user is noted when the session is made, and not changed later."""
     await memory.append("s", HI, version=0, user="ann")
-    await memory.append("s", HI, version=1, user="bob")
+    await memory.append("s", HI, version=1, user="ann")
+    with pytest.raises(Forbidden):
+        await memory.append("s", HI, version=2, user="bob")
     session = await memory.load("s")
     infos = await memory.sessions(user="ann")
     await memory.aclose()
@@ -339,7 +341,7 @@ class TestFile:
         make_version_1(path)
         memory = SQLiteMemory(path)
         session = await memory.load("old")
-        await memory.append("old", [Message("assistant", "new")], version=2, data=b"state")
+        await memory.append("old", [Message("assistant", "new")], version=2, user="ann", data=b"state")
         await memory.remember("ann", "Ann drinks tea.")
         await memory.cache("key", b"value")
         await memory.aclose()
@@ -364,7 +366,7 @@ class TestFile:
         memory = SQLiteMemory(path)
         session, infos = await memory.load("old"), await memory.sessions()
         facts, answer = await memory.facts("ann"), await memory.cached("key")
-        await memory.append("old", [Message("user", "more")], version=2)
+        await memory.append("old", [Message("user", "more")], version=2, user="ann")
         await memory.create_run(RunRecord("r", "agent", owner="me"), [Entry(0, "begun", b"0")])
         await memory.aclose()
         again = SQLiteMemory(path)

@@ -11,7 +11,7 @@ import trio
 from agno_rt import Agent, Message, ModelRequest, Runtime, ToolCall, tool
 from agno_rt.context import State
 from agno_rt.defaults.memory import InProcessMemory
-from agno_rt.errors import SessionConflict
+from agno_rt.errors import Forbidden, SessionConflict
 from agno_rt.memory import MemoryPolicy, Summary
 from agno_rt.testing import Pauses, ScriptedModel, pause, run_schedules
 
@@ -150,3 +150,42 @@ def test_two_processes() -> None:
         assert session.version == len(stored)
 
     assert run_schedules(scenario, SCHEDULES) == SCHEDULES
+
+
+def test_two_users_begin_one_session_that_is_deleted_meanwhile() -> None:
+    """Each in a runtime of their own, one run after another: no session ever has, or shows, what another user said."""
+    seen = set[str | None]()
+
+    async def scenario() -> None:
+        pauses, memory = Pauses(), InProcessMemory()
+        shared = pauses.memory(memory)
+        ended = dict[str, str]()
+
+        async def process(user: str) -> None:
+            model = ScriptedModel(lambda request: f"answer to {user}")
+            agent = Agent(pauses.model(model), "a", memory=MemoryPolicy(state=Log))
+            async with Runtime(memory=shared) as rt:
+                for number in (1, 2):
+                    try:
+                        await rt.run(agent, f"{user} {number}", session="s", user=user)
+                    except (Forbidden, SessionConflict) as exc:
+                        ended[f"{user} {number}"] = exc.code
+            texts = [message.text for request in model.requests for message in request.messages]
+            assert all(user in text for text in texts)
+
+        async def delete() -> None:
+            for _ in range(3):
+                await pause()
+            await memory.delete("s")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(process, "ann")
+            nursery.start_soon(process, "bob")
+            nursery.start_soon(delete)
+        session = await memory.load("s")
+        assert all(str(session.user) in message.text for message in session.messages)
+        seen.update(ended.values())
+        seen.add(session.user)
+
+    assert run_schedules(scenario, SCHEDULES) == SCHEDULES
+    assert seen >= {"ann", "bob", "forbidden", "session_conflict"}

@@ -70,7 +70,7 @@ async def test_sessions_have_nothing_in_common() -> None:
     with ScriptedModel([*adding("tea"), *adding("milk"), *adding("ham"), *adding("egg"), "done"]) as model:
         async with Runtime() as rt:
             agent = shopping(model)
-            asked = [("a", "ann"), ("b", "bob"), (None, None), (None, None), ("a", "bob")]
+            asked = [("a", "ann"), ("b", "bob"), (None, None), (None, None), ("a", "ann")]
             states = [(await rt.run(agent, "buy", session=session, user=user)).state for session, user in asked]
 
     assert states == [Cart(["tea"]), Cart(["milk"]), Cart(["ham"]), Cart(["egg"]), Cart(["tea"])]

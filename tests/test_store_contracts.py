@@ -356,10 +356,15 @@ class Forgetful(InProcessMemory):
     """Does not keep what is wanted of the user."""
 
     async def approvals(
-        self, *, run: str | None = None, status: ApprovalStatus | None = None, limit: int = 100
+        self,
+        *,
+        run: str | None = None,
+        status: ApprovalStatus | None = None,
+        user: str | None = None,
+        limit: int = 100,
     ) -> list[Approval]:
         """Leave the schema out."""
-        found = await super().approvals(run=run, status=status, limit=limit)
+        found = await super().approvals(run=run, status=status, user=user, limit=limit)
         return [attrs.evolve(each, schema=None) for each in found]
 
 
@@ -400,9 +405,123 @@ class Timeless(InProcessMemory):
         self._runs[run.id].record = attrs.evolve(self._runs[run.id].record, created_at=0.0)
 
 
+class Welcoming(InProcessMemory):
+    """Lets every user append to every session."""
+
+    async def append(
+        self,
+        session: str,
+        messages: Sequence[Message],
+        *,
+        version: int,
+        user: str | None = None,
+        data: bytes | None = None,
+    ) -> int:
+        """Take everybody for the session's own user."""
+        stored = self._sessions.get(session)
+        user = user if stored is None else stored.user
+        return await super().append(session, messages, version=version, user=user, data=data)
+
+
+class Racing(InProcessMemory):
+    """Looks whether there is such a session, waits, and only then makes it."""
+
+    async def append(
+        self,
+        session: str,
+        messages: Sequence[Message],
+        *,
+        version: int,
+        user: str | None = None,
+        data: bytes | None = None,
+    ) -> int:
+        """Put the new session in the place of another user's."""
+        is_new = session not in self._sessions
+        await trio.lowlevel.checkpoint()
+        if is_new:
+            self._sessions.pop(session, None)
+        return await super().append(session, messages, version=version, user=user, data=data)
+
+
+class Boundless(InProcessMemory):
+    """Stores sessions and runs under every name."""
+
+    async def append(
+        self,
+        session: str,
+        messages: Sequence[Message],
+        *,
+        version: int,
+        user: str | None = None,
+        data: bytes | None = None,
+    ) -> int:
+        """Give the session its name when it is there."""
+        if session in self._sessions:
+            return await super().append(session, messages, version=version, user=user, data=data)
+        version = await super().append("new", messages, version=version, data=data)
+        self._sessions[session] = stored = self._sessions.pop("new")
+        stored.user = user
+        return version
+
+    async def create_run(self, run: RunRecord, entries: Sequence[Entry] = ()) -> None:
+        """Give the run its names when it is there."""
+        await super().create_run(RunRecord("new", "agent"), entries)
+        self._runs[run.id] = self._runs.pop("new")
+
+
+class Trusting(InProcessMemory):
+    """Lets the run of any user end in any session."""
+
+    async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
+        """Append as the session's own user."""
+        more = change.append
+        if more is not None and more.session in self._sessions:
+            change = attrs.evolve(change, append=attrs.evolve(more, user=self._sessions[more.session].user))
+        return await super().change_run(run, change, owner=owner)
+
+
+class Showing(InProcessMemory):
+    """Shows every user all approvals."""
+
+    async def approvals(
+        self,
+        *,
+        run: str | None = None,
+        status: ApprovalStatus | None = None,
+        user: str | None = None,
+        limit: int = 100,
+    ) -> list[Approval]:
+        """Ignore the user."""
+        return await super().approvals(run=run, status=status, limit=limit)
+
+
+class Cutting(InProcessMemory):
+    """Looks for a user's approvals among the first that there are."""
+
+    async def approvals(
+        self,
+        *,
+        run: str | None = None,
+        status: ApprovalStatus | None = None,
+        user: str | None = None,
+        limit: int = 100,
+    ) -> list[Approval]:
+        """Cut first."""
+        found = await super().approvals(run=run, status=status, limit=limit)
+        return [each for each in found if user in (None, each.user)]
+
+
 @pytest.mark.parametrize(
     ("contract", "backend", "test"),
     [
+        (MemoryContract, Welcoming, "test_a_session_belongs_to_its_user"),
+        (MemoryContract, Racing, "test_one_of_two_users_gets_a_new_session"),
+        (MemoryContract, Welcoming, "test_a_session_that_was_deleted_belongs_to_nobody"),
+        (MemoryContract, Boundless, "test_refuses_a_name_that_is_none"),
+        (RunContract, Trusting, "test_a_run_ends_in_a_session_of_its_user"),
+        (RunContract, Boundless, "test_refuses_a_run_with_such_a_name"),
+        (RunContract, Showing, "test_lists_the_approvals_of_a_user"),
+        (RunContract, Cutting, "test_lists_the_approvals_of_a_user"),
         (MemoryContract, Uncounting, "test_counts_all_messages"),
         (MemoryContract, Dropping, "test_keeps_data_beside_the_messages"),
         (MemoryContract, Hasty, "test_messages_and_data_are_one_step"),

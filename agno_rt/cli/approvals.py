@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from agno_rt.cli.options import config_option, debug_option, json_option, memory_option
+from agno_rt.cli.options import config_option, debug_option, json_option, memory_option, owner_option
 from agno_rt.cli.report import notice
 from agno_rt.journal import Approval, Decision
 
@@ -34,19 +34,22 @@ def command() -> None:
 @command.command("list")
 @click.option("--all", "decided_too", is_flag=True, help="Those that are decided or expired, too.")
 @click.option("--run", metavar="ID", help="Those of this run alone.")
+@owner_option
 @json_option
 @config_option
 @memory_option
 @debug_option
-def list_approvals(decided_too: bool, run: str | None, as_json: bool, config: str | None, memory: str | None) -> None:
+def list_approvals(
+    decided_too: bool, run: str | None, user: str | None, as_json: bool, config: str | None, memory: str | None
+) -> None:
     """List what waits, the oldest first."""
     from agno_rt.cli.stored import MANY, Place, find_run, run_store
     from agno_rt.cli.tables import print_json_lines
 
     async def load(runtime: Runtime) -> list[Approval]:
         store = run_store(runtime)
-        of = None if run is None else (await find_run(store, run))[0].id
-        return await store.approvals(run=of, status=None if decided_too else "pending", limit=MANY)
+        of = None if run is None else (await find_run(store, run, user))[0].id
+        return await store.approvals(run=of, status=None if decided_too else "pending", user=user, limit=MANY)
 
     approvals = Place(config, memory).open(load)
     if as_json and approvals:
@@ -59,7 +62,7 @@ def _deciding(function: F) -> F:
     """The options of what decides."""
     by = click.option("--by", metavar="NAME", help="Who decides; noted with it.")
     on = click.option("--resume", is_flag=True, help="Go on with the run at once, as `agno-rt runs resume` does.")
-    return by(on(config_option(memory_option(debug_option(function)))))
+    return by(on(owner_option(config_option(memory_option(debug_option(function))))))
 
 
 @command.command("approve")
@@ -132,22 +135,22 @@ def _decide(
     decision: Callable[[Approval], Decision],
     *,
     resume: bool,
-    config: str | None,
-    memory: str | None,
+    user: str | None,
     agents: bool = False,
+    **place_options: str | None,
 ) -> int:
     from agno_rt.cli.conversation import decide
     from agno_rt.cli.display import call_line
     from agno_rt.cli.stored import Place
 
-    place = Place(config, memory)
+    place = Place(**place_options)
 
     async def act(runtime: Runtime) -> tuple[Approval, int]:
         from agno_rt.cli.stored import find_approval, run_store
 
         store = run_store(runtime)
-        found = await find_approval(store, approval)
-        decided = await decide(runtime, found.id, decision(found))
+        found = await find_approval(store, approval, user)
+        decided = await decide(runtime, found.id, decision(found), user)
         return decided, len(await store.approvals(run=found.run, status="pending"))
 
     decided, waiting = place.open(act, agents=agents)

@@ -80,16 +80,20 @@ class Chat:
     def begin(self, session: str | None, *, new: bool) -> None:
         """Choose the session, and say with whom and where the conversation goes on."""
         from agno_rt.cli.keeping import latest, next_name, tilde
+        from agno_rt.cli.tables import one_line
 
-        choose = next_name if new else latest
-        self.session = session if session and not new else choose(self.stem, self.conversation.sessions())
+        if session and not new:
+            self.session = session
+        else:
+            sessions, user = self.conversation.sessions(), self.conversation.user
+            self.session = next_name(self.stem, sessions) if new else latest(self.stem, sessions, user)
         agent = self.conversation.agent
         model = agent.model if isinstance(agent.model, str) else agent.model.name
         before = len(self.conversation.messages(self.session))
         so_far = f"{before} messages so far" if before else "new"
         click.echo(f"{styled(agent.name, bold=True)} on {model}", err=True)
         kept = f", kept in {tilde(self.kept_in)}" if self.kept_in else ""
-        notice(f"Session {self.session} ({so_far}){kept}.")
+        notice(f"Session {one_line(self.session)} ({so_far}){kept}.")
         notice("Ctrl-C stops an answer, Ctrl-D leaves, /help lists the commands.")
 
     def talk(self) -> int:

@@ -23,7 +23,7 @@ from agno_rt.cli.interrupts import on_interrupt
 from agno_rt.cli.keeping import may_be_stored
 from agno_rt.errors import BackendError, NotFound, UsageError
 from agno_rt.journal import Approval, Decision, Resume, RunStore
-from agno_rt.memory import SessionInfo
+from agno_rt.memory import SessionInfo, foreign_session
 from agno_rt.messages import Message
 from agno_rt.project import Project
 from agno_rt.runs import RunResult
@@ -84,10 +84,13 @@ class Conversation:
         return may_be_stored(self.agent) and self._call(look)
 
     def messages(self, session: str) -> Sequence[Message]:
-        """What was said in the session so far."""
+        """What was said in the session so far. Raises `Forbidden` for another user's."""
 
         async def load() -> Sequence[Message]:
-            return (await self.runtime.memory.load(session)).messages
+            found = await self.runtime.memory.load(session)
+            if found.version and found.user != self.user:
+                raise foreign_session(session, found.user, self.user)
+            return found.messages
 
         return self._call(load)
 
@@ -110,7 +113,7 @@ class Conversation:
         return trio.from_thread.run(function, trio_token=self.token)
 
 
-async def decide(runtime: Runtime, approval: str, decision: Decision) -> Approval:
+async def decide(runtime: Runtime, approval: str, decision: Decision, user: str | None = None) -> Approval:
     """Decide an approval, once. Raises `UsageError`, and `ApprovalConflict` for one that is decided or expired."""
     try:
         given = None if decision.arguments is None else msgspec.json.decode(decision.arguments)
@@ -118,11 +121,11 @@ async def decide(runtime: Runtime, approval: str, decision: Decision) -> Approva
         raise UsageError(f"{decision.arguments!r} is no JSON: {exc}", hint='As in {"city": "Seoul"}.') from exc
     match decision.status:
         case "approved":
-            return await runtime.approve(approval, given, by=decision.by)
+            return await runtime.approve(approval, given, user=user, by=decision.by)
         case "denied":
-            return await runtime.deny(approval, decision.reason, by=decision.by)
+            return await runtime.deny(approval, decision.reason, user=user, by=decision.by)
         case "answered":
-            return await runtime.answer(approval, given, by=decision.by)
+            return await runtime.answer(approval, given, user=user, by=decision.by)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import attrs
@@ -85,9 +85,10 @@ def session_stem(target: Target, *, shared: bool) -> str:
     return f"{stem}@{tilde(path.parent if path.name == FILE_NAME else path)}"
 
 
-def latest(stem: str, sessions: Iterable[SessionInfo]) -> str:
-    """The conversation that was last written to; the first one where there is none. `sessions` come newest first."""
-    return next((info.id for info in sessions if _number(stem, info.id)), stem)
+def latest(stem: str, sessions: Sequence[SessionInfo], user: str | None) -> str:
+    """The user's conversation that was last written to; a new one where there is none. `sessions` come newest first."""
+    own = (info.id for info in sessions if info.user == user and _number(stem, info.id))
+    return next(own, "") or next_name(stem, sessions)
 
 
 def may_be_stored(agent: Agent) -> bool:

@@ -14,6 +14,7 @@ __all__ = [
     "debug_option",
     "json_option",
     "memory_option",
+    "owner_option",
     "reasoning_option",
     "session_option",
     "user_option",
@@ -73,8 +74,14 @@ def session_option(function: F) -> F:
 
 
 def user_option(function: F) -> F:
-    """`--user NAME`."""
-    return click.option("--user", metavar="NAME", help="Who is asking; noted with a new session.")(function)
+    """`--user NAME`, for what makes runs."""
+    text = "Who is asking. A session belongs to the user, or to none, for whom it began."
+    return click.option("--user", metavar="NAME", help=text)(function)
+
+
+def owner_option(function: F) -> F:
+    """`--user NAME`, for what is kept."""
+    return click.option("--user", metavar="NAME", help="As if there were only what belongs to this user.")(function)
 
 
 def yes_option(function: F) -> F:

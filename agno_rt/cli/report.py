@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 
 import click
 
+from agno_rt.names import UNSEEN
+
 __all__ = ["clean", "notice", "show_error", "styled"]
 
-_CONTROL = {code: None for code in (*range(0x20), 0x7F, *range(0x80, 0xA0)) if chr(code) not in "\n\t"}
+_UNSEEN = re.compile(f"(?![\n\t])[{UNSEEN}]")
 
 
 def clean(text: str) -> str:
-    """The text without control characters: what a model or a tool wrote must not steer the terminal."""
-    return text.translate(_CONTROL)
+    """The text without what is not to be seen: what a model, a tool or a user wrote must not steer the terminal."""
+    return text if text.isascii() and text.isprintable() else _UNSEEN.sub("", text)
 
 
 def notice(text: str) -> None:

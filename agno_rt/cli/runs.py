@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from agno_rt.cli.options import config_option, debug_option, json_option, memory_option, reasoning_option, yes_option
+from agno_rt.cli.options import (
+    config_option,
+    debug_option,
+    json_option,
+    memory_option,
+    owner_option,
+    reasoning_option,
+    yes_option,
+)
 from agno_rt.cli.report import notice
 from agno_rt.errors import BackendError, UsageError
 from agno_rt.journal import Approval, Entry, RunRecord, RunStatus
@@ -30,7 +38,7 @@ def command() -> None:
 @command.command("list")
 @click.option("--status", type=click.Choice(get_args(RunStatus)), help="Those that stand so alone.")
 @click.option("--session", metavar="NAME", help="Those of this session alone.")
-@click.option("--user", metavar="NAME", help="Those of this user alone.")
+@owner_option
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="So many at most.")
 @json_option
 @config_option
@@ -73,17 +81,18 @@ def list_runs(config: str | None, memory: str | None, as_json: bool, **asked: An
 @command.command("show")
 @click.argument("run")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@owner_option
 @config_option
 @memory_option
 @debug_option
-def show(run: str, as_json: bool, config: str | None, memory: str | None) -> None:
+def show(run: str, as_json: bool, user: str | None, config: str | None, memory: str | None) -> None:
     """Show a run: what it was asked, each of its steps, and what it waits for."""
     from agno_rt.cli.stored import MANY, Place, find_run, run_store
     from agno_rt.cli.tables import Column, print_json_lines, print_pairs, print_table
 
     async def load(runtime: Runtime) -> tuple[RunRecord, list[Entry], list[Approval]]:
         store = run_store(runtime)
-        record, entries = await find_run(store, run)
+        record, entries = await find_run(store, run, user)
         return record, entries, await store.approvals(run=record.id, limit=MANY)
 
     record, entries, approvals = Place(config, memory).open(load)
@@ -110,10 +119,11 @@ def show(run: str, as_json: bool, config: str | None, memory: str | None) -> Non
 @click.option("--force", is_flag=True, help="Take it over although it seems to be under way elsewhere.")
 @reasoning_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object when the run is over.")
+@owner_option
 @config_option
 @memory_option
 @debug_option
-def resume(run: str, force: bool, reasoning: bool | None, as_json: bool, config: str | None, memory: str | None) -> int:
+def resume(run: str, user: str | None, config: str | None, memory: str | None, **going: Any) -> int:
     """Go on with a run that was stopped, failed or paused, and show it as `agno-rt run` does.
 
     What had finished is not done again. Its agent is looked for in the project, by its name.
@@ -122,24 +132,26 @@ def resume(run: str, force: bool, reasoning: bool | None, as_json: bool, config:
     from agno_rt.cli.stored import Place
 
     place = Place(config, memory)
-    return go_on(place, _record(place, run), Going(force, as_json, reasoning))
+    return go_on(place, _record(place, run, user), Going(**going))
 
 
 @command.command("cancel")
 @click.argument("run")
+@owner_option
 @config_option
 @memory_option
 @debug_option
-def cancel(run: str, config: str | None, memory: str | None) -> int:
+def cancel(run: str, user: str | None, config: str | None, memory: str | None) -> int:
     """Cancel a run, wherever it is under way.
 
     A process that carries it out looks every second. A run that is cancelled can be resumed.
     """
     from agno_rt.cli.stored import Place, find_run, run_store
+    from agno_rt.cli.tables import one_line
 
     async def act(runtime: Runtime) -> tuple[RunRecord, bool]:
         store = run_store(runtime)
-        record, _ = await find_run(store, run)
+        record, _ = await find_run(store, run, user)
         was_not_over = await runtime.cancel(record.id)
         return (await store.load_run(record.id))[0], was_not_over
 
@@ -148,21 +160,22 @@ def cancel(run: str, config: str | None, memory: str | None) -> int:
         notice(f"Run {record.id} is over already: {record.status}.")
         return 1
     if _is_gone(record):
-        click.echo(f"cancelled {record.id}: its process is gone")
+        click.echo(f"cancelled {one_line(record.id)}: its process is gone")
     elif record.status == "running":
-        click.echo(f"cancelling {record.id}: {record.owner or 'its process'} is told")
+        click.echo(one_line(f"cancelling {record.id}: {record.owner or 'its process'} is told"))
     else:
-        click.echo(f"cancelled {record.id}")
+        click.echo(f"cancelled {one_line(record.id)}")
     return 0
 
 
 @command.command("fork")
 @click.argument("run")
 @click.option("--at", metavar="N", type=click.IntRange(1), help="Take its first N steps. Default: all of them.")
+@owner_option
 @config_option
 @memory_option
 @debug_option
-def fork(run: str, at: int | None, config: str | None, memory: str | None) -> None:
+def fork(run: str, at: int | None, user: str | None, config: str | None, memory: str | None) -> None:
     """Make a new run of the first steps of another, and print its id.
 
     `agno-rt runs show` numbers the steps from 0. The new run waits; resume it to go on from there.
@@ -170,7 +183,7 @@ def fork(run: str, at: int | None, config: str | None, memory: str | None) -> No
     from agno_rt.cli.stored import Place, find_run, run_store
 
     async def act(runtime: Runtime) -> str:
-        record, _ = await find_run(run_store(runtime), run)
+        record, _ = await find_run(run_store(runtime), run, user)
         return await runtime.fork(record.id, at)
 
     place = Place(config, memory)
@@ -182,18 +195,21 @@ def fork(run: str, at: int | None, config: str | None, memory: str | None) -> No
 @click.argument("runs", nargs=-1, required=True)
 @yes_option
 @click.option("--force", is_flag=True, help="Delete it although it is under way.")
+@owner_option
 @config_option
 @memory_option
 @debug_option
-def delete(runs: tuple[str, ...], yes: bool, force: bool, config: str | None, memory: str | None) -> int:
+def delete(
+    runs: tuple[str, ...], yes: bool, force: bool, user: str | None, config: str | None, memory: str | None
+) -> int:
     """Delete runs, their steps and what they wait for. Their sessions stay."""
     from agno_rt.cli.stored import Place, agreed, find_run, run_store
-    from agno_rt.cli.tables import counted
+    from agno_rt.cli.tables import counted, one_line
 
     place = Place(config, memory)
 
     async def look(runtime: Runtime) -> list[RunRecord]:
-        found = [(await find_run(run_store(runtime), run))[0] for run in runs]
+        found = [(await find_run(run_store(runtime), run, user))[0] for run in runs]
         return list({record.id: record for record in found}.values())
 
     async def forget(runtime: Runtime) -> list[RunRecord]:
@@ -208,15 +224,15 @@ def delete(runs: tuple[str, ...], yes: bool, force: bool, config: str | None, me
     if not agreed(f"Delete {what} with {counted(sum(record.entries for record in found), 'step')}?", yes=yes):
         return 1
     for record in place.open(forget):
-        click.echo(f"deleted {record.id} ({counted(record.entries, 'step')})")
+        click.echo(f"deleted {one_line(record.id)} ({counted(record.entries, 'step')})")
     return 0
 
 
-def _record(place: Place, run: str) -> RunRecord:
+def _record(place: Place, run: str, user: str | None) -> RunRecord:
     from agno_rt.cli.stored import find_run, run_store
 
     async def load(runtime: Runtime) -> RunRecord:
-        return (await find_run(run_store(runtime), run))[0]
+        return (await find_run(run_store(runtime), run, user))[0]
 
     return place.open(load)
 

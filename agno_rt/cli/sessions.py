@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from agno_rt.cli.options import config_option, debug_option, json_option, memory_option, yes_option
+from agno_rt.cli.options import config_option, debug_option, json_option, memory_option, owner_option, yes_option
 from agno_rt.cli.report import notice
 from agno_rt.errors import NotFound, UsageError
 
@@ -26,7 +26,7 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--user", metavar="NAME", help="Those of this user alone.")
+@owner_option
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="So many at most.")
 @json_option
 @config_option
@@ -56,28 +56,32 @@ def list_sessions(user: str | None, limit: int, as_json: bool, config: str | Non
 @command.command("show")
 @click.argument("session")
 @click.option("--last", metavar="N", type=click.IntRange(1), help="Its last N messages alone.")
+@owner_option
 @json_option
 @config_option
 @memory_option
 @debug_option
-def show(session: str, last: int | None, as_json: bool, config: str | None, memory: str | None) -> None:
+def show(
+    session: str, last: int | None, user: str | None, as_json: bool, config: str | None, memory: str | None
+) -> None:
     """Show what was said in SESSION.
 
     SESSION is its id, or enough of the beginning of that. With --json, a message a line.
     """
     from agno_rt.cli.display import message_text
     from agno_rt.cli.stored import Place
-    from agno_rt.cli.tables import counted, print_json_lines
+    from agno_rt.cli.tables import counted, one_line, print_json_lines
 
     async def load(runtime: Runtime) -> Session:
-        return await _load(runtime.memory, session, last)
+        return await _load(runtime.memory, session, last, user)
 
     found = Place(config, memory).open(load)
     if as_json:
         print_json_lines(found.messages)
         return
     shown = "" if last is None or last >= found.total else f", the last {len(found.messages):,} of them here"
-    notice(f"Session {found.id}{f' of {found.user}' if found.user else ''}: {counted(found.total, 'message')}{shown}.")
+    of = f" of {one_line(found.user)}" if found.user else ""
+    notice(f"Session {one_line(found.id)}{of}: {counted(found.total, 'message')}{shown}.")
     for message in found.messages:
         click.echo(message_text(message))
 
@@ -85,7 +89,7 @@ def show(session: str, last: int | None, as_json: bool, config: str | None, memo
 @command.command("export")
 @click.argument("sessions", nargs=-1)
 @click.option("--all", "all_of_them", is_flag=True, help="All sessions.")
-@click.option("--user", metavar="NAME", help="With --all: those of this user alone.")
+@owner_option
 @click.option("-o", "--output", metavar="FILE", help="Write to FILE instead of standard output.")
 @config_option
 @memory_option
@@ -109,21 +113,19 @@ def export(
 
     if bool(sessions) == all_of_them:
         raise UsageError("which sessions are meant is not clear", hint="Name them, or say --all.")
-    if user is not None and not all_of_them:
-        raise UsageError("--user goes with --all", hint="Leave out the ids, or --user.")
 
     async def copy(runtime: Runtime) -> int:
         store = runtime.memory
         ids = [info.id for info in await store.sessions(user=user, limit=MANY)] if all_of_them else sessions
         # Each is there, before the first is written.
         if not all_of_them:
-            ids = [(await _load(store, session, 1)).id for session in sessions]
+            ids = [(await _load(store, session, 1, user)).id for session in sessions]
         written = 0
         with sink(output) as file:
             for session in ids:
                 found = await store.load(session)
-                # One that was deleted meanwhile is none.
-                if found.version:
+                # It may have been deleted meanwhile, and begun by another.
+                if found.version and user in (None, found.user):
                     write_session(file, found)
                     written += 1
         return written
@@ -136,15 +138,16 @@ def export(
 @command.command("import")
 @click.argument("file", type=click.File("rb"))
 @click.option("--skip", is_flag=True, help="Leave alone the sessions that are there already.")
+@click.option("--user", metavar="NAME", help="Whose those become that belong to nobody; another's are refused.")
 @config_option
 @memory_option
 @debug_option
-def import_sessions(file: IO[bytes], skip: bool, config: str | None, memory: str | None) -> None:
+def import_sessions(file: IO[bytes], skip: bool, user: str | None, config: str | None, memory: str | None) -> None:
     """Read sessions from FILE.
 
     As `agno-rt sessions export` writes them; from standard input for -. All of it is checked before the first session
     is stored. One whose id is taken is an error, unless you say --skip; to replace it, delete it first. The times are
-    those of the import.
+    those of the import. To give a session of nobody's to a user, export it, delete it, and import it with --user.
     """
     from agno_rt.cli.stored import Place
     from agno_rt.cli.tables import counted
@@ -154,7 +157,7 @@ def import_sessions(file: IO[bytes], skip: bool, config: str | None, memory: str
     lines = seekable(file)
 
     async def copy(runtime: Runtime) -> tuple[int, int]:
-        return await _import(runtime.memory, lambda: read_sessions(lines, name), name=name, skip=skip)
+        return await _import(runtime.memory, lambda: read_sessions(lines, name, user), name=name, skip=skip)
 
     written, skipped = Place(config, memory).open(copy)
     left = f" {counted(skipped, 'session')} {'was' if skipped == 1 else 'were'} there already." if skipped else ""
@@ -163,22 +166,23 @@ def import_sessions(file: IO[bytes], skip: bool, config: str | None, memory: str
 
 @command.command("delete")
 @click.argument("sessions", nargs=-1, required=True)
+@owner_option
 @yes_option
 @config_option
 @memory_option
 @debug_option
-def delete(sessions: tuple[str, ...], yes: bool, config: str | None, memory: str | None) -> int:
+def delete(sessions: tuple[str, ...], user: str | None, yes: bool, config: str | None, memory: str | None) -> int:
     """Delete SESSIONS.
 
     SESSIONS are whole ids. What is known about users is not touched.
     """
     from agno_rt.cli.stored import Place, agreed
-    from agno_rt.cli.tables import counted
+    from agno_rt.cli.tables import counted, one_line
 
     place, asked = Place(config, memory), tuple(dict.fromkeys(sessions))
 
     async def look(runtime: Runtime) -> dict[str, int]:
-        return {session: (await _exactly(runtime.memory, session)).total for session in asked}
+        return {session: (await _exactly(runtime.memory, session, user)).total for session in asked}
 
     async def forget(runtime: Runtime) -> list[str]:
         return [session for session in asked if await runtime.memory.delete(session)]
@@ -188,7 +192,7 @@ def delete(sessions: tuple[str, ...], yes: bool, config: str | None, memory: str
     if not agreed(f"Delete {what} with {counted(sum(found.values()), 'message')}?", yes=yes):
         return 1
     for session in place.open(forget):
-        click.echo(f"deleted {session} ({counted(found[session], 'message')})")
+        click.echo(f"deleted {one_line(session)} ({counted(found[session], 'message')})")
     return 0
 
 
@@ -200,23 +204,23 @@ def _none(place: Place, user: str | None) -> str:
     return f"No sessions{f' of {user}' if user else ''}{f' in {tilde(file)}' if file else ''}."
 
 
-async def _load(memory: MemoryBackend, given: str, last: int | None) -> Session:
-    """The session of that id, or the only one whose id begins so."""
+async def _load(memory: MemoryBackend, given: str, last: int | None, user: str | None) -> Session:
+    """The session of that id, or the only one whose id begins so; of the user, where one is named."""
     from agno_rt.cli.stored import MANY, only
 
     session = await memory.load(given, last)
-    if session.version:
+    if session.version and user in (None, session.user):
         return session
-    ids = [info.id for info in await memory.sessions(limit=MANY)]
+    ids = [info.id for info in await memory.sessions(user=user, limit=MANY)]
     return await memory.load(only("session", given, ids), last)
 
 
-async def _exactly(memory: MemoryBackend, session: str) -> Session:
+async def _exactly(memory: MemoryBackend, session: str, user: str | None) -> Session:
     from agno_rt.cli.stored import MANY
 
     found = await memory.load(session, 1)
-    if not found.version:
-        raise NotFound("session", session, [info.id for info in await memory.sessions(limit=MANY)])
+    if not found.version or user not in (None, found.user):
+        raise NotFound("session", session, [info.id for info in await memory.sessions(user=user, limit=MANY)])
     return found
 
 

@@ -15,7 +15,9 @@ import attrs
 import click
 import trio
 
+from agno_rt._durable import load_run
 from agno_rt.cli.keeping import kept_in
+from agno_rt.cli.tables import one_line
 from agno_rt.cli.target import Target, here
 from agno_rt.config import FILE_NAME, Config, load_config
 from agno_rt.errors import NotFound, UsageError
@@ -107,7 +109,7 @@ def agreed(question: str, *, yes: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise UsageError("there is nobody to ask whether to delete", hint="Say so with --yes.")
-    if click.confirm(question, err=True):
+    if click.confirm(one_line(question), err=True):
         return True
     click.echo("Nothing was deleted.", err=True)
     return False
@@ -136,22 +138,26 @@ def run_store(runtime: Runtime) -> RunStore:
     raise UsageError(f"the memory backend {type(memory).__name__} stores no runs", hint=hint)
 
 
-async def find_run(store: RunStore, given: str) -> tuple[RunRecord, list[Entry]]:
-    """The run of that id, or the only one whose id begins so, with its journal. Raises `UsageError`."""
-    try:
-        return await store.load_run(given)
-    except NotFound:
-        ids = [record.id for record in await store.runs(limit=MANY)]
-        return await store.load_run(only("run", given, ids))
-
-
-async def find_approval(store: RunStore, given: str) -> Approval:
-    """The approval of that id, or the only one whose id begins so, among those that wait if any does.
+async def find_run(store: RunStore, given: str, user: str | None) -> tuple[RunRecord, list[Entry]]:
+    """The run of that id, or the only one whose id begins so, with its journal; of the user, where one is named.
 
     Raises `UsageError`.
     """
-    approvals = [each for each in await store.approvals(status="pending", limit=MANY) if each.id.startswith(given)]
+    try:
+        return await load_run(store, given, user)
+    except NotFound:
+        ids = [record.id for record in await store.runs(user=user, limit=MANY)]
+        return await store.load_run(only("run", given, ids))
+
+
+async def find_approval(store: RunStore, given: str, user: str | None) -> Approval:
+    """The approval of that id, or the only one whose id begins so, among those that wait if any does.
+
+    Where a user is named, among theirs. Raises `UsageError`.
+    """
+    waiting = await store.approvals(user=user, status="pending", limit=MANY)
+    approvals = [each for each in waiting if each.id.startswith(given)]
     if not approvals or not given:
-        approvals = await store.approvals(limit=MANY)
+        approvals = await store.approvals(user=user, limit=MANY)
     found = only("approval", given, (each.id for each in approvals))
     return next(each for each in approvals if each.id == found)

@@ -17,6 +17,7 @@ from agno_rt.errors import UsageError
 from agno_rt.media import check_content
 from agno_rt.memory import Session
 from agno_rt.messages import Message
+from agno_rt.names import check_name
 
 __all__ = ["Kept", "read_sessions", "seekable", "sink", "write_session"]
 
@@ -42,16 +43,23 @@ def write_session(file: IO[bytes], session: Session) -> None:
     file.write(_encode(Kept(session.id, tuple(session.messages), session.user, session.data)) + b"\n")
 
 
-def read_sessions(file: IO[bytes], name: str) -> Iterator[tuple[int, Kept]]:
-    """The sessions in the file, from its beginning, with their lines' numbers. Raises `UsageError` with the line."""
+def read_sessions(file: IO[bytes], name: str, user: str | None = None) -> Iterator[tuple[int, Kept]]:
+    """The sessions in the file, from its beginning, with their lines' numbers. Raises `UsageError` with the line.
+
+    Those that belong to nobody become the `user`'s, where one is named.
+    """
     file.seek(0)
     for number, line in enumerate(file, 1):
         if not line.strip():
             continue
         try:
             kept = _decode(line)
-            if not kept.id:
-                raise UsageError("the session's id is empty", hint="Give it one.")
+            check_name("the session's id", kept.id)
+            kept.user = user if kept.user is None else kept.user
+            if kept.user is not None:
+                check_name("the user's name", kept.user)
+            if user not in (None, kept.user):
+                raise UsageError("the session belongs to another user", hint="Leave the line out, or --user.")
             for message in kept.messages:
                 check_content(message.content)
         except (msgspec.MsgspecError, UnicodeError) as exc:

@@ -17,15 +17,24 @@ from agno_rt.defaults._stored import (
     approval_of_another,
     as_read,
     check_claim,
+    check_names,
     check_order,
     check_owner,
     decided,
     new_record,
     run_taken,
+)
+from agno_rt.journal import (
+    Approval,
+    ApprovalStatus,
+    Decision,
+    Entry,
+    RunChange,
+    RunRecord,
+    RunStatus,
     unknown_approval,
     unknown_run,
 )
-from agno_rt.journal import Approval, ApprovalStatus, Decision, Entry, RunChange, RunRecord, RunStatus
 from agno_rt.memory import Fact
 from agno_rt.messages import Message
 from agno_rt.user_memory import (
@@ -63,6 +72,7 @@ class InProcessFacts:
     async def remember(self, user: str, text: str, *, session: str | None = None, topics: Sequence[str] = ()) -> Fact:
         """See `FactStore.remember`."""
         user, text, topics = known_user(user), fact_text(text), fact_topics(topics)
+        check_names(session, user)
         known = self._users.get(user) or _User()
         key = fact_key(text)
         if key in known.ids:
@@ -260,11 +270,20 @@ class InProcessRuns:
         return self._runs.pop(run, None) is not None
 
     async def approvals(
-        self, *, run: str | None = None, status: ApprovalStatus | None = None, limit: int = 100
+        self,
+        *,
+        run: str | None = None,
+        status: ApprovalStatus | None = None,
+        user: str | None = None,
+        limit: int = 100,
     ) -> list[Approval]:
         """See `RunStore.approvals`."""
         now = self._clock()
-        found = [as_read(each, now) for each in self._approvals.values() if run is None or each.run == run]
+        found = [
+            as_read(each, now)
+            for each in self._approvals.values()
+            if (run is None or each.run == run) and (user is None or self._runs[each.run].record.user == user)
+        ]
         return [each for each in found if status is None or each.status == status][:limit]
 
     async def decide(self, approval: str, decision: Decision) -> Approval:

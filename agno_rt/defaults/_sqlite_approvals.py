@@ -10,10 +10,10 @@ import attrs
 import msgspec
 
 from agno_rt.defaults._sqlite_faults import Damaged
-from agno_rt.defaults._stored import approval_of_another, as_read, decided, unknown_approval
-from agno_rt.journal import Approval, ApprovalStatus, Decision
+from agno_rt.defaults._stored import approval_of_another, as_read, decided
+from agno_rt.journal import Approval, ApprovalStatus, Decision, unknown_approval
 
-__all__ = ["add", "approvals", "decide", "new"]
+__all__ = ["Wanted", "add", "approvals", "decide", "new"]
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Approval).decode
@@ -37,15 +37,27 @@ def add(connection: sqlite3.Connection, asked: Sequence[Approval]) -> None:
     connection.executemany("INSERT INTO approvals (id, run, status, expires_at, body) VALUES (?, ?, ?, ?, ?)", rows)
 
 
-def approvals(
-    connection: sqlite3.Connection, run: str | None, status: ApprovalStatus | None, limit: int, now: float
-) -> list[Approval]:
+@attrs.frozen
+class Wanted:
+    """Which approvals are asked for; `None` for all."""
+
+    run: str | None
+    status: ApprovalStatus | None
+    user: str | None
+    limit: int
+
+
+def approvals(connection: sqlite3.Connection, wanted: Wanted, now: float) -> list[Approval]:
     """What waits for a person, or did, oldest first."""
     terms: list[str] = []
     values: list[Any] = []
-    if run is not None:
+    status = wanted.status
+    if wanted.run is not None:
         terms.append("run = ?")
-        values.append(run)
+        values.append(wanted.run)
+    if wanted.user is not None:
+        terms.append("run IN (SELECT id FROM runs WHERE user = ?)")
+        values.append(wanted.user)
     if status is not None:
         terms.append("status = ?")
         values.append("pending" if status == "expired" else status)
@@ -54,7 +66,9 @@ def approvals(
         terms.append("expires_at <= ?" if status == "expired" else "(expires_at IS NULL OR expires_at > ?)")
         values.append(now)
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
-    rows = connection.execute(f"SELECT id, run, body FROM approvals{where} ORDER BY step LIMIT ?", (*values, limit))
+    rows = connection.execute(
+        f"SELECT id, run, body FROM approvals{where} ORDER BY step LIMIT ?", (*values, wanted.limit)
+    )
     return [as_read(_read(row), now) for row in rows]
 
 

@@ -22,9 +22,8 @@ from agno_rt.defaults._stored import (
     check_owner,
     new_record,
     run_taken,
-    unknown_run,
 )
-from agno_rt.journal import Entry, EntryKind, RunChange, RunRecord, RunStatus
+from agno_rt.journal import Entry, EntryKind, RunChange, RunRecord, RunStatus, unknown_run
 
 __all__ = ["cancel", "cancels", "change", "claim", "create", "delete", "load", "runs", "write"]
 
@@ -42,10 +41,10 @@ _AT_ONCE = 500
 
 def create(connection: sqlite3.Connection, run: RunRecord, entries: Sequence[Entry], now: float) -> None:
     """Store a new run with the beginning of its journal."""
+    record = attrs.evolve(new_record(run, now), entries=len(entries))
     if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run.id,)).fetchone() is not None:
         raise run_taken(run.id)
     check_order(run.id, 0, entries)
-    record = attrs.evolve(new_record(run, now), entries=len(entries))
     connection.execute(_INSERT, attrs.astuple(record, recurse=False))
     _add(connection, run.id, entries)
 

@@ -11,7 +11,7 @@ import msgspec
 
 from agno_rt.defaults._sqlite_faults import Damaged
 from agno_rt.defaults._stored import moved_on
-from agno_rt.memory import Session, SessionInfo
+from agno_rt.memory import Session, SessionInfo, foreign_session
 from agno_rt.messages import Message
 
 __all__ = ["NewMessages", "SessionReader", "append", "delete", "encoded", "sessions"]
@@ -50,8 +50,10 @@ def encoded(messages: Sequence[Message]) -> list[bytes]:
 def append(connection: sqlite3.Connection, new: NewMessages) -> int:
     """Add the messages, and return the session's new version."""
     session, bodies = new.session, new.bodies
-    row = connection.execute(f"SELECT version, {_TOTAL} FROM sessions WHERE id = ?", (session,)).fetchone()
-    version, total = row or (0, 0)
+    row = connection.execute(f"SELECT version, {_TOTAL}, user FROM sessions WHERE id = ?", (session,)).fetchone()
+    version, total, user = row or (0, 0, new.user)
+    if user != new.user:
+        raise foreign_session(session, user, new.user)
     if version != new.version:
         raise moved_on(session, version, new.version)
     version += 1

@@ -6,36 +6,26 @@ from collections.abc import Sequence
 
 import attrs
 
-from agno_rt.errors import NotFound, SessionConflict
+from agno_rt.errors import SessionConflict
 from agno_rt.journal import Approval, ApprovalConflict, Decision, Entry, RunConflict, RunRecord, RunStatus
+from agno_rt.names import check_name
 
 __all__ = [
     "OVER",
     "approval_of_another",
     "as_read",
     "check_claim",
+    "check_names",
     "check_order",
     "check_owner",
     "decided",
     "moved_on",
     "new_record",
     "run_taken",
-    "unknown_approval",
-    "unknown_run",
 ]
 
 OVER: frozenset[RunStatus] = frozenset(("completed", "failed", "cancelled", "limited"))
 """How a run stands that nobody is to go on with unless he is told to."""
-
-
-def unknown_run(run: str) -> NotFound:
-    """Nothing is stored of it."""
-    return NotFound("run", run, (), hint="Nothing is stored of it: look at the list of runs.")
-
-
-def unknown_approval(approval: str) -> NotFound:
-    """Nothing is stored of it."""
-    return NotFound("approval", approval, (), hint="Nothing is stored of it: look at the list of approvals.")
 
 
 def moved_on(session: str, stored: int, version: int) -> SessionConflict:
@@ -56,8 +46,20 @@ def approval_of_another(approval: Approval, run: str) -> RunConflict:
     return RunConflict(f"approval {approval.id!r} of run {approval.run!r} is there already, of run {run!r}", hint=hint)
 
 
+def check_names(session: str | None, user: str | None) -> None:
+    """Raise `UsageError` for a name under which nothing new is stored."""
+    if session is not None:
+        check_name("a session's name", session)
+    if user is not None:
+        check_name("a user's name", user)
+
+
 def new_record(run: RunRecord, now: float) -> RunRecord:
-    """The record of a run that is made now, unless it says when it was."""
+    """The record of a run that is made now, unless it says when it was. Raises `UsageError` for a name in it."""
+    check_name("a run's id", run.id)
+    if run.agent:
+        check_name("an agent's name", run.agent)
+    check_names(run.session, run.user)
     made = run.created_at or now
     return attrs.evolve(run, entries=0, created_at=made, updated_at=run.updated_at or max(made, now))
 

@@ -10,9 +10,9 @@ from typing import Any
 import attrs
 
 from agno_rt.defaults._in_process import InProcessCache, InProcessFacts, InProcessRuns
-from agno_rt.defaults._stored import moved_on
+from agno_rt.defaults._stored import check_names, moved_on
 from agno_rt.hookspecs import Register, hookimpl
-from agno_rt.memory import Session, SessionInfo
+from agno_rt.memory import Session, SessionInfo, foreign_session
 from agno_rt.messages import Message
 
 __all__ = ["InProcessMemory"]
@@ -63,7 +63,10 @@ class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
         stored = self._sessions.get(session)
         now = self._clock()
         if stored is None:
+            check_names(session, user)
             stored = _Stored(user, now, now)
+        if stored.user != user:
+            raise foreign_session(session, stored.user, user)
         if stored.version != version:
             raise moved_on(session, stored.version, version)
         stored.messages.extend(messages)

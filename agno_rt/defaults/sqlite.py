@@ -16,11 +16,13 @@ from typing import Any, TypeVar, get_args
 import trio
 
 from agno_rt.defaults import _sqlite_approvals, _sqlite_cache, _sqlite_facts, _sqlite_runs, _sqlite_sessions
+from agno_rt.defaults._sqlite_approvals import Wanted
 from agno_rt.defaults._sqlite_cache import NewAnswer
 from agno_rt.defaults._sqlite_faults import FAILURES, backend_error
 from agno_rt.defaults._sqlite_file import BUSY_SECONDS, SCHEMA_VERSION, Synchronous
 from agno_rt.defaults._sqlite_sessions import NewMessages, encoded
 from agno_rt.defaults._sqlite_threads import FileThreads
+from agno_rt.defaults._stored import check_names
 from agno_rt.errors import UsageError, suggest
 from agno_rt.hookspecs import Register, hookimpl
 from agno_rt.journal import Approval, ApprovalStatus, Decision, Entry, RunChange, RunRecord, RunStatus
@@ -134,10 +136,15 @@ class SQLiteMemory:
         return await self._write(_sqlite_runs.delete, run)
 
     async def approvals(
-        self, *, run: str | None = None, status: ApprovalStatus | None = None, limit: int = 100
+        self,
+        *,
+        run: str | None = None,
+        status: ApprovalStatus | None = None,
+        user: str | None = None,
+        limit: int = 100,
     ) -> list[Approval]:
         """See `RunStore.approvals`."""
-        return await self._read(_sqlite_approvals.approvals, run, status, limit, self._clock())
+        return await self._read(_sqlite_approvals.approvals, Wanted(run, status, user, limit), self._clock())
 
     async def decide(self, approval: str, decision: Decision) -> Approval:
         """See `RunStore.decide`."""
@@ -146,6 +153,7 @@ class SQLiteMemory:
     async def remember(self, user: str, text: str, *, session: str | None = None, topics: Sequence[str] = ()) -> Fact:
         """See `FactStore.remember`."""
         now = self._clock()
+        check_names(session, user)
         new = Fact("", known_user(user), fact_text(text), now, now, session, fact_topics(topics))
         return await self._write(_sqlite_facts.remember, new)
 
@@ -195,6 +203,7 @@ class SQLiteMemory:
     def _new(
         self, session: str, messages: Sequence[Message], version: int, user: str | None, data: bytes | None
     ) -> NewMessages:
+        check_names(session, user)
         try:
             return NewMessages(session, encoded(messages), version, user, data, self._clock())
         except FAILURES as exc:

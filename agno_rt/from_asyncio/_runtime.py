@@ -150,30 +150,40 @@ class AsyncioRuntime:
             raise
 
     async def resume(
-        self, run_id: str, agent: Agent | None = None, *, deps: Any = None, force: bool = False
+        self,
+        run_id: str,
+        agent: Agent | None = None,
+        *,
+        user: str | None = None,
+        deps: Any = None,
+        force: bool = False,
     ) -> RunResult:
         """As `Runtime.resume`."""
-        return await self.call(functools.partial(Runtime.resume, deps=deps, force=force), run_id, agent)
+        return await self.call(functools.partial(Runtime.resume, user=user, deps=deps, force=force), run_id, agent)
 
-    async def fork(self, run_id: str, entries: int | None = None) -> str:
+    async def fork(self, run_id: str, entries: int | None = None, *, user: str | None = None) -> str:
         """As `Runtime.fork`."""
-        return await self.call(Runtime.fork, run_id, entries)
+        return await self.call(functools.partial(Runtime.fork, user=user), run_id, entries)
 
-    async def cancel(self, run_id: str) -> bool:
+    async def cancel(self, run_id: str, *, user: str | None = None) -> bool:
         """As `Runtime.cancel`: cancel a stored run by its id."""
-        return await self.call(Runtime.cancel, run_id)
+        return await self.call(functools.partial(Runtime.cancel, user=user), run_id)
 
-    async def approve(self, approval: str, arguments: Any = None, *, by: str | None = None) -> Approval:
+    async def approve(
+        self, approval: str, arguments: Any = None, *, user: str | None = None, by: str | None = None
+    ) -> Approval:
         """As `Runtime.approve`."""
-        return await self.call(functools.partial(Runtime.approve, by=by), approval, arguments)
+        return await self.call(functools.partial(Runtime.approve, user=user, by=by), approval, arguments)
 
-    async def deny(self, approval: str, reason: str = "", *, by: str | None = None) -> Approval:
+    async def deny(
+        self, approval: str, reason: str = "", *, user: str | None = None, by: str | None = None
+    ) -> Approval:
         """As `Runtime.deny`."""
-        return await self.call(functools.partial(Runtime.deny, by=by), approval, reason)
+        return await self.call(functools.partial(Runtime.deny, user=user, by=by), approval, reason)
 
-    async def answer(self, approval: str, value: Any, *, by: str | None = None) -> Approval:
+    async def answer(self, approval: str, value: Any, *, user: str | None = None, by: str | None = None) -> Approval:
         """As `Runtime.answer`."""
-        return await self.call(functools.partial(Runtime.answer, by=by), approval, value)
+        return await self.call(functools.partial(Runtime.answer, user=user, by=by), approval, value)
 
     async def statistics(self) -> tuple[LimitStatistics, ...]:
         """As `Runtime.statistics`."""

@@ -15,7 +15,8 @@ from agno_rt.events import Delta, TextDelta
 from agno_rt.memory import MemoryBackend
 from agno_rt.messages import Media, Message, ToolCall
 from agno_rt.models import Model, ModelRequest, ModelResponse, ModelSettings
-from agno_rt.testing._checks import StoreContract, run_check
+from agno_rt.testing._checks import run_check
+from agno_rt.testing._ownership import SessionOwnership
 from agno_rt.testing.run_contracts import RunContract
 from agno_rt.testing.store_contracts import CacheContract, FactContract
 from agno_rt.tools import tool
@@ -120,7 +121,7 @@ class ModelContract:
         run_check(self.make_model, check)
 
 
-class MemoryContract(StoreContract):
+class MemoryContract(SessionOwnership):
     """What every memory backend does. Override `make_memory`: each test gets an empty store of its own.
 
     It is the first of a family, one for each protocol that a backend may implement. One that stores runs, keeps facts
@@ -145,7 +146,7 @@ class MemoryContract(StoreContract):
 
         async def check(memory: MemoryBackend) -> None:
             version = await memory.append("s", first, version=0, user="ann")
-            await memory.append("s", second, version=version)
+            await memory.append("s", second, version=version, user="ann")
             session = await memory.load("s")
             assert list(session.messages) == first + second
             assert session.user == "ann"
@@ -215,6 +216,7 @@ class MemoryContract(StoreContract):
                 await memory.append(name, [Message("user", "x")] * 2, version=0, user=user)
             assert {info.id for info in await memory.sessions()} == {"a", "b", "c"}
             assert {info.id for info in await memory.sessions(user="ann")} == {"a", "c"}
+            assert await memory.sessions(user="Ann") == await memory.sessions(user="") == []
             assert [info.messages for info in await memory.sessions(limit=1)] == [2]
             assert (await memory.delete("a"), await memory.delete("a")) == (True, False)
             assert {info.id for info in await memory.sessions()} == {"b", "c"}
@@ -306,7 +308,7 @@ class MemoryContract(StoreContract):
             session = await memory.load("s")
             assert [message.text for message in session.messages] == ["one"]
             assert (session.version, session.user, session.data) == (1, "ann", b"data")
-            assert await memory.append("s", [Message("user", "two")], version=1) == 2
+            assert await memory.append("s", [Message("user", "two")], version=1, user="ann") == 2
 
         self._with_memory_again(check, then)
 

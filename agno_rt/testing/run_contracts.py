@@ -29,13 +29,14 @@ from agno_rt.testing._approval_rules import (
     entries_from,
     paused,
 )
+from agno_rt.testing._ownership import RunOwnership
 
 __all__ = ["RunContract"]
 
 OVER: tuple[RunStatus, ...] = ("completed", "failed", "cancelled", "limited")
 
 
-class RunContract(ApprovalRules):
+class RunContract(ApprovalRules, RunOwnership):
     """What every `RunStore` does. Override `make_memory`: each test gets an empty store of its own.
 
     It is one of a family, each for what a backend may implement beside sessions: a backend that does it all is tested
@@ -178,7 +179,7 @@ class RunContract(ApprovalRules):
             record, entries = await store.load_run("late")
             assert (record.status, record.owner, entries) == ("running", ANN, entries_from(0, 1))
             assert [each.id for each in await store.approvals()] == ["a"]
-            again = attrs.evolve(change, approvals=(), append=Appending("s", told, 1))
+            again = attrs.evolve(change, approvals=(), append=Appending("s", told, 1, "ann"))
             assert await store.change_run("late", again, owner=ANN) == 2
             assert (await sessions.load("s")).total == 4
 

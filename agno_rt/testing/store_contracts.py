@@ -8,6 +8,7 @@ import trio
 from agno_rt.errors import NotFound, UsageError
 from agno_rt.memory import CacheStore, FactStore
 from agno_rt.testing._checks import StoreContract
+from agno_rt.testing._ownership import REFUSED_NAMES
 from agno_rt.user_memory import MAX_CHARACTERS, MAX_FACTS
 
 __all__ = ["CacheContract", "FactContract"]
@@ -69,14 +70,17 @@ class FactContract(StoreContract):
         self._with_memory(check)
 
     def test_refuses_what_is_no_fact(self) -> None:
-        """A text that is empty or too long, and a user without a name, are refused, and nothing is kept."""
+        """A text that is empty or too long, and names that `check_name` refuses, are refused, and nothing is kept."""
 
         async def check(store: FactStore) -> None:
             for text in ("", " \n", "x" * (MAX_CHARACTERS + 1)):
                 with pytest.raises(UsageError):
                     await store.remember("ann", text)
-            with pytest.raises(UsageError):
-                await store.remember("", "Somebody drinks tea.")
+            for name in REFUSED_NAMES:
+                with pytest.raises(UsageError):
+                    await store.remember(name, "Somebody drinks tea.")
+                with pytest.raises(UsageError):
+                    await store.remember("ann", "Ann drinks tea.", session=name)
             assert await store.facts("ann") == []
 
         self._with_memory(check)

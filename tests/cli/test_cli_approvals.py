@@ -52,6 +52,39 @@ def test_a_script_is_told_what_waits(agno: Agno, durable: Path) -> None:
     assert (durable / "done.txt").read_text().split("\n") == ["asked", "looked up", "sent HI", "answered", ""]
 
 
+def test_with_a_user_there_is_only_what_is_theirs(agno: Agno, durable: Path) -> None:
+    """What the run of another waits for is neither listed nor decided; nor is the run seen, resumed or ended."""
+    run = paused(agno, "sender", "--user", "ann")["run_id"]
+    [approval] = waiting(agno, "--user", "ann")
+    stored = agno("runs", "show", run, "--json").stdout
+    told = [
+        agno(*args, "--user", "bob")
+        for args in (
+            ("approvals", "approve", approval["id"]),
+            ("approvals", "approve", run[:8]),
+            ("approvals", "deny", approval["id"], "--reason", "no"),
+            ("approvals", "answer", approval["id"], "{}"),
+            ("approvals", "list", "--run", run),
+            ("runs", "show", run),
+            ("runs", "resume", run),
+            ("runs", "cancel", run),
+            ("runs", "fork", run),
+            ("runs", "delete", run, "--yes"),
+        )
+    ]
+
+    assert {(done.returncode, done.stdout) for done in told} == {(2, "")}
+    assert {line.partition(" to choose")[0] for done in told for line in done.stderr.splitlines()[1:]} == {
+        "hint: There is no approval",
+        "hint: There is no run",
+    }
+    assert waiting(agno, "--user", "bob") == []
+    assert agno("runs", "show", run, "--json").stdout == stored
+    assert not (durable / "done.txt").read_text().count("sent")
+    assert agno("approvals", "approve", approval["id"], "--user", "ann", "--resume").stdout.startswith("Done: sent HI")
+    assert agno("runs", "delete", run, "--yes", "--user", "ann").returncode == 0
+
+
 def test_what_to_type_names_the_project(agno: Agno, durable: Path) -> None:
     """Where the agent was named by its file, or with a configuration, so does what there is to type."""
     (durable / "other.toml").write_text('[runtime]\nmemory = "sqlite:///there.db"\n')

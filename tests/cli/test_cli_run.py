@@ -138,6 +138,16 @@ def test_streams_to_a_terminal(terminal: Callable[..., Any]) -> None:
         assert person.leave() == 0
 
 
+def test_a_terminal_is_not_steered_by_what_is_not_seen(terminal: Callable[..., Any], agno: Agno) -> None:
+    """Marks that turn the direction of text or take no room are left out there, joiners not; a pipe gets them all."""
+    text = "a\u202eb\u200bc\u2066d\ufeffe\U000e0041f \U0001f468\u200d\U0001f469 한\u200c국."
+    with terminal("run", "echo", text) as person:
+        person.expect("1: abcdef \U0001f468\u200d\U0001f469 한\u200c국.")
+        assert person.leave() == 0
+
+    assert agno("run", "echo", text).stdout == f"1: {text}\n"
+
+
 def test_asks_for_an_input_at_a_terminal(terminal: Callable[..., Any]) -> None:
     """Without an input and without a pipe it says how to give one, instead of waiting for it."""
     with terminal("run", "echo") as person:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +138,87 @@ def test_exports_into_a_file(agno: Agno, project: Path) -> None:
 
 
 @pytest.mark.usefixtures("kept")
+def test_with_a_user_there_is_only_what_is_theirs(agno: Agno) -> None:
+    """What belongs to another, or to nobody, is unknown to every verb, and no hint names it."""
+    told = [
+        agno("sessions", *args, "--user", user)
+        for args in (("show", "greeting"), ("export", "greeting"), ("delete", "greeting", "--yes"), ("show", "gree"))
+        for user in ("bob", "Ann")
+    ]
+    of_nobody = agno("sessions", "show", "shouting", "--user", "ann")
+
+    assert {done.returncode for done in told} == {2}
+    assert {done.stdout for done in told} == {""}
+    assert {done.stderr.partition("\n")[2] for done in told} == {"hint: There is no session to choose from.\n"}
+    assert of_nobody.stderr == "error: unknown session 'shouting'\nhint: Known: greeting.\n"
+    assert agno("sessions", "export", "--all", "--user", "bob").stdout == ""
+    assert len(lines(agno("sessions", "show", "greeting", "--user", "ann", "--json").stdout)) == 4
+    assert [each["id"] for each in lines(agno("sessions", "export", "gr", "--user", "ann").stdout)] == ["greeting"]
+    assert agno("sessions", "delete", "greeting", "--yes", "--user", "ann").stdout == "deleted greeting (4 messages)\n"
+
+
+@pytest.mark.usefixtures("kept")
+def test_nobody_goes_on_with_the_session_of_another(agno: Agno) -> None:
+    """Not by `run`, nor by `chat`, which shows nothing of it; the error says what to do, and not whose it is."""
+    by_bob = agno("run", "echo", "Hi.", "--session", "greeting", "--user", "bob")
+    by_nobody = agno("run", "echo", "Hi.", "--session", "greeting", "--json")
+    in_chat = agno("chat", "echo", "--session", "greeting", "--user", "bob", input="/history\nHi.\n")
+
+    assert (by_bob.returncode, by_bob.stdout) == (in_chat.returncode, in_chat.stdout) == (2, "")
+    assert by_bob.stderr == "error: session 'greeting' belongs to another user\nhint: Name another session.\n"
+    assert in_chat.stderr == by_bob.stderr
+    assert json.loads(by_nobody.stdout)["error"] == {
+        "code": "forbidden",
+        "message": "session 'greeting' belongs to a user, and none was named",
+        "hint": "Say who it is for, or name another session.",
+    }
+    assert len(lines(agno("sessions", "show", "greeting", "--json").stdout)) == 4
+
+
+def test_each_user_has_a_chat_of_their_own(agno: Agno) -> None:
+    """`chat` goes on with the last conversation of its user, and begins one where there is none."""
+    said = [agno("chat", "echo", *user, input="Hi.\n").stdout for user in (("--user", "ann"), ("--user", "bob"), ())]
+    again = [agno("chat", "echo", *user, input="Hi.\n").stdout for user in (("--user", "ann"), ())]
+
+    assert said == ["1: Hi.\n"] * 3
+    assert again == ["2: Hi.\n"] * 2
+
+
+@pytest.mark.usefixtures("kept")
+def test_what_was_nobodys_can_be_given_to_a_user(agno: Agno) -> None:
+    """An import with `--user` makes it theirs, and refuses what is another's."""
+    out = agno("sessions", "export", "--all").stdout
+    refused = agno("sessions", "import", "-", "--user", "bob", "--memory", "sqlite:///there.db", input=out)
+    of_nobody = agno("sessions", "export", "shouting").stdout
+    agno("sessions", "delete", "shouting", "--yes")
+    agno("sessions", "import", "-", "--user", "bob", input=of_nobody)
+
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: <stdin>:2: the session belongs to another user\nhint: ")
+    assert agno("sessions", "list", "--memory", "sqlite:///there.db").stdout == ""
+    assert {each["id"]: each["user"] for each in lines(agno("sessions", "list", "--json").stdout)} == {
+        "shouting": "bob",
+        "greeting": "ann",
+    }
+    assert agno("run", "caller", "Shout.", "--session", "shouting", "--user", "bob").returncode == 0
+
+
+def test_old_names_stay_in_their_line(agno: Agno, project: Path) -> None:
+    """Of names with line ends and marks that steer the terminal, which older versions took, what is seen is shown."""
+    memory = ("--memory", "sqlite:///old.db")
+    agno("sessions", "import", "-", *memory, input='{"id": "s", "user": "u"}\n')
+    name, user = "a\nerror: b\x1b[2J", "eve\u202e\u200b\u2028x"
+    with closing(sqlite3.connect(project / "old.db")) as old, old:
+        old.execute("UPDATE sessions SET id = ?, user = ?", (name, user))
+    listed, shown = agno("sessions", "list", *memory), agno("sessions", "show", name, *memory)
+    deleted = agno("sessions", "delete", name, "--yes", *memory)
+
+    assert [line.split()[:4] for line in listed.stdout.splitlines()][1] == ["a", "error:", "b[2J", "eve"]
+    assert shown.stderr == "Session a error: b[2J of eve x: 0 messages.\n"
+    assert deleted.stdout == "deleted a error: b[2J (0 messages)\n"
+
+
+@pytest.mark.usefixtures("kept")
 def test_an_export_that_fails_leaves_the_file_as_it_was(agno: Agno, project: Path) -> None:
     """A session that is not there is an error before anything is written; so is a place that cannot be written."""
     (project / "out.jsonl").write_text("mine")
@@ -159,6 +242,9 @@ GOOD = '{"id": "new", "messages": [{"role": "user", "content": "Hi."}]}\n'
         ('{"id": "b", "mesages": []}', "lines.jsonl:3 is no session: "),
         ('{"id": "b", "messages": [{"role": "usr"}]}', "lines.jsonl:3 is no session: Invalid enum value 'usr'"),
         ('{"id": ""}', "lines.jsonl:3: the session's id is empty"),
+        ('{"id": "a\\nb"}', "lines.jsonl:3: the session's id has the character U+000A"),
+        ('{"id": "b", "user": "x\\u202e"}', "lines.jsonl:3: the user's name has the character U+202E"),
+        (f'{{"id": "{"x" * 513}"}}', "lines.jsonl:3: the session's id has 513 characters"),
         (GOOD.strip(), "lines.jsonl:3 has session 'new' again, which line 1 has"),
         ('{"id": "greeting"}', "lines.jsonl:3: there is a session 'greeting' already"),
         (
@@ -261,7 +347,6 @@ def test_a_broken_project_can_still_be_looked_into(agno: Agno, project: Path) ->
         (("list", "-c", "nowhere.toml"), "unknown file 'nowhere.toml'"),
         (("export",), "which sessions are meant is not clear"),
         (("export", "a", "--all"), "which sessions are meant is not clear"),
-        (("export", "a", "--user", "ann"), "--user goes with --all"),
         (("import", "nowhere.jsonl"), "Invalid value for 'FILE': 'nowhere.jsonl'"),
         (("delete",), "Missing argument 'SESSIONS...'"),
         (("show", ""), "unknown session ''"),

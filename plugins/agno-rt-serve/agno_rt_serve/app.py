@@ -177,7 +177,7 @@ class App:
     async def _post_chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         chat = openai_api.decode(await json_body(scope, receive))
         messages = openai_api.conversation(chat, self._accepts)
-        task = Task(self._model(chat.model), messages, user=chat.user)
+        task = Task(self._model(chat.model), messages, user=chat.user or None)
         created = int(time.time())
         if not chat.stream:
             result = await self._runs.run(task)

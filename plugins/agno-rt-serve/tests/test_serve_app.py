@@ -109,7 +109,7 @@ class TestRuns:
         model = ScriptedModel(["Hello Ann.", "You are Ann."])
         async with client(await serve_agents(Agent(model, "a"))) as http:
             first = await http.post("/agents/a/runs", json={"input": "I am Ann.", "session": "s", "user": "ann"})
-            second = await http.post("/agents/a/runs", json={"input": "Who am I?", "session": "s"})
+            second = await http.post("/agents/a/runs", json={"input": "Who am I?", "session": "s", "user": "ann"})
 
         answer = first.json()
         assert first.status_code == 200
@@ -125,6 +125,41 @@ class TestRuns:
         }
         assert second.json()["content"] == "You are Ann."
         assert [message.content for message in model.requests[1].messages] == ["I am Ann.", "Hello Ann.", "Who am I?"]
+
+    @pytest.mark.parametrize("user", [{"user": "bob"}, {"user": "Ann"}, {"user": None}, {}])
+    async def test_the_session_of_another_is_refused(self, serve_agents: Any, user: dict[str, Any]) -> None:
+        """Another user's run on a session is a 403, streamed or not; no model is asked, and nothing of it is told."""
+        model = ScriptedModel(["Noted."])
+        asked = {"input": "What is the code?", "session": "s", **user}
+        async with client(await serve_agents(Agent(model, "a"), Agent(ScriptedModel([]), "b"))) as http:
+            code = {"input": "The code is 4711.", "session": "s", "user": "ann"}
+            await http.post("/agents/a/runs", json=code)
+            refused = [await http.post(f"/agents/{name}/runs", json=asked) for name in "ab"]
+            stream = await http.post("/agents/a/runs", json=asked, headers=SSE)
+
+        assert [answer.status_code for answer in refused] == [403, 403]
+        assert {answer.json()["error"]["code"] for answer in refused} == {"forbidden"}
+        name, _, end = events(stream.text)[-1]
+        assert (name, end["status"], end["code"]) == ("run_ended", "failed", "forbidden")
+        assert not [name for name, _, _ in events(stream.text) if name == "model_started"]
+        for answer in (*refused, stream):
+            assert "4711" not in answer.text
+            assert '"ann"' not in answer.text
+            assert "'ann'" not in answer.text
+        assert len(model.requests) == 1
+
+    @pytest.mark.parametrize("key", ["session", "user"])
+    @pytest.mark.parametrize(
+        "name", ["", "x" * 9_000_000, "two\nlines", "nna\u202e"], ids=["", "long", "lines", "bidi"]
+    )
+    async def test_a_name_that_is_none_is_refused(self, serve_agents: Any, key: str, name: str) -> None:
+        """A session's or a user's name without characters, with too many, or with some that steer text, is a 400."""
+        async with client(await serve_agents(Agent(ScriptedModel([]), "a"))) as http:
+            answer = await http.post("/agents/a/runs", json={"input": "Hi.", key: name})
+
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "usage")
+        assert answer.json()["error"]["message"].startswith(f"a {key}'s name ")
+        assert len(answer.content) < 1_000
 
     async def test_says_what_a_paused_run_waits_for(self, serve_agents: Any) -> None:
         """A run that waits for a person is no error: its status says so, and its approvals are there."""

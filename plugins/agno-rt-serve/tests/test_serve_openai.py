@@ -82,6 +82,22 @@ class TestOfficialClient:
         ]
         assert asked[0] == ("system", "Be brief.")
 
+    @pytest.mark.parametrize("user", ["bob", "", None])
+    async def test_nothing_is_kept_between_requests(self, serve_agents: Any, ask: Any, user: Any) -> None:
+        """No request is shown anything of another, whoever it is for: the messages are the conversation."""
+        model = ScriptedModel(["Noted.", "?"])
+        served = await serve_agents(Agent(model, "a"))
+
+        def both(client: openai.OpenAI) -> None:
+            first = question("The code is 4711.")
+            client.chat.completions.create(model="a", messages=first, user="ann", extra_body={"session": "s"})
+            client.chat.completions.create(model="a", messages=question(), user=user, extra_body={"session": "s"})
+
+        await ask(served, both)
+
+        assert [message.content for message in model.requests[1].messages] == ["Weather?"]
+        assert [request.user for request in model.requests] == ["ann", user or None]
+
     async def test_an_answer_that_was_cut_off_says_so(self, serve_agents: Any, ask: Any) -> None:
         """The model's own reason to stop comes through, whole and streamed."""
         cut = ModelResponse("And so", finish_reason="length")

@@ -1,0 +1,173 @@
+"""The parts of `MemoryContract` and `RunContract` that are about whose something is, and under which names."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+import trio
+
+from agno_rt.errors import Forbidden, UsageError
+from agno_rt.journal import Appending, RunChange, RunRecord, RunStore
+from agno_rt.memory import MemoryBackend
+from agno_rt.messages import Message
+from agno_rt.names import MAX_NAME
+from agno_rt.testing._approval_rules import ANN, APPROVE, approval_of, entries_from
+from agno_rt.testing._checks import StoreContract
+
+__all__ = ["LONGEST_NAME", "REFUSED_NAMES", "RunOwnership", "SessionOwnership"]
+
+OTHERS: tuple[tuple[str | None, str | None], ...] = (
+    ("ann", "bob"),
+    ("ann", "Ann"),
+    ("ann", "ann "),
+    ("ann", "a%"),
+    ("ann", None),
+    (None, "bob"),
+)
+"""Whose something is, and who is not let near it."""
+
+REFUSED_NAMES = ("", "x" * (MAX_NAME + 1), "a\nb", "a\0", "\x1b[2J", "a\u202eb", "a\ud800")
+LONGEST_NAME = "\N{WAVING HAND SIGN}" * MAX_NAME
+
+
+class SessionOwnership(StoreContract):
+    """What every `MemoryBackend` does with the users of sessions."""
+
+    def test_a_session_belongs_to_its_user(self) -> None:
+        """An append for another user, or for none, is `Forbidden`, stores nothing, and does not tell whose it is.
+
+        It is so at any version, and where a session without a user is appended to for one.
+        """
+
+        async def check(memory: MemoryBackend) -> None:
+            for number, (owner, other) in enumerate(OTHERS):
+                name = f"s{number}"
+                await memory.append(name, [Message("user", "secret")], version=0, user=owner, data=b"data")
+                before = await memory.load(name)
+                for version in (1, 0, 2):
+                    with pytest.raises(Forbidden, match=name) as caught:
+                        await memory.append(name, [Message("user", "x")], version=version, user=other, data=b"x")
+                    assert "ann" not in str(caught.value)
+                    assert "secret" not in str(caught.value)
+                assert await memory.load(name) == before
+                assert before.user == owner
+                assert await memory.append(name, [], version=1, user=owner) == 2
+
+        self._with_memory(check)
+
+    def test_one_of_two_users_gets_a_new_session(self) -> None:
+        """Of two users who begin a session at once, it belongs to one, and nothing of the other is stored."""
+
+        async def check(memory: MemoryBackend) -> None:
+            refused: list[str] = []
+
+            async def write(user: str) -> None:
+                try:
+                    await memory.append("s", [Message("user", user)], version=0, user=user)
+                except Forbidden:
+                    refused.append(user)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(write, "ann")
+                nursery.start_soon(write, "bob")
+            session = await memory.load("s")
+            assert [message.text for message in session.messages] == [session.user]
+            assert sorted([*refused, str(session.user)]) == ["ann", "bob"]
+
+        self._with_memory(check)
+
+    def test_a_session_that_was_deleted_belongs_to_nobody(self) -> None:
+        """Whoever begins a session of that name anew has it: who read the old one cannot append to it."""
+
+        async def check(memory: MemoryBackend) -> None:
+            for user, other in (("ann", "bob"), ("bob", None), (None, "ann")):
+                version = await memory.append("s", [Message("user", "x")], version=0, user=user)
+                await memory.delete("s")
+                assert await memory.append("s", [Message("user", "y")], version=0, user=other) == version
+                with pytest.raises(Forbidden):
+                    await memory.append("s", [Message("user", "late")], version=version, user=user)
+                assert [message.text for message in (await memory.load("s")).messages] == ["y"]
+                await memory.delete("s")
+
+        self._with_memory(check)
+
+    def test_refuses_a_name_that_is_none(self) -> None:
+        """No session is begun under a name, or for a user, that `check_name` refuses; the longest one is taken."""
+
+        async def check(memory: MemoryBackend) -> None:
+            for name in REFUSED_NAMES:
+                with pytest.raises(UsageError, match="session"):
+                    await memory.append(name, [Message("user", "x")], version=0)
+                with pytest.raises(UsageError, match="user"):
+                    await memory.append("s", [Message("user", "x")], version=0, user=name)
+            assert await memory.sessions() == []
+            await memory.append(LONGEST_NAME, [Message("user", "x")], version=0, user=LONGEST_NAME)
+            (info,) = await memory.sessions(user=LONGEST_NAME)
+            assert (info.id, info.user) == (LONGEST_NAME, LONGEST_NAME)
+
+        self._with_memory(check)
+
+
+class RunOwnership(StoreContract):
+    """What every `RunStore` does with the users of runs."""
+
+    def test_a_run_ends_in_a_session_of_its_user(self) -> None:
+        """An end whose session belongs to another user is `Forbidden`: nothing is stored of the run or the session."""
+
+        async def check(store: RunStore) -> None:
+            assert isinstance(store, MemoryBackend)
+            for number, (owner, other) in enumerate(OTHERS):
+                name, run = f"s{number}", f"r{number}"
+                await store.append(name, [Message("user", "hi")], version=0, user=owner)
+                await store.create_run(RunRecord(run, "agent", user=other, owner=ANN))
+                append = Appending(name, [Message("user", "x")], 1, other, b"x")
+                asked = [approval_of(f"of {run}", run)]
+                change = RunChange("completed", "x", entries=entries_from(0, 1), approvals=asked, append=append)
+                with pytest.raises(Forbidden, match=name):
+                    await store.change_run(run, change, owner=ANN)
+                session, (record, entries) = await store.load(name), await store.load_run(run)
+                assert (session.total, session.version, session.user, session.data) == (1, 1, owner, b"")
+                assert (record.status, record.owner, record.content, entries) == ("running", ANN, "", [])
+                assert await store.approvals() == []
+
+        self._with_memory(check)
+
+    def test_refuses_a_run_with_such_a_name(self) -> None:
+        """No run is stored under an id, or with an agent, session or user, that `check_name` refuses."""
+
+        async def check(store: RunStore) -> None:
+            for name in REFUSED_NAMES:
+                wrong = [RunRecord(name, "a"), RunRecord("r", "a", session=name), RunRecord("r", "a", user=name)]
+                # Agents need not have a name.
+                for record in [*wrong, *([RunRecord("r", name)] if name else [])]:
+                    with pytest.raises(UsageError):
+                        await store.create_run(record)
+            assert await store.runs() == []
+            longest = RunRecord(LONGEST_NAME, LONGEST_NAME, session=LONGEST_NAME, user=LONGEST_NAME)
+            await store.create_run(longest)
+            assert [each.id for each in await store.runs(user=LONGEST_NAME, session=LONGEST_NAME)] == [LONGEST_NAME]
+
+        self._with_memory(check)
+
+    def test_lists_the_approvals_of_a_user(self) -> None:
+        """Where a user is named, what the runs of that user wait for is listed, in order, and nothing else."""
+        runs = (("r", "ann"), ("s", "bob"), ("t", "ann"), ("u", None), ("v", "Ann"))
+
+        async def check(store: RunStore) -> None:
+            for run, user in runs:
+                await store.create_run(RunRecord(run, "agent", user=user, owner=ANN))
+                asked = [attrs.evolve(approval_of(f"{run}{number}", run), user=user) for number in (1, 2)]
+                await store.change_run(run, RunChange("paused", approvals=asked), owner=ANN)
+            await store.decide("t1", APPROVE)
+            found = {user: [each.id for each in await store.approvals(user=user)] for user in ("ann", "bob", "a%", "")}
+            assert found == {"ann": ["r1", "r2", "t1", "t2"], "bob": ["s1", "s2"], "a%": [], "": []}
+            assert [each.id for each in await store.approvals(user="ann", status="pending", limit=3)] == [
+                "r1",
+                "r2",
+                "t2",
+            ]
+            assert await store.approvals(user="ann", run="s") == []
+            assert [each.id for each in await store.approvals(user="bob", run="s", limit=1)] == ["s1"]
+            assert len(await store.approvals()) == 10
+
+        self._with_memory(check)
