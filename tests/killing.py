@@ -13,6 +13,7 @@ import random
 import select
 import signal
 import sys
+import time
 import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -28,8 +29,9 @@ from agno_rt.memory import MemoryPolicy
 from agno_rt.models import Emit
 
 ROLES = ["user", "assistant", "tool", "tool", "tool", "assistant"]
-MOST_SECONDS = 0.06
-"""How long a child lives at most, after it has opened the file: about ten runs."""
+MOST_WORDS = 20
+"""How much a child says at most before it is killed: that it is ready, then two words a run. Not a time, which would be
+no run at all where the machine is busy."""
 
 
 class Answering:
@@ -174,20 +176,29 @@ def _say(writing: int, word: str) -> None:
     os.write(writing, f"{word}\n".encode())
 
 
-def all_of(reading: int) -> list[str]:
+def all_of(reading: int, before: bytes = b"") -> list[str]:
     """Everything that was said, to the end."""
     with os.fdopen(reading, "rb") as file:
-        return file.read().decode().splitlines()
+        return (before + file.read()).decode().splitlines()
+
+
+def hear(reading: int, words: int) -> tuple[bytes, float]:
+    """Listen until so many words were said; what was said, and how many seconds a word took."""
+    said, start = b"", time.perf_counter()
+    while said.count(b"\n") < words and (part := os.read(reading, 4096)):
+        said += part
+    return said, (time.perf_counter() - start) / max(1, words)
 
 
 def round_of(folder: Path, number: int, chance: random.Random) -> dict[str, int]:
     """Kill one child, and let another go on."""
     pid, reading = forked(lambda say: work(folder, number * 1_000, say))
-    select.select([reading], [], [], 30)
-    select.select([], [], [], chance.random() * MOST_SECONDS)
+    said, seconds = hear(reading, chance.randint(1, MOST_WORDS))
+    # Then somewhere within the steps that lead to the next word.
+    select.select([], [], [], chance.random() * seconds)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    told = all_of(reading)
+    told = all_of(reading, said)
     pid, reading = forked(lambda say: recover(folder, told))
     said = all_of(reading)
     _, status = os.waitpid(pid, 0)
