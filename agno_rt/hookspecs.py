@@ -16,7 +16,18 @@ import pluggy
 
 from agno_rt.events import Event
 
-__all__ = ["Observer", "Register", "hookimpl"]
+__all__ = [
+    "Observer",
+    "Register",
+    "agno_rt_observe",
+    "agno_rt_register_commands",
+    "agno_rt_register_guardrails",
+    "agno_rt_register_memory",
+    "agno_rt_register_models",
+    "agno_rt_register_routes",
+    "agno_rt_register_tools",
+    "hookimpl",
+]
 
 hookspec = pluggy.HookspecMarker("agno_rt")
 hookimpl = pluggy.HookimplMarker("agno_rt")

@@ -158,6 +158,53 @@ def test_a_link_leads_to_a_graph(page: Page) -> None:
     expect(page.get_by_role("heading", name="How to read it")).to_be_visible()
 
 
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The dashboard of agno_rt itself: a clone, with the results that are kept in it."""
+    need((ROOT / ".git").exists(), "this is not a git checkout")
+    need((ROOT / scripts.FOLDER).exists(), "the scripts are not there: make dashboard")
+    clone = tmp_path_factory.mktemp("own") / "agno_rt"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    shutil.copytree(ROOT / scripts.FOLDER, clone / scripts.FOLDER)
+    command = [sys.executable, "-m", "benchmarks.dashboard", "--project", str(clone), "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
+        assert found is not None
+        yield found[0]
+        process.terminate()
+
+
+def test_every_goal_leads_to_a_line(browser: Browser, own: str) -> None:
+    """Each number of a goal opens a graph that has points, parameters included; none is empty."""
+    page = browser.new_page()
+    page.goto(own)
+    links = page.eval_on_selector_all("a[href*='graphs.html#'][href*='?p-']", "links => links.map(link => link.href)")
+    empty = []
+    for link in sorted(set(links)):
+        page.goto("about:blank")
+        page.goto(link)
+        page.wait_for_function("() => window.jQuery && jQuery('#main-graph').data('plot') !== undefined")
+        points = page.evaluate(
+            "() => jQuery('#main-graph').data('plot').getData().reduce((n, s) => n + s.data.length, 0)"
+        )
+        if not points:
+            empty.append(link)
+
+    assert len(links) > 5
+    assert not empty
+    page.close()
+
+
+def test_rates_are_not_read_as_regressions() -> None:
+    """asv takes more for worse, which runs a second are not: none is looked at for regressions."""
+    conf = json.loads((ROOT / "asv.conf.json").read_text(encoding="utf-8"))
+    unread = [pattern for pattern, first in conf["regressions_first_commits"].items() if first is None]
+
+    assert any(re.match(pattern, "sqlite.Sessions.track_runs_a_second('full')") for pattern in unread)
+    assert not any(re.match(pattern, "run.Run.time_1000_runs('simple')") for pattern in unread)
+
+
 def test_asvs_own_lists(page: Page) -> None:
     """The grid, the list and the steps of asv are there and have the benchmarks."""
     page.get_by_role("link", name="All graphs at a glance").click()
@@ -237,7 +284,7 @@ class TestWords:
         page = opening_page(contents)
 
         assert {aim.row for aim in aims} == {goal.row for goal in goals()}
-        assert 'href="graphs.html#create.Create.track_ratio_to_bare_object?p-agent=simple"' in page
+        assert 'href="graphs.html#create.Create.track_ratio_to_bare_object?p-agent=%27simple%27"' in page
         assert "class=good>holds<" in page
         assert "class=bad>short by 100 %<" in page
 

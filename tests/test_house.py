@@ -479,7 +479,7 @@ def test_the_public_surface() -> None:
 
 
 def test_hooks_are_documented() -> None:
-    """Every hook's docstring is its reference."""
+    """Every hook's docstring is its reference, and stands in the documentation, which lists what is public."""
     hooks = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("agno_rt_")}
 
     assert set(hooks) == {
@@ -493,6 +493,7 @@ def test_hooks_are_documented() -> None:
     }
     for name, hook in hooks.items():
         assert inspect.getdoc(hook), f"{name} has no docstring"
+        assert name in hookspecs.__all__, f"{name} is not public, so that the documentation leaves it out"
 
 
 def tracked() -> list[Path]:

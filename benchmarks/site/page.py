@@ -198,7 +198,7 @@ def _aim(contents: Contents, aim: Aim, goes_on: bool) -> str:
     row = "" if goes_on else _prose(aim.row)
     if measured and aim.benchmark in contents.benchmarks:
         names = contents.benchmarks[aim.benchmark].get("param_names", ())
-        chosen = {name: value.strip("'") for name, value in zip(names, aim.params, strict=False)}
+        chosen = dict(zip(names, aim.params, strict=False))
         measured = f'<a href="{graph_link(aim.benchmark, chosen)}">{measured}</a>'
     else:
         measured = ""
