@@ -82,6 +82,7 @@ peers: dev $(PEERS)  ## measure peers side by side, and write their table: AGNO_
 
 docs: dev  ## build the documentation into docs/_build
 	$(BIN)/sphinx-build --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build
+	@echo "The documentation is in docs/_build/index.html."
 
 clean:  ## remove the virtual environment and what was built
 	rm -rf $(VENV) docs/_build .asv build dist
@@ -92,6 +93,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt $(PLUGINS)
+	@echo "Installing agno_rt, its plugins and what they need into $(VENV): some 40 packages, a minute at most."
 	$(PIP) hatchling editables
 	$(PIP) --no-build-isolation $(PACKAGES)
 	@touch $@
@@ -106,5 +108,6 @@ $(SCRIPTS): benchmarks/site/scripts.py | $(VENV)/.dev
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
+	@echo "Installing what working on agno_rt takes: some 60 packages more."
 	$(PIP) --requirement requirements-dev.txt
 	@touch $@
