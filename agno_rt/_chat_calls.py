@@ -121,12 +121,12 @@ class CallPieces:
         return call
 
     def _add_name(self, call: _Call, name: str) -> str:
-        """Add to the call's name, which may come in parts, again with each piece, or each time from its beginning."""
+        """Add to the call's name, which may come in parts, or again with each piece."""
         if not name or name == call.name:
             return ""
         if call.size and call.name:
             raise ValueError(f"the tool call {call.name!r} is called {name!r} in the middle of its arguments")
-        call.name = name if name.startswith(call.name) else call.name + name
+        call.name += name
         if call.name in self._names:
             call.told, shown = len(call.name), self._names[call.name]
             return shown

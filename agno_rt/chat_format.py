@@ -109,10 +109,7 @@ def response(
     message = _message_of(choice, ("message", "delta"))
     calls = whole_calls(message, names)
     reasoning, content = said_in(message)
-    content = content or text_of(message.get("refusal"), "refusal")
-    if not reasoning:
-        split = ThinkSplitter(think_tags)
-        reasoning, content = _joined([*split.feed(content), *split.end()])
+    reasoning, content = _split(reasoning, content or text_of(message.get("refusal"), "refusal"), think_tags)
     return _finished(mend_text(content), calls, mend_text(reasoning), usage_in(body, choice), choice)
 
 
@@ -204,15 +201,20 @@ class StreamedResponse:
         yield from self._calls.feed(call_bodies(delta))
 
     def _rest_of(self, message: Mapping[str, Any]) -> Iterable[Delta]:
-        """Some servers close a stream with the whole message: take what its pieces have not brought."""
-        whole, said = said_in(message), _joined(self._said)
-        reasoning, text = (
-            new.removeprefix(old) if new.startswith(old) else "" for new, old in zip(whole, said, strict=True)
-        )
-        if not any(said) or self.think_tags == "off":
-            yield from self._take(reasoning, text)
-        if not self._calls.calls():
-            yield from self._calls.feed(call_bodies(message))
+        """Some servers close a stream with the whole message: take what its pieces have not brought.
+
+        Raises `ValueError` where it says otherwise than they did: one of both is wrong, and nobody knows which.
+        """
+        reasoning, text = _split(*said_in(message), self.think_tags)
+        thought, said = _joined(self._said)
+        if said.strip() not in text and text.strip() not in said:
+            raise ValueError("the message at the end of the stream says otherwise than its pieces")
+        yield from self._take("" if thought else reasoning, text.removeprefix(said) if text.startswith(said) else "")
+        bodies, known = call_bodies(message), self._calls.calls()
+        if not known:
+            yield from self._calls.feed(bodies)
+        elif bodies and [call.name for call in whole_calls(message, self.names)] != [call.name for call in known]:
+            raise ValueError("the message at the end of the stream has other calls than its pieces")
 
     def _take(self, reasoning: str, text: str) -> Iterable[Delta]:
         said: list[TextDelta | ReasoningDelta] = []
@@ -223,6 +225,14 @@ class StreamedResponse:
             said += self._splitter.feed(text)
         self._said += said
         yield from said
+
+
+def _split(reasoning: str, text: str, think_tags: ThinkTags) -> tuple[str, str]:
+    """Return the reasoning and the text apart, where the server has not told them apart itself."""
+    if reasoning:
+        return reasoning, text
+    splitter = ThinkSplitter(think_tags)
+    return _joined([*splitter.feed(text), *splitter.end()])
 
 
 def _message_of(

@@ -150,7 +150,7 @@ class TestRequest:
         }
 
 
-def sent(*messages: Message, **options: str) -> list[Any]:
+def sent(*messages: Message, **options: Any) -> list[Any]:
     """What the messages become."""
     bodies: list[Any] = request_body(ModelRequest(messages), "m", **options)["messages"]
     return bodies

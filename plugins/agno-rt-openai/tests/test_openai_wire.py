@@ -8,8 +8,9 @@ import re
 from typing import Any
 
 import pytest
+from agno_rt_openai.refusals import Peer, refusal, retry_after
 from agno_rt_openai.sse import EventParser
-from agno_rt_openai.wire import ChatStream, Dialect, Peer, completion, deltas, refusal, request_bytes, retry_after
+from agno_rt_openai.wire import ChatStream, Dialect, completion, deltas, request_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -177,7 +178,6 @@ class TestChatStream:
             (b'{"choices": {}}', "choices is dict, not a list"),
             (b'{"choices": [{"delta": {"content": 7}}]}', "content is int"),
             (b'{"choices": [{"delta": {"tool_calls": [{"index": "x"}]}}]}', "index"),
-            (b'{"choices": [], "usage": {"prompt_tokens": [1]}}', "no part of a chat completion"),
         ],
     )
     def test_nonsense_is_said_to_be(self, payload: bytes, said: str) -> None:
@@ -420,9 +420,33 @@ class TestRequest:
         assert official["tool_choice"]["function"]["name"] == "weather"
         assert len(official["tools"]) == 2
 
-    @pytest.mark.parametrize("request_", [{"extra": {"x": object()}}, {"content": "\ud800"}])
-    def test_what_json_cannot_carry(self, request_: dict[str, Any]) -> None:
-        """Odd objects and broken text are the caller's to mend."""
-        settings = ModelSettings(extra=request_.get("extra", {}))
+    def test_what_json_cannot_carry(self) -> None:
+        """Odd objects are the caller's to mend."""
+        settings = ModelSettings(extra={"x": object()})
         with pytest.raises(UsageError, match="cannot be written as JSON"):
-            self.body(ModelRequest((Message("user", request_.get("content", "")),), settings=settings))
+            self.body(ModelRequest((Message("user", "Hi."),), settings=settings))
+
+    def test_texts_that_are_not_unicode(self) -> None:
+        """Half a character is replaced wherever it stands: in a message, a name, a call, a schema, a setting."""
+
+        @tool(name="look\udcff", description="L\ud83dook.")
+        def look(where: str) -> str:
+            """Look."""
+            return where
+
+        asked = ModelRequest(
+            (
+                Message("system", "\udc00"),
+                Message("user", "a\ud800b", name="\udfff"),
+                Message("assistant", "", (ToolCall("c\ud800", "look\udcff", '{"where": "\udce4"}'),)),
+                Message("tool", ("smile \ud83d\ude00", "\udcc3\udca4"), (), "c\ud800", "look\udcff"),
+            ),
+            (look,),
+            settings=ModelSettings(stop="\ud800", extra={"x\ud800": ["\ud800"]}),
+        )
+
+        body = self.body(asked)
+        assert body["messages"][1] == {"role": "user", "content": "a\ufffdb", "name": "\ufffd"}
+        assert body["messages"][3]["content"] == "smile \U0001f600\nä"
+        assert body["messages"][2]["tool_calls"][0]["id"] == body["messages"][3]["tool_call_id"] == "c\ufffd"
+        assert (body["stop"], body["x\ufffd"]) == (["\ufffd"], ["\ufffd"])
