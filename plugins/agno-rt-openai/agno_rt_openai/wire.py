@@ -186,9 +186,10 @@ class ChatStream:
         if self._head.strip():
             yield from self._end_without_events()
             return
-        last = self._parser.end()
-        if last is not None and not self.done and (_is_done(last) or read_json(last) is not None):
-            yield from self._take(last)
+        # What the end cut off is passed over here: the answer is not finished then, which is told below.
+        for line in [] if self.done else (self._parser.end() or b"").split(b"\n"):
+            if _is_done(line) or read_json(line) is not None:
+                yield from self._take(line)
         if not self._chunks and not (self.done or self.finished):
             raise self._peer.error("ended its stream without any answer", retryable=True)
         if not (self.done or self.finished):
