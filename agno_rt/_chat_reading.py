@@ -44,15 +44,20 @@ _FAILURES = frozenset(
     }
 )
 """How servers say that they lost the model midway."""
+_NO_ERROR = (0, "0", 200, "200")
+"""Codes by which some servers say with each chunk that all is well."""
 _ERROR_TEXTS = ("message", "detail", "errors", "error_msg", "error_message", "errmsg", "msg")
 _THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 
 
 def said_in(message: Mapping[str, Any]) -> tuple[str, str]:
     """Return the reasoning and the text of a message, or of a piece of one."""
-    reasoning = next(filter(None, (_thoughts(message.get(name)) for name in _THOUGHTS)), "")
-    thought, text = _in_content(message.get("content"))
-    return reasoning or thought, text
+    content = message.get("content")
+    thought, text = ("", content) if type(content) is str else _in_content(content)
+    for name in _THOUGHTS:
+        if (said := message.get(name)) and (reasoning := _thoughts(said)):
+            return reasoning, text
+    return thought, text
 
 
 def _in_content(content: Any) -> tuple[str, str]:
@@ -172,7 +177,7 @@ def reported_error(body: Mapping[str, Any]) -> Any:
     blank = isinstance(error, Mapping) and bool(choices) and not any(error.values())
     if error and not blank:
         return error
-    if choices:
+    if choices or body.get("usage") or body.get("code") in _NO_ERROR:
         return None
     if body.get("object") == "error" or body.get("type") == "error":
         return body

@@ -141,20 +141,20 @@ class StreamedResponse:
 
     def feed(self, chunk: Mapping[str, Any]) -> list[Delta]:
         """Take in one chunk and return what it brought. Raises `ValueError` where it has another shape."""
-        if (error := reported_error(mapping_of(chunk, "the chunk"))) is not None:
+        # A stream is thousands of these: the usual chunk is told at once from those that need a closer look.
+        choices = mapping_of(chunk, "the chunk").get("choices")
+        if (not choices or chunk.get("error")) and (error := reported_error(chunk)) is not None:
             raise ReportedError(f"the stream broke off with an error: {error}", error)
-        choice = self._own_choice(mappings_of(chunk.get("choices"), "choices"))
-        usage = usage_in(chunk, choice or {})
-        if usage.total_tokens:
-            self._usage = usage
-        if choice is None:
-            return []
-        _check_failure(choice)
-        deltas = list(self._deltas(choice))
-        if choice.get("finish_reason"):
-            self.finished = True
-            self._finish_reason = choice["finish_reason"]
-        return deltas
+        choice: Mapping[str, Any] | None
+        if type(choices) is list and len(choices) == 1 and type(choices[0]) is dict:
+            choice = choices[0] if choices[0].get("index") == self._index else self._own_choice(choices)
+        else:
+            choice = self._own_choice(mappings_of(choices, "choices"))
+        if chunk.get("usage") or "x_groq" in chunk or (choice is not None and "usage" in choice):
+            usage = usage_in(chunk, choice or {})
+            if usage.total_tokens:
+                self._usage = usage
+        return [] if choice is None else self._read(choice)
 
     def end(self) -> list[Delta]:
         """The stream is over: what was held back, in case it was the beginning of a tag or of a character."""
@@ -189,18 +189,33 @@ class StreamedResponse:
         self._passed_over = self._passed_over or len(own) < len(choices)
         return own[0] if own else None
 
-    def _deltas(self, choice: Mapping[str, Any]) -> Iterable[Delta]:
-        delta = _message_of(choice, ("delta", "message"), {})
-        if delta is choice.get("delta"):
-            self._in_deltas = self._in_deltas or bool(delta)
-        elif self._in_deltas:
-            yield from self._rest_of(delta)
-            return
-        reasoning, text = said_in(delta)
-        yield from self._take(reasoning, text + text_of(delta.get("refusal"), "refusal"))
-        yield from self._calls.feed(call_bodies(delta))
+    def _read(self, choice: Mapping[str, Any]) -> list[Delta]:
+        reason = choice.get("finish_reason")
+        if reason or choice.get("error"):
+            _check_failure(choice)
+        deltas = self._deltas(choice)
+        if reason:
+            self.finished = True
+            self._finish_reason = reason
+        return deltas
 
-    def _rest_of(self, message: Mapping[str, Any]) -> Iterable[Delta]:
+    def _deltas(self, choice: Mapping[str, Any]) -> list[Delta]:
+        delta = choice.get("delta")
+        if type(delta) is dict and delta:
+            self._in_deltas = True
+        else:
+            delta = _message_of(choice, ("delta", "message"), {})
+            if self._in_deltas:
+                return self._rest_of(delta)
+        reasoning, text = said_in(delta)
+        if refusal := delta.get("refusal"):
+            text += text_of(refusal, "refusal")
+        deltas = self._take(reasoning, text) if reasoning or text else []
+        if "tool_calls" in delta or "function_call" in delta:
+            deltas += self._calls.feed(call_bodies(delta))
+        return deltas
+
+    def _rest_of(self, message: Mapping[str, Any]) -> list[Delta]:
         """Some servers close a stream with the whole message: take what its pieces have not brought.
 
         Raises `ValueError` where it says otherwise than they did: one of both is wrong, and nobody knows which.
@@ -209,14 +224,15 @@ class StreamedResponse:
         thought, said = _joined(self._said)
         if said.strip() not in text and text.strip() not in said:
             raise ValueError("the message at the end of the stream says otherwise than its pieces")
-        yield from self._take("" if thought else reasoning, text.removeprefix(said) if text.startswith(said) else "")
+        deltas = self._take("" if thought else reasoning, text.removeprefix(said) if text.startswith(said) else "")
         bodies, known = call_bodies(message), self._calls.calls()
         if not known:
-            yield from self._calls.feed(bodies)
+            deltas += self._calls.feed(bodies)
         elif bodies and [call.name for call in whole_calls(message, self.names)] != [call.name for call in known]:
             raise ValueError("the message at the end of the stream has other calls than its pieces")
+        return deltas
 
-    def _take(self, reasoning: str, text: str) -> Iterable[Delta]:
+    def _take(self, reasoning: str, text: str) -> list[Delta]:
         said: list[TextDelta | ReasoningDelta] = []
         if reasoning := self._reasoning.feed(reasoning):
             # The server tells them apart itself: a tag that comes now is the answer's own.
@@ -224,7 +240,7 @@ class StreamedResponse:
         if text := self._text.feed(text):
             said += self._splitter.feed(text)
         self._said += said
-        yield from said
+        return [*said]
 
 
 def _split(reasoning: str, text: str, think_tags: ThinkTags) -> tuple[str, str]:

@@ -333,7 +333,9 @@ class TestReasonsAndCounts:
             assert "full" in str(caught.value.error) or caught.value.error == body
 
     def test_an_error_that_is_none(self) -> None:
-        """Some servers send an empty one with every answer."""
+        """Some servers send an empty one with every answer, or say each time that all is well."""
+        assert streamed({"choices": [], "code": 0, "message": "ok"}, chunk({"content": "Hi."})).content == "Hi."
+        assert streamed({"choices": [], "usage": {"prompt_tokens": 1}, "msg": "done"}).usage == Usage(1)
         assert whole({"content": "Hi."}, error={"message": "", "code": 0}).content == "Hi."
         assert streamed({**chunk({"content": "Hi."}), "error": {"message": None}}).content == "Hi."
 

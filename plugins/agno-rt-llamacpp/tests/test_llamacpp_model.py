@@ -210,6 +210,20 @@ class TestCancellation:
         await becomes_idle(model)
         assert model.statistics()[0].in_use == 0
 
+    async def test_leaves_text_that_is_held_back(self, model: LlamaModel, hello: ModelRequest) -> None:
+        """Cancelled while llama.cpp tells nothing of its text, a request ends, and the next one is answered."""
+        held = {"grammar": 'root ::= " "*', "ignore_eos": True}
+        settings = ModelSettings(seed=1, max_tokens=900, stop=" " * 300, extra=held)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(model.respond, ModelRequest(asked("Go."), settings=settings))
+            while not await model.busy():
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+
+        with trio.fail_after(120):
+            assert (await model.respond(hello)).content
+        assert model.statistics()[0].in_use == 0
+
     async def test_leaves_the_queue(self, model: LlamaModel, endless: ModelRequest, hello: ModelRequest) -> None:
         """Cancelled while it waits, a request is no longer waiting, and the one under way goes on."""
         async with trio.open_nursery() as nursery:

@@ -244,15 +244,19 @@ async def _discard(delta: Delta) -> None:
 
 
 class _WithoutQuery(logging.Filter):
-    """Cuts the query off each address that the HTTP library logs: it may hold a key."""
+    """Cuts the query off the addresses of completions that the HTTP library logs: it may hold a key."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let the record through, with nothing secret in it."""
         if isinstance(record.args, tuple):
-            record.args = tuple(
-                arg.copy_with(query=None) if isinstance(arg, httpx2.URL) else arg for arg in record.args
-            )
+            record.args = tuple(_shown(arg) for arg in record.args)
         return True
+
+
+def _shown(arg: object) -> object:
+    if not isinstance(arg, httpx2.URL) or not arg.path.endswith("/chat/completions"):
+        return arg
+    return arg.copy_with(query=None)
 
 
 _HIDES_QUERIES = _WithoutQuery()

@@ -102,7 +102,8 @@ def completion(
     except chat_format.ReportedError as exc:
         raise reported(peer, exc.error) from None
     except (ValueError, TypeError, ArithmeticError) as exc:
-        raise peer.error(f"answered with something that is no chat completion: {plain(str(exc), peer)}") from exc
+        # From nothing: the cause quotes the server as it is, secrets and all, and a traceback would show it.
+        raise peer.error(f"answered with something that is no chat completion: {plain(str(exc), peer)}") from None
 
 
 def _unasked_stream(
@@ -203,7 +204,7 @@ class ChatStream:
         try:
             return self._response.response()
         except ValueError as exc:
-            raise self._peer.error(f"sent a stream that is no answer: {exc}", retryable=True) from exc
+            raise self._peer.error(f"sent a stream that is no answer: {exc}", retryable=True) from None
 
     def _end_without_events(self) -> Iterator[Delta]:
         body = bytes(self._head)
@@ -238,7 +239,7 @@ class ChatStream:
             raise reported(self._peer, exc.error) from None
         except (ValueError, TypeError, ArithmeticError) as exc:
             said = plain(str(exc), self._peer)
-            raise self._peer.error(f"sent a chunk that is no part of a chat completion: {said}") from exc
+            raise self._peer.error(f"sent a chunk that is no part of a chat completion: {said}") from None
 
 
 def _begins_events(head: bytes) -> bool | None:

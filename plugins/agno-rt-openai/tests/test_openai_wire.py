@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import traceback
 from typing import Any
 
 import attrs
@@ -562,12 +563,14 @@ class TestRefusal:
             lambda: completion(quoted.encode(), peer, OTHER),
             lambda: list(ChatStream(peer, OTHER).feed(chunk_)),
             lambda: list(ChatStream(peer, OTHER).feed(chunk_[:-4] + b"\n\n")),
+            lambda: list(ChatStream(peer, OTHER).feed(chunk({"tool_calls": [{"index": quoted}]}))),
+            lambda: completion(json.dumps({"choices": [{"message": {"tool_calls": quoted}}]}).encode(), peer, OTHER),
         ):
             with pytest.raises(ModelError) as caught:
                 read()
             errors.append(caught.value)
         for error in errors:
-            said = f"{error!r} {error} {error.hint}"
+            said = f"{error!r} {error.hint} {''.join(traceback.format_exception(error))}"
             assert not any(part in said for part in ("0123", "sk-", "s3cr", HEADER[:6])), said
 
 
