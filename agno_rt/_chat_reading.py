@@ -16,6 +16,7 @@ from agno_rt.models import FinishReason
 __all__ = [
     "finish_reason",
     "is_failure",
+    "is_reason",
     "mapping_of",
     "mappings_of",
     "reported_error",
@@ -154,6 +155,11 @@ def finish_reason(reason: Any, has_calls: bool) -> FinishReason:
     if word in _FINISH_REASONS:
         return cast(FinishReason, word)
     return _OTHER_WORDS.get(word) or ("tool_calls" if has_calls else "stop")
+
+
+def is_reason(reason: Any) -> bool:
+    """Whether a finish reason is one: some servers write null as a text, in every chunk."""
+    return bool(reason) and _word(reason) not in ("null", "none")
 
 
 def is_failure(reason: Any) -> bool:

@@ -23,6 +23,7 @@ from agno_rt._chat_names import wire_names
 from agno_rt._chat_reading import (
     finish_reason,
     is_failure,
+    is_reason,
     mapping_of,
     mappings_of,
     reported_error,
@@ -194,7 +195,7 @@ class StreamedResponse:
         if reason or choice.get("error"):
             _check_failure(choice)
         deltas = self._deltas(choice)
-        if reason:
+        if reason and is_reason(reason):
             self.finished = True
             self._finish_reason = reason
         return deltas

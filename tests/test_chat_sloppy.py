@@ -301,6 +301,13 @@ class TestReasonsAndCounts:
         assert whole({"content": "Hi."}, word).finish_reason == reason
         assert streamed(chunk({"content": "Hi."}, word), finish=None).finish_reason == reason
 
+    @pytest.mark.parametrize("word", [None, "", "null", "None", False])
+    def test_reasons_that_are_none(self, word: Any) -> None:
+        """A stream goes on after them."""
+        stream = StreamedResponse()
+        stream.feed(chunk({"content": "Hi."}, word))
+        assert not stream.finished
+
     @pytest.mark.parametrize("word", ["error", "ERROR", "network_error", "aborted", "insufficient_system_resource"])
     @pytest.mark.parametrize("content", ["", "The answer is"])
     def test_a_server_that_lost_the_model(self, word: str, content: str) -> None:

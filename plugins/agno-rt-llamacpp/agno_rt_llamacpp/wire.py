@@ -191,12 +191,19 @@ def _plain(request: ModelRequest, to_grammar: ToGrammar) -> Question:
     body = request_body(attrs.evolve(request, messages=turns, tools=(), output=None), PROVIDER)
     schema = _schema(request, form)
     if form == "call or text":
-        body["grammar"] = call_or_text(to_grammar(json.dumps(schema)))
+        body["grammar"] = call_or_text(_grammar(schema, to_grammar))
     elif schema is not None:
         # A stop sequence is meant for text; in JSON that a grammar ends by itself it would only break it.
         body.pop("stop", None)
         body["response_format"] = {"type": "json_schema", "json_schema": {"schema": schema}}
     return Question(_streamed(body), form, frozenset(tool.name for tool in request.tools))
+
+
+def _grammar(schema: Any, to_grammar: ToGrammar) -> str:
+    try:
+        return to_grammar(json.dumps(mend_value(schema)))
+    except (RuntimeError, ValueError) as exc:
+        raise failure({"message": f"no grammar can be made of the tools: {exc}"}) from exc
 
 
 def _form(request: ModelRequest) -> Form:

@@ -135,6 +135,16 @@ class TestQuestion:
         assert none.form == "text"
         assert "search" not in json.dumps(none.body)
 
+    def test_tools_that_no_grammar_can_be_made_of(self) -> None:
+        """What llama.cpp says of them comes as an error with a remedy."""
+
+        def refuse(_schema: str) -> str:
+            raise RuntimeError("schema too odd")
+
+        with pytest.raises(ModelError, match="no grammar can be made of the tools: schema too odd") as caught:
+            question(ModelRequest((Message("user", "x"),), (search,)), DEFAULTS, refuse)
+        assert "Simplify" in caught.value.hint
+
     def test_stop_sequences_are_for_text(self) -> None:
         """A stop sequence holds for text alone: it would cut JSON in two."""
         request = ModelRequest((Message("user", "x"),), (search,), "auto", None, ModelSettings(stop=("\n",)))

@@ -6,6 +6,7 @@ Adds to `agno_rt.chat_format` what belongs to the transport: JSON and event stre
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -83,8 +84,15 @@ def _mended(message: Message) -> Message:
 
 
 def _with_object(call: ToolCall) -> ToolCall:
-    arguments = read_json(call.arguments.encode("utf-8", "replace"))
-    return call if isinstance(arguments, dict) else attrs.evolve(call, arguments="{}")
+    try:
+        if isinstance(msgspec.json.decode(call.arguments), dict):
+            return call
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        pass
+    # Half a character in them is one that a server's own parser stumbles over, each time.
+    arguments = read_json(call.arguments.encode("utf-8", "surrogatepass"))
+    whole = json.dumps(chat_format.mend_value(arguments), ensure_ascii=False) if isinstance(arguments, dict) else "{}"
+    return attrs.evolve(call, arguments=whole)
 
 
 def completion(
@@ -257,6 +265,8 @@ def _is_done(payload: bytes) -> bool:
 
 
 def _object(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        return value[0]
     if not isinstance(value, dict):
         raise ValueError(f"it is {type(value).__name__}, not an object")
     return value

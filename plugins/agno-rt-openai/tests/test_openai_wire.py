@@ -303,6 +303,7 @@ class TestChatStream:
         [
             ({"message": "upstream died", "code": "500", "object": "error"}, 500, True),
             ({"detail": "upstream died"}, None, False),
+            ([{"error": {"message": "upstream died", "code": 429}}], 429, True),
             ({"type": "error", "error": {"type": "overloaded_error", "message": "upstream died"}}, None, True),
             (
                 {
@@ -633,7 +634,10 @@ class TestRequest:
             """Weather."""
             return city
 
-        calls = (ToolCall("a", "clock", '{"x": '), ToolCall("b", "clock", ""), ToolCall("c", "clock", '{"y": 1}'))
+        calls = (
+            *(ToolCall("a", "clock", '{"x": '), ToolCall("b", "clock", ""), ToolCall("c", "clock", '{"y": 1}')),
+            ToolCall("d", "clock", '{"z": "\\ud83d"}'),
+        )
         request = ModelRequest((Message("assistant", "", calls),), (clock, weather), "weather")
         other, official = self.body(request), self.body(request, official=True)
         assert (other["tool_choice"], [each["function"]["name"] for each in other["tools"]]) == (
@@ -641,7 +645,7 @@ class TestRequest:
             ["weather"],
         )
         sent = [call["function"]["arguments"] for call in other["messages"][0]["tool_calls"]]
-        assert sent == ["{}", "{}", '{"y": 1}']
+        assert sent == ["{}", "{}", '{"y": 1}', '{"z": "\ufffd"}']
         assert official["tool_choice"]["function"]["name"] == "weather"
         assert len(official["tools"]) == 2
 
