@@ -152,7 +152,7 @@ def _add_arguments(call: _Call, arguments: str) -> str:
 
 
 def _finished(id_: str, name: str, arguments: str) -> ToolCall:
-    return ToolCall(mend_text(id_), mend_text(name), _once(mend_text(arguments)))
+    return ToolCall(id_, mend_text(name), _once(mend_text(arguments)))
 
 
 def _once(arguments: str) -> str:
@@ -168,7 +168,7 @@ def _once(arguments: str) -> str:
 
 def _id_of(body: Mapping[str, Any]) -> str:
     id_ = body.get("id")
-    return str(id_) if isinstance(id_, int) and not isinstance(id_, bool) else text_of(id_, "id")
+    return str(id_) if isinstance(id_, int) and not isinstance(id_, bool) else mend_text(text_of(id_, "id"))
 
 
 def _index_of(body: Mapping[str, Any]) -> int | None:

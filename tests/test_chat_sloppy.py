@@ -36,6 +36,9 @@ def streamed(*chunks: dict[str, Any], finish: str | None = "stop", **options: An
     deltas = [delta for each in (*chunks, chunk({}, finish)) for delta in stream.feed(each)] + stream.end()
     answer = stream.response()
     assert "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)) == answer.content
+    assert all(
+        (delta.id + delta.arguments).encode() for delta in deltas if isinstance(delta, ToolCallDelta) and delta.id
+    )
     named = "".join(delta.name for delta in deltas if isinstance(delta, ToolCallDelta))
     assert named == "".join(call.name for call in answer.tool_calls)
     return answer
