@@ -15,9 +15,12 @@ __all__ = ["TextJoiner", "mend_text", "mend_value"]
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_A_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 _UNFINISHED = re.compile(
-    "(?:[\ud800-\udbff]|[\udcc2-\udcdf]|[\udce0-\udcef][\udc80-\udcbf]?|[\udcf0-\udcf4][\udc80-\udcbf]{0,2})\\Z"
+    "(?:[\ud800-\udbff]|(?<![\ud800-\udbff])"
+    "(?:[\udcc2-\udcdf]|[\udce0-\udcef][\udc80-\udcbf]?|[\udcf0-\udcf4][\udc80-\udcbf]{0,2}))\\Z"
 )
-"""The first part of a character at a text's end: of a surrogate pair, or of an escaped UTF-8 sequence."""
+"""The first part of a character at a text's end: of a surrogate pair, or of an escaped UTF-8 sequence.
+
+Behind the first half of a pair, what looks like an escaped byte is the other half."""
 
 
 def mend_text(text: str) -> str:
