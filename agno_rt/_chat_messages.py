@@ -7,7 +7,7 @@ take (vLLM's multimodal inputs).
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agno_rt.errors import UsageError
@@ -19,21 +19,38 @@ __all__ = ["message_bodies"]
 _AUDIO_FORMATS = {"audio/wav": "wav", "audio/mpeg": "mp3"}
 
 
-def message_bodies(messages: Iterable[Message], reasoning_field: str = "") -> list[dict[str, Any]]:
-    """The messages in the format. Raises `UsageError` for media that it cannot carry."""
+def message_bodies(
+    messages: Sequence[Message], names: Mapping[str, str], *, reasoning_field: str = "", system_first: bool = False
+) -> list[dict[str, Any]]:
+    """The messages in the format. Raises `UsageError` for media that it cannot carry.
+
+    `names` has the names that go in the place of tools' own. An assistant's message of neither text nor calls is left
+    out: some servers refuse the whole conversation for it.
+    """
     bodies: list[dict[str, Any]] = []
     shown: list[Part] = []
-    for message in messages:
+    for message in _with_system_first(messages) if system_first else messages:
         if shown and message.role != "tool":
             bodies.append(_shown(shown))
             shown = []
-        bodies.append(_body(message, shown, reasoning_field))
+        body = _body(message, shown, names, reasoning_field)
+        if message.role != "assistant" or message.tool_calls or body["content"].strip() or reasoning_field in body:
+            bodies.append(body)
     if shown:
         bodies.append(_shown(shown))
     return bodies
 
 
-def _body(message: Message, shown: list[Part], reasoning_field: str) -> dict[str, Any]:
+def _with_system_first(messages: Sequence[Message]) -> Sequence[Message]:
+    """Return the messages with those of the system as one, the first; many chat templates refuse any other."""
+    said = [message for message in messages if message.role == "system"]
+    if not said or said == [messages[0]]:
+        return messages
+    texts = filter(None, (_plain(message, []) for message in said))
+    return [Message("system", "\n\n".join(texts)), *(each for each in messages if each.role != "system")]
+
+
+def _body(message: Message, shown: list[Part], names: Mapping[str, str], reasoning_field: str) -> dict[str, Any]:
     content = message.content
     if not isinstance(content, str):
         content = _plain(message, shown) if message.role != "user" else inlined(content)
@@ -42,7 +59,7 @@ def _body(message: Message, shown: list[Part], reasoning_field: str) -> dict[str
     if reasoning_field and message.reasoning and message.role == "assistant":
         body[reasoning_field] = message.reasoning
     if message.tool_calls:
-        body["tool_calls"] = [_call_body(call) for call in message.tool_calls]
+        body["tool_calls"] = [_call_body(call, names.get(call.name, call.name)) for call in message.tool_calls]
     if message.tool_call_id is not None:
         body["tool_call_id"] = message.tool_call_id
     if message.name is not None and message.role != "tool":
@@ -101,5 +118,7 @@ def _file(media: Media) -> dict[str, str]:
     return {"filename": media.name or "file", "file_data": data_url(media)}
 
 
-def _call_body(call: ToolCall) -> dict[str, Any]:
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+def _call_body(call: ToolCall, name: str) -> dict[str, Any]:
+    # Some servers read the arguments of a history as JSON, which a blank text is not.
+    arguments = call.arguments if call.arguments.strip() else "{}"
+    return {"id": call.id, "type": "function", "function": {"name": name, "arguments": arguments}}

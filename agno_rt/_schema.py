@@ -202,7 +202,7 @@ def _schema(type_: Any, rewriter: Rewriter) -> dict[str, Any]:
         if "anyOf" in kept:
             kept["anyOf"] = _flat(kept["anyOf"])
         beside = {word: part for word, part in kept.items() if word != "$ref"}
-        return _beside({"$ref": kept["$ref"]}, beside) if "$ref" in kept else kept
+        return _beside({"$ref": kept["$ref"]}, beside) if "$ref" in kept else _typed(kept)
 
     for component in components.values():
         component.pop("title", None)
@@ -222,6 +222,27 @@ def _tidy_word(word: str, part: Any, tidy: Callable[[Any], Any]) -> Any:
     if word == "properties":
         return {name: tidy(schema) for name, schema in part.items()}
     return part if word in ("default", "enum", "const", "examples", "required") else tidy(part)
+
+
+def _typed(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a choice with its type beside it, without which some providers refuse the whole request.
+
+    A null among the choices is an alternative of its own. Choices of several types stay without one.
+    """
+    if "enum" not in schema or "type" in schema:
+        return schema
+    choices = [value for value in schema["enum"] if value is not None]
+    kinds = {_JSON_TYPES[type(value)] for value in choices}
+    kinds = {"number"} if kinds == {"integer", "number"} else kinds
+    if len(kinds) != 1:
+        return schema
+    typed = {"type": kinds.pop(), "enum": choices}
+    beside = {word: said for word, said in schema.items() if word != "enum"}
+    nullable = len(choices) < len(schema["enum"])
+    return {"anyOf": [typed, {"type": "null"}], **beside} if nullable else {**typed, **beside}
+
+
+_JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
 def _flat(schemas: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -87,6 +87,9 @@ async def _with_history(job: Job, turns: Turns, access: SessionAccess, converse:
     if job.hooks is not None or type(job.instructions) is not str:
         await _prepare(job)
     history = window(session.messages, last)
+    # So written, the usual input costs no object and no call.
+    if job.input[1:] or (job.input and job.input[0].role == "system"):
+        _lead_with_system(job)
     turns.begin(before(job, history), job.input)
     if job.journal is not None:
         await _begin(job, job.journal, turns, session, len(history))
@@ -106,6 +109,8 @@ async def _with_all(job: Job, turns: Turns, access: SessionAccess, converse: Cal
     if policy.summary is not None:
         covers = session.total - len(history)
         kept.summary, history = await _summarised(job, policy.summary, kept.summary, covers, history)
+    if job.input[1:] or (job.input and job.input[0].role == "system"):
+        _lead_with_system(job)
     summary = "" if policy.summary is None or kept.summary is None else kept.summary.text
     turns.begin(_before(job, facts, summary, history), job.input)
     if job.journal is not None:
@@ -187,6 +192,20 @@ async def _prepare(job: Job) -> None:
         await _hooks.before_run(job, job.hooks)
     if type(job.instructions) is not str:
         job.instructions = await instructions_text(job.instructions, job.context())
+
+
+def _lead_with_system(job: Job) -> None:
+    """Put the input's system messages behind the instructions.
+
+    In the middle of a conversation many chat templates refuse them; and stored, they would pile up run after run. They
+    hold for this run, as instructions do, and are no part of the session.
+    """
+    assert isinstance(job.instructions, str), "the run has begun"
+    if not any(message.role == "system" for message in job.input):
+        return
+    said = (message.text for message in job.input if message.role == "system")
+    job.instructions = "\n\n".join(text for text in (job.instructions, *said) if text)
+    job.input = tuple(message for message in job.input if message.role != "system")
 
 
 def _before(job: Job, facts: Sequence[Fact], summary: str, history: Sequence[Message]) -> list[Message]:

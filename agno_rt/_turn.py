@@ -130,6 +130,8 @@ class Turns(msgspec.Struct, eq=False, gc=False):
 
         try:
             self.content, self.output = form.read(response.content)
+            if response.finish_reason == "length" and _may_be_cut(self.content, response.content, self.output):
+                raise Misfit(f"{self.content[:20]} may be the beginning of a longer number")
         except Misfit as exc:
             self.messages.append(Message("assistant", response.content, (), None, None, response.reasoning))
             self._correct(str(exc), "unfit", exc)
@@ -152,6 +154,11 @@ class Turns(msgspec.Struct, eq=False, gc=False):
             ) from exc
         self.messages.append(self.form.correction(reason, cut=cut))
         self._step(step)
+
+
+def _may_be_cut(content: str, written: str, output: Any) -> bool:
+    """Whether an answer that ran out of tokens ends in a number; other JSON that is whole says itself where it ends."""
+    return not isinstance(output, str) and content[-1:].isdigit() and written.rstrip().endswith(content)
 
 
 def _with_ids(calls: Sequence[ToolCall], turn: int) -> Sequence[ToolCall]:

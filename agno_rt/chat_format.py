@@ -1,8 +1,9 @@
 """The chat completions wire format as pure functions: a request to a body, bodies and chunks to a response. No I/O.
 
-Many services and local servers speak it, so it is written once, here, for every plugin that does. A response that does
-not have the format's shape raises `ValueError` saying what was expected; the caller, who knows the provider, makes a
-`ModelError` of it. What the messages of a request become is `_chat_messages`'.
+Many services and local servers speak it, so it is written once, here, for every plugin that does. It reads what sloppy
+servers send; a response that has none of the format's shapes raises `ValueError` saying what was expected, and an error
+in the place of an answer raises `ReportedError`. The caller, who knows the provider, makes a `ModelError` of both.
+What the messages of a request become is `_chat_messages`'; how a message is read, `_chat_reading`'s and `_chat_calls`'.
 
 Reference: the OpenAI API reference, "Create chat completion" and its "Streaming events". Reasoning, for which it has no
 field, comes as `reasoning_content` (DeepSeek, llama.cpp), as `reasoning` (OpenRouter, vLLM), as parts of type
@@ -12,158 +13,279 @@ field, comes as `reasoning_content` (DeepSeek, llama.cpp), as `reasoning` (OpenR
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast, get_args
+from typing import Any
 
 import attrs
 
+from agno_rt._chat_calls import CallPieces, call_bodies, whole_calls
 from agno_rt._chat_messages import message_bodies
+from agno_rt._chat_names import wire_names
+from agno_rt._chat_reading import (
+    finish_reason,
+    is_failure,
+    is_reason,
+    mapping_of,
+    mappings_of,
+    reported_error,
+    said_in,
+    text_of,
+    usage_in,
+    whole_number,
+)
+from agno_rt._chat_text import TextJoiner, mend_text, mend_value
+from agno_rt._strict import is_strict
 from agno_rt._think import ThinkSplitter, ThinkTags
-from agno_rt.events import Delta, ReasoningDelta, TextDelta, ToolCallDelta
+from agno_rt.events import Delta, ReasoningDelta, TextDelta
 from agno_rt.messages import ToolCall, Usage
 from agno_rt.models import FinishReason, ModelRequest, ModelResponse, ModelSettings
 from agno_rt.tools import Tool
 
-__all__ = ["StreamedResponse", "ThinkTags", "request_body", "response"]
+__all__ = [
+    "ReportedError",
+    "StreamedResponse",
+    "ThinkTags",
+    "mend_value",
+    "request_body",
+    "response",
+    "tool_names",
+]
 
-_FINISH_REASONS = frozenset(get_args(FinishReason))
+_NO_NAMES: Mapping[str, str] = {}
 
 
-def request_body(request: ModelRequest, model: str, *, reasoning_field: str = "") -> dict[str, Any]:
+class ReportedError(ValueError):
+    """An error that the server sent in the place of an answer, or in the middle of one: `error` is its JSON value."""
+
+    def __init__(self, message: str, error: Any) -> None:
+        super().__init__(message)
+        self.error = error
+
+
+def request_body(
+    request: ModelRequest, model: str, *, reasoning_field: str = "", system_first: bool = False
+) -> dict[str, Any]:
     """The JSON body that asks `model` for a completion of the request; `settings.extra` has the last word.
 
     Media go as the format's parts; those of a tool's result, for which it has no place, in a message of the user's
     behind it. What the model thought in earlier turns is left out, unless the server wants it back in the field of that
-    name. Raises `UsageError` for media that the format cannot carry.
+    name; so is an answer of nothing. With `system_first`, all system messages go as one, the first. Tools whose names
+    the format does not allow go by others, which `tool_names` leads back. Raises `UsageError` for media that the format
+    cannot carry.
     """
-    body: dict[str, Any] = {"model": model, "messages": message_bodies(request.messages, reasoning_field)}
+    names = {name: wire for wire, name in tool_names(request).items()}
+    messages = message_bodies(request.messages, names, reasoning_field=reasoning_field, system_first=system_first)
+    body: dict[str, Any] = {"model": model, "messages": messages}
     if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
-        body["tool_choice"] = _tool_choice(request.tool_choice)
+        body["tools"] = [_tool(tool, names.get(tool.name, tool.name)) for tool in request.tools]
+        body["tool_choice"] = _tool_choice(names.get(request.tool_choice, request.tool_choice))
     if request.output is not None:
-        schema = {"name": "output", "schema": request.output, "strict": _is_strict(request.output)}
+        schema = {"name": "output", "schema": request.output, "strict": is_strict(request.output)}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     return body | _settings(request.settings)
 
 
-def response(body: Mapping[str, Any], think_tags: ThinkTags = "off") -> ModelResponse:
-    """The response in a completion's body. Raises `ValueError` where it has another shape.
+def tool_names(request: ModelRequest) -> Mapping[str, str]:
+    """Return the tools' own names by those that `request_body` sends instead, for `response` and `StreamedResponse`."""
+    names = [tool.name for tool in request.tools]
+    names += [call.name for message in request.messages for call in message.tool_calls]
+    return {wire: name for name, wire in wire_names(names).items()}
+
+
+def response(
+    body: Mapping[str, Any], think_tags: ThinkTags = "off", names: Mapping[str, str] = _NO_NAMES
+) -> ModelResponse:
+    """The response in a completion's body. Raises `ValueError` where it has another shape, or is an error.
 
     `think_tags` says whether the text has reasoning in `<think>` tags: `off`, it is all answer; `start`, it may begin
-    with such a tag; `opened`, the prompt has opened it already.
+    with such a tag; `opened`, the prompt has opened it already. `names` is what `tool_names` gave for the request.
     """
-    choice = _first(_mapping(body, "the body").get("choices"), "choices")
-    message = _mapping(choice.get("message"), "choices[0].message")
-    calls = [_call(call, index) for index, call in enumerate(_mappings(message.get("tool_calls"), "tool_calls"))]
-    reasoning, content = _said(message)
-    if not reasoning:
-        split = ThinkSplitter(think_tags)
-        reasoning, content = _joined([*split.feed(content), *split.end()])
-    return ModelResponse(
-        content=content or _text(message.get("refusal"), "refusal"),
-        tool_calls=tuple(calls),
-        reasoning=reasoning,
-        usage=_usage(body.get("usage")),
-        finish_reason=_finish_reason(choice.get("finish_reason"), bool(calls)),
-    )
+    body = mapping_of(body, "the body")
+    if (error := reported_error(body)) is not None:
+        raise ReportedError(f"the server reported an error: {error}", error)
+    choices = mappings_of(body.get("choices"), "choices")
+    if not choices:
+        raise ValueError("choices is missing or empty")
+    choice = choices[0]
+    _check_failure(choice)
+    message = _message_of(choice, ("message", "delta"))
+    calls = whole_calls(message, names)
+    reasoning, content = said_in(message)
+    reasoning, content = _split(reasoning, content or text_of(message.get("refusal"), "refusal"), think_tags)
+    return _finished(mend_text(content), calls, mend_text(reasoning), usage_in(body, choice), choice)
 
 
 @attrs.define
 class StreamedResponse:
     """A response that arrives in chunks: `feed` each one, `end` it, then take the `response`.
 
-    `finished` once a chunk says so. `think_tags` is what it is for `response`.
+    `finished` once a chunk says so. `think_tags` and `names` are what they are for `response`. Of several choices, one
+    is read: the first that comes.
     """
 
     think_tags: ThinkTags = "off"
+    names: Mapping[str, str] = _NO_NAMES
     finished: bool = attrs.field(default=False, init=False)
     _splitter: ThinkSplitter = attrs.field(
         default=attrs.Factory(lambda self: ThinkSplitter(self.think_tags), takes_self=True), init=False, repr=False
     )
+    _calls: CallPieces = attrs.field(
+        default=attrs.Factory(lambda self: CallPieces(self.names), takes_self=True), init=False, repr=False
+    )
+    _reasoning: TextJoiner = attrs.field(factory=TextJoiner, init=False, repr=False)
+    _text: TextJoiner = attrs.field(factory=TextJoiner, init=False, repr=False)
     _said: list[TextDelta | ReasoningDelta] = attrs.field(factory=list, init=False)
-    _calls: dict[int, ToolCall] = attrs.field(factory=dict, init=False)
     _usage: Usage = attrs.field(factory=Usage, init=False)
     _finish_reason: Any = attrs.field(default=None, init=False)
+    _index: int | None = attrs.field(default=None, init=False)
+    _in_deltas: bool = attrs.field(default=False, init=False)
+    _passed_over: bool = attrs.field(default=False, init=False)
 
     def feed(self, chunk: Mapping[str, Any]) -> list[Delta]:
         """Take in one chunk and return what it brought. Raises `ValueError` where it has another shape."""
-        if _mapping(chunk, "the chunk").get("error"):
-            raise ValueError(f"the stream broke off with an error: {chunk['error']}")
-        if chunk.get("usage"):
-            self._usage = _usage(chunk["usage"])
-        choices = _mappings(chunk.get("choices"), "choices")
-        if not choices:
-            return []
-        choice = choices[0]
-        if choice.get("finish_reason"):
-            self.finished = True
-            self._finish_reason = choice["finish_reason"]
-        return list(self._deltas(_mapping(choice.get("delta") or {}, "choices[0].delta")))
+        # A stream is thousands of these: the usual chunk is told at once from those that need a closer look.
+        choices = mapping_of(chunk, "the chunk").get("choices")
+        if (not choices or chunk.get("error")) and (error := reported_error(chunk)) is not None:
+            raise ReportedError(f"the stream broke off with an error: {error}", error)
+        choice: Mapping[str, Any] | None
+        if type(choices) is list and len(choices) == 1 and type(choices[0]) is dict:
+            choice = choices[0] if choices[0].get("index") == self._index else self._own_choice(choices)
+        else:
+            choice = self._own_choice(mappings_of(choices, "choices"))
+        if chunk.get("usage") or "x_groq" in chunk or (choice is not None and "usage" in choice):
+            usage = usage_in(chunk, choice or {})
+            if usage.total_tokens:
+                self._usage = usage
+        return [] if choice is None else self._read(choice)
 
     def end(self) -> list[Delta]:
-        """The stream is over: what was held back, in case it was the beginning of a tag."""
-        rest = self._splitter.end()
+        """The stream is over: what was held back, in case it was the beginning of a tag or of a character."""
+        rest: list[TextDelta | ReasoningDelta] = []
+        if thought := self._reasoning.end():
+            rest.append(ReasoningDelta(thought))
+        if text := self._text.end():
+            rest += self._splitter.feed(text)
+        rest += self._splitter.end()
         self._said += rest
         return [*rest]
 
     def response(self) -> ModelResponse:
-        """All that was fed, as one response."""
+        """All that was fed, as one response. Raises `ValueError` for a mixture, and for calls that never came."""
         self.end()
-        calls = tuple(self._calls[index] for index in sorted(self._calls))
+        if self._passed_over and not self.finished:
+            raise ValueError("the stream has several choices, and the first of them never ended")
         reasoning, content = _joined(self._said)
-        return ModelResponse(content, calls, reasoning, self._usage, _finish_reason(self._finish_reason, bool(calls)))
+        choice = {"finish_reason": self._finish_reason}
+        return _finished(content, self._calls.calls(), reasoning, self._usage, choice)
 
-    def _deltas(self, delta: Mapping[str, Any]) -> Iterable[Delta]:
-        reasoning, text = _said(delta)
-        text += _text(delta.get("refusal"), "refusal")
+    def _own_choice(self, choices: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+        """Return the choice that is read; a choice without an index is that one."""
+        indexes = [whole_number(choice.get("index")) for choice in choices]
+        if self._index is None:
+            self._index = min((index for index in indexes if index is not None), default=None)
+        own = [
+            choice
+            for choice, index in zip(choices, indexes, strict=True)
+            if index is None or self._index is None or index == self._index
+        ]
+        self._passed_over = self._passed_over or len(own) < len(choices)
+        return own[0] if own else None
+
+    def _read(self, choice: Mapping[str, Any]) -> list[Delta]:
+        reason = choice.get("finish_reason")
+        if reason or choice.get("error"):
+            _check_failure(choice)
+        deltas = self._deltas(choice)
+        if reason and is_reason(reason):
+            self.finished = True
+            self._finish_reason = reason
+        return deltas
+
+    def _deltas(self, choice: Mapping[str, Any]) -> list[Delta]:
+        delta = choice.get("delta")
+        if type(delta) is dict and delta:
+            self._in_deltas = True
+        else:
+            delta = _message_of(choice, ("delta", "message"), {})
+            if self._in_deltas:
+                return self._rest_of(delta)
+        reasoning, text = said_in(delta)
+        if refusal := delta.get("refusal"):
+            text += text_of(refusal, "refusal")
+        deltas = self._take(reasoning, text) if reasoning or text else []
+        if "tool_calls" in delta or "function_call" in delta:
+            deltas += self._calls.feed(call_bodies(delta))
+        return deltas
+
+    def _rest_of(self, message: Mapping[str, Any]) -> list[Delta]:
+        """Some servers close a stream with the whole message: take what its pieces have not brought.
+
+        Raises `ValueError` where it says otherwise than they did: one of both is wrong, and nobody knows which.
+        """
+        reasoning, text = _split(*said_in(message), self.think_tags)
+        thought, said = _joined(self._said)
+        if said.strip() not in text and text.strip() not in said:
+            raise ValueError("the message at the end of the stream says otherwise than its pieces")
+        deltas = self._take("" if thought else reasoning, text.removeprefix(said) if text.startswith(said) else "")
+        bodies, known = call_bodies(message), self._calls.calls()
+        if not known:
+            deltas += self._calls.feed(bodies)
+        elif bodies and [call.name for call in whole_calls(message, self.names)] != [call.name for call in known]:
+            raise ValueError("the message at the end of the stream has other calls than its pieces")
+        return deltas
+
+    def _take(self, reasoning: str, text: str) -> list[Delta]:
         said: list[TextDelta | ReasoningDelta] = []
-        if reasoning:
+        if reasoning := self._reasoning.feed(reasoning):
             # The server tells them apart itself: a tag that comes now is the answer's own.
             said = [*self._splitter.end(), ReasoningDelta(reasoning)]
-        if text:
+        if text := self._text.feed(text):
             said += self._splitter.feed(text)
         self._said += said
-        yield from said
-        for position, piece in enumerate(_mappings(delta.get("tool_calls"), "tool_calls")):
-            yield self._piece(piece, self._index(piece, position))
-
-    def _index(self, piece: Mapping[str, Any], position: int) -> Any:
-        """Which call a piece belongs to. Some servers leave the index out, or send 0 for each of several calls."""
-        index, id_ = piece.get("index"), piece.get("id")
-        index = position if index is None else index
-        known = self._calls.get(index) if isinstance(index, int) else None
-        if known is None or not id_ or known.id in (id_, f"call_{index}"):
-            return index
-        same = [at for at, call in self._calls.items() if call.id == id_]
-        return same[0] if same else max(self._calls) + 1
-
-    def _piece(self, piece: Mapping[str, Any], index: Any) -> ToolCallDelta:
-        if not isinstance(index, int):
-            raise ValueError(f"a tool call's index is {index!r}, not a number")
-        function = _mapping(piece.get("function") or {}, "tool_calls[].function")
-        name, arguments = _text(function.get("name"), "name"), _text(function.get("arguments"), "arguments")
-        id_ = _text(piece.get("id"), "id")
-        call = self._calls.get(index)
-        if call is None:
-            call = self._calls[index] = ToolCall(id_ or f"call_{index}", "", "")
-        call.name += name
-        call.arguments += arguments
-        return ToolCallDelta(index, id_, name, arguments)
+        return [*said]
 
 
-def _tool(tool: Tool) -> dict[str, Any]:
-    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+def _split(reasoning: str, text: str, think_tags: ThinkTags) -> tuple[str, str]:
+    """Return the reasoning and the text apart, where the server has not told them apart itself."""
+    if reasoning:
+        return reasoning, text
+    splitter = ThinkSplitter(think_tags)
+    return _joined([*splitter.feed(text), *splitter.end()])
+
+
+def _message_of(
+    choice: Mapping[str, Any], places: tuple[str, str], default: Mapping[str, Any] | None = None
+) -> Mapping[str, Any]:
+    """Return what a choice says: a message, whole or a piece, or the bare text of the older completions."""
+    usual, other = places
+    message = choice.get(usual) or choice.get(other) or choice.get(usual)
+    if message is None and isinstance(choice.get("text"), str):
+        return {"content": choice["text"]}
+    return mapping_of(default if message is None else message, f"choices[0].{usual}")
+
+
+def _check_failure(choice: Mapping[str, Any]) -> None:
+    """Raise `ReportedError` where the server lost the model midway: what there is of an answer is not one."""
+    error, reason = choice.get("error"), choice.get("finish_reason")
+    if error or is_failure(reason):
+        said = error or {"message": f"the answer ended with finish_reason {reason!r}", "type": "server_error"}
+        raise ReportedError(f"the answer broke off with an error: {said}", said)
+
+
+def _finished(
+    content: str, calls: tuple[ToolCall, ...], reasoning: str, usage: Usage, choice: Mapping[str, Any]
+) -> ModelResponse:
+    """Return the response. Raises `ValueError` for one that ended to call a tool, and holds neither call nor text."""
+    reason: FinishReason = finish_reason(choice.get("finish_reason"), bool(calls))
+    if reason == "tool_calls" and not calls:
+        if not content:
+            raise ValueError("finish_reason is 'tool_calls', and there is no call")
+        reason = "stop"
+    return ModelResponse(content, calls, reasoning, usage, reason)
+
+
+def _tool(tool: Tool, name: str) -> dict[str, Any]:
+    function = {"name": name, "description": tool.description, "parameters": tool.parameters}
     return {"type": "function", "function": function}
-
-
-def _is_strict(schema: Any) -> bool:
-    """Whether OpenAI takes the schema in strict mode: each object closed, and each of its properties required."""
-    if isinstance(schema, Mapping):
-        if "properties" in schema or schema.get("type") == "object":
-            properties = schema.get("properties", {})
-            if schema.get("additionalProperties") is not False or set(properties) != set(schema.get("required", ())):
-                return False
-        return "default" not in schema and all(map(_is_strict, schema.values()))
-    return all(map(_is_strict, schema)) if isinstance(schema, list) else True
 
 
 def _tool_choice(choice: str) -> Any:
@@ -180,37 +302,6 @@ def _settings(settings: ModelSettings) -> dict[str, Any]:
     return body | dict(settings.extra)
 
 
-def _call(call: Mapping[str, Any], index: int) -> ToolCall:
-    function = _mapping(call.get("function"), "tool_calls[].function")
-    name, arguments = _text(function.get("name"), "name"), _text(function.get("arguments"), "arguments")
-    return ToolCall(_text(call.get("id"), "id") or f"call_{index}", name, arguments)
-
-
-def _said(message: Mapping[str, Any]) -> tuple[str, str]:
-    """The reasoning and the text of a message or a piece of one."""
-    reasoning = _text(message.get("reasoning_content") or message.get("reasoning"), "reasoning_content")
-    content = message.get("content")
-    if not isinstance(content, list):
-        return reasoning, _text(content, "content")
-    thought, text = _in_parts(content)
-    return reasoning or thought, text
-
-
-def _in_parts(parts: Sequence[Any]) -> tuple[str, str]:
-    """The reasoning and the text in a content of parts; parts of other types, references for one, are passed over."""
-    thought, text = "", ""
-    for part in _mappings(parts, "content"):
-        match part.get("type"):
-            case "thinking":
-                inner = part.get("thinking")
-                thought += "".join(_in_parts(inner)) if isinstance(inner, list) else _text(inner, "thinking")
-            case "text" | "output_text":
-                text += _text(part.get("text"), "text")
-            case "refusal":
-                text += _text(part.get("refusal"), "refusal")
-    return thought, text
-
-
 def _joined(said: Iterable[TextDelta | ReasoningDelta]) -> tuple[str, str]:
     """The reasoning and the text of all that was said."""
     reasoning: list[str] = []
@@ -218,65 +309,3 @@ def _joined(said: Iterable[TextDelta | ReasoningDelta]) -> tuple[str, str]:
     for delta in said:
         (text if isinstance(delta, TextDelta) else reasoning).append(delta.text)
     return "".join(reasoning), "".join(text)
-
-
-def _usage(usage: Any) -> Usage:
-    if not isinstance(usage, Mapping):
-        return Usage()
-    asked, answered = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    thought = _count(_detail(usage, "completion_tokens_details", "reasoning_tokens"))
-    cached = _count(_detail(usage, "prompt_tokens_details", "cached_tokens"))
-    if thought and usage.get("total_tokens") == asked + answered + thought:
-        # Some servers do not count them among the tokens of the answer, as the format has it.
-        answered += thought
-    # DeepSeek has a name of its own for what was cached.
-    cached = cached or _count(usage.get("prompt_cache_hit_tokens"))
-    return Usage(asked, answered, min(thought, answered), min(cached, asked))
-
-
-def _detail(usage: Mapping[str, Any], table: str, key: str) -> Any:
-    details = usage.get(table)
-    return details.get(key) if isinstance(details, Mapping) else None
-
-
-def _count(tokens: Any) -> int:
-    if tokens is None:
-        return 0
-    if not isinstance(tokens, int):
-        raise ValueError(f"a token count is {tokens!r}, not a whole number")
-    return tokens
-
-
-def _finish_reason(reason: Any, has_calls: bool) -> FinishReason:
-    if isinstance(reason, str) and reason in _FINISH_REASONS:
-        return cast(FinishReason, reason)
-    return "tool_calls" if has_calls else "stop"
-
-
-def _first(value: Any, where: str) -> Mapping[str, Any]:
-    items = _mappings(value, where)
-    if not items:
-        raise ValueError(f"{where} is missing or empty")
-    return items[0]
-
-
-def _mappings(value: Any, where: str) -> Sequence[Mapping[str, Any]]:
-    if value is None:
-        return ()
-    if not isinstance(value, list):
-        raise ValueError(f"{where} is {type(value).__name__}, not a list")
-    return [_mapping(item, f"{where}[]") for item in value]
-
-
-def _mapping(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{where} is {type(value).__name__}, not an object")
-    return value
-
-
-def _text(value: Any, where: str) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise ValueError(f"{where} is {type(value).__name__}, not a string")
-    return value

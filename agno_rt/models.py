@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
+from agno_rt.errors import UsageError
 from agno_rt.events import Delta
 from agno_rt.messages import Message, ToolCall, Usage
 from agno_rt.tools import Tool
@@ -33,18 +34,27 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 OutputMode = Literal["schema", "tool", "prompt"]
 
 
+def _stops(stop: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Return the stop sequences as a tuple; one text is one of them. Raises `UsageError` for anything else."""
+    stops = (stop,) if isinstance(stop, str) or not isinstance(stop, Iterable) else tuple(stop)
+    if not all(isinstance(each, str) for each in stops if each is not None):
+        raise UsageError(f"stop is {stop!r}", hint="Give a text, or a tuple of texts.")
+    return tuple(each for each in stops if each)
+
+
 @attrs.frozen
 class ModelSettings:
     """How a model is to answer. `None` leaves the choice to the model; `extra` goes to the provider as it is.
 
-    `tool_choice` is `auto`, `none`, `required` or a tool's name; anything but `auto` holds for the first turn of a run
-    alone, so that a run which must call a tool can also end.
+    `stop` is a text at which the answer ends, or a tuple of several. `tool_choice` is `auto`, `none`, `required` or a
+    tool's name; anything but `auto` holds for the first turn of a run alone, so that a run which must call a tool can
+    also end. Raises `UsageError` for a `stop` that is no text.
     """
 
     temperature: float | None = None
     max_tokens: int | None = None
     seed: int | None = None
-    stop: tuple[str, ...] = ()
+    stop: tuple[str, ...] = attrs.field(default=(), converter=_stops)
     tool_choice: str = "auto"
     extra: Mapping[str, Any] = attrs.Factory(dict)
 

@@ -270,6 +270,9 @@ def _decode(decode: Callable[[str], dict[str, Any]], name: str, arguments: str) 
     try:
         return decode(arguments or "{}")
     except msgspec.MsgspecError as exc:
+        # Asked here alone, so that the usual call does not pay for it: some models write nothing in other words.
+        if arguments != "{}" and arguments.strip() in ("", "null"):
+            return _decode(decode, name, "{}")
         raise ToolArgumentError(f"The arguments of {name} do not fit its schema: {exc}") from exc
 
 

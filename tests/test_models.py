@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import pytest
 
+from agno_rt.errors import UsageError
 from agno_rt.messages import Message, Usage
 from agno_rt.models import Emit, Model, ModelRequest, ModelResponse, ModelSettings
 
@@ -39,6 +42,22 @@ def test_settings_are_shared_and_so_frozen() -> None:
     assert (settings.temperature, settings.max_tokens, settings.seed, settings.stop) == (None, None, None, ())
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         settings.seed = 1  # type: ignore[misc]  # the point of the test
+
+
+@pytest.mark.parametrize(
+    ("stop", "kept"),
+    [("END", ("END",)), (("a", "b"), ("a", "b")), (["a"], ("a",)), ("", ()), (None, ()), (("", "a"), ("a",))],
+)
+def test_one_stop_sequence_is_one(stop: Any, kept: tuple[str, ...]) -> None:
+    """A single text is one stop sequence, not one for each of its letters."""
+    assert ModelSettings(stop=stop).stop == kept
+
+
+@pytest.mark.parametrize("stop", [5, (5,), b"END"])
+def test_a_stop_sequence_is_text(stop: Any) -> None:
+    """Anything else is refused where the settings are made."""
+    with pytest.raises(UsageError, match="stop is"):
+        ModelSettings(stop=stop)
 
 
 def test_requests_share_the_default_settings() -> None:

@@ -185,6 +185,35 @@ class TestEachMode:
         assert ("tea" in streamed) == (mode != "tool")
 
 
+class TestCutNumbers:
+    """Numbers that a limit of tokens may have cut."""
+
+    @pytest.mark.parametrize(("type_", "text"), [(int, "1234"), (float, "2.5"), (int | bool, " 12")])
+    async def test_is_no_answer(self, type_: Any, text: str) -> None:
+        """Half a number is a number: it is refused, and the error says what to raise."""
+        cut = ModelResponse(text, finish_reason="length")
+        async with Runtime() as rt:
+            with pytest.raises(OutputError, match="may be the beginning of a longer number") as caught:
+                await rt.run(Agent(ScriptedModel([cut]), output=Output(type_, attempts=1)), "How many?")
+        assert "raise max_tokens" in caught.value.hint
+
+    @pytest.mark.parametrize(
+        ("type_", "text", "value"),
+        [
+            (int, '{"value": 12}', 12),
+            (int, "12", 12),
+            (str, "There are 12", "There are 12"),
+            (list[int], "[1, 2]\nThe first is 1", [1, 2]),
+        ],
+    )
+    async def test_what_is_whole(self, type_: Any, text: str, value: Any) -> None:
+        """An answer that says itself where it ends, one of text, and one that was not cut are taken."""
+        said = ModelResponse(text, finish_reason="stop" if text == "12" else "length")
+        async with Runtime() as rt:
+            result = await rt.run(Agent(ScriptedModel([said]), output=Output(type_, attempts=1)), "How many?")
+        assert result.output == value
+
+
 class TestModes:
     """Where the mode comes from."""
 

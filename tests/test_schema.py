@@ -297,6 +297,21 @@ class TestChoices:
         with pytest.raises(msgspec.ValidationError, match=r"^Invalid value true, expected one of"):
             read(type_, "true")
 
+    @pytest.mark.parametrize(
+        ("type_", "schema"),
+        [
+            (Literal["a", "b"], {"type": "string", "enum": ["a", "b"]}),
+            (Literal[1, 2], {"type": "integer", "enum": [1, 2]}),
+            (Literal[True], {"type": "boolean", "enum": [True]}),
+            (Literal["a"] | None, {"anyOf": [{"type": "string", "enum": ["a"]}, {"type": "null"}]}),
+            (enum.Enum("Speed", {"FAST": "fast"}), {"type": "string", "enum": ["fast"]}),
+            (enum.Enum("Part", {"HALF": 0.5, "ONE": 1}), {"type": "number", "enum": [0.5, 1]}),
+        ],
+    )
+    def test_choices_have_a_type(self, type_: Any, schema: dict[str, Any]) -> None:
+        """What may be chosen has its type beside it, for some providers require one."""
+        assert schema_of(type_) == schema
+
     def test_nothing_to_choose_from(self) -> None:
         """An enum without members, and a literal that JSON cannot carry, are refused."""
         for type_ in (enum.Enum("Empty", []), Literal[b"x"]):
@@ -340,7 +355,7 @@ class TestPlainTypes:
             (int, {"pattern": "^(0|-?[1-9][0-9]*)$"}, "-5", "x"),
             (dt.date, {"format": "date"}, "2024-01-31", "x"),
             (uuid.UUID, {"format": "uuid"}, "9f6c2c4e-3a51-4f0e-8a67-5d1c0e7b2a90", "x"),
-            (Literal["a", "b"], {"enum": ["a", "b"]}, "b", "c"),
+            (Literal["a", "b"], {"type": "string", "enum": ["a", "b"]}, "b", "c"),
             (UserId, {"pattern": "^(0|-?[1-9][0-9]*)$"}, "5", "5x"),
             (Annotated[str, msgspec.Meta(min_length=2)], {"minLength": 2}, "ab", "a"),
         ],

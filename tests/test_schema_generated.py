@@ -89,7 +89,10 @@ def places(errors: list[Any]) -> set[str]:
 def check(generated: Tool, value: Any, made: list[Parameter]) -> None:
     """Hold what the tool does with the arguments against what the judge says of them."""
     wrong = errors_of(value, generated.parameters)
-    if wrong:
+    if value is None and not errors_of({}, generated.parameters):
+        event("accepted as nothing")
+        assert generated.decode("null") == {}
+    elif wrong:
         event("refused")
         with pytest.raises(ToolArgumentError) as caught:
             generated.decode(json.dumps(value))

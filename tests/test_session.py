@@ -65,6 +65,36 @@ HISTORY = [
 TEXTS = ["one", "1", "two", "echo+look", "r1", "r2", "2", "three", "3"]
 
 
+class TestSystemMessages:
+    """System messages in a run's input."""
+
+    @pytest.mark.parametrize("store", ["memory", "sqlite"])
+    @pytest.mark.parametrize("policy", [MemoryPolicy(), MemoryPolicy(runs=5), MemoryPolicy(journal=True)])
+    async def test_hold_for_their_run(self, store: str, policy: MemoryPolicy, tmp_path: Path) -> None:
+        """They stand behind the instructions, as one message, and are no part of the session."""
+        inputs = [
+            [Message("system", "One word."), Message("user", "One?")],
+            [Message("user", "Two?"), Message("system", "Two words."), Message("system", "In French.")],
+            [Message("user", "Three?")],
+        ]
+        spec = "memory:" if store == "memory" else f"sqlite:///{tmp_path / 'a.db'}"
+
+        with ScriptedModel(["1", "2", "3"]) as model:
+            async with Runtime(memory=spec) as rt:
+                for said in inputs:
+                    await rt.run(Agent(model, instructions="Be kind.", memory=policy), said, session="s")
+                kept = (await rt.memory.load("s")).messages
+
+        asked = [[(message.role, message.text) for message in request.messages] for request in model.requests]
+        assert [messages[0] for messages in asked] == [
+            ("system", "Be kind.\n\nOne word."),
+            ("system", "Be kind.\n\nTwo words.\n\nIn French."),
+            ("system", "Be kind."),
+        ]
+        assert [role for role, _ in asked[2][1:]] == ["user", "assistant", "user", "assistant", "user"]
+        assert [message.text for message in kept] == ["One?", "1", "Two?", "2", "Three?", "3"]
+
+
 class TestHistory:
     """The policies, through both backends."""
 

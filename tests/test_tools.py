@@ -270,6 +270,19 @@ class TestArguments:
 
         assert now.decode("") == now.decode("{}") == {}
 
+    @pytest.mark.parametrize("arguments", ["", " ", "\n\t", "null", " null\n"])
+    def test_blank_arguments(self, arguments: str) -> None:
+        """Nothing, in whatever words, is an empty object; where that will not do, the fault is named."""
+
+        @tool
+        def ping(loud: bool = False) -> str:
+            """Ping."""
+            return str(loud)
+
+        assert ping.decode(arguments) == {}
+        with pytest.raises(ToolArgumentError, match="missing required field `city`"):
+            weather.decode(arguments)
+
     def test_rich_types(self) -> None:
         """Classes, enums, literals, typed dictionaries, unions and bounds are described and decoded."""
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import trio
 
@@ -15,6 +13,7 @@ from agno_rt.limits import LimitStatistics
 from agno_rt.media import check_media
 from agno_rt.models import Emit, ModelRequest, ModelResponse
 from agno_rt_llamacpp.engine import Engine, open_engine
+from agno_rt_llamacpp.handover import Handover
 from agno_rt_llamacpp.profile import PROFILE, PROVIDER, SMOLLM2, Settings
 from agno_rt_llamacpp.weights import locate
 from agno_rt_llamacpp.wire import Answer, Defaults, question
@@ -46,20 +45,22 @@ class LlamaModel:
 
         Raises `UsageError` for media, and where the model's file is missing or none; `Overloaded` when the queue is
         full; `ModelError` for a prompt that the context does not hold and for whatever fails in llama.cpp. When it is
-        cancelled, decoding stops within a token, or a batch of the prompt.
+        cancelled, decoding stops within a token, or a batch of the prompt; a request whose text llama.cpp holds back
+        leaves within two seconds, and its place is free once llama.cpp has noticed.
         """
         check_media(request.messages, self.profile, self.name)
-        async with self._slots:
+        await self._slots.acquire()
+        begun = False
+        try:
             engine = await self._loaded()
             asked = question(request, self._defaults(engine), engine.to_grammar)
-            answer = Answer(asked, self._settings.think_tags)
-            receive = functools.partial(_receive, answer, emit)
-            await trio.to_thread.run_sync(engine.complete, asked.body, receive, limiter=self._threads)
-            rest, response = answer.finish()
-            if emit is not None:
-                for delta in rest:
-                    await emit(delta)
-            return response
+            # The place belongs to the thread from here on, which may outlast a request that is cancelled.
+            handover = Handover(functools.partial(engine.complete, asked.body), self._slots.release)
+            begun = True
+        finally:
+            if not begun:
+                self._slots.release()
+        return await _take_in(handover, Answer(asked, self._settings.think_tags), emit or _discard)
 
     async def busy(self) -> int:
         """How many requests llama.cpp itself is working on; 0 where no model is loaded."""
@@ -96,17 +97,22 @@ class LlamaModel:
         temperature = self._settings.temperature
         if temperature is None and self._source == SMOLLM2.name:
             temperature = SMOLLM2.temperature
-        return Defaults(self._settings.max_tokens, temperature, engine.facts.tools)
+        facts = engine.facts
+        return Defaults(self._settings.max_tokens, temperature, facts.tools, facts.control_tokens)
 
 
-def _receive(answer: Answer, emit: Emit | None, chunk: Mapping[str, Any]) -> None:
-    """Take in a chunk, on the worker thread. Waiting for `emit` there is the back-pressure, and keeps the order."""
-    trio.from_thread.check_cancelled()
-    deltas = answer.feed(chunk)
-    if emit is not None and deltas:
-        trio.from_thread.run(_emit_all, emit, deltas)
-
-
-async def _emit_all(emit: Emit, deltas: Sequence[Delta]) -> None:
-    for delta in deltas:
+async def _take_in(handover: Handover, answer: Answer, emit: Emit) -> ModelResponse:
+    try:
+        while (chunk := await handover.next()) is not None:
+            for delta in answer.feed(chunk):
+                await emit(delta)
+    finally:
+        await handover.leave()
+    rest, response = answer.finish()
+    for delta in rest:
         await emit(delta)
+    return response
+
+
+async def _discard(delta: Delta) -> None:
+    """Nobody listens."""

@@ -25,6 +25,7 @@ OnChunk = Callable[[Mapping[str, Any]], None]
 
 _SILENT, _TALKING = -1, 3
 _MICRO_BATCH = 512
+_MOST_WORDS = 500
 
 
 class _Server(Protocol):
@@ -60,8 +61,9 @@ class Engine:
 
         try:
             server.handle_chat_completions(msgspec.json.encode(body), receive)
-        except RuntimeError as exc:
-            failed = failed or ModelError(f"llama.cpp failed: {exc}", provider=PROVIDER)
+        except (RuntimeError, ValueError) as exc:
+            # What the body asks for may be beyond llama.cpp; what its schema can be is `schema`'s to know.
+            failed = failed or ModelError(f"llama.cpp failed: {str(exc)[:_MOST_WORDS]}", provider=PROVIDER)
         finally:
             del server
             self._leave()

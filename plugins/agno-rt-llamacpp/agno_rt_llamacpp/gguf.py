@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import struct
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,17 +23,25 @@ _NUMBERS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<
 _STRING, _ARRAY = 8, 9
 _LONGEST = 64 * 1024 * 1024
 """Bytes that one value may claim; more is a file that lies."""
+_TOKENS, _TOKEN_TYPES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
+_CONTROL = (2, 3)
+"""The types of tokens that are `unknown` or `control`."""
 _MENTIONS_TOOLS = re.compile(r"\btools\b")
 
 
 @attrs.frozen
 class ModelFacts:
-    """What matters of a model file. `tools` says whether its chat template can describe tools to the model."""
+    """What matters of a model file.
+
+    `tools` says whether its chat template can describe tools to the model; `control_tokens` are the texts that are no
+    text to it, but marks, such as the end of a turn.
+    """
 
     architecture: str
     context_length: int
     template: str
     tools: bool
+    control_tokens: tuple[str, ...] = ()
 
 
 def read_facts(path: Path, template: str | None = None) -> ModelFacts:
@@ -42,8 +52,17 @@ def read_facts(path: Path, template: str | None = None) -> ModelFacts:
         template = str(metadata.get("tokenizer.chat_template", ""))
     length = metadata.get(f"{architecture}.context_length", 0)
     return ModelFacts(
-        architecture, length if isinstance(length, int) else 0, template, bool(_MENTIONS_TOOLS.search(template))
+        architecture,
+        length if isinstance(length, int) else 0,
+        template,
+        bool(_MENTIONS_TOOLS.search(template)),
+        _control_tokens(metadata.get(_TOKENS) or [], metadata.get(_TOKEN_TYPES) or ()),
     )
+
+
+def _control_tokens(tokens: Sequence[str], kinds: Sequence[int]) -> tuple[str, ...]:
+    """The tokens that llama.cpp finds in a text that a chat template made, and takes for marks."""
+    return tuple(token for token, kind in zip(tokens, kinds, strict=False) if kind in _CONTROL and len(token) > 1)
 
 
 def _metadata(path: Path) -> dict[str, Any]:
@@ -69,24 +88,34 @@ class _Reader:
         if version not in (2, 3):
             raise ValueError(f"its GGUF version is {version}")
         self.number("<Q")
-        return {self.text(): self.value(self.number("<I")) for _ in range(self.number("<Q"))}
+        count = self.number("<Q")
+        found: dict[str, Any] = {}
+        for _ in range(count):
+            key = self.text()
+            found[key] = self.value(self.number("<I"), keep=key in (_TOKENS, _TOKEN_TYPES))
+        return found
 
-    def value(self, kind: int) -> Any:
+    def value(self, kind: int, *, keep: bool = False) -> Any:
         if kind == _STRING:
             return self.text()
         if kind == _ARRAY:
-            return self.skip_array()
+            return self.array(keep)
         if kind not in _NUMBERS:
             raise ValueError(f"it has a value of unknown type {kind}")
         return self.number(_NUMBERS[kind])
 
-    def skip_array(self) -> None:
+    def array(self, keep: bool) -> list[Any] | None:
+        """The values of an array that is to be kept; any other is passed over."""
         kind, count = self.number("<I"), self.number("<Q")
         if kind in _NUMBERS:
-            self.take(struct.calcsize(_NUMBERS[kind]) * count)
-            return
-        for _ in range(count):
-            self.value(kind)
+            form = _NUMBERS[kind]
+            taken = self.take(struct.calcsize(form) * count)
+            return [number for (number,) in struct.iter_unpack(form, taken)] if keep else None
+        values = (self.value(kind) for _ in range(count))
+        if keep:
+            return list(values)
+        deque(values, maxlen=0)
+        return None
 
     def text(self) -> str:
         return self.take(self.number("<Q")).decode()

@@ -6,7 +6,9 @@ JSON for ever, and a description alone does not teach it to fill in arguments, w
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +16,15 @@ from agno_rt.media import inlined
 from agno_rt.messages import Message
 from agno_rt.tools import Tool
 
-__all__ = ["answer_examples", "examples", "output_described", "plain", "tools_described", "with_instructions"]
+__all__ = [
+    "answer_examples",
+    "examples",
+    "output_described",
+    "plain",
+    "tools_described",
+    "with_instructions",
+    "without_marks",
+]
 
 _QUESTIONS = ("Where is the Eiffel Tower?", "Who wrote Hamlet?")
 _ANSWERS = (
@@ -55,7 +65,7 @@ def plain(messages: Sequence[Message]) -> list[Message]:
         results = []
         if message.role == "user":
             question = text
-        if text or not message.tool_calls:
+        if text.strip() or message.role == "user":
             turns.append(Message(message.role, text))
     _take_in(turns, results, question)
     return list(_merged(turns))
@@ -166,3 +176,29 @@ def _kind(schema: Mapping[str, Any]) -> str:
 
 def _first_line(text: str) -> str:
     return text.strip().partition("\n")[0]
+
+
+def without_marks(value: Any, marks: tuple[str, ...]) -> Any:
+    """The JSON value with a space within each of the marks in its texts.
+
+    A model takes its control tokens in a prompt for what they stand for, the end of a turn or the beginning of the
+    system's, whoever wrote them: a user, a file, a tool's result.
+    """
+    if isinstance(value, str):
+        return _MARK.sub(_spaced, value) if not marks else _any_of(marks).sub(_spaced, value)
+    if isinstance(value, dict):
+        return {without_marks(key, marks): without_marks(item, marks) for key, item in value.items()}
+    return [without_marks(item, marks) for item in value] if isinstance(value, list | tuple) else value
+
+
+_MARK = re.compile(r"<\|[^<>|\s]{1,40}\|>")
+"""What marks mostly look like, for a model whose file does not tell."""
+
+
+def _spaced(mark: re.Match[str]) -> str:
+    return f"{mark[0][0]} {mark[0][1:]}"
+
+
+@functools.lru_cache(maxsize=8)
+def _any_of(marks: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))))

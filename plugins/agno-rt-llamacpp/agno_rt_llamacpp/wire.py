@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import attrs
 
-from agno_rt.chat_format import StreamedResponse, ThinkTags, request_body
+from agno_rt.chat_format import ReportedError, StreamedResponse, ThinkTags, mend_value, request_body, tool_names
 from agno_rt.errors import ModelError, NotFound
 from agno_rt.events import Delta, TextDelta, ToolCallDelta
 from agno_rt.messages import ToolCall
@@ -29,25 +29,39 @@ Form = Literal["text", "call", "call or text", "call or output"]
 ToGrammar = Callable[[str], str]
 """Turns a JSON Schema, as JSON text, into a grammar: llama.cpp's own function."""
 
-_CALL = re.compile(r'\s*\{\s*"name"\s*:\s*(?P<name>"[^"]*")\s*,\s*"arguments"\s*:\s*(?P<arguments>.*)', re.DOTALL)
+_CALL = re.compile(
+    r'\s*\{\s*"name"\s*:\s*(?P<name>"(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:\s*(?P<arguments>.*)', re.DOTALL
+)
+
+
+_TOLD = ("messages", "tools")
+_MOST_WORDS = 500
 
 
 @attrs.frozen
 class Defaults:
-    """What holds where the request says nothing, and whether the chat template can describe `tools`."""
+    """What holds where the request says nothing, and what is particular about the model.
+
+    `tools` says whether its chat template can describe tools; `control_tokens` are the texts that it takes for marks.
+    """
 
     max_tokens: int
     temperature: float | None = None
     tools: bool = False
+    control_tokens: tuple[str, ...] = ()
 
 
 @attrs.frozen
 class Question:
-    """The body of a chat completion, what form its answer has, and the tools that may be called in it."""
+    """The body of a chat completion, what form its answer has, and the tools that may be called in it.
+
+    `names` leads the names of tools back (`chat_format.tool_names`).
+    """
 
     body: dict[str, Any]
     form: Form = "text"
     tools: frozenset[str] = frozenset()
+    names: Mapping[str, str] = attrs.field(factory=dict)
 
 
 def question(request: ModelRequest, defaults: Defaults, to_grammar: ToGrammar) -> Question:
@@ -62,8 +76,13 @@ def question(request: ModelRequest, defaults: Defaults, to_grammar: ToGrammar) -
     )
     # A required call is held to by our grammar in any case: llama.cpp's own lets text of any length go before it.
     if defaults.tools and choice != "required":
-        return Question(_streamed(request_body(asked, PROVIDER)))
-    return _plain(asked, to_grammar)
+        body = request_body(asked, PROVIDER, system_first=True)
+        made = Question(_streamed(body), names=tool_names(asked))
+    else:
+        made = _plain(asked, to_grammar)
+    # Here alone, where everything is that a template puts into a prompt: whoever said it, it is text.
+    told = {key: prompt.without_marks(made.body[key], defaults.control_tokens) for key in _TOLD if key in made.body}
+    return attrs.evolve(made, body=mend_value(made.body | told))
 
 
 def failure(error: Any) -> ModelError:
@@ -77,8 +96,17 @@ def failure(error: Any) -> ModelError:
             provider=PROVIDER,
             status=status,
         )
-    message = f"llama.cpp refused the request: {said.get('message', said)}"
-    return ModelError(message, provider=PROVIDER, status=status, retryable=status == 503)
+    words = str(said.get("message", said))[:_MOST_WORDS]
+    if "grammar" in words or "schema" in words:
+        return ModelError(
+            f"llama.cpp cannot hold the model to what was asked for: {words}",
+            hint="Simplify the output type, or the tools' parameters.",
+            provider=PROVIDER,
+            status=status,
+        )
+    return ModelError(
+        f"llama.cpp refused the request: {words}", provider=PROVIDER, status=status, retryable=status == 503
+    )
 
 
 class Answer:
@@ -91,7 +119,7 @@ class Answer:
     def __init__(self, question: Question, think_tags: ThinkTags = "start") -> None:
         self._tools = question.tools
         self._form = question.form
-        self._streamed = StreamedResponse(think_tags)
+        self._streamed = StreamedResponse(think_tags, question.names)
         self._id = ""
 
     def feed(self, chunk: Mapping[str, Any]) -> list[Delta]:
@@ -101,6 +129,8 @@ class Answer:
         self._id = self._id or str(chunk.get("id", ""))
         try:
             deltas = self._streamed.feed(chunk)
+        except ReportedError as exc:
+            raise failure(exc.error) from None
         except ValueError as exc:
             raise ModelError(f"llama.cpp wrote what cannot be read: {exc}", provider=PROVIDER) from exc
         return self._to_emit(deltas)
@@ -161,12 +191,19 @@ def _plain(request: ModelRequest, to_grammar: ToGrammar) -> Question:
     body = request_body(attrs.evolve(request, messages=turns, tools=(), output=None), PROVIDER)
     schema = _schema(request, form)
     if form == "call or text":
-        body["grammar"] = call_or_text(to_grammar(json.dumps(schema)))
+        body["grammar"] = call_or_text(_grammar(schema, to_grammar))
     elif schema is not None:
         # A stop sequence is meant for text; in JSON that a grammar ends by itself it would only break it.
         body.pop("stop", None)
         body["response_format"] = {"type": "json_schema", "json_schema": {"schema": schema}}
     return Question(_streamed(body), form, frozenset(tool.name for tool in request.tools))
+
+
+def _grammar(schema: Any, to_grammar: ToGrammar) -> str:
+    try:
+        return to_grammar(json.dumps(mend_value(schema)))
+    except (RuntimeError, ValueError) as exc:
+        raise failure({"message": f"no grammar can be made of the tools: {exc}"}) from exc
 
 
 def _form(request: ModelRequest) -> Form:

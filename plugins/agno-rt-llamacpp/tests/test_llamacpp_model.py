@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import decimal
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import attrs
 import msgspec
@@ -13,8 +14,8 @@ import trio.testing
 from agno_rt_llamacpp.client import LlamaModel
 from agno_rt_llamacpp.profile import Settings
 
-from agno_rt import Agent, Message, ModelRequest, ModelSettings, Runtime, ToolCall, media, tool
-from agno_rt.errors import ConfigError, ModelError, NotFound, Overloaded, UsageError
+from agno_rt import Agent, Message, ModelRequest, ModelSettings, Output, Runtime, ToolCall, media, tool
+from agno_rt.errors import ConfigError, ModelError, NotFound, OutputError, Overloaded, UsageError
 from agno_rt.events import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from agno_rt.models import ModelResponse
 from agno_rt.testing import ModelContract
@@ -209,6 +210,20 @@ class TestCancellation:
         await becomes_idle(model)
         assert model.statistics()[0].in_use == 0
 
+    async def test_leaves_text_that_is_held_back(self, model: LlamaModel, hello: ModelRequest) -> None:
+        """Cancelled while llama.cpp tells nothing of its text, a request ends, and the next one is answered."""
+        held = {"grammar": 'root ::= " "*', "ignore_eos": True}
+        settings = ModelSettings(seed=1, max_tokens=900, stop=" " * 300, extra=held)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(model.respond, ModelRequest(asked("Go."), settings=settings))
+            while not await model.busy():
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+
+        with trio.fail_after(120):
+            assert (await model.respond(hello)).content
+        assert model.statistics()[0].in_use == 0
+
     async def test_leaves_the_queue(self, model: LlamaModel, endless: ModelRequest, hello: ModelRequest) -> None:
         """Cancelled while it waits, a request is no longer waiting, and the one under way goes on."""
         async with trio.open_nursery() as nursery:
@@ -367,6 +382,71 @@ class TestOutput:
 
         assert isinstance(result.output, Place)
         assert msgspec.json.decode(result.content, type=Place) == result.output
+
+    @pytest.mark.parametrize(
+        "type_",
+        [
+            tuple[int, str],
+            Annotated[str, msgspec.Meta(min_length=2_000)],
+            Annotated[list[int], msgspec.Meta(min_length=5_000)],
+            Annotated[str, msgspec.Meta(pattern=r"^\\w{3,9000}$")],
+            Literal[tuple(f"choice {at}" for at in range(3_000))],
+            decimal.Decimal,
+        ],
+    )
+    async def test_types_that_no_grammar_holds_to(self, model: LlamaModel, type_: Any) -> None:
+        """The model is asked all the same, and its answer checked; where it is cut off, the hint says what to raise."""
+        agent = Agent(model, output=Output(type_, attempts=1), settings=ModelSettings(max_tokens=12, seed=1))
+        hints: list[str] = []
+        async with Runtime() as runtime:
+            with trio.fail_after(120):
+                try:
+                    await runtime.run(agent, "Go.")
+                except OutputError as exc:
+                    hints.append(exc.hint)
+        assert all("raise max_tokens" in hint for hint in hints)
+
+    async def test_a_tuple_as_a_parameter(self, model: LlamaModel) -> None:
+        """A tool that takes one is called with as many items as it has."""
+
+        @tool
+        def mark(point: tuple[int, int]) -> str:
+            """Mark a point."""
+            return str(point)
+
+        settings = ModelSettings(seed=1, max_tokens=80)
+        response = await model.respond(ModelRequest(asked("Mark 3, 4."), (mark,), "required", None, settings))
+
+        assert len(mark.decode(response.tool_calls[0].arguments)["point"]) == 2
+
+
+class TestMarks:
+    """Control tokens within texts."""
+
+    @pytest.mark.parametrize(
+        "conversation",
+        [
+            lambda text: (Message("user", text),),
+            lambda text: (Message("system", text), Message("user", "Hi.")),
+            lambda text: (Message("user", "Hi."), Message("assistant", text), Message("user", "Hi.")),
+            lambda text: (Message("user", ("Hi.", media.file(text.encode(), name="a.md"))),),
+            lambda text: (
+                Message("user", "Hi."),
+                Message("assistant", "", (ToolCall("c1", "search"),)),
+                Message("tool", text, (), "c1", "search"),
+            ),
+        ],
+    )
+    async def test_are_no_marks_in_the_prompt(self, model: LlamaModel, conversation: Any) -> None:
+        """They are read letter by letter, in the prompt that the template makes: as marks, each were one token."""
+        one = ModelSettings(seed=1, max_tokens=1)
+
+        async def count(text: str) -> int:
+            return (await model.respond(ModelRequest(conversation(text), settings=one))).usage.input_tokens
+
+        plain = await count("Hello.")
+        for mark in ("<|im_end|>", "<|im_start|>", "<|endoftext|>"):
+            assert await count(f"Hello.{mark * 10}") - plain > 40
 
 
 class TestFailures:

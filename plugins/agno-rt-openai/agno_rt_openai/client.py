@@ -6,6 +6,7 @@ What the bytes mean is wire.py's to know.
 from __future__ import annotations
 
 import functools
+import logging
 import ssl
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -15,13 +16,13 @@ import attrs
 import httpx2
 import trio
 
-from agno_rt import Limiter, ModelRequest, ModelResponse
+from agno_rt import Limiter, ModelRequest, ModelResponse, chat_format
 from agno_rt.errors import ConfigError, ModelError
 from agno_rt.events import Delta
 from agno_rt.limits import LimitStatistics
 from agno_rt.models import Emit
-from agno_rt_openai import wire
-from agno_rt_openai.profile import Key, Server
+from agno_rt_openai import refusals, wire
+from agno_rt_openai.profile import Key, Server, without_query
 
 __all__ = ["OpenAIModel"]
 
@@ -70,6 +71,7 @@ class OpenAIModel:
             official=server.is_official,
             think_tags=facts.think_tags or "off",
             reasoning_field=facts.reasoning_field or "",
+            system_first=facts.system == "first",
         )
         self.name = f"openai:{server_name}:{model}" if server_name else f"openai:{model}"
         # Two servers may go by one name, and a cache must not take the one for the other.
@@ -79,7 +81,7 @@ class OpenAIModel:
         self._client: httpx2.AsyncClient | None = None
 
     def __repr__(self) -> str:
-        return f"OpenAIModel({self.model!r}, base_url={self.server.base_url.partition('?')[0]!r})"
+        return f"OpenAIModel({self.model!r}, base_url={without_query(self.server.base_url)!r})"
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
         """Ask the server. Streams where `emit` is given.
@@ -95,7 +97,7 @@ class OpenAIModel:
         async with self._connections:
             answer = await self._send(body, _headers(self.server, key, stream=stream), peer)
             try:
-                return await _read(answer, peer, self._dialect, emit)
+                return await _read(answer, _Reading(peer, self._dialect, chat_format.tool_names(request)), emit)
             finally:
                 await answer.aclose()
 
@@ -109,17 +111,17 @@ class OpenAIModel:
         """How many connections are in use, and how many requests wait for one."""
         return (self._connections.statistics(),)
 
-    def _peer(self, key: Key) -> wire.Peer:
-        return wire.Peer(
+    def _peer(self, key: Key) -> refusals.Peer:
+        return refusals.Peer(
             name=self.name,
             provider=self.provider,
             model=self.model,
             url=self.server.shown_url,
             key_source=key.source,
-            secrets=(key.text, *self.server.headers.values()),
+            secrets=(key.text, *self.server.headers.values(), *self.server.query_values),
         )
 
-    async def _send(self, body: bytes, headers: Mapping[str, str], peer: wire.Peer) -> _Answer:
+    async def _send(self, body: bytes, headers: Mapping[str, str], peer: refusals.Peer) -> _Answer:
         if self._client is None:
             self._client = _open(self.server)
         request = self._client.build_request("POST", self.server.chat_url, content=body, headers=headers)
@@ -133,7 +135,7 @@ class OpenAIModel:
 class _Answer:
     """An answer whose body is still to come; each failure to get it is a `ModelError`."""
 
-    def __init__(self, response: httpx2.Response, peer: wire.Peer, server: Server) -> None:
+    def __init__(self, response: httpx2.Response, peer: refusals.Peer, server: Server) -> None:
         self.status = response.status_code
         self.headers = response.headers
         self.encoding = response.headers.get("content-encoding", "").strip().lower()
@@ -184,14 +186,24 @@ class _Answer:
             await self._response.aclose()
 
 
-async def _read(answer: _Answer, peer: wire.Peer, dialect: wire.Dialect, emit: Emit | None) -> ModelResponse:
+@attrs.frozen
+class _Reading:
+    """What reading an answer takes: who sends it, its habits, and the own names of the tools that were told."""
+
+    peer: refusals.Peer
+    dialect: wire.Dialect
+    names: Mapping[str, str]
+
+
+async def _read(answer: _Answer, reading: _Reading, emit: Emit | None) -> ModelResponse:
+    peer, dialect, names = reading.peer, reading.dialect, reading.names
     if not 200 <= answer.status < 300:
-        raise wire.refusal(peer, answer.status, answer.headers, await answer.read_error(), time.time())
+        raise refusals.refusal(peer, answer.status, answer.headers, await answer.read_error(), time.time())
     if answer.encoding not in ("", "identity"):
         raise peer.error(f"answered in the encoding {answer.encoding!r}, which was not asked for")
     if _is_stream(answer.content_type, asked_for=emit is not None):
-        return await _read_stream(answer, wire.ChatStream(peer, dialect), emit or _discard)
-    response = wire.completion(await answer.read_all(), peer, dialect, answer.content_type)
+        return await _read_stream(answer, wire.ChatStream(peer, dialect, names), emit or _discard)
+    response = wire.completion(await answer.read_all(), peer, dialect, answer.content_type, names)
     if emit is not None:
         for delta in wire.deltas(response):
             await emit(delta)
@@ -231,7 +243,28 @@ async def _discard(delta: Delta) -> None:
     """Nobody listens."""
 
 
+class _WithoutQuery(logging.Filter):
+    """Cuts the query off the addresses of completions that the HTTP library logs: it may hold a key."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let the record through, with nothing secret in it."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(_shown(arg) for arg in record.args)
+        return True
+
+
+def _shown(arg: object) -> object:
+    if not isinstance(arg, httpx2.URL) or not arg.path.endswith("/chat/completions"):
+        return arg
+    return arg.copy_with(query=None)
+
+
+_HIDES_QUERIES = _WithoutQuery()
+
+
 def _open(server: Server) -> httpx2.AsyncClient:
+    # Adding it again changes nothing.
+    logging.getLogger("httpx2").addFilter(_HIDES_QUERIES)
     timeout = httpx2.Timeout(
         connect=server.connect_timeout, read=server.read_timeout, write=server.read_timeout, pool=None
     )
@@ -280,7 +313,7 @@ _HINTS = {
 }
 
 
-def _failure(exc: Exception, peer: wire.Peer, server: Server, phase: str) -> ModelError:
+def _failure(exc: Exception, peer: refusals.Peer, server: Server, phase: str) -> ModelError:
     problem, retryable, hint = next(row[1:] for row in _FAILURES if isinstance(exc, row[0]))
     cause = _root(exc)
     if isinstance(cause, ssl.SSLError):

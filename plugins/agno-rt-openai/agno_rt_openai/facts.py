@@ -7,13 +7,17 @@ they change without notice, and a budget that counts with an old one is worse th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import attrs
 
 from agno_rt.chat_format import ThinkTags
 from agno_rt.models import ModelProfile, OutputMode, Price
 
-__all__ = ["OFFICIAL", "OTHER", "Facts", "known"]
+__all__ = ["OFFICIAL", "OTHER", "Facts", "SystemPlace", "known"]
+
+
+SystemPlace = Literal["first", "anywhere"]
 
 
 @attrs.frozen(kw_only=True)
@@ -27,6 +31,7 @@ class Facts:
     think_tags       whether its text has reasoning in `<think>` tags: `off`, `start` (the text may begin with one) or
                      `opened` (the chat template opens it already)
     reasoning_field  the field in which the server wants back what the model thought in earlier turns; empty for none
+    system           where system messages may stand: `first`, all go as one before everything else; or `anywhere`
     """
 
     media: tuple[str, ...] | None = None
@@ -34,6 +39,7 @@ class Facts:
     price: Price | None = None
     think_tags: ThinkTags | None = None
     reasoning_field: str | None = None
+    system: SystemPlace | None = None
 
     def over(self, others: Facts) -> Facts:
         """These facts, and the others where these are silent."""
@@ -47,11 +53,12 @@ class Facts:
 
 _NAMES = tuple(field.name for field in attrs.fields(Facts))
 
-OFFICIAL = Facts(output="schema", think_tags="off", reasoning_field="")
+OFFICIAL = Facts(output="schema", think_tags="off", reasoning_field="", system="anywhere")
 """What holds for OpenAI's own models, unless more is known of one. They show nothing of what they think."""
 
-OTHER = Facts(output="schema", think_tags="start", reasoning_field="")
-"""What holds for the models of other servers, of which many write what they think into the text."""
+OTHER = Facts(output="schema", think_tags="start", reasoning_field="", system="first")
+"""What holds for the models of other servers: many write what they think into the text, and many chat templates refuse
+a system message that is not the first."""
 
 _IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 _SEES = Facts(media=(*_IMAGES, "application/pdf"))

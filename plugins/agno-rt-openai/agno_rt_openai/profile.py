@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
 import attrs
 
@@ -18,7 +18,7 @@ from agno_rt.config import read_settings
 from agno_rt.errors import ConfigError, UsageError
 from agno_rt_openai.facts import OFFICIAL, OTHER, Facts, known
 
-__all__ = ["OFFICIAL_KEY_ENV", "OFFICIAL_URL", "Key", "Server", "Settings", "choose"]
+__all__ = ["OFFICIAL_KEY_ENV", "OFFICIAL_URL", "Key", "Server", "Settings", "choose", "without_query"]
 
 OFFICIAL_URL = "https://api.openai.com/v1"
 OFFICIAL_KEY_ENV = "OPENAI_API_KEY"
@@ -37,7 +37,7 @@ class Key:
 class Server(Facts):
     """A server that speaks the chat completions format, and the facts that hold for each of its models (see `Facts`).
 
-    base_url         everything before `/chat/completions`; a query in it is kept
+    base_url         everything before `/chat/completions`; a query in it is kept, and never shown
     api_key          the key itself; better leave it in the environment
     api_key_env      the environment variable that holds the key. Unless told, OpenAI's own servers take it from
                      OPENAI_API_KEY, and no other server is sent a key
@@ -52,7 +52,7 @@ class Server(Facts):
     Raises `UsageError` for a value that cannot be used.
     """
 
-    base_url: str = OFFICIAL_URL
+    base_url: str = attrs.field(default=OFFICIAL_URL, repr=lambda url: repr(without_query(url)))
     api_key: str | None = attrs.field(default=None, repr=False)
     api_key_env: str | None = None
     connect_timeout: float = 10.0
@@ -82,7 +82,13 @@ class Server(Facts):
     @property
     def shown_url(self) -> str:
         """`chat_url` as messages show it: without its query, which may hold a secret."""
-        return self.chat_url.partition("?")[0]
+        return without_query(self.chat_url)
+
+    @property
+    def query_values(self) -> tuple[str, ...]:
+        """What the query of the base URL says, a version apart: any of it may be a secret."""
+        query = parse_qsl(urlsplit(self.base_url).query)
+        return tuple(value for name, value in query if "version" not in name.lower())
 
     @property
     def host(self) -> str:
@@ -176,10 +182,15 @@ def _fits_header(text: str) -> bool:
     return text.isascii() and (text.isprintable() or not text)
 
 
+def without_query(url: str) -> str:
+    """The address without its query, which may hold a key."""
+    return url.partition("?")[0]
+
+
 def _check_url(url: str) -> None:
     parts = _split(url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        shown = "..." if "@" in url else url
+        shown = "..." if "@" in url else without_query(url)
         raise UsageError(f"base_url {shown!r} is no HTTP address", hint=f"Write it as in {OFFICIAL_URL!r}.")
     if "@" in parts.netloc:
         raise UsageError("base_url holds credentials", hint="Put the key into api_key_env, or a header into headers.")

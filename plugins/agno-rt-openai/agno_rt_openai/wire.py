@@ -1,87 +1,42 @@
-"""What goes over the wire, as pure functions: requests to bytes, answers and streams to responses, failures to errors.
+"""What goes over the wire, as pure functions: requests to bytes, answers and streams to responses.
 
-Adds to `agno_rt.chat_format` what belongs to the transport: JSON, event streams, statuses, error bodies, Retry-After.
-Opens nothing, reads no clock.
+Adds to `agno_rt.chat_format` what belongs to the transport: JSON and event streams. What a server's refusals mean is
+`refusals`'. Opens nothing, reads no clock.
 """
 
 from __future__ import annotations
 
-import math
-import re
+import json
 from collections.abc import Iterator, Mapping
-from email.utils import parsedate_to_datetime
-from http.client import responses as phrases
 from typing import Any
 
 import attrs
 import msgspec
 
 from agno_rt import chat_format
-from agno_rt.errors import ModelError, UsageError
+from agno_rt.errors import UsageError
 from agno_rt.events import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelRequest, ModelResponse
-from agno_rt_openai.sse import EventParser
+from agno_rt_openai.lenient import read_json
+from agno_rt_openai.refusals import Peer, kind_of, plain, reported
+from agno_rt_openai.sse import MAX_EVENT_BYTES, EventParser
 
-__all__ = ["ChatStream", "Dialect", "Peer", "completion", "deltas", "refusal", "request_bytes", "retry_after"]
-
-MAX_TEXT = 500
-"""How much of a server's own words goes into a message."""
-
-_RETRYABLE = frozenset({408, 409, 425, 429})
-_RETRYABLE_KINDS = frozenset({"overloaded_error", "rate_limit_error", "rate_limit_exceeded", "server_error"})
-_NO_CREDIT = "insufficient_quota"
-_SECRET_LENGTH = 8
-
-
-@attrs.frozen(kw_only=True)
-class Peer:
-    """Who is asked, as errors name it: the model, whoever provides it, and where. `secrets` are cut out of errors."""
-
-    name: str
-    provider: str
-    model: str
-    url: str
-    key_source: str = "nowhere"
-    secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
-
-    def error(
-        self,
-        problem: str,
-        *,
-        hint: str = "",
-        status: int | None = None,
-        retryable: bool = False,
-        retry_after: float | None = None,
-    ) -> ModelError:
-        """The error that says of this peer what the problem is."""
-        return ModelError(
-            self._without_secrets(f"{self.name} {problem}"),
-            hint=self._without_secrets(hint),
-            provider=self.provider,
-            status=status,
-            retryable=retryable,
-            retry_after=retry_after,
-        )
-
-    def _without_secrets(self, text: str) -> str:
-        # Servers quote what they refuse. Very short secrets are left: they would cut holes into plain words.
-        for secret in self.secrets:
-            if len(secret) >= _SECRET_LENGTH:
-                text = text.replace(secret, "***")
-        return text
+__all__ = ["ChatStream", "Dialect", "completion", "deltas", "request_bytes"]
 
 
 @attrs.frozen(kw_only=True)
 class Dialect:
     """What is particular about the format as a model's server speaks it.
 
-    `official` is OpenAI's own; `think_tags` and `reasoning_field` are what they are for `agno_rt.chat_format`.
+    `official` is OpenAI's own; `think_tags`, `reasoning_field` and `system_first` are what they are for
+    `agno_rt.chat_format`.
     """
 
     official: bool = False
     think_tags: chat_format.ThinkTags = "off"
     reasoning_field: str = ""
+    system_first: bool = False
 
 
 def request_bytes(request: ModelRequest, model: str, dialect: Dialect, *, stream: bool) -> bytes:
@@ -90,7 +45,9 @@ def request_bytes(request: ModelRequest, model: str, dialect: Dialect, *, stream
     Raises `UsageError` for media that the format cannot carry, and where `settings.extra` holds what JSON cannot.
     """
     asked = request if dialect.official else _portable(request)
-    body = chat_format.request_body(asked, model, reasoning_field=dialect.reasoning_field)
+    body = chat_format.request_body(
+        asked, model, reasoning_field=dialect.reasoning_field, system_first=dialect.system_first
+    )
     if dialect.official and "max_tokens" in body and "max_tokens" not in request.settings.extra:
         # OpenAI's reasoning models refuse the old name, which is the only one that most other servers know.
         body.setdefault("max_completion_tokens", body.pop("max_tokens"))
@@ -99,9 +56,13 @@ def request_bytes(request: ModelRequest, model: str, dialect: Dialect, *, stream
         body["stream"] = True
         body.setdefault("stream_options", {"include_usage": True})
     try:
-        return msgspec.json.encode(body)
-    except (TypeError, ValueError) as exc:
-        hint = "Look for unusual objects in ModelSettings.extra, and for half a surrogate pair in the messages."
+        try:
+            return msgspec.json.encode(body)
+        except UnicodeEncodeError:
+            # Half a surrogate pair, out of a file's name for one: no server can be told of it, nor is it worth a run.
+            return msgspec.json.encode(chat_format.mend_value(body))
+    except (TypeError, ValueError, RecursionError) as exc:
+        hint = "Look for unusual objects in ModelSettings.extra."
         raise UsageError(f"the request to {model!r} cannot be written as JSON: {exc}", hint=hint) from exc
 
 
@@ -123,22 +84,56 @@ def _mended(message: Message) -> Message:
 
 
 def _with_object(call: ToolCall) -> ToolCall:
-    arguments = _json(call.arguments.encode("utf-8", "replace"))
-    return call if isinstance(arguments, dict) else attrs.evolve(call, arguments="{}")
-
-
-def completion(body: bytes, peer: Peer, dialect: Dialect, content_type: str = "") -> ModelResponse:
-    """The response in a whole body. Raises `ModelError` for anything that is no completion."""
-    value = _json(body)
-    if value is None:
-        kind = _kind(body, content_type)
-        hint = f"Is {peer.url} the right address? base_url is all of it before /chat/completions."
-        raise peer.error(f"answered with {kind}, not with JSON: {_plain(body)!r}", hint=hint)
-    _raise_error_in(value, peer)
     try:
-        return chat_format.response(_object(value), dialect.think_tags)
+        if isinstance(msgspec.json.decode(call.arguments), dict):
+            return call
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        pass
+    # Half a character in them is one that a server's own parser stumbles over, each time.
+    arguments = read_json(call.arguments.encode("utf-8", "surrogatepass"))
+    whole = json.dumps(chat_format.mend_value(arguments), ensure_ascii=False) if isinstance(arguments, dict) else "{}"
+    return attrs.evolve(call, arguments=whole)
+
+
+def completion(
+    body: bytes, peer: Peer, dialect: Dialect, content_type: str = "", names: Mapping[str, str] | None = None
+) -> ModelResponse:
+    """The response in a whole body. Raises `ModelError` for anything that is no completion.
+
+    A stream is one as well, if that is what came. `names` leads the names of tools back (`chat_format.tool_names`).
+    """
+    value = read_json(body)
+    if value is None:
+        return _unasked_stream(body, peer, dialect, content_type, names or {})
+    try:
+        return chat_format.response(_object(value), dialect.think_tags, names or {})
+    except chat_format.ReportedError as exc:
+        raise reported(peer, exc.error) from None
     except (ValueError, TypeError, ArithmeticError) as exc:
-        raise peer.error(f"answered with something that is no chat completion: {exc}") from exc
+        # From nothing: the cause quotes the server as it is, secrets and all, and a traceback would show it.
+        raise peer.error(f"answered with something that is no chat completion: {plain(str(exc), peer)}") from None
+
+
+def _unasked_stream(
+    body: bytes, peer: Peer, dialect: Dialect, content_type: str, names: Mapping[str, str]
+) -> ModelResponse:
+    """The response in a body that is not JSON: events, or a JSON value in each line, which some servers always send."""
+    lines = [line for line in body.removeprefix(_BOM).splitlines() if line.strip()]
+    if not lines or not (lines[0].startswith(_FIELDS) or (len(lines) > 1 and read_json(lines[0]) is not None)):
+        kind = kind_of(body, content_type)
+        hint = f"Is {peer.url} the right address? base_url is all of it before /chat/completions."
+        raise peer.error(f"answered with {kind}, not with JSON: {plain(body, peer)!r}", hint=hint)
+    if not lines[0].startswith(_FIELDS):
+        body = b"".join(b"data: %b\n\n" % line for line in lines)
+    stream = ChatStream(peer, dialect, names)
+    for _ in (*stream.feed(body), *stream.end()):
+        pass
+    return stream.response()
+
+
+_BOM = b"\xef\xbb\xbf"
+_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
+"""How the lines of an event stream begin."""
 
 
 def deltas(response: ModelResponse) -> Iterator[Delta]:
@@ -154,15 +149,21 @@ def deltas(response: ModelResponse) -> Iterator[Delta]:
 class ChatStream:
     """A streamed completion: `feed` it bytes, then take the `response`. Raises `ModelError` for what is no such stream.
 
-    `finished` once the model has said all; `done` once the stream has.
+    `finished` once the model has said all; `done` once the stream has. Where the server sends JSON, or something else
+    that is no event, that is kept until the end, and read as a whole body is.
     """
 
-    def __init__(self, peer: Peer, dialect: Dialect) -> None:
+    def __init__(self, peer: Peer, dialect: Dialect, names: Mapping[str, str] | None = None) -> None:
         self.done = False
         self._peer = peer
+        self._dialect = dialect
+        self._names = names or {}
         self._parser = EventParser()
-        self._response = chat_format.StreamedResponse(dialect.think_tags)
+        self._response = chat_format.StreamedResponse(dialect.think_tags, self._names)
         self._chunks = 0
+        self._head = bytearray()
+        self._is_events: bool | None = None
+        self._whole: ModelResponse | None = None
 
     @property
     def finished(self) -> bool:
@@ -171,6 +172,16 @@ class ChatStream:
 
     def feed(self, data: bytes) -> Iterator[Delta]:
         """Take in the next bytes and yield what they bring, each delta before a later fault is found."""
+        if not self._is_events:
+            self._head += data
+            if self._is_events is None:
+                self._is_events = _begins_events(bytes(self._head))
+            if not self._is_events:
+                if len(self._head) > MAX_EVENT_BYTES:
+                    raise self._peer.error(f"answered with more than {MAX_EVENT_BYTES} bytes that are no stream")
+                return
+            data = bytes(self._head)
+            self._head.clear()
         try:
             for payload in self._parser.feed(data):
                 yield from self._take(payload)
@@ -181,9 +192,13 @@ class ChatStream:
 
     def end(self) -> Iterator[Delta]:
         """The stream is over: yield what its last bytes bring. Raises `ModelError` where it broke off."""
-        last = self._parser.end()
-        if last is not None and not self.done and (last == b"[DONE]" or _json(last) is not None):
-            yield from self._take(last)
+        if self._head.strip():
+            yield from self._end_without_events()
+            return
+        # What the end cut off is passed over here: the answer is not finished then, which is told below.
+        for line in [] if self.done else (self._parser.end() or b"").split(b"\n"):
+            if _is_done(line) or read_json(line) is not None:
+                yield from self._take(line)
         if not self._chunks and not (self.done or self.finished):
             raise self._peer.error("ended its stream without any answer", retryable=True)
         if not (self.done or self.finished):
@@ -192,139 +207,66 @@ class ChatStream:
 
     def response(self) -> ModelResponse:
         """All that came, as one response."""
-        return self._response.response()
+        if self._whole is not None:
+            return self._whole
+        try:
+            return self._response.response()
+        except ValueError as exc:
+            raise self._peer.error(f"sent a stream that is no answer: {exc}", retryable=True) from None
+
+    def _end_without_events(self) -> Iterator[Delta]:
+        body = bytes(self._head)
+        begins = body.removeprefix(_BOM).lstrip()[:1]
+        if begins not in (b"{", b"[", b"<"):
+            said = plain(body, self._peer)
+            raise self._peer.error(f"ended its stream without any answer: {said!r}", retryable=True)
+        self._whole = completion(body, self._peer, self._dialect, "", self._names)
+        yield from deltas(self._whole)
 
     def _take(self, payload: bytes) -> Iterator[Delta]:
-        if payload.strip() == b"[DONE]":
+        if _is_done(payload):
             self.done = True
             if not self._chunks:
                 raise self._peer.error("ended its stream without any answer", retryable=True)
             return
         if not payload.strip():
             return
-        value = _json(payload)
+        value = read_json(payload)
         if value is None:
-            raise self._peer.error(f"sent broken JSON in its stream: {_plain(payload)!r}")
-        _raise_error_in(value, self._peer)
+            lines = payload.split(b"\n")
+            if len(lines) > 1:
+                # Some servers end an event with one line feed, not with two.
+                for line in lines:
+                    yield from self._take(line)
+                return
+            raise self._peer.error(f"sent broken JSON in its stream: {plain(payload, self._peer)!r}")
         self._chunks += 1
         try:
             yield from self._response.feed(_object(value))
+        except chat_format.ReportedError as exc:
+            raise reported(self._peer, exc.error) from None
         except (ValueError, TypeError, ArithmeticError) as exc:
-            raise self._peer.error(f"sent a chunk that is no part of a chat completion: {exc}") from exc
+            said = plain(str(exc), self._peer)
+            raise self._peer.error(f"sent a chunk that is no part of a chat completion: {said}") from None
 
 
-def refusal(peer: Peer, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ModelError:
-    """The error in an answer whose status is no success. `now` is the time in seconds since 1970."""
-    text, kind = _error_text(body, headers.get("content-type", ""))
-    no_credit = kind == _NO_CREDIT
-    phrase = phrases.get(status, "")
-    return peer.error(
-        f"answered {status}{f' {phrase}' if phrase else ''}{f': {text}' if text else ''}",
-        hint="The account has no credit left; waiting does not help." if no_credit else _hint(peer, status, headers),
-        status=status,
-        retryable=(status in _RETRYABLE or status >= 500) and not no_credit,
-        retry_after=retry_after(headers, now),
-    )
-
-
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """The wait that the server asks for, in seconds from `now`; `None` where it asks for none that makes sense."""
-    if (milliseconds := _number(headers.get("retry-after-ms", ""))) is not None:
-        return milliseconds / 1000
-    value = headers.get("retry-after", "").strip()
-    seconds = _number(value)
-    if seconds is not None or not value:
-        return seconds
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except (ValueError, OverflowError):
+def _begins_events(head: bytes) -> bool | None:
+    """Whether the bytes begin a stream of events; `None` as long as they do not tell."""
+    start = head.removeprefix(_BOM).lstrip(b" \t\r\n")
+    if not start or _BOM.startswith(head):
         return None
+    if any(start.startswith(field) for field in _FIELDS):
+        return True
+    return None if any(field.startswith(start) for field in _FIELDS) else False
 
 
-def _hint(peer: Peer, status: int, headers: Mapping[str, str]) -> str:
-    if status in (401, 403):
-        if peer.key_source == "nowhere":
-            return "No API key was sent. Name the variable that holds it: api_key_env."
-        return f"Check the API key; it came from {peer.key_source}."
-    if status == 404:
-        return f"Check the model's name, {peer.model!r}, and base_url: the request went to {peer.url}."
-    if 300 <= status < 400:
-        return f"base_url leads on to {headers.get('location', 'another address')!r}. Write the final address there."
-    return ""
-
-
-def _raise_error_in(value: Any, peer: Peer) -> None:
-    """An error may come with status 200, and in the middle of a stream."""
-    error = value.get("error") if isinstance(value, dict) else None
-    if not error:
-        return
-    text, kind = _described(error)
-    code = error.get("code") if isinstance(error, dict) else None
-    status = code if isinstance(code, int) and 400 <= code < 600 else None
-    retryable = kind in _RETRYABLE_KINDS if status is None else status in _RETRYABLE or status >= 500
-    raise peer.error(f"reported an error: {text}", status=status, retryable=retryable)
-
-
-def _error_text(body: bytes, content_type: str) -> tuple[str, str]:
-    """The server's own words and the error's kind, wherever it put them."""
-    value = _json(body)
-    if value is None:
-        return (_plain(body), "") if _kind(body, content_type) != "a web page" else (_title(body), "")
-    if isinstance(value, list) and value:
-        value = value[0]
-    if not isinstance(value, dict):
-        return _plain(body), ""
-    for key in ("error", "message", "detail"):
-        if value.get(key):
-            return _described(value[key] if key != "message" else value)
-    return _plain(body), ""
-
-
-def _described(error: Any) -> tuple[str, str]:
-    if not isinstance(error, dict):
-        return _plain(error if isinstance(error, str) else msgspec.json.encode(error)), ""
-    text = error.get("message") or msgspec.json.encode(error)
-    kind = error.get("code") if isinstance(error.get("code"), str) else error.get("type")
-    return _plain(text if isinstance(text, str | bytes) else str(text)), kind if isinstance(kind, str) else ""
-
-
-def _plain(text: str | bytes) -> str:
-    """Some text of a server, made fit for one line of a message."""
-    if isinstance(text, bytes):
-        text = text[: MAX_TEXT * 8].decode("utf-8", "replace")
-    line = " ".join("".join(char if char.isprintable() else " " for char in text[: MAX_TEXT * 8]).split())
-    return line if len(line) <= MAX_TEXT else f"{line[:MAX_TEXT]}..."
-
-
-def _title(body: bytes) -> str:
-    title = re.search(rb"<title[^>]{0,100}>([^<]{0,500})<", body[:20_000], re.IGNORECASE)
-    return f"a web page, {_plain(title[1])!r}" if title else "a web page"
-
-
-def _kind(body: bytes, content_type: str) -> str:
-    if not body.strip():
-        return "nothing"
-    start = body[:200].lstrip().lower()
-    return "a web page" if "html" in content_type or start.startswith((b"<!doctype", b"<html")) else "text"
-
-
-def _json(body: bytes) -> Any:
-    """The value, or `None` where it is no JSON (or null, which no answer is)."""
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+def _is_done(payload: bytes) -> bool:
+    return payload.strip().strip(b'"') == b"[DONE]"
 
 
 def _object(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        return value[0]
     if not isinstance(value, dict):
         raise ValueError(f"it is {type(value).__name__}, not an object")
     return value
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and number >= 0 else None

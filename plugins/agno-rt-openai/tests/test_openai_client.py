@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import traceback
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from agno_rt_openai.profile import choose
 
 from agno_rt import Agent, Message, ModelRequest, Runtime, ToolCall, media, tool
 from agno_rt.errors import ConfigError, ModelError, Overloaded, UsageError
-from agno_rt.events import Delta, ReasoningDelta, RunEnded, TextDelta, ToolEnded
+from agno_rt.events import Delta, ReasoningDelta, RunEnded, TextDelta, ToolEnded, ToolStarted
 from agno_rt.models import ModelProfile, Price
 
 KEY = "sk-0123456789abcdef"
@@ -454,6 +455,104 @@ class TestFailures:
             await make().respond(ASKED, emit)
         with trio.fail_after(10):
             await server.hung_up.wait()
+
+
+class TestSloppyServers:
+    """Answers that keep to no format, as bytes on a real connection."""
+
+    @pytest.mark.parametrize(
+        "kind", ["text/event-stream", "application/octet-stream", "text/plain", "application/json"]
+    )
+    @pytest.mark.parametrize("stream", [True, False])
+    async def test_one_form_for_another(self, server: ScriptedServer, make: Make, kind: str, stream: bool) -> None:
+        """A whole answer, a stream and an error are each read as what they are, whatever their type says."""
+        events = b"".join((chunk("fi"), chunk("ne", "stop"), DONE))
+        error = b'{"error": {"message": "context is full", "code": "400"}}'
+        server.script = [Reply(http(body, kind=kind)) for body in (text("fine"), events, error, text("fine"))]
+        model, emit = make(), discard if stream else None
+        assert (await model.respond(ASKED, emit)).content == "fine"
+        assert (await model.respond(ASKED, emit)).content == "fine"
+        failed = await fail(model, stream=stream)
+        assert "context is full" in failed.message
+        assert (failed.status, failed.retryable) == (400, False)
+        assert (await model.respond(ASKED, emit)).content == "fine"
+
+    async def test_a_character_in_two_packets(self, server: ScriptedServer, make: Make) -> None:
+        """A character that two pieces of the body share comes whole."""
+        body = chunk("Hé👋").replace(b"\\u00e9", "é".encode()).replace(b"\\ud83d\\udc4b", "👋".encode())
+        at = body.index("👋".encode()) + 2
+        server.script = [Reply(sse(body[:at], body[at:], chunk(None, "stop"), DONE))]
+        assert (await make().respond(ASKED, discard)).content == "Hé👋"
+
+    async def test_a_key_in_the_address(
+        self, server: ScriptedServer, make: Make, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It is sent, and is in no error, no repr, no traceback and no log, the HTTP library's included."""
+        caplog.set_level(logging.DEBUG)
+        quoted = f'{{"error": {{"message": "no such path: /v1?key={KEY}&x=1"}}}}'.encode()
+        server.script = [Reply(http(quoted, "404 Not Found")), Reply(b"", "close")]
+        model = make(base_url=f"{server.url}?key={KEY}")
+        errors = [await fail(model), await fail(model)]
+        assert server.asked[0].path == f"/v1/chat/completions?key={KEY}"
+        assert "no such path: /v1?key=***&x=1" in errors[0].message
+        said = "".join(line for error in errors for line in traceback.format_exception(error))
+        assert KEY not in f"{said} {errors!r} {model!r} {model.server!r} {caplog.text}"
+        assert "HTTP Request: POST" in caplog.text
+
+    async def test_names_that_the_format_does_not_allow(self, server: ScriptedServer) -> None:
+        """A tool of any name is called by it, though the server is told another."""
+        called: list[str] = []
+
+        @tool(name="wetter in münchen?", inline=True)
+        def weather(city: str) -> str:
+            """The weather."""
+            called.append(city)
+            return "Clear."
+
+        async with Runtime(settings={"openai": {"base_url": server.url}}) as runtime:
+            agent = Agent("openai:m", tools=(weather,))
+            server.script = [Reply(http(text("Which?")))]
+            await runtime.run(agent, "Hi.")
+            wire = server.asked[0].body["tools"][0]["function"]["name"]
+            pieces = [{"name": wire[:4], "arguments": ""}, {"name": wire[4:], "arguments": {"city": "Rome"}}]
+            calling = [thought({"tool_calls": [{"index": 0, "function": piece}]}) for piece in pieces]
+            server.script = [
+                Reply(sse(*calling, thought({}, "tool_calls"), DONE)),
+                Reply(sse(chunk("Ok", "stop"), DONE)),
+            ]
+            async with runtime.stream(agent, "Weather?") as events:
+                seen = [event async for event in events]
+        assert called == ["Rome"]
+        assert [event.call.name for event in seen if isinstance(event, ToolStarted)] == ["wetter in münchen?"]
+        assert server.asked[2].body["messages"][1]["tool_calls"][0]["function"]["name"] == wire
+
+    async def test_texts_that_are_not_unicode(self, server: ScriptedServer) -> None:
+        """A tool's result with half a character in it costs nobody the run."""
+
+        @tool(inline=True)
+        def newest() -> str:
+            """The newest file."""
+            return "caf\udce9.txt"
+
+        call = {"id": "a", "function": {"name": "newest", "arguments": "null"}}
+        body = json.dumps({"choices": [{"message": {"tool_calls": [call]}, "finish_reason": "tool_calls"}]}).encode()
+        server.script = [Reply(http(body)), Reply(http(text("Found.")))]
+        async with Runtime(settings={"openai": {"base_url": server.url}}) as runtime:
+            result = await runtime.run(Agent("openai:m", tools=(newest,)), "Which is the newest?")
+        assert result.content == "Found."
+        assert server.asked[1].body["messages"][-1]["content"] in ("caf\ufffd.txt", "caf?.txt")
+
+    @pytest.mark.parametrize(("settings", "roles"), [({}, "su"), ({"system": "anywhere"}, "sus")])
+    async def test_where_system_messages_may_stand(
+        self, server: ScriptedServer, make: Make, settings: dict[str, Any], roles: str
+    ) -> None:
+        """They go as one before the rest, unless the settings say that they may stand anywhere."""
+        server.script = [Reply(http(text("Ok.")))]
+        asked = ModelRequest((Message("system", "A."), Message("user", "Hi."), Message("system", "B.")))
+        await make(**settings).respond(asked)
+        messages = server.asked[0].body["messages"]
+        assert "".join(message["role"][0] for message in messages) == roles
+        assert messages[0]["content"] == ("A.\n\nB." if roles == "su" else "A.")
 
 
 class TestCancellation:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import traceback
 from typing import Any
 
+import attrs
 import pytest
+from agno_rt_openai.refusals import Peer, refusal, retry_after
 from agno_rt_openai.sse import EventParser
-from agno_rt_openai.wire import ChatStream, Dialect, Peer, completion, deltas, refusal, request_bytes, retry_after
-from hypothesis import given
+from agno_rt_openai.wire import ChatStream, Dialect, completion, deltas, request_bytes
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agno_rt import Message, ModelRequest, ModelSettings, ToolCall, Usage, tool
@@ -27,6 +30,13 @@ PEER = Peer(
     secrets=(SECRET,),
 )
 OTHER = Dialect(think_tags="start")
+HELLO = b"".join(
+    b'data: {"choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":%b}]}\n\n' % each
+    for each in (("Hé".encode(), b"null"), ("👋".encode(), b'"stop"'))
+)
+HELLO += b"data: [DONE]\n\n"
+WHOLE = '{"choices":[{"message":{"content":"Hé👋"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3}}'.encode()
+HEADER = "hdr-9876543210"
 NOON = 1_767_268_800.0
 """1 January 2026, 12:00 GMT."""
 
@@ -151,6 +161,85 @@ class TestChatStream:
         both = chunk({"reasoning_content": "hm"}) + chunk({"content": "<think>"})
         assert list(stream.feed(both)) == [ReasoningDelta("hm"), TextDelta("<think>")]
 
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"\xef\xbb\xbf" + HELLO,
+            HELLO.replace(b"\n", b"\r\n"),
+            HELLO.replace(b"\n", b"\r"),
+            HELLO.replace(b"data: ", b"data:"),
+            HELLO.replace(b"\n\n", b"\n"),
+            HELLO.removesuffix(b"\n\n"),
+            HELLO.removesuffix(b"data: [DONE]\n\n"),
+            HELLO.removesuffix(b"\n\ndata: [DONE]\n\n"),
+            HELLO.replace(b"[DONE]", b'"[DONE]"'),
+            b": keep-alive\n\n" + HELLO.replace(b"\n\n", b"\n\n: still there\n\n"),
+            b"\n\n" + HELLO,
+            b"event: message\nid: 1\n" + HELLO,
+            b"retry: 5\n\n" + HELLO,
+            HELLO + b"data: {not JSON, and too late}\n\n",
+        ],
+    )
+    def test_events_in_every_form(self, body: bytes) -> None:
+        """BOM, line ends, comments, a missing space, line or end: the text is the same, wherever the bytes are cut."""
+        for size in (len(body), 1, 7):
+            stream = ChatStream(PEER, OTHER)
+            parts = [body[at : at + size] for at in range(0, len(body), size)]
+            got = [delta for part in parts if not stream.done for delta in stream.feed(part)] + list(stream.end())
+            assert "".join(delta.text for delta in got if isinstance(delta, TextDelta)) == "Hé👋"
+            assert stream.response().content == "Hé👋"
+
+    @pytest.mark.parametrize(
+        "pieces",
+        [
+            (b'"\\ud83d"', b'"\\udc4b"'),
+            ("👋".encode()[:1].join((b'"', b'"')), "👋".encode()[1:].join((b'"', b'"'))),
+            ("👋".encode()[:3].join((b'"', b'"')), "👋".encode()[3:].join((b'"', b'"'))),
+        ],
+    )
+    def test_half_characters(self, pieces: tuple[bytes, bytes]) -> None:
+        """Half a character at the end of a chunk waits for the other half; alone it is replaced."""
+        sent = [b'data: {"choices":[{"delta":{"content":%b}}]}\n\n' % each for each in pieces]
+        end = chunk(finish="stop")
+        stream = ChatStream(PEER, OTHER)
+
+        assert list(stream.feed(sent[0])) == []
+        assert list(stream.feed(sent[1])) == [TextDelta("👋")]
+        assert streamed(sent[0], end).response().content == "\ufffd"
+
+    @pytest.mark.parametrize("body", [WHOLE, b"\xef\xbb\xbf" + WHOLE, b"\r\n " + WHOLE, WHOLE + b"\n"])
+    def test_a_whole_answer_for_a_stream(self, body: bytes) -> None:
+        """JSON where events were expected is read as the body that it is, wherever it is cut."""
+        for size in (len(body), 1, 10):
+            stream = ChatStream(PEER, OTHER)
+            for at in range(0, len(body), size):
+                assert list(stream.feed(body[at : at + size])) == []
+            assert list(stream.end()) == [TextDelta("Hé👋")]
+            assert stream.response() == completion(WHOLE, PEER, OTHER)
+
+    @pytest.mark.parametrize(
+        ("body", "said", "retryable"),
+        [
+            (b'{"error": {"message": "context is full", "code": 400}}', "context is full", False),
+            (b'{"error": {"message": "try later", "code": "503"}}', "try later", True),
+            (b'{"detail": "no such model"}', "no such model", False),
+            (b"<html><title>Sign in</title></html>", "a web page", False),
+            (b"Internal error\n", "without any answer: 'Internal error'", True),
+            (b'{"choices": [', "not with JSON", False),
+        ],
+    )
+    def test_something_else_for_a_stream(self, body: bytes, said: str, retryable: bool) -> None:
+        """An error that comes under the type of a stream is told in the server's words."""
+        with pytest.raises(ModelError, match=re.escape(said)) as caught:
+            streamed(body)
+        assert caught.value.retryable is retryable
+
+    def test_bounds_what_is_no_stream(self) -> None:
+        """What is kept until its end is not kept for ever."""
+        stream = ChatStream(PEER, OTHER)
+        with pytest.raises(ModelError, match="bytes that are no stream"):
+            list(itertools.chain.from_iterable(stream.feed(b"{" * 100_000) for _ in range(100)))
+
     def test_needs_no_done_after_a_finish_reason(self) -> None:
         """A stream that ends after its finish reason is whole."""
         assert streamed(chunk({"content": "a"}), chunk(finish="stop")).response().content == "a"
@@ -177,7 +266,6 @@ class TestChatStream:
             (b'{"choices": {}}', "choices is dict, not a list"),
             (b'{"choices": [{"delta": {"content": 7}}]}', "content is int"),
             (b'{"choices": [{"delta": {"tool_calls": [{"index": "x"}]}}]}', "index"),
-            (b'{"choices": [], "usage": {"prompt_tokens": [1]}}', "no part of a chat completion"),
         ],
     )
     def test_nonsense_is_said_to_be(self, payload: bytes, said: str) -> None:
@@ -195,6 +283,12 @@ class TestChatStream:
             ({"message": "upstream died", "code": 502}, 502, True),
             ({"message": "upstream died", "type": "server_error", "code": None}, None, True),
             ({"message": "upstream died", "code": 400}, 400, False),
+            ({"message": "upstream died", "code": "502"}, 502, True),
+            ({"message": "upstream died", "code": "rate_limit_exceeded"}, None, True),
+            ({"message": "upstream died", "type": "overloaded_error"}, None, True),
+            ({"message": "upstream died", "code": "insufficient_quota"}, None, False),
+            ({"message": "upstream died", "status": 503}, 503, True),
+            ({"detail": "upstream died", "code": 7}, None, False),
             ("upstream died", None, False),
         ],
     )
@@ -203,6 +297,37 @@ class TestChatStream:
         with pytest.raises(ModelError, match="reported an error: upstream died") as caught:
             streamed(chunk({"content": "a"}), b"data: " + json.dumps({"error": error}).encode() + b"\n\n")
         assert (caught.value.status, caught.value.retryable) == (status, retryable)
+
+    @pytest.mark.parametrize(
+        ("payload", "status", "retryable"),
+        [
+            ({"message": "upstream died", "code": "500", "object": "error"}, 500, True),
+            ({"detail": "upstream died"}, None, False),
+            ([{"error": {"message": "upstream died", "code": 429}}], 429, True),
+            ({"type": "error", "error": {"type": "overloaded_error", "message": "upstream died"}}, None, True),
+            (
+                {
+                    "choices": [
+                        {"delta": {}, "finish_reason": "error", "error": {"code": 502, "message": "upstream died"}}
+                    ]
+                },
+                502,
+                True,
+            ),
+        ],
+    )
+    def test_an_error_in_other_places(self, payload: Any, status: int | None, retryable: bool) -> None:
+        """An error is one without the key `error` too, and within a choice."""
+        with pytest.raises(ModelError, match="reported an error: upstream died") as caught:
+            streamed(chunk({"content": "a"}), b"data: " + json.dumps(payload).encode() + b"\n\n")
+        assert (caught.value.status, caught.value.retryable) == (status, retryable)
+
+    @pytest.mark.parametrize("content", ["", "The answer is"])
+    def test_a_model_that_was_lost(self, content: str) -> None:
+        """An answer that ends with an error may be asked for again; what there is of it is none."""
+        with pytest.raises(ModelError, match="finish_reason 'error'") as caught:
+            streamed(chunk({"content": content}), chunk(finish="error"))
+        assert caught.value.retryable
 
     def test_a_null_error_is_none(self) -> None:
         """Some servers send `error: null` with every chunk."""
@@ -254,7 +379,35 @@ class TestCompletion:
         assert caught.value.provider == "openai"
         assert len(str(caught.value)) < 1000
 
+    @pytest.mark.parametrize(
+        "body", [HELLO, HELLO.replace(b"data: ", b"").replace(b"[DONE]", b""), b": ok\n\n" + HELLO]
+    )
+    def test_a_stream_that_nobody_asked_for(self, body: bytes) -> None:
+        """Events, or JSON in lines, are an answer where a whole one was asked for."""
+        assert completion(body, PEER, OTHER, "application/json").content == "Hé👋"
+
+    @given(st.data())
+    @settings(deadline=None)
+    def test_mangled_bytes_are_an_answer_or_an_error(self, data: st.DataObject) -> None:
+        """Bytes of an answer that were cut, doubled or put in the wrong order are an answer or a `ModelError`."""
+        call = {"index": 0, "id": "a", "function": {"name": "t", "arguments": '{"a": 1}'}}
+        stream = chunk({"content": "Hé👋"}) + chunk({"tool_calls": [call]}) + chunk(finish="tool_calls") + HELLO[-14:]
+        body = data.draw(st.sampled_from([stream, WHOLE, HELLO]))
+        for _ in range(data.draw(st.integers(1, 4))):
+            start, end = sorted(data.draw(st.integers(0, len(body))) for _ in range(2))
+            put = data.draw(
+                st.sampled_from([b"", b"\n", b"\r", b"\xff", b"null", b"{}", b"[", b'"', body[start:end] * 2])
+            )
+            body = body[:start] + put + body[end:]
+        for is_stream in (False, True):
+            try:
+                answer = streamed(body).response() if is_stream else completion(body, PEER, OTHER)
+            except ModelError:
+                continue
+            assert answer.content.encode().decode() == answer.content
+
     @given(st.binary(max_size=200))
+    @settings(deadline=None)
     def test_no_bytes_raise_anything_else(self, body: bytes) -> None:
         """Any bytes at all are a response or a `ModelError`, whole or as a stream."""
         for read in (lambda: completion(body, PEER, OTHER), lambda: streamed(b"data: " + body), lambda: streamed(body)):
@@ -337,6 +490,15 @@ class TestRefusal:
             ({"retry-after": "Thu, 01 Jan 2026 12:00:30 GMT"}, 30.0),
             ({"retry-after": "Thu, 01 Jan 2026 11:00:00 GMT"}, 0.0),
             ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
+            ({"retry-after": "Thu Jan  1 12:00:30 2026"}, 30.0),
+            ({"retry-after": "Thu, 01 Jan 2026 12:00:30"}, 30.0),
+            ({"retry-after": "Thu, 01 Jan 2026 13:00:30 +0100"}, 30.0),
+            ({"retry-after": "Thursday, 01-Jan-26 12:00:30 GMT"}, 30.0),
+            ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, 86_400.0),
+            ({"retry-after": "99999999999999"}, 86_400.0),
+            ({"retry-after-ms": "1e30"}, 86_400.0),
+            ({"retry-after": "Thu, 99 Foo 2026 12:00:30 GMT"}, None),
+            ({"retry-after": ""}, None),
             ({"retry-after": "soon"}, None),
             ({"retry-after": "-3"}, None),
             ({"retry-after": "1e999"}, None),
@@ -347,6 +509,70 @@ class TestRefusal:
         """Seconds, a date, or nothing that can be used."""
         assert retry_after(headers, NOON) == seconds
         assert refusal(PEER, 429, headers, b"", NOON).retry_after == seconds
+
+    @pytest.mark.parametrize(
+        ("headers", "seconds"),
+        [
+            ({"x-ratelimit-reset-requests": "6m0s", "x-ratelimit-remaining-requests": "0"}, 360.0),
+            ({"x-ratelimit-reset-tokens": "120ms", "x-ratelimit-remaining-tokens": "0"}, 0.12),
+            ({"x-ratelimit-reset-tokens": "1h2m3.5s"}, 3723.5),
+            ({"x-ratelimit-reset-requests": "1s", "x-ratelimit-reset-tokens": "2s"}, 2.0),
+            (
+                {
+                    "x-ratelimit-reset-requests": "9s",
+                    "x-ratelimit-remaining-requests": "5",
+                    "x-ratelimit-reset-tokens": "2s",
+                },
+                2.0,
+            ),
+            ({"ratelimit-reset": "7"}, 7.0),
+            ({"x-ratelimit-reset": "1767268807"}, 7.0),
+            ({"x-ratelimit-reset": "1767268807000"}, 7.0),
+            ({"x-ratelimit-reset": "2026-01-01T12:00:07Z"}, 7.0),
+            ({"x-ratelimit-reset": "1767268000"}, 0.0),
+            ({"x-ratelimit-reset": "999999d"}, 86_400.0),
+            ({"x-ratelimit-reset": "soon"}, None),
+            ({"x-ratelimit-reset": ""}, None),
+            ({"x-ratelimit-reset": "7", "retry-after": "3"}, 3.0),
+        ],
+    )
+    def test_reads_when_a_rate_limit_is_refilled(self, headers: dict[str, str], seconds: float | None) -> None:
+        """Without Retry-After, the limit that is used up says when; no other status has to do with it."""
+        assert refusal(PEER, 429, headers, b"", NOON).retry_after == seconds
+        assert refusal(PEER, 400, headers, b"", NOON).retry_after == retry_after(headers, NOON)
+
+    @pytest.mark.parametrize(
+        "quoted",
+        [
+            SECRET,
+            f"?key={SECRET}&x=1",
+            "x" * 490 + SECRET,
+            f"Bearer {HEADER}",
+            "s3cr%2Ft+0123",
+            "s3cr/t 0123",
+        ],
+    )
+    def test_no_secret_in_any_spelling(self, quoted: str) -> None:
+        """A key, a header's or an address's, is cut out however it is quoted, and where the text is cut as well."""
+        peer = attrs.evolve(PEER, secrets=(SECRET, f"Bearer {HEADER}", "s3cr/t 0123"))
+        body = json.dumps({"error": {"message": f"Bad: {quoted}."}}).encode()
+        chunk_ = b"data: " + body + b"\n\n"
+
+        errors = [refusal(peer, 400, {"location": quoted}, text, NOON) for text in (body, body[:-1], quoted.encode())]
+        for read in (
+            lambda: completion(body, peer, OTHER),
+            lambda: completion(quoted.encode(), peer, OTHER),
+            lambda: list(ChatStream(peer, OTHER).feed(chunk_)),
+            lambda: list(ChatStream(peer, OTHER).feed(chunk_[:-4] + b"\n\n")),
+            lambda: list(ChatStream(peer, OTHER).feed(chunk({"tool_calls": [{"index": quoted}]}))),
+            lambda: completion(json.dumps({"choices": [{"message": {"tool_calls": quoted}}]}).encode(), peer, OTHER),
+        ):
+            with pytest.raises(ModelError) as caught:
+                read()
+            errors.append(caught.value)
+        for error in errors:
+            said = f"{error!r} {error.hint} {''.join(traceback.format_exception(error))}"
+            assert not any(part in said for part in ("0123", "sk-", "s3cr", HEADER[:6])), said
 
 
 class TestRequest:
@@ -408,7 +634,10 @@ class TestRequest:
             """Weather."""
             return city
 
-        calls = (ToolCall("a", "clock", '{"x": '), ToolCall("b", "clock", ""), ToolCall("c", "clock", '{"y": 1}'))
+        calls = (
+            *(ToolCall("a", "clock", '{"x": '), ToolCall("b", "clock", ""), ToolCall("c", "clock", '{"y": 1}')),
+            ToolCall("d", "clock", '{"z": "\\ud83d"}'),
+        )
         request = ModelRequest((Message("assistant", "", calls),), (clock, weather), "weather")
         other, official = self.body(request), self.body(request, official=True)
         assert (other["tool_choice"], [each["function"]["name"] for each in other["tools"]]) == (
@@ -416,13 +645,37 @@ class TestRequest:
             ["weather"],
         )
         sent = [call["function"]["arguments"] for call in other["messages"][0]["tool_calls"]]
-        assert sent == ["{}", "{}", '{"y": 1}']
+        assert sent == ["{}", "{}", '{"y": 1}', '{"z": "\ufffd"}']
         assert official["tool_choice"]["function"]["name"] == "weather"
         assert len(official["tools"]) == 2
 
-    @pytest.mark.parametrize("request_", [{"extra": {"x": object()}}, {"content": "\ud800"}])
-    def test_what_json_cannot_carry(self, request_: dict[str, Any]) -> None:
-        """Odd objects and broken text are the caller's to mend."""
-        settings = ModelSettings(extra=request_.get("extra", {}))
+    def test_what_json_cannot_carry(self) -> None:
+        """Odd objects are the caller's to mend."""
+        settings = ModelSettings(extra={"x": object()})
         with pytest.raises(UsageError, match="cannot be written as JSON"):
-            self.body(ModelRequest((Message("user", request_.get("content", "")),), settings=settings))
+            self.body(ModelRequest((Message("user", "Hi."),), settings=settings))
+
+    def test_texts_that_are_not_unicode(self) -> None:
+        """Half a character is replaced wherever it stands: in a message, a name, a call, a schema, a setting."""
+
+        @tool(name="look\udcff", description="L\ud83dook.")
+        def look(where: str) -> str:
+            """Look."""
+            return where
+
+        asked = ModelRequest(
+            (
+                Message("system", "\udc00"),
+                Message("user", "a\ud800b", name="\udfff"),
+                Message("assistant", "", (ToolCall("c\ud800", "look\udcff", '{"where": "\udce4"}'),)),
+                Message("tool", ("smile \ud83d\ude00", "\udcc3\udca4"), (), "c\ud800", "look\udcff"),
+            ),
+            (look,),
+            settings=ModelSettings(stop="\ud800", extra={"x\ud800": ["\ud800"]}),
+        )
+
+        body = self.body(asked)
+        assert body["messages"][1] == {"role": "user", "content": "a\ufffdb", "name": "\ufffd"}
+        assert body["messages"][3]["content"] == "smile \U0001f600\n\nä"
+        assert body["messages"][2]["tool_calls"][0]["id"] == body["messages"][3]["tool_call_id"] == "c\ufffd"
+        assert (body["stop"], body["x\ufffd"]) == (["\ufffd"], ["\ufffd"])

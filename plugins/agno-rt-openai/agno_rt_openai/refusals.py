@@ -1,0 +1,258 @@
+"""What a server's refusals mean: statuses, error bodies, errors within a stream, waits, all as `ModelError`. Pure.
+
+A server's own words are told, on one line and bounded, with everything secret cut out of them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.client import responses as phrases
+from typing import Any
+from urllib.parse import quote, quote_plus, unquote_plus
+
+import attrs
+
+from agno_rt.chat_format import mend_value
+from agno_rt.errors import ModelError
+from agno_rt_openai.lenient import read_json
+
+__all__ = ["Peer", "kind_of", "plain", "refusal", "reported", "retry_after"]
+
+MAX_TEXT = 500
+"""How much of a server's own words goes into a message."""
+
+MOST_SECONDS = 86_400.0
+"""The longest wait that is believed."""
+
+_RETRYABLE = frozenset({408, 409, 425, 429})
+_PASSING = ("overload", "rate_limit", "server_error", "internal", "unavailable", "timeout", "too_many_requests")
+"""Parts of the kinds of errors that pass by themselves."""
+_TEXTS = ("message", "detail", "error_msg", "error_message", "errmsg", "msg", "errors")
+_TOO_MANY = 429
+_NO_CREDIT = "insufficient_quota"
+_SECRET_LENGTH = 8
+
+
+@attrs.frozen(kw_only=True)
+class Peer:
+    """Who is asked, as errors name it: the model, whoever provides it, and where. `secrets` are cut out of errors."""
+
+    name: str
+    provider: str
+    model: str
+    url: str
+    key_source: str = "nowhere"
+    secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
+
+    def error(
+        self,
+        problem: str,
+        *,
+        hint: str = "",
+        status: int | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> ModelError:
+        """The error that says of this peer what the problem is."""
+        return ModelError(
+            self.without_secrets(f"{self.name} {problem}"),
+            hint=self.without_secrets(hint),
+            provider=self.provider,
+            status=status,
+            retryable=retryable,
+            retry_after=retry_after,
+        )
+
+    def without_secrets(self, text: str) -> str:
+        """The text with each secret in it cut out."""
+        # Servers quote what they refuse. Very short secrets are left: they would cut holes into plain words.
+        for secret in sorted(_spellings(self.secrets), key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return text
+
+
+def _spellings(secrets: Iterable[str]) -> set[str]:
+    """Each secret as it may be quoted: whole, the words of a header alone, and as an address writes it."""
+    words = {word for secret in secrets for word in (secret, *secret.split())}
+    escaped = {form for word in words for form in (quote(word, safe=""), quote_plus(word), unquote_plus(word))}
+    return {word for word in words | escaped if len(word) >= _SECRET_LENGTH}
+
+
+def refusal(peer: Peer, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ModelError:
+    """The error in an answer whose status is no success. `now` is the time in seconds since 1970."""
+    text, kind = _error_text(body, headers.get("content-type", ""), peer)
+    no_credit = kind == _NO_CREDIT
+    phrase = phrases.get(status, "")
+    wait = retry_after(headers, now)
+    if wait is None and status == _TOO_MANY:
+        wait = _until_reset(headers, now)
+    return peer.error(
+        f"answered {status}{f' {phrase}' if phrase else ''}{f': {text}' if text else ''}",
+        hint="The account has no credit left; waiting does not help." if no_credit else _hint(peer, status, headers),
+        status=status,
+        retryable=(status in _RETRYABLE or status >= 500) and not no_credit,
+        retry_after=wait,
+    )
+
+
+def reported(peer: Peer, error: Any) -> ModelError:
+    """The error that a server reports with status 200, in the place of an answer or in the middle of one."""
+    inner = error.get("error") if isinstance(error, dict) else None
+    error = inner or error
+    text, kind = _described(error, peer)
+    status = _status_in(error)
+    passing = any(part in kind for part in _PASSING) if status is None else status in _RETRYABLE or status >= 500
+    return peer.error(f"reported an error: {text}", status=status, retryable=passing and kind != _NO_CREDIT)
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """The wait that the server asks for, in seconds from `now`; `None` where it asks for none that makes sense.
+
+    It is a day at most: a rate limiter believes it, and would ask nothing for ever.
+    """
+    if (milliseconds := _number(headers.get("retry-after-ms", ""))) is not None:
+        return min(MOST_SECONDS, milliseconds / 1000)
+    value = headers.get("retry-after", "").strip()
+    seconds = _number(value)
+    if seconds is not None or not value:
+        return None if seconds is None else min(MOST_SECONDS, seconds)
+    try:
+        return _until(parsedate_to_datetime(value), now)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _until(date: datetime, now: float) -> float:
+    # HTTP's dates are in GMT, whatever the zone of this machine; some servers leave it out.
+    seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
+    return min(MOST_SECONDS, max(0.0, seconds))
+
+
+def _until_reset(headers: Mapping[str, str], now: float) -> float | None:
+    """The wait until a used-up rate limit is refilled, by the headers that tell of rate limits; the longest of several.
+
+    A limit of which something is left is not what refused the request.
+    """
+    waits: list[float] = []
+    for name, value in headers.items():
+        before, reset, behind = name.lower().partition("ratelimit-reset")
+        if not reset or before not in ("", "x-") or headers.get(f"{before}ratelimit-remaining{behind}", "0") != "0":
+            continue
+        seconds = _seconds(value.strip(), now)
+        waits += [] if seconds is None else [seconds]
+    return min(MOST_SECONDS, max(waits)) if waits else None
+
+
+def _seconds(text: str, now: float) -> float | None:
+    """Seconds in a number, in a time of day since 1970 (in seconds or milliseconds), in `6m0s` or in an ISO date."""
+    number = _number(text)
+    if number is not None:
+        if number > _EPOCH_SECONDS:
+            number = max(0.0, (number / 1000 if number > _EPOCH_MILLISECONDS else number) - now)
+        return number
+    if _DURATION.fullmatch(text):
+        return sum(float(count) * _UNITS[unit] for count, unit in _AMOUNT.findall(text))
+    try:
+        return _until(datetime.fromisoformat(text), now)
+    except (ValueError, OverflowError):
+        return None
+
+
+_UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_AMOUNT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|[dhms])")
+_DURATION = re.compile(f"(?:{_AMOUNT.pattern})+")
+_EPOCH_SECONDS, _EPOCH_MILLISECONDS = 1e9, 1e12
+"""Numbers beyond these are no waits but times."""
+
+
+def _hint(peer: Peer, status: int, headers: Mapping[str, str]) -> str:
+    if status in (401, 403):
+        if peer.key_source == "nowhere":
+            return "No API key was sent. Name the variable that holds it: api_key_env."
+        return f"Check the API key; it came from {peer.key_source}."
+    if status == 404:
+        return f"Check the model's name, {peer.model!r}, and base_url: the request went to {peer.url}."
+    if 300 <= status < 400:
+        address = plain(headers.get("location", "another address"), peer)
+        return f"base_url leads on to {address!r}. Write the final address there."
+    return ""
+
+
+def _error_text(body: bytes, content_type: str, peer: Peer) -> tuple[str, str]:
+    """The server's own words and the error's kind, wherever it put them."""
+    value = read_json(body)
+    if value is None:
+        return (plain(body, peer) if kind_of(body, content_type) != "a web page" else _title(body, peer)), ""
+    if isinstance(value, list) and value:
+        value = value[0]
+    if not isinstance(value, dict):
+        return plain(body, peer), ""
+    error = value.get("error")
+    return _described(error or value, peer) if error or _words(value) else (plain(body, peer), "")
+
+
+def _described(error: Any, peer: Peer) -> tuple[str, str]:
+    """The words of an error, whatever it is, and its kind in small letters."""
+    if not isinstance(error, dict):
+        return plain(error if isinstance(error, str) else _written(error), peer), ""
+    text = _words(error) or error
+    kinds = (error.get(name) for name in ("code", "type", "status"))
+    kind = next((kind for kind in kinds if isinstance(kind, str) and not kind.isdecimal()), "")
+    return plain(text if isinstance(text, str) else _written(text), peer), kind.lower()
+
+
+def _words(error: Mapping[str, Any]) -> Any:
+    """What an error says, wherever it says it."""
+    return next(filter(None, (error.get(name) for name in _TEXTS)), None)
+
+
+def _status_in(error: Any) -> int | None:
+    """The HTTP status that an error names, as a number or a text."""
+    named = (
+        (error.get(name) for name in ("code", "status", "status_code", "error_code")) if isinstance(error, dict) else ()
+    )
+    for code in named:
+        number = int(code) if isinstance(code, str) and re.fullmatch("[45][0-9][0-9]", code.strip()) else code
+        if isinstance(number, int | float) and 400 <= number < 600:
+            return int(number)
+    return None
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def plain(text: str | bytes, peer: Peer) -> str:
+    """Some text of the peer's, made fit for one line of a message: bounded, and without secrets."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    # Before the text is cut: a secret that is cut in two would be known by neither half.
+    text = peer.without_secrets(mend_value(text))[: MAX_TEXT * 8]
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line if len(line) <= MAX_TEXT else f"{line[:MAX_TEXT]}..."
+
+
+def _title(body: bytes, peer: Peer) -> str:
+    title = re.search(rb"<title[^>]{0,100}>([^<]{0,500})<", body[:20_000], re.IGNORECASE)
+    return f"a web page, {plain(title[1], peer)!r}" if title else "a web page"
+
+
+def kind_of(body: bytes, content_type: str) -> str:
+    """What a body that is not JSON is instead, in words."""
+    if not body.strip():
+        return "nothing"
+    start = body[:200].lstrip().lower()
+    return "a web page" if "html" in content_type or start.startswith((b"<!doctype", b"<html")) else "text"
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
