@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from agno_rt._scopes import named
 from agno_rt.context import RunContext
 from agno_rt.errors import AgnoError, UsageError
+from agno_rt.failures import must_pass, named
 from agno_rt.instructions import Instructions, Template
 
 __all__ = ["instructions_text"]
@@ -30,7 +30,9 @@ async def instructions_text(instructions: Instructions, context: RunContext) -> 
             text = await text
     except AgnoError:
         raise
-    except Exception as exc:
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         raise UsageError(f"the instructions {what} failed: {named(exc)}") from exc
     if not isinstance(text, str):
         hint = "Return the system message as text."

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 from weakref import WeakKeyDictionary
 
 import trio
 
 from agno_rt.errors import DeadlineExceeded, LimitExceeded
 from agno_rt.events import Status
+from agno_rt.failures import leaves, let_pass, must_pass
 
-__all__ = ["DEADLINES", "cause", "deadline", "ended_as", "leaves", "named"]
+__all__ = ["DEADLINES", "cause", "deadline", "ended_as", "raise_cause"]
+
+let_pass(trio.Cancelled)
 
 DEADLINES: WeakKeyDictionary[trio.CancelScope, str] = WeakKeyDictionary()
 """Which limit each deadline under way is, for whoever asks what a run does."""
@@ -26,7 +30,7 @@ def deadline(seconds: float, limit: str, what: str, did: str = "took longer than
             yield scope
         except BaseExceptionGroup as group:
             # Before the scope takes its Cancelled out of the group and leaves the rest standing for a failure.
-            raise cause(group) from None
+            raise_cause(group)
     if scope.cancelled_caught:
         raise DeadlineExceeded(
             f"{what} {did} {seconds:g} s",
@@ -38,24 +42,24 @@ def deadline(seconds: float, limit: str, what: str, did: str = "took longer than
 def cause(exc: BaseException) -> BaseException:
     """The exception that stands for a group; the group itself where several failed for reasons of their own.
 
-    An interrupt or an exit comes first. Then a cancellation: what else went wrong while being cancelled is not the
-    news, and trio must get its `Cancelled` back. Then a failure, if it is the only one.
+    An interrupt comes first. Then a cancellation: what else went wrong while being cancelled is not the news, and trio
+    must get its `Cancelled` back. Then a failure, if it is the only one.
     """
     parts = list(leaves(exc))
-    ends = [leaf for leaf in parts if not isinstance(leaf, Exception | trio.Cancelled)]
-    cancelled = [leaf for leaf in parts if isinstance(leaf, trio.Cancelled)]
-    if ends or cancelled:
-        return (ends or cancelled)[0]
+    passing = [leaf for leaf in parts if must_pass(leaf)]
+    if passing:
+        return next((leaf for leaf in passing if not isinstance(leaf, trio.Cancelled)), passing[0])
     return parts[0] if len(parts) == 1 else exc
 
 
-def leaves(exc: BaseException) -> Iterator[BaseException]:
-    """The exceptions in a group, however deep; the exception itself where it is none."""
-    if not isinstance(exc, BaseExceptionGroup):
-        yield exc
-        return
-    for part in exc.exceptions:
-        yield from leaves(part)
+def raise_cause(group: BaseExceptionGroup[BaseException]) -> NoReturn:
+    """Raise the exception that stands for the group, with the cause that it has itself."""
+    exc = cause(group)
+    try:
+        raise exc from exc.__cause__
+    finally:
+        # Else the exception would hold this frame, which holds the exception, until the collector comes by.
+        del exc
 
 
 def ended_as(exc: BaseException) -> Status:
@@ -64,8 +68,3 @@ def ended_as(exc: BaseException) -> Status:
     if isinstance(exc, trio.Cancelled):
         return "cancelled"
     return "limited" if isinstance(exc, LimitExceeded) else "failed"
-
-
-def named(exc: BaseException) -> str:
-    """The exception in a line: its type, and its text if it has one."""
-    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__

@@ -17,12 +17,13 @@ from agno_rt._job import Job, SessionAccess
 from agno_rt._journal import NO_STATE, Begun, Replay
 from agno_rt._preamble import fitting, preamble
 from agno_rt._recording import Journal
-from agno_rt._scopes import ended_as, named
+from agno_rt._scopes import ended_as
 from agno_rt._state import Kept, KeptState, KeptSummary, new_state, read_kept, read_state, write_kept, write_state
 from agno_rt._turn import Turns
 from agno_rt._window import Bounds, window
 from agno_rt.errors import AgnoError, BackendError, ModelError, SessionConflict
 from agno_rt.events import ModelEnded, ModelStarted
+from agno_rt.failures import must_pass, named, text_of
 from agno_rt.journal import Appending
 from agno_rt.memory import Fact, MemoryPolicy, Session, Summary
 from agno_rt.messages import Message
@@ -205,7 +206,9 @@ async def _facts(job: Job) -> Sequence[Fact]:
         found = await store.facts(user, query=query, limit=policy.limit)
     except AgnoError:
         raise
-    except Exception as exc:
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         raise BackendError(f"the memory backend failed on the facts about user {user!r}: {named(exc)}") from exc
     if any(fact.user != user for fact in found):
         hint = "Tell the author of the memory backend."
@@ -218,7 +221,9 @@ async def _load(access: SessionAccess, last: int | None) -> Session:
         return await access.memory.load(access.id, last)
     except AgnoError:
         raise
-    except Exception as exc:
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         raise _failed(access, exc) from exc
 
 
@@ -239,11 +244,13 @@ async def _end(job: Job, turns: Turns, session: Session | None, data: bytes | No
         await access.memory.append(access.id, own, version=version, user=job.user, data=data)
     except AgnoError:
         raise
-    except Exception as exc:
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         raise _failed(access, exc) from exc
 
 
-def _failed(access: SessionAccess, exc: Exception) -> BackendError:
+def _failed(access: SessionAccess, exc: BaseException) -> BackendError:
     return BackendError(f"the memory backend failed on session {access.id!r}: {named(exc)}")
 
 
@@ -313,7 +320,7 @@ async def _summary(job: Job, request: ModelRequest) -> str:
     except BaseException as exc:
         if emitter is not None:
             status = ended_as(exc)
-            text = None if status == "cancelled" else str(exc)
+            text = None if status == "cancelled" else text_of(exc)
             emitter.post(ModelEnded(job.run_id, model.name, request.turn, status, NO_USAGE, text))
         if not isinstance(exc, AgnoError):
             raise

@@ -9,6 +9,7 @@ import attrs
 import trio
 
 from agno_rt.errors import AgnoError
+from agno_rt.failures import add_note
 from agno_rt.models import Model, ModelProfile, ModelResponse, profile_of
 
 __all__ = ["LastingClock", "priced", "remark", "shared_media"]
@@ -45,7 +46,7 @@ def remark(exc: BaseException, text: str) -> None:
     if isinstance(exc, AgnoError):
         exc.hint = f"{exc.hint} {text}".lstrip()
     else:
-        exc.add_note(text)
+        add_note(exc, text)
 
 
 def priced(response: ModelResponse, model: Model) -> ModelResponse:

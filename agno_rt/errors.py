@@ -28,6 +28,7 @@ __all__ = [
     "SessionConflict",
     "ToolDefinitionError",
     "UsageError",
+    "code_of",
     "suggest",
 ]
 
@@ -42,14 +43,18 @@ class AgnoError(Exception):
     code: ClassVar[str] = "error"
     http_status: ClassVar[int] = 500
 
+    # Of the class too, since a subclass elsewhere may have an `__init__` that does not call this one.
+    message: str = ""
+    hint: str = ""
+    result: Any = None
+    _placed: bool = False
+
     def __init__(self, message: str, *, hint: str = "") -> None:
         if type(self) is AgnoError:
             raise TypeError("AgnoError is a base class; raise one of its subclasses")
         super().__init__(message)
         self.message = message
         self.hint = hint
-        self.result: Any = None
-        self._placed = False
 
     def at(self, place: str) -> Self:
         """Say where the cause was written, in front of the message, unless that is said already; returns itself."""
@@ -59,7 +64,8 @@ class AgnoError(Exception):
         return self
 
     def __str__(self) -> str:
-        return f"{self.message}\n{self.hint}" if self.hint else self.message
+        message = self.message or super().__str__()
+        return f"{message}\n{self.hint}" if self.hint else message
 
 
 class UsageError(AgnoError):
@@ -107,6 +113,11 @@ class ModelError(AgnoError):
     code = "model"
     http_status = 502
 
+    provider: str = ""
+    status: int | None = None
+    retryable: bool = False
+    retry_after: float | None = None
+
     def __init__(
         self,
         message: str,
@@ -145,6 +156,8 @@ class LimitExceeded(AgnoError):
 
     code = "limit"
     http_status = 422
+
+    limit: str = ""
 
     def __init__(self, message: str, *, limit: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -206,6 +219,11 @@ class SessionConflict(BackendError):
 
     code = "session_conflict"
     http_status = 409
+
+
+def code_of(exc: BaseException) -> str:
+    """Return the code of an error: its own if it is one of these, `internal` for any other exception."""
+    return exc.code if isinstance(exc, AgnoError) else "internal"
 
 
 def suggest(kind: str, name: str, known: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from typing import final
 
 import attrs
@@ -19,8 +20,9 @@ from agno_rt._job import OUTER, Job, RunResult
 from agno_rt._scopes import cause, deadline, ended_as
 from agno_rt._session import in_conversation
 from agno_rt._turn import Turns
-from agno_rt.errors import AgnoError
+from agno_rt.errors import AgnoError, HookError, code_of
 from agno_rt.events import ApprovalAsked, Event, RunEnded, RunStarted, Status
+from agno_rt.failures import must_pass, named, text_of
 from agno_rt.journal import Approval
 from agno_rt.limits import LimitStatistics
 from agno_rt.messages import Message
@@ -64,11 +66,11 @@ async def execute(job: Job) -> RunResult:
             await trio.lowlevel.cancel_shielded_checkpoint()
     except BaseException as exc:
         # Whoever raised a group on the way, a tool, a model, a backend or our own nursery: this is where it ends.
-        bare = cause(exc)
+        bare = _end_of(exc)
         await _broken_off(job, turns, bare, awake=task.custom_sleep_data is _STILL_AWAKE)
         if bare is exc:
             raise
-        raise bare from None
+        raise bare from bare.__cause__
     finally:
         if outer is not None:
             OUTER.reset(outer)
@@ -93,16 +95,28 @@ def _end(job: Job, turns: Turns, status: Status, exc: BaseException | None) -> R
         () if job.journal is None else job.journal.waiting,
     )
     job.outcome = result
-    if error is not None and isinstance(error, AgnoError):
-        error.result = result
+    if isinstance(error, AgnoError):
+        with suppress(AttributeError):  # a class of the user's own may be frozen
+            error.result = result
     if job.emitter is not None and job.emitter.started:
-        code = None if error is None else getattr(error, "code", "internal")
-        text = None if error is None else str(error)
+        code = None if error is None else code_of(error)
+        text = None if error is None else text_of(error)
         job.emitter.post(RunEnded(job.run_id, status, result.content, result.usage, text, code))
     return result
 
 
 _STILL_AWAKE = object()
+
+
+def _end_of(exc: BaseException) -> BaseException:
+    """Return what ended the run: one exception for a group, and none that would end the program too."""
+    bare = cause(exc)
+    if isinstance(bare, Exception) or must_pass(bare):
+        return bare
+    # What is called for a run becomes an error where it is called; this holds for a place that was forgotten.
+    error = HookError(f"code that the run called raised {named(bare)}", hook="")
+    error.__cause__ = bare
+    return error
 
 
 async def _broken_off(job: Job, turns: Turns, exc: BaseException, *, awake: bool) -> None:

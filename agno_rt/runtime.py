@@ -24,10 +24,11 @@ from agno_rt._job import OUTER, Asked, Job, SessionAccess, holds
 from agno_rt._limiter import Limiter
 from agno_rt._recording import Journal
 from agno_rt._resolve import Input, Resolver, as_messages, keep
-from agno_rt._scopes import cause
+from agno_rt._scopes import raise_cause
 from agno_rt._stored import StoredRuns
 from agno_rt.agent import Agent
 from agno_rt.errors import PluginError, UsageError
+from agno_rt.failures import add_note, text_of
 from agno_rt.hookspecs import Observer
 from agno_rt.journal import Resume
 from agno_rt.limits import Limits, LimitStatistics
@@ -123,7 +124,7 @@ class Runtime(StoredRuns):
             # Background runs keep their errors, so the nursery has none of its own: the block's error stays bare.
             await self._nursery_manager.__aexit__(None, None, None)
         except BaseExceptionGroup as group:
-            raise cause(group) from None
+            raise_cause(group)
         finally:
             self._nursery = None
             await self._close(exc)
@@ -349,7 +350,7 @@ class Runtime(StoredRuns):
         self._nursery.start_soon(carry_out, run, buffer, name=f"run {job.run_id} of {job.agent or 'an agent'}")
         return run
 
-    def _observer_failed(self, observer: Observer, exc: Exception) -> None:
+    def _observer_failed(self, observer: Observer, exc: BaseException) -> None:
         self._observers = tuple(other for other in self._observers if other is not observer)
         self.plugins.observer_failed(observer, exc)
 
@@ -364,7 +365,7 @@ class Runtime(StoredRuns):
             raise failures[0]
         for failure in failures:
             assert error is not None
-            error.add_note(str(failure))
+            add_note(error, text_of(failure))
 
 
 def _asked_then(journal: Journal) -> tuple[Message, ...]:

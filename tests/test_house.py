@@ -25,6 +25,7 @@ PLUGINS = ROOT / "plugins"
 FLOORS: dict[str, int] = {
     # 1 values
     "errors": 1,
+    "failures": 1,
     "messages": 1,
     # 2 contracts
     "_chat_messages": 2,

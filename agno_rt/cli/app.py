@@ -14,6 +14,7 @@ import click
 from agno_rt.cli.options import State, debug_option
 from agno_rt.cli.report import notice, show_error
 from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
+from agno_rt.failures import must_pass, named
 
 if TYPE_CHECKING:
     from agno_rt.plugins import Offer
@@ -134,9 +135,11 @@ def _made(offer: Offer) -> click.Command:
         made = offer.factory()
     except AgnoError:
         raise
-    except Exception as exc:
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         raise PluginError(
-            f"plugin {offer.plugin!r} failed to make its command {offer.name!r}: {type(exc).__name__}: {exc}",
+            f"plugin {offer.plugin!r} failed to make its command {offer.name!r}: {named(exc)}",
             plugin=offer.plugin,
             hint=f"Upgrade it, or tell its author what `agno-rt --debug {offer.name}` prints.",
         ) from exc
