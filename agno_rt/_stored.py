@@ -5,7 +5,8 @@ The part of `Runtime` that is asked by the id of a run. It makes and carries out
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import trio
@@ -15,8 +16,9 @@ from agno_rt._job import Asked, Job, RunResult
 from agno_rt._recording import Journal
 from agno_rt._resolve import Resolver
 from agno_rt.agent import Agent
-from agno_rt.errors import RunCancelled, UsageError
-from agno_rt.journal import Approval, Resume, RunStore
+from agno_rt.errors import AgnoError, BackendError, RunCancelled, UsageError
+from agno_rt.failures import must_pass, named
+from agno_rt.journal import Approval, Decision, Resume, RunStore
 from agno_rt.memory import MemoryBackend
 from agno_rt.runs import execute
 
@@ -56,7 +58,8 @@ class StoredRuns:
         """
         resume = Resume(run_id, force)
         if agent is None:
-            record, _ = await self._store.load_run(run_id)
+            with _of_backend(run_id):
+                record, _ = await self._store.load_run(run_id)
             agent = self._stored.agent(record.agent)
         return await self.run(agent, resume, deps=deps)
 
@@ -65,13 +68,15 @@ class StoredRuns:
 
         Returns its id, to be resumed. Raises `NotFound`, and `UsageError` for an entry that there is not.
         """
-        return await self._stored.fork(self._store, run_id, entries)
+        with _of_backend(run_id):
+            return await self._stored.fork(self._store, run_id, entries)
 
     async def cancel(self, run_id: str) -> bool:
         """Cancel a stored run, wherever it is under way; whether it was not over yet. It can be resumed."""
         if self._stored.cancel(run_id):
             return True
-        return await self._store.cancel_run(run_id)
+        with _of_backend(run_id):
+            return await self._store.cancel_run(run_id)
 
     async def approve(self, approval: str, arguments: Any = None, *, by: str | None = None) -> Approval:
         """Let a tool call be made that waits for it, with other `arguments` if they are given. Then resume its run.
@@ -79,15 +84,19 @@ class StoredRuns:
         Raises `NotFound`, `ApprovalConflict` for one that is decided or expired, and `UsageError` for arguments that do
         not fit the tool.
         """
-        return await self._stored.decide(self._store, approval, decision("approved", arguments, by=by))
+        return await self._decide(approval, decision("approved", arguments, by=by))
 
     async def deny(self, approval: str, reason: str = "", *, by: str | None = None) -> Approval:
         """Refuse what waits, with a reason that the model is told. Then resume its run. Raises as `approve`."""
-        return await self._stored.decide(self._store, approval, decision("denied", reason=reason, by=by))
+        return await self._decide(approval, decision("denied", reason=reason, by=by))
 
     async def answer(self, approval: str, value: Any, *, by: str | None = None) -> Approval:
         """Give what a tool wants of the user, or the result of one carried out elsewhere. Raises as `approve`."""
-        return await self._stored.decide(self._store, approval, decision("answered", value, by=by))
+        return await self._decide(approval, decision("answered", value, by=by))
+
+    async def _decide(self, approval: str, decided: Decision) -> Approval:
+        with _of_backend(approval.partition(".")[0]):
+            return await self._stored.decide(self._store, approval, decided)
 
     @property
     def _stored(self) -> Durable:
@@ -110,7 +119,8 @@ class StoredRuns:
         """What the stored run was asked, once it is ours to go on with."""
         if asked.session is not None or asked.user is not None:
             raise UsageError("a stored run has its session and user", hint="Leave session= and user= out to resume it.")
-        journal = await self._stored.claim(self._store, resume)
+        with _of_backend(resume.run_id):
+            journal = await self._stored.claim(self._store, resume)
         return Asked(journal.record.session, journal.record.user, asked.deps, journal)
 
     async def _execute_stored(self, job: Job, journal: Journal) -> RunResult:
@@ -130,3 +140,16 @@ class StoredRuns:
             # Set here, so that no other is started before this one has begun.
             stored.watching = trio.CancelScope()
             self._nursery.start_soon(stored.watch, self._store, name="looks for runs to cancel")
+
+
+@contextmanager
+def _of_backend(run: str) -> Iterator[None]:
+    """Make a `BackendError` of anything else that a memory backend raises about the run."""
+    try:
+        yield
+    except AgnoError:
+        raise
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
+        raise BackendError(f"the memory backend failed on run {run!r}: {named(exc)}") from exc

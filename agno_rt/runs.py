@@ -111,7 +111,8 @@ _STILL_AWAKE = object()
 def _end_of(exc: BaseException) -> BaseException:
     """Return what ended the run: one exception for a group, and none that would end the program too."""
     bare = cause(exc)
-    if isinstance(bare, Exception) or must_pass(bare):
+    # A StopAsyncIteration would be taken for the end of a stream's events.
+    if must_pass(bare) or (isinstance(bare, Exception) and not isinstance(bare, StopAsyncIteration)):
         return bare
     # What is called for a run becomes an error where it is called; this holds for a place that was forgotten.
     error = HookError(f"code that the run called raised {named(bare)}", hook="")
