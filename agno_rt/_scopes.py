@@ -11,7 +11,7 @@ import trio
 
 from agno_rt.errors import DeadlineExceeded, LimitExceeded
 from agno_rt.events import Status
-from agno_rt.failures import leaves, let_pass, must_pass
+from agno_rt.failures import leaves, let_pass, passing
 
 __all__ = ["DEADLINES", "cause", "deadline", "ended_as", "raise_cause"]
 
@@ -46,9 +46,9 @@ def cause(exc: BaseException) -> BaseException:
     must get its `Cancelled` back. Then a failure, if it is the only one.
     """
     parts = list(leaves(exc))
-    passing = [leaf for leaf in parts if must_pass(leaf)]
-    if passing:
-        return next((leaf for leaf in passing if not isinstance(leaf, trio.Cancelled)), passing[0])
+    ends = list(passing(exc))
+    if ends:
+        return next((leaf for leaf in ends if not isinstance(leaf, trio.Cancelled)), ends[0])
     return parts[0] if len(parts) == 1 else exc
 
 

@@ -7,10 +7,9 @@ result or one of our errors, with a text by `named`.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 
-__all__ = ["MOST_TEXT", "add_note", "leaves", "let_pass", "must_pass", "named", "repr_of", "text_of"]
+__all__ = ["MOST_TEXT", "add_note", "leaves", "let_pass", "must_pass", "named", "passing", "repr_of", "text_of"]
 
 MOST_TEXT = 10_000
 """How many characters of an exception's text are told."""
@@ -36,21 +35,22 @@ def must_pass(exc: BaseException) -> bool:
 
     A KeyboardInterrupt always does, since nobody can tell a real Ctrl-C from a raised one.
     """
-    passing = tuple(_PASSING)
-    return any(isinstance(leaf, passing) or _is_closing(leaf) for leaf in leaves(exc))
+    return _is_closing(exc) or next(passing(exc), None) is not None
+
+
+def passing(exc: BaseException) -> Iterator[BaseException]:
+    """Yield the exceptions in a group, or the one exception, that must go on by their types."""
+    types = tuple(_PASSING)
+    return (leaf for leaf in leaves(exc) if isinstance(leaf, types))
 
 
 def _is_closing(exc: BaseException) -> bool:
-    """Return whether this is Python's `GeneratorExit` for a coroutine that is closed, and may not wait any more.
+    """Return whether Python raised this `GeneratorExit` to end the coroutine that has caught it just now.
 
-    It is raised where the coroutine waits, at the `yield` of a generator. User code that raises one is elsewhere.
+    A closed coroutine is given one of its own, at the place where it waits; one that user code raises comes from below.
     """
     trace = exc.__traceback__
-    if not isinstance(exc, GeneratorExit) or trace is None:
-        return False
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    return bool(trace.tb_frame.f_code.co_flags & inspect.CO_GENERATOR)
+    return isinstance(exc, GeneratorExit) and trace is not None and trace.tb_next is None
 
 
 def leaves(exc: BaseException) -> Iterator[BaseException]:
