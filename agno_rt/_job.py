@@ -16,6 +16,7 @@ from agno_rt._limiter import Limiter
 from agno_rt._turn import Turns
 from agno_rt.agent import PLAIN_MEMORY
 from agno_rt.context import RunContext
+from agno_rt.errors import LimitExceeded
 from agno_rt.events import Status
 from agno_rt.instructions import Instructions
 from agno_rt.limits import Limits
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from agno_rt._recording import Journal
     from agno_rt.journal import Approval
 
-__all__ = ["NO_PLACES", "OUTER", "Asked", "Job", "RunResult", "SessionAccess", "holds"]
+__all__ = ["NO_PLACES", "OUTER", "Asked", "Job", "RunResult", "SessionAccess", "check_depth", "holds", "too_deep"]
 
 
 @final
@@ -85,8 +86,8 @@ class Job(msgspec.Struct, eq=False):
     `instructions` are as the agent has them until the run has begun, then text. `summarizer` is the model of the memory
     policy's summary, `facts` the store of what is known about the user. `places` has the limiters of tools by their
     name, `processes` the worker processes, `called` how often each tool with a limit was called, `given` what users
-    filled in by call; `journal` is where the run is stored. A Struct, because one is made for each run and attrs takes
-    three times as long.
+    filled in by call; `journal` is where the run is stored; `refusals` are of the runs within that were too deep. A
+    Struct, because one is made for each run and attrs takes three times as long.
     """
 
     run_id: str
@@ -121,6 +122,7 @@ class Job(msgspec.Struct, eq=False):
     called: dict[str, int] | None = None
     kept: dict[Any, Any] | None = None
     outcome: RunResult | None = None
+    refusals: Refusals | None = None
 
     def context(self) -> RunContext:
         """The run as its tools, hooks and instructions see it."""
@@ -166,3 +168,50 @@ def holds(job: Job | None, place: Limiter) -> bool:
             return True
         job = job.outer
     return False
+
+
+MOST_REFUSED = 8
+"""In how many turns models are told that a run within theirs would be too deep."""
+
+
+class Refusals(msgspec.Struct, eq=False):
+    """The runs that were too deep within an outermost one: in how many turns, and the last of these.
+
+    `ended` is the depth that ends the runs around them, after too many.
+    """
+
+    turns: int = 0
+    last: tuple[str, int] = ("", 0)
+    ended: int = 0
+
+
+def check_depth(outer: Job, most: int) -> None:
+    """Raise `LimitExceeded` for a run within `outer` where that makes more than `most` runs within one another.
+
+    A depth alone is no bound: each of the runs has all its turns to ask for a deeper one. So the refusals are counted
+    for the outermost run, and after too many none of the runs goes on.
+    """
+    around: list[Job] = []
+    job: Job | None = outer
+    while job is not None:
+        around.append(job)
+        job = job.outer
+    if len(around) < most:
+        return
+    refusals = around[-1].refusals or Refusals()
+    turn = outer.run_id, 0 if outer.turns is None else outer.turns.turn
+    if turn != refusals.last:
+        refusals.turns += 1
+        refusals.last = turn
+    error = too_deep(most)
+    if refusals.turns > MOST_REFUSED:
+        refusals.ended = most
+    for each in around:
+        each.refusals = refusals
+    raise error
+
+
+def too_deep(most: int) -> LimitExceeded:
+    """Return the error of a run that is too deep, and of those around it that may not go on."""
+    hint = "Let the tool that runs an agent end somewhere, or raise it: Runtime(limits=Limits(depth=...))."
+    return LimitExceeded(f"runs within runs are deeper than the runtime's depth ({most})", limit="depth", hint=hint)

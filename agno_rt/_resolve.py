@@ -302,7 +302,7 @@ def _check_choice(choice: str, tools: Mapping[str, Tool]) -> None:
 
 
 def _check_run_limits(limits: Limits) -> None:
-    for name in ("runs", "queue", "model_calls"):
+    for name in ("runs", "queue", "model_calls", "depth"):
         if getattr(limits, name) != getattr(_DEFAULTS, name):
             hint = f"Give it to the runtime: Runtime(limits=Limits({name}=...))."
             raise UsageError(f"limit {name} holds for a whole runtime, not for one agent", hint=hint)

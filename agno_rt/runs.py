@@ -16,7 +16,7 @@ import trio
 from agno_rt._asking import respond, respond_hooked, respond_told, waited
 from agno_rt._calls import call_tools
 from agno_rt._emit import EventBuffer
-from agno_rt._job import OUTER, Job, RunResult
+from agno_rt._job import OUTER, Job, RunResult, too_deep
 from agno_rt._scopes import cause, deadline, ended_as
 from agno_rt._session import in_conversation
 from agno_rt._turn import Turns
@@ -204,6 +204,8 @@ async def _check(job: Job, turns: Turns) -> None:
 
 def _called(job: Job, turns: Turns, results: Sequence[Message | Approval]) -> None:
     """Go on with the results of all calls; or stop, where some of the calls wait for a person."""
+    if job.refusals is not None and job.refusals.ended:
+        raise too_deep(job.refusals.ended)
     if job.journal is not None:
         waiting = job.journal.waiting = tuple(each for each in results if isinstance(each, Approval))
         if waiting:

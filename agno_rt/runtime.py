@@ -20,7 +20,7 @@ from agno_rt._budget import budget_of
 from agno_rt._closing import closed
 from agno_rt._emit import Emitter, EventBuffer
 from agno_rt._ids import new_id
-from agno_rt._job import OUTER, Asked, Job, SessionAccess, holds
+from agno_rt._job import OUTER, Asked, Job, SessionAccess, check_depth, holds
 from agno_rt._limiter import Limiter
 from agno_rt._recording import Journal
 from agno_rt._resolve import Input, Resolver, as_messages, keep
@@ -242,6 +242,8 @@ class Runtime(StoredRuns):
             resolved = self._resolver.resolve(agent)
         except UsageError as exc:
             raise self._of_agent(exc, agent) from exc.__cause__
+        if outer is not None:
+            check_depth(outer, self.limits.depth)
         memory = agent.memory
         limits = self.limits if agent.limits is None else agent.limits
         around = None if outer is None else outer.budget
