@@ -9,11 +9,11 @@ from weakref import WeakKeyDictionary
 
 import trio
 
-from agno_rt.errors import DeadlineExceeded, LimitExceeded
+from agno_rt.errors import DeadlineExceeded, LimitExceeded, UsageError
 from agno_rt.events import Status
 from agno_rt.failures import leaves, let_pass, passing
 
-__all__ = ["DEADLINES", "cause", "deadline", "ended_as", "raise_cause"]
+__all__ = ["DEADLINES", "cause", "check_in_trio", "deadline", "ended_as", "raise_cause"]
 
 let_pass(trio.Cancelled)
 
@@ -68,3 +68,16 @@ def ended_as(exc: BaseException) -> Status:
     if isinstance(exc, trio.Cancelled):
         return "cancelled"
     return "limited" if isinstance(exc, LimitExceeded) else "failed"
+
+
+def check_in_trio(what: str) -> None:
+    """Raise `UsageError` where trio does not run: under asyncio, or under no event loop."""
+    if trio.lowlevel.in_trio_run():
+        return
+    raise UsageError(
+        f"{what} was used outside of trio",
+        hint=(
+            "In an asyncio program, use agno_rt.from_asyncio.AsyncioRuntime in its place; else begin the program with "
+            "trio.run(main). For one run from synchronous code there is agno_rt.run(agent, input)."
+        ),
+    )

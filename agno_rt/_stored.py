@@ -15,6 +15,7 @@ from agno_rt._durable import Durable, decision, store_of
 from agno_rt._job import Asked, Job, RunResult
 from agno_rt._recording import Journal
 from agno_rt._resolve import Resolver
+from agno_rt._scopes import check_in_trio
 from agno_rt.agent import Agent
 from agno_rt.errors import AgnoError, BackendError, RunCancelled, UsageError
 from agno_rt.failures import must_pass, named
@@ -110,6 +111,7 @@ class StoredRuns:
 
     def _keep(self, job: Job, journal: Journal | None, agent: Agent) -> None:
         """Let the run be stored: under a new id, or as the one that it goes on with."""
+        check_in_trio("a Runtime")  # before anything is noted of it
         self._stored.agents.setdefault(agent.name, agent)
         if journal is None:
             journal = self._stored.begin(self._store, job)
@@ -145,6 +147,7 @@ class StoredRuns:
 @contextmanager
 def _of_backend(run: str) -> Iterator[None]:
     """Make a `BackendError` of anything else that a memory backend raises about the run."""
+    check_in_trio("a Runtime")
     try:
         yield
     except AgnoError:

@@ -16,7 +16,7 @@ import attrs
 import trio
 
 from agno_rt._limiter import Limiter
-from agno_rt._scopes import cause, raise_cause
+from agno_rt._scopes import cause, check_in_trio, raise_cause
 from agno_rt.agent import Agent
 from agno_rt.errors import UsageError
 from agno_rt.failures import add_note, must_pass, named
@@ -134,6 +134,7 @@ class Pool(Generic[T]):
     async def __aenter__(self) -> Self:
         if self._nursery is not None:
             raise UsageError(f"{self.name} is open already", hint="Open a pool once; share it among tasks.")
+        check_in_trio(self.name)
         self._left = None
         self._nursery_manager = trio.open_nursery()
         self._nursery = await self._nursery_manager.__aenter__()

@@ -17,7 +17,7 @@ from agno_rt._asking import respond, respond_hooked, respond_told, waited
 from agno_rt._calls import call_tools
 from agno_rt._emit import EventBuffer
 from agno_rt._job import OUTER, Job, RunResult, too_deep
-from agno_rt._scopes import cause, deadline, ended_as
+from agno_rt._scopes import cause, check_in_trio, deadline, ended_as
 from agno_rt._session import in_conversation
 from agno_rt._turn import Turns
 from agno_rt.errors import AgnoError, HookError, code_of
@@ -47,7 +47,11 @@ async def execute(job: Job) -> RunResult:
         # Only where there is code of the user's in the run, a tool or the like, can a run be within it.
         outer = OUTER.set(job)
     # trio clears this whenever the task is rescheduled, so it tells whether anything in the run has waited.
-    task = trio.lowlevel.current_task()
+    try:
+        task = trio.lowlevel.current_task()
+    except RuntimeError:
+        check_in_trio("a Runtime")
+        raise
     task.custom_sleep_data = _STILL_AWAKE
     try:
         await trio.lowlevel.checkpoint_if_cancelled()

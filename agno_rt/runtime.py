@@ -24,7 +24,7 @@ from agno_rt._job import OUTER, Asked, Job, SessionAccess, check_depth, holds
 from agno_rt._limiter import Limiter
 from agno_rt._recording import Journal
 from agno_rt._resolve import Input, Resolver, as_messages, keep
-from agno_rt._scopes import raise_cause
+from agno_rt._scopes import check_in_trio, raise_cause
 from agno_rt._stored import StoredRuns
 from agno_rt.agent import Agent
 from agno_rt.errors import PluginError, UsageError
@@ -36,15 +36,7 @@ from agno_rt.memory import FactStore, MemoryBackend, UserMemory
 from agno_rt.messages import Message
 from agno_rt.models import Model
 from agno_rt.plugins import PluginHost
-from agno_rt.runs import (
-    STREAM_BUFFER,
-    Run,
-    RunResult,
-    RunStream,
-    carry_out,
-    execute,
-    stop,
-)
+from agno_rt.runs import STREAM_BUFFER, Run, RunResult, RunStream, carry_out, execute, stop
 from agno_rt.tools import Tool
 
 if TYPE_CHECKING:
@@ -104,6 +96,7 @@ class Runtime(StoredRuns):
     async def __aenter__(self) -> Self:
         if self._nursery is not None:
             raise UsageError("this runtime is open already", hint="Open a Runtime once; share it among tasks.")
+        check_in_trio("a Runtime")
         with self._placing("observers"):
             await self._observe()
         self._nursery_manager = trio.open_nursery()
@@ -233,10 +226,12 @@ class Runtime(StoredRuns):
         """What is under way now: runs, calls, who waits for what, and how long still. Call it in this thread."""
         from agno_rt._watching import task_tree  # for those who ask
 
+        check_in_trio("a Runtime")
         return task_tree(self._model_calls, self.statistics())
 
     def _job(self, agent: Agent, input: Input, asked: Asked, buffer: EventBuffer | None, outer: Job | None) -> Job:
         if self._nursery is None:
+            check_in_trio("a Runtime")
             raise UsageError("this runtime is not open", hint="Use it inside `async with Runtime() as rt:`.")
         try:
             resolved = self._resolver.resolve(agent)
@@ -349,7 +344,11 @@ class Runtime(StoredRuns):
         run = Run(job.run_id, job)
         if job.journal is not None:
             self._watch(run.id, run.cancel)
-        self._nursery.start_soon(carry_out, run, buffer, name=f"run {job.run_id} of {job.agent or 'an agent'}")
+        try:
+            self._nursery.start_soon(carry_out, run, buffer, name=f"run {job.run_id} of {job.agent or 'an agent'}")
+        except AttributeError:
+            check_in_trio("a Runtime")  # trio itself says no more than that something is missing
+            raise
         return run
 
     def _observer_failed(self, observer: Observer, exc: BaseException) -> None:
