@@ -19,11 +19,8 @@ async def instructions_text(instructions: Instructions, context: RunContext) -> 
     make: Callable[[RunContext], str | Awaitable[str]]
     if isinstance(instructions, Template):
         what, make = "template", instructions.fill
-    elif callable(instructions):
-        what, make = f"function {getattr(instructions, '__name__', type(instructions).__name__)}", instructions
     else:
-        hint = "Give text, a function of the RunContext, or a Template."
-        raise UsageError(f"an agent's instructions are {type(instructions).__name__}", hint=hint)
+        what, make = f"function {getattr(instructions, '__name__', type(instructions).__name__)}", instructions
     try:
         text = make(context)
         if isinstance(text, Awaitable):

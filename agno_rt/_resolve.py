@@ -12,10 +12,12 @@ from weakref import WeakKeyDictionary, WeakSet
 import attrs
 import msgspec
 
+from agno_rt._check_agent import check_agent, is_instructions
 from agno_rt._hooks import Hooks
 from agno_rt._limiter import Limiter
 from agno_rt.agent import Agent
 from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
+from agno_rt.failures import must_pass, named, repr_of
 from agno_rt.hooks import Guard, Guardrail, Hook
 from agno_rt.journal import Resume
 from agno_rt.limits import Limits, LimitStatistics
@@ -79,22 +81,30 @@ class Resolver:
     def resolve(self, agent: Agent) -> Resolved:
         """All that a run of the agent needs. Raises `UsageError` or `PluginError`."""
         last = self._last
-        # Most runs are of an agent that names the very things which the one before did, also where each has its own.
-        if (
-            agent.model is last.model
-            and agent.tools is last.tools
-            and agent.hooks is last.hooks
-            and agent.output is last.output
-            and agent.memory is last.memory
-            and agent.settings is last.settings
-            and agent.limits is last.limits
-        ):
-            return self._resolution
-        resolved = self._resolved(agent)
+        try:
+            # Most runs are of an agent that names the very things which the one before did, though each has its own.
+            if (
+                agent.model is last.model
+                and agent.tools is last.tools
+                and agent.hooks is last.hooks
+                and agent.output is last.output
+                and agent.memory is last.memory
+                and agent.settings is last.settings
+                and agent.limits is last.limits
+                # These two are no part of the resolution. They are looked at by their class, since that is no call.
+                and agent.name.__class__ is str
+                and (agent.instructions.__class__ is str or is_instructions(agent.instructions))
+            ):
+                return self._resolution
+        except AttributeError:
+            check_agent(agent)  # it is something else, then
+            raise
+        check_agent(agent)
+        resolved = self._resolved_or_refused(agent)
         if type(agent.tools) is type(agent.hooks) is tuple:  # and so cannot change
             # A copy, since nothing but convention keeps people from changing an agent.
-            named = agent.tools, agent.output, agent.memory, agent.settings, agent.limits, agent.hooks
-            self._last = Agent(agent.model, "", "", *named)
+            fields = agent.tools, agent.output, agent.memory, agent.settings, agent.limits, agent.hooks
+            self._last = Agent(agent.model, "", "", *fields)
             self._resolution = resolved
         return resolved
 
@@ -105,6 +115,17 @@ class Resolver:
         self._bound.clear()
         self._wrappers.clear()
         return made
+
+    def _resolved_or_refused(self, agent: Agent) -> Resolved:
+        try:
+            return self._resolved(agent)
+        except AgnoError:
+            raise
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
+            problem = f"something that the agent names cannot be used: {named(exc)}"
+            raise UsageError(problem, hint="The traceback of its cause says where.") from exc
 
     def _resolved(self, agent: Agent) -> Resolved:
         if agent.limits is not None:
@@ -131,8 +152,10 @@ class Resolver:
         """
         if not isinstance(spec, str):
             # Asking for the method, not for the protocol, which takes microseconds to check.
-            if not hasattr(spec, "respond"):
-                raise UsageError(f"{spec!r} is no model", hint="Give a spec such as 'llamacpp:smollm2', or a Model.")
+            if not hasattr(spec, "respond") or isinstance(spec, type):
+                hint = "Give a spec such as 'llamacpp:smollm2', or a Model."
+                hint = f"That is a class: make one of it, {spec.__name__}(...)." if isinstance(spec, type) else hint
+                raise UsageError(f"{repr_of(spec)} is no model", hint=hint)
             return self._bind(spec) if isinstance(spec, Wrapper) else spec
         model = self.models.get(spec)
         if model is None:

@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 import trio
 
 from agno_rt._budget import budget_of
+from agno_rt._check_agent import check_limits
 from agno_rt._closing import closed
 from agno_rt._emit import Emitter, EventBuffer
 from agno_rt._ids import new_id
@@ -28,7 +29,7 @@ from agno_rt._scopes import check_in_trio, raise_cause
 from agno_rt._stored import StoredRuns
 from agno_rt.agent import Agent
 from agno_rt.errors import PluginError, UsageError
-from agno_rt.failures import add_note, text_of
+from agno_rt.failures import add_note, repr_of, text_of
 from agno_rt.hookspecs import Observer
 from agno_rt.journal import Resume
 from agno_rt.limits import Limits, LimitStatistics
@@ -70,6 +71,7 @@ class Runtime(StoredRuns):
         observers: Sequence[Observer | str] = (),
         origin: str = "",
     ) -> None:
+        check_limits(limits)
         if not isinstance(memory, str | MemoryBackend):
             raise UsageError(f"{memory!r} is no memory", hint="Give a URL such as 'memory:', or a MemoryBackend.")
         self.limits = limits or Limits()
@@ -307,7 +309,7 @@ class Runtime(StoredRuns):
 
     def _of_agent(self, error: UsageError, agent: Agent) -> UsageError:
         """Say of an error in what an agent names which agent it is."""
-        return error.at(self._place(f"agent {agent.name!r}" if agent.name else ""))
+        return error.at(self._place(f"agent {repr_of(agent.name)}" if getattr(agent, "name", "") else ""))
 
     def _place(self, part: str) -> str:
         return ", ".join(filter(None, (self.origin, part)))

@@ -55,6 +55,7 @@ FLOORS: dict[str, int] = {
     "output": 3,
     # 4 decisions
     "_budget": 4,
+    "_check_agent": 4,
     "_journal": 4,
     "_output": 4,
     "_preamble": 4,
