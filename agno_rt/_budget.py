@@ -12,7 +12,18 @@ from agno_rt.limits import Limits, LimitStatistics
 from agno_rt.messages import Usage
 from agno_rt.models import NO_USAGE
 
-__all__ = ["Budget", "budget_of"]
+__all__ = ["Budget", "Refusals", "budget_of"]
+
+
+class Refusals(msgspec.Struct, eq=False):
+    """The runs that were too deep within an outermost one: in how many turns, and the last of these.
+
+    `ended` is the depth that ends the runs around them, after too many.
+    """
+
+    turns: int = 0
+    last: tuple[str, int] = ("", 0)
+    ended: int = 0
 
 
 class Budget(msgspec.Struct, eq=False):
@@ -22,6 +33,7 @@ class Budget(msgspec.Struct, eq=False):
     outer: Budget | None = None
     tool_calls: int = 0
     usage: Usage = NO_USAGE
+    refusals: Refusals | None = None
 
     def check(self) -> None:
         """Before a model is asked. Raises `LimitExceeded` for a limit, of this run or one around it, that is spent."""

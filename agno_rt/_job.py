@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 import attrs
 import msgspec
 
-from agno_rt._budget import Budget
+from agno_rt._budget import Budget, Refusals
 from agno_rt._emit import Emitter
 from agno_rt._limiter import Limiter
 from agno_rt._turn import Turns
@@ -86,8 +86,8 @@ class Job(msgspec.Struct, eq=False):
     `instructions` are as the agent has them until the run has begun, then text. `summarizer` is the model of the memory
     policy's summary, `facts` the store of what is known about the user. `places` has the limiters of tools by their
     name, `processes` the worker processes, `called` how often each tool with a limit was called, `given` what users
-    filled in by call; `journal` is where the run is stored; `refusals` are of the runs within that were too deep. A
-    Struct, because one is made for each run and attrs takes three times as long.
+    filled in by call; `journal` is where the run is stored. A Struct, because one is made for each run and attrs takes
+    three times as long.
     """
 
     run_id: str
@@ -122,7 +122,6 @@ class Job(msgspec.Struct, eq=False):
     called: dict[str, int] | None = None
     kept: dict[Any, Any] | None = None
     outcome: RunResult | None = None
-    refusals: Refusals | None = None
 
     def context(self) -> RunContext:
         """The run as its tools, hooks and instructions see it."""
@@ -174,17 +173,6 @@ MOST_REFUSED = 8
 """In how many turns models are told that a run within theirs would be too deep."""
 
 
-class Refusals(msgspec.Struct, eq=False):
-    """The runs that were too deep within an outermost one: in how many turns, and the last of these.
-
-    `ended` is the depth that ends the runs around them, after too many.
-    """
-
-    turns: int = 0
-    last: tuple[str, int] = ("", 0)
-    ended: int = 0
-
-
 def check_depth(outer: Job, most: int) -> None:
     """Raise `LimitExceeded` for a run within `outer` where that makes more than `most` runs within one another.
 
@@ -198,17 +186,19 @@ def check_depth(outer: Job, most: int) -> None:
         job = job.outer
     if len(around) < most:
         return
-    refusals = around[-1].refusals or Refusals()
+    # Kept by the budgets, which hold what runs within one another share; few runs have one, and few are too deep.
+    refusals = Refusals()
+    for job in reversed(around):
+        if job.budget is None:
+            job.budget = Budget(job.limits, None if job.outer is None else job.outer.budget)
+        refusals = job.budget.refusals = refusals if job.budget.refusals is None else job.budget.refusals
     turn = outer.run_id, 0 if outer.turns is None else outer.turns.turn
     if turn != refusals.last:
         refusals.turns += 1
         refusals.last = turn
-    error = too_deep(most)
     if refusals.turns > MOST_REFUSED:
         refusals.ended = most
-    for each in around:
-        each.refusals = refusals
-    raise error
+    raise too_deep(most)
 
 
 def too_deep(most: int) -> LimitExceeded:

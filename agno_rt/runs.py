@@ -208,8 +208,8 @@ async def _check(job: Job, turns: Turns) -> None:
 
 def _called(job: Job, turns: Turns, results: Sequence[Message | Approval]) -> None:
     """Go on with the results of all calls; or stop, where some of the calls wait for a person."""
-    if job.refusals is not None and job.refusals.ended:
-        raise too_deep(job.refusals.ended)
+    if job.budget is not None and job.budget.refusals is not None and job.budget.refusals.ended:
+        raise too_deep(job.budget.refusals.ended)
     if job.journal is not None:
         waiting = job.journal.waiting = tuple(each for each in results if isinstance(each, Approval))
         if waiting:
