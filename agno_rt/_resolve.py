@@ -156,6 +156,9 @@ class Resolver:
                 hint = "Give a spec such as 'llamacpp:smollm2', or a Model."
                 hint = f"That is a class: make one of it, {spec.__name__}(...)." if isinstance(spec, type) else hint
                 raise UsageError(f"{repr_of(spec)} is no model", hint=hint)
+            if not isinstance(getattr(spec, "name", None), str):
+                hint = "Give its class a `name`, which errors and events call it by."
+                raise UsageError(f"the model {repr_of(spec)} has no name", hint=hint)
             return self._bind(spec) if isinstance(spec, Wrapper) else spec
         model = self.models.get(spec)
         if model is None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import NoReturn
 from weakref import WeakKeyDictionary
 
@@ -21,22 +20,41 @@ DEADLINES: WeakKeyDictionary[trio.CancelScope, str] = WeakKeyDictionary()
 """Which limit each deadline under way is, for whoever asks what a run does."""
 
 
-@contextmanager
-def deadline(seconds: float, limit: str, what: str, did: str = "took longer than") -> Iterator[trio.CancelScope]:
+def deadline(seconds: float, limit: str, what: str, did: str = "took longer than") -> _Deadline:
     """Cancel what is inside after so many seconds, and raise `DeadlineExceeded` with the limit's name."""
-    with trio.move_on_after(seconds) as scope:
-        DEADLINES[scope] = limit
-        try:
-            yield scope
-        except BaseExceptionGroup as group:
-            # Before the scope takes its Cancelled out of the group and leaves the rest standing for a failure.
-            raise_cause(group)
-    if scope.cancelled_caught:
-        raise DeadlineExceeded(
-            f"{what} {did} {seconds:g} s",
-            limit=limit,
-            hint=f"Raise Limits({limit}=...) if it should take longer.",
-        )
+    return _Deadline(seconds, limit, what, did)
+
+
+class _Deadline:
+    """A class, because a generator's context manager sets the traceback of what is raised, and one may be frozen."""
+
+    __slots__ = ("_did", "_limit", "_scope", "_seconds", "_what")
+
+    def __init__(self, seconds: float, limit: str, what: str, did: str) -> None:
+        self._seconds = seconds
+        self._limit = limit
+        self._what = what
+        self._did = did
+
+    def __enter__(self) -> trio.CancelScope:
+        scope = self._scope = trio.move_on_after(self._seconds)
+        DEADLINES[scope] = self._limit
+        return scope.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # Before the scope takes its Cancelled out of the group and leaves the rest standing for a failure.
+        bare = None if exc is None else cause(exc)
+        self._scope.__exit__(None if bare is None else type(bare), bare, None if bare is None else bare.__traceback__)
+        if self._scope.cancelled_caught:
+            raise DeadlineExceeded(
+                f"{self._what} {self._did} {self._seconds:g} s",
+                limit=self._limit,
+                hint=f"Raise Limits({self._limit}=...) if it should take longer.",
+            )
+        if isinstance(exc, BaseExceptionGroup):
+            raise_cause(exc)
 
 
 def cause(exc: BaseException) -> BaseException:

@@ -8,8 +8,20 @@ result or one of our errors, with a text by `named`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
-__all__ = ["MOST_TEXT", "add_note", "leaves", "let_pass", "must_pass", "named", "passing", "repr_of", "text_of"]
+__all__ = [
+    "MOST_TEXT",
+    "add_note",
+    "leaves",
+    "let_pass",
+    "must_pass",
+    "named",
+    "passing",
+    "repr_of",
+    "set_attribute",
+    "text_of",
+]
 
 MOST_TEXT = 10_000
 """How many characters of an exception's text are told."""
@@ -107,12 +119,14 @@ def repr_of(value: object) -> str:
 
 
 def add_note(exc: BaseException, text: str) -> None:
-    """Add a note to the exception, unless it refuses: one may be frozen, or have an `add_note` of its own."""
-    try:
-        BaseException.add_note(exc, text)
-    except BaseException as refused:
-        if must_pass(refused):
-            raise
+    """Add a note to the exception, also to one that is frozen, or has an `add_note` of its own."""
+    set_attribute(exc, "__notes__", [*getattr(exc, "__notes__", ()), text])
+
+
+def set_attribute(exc: BaseException, name: str, value: object) -> None:
+    """Set an attribute of the exception, also of a frozen one, unless its class has it as a property."""
+    with suppress(AttributeError):
+        object.__setattr__(exc, name, value)
 
 
 def _bounded(text: str) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Sequence
-from contextlib import suppress
 from typing import final
 
 import attrs
@@ -22,7 +21,7 @@ from agno_rt._session import in_conversation
 from agno_rt._turn import Turns
 from agno_rt.errors import AgnoError, HookError, code_of
 from agno_rt.events import ApprovalAsked, Event, RunEnded, RunStarted, Status
-from agno_rt.failures import must_pass, named, text_of
+from agno_rt.failures import must_pass, named, set_attribute, text_of
 from agno_rt.journal import Approval
 from agno_rt.limits import LimitStatistics
 from agno_rt.messages import Message
@@ -100,8 +99,7 @@ def _end(job: Job, turns: Turns, status: Status, exc: BaseException | None) -> R
     )
     job.outcome = result
     if isinstance(error, AgnoError):
-        with suppress(AttributeError):  # a class of the user's own may be frozen
-            error.result = result
+        set_attribute(error, "result", result)
     if job.emitter is not None and job.emitter.started:
         code = None if error is None else code_of(error)
         text = None if error is None else text_of(error)

@@ -21,6 +21,7 @@ from agno_rt import (
     Guard,
     Hedge,
     Hook,
+    Limits,
     ModelRequest,
     ModelResponse,
     Output,
@@ -75,6 +76,13 @@ class Exiting(BaseException):
 @dataclasses.dataclass(frozen=True)
 class Frozen(Exception):
     """Lets nobody set anything."""
+
+    reason: str = "frozen"
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenError(ModelError):
+    """One of ours that lets nobody set anything."""
 
     reason: str = "frozen"
 
@@ -629,3 +637,40 @@ class TestTexts:
 
         assert (str(error), error.message, error.hint, error.result, error.retryable) == ("2", "", "", None, False)
         assert str(error.at("here")) == "here: "
+
+
+class TestFrozenErrors:
+    """Errors of ours whose class a user has frozen."""
+
+    @pytest.mark.parametrize(
+        "wrap",
+        [
+            lambda model: model,
+            Retry,
+            lambda model: Fallback(ScriptedModel([FrozenError()]), model),
+            lambda model: Hedge(model, ScriptedModel([FrozenError()])),
+            Cache,
+        ],
+        ids=["bare", "retry", "fallback", "hedge", "cache"],
+    )
+    @pytest.mark.parametrize("limits", [Limits(), Limits(run_timeout=60, turn_timeout=60, model_timeout=60)])
+    async def test_a_run_ends_with_it(self, wrap: Callable[[Any], Any], limits: Limits) -> None:
+        """It comes out as it is, with the run's result, through every wrapper and deadline."""
+        async with Runtime() as rt:
+            with pytest.raises(FrozenError) as caught:
+                await rt.run(Agent(wrap(ScriptedModel([FrozenError()])), limits=limits), "Go.")
+
+        assert caught.value.result.status == "failed"
+
+    async def test_a_tool_that_raises_one_in_time(self) -> None:
+        """A tool's deadline does not change what it raises."""
+
+        @tool(timeout=60)
+        async def freeze() -> str:
+            """Raise it."""
+            raise Frozen("cold")
+
+        async with Runtime() as rt:
+            result = await rt.run(Agent(ScriptedModel([ToolCall("1", "freeze"), "x"]), tools=[freeze]), "Go.")
+
+        assert told(result) == ["freeze failed: Frozen: cold"]
