@@ -10,7 +10,7 @@ import trio
 
 from agno_rt.errors import DeadlineExceeded, LimitExceeded, UsageError
 from agno_rt.events import Status
-from agno_rt.failures import leaves, let_pass, passing
+from agno_rt.failures import find_passing, leaves, let_pass
 
 __all__ = ["DEADLINES", "cause", "check_in_trio", "deadline", "ended_as", "raise_cause"]
 
@@ -64,7 +64,7 @@ def cause(exc: BaseException) -> BaseException:
     must get its `Cancelled` back. Then a failure, if it is the only one.
     """
     parts = list(leaves(exc))
-    ends = list(passing(exc))
+    ends = list(find_passing(exc))
     if ends:
         return next((leaf for leaf in ends if not isinstance(leaf, trio.Cancelled)), ends[0])
     return parts[0] if len(parts) == 1 else exc

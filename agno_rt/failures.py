@@ -47,10 +47,10 @@ def must_pass(exc: BaseException) -> bool:
 
     A KeyboardInterrupt always does, since nobody can tell a real Ctrl-C from a raised one.
     """
-    return _is_closing(exc) or next(passing(exc), None) is not None
+    return _is_closing(exc) or next(find_passing(exc), None) is not None
 
 
-def passing(exc: BaseException) -> Iterator[BaseException]:
+def find_passing(exc: BaseException) -> Iterator[BaseException]:
     """Yield the exceptions in a group, or the one exception, that must go on by their types."""
     types = tuple(_PASSING)
     return (leaf for leaf in leaves(exc) if isinstance(leaf, types))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import io
 import sys
@@ -83,6 +84,10 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         # A character that the terminal's encoding lacks is shown as ?, and loses nobody the rest of an answer.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    for name in ("exit", "quit"):
+        # Python's own also close the standard input: a tool that called one would end a conversation after all.
+        if hasattr(builtins, name):
+            setattr(builtins, name, sys.exit)
     sys.exit(_exit_code(args, State()))
 
 

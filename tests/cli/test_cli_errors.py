@@ -68,6 +68,13 @@ def leave() -> str:
 
 calls = Agent(ScriptedModel([ToolCall("1", "leave"), "Done."]), "calls", tools=[leave])
 exits = Agent(ScriptedModel([SystemExit(3), "Still here."]), "exits")
+
+@tool(inline=True)
+def quit_all() -> str:
+    "Exit as at a prompt, which closes the standard input too."
+    exit()
+
+quits = Agent(ScriptedModel([ToolCall("1", "quit_all"), "One.", "Two."]), "quits", tools=[quit_all])
 """
 
 
@@ -79,6 +86,7 @@ def test_an_exit_in_the_users_code_is_told(agno: Agno, project: Path) -> None:
     called = agno("run", "leaving.py:calls", "Go.")
     failed = agno("run", "leaving.py:exits", "Go.")
     talked = agno("chat", "leaving.py:exits", input="one\ntwo\n")
+    quit_ = agno("chat", "leaving.py:quits", input="one\ntwo\n")
     gone = agno("run", "gone.py", "Go.")
 
     assert (called.returncode, called.stdout) == (0, "Done.\n")
@@ -86,6 +94,7 @@ def test_an_exit_in_the_users_code_is_told(agno: Agno, project: Path) -> None:
     assert (failed.returncode, failed.stdout) == (1, "")
     assert "failed: SystemExit: 3" in failed.stderr
     assert talked.stdout == "Still here.\n"
+    assert (quit_.returncode, quit_.stdout) == (0, "One.\nTwo.\n")
     assert (gone.returncode, gone.stdout) == (2, "")
     assert "gone.py:2 fails when it is run: SystemExit: 0" in gone.stderr
 
