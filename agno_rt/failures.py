@@ -13,11 +13,11 @@ from contextlib import suppress
 __all__ = [
     "MOST_TEXT",
     "add_note",
+    "find_passing",
     "leaves",
     "let_pass",
     "must_pass",
     "named",
-    "passing",
     "repr_of",
     "set_attribute",
     "text_of",
