@@ -53,7 +53,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let `pytest.fail` and its like end the test wherever they are called: in a tool or a hook they are no failure."""
-    if "agno_rt" in sys.modules:
+    if "agno_rt.failures" in sys.modules:
         from agno_rt.failures import let_pass
 
         let_pass(pytest.fail.Exception, pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
