@@ -17,7 +17,7 @@ from agno_rt.limits import Limits
 from agno_rt.memory import MemoryPolicy, Summary, UserMemory
 from agno_rt.models import ModelSettings
 
-__all__ = ["check_agent", "check_limits", "is_instructions"]
+__all__ = ["check_agent", "check_limits", "check_values", "is_instructions"]
 
 _Fits: TypeAlias = Callable[[Any], bool]
 _Rule: TypeAlias = tuple[_Fits, str, str]
@@ -25,21 +25,28 @@ _Rule: TypeAlias = tuple[_Fits, str, str]
 
 
 def check_agent(agent: Agent) -> None:
-    """Raise `UsageError` for the first field of the agent, or of a value in it, that has the wrong kind."""
+    """Raise `UsageError` for something else than an agent, and for a name or instructions of the wrong kind."""
     if not isinstance(agent, Agent):
         raise UsageError(f"{repr_of(agent)} is not an Agent", hint="Write Agent('llamacpp:smollm2', ...).")
     _check("", agent, _AGENT)
-    _check("settings.", agent.settings, _SETTINGS)
-    _check("memory.", agent.memory, _MEMORY)
-    if agent.memory.summary is not None:
-        _check("memory.summary.", agent.memory.summary, _SUMMARY)
-    if agent.memory.facts is not None:
-        _check("memory.facts.", agent.memory.facts, _FACTS)
+
+
+def check_values(memory: MemoryPolicy, settings: ModelSettings, limits: Limits | None) -> None:
+    """Raise `UsageError` for the first of an agent's values, or of what is in it, that has the wrong kind."""
+    _refuse("memory", memory, _VALUES["memory"])
+    _refuse("settings", settings, _VALUES["settings"])
+    check_limits(limits)
+    _check("settings.", settings, _SETTINGS)
+    _check("memory.", memory, _MEMORY)
+    if memory.summary is not None:
+        _check("memory.summary.", memory.summary, _SUMMARY)
+    if memory.facts is not None:
+        _check("memory.facts.", memory.facts, _FACTS)
 
 
 def check_limits(limits: object) -> None:
-    """Raise `UsageError` for limits of a runtime that are not `Limits`."""
-    _refuse("limits", limits, _AGENT["limits"])
+    """Raise `UsageError` for limits that are not `Limits`."""
+    _refuse("limits", limits, _VALUES["limits"])
 
 
 def is_instructions(value: object) -> bool:
@@ -85,6 +92,8 @@ _AGENT: Mapping[str, _Rule] = {
         "text or a function",
         "Give text, a function of the RunContext, or a Template.",
     ),
+}
+_VALUES: Mapping[str, _Rule] = {
     "memory": (
         _kind(MemoryPolicy),
         "a MemoryPolicy",

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import attrs
 import msgspec
 
-from agno_rt._check_agent import check_agent, is_instructions
+from agno_rt._check_agent import check_agent, check_values, is_instructions
 from agno_rt._hooks import Hooks
 from agno_rt._limiter import Limiter
 from agno_rt.agent import Agent
@@ -128,6 +128,7 @@ class Resolver:
             raise UsageError(problem, hint="The traceback of its cause says where.") from exc
 
     def _resolved(self, agent: Agent) -> Resolved:
+        check_values(agent.memory, agent.settings, agent.limits)
         if agent.limits is not None:
             _check_run_limits(agent.limits)
         model = self.model(agent.model)
