@@ -17,7 +17,7 @@ from agno_rt.limits import Limits
 from agno_rt.memory import MemoryPolicy, Summary, UserMemory
 from agno_rt.models import ModelSettings
 
-__all__ = ["check_agent", "check_limits", "check_values", "is_instructions"]
+__all__ = ["check_agent", "check_limits", "check_values"]
 
 _Fits: TypeAlias = Callable[[Any], bool]
 _Rule: TypeAlias = tuple[_Fits, str, str]
@@ -49,8 +49,7 @@ def check_limits(limits: object) -> None:
     _refuse("limits", limits, _VALUES["limits"])
 
 
-def is_instructions(value: object) -> bool:
-    """Return whether the value can be an agent's instructions."""
+def _is_instructions(value: object) -> bool:
     return isinstance(value, str | Template) or callable(value)
 
 
@@ -88,7 +87,7 @@ def _is_texts(value: object) -> bool:
 _AGENT: Mapping[str, _Rule] = {
     "name": (_kind(str), "text", "Write name='assistant', or leave it out."),
     "instructions": (
-        is_instructions,
+        _is_instructions,
         "text or a function",
         "Give text, a function of the RunContext, or a Template.",
     ),

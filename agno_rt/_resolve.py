@@ -12,17 +12,18 @@ from weakref import WeakKeyDictionary, WeakSet
 import attrs
 import msgspec
 
-from agno_rt._check_agent import check_agent, check_values, is_instructions
+from agno_rt._check_agent import check_agent, check_values
 from agno_rt._hooks import Hooks
 from agno_rt._limiter import Limiter
-from agno_rt.agent import Agent
+from agno_rt.agent import PLAIN_MEMORY, Agent
 from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
 from agno_rt.failures import must_pass, named, repr_of
 from agno_rt.hooks import Guard, Guardrail, Hook
 from agno_rt.journal import Resume
 from agno_rt.limits import Limits, LimitStatistics
+from agno_rt.memory import MemoryPolicy
 from agno_rt.messages import Content, Media, Message, Part
-from agno_rt.models import NO_PROFILE, Binder, Model, ModelProfile, OutputMode, profile_of
+from agno_rt.models import NO_PROFILE, NO_SETTINGS, Binder, Model, ModelProfile, ModelSettings, OutputMode, profile_of
 from agno_rt.plugins import PluginHost
 from agno_rt.tools import Tool, Toolkit
 from agno_rt.wrapping import Wrapper
@@ -75,6 +76,7 @@ class Resolver:
         self._places: WeakKeyDictionary[Tool, Limiter] = WeakKeyDictionary()
         self._bound: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self._wrappers: WeakSet[Any] = WeakSet()
+        self._fitting: tuple[MemoryPolicy, ModelSettings, Limits | None] = PLAIN_MEMORY, NO_SETTINGS, None
         self._last = _NOBODY
         self._resolution = _NOTHING
 
@@ -82,6 +84,9 @@ class Resolver:
         """All that a run of the agent needs. Raises `UsageError` or `PluginError`."""
         last = self._last
         try:
+            # By their class, since that is no call.
+            if agent.name.__class__ is not str or agent.instructions.__class__ is not str:
+                check_agent(agent)
             # Most runs are of an agent that names the very things which the one before did, though each has its own.
             if (
                 agent.model is last.model
@@ -91,16 +96,20 @@ class Resolver:
                 and agent.memory is last.memory
                 and agent.settings is last.settings
                 and agent.limits is last.limits
-                # These two are no part of the resolution. They are looked at by their class, since that is no call.
-                and agent.name.__class__ is str
-                and (agent.instructions.__class__ is str or is_instructions(agent.instructions))
             ):
                 return self._resolution
         except AttributeError:
             check_agent(agent)  # it is something else, then
             raise
-        check_agent(agent)
-        resolved = self._resolved_or_refused(agent)
+        try:
+            resolved = self._resolved(agent)
+        except AgnoError:
+            raise
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
+            problem = f"something that the agent names cannot be used: {named(exc)}"
+            raise UsageError(problem, hint="The traceback of its cause says where.") from exc
         if type(agent.tools) is type(agent.hooks) is tuple:  # and so cannot change
             # A copy, since nothing but convention keeps people from changing an agent.
             fields = agent.tools, agent.output, agent.memory, agent.settings, agent.limits, agent.hooks
@@ -116,19 +125,12 @@ class Resolver:
         self._wrappers.clear()
         return made
 
-    def _resolved_or_refused(self, agent: Agent) -> Resolved:
-        try:
-            return self._resolved(agent)
-        except AgnoError:
-            raise
-        except BaseException as exc:
-            if must_pass(exc):
-                raise
-            problem = f"something that the agent names cannot be used: {named(exc)}"
-            raise UsageError(problem, hint="The traceback of its cause says where.") from exc
-
     def _resolved(self, agent: Agent) -> Resolved:
-        check_values(agent.memory, agent.settings, agent.limits)
+        # An agent with a list of tools is resolved for each of its runs, and most have the same values.
+        memory, settings, limits = self._fitting
+        if agent.memory is not memory or agent.settings is not settings or agent.limits is not limits:
+            check_values(agent.memory, agent.settings, agent.limits)
+            self._fitting = agent.memory, agent.settings, agent.limits
         if agent.limits is not None:
             _check_run_limits(agent.limits)
         model = self.model(agent.model)
