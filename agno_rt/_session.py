@@ -204,13 +204,14 @@ async def _facts(job: Job) -> Sequence[Fact]:
     query = None if policy.inject == "all" else "\n".join(each.text for each in job.input if each.role == "user")
     try:
         found = await store.facts(user, query=query, limit=policy.limit)
+        strange = any(fact.user != user for fact in found)
     except AgnoError:
         raise
     except BaseException as exc:
         if must_pass(exc):
             raise
         raise BackendError(f"the memory backend failed on the facts about user {user!r}: {named(exc)}") from exc
-    if any(fact.user != user for fact in found):
+    if strange:
         hint = "Tell the author of the memory backend."
         raise BackendError(f"the memory backend gave out facts about others than user {user!r}", hint=hint)
     return fitting(found[: policy.limit], policy.tokens)
@@ -218,7 +219,10 @@ async def _facts(job: Job) -> Sequence[Fact]:
 
 async def _load(access: SessionAccess, last: int | None) -> Session:
     try:
-        return await access.memory.load(access.id, last)
+        loaded = await access.memory.load(access.id, last)
+        if loaded.__class__ is not Session and not isinstance(loaded, Session):
+            raise TypeError(f"its load returned a {type(loaded).__name__}, not a Session")
+        return loaded
     except AgnoError:
         raise
     except BaseException as exc:

@@ -11,6 +11,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
+from agno_rt.failures import repr_of, set_attribute
+
 __all__ = [
     "AgnoError",
     "BackendError",
@@ -43,11 +45,17 @@ class AgnoError(Exception):
     code: ClassVar[str] = "error"
     http_status: ClassVar[int] = 500
 
-    # Of the class too, since a subclass elsewhere may have an `__init__` that does not call this one.
-    message: str = ""
+    # Of the class, and the message set by `__new__`: a subclass elsewhere may have an `__init__` that does not call ours.
+    message: str
     hint: str = ""
     result: Any = None
     _placed: bool = False
+
+    def __new__(cls, *args: Any, **named: Any) -> Self:
+        made = super().__new__(cls, *args, **named)
+        said = args[0] if args else cls.__name__
+        set_attribute(made, "message", said if isinstance(said, str) else repr_of(said))
+        return made
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         if type(self) is AgnoError:
@@ -64,8 +72,7 @@ class AgnoError(Exception):
         return self
 
     def __str__(self) -> str:
-        message = self.message or super().__str__()
-        return f"{message}\n{self.hint}" if self.hint else message
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
 
 
 class UsageError(AgnoError):

@@ -476,6 +476,23 @@ async def test_a_store_of_runs_that_breaks(name: str, make: Make) -> None:
             assert (await rt.run(Agent(answering()), "Go.")).status == "completed"
 
 
+@pytest.mark.parametrize("junk", [None, 5, "s", [], object()], ids=repr)
+async def test_a_backend_that_returns_something_else(junk: Any) -> None:
+    """What is no session, and what are no facts, is a `BackendError` that says what it is."""
+
+    async def give(*_: Any, **__: Any) -> Any:
+        return junk
+
+    broken: InProcessMemory = type("Broken", (InProcessMemory,), {"load": give, "facts": give})()
+    knowing = Agent(answering(), memory=MemoryPolicy(facts=UserMemory()))
+    async with Runtime(memory=broken) as rt:
+        with pytest.raises(BackendError, match=f"returned a {type(junk).__name__}, not a Session"):
+            await rt.run(Agent(answering()), "Go.", session="s")
+        if junk != []:
+            with pytest.raises(BackendError, match="facts about user 'ann'"):
+                await rt.run(knowing, "Go.", user="ann")
+
+
 async def test_a_store_that_cannot_say_what_is_cancelled(autojump_clock: trio.testing.MockClock) -> None:
     """Looking for runs that somebody elsewhere wants cancelled goes on after a failure of any kind."""
     asked: list[Sequence[str]] = []
@@ -635,8 +652,9 @@ class TestTexts:
 
         error = Teapot(2)
 
-        assert (str(error), error.message, error.hint, error.result, error.retryable) == ("2", "", "", None, False)
-        assert str(error.at("here")) == "here: "
+        assert (str(error), error.message, error.hint, error.result, error.retryable) == ("2", "2", "", None, False)
+        assert str(error.at("here")) == "here: 2"
+        assert str(FrozenError()) == "FrozenError"
 
 
 class TestFrozenErrors:
