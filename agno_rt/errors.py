@@ -45,7 +45,7 @@ class AgnoError(Exception):
     code: ClassVar[str] = "error"
     http_status: ClassVar[int] = 500
 
-    # Of the class, and the message set by `__new__`: a subclass elsewhere may have an `__init__` that does not call ours.
+    # Of the class, and the message set by `__new__`: a subclass elsewhere may have an `__init__` of its own.
     message: str
     hint: str = ""
     result: Any = None
