@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import TracebackType
 from typing import NoReturn
 from weakref import WeakKeyDictionary
@@ -10,11 +11,17 @@ import trio
 
 from agno_rt.errors import DeadlineExceeded, LimitExceeded, UsageError
 from agno_rt.events import Status
-from agno_rt.failures import find_passing, leaves, let_pass
+from agno_rt.failures import find_passing, leaves, let_pass, must_pass
 
 __all__ = ["DEADLINES", "cause", "check_in_trio", "deadline", "ended_as", "raise_cause"]
 
-let_pass(trio.Cancelled)
+
+def _is_cancelling() -> bool:
+    """Return whether trio cancels this task. A `Cancelled` that was kept and is raised again is a failure otherwise."""
+    return not trio.lowlevel.in_trio_task() or trio.current_effective_deadline() == -math.inf
+
+
+let_pass(trio.Cancelled, when=_is_cancelling)
 
 DEADLINES: WeakKeyDictionary[trio.CancelScope, str] = WeakKeyDictionary()
 """Which limit each deadline under way is, for whoever asks what a run does."""
@@ -83,7 +90,7 @@ def raise_cause(group: BaseExceptionGroup[BaseException]) -> NoReturn:
 def ended_as(exc: BaseException) -> Status:
     """The status of what was ended by this exception, or by this group."""
     exc = cause(exc)
-    if isinstance(exc, trio.Cancelled):
+    if isinstance(exc, trio.Cancelled) and must_pass(exc):
         return "cancelled"
     return "limited" if isinstance(exc, LimitExceeded) else "failed"
 

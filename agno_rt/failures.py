@@ -7,7 +7,7 @@ result or one of our errors, with a text by `named`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 __all__ = [
@@ -31,15 +31,22 @@ _MOST_REPR = 200
 _MOST_LEAVES = 5
 """How many exceptions of a group are told."""
 
-_PASSING: set[type[BaseException]] = {KeyboardInterrupt}
+
+def _always() -> bool:
+    return True
 
 
-def let_pass(*types: type[BaseException]) -> None:
-    """Let exceptions of these types go through every run to whoever runs it: they are no failure of what raised them.
+_PASSING: dict[type[BaseException], Callable[[], bool]] = {KeyboardInterrupt: _always}
+"""The types that must go on, each with a function that says whether they must now."""
 
-    A KeyboardInterrupt passes always, as does what trio cancels with. The pytest plugin adds pytest's own outcomes.
+
+def let_pass(*types: type[BaseException], when: Callable[[], bool] = _always) -> None:
+    """Let exceptions of these types go through every run to whoever runs it, as long as `when()` says so.
+
+    They are no failure of what raised them. A KeyboardInterrupt passes always, trio's `Cancelled` while trio cancels,
+    and in a test pytest's own outcomes.
     """
-    _PASSING.update(types)
+    _PASSING.update(dict.fromkeys(types, when))
 
 
 def must_pass(exc: BaseException) -> bool:
@@ -52,7 +59,7 @@ def must_pass(exc: BaseException) -> bool:
 
 def find_passing(exc: BaseException) -> Iterator[BaseException]:
     """Yield the exceptions in a group, or the one exception, that must go on by their types."""
-    types = tuple(_PASSING)
+    types = tuple(kind for kind, must_now in _PASSING.items() if must_now())
     return (leaf for leaf in leaves(exc) if isinstance(leaf, types))
 
 

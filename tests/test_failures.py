@@ -524,6 +524,30 @@ class TestGoingThrough:
                     with pytest.raises(KeyboardInterrupt):
                         await rt.run(Agent(ScriptedModel([ToolCall("1", each.name)]), tools=tools), "Go.")
 
+    async def test_a_cancellation_that_was_kept(self, autojump_clock: trio.testing.MockClock) -> None:
+        """A `Cancelled` of another time, as of a cache of failures, is a failure while nothing is cancelled."""
+        kept: list[BaseException] = []
+        with trio.move_on_after(1):
+            try:
+                await trio.sleep_forever()
+            except trio.Cancelled as exc:
+                kept.append(exc)
+                raise
+
+        tools = tools_that_raise(lambda: kept[0])
+        async with Runtime() as rt:
+            calls = [ToolCall(each.name, each.name, '{"item": 1}') for each in tools[:2]]
+            result = await rt.run(Agent(ScriptedModel([calls, "Done."]), tools=tools), "Go.")
+            with pytest.raises(ModelError, match="Cancelled"):
+                await rt.run(Agent(Raising(lambda: kept[0])), "Go.")
+            with pytest.raises(HookError, match="Cancelled"):
+                await rt.run(Agent(answering(), hooks=[Raising(lambda: kept[0])]), "Go.")
+            with trio.move_on_after(1) as scope:
+                await rt.run(Agent(Hanging()), "Go.")
+
+        assert result.content == "Done."
+        assert scope.cancelled_caught
+
     async def test_a_cancellation_beside_an_exit(self) -> None:
         """A run that is cancelled is cancelled, though a tool exits on the way."""
 
