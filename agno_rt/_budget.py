@@ -12,7 +12,7 @@ from agno_rt.limits import Limits, LimitStatistics
 from agno_rt.messages import Usage
 from agno_rt.models import NO_USAGE
 
-__all__ = ["Budget", "Refusals", "budget_of"]
+__all__ = ["Budget", "Refusals", "budget_of", "too_deep"]
 
 
 class Refusals(msgspec.Struct, eq=False):
@@ -37,6 +37,8 @@ class Budget(msgspec.Struct, eq=False):
 
     def check(self) -> None:
         """Before a model is asked. Raises `LimitExceeded` for a limit, of this run or one around it, that is spent."""
+        if self.refusals is not None and self.refusals.ended:
+            raise too_deep(self.refusals.ended)
         for name, spent, limit in self._amounts():
             if limit is not None and spent >= limit:
                 raise self._exceeded(name, spent, limit)
@@ -82,6 +84,12 @@ class Budget(msgspec.Struct, eq=False):
             limit=name,
             hint=f"Raise Limits({name}=...) of the run or of the one around it; .result has what came so far.",
         )
+
+
+def too_deep(most: int) -> LimitExceeded:
+    """Return the error of a run that is too deep, and of those around it that may not go on."""
+    hint = "Let the tool that runs an agent end somewhere, or raise it: Runtime(limits=Limits(depth=...))."
+    return LimitExceeded(f"runs within runs are deeper than the runtime's depth ({most})", limit="depth", hint=hint)
 
 
 def budget_of(limits: Limits, around: Budget | None) -> Budget | None:

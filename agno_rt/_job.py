@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, final
 import attrs
 import msgspec
 
-from agno_rt._budget import Budget, Refusals
+from agno_rt._budget import Budget, Refusals, too_deep
 from agno_rt._emit import Emitter
 from agno_rt._limiter import Limiter
 from agno_rt._turn import Turns
 from agno_rt.agent import PLAIN_MEMORY
 from agno_rt.context import RunContext
-from agno_rt.errors import LimitExceeded
 from agno_rt.events import Status
 from agno_rt.instructions import Instructions
 from agno_rt.limits import Limits
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from agno_rt._recording import Journal
     from agno_rt.journal import Approval
 
-__all__ = ["NO_PLACES", "OUTER", "Asked", "Job", "RunResult", "SessionAccess", "check_depth", "holds", "too_deep"]
+__all__ = ["NO_PLACES", "OUTER", "Asked", "Job", "RunResult", "SessionAccess", "check_depth", "holds"]
 
 
 @final
@@ -199,9 +198,3 @@ def check_depth(outer: Job, most: int) -> None:
     if refusals.turns > MOST_REFUSED:
         refusals.ended = most
     raise too_deep(most)
-
-
-def too_deep(most: int) -> LimitExceeded:
-    """Return the error of a run that is too deep, and of those around it that may not go on."""
-    hint = "Let the tool that runs an agent end somewhere, or raise it: Runtime(limits=Limits(depth=...))."
-    return LimitExceeded(f"runs within runs are deeper than the runtime's depth ({most})", limit="depth", hint=hint)

@@ -15,7 +15,7 @@ import trio
 from agno_rt._asking import respond, respond_hooked, respond_told, waited
 from agno_rt._calls import call_tools
 from agno_rt._emit import EventBuffer
-from agno_rt._job import OUTER, Job, RunResult, too_deep
+from agno_rt._job import OUTER, Job, RunResult
 from agno_rt._scopes import cause, check_in_trio, deadline, ended_as
 from agno_rt._session import in_conversation
 from agno_rt._turn import Turns
@@ -169,21 +169,22 @@ async def _take_timed_turns(job: Job, turns: Turns) -> None:
 
 async def _take_turns(job: Job, turns: Turns, until: int | None = None) -> None:
     """Ask the model and call its tools, turn by turn, until there is an answer or so many turns are taken in all."""
-    budget, form, ask = job.budget, job.form, respond if job.emitter is None else respond_told
+    form, ask = job.form, respond if job.emitter is None else respond_told
     if job.hooks is not None:
         ask = respond_hooked
     while turns.state not in _STOPS and (until is None or turns.turn < until):
         if turns.state == "asking":
             turns.ask()
-            if budget is not None:
-                budget.check()
+            # Not read once for all: a run gets a budget on the way where one within it was too deep.
+            if job.budget is not None:
+                job.budget.check()
             response = await ask(job, _request(job, turns))
             response = response if form is None else form.received(response)
             if job.journal is not None:
                 await job.journal.answered(turns, response)
             turns.answered(response)
-            if budget is not None and turns.calls:
-                budget.call(len(turns.calls))
+            if job.budget is not None and turns.calls:
+                job.budget.call(len(turns.calls))
         if turns.state == "calling":
             _called(job, turns, await call_tools(job, turns.calls))
         elif turns.state == "checking":
@@ -206,8 +207,6 @@ async def _check(job: Job, turns: Turns) -> None:
 
 def _called(job: Job, turns: Turns, results: Sequence[Message | Approval]) -> None:
     """Go on with the results of all calls; or stop, where some of the calls wait for a person."""
-    if job.budget is not None and job.budget.refusals is not None and job.budget.refusals.ended:
-        raise too_deep(job.budget.refusals.ended)
     if job.journal is not None:
         waiting = job.journal.waiting = tuple(each for each in results if isinstance(each, Approval))
         if waiting:
