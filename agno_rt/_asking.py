@@ -15,7 +15,7 @@ import trio
 from agno_rt import _hooks
 from agno_rt._job import Job
 from agno_rt._limiter import Limiter
-from agno_rt._scopes import deadline, ended_as, named
+from agno_rt._scopes import deadline, ended_as
 from agno_rt.errors import AgnoError, ModelError
 from agno_rt.events import (
     Delta,
@@ -26,6 +26,7 @@ from agno_rt.events import (
     ToolCallDelta,
     TurnRestarted,
 )
+from agno_rt.failures import must_pass, named, text_of
 from agno_rt.messages import ToolCall, Usage
 from agno_rt.models import NO_USAGE, Emit, Model, ModelRequest, ModelResponse, profile_of
 
@@ -55,7 +56,7 @@ async def _told(job: Job, turn: int, ask: Callable[[Emit], Awaitable[ModelRespon
         response = await ask(emitter.send_delta)
     except BaseException as exc:
         status = ended_as(exc)
-        text = None if status == "cancelled" else str(exc)
+        text = None if status == "cancelled" else text_of(exc)
         emitter.post(ModelEnded(job.run_id, name, turn, status, NO_USAGE, text))
         raise
     emitter.post(ModelEnded(job.run_id, name, turn, "completed", response.usage, None, response.finish_reason))
@@ -157,7 +158,9 @@ async def respond(job: Job, request: ModelRequest, emit: Emit | None = None) -> 
             response = await _in_time(job, request, emit)
     except AgnoError:
         raise
-    except Exception as exc:
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         raise ModelError(f"the model {model.name} failed: {named(exc)}", provider=model.name) from exc
     finally:
         limit.release()

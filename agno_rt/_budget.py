@@ -12,7 +12,18 @@ from agno_rt.limits import Limits, LimitStatistics
 from agno_rt.messages import Usage
 from agno_rt.models import NO_USAGE
 
-__all__ = ["Budget", "budget_of"]
+__all__ = ["Budget", "Refusals", "budget_of", "too_deep"]
+
+
+class Refusals(msgspec.Struct, eq=False):
+    """The runs that were too deep within an outermost one: in how many turns, and the last of these.
+
+    `ended` is the depth that ends the runs around them, after too many.
+    """
+
+    turns: int = 0
+    last: tuple[str, int] = ("", 0)
+    ended: int = 0
 
 
 class Budget(msgspec.Struct, eq=False):
@@ -22,9 +33,12 @@ class Budget(msgspec.Struct, eq=False):
     outer: Budget | None = None
     tool_calls: int = 0
     usage: Usage = NO_USAGE
+    refusals: Refusals | None = None
 
     def check(self) -> None:
         """Before a model is asked. Raises `LimitExceeded` for a limit, of this run or one around it, that is spent."""
+        if self.refusals is not None and self.refusals.ended:
+            raise too_deep(self.refusals.ended)
         for name, spent, limit in self._amounts():
             if limit is not None and spent >= limit:
                 raise self._exceeded(name, spent, limit)
@@ -70,6 +84,12 @@ class Budget(msgspec.Struct, eq=False):
             limit=name,
             hint=f"Raise Limits({name}=...) of the run or of the one around it; .result has what came so far.",
         )
+
+
+def too_deep(most: int) -> LimitExceeded:
+    """Return the error of a run that is too deep, and of those around it that may not go on."""
+    hint = "Let the tool that runs an agent end somewhere, or raise it: Runtime(limits=Limits(depth=...))."
+    return LimitExceeded(f"runs within runs are deeper than the runtime's depth ({most})", limit="depth", hint=hint)
 
 
 def budget_of(limits: Limits, around: Budget | None) -> Budget | None:

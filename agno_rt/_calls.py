@@ -20,6 +20,7 @@ from agno_rt._results import Told, content_of, failure, in_words
 from agno_rt._scopes import cause, ended_as
 from agno_rt.errors import suggest
 from agno_rt.events import ToolEnded, ToolStarted
+from agno_rt.failures import must_pass, text_of
 from agno_rt.journal import Approval
 from agno_rt.messages import Content, Message, ToolCall
 from agno_rt.tools import ToolArgumentError
@@ -97,7 +98,7 @@ async def _together(job: Job, units: Iterator[_Unit], count: int, results: dict[
         first = cause(group)
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
-        raise first from None
+        raise first from first.__cause__
 
 
 async def _call_tool(job: Job, call: ToolCall) -> Message | Approval:
@@ -207,8 +208,10 @@ async def _outcome(job: Job, call: ToolCall) -> Told:
         # The usual result is told by its type at once.
         return "completed", value if type(value) is str and value.isascii() else content_of(value)
     except (ToolArgumentError, Late) as exc:
-        return "failed", str(exc)
-    except Exception as exc:
+        return "failed", text_of(exc)
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         return "failed", failure(call.name, exc)
 
 

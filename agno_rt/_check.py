@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from agno_rt._output import OutputForm
-from agno_rt._scopes import named
 from agno_rt._turn import Turns
 from agno_rt.context import RunContext
 from agno_rt.errors import AgnoError, HookError
+from agno_rt.failures import must_pass, named, text_of
 
 __all__ = ["Checking", "check_output"]
 
@@ -41,8 +41,10 @@ async def check_output(job: Checking, turns: Turns) -> str | None:
     except AgnoError:
         raise
     except ValueError as exc:
-        return str(exc) or f"{name} refused it"
-    except Exception as exc:
+        return text_of(exc) or f"{name} refused it"
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         raise HookError(f"the output check {name} failed: {named(exc)}", hook=name) from exc
     return _reason(said, name)
 

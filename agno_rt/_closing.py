@@ -7,6 +7,7 @@ from typing import Any
 import trio
 
 from agno_rt.errors import AgnoError, BackendError
+from agno_rt.failures import must_pass, named
 
 __all__ = ["closed"]
 
@@ -23,8 +24,10 @@ async def closed(thing: Any) -> AgnoError | None:
     try:
         with trio.move_on_after(CLOSE_SECONDS, shield=True) as scope:
             await close()
-    except Exception as exc:
-        failure = BackendError(f"{name} could not be closed: {type(exc).__name__}: {exc}")
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
+        failure = BackendError(f"{name} could not be closed: {named(exc)}")
         failure.__cause__ = exc
         return failure
     return BackendError(f"{name} took longer than {CLOSE_SECONDS:g} s to close") if scope.cancelled_caught else None

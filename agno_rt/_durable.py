@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
@@ -19,7 +19,8 @@ from agno_rt._owners import new_owner, runtime_of, seems_alive
 from agno_rt._pausing import check_decision
 from agno_rt._recording import Journal
 from agno_rt.agent import Agent
-from agno_rt.errors import BackendError, NotFound, UsageError
+from agno_rt.errors import NotFound, UsageError
+from agno_rt.failures import must_pass
 from agno_rt.journal import (
     Approval,
     Decision,
@@ -182,10 +183,15 @@ class Durable:
         with self._watch():
             while self._live:
                 await trio.sleep(WATCH_SECONDS)
-                # A store that cannot be asked now is asked again; who writes to it meanwhile is told why.
-                with suppress(BackendError):
-                    for run in await store.cancels(list(self._live)):
-                        self.cancel(run)
+                try:
+                    wanted = await store.cancels(list(self._live))
+                except BaseException as exc:
+                    if must_pass(exc):
+                        raise
+                    # A store that cannot be asked now is asked again; who writes to it meanwhile is told why.
+                    continue
+                for run in wanted:
+                    self.cancel(run)
 
     @contextmanager
     def _watch(self) -> Iterator[None]:

@@ -12,11 +12,12 @@ import msgspec
 import trio
 
 from agno_rt.events import Delta, Event, stamped
+from agno_rt.failures import must_pass
 from agno_rt.limits import LimitStatistics
 
 __all__ = ["Emitter", "EventBuffer", "ObserverFailed"]
 
-ObserverFailed = Callable[[Callable[[Event], None], Exception], None]
+ObserverFailed = Callable[[Callable[[Event], None], BaseException], None]
 
 
 class EventBuffer:
@@ -116,6 +117,8 @@ class Emitter(msgspec.Struct, eq=False):
         for observer in self.observers:
             try:
                 observer(event)
-            except Exception as exc:
+            except BaseException as exc:
+                if must_pass(exc):
+                    raise
                 self.observers = tuple(other for other in self.observers if other is not observer)
                 self.observer_failed(observer, exc)

@@ -10,6 +10,7 @@ import trio
 
 from agno_rt.errors import AgnoError
 from agno_rt.events import Delta
+from agno_rt.failures import set_attribute
 from agno_rt.wrapping import Teller
 
 __all__ = ["Flight"]
@@ -81,7 +82,7 @@ def _again(error: AgnoError) -> AgnoError:
     made = type(error).__new__(type(error), *error.args)
     made.__dict__.update(error.__dict__)
     if hasattr(error, "__notes__"):
-        made.__notes__ = list(error.__notes__)
-    made.result = None
-    made.__cause__ = error.__cause__
+        set_attribute(made, "__notes__", list(error.__notes__))
+    set_attribute(made, "result", None)
+    set_attribute(made, "__cause__", error.__cause__)
     return made

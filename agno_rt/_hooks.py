@@ -13,10 +13,11 @@ import msgspec
 import trio
 
 from agno_rt._job import Job
-from agno_rt._scopes import cause, leaves, named
+from agno_rt._scopes import cause
 from agno_rt.context import RunContext
 from agno_rt.errors import AgnoError, Blocked, HookError
 from agno_rt.events import GuardTripped
+from agno_rt.failures import leaves, must_pass, named
 from agno_rt.hooks import Guard, Hook, Verdict
 from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelRequest, ModelResponse
@@ -153,14 +154,15 @@ async def raced(
             nursery.start_soon(judged, name="guardrails")
             answer = await ask()
     except BaseExceptionGroup as group:
-        raise _refusal(group) from None
+        refusal = _refusal(group)
+        raise refusal from refusal.__cause__
     return answer
 
 
 def _refusal(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """A block is the news, whatever the model raised at the same time."""
     blocks = [leaf for leaf in leaves(group) if isinstance(leaf, Blocked)]
-    return cause(group if not blocks or group.subgroup(trio.Cancelled) else blocks[0])
+    return cause(group if not blocks or must_pass(group) else blocks[0])
 
 
 async def _guarded(job: Job, guard: Guard, context: RunContext, message: Message) -> Message:
@@ -213,7 +215,9 @@ async def _called(hook: object, kinds: tuple[type, ...], ask: Callable[..., Awai
         said = await ask(*args)
     except AgnoError:
         raise
-    except Exception as exc:
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         name = _name(hook)
         raise HookError(f"the hook {name} failed: {named(exc)}", hook=name) from exc
     if said is not None and not isinstance(said, kinds):

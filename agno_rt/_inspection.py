@@ -28,6 +28,7 @@ import attrs
 import msgspec
 
 from agno_rt.errors import BackendError, UsageError
+from agno_rt.failures import must_pass, named
 from agno_rt.tasktree import RunTask, TaskTree
 
 __all__ = ["PATIENCE", "Blocked", "Gone", "Inspection", "Report", "ask", "folders", "sockets"]
@@ -148,7 +149,7 @@ class Inspection:
         self._origin = origin
         self._token = trio.lowlevel.current_trio_token()
         self._thread_id = threading.get_ident()
-        self._answers: SimpleQueue[tuple[object, TaskTree | Exception | None]] = SimpleQueue()
+        self._answers: SimpleQueue[tuple[object, TaskTree | BaseException | None]] = SimpleQueue()
         self._closed = False
         self._pid = os.getpid()
         self.path, self._listener = _listen()
@@ -217,22 +218,24 @@ class Inspection:
         answer = self._wait(ticket, asked + patience)
         if isinstance(answer, TaskTree):
             return attrs.evolve(report, tasks=answer)
-        if isinstance(answer, Exception):
-            return attrs.evolve(report, error=f"it cannot say: {type(answer).__name__}: {answer}")
+        if isinstance(answer, BaseException):
+            return attrs.evolve(report, error=f"it cannot say: {named(answer)}")
         if self._closed:
             return attrs.evolve(report, error="its runtime has been closed")
         return attrs.evolve(report, blocked=_blocked(self._thread_id, time.monotonic() - asked))
 
     def _look(self, ticket: object) -> None:
         """Say what there is, in trio's thread; where what is raised would end all of it."""
-        answer: TaskTree | Exception
+        answer: TaskTree | BaseException
         try:
             answer = self._tasks()
-        except Exception as exc:
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
             answer = exc
         self._answers.put((ticket, answer))
 
-    def _wait(self, ticket: object, until: float) -> TaskTree | Exception | None:
+    def _wait(self, ticket: object, until: float) -> TaskTree | BaseException | None:
         while not self._closed:
             try:
                 of, answer = self._answers.get(timeout=max(0.0, until - time.monotonic()))

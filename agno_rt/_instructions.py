@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from agno_rt._scopes import named
 from agno_rt.context import RunContext
 from agno_rt.errors import AgnoError, UsageError
+from agno_rt.failures import must_pass, named
 from agno_rt.instructions import Instructions, Template
 
 __all__ = ["instructions_text"]
@@ -19,18 +19,17 @@ async def instructions_text(instructions: Instructions, context: RunContext) -> 
     make: Callable[[RunContext], str | Awaitable[str]]
     if isinstance(instructions, Template):
         what, make = "template", instructions.fill
-    elif callable(instructions):
-        what, make = f"function {getattr(instructions, '__name__', type(instructions).__name__)}", instructions
     else:
-        hint = "Give text, a function of the RunContext, or a Template."
-        raise UsageError(f"an agent's instructions are {type(instructions).__name__}", hint=hint)
+        what, make = f"function {getattr(instructions, '__name__', type(instructions).__name__)}", instructions
     try:
         text = make(context)
         if isinstance(text, Awaitable):
             text = await text
     except AgnoError:
         raise
-    except Exception as exc:
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         raise UsageError(f"the instructions {what} failed: {named(exc)}") from exc
     if not isinstance(text, str):
         hint = "Return the system message as text."

@@ -21,6 +21,7 @@ from agno_rt._progress import Progress
 from agno_rt._results import Told, content_of, contents_of, failure
 from agno_rt._scopes import deadline
 from agno_rt.errors import DeadlineExceeded
+from agno_rt.failures import must_pass, text_of
 from agno_rt.messages import ToolCall
 from agno_rt.tools import Tool, ToolArgumentError
 
@@ -71,8 +72,10 @@ async def carry_out(job: Job, tool: Tool, calls: Sequence[ToolCall]) -> list[Tol
         try:
             arguments = tool.decode(call.arguments)
         except ToolArgumentError as exc:
-            told[at] = "failed", str(exc)
-        except Exception as exc:
+            told[at] = "failed", text_of(exc)
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
             told[at] = "failed", failure(tool.name, exc)
         else:
             if (refusal := _counted(job, tool)) is None:
@@ -162,14 +165,16 @@ async def _attempted(job: Job, tool: Tool, arguments: dict[str, Any], count: int
         try:
             return await _attempt(job, tool, arguments, count, place)
         except ToolArgumentError as exc:
-            return [("failed", str(exc))] * count
+            return [("failed", text_of(exc))] * count
         except _Unfit as exc:
             return [("failed", failure(tool.name, exc.reason))] * count
-        except Exception as exc:
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
             # A thread that was left behind is still at it, and a second one beside it is not what anybody asked for.
             left = isinstance(exc, Late) and not tool.is_async and not tool.process
             if attempts > tool.limits.retries or left:
-                text = str(exc) if isinstance(exc, Failed) else failure(tool.name, exc)
+                text = text_of(exc) if isinstance(exc, Failed) else failure(tool.name, exc)
                 return [("failed", text if attempts == 1 else f"{text} ({attempts} attempts)")] * count
         attempts += 1
         await trio.lowlevel.checkpoint()
@@ -178,7 +183,7 @@ async def _attempted(job: Job, tool: Tool, arguments: dict[str, Any], count: int
 class _Unfit(Exception):
     """A result that cannot be told, however often it is asked for."""
 
-    def __init__(self, reason: Exception) -> None:
+    def __init__(self, reason: BaseException) -> None:
         self.reason = reason
 
 
@@ -194,7 +199,9 @@ async def _attempt(job: Job, tool: Tool, arguments: dict[str, Any], count: int, 
     value = await in_time(tool, arguments, seconds, place)
     try:
         return contents_of(value, count, tool.name) if tool.batch else [("completed", content_of(value))]
-    except Exception as exc:
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         raise _Unfit(exc) from exc
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 import attrs
 import msgspec
 
-from agno_rt._budget import Budget
+from agno_rt._budget import Budget, Refusals, too_deep
 from agno_rt._emit import Emitter
 from agno_rt._limiter import Limiter
 from agno_rt._turn import Turns
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from agno_rt._recording import Journal
     from agno_rt.journal import Approval
 
-__all__ = ["NO_PLACES", "OUTER", "Asked", "Job", "RunResult", "SessionAccess", "holds"]
+__all__ = ["NO_PLACES", "OUTER", "Asked", "Job", "RunResult", "SessionAccess", "check_depth", "holds"]
 
 
 @final
@@ -166,3 +166,35 @@ def holds(job: Job | None, place: Limiter) -> bool:
             return True
         job = job.outer
     return False
+
+
+MOST_REFUSED = 8
+"""In how many turns models are told that a run within theirs would be too deep."""
+
+
+def check_depth(outer: Job, most: int) -> None:
+    """Raise `LimitExceeded` for a run within `outer` where that makes more than `most` runs within one another.
+
+    A depth alone is no bound: each of the runs has all its turns to ask for a deeper one. So the refusals are counted
+    for the outermost run, and after too many none of the runs goes on.
+    """
+    around: list[Job] = []
+    job: Job | None = outer
+    while job is not None:
+        around.append(job)
+        job = job.outer
+    if len(around) < most:
+        return
+    # Kept by the budgets, which hold what runs within one another share; few runs have one, and few are too deep.
+    refusals = Refusals()
+    for job in reversed(around):
+        if job.budget is None:
+            job.budget = Budget(job.limits, None if job.outer is None else job.outer.budget)
+        refusals = job.budget.refusals = refusals if job.budget.refusals is None else job.budget.refusals
+    turn = outer.run_id, 0 if outer.turns is None else outer.turns.turn
+    if turn != refusals.last:
+        refusals.turns += 1
+        refusals.last = turn
+    if refusals.turns > MOST_REFUSED:
+        refusals.ended = most
+    raise too_deep(most)

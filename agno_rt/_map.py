@@ -9,8 +9,8 @@ import trio
 
 from agno_rt._job import RunResult
 from agno_rt._resolve import Input
-from agno_rt._scopes import leaves
 from agno_rt.errors import AgnoError, UsageError
+from agno_rt.failures import add_note, leaves
 
 __all__ = ["CONCURRENCY", "OnError", "OnResult", "check_map", "map_runs"]
 
@@ -39,7 +39,7 @@ async def map_runs(
                 result = await run(given)
             except AgnoError as exc:
                 if on_error == "raise":
-                    exc.add_note(f"agno_rt: at input {at} of the map")
+                    add_note(exc, f"agno_rt: at input {at} of the map")
                     raise
                 result = exc.result or RunResult("", "failed", error=exc)
             results[at] = result

@@ -17,8 +17,8 @@ from agno_rt._ids import new_id
 from agno_rt._inject import Predicate, asks_for_context, fill_in
 from agno_rt._job import Job
 from agno_rt._results import Told, content_of, failure
-from agno_rt._scopes import named
 from agno_rt.errors import AgnoError, HookError, UsageError
+from agno_rt.failures import must_pass, named, text_of
 from agno_rt.journal import Approval, ApprovalKind, Decision
 from agno_rt.messages import ToolCall
 from agno_rt.tools import Tool, ToolArgumentError
@@ -52,8 +52,10 @@ async def asked(job: Job, tool: Tool, call: ToolCall) -> Approval | Told | None:
     try:
         arguments = tool.decode(call.arguments)
     except ToolArgumentError as exc:
-        return "failed", str(exc)
-    except Exception as exc:
+        return "failed", text_of(exc)
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         return "failed", failure(tool.name, exc)
     if (limit := tool.limits.calls) is not None and (job.called or {}).get(tool.name, 0) >= limit:
         return "failed", f"{tool.name} was not called: it has been called as often as it may be in one run ({limit})."
@@ -62,7 +64,7 @@ async def asked(job: Job, tool: Tool, call: ToolCall) -> Approval | Told | None:
         try:
             reason = await _reason(job, tool, tool.predicate, call, arguments)
         except ToolArgumentError as exc:
-            return "failed", str(exc)
+            return "failed", text_of(exc)
     return None if reason is None else _approval(job, tool, call, reason)
 
 
@@ -96,7 +98,9 @@ async def _reason(job: Job, tool: Tool, predicate: Predicate, call: ToolCall, ar
             said = await said
     except (AgnoError, ToolArgumentError):
         raise
-    except Exception as exc:
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         problem = f"the function that says whether {tool.name} needs approval failed: {named(exc)}"
         raise HookError(problem, hook=f"{tool.name}.approve") from exc
     if said is None or said is False or said == "":
@@ -186,8 +190,10 @@ def _misfitting_arguments(tool: Tool | None, value: Any, text: str) -> str:
         return ""
     try:
         tool.decode(text)
-    except Exception as exc:  # the tool's own code, which may raise whatever it likes
-        return str(exc) if isinstance(exc, ToolArgumentError) else named(exc)
+    except BaseException as exc:  # the tool's own code, which may raise whatever it likes
+        if must_pass(exc):
+            raise
+        return text_of(exc) if isinstance(exc, ToolArgumentError) else named(exc)
     return ""
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from agno_rt._scopes import deadline
 from agno_rt._worker import find, work
 from agno_rt.errors import UsageError
+from agno_rt.failures import text_of
 from agno_rt.tools import Tool, ToolArgumentError
 
 __all__ = ["Failed", "Processes", "check_process", "run_in_process"]
@@ -96,7 +97,9 @@ async def run_in_process(
                 raise Failed(f"{tool.name} failed: its process died{_exit_code(exc)}") from exc
             except Exception as exc:
                 # The function's own come as an answer, so that this is one of pickle's.
-                raise Failed(f"{tool.name} failed: its arguments cannot be sent to its process: {exc}") from exc
+                raise Failed(
+                    f"{tool.name} failed: its arguments cannot be sent to its process: {text_of(exc)}"
+                ) from exc
     if kind == "refused":
         raise ToolArgumentError(told)
     if kind == "failed":

@@ -9,9 +9,9 @@ import msgspec
 import trio
 
 from agno_rt._emit import Emitter
-from agno_rt._scopes import named
 from agno_rt.errors import UsageError
 from agno_rt.events import ToolProgress
+from agno_rt.failures import must_pass, named
 from agno_rt.messages import ToolCall
 
 __all__ = ["Progress"]
@@ -82,7 +82,9 @@ class Progress:
 def _encoded(data: Any, name: str) -> bytes:
     try:
         return msgspec.json.encode(data)
-    except Exception as exc:
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         hint = "Send text, numbers, lists, dicts, or classes of these."
         raise UsageError(
             f"the progress of the tool {name} is not what JSON can carry: {named(exc)}", hint=hint

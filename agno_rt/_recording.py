@@ -14,9 +14,9 @@ import trio
 
 from agno_rt._journal import NO_STATE, Answered, Begun, Called, Checked, Ended, Paused, Replay, Started, entry
 from agno_rt._results import Told
-from agno_rt._scopes import named
 from agno_rt._turn import Turns
-from agno_rt.errors import AgnoError, BackendError
+from agno_rt.errors import AgnoError, BackendError, code_of
+from agno_rt.failures import add_note, must_pass, named, text_of
 from agno_rt.journal import Appending, Approval, RunChange, RunConflict, RunRecord, RunStatus, RunStore
 from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelResponse
@@ -103,8 +103,8 @@ class Journal(msgspec.Struct, eq=False):
 
     async def end(self, status: RunStatus, content: str, error: BaseException | None, append: Appending | None) -> None:
         """Store the end of the run, with what it adds to its session, in one step. What is not completed can go on."""
-        text = None if error is None else str(error)
-        code = None if error is None else getattr(error, "code", "internal")
+        text = None if error is None else text_of(error)
+        code = None if error is None else code_of(error)
         await self._let_go(Ended(status, text), RunChange(status, content, text, code, append=append))
 
     async def broken_off(self, status: RunStatus, content: str, error: BaseException) -> None:
@@ -121,10 +121,11 @@ class Journal(msgspec.Struct, eq=False):
                     stored, _ = await self.store.load_run(self.record.id)
                     self.seq = stored.entries
                     await self.end(*ended)
-        except AgnoError as exc:
-            error.add_note(f"The end of the run could not be stored: {exc}")
-        except Exception as exc:
-            error.add_note(f"The end of the run could not be stored: {named(exc)}")
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
+            why = text_of(exc) if isinstance(exc, AgnoError) else named(exc)
+            add_note(error, f"The end of the run could not be stored: {why}")
 
     async def _write(self, body: msgspec.Struct) -> None:
         # One after the other, since tools end when they like, and what is cancelled before it began must leave no gap.
@@ -146,5 +147,7 @@ class Journal(msgspec.Struct, eq=False):
             return await operation
         except AgnoError:
             raise
-        except Exception as exc:
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
             raise BackendError(f"the memory backend failed on run {self.record.id!r}: {named(exc)}") from exc

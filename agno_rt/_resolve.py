@@ -12,15 +12,18 @@ from weakref import WeakKeyDictionary, WeakSet
 import attrs
 import msgspec
 
+from agno_rt._check_agent import check_agent, check_values
 from agno_rt._hooks import Hooks
 from agno_rt._limiter import Limiter
-from agno_rt.agent import Agent
+from agno_rt.agent import PLAIN_MEMORY, Agent
 from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
+from agno_rt.failures import must_pass, named, repr_of
 from agno_rt.hooks import Guard, Guardrail, Hook
 from agno_rt.journal import Resume
 from agno_rt.limits import Limits, LimitStatistics
+from agno_rt.memory import MemoryPolicy
 from agno_rt.messages import Content, Media, Message, Part
-from agno_rt.models import NO_PROFILE, Binder, Model, ModelProfile, OutputMode, profile_of
+from agno_rt.models import NO_PROFILE, NO_SETTINGS, Binder, Model, ModelProfile, ModelSettings, OutputMode, profile_of
 from agno_rt.names import check_name
 from agno_rt.plugins import PluginHost
 from agno_rt.tools import Tool, Toolkit
@@ -74,28 +77,44 @@ class Resolver:
         self._places: WeakKeyDictionary[Tool, Limiter] = WeakKeyDictionary()
         self._bound: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self._wrappers: WeakSet[Any] = WeakSet()
+        self._fitting: tuple[MemoryPolicy, ModelSettings, Limits | None] = PLAIN_MEMORY, NO_SETTINGS, None
         self._last = _NOBODY
         self._resolution = _NOTHING
 
     def resolve(self, agent: Agent) -> Resolved:
         """All that a run of the agent needs. Raises `UsageError` or `PluginError`."""
         last = self._last
-        # Most runs are of an agent that names the very things which the one before did, also where each has its own.
-        if (
-            agent.model is last.model
-            and agent.tools is last.tools
-            and agent.hooks is last.hooks
-            and agent.output is last.output
-            and agent.memory is last.memory
-            and agent.settings is last.settings
-            and agent.limits is last.limits
-        ):
-            return self._resolution
-        resolved = self._resolved(agent)
+        try:
+            # By their class, since that is no call.
+            if agent.name.__class__ is not str or agent.instructions.__class__ is not str:
+                check_agent(agent)
+            # Most runs are of an agent that names the very things which the one before did, though each has its own.
+            if (
+                agent.model is last.model
+                and agent.tools is last.tools
+                and agent.hooks is last.hooks
+                and agent.output is last.output
+                and agent.memory is last.memory
+                and agent.settings is last.settings
+                and agent.limits is last.limits
+            ):
+                return self._resolution
+        except AttributeError:
+            check_agent(agent)  # it is something else, then
+            raise
+        try:
+            resolved = self._resolved(agent)
+        except AgnoError:
+            raise
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
+            problem = f"something that the agent names cannot be used: {named(exc)}"
+            raise UsageError(problem, hint="The traceback of its cause says where.") from exc
         if type(agent.tools) is type(agent.hooks) is tuple:  # and so cannot change
             # A copy, since nothing but convention keeps people from changing an agent.
-            named = agent.tools, agent.output, agent.memory, agent.settings, agent.limits, agent.hooks
-            self._last = Agent(agent.model, "", "", *named)
+            fields = agent.tools, agent.output, agent.memory, agent.settings, agent.limits, agent.hooks
+            self._last = Agent(agent.model, "", "", *fields)
             self._resolution = resolved
         return resolved
 
@@ -110,6 +129,11 @@ class Resolver:
     def _resolved(self, agent: Agent) -> Resolved:
         if agent.name:
             check_name("an agent's name", agent.name)
+        # An agent with a list of tools is resolved for each of its runs, and most have the same values.
+        memory, settings, limits = self._fitting
+        if agent.memory is not memory or agent.settings is not settings or agent.limits is not limits:
+            check_values(agent.memory, agent.settings, agent.limits)
+            self._fitting = agent.memory, agent.settings, agent.limits
         if agent.limits is not None:
             _check_run_limits(agent.limits)
         model = self.model(agent.model)
@@ -134,8 +158,13 @@ class Resolver:
         """
         if not isinstance(spec, str):
             # Asking for the method, not for the protocol, which takes microseconds to check.
-            if not hasattr(spec, "respond"):
-                raise UsageError(f"{spec!r} is no model", hint="Give a spec such as 'llamacpp:smollm2', or a Model.")
+            if not hasattr(spec, "respond") or isinstance(spec, type):
+                hint = "Give a spec such as 'llamacpp:smollm2', or a Model."
+                hint = f"That is a class: make one of it, {spec.__name__}(...)." if isinstance(spec, type) else hint
+                raise UsageError(f"{repr_of(spec)} is no model", hint=hint)
+            if not isinstance(getattr(spec, "name", None), str):
+                hint = "Give its class a `name`, which errors and events call it by."
+                raise UsageError(f"the model {repr_of(spec)} has no name", hint=hint)
             return self._bind(spec) if isinstance(spec, Wrapper) else spec
         model = self.models.get(spec)
         if model is None:
@@ -305,7 +334,7 @@ def _check_choice(choice: str, tools: Mapping[str, Tool]) -> None:
 
 
 def _check_run_limits(limits: Limits) -> None:
-    for name in ("runs", "queue", "model_calls"):
+    for name in ("runs", "queue", "model_calls", "depth"):
         if getattr(limits, name) != getattr(_DEFAULTS, name):
             hint = f"Give it to the runtime: Runtime(limits=Limits({name}=...))."
             raise UsageError(f"limit {name} holds for a whole runtime, not for one agent", hint=hint)

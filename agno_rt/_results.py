@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from agno_rt.failures import must_pass, named
 from agno_rt.messages import Content, Media
 
 __all__ = ["Told", "content_of", "contents_of", "failure", "in_words"]
@@ -53,18 +54,19 @@ def contents_of(values: Any, count: int, name: str) -> list[Told]:
 
 
 def _content_of(value: Any, name: str) -> Told:
-    if isinstance(value, Exception):
+    if isinstance(value, BaseException):
         return "failed", failure(name, value)
     try:
         return "completed", content_of(value)
-    except Exception as exc:
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         return "failed", failure(name, exc)
 
 
 def failure(name: str, exc: BaseException) -> str:
     """What the model is told of a tool that failed: the exception's type, and its text if it has one."""
-    told = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
-    return f"{name} failed: {_unicode(told)}"
+    return f"{name} failed: {named(exc)}"
 
 
 def in_words(content: Content) -> str:

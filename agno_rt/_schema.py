@@ -21,6 +21,7 @@ from agno_rt._faults import explain, faults
 from agno_rt._fields import default_note
 from agno_rt._types import Rewriter, dec_hook, needs_rewriting
 from agno_rt.errors import ToolDefinitionError
+from agno_rt.failures import must_pass, named, text_of
 
 __all__ = ["Parameters", "convert", "describe", "hints_of", "signature_of", "type_decoder", "type_schema"]
 
@@ -105,11 +106,13 @@ def convert(value: Any, type_: Any) -> Any:
     described = _of_type(type_)
     try:
         return msgspec.convert(value, described.type, dec_hook=dec_hook, str_keys=True)
-    except Exception as exc:  # the type's own code runs here too
+    except BaseException as exc:  # the type's own code runs here too
+        if must_pass(exc):
+            raise
         try:
             text = msgspec.json.encode(value)
         except (TypeError, ValueError, RecursionError):
-            raise msgspec.ValidationError(str(exc)) from exc
+            raise msgspec.ValidationError(text_of(exc)) from exc
         return _mended(text, described, exc)
 
 
@@ -335,13 +338,15 @@ def _reader(described: Described) -> Callable[[str | bytes], Any]:
     def read(text: str | bytes) -> Any:
         try:
             return decode(text)
-        except Exception as exc:  # the types' own code runs here too, and whatever it raises is a misfit
+        except BaseException as exc:  # the types' own code runs here too, and whatever it raises is a misfit
+            if must_pass(exc):
+                raise
             return _mended(text, described, exc)
 
     return read
 
 
-def _mended(text: str | bytes, described: Described, exc: Exception) -> Any:
+def _mended(text: str | bytes, described: Described, exc: BaseException) -> Any:
     """What a decoder refused for a `2.0` where `2` is meant, which a schema allows. Raises what else is wrong."""
     try:
         value = _LOOSE.decode(text)
@@ -357,11 +362,12 @@ def _mended(text: str | bytes, described: Described, exc: Exception) -> Any:
         raise msgspec.ValidationError(found) from exc
     try:
         return msgspec.convert(value, described.type, dec_hook=dec_hook, str_keys=True)
-    except Exception as again:
-        said = str(again) or "it does not fit"
+    except BaseException as again:
+        if must_pass(again):
+            raise
         if not isinstance(again, msgspec.MsgspecError):
-            raise msgspec.ValidationError(f"{type(again).__name__}: {said}") from again
-        raise msgspec.ValidationError(_placed(said)) from again
+            raise msgspec.ValidationError(named(again)) from again
+        raise msgspec.ValidationError(_placed(text_of(again) or "it does not fit")) from again
 
 
 def _placed(text: str) -> str:

@@ -2,70 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from types import TracebackType
+from typing import NoReturn
 from weakref import WeakKeyDictionary
 
 import trio
 
-from agno_rt.errors import DeadlineExceeded, LimitExceeded
+from agno_rt.errors import DeadlineExceeded, LimitExceeded, UsageError
 from agno_rt.events import Status
+from agno_rt.failures import find_passing, leaves, let_pass, must_pass
 
-__all__ = ["DEADLINES", "cause", "deadline", "ended_as", "leaves", "named"]
+__all__ = ["DEADLINES", "cause", "check_in_trio", "deadline", "ended_as", "raise_cause"]
+
+
+def _is_cancelling() -> bool:
+    """Return whether trio cancels this task. A `Cancelled` that was kept and is raised again is a failure otherwise."""
+    return not trio.lowlevel.in_trio_task() or trio.current_effective_deadline() == -math.inf
+
+
+let_pass(trio.Cancelled, when=_is_cancelling)
 
 DEADLINES: WeakKeyDictionary[trio.CancelScope, str] = WeakKeyDictionary()
 """Which limit each deadline under way is, for whoever asks what a run does."""
 
 
-@contextmanager
-def deadline(seconds: float, limit: str, what: str, did: str = "took longer than") -> Iterator[trio.CancelScope]:
+def deadline(seconds: float, limit: str, what: str, did: str = "took longer than") -> _Deadline:
     """Cancel what is inside after so many seconds, and raise `DeadlineExceeded` with the limit's name."""
-    with trio.move_on_after(seconds) as scope:
-        DEADLINES[scope] = limit
-        try:
-            yield scope
-        except BaseExceptionGroup as group:
-            # Before the scope takes its Cancelled out of the group and leaves the rest standing for a failure.
-            raise cause(group) from None
-    if scope.cancelled_caught:
-        raise DeadlineExceeded(
-            f"{what} {did} {seconds:g} s",
-            limit=limit,
-            hint=f"Raise Limits({limit}=...) if it should take longer.",
-        )
+    return _Deadline(seconds, limit, what, did)
+
+
+class _Deadline:
+    """A class, because a generator's context manager sets the traceback of what is raised, and one may be frozen."""
+
+    __slots__ = ("_did", "_limit", "_scope", "_seconds", "_what")
+
+    def __init__(self, seconds: float, limit: str, what: str, did: str) -> None:
+        self._seconds = seconds
+        self._limit = limit
+        self._what = what
+        self._did = did
+
+    def __enter__(self) -> trio.CancelScope:
+        scope = self._scope = trio.move_on_after(self._seconds)
+        DEADLINES[scope] = self._limit
+        return scope.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # Before the scope takes its Cancelled out of the group and leaves the rest standing for a failure.
+        bare = None if exc is None else cause(exc)
+        self._scope.__exit__(None if bare is None else type(bare), bare, None if bare is None else bare.__traceback__)
+        if self._scope.cancelled_caught:
+            raise DeadlineExceeded(
+                f"{self._what} {self._did} {self._seconds:g} s",
+                limit=self._limit,
+                hint=f"Raise Limits({self._limit}=...) if it should take longer.",
+            )
+        if isinstance(exc, BaseExceptionGroup):
+            raise_cause(exc)
 
 
 def cause(exc: BaseException) -> BaseException:
     """The exception that stands for a group; the group itself where several failed for reasons of their own.
 
-    An interrupt or an exit comes first. Then a cancellation: what else went wrong while being cancelled is not the
-    news, and trio must get its `Cancelled` back. Then a failure, if it is the only one.
+    An interrupt comes first. Then a cancellation: what else went wrong while being cancelled is not the news, and trio
+    must get its `Cancelled` back. Then a failure, if it is the only one.
     """
     parts = list(leaves(exc))
-    ends = [leaf for leaf in parts if not isinstance(leaf, Exception | trio.Cancelled)]
-    cancelled = [leaf for leaf in parts if isinstance(leaf, trio.Cancelled)]
-    if ends or cancelled:
-        return (ends or cancelled)[0]
+    ends = list(find_passing(exc))
+    if ends:
+        return next((leaf for leaf in ends if not isinstance(leaf, trio.Cancelled)), ends[0])
     return parts[0] if len(parts) == 1 else exc
 
 
-def leaves(exc: BaseException) -> Iterator[BaseException]:
-    """The exceptions in a group, however deep; the exception itself where it is none."""
-    if not isinstance(exc, BaseExceptionGroup):
-        yield exc
-        return
-    for part in exc.exceptions:
-        yield from leaves(part)
+def raise_cause(group: BaseExceptionGroup[BaseException]) -> NoReturn:
+    """Raise the exception that stands for the group, with the cause that it has itself."""
+    exc = cause(group)
+    try:
+        raise exc from exc.__cause__
+    finally:
+        # Else the exception would hold this frame, which holds the exception, until the collector comes by.
+        del exc
 
 
 def ended_as(exc: BaseException) -> Status:
     """The status of what was ended by this exception, or by this group."""
     exc = cause(exc)
-    if isinstance(exc, trio.Cancelled):
+    if isinstance(exc, trio.Cancelled) and must_pass(exc):
         return "cancelled"
     return "limited" if isinstance(exc, LimitExceeded) else "failed"
 
 
-def named(exc: BaseException) -> str:
-    """The exception in a line: its type, and its text if it has one."""
-    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+def check_in_trio(what: str) -> None:
+    """Raise `UsageError` where trio does not run: under asyncio, or under no event loop."""
+    if trio.lowlevel.in_trio_run():
+        return
+    raise UsageError(
+        f"{what} was used outside of trio",
+        hint=(
+            "In an asyncio program, use agno_rt.from_asyncio.AsyncioRuntime in its place; else begin the program with "
+            "trio.run(main). For one run from synchronous code there is agno_rt.run(agent, input)."
+        ),
+    )

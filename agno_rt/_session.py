@@ -17,12 +17,13 @@ from agno_rt._job import Job, SessionAccess
 from agno_rt._journal import NO_STATE, Begun, Replay
 from agno_rt._preamble import fitting, preamble
 from agno_rt._recording import Journal
-from agno_rt._scopes import ended_as, named
+from agno_rt._scopes import ended_as
 from agno_rt._state import Kept, KeptState, KeptSummary, new_state, read_kept, read_state, write_kept, write_state
 from agno_rt._turn import Turns
 from agno_rt._window import Bounds, window
 from agno_rt.errors import AgnoError, BackendError, ModelError, SessionConflict
 from agno_rt.events import ModelEnded, ModelStarted
+from agno_rt.failures import must_pass, named, text_of
 from agno_rt.journal import Appending
 from agno_rt.memory import Fact, MemoryPolicy, Session, Summary, foreign_session
 from agno_rt.messages import Message
@@ -222,11 +223,14 @@ async def _facts(job: Job) -> Sequence[Fact]:
     query = None if policy.inject == "all" else "\n".join(each.text for each in job.input if each.role == "user")
     try:
         found = await store.facts(user, query=query, limit=policy.limit)
+        strange = any(fact.user != user for fact in found)
     except AgnoError:
         raise
-    except Exception as exc:
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         raise BackendError(f"the memory backend failed on the facts about user {user!r}: {named(exc)}") from exc
-    if any(fact.user != user for fact in found):
+    if strange:
         hint = "Tell the author of the memory backend."
         raise BackendError(f"the memory backend gave out facts about others than user {user!r}", hint=hint)
     return fitting(found[: policy.limit], policy.tokens)
@@ -236,9 +240,13 @@ async def _load(access: SessionAccess, last: int | None, user: str | None) -> Se
     """Load the session for a run of `user`. Raises `Forbidden` for one that belongs to another."""
     try:
         session = await access.memory.load(access.id, last)
+        if session.__class__ is not Session and not isinstance(session, Session):
+            raise TypeError(f"its load returned a {type(session).__name__}, not a Session")
     except AgnoError:
         raise
-    except Exception as exc:
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         raise _failed(access, exc) from exc
     if session.user != user and session.version:
         raise foreign_session(access.id, session.user, user)
@@ -262,11 +270,13 @@ async def _end(job: Job, turns: Turns, session: Session | None, data: bytes | No
         await access.memory.append(access.id, own, version=version, user=job.user, data=data)
     except AgnoError:
         raise
-    except Exception as exc:
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         raise _failed(access, exc) from exc
 
 
-def _failed(access: SessionAccess, exc: Exception) -> BackendError:
+def _failed(access: SessionAccess, exc: BaseException) -> BackendError:
     return BackendError(f"the memory backend failed on session {access.id!r}: {named(exc)}")
 
 
@@ -340,7 +350,7 @@ async def _summary(job: Job, request: ModelRequest) -> str:
     except BaseException as exc:
         if emitter is not None:
             status = ended_as(exc)
-            text = None if status == "cancelled" else str(exc)
+            text = None if status == "cancelled" else text_of(exc)
             emitter.post(ModelEnded(job.run_id, model.name, request.turn, status, NO_USAGE, text))
         if not isinstance(exc, AgnoError):
             raise

@@ -10,6 +10,7 @@ from typing import Any, get_origin
 import msgspec
 
 from agno_rt.errors import AgnoError, BackendError, UsageError
+from agno_rt.failures import must_pass, named
 from agno_rt.memory import SessionState
 
 __all__ = ["Kept", "KeptState", "KeptSummary", "new_state", "read_kept", "read_state", "write_kept", "write_state"]
@@ -69,7 +70,9 @@ def new_state(asked: SessionState) -> Any:
         return make()
     except AgnoError:
         raise
-    except Exception as exc:
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         name = _name(asked.type)
         hint = f"Give every field a default, or say how: SessionState({name}, new=...)."
         raise UsageError(f"a new state of type {name} cannot be made: {_said(exc)}", hint=hint) from exc
@@ -92,7 +95,9 @@ def read_state(asked: SessionState, kept: KeptState, session: str) -> Any:
         upgraded = msgspec.json.encode(asked.upgrade(kept.version, msgspec.json.decode(kept.value)))
     except AgnoError:
         raise
-    except Exception as exc:
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         raise UsageError(f"{what}, and its upgrade to {asked.version} failed: {_said(exc)}", hint=safe) from exc
     return _fitting(asked.type, upgraded, f"{what}, and what its upgrade made of it does not fit {name}", safe)
 
@@ -104,8 +109,10 @@ def write_state(asked: SessionState, state: Any, session: str) -> KeptState:
     safe = "Nothing of this run was stored in the session."
     try:
         value = msgspec.json.encode(state)
-    except (TypeError, ValueError, RecursionError) as exc:
-        raise UsageError(f"{what}: {exc}", hint=f"{safe} Keep in it what JSON can carry.") from exc
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
+        raise UsageError(f"{what}: {_said(exc)}", hint=f"{safe} Keep in it what JSON can carry.") from exc
     _fitting(asked.type, value, f"{what}: it does not fit {name} any more", safe)
     return KeptState(name, asked.version, msgspec.Raw(value))
 
@@ -115,7 +122,9 @@ def _fitting(type_: Any, value: bytes | msgspec.Raw, problem: str, safe: str) ->
         return msgspec.json.decode(value, type=type_)
     except AgnoError:
         raise
-    except Exception as exc:  # a class may raise anything when it is made
+    except BaseException as exc:  # a class may raise anything when it is made
+        if must_pass(exc):
+            raise
         raise UsageError(f"{problem}: {_said(exc)}", hint=safe) from exc
 
 
@@ -125,5 +134,5 @@ def _name(type_: Any) -> str:
     return getattr(origin, "__name__", None) or str(type_)
 
 
-def _said(exc: Exception) -> str:
-    return str(exc) if isinstance(exc, msgspec.MsgspecError) else f"{type(exc).__name__}: {exc}"
+def _said(exc: BaseException) -> str:
+    return str(exc) if isinstance(exc, msgspec.MsgspecError) else named(exc)

@@ -5,7 +5,8 @@ The part of `Runtime` that is asked by the id of a run. It makes and carries out
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import trio
@@ -14,9 +15,11 @@ from agno_rt._durable import Durable, decision, load_run, store_of
 from agno_rt._job import Asked, Job, RunResult
 from agno_rt._recording import Journal
 from agno_rt._resolve import Resolver
+from agno_rt._scopes import check_in_trio
 from agno_rt.agent import Agent
-from agno_rt.errors import RunCancelled, UsageError
-from agno_rt.journal import Approval, Resume, RunStore
+from agno_rt.errors import AgnoError, BackendError, RunCancelled, UsageError
+from agno_rt.failures import must_pass, named
+from agno_rt.journal import Approval, Decision, Resume, RunStore
 from agno_rt.memory import MemoryBackend
 from agno_rt.names import check_name
 from agno_rt.runs import execute
@@ -71,7 +74,8 @@ class StoredRuns:
         """
         resume = Resume(run_id, force)
         if agent is None:
-            record, _ = await load_run(self._store, run_id, user)
+            with _of_backend(run_id):
+                record, _ = await load_run(self._store, run_id, user)
             agent = self._stored.agent(record.agent)
         return await self.run(agent, resume, user=user, deps=deps)
 
@@ -81,7 +85,8 @@ class StoredRuns:
         Returns its id, to be resumed; it belongs to the same user. Raises `NotFound`, and `UsageError` for an entry
         that there is not.
         """
-        return await self._stored.fork(self._store, run_id, entries, user)
+        with _of_backend(run_id):
+            return await self._stored.fork(self._store, run_id, entries, user)
 
     async def cancel(self, run_id: str, *, user: str | None = None) -> bool:
         """Cancel a stored run, wherever it is under way; whether it was not over yet. It can be resumed."""
@@ -89,7 +94,8 @@ class StoredRuns:
             await load_run(self._store, run_id, user)
         if self._stored.cancel(run_id):
             return True
-        return await self._store.cancel_run(run_id)
+        with _of_backend(run_id):
+            return await self._store.cancel_run(run_id)
 
     async def approve(
         self, approval: str, arguments: Any = None, *, user: str | None = None, by: str | None = None
@@ -99,17 +105,21 @@ class StoredRuns:
         Raises `NotFound`, `ApprovalConflict` for one that is decided or expired, and `UsageError` for arguments that do
         not fit the tool.
         """
-        return await self._stored.decide(self._store, approval, decision("approved", arguments, by=by), user)
+        return await self._decide(approval, decision("approved", arguments, by=by), user)
 
     async def deny(
         self, approval: str, reason: str = "", *, user: str | None = None, by: str | None = None
     ) -> Approval:
         """Refuse what waits, with a reason that the model is told. Then resume its run. Raises as `approve`."""
-        return await self._stored.decide(self._store, approval, decision("denied", reason=reason, by=by), user)
+        return await self._decide(approval, decision("denied", reason=reason, by=by), user)
 
     async def answer(self, approval: str, value: Any, *, user: str | None = None, by: str | None = None) -> Approval:
         """Give what a tool wants of the user, or the result of one carried out elsewhere. Raises as `approve`."""
-        return await self._stored.decide(self._store, approval, decision("answered", value, by=by), user)
+        return await self._decide(approval, decision("answered", value, by=by), user)
+
+    async def _decide(self, approval: str, decided: Decision, user: str | None) -> Approval:
+        with _of_backend(approval.partition(".")[0]):
+            return await self._stored.decide(self._store, approval, decided, user)
 
     @property
     def _stored(self) -> Durable:
@@ -123,6 +133,7 @@ class StoredRuns:
 
     def _keep(self, job: Job, journal: Journal | None, agent: Agent) -> None:
         """Let the run be stored: under a new id, or as the one that it goes on with."""
+        check_in_trio("a Runtime")  # before anything is noted of it
         if agent.name:
             check_name("an agent's name", agent.name)
         self._stored.agents.setdefault(agent.name, agent)
@@ -134,7 +145,8 @@ class StoredRuns:
         """What the stored run was asked, once it is ours to go on with."""
         if asked.session is not None:
             raise UsageError("a stored run has a session of its own", hint="Leave session= out to resume it.")
-        journal = await self._stored.claim(self._store, resume, asked.user)
+        with _of_backend(resume.run_id):
+            journal = await self._stored.claim(self._store, resume, asked.user)
         return Asked(journal.record.session, journal.record.user, asked.deps, journal)
 
     async def _execute_stored(self, job: Job, journal: Journal) -> RunResult:
@@ -154,3 +166,17 @@ class StoredRuns:
             # Set here, so that no other is started before this one has begun.
             stored.watching = trio.CancelScope()
             self._nursery.start_soon(stored.watch, self._store, name="looks for runs to cancel")
+
+
+@contextmanager
+def _of_backend(run: str) -> Iterator[None]:
+    """Make a `BackendError` of anything else that a memory backend raises about the run."""
+    check_in_trio("a Runtime")
+    try:
+        yield
+    except AgnoError:
+        raise
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
+        raise BackendError(f"the memory backend failed on run {run!r}: {named(exc)}") from exc

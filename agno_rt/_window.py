@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from agno_rt.errors import AgnoError, UsageError
+from agno_rt.failures import must_pass, named
 from agno_rt.memory import MemoryPolicy
 from agno_rt.messages import Message
 
@@ -93,7 +95,15 @@ def _last_tokens(messages: Sequence[Message], tokens: int | None, count: Callabl
         return 0
     left = tokens
     for at in range(len(messages) - 1, -1, -1):
-        left -= count(messages[at])
+        try:
+            left -= count(messages[at])
+        except AgnoError:
+            raise
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
+            hint = "Let it return how many tokens a message has."
+            raise UsageError(f"the `count` of a memory policy failed: {named(exc)}", hint=hint) from exc
         if left < 0:
             return at + 1
     return 0

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 from agno_rt._results import Told, content_of, contents_of, failure
+from agno_rt.failures import text_of
 from agno_rt.messages import Content
 from agno_rt.tools import Tool, ToolArgumentError
 
@@ -29,7 +30,7 @@ def work(module: str, qualname: str, name: str, arguments: dict[str, Any], count
         value = function(**arguments)
         return "done", content_of(value) if count is None else contents_of(value, count, name)
     except ToolArgumentError as exc:
-        return "refused", str(exc)
+        return "refused", text_of(exc)
     except BaseException as exc:
         # An exit too: it is this process that would end, and not the one that hears of it.
         return "failed", failure(name, exc)

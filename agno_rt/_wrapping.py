@@ -9,6 +9,7 @@ import attrs
 import trio
 
 from agno_rt.errors import AgnoError
+from agno_rt.failures import add_note, set_attribute
 from agno_rt.models import Model, ModelProfile, ModelResponse, profile_of
 
 __all__ = ["LastingClock", "priced", "remark", "shared_media"]
@@ -43,9 +44,9 @@ class LastingClock:
 def remark(exc: BaseException, text: str) -> None:
     """Say something about an error: in the hint of one of ours, which people are shown, else in a note."""
     if isinstance(exc, AgnoError):
-        exc.hint = f"{exc.hint} {text}".lstrip()
+        set_attribute(exc, "hint", f"{exc.hint} {text}".lstrip())
     else:
-        exc.add_note(text)
+        add_note(exc, text)
 
 
 def priced(response: ModelResponse, model: Model) -> ModelResponse:

@@ -15,6 +15,7 @@ from agno_rt._scopes import cause
 from agno_rt._wrapping import LastingClock
 from agno_rt.errors import BackendError, UsageError
 from agno_rt.events import ReasoningDelta, TextDelta, ToolCallDelta
+from agno_rt.failures import text_of
 from agno_rt.limits import LimitStatistics
 from agno_rt.memory import CacheStore
 from agno_rt.messages import Usage
@@ -245,7 +246,7 @@ class Cache(Wrapper):
 
     def _failed(self, exc: BackendError) -> None:
         self.failures += 1
-        self.failure = str(exc)
+        self.failure = text_of(exc)
 
 
 _FOREVER = float("inf")

@@ -11,6 +11,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
+from agno_rt.failures import repr_of, set_attribute
+
 __all__ = [
     "AgnoError",
     "BackendError",
@@ -29,6 +31,7 @@ __all__ = [
     "SessionConflict",
     "ToolDefinitionError",
     "UsageError",
+    "code_of",
     "suggest",
 ]
 
@@ -43,14 +46,24 @@ class AgnoError(Exception):
     code: ClassVar[str] = "error"
     http_status: ClassVar[int] = 500
 
+    # Of the class, and the message set by `__new__`: a subclass elsewhere may have an `__init__` of its own.
+    message: str
+    hint: str = ""
+    result: Any = None
+    _placed: bool = False
+
+    def __new__(cls, *args: Any, **named: Any) -> Self:
+        made = super().__new__(cls, *args, **named)
+        said = args[0] if args else cls.__name__
+        set_attribute(made, "message", said if isinstance(said, str) else repr_of(said))
+        return made
+
     def __init__(self, message: str, *, hint: str = "") -> None:
         if type(self) is AgnoError:
             raise TypeError("AgnoError is a base class; raise one of its subclasses")
         super().__init__(message)
         self.message = message
         self.hint = hint
-        self.result: Any = None
-        self._placed = False
 
     def at(self, place: str) -> Self:
         """Say where the cause was written, in front of the message, unless that is said already; returns itself."""
@@ -115,6 +128,11 @@ class ModelError(AgnoError):
     code = "model"
     http_status = 502
 
+    provider: str = ""
+    status: int | None = None
+    retryable: bool = False
+    retry_after: float | None = None
+
     def __init__(
         self,
         message: str,
@@ -153,6 +171,8 @@ class LimitExceeded(AgnoError):
 
     code = "limit"
     http_status = 422
+
+    limit: str = ""
 
     def __init__(self, message: str, *, limit: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -224,6 +244,11 @@ def _shortened(name: str) -> str:
     """The name as an error shows it."""
     shown = repr(name)
     return shown if len(shown) <= 5 * _COMPARED else f"{shown[:_COMPARED]}... of {len(name):,} characters"
+
+
+def code_of(exc: BaseException) -> str:
+    """Return the code of an error: its own if it is one of these, `internal` for any other exception."""
+    return exc.code if isinstance(exc, AgnoError) else "internal"
 
 
 def suggest(kind: str, name: str, known: Iterable[str]) -> str:

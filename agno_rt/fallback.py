@@ -12,10 +12,11 @@ from typing import ClassVar
 import attrs
 import trio
 
-from agno_rt._scopes import cause, named
+from agno_rt._scopes import cause, raise_cause
 from agno_rt._wrapping import priced, remark, shared_media
 from agno_rt.errors import AgnoError, ModelError, OutputError, Overloaded, UsageError
 from agno_rt.events import Delta
+from agno_rt.failures import add_note, named, text_of
 from agno_rt.models import NO_PROFILE, Emit, Model, ModelProfile, ModelRequest, ModelResponse, profile_of
 from agno_rt.wrapping import Teller, Wrapper
 
@@ -108,13 +109,13 @@ class Fallback(_Several):
 def _tell_of(failure: Exception, others: Sequence[tuple[Model, Exception]]) -> None:
     """Say in an error what else failed."""
     for model, other in others:
-        failure.add_note(f"{model.name} failed too: {named(other)}")
+        add_note(failure, f"{model.name} failed too: {named(other)}")
         if isinstance(failure, AgnoError):
             remark(failure, f"{model.name} failed too: {_short(other)}")
 
 
 def _short(exc: Exception) -> str:
-    text = str(getattr(exc, "message", exc)).partition("\n")[0]
+    text = (exc.message if isinstance(exc, AgnoError) else text_of(exc)).partition("\n")[0]
     text = text if len(text) <= _SHORT else f"{text[:_SHORT]}..."
     return text if text.endswith(".") else f"{text}."
 
@@ -161,7 +162,7 @@ class Hedge(_Several):
         try:
             await race.run(self.after)
         except BaseExceptionGroup as group:
-            raise cause(group) from None
+            raise_cause(group)
         finally:
             self.hedged += len(race.scopes) > 1
         return self._answered(*race.outcome())

@@ -8,7 +8,7 @@ from agno_rt.errors import UsageError
 
 __all__ = ["LimitStatistics", "Limits"]
 
-_COUNTS = ("runs", "model_calls", "tools", "turns")
+_COUNTS = ("runs", "model_calls", "depth", "tools", "turns")
 _BUDGETS = ("tool_calls", "input_tokens", "output_tokens", "tokens")
 _TIMES = ("run_timeout", "turn_timeout", "model_timeout", "tool_timeout", "idle_timeout", "queue_timeout")
 
@@ -17,14 +17,17 @@ _TIMES = ("run_timeout", "turn_timeout", "model_timeout", "tool_timeout", "idle_
 class Limits:
     """The bounds within which runs happen. Counts are at least 1; timeouts are in seconds; `None` is no limit.
 
-    `runs`, `queue` and `model_calls` hold for a whole runtime, the others for each run, and so for an agent's own
-    `limits` too. A run within a tool of another has only what is left of the outer run's budgets (`tool_calls`, the
+    `runs`, `queue`, `model_calls` and `depth` hold for a whole runtime, the others for each run, and so for an agent's
+    own `limits` too. A run within a tool of another has only what is left of the outer run's budgets (`tool_calls`, the
     tokens, `cost`) and deadlines, whatever its own are, and what it spends is spent for both.
 
     Attributes:
         runs: runs under way at once; more wait in the queue
         queue: runs that may wait; one more is refused at once with `Overloaded`
         model_calls: model calls under way at once, over all runs; more wait
+        depth: runs within one another, the outermost counted: a tool that runs an agent with a tool that runs one, and
+            so on. One deeper is `LimitExceeded`, which the model is told as its tool's failure; where models go on to
+            ask for it, the outermost run ends with that
         tools: tool calls of one turn under way at once; more wait
         turns: times the model is asked in one run; one more is `LimitExceeded`
         tool_calls: tools called in one run; the turn that would call more ends it with `LimitExceeded`
@@ -47,6 +50,7 @@ class Limits:
     runs: int = 1_000
     queue: int = 10_000
     model_calls: int = 1_000
+    depth: int = 8
     tools: int = 8
     turns: int = 16
     tool_calls: int | None = None

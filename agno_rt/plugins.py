@@ -15,6 +15,7 @@ import pluggy
 
 from agno_rt import hookspecs
 from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
+from agno_rt.failures import must_pass, named, repr_of
 from agno_rt.hookspecs import Observer
 
 if TYPE_CHECKING:
@@ -128,7 +129,9 @@ class PluginHost:
             observers = [observer for observer in hook(runtime=runtime) if observer is not None]
         except AgnoError:
             raise
-        except Exception as exc:
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
             raise self._failed(name, "failed to make its observer", exc) from exc
         if not observers:
             raise PluginError(
@@ -143,11 +146,13 @@ class PluginHost:
         """The plugins that failed so far, each with its reason."""
         return self._dropped | self._failures
 
-    def observer_failed(self, observer: Observer, exc: Exception) -> None:
+    def observer_failed(self, observer: Observer, exc: BaseException) -> None:
         """Remember that an observer raised and was dropped. One that is no plugin's is reported by a warning."""
         name = next((name for other, name in self._observing if other is observer), None)
         if name is None:
-            warnings.warn(f"the observer {observer!r} raised {exc!r} and is dropped", RuntimeWarning, stacklevel=2)
+            warnings.warn(
+                f"the observer {repr_of(observer)} raised {named(exc)} and is dropped", RuntimeWarning, stacklevel=2
+            )
             return
         self._dropped[name] = self._failed(name, "raised while it observed, and was dropped", exc)
 
@@ -190,9 +195,11 @@ class PluginHost:
             self._manager.register(plugin, name)
             self._manager.check_pending()
             return self._ask(name)
-        except (Exception, SystemExit) as exc:
+        except BaseException as exc:
             if self._manager.has_plugin(name):
                 self._manager.unregister(name=name)
+            if must_pass(exc):
+                raise
             self._failures[name] = self._failed(name, "failed to load", exc)
             raise self._failures[name] from exc
 
@@ -245,14 +252,15 @@ class PluginHost:
             return offer.factory(rest, settings)
         except AgnoError:
             raise
-        except Exception as exc:
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
             raise self._failed(offer.plugin, f"failed to make {offer.name!r}", exc) from exc
 
     def _failed(self, name: str, what: str, exc: BaseException) -> PluginError:
         point = self._found().get(name)
         origin = " ".join(part for part in _distribution(point) if part) if point else "this program"
-        reason = f"{type(exc).__name__}: {exc}"
-        error = PluginError(f"plugin {name!r} ({origin}) {what}: {reason}", plugin=name, hint=_REMEDY)
+        error = PluginError(f"plugin {name!r} ({origin}) {what}: {named(exc)}", plugin=name, hint=_REMEDY)
         error.__cause__ = exc
         return error
 

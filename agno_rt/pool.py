@@ -16,9 +16,10 @@ import attrs
 import trio
 
 from agno_rt._limiter import Limiter
-from agno_rt._scopes import cause, named
+from agno_rt._scopes import cause, check_in_trio, raise_cause
 from agno_rt.agent import Agent
 from agno_rt.errors import UsageError
+from agno_rt.failures import add_note, must_pass, named
 from agno_rt.limits import LimitStatistics
 
 __all__ = ["AgentPool", "Pool"]
@@ -127,12 +128,13 @@ class Pool(Generic[T]):
             first, *others = self._failures
             self._failures = []
             for other in others:
-                first.add_note(f"{self.name}: {named(other)}")
+                add_note(first, f"{self.name}: {named(other)}")
             raise first
 
     async def __aenter__(self) -> Self:
         if self._nursery is not None:
             raise UsageError(f"{self.name} is open already", hint="Open a pool once; share it among tasks.")
+        check_in_trio(self.name)
         self._left = None
         self._nursery_manager = trio.open_nursery()
         self._nursery = await self._nursery_manager.__aenter__()
@@ -147,12 +149,12 @@ class Pool(Generic[T]):
         except Exception as failure:
             if exc is None:
                 raise
-            exc.add_note(f"{self.name}: {named(failure)}")
+            add_note(exc, f"{self.name}: {named(failure)}")
         finally:
             try:
                 await self._nursery_manager.__aexit__(None, None, None)
             except BaseExceptionGroup as group:
-                raise cause(group) from None
+                raise_cause(group)
             finally:
                 self._nursery = None
 
@@ -172,7 +174,7 @@ class Pool(Generic[T]):
         except BaseException as exc:
             self._leave()
             if isinstance(exc, BaseExceptionGroup):
-                raise cause(exc) from None
+                raise_cause(exc)
             raise
         self.made += 1
         return kept
@@ -200,8 +202,10 @@ class Pool(Generic[T]):
                 done = self._reset(kept.thing)
                 if inspect.isawaitable(done):
                     await done
-        except Exception as exc:
-            self._drop(exc)
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
+            self._drop(_as_failure(exc))
             return False
         if scope.cancelled_caught:
             self._drop(TimeoutError(f"the reset took longer than {self._timeout:g} s"))
@@ -242,10 +246,10 @@ class Pool(Generic[T]):
                 reason = cause(exc)
                 if kept is None:
                     raise
-                if not scope.shield or not isinstance(reason, Exception):
+                if not scope.shield or must_pass(reason):
                     self._ended(kept, None)
                     raise
-                self._ended(kept, reason)
+                self._ended(kept, _as_failure(reason))
             else:
                 self._ended(kept, None if kept.unwanted.is_set() else RuntimeError("it ended by itself"))
         if scope.cancelled_caught:
@@ -276,6 +280,15 @@ class Pool(Generic[T]):
             self._drop(reason)
             if self._left is not None:
                 self._failures.append(reason)
+
+
+def _as_failure(exc: BaseException) -> Exception:
+    """Return the exception as a failure that can be raised again without ending the program."""
+    if isinstance(exc, Exception):
+        return exc
+    failure = RuntimeError(named(exc))
+    failure.__cause__ = exc
+    return failure
 
 
 @final

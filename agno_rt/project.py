@@ -20,6 +20,7 @@ import attrs
 from agno_rt.agent import Agent
 from agno_rt.config import FILE_NAME, AgentConfig, Config, RuntimeConfig, load_config
 from agno_rt.errors import ConfigError, NotFound, UsageError
+from agno_rt.failures import must_pass, named
 from agno_rt.plugins import PluginHost
 from agno_rt.runtime import Runtime
 
@@ -141,12 +142,14 @@ def _from_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except UsageError:
         raise
-    except Exception as exc:
-        raise ConfigError(f"{_place(path, exc)} fails when it is run: {type(exc).__name__}: {exc}") from exc
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
+        raise ConfigError(f"{_place(path, exc)} fails when it is run: {named(exc)}") from exc
     return module
 
 
-def _place(path: Path, exc: Exception) -> str:
+def _place(path: Path, exc: BaseException) -> str:
     """The file and the line of it that failed, or that called what failed."""
     frames = traceback.extract_tb(exc.__traceback__)
     lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]
@@ -175,5 +178,7 @@ def _from_path(path: str) -> ModuleType:
         raise NotFound("module", path, (), hint=hint) from exc
     except UsageError:
         raise
-    except Exception as exc:
-        raise ConfigError(f"{path} fails when it is imported: {type(exc).__name__}: {exc}") from exc
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
+        raise ConfigError(f"{path} fails when it is imported: {named(exc)}") from exc

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Sequence
+from contextlib import ExitStack
 from typing import final
 
 import attrs
@@ -18,11 +19,12 @@ from agno_rt._emit import EventBuffer
 from agno_rt._fairness import UNTOUCHED, Share, use_share
 from agno_rt._job import OUTER, Job, RunResult
 from agno_rt._recording import Journal
-from agno_rt._scopes import cause, deadline, ended_as
+from agno_rt._scopes import cause, check_in_trio, deadline, ended_as
 from agno_rt._session import in_conversation
 from agno_rt._turn import Turns
-from agno_rt.errors import AgnoError
+from agno_rt.errors import AgnoError, HookError, code_of
 from agno_rt.events import ApprovalAsked, Event, RunEnded, RunStarted, Status
+from agno_rt.failures import must_pass, named, set_attribute, text_of
 from agno_rt.journal import Approval
 from agno_rt.limits import LimitStatistics
 from agno_rt.messages import Message
@@ -42,23 +44,23 @@ async def execute(job: Job) -> RunResult:
     Raises one of our errors, with the result so far as its `result`, when there is no answer; lets `trio.Cancelled`
     through. Either way the run's last event is sent exactly once, if its first one was.
     """
-    limits = job.limits
-    turns = job.turns = Turns(limits.turns, job.form)
+    turns = job.turns = Turns(job.limits.turns, job.form)
+    try:
+        task = trio.lowlevel.current_task()
+    except RuntimeError:
+        check_in_trio("a Runtime")
+        raise
     outer = None
     if job.tools or job.form is not None or job.hooks is not None or type(job.instructions) is not str:
         # Only where there is code of the user's in the run, a tool or the like, can a run be within it.
         outer = OUTER.set(job)
     # trio clears this whenever the task is rescheduled, so it tells whether anything in the run has waited.
-    task = trio.lowlevel.current_task()
     share = task.custom_sleep_data
     if type(share) is not Share:
         share = task.custom_sleep_data = UNTOUCHED
     try:
         await trio.lowlevel.checkpoint_if_cancelled()
-        if limits.run_timeout is not None:
-            with deadline(limits.run_timeout, "run_timeout", "the run"):
-                await _admitted(job, turns)
-        elif job.admission.try_acquire():
+        if job.limits.run_timeout is None and job.admission.try_acquire():
             # In place, not by `_admitted`: a coroutine less to be held, and looked at by the collector, for each run.
             try:
                 await _conversation(job, turns)
@@ -70,11 +72,11 @@ async def execute(job: Job) -> RunResult:
             await trio.lowlevel.cancel_shielded_checkpoint()
     except BaseException as exc:
         # Whoever raised a group on the way, a tool, a model, a backend or our own nursery: this is where it ends.
-        bare = cause(exc)
+        bare = _end_of(exc)
         await _broken_off(job, turns, bare, share)
         if bare is exc:
             raise
-        raise bare from None
+        raise bare from bare.__cause__
     finally:
         if outer is not None:
             OUTER.reset(outer)
@@ -99,13 +101,25 @@ def _end(job: Job, turns: Turns, status: Status, exc: BaseException | None) -> R
         () if job.journal is None else job.journal.waiting,
     )
     job.outcome = result
-    if error is not None and isinstance(error, AgnoError):
-        error.result = result
+    if isinstance(error, AgnoError):
+        set_attribute(error, "result", result)
     if job.emitter is not None and job.emitter.started:
-        code = None if error is None else getattr(error, "code", "internal")
-        text = None if error is None else str(error)
+        code = None if error is None else code_of(error)
+        text = None if error is None else text_of(error)
         job.emitter.post(RunEnded(job.run_id, status, result.content, result.usage, text, code))
     return result
+
+
+def _end_of(exc: BaseException) -> BaseException:
+    """Return what ended the run: one exception for a group, and none that would end the program too."""
+    bare = cause(exc)
+    # A StopAsyncIteration would be taken for the end of a stream's events.
+    if must_pass(bare) or (isinstance(bare, Exception) and not isinstance(bare, StopAsyncIteration)):
+        return bare
+    # What is called for a run becomes an error where it is called; this holds for a place that was forgotten.
+    error = HookError(f"code that the run called raised {named(bare)}", hook="")
+    error.__cause__ = bare
+    return error
 
 
 async def _broken_off(job: Job, turns: Turns, exc: BaseException, share: object) -> None:
@@ -119,12 +133,16 @@ async def _broken_off(job: Job, turns: Turns, exc: BaseException, share: object)
 
 
 async def _admitted(job: Job, turns: Turns) -> None:
-    if not job.admission.try_acquire():
-        await waited(job.admission, job.limits.queue_timeout)
-    try:
-        await _conversation(job, turns)
-    finally:
-        job.admission.release()
+    """Wait for a place if there is none, and carry the run out, within its time limit if it has one."""
+    with ExitStack() as limited:
+        if job.limits.run_timeout is not None:
+            limited.enter_context(deadline(job.limits.run_timeout, "run_timeout", "the run"))
+        if not job.admission.try_acquire():
+            await waited(job.admission, job.limits.queue_timeout)
+        try:
+            await _conversation(job, turns)
+        finally:
+            job.admission.release()
 
 
 def _conversation(job: Job, turns: Turns) -> Awaitable[None]:
@@ -156,21 +174,22 @@ async def _take_timed_turns(job: Job, turns: Turns) -> None:
 
 async def _take_turns(job: Job, turns: Turns, until: int | None = None) -> None:
     """Ask the model and call its tools, turn by turn, until there is an answer or so many turns are taken in all."""
-    budget, form, ask = job.budget, job.form, respond if job.emitter is None else respond_told
+    form, ask = job.form, respond if job.emitter is None else respond_told
     if job.hooks is not None:
         ask = respond_hooked
     while turns.state not in _STOPS and (until is None or turns.turn < until):
         if turns.state == "asking":
             turns.ask()
-            if budget is not None:
-                budget.check()
+            # Not read once for all: a run gets a budget on the way where one within it was too deep.
+            if job.budget is not None:
+                job.budget.check()
             response = await ask(job, _request(job, turns))
             response = response if form is None else form.received(response)
             if job.journal is not None:
                 await job.journal.answered(turns, response)
             turns.answered(response)
-            if budget is not None and turns.calls:
-                budget.call(len(turns.calls))
+            if job.budget is not None and turns.calls:
+                job.budget.call(len(turns.calls))
         if turns.state == "calling":
             results = await call_tools(job, turns.calls)
             if job.journal is None:

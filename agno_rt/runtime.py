@@ -18,18 +18,20 @@ from weakref import WeakValueDictionary
 import trio
 
 from agno_rt._budget import budget_of
+from agno_rt._check_agent import check_limits
 from agno_rt._closing import closed
 from agno_rt._emit import Emitter, EventBuffer
 from agno_rt._ids import new_id
-from agno_rt._job import OUTER, Asked, Job, SessionAccess, holds
+from agno_rt._job import OUTER, Asked, Job, SessionAccess, check_depth, holds
 from agno_rt._limiter import Limiter
 from agno_rt._map import CONCURRENCY, OnError, OnResult, check_map, map_runs
 from agno_rt._recording import Journal
 from agno_rt._resolve import Input, Resolver, as_messages, keep
-from agno_rt._scopes import cause
+from agno_rt._scopes import check_in_trio, raise_cause
 from agno_rt._stored import StoredRuns
 from agno_rt.agent import Agent
 from agno_rt.errors import PluginError, UsageError
+from agno_rt.failures import add_note, repr_of, text_of
 from agno_rt.hookspecs import Observer
 from agno_rt.journal import Resume
 from agno_rt.limits import Limits, LimitStatistics
@@ -72,6 +74,7 @@ class Runtime(StoredRuns):
         observers: Sequence[Observer | str] = (),
         origin: str = "",
     ) -> None:
+        check_limits(limits)
         if not isinstance(memory, str | MemoryBackend):
             raise UsageError(f"{memory!r} is no memory", hint="Give a URL such as 'memory:', or a MemoryBackend.")
         self.limits = limits or Limits()
@@ -98,6 +101,7 @@ class Runtime(StoredRuns):
     async def __aenter__(self) -> Self:
         if self._nursery is not None:
             raise UsageError("this runtime is open already", hint="Open a Runtime once; share it among tasks.")
+        check_in_trio("a Runtime")
         with self._placing("observers"):
             await self._observe()
         self._nursery_manager = trio.open_nursery()
@@ -118,7 +122,7 @@ class Runtime(StoredRuns):
             # Background runs keep their errors, so the nursery has none of its own: the block's error stays bare.
             await self._nursery_manager.__aexit__(None, None, None)
         except BaseExceptionGroup as group:
-            raise cause(group) from None
+            raise_cause(group)
         finally:
             self._nursery = None
             await self._close(exc)
@@ -255,15 +259,19 @@ class Runtime(StoredRuns):
         """What is under way now: runs, calls, who waits for what, and how long still. Call it in this thread."""
         from agno_rt._watching import task_tree  # for those who ask
 
+        check_in_trio("a Runtime")
         return task_tree(self._model_calls, self.statistics())
 
     def _job(self, agent: Agent, input: Input, asked: Asked, buffer: EventBuffer | None, outer: Job | None) -> Job:
         if self._nursery is None:
+            check_in_trio("a Runtime")
             raise _not_open()
         try:
             resolved = self._resolver.resolve(agent)
         except UsageError as exc:
             raise self._of_agent(exc, agent) from exc.__cause__
+        if outer is not None:
+            check_depth(outer, self.limits.depth)
         memory = agent.memory
         limits = self.limits if agent.limits is None else agent.limits
         around = None if outer is None else outer.budget
@@ -339,7 +347,7 @@ class Runtime(StoredRuns):
 
     def _of_agent(self, error: UsageError, agent: Agent) -> UsageError:
         """Say of an error in what an agent names which agent it is."""
-        return error.at(self._place(f"agent {agent.name[:100]!r}" if agent.name else ""))
+        return error.at(self._place(f"agent {repr_of(agent.name[:100])}" if getattr(agent, "name", "") else ""))
 
     def _place(self, part: str) -> str:
         return ", ".join(filter(None, (self.origin, part)))
@@ -377,10 +385,14 @@ class Runtime(StoredRuns):
         run = Run(job.run_id, job)
         if job.journal is not None:
             self._watch(run.id, run.cancel)
-        self._nursery.start_soon(carry_out, run, buffer, name=f"run {job.run_id} of {job.agent or 'an agent'}")
+        try:
+            self._nursery.start_soon(carry_out, run, buffer, name=f"run {job.run_id} of {job.agent or 'an agent'}")
+        except AttributeError:
+            check_in_trio("a Runtime")  # trio itself says no more than that something is missing
+            raise
         return run
 
-    def _observer_failed(self, observer: Observer, exc: Exception) -> None:
+    def _observer_failed(self, observer: Observer, exc: BaseException) -> None:
         self._observers = tuple(other for other in self._observers if other is not observer)
         self.plugins.observer_failed(observer, exc)
 
@@ -395,7 +407,7 @@ class Runtime(StoredRuns):
             raise failures[0]
         for failure in failures:
             assert error is not None
-            error.add_note(str(failure))
+            add_note(error, text_of(failure))
 
 
 def _not_open() -> UsageError:

@@ -193,12 +193,12 @@ def hear(reading: int, words: int) -> tuple[bytes, float]:
 def round_of(folder: Path, number: int, chance: random.Random) -> dict[str, int]:
     """Kill one child, and let another go on."""
     pid, reading = forked(lambda say: work(folder, number * 1_000, say))
-    said, seconds = hear(reading, chance.randint(1, MOST_WORDS))
+    heard, seconds = hear(reading, chance.randint(1, MOST_WORDS))
     # Then somewhere within the steps that lead to the next word.
     select.select([], [], [], chance.random() * seconds)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    told = all_of(reading, said)
+    told = all_of(reading, heard)
     pid, reading = forked(lambda say: recover(folder, told))
     said = all_of(reading)
     _, status = os.waitpid(pid, 0)

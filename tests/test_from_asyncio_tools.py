@@ -162,6 +162,40 @@ async def test_cancelled_from_elsewhere_it_has_failed() -> None:
 
 
 @in_asyncio
+async def test_an_exit_is_the_tools_failure() -> None:
+    """What would end the event loop, and the program with it, is told to the model; the loop and the run go on."""
+
+    @tool
+    @to_asyncio
+    async def leave() -> str:
+        """Exit."""
+        await asyncio.sleep(0)
+        raise SystemExit(3)
+
+    @tool
+    @to_asyncio
+    async def close() -> str:
+        """Do as a coroutine that is closed."""
+        raise GeneratorExit
+
+    @tool
+    @to_asyncio
+    async def cancel() -> str:
+        """Do as a task that is cancelled."""
+        raise asyncio.CancelledError
+
+    calls = [ToolCall(name, name) for name in ("leave", "close", "cancel")]
+    async with AsyncioRuntime() as rt:
+        tools = [leave, close, cancel]
+        result = await rt.run(Agent(ScriptedModel([calls, "Done."]), tools=tools), "Go.")
+        with pytest.raises(ModelError, match="SystemExit: 4"):
+            await rt.run(Agent(ScriptedModel([SystemExit(4)])), "Go.")
+
+    assert told(result)[:2] == ["leave failed: SystemExit: 3", "close failed: GeneratorExit"]
+    assert "was cancelled from elsewhere" in told(result)[2]
+
+
+@in_asyncio
 async def test_asyncio_code_may_await_it_too() -> None:
     """There it is the function as it was, with or without a runtime."""
 

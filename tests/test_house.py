@@ -25,6 +25,7 @@ PLUGINS = ROOT / "plugins"
 FLOORS: dict[str, int] = {
     # 1 values
     "errors": 1,
+    "failures": 1,
     "messages": 1,
     # 2 contracts
     "_chat_calls": 2,
@@ -60,6 +61,7 @@ FLOORS: dict[str, int] = {
     "output": 3,
     # 4 decisions
     "_budget": 4,
+    "_check_agent": 4,
     "_journal": 4,
     "_output": 4,
     "_preamble": 4,

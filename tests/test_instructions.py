@@ -109,7 +109,7 @@ def wrong(context: RunContext) -> Any:
     [
         (failing, "function failing failed: KeyError"),
         (wrong, "function wrong returned int"),
-        (5, "are int"),
+        (5, "instructions is 5, not text or a function"),
         (Template("{state.broken}"), "template failed: RuntimeError"),
         (Template("{deps.zone}"), "no 'zone'"),
     ],

@@ -8,8 +8,9 @@ import pytest
 import trio
 
 from agno_rt._ids import new_id
-from agno_rt._scopes import cause, ended_as, named
+from agno_rt._scopes import cause, ended_as
 from agno_rt.errors import LimitExceeded, ModelError
+from agno_rt.failures import named
 
 ONE, TWO, STOP = ValueError("one"), KeyError("two"), KeyboardInterrupt()
 

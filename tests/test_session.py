@@ -151,14 +151,15 @@ class TestHistory:
         ]
 
     async def test_a_count_that_fails(self) -> None:
-        """An error in the caller's own function comes through as it is, and nothing is stored."""
+        """An error in the caller's own function is the cause of the run's, and nothing is stored."""
 
         def count(message: Message) -> int:
             raise ZeroDivisionError("count")
 
         memory = InProcessMemory()
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(UsageError, match="ZeroDivisionError: count") as caught:
             await after(HISTORY, MemoryPolicy(tokens=5, count=count), memory)
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
         assert (await memory.load("s")).version == 1
 
 

@@ -45,7 +45,7 @@ def job_of(*tools: Tool, limits: Limits | None = None, **more: Any) -> Job:
 def listening(events: list[Event], buffer: EventBuffer | None = None) -> Emitter:
     """An emitter that notes what is sent; an observer that fails fails the test."""
 
-    def failed(observer: object, exc: Exception) -> None:
+    def failed(observer: object, exc: BaseException) -> None:
         raise exc
 
     return Emitter("run", (events.append,), buffer, failed)

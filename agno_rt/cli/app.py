@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import io
 import sys
@@ -14,6 +15,7 @@ import click
 from agno_rt.cli.options import State, debug_option
 from agno_rt.cli.report import notice, show_error
 from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
+from agno_rt.failures import must_pass, named
 
 if TYPE_CHECKING:
     from agno_rt.plugins import Offer
@@ -82,6 +84,10 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         # A character that the terminal's encoding lacks is shown as ?, and loses nobody the rest of an answer.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    for name in ("exit", "quit"):
+        # Python's own also close the standard input: a tool that called one would end a conversation after all.
+        if hasattr(builtins, name):
+            setattr(builtins, name, sys.exit)
     sys.exit(_exit_code(args, State()))
 
 
@@ -134,9 +140,11 @@ def _made(offer: Offer) -> click.Command:
         made = offer.factory()
     except AgnoError:
         raise
-    except Exception as exc:
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
         raise PluginError(
-            f"plugin {offer.plugin!r} failed to make its command {offer.name!r}: {type(exc).__name__}: {exc}",
+            f"plugin {offer.plugin!r} failed to make its command {offer.name!r}: {named(exc)}",
             plugin=offer.plugin,
             hint=f"Upgrade it, or tell its author what `agno-rt --debug {offer.name}` prints.",
         ) from exc

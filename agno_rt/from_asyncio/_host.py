@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar, final
 
 import trio
 
-from agno_rt._scopes import cause
+from agno_rt._scopes import raise_cause
 from agno_rt.errors import UsageError
 from agno_rt.runtime import Runtime
 
@@ -153,7 +153,7 @@ class Host:
                     await self._until(lambda: not self._calls)
                     raise _Left
         except BaseExceptionGroup as group:
-            raise cause(group) from None
+            raise_cause(group)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
@@ -210,7 +210,7 @@ async def _called(function: Callable[..., Any], *args: Any) -> Any:
         value = function(*args)
         return await value if inspect.isawaitable(value) else value
     except BaseExceptionGroup as group:
-        raise cause(group) from None
+        raise_cause(group)
 
 
 def _closed() -> UsageError:

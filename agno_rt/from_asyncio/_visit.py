@@ -52,6 +52,7 @@ class _Visit(Generic[T]):
         self._task: asyncio.Task[T] | None = None
         self._token = trio.lowlevel.current_trio_token()
         self._done = trio.Event()
+        self._exit: BaseException | None = None
 
     async def carry_out(self) -> T:
         loop = LOOP.get(None)
@@ -67,6 +68,8 @@ class _Visit(Generic[T]):
                     await self._done.wait()
             raise
         assert self._task is not None
+        if self._exit is not None:
+            raise self._exit
         if self._task.cancelled():
             hint = "Let its own timeouts raise another error, and keep the event loop running while runs need it."
             raise UsageError(f"the asyncio task of {self._name} was cancelled from elsewhere", hint=hint)
@@ -76,7 +79,12 @@ class _Visit(Generic[T]):
 
     def _start(self, loop: asyncio.AbstractEventLoop, context: contextvars.Context) -> None:
         async def task() -> T:
-            return await self._begin()
+            try:
+                return await self._begin()
+            except SystemExit as exc:
+                # asyncio would end the event loop, and with it the program; here it is a failure like any other.
+                self._exit = exc
+                raise asyncio.CancelledError from exc
 
         self._task = loop.create_task(task(), name=self._name, context=context)
         self._task.add_done_callback(self._ended)

@@ -56,6 +56,49 @@ def test_bad_input_is_named(agno: Agno, project: Path, case: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+LEAVING = """
+import sys
+from agno_rt import Agent, ToolCall, tool
+from agno_rt.testing import ScriptedModel
+
+@tool
+def leave() -> str:
+    "Exit."
+    sys.exit(3)
+
+calls = Agent(ScriptedModel([ToolCall("1", "leave"), "Done."]), "calls", tools=[leave])
+exits = Agent(ScriptedModel([SystemExit(3), "Still here."]), "exits")
+
+@tool(inline=True)
+def quit_all() -> str:
+    "Exit as at a prompt, which closes the standard input too."
+    exit()
+
+quits = Agent(ScriptedModel([ToolCall("1", "quit_all"), "One.", "Two."]), "quits", tools=[quit_all])
+"""
+
+
+def test_an_exit_in_the_users_code_is_told(agno: Agno, project: Path) -> None:
+    """A file, a tool and a model that exit do not end the command without a word; a conversation goes on."""
+    (project / "leaving.py").write_text(LEAVING, encoding="utf-8")
+    (project / "gone.py").write_text("import sys\nsys.exit(0)\n", encoding="utf-8")
+
+    called = agno("run", "leaving.py:calls", "Go.")
+    failed = agno("run", "leaving.py:exits", "Go.")
+    talked = agno("chat", "leaving.py:exits", input="one\ntwo\n")
+    quit_ = agno("chat", "leaving.py:quits", input="one\ntwo\n")
+    gone = agno("run", "gone.py", "Go.")
+
+    assert (called.returncode, called.stdout) == (0, "Done.\n")
+    assert "leave failed: SystemExit: 3" in called.stderr
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "failed: SystemExit: 3" in failed.stderr
+    assert talked.stdout == "Still here.\n"
+    assert (quit_.returncode, quit_.stdout) == (0, "One.\nTwo.\n")
+    assert (gone.returncode, gone.stdout) == (2, "")
+    assert "gone.py:2 fails when it is run: SystemExit: 0" in gone.stderr
+
+
 @pytest.mark.parametrize("args", [("serve",), ("run", "local", "Hello!")])
 def test_a_missing_plugin_is_offered(agno: Agno, project: Path, args: tuple[str, ...]) -> None:
     """A command or a model of a plugin of ours that is not there: the hint says what to install."""

@@ -24,6 +24,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from agno_rt import Agent, AgnoError, Event, RunResult, Runtime, Tool, Toolkit
 from agno_rt.errors import NotFound, PluginError
+from agno_rt.failures import must_pass, named
 from agno_rt.project import Project
 from agno_rt_serve import agents_api, openai_api
 from agno_rt_serve.asgi import JSON, ASGIApp, Receive, Scope, Send, header, json_body, respond
@@ -130,7 +131,9 @@ class App:
         for offer in self._runtime.plugins.offers("routes"):
             try:
                 app = offer.factory(self._runtime)
-            except Exception as exc:
+            except BaseException as exc:
+                if must_pass(exc):
+                    raise
                 yield offer.name, _broken(offer.plugin, offer.name, exc)
             else:
                 yield offer.name, app
@@ -222,10 +225,9 @@ async def _no_route(request: Request, exc: Exception) -> Response:
     return Response(shape(error), error.status, headers, "application/json")
 
 
-def _broken(plugin: str, name: str, exc: Exception) -> ASGIApp:
-    cause = f"{type(exc).__name__}: {exc}"
+def _broken(plugin: str, name: str, exc: BaseException) -> ASGIApp:
     hint = "Upgrade or uninstall it, or name it in `block` of [runtime] in agno-rt.toml."
-    error = PluginError(f"plugin {plugin!r} failed to make its routes /{name}: {cause}", plugin=plugin, hint=hint)
+    error = PluginError(f"plugin {plugin!r} failed to make its routes /{name}: {named(exc)}", plugin=plugin, hint=hint)
 
     async def fail(scope: Scope, receive: Receive, send: Send) -> None:
         raise error from exc

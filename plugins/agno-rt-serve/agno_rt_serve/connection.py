@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import trio
 
+from agno_rt.failures import must_pass
 from agno_rt_serve.asgi import JSON, ASGIApp, Message, Scope
 from agno_rt_serve.errors import HttpError, error_body
 from agno_rt_serve.protocol import Request, RequestParser
@@ -115,7 +116,9 @@ class Connection:
                     await self._refuse(HttpError(503, "stopping", "the server is stopping", "Send it again later."))
             except OSError:
                 return  # the client is gone, and nobody is left to be told
-            except Exception:
+            except BaseException as exc:
+                if must_pass(exc):
+                    raise
                 # What an application raised while it was being cancelled: there is nobody to answer any more.
                 _logger.exception("the application failed after its client was gone")
 
@@ -172,7 +175,9 @@ class Connection:
         try:
             await host.app(self._scope(request), exchange.receive, exchange.send)
             await exchange.finish(None)
-        except Exception as exc:
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
             if self.reason and _is_gone(exc):
                 return False
             _logger.exception("the application failed: %s %s", request.method, request.path)
@@ -308,7 +313,7 @@ class Exchange:
         else:
             raise RuntimeError(f"an HTTP response has no message {kind!r}")
 
-    async def finish(self, failure: Exception | None) -> None:
+    async def finish(self, failure: BaseException | None) -> None:
         """Answer 500 if the application left nothing; a response cut off halfway is left visibly incomplete."""
         writer = self._writer
         if writer.complete:

@@ -7,6 +7,7 @@ from typing import Any
 import trio
 
 from agno_rt.errors import UsageError
+from agno_rt.failures import must_pass, named
 from agno_rt_serve.asgi import ASGIApp, Message, Scope
 
 __all__ = ["Lifespan"]
@@ -35,9 +36,11 @@ class Lifespan:
         scope: Scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
         try:
             await self._app(scope, self._receive, self._send)
-        except Exception as exc:
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
             if self._asked and not self._started.is_set():
-                self._fail(f"{type(exc).__name__}: {exc}")
+                self._fail(named(exc))
         finally:
             self._started.set()
             self._ended.set()

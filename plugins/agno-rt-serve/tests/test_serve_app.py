@@ -514,7 +514,8 @@ class TestBrowsers:
 
 
 class TestRoutesOfPlugins:
-    async def test_mounts_them(self, serve_agents: Any) -> None:
+    @pytest.mark.parametrize("failure", [RuntimeError("no such table"), SystemExit("no such table")], ids=repr)
+    async def test_mounts_them(self, serve_agents: Any, failure: BaseException) -> None:
         """A plugin's routes are served under their name; those that break do so alone."""
 
         def hello(runtime: Any) -> Any:
@@ -525,7 +526,7 @@ class TestRoutesOfPlugins:
             return app
 
         def broken(runtime: Any) -> Any:
-            raise RuntimeError("no such table")
+            raise failure
 
         agent = Agent(ScriptedModel(["Still here."]), "a")
         async with client(await serve_agents(agent, routes={"hello": hello, "broken": broken})) as http:
@@ -534,6 +535,31 @@ class TestRoutesOfPlugins:
             assert (failed.status_code, failed.json()["error"]["code"]) == (500, "plugin")
             assert "no such table" in failed.json()["error"]["message"]
             assert (await http.post("/agents/a/runs", json={"input": "x"})).json()["content"] == "Still here."
+
+    async def test_one_that_exits_ends_its_request_alone(self, serve_agents: Any, caplog: Any) -> None:
+        """The server goes on when a route exits, or a model or a tool of an agent does."""
+
+        def leaving(runtime: Any) -> Any:
+            async def app(scope: Scope, receive: Receive, send: Send) -> None:
+                raise SystemExit(3)
+
+            return app
+
+        @tool
+        def leave() -> str:
+            """Exit."""
+            raise SystemExit(3)
+
+        calls = Agent(ScriptedModel([ToolCall("1", "leave"), "Still here."]), "calls", tools=[leave])
+        exits = Agent(ScriptedModel([SystemExit(3), SystemExit(3)]), "exits")
+        async with client(await serve_agents(calls, exits, routes={"leaving": leaving})) as http:
+            assert (await http.get("/leaving/x")).status_code == 500
+            failed = await http.post("/agents/exits/runs", json={"input": "x"})
+            assert (failed.status_code, failed.json()["error"]["code"]) == (502, "model")
+            accept = {"accept": "text/event-stream"}
+            streamed = await http.post("/agents/exits/runs", json={"input": "x"}, headers=accept)
+            assert streamed.text.count("event: run_ended") == 1
+            assert (await http.post("/agents/calls/runs", json={"input": "x"})).json()["content"] == "Still here."
 
 
 @attrs.define

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
@@ -341,15 +342,28 @@ class TestHangUps:
 
 
 class TestApplications:
-    @pytest.mark.parametrize("message", ["failed", "left"])
-    async def test_a_failure_is_a_500(self, serve: Any, message: str, caplog: pytest.LogCaptureFixture) -> None:
-        """An application that raises, or answers nothing, is logged, answered for, and asked again."""
+    @pytest.mark.parametrize(
+        "failure",
+        [
+            None,
+            RuntimeError("secret detail"),
+            SystemExit("secret detail"),
+            GeneratorExit(),
+            asyncio.CancelledError(),
+            BaseExceptionGroup("g", [SystemExit("secret detail"), ValueError("secret detail")]),
+        ],
+        ids=repr,
+    )
+    async def test_a_failure_is_a_500(
+        self, serve: Any, failure: BaseException | None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """An application that raises whatever it is, or answers nothing, is logged, answered for, and asked again."""
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["path"] == "/good":
                 await reply(send, b"fine")
-            elif message == "failed":
-                raise RuntimeError("secret detail")
+            elif failure is not None:
+                raise failure
 
         served = await serve(app)
         async with await served.dial() as wire:

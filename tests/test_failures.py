@@ -1,0 +1,718 @@
+"""What a run's own code raises, whatever it is, ends that run at most: the program and the other runs go on."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NoReturn
+
+import attrs
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from agno_rt import (
+    Agent,
+    Cache,
+    Event,
+    Fallback,
+    Guard,
+    Hedge,
+    Hook,
+    Limits,
+    ModelRequest,
+    ModelResponse,
+    Output,
+    RateLimit,
+    Retry,
+    RunContext,
+    RunResult,
+    Runtime,
+    Tool,
+    ToolCall,
+    tool,
+)
+from agno_rt.defaults.memory import InProcessMemory
+from agno_rt.errors import AgnoError, BackendError, HookError, ModelError, OutputError, PluginError, UsageError
+from agno_rt.events import RunEnded, RunStarted
+from agno_rt.failures import MOST_TEXT, add_note, leaves, must_pass, named, repr_of, text_of
+from agno_rt.memory import MemoryPolicy, SessionState, UserMemory
+from agno_rt.models import Emit
+from agno_rt.plugins import PluginHost
+from agno_rt.testing import ScriptedModel
+from tests.helpers import Hanging, told
+
+WellFormed = Callable[[Sequence[Event]], None]
+Make = Callable[[], BaseException]
+
+
+class Own(BaseException):
+    """Of the user's own."""
+
+
+class Wordless(Exception):
+    """Has a text that is never set."""
+
+    def __str__(self) -> str:
+        return self.detail  # type: ignore[attr-defined,no-any-return]  # which is the fault
+
+
+class Numbered(Exception):
+    """Has a text that is no text."""
+
+    def __str__(self) -> str:
+        return 5  # type: ignore[return-value]  # noqa: PLE0307 - which is the fault
+
+
+class Exiting(BaseException):
+    """Ends the program when its text is asked for."""
+
+    def __str__(self) -> str:
+        raise SystemExit(4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    """Lets nobody set anything."""
+
+    reason: str = "frozen"
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenError(ModelError):
+    """One of ours that lets nobody set anything."""
+
+    reason: str = "frozen"
+
+
+class Odd(Exception):
+    """Has attributes of other names' kinds."""
+
+    code = 3
+    add_note = None  # type: ignore[assignment]  # which is the fault
+
+    @property
+    def message(self) -> str:
+        """Fail."""
+        raise ValueError("no message")
+
+
+def mixed() -> BaseException:
+    """A group in a group, of an exit and a failure."""
+    return BaseExceptionGroup("outer", [BaseExceptionGroup("inner", [SystemExit(1)]), ValueError("deep")])
+
+
+EXITS: dict[str, Make] = {
+    "SystemExit": lambda: SystemExit(3),
+    "CancelledError": asyncio.CancelledError,
+    "GeneratorExit": GeneratorExit,
+    "Own": lambda: Own("mine"),
+    "BaseExceptionGroup": mixed,
+    "Exiting": Exiting,
+}
+ODD: dict[str, Make] = {
+    "ExceptionGroup": lambda: ExceptionGroup("two", [ValueError("one"), KeyError("other")]),
+    "Wordless": Wordless,
+    "Numbered": Numbered,
+    "Frozen": Frozen,
+    "Odd": Odd,
+    "UnicodeError": lambda: UnicodeError("half a \ud800 pair"),
+    "ValueError": lambda: ValueError("much " * 1_000_000),
+    "StopAsyncIteration": StopAsyncIteration,
+    "RuntimeError": StopIteration,  # as Python says it of a coroutine
+    "RecursionError": RecursionError,
+    "MemoryError": MemoryError,
+}
+raising = pytest.mark.parametrize(("name", "make"), [*EXITS.items(), *ODD.items()], ids=[*EXITS, *ODD])
+
+
+def tools_that_raise(make: Make) -> list[Tool]:
+    """A tool of each kind that raises it."""
+
+    @tool(name="a")
+    async def in_task() -> str:
+        """Raise it in the run's own task."""
+        raise make()
+
+    @tool(name="b")
+    def in_thread() -> str:
+        """Raise it in a thread."""
+        raise make()
+
+    @tool(name="c", inline=True)
+    def in_place() -> str:
+        """Raise it in place."""
+        raise make()
+
+    @tool(name="d", batch=True)
+    def in_batch(items: list[int]) -> list[int]:
+        """Raise it for several calls."""
+        raise make()
+
+    @tool(name="e", concurrency=1, timeout=60)
+    async def in_turn(context: RunContext) -> str:
+        """Raise it where calls have limits."""
+        raise make()
+
+    @tool(name="f", concurrency=1, timeout=60)
+    def in_thread_in_turn() -> str:
+        """Raise it in a thread, where calls have limits."""
+        raise make()
+
+    @tool(name="g")
+    async def in_nursery() -> str:
+        """Raise it beside what it waits for."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            raise make()
+
+    return [in_task, in_thread, in_place, in_batch, in_turn, in_thread_in_turn, in_nursery]
+
+
+@raising
+async def test_a_tool_has_failed(name: str, make: Make, well_formed: WellFormed) -> None:
+    """The model is told, by type, of what a tool of any kind raises, alone or beside others; the run goes on."""
+    tools = tools_that_raise(make)
+    calls = [ToolCall(each.name, each.name, '{"item": 1}' if each.batch else "{}") for each in tools]
+    model = ScriptedModel([calls, calls[0], "Done."])
+    seen: list[Event] = []
+
+    async with Runtime(observers=[seen.append]) as rt:
+        result = await rt.run(Agent(model, tools=tools), "Go.")
+
+    well_formed(seen)
+    assert result.content == "Done."
+    assert len(told(result)) == len(calls) + 1
+    for text in told(result):
+        # A StopIteration is one in place, and a RuntimeError where it left a coroutine; a nursery wraps what it raises.
+        assert " failed: " in text
+        assert name in text or "StopIteration" in text
+        assert len(text) < 7 * MOST_TEXT
+        text.encode()
+
+
+def raises(make: Make) -> Callable[..., NoReturn]:
+    """A function that raises it, whatever it is given."""
+
+    def function(*_: Any, **__: Any) -> NoReturn:
+        raise make()
+
+    return function
+
+
+def raises_later(make: Make) -> Callable[..., Awaitable[NoReturn]]:
+    """The same as a coroutine function."""
+
+    async def function(*_: Any, **__: Any) -> NoReturn:
+        raise make()
+
+    return function
+
+
+@attrs.define(eq=False)
+class Raising:
+    """A model, and a guardrail, that raises."""
+
+    make: Make
+    name: str = "raising"
+
+    async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
+        """Raise it."""
+        raise self.make()
+
+    async def check(self, context: RunContext, text: str) -> None:
+        """Raise it."""
+        raise self.make()
+
+
+class Grouping(Raising):
+    """A model that raises out of a nursery."""
+
+    async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
+        """Raise it beside what waits."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            nursery.start_soon(raises_later(self.make))
+        raise AssertionError("the nursery never ends by itself")
+
+
+def answering() -> ScriptedModel:
+    """A model that always says the same."""
+    return ScriptedModel(lambda request: '{"a": 1}')
+
+
+def hooked(place: str, make: Make) -> Hook:
+    """A hook that raises at the place."""
+    made: Hook = type("Raiser", (Hook,), {place: raises_later(make)})()
+    return made
+
+
+def backend(method: str, make: Make) -> InProcessMemory:
+    """A memory backend of which one method raises."""
+    made: InProcessMemory = type("Broken", (InProcessMemory,), {method: raises_later(make)})()
+    return made
+
+
+@tool(inline=True)
+def ok() -> str:
+    """Do nothing."""
+    return "ok"
+
+
+Setting = tuple[Agent, dict[str, Any]]
+CALLS = [ToolCall("1", "ok"), ToolCall("2", "ok")]
+
+
+def asking(make: Make) -> Agent:
+    """An agent with a tool that asks whether it needs an approval."""
+
+    @tool(approve=raises(make))
+    async def guarded() -> str:
+        """Never called."""
+        return ""
+
+    return Agent(ScriptedModel([ToolCall("1", "guarded")]), tools=[guarded])
+
+
+def typed(make: Make) -> type:
+    """A class of which no object can be made."""
+
+    @dataclasses.dataclass
+    class Answer:
+        a: int
+
+        def __post_init__(self) -> None:
+            raise make()
+
+    return Answer
+
+
+def calling(**fields: Any) -> Agent:
+    """An agent that calls two tools, then answers."""
+    return Agent(ScriptedModel([CALLS, "x"]), tools=[ok], **fields)
+
+
+JOURNAL = MemoryPolicy(journal=True)
+
+
+def at_hook(place: str) -> Callable[[Make], Setting]:
+    """An agent with a hook that raises there."""
+    return lambda make: (calling(hooks=[hooked(place, make)]), {})
+
+
+def at_store(method: str, **asked: Any) -> Callable[[Make], Setting]:
+    """An agent and a backend of which the method raises; without a session its runs are stored."""
+    memory = {} if asked else {"memory": JOURNAL}
+    return lambda make: (calling(**memory), {"memory": backend(method, make), **asked})
+
+
+SEAMS: dict[str, tuple[type[AgnoError], Callable[[Make], Setting]]] = {
+    "model": (ModelError, lambda make: (Agent(Raising(make)), {})),
+    "model with tasks": (ModelError, lambda make: (Agent(Grouping(make)), {})),
+    "retry": (ModelError, lambda make: (Agent(Retry(Raising(make), wait=0)), {})),
+    "fallback": (ModelError, lambda make: (Agent(Fallback(Grouping(make), answering())), {})),
+    "hedge": (ModelError, lambda make: (Agent(Hedge(Raising(make), Hanging(), after=0)), {})),
+    "hedge with tasks": (ModelError, lambda make: (Agent(Hedge(Grouping(make), Hanging(), after=0)), {})),
+    "cache": (ModelError, lambda make: (Agent(Cache(Grouping(make))), {})),
+    "rate limit": (ModelError, lambda make: (Agent(RateLimit(Raising(make), requests=9)), {})),
+    "fallback's on": (
+        ModelError,
+        lambda make: (Agent(Fallback(ScriptedModel([ValueError("x")]), answering(), on=raises(make))), {}),
+    ),
+    "guardrail": (HookError, lambda make: (Agent(answering(), hooks=[Raising(make)]), {})),
+    "racing guardrail": (HookError, lambda make: (Agent(Hanging(), hooks=[Guard(Raising(make), race=True)]), {})),
+    "output guardrail": (
+        HookError,
+        lambda make: (Agent(answering(), hooks=[Guard(Raising(make), on=("output",))]), {}),
+    ),
+    **{
+        place: (HookError, at_hook(place))
+        for place in ("before_run", "after_run", "before_model", "after_model", "before_tool", "after_tool")
+    },
+    **{method: (BackendError, at_store(method, session="s")) for method in ("load", "append")},
+    **{method: (BackendError, at_store(method)) for method in ("create_run", "write_run", "change_run")},
+    "facts": (
+        BackendError,
+        lambda make: (
+            Agent(answering(), memory=MemoryPolicy(facts=UserMemory())),
+            {"memory": backend("facts", make), "user": "ann"},
+        ),
+    ),
+    "instructions": (UsageError, lambda make: (Agent(answering(), instructions=raises(make)), {})),
+    "async instructions": (UsageError, lambda make: (Agent(answering(), instructions=raises_later(make)), {})),
+    "state": (
+        UsageError,
+        lambda make: (Agent(answering(), memory=MemoryPolicy(state=SessionState(dict, new=raises(make)))), {}),
+    ),
+    "approval": (HookError, lambda make: (asking(make), {})),
+    "output type": (OutputError, lambda make: (Agent(answering(), output=typed(make)), {})),
+}
+WAYS = ("run", "start", "stream")
+
+
+async def carry_out(rt: Runtime, way: str, agent: Agent, **asked: Any) -> RunResult:
+    """Run the agent in that way."""
+    if way == "run":
+        return await rt.run(agent, "Go.", **asked)
+    if way == "start":
+        return await (await rt.start(agent, "Go.", **asked)).wait()
+    async with rt.stream(agent, "Go.", **asked) as events:
+        async for _ in events:
+            pass
+    assert events.result is not None
+    return events.result
+
+
+@raising
+@pytest.mark.parametrize("seam", SEAMS)
+async def test_only_that_run_fails(seam: str, name: str, make: Make, well_formed: WellFormed) -> None:
+    """However the run was asked for, it fails with one of our errors and one last event; another run goes on."""
+    kind, setting = SEAMS[seam]
+    for way in WAYS:
+        agent, asked = setting(make)
+        seen: list[Event] = []
+        async with Runtime(memory=asked.pop("memory", "memory:"), observers=[seen.append]) as rt:
+            go = trio.Event()
+            other = await rt.start(Agent(ScriptedModel([functools.partial(_after, go)])), "Go.")
+            await wait_all_tasks_blocked()
+            with pytest.raises(kind) as caught:
+                await carry_out(rt, way, agent, **asked)
+            go.set()
+            assert (await other.wait()).content == "Here."
+
+        error = caught.value
+        mine = [event for event in seen if event.run_id != other.id]
+        well_formed(mine)
+        assert [event.status for event in mine if isinstance(event, RunEnded)] == ["failed"]
+        assert (error.result.status, error.result.error) == ("failed", error)
+        assert error.__cause__ is not None or kind is OutputError
+        assert name in str(error) or "StopIteration" in str(error) or kind is OutputError
+        assert len(str(error)) < 7 * MOST_TEXT
+        str(error).encode()
+
+
+async def _after(go: trio.Event, request: ModelRequest) -> str:
+    await go.wait()
+    return "Here."
+
+
+@raising
+async def test_a_check_refuses_or_fails(name: str, make: Make) -> None:
+    """What an output's check raises is an answer that will not do where it is a ValueError; else the check failed."""
+    agent = Agent(answering(), output=Output(dict, check=raises(make)))
+    async with Runtime() as rt:
+        with pytest.raises(OutputError if isinstance(make(), ValueError) else HookError):
+            await rt.run(agent, "Go.")
+
+
+@raising
+@pytest.mark.filterwarnings("ignore:the observer")
+async def test_an_observer_is_dropped(name: str, make: Make) -> None:
+    """An observer that raises hears no more; the run and the other observers go on."""
+    seen: list[Event] = []
+    async with Runtime(observers=[raises(make), seen.append]) as rt:
+        result = await rt.run(Agent(answering()), "Go.")
+
+    assert result.status == "completed"
+    assert [type(event) for event in seen if isinstance(event, RunStarted | RunEnded)] == [RunStarted, RunEnded]
+
+
+@raising
+async def test_plugins_are_named(name: str, make: Make, plugin_point: Callable[..., Any]) -> None:
+    """What a plugin raises when it is loaded, or asked for something, is a `PluginError` of its own."""
+
+    def offer(register: Any) -> None:
+        register("m", raises(make))
+
+    async with Runtime(plugins=PluginHost([plugin_point("p", agno_rt_register_models=offer)])) as rt:
+        with pytest.raises(PluginError, match="'p'"):
+            await rt.run(Agent("p:m"), "Go.")
+    async with Runtime(plugins=PluginHost([plugin_point("q", agno_rt_register_models=raises(make))])) as rt:
+        with pytest.raises(PluginError, match="'q'"):
+            await rt.run(Agent("q:m"), "Go.")
+    watching = PluginHost([plugin_point("r", agno_rt_observe=raises(make))])
+    with pytest.raises(PluginError, match="'r'"):
+        await Runtime(plugins=watching, observers=["r"]).__aenter__()
+
+
+@raising
+async def test_what_cannot_be_closed_is_told(name: str, make: Make, plugin_point: Callable[..., Any]) -> None:
+    """A model that fails to close is a `BackendError` after the runs, and the rest is closed."""
+    closed: list[str] = []
+
+    class Closing(ScriptedModel):
+        async def aclose(self) -> None:
+            closed.append(self.name)
+            raise make()
+
+    def offer(register: Any) -> None:
+        for each in "ab":
+            register(each, lambda rest, settings, each=each: Closing(lambda request: "x", name=each))
+
+    rt = Runtime(plugins=PluginHost([plugin_point("p", agno_rt_register_models=offer)]))
+    await rt.__aenter__()
+    await rt.run(Agent("p:a"), "Go.")
+    await rt.run(Agent("p:b"), "Go.")
+    with pytest.raises(BackendError, match="could not be closed"):
+        await rt.__aexit__(None, None, None)
+
+    assert sorted(closed) == ["a", "b"]
+
+
+@raising
+async def test_a_store_of_runs_that_breaks(name: str, make: Make) -> None:
+    """What the backend raises when stored runs are asked for is a `BackendError` of who asks."""
+    asked: dict[str, Callable[[Runtime], Awaitable[Any]]] = {
+        "load_run": lambda rt: rt.resume("r"),
+        "approvals": lambda rt: rt.approve("r.1"),
+        "cancel_run": lambda rt: rt.cancel("r"),
+    }
+    for method, ask in asked.items():
+        async with Runtime(memory=backend(method, make)) as rt:
+            with pytest.raises(BackendError, match="run 'r'"):
+                await ask(rt)
+            assert (await rt.run(Agent(answering()), "Go.")).status == "completed"
+
+
+@pytest.mark.parametrize("junk", [None, 5, "s", [], object()], ids=repr)
+async def test_a_backend_that_returns_something_else(junk: Any) -> None:
+    """What is no session, and what are no facts, is a `BackendError` that says what it is."""
+
+    async def give(*_: Any, **__: Any) -> Any:
+        return junk
+
+    broken: InProcessMemory = type("Broken", (InProcessMemory,), {"load": give, "facts": give})()
+    knowing = Agent(answering(), memory=MemoryPolicy(facts=UserMemory()))
+    async with Runtime(memory=broken) as rt:
+        with pytest.raises(BackendError, match=f"returned a {type(junk).__name__}, not a Session"):
+            await rt.run(Agent(answering()), "Go.", session="s")
+        if junk != []:
+            with pytest.raises(BackendError, match="facts about user 'ann'"):
+                await rt.run(knowing, "Go.", user="ann")
+
+
+async def test_a_store_that_cannot_say_what_is_cancelled(autojump_clock: trio.testing.MockClock) -> None:
+    """Looking for runs that somebody elsewhere wants cancelled goes on after a failure of any kind."""
+    asked: list[Sequence[str]] = []
+
+    class Deaf(InProcessMemory):
+        async def cancels(self, runs: Sequence[str]) -> set[str]:
+            asked.append(runs)
+            raise OSError("gone") if len(asked) == 1 else SystemExit(1)
+
+    async with Runtime(memory=Deaf()) as rt:
+        run = await rt.start(Agent(Hanging(), memory=JOURNAL), "Go.")
+        await trio.sleep(3)
+        run.cancel()
+        result = await run.wait()
+
+    assert len(asked) > 1
+    assert result.status == "cancelled"
+
+
+class TestGoingThrough:
+    """What is no failure of the code that raises it."""
+
+    async def test_an_interrupt(self) -> None:
+        """A KeyboardInterrupt goes to whoever runs the program, out of a group too."""
+        for one in (KeyboardInterrupt(), BaseExceptionGroup("g", [KeyboardInterrupt(), ValueError("x")])):
+            async with Runtime() as rt:
+                tools = tools_that_raise(lambda one=one: one)  # type: ignore[misc]  # one for each
+                for each in tools[:3]:
+                    with pytest.raises(KeyboardInterrupt):
+                        await rt.run(Agent(ScriptedModel([ToolCall("1", each.name)]), tools=tools), "Go.")
+
+    async def test_a_cancellation_that_was_kept(self, autojump_clock: trio.testing.MockClock) -> None:
+        """A `Cancelled` of another time, as of a cache of failures, is a failure while nothing is cancelled."""
+        kept: list[BaseException] = []
+        with trio.move_on_after(1):
+            try:
+                await trio.sleep_forever()
+            except trio.Cancelled as exc:
+                kept.append(exc)
+                raise
+
+        tools = tools_that_raise(lambda: kept[0])
+        async with Runtime() as rt:
+            calls = [ToolCall(each.name, each.name, '{"item": 1}') for each in tools[:2]]
+            result = await rt.run(Agent(ScriptedModel([calls, "Done."]), tools=tools), "Go.")
+            with pytest.raises(ModelError, match="Cancelled"):
+                await rt.run(Agent(Raising(lambda: kept[0])), "Go.")
+            with pytest.raises(HookError, match="Cancelled"):
+                await rt.run(Agent(answering(), hooks=[Raising(lambda: kept[0])]), "Go.")
+            with trio.move_on_after(1) as scope:
+                await rt.run(Agent(Hanging()), "Go.")
+
+        assert result.content == "Done."
+        assert scope.cancelled_caught
+
+    async def test_a_cancellation_beside_an_exit(self) -> None:
+        """A run that is cancelled is cancelled, though a tool exits on the way."""
+
+        @tool
+        async def leaving() -> str:
+            """Exit when cancelled."""
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.sleep_forever)
+                try:
+                    await trio.sleep_forever()
+                except trio.Cancelled:
+                    raise SystemExit(1) from None
+            return ""
+
+        async with Runtime() as rt:
+            run = await rt.start(Agent(ScriptedModel([ToolCall("1", "leaving")]), tools=[leaving]), "Go.")
+            await wait_all_tasks_blocked()
+            with trio.move_on_after(0):
+                await run.wait()
+            run.cancel()
+            assert (await run.wait()).status == "cancelled"
+
+    @pytest.mark.parametrize("way", WAYS)
+    async def test_outcomes_of_pytest(self, way: str) -> None:
+        """In a test, `pytest.fail` and `pytest.skip` in a tool end the test, instead of being told to the model."""
+
+        @tool
+        async def judge() -> str:
+            """Fail the test."""
+            pytest.fail("not so")
+
+        with pytest.RaisesGroup(pytest.fail.Exception, allow_unwrapped=True, flatten_subgroups=True):
+            async with Runtime() as rt:
+                await carry_out(rt, way, Agent(ScriptedModel([ToolCall("1", "judge"), "x"]), tools=[judge]))
+
+    def test_a_coroutine_that_is_closed(self) -> None:
+        """Python's own way to end a coroutine is no failure of what it waited for."""
+
+        async def wait() -> None:
+            await trio.sleep_forever()
+
+        async def judge() -> None:
+            try:
+                await wait()
+            except BaseException as exc:
+                judged.append(must_pass(exc))
+                raise
+
+        async def begin() -> None:
+            coroutine = judge()
+            coroutine.send(None)
+            coroutine.close()
+
+        judged: list[bool] = []
+        trio.run(begin)
+
+        assert judged == [True]
+
+
+class TestTexts:
+    """What is said of an exception."""
+
+    @pytest.mark.parametrize(
+        ("exc", "expected"),
+        [
+            (ValueError("one"), "ValueError: one"),
+            (SystemExit(), "SystemExit"),
+            (SystemExit(3), "SystemExit: 3"),
+            (Wordless(), "Wordless (without a text: its __str__ raised AttributeError)"),
+            (Numbered(), "Numbered (without a text: its __str__ raised TypeError)"),
+            (Exiting(), "Exiting (without a text: its __str__ raised SystemExit)"),
+            (ValueError("a\ud800b"), "ValueError: a?b"),
+            (mixed(), "BaseExceptionGroup: SystemExit: 1; ValueError: deep"),
+            (
+                ExceptionGroup("g", [ValueError(str(at)) for at in range(7)]),
+                "ExceptionGroup: ValueError: 0; ValueError: 1; ValueError: 2; ValueError: 3; ValueError: 4; and 2 more",
+            ),
+        ],
+    )
+    def test_a_line(self, exc: BaseException, expected: str) -> None:
+        """The type, and the text if one can be made; of a group, what is in it."""
+        assert named(exc) == expected
+
+    def test_much_is_cut_in_the_middle(self) -> None:
+        """Of a long text the beginning and the end are told, and how much is left out."""
+        text = named(ValueError("a" * MOST_TEXT + "b" * MOST_TEXT))
+
+        assert len(text) < MOST_TEXT + 100
+        assert text.startswith("ValueError: aaa")
+        assert text.endswith("bbb")
+        assert "[... 10,000 characters ...]" in text
+
+    def test_a_group_as_deep_as_you_like(self) -> None:
+        """A group nested deeper than Python's stack is judged and told all the same."""
+        group: BaseException = SystemExit(1)
+        for _ in range(5_000):
+            group = BaseExceptionGroup("g", [group])
+
+        assert named(group) == "BaseExceptionGroup: SystemExit: 1"
+        assert not must_pass(group)
+        assert len(list(leaves(group))) == 1
+
+    def test_notes_are_added_where_that_can_be(self) -> None:
+        """An exception that refuses a note is left as it is."""
+        for exc in (ValueError("x"), Odd(), Frozen()):
+            add_note(exc, "a note")
+
+        assert text_of(Wordless()) == ""
+        assert repr_of("x" * 1_000).endswith("...")
+
+    def test_a_value_whose_repr_fails(self) -> None:
+        """It is shown by its type."""
+
+        class Hidden:
+            def __repr__(self) -> str:
+                raise SystemExit(1)
+
+        assert repr_of(Hidden()) == "<Hidden>"
+
+    def test_an_error_of_a_subclass_with_an_own_beginning(self) -> None:
+        """A subclass of one of our errors that does not call its `__init__` has all that callers read."""
+
+        class Teapot(ModelError):
+            def __init__(self, cups: int) -> None:
+                self.cups = cups
+
+        error = Teapot(2)
+
+        assert (str(error), error.message, error.hint, error.result, error.retryable) == ("2", "2", "", None, False)
+        assert str(error.at("here")) == "here: 2"
+        assert str(FrozenError()) == "FrozenError"
+
+
+class TestFrozenErrors:
+    """Errors of ours whose class a user has frozen."""
+
+    @pytest.mark.parametrize(
+        "wrap",
+        [
+            lambda model: model,
+            Retry,
+            lambda model: Fallback(ScriptedModel([FrozenError()]), model),
+            lambda model: Hedge(model, ScriptedModel([FrozenError()])),
+            Cache,
+        ],
+        ids=["bare", "retry", "fallback", "hedge", "cache"],
+    )
+    @pytest.mark.parametrize("limits", [Limits(), Limits(run_timeout=60, turn_timeout=60, model_timeout=60)])
+    async def test_a_run_ends_with_it(self, wrap: Callable[[Any], Any], limits: Limits) -> None:
+        """It comes out as it is, with the run's result, through every wrapper and deadline."""
+        async with Runtime() as rt:
+            with pytest.raises(FrozenError) as caught:
+                await rt.run(Agent(wrap(ScriptedModel([FrozenError()])), limits=limits), "Go.")
+
+        assert caught.value.result.status == "failed"
+
+    async def test_a_tool_that_raises_one_in_time(self) -> None:
+        """A tool's deadline does not change what it raises."""
+
+        @tool(timeout=60)
+        async def freeze() -> str:
+            """Raise it."""
+            raise Frozen("cold")
+
+        async with Runtime() as rt:
+            result = await rt.run(Agent(ScriptedModel([ToolCall("1", "freeze"), "x"]), tools=[freeze]), "Go.")
+
+        assert told(result) == ["freeze failed: Frozen: cold"]

@@ -1,0 +1,106 @@
+"""A runtime that is trio's, used where trio does not run: every way in says what to do instead."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+import trio
+
+from agno_rt import Agent, AgentPool, Runtime
+from agno_rt.errors import UsageError
+from agno_rt.memory import MemoryPolicy
+from agno_rt.testing import ScriptedModel
+
+AGENT = Agent(ScriptedModel(lambda request: "x"), "bot", memory=MemoryPolicy(journal=True))
+
+
+async def enter(manager: AbstractAsyncContextManager[object]) -> None:
+    """Open it, and close it."""
+    async with manager:
+        pass
+
+
+WAYS: dict[str, Callable[[Runtime], Awaitable[Any]]] = {
+    "run": lambda rt: rt.run(AGENT, "x"),
+    "run without a journal": lambda rt: rt.run(Agent(AGENT.model), "x"),
+    "start": lambda rt: rt.start(AGENT, "x"),
+    "stream": lambda rt: enter(rt.stream(AGENT, "x")),
+    "resume": lambda rt: rt.resume("r"),
+    "resume with its agent": lambda rt: rt.resume("r", AGENT),
+    "fork": lambda rt: rt.fork("r"),
+    "cancel": lambda rt: rt.cancel("r"),
+    "approve": lambda rt: rt.approve("r.1"),
+    "deny": lambda rt: rt.deny("r.1"),
+    "answer": lambda rt: rt.answer("r.1", 1),
+}
+
+
+def by_asyncio(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """Carry it out under asyncio."""
+    asyncio.run(coroutine)
+
+
+def by_hand(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """Carry it out under no event loop at all."""
+    with contextlib.suppress(StopIteration):
+        coroutine.send(None)
+    coroutine.close()
+
+
+def check(error: UsageError) -> None:
+    """It says what was used, and what to use."""
+    assert "outside of trio" in error.message
+    for word in ("AsyncioRuntime", "trio.run", "agno_rt.run"):
+        assert word in error.hint
+
+
+under = pytest.mark.parametrize("carry_out", [by_asyncio, by_hand])
+
+
+@under
+def test_opening(carry_out: Callable[[Coroutine[Any, Any, Any]], None]) -> None:
+    """A runtime and a pool cannot be opened there."""
+    for manager in (Runtime(), AgentPool(1, lambda: AGENT)):
+        with pytest.raises(UsageError) as caught:
+            carry_out(enter(manager))
+        check(caught.value)
+
+
+@under
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_not_open(carry_out: Callable[[Coroutine[Any, Any, Any]], None], way: str) -> None:
+    """Somebody who has not opened it is told the same, and not to open it."""
+
+    async def ask() -> None:
+        await WAYS[way](Runtime())
+
+    with pytest.raises(UsageError) as caught:
+        carry_out(ask())
+    check(caught.value)
+
+
+@under
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_is_open_elsewhere(carry_out: Callable[[Coroutine[Any, Any, Any]], None], way: str) -> None:
+    """A runtime that is open in trio's thread cannot be used in another, and goes on."""
+    async with Runtime() as rt:
+
+        async def ask() -> None:
+            await WAYS[way](rt)
+
+        with pytest.raises(UsageError) as caught:
+            await trio.to_thread.run_sync(carry_out, ask())
+        check(caught.value)
+        assert (await rt.run(AGENT, "x")).content == "x"
+
+
+def test_what_is_under_way() -> None:
+    """The tree of tasks is trio's too."""
+    with pytest.raises(UsageError) as caught:
+        Runtime().tasks()
+    check(caught.value)
