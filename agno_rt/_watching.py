@@ -84,10 +84,11 @@ class _Tree:
         return calls[0] if len(calls) == 1 else run
 
     def runs(self, around: Found | None) -> tuple[RunTask, ...]:
-        """The runs within that, those that began first before the others where that is known."""
+        """The runs within that, those that began first before the others."""
+        # By the moment itself: as it is told, rounded and on its way, two runs may seem to swap between two looks.
         within = [each for each in self._within.get(id(around), ()) if each.is_run]
-        made = [self._run(each) for each in within]
-        return tuple(sorted(made, key=lambda run: (-(run.since or 0.0), run.id)))
+        within.sort(key=lambda each: (each.job.began, each.job.run_id))
+        return tuple(map(self._run, within))
 
     def _run(self, found: Found) -> RunTask:
         job, turns, access = found.job, found.job.turns, found.job.session
