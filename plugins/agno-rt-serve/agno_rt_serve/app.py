@@ -26,19 +26,26 @@ from agno_rt import Agent, AgnoError, Event, RunResult, Runtime, Tool, Toolkit
 from agno_rt.errors import NotFound, PluginError
 from agno_rt.project import Project
 from agno_rt_serve import agents_api, openai_api
-from agno_rt_serve.asgi import JSON, ASGIApp, Receive, Scope, Send, header, json_body, respond
+from agno_rt_serve.asgi import JSON, ASGIApp, Receive, Scope, Send, header, json_body, request_id, respond
 from agno_rt_serve.dashboard import Dashboard, to_dashboard
 from agno_rt_serve.errors import HttpError, describe, error_body
-from agno_rt_serve.guard import allowed_hosts, check_host
+from agno_rt_serve.guard import Guard, allowed_hosts
+from agno_rt_serve.keys import Key
+from agno_rt_serve.log import logger
 from agno_rt_serve.parts import Accepts
 from agno_rt_serve.profiling import Profiles
 from agno_rt_serve.runs import Runs, Task
 from agno_rt_serve.settings import Settings
+from agno_rt_serve.sign_in import PATH as SIGN_IN
+from agno_rt_serve.sign_in import SignIn
 
 __all__ = ["App"]
 
 Handler: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 ErrorBody: TypeAlias = Callable[[HttpError], bytes]
+
+_OPEN = frozenset({"/", "/health", SIGN_IN})
+"""Paths that no key is needed for. The page holds nothing: what it shows, it asks for with the key."""
 
 
 class Endpoint:
@@ -53,8 +60,7 @@ class Endpoint:
         try:
             await self._handler(scope, receive, send)
         except (HttpError, AgnoError) as exc:
-            error = describe(exc) if isinstance(exc, AgnoError) else exc
-            await respond(send, error.status, [*JSON, *error.headers], self._shape(error))
+            await _refuse(describe(exc) if isinstance(exc, AgnoError) else exc, scope, send, self._shape)
 
 
 class App:
@@ -69,12 +75,17 @@ class App:
         self._agents = agents_api.agents_body(project.agents, self._tool)
         self._models = openai_api.models_body(project.agents, self._created)
         self._page, self._page_headers = _page()
-        self._hosts = allowed_hosts(settings.host, settings.allowed_hosts)
+        hosts = allowed_hosts(settings.host, settings.allowed_hosts, keyed=bool(settings.key))
+        self._guard = Guard(hosts, settings.cors_origins)
+        self._key = Key(settings.key) if settings.key else None
         self._fixed: dict[tuple[str, str], Endpoint] = {}
         self._add_fixed()
         if settings.profile:
             for path, handler in Profiles(settings).routes().items():
                 self._add("GET", path, handler)
+        if self._key is not None:
+            for method, handler in SignIn(self._key).routes().items():
+                self._add(method, SIGN_IN, handler)
         self._others = self._starlette(_dashboard(settings.benchmarks))
         self._app: ASGIApp = self._route
         if settings.cors_origins:
@@ -83,12 +94,12 @@ class App:
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        if scope["type"] == "http":
+        """Answer a request, unless it comes from a page of another site."""
+        if scope["type"] != "lifespan":
             try:
-                check_host(header(scope, b"host"), self._hosts)
+                self._guard.check(scope)
             except HttpError as error:
-                await respond(send, error.status, JSON, error_body(error))
+                await _refuse(error, scope, send)
                 return
         await self._app(scope, receive, send)
 
@@ -97,7 +108,14 @@ class App:
         self._runs.cancel()
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = self._fixed.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        kind = scope["type"]
+        if self._key is not None and kind != "lifespan" and scope["path"] not in _OPEN:
+            try:
+                self._key.check(scope)
+            except HttpError as error:
+                await _refuse(error, scope, send)
+                return
+        endpoint = self._fixed.get((scope["method"], scope["path"])) if kind == "http" else None
         await (endpoint or self._others)(scope, receive, send)
 
     def _add_fixed(self) -> None:
@@ -200,6 +218,18 @@ class _Numbered:
     def __call__(self, event: Event) -> bytes:
         self._number += 1
         return agents_api.server_sent_event(self._number, event)
+
+
+async def _refuse(error: HttpError, scope: Scope, send: Send, shape: ErrorBody | None = None) -> None:
+    """Answer with the error, in the shape of the API by default. A wrong key is logged, without the key."""
+    if error.code == "key_wrong":
+        client = (scope.get("client") or ("unknown",))[0]
+        logger().warning("wrong key", client=client, path=scope["path"], request=request_id(scope))
+    if scope["type"] != "http":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    shape = shape or (openai_api.error_body if scope["path"].startswith("/v1/") else error_body)
+    await respond(send, error.status, [*JSON, *error.headers], shape(error))
 
 
 async def _get_health(scope: Scope, receive: Receive, send: Send) -> None:

@@ -7,8 +7,11 @@ and asks the operating system which clients of running requests have hung up; bo
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
+import os
+import re
 import socket
 import struct
 from collections.abc import Callable
@@ -22,7 +25,7 @@ from agno_rt_serve.protocol import Request, RequestParser
 from agno_rt_serve.response import ResponseWriter
 from agno_rt_serve.settings import Settings
 
-__all__ = ["AccessLog", "ClientGone", "Connection", "Host"]
+__all__ = ["AccessLog", "ClientGone", "Connection", "Host", "new_request_id"]
 
 AccessLog: TypeAlias = Callable[[Request, int, float], None]
 Reason = Literal["", "timeout", "gone", "stop"]
@@ -32,6 +35,10 @@ _RECEIVE = 65_536
 _LINGER = 2.0
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _RESET = struct.pack("ii", 1, 0)
+# An id that a client gives is taken if it can do no harm in a log; ours are a process's own word and a count.
+_REQUEST_ID = re.compile(rb"[0-9A-Za-z._:-]{1,128}")
+_PREFIX = os.urandom(6).hex()
+_count = itertools.count(1)
 
 
 class ClientGone(OSError):
@@ -164,6 +171,11 @@ class Connection:
 
     async def _answer(self, request: Request) -> bool:
         host = self._host
+        for name, value in request.headers:
+            if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+                request.id = value.decode()
+        # In place, not by `new_request_id`: a call less for each request.
+        request.id = request.id or f"{_PREFIX}-{next(_count):x}"
         exchange = self._exchange = Exchange(self, host, request)
         began = trio.current_time() if host.access_log is not None else 0.0
         self.since = host.now
@@ -175,7 +187,7 @@ class Connection:
         except Exception as exc:
             if self.reason and _is_gone(exc):
                 return False
-            _logger.exception("the application failed: %s %s", request.method, request.path)
+            _logger.exception("the application failed: %s %s (%s)", request.method, request.path, request.id)
             await exchange.finish(exc)
         finally:
             self.running = False
@@ -198,7 +210,7 @@ class Connection:
             "headers": request.headers,
             "client": self._client,
             "server": self._server,
-            "state": dict(self._host.state),
+            "state": {**self._host.state, "request_id": request.id},
             "extensions": {},
         }
 
@@ -242,7 +254,7 @@ class Connection:
 
     async def _refuse(self, error: HttpError) -> None:
         writer = ResponseWriter("GET", "1.1", keep_alive=False)
-        writer.start(error.status, [*JSON, *error.headers], self._host.date)
+        writer.start(error.status, [*JSON, *error.headers], self._host.date, new_request_id())
         with trio.move_on_after(_LINGER):
             await self.write(writer.body(error_body(error), more=False))
             await self._linger()
@@ -302,7 +314,8 @@ class Exchange:
         if kind == "http.response.start":
             if self._host.draining:
                 self._writer.keep_alive = False
-            self._writer.start(message["status"], message.get("headers", ()), self._host.date)
+            request_id = self._request.id
+            self._writer.start(message["status"], message.get("headers", ()), self._host.date, request_id)
         elif kind == "http.response.body":
             await self._send_body(message.get("body", b""), message.get("more_body", False))
         else:
@@ -321,7 +334,7 @@ class Exchange:
         request = self._request
         self._writer = ResponseWriter(request.method, request.version, keep_alive=False)
         error = HttpError(500, "internal", "the server failed to answer", "The server's log says why.")
-        self._writer.start(error.status, JSON, self._host.date)
+        self._writer.start(error.status, JSON, self._host.date, request.id)
         await self._connection.write(self._writer.body(error_body(error), more=False))
 
     def over(self) -> None:
@@ -337,6 +350,11 @@ class Exchange:
             await self._connection.write(data)
         if more:
             await trio.lowlevel.checkpoint()
+
+
+def new_request_id() -> str:
+    """Return an id for an answer to what is not a request."""
+    return f"{_PREFIX}-{next(_count):x}"
 
 
 def _is_gone(exc: BaseException | None) -> bool:

@@ -221,8 +221,8 @@ class Offers:
 
 
 @pytest.fixture
-async def serve_agents(serve: Serve) -> AsyncIterator[Serve]:
-    """Serve agents: `await serve_agents(agent, ..., limits=..., routes={...}, tools={...}, **settings)`."""
+async def make_app() -> AsyncIterator[Callable[..., Awaitable[App]]]:
+    """Make an application: `await make_app(agent, ..., limits=..., routes={...}, tools={...}, **settings)`."""
     async with trio.open_nursery() as nursery:
         stop = trio.Event()
 
@@ -232,7 +232,7 @@ async def serve_agents(serve: Serve) -> AsyncIterator[Serve]:
             routes: Mapping[str, Any] | None = None,
             tools: Mapping[str, Any] | None = None,
             **settings: Any,
-        ) -> Served:
+        ) -> App:
             # Of what is installed only the kernel's own memory: other plugins' routes are none of this test's business.
             points: list[Any] = [point for point in entry_points(group="agno_rt") if point.name == "memory"]
             points.append(EntryPoint("test", Offers(routes or {}, tools or {})))
@@ -247,8 +247,19 @@ async def serve_agents(serve: Serve) -> AsyncIterator[Serve]:
 
             nursery.start_soon(keep_open)
             await opened.wait()
-            app = App(project, runtime, Settings(**settings))
-            return await serve(app, cancel_runs=app.cancel_runs, **settings)
+            return App(project, runtime, Settings(**settings))
 
         yield start
         stop.set()
+
+
+@pytest.fixture
+def serve_agents(serve: Serve, make_app: Callable[..., Awaitable[App]]) -> Serve:
+    """Serve agents, as `make_app` takes them."""
+
+    async def start(*agents: Agent, **options: Any) -> Served:
+        app = await make_app(*agents, **options)
+        settings = {name: value for name, value in options.items() if name not in ("limits", "routes", "tools")}
+        return await serve(app, cancel_runs=app.cancel_runs, **settings)
+
+    return start
