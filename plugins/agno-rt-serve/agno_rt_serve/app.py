@@ -28,7 +28,8 @@ from agno_rt.project import Project
 from agno_rt_serve import agents_api, openai_api
 from agno_rt_serve.asgi import JSON, ASGIApp, Receive, Scope, Send, header, json_body, request_id, respond
 from agno_rt_serve.dashboard import Dashboard, to_dashboard
-from agno_rt_serve.errors import HttpError, describe, error_body
+from agno_rt_serve.errors import HttpError, error_body
+from agno_rt_serve.faults import Faults
 from agno_rt_serve.guard import Guard, allowed_hosts
 from agno_rt_serve.keys import Key
 from agno_rt_serve.log import logger
@@ -51,16 +52,19 @@ _OPEN = frozenset({"/", "/health", SIGN_IN})
 class Endpoint:
     """A handler, with its errors answered in the shape of its API."""
 
-    def __init__(self, handler: Handler, shape: ErrorBody = error_body) -> None:
+    def __init__(self, handler: Handler, faults: Faults, shape: ErrorBody = error_body) -> None:
         self._handler = handler
+        self._faults = faults
         self._shape = shape
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
         try:
             await self._handler(scope, receive, send)
-        except (HttpError, AgnoError) as exc:
-            await _refuse(describe(exc) if isinstance(exc, AgnoError) else exc, scope, send, self._shape)
+        except HttpError as error:
+            await _refuse(error, scope, send, self._shape)
+        except AgnoError as exc:
+            await _refuse(self._faults.describe(exc, request_id(scope)), scope, send, self._shape)
 
 
 class App:
@@ -69,7 +73,8 @@ class App:
     def __init__(self, project: Project, runtime: Runtime, settings: Settings) -> None:
         self._project = project
         self._runtime = runtime
-        self._runs = Runs(runtime)
+        self._faults = Faults(show=settings.show_errors)
+        self._runs = Runs(runtime, self._faults)
         self._accepts = Accepts(settings.max_media, settings.media_urls)
         self._created = int(time.time())
         self._agents = agents_api.agents_body(project.agents, self._tool)
@@ -86,7 +91,7 @@ class App:
         if self._key is not None:
             for method, handler in SignIn(self._key).routes().items():
                 self._add(method, SIGN_IN, handler)
-        self._others = self._starlette(_dashboard(settings.benchmarks))
+        self._others = self._starlette(self._dashboard(settings.benchmarks))
         self._app: ASGIApp = self._route
         if settings.cors_origins:
             self._app = CORSMiddleware(
@@ -129,17 +134,17 @@ class App:
         post("/v1/chat/completions", self._post_chat, openai_api.error_body)
 
     def _add(self, method: str, path: str, handler: Handler, shape: ErrorBody = error_body) -> None:
-        self._fixed[method, path] = Endpoint(handler, shape)
+        self._fixed[method, path] = Endpoint(handler, self._faults, shape)
 
     def _starlette(self, extra: list[BaseRoute]) -> Starlette:
         fixed = [Route(path, endpoint, methods=[method]) for (method, path), endpoint in self._fixed.items()]
         others: list[BaseRoute] = [
-            Route("/agents/{name}/runs", Endpoint(self._post_unknown), methods=["POST"]),
-            Route("/v1/models/{name}", Endpoint(self._get_model, openai_api.error_body), methods=["GET"]),
+            Route("/agents/{name}/runs", Endpoint(self._post_unknown, self._faults), methods=["POST"]),
+            Route("/v1/models/{name}", Endpoint(self._get_model, self._faults, openai_api.error_body), methods=["GET"]),
         ]
         # The bare path too: a mount alone would redirect it, and not every client follows.
         mounted = [(name, app) for name, app in self._mounted()]
-        bare = [Route(f"/{name}", Endpoint(app)) for name, app in mounted]
+        bare = [Route(f"/{name}", Endpoint(app, self._faults)) for name, app in mounted]
         mounts = [Mount(f"/{name}", app) for name, app in mounted]
         routes = [*fixed, *others, *extra, *bare, *mounts]
         return Starlette(routes=routes, exception_handlers={HTTPException: _no_route})
@@ -149,7 +154,7 @@ class App:
             try:
                 app = offer.factory(self._runtime)
             except Exception as exc:
-                yield offer.name, _broken(offer.plugin, offer.name, exc)
+                yield offer.name, Endpoint(_broken(offer.plugin, offer.name, exc), self._faults)
             else:
                 yield offer.name, app
 
@@ -159,6 +164,12 @@ class App:
         except AgnoError:
             return spec  # the runtime says why, to whoever runs the agent
         return made if isinstance(made, Tool | Toolkit) else spec
+
+    def _dashboard(self, folder: str) -> list[BaseRoute]:
+        if not folder:
+            return []
+        files, bare = Endpoint(Dashboard(folder), self._faults), Endpoint(to_dashboard, self._faults)
+        return [Route("/benchmarks", bare), Mount("/benchmarks", files)]
 
     async def _get_page(self, scope: Scope, receive: Receive, send: Send) -> None:
         await respond(send, 200, self._page_headers, self._page)
@@ -185,7 +196,7 @@ class App:
 
     async def _post_run(self, agent: Agent, scope: Scope, receive: Receive, send: Send) -> None:
         body = agents_api.decode(await json_body(scope, receive))
-        task = Task(agent, agents_api.input_of(body, self._accepts), body.session, body.user)
+        task = Task(agent, agents_api.input_of(body, self._accepts), body.session, body.user, request_id(scope))
         if b"text/event-stream" in header(scope, b"accept"):
             await self._runs.stream(task, send, _Numbered(), lambda end: b"")
         else:
@@ -195,7 +206,7 @@ class App:
     async def _post_chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         chat = openai_api.decode(await json_body(scope, receive))
         messages = openai_api.conversation(chat, self._accepts)
-        task = Task(self._model(chat.model), messages, user=chat.user)
+        task = Task(self._model(chat.model), messages, user=chat.user, request=request_id(scope))
         created = int(time.time())
         if not chat.stream:
             result = await self._runs.run(task)
@@ -260,13 +271,7 @@ def _broken(plugin: str, name: str, exc: Exception) -> ASGIApp:
     async def fail(scope: Scope, receive: Receive, send: Send) -> None:
         raise error from exc
 
-    return Endpoint(fail)
-
-
-def _dashboard(folder: str) -> list[BaseRoute]:
-    if not folder:
-        return []
-    return [Route("/benchmarks", Endpoint(to_dashboard)), Mount("/benchmarks", Endpoint(Dashboard(folder)))]
+    return fail
 
 
 def _page() -> tuple[bytes, list[tuple[bytes, bytes]]]:

@@ -18,6 +18,7 @@ import click
 import trio
 
 from agno_rt import AgnoError, Runtime
+from agno_rt.cli.options import State, debug_option
 from agno_rt.config import read_settings
 from agno_rt.defaults.inspect import inspect
 from agno_rt.errors import UsageError
@@ -51,8 +52,11 @@ __all__ = ["serve"]
     "--no-auth", is_flag=True, default=None, help="Without a key: whoever reaches the address runs the agents."
 )
 @click.option("--allow-host", "allowed_hosts", multiple=True, metavar="NAME", help="A name that the server goes by.")
+@click.option("--show-errors", is_flag=True, default=None, help="Tell clients all of an inner error. --debug does too.")
 @click.option("--worker", type=int, hidden=True, help="This is one of them, and this is its channel to its parent.")
-def serve(source: str | None, worker: int | None, **options: Any) -> int:
+@debug_option
+@click.pass_context
+def serve(context: click.Context, /, source: str | None, worker: int | None, **options: Any) -> int:
     """Serve agents over HTTP, with a page to chat with them.
 
     The agents are those of FILE (a Python file, an import path or a .toml), else of the agno-rt.toml in this folder,
@@ -68,6 +72,8 @@ def serve(source: str | None, worker: int | None, **options: Any) -> int:
         trio.run(_serve, project, Worker(worker))
         return 0
     given = {name: value for name, value in options.items() if value not in (None, ())}
+    if context.ensure_object(State).debug:
+        given["show_errors"] = True
     settings = _with_key(attrs.evolve(settings, **given), project, by_option="key_file" in given)
     if settings.workers == 1:
         trio.run(_serve, project, settings)

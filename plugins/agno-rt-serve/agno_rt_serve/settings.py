@@ -28,6 +28,7 @@ class Settings:
     no_auth          whether to serve beyond this machine without a key
     allowed_hosts    what the Host header may say, beside loopback's names; empty: anything where there is a key
     cors_origins     pages of which origins may use the API from a browser; `*` is any
+    show_errors      whether clients are told all of an inner error: for those who develop the agents
     access_log       whether to log a line for each request
     profile          whether there are /debug/profile and /debug/memory, for clients on this machine
     profile_remote   whether they are there for all clients
@@ -53,6 +54,7 @@ class Settings:
     no_auth: bool = False
     allowed_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
+    show_errors: bool = False
     access_log: bool = False
     profile: bool = False
     profile_remote: bool = False
