@@ -25,8 +25,9 @@ from starlette.routing import BaseRoute, Mount, Route
 from agno_rt import Agent, AgnoError, Event, RunResult, Runtime, Tool, Toolkit
 from agno_rt.errors import NotFound, PluginError
 from agno_rt.project import Project
-from agno_rt_serve import agents_api, openai_api
+from agno_rt_serve import agents_api, chat_request, openai_api
 from agno_rt_serve.asgi import JSON, ASGIApp, Receive, Scope, Send, header, json_body, request_id, respond
+from agno_rt_serve.client_tools import with_tools
 from agno_rt_serve.dashboard import Dashboard, to_dashboard
 from agno_rt_serve.errors import HttpError, error_body
 from agno_rt_serve.faults import Faults
@@ -204,18 +205,24 @@ class App:
             await respond(send, 200, JSON, agents_api.result_body(result, body.session))
 
     async def _post_chat(self, scope: Scope, receive: Receive, send: Send) -> None:
-        chat = openai_api.decode(await json_body(scope, receive))
-        messages = openai_api.conversation(chat, self._accepts)
-        task = Task(self._model(chat.model), messages, user=chat.user, request=request_id(scope))
+        chat = chat_request.decode(await json_body(scope, receive))
+        messages = chat_request.conversation(chat, self._accepts)
+        agent = self._model(chat.model)
+        own = agents_api.tool_names(agent, self._tool) if chat.tools else ()
+        agent, taken = with_tools(chat_request.settled(agent, chat), own, chat)
+        task = Task(agent, messages, user=chat.user, request=request_id(scope))
         created = int(time.time())
         if not chat.stream:
             result = await self._runs.run(task)
-            await respond(send, 200, JSON, openai_api.completion_body(result, chat.model, created))
+            calls = () if taken is None else taken.calls
+            await respond(send, 200, JSON, openai_api.completion_body(result, chat.model, created, calls))
             return
         chunks = openai_api.Chunks(chat.model, created, chat.include_usage)
 
         def last(end: RunResult | HttpError) -> bytes:
-            return chunks.end(end) if isinstance(end, RunResult) else chunks.failed(end)
+            if isinstance(end, HttpError):
+                return chunks.failed(end)
+            return chunks.end(end, () if taken is None else taken.calls)
 
         await self._runs.stream(task, send, chunks.feed, last)
 

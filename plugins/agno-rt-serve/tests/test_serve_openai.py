@@ -232,9 +232,9 @@ class TestOfficialClient:
         with pytest.raises(openai.NotFoundError, match="Did you mean 'agent'") as missing:
             await ask(served, lambda client: create(client, model="agemt"))
         assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
-        with pytest.raises(openai.BadRequestError, match="tools of the client are not supported") as refused:
-            await ask(served, lambda client: create(client, tools=[{"type": "function", "function": {"name": "x"}}]))
-        assert (refused.value.type, refused.value.param) == ("invalid_request_error", "tools")
+        with pytest.raises(openai.BadRequestError, match="top_p is not supported") as refused:
+            await ask(served, lambda client: create(client, top_p=0.5))
+        assert (refused.value.type, refused.value.param) == ("invalid_request_error", "top_p")
         with pytest.raises(openai.InternalServerError, match="the model gave no answer") as away:
             await ask(served, create)
         assert (away.value.status_code, away.value.code) == (502, "model")
@@ -297,7 +297,7 @@ class InOnePiece:
         ({"messages": [{"role": "user", "content": 5}]}, "messages[].content", "content"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0]", "'robot'"),
         ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "c"}]}, "messages[0]", "'tool'"),
-        ({"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}]}]}, "messages[0]", "calls tools"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}]}]}, "messages[0].tool_calls[0]", "function"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x.png"}}]}]},
             "messages[0].content[0]",
@@ -331,7 +331,7 @@ class InOnePiece:
             "in messages of the user",
         ),
         ({"n": 2}, "n", "n is 2"),
-        ({"functions": [{"name": "f"}]}, "functions", "tools"),
+        ({"functions": [{"name": "f"}]}, "functions", "functions"),
         ({"response_format": {"type": "json_object"}}, "response_format", "json_object"),
         ({"modalities": ["text", "audio"]}, "modalities", "text"),
         ({"model": None}, "model", "str"),
