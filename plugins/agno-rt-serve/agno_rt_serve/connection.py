@@ -7,10 +7,8 @@ and asks the operating system which clients of running requests have hung up; bo
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
-import os
 import re
 import socket
 import struct
@@ -22,10 +20,10 @@ import trio
 from agno_rt_serve.asgi import JSON, ASGIApp, Message, Scope
 from agno_rt_serve.errors import HttpError, error_body
 from agno_rt_serve.protocol import Request, RequestParser
-from agno_rt_serve.response import ResponseWriter
+from agno_rt_serve.response import ResponseWriter, request_ids
 from agno_rt_serve.settings import Settings
 
-__all__ = ["AccessLog", "ClientGone", "Connection", "Host", "new_request_id"]
+__all__ = ["AccessLog", "ClientGone", "Connection", "Host"]
 
 AccessLog: TypeAlias = Callable[[Request, int, float], None]
 Reason = Literal["", "timeout", "gone", "stop"]
@@ -35,10 +33,8 @@ _RECEIVE = 65_536
 _LINGER = 2.0
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _RESET = struct.pack("ii", 1, 0)
-# An id that a client gives is taken if it can do no harm in a log; ours are a process's own word and a count.
+# An id that a client gives is taken if it can do no harm in a log.
 _REQUEST_ID = re.compile(rb"[0-9A-Za-z._:-]{1,128}")
-_PREFIX = os.urandom(6).hex()
-_count = itertools.count(1)
 
 
 class ClientGone(OSError):
@@ -174,8 +170,7 @@ class Connection:
         for name, value in request.headers:
             if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
                 request.id = value.decode()
-        # In place, not by `new_request_id`: a call less for each request.
-        request.id = request.id or f"{_PREFIX}-{next(_count):x}"
+        request.id = request.id or next(request_ids)
         exchange = self._exchange = Exchange(self, host, request)
         began = trio.current_time() if host.access_log is not None else 0.0
         self.since = host.now
@@ -254,7 +249,7 @@ class Connection:
 
     async def _refuse(self, error: HttpError) -> None:
         writer = ResponseWriter("GET", "1.1", keep_alive=False)
-        writer.start(error.status, [*JSON, *error.headers], self._host.date, new_request_id())
+        writer.start(error.status, [*JSON, *error.headers], self._host.date, next(request_ids))
         with trio.move_on_after(_LINGER):
             await self.write(writer.body(error_body(error), more=False))
             await self._linger()
@@ -350,11 +345,6 @@ class Exchange:
             await self._connection.write(data)
         if more:
             await trio.lowlevel.checkpoint()
-
-
-def new_request_id() -> str:
-    """Return an id for an answer to what is not a request."""
-    return f"{_PREFIX}-{next(_count):x}"
 
 
 def _is_gone(exc: BaseException | None) -> bool:

@@ -101,6 +101,8 @@ def _kind(error: AgnoError) -> str:
             return "the session was changed by another run meanwhile, and this one was not stored in it"
         case BackendError():
             return "what the server stores could not be read or written"
+        case ConfigError():
+            return "the server lacks a setting that the run needs"
         case BrokenAgent():
             return "the agent cannot run as it stands"
     return "the run failed in the server"

@@ -32,8 +32,11 @@ class Faults:
         if cause is not None:
             # Unlike `str`, this cannot fail, whatever the exception is.
             known["cause"] = "".join(traceback.format_exception_only(cause)).strip()
+        if self._show:
+            # As text: structlog's own way shows the local variables of every frame, keys among them.
+            known["exception"] = "".join(traceback.format_exception(error)).rstrip()
         log = {name: value for name, value in known.items() if value}
-        logger().error("run failed" if run else "request failed", **log, **({"exc_info": error} if self._show else {}))
+        logger().error("run failed" if run else "request failed", **log)
 
     def event(self, event: Event, result: RunResult | None) -> Event:
         """Return the event as a client may see it. `result` is the run's, once that is over."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
+from collections.abc import Iterator
 from http import HTTPStatus
 
 from agno_rt_serve.protocol import Headers
 
-__all__ = ["ResponseWriter"]
+__all__ = ["ResponseWriter", "request_ids"]
+
+request_ids: Iterator[str] = map(f"{os.urandom(6).hex()}-{{:x}}".format, itertools.count(1))
+"""Ids for requests that bring none: a word of this process and a count. A `next` is no Python call."""
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")

@@ -59,7 +59,7 @@ INNER: list[tuple[Exception, int, str, str]] = [
     ),
     (SessionConflict(f"{SECRET} is at version 2, not 1"), 409, "session_conflict", "was changed by another run"),
     (PluginError(SECRET, plugin="p"), 500, "plugin", "the run failed in the server"),
-    (ConfigError(f"{SECRET}, line 1"), 500, "config", "the run failed in the server"),
+    (ConfigError(f"{SECRET}, line 1"), 500, "config", "lacks a setting"),
     (ToolDefinitionError(f"{SECRET}, line 1"), 500, "tool_definition", "the run failed in the server"),
     (OutputError(f"it said {SECRET}"), 502, "output", "does not fit"),
     (ModelError(f"{SECRET} refused"), 502, "model", "gave no answer"),
