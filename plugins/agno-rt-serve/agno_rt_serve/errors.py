@@ -56,6 +56,16 @@ class BrokenAgent(AgnoError):
     code = "broken_agent"
 
 
+_KINDS: tuple[tuple[type[AgnoError], str], ...] = (
+    (OutputError, "the model's answer does not fit what the agent answers with"),
+    (SessionConflict, "the session was changed by another run meanwhile, and this one was not stored in it"),
+    (BackendError, "what the server stores could not be read or written"),
+    (ConfigError, "the server lacks a setting that the run needs"),
+    (BrokenAgent, "the agent cannot run as it stands"),
+)
+"""What is told of inner errors; the first that fits."""
+
+
 def error_body(error: HttpError) -> bytes:
     """The JSON that every route but those under /v1 answers an error with."""
     told = {"code": error.code, "message": error.message, "hint": error.hint}
@@ -92,20 +102,10 @@ def describe(error: AgnoError, *, full: bool = False, request: str = "") -> Http
 
 
 def _kind(error: AgnoError) -> str:
-    match error:
-        case OutputError():
-            return "the model's answer does not fit what the agent answers with"
-        case ModelError():
-            return _kind_of_model(error.status)
-        case SessionConflict():
-            return "the session was changed by another run meanwhile, and this one was not stored in it"
-        case BackendError():
-            return "what the server stores could not be read or written"
-        case ConfigError():
-            return "the server lacks a setting that the run needs"
-        case BrokenAgent():
-            return "the agent cannot run as it stands"
-    return "the run failed in the server"
+    for kind, text in _KINDS:
+        if isinstance(error, kind):
+            return text
+    return _kind_of_model(error.status) if isinstance(error, ModelError) else "the run failed in the server"
 
 
 def _kind_of_model(status: int | None) -> str:
