@@ -25,7 +25,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from agno_rt import Agent, AgnoError, Event, RunResult, Runtime, Tool, Toolkit
 from agno_rt.errors import NotFound, PluginError
 from agno_rt.project import Project
-from agno_rt_serve import agents_api, chat_request, openai_api
+from agno_rt_serve import agents_api, chat_request, log, openai_api
 from agno_rt_serve.asgi import JSON, ASGIApp, Receive, Scope, Send, header, json_body, request_id, respond
 from agno_rt_serve.client_tools import with_tools
 from agno_rt_serve.dashboard import Dashboard, to_dashboard
@@ -33,7 +33,6 @@ from agno_rt_serve.errors import HttpError, error_body
 from agno_rt_serve.faults import Faults
 from agno_rt_serve.guard import Guard, allowed_hosts
 from agno_rt_serve.keys import Key
-from agno_rt_serve.log import logger
 from agno_rt_serve.parts import Accepts
 from agno_rt_serve.profiling import Profiles
 from agno_rt_serve.runs import Runs, Task
@@ -197,9 +196,9 @@ class App:
 
     async def _post_run(self, agent: Agent, scope: Scope, receive: Receive, send: Send) -> None:
         body = agents_api.decode(await json_body(scope, receive))
-        task = Task(agent, agents_api.input_of(body, self._accepts), body.session, body.user, request_id(scope))
+        task = Task(agent, agents_api.input_of(body, self._accepts), body.session, body.user)
         if b"text/event-stream" in header(scope, b"accept"):
-            await self._runs.stream(task, send, _Numbered(), lambda end: b"")
+            await self._runs.stream(task, send, _Numbered(), lambda end: b"", request_id(scope))
         else:
             result = await self._runs.run(task)
             await respond(send, 200, JSON, agents_api.result_body(result, body.session))
@@ -210,7 +209,7 @@ class App:
         agent = self._model(chat.model)
         own = agents_api.tool_names(agent, self._tool) if chat.tools else ()
         agent, taken = with_tools(chat_request.settled(agent, chat), own, chat)
-        task = Task(agent, messages, user=chat.user, request=request_id(scope))
+        task = Task(agent, messages, user=chat.user)
         created = int(time.time())
         if not chat.stream:
             result = await self._runs.run(task)
@@ -224,7 +223,7 @@ class App:
                 return chunks.failed(end)
             return chunks.end(end, () if taken is None else taken.calls)
 
-        await self._runs.stream(task, send, chunks.feed, last)
+        await self._runs.stream(task, send, chunks.feed, last, request_id(scope))
 
 
 class _Numbered:
@@ -242,7 +241,7 @@ async def _refuse(error: HttpError, scope: Scope, send: Send, shape: ErrorBody |
     """Answer with the error, in the shape of the API by default. A wrong key is logged, without the key."""
     if error.code == "key_wrong":
         client = (scope.get("client") or ("unknown",))[0]
-        logger().warning("wrong key", client=client, path=scope["path"], request=request_id(scope))
+        log.write("warning", "wrong key", client=client, path=scope["path"])
     if scope["type"] != "http":
         await send({"type": "websocket.close", "code": 1008})
         return

@@ -23,12 +23,11 @@ from agno_rt.config import read_settings
 from agno_rt.defaults.inspect import inspect
 from agno_rt.errors import UsageError
 from agno_rt.project import Project, load_project
+from agno_rt_serve import log
 from agno_rt_serve.app import App
-from agno_rt_serve.connection import AccessLog
 from agno_rt_serve.guard import is_loopback
 from agno_rt_serve.keys import VARIABLE, check_private, checked_key, file_key, take_key
 from agno_rt_serve.listening import Address, bind
-from agno_rt_serve.log import logger
 from agno_rt_serve.protocol import Request
 from agno_rt_serve.server import Server
 from agno_rt_serve.settings import Settings
@@ -90,8 +89,8 @@ async def _serve(project: Project, place: Settings | Worker) -> None:
         if worker is None or worker.number == 1:
             _check_agents(project, runtime)
         app = App(project, runtime, settings)
-        log = _access_log() if settings.access_log else None
-        server = Server(app, settings, cancel_runs=app.cancel_runs, access_log=log)
+        access_log = _log_request if settings.access_log else None
+        server = Server(app, settings, cancel_runs=app.cancel_runs, access_log=access_log)
         failure: AgnoError | None = None
         async with trio.open_nursery() as nursery:
             await nursery.start(_obey_signals, server, worker)
@@ -234,17 +233,6 @@ def _key_header(settings: Settings) -> str:
     return f'-H "Authorization: Bearer {key}" '
 
 
-def _access_log() -> AccessLog:
-    log = logger()
-
-    def write(request: Request, status: int, seconds: float) -> None:
-        log.info(
-            "request",
-            method=request.method,
-            path=request.path,
-            status=status,
-            ms=round(seconds * 1000, 2),
-            request=request.id,
-        )
-
-    return write
+def _log_request(request: Request, status: int, seconds: float) -> None:
+    ms = round(seconds * 1000, 2)
+    log.write("info", "request", method=request.method, path=request.path, status=status, ms=ms, request=request.id)

@@ -182,7 +182,7 @@ class Connection:
         except Exception as exc:
             if self.reason and _is_gone(exc):
                 return False
-            _logger.exception("the application failed: %s %s (%s)", request.method, request.path, request.id)
+            _logger.exception("the application failed: %s %r (%s)", request.method, request.path, request.id)
             await exchange.finish(exc)
         finally:
             self.running = False
@@ -322,7 +322,7 @@ class Exchange:
         if writer.complete:
             return
         if failure is None:
-            _logger.error("the application left no complete response: %s", self._request.path)
+            _logger.error("the application left no complete response: %r", self._request.path)
         if writer.started or self._connection.reason:
             writer.keep_alive = False
             return

@@ -8,8 +8,8 @@ import msgspec
 
 from agno_rt import AgnoError, Event, RunResult
 from agno_rt.events import ModelEnded, RunEnded, ToolEnded, TurnRestarted
+from agno_rt_serve import log
 from agno_rt_serve.errors import HttpError, describe, is_inner, run_of
-from agno_rt_serve.log import logger
 
 __all__ = ["Faults"]
 
@@ -35,8 +35,9 @@ class Faults:
         if self._show:
             # As text: structlog's own way shows the local variables of every frame, keys among them.
             known["exception"] = "".join(traceback.format_exception(error)).rstrip()
-        log = {name: value for name, value in known.items() if value}
-        logger().error("run failed" if run else "request failed", **log)
+        log.write(
+            "error", "run failed" if run else "request failed", **{name: text for name, text in known.items() if text}
+        )
 
     def event(self, event: Event, result: RunResult | None) -> Event:
         """Return the event as a client may see it. `result` is the run's, once that is over."""
@@ -49,10 +50,10 @@ class Faults:
             case ModelEnded() if event.error is not None:
                 return msgspec.structs.replace(event, error="the model gave no answer")
             case TurnRestarted():
-                logger().warning("turn restarted", run=event.run_id, reason=event.reason)
+                log.write("warning", "turn restarted", run=event.run_id, reason=event.reason)
                 return msgspec.structs.replace(event, reason="the model is asked again")
             case ToolEnded(status="failed"):
-                logger().warning("tool failed", run=event.run_id, tool=event.call.name, error=event.content)
+                log.write("warning", "tool failed", run=event.run_id, tool=event.call.name, error=event.content)
                 told = f"{event.call.name} failed. The server's log says why: run {event.run_id}."
                 return msgspec.structs.replace(event, content=told)
         return event

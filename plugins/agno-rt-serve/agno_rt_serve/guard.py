@@ -80,11 +80,18 @@ class Guard:
         if self._origins is None:
             return
         if origin:
-            if origin.partition(b"://")[2].lower() != (host or b"").lower() and origin not in self._origins:
+            if origin not in self._origins and not _is_at(origin.lower(), (host or b"").lower()):
                 raise _cross_site(origin.decode("latin-1"))
         elif site in _ELSEWHERE and mode != b"navigate":
             # What a page embeds has no Origin. A link that is followed may lead here.
             raise _cross_site("another site")
+
+
+def _is_at(origin: bytes, host: bytes) -> bool:
+    """Whether the host is the origin's; a port that its scheme has by default may be named or not."""
+    scheme, _, place = origin.partition(b"://")
+    port = {b"http": b":80", b"https": b":443"}.get(scheme)
+    return port is not None and bool(place) and place.removesuffix(port) == host.removesuffix(port)
 
 
 def _cross_site(origin: str) -> HttpError:

@@ -25,13 +25,12 @@ _STREAM = [
 
 @attrs.frozen
 class Task:
-    """What is to be run: an agent, on an input, for a session and a user. `request` is the request's id."""
+    """What is to be run: an agent, on an input, for a session and a user."""
 
     agent: Agent
     input: str | Sequence[Message] | Sequence[Part]
     session: str | None = None
     user: str | None = None
-    request: str = ""
 
 
 class Runs:
@@ -61,14 +60,15 @@ class Runs:
         send: Send,
         piece: Callable[[Event], bytes],
         last: Callable[[RunResult | HttpError], bytes],
+        request: str,
     ) -> None:
         """Send what `piece` makes of each event as it happens, then what `last` makes of the end, as an event stream.
 
-        An `HttpError` that `piece` raises ends the run, and is the end. Raises `HttpError` for a run that ended before
-        its first event: nothing has been sent then.
+        `request` is the request's id. An `HttpError` that `piece` raises ends the run, and is the end. Raises
+        `HttpError` for a run that ended before its first event: nothing has been sent then.
         """
         try:
-            await self._stream(task, send, piece, last)
+            await self._stream(task, send, piece, last, request)
         except UsageError as error:
             self._check_agent(task, error)
             raise
@@ -79,6 +79,7 @@ class Runs:
         send: Send,
         piece: Callable[[Event], bytes],
         last: Callable[[RunResult | HttpError], bytes],
+        request: str,
     ) -> None:
         started = False
         async with self._runtime.stream(task.agent, task.input, session=task.session, user=task.user) as events:
@@ -93,7 +94,7 @@ class Runs:
                 result = events.result
                 end: RunResult | HttpError = _stopping() if result is None or result.status == "cancelled" else result
             except AgnoError as error:
-                end = self._faults.describe(error, task.request)
+                end = self._faults.describe(error, request)
             except HttpError as error:
                 end = error
             finally:

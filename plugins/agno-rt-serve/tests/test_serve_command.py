@@ -153,6 +153,18 @@ class TestServing:
         assert "200" in logged
         assert process.stop()[0] == 0
 
+    @pytest.mark.parametrize("path", ["/%1b[31m", "/a%0ab", "/%e2%80%aecba", "/%c2%9b31m", "/%00", "/%e2%80%a8"])
+    def test_paths_that_steer_terminals(self, start: Start, path: str) -> None:
+        """Whatever a client asks for, its line in the log is one, and says what it asked for in plain characters."""
+        process = start("--access-log")
+        with pytest.raises(urllib.error.HTTPError), urllib.request.urlopen(process.url + path, timeout=PATIENCE):
+            pass
+        line = process.line()
+
+        assert "404" in line
+        assert line.rstrip("\n").isprintable()
+        assert line.isascii()
+
     def test_settings_and_options(self, start: Start) -> None:
         """The settings of agno-rt.toml hold, and options stand above them."""
         process = start("--host", "localhost", settings='host = "127.0.0.2"\nmax_body = 20')

@@ -209,6 +209,8 @@ class TestPlaces:
             ({"Origin": "https://evil.example"}, (403, "cross_site")),
             ({"Origin": "http://localhost:1"}, (403, "cross_site")),
             ({"Origin": "null"}, (403, "cross_site")),
+            ({"Origin": "file://"}, (403, "cross_site")),
+            ({"Origin": "http://localhost.evil.example"}, (403, "cross_site")),
             ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, (403, "cross_site")),
             ({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}, (403, "cross_site")),
         ],
@@ -231,6 +233,29 @@ class TestPlaces:
             answers = [run, await http.get("/", headers=link), await http.get("/agents")]
 
         assert [answer.status_code for answer in answers] == [200] * 3
+
+    @pytest.mark.parametrize(
+        ("origin", "host", "status"),
+        [
+            ("https://ours.example", "ours.example", 200),
+            ("https://ours.example", "ours.example:443", 200),
+            ("http://ours.example:80", "ours.example", 200),
+            ("http://OURS.example:8080", "ours.EXAMPLE:8080", 200),
+            ("http://[::1]:7777", "[::1]:7777", 200),
+            ("https://ours.example", "ours.example:80", 403),
+            ("http://ours.example:8080", "ours.example", 403),
+            ("ours.example", "ours.example", 403),
+            ("https://", "", 403),
+        ],
+    )
+    async def test_origins(self, make_app: Any, origin: str, host: str, status: int) -> None:
+        """The page's origin is the server's where scheme, host and port are, however they are written."""
+        app = await make_app(Agent(ScriptedModel([]), "a"), allowed_hosts=("*",))
+        transport: Any = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            answer = await http.get("/agents", headers={"Host": host, "Origin": origin})
+
+        assert answer.status_code == status
 
     @pytest.mark.parametrize(
         ("host", "settings", "status"),

@@ -219,3 +219,10 @@ async def test_a_model_that_is_asked_again(serve_agents: Any) -> None:
 
     assert "event: turn_restarted" in stream.text
     assert SECRET not in stream.text
+
+
+async def test_what_is_logged_steers_nothing(serve_agents: Any) -> None:
+    """An error whose text would steer a terminal, or write a line of its own, is in the log in plain characters."""
+    _, logged = await answers(await serve_agents(agent(BackendError("gone\x1b[2J\n2026 [info] all is well\u202e"))))
+
+    assert all(line["error"] == "gone\\x1b[2J\\n2026 [info] all is well\\u202e" for [line] in logged)
