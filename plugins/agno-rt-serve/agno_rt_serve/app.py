@@ -241,7 +241,7 @@ async def _refuse(error: HttpError, scope: Scope, send: Send, shape: ErrorBody |
     """Answer with the error, in the shape of the API by default. A wrong key is logged, without the key."""
     if error.code == "key_wrong":
         client = (scope.get("client") or ("unknown",))[0]
-        log.write("warning", "wrong key", client=client, path=scope["path"])
+        log.write("warning", "wrong key", client=client, path=scope["path"], request=request_id(scope))
     if scope["type"] != "http":
         await send({"type": "websocket.close", "code": 1008})
         return

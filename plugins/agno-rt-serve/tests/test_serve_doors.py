@@ -121,12 +121,13 @@ class TestKey:
         """An attempt with a wrong key is in the log, with who and where, and without the key."""
         with structlog.testing.capture_logs() as logged:
             async with await served(key=KEY) as http:
-                await http.get("/agents", headers={"Authorization": "Bearer guessed-guessed"})
+                answer = await http.get("/agents", headers={"Authorization": "Bearer guessed-guessed"})
                 await http.post("/sign-in", json={"key": "guessed-guessed"})
                 await http.get("/agents")
 
         found = [(line["event"], line["client"], line["path"]) for line in logged]
         assert found == [("wrong key", "127.0.0.1", "/agents"), ("wrong key", "127.0.0.1", "/sign-in")]
+        assert logged[0]["request"] == answer.headers["x-request-id"]
         assert "guessed" not in str(logged)
 
     async def test_pages_of_allowed_origins_need_it_too(self, served: Any) -> None:
