@@ -18,6 +18,8 @@ from agno_rt_serve.chat_request import ChatBody, Function, Refused
 __all__ = ["ClientTools", "with_tools"]
 
 _MOST = 128
+# Whoever reads a schema does so by recursion, a few calls a level: no model can fill in one that is deeper.
+_DEEPEST = 100
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -80,9 +82,25 @@ def _functions(chat: ChatBody, own: Collection[str]) -> list[Function]:
             raise Refused(f"{where} is called {name!r}, and {whose} of this name", f"{where}.function.name")
         if (tool.function.parameters or {}).get("type", "object") != "object":
             raise Refused(f"{where} has parameters that are not of type object", f"{where}.function.parameters")
+        if _is_deep(tool.function.parameters):
+            raise Refused(f"{where} has parameters nested more than {_DEEPEST} deep", f"{where}.function.parameters")
         names.add(name)
         functions.append(tool.function)
     return functions
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _choice(chat: ChatBody, functions: Sequence[Function], own: Collection[str]) -> str:

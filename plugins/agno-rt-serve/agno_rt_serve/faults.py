@@ -50,7 +50,6 @@ class Faults:
             case ModelEnded() if event.error is not None:
                 return msgspec.structs.replace(event, error="the model gave no answer")
             case TurnRestarted():
-                log.write("warning", "turn restarted", run=event.run_id, reason=event.reason)
                 return msgspec.structs.replace(event, reason="the model is asked again")
             case ToolEnded(status="failed"):
                 log.write("warning", "tool failed", run=event.run_id, tool=event.call.name, error=event.content)

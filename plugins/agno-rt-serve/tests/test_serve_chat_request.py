@@ -28,6 +28,14 @@ CALL = ToolCall("c1", "weather", '{"city": "Seoul"}')
 OTHER = ToolCall("c2", "weather", '{"city": "Oslo"}')
 
 
+def nested(depth: int) -> Any:
+    """A tool whose parameters are so many objects in one another."""
+    schema: dict[str, Any] = {"type": "object"}
+    for _ in range(depth // 2):
+        schema = {"type": "object", "properties": {"x": schema}}
+    return {"type": "function", "function": {"name": "x", "parameters": schema}}
+
+
 @tool
 def clock() -> str:
     """The time."""
@@ -262,6 +270,13 @@ class TestToolsOfTheClient:
 
         assert model.requests[0].tool_choice == expected
 
+    async def test_with_a_deep_schema(self, serve_agents: Any) -> None:
+        """Parameters may be nested as deep as a model may be asked to fill in."""
+        model = ScriptedModel(["x"])
+        await answer(serve_agents, Agent(model, "a"), {"tools": [nested(90)]})
+
+        assert [each.name for each in model.requests[0].tools] == ["x"]
+
     async def test_choice_of_none(self, serve_agents: Any) -> None:
         """With the choice none, the client's tools are not offered."""
         model = ScriptedModel(["x"])
@@ -283,6 +298,7 @@ class TestToolsOfTheClient:
                 {"tools": [{"type": "function", "function": {"name": "x", "parameters": {"type": "array"}}}]},
                 "tools[0].function.parameters",
             ),
+            *(({"tools": [nested(depth)]}, "tools[0].function.parameters") for depth in (101, 900)),
             ({"tools": [WEATHER] * 129}, "tools"),
             ({"tools": [WEATHER], "tool_choice": "always"}, "tool_choice"),
             ({"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "x"}}}, "tool_choice"),
