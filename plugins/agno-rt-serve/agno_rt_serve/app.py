@@ -27,7 +27,7 @@ from agno_rt.errors import NotFound, PluginError
 from agno_rt.project import Project
 from agno_rt_serve import agents_api, chat_request, log, openai_api
 from agno_rt_serve.asgi import JSON, ASGIApp, Receive, Scope, Send, header, json_body, request_id, respond
-from agno_rt_serve.client_tools import with_tools
+from agno_rt_serve.client_tools import add_tools
 from agno_rt_serve.dashboard import Dashboard, to_dashboard
 from agno_rt_serve.errors import HttpError, error_body
 from agno_rt_serve.faults import Faults
@@ -208,7 +208,7 @@ class App:
         messages = chat_request.conversation(chat, self._accepts)
         agent = self._model(chat.model)
         own = agents_api.tool_names(agent, self._tool) if chat.tools else ()
-        agent, taken = with_tools(chat_request.settled(agent, chat), own, chat)
+        agent, taken = add_tools(chat_request.apply_settings(agent, chat), own, chat)
         task = Task(agent, messages, user=chat.user)
         created = int(time.time())
         if not chat.stream:

@@ -17,7 +17,7 @@ from agno_rt.messages import Content, Part, Role
 from agno_rt_serve.errors import HttpError
 from agno_rt_serve.parts import Accepts, Attached, make
 
-__all__ = ["ChatBody", "Function", "Refused", "conversation", "decode", "settled"]
+__all__ = ["ChatBody", "Function", "Refused", "apply_settings", "conversation", "decode"]
 
 
 class _Url(msgspec.Struct):
@@ -194,7 +194,7 @@ def decode(body: bytes) -> ChatBody:
     try:
         chat = _decoder.decode(body)
     except msgspec.ValidationError as exc:
-        raise _misfit(exc) from exc
+        raise _explain_misfit(exc) from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise Refused(f"the body is not valid JSON: {exc}", "") from exc
     for name, least, most in _RANGES:
@@ -206,7 +206,7 @@ def decode(body: bytes) -> ChatBody:
     return chat
 
 
-def settled(agent: Agent, chat: ChatBody) -> Agent:
+def apply_settings(agent: Agent, chat: ChatBody) -> Agent:
     """Return the agent with the settings that the client asks for: it may lower the bound of tokens, not raise it."""
     own = agent.settings
     changes: dict[str, Any] = {}
@@ -243,20 +243,20 @@ def conversation(chat: ChatBody, accepts: Accepts) -> list[Message]:
                 raise Refused(f"{where} has the role 'tool', and answers no call before it", where, hint)
             name = open_calls.pop(message.tool_call_id)
         elif open_calls:
-            raise _unanswered(open_calls, where)
+            raise _refuse_open_calls(open_calls, where)
         made.append(_message(message, name, where, accepts))
         open_calls |= {call.id: call.name for call in made[-1].tool_calls}
     if open_calls:
-        raise _unanswered(open_calls, "messages")
+        raise _refuse_open_calls(open_calls, "messages")
     return made
 
 
-def _unanswered(calls: dict[str, str], where: str) -> HttpError:
+def _refuse_open_calls(calls: dict[str, str], where: str) -> HttpError:
     hint = "Send a message of the role tool for each call."
     return Refused(f"tool calls have no result: {', '.join(calls)}", where, hint)
 
 
-def _misfit(exc: msgspec.ValidationError) -> HttpError:
+def _explain_misfit(exc: msgspec.ValidationError) -> HttpError:
     problem = str(exc)
     _, found, rest = problem.partition("unknown field `")
     if found:
@@ -278,13 +278,13 @@ def _check_supported(chat: ChatBody) -> None:
         value = getattr(chat, name)
         if value is not None and value not in harmless:
             hint = "Send `tools` instead." if name.startswith("function") else _OWN
-            raise Refused(f"{name} is not supported ({name} is {_shown(value)})", name, hint)
+            raise Refused(f"{name} is not supported ({name} is {_shorten(value)})", name, hint)
     if chat.response_format is not None and chat.response_format.type != "text":
         hint = "Give the agent an output type instead."
         raise Refused(f"response_format {chat.response_format.type!r} is not supported", "response_format", hint)
 
 
-def _shown(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = msgspec.json.encode(value).decode()
     return text if len(text) <= 80 else f"{text[:77]}..."
 

@@ -15,7 +15,7 @@ import attrs
 from agno_rt import Agent, Hook, ModelResponse, RunContext, Tool, ToolCall
 from agno_rt_serve.chat_request import ChatBody, Function, Refused
 
-__all__ = ["ClientTools", "with_tools"]
+__all__ = ["ClientTools", "add_tools"]
 
 _MOST = 128
 # Whoever reads a schema does so by recursion, a few calls a level: no model can fill in one that is deeper.
@@ -39,22 +39,22 @@ class ClientTools(Hook):
         calls = [call for call in response.tool_calls if call.name in self._names]
         if not calls:
             return None
-        self.calls = _with_ids(calls if self._parallel else calls[:1], context.run_id)
+        self.calls = _add_ids(calls if self._parallel else calls[:1], context.run_id)
         return attrs.evolve(response, tool_calls=(), finish_reason="tool_calls")
 
 
-def with_tools(agent: Agent, own: Collection[str], chat: ChatBody) -> tuple[Agent, ClientTools | None]:
+def add_tools(agent: Agent, own: Collection[str], chat: ChatBody) -> tuple[Agent, ClientTools | None]:
     """Return the agent with the client's tools, and what takes their calls; `own` are the names of the agent's tools.
 
     Raises `HttpError` 400 for tools that cannot be, and for a choice of them that cannot be kept.
     """
-    functions = _functions(chat, own)
-    choice = _choice(chat, functions, own)
+    functions = _check_functions(chat, own)
+    choice = _read_choice(chat, functions, own)
     if not functions or choice == "none":
         return agent, None
     if agent.output is not None:
         raise Refused("the agent has an output type, and takes no tools", "tools", "Leave them out.")
-    tools = [_tool(function) for function in functions]
+    tools = [_make_tool(function) for function in functions]
     taken = ClientTools({tool.name for tool in tools}, parallel=chat.parallel_tool_calls is not False)
     settings = agent.settings if choice == "auto" else attrs.evolve(agent.settings, tool_choice=choice)
     # The first of the layers around a step: the agent's own hooks see the calls before they are taken out.
@@ -62,7 +62,7 @@ def with_tools(agent: Agent, own: Collection[str], chat: ChatBody) -> tuple[Agen
     return attrs.evolve(agent, tools=(*agent.tools, *tools), settings=settings, hooks=hooks), taken
 
 
-def _functions(chat: ChatBody, own: Collection[str]) -> list[Function]:
+def _check_functions(chat: ChatBody, own: Collection[str]) -> list[Function]:
     tools = chat.tools or []
     if len(tools) > _MOST:
         raise Refused(f"there are {len(tools)} tools, and may be {_MOST}", "tools")
@@ -103,7 +103,7 @@ def _is_deep(value: Any) -> bool:
     return True
 
 
-def _choice(chat: ChatBody, functions: Sequence[Function], own: Collection[str]) -> str:
+def _read_choice(chat: ChatBody, functions: Sequence[Function], own: Collection[str]) -> str:
     """Return the choice as a model's settings have it."""
     choice: Any = chat.tool_choice
     if choice in (None, "auto", "none"):
@@ -129,7 +129,7 @@ def _names_function(choice: Any) -> bool:
     return is_function and isinstance(choice.get("function"), dict)
 
 
-def _tool(function: Function) -> Tool:
+def _make_tool(function: Function) -> Tool:
     parameters = {"type": "object", "properties": {}} | (function.parameters or {})
     return Tool(function.name, function.description or "", parameters, _refuse, _refuse)
 
@@ -139,7 +139,7 @@ def _refuse(*args: Any, **kwargs: Any) -> Any:
     raise RuntimeError("this tool is the client's, and cannot be called here")
 
 
-def _with_ids(calls: Sequence[ToolCall], run_id: str) -> Sequence[ToolCall]:
+def _add_ids(calls: Sequence[ToolCall], run_id: str) -> Sequence[ToolCall]:
     """Return the calls with an id each, by which the client gives its result."""
     ids = {call.id for call in calls if call.id}
     if len(ids) == len(calls):

@@ -26,7 +26,7 @@ from agno_rt.project import Project, load_project
 from agno_rt_serve import log
 from agno_rt_serve.app import App
 from agno_rt_serve.guard import is_loopback
-from agno_rt_serve.keys import VARIABLE, check_private, checked_key, file_key, take_key
+from agno_rt_serve.keys import VARIABLE, check_key, check_private, read_key_file, take_key
 from agno_rt_serve.listening import Address, bind
 from agno_rt_serve.protocol import Request
 from agno_rt_serve.server import Server
@@ -73,7 +73,7 @@ def serve(context: click.Context, /, source: str | None, worker: int | None, **o
     given = {name: value for name, value in options.items() if value not in (None, ())}
     if context.ensure_object(State).debug:
         given["show_errors"] = True
-    settings = _with_key(attrs.evolve(settings, **given), project, by_option="key_file" in given)
+    settings = _add_key(attrs.evolve(settings, **given), project, by_option="key_file" in given)
     if settings.workers == 1:
         trio.run(_serve, project, settings)
     else:
@@ -126,7 +126,7 @@ async def _supervise(source: str | None, project: Project, settings: Settings) -
         return await supervisor.run(lambda: _announce(project, settings, addresses))
 
 
-def _with_key(settings: Settings, project: Project, *, by_option: bool) -> Settings:
+def _add_key(settings: Settings, project: Project, *, by_option: bool) -> Settings:
     """Return the settings with the key of the option, the environment or the table, in this order.
 
     Raises `UsageError` where others can read the key, and where anybody could reach the agents without one.
@@ -135,10 +135,10 @@ def _with_key(settings: Settings, project: Project, *, by_option: bool) -> Setti
     if settings.key and project.config.path is not None:
         check_private(project.config.path)
     if by_option or not (key or settings.key):
-        key = _key_in_file(settings.key_file) if settings.key_file else ""
+        key = _read_key(settings.key_file) if settings.key_file else ""
         settings = attrs.evolve(settings, key=key)
     else:
-        key = key or checked_key(settings.key, "the setting key")
+        key = key or check_key(settings.key, "the setting key")
         settings = attrs.evolve(settings, key=key, key_file="")
     if not (settings.key or settings.no_auth or is_loopback(settings.host)):
         raise UsageError(
@@ -148,8 +148,8 @@ def _with_key(settings: Settings, project: Project, *, by_option: bool) -> Setti
     return settings
 
 
-def _key_in_file(path: str) -> str:
-    key, is_new = file_key(Path(path))
+def _read_key(path: str) -> str:
+    key, is_new = read_key_file(Path(path))
     if is_new:
         click.echo(f"Wrote a new key to {path}", err=True)
     return key

@@ -91,7 +91,7 @@ def describe(error: AgnoError, *, full: bool = False, request: str = "") -> Http
     run = run_of(error)
     if not full and is_inner(error):
         place = f"run {run}" if run else f"request {request}" if request else ""
-        message, hint = _kind(error), f"The server's log says why{place and ': '}{place}."
+        message, hint = _name_kind(error), f"The server's log says why{place and ': '}{place}."
         if status == 409 or getattr(error, "retryable", False):
             hint = f"Send it again. {hint}"
         elif status < 500:  # it is not the client's to mend
@@ -101,14 +101,14 @@ def describe(error: AgnoError, *, full: bool = False, request: str = "") -> Http
     return described
 
 
-def _kind(error: AgnoError) -> str:
+def _name_kind(error: AgnoError) -> str:
     for kind, text in _KINDS:
         if isinstance(error, kind):
             return text
-    return _kind_of_model(error.status) if isinstance(error, ModelError) else "the run failed in the server"
+    return _name_model_kind(error.status) if isinstance(error, ModelError) else "the run failed in the server"
 
 
-def _kind_of_model(status: int | None) -> str:
+def _name_model_kind(status: int | None) -> str:
     match status:
         case None:
             return "the model gave no answer"

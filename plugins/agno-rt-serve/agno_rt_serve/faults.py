@@ -46,7 +46,7 @@ class Faults:
         match event:
             case RunEnded() if event.error is not None:
                 error = None if result is None else result.error
-                return msgspec.structs.replace(event, error=_told(error, event.run_id))
+                return msgspec.structs.replace(event, error=_describe_end(error, event.run_id))
             case ModelEnded() if event.error is not None:
                 return msgspec.structs.replace(event, error="the model gave no answer")
             case TurnRestarted():
@@ -58,7 +58,7 @@ class Faults:
         return event
 
 
-def _told(error: BaseException | None, run: str) -> str:
+def _describe_end(error: BaseException | None, run: str) -> str:
     if isinstance(error, AgnoError):
         told = describe(error)
         return f"{told.message}\n{told.hint}".rstrip()

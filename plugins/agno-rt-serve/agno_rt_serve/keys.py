@@ -20,7 +20,7 @@ from agno_rt.errors import UsageError
 from agno_rt_serve.asgi import Scope
 from agno_rt_serve.errors import HttpError
 
-__all__ = ["VARIABLE", "Key", "check_private", "checked_key", "file_key", "take_key", "wrong_key"]
+__all__ = ["VARIABLE", "Key", "check_key", "check_private", "read_key_file", "take_key", "wrong_key"]
 
 VARIABLE = "AGNO_RT_SERVE_KEY"
 """The environment variable that may hold the key."""
@@ -41,7 +41,7 @@ class Key:
     def __init__(self, text: str) -> None:
         self._text = text.encode()
         # Browsers send cookies to every port of a host: servers with other keys must not share a name.
-        self._cookie = b"agno_rt_" + self._signed(b"name")[:8]
+        self._cookie = b"agno_rt_" + self._sign(b"name")[:8]
 
     def is_right(self, given: bytes) -> bool:
         """Whether this is the key, found out in the same time for every wrong one."""
@@ -63,12 +63,12 @@ class Key:
             hint = (
                 f"Send the header Authorization: Bearer KEY, or sign in at the page /. The server has it as {VARIABLE}"
             )
-            raise _refused("key_missing", "this server wants a key", f"{hint} or in its key file.")
+            raise _refusal("key_missing", "this server wants a key", f"{hint} or in its key file.")
 
     def cookie(self, *, secure: bool) -> bytes:
         """Return the header Set-Cookie for a browser that showed the key."""
         until = b"%d" % (time.time() + _SIGNED_IN)
-        return self._set_cookie(until + b"." + self._signed(until), _SIGNED_IN, secure=secure)
+        return self._set_cookie(until + b"." + self._sign(until), _SIGNED_IN, secure=secure)
 
     def no_cookie(self) -> bytes:
         """Return the header Set-Cookie that signs a browser out."""
@@ -81,26 +81,26 @@ class Key:
     def _is_current(self, cookie: bytes) -> bool:
         name, _, value = cookie.partition(b"=")
         until, _, signature = value.partition(b".")
-        if name != self._cookie or not hmac.compare_digest(signature, self._signed(until)):
+        if name != self._cookie or not hmac.compare_digest(signature, self._sign(until)):
             return False
         return time.time() < int(until)
 
-    def _signed(self, text: bytes) -> bytes:
+    def _sign(self, text: bytes) -> bytes:
         return hmac.new(self._text, b"agno-rt-serve " + text, hashlib.sha256).hexdigest().encode()
 
 
 def wrong_key() -> HttpError:
     """Return the answer to a key that is not this server's."""
-    return _refused("key_wrong", "the key is not this server's", "Did it change, or lose a character on the way?")
+    return _refusal("key_wrong", "the key is not this server's", "Did it change, or lose a character on the way?")
 
 
 def take_key(environ: MutableMapping[str, str]) -> str:
     """Take the key out of the environment, so that no program which this one starts inherits it; empty for none."""
     text = environ.pop(VARIABLE, "")
-    return checked_key(text, f"the environment variable {VARIABLE}") if text else ""
+    return check_key(text, f"the environment variable {VARIABLE}") if text else ""
 
 
-def file_key(path: Path) -> tuple[str, bool]:
+def read_key_file(path: Path) -> tuple[str, bool]:
     """Return the key in the file, and whether it was made now: a file that is not there is written with a new key.
 
     Raises `UsageError` for a file that others can read, and for one that holds no key.
@@ -108,7 +108,7 @@ def file_key(path: Path) -> tuple[str, bool]:
     try:
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return checked_key(_read(path), f"the key file {path}"), False
+        return check_key(_read(path), f"the key file {path}"), False
     except OSError as exc:
         raise UsageError(f"the key file {path} cannot be written: {exc.strerror}", hint="Name another.") from exc
     text = secrets.token_urlsafe(32)
@@ -117,7 +117,7 @@ def file_key(path: Path) -> tuple[str, bool]:
     return text, True
 
 
-def checked_key(text: str, where: str) -> str:
+def check_key(text: str, where: str) -> str:
     """Return the key without the white space around it. Raises `UsageError` for one that is easily guessed."""
     text = text.strip()
     if not _KEY.fullmatch(text):
@@ -141,5 +141,5 @@ def _read(path: Path) -> str:
         raise UsageError(f"the key file {path} cannot be read: {why}", hint="Name another.") from exc
 
 
-def _refused(code: str, message: str, hint: str) -> HttpError:
+def _refusal(code: str, message: str, hint: str) -> HttpError:
     return HttpError(401, code, message, hint, ((b"www-authenticate", _CHALLENGE),))

@@ -17,13 +17,13 @@ _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066
 
 def write(level: Literal["info", "warning", "error"], event: str, **values: object) -> None:
     """Write a line; `exception` is a text that may have several."""
-    cleaned = {name: _cleaned(value) if isinstance(value, str) else value for name, value in values.items()}
+    cleaned = {name: _clean(value) if isinstance(value, str) else value for name, value in values.items()}
     if isinstance(exception := values.get("exception"), str):
-        cleaned["exception"] = "\n".join(map(_cleaned, exception.split("\n")))
+        cleaned["exception"] = "\n".join(map(_clean, exception.split("\n")))
     getattr(_logger(), level)(event, **cleaned)
 
 
-def _cleaned(text: str) -> str:
+def _clean(text: str) -> str:
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
