@@ -63,6 +63,12 @@ def serve(context: click.Context, /, source: str | None, worker: int | None, **o
     """
     # As `python` does it: modules in this folder can be named here, and imported by an agents.py.
     sys.path.insert(0, os.getcwd())
+    if context.ensure_object(State).debug:
+        options["show_errors"] = True
+    return _run(source, worker, options)
+
+
+def _run(source: str | None, worker: int | None, options: dict[str, Any]) -> int:
     project = load_project(source)
     if not project.agents:
         raise UsageError(f"{project.source} has no agents to serve", hint="Write a table [agents.NAME] with a model.")
@@ -71,8 +77,6 @@ def serve(context: click.Context, /, source: str | None, worker: int | None, **o
         trio.run(_serve, project, Worker(worker))
         return 0
     given = {name: value for name, value in options.items() if value not in (None, ())}
-    if context.ensure_object(State).debug:
-        given["show_errors"] = True
     settings = _add_key(attrs.evolve(settings, **given), project, by_option="key_file" in given)
     if settings.workers == 1:
         trio.run(_serve, project, settings)
