@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -50,6 +53,45 @@ def browser() -> Iterator[Browser]:
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield launched
         launched.close()
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `agno-rt serve` on a free port, as a process that does not outlive the test.
+
+    `launch(code, "--grace", "0", key="...", settings="...")`: the code of its agents.py, options, the key in its
+    environment, and lines for `[plugins.serve]`.
+    """
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(code: str, *arguments: str, key: str = "", settings: str = "") -> subprocess.Popen[str]:
+        (tmp_path / "agents.py").write_text(code)
+        (tmp_path / "agno-rt.toml").write_text(f'[runtime]\nload = ["agents.py"]\n[plugins.serve]\n{settings}\n')
+        environ = {name: value for name, value in os.environ.items() if name != "AGNO_RT_SERVE_KEY"}
+        environ |= {"AGNO_RT_SERVE_KEY": key} if key else {}
+        command = [sys.executable, "-m", "agno_rt.cli", "serve", "--port", "0", *arguments]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True, env=environ))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def address() -> Callable[[subprocess.Popen[str]], str]:
+    """Read the line by which a server says that it serves, and find its URL."""
+
+    def read(process: subprocess.Popen[str]) -> str:
+        assert process.stdout is not None
+        found = re.search(r"http://\S+:\d+", process.stdout.readline())
+        assert found is not None, process.communicate(timeout=PATIENCE)
+        return found[0]
+
+    return read
 
 
 @attrs.define

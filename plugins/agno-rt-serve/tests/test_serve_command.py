@@ -39,16 +39,8 @@ class Model:
         await trio.sleep(self.seconds)
         return ModelResponse("Well. Done.")
 
-class Broken:
-    name = "broken"
-
-    async def respond(self, request, emit=None):
-        local = "kept" + "back"
-        raise RuntimeError("cannot read the key")
-
 quick = Agent(Model(0.5), "quick")
 endless = Agent(Model(3600), "endless")
-broken = Agent(Broken(), "broken")
 """
 
 
@@ -135,7 +127,7 @@ class TestServing:
         process = start()
 
         assert re.fullmatch(
-            r"Serving quick, endless, broken at http://127\.0\.0\.1:\d+ \(Ctrl-C stops\)\n", process.greeting[0]
+            r"Serving quick, endless at http://127\.0\.0\.1:\d+ \(Ctrl-C stops\)\n", process.greeting[0]
         )
         command = process.greeting[1].removeprefix("Try: ").strip()
         done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=PATIENCE, check=True)
@@ -153,18 +145,6 @@ class TestServing:
         assert "200" in logged
         assert process.stop()[0] == 0
 
-    @pytest.mark.parametrize("path", ["/%1b[31m", "/a%0ab", "/%e2%80%aecba", "/%c2%9b31m", "/%00", "/%e2%80%a8"])
-    def test_paths_that_steer_terminals(self, start: Start, path: str) -> None:
-        """Whatever a client asks for, its line in the log is one, and says what it asked for in plain characters."""
-        process = start("--access-log")
-        with pytest.raises(urllib.error.HTTPError), urllib.request.urlopen(process.url + path, timeout=PATIENCE):
-            pass
-        line = process.line()
-
-        assert "404" in line
-        assert line.rstrip("\n").isprintable()
-        assert line.isascii()
-
     def test_settings_and_options(self, start: Start) -> None:
         """The settings of agno-rt.toml hold, and options stand above them."""
         process = start("--host", "localhost", settings='host = "127.0.0.2"\nmax_body = 20')
@@ -177,24 +157,6 @@ class TestServing:
             pass
         with caught.value:
             assert caught.value.code == 413
-
-    @pytest.mark.parametrize(
-        ("options", "settings", "shown"),
-        [((), "", False), (("--show-errors",), "", True), (("--debug",), "", True), ((), "show_errors = true", True)],
-    )
-    def test_errors(self, start: Start, options: tuple[str, ...], settings: str, shown: bool) -> None:
-        """Whoever develops agents can have errors shown in full; they are in the log anyway, with the run's id."""
-        process = start(*options, settings=settings)
-        status, body = post(process.url, "broken")
-        error = json.loads(body)["error"]
-        process.popen.terminate()
-        logged = "".join(process.popen.communicate(timeout=PATIENCE))
-
-        assert (status, "cannot read the key" in body) == (502, shown)
-        assert "cannot read the key" in logged
-        assert error["run_id"] in logged
-        assert ("Traceback" in logged) is shown
-        assert "keptback" not in logged
 
 
 class TestStopping:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import http.server
 import json
 import os
-import re
 import stat
 import subprocess
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -326,51 +324,43 @@ class TestRequestIds:
         assert (answer.status, bool(answer.headers["x-request-id"])) == (400, True)
 
 
-def start(*arguments: str, cwd: Path, key: str = "", settings: str = "") -> subprocess.Popen[str]:
-    """Start `agno-rt serve` on a free port."""
-    (cwd / "agents.py").write_text(
-        "from agno_rt import Agent, ModelResponse\n"
-        "import os\n"
-        "class Model:\n"
-        "    name = 'test'\n"
-        "    async def respond(self, request, emit=None):\n"
-        "        print('asked', flush=True)\n"
-        "        return ModelResponse(f\"key: {os.environ.get('AGNO_RT_SERVE_KEY')}\")\n"
-        "a = Agent(Model(), 'a')\n"
-    )
-    (cwd / "agno-rt.toml").write_text(f'[runtime]\nload = ["agents.py"]\n[plugins.serve]\n{settings}\n')
-    environ = {name: value for name, value in os.environ.items() if name != "AGNO_RT_SERVE_KEY"}
-    command = [sys.executable, "-m", "agno_rt.cli", "serve", "--port", "0", *arguments]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        command, cwd=cwd, stdout=pipe, stderr=pipe, text=True, env=environ | ({"AGNO_RT_SERVE_KEY": key} if key else {})
-    )
+AGENTS = """
+import os
+from agno_rt import Agent, ModelResponse
 
+class Model:
+    name = "test"
 
-def fails(*arguments: str, cwd: Path, key: str = "", settings: str = "") -> tuple[int, str]:
-    process = start(*arguments, cwd=cwd, key=key, settings=settings)
-    _, said = process.communicate(timeout=PATIENCE)
-    return process.returncode, said
+    async def respond(self, request, emit=None):
+        print("asked", flush=True)
+        return ModelResponse(f"key: {os.environ.get('AGNO_RT_SERVE_KEY')}")
+
+a = Agent(Model(), "a")
+"""
 
 
 @pytest.fixture
-def serving(tmp_path: Path) -> Iterator[Callable[..., tuple[str, str, subprocess.Popen[str]]]]:
+def fails(launch: Any) -> Callable[..., tuple[int, str]]:
+    """Start a server that cannot start, and give its exit code and what it says."""
+
+    def run(*arguments: str, **options: str) -> tuple[int, str]:
+        process = launch(AGENTS, *arguments, **options)
+        _, said = process.communicate(timeout=PATIENCE)
+        return process.returncode, said
+
+    return run
+
+
+@pytest.fixture
+def serving(launch: Any, address: Any) -> Callable[..., tuple[str, str, subprocess.Popen[str]]]:
     """Start a server and give its URL, the command that it suggests, and its process."""
-    started: list[subprocess.Popen[str]] = []
 
     def begin(*arguments: str, **options: str) -> tuple[str, str, subprocess.Popen[str]]:
-        process = start(*arguments, cwd=tmp_path, **options)
-        started.append(process)
-        assert process.stdout is not None
-        first, second = process.stdout.readline(), process.stdout.readline()
-        found = re.search(r"http://\S+:\d+", first)
-        assert found is not None, process.communicate(timeout=PATIENCE)
-        return found[0], second.removeprefix("Try: ").strip(), process
+        process = launch(AGENTS, *arguments, **options)
+        url = address(process)
+        return url, process.stdout.readline().removeprefix("Try: ").strip(), process
 
-    yield begin
-    for process in started:
-        process.kill()
-        process.communicate()
+    return begin
 
 
 def suggested(command: str, cwd: Path) -> str:
@@ -386,9 +376,9 @@ def suggested(command: str, cwd: Path) -> str:
 class TestStarting:
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
     @pytest.mark.parametrize("workers", ["1", "2"])
-    def test_beyond_loopback_without_a_key(self, tmp_path: Path, host: str, workers: str) -> None:
+    def test_beyond_loopback_without_a_key(self, fails: Any, host: str, workers: str) -> None:
         """A server that others could reach does not start without a key, and says how to make one."""
-        code, said = fails("--host", host, "--workers", workers, cwd=tmp_path)
+        code, said = fails("--host", host, "--workers", workers)
 
         assert code == 2
         assert all(part in said for part in ("no key", "AGNO_RT_SERVE_KEY", "--key-file", "--no-auth"))
@@ -426,22 +416,22 @@ class TestStarting:
 
     @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o606])
     @pytest.mark.parametrize("place", ["key", "agno-rt.toml"])
-    def test_with_a_file_that_others_can_read(self, tmp_path: Path, place: str, mode: int) -> None:
+    def test_with_a_file_that_others_can_read(self, fails: Any, tmp_path: Path, place: str, mode: int) -> None:
         """A key that others can read is no key."""
         (tmp_path / place).write_text(KEY)
         (tmp_path / place).chmod(mode)
         by_file = place == "key"
         settings = "" if by_file else f'key = "{KEY}"'
-        code, said = fails(*(("--key-file", "key") if by_file else ()), cwd=tmp_path, settings=settings)
+        code, said = fails(*(("--key-file", "key") if by_file else ()), settings=settings)
 
         assert code == 2
         assert "chmod 600 " in said
         assert KEY not in said
 
     @pytest.mark.parametrize("key", ["short", "sixteen letters and", "ключ" * 8])
-    def test_with_a_weak_key(self, tmp_path: Path, key: str) -> None:
+    def test_with_a_weak_key(self, fails: Any, key: str) -> None:
         """A key that is short, or that a header cannot hold, is refused, and is not shown."""
-        code, said = fails(cwd=tmp_path, key=key)
+        code, said = fails(key=key)
 
         assert code == 2
         assert "token_urlsafe" in said

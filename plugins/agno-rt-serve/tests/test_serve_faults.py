@@ -226,3 +226,48 @@ async def test_what_is_logged_steers_nothing(serve_agents: Any) -> None:
     _, logged = await answers(await serve_agents(agent(BackendError("gone\x1b[2J\n2026 [info] all is well\u202e"))))
 
     assert all(line["error"] == "gone\\x1b[2J\\n2026 [info] all is well\\u202e" for [line] in logged)
+
+
+BROKEN = """
+from agno_rt import Agent
+
+class Broken:
+    name = "broken"
+
+    async def respond(self, request, emit=None):
+        local = "kept" + "back"
+        raise RuntimeError("cannot read the key")
+
+a = Agent(Broken(), "a")
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "shown"),
+    [((), "", False), (("--show-errors",), "", True), (("--debug",), "", True), ((), "show_errors = true", True)],
+)
+def test_options(launch: Any, address: Any, options: tuple[str, ...], settings: str, shown: bool) -> None:
+    """Whoever develops agents can have errors shown in full; they are in the log anyway, with the run's id."""
+    process = launch(BROKEN, *options, settings=settings)
+    answer = httpx2.post(f"{address(process)}/agents/a/runs", json={"input": "x"}, timeout=60)
+    process.terminate()
+    logged = "".join(process.communicate(timeout=60))
+
+    assert (answer.status_code, "cannot read the key" in answer.text) == (502, shown)
+    assert "cannot read the key" in logged
+    assert answer.json()["error"]["run_id"] in logged
+    assert ("Traceback" in logged) is shown
+    assert "keptback" not in logged
+
+
+@pytest.mark.parametrize("path", ["/%1b[31m", "/a%0ab", "/%e2%80%aecba", "/%c2%9b31m", "/%00", "/%e2%80%a8"])
+def test_paths_that_steer_terminals(launch: Any, address: Any, path: str) -> None:
+    """Whatever a client asks for, its line in the log is one, and says what it asked for in plain characters."""
+    process = launch(BROKEN, "--access-log")
+    answer = httpx2.get(address(process) + path, timeout=60)
+    process.terminate()
+    [line] = [line for line in "".join(process.communicate(timeout=60)).split("\n") if "404" in line]
+
+    assert answer.status_code == 404
+    assert line.isprintable()
+    assert line.isascii()
