@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import socket
 import struct
 from collections.abc import Callable
@@ -20,7 +19,7 @@ import trio
 from agno_rt_serve.asgi import JSON, ASGIApp, Message, Scope
 from agno_rt_serve.errors import HttpError, error_body
 from agno_rt_serve.protocol import Request, RequestParser
-from agno_rt_serve.response import ResponseWriter, request_ids
+from agno_rt_serve.response import REQUEST_ID, ResponseWriter, request_ids
 from agno_rt_serve.settings import Settings
 
 __all__ = ["AccessLog", "ClientGone", "Connection", "Host"]
@@ -33,8 +32,6 @@ _RECEIVE = 65_536
 _LINGER = 2.0
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _RESET = struct.pack("ii", 1, 0)
-# An id that a client gives is taken if it can do no harm in a log.
-_REQUEST_ID = re.compile(rb"[0-9A-Za-z._:-]{1,128}")
 
 
 class ClientGone(OSError):
@@ -167,10 +164,8 @@ class Connection:
 
     async def _answer(self, request: Request) -> bool:
         host = self._host
-        for name, value in request.headers:
-            if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-                request.id = value.decode()
-        request.id = request.id or next(request_ids)
+        given = REQUEST_ID.fullmatch(dict(request.headers).get(b"x-request-id", b""))
+        request.id = given[0].decode() if given else next(request_ids)
         exchange = self._exchange = Exchange(self, host, request)
         began = trio.current_time() if host.access_log is not None else 0.0
         self.since = host.now
@@ -309,8 +304,7 @@ class Exchange:
         if kind == "http.response.start":
             if self._host.draining:
                 self._writer.keep_alive = False
-            request_id = self._request.id
-            self._writer.start(message["status"], message.get("headers", ()), self._host.date, request_id)
+            self._writer.start(message["status"], message.get("headers", ()), self._host.date, self._request.id)
         elif kind == "http.response.body":
             await self._send_body(message.get("body", b""), message.get("more_body", False))
         else:

@@ -10,7 +10,10 @@ from http import HTTPStatus
 
 from agno_rt_serve.protocol import Headers
 
-__all__ = ["ResponseWriter", "request_ids"]
+__all__ = ["REQUEST_ID", "ResponseWriter", "request_ids"]
+
+REQUEST_ID = re.compile(rb"[0-9A-Za-z._:-]{1,128}")
+"""What an id may be that a client gives: nothing in it does harm in a log."""
 
 request_ids: Iterator[str] = map(f"{os.urandom(6).hex()}-{{:x}}".format, itertools.count(1))
 """Ids for requests that bring none: a word of this process and a count. A `next` is no Python call."""
