@@ -42,7 +42,7 @@ class Request:
     headers: Headers
     keep_alive: bool
     body: bytes = b""
-    id: str = ""
+    id: str = attrs.field(default="", kw_only=True)
 
 
 class RequestParser:
