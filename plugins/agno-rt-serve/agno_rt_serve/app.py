@@ -209,7 +209,7 @@ class App:
         agent = self._model(chat.model)
         own = agents_api.tool_names(agent, self._tool) if chat.tools else ()
         agent, taken = add_tools(chat_request.apply_settings(agent, chat), own, chat)
-        task = Task(agent, messages, user=chat.user)
+        task = Task(agent, messages, user=chat.user or None)
         created = int(time.time())
         if not chat.stream:
             result = await self._runs.run(task)
