@@ -95,7 +95,11 @@ class App:
         self._app: ASGIApp = self._route
         if settings.cors_origins:
             self._app = CORSMiddleware(
-                self._route, allow_origins=settings.cors_origins, allow_methods=("GET", "POST"), allow_headers=("*",)
+                self._route,
+                allow_origins=settings.cors_origins,
+                allow_methods=("GET", "POST"),
+                allow_headers=("*",),
+                expose_headers=("retry-after", "x-request-id"),
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -477,6 +477,7 @@ class TestBrowsers:
         async with client(await serve_agents(agent, cors_origins=("https://ours.example",))) as http:
             allowed = await http.get("/agents", headers=ours)
             assert allowed.headers["access-control-allow-origin"] == "https://ours.example"
+            assert "x-request-id" in allowed.headers["access-control-expose-headers"]
             assert "access-control-allow-origin" not in (await http.get("/agents", headers=theirs)).headers
 
 
