@@ -217,6 +217,8 @@ class App:
         created = int(time.time())
         if not chat.stream:
             result = await self._runs.run(task)
+            if result.status == "paused":
+                raise openai_api.paused(result)
             calls = () if taken is None else taken.calls
             await respond(send, 200, JSON, openai_api.completion_body(result, chat.model, created, calls))
             return
@@ -225,6 +227,8 @@ class App:
         def last(end: RunResult | HttpError) -> bytes:
             if isinstance(end, HttpError):
                 return chunks.failed(end)
+            if end.status == "paused":
+                return chunks.failed(openai_api.paused(end))
             return chunks.end(end, () if taken is None else taken.calls)
 
         await self._runs.stream(task, send, chunks.feed, last, request_id(scope))

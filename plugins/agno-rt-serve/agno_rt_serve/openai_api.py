@@ -24,6 +24,7 @@ __all__ = [
     "error_body",
     "model_body",
     "models_body",
+    "paused",
     "unknown_model",
 ]
 
@@ -171,6 +172,17 @@ def model_body(name: str, created: int) -> bytes:
 def unknown_model(error: NotFound) -> HttpError:
     """An agent that is not there, as the clients of this API know it."""
     return HttpError(404, "model_not_found", error.message, error.hint)
+
+
+def paused(result: RunResult) -> HttpError:
+    """A run that waits for a person, which is no answer in this format."""
+    names = ", ".join(sorted({approval.call.name for approval in result.approvals}))
+    hint = (
+        f"It is run {result.run_id}: `agno-rt approvals` shows what it waits for. POST /agents/NAME/runs tells of it."
+    )
+    error = HttpError(422, "paused", f"the run waits for a person, about {names}", hint)
+    error.run_id = result.run_id
+    return error
 
 
 def error_body(error: HttpError) -> bytes:

@@ -241,6 +241,25 @@ class TestOfficialClient:
         with pytest.raises(openai.APIError, match="the model gave no answer"):
             await ask(served, lambda client: list(create(client, stream=True)))
 
+    async def test_a_run_that_waits_for_a_person(self, serve_agents: Any, ask: Any) -> None:
+        """A run that pauses has no answer: that is an error that names what it waits for, whole and streamed."""
+
+        @tool(approve=True)
+        def pay() -> str:
+            """Pay."""
+            return "paid"
+
+        served = await serve_agents(Agent(ScriptedModel([ToolCall("1", "pay")] * 2), "a", tools=[pay]))
+        for stream in (False, True):
+
+            def create(client: openai.OpenAI, stream: bool = stream) -> Any:
+                made: Any = client.chat.completions.create(model="a", messages=question(), stream=stream)
+                return list(made)
+
+            with pytest.raises(openai.APIError, match="waits for a person, about pay") as caught:
+                await ask(served, create)
+            assert caught.value.code == "paused"
+
     async def test_hanging_up_cancels_the_run(self, serve_agents: Any) -> None:
         """A client that stops reading its stream cancels the run."""
         cancelled = trio.Event()
