@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,8 +19,10 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(path.relative_to(folder) for path in _walk(folder))
 
 
-def copy_files(source: Path, target: Path, rename: Callable[[str], str] = str) -> list[Path]:
+def copy_files(source: Path, target: Path, rename: Callable[[str], str] = str, *, private: bool = False) -> list[Path]:
     """Copy the files below `source` to `target` and return their new paths; `rename` maps paths and contents.
+
+    A `private` copy is for its owner alone, from the moment that it is there.
 
     Raises `UsageError`, before anything is written, where one of them is there already, or the place cannot be used.
     """
@@ -34,11 +37,18 @@ def copy_files(source: Path, target: Path, rename: Callable[[str], str] = str) -
     try:
         for path, original in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(rename(original.read_text(encoding="utf-8")), encoding="utf-8")
-            shutil.copymode(original, path)
+            text = rename(original.read_text(encoding="utf-8"))
+            with open(path, "x", encoding="utf-8", opener=_open_private if private else None) as file:
+                file.write(text)
+            if not private:
+                shutil.copymode(original, path)
     except OSError as exc:
         raise UsageError(f"{target} cannot be written: {exc.strerror}", hint="Choose another folder.") from exc
     return list(files)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -25,7 +25,8 @@ def command(folder: Path) -> None:
     from agno_rt.cli.copying import copy_files
 
     with resources.as_file(resources.files("agno_rt") / "defaults" / "project") as project:
-        written = copy_files(project, folder)
+        # agno-rt.toml is where people write keys.
+        written = copy_files(project, folder, private=True)
     for path in written:
         click.echo(f"wrote {path}")
     click.echo("\nTry next:")

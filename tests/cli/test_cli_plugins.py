@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -143,3 +144,13 @@ def test_init_writes_a_project(agno: Agno, tmp_path: Path) -> None:
     assert again.returncode == 2
     assert "there already" in again.stderr
     assert (folder / "agno-rt.toml").read_text().startswith("[agents.echo]")
+
+
+def test_init_writes_for_its_owner(agno: Agno, tmp_path: Path) -> None:
+    """Files that will hold keys can be read by nobody else; a plugin's sources have the usual mode."""
+    agno("init", str(tmp_path / "fresh"))
+    agno("plugin", "new", "parrot", cwd=tmp_path)
+
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "fresh").iterdir()} == {0o600}
+    model = tmp_path / "agno-rt-parrot" / "agno_rt_parrot" / "model.py"
+    assert stat.S_IMODE(model.stat().st_mode) & 0o044 == 0o044

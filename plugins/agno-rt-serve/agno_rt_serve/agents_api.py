@@ -15,7 +15,7 @@ from agno_rt.messages import MediaKind, Part
 from agno_rt_serve.errors import HttpError
 from agno_rt_serve.parts import Accepts, Attached, make
 
-__all__ = ["RunBody", "agents_body", "decode", "input_of", "result_body", "server_sent_event"]
+__all__ = ["RunBody", "agents_body", "decode", "input_of", "result_body", "server_sent_event", "tool_names"]
 
 Resolve: TypeAlias = Callable[[str], Tool | Toolkit | str]
 
@@ -135,6 +135,11 @@ def server_sent_event(number: int, event: Event) -> bytes:
 def agents_body(agents: dict[str, Agent], resolve: Resolve) -> bytes:
     """The JSON that lists the agents. `resolve` turns the spec string of a tool into what it names, where it can."""
     return _encoder.encode(_Agents([_described(name, agent, resolve) for name, agent in agents.items()]))
+
+
+def tool_names(agent: Agent, resolve: Resolve) -> set[str]:
+    """Return the names of the agent's tools; `resolve` as in `agents_body`."""
+    return {tool.name for entry in agent.tools for tool in _tools(entry, resolve)}
 
 
 _KINDS: dict[type[_Attached], MediaKind] = {_Image: "image", _Audio: "audio", _Video: "video", _File: "file"}

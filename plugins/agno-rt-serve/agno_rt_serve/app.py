@@ -26,36 +26,46 @@ from agno_rt import Agent, AgnoError, Event, RunResult, Runtime, Tool, Toolkit
 from agno_rt.errors import NotFound, PluginError
 from agno_rt.failures import must_pass, named
 from agno_rt.project import Project
-from agno_rt_serve import agents_api, openai_api
-from agno_rt_serve.asgi import JSON, ASGIApp, Receive, Scope, Send, header, json_body, respond
+from agno_rt_serve import agents_api, chat_request, log, openai_api
+from agno_rt_serve.asgi import JSON, ASGIApp, Receive, Scope, Send, header, json_body, request_id, respond
+from agno_rt_serve.client_tools import add_tools
 from agno_rt_serve.dashboard import Dashboard, to_dashboard
-from agno_rt_serve.errors import HttpError, describe, error_body
-from agno_rt_serve.guard import allowed_hosts, check_host
+from agno_rt_serve.errors import HttpError, error_body
+from agno_rt_serve.faults import Faults
+from agno_rt_serve.guard import Guard, allowed_hosts
+from agno_rt_serve.keys import Key
 from agno_rt_serve.parts import Accepts
 from agno_rt_serve.profiling import Profiles
 from agno_rt_serve.runs import Runs, Task
 from agno_rt_serve.settings import Settings
+from agno_rt_serve.sign_in import PATH as SIGN_IN
+from agno_rt_serve.sign_in import SignIn
 
 __all__ = ["App"]
 
 Handler: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 ErrorBody: TypeAlias = Callable[[HttpError], bytes]
 
+_OPEN = frozenset({"/", "/health", SIGN_IN})
+"""Paths that no key is needed for. The page holds nothing: what it shows, it asks for with the key."""
+
 
 class Endpoint:
     """A handler, with its errors answered in the shape of its API."""
 
-    def __init__(self, handler: Handler, shape: ErrorBody = error_body) -> None:
+    def __init__(self, handler: Handler, faults: Faults, shape: ErrorBody = error_body) -> None:
         self._handler = handler
+        self._faults = faults
         self._shape = shape
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
         try:
             await self._handler(scope, receive, send)
-        except (HttpError, AgnoError) as exc:
-            error = describe(exc) if isinstance(exc, AgnoError) else exc
-            await respond(send, error.status, [*JSON, *error.headers], self._shape(error))
+        except HttpError as error:
+            await _refuse(error, scope, send, self._shape)
+        except AgnoError as exc:
+            await _refuse(self._faults.describe(exc, request_id(scope)), scope, send, self._shape)
 
 
 class App:
@@ -64,32 +74,42 @@ class App:
     def __init__(self, project: Project, runtime: Runtime, settings: Settings) -> None:
         self._project = project
         self._runtime = runtime
-        self._runs = Runs(runtime)
+        self._faults = Faults(show=settings.show_errors)
+        self._runs = Runs(runtime, self._faults)
         self._accepts = Accepts(settings.max_media, settings.media_urls)
         self._created = int(time.time())
         self._agents = agents_api.agents_body(project.agents, self._tool)
         self._models = openai_api.models_body(project.agents, self._created)
         self._page, self._page_headers = _page()
-        self._hosts = allowed_hosts(settings.host, settings.allowed_hosts)
+        hosts = allowed_hosts(settings.host, settings.allowed_hosts, keyed=bool(settings.key))
+        self._guard = Guard(hosts, settings.cors_origins)
+        self._key = Key(settings.key) if settings.key else None
         self._fixed: dict[tuple[str, str], Endpoint] = {}
         self._add_fixed()
         if settings.profile:
             for path, handler in Profiles(settings).routes().items():
                 self._add("GET", path, handler)
-        self._others = self._starlette(_dashboard(settings.benchmarks))
+        if self._key is not None:
+            for method, handler in SignIn(self._key).routes().items():
+                self._add(method, SIGN_IN, handler)
+        self._others = self._starlette(self._dashboard(settings.benchmarks))
         self._app: ASGIApp = self._route
         if settings.cors_origins:
             self._app = CORSMiddleware(
-                self._route, allow_origins=settings.cors_origins, allow_methods=("GET", "POST"), allow_headers=("*",)
+                self._route,
+                allow_origins=settings.cors_origins,
+                allow_methods=("GET", "POST"),
+                allow_headers=("*",),
+                expose_headers=("retry-after", "x-request-id"),
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        if scope["type"] == "http":
+        """Answer a request, unless it comes from a page of another site."""
+        if scope["type"] != "lifespan":
             try:
-                check_host(header(scope, b"host"), self._hosts)
+                self._guard.check(scope)
             except HttpError as error:
-                await respond(send, error.status, JSON, error_body(error))
+                await _refuse(error, scope, send)
                 return
         await self._app(scope, receive, send)
 
@@ -98,7 +118,14 @@ class App:
         self._runs.cancel()
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = self._fixed.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        kind = scope["type"]
+        if self._key is not None and kind != "lifespan" and scope["path"] not in _OPEN:
+            try:
+                self._key.check(scope)
+            except HttpError as error:
+                await _refuse(error, scope, send)
+                return
+        endpoint = self._fixed.get((scope["method"], scope["path"])) if kind == "http" else None
         await (endpoint or self._others)(scope, receive, send)
 
     def _add_fixed(self) -> None:
@@ -112,17 +139,17 @@ class App:
         post("/v1/chat/completions", self._post_chat, openai_api.error_body)
 
     def _add(self, method: str, path: str, handler: Handler, shape: ErrorBody = error_body) -> None:
-        self._fixed[method, path] = Endpoint(handler, shape)
+        self._fixed[method, path] = Endpoint(handler, self._faults, shape)
 
     def _starlette(self, extra: list[BaseRoute]) -> Starlette:
         fixed = [Route(path, endpoint, methods=[method]) for (method, path), endpoint in self._fixed.items()]
         others: list[BaseRoute] = [
-            Route("/agents/{name}/runs", Endpoint(self._post_unknown), methods=["POST"]),
-            Route("/v1/models/{name}", Endpoint(self._get_model, openai_api.error_body), methods=["GET"]),
+            Route("/agents/{name}/runs", Endpoint(self._post_unknown, self._faults), methods=["POST"]),
+            Route("/v1/models/{name}", Endpoint(self._get_model, self._faults, openai_api.error_body), methods=["GET"]),
         ]
         # The bare path too: a mount alone would redirect it, and not every client follows.
         mounted = [(name, app) for name, app in self._mounted()]
-        bare = [Route(f"/{name}", Endpoint(app)) for name, app in mounted]
+        bare = [Route(f"/{name}", Endpoint(app, self._faults)) for name, app in mounted]
         mounts = [Mount(f"/{name}", app) for name, app in mounted]
         routes = [*fixed, *others, *extra, *bare, *mounts]
         return Starlette(routes=routes, exception_handlers={HTTPException: _no_route})
@@ -134,7 +161,7 @@ class App:
             except BaseException as exc:
                 if must_pass(exc):
                     raise
-                yield offer.name, _broken(offer.plugin, offer.name, exc)
+                yield offer.name, Endpoint(_broken(offer.plugin, offer.name, exc), self._faults)
             else:
                 yield offer.name, app
 
@@ -144,6 +171,12 @@ class App:
         except AgnoError:
             return spec  # the runtime says why, to whoever runs the agent
         return made if isinstance(made, Tool | Toolkit) else spec
+
+    def _dashboard(self, folder: str) -> list[BaseRoute]:
+        if not folder:
+            return []
+        files, bare = Endpoint(Dashboard(folder), self._faults), Endpoint(to_dashboard, self._faults)
+        return [Route("/benchmarks", bare), Mount("/benchmarks", files)]
 
     async def _get_page(self, scope: Scope, receive: Receive, send: Send) -> None:
         await respond(send, 200, self._page_headers, self._page)
@@ -172,26 +205,36 @@ class App:
         body = agents_api.decode(await json_body(scope, receive))
         task = Task(agent, agents_api.input_of(body, self._accepts), body.session, body.user)
         if b"text/event-stream" in header(scope, b"accept"):
-            await self._runs.stream(task, send, _Numbered(), lambda end: b"")
+            await self._runs.stream(task, send, _Numbered(), lambda end: b"", request_id(scope))
         else:
             result = await self._runs.run(task)
             await respond(send, 200, JSON, agents_api.result_body(result, body.session))
 
     async def _post_chat(self, scope: Scope, receive: Receive, send: Send) -> None:
-        chat = openai_api.decode(await json_body(scope, receive))
-        messages = openai_api.conversation(chat, self._accepts)
-        task = Task(self._model(chat.model), messages, user=chat.user or None)
+        chat = chat_request.decode(await json_body(scope, receive))
+        messages = chat_request.conversation(chat, self._accepts)
+        agent = self._model(chat.model)
+        own = agents_api.tool_names(agent, self._tool) if chat.tools else ()
+        agent, taken = add_tools(chat_request.apply_settings(agent, chat), own, chat)
+        task = Task(agent, messages, user=chat.user or None)
         created = int(time.time())
         if not chat.stream:
             result = await self._runs.run(task)
-            await respond(send, 200, JSON, openai_api.completion_body(result, chat.model, created))
+            if result.status == "paused":
+                raise openai_api.paused(result)
+            calls = () if taken is None else taken.calls
+            await respond(send, 200, JSON, openai_api.completion_body(result, chat.model, created, calls))
             return
         chunks = openai_api.Chunks(chat.model, created, chat.include_usage)
 
         def last(end: RunResult | HttpError) -> bytes:
-            return chunks.end(end) if isinstance(end, RunResult) else chunks.failed(end)
+            if isinstance(end, HttpError):
+                return chunks.failed(end)
+            if end.status == "paused":
+                return chunks.failed(openai_api.paused(end))
+            return chunks.end(end, () if taken is None else taken.calls)
 
-        await self._runs.stream(task, send, chunks.feed, last)
+        await self._runs.stream(task, send, chunks.feed, last, request_id(scope))
 
 
 class _Numbered:
@@ -203,6 +246,18 @@ class _Numbered:
     def __call__(self, event: Event) -> bytes:
         self._number += 1
         return agents_api.server_sent_event(self._number, event)
+
+
+async def _refuse(error: HttpError, scope: Scope, send: Send, shape: ErrorBody | None = None) -> None:
+    """Answer with the error, in the shape of the API by default. A wrong key is logged, without the key."""
+    if error.code == "key_wrong":
+        client = (scope.get("client") or ("unknown",))[0]
+        log.write("warning", "wrong key", client=client, path=scope["path"], request=request_id(scope))
+    if scope["type"] != "http":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    shape = shape or (openai_api.error_body if scope["path"].startswith("/v1/") else error_body)
+    await respond(send, error.status, [*JSON, *error.headers], shape(error))
 
 
 async def _get_health(scope: Scope, receive: Receive, send: Send) -> None:
@@ -232,13 +287,7 @@ def _broken(plugin: str, name: str, exc: BaseException) -> ASGIApp:
     async def fail(scope: Scope, receive: Receive, send: Send) -> None:
         raise error from exc
 
-    return Endpoint(fail)
-
-
-def _dashboard(folder: str) -> list[BaseRoute]:
-    if not folder:
-        return []
-    return [Route("/benchmarks", Endpoint(to_dashboard)), Mount("/benchmarks", Endpoint(Dashboard(folder)))]
+    return fail
 
 
 def _page() -> tuple[bytes, list[tuple[bytes, bytes]]]:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from agno_rt_serve.errors import HttpError
 
-__all__ = ["JSON", "ASGIApp", "Message", "Receive", "Scope", "Send", "header", "json_body", "respond"]
+__all__ = ["JSON", "ASGIApp", "Message", "Receive", "Scope", "Send", "header", "json_body", "request_id", "respond"]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -25,6 +25,12 @@ def header(scope: Scope, name: bytes) -> bytes:
             found: bytes = value
             return found
     return b""
+
+
+def request_id(scope: Scope) -> str:
+    """The request's id, as its answer has it in the header `x-request-id`; empty on servers that give none."""
+    found: str = scope.get("state", {}).get("request_id", "")
+    return found
 
 
 async def json_body(scope: Scope, receive: Receive) -> bytes:

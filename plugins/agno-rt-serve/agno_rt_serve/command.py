@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
+import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -16,13 +18,15 @@ import click
 import trio
 
 from agno_rt import AgnoError, Runtime
+from agno_rt.cli.options import State, debug_option
 from agno_rt.config import read_settings
 from agno_rt.defaults.inspect import inspect
 from agno_rt.errors import UsageError
 from agno_rt.project import Project, load_project
+from agno_rt_serve import log
 from agno_rt_serve.app import App
-from agno_rt_serve.connection import AccessLog
 from agno_rt_serve.guard import is_loopback
+from agno_rt_serve.keys import VARIABLE, check_key, check_private, read_key_file, take_key
 from agno_rt_serve.listening import Address, bind
 from agno_rt_serve.protocol import Request
 from agno_rt_serve.server import Server
@@ -42,8 +46,16 @@ __all__ = ["serve"]
 @click.option("--access-log", is_flag=True, default=None, help="Log a line for each request.")
 @click.option("--profile", is_flag=True, default=None, help="Offer profiles of the server, to this machine alone.")
 @click.option("--benchmarks", metavar="DIR", help="Serve the published dashboard of benchmarks in DIR at /benchmarks.")
+@click.option("--key-file", metavar="FILE", help="File with the key that clients must have; made if it is not there.")
+@click.option(
+    "--no-auth", is_flag=True, default=None, help="Without a key: whoever reaches the address runs the agents."
+)
+@click.option("--allow-host", "allowed_hosts", multiple=True, metavar="NAME", help="A name that the server goes by.")
+@click.option("--show-errors", is_flag=True, default=None, help="Tell clients all of an inner error. --debug does too.")
 @click.option("--worker", type=int, hidden=True, help="This is one of them, and this is its channel to its parent.")
-def serve(source: str | None, worker: int | None, **options: Any) -> int:
+@debug_option
+@click.pass_context
+def serve(context: click.Context, /, source: str | None, worker: int | None, **options: Any) -> int:
     """Serve agents over HTTP, with a page to chat with them.
 
     The agents are those of FILE (a Python file, an import path or a .toml), else of the agno-rt.toml in this folder,
@@ -51,14 +63,22 @@ def serve(source: str | None, worker: int | None, **options: Any) -> int:
     """
     # As `python` does it: modules in this folder can be named here, and imported by an agents.py.
     sys.path.insert(0, os.getcwd())
+    if context.ensure_object(State).debug:
+        options["show_errors"] = True
+    return _run(source, worker, options)
+
+
+def _run(source: str | None, worker: int | None, options: dict[str, Any]) -> int:
     project = load_project(source)
     if not project.agents:
         raise UsageError(f"{project.source} has no agents to serve", hint="Write a table [agents.NAME] with a model.")
     settings = read_settings(Settings, project.config.plugins.get("serve", {}), "[plugins.serve]")
-    settings = attrs.evolve(settings, **{name: value for name, value in options.items() if value is not None})
     if worker is not None:
         trio.run(_serve, project, Worker(worker))
-    elif settings.workers == 1:
+        return 0
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    settings = _add_key(attrs.evolve(settings, **given), project, by_option="key_file" in given)
+    if settings.workers == 1:
         trio.run(_serve, project, settings)
     else:
         return trio.run(_supervise, source, project, _checked(settings))
@@ -73,8 +93,8 @@ async def _serve(project: Project, place: Settings | Worker) -> None:
         if worker is None or worker.number == 1:
             _check_agents(project, runtime)
         app = App(project, runtime, settings)
-        log = _access_log() if settings.access_log else None
-        server = Server(app, settings, cancel_runs=app.cancel_runs, access_log=log)
+        access_log = _log_request if settings.access_log else None
+        server = Server(app, settings, cancel_runs=app.cancel_runs, access_log=access_log)
         failure: AgnoError | None = None
         async with trio.open_nursery() as nursery:
             await nursery.start(_obey_signals, server, worker)
@@ -108,6 +128,35 @@ async def _supervise(source: str | None, project: Project, settings: Settings) -
         addresses: list[Address] = [sock.getsockname()[:2] for sock in listeners]
         supervisor = Supervisor(source, settings, listeners)
         return await supervisor.run(lambda: _announce(project, settings, addresses))
+
+
+def _add_key(settings: Settings, project: Project, *, by_option: bool) -> Settings:
+    """Return the settings with the key of the option, the environment or the table, in this order.
+
+    Raises `UsageError` where others can read the key, and where anybody could reach the agents without one.
+    """
+    key = take_key(os.environ)
+    if settings.key and project.config.path is not None:
+        check_private(project.config.path)
+    if by_option or not (key or settings.key):
+        key = _read_key(settings.key_file) if settings.key_file else ""
+        settings = attrs.evolve(settings, key=key)
+    else:
+        key = key or check_key(settings.key, "the setting key")
+        settings = attrs.evolve(settings, key=key, key_file="")
+    if not (settings.key or settings.no_auth or is_loopback(settings.host)):
+        raise UsageError(
+            f"whoever reaches {settings.host or 'this machine'} could run these agents: there is no key",
+            hint=f"Set {VARIABLE}, or use --key-file FILE, which makes one. To serve without: --no-auth.",
+        )
+    return settings
+
+
+def _read_key(path: str) -> str:
+    key, is_new = read_key_file(Path(path))
+    if is_new:
+        click.echo(f"Wrote a new key to {path}", err=True)
+    return key
 
 
 def _checked(settings: Settings) -> Settings:
@@ -172,20 +221,22 @@ def _announce(project: Project, settings: Settings, addresses: list[Address]) ->
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     by = f" with {settings.workers} workers" if settings.workers > 1 else ""
     click.echo(f"Serving {shown} at {url}{by} (Ctrl-C stops)")
-    if not is_loopback(settings.host):
-        click.echo("warning: whoever reaches this address can run these agents: there is no sign-in", err=True)
-    data = '{"input": "Hello"}'
-    click.echo(f"Try: curl {url}/agents/{names[0]}/runs -H 'Content-Type: application/json' -d '{data}'")
+    if not (settings.key or is_loopback(settings.host)):
+        click.echo("warning: whoever reaches this address can run these agents: there is no key", err=True)
+    data, key = '{"input": "Hello"}', _key_header(settings)
+    click.echo(f"Try: curl {url}/agents/{names[0]}/runs {key}-H 'Content-Type: application/json' -d '{data}'")
     if settings.profile:
-        click.echo(f"Profile: curl '{url}/debug/profile?seconds=5' -o profile.svg")
+        click.echo(f"Profile: curl {key}'{url}/debug/profile?seconds=5' -o profile.svg")
 
 
-def _access_log() -> AccessLog:
-    import structlog
+def _key_header(settings: Settings) -> str:
+    """Return what a shell adds to curl for the key, which is not shown itself."""
+    if not settings.key:
+        return ""
+    key = f"$(cat {shlex.quote(settings.key_file)})" if settings.key_file else f"${VARIABLE}"
+    return f'-H "Authorization: Bearer {key}" '
 
-    log = structlog.get_logger("agno_rt.serve")
 
-    def write(request: Request, status: int, seconds: float) -> None:
-        log.info("request", method=request.method, path=request.path, status=status, ms=round(seconds * 1000, 2))
-
-    return write
+def _log_request(request: Request, status: int, seconds: float) -> None:
+    ms = round(seconds * 1000, 2)
+    log.write("info", "request", method=request.method, path=request.path, status=status, ms=ms, request=request.id)

@@ -20,7 +20,7 @@ from agno_rt.failures import must_pass
 from agno_rt_serve.asgi import JSON, ASGIApp, Message, Scope
 from agno_rt_serve.errors import HttpError, error_body
 from agno_rt_serve.protocol import Request, RequestParser
-from agno_rt_serve.response import ResponseWriter
+from agno_rt_serve.response import REQUEST_ID, ResponseWriter, request_ids
 from agno_rt_serve.settings import Settings
 
 __all__ = ["AccessLog", "ClientGone", "Connection", "Host"]
@@ -167,6 +167,8 @@ class Connection:
 
     async def _answer(self, request: Request) -> bool:
         host = self._host
+        given = REQUEST_ID.fullmatch(dict(request.headers).get(b"x-request-id", b""))
+        request.id = given[0].decode() if given else next(request_ids)
         exchange = self._exchange = Exchange(self, host, request)
         began = trio.current_time() if host.access_log is not None else 0.0
         self.since = host.now
@@ -180,7 +182,7 @@ class Connection:
                 raise
             if self.reason and _is_gone(exc):
                 return False
-            _logger.exception("the application failed: %s %s", request.method, request.path)
+            _logger.exception("the application failed: %s %r (%s)", request.method, request.path, request.id)
             await exchange.finish(exc)
         finally:
             self.running = False
@@ -203,7 +205,7 @@ class Connection:
             "headers": request.headers,
             "client": self._client,
             "server": self._server,
-            "state": dict(self._host.state),
+            "state": {**self._host.state, "request_id": request.id},
             "extensions": {},
         }
 
@@ -247,7 +249,7 @@ class Connection:
 
     async def _refuse(self, error: HttpError) -> None:
         writer = ResponseWriter("GET", "1.1", keep_alive=False)
-        writer.start(error.status, [*JSON, *error.headers], self._host.date)
+        writer.start(error.status, [*JSON, *error.headers], self._host.date, next(request_ids))
         with trio.move_on_after(_LINGER):
             await self.write(writer.body(error_body(error), more=False))
             await self._linger()
@@ -307,7 +309,7 @@ class Exchange:
         if kind == "http.response.start":
             if self._host.draining:
                 self._writer.keep_alive = False
-            self._writer.start(message["status"], message.get("headers", ()), self._host.date)
+            self._writer.start(message["status"], message.get("headers", ()), self._host.date, self._request.id)
         elif kind == "http.response.body":
             await self._send_body(message.get("body", b""), message.get("more_body", False))
         else:
@@ -319,14 +321,14 @@ class Exchange:
         if writer.complete:
             return
         if failure is None:
-            _logger.error("the application left no complete response: %s", self._request.path)
+            _logger.error("the application left no complete response: %r", self._request.path)
         if writer.started or self._connection.reason:
             writer.keep_alive = False
             return
         request = self._request
         self._writer = ResponseWriter(request.method, request.version, keep_alive=False)
         error = HttpError(500, "internal", "the server failed to answer", "The server's log says why.")
-        self._writer.start(error.status, JSON, self._host.date)
+        self._writer.start(error.status, JSON, self._host.date, request.id)
         await self._connection.write(self._writer.body(error_body(error), more=False))
 
     def over(self) -> None:

@@ -1,4 +1,8 @@
-"""What the server refuses and how it says so, in JSON. Pure: knows neither sockets nor routes."""
+"""What the server refuses, and what it tells of an error, in JSON. Pure: knows neither sockets nor routes.
+
+An error that the client can mend, or wait out, is told as it is. Any other is the server's own matter: its text may
+hold paths, addresses and whatever an exception holds, so that the client is told its kind and where the log has it.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,32 @@ import math
 
 import msgspec
 
-from agno_rt.errors import AgnoError, Overloaded
+from agno_rt.errors import (
+    AgnoError,
+    BackendError,
+    Blocked,
+    ConfigError,
+    LimitExceeded,
+    ModelError,
+    OutputError,
+    Overloaded,
+    RunCancelled,
+    SessionConflict,
+    ToolDefinitionError,
+    UsageError,
+)
 
-__all__ = ["HttpError", "describe", "error_body"]
+__all__ = ["BrokenAgent", "HttpError", "describe", "error_body", "is_inner", "run_of"]
+
+_TOLD = (UsageError, LimitExceeded, Blocked, RunCancelled)
+_INNER = (ConfigError, ToolDefinitionError)
+"""Usage errors of whoever wrote the agents, not of whoever runs them."""
 
 
 class HttpError(Exception):
     """A request that is answered with an error: its HTTP status, a stable code, what is wrong and what to do.
 
-    `headers` go out with the answer (`Allow`, `Retry-After`).
+    `headers` go out with the answer (`Allow`, `Retry-After`); `run_id` is the run's, where one failed.
     """
 
     def __init__(
@@ -26,16 +47,76 @@ class HttpError(Exception):
         self.message = message
         self.hint = hint
         self.headers = headers
+        self.run_id = ""
+
+
+class BrokenAgent(AgnoError):
+    """An agent that cannot run as it stands; its cause says why."""
+
+    code = "broken_agent"
+
+
+_KINDS: tuple[tuple[type[AgnoError], str], ...] = (
+    (OutputError, "the model's answer does not fit what the agent answers with"),
+    (SessionConflict, "the session was changed by another run meanwhile, and this one was not stored in it"),
+    (BackendError, "what the server stores could not be read or written"),
+    (ConfigError, "the server lacks a setting that the run needs"),
+    (BrokenAgent, "the agent cannot run as it stands"),
+)
+"""What is told of inner errors; the first that fits."""
 
 
 def error_body(error: HttpError) -> bytes:
     """The JSON that every route but those under /v1 answers an error with."""
-    return msgspec.json.encode({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
+    told = {"code": error.code, "message": error.message, "hint": error.hint}
+    return msgspec.json.encode({"error": told | ({"run_id": error.run_id} if error.run_id else {})})
 
 
-def describe(error: AgnoError) -> HttpError:
-    """One of the runtime's errors as an answer; one that may be tried again says when."""
-    return HttpError(error.http_status, error.code, error.message, error.hint, _retry_after(error))
+def is_inner(error: AgnoError) -> bool:
+    """Whether the error is the server's own matter, so that its text is for the log alone."""
+    return not isinstance(error, _TOLD) or isinstance(error, _INNER)
+
+
+def run_of(error: AgnoError) -> str:
+    """Return the id of the run that the error ended; empty where none had begun."""
+    return "" if error.result is None else str(error.result.run_id)
+
+
+def describe(error: AgnoError, *, full: bool = False, request: str = "") -> HttpError:
+    """Return the error as an answer; one that may be tried again says when.
+
+    Of an inner error only its kind is told, unless all is to be told in `full`, and where the log has it.
+    """
+    status, message, hint = error.http_status, error.message, error.hint
+    run = run_of(error)
+    if not full and is_inner(error):
+        place = f"run {run}" if run else f"request {request}" if request else ""
+        message, hint = _name_kind(error), f"The server's log says why{place and ': '}{place}."
+        if status == 409 or getattr(error, "retryable", False):
+            hint = f"Send it again. {hint}"
+        elif status < 500:  # it is not the client's to mend
+            status = 500
+    described = HttpError(status, error.code, message, hint, _retry_after(error))
+    described.run_id = run
+    return described
+
+
+def _name_kind(error: AgnoError) -> str:
+    for kind, text in _KINDS:
+        if isinstance(error, kind):
+            return text
+    return _name_model_kind(error.status) if isinstance(error, ModelError) else "the run failed in the server"
+
+
+def _name_model_kind(status: int | None) -> str:
+    match status:
+        case None:
+            return "the model gave no answer"
+        case 429:
+            return "the model's service takes no more requests for now"
+        case 408 | 504:
+            return "the model's service did not answer in time"
+    return "the model's service is out of order" if status >= 500 else "the model's service refused the request"
 
 
 def _retry_after(error: AgnoError) -> tuple[tuple[bytes, bytes], ...]:

@@ -1,130 +1,43 @@
-"""The chat completions format, as a server speaks it: an agent is the model. Pure: knows neither transport nor trio.
+"""The answers of the chat completions format: an agent is the model. Pure: knows neither transport nor trio.
 
 Reference: the OpenAI API reference, "Chat Completions", "Models" and "Error codes"; for `reasoning_content`, which it
-does not have, DeepSeek's; for `video_url`, vLLM's. What a client may ask of a model but not of an agent (tools of its
-own, several answers) is refused by name; sampling parameters are ignored, because an agent has its own.
+does not have, DeepSeek's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from agno_rt import Message, RunResult, Usage
+from agno_rt import RunResult, ToolCall, Usage
 from agno_rt.errors import NotFound
 from agno_rt.events import Event, ModelStarted, ReasoningDelta, TextDelta, TurnRestarted
-from agno_rt.messages import Content, Part, Role
+from agno_rt_serve.chat_request import Refused
 from agno_rt_serve.errors import HttpError
-from agno_rt_serve.parts import Accepts, Attached, make
 
 __all__ = [
     "DONE",
-    "ChatBody",
     "Chunks",
     "completion_body",
-    "conversation",
-    "decode",
     "error_body",
     "model_body",
     "models_body",
+    "paused",
     "unknown_model",
 ]
 
 DONE = b"data: [DONE]\n\n"
 
-
-class _Url(msgspec.Struct):
-    url: str
-
-
-class _Audio(msgspec.Struct):
-    data: str
-    format: str = "wav"
-
-
-class _File(msgspec.Struct):
-    file_data: str | None = None
-    filename: str | None = None
-
-
-class _Part(msgspec.Struct):
-    type: str
-    text: str | None = None
-    refusal: str | None = None
-    image_url: _Url | str | None = None
-    video_url: _Url | str | None = None
-    input_audio: _Audio | None = None
-    file: _File | None = None
-
-
-class _Message(msgspec.Struct):
-    role: str
-    content: str | list[_Part] | None = None
-    name: str | None = None
-    tool_calls: list[Any] | None = None
-    function_call: Any = None
-
-
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool | None = None
-
-
-class _Format(msgspec.Struct):
-    type: str = "text"
-
-
-class ChatBody(msgspec.Struct):
-    """What `POST /v1/chat/completions` is sent, as far as it matters here."""
-
-    model: str
-    messages: list[_Message]
-    stream: bool | None = None
-    stream_options: _StreamOptions | None = None
-    tools: list[Any] | None = None
-    functions: list[Any] | None = None
-    n: int | None = None
-    response_format: _Format | None = None
-    modalities: list[str] | None = None
-    user: str | None = None
-
-    @property
-    def include_usage(self) -> bool:
-        """Whether the stream is to end with the usage."""
-        return bool(self.stream_options and self.stream_options.include_usage)
-
-
-_decoder = msgspec.json.Decoder(ChatBody)
 _encoder = msgspec.json.Encoder()
-_ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 
 
-def decode(body: bytes) -> ChatBody:
-    """The body of a request for a completion. Raises `HttpError` 400 that names what is wrong or not supported."""
-    try:
-        chat = _decoder.decode(body)
-    except msgspec.ValidationError as exc:
-        raise _refused(f"the body is not a chat completion request: {exc}", _place(exc)) from exc
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise _refused(f"the body is not valid JSON: {exc}", "") from exc
-    _check_supported(chat)
-    return chat
-
-
-def conversation(chat: ChatBody, accepts: Accepts) -> list[Message]:
-    """The messages to answer, text parts joined where there is nothing else.
-
-    Raises `HttpError` 400 or 413 that names the part and what is wrong with it.
-    """
-    if not chat.messages:
-        raise _refused("there are no messages to answer", "messages")
-    return [_message(message, f"messages[{at}]", accepts) for at, message in enumerate(chat.messages)]
-
-
-def completion_body(result: RunResult, model: str, created: int) -> bytes:
-    """The completion, in one piece."""
-    message = {"role": "assistant", "content": result.content, "refusal": None}
+def completion_body(result: RunResult, model: str, created: int, calls: Sequence[ToolCall] = ()) -> bytes:
+    """The completion, in one piece; `calls` are those of the client's tools."""
+    message: dict[str, Any] = {"role": "assistant", "content": result.content, "refusal": None}
+    if calls:
+        message |= {"content": result.content or None, "tool_calls": [_call(call) for call in calls]}
     if result.reasoning:
         message["reasoning_content"] = result.reasoning
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": result.finish_reason}
@@ -133,7 +46,7 @@ def completion_body(result: RunResult, model: str, created: int) -> bytes:
 
 
 class Chunks:
-    """The completion in pieces: feed it the run's events, then ask for the `end`. Tool calls stay the agent's own.
+    """The completion in pieces: feed it the run's events, then ask for the `end`. The agent's tool calls stay its own.
 
     This format cannot take text back. When a turn begins anew, its text is held back as long as it says what was sent
     already, and then goes on from there; as soon as it says something else, the stream ends with an error.
@@ -147,6 +60,8 @@ class Chunks:
         self._said_before = False
         self._turn = ""
         self._again: str | None = None
+        self._thought = ""
+        self._thought_again: str | None = None
 
     def feed(self, event: Event) -> bytes:
         """What the event adds to the stream, often nothing. The run's first event opens the stream.
@@ -157,10 +72,12 @@ class Chunks:
             case TextDelta():
                 return self._text(event.text)
             case ReasoningDelta():
-                return self._chunk({"reasoning_content": event.text}) if event.text else b""
-            case TurnRestarted() if self._turn:
-                self._again = ""
+                return self._reasoning(event.text)
+            case TurnRestarted():
+                self._again = "" if self._turn else None
+                self._thought_again = "" if self._thought else None
             case ModelStarted():
+                self._thought, self._thought_again = "", None
                 self._check_whole()
                 self._said_before |= bool(self._turn)
                 self._turn = ""
@@ -169,12 +86,14 @@ class Chunks:
             return self._chunk({"role": "assistant", "content": "", "refusal": None})
         return b""
 
-    def end(self, result: RunResult) -> bytes:
-        """The last pieces: what was not streamed, why it ended, the usage where it was asked for."""
+    def end(self, result: RunResult, calls: Sequence[ToolCall] = ()) -> bytes:
+        """The last pieces: what was not streamed, calls of the client's tools, why it ended, the usage if asked for."""
         try:
             rest = self._rest(result.content)
         except HttpError as exc:
             return self.failed(exc)
+        if calls:
+            rest += self._chunk({"tool_calls": [{"index": at} | _call(call) for at, call in enumerate(calls)]})
         last = self._chunk({}, finish_reason=result.finish_reason)
         usage = self._data({"choices": [], "usage": _usage(result.usage)}) if self._include_usage else b""
         return rest + last + usage + DONE
@@ -202,6 +121,18 @@ class Chunks:
         before = "\n\n" if self._said_before and not self._turn else ""
         self._turn += text
         return self._chunk({"content": before + text})
+
+    def _reasoning(self, text: str) -> bytes:
+        """What is new in the reasoning. Of a turn that began anew, it may well be other reasoning: it is no answer."""
+        if self._thought_again is not None:
+            again = self._thought_again + text
+            if self._thought.startswith(again):
+                self._thought_again = again
+                return b""
+            self._thought_again = None
+            text = again.removeprefix(self._thought)
+        self._thought += text
+        return self._chunk({"reasoning_content": text}) if text else b""
 
     def _repeated(self, text: str) -> str:
         """What is new in the text of a turn that began anew."""
@@ -243,6 +174,17 @@ def unknown_model(error: NotFound) -> HttpError:
     return HttpError(404, "model_not_found", error.message, error.hint)
 
 
+def paused(result: RunResult) -> HttpError:
+    """A run that waits for a person, which is no answer in this format."""
+    names = ", ".join(sorted({approval.call.name for approval in result.approvals}))
+    hint = (
+        f"It is run {result.run_id}: `agno-rt approvals` shows what it waits for. POST /agents/NAME/runs tells of it."
+    )
+    error = HttpError(422, "paused", f"the run waits for a person, about {names}", hint)
+    error.run_id = result.run_id
+    return error
+
+
 def error_body(error: HttpError) -> bytes:
     """The error in the shape in which the clients of this API look for it."""
     kind = "invalid_request_error" if error.status < 500 else "server_error"
@@ -250,14 +192,9 @@ def error_body(error: HttpError) -> bytes:
     return _encoder.encode({"error": {"message": message, "type": kind, "code": error.code, "param": _param(error)}})
 
 
-class _Refused(HttpError):
-    def __init__(self, message: str, param: str, hint: str, status: int = 400) -> None:
-        super().__init__(status, "invalid_request", message, hint)
-        self.param = param
-
-
-def _refused(message: str, param: str, hint: str = "") -> HttpError:
-    return _Refused(message, param, hint)
+def _call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.id, "type": "function", "function": function}
 
 
 def _taken_back() -> HttpError:
@@ -266,73 +203,9 @@ def _taken_back() -> HttpError:
 
 
 def _param(error: HttpError) -> str | None:
-    if isinstance(error, _Refused):
+    if isinstance(error, Refused):
         return error.param or None
     return "model" if error.code == "model_not_found" else None
-
-
-def _place(exc: msgspec.ValidationError) -> str:
-    return str(exc).partition("`$.")[2].rstrip("`").replace("[...]", "[]")
-
-
-def _check_supported(chat: ChatBody) -> None:
-    if chat.tools or chat.functions:
-        hint = "The agent has tools of its own; leave yours out."
-        raise _refused("tools of the client are not supported", "tools" if chat.tools else "functions", hint)
-    if chat.n is not None and chat.n != 1:
-        raise _refused(f"n is {chat.n}; an agent gives one answer", "n")
-    if chat.response_format is not None and chat.response_format.type != "text":
-        hint = "Give the agent an output type instead."
-        raise _refused(f"response_format {chat.response_format.type!r} is not supported", "response_format", hint)
-    if chat.modalities and chat.modalities != ["text"]:
-        raise _refused("the only modality is text", "modalities")
-
-
-def _message(message: _Message, where: str, accepts: Accepts) -> Message:
-    role = _ROLES.get(message.role)
-    if role is None or message.tool_calls or message.function_call:
-        what = f"has the role {message.role!r}" if role is None else "calls tools"
-        hint = "Send messages of the roles system, developer, user and assistant, with text."
-        raise _refused(f"{where} {what}, which is not supported", where, hint)
-    content = _content(message.content, f"{where}.content", accepts)
-    if role != "user" and not isinstance(content, str):
-        raise _refused(f"{where} is the {role}'s and holds media", where, "Send media in messages of the user.")
-    return Message(role, content, name=message.name)
-
-
-def _content(content: str | list[_Part] | None, where: str, accepts: Accepts) -> Content:
-    if content is None or isinstance(content, str):
-        return content or ""
-    parts = tuple(_part(part, f"{where}[{at}]", accepts) for at, part in enumerate(content))
-    return "".join(map(str, parts)) if all(isinstance(part, str) for part in parts) else parts
-
-
-def _part(part: _Part, where: str, accepts: Accepts) -> Part:
-    text = part.refusal if part.type == "refusal" else part.text
-    if part.type in ("text", "refusal") and text is not None:
-        return text
-    attached = _attached(part)
-    if attached is None:
-        takes = "text, image_url, input_audio, file and video_url"
-        raise _refused(f"{where} is of type {part.type!r}, or lacks what that holds", where, f"Supported: {takes}.")
-    try:
-        return make(attached, accepts)
-    except HttpError as exc:
-        raise _Refused(f"{where} {exc.message}", where, exc.hint, exc.status) from exc
-
-
-def _attached(part: _Part) -> Attached | None:
-    match part:
-        case _Part(type="image_url", image_url=_Url(url=url) | str(url)):
-            return Attached("image", url=url)
-        case _Part(type="video_url", video_url=_Url(url=url) | str(url)):
-            return Attached("video", url=url)
-        case _Part(type="input_audio", input_audio=_Audio(data=data, format=format_)):
-            return Attached("audio", data, media_type=f"audio/{format_}")
-        case _Part(type="file", file=_File(file_data=str(data), filename=name)):
-            by_url = data[:5].lower() == "data:"
-            return Attached("file", None if by_url else data, data if by_url else None, name=name)
-    return None
 
 
 def _envelope(run_id: str, kind: str, model: str, created: int) -> dict[str, Any]:

@@ -29,7 +29,10 @@ _HEAD_KEPT = 4_096
 
 @attrs.define
 class Request:
-    """One request, complete with its body. `headers` have lower-case names; `keep_alive` is what the client wants."""
+    """One request, complete with its body. `headers` have lower-case names; `keep_alive` is what the client wants.
+
+    `id` is the client's own or the server's, and is given when the request is answered.
+    """
 
     method: str
     path: str
@@ -39,6 +42,7 @@ class Request:
     headers: Headers
     keep_alive: bool
     body: bytes = b""
+    id: str = attrs.field(default="", kw_only=True)
 
 
 class RequestParser:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
+from collections.abc import Iterator
 from http import HTTPStatus
 
 from agno_rt_serve.protocol import Headers
 
-__all__ = ["ResponseWriter"]
+__all__ = ["REQUEST_ID", "ResponseWriter", "request_ids"]
+
+REQUEST_ID = re.compile(rb"[0-9A-Za-z._:-]{1,128}")
+"""What an id may be that a client gives: nothing in it does harm in a log."""
+
+request_ids: Iterator[str] = map(f"{os.urandom(6).hex()}-{{:x}}".format, itertools.count(1))
+"""Ids for requests that bring none: a word of this process and a count. A `next` is no Python call."""
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 # Set by the server: the application's own are dropped, apart from the length and a wish to close.
-_OWN_HEADERS = frozenset({b"content-length", b"connection", b"transfer-encoding", b"date", b"keep-alive"})
+_OWN_HEADERS = frozenset(
+    {b"content-length", b"connection", b"transfer-encoding", b"date", b"keep-alive", b"x-request-id"}
+)
 _NO_BODY = frozenset({204, 304})
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _NAMES: dict[bytes, bytes] = {}
@@ -43,13 +54,15 @@ class ResponseWriter:
         self._left: int | None = None
         self._head: list[bytes] | None = None
 
-    def start(self, status: int, headers: Headers, date: bytes) -> None:
-        """Begin with the status and the headers. Nothing is sent before the first piece of the body."""
+    def start(self, status: int, headers: Headers, date: bytes, request_id: str = "") -> None:
+        """Begin with status, headers and the request's id. Nothing is sent before the first piece of the body."""
         if self._head is not None or self.started:
             raise RuntimeError("the response was started twice")
         self.status = status
         line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
         self._head = [line, b"date: ", date, b"\r\n", self._lines(headers)]
+        if request_id:
+            self._head.append(b"x-request-id: %b\r\n" % request_id.encode())
 
     def body(self, data: bytes, more: bool) -> bytes:
         """A piece of the body, with the head before the first; `more` says whether another follows."""

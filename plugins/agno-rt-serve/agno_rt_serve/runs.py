@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from agno_rt import Agent, AgnoError, Event, Message, RunResult, RunStream, Runtime
+from agno_rt.errors import UsageError
 from agno_rt.messages import Part
 from agno_rt_serve.asgi import Send
-from agno_rt_serve.errors import HttpError, describe
+from agno_rt_serve.errors import BrokenAgent, HttpError
+from agno_rt_serve.faults import Faults
 
 __all__ = ["Runs", "Task"]
 
@@ -34,8 +36,9 @@ class Task:
 class Runs:
     """The runs under way. Each belongs to the task of its request: when that is cancelled, so is the run."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, faults: Faults) -> None:
         self._runtime = runtime
+        self._faults = faults
         self._streams: set[RunStream] = set()
 
     def cancel(self) -> None:
@@ -45,7 +48,11 @@ class Runs:
 
     async def run(self, task: Task) -> RunResult:
         """Run to the end. Raises the run's error."""
-        return await self._runtime.run(task.agent, task.input, session=task.session, user=task.user)
+        try:
+            return await self._runtime.run(task.agent, task.input, session=task.session, user=task.user)
+        except UsageError as error:
+            self._check_agent(task, error)
+            raise
 
     async def stream(
         self,
@@ -53,12 +60,27 @@ class Runs:
         send: Send,
         piece: Callable[[Event], bytes],
         last: Callable[[RunResult | HttpError], bytes],
+        request: str,
     ) -> None:
         """Send what `piece` makes of each event as it happens, then what `last` makes of the end, as an event stream.
 
-        An `HttpError` that `piece` raises ends the run, and is the end. Raises `HttpError` for a run that ended before
-        its first event: nothing has been sent then.
+        `request` is the request's id. An `HttpError` that `piece` raises ends the run, and is the end. Raises
+        `HttpError` for a run that ended before its first event: nothing has been sent then.
         """
+        try:
+            await self._stream(task, send, piece, last, request)
+        except UsageError as error:
+            self._check_agent(task, error)
+            raise
+
+    async def _stream(
+        self,
+        task: Task,
+        send: Send,
+        piece: Callable[[Event], bytes],
+        last: Callable[[RunResult | HttpError], bytes],
+        request: str,
+    ) -> None:
         started = False
         async with self._runtime.stream(task.agent, task.input, session=task.session, user=task.user) as events:
             self._streams.add(events)
@@ -67,12 +89,12 @@ class Runs:
                     if not started:
                         started = True
                         await send({"type": "http.response.start", "status": 200, "headers": _STREAM})
-                    if data := piece(event):
+                    if data := piece(self._faults.event(event, events.result)):
                         await send({"type": "http.response.body", "body": data, "more_body": True})
                 result = events.result
                 end: RunResult | HttpError = _stopping() if result is None or result.status == "cancelled" else result
             except AgnoError as error:
-                end = describe(error)
+                end = self._faults.describe(error, request)
             except HttpError as error:
                 end = error
             finally:
@@ -80,6 +102,15 @@ class Runs:
         if not started and isinstance(end, HttpError):
             raise end
         await send({"type": "http.response.body", "body": last(end), "more_body": False})
+
+    def _check_agent(self, task: Task, error: UsageError) -> None:
+        """Raise `BrokenAgent` where a run did not begin because of what its agent names: no client can mend that."""
+        if error.result is not None:
+            return
+        try:
+            self._runtime.check(task.agent)
+        except UsageError as broken:
+            raise BrokenAgent(broken.message, hint=broken.hint) from broken
 
 
 def _stopping() -> HttpError:

@@ -22,7 +22,7 @@ from agno_rt_serve.connection import AccessLog, Connection
 from agno_rt_serve.errors import HttpError, error_body
 from agno_rt_serve.lifespan import Lifespan
 from agno_rt_serve.listening import Address, bind
-from agno_rt_serve.response import ResponseWriter
+from agno_rt_serve.response import ResponseWriter, request_ids
 from agno_rt_serve.settings import Settings
 
 __all__ = ["Server"]
@@ -162,7 +162,7 @@ class Server:
         hint = "Try again later, or raise max_connections in [plugins.serve]."
         error = HttpError(503, "too_many_connections", "the server has as many connections as it may", hint)
         writer = ResponseWriter("GET", "1.1", keep_alive=False)
-        writer.start(error.status, [*JSON, (b"retry-after", b"1")], self.date)
+        writer.start(error.status, [*JSON, (b"retry-after", b"1")], self.date, next(request_ids))
         with sock:
             try:
                 sock.send(writer.body(error_body(error), more=False))

@@ -23,8 +23,12 @@ class Settings:
     body_timeout     from the end of the head to the end of the body; then 408
     keep_alive       how long a connection may stay open between requests
     send_timeout     how long a client may take to read the next bytes of a response; then it is cut off
-    allowed_hosts    what the Host header may say; empty: anything, but on loopback only loopback's names
+    key              the key that clients must have; better leave it in the environment, or in a file
+    key_file         a file that holds the key and that only its owner can read; made with a new key if it is not there
+    no_auth          whether to serve beyond this machine without a key
+    allowed_hosts    what the Host header may say, beside loopback's names; empty: anything where there is a key
     cors_origins     pages of which origins may use the API from a browser; `*` is any
+    show_errors      whether clients are told all of an inner error: for those who develop the agents
     access_log       whether to log a line for each request
     profile          whether there are /debug/profile and /debug/memory, for clients on this machine
     profile_remote   whether they are there for all clients
@@ -45,8 +49,12 @@ class Settings:
     body_timeout: float = 60.0
     keep_alive: float = 75.0
     send_timeout: float = 30.0
+    key: str = attrs.field(default="", repr=False)
+    key_file: str = ""
+    no_auth: bool = False
     allowed_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
+    show_errors: bool = False
     access_log: bool = False
     profile: bool = False
     profile_remote: bool = False

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -50,6 +53,45 @@ def browser() -> Iterator[Browser]:
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield launched
         launched.close()
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `agno-rt serve` on a free port, as a process that does not outlive the test.
+
+    `launch(code, "--grace", "0", key="...", settings="...")`: the code of its agents.py, options, the key in its
+    environment, and lines for `[plugins.serve]`.
+    """
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(code: str, *arguments: str, key: str = "", settings: str = "") -> subprocess.Popen[str]:
+        (tmp_path / "agents.py").write_text(code)
+        (tmp_path / "agno-rt.toml").write_text(f'[runtime]\nload = ["agents.py"]\n[plugins.serve]\n{settings}\n')
+        environ = {name: value for name, value in os.environ.items() if name != "AGNO_RT_SERVE_KEY"}
+        environ |= {"AGNO_RT_SERVE_KEY": key} if key else {}
+        command = [sys.executable, "-m", "agno_rt.cli", "serve", "--port", "0", *arguments]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True, env=environ))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def address() -> Callable[[subprocess.Popen[str]], str]:
+    """Read the line by which a server says that it serves, and find its URL."""
+
+    def read(process: subprocess.Popen[str]) -> str:
+        assert process.stdout is not None
+        found = re.search(r"http://\S+:\d+", process.stdout.readline())
+        assert found is not None, process.communicate(timeout=PATIENCE)
+        return found[0]
+
+    return read
 
 
 @attrs.define
@@ -221,8 +263,8 @@ class Offers:
 
 
 @pytest.fixture
-async def serve_agents(serve: Serve) -> AsyncIterator[Serve]:
-    """Serve agents: `await serve_agents(agent, ..., limits=..., routes={...}, tools={...}, **settings)`."""
+async def make_app() -> AsyncIterator[Callable[..., Awaitable[App]]]:
+    """Make an application: `await make_app(agent, ..., limits=..., routes={...}, tools={...}, **settings)`."""
     async with trio.open_nursery() as nursery:
         stop = trio.Event()
 
@@ -232,7 +274,7 @@ async def serve_agents(serve: Serve) -> AsyncIterator[Serve]:
             routes: Mapping[str, Any] | None = None,
             tools: Mapping[str, Any] | None = None,
             **settings: Any,
-        ) -> Served:
+        ) -> App:
             # Of what is installed only the kernel's own memory: other plugins' routes are none of this test's business.
             points: list[Any] = [point for point in entry_points(group="agno_rt") if point.name == "memory"]
             points.append(EntryPoint("test", Offers(routes or {}, tools or {})))
@@ -247,8 +289,19 @@ async def serve_agents(serve: Serve) -> AsyncIterator[Serve]:
 
             nursery.start_soon(keep_open)
             await opened.wait()
-            app = App(project, runtime, Settings(**settings))
-            return await serve(app, cancel_runs=app.cancel_runs, **settings)
+            return App(project, runtime, Settings(**settings))
 
         yield start
         stop.set()
+
+
+@pytest.fixture
+def serve_agents(serve: Serve, make_app: Callable[..., Awaitable[App]]) -> Serve:
+    """Serve agents, as `make_app` takes them."""
+
+    async def start(*agents: Agent, **options: Any) -> Served:
+        app = await make_app(*agents, **options)
+        settings = {name: value for name, value in options.items() if name not in ("limits", "routes", "tools")}
+        return await serve(app, cancel_runs=app.cancel_runs, **settings)
+
+    return start

@@ -248,14 +248,33 @@ class TestOfficialClient:
         with pytest.raises(openai.NotFoundError, match="Did you mean 'agent'") as missing:
             await ask(served, lambda client: create(client, model="agemt"))
         assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
-        with pytest.raises(openai.BadRequestError, match="tools of the client are not supported") as refused:
-            await ask(served, lambda client: create(client, tools=[{"type": "function", "function": {"name": "x"}}]))
-        assert (refused.value.type, refused.value.param) == ("invalid_request_error", "tools")
-        with pytest.raises(openai.InternalServerError, match="the model is away") as away:
+        with pytest.raises(openai.BadRequestError, match="top_p is not supported") as refused:
+            await ask(served, lambda client: create(client, top_p=0.5))
+        assert (refused.value.type, refused.value.param) == ("invalid_request_error", "top_p")
+        with pytest.raises(openai.InternalServerError, match="the model gave no answer") as away:
             await ask(served, create)
         assert (away.value.status_code, away.value.code) == (502, "model")
-        with pytest.raises(openai.APIError, match="the model is away"):
+        with pytest.raises(openai.APIError, match="the model gave no answer"):
             await ask(served, lambda client: list(create(client, stream=True)))
+
+    async def test_a_run_that_waits_for_a_person(self, serve_agents: Any, ask: Any) -> None:
+        """A run that pauses has no answer: that is an error that names what it waits for, whole and streamed."""
+
+        @tool(approve=True)
+        def pay() -> str:
+            """Pay."""
+            return "paid"
+
+        served = await serve_agents(Agent(ScriptedModel([ToolCall("1", "pay")] * 2), "a", tools=[pay]))
+        for stream in (False, True):
+
+            def create(client: openai.OpenAI, stream: bool = stream) -> Any:
+                made: Any = client.chat.completions.create(model="a", messages=question(), stream=stream)
+                return list(made)
+
+            with pytest.raises(openai.APIError, match="waits for a person, about pay") as caught:
+                await ask(served, create)
+            assert caught.value.code == "paused"
 
     async def test_hanging_up_cancels_the_run(self, serve_agents: Any) -> None:
         """A client that stops reading its stream cancels the run."""
@@ -313,7 +332,7 @@ class InOnePiece:
         ({"messages": [{"role": "user", "content": 5}]}, "messages[].content", "content"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0]", "'robot'"),
         ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "c"}]}, "messages[0]", "'tool'"),
-        ({"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}]}]}, "messages[0]", "calls tools"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}]}]}, "messages[0].tool_calls[0]", "function"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x.png"}}]}]},
             "messages[0].content[0]",
@@ -347,7 +366,7 @@ class InOnePiece:
             "in messages of the user",
         ),
         ({"n": 2}, "n", "n is 2"),
-        ({"functions": [{"name": "f"}]}, "functions", "tools"),
+        ({"functions": [{"name": "f"}]}, "functions", "functions"),
         ({"response_format": {"type": "json_object"}}, "response_format", "json_object"),
         ({"modalities": ["text", "audio"]}, "modalities", "text"),
         ({"model": None}, "model", "str"),

@@ -164,11 +164,11 @@ def test_stopping(page: Page, by: str) -> None:
 
 
 def test_errors_are_shown_in_place(page: Page) -> None:
-    """A run that fails says why where its answer would be, and the next one may work."""
+    """A run that fails says so where its answer would be, and where to look; the next one may work."""
     page.get_by_label("Agent").select_option("plain")
     ask(page, "fail")
-    expect(page.locator(".fault")).to_contain_text("the model is away")
-    expect(page.locator(".fault")).to_contain_text("Wait for it.")
+    expect(page.locator(".fault")).to_contain_text("the model gave no answer")
+    expect(page.locator(".fault")).to_contain_text("The server's log says why: run ")
     ask(page, "again")
     expect(page.locator(".said").last).to_contain_text("again")
 

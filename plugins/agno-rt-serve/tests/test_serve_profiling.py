@@ -282,7 +282,7 @@ class TestRefusing:
     async def test_other_machines(self, remote: bool, expected: tuple[int, str]) -> None:
         """A client elsewhere may make none, unless the settings say so."""
         agents = {"a": Agent(ScriptedModel([]), "a")}
-        settings = Settings(host="0.0.0.0", profile=True, profile_remote=remote)
+        settings = Settings(host="0.0.0.0", allowed_hosts=("example.com",), profile=True, profile_remote=remote)
         async with Runtime() as runtime:
             transport: Any = httpx2.ASGITransport(
                 App(Project("agents.py", agents, Config()), runtime, settings), client=("192.0.2.1", 50_000)
