@@ -90,8 +90,8 @@ class TestOfficialClient:
 
         def both(client: openai.OpenAI) -> None:
             first = question("The code is 4711.")
-            client.chat.completions.create(model="a", messages=first, user="ann", extra_body={"session": "s"})
-            client.chat.completions.create(model="a", messages=question(), user=user, extra_body={"session": "s"})
+            client.chat.completions.create(model="a", messages=first, user="ann")
+            client.chat.completions.create(model="a", messages=question(), user=user)
 
         await ask(served, both)
 
