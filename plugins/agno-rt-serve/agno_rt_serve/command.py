@@ -92,6 +92,7 @@ async def _serve(project: Project, place: Settings | Worker) -> None:
     async with project.runtime() as runtime, _inspected(project, runtime, settings):
         if worker is None or worker.number == 1:
             _check_agents(project, runtime)
+        log.load()
         app = App(project, runtime, settings)
         access_log = _log_request if settings.access_log else None
         server = Server(app, settings, cancel_runs=app.cancel_runs, access_log=access_log)

@@ -1,4 +1,4 @@
-"""The log of the server: structlog's, which is loaded with the first line.
+"""The log of the server: structlog's.
 
 Paths, errors and what tools say come from elsewhere: nothing in them can steer the terminal that shows the log, or pass
 for a line of its own.
@@ -10,9 +10,14 @@ import functools
 import re
 from typing import Any, Literal
 
-__all__ = ["write"]
+__all__ = ["load", "write"]
 
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def load() -> None:
+    """Load structlog now: with the first line, it would keep other requests waiting."""
+    _logger()
 
 
 def write(level: Literal["info", "warning", "error"], event: str, **values: object) -> None:
@@ -29,6 +34,6 @@ def _clean(text: str) -> str:
 
 @functools.cache
 def _logger() -> Any:
-    import structlog  # it costs start-up time
+    import structlog  # for servers, and not for `agno-rt serve --help`
 
     return structlog.get_logger("agno_rt.serve")

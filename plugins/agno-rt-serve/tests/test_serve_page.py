@@ -169,6 +169,7 @@ def test_errors_are_shown_in_place(page: Page) -> None:
     ask(page, "fail")
     expect(page.locator(".fault")).to_contain_text("the model gave no answer")
     expect(page.locator(".fault")).to_contain_text("The server's log says why: run ")
+    answered(page)
     ask(page, "again")
     expect(page.locator(".said").last).to_contain_text("again")
 
