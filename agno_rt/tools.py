@@ -123,7 +123,8 @@ class Tool:
         if not isinstance(self.approve, bool):
             known = self.parameters.get("properties", {})
             self.predicate = predicate_of(self.approve, self.name, self.function, known)
-        costly = self.process or self.batch or self.pauses or self.injected
+        in_place = self.is_async or self.inline
+        costly = not in_place or self.process or self.batch or self.pauses or self.injected
         self.plain = not costly and self.limits == NO_LIMITS
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -87,6 +87,7 @@ FLOORS: dict[str, int] = {
     "_scopes": 5,
     "_session": 5,
     "_summary": 5,
+    "_threads": 5,
     "_worker": 5,
     "_wrapping": 5,
     "cache": 5,

@@ -278,18 +278,13 @@ class TestConcurrency:
             made.append(True)
             return ""
 
-        limiter = trio.to_thread.current_default_thread_limiter()
-        before, limiter.total_tokens = limiter.total_tokens, 1
-        job = job_of(work)
-        try:
-            await limiter.acquire_on_behalf_of("the test")
+        job = job_of(work, limits=Limits(threads=1))
+        assert job.workers is not None
+        async with job.workers.threads.places:
             with trio.move_on_after(0.01) as scope:
                 await told_of(job, calls_of("work", "{}"))
-            assert scope.cancelled_caught
-            assert job.places["work"].statistics().in_use == 0
-        finally:
-            limiter.release_on_behalf_of("the test")
-            limiter.total_tokens = before
+        assert scope.cancelled_caught
+        assert job.places["work"].statistics().in_use == 0
         assert await told_of(job, calls_of("work", "{}")) == [""]
         assert made == [True]
 
