@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import attrs
 import msgspec
+import trio
 
 from agno_rt._budget import Budget
 from agno_rt._emit import Emitter
@@ -138,6 +139,7 @@ class Job(msgspec.Struct, eq=False):
             given=self.given,
             usage=self._usage,
             spend=self.spend,
+            give_way=trio.lowlevel.checkpoint,
         )
 
     def spend(self, usage: Usage) -> None:

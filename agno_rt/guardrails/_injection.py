@@ -13,6 +13,7 @@ import attrs
 from agno_rt.context import RunContext
 from agno_rt.errors import UsageError
 from agno_rt.guardrails._find import chosen
+from agno_rt.guardrails._pieces import PIECE, GiveWay, change, pieces
 from agno_rt.hooks import Verdict
 
 KINDS = ("override", "leak", "jailbreak", "role")
@@ -55,28 +56,33 @@ class PromptInjection:
     async def check(self, context: RunContext, text: str) -> Verdict | None:
         """Look for each kind, as the text stands and in what is hidden in it."""
         kinds = chosen(self.kinds, KINDS, "PromptInjection")
-        if found := ", ".join(dict.fromkeys(self._kinds(text, kinds))):
+        if found := await self._kinds(text, kinds, context.give_way):
             return Verdict(f"found {found}")
-        for wrapping, inner in _hidden(text):
-            if hidden := ", ".join(dict.fromkeys(self._kinds(inner, kinds))):
-                return Verdict(f"found {hidden}, hidden in {wrapping}")
+        for start, stop in pieces(text):
+            for wrapping, inner in _hidden(text[start:stop], is_cut=start > 0):
+                if hidden := await self._kinds(inner, kinds, context.give_way):
+                    return Verdict(f"found {hidden}, hidden in {wrapping}")
+                if len(text) > PIECE:
+                    await context.give_way()
         return None
 
-    def _kinds(self, text: str, kinds: tuple[str, ...]) -> Iterator[str]:
-        """The kinds that are in the text as it stands."""
-        letters = folded(text)
-        for kind in kinds:
-            if kind != "role" and _found(kind, letters):
-                yield kind
+    async def _kinds(self, text: str, kinds: tuple[str, ...], give_way: GiveWay) -> str:
+        """The kinds that are in the text as it stands, in words."""
+        letters = await change(text, folded, give_way)
+        found: list[str] = []
+        for start, stop in pieces(letters):
+            piece = letters if stop - start == len(letters) else letters[start:stop]
+            found += [kind for kind in kinds if kind not in ("role", *found) and _found(kind, piece)]
+            if len(letters) > PIECE:
+                await give_way()
         if any(folded(phrase) in letters for phrase in self.phrases):
-            yield "phrase"
+            found.append("phrase")
         if "role" in kinds or self.patterns:
-            line = _small(text)
-            if "role" in kinds and _role().search(line):
-                yield "role"
-            for name, pattern in self._own().items():
-                if pattern.search(line):
-                    yield name
+            line = await change(text, _small, give_way)
+            if "role" in kinds and await _has_role(line, give_way):
+                found.append("role")
+            found += [name for name, pattern in self._own().items() if pattern.search(line)]
+        return ", ".join(dict.fromkeys(found))
 
     def _own(self) -> dict[str, re.Pattern[str]]:
         made = {}
@@ -109,6 +115,15 @@ def _found(kind: str, letters: str) -> bool:
         for words, pattern in _phrases(kind)
         if any(word in letters for word in words)
     )
+
+
+async def _has_role(line: str, give_way: GiveWay) -> bool:
+    for start, stop in pieces(line):
+        if _role().search(line, start, stop):
+            return True
+        if len(line) > PIECE:
+            await give_way()
+    return False
 
 
 @functools.cache
@@ -183,11 +198,11 @@ def _look_alikes() -> dict[str, str]:
 _LOOKS_LIKE = _look_alikes()
 
 
-def _hidden(text: str) -> Iterator[tuple[str, str]]:
-    """What else the text may say: how it is wrapped up, and what is in it."""
-    if inner := " ".join(_base64(text)):
+def _hidden(text: str, *, is_cut: bool) -> Iterator[tuple[str, str]]:
+    """What else the text may say: how it is wrapped up, and what is in it. `is_cut` says that it begins anywhere."""
+    if inner := " ".join(_base64(text, 4 if is_cut else 1)):
         yield "base64", inner
-    if inner := " ".join(_hexadecimal(text)):
+    if inner := " ".join(_hexadecimal(text, 2 if is_cut else 1)):
         yield "hexadecimal", inner
     if "%" in text or "&" in text or "\\" in text:
         from html import unescape  # these take a millisecond, which few need
@@ -210,16 +225,19 @@ def _encoded() -> tuple[re.Pattern[str], re.Pattern[str]]:
     return re.compile(sixteen), re.compile(r"(?:(?:\\x|0x|%)?[0-9A-Fa-f]{2}[ ,:]?){12,}+")
 
 
-def _base64(text: str) -> Iterator[str]:
+def _base64(text: str, beginnings: int) -> Iterator[str]:
     for match in _encoded()[0].finditer(text):
         data = re.sub(r"\s", "", match[0]).translate({ord("-"): "+", ord("_"): "/"})
-        yield _text(base64.b64decode(data[: len(data) - (len(data) % 4 == 1)] + "=="))
+        # One that was cut may have lost a part of its first group of four.
+        for at in range(beginnings if match.start() == 0 else 1):
+            yield _text(base64.b64decode(data[at : len(data) - ((len(data) - at) % 4 == 1)] + "=="))
 
 
-def _hexadecimal(text: str) -> Iterator[str]:
+def _hexadecimal(text: str, beginnings: int) -> Iterator[str]:
     for match in _encoded()[1].finditer(text):
         digits = re.sub(r"\\x|0x|[^0-9A-Fa-f]", "", match[0])
-        yield _text(bytes.fromhex(digits[: len(digits) // 2 * 2]))
+        for at in range(beginnings if match.start() < 4 else 1):
+            yield _text(bytes.fromhex(digits[at : at + (len(digits) - at) // 2 * 2]))
 
 
 def _text(data: bytes) -> str:
