@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
+from types import CoroutineType
 from typing import Any
 
 import trio
@@ -40,7 +41,8 @@ async def in_time(tool: Tool, arguments: dict[str, Any], seconds: float | None, 
     One that runs in a thread needs a `stay` that has a place there.
     """
     if tool.inline and not tool.is_async:
-        return tool.function(**arguments)
+        value = tool.function(**arguments)
+        return await value if type(value) is CoroutineType else value
     if seconds is None:
         return await _awaited(tool, arguments, stay)
     try:

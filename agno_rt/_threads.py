@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -55,9 +56,10 @@ class Threads:
         """
         thread = Thread(tool, call, ended, self._abandoned)
         try:
-            return await trio.to_thread.run_sync(thread.run, abandon_on_cancel=True, limiter=thread)  # type: ignore[arg-type]  # all of a limiter that trio asks of one
+            value = await trio.to_thread.run_sync(thread.run, abandon_on_cancel=True, limiter=thread)  # type: ignore[arg-type]  # all of a limiter that trio asks of one
         finally:
             thread.leave()
+        return value if thread.coroutine is None else await thread.coroutine
 
     def statistics(self) -> tuple[LimitStatistics, LimitStatistics]:
         """How many threads are waited for, and how many were given up and have not ended."""
@@ -77,6 +79,7 @@ class Thread:
         self.tool = tool
         self.began = time.monotonic()
         self.ident = 0
+        self.coroutine: CoroutineType[Any, Any, Any] | None = None
         self._call = call
         self._ended = ended
         self._abandoned = abandoned
@@ -90,7 +93,12 @@ class Thread:
         if self._is_left:
             return None
         self.ident = threading.get_ident()
-        return self._call()
+        value = self._call()
+        if type(value) is not CoroutineType:
+            return value
+        # A sync function around an async one: it is awaited where the run is, under trio.
+        self.coroutine = value
+        return None
 
     def leave(self) -> None:
         """Count the thread as given up if it has not ended."""
@@ -108,6 +116,8 @@ class Thread:
         """Note that the thread has ended. trio calls this in its own thread, also for one that was left behind."""
         self._is_over = True
         self._abandoned.discard(self)
+        if self._is_left and self.coroutine is not None:
+            self.coroutine.close()
         self._ended()
 
 

@@ -34,6 +34,7 @@ FLOORS: dict[str, int] = {
     "_find": 2,
     "_inject": 2,
     "_schema": 2,
+    "_signatures": 2,
     "_sniff": 2,
     "_think": 2,
     "_types": 2,
