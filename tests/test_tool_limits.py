@@ -66,7 +66,8 @@ class TestTimeout:
             release.set()
 
         assert "took longer than 0.01 s. It could not be stopped" in str(content)
-        assert len(began) == 1, "it was tried again while it was still at it"
+        # A thread that had not begun when its time was up does not make the call at all.
+        assert len(began) < 2, "it was tried again while it was still at it"
 
     async def test_a_deadline_within_the_tool_is_its_own(self, autojump_clock: MockClock) -> None:
         """What the tool raises because of another deadline is told as it is."""
@@ -243,7 +244,7 @@ class TestConcurrency:
         """What is left behind still counts: no more of it are under way than may be."""
         release, entered = threading.Event(), threading.Semaphore(0)
 
-        @tool(concurrency=1, timeout=0.01)
+        @tool(concurrency=1)
         def stuck() -> str:
             """Wait to be let go."""
             entered.release()
@@ -253,14 +254,15 @@ class TestConcurrency:
         job = job_of(stuck)
         place = job.places["stuck"]
         try:
-            [content] = await told_of(job, calls_of("stuck", "{}"))
-            assert "could not be stopped" in str(content)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(told_of, job, calls_of("stuck", "{}"))
+                await trio.to_thread.run_sync(entered.acquire)
+                nursery.cancel_scope.cancel()
             assert place.statistics().in_use == 1
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(told_of, job, calls_of("stuck", "{}"))
                 await wait_all_tasks_blocked()
                 assert place.statistics().waiting == 1
-                assert entered.acquire(blocking=False)
                 assert not entered.acquire(blocking=False), "two were under way"
                 release.set()
         finally:
