@@ -48,6 +48,8 @@ def test_each_by_its_name(spec: str, kind: type, name: str) -> None:
         ("", ("input",), False, "redact"),
         (":output", ("output",), False, "redact"),
         (":input:output", ("input", "output"), False, "redact"),
+        (":tools:block", ("tools",), False, "block"),
+        (":output:tools", ("output", "tools"), False, "redact"),
         (":race:block", ("input",), True, "block"),
         (":block:output", ("output",), False, "block"),
         (":output:redact:email", ("output",), False, "redact"),

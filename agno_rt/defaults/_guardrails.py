@@ -84,7 +84,7 @@ def _read(settings: Mapping[str, Any]) -> GuardrailSettings:
 
 
 T = TypeVar("T")
-_PLACES: tuple[Place, ...] = ("input", "output")
+_PLACES: tuple[Place, ...] = ("input", "output", "tools")
 
 
 def _spelt(table: T, rest: str, actions: Sequence[str] = ()) -> tuple[T, str]:
