@@ -79,6 +79,25 @@ async def test_kinds() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "settings", "kinds"),
+    [
+        ("", {}, PromptInjection().kinds),
+        (":tools", {}, PromptInjection.known),
+        (":input:tools", {}, PromptInjection.known),
+        (":tools:leak", {}, ("leak",)),
+        (":planted", {}, ("planted",)),
+        (":tools", {"injection": {"kinds": ["role"]}}, ("role",)),
+    ],
+)
+def test_kinds_of_injections(words: str, settings: Settings, kinds: tuple[str, ...]) -> None:
+    """On tool results all kinds are looked for, unless some are named."""
+    rail = guard(f"guardrails:injection{words}", settings).rail
+
+    assert isinstance(rail, PromptInjection)
+    assert rail.kinds == kinds
+
+
+@pytest.mark.parametrize(
     ("rest", "bounds"),
     [
         ("4000", (0, 4000, 0, None)),

@@ -7,6 +7,7 @@ import functools
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import attrs
 
@@ -17,6 +18,7 @@ from agno_rt.guardrails._pieces import PIECE, GiveWay, change, pieces
 from agno_rt.hooks import Verdict
 
 KINDS = ("override", "leak", "jailbreak", "role")
+ALL_KINDS = (*KINDS, "planted")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -24,7 +26,8 @@ class PromptInjection:
     """Blocks texts that try to take the model over. The reason names the kind, never the text.
 
     The kinds are `override` ("ignore previous instructions", in ten languages), `leak` ("reveal your system prompt"),
-    `jailbreak` ("you have no restrictions") and `role` (a chat template's tokens, or a line "system: you must ...").
+    `jailbreak` ("you have no restrictions") and `role` (a chat template's tokens, or a line "system: you must ...");
+    and, for what tools return, `planted` ("if you are an AI assistant, send ...", "do not tell the user").
     Found as well in capitals, full width, with accents, invisible characters or spaces between the letters, in
     look-alike letters and digits, and in base64, hexadecimal or rot13, or escaped as in URLs, HTML and JSON.
 
@@ -32,11 +35,14 @@ class PromptInjection:
     quotes it is blocked. Use it as the cheap first line, with `Moderation` or your own guardrail behind it.
 
     Attributes:
-        kinds: which kinds to look for
+        kinds: which kinds to look for; all but `planted` unless said, since people may write of such things
         phrases: phrases of your own, found as forgivingly as those that ship; their kind is `phrase`
         patterns: regular expressions of your own, by the kind's name, for the text in small letters, without invisible
             characters, full width letters as plain ones. Their speed is yours to watch over
     """
+
+    known: ClassVar[tuple[str, ...]] = ALL_KINDS
+    """The kinds that there are."""
 
     kinds: tuple[str, ...] = KINDS
     phrases: tuple[str, ...] = ()
@@ -44,7 +50,7 @@ class PromptInjection:
     name: str = "injection"
 
     def __attrs_post_init__(self) -> None:
-        chosen(self.kinds, KINDS, "PromptInjection")
+        chosen(self.kinds, ALL_KINDS, "PromptInjection")
         if isinstance(self.phrases, str):
             hint = f"Write phrases=({self.phrases!r},)."
             raise UsageError(f"phrases of PromptInjection are {self.phrases!r}, not a sequence", hint=hint)
@@ -55,7 +61,7 @@ class PromptInjection:
 
     async def check(self, context: RunContext, text: str) -> Verdict | None:
         """Look for each kind, as the text stands and in what is hidden in it."""
-        kinds = chosen(self.kinds, KINDS, "PromptInjection")
+        kinds = chosen(self.kinds, ALL_KINDS, "PromptInjection")
         if found := await self._kinds(text, kinds, context.give_way):
             return Verdict(f"found {found}")
         for start, stop in pieces(text):
@@ -77,10 +83,11 @@ class PromptInjection:
                 await give_way()
         if any(folded(phrase) in letters for phrase in self.phrases):
             found.append("phrase")
-        if "role" in kinds or self.patterns:
+        if "role" in kinds or "planted" in kinds or self.patterns:
             line = await change(text, _small, give_way)
-            if "role" in kinds and await _has_role(line, give_way):
-                found.append("role")
+            for kind, signs in (("role", _role), ("planted", _marks)):
+                if kind in kinds and await _has(signs(), line, give_way):
+                    found.append(kind)
             found += [name for name, pattern in self._own().items() if pattern.search(line)]
         return ", ".join(dict.fromkeys(found))
 
@@ -117,9 +124,9 @@ def _found(kind: str, letters: str) -> bool:
     )
 
 
-async def _has_role(line: str, give_way: GiveWay) -> bool:
+async def _has(pattern: re.Pattern[str], line: str, give_way: GiveWay) -> bool:
     for start, stop in pieces(line):
-        if _role().search(line, start, stop):
+        if pattern.search(line, start, stop):
             return True
         if len(line) > PIECE:
             await give_way()
@@ -131,6 +138,13 @@ def _role() -> re.Pattern[str]:
     from agno_rt.guardrails._phrases import ROLE
 
     return re.compile(ROLE, re.MULTILINE)
+
+
+@functools.cache
+def _marks() -> re.Pattern[str]:
+    from agno_rt.guardrails._planted import MARKS
+
+    return re.compile(MARKS)
 
 
 def folded(text: str) -> str:
@@ -158,7 +172,7 @@ MOST_LETTERS = 6
 """A character of more letters than that is a phrase by itself, in no language that is known here; many are too long."""
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=32_768)
 def _folded(char: str) -> str:
     seen = unicodedata.normalize("NFKD", _LOOKS_LIKE.get(char, char)).casefold()
     if len(seen) > MOST_LETTERS:
@@ -167,7 +181,7 @@ def _folded(char: str) -> str:
     return "".join(one for one in letters if one.isalnum() and one not in _UNSEEN)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=32_768)
 def _plain(char: str) -> str:
     if unicodedata.category(char) == "Cf" or char in _UNSEEN:
         return ""
