@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeVar
 PIECE = 16_384
 """Characters that one look begins in: a few milliseconds with the slowest patterns that ship."""
 
-CHANGED = 4_096
+CHANGED = 2_048
 """Characters that are changed at once; one that was not met before takes microseconds."""
 
 MANY = 256
