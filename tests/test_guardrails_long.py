@@ -112,7 +112,7 @@ def judged(rail: Guardrail, text: str) -> Verdict | None:
     return trio.run(rail.check, pausing(), text)
 
 
-OFFSETS = (0, 1, 2, 3, 5, 17, 40, 65)
+OFFSETS = (0, 1, 5, 40)
 
 
 @pytest.mark.parametrize("offset", OFFSETS)
