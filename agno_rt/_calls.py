@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from types import CoroutineType
 from typing import TypeAlias, cast
 
 import attrs
@@ -203,6 +204,8 @@ async def _outcome(job: Job, call: ToolCall) -> Told:
         arguments = tool.decode(call.arguments)
         if tool.inline and not tool.is_async:
             value = tool.function(**arguments)
+            if type(value) is CoroutineType:
+                value = await value
         else:
             value = await in_time(tool, arguments, job.limits.tool_timeout)
         # The usual result is told by its type at once.

@@ -1,8 +1,9 @@
 """Finds the one JSON value in a text that has words or a code fence around it; refuses to guess. Pure.
 
 A text that is JSON is the value. Otherwise it is the one object or array that stands in it, or else the one JSON value
-in a code fence. Two values are refused, and so is one that is broken: what stands within it may be a part of an answer
-that was cut off. Takes time in proportion to the text, whatever that is.
+in a code fence; a bracket within such a value begins no other. Two values are refused, and so is one that is broken:
+what stands within it may be a part of an answer that was cut off. Takes time in proportion to the text, whatever that
+is.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ def find_json(text: str) -> str:
     whole = text.strip()
     if _is_json(whole):
         return whole
-    found = list(_values(text)) or [block for block in _fenced(text) if _is_json(block)]
+    fenced, rest = _fenced(text)
+    found = [block for block in fenced if block.lstrip()[0] in "{["]
+    found += _values(rest)
+    found = found or fenced
     if not found:
         raise ValueError("there is no JSON in it")
     if len(found) > 1:
@@ -44,18 +48,28 @@ def _values(text: str) -> Iterator[str]:
         yield text[start:end]
 
 
-def _fenced(text: str) -> Iterator[str]:
-    """What stands in the code fences that are closed."""
+def _fenced(text: str) -> tuple[list[str], str]:
+    """The code fences with JSON and nothing else in them; and the text, as long as it was, without what is in those.
+
+    No line within JSON begins a fence: a string has no line ends in it.
+    """
+    fenced: list[str] = []
+    rest: list[str] = []
     block: list[str] | None = None
     for line in text.split("\n"):
         if not line.lstrip().startswith("```"):
-            if block is not None:
-                block.append(line)
-        elif block is None:
-            block = []
-        else:
-            yield "\n".join(block)
-            block = None
+            (rest if block is None else block).append(line)
+            continue
+        if block is not None:
+            inner = "\n".join(block)
+            if _is_json(inner):
+                fenced.append(inner)
+                rest.append(" " * len(inner))
+            else:
+                rest += block
+        block = [] if block is None else None
+        rest.append(line)
+    return fenced, "\n".join([*rest, *(block or ())])
 
 
 def _is_json(text: str) -> bool:

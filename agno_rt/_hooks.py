@@ -33,7 +33,7 @@ class Hooks(msgspec.Struct, frozen=True, eq=False):
     before_model: tuple[Hook, ...] = ()
     after_model: tuple[Hook, ...] = ()
     before_tool: tuple[Hook, ...] = ()
-    after_tool: tuple[Hook, ...] = ()
+    after_tool: tuple[Hook | Guard, ...] = ()
     racing: tuple[Guard, ...] = ()
     holds: bool = False
 
@@ -44,6 +44,7 @@ class Hooks(msgspec.Struct, frozen=True, eq=False):
         others = [hook for hook in hooks if isinstance(hook, Hook)]
         input_guards = [guard for guard in guards if "input" in guard.on]
         output_guards = [guard for guard in guards if "output" in guard.on]
+        tool_guards = [guard for guard in guards if "tools" in guard.on]
         waiting = [guard for guard in input_guards if not guard.race]
         return cls(
             before_run=tuple(hook for hook in hooks if hook in waiting or hook in _having(others, "before_run")),
@@ -53,7 +54,9 @@ class Hooks(msgspec.Struct, frozen=True, eq=False):
             before_model=_having(others, "before_model"),
             after_model=_having(others, "after_model")[::-1],
             before_tool=_having(others, "before_tool"),
-            after_tool=_having(others, "after_tool")[::-1],
+            after_tool=tuple(
+                hook for hook in hooks[::-1] if hook in tool_guards or hook in _having(others, "after_tool")
+            ),
             racing=tuple(guard for guard in input_guards if guard.race),
             holds=bool(output_guards),
         )
@@ -119,9 +122,24 @@ async def after_tool(job: Job, hooks: Hooks, call: ToolCall, content: str) -> st
     told: str | None = None
     for hook in hooks.after_tool:
         context = attrs.evolve(job.context(), call=call)
-        changed = await _called(hook, (str,), hook.after_tool, context, call, content if told is None else told)
+        now = content if told is None else told
+        if isinstance(hook, Guard):
+            changed = await _guarded_result(job, hook, context, call, now)
+        else:
+            changed = await _called(hook, (str,), hook.after_tool, context, call, now)
         told = told if changed is None else changed
     return told
+
+
+async def _guarded_result(job: Job, guard: Guard, context: RunContext, call: ToolCall, content: str) -> str | None:
+    """What the model is told in the place of a result that the guardrail does not let pass."""
+    verdict: Verdict | None = await _called(guard.rail, (Verdict,), guard.rail.check, context, content)
+    if verdict is None:
+        return None
+    await _tripped(job, guard, "tools", verdict)
+    if verdict.text is not None:
+        return verdict.text
+    return f"What {call.name} returned was blocked by the guardrail {guard.rail.name}: {verdict.reason}."
 
 
 async def raced(

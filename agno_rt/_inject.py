@@ -40,7 +40,7 @@ NOTHING: Mapping[str, Injection] = types.MappingProxyType({})
 
 def injections(function: Callable[..., Any], name: str) -> Mapping[str, Injection]:
     """The parameters of a tool's function that are filled in. Raises `ToolDefinitionError`."""
-    from agno_rt._schema import hints_of, signature_of  # once there is a tool
+    from agno_rt._signatures import hints_of, signature_of  # once there is a tool
 
     hints = hints_of(function, name)
     found: dict[str, Injection] = {}
@@ -183,7 +183,7 @@ def predicate_of(
 
     Raises `ToolDefinitionError` for one that asks for something else.
     """
-    from agno_rt._schema import signature_of  # once there is a tool
+    from agno_rt._signatures import signature_of  # once there is a tool
 
     place = f"tool {tool!r}: the function given as approve"
     injected = injections(function, tool)

@@ -6,9 +6,9 @@ Whatever goes wrong in the tool is told to the model. What its caller alone can 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
+from types import CoroutineType
 from typing import Any
 
 import trio
@@ -16,10 +16,11 @@ import trio
 from agno_rt._inject import asks_for_context, fill_in
 from agno_rt._job import Job
 from agno_rt._limiter import Limiter
-from agno_rt._process import Failed, check_process, run_in_process
+from agno_rt._process import Failed, Processes, check_process, run_in_process
 from agno_rt._progress import Progress
 from agno_rt._results import Told, content_of, contents_of, failure
 from agno_rt._scopes import deadline
+from agno_rt._threads import Threads
 from agno_rt.errors import DeadlineExceeded
 from agno_rt.failures import must_pass, text_of
 from agno_rt.messages import ToolCall
@@ -28,22 +29,26 @@ from agno_rt.tools import Tool, ToolArgumentError
 __all__ = ["Late", "carry_out", "in_time"]
 
 _HELD: ContextVar[tuple[tuple[Job, Limiter], ...]] = ContextVar("agno_rt_tool_places", default=())
-"""The places of tools that the runs around this one hold: a call within such a call must not wait for it."""
+"""The places that the runs around this one hold: a call within such a call must not wait for them."""
 
 
 class Late(Failed):
     """A tool that took too long."""
 
 
-async def in_time(tool: Tool, arguments: dict[str, Any], seconds: float | None, place: _Place | None = None) -> Any:
-    """Call the function where it belongs, in this process. Raises what it raises, and `Late` after so many seconds."""
+async def in_time(tool: Tool, arguments: dict[str, Any], seconds: float | None, stay: _Stay | None = None) -> Any:
+    """Call the function where it belongs, in this process. Raises what it raises, and `Late` after so many seconds.
+
+    One that runs in a thread needs a `stay` that has a place there.
+    """
     if tool.inline and not tool.is_async:
-        return tool.function(**arguments)
+        value = tool.function(**arguments)
+        return await value if type(value) is CoroutineType else value
     if seconds is None:
-        return await _awaited(tool, arguments, place)
+        return await _awaited(tool, arguments, stay)
     try:
         with deadline(seconds, "tool_timeout", f"the tool {tool.name}") as scope:
-            return await _awaited(tool, arguments, place)
+            return await _awaited(tool, arguments, stay)
     except DeadlineExceeded as exc:
         if not scope.cancelled_caught:
             raise
@@ -51,14 +56,11 @@ async def in_time(tool: Tool, arguments: dict[str, Any], seconds: float | None, 
         raise Late(f"{tool.name} failed: {exc.message}{left}") from exc
 
 
-async def _awaited(tool: Tool, arguments: dict[str, Any], place: _Place | None) -> Any:
+async def _awaited(tool: Tool, arguments: dict[str, Any], stay: _Stay | None) -> Any:
     if tool.is_async:
         return await tool.function(**arguments)
-    call = functools.partial(tool.function, **arguments)
-    if place is not None:
-        return await place.in_thread(call)
-    # A thread cannot be stopped. Waiting for it would hold up the cancellation of the whole run, so it is left behind.
-    return await trio.to_thread.run_sync(call, abandon_on_cancel=True)
+    assert stay is not None
+    return await stay.in_thread(tool, arguments)
 
 
 async def carry_out(job: Job, tool: Tool, calls: Sequence[ToolCall]) -> list[Told]:
@@ -130,40 +132,75 @@ async def _filled(job: Job, tool: Tool, calls: Sequence[ToolCall], arguments: di
 
 
 async def _placed(job: Job, tool: Tool, arguments: dict[str, Any], count: int) -> list[Told]:
-    """Call the function in its place among the calls under way, if there are only so many."""
-    limiter = job.places.get(tool.name)
-    if limiter is None or _held(job, limiter):
-        return await _attempted(job, tool, arguments, count, None)
-    if not limiter.try_acquire() and (refusal := await _refused(tool, limiter, job.limits.queue_timeout)):
+    """Call the function in its places, among the tool's calls under way and among the threads, as far as it needs any.
+
+    Those that a call around this run holds are not waited for.
+    """
+    threads = None if tool.is_async or tool.inline or tool.process else _threads_of(job)
+    own = job.places.get(tool.name)
+    bounds = (own, None if threads is None else threads.places)
+    wanted = [limiter for limiter in bounds if limiter is not None and not _held(job, limiter)]
+    if (full := _take(wanted)) is not None and (refusal := await _wait(tool, wanted, full, job.limits.queue_timeout)):
         return [("failed", refusal)] * count
-    place = _Place(limiter)
-    held = _HELD.set((*_HELD.get(), (job, limiter)))
+    stay = _Stay(own if own in wanted else None, threads)
+    held = _HELD.set((*_HELD.get(), *((job, limiter) for limiter in wanted))) if wanted else None
     try:
-        return await _attempted(job, tool, arguments, count, place)
+        if threads is not None and (refusal := threads.refusal(tool.name)):
+            return [("failed", refusal)] * count
+        return await _attempted(job, tool, arguments, count, stay)
     finally:
-        _HELD.reset(held)
-        place.leave()
+        if held is not None:
+            _HELD.reset(held)
+        if threads is not None and threads.places in wanted:
+            threads.places.release()
+        stay.leave()
 
 
-async def _refused(tool: Tool, limiter: Limiter, seconds: float | None) -> str | None:
-    """Wait for a place; why there is none, if the wait takes too long."""
+def _threads_of(job: Job) -> Threads:
+    assert job.workers is not None
+    return job.workers.threads
+
+
+def _take(wanted: Sequence[Limiter]) -> Limiter | None:
+    """Take a place of each limiter; or of none, and return the first that is full."""
+    for at, limiter in enumerate(wanted):
+        if not limiter.try_acquire():
+            for taken in wanted[:at]:
+                taken.release()
+            return limiter
+    return None
+
+
+async def _wait(tool: Tool, wanted: Sequence[Limiter], full: Limiter, seconds: float | None) -> str | None:
+    """Wait until there is a place of each; why there is none, if that takes too long."""
+    what = f"one of the {full.total} threads" if full.name == "threads" else f"one of its {full.total} places"
     try:
         if seconds is None:
-            await limiter.acquire()
+            await _take_all(wanted, full)
         else:
-            with deadline(seconds, "queue_timeout", f"the wait for one of its {limiter.total} places"):
-                await limiter.acquire()
+            with deadline(seconds, "queue_timeout", f"the wait for {what}"):
+                await _take_all(wanted, full)
     except DeadlineExceeded as exc:
         return f"{tool.name} was not called: {exc.message}."
     return None
 
 
-async def _attempted(job: Job, tool: Tool, arguments: dict[str, Any], count: int, place: _Place | None) -> list[Told]:
+async def _take_all(wanted: Sequence[Limiter], full: Limiter | None) -> None:
+    # Nothing is held while waiting: who holds one and waits for the other might wait for who does the opposite.
+    while full is not None:
+        taken = full
+        await taken.acquire()
+        full = _take([limiter for limiter in wanted if limiter is not taken])
+        if full is not None:
+            taken.release()
+
+
+async def _attempted(job: Job, tool: Tool, arguments: dict[str, Any], count: int, stay: _Stay) -> list[Told]:
     """Try, and try again as often as the tool may be; then what came of it, or of the last attempt."""
     attempts = 1
     while True:
         try:
-            return await _attempt(job, tool, arguments, count, place)
+            return await _attempt(job, tool, arguments, count, stay)
         except ToolArgumentError as exc:
             return [("failed", text_of(exc))] * count
         except _Unfit as exc:
@@ -187,22 +224,26 @@ class _Unfit(Exception):
         self.reason = reason
 
 
-async def _attempt(job: Job, tool: Tool, arguments: dict[str, Any], count: int, place: _Place | None) -> list[Told]:
+async def _attempt(job: Job, tool: Tool, arguments: dict[str, Any], count: int, stay: _Stay) -> list[Told]:
     seconds = min(filter(None, (tool.limits.timeout, job.limits.tool_timeout)), default=None)
     if tool.process:
         try:
-            content = await run_in_process(tool, arguments, seconds, count if tool.batch else None, job.processes)
+            content = await run_in_process(tool, arguments, seconds, count if tool.batch else None, _processes_of(job))
         except DeadlineExceeded as exc:
             # Nothing else in there raises one: what the function raises comes as `Failed`.
             raise Late(f"{tool.name} failed: {exc.message}, and was killed") from exc
         return content if tool.batch else [("completed", content)]
-    value = await in_time(tool, arguments, seconds, place)
+    value = await in_time(tool, arguments, seconds, stay)
     try:
         return contents_of(value, count, tool.name) if tool.batch else [("completed", content_of(value))]
     except BaseException as exc:
         if must_pass(exc):
             raise
         raise _Unfit(exc) from exc
+
+
+def _processes_of(job: Job) -> Processes | None:
+    return None if job.workers is None else job.workers.processes
 
 
 def _held(job: Job, limiter: Limiter) -> bool:
@@ -216,41 +257,23 @@ def _held(job: Job, limiter: Limiter) -> bool:
     return False
 
 
-class _Place:
-    """A place among the calls under way, given back when the last who uses it has left: the call, or its thread."""
+class _Stay:
+    """A call's place among those of its tool. The last who uses it gives it back: the call, or its thread."""
 
-    __slots__ = ("_limiter", "_users")
+    __slots__ = ("_place", "_threads", "_users")
 
-    def __init__(self, limiter: Limiter) -> None:
-        self._limiter = limiter
+    def __init__(self, place: Limiter | None, threads: Threads | None) -> None:
+        self._place = place
+        self._threads = threads
         self._users = 1
 
     def leave(self) -> None:
         self._users -= 1
-        if not self._users:
-            self._limiter.release()
+        if not self._users and self._place is not None:
+            self._place.release()
 
-    async def in_thread(self, call: Callable[[], Any]) -> Any:
-        """Call it in a thread, which keeps the place until it has really ended, also where it is left behind."""
-        token = trio.lowlevel.current_trio_token()
-        # Whoever takes it decides whether the function is called: the thread when it begins, or else the cancellation.
-        ticket = [True]
-
-        def called() -> Any:
-            try:
-                ticket.pop()
-            except IndexError:
-                return None
-            try:
-                return call()
-            finally:
-                with suppress(trio.RunFinishedError):
-                    token.run_sync_soon(self.leave)
-
+    async def in_thread(self, tool: Tool, arguments: dict[str, Any]) -> Any:
+        """Call the function in a thread, which stays until it has really ended, also where it is left behind."""
+        assert self._threads is not None
         self._users += 1
-        try:
-            return await trio.to_thread.run_sync(called, abandon_on_cancel=True)
-        finally:
-            with suppress(IndexError):
-                ticket.pop()
-                self.leave()
+        return await self._threads.run(tool.name, functools.partial(tool.function, **arguments), self.leave)

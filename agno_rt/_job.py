@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import attrs
 import msgspec
+import trio
 
 from agno_rt._budget import Budget, Refusals, too_deep
 from agno_rt._emit import Emitter
@@ -27,8 +28,8 @@ from agno_rt.tools import Tool
 if TYPE_CHECKING:
     # What few runs have is imported by those who give it to them.
     from agno_rt._output import OutputForm
-    from agno_rt._process import Processes
     from agno_rt._recording import Journal
+    from agno_rt._threads import Workers
     from agno_rt.journal import Approval
 
 __all__ = ["NO_PLACES", "OUTER", "Asked", "Job", "RunResult", "SessionAccess", "check_depth", "holds"]
@@ -84,9 +85,9 @@ class Job(msgspec.Struct, eq=False):
 
     `instructions` are as the agent has them until the run has begun, then text. `summarizer` is the model of the memory
     policy's summary, `facts` the store of what is known about the user. `places` has the limiters of tools by their
-    name, `processes` the worker processes, `called` how often each tool with a limit was called, `given` what users
-    filled in by call; `journal` is where the run is stored. A Struct, because one is made for each run and attrs takes
-    three times as long.
+    name, `workers` the threads and worker processes, `called` how often each tool with a limit was called, `given` what
+    users filled in by call; `journal` is where the run is stored. A Struct, because one is made for each run and attrs
+    takes three times as long.
     """
 
     run_id: str
@@ -112,7 +113,7 @@ class Job(msgspec.Struct, eq=False):
     summarizer: Model | None = None
     facts: FactStore | None = None
     places: Mapping[str, Limiter] = NO_PLACES
-    processes: Processes | None = None
+    workers: Workers | None = None
     journal: Journal | None = None
     began: float = 0.0
     given: dict[str, Any] | None = None
@@ -138,6 +139,7 @@ class Job(msgspec.Struct, eq=False):
             given=self.given,
             usage=self._usage,
             spend=self.spend,
+            give_way=trio.lowlevel.checkpoint,
         )
 
     def spend(self, usage: Usage) -> None:

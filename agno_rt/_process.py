@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -16,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from agno_rt._scopes import deadline
-from agno_rt._worker import find, work
+from agno_rt._worker import Source, end_with_parent, find, work
 from agno_rt.errors import UsageError
 from agno_rt.failures import text_of
 from agno_rt.tools import Tool, ToolArgumentError
@@ -41,6 +42,9 @@ def check_process(tool: Tool) -> None:
     if _typed_in(module):
         problem = f"{what} cannot find its function: it was typed in, not read from a file"
         raise UsageError(problem, hint="Put it into a module, and import it from there.")
+    if not _can_be_read(module):
+        problem = f"{what} cannot find its function: the module {module} was made by the program, not read from a file"
+        raise UsageError(problem, hint="Put it into a module, and import it from there; or leave out process.")
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         # The process reads the program's main module first, to find in it what it is asked to call.
         problem = f"{what} has begun to run the program itself, where it was to find the function alone"
@@ -60,7 +64,7 @@ class Processes:
         """As `trio_parallel.run_sync`, in one of these processes."""
         if self._context is None:
             # This does not wait, so that no other call can come in between.
-            self._opened = importlib.import_module("trio_parallel").open_worker_context()
+            self._opened = importlib.import_module("trio_parallel").open_worker_context(init=end_with_parent)
             self._context = await self._opened.__aenter__()
         return await self._context.run_sync(function, **how)
 
@@ -86,7 +90,10 @@ async def run_in_process(
     or `DeadlineExceeded` for these seconds.
     """
     parallel = _trio_parallel(tool)
-    call = functools.partial(work, tool.function.__module__, tool.function.__qualname__, tool.name, arguments, count)
+    module = tool.function.__module__
+    # The source comes first, since arguments may be of classes that only its module has.
+    source = Source(module, None if module == "__main__" else _file_of(module))
+    call = functools.partial(work, source, tool.function.__qualname__, tool.name, arguments, count)
     run_sync = parallel.run_sync if processes is None else processes.run_sync
     # The wait for a processor comes first: it is not the tool that takes that time.
     async with parallel.current_default_worker_limiter():
@@ -115,6 +122,21 @@ def _typed_in(module: str) -> bool:
     file = getattr(main, "__file__", None)
     # A program that comes from the standard input has a file all the same, which the process reads first of all.
     return module == "__main__" if file is None else not Path(file).exists()
+
+
+def _file_of(module: str) -> str | None:
+    """The file that the module was read from, if it is there."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return file if file is not None and os.path.isfile(file) else None
+
+
+def _can_be_read(module: str) -> bool:
+    """Whether another process can have the module: from its file, or by an import."""
+    if module == "__main__" or _file_of(module) is not None:
+        return True
+    around = module.rpartition(".")[0]
+    path = getattr(sys.modules.get(around), "__path__", None) if around else None
+    return any(finder.find_spec(module, path) is not None for finder in sys.meta_path)
 
 
 def _trio_parallel(tool: Tool) -> ModuleType:

@@ -15,6 +15,7 @@ import msgspec
 from agno_rt._check_agent import check_agent, check_values
 from agno_rt._hooks import Hooks
 from agno_rt._limiter import Limiter
+from agno_rt._threads import Workers
 from agno_rt.agent import PLAIN_MEMORY, Agent
 from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
 from agno_rt.failures import must_pass, named, repr_of
@@ -31,7 +32,6 @@ from agno_rt.wrapping import Wrapper
 
 if TYPE_CHECKING:
     from agno_rt._output import OutputForm
-    from agno_rt._process import Processes
 
 __all__ = ["Input", "Resolved", "Resolver", "as_messages", "keep"]
 
@@ -62,12 +62,14 @@ class _Toolset(msgspec.Struct, eq=False):
 class Resolver:
     """Resolves the agents of one runtime, by its plugins and their settings.
 
-    `models` has those made of specs; `processes` is there once a tool needs one.
+    `models` has those made of specs; `workers` are the threads and processes of tools.
     """
 
-    def __init__(self, plugins: PluginHost, settings: Mapping[str, Mapping[str, Any]], binder: Binder) -> None:
+    def __init__(
+        self, plugins: PluginHost, settings: Mapping[str, Mapping[str, Any]], binder: Binder, limits: Limits
+    ) -> None:
         self.models: dict[str, Model] = {}
-        self.processes: Processes | None = None
+        self.workers = Workers(limits)
         self._plugins = plugins
         self._settings = settings
         self._binder = binder
@@ -120,8 +122,8 @@ class Resolver:
 
     def release(self) -> list[Any]:
         """Everything that was made here and is to be closed. Nothing of it is kept: a later run has it made anew."""
-        made = [*self.models.values(), self.processes]
-        self.models, self.processes, self._last, self._resolution = {}, None, _NOBODY, _NOTHING
+        made = [*self.models.values(), self.workers.processes]
+        self.models, self.workers.processes, self._last, self._resolution = {}, None, _NOBODY, _NOTHING
         self._bound.clear()
         self._wrappers.clear()
         return made
@@ -212,8 +214,8 @@ class Resolver:
         from agno_rt._process import Processes, check_process  # for those who have such a tool
 
         check_process(tool)
-        if self.processes is None:
-            self.processes = Processes()
+        if self.workers.processes is None:
+            self.workers.processes = Processes()
 
     def _tools(self, entry: Tool | Toolkit | str) -> Sequence[Tool]:
         made = self._plugins.tool(entry, self._settings) if isinstance(entry, str) else entry
@@ -334,7 +336,7 @@ def _check_choice(choice: str, tools: Mapping[str, Tool]) -> None:
 
 
 def _check_run_limits(limits: Limits) -> None:
-    for name in ("runs", "queue", "model_calls", "depth"):
+    for name in ("runs", "queue", "model_calls", "depth", "threads", "abandoned_threads"):
         if getattr(limits, name) != getattr(_DEFAULTS, name):
             hint = f"Give it to the runtime: Runtime(limits=Limits({name}=...))."
             raise UsageError(f"limit {name} holds for a whole runtime, not for one agent", hint=hint)

@@ -19,14 +19,12 @@ import msgspec
 
 from agno_rt._faults import explain, faults
 from agno_rt._fields import default_note
+from agno_rt._signatures import UNREADABLE, hints_of, signature_of
 from agno_rt._types import Rewriter, dec_hook, needs_rewriting
 from agno_rt.errors import ToolDefinitionError
 from agno_rt.failures import must_pass, named, text_of
 
-__all__ = ["Parameters", "convert", "describe", "hints_of", "signature_of", "type_decoder", "type_schema"]
-
-_UNREADABLE = (NameError, AttributeError, SyntaxError)
-"""What an annotation that is a string raises when it is looked up."""
+__all__ = ["Parameters", "convert", "describe", "type_decoder", "type_schema"]
 
 _UNUSABLE: dict[Any, str] = {
     inspect.Parameter.POSITIONAL_ONLY: "is positional-only",
@@ -68,7 +66,9 @@ def describe(
     rewriter = Rewriter()
     parameters = [parameter for parameter in signature.parameters.values() if parameter.name not in hidden]
     for parameter in parameters:
-        annotation = _rewritten(_annotation(parameter, hints, name), rewriter, f"tool {name!r}")
+        annotation = _rewritten(
+            _annotation(parameter, hints, name), rewriter, f"parameter {parameter.name!r} of tool {name!r}"
+        )
         required = parameter.default is inspect.Parameter.empty
         optional = annotation if required else _optional(annotation, parameter.name, name)
         # Not every name that a parameter may have is one that a Struct can give to a field.
@@ -116,25 +116,6 @@ def convert(value: Any, type_: Any) -> Any:
         return _mended(text, described, exc)
 
 
-def signature_of(function: Callable[..., Any], name: str) -> inspect.Signature:
-    """The function's signature. Raises `ToolDefinitionError` for what has none."""
-    try:
-        return inspect.signature(function)
-    except (TypeError, ValueError) as exc:
-        hint = "Wrap it in a function with plain named parameters, each with a type."
-        raise ToolDefinitionError(f"tool {name!r} has no signature that can be read: {exc}", hint=hint) from exc
-
-
-def hints_of(function: Callable[..., Any], name: str) -> dict[str, Any]:
-    """The function's annotations. Raises `ToolDefinitionError` where one cannot be read."""
-    try:
-        body = function if inspect.isroutine(function) else type(function).__call__
-        return typing.get_type_hints(body, include_extras=True)
-    except (TypeError, *_UNREADABLE) as exc:
-        hint = "Import the type, or define it at the top level of the module, where the annotation can see it."
-        raise ToolDefinitionError(f"tool {name!r} has an annotation that cannot be read: {exc}", hint=hint) from exc
-
-
 @functools.lru_cache(maxsize=100)
 def _kept(type_: Any, written: str) -> Described:
     rewriter, what = Rewriter(), f"the type {type_!r}"
@@ -153,7 +134,7 @@ def _of_type(type_: Any) -> Described:
 def _rewritten(type_: Any, rewriter: Rewriter, what: str) -> Any:
     try:
         return rewriter.rewrite(type_) if needs_rewriting(type_) else type_
-    except (TypeError, ValueError, RecursionError, *_UNREADABLE) as exc:
+    except (TypeError, ValueError, RecursionError, *UNREADABLE) as exc:
         raise _undescribable(what, exc) from exc
 
 
@@ -163,7 +144,7 @@ def _described(type_: Any, rewriter: Rewriter, what: str) -> Described:
     except KeyError as exc:
         hint = "Give one of them another name: a schema tells them apart by it."
         raise ToolDefinitionError(f"{what} cannot be described: it has two classes called {exc}", hint=hint) from exc
-    except (TypeError, ValueError, RecursionError, *_UNREADABLE) as exc:
+    except (TypeError, ValueError, RecursionError, *UNREADABLE) as exc:
         raise _undescribable(what, exc) from exc
 
 

@@ -18,9 +18,10 @@ import trio
 from agno_rt._job import Job
 from agno_rt._limiter import Limiter
 from agno_rt._scopes import DEADLINES
+from agno_rt._threads import Threads
 from agno_rt._whereabouts import Found, found_in, is_under, name_of, own_stack, place_of, seen
 from agno_rt.limits import LimitStatistics
-from agno_rt.tasktree import CallTask, Deadline, Place, RunTask, TaskTree
+from agno_rt.tasktree import AbandonedThread, CallTask, Deadline, Place, RunTask, TaskTree
 
 __all__ = ["KNOWN", "stack_tasks", "task_tree"]
 
@@ -28,12 +29,12 @@ _Doing: TypeAlias = tuple[str, LimitStatistics | None]
 _Held: TypeAlias = Mapping[str, Any]
 
 
-def task_tree(mine: Limiter, limits: Sequence[LimitStatistics] = ()) -> TaskTree:
+def task_tree(mine: Limiter, limits: Sequence[LimitStatistics] = (), threads: Threads | None = None) -> TaskTree:
     """What is under way among the runs whose model calls share the limiter, which is to say: in its runtime.
 
     Call it under trio, in the thread and the trio run in which the runtime is open.
     """
-    return TaskTree(_Tree(seen(), mine).runs(None), tuple(limits))
+    return TaskTree(_Tree(seen(), mine).runs(None), tuple(limits), () if threads is None else _abandoned(threads))
 
 
 def stack_tasks(frame: FrameType, mine: Limiter | None = None) -> tuple[RunTask, ...]:
@@ -241,6 +242,16 @@ def _threads() -> dict[int, Place]:
     return places
 
 
+def _abandoned(threads: Threads) -> tuple[AbandonedThread, ...]:
+    """The threads that were given up and have not ended, with where each is now."""
+    frames = sys._current_frames()
+    now = time.monotonic()
+    return tuple(
+        AbandonedThread(thread.tool, round(now - thread.began, 3), place_of(own_stack(frames.get(thread.ident))))
+        for thread in threads.abandoned
+    )
+
+
 def _asking(held: _Held) -> _Doing:
     job: Job = held["job"]
     return f"asking {job.model.name}", None
@@ -318,7 +329,7 @@ ENTERS: dict[str, tuple[str, ...]] = {
     "agno_rt._asking._in_time": ("model_timeout", "idle_timeout"),
     "agno_rt._asking.waited": ("queue_timeout",),
     "agno_rt._invoke.in_time": ("tool_timeout",),
-    "agno_rt._invoke._refused": ("queue_timeout",),
+    "agno_rt._invoke._wait": ("queue_timeout",),
     "agno_rt._process.run_in_process": ("tool_timeout",),
 }
 """The deadlines that a function enters, if they are set, in this order."""

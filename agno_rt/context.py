@@ -52,6 +52,10 @@ def _uncounted(usage: Usage) -> None:
     """Usage that is nobody's."""
 
 
+async def _alone() -> None:
+    """Give way where there is nobody to give way to."""
+
+
 @attrs.define(eq=False)
 class RunContext:
     """The run that something happens in.
@@ -83,6 +87,7 @@ class RunContext:
     _spend: Callable[[Usage], None] = attrs.field(default=_uncounted, repr=False)
     _send: Callable[[Any], Awaitable[None]] = attrs.field(default=_untold, repr=False)
     _report: Callable[[Any], None] = attrs.field(default=_unreported, repr=False)
+    _give_way: Callable[[], Awaitable[None]] = attrs.field(default=_alone, repr=False)
     # What was given for the calls that asked the user, by their ids.
     _given: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
 
@@ -109,6 +114,10 @@ class RunContext:
         In a thread it waits for a reader that is behind; in place nothing can wait, and it does not.
         """
         self._report(data)
+
+    async def give_way(self) -> None:
+        """Let other runs go on. A hook or tool that computes for long calls it every few milliseconds."""
+        await self._give_way()
 
     def dep(self, type_: type[T]) -> T:
         """The dependency of that type that the caller passed. Raises `UsageError` when there is none."""

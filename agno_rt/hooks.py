@@ -18,7 +18,7 @@ from agno_rt.models import ModelRequest, ModelResponse
 
 __all__ = ["Guard", "Guardrail", "Hook", "Place", "Verdict"]
 
-Place = Literal["input", "output"]
+Place = Literal["input", "output", "tools"]
 
 
 class Hook:
@@ -90,8 +90,9 @@ class Guard:
 
     Attributes:
         rail: the guardrail
-        on: where it looks: at the texts of the user's messages in the run's `input`, at its `output`, or both. What
-            is streamed of a guarded output is held back until it has passed
+        on: where it looks, one or more: at the texts of the user's messages in the run's `input`; at its `output`; at
+            what `tools` return. What is streamed of a guarded output is held back until it has passed. A tool's result
+            that is blocked is kept from the model, which is told so, and the run goes on
         race: for the input: do not wait for the verdict, ask the model meanwhile, and cancel it if the text is
             blocked. Until the verdict is there no tool is called and nothing that was streamed leaves the run. A racing
             guardrail can block, not change.
@@ -113,7 +114,9 @@ class Guard:
                 )
         if self.race and "input" not in self.on:
             hint = "Leave race=True out, or guard the input as well."
-            raise UsageError("a guard of the output has nothing to race: the model has answered by then", hint=hint)
+            raise UsageError(
+                f"a guard of the {self.on[0]} has nothing to race: the model has answered by then", hint=hint
+            )
 
 
 def _check_rail(rail: object) -> None:

@@ -8,7 +8,7 @@ from agno_rt.errors import UsageError
 
 __all__ = ["LimitStatistics", "Limits"]
 
-_COUNTS = ("runs", "model_calls", "depth", "tools", "turns")
+_COUNTS = ("runs", "model_calls", "depth", "threads", "abandoned_threads", "tools", "turns")
 _BUDGETS = ("tool_calls", "input_tokens", "output_tokens", "tokens")
 _TIMES = ("run_timeout", "turn_timeout", "model_timeout", "tool_timeout", "idle_timeout", "queue_timeout")
 
@@ -17,9 +17,10 @@ _TIMES = ("run_timeout", "turn_timeout", "model_timeout", "tool_timeout", "idle_
 class Limits:
     """The bounds within which runs happen. Counts are at least 1; timeouts are in seconds; `None` is no limit.
 
-    `runs`, `queue`, `model_calls` and `depth` hold for a whole runtime, the others for each run, and so for an agent's
-    own `limits` too. A run within a tool of another has only what is left of the outer run's budgets (`tool_calls`, the
-    tokens, `cost`) and deadlines, whatever its own are, and what it spends is spent for both.
+    `runs`, `queue`, `model_calls`, `depth`, `threads` and `abandoned_threads` hold for a whole runtime, the others for
+    each run, and so for an agent's own `limits` too. A run within a tool of another has only what is left of the outer
+    run's budgets (`tool_calls`, the tokens, `cost`) and deadlines, whatever its own are, and what it spends is spent
+    for both.
 
     Attributes:
         runs: runs under way at once; more wait in the queue
@@ -28,6 +29,10 @@ class Limits:
         depth: runs within one another, the outermost counted: a tool that runs an agent with a tool that runs one, and
             so on. One deeper is `LimitExceeded`, which the model is told as its tool's failure; where models go on to
             ask for it, the outermost run ends with that
+        threads: synchronous tools under way at once in threads, over all runs; more wait, before their `tool_timeout`
+            begins. A run within a tool that is in a thread does not wait for another
+        abandoned_threads: threads that were given up, because their call timed out or was cancelled, and have not
+            ended; from there on synchronous tools are not called, and the model is told which ones hang
         tools: tool calls of one turn under way at once; more wait
         turns: times the model is asked in one run; one more is `LimitExceeded`
         tool_calls: tools called in one run; the turn that would call more ends it with `LimitExceeded`
@@ -39,7 +44,8 @@ class Limits:
         turn_timeout: for one turn, the model call with the tool calls that it leads to: `DeadlineExceeded`
         model_timeout: for one model call: `DeadlineExceeded`
         tool_timeout: for one tool call; the model is told, and the run goes on. A synchronous tool's thread cannot be
-            stopped: it is abandoned, and runs to its end with nobody waiting. A `process` tool is killed
+            stopped: it is abandoned, gives its place among `threads` back, and runs on with nobody waiting. A `process`
+            tool is killed
         idle_timeout: between two signs of life of a model that streams, and before its first: `DeadlineExceeded`.
             Without a stream a model shows no signs, and this is as `model_timeout`
         queue_timeout: for the wait in the queue, for a place or for a session: `DeadlineExceeded`
@@ -51,6 +57,8 @@ class Limits:
     queue: int = 10_000
     model_calls: int = 1_000
     depth: int = 8
+    threads: int = 40
+    abandoned_threads: int = 100
     tools: int = 8
     turns: int = 16
     tool_calls: int | None = None

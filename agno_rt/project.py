@@ -7,7 +7,6 @@ project that ships with agno_rt and that `agno-rt init` writes.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 import traceback
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ from types import ModuleType
 
 import attrs
 
+from agno_rt._worker import import_file
 from agno_rt.agent import Agent
 from agno_rt.config import FILE_NAME, AgentConfig, Config, RuntimeConfig, load_config
 from agno_rt.errors import ConfigError, NotFound, UsageError
@@ -131,22 +131,23 @@ def _named(found: Iterable[tuple[str, Agent]], source: str) -> dict[str, Agent]:
 def _from_file(path: Path) -> ModuleType:
     _must_exist(path)
     _import_from(path.parent)
-    name = f"agno_rt_agents_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Annotations and pickles look their module up by name, so it has to be there before its body runs.
-    sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        return import_file(_module_name(path), path)
     except UsageError:
         raise
     except BaseException as exc:
         if must_pass(exc):
             raise
         raise ConfigError(f"{_place(path, exc)} fails when it is run: {named(exc)}") from exc
-    return module
+
+
+def _module_name(path: Path) -> str:
+    """A name that no other module has: what is in two files of one name is found in each."""
+    name, number = f"agno_rt_agents_{path.stem}", 1
+    while (file := getattr(sys.modules.get(name), "__file__", None)) and Path(file).resolve() != path.resolve():
+        number += 1
+        name = f"agno_rt_agents_{path.stem}_{number}"
+    return name
 
 
 def _place(path: Path, exc: BaseException) -> str:

@@ -87,7 +87,7 @@ class Runtime(StoredRuns):
         self.origin = origin
         self._observers: tuple[Observer, ...] = ()
         self._made: list[Any] = []
-        self._resolver = Resolver(self.plugins, self.settings, self)
+        self._resolver = Resolver(self.plugins, self.settings, self, self.limits)
         self._sessions: WeakValueDictionary[str, SessionAccess] = WeakValueDictionary()
         self._recent: dict[str, SessionAccess] = {}
         self._admission = Limiter("runs", self.limits.runs, self.limits.queue)
@@ -251,6 +251,7 @@ class Runtime(StoredRuns):
         return (
             self._admission.statistics(),
             self._model_calls.statistics(),
+            *self._resolver.workers.threads.statistics(),
             *self._resolver.statistics(),
             *of_memory(),
         )
@@ -260,7 +261,7 @@ class Runtime(StoredRuns):
         from agno_rt._watching import task_tree  # for those who ask
 
         check_in_trio("a Runtime")
-        return task_tree(self._model_calls, self.statistics())
+        return task_tree(self._model_calls, self.statistics(), self._resolver.workers.threads)
 
     def _job(self, agent: Agent, input: Input, asked: Asked, buffer: EventBuffer | None, outer: Job | None) -> Job:
         if self._nursery is None:
@@ -305,7 +306,7 @@ class Runtime(StoredRuns):
             resolved.summarizer,
             None,
             resolved.places,
-            self._resolver.processes,
+            self._resolver.workers,
         )
         if memory.facts is not None and asked.user is not None:
             self._give_facts(job, memory.facts)

@@ -13,7 +13,7 @@ import attrs
 
 from agno_rt.limits import LimitStatistics
 
-__all__ = ["CallTask", "Deadline", "Place", "RunTask", "TaskTree"]
+__all__ = ["AbandonedThread", "CallTask", "Deadline", "Place", "RunTask", "TaskTree"]
 
 
 @attrs.frozen
@@ -104,11 +104,21 @@ class RunTask:
 
 
 @attrs.frozen
+class AbandonedThread:
+    """A thread that has not ended, though its call was given up: the tool, seconds since it began, and where it is."""
+
+    tool: str
+    since: float
+    place: Place | None = None
+
+
+@attrs.frozen
 class TaskTree:
-    """The runs under way in a runtime that are within no other, and the limits over all of them."""
+    """The runs under way in a runtime that are within no other, the limits over all of them, and abandoned threads."""
 
     runs: tuple[RunTask, ...] = ()
     limits: tuple[LimitStatistics, ...] = ()
+    abandoned: tuple[AbandonedThread, ...] = ()
 
     def all_runs(self) -> Iterator[RunTask]:
         """Every run, those within others included, each before those within it."""
@@ -124,12 +134,29 @@ class TaskTree:
         return next((run for run in self.all_runs() if run.id == id), None)
 
     def __str__(self) -> str:
-        return "\n".join([*_limit_lines(self.limits), *_branches(self.runs)]) or "nothing under way"
+        lines = [*_limit_lines(self.limits), *_abandoned_lines(self.abandoned), *_branches(self.runs)]
+        return "\n".join(lines) or "nothing under way"
 
 
 def _limit_lines(limits: Sequence[LimitStatistics]) -> list[str]:
     shown = ", ".join(_standing(limit) for limit in limits if limit.in_use or limit.waiting)
     return [f"limits: {shown}"] if shown else []
+
+
+def _abandoned_lines(threads: Sequence[AbandonedThread]) -> list[str]:
+    """A line for each tool and place in it; those that hang are many of a kind."""
+    kinds: dict[tuple[str, Place | None], list[AbandonedThread]] = {}
+    for thread in threads:
+        kinds.setdefault((thread.tool, thread.place), []).append(thread)
+    return [
+        _parts(
+            f"abandoned thread{'s' * (len(several) > 1)} of {tool}"
+            + (f" x {len(several)}" if len(several) > 1 else ""),
+            f"{'up to ' * (len(several) > 1)}{_seconds(max(thread.since for thread in several))}",
+            f"at {place}" if place is not None else "",
+        )
+        for (tool, place), several in kinds.items()
+    ]
 
 
 def _branches(tasks: Sequence[RunTask | CallTask], *, within: bool = False) -> list[str]:

@@ -123,7 +123,8 @@ class Tool:
         if not isinstance(self.approve, bool):
             known = self.parameters.get("properties", {})
             self.predicate = predicate_of(self.approve, self.name, self.function, known)
-        costly = self.process or self.batch or self.pauses or self.injected
+        in_place = self.is_async or self.inline
+        costly = not in_place or self.process or self.batch or self.pauses or self.injected
         self.plain = not costly and self.limits == NO_LIMITS
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -190,6 +191,9 @@ def tool(
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a function, async or not: `@tool`, or `@tool(inline=True)`; `ToolOptions` lists what may be said.
 
+    A method, a `functools.partial`, an object with `__call__` and a function behind decorators are functions too. What
+    a partial has bound the model neither sees nor changes. A coroutine that a sync function returns is awaited.
+
     Its name is the function's, its description the docstring, its parameters the annotated signature. What the
     docstring says of a parameter, in Google's, NumPy's or Sphinx's style, becomes its description; what
     `typing.Annotated` says with `msgspec.Meta` (description, bounds, pattern) goes before that, and is checked.
@@ -210,17 +214,20 @@ def tool(
 def _make(function: Callable[..., Any], options: ToolOptions) -> Tool:
     # What describes functions takes time to import, and a program without tools has no use for it.
     from agno_rt._docstrings import parameter_docs
-    from agno_rt._schema import describe, signature_of
+    from agno_rt._schema import describe
+    from agno_rt._signatures import called_by, parameter_names, signature_of
 
+    function = _itself(function)
     called = _name_of(function, options)
-    body = function if inspect.isroutine(function) else type(function).__call__
+    body = called_by(function)
     if inspect.isasyncgenfunction(body) or inspect.isgeneratorfunction(body):
         raise ToolDefinitionError(f"tool {called!r} yields", hint="Return the whole result instead.")
     injected = injections(function, called)
     names = signature_of(function, called).parameters
-    text, said = parameter_docs(inspect.getdoc(function), names)
+    documented = {*names, *parameter_names(function)}
+    text, said = parameter_docs(_doc(function), documented)
     if body is not function:
-        said = parameter_docs(inspect.getdoc(body), names)[1] | said
+        said = parameter_docs(inspect.getdoc(body), documented)[1] | said
     batch = options.get("batch", False)
     described = (_describe_batch if batch else describe)(function, called, hidden=injected.keys(), said=said)
     asked = {name for name, injection in injected.items() if injection.what == "user"}
@@ -244,6 +251,28 @@ def _make(function: Callable[..., Any], options: ToolOptions) -> Tool:
         idempotent=options.get("idempotent", False),
         asks=describe(function, called, hidden=names.keys() - asked, said=said) if asked else None,
     )
+
+
+def _itself(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, with that of a tool in the place of the tool: for a tool that is made of another."""
+    if isinstance(function, Tool):
+        return function.function
+    if isinstance(function, functools.partial) and isinstance(function.func, Tool):
+        return functools.partial(function.func.function, *function.args, **function.keywords)
+    return function
+
+
+def _doc(function: Callable[..., Any]) -> str | None:
+    """The docstring; in the place of that of `functools.partial`, which decorators copy, that of its function."""
+    while (doc := inspect.getdoc(function)) == _DOC_OF_PARTIAL:
+        inner = getattr(function, "func", getattr(function, "__wrapped__", None))
+        if inner is None:
+            return None
+        function = inner
+    return doc
+
+
+_DOC_OF_PARTIAL = inspect.getdoc(functools.partial)
 
 
 def _name_of(function: Callable[..., Any], options: ToolOptions) -> str:
@@ -345,7 +374,8 @@ def _describe_batch(
     function: Callable[..., Any], name: str, *, hidden: collections.abc.Collection[str], said: Mapping[str, str]
 ) -> Parameters:
     """Describe one call of a batch tool: as the type of the list's items, or as one parameter of it."""
-    from agno_rt._schema import Parameters, describe, hints_of, signature_of, type_decoder, type_schema
+    from agno_rt._schema import Parameters, describe, type_decoder, type_schema
+    from agno_rt._signatures import hints_of, signature_of
 
     parameters = [parameter for parameter in signature_of(function, name).parameters if parameter not in hidden]
     hints = hints_of(function, name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,124 @@ def test_bytes_that_are_no_text(folder: Path) -> None:
     (folder / "latin.txt").write_bytes(b"caf\xe9 moonshine")
 
     assert "moonshine" in search(folder, "moonshine")
+
+
+class TestWhatIsPassedOver:
+    """Files that are not the folder's own, or cannot be read: the others are searched all the same."""
+
+    @pytest.fixture
+    def outside(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """Another folder, with a secret in it."""
+        other = tmp_path_factory.mktemp("outside")
+        (other / "secret.txt").write_text("The comet is a secret.")
+        return other
+
+    def found(self, folder: Path) -> None:
+        """What the folder has is found, and nothing of the secret."""
+        assert "star" in search(folder, "star")
+        assert search(folder, "comet secret") == "No document has any of these words."
+
+    @pytest.mark.parametrize("target", ["secret.txt", "."])
+    def test_links(self, folder: Path, outside: Path, target: str) -> None:
+        """A link to a file or a folder elsewhere is not followed, wherever it lies."""
+        (folder / "notes.txt").symlink_to(outside / target)
+        (folder / "sub" / "more").symlink_to(outside / target)
+        (folder / "sub" / "relative.md").symlink_to(os.path.relpath(outside / target, folder / "sub"))
+
+        self.found(folder)
+
+    def test_a_file_that_became_a_link(self, folder: Path, outside: Path) -> None:
+        """What was read before is forgotten, and the link is not followed."""
+        tool = PluginHost().tool(f"files:search:{folder}", {})
+        assert "star" in tool("star")
+        (folder / "sub" / "sun.txt").unlink()
+        (folder / "sub" / "sun.txt").symlink_to(outside / "secret.txt")
+
+        assert tool("star comet secret") == "No document has any of these words."
+
+    def test_a_folder_that_is_itself_a_link(self, folder: Path, outside: Path) -> None:
+        """The folder that the spec names is searched, however it is reached."""
+        (outside / "way").symlink_to(folder)
+
+        assert "star" in search(outside / "way", "star")
+
+    def test_what_is_no_file(self, folder: Path) -> None:
+        """A pipe, a link to nowhere or to itself, a folder with the name of a file."""
+        os.mkfifo(folder / "pipe.txt")
+        (folder / "folder.md").mkdir()
+        (folder / "nowhere.md").symlink_to(folder / "no such file")
+        (folder / "loop.md").symlink_to("loop.md")
+        (folder / "null.md").symlink_to("/dev/zero")
+
+        self.found(folder)
+
+    def test_what_is_too_large(self, folder: Path) -> None:
+        """A file that takes no space on the disk, and would take all of the memory."""
+        with (folder / "sparse.txt").open("wb") as file:
+            file.truncate(1 << 40)
+
+        self.found(folder)
+
+    def test_what_may_not_be_read(self) -> None:
+        """A file and a folder without permission."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            folder.chmod(0o755)
+            (folder / "good.md").write_text("The sun is a star.")
+            (folder / "bad.md").write_text("The comet is a secret.")
+            (folder / "shut").mkdir()
+            (folder / "shut" / "within.md").write_text("The comet is a secret.")
+            (folder / "bad.md").chmod(0)
+            (folder / "shut").chmod(0)
+            user = os.geteuid()
+            try:
+                if user == 0:  # who may read everything
+                    os.seteuid(65534)
+                self.found(folder)
+            finally:
+                os.seteuid(user)
+                (folder / "shut").chmod(0o700)
+
+    def test_what_lies_very_deep(self, folder: Path) -> None:
+        """A thousand folders within one another take no thousand open files."""
+        deep = os.open(folder, os.O_RDONLY)
+        for _ in range(1_200):
+            os.mkdir("d", dir_fd=deep)
+            deeper = os.open("d", os.O_RDONLY, dir_fd=deep)
+            os.close(deep)
+            deep = deeper
+        os.close(deep)
+
+        try:
+            self.found(folder)
+        finally:  # too deep for shutil.rmtree, which is recursive
+            subprocess.run(["rm", "-rf", str(folder / "d")], check=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"caf\xe9.txt", r"caf\xe9.txt"),
+        ("café.txt".encode(), "café.txt"),
+        ("두 번째.md".encode(), "두 번째.md"),
+        (b"a\nFrom b.txt", r"a\nFrom b.txt"),
+        ("a\u202egnp.txt".encode(), r"a\u202egnp.txt"),
+        (b"esc\x1b[2J.md", r"esc\x1b[2J.md"),
+        (b"UP.MD", "UP.MD"),
+        (b"'; DROP.txt", "'; DROP.txt"),
+    ],
+)
+def test_odd_names(folder: Path, name: bytes, shown: str) -> None:
+    """A file of any name is read, and its name is shown so that it hides nothing; it is forgotten like any other."""
+    path = os.path.join(os.fsencode(folder), name)
+    with open(path, "wb") as file:
+        file.write(b"The comet has a tail.")
+    tool = PluginHost().tool(f"files:search:{folder}", {})
+
+    assert tool("comet") == f"From {shown}:\nThe comet has a tail."
+    assert "star" in tool("star")
+    os.remove(path)
+    assert tool("comet") == "No document has any of these words."
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -41,6 +41,12 @@ class TestFound:
             ("Empty: []", "[]"),
             ("Several: [true, null]", "[true, null]"),
             ("<think>no</think>[[1], []]", "[[1], []]"),
+            ('```json\n"["\n```', '"["'),
+            ('It is:\n```\n"[1]"\n```', '"[1]"'),
+            ('It is:\n```\n"{\\"a\\": 1}"\n```\nindeed', '"{\\"a\\": 1}"'),
+            ('```\n"["\n```\nor better [1]', "[1]"),
+            ('```\n["[", "{"]\n```', '["[", "{"]'),
+            ("```\n[not JSON]\n```\n```\n5\n```", "5"),
         ],
     )
     def test_as_it_stands(self, text: str, found: str) -> None:
@@ -82,6 +88,9 @@ class TestRefused:
             ("{'a': 1}", "no JSON"),
             ('{"a": 1} {"a": 1}', "2 JSON values"),
             ("```\n1\n```\n```\n2\n```", "2 JSON values"),
+            ("```\n[1]\n```\nor [2]", "2 JSON values"),
+            ("```\n[1]\n```\nor [2", "broken or cut off: .* at character 17"),
+            ("```\n[1\n```", "broken or cut off"),
             ('{"a": 1', "broken or cut off"),
             ('{"a": {"b": 1}, "c": ', "broken or cut off"),
             ("[1, 2, ", "broken or cut off"),

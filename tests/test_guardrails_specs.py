@@ -48,6 +48,8 @@ def test_each_by_its_name(spec: str, kind: type, name: str) -> None:
         ("", ("input",), False, "redact"),
         (":output", ("output",), False, "redact"),
         (":input:output", ("input", "output"), False, "redact"),
+        (":tools:block", ("tools",), False, "block"),
+        (":output:tools", ("output", "tools"), False, "redact"),
         (":race:block", ("input",), True, "block"),
         (":block:output", ("output",), False, "block"),
         (":output:redact:email", ("output",), False, "redact"),
@@ -74,6 +76,25 @@ async def test_kinds() -> None:
     assert injection.kinds == ("leak",)
     assert isinstance(secrets := guard("guardrails:secrets:jwt").rail, Secrets)
     assert secrets.kinds == ("jwt",)
+
+
+@pytest.mark.parametrize(
+    ("words", "settings", "kinds"),
+    [
+        ("", {}, PromptInjection().kinds),
+        (":tools", {}, PromptInjection.known),
+        (":input:tools", {}, PromptInjection.known),
+        (":tools:leak", {}, ("leak",)),
+        (":planted", {}, ("planted",)),
+        (":tools", {"injection": {"kinds": ["role"]}}, ("role",)),
+    ],
+)
+def test_kinds_of_injections(words: str, settings: Settings, kinds: tuple[str, ...]) -> None:
+    """On tool results all kinds are looked for, unless some are named."""
+    rail = guard(f"guardrails:injection{words}", settings).rail
+
+    assert isinstance(rail, PromptInjection)
+    assert rail.kinds == kinds
 
 
 @pytest.mark.parametrize(

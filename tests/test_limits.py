@@ -23,7 +23,7 @@ def test_the_smallest_values() -> None:
     Limits(runs=1, queue=0, model_calls=1, tools=1, turns=1, run_timeout=0.001, model_timeout=1, tool_timeout=1e9)
 
 
-@pytest.mark.parametrize("name", ["runs", "model_calls", "depth", "tools", "turns"])
+@pytest.mark.parametrize("name", ["runs", "model_calls", "depth", "threads", "abandoned_threads", "tools", "turns"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, "8", True, None])
 def test_counts_out_of_range(name: str, value: Any) -> None:
     """A count is a whole number of at least 1."""

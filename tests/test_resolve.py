@@ -88,7 +88,7 @@ class TestInput:
             with pytest.raises(UsageError, match="output"):
                 await rt.run(Agent(ScriptedModel([]), output=output), "x")
 
-    @pytest.mark.parametrize("name", ["runs", "queue", "model_calls"])
+    @pytest.mark.parametrize("name", ["runs", "queue", "model_calls", "threads", "abandoned_threads"])
     async def test_a_limit_of_the_runtime_on_an_agent(self, name: str) -> None:
         """Limits that hold for a whole runtime make no sense on one agent."""
         async with Runtime() as rt:

@@ -13,6 +13,9 @@ from agno_rt.models import ModelResponse
 from agno_rt.testing import ScriptedModel
 from tests.helpers import Hanging, forever
 
+RUNTIME = ["runs", "model_calls", "threads", "abandoned_threads"]
+"""The limits that every runtime has."""
+
 
 async def test_a_bounded_tool() -> None:
     """A tool with a concurrency has a limit of its own, over all runs of the runtime."""
@@ -38,14 +41,14 @@ async def test_a_wrapper_around_a_model() -> None:
     limited = RateLimit(ScriptedModel(["a"]), requests=10)
     async with Runtime() as rt:
         await rt.run(Agent(limited), "go")
-        assert [limit.name for limit in rt.statistics()][2:] == [limit.name for limit in limited.statistics()]
+        assert [limit.name for limit in rt.statistics()][4:] == [limit.name for limit in limited.statistics()]
 
 
 async def test_a_memory_backend(tmp_path: Path) -> None:
     """The SQLite file says how many wait for it."""
     path = tmp_path / "chats.db"
     async with Runtime(memory=f"sqlite:///{path}") as rt:
-        assert [limit.name for limit in rt.statistics()] == ["runs", "model_calls"]
+        assert [limit.name for limit in rt.statistics()] == RUNTIME
         await rt.run(Agent(ScriptedModel(["a"])), "go", session="s")
         assert rt.statistics()[-1] == LimitStatistics(str(path), 1, 0, 0)
 

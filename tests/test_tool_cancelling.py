@@ -127,4 +127,4 @@ def test_at_every_step(hooked: bool) -> None:
         if result is not None:
             assert [message.content for message in result.messages if message.role == "tool"] == TOLD
 
-    cancel_everywhere(scenario, at_least=40)
+    cancel_everywhere(scenario, at_least=36)

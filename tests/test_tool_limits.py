@@ -60,13 +60,14 @@ class TestTimeout:
 
         began: list[bool] = []
         try:
-            with trio.fail_after(5):
+            with trio.fail_after(30):
                 [content] = await told_of(job_of(stuck), calls_of("stuck", "{}"))
         finally:
             release.set()
 
         assert "took longer than 0.01 s. It could not be stopped" in str(content)
-        assert len(began) == 1, "it was tried again while it was still at it"
+        # A thread that had not begun when its time was up does not make the call at all.
+        assert len(began) < 2, "it was tried again while it was still at it"
 
     async def test_a_deadline_within_the_tool_is_its_own(self, autojump_clock: MockClock) -> None:
         """What the tool raises because of another deadline is told as it is."""
@@ -243,7 +244,7 @@ class TestConcurrency:
         """What is left behind still counts: no more of it are under way than may be."""
         release, entered = threading.Event(), threading.Semaphore(0)
 
-        @tool(concurrency=1, timeout=0.01)
+        @tool(concurrency=1)
         def stuck() -> str:
             """Wait to be let go."""
             entered.release()
@@ -253,19 +254,20 @@ class TestConcurrency:
         job = job_of(stuck)
         place = job.places["stuck"]
         try:
-            [content] = await told_of(job, calls_of("stuck", "{}"))
-            assert "could not be stopped" in str(content)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(told_of, job, calls_of("stuck", "{}"))
+                await trio.to_thread.run_sync(entered.acquire)
+                nursery.cancel_scope.cancel()
             assert place.statistics().in_use == 1
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(told_of, job, calls_of("stuck", "{}"))
                 await wait_all_tasks_blocked()
                 assert place.statistics().waiting == 1
-                assert entered.acquire(blocking=False)
                 assert not entered.acquire(blocking=False), "two were under way"
                 release.set()
         finally:
             release.set()
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await place.acquire()
 
     async def test_one_that_is_cancelled_before_it_began(self) -> None:
@@ -278,23 +280,19 @@ class TestConcurrency:
             made.append(True)
             return ""
 
-        limiter = trio.to_thread.current_default_thread_limiter()
-        before, limiter.total_tokens = limiter.total_tokens, 1
-        job = job_of(work)
-        try:
-            await limiter.acquire_on_behalf_of("the test")
+        job = job_of(work, limits=Limits(threads=1))
+        assert job.workers is not None
+        async with job.workers.threads.places:
             with trio.move_on_after(0.01) as scope:
                 await told_of(job, calls_of("work", "{}"))
-            assert scope.cancelled_caught
-            assert job.places["work"].statistics().in_use == 0
-        finally:
-            limiter.release_on_behalf_of("the test")
-            limiter.total_tokens = before
+        assert scope.cancelled_caught
+        assert job.places["work"].statistics().in_use == 0
         assert await told_of(job, calls_of("work", "{}")) == [""]
         assert made == [True]
 
-    async def test_a_call_within_a_call_does_not_wait_for_it(self) -> None:
+    async def test_a_call_within_a_call_does_not_wait_for_it(self, autojump_clock: MockClock) -> None:
         """A tool that runs an agent with the same tool would wait for itself in vain."""
+        # Where all wait for one another the clock jumps, however busy the machine is.
         async with Runtime() as rt:
 
             @tool(concurrency=1)

@@ -73,10 +73,11 @@ def test_every_option_is_documented() -> None:
 
 def test_a_tool_with_nothing_to_it_is_plain() -> None:
     """Whatever costs a call more is known once, when the tool is made."""
-    assert all(made.plain for made in (tool(sync), tool(waiting), tool(sync, inline=True), tool(sync, parallel=False)))
+    assert all(made.plain for made in (tool(waiting), tool(sync, inline=True), tool(waiting, parallel=False)))
     assert not any(
         made.plain
         for made in (
+            tool(sync),
             tool(sync, process=True),
             tool(sync, timeout=1),
             tool(sync, retries=1),
@@ -105,7 +106,7 @@ def test_a_tool_that_may_pause_says_so() -> None:
             attrs.evolve(tool(sync), approve=True),
         )
     )
-    assert tool(sync, idempotent=True).plain
+    assert tool(waiting, idempotent=True).plain
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ def test_a_process_needs_a_function_of_a_module() -> None:
 
 def test_a_changed_copy_is_checked_too() -> None:
     """A tool may be changed with `attrs.evolve`; what does not go together is refused there as well."""
-    here = attrs.evolve(process_tools.where, process=False)
+    here = attrs.evolve(process_tools.where, process=False, inline=True)
 
     assert (here.process, here.plain) == (False, True)
     with pytest.raises(ToolDefinitionError, match="both inline and process"):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from agno_rt._process import Processes, run_in_process
 from agno_rt.errors import UsageError
 from agno_rt.events import Event, ToolEnded
 from agno_rt.messages import Media
+from agno_rt.project import load_project
 from agno_rt.testing import ScriptedModel
 from agno_rt.tools import tool
 from tests import process_tools
@@ -33,6 +35,15 @@ def gone(pid: int) -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+def dead(pid: int) -> bool:
+    """Whether the process has ended, be it that whoever took it over has not asked about it."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return gone(pid)
+    return state == "Z"
 
 
 async def written(file: Path) -> int:
@@ -199,6 +210,147 @@ async def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
             await rt.run(Agent(ScriptedModel([ToolCall("1", "where")]), tools=[process_tools.where]), "x")
 
     assert "pip install 'agno-rt[process]'" in caught.value.hint
+
+
+AGENTS = '''
+import attrs
+
+from agno_rt import Agent, ToolCall, tool
+from agno_rt.testing import ScriptedModel
+
+SEVEN = 7
+
+
+@attrs.frozen
+class Point:
+    """A place."""
+
+    x: int
+    y: int
+
+
+@tool(process=True)
+def swap(point: Point) -> str:
+    """Swap the two."""
+    return f"{Point(point.y, point.x)} of {SEVEN}"
+
+
+@tool(process=True)
+def listed() -> str:
+    """Say nothing."""
+    return ""
+
+
+swapper = Agent(ScriptedModel([ToolCall("1", "swap", '{"point": {"x": 1, "y": 2}}'), "done"]), tools=[swap])
+lister = Agent(ScriptedModel([ToolCall("1", "listed"), "done"]), tools=[listed])
+'''
+
+KILLED = '''
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+from agno_rt import Agent, ToolCall, run, tool
+from agno_rt.testing import ScriptedModel
+
+
+@tool(process=True)
+def spin(file: str) -> None:
+    """Note which process this is, and never end."""
+    Path(file).write_text(str(os.getpid()), encoding="utf-8")
+    BODY
+
+
+if __name__ == "__main__":
+    call = ToolCall("1", "spin", '{"file": "FILE"}')
+    run(Agent(ScriptedModel([call, "x"]), tools=[spin]), "x")
+'''
+
+
+@pytest.mark.parametrize("body", ["while True: pass", "re.match('(a+)+b', 'a' * 60)", "time.sleep(600)"])
+async def test_it_ends_with_a_program_that_is_killed(tmp_path: Path, body: str) -> None:
+    """A process that is killed cannot end its workers. They end all the same, also in code that holds the GIL."""
+    noted, file = tmp_path / "pid", tmp_path / "program.py"
+    file.write_text(KILLED.replace("BODY", body).replace("FILE", str(noted)), encoding="utf-8")
+
+    process = await trio.lowlevel.open_process([sys.executable, str(file)], cwd=ROOT)
+    try:
+        pid = await written(noted)
+    finally:
+        process.kill()
+        await process.wait()
+
+    with trio.fail_after(30):
+        while not dead(pid):
+            await trio.lowlevel.checkpoint()
+
+
+class TestProject:
+    """Tools in a project's agents.py, which no import finds."""
+
+    @pytest.mark.parametrize("file", ["agents.py", "odd name.py"])
+    async def test_its_process_reads_the_same_file(self, tmp_path: Path, file: str) -> None:
+        """The function, its classes and its module's constants are found there; results are as anywhere."""
+        (tmp_path / file).write_text(AGENTS, encoding="utf-8")
+        project = load_project(str(tmp_path / file))
+
+        async with project.runtime() as rt:
+            result = await rt.run(project.agent("swapper"), "x")
+
+        assert told(result) == ["Point(x=2, y=1) of 7"]
+
+    async def test_two_files_of_one_name(self, tmp_path: Path) -> None:
+        """Each has its own functions."""
+        results = []
+        projects = []
+        for at in (1, 2):
+            (tmp_path / str(at)).mkdir()
+            path = tmp_path / str(at) / "agents.py"
+            path.write_text(AGENTS.replace("SEVEN = 7", f"SEVEN = {at}"), encoding="utf-8")
+            projects.append(load_project(str(path)))
+
+        for project in projects:
+            async with project.runtime() as rt:
+                results += told(await rt.run(project.agent("swapper"), "x"))
+
+        assert results == ["Point(x=2, y=1) of 1", "Point(x=2, y=1) of 2"]
+
+    async def test_a_file_that_fails_there(self, tmp_path: Path) -> None:
+        """What goes wrong when the process reads the file is told, with the file."""
+        path = tmp_path / "agents.py"
+        path.write_text(AGENTS, encoding="utf-8")
+        project = load_project(str(path))
+        path.write_text("1 / 0", encoding="utf-8")
+
+        async with project.runtime() as rt:
+            result = await rt.run(project.agent("lister"), "x")
+
+        assert told(result) == [f"listed failed: its process cannot import {path}: ZeroDivisionError: division by zero"]
+
+    def test_from_the_command_line(self, tmp_path: Path) -> None:
+        """`agno-rt run agents.py` has them too."""
+        (tmp_path / "agents.py").write_text(AGENTS, encoding="utf-8")
+        done = program("-m", "agno_rt.cli", "run", str(tmp_path / "agents.py:swapper"), "x")
+
+        assert "swap: Point(x=2, y=1) of 7" in done.stderr
+        assert done.stdout == "done\n"
+
+
+def test_a_module_that_nobody_can_read() -> None:
+    """A function of a module that the program made by itself is refused beforehand."""
+    module = types.ModuleType("made_up")
+    sys.modules["made_up"] = module
+    try:
+        exec("def add(a: int) -> int:\n    return a", vars(module))
+        made = tool(module.add, process=True)
+        with pytest.raises(UsageError, match="the module made_up was made by the program") as caught:
+            Runtime().check(Agent(ScriptedModel([]), tools=[made]))
+    finally:
+        del sys.modules["made_up"]
+
+    assert "Put it into a module" in caught.value.hint
 
 
 PROGRAM = '''

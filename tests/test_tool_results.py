@@ -127,12 +127,13 @@ async def test_what_cannot_be_told(value: Any, complaint: str) -> None:
 
 
 async def test_a_coroutine() -> None:
-    """A plain function that returns a coroutine says so, and leaves none that was never awaited."""
+    """One that a plain function returns is awaited; one within a value is told of, and not left as never awaited."""
 
     async def inner() -> str:
-        return "never"
+        return "awaited"
 
-    assert "an async function" in str(await told(inner()))
+    assert await told(inner()) == "awaited"
+    assert "an async function" in str(await told([inner()]))
 
 
 async def test_characters_that_are_no_unicode() -> None:

@@ -11,6 +11,7 @@ from agno_rt._calls import call_tools
 from agno_rt._emit import Emitter, EventBuffer
 from agno_rt._job import Job
 from agno_rt._limiter import Limiter
+from agno_rt._threads import Workers
 from agno_rt.events import Event
 from agno_rt.limits import Limits
 from agno_rt.messages import Content, Message, ToolCall
@@ -38,6 +39,7 @@ def job_of(*tools: Tool, limits: Limits | None = None, **more: Any) -> Job:
         Limiter("runs", 10),
         Limiter("model_calls", 10),
         places=places,
+        workers=Workers(limits or Limits()),
     )
     return msgspec.structs.replace(job, **more)
 

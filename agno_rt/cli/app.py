@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import importlib
-import io
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import click
 
 from agno_rt.cli.options import State, debug_option
 from agno_rt.cli.report import notice, show_error
+from agno_rt.cli.streams import UNWRITABLE, finish, open_missing
 from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
 from agno_rt.failures import must_pass, named
 
@@ -80,15 +80,12 @@ def command() -> None:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0, 1 for a failure, 2 for a call that the user can mend, 130 for Ctrl-C."""
-    for stream in (sys.stdout, sys.stderr):
-        # A character that the terminal's encoding lacks is shown as ?, and loses nobody the rest of an answer.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    open_missing()
     for name in ("exit", "quit"):
         # Python's own also close the standard input: a tool that called one would end a conversation after all.
         if hasattr(builtins, name):
             setattr(builtins, name, sys.exit)
-    sys.exit(_exit_code(args, State()))
+    sys.exit(finish(_exit_code(args, State())))
 
 
 def _exit_code(args: Sequence[str] | None, state: State) -> int:
@@ -107,6 +104,11 @@ def _exit_code(args: Sequence[str] | None, state: State) -> int:
             traceback.print_exception(exc)
         show_error(exc.message, _hint(exc))
         return 2 if isinstance(exc, UsageError) else 1
+    except OSError as exc:
+        if exc.filename is not None or exc.errno not in UNWRITABLE:
+            raise
+        show_error(f"the output cannot be written: {exc.strerror}")
+        return 1
     return code if isinstance(code, int) else 0
 
 

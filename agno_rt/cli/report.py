@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 
 import click
 
@@ -26,9 +27,12 @@ def notice(text: str) -> None:
 
 def show_error(message: str, hint: str = "") -> None:
     """`error: message` on stderr, and what to do about it on the next line."""
-    click.echo(f"{styled('error:', fg='red', bold=True)} {clean(message)}", err=True)
+    lines = [f"{styled('error:', fg='red', bold=True)} {clean(message)}"]
     if hint:
-        click.echo(f"{styled('hint:', bold=True)} {clean(hint)}", err=True)
+        lines.append(f"{styled('hint:', bold=True)} {clean(hint)}")
+    # Where it cannot be said, the exit code says it.
+    with suppress(OSError, ValueError):
+        click.echo("\n".join(lines), err=True)
 
 
 def styled(text: str, *, fg: str | None = None, bold: bool | None = None, dim: bool | None = None) -> str:

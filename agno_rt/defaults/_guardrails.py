@@ -84,7 +84,7 @@ def _read(settings: Mapping[str, Any]) -> GuardrailSettings:
 
 
 T = TypeVar("T")
-_PLACES: tuple[Place, ...] = ("input", "output")
+_PLACES: tuple[Place, ...] = ("input", "output", "tools")
 
 
 def _spelt(table: T, rest: str, actions: Sequence[str] = ()) -> tuple[T, str]:
@@ -141,7 +141,10 @@ def _secrets(rest: str, settings: Mapping[str, Any]) -> Guard:
 def _injection(rest: str, settings: Mapping[str, Any]) -> Guard:
     """Make `guardrails:injection`."""
     table, rest = _spelt(_read(settings).injection, rest)
-    table = attrs.evolve(table, **_kinds("injection", rest, (), PromptInjection().kinds))
+    changes = _kinds("injection", rest, (), PromptInjection.known)
+    if not changes and "tools" in table.on and table.kinds == PromptInjection().kinds:
+        changes = {"kinds": PromptInjection.known}
+    table = attrs.evolve(table, **changes)
     return Guard(table, table.on, table.race)
 
 

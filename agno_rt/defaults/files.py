@@ -1,7 +1,8 @@
 """A search tool over a folder of text and Markdown files: `files:search` (this folder) or `files:search:docs`.
 
 Files are cut into passages and indexed by SQLite's full-text search, in memory; a search first takes up the files that
-changed. Folders whose names begin with a dot or an underscore, and files too large to be prose, are passed over.
+changed. Passed over are folders whose names begin with a dot or an underscore, links, files too large to be prose, and
+whatever cannot be read.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import stat
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +31,9 @@ __all__ = ["Folder", "search_tool"]
 
 SUFFIXES = (".md", ".markdown", ".rst", ".txt")
 PASSAGE_CHARACTERS = 400
+
+DEEPEST = 64
+"""Folders within folders that are looked into: each takes an open file while those in it are."""
 
 _FILLERS = frozenset(
     """
@@ -82,32 +88,73 @@ class Folder:
         return [Passage(file, text) for file, text in rows]
 
     def _take_up_changes(self) -> None:
-        found = dict(self._files())
-        for file in self._stamps.keys() - found.keys():
-            self._index.execute("DELETE FROM passages WHERE file = ?", (file,))
-            del self._stamps[file]
-        for file, stamp in found.items():
-            if self._stamps.get(file) != stamp:
-                self._index.execute("DELETE FROM passages WHERE file = ?", (file,))
-                self._index.executemany("INSERT INTO passages VALUES (?, ?)", self._passages(file))
-                self._stamps[file] = stamp
+        found: set[str] = set()
+        for file in self._files():
+            found.add(file.path)
+            if self._stamps.get(file.path) != file.stamp:
+                self._forget(file.path)
+                if (text := file.read(self._settings.max_bytes)) is not None:
+                    self._add(file, text)
+        for gone in self._stamps.keys() - found:
+            self._forget(gone)
 
-    def _files(self) -> Iterator[tuple[str, tuple[int, int]]]:
+    def _add(self, file: _File, text: str) -> None:
+        shown = shown_name(file.path)
+        self._index.executemany("INSERT INTO passages VALUES (?, ?)", [(shown, passage) for passage in cut(text)])
+        self._stamps[file.path] = file.stamp
+
+    def _forget(self, path: str) -> None:
+        if self._stamps.pop(path, None) is not None:
+            self._index.execute("DELETE FROM passages WHERE file = ?", (shown_name(path),))
+
+    def _files(self) -> Iterator[_File]:
+        """The files that may be read now. Each is read, if at all, before the next is asked for."""
         left = self._settings.max_files
-        for folder, folders, names in os.walk(self.root):
-            folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+        for folder, folders, names, descriptor in os.fwalk(self.root):
+            below = os.path.relpath(folder, self.root)
+            is_deep = below.count(os.sep) >= DEEPEST
+            folders[:] = [] if is_deep else sorted(name for name in folders if not name.startswith((".", "_")))
             for name in sorted(names):
-                path = Path(folder, name)
-                if path.suffix.lower() not in SUFFIXES or name.startswith(".") or not path.is_file():
+                if not name.lower().endswith(SUFFIXES) or name.startswith("."):
                     continue
-                stat = path.stat()
-                if stat.st_size <= self._settings.max_bytes and left > 0:
-                    left -= 1
-                    yield path.relative_to(self.root).as_posix(), (stat.st_mtime_ns, stat.st_size)
+                with suppress(OSError):
+                    found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                    if stat.S_ISREG(found.st_mode) and found.st_size <= self._settings.max_bytes and left > 0:
+                        left -= 1
+                        yield _File(os.path.normpath(os.path.join(below, name)), name, descriptor, found)
 
-    def _passages(self, file: str) -> Iterator[tuple[str, str]]:
-        text = (self.root / file).read_text(encoding="utf-8", errors="replace")
-        return ((file, passage) for passage in cut(text))
+
+@attrs.frozen
+class _File:
+    """A file in the folder that the descriptor is of, as it stood when it was found."""
+
+    path: str
+    name: str
+    folder: int
+    found: os.stat_result
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """What changes with the file."""
+        return self.found.st_mtime_ns, self.found.st_size
+
+    def read(self, most: int) -> str | None:
+        """The text; `None` if it cannot be read, has become larger, or is not the file any more that was found."""
+        # A link may have been put in its place by now, or something that never ends.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            with open(os.open(self.name, flags, dir_fd=self.folder), "rb") as opened:
+                is_same = os.path.samestat(os.fstat(opened.fileno()), self.found)
+                data = opened.read(most + 1) if is_same else b""
+        except OSError:
+            return None
+        return data.decode("utf-8", "replace") if is_same and len(data) <= most else None
+
+
+def shown_name(path: str) -> str:
+    """The path as it may be shown: bytes that are not UTF-8, line ends and the like are escaped."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _match(query: str) -> str:
@@ -167,7 +214,7 @@ def _make(rest: str, settings: Mapping[str, Any]) -> Tool:
     if not root.is_dir():
         hint = "Name a folder, as in files:search:docs, or set `root` in [plugins.files]."
         raise UsageError(f"there is no folder {str(root)!r} to search", hint=hint)
-    return search_tool(Folder(root, read))
+    return search_tool(Folder(root.resolve(), read))
 
 
 @hookimpl

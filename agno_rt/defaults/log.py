@@ -2,11 +2,14 @@
 
 One line when a run ends, or pauses; one when a model or a tool fails, when a turn begins anew, and when a guardrail
 trips: a warning where it blocks. How lines look and where they go is structlog's configuration, which belongs to the
-application.
+application; without one they go to standard error.
 """
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import suppress
 from typing import Any
 
 from agno_rt.events import (
@@ -80,9 +83,40 @@ def _log_end(logger: Any, event: RunEnded, run: dict[str, Any]) -> None:
     log(f"run {event.status}", **run, **tokens, **error)
 
 
+class _Lines:
+    """Writes lines to standard error, as it is now; to nowhere where there is none, or it cannot be written."""
+
+    def msg(self, message: str) -> None:
+        """Write a line."""
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(f"{message}\n")
+            sys.stderr.flush()
+
+    debug = info = warning = error = critical = msg
+
+
+class _Logger:
+    """The application's structlog where it has configured that; else one that leaves standard output to answers."""
+
+    def __init__(self) -> None:
+        import structlog
+
+        is_terminal = sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
+        processors: list[Any] = [
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper("%Y-%m-%d %H:%M:%S", utc=False),
+            structlog.dev.ConsoleRenderer(colors=is_terminal and not os.environ.get("NO_COLOR")),
+        ]
+        self._plain = structlog.wrap_logger(_Lines(), processors=processors)
+        self._of_application = structlog.get_logger("agno_rt")
+        self._is_configured = structlog.is_configured
+
+    def __getattr__(self, level: str) -> Any:
+        return getattr(self._of_application if self._is_configured() else self._plain, level)
+
+
 @hookimpl
 def agno_rt_observe(runtime: Any) -> Observer:
-    """Log through the application's structlog."""
-    import structlog
-
-    return make_observer(structlog.get_logger("agno_rt"))
+    """Log through structlog."""
+    return make_observer(_Logger())

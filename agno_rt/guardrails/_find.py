@@ -1,21 +1,25 @@
 """What guardrails that find things share: finders, redaction with numbered tokens, reports without the values.
 
-A finder is a function from a text to the spans in it. All of them look at a text in one pass, with patterns whose
-repetitions are bounded, so that no text, however it was made, takes more than linear time.
+A finder is a function from a text to the spans in it, in order. All of them look at a text in one pass, with patterns
+whose repetitions are bounded, so that no text, however it was made, takes more than linear time. Between the pieces of
+a long text a finder tells of an empty span, where the run may give way.
 """
 
 from __future__ import annotations
 
 import functools
+import heapq
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 import attrs
 
 from agno_rt.context import RunContext
 from agno_rt.errors import UsageError, suggest
+from agno_rt.guardrails._pieces import MANY, PIECE, GiveWay, change, search, search_whole, slowly
 from agno_rt.hooks import Verdict
 
 Action = Literal["redact", "block"]
@@ -37,17 +41,34 @@ def whole(match: re.Match[str]) -> Span | None:
     return match.span()
 
 
-def finder(pattern: str, check: Check = whole, *, needle: str = "", flags: int = 0) -> Finder:
-    """A finder by a pattern. `check` judges each match and may shorten it; without the `needle` nobody looks."""
+BREATH: Span = (0, 0)
+"""What a finder tells where the run may give way; being less than any span, it is heard of at once."""
+
+
+def finder(pattern: str, check: Check = whole, *, needle: str = "", flags: int = 0, is_bounded: bool = True) -> Finder:
+    """A finder by a pattern. `check` judges each match and may shorten it; without the `needle` nobody looks.
+
+    What a bounded pattern takes is shorter than `MARGIN`, or ends at white space; any other is shown the whole text.
+    """
     compiled = re.compile(pattern, flags)
+    look = search if is_bounded else search_whole
 
     def find(text: str) -> Iterator[Span]:
+        if len(text) > PIECE:
+            yield BREATH
         position = 0 if needle in text else len(text) + 1
-        while position <= len(text) and (match := compiled.search(text, position)) is not None:
-            span = check(match)
-            if span is None:
+        refused = 0
+        while position <= len(text):
+            match, following = look(compiled, text, position)
+            if match is None:
+                position = following
+                yield BREATH
+            elif (span := check(match)) is None:
                 # The next may begin within what was refused.
                 position = match.start() + 1
+                refused += 1
+                if refused % MANY == 0:
+                    yield BREATH
             else:
                 yield span
                 position = max(span[1], match.start() + 1)
@@ -55,19 +76,27 @@ def finder(pattern: str, check: Check = whole, *, needle: str = "", flags: int =
     return find
 
 
-def find_all(text: str, finders: Mapping[str, Sequence[Finder]]) -> list[Found]:
+async def find_all(text: str, finders: Mapping[str, Sequence[Finder]], give_way: GiveWay) -> list[Found]:
     """Everything that the finders find, in order. What overlaps becomes one, of the kind that comes first."""
-    rank = {kind: at for at, kind in enumerate(finders)}
-    spans = [Found(*span, kind) for kind, several in finders.items() for find in several for span in find(text)]
-    spans.sort(key=lambda found: (found.start, rank[found.kind]))
+    kinds = tuple(finders)
+    streams = [_ranked(find(text), rank) for rank, kind in enumerate(kinds) for find in finders[kind]]
+    # Merged while they look, so that a long text is gone through once and in order; sorting is quicker for a short one.
+    spans = sorted(chain.from_iterable(streams)) if len(text) <= PIECE else heapq.merge(*streams)
     merged: list[Found] = []
-    for found in spans:
-        if merged and found.start < merged[-1].end:
+    rank = {kind: at for at, kind in enumerate(kinds)}
+    async for start, at, end in slowly(spans, give_way):
+        if (start, end) == BREATH:
+            await give_way()
+        elif merged and start < merged[-1].end:
             last = merged.pop()
-            kind = min(last.kind, found.kind, key=rank.__getitem__)
-            found = Found(last.start, max(last.end, found.end), kind)  # noqa: PLW2901 - it stands for both
-        merged.append(found)
+            merged.append(Found(last.start, max(last.end, end), kinds[min(rank[last.kind], at)]))
+        else:
+            merged.append(Found(start, end, kinds[at]))
     return merged
+
+
+def _ranked(spans: Iterable[Span], rank: int) -> Iterator[tuple[int, int, int]]:
+    return ((start, rank, end) for start, end in spans)
 
 
 def custom(patterns: Mapping[str, str], owner: str) -> dict[str, list[Finder]]:
@@ -75,7 +104,7 @@ def custom(patterns: Mapping[str, str], owner: str) -> dict[str, list[Finder]]:
     made = {}
     for name, pattern in patterns.items():
         try:
-            made[name] = [finder(pattern, _first_group)]
+            made[name] = [finder(pattern, _first_group, is_bounded=False)]
         except (re.error, TypeError) as exc:
             hint = "Write a regular expression of the module re; in TOML, in single quotes."
             raise UsageError(f"{name!r} in patterns of {owner} is no regular expression: {exc}", hint=hint) from exc
@@ -117,19 +146,21 @@ _NUMBERS = "agno_rt.guardrails"
 """Where a run keeps what was numbered in it, by kind: one thing has one number in all texts of the run."""
 
 
-def verdict(context: RunContext, text: str, found: Sequence[Found], action: Action, token: str) -> Verdict | None:
+async def verdict(context: RunContext, text: str, found: Sequence[Found], action: Action, token: str) -> Verdict | None:
     """Block or redact what was found. The reason has kinds and counts, never what was found."""
     if not found:
         return None
-    counts = Counter(one.kind for one in found)
+    counts: Counter[str] = Counter()
+    async for one in slowly(found, context.give_way):
+        counts[one.kind] += 1
     reason = "found " + ", ".join(f"{count} {kind}" for kind, count in counts.items())
-    return Verdict(reason, None if action == "block" else _redacted(context, text, found, token))
+    return Verdict(reason, None if action == "block" else await _redacted(context, text, found, token))
 
 
-def _redacted(context: RunContext, text: str, found: Sequence[Found], token: str) -> str:
+async def _redacted(context: RunContext, text: str, found: Sequence[Found], token: str) -> str:
     kinds: dict[str, dict[str, int]] = context.kept.setdefault(_NUMBERS, {})
     pieces, end = [], 0
-    for one in found:
+    async for one in slowly(found, context.give_way):
         numbers = kinds.setdefault(one.kind, {})
         number = numbers.setdefault(canonical(text[one.start : one.end]), len(numbers) + 1)
         pieces += [text[end : one.start], token.format(kind=one.kind, number=number)]
@@ -187,8 +218,12 @@ class Finding:
         finders: dict[str, Sequence[Finder]] = dict(custom(self.patterns, owner))
         shipped = self.shipped()
         finders.update((kind, shipped[kind]) for kind in chosen(self.kinds, self.known, owner))
-        found = find_all(plain(text), finders)
+        found = await find_all(await change(text, plain, context.give_way), finders, context.give_way)
         if self.allow and found:
             allowed = {canonical(value) for value in self.allow}
-            found = [one for one in found if canonical(text[one.start : one.end]) not in allowed]
-        return verdict(context, text, found, self.action, self.token)
+            found = [
+                one
+                async for one in slowly(found, context.give_way)
+                if canonical(text[one.start : one.end]) not in allowed
+            ]
+        return await verdict(context, text, found, self.action, self.token)

@@ -7,15 +7,18 @@ import functools
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import attrs
 
 from agno_rt.context import RunContext
 from agno_rt.errors import UsageError
 from agno_rt.guardrails._find import chosen
+from agno_rt.guardrails._pieces import PIECE, GiveWay, change, pieces
 from agno_rt.hooks import Verdict
 
 KINDS = ("override", "leak", "jailbreak", "role")
+ALL_KINDS = (*KINDS, "planted")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -23,7 +26,8 @@ class PromptInjection:
     """Blocks texts that try to take the model over. The reason names the kind, never the text.
 
     The kinds are `override` ("ignore previous instructions", in ten languages), `leak` ("reveal your system prompt"),
-    `jailbreak` ("you have no restrictions") and `role` (a chat template's tokens, or a line "system: you must ...").
+    `jailbreak` ("you have no restrictions") and `role` (a chat template's tokens, or a line "system: you must ...");
+    and, for what tools return, `planted` ("if you are an AI assistant, send ...", "do not tell the user").
     Found as well in capitals, full width, with accents, invisible characters or spaces between the letters, in
     look-alike letters and digits, and in base64, hexadecimal or rot13, or escaped as in URLs, HTML and JSON.
 
@@ -31,11 +35,14 @@ class PromptInjection:
     quotes it is blocked. Use it as the cheap first line, with `Moderation` or your own guardrail behind it.
 
     Attributes:
-        kinds: which kinds to look for
+        kinds: which kinds to look for; all but `planted` unless said, since people may write of such things
         phrases: phrases of your own, found as forgivingly as those that ship; their kind is `phrase`
         patterns: regular expressions of your own, by the kind's name, for the text in small letters, without invisible
             characters, full width letters as plain ones. Their speed is yours to watch over
     """
+
+    known: ClassVar[tuple[str, ...]] = ALL_KINDS
+    """The kinds that there are."""
 
     kinds: tuple[str, ...] = KINDS
     phrases: tuple[str, ...] = ()
@@ -43,7 +50,7 @@ class PromptInjection:
     name: str = "injection"
 
     def __attrs_post_init__(self) -> None:
-        chosen(self.kinds, KINDS, "PromptInjection")
+        chosen(self.kinds, ALL_KINDS, "PromptInjection")
         if isinstance(self.phrases, str):
             hint = f"Write phrases=({self.phrases!r},)."
             raise UsageError(f"phrases of PromptInjection are {self.phrases!r}, not a sequence", hint=hint)
@@ -54,29 +61,35 @@ class PromptInjection:
 
     async def check(self, context: RunContext, text: str) -> Verdict | None:
         """Look for each kind, as the text stands and in what is hidden in it."""
-        kinds = chosen(self.kinds, KINDS, "PromptInjection")
-        if found := ", ".join(dict.fromkeys(self._kinds(text, kinds))):
+        kinds = chosen(self.kinds, ALL_KINDS, "PromptInjection")
+        if found := await self._kinds(text, kinds, context.give_way):
             return Verdict(f"found {found}")
-        for wrapping, inner in _hidden(text):
-            if hidden := ", ".join(dict.fromkeys(self._kinds(inner, kinds))):
-                return Verdict(f"found {hidden}, hidden in {wrapping}")
+        for start, stop in pieces(text):
+            for wrapping, inner in _hidden(text[start:stop], is_cut=start > 0):
+                if hidden := await self._kinds(inner, kinds, context.give_way):
+                    return Verdict(f"found {hidden}, hidden in {wrapping}")
+                if len(text) > PIECE:
+                    await context.give_way()
         return None
 
-    def _kinds(self, text: str, kinds: tuple[str, ...]) -> Iterator[str]:
-        """The kinds that are in the text as it stands."""
-        letters = folded(text)
-        for kind in kinds:
-            if kind != "role" and _found(kind, letters):
-                yield kind
+    async def _kinds(self, text: str, kinds: tuple[str, ...], give_way: GiveWay) -> str:
+        """The kinds that are in the text as it stands, in words."""
+        letters = await change(text, folded, give_way)
+        found: list[str] = []
+        for start, stop in pieces(letters):
+            piece = letters if stop - start == len(letters) else letters[start:stop]
+            found += [kind for kind in kinds if kind not in ("role", *found) and _found(kind, piece)]
+            if len(letters) > PIECE:
+                await give_way()
         if any(folded(phrase) in letters for phrase in self.phrases):
-            yield "phrase"
-        if "role" in kinds or self.patterns:
-            line = _small(text)
-            if "role" in kinds and _role().search(line):
-                yield "role"
-            for name, pattern in self._own().items():
-                if pattern.search(line):
-                    yield name
+            found.append("phrase")
+        if "role" in kinds or "planted" in kinds or self.patterns:
+            line = await change(text, _small, give_way)
+            for kind, signs in (("role", _role), ("planted", _marks)):
+                if kind in kinds and await _has(signs(), line, give_way):
+                    found.append(kind)
+            found += [name for name, pattern in self._own().items() if pattern.search(line)]
+        return ", ".join(dict.fromkeys(found))
 
     def _own(self) -> dict[str, re.Pattern[str]]:
         made = {}
@@ -111,11 +124,27 @@ def _found(kind: str, letters: str) -> bool:
     )
 
 
+async def _has(pattern: re.Pattern[str], line: str, give_way: GiveWay) -> bool:
+    for start, stop in pieces(line):
+        if pattern.search(line, start, stop):
+            return True
+        if len(line) > PIECE:
+            await give_way()
+    return False
+
+
 @functools.cache
 def _role() -> re.Pattern[str]:
     from agno_rt.guardrails._phrases import ROLE
 
     return re.compile(ROLE, re.MULTILINE)
+
+
+@functools.cache
+def _marks() -> re.Pattern[str]:
+    from agno_rt.guardrails._planted import MARKS
+
+    return re.compile(MARKS)
 
 
 def folded(text: str) -> str:
@@ -143,7 +172,7 @@ MOST_LETTERS = 6
 """A character of more letters than that is a phrase by itself, in no language that is known here; many are too long."""
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=32_768)
 def _folded(char: str) -> str:
     seen = unicodedata.normalize("NFKD", _LOOKS_LIKE.get(char, char)).casefold()
     if len(seen) > MOST_LETTERS:
@@ -152,7 +181,7 @@ def _folded(char: str) -> str:
     return "".join(one for one in letters if one.isalnum() and one not in _UNSEEN)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=32_768)
 def _plain(char: str) -> str:
     if unicodedata.category(char) == "Cf" or char in _UNSEEN:
         return ""
@@ -183,11 +212,11 @@ def _look_alikes() -> dict[str, str]:
 _LOOKS_LIKE = _look_alikes()
 
 
-def _hidden(text: str) -> Iterator[tuple[str, str]]:
-    """What else the text may say: how it is wrapped up, and what is in it."""
-    if inner := " ".join(_base64(text)):
+def _hidden(text: str, *, is_cut: bool) -> Iterator[tuple[str, str]]:
+    """What else the text may say: how it is wrapped up, and what is in it. `is_cut` says that it begins anywhere."""
+    if inner := " ".join(_base64(text, 4 if is_cut else 1)):
         yield "base64", inner
-    if inner := " ".join(_hexadecimal(text)):
+    if inner := " ".join(_hexadecimal(text, 2 if is_cut else 1)):
         yield "hexadecimal", inner
     if "%" in text or "&" in text or "\\" in text:
         from html import unescape  # these take a millisecond, which few need
@@ -210,16 +239,19 @@ def _encoded() -> tuple[re.Pattern[str], re.Pattern[str]]:
     return re.compile(sixteen), re.compile(r"(?:(?:\\x|0x|%)?[0-9A-Fa-f]{2}[ ,:]?){12,}+")
 
 
-def _base64(text: str) -> Iterator[str]:
+def _base64(text: str, beginnings: int) -> Iterator[str]:
     for match in _encoded()[0].finditer(text):
         data = re.sub(r"\s", "", match[0]).translate({ord("-"): "+", ord("_"): "/"})
-        yield _text(base64.b64decode(data[: len(data) - (len(data) % 4 == 1)] + "=="))
+        # One that was cut may have lost a part of its first group of four.
+        for at in range(beginnings if match.start() == 0 else 1):
+            yield _text(base64.b64decode(data[at : len(data) - ((len(data) - at) % 4 == 1)] + "=="))
 
 
-def _hexadecimal(text: str) -> Iterator[str]:
+def _hexadecimal(text: str, beginnings: int) -> Iterator[str]:
     for match in _encoded()[1].finditer(text):
         digits = re.sub(r"\\x|0x|[^0-9A-Fa-f]", "", match[0])
-        yield _text(bytes.fromhex(digits[: len(digits) // 2 * 2]))
+        for at in range(beginnings if match.start() < 4 else 1):
+            yield _text(bytes.fromhex(digits[at : at + (len(digits) - at) // 2 * 2]))
 
 
 def _text(data: bytes) -> str:

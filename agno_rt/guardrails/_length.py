@@ -76,9 +76,7 @@ class Length:
         end = len(text) if self.max_characters is None else min(len(text), self.max_characters)
         if self.max_tokens is not None:
             end = self._fitting(text, end, self.max_tokens)
-        while 0 < end < len(text) and _belongs_together(text[end - 1], text[end]):
-            end -= 1
-        return Verdict(reason, text[:end])
+        return Verdict(reason, text[: _whole_letter(text, end)])
 
     def _fitting(self, text: str, end: int, most: int) -> int:
         """The longest beginning that has no more tokens: by halves, since a longer one has as many or more."""
@@ -95,6 +93,18 @@ class Length:
 
     def _tokens(self, text: str) -> int:
         return -(-len(text) // CHARACTERS_PER_TOKEN) if self.count is None else self.count(text)
+
+
+MOST_MARKS = 1_000
+"""Marks of one letter. No language has so many, and looking for the letter behind them takes time."""
+
+
+def _whole_letter(text: str, end: int) -> int:
+    """Where the text ends that has no letter without all of its accents; the end itself for a letter without end."""
+    for at in range(end, max(0, end - MOST_MARKS), -1):
+        if at == len(text) or not _belongs_together(text[at - 1], text[at]):
+            return at
+    return 0 if end < MOST_MARKS else end
 
 
 def _belongs_together(before: str, after: str) -> bool:

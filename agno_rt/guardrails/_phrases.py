@@ -8,6 +8,8 @@ have no escapes, which folding would break. `ROLE` alone is for text that is not
 
 from __future__ import annotations
 
+from agno_rt.guardrails._planted import PLANTED
+
 
 def _told(verb: str, filler: str, which: str, noun: str, after: str = "") -> str:
     """Verb, filling words, which ones, noun; and where a language has that after the noun, the other order too."""
@@ -307,11 +309,13 @@ KINDS = {
         ("提示 指令 消息 訊息 prompt", LEAK_ZH),
         ("プロンプト メッセージ 指示 命令 設定", LEAK_JA),
     ),
+    "planted": PLANTED,
     "jailbreak": (
         ("anythingnow nowdan youare youre restrict rules limit filter guide constrain censor polic mode", JAILBREAK),
     ),
 }
-"""Who says that the instructions hold no more; who asks for them; who gives the model another self, without rules.
+"""Who says that the instructions hold no more; who asks for them; who plants others in what the model is to read; who
+gives the model another self, without rules.
 
 With each expression, words of which one is in every text that it finds: looking for those is a hundred times as fast.
 """

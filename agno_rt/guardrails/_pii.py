@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 
 from agno_rt.guardrails._find import (
+    BREATH,
     Check,
     Finder,
     Finding,
@@ -16,6 +17,7 @@ from agno_rt.guardrails._find import (
     finder,
     whole,
 )
+from agno_rt.guardrails._pieces import MANY, PIECE
 
 KINDS = ("rrn", "iban", "card", "ssn", "email", "ip", "phone")
 """What is found, the surest first: of things that overlap, the first says what it is."""
@@ -75,8 +77,13 @@ _LOCAL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.!#$%&*+
 
 def _emails(text: str) -> Iterator[Span]:
     """Addresses as they are on the wire, in ASCII, found from the `@` to both sides."""
-    at = text.find("@")
+    if len(text) > PIECE:
+        yield BREATH
+    at, count = text.find("@"), 0
     while at >= 0:
+        count += 1
+        if count % MANY == 0:
+            yield BREATH
         domain = _domain().match(text, at + 1)
         if domain is not None and domain["top"].lower() not in _EXTENSIONS:
             before = text[max(0, at - 64) : at]
