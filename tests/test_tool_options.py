@@ -258,7 +258,7 @@ class TestInjected:
         assert deploy.asks.schema["required"] == ["environment"]
         properties = deploy.asks.schema["properties"]
         assert properties == {
-            "environment": {"enum": ["live", "test"], "description": "where it goes"},
+            "environment": {"type": "string", "enum": ["live", "test"], "description": "where it goes"},
             "copies": {"description": "how many", "type": "integer", "minimum": 1, "default": 1},
             "note": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
         }
