@@ -19,7 +19,7 @@ from agno_rt.context import RunContext
 from agno_rt.events import Status
 from agno_rt.instructions import Instructions
 from agno_rt.limits import Limits
-from agno_rt.memory import FactStore, MemoryBackend, MemoryPolicy
+from agno_rt.memory import FactStore, MemoryBackend, MemoryPolicy, SessionLocks
 from agno_rt.messages import Message, Usage
 from agno_rt.models import NO_PROFILE, NO_USAGE, FinishReason, Model, ModelProfile, ModelSettings
 from agno_rt.tools import Tool
@@ -60,11 +60,15 @@ class RunResult:
 
 
 class SessionAccess(msgspec.Struct, eq=False, weakref=True):
-    """The session that a run reads and appends to, with the lock that puts its runs in order."""
+    """The session that a run reads and appends to, with the lock that puts its runs in order.
+
+    `locks` is the memory backend where it puts the runs of other processes in order too.
+    """
 
     id: str
     memory: MemoryBackend
     lock: Limiter
+    locks: SessionLocks | None = None
 
 
 NO_PLACES: Mapping[str, Limiter] = {}

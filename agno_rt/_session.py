@@ -33,6 +33,9 @@ __all__ = ["before", "in_conversation"]
 FIRST_LOAD = 100
 """How many messages are asked for at first, where the policy does not say how many it needs."""
 
+APPENDS = 16
+"""How often a run tries to store what it added, where other processes store theirs at the same time."""
+
 
 def before(job: Job, history: Sequence[Message]) -> list[Message]:
     """What the model sees before the input, where that is no more than the instructions and the history."""
@@ -52,7 +55,12 @@ async def in_conversation(job: Job, turns: Turns, converse: Callable[[], Awaitab
         return
     if not access.lock.try_acquire():
         await waited(access.lock, job.limits.queue_timeout)
+    locked = False
     try:
+        if access.locks is not None:
+            from agno_rt._session_order import lock_session  # for sessions that other processes may have
+
+            locked = await lock_session(job, access, access.locks)
         if job.journal is not None and job.journal.replay is not None:
             await _resumed(job, turns, job.journal.replay, converse)
             return
@@ -62,7 +70,11 @@ async def in_conversation(job: Job, turns: Turns, converse: Callable[[], Awaitab
         else:
             await _with_all(job, turns, access, converse)
     finally:
-        access.lock.release()
+        try:
+            if locked and access.locks is not None:
+                await access.locks.unlock_session(access.id)
+        finally:
+            access.lock.release()
 
 
 async def _without_session(job: Job, turns: Turns, converse: Callable[[], Awaitable[None]]) -> None:
@@ -223,24 +235,39 @@ async def _load(access: SessionAccess, last: int | None) -> Session:
 
 
 async def _end(job: Job, turns: Turns, session: Session | None, data: bytes | None) -> None:
-    """Store what the run added to its session; with its end, if it has a journal. One that is paused has not ended."""
+    """Store what the run added to its session; with its end, if it has a journal. One that is paused has not ended.
+
+    Where another process has added a run meanwhile, this one is stored after it.
+    """
     access, journal = job.session, job.journal
-    if journal is not None:
+    if journal is not None and (turns.state == "paused" or access is None or session is None):
         if turns.state != "paused":
-            append = None
-            if access is not None and session is not None:
-                append = Appending(access.id, turns.own_messages(), session.version, job.user, data)
-            await journal.end("completed", turns.content, None, append)
+            await journal.end("completed", turns.content, None, None)
         return
     assert access is not None
     assert session is not None
-    own, version = turns.own_messages(), session.version
-    try:
-        await access.memory.append(access.id, own, version=version, user=job.user, data=data)
-    except AgnoError:
-        raise
-    except Exception as exc:
-        raise _failed(access, exc) from exc
+    own, version, attempts = turns.own_messages(), session.version, APPENDS
+    while True:
+        attempts -= 1
+        try:
+            if journal is not None:
+                append = Appending(access.id, own, version, job.user, data)
+                await journal.end("completed", turns.content, None, append)
+            else:
+                await access.memory.append(access.id, own, version=version, user=job.user, data=data)
+            return
+        except SessionConflict as exc:
+            if not attempts:
+                raise
+            from agno_rt._session_order import check_follows  # for the few that meet another run
+
+            now = await _load(access, 0)
+            check_follows(job, session, now, data, exc)
+            version, data = now.version, None
+        except AgnoError:
+            raise
+        except Exception as exc:
+            raise _failed(access, exc) from exc
 
 
 def _failed(access: SessionAccess, exc: Exception) -> BackendError:

@@ -23,6 +23,7 @@ __all__ = [
     "MemoryPolicy",
     "Session",
     "SessionInfo",
+    "SessionLocks",
     "SessionState",
     "Summary",
     "UserMemory",
@@ -314,4 +315,25 @@ class CacheStore(Protocol):
 
     async def uncache(self, key: str | None = None) -> int:
         """Forget what is kept under the key, or everything that is cached for `None`; how many values there were."""
+        ...
+
+
+@runtime_checkable
+class SessionLocks(Protocol):
+    """What a memory backend also implements that several processes share: it puts their runs on one session in order.
+
+    A run holds the lock of its session from before it loads it until it is stored. The lock of a process that dies is
+    free. Without these methods, runs of several processes on one session run at once, and are stored one after the
+    other.
+    """
+
+    async def lock_session(self, session: str, *, wait: bool) -> bool:
+        """Take the lock of the session, and wait for it where `wait` says so; return whether it is held now.
+
+        Return False at once where the backend cannot lock at all. Of several callers in this process, one holds it.
+        """
+        ...
+
+    async def unlock_session(self, session: str) -> None:
+        """Give the lock back, whatever is being cancelled."""
         ...

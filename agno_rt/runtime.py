@@ -336,7 +336,10 @@ class Runtime(StoredRuns):
         # sooner, so that they may be forgotten whenever there are many.
         access = self._sessions.get(session)
         if access is None:
-            access = SessionAccess(session, self.memory, Limiter(f"session {session!r}", 1))
+            memory: Any = self.memory
+            # Asking for the method, not for the protocol, which takes microseconds to check.
+            locks = memory if hasattr(memory, "lock_session") else None
+            access = SessionAccess(session, memory, Limiter(f"session {session!r}", 1), locks)
             self._sessions[session] = access
         keep(self._recent, session, access)
         return access

@@ -19,6 +19,7 @@ from agno_rt.defaults import _sqlite_approvals, _sqlite_cache, _sqlite_facts, _s
 from agno_rt.defaults._sqlite_cache import NewAnswer
 from agno_rt.defaults._sqlite_faults import FAILURES, backend_error
 from agno_rt.defaults._sqlite_file import BUSY_SECONDS, SCHEMA_VERSION, Synchronous
+from agno_rt.defaults._sqlite_locks import SessionFileLocks
 from agno_rt.defaults._sqlite_sessions import NewMessages, encoded
 from agno_rt.defaults._sqlite_threads import FileThreads
 from agno_rt.errors import UsageError, suggest
@@ -57,8 +58,10 @@ class SQLiteMemory:
         self._clock = clock
         self._asked: dict[str, None] = {}
         self._threads = FileThreads(path, busy_seconds, synchronous)
-        # Who forgets to close it leaves no threads behind.
+        self._locks = SessionFileLocks(path)
+        # Who forgets to close it leaves no threads and no open file behind.
         weakref.finalize(self, self._threads.stop).atexit = False
+        weakref.finalize(self, self._locks.close).atexit = False
 
     async def load(self, session: str, last: int | None = None) -> Session:
         """See `MemoryBackend.load`."""
@@ -87,6 +90,14 @@ class SQLiteMemory:
     async def delete(self, session: str) -> bool:
         """See `MemoryBackend.delete`."""
         return await self._write(_sqlite_sessions.delete, session)
+
+    async def lock_session(self, session: str, *, wait: bool) -> bool:
+        """See `SessionLocks.lock_session`."""
+        return await self._locks.lock(session, wait=wait)
+
+    async def unlock_session(self, session: str) -> None:
+        """See `SessionLocks.unlock_session`."""
+        self._locks.unlock(session)
 
     async def create_run(self, run: RunRecord, entries: Sequence[Entry] = ()) -> None:
         """See `RunStore.create_run`."""
@@ -183,7 +194,8 @@ class SQLiteMemory:
         return await self._write(_sqlite_cache.delete, key)
 
     async def aclose(self) -> None:
-        """Store what is still to be stored, and close the file."""
+        """Store what is still to be stored, and close the files."""
+        self._locks.close()
         with trio.move_on_after(CLOSE_SECONDS, shield=True):
             await self._threads.close()
 
