@@ -70,6 +70,13 @@ class SessionAccess(msgspec.Struct, eq=False, weakref=True):
     lock: Limiter
     locks: SessionLocks | None = None
 
+    @classmethod
+    def of(cls, session: str, memory: Any) -> SessionAccess:
+        """The access to a session of the memory backend."""
+        # Asking for the method, not for the protocol, which takes microseconds to check.
+        locks = memory if hasattr(memory, "lock_session") else None
+        return cls(session, memory, Limiter(f"session {session!r}", 1), locks)
+
 
 NO_PLACES: Mapping[str, Limiter] = {}
 

@@ -126,6 +126,7 @@ class Runtime(StoredRuns):
             raise cause(group) from None
         finally:
             self._nursery = None
+            await self._pay_all()
             await self._close(exc)
 
     async def _observe(self) -> None:
@@ -336,10 +337,7 @@ class Runtime(StoredRuns):
         # sooner, so that they may be forgotten whenever there are many.
         access = self._sessions.get(session)
         if access is None:
-            memory: Any = self.memory
-            # Asking for the method, not for the protocol, which takes microseconds to check.
-            locks = memory if hasattr(memory, "lock_session") else None
-            access = SessionAccess(session, memory, Limiter(f"session {session!r}", 1), locks)
+            access = SessionAccess.of(session, self.memory)
             self._sessions[session] = access
         keep(self._recent, session, access)
         return access
