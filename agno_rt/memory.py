@@ -17,6 +17,7 @@ from agno_rt.models import Model
 
 __all__ = [
     "CacheStore",
+    "DamagedWarning",
     "Fact",
     "FactStore",
     "MemoryBackend",
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 else:
     # msgspec reads these classes from agno-rt.toml too, and knows no protocols.
     ModelOrSpec = Counter = Any
+
+
+class DamagedWarning(RuntimeWarning):
+    """Something that is stored cannot be read, and was left out of a list; the message names it."""
 
 
 @attrs.define

@@ -6,7 +6,7 @@ import os
 
 import click
 
-__all__ = ["clean", "notice", "show_error", "styled"]
+__all__ = ["clean", "notice", "show_error", "show_warning", "styled"]
 
 _CONTROL = {code: None for code in (*range(0x20), 0x7F, *range(0x80, 0xA0)) if chr(code) not in "\n\t"}
 
@@ -23,7 +23,16 @@ def notice(text: str) -> None:
 
 def show_error(message: str, hint: str = "") -> None:
     """`error: message` on stderr, and what to do about it on the next line."""
-    click.echo(f"{styled('error:', fg='red', bold=True)} {clean(message)}", err=True)
+    _show("error:", "red", message, hint)
+
+
+def show_warning(message: str, hint: str = "") -> None:
+    """`warning: message` on stderr, where the command goes on all the same, and what to do about it."""
+    _show("warning:", "yellow", message, hint)
+
+
+def _show(word: str, colour: str, message: str, hint: str) -> None:
+    click.echo(f"{styled(word, fg=colour, bold=True)} {clean(message)}", err=True)
     if hint:
         click.echo(f"{styled('hint:', bold=True)} {clean(hint)}", err=True)
 

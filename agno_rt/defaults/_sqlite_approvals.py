@@ -10,6 +10,7 @@ import attrs
 import msgspec
 
 from agno_rt.defaults._sqlite_faults import Damaged
+from agno_rt.defaults._sqlite_rows import Listed, read_rows
 from agno_rt.defaults._stored import approval_of_another, as_read, decided, unknown_approval
 from agno_rt.journal import Approval, ApprovalStatus, Decision
 
@@ -39,7 +40,7 @@ def add(connection: sqlite3.Connection, asked: Sequence[Approval]) -> None:
 
 def approvals(
     connection: sqlite3.Connection, run: str | None, status: ApprovalStatus | None, limit: int, now: float
-) -> list[Approval]:
+) -> Listed[Approval]:
     """What waits for a person, or did, oldest first."""
     terms: list[str] = []
     values: list[Any] = []
@@ -54,8 +55,10 @@ def approvals(
         terms.append("expires_at <= ?" if status == "expired" else "(expires_at IS NULL OR expires_at > ?)")
         values.append(now)
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
-    rows = connection.execute(f"SELECT id, run, body FROM approvals{where} ORDER BY step LIMIT ?", (*values, limit))
-    return [as_read(_read(row), now) for row in rows]
+    query = f"SELECT id, run, body FROM approvals{where} ORDER BY step LIMIT ?"
+    return read_rows(
+        lambda: connection.execute(query, (*values, limit)), lambda row: as_read(_read(row), now), "approvals", (0, 1)
+    )
 
 
 def decide(connection: sqlite3.Connection, approval: str, decision: Decision, now: float) -> Approval:

@@ -8,6 +8,7 @@ lose the last writes when the power fails. Several processes may share a file.
 from __future__ import annotations
 
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,13 +21,14 @@ from agno_rt.defaults._sqlite_cache import NewAnswer
 from agno_rt.defaults._sqlite_faults import FAILURES, backend_error
 from agno_rt.defaults._sqlite_file import BUSY_SECONDS, SCHEMA_VERSION, Synchronous
 from agno_rt.defaults._sqlite_locks import SessionFileLocks
+from agno_rt.defaults._sqlite_rows import Listed
 from agno_rt.defaults._sqlite_sessions import NewMessages, encoded
 from agno_rt.defaults._sqlite_threads import FileThreads
 from agno_rt.errors import UsageError, suggest
 from agno_rt.hookspecs import Register, hookimpl
 from agno_rt.journal import Approval, ApprovalStatus, Decision, Entry, RunChange, RunRecord, RunStatus
 from agno_rt.limits import LimitStatistics
-from agno_rt.memory import Fact, Session, SessionInfo
+from agno_rt.memory import DamagedWarning, Fact, Session, SessionInfo
 from agno_rt.messages import Message
 from agno_rt.user_memory import fact_text, fact_topics, known_user
 
@@ -85,7 +87,7 @@ class SQLiteMemory:
 
     async def sessions(self, *, user: str | None = None, limit: int = 100) -> list[SessionInfo]:
         """See `MemoryBackend.sessions`."""
-        return await self._read(_sqlite_sessions.sessions, user, limit)
+        return await self._list(_sqlite_sessions.sessions, user, limit)
 
     async def delete(self, session: str) -> bool:
         """See `MemoryBackend.delete`."""
@@ -130,7 +132,7 @@ class SQLiteMemory:
         limit: int = 100,
     ) -> list[RunRecord]:
         """See `RunStore.runs`."""
-        return await self._read(_sqlite_runs.runs, status, session, user, limit)
+        return await self._list(_sqlite_runs.runs, status, session, user, limit)
 
     async def cancel_run(self, run: str) -> bool:
         """See `RunStore.cancel_run`."""
@@ -148,7 +150,13 @@ class SQLiteMemory:
         self, *, run: str | None = None, status: ApprovalStatus | None = None, limit: int = 100
     ) -> list[Approval]:
         """See `RunStore.approvals`."""
-        return await self._read(_sqlite_approvals.approvals, run, status, limit, self._clock())
+        asked = (run, status, limit, self._clock())
+        if run is None:
+            return await self._list(_sqlite_approvals.approvals, *asked)
+        found, damaged = await self._read(_sqlite_approvals.approvals, *asked)
+        if damaged:  # whoever goes on with the run must know all that was decided
+            raise backend_error(self.path, damaged[0])
+        return found
 
     async def decide(self, approval: str, decision: Decision) -> Approval:
         """See `RunStore.decide`."""
@@ -162,7 +170,7 @@ class SQLiteMemory:
 
     async def facts(self, user: str, *, query: str | None = None, limit: int = 100) -> list[Fact]:
         """See `FactStore.facts`."""
-        return await self._read(_sqlite_facts.facts, user, query, limit)
+        return await self._list(_sqlite_facts.facts, user, query, limit)
 
     async def correct(self, user: str, id: str, text: str) -> Fact:
         """See `FactStore.correct`."""
@@ -223,6 +231,14 @@ class SQLiteMemory:
             return await self._threads.read(operation, *args)
         except FAILURES as exc:
             raise backend_error(self.path, exc) from exc
+
+    async def _list(self, operation: Callable[..., Listed[T]], *args: Any) -> list[T]:
+        """Read a list, and warn of what is not in it because it cannot be read."""
+        found, damaged = await self._read(operation, *args)
+        for each in damaged:
+            error = backend_error(self.path, each)
+            warnings.warn(f"{error.message}\n{error.hint}", DamagedWarning, stacklevel=3)
+        return found
 
 
 _OPTIONS = ("synchronous",)
