@@ -55,12 +55,9 @@ async def in_conversation(job: Job, turns: Turns, converse: Callable[[], Awaitab
         return
     if not access.lock.try_acquire():
         await waited(access.lock, job.limits.queue_timeout)
-    locked = False
     try:
-        if access.locks is not None:
-            from agno_rt._session_order import lock_session  # for sessions that other processes may have
-
-            locked = await lock_session(job, access, access.locks)
+        if access.shared is not None:
+            await access.shared.acquire(job.patience())
         if job.journal is not None and job.journal.replay is not None:
             await _resumed(job, turns, job.journal.replay, converse)
             return
@@ -70,10 +67,9 @@ async def in_conversation(job: Job, turns: Turns, converse: Callable[[], Awaitab
         else:
             await _with_all(job, turns, access, converse)
     finally:
-        try:
-            if locked and access.locks is not None:
-                await access.locks.unlock_session(access.id)
-        finally:
+        if access.shared is not None:
+            await access.shared.release(access.lock)
+        else:
             access.lock.release()
 
 
@@ -262,7 +258,9 @@ async def _end(job: Job, turns: Turns, session: Session | None, data: bytes | No
             from agno_rt._session_order import check_follows  # for the few that meet another run
 
             now = await _load(access, 0)
-            check_follows(job, session, now, data, exc)
+            changed = data is not None and job.policy.state is not None
+            check_follows(session, now, job.user, exc, state_changed=changed)
+            # A summary that the run has made is made again.
             version, data = now.version, None
         except AgnoError:
             raise
