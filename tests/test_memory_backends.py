@@ -25,7 +25,7 @@ from agno_rt.limits import LimitStatistics
 from agno_rt.memory import MemoryBackend, MemoryPolicy
 from agno_rt.plugins import PluginHost
 from agno_rt.testing import ScriptedModel, WallClock
-from agno_rt.testing.contracts import CacheContract, FactContract, MemoryContract, RunContract
+from agno_rt.testing.contracts import CacheContract, FactContract, LockContract, MemoryContract, RunContract
 
 HI = [Message("user", "hi")]
 
@@ -58,6 +58,25 @@ class TestSQLiteMemory(MemoryContract, RunContract, FactContract, CacheContract)
     def make_faults(self) -> list[AbstractContextManager[object]]:
         """Somebody keeps it locked, or moves it away."""
         return [locked(self.folder / "memory.db"), moved_away(self.folder / "memory.db")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="locks among processes are Linux's")
+class TestSQLiteLocks(LockContract):
+    """`sqlite:` locks sessions among processes."""
+
+    path: Path
+
+    @pytest.fixture(autouse=True)
+    def _a_path(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "memory.db"
+
+    def make_memory(self) -> SQLiteMemory:
+        """A fresh file."""
+        return SQLiteMemory(self.path)
+
+    def open_again(self) -> SQLiteMemory:
+        """The same file, as another process would open it."""
+        return SQLiteMemory(self.path)
 
 
 @contextmanager
