@@ -373,11 +373,13 @@ class TestDamaged:
 
         assert "damaged" in caught.value.hint
 
-    async def test_a_message_that_is_missing(self, tmp_path: Path) -> None:
-        """The same for one in the middle that is not there."""
-        memory = await self._stored(tmp_path, "DELETE FROM messages WHERE session = 's' AND seq = 2")
+    @pytest.mark.parametrize("missing", ["seq = 2", "seq >= 2"])
+    @pytest.mark.parametrize("last", [None, 3])
+    async def test_a_message_that_is_missing(self, tmp_path: Path, missing: str, last: int | None) -> None:
+        """The same for one that is not there, in the middle or at the end."""
+        memory = await self._stored(tmp_path, f"DELETE FROM messages WHERE session = 's' AND {missing}")
         with pytest.raises(BackendError, match=r"table messages, message 2 of session 's'.*missing"):
-            await memory.load("s")
+            await memory.load("s", last)
         assert (await memory.load("t")).total == 3
         await memory.aclose()
 

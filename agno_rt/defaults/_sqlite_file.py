@@ -72,10 +72,12 @@ _SCHEMAS = (
     CREATE INDEX approvals_by_run ON approvals (run);
     CREATE INDEX approvals_by_status ON approvals (status)
     """,
-    # `seal` is a checksum of the message's body, or of the session's data; there is none of what was stored before.
+    # `seal` is a checksum of the message or of the data, `total` how many messages a session has, so
+    # that those at its end are missed; there is none of what was stored before.
     """
     ALTER TABLE messages ADD COLUMN seal INTEGER;
-    ALTER TABLE sessions ADD COLUMN seal INTEGER
+    ALTER TABLE sessions ADD COLUMN seal INTEGER;
+    ALTER TABLE sessions ADD COLUMN total INTEGER
     """,
 )
 """What each version of the schema adds to the one before. Those that were released are never changed."""

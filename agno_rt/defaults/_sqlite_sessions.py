@@ -26,7 +26,7 @@ KEPT_BYTES = 32 * 2**20
 MESSAGE_BYTES = 200
 """What a message takes beside its text."""
 
-_TOTAL = "(SELECT coalesce(max(seq), 0) FROM messages WHERE session = id)"
+_TOTAL = "coalesce(total, (SELECT max(seq) FROM messages WHERE session = id), 0)"
 """How many messages a session has: they are numbered from 1, and none is ever taken out."""
 
 _LOAD = f"SELECT version, user, data, mark, seal, {_TOTAL} FROM sessions WHERE id = ?"
@@ -62,16 +62,19 @@ def append(connection: sqlite3.Connection, new: NewMessages) -> int:
     version += 1
     if row is None:
         connection.execute(
-            "INSERT INTO sessions (id, user, version, created_at, updated_at, data, mark, seal)"
-            " VALUES (?1, ?2, ?3, ?4, ?4, coalesce(?5, x''), random(), ?6)",
-            (session, new.user, version, new.at, new.data, zlib.crc32(new.data or b"")),
+            "INSERT INTO sessions (id, user, version, created_at, updated_at, data, mark, seal, total)"
+            " VALUES (?1, ?2, ?3, ?4, ?4, coalesce(?5, x''), random(), ?6, ?7)",
+            (session, new.user, version, new.at, new.data, zlib.crc32(new.data or b""), len(bodies)),
         )
     elif new.data is None:
-        connection.execute("UPDATE sessions SET version = ?, updated_at = ? WHERE id = ?", (version, new.at, session))
+        connection.execute(
+            "UPDATE sessions SET version = ?, updated_at = ?, total = ? WHERE id = ?",
+            (version, new.at, total + len(bodies), session),
+        )
     else:
         connection.execute(
-            "UPDATE sessions SET version = ?, updated_at = ?, data = ?, seal = ? WHERE id = ?",
-            (version, new.at, new.data, zlib.crc32(new.data), session),
+            "UPDATE sessions SET version = ?, updated_at = ?, total = ?, data = ?, seal = ? WHERE id = ?",
+            (version, new.at, total + len(bodies), new.data, zlib.crc32(new.data), session),
         )
     rows = [(session, seq, body, zlib.crc32(body)) for seq, body in enumerate(bodies, total + 1)]
     connection.executemany("INSERT INTO messages (session, seq, body, seal) VALUES (?, ?, ?, ?)", rows)
@@ -154,6 +157,8 @@ class SessionReader:
             tail = _Tail(mark, first, [], [])
         if tail.end <= total:
             _read_on(connection, session, tail)
+            if tail.end <= total:
+                raise Damaged("messages", f"message {tail.end} of session {session!r}", "it is missing")
         messages = tail.messages[first - tail.first :]
         self._keep(session, tail)
         return messages
