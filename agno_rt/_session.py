@@ -253,13 +253,11 @@ async def _end(job: Job, turns: Turns, session: Session | None, data: bytes | No
                 await access.memory.append(access.id, own, version=version, user=job.user, data=data)
             return
         except SessionConflict as exc:
-            if not attempts:
-                raise
             from agno_rt._session_order import check_follows  # for the few that meet another run
 
             now = await _load(access, 0)
             changed = data is not None and job.policy.state is not None
-            check_follows(session, now, job.user, exc, state_changed=changed)
+            check_follows(session, now, job.user, exc, state_changed=changed, attempts=attempts)
             # A summary that the run has made is made again.
             version, data = now.version, None
         except AgnoError:

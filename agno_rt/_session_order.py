@@ -52,19 +52,24 @@ class SharedLock(msgspec.Struct, eq=False):
 
 
 def check_follows(
-    read: Session, now: Session, user: str | None, conflict: SessionConflict, *, state_changed: bool
+    read: Session, now: Session, user: str | None, conflict: SessionConflict, *, state_changed: bool, attempts: int
 ) -> None:
     """Raise `SessionConflict` unless a run of the user can be stored after those that others have added since it read.
 
     Its messages can: the history stays valid. A state that the run has changed cannot: it would undo what the others
-    changed.
+    changed. `attempts` is how often it may still be tried.
     """
-    # A session that was deleted is not brought back; one that somebody else began is not written to.
-    is_same = now.version >= read.version and now.user == (read.user if read.version else user)
-    if is_same and not state_changed:
+    if now.version < read.version:
+        why = "it was deleted"  # and is not brought back
+    elif now.user != (read.user if read.version else user):
+        why = "somebody else began it"
+    elif state_changed:
+        why = "another run changed its state"
+    elif not attempts:
+        why = "others write to it all the time"
+    else:
         return
-    what = "its state was changed by" if is_same else "it was deleted, or begun by"
     raise SessionConflict(
-        f"session {read.id!r} is not as the run read it: {what} another run meanwhile",
+        f"session {read.id!r} is not as the run read it: {why}",
         hint="Nothing of this run was stored in it; its answer is the error's `.result`. Run it again.",
     ) from conflict

@@ -232,8 +232,9 @@ class MemoryBackend(Protocol):
     """What a memory plugin implements. Every method raises `BackendError` where the store cannot be used.
 
     A backend may be shared by any number of tasks. A method that is cancelled while it waits to begin does nothing;
-    once it has begun to write it finishes, shielded, and returns: the caller must know which of the two it was. One
-    that has limits of its own may have a `statistics()` that returns a tuple of `LimitStatistics`.
+    once it has begun to write it finishes, shielded, and returns: the caller must know which of the two it was. What
+    is damaged is left out of a list with a `DamagedWarning`, and does not hide the rest. A backend that has
+    limits of its own may have a `statistics()` that returns a tuple of `LimitStatistics`.
     """
 
     async def load(self, session: str, last: int | None = None) -> Session:
