@@ -5,7 +5,10 @@ Within one process the limiter of `SessionAccess` does. Knows storage only by th
 
 from __future__ import annotations
 
+import warnings
+
 import msgspec
+import trio
 
 from agno_rt._limiter import Limiter
 from agno_rt._scopes import deadline, named
@@ -13,6 +16,9 @@ from agno_rt.errors import AgnoError, BackendError, SessionConflict
 from agno_rt.memory import Session, SessionLocks
 
 __all__ = ["SharedLock", "check_follows"]
+
+UNLOCK_SECONDS = 5.0
+"""How long a backend may take to give a session back."""
 
 
 class SharedLock(msgspec.Struct, eq=False):
@@ -42,10 +48,18 @@ class SharedLock(msgspec.Struct, eq=False):
             raise BackendError(f"the memory backend failed to lock session {self.id!r}: {named(exc)}") from exc
 
     async def release(self, limiter: Limiter) -> None:
-        """Give the session back to other processes, if they were kept from it, and then to the next run of this one."""
+        """Give the session back to other processes, if they were kept from it, and then to the next run of this one.
+
+        That happens whatever is being cancelled, in a bounded time. The run is stored by now: a failure is a warning.
+        """
         try:
             if self.is_held:
-                await self.locks.unlock_session(self.id)
+                with trio.move_on_after(UNLOCK_SECONDS, shield=True):
+                    await self.locks.unlock_session(self.id)
+        except Exception as exc:
+            warnings.warn(
+                f"the memory backend failed to unlock session {self.id!r}: {named(exc)}", RuntimeWarning, stacklevel=2
+            )
         finally:
             self.is_held = False
             limiter.release()

@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ from agno_rt import Agent, Limits, Message, ModelRequest, Runtime, ToolCall, too
 from agno_rt.context import State
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.defaults.sqlite import SQLiteMemory
-from agno_rt.errors import BackendError, DeadlineExceeded, SessionConflict
+from agno_rt.errors import AgnoError, BackendError, DeadlineExceeded, SessionConflict
 from agno_rt.memory import MemoryBackend, MemoryPolicy, SessionLocks, Summary
-from agno_rt.testing import ScriptedModel
+from agno_rt.testing import Faults, Pauses, ScriptedModel, cancel_everywhere, fail_everywhere
+from agno_rt.testing.cancelling import CancelPoint
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="locks among processes are Linux's")
 
@@ -30,7 +32,8 @@ PROGRAM = """
 import json, sys, attrs, trio
 from agno_rt import Agent, MemoryPolicy, ModelRequest, Runtime, ToolCall, tool
 from agno_rt.context import State
-from agno_rt.testing import ScriptedModel
+from agno_rt.testing import Faults, Pauses, ScriptedModel, cancel_everywhere, fail_everywhere
+from agno_rt.testing.cancelling import CancelPoint
 
 @attrs.define
 class Count:
@@ -63,7 +66,8 @@ trio.run(main, *sys.argv[1:])
 HOLDER = """
 import sys, trio
 from agno_rt import Agent, Runtime
-from agno_rt.testing import ScriptedModel
+from agno_rt.testing import Faults, Pauses, ScriptedModel, cancel_everywhere, fail_everywhere
+from agno_rt.testing.cancelling import CancelPoint
 
 async def answer(request):
     print("holds", flush=True)
@@ -381,3 +385,84 @@ class TestWithoutLocks:
         async with Runtime(memory=Failing()) as rt:
             with pytest.raises(BackendError, match="session 's': OSError: no locks"):
                 await rt.run(Agent(ScriptedModel([])), "hi", session="s")
+
+    async def test_an_unlocking_that_fails(self) -> None:
+        """A run that is stored has not failed because its session could not be given back; that is a warning."""
+
+        class Failing(InProcessMemory):
+            async def lock_session(self, session: str, *, wait: bool) -> bool:
+                return True
+
+            async def unlock_session(self, session: str) -> None:
+                raise OSError("no locks")
+
+        memory = Failing()
+        async with Runtime(memory=memory) as rt:
+            for number in range(2):
+                with pytest.warns(RuntimeWarning, match="unlock session 's': OSError: no locks"):
+                    result = await rt.run(Agent(ScriptedModel(["ok"])), "hi", session="s")
+                assert result.content == "ok"
+                assert (await memory.load("s")).version == number + 1
+
+
+class Locking(InProcessMemory):
+    """Locks sessions, as far as those can tell who share it; and has the processor to itself at no moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: set[str] = set()
+
+    async def lock_session(self, session: str, *, wait: bool) -> bool:
+        """Take it, once it is free."""
+        await trio.lowlevel.checkpoint()
+        while session in self.held:
+            if not wait:
+                return False
+            await trio.sleep(0.01)
+        self.held.add(session)
+        return True
+
+    async def unlock_session(self, session: str) -> None:
+        """Give it back."""
+        await trio.lowlevel.checkpoint()
+        self.held.remove(session)
+
+
+class TestEverywhere:
+    """With a backend that locks, wherever a run ends."""
+
+    def test_cancelled(self) -> None:
+        """A run that is cancelled at any step keeps the session from nobody, and is stored whole or not at all."""
+
+        async def scenario(point: CancelPoint) -> None:
+            memory, pauses = Locking(), Pauses()
+            async with Runtime(memory=pauses.memory(memory)) as rt, Runtime(memory=memory) as other:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(functools.partial(other.run, Agent(ScriptedModel(["1"])), "a", session="s"))
+                    with point:
+                        await rt.run(Agent(pauses.model(ScriptedModel(["2"]))), "b", session="s")
+                assert memory.held == set()
+                with trio.fail_after(5):
+                    await other.run(Agent(ScriptedModel(["3"])), "c", session="s")
+            told = [message.text for message in (await memory.load("s")).messages]
+            both = (["a", "1", "b", "2", "c", "3"], ["b", "2", "a", "1", "c", "3"])
+            assert told in both or (point.cancelled and told == ["a", "1", "c", "3"])
+
+        cancel_everywhere(scenario, at_least=5, virtual=True)
+
+    def test_failing(self) -> None:
+        """The same for a failure of the store, or of the model."""
+
+        async def scenario(faults: Faults) -> None:
+            memory = Locking()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # a lock that could not be given back
+                async with Runtime(memory=faults.memory(memory)) as rt:
+                    try:
+                        await rt.run(Agent(faults.model(ScriptedModel(["1"]))), "a", session="s")
+                        told = ["a", "1"]
+                    except AgnoError as exc:
+                        told = ["a", "1"] if "append, done" in str(exc) else []
+            assert [message.text for message in (await memory.load("s")).messages] == told
+
+        fail_everywhere(scenario, at_least=5, virtual=True)
