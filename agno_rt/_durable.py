@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 from weakref import WeakValueDictionary
@@ -15,11 +15,11 @@ import trio
 from agno_rt._ids import new_id
 from agno_rt._job import Job
 from agno_rt._journal import Replay
-from agno_rt._owners import new_owner, runtime_of, seems_alive
+from agno_rt._owners import new_owner, process_of, runtime_of, seems_alive
 from agno_rt._pausing import check_decision
-from agno_rt._recording import Journal
+from agno_rt._recording import END_SECONDS, Journal
 from agno_rt.agent import Agent
-from agno_rt.errors import NotFound, UsageError
+from agno_rt.errors import BackendError, NotFound, UsageError
 from agno_rt.failures import must_pass
 from agno_rt.journal import (
     Approval,
@@ -69,6 +69,8 @@ class Durable:
         self.owner = new_owner()
         self.agents: dict[str, Agent] = {}
         self._live: dict[str, Callable[[], None]] = {}
+        self._owed: dict[str, Callable[[], Awaitable[None]]] = {}
+        self._paying = trio.Lock()
         self.watching: trio.CancelScope | None = None
         self._closing = False
         _RUNTIMES[runtime_of(self.owner)] = self
@@ -83,6 +85,8 @@ class Durable:
 
     async def claim(self, store: RunStore, resume: Resume, user: str | None) -> Journal:
         """Take over a stored run that nobody carries out. Raises `NotFound`, else `RunConflict`."""
+        if resume.run_id in self._owed:
+            await self.pay(resume.run_id)
         record, _ = await load_run(store, resume.run_id, user)
         if record.status == "completed":
             raise RunConflict(f"run {record.id!r} is completed", hint="Fork it to go on from one of its steps.")
@@ -106,7 +110,8 @@ class Durable:
 
     def journal(self, store: RunStore, record: RunRecord) -> Journal:
         """The journal of a run, to be written here."""
-        return Journal(store, record, self.owner, functools.partial(self.gone, record.id))
+        gone, owe = functools.partial(self.gone, record.id), functools.partial(self._owed.__setitem__, record.id)
+        return Journal(store, record, self.owner, gone, owe)
 
     def begin(self, store: RunStore, job: Job) -> Journal:
         """The journal of a run that is new."""
@@ -179,10 +184,11 @@ class Durable:
         return cancel is not None
 
     async def watch(self, store: RunStore) -> None:
-        """Cancel what somebody elsewhere wants cancelled, as long as there are runs under way here."""
+        """Cancel what somebody elsewhere wants cancelled, and store ends that are owed, as long as there are any."""
         with self._watch():
-            while self._live:
+            while self._live or self._owed:
                 await trio.sleep(WATCH_SECONDS)
+                await self.pay(*self._owed)
                 try:
                     wanted = await store.cancels(list(self._live))
                 except BaseException as exc:
@@ -192,6 +198,27 @@ class Durable:
                     continue
                 for run in wanted:
                     self.cancel(run)
+
+    async def pay(self, *runs: str) -> None:
+        """Store the ends of the runs, where they are owed. What cannot be stored still is owed further on."""
+        async with self._paying:
+            for run in runs:
+                store_end = self._owed.get(run)
+                if store_end is None:
+                    continue
+                try:
+                    await store_end()
+                except (NotFound, RunConflict):
+                    pass  # deleted, or taken over by force
+                except BackendError:
+                    continue
+                self._owed.pop(run, None)
+
+    async def pay_all(self) -> None:
+        """Store all that is owed, once more and for a bounded time, whatever is being cancelled."""
+        if self._owed:
+            with trio.move_on_after(END_SECONDS, shield=True):
+                await self.pay(*self._owed)
 
     @contextmanager
     def _watch(self) -> Iterator[None]:
@@ -205,7 +232,10 @@ class Durable:
     def _carried_out(self, record: RunRecord) -> bool:
         assert record.owner is not None
         here = _RUNTIMES.get(runtime_of(record.owner))
-        return seems_alive(record.owner) if here is None else record.id in here._live
+        if here is not None:
+            return record.id in here._live
+        # A runtime of this process that is there no more carries out nothing, though the process lives.
+        return process_of(record.owner) != process_of(self.owner) and seems_alive(record.owner)
 
 
 def decision(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     # What few runs have is imported by those who give it to them.
     from agno_rt._output import OutputForm
     from agno_rt._recording import Journal
+    from agno_rt._session_order import SharedLock
     from agno_rt._threads import Workers
     from agno_rt.journal import Approval
 
@@ -61,12 +62,29 @@ class RunResult:
 
 
 class SessionAccess(msgspec.Struct, eq=False, weakref=True):
-    """The session that a run reads and appends to, with the lock that puts its runs in order."""
+    """The session that a run reads and appends to, with the lock that puts its runs in order.
+
+    `shared` is there where the memory backend puts the runs of other processes in order too.
+    """
 
     id: str
     memory: MemoryBackend
     lock: Limiter
+    shared: SharedLock | None = None
 
+    @classmethod
+    def of(cls, session: str, memory: Any) -> SessionAccess:
+        """Make the access to a session of the memory backend."""
+        access = cls(session, memory, Limiter(f"session {session!r}", 1))
+        if hasattr(memory, "lock_session"):  # to check for the protocol would take microseconds
+            from agno_rt._session_order import SharedLock  # for sessions that other processes may have
+
+            access.shared = SharedLock(session, memory)
+        return access
+
+
+NESTED_SECONDS = 60.0
+"""How long a run within a run waits for another process, where no limit says so."""
 
 NO_PLACES: Mapping[str, Limiter] = {}
 
@@ -149,6 +167,18 @@ class Job(msgspec.Struct, eq=False):
             self.turns.usage = self.turns.usage + usage
             if self.budget is not None:
                 self.budget.spend(usage)
+
+    def patience(self) -> float | None:
+        """Return how long the run may wait for another process to give a session back.
+
+        Within a run that has a session that wait has a bound, since the process may be waiting for that session.
+        """
+        outer = self.outer
+        while self.limits.queue_timeout is None and outer is not None:
+            if outer.session is not None:
+                return NESTED_SECONDS
+            outer = outer.outer
+        return self.limits.queue_timeout
 
     def _usage(self) -> Usage:
         return NO_USAGE if self.turns is None else self.turns.usage

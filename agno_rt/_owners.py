@@ -8,13 +8,18 @@ from pathlib import Path
 
 from agno_rt._ids import new_id
 
-__all__ = ["new_owner", "runtime_of", "seems_alive"]
+__all__ = ["new_owner", "process_of", "runtime_of", "seems_alive"]
 
 
 def new_owner() -> str:
     """A name for a runtime of this process: host, process, when that began, and the runtime."""
     pid = os.getpid()
     return f"{socket.gethostname()}/{pid}/{_began(pid)}/{new_id()}"
+
+
+def process_of(owner: str) -> str:
+    """The part of the name that tells processes apart, on all hosts."""
+    return owner.rpartition("/")[0]
 
 
 def runtime_of(owner: str) -> str:

@@ -5,6 +5,7 @@ Each step is durable before the next one begins. Knows the store only as a `RunS
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
@@ -21,7 +22,7 @@ from agno_rt.journal import Appending, Approval, RunChange, RunConflict, RunReco
 from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelResponse
 
-__all__ = ["Journal"]
+__all__ = ["END_SECONDS", "Journal"]
 
 T = TypeVar("T")
 
@@ -34,13 +35,14 @@ class Journal(msgspec.Struct, eq=False):
 
     `state` gives the session's state as it is to be stored. `decided` has the approvals of a run that was paused, by
     turn and call. `gone` is called when the run is no longer under way; `waiting` is what it was
-    paused for then.
+    paused for then. `owe` is given what stores the run's end where that cannot be stored now, to be called again.
     """
 
     store: RunStore
     record: RunRecord
     owner: str
     gone: Callable[[], None]
+    owe: Callable[[Callable[[], Awaitable[None]]], None]
     replay: Replay | None = None
     waiting: tuple[Approval, ...] = ()
     decided: dict[tuple[int, str], Approval] = {}
@@ -108,24 +110,33 @@ class Journal(msgspec.Struct, eq=False):
         await self._let_go(Ended(status, text), RunChange(status, content, text, code, append=append))
 
     async def broken_off(self, status: RunStatus, content: str, error: BaseException) -> None:
-        """Store that the run ended without an answer, whatever is being cancelled; what prevents it becomes a note."""
+        """Store that the run ended without an answer, whatever is being cancelled.
+
+        What prevents it becomes a note, and the end is owed: nobody else may go on with the run before it is stored.
+        """
         if not self.begun or self.let_go:
             return
-        ended = status, content, None if status == "cancelled" else error, None
+        text, code = (None, None) if status == "cancelled" else (text_of(error), code_of(error))
+        store_end = functools.partial(self._end_anyhow, Ended(status, text), RunChange(status, content, text, code))
         try:
             with trio.move_on_after(END_SECONDS, shield=True):
-                try:
-                    await self.end(*ended)
-                except RunConflict:
-                    # A write that seemed to fail may have been stored all the same.
-                    stored, _ = await self.store.load_run(self.record.id)
-                    self.seq = stored.entries
-                    await self.end(*ended)
+                await store_end()
         except BaseException as exc:
             if must_pass(exc):
                 raise
             why = text_of(exc) if isinstance(exc, AgnoError) else named(exc)
             add_note(error, f"The end of the run could not be stored: {why}")
+        if not self.let_go:
+            self.owe(store_end)
+
+    async def _end_anyhow(self, ended: Ended, change: RunChange) -> None:
+        try:
+            await self._let_go(ended, change)
+        except RunConflict:
+            # A write that seemed to fail may have been stored all the same.
+            stored, _ = await self.store.load_run(self.record.id)
+            self.seq = stored.entries
+            await self._let_go(ended, change)
 
     async def _write(self, body: msgspec.Struct) -> None:
         # One after the other, since tools end when they like, and what is cancelled before it began must leave no gap.

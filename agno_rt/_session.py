@@ -34,6 +34,9 @@ __all__ = ["before", "in_conversation"]
 FIRST_LOAD = 100
 """How many messages are asked for at first, where the policy does not say how many it needs."""
 
+APPENDS = 16
+"""How often a run tries to store what it added, where other processes store theirs at the same time."""
+
 
 def before(job: Job, history: Sequence[Message]) -> list[Message]:
     """What the model sees before the input, where that is no more than the instructions and the history."""
@@ -54,6 +57,8 @@ async def in_conversation(job: Job, turns: Turns, converse: Callable[[], Awaitab
     if not access.lock.try_acquire():
         await waited(access.lock, job.limits.queue_timeout)
     try:
+        if access.shared is not None:
+            await access.shared.acquire(job.patience())
         if job.journal is not None and job.journal.replay is not None:
             await _resumed(job, turns, job.journal.replay, converse)
             return
@@ -63,7 +68,10 @@ async def in_conversation(job: Job, turns: Turns, converse: Callable[[], Awaitab
         else:
             await _with_all(job, turns, access, converse)
     finally:
-        access.lock.release()
+        if access.shared is not None:
+            await access.shared.release(access.lock)
+        else:
+            access.lock.release()
 
 
 async def _without_session(job: Job, turns: Turns, converse: Callable[[], Awaitable[None]]) -> None:
@@ -254,26 +262,41 @@ async def _load(access: SessionAccess, last: int | None, user: str | None) -> Se
 
 
 async def _end(job: Job, turns: Turns, session: Session | None, data: bytes | None) -> None:
-    """Store what the run added to its session; with its end, if it has a journal. One that is paused has not ended."""
+    """Store what the run added to its session; with its end, if it has a journal. One that is paused has not ended.
+
+    Where another process has added a run meanwhile, this one is stored after it.
+    """
     access, journal = job.session, job.journal
-    if journal is not None:
+    if journal is not None and (turns.state == "paused" or access is None or session is None):
         if turns.state != "paused":
-            append = None
-            if access is not None and session is not None:
-                append = Appending(access.id, turns.own_messages(), session.version, job.user, data)
-            await journal.end("completed", turns.content, None, append)
+            await journal.end("completed", turns.content, None, None)
         return
     assert access is not None
     assert session is not None
-    own, version = turns.own_messages(), session.version
-    try:
-        await access.memory.append(access.id, own, version=version, user=job.user, data=data)
-    except AgnoError:
-        raise
-    except BaseException as exc:
-        if must_pass(exc):
+    own, version, attempts = turns.own_messages(), session.version, APPENDS
+    while True:
+        attempts -= 1
+        try:
+            if journal is not None:
+                append = Appending(access.id, own, version, job.user, data)
+                await journal.end("completed", turns.content, None, append)
+            else:
+                await access.memory.append(access.id, own, version=version, user=job.user, data=data)
+            return
+        except SessionConflict as exc:
+            from agno_rt._session_order import check_follows  # for the few that meet another run
+
+            now = await _load(access, 0, job.user)
+            changed = data is not None and job.policy.state is not None
+            check_follows(session, now, job.user, exc, state_changed=changed, attempts=attempts)
+            # A summary that the run has made is made again.
+            version, data = now.version, None
+        except AgnoError:
             raise
-        raise _failed(access, exc) from exc
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
+            raise _failed(access, exc) from exc
 
 
 def _failed(access: SessionAccess, exc: BaseException) -> BackendError:

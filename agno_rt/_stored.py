@@ -149,6 +149,11 @@ class StoredRuns:
             journal = await self._stored.claim(self._store, resume, asked.user)
         return Asked(journal.record.session, journal.record.user, asked.deps, journal)
 
+    async def _pay_all(self) -> None:
+        """Store the ends of runs that could not be stored when they ended, before the memory is closed."""
+        if self._durable is not None:
+            await self._durable.pay_all()
+
     async def _execute_stored(self, job: Job, journal: Journal) -> RunResult:
         """Carry out a stored run in the caller's task, so that it can be cancelled by its id as well."""
         with trio.CancelScope() as scope:

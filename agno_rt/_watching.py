@@ -272,6 +272,10 @@ def _waiting(held: _Held) -> _Doing:
     return f"waiting for a place ({limiter.name})", limiter.statistics()
 
 
+def _waiting_elsewhere(held: _Held) -> _Doing:
+    return f"waiting for session {held['self'].id!r}, which another process has", None
+
+
 def _behind(held: _Held) -> _Doing:
     return "waiting for the reader of its stream", held["self"].statistics()
 
@@ -314,6 +318,7 @@ RUN_KNOWN: dict[str, Callable[[_Held], _Doing]] = KNOWN | {
     "agno_rt._session._end": _says("storing what it added to its session"),
     "agno_rt._session._facts": _says("reading what is known of its user"),
     "agno_rt._session._load": _says("reading its session"),
+    "agno_rt._session_order.SharedLock.acquire": _waiting_elsewhere,
     "agno_rt.ratelimit.RateLimit._admit": _rated,
     "agno_rt.retry.Retry._pause": lambda held: (f"waiting to ask again ({held['self'].name})", None),
 }
@@ -328,6 +333,7 @@ ENTERS: dict[str, tuple[str, ...]] = {
     "agno_rt.runs._take_timed_turns": ("turn_timeout",),
     "agno_rt._asking._in_time": ("model_timeout", "idle_timeout"),
     "agno_rt._asking.waited": ("queue_timeout",),
+    "agno_rt._session_order.SharedLock.acquire": ("queue_timeout",),
     "agno_rt._invoke.in_time": ("tool_timeout",),
     "agno_rt._invoke._wait": ("queue_timeout",),
     "agno_rt._process.run_in_process": ("tool_timeout",),

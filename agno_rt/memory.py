@@ -17,12 +17,14 @@ from agno_rt.models import Model
 
 __all__ = [
     "CacheStore",
+    "DamagedWarning",
     "Fact",
     "FactStore",
     "MemoryBackend",
     "MemoryPolicy",
     "Session",
     "SessionInfo",
+    "SessionLocks",
     "SessionState",
     "Summary",
     "UserMemory",
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
 else:
     # msgspec reads these classes from agno-rt.toml too, and knows no protocols.
     ModelOrSpec = Counter = Any
+
+
+class DamagedWarning(RuntimeWarning):
+    """Something that is stored cannot be read, and was left out of a list; the message names it."""
 
 
 @attrs.define
@@ -227,8 +233,9 @@ class MemoryBackend(Protocol):
     """What a memory plugin implements. Every method raises `BackendError` where the store cannot be used.
 
     A backend may be shared by any number of tasks. A method that is cancelled while it waits to begin does nothing;
-    once it has begun to write it finishes, shielded, and returns: the caller must know which of the two it was. One
-    that has limits of its own may have a `statistics()` that returns a tuple of `LimitStatistics`.
+    once it has begun to write it finishes, shielded, and returns: the caller must know which of the two it was. What
+    is damaged is left out of a list with a `DamagedWarning`, and does not hide the rest. A backend that has
+    limits of its own may have a `statistics()` that returns a tuple of `LimitStatistics`.
     """
 
     async def load(self, session: str, last: int | None = None) -> Session:
@@ -328,4 +335,25 @@ class CacheStore(Protocol):
 
     async def uncache(self, key: str | None = None) -> int:
         """Forget what is kept under the key, or everything that is cached for `None`; how many values there were."""
+        ...
+
+
+@runtime_checkable
+class SessionLocks(Protocol):
+    """What a memory backend also implements that several processes share: it puts their runs on one session in order.
+
+    A run holds the lock of its session from before it loads it until it is stored. The lock of a process that dies is
+    free. Without these methods, runs of several processes on one session run at once, and are stored one after the
+    other.
+    """
+
+    async def lock_session(self, session: str, *, wait: bool) -> bool:
+        """Take the lock of the session, and wait for it where `wait` says so; return whether it is held now.
+
+        Return False at once where the backend cannot lock at all. Of several callers in this process, one holds it.
+        """
+        ...
+
+    async def unlock_session(self, session: str) -> None:
+        """Give the lock back, whatever is being cancelled."""
         ...

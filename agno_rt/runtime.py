@@ -125,6 +125,7 @@ class Runtime(StoredRuns):
             raise_cause(group)
         finally:
             self._nursery = None
+            await self._pay_all()
             await self._close(exc)
 
     async def _observe(self) -> None:
@@ -376,7 +377,7 @@ class Runtime(StoredRuns):
         access = self._sessions.get(session)
         if access is None:
             check_name("a session's name", session)
-            access = SessionAccess(session, self.memory, Limiter(f"session {session!r}", 1))
+            access = SessionAccess.of(session, self.memory)
             self._sessions[session] = access
         keep(self._recent, session, access)
         return access

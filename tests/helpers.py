@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import trio
 
-from agno_rt import ModelRequest, ModelResponse, RunResult, tool
+from agno_rt import ModelRequest, ModelResponse, RunResult, Runtime, tool
+from agno_rt.limits import LimitStatistics
 from agno_rt.models import Emit
 
 
@@ -41,3 +42,8 @@ class Hanging:
 def told(result: RunResult) -> list[str]:
     """What the model was told of its calls."""
     return [message.text for message in result.messages if message.role == "tool"]
+
+
+def places(rt: Runtime) -> list[LimitStatistics]:
+    """The limits whose places runs take and give back: not what a memory keeps."""
+    return [limit for limit in rt.statistics() if not limit.name.endswith("memory:")]

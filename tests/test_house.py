@@ -97,6 +97,7 @@ FLOORS: dict[str, int] = {
     "_results": 5,
     "_scopes": 5,
     "_session": 5,
+    "_session_order": 5,
     "_summary": 5,
     "_threads": 5,
     "_worker": 5,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from agno_rt.limits import LimitStatistics
 from agno_rt.memory import MemoryBackend, MemoryPolicy
 from agno_rt.plugins import PluginHost
 from agno_rt.testing import ScriptedModel, WallClock
-from agno_rt.testing.contracts import CacheContract, FactContract, MemoryContract, RunContract
+from agno_rt.testing.contracts import CacheContract, FactContract, LockContract, MemoryContract, RunContract
 
 HI = [Message("user", "hi")]
 
@@ -57,6 +58,25 @@ class TestSQLiteMemory(MemoryContract, RunContract, FactContract, CacheContract)
     def make_faults(self) -> list[AbstractContextManager[object]]:
         """Somebody keeps it locked, or moves it away."""
         return [locked(self.folder / "memory.db"), moved_away(self.folder / "memory.db")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="locks among processes are Linux's")
+class TestSQLiteLocks(LockContract):
+    """`sqlite:` locks sessions among processes."""
+
+    path: Path
+
+    @pytest.fixture(autouse=True)
+    def _a_path(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "memory.db"
+
+    def make_memory(self) -> SQLiteMemory:
+        """A fresh file."""
+        return SQLiteMemory(self.path)
+
+    def open_again(self) -> SQLiteMemory:
+        """The same file, as another process would open it."""
+        return SQLiteMemory(self.path)
 
 
 @contextmanager
@@ -246,6 +266,42 @@ class TestFile:
 
         assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240 - a local folder
 
+    @pytest.mark.parametrize("umask", [0o022, 0o000])
+    @pytest.mark.parametrize("through_a_link", [False, True])
+    async def test_is_its_owners_alone(self, tmp_path: Path, umask: int, through_a_link: bool) -> None:
+        """The database and all that SQLite puts beside it can be read and written by their owner, and nobody else."""
+        folder = tmp_path / "there"
+        folder.mkdir()
+        path = tmp_path / "link.db" if through_a_link else folder / "a.db"
+        if through_a_link:
+            path.symlink_to(folder / "a.db")
+        before = os.umask(umask)
+        try:
+            memory = SQLiteMemory(path)
+            await memory.append("s", HI, version=0)
+            await memory.lock_session("s", wait=False)
+            made = {each.name: stat.S_IMODE(each.stat().st_mode) for each in folder.iterdir()}
+            await memory.aclose()
+        finally:
+            os.umask(before)
+
+        assert {"a.db", "a.db-wal", "a.db-shm"} <= made.keys()
+        assert set(made.values()) == {0o600}
+
+    @pytest.mark.parametrize("mode", [0o640, 0o666])
+    async def test_keeps_the_rights_that_it_has(self, tmp_path: Path, mode: int) -> None:
+        """A file that was made for others to read stays so, and what is put beside it can be read by the same."""
+        path = tmp_path / "a.db"
+        path.touch()
+        path.chmod(mode)
+        memory = SQLiteMemory(path)
+        await memory.append("s", HI, version=0)
+        await memory.lock_session("s", wait=False)
+        made = {stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()}  # noqa: ASYNC240
+        await memory.aclose()
+
+        assert made == {mode}
+
     async def test_is_usable_after_closing(self, tmp_path: Path) -> None:
         """Closing twice does no harm."""
         memory = SQLiteMemory(tmp_path / "a.db")
@@ -355,7 +411,7 @@ class TestFile:
         assert ([message.text for message in after.messages], after.version, after.data) == (["new"], 3, b"state")
         assert [(info.id, info.user, info.messages, info.created_at) for info in infos] == [("old", "ann", 3, 10.0)]
         assert kept == (["Ann drinks tea."], b"value")
-        assert user_version(path) == SCHEMA_VERSION == 3
+        assert user_version(path) == SCHEMA_VERSION == 4
 
     async def test_a_file_of_version_2(self, tmp_path: Path) -> None:
         """A file of the second version keeps its sessions, data, facts and answers, and stores runs from then on."""
@@ -385,6 +441,23 @@ class TestFile:
         assert (record.agent, entries) == ("agent", [Entry(0, "begun", b"0")])
         assert [message.text for message in anew.messages] == ["new", "hi"]
         assert user_version(path) == SCHEMA_VERSION
+
+    async def test_what_was_stored_without_checksums(self, tmp_path: Path) -> None:
+        """Messages and a state that were stored before there were checksums are read; what is added has one."""
+        path = tmp_path / "a.db"
+        make_version_1(path)
+        with closing(sqlite3.connect(path)) as made, made:
+            made.executescript(VERSION_2)
+        memory = SQLiteMemory(path)
+        await memory.append("old", [Message("user", "more")], version=2)
+        session = await memory.load("old")
+        with closing(sqlite3.connect(path)) as other, other:
+            seals = [seal for (seal,) in other.execute("SELECT seal FROM messages ORDER BY seq")]
+        await memory.aclose()
+
+        assert ([message.text for message in session.messages], session.data) == (["hi", "hello", "more"], b"data")
+        assert seals[:2] == [None, None]
+        assert isinstance(seals[2], int)
 
     async def test_a_migration_is_all_or_nothing(self, tmp_path: Path) -> None:
         """Where a migration fails on the way, the file is as it was, and still serves the version that wrote it."""
@@ -699,8 +772,8 @@ class TestThroughTheRuntime:
 
         assert [message.content for message in model.requests[1].messages] == ["a", "one", "b"]
 
-    async def test_a_conflict_with_another_process_is_told(self, tmp_path: Path) -> None:
-        """Where another process wrote meanwhile, the run says so, keeps its answer, and stores nothing."""
+    async def test_another_process_that_writes_without_a_lock(self, tmp_path: Path) -> None:
+        """Where another process wrote meanwhile, without asking for the session, the run is stored after that."""
         url = f"sqlite:///{tmp_path}/a.db"
         other = SQLiteMemory(tmp_path / "a.db")
 
@@ -709,14 +782,12 @@ class TestThroughTheRuntime:
             return "late"
 
         async with Runtime(memory=url) as rt:
-            with pytest.raises(SessionConflict, match="'s'") as caught:
-                await rt.run(Agent(ScriptedModel([meanwhile])), "a", session="s")
+            result = await rt.run(Agent(ScriptedModel([meanwhile])), "a", session="s")
         stored = await other.load("s")
         await other.aclose()
 
-        assert caught.value.result.content == "late"
-        assert caught.value.result.status == "failed"
-        assert [message.content for message in stored.messages] == ["meanwhile"]
+        assert result.content == "late"
+        assert [message.content for message in stored.messages] == ["meanwhile", "a", "late"]
 
 
 @pytest.mark.parametrize("messages", [-1, 1.5, "3"])

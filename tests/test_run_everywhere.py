@@ -21,6 +21,7 @@ from agno_rt.models import Model, ModelRequest, ModelResponse
 from agno_rt.testing import Faults, Pauses, cancel_everywhere, fail_everywhere, run_schedules
 from agno_rt.testing.cancelling import CancelPoint
 from agno_rt.testing.scripted import ScriptedModel
+from tests.helpers import places
 
 SCHEDULES = 1_000 if os.environ.get("CI") else 100
 
@@ -113,7 +114,7 @@ def ends_once(events: Sequence[Event]) -> RunEnded | None:
 
 def nothing_is_held(rt: Runtime) -> None:
     """No place of any limit is taken, and nobody waits for one."""
-    for limit in rt.statistics():
+    for limit in places(rt):
         assert (limit.in_use, limit.waiting) == (0, 0), limit
 
 

@@ -34,7 +34,7 @@ from agno_rt.events import RunEnded, TextDelta
 from agno_rt.memory import MemoryBackend, MemoryPolicy, Session
 from agno_rt.models import Emit, Model
 from agno_rt.testing import ScriptedModel
-from tests.helpers import Hanging, echo, forever
+from tests.helpers import Hanging, echo, forever, places
 
 WellFormed = Callable[[Sequence[Event]], None]
 
@@ -366,7 +366,7 @@ def test_cancelled_at_any_step(way: Way, well_formed: WellFormed) -> None:
                     trio.lowlevel.remove_instrument(instrument)
             if way is not by_start:
                 assert not any(nursery.child_tasks for nursery in trio.lowlevel.current_task().child_nurseries)
-        assert all(limit.in_use == limit.waiting == 0 for limit in rt.statistics())
+        assert all(limit.in_use == limit.waiting == 0 for limit in places(rt))
         well_formed(seen)
         stored = (await InProcessMemory.load(memory, "s")).messages
         completed = bool(seen) and isinstance(seen[-1], RunEnded) and seen[-1].status == "completed"

@@ -135,6 +135,22 @@ class TestHistory:
         assert await after(history, MemoryPolicy(tokens=900)) == ["a cat"]
         assert await after(history, MemoryPolicy(tokens=1_100)) == ["look", "a cat"]
 
+    async def test_a_summary_is_kept(self) -> None:
+        """What a run has summed up is shown to it, stored with the session, and shown to the next run too."""
+        memory = InProcessMemory()
+        await memory.append("s", HISTORY, version=0)
+        with ScriptedModel(["all of it", "ok", "ok"]) as model:
+            agent = Agent(model, memory=MemoryPolicy(4, summary=Summary()))
+            async with Runtime(memory=memory) as rt:
+                await rt.run(agent, "now", session="s")
+                stored = await memory.load("s")
+                await rt.run(agent, "again", session="s")
+        _, first, second = model.requests
+
+        assert b"all of it" in stored.data
+        assert ["all of it" in request.messages[0].text for request in (first, second)] == [True, True]
+        assert shown(second) == [*shown(first), "now", "ok"]
+
     async def test_a_session_is_shared_by_agents(self) -> None:
         """Two agents with policies of their own each see as much of the one conversation as theirs says."""
         with ScriptedModel(["1", "2", "3", "4"]) as model:

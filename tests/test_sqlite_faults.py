@@ -25,6 +25,7 @@ from agno_rt.defaults._sqlite_thread import BatchThread
 from agno_rt.defaults.sqlite import SQLiteMemory
 from agno_rt.errors import BackendError
 from agno_rt.journal import Approval, Decision, Entry, RunChange, RunRecord
+from agno_rt.memory import DamagedWarning
 from agno_rt.messages import ToolCall
 
 HI = [Message("user", "hi")]
@@ -222,6 +223,49 @@ class TestReadOnly:
             assert (await memory.load("s")).total == 2
             await memory.aclose()
 
+    async def test_a_file_at_rest(self) -> None:
+        """A file that was closed cleanly is read in a folder where nothing can be written; nothing is left there."""
+        with somebodys_folder() as folder:
+            made = SQLiteMemory(folder / "a b?.db")
+            await made.append("s", HI, version=0)
+            await made.create_run(RunRecord("r", "agent"), [Entry(0, "begun", b"0")])
+            await made.aclose()
+            folder.chmod(0o555)
+            memory = SQLiteMemory(folder / "a b?.db")
+            session, record = await memory.load("s"), (await memory.load_run("r"))[0]
+            infos = await memory.sessions()
+            with pytest.raises(BackendError) as caught:
+                await memory.append("s", HI, version=1)
+            left = [each.name for each in folder.iterdir()]
+            folder.chmod(0o755)
+            version = await memory.append("s", HI, version=1)
+            after = await memory.load("s")
+            await memory.aclose()
+
+        assert (session.total, record.agent, [info.id for info in infos]) == (1, "agent", ["s"])
+        assert "this user may write" in caught.value.hint
+        assert left == ["a b?.db"]
+        assert (version, after.total) == (2, 2)
+
+    async def test_a_file_in_use(self) -> None:
+        """Where a -wal is left beside the file, that is read too, or it is an error: never the file without it."""
+        with somebodys_folder() as folder:
+            path = folder / "a.db"
+            made = SQLiteMemory(path)
+            await made.append("s", HI, version=0)
+            copy = folder / "copy.db"
+            shutil.copy(path, copy)
+            shutil.copy(f"{path}-wal", f"{copy}-wal")
+            await made.aclose()
+            folder.chmod(0o555)
+            memory = SQLiteMemory(copy)
+            with pytest.raises(BackendError) as caught:
+                await memory.load("s")
+            await memory.aclose()
+            folder.chmod(0o755)
+
+        assert caught.value.hint
+
 
 @contextmanager
 def somebodys_folder() -> Iterator[Path]:
@@ -299,7 +343,9 @@ signal.pause()
 class TestDamaged:
     """A row has garbage in it."""
 
-    @pytest.mark.parametrize("garbage", ["'junk'", "x'ff00'", "x''", "7"])
+    @pytest.mark.parametrize(
+        "garbage", ["'junk'", "x'ff00'", "x''", "7", "CAST(replace(body, 'hi', 'no') AS BLOB)", "CAST(body AS TEXT)"]
+    )
     async def test_a_message(self, tmp_path: Path, garbage: str) -> None:
         """The error names the table, the session and the message; other sessions can be read, and this one deleted."""
         memory = await self._stored(tmp_path, f"UPDATE messages SET body = {garbage} WHERE session = 's' AND seq = 2")
@@ -316,11 +362,24 @@ class TestDamaged:
         assert "damaged" in caught.value.hint
         assert "others can be read" in caught.value.hint
 
-    async def test_a_message_that_is_missing(self, tmp_path: Path) -> None:
-        """The same for one in the middle that is not there."""
-        memory = await self._stored(tmp_path, "DELETE FROM messages WHERE session = 's' AND seq = 2")
-        with pytest.raises(BackendError, match=r"table messages, message 2 of session 's'.*missing"):
+    @pytest.mark.parametrize("change", ["data = x'7b7d'", "data = x''", "data = 7", "user = CAST(x'ff' AS TEXT)"])
+    async def test_a_session(self, tmp_path: Path, change: str) -> None:
+        """The state and the summary are what was stored, or an error that names the session; others can be read."""
+        memory = await self._stored(tmp_path, f"UPDATE sessions SET {change} WHERE id = 's'")
+        with pytest.raises(BackendError, match=r"table sessions, .*session 's'") as caught:
             await memory.load("s")
+        assert (await memory.load("t")).data == b"state"
+        await memory.aclose()
+
+        assert "damaged" in caught.value.hint
+
+    @pytest.mark.parametrize("missing", ["seq = 2", "seq >= 2"])
+    @pytest.mark.parametrize("last", [None, 3])
+    async def test_a_message_that_is_missing(self, tmp_path: Path, missing: str, last: int | None) -> None:
+        """The same for one that is not there, in the middle or at the end."""
+        memory = await self._stored(tmp_path, f"DELETE FROM messages WHERE session = 's' AND {missing}")
+        with pytest.raises(BackendError, match=r"table messages, message 2 of session 's'.*missing"):
+            await memory.load("s", last)
         assert (await memory.load("t")).total == 3
         await memory.aclose()
 
@@ -346,35 +405,50 @@ class TestDamaged:
 
         assert "damaged" in caught.value.hint
 
-    @pytest.mark.parametrize("change", ["status = 'nonsense'", "input = CAST(x'ff' AS TEXT)"])
+    @pytest.mark.parametrize(
+        "change", ["status = 'nonsense'", "input = CAST(x'ff' AS TEXT)", "created_at = 'then'", "entries = x'00'"]
+    )
     async def test_a_record(self, tmp_path: Path, change: str) -> None:
-        """The error names the run; others can be read."""
+        """The error names the run; others can be read, and are listed without it."""
         memory = await self._stored(tmp_path, f"UPDATE runs SET {change} WHERE id = 'r'")
         with pytest.raises(BackendError, match="table runs, run 'r'") as caught:
             await memory.load_run("r")
         assert len((await memory.load_run("q"))[1]) == 3
-        with pytest.raises(BackendError, match=r"a\.db"):
-            await memory.runs()
+        with pytest.warns(DamagedWarning, match=r"(?s)a\.db: table runs, run 'r'.*others can be read"):
+            assert [run.id for run in await memory.runs()] == ["q"]
         assert await memory.delete_run("r")
         assert [run.id for run in await memory.runs()] == ["q"]
         await memory.aclose()
 
         assert "damaged" in caught.value.hint
 
+    @pytest.mark.parametrize("column", ["id", "user"])
+    async def test_a_session_in_a_list(self, tmp_path: Path, column: str) -> None:
+        """The other sessions are listed, and the one is named, also where its very id is damaged."""
+        memory = await self._stored(tmp_path, f"UPDATE sessions SET {column} = CAST(x'73ff' AS TEXT) WHERE id = 's'")
+        with pytest.warns(DamagedWarning, match=r"table sessions, session 's.*'"):
+            assert [info.id for info in await memory.sessions()] == ["t"]
+        await memory.aclose()
+
     async def test_an_approval(self, tmp_path: Path) -> None:
-        """The error names the approval and its run; those of other runs can be read and decided."""
+        """The error names the approval and its run; those of other runs can be listed and decided."""
         memory = await self._stored(tmp_path, "UPDATE approvals SET body = 'junk' WHERE run = 'r'")
         for ask in (lambda: memory.approvals(run="r"), lambda: memory.decide("of r", Decision("approved"))):
             with pytest.raises(BackendError, match=r"a\.db: table approvals, approval 'of r' of run 'r'"):
                 await ask()
+        with pytest.warns(DamagedWarning, match="table approvals, approval 'of r' of run 'r'"):
+            assert [approval.id for approval in await memory.approvals()] == ["of q"]
         assert (await memory.decide("of q", Decision("approved"))).status == "approved"
         await memory.aclose()
 
-    async def test_a_fact(self, tmp_path: Path) -> None:
-        """The error names the fact; those of others can be read."""
-        memory = await self._stored(tmp_path, "UPDATE facts SET topics = 'junk' WHERE user = 'ann'")
-        with pytest.raises(BackendError, match="table facts, fact 'f1' of user 'ann'"):
-            await memory.facts("ann")
+    @pytest.mark.parametrize("change", ["topics = 'junk'", "text = CAST(x'ff' AS TEXT)"])
+    @pytest.mark.parametrize("query", [None, "one two"])
+    async def test_a_fact(self, tmp_path: Path, change: str, query: str | None) -> None:
+        """The fact is named, and the user's other facts are listed."""
+        memory = await self._stored(tmp_path, f"UPDATE facts SET {change} WHERE user = 'ann'")
+        await memory.remember("ann", "two")
+        with pytest.warns(DamagedWarning, match="table facts, fact 'f1'"):
+            assert [fact.text for fact in await memory.facts("ann", query=query)] == ["two"]
         assert len(await memory.facts("bob")) == 1
         await memory.aclose()
 
@@ -383,7 +457,7 @@ class TestDamaged:
         path = folder / "a.db"
         memory = SQLiteMemory(path)
         for session, run, user in (("s", "r", "ann"), ("t", "q", "bob")):
-            await memory.append(session, HI * 3, version=0)
+            await memory.append(session, HI * 3, version=0, user=user, data=b"state")
             await memory.remember(user, "one")
             await memory.create_run(RunRecord(run, "agent", owner="me"), [Entry(at, "called", b"x") for at in range(3)])
             approval = Approval(f"of {run}", run, ToolCall("c", "pay"))

@@ -9,13 +9,14 @@ from typing import Any
 import attrs
 import pytest
 import trio
+import trio.lowlevel
 
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.errors import BackendError, NotFound, SessionConflict
 from agno_rt.journal import Approval, ApprovalStatus, Decision, Entry, RunChange, RunConflict, RunRecord, RunStatus
 from agno_rt.memory import Fact, Session
 from agno_rt.messages import Message
-from agno_rt.testing.contracts import CacheContract, FactContract, MemoryContract, RunContract
+from agno_rt.testing.contracts import CacheContract, FactContract, LockContract, MemoryContract, RunContract
 
 
 class Uncounting(InProcessMemory):
@@ -599,6 +600,109 @@ def test_contracts_combine() -> None:
     assert len(tests) == sum(len([name for name in dir(each) if name.startswith("test_")]) for each in contracts)
     for test in tests:
         getattr(Whole(), test)()
+
+
+class Locking(InProcessMemory):
+    """Locks sessions in a set that those who are to see each other have in common."""
+
+    def __init__(self, held: set[str]) -> None:
+        super().__init__()
+        self.held = held
+        self.mine: set[str] = set()
+
+    async def lock_session(self, session: str, *, wait: bool) -> bool:
+        """Take it, once it is free."""
+        while wait and session in self.held:
+            await trio.lowlevel.checkpoint()
+        if session in self.held:
+            return False
+        self.held.add(session)
+        self.mine.add(session)
+        return True
+
+    async def unlock_session(self, session: str) -> None:
+        """Give it back."""
+        self.held.discard(session)
+
+    async def aclose(self) -> None:
+        """Give all back."""
+        self.held -= self.mine
+
+
+class Crowding(Locking):
+    """Gives a session to all who wait."""
+
+    async def lock_session(self, session: str, *, wait: bool) -> bool:
+        """Wait for nobody."""
+        return wait or await super().lock_session(session, wait=wait)
+
+
+class Coarse(Locking):
+    """Has one lock for all sessions."""
+
+    async def lock_session(self, session: str, *, wait: bool) -> bool:
+        """Whatever the session."""
+        return await super().lock_session("all", wait=wait)
+
+
+class Clinging(Locking):
+    """Unlocks only where nothing is being cancelled."""
+
+    async def unlock_session(self, session: str) -> None:
+        """Wait first."""
+        await trio.lowlevel.checkpoint()
+        await super().unlock_session(session)
+
+
+class Dying(Locking):
+    """Keeps what it holds when it is closed."""
+
+    async def aclose(self) -> None:
+        """Give nothing back."""
+
+
+class Booking(Locking):
+    """Keeps a place for who has waited, also where he went away."""
+
+    async def lock_session(self, session: str, *, wait: bool) -> bool:
+        """Wait behind those who went away, too."""
+        if wait:
+            self.held.add(f"{session} is booked")
+        if not wait and f"{session} is booked" in self.held:
+            return False
+        return await super().lock_session(session, wait=wait)
+
+
+@pytest.mark.parametrize(
+    ("backend", "test"),
+    [
+        (Crowding, "test_waits_for_a_session"),
+        (Coarse, "test_locks_sessions"),
+        (Clinging, "test_unlocks_while_it_is_cancelled"),
+        (Dying, "test_what_is_closed_holds_nothing"),
+        (Booking, "test_a_wait_that_is_cancelled"),
+    ],
+)
+def test_what_a_lock_is_held_to(backend: type[Locking], test: str) -> None:
+    """Each test of the contract for locks fails for a backend that breaks its rule, and holds for one that keeps it."""
+    held: set[str] = set()
+
+    class Sound(LockContract):
+        made = Locking
+
+        def make_memory(self) -> Any:
+            held.clear()
+            return self.made(held)
+
+        def open_again(self) -> Any:
+            return self.made(held)
+
+    class Broken(Sound):
+        made = backend
+
+    getattr(Sound(), test)()
+    with pytest.raises((AssertionError, trio.Cancelled)):
+        getattr(Broken(), test)()
 
 
 class Shared(InProcessMemory):

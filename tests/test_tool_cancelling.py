@@ -16,6 +16,7 @@ from agno_rt.hooks import Hook
 from agno_rt.memory import MemoryPolicy
 from agno_rt.testing import CancelPoint, ScriptedModel, Step, cancel_everywhere
 from agno_rt.testing.orphans import left_nothing
+from tests.helpers import places
 
 
 @attrs.define
@@ -117,7 +118,7 @@ def test_at_every_step(hooked: bool) -> None:
             with left_nothing(tasks=True, resources=False, allow=["Progress._relay"]), point:
                 result = await rt.run(agent, "x", session="s", deps=3)
             with trio.fail_after(5):  # until the thread has ended
-                while any(limit.in_use for limit in rt.statistics()):
+                while any(limit.in_use for limit in places(rt)):
                     await trio.lowlevel.checkpoint()
             stored = (await rt.memory.load("s")).messages
 

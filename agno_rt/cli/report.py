@@ -10,7 +10,7 @@ import click
 
 from agno_rt.names import UNSEEN
 
-__all__ = ["clean", "notice", "show_error", "styled"]
+__all__ = ["clean", "notice", "show_error", "show_warning", "styled"]
 
 _UNSEEN = re.compile(f"(?![\n\t])[{UNSEEN}]")
 
@@ -27,7 +27,16 @@ def notice(text: str) -> None:
 
 def show_error(message: str, hint: str = "") -> None:
     """`error: message` on stderr, and what to do about it on the next line."""
-    lines = [f"{styled('error:', fg='red', bold=True)} {clean(message)}"]
+    _show("error:", "red", message, hint)
+
+
+def show_warning(message: str, hint: str = "") -> None:
+    """`warning: message` on stderr, where the command goes on all the same, and what to do about it."""
+    _show("warning:", "yellow", message, hint)
+
+
+def _show(word: str, colour: str, message: str, hint: str) -> None:
+    lines = [f"{styled(word, fg=colour, bold=True)} {clean(message)}"]
     if hint:
         lines.append(f"{styled('hint:', bold=True)} {clean(hint)}")
     # Where it cannot be said, the exit code says it.

@@ -87,13 +87,18 @@ def list_runs(config: str | None, memory: str | None, as_json: bool, **asked: An
 @debug_option
 def show(run: str, as_json: bool, user: str | None, config: str | None, memory: str | None) -> None:
     """Show a run: what it was asked, each of its steps, and what it waits for."""
+    from agno_rt.cli.report import show_warning
     from agno_rt.cli.stored import MANY, Place, find_run, run_store
     from agno_rt.cli.tables import Column, print_json_lines, print_pairs, print_table
 
     async def load(runtime: Runtime) -> tuple[RunRecord, list[Entry], list[Approval]]:
         store = run_store(runtime)
         record, entries = await find_run(store, run, user)
-        return record, entries, await store.approvals(run=record.id, limit=MANY)
+        try:
+            return record, entries, await store.approvals(run=record.id, limit=MANY)
+        except BackendError as exc:
+            show_warning(exc.message, exc.hint)
+            return record, entries, []
 
     record, entries, approvals = Place(config, memory).open(load)
     steps = [(entry, _described(entry, record.id)) for entry in entries]

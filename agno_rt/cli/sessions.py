@@ -9,7 +9,7 @@ import click
 
 from agno_rt.cli.options import config_option, debug_option, json_option, memory_option, owner_option, yes_option
 from agno_rt.cli.report import notice
-from agno_rt.errors import NotFound, UsageError
+from agno_rt.errors import BackendError, NotFound, UsageError
 
 if TYPE_CHECKING:
     from agno_rt.cli.stored import Place
@@ -101,12 +101,14 @@ def export(
     output: str | None,
     config: str | None,
     memory: str | None,
-) -> None:
+) -> int:
     """Write sessions as JSON lines.
 
     A session a line, with all that it has: messages, media, state and summary. SESSIONS are ids, or enough of their
-    beginnings. `agno-rt sessions import` reads the lines.
+    beginnings. With --all, one that is damaged is told and left out, and the exit code is 1. `agno-rt sessions import`
+    reads the lines.
     """
+    from agno_rt.cli.report import show_warning
     from agno_rt.cli.stored import MANY, Place
     from agno_rt.cli.tables import counted
     from agno_rt.cli.transfer import sink, write_session
@@ -114,25 +116,34 @@ def export(
     if bool(sessions) == all_of_them:
         raise UsageError("which sessions are meant is not clear", hint="Name them, or say --all.")
 
-    async def copy(runtime: Runtime) -> int:
+    async def copy(runtime: Runtime) -> tuple[int, int]:
         store = runtime.memory
         ids = [info.id for info in await store.sessions(user=user, limit=MANY)] if all_of_them else sessions
         # Each is there, before the first is written.
         if not all_of_them:
             ids = [(await _load(store, session, 1, user)).id for session in sessions]
-        written = 0
+        written, failed = 0, 0
         with sink(output) as file:
             for session in ids:
-                found = await store.load(session)
+                try:
+                    found = await store.load(session)
+                except BackendError as exc:
+                    # Where none can be read, it is the store that fails, and not what is in it.
+                    failed += 1
+                    if not all_of_them or failed == len(ids):
+                        raise
+                    show_warning(exc.message, exc.hint)
+                    continue
                 # It may have been deleted meanwhile, and begun by another.
                 if found.version and user in (None, found.user):
                     write_session(file, found)
                     written += 1
-        return written
+        return written, failed
 
-    count = Place(config, memory).open(copy)
+    count, failed = Place(config, memory).open(copy)
     if output is not None:
         notice(f"Wrote {counted(count, 'session')} to {output}.")
+    return 1 if failed else 0
 
 
 @command.command("import")

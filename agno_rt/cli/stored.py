@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+import warnings
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 import click
@@ -17,11 +19,13 @@ import trio
 
 from agno_rt._durable import load_run
 from agno_rt.cli.keeping import kept_in
+from agno_rt.cli.report import show_warning
 from agno_rt.cli.tables import one_line
 from agno_rt.cli.target import Target, here
 from agno_rt.config import FILE_NAME, Config, load_config
 from agno_rt.errors import NotFound, UsageError
 from agno_rt.journal import Approval, Entry, RunRecord, RunStore
+from agno_rt.memory import DamagedWarning
 from agno_rt.plugins import PluginHost
 from agno_rt.project import Project, load_project
 from agno_rt.runtime import Runtime
@@ -63,7 +67,8 @@ class Place:
             async with runtime:
                 return await act(runtime)
 
-        return trio.run(main)
+        with telling_of_damage():
+            return trio.run(main)
 
     def _runtime(self) -> Runtime:
         config = self._kept(self._read())[0]
@@ -101,6 +106,26 @@ class Place:
         if self.memory is None:
             return kept_in(config)
         return attrs.evolve(config, runtime=attrs.evolve(config.runtime, memory=self.memory)), None
+
+
+@contextmanager
+def telling_of_damage() -> Iterator[None]:
+    """Tell of what is stored and cannot be read, once each, in the command line's way; the rest is shown."""
+    show = warnings.showwarning
+    told: set[str] = set()
+
+    def tell(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if not issubclass(category, DamagedWarning):
+            show(message, category, *place, **more)
+        elif str(message) not in told:
+            told.add(str(message))
+            what, _, hint = str(message).partition("\n")
+            show_warning(what, hint)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DamagedWarning)
+        warnings.showwarning = tell
+        yield
 
 
 def agreed(question: str, *, yes: bool) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from agno_rt.defaults._in_process_bounds import MEBIBYTE, MemoryBounds, no_room, warn_of_forgetting
 from agno_rt.defaults._stored import (
     OVER,
     approval_of_another,
@@ -66,8 +67,10 @@ class InProcessFacts:
 
     _clock: Callable[[], float]
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: MemoryBounds) -> None:
         self._users: dict[str, _User] = {}
+        self._facts = 0
+        self._most_facts = bounds.facts
 
     async def remember(self, user: str, text: str, *, session: str | None = None, topics: Sequence[str] = ()) -> Fact:
         """See `FactStore.remember`."""
@@ -79,6 +82,9 @@ class InProcessFacts:
             return known.facts[known.ids[key]]
         if len(known.facts) >= MAX_FACTS:
             raise too_many_facts(user)
+        if self._facts >= self._most_facts:
+            raise no_room("another fact", f"{self._most_facts:,} facts about all users together")
+        self._facts += 1
         known.made += 1
         now = self._clock()
         fact = Fact(f"f{known.made}", user, text, now, now, session, topics)
@@ -110,11 +116,14 @@ class InProcessFacts:
         """See `FactStore.forget`."""
         if id is None:
             known = self._users.pop(user, None)
-            return 0 if known is None else len(known.facts)
+            forgotten = 0 if known is None else len(known.facts)
+            self._facts -= forgotten
+            return forgotten
         known = self._users.get(user) or _User()
         if id not in known.facts:
             raise unknown_fact(id, known.facts)
         del known.ids[fact_key(known.facts.pop(id).text)]
+        self._facts -= 1
         return 1
 
 
@@ -123,40 +132,55 @@ class InProcessCache:
 
     _clock: Callable[[], float]
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: MemoryBounds) -> None:
         # Those asked for last at the end.
         self._cached: OrderedDict[str, tuple[bytes, float | None]] = OrderedDict()
+        self._cached_bytes = 0
+        self._cache_bounds = bounds
 
     async def cached(self, key: str) -> bytes | None:
         """See `CacheStore.cached`."""
-        entry = self._cached.pop(key, None)
-        if entry is None or (entry[1] is not None and self._clock() >= entry[1]):
+        entry = self._cached.get(key)
+        if entry is None:
             return None
-        self._cached[key] = entry
+        if entry[1] is not None and self._clock() >= entry[1]:
+            self._uncache(key)
+            return None
+        self._cached.move_to_end(key)
         return entry[0]
 
     async def cache(self, key: str, value: bytes, *, seconds: float | None = None, size: int | None = None) -> None:
         """See `CacheStore.cache`."""
-        self._cached.pop(key, None)
+        self._uncache(key)
         self._cached[key] = value, None if seconds is None else self._clock() + seconds
-        while size is not None and len(self._cached) > size:
-            self._cached.popitem(last=False)
+        self._cached_bytes += len(value)
+        most = self._cache_bounds.cached if size is None else min(size, self._cache_bounds.cached)
+        while len(self._cached) > most or self._cached_bytes > self._cache_bounds.size:
+            self._uncache(next(iter(self._cached)))
 
     async def uncache(self, key: str | None = None) -> int:
         """See `CacheStore.uncache`."""
         if key is not None:
-            return 0 if self._cached.pop(key, None) is None else 1
-        count = len(self._cached)
+            return self._uncache(key)
+        count, self._cached_bytes = len(self._cached), 0
         self._cached.clear()
         return count
+
+    def _uncache(self, key: str) -> int:
+        entry = self._cached.pop(key, None)
+        if entry is None:
+            return 0
+        self._cached_bytes -= len(entry[0])
+        return 1
 
 
 @attrs.define(eq=False)
 class _Run:
-    """A run and its journal."""
+    """A run and its journal, whose entries hold so many bytes."""
 
     record: RunRecord
     entries: list[Entry]
+    size: int = 0
 
 
 class InProcessRuns:
@@ -164,9 +188,12 @@ class InProcessRuns:
 
     _clock: Callable[[], float]
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: MemoryBounds) -> None:
         # Those changed last at the end.
         self._runs: dict[str, _Run] = {}
+        self._run_bytes = 0
+        self._run_bounds = bounds
+        self._forgets_runs = False
         self._approvals: dict[str, Approval] = {}
 
     async def append(
@@ -186,12 +213,17 @@ class InProcessRuns:
         if run.id in self._runs:
             raise run_taken(run.id)
         check_order(run.id, 0, entries)
+        self._make_room_for_run(_size(entries), runs=1)
         record = attrs.evolve(new_record(run, self._clock()), entries=len(entries))
-        self._runs[run.id] = _Run(record, list(entries))
+        self._runs[run.id] = _Run(record, list(entries), _size(entries))
+        self._run_bytes += _size(entries)
 
     async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
         """See `RunStore.write_run`."""
-        self._write(self._owned(run, owner), entries)
+        stored = self._owned(run, owner)
+        check_order(run, len(stored.entries), entries)
+        self._make_room_for_run(_size(entries))
+        self._write(stored, entries)
 
     async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
         """See `RunStore.change_run`."""
@@ -201,6 +233,7 @@ class InProcessRuns:
             known = self._approvals.get(approval.id)
             if known is not None and known.run != run:
                 raise approval_of_another(known, run)
+        self._make_room_for_run(_size(change.entries))
         if (more := change.append) is not None:
             version = await self.append(
                 more.session, more.messages, version=more.version, user=more.user, data=more.data
@@ -267,7 +300,11 @@ class InProcessRuns:
         """See `RunStore.delete_run`."""
         for approval in [each for each in self._approvals.values() if each.run == run]:
             del self._approvals[approval.id]
-        return self._runs.pop(run, None) is not None
+        stored = self._runs.pop(run, None)
+        if stored is None:
+            return False
+        self._run_bytes -= stored.size
+        return True
 
     async def approvals(
         self,
@@ -294,6 +331,24 @@ class InProcessRuns:
         self._approvals[approval] = made = decided(known, decision, self._clock())
         return made
 
+    def _make_room_for_run(self, size: int, *, runs: int = 0) -> None:
+        """Forget runs that are over, until so many more fit. Raises `BackendError` where that does not do."""
+        bounds = self._run_bounds
+        if len(self._runs) + runs <= bounds.runs and self._run_bytes + size <= bounds.size:
+            return
+        bound = f"{bounds.runs:,} stored runs, {bounds.size // MEBIBYTE:,} MiB of journals"
+        for run in [each for each, stored in self._runs.items() if stored.record.status in OVER]:
+            if len(self._runs) + runs <= bounds.runs and self._run_bytes + size <= bounds.size:
+                break
+            self._run_bytes -= self._runs.pop(run).size
+            for approval in [each for each in self._approvals.values() if each.run == run]:
+                del self._approvals[approval.id]
+            if not self._forgets_runs:
+                self._forgets_runs = True
+                warn_of_forgetting("those that are over and were changed longest ago", bound)
+        if len(self._runs) + runs > bounds.runs or self._run_bytes + size > bounds.size:
+            raise no_room("another step of a run", f"{bound}, and none of these is over")
+
     def _run(self, run: str) -> _Run:
         stored = self._runs.get(run)
         if stored is None:
@@ -309,6 +364,12 @@ class InProcessRuns:
         """Add the entries and change the record; it is then the one changed last."""
         check_order(stored.record.id, len(stored.entries), entries)
         stored.entries.extend(entries)
+        stored.size += _size(entries)
+        self._run_bytes += _size(entries)
         count = len(stored.entries)
         stored.record = attrs.evolve(stored.record, entries=count, updated_at=self._clock(), **changes)
         self._runs[stored.record.id] = self._runs.pop(stored.record.id)
+
+
+def _size(entries: Sequence[Entry]) -> int:
+    return sum(len(entry.body) for entry in entries)

@@ -10,6 +10,7 @@ import attrs
 import msgspec
 
 from agno_rt.defaults._sqlite_faults import Damaged
+from agno_rt.defaults._sqlite_rows import Listed, read_rows
 from agno_rt.defaults._stored import approval_of_another, as_read, decided
 from agno_rt.journal import Approval, ApprovalStatus, Decision, unknown_approval
 
@@ -47,7 +48,7 @@ class Wanted:
     limit: int
 
 
-def approvals(connection: sqlite3.Connection, wanted: Wanted, now: float) -> list[Approval]:
+def approvals(connection: sqlite3.Connection, wanted: Wanted, now: float) -> Listed[Approval]:
     """What waits for a person, or did, oldest first."""
     terms: list[str] = []
     values: list[Any] = []
@@ -66,10 +67,13 @@ def approvals(connection: sqlite3.Connection, wanted: Wanted, now: float) -> lis
         terms.append("expires_at <= ?" if status == "expired" else "(expires_at IS NULL OR expires_at > ?)")
         values.append(now)
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
-    rows = connection.execute(
-        f"SELECT id, run, body FROM approvals{where} ORDER BY step LIMIT ?", (*values, wanted.limit)
+    query = f"SELECT id, run, body FROM approvals{where} ORDER BY step LIMIT ?"
+    return read_rows(
+        lambda: connection.execute(query, (*values, wanted.limit)),
+        lambda row: as_read(_read(row), now),
+        "approvals",
+        (0, 1),
     )
-    return [as_read(_read(row), now) for row in rows]
 
 
 def decide(connection: sqlite3.Connection, approval: str, decision: Decision, now: float) -> Approval:

@@ -133,6 +133,5 @@ class Reading(_OnFile):
             fault = exc
         if fault is not None:
             self._recover(fault)
-        if not self._file.is_writable():
-            # Who reads a file that he may not write to keeps whoever may, in the same process, from writing.
+        if not self._file.may_be_read_on():
             self.close()

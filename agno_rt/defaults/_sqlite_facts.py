@@ -9,6 +9,7 @@ import attrs
 import msgspec
 
 from agno_rt.defaults._sqlite_faults import Damaged
+from agno_rt.defaults._sqlite_rows import Listed, read_rows
 from agno_rt.memory import Fact
 from agno_rt.user_memory import MAX_FACTS, duplicate_fact, fact_key, ranked, too_many_facts, unknown_fact
 
@@ -36,12 +37,12 @@ def remember(connection: sqlite3.Connection, new: Fact) -> Fact:
     return kept
 
 
-def facts(connection: sqlite3.Connection, user: str, query: str | None, limit: int) -> list[Fact]:
+def facts(connection: sqlite3.Connection, user: str, query: str | None, limit: int) -> Listed[Fact]:
     """The user's facts, newest first, or those that fit the query."""
     newest_first = f"{_FACT} ORDER BY step DESC LIMIT ?"
-    rows = connection.execute(newest_first, (user, limit if query is None else -1)).fetchall()
-    found = [_fact(row) for row in rows]
-    return found if query is None else ranked(found, query, limit)
+    asked = (user, limit if query is None else -1)
+    found, damaged = read_rows(lambda: connection.execute(newest_first, asked), _fact, "facts", (0, 1, 2, 5))
+    return found if query is None else ranked(found, query, limit), damaged
 
 
 def correct(connection: sqlite3.Connection, user: str, id: str, text: str, now: float) -> Fact:

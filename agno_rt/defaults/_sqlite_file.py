@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -70,6 +72,13 @@ _SCHEMAS = (
     CREATE INDEX approvals_by_run ON approvals (run);
     CREATE INDEX approvals_by_status ON approvals (status)
     """,
+    # `seal` is a checksum of the message or of the data, `total` how many messages a session has, so
+    # that those at its end are missed; there is none of what was stored before.
+    """
+    ALTER TABLE messages ADD COLUMN seal INTEGER;
+    ALTER TABLE sessions ADD COLUMN seal INTEGER;
+    ALTER TABLE sessions ADD COLUMN total INTEGER
+    """,
 )
 """What each version of the schema adds to the one before. Those that were released are never changed."""
 
@@ -84,6 +93,7 @@ class SQLiteFile:
         self._busy_seconds = busy_seconds
         self._synchronous = synchronous
         self._was_there = False
+        self._reads_at_rest = False
 
     def open(self, *, to_write: bool) -> sqlite3.Connection:
         """A connection for this thread to the file, which is made, or brought up to this version, where it must be.
@@ -92,9 +102,15 @@ class SQLiteFile:
         """
         if self._was_there:
             self.identity()
-        connection = sqlite3.connect(self.path, timeout=self._busy_seconds, isolation_level=None)
+        else:
+            _make_private(self.path)
+        is_at_rest = not to_write and self._is_at_rest()
+        if not to_write:
+            self._reads_at_rest = is_at_rest
+        connection = self._connect(is_at_rest=is_at_rest)
         try:
-            _use_write_ahead_log(connection, time.monotonic() + self._busy_seconds)
+            if not is_at_rest:
+                _use_write_ahead_log(connection, time.monotonic() + self._busy_seconds)
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             connection.execute("PRAGMA foreign_keys = ON")
             _migrate(connection)
@@ -106,6 +122,20 @@ class SQLiteFile:
         self._was_there = True
         return connection
 
+    def _connect(self, *, is_at_rest: bool) -> sqlite3.Connection:
+        if not is_at_rest:
+            return sqlite3.connect(self.path, timeout=self._busy_seconds, isolation_level=None)
+        uri = f"{self.path.absolute().as_uri()}?mode=ro&immutable=1"
+        return sqlite3.connect(uri, timeout=self._busy_seconds, isolation_level=None, uri=True)
+
+    def _is_at_rest(self) -> bool:
+        """Whether the file was closed cleanly, in a folder where this user can make no -wal and -shm to read it with.
+
+        SQLite reads it all the same when told that nobody writes to it.
+        """
+        real = os.path.realpath(self.path)
+        return os.path.isfile(real) and not _may_write(os.path.dirname(real)) and not os.path.exists(f"{real}-wal")
+
     def identity(self) -> tuple[int, int]:
         """Which file it is that is at the path now. Raises where there is none."""
         try:
@@ -114,9 +144,31 @@ class SQLiteFile:
             raise sqlite3.OperationalError("the file is gone") from None
         return status.st_dev, status.st_ino
 
-    def is_writable(self) -> bool:
-        """Whether this user may write to it."""
-        return os.access(self.path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+    def may_be_read_on(self) -> bool:
+        """Whether the connection that reads may stay open.
+
+        Whoever reads a file that he may not write to keeps whoever may, in the same process, from writing; and one that
+        was read at rest may not be at rest by the next time.
+        """
+        return not self._reads_at_rest and _may_write(self.path)
+
+
+_MAKING = threading.Lock()
+
+
+def _make_private(path: Path) -> None:
+    """Make the file, where there is none, for its owner alone: SQLite would make it for all to read.
+
+    SQLite gives -wal and -shm the rights of the file. What cannot be made here is SQLite's to tell.
+    """
+    # One thread at a time, and before SQLite opens it: to close any file descriptor of a file gives up all locks that
+    # this process has on it (https://sqlite.org/howtocorrupt.html, 2.2).
+    with _MAKING, suppress(OSError):
+        os.close(os.open(os.path.realpath(path), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def _may_write(path: str | Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection, deadline: float) -> None:

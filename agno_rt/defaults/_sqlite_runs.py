@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 import attrs
+import msgspec
 
 from agno_rt.defaults import _sqlite_approvals, _sqlite_sessions
 from agno_rt.defaults._sqlite_faults import Damaged
+from agno_rt.defaults._sqlite_rows import Listed, read_row, read_rows
 from agno_rt.defaults._sqlite_sessions import NewMessages
 from agno_rt.defaults._stored import (
     OVER,
@@ -33,7 +35,7 @@ _INSERT = f"INSERT INTO runs VALUES ({', '.join('?' * len(_FIELDS))}, (SELECT co
 _CHANGED = "changed = (SELECT max(changed) + 1 FROM runs)"
 """The run is then the one that was changed last."""
 
-_STATUSES = frozenset(get_args(RunStatus))
+_TEXTS = frozenset(range(len(_FIELDS)))
 _KINDS = frozenset(get_args(EntryKind))
 _AT_ONCE = 500
 """Runs that one statement asks about."""
@@ -103,15 +105,15 @@ def load(connection: sqlite3.Connection, run: str) -> tuple[RunRecord, list[Entr
 
 def runs(
     connection: sqlite3.Connection, status: RunStatus | None, session: str | None, user: str | None, limit: int
-) -> list[RunRecord]:
+) -> Listed[RunRecord]:
     """The runs changed last."""
     wanted: dict[str, Any] = {"status": status, "session": session, "user": user}
     filters = {name: value for name, value in wanted.items() if value is not None}
     # Nearly all runs are over: there the order is the better guide to them than the status (`+` takes its index away).
     terms = [f"{'+' if status in OVER and name == 'status' else ''}{name} = ?" for name in filters]
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
-    rows = connection.execute(f"{_SELECT}{where} ORDER BY changed DESC LIMIT ?", (*filters.values(), limit))
-    return [_read(row) for row in rows]
+    query = f"{_SELECT}{where} ORDER BY changed DESC LIMIT ?"
+    return read_rows(lambda: connection.execute(query, (*filters.values(), limit)), _read, "runs", _TEXTS)
 
 
 def cancel(connection: sqlite3.Connection, run: str, now: float) -> bool:
@@ -171,19 +173,16 @@ def _entry(run: str, at: int, row: tuple[Any, ...]) -> Entry:
 
 
 def _record(connection: sqlite3.Connection, run: str) -> RunRecord:
-    try:
-        row = connection.execute(f"{_SELECT} WHERE id = ?", (run,)).fetchone()
-    except sqlite3.OperationalError as exc:
-        if "decode" not in str(exc):
-            raise
-        raise Damaged("runs", f"run {run!r}", exc) from exc
+    row = read_row(connection, f"{_SELECT} WHERE id = ?", run, "runs")
     if row is None:
         raise unknown_run(run)
     return _read(row)
 
 
 def _read(row: tuple[Any, ...]) -> RunRecord:
-    record = RunRecord(*row)
-    if record.status not in _STATUSES:
-        raise Damaged("runs", f"run {record.id!r}", f"its status is {record.status!r}")
-    return attrs.evolve(record, cancel_requested=bool(record.cancel_requested))
+    values = dict(zip(_FIELDS, row, strict=True))
+    values["cancel_requested"] = bool(values["cancel_requested"])
+    try:
+        return msgspec.convert(values, RunRecord)
+    except msgspec.ValidationError as exc:
+        raise Damaged("runs", f"run {values['id']!r}", exc) from exc

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 import msgspec
 
 from agno_rt.defaults._sqlite_faults import Damaged
+from agno_rt.defaults._sqlite_rows import Listed, read_row, read_rows
 from agno_rt.defaults._stored import moved_on
 from agno_rt.memory import Session, SessionInfo, foreign_session
 from agno_rt.messages import Message
@@ -23,9 +26,11 @@ KEPT_BYTES = 32 * 2**20
 MESSAGE_BYTES = 200
 """What a message takes beside its text."""
 
-_TOTAL = "(SELECT coalesce(max(seq), 0) FROM messages WHERE session = id)"
+_TOTAL = "coalesce(total, (SELECT max(seq) FROM messages WHERE session = id), 0)"
 """How many messages a session has: they are numbered from 1, and none is ever taken out."""
 
+_LOAD = f"SELECT version, user, data, mark, seal, {_TOTAL} FROM sessions WHERE id = ?"
+_INFO = tuple(field.name for field in attrs.fields(SessionInfo))
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Message).decode
 
@@ -59,19 +64,22 @@ def append(connection: sqlite3.Connection, new: NewMessages) -> int:
     version += 1
     if row is None:
         connection.execute(
-            "INSERT INTO sessions (id, user, version, created_at, updated_at, data, mark)"
-            " VALUES (?1, ?2, ?3, ?4, ?4, coalesce(?5, x''), random())",
-            (session, new.user, version, new.at, new.data),
+            "INSERT INTO sessions (id, user, version, created_at, updated_at, data, mark, seal, total)"
+            " VALUES (?1, ?2, ?3, ?4, ?4, coalesce(?5, x''), random(), ?6, ?7)",
+            (session, new.user, version, new.at, new.data, zlib.crc32(new.data or b""), len(bodies)),
         )
     elif new.data is None:
-        connection.execute("UPDATE sessions SET version = ?, updated_at = ? WHERE id = ?", (version, new.at, session))
+        connection.execute(
+            "UPDATE sessions SET version = ?, updated_at = ?, total = ? WHERE id = ?",
+            (version, new.at, total + len(bodies), session),
+        )
     else:
         connection.execute(
-            "UPDATE sessions SET version = ?, updated_at = ?, data = ? WHERE id = ?",
-            (version, new.at, new.data, session),
+            "UPDATE sessions SET version = ?, updated_at = ?, total = ?, data = ?, seal = ? WHERE id = ?",
+            (version, new.at, total + len(bodies), new.data, zlib.crc32(new.data), session),
         )
-    rows = [(session, seq, body) for seq, body in enumerate(bodies, total + 1)]
-    connection.executemany("INSERT INTO messages VALUES (?, ?, ?)", rows)
+    rows = [(session, seq, body, zlib.crc32(body)) for seq, body in enumerate(bodies, total + 1)]
+    connection.executemany("INSERT INTO messages (session, seq, body, seal) VALUES (?, ?, ?, ?)", rows)
     return int(version)
 
 
@@ -80,14 +88,20 @@ def delete(connection: sqlite3.Connection, session: str) -> bool:
     return connection.execute("DELETE FROM sessions WHERE id = ?", (session,)).rowcount > 0
 
 
-def sessions(connection: sqlite3.Connection, user: str | None, limit: int) -> list[SessionInfo]:
+def sessions(connection: sqlite3.Connection, user: str | None, limit: int) -> Listed[SessionInfo]:
     """The sessions written to last."""
-    rows = connection.execute(
+    query = (
         f"SELECT id, user, {_TOTAL}, created_at, updated_at FROM sessions"
-        " WHERE ?1 IS NULL OR user = ?1 ORDER BY updated_at DESC LIMIT ?2",
-        (user, limit),
+        " WHERE ?1 IS NULL OR user = ?1 ORDER BY updated_at DESC LIMIT ?2"
     )
-    return [SessionInfo(*row) for row in rows]
+    return read_rows(lambda: connection.execute(query, (user, limit)), _info, "sessions", (0, 1))
+
+
+def _info(row: tuple[Any, ...]) -> SessionInfo:
+    try:
+        return msgspec.convert(dict(zip(_INFO, row, strict=True)), SessionInfo)
+    except msgspec.ValidationError as exc:
+        raise Damaged("sessions", f"session {row[0]!r}", exc) from exc
 
 
 @attrs.define(eq=False)
@@ -119,13 +133,13 @@ class SessionReader:
 
     def load(self, connection: sqlite3.Connection, session: str, last: int | None) -> Session:
         """The session with its last messages."""
-        row = connection.execute(
-            f"SELECT version, user, data, mark, {_TOTAL} FROM sessions WHERE id = ?", (session,)
-        ).fetchone()
+        row = read_row(connection, _LOAD, session, "sessions")
         if row is None:
             self._drop(session)
             return Session(session)
-        version, user, data, mark, total = row
+        version, user, data, mark, seal, total = row
+        if not _is_sealed(data, seal):
+            raise Damaged("sessions", f"the state and summary of session {session!r}", "they are not what was stored")
         first = 1 if last is None else max(1, total - last + 1)
         messages = self._messages(connection, session, mark, (first, total)) if first <= total else []
         return Session(session, messages, version, user, total, data)
@@ -145,6 +159,8 @@ class SessionReader:
             tail = _Tail(mark, first, [], [])
         if tail.end <= total:
             _read_on(connection, session, tail)
+            if tail.end <= total:
+                raise Damaged("messages", f"message {tail.end} of session {session!r}", "it is missing")
         messages = tail.messages[first - tail.first :]
         self._keep(session, tail)
         return messages
@@ -169,14 +185,21 @@ class SessionReader:
 
 def _read_on(connection: sqlite3.Connection, session: str, tail: _Tail) -> None:
     rows = connection.execute(
-        "SELECT seq, body FROM messages WHERE session = ? AND seq >= ? ORDER BY seq", (session, tail.end)
+        "SELECT seq, body, seal FROM messages WHERE session = ? AND seq >= ? ORDER BY seq", (session, tail.end)
     )
-    for seq, body in rows:
+    for seq, body, seal in rows:
         if seq != tail.end:
             raise Damaged("messages", f"message {tail.end} of session {session!r}", "it is missing")
+        if not _is_sealed(body, seal):
+            raise Damaged("messages", f"message {seq} of session {session!r}", "it is not what was stored")
         try:
             tail.messages.append(_decode(body))
         except (msgspec.MsgspecError, UnicodeError, TypeError) as exc:
             raise Damaged("messages", f"message {seq} of session {session!r}", exc) from exc
         tail.sizes.append(len(body) + MESSAGE_BYTES)
         tail.bytes += tail.sizes[-1]
+
+
+def _is_sealed(body: object, seal: int | None) -> bool:
+    """Whether the bytes have their checksum; those that were stored without one are taken as they are."""
+    return seal is None or (isinstance(body, bytes) and zlib.crc32(body) == seal)

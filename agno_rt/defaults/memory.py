@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import heapq
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from agno_rt.defaults._in_process import InProcessCache, InProcessFacts, InProcessRuns
+from agno_rt.defaults._in_process_bounds import (
+    LIGHT_CHARACTERS,
+    MEBIBYTE,
+    MESSAGE_BYTES,
+    MemoryBounds,
+    no_room,
+    size_beyond,
+    warn_of_forgetting,
+)
 from agno_rt.defaults._stored import check_names, moved_on
+from agno_rt.errors import AgnoError, BackendError
 from agno_rt.hookspecs import Register, hookimpl
+from agno_rt.limits import LimitStatistics
 from agno_rt.memory import Session, SessionInfo, foreign_session
 from agno_rt.messages import Message
 
-__all__ = ["InProcessMemory"]
+__all__ = ["InProcessMemory", "MemoryBounds"]
+
+
+_BOUNDS = MemoryBounds()
+_COUNTED_TOGETHER = 64
+"""After so many appends it is counted what they added: to count at each costs a run what it should not."""
 
 
 @attrs.define(eq=False)
@@ -26,19 +43,36 @@ class _Stored:
     version: int = 0
     messages: list[Message] = attrs.Factory(list)
     data: bytes = b""
+    counted: int = 0
+    beyond: int = 0
+    is_counted: bool = True
+    is_full: bool = False
+
+
+def _refusal(session: str, stored: _Stored, user: str | None, version: int) -> AgnoError:
+    """Make the error of an append for a user whose session it is not, or to a session that moved on."""
+    if stored.user != user:
+        return foreign_session(session, stored.user, user)
+    return moved_on(session, stored.version, version)
 
 
 class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
     """Sessions, runs, facts and cached answers in dictionaries. Appending costs the same however long the session is.
 
-    Nothing here ever waits. `clock` gives the seconds since the epoch.
+    Nothing here ever waits. `clock` gives the seconds since the epoch; `bounds` are what is kept at most.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        InProcessRuns.__init__(self)
-        InProcessFacts.__init__(self)
-        InProcessCache.__init__(self)
-        self._sessions: dict[str, _Stored] = {}
+    def __init__(self, clock: Callable[[], float] = time.time, *, bounds: MemoryBounds = _BOUNDS) -> None:
+        InProcessRuns.__init__(self, bounds)
+        InProcessFacts.__init__(self, bounds)
+        InProcessCache.__init__(self, bounds)
+        self._bounds = bounds
+        # Those used last at the end.
+        self._sessions: OrderedDict[str, _Stored] = OrderedDict()
+        self._bytes = 0
+        self._uncounted: list[_Stored] = []
+        self._appends = 0
+        self._forgets_sessions = False
         self._clock = clock
 
     async def load(self, session: str, last: int | None = None) -> Session:
@@ -46,6 +80,7 @@ class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
         stored = self._sessions.get(session)
         if stored is None:
             return Session(session)
+        self._sessions.move_to_end(session)
         total = len(stored.messages)
         messages = stored.messages[0 if last is None else max(0, total - last) :]
         return Session(session, messages, stored.version, stored.user, total, stored.data)
@@ -62,19 +97,36 @@ class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
         """See `MemoryBackend.append`."""
         stored = self._sessions.get(session)
         now = self._clock()
+        is_new = stored is None
         if stored is None:
             check_names(session, user)
             stored = _Stored(user, now, now)
-        if stored.user != user:
-            raise foreign_session(session, stored.user, user)
-        if stored.version != version:
-            raise moved_on(session, stored.version, version)
+        if stored.user != user or stored.version != version:
+            raise _refusal(session, stored, user, version)
+        beyond, at = 0, len(messages)
+        while at:  # by numbers, since an iterator would be an allocation more for each run
+            at -= 1
+            message = messages[at]
+            content = message.content
+            if type(content) is not str or len(content) > LIGHT_CHARACTERS or message.tool_calls or message.reasoning:
+                beyond += size_beyond(message)
+        if data is not None:
+            beyond += len(data) - len(stored.data)
+        if stored.is_full or (beyond and stored.beyond + beyond > self._bounds.size):
+            raise self._no_room(session)
         stored.messages.extend(messages)
         stored.version += 1
         stored.updated_at = now
         if data is not None:
             stored.data = data
         self._sessions[session] = stored
+        self._sessions.move_to_end(session)
+        self._appends += 1
+        if stored.is_counted:
+            stored.is_counted = False
+            self._uncounted.append(stored)
+        if is_new or beyond or self._appends == _COUNTED_TOGETHER:
+            self._count(stored, beyond)
         return stored.version
 
     async def sessions(self, *, user: str | None = None, limit: int = 100) -> list[SessionInfo]:
@@ -88,15 +140,57 @@ class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
 
     async def delete(self, session: str) -> bool:
         """See `MemoryBackend.delete`."""
-        return self._sessions.pop(session, None) is not None
+        stored = self._sessions.pop(session, None)
+        if stored is None:
+            return False
+        self._forget(stored)
+        return True
+
+    def statistics(self) -> tuple[LimitStatistics, ...]:
+        """How many sessions, stored runs and facts there are, of so many at most, and how much the sessions hold."""
+        bounds = self._bounds
+        return (
+            LimitStatistics("sessions in memory:", bounds.sessions, len(self._sessions), 0),
+            LimitStatistics("MiB of sessions in memory:", bounds.size // MEBIBYTE, self._bytes // MEBIBYTE, 0),
+            LimitStatistics("stored runs in memory:", bounds.runs, len(self._runs), 0),
+            LimitStatistics("facts in memory:", bounds.facts, self._facts, 0),
+        )
 
     async def aclose(self) -> None:
         """Forget everything."""
-        self._sessions.clear()
-        self._runs.clear()
-        self._approvals.clear()
-        self._users.clear()
-        self._cached.clear()
+        InProcessMemory.__init__(self, self._clock, bounds=self._bounds)
+
+    def _count(self, stored: _Stored, beyond: int) -> None:
+        """Count what was appended since this was called last, and forget sessions until all is within the bounds.
+
+        The session that was appended to is the last to go.
+        """
+        stored.beyond += beyond
+        self._bytes += beyond
+        for appended in self._uncounted:
+            new, appended.counted = len(appended.messages) - appended.counted, len(appended.messages)
+            self._bytes += new * MESSAGE_BYTES
+            appended.is_counted = True
+            appended.is_full = appended.beyond + appended.counted * MESSAGE_BYTES > self._bounds.size
+        self._uncounted.clear()
+        self._appends = 0
+        bounds, forgot = self._bounds, False
+        while len(self._sessions) > max(1, bounds.sessions) or (self._bytes > bounds.size and len(self._sessions) > 1):
+            self._forget(self._sessions.popitem(last=False)[1])
+            forgot = True
+        if forgot and not self._forgets_sessions:
+            self._forgets_sessions = True
+            bound = f"{bounds.sessions:,} sessions, {bounds.size // MEBIBYTE:,} MiB together"
+            warn_of_forgetting("those used longest ago", bound)
+
+    def _forget(self, stored: _Stored) -> None:
+        """Count no more what the session holds, which is taken out."""
+        self._bytes -= stored.beyond + stored.counted * MESSAGE_BYTES
+        # What is still to be counted of it is nothing.
+        stored.counted = len(stored.messages)
+
+    def _no_room(self, session: str) -> BackendError:
+        return no_room(f"more of session {session!r}", f"{self._bounds.size // MEBIBYTE:,} MiB of sessions together")
 
 
 def _make(url: str, settings: Mapping[str, Any]) -> InProcessMemory:

@@ -8,6 +8,7 @@ lose the last writes when the power fails. Several processes may share a file.
 from __future__ import annotations
 
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ from agno_rt.defaults._sqlite_approvals import Wanted
 from agno_rt.defaults._sqlite_cache import NewAnswer
 from agno_rt.defaults._sqlite_faults import FAILURES, backend_error
 from agno_rt.defaults._sqlite_file import BUSY_SECONDS, SCHEMA_VERSION, Synchronous
+from agno_rt.defaults._sqlite_locks import SessionFileLocks
+from agno_rt.defaults._sqlite_rows import Listed
 from agno_rt.defaults._sqlite_sessions import NewMessages, encoded
 from agno_rt.defaults._sqlite_threads import FileThreads
 from agno_rt.defaults._stored import check_names
@@ -27,7 +30,7 @@ from agno_rt.errors import UsageError, suggest
 from agno_rt.hookspecs import Register, hookimpl
 from agno_rt.journal import Approval, ApprovalStatus, Decision, Entry, RunChange, RunRecord, RunStatus
 from agno_rt.limits import LimitStatistics
-from agno_rt.memory import Fact, Session, SessionInfo
+from agno_rt.memory import DamagedWarning, Fact, Session, SessionInfo
 from agno_rt.messages import Message
 from agno_rt.user_memory import fact_text, fact_topics, known_user
 
@@ -59,8 +62,10 @@ class SQLiteMemory:
         self._clock = clock
         self._asked: dict[str, None] = {}
         self._threads = FileThreads(path, busy_seconds, synchronous)
-        # Who forgets to close it leaves no threads behind.
+        self._locks = SessionFileLocks(path)
+        # Who forgets to close it leaves no threads and no open file behind.
         weakref.finalize(self, self._threads.stop).atexit = False
+        weakref.finalize(self, self._locks.close).atexit = False
 
     async def load(self, session: str, last: int | None = None) -> Session:
         """See `MemoryBackend.load`."""
@@ -84,11 +89,19 @@ class SQLiteMemory:
 
     async def sessions(self, *, user: str | None = None, limit: int = 100) -> list[SessionInfo]:
         """See `MemoryBackend.sessions`."""
-        return await self._read(_sqlite_sessions.sessions, user, limit)
+        return await self._list(_sqlite_sessions.sessions, user, limit)
 
     async def delete(self, session: str) -> bool:
         """See `MemoryBackend.delete`."""
         return await self._write(_sqlite_sessions.delete, session)
+
+    async def lock_session(self, session: str, *, wait: bool) -> bool:
+        """See `SessionLocks.lock_session`."""
+        return await self._locks.lock(session, wait=wait)
+
+    async def unlock_session(self, session: str) -> None:
+        """See `SessionLocks.unlock_session`."""
+        self._locks.unlock(session)
 
     async def create_run(self, run: RunRecord, entries: Sequence[Entry] = ()) -> None:
         """See `RunStore.create_run`."""
@@ -121,7 +134,7 @@ class SQLiteMemory:
         limit: int = 100,
     ) -> list[RunRecord]:
         """See `RunStore.runs`."""
-        return await self._read(_sqlite_runs.runs, status, session, user, limit)
+        return await self._list(_sqlite_runs.runs, status, session, user, limit)
 
     async def cancel_run(self, run: str) -> bool:
         """See `RunStore.cancel_run`."""
@@ -144,7 +157,13 @@ class SQLiteMemory:
         limit: int = 100,
     ) -> list[Approval]:
         """See `RunStore.approvals`."""
-        return await self._read(_sqlite_approvals.approvals, Wanted(run, status, user, limit), self._clock())
+        asked = Wanted(run, status, user, limit), self._clock()
+        if run is None:
+            return await self._list(_sqlite_approvals.approvals, *asked)
+        found, damaged = await self._read(_sqlite_approvals.approvals, *asked)
+        if damaged:  # whoever goes on with the run must know all that was decided
+            raise backend_error(self.path, damaged[0])
+        return found
 
     async def decide(self, approval: str, decision: Decision) -> Approval:
         """See `RunStore.decide`."""
@@ -159,7 +178,7 @@ class SQLiteMemory:
 
     async def facts(self, user: str, *, query: str | None = None, limit: int = 100) -> list[Fact]:
         """See `FactStore.facts`."""
-        return await self._read(_sqlite_facts.facts, user, query, limit)
+        return await self._list(_sqlite_facts.facts, user, query, limit)
 
     async def correct(self, user: str, id: str, text: str) -> Fact:
         """See `FactStore.correct`."""
@@ -191,7 +210,8 @@ class SQLiteMemory:
         return await self._write(_sqlite_cache.delete, key)
 
     async def aclose(self) -> None:
-        """Store what is still to be stored, and close the file."""
+        """Store what is still to be stored, and close the files."""
+        self._locks.close()
         with trio.move_on_after(CLOSE_SECONDS, shield=True):
             await self._threads.close()
 
@@ -220,6 +240,14 @@ class SQLiteMemory:
             return await self._threads.read(operation, *args)
         except FAILURES as exc:
             raise backend_error(self.path, exc) from exc
+
+    async def _list(self, operation: Callable[..., Listed[T]], *args: Any) -> list[T]:
+        """Read a list, and warn of what is not in it because it cannot be read."""
+        found, damaged = await self._read(operation, *args)
+        for each in damaged:
+            error = backend_error(self.path, each)
+            warnings.warn(f"{error.message}\n{error.hint}", DamagedWarning, stacklevel=3)
+        return found
 
 
 _OPTIONS = ("synchronous",)

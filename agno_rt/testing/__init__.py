@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from agno_rt.testing.clocks import run_virtually as run_virtually
     from agno_rt.testing.contracts import CacheContract as CacheContract
     from agno_rt.testing.contracts import FactContract as FactContract
+    from agno_rt.testing.contracts import LockContract as LockContract
     from agno_rt.testing.contracts import MemoryContract as MemoryContract
     from agno_rt.testing.contracts import ModelContract as ModelContract
     from agno_rt.testing.contracts import RunContract as RunContract
@@ -34,6 +35,7 @@ __all__ = [
     "FactContract",
     "Faults",
     "InjectedFault",
+    "LockContract",
     "MemoryContract",
     "ModelContract",
     "Pauses",
@@ -54,7 +56,7 @@ _HOMES = {
     "cancelling": ("CancelPoint", "cancel_everywhere"),
     "cassettes": ("Cassette",),
     "clocks": ("WallClock", "run_virtually"),
-    "contracts": ("CacheContract", "FactContract", "MemoryContract", "ModelContract", "RunContract"),
+    "contracts": ("CacheContract", "FactContract", "LockContract", "MemoryContract", "ModelContract", "RunContract"),
     "faults": ("Faults", "InjectedFault", "fail_everywhere"),
     "orphans": ("no_orphans",),
     "schedules": ("Pauses", "pause", "run_schedules"),

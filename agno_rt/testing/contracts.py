@@ -17,11 +17,12 @@ from agno_rt.messages import Media, Message, ToolCall
 from agno_rt.models import Model, ModelRequest, ModelResponse, ModelSettings
 from agno_rt.testing._checks import run_check
 from agno_rt.testing._ownership import SessionOwnership
+from agno_rt.testing.lock_contracts import LockContract
 from agno_rt.testing.run_contracts import RunContract
 from agno_rt.testing.store_contracts import CacheContract, FactContract
 from agno_rt.tools import tool
 
-__all__ = ["CacheContract", "FactContract", "MemoryContract", "ModelContract", "RunContract"]
+__all__ = ["CacheContract", "FactContract", "LockContract", "MemoryContract", "ModelContract", "RunContract"]
 
 
 class ModelContract:

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,6 +45,7 @@ async def block(seconds):
     time.sleep(seconds)
 
 quick = Agent(Model(0), "quick")
+brief = Agent(Model(0.005), "brief")
 slow = Agent(Model(1), "slow")
 endless = Agent(Model(3600), "endless")
 blocking = Agent(Model(100, block), "blocking")
@@ -228,6 +231,22 @@ class TestServing:
             # The model is shown the last hundred and the input; which worker takes a connection is up to the system.
             assert int(messages) == min(2 * turns - 1, 101)
             assert turns < 2_000
+
+    def test_clients_of_one_session_follow_one_another(self, start: Start, tmp_path: Path) -> None:
+        """Of several clients on one session each is answered, after all that was said before, whoever serves them."""
+        process = start()
+        process.pids()
+
+        clients = [in_background(lambda: [process.ask("brief", session="s") for _ in range(20)]) for _ in range(4)]
+        answers = [answer.split() for client in clients for answer in client()]
+        process.end()
+        with closing(sqlite3.connect(tmp_path / "sessions.db")) as database:
+            ((stored,),) = database.execute("SELECT count(*) FROM messages WHERE session = 's'").fetchall()
+
+        assert [answer for answer in answers if len(answer) != 2] == []
+        assert len({pid for pid, _ in answers}) == 2
+        assert sorted(int(shown) for _, shown in answers)[:50] == list(range(1, 100, 2))
+        assert stored == 160
 
     def test_warns_of_memory_that_is_not_shared(self, start: Start) -> None:
         """Sessions in a process are lost to the others, and the remedy is named."""

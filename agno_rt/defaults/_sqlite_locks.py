@@ -1,0 +1,147 @@
+"""Locks of sessions among the processes that share an SQLite file: byte ranges of a file beside it, `agents.db-lock`.
+
+A range is locked by Linux's open file description locks (fcntl(2)): they cost a system call and no wait for the disk,
+and the kernel gives back those of a process that dies. Elsewhere nothing is locked.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import struct
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import trio
+
+__all__ = ["SessionFileLocks"]
+
+FIRST_POLL_SECONDS = 0.0005
+MOST_POLL_SECONDS = 0.05
+"""How long to sleep before looking whether a lock is free: such a lock can be waited for only by a thread, which could
+not be told to stop. Each look sleeps half as long again."""
+
+_HELD = (errno.EAGAIN, errno.EACCES)
+_LAYOUT = "hhqqi4x"
+"""`struct flock` of 64-bit Linux: type, whence, start, length, process."""
+
+_IS_SUPPORTED = sys.platform == "linux" and sys.maxsize > 2**32
+if _IS_SUPPORTED:
+    import fcntl
+
+
+class SessionFileLocks:
+    """The locks of one `SQLiteMemory`. The file is made at the first lock, as private as the database is.
+
+    A session has two bytes. The first is the lock; the second is held by the one caller that is next, so that a
+    process with a long line of its own cannot pass by those of others.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._guard = threading.Lock()
+        # The locks of this object: callers in this process share its file description, which the kernel lets through.
+        self._held: set[int] = set()
+        self._file: int | None = None
+
+    async def lock(self, session: str, *, wait: bool) -> bool:
+        """Take the session's lock. Return False where nothing can be locked, or it is held and not waited for."""
+        if not _IS_SUPPORTED:
+            return False
+        lock = _place(session)
+        following = lock + 1
+        try:
+            if not wait:
+                return self._try_pass(lock)
+            await self._take(following)
+            try:
+                await self._take(lock)
+            finally:
+                self._give_back(following)
+        except OSError:
+            return False  # a folder that cannot be written to, or a file system without locks
+        return True
+
+    def unlock(self, session: str) -> None:
+        """Give the session's lock back."""
+        self._give_back(_place(session))
+
+    def close(self) -> None:
+        """Give all locks back, and close the file."""
+        with self._guard:
+            file, self._file = self._file, None
+            self._held.clear()
+        if file is not None:
+            os.close(file)
+
+    def _try_pass(self, lock: int) -> bool:
+        """Take the lock, unless it is held, or somebody is next."""
+        if not self._try_take(lock + 1):
+            return False
+        try:
+            return self._try_take(lock)
+        finally:
+            self._give_back(lock + 1)
+
+    async def _take(self, byte: int) -> None:
+        seconds = FIRST_POLL_SECONDS
+        while not self._try_take(byte):
+            await trio.sleep(seconds)
+            seconds = min(1.5 * seconds, MOST_POLL_SECONDS)
+
+    @trio.lowlevel.enable_ki_protection
+    def _try_take(self, byte: int) -> bool:
+        with self._guard:
+            if byte in self._held:
+                return False
+            try:
+                self._set(byte, fcntl.F_WRLCK)
+            except OSError as exc:
+                if exc.errno in _HELD:
+                    return False
+                raise
+            self._held.add(byte)
+            return True
+
+    @trio.lowlevel.enable_ki_protection
+    def _give_back(self, byte: int) -> None:
+        with self._guard:
+            # After a closing there is nothing to give back.
+            if byte in self._held:
+                self._held.discard(byte)
+                with suppress(OSError):
+                    self._set(byte, fcntl.F_UNLCK)
+
+    def _set(self, byte: int, kind: int) -> None:
+        if self._file is None:
+            self._file = _open_beside(self._path)
+        fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, struct.pack(_LAYOUT, kind, os.SEEK_SET, byte, 1, 0))
+
+
+def _place(session: str) -> int:
+    """Return the first of the session's two bytes, of the 2**63 that a file may have: too many to meet by chance."""
+    digest = hashlib.blake2b(session.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest) >> 2 << 1
+
+
+def _open_beside(path: Path) -> int:
+    """Open the file of locks. Whoever may write to the database may lock its sessions."""
+    database = os.path.realpath(path)
+    try:
+        status = os.stat(database)
+        mode, owner = status.st_mode & 0o666, (status.st_uid, status.st_gid)
+    except FileNotFoundError:
+        mode, owner = 0o600, None
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        file = os.open(f"{database}-lock", flags | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return os.open(f"{database}-lock", flags, 0o600)
+    with suppress(OSError):
+        os.fchmod(file, mode)
+        if owner is not None:
+            os.fchown(file, *owner)
+    return file
