@@ -288,7 +288,7 @@ async def _end(job: Job, turns: Turns, session: Session | None, data: bytes | No
 
             now = await _load(access, 0, job.user)
             changed = data is not None and job.policy.state is not None
-            check_follows(session, now, job.user, exc, state_changed=changed, attempts=attempts)
+            check_follows(session, now, exc, state_changed=changed, attempts=attempts)
             # A summary that the run has made is made again.
             version, data = now.version, None
         except AgnoError:

@@ -71,17 +71,15 @@ class SharedLock(msgspec.Struct, eq=False):
 
 
 def check_follows(
-    read: Session, now: Session, user: str | None, conflict: SessionConflict, *, state_changed: bool, attempts: int
+    read: Session, now: Session, conflict: SessionConflict, *, state_changed: bool, attempts: int
 ) -> None:
-    """Raise `SessionConflict` unless a run of the user can be stored after those that others have added since it read.
+    """Raise `SessionConflict` unless a run can be stored after those that others have added since it read the session.
 
     Its messages can: the history stays valid. A state that the run has changed cannot: it would undo what the others
     changed. `attempts` is how often it may still be tried.
     """
     if now.version < read.version:
         why = "it was deleted"  # and is not brought back
-    elif now.user != (read.user if read.version else user):
-        why = "somebody else began it"
     elif state_changed:
         why = "another run changed its state"
     elif not attempts:

@@ -21,7 +21,7 @@ from agno_rt import Agent, Limits, Message, ModelRequest, Runtime, ToolCall, too
 from agno_rt.context import State
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.defaults.sqlite import SQLiteMemory
-from agno_rt.errors import AgnoError, BackendError, DeadlineExceeded, SessionConflict
+from agno_rt.errors import AgnoError, BackendError, DeadlineExceeded, Forbidden, SessionConflict
 from agno_rt.memory import MemoryBackend, MemoryPolicy, SessionLocks, Summary
 from agno_rt.testing import Faults, Pauses, ScriptedModel, cancel_everywhere, fail_everywhere
 from agno_rt.testing.cancelling import CancelPoint
@@ -330,7 +330,7 @@ class TestWithoutLocks:
         """A run never adds to a session that another user has begun meanwhile."""
         memory = Busy(1, user="bob")
         async with Runtime(memory=memory) as rt:
-            with pytest.raises(SessionConflict) as caught:
+            with pytest.raises(Forbidden) as caught:
                 await rt.run(Agent(ScriptedModel(["ok"])), "hi", session="s", user="ann")
             stored = await memory.load("s")
 
