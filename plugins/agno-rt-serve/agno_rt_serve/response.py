@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 
+from agno_rt_serve.asgi import JSON
+from agno_rt_serve.errors import HttpError, error_body
 from agno_rt_serve.protocol import Headers
 
-__all__ = ["ResponseWriter"]
+__all__ = ["ResponseWriter", "error_response"]
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -146,6 +148,13 @@ class ResponseWriter:
         if self._left < 0 or (self._left and not more):
             self.complete = False
             raise RuntimeError("the response's body is not as long as its Content-Length says")
+
+
+def error_response(error: HttpError, date: bytes) -> bytes:
+    """The whole response to a request that is not read, or not to its end; the connection closes after it."""
+    writer = ResponseWriter("GET", "1.1", keep_alive=False)
+    writer.start(error.status, [*JSON, *error.headers], date)
+    return writer.body(error_body(error), more=False)
 
 
 def _checked_name(name: bytes) -> bytes:
