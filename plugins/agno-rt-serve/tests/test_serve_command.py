@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -22,6 +24,8 @@ import pytest
 PATIENCE = 60.0
 
 AGENTS = """
+import gc
+import resource
 import trio
 from agno_rt import Agent, ModelResponse
 from agno_rt.events import TextDelta
@@ -39,7 +43,15 @@ class Model:
         await trio.sleep(self.seconds)
         return ModelResponse("Well. Done.")
 
+class About:
+    name = "about"
+
+    async def respond(self, request, emit=None):
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return ModelResponse(f"{gc.get_threshold()[2]} {gc.get_freeze_count()} {files}")
+
 quick = Agent(Model(0.5), "quick")
+about = Agent(About(), "about")
 endless = Agent(Model(3600), "endless")
 """
 
@@ -127,7 +139,7 @@ class TestServing:
         process = start()
 
         assert re.fullmatch(
-            r"Serving quick, endless at http://127\.0\.0\.1:\d+ \(Ctrl-C stops\)\n", process.greeting[0]
+            r"Serving quick, about, endless at http://127\.0\.0\.1:\d+ \(Ctrl-C stops\)\n", process.greeting[0]
         )
         command = process.greeting[1].removeprefix("Try: ").strip()
         done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=PATIENCE, check=True)
@@ -158,9 +170,23 @@ class TestServing:
         with caught.value:
             assert caught.value.code == 413
 
+    def test_the_process_is_made_ready(self, start: Start) -> None:
+        """The collector leaves what is loaded alone and seldom walks all the rest; files are there for connections."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 512), hard))
+        try:
+            process = start(settings="max_connections = 700")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        threshold, frozen, files = map(int, json.loads(post(process.url, "about")[1])["content"].split())
+
+        assert threshold >= 50 > gc.get_threshold()[2]
+        assert frozen > 10_000
+        assert 700 < files <= 1_700
+
 
 class TestStopping:
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
     def test_running_requests_end_first(self, start: Start, number: signal.Signals) -> None:
         """Told to stop during a run, the server answers it, then exits with 0."""
         process = start()
