@@ -23,7 +23,7 @@ from agno_rt_serve.connection import AccessLog
 from agno_rt_serve.guard import is_loopback
 from agno_rt_serve.line_writer import whole_lines
 from agno_rt_serve.listening import Address, bind
-from agno_rt_serve.process import raise_file_limit, tune_collector
+from agno_rt_serve.process import collect_as_memory_grows, raise_file_limit, tune_collector
 from agno_rt_serve.protocol import Request
 from agno_rt_serve.server import Server
 from agno_rt_serve.settings import Settings
@@ -88,6 +88,7 @@ async def _serve(project: Project, place: Settings | Worker) -> None:
                 nursery.start_soon(worker.outlive_parent, server.stop)
             raise_file_limit(settings.max_connections)
             tune_collector()
+            nursery.start_soon(collect_as_memory_grows)
             try:
                 await server.serve(
                     announce=partial(_announce, project, settings) if worker is None else worker.ready,
