@@ -32,6 +32,7 @@ _HEAD_KEPT = 4_096
 _PER_HEADER = 32
 # Bytes that a request counts for beside its own, as measured: many of a few bytes each take more as objects.
 _PER_REQUEST = 500
+_NONE = httptools.HttpRequestParser(None)
 
 
 @attrs.define
@@ -106,7 +107,7 @@ class RequestParser:
         self._closed = False
         self._upgrading = False
         self._expects_continue = False
-        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
+        self._parser = httptools.HttpRequestParser(self)
         self._method = self._version = ""
         # What arrived of a head until its first line is read; whether another request's end stands before it.
         self._raw = b""
@@ -133,11 +134,16 @@ class RequestParser:
         ):
             self._again(data)
             return
-        before = self._unfinished
+        size = 0 if self.phase == "idle" else -self._unfinished
         self._parse(data)
-        self._take(self._ready + self._unfinished - before)
+        size += self._ready if self.phase == "idle" else self._ready + self._unfinished
         self._ready = 0
-        if self.error is not None or self._closed:
+        budget = self._budget
+        self.held += size
+        budget.free -= size
+        if budget.free < budget.reserve and size > 0 and not budget.has_room(0, self.held):
+            self.close(self.error or no_room())
+        elif self.error is not None or self._closed:
             self._drop()
 
     def close(self, error: HttpError | None = None) -> None:
@@ -196,7 +202,7 @@ class RequestParser:
         """The head is complete: decide whether the body may come."""
         if not self._line_is_read:
             self._read_line()
-        if self._httptools.should_upgrade():
+        if self._parser.should_upgrade():
             self._upgrading = True
             return
         self._check_head()
@@ -218,7 +224,7 @@ class RequestParser:
         """The request is complete."""
         if self._upgrading:
             return
-        keep_alive = self._httptools.should_keep_alive()
+        keep_alive = self._parser.should_keep_alive()
         raw_path, _, query = self._origin.partition(b"?")
         path = (unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path).decode("utf-8", "replace")
         headers, body = self._headers, bytes(self._body)
@@ -233,32 +239,19 @@ class RequestParser:
         self._closed = not keep_alive
 
     @property
-    def _httptools(self) -> httptools.HttpRequestParser:
-        assert self._parser is not None
-        return self._parser
-
-    @property
     def _unfinished(self) -> int:
         """How many bytes are held of a request that is not complete."""
-        if self.phase == "idle":
-            return 0
         return self._head_size + self._body_size + (self._unbounded + len(self._raw) if self.phase == "head" else 0)
-
-    def _take(self, size: int) -> None:
-        self.held += size
-        self._budget.free -= size
-        if size > 0 and not self._budget.has_room(0, self.held):
-            self.close(self.error or no_room())
 
     def _drop(self) -> None:
         """Give up the request that is not complete. httptools' parser goes too: it and this one hold each other."""
-        size = self._unfinished
+        size = 0 if self.phase == "idle" else self._unfinished
         self.held -= size
         self._budget.free += size
         self._body = self._raw = self._target = self._origin = b""
         self._headers, self._framing = [], []
         self._head_size = self._body_size = self._unbounded = 0
-        self._parser = None
+        self._parser = _NONE
 
     def _parse(self, data: bytes) -> None:
         count = len(self.requests)
@@ -271,7 +264,7 @@ class RequestParser:
             else:
                 self._raw, self._raw_is_begun = piece, phase != "idle"
             try:
-                self._httptools.feed_data(piece)
+                self._parser.feed_data(piece)
             except httptools.HttpParserUpgrade as exc:
                 rest = self._without_upgrade(piece[exc.args[0] :])
             except httptools.HttpParserError as exc:
@@ -291,8 +284,8 @@ class RequestParser:
         compared with the bytes. Behind another request the place where it begins is not known.
         """
         self._line_is_read = True
-        self._method = self._httptools.get_method().decode("ascii")
-        self._version = version = self._httptools.get_http_version()
+        self._method = self._parser.get_method().decode("ascii")
+        self._version = version = self._parser.get_http_version()
         if version not in ("1.1", "1.0"):
             raise HttpError(505, "http_version", f"HTTP/{version} is not spoken here", "Use HTTP/1.1.")
         line = b"%b %b HTTP/%b\r\n" % (self._method.encode(), self._target, version.encode())
@@ -334,7 +327,8 @@ class RequestParser:
         encoding = found.get(b"transfer-encoding")
         length = found.get(b"content-length")
         if encoding is None:
-            self._check_length(0 if length is None else int(length))
+            if length is not None:
+                self._check_length(int(length))
             return
         if length is not None or self._version == "1.0":
             raise _bad("Transfer-Encoding cannot be used here", "Send either Content-Length or chunks, over HTTP/1.1.")
@@ -344,7 +338,8 @@ class RequestParser:
     def _check_length(self, length: int) -> None:
         if length > self._max_body:
             raise _body_too_large(self._max_body)
-        if length and not self._budget.has_room(length, length):
+        budget = self._budget
+        if length > budget.free - budget.reserve and not budget.has_room(length, length):
             raise no_room()
 
     def _check_expect(self, expect: bytes | None) -> None:
