@@ -14,9 +14,9 @@ _SMALL = 65_536
 class Budget:
     """A count of the bytes that all requests hold, each from its arrival until it is answered.
 
-    `free` is what is left of `size`; `reserve` is the part of it that is kept for small requests. A request takes from it
-    as its bytes arrive, never before: a length that is only announced costs nobody anything. `shed` is called with the
-    bytes that are missing, and may give some back.
+    `free` is what is left of `size`; `reserve` is the part of it that is kept for small requests. A request takes its
+    bytes as they arrive, never before: a length that is only announced costs nobody anything. `shed` is called with the
+    number of bytes that are missing, and may give some back.
     """
 
     __slots__ = ("_shed", "free", "reserve", "size")
