@@ -15,7 +15,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from email.utils import formatdate
 from typing import Any
 
@@ -28,6 +28,7 @@ from agno_rt_serve.errors import HttpError
 from agno_rt_serve.lifespan import Lifespan
 from agno_rt_serve.listening import Address, bind
 from agno_rt_serve.protocol import no_room
+from agno_rt_serve.response import error_response
 from agno_rt_serve.settings import Settings
 
 __all__ = ["Server"]
@@ -180,14 +181,13 @@ class Server:
                 self._none.set()
 
     async def _turn_away(self, sock: socket.socket) -> None:
-        connection = Connection(self, sock)
         if self._turned_away >= _TURNED_AWAY:
-            with sock:
-                connection.crowd_out(_too_many())
+            with sock, suppress(OSError):
+                sock.send(error_response(_too_many(), self.date))
             return
         self._turned_away += 1
         try:
-            await connection.turn_away(_too_many())
+            await Connection(self, sock).turn_away(_too_many())
         finally:
             self._turned_away -= 1
 

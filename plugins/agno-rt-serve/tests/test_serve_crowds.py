@@ -117,6 +117,18 @@ class TestPlaces:
             await wire.send(GET)
             assert (await wire.answer()).status == 200
 
+    async def test_all_who_are_turned_away_are_told(self, serve: Any, until: Any) -> None:
+        """Many clients that find no place at once, and do not leave, each get the answer."""
+        app = App()
+        served = await serve(app, max_connections=1)
+        async with AsyncExitStack() as stack:
+            first = await stack.enter_async_context(await served.dial())
+            await first.send(RUN)
+            await until(lambda: app.running == 1)
+            late = [await stack.enter_async_context(await served.dial()) for _ in range(130)]
+
+            assert {code(await wire.answer()) for wire in late} == {(503, "too_many_connections")}
+
     @pytest.mark.parametrize("start", [b"", GET, HALF_HEAD, HALF_BODY, b"NONSENSE\r\n\r\n"])
     async def test_a_crowd_keeps_nobody_out(self, serve: Any, start: bytes) -> None:
         """Five times as many clients as there are places, which do nothing or go slowly: the others are answered."""
