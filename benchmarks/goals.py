@@ -207,6 +207,8 @@ def _at_once() -> Iterator[Goal]:
     more = Value("concurrent.Cost.track_ratio_50000_to_1000")
     yield _at_most(row, "a run at 50,000, against one at 1,000", 1.5, more, unit="x")
     yield _against(row, "concurrent", "agno_go")
+    served = Value("concurrent.CostServed.track_ratio_50000_to_1000")
+    yield _at_most(row, "the same with the garbage collector of `agno-rt serve`", 1.5, served, unit="x")
     held = Value("concurrent.Waiting.track_bytes_a_waiting_run", (10_000,))
     yield _at_most(row, "memory a waiting run", "waiting-bytes", held)
 

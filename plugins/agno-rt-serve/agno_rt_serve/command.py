@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shlex
-import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
@@ -27,10 +25,13 @@ from agno_rt_serve import log
 from agno_rt_serve.app import App
 from agno_rt_serve.guard import is_loopback
 from agno_rt_serve.keys import VARIABLE, check_key, check_private, read_key_file, take_key
+from agno_rt_serve.line_writer import whole_lines
 from agno_rt_serve.listening import Address, bind
+from agno_rt_serve.process import collect_as_memory_grows, raise_file_limit, tune_collector
 from agno_rt_serve.protocol import Request
 from agno_rt_serve.server import Server
 from agno_rt_serve.settings import Settings
+from agno_rt_serve.signals import stop_requests
 from agno_rt_serve.worker import Worker
 from agno_rt_serve.workers import Supervisor
 
@@ -65,7 +66,8 @@ def serve(context: click.Context, /, source: str | None, worker: int | None, **o
     sys.path.insert(0, os.getcwd())
     if context.ensure_object(State).debug:
         options["show_errors"] = True
-    return _run(source, worker, options)
+    with whole_lines():
+        return _run(source, worker, options)
 
 
 def _run(source: str | None, worker: int | None, options: dict[str, Any]) -> int:
@@ -101,9 +103,9 @@ async def _serve(project: Project, place: Settings | Worker) -> None:
             await nursery.start(_obey_signals, server, worker)
             if worker is not None:
                 nursery.start_soon(worker.outlive_parent, server.stop)
-            # All that is there by now will stay: a collection need not look at it again, with requests waiting.
-            gc.collect()
-            gc.freeze()
+            raise_file_limit(settings.max_connections)
+            tune_collector()
+            nursery.start_soon(collect_as_memory_grows)
             try:
                 await server.serve(
                     announce=partial(_announce, project, settings) if worker is None else worker.ready,
@@ -185,14 +187,12 @@ async def _inspected(project: Project, runtime: Runtime, settings: Settings) -> 
 
 
 async def _obey_signals(server: Server, worker: Worker | None, *, task_status: trio.TaskStatus[None]) -> None:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with stop_requests() as requests:
         task_status.started()
-        told = False
-        async for _ in signals:
-            if told:
+        async for asked in requests:
+            if asked > 1:
                 server.abort()
                 return
-            told = True
             server.stop()
             if server.busy and worker is not None:
                 worker.busy()

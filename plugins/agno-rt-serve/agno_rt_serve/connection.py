@@ -18,21 +18,25 @@ import trio
 
 from agno_rt.failures import must_pass
 from agno_rt_serve.asgi import JSON, ASGIApp, Message, Scope
+from agno_rt_serve.budget import Budget
 from agno_rt_serve.errors import HttpError, error_body
-from agno_rt_serve.protocol import Request, RequestParser
-from agno_rt_serve.response import REQUEST_ID, ResponseWriter, request_ids
+from agno_rt_serve.protocol import Phase, Request, RequestParser
+from agno_rt_serve.response import REQUEST_ID, ResponseWriter, error_response, request_ids
 from agno_rt_serve.settings import Settings
 
-__all__ = ["AccessLog", "ClientGone", "Connection", "Host"]
+__all__ = ["BODY", "CLOSING", "HEAD", "IDLE", "AccessLog", "ClientGone", "Connection", "Host"]
 
 AccessLog: TypeAlias = Callable[[Request, int, float], None]
-Reason = Literal["", "timeout", "gone", "stop"]
+Reason = Literal["", "timeout", "gone", "stop", "crowded"]
 
 _logger = logging.getLogger("agno_rt.serve")
 _RECEIVE = 65_536
 _LINGER = 2.0
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _RESET = struct.pack("ii", 1, 0)
+# Which connection has to go first where there are too many: one without a request, then one whose request is slow.
+CLOSING, IDLE, HEAD, BODY = range(4)
+_CLAIMS: dict[Phase, int] = {"idle": IDLE, "head": HEAD, "body": BODY}
 
 
 class ClientGone(OSError):
@@ -44,6 +48,7 @@ class Host(Protocol):
 
     app: ASGIApp
     settings: Settings
+    budget: Budget
     state: dict[str, Any]
     draining: bool
     now: float
@@ -54,7 +59,8 @@ class Host(Protocol):
 class Connection:
     """A client's connection.
 
-    `running` since `since` while the application works on a request, `stuck` while the client does not read.
+    `running` while the application works on a request, `stuck` while the client does not read, `closing` once it was
+    told why nothing more is read. `since` is when it began to run, or to wait for what it waits for.
     """
 
     __slots__ = (
@@ -62,6 +68,7 @@ class Connection:
         "_exchange",
         "_host",
         "_server",
+        "closing",
         "deadline",
         "gone",
         "parser",
@@ -78,10 +85,10 @@ class Connection:
         self.scope = trio.CancelScope()
         self.deadline = math.inf
         self.reason: Reason = ""
-        self.running = self.stuck = False
+        self.running = self.stuck = self.closing = False
         self.since = 0.0
         self.gone: trio.Event | None = None
-        self.parser = RequestParser(host.settings.max_head, host.settings.max_body)
+        self.parser = RequestParser(host.settings.max_head, host.settings.max_body, host.budget)
         self._exchange: Exchange | None = None
         self._host = host
         self._client = _address(sock.getpeername)
@@ -97,6 +104,18 @@ class Connection:
         """Whether there is a request of whose answer nothing was sent."""
         return self._exchange is not None and not self._exchange.status
 
+    @property
+    def claim(self) -> tuple[int, float] | None:
+        """The claim to its place: CLOSING, IDLE, HEAD or BODY, and since when; `None` while a request is under way."""
+        if self.running or self.parser.requests:
+            return None
+        return (CLOSING if self.closing else _CLAIMS[self.parser.phase], self.since)
+
+    @property
+    def address(self) -> str:
+        """The client's address, without its port."""
+        return self._client[0] if self._client is not None else ""
+
     def end(self, reason: Reason) -> None:
         """End the connection now, and with it what runs for it."""
         self.reason = self.reason or reason
@@ -104,13 +123,24 @@ class Connection:
             self.gone.set()
         self.scope.cancel()
 
+    def crowd_out(self, error: HttpError) -> None:
+        """End the connection for the sake of others. Whoever is in the middle of a request is told why."""
+        if self.parser.phase != "idle" and not self.closing:
+            try:
+                self.sock.send(error_response(error, self._host.date))
+                self.sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # the client is gone, or takes nothing
+        self.parser.close(error)
+        self.end("crowded")
+
     async def run(self) -> None:
         """Serve the connection until one side closes it."""
         with self.sock:
             try:
                 with self.scope:
                     await self._serve()
-                if self.reason == "timeout":
+                if self.reason == "timeout" and not self.closing:
                     await self._time_out()
                 elif self.reason == "stop" and self.unanswered:
                     await self._refuse(HttpError(503, "stopping", "the server is stopping", "Send it again later."))
@@ -121,6 +151,18 @@ class Connection:
                     raise
                 # What an application raised while it was being cancelled: there is nobody to answer any more.
                 _logger.exception("the application failed after its client was gone")
+            finally:
+                # Now, and not when the collector comes: it counts objects, not their bytes, and may come much later.
+                self.parser.close()
+                self._exchange = None
+
+    async def turn_away(self, error: HttpError) -> None:
+        """Answer with the error, whatever is asked, and close."""
+        with self.sock:
+            try:
+                await self._refuse(error)
+            except OSError:
+                return  # the client did not wait for it
 
     async def _serve(self) -> None:
         parser = self.parser
@@ -163,7 +205,8 @@ class Connection:
             seconds = settings.keep_alive
         else:
             seconds = settings.head_timeout if phase == "head" else settings.body_timeout
-        self.deadline = self._host.now + seconds
+        self.since = self._host.now
+        self.deadline = self.since + seconds
 
     async def _answer(self, request: Request) -> bool:
         host = self._host
@@ -187,6 +230,9 @@ class Connection:
         finally:
             self.running = False
             exchange.over()
+            self.parser.held -= request.held
+            host.budget.free += request.held
+            request.body = b""
             if host.access_log is not None:
                 host.access_log(request, exchange.status, trio.current_time() - began)
         return exchange.keep_alive
@@ -248,10 +294,9 @@ class Connection:
             await self._refuse(HttpError(408, "timeout", "the request did not arrive in time", "Send it again."))
 
     async def _refuse(self, error: HttpError) -> None:
-        writer = ResponseWriter("GET", "1.1", keep_alive=False)
-        writer.start(error.status, [*JSON, *error.headers], self._host.date, next(request_ids))
-        with trio.move_on_after(_LINGER):
-            await self.write(writer.body(error_body(error), more=False))
+        self.closing = True
+        with trio.move_on_after(_LINGER) as self.scope:
+            await self.write(error_response(error, self._host.date))
             await self._linger()
 
     async def _linger(self) -> None:
@@ -291,7 +336,7 @@ class Exchange:
 
     async def receive(self) -> Message:
         """The request with its whole body; after that, wait until the client hangs up or the exchange is over."""
-        if not self._sent_request:
+        if not (self._sent_request or self._over):
             self._sent_request = True
             return {"type": "http.request", "body": self._request.body, "more_body": False}
         connection = self._connection

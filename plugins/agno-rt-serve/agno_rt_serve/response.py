@@ -8,9 +8,11 @@ import re
 from collections.abc import Iterator
 from http import HTTPStatus
 
+from agno_rt_serve.asgi import JSON
+from agno_rt_serve.errors import HttpError, error_body
 from agno_rt_serve.protocol import Headers
 
-__all__ = ["REQUEST_ID", "ResponseWriter", "request_ids"]
+__all__ = ["REQUEST_ID", "ResponseWriter", "error_response", "request_ids"]
 
 REQUEST_ID = re.compile(rb"[0-9A-Za-z._:-]{1,128}")
 """What an id may be that a client gives: nothing in it does harm in a log."""
@@ -159,6 +161,13 @@ class ResponseWriter:
         if self._left < 0 or (self._left and not more):
             self.complete = False
             raise RuntimeError("the response's body is not as long as its Content-Length says")
+
+
+def error_response(error: HttpError, date: bytes) -> bytes:
+    """The whole response to a request that is not read, or not to its end; the connection closes after it."""
+    writer = ResponseWriter("GET", "1.1", keep_alive=False)
+    writer.start(error.status, [*JSON, *error.headers], date, next(request_ids))
+    return writer.body(error_body(error), more=False)
 
 
 def _checked_name(name: bytes) -> bytes:

@@ -2,6 +2,9 @@
 
 The watch is one task for all connections. A few times a second it reads the clock, ends those past their deadline,
 and asks the operating system in one call which clients of running requests have hung up.
+
+Where there are too many connections, the idlest are closed, and where their requests hold too much, the slowest to
+arrive are given up: see `_crowd_out` and `_shed`. A request that is under way is never ended for another.
 """
 
 from __future__ import annotations
@@ -10,25 +13,36 @@ import errno
 import select
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from email.utils import formatdate
 from typing import Any
 
 import trio
 
-from agno_rt_serve.asgi import JSON, ASGIApp
-from agno_rt_serve.connection import AccessLog, Connection
-from agno_rt_serve.errors import HttpError, error_body
+from agno_rt_serve.asgi import ASGIApp
+from agno_rt_serve.budget import Budget
+from agno_rt_serve.connection import BODY, HEAD, IDLE, AccessLog, Connection
+from agno_rt_serve.errors import HttpError
 from agno_rt_serve.lifespan import Lifespan
 from agno_rt_serve.listening import Address, bind
-from agno_rt_serve.response import ResponseWriter, request_ids
+from agno_rt_serve.protocol import no_room
+from agno_rt_serve.response import error_response
 from agno_rt_serve.settings import Settings
 
 __all__ = ["Server"]
 
 _TICK = 0.05
 _LAST_WORDS = 2.0
+# A request that has been arriving for so many seconds may be given up for others, where their bytes are too many.
+_SLOW = 1.0
+# So often a tick all connections are ranked, while none is found that can be closed.
+_RANKINGS = 3
+# So many clients are turned away at once with an answer that they are sure to get; more get it with luck.
+_TURNED_AWAY = 100
+# So many connections are closed at once where the process may open no more files.
+_FILES_FREED = 50
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -57,8 +71,14 @@ class Server:
         self.now = 0.0
         self.date = b""
         self.addresses: list[Address] = []
+        self.budget = Budget(settings.body_memory, self._shed)
         self._cancel_runs = cancel_runs
         self._connections: set[Connection] = set()
+        self._turned_away = 0
+        # Connections with the least claims to their places, the least last; and how often they were ranked this tick.
+        self._ranked: list[tuple[tuple[int, float], Connection]] = []
+        self._rankings = 0
+        self._shed_at = -1.0
         self._second = 0
         self._stopped = trio.Event()
         self._aborted = trio.Event()
@@ -136,14 +156,16 @@ class Server:
                 sock, _ = listener.accept()
             except OSError as exc:
                 if exc.errno in _OUT_OF_FILES:
+                    for _ in range(_FILES_FREED):
+                        self._crowd_out()
                     await trio.sleep(_TICK)
                 continue
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if len(self._connections) >= self.settings.max_connections:
-                self._turn_away(sock)
-            else:
+            if len(self._connections) < self.settings.max_connections or self._crowd_out():
                 nursery.start_soon(self._connect, sock)
+            else:
+                nursery.start_soon(self._turn_away, sock)
 
     async def _connect(self, sock: socket.socket) -> None:
         if not self._connections:
@@ -158,17 +180,60 @@ class Server:
             if not self._connections:
                 self._none.set()
 
-    def _turn_away(self, sock: socket.socket) -> None:
-        hint = "Try again later, or raise max_connections in [plugins.serve]."
-        error = HttpError(503, "too_many_connections", "the server has as many connections as it may", hint)
-        writer = ResponseWriter("GET", "1.1", keep_alive=False)
-        writer.start(error.status, [*JSON, (b"retry-after", b"1")], self.date, next(request_ids))
-        with sock:
-            try:
-                sock.send(writer.body(error_body(error), more=False))
-                sock.shutdown(socket.SHUT_WR)
-            except OSError:
-                return  # the client did not wait for it
+    async def _turn_away(self, sock: socket.socket) -> None:
+        if self._turned_away >= _TURNED_AWAY:
+            with sock, suppress(OSError):
+                sock.send(error_response(_too_many(), self.date))
+            return
+        self._turned_away += 1
+        try:
+            await Connection(self, sock).turn_away(_too_many())
+        finally:
+            self._turned_away -= 1
+
+    def _crowd_out(self) -> bool:
+        """Close the connection with the least claim to its place. Tell whether one was there to close.
+
+        All are ranked once for many calls, and a few times a tick where that yields nothing: to rank them for each
+        client of a flood would cost more than the flood. A connection that moved on since is passed over.
+        """
+        while True:
+            while self._ranked:
+                claim, connection = self._ranked.pop()
+                if connection not in self._connections or connection.claim != claim:
+                    continue
+                # An idle client's next request may be there, and was not read yet.
+                if claim[0] != IDLE or not _has_more(connection.sock):
+                    connection.crowd_out(_too_many())
+                    self._connections.discard(connection)
+                    self._rankings = 0
+                    return True
+            if self._rankings >= _RANKINGS:
+                return False
+            self._rank()
+
+    def _rank(self) -> None:
+        self._rankings += 1
+        shares = Counter(connection.address for connection in self._connections)
+        ranked = [(claim, each) for each in self._connections if (claim := each.claim) is not None]
+        # Of those that are alike, the address that has the most goes first: one client alone cannot drive out the rest.
+        ranked.sort(key=lambda pair: (pair[0][0], -shares[pair[1].address], pair[0][1]), reverse=True)
+        # A part only: as these go, the shares change.
+        self._ranked = ranked[-(len(ranked) // 10 + 1) :]
+
+    def _shed(self, missing: int) -> None:
+        """Give up requests that have been arriving for long, the oldest first, until so many bytes are free."""
+        if self._shed_at == self.now:
+            return
+        self._shed_at = self.now
+        enough = self.budget.free + missing
+        arriving = [(claim, each) for each in self._connections if (claim := each.claim) and claim[0] in (HEAD, BODY)]
+        for (_, since), connection in sorted(arriving, key=lambda pair: pair[0][1]):
+            if self.now - since < _SLOW:
+                break
+            if self.budget.free >= enough:
+                break
+            connection.crowd_out(no_room())
 
     async def _watch(self) -> None:
         while True:
@@ -176,16 +241,18 @@ class Server:
                 self._some = trio.Event()
                 await self._some.wait()
             await trio.sleep(_TICK)
-            before = self.now
-            self._look()
-            late = [connection for connection in self._connections if connection.deadline < self.now]
-            for connection in late:
-                connection.end("timeout")
-            running = [
-                connection for connection in self._connections if connection.running and connection.since < before
-            ]
-            for connection in _hung_up(running):
-                connection.end("gone")
+            self._end_overdue()
+
+    def _end_overdue(self) -> None:
+        """End connections that are past their deadline, and those whose clients have left a running request."""
+        before = self.now
+        self._rankings = 0
+        self._look()
+        for connection in [each for each in self._connections if each.deadline < self.now]:
+            connection.end("timeout")
+        running = [each for each in self._connections if each.running and each.since < before]
+        for connection in _hung_up(running):
+            connection.end("gone")
 
     def _look(self) -> None:
         self.now = trio.current_time()
@@ -221,6 +288,20 @@ class Server:
         while self._connections:
             self._none = trio.Event()
             await self._none.wait()
+
+
+def _too_many() -> HttpError:
+    hint = "Try again later, or raise max_connections in [plugins.serve]."
+    message = "the server has as many connections as it may"
+    return HttpError(503, "too_many_connections", message, hint, ((b"retry-after", b"1"),))
+
+
+def _has_more(sock: socket.socket) -> bool:
+    """Whether the client has sent something that was not read yet."""
+    try:
+        return bool(sock.recv(1, socket.MSG_PEEK))
+    except OSError:
+        return False
 
 
 def _hung_up(connections: list[Connection]) -> Iterable[Connection]:

@@ -14,9 +14,12 @@ class Settings:
     host, port       where to listen; port 0 takes a free one
     workers          how many processes serve on the port; each has its own memory, limits and connections
     grace            how long running requests may go on once the server is told to stop
-    max_connections  open at once; one more is answered 503 and closed
+    max_connections  open at once; for one more the idlest is closed, and where all have a request under way, it is
+                     answered 503
+    body_memory      the requests of all connections together, until they are answered; more is answered 503
     max_head         a request's line and headers; more is answered 431
-    max_body         a request's body, which is held in memory; more is answered 413
+    max_body         a request's body, which is held in memory; more is answered 413 (and so is more than seven eighths
+                     of body_memory)
     max_media        one image, audio, video or file in a body; more is answered 413
     media_urls       whether they may be given by a URL, which the model's provider then fetches
     head_timeout     from a request's first byte to the end of its head; then 408
@@ -40,7 +43,8 @@ class Settings:
     port: int = 7777
     workers: int = 1
     grace: float = 10.0
-    max_connections: int = 1_000
+    max_connections: int = 5_000
+    body_memory: int = 268_435_456
     max_head: int = 32_768
     max_body: int = 10_000_000
     max_media: int = 7_000_000

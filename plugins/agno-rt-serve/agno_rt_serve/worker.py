@@ -15,6 +15,7 @@ import msgspec
 import trio
 
 from agno_rt.errors import UsageError
+from agno_rt_serve.line_writer import share_lock
 from agno_rt_serve.listening import Address, adopt
 from agno_rt_serve.settings import Settings
 
@@ -28,11 +29,15 @@ _LONGEST = 1_000_000
 
 @attrs.frozen
 class Orders:
-    """What a worker is told: its number from 1 on, the numbers of the sockets to listen on, and the settings."""
+    """What a worker is told: its number from 1 on, the numbers of the sockets to listen on, and the settings.
+
+    `lock` is the number of the file that it locks to write a line.
+    """
 
     number: int
     listeners: tuple[int, ...]
     settings: Settings
+    lock: int | None = None
 
     def line(self) -> bytes:
         """The orders as a line for the channel."""
@@ -52,6 +57,9 @@ class Worker:
             line = self._channel.makefile("rb").readline(_LONGEST)
             orders = msgspec.msgpack.decode(base64.b64decode(line), type=Orders)
             self.listeners = adopt(orders.listeners)
+            if orders.lock is not None:
+                os.set_inheritable(orders.lock, False)
+                share_lock(orders.lock)
         except (OSError, ValueError) as exc:
             hint = "Say how many there are to be: --workers 2."
             raise UsageError("--worker is for what `agno-rt serve --workers` starts", hint=hint) from exc

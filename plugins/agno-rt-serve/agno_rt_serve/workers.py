@@ -17,7 +17,9 @@ import click
 import trio
 
 from agno_rt.errors import AgnoError
+from agno_rt_serve.line_writer import make_lock, share_lock
 from agno_rt_serve.settings import Settings
+from agno_rt_serve.signals import stop_requests
 from agno_rt_serve.worker import BUSY, READY, Orders
 
 __all__ = ["Supervisor", "WorkerFailed"]
@@ -60,7 +62,7 @@ class _Started:
 
 
 class Supervisor:
-    """Keeps the workers going until it is told to stop, by SIGTERM or SIGINT, which it passes on.
+    """Keeps the workers going until it is told to stop, by SIGTERM, SIGINT or SIGHUP, which it passes on as SIGTERM.
 
     `source` is what the workers are to serve, as the command line names it. The first worker starts alone: what keeps
     it from serving would keep the others too, and is said once.
@@ -70,6 +72,7 @@ class Supervisor:
         self._source = source
         self._settings = settings
         self._listeners = listeners
+        self._lock = make_lock()
         self._workers: dict[int, _Started] = {}
         self._settled: dict[int, trio.Event] = {}
         self._stopping = trio.Event()
@@ -84,6 +87,7 @@ class Supervisor:
         is left to be said, or where a worker had to be killed at the end.
         """
         async with trio.open_nursery() as watching:
+            share_lock(None if self._lock is None else self._lock.fileno())
             await watching.start(self._obey_signals)
             watching.start_soon(self._limit_stopping)
             try:
@@ -128,7 +132,8 @@ class Supervisor:
         settled.set()
 
     async def _spawn(self, number: int) -> _Started | None:
-        orders = Orders(number, tuple(sock.fileno() for sock in self._listeners), self._settings)
+        lock = None if self._lock is None else self._lock.fileno()
+        orders = Orders(number, tuple(sock.fileno() for sock in self._listeners), self._settings, lock)
         ours, theirs = socket.socketpair()
         with theirs:
             channel = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
@@ -137,7 +142,7 @@ class Supervisor:
                 process = await trio.lowlevel.open_process(
                     [sys.executable, "-m", "agno_rt.cli", "serve", "--worker", str(theirs.fileno()), *source],
                     stdin=subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(), *orders.listeners),
+                    pass_fds=(theirs.fileno(), *orders.listeners, *(() if lock is None else (lock,))),
                     # A terminal's Ctrl-C is passed on by the parent; to get it twice would be to stop at once.
                     process_group=0,
                 )
@@ -194,11 +199,9 @@ class Supervisor:
             click.echo("Stopping: waiting for running requests. Once more stops at once.", err=True)
 
     async def _obey_signals(self, *, task_status: trio.TaskStatus[None]) -> None:
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with stop_requests() as requests:
             task_status.started()
-            asked = 0
-            async for _ in signals:
-                asked += 1
+            async for asked in requests:
                 if asked == 1:
                     self._stop()
                 elif asked == 2:

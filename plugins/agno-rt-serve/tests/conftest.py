@@ -189,9 +189,9 @@ class Served:
         """Where it is."""
         return f"http://127.0.0.1:{self.port}"
 
-    async def dial(self) -> Wire:
-        """A new connection to it."""
-        return Wire(await trio.open_tcp_stream("127.0.0.1", self.port))
+    async def dial(self, address: str = "127.0.0.1") -> Wire:
+        """A new connection to it, from that address of this machine."""
+        return Wire(await trio.open_tcp_stream("127.0.0.1", self.port, local_address=address))
 
 
 @pytest.fixture

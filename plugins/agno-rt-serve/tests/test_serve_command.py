@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -22,6 +24,10 @@ import pytest
 PATIENCE = 60.0
 
 AGENTS = """
+import gc
+import json
+import os
+import resource
 import trio
 from agno_rt import Agent, ModelResponse
 from agno_rt.events import TextDelta
@@ -39,7 +45,38 @@ class Model:
         await trio.sleep(self.seconds)
         return ModelResponse("Well. Done.")
 
+class About:
+    name = "about"
+
+    async def respond(self, request, emit=None):
+        size = 0
+        if os.path.exists("/proc/self/statm"):
+            with open("/proc/self/statm") as statm:
+                size = int(statm.read().split()[1]) * resource.getpagesize()
+        known = {
+            "threshold": gc.get_threshold()[2],
+            "frozen": gc.get_freeze_count(),
+            "files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            "bytes": size,
+        }
+        return ModelResponse(json.dumps(known))
+
+class Node:
+    pass
+
+class Wasteful:
+    name = "wasteful"
+
+    async def respond(self, request, emit=None):
+        node = Node()
+        node.itself, node.bytes = node, b"x" * 20_000_000
+        gc.collect(1)  # so that it is old when it becomes garbage
+        del node
+        return ModelResponse("Done.")
+
 quick = Agent(Model(0.5), "quick")
+wasteful = Agent(Wasteful(), "wasteful")
+about = Agent(About(), "about")
 endless = Agent(Model(3600), "endless")
 """
 
@@ -103,6 +140,12 @@ def post(url: str, agent: str, *, stream: bool = False) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
+def about(process: Process) -> dict[str, int]:
+    """What its agent tells of the process."""
+    told: dict[str, int] = json.loads(json.loads(post(process.url, "about")[1])["content"])
+    return told
+
+
 def in_background(function: Callable[[], Any]) -> Callable[[], Any]:
     results: list[Any] = []
     thread = threading.Thread(target=lambda: results.append(function()))
@@ -127,7 +170,8 @@ class TestServing:
         process = start()
 
         assert re.fullmatch(
-            r"Serving quick, endless at http://127\.0\.0\.1:\d+ \(Ctrl-C stops\)\n", process.greeting[0]
+            r"Serving quick, wasteful, about, endless at http://127\.0\.0\.1:\d+ \(Ctrl-C stops\)\n",
+            process.greeting[0],
         )
         command = process.greeting[1].removeprefix("Try: ").strip()
         done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=PATIENCE, check=True)
@@ -158,9 +202,35 @@ class TestServing:
         with caught.value:
             assert caught.value.code == 413
 
+    def test_the_process_is_made_ready(self, start: Start) -> None:
+        """The collector leaves what is loaded alone and seldom walks all the rest; files are there for connections."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 512), hard))
+        try:
+            process = start(settings="max_connections = 700")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        known = about(process)
+
+        assert known["threshold"] >= 50 > gc.get_threshold()[2]
+        assert known["frozen"] > 10_000
+        assert 700 < known["files"] <= 1_700
+
+    @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not tell how large a process is")
+    def test_old_garbage_does_not_pile_up(self, start: Start) -> None:
+        """Garbage of a few objects and many bytes is found, though the collector counts objects."""
+        process = start()
+        before = about(process)["bytes"]
+        for _ in range(20):
+            assert post(process.url, "wasteful")[0] == 200
+        deadline = time.monotonic() + PATIENCE
+        while about(process)["bytes"] > before + 250_000_000:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
 
 class TestStopping:
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
     def test_running_requests_end_first(self, start: Start, number: signal.Signals) -> None:
         """Told to stop during a run, the server answers it, then exits with 0."""
         process = start()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import pairwise
 
 import pytest
+from agno_rt_serve.budget import Budget
 from agno_rt_serve.protocol import Request, RequestParser
 from agno_rt_serve.response import ResponseWriter
 from hypothesis import example, given
@@ -15,7 +17,7 @@ DATE = b"Mon, 01 Jan 2024 00:00:00 GMT"
 
 
 def parser(*pieces: bytes) -> RequestParser:
-    made = RequestParser(HEAD, BODY)
+    made = RequestParser(HEAD, BODY, Budget(1_000_000))
     for piece in pieces:
         made.feed(piece)
     return made
@@ -119,12 +121,51 @@ class TestRequests:
         assert [value for name, value in request.headers if name == b"host"] == [b"other:81"]
         assert only(get(b"http://other")).path == "/"
 
+    @pytest.mark.parametrize(
+        ("target", "host", "path", "query"),
+        [
+            (b"http://other?q", b"other", "/", b"q"),
+            (b"http://other/?/http://third/", b"other", "/", b"/http://third/"),
+            (b"HTTP://Other:/a//b", b"Other:", "/a//b", b""),
+            (b"https://[::1]:81/x", b"[::1]:81", "/x", b""),
+            (b"http://a%20b.c,d/x", b"a%20b.c,d", "/x", b""),
+            (b"//other/x", b"here", "//other/x", b""),
+            (b"/http://other/x", b"here", "/http://other/x", b""),
+        ],
+    )
+    def test_the_host_of_a_target_ends_where_its_path_begins(
+        self, target: bytes, host: bytes, path: str, query: bytes
+    ) -> None:
+        """The host that is checked is the one that the target means, and no other can stand beside it."""
+        request = only(get(target))
+
+        assert [value for name, value in request.headers if name == b"host"] == [host]
+        assert (request.path, request.query) == (path, query)
+
+    @pytest.mark.parametrize("host", [b"", b"a", b"a:", b"a:80", b"[::1]", b"[::1]:80", b"127.0.0.1:1", b"a_b-c.d~e"])
+    def test_reads_hosts(self, host: bytes) -> None:
+        """A name, an address or nothing, and perhaps a port, are a Host."""
+        request = only(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+
+        assert request.headers == [(b"host", host)]
+
+    def test_options_may_ask_about_the_server(self) -> None:
+        """The target `*` is for OPTIONS."""
+        assert only(get(b"*").replace(b"GET", b"OPTIONS")).path == "*"
+
     def test_ignores_an_upgrade(self) -> None:
         """A request that offers an upgrade is read without it, its body and the next request included."""
         offer = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"Content-Length: 3")
         made = parser(post(*offer, body=b"ab"), b"c" + get(b"/2"))
 
         assert [(request.path, request.body) for request in made.requests] == [("/p", b"abc"), ("/2", b"")]
+        assert made.error is None
+
+    def test_ignores_many_upgrades(self) -> None:
+        """However many requests with an upgrade arrive at once, all are read."""
+        made = parser(get(b"/x", b"Connection: upgrade", b"Upgrade: x") * 1_000)
+
+        assert [request.path for request in made.requests] == ["/x"] * 1_000
         assert made.error is None
 
     def test_tells_when_to_continue(self) -> None:
@@ -200,6 +241,42 @@ class TestRefusals:
             (post(b"Transfer-Encoding: chunked", body=b"1\r\nab\r\n"), 400),
             (post(b"Transfer-Encoding: chunked", body=b"3\nabc\n"), 400),
             (post(b"Content-Length: 5", b"Expect: the-moon"), 417),
+            (get(b"http:///agents"), 400),
+            (get(b"http://:80/agents"), 400),
+            (get(b"http://"), 400),
+            (get(b"http://?x"), 400),
+            (get(b"http://user@here/"), 400),
+            (get(b"http://here:80@evil.example/"), 400),
+            (get(b"http://here#x"), 400),
+            (get(b"http://he re/"), 400),
+            (get(b"http://here:port/"), 400),
+            (get(b"http://[::1/"), 400),
+            (get(b"http:/here/"), 400),
+            (get(b"ftp://here/"), 400),
+            (get(b"file:///etc/passwd"), 400),
+            (get(b"here:80"), 400),
+            (get(b"*"), 400),
+            (get(b"/a#b"), 400),
+            (get(b"/", version=b"RTSP/1.0"), 400),
+            (get(b"/", version=b"ICE/1.0"), 400),
+            (get(b"/", version=b"HTTPS/1.1"), 400),
+            (get(b"/", version=b"http/1.1"), 400),
+            (get(b"/", version=b"HTTP/1.2"), 400),
+            (get(b"/", version=b"HTTP/3.0"), 400),
+            (get(b"/", version=b"HTTP/1.10"), 400),
+            (get(b"/", b"X: GET / HTTP/1.0", version=b"RTSP/1.0"), 400),
+            (get(b" /"), 400),
+            (get(b"/ "), 400),
+            (get(b"/").replace(b"Host: here", b"Host: he re"), 400),
+            (get(b"/").replace(b"Host: here", b"Host: here/x"), 400),
+            (get(b"/").replace(b"Host: here", b"Host: user@here"), 400),
+            (get(b"/").replace(b"Host: here", b"Host: here:80:90"), 400),
+            (get(b"/").replace(b"Host: here", b"Host: here:x"), 400),
+            (get(b"/").replace(b"Host: here", b"Host: ::1"), 400),
+            (get(b"/").replace(b"Host: here", b"Host: http://here"), 400),
+            (get(b"/").replace(b"Host: here", "Host: h\u00e9re".encode()), 400),
+            (get(b"http://here/").replace(b"Host: here", b"Host: a@b"), 400),
+            (get(b"http://here/").replace(b"Host: here\r\n", b""), 400),
         ],
     )
     def test_refuses_what_is_not_http(self, data: bytes, status: int) -> None:
@@ -207,11 +284,22 @@ class TestRefusals:
         assert refusal(data) == status
         assert refusal(*(data[at : at + 1] for at in range(len(data)))) == status
 
+    def test_refuses_other_protocols_behind_a_request(self) -> None:
+        """A request line is looked at wherever it stands in what arrives."""
+        other = get(b"/2", version=b"RTSP/1.0")
+
+        for first in (get(b"/1"), post(b"Content-Length: 2", body=b"ab"), get(b"/1", b"Connection: upgrade, x")):
+            made = parser(first + other)
+            assert (len(made.requests), made.error is not None) == (1, True)
+            made = parser(first + other[:9], other[9:])
+            assert (len(made.requests), made.error is not None) == (1, True)
+
     def test_refuses_large_heads(self) -> None:
         """Heads are bounded, be it by many headers, one that never ends, or a long target."""
         assert refusal(get(b"/", *(b"X: %d" % number for number in range(500)))) == 431
         assert refusal(b"GET / HTTP/1.1\r\nX: ", *[b"y" * 500] * 8) == 431
         assert refusal(get(b"/" + b"x" * HEAD)) == 414
+        assert refusal(get(b"/", *[b"a:"] * 80)) == 431
 
     def test_refuses_large_bodies(self) -> None:
         """A body that is announced as too large is refused unread, one in chunks as soon as it is."""
@@ -240,6 +328,80 @@ class TestRefusals:
 
         assert [request.path for request in made.requests] == ["/good"]
         assert made.error is not None
+
+
+class TestBudget:
+    @pytest.mark.parametrize("framing", ["length", "chunks"])
+    def test_small_pieces_take_no_more(self, framing: str) -> None:
+        """A body that comes in pieces of two bytes takes the memory of one that comes at once."""
+        made = RequestParser(HEAD, 1_000_000, Budget(10_000_000))
+        pieces = [b"ab"] * 100_000 if framing == "length" else [b"2\r\nab\r\n"] * 100_000
+        how = b"Content-Length: 300000" if framing == "length" else b"Transfer-Encoding: chunked"
+        made.feed(post(how))
+        tracemalloc.start()
+        for at in range(0, 100_000, 1_000):
+            made.feed(b"".join(pieces[at : at + 1_000]))
+        taken, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+        assert taken < 1.5 * 200_000
+        assert 200_000 < made.held < 1.5 * 200_000
+
+    def test_takes_what_arrived_and_gives_it_back(self) -> None:
+        """The budget is charged for bytes that are there, not for a length that is announced, until they are let go."""
+        budget = Budget(100_000)
+        made = RequestParser(HEAD, 50_000, budget)
+        made.feed(post(b"Content-Length: 40000", body=b"x" * 10_000))
+        assert 10_000 < budget.size - budget.free < 11_000
+
+        made.feed(b"x" * 30_000)
+        assert 40_000 < budget.size - budget.free == made.held < 41_000
+        request = made.requests.popleft()
+        made.held -= request.held
+        budget.free += request.held
+        assert (budget.free, made.held) == (budget.size, 0)
+
+        made.feed(get(b"/") + post(b"Content-Length: 40000", body=b"x" * 10_000))
+        made.close()
+        assert (budget.free, len(made.requests)) == (budget.size, 0)
+
+    @pytest.mark.parametrize("wrong", [b"Content-Length: x", b"Content-Length: 99999", b"Host: again"])
+    def test_a_refused_request_holds_nothing(self, wrong: bytes) -> None:
+        """What was read of a request is let go of when it is refused."""
+        budget = Budget(100_000)
+        made = RequestParser(HEAD, 50_000, budget)
+        made.feed(post(b"X: " + b"y" * 500, wrong))
+
+        assert made.error is not None
+        assert budget.free == budget.size
+
+    def test_is_full(self) -> None:
+        """A body without room is refused by its head where that tells, else by the piece that is too much."""
+        budget = Budget(800_000)
+        first = RequestParser(HEAD, 700_000, budget)
+        first.feed(post(b"Content-Length: 600000", body=b"x" * 590_000))
+        announced, chunked = RequestParser(HEAD, 700_000, budget), RequestParser(HEAD, 700_000, budget)
+        announced.feed(post(b"Content-Length: 200000"))
+        chunked.feed(post(b"Transfer-Encoding: chunked", body=b"186a0\r\n" + b"x" * 100_000 + b"\r\n"))
+        assert chunked.error is None
+        chunked.feed(b"186a0\r\n" + b"x" * 100_000 + b"\r\n")
+
+        for made in (announced, chunked):
+            assert made.error is not None
+            assert (made.error.status, made.error.code, made.held) == (503, "too_many_bodies", 0)
+            assert dict(made.error.headers) == {b"retry-after": b"1"}
+
+    def test_many_requests_with_one_head_are_counted(self) -> None:
+        """Requests that are told by a head that is known take their part too."""
+        budget = Budget(100_000)
+        made = RequestParser(HEAD, 50_000, budget)
+        request = post(b"Content-Length: 1000", body=b"x" * 1_000)
+        for _ in range(500):
+            made.feed(request)
+
+        assert made.error is not None
+        assert made.error.status == 503
+        assert budget.free == budget.size
 
 
 def write(writer: ResponseWriter, *bodies: bytes, headers: list[tuple[bytes, bytes]] | None = None) -> bytes:

@@ -258,21 +258,6 @@ class TestBadHttp:
             await wire.answer()
             assert await wire.rest() == b""
 
-    async def test_too_many_connections(self, serve: Any, until: Any) -> None:
-        """One connection too many is told so; when one leaves, the next is served."""
-        served = await serve(echo, max_connections=1)
-        async with await served.dial() as first:
-            await first.send(GET)
-            await first.answer()
-            async with await served.dial() as second:
-                answer = await second.answer()
-                assert (answer.status, code(answer.body)) == (503, "too_many_connections")
-                assert answer.headers["retry-after"] == "1"
-        await until(lambda: not served.server.connections)
-        async with await served.dial() as wire:
-            await wire.send(GET)
-            assert (await wire.answer()).status == 200
-
 
 class TestHangUps:
     async def test_cancels_a_quiet_application(self, serve: Any) -> None:

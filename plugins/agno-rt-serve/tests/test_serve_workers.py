@@ -340,7 +340,7 @@ class TestDying:
 
 
 class TestStopping:
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
     def test_running_requests_end_first(self, start: Start, number: signal.Signals) -> None:
         """Told to stop, all workers answer what they run; that is said once, and the exit code is 0."""
         process = start()
@@ -350,6 +350,19 @@ class TestStopping:
         assert code == 0
         assert [result() for result in runs.values()] == [f"{pid} 1" for pid in runs]
         assert process.err.rest() == "Stopping: waiting for running requests. Once more stops at once.\n"
+
+    def test_a_hang_up_never_insists(self, start: Start) -> None:
+        """A terminal that closes may signal several times, and runs still end first."""
+        process = start()
+        runs = process.ask_each("slow")
+        process.popen.send_signal(signal.SIGHUP)
+        process.err.find("(Once more)")
+        for _ in range(3):
+            process.popen.send_signal(signal.SIGHUP)
+            time.sleep(0.05)
+
+        assert [result() for result in runs.values()] == [f"{pid} 1" for pid in runs]
+        assert process.popen.wait(PATIENCE) == 0
 
     def test_a_second_signal_stops_at_once(self, start: Start) -> None:
         """Nobody has to wait for the grace period."""

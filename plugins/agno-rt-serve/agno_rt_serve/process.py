@@ -1,0 +1,78 @@
+"""What a server sets in a process that is its own: the garbage collector, and how many files it may open."""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+
+import trio
+
+try:
+    import resource
+except ImportError:  # not a Unix: there is no such limit
+    resource = None  # type: ignore[assignment]
+
+__all__ = ["collect_as_memory_grows", "raise_file_limit", "tune_collector"]
+
+# So many objects are new before the collector walks all of them, in place of some 70,000. 50,000 runs that wait are two
+# million, and to walk them stops all else for nearly a second. Old garbage in cycles may take some 400 MB until then.
+_NEW_OBJECTS = 3_000_000
+# So many bytes, or half of what there was, are new before all objects are walked for their sake.
+_NEW_BYTES = 200_000_000
+_LOOK = 1.0
+# Files beside a connection's socket: databases, tools, models behind connections of their own.
+_OTHER_FILES = 1_000
+_STATM = Path("/proc/self/statm")
+
+
+def tune_collector() -> None:
+    """Let the garbage collector leave alone what is there now, and walk all the rest seldom.
+
+    Young objects are walked as often as ever, and most garbage is young. Call it when everything is loaded.
+    """
+    gc.collect()
+    gc.freeze()
+    young, middle, _ = gc.get_threshold()
+    if young and middle:  # 0 is off
+        gc.set_threshold(young, middle, max(1, _NEW_OBJECTS // (young * middle)))
+
+
+async def collect_as_memory_grows() -> None:
+    """Walk all objects whenever the process has grown much, as long as it runs.
+
+    The collector counts objects, not bytes: a few thousand that are garbage can hold all the memory there is. Where the
+    system does not tell how large the process is, this does nothing.
+    """
+    before = _resident()
+    while before:
+        await trio.sleep(_LOOK)
+        now = _resident()
+        if now > before + max(_NEW_BYTES, before // 2):
+            gc.collect()
+            before = _resident()
+        else:
+            before = min(before, now)
+
+
+def raise_file_limit(connections: int) -> None:
+    """Let the process open a file for each of the connections and some more, as far as the system lets it."""
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError):
+            return  # the system has a bound of its own; where it is met, the idlest connections are closed
+
+
+def _resident() -> int:
+    """The process's bytes in memory; 0 where that is not known."""
+    try:
+        return int(_STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0

@@ -1,0 +1,82 @@
+"""The signals that stop a server, and how often it was asked to. Knows no server."""
+
+from __future__ import annotations
+
+import atexit
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import trio
+
+__all__ = ["stop_requests"]
+
+_HANG_UP = getattr(signal, "SIGHUP", None)
+# For so many seconds after the server has ended, its process is taken to be ending too.
+_ENDING = 5.0
+
+
+@contextmanager
+def stop_requests() -> Iterator[AsyncIterator[int]]:
+    """Give 1 for the first signal to stop, 2 for one more, and so on, as they come.
+
+    SIGHUP, which comes when a terminal is closed, asks once like the others, but never insists: the shell and the
+    system both send it. Where it is ignored, as under `nohup`, it stays ignored. It is for a process whose only purpose
+    is the server: signals that come after the last one was heard do not end it, since it ends anyway.
+    """
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if _HANG_UP is not None and signal.getsignal(_HANG_UP) is not signal.SIG_IGN:
+        numbers.append(_HANG_UP)
+    late = _Late(numbers)
+    # Below trio's own handlers, which give way to these without a moment between.
+    before = {number: signal.signal(number, late) for number in numbers}
+    requests = _Requests()
+    try:
+        with trio.open_signal_receiver(*numbers) as received:
+            yield requests.count(received)
+    finally:
+        if requests.asked:
+            late.begin()
+        else:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class _Requests:
+    """How often the process was asked to stop."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def count(self, received: AsyncIterator[int]) -> AsyncIterator[int]:
+        async for number in received:
+            if number != _HANG_UP or not self.asked:
+                self.asked += 1
+                yield self.asked
+
+
+class _Late:
+    """Handles signals that come while the process ends: one that hangs they end after all.
+
+    Somebody who insists would otherwise kill it in its last moment, and its exit code and its last words were lost.
+    """
+
+    def __init__(self, numbers: list[signal.Signals]) -> None:
+        self._numbers = numbers
+        self._began = 0.0
+
+    def begin(self) -> None:
+        self._began = time.monotonic()
+        # Python itself takes its handlers away at its very end; what is ignored stays ignored.
+        atexit.register(self._ignore)
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self._began and time.monotonic() - self._began > _ENDING:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    def _ignore(self) -> None:
+        for number in self._numbers:
+            signal.signal(number, signal.SIG_IGN)
