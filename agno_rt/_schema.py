@@ -275,6 +275,10 @@ def _annotation(parameter: inspect.Parameter, hints: dict[str, Any], name: str) 
         raise ToolDefinitionError(f"tool {name!r}: parameter {parameter.name!r} {problem}", hint=hint)
     if parameter.name not in hints:
         hint = f"Say what it is, as in `{parameter.name}: str`."
+        if parameter.name in ("self", "cls"):
+            hint = (
+                f"Give the method of an object, which is a tool as it is: tools=[thing.{name}], or tool(thing.{name})."
+            )
         raise ToolDefinitionError(f"tool {name!r}: parameter {parameter.name!r} has no type", hint=hint)
     return hints[parameter.name]
 

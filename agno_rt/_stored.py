@@ -11,6 +11,7 @@ from typing import Any
 import trio
 
 from agno_rt._durable import Durable, decision, store_of
+from agno_rt._generics import DepsT, OutputT
 from agno_rt._job import Asked, Job, RunResult
 from agno_rt._recording import Journal
 from agno_rt._resolve import Resolver
@@ -35,7 +36,9 @@ class StoredRuns:
         """See `Runtime.memory`."""
         raise NotImplementedError
 
-    def run(self, agent: Agent, input: Any, *, deps: Any = None) -> Coroutine[Any, Any, RunResult]:
+    def run(
+        self, agent: Agent[DepsT, OutputT], input: Any, *, deps: DepsT | None = None
+    ) -> Coroutine[Any, Any, RunResult[OutputT]]:
         """See `Runtime.run`."""
         raise NotImplementedError
 
@@ -44,8 +47,13 @@ class StoredRuns:
         self._stored.agents.update({agent.name: agent for agent in agents})
 
     async def resume(
-        self, run_id: str, agent: Agent | None = None, *, deps: Any = None, force: bool = False
-    ) -> RunResult:
+        self,
+        run_id: str,
+        agent: Agent[DepsT, OutputT] | None = None,
+        *,
+        deps: DepsT | None = None,
+        force: bool = False,
+    ) -> RunResult[OutputT]:
         """Go on with a stored run, and return its result: after a crash, a deadline, a failure, or an approval.
 
         No model or tool call that had finished is made again; of a call that was under way and is not idempotent, the

@@ -19,6 +19,9 @@ import trio
 from agno_rt._budget import budget_of
 from agno_rt._closing import closed
 from agno_rt._emit import Emitter, EventBuffer
+from agno_rt._facts import UserFacts
+from agno_rt._generics import DepsT, OutputT
+from agno_rt._given import limits_of
 from agno_rt._ids import new_id
 from agno_rt._job import OUTER, Asked, Job, SessionAccess, holds
 from agno_rt._limiter import Limiter
@@ -31,12 +34,11 @@ from agno_rt.errors import PluginError, UsageError
 from agno_rt.hookspecs import Observer
 from agno_rt.journal import Resume
 from agno_rt.limits import Limits, LimitStatistics
-from agno_rt.memory import FactStore, MemoryBackend, UserMemory
+from agno_rt.memory import MemoryBackend
 from agno_rt.messages import Message
 from agno_rt.models import Model
 from agno_rt.plugins import PluginHost
 from agno_rt.runs import STREAM_BUFFER, Run, RunResult, RunStream, carry_out, execute, stop
-from agno_rt.tools import Tool
 
 if TYPE_CHECKING:
     from agno_rt.tasktree import TaskTree
@@ -49,7 +51,7 @@ class Runtime(StoredRuns):
 
     Args:
         memory: a memory URL (`memory:`, `sqlite:///agents.db`) or a `MemoryBackend`; opened at its first use
-        limits: the limits of all runs together and of each run
+        limits: the limits of all runs together and of each run, or a dict of them
         plugins: the plugin host; by default every installed plugin can be asked for
         settings: each plugin's settings by the plugin's name, as in agno-rt.toml
         observers: callables that are given every event, or names of plugins that observe
@@ -63,7 +65,7 @@ class Runtime(StoredRuns):
         self,
         *,
         memory: str | MemoryBackend = "memory:",
-        limits: Limits | None = None,
+        limits: Limits | Mapping[str, Any] | None = None,
         plugins: PluginHost | None = None,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         observers: Sequence[Observer | str] = (),
@@ -71,7 +73,7 @@ class Runtime(StoredRuns):
     ) -> None:
         if not isinstance(memory, str | MemoryBackend):
             raise UsageError(f"{memory!r} is no memory", hint="Give a URL such as 'memory:', or a MemoryBackend.")
-        self.limits = limits or Limits()
+        self.limits = Limits() if limits is None else limits_of(limits)
         self.plugins = plugins or PluginHost()
         self.settings = settings or {}
         self._unbounded = budget_of(self.limits, None) is None
@@ -88,7 +90,7 @@ class Runtime(StoredRuns):
         self._model_calls = Limiter("model_calls", self.limits.model_calls)
         # A run that a tool makes is part of the run around it, whose place it would wait for in vain.
         self._within = Limiter("runs within runs", sys.maxsize)
-        self._fact_tools: Mapping[str, Tool] | None = None
+        self._facts = UserFacts()
         self._nursery_manager: Any = None
         self._nursery: trio.Nursery | None = None
 
@@ -135,8 +137,14 @@ class Runtime(StoredRuns):
 
     # Not itself a coroutine, which each waiting run would hold, and the collector look at: it hands on its driver's.
     def run(
-        self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, deps: Any = None
-    ) -> Coroutine[Any, Any, RunResult]:
+        self,
+        agent: Agent[DepsT, OutputT],
+        input: Input,
+        *,
+        session: str | None = None,
+        user: str | None = None,
+        deps: DepsT | None = None,
+    ) -> Coroutine[Any, Any, RunResult[OutputT]]:
         """Run the agent on the input and return the result.
 
         `input` is the user's text, a list of texts and media, or the messages of a conversation to answer. With a
@@ -154,8 +162,14 @@ class Runtime(StoredRuns):
 
     @asynccontextmanager
     async def stream(
-        self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, deps: Any = None
-    ) -> AsyncIterator[RunStream]:
+        self,
+        agent: Agent[DepsT, OutputT],
+        input: Input,
+        *,
+        session: str | None = None,
+        user: str | None = None,
+        deps: DepsT | None = None,
+    ) -> AsyncIterator[RunStream[OutputT]]:
         """Run the agent and receive its events as they happen: `async with rt.stream(...) as events: async for ...`.
 
         Leaving the block early cancels the run and waits until it has unwound.
@@ -172,8 +186,14 @@ class Runtime(StoredRuns):
             await stop(run)
 
     async def start(
-        self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, deps: Any = None
-    ) -> Run:
+        self,
+        agent: Agent[DepsT, OutputT],
+        input: Input,
+        *,
+        session: str | None = None,
+        user: str | None = None,
+        deps: DepsT | None = None,
+    ) -> Run[OutputT]:
         """Start the run in the background, owned by this runtime, and return at once."""
         if type(input) is Resume:
             job = await self._resumed(agent, input, Asked(session, user, deps), None, None)
@@ -233,8 +253,8 @@ class Runtime(StoredRuns):
             resolved = self._resolver.resolve(agent)
         except UsageError as exc:
             raise self._of_agent(exc, agent) from exc.__cause__
-        memory = agent.memory
-        limits = self.limits if agent.limits is None else agent.limits
+        memory = resolved.memory
+        limits = self.limits if resolved.limits is None else resolved.limits
         around = None if outer is None else outer.budget
         run_id = new_id() if asked.journal is None else asked.journal.record.id
         emitter = None
@@ -247,7 +267,7 @@ class Runtime(StoredRuns):
             agent.instructions,
             as_messages(input) if asked.journal is None else _asked_then(asked.journal),
             resolved.tools,
-            agent.settings,
+            resolved.settings,
             limits,
             self._admission if outer is None or not holds(outer, self._admission) else self._within,
             self._model_calls,
@@ -267,7 +287,7 @@ class Runtime(StoredRuns):
             self._resolver.processes,
         )
         if memory.facts is not None and asked.user is not None:
-            self._give_facts(job, memory.facts)
+            self._facts.give(job, memory.facts, self.memory)
         job.began = time.monotonic()
         if memory.journal or resolved.pauses or asked.journal is not None:
             self._keep(job, asked.journal, agent)
@@ -289,20 +309,6 @@ class Runtime(StoredRuns):
         except BaseException:
             self._stored.gone(resume.run_id)
             raise
-
-    def _give_facts(self, job: Job, policy: UserMemory) -> None:
-        """Let the run know what is known about its user, and its model keep more."""
-        store = self.memory
-        if not isinstance(store, FactStore):
-            hint = "Use one that does, such as 'memory:' or 'sqlite:///agents.db', or leave MemoryPolicy(facts=) out."
-            raise UsageError(f"the memory backend {type(store).__name__} keeps no facts about users", hint=hint)
-        job.facts = store
-        if policy.tools:
-            if self._fact_tools is None:
-                from agno_rt.user_memory import fact_tools  # for those who keep facts
-
-                self._fact_tools = {tool.name: tool for tool in fact_tools(store)}
-            job.tools = {**self._fact_tools, **job.tools}
 
     def _of_agent(self, error: UsageError, agent: Agent) -> UsageError:
         """Say of an error in what an agent names which agent it is."""
@@ -338,7 +344,7 @@ class Runtime(StoredRuns):
         keep(self._recent, session, access)
         return access
 
-    def _spawn(self, job: Job, buffer: EventBuffer | None) -> Run:
+    def _spawn(self, job: Job, buffer: EventBuffer | None) -> Run[OutputT]:
         assert self._nursery is not None
         run = Run(job.run_id, job)
         if job.journal is not None:
@@ -371,14 +377,14 @@ def _asked_then(journal: Journal) -> tuple[Message, ...]:
 
 
 def run(
-    agent: Agent,
+    agent: Agent[DepsT, OutputT],
     input: Input,
     *,
     session: str | None = None,
     user: str | None = None,
-    deps: Any = None,
+    deps: DepsT | None = None,
     **options: Any,
-) -> RunResult:
+) -> RunResult[OutputT]:
     """Run an agent from synchronous code; `options` are those of `Runtime`. Opens a runtime for this one run.
 
     Raises as `Runtime.run` does, and `UsageError` when called from inside trio.
@@ -386,7 +392,7 @@ def run(
     if trio.lowlevel.in_trio_run():
         raise UsageError("run() was called inside trio", hint="There, `async with Runtime() as rt: await rt.run(...)`.")
 
-    async def main() -> RunResult:
+    async def main() -> RunResult[OutputT]:
         async with Runtime(**options) as runtime:
             return await runtime.run(agent, input, session=session, user=user, deps=deps)
 

@@ -253,9 +253,10 @@ class TestModes:
 
     async def test_what_is_no_type(self) -> None:
         """A value in the place of a type is the caller's mistake."""
+        wrong: list[Any] = [[int], {"a": int}, 5]
         with ScriptedModel([]) as model:
             async with Runtime() as rt:
-                for nonsense in ([int], {"a": int}, 5):
+                for nonsense in wrong:
                     with pytest.raises(UsageError):
                         await rt.run(Agent(model, output=nonsense), "Count.")
 
