@@ -5,10 +5,13 @@ Whoever does not use one of them keeps it as it was. Knows no backend and no run
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Hashable
 from typing import Any, get_origin
 
 import msgspec
 
+from agno_rt._pydantic import plain_value
 from agno_rt.errors import AgnoError, BackendError, UsageError
 from agno_rt.memory import SessionState
 
@@ -103,7 +106,7 @@ def write_state(asked: SessionState, state: Any, session: str) -> KeptState:
     what = f"the state of session {session!r} cannot be stored"
     safe = "Nothing of this run was stored in the session."
     try:
-        value = msgspec.json.encode(state)
+        value = msgspec.json.encode(state, enc_hook=_stored_value)
     except (TypeError, ValueError, RecursionError) as exc:
         raise UsageError(f"{what}: {exc}", hint=f"{safe} Keep in it what JSON can carry.") from exc
     _fitting(asked.type, value, f"{what}: it does not fit {name} any more", safe)
@@ -112,11 +115,27 @@ def write_state(asked: SessionState, state: Any, session: str) -> KeptState:
 
 def _fitting(type_: Any, value: bytes | msgspec.Raw, problem: str, safe: str) -> Any:
     try:
-        return msgspec.json.decode(value, type=type_)
+        decode = _own_decoder(type_) if isinstance(type_, Hashable) else None
+        return msgspec.json.decode(value, type=type_) if decode is None else decode(bytes(value))
     except AgnoError:
         raise
     except Exception as exc:  # a class may raise anything when it is made
         raise UsageError(f"{problem}: {_said(exc)}", hint=safe) from exc
+
+
+_stored_value = functools.partial(plain_value, round_trip=True)
+
+
+@functools.lru_cache(maxsize=100)
+def _own_decoder(type_: Any) -> Callable[[bytes], Any] | None:
+    """The decoder of a type that msgspec alone does not read, as one of pydantic's; `None` for any other."""
+    try:
+        msgspec.json.schema(type_)
+    except TypeError:
+        from agno_rt._schema import type_decoder  # for those who have such a state
+
+        return type_decoder(type_)
+    return None
 
 
 def _name(type_: Any) -> str:

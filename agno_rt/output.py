@@ -8,10 +8,11 @@ from typing import Any, Generic, get_args
 import attrs
 
 from agno_rt._generics import OutputT, TypeForm
+from agno_rt._pydantic import plain_value
 from agno_rt.errors import UsageError
 from agno_rt.models import OutputMode
 
-__all__ = ["Output"]
+__all__ = ["Output", "plain_value"]
 
 
 @attrs.frozen

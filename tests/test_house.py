@@ -31,6 +31,7 @@ FLOORS: dict[str, int] = {
     "_chat_messages": 2,
     "_docstrings": 2,
     "_faults": 2,
+    "_pydantic": 2,
     "_fields": 2,
     "_find": 2,
     "_inject": 2,

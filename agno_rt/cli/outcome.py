@@ -30,6 +30,8 @@ def result_json(result: RunResult | None, session: str | None, error: AgnoError 
     """The run as the server gives it; without a result where it never began. A paused one has its `approvals` too."""
     import msgspec
 
+    from agno_rt.output import plain_value
+
     body: dict[str, Any] = {
         "run_id": result and result.run_id,
         "status": result.status if result else "failed",
@@ -42,7 +44,7 @@ def result_json(result: RunResult | None, session: str | None, error: AgnoError 
     }
     if result is not None and result.status == "paused":
         body["approvals"] = result.approvals
-    return msgspec.json.encode(body)
+    return msgspec.json.encode(body, enc_hook=plain_value)
 
 
 def show_paused(result: RunResult, options: str, *, lasts: bool = True) -> None:

@@ -13,6 +13,7 @@ from agno_rt.errors import suggest
 from agno_rt.events import Event, event_type
 from agno_rt.journal import Approval
 from agno_rt.messages import MediaKind, Part
+from agno_rt.output import plain_value
 from agno_rt_serve.errors import HttpError
 from agno_rt_serve.parts import Accepts, Attached, make
 
@@ -86,7 +87,7 @@ class _Agents(msgspec.Struct):
     agents: list[_Agent]
 
 
-_encoder = msgspec.json.Encoder()
+_encoder = msgspec.json.Encoder(enc_hook=plain_value)
 _run_decoder = msgspec.json.Decoder(RunBody)
 
 
