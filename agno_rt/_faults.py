@@ -36,6 +36,10 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
 }
 
 
+def _is_anything(value: Any) -> bool:
+    return True
+
+
 def _is_whole(value: Any) -> bool:
     return isinstance(value, float) and value.is_integer()
 
@@ -90,7 +94,7 @@ class _Check:
             yield from self._any_of(value, schema["anyOf"], place)
         if "enum" in schema and not any(_same(value, choice) for choice in schema["enum"]):
             yield place, _bad_choice(value, schema["enum"])
-        elif "type" in schema and not _TYPES[schema["type"]](value):
+        elif not _TYPES.get(str(schema.get("type")), _is_anything)(value):
             yield place, f"Expected `{_SHOWN.get(schema['type'], schema['type'])}`, got `{_kind(value)}`"
         elif isinstance(value, dict):
             yield from self._object(value, schema, place)

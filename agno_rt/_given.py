@@ -10,7 +10,7 @@ import msgspec
 
 from agno_rt.errors import UsageError, suggest
 from agno_rt.limits import Limits
-from agno_rt.memory import MemoryPolicy
+from agno_rt.memory import MemoryPolicy, Summary, UserMemory
 from agno_rt.models import ModelSettings
 
 __all__ = ["limits_of", "memory_of", "settings_of"]
@@ -37,7 +37,13 @@ def limits_of(given: Limits | Mapping[str, Any]) -> Limits:
 
 def memory_of(given: MemoryPolicy | Mapping[str, Any]) -> MemoryPolicy:
     """Return the policy, made of a dict where one is given. Raises `UsageError` for an unknown key or wrong value."""
-    return given if isinstance(given, MemoryPolicy) else MemoryPolicy(**_checked(given, MemoryPolicy, "memory"))
+    if isinstance(given, MemoryPolicy):
+        return given
+    fields = _checked(given, MemoryPolicy, "memory")
+    for key, type_ in (("summary", Summary), ("facts", UserMemory)):
+        if isinstance(fields.get(key), Mapping):
+            fields[key] = type_(**_checked(fields[key], type_, f"{key} of memory"))
+    return MemoryPolicy(**fields)
 
 
 def _checked(given: Any, type_: type[attrs.AttrsInstance], what: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import attrs
@@ -59,6 +59,8 @@ def adapter_of(type_: Any) -> Adapter | None:
         return None
     if _is_class(type_):
         return _adapted(type_)
+    if isinstance(type_, type) and hasattr(type_, "parse_obj"):
+        raise TypeError(f"{type_.__name__} is a model of pydantic's version 1; derive it from version 2's BaseModel")
     if get_origin(type_) is Annotated:
         if not any(_is_note(note) for note in type_.__metadata__):
             return None
@@ -70,10 +72,12 @@ def adapter_of(type_: Any) -> Adapter | None:
         return None
 
 
-def describe_all(adapters: Sequence[Adapter]) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Adapter]]:
+def describe_all(
+    adapters: Sequence[Adapter], taken: Collection[str]
+) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Adapter]]:
     """The schemas of the adapters' types, what they refer to by name, and whose the names are that a model has.
 
-    All at once, so that two models of one name go by different ones.
+    All at once, so that two models of one name go by different ones; none goes by a name that is `taken`.
     """
     every = [*adapters, *(model for adapter in adapters for model in adapter.models)]
     if not every:
@@ -85,13 +89,15 @@ def describe_all(adapters: Sequence[Adapter]) -> tuple[list[dict[str, Any]], dic
         )
     except RuntimeError as exc:
         raise TypeError(_said(exc)) from exc
-    schemas = [_tidy(found[at, "validation"]) for at in range(len(every))]
+    definitions = {name: _tidy(schema, name) for name, schema in whole.get("$defs", {}).items()}
+    refs = {f"#/$defs/{name}": f"#/$defs/{_free(name, taken)}" for name in definitions}
+    schemas = [_renamed(_tidy(found[at, "validation"]), refs) for at in range(len(every))]
     named = {
         schema["$ref"].rpartition("/")[2]: adapter
         for schema, adapter in zip(schemas, every, strict=True)
         if schema.keys() == {"$ref"}
     }
-    definitions = {name: _tidy(schema, name) for name, schema in whole.get("$defs", {}).items()}
+    definitions = {_free(name, taken): _renamed(schema, refs) for name, schema in definitions.items()}
     return schemas[: len(adapters)], definitions, named
 
 
@@ -184,13 +190,34 @@ def _tidy(schema: Any, name: str = "", *, names: bool = False) -> Any:
     for word, part in schema.items():
         if word in _LEFT_OUT or (word == "title" and _letters(part) == _letters(name)):
             continue
+        if word == "pattern" and "(?" in part:
+            continue  # providers know no look-around, which pydantic writes for decimals; it holds all the same
         if word == "const":
             tidied["enum"] = [part]
         elif word in _AS_IT_IS:
             tidied[word] = part
         else:
             tidied["anyOf" if word == "oneOf" else word] = _tidy(part, names=word == "properties")
+    if "$ref" in tidied and len(tidied) > 1:  # some providers refuse a reference that does not stand alone
+        tidied = {"anyOf": [{"$ref": tidied.pop("$ref")}], **tidied}
     return tidied
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _renamed(schema: Any, refs: Mapping[str, str]) -> Any:
+    if isinstance(schema, list):
+        return [_renamed(part, refs) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        word: refs.get(part, part) if word == "$ref" and isinstance(part, str) else _renamed(part, refs)
+        for word, part in schema.items()
+    }
 
 
 _LEFT_OUT = ("discriminator", "uniqueItems")

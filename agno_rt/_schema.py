@@ -181,11 +181,11 @@ def _schema(type_: Any, rewriter: Rewriter) -> tuple[dict[str, Any], Mapping[str
             raise TypeError(f"{custom!r} is nothing that JSON can carry")
         return {_MARK: numbers[custom]}
 
-    foreign, definitions, adapters = describe_all(list(rewriter.adapters.values()))
-    adapted = dict(zip(rewriter.adapters, foreign, strict=True))
     schemas, components = msgspec.json.schema_components(
         (type_, *parts), schema_hook=hook, ref_template=f"{_DEFS}{{name}}"
     )
+    foreign, definitions, adapters = describe_all(list(rewriter.adapters.values()), components)
+    adapted = dict(zip(rewriter.adapters, foreign, strict=True))
     rest = iter(schemas[1:])
     made = [[next(rest) for _ in placeholder.parts] for placeholder in placeholders]
 
@@ -211,7 +211,7 @@ def _schema(type_: Any, rewriter: Rewriter) -> tuple[dict[str, Any], Mapping[str
 
     for component in components.values():
         component.pop("title", None)
-    tidied = _merged({name: tidy(component) for name, component in components.items()}, definitions)
+    tidied = {name: tidy(component) for name, component in components.items()} | definitions
     root = tidy(schemas[0])
     return _rooted(root, tidied), adapters, root.get("$ref", "").removeprefix(_DEFS)
 
@@ -222,13 +222,6 @@ by each class's own tag."""
 _DECIMAL = {"type": "string", "format": "decimal"}
 _MARK = "$placeholder"
 _DEFS = "#/$defs/"
-
-
-def _merged(components: dict[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """The definitions of both. Raises `KeyError` for a name that both have."""
-    for name in others.keys() & components.keys():
-        raise KeyError(name)
-    return {**components, **others}
 
 
 def _tidy_word(word: str, part: Any, tidy: Callable[[Any], Any]) -> Any:
@@ -293,6 +286,11 @@ def _annotation(parameter: inspect.Parameter, hints: dict[str, Any], name: str) 
                 f"Give the method of an object, which is a tool as it is: tools=[thing.{name}], or tool(thing.{name})."
             )
         raise ToolDefinitionError(f"tool {name!r}: parameter {parameter.name!r} has no type", hint=hint)
+    if type(parameter.default).__module__ == "pydantic.fields":
+        hint = (
+            f"Write `{parameter.name}: Annotated[..., Field(...)]`, which says the same and is not passed as a value."
+        )
+        raise ToolDefinitionError(f"tool {name!r}: parameter {parameter.name!r} has a Field as its default", hint=hint)
     return hints[parameter.name]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, final, get_origin, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, get_origin, overload
 
 import attrs
 
@@ -50,7 +50,6 @@ class _AgentFields(Generic[DepsT, OutputT]):
         return f"Agent({', '.join([_show(self.model), *shown])})"
 
 
-@final
 class Agent(_AgentFields[DepsT, OutputT]):
     """What answers: a model with a name, instructions and tools. It opens nothing and computes nothing when it is made.
 

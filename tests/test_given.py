@@ -97,6 +97,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"limits": {"turns": "1"}}, "limit turns is '1'", ""),
     ({"limits": {"runs": 3}}, "limit runs holds for a whole runtime", "Runtime"),
     ({"memory": {"messages": -1}}, "-1 messages", ""),
+    ({"memory": {"messages": 1, "summary": {"promt": ""}}}, "summary of memory has an unknown key 'promt'", "prompt"),
     ({"settings": 3}, "settings is 3", "ModelSettings"),
     ({"settings": ModelSettings}, "settings is", "ModelSettings"),
     ({"limits": [("turns", 1)]}, "limits is", "Limits"),

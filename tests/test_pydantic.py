@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import decimal
 import enum
 import subprocess
 import sys
@@ -340,7 +341,7 @@ def _move_between(source_type: Any, target_type: Any) -> Callable[..., Any]:
 
 
 def test_a_model_and_a_class_of_one_name() -> None:
-    """A model and another class that share a name are an error that says so, as two classes are."""
+    """A model and another class may share a name; so may an enum that is a parameter and in a model as well."""
 
     @attrs.define
     class Cat:
@@ -348,8 +349,75 @@ def test_a_model_and_a_class_of_one_name() -> None:
 
         lives: int
 
-    with pytest.raises(ToolDefinitionError, match="two classes called 'Cat'"):
-        tool(_move_between(globals()["Cat"], Cat))
+    move = tool(_move_between(globals()["Cat"], Cat))
+    paint = tool(_move_between(Box, Colour))
+
+    written = {"source": {"kind": "cat"}, "target": {"lives": 7}}
+    assert move.decode(msgspec.json.encode(written).decode())["target"] == Cat(7)
+    with pytest.raises(ToolArgumentError, match=r"'cat' - at `\$.source.kind`"):
+        move.decode(msgspec.json.encode({**written, "source": {"kind": "dog"}}).decode())
+    painted = paint.decode('{"source": {"colour": "red"}, "target": "red"}')
+    assert painted == {"source": Box(colour=Colour.RED), "target": Colour.RED}
+    Draft202012Validator(move.parameters).validate(written)
+    Draft202012Validator(paint.parameters).validate({"source": {"colour": "red"}, "target": "red"})
+
+
+class Invoice(BaseModel):
+    """A model with what providers know in other words."""
+
+    total: decimal.Decimal
+    payer: Country = Field(description="who pays")
+
+
+def test_schemas_have_what_providers_know() -> None:
+    """A reference stands alone, and no pattern looks around."""
+    schema = tool(taking(Invoice)).parameters
+
+    words = msgspec.json.encode(schema).decode()
+    properties = schema["$defs"]["Invoice"]["properties"]
+    assert properties["payer"] == {"anyOf": [{"$ref": "#/$defs/Country"}], "description": "who pays"}
+    assert "(?" not in words
+
+
+def test_a_field_as_a_default() -> None:
+    """A parameter whose default is a `Field` is refused, since the function would be passed that."""
+
+    def take(count: int = Field(gt=0)) -> int:
+        return count
+
+    with pytest.raises(ToolDefinitionError, match="parameter 'count' has a Field as its default") as caught:
+        tool(take)
+
+    assert "Annotated" in caught.value.hint
+
+
+def test_a_model_as_a_default() -> None:
+    """A parameter whose default is a model may be left out."""
+
+    @tool
+    def take(thing: Country = Country(code="KR"), other: Country | None = None) -> str:  # noqa: B008
+        """Take a thing."""
+        return thing.code
+
+    assert take.decode("{}") == {}
+    assert take(**take.decode('{"other": null}')) == "KR"
+
+
+async def test_a_batch() -> None:
+    """Each call of a batch tool is one model, described as itself."""
+
+    @tool(batch=True)
+    async def locate(cities: list[City]) -> list[str]:
+        """Locate cities."""
+        return [city.name for city in cities]
+
+    calls = [ToolCall("1", "locate", SEOUL), ToolCall("2", "locate", {**SEOUL, "population": 0})]
+    async with Runtime() as rt:
+        result = await rt.run(Agent(ScriptedModel([calls, "done"]), tools=[locate]), "?")
+
+    assert "population" in locate.parameters["properties"]
+    assert told(result)[0] == "Seoul"
+    assert "greater than 0 - at `$.population`" in told(result)[1]
 
 
 class Unfinished(BaseModel):
