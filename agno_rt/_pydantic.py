@@ -190,8 +190,9 @@ def _tidy(schema: Any, name: str = "", *, names: bool = False) -> Any:
     for word, part in schema.items():
         if word in _LEFT_OUT or (word == "title" and _letters(part) == _letters(name)):
             continue
-        if word == "pattern" and "(?" in part:
-            continue  # providers know no look-around, which pydantic writes for decimals; it holds all the same
+        # What providers refuse holds all the same: look-around, as pydantic has it for decimals, and other formats.
+        if (word == "pattern" and "(?" in part) or (word == "format" and part not in _FORMATS):
+            continue
         if word == "const":
             tidied["enum"] = [part]
         elif word in _AS_IT_IS:
@@ -221,6 +222,7 @@ def _renamed(schema: Any, refs: Mapping[str, str]) -> Any:
 
 
 _LEFT_OUT = ("discriminator", "uniqueItems")
+_FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid")
 _AS_IT_IS = ("default", "enum", "examples", "required", "title", "description")
 
 

@@ -367,16 +367,20 @@ class Invoice(BaseModel):
 
     total: decimal.Decimal
     payer: Country = Field(description="who pays")
+    paid: dt.date | None = None
+    page: HttpUrl | None = None
 
 
 def test_schemas_have_what_providers_know() -> None:
-    """A reference stands alone, and no pattern looks around."""
+    """A reference stands alone, no pattern looks around, and formats are those that everybody knows."""
     schema = tool(taking(Invoice)).parameters
 
     words = msgspec.json.encode(schema).decode()
     properties = schema["$defs"]["Invoice"]["properties"]
     assert properties["payer"] == {"anyOf": [{"$ref": "#/$defs/Country"}], "description": "who pays"}
     assert "(?" not in words
+    assert "uri" not in words
+    assert properties["paid"]["anyOf"][0] == {"type": "string", "format": "date"}
 
 
 def test_a_field_as_a_default() -> None:
