@@ -107,7 +107,10 @@ def plain_value(value: Any, *, round_trip: bool = False) -> Any:
     Fields go by their aliases, as in the schema; with `round_trip` only what can be read again is in it.
     """
     class_ = type(value)
-    if hasattr(class_, "__pydantic_serializer__") or class_.__module__.partition(".")[0] in ("pydantic", "pydantic_core"):
+    if hasattr(class_, "__pydantic_serializer__") or class_.__module__.partition(".")[0] in (
+        "pydantic",
+        "pydantic_core",
+    ):
         to_jsonable = sys.modules["pydantic_core"].to_jsonable_python
         return to_jsonable(value, by_alias=True, round_trip=round_trip)
     raise TypeError(f"Encoding objects of type {class_.__name__} is unsupported")
