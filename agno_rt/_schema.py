@@ -51,10 +51,7 @@ class Parameters:
 
 @attrs.frozen
 class Described:
-    """A type with its schema: `type` is what msgspec is to decode, perhaps rewritten.
-
-    `adapters` say what is wrong with values of the models in its `$defs`, by name; `name` is the type's own there.
-    """
+    """A type with its schema: `type` is what msgspec decodes; `adapters` check models by their names, and `name` it."""
 
     type: Any
     schema: dict[str, Any]

@@ -25,11 +25,12 @@ from agno_rt._facts import UserFacts
 from agno_rt._generics import DepsT, OutputT
 from agno_rt._given import limits_of
 from agno_rt._ids import new_id
+from agno_rt._input import Input, as_messages
 from agno_rt._job import OUTER, Asked, Job, SessionAccess, check_depth, holds
 from agno_rt._limiter import Limiter
 from agno_rt._map import CONCURRENCY, OnError, OnResult, check_map, map_runs
 from agno_rt._recording import Journal
-from agno_rt._resolve import Input, Resolver, as_messages, keep
+from agno_rt._resolve import Resolver, keep
 from agno_rt._scopes import check_in_trio, raise_cause
 from agno_rt._stored import StoredRuns
 from agno_rt.agent import Agent

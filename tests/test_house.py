@@ -57,6 +57,7 @@ FLOORS: dict[str, int] = {
     "tools": 2,
     # 3 declarations
     "_given": 3,
+    "_input": 3,
     "agent": 3,
     "guardrails": 3,
     "hooks": 3,
