@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 import trio
 
 from agno_rt._generics import OutputT
-from agno_rt._job import RunResult
 from agno_rt._input import Input
+from agno_rt._job import RunResult
 from agno_rt.errors import AgnoError, UsageError
 from agno_rt.failures import add_note, leaves
 

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import attrs
 import msgspec
 
+from agno_rt.failures import must_pass, named
+
 __all__ = ["Adapter", "Fault", "adapter_of", "describe_all", "plain_value"]
 
 Fault = tuple[Sequence[str | int], str]
@@ -45,8 +47,10 @@ class Adapter:
             self._adapter.validate_json(msgspec.json.encode(value))
         except sys.modules["pydantic_core"].ValidationError as exc:
             return list(_faults(exc, value))
-        except Exception as exc:  # a validator may raise anything
-            return [((), f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__)]
+        except BaseException as exc:  # a validator may raise anything
+            if must_pass(exc):
+                raise
+            return [((), named(exc))]
         return []
 
 
