@@ -78,6 +78,7 @@ async def a_runtime_knows(rt: Runtime, agent: Agent[Any, Trip]) -> None:
         assert_type(events.result, RunResult[Trip] | None)
     assert_type(await rt.resume("id", agent), RunResult[Trip])
     assert_type(await rt.resume("id"), RunResult[Any])
+    assert_type(await rt.map(agent, ["hi"]), list[RunResult[Trip]])
     assert_type((await rt.run(Agent("m:x", output=Trip | City), "hi")).output, Trip | City)
 
 
@@ -89,6 +90,7 @@ async def asyncio_knows(rt: AsyncioRuntime, agent: Agent[Any, Trip]) -> None:
     async with rt.stream(agent, "hi") as events:
         assert_type(events, AsyncioStream[Trip])
     assert_type(await rt.resume("id", agent), RunResult[Trip])
+    assert_type(await rt.map(agent, ["hi"]), list[RunResult[Trip]])
 
 
 class Database:
