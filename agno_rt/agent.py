@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, get_origin, ove
 import attrs
 
 from agno_rt._generics import DepsT, OutputT, TypeForm
+from agno_rt._given import settings_of
 from agno_rt.hooks import Guard, Guardrail, Hook
 from agno_rt.instructions import Instructions
 from agno_rt.limits import Limits
@@ -16,7 +17,7 @@ from agno_rt.models import NO_SETTINGS, Model, ModelSettings
 from agno_rt.output import Output
 from agno_rt.tools import Tool, Toolkit
 
-__all__ = ["PLAIN_MEMORY", "Agent", "ToolLike"]
+__all__ = ["PLAIN_MEMORY", "Agent", "ToolLike", "settings_of"]
 
 PLAIN_MEMORY = MemoryPolicy()
 """What agents that say nothing of it have."""
