@@ -11,7 +11,8 @@ import decimal
 import difflib
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ MOST = 5
 """How many faults are told at once."""
 
 Schema = Mapping[str, Any]
+Own = Mapping[str, Callable[[Any], Iterable[tuple[Sequence[str | int], str]]]]
 
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "null": lambda value: value is None,
@@ -32,6 +34,10 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
     "array": lambda value: isinstance(value, list),
     "object": lambda value: isinstance(value, dict),
 }
+
+
+def _is_anything(value: Any) -> bool:
+    return True
 
 
 def _is_whole(value: Any) -> bool:
@@ -52,17 +58,20 @@ _FORMATS: dict[str, tuple[Any, str]] = {
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
 
-def explain(value: Any, schema: Schema) -> str:
-    """What is wrong with the value, by the schema: its first faults, each with its place; empty where nothing is."""
-    found = list(faults(value, schema))
+def explain(value: Any, schema: Schema, own: Own = MappingProxyType({}), name: str = "") -> str:
+    """What is wrong with the value, by the schema: its first faults, each with its place; empty where nothing is.
+
+    `own` has, by name, functions that say it of the schema's definitions themselves; `name` is that of the schema.
+    """
+    found = list(faults(value, schema, own, name))
     more = f"; and {len(found) - MOST} more" if len(found) > MOST else ""
     return "; ".join(found[:MOST]) + more
 
 
-def faults(value: Any, schema: Schema) -> Iterator[str]:
+def faults(value: Any, schema: Schema, own: Own = MappingProxyType({}), name: str = "") -> Iterator[str]:
     """Each fault of the value, as a text that ends with its place: `` - at `$.items[2].price` ``."""
-    definitions = schema.get("$defs", {})
-    for place, fault in _Check(definitions).check(value, schema, "$"):
+    definitions = {**(schema.get("$defs") or {}), name: schema}
+    for place, fault in _Check(definitions, own).check(value, {"$ref": name}, "$"):
         yield f"{fault} - at `{place}`" if place != "$" else fault
 
 
@@ -70,16 +79,22 @@ Found = Iterator[tuple[str, str]]
 
 
 class _Check:
-    def __init__(self, definitions: Mapping[str, Schema]) -> None:
+    def __init__(self, definitions: Mapping[str, Schema], own: Own) -> None:
         self._definitions = definitions
+        self._own = own
 
     def check(self, value: Any, schema: Schema, place: str) -> Found:
+        name = schema.get("$ref", "").rpartition("/")[2]
+        if name in self._own:
+            for keys, fault in self._own[name](value):
+                yield place + "".join(map(_step, keys)), fault
+            return
         schema = self._resolved(schema)
         if "anyOf" in schema:
             yield from self._any_of(value, schema["anyOf"], place)
         if "enum" in schema and not any(_same(value, choice) for choice in schema["enum"]):
             yield place, _bad_choice(value, schema["enum"])
-        elif "type" in schema and not _TYPES[schema["type"]](value):
+        elif not _TYPES.get(str(schema.get("type")), _is_anything)(value):
             yield place, f"Expected `{_SHOWN.get(schema['type'], schema['type'])}`, got `{_kind(value)}`"
         elif isinstance(value, dict):
             yield from self._object(value, schema, place)
@@ -142,7 +157,7 @@ class _Check:
         rest = schema.get("additionalProperties", True)
         names = schema.get("propertyNames")
         for key, item in value.items():
-            inner = place + (f".{key}" if _IDENTIFIER.fullmatch(key) else f"[{_encoded(key)}]")
+            inner = place + _step(key)
             if key in properties:
                 yield from self.check(item, properties[key], inner)
             elif rest is False:
@@ -165,6 +180,10 @@ class _Check:
                 yield from self.check(item, rest, inner)
         bounds = {"maxItems": len(first), **schema} if rest is False else schema
         yield from _size(len(value), bounds, place, ("minItems", "maxItems", "items"))
+
+
+def _step(key: str | int) -> str:
+    return f".{key}" if isinstance(key, str) and _IDENTIFIER.fullmatch(key) else f"[{_encoded(key)}]"
 
 
 def _string(value: str, schema: Schema, place: str) -> Found:

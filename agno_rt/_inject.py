@@ -64,7 +64,7 @@ def _marked(hint: Any) -> tuple[_What, Any, bool] | None:
     if get_origin(hint) in (Union, types.UnionType) and _NONE in get_args(hint):
         others = [part for part in get_args(hint) if part is not _NONE]
         hint, optional = (others[0] if len(others) == 1 else hint), True
-    if hint is RunContext:
+    if hint is RunContext or get_origin(hint) is RunContext:
         return "context", RunContext, optional
     if get_origin(hint) is not Annotated:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Generic, final
 
 import attrs
 import msgspec
@@ -13,6 +13,7 @@ import trio
 
 from agno_rt._budget import Budget, Refusals, too_deep
 from agno_rt._emit import Emitter
+from agno_rt._generics import OutputT
 from agno_rt._limiter import Limiter
 from agno_rt._turn import Turns
 from agno_rt.agent import PLAIN_MEMORY
@@ -35,23 +36,25 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_PLACES", "OUTER", "Asked", "Job", "RunResult", "SessionAccess", "check_depth", "holds"]
 
+_NO_OUTPUT: Any = None
+
 
 @final
 @attrs.define(eq=False, weakref_slot=False)
-class RunResult:
+class RunResult(Generic[OutputT]):
     """What came of a run.
 
-    `content` is the answer's text, and `output` the same as the agent's output type, if it has one; `reasoning` is what
-    the model thought before the answer, where it says so. `messages` are those that this run added to the
-    conversation: the input, each response, each tool's result. `state` is the session's state as the run left it, where
-    the agent has one. `approvals` is what a `paused` run waits for. `error` is set where the status is `failed` or
-    `limited`. `finish_reason` is why the answer ended: `length` where it was cut off.
+    `content` is the answer's text, and `output` the same as the agent's output type, if it has one; it is `None` while
+    the run is `paused`. `reasoning` is what the model thought before the answer, where it says so. `messages` are those
+    that this run added to the conversation: the input, each response, each tool's result. `state` is the session's
+    state as the run left it, where the agent has one. `approvals` is what a `paused` run waits for. `error` is set
+    where the status is `failed` or `limited`. `finish_reason` is why the answer ended: `length` where it was cut off.
     """
 
     run_id: str
     status: Status
     content: str = ""
-    output: Any = None
+    output: OutputT = _NO_OUTPUT
     messages: tuple[Message, ...] = ()
     usage: Usage = NO_USAGE
     error: BaseException | None = None

@@ -7,8 +7,9 @@ from typing import Literal, TypeAlias
 
 import trio
 
+from agno_rt._generics import OutputT
+from agno_rt._input import Input
 from agno_rt._job import RunResult
-from agno_rt._resolve import Input
 from agno_rt.errors import AgnoError, UsageError
 from agno_rt.failures import add_note, leaves
 
@@ -22,14 +23,14 @@ OnResult: TypeAlias = Callable[[int, RunResult], object]
 
 
 async def map_runs(
-    run: Callable[[Input], Awaitable[RunResult]],
+    run: Callable[[Input], Awaitable[RunResult[OutputT]]],
     inputs: Iterable[Input],
     concurrency: int,
     on_error: OnError,
     on_result: OnResult | None,
-) -> list[RunResult]:
+) -> list[RunResult[OutputT]]:
     """Run each input, and return the results in the inputs' order. See `Runtime.map`."""
-    results: dict[int, RunResult] = {}
+    results: dict[int, RunResult[OutputT]] = {}
     # The workers share one iterator: each input is taken once, and only when somebody is free to run it.
     places = enumerate(inputs)
 

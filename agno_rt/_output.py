@@ -15,6 +15,7 @@ import msgspec
 
 from agno_rt._find import find_json
 from agno_rt._schema import type_decoder, type_schema
+from agno_rt.errors import UsageError
 from agno_rt.messages import Message
 from agno_rt.models import ModelRequest, ModelResponse, OutputMode
 from agno_rt.output import Output
@@ -126,17 +127,17 @@ _INNER = msgspec.json.Decoder(_Wrapped)
 
 
 def output_form(output: Output, mode: OutputMode, names: Collection[str] = ()) -> OutputForm:
-    """The form of an output; `names` are those of the agent's tools. Raises `ToolDefinitionError` for a type that no
-    JSON Schema describes.
+    """The form of an output; `names` are those of the agent's tools. Raises `UsageError` for a type that no JSON
+    Schema describes.
     """
     type_ = output.type
     if type_ is str:
         return OutputForm("prompt", output.attempts, output.check)
     what = f"the output type {type_!r}"
-    schema, unwrap = type_schema(type_, what=what), None
+    schema, unwrap = type_schema(type_, what=what, error=UsageError), None
     if schema.get("type") != "object":
         wrapping = msgspec.defstruct("Answer", [("value", type_)], forbid_unknown_fields=True)
-        schema, unwrap = type_schema(wrapping, what=what), type_decoder(wrapping)
+        schema, unwrap = type_schema(wrapping, what=what, error=UsageError), type_decoder(wrapping)
     return OutputForm(
         mode,
         output.attempts,

@@ -9,6 +9,7 @@ import msgspec
 import trio
 
 from agno_rt._emit import Emitter
+from agno_rt._pydantic import plain_value
 from agno_rt.errors import UsageError
 from agno_rt.events import ToolProgress
 from agno_rt.failures import must_pass, named
@@ -81,7 +82,7 @@ class Progress:
 
 def _encoded(data: Any, name: str) -> bytes:
     try:
-        return msgspec.json.encode(data)
+        return msgspec.json.encode(data, enc_hook=plain_value)
     except BaseException as exc:
         if must_pass(exc):
             raise

@@ -5,37 +5,36 @@ The agent itself keeps nothing, so that it stays cheap. Knows plugins, but nothi
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 import attrs
 import msgspec
 
 from agno_rt._check_agent import check_agent, check_values
+from agno_rt._given import limits_of, memory_of, settings_of
 from agno_rt._hooks import Hooks
 from agno_rt._limiter import Limiter
 from agno_rt._threads import Workers
-from agno_rt.agent import PLAIN_MEMORY, Agent
+from agno_rt.agent import PLAIN_MEMORY, Agent, ToolLike
 from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
 from agno_rt.failures import must_pass, named, repr_of
 from agno_rt.hooks import Guard, Guardrail, Hook
-from agno_rt.journal import Resume
 from agno_rt.limits import Limits, LimitStatistics
 from agno_rt.memory import MemoryPolicy
-from agno_rt.messages import Content, Media, Message, Part
 from agno_rt.models import NO_PROFILE, NO_SETTINGS, Binder, Model, ModelProfile, ModelSettings, OutputMode, profile_of
 from agno_rt.names import check_name
 from agno_rt.plugins import PluginHost
 from agno_rt.tools import Tool, Toolkit
+from agno_rt.tools import tool as as_tool
 from agno_rt.wrapping import Wrapper
 
 if TYPE_CHECKING:
     from agno_rt._output import OutputForm
 
-__all__ = ["Input", "Resolved", "Resolver", "as_messages", "keep"]
-
-Input: TypeAlias = str | Sequence[Message | Part] | Resume
+__all__ = ["Resolved", "Resolver", "keep"]
 
 
 class Resolved(msgspec.Struct, eq=False):
@@ -49,6 +48,9 @@ class Resolved(msgspec.Struct, eq=False):
     hooks: Hooks | None
     summarizer: Model | None
     pauses: bool
+    memory: MemoryPolicy
+    settings: ModelSettings
+    limits: Limits | None
 
 
 class _Toolset(msgspec.Struct, eq=False):
@@ -74,6 +76,7 @@ class Resolver:
         self._settings = settings
         self._binder = binder
         self._toolsets: dict[tuple[Any, ...], _Toolset] = {}
+        self._functions: dict[Any, tuple[Any, Tool]] = {}
         self._outputs: dict[Any, OutputForm] = {}
         self._hooks: dict[tuple[Any, ...], Hooks] = {}
         self._places: WeakKeyDictionary[Tool, Limiter] = WeakKeyDictionary()
@@ -113,7 +116,8 @@ class Resolver:
                 raise
             problem = f"something that the agent names cannot be used: {named(exc)}"
             raise UsageError(problem, hint="The traceback of its cause says where.") from exc
-        if type(agent.tools) is type(agent.hooks) is tuple:  # and so cannot change
+        # A list or a dict can change while it stays the same object.
+        if type(agent.tools) is type(agent.hooks) is tuple and not _has_dict(agent):
             # A copy, since nothing but convention keeps people from changing an agent.
             fields = agent.tools, agent.output, agent.memory, agent.settings, agent.limits, agent.hooks
             self._last = Agent(agent.model, "", "", *fields)
@@ -134,10 +138,12 @@ class Resolver:
         # An agent with a list of tools is resolved for each of its runs, and most have the same values.
         memory, settings, limits = self._fitting
         if agent.memory is not memory or agent.settings is not settings or agent.limits is not limits:
-            check_values(agent.memory, agent.settings, agent.limits)
-            self._fitting = agent.memory, agent.settings, agent.limits
-        if agent.limits is not None:
-            _check_run_limits(agent.limits)
+            memory, settings = memory_of(agent.memory), settings_of(agent.settings)
+            limits = None if agent.limits is None else limits_of(agent.limits)
+            check_values(memory, settings, limits)
+            self._fitting = memory, settings, limits
+        if limits is not None:
+            _check_run_limits(limits)
         model = self.model(agent.model)
         profile = getattr(model, "profile", NO_PROFILE)
         profile = profile if type(profile) is ModelProfile else profile_of(model)
@@ -146,12 +152,13 @@ class Resolver:
         if agent.output is not None:
             form = self._form(agent.output, profile.output, tools)
             tools = tools if form.tool is None else {**tools, form.tool.name: form.tool}
-        if agent.settings.tool_choice != "auto" and agent.memory.facts is None:
-            _check_choice(agent.settings.tool_choice, tools)
+        if settings.tool_choice != "auto" and memory.facts is None:
+            _check_choice(settings.tool_choice, tools)
         hooks = self._hooked(agent.hooks) if agent.hooks else None
-        summary = agent.memory.summary
+        summary = memory.summary
         summarizer = None if summary is None or summary.model is None else self.model(summary.model)
-        return Resolved(model, tools, toolset.places, profile, form, hooks, summarizer, toolset.pauses)
+        of_tools = toolset.places, profile, form, hooks, summarizer, toolset.pauses
+        return Resolved(model, tools, *of_tools, memory, settings, limits)
 
     def model(self, spec: str | Model) -> Model:
         """The model that a spec names, made at its first use and then shared; a wrapper around what this runtime has.
@@ -163,7 +170,7 @@ class Resolver:
             if not hasattr(spec, "respond") or isinstance(spec, type):
                 hint = "Give a spec such as 'llamacpp:smollm2', or a Model."
                 hint = f"That is a class: make one of it, {spec.__name__}(...)." if isinstance(spec, type) else hint
-                raise UsageError(f"{repr_of(spec)} is no model", hint=hint)
+                raise UsageError(f"{repr_of(spec)} is not a model", hint=hint)
             if not isinstance(getattr(spec, "name", None), str):
                 hint = "Give its class a `name`, which errors and events call it by."
                 raise UsageError(f"the model {repr_of(spec)} has no name", hint=hint)
@@ -193,12 +200,14 @@ class Resolver:
                 self._bound[thing] = bound
         return bound
 
-    def _toolset(self, tools: Sequence[Tool | Toolkit | str]) -> _Toolset:
+    def _toolset(self, tools: Sequence[ToolLike]) -> _Toolset:
         """The tools by name; kept per tuple of tools, so that agents which share tools share the work."""
         if isinstance(tools, str) or not isinstance(tools, Sequence):
             raise UsageError(f"an agent's tools are {tools!r}, not a sequence", hint="Write tools=[...].")
         key = tuple(tools)
-        known = self._toolsets.get(key) if all(isinstance(entry, _ENTRY) for entry in key) else None
+        if not all(isinstance(entry, _ENTRY) for entry in key):
+            key = tuple(entry if isinstance(entry, _ENTRY) else self._tool_of(entry) for entry in key)
+        known = self._toolsets.get(key)
         if known is None:
             by_name = _by_name([tool for entry in key for tool in self._tools(entry)])
             for tool in by_name.values():
@@ -210,6 +219,19 @@ class Resolver:
             keep(self._toolsets, key, known)
         return known
 
+    def _tool_of(self, function: Any) -> Tool:
+        """The tool of a function, made once: agents that share functions share their tools."""
+        if isinstance(function, type) or not callable(function):
+            raise _no_tool(function, function)
+        # Anything but a function by its identity: equal objects may hold different things, and some have no hash. It is
+        # kept with its tool, so that no other object can get its id.
+        key = function if inspect.isroutine(function) else id(function)
+        known = self._functions.get(key)
+        if known is None:
+            known = function, as_tool(function)
+            keep(self._functions, key, known)
+        return known[1]
+
     def _check_process(self, tool: Tool) -> None:
         from agno_rt._process import Processes, check_process  # for those who have such a tool
 
@@ -217,7 +239,7 @@ class Resolver:
         if self.workers.processes is None:
             self.workers.processes = Processes()
 
-    def _tools(self, entry: Tool | Toolkit | str) -> Sequence[Tool]:
+    def _tools(self, entry: Any) -> Sequence[Tool]:
         made = self._plugins.tool(entry, self._settings) if isinstance(entry, str) else entry
         tools = made.tools if isinstance(made, Toolkit) else (made,)
         for tool in tools:
@@ -275,6 +297,11 @@ class Resolver:
         return attrs.evolve(guard, rail=self._bind(guard.rail)) if hasattr(guard.rail, "bound") else guard
 
 
+def _has_dict(agent: Agent) -> bool:
+    """Whether a dict stands for the agent's memory policy, settings or limits."""
+    return any(isinstance(value, Mapping) for value in (agent.memory, agent.settings, agent.limits))
+
+
 _ENTRY = (Tool, Toolkit, str)
 _NOBODY = Agent(cast(Any, object()))
 _NOTHING = cast(Resolved, None)
@@ -313,8 +340,10 @@ def _no_hook(entry: object, made: object) -> AgnoError:
 def _no_tool(entry: object, made: object) -> AgnoError:
     if isinstance(entry, str):
         return _wrongly_made(entry, made, "Tool")
-    hint = "Decorate a function with @tool to make it one."
-    return UsageError(f"{made!r} in an agent's tools is no Tool, Toolkit or spec string", hint=hint)
+    hint = "Give a function, a Tool, a Toolkit, or a spec string of a tool."
+    if isinstance(made, type):
+        hint = f"Make one of the class: {made.__name__}(...)."
+    return UsageError(f"{made!r} in an agent's tools is not a tool", hint=hint)
 
 
 def _by_name(tools: Sequence[Tool]) -> Mapping[str, Tool]:
@@ -340,51 +369,3 @@ def _check_run_limits(limits: Limits) -> None:
         if getattr(limits, name) != getattr(_DEFAULTS, name):
             hint = f"Give it to the runtime: Runtime(limits=Limits({name}=...))."
             raise UsageError(f"limit {name} holds for a whole runtime, not for one agent", hint=hint)
-
-
-def as_messages(input: Input) -> tuple[Message, ...]:
-    """The input as messages. Raises `UsageError` for what is empty, is no text, parts or messages, or no Unicode."""
-    if type(input) is str and input.isascii() and input and not input.isspace():
-        return (Message("user", input),)  # the usual one
-    if not isinstance(input, str):
-        return _sequence(() if isinstance(input, Resume) else input)
-    if not input or input.isspace():
-        raise UsageError("the input is empty", hint="Say something for the agent to answer.")
-    if not input.isascii():
-        _must_be_unicode(input)
-    return (Message("user", input),)
-
-
-def _sequence(input: Sequence[Message | Part]) -> tuple[Message, ...]:
-    given: tuple[Any, ...] = tuple(input) if isinstance(input, Sequence) else ()
-    if given and all(isinstance(part, str | Media) for part in given):
-        if not any(isinstance(part, Media) or part.strip() for part in given):
-            raise UsageError("the input is empty", hint="Say something for the agent to answer.")
-        given = (Message("user", given),)
-    if not given or not all(isinstance(message, Message) for message in given):
-        hint = "Pass a str; or a list, not empty, of Message, or of str and Media: ['What is this?', image('cat.png')]."
-        raise UsageError("the input is neither text nor parts nor messages", hint=hint)
-    for message in given:
-        _check(message.content)
-    return given
-
-
-def _check(content: Content) -> None:
-    if isinstance(content, str):
-        _must_be_unicode(content)
-        return
-    from agno_rt.media import check_content  # for those who send media
-
-    check_content(content)
-    for part in content:
-        _must_be_unicode(part if isinstance(part, str) else part.name or "")
-
-
-def _must_be_unicode(text: str) -> None:
-    if text.isascii():
-        return
-    try:
-        text.encode()
-    except UnicodeEncodeError as exc:
-        hint = "It was probably decoded from bytes that are no UTF-8."
-        raise UsageError(f"the input has a character that is no Unicode text: {exc}", hint=hint) from exc

@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from pathlib import PurePath
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from agno_rt._pydantic import plain_value
 from agno_rt.failures import must_pass, named
 from agno_rt.messages import Content, Media
 
@@ -89,6 +91,8 @@ def _plain(value: Any) -> Any:
         raise TypeError(f"it returned a dict with a key of type {type(value).__name__}, which JSON does not have")
     if isinstance(value, PurePath):
         return str(value)
+    with suppress(TypeError):
+        return plain_value(value)
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, AbstractSet | Sequence | range):

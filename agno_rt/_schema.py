@@ -12,16 +12,17 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 import msgspec
 
 from agno_rt._faults import explain, faults
 from agno_rt._fields import default_note
+from agno_rt._pydantic import Adapter, describe_all
 from agno_rt._signatures import UNREADABLE, hints_of, signature_of
 from agno_rt._types import Rewriter, dec_hook, needs_rewriting
-from agno_rt.errors import ToolDefinitionError
+from agno_rt.errors import ToolDefinitionError, UsageError
 from agno_rt.failures import must_pass, named, text_of
 
 __all__ = ["Parameters", "convert", "describe", "type_decoder", "type_schema"]
@@ -31,7 +32,8 @@ _UNUSABLE: dict[Any, str] = {
     inspect.Parameter.VAR_POSITIONAL: "takes any number of arguments",
     inspect.Parameter.VAR_KEYWORD: "takes any keyword",
 }
-_HINT = "Use types that JSON can carry: str, int, float, bool, list, dict, Literal, an attrs or data class."
+_HINT = "Use types that JSON can carry: str, int, float, bool, list, dict, Literal, an attrs, data or pydantic class."
+Error: TypeAlias = type[UsageError]
 
 
 @attrs.frozen
@@ -47,10 +49,12 @@ class Parameters:
 
 @attrs.frozen
 class Described:
-    """A type with its schema: `type` is what msgspec is to decode, perhaps rewritten."""
+    """A type with its schema: `type` is what msgspec decodes; `adapters` check models by their names, and `name` it."""
 
     type: Any
     schema: dict[str, Any]
+    adapters: Mapping[str, Adapter] = attrs.Factory(dict)
+    name: str = ""
 
 
 def describe(
@@ -87,10 +91,10 @@ def describe(
     return Parameters(described.schema, _decoder(described, names))
 
 
-def type_schema(type_: Any, *, what: str) -> dict[str, Any]:
+def type_schema(type_: Any, *, what: str, error: Error = ToolDefinitionError) -> dict[str, Any]:
     """The JSON Schema of a type, with its outermost reference resolved; `what` names its owner in the error."""
     rewriter = Rewriter()
-    return _described(_rewritten(type_, rewriter, what), rewriter, what).schema
+    return _described(_rewritten(type_, rewriter, what, error), rewriter, what, error).schema
 
 
 def type_decoder(type_: Any) -> Callable[[str | bytes], Any]:
@@ -119,7 +123,7 @@ def convert(value: Any, type_: Any) -> Any:
 @functools.lru_cache(maxsize=100)
 def _kept(type_: Any, written: str) -> Described:
     rewriter, what = Rewriter(), f"the type {type_!r}"
-    return _described(_rewritten(type_, rewriter, what), rewriter, what)
+    return _described(_rewritten(type_, rewriter, what, UsageError), rewriter, what, UsageError)
 
 
 def _of_type(type_: Any) -> Described:
@@ -131,28 +135,24 @@ def _of_type(type_: Any) -> Described:
         return _kept.__wrapped__(type_, written)
 
 
-def _rewritten(type_: Any, rewriter: Rewriter, what: str) -> Any:
+def _rewritten(type_: Any, rewriter: Rewriter, what: str, error: Error = ToolDefinitionError) -> Any:
     try:
         return rewriter.rewrite(type_) if needs_rewriting(type_) else type_
     except (TypeError, ValueError, RecursionError, *UNREADABLE) as exc:
-        raise _undescribable(what, exc) from exc
+        raise error(f"{what} cannot be described: {exc}", hint=_HINT) from exc
 
 
-def _described(type_: Any, rewriter: Rewriter, what: str) -> Described:
+def _described(type_: Any, rewriter: Rewriter, what: str, error: Error = ToolDefinitionError) -> Described:
     try:
-        return Described(type_, _schema(type_, rewriter))
+        return Described(type_, *_schema(type_, rewriter))
     except KeyError as exc:
         hint = "Give one of them another name: a schema tells them apart by it."
-        raise ToolDefinitionError(f"{what} cannot be described: it has two classes called {exc}", hint=hint) from exc
+        raise error(f"{what} cannot be described: it has two classes called {exc}", hint=hint) from exc
     except (TypeError, ValueError, RecursionError, *UNREADABLE) as exc:
-        raise _undescribable(what, exc) from exc
+        raise error(f"{what} cannot be described: {exc}", hint=_HINT) from exc
 
 
-def _undescribable(what: str, exc: Exception) -> ToolDefinitionError:
-    return ToolDefinitionError(f"{what} cannot be described: {exc}", hint=_HINT)
-
-
-def _schema(type_: Any, rewriter: Rewriter) -> dict[str, Any]:
+def _schema(type_: Any, rewriter: Rewriter) -> tuple[dict[str, Any], Mapping[str, Adapter], str]:
     placeholders = rewriter.placeholders
     parts = [part for placeholder in placeholders for part in placeholder.parts]
     numbers = {placeholder: at for at, placeholder in enumerate(placeholders)}
@@ -165,6 +165,8 @@ def _schema(type_: Any, rewriter: Rewriter) -> dict[str, Any]:
     schemas, components = msgspec.json.schema_components(
         (type_, *parts), schema_hook=hook, ref_template=f"{_DEFS}{{name}}"
     )
+    foreign, definitions, adapters = describe_all(list(rewriter.adapters.values()), components)
+    adapted = dict(zip(rewriter.adapters, foreign, strict=True))
     rest = iter(schemas[1:])
     made = [[next(rest) for _ in placeholder.parts] for placeholder in placeholders]
 
@@ -175,7 +177,7 @@ def _schema(type_: Any, rewriter: Rewriter) -> dict[str, Any]:
             return schema
         if _MARK in schema:
             at = schema[_MARK]
-            inner = tidy(placeholders[at].describe(made[at]))
+            inner = adapted.get(placeholders[at]) or tidy(placeholders[at].describe(made[at]))
             return _beside(inner, {word: said for word, said in schema.items() if word != _MARK})
         kept = {word: _tidy_word(word, part, tidy) for word, part in schema.items() if word not in _LEFT_OUT}
         if kept.get("format") == "decimal":  # which is read from a number as well
@@ -190,8 +192,9 @@ def _schema(type_: Any, rewriter: Rewriter) -> dict[str, Any]:
 
     for component in components.values():
         component.pop("title", None)
-    tidied = {name: tidy(component) for name, component in components.items()}
-    return _rooted(tidy(schemas[0]), tidied)
+    tidied = {name: tidy(component) for name, component in components.items()} | definitions
+    root = tidy(schemas[0])
+    return _rooted(root, tidied), adapters, root.get("$ref", "").removeprefix(_DEFS)
 
 
 _LEFT_OUT = ("uniqueItems", "discriminator")
@@ -280,7 +283,16 @@ def _annotation(parameter: inspect.Parameter, hints: dict[str, Any], name: str) 
         raise ToolDefinitionError(f"tool {name!r}: parameter {parameter.name!r} {problem}", hint=hint)
     if parameter.name not in hints:
         hint = f"Say what it is, as in `{parameter.name}: str`."
+        if parameter.name in ("self", "cls"):
+            hint = (
+                f"Give the method of an object, which is a tool as it is: tools=[thing.{name}], or tool(thing.{name})."
+            )
         raise ToolDefinitionError(f"tool {name!r}: parameter {parameter.name!r} has no type", hint=hint)
+    if type(parameter.default).__module__ == "pydantic.fields":
+        hint = (
+            f"Write `{parameter.name}: Annotated[..., Field(...)]`, which says the same and is not passed as a value."
+        )
+        raise ToolDefinitionError(f"tool {name!r}: parameter {parameter.name!r} has a Field as its default", hint=hint)
     return hints[parameter.name]
 
 
@@ -336,7 +348,8 @@ def _mended(text: str | bytes, described: Described, exc: BaseException) -> Any:
     except (msgspec.MsgspecError, UnicodeError) as broken:
         raise msgspec.DecodeError(str(broken)) from exc
     try:
-        found = explain(value, described.schema)
+        faults_of = {name: adapter.faults for name, adapter in described.adapters.items()}
+        found = explain(value, described.schema, faults_of, described.name)
     except RecursionError:
         found = "It is nested too deeply"
     if found:

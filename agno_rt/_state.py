@@ -5,10 +5,13 @@ Whoever does not use one of them keeps it as it was. Knows no backend and no run
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Hashable
 from typing import Any, get_origin
 
 import msgspec
 
+from agno_rt._pydantic import plain_value
 from agno_rt.errors import AgnoError, BackendError, UsageError
 from agno_rt.failures import must_pass, named
 from agno_rt.memory import SessionState
@@ -108,7 +111,7 @@ def write_state(asked: SessionState, state: Any, session: str) -> KeptState:
     what = f"the state of session {session!r} cannot be stored"
     safe = "Nothing of this run was stored in the session."
     try:
-        value = msgspec.json.encode(state)
+        value = msgspec.json.encode(state, enc_hook=_stored_value)
     except BaseException as exc:
         if must_pass(exc):
             raise
@@ -119,13 +122,29 @@ def write_state(asked: SessionState, state: Any, session: str) -> KeptState:
 
 def _fitting(type_: Any, value: bytes | msgspec.Raw, problem: str, safe: str) -> Any:
     try:
-        return msgspec.json.decode(value, type=type_)
+        decode = _own_decoder(type_) if isinstance(type_, Hashable) else None
+        return msgspec.json.decode(value, type=type_) if decode is None else decode(bytes(value))
     except AgnoError:
         raise
     except BaseException as exc:  # a class may raise anything when it is made
         if must_pass(exc):
             raise
         raise UsageError(f"{problem}: {_said(exc)}", hint=safe) from exc
+
+
+_stored_value = functools.partial(plain_value, round_trip=True)
+
+
+@functools.lru_cache(maxsize=100)
+def _own_decoder(type_: Any) -> Callable[[bytes], Any] | None:
+    """The decoder of a type that msgspec alone does not read, as one of pydantic's; `None` for any other."""
+    try:
+        msgspec.json.schema(type_)
+    except TypeError:
+        from agno_rt._schema import type_decoder  # for those who have such a state
+
+        return type_decoder(type_)
+    return None
 
 
 def _name(type_: Any) -> str:

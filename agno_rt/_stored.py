@@ -12,6 +12,7 @@ from typing import Any
 import trio
 
 from agno_rt._durable import Durable, decision, load_run, store_of
+from agno_rt._generics import DepsT, OutputT
 from agno_rt._job import Asked, Job, RunResult
 from agno_rt._recording import Journal
 from agno_rt._resolve import Resolver
@@ -40,8 +41,8 @@ class StoredRuns:
         raise NotImplementedError
 
     def run(
-        self, agent: Agent, input: Any, *, user: str | None = None, deps: Any = None
-    ) -> Coroutine[Any, Any, RunResult]:
+        self, agent: Agent[DepsT, OutputT], input: Any, *, user: str | None = None, deps: DepsT | None = None
+    ) -> Coroutine[Any, Any, RunResult[OutputT]]:
         """See `Runtime.run`."""
         raise NotImplementedError
 
@@ -55,12 +56,12 @@ class StoredRuns:
     async def resume(
         self,
         run_id: str,
-        agent: Agent | None = None,
+        agent: Agent[DepsT, OutputT] | None = None,
         *,
         user: str | None = None,
-        deps: Any = None,
+        deps: DepsT | None = None,
         force: bool = False,
-    ) -> RunResult:
+    ) -> RunResult[OutputT]:
         """Go on with a stored run, and return its result: after a crash, a deadline, a failure, or an approval.
 
         No model or tool call that had finished is made again; of a call that was under way and is not idempotent, the

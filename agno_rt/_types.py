@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from agno_rt._fields import Fields, fields_of
+from agno_rt._pydantic import Adapter, adapter_of
 
 __all__ = ["Rewriter", "dec_hook", "needs_rewriting"]
 
@@ -76,12 +77,14 @@ def _refused(type_: Any) -> bool:
 def _foreign(type_: Any, seen: list[Any]) -> bool:
     """Whether there is anything in the type, its classes' fields included, that msgspec would pass over or mistake."""
     origin, args = get_origin(type_), get_args(type_)
+    if adapter_of(type_) is not None:
+        return True
     if origin is Annotated:
         foreign = any(not isinstance(note, msgspec.Meta) and _meta(note) is not None for note in type_.__metadata__)
         return foreign or _foreign(type_.__origin__, seen)
     if isinstance(type_, typing.NewType):
-        return _foreign(type_.__supertype__, seen)
-    if isinstance(type_, _ALIAS):
+        args = (type_.__supertype__,)
+    elif isinstance(type_, _ALIAS):
         args = () if type_ in seen else (type_.__value__,)
     elif origin in _UNIONS and _mistaken(args):
         return True
@@ -137,16 +140,21 @@ def _keys(type_: Any) -> Any:
 
 
 class Rewriter:
-    """Rewrites types; `placeholders` are those that it made on the way. Each class is rewritten once."""
+    """Rewrites types, each class once. `placeholders` are those that it made, `adapters` those of pydantic's types."""
 
     def __init__(self) -> None:
         self.placeholders: list[type[Placeholder]] = []
+        self.adapters: dict[Any, Adapter] = {}
         self._classes: dict[Any, Any] = {}
 
     def rewrite(self, type_: Any) -> Any:
         """The type, as msgspec takes it."""
         origin = get_origin(type_)
-        if origin is Annotated:
+        if (adapter := adapter_of(type_)) is not None:
+            made = self._placeholder("Adapted")
+            made.decode = staticmethod(adapter.decode)
+            self.adapters[made] = adapter
+        elif origin is Annotated:
             made = self._annotated(type_)
         elif isinstance(type_, typing.NewType):
             made = self.rewrite(type_.__supertype__)

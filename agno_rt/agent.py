@@ -2,50 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, get_origin, overload
 
 import attrs
 
+from agno_rt._generics import DepsT, OutputT, TypeForm
+from agno_rt._given import settings_of
 from agno_rt.hooks import Guard, Guardrail, Hook
 from agno_rt.instructions import Instructions
 from agno_rt.limits import Limits
 from agno_rt.memory import MemoryPolicy
 from agno_rt.models import NO_SETTINGS, Model, ModelSettings
+from agno_rt.output import Output
 from agno_rt.tools import Tool, Toolkit
 
-__all__ = ["PLAIN_MEMORY", "Agent"]
+__all__ = ["PLAIN_MEMORY", "Agent", "ToolLike", "settings_of"]
 
 PLAIN_MEMORY = MemoryPolicy()
 """What agents that say nothing of it have."""
 
+ToolLike: TypeAlias = Tool | Toolkit | str | Callable[..., Any]
+"""What may stand among an agent's tools: a function becomes a tool as `@tool` makes it one."""
 
-@attrs.define(eq=False, weakref_slot=False)
-class Agent:
+
+@attrs.define(eq=True, repr=False, weakref_slot=False)
+class _AgentFields(Generic[DepsT, OutputT]):
+    """The fields of an agent, apart from `Agent`, whose overloads for type checkers would hide them from attrs."""
+
+    model: str | Model
+    name: str = ""
+    instructions: Instructions = ""
+    tools: Sequence[ToolLike] = ()
+    output: TypeForm[OutputT] | Output[OutputT] | None = None
+    memory: MemoryPolicy | Mapping[str, Any] = PLAIN_MEMORY
+    settings: ModelSettings | Mapping[str, Any] = NO_SETTINGS
+    limits: Limits | Mapping[str, Any] | None = None
+    hooks: Sequence[Hook | Guardrail | Guard | str] = ()
+
+    def __hash__(self) -> int:
+        # Of the fields that can always be hashed: tools may be a list, and a model may be any object.
+        text = self.instructions if isinstance(self.instructions, str) else ""
+        return hash((self.name, self.model if isinstance(self.model, str) else type(self.model), text))
+
+    def __repr__(self) -> str:
+        said = [(field, getattr(self, field.name)) for field in attrs.fields(_AgentFields)[1:]]
+        shown = [f"{field.name}={_show(value)}" for field, value in said if value != field.default]
+        return f"Agent({', '.join([_show(self.model), *shown])})"
+
+
+class Agent(_AgentFields[DepsT, OutputT]):
     """What answers: a model with a name, instructions and tools. It opens nothing and computes nothing when it is made.
 
-    Make as many as you like, and share one among any number of runs, sessions and users: it holds no state. Treat it
-    as read-only; `attrs.evolve(agent, name="...")` makes a changed copy.
+    Make as many as you like, and share one among any number of runs, sessions and users: it holds no state. Agents with
+    equal fields are equal. `attrs.evolve(agent, name="...")` makes a changed copy. Setting a field of an agent is
+    possible, since refusing it would make agents dear to create; runs that begin later see the change, in all who share
+    the agent, and as a key of a dict or member of a set it is lost.
+
+    Type checkers know what it answers: `Agent[Deps, Output]`. `Output` follows from `output=`, and is `None` without.
+    `Deps` is `Any` unless you write it, as in `agent: Agent[Database, Trip] = ...`; then `deps=` is checked.
 
     Attributes:
         model: a spec string such as `"llamacpp:smollm2"`, or anything that is a `Model`
         name: what people, routes and events call it
         instructions: the system message: text, a function of the `RunContext`, async or not, or a `Template`
-        tools: tools, toolkits, or spec strings of tools that plugins provide
-        output: the type that the answer must fit: an attrs or data class, a TypedDict, a list, ..., or an `Output`
-            with more to say of it; `None` for text
+        tools: functions, tools, toolkits, or spec strings of tools that plugins provide
+        output: the type that the answer must fit: an attrs or data class, a pydantic model, a TypedDict, a list, ...,
+            or an `Output` with more to say of it; `None` for text
         memory: what of a session's past the model sees, and what else is kept: state, summaries, facts about users
-        settings: temperature and the like
-        limits: limits of each run of this agent (budgets, turns, timeouts); `None` takes the runtime's
+        settings: temperature and the like; a dict of them will do
+        limits: limits of each run of this agent (budgets, turns, timeouts), or a dict of them; `None` takes the
+            runtime's
         hooks: what stands around each run's steps: hooks, guardrails, or guardrails' spec strings
     """
 
-    model: str | Model
-    name: str = ""
-    instructions: Instructions = ""
-    tools: Sequence[Tool | Toolkit | str] = ()
-    output: Any = None
-    memory: MemoryPolicy = PLAIN_MEMORY
-    settings: ModelSettings = NO_SETTINGS
-    limits: Limits | None = None
-    hooks: Sequence[Hook | Guardrail | Guard | str] = ()
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __new__(
+            cls,
+            model: str | Model,
+            name: str = "",
+            instructions: Instructions = "",
+            tools: Sequence[ToolLike] = (),
+            output: None = None,
+            memory: MemoryPolicy | Mapping[str, Any] = PLAIN_MEMORY,
+            settings: ModelSettings | Mapping[str, Any] = NO_SETTINGS,
+            limits: Limits | Mapping[str, Any] | None = None,
+            hooks: Sequence[Hook | Guardrail | Guard | str] = (),
+        ) -> Agent[Any, None]: ...
+
+        # One overload for a type alone: mypy reads `A | B` as a type only where nothing but a type may stand.
+        @overload
+        def __new__(
+            cls,
+            model: str | Model,
+            name: str = "",
+            instructions: Instructions = "",
+            tools: Sequence[ToolLike] = (),
+            output: TypeForm[OutputT] = ...,
+            memory: MemoryPolicy | Mapping[str, Any] = PLAIN_MEMORY,
+            settings: ModelSettings | Mapping[str, Any] = NO_SETTINGS,
+            limits: Limits | Mapping[str, Any] | None = None,
+            hooks: Sequence[Hook | Guardrail | Guard | str] = (),
+        ) -> Self: ...
+
+        @overload
+        def __new__(
+            cls,
+            model: str | Model,
+            name: str = "",
+            instructions: Instructions = "",
+            tools: Sequence[ToolLike] = (),
+            output: TypeForm[OutputT] | Output[OutputT] | None = None,
+            memory: MemoryPolicy | Mapping[str, Any] = PLAIN_MEMORY,
+            settings: ModelSettings | Mapping[str, Any] = NO_SETTINGS,
+            limits: Limits | Mapping[str, Any] | None = None,
+            hooks: Sequence[Hook | Guardrail | Guard | str] = (),
+        ) -> Self: ...
+
+        def __new__(cls, *args: Any, **fields: Any) -> Any: ...
+
+
+_LONGEST = 60
+
+
+def _show(value: Any) -> str:
+    """Show a field's value in few words: functions, tools and classes by their names."""
+    if isinstance(value, list | tuple):
+        inner = ", ".join(map(_show, value))
+        return f"[{inner}]" if isinstance(value, list) else f"({inner}{',' if len(value) == 1 else ''})"
+    if isinstance(value, str):
+        return repr(value if len(value) <= _LONGEST else f"{value[: _LONGEST - 3]}...")
+    if isinstance(value, Tool | Toolkit):
+        return value.name
+    if get_origin(value) is None and callable(value):
+        return str(getattr(value, "__qualname__", type(value).__name__))
+    if getattr(type(value), "__repr__", None) is object.__repr__:
+        return f"<{type(value).__name__}>"
+    text = repr(value)
+    return text if len(text) <= 2 * _LONGEST else f"{text[: 2 * _LONGEST - 3]}..."

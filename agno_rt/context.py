@@ -8,10 +8,11 @@ state. For `FromUser[str]` the run pauses, until somebody says what to put there
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import attrs
 
+from agno_rt._generics import ContextDepsT
 from agno_rt.errors import UsageError
 from agno_rt.messages import Message, ToolCall, Usage
 
@@ -44,6 +45,9 @@ def _unreported(data: Any) -> None:
     """The same, from a function that is not async."""
 
 
+_NO_DEPS: Any = None
+
+
 def _unused() -> Usage:
     return Usage()
 
@@ -57,7 +61,7 @@ async def _alone() -> None:
 
 
 @attrs.define(eq=False)
-class RunContext:
+class RunContext(Generic[ContextDepsT]):
     """The run that something happens in.
 
     Attributes:
@@ -79,7 +83,7 @@ class RunContext:
     session: str | None = None
     user: str | None = None
     input: tuple[Message, ...] = ()
-    deps: Any = None
+    deps: ContextDepsT = _NO_DEPS
     state: Any = None
     call: ToolCall | None = None
     kept: dict[Any, Any] = attrs.field(factory=dict, repr=False)

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, final
 import attrs
 import msgspec
 
+from agno_rt._pydantic import plain_value
 from agno_rt.context import RunContext
 from agno_rt.errors import UsageError, suggest
 
@@ -147,6 +148,6 @@ def _as_text(value: Any) -> str:
     if value is None:
         return ""
     try:
-        return msgspec.json.encode(value).decode()
+        return msgspec.json.encode(value, enc_hook=plain_value).decode()
     except (TypeError, ValueError):
         return str(value)

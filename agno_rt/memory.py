@@ -132,8 +132,8 @@ class SessionState:
     """The long form of `MemoryPolicy(state=...)`: the state's type, its version, and how an older one is read.
 
     Attributes:
-        type: an attrs or data class, a Struct, a TypedDict, `dict`, `list[str]`, ...: what JSON can carry. Fields whose
-            names begin with an underscore are not stored
+        type: an attrs, data or pydantic class, a Struct, a TypedDict, `dict`, `list[str]`, ...: what JSON can carry.
+            Fields whose names begin with an underscore are not stored
         version: raise it when a stored state no longer fits the type
         upgrade: called with the stored version, if that is lower, and the data as JSON has it; returns the data as the
             type has it. Without it, an older state is read as if it were of this version
@@ -150,10 +150,22 @@ class SessionState:
 
     def __attrs_post_init__(self) -> None:
         try:
-            msgspec.json.schema(self.type)
+            _check_state(self.type)
         except (TypeError, NameError) as exc:
-            hint = "Give an attrs or data class, a Struct, a TypedDict, or dict, with fields that JSON can carry."
+            hint = "Give an attrs, data or pydantic class, a Struct, a TypedDict or dict of what JSON can carry."
             raise UsageError(f"{self.type!r} is no type for a session's state: {exc}", hint=hint) from exc
+
+
+def _check_state(type_: Any) -> None:
+    try:
+        msgspec.json.schema(type_)
+    except TypeError as exc:
+        from agno_rt._schema import type_schema  # for types that msgspec alone does not read, as pydantic's
+
+        try:
+            type_schema(type_, what="it", error=UsageError)
+        except UsageError:
+            raise exc from None
 
 
 def _as_state(given: Any) -> SessionState | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
 
 import attrs
+
+from agno_rt.errors import UsageError
 
 __all__ = ["Content", "Media", "MediaKind", "Message", "Part", "Role", "ToolCall", "Usage"]
 
@@ -12,13 +15,38 @@ Role = Literal["system", "user", "assistant", "tool"]
 MediaKind = Literal["image", "audio", "video", "file"]
 
 
-@attrs.define
+@attrs.define(init=False)
 class ToolCall:
-    """A model's request to call a tool. `arguments` is the JSON text as the model wrote it, valid or not."""
+    """A model's request to call a tool. `arguments` is the JSON text as the model wrote it, valid or not.
+
+    Arguments that are given as a dict are encoded. Raises `UsageError` for anything else that is not text.
+    """
 
     id: str
     name: str
     arguments: str = "{}"
+
+    # By hand, since a converter would cost each call of a model a function call.
+    def __init__(self, id: str, name: str, arguments: str | Mapping[str, Any] = "{}") -> None:
+        self.id = id
+        self.name = name
+        self.arguments = arguments if type(arguments) is str else _encoded(arguments)
+
+
+def _encoded(arguments: object) -> str:
+    if isinstance(arguments, str):
+        return arguments
+    try:
+        if isinstance(arguments, Mapping):
+            import json  # for those who write calls by hand
+
+            return json.dumps(dict(arguments), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as exc:
+        raise UsageError(f"arguments of a tool call cannot be JSON: {exc}", hint=_ARGUMENTS) from exc
+    raise UsageError(f"arguments of a tool call is {arguments!r}", hint=_ARGUMENTS)
+
+
+_ARGUMENTS = "Give a dict of what JSON can carry, or JSON text."
 
 
 @attrs.define

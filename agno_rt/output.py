@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any, Generic, get_args
 
 import attrs
 
+from agno_rt._generics import OutputT, TypeForm
+from agno_rt._pydantic import plain_value
 from agno_rt.errors import UsageError
 from agno_rt.models import OutputMode
 
-__all__ = ["Output"]
+__all__ = ["Output", "plain_value"]
 
 
 @attrs.frozen
-class Output:
+class Output(Generic[OutputT]):
     """A type that an answer must fit, with the choices that a bare type leaves to the model's profile and to us.
 
     `Agent(output=Invoice)` is short for `Agent(output=Output(Invoice))`. Raises `UsageError` for a mode that there is
     not and for fewer attempts than one.
 
     Attributes:
-        type: an attrs or data class, a TypedDict, a NamedTuple, a msgspec Struct, an enum, a Literal, a union of
-            these, a list or dict of them, or a plain type such as `int` or `datetime`; `str` is free text
+        type: an attrs or data class, a pydantic model, a TypedDict, a NamedTuple, a msgspec Struct, an enum, a Literal,
+            a union of these, a list or dict of them, or a plain type such as `int` or `datetime`; `str` is free text
         mode: how the model is told: `schema`, `tool` or `prompt`; `None` takes what suits the model
         attempts: how often the model may answer; each answer that does not fit goes back with the reason
         check: a function, async or not, that looks at an answer which fits the type, and refuses it by returning text
@@ -30,7 +32,7 @@ class Output:
             not. One with a second parameter is given the `RunContext`. What is not async runs in place: keep it quick
     """
 
-    type: Any
+    type: TypeForm[OutputT]
     mode: OutputMode | None = None
     attempts: int = 3
     check: Callable[..., Any] | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Sequence
 from contextlib import ExitStack
-from typing import final
+from typing import Generic, Self, final
 
 import attrs
 import trio
@@ -17,6 +17,7 @@ from agno_rt._asking import respond, respond_hooked, respond_told, waited
 from agno_rt._calls import call_tools
 from agno_rt._emit import EventBuffer
 from agno_rt._fairness import UNTOUCHED, Share, use_share
+from agno_rt._generics import OutputT
 from agno_rt._job import OUTER, Job, RunResult
 from agno_rt._recording import Journal
 from agno_rt._scopes import cause, check_in_trio, deadline, ended_as
@@ -249,7 +250,7 @@ def _request(job: Job, turns: Turns) -> ModelRequest:
 
 @final
 @attrs.define(eq=False)
-class Run:
+class Run(Generic[OutputT]):
     """A run under way in the background of a runtime, from `Runtime.start`."""
 
     id: str
@@ -261,7 +262,7 @@ class Run:
     _end: trio.Event | None = None
 
     @property
-    def result(self) -> RunResult | None:
+    def result(self) -> RunResult[OutputT] | None:
         """What came of it, once it is over."""
         return self._job.outcome
 
@@ -275,7 +276,7 @@ class Run:
         taken = LimitStatistics("turns", self._job.limits.turns, 0 if turns is None else turns.turn, 0)
         return (taken, *(() if budget is None else budget.statistics()))
 
-    async def wait(self) -> RunResult:
+    async def wait(self) -> RunResult[OutputT]:
         """Wait for the end and return the result. Raises the error of a run that ended without an answer."""
         await self._wait_for_end()
         if self._error is not None:
@@ -294,13 +295,13 @@ class Run:
 
 @final
 @attrs.define(eq=False)
-class RunStream:
+class RunStream(Generic[OutputT]):
     """The events of one run, in order, from `Runtime.stream`: iterate over it with `async for`.
 
     The last event is the run's `RunEnded`. Where it ended without an answer, the iteration then raises its error.
     """
 
-    run: Run
+    run: Run[OutputT]
     _buffer: EventBuffer
 
     @property
@@ -309,7 +310,7 @@ class RunStream:
         return self.run.id
 
     @property
-    def result(self) -> RunResult | None:
+    def result(self) -> RunResult[OutputT] | None:
         """What came of the run, once its events are read to the end."""
         return self.run.result
 
@@ -321,7 +322,7 @@ class RunStream:
         """How the run's budgets stand, and how far behind the reader is."""
         return (*self.run.statistics(), self._buffer.statistics())
 
-    def __aiter__(self) -> RunStream:
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:

@@ -21,12 +21,16 @@ from agno_rt._budget import budget_of
 from agno_rt._check_agent import check_limits
 from agno_rt._closing import closed
 from agno_rt._emit import Emitter, EventBuffer
+from agno_rt._facts import UserFacts
+from agno_rt._generics import DepsT, OutputT
+from agno_rt._given import limits_of
 from agno_rt._ids import new_id
+from agno_rt._input import Input, as_messages
 from agno_rt._job import OUTER, Asked, Job, SessionAccess, check_depth, holds
 from agno_rt._limiter import Limiter
 from agno_rt._map import CONCURRENCY, OnError, OnResult, check_map, map_runs
 from agno_rt._recording import Journal
-from agno_rt._resolve import Input, Resolver, as_messages, keep
+from agno_rt._resolve import Resolver, keep
 from agno_rt._scopes import check_in_trio, raise_cause
 from agno_rt._stored import StoredRuns
 from agno_rt.agent import Agent
@@ -35,13 +39,12 @@ from agno_rt.failures import add_note, repr_of, text_of
 from agno_rt.hookspecs import Observer
 from agno_rt.journal import Resume
 from agno_rt.limits import Limits, LimitStatistics
-from agno_rt.memory import FactStore, MemoryBackend, UserMemory
+from agno_rt.memory import MemoryBackend
 from agno_rt.messages import Message
 from agno_rt.models import Model
 from agno_rt.names import check_name
 from agno_rt.plugins import PluginHost
 from agno_rt.runs import STREAM_BUFFER, Run, RunResult, RunStream, carry_out, execute, stop
-from agno_rt.tools import Tool
 
 if TYPE_CHECKING:
     from agno_rt.tasktree import TaskTree
@@ -54,7 +57,7 @@ class Runtime(StoredRuns):
 
     Args:
         memory: a memory URL (`memory:`, `sqlite:///agents.db`) or a `MemoryBackend`; opened at its first use
-        limits: the limits of all runs together and of each run
+        limits: the limits of all runs together and of each run, or a dict of them
         plugins: the plugin host; by default every installed plugin can be asked for
         settings: each plugin's settings by the plugin's name, as in agno-rt.toml
         observers: callables that are given every event, or names of plugins that observe
@@ -68,16 +71,16 @@ class Runtime(StoredRuns):
         self,
         *,
         memory: str | MemoryBackend = "memory:",
-        limits: Limits | None = None,
+        limits: Limits | Mapping[str, Any] | None = None,
         plugins: PluginHost | None = None,
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         observers: Sequence[Observer | str] = (),
         origin: str = "",
     ) -> None:
-        check_limits(limits)
         if not isinstance(memory, str | MemoryBackend):
             raise UsageError(f"{memory!r} is no memory", hint="Give a URL such as 'memory:', or a MemoryBackend.")
-        self.limits = limits or Limits()
+        self.limits = Limits() if limits is None else limits_of(limits)
+        check_limits(self.limits)
         self.plugins = plugins or PluginHost()
         self.settings = settings or {}
         self._unbounded = budget_of(self.limits, None) is None
@@ -94,7 +97,7 @@ class Runtime(StoredRuns):
         self._model_calls = Limiter("model_calls", self.limits.model_calls)
         # A run that a tool makes is part of the run around it, whose place it would wait for in vain.
         self._within = Limiter("runs within runs", sys.maxsize)
-        self._fact_tools: Mapping[str, Tool] | None = None
+        self._facts = UserFacts()
         self._nursery_manager: Any = None
         self._nursery: trio.Nursery | None = None
 
@@ -143,8 +146,14 @@ class Runtime(StoredRuns):
 
     # Not itself a coroutine, which each waiting run would hold, and the collector look at: it hands on its driver's.
     def run(
-        self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, deps: Any = None
-    ) -> Coroutine[Any, Any, RunResult]:
+        self,
+        agent: Agent[DepsT, OutputT],
+        input: Input,
+        *,
+        session: str | None = None,
+        user: str | None = None,
+        deps: DepsT | None = None,
+    ) -> Coroutine[Any, Any, RunResult[OutputT]]:
         """Run the agent on the input and return the result.
 
         `input` is the user's text, a list of texts and media, or the messages of a conversation to answer. With a
@@ -163,8 +172,14 @@ class Runtime(StoredRuns):
 
     @asynccontextmanager
     async def stream(
-        self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, deps: Any = None
-    ) -> AsyncIterator[RunStream]:
+        self,
+        agent: Agent[DepsT, OutputT],
+        input: Input,
+        *,
+        session: str | None = None,
+        user: str | None = None,
+        deps: DepsT | None = None,
+    ) -> AsyncIterator[RunStream[OutputT]]:
         """Run the agent and receive its events as they happen: `async with rt.stream(...) as events: async for ...`.
 
         Leaving the block early cancels the run and waits until it has unwound.
@@ -181,8 +196,14 @@ class Runtime(StoredRuns):
             await stop(run)
 
     async def start(
-        self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, deps: Any = None
-    ) -> Run:
+        self,
+        agent: Agent[DepsT, OutputT],
+        input: Input,
+        *,
+        session: str | None = None,
+        user: str | None = None,
+        deps: DepsT | None = None,
+    ) -> Run[OutputT]:
         """Start the run in the background, owned by this runtime, and return at once."""
         if type(input) is Resume:
             job = await self._resumed(agent, input, Asked(session, user, deps), None, None)
@@ -192,14 +213,14 @@ class Runtime(StoredRuns):
 
     async def map(
         self,
-        agent: Agent,
+        agent: Agent[DepsT, OutputT],
         inputs: Iterable[Input],
         *,
         concurrency: int = CONCURRENCY,
         on_error: OnError = "raise",
         on_result: OnResult | None = None,
-        deps: Any = None,
-    ) -> list[RunResult]:
+        deps: DepsT | None = None,
+    ) -> list[RunResult[OutputT]]:
         """Run the agent on each input, at most `concurrency` at once, and return the results in the inputs' order.
 
         `inputs` may be a generator: an input is taken when there is room for its run. `on_result(place, result)` is
@@ -274,8 +295,8 @@ class Runtime(StoredRuns):
             raise self._of_agent(exc, agent) from exc.__cause__
         if outer is not None:
             check_depth(outer, self.limits.depth)
-        memory = agent.memory
-        limits = self.limits if agent.limits is None else agent.limits
+        memory = resolved.memory
+        limits = self.limits if resolved.limits is None else resolved.limits
         around = None if outer is None else outer.budget
         if asked.user is not None:
             check_name("a user's name", asked.user)
@@ -290,7 +311,7 @@ class Runtime(StoredRuns):
             agent.instructions,
             as_messages(input) if asked.journal is None else _asked_then(asked.journal),
             resolved.tools,
-            agent.settings,
+            resolved.settings,
             limits,
             self._admission if outer is None or not holds(outer, self._admission) else self._within,
             self._model_calls,
@@ -310,7 +331,7 @@ class Runtime(StoredRuns):
             self._resolver.workers,
         )
         if memory.facts is not None and asked.user is not None:
-            self._give_facts(job, memory.facts)
+            self._facts.give(job, memory.facts, self.memory)
         job.began = time.monotonic()
         if memory.journal or resolved.pauses or asked.journal is not None:
             self._keep(job, asked.journal, agent)
@@ -332,20 +353,6 @@ class Runtime(StoredRuns):
         except BaseException:
             self._stored.gone(resume.run_id)
             raise
-
-    def _give_facts(self, job: Job, policy: UserMemory) -> None:
-        """Let the run know what is known about its user, and its model keep more."""
-        store = self.memory
-        if not isinstance(store, FactStore):
-            hint = "Use one that does, such as 'memory:' or 'sqlite:///agents.db', or leave MemoryPolicy(facts=) out."
-            raise UsageError(f"the memory backend {type(store).__name__} keeps no facts about users", hint=hint)
-        job.facts = store
-        if policy.tools:
-            if self._fact_tools is None:
-                from agno_rt.user_memory import fact_tools  # for those who keep facts
-
-                self._fact_tools = {tool.name: tool for tool in fact_tools(store)}
-            job.tools = {**self._fact_tools, **job.tools}
 
     def _of_agent(self, error: UsageError, agent: Agent) -> UsageError:
         """Say of an error in what an agent names which agent it is."""
@@ -382,7 +389,7 @@ class Runtime(StoredRuns):
         keep(self._recent, session, access)
         return access
 
-    def _spawn(self, job: Job, buffer: EventBuffer | None) -> Run:
+    def _spawn(self, job: Job, buffer: EventBuffer | None) -> Run[OutputT]:
         assert self._nursery is not None
         run = Run(job.run_id, job)
         if job.journal is not None:
@@ -423,14 +430,14 @@ def _asked_then(journal: Journal) -> tuple[Message, ...]:
 
 
 def run(
-    agent: Agent,
+    agent: Agent[DepsT, OutputT],
     input: Input,
     *,
     session: str | None = None,
     user: str | None = None,
-    deps: Any = None,
+    deps: DepsT | None = None,
     **options: Any,
-) -> RunResult:
+) -> RunResult[OutputT]:
     """Run an agent from synchronous code; `options` are those of `Runtime`. Opens a runtime for this one run.
 
     Raises as `Runtime.run` does, and `UsageError` when called from inside trio.
@@ -438,7 +445,7 @@ def run(
     if trio.lowlevel.in_trio_run():
         raise UsageError("run() was called inside trio", hint="There, `async with Runtime() as rt: await rt.run(...)`.")
 
-    async def main() -> RunResult:
+    async def main() -> RunResult[OutputT]:
         async with Runtime(**options) as runtime:
             return await runtime.run(agent, input, session=session, user=user, deps=deps)
 

@@ -66,13 +66,53 @@ def test_making_one_does_nothing() -> None:
 
 
 def test_can_be_changed_into_another() -> None:
-    """`attrs.evolve` makes a changed copy; agents are equal only to themselves and may be keys."""
+    """`attrs.evolve` makes a changed copy, of the same class."""
     agent = Agent("m", "a")
     other = attrs.evolve(agent, name="b")
 
     assert (agent.name, other.name) == ("a", "b")
-    assert agent != copy.copy(agent)
-    assert {agent: 1}[agent] == 1
+    assert type(other) is Agent
+
+
+DIFFERENT: dict[str, Any] = {
+    "model": "m:other",
+    "name": "b",
+    "instructions": "be loud",
+    "tools": [shout],
+    "output": list[int],
+    "memory": MemoryPolicy(5),
+    "settings": ModelSettings(seed=2),
+    "limits": Limits(turns=2),
+    "hooks": ("guardrails:pii",),
+}
+
+
+@pytest.mark.parametrize("field", DIFFERENT)
+def test_agents_with_equal_fields_are_equal(field: str) -> None:
+    """Equal fields make equal agents, which are one key; another value of any field makes another agent."""
+    agent = attrs.evolve(Agent("m", "a"), **{field: DIFFERENT[field]})
+    same = attrs.evolve(Agent("m", "a"), **{field: copy.copy(DIFFERENT[field])})
+
+    assert agent == same == copy.copy(agent)
+    assert {agent: 1}[same] == 1
+    assert agent != Agent("m", "a")
+    assert agent != object()
+
+
+@pytest.mark.parametrize(
+    ("agent", "text"),
+    [
+        (Agent("m:x"), "Agent('m:x')"),
+        (Agent("m:x", "a", "be brief"), "Agent('m:x', name='a', instructions='be brief')"),
+        (Agent("m:x", tools=[shout, len, "files:read"]), "Agent('m:x', tools=[shout, len, 'files:read'])"),
+        (Agent("m:x", tools=(shout,), output=Limits), "Agent('m:x', tools=(shout,), output=Limits)"),
+        (Agent("m:x", output=list[int], settings={"seed": 1}), "Agent('m:x', output=list[int], settings={'seed': 1})"),
+        (Agent(Echo(), instructions="x" * 500), f"Agent(<Echo>, instructions='{'x' * 57}...')"),
+    ],
+)
+def test_prints_what_was_said_of_it(agent: Agent, text: str) -> None:
+    """An agent's repr is short: what differs from the defaults, functions and classes by name, no addresses."""
+    assert repr(agent) == text
 
 
 def snapshot(agent: Agent) -> dict[str, Any]:

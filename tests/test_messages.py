@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agno_rt.errors import UsageError
 from agno_rt.messages import Media, Message, ToolCall, Usage
 
 counts = st.integers(min_value=0, max_value=10**9)
@@ -27,6 +28,22 @@ def test_defaults() -> None:
     assert Message("user") == Message("user", "", (), None, None)
     assert ToolCall("1", "t").arguments == "{}"
     assert Usage().total_tokens == 0
+
+
+@pytest.mark.parametrize("arguments", [{}, {"a": 1, "b": ["é", None]}, {"nested": {"a": 1.5}}])
+def test_arguments_of_a_call_may_be_a_dict(arguments: dict[str, object]) -> None:
+    """A dict is encoded, so that the call is the same as one that a model wrote."""
+    call = ToolCall("1", "t", arguments)
+
+    assert msgspec.json.decode(call.arguments) == arguments
+    assert call == ToolCall("1", "t", call.arguments)
+
+
+@pytest.mark.parametrize("arguments", [None, 3, b"{}", ["a"], {"a": object()}, {"a": float("nan")}, {1j: 2}])
+def test_other_arguments_of_a_call_are_refused(arguments: object) -> None:
+    """What is neither text nor JSON is refused when the call is made, not when it is carried out."""
+    with pytest.raises(UsageError, match="arguments of a tool call"):
+        ToolCall("1", "t", arguments)  # type: ignore[arg-type]  # the point of the test
 
 
 @pytest.mark.parametrize("value", [Message("user"), ToolCall("1", "t"), Usage(), Media("image", "image/png")])

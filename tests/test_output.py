@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agno_rt._output import Misfit, OutputForm, output_form
-from agno_rt.errors import ToolDefinitionError, UsageError
+from agno_rt.errors import UsageError
 from agno_rt.messages import Media, Message, ToolCall
 from agno_rt.models import ModelRequest, ModelResponse, OutputMode
 from agno_rt.output import Output
@@ -190,11 +190,13 @@ class TestTypes:
         assert form.read("[1, not JSON") == ("[1, not JSON", "[1, not JSON")
 
     def test_what_json_cannot_carry(self) -> None:
-        """A type that nothing can be read as is refused when the form is made."""
-        with pytest.raises(ToolDefinitionError, match=r"output type .*complex"):
+        """A type that nothing can be read as is refused when the form is made, as no tool's error."""
+        with pytest.raises(UsageError, match=r"output type .*complex") as caught:
             form_of(complex)
-        with pytest.raises(ToolDefinitionError, match=r"output type .*text"):
+        with pytest.raises(UsageError, match=r"output type .*text"):
             form_of(dict[bytes | None, int])
+
+        assert type(caught.value) is UsageError
 
     def test_the_order_of_a_union_is_kept(self) -> None:
         """The first alternative that fits is taken, though the two unions are equal."""

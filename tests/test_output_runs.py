@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from agno_rt import Agent, Limits, ModelRequest, ModelResponse, Output, RunContext, Runtime, ToolCall, Usage, tool
-from agno_rt.errors import HookError, LimitExceeded, NotFound, OutputError, ToolDefinitionError, UsageError
+from agno_rt.errors import HookError, LimitExceeded, NotFound, OutputError, UsageError
 from agno_rt.events import TextDelta
 from agno_rt.models import ModelProfile, OutputMode
 from agno_rt.testing import ScriptedModel
@@ -277,14 +277,15 @@ class TestModes:
         """The run fails before the model is asked."""
         with ScriptedModel([]) as model:
             async with Runtime() as rt:
-                with pytest.raises(ToolDefinitionError, match="complex"):
+                with pytest.raises(UsageError, match="complex"):
                     await rt.run(Agent(model, output=complex), "Count.")
 
     async def test_what_is_no_type(self) -> None:
         """A value in the place of a type is the caller's mistake."""
+        wrong: list[Any] = [[int], {"a": int}, 5]
         with ScriptedModel([]) as model:
             async with Runtime() as rt:
-                for nonsense in ([int], {"a": int}, 5):
+                for nonsense in wrong:
                     with pytest.raises(UsageError):
                         await rt.run(Agent(model, output=nonsense), "Count.")
 

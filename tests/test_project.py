@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,8 @@ class TestPython:
             "a = Agent('m:x', tools=[look], output=Place)\n"
         )
 
-        assert load_project("agents.py").agent("a").output.__name__ == "Place"
+        output: Any = load_project("agents.py").agent("a").output
+        assert output.__name__ == "Place"
 
     @pytest.mark.parametrize(
         ("code", "reason"),

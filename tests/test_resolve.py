@@ -48,11 +48,11 @@ class TestInput:
                 with pytest.raises(UsageError, match="the input"):
                     await rt.run(Agent(ScriptedModel([])), text)
 
-    @pytest.mark.parametrize("model", [None, 42, object()])
+    @pytest.mark.parametrize("model", [None, 42, object(), ScriptedModel])
     async def test_model(self, model: Any) -> None:
-        """A model is a spec or a `Model`."""
+        """A model is a spec or a `Model`; the class of one is not."""
         async with Runtime() as rt:
-            with pytest.raises(UsageError, match="no model"):
+            with pytest.raises(UsageError, match="not a model"):
                 await rt.run(Agent(model), "x")
 
     @pytest.mark.parametrize("spec", ["", "nope", "nope:x", ":x"])
@@ -64,10 +64,10 @@ class TestInput:
 
     @pytest.mark.parametrize(
         "tools",
-        [[{}], [None], [print], [[echo]], echo, "plugin:x", [Toolkit("k", [print])], 5],  # type: ignore[list-item]  # the point of the test
+        [[{}], [None], [int], [[echo]], echo, "plugin:x", [Toolkit("k", [print])], 5],  # type: ignore[list-item]  # the point of the test
     )
     async def test_tools(self, tools: Any) -> None:
-        """Tools are a sequence of tools, toolkits and specs."""
+        """Tools are a sequence of functions, tools, toolkits and specs."""
         async with Runtime() as rt:
             with pytest.raises(UsageError, match="tools") as caught:
                 await rt.run(Agent(ScriptedModel([]), tools=tools), "x")
@@ -171,9 +171,10 @@ class TestWhatAgentsName:
         """Two unions of the same members are equal to Python, and read an answer as different things."""
         model = ScriptedModel(['{"value": "2024-01-31"}'] * 2)
         async with Runtime() as rt:
-            outputs = [(await rt.run(Agent(model, output=type_), "x")).output for type_ in (date | str, str | date)]
+            first = await rt.run(Agent(model, output=date | str), "x")
+            second = await rt.run(Agent(model, output=str | date), "x")
 
-        assert outputs == [date(2024, 1, 31), "2024-01-31"]
+        assert [first.output, second.output] == [date(2024, 1, 31), "2024-01-31"]
 
     async def test_does_not_grow_by_tools_made_for_one_run(self) -> None:
         """Agents made for one run, with tools and output types of their own, do not pile up in the runtime."""

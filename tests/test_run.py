@@ -575,7 +575,7 @@ class TestModelErrors:
 
         async with Runtime() as rt:
             with pytest.raises(ModelError, match="the model sync failed: TypeError"):
-                await rt.run(Agent(Synchronous()), "x")  # type: ignore[arg-type]  # the point of the test
+                await rt.run(Agent(Synchronous()), "x")  # type: ignore[call-overload]  # the point of the test
 
 
 class TestEvents:

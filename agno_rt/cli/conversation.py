@@ -16,7 +16,7 @@ import attrs
 import msgspec
 import trio
 
-from agno_rt._resolve import Input
+from agno_rt._input import Input
 from agno_rt.agent import Agent
 from agno_rt.cli.display import Display
 from agno_rt.cli.interrupts import on_interrupt

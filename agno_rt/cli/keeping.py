@@ -9,13 +9,14 @@ from pathlib import Path
 
 import attrs
 
-from agno_rt.agent import Agent
+from agno_rt._given import memory_of
+from agno_rt.agent import Agent, ToolLike
 from agno_rt.cli.target import Target
 from agno_rt.config import FILE_NAME, Config
 from agno_rt.errors import BackendError
 from agno_rt.memory import SessionInfo
 from agno_rt.project import Project
-from agno_rt.tools import Tool, Toolkit
+from agno_rt.tools import Tool, Toolkit, tool
 
 __all__ = [
     "data_folder",
@@ -47,7 +48,7 @@ def kept_for(target: Target, *, session: str | None) -> Project:
 
     That is a session that is named, and a run that may be stored.
     """
-    if session is not None or target.agent.memory.journal:
+    if session is not None or memory_of(target.agent.memory).journal:
         return lasting(target.project)[0]
     if not may_be_stored(target.agent):
         return target.project
@@ -93,7 +94,7 @@ def latest(stem: str, sessions: Sequence[SessionInfo], user: str | None) -> str:
 
 def may_be_stored(agent: Agent) -> bool:
     """Whether runs of the agent are stored, as far as can be seen: it says so, or has a tool that may pause them."""
-    return agent.memory.journal or any(map(_may_pause, agent.tools))
+    return memory_of(agent.memory).journal or any(map(_may_pause, agent.tools))
 
 
 def next_name(stem: str, sessions: Iterable[SessionInfo]) -> str:
@@ -108,11 +109,13 @@ def tilde(path: Path) -> str:
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
-def _may_pause(tool: Tool | Toolkit | str) -> bool:
+def _may_pause(entry: ToolLike) -> bool:
     """Whether a call may have to wait; of one that a plugin makes it is not known yet."""
-    if isinstance(tool, Toolkit):
-        return any(each.pauses for each in tool.tools)
-    return isinstance(tool, str) or tool.pauses
+    if isinstance(entry, Toolkit):
+        return any(each.pauses for each in entry.tools)
+    if isinstance(entry, str):
+        return True
+    return entry.pauses if isinstance(entry, Tool) else tool(entry).pauses
 
 
 def _number(stem: str, session: str) -> int:

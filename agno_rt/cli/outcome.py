@@ -30,7 +30,9 @@ def result_json(result: RunResult | None, session: str | None, error: AgnoError 
     """The run as JSON; see `result_fields`."""
     import msgspec
 
-    return msgspec.json.encode(result_fields(result, session, error))
+    from agno_rt.output import plain_value
+
+    return msgspec.json.encode(result_fields(result, session, error), enc_hook=plain_value)
 
 
 def result_fields(result: RunResult | None, session: str | None, error: AgnoError | None) -> dict[str, Any]:

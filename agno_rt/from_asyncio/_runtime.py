@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import CancelledError, Future
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
-from typing import Any, Self, TypeVar, TypeVarTuple, final, overload
+from typing import Any, Generic, Self, TypeVar, TypeVarTuple, final, overload
 
+from agno_rt._generics import DepsT, OutputT
 from agno_rt._map import CONCURRENCY, OnError, OnResult
 from agno_rt.agent import Agent
 from agno_rt.errors import UsageError
@@ -95,29 +96,41 @@ class AsyncioRuntime:
         return await crossed(self._submit(function, *args))
 
     async def run(
-        self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, deps: Any = None
-    ) -> RunResult:
+        self,
+        agent: Agent[DepsT, OutputT],
+        input: Input,
+        *,
+        session: str | None = None,
+        user: str | None = None,
+        deps: DepsT | None = None,
+    ) -> RunResult[OutputT]:
         """As `Runtime.run`."""
         return await self.call(functools.partial(Runtime.run, session=session, user=user, deps=deps), agent, input)
 
     async def map(
         self,
-        agent: Agent,
+        agent: Agent[DepsT, OutputT],
         inputs: Iterable[Input],
         *,
         concurrency: int = CONCURRENCY,
         on_error: OnError = "raise",
         on_result: OnResult | None = None,
-        deps: Any = None,
-    ) -> list[RunResult]:
+        deps: DepsT | None = None,
+    ) -> list[RunResult[OutputT]]:
         """As `Runtime.map`; `inputs` and `on_result` are used in the runtime's thread."""
         options: Any = {"concurrency": concurrency, "on_error": on_error, "on_result": on_result, "deps": deps}
         return await self.call(functools.partial(Runtime.map, **options), agent, inputs)
 
     @asynccontextmanager
     async def stream(
-        self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, deps: Any = None
-    ) -> AsyncIterator[AsyncioStream]:
+        self,
+        agent: Agent[DepsT, OutputT],
+        input: Input,
+        *,
+        session: str | None = None,
+        user: str | None = None,
+        deps: DepsT | None = None,
+    ) -> AsyncIterator[AsyncioStream[OutputT]]:
         """As `Runtime.stream`: leaving the block early cancels the run and waits until it has unwound."""
         pipe = Pipe(asyncio.get_running_loop(), self._running())
         open_ = functools.partial(Runtime.stream, session=session, user=user, deps=deps)
@@ -137,8 +150,14 @@ class AsyncioRuntime:
                 raise cancelled
 
     async def start(
-        self, agent: Agent, input: Input, *, session: str | None = None, user: str | None = None, deps: Any = None
-    ) -> AsyncioRun:
+        self,
+        agent: Agent[DepsT, OutputT],
+        input: Input,
+        *,
+        session: str | None = None,
+        user: str | None = None,
+        deps: DepsT | None = None,
+    ) -> AsyncioRun[OutputT]:
         """As `Runtime.start`: the run goes on in the background, owned by this runtime."""
         call = self._submit(functools.partial(Runtime.start, session=session, user=user, deps=deps), agent, input)
         try:
@@ -152,12 +171,12 @@ class AsyncioRuntime:
     async def resume(
         self,
         run_id: str,
-        agent: Agent | None = None,
+        agent: Agent[DepsT, OutputT] | None = None,
         *,
         user: str | None = None,
-        deps: Any = None,
+        deps: DepsT | None = None,
         force: bool = False,
-    ) -> RunResult:
+    ) -> RunResult[OutputT]:
         """As `Runtime.resume`."""
         return await self.call(functools.partial(Runtime.resume, user=user, deps=deps, force=force), run_id, agent)
 
@@ -217,16 +236,16 @@ class AsyncioRuntime:
 
 
 @final
-class AsyncioRun:
+class AsyncioRun(Generic[OutputT]):
     """A run under way in the background of a runtime, from `AsyncioRuntime.start`."""
 
-    def __init__(self, runtime: AsyncioRuntime, run: Run) -> None:
+    def __init__(self, runtime: AsyncioRuntime, run: Run[OutputT]) -> None:
         self.id = run.id
         self._runtime = runtime
         self._run = run
 
     @property
-    def result(self) -> RunResult | None:
+    def result(self) -> RunResult[OutputT] | None:
         """What came of it, once it is over."""
         return self._run.result
 
@@ -240,23 +259,23 @@ class AsyncioRun:
         """How much of each of its budgets the run has spent."""
         return self._run.statistics()
 
-    async def wait(self) -> RunResult:
+    async def wait(self) -> RunResult[OutputT]:
         """Wait for the end and return the result; cancelling this wait does not cancel the run. Raises its error."""
 
-        async def wait(runtime: Runtime) -> RunResult:
+        async def wait(runtime: Runtime) -> RunResult[OutputT]:
             return await self._run.wait()
 
         return await self._runtime.call(wait)
 
 
 @final
-class AsyncioStream:
+class AsyncioStream(Generic[OutputT]):
     """The events of one run, in order, from `AsyncioRuntime.stream`: iterate over it with `async for`.
 
     The last event is the run's `RunEnded`. Where it ended without an answer, the iteration then raises its error.
     """
 
-    def __init__(self, pipe: Pipe, stream: RunStream, ended: Future[Any]) -> None:
+    def __init__(self, pipe: Pipe, stream: RunStream[OutputT], ended: Future[Any]) -> None:
         self._pipe = pipe
         self._stream = stream
         self._ended = ended
@@ -267,7 +286,7 @@ class AsyncioStream:
         return self._stream.run_id
 
     @property
-    def result(self) -> RunResult | None:
+    def result(self) -> RunResult[OutputT] | None:
         """What came of the run, once its events are read to the end."""
         return self._stream.result
 

@@ -241,3 +241,33 @@ def test_guardrails_that_change_a_text_are_told(agno: Agno) -> None:
 
     assert "ann@example.com" not in done.stdout
     assert done.stderr.startswith("The guardrail pii changed the input: ")
+
+
+TRAVELS = """
+from __future__ import annotations
+from pydantic import BaseModel, Field
+from agno_rt import Agent, ToolCall
+from agno_rt.testing import ScriptedModel
+
+class City(BaseModel):
+    name: str = Field(alias="theName")
+
+class Trip(BaseModel):
+    cities: list[City]
+
+def visit(city: City) -> City:
+    "Visit a city."
+    return city
+
+steps = [ToolCall("1", "visit", {"city": {"theName": "Seoul"}}), '{"cities": [{"theName": "Seoul"}]}']
+travels = Agent(ScriptedModel(steps), tools=[visit], output=Trip, settings={"seed": 1}, limits={"turns": 2})
+"""
+
+
+def test_an_agent_of_plain_functions_dicts_and_pydantic(agno: Agno, project: Path) -> None:
+    """An agent of a file may have what its author has: functions, dicts and models of pydantic."""
+    (project / "travels.py").write_text(TRAVELS)
+    done = agno("run", "travels.py", "Where to?", "--json")
+
+    assert json.loads(done.stdout)["output"] == {"cities": [{"theName": "Seoul"}]}
+    assert '← visit: {"theName":"Seoul"}' in done.stderr

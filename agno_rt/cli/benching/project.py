@@ -17,6 +17,7 @@ from typing import Any
 import attrs
 import trio
 
+from agno_rt._given import memory_of
 from agno_rt._ids import new_id
 from agno_rt.agent import Agent
 from agno_rt.cli.benching.answers import made_up
@@ -166,7 +167,7 @@ def _stand_in(runtime: Runtime, agent: Agent) -> tuple[Agent, str]:
     profile = profile_of(runtime.model(agent.model))
     hooks = [entry for entry in agent.hooks if not _asks_a_model(runtime, entry)]
     left_out = len(agent.hooks) - len(hooks)
-    memory = agent.memory
+    memory = memory_of(agent.memory)
     if memory.summary is not None:
         memory = attrs.evolve(memory, summary=attrs.evolve(memory.summary, model=None))
     model = Instant(made_up(agent.output), profile)

@@ -7,11 +7,13 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from agno_rt import Agent, RunResult, Tool, Toolkit, Usage
+from agno_rt import Agent, RunResult, Tool, Toolkit, Usage, tool
+from agno_rt.agent import ToolLike
 from agno_rt.errors import suggest
 from agno_rt.events import Event, event_type
 from agno_rt.journal import Approval
 from agno_rt.messages import MediaKind, Part
+from agno_rt.output import plain_value
 from agno_rt_serve.errors import HttpError
 from agno_rt_serve.parts import Accepts, Attached, make
 
@@ -85,7 +87,7 @@ class _Agents(msgspec.Struct):
     agents: list[_Agent]
 
 
-_encoder = msgspec.json.Encoder()
+_encoder = msgspec.json.Encoder(enc_hook=plain_value)
 _run_decoder = msgspec.json.Decoder(RunBody)
 
 
@@ -163,13 +165,13 @@ def _described(name: str, agent: Agent, resolve: Resolve) -> _Agent:
     return _Agent(name, model, _shortened(instructions) if isinstance(instructions, str) else "", tools)
 
 
-def _tools(entry: Tool | Toolkit | str, resolve: Resolve) -> list[_Tool]:
+def _tools(entry: ToolLike, resolve: Resolve) -> list[_Tool]:
     if isinstance(entry, str):
         entry = resolve(entry)
     if isinstance(entry, str):
         return [_Tool(entry)]
-    tools = entry.tools if isinstance(entry, Toolkit) else (entry,)
-    return [_Tool(tool.name, tool.description) for tool in tools]
+    tools = entry.tools if isinstance(entry, Toolkit) else (entry if isinstance(entry, Tool) else tool(entry),)
+    return [_Tool(each.name, each.description) for each in tools]
 
 
 def _shortened(text: str) -> str:

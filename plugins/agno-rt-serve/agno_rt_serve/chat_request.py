@@ -12,6 +12,7 @@ import attrs
 import msgspec
 
 from agno_rt import Agent, Message, ModelSettings, ToolCall
+from agno_rt.agent import settings_of
 from agno_rt.errors import suggest
 from agno_rt.messages import Content, Part, Role
 from agno_rt_serve.errors import HttpError
@@ -208,7 +209,7 @@ def decode(body: bytes) -> ChatBody:
 
 def apply_settings(agent: Agent, chat: ChatBody) -> Agent:
     """Return the agent with the settings that the client asks for: it may lower the bound of tokens, not raise it."""
-    own = agent.settings
+    own = settings_of(agent.settings)
     changes: dict[str, Any] = {}
     bounds = [bound for bound in (chat.max_tokens, chat.max_completion_tokens) if bound is not None]
     if bounds:

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from agno_rt import Agent, Hook, ModelResponse, RunContext, Tool, ToolCall
+from agno_rt.agent import settings_of
 from agno_rt_serve.chat_request import ChatBody, Function, Refused
 
 __all__ = ["ClientTools", "add_tools"]
@@ -56,7 +57,7 @@ def add_tools(agent: Agent, own: Collection[str], chat: ChatBody) -> tuple[Agent
         raise Refused("the agent has an output type, and takes no tools", "tools", "Leave them out.")
     tools = [_make_tool(function) for function in functions]
     taken = ClientTools({tool.name for tool in tools}, parallel=chat.parallel_tool_calls is not False)
-    settings = agent.settings if choice == "auto" else attrs.evolve(agent.settings, tool_choice=choice)
+    settings = agent.settings if choice == "auto" else attrs.evolve(settings_of(agent.settings), tool_choice=choice)
     # The first of the layers around a step: the agent's own hooks see the calls before they are taken out.
     hooks = (taken, *agent.hooks)
     return attrs.evolve(agent, tools=(*agent.tools, *tools), settings=settings, hooks=hooks), taken

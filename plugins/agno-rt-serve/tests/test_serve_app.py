@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 import httpx2
+import pydantic
 import pytest
 import trio
 from agno_rt_serve.asgi import Receive, Scope, Send
@@ -91,6 +92,30 @@ class TestReading:
             listed = (await http.get("/agents")).json()["agents"][0]["tools"]
 
         assert [tool["name"] for tool in listed] == ["weather", "gone:away"]
+
+    async def test_names_functions_that_are_tools(self, serve_agents: Any) -> None:
+        """A function among an agent's tools is listed as the tool that it becomes."""
+
+        def look(place: str) -> str:
+            """Look at a place."""
+            return place
+
+        async with client(await serve_agents(Agent(ScriptedModel([]), "a", tools=[look]))) as http:
+            listed = (await http.get("/agents")).json()["agents"][0]["tools"]
+
+        assert listed == [{"name": "look", "description": "Look at a place."}]
+
+    async def test_outputs_of_pydantic(self, serve_agents: Any) -> None:
+        """An output that is a model of pydantic's is sent as JSON, by the names of its schema."""
+
+        class Trip(pydantic.BaseModel):
+            city: str = pydantic.Field(alias="theCity")
+
+        agent = Agent(ScriptedModel(['{"theCity": "Seoul"}']), "a", output=Trip)
+        async with client(await serve_agents(agent)) as http:
+            answered = (await http.post("/agents/a/runs", json={"input": "?"})).json()
+
+        assert answered["output"] == {"theCity": "Seoul"}
 
     async def test_page(self, serve_agents: Any) -> None:
         """The page comes with a policy that lets it run nothing but itself."""

@@ -1,0 +1,191 @@
+"""Functions that stand among an agent's tools without the decorator."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+
+from agno_rt import Agent, ModelRequest, ModelResponse, Runtime, ToolCall, tool
+from agno_rt.errors import ToolDefinitionError, UsageError
+from agno_rt.testing import ScriptedModel
+from tests.helpers import told
+
+
+def double(number: int) -> int:
+    """Double a number."""
+    return 2 * number
+
+
+async def double_async(number: int) -> int:
+    """Double a number."""
+    return 2 * number
+
+
+class Doubler:
+    """Doubles, in several ways."""
+
+    factor = 2
+
+    def double(self, number: int) -> int:
+        """Double a number."""
+        return self.factor * number
+
+    async def double_async(self, number: int) -> int:
+        """Double a number."""
+        return self.factor * number
+
+    @classmethod
+    def double_class(cls, number: int) -> int:
+        """Double a number."""
+        return cls.factor * number
+
+    @staticmethod
+    def double_static(number: int) -> int:
+        """Double a number."""
+        return 2 * number
+
+
+@attrs.define
+class Times:
+    """Multiplies. Equal to another by its factor, and so without a hash."""
+
+    factor: int
+    __name__: str = "times"
+
+    def __call__(self, number: int) -> int:
+        """Multiply a number."""
+        return self.factor * number
+
+
+FUNCTIONS: list[Callable[..., Any]] = [
+    double,
+    double_async,
+    Doubler().double,
+    Doubler().double_async,
+    Doubler.double_class,
+    Doubler.double_static,
+    Times(2),
+]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+async def test_is_a_tool_as_it_is(function: Callable[..., Any]) -> None:
+    """The model is shown what `@tool` would show it, and the function is called as a tool's is."""
+    shown: list[tuple[str, str, Any]] = []
+
+    def call(request: ModelRequest) -> ModelResponse:
+        shown.extend((each.name, each.description, each.parameters) for each in request.tools)
+        return ModelResponse(tool_calls=[ToolCall("1", request.tools[0].name, {"number": 21})])
+
+    async with Runtime() as rt:
+        result = await rt.run(Agent(ScriptedModel([call, "done"]), tools=[function]), "?")
+
+    made = tool(function)
+    assert shown[0] == (made.name, made.description, made.parameters)
+    assert told(result) == ["42"]
+
+
+@tool
+def triple(number: int) -> int:
+    """Triple a number."""
+    return 3 * number
+
+
+async def test_stands_beside_tools() -> None:
+    """Functions, tools and toolkits may be mixed."""
+    async with Runtime() as rt:
+        calls = [ToolCall("1", "double", {"number": 1}), ToolCall("2", "triple", {"number": 1})]
+        agent = Agent(ScriptedModel([calls, "done"]), tools=(double, triple))
+        result = await rt.run(agent, "?")
+
+    assert told(result) == ["2", "3"]
+
+
+async def test_agents_that_share_functions_share_the_tools() -> None:
+    """A function is described once in a runtime, by whatever list it is reached."""
+    seen: list[Any] = []
+
+    def look(request: ModelRequest) -> ModelResponse:
+        seen.extend(request.tools)
+        return ModelResponse("done")
+
+    doubler = Doubler()
+    async with Runtime() as rt:
+        for _ in range(3):
+            await rt.run(Agent(ScriptedModel([look]), tools=[double, doubler.double_async]), "?")
+
+    assert len(seen) == 6
+    assert len(set(map(id, seen))) == 2
+
+
+async def test_objects_that_are_equal_are_tools_of_their_own() -> None:
+    """Of two objects that are equal each is called by the agent that has it."""
+    one, other = Times(2), Times(2)
+    call = ToolCall("1", "times", {"number": 10})
+
+    async with Runtime() as rt:
+        await rt.run(Agent(ScriptedModel([call, "done"]), tools=[one]), "?")
+        other.factor = 3
+        result = await rt.run(Agent(ScriptedModel([call, "done"]), tools=[other]), "?")
+
+    assert told(result) == ["30"]
+
+
+async def test_a_runtime_that_is_gone_keeps_no_function() -> None:
+    """What a runtime made of a function is gone with it."""
+
+    def local(number: int) -> int:
+        """Return it."""
+        return number
+
+    gone = weakref.ref(local)
+    async with Runtime() as rt:
+        await rt.run(Agent(ScriptedModel(["done"]), tools=[local]), "?")
+    del local, rt
+    gc.collect()
+
+    assert gone() is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [(Doubler, "Make one of the class: Doubler(...)"), (5, "Give a function"), (None, "Give a function")],
+)
+async def test_what_is_not_a_tool(entry: Any, problem: str) -> None:
+    """A class and what cannot be called are refused, saying what to give."""
+    async with Runtime() as rt:
+        with pytest.raises(UsageError, match="is not a tool") as caught:
+            await rt.run(Agent(ScriptedModel([]), "clerk", tools=[entry]), "?")
+
+    assert "agent 'clerk'" in str(caught.value)
+    assert problem in caught.value.hint
+
+
+async def test_a_function_that_cannot_be_described() -> None:
+    """A function without types is refused as `@tool` refuses it, and the agent is named."""
+
+    def untyped(number) -> int:  # type: ignore[no-untyped-def]  # the point of the test
+        return 2 * int(number)
+
+    async with Runtime() as rt:
+        with pytest.raises(ToolDefinitionError, match="parameter 'number' has no type") as caught:
+            await rt.run(Agent(ScriptedModel([]), "clerk", tools=[untyped]), "?")
+
+    assert "agent 'clerk'" in str(caught.value)
+
+
+async def test_a_method_without_its_object() -> None:
+    """Where a method lacks the object that it belongs to, the error says how to give it."""
+    async with Runtime() as rt:
+        with pytest.raises(ToolDefinitionError, match="'self' has no type") as caught:
+            await rt.run(Agent(ScriptedModel([]), tools=[Doubler.double]), "?")
+    with pytest.raises(ToolDefinitionError, match="'self' has no type") as decorated:
+        tool(Doubler.double)
+
+    assert "tools=[thing.double]" in caught.value.hint
+    assert caught.value.hint == decorated.value.hint
