@@ -281,7 +281,8 @@ class Resolver:
         try:
             known = self._hooks.get(key)
         except TypeError:
-            known = None
+            # A hook that compares by value may have no hash. It cannot be found again by what it is.
+            return Hooks.of([self._hook(entry) for entry in key])
         if known is None:
             known = Hooks.of([self._hook(entry) for entry in key])
             keep(self._hooks, key, known)

@@ -73,11 +73,11 @@ async def execute(job: Job) -> RunResult:
             await trio.lowlevel.cancel_shielded_checkpoint()
     except BaseException as exc:
         # Whoever raised a group on the way, a tool, a model, a backend or our own nursery: this is where it ends.
-        bare = _end_of(exc)
-        await _broken_off(job, turns, bare, share)
-        if bare is exc:
-            raise
-        raise bare from bare.__cause__
+        await _broken_off(job, turns, (bare := _end_of(exc)), share)
+        try:
+            raise bare from bare.__cause__
+        finally:
+            del bare  # its traceback has this frame, which would keep the run until a collection
     finally:
         if outer is not None:
             OUTER.reset(outer)

@@ -280,10 +280,17 @@ def _name_of(function: Callable[..., Any], options: ToolOptions) -> str:
     for option in options.keys() - ToolOptions.__annotations__.keys():
         hint = suggest("option", option, ToolOptions.__annotations__)
         raise ToolDefinitionError(f"@tool has no option {option!r}", hint=hint)
-    called = options.get("name") or getattr(function, "__name__", "")
+    called = options.get("name") or getattr(_whole(function), "__name__", "")
     if not isinstance(called, str) or not called or called == "<lambda>":
         raise ToolDefinitionError("a tool needs a name", hint="Give it one: tool(name='...')(function).")
     return called
+
+
+def _whole(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function that a partial, or a partial of one, is of; any other as it is."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
 
 
 def _limits(called: str, options: ToolOptions) -> ToolLimits:

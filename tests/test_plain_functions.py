@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import weakref
 from collections.abc import Callable
@@ -62,7 +63,20 @@ class Times:
         return self.factor * number
 
 
+def multiply(factor: int, number: int) -> int:
+    """Multiply two numbers."""
+    return factor * number
+
+
+@functools.wraps(double_async)
+def double_wrapped(*args: Any, **kwargs: Any) -> Any:
+    return double_async(*args, **kwargs)
+
+
 FUNCTIONS: list[Callable[..., Any]] = [
+    functools.partial(multiply, 2),
+    functools.partial(multiply, factor=2),
+    double_wrapped,
     double,
     double_async,
     Doubler().double,

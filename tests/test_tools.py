@@ -208,8 +208,8 @@ class TestUndescribable:
             tool(function)
 
     def test_a_tool_needs_a_name(self) -> None:
-        """A lambda and a partial have none of their own."""
-        for nameless in (lambda: None, functools.partial(print)):
+        """A lambda has none of its own; a partial has that of its function."""
+        for nameless in (lambda: None, functools.partial(lambda: None)):
             with pytest.raises(ToolDefinitionError, match="needs a name") as caught:
                 tool(nameless)
             assert "tool(name='...')" in caught.value.hint
