@@ -8,10 +8,13 @@ PACKAGES := -e . $(foreach plugin,$(PLUGINS),-e $(dir $(plugin)))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary --constraint constraints.txt
 SOURCES := agno_rt plugins tests benchmarks examples
 PORT ?= 7777
+# Many tests wait for other processes, so that one more than there are cores keeps the cores busy.
+JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
+SLOW := dashboard history load killed peers performance_page testing_plugin testing_injection run_everywhere typing
 SCRIPTS := .asv/scripts/.fetched
 PEERS := $(patsubst benchmarks/peers/requirements-%.txt,.asv/peers/%/.installed,$(wildcard benchmarks/peers/requirements-*.txt))
 
-.PHONY: help install dev serve test lint format types bench bench-quick bench-history bench-keep dashboard docs clean
+.PHONY: help install dev serve test check lint format types bench bench-quick bench-history bench-keep dashboard docs clean
 .PHONY: performance gate bench-compare peers
 
 help:  ## say what there is to make
@@ -26,10 +29,18 @@ serve: install  ## serve the agents of agno-rt.toml, or the two that ship, at ht
 	$(BIN)/agno-rt serve --port $(PORT)
 
 # Without npm the tests of the dashboard's graphs are skipped, which they say.
-test: dev  ## every test
+test: dev  ## every test, in several processes: JOBS=3 ARGS="tests/test_run.py -x"
 	$(BIN)/agno-rt llamacpp pull
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(SCRIPTS); fi
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
+
+# The tests that start no other program but Python's own, and the checks that read files alone.
+check: dev  ## what takes a minute: format, lint, types of the kernel, the quick tests
+	$(BIN)/ruff format --check --quiet $(SOURCES)
+	$(BIN)/ruff check --quiet $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --quiet tests \
+		--ignore tests/cli --ignore tests/e2e $(addprefix --ignore tests/test_,$(SLOW:=.py))
 
 lint: dev types  ## format, lint and types, without changing anything
 	$(BIN)/ruff format --check $(SOURCES)

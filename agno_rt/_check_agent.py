@@ -80,10 +80,6 @@ def _is_number(value: object) -> bool:
     return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _is_texts(value: object) -> bool:
-    return isinstance(value, tuple | list) and all(isinstance(text, str) for text in value)
-
-
 _AGENT: Mapping[str, _Rule] = {
     "name": (_kind(str), "text", "Write name='assistant', or leave it out."),
     "instructions": (
@@ -105,7 +101,6 @@ _SETTINGS: Mapping[str, _Rule] = {
     "temperature": (_or_none(_is_number), "a number", "Write temperature=0.2, or None for the model's own."),
     "max_tokens": (_or_none(_is_whole), "a whole number", "Write max_tokens=500, or None for the model's own."),
     "seed": (_or_none(_is_whole), "a whole number", "Write seed=7, or None."),
-    "stop": (_is_texts, "several texts", "Write stop=('END',), with a comma also after a single text."),
     "tool_choice": (_kind(str), "text", "Write 'auto', 'none', 'required', or a tool's name."),
     "extra": (_kind(Mapping), "a mapping", "Write extra={'top_p': 0.9}."),
 }

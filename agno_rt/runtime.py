@@ -356,7 +356,7 @@ class Runtime(StoredRuns):
 
     def _of_agent(self, error: UsageError, agent: Agent) -> UsageError:
         """Say of an error in what an agent names which agent it is."""
-        return error.at(self._place(f"agent {repr_of(agent.name[:100])}" if getattr(agent, "name", "") else ""))
+        return error.at(self._place(f"agent {repr_of(agent.name)}" if getattr(agent, "name", "") else ""))
 
     def _place(self, part: str) -> str:
         return ", ".join(filter(None, (self.origin, part)))

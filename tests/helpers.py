@@ -47,3 +47,8 @@ def told(result: RunResult) -> list[str]:
 def places(rt: Runtime) -> list[LimitStatistics]:
     """The limits whose places runs take and give back: not what a memory keeps."""
     return [limit for limit in rt.statistics() if not limit.name.endswith("memory:")]
+
+
+def name_value(value: object) -> str:
+    """Name a parameter by its repr, and a bare object by its class: its address is another in each process."""
+    return "an object" if type(value) is object else repr(value)

@@ -42,7 +42,7 @@ from agno_rt.memory import MemoryPolicy, SessionState, UserMemory
 from agno_rt.models import Emit
 from agno_rt.plugins import PluginHost
 from agno_rt.testing import ScriptedModel
-from tests.helpers import Hanging, told
+from tests.helpers import Hanging, name_value, told
 
 WellFormed = Callable[[Sequence[Event]], None]
 Make = Callable[[], BaseException]
@@ -476,7 +476,7 @@ async def test_a_store_of_runs_that_breaks(name: str, make: Make) -> None:
             assert (await rt.run(Agent(answering()), "Go.")).status == "completed"
 
 
-@pytest.mark.parametrize("junk", [None, 5, "s", [], object()], ids=repr)
+@pytest.mark.parametrize("junk", [None, 5, "s", [], object()], ids=name_value)
 async def test_a_backend_that_returns_something_else(junk: Any) -> None:
     """What is no session, and what are no facts, is a `BackendError` that says what it is."""
 

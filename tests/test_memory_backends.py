@@ -449,7 +449,7 @@ class TestFile:
         with closing(sqlite3.connect(path)) as made, made:
             made.executescript(VERSION_2)
         memory = SQLiteMemory(path)
-        await memory.append("old", [Message("user", "more")], version=2)
+        await memory.append("old", [Message("user", "more")], version=2, user="ann")
         session = await memory.load("old")
         with closing(sqlite3.connect(path)) as other, other:
             seals = [seal for (seal,) in other.execute("SELECT seal FROM messages ORDER BY seq")]

@@ -354,7 +354,7 @@ class TestDamaged:
         assert len((await memory.load("s", 1)).messages) == 1
         assert (await memory.load("t")).total == 3
         assert {info.id for info in await memory.sessions()} == {"s", "t"}
-        assert await memory.append("s", HI, version=1) == 2
+        assert await memory.append("s", HI, version=1, user="ann") == 2
         assert await memory.delete("s")
         assert await memory.append("s", HI, version=0) == 1
         await memory.aclose()
