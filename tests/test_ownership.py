@@ -128,13 +128,18 @@ class TestSession:
         assert len(model.requests) == 1
 
     @pytest.mark.parametrize("policy", [POLICIES["plain"], POLICIES["state"], POLICIES["journal"]])
-    async def test_two_first_runs_in_two_processes(self, policy: MemoryPolicy, tmp_path: Path) -> None:
-        """Where both read that there is no such session, the one that ends later stores nothing in it."""
+    async def test_two_who_begin_it_at_once(self, policy: MemoryPolicy, tmp_path: Path) -> None:
+        """Where both read that there is no such session, the one that ends later stores nothing in it.
+
+        Runs wait for each other; a program that writes without a lock does not.
+        """
         url = f"sqlite:///{tmp_path}/a.db"
 
         async def meanwhile(_: object) -> str:
-            async with Runtime(memory=url) as other:
-                await other.run(Agent(ScriptedModel(["hers"])), "mine", session="s", user="ann")
+            other = SQLiteMemory(tmp_path / "a.db")
+            said = [Message("user", "mine"), Message("assistant", "hers")]
+            await other.append("s", said, version=0, user="ann")
+            await other.aclose()
             return "late"
 
         async with Runtime(memory=url) as rt:

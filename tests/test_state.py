@@ -91,13 +91,15 @@ async def test_state_is_stored_with_the_messages_or_not_at_all(memory: MemoryBac
 
 
 async def test_a_conflict_stores_neither(tmp_path: Path) -> None:
-    """Where another process wrote to the session meanwhile, its state stands."""
+    """Where a program that takes no lock wrote to the session meanwhile, its state stands."""
     other = SQLiteMemory(tmp_path / "a.db")
 
     async def meanwhile(_: object) -> str:
         with ScriptedModel(adding("theirs")) as model:
             async with Runtime(memory=other) as rt:
-                await rt.run(shopping(model), "buy", session="s")
+                await rt.run(shopping(model), "buy", session="t")
+        theirs = await other.load("t")
+        await other.append("s", theirs.messages, version=0, data=theirs.data)
         return "late"
 
     model = ScriptedModel([adding("ours")[0], meanwhile])
