@@ -85,7 +85,7 @@ class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
         messages = stored.messages[0 if last is None else max(0, total - last) :]
         return Session(session, messages, stored.version, stored.user, total, stored.data)
 
-    async def append(
+    async def append(  # noqa: C901 - in one piece, as each run in a session pays for each call
         self,
         session: str,
         messages: Sequence[Message],
@@ -97,7 +97,6 @@ class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
         """See `MemoryBackend.append`."""
         stored = self._sessions.get(session)
         now = self._clock()
-        is_new = stored is None
         if stored is None:
             check_names(session, user)
             stored = _Stored(user, now, now)
@@ -119,13 +118,15 @@ class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
         stored.updated_at = now
         if data is not None:
             stored.data = data
-        self._sessions[session] = stored
-        self._sessions.move_to_end(session)
+        if stored.version == 1:
+            self._sessions[session] = stored
+        else:
+            self._sessions.move_to_end(session)
         self._appends += 1
         if stored.is_counted:
             stored.is_counted = False
             self._uncounted.append(stored)
-        if is_new or beyond or self._appends == _COUNTED_TOGETHER:
+        if beyond or stored.version == 1 or self._appends == _COUNTED_TOGETHER:
             self._count(stored, beyond)
         return stored.version
 
