@@ -40,7 +40,7 @@ class Settings:
 
     context: int = 4096
     parallel: int = 2
-    queue: int = 64
+    queue: int = 10_000
     max_tokens: int = 512
     temperature: float | None = None
     threads: int = 0
