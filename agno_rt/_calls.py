@@ -18,7 +18,7 @@ from agno_rt._invoke import Late, carry_out, in_time
 from agno_rt._job import Job
 from agno_rt._recording import Journal
 from agno_rt._results import Told, content_of, failure, in_words
-from agno_rt._scopes import cause, ended_as
+from agno_rt._scopes import ended_as, raise_first
 from agno_rt.errors import suggest
 from agno_rt.events import ToolEnded, ToolStarted
 from agno_rt.failures import must_pass, text_of
@@ -96,10 +96,7 @@ async def _together(job: Job, units: Iterator[_Unit], count: int, results: dict[
                 nursery.start_soon(work)
     except BaseExceptionGroup as group:
         # Several calls may fail in the same way before the first failure has cancelled the rest.
-        first = cause(group)
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from first.__cause__
+        raise_first(group)
 
 
 async def _call_tool(job: Job, call: ToolCall) -> Message | Approval:

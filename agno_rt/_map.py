@@ -10,8 +10,9 @@ import trio
 from agno_rt._generics import OutputT
 from agno_rt._input import Input
 from agno_rt._job import RunResult
+from agno_rt._scopes import raise_first
 from agno_rt.errors import AgnoError, UsageError
-from agno_rt.failures import add_note, leaves
+from agno_rt.failures import add_note
 
 __all__ = ["CONCURRENCY", "OnError", "OnResult", "check_map", "map_runs"]
 
@@ -52,7 +53,7 @@ async def map_runs(
             for _ in range(concurrency):
                 nursery.start_soon(work)
     except BaseExceptionGroup as group:
-        raise _first(group) from None
+        raise_first(group)
     return [results[at] for at in range(len(results))]
 
 
@@ -62,9 +63,3 @@ def check_map(concurrency: object, on_error: object) -> None:
         raise UsageError(f"concurrency of a map is {concurrency!r}", hint="Give a whole number of at least 1.")
     if on_error not in ("raise", "keep"):
         raise UsageError(f"on_error of a map is {on_error!r}", hint="Give 'raise' or 'keep'.")
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the failure that ended the map: several workers may fail before the first failure has cancelled them."""
-    parts = list(leaves(group))
-    return next((part for part in parts if not isinstance(part, trio.Cancelled)), parts[0])

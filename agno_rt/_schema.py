@@ -316,7 +316,7 @@ def _decoder(described: Described, names: Mapping[str, str]) -> Callable[[str | 
     def arguments(text: str | bytes) -> dict[str, Any]:
         try:
             values = decode(text)
-        except Exception as exc:  # the types' own code runs here too, and whatever it raises is a misfit
+        except BaseException as exc:
             values = _mended(text, described, exc)
         if same:
             return as_dict(values)
@@ -331,9 +331,7 @@ def _reader(described: Described) -> Callable[[str | bytes], Any]:
     def read(text: str | bytes) -> Any:
         try:
             return decode(text)
-        except BaseException as exc:  # the types' own code runs here too, and whatever it raises is a misfit
-            if must_pass(exc):
-                raise
+        except BaseException as exc:
             return _mended(text, described, exc)
 
     return read
@@ -341,6 +339,9 @@ def _reader(described: Described) -> Callable[[str | bytes], Any]:
 
 def _mended(text: str | bytes, described: Described, exc: BaseException) -> Any:
     """What a decoder refused for a `2.0` where `2` is meant, which a schema allows. Raises what else is wrong."""
+    # The types' own code ran too: whatever it raised is a misfit, but for an interrupt and the like.
+    if must_pass(exc):
+        raise exc
     try:
         value = _LOOSE.decode(text)
     except RecursionError:

@@ -13,7 +13,7 @@ from agno_rt.errors import DeadlineExceeded, LimitExceeded, UsageError
 from agno_rt.events import Status
 from agno_rt.failures import find_passing, leaves, let_pass, must_pass
 
-__all__ = ["DEADLINES", "cause", "check_in_trio", "deadline", "ended_as", "raise_cause"]
+__all__ = ["DEADLINES", "cause", "check_in_trio", "deadline", "ended_as", "raise_cause", "raise_first"]
 
 
 def _is_cancelling() -> bool:
@@ -85,6 +85,17 @@ def raise_cause(group: BaseExceptionGroup[BaseException]) -> NoReturn:
     finally:
         # Else the exception would hold this frame, which holds the exception, until the collector comes by.
         del exc
+
+
+def raise_first(group: BaseExceptionGroup[BaseException]) -> NoReturn:
+    """Raise what stands for the group; the first failure where there are several, of tasks that do the same."""
+    exc = cause(group)
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    try:
+        raise exc from exc.__cause__
+    finally:
+        del exc, group  # as above
 
 
 def ended_as(exc: BaseException) -> Status:

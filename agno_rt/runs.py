@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Sequence
 from contextlib import ExitStack
-from typing import Generic, Self, final
+from typing import Generic, NoReturn, Self, final
 
 import attrs
 import trio
@@ -73,11 +73,7 @@ async def execute(job: Job) -> RunResult:
             await trio.lowlevel.cancel_shielded_checkpoint()
     except BaseException as exc:
         # Whoever raised a group on the way, a tool, a model, a backend or our own nursery: this is where it ends.
-        await _broken_off(job, turns, (bare := _end_of(exc)), share)
-        try:
-            raise bare from bare.__cause__
-        finally:
-            del bare  # its traceback has this frame, which would keep the run until a collection
+        await _break_off(job, turns, exc, share)
     finally:
         if outer is not None:
             OUTER.reset(outer)
@@ -123,14 +119,21 @@ def _end_of(exc: BaseException) -> BaseException:
     return error
 
 
-async def _broken_off(job: Job, turns: Turns, exc: BaseException, share: object) -> None:
-    task = trio.lowlevel.current_task()
-    if task.custom_sleep_data is share and use_share(task, share, job.began):
-        # A retry loop around runs that fail at once must not starve other tasks.
-        await trio.lowlevel.cancel_shielded_checkpoint()
-    if job.journal is not None:
-        await job.journal.broken_off(ended_as(exc), turns.content, exc)
-    _end(job, turns, ended_as(exc), exc)
+async def _break_off(job: Job, turns: Turns, exc: BaseException, share: object) -> NoReturn:
+    """Store and tell that the run ended without an answer, and raise what ended it."""
+    task, bare = trio.lowlevel.current_task(), _end_of(exc)
+    try:
+        if task.custom_sleep_data is share and use_share(task, share, job.began):
+            # A retry loop around runs that fail at once must not starve other tasks.
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        if job.journal is not None:
+            await job.journal.broken_off(ended_as(bare), turns.content, bare)
+        _end(job, turns, ended_as(bare), bare)
+        if bare is exc:
+            raise exc
+        raise bare from bare.__cause__
+    finally:
+        del bare, exc  # their tracebacks have this frame, which would keep the run until a collection
 
 
 async def _admitted(job: Job, turns: Turns) -> None:

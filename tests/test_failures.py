@@ -42,6 +42,7 @@ from agno_rt.memory import MemoryPolicy, SessionState, UserMemory
 from agno_rt.models import Emit
 from agno_rt.plugins import PluginHost
 from agno_rt.testing import ScriptedModel
+from agno_rt.tools import ToolArgumentError
 from tests.helpers import Hanging, name_value, told
 
 WellFormed = Callable[[Sequence[Event]], None]
@@ -716,3 +717,45 @@ class TestFrozenErrors:
             result = await rt.run(Agent(ScriptedModel([ToolCall("1", "freeze"), "x"]), tools=[freeze]), "Go.")
 
         assert told(result) == ["freeze failed: Frozen: cold"]
+
+
+async def test_an_error_keeps_what_it_was_raised_in_the_middle_of() -> None:
+    """A model's error that comes of handling another still shows that one in its traceback."""
+
+    class Stumbling:
+        name = "stumbling"
+
+        async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
+            try:
+                raise OSError("no route")
+            except OSError:
+                raise ModelError("down")  # noqa: B904 - the point of the test
+
+    async with Runtime() as rt:
+        with pytest.raises(ModelError) as caught:
+            await rt.run(Agent(Stumbling()), "hi")
+
+    assert isinstance(caught.value.__context__, OSError)
+    assert not caught.value.__suppress_context__
+
+
+@dataclasses.dataclass
+class ExitingArgument:
+    """A parameter's class that exits when it is made."""
+
+    x: int
+
+    def __post_init__(self) -> None:
+        raise SystemExit("bye")
+
+
+def test_a_type_that_exits_refuses_the_arguments() -> None:
+    """Whatever a parameter's own class raises when it is made, the arguments do not fit."""
+
+    @tool(inline=True)
+    def take(thing: ExitingArgument) -> str:
+        """Take it."""
+        return "taken"
+
+    with pytest.raises(ToolArgumentError, match="bye"):
+        take.decode('{"thing": {"x": 1}}')
