@@ -6,13 +6,9 @@ router has the rest: paths with parameters, the routes of other plugins, and eve
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from importlib import resources
 from typing import TypeAlias
 
 from starlette.applications import Starlette
@@ -34,6 +30,7 @@ from agno_rt_serve.errors import HttpError, error_body
 from agno_rt_serve.faults import Faults
 from agno_rt_serve.guard import Guard, allowed_hosts
 from agno_rt_serve.keys import Key
+from agno_rt_serve.page_files import page_files
 from agno_rt_serve.parts import Accepts
 from agno_rt_serve.profiling import Profiles
 from agno_rt_serve.runs import Runs, Task
@@ -46,8 +43,8 @@ __all__ = ["App"]
 Handler: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 ErrorBody: TypeAlias = Callable[[HttpError], bytes]
 
-_OPEN = frozenset({"/", "/health", SIGN_IN})
-"""Paths that no key is needed for. The page holds nothing: what it shows, it asks for with the key."""
+_OPEN = frozenset({"/health", SIGN_IN})
+"""Paths that no key is needed for, beside the page's files. The page asks for what it shows, with the key."""
 
 
 class Endpoint:
@@ -80,7 +77,8 @@ class App:
         self._created = int(time.time())
         self._agents = agents_api.agents_body(project.agents, self._tool)
         self._models = openai_api.models_body(project.agents, self._created)
-        self._page, self._page_headers = _page()
+        self._page = page_files(settings)
+        self._open = _OPEN | self._page.keys()
         hosts = allowed_hosts(settings.host, settings.allowed_hosts, keyed=bool(settings.key))
         self._guard = Guard(hosts, settings.cors_origins)
         self._key = Key(settings.key) if settings.key else None
@@ -119,7 +117,7 @@ class App:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if self._key is not None and kind != "lifespan" and scope["path"] not in _OPEN:
+        if self._key is not None and kind != "lifespan" and scope["path"] not in self._open:
             try:
                 self._key.check(scope)
             except HttpError as error:
@@ -130,7 +128,8 @@ class App:
 
     def _add_fixed(self) -> None:
         get, post = partial(self._add, "GET"), partial(self._add, "POST")
-        get("/", self._get_page)
+        for path, file in self._page.items():
+            get(path, file)
         get("/health", _get_health)
         get("/agents", self._get_agents)
         for name, agent in self._project.agents.items():
@@ -177,9 +176,6 @@ class App:
             return []
         files, bare = Endpoint(Dashboard(folder), self._faults), Endpoint(to_dashboard, self._faults)
         return [Route("/benchmarks", bare), Mount("/benchmarks", files)]
-
-    async def _get_page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await respond(send, 200, self._page_headers, self._page)
 
     async def _get_agents(self, scope: Scope, receive: Receive, send: Send) -> None:
         await respond(send, 200, JSON, self._agents)
@@ -288,26 +284,3 @@ def _broken(plugin: str, name: str, exc: BaseException) -> ASGIApp:
         raise error from exc
 
     return fail
-
-
-def _page() -> tuple[bytes, list[tuple[bytes, bytes]]]:
-    """The page, and headers that let it run its own script and style and nothing else."""
-    html = resources.files("agno_rt_serve").joinpath("page.html").read_bytes()
-    policy = (
-        f"default-src 'none'; script-src {_hash(html, b'script')}; style-src {_hash(html, b'style')}; "
-        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-    headers = [
-        (b"content-type", b"text/html; charset=utf-8"),
-        (b"content-security-policy", policy.encode()),
-        (b"x-content-type-options", b"nosniff"),
-        (b"referrer-policy", b"no-referrer"),
-        (b"cache-control", b"no-cache"),
-    ]
-    return html, headers
-
-
-def _hash(html: bytes, tag: bytes) -> str:
-    found = re.search(b"<%b>(.*?)</%b>" % (tag, tag), html, re.DOTALL)
-    assert found is not None
-    return f"'sha256-{base64.b64encode(hashlib.sha256(found[1]).digest()).decode()}'"
