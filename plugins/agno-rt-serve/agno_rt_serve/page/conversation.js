@@ -162,7 +162,7 @@ export class Conversation {
     this.log.removeAttribute("aria-busy");
     if (turn.status === "completed") say(`${this.agent} has answered`);
     if (turn.status === "paused") this.#pause(turn);
-    else await this.#count();
+    else if (turn.status === "completed" || turn.status === "limited") await this.#count();
     this.on.changed(this);
     this.on.ended(this);
     this.#next(turn);

@@ -221,10 +221,15 @@ function setUp() {
   $("hide-side").addEventListener("click", closeSide);
   $("veil").addEventListener("click", closeSide);
   narrow.addEventListener("change", closeSide);
-  $("main").addEventListener("scroll", () => {
-    const main = $("main");
-    $("latest").hidden = !isChat() || main.scrollHeight - main.scrollTop - main.clientHeight < 200;
+  // Where the end of a conversation is in view, it stays there when the place to write in grows.
+  let atEnd = true;
+  const main = $("main");
+  main.addEventListener("scroll", () => {
+    const left = main.scrollHeight - main.scrollTop - main.clientHeight;
+    atEnd = left < 8;
+    $("latest").hidden = !isChat() || left < 200;
   }, { passive: true });
+  new ResizeObserver(() => { if (atEnd && isChat()) main.scrollTop = main.scrollHeight; }).observe(main);
   $("latest").addEventListener("click", () => { $("main").scrollTop = $("main").scrollHeight; });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open], :popover-open")) return;

@@ -64,7 +64,8 @@ export class RunDetails {
   }
 
   draw() {
-    return el("details", { class: "run" },
+    const shown = (event) => { if (event.currentTarget.open) event.currentTarget.scrollIntoView({ block: "nearest" }); };
+    return el("details", { class: "run", toggle: shown },
       el("summary", { title: "Steps of this run" }, el("span", {}, this.line())),
       el("div", { class: "inside" },
         timeline(this.steps, Math.max(1, this.#now())),

@@ -161,7 +161,9 @@ export class Turn {
     if (this.input !== null) acts.append(
       el("button", { type: "button", class: "quiet last-only", title: "Ask the same question once more", click: () => this.acts.again(this.input) }, "Ask again"),
       el("button", { type: "button", class: "quiet last-only", title: "Write the question anew", click: () => this.acts.edit(textOf(this.input)) }, "Edit"));
-    this.under.replaceChildren(acts, ...(this.details.runId && this.details.steps.length ? [this.details.draw()] : []));
+    const forgotten = this.status === "failed" || this.status === "cancelled";
+    this.under.replaceChildren(acts, ...(this.details.runId && this.details.steps.length ? [this.details.draw()] : []),
+      ...(forgotten ? [el("span", {}, "The agent does not remember this question.")] : []));
   }
   // A turn out of the server's history: its run may be stored, then its id and time are known.
   drawStored(record) {
