@@ -12,7 +12,7 @@ import httpx2
 import pydantic
 import pytest
 import trio
-from agno_rt_serve.asgi import Receive, Scope, Send
+from agno_rt_serve.http.asgi import Receive, Scope, Send
 
 from agno_rt import Agent, Limits, Media, ModelRequest, ModelResponse, ToolCall, Usage, tool
 from agno_rt.context import RunContext

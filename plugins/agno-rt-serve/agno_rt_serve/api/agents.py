@@ -14,8 +14,8 @@ from agno_rt.events import Event, event_type
 from agno_rt.journal import Approval
 from agno_rt.messages import MediaKind, Part
 from agno_rt.output import plain_value
+from agno_rt_serve.api.parts import Accepts, Attached, make
 from agno_rt_serve.errors import HttpError
-from agno_rt_serve.parts import Accepts, Attached, make
 
 __all__ = ["RunBody", "agents_body", "decode", "input_of", "result_body", "server_sent_event", "tool_names"]
 
