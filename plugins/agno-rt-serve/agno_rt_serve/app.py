@@ -22,21 +22,24 @@ from agno_rt import Agent, AgnoError, Event, RunResult, Runtime, Tool, Toolkit
 from agno_rt.errors import NotFound, PluginError
 from agno_rt.failures import must_pass, named
 from agno_rt.project import Project
-from agno_rt_serve import agents_api, chat_request, log, openai_api
-from agno_rt_serve.asgi import JSON, ASGIApp, Receive, Scope, Send, header, json_body, request_id, respond
-from agno_rt_serve.client_tools import add_tools
-from agno_rt_serve.dashboard import Dashboard, to_dashboard
+from agno_rt_serve import log
+from agno_rt_serve.api import agents as agents_api
+from agno_rt_serve.api.benchmarks import Dashboard, to_dashboard
+from agno_rt_serve.api.faults import Faults
+from agno_rt_serve.api.openai import format as openai_api
+from agno_rt_serve.api.openai import request as chat_request
+from agno_rt_serve.api.openai.client_tools import add_tools
+from agno_rt_serve.api.page import page_files
+from agno_rt_serve.api.parts import Accepts
+from agno_rt_serve.api.profiling import Profiles
+from agno_rt_serve.api.runner import Runs, Task
+from agno_rt_serve.api.sign_in import PATH as SIGN_IN
+from agno_rt_serve.api.sign_in import SignIn
 from agno_rt_serve.errors import HttpError, error_body
-from agno_rt_serve.faults import Faults
 from agno_rt_serve.guard import Guard, allowed_hosts
+from agno_rt_serve.http.asgi import JSON, ASGIApp, Receive, Scope, Send, header, json_body, request_id, respond
 from agno_rt_serve.keys import Key
-from agno_rt_serve.page_files import page_files
-from agno_rt_serve.parts import Accepts
-from agno_rt_serve.profiling import Profiles
-from agno_rt_serve.runs import Runs, Task
 from agno_rt_serve.settings import Settings
-from agno_rt_serve.sign_in import PATH as SIGN_IN
-from agno_rt_serve.sign_in import SignIn
 
 __all__ = ["App"]
 

@@ -15,8 +15,8 @@ import attrs
 import pytest
 import trio
 from agno_rt_serve.app import App
-from agno_rt_serve.asgi import ASGIApp
-from agno_rt_serve.server import Server
+from agno_rt_serve.http.asgi import ASGIApp
+from agno_rt_serve.http.server import Server
 from agno_rt_serve.settings import Settings
 
 from agno_rt import Agent, Limits, Runtime

@@ -12,7 +12,7 @@ from importlib.resources.abc import Traversable
 
 import attrs
 
-from agno_rt_serve.asgi import Receive, Scope, Send, header, respond
+from agno_rt_serve.http.asgi import Receive, Scope, Send, header, respond
 from agno_rt_serve.settings import Settings
 
 __all__ = ["PageFile", "page_files"]

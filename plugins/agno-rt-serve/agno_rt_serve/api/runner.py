@@ -9,9 +9,9 @@ import attrs
 from agno_rt import Agent, AgnoError, Event, Message, RunResult, RunStream, Runtime
 from agno_rt.errors import UsageError
 from agno_rt.messages import Part
-from agno_rt_serve.asgi import Send
+from agno_rt_serve.api.faults import Faults
 from agno_rt_serve.errors import BrokenAgent, HttpError
-from agno_rt_serve.faults import Faults
+from agno_rt_serve.http.asgi import Send
 
 __all__ = ["Runs", "Task"]
 

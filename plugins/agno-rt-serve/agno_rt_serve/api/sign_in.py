@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from agno_rt_serve.asgi import Receive, Scope, Send, header, json_body, respond
 from agno_rt_serve.errors import HttpError
+from agno_rt_serve.http.asgi import Receive, Scope, Send, header, json_body, respond
 from agno_rt_serve.keys import Key, wrong_key
 
 __all__ = ["PATH", "SignIn"]

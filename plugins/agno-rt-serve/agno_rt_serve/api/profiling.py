@@ -24,9 +24,9 @@ from urllib.parse import parse_qsl
 import msgspec
 import trio
 
-from agno_rt_serve.asgi import Receive, Scope, Send, header, respond
 from agno_rt_serve.errors import HttpError
 from agno_rt_serve.guard import allowed_hosts, check_host, is_loopback
+from agno_rt_serve.http.asgi import Receive, Scope, Send, header, respond
 from agno_rt_serve.settings import Settings
 
 __all__ = ["Profiles"]
