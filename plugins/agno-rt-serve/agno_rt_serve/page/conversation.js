@@ -141,7 +141,9 @@ export class Conversation {
     }
     await this.#stream(this.#add(content), at("agents", this.agent, "runs"), { input: content, session: this.session });
   }
+  // Show the events of a run as they come. Returns whether there were any.
   async #stream(turn, path, body) {
+    let begun = false;
     this.running = true;
     this.#control = new AbortController();
     turn.begin();
@@ -150,7 +152,10 @@ export class Conversation {
     this.on.follow(this);
     say(`${this.agent} is answering`);
     try {
-      for await (const event of stream(path, body, this.#control.signal)) turn.take(event);
+      for await (const event of stream(path, body, this.#control.signal)) {
+        begun = true;
+        turn.take(event);
+      }
       if (turn.status === "running") turn.failed("The connection was lost before the answer was complete.", "Is the server still running?");
     } catch (problem) {
       if (this.#control.signal.aborted) turn.stopped("Stopped.");
@@ -166,6 +171,7 @@ export class Conversation {
     this.on.changed(this);
     this.on.ended(this);
     this.#next(turn);
+    return begun;
   }
   #next(turn) {
     if (!this.queue.length || turn.status === "paused") return;
@@ -191,7 +197,10 @@ export class Conversation {
       // What was decided takes its place in the answer, before what comes of it.
       for (const note of place.querySelectorAll(".settled")) turn.show({ kind: "note", text: note.textContent });
       place.replaceChildren();
-      return this.#alone(() => this.#stream(turn, at("runs", runId, "resume"), {}));
+      return this.#alone(async () => {
+        const begun = await this.#stream(turn, at("runs", runId, "resume"), {});
+        if (!begun) this.#pause(turn);  // it still waits where it was
+      });
     };
     try {
       await askApprovals(place, runId, { resume, reload: () => this.load() });

@@ -16,6 +16,7 @@ const POLL = 20_000;
 
 let agents = [];
 let shown = null;           // the conversation that is on the page
+let carried = "";           // what was written, and goes along into a new chat
 const open = new Map();     // by session
 let list = null;
 
@@ -44,9 +45,8 @@ const told = {
     $("input").focus();
   },
   anew(conversation) {
-    const text = draft();
+    carried = draft();
     location.hash = linkTo(conversation.agent);
-    queueMicrotask(() => setDraft(text));
   },
 };
 
@@ -62,7 +62,8 @@ async function openConversation(agent, session) {
   list.mark(session);
   drawTitle();
   if (session === null || known) {
-    setDraft(shown.draft);
+    setDraft(carried || shown.draft);
+    carried = "";
     drawComposer();
     $("main").scrollTop = shown.scrolled ?? $("main").scrollHeight;
     return;
