@@ -1,77 +1,39 @@
-"""The format of this server's own API: runs, agents and events as JSON. Pure: knows neither sockets nor trio."""
+"""The agents: which there are, and running one. The formats of a run are those of `run_format`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeAlias
 
 import msgspec
 
-from agno_rt import Agent, RunResult, Tool, Toolkit, Usage, tool
+from agno_rt import Agent, Event, Tool, Toolkit, tool
 from agno_rt.agent import ToolLike
-from agno_rt.errors import suggest
-from agno_rt.events import Event, event_type
-from agno_rt.journal import Approval
-from agno_rt.messages import MediaKind, Part
-from agno_rt.output import plain_value
-from agno_rt_serve.api.parts import Accepts, Attached, make
-from agno_rt_serve.errors import HttpError
+from agno_rt.errors import ConfigError, suggest
+from agno_rt.project import shipped_project
+from agno_rt_serve.api.approvals import Shown
+from agno_rt_serve.api.routing import Route, path_value
+from agno_rt_serve.api.run_format import decode, input_of, result_body, server_sent_event
+from agno_rt_serve.api.runner import Task
+from agno_rt_serve.api.site import Site
+from agno_rt_serve.http.asgi import JSON, Receive, Scope, Send, header, json_body, request_id, respond
 
-__all__ = ["RunBody", "agents_body", "decode", "input_of", "result_body", "server_sent_event", "tool_names"]
+__all__ = ["Agents", "answer_run", "tool_names"]
 
 Resolve: TypeAlias = Callable[[str], Tool | Toolkit | str]
 
-
-class _Text(msgspec.Struct, tag="text", forbid_unknown_fields=True):
-    text: str
-
-
-class _Attached(msgspec.Struct, forbid_unknown_fields=True):
-    data: bytes | None = None
-    url: str | None = None
-    media_type: str | None = None
-    name: str | None = None
-
-
-class _Image(_Attached, tag="image"):
-    pass
-
-
-class _Audio(_Attached, tag="audio"):
-    pass
-
-
-class _Video(_Attached, tag="video"):
-    pass
-
-
-class _File(_Attached, tag="file"):
-    pass
-
-
-class RunBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What `POST /agents/{name}/runs` is sent. `input` is text, or parts: texts and what is attached."""
-
-    input: str | list[_Text | _Image | _Audio | _Video | _File]
-    session: str | None = None
-    user: str | None = None
-
-
-class _RunAnswer(msgspec.Struct):
-    run_id: str
-    status: str
-    content: str
-    reasoning: str
-    output: Any
-    session: str | None
-    usage: Usage
-    error: str | None = None
-    approvals: tuple[Approval, ...] | msgspec.UnsetType = msgspec.UNSET
+_SUGGESTIONS: Mapping[str, Sequence[str]] = {
+    "assistant": ("Say hello.", "What is the capital of France?", "Write two sentences about the sea."),
+    "librarian": ("What is this folder about?", "How do I install it?"),
+}
+"""What people are offered to ask the agents that ship with agno_rt."""
 
 
 class _Tool(msgspec.Struct):
     name: str
     description: str = ""
+    approve: bool = False
 
 
 class _Agent(msgspec.Struct):
@@ -79,86 +41,80 @@ class _Agent(msgspec.Struct):
     model: str
     description: str
     tools: list[_Tool]
+    suggestions: tuple[str, ...]
 
 
 class _Agents(msgspec.Struct):
     agents: list[_Agent]
 
 
-_encoder = msgspec.json.Encoder(enc_hook=plain_value)
-_run_decoder = msgspec.json.Decoder(RunBody)
+class Agents:
+    """Lists the agents, and runs them."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._shown = Shown(site)
+        suggestions = _suggestions(site)
+        described = [_describe(name, agent, site.tool) for name, agent in site.project.agents.items()]
+        for agent in described:
+            agent.suggestions = tuple(suggestions.get(agent.name, ()))
+        self._body = msgspec.json.encode(_Agents(described))
+
+    def routes(self) -> list[Route]:
+        """Return what is answered: one path for each agent, and one for a name that no agent has."""
+        runs = [
+            Route("POST", f"/agents/{name}/runs", partial(self._run, agent))
+            for name, agent in self._site.project.agents.items()
+        ]
+        return [
+            Route("GET", "/agents", self._list),
+            *runs,
+            Route("POST", "/agents/{name}/runs", self._run_unknown),
+        ]
+
+    async def _list(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, 200, JSON, self._body)
+
+    async def _run_unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._run(self._site.project.agent(path_value(scope, "name")), scope, receive, send)
+
+    async def _run(self, agent: Agent, scope: Scope, receive: Receive, send: Send) -> None:
+        body = decode(await json_body(scope, receive))
+        task = Task(agent, input_of(body, self._site.accepts), body.session, body.user)
+        await answer_run(self._site, self._shown, task, scope, send)
 
 
-def decode(body: bytes) -> RunBody:
-    """The body of a run's request. Raises `HttpError` 400 that names what is wrong with it."""
-    try:
-        return _run_decoder.decode(body)
-    except msgspec.ValidationError as exc:
-        raise HttpError(400, "invalid_body", f"the body is not a run: {exc}", _hint(str(exc))) from exc
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        hint = 'Send an object such as {"input": "Hello"}.'
-        raise HttpError(400, "invalid_json", f"the body is not valid JSON: {exc}", hint) from exc
+async def answer_run(site: Site, shown: Shown, task: Task, scope: Scope, send: Send) -> None:
+    """Run the task, and answer with its result, or with its events where the client accepts them."""
+    if b"text/event-stream" in header(scope, b"accept"):
+        await site.runner.stream(task, send, _Numbered(), lambda end: b"", request_id(scope))
+    else:
+        result = await site.runner.run(task)
+        approvals = shown.all(result.approvals) if result.status == "paused" else None
+        await respond(send, 200, JSON, result_body(result, task.session or task.resumes, approvals))
 
 
-def input_of(body: RunBody, accepts: Accepts) -> str | list[Part]:
-    """The input to run on. Raises `HttpError` 400 or 413 that names the part and what is wrong with it."""
-    if isinstance(body.input, str):
-        return body.input
-    if not body.input:
-        raise HttpError(400, "invalid_body", "the input has no parts", f"{_INPUT} {_PARTS}")
-    return [_part(part, f"input[{at}]", accepts) for at, part in enumerate(body.input)]
+class _Numbered:
+    """Numbers the events of one stream, from 1."""
 
+    def __init__(self) -> None:
+        self._number = 0
 
-def result_body(result: RunResult, session: str | None) -> bytes:
-    """The JSON of a run that ended with an answer, or waits for a person: then with its `approvals`."""
-    error = None if result.error is None else str(result.error)
-    return _encoder.encode(
-        _RunAnswer(
-            result.run_id,
-            result.status,
-            result.content,
-            result.reasoning,
-            result.output,
-            session,
-            result.usage,
-            error,
-            result.approvals if result.status == "paused" else msgspec.UNSET,
-        )
-    )
-
-
-def server_sent_event(number: int, event: Event) -> bytes:
-    """The event as one server-sent event: its type, its number and its JSON."""
-    return b"event: %b\nid: %d\ndata: %b\n\n" % (event_type(event).encode("ascii"), number, _encoder.encode(event))
-
-
-def agents_body(agents: dict[str, Agent], resolve: Resolve) -> bytes:
-    """The JSON that lists the agents. `resolve` turns the spec string of a tool into what it names, where it can."""
-    return _encoder.encode(_Agents([_described(name, agent, resolve) for name, agent in agents.items()]))
+    def __call__(self, event: Event) -> bytes:
+        self._number += 1
+        return server_sent_event(self._number, event)
 
 
 def tool_names(agent: Agent, resolve: Resolve) -> set[str]:
-    """Return the names of the agent's tools; `resolve` as in `agents_body`."""
+    """Return the names of the agent's tools. `resolve` turns a spec into what it names, where it can."""
     return {tool.name for entry in agent.tools for tool in _tools(entry, resolve)}
 
 
-_KINDS: dict[type[_Attached], MediaKind] = {_Image: "image", _Audio: "audio", _Video: "video", _File: "file"}
-
-
-def _part(part: _Text | _Attached, where: str, accepts: Accepts) -> Part:
-    if isinstance(part, _Text):
-        return part.text
-    attached = Attached(_KINDS[type(part)], part.data, part.url, part.media_type, part.name)
-    try:
-        return make(attached, accepts)
-    except HttpError as exc:
-        raise HttpError(exc.status, exc.code, f"{where}: {exc.message}", exc.hint) from exc
-
-
-def _described(name: str, agent: Agent, resolve: Resolve) -> _Agent:
+def _describe(name: str, agent: Agent, resolve: Resolve) -> _Agent:
+    # What the instructions say is between the agent and its model: nothing of them is shown.
     model = agent.model if isinstance(agent.model, str) else agent.model.name
     tools = [tool for entry in agent.tools for tool in _tools(entry, resolve)]
-    return _Agent(name, model, agent.description, tools)
+    return _Agent(name, model, agent.description, tools, ())
 
 
 def _tools(entry: ToolLike, resolve: Resolve) -> list[_Tool]:
@@ -167,20 +123,20 @@ def _tools(entry: ToolLike, resolve: Resolve) -> list[_Tool]:
     if isinstance(entry, str):
         return [_Tool(entry)]
     tools = entry.tools if isinstance(entry, Toolkit) else (entry if isinstance(entry, Tool) else tool(entry),)
-    return [_Tool(each.name, each.description) for each in tools]
+    return [_Tool(each.name, each.description, each.pauses) for each in tools]
 
 
-_INPUT = 'It takes {"input": text or parts, "session": text or null, "user": text or null}.'
-_PARTS = (
-    'A part is {"type": "text", "text": ...}, or of type image, audio, video or file with "data" in base64 or "url", '
-    'and perhaps "media_type" and "name".'
-)
-
-
-def _hint(problem: str) -> str:
-    in_part = "`$.input[" in problem
-    _, found, rest = problem.partition("unknown field `")
-    if found:
-        known = (*_Attached.__struct_fields__, "text", "type") if in_part else RunBody.__struct_fields__
-        return suggest("key", rest.partition("`")[0], known)
-    return _PARTS if in_part else _INPUT
+def _suggestions(site: Site) -> Mapping[str, Sequence[str]]:
+    """Return what people are offered to ask each agent. Raises `ConfigError` for an agent that is not there."""
+    agents, written = site.project.agents, site.settings.suggestions
+    for name in written:
+        if name not in agents:
+            hint = suggest("agent", name, agents)
+            raise ConfigError(f"[plugins.serve.suggestions]: there is no agent {name!r}", hint=hint)
+    shipped = shipped_project().agents
+    usual = {
+        name: texts
+        for name, texts in _SUGGESTIONS.items()
+        if name in agents and name in shipped and agents[name].instructions == shipped[name].instructions
+    }
+    return usual | dict(written)

@@ -12,10 +12,11 @@ from importlib.resources.abc import Traversable
 
 import attrs
 
+from agno_rt_serve.api.routing import Route
 from agno_rt_serve.http.asgi import Receive, Scope, Send, header, respond
 from agno_rt_serve.settings import Settings
 
-__all__ = ["PageFile", "page_files"]
+__all__ = ["page_routes"]
 
 _TYPES = {
     "html": b"text/html; charset=utf-8",
@@ -43,7 +44,7 @@ _HEADERS = [
 
 
 @attrs.define(slots=False)
-class PageFile:
+class _File:
     """A file of the page, as an ASGI handler that answers 304 to a browser that has it."""
 
     kind: bytes
@@ -71,23 +72,25 @@ class PageFile:
         return gzip.compress(self.body, mtime=0)
 
 
-def page_files(settings: Settings) -> dict[str, PageFile]:
-    """Return the files of the page by their paths; `/` is the page itself.
+def page_routes(settings: Settings) -> Iterator[Route]:
+    """Yield a route for each file of the page; `/` is the page itself.
 
     The page is told those of the settings that it needs before it asks the server for anything.
     """
     told = json.dumps({"max_media": settings.max_media, "max_body": settings.max_body})
-    files = dict(_read(resources.files("agno_rt_serve") / "page", "/page"))
-    index = files.pop("/page/index.html")
-    index.body = index.body.replace(b"{settings}", told.replace('"', "&quot;").encode())
-    return {"/": index, **files}
+    for path, file in _read(resources.files("agno_rt_serve") / "page", "/page"):
+        if path == "/page/index.html":
+            file.body = file.body.replace(b"{settings}", told.replace('"', "&quot;").encode())
+            yield Route("GET", "/", file)
+        else:
+            yield Route("GET", path, file)
 
 
-def _read(folder: Traversable, path: str) -> Iterator[tuple[str, PageFile]]:
+def _read(folder: Traversable, path: str) -> Iterator[tuple[str, _File]]:
     for each in sorted(folder.iterdir(), key=lambda one: one.name):
         if each.is_dir():
             yield from _read(each, f"{path}/{each.name}")
             continue
         kind = _TYPES.get(each.name.rpartition(".")[2])
         if kind is not None:
-            yield f"{path}/{each.name}", PageFile(kind, each.read_bytes())
+            yield f"{path}/{each.name}", _File(kind, each.read_bytes())

@@ -27,7 +27,18 @@ def serve_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     started: list[subprocess.Popen[str]] = []
 
     def start(*options: str, port: int = 0, agents: Path = AGENTS) -> tuple[str, subprocess.Popen[str]]:
-        command = [sys.executable, "-m", "agno_rt.cli", "serve", str(agents), "--port", str(port), "--grace", "0", *options]
+        command = [
+            sys.executable,
+            "-m",
+            "agno_rt.cli",
+            "serve",
+            str(agents),
+            "--port",
+            str(port),
+            "--grace",
+            "0",
+            *options,
+        ]
         process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         started.append(process)
         assert process.stdout is not None

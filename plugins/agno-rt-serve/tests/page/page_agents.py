@@ -57,7 +57,10 @@ def inspect(order: str) -> None:
 CALLS = {
     "weather": [ToolCall("c1", "weather", '{"city": "Seoul"}')],
     "delete": [ToolCall("d1", "delete_file", '{"path": "a.txt"}')],
-    "delete both": [ToolCall("d1", "delete_file", '{"path": "a.txt"}'), ToolCall("d2", "delete_file", '{"path": "b.txt"}')],
+    "delete both": [
+        ToolCall("d1", "delete_file", '{"path": "a.txt"}'),
+        ToolCall("d2", "delete_file", '{"path": "b.txt"}'),
+    ],
     "refund": [ToolCall("r1", "refund", '{"order": "A1"}')],
     "notify": [ToolCall("n1", "notify", '{"text": "It is on its way."}')],
     "inspect": [ToolCall("i1", "inspect", '{"order": "B2"}')],

@@ -133,7 +133,9 @@ def test_the_list_of_all(keeper: Any) -> None:
     address = keeper.page.url
     keeper.page.get_by_role("link", name="Approvals").click()
     expect(keeper.page.get_by_role("heading", name="Approvals")).to_be_visible()
-    section = keeper.page.locator("section.waits").filter(has=keeper.page.locator(f'a[href="#{address.partition("#")[2]}"]'))
+    section = keeper.page.locator("section.waits").filter(
+        has=keeper.page.locator(f'a[href="#{address.partition("#")[2]}"]')
+    )
     expect(section).to_contain_text("keeper asked")
     section.get_by_role("button", name="Approve").click()
     expect(section.locator(".said")).to_have_text("Told: deleted a.txt, False")

@@ -41,7 +41,9 @@ def test_looks(browser: Browser, url: str, pictures: Path, scheme: Any, width: i
     def look(name: str) -> None:
         page.screenshot(path=pictures / f"page-{name}-{scheme}-{width}.png")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-        assert page.evaluate("document.querySelector('main').scrollWidth <= document.querySelector('main').clientWidth"), name
+        assert page.evaluate(
+            "document.querySelector('main').scrollWidth <= document.querySelector('main').clientWidth"
+        ), name
 
     page.goto(f"{url}/#/keeper")
     expect(page.locator("#welcome h2")).to_be_visible()

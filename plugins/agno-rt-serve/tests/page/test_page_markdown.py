@@ -115,14 +115,36 @@ def test_hostile_answers(chat: Any) -> None:
     chat.page.mouse.move(600, 400)
     found = chat.page.evaluate(INSPECT)
 
-    assert set(found["tags"]) <= {"a", "blockquote", "br", "button", "code", "div", "em", "li", "ol", "p", "pre", "span", "strong", "ul"}
+    assert set(found["tags"]) <= {
+        "a",
+        "blockquote",
+        "br",
+        "button",
+        "code",
+        "div",
+        "em",
+        "li",
+        "ol",
+        "p",
+        "pre",
+        "span",
+        "strong",
+        "ul",
+    }
     assert set(found["attributes"]) <= {"href", "title", "target", "rel", "class", "type", "tabindex"}
     assert set(found["classes"]) <= {"code", "code-head", "quiet copy-code"}
     assert found["links"]
-    assert [href for href in found["links"] if not href.startswith(("https://evil.example", "https://example.org"))] == []
+    assert [
+        href for href in found["links"] if not href.startswith(("https://evil.example", "https://example.org"))
+    ] == []
     assert chat.page.evaluate("window.pwned") is None
-    assert chat.page.evaluate("document.getElementById('form').localName + document.getElementById('input').localName") == "formtextarea"
-    assert {request.split("/")[2] for request in chat.requests if not request.startswith("data:")} == {chat.url.split("/")[2]}
+    assert (
+        chat.page.evaluate("document.getElementById('form').localName + document.getElementById('input').localName")
+        == "formtextarea"
+    )
+    assert {request.split("/")[2] for request in chat.requests if not request.startswith("data:")} == {
+        chat.url.split("/")[2]
+    }
 
 
 def test_hostile_tool_results_and_titles(chat: Any) -> None:
@@ -176,6 +198,8 @@ def test_a_block_that_grows_keeps_what_is_selected(chat: Any) -> None:
         }"""
     )
     before = len(chat.said.inner_text())
-    chat.page.wait_for_function("(length) => document.querySelector('.said').innerText.length > length", arg=before + 100)
+    chat.page.wait_for_function(
+        "(length) => document.querySelector('.said').innerText.length > length", arg=before + 100
+    )
     assert chat.page.evaluate("getSelection().toString()") == "on and"
     chat.click("Stop")
