@@ -56,8 +56,8 @@ async def test_all_files(serve_agents: Any) -> None:
     }
     assert all("default-src 'none'" in answer.headers["content-security-policy"] for answer in seen.values())
     served_files = {path.rpartition("/")[2] for path in seen}
-    folder = resources.files("agno_rt_serve") / "page"
-    assert {each.name for each in folder.iterdir() if each.name.endswith((".js", ".css"))} <= served_files
+    kept = resources.files("agno_rt_serve") / "page"
+    assert {each.name for each in kept.iterdir() if each.name.endswith((".js", ".css"))} <= served_files
 
 
 async def test_cache(serve_agents: Any) -> None:

@@ -31,7 +31,7 @@ export class RunDetails {
       this.model = event.model;
       this.#open("model", event.model, String(event.turn));
     } else if (event.type === "model_ended") {
-      this.#close("model", String(event.turn), event.status, tokens(event.usage));
+      this.#close("model", String(event.turn), event.status, event.usage.output_tokens ? tokens(event.usage) : "");
     } else if (event.type === "tool_started") {
       this.#open("tool", event.call.name, event.call.id);
     } else if (event.type === "tool_ended") {

@@ -1,7 +1,7 @@
 // The stored runs: a list by status, and one of them with its steps and what can be done about it.
 
 import { at, call, get, stream } from "./api.js";
-import { copyButton, el, lasted, pretty, timeNode } from "./dom.js";
+import { copyButton, el, lasted, timeNode } from "./dom.js";
 import { fault } from "./parts.js";
 import { linkTo } from "./sessions.js";
 
@@ -68,17 +68,11 @@ function facts(run) {
   return list;
 }
 
-function stepNode(step) {
-  const { seq, kind, ...rest } = step;
-  const what = typeof rest.step === "string" ? rest.step : typeof rest.what === "string" ? rest.what : "";
-  const full = pretty(JSON.stringify(rest));
-  return el("li", {}, el("span", { class: "kind" }, kind), what ? el("span", { class: "what" }, what)
-    : el("details", { class: "step" }, el("summary", {}, summary(rest)), el("pre", { tabindex: "0" }, full)));
-}
-
-function summary(rest) {
-  const text = JSON.stringify(rest);
-  return text.length > 160 ? `${text.slice(0, 160)}…` : text;
+// A step in words, the seconds since the run began, and, unfolded, all that is stored of it.
+function stepNode(step, index, steps) {
+  const since = step.at && steps[0].at ? lasted(1000 * (step.at - steps[0].at)) : "";
+  return el("li", {}, el("span", { class: "kind" }, step.kind, el("span", { class: "since" }, since && `+${since}`)),
+    el("details", { class: "step" }, el("summary", {}, step.text || step.kind), el("pre", { tabindex: "0" }, JSON.stringify(step, null, 2))));
 }
 
 function split(error) {

@@ -86,7 +86,7 @@ class Chat:
     def answered(self) -> None:
         """Wait until no run is under way."""
         expect(self.page.get_by_role("button", name="Stop")).to_be_hidden()
-        expect(self.page.get_by_role("button", name="Send")).to_be_visible()
+        expect(self.page.get_by_role("button", name="Send", exact=True)).to_be_visible()
 
     def click(self, name: str) -> None:
         """Click the first visible button of that name."""

@@ -37,7 +37,7 @@ def test_approve(keeper: Any) -> None:
 
 
 def test_edit(keeper: Any) -> None:
-    """The arguments can be changed in a form that the tool's schema makes; what does not fit is told and can be mended."""
+    """The arguments can be changed in a form that the tool's schema makes."""
     keeper.asked("delete")
     asks = card(keeper, "delete_file")
     asks.get_by_role("button", name="Edit").click()
@@ -90,7 +90,7 @@ def test_input(keeper: Any) -> None:
 
 
 def test_external(keeper: Any) -> None:
-    """The result of a call that is carried out elsewhere is given as JSON or text; what looks like JSON has to be it."""
+    """The result of a call that is carried out elsewhere is given as JSON or text."""
     keeper.asked("inspect")
     asks = card(keeper, "inspect")
     asks.get_by_label("Result").fill('{"opened": ')
@@ -146,7 +146,7 @@ def test_the_list_of_all(keeper: Any) -> None:
 
 
 def test_messages_wait_for_the_decision(keeper: Any) -> None:
-    """The page can be used while a run waits: another chat is asked and answers, and the card is there on coming back."""
+    """While a run waits another chat can be used, and the card is there on coming back."""
     keeper.asked("delete")
     address = keeper.page.url.partition("#")[2]
     keeper.click("New chat")

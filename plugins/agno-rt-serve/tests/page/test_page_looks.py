@@ -1,4 +1,4 @@
-"""How the page looks and is used: light and dark, small and wide, the side as a drawer. Pictures are left to look at."""
+"""How the page looks and is used: light and dark, small and wide, the side as a drawer. Leaves pictures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
-from pytest import TempPathFactory
 
 WIDE = """say # Wide
 
@@ -23,7 +22,7 @@ WIDE = """say # Wide
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: TempPathFactory) -> Path:
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where screenshots go."""
     folder = Path(os.environ.get("AGNO_RT_SCREENSHOTS", "") or tmp_path_factory.mktemp("pictures"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -41,9 +40,7 @@ def test_looks(browser: Browser, url: str, pictures: Path, scheme: Any, width: i
     def look(name: str) -> None:
         page.screenshot(path=pictures / f"page-{name}-{scheme}-{width}.png")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-        assert page.evaluate(
-            "document.querySelector('main').scrollWidth <= document.querySelector('main').clientWidth"
-        ), name
+        assert page.locator("main").evaluate("main => main.scrollWidth <= main.clientWidth"), name
 
     page.goto(f"{url}/#/keeper")
     expect(page.locator("#welcome h2")).to_be_visible()
@@ -52,7 +49,7 @@ def test_looks(browser: Browser, url: str, pictures: Path, scheme: Any, width: i
         page.get_by_label("Message", exact=True).fill(text)
         page.get_by_label("Message", exact=True).press("Enter")
         expect(page.locator(".turn")).to_have_count(number + 1)
-        expect(page.get_by_role("button", name="Send")).to_be_visible()
+        expect(page.get_by_role("button", name="Send", exact=True)).to_be_visible()
         look(f"chat-{number}")
     page.locator("details.run > summary").last.click()
     look("details")

@@ -36,7 +36,8 @@ print("<1>")
 
 HOSTILE = """say <script>window.pwned = 1</script>
 
-<img src=x onerror="window.pwned = 2"> <svg onload="window.pwned = 3"><a xlink:href="javascript:window.pwned=4">x</a></svg>
+<img src=x onerror="window.pwned = 2">
+<svg onload="window.pwned = 3"><a xlink:href="javascript:window.pwned=4">x</a></svg>
 
 [js](javascript:window.pwned=5) [js](JaVaScRiPt:window.pwned=6) [tab](java&#09;script:window.pwned=7)
 [data](data:text/html,<script>window.pwned=8</script>) [vb](vbscript:x) [file](file:///etc/passwd)
@@ -50,8 +51,10 @@ HOSTILE = """say <script>window.pwned = 1</script>
 <link rel="stylesheet" href="https://evil.example/sheet.css"><meta http-equiv="refresh" content="0;url=https://evil.example">
 <base href="https://evil.example/">
 
-<form action="https://evil.example" id="form" name="input"><input name="body" autofocus onfocus="window.pwned = 11"></form>
-<a id="input" name="agent" class="primary" style="position:fixed;inset:0">cover</a> <iframe src="https://evil.example"></iframe>
+<form action="https://evil.example" id="form" name="input">
+<input name="body" autofocus onfocus="window.pwned = 11"></form>
+<a id="input" name="agent" class="primary" style="position:fixed;inset:0">cover</a>
+<iframe src="https://evil.example"></iframe>
 
 ```"><img src=x onerror=window.pwned=12>
 code
@@ -71,7 +74,7 @@ INSPECT = """() => {
     return {
         tags: [...new Set(all.map((node) => node.localName))],
         attributes: [...new Set(all.flatMap((node) => node.getAttributeNames()))],
-        links: all.filter((node) => node.localName === "a" && node.hasAttribute("href")).map((node) => node.getAttribute("href")),
+        links: all.filter((node) => node.matches("a[href]")).map((node) => node.getAttribute("href")),
         classes: [...new Set(all.map((node) => node.className).filter(Boolean))],
     };
 }"""
@@ -115,36 +118,14 @@ def test_hostile_answers(chat: Any) -> None:
     chat.page.mouse.move(600, 400)
     found = chat.page.evaluate(INSPECT)
 
-    assert set(found["tags"]) <= {
-        "a",
-        "blockquote",
-        "br",
-        "button",
-        "code",
-        "div",
-        "em",
-        "li",
-        "ol",
-        "p",
-        "pre",
-        "span",
-        "strong",
-        "ul",
-    }
+    assert set(found["tags"]) <= {"a", "br", "button", "code", "div", "em", "p", "pre", "span", "strong"}
     assert set(found["attributes"]) <= {"href", "title", "target", "rel", "class", "type", "tabindex"}
     assert set(found["classes"]) <= {"code", "code-head", "quiet copy-code"}
-    assert found["links"]
-    assert [
-        href for href in found["links"] if not href.startswith(("https://evil.example", "https://example.org"))
-    ] == []
+    assert {href.partition("example")[0] for href in found["links"]} == {"https://evil.", "https://"}
     assert chat.page.evaluate("window.pwned") is None
-    assert (
-        chat.page.evaluate("document.getElementById('form').localName + document.getElementById('input').localName")
-        == "formtextarea"
-    )
-    assert {request.split("/")[2] for request in chat.requests if not request.startswith("data:")} == {
-        chat.url.split("/")[2]
-    }
+    named = chat.page.locator("#form, #input").evaluate_all("all => all.map((one) => one.localName)")
+    assert named == ["form", "textarea"]
+    assert {request.split("/")[2] for request in chat.requests} == {chat.url.split("/")[2]}
 
 
 def test_hostile_tool_results_and_titles(chat: Any) -> None:

@@ -80,5 +80,5 @@ def test_a_run_of_the_past(chat: Any) -> None:
 def test_a_run_that_is_not_there(chat: Any) -> None:
     """A wrong address says what is wrong."""
     chat.open("runs/nothing")
-    expect(chat.page.locator("#view .fault")).to_contain_text("unknown run 'nothing'", ignore_case=True)
+    expect(chat.page.locator("#view .fault")).to_contain_text("this server knows no run 'nothing'", ignore_case=True)
     chat.complaints.clear()  # the browser's own line about the 404
