@@ -61,16 +61,14 @@ class StoredRuns:
         await respond(send, 200, JSON, msgspec.json.encode({"runs": [_record(each) for each in records]}))
 
     async def _get(self, scope: Scope, receive: Receive, send: Send) -> None:
-        record = await self._site.record(path_value(scope, "id"), read_query(scope, _Asked).user)
-        store = self._site.run_store()
-        record, entries = await store.load_run(record.id)
-        approvals = self._shown.all(await store.approvals(run=record.id, limit=_MANY))
+        record, entries = await self._site.load_run(path_value(scope, "id"), read_query(scope, _Asked).user)
+        approvals = self._shown.all(await self._site.run_store().approvals(run=record.id, limit=_MANY))
         shown = _record(record) | {"approvals": approvals, "steps": read_steps(entries, record.id)}
         await respond(send, 200, JSON, msgspec.json.encode(shown))
 
     async def _resume(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_body(scope, receive, _Asked)
-        record = await self._site.record(path_value(scope, "id"), body.user)
+        record, _ = await self._site.load_run(path_value(scope, "id"), body.user)
         if record.status == "completed":
             hint = "GET /runs/ID has its answer. `agno-rt runs fork` goes on from one of its steps."
             raise HttpError(409, "run_conflict", "this run is completed", hint)
@@ -87,7 +85,7 @@ class StoredRuns:
         # A run that is streamed here need not be stored to be cancelled.
         cancelled = self._site.runner.cancel_run(run, body.user)
         if not cancelled:
-            record = await self._site.record(run, body.user)
+            record, _ = await self._site.load_run(run, body.user)
             cancelled = await self._site.runtime.cancel(record.id)
         await respond(send, 200, JSON, msgspec.json.encode({"cancelled": cancelled}))
 
