@@ -88,7 +88,7 @@ def test_killed_between_pause_and_resume(launch: Launch, address: Address, tmp_p
 
 
 def test_killed_while_it_runs(launch: Launch, address: Address) -> None:
-    """A run that was under way when its server was killed is listed by the next one, and can be cancelled there."""
+    """A run that was under way when its server was killed is shown as stopped by the next one, and goes on there."""
     first = launch(AGENTS, memory=SQLITE)
     with (
         httpx2.Client(base_url=address(first), timeout=PATIENCE) as http,
@@ -102,9 +102,16 @@ def test_killed_while_it_runs(launch: Launch, address: Address) -> None:
     second = launch(AGENTS, memory=SQLITE)
     with httpx2.Client(base_url=address(second), timeout=PATIENCE) as http:
         [run] = http.get("/runs", params={"status": "running"}).json()["runs"]
-        cancelled = http.post(f"/runs/{run['id']}/cancel").json()
+        with http.stream("POST", f"/runs/{run['id']}/resume", headers=SSE) as stream:
+            lines = stream.iter_lines()
+            while "text_delta" not in next(lines):
+                pass
+            going = http.get(f"/runs/{run['id']}").json()
+            cancelled = http.post(f"/runs/{run['id']}/cancel").json()
+            ended = [line for line in lines if line.startswith("data: ")][-1]
 
-    assert (run["agent"], cancelled) == ("stuck", {"cancelled": True})
+    assert (run["agent"], run["stopped"], going["stopped"]) == ("stuck", True, False)
+    assert (cancelled, '"cancelled"' in ended) == ({"cancelled": True}, True)
 
 
 @pytest.fixture
