@@ -203,17 +203,21 @@ function goOnButton(runId, resume, reload) {
 
 // The badge and the list of all ---------------------------------------------------------------------------------
 
-let known = -1;
+let offered = true;
 export async function refreshBadge() {
+  if (!offered) return;
   let count;
-  try { count = (await get("/approvals", { status: "pending" })).approvals.length; } catch { return; }
+  try {
+    count = (await get("/approvals", { status: "pending" })).approvals.length;
+  } catch (problem) {
+    offered = problem.status === 0 || problem.status === 401;  // a memory may store no runs: then nothing ever waits
+    return;
+  }
   const badge = $("badge");
   badge.textContent = count > 99 ? "99+" : String(count);
   badge.hidden = !count;
   $("dot").hidden = !count;
   $("to-approvals").setAttribute("aria-label", count ? `Approvals, ${count} pending` : "Approvals");
-  if (known >= 0 && count !== known) document.dispatchEvent(new CustomEvent("approvals-changed"));
-  known = count;
 }
 
 // Draw the list of pending approvals into `place`. `link(approval)` leads to its

@@ -17,6 +17,7 @@ export async function loadHistory(session, last) {
   ]);
   const messages = kept?.messages ?? [];
   const turns = placeRuns(turnsOf(messages), runs, messages.length < (kept?.total ?? 0));
+  for (const turn of turns) if (turn.record?.status === "paused") turn.parts = await partsOfRun(turn.record.id);
   return { known: kept !== null, title: kept?.title ?? "", agent: kept?.agent ?? null, total: kept?.total ?? 0, shown: messages.length, turns };
 }
 
@@ -56,7 +57,21 @@ function placeRuns(turns, runs, cut) {
   return turns;
 }
 
+// What a run did until it paused; the session has none of it yet.
+async function partsOfRun(id) {
+  const { steps, approvals } = await get(at("runs", id)).catch(() => ({ steps: [], approvals: [] }));
+  const waiting = new Set(approvals.filter((one) => one.status === "pending").map((one) => one.call.id));
+  const messages = steps.flatMap((step) => {
+    if (step.kind === "answered") return [{ role: "assistant", content: step.content ?? "", reasoning: step.reasoning, tool_calls: step.tool_calls }];
+    return step.kind === "called" ? [{ role: "tool", content: step.content ?? "", tool_call_id: step.call }] : [];
+  });
+  const parts = messages.length ? turnsOf(messages)[0].parts : [];
+  for (const part of parts) if (part.kind === "tool" && waiting.has(part.id)) part.state = "waiting";
+  return parts;
+}
+
 function unfinished(record) {
+  if (record.stopped) return [{ kind: "note", text: "This run was cut off when its server ended. It can be resumed under Runs." }];
   if (record.status === "running") return [{ kind: "note", text: "This run is under way, in another window or in another process." }];
   if (record.status === "cancelled") return [{ kind: "note", text: "Stopped." }];
   const [text, ...hint] = (record.error ?? "").split("\n");

@@ -12,7 +12,7 @@ import { isSignedIn, setUpDoor } from "./sign_in.js";
 import { Turn } from "./turn.js";
 
 const KEPT = 30;            // conversations that stay as they are while others are looked at
-const POLL = 20_000;
+const POLL = 30_000;       // how often the badge is brought up to date, in milliseconds
 
 let agents = [];
 let shown = null;           // the conversation that is on the page
@@ -235,7 +235,7 @@ function setUp() {
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open], :popover-open")) return;
     if (document.body.classList.contains("side-open")) closeSide();
-    else if (isChat()) shown?.stop();
+    else if (isChat() && !event.target.closest?.("#side, .card")) shown?.stop();
   });
   addEventListener("hashchange", route);
   document.addEventListener("visibilitychange", () => {

@@ -1,5 +1,6 @@
 // What a run was: model, time, tokens and steps, gathered from its events and told in a line that unfolds.
 
+import { get } from "./api.js";
 import { copyButton, el, lasted, plural } from "./dom.js";
 
 const KEPT_EVENTS = 2000;
@@ -7,6 +8,7 @@ const KEPT_EVENTS = 2000;
 export class RunDetails {
   constructor() {
     this.runId = "";
+    this.session = null;
     this.model = "";
     this.usage = null;
     this.steps = [];
@@ -25,7 +27,7 @@ export class RunDetails {
 
   take(event) {
     this.#keep(event);
-    if (event.type === "run_started") this.runId ||= event.run_id;
+    if (event.type === "run_started" && !this.runId) Object.assign(this, { runId: event.run_id, session: event.session });
     if (event.run_id && event.run_id !== this.runId) return;
     if (event.type === "model_started") {
       this.model = event.model;
@@ -63,14 +65,24 @@ export class RunDetails {
     return facts.filter(Boolean).join(" · ");
   }
 
+  // Not every agent's runs are.
+  async #isStored() {
+    const { runs } = await get("/runs", { session: this.session, limit: 100 }).catch(() => ({ runs: [] }));
+    return runs.some((run) => run.id === this.runId);
+  }
   draw() {
-    const shown = (event) => { if (event.currentTarget.open) event.currentTarget.scrollIntoView({ block: "nearest" }); };
+    const ids = el("p", { class: "ids" }, "Run ", el("code", {}, this.runId), " ", copyButton("Copy", () => this.runId), " ");
+    const shown = async (event) => {
+      if (!event.currentTarget.open) return;
+      event.currentTarget.scrollIntoView({ block: "nearest" });
+      if (!ids.querySelector("a") && (await this.#isStored())) ids.append(
+        el("a", { href: `#runs/${encodeURIComponent(this.runId)}` }, "All that is stored of it"));
+    };
     return el("details", { class: "run", toggle: shown },
       el("summary", { title: "Steps of this run" }, el("span", {}, this.line())),
       el("div", { class: "inside" },
         timeline(this.steps, Math.max(1, this.#now())),
-        el("p", { class: "ids" }, "Run ", el("code", {}, this.runId), " ", copyButton("Copy", () => this.runId), " ",
-          el("a", { href: `#runs/${encodeURIComponent(this.runId)}` }, "Look it up in Runs")),
+        ids,
         el("details", { class: "raw" }, el("summary", {}, plural(this.events.length, "event")),
           copyButton("Copy JSON", () => JSON.stringify(this.events, null, 2)),
           el("pre", { tabindex: "0" }, this.events.map((event) => JSON.stringify(event)).join("\n")))));

@@ -17,10 +17,10 @@ export async function showRuns(place, { status = "", limit = PAGE, again }) {
       el("br"), el("span", { class: "hint" }, "Runs are stored for agents with a journal, and for those that wait for a person.")));
     return;
   }
-  place.append(el("ul", { class: "runs" }, runs.map((run) => el("li", { "data-state": run.status },
+  place.append(el("ul", { class: "runs" }, runs.map((run) => el("li", { "data-state": statusOf(run) },
     el("a", { href: `#runs/${encodeURIComponent(run.id)}` },
       el("span", { class: "dot" }), el("span", { class: "title" }, run.input || "No text"),
-      el("span", { class: "meta" }, `${run.agent} · ${run.status} · `, timeNode(run.updated_at))))))); 
+      el("span", { class: "meta" }, `${run.agent} · ${statusOf(run)} · `, timeNode(run.updated_at))))))); 
   if (runs.length >= limit) place.append(el("button", { type: "button", class: "plain", click: () => again({ status, limit: limit + PAGE }) }, "Show more"));
 }
 
@@ -38,7 +38,7 @@ export async function showRun(place, id, again) {
       acts.after(fault(problem.message, problem.hint));
     }
   } }, label));
-  if (["paused", "failed", "cancelled", "limited"].includes(run.status) && !pending.length)
+  if (["paused", "failed", "cancelled", "limited", "stopped"].includes(statusOf(run)) && !pending.length)
     act("Resume", "primary", () => resumed(run.id));
   if (run.status === "running" || run.status === "paused")
     act("Cancel this run", "plain", () => call(at("runs", run.id, "cancel"), { method: "POST", body: {} }));
@@ -54,10 +54,13 @@ export async function showRun(place, id, again) {
     el("pre", { tabindex: "0" }, JSON.stringify(run, null, 2))));
 }
 
+// A run whose server ended in its middle is stored as running.
+const statusOf = (run) => (run.stopped ? "stopped" : run.status);
+
 function facts(run) {
   const list = el("dl", { class: "facts" });
   const add = (name, ...value) => { list.append(el("dt", {}, name), el("dd", {}, ...value)); };
-  add("Status", el("span", { class: "status", "data-state": run.status }, run.status));
+  add("Status", el("span", { class: "status", "data-state": statusOf(run) }, statusOf(run)));
   add("Agent", run.agent);
   add("Run", el("code", {}, run.id), " ", copyButton("Copy", () => run.id));
   if (run.session) add("Conversation", el("a", { href: linkTo(run.agent, run.session) }, "Open it"));
