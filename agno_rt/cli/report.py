@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+from collections.abc import Iterable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
 from agno_rt.names import UNSEEN
 
-__all__ = ["clean", "notice", "show_error", "show_warning", "styled"]
+if TYPE_CHECKING:
+    from agno_rt.readiness import Finding
+
+__all__ = ["clean", "notice", "show_error", "show_findings", "show_warning", "styled"]
 
 _UNSEEN = re.compile(f"(?![\n\t])[{UNSEEN}]")
 
@@ -33,6 +39,15 @@ def show_error(message: str, hint: str = "") -> None:
 def show_warning(message: str, hint: str = "") -> None:
     """`warning: message` on stderr, where the command goes on all the same, and what to do about it."""
     _show("warning:", "yellow", message, hint)
+
+
+def show_findings(findings: Iterable[Finding]) -> None:
+    """Say what was found out about an agent before it runs; what is only good to know, where a person reads it."""
+    for finding in findings:
+        if finding.level != "note":
+            show_warning(str(finding), finding.hint)
+        elif sys.stderr.isatty():
+            notice(str(finding))
 
 
 def _show(word: str, colour: str, message: str, hint: str) -> None:

@@ -72,6 +72,7 @@ def _ask(agent: str, words: tuple[str, ...], options: Options) -> RunResult:
     from agno_rt.cli.conversation import open_conversation
     from agno_rt.cli.display import Display
     from agno_rt.cli.keeping import kept_for
+    from agno_rt.cli.report import show_findings
     from agno_rt.cli.target import find_agent
 
     target = find_agent(agent, options.config)
@@ -79,6 +80,8 @@ def _ask(agent: str, words: tuple[str, ...], options: Options) -> RunResult:
     asked = _input(words, options.attach)
     display = Display(provisional=target.provisional, answer=options.answer, reasoning=options.reasoning)
     with open_conversation(project, target.agent, options.user) as conversation:
+        # What makes the run fail is told when it does.
+        show_findings(finding for finding in conversation.findings() if finding.level != "error")
         try:
             result = conversation.ask(asked, options.session, display)
             if result.status == "paused":
