@@ -76,6 +76,10 @@ class PluginHost:
         """The names of the plugins that are installed and not blocked; imports none."""
         return sorted(self._found())
 
+    def provides(self, name: str, kind: str) -> bool:
+        """Whether the plugin `name` is there and offers things of the kind. Raises `PluginError` if it is broken."""
+        return name in self._found() and any(of == kind for of, _ in self._load(name))
+
     def plugins(self) -> list[PluginInfo]:
         """Load every plugin and say what each offers, or why it failed."""
         return [self._info(name, point) for name, point in sorted(self._found().items())]

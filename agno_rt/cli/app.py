@@ -22,7 +22,21 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-VERBS = ("run", "chat", "map", "sessions", "runs", "approvals", "top", "bench", "profile", "init", "plugins", "plugin")
+VERBS = (
+    "run",
+    "chat",
+    "map",
+    "agents",
+    "sessions",
+    "runs",
+    "approvals",
+    "top",
+    "bench",
+    "profile",
+    "init",
+    "plugins",
+    "plugin",
+)
 """Built-in verbs, in the order in which `--help` shows them; `agno_rt.cli.VERB` holds the click command `command`."""
 
 ELSEWHERE = {"serve": "agno-rt-serve", "llamacpp": "agno-rt-llamacpp", "openai": "agno-rt-openai"}

@@ -10,6 +10,8 @@ import click
 
 __all__ = [
     "State",
+    "agent_argument",
+    "agent_options",
     "config_option",
     "debug_option",
     "json_option",
@@ -43,6 +45,25 @@ def debug_option(function: F) -> F:
     """`--debug`."""
     text = "Show the traceback of an error (as AGNO_RT_DEBUG=1 does)."
     return click.option("--debug", is_flag=True, expose_value=False, callback=_note_debug, help=text)(function)
+
+
+def agent_argument(function: F) -> F:
+    """`[AGENT]`: without one the verb lists those there are."""
+    return click.argument("agent", required=False)(function)
+
+
+def agent_options(function: F) -> F:
+    """`--model`, `--system` and `--tool`, which `agno_rt.cli.choose_agent.Changes` takes as they are."""
+    model = "Model to ask, as in openai:gpt-5: in place of the agent's, or without an agent."
+    tool = "Another tool: plugin:tool or FILE.py:function. May be given several times."
+    options = (
+        click.option("-m", "--model", metavar="SPEC", help=model),
+        click.option("-s", "--system", metavar="TEXT", help="Instructions, in place of the agent's."),
+        click.option("-t", "--tool", "tools", metavar="SPEC", multiple=True, help=tool),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 def config_option(function: F) -> F:

@@ -61,11 +61,11 @@ def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
         click.echo(f"{styled(name.ljust(width), bold=True)}{_GAP}{one_line(value)}")
 
 
-def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, empty: str) -> None:
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, empty: str, err: bool = False) -> None:
     """The rows below their titles. In a terminal, empty columns are left out, and those that need not be whole are cut
     until a row fits a line.
 
-    Where there are no rows, `empty` is said on stderr, and stdout gets nothing.
+    Where there are no rows, `empty` is said on stderr, and stdout gets nothing. With `err` stderr has the table, too.
     """
     cells = [[one_line(cell) for cell in row] for row in rows]
     if not cells:
@@ -73,7 +73,7 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, emp
         return
     cells.insert(0, [column.title for column in columns])
     widths = [max(_width(row[at]) for row in cells) for at in range(len(columns))]
-    if sys.stdout.isatty():
+    if (sys.stderr if err else sys.stdout).isatty():
         widths = [width if any(row[at] for row in cells[1:]) else 0 for at, width in enumerate(widths)]
         widths = _fitted(columns, widths, shutil.get_terminal_size().columns)
     for number, row in enumerate(cells):
@@ -82,7 +82,7 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, emp
             for column, cell, width in zip(columns, row, widths, strict=True)
             if width
         ]
-        click.echo(styled(_GAP.join(placed).rstrip(), bold=True if number == 0 else None))
+        click.echo(styled(_GAP.join(placed).rstrip(), bold=True if number == 0 else None), err=err)
 
 
 def _fitted(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import attrs
 
+from agno_rt._sources import must_exist
 from agno_rt.agent import Agent
 from agno_rt.config import FILE_NAME, Config, load_config
 from agno_rt.errors import NotFound, UsageError
@@ -15,16 +16,20 @@ from agno_rt.plugins import PluginHost
 from agno_rt.project import Project, load_project
 from agno_rt.wrapping import Wrapper
 
-__all__ = ["Target", "find_agent", "here"]
+__all__ = ["Target", "configuration", "find_agent", "here", "is_agent", "of_model"]
 
 
 @attrs.frozen
 class Target:
-    """An agent and its project. `origin` is the file or module that both are from; empty for those that ship."""
+    """An agent and its project. `origin` is the file or module that both are from; empty for those that ship.
+
+    `typed` are the options that changed the agent.
+    """
 
     agent: Agent
     project: Project
     origin: str
+    typed: str = ""
 
     @property
     def provisional(self) -> bool:
@@ -43,21 +48,61 @@ def here() -> Config:
 
 
 def find_agent(spec: str, config: str | None) -> Target:
-    """The agent that `spec` means: a name in the project, or `FILE.py`, `FILE.toml` or a module, then `:NAME`.
+    """Find the agent that `spec` means: a name in the project, or `FILE.py`, `FILE.toml` or a module, then `:NAME`.
 
-    The project is `config` where it is given. Raises `UsageError` and its kind, with the nearest names.
+    A model's spec means an agent of that model. The project is `config` where it is given. Raises `UsageError` and its
+    kind, with the nearest names.
     """
     # As `python` does it: modules in this folder can be named here, and imported by an agents.py.
     sys.path.insert(0, os.getcwd())
     source, name = _parts(spec)
     if source is None:
         project = load_project(config)
-        return Target(project.agent(name), project, config or (FILE_NAME if Path(FILE_NAME).exists() else ""))
+        return Target(project.agent(name), project, _origin(config))
+    if _is_model(spec, config):
+        return of_model(spec, config)
     project = _load(source, spec)
     agent = project.agent(name) if name else _only(project, source)
     if config is not None:
         project = attrs.evolve(load_project(config), agents=project.agents)
     return Target(agent, project, source)
+
+
+def of_model(spec: str, config: str | None) -> Target:
+    """Make an agent of a model alone, which has its spec for a name. No agent of the project is imported."""
+    read = configuration(config)
+    source = str(read.path or "")
+    return Target(Agent(spec, name=spec), Project(source, {}, read), _origin(config))
+
+
+def is_agent(spec: str, config: str | None) -> bool:
+    """Whether `spec` is the name of an agent of the project, or says where one is."""
+    source, name = _parts(spec)
+    if source is None:
+        return name in load_project(config).agents
+    return source.endswith((".py", ".toml")) and Path(source).is_file()
+
+
+def configuration(config: str | None) -> Config:
+    """The configuration that `--config` means, without any of its agents; that of a Python file is the default one."""
+    if config is None:
+        return here()
+    if not config.endswith(".toml"):
+        return Config()
+    must_exist(Path(config))
+    return load_config(Path(config))
+
+
+def _origin(config: str | None) -> str:
+    return config or (FILE_NAME if Path(FILE_NAME).exists() else "")
+
+
+def _is_model(spec: str, config: str | None) -> bool:
+    """Whether what stands before the first colon is a plugin that has models. A file is never one."""
+    plugin = spec.partition(":")[0]
+    if plugin.endswith((".py", ".toml")):
+        return False
+    return PluginHost(block=configuration(config).runtime.block).provides(plugin, "models")
 
 
 def _parts(spec: str) -> tuple[str | None, str]:
@@ -73,8 +118,8 @@ def _load(source: str, spec: str) -> Project:
     except NotFound as exc:
         plugin = source.partition(":")[0]
         if exc.kind == "module" and plugin in PluginHost().names():
-            hint = f"Make an agent of it in a Python file, bot = Agent({spec!r}), and run FILE.py:bot."
-            raise UsageError(f"{spec!r} is something of the plugin {plugin!r}, not an agent", hint=hint) from exc
+            hint = f"A model does: `agno-rt models` lists them. Or name an agent: {FILE_NAME} has those of this folder."
+            raise UsageError(f"{spec!r} is neither an agent nor a model", hint=hint) from exc
         raise
 
 

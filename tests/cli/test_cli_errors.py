@@ -16,15 +16,15 @@ CASES = {
     "plugin": (("run", "lost", "x"), "agno-rt.toml, agent 'lost': unknown plugin 'opena' (in 'opena:gpt')", "hint: "),
     "spec": (
         ("run", "memory:gpt", "x"),
-        "error: 'memory:gpt' is something of the plugin 'memory'",
-        "Agent('memory:gpt')",
+        "error: 'memory:gpt' is neither an agent nor a model",
+        "agno-rt models",
     ),
     "file": (("run", "agent.py:echo", "x"), "error: unknown file 'agent.py'", "Did you mean 'agents.py'?"),
     "module": (("run", "nowhere:echo", "x"), "error: unknown module 'nowhere'", "Name a .py file"),
     "config": (("run", "echo", "x", "-c", "nowhere.toml"), "error: unknown file 'nowhere.toml'", "Did you mean"),
     "empty": (("run", "echo", " "), "error: the input is empty", "hint: "),
     "option": (("run", "echo", "--sesion", "s"), "error: No such option", "agno-rt run --help"),
-    "argument": (("run",), "error: Missing argument 'AGENT'", "agno-rt run --help"),
+    "argument": (("run",), "error: no agent is named", "agno-rt run echo"),
     "command": (("rnu", "echo"), "error: unknown command 'rnu'", "Did you mean 'run'?"),
     "broken": (
         ("run", "broken.py", "x"),
