@@ -126,6 +126,7 @@ FLOORS: dict[str, int] = {
     "_sources": 7,
     "_stored": 7,
     "project": 7,
+    "readiness": 7,
     "runtime": 7,
     # 8 edges
     "cli": 8,

@@ -87,6 +87,15 @@ class Folder:
             ).fetchall()
         return [Passage(file, text) for file, text in rows]
 
+    def check_ready(self) -> str:
+        """Say how many documents there are, and where. Raises `UsageError` for a folder without any."""
+        count = sum(1 for _ in self._files())
+        if not count:
+            hint = f"Put files there ({', '.join(SUFFIXES)}), or name another folder, as in files:search:docs."
+            raise UsageError(f"0 documents in {self.root}", hint=hint)
+        most = "at least " if count == self._settings.max_files else ""
+        return f"{most}{count:,} {'document' if count == 1 else 'documents'} in {self.root}"
+
     def _take_up_changes(self) -> None:
         found: set[str] = set()
         for file in self._files():
@@ -195,7 +204,7 @@ def _blocks(text: str, size: int) -> Iterator[str]:
 def search_tool(folder: Folder) -> Tool:
     """The tool `search` over a folder."""
 
-    @tool
+    @tool(check_ready=folder.check_ready)
     def search(
         query: Annotated[str, msgspec.Meta(description="The words to look for.", min_length=1, max_length=200)],
     ) -> str:

@@ -62,6 +62,10 @@ class LlamaModel:
                 self._slots.release()
         return await _take_in(handover, Answer(asked, self._settings.think_tags), emit or _discard)
 
+    def check_ready(self) -> None:
+        """Raise `UsageError` where the model's file is missing; the hint says how to get it. Loads no model."""
+        locate(self._source)
+
     async def busy(self) -> int:
         """How many requests llama.cpp itself is working on; 0 where no model is loaded."""
         if self._engine is None:
