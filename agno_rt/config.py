@@ -66,11 +66,12 @@ def load_config(path: Path) -> Config:
         text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)
     except FileNotFoundError:
-        raise ConfigError(f"there is no file {path}", hint="`agno-rt init` writes one to start from.") from None
+        raise ConfigError(f"no such file: {path}", hint="`agno-rt init` writes one to start from.") from None
     except OSError as exc:
         raise ConfigError(f"{path} cannot be read: {exc.strerror}") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path} is no TOML: {exc}", hint="Mend that place; https://toml.io has the rules.") from exc
+        hint = "Correct the file there; https://toml.io describes the format."
+        raise ConfigError(f"{path} is not valid TOML: {exc}", hint=hint) from exc
     return _Reader(path, text).config(data)
 
 

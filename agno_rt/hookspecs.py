@@ -9,7 +9,7 @@ takes time to import. Settings are the plugin's own table of agno-rt.toml, `[plu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 import pluggy
@@ -36,8 +36,24 @@ hookimpl = pluggy.HookimplMarker("agno_rt")
 class Register(Protocol):
     """What a registration hook is given."""
 
-    def __call__(self, name: str, factory: Callable[..., Any], help: str = "") -> None:
-        """Offer what `factory` makes under that name; `help` is the line that `agno-rt plugins` shows."""
+    def __call__(
+        self,
+        name: str,
+        factory: Callable[..., Any],
+        help: str = "",
+        *,
+        examples: Callable[[Mapping[str, Any]], Iterable[str]] | None = None,
+        suggest: Callable[[str], str] | None = None,
+    ) -> None:
+        """Offer what `factory` makes under that name.
+
+        Args:
+            name: the name, or `*`
+            factory: makes the thing when it is wanted
+            help: the line that `agno-rt plugins` shows
+            examples: for `*`: returns names worth showing, given the plugin's settings, as `agno-rt models` does
+            suggest: given a spec string that nothing goes by, returns a hint such as "Write openai:gpt-5.", or ""
+        """
         ...
 
 

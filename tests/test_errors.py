@@ -129,7 +129,7 @@ class TestSuggest:
 
     def test_nothing_to_choose_from(self) -> None:
         """Where there is nothing, it says so."""
-        assert suggest("tool", "x", []) == "There is no tool to choose from."
+        assert suggest("tool", "x", []) == "There are no tools."
 
     def test_nothing_near(self) -> None:
         """Where nothing is near, it lists what there is, sorted, each once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import attrs
 from agno_rt._sources import must_exist
 from agno_rt.agent import Agent
 from agno_rt.config import FILE_NAME, Config, load_config
-from agno_rt.errors import NotFound, UsageError
+from agno_rt.errors import ConfigError, NotFound, UsageError
 from agno_rt.plugins import PluginHost
 from agno_rt.project import Project, load_project
 from agno_rt.wrapping import Wrapper
@@ -58,7 +59,7 @@ def find_agent(spec: str, config: str | None) -> Target:
     source, name = _parts(spec)
     if source is None:
         project = load_project(config)
-        return Target(project.agent(name), project, _origin(config))
+        return Target(_named(project, name), project, _origin(config))
     if _is_model(spec, config):
         return of_model(spec, config)
     project = _load(source, spec)
@@ -112,15 +113,34 @@ def _parts(spec: str) -> tuple[str | None, str]:
     return (source, name) if colon else (None, name)
 
 
+def _named(project: Project, name: str) -> Agent:
+    try:
+        return project.agent(name)
+    except NotFound as exc:
+        if hint := project.plugins().suggest("models", name):
+            raise NotFound("agent", name, (), where=project.source, hint=f"If it is a model: {hint[:1].lower()}{hint[1:]}") from exc
+        raise
+
+
 def _load(source: str, spec: str) -> Project:
     try:
         return load_project(source)
-    except NotFound as exc:
-        plugin = source.partition(":")[0]
-        if exc.kind == "module" and plugin in PluginHost().names():
+    except (NotFound, ConfigError) as exc:
+        if source.endswith((".py", ".toml")) or Path(f"{source}.py").exists():
+            raise
+        host, plugin = PluginHost(), spec.partition(":")[0]
+        if hint := host.suggest("models", spec) or _nearest(host, plugin, spec):
+            raise NotFound("agent", spec, (), hint=hint) from exc
+        if isinstance(exc, NotFound) and exc.kind == "module" and plugin in host.names():
             hint = f"A model does: `agno-rt models` lists them. Or name an agent: {FILE_NAME} has those of this folder."
             raise UsageError(f"{spec!r} is neither an agent nor a model", hint=hint) from exc
         raise
+
+
+def _nearest(host: PluginHost, plugin: str, spec: str) -> str:
+    """Return a hint for the model that is meant, where a plugin with models has nearly the name."""
+    close = difflib.get_close_matches(plugin, {offer.plugin for offer in host.offers("models")}, n=1)
+    return f"Did you mean the model {close[0]}{spec.removeprefix(plugin)}?" if close else ""
 
 
 def _only(project: Project, source: str) -> Agent:

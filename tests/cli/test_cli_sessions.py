@@ -149,7 +149,7 @@ def test_with_a_user_there_is_only_what_is_theirs(agno: Agno) -> None:
 
     assert {done.returncode for done in told} == {2}
     assert {done.stdout for done in told} == {""}
-    assert {done.stderr.partition("\n")[2] for done in told} == {"hint: There is no session to choose from.\n"}
+    assert {done.stderr.partition("\n")[2] for done in told} == {"hint: There are no sessions.\n"}
     assert of_nobody.stderr == "error: unknown session 'shouting'\nhint: Known: greeting.\n"
     assert agno("sessions", "export", "--all", "--user", "bob").stdout == ""
     assert len(lines(agno("sessions", "show", "greeting", "--user", "ann", "--json").stdout)) == 4
@@ -344,7 +344,7 @@ def test_a_broken_project_can_still_be_looked_into(agno: Agno, project: Path) ->
     [
         (("list", "--memory", "sqlit:///a.db"), "--memory, memory: unknown memory URL scheme 'sqlit'"),
         (("list", "--memory", "agents.db"), "--memory, memory: 'agents.db' is no memory URL"),
-        (("list", "-c", "nowhere.toml"), "unknown file 'nowhere.toml'"),
+        (("list", "-c", "nowhere.toml"), "no such file: 'nowhere.toml'"),
         (("export",), "which sessions are meant is not clear"),
         (("export", "a", "--all"), "which sessions are meant is not clear"),
         (("import", "nowhere.jsonl"), "Invalid value for 'FILE': 'nowhere.jsonl'"),
