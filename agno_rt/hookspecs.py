@@ -51,7 +51,8 @@ class Register(Protocol):
             name: the name, or `*`
             factory: makes the thing when it is wanted
             help: the line that `agno-rt plugins` shows
-            examples: for `*`: returns names worth showing, given the plugin's settings, as `agno-rt models` does
+            examples: for `*`: given the plugin's settings, returns names for `agno-rt models` to show; in them MODEL
+                stands for any name, and PATH for any file
             suggest: given a spec string that nothing goes by, returns a hint such as "Write openai:gpt-5.", or ""
         """
         ...

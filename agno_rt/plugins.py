@@ -6,6 +6,7 @@ name: those that ship with agno_rt come through the same entry points as everybo
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from agno_rt.hookspecs import Observer
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["Offer", "PluginHost", "PluginInfo"]
+__all__ = ["Offer", "PluginHost", "PluginInfo", "extra_plugins"]
 
 GROUP = "agno_rt"
 KINDS = ("models", "tools", "guardrails", "memory", "commands", "routes")
@@ -108,7 +109,9 @@ class PluginHost:
         """Make the memory backend that a URL names. Raises `UsageError`, `NotFound` or `PluginError`."""
         scheme, colon, _ = url.partition(":")
         if not colon or not scheme:
-            raise UsageError(f"{url!r} is no memory URL", hint="Write scheme:..., as in `memory:` or `sqlite:///a.db`.")
+            raise UsageError(
+                f"{url!r} is not a memory URL", hint="Write scheme:..., as in `memory:` or `sqlite:///a.db`."
+            )
         offer = self.shared("memory", scheme)
         if offer is None:
             known = [offer.name for offer in self.offers("memory")]
@@ -296,6 +299,18 @@ class PluginHost:
             offers = ()
         observes = self._manager.has_plugin(name) and bool(self._hook(name, "agno_rt_observe").get_hookimpls())
         return PluginInfo(name, distribution, version, offers, self.failures.get(name), observes)
+
+
+def extra_plugins() -> dict[str, str]:
+    """Return the plugins that `agno-rt[all]` installs, installed or not: by name, the distribution that brings each."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        needed = requires("agno-rt") or []
+    except PackageNotFoundError:
+        return {}
+    found = (re.match(r"(agno-rt-([a-z0-9-]+))", requirement) for requirement in needed)
+    return {match[2]: match[1] for match in found if match}
 
 
 _REMEDY = "Upgrade or uninstall it, or name it in `block` of [runtime] in agno-rt.toml."

@@ -6,6 +6,7 @@ project that ships with agno_rt and that `agno-rt init` writes.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -14,12 +15,12 @@ import attrs
 
 from agno_rt._sources import import_from, load_module, must_exist
 from agno_rt.agent import Agent
-from agno_rt.config import FILE_NAME, AgentConfig, Config, RuntimeConfig, load_config
-from agno_rt.errors import ConfigError, NotFound
-from agno_rt.plugins import PluginHost
+from agno_rt.config import FILE_NAME, AgentConfig, Config, ConfigWarning, RuntimeConfig, load_config, settings_error
+from agno_rt.errors import ConfigError, NotFound, suggest
+from agno_rt.plugins import PluginHost, extra_plugins
 from agno_rt.runtime import Runtime
 
-__all__ = ["Project", "load_project", "shipped_project"]
+__all__ = ["Project", "check_tables", "load_project", "shipped_project"]
 
 
 @attrs.frozen
@@ -46,12 +47,17 @@ class Project:
         return PluginHost(block=self.config.runtime.block)
 
     def runtime(self) -> Runtime:
-        """A runtime as the configuration has it, not yet open."""
-        config = self.config
+        """A runtime as the configuration has it, not yet open.
+
+        Raises `ConfigError` for settings of an unknown plugin, and warns of those of one that is not installed.
+        """
+        config, plugins = self.config, self.plugins()
+        if config.plugins:
+            check_tables(config, plugins)
         runtime = Runtime(
             memory=config.runtime.memory,
             limits=config.limits,
-            plugins=self.plugins(),
+            plugins=plugins,
             settings=config.plugins,
             observers=config.runtime.observers,
             origin=self.source,
@@ -59,6 +65,27 @@ class Project:
         if self.agents:
             runtime.add(*self.agents.values())
         return runtime
+
+
+def check_tables(config: Config, plugins: PluginHost) -> None:
+    """Check that each table `[plugins.NAME]` is of a plugin. Raises `ConfigError`, with the nearest name.
+
+    A plugin that is not there, but that `agno-rt[all]` would install, is a `ConfigWarning`.
+    """
+    installed = {*plugins.names(), *config.runtime.block}
+    for name, table in config.plugins.items():
+        if name in installed:
+            continue
+        where, known = f"[plugins.{name}]", extra_plugins()
+        if name in known:
+            problem = f"{where} has no effect: the plugin {name!r} is not installed"
+            hint = f"Install it: pip install {known[name]}"
+            warnings.warn(f"{settings_error(problem, table, where).message}\n{hint}", ConfigWarning, stacklevel=3)
+            continue
+        plain = name.removeprefix("agno-rt-").removeprefix("agno_rt_")
+        known_names = {*installed, *known}
+        hint = f"Write [plugins.{plain}]." if plain in known_names else suggest("plugin", name, known_names)
+        raise settings_error(f"unknown plugin {name!r}", table, where, hint)
 
 
 def load_project(source: str | None = None) -> Project:
@@ -81,13 +108,18 @@ def load_project(source: str | None = None) -> Project:
 def shipped_project() -> Project:
     """The project that ships with agno_rt: two agents on the embedded model."""
     with resources.as_file(resources.files("agno_rt") / "defaults" / "project") as folder:
-        project = _from_toml(folder / FILE_NAME)
+        config = load_config(folder / FILE_NAME)
+        # Its agents.py is an example, for those who write a project of their own.
+        project = _configured(folder / FILE_NAME, attrs.evolve(config, runtime=attrs.evolve(config.runtime, load=())))
     shipped = "the agents that ship with agno_rt"
     return attrs.evolve(project, source=shipped, sources=dict.fromkeys(project.agents, "ships with agno_rt"))
 
 
 def _from_toml(path: Path) -> Project:
-    config = load_config(path)
+    return _configured(path, load_config(path))
+
+
+def _configured(path: Path, config: Config) -> Project:
     agents = {name: _agent(name, table) for name, table in config.agents.items()}
     sources = dict.fromkeys(agents, str(path))
     if config.runtime.load:

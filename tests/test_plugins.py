@@ -179,7 +179,7 @@ class TestMemory:
     @pytest.mark.parametrize("url", ["", "memory", ":x", "agents.db"])
     def test_no_url(self, url: str) -> None:
         """What is no URL is told how to become one."""
-        with pytest.raises(UsageError, match="is no memory URL") as caught:
+        with pytest.raises(UsageError, match="is not a memory URL") as caught:
             PluginHost().memory(url, {})
 
         assert "sqlite:///" in caught.value.hint

@@ -6,13 +6,14 @@ import builtins
 import importlib
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from agno_rt.cli.options import State, debug_option
-from agno_rt.cli.report import notice, show_error
+from agno_rt.cli.report import notice, show_error, tell_warning
 from agno_rt.cli.streams import UNWRITABLE, finish, open_missing
 from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
 from agno_rt.failures import must_pass, named
@@ -27,6 +28,7 @@ VERBS = (
     "chat",
     "map",
     "agents",
+    "models",
     "sessions",
     "runs",
     "approvals",
@@ -34,13 +36,11 @@ VERBS = (
     "bench",
     "profile",
     "init",
+    "doctor",
     "plugins",
     "plugin",
 )
 """Built-in verbs, in the order in which `--help` shows them; `agno_rt.cli.VERB` holds the click command `command`."""
-
-ELSEWHERE = {"serve": "agno-rt-serve", "llamacpp": "agno-rt-llamacpp", "openai": "agno-rt-openai"}
-"""Plugins that people will try before they have them, and the distribution that brings each."""
 
 INTERRUPTED = 130
 
@@ -95,6 +95,7 @@ def command() -> None:
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0, 1 for a failure, 2 for a call that the user can mend, 130 for Ctrl-C."""
     open_missing()
+    warnings.showwarning = tell_warning
     for name in ("exit", "quit"):
         # Python's own also close the standard input: a tool that called one would end a conversation after all.
         if hasattr(builtins, name):
@@ -127,9 +128,14 @@ def _exit_code(args: Sequence[str] | None, state: State) -> int:
 
 
 def _hint(exc: AgnoError) -> str:
-    if not isinstance(exc, NotFound) or exc.kind not in ("plugin", "command") or exc.name not in ELSEWHERE:
+    if not isinstance(exc, NotFound) or exc.kind not in ("plugin", "command"):
         return exc.hint
-    return f"Install it: pip install {ELSEWHERE[exc.name]}. If it is installed, see `block` in [runtime]."
+    from agno_rt.plugins import extra_plugins
+
+    distribution = extra_plugins().get(exc.name)
+    if distribution is None:
+        return exc.hint
+    return f"Install it: pip install {distribution}. If it is installed, see `block` in [runtime]."
 
 
 def _show_click(exc: click.ClickException) -> int:

@@ -32,5 +32,11 @@ def command(folder: Path) -> None:
     click.echo("\nTry next:")
     if folder.resolve() != Path.cwd():
         click.echo(f"  cd {shlex.quote(os.fspath(folder))}")
-    click.echo('  agno-rt run assistant "Hello!"')
-    click.echo("  agno-rt chat assistant")
+    for command in (
+        'run assistant "Hello!"',
+        'run timekeeper "What time is it?"',
+        "chat assistant",
+        "agents",
+        "doctor",
+    ):
+        click.echo(f"  agno-rt {command}")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from contextlib import suppress
+from typing import Any
 
 import click
 
 from agno_rt.names import UNSEEN
 
-__all__ = ["clean", "notice", "show_error", "show_warning", "styled"]
+__all__ = ["clean", "notice", "show_error", "show_warning", "styled", "tell_warning"]
 
 _UNSEEN = re.compile(f"(?![\n\t])[{UNSEEN}]")
 
@@ -33,6 +35,18 @@ def show_error(message: str, hint: str = "") -> None:
 def show_warning(message: str, hint: str = "") -> None:
     """`warning: message` on stderr, where the command goes on all the same, and what to do about it."""
     _show("warning:", "yellow", message, hint)
+
+
+_show_of_python = warnings.showwarning
+
+
+def tell_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    """Show a warning of agno_rt in the command line's way, any other as Python does."""
+    if not category.__module__.startswith("agno_rt."):
+        _show_of_python(message, category, *place, **more)
+        return
+    text, _, hint = str(message).partition("\n")
+    show_warning(text, hint)
 
 
 def _show(word: str, colour: str, message: str, hint: str) -> None:

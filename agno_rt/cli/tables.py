@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ import click
 
 from agno_rt.cli.report import clean, notice, styled
 
-__all__ = ["Column", "counted", "one_line", "print_json_lines", "print_pairs", "print_table", "when"]
+__all__ = ["Column", "counted", "one_line", "print_json_lines", "print_pairs", "print_table", "print_wrapped", "when"]
 
 _GAP = "  "
 _LEAST = 6
@@ -59,6 +60,16 @@ def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
         click.echo(f"{styled(name.ljust(width), bold=True)}{_GAP}{one_line(value)}")
+
+
+def print_wrapped(text: str, before: str, *, dim: bool = False) -> None:
+    """Print the text behind `before`, which takes two cells. In a terminal lines end between words."""
+    lines = [one_line(text)]
+    if sys.stdout.isatty():
+        room = max(20, shutil.get_terminal_size().columns - 3)
+        lines = textwrap.wrap(lines[0], room, break_long_words=False, break_on_hyphens=False) or [""]
+    for number, line in enumerate(lines):
+        click.echo(f"{before if number == 0 else '  '}{styled(line, dim=dim or None)}")
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, empty: str, err: bool = False) -> None:

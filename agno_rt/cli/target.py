@@ -118,7 +118,9 @@ def _named(project: Project, name: str) -> Agent:
         return project.agent(name)
     except NotFound as exc:
         if hint := project.plugins().suggest("models", name):
-            raise NotFound("agent", name, (), where=project.source, hint=f"If it is a model: {hint[:1].lower()}{hint[1:]}") from exc
+            raise NotFound(
+                "agent", name, (), where=project.source, hint=f"If it is a model: {hint[:1].lower()}{hint[1:]}"
+            ) from exc
         raise
 
 

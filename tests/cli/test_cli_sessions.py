@@ -343,7 +343,7 @@ def test_a_broken_project_can_still_be_looked_into(agno: Agno, project: Path) ->
     ("args", "said"),
     [
         (("list", "--memory", "sqlit:///a.db"), "--memory, memory: unknown memory URL scheme 'sqlit'"),
-        (("list", "--memory", "agents.db"), "--memory, memory: 'agents.db' is no memory URL"),
+        (("list", "--memory", "agents.db"), "--memory, memory: 'agents.db' is not a memory URL"),
         (("list", "-c", "nowhere.toml"), "no such file: 'nowhere.toml'"),
         (("export",), "which sessions are meant is not clear"),
         (("export", "a", "--all"), "which sessions are meant is not clear"),

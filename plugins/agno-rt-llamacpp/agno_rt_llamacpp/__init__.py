@@ -19,7 +19,7 @@ __all__ = ["agno_rt_register_commands", "agno_rt_register_models"]
 def agno_rt_register_models(register: Register) -> None:
     """Offer `llamacpp:smollm2`, and `llamacpp:PATH` for any other GGUF file."""
     register("smollm2", _smollm2, help="SmolLM2-135M-Instruct, after `agno-rt llamacpp pull`.")
-    register("*", _by_path, "Any model in a GGUF file.", examples=lambda _: ["path/to/model.gguf"], suggest=_suggest)
+    register("*", _by_path, "Any model in a GGUF file.", examples=lambda _: ["PATH"], suggest=_suggest)
 
 
 @hookimpl
