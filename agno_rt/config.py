@@ -60,6 +60,7 @@ class AgentConfig:
     settings: ModelSettings = ModelSettings()
     limits: Limits | None = None
     hooks: tuple[str, ...] = ()
+    description: str = ""
 
 
 @attrs.frozen
