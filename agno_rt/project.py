@@ -49,7 +49,8 @@ class Project:
     def runtime(self) -> Runtime:
         """A runtime as the configuration has it, not yet open.
 
-        Raises `ConfigError` for settings of an unknown plugin, and warns of those of one that is not installed.
+        Raises `UsageError` for a memory URL that cannot be used, and for settings of an unknown plugin. Those of a plugin
+        that is not installed are a `ConfigWarning`.
         """
         config, plugins = self.config, self.plugins()
         if config.plugins:
@@ -64,6 +65,8 @@ class Project:
         )
         if self.agents:
             runtime.add(*self.agents.values())
+        if config.runtime.memory != "memory:":
+            _ = runtime.memory  # a wrong URL is told at once, and not when a session is first used
         return runtime
 
 

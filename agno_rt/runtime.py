@@ -56,7 +56,7 @@ class Runtime(StoredRuns):
     """Runs agents, and holds what they need open while it is itself open: `async with Runtime() as rt:`.
 
     Args:
-        memory: a memory URL (`memory:`, `sqlite:///agents.db`) or a `MemoryBackend`; made when the runtime opens
+        memory: a memory URL (`memory:`, `sqlite:///agents.db`) or a `MemoryBackend`; opened at its first use
         limits: the limits of all runs together and of each run, or a dict of them
         plugins: the plugin host; by default every installed plugin can be asked for
         settings: each plugin's settings by the plugin's name, as in agno-rt.toml
@@ -105,9 +105,6 @@ class Runtime(StoredRuns):
         if self._nursery is not None:
             raise UsageError("this runtime is open already", hint="Open a Runtime once; share it among tasks.")
         check_in_trio("a Runtime")
-        memory = self._memory
-        if type(memory) is str and memory != "memory:":
-            _ = self.memory  # an unknown URL is told at once, and not when a session is first used
         with self._placing("observers"):
             await self._observe()
         self._nursery_manager = trio.open_nursery()

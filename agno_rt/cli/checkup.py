@@ -22,7 +22,7 @@ from agno_rt.cli.target import configuration
 from agno_rt.config import Config, ConfigWarning
 from agno_rt.errors import AgnoError
 from agno_rt.plugins import PluginHost
-from agno_rt.project import Project, load_project
+from agno_rt.project import Project, check_tables, load_project
 from agno_rt.readiness import check_ready
 from agno_rt.runtime import Runtime
 
@@ -59,9 +59,10 @@ def examine(config: str | None) -> Iterator[Line]:
         yield _configuration(project, read, config)
     yield from found
     yield from _models(read, host)
-    yield trio.run(_memory, read)
+    of_memory = trio.run(_memory, read)
+    yield of_memory
     if project is not None:
-        yield from trio.run(_agents, project)
+        yield from trio.run(_agents, project if of_memory.status == "ok" else _without_memory(project))
     yield from _port(read, host)
 
 
@@ -98,7 +99,7 @@ def _project(config: str | None) -> tuple[Project | None, list[Line]]:
         warnings.simplefilter("always", ConfigWarning)
         try:
             project = load_project(config)
-            project.runtime()
+            check_tables(project.config, project.plugins())
         except AgnoError as exc:
             return None, [Line("error", "configuration", exc.message, exc.hint)]
     parts = [str(warning.message).partition("\n") for warning in told]
@@ -135,6 +136,11 @@ async def _memory(read: Config) -> Line:
     except AgnoError as exc:
         return Line("error", "memory", exc.message, exc.hint)
     return Line("ok", "memory", f"memory: ends with the process; what is to last is kept in {kept}")
+
+
+def _without_memory(project: Project) -> Project:
+    config = project.config
+    return attrs.evolve(project, config=attrs.evolve(config, runtime=attrs.evolve(config.runtime, memory="memory:")))
 
 
 async def _agents(project: Project) -> list[Line]:

@@ -91,13 +91,23 @@ def reasoning_option(function: F) -> F:
 
 def session_option(function: F) -> F:
     """`--session NAME`."""
-    return click.option("--session", metavar="NAME", help="Conversation to go on with, and to keep.")(function)
+    text = "Conversation to go on with, and to keep."
+    return click.option("--session", metavar="NAME", callback=_check_name, help=text)(function)
 
 
 def user_option(function: F) -> F:
     """`--user NAME`, for what makes runs."""
     text = "Who is asking. A session belongs to the user, or to none, for whom it began."
-    return click.option("--user", metavar="NAME", help=text)(function)
+    return click.option("--user", metavar="NAME", callback=_check_name, help=text)(function)
+
+
+def _check_name(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Refuse a name that nothing can be kept under, the empty one for instance."""
+    if value is not None:
+        from agno_rt.names import check_name
+
+        check_name(f"the name after --{option.name}", value)
+    return value
 
 
 def owner_option(function: F) -> F:

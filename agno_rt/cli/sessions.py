@@ -1,4 +1,4 @@
-"""`agno-rt sessions`: what conversations are kept, what was said in them; taken out and in as JSON lines; deleted."""
+"""`agno-rt sessions`: what conversations are kept, what was said in them; renamed; taken out and in as JSON lines."""
 
 from __future__ import annotations
 
@@ -22,25 +22,31 @@ __all__ = ["command"]
 
 @click.group("sessions")
 def command() -> None:
-    """See, export, import and delete the conversations that are kept."""
+    """See, rename, export, import and delete the conversations that are kept."""
 
 
 @command.command("list")
 @owner_option
+@click.option("--search", metavar="TEXT", default="", help="Those alone whose title has the text in it.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="So many at most.")
 @json_option
 @config_option
 @memory_option
 @debug_option
-def list_sessions(user: str | None, limit: int, as_json: bool, config: str | None, memory: str | None) -> None:
-    """List the sessions, the last written first."""
+def list_sessions(
+    user: str | None, search: str, limit: int, as_json: bool, config: str | None, memory: str | None
+) -> None:
+    """List the sessions, the last written first.
+
+    The title of a session is how its first question begins, unless it was renamed.
+    """
     from agno_rt.cli.stored import Place
     from agno_rt.cli.tables import Column, print_json_lines, print_table, when
 
     place = Place(config, memory)
 
     async def load(runtime: Runtime) -> list[SessionInfo]:
-        return await runtime.memory.sessions(user=user, limit=limit)
+        return await runtime.memory.sessions(user=user, query=search, limit=limit)
 
     infos = place.open(load)
     if as_json and infos:
@@ -52,6 +58,31 @@ def list_sessions(user: str | None, limit: int, as_json: bool, config: str | Non
         for info in infos
     ]
     print_table((*columns, Column("MESSAGES", right=True), Column("WRITTEN")), rows, empty=_none(place, user))
+
+
+@command.command("rename")
+@click.argument("session")
+@click.argument("title")
+@owner_option
+@config_option
+@memory_option
+@debug_option
+def rename(session: str, title: str, user: str | None, config: str | None, memory: str | None) -> None:
+    """Give SESSION a title.
+
+    SESSION is its id, or enough of the beginning of that. An empty TITLE leaves it with how its first question begins.
+    """
+    from agno_rt.cli.stored import Place
+    from agno_rt.cli.tables import one_line
+
+    async def change(runtime: Runtime) -> SessionInfo | None:
+        found = await _load(runtime.memory, session, 1, user)
+        await runtime.memory.rename(found.id, title)
+        return await runtime.memory.session_info(found.id)
+
+    info = Place(config, memory).open(change)
+    if info is not None:
+        notice(f"Session {one_line(info.id)} is called {one_line(info.title)!r}.")
 
 
 @command.command("show")

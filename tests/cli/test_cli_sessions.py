@@ -323,7 +323,7 @@ def test_a_table_fits_the_terminal_and_cuts_no_id(
 
     assert "somebody with a long name 한국" in agno("sessions", "list").stdout
     titles, row = seen["50"]
-    assert row.startswith("a-name-of-some-length  Hi.    echo   someb")
+    assert row.startswith("a-name-of-some-length  Hi.")
     assert "…" in row
     assert max(len(titles), len(row)) < 50
     assert seen["12"] == ["ID", "a-name-of-some-length"]
