@@ -49,8 +49,8 @@ class Project:
     def runtime(self) -> Runtime:
         """A runtime as the configuration has it, not yet open.
 
-        Raises `UsageError` for a memory URL that cannot be used, and for settings of an unknown plugin. Those of a plugin
-        that is not installed are a `ConfigWarning`.
+        Raises `UsageError` for a memory URL that cannot be used, and for settings of an unknown plugin. Settings of a
+        plugin that is not installed are a `ConfigWarning`.
         """
         config, plugins = self.config, self.plugins()
         if config.plugins:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import attrs
+import click
 
 from agno_rt.agent import Agent
-from agno_rt.cli.tables import Column, print_table
+from agno_rt.cli.report import styled
+from agno_rt.cli.tables import Column, print_table, print_wrapped
 from agno_rt.errors import UsageError
 from agno_rt.project import Project, load_project
 from agno_rt.tools import Tool, Toolkit, tool
@@ -17,6 +21,7 @@ from agno_rt.tools import Tool, Toolkit, tool
 __all__ = ["Listed", "ask_which", "list_agents", "print_agents"]
 
 _DESCRIPTION = 200
+_NARROW = 60
 
 
 @attrs.frozen
@@ -40,9 +45,21 @@ def list_agents(project: Project) -> list[Listed]:
 
 def print_agents(agents: Sequence[Listed], *, err: bool = False) -> None:
     """Print a table of the agents."""
+    if sys.stdout.isatty() and not err and shutil.get_terminal_size().columns < _NARROW:
+        _print_blocks(agents)
+        return
     columns = (Column("NAME", whole=True), Column("MODEL"), Column("TOOLS"), Column("FROM"), Column("DESCRIPTION"))
     rows = [(each.name, each.model, ", ".join(each.tools), each.source, each.description) for each in agents]
     print_table(columns, rows, empty="There are no agents here.", err=err)
+
+
+def _print_blocks(agents: Sequence[Listed]) -> None:
+    """Print an agent in several lines, where a table has no room."""
+    for each in agents:
+        click.echo(styled(each.name, bold=True))
+        for line in (each.model, ", ".join(each.tools), each.description, each.source):
+            if line:
+                print_wrapped(line, "  ")
 
 
 def ask_which(verb: str, config: str | None) -> UsageError:

@@ -62,14 +62,14 @@ def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
         click.echo(f"{styled(name.ljust(width), bold=True)}{_GAP}{one_line(value)}")
 
 
-def print_wrapped(text: str, before: str, *, dim: bool = False) -> None:
+def print_wrapped(text: str, before: str, *, hang: int = 2, dim: bool = False) -> None:
     """Print the text behind `before`, which takes two cells. In a terminal lines end between words."""
     lines = [one_line(text)]
     if sys.stdout.isatty():
-        room = max(20, shutil.get_terminal_size().columns - 3)
+        room = max(20, shutil.get_terminal_size().columns - hang - 1)
         lines = textwrap.wrap(lines[0], room, break_long_words=False, break_on_hyphens=False) or [""]
     for number, line in enumerate(lines):
-        click.echo(f"{before if number == 0 else '  '}{styled(line, dim=dim or None)}")
+        click.echo(f"{' ' * hang if number else before}{styled(line, dim=dim or None)}")
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, empty: str, err: bool = False) -> None:

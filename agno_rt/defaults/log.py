@@ -1,8 +1,8 @@
 """Logs the runs of a runtime through structlog, once its observer is asked for: `observers = ["log"]`.
 
 One line when a run ends, or pauses: how long it took, its model, turns, tool calls and tokens; one when a model or a
-tool fails, when a turn begins anew, and when a guardrail trips: a warning where it blocks. How lines look and where they
-go is structlog's configuration, which belongs to the application; without one they go to standard error.
+tool fails, when a turn begins anew, and when a guardrail trips: a warning where it blocks. How lines look and where
+they go is structlog's configuration, which belongs to the application; without one they go to standard error.
 """
 
 from __future__ import annotations
