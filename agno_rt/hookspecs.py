@@ -3,7 +3,7 @@
 A plugin is a Python package with an entry point in the group `agno_rt`; the entry point's name is the plugin's name,
 and it leads to a module (or object) with some of these hooks, each marked with `agno_rt.hookimpl`. Registration hooks
 are called once, when something first asks for the plugin, with a `register` callable of the form
-`register(name, factory, help="one line")`. A factory is called later, when the thing is wanted: import there what
+`register(name, factory, help="One sentence.")`. A factory is called later, when the thing is wanted: import there what
 takes time to import. Settings are the plugin's own table of agno-rt.toml, `[plugins.NAME]`, as a dictionary.
 """
 

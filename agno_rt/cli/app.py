@@ -39,6 +39,7 @@ VERBS = (
     "doctor",
     "plugins",
     "plugin",
+    "completion",
 )
 """Built-in verbs, in the order in which `--help` shows them; `agno_rt.cli.VERB` holds the click command `command`."""
 
@@ -49,13 +50,13 @@ class Verbs(click.Group):
     """Resolves a built-in verb first, then a plugin's command; imports neither before it is typed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The built-in verbs; plugins are asked by `--help` alone."""
-        return list(VERBS)
+        """The built-in verbs; plugins are asked by `--help`, and where a shell completes what is typed."""
+        return [*VERBS, *(offer.name for offer in _plugin_offers()[0])] if ctx.resilient_parsing else list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The built-in verb of that name."""
         if cmd_name not in VERBS:
-            return None
+            return _plugin_command(cmd_name) if ctx.resilient_parsing else None
         command: click.Command = importlib.import_module(f"agno_rt.cli.{cmd_name}").command
         return command
 
@@ -88,7 +89,8 @@ class Verbs(click.Group):
 def command() -> None:
     """Run agents: once, in a conversation, or as a server.
 
-    `agno-rt init` writes a project to start from. Without one, the agents that ship with agno_rt answer.
+    `agno-rt init` writes a project to start from. Without one, the agents that ship with agno_rt answer. `agno-rt
+    completion` lets your shell complete what you type.
     """
 
 

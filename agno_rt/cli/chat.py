@@ -51,7 +51,7 @@ def command(
     reasoning: bool | None,
     **changes: Any,
 ) -> int:
-    """Talk with AGENT, and go on with the last conversation.
+    """Talk with an agent, and go on with the last conversation.
 
     AGENT is what `agno-rt run` takes; with --model it may be left out. Ctrl-C stops an answer, Ctrl-D leaves, /help
     lists the commands. Conversations are kept in the project's memory, or, where it has none that lasts, in a file of
@@ -73,7 +73,7 @@ def command(
         conversation = stack.enter_context(open_conversation(project, target.agent, user))
         conversation.check()
         display = Display(provisional=target.provisional, reasoning=reasoning)
-        options = Place.of(target, config).options()
+        options = Place.of(target, config).options() + target.typed
         chat = Chat(conversation, display, stem, kept_in=file, options=options)
         chat.begin(session, new=new)
         return chat.talk()

@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from agno_rt._sources import load_module
-from agno_rt.agent import ToolLike
+from agno_rt.agent import Agent, ToolLike
 from agno_rt.cli.target import Target, find_agent, is_agent, of_model
 from agno_rt.errors import NotFound, UsageError
 from agno_rt.failures import repr_of
@@ -23,7 +23,7 @@ from agno_rt.plugins import PluginHost
 from agno_rt.project import load_project
 from agno_rt.tools import Tool, Toolkit
 
-__all__ = ["Changes", "choose_agent", "find_tool", "split_words"]
+__all__ = ["Changes", "change_agent", "choose_agent", "find_tool", "split_words"]
 
 
 @attrs.frozen
@@ -54,19 +54,20 @@ def choose_agent(verb: str, spec: str | None, config: str | None, changes: Chang
         from agno_rt.cli.list_agents import ask_which  # for those who named none
 
         raise ask_which(verb, config)
-    return attrs.evolve(target, agent=attrs.evolve(target.agent, **_changed(target, changes)), typed=changes.options())
+    agent = change_agent(target.agent, changes, target.project.plugins())
+    return attrs.evolve(target, agent=agent, typed=changes.options())
 
 
-def _changed(target: Target, changes: Changes) -> dict[str, Any]:
+def change_agent(agent: Agent, changes: Changes, host: PluginHost) -> Agent:
+    """Change the agent as the options say. Raises `UsageError` for a tool that is not there."""
     changed: dict[str, Any] = {}
     if changes.model is not None:
         changed["model"] = changes.model
     if changes.system is not None:
         changed["instructions"] = changes.system
     if changes.tools:
-        host = target.project.plugins()
-        changed["tools"] = (*target.agent.tools, *(find_tool(spec, host) for spec in changes.tools))
-    return changed
+        changed["tools"] = (*agent.tools, *(find_tool(spec, host) for spec in changes.tools))
+    return attrs.evolve(agent, **changed) if changed else agent
 
 
 def split_words(words: tuple[str, ...], config: str | None, changes: Changes) -> tuple[str | None, tuple[str, ...]]:
@@ -95,16 +96,23 @@ def find_tool(spec: str, host: PluginHost) -> ToolLike:
     source, colon, name = spec.rpartition(":")
     if not colon or not source or not name:
         if not spec.endswith(".py"):
-            hint = "Write plugin:tool, as in files:search:docs, or FILE.py:function."
-            raise UsageError(f"{spec!r} does not name a tool", hint=hint)
+            raise UsageError(f"{spec!r} does not name a tool", hint=_FORMS)
         source, name = spec, ""
     elif not source.endswith(".py") and host.provides(spec.partition(":")[0], "tools"):
         return spec
     return _from_module(source, name)
 
 
+_FORMS = "Write plugin:tool, as in files:search:docs, FILE.py:function, or package.module:function."
+
+
 def _from_module(source: str, name: str) -> ToolLike:
-    found = vars(load_module(source, Path()))
+    try:
+        found = vars(load_module(source, Path()))
+    except NotFound as exc:
+        if exc.kind != "module":
+            raise
+        raise NotFound("module", source, (), where="of a tool", hint=_FORMS) from exc
     tools = [key for key, value in found.items() if isinstance(value, Tool | Toolkit)]
     if name and name in found:
         value: ToolLike = found[name]

@@ -20,7 +20,7 @@ __all__ = ["command"]
 def command(folder: Path) -> None:
     """Write agno-rt.toml and agents.py to start from.
 
-    Into DIR, or this folder. What is there already is never overwritten.
+    They are written into DIR, or into this folder. What is there already is never overwritten.
     """
     from agno_rt.cli.copying import copy_files
 

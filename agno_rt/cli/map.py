@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from agno_rt.cli.options import agent_options, config_option, debug_option
+from agno_rt.cli.options import agent_options, complete_agent, config_option, debug_option
 from agno_rt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,9 +24,11 @@ AT_ONCE = 8
 
 
 @click.command("map")
-@click.argument("words", metavar="[AGENT] INPUTS", nargs=-1)
+@click.argument("words", metavar="[AGENT] INPUTS", nargs=-1, shell_complete=complete_agent)
 @click.option("-o", "--output", metavar="FILE", help="Where the results go; - is standard output.")
-@click.option("-n", "--concurrency", type=click.IntRange(1), default=AT_ONCE, show_default=True, help="Runs at once.")
+@click.option(
+    "-n", "--concurrency", metavar="N", type=click.IntRange(1), default=AT_ONCE, show_default=True, help="Runs at once."
+)
 @click.option("--fail-fast", is_flag=True, help="End with the first input that fails.")
 @agent_options
 @config_option
@@ -34,7 +36,7 @@ AT_ONCE = 8
 def command(
     words: tuple[str, ...], output: str | None, concurrency: int, fail_fast: bool, config: str | None, **changes: Any
 ) -> int:
-    """Ask an agent each input of the file INPUTS, several at once.
+    """Ask an agent each input of a file, several at once.
 
     AGENT is what `agno-rt run` takes; with --model it may be left out. INPUTS has one input a line: a JSON string, or
     an object whose "input" is asked and whose other fields are yours; in a .txt file a line is the input itself. - is

@@ -12,6 +12,7 @@ __all__ = [
     "State",
     "agent_argument",
     "agent_options",
+    "complete_agent",
     "config_option",
     "debug_option",
     "json_option",
@@ -49,7 +50,20 @@ def debug_option(function: F) -> F:
 
 def agent_argument(function: F) -> F:
     """`[AGENT]`: without one the verb lists those there are."""
-    return click.argument("agent", required=False)(function)
+    return click.argument("agent", required=False, shell_complete=complete_agent)(function)
+
+
+def complete_agent(context: click.Context, argument: click.Parameter, incomplete: str) -> list[str]:
+    """The names of the project's agents that begin so, for a shell; none where the project cannot be loaded."""
+    if context.params.get("words"):
+        return []  # what comes after the agent is its input
+    from agno_rt.errors import AgnoError
+    from agno_rt.project import load_project
+
+    try:
+        return [name for name in load_project(context.params.get("config")).agents if name.startswith(incomplete)]
+    except AgnoError:
+        return []
 
 
 def agent_options(function: F) -> F:

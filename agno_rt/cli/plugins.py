@@ -125,11 +125,13 @@ def _summary(info: PluginInfo) -> str:
         return "failed to load, see below"
     kinds: dict[str, list[str]] = {}
     for offer in info.offers:
-        kinds.setdefault(offer.kind, []).append(_written(offer))
-    shown = []
-    for kind, written in kinds.items():
-        few = len(written) <= _FEW
-        shown.append(", ".join(written) if few else f"{len(written)} {kind}")
+        kinds.setdefault(offer.kind, []).append("NAME" if offer.name == "*" else offer.name)
+    shown = [
+        f"{kind if len(names) > 1 else kind.removesuffix('s')} {', '.join(names)}"
+        if len(names) <= _FEW
+        else f"{len(names)} {kind}"
+        for kind, names in kinds.items()
+    ]
     return "; ".join(shown + ["observer"] * info.observes)
 
 

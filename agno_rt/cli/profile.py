@@ -87,7 +87,7 @@ def cpu(**options: Any) -> int:
     type=click.Choice(["flamegraph", "table", "bin"]),
     default="flamegraph",
     show_default=True,
-    help="A page with a flame graph; one with a table; or what memray recorded.",
+    help="A page with a flame graph, or one with a table (6 MB each: its scripts are in it); or what memray recorded.",
 )
 @click.option(
     "--objects/--no-objects",
@@ -127,7 +127,8 @@ def _profile(kind: type[Cpu | Memory], options: dict[str, Any]) -> int:
             show_error(exc.message, exc.hint)
             return exc.ended.code or 1
         made.replace(target)
-    click.echo(clean(f"Wrote {target}: {_ABOUT[f'{profiler.name} {profiler.kind}']}."), err=True)
+    about = f"{_ABOUT[f'{profiler.name} {profiler.kind}']}, {target.stat().st_size / 1e6:.1f} MB"
+    click.echo(clean(f"Wrote {target}: {about}."), err=True)
     if ended.code is None:
         notice("The command was killed, or ended in a way that tells no exit code.")
         return 1

@@ -60,4 +60,5 @@ def _show(word: str, colour: str, message: str, hint: str) -> None:
 
 def styled(text: str, *, fg: str | None = None, bold: bool | None = None, dim: bool | None = None) -> str:
     """The text in that style, unless the user wants no colours; `click.echo` drops it where no terminal listens."""
-    return text if os.environ.get("NO_COLOR") else click.style(text, fg=fg, bold=bold, dim=dim)
+    plain = not (fg or bold or dim) or os.environ.get("NO_COLOR")
+    return text if plain else click.style(text, fg=fg, bold=bold, dim=dim)

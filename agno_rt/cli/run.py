@@ -10,6 +10,7 @@ import click
 
 from agno_rt.cli.options import (
     agent_options,
+    complete_agent,
     config_option,
     debug_option,
     reasoning_option,
@@ -30,7 +31,7 @@ __all__ = ["command"]
 
 
 @click.command("run")
-@click.argument("words", metavar="[AGENT] [INPUT]...", nargs=-1)
+@click.argument("words", metavar="[AGENT] [INPUT]...", nargs=-1, shell_complete=complete_agent)
 @agent_options
 @config_option
 @session_option
@@ -121,12 +122,13 @@ def _say_how_to_go_on(conversation: Conversation, result: RunResult | None, targ
         from agno_rt.cli.outcome import show_paused
         from agno_rt.cli.stored import Place
 
-        show_paused(result, Place.of(target, config).options(), lasts=conversation.lasts)
+        show_paused(result, Place.of(target, config).options() + target.typed, lasts=conversation.lasts)
     elif conversation.lasts and conversation.is_stored(result.run_id):
         from agno_rt.cli.report import notice
         from agno_rt.cli.stored import Place
 
-        notice(f"Its steps are stored: agno-rt runs resume {result.run_id}{Place.of(target, config).options()}")
+        options = Place.of(target, config).options() + target.typed
+        notice(f"Its steps are stored: agno-rt runs resume {result.run_id}{options}")
 
 
 def _input(words: tuple[str, ...], attached: tuple[str, ...]) -> str | list[Part]:

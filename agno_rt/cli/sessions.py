@@ -68,7 +68,7 @@ def list_sessions(
 @memory_option
 @debug_option
 def rename(session: str, title: str, user: str | None, config: str | None, memory: str | None) -> None:
-    """Give SESSION a title.
+    """Give a session a title.
 
     SESSION is its id, or enough of the beginning of that. An empty TITLE leaves it with how its first question begins.
     """
@@ -96,7 +96,7 @@ def rename(session: str, title: str, user: str | None, config: str | None, memor
 def show(
     session: str, last: int | None, user: str | None, as_json: bool, config: str | None, memory: str | None
 ) -> None:
-    """Show what was said in SESSION.
+    """Show what was said in a session.
 
     SESSION is its id, or enough of the beginning of that. With --json, a message a line.
     """
@@ -186,9 +186,9 @@ def export(
 @memory_option
 @debug_option
 def import_sessions(file: IO[bytes], skip: bool, user: str | None, config: str | None, memory: str | None) -> None:
-    """Read sessions from FILE.
+    """Read sessions from a file.
 
-    As `agno-rt sessions export` writes them; from standard input for -. All of it is checked before the first session
+    FILE is as `agno-rt sessions export` writes it; - is standard input. All of it is checked before the first session
     is stored. One whose id is taken is an error, unless you say --skip; to replace it, delete it first. The times are
     those of the import. To give a session of nobody's to a user, export it, delete it, and import it with --user.
     """
@@ -215,7 +215,7 @@ def import_sessions(file: IO[bytes], skip: bool, user: str | None, config: str |
 @memory_option
 @debug_option
 def delete(sessions: tuple[str, ...], user: str | None, yes: bool, config: str | None, memory: str | None) -> int:
-    """Delete SESSIONS.
+    """Delete sessions.
 
     SESSIONS are whole ids. What is known about users is not touched.
     """

@@ -229,4 +229,4 @@ def _make(rest: str, settings: Mapping[str, Any]) -> Tool:
 @hookimpl
 def agno_rt_register_tools(register: Register) -> None:
     """Offer `files:search:FOLDER`."""
-    register("search", _make, help="search a folder of text and Markdown files: files:search:FOLDER")
+    register("search", _make, help="Search a folder of text and Markdown files: files:search:FOLDER.")

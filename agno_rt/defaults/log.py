@@ -85,7 +85,10 @@ def _log_step(logger: Any, event: ModelEnded | ToolEnded, run: _Run) -> None:
     if isinstance(event, ToolEnded):
         run.tools += 1
         if event.status == "failed":
-            logger.warning("tool failed", run=event.run_id, tool=event.call.name, error=event.content)
+            name = event.call.name
+            logger.warning(
+                "tool failed", run=event.run_id, tool=name, error=event.content.removeprefix(f"{name} failed: ")
+            )
         return
     # A call beside the turns, for a summary, has the number 0.
     run.turns = max(run.turns, event.turn)

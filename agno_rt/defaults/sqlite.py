@@ -323,4 +323,4 @@ def _synchronous(url: str, options: str) -> Synchronous:
 @hookimpl
 def agno_rt_register_memory(register: Register) -> None:
     """Offer `sqlite:///FILE`."""
-    register("sqlite", _make, help="sessions, runs and facts in an SQLite file")
+    register("sqlite", _make, help="Sessions, runs and facts in an SQLite file.")
