@@ -127,9 +127,10 @@ def _models(read: Config, host: PluginHost) -> Iterator[Line]:
 async def _memory(read: Config) -> Line:
     url, host = read.runtime.memory, PluginHost(block=read.runtime.block)
     try:
-        async with Runtime(memory=url, plugins=host, settings=read.plugins) as runtime:
+        async with Runtime(memory=url, plugins=host, settings=read.plugins, origin=str(read.path or "")) as runtime:
             for each in await check_ready(runtime):
-                return Line("error", "memory", f"memory {url}: {each.message}", each.hint)
+                named = each.message if "memory" in each.message else f"memory {url}: {each.message}"
+                return Line("error", "memory", named, each.hint)
         if url != "memory:":
             return Line("ok", "memory", f"memory {url} opens")
         kept = tilde(data_folder())

@@ -32,6 +32,25 @@ CASES = {
         "'Agnet' is not defined",
     ),
     "key": (("run", "echo", "x", "-c", "key.toml"), "key.toml:2", "Did you mean 'memory'?"),
+    "table": (
+        ("run", "echo", "x", "-c", "table.toml"),
+        "table.toml:3, [plugins.opnai]: unknown plugin 'opnai'",
+        "Did you mean 'openai'?",
+    ),
+    "prefix": (("run", "echo", "x", "-c", "prefix.toml"), "prefix.toml:3", "Write [plugins.serve]."),
+    "folder": (
+        ("run", "echo", "x", "-c", "folder.toml"),
+        "folder.toml, memory: the folder of 'sqlite:///no/dir/a.db' does not exist",
+        "mkdir -p no/dir",
+    ),
+    "bare": (("run", "gpt-5", "x"), "unknown agent 'gpt-5'", "write openai:gpt-5"),
+    "local": (("run", "-m", "smollm2", "What is it?"), "unknown model 'smollm2'", "Write llamacpp:smollm2."),
+    "elsewhere": (
+        ("run", "-m", "anthropic:claude", "What is it?"),
+        "unknown plugin 'anthropic' (in 'anthropic:claude')",
+        'openai:anthropic:claude, where [plugins.openai.servers.anthropic] has base_url = "https://api.anthropic.com/v1"',
+    ),
+    "nameless": (("run", "echo", "x", "--session", ""), "the name after --session is empty", "leave it out"),
     "memory": (
         ("chat", "echo", "-c", "memory.toml"),
         "error: memory.toml, memory: unknown memory URL scheme 'sqlit'",
@@ -46,6 +65,10 @@ def test_bad_input_is_named(agno: Agno, project: Path, case: str) -> None:
     (project / "broken.py").write_text("from agno_rt import Agent\nbot = Agnet('memory:')\n")
     (project / "key.toml").write_text('[runtime]\nmemori = "memory:"\n')
     (project / "memory.toml").write_text('[runtime]\nmemory = "sqlit:///a.db"\nload = ["agents.py"]\n')
+    for name, text in (("table", "[plugins.opnai]"), ("prefix", "[plugins.agno-rt-serve]")):
+        (project / f"{name}.toml").write_text(f'[runtime]\nload = ["agents.py"]\n{text}\n')
+    folder = 'memory = "sqlite:///no/dir/a.db"'
+    (project / "folder.toml").write_text(f'[runtime]\nload = ["agents.py"]\n{folder}\n')
     args, problem, remedy = CASES[case]
 
     done = agno(*args)
