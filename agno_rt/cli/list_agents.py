@@ -68,7 +68,7 @@ def ask_which(verb: str, config: str | None) -> UsageError:
     print_agents(agents, err=True)
     example = agents[0].name if agents else "openai:gpt-5"
     typed = f"agno-rt {verb} {shlex.quote(example)}{_REST.get(verb, '')}"
-    hint = f"Name one: {typed}. A model does, too: `agno-rt models` lists them."
+    hint = f"Name one: {typed}. Or name a model: `agno-rt models` lists them."
     return UsageError("no agent is named", hint=hint)
 
 

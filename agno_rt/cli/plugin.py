@@ -76,7 +76,7 @@ def _check(name: str, taken: list[str]) -> None:
         short = name.removeprefix("agno-rt-")
         raise UsageError(f"{name!r} has the prefix already", hint=f"Give the name alone: agno-rt plugin new {short}")
     if not _GOOD_NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no name for a plugin", hint=_name_hint(name))
+        raise UsageError(f"{name!r} cannot be the name of a plugin", hint=_name_hint(name))
     if name in taken:
         hint = "Choose another name; `agno-rt plugins` lists those that are taken."
         raise UsageError(f"a plugin {name!r} is installed already", hint=hint)

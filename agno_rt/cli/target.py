@@ -134,7 +134,7 @@ def _load(source: str, spec: str) -> Project:
         if hint := host.suggest("models", spec) or _nearest(host, plugin, spec):
             raise NotFound("agent", spec, (), hint=hint) from exc
         if isinstance(exc, NotFound) and exc.kind == "module" and plugin in host.names():
-            hint = f"A model does: `agno-rt models` lists them. Or name an agent: {FILE_NAME} has those of this folder."
+            hint = "`agno-rt agents` lists the agents, `agno-rt models` the models."
             raise UsageError(f"{spec!r} is neither an agent nor a model", hint=hint) from exc
         raise
 

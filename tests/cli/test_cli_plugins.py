@@ -110,7 +110,7 @@ def test_a_new_plugin_works_at_once(agno: Agno, project: Path, environment: dict
 @pytest.mark.parametrize(
     ("name", "problem", "remedy"),
     [
-        ("My_Parrot", "'My_Parrot' is no name for a plugin", ": my-parrot"),
+        ("My_Parrot", "'My_Parrot' cannot be the name of a plugin", ": my-parrot"),
         ("agno-rt-parrot", "has the prefix already", "agno-rt plugin new parrot"),
         ("sqlite", "a plugin 'sqlite' is installed already", "Choose another name"),
         ("taken", "agno-rt-taken is there already", "--dir"),

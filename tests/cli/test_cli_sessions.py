@@ -52,6 +52,19 @@ def lines(text: str) -> list[Any]:
 
 
 @pytest.mark.usefixtures("kept")
+def test_a_session_is_renamed(agno: Agno) -> None:
+    """A title is the first question until it is renamed, and finds the session again; an empty one takes it back."""
+    renamed = agno("sessions", "rename", "greet", "A trip to Seoul")
+
+    assert (renamed.returncode, renamed.stdout) == (0, "")
+    assert renamed.stderr == "Session greeting is called 'A trip to Seoul'.\n"
+    assert [info["id"] for info in lines(agno("sessions", "list", "--json", "--search", "TRIP").stdout)] == ["greeting"]
+    assert agno("sessions", "rename", "greeting", "").stderr == "Session greeting is called 'Hello!'.\n"
+    foreign = agno("sessions", "rename", "greeting", "Mine", "--user", "bob")
+    assert (foreign.returncode, foreign.stderr.partition("\n")[0]) == (2, "error: unknown session 'greeting'")
+
+
+@pytest.mark.usefixtures("kept")
 def test_lists_the_sessions(agno: Agno) -> None:
     """The last written comes first, whole in a pipe; of one user alone, and so many at most, where that is said."""
     rows = [line.split() for line in agno("sessions", "list").stdout.splitlines()]
@@ -238,9 +251,9 @@ GOOD = '{"id": "new", "messages": [{"role": "user", "content": "Hi."}]}\n'
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("{", "lines.jsonl:3 is no session: "),
-        ('{"id": "b", "mesages": []}', "lines.jsonl:3 is no session: "),
-        ('{"id": "b", "messages": [{"role": "usr"}]}', "lines.jsonl:3 is no session: Invalid enum value 'usr'"),
+        ("{", "lines.jsonl:3 is not a session: "),
+        ('{"id": "b", "mesages": []}', "lines.jsonl:3 is not a session: "),
+        ('{"id": "b", "messages": [{"role": "usr"}]}', "lines.jsonl:3 is not a session: Invalid enum value 'usr'"),
         ('{"id": ""}', "lines.jsonl:3: the session's id is empty"),
         ('{"id": "a\\nb"}', "lines.jsonl:3: the session's id has the character U+000A"),
         ('{"id": "b", "user": "x\\u202e"}', "lines.jsonl:3: the user's name has the character U+202E"),
