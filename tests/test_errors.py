@@ -136,7 +136,8 @@ class TestSuggest:
         assert suggest("tool", "zzz", ["b", "a", "b"]) == "Known: a, b."
 
     def test_long_lists_are_cut(self) -> None:
-        """A long list is cut after twelve names, and says how many more there are."""
+        """A long list is cut after twelve names, and says how many more there are; never a single one."""
+        assert suggest("tool", "zzz", [f"n{at:02}" for at in range(13)]).endswith("n11, n12.")
         hint = suggest("tool", "zzz", [f"n{at:02}" for at in range(15)])
 
         assert hint.endswith("n11, and 3 more.")

@@ -45,21 +45,21 @@ def list_agents(project: Project) -> list[Listed]:
 
 def print_agents(agents: Sequence[Listed], *, err: bool = False) -> None:
     """Print a table of the agents."""
-    if sys.stdout.isatty() and not err and shutil.get_terminal_size().columns < _NARROW:
-        _print_blocks(agents)
+    if (sys.stderr if err else sys.stdout).isatty() and shutil.get_terminal_size().columns < _NARROW:
+        _print_blocks(agents, err=err)
         return
     columns = (Column("NAME", whole=True), Column("MODEL"), Column("TOOLS"), Column("FROM"), Column("DESCRIPTION"))
     rows = [(each.name, each.model, ", ".join(each.tools), each.source, each.description) for each in agents]
     print_table(columns, rows, empty="There are no agents here.", err=err)
 
 
-def _print_blocks(agents: Sequence[Listed]) -> None:
+def _print_blocks(agents: Sequence[Listed], *, err: bool) -> None:
     """Print an agent in several lines, where a table has no room."""
     for each in agents:
-        click.echo(styled(each.name, bold=True))
+        click.echo(styled(each.name, bold=True), err=err)
         for line in (each.model, ", ".join(each.tools), each.description, each.source):
             if line:
-                print_wrapped(line, "  ")
+                print_wrapped(line, "  ", err=err)
 
 
 def ask_which(verb: str, config: str | None) -> UsageError:

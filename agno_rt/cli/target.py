@@ -13,7 +13,7 @@ from agno_rt._sources import must_exist
 from agno_rt.agent import Agent
 from agno_rt.config import FILE_NAME, Config, load_config
 from agno_rt.errors import ConfigError, NotFound, UsageError
-from agno_rt.plugins import PluginHost
+from agno_rt.plugins import PluginHost, extra_plugins
 from agno_rt.project import Project, load_project
 from agno_rt.wrapping import Wrapper
 
@@ -60,9 +60,10 @@ def find_agent(spec: str, config: str | None) -> Target:
     if source is None:
         project = load_project(config)
         return Target(_named(project, name), project, _origin(config))
-    if _is_model(spec, config):
+    host = PluginHost(block=configuration(config).runtime.block)
+    if not source.endswith((".py", ".toml")) and host.provides(spec.partition(":")[0], "models"):
         return of_model(spec, config)
-    project = _load(source, spec)
+    project = _load(source, spec, host)
     agent = project.agent(name) if name else _only(project, source)
     if config is not None:
         project = attrs.evolve(load_project(config), agents=project.agents)
@@ -98,14 +99,6 @@ def _origin(config: str | None) -> str:
     return config or (FILE_NAME if Path(FILE_NAME).exists() else "")
 
 
-def _is_model(spec: str, config: str | None) -> bool:
-    """Whether what stands before the first colon is a plugin that has models. A file is never one."""
-    plugin = spec.partition(":")[0]
-    if plugin.endswith((".py", ".toml")):
-        return False
-    return PluginHost(block=configuration(config).runtime.block).provides(plugin, "models")
-
-
 def _parts(spec: str) -> tuple[str | None, str]:
     if spec.endswith((".py", ".toml")):
         return spec, ""
@@ -124,13 +117,15 @@ def _named(project: Project, name: str) -> Agent:
         raise
 
 
-def _load(source: str, spec: str) -> Project:
+def _load(source: str, spec: str, host: PluginHost) -> Project:
     try:
         return load_project(source)
     except (NotFound, ConfigError) as exc:
         if source.endswith((".py", ".toml")) or Path(f"{source}.py").exists():
             raise
-        host, plugin = PluginHost(), spec.partition(":")[0]
+        plugin = spec.partition(":")[0]
+        if plugin in extra_plugins() and plugin not in host.names():
+            raise NotFound("plugin", plugin, (), where=f"in {spec!r}") from exc
         if hint := host.suggest("models", spec) or _nearest(host, plugin, spec):
             raise NotFound("agent", spec, (), hint=hint) from exc
         if isinstance(exc, NotFound) and exc.kind == "module" and plugin in host.names():

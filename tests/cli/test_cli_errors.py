@@ -122,16 +122,17 @@ def test_an_exit_in_the_users_code_is_told(agno: Agno, project: Path) -> None:
     assert "gone.py:2 fails when it is run: SystemExit: 0" in gone.stderr
 
 
-@pytest.mark.parametrize("args", [("serve",), ("run", "local", "Hello!")])
+@pytest.mark.parametrize("args", [("serve",), ("run", "local", "Hi."), ("run", "openai:x", "Hi.")])
 def test_a_missing_plugin_is_offered(agno: Agno, project: Path, args: tuple[str, ...]) -> None:
     """A command or a model of a plugin of ours that is not there: the hint says what to install."""
     agent = '[agents.local]\nmodel = "llamacpp:smollm2"\n'
-    (project / "agno-rt.toml").write_text(f'[runtime]\nblock = ["serve", "llamacpp"]\n{agent}')
+    (project / "agno-rt.toml").write_text(f'[runtime]\nblock = ["serve", "llamacpp", "openai"]\n{agent}')
 
     done = agno(*args)
 
     assert done.returncode == 2
-    assert f"pip install agno-rt-{'serve' if args == ('serve',) else 'llamacpp'}" in done.stderr
+    missing = {"serve": "serve", "local": "llamacpp", "openai:x": "openai"}[args[-2] if len(args) > 1 else args[0]]
+    assert f"pip install agno-rt-{missing}" in done.stderr
 
 
 def test_help_lists_every_command(agno: Agno, distribution: Callable[..., Path]) -> None:
