@@ -316,6 +316,12 @@ def extra_plugins() -> dict[str, str]:
 _REMEDY = "Upgrade or uninstall it, or name it in `block` of [runtime] in agno-rt.toml."
 
 
+def _distribution(point: EntryPoint) -> tuple[str, str]:
+    if point.dist is None:
+        return point.value, ""
+    return point.dist.name, point.dist.version
+
+
 def _check_hooks(plugin: object) -> None:
     """Raise `NotFound`, with the nearest hook, where the plugin has a hook that does not exist."""
     known = {name for name in vars(hookspecs) if name.startswith(f"{GROUP}_")}
@@ -339,9 +345,3 @@ def _suggestion(offer: Offer, spec: str) -> str:
         if must_pass(exc):
             raise
         return ""
-
-
-def _distribution(point: EntryPoint) -> tuple[str, str]:
-    if point.dist is None:
-        return point.value, ""
-    return point.dist.name, point.dist.version
