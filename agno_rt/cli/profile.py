@@ -127,8 +127,8 @@ def _profile(kind: type[Cpu | Memory], options: dict[str, Any]) -> int:
             show_error(exc.message, exc.hint)
             return exc.ended.code or 1
         made.replace(target)
-    about = f"{_ABOUT[f'{profiler.name} {profiler.kind}']}, {target.stat().st_size / 1e6:.1f} MB"
-    click.echo(clean(f"Wrote {target}: {about}."), err=True)
+    about = _ABOUT[f"{profiler.name} {profiler.kind}"]
+    click.echo(clean(f"Wrote {target}: {_size(target)}; {about}."), err=True)
     if ended.code is None:
         notice("The command was killed, or ended in a way that tells no exit code.")
         return 1
@@ -160,6 +160,11 @@ def _folder_beside(target: Path) -> Iterator[Path]:
         raise UsageError(f"{target} cannot be written: {exc.strerror or exc}", hint="Name another with -o.") from exc
     with folder as name:
         yield Path(name)
+
+
+def _size(path: Path) -> str:
+    count = path.stat().st_size
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
 def _new(name: str, suffix: str) -> Path:
