@@ -124,6 +124,7 @@ FLOORS: dict[str, int] = {
     "_resolve": 7,
     "_closing": 7,
     "_durable": 7,
+    "_sources": 7,
     "_stored": 7,
     "project": 7,
     "readiness": 7,

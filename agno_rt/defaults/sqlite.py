@@ -8,6 +8,7 @@ lose the last writes when the power fails. Several processes may share a file.
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 import time
 import warnings
@@ -297,6 +298,9 @@ def _make(url: str, settings: Mapping[str, Any]) -> SQLiteMemory:
     if url.partition("?")[0] == path or not path:
         hint = "Write sqlite:///agents.db (relative) or sqlite:////var/lib/agents.db (absolute)."
         raise UsageError(f"{url!r} names no file", hint=hint)
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise UsageError(f"the folder of {url!r} does not exist", hint=f"Make it: mkdir -p {shlex.quote(str(folder))}")
     return SQLiteMemory(Path(path), synchronous=_synchronous(url, options))
 
 
@@ -319,4 +323,4 @@ def _synchronous(url: str, options: str) -> Synchronous:
 @hookimpl
 def agno_rt_register_memory(register: Register) -> None:
     """Offer `sqlite:///FILE`."""
-    register("sqlite", _make, help="sessions, runs and facts in an SQLite file")
+    register("sqlite", _make, help="Sessions, runs and facts in an SQLite file.")
