@@ -117,6 +117,7 @@ FLOORS: dict[str, int] = {
     "runs": 5,
     "wrapping": 5,
     # 6 host
+    "_requirements": 6,
     "config": 6,
     "hookspecs": 6,
     "plugins": 6,
