@@ -25,7 +25,12 @@ __all__ = ["main"]
 VERBS = ("run", "chat", "map", "sessions", "runs", "approvals", "top", "bench", "profile", "init", "plugins", "plugin")
 """Built-in verbs, in the order in which `--help` shows them; `agno_rt.cli.VERB` holds the click command `command`."""
 
-ELSEWHERE = {"serve": "agno-rt-serve", "llamacpp": "agno-rt-llamacpp", "openai": "agno-rt-openai"}
+ELSEWHERE = {
+    "guardrails": "agno-rt-guardrails",
+    "llamacpp": "agno-rt-llamacpp",
+    "openai": "agno-rt-openai",
+    "serve": "agno-rt-serve",
+}
 """Plugins that people will try before they have them, and the distribution that brings each."""
 
 INTERRUPTED = 130
