@@ -160,14 +160,14 @@ export class ApprovalCard {
     else if (left < 2 ** 31) this.expiry = setTimeout(() => this.#expire(), left + 500);
   }
   #expire() {
-    this.#close(`Nobody decided about ${this.approval.call.name} in time.`, "expired");
+    this.#close(lateText(this.approval.call.name), "expired");
   }
   #close(text, how) {
     if (this.over) return;
     this.over = true;
     clearTimeout(this.expiry);
     const focused = this.node.contains(document.activeElement);
-    const note = el("p", { class: "note settled", tabindex: "-1" }, text);
+    const note = settledNote(text);
     this.node.replaceWith(note);
     if (focused) note.focus({ preventScroll: true });
     say(text);
@@ -220,12 +220,19 @@ function jsonOrText() {
 
 // All of one run ------------------------------------------------------------------------------------------------
 
-// Show what a run waits for, in `place`. `resume` goes on with the run, `reload` looks again at what came of it.
-export async function askApprovals(place, runId, { resume, reload }) {
-  const { approvals } = await get("/approvals", { status: "pending", run: runId });
+// Show what a run waits for, in `place`, and what was decided of the same turn. `told` are the ids of those that were
+// shown before. `resume` goes on with the run, `reload` looks again at what came of it.
+export async function askApprovals(place, runId, { told, resume, reload }) {
+  const { approvals } = await get("/approvals", { run: runId });
+  const turn = Math.max(...approvals.map((one) => one.turn));
+  const waiting = approvals.filter((one) => one.status === "pending");
   const holder = el("section", { class: "approvals", "aria-label": "Waits for you" });
+  for (const one of approvals) {
+    if (one.status !== "pending" && one.turn === turn && !told.has(one.id)) holder.append(settledNote(outcome(one)));
+    told.add(one.id);
+  }
   place.append(holder);
-  let left = approvals.length;
+  let left = waiting.length;
   const settled = (how) => {
     left -= 1;
     // The focus stays on what was decided: on the next button that approves, a key held too long would approve it.
@@ -233,13 +240,19 @@ export async function askApprovals(place, runId, { resume, reload }) {
     if (how === "decided") return resume();
     holder.append(goOnButton(runId, resume, reload));
   };
-  const cards = approvals.map((approval) => new ApprovalCard(approval, settled));
+  const cards = waiting.map((approval) => new ApprovalCard(approval, settled));
   holder.append(...cards.map((card) => card.node));
   if (!left) holder.append(goOnButton(runId, resume, reload));
   refreshBadge();
   for (const card of cards) card.node.scrollIntoView({ block: "nearest" });
   return holder;
 }
+
+function outcome({ status, call: asked }) {
+  return status === "expired" ? lateText(asked.name) : `${asked.name} was ${OUTCOMES[status]}.`;
+}
+const lateText = (name) => `Nobody decided about ${name} in time.`;
+const settledNote = (text) => el("p", { class: "note settled", tabindex: "-1" }, text);
 
 function goOnButton(runId, resume, reload) {
   const bar = el("div", { class: "buttons" });

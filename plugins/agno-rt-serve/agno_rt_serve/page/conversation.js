@@ -229,7 +229,7 @@ export class Conversation {
       });
     };
     try {
-      await askApprovals(place, runId, { resume, reload: () => this.load() });
+      await askApprovals(place, runId, { told: turn.told, resume, reload: () => this.load() });
       say(`${this.agent} waits for your decision`);
     } catch (problem) {
       place.replaceChildren(

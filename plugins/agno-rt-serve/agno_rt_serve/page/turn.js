@@ -15,6 +15,7 @@ export class Turn {
     this.spoke = false;
     this.begun = 0; // how many parts there were when the model was asked last
     this.changed = new Set();
+    this.told = new Set(); // the approvals that were shown, by id
     this.answer = el("div", { class: "answer" });
     this.wait = el("div", { class: "waiting", "aria-hidden": "true", hidden: true }, el("i"), el("i"), el("i"));
     this.under = el("div", { class: "under" });
