@@ -17,6 +17,7 @@ from agno_rt._job import Job
 from agno_rt._journal import Replay
 from agno_rt._owners import new_owner, process_of, runtime_of, seems_alive
 from agno_rt._pausing import check_decision
+from agno_rt._pydantic import plain_value
 from agno_rt._recording import END_SECONDS, Journal
 from agno_rt.agent import Agent
 from agno_rt.errors import BackendError, NotFound, UsageError
@@ -250,7 +251,7 @@ def decision(
 ) -> Decision:
     """The decision of a caller who has values, no JSON. Raises `UsageError` for a value that JSON cannot carry."""
     try:
-        arguments = None if value is None and status != "answered" else msgspec.json.encode(value).decode()
+        arguments = None if value is None and status != "answered" else msgspec.json.encode(value, enc_hook=plain_value).decode()
     except (TypeError, ValueError) as exc:
         raise UsageError(f"what was given cannot be stored: {exc}", hint="Give what JSON can carry.") from exc
     return Decision(status, arguments, reason, by)
