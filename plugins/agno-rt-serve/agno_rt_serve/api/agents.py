@@ -24,7 +24,11 @@ __all__ = ["Agents", "Numbered", "tool_names"]
 Resolve: TypeAlias = Callable[[str], Tool | Toolkit | str]
 
 _SUGGESTIONS: Mapping[str, Sequence[str]] = {
-    "assistant": ("Say hello.", "What is the capital of France?", "Write two sentences about the sea."),
+    "assistant": (
+        "What is the capital of France?",
+        "What is 12 times 7?",
+        "Rewrite politely: send me the report now.",
+    ),
     "librarian": ("What is this folder about?", "How do I install it?"),
 }
 """What people are offered to ask the agents that ship with agno_rt."""
