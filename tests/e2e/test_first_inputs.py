@@ -1,4 +1,4 @@
-"""What people try first gets a good answer from the agents that ship: thirty inputs, and five short files to ask about."""
+"""What people try first gets a good answer from the agents that ship: thirty inputs, and five files to ask about."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_the_defaults_of_the_default_model() -> None:
     assert plain.body["temperature"] == 0.2
     assert plain.cut_loops
     for more in ({"tools": (find,)}, {"output": {"type": "object"}}):
-        assert "dry_multiplier" not in asked(**more).body  # type: ignore[arg-type]
+        assert "dry_multiplier" not in asked(**more).body
     assert not asked(output={"type": "object"}).cut_loops
 
 
