@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import difflib
-import os
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +43,6 @@ def choose_agent(verb: str, spec: str | None, config: str | None, changes: Chang
 
     Without either, list the agents there are and raise `UsageError`.
     """
-    sys.path.insert(0, os.getcwd())
     if spec is not None:
         target = find_agent(spec, config)
     elif changes.model is not None:
