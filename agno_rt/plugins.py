@@ -205,6 +205,10 @@ class PluginHost:
         return self._offers[name]
 
     def _import(self, name: str, point: EntryPoint) -> dict[tuple[str, str], Offer]:
+        unfit = _made_for_another(name, point)
+        if unfit is not None:
+            self._failures[name] = unfit
+            raise unfit
         try:
             plugin = point.load()
             self._manager.register(plugin, name)
@@ -314,6 +318,29 @@ def extra_plugins() -> dict[str, str]:
 
 
 _REMEDY = "Upgrade or uninstall it, or name it in `block` of [runtime] in agno-rt.toml."
+
+
+def _made_for_another(name: str, point: EntryPoint) -> PluginError | None:
+    """Return the error of a plugin whose distribution requires another kernel than this one; it is not imported."""
+    # What ships with the kernel fits, and reading metadata takes time.
+    if point.dist is None or point.value.startswith("agno_rt."):
+        return None
+    from agno_rt._requirements import KERNEL, find_unmet, kernel_version
+
+    try:
+        requirements = point.dist.requires or ()
+    except Exception:
+        return None  # Metadata that cannot be read require nothing.
+    unmet = find_unmet(requirements, kernel_version())
+    if not unmet:
+        return None
+    distribution, version = _distribution(point)
+    return PluginError(
+        f"plugin {name!r} ({distribution} {version}) is made for {KERNEL}{unmet}, and this is {KERNEL} "
+        f"{kernel_version()}",
+        plugin=name,
+        hint=f"Install what fits: pip install --upgrade {distribution}, or pip install '{KERNEL}{unmet}'.",
+    )
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:

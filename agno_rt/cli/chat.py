@@ -61,6 +61,7 @@ def command(
     from agno_rt.cli.conversation import open_conversation
     from agno_rt.cli.display import Display
     from agno_rt.cli.keeping import data_folder, lasting, session_stem
+    from agno_rt.cli.report import show_findings
     from agno_rt.cli.stored import Place
     from agno_rt.cli.terminal import is_interactive, line_history
 
@@ -76,6 +77,7 @@ def command(
         options = Place.of(target, config).options() + target.typed
         chat = Chat(conversation, display, stem, kept_in=file, options=options)
         chat.begin(session, new=new)
+        show_findings(conversation.findings())
         return chat.talk()
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import warnings
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from agno_rt.names import UNSEEN
 
-__all__ = ["clean", "notice", "show_error", "show_warning", "styled", "tell_warning"]
+if TYPE_CHECKING:
+    from agno_rt.readiness import Finding
+
+__all__ = ["clean", "notice", "show_error", "show_findings", "show_warning", "styled", "tell_warning"]
 
 _UNSEEN = re.compile(f"(?![\n\t])[{UNSEEN}]")
 
@@ -35,6 +40,15 @@ def show_error(message: str, hint: str = "") -> None:
 def show_warning(message: str, hint: str = "") -> None:
     """`warning: message` on stderr, where the command goes on all the same, and what to do about it."""
     _show("warning:", "yellow", message, hint)
+
+
+def show_findings(findings: Iterable[Finding]) -> None:
+    """Say what was found out about an agent before it runs; what is only good to know, where a person reads it."""
+    for finding in findings:
+        if finding.level != "note":
+            show_warning(str(finding), finding.hint)
+        elif sys.stderr.isatty():
+            notice(str(finding))
 
 
 _show_of_python = warnings.showwarning

@@ -89,6 +89,7 @@ def _ask(words: tuple[str, ...], options: Options) -> RunResult:
     from agno_rt.cli.conversation import open_conversation
     from agno_rt.cli.display import Display
     from agno_rt.cli.keeping import kept_for
+    from agno_rt.cli.report import show_findings
 
     agent, words = split_words(words, options.config, options.changes)
     target = choose_agent("run", agent, options.config, options.changes)
@@ -96,6 +97,8 @@ def _ask(words: tuple[str, ...], options: Options) -> RunResult:
     asked = _input(words, options.attach)
     display = Display(provisional=target.provisional, answer=options.answer, reasoning=options.reasoning)
     with open_conversation(project, target.agent, options.user) as conversation:
+        # What makes the run fail is told when it does.
+        show_findings(finding for finding in conversation.findings() if finding.level != "error")
         try:
             result = conversation.ask(asked, options.session, display)
             if result.status == "paused":

@@ -35,7 +35,7 @@ def pull_command() -> None:
                 lambda step, done, total: bar.update(task, description=step, completed=done, total=total),
             )
     except AgnoError as exc:
-        raise click.ClickException(str(exc)) from exc
+        raise click.ClickException(exc.full_text) from exc
     click.echo(f"{'Fetched' if fetched else 'Already there:'} llamacpp:{SMOLLM2.name} {'to ' if fetched else ''}{path}")
 
 
