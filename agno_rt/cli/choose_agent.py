@@ -105,7 +105,7 @@ _FORMS = "Write plugin:tool, as in files:search:docs, FILE.py:function, or packa
 
 def _from_module(source: str, name: str) -> ToolLike:
     try:
-        found = vars(load_module(source, Path()))
+        found = dict(vars(load_module(source, Path())))
     except NotFound as exc:
         if exc.kind != "module":
             raise
