@@ -49,6 +49,8 @@ def test_lists_plugins_as_json(agno: Agno, project: Path, distribution: Callable
     assert "sqlite" not in plugins
     assert plugins["broken"]["error"]["code"] == "plugin"
     assert [offer["kind"] for offer in plugins["memory"]["provides"]] == ["memory"]
+    helps = [offer["help"] for plugin in plugins.values() for offer in plugin["provides"]]
+    assert [text for text in helps if not (text[:1].isupper() and text.endswith("."))] == []
 
 
 def test_debug_shows_where_a_plugin_fails(agno: Agno, distribution: Callable[..., Path]) -> None:
