@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from agno_rt.cli.options import config_option, debug_option, reasoning_option, session_option, user_option
+from agno_rt.cli.options import (
+    config_option,
+    debug_option,
+    plain_option,
+    reasoning_option,
+    session_option,
+    user_option,
+)
 from agno_rt.errors import AgnoError, UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +38,7 @@ __all__ = ["command"]
     "--attach", metavar="PATH", multiple=True, help="Image, sound, video or other file to ask about, or its URL."
 )
 @reasoning_option
+@plain_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object when the run is over.")
 @debug_option
 def command(agent: str, input: tuple[str, ...], as_json: bool, **options: Any) -> int:
@@ -65,6 +73,7 @@ class Options:
     user: str | None
     attach: tuple[str, ...]
     reasoning: bool | None
+    plain: bool
     answer: bool
 
 
@@ -77,7 +86,9 @@ def _ask(agent: str, words: tuple[str, ...], options: Options) -> RunResult:
     target = find_agent(agent, options.config)
     project = kept_for(target, session=options.session)
     asked = _input(words, options.attach)
-    display = Display(provisional=target.provisional, answer=options.answer, reasoning=options.reasoning)
+    display = Display(
+        provisional=target.provisional, answer=options.answer, reasoning=options.reasoning, plain=options.plain
+    )
     with open_conversation(project, target.agent, options.user) as conversation:
         try:
             result = conversation.ask(asked, options.session, display)

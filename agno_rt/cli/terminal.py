@@ -1,16 +1,17 @@
-"""Reads lines from a person or a pipe. For the main thread alone: readline and Ctrl-C work only there."""
+"""What a terminal is asked for: a line that somebody types, and the keys that are pressed too early.
+
+For the main thread alone: readline and Ctrl-C work only there.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from types import ModuleType
 
-__all__ = ["ask", "is_interactive", "line_history", "read_line"]
-
-PROMPT = "> "
-HISTORY_LINES = 1_000
+__all__ = ["ask", "held_keys", "is_dumb", "is_interactive", "prefilled", "read_from", "readline_module"]
 
 
 def is_interactive() -> bool:
@@ -18,25 +19,23 @@ def is_interactive() -> bool:
     return sys.stdin.isatty()
 
 
+def is_dumb() -> bool:
+    """Whether the terminal knows no more than to write on."""
+    return os.environ.get("TERM", "") in ("", "dumb")
+
+
 def ask(question: str, text: str = "") -> str | None:
     """What a person answers, with `text` there to be changed; `None` for Ctrl-D and Ctrl-C. No history has it."""
     try:
-        with _prefilled(text):
-            return _input(question).strip()
+        with prefilled(text):
+            return read_from(question).strip()
     except (EOFError, KeyboardInterrupt):
         print(file=sys.stderr)
         return None
 
 
-def read_line() -> str | None:
-    """The next line, or `None` at the end. Raises `KeyboardInterrupt` for Ctrl-C, which discards what was typed."""
-    try:
-        return _input(PROMPT) if is_interactive() else input()
-    except EOFError:
-        return None
-
-
-def _input(prompt: str) -> str:
+def read_from(prompt: str) -> str:
+    """Return the line that is typed behind the prompt. Raises `EOFError` and `KeyboardInterrupt`."""
     if sys.stdout.isatty():
         return input(prompt)
     # Where the answers go to a file, the prompt must not.
@@ -44,11 +43,20 @@ def _input(prompt: str) -> str:
     return input()
 
 
-@contextmanager
-def _prefilled(text: str) -> Iterator[None]:
+def readline_module() -> ModuleType | None:
+    """Return readline, with which lines are edited; not every platform has it."""
     try:
         import readline
     except ImportError:
+        return None
+    return readline
+
+
+@contextmanager
+def prefilled(text: str) -> Iterator[None]:
+    """Inside the block a line that is read has the text in it already, and goes into no history."""
+    readline = readline_module()
+    if readline is None:
         yield
         return
     readline.set_auto_history(False)
@@ -57,24 +65,32 @@ def _prefilled(text: str) -> Iterator[None]:
         yield
     finally:
         readline.set_startup_hook()
-        readline.set_auto_history(True)
 
 
 @contextmanager
-def line_history(path: Path) -> Iterator[None]:
-    """Inside the block the arrow keys bring back earlier lines, also those of earlier times, which `path` keeps."""
-    try:
-        import readline
-    except ImportError:
-        # Not every platform has it; lines can be read without.
-        yield
+def held_keys() -> Iterator[Callable[[], None]]:
+    """Inside the block keys are not echoed into what is written, but kept for the next line that is read.
+
+    Ctrl-C stays what it is. The function that the block is given ends this early.
+    """
+    if not is_interactive() or readline_module() is None:
+        yield lambda: None
         return
-    with suppress(OSError):
-        readline.read_history_file(path)
+    import termios
+
+    before = termios.tcgetattr(sys.stdin.fileno())
+    quiet = list(before)
+    # Enter must stay Enter: as a line feed it would be the key for a new line of the same input.
+    quiet[0] &= ~termios.ICRNL
+    quiet[3] &= ~(termios.ECHO | termios.ICANON)
+
+    def release() -> None:
+        # The terminal may be gone by now.
+        with suppress(termios.error, ValueError):
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, before)
+
+    termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, quiet)
     try:
-        yield
+        yield release
     finally:
-        readline.set_history_length(HISTORY_LINES)
-        with suppress(OSError):
-            path.touch(mode=0o600)
-            readline.write_history_file(path)
+        release()
