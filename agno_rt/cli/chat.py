@@ -17,7 +17,7 @@ from agno_rt.cli.options import (
     session_option,
     user_option,
 )
-from agno_rt.cli.report import notice, show_error
+from agno_rt.cli.report import notice, remark, show_error
 from agno_rt.errors import AgnoError
 
 if TYPE_CHECKING:
@@ -118,12 +118,10 @@ class Chat:
                 if interrupted or not is_interactive():
                     return self._leave(INTERRUPTED)
                 interrupted = True
-                notice("Ctrl-D or /quit leaves, and so does another Ctrl-C.")
+                remark("Ctrl-D or /quit leaves, and so does another Ctrl-C.")
                 continue
             interrupted = False
             if typed is None or not self._take(typed):
-                if is_interactive() and typed is None:
-                    click.echo(err=True)
                 return self._leave(0 if is_interactive() else int(self.dialogue.failed))
             if self.dialogue.paused and not is_interactive():
                 # What comes next was written for an answer that is not there.

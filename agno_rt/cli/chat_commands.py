@@ -14,7 +14,8 @@ import click
 
 from agno_rt.cli.dialogue import Dialogue, model_name
 from agno_rt.cli.line_input import LineInput
-from agno_rt.cli.report import clean, notice, styled
+from agno_rt.cli.report import clean, notice, remark, styled
+from agno_rt.cli.word_wrap import wrap_terms
 from agno_rt.errors import NotFound, UsageError, suggest
 from agno_rt.messages import Message
 
@@ -84,11 +85,9 @@ def complete(dialogue: Dialogue, line: str) -> list[str]:
 
 def _help(commands: Commands, rest: str) -> None:
     rows = [(f"{name} {command.takes}".strip(), command.help) for name, command in COMMANDS.items()]
-    width = max(len(name) for name, _ in rows)
-    for name, text in (*rows, *_KEYS.items()):
-        click.echo(f"  {name:<{width}}  {text}", err=True)
+    click.echo(wrap_terms([*rows, *_KEYS.items()]), err=True, nl=False)
     if kept_in := commands.dialogue.kept_in:
-        notice(f"Conversations are kept in {kept_in}.")
+        remark(f"Conversations are kept in {kept_in}.")
 
 
 _KEYS = {
@@ -103,11 +102,11 @@ def _model(commands: Commands, spec: str) -> None:
     dialogue, agent = commands.dialogue, commands.dialogue.conversation.agent
     if not spec:
         known = ", ".join(_models(dialogue))
-        notice(f"{model_name(agent)} answers. Another one: /model SPEC{f', as in {known}' if known else ''}.")
+        remark(f"{model_name(agent)} answers. Another one: /model SPEC{f', as in {known}' if known else ''}.")
         return
     dialogue.change_agent(attrs.evolve(agent, model=spec))
     dialogue.changed["-m"] = spec
-    notice(f"{spec} answers from now on.")
+    remark(f"{spec} answers from now on.")
 
 
 def _models(dialogue: Dialogue) -> list[str]:
@@ -126,10 +125,10 @@ def _agent(commands: Commands, name: str) -> None:
     dialogue = commands.dialogue
     if not name:
         known = ", ".join(_agents(dialogue))
-        notice(f"{dialogue.conversation.agent.name} answers. Another one: /agent NAME, of {known}.")
+        remark(f"{dialogue.conversation.agent.name} answers. Another one: /agent NAME, of {known}.")
         return
     dialogue.change_agent(dialogue.target.project.agent(name))
-    notice(f"{name} on {model_name(dialogue.conversation.agent)} answers from now on.")
+    remark(f"{name} answers from now on.")
 
 
 def _agents(dialogue: Dialogue) -> list[str]:
@@ -140,20 +139,20 @@ def _system(commands: Commands, text: str) -> None:
     dialogue, agent = commands.dialogue, commands.dialogue.conversation.agent
     if text:
         dialogue.change_agent(attrs.evolve(agent, instructions=text))
-        notice("Those are the agent's instructions from now on, until you leave.")
+        remark("Those are the agent's instructions from now on, until you leave.")
     elif isinstance(agent.instructions, str):
         click.echo(clean(agent.instructions) if agent.instructions else "There are no instructions.", err=True)
     else:
-        notice("The instructions are made anew for each question. /system TEXT puts others in their place.")
+        remark("The instructions are made anew for each question. /system TEXT puts others in their place.")
 
 
 def _tools(commands: Commands, rest: str) -> None:
     tools = commands.dialogue.conversation.tools()
     if not tools:
-        notice("The agent has no tools.")
-    for tool in tools:
-        about = (tool.description or "").strip().partition("\n")[0]
-        click.echo(f"  {styled(clean(tool.name), bold=True)}  {clean(about)}", err=True)
+        remark("The agent has no tools.")
+        return
+    rows = [(clean(tool.name), clean((tool.description or "").strip().partition("\n")[0])) for tool in tools]
+    click.echo(wrap_terms(rows), err=True, nl=False)
 
 
 def _attach(commands: Commands, source: str) -> None:
@@ -163,7 +162,7 @@ def _attach(commands: Commands, source: str) -> None:
         raise UsageError("there is nothing to attach", hint="Name a file or a URL: /attach cat.png")
     attached = attachment(source)
     commands.dialogue.attached.append(attached)
-    notice(f"{described(attached)} goes with the next question.")
+    remark(f"{described(attached)} goes with the next question.")
 
 
 def _retry(commands: Commands, rest: str) -> None:
@@ -179,7 +178,7 @@ def _edit(commands: Commands, rest: str) -> None:
     before = dialogue.last_question()
     text = commands.lines.edit(before)
     if text is None or not text.strip() or text == before:
-        notice("Nothing was changed.")
+        remark("Nothing was changed.")
         return
     dialogue.ask_instead(text)
 
@@ -201,7 +200,7 @@ def _sessions(commands: Commands, rest: str) -> None:
     columns = (Column("", whole=True, right=True), Column("TITLE"), Column("SESSION"), Column("MESSAGES", right=True))
     print_table((*columns, Column("WRITTEN")), rows, empty="There are no conversations yet.")
     if rows:
-        notice("/session N goes on with one of them.")
+        remark("/session N goes on with one of them.")
 
 
 def _session(commands: Commands, given: str) -> None:
@@ -240,15 +239,15 @@ def _title(commands: Commands, text: str) -> None:
     if not text:
         raise UsageError("there is no title", hint="As in /title A trip to Seoul")
     if dialogue.conversation.rename(dialogue.session, text):
-        notice("The conversation is called that from now on.")
+        remark("The conversation is called that from now on.")
     else:
-        notice("Nothing was said yet, so there is nothing to call.")
+        remark("Nothing was said yet, so there is nothing to call.")
 
 
 def _history(commands: Commands, rest: str) -> None:
     messages = commands.dialogue.conversation.messages(commands.dialogue.session)
     if not messages:
-        notice("Nothing was said yet.")
+        remark("Nothing was said yet.")
     for message in messages:
         _show(commands.dialogue, message)
 
@@ -261,12 +260,12 @@ def _show(dialogue: Dialogue, message: Message) -> None:
         case "user":
             click.echo(styled(f"> {clean(text) if sys.stdout.isatty() else text}", bold=True))
         case "tool":
-            notice(result_line(message.name or "tool", text))
+            remark(result_line(message.name or "tool", text))
         case _:
             if text:
                 dialogue.display.render(text)
             for call in message.tool_calls:
-                notice(call_line(call))
+                remark(call_line(call))
 
 
 def _save(commands: Commands, given: str) -> None:
@@ -303,7 +302,7 @@ def _copy(commands: Commands, rest: str) -> None:
     # The terminal does it, which works over ssh, too; what it does not know it leaves out.
     sys.stdout.write(f"\x1b]52;c;{data.decode()}\x07")
     sys.stdout.flush()
-    notice("The answer was handed to the terminal's clipboard, if yours allows that.")
+    remark("The answer was handed to the terminal's clipboard, if yours allows that.")
 
 
 def _block(commands: Commands, rest: str) -> None:

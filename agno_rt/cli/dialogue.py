@@ -17,10 +17,11 @@ from agno_rt.cli.deciding import can_ask, settled
 from agno_rt.cli.display import Display
 from agno_rt.cli.keeping import is_within, latest, next_name, tilde
 from agno_rt.cli.outcome import show_paused
-from agno_rt.cli.report import notice, styled
+from agno_rt.cli.report import notice, remark, styled
 from agno_rt.cli.tables import counted, one_line
 from agno_rt.cli.target import Target
 from agno_rt.cli.terminal import is_interactive
+from agno_rt.cli.word_wrap import wrap_words
 from agno_rt.errors import UsageError
 from agno_rt.memory import SessionInfo
 from agno_rt.messages import Message, Part
@@ -79,7 +80,7 @@ class Dialogue:
         messages = self.conversation.messages(self.session)
         self._say_where(messages)
         kept = f"Kept in {tilde(self.kept_in)}. " if self.kept_in and not messages else ""
-        notice(f"{kept}Ctrl-C stops an answer, Ctrl-D leaves, /help lists the commands.")
+        remark(f"{kept}Ctrl-C stops an answer, Ctrl-D leaves, /help lists the commands.")
         if is_interactive():
             self._show_last(messages)
 
@@ -114,7 +115,7 @@ class Dialogue:
         """Take the last question and its answer back."""
         if self.unanswered is not None:
             self.unanswered = None
-            notice("The last question had no answer, and is forgotten.")
+            remark("The last question had no answer, and is forgotten.")
             return
         dropped = self._drop_last()
         notice(f"Taken back: {one_line(_text_of(question_of(dropped)))[:_SHOWN]}")
@@ -167,7 +168,9 @@ class Dialogue:
         title = f' "{one_line(info.title)}"' if info is not None and info.title else ""
         name, model = one_line(agent.name), one_line(model_name(agent))
         on = "" if name == model else f" on {model}"
-        click.echo(f"{styled(name, bold=True)}{on}, session {one_line(self.session)}{title} ({said})", err=True)
+        line = f"{name}{on}, session {one_line(self.session)}{title} ({said})"
+        line = wrap_words(line) if sys.stderr.isatty() else line
+        click.echo(styled(name, bold=True) + line.removeprefix(name), err=True)
 
     def _show_last(self, messages: Sequence[Message]) -> None:
         """Show the last question and its answer, dimly."""
@@ -186,9 +189,9 @@ class Dialogue:
         kept = self.conversation.keep_interrupted(self.session, result, self.display.partial)
         if kept:
             self.unanswered, self.added = None, kept
-            notice("Stopped. The answer is kept as far as it came, marked as interrupted; /retry asks again.")
+            remark("Stopped. The answer is kept as far as it came, marked as interrupted; /retry asks again.")
         else:
-            notice("Stopped before there was any answer: nothing is kept; /retry asks again.")
+            remark("Stopped before there was any answer: nothing is kept; /retry asks again.")
 
     def _drop_last(self) -> tuple[Message, ...]:
         dropped = self.conversation.drop_last(self.session, self.added)
@@ -205,7 +208,7 @@ class Dialogue:
         told.append(f"{self.display.seconds:.1f} s")
         if usage.cost:
             told.append(f"${usage.cost:.4f}" if usage.cost >= 0.0001 else "less than $0.0001")
-        notice(", ".join(told))
+        remark(", ".join(told))
 
 
 def question_of(messages: Sequence[Message]) -> list[Message]:

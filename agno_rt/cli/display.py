@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from agno_rt.cli.pages import PlainPage, markdown_page, wrapped_page
-from agno_rt.cli.report import clean, notice
+from agno_rt.cli.report import clean, notice, remark
 from agno_rt.cli.status_line import StatusLine, can_show_status
 from agno_rt.events import (
     ApprovalAsked,
@@ -120,7 +120,7 @@ class Display:
         match event:
             case ToolStarted():
                 line = call_line(event.call)
-                self._calls[event.call.id] = line.removeprefix("→ ")
+                self._calls[event.call.id] = f"{event.call.name}(…)"
             case ToolProgress():
                 line = progress_line(event.call, event.data)
             case ApprovalAsked():
@@ -132,8 +132,7 @@ class Display:
         if line:
             self._not_the_answer()
             self._aside(line)
-            under_way = list(self._calls.values())
-            self._wait(under_way[-1] if under_way else f"asking {self._model}")
+            self._wait(", ".join(self._calls.values()) or f"asking {self._model}")
 
     def _text(self, text: str) -> None:
         self.partial += text
@@ -168,7 +167,7 @@ class Display:
     def _aside(self, line: str) -> None:
         self._hide_status()
         self._end_line()
-        notice(line)
+        remark(line)
 
     def _answered(self, content: str) -> None:
         # A model may answer without emitting deltas; then nothing of its turn has been written yet.
@@ -195,7 +194,7 @@ class Display:
     def _wait(self, what: str) -> None:
         """Show that something is under way, where somebody is watching and no line is open."""
         if self._status is not None and not self._page.is_open and not self._thoughts.is_open:
-            self._status.show(f"{what} …")
+            self._status.show(what)
 
     def _hide_status(self) -> None:
         if self._status is not None:

@@ -45,6 +45,7 @@ class LineInput:
     complete: Complete
     history: History | None = None
     _readline: ModuleType | None = attrs.field(default=None, init=False)
+    _pastes: bool = attrs.field(default=False, init=False)
     _found: list[str] = attrs.field(factory=list, init=False)
 
     def __enter__(self) -> Self:
@@ -114,6 +115,8 @@ class LineInput:
         try:
             line = read_from(prompt) if is_interactive() else input()
         except EOFError:
+            if is_interactive() and not self._pastes:
+                print(file=sys.stderr)  # readline does, where it looks out for what is pasted
             return None
         return line.replace("\r\n", "\n").replace("\r", "\n")
 
@@ -142,6 +145,7 @@ class LineInput:
         if not is_dumb():
             # Python turns it off: pasted lines would else arrive as so many inputs.
             readline.parse_and_bind("set enable-bracketed-paste on")
+            self._pastes = True
 
     @contextmanager
     def _keys(self) -> Iterator[None]:

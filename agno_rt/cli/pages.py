@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from typing import Protocol, TextIO
 
@@ -66,7 +65,7 @@ class _Formatted:
     def write(self, text: str) -> None:
         """Write what is certain of the text."""
         if self._writer is None:
-            self._writer = self._make(self._write, _width)
+            self._writer = self._make(self._write, self._width)
         self._writer.feed(clean(text))
         self._stream.flush()
 
@@ -78,6 +77,11 @@ class _Formatted:
 
     def _write(self, text: str) -> None:
         self._stream.write(text)
+
+    def _width(self) -> int:
+        from agno_rt.cli.word_wrap import terminal_width
+
+        return terminal_width()
 
 
 class _Writer(Protocol):
@@ -115,8 +119,3 @@ def _is_able(stream: TextIO) -> bool:
     """Whether the stream is a terminal that knows styles, and can write the marks of lists and tables."""
     named = os.environ.get("TERM", "") not in ("", "dumb")
     return named and stream.isatty() and "utf" in (stream.encoding or "").lower()
-
-
-def _width() -> int:
-    # A line that fills the terminal to its last cell is followed by an empty one in some.
-    return max(1, shutil.get_terminal_size().columns - 1)

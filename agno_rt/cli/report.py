@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from contextlib import suppress
 
 import click
 
 from agno_rt.names import UNSEEN
 
-__all__ = ["clean", "notice", "show_error", "show_warning", "styled"]
+__all__ = ["clean", "notice", "remark", "show_error", "show_warning", "styled"]
 
 _UNSEEN = re.compile(f"(?![\n\t])[{UNSEEN}]")
 
@@ -23,6 +24,15 @@ def clean(text: str) -> str:
 def notice(text: str) -> None:
     """Say something on stderr, dimly: it is no part of an answer."""
     click.echo(styled(clean(text), dim=True), err=True)
+
+
+def remark(text: str) -> None:
+    """Say something as `notice` does, with no word cut at a terminal's edge; what people copy would be torn apart."""
+    if sys.stderr.isatty():
+        from agno_rt.cli.word_wrap import wrap_words
+
+        text = wrap_words(clean(text))
+    notice(text)
 
 
 def show_error(message: str, hint: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from agno_rt.errors import BackendError, UsageError
@@ -25,10 +26,18 @@ def interrupted_messages(said: Sequence[Message], partial: str) -> list[Message]
         return messages  # the answer was whole, and only storing it was stopped
     if answers and answers[-1].text == partial:
         partial = ""  # it was said before calls that are over
-    text = partial.strip()
+    text = _closed(partial.strip())
     if not text and not answers:
         return []
     return [*messages, Message("assistant", f"{text}\n\n{INTERRUPTED}" if text else INTERRUPTED)]
+
+
+def _closed(text: str) -> str:
+    """The text, with the code block closed that it broke off in: what comes behind is none of its code."""
+    fence = ""
+    for found in re.finditer(r"^ *(`{3,}|~{3,})", text, re.MULTILINE):
+        fence = found[1] if not fence else "" if found[1].startswith(fence) else fence
+    return f"{text}\n{fence}" if fence else text
 
 
 async def append_interrupted(

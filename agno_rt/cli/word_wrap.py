@@ -6,12 +6,13 @@ What has been written stays as it is, so a stream of text neither flickers nor s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 
 import attrs
 from rich.cells import cell_len
 
-__all__ = ["DimWriter", "WordWriter"]
+__all__ = ["DimWriter", "WordWriter", "terminal_width", "wrap_terms", "wrap_words"]
 
 _OPENING = "\u3008\u300a\u300c\u300e\u3010\uff08"
 _CLOSING = "\u3001\u3002\u3009\u300b\u300d\u300f\u3011\uff01\uff09\uff0c\uff0e\uff1a\uff1b\uff1f"
@@ -149,3 +150,33 @@ class DimWriter:
     def finish(self) -> None:
         """Write what waits and end the line."""
         self._words.end_line()
+
+
+def terminal_width() -> int:
+    """Return how many cells of a line are written on."""
+    # A line that fills the terminal to its last cell is followed by an empty one in some.
+    return max(1, shutil.get_terminal_size().columns - 1)
+
+
+def wrap_words(text: str) -> str:
+    """Return the text with its lines broken at words for this terminal."""
+    written: list[str] = []
+    words = WordWriter(written.append, terminal_width)
+    words.add(text)
+    words.flush()
+    return "".join(written)
+
+
+def wrap_terms(rows: Sequence[tuple[str, str]]) -> str:
+    """Return terms with what is said of each: beside them, or, where a line is short, below."""
+    widest = max(cell_len(term) for term, _ in rows)
+    beside = widest + 4 < terminal_width() // 2
+    indent = " " * (widest + 4 if beside else 6)
+    written: list[str] = []
+    words = WordWriter(written.append, terminal_width)
+    for term, text in rows:
+        lead = f"  {term}"
+        words.begin(lead + " " * (len(indent) - cell_len(lead)) if beside else f"{lead}\n{indent}", indent=indent)
+        words.add(text)
+        words.end_line()
+    return "".join(written)
