@@ -66,12 +66,14 @@ def command(
     from agno_rt.cli.keeping import lasting, session_stem
     from agno_rt.cli.stored import Place
     from agno_rt.cli.target import find_agent
+    from agno_rt.cli.terminal import kept_enter
 
     target = find_agent(agent, config)
     project, file = lasting(target.project)
     stem = session or session_stem(target, shared=file is not None)
     typed = _typed(agent, config, user)
     with ExitStack() as stack:
+        stack.enter_context(kept_enter())
         conversation = stack.enter_context(open_conversation(project, target.agent, user))
         conversation.check()
         display = Display(provisional=target.provisional, reasoning=how["reasoning"], plain=how["plain"])

@@ -13,6 +13,7 @@ import attrs
 import click
 
 from agno_rt.cli.dialogue import Dialogue, model_name
+from agno_rt.cli.keeping import next_name, tilde
 from agno_rt.cli.line_input import LineInput
 from agno_rt.cli.report import clean, notice, remark, styled
 from agno_rt.cli.word_wrap import wrap_terms
@@ -87,7 +88,7 @@ def _help(commands: Commands, rest: str) -> None:
     rows = [(f"{name} {command.takes}".strip(), command.help) for name, command in COMMANDS.items()]
     click.echo(wrap_terms([*rows, *_KEYS.items()]), err=True, nl=False)
     if kept_in := commands.dialogue.kept_in:
-        remark(f"Conversations are kept in {kept_in}.")
+        remark(f"Conversations are kept in {tilde(kept_in)}.")
 
 
 _KEYS = {
@@ -225,8 +226,6 @@ def _session_ids(dialogue: Dialogue) -> list[str]:
 
 
 def _new(commands: Commands, name: str) -> None:
-    from agno_rt.cli.keeping import next_name
-
     dialogue = commands.dialogue
     sessions = dialogue.conversation.sessions()
     if any(info.id == name for info in sessions):

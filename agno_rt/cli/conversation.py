@@ -22,7 +22,7 @@ from agno_rt.cli.display import Display
 from agno_rt.cli.interrupts import on_interrupt
 from agno_rt.cli.keeping import may_be_stored
 from agno_rt.cli.session_edits import append_interrupted, drop_last_exchange, interrupted_messages
-from agno_rt.cli.terminal import held_keys
+from agno_rt.cli.terminal import held_keys, restore_settings
 from agno_rt.errors import BackendError, NotFound, UsageError
 from agno_rt.journal import Approval, Decision, Resume, RunStore
 from agno_rt.memory import SessionInfo, foreign_session
@@ -59,7 +59,8 @@ class Conversation:
         With a `Resume` for input it goes on with a stored run. Raises the error of a run that ended without an answer.
         """
         scope = trio.CancelScope()
-        with held_keys() as release, on_interrupt(lambda: self.token.run_sync_soon(scope.cancel), release), display:
+        stop = partial(self.token.run_sync_soon, scope.cancel)
+        with held_keys(), on_interrupt(stop, restore_settings), display:
             return self._call(partial(self._ask, input, session, display, scope))
 
     def check(self, agent: Agent | None = None) -> None:

@@ -7,11 +7,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import ModuleType
+from typing import Any
 
-__all__ = ["ask", "held_keys", "is_dumb", "is_interactive", "prefilled", "read_from", "readline_module"]
+__all__ = [
+    "ask",
+    "held_keys",
+    "is_dumb",
+    "is_interactive",
+    "kept_enter",
+    "prefilled",
+    "read_from",
+    "readline_module",
+    "restore_settings",
+]
 
 
 def is_interactive() -> bool:
@@ -67,30 +78,56 @@ def prefilled(text: str) -> Iterator[None]:
         readline.set_startup_hook()
 
 
-@contextmanager
-def held_keys() -> Iterator[Callable[[], None]]:
+def kept_enter() -> AbstractContextManager[None]:
+    """Inside the block Enter that is pressed too early is Enter still when the next line is read, and no line feed."""
+    # Where readline does not read the line, Enter must be a line feed.
+    return _changed_settings(echo=True) if sys.stdout.isatty() else nullcontext()
+
+
+def held_keys() -> AbstractContextManager[None]:
     """Inside the block keys are not echoed into what is written, but kept for the next line that is read.
 
-    Ctrl-C stays what it is. The function that the block is given ends this early.
+    Ctrl-C stays what it is.
     """
+    return _changed_settings(echo=False)
+
+
+def restore_settings() -> None:
+    """Give the terminal the settings back that it had at first, for a process that is about to end at once."""
+    if _first:
+        _set(_first[0])
+
+
+_first: list[list[Any]] = []
+"""The terminal's settings before the outermost block that changed them."""
+
+
+@contextmanager
+def _changed_settings(*, echo: bool) -> Iterator[None]:
     if not is_interactive() or readline_module() is None:
-        yield lambda: None
+        yield
         return
     import termios
 
     before = termios.tcgetattr(sys.stdin.fileno())
-    quiet = list(before)
-    # Enter must stay Enter: as a line feed it would be the key for a new line of the same input.
-    quiet[0] &= ~termios.ICRNL
-    quiet[3] &= ~(termios.ECHO | termios.ICANON)
-
-    def release() -> None:
-        # The terminal may be gone by now.
-        with suppress(termios.error, ValueError):
-            termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, before)
-
-    termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, quiet)
+    changed = list(before)
+    changed[0] &= ~termios.ICRNL
+    if not echo:
+        changed[3] &= ~(termios.ECHO | termios.ICANON)
+    if outermost := not _first:
+        _first.append(before)
+    _set(changed)
     try:
-        yield release
+        yield
     finally:
-        release()
+        _set(before)
+        if outermost:
+            _first.clear()
+
+
+def _set(settings: list[Any]) -> None:
+    import termios
+
+    # The terminal may be gone by now.
+    with suppress(termios.error, ValueError):
+        termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, settings)

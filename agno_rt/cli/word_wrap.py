@@ -176,7 +176,12 @@ def wrap_terms(rows: Sequence[tuple[str, str]]) -> str:
     words = WordWriter(written.append, terminal_width)
     for term, text in rows:
         lead = f"  {term}"
-        words.begin(lead + " " * (len(indent) - cell_len(lead)) if beside else f"{lead}\n{indent}", indent=indent)
+        if beside:
+            words.begin(lead + " " * (len(indent) - cell_len(lead)), indent=indent)
+        else:
+            words.begin(lead)
+            words.end_line()
+            words.begin(indent, indent=indent)
         words.add(text)
         words.end_line()
     return "".join(written)
