@@ -39,10 +39,22 @@ def ask(question: str, text: str = "") -> str | None:
     """What a person answers, with `text` there to be changed; `None` for Ctrl-D and Ctrl-C. No history has it."""
     try:
         with prefilled(text):
-            return read_from(question).strip()
+            return read_from(_wrapped(question)).strip()
     except (EOFError, KeyboardInterrupt):
         print(file=sys.stderr)
         return None
+
+
+def _wrapped(question: str) -> str:
+    """The question's last line, once those before it are written: readline would cut words at the edge."""
+    if not sys.stdout.isatty():
+        return question
+    from agno_rt.cli.word_wrap import wrap_words
+
+    *lines, last = wrap_words(question).split("\n")
+    for line in lines:
+        print(line)
+    return f"{last} "
 
 
 def read_from(prompt: str) -> str:
