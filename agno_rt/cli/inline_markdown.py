@@ -20,6 +20,9 @@ _MOST = 500
 
 _DEEPEST = 8
 
+_RUNS = "*_`~"
+"""Markers of which several in a row are another one: whether one ends shows with the next character."""
+
 _MARKER = re.compile(r"[`*_~\[!<\\]")
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 _CODE = re.compile(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
@@ -54,14 +57,17 @@ def read_inline(text: str, *, whole: bool, before: str = "", kinds: frozenset[Ki
         previous = text[start - 1] if start else before
         inner = _construct(text, start, previous, kinds)
         if inner is not None:
-            made, at = inner
+            made, end = inner
+            if end == len(text) and not whole and text[-1] in _RUNS:
+                return spans, text[start:]
             spans.extend(made)
+            at = end
         elif not whole and len(text) - start < _MOST and _may_open(text, start, previous):
             return spans, text[start:]
         else:
             # A run of one marker is text as a whole: no shorter marker begins within it.
             end = start + 1
-            while text[start] in "*_`~" and end < len(text) and text[end] == text[start]:
+            while text[start] in _RUNS and end < len(text) and text[end] == text[start]:
                 end += 1
             spans.append((text[start:end], kinds))
             at = end
@@ -92,7 +98,6 @@ def _construct(text: str, start: int, previous: str, kinds: frozenset[Kind]) -> 
 def _emphasis(text: str, start: int, kinds: frozenset[Kind]) -> tuple[list[Span], int] | None:
     for pattern, more in _EMPHASIS:
         found = pattern.match(text, start, start + _MOST)
-        # Whether a longer marker closes it shows with the next character.
         if found is not None and len(kinds) < _DEEPEST and more - kinds:
             spans, _ = read_inline(found[1], whole=True, kinds=kinds | more)
             return spans, found.end()

@@ -19,7 +19,8 @@ _CLOSING = "\u3001\u3002\u3009\u300b\u300d\u300f\u3011\uff01\uff09\uff0c\uff0e\u
 _IDEOGRAPHS = "\u2e80-\u2fff\u3005-\u3007\u3021-\u3029\u3040-\u312f\u3190-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 # Chinese and Japanese have no blanks: a line may end behind each character, but a closing mark must not begin one.
 _PIECE = re.compile(
-    f"\n|[ \t]+|[{_OPENING}]*[{_IDEOGRAPHS}][{_CLOSING}]*|[^ \t\n{_OPENING}{_IDEOGRAPHS}]+|[{_OPENING}]+"
+    f"\n|[ \t]+|[{_OPENING}]*[{_IDEOGRAPHS}][{_CLOSING}]*|"
+    f"[{_CLOSING}]+|[{_OPENING}]+|[^ \t\n{_CLOSING}{_OPENING}{_IDEOGRAPHS}]+"
 )
 _IDEOGRAPH = re.compile(f"[{_OPENING}]*[{_IDEOGRAPHS}]")
 
