@@ -73,6 +73,7 @@ FLOORS: dict[str, int] = {
     "_state": 4,
     "_turn": 4,
     "_window": 4,
+    "steps": 4,
     "user_memory": 4,
     # 5 drivers
     "_asking": 5,
@@ -116,6 +117,7 @@ FLOORS: dict[str, int] = {
     "runs": 5,
     "wrapping": 5,
     # 6 host
+    "_requirements": 6,
     "config": 6,
     "hookspecs": 6,
     "plugins": 6,
@@ -123,8 +125,10 @@ FLOORS: dict[str, int] = {
     "_resolve": 7,
     "_closing": 7,
     "_durable": 7,
+    "_sources": 7,
     "_stored": 7,
     "project": 7,
+    "readiness": 7,
     "runtime": 7,
     # 8 edges
     "cli": 8,

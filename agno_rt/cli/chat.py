@@ -10,6 +10,8 @@ import attrs
 import click
 
 from agno_rt.cli.options import (
+    agent_argument,
+    agent_options,
     config_option,
     debug_option,
     plain_option,
@@ -31,7 +33,8 @@ INTERRUPTED = 130
 
 
 @click.command("chat")
-@click.argument("agent")
+@agent_argument
+@agent_options
 @config_option
 @session_option
 @click.option("--new", is_flag=True, help="Begin a new conversation.")
@@ -47,47 +50,51 @@ INTERRUPTED = 130
 )
 @debug_option
 def command(
-    agent: str,
+    agent: str | None,
     config: str | None,
     session: str | None,
     new: bool,
     user: str | None,
     **how: Any,
 ) -> int:
-    """Talk with AGENT, and go on with the last conversation.
+    """Talk with an agent, and go on with the last conversation.
 
-    AGENT is what `agno-rt run` takes. Ctrl-C stops an answer, Ctrl-D leaves, /help lists the commands. Conversations
-    are kept in the project's memory, or, where it has none that lasts, in a file of yours.
+    AGENT is what `agno-rt run` takes; with --model it may be left out. Ctrl-C stops an answer, Ctrl-D leaves, /help
+    lists the commands. Conversations are kept in the project's memory, or, where it has none that lasts, in a file of
+    yours.
     """
     from agno_rt.cli.chat_commands import Commands, complete
+    from agno_rt.cli.choose_agent import Changes, choose_agent
     from agno_rt.cli.conversation import open_conversation
     from agno_rt.cli.dialogue import Dialogue, Manner
     from agno_rt.cli.display import Display
     from agno_rt.cli.keeping import lasting, session_stem
+    from agno_rt.cli.report import show_findings
     from agno_rt.cli.stored import Place
-    from agno_rt.cli.target import find_agent
     from agno_rt.cli.terminal import kept_enter
 
-    target = find_agent(agent, config)
+    target = choose_agent("chat", agent, config, Changes(how["model"], how["system"], how["tools"]))
     project, file = lasting(target.project)
     stem = session or session_stem(target, shared=file is not None)
-    typed = _typed(agent, config, user)
+    typed = _typed(agent, config, user) + target.typed
     with ExitStack() as stack:
         stack.enter_context(kept_enter())
         conversation = stack.enter_context(open_conversation(project, target.agent, user))
         conversation.check()
         display = Display(provisional=target.provisional, reasoning=how["reasoning"], plain=how["plain"])
-        manner = Manner(typed, Place.of(target, config).options(), how["quiet"])
+        manner = Manner(typed, Place.of(target, config).options() + target.typed, how["quiet"])
         dialogue = Dialogue(conversation, display, target, manner, stem, file)
         dialogue.begin(session, new=new)
+        show_findings(conversation.findings())
         lines = stack.enter_context(_line_input(lambda line: complete(dialogue, line), kept=not how["no_history"]))
         return Chat(dialogue, lines, Commands(dialogue, lines)).talk()
 
 
-def _typed(agent: str, config: str | None, user: str | None) -> str:
+def _typed(agent: str | None, config: str | None, user: str | None) -> str:
     """The agent and the options that a chat was begun with, as they are typed."""
+    named = "" if agent is None else f" {shlex.quote(agent)}"
     options = (("-c", config), ("--user", user))
-    return shlex.quote(agent) + "".join(f" {name} {shlex.quote(value)}" for name, value in options if value)
+    return named + "".join(f" {name} {shlex.quote(value)}" for name, value in options if value)
 
 
 def _line_input(complete: Complete, *, kept: bool) -> LineInput:

@@ -17,7 +17,7 @@ from agno_rt.cli.deciding import can_ask, settled
 from agno_rt.cli.display import Display
 from agno_rt.cli.keeping import is_within, latest, next_name, tilde
 from agno_rt.cli.outcome import show_paused
-from agno_rt.cli.report import notice, remark, styled
+from agno_rt.cli.report import notice, remark, show_findings, styled
 from agno_rt.cli.tables import counted, one_line
 from agno_rt.cli.target import Target
 from agno_rt.cli.terminal import is_interactive
@@ -150,6 +150,7 @@ class Dialogue:
         self.conversation.check(agent)
         self.conversation.agent = agent
         self.target = attrs.evolve(self.target, agent=agent)
+        show_findings(self.conversation.findings())
 
     def sessions(self) -> list[SessionInfo]:
         """The user's sessions, as far as they can be of this project, newest first."""
@@ -160,7 +161,7 @@ class Dialogue:
         if self.conversation.info(self.session) is None:
             return ""
         changed = "".join(f" {option} {shlex.quote(value)}" for option, value in self.changed.items())
-        return f"agno-rt chat {self.manner.typed}{changed} --session {shlex.quote(self.session)}"
+        return f"agno-rt chat{self.manner.typed}{changed} --session {shlex.quote(self.session)}"
 
     def _say_where(self, messages: Sequence[Message]) -> None:
         agent, info = self.conversation.agent, self.conversation.info(self.session)

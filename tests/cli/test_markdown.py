@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -53,10 +53,12 @@ def bare(text: str) -> str:
     return re.sub(r"\x1b\[[\d;]*m", "", text)
 
 
+@settings(deadline=None)
 @given(TEXTS, st.lists(st.integers(1, 7), min_size=1, max_size=20))
 def test_how_a_text_is_cut_does_not_matter(text: str, sizes: list[int]) -> None:
     """Whatever the pieces are that it arrives in, the same is written."""
-    pieces, at = [], 0
+    pieces: list[str] = []
+    at = 0
     while at < len(text):
         size = sizes[len(pieces) % len(sizes)]
         pieces.append(text[at : at + size])
@@ -65,6 +67,7 @@ def test_how_a_text_is_cut_does_not_matter(text: str, sizes: list[int]) -> None:
     assert shown(*pieces) == shown(text)
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_nothing_is_lost(text: str) -> None:
     """Every letter and digit is written, in its order, whatever the markers around it."""
@@ -74,6 +77,7 @@ def test_nothing_is_lost(text: str) -> None:
     assert re.sub(r"\W|_", "", written) == re.sub(r"\W|_", "", text)
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(20, 60))
 def test_lines_fit(text: str, width: int) -> None:
     """No line of words is longer than the terminal's; one of code, or a word that is longer, is left to it."""
