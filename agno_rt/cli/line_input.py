@@ -115,7 +115,7 @@ class LineInput:
         try:
             line = read_from(prompt) if is_interactive() else input()
         except EOFError:
-            if is_interactive() and not self._pastes:
+            if is_interactive() and not (self._pastes and sys.stdout.isatty()):
                 print(file=sys.stderr)  # readline does, where it looks out for what is pasted
             return None
         return line.replace("\r\n", "\n").replace("\r", "\n")

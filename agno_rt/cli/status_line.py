@@ -78,12 +78,12 @@ class StatusLine:
                     self._changed.wait(_TICK)
 
     def _write(self, stream: TextIO, frame: str, waited: float) -> None:
-        from shutil import get_terminal_size
-
         from rich.cells import cell_len, set_cell_size
 
+        from agno_rt.cli.word_wrap import terminal_width
+
         after = f" {waited:.0f} s" if waited >= _SECONDS_FROM else ""
-        room = get_terminal_size().columns - len(after) - 3
+        room = terminal_width() - len(after) - 2
         text = self._text if cell_len(self._text) <= room else f"{set_cell_size(self._text, max(0, room - 1))}…"
         # The old line is written over, not erased first: so it does not flicker.
         # Where the terminal has gone, the run notices; this line does not matter.

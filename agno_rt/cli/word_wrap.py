@@ -5,9 +5,12 @@ What has been written stays as it is, so a stream of text neither flickers nor s
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import attrs
 from rich.cells import cell_len
@@ -155,8 +158,13 @@ class DimWriter:
 
 def terminal_width() -> int:
     """Return how many cells of a line are written on."""
+    columns = shutil.get_terminal_size().columns
+    if not sys.stdout.isatty():
+        # Where answers go to a file, the terminal is where stderr goes.
+        with suppress(OSError, ValueError):
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns
     # A line that fills the terminal to its last cell is followed by an empty one in some.
-    return max(1, shutil.get_terminal_size().columns - 1)
+    return max(1, columns - 1)
 
 
 def wrap_words(text: str) -> str:
