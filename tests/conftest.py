@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import EntryPoint
 from typing import Any
 
+import hypothesis
 import pytest
 
 from agno_rt import hookimpl
@@ -27,6 +28,10 @@ from agno_rt.events import (
 )
 
 MakePoint = Callable[..., EntryPoint]
+
+# How long an example takes says how busy the machine is; `timeout` of pytest is for what hangs.
+hypothesis.settings.register_profile("steady", deadline=None)
+hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture
