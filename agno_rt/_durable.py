@@ -91,7 +91,7 @@ class Durable:
         record, _ = await load_run(store, resume.run_id, user)
         if record.status == "completed":
             raise RunConflict(f"run {record.id!r} is completed", hint="Fork it to go on from one of its steps.")
-        if record.id in self._live or (record.owner is not None and not resume.force and self._carried_out(record)):
+        if record.id in self._live or (not resume.force and self.is_carried_out(record)):
             hint = f"Wait for it, or cancel it; if {record.owner} is gone, resume it with force."
             raise RunConflict(f"run {record.id!r} is under way already, by {record.owner}", hint=hint)
         self.live(record.id, _nothing)
@@ -124,12 +124,17 @@ class Durable:
         )
         return self.journal(store, record)
 
-    async def decide(self, store: RunStore, approval: str, decided: Decision, user: str | None) -> Approval:
-        """Decide an approval. Raises `NotFound`, `ApprovalConflict`, and `UsageError` for what does not fit it."""
+    async def approval(self, store: RunStore, approval: str, user: str | None) -> Approval:
+        """Find an approval by its id, which begins with its run's. Raises `NotFound`."""
         known = await store.approvals(run=approval.partition(".")[0], user=user, limit=MOST_APPROVALS)
         found = next((each for each in known if each.id == approval), None)
         if found is None:
             raise NotFound("approval", approval, [each.id for each in known])
+        return found
+
+    async def decide(self, store: RunStore, approval: str, decided: Decision, user: str | None) -> Approval:
+        """Decide an approval. Raises `NotFound`, `ApprovalConflict`, and `UsageError` for what does not fit it."""
+        found = await self.approval(store, approval, user)
         agent = self.agents.get(found.agent)
         tools = {} if agent is None else self._tools(agent)
         check_decision(tools.get(found.call.name), found, decided)
@@ -230,8 +235,10 @@ class Durable:
         finally:
             self.watching = None
 
-    def _carried_out(self, record: RunRecord) -> bool:
-        assert record.owner is not None
+    def is_carried_out(self, record: RunRecord) -> bool:
+        """Whether the run is under way, as far as can be seen from here: a process on another host is taken to live."""
+        if record.owner is None:
+            return False
         here = _RUNTIMES.get(runtime_of(record.owner))
         if here is not None:
             return record.id in here._live

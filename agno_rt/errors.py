@@ -102,7 +102,8 @@ class NotFound(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, where: str = "", hint: str = "") -> None:
         place = f" ({where})" if where else ""
-        super().__init__(f"unknown {kind} {_shortened(name)}{place}", hint=hint or suggest(kind, name, known))
+        missing = "no such file:" if kind == "file" else f"unknown {kind}"
+        super().__init__(f"{missing} {_shortened(name)}{place}", hint=hint or suggest(kind, name, known))
         self.kind = kind
         self.name = name
 
@@ -263,9 +264,11 @@ def suggest(kind: str, name: str, known: Iterable[str]) -> str:
     """The hint for a name that is not among `known`: the nearest one, and the list."""
     names = sorted(set(known))
     if not names:
-        return f"There is no {kind} to choose from."
+        return f"There are no {kind}s." if kind != "file" else "Check the name, and the folder that it is in."
     # Comparing takes the product of both lengths, and whoever sent the name chose one of them.
     close = difflib.get_close_matches(str(name)[:_COMPARED], names, n=1)
     nearest = f"Did you mean {close[0]!r}? " if close else ""
-    shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
+    # To leave out a single one would save nothing.
+    count = len(names) if len(names) <= 13 else 12
+    shown = ", ".join(names[:count]) + (f", and {len(names) - count} more" if len(names) > count else "")
     return f"{nearest}Known: {shown}."

@@ -160,7 +160,7 @@ def test_what_is_no_toml(tmp_path: Path, content: bytes) -> None:
     """Broken TOML names the file and where in it the trouble is."""
     path = tmp_path / "agno-rt.toml"
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match="is no TOML") as caught:
+    with pytest.raises(ConfigError, match="is not valid TOML") as caught:
         load_config(path)
 
     assert str(path) in caught.value.message
@@ -169,7 +169,7 @@ def test_what_is_no_toml(tmp_path: Path, content: bytes) -> None:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     """A missing file is told with what would make one."""
-    with pytest.raises(ConfigError, match="there is no file") as caught:
+    with pytest.raises(ConfigError, match="no such file") as caught:
         load_config(tmp_path / "agno-rt.toml")
 
     assert "agno-rt init" in caught.value.hint

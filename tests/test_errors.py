@@ -156,14 +156,15 @@ class TestSuggest:
 
     def test_nothing_to_choose_from(self) -> None:
         """Where there is nothing, it says so."""
-        assert suggest("tool", "x", []) == "There is no tool to choose from."
+        assert suggest("tool", "x", []) == "There are no tools."
 
     def test_nothing_near(self) -> None:
         """Where nothing is near, it lists what there is, sorted, each once."""
         assert suggest("tool", "zzz", ["b", "a", "b"]) == "Known: a, b."
 
     def test_long_lists_are_cut(self) -> None:
-        """A long list is cut after twelve names, and says how many more there are."""
+        """A long list is cut after twelve names, and says how many more there are; never a single one."""
+        assert suggest("tool", "zzz", [f"n{at:02}" for at in range(13)]).endswith("n11, n12.")
         hint = suggest("tool", "zzz", [f"n{at:02}" for at in range(15)])
 
         assert hint.endswith("n11, and 3 more.")

