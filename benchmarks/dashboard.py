@@ -34,6 +34,12 @@ REFERENCE = "reference"
 _LINE = re.compile(r'<p class="navbar-text">.*?</p>', re.DOTALL)
 _BACK = '<p class="navbar-text"><a id="project-name" href="index.html" class="navbar-link">project</a></p>'
 
+# What asv's page lacks: dark colours, and labels on the x axis. After its own, which they change.
+_ADDED = {
+    "graphs.css": '<link rel="stylesheet" href="graphs.css">',
+    "graphs.js": '<script src="graphs.js"></script>',
+}
+
 
 def publish(project: Project, aims: Callable[[Result], Sequence[Aim]] = lambda result: ()) -> Path:
     """Publish the dashboard; returns its folder. What was published before is replaced at once, when all is made.
@@ -92,6 +98,9 @@ def _bring_home(made: Path, scripts: Path) -> None:
     lay(scripts, made)
     page = localize((made / "index.html").read_text(encoding="utf-8"))
     page = _LINE.sub(_BACK, page, count=1)
+    for name, tag in _ADDED.items():
+        shutil.copyfile(Path(__file__).parent / "site" / name, made / name)
+        page = page.replace("</head>", f"{tag}\n  </head>", 1)
     (made / "graphs.html").write_text(page, encoding="utf-8")
     (made / "error.html").unlink(missing_ok=True)
     feed = made / "regressions.xml"

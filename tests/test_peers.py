@@ -249,11 +249,11 @@ class TestPage:
         """A value in a unit that fits it, how many times agno_rt is better, and a mark where there is more to say."""
         text = page(results)
 
-        assert "| create an agent | **0.25 µs** | — (1) | 20 µs (80 ×) |" in text
-        assert "| memory an agent holds | **104 B** | — (1) | 3,744 B (36 ×) |" in text
-        assert "| simple run of a new agent | **10 µs** | — (1) | 400 µs (40 ×) (2) |" in text
+        assert "| create an agent | **0.25 µs** | — (1) | 20 µs<br>(80 ×) |" in text
+        assert "| memory an agent holds | **104 B** | — (1) | 3,744 B<br>(36 ×) |" in text
+        assert "| simple run of a new agent | **10 µs** | — (1) | 400 µs<br>(40 ×) (2) |" in text
         assert "| tool run of a new agent: one call, two turns | **20 µs** | — (1) | — (3) |" in text
-        assert "| HTTP: simple runs a second, one process | **9,000/s** | — (1) | 250/s (36 ×) |" in text
+        assert "| HTTP: simple runs a second, one process | **9,000/s** | — (1) | 250/s<br>(36 ×) |" in text
         assert "(1) Agno-Go: not measured: give AGNO_GO." in text
         assert "(2) Agno: its own loop." in text
         assert "(3) Agno: failed: out of luck." in text
