@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.peers.results import Results as Peers
+from benchmarks.peers.rows import ROWS
+from benchmarks.peers.table import figure
+
 __all__ = ["Log", "calls", "cell", "report"]
 
 Log = Sequence[tuple[float, str]]
@@ -29,7 +33,7 @@ WAYS = {
 }
 
 
-def report(results: Mapping[str, Any]) -> str:
+def report(results: Mapping[str, Any], peers: Peers) -> str:
     """The versions, a table with a line for each trial, and the logs that it was read from."""
     frameworks = {name: results["frameworks"][name] for name in TITLES if name in results["frameworks"]}
     versions = "; ".join(
@@ -38,7 +42,7 @@ def report(results: Mapping[str, Any]) -> str:
     )
     parts = [
         f"Run on {results['date']} by `make compare`, CPython {results['python']}: {versions}.",
-        _table(frameworks),
+        _table(frameworks, peers),
         "\n\n".join(_logs(TITLES[name], one["logs"]) for name, one in frameworks.items()),
     ]
     return "\n\n".join(parts)
@@ -58,7 +62,7 @@ def cell(trial: str, log: Log) -> str:
     return _approved(log)
 
 
-def _table(frameworks: Mapping[str, Any]) -> str:
+def _table(frameworks: Mapping[str, Any], peers: Peers) -> str:
     trials = (("cancel", "cancel"), ("kill -9", "kill"), ("one approves", "approve"), ("two approve", "approve_twice"))
     lines = [["", *(TITLES[name] for name in frameworks)], ["---"] * (len(frameworks) + 1)]
     for title, trial in trials:
@@ -72,7 +76,13 @@ def _table(frameworks: Mapping[str, Any]) -> str:
             )
         lines.append(row)
     lines.append(["**type of the answer**, to mypy", *(f"`{one['type']}`" for one in frameworks.values())])
+    lines.append([f"**a simple run**, by `make peers` of {peers.date}", *(_cost(name, peers) for name in frameworks)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cost(name: str, peers: Peers) -> str:
+    row = next(row for row in ROWS if row.name == "run")
+    return figure(peers, row, name) or "not measured"
 
 
 def _cancelled(log: Log) -> str:

@@ -1,7 +1,7 @@
 """pydantic-ai in the trials of `trial.py`: its FunctionModel; durable through DBOS on SQLite.
 
-As its documentation says, each tool is a `DBOS.step`, and the run is in a `DBOS.workflow`. An approval ends its run with
-`DeferredToolRequests`. The program keeps the messages, here in a file.
+As its documentation says, each tool is a `DBOS.step`, and the run is in a `DBOS.workflow`. An approval ends its run
+with `DeferredToolRequests`. The program keeps the messages, here in a file.
 """
 
 from __future__ import annotations
