@@ -113,7 +113,7 @@ class Shell:
                 ended, status = True, int(line.rsplit(" ", 1)[1])
             else:
                 printed.append(line)
-                begun = begun or "Serving" in line
+                begun = begun or "Serving" in line or "running on" in line
         output = "".join(printed).removesuffix("\n")  # an empty line, since JSON ends without a line's end
         # 75: the run is paused. 137: the page has killed it.
         assert status in (0, 75, 137), f"`{text}` ended with {status}:\n{output}"
