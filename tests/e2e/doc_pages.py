@@ -1,0 +1,200 @@
+"""Does what a page of the documentation tells its reader: writes its files, types its commands, compares what they print.
+
+Three forms count on a page. A line that ends with a file's name in backticks and a colon, and then a code block, is a file
+to write. A block of `console` has commands behind `$ ` and what they print: each line of it must come, in this order, and
+`...` stands for anything. In a block of `console model` the words of a language model are shown, of which nothing is
+compared. In commands, `ID` stands for the last long identifier that was printed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Queue
+
+import attrs
+
+BLOCK = re.compile(r"^```([\w-]+)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+FILE = re.compile(r"`([\w./-]+\.\w+|Dockerfile|Caddyfile)`[^`]*:$")
+COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)$", re.MULTILINE)
+IDENTIFIER = re.compile(r"\b[0-9a-f]{20,40}\b")
+# What is typed once on a machine: tests/e2e/test_fresh_clone.py does it.
+SETUP = ("pip ", "python -m venv", "git clone", "cd agno", "make ", "source ", "sudo ", "docker ", "ollama ", "vllm ", ". ")
+END = "--- that was the command"
+SECONDS = 120.0
+
+
+@attrs.frozen
+class File:
+    """A file that the page has its reader write."""
+
+    name: str
+    text: str
+
+
+@attrs.frozen
+class Command:
+    """A command with the lines that it prints."""
+
+    text: str
+    printed: list[str]
+    compared: bool
+
+
+def read_page(path: Path) -> list[File | Command]:
+    """Return what the page has its reader do, in order."""
+    text = path.read_text(encoding="utf-8")
+    steps: list[File | Command] = []
+    for block in BLOCK.finditer(text):
+        language, info, code = block[1], block[2], block[3]
+        before = text[: block.start()].rstrip().rsplit("\n", 1)[-1]
+        if language == "console":
+            steps += read_commands(code, compared="model" not in info)
+        elif named := FILE.search(before):
+            steps.append(File(named[1], code))
+    return steps
+
+
+def read_commands(code: str, compared: bool) -> Iterator[Command]:
+    """Yield the commands of a console block."""
+    found = list(COMMAND.finditer(code))
+    for command, following in zip(found, [*found[1:], None], strict=True):
+        printed = code[command.end() : following.start() if following else len(code)].strip("\n").split("\n")
+        yield Command(command[1], [line for line in printed if line], compared)
+
+
+def check_printed(command: Command, output: str) -> None:
+    """See that each line of the page is in the output, in order."""
+    rest = output
+    for line in command.printed if command.compared else ():
+        if line == "...":
+            continue
+        pattern = r"\s+".join(".*?".join(map(re.escape, word.split("..."))) for word in line.split())
+        match = re.search(pattern, rest, re.DOTALL if line.startswith("...") else re.NOFLAG)
+        assert match, f"`{command.text}` does not print {line!r} where the page says so, but:\n{output}"
+        rest = rest[match.end() :]
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@attrs.define
+class Shell:
+    """A shell in a folder, that keeps its variables and its jobs from one command to the next."""
+
+    process: subprocess.Popen[str]
+    lines: Queue[str | None]
+    last_id: str = ""
+
+    def run(self, command: Command) -> str:
+        """Type a command, wait for its end, or for a server's beginning, and return what was printed."""
+        text = re.sub(r"\bID\b", self.last_id, command.text)
+        server = text.rstrip().endswith("&")
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{{ {text}\n}} </dev/null; status=$?; echo; echo '{END}' $status; (exit $status)\n")
+        self.process.stdin.flush()
+        printed: list[str] = []
+        ended, begun = False, not server
+        while not (ended and begun):
+            line = self.lines.get(timeout=SECONDS)
+            assert line is not None, "the shell has ended"
+            if line.startswith(END):
+                ended, status = True, int(line.rsplit(" ", 1)[1])
+            else:
+                printed.append(line)
+                begun = begun or "Serving" in line or "running on" in line
+        output = "".join(printed).removesuffix("\n")  # an empty line, since JSON ends without a line's end
+        # 75: the run is paused. 137: the page has killed it.
+        assert status in (0, 75, 137), f"`{text}` ended with {status}:\n{output}"
+        if found := IDENTIFIER.findall(output):
+            self.last_id = found[-1]
+        return output
+
+
+@contextmanager
+def opened_shell(folder: Path, variables: dict[str, str], port: int) -> Iterator[Shell]:
+    """Open a shell in which `agno-rt serve` takes a port of its own, and end whatever it has started."""
+    binaries = str(Path(sys.executable).parent)
+    environment = {
+        **os.environ,
+        "PATH": f"{binaries}:{os.environ['PATH']}",
+        "PYTHONUNBUFFERED": "1",
+        "XDG_DATA_HOME": str(folder / ".data"),
+        "AGNO_RT_CACHE": os.environ.get("AGNO_RT_CACHE", str(Path("~/.cache/agno-rt").expanduser())),
+        "NO_COLOR": "1",
+        "COLUMNS": "120",
+        **variables,
+    }
+    process = subprocess.Popen(
+        ["bash", "--norc", "--noprofile"],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    lines: Queue[str | None] = Queue()
+    reader = threading.Thread(target=_read, args=(process, lines))
+    reader.start()
+    shell = Shell(process, lines)
+    assert process.stdin is not None
+    try:
+        process.stdin.write(
+            f'agno-rt() {{ if [ "$1" = serve ]; then shift; command agno-rt serve --port {port} "$@"; '
+            'else command agno-rt "$@"; fi; }\nset -m\n'
+        )
+        yield shell
+        process.stdin.write("kill -9 $(jobs -p) 2>/dev/null\nexit\n")
+        process.stdin.close()
+        process.wait(30)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(30)
+        reader.join(30)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def _read(process: subprocess.Popen[str], lines: Queue[str | None]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.put(line)
+    lines.put(None)
+
+
+def follow_page(page: Path, folder: Path, variables: dict[str, str], replaced: dict[str, str]) -> None:
+    """Do all that the page says, in the folder. Texts of the page can be replaced, such as a provider's address."""
+    port = free_port()
+    replaced = {"7777": str(port), **replaced}
+
+    def local(text: str) -> str:
+        for before, after in replaced.items():
+            text = text.replace(before, after)
+        return text
+
+    done = 0
+    with opened_shell(folder, variables, port) as shell:
+        for step in read_page(page):
+            if isinstance(step, File):
+                path = Path(shell.run(Command("pwd", [], False)).strip()) / step.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(local(step.text), encoding="utf-8")
+            elif not step.text.startswith(SETUP):
+                here = attrs.evolve(step, text=local(step.text), printed=[local(line) for line in step.printed])
+                check_printed(here, shell.run(here))
+                done += 1
+    assert done, f"{page} has no command that a test can type"
