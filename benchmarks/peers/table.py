@@ -10,6 +10,7 @@ from .rows import GOALS, OURS, PEERS, ROWS, Goal, PeerKind, Row
 __all__ = ["figure", "page", "reached", "told"]
 
 X = "\N{MULTIPLICATION SIGN}"
+NARROW = "\N{NO-BREAK SPACE}"
 HOW = (
     "How each is measured, with a model of its own kind that answers at once, on its asynchronous interface where it "
     "has one, with telemetry off, and with logging off where a row does not say otherwise:"
@@ -85,7 +86,8 @@ def _cell(results: Results, row: Row, kind: PeerKind, notes: _Notes) -> str:
         if not reason and absent:
             reason = f"not measured: {absent}"
         return f"— {notes.mark(f'{kind.title}: {reason}')}" if reason else "—"
-    cell = told.replace(" (", "<br>(") if kind.name != OURS else f"**{told}**"
+    told = told.replace(" (", "<br>(").replace(" ", NARROW)
+    cell = told if kind.name != OURS else f"**{told}**"
     return f"{cell} {notes.mark(kind.title + ': ' + found['note'])}" if "note" in found else cell
 
 
