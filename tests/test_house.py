@@ -125,6 +125,7 @@ FLOORS: dict[str, int] = {
     "_durable": 7,
     "_stored": 7,
     "project": 7,
+    "readiness": 7,
     "runtime": 7,
     # 8 edges
     "cli": 8,

@@ -7,6 +7,8 @@ lose the last writes when the power fails. Several processes may share a file.
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import time
 import warnings
 import weakref
@@ -66,6 +68,14 @@ class SQLiteMemory:
         # Who forgets to close it leaves no threads and no open file behind.
         weakref.finalize(self, self._threads.stop).atexit = False
         weakref.finalize(self, self._locks.close).atexit = False
+
+    async def check_ready(self) -> None:
+        """Raise `BackendError` for a file that cannot be used. A file that is not there yet is not made."""
+        folder = self.path.absolute().parent
+        if self.path.exists():
+            await self.sessions(limit=1)
+        elif not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+            raise backend_error(self.path, sqlite3.OperationalError("unable to open database file"))
 
     async def load(self, session: str, last: int | None = None) -> Session:
         """See `MemoryBackend.load`."""
