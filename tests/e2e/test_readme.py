@@ -53,14 +53,18 @@ def test_the_first_example(tmp_path: Path) -> None:
     assert run(sys.executable, "program.py", folder=tmp_path).splitlines() == said(program)
 
 
-@pytest.mark.usefixtures("weights")
-def test_the_program_with_a_tool(tmp_path: Path) -> None:
-    """It calls its tool and answers as the README says; its session is stored where it says."""
+def test_the_program_with_an_approval(tmp_path: Path) -> None:
+    """It pauses, is approved, goes on and answers; the model alone is another one, which needs no key."""
     program = block("python", "trio.run(main)")
-    (tmp_path / "program.py").write_text(program)
+    scripted = 'ScriptedModel([[ToolCall("1", "refund", \'{"order": "A1", "amount": 20}\')], "It is refunded."])'
+    imports = "from agno_rt import ToolCall\nfrom agno_rt.testing import ScriptedModel\n"
+    (tmp_path / "program.py").write_text(imports + program.replace('"openai:gpt-5"', scripted))
 
-    assert run(sys.executable, "program.py", folder=tmp_path).splitlines() == said(program)
-    assert (tmp_path / "chats.db").exists()
+    assert run(sys.executable, "program.py", folder=tmp_path).splitlines() == [
+        'paused: refund {"order": "A1", "amount": 20}',
+        "It is refunded.",
+    ]
+    assert (tmp_path / "desk.db").exists()
 
 
 def test_the_three_promises(tmp_path: Path) -> None:
