@@ -31,8 +31,8 @@ class Finding:
     """Something that was found out about agents before they ran.
 
     Attributes:
-        level: `note` for what is good to know; `warning` for what will keep a run from its answer, or lose something;
-            `error` for an agent that cannot run at all as it is written
+        level: `note` for what is good to know; `warning` for what a run may miss, such as documents or a memory that
+            lasts; `error` for what will make every run of the agents fail
         message: what was found
         hint: what to do about it
         agents: the names of the agents that it concerns; empty for what concerns all of them
@@ -47,10 +47,11 @@ class Finding:
         return f"{', '.join(self.agents)}: {self.message}" if self.agents else self.message
 
 
-async def check_ready(runtime: Runtime, *agents: Agent) -> list[Finding]:
+async def check_ready(runtime: Runtime, *agents: Agent, memory: bool = True) -> list[Finding]:
     """Check whether the agents could answer now, and whether the runtime's memory opens; no model is asked.
 
-    What several agents have in common is one finding, with the names of all of them.
+    What several agents have in common is one finding, with the names of all of them. `memory=False` leaves the memory
+    alone. Raises nothing: a check that fails is a finding, too.
     """
     places: dict[Finding, tuple[str, ...]] = {}
     # Agents share models and tools, which are asked once; by identity, and kept alive by the runtime meanwhile.
@@ -61,7 +62,7 @@ async def check_ready(runtime: Runtime, *agents: Agent) -> list[Finding]:
             names = places.get(finding, ())
             places[finding] = names if name in names else (*names, name)
     found = [attrs.evolve(finding, agents=names) for finding, names in places.items()]
-    of_memory = await _of_memory(runtime)
+    of_memory = await _of_memory(runtime) if memory else None
     return found if of_memory is None else [*found, of_memory]
 
 
@@ -71,16 +72,17 @@ async def _of_agent(runtime: Runtime, agent: Agent, asked: dict[int, Finding | N
     except AgnoError as exc:
         return [Finding("error", exc.message, exc.hint)]
     resolved = runtime._resolver.resolve(agent)
-    parts = list(_parts(resolved))
+    models = list(_models(resolved))
+    parts = [*models, *resolved.tools.values()]
     for part in parts:
         if id(part) not in asked:
-            asked[id(part)] = await _ask(part)
+            asked[id(part)] = await _ask(part, "error" if part in models else "warning")
     found = [finding for part in parts if (finding := asked[id(part)]) is not None]
     return [*found, _FORGETS] if resolved.pauses and runtime._memory == "memory:" else found
 
 
-def _parts(resolved: Resolved) -> Iterator[Any]:
-    """The models that runs of the agent ask, those within wrappers too, and its tools."""
+def _models(resolved: Resolved) -> Iterator[Any]:
+    """The models that runs of the agent ask, those within wrappers too."""
     models = [resolved.model] if resolved.summarizer is None else [resolved.model, resolved.summarizer]
     while models:
         model = models.pop()
@@ -88,18 +90,17 @@ def _parts(resolved: Resolved) -> Iterator[Any]:
             models.extend(model.models())
         else:
             yield model
-    yield from resolved.tools.values()
 
 
 async def _of_memory(runtime: Runtime) -> Finding | None:
     try:
-        return await _ask(runtime.memory)
+        return await _ask(runtime.memory, "warning")
     except AgnoError as exc:
         return Finding("error", exc.message, exc.hint)
 
 
-async def _ask(part: Any) -> Finding | None:
-    """What a part says of itself. A check that fails is a finding, too: nothing here raises."""
+async def _ask(part: Any, level: FindingLevel) -> Finding | None:
+    """What a part says of itself; of that level where it is not ready."""
     check = getattr(part, "check_ready", None)
     if check is None:
         return None
@@ -110,7 +111,7 @@ async def _ask(part: Any) -> Finding | None:
             note = await trio.to_thread.run_sync(check)
             note = await note if isinstance(note, Awaitable) else note
     except AgnoError as exc:
-        return Finding("warning", exc.message, exc.hint)
+        return Finding(level, exc.message, exc.hint)
     except BaseException as exc:
         if must_pass(exc):
             raise

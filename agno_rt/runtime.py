@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 import time
+import warnings
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
@@ -31,7 +32,7 @@ from agno_rt._limiter import Limiter
 from agno_rt._map import CONCURRENCY, OnError, OnResult, check_map, map_runs
 from agno_rt._recording import Journal
 from agno_rt._resolve import Resolver, keep
-from agno_rt._scopes import check_in_trio, raise_cause
+from agno_rt._scopes import check_in_trio, is_loop_blocked, raise_cause
 from agno_rt._stored import StoredRuns
 from agno_rt.agent import Agent
 from agno_rt.errors import PluginError, UsageError
@@ -45,6 +46,7 @@ from agno_rt.models import Model
 from agno_rt.names import check_name
 from agno_rt.plugins import PluginHost
 from agno_rt.runs import STREAM_BUFFER, Run, RunResult, RunStream, carry_out, execute, stop
+from agno_rt.tools import Tool
 
 if TYPE_CHECKING:
     from agno_rt.tasktree import TaskTree
@@ -266,6 +268,16 @@ class Runtime(StoredRuns):
         except UsageError as exc:
             raise self._of_agent(exc, agent) from exc.__cause__
 
+    def tools(self, agent: Agent) -> Mapping[str, Tool]:
+        """Return the agent's tools by their names, those of plugins and toolkits too. Raises what a run would.
+
+        A run of the agent may wait for a person where one of them `pauses`.
+        """
+        try:
+            return self._resolver.resolve(agent).tools
+        except UsageError as exc:
+            raise self._of_agent(exc, agent) from exc.__cause__
+
     def statistics(self) -> tuple[LimitStatistics, ...]:
         """How the limits over all runs stand now; and those of models, wrappers, tools and memory that have any."""
         backend = self._backend if isinstance(self._memory, str) else self._memory
@@ -440,10 +452,18 @@ def run(
 ) -> RunResult[OutputT]:
     """Run an agent from synchronous code; `options` are those of `Runtime`. Opens a runtime for this one run.
 
-    Raises as `Runtime.run` does, and `UsageError` when called from inside trio.
+    Raises as `Runtime.run` does, and `UsageError` when called from inside trio. Inside a running asyncio loop it warns
+    with a `ResourceWarning`, since everything else in the loop waits meanwhile; not in a notebook, where nothing does.
     """
     if trio.lowlevel.in_trio_run():
         raise UsageError("run() was called inside trio", hint="There, `async with Runtime() as rt: await rt.run(...)`.")
+    if is_loop_blocked():
+        warnings.warn(
+            "run() blocks the asyncio loop in which it was called until the run is over. There, use `async with "
+            "agno_rt.from_asyncio.AsyncioRuntime() as rt: await rt.run(...)`.",
+            ResourceWarning,
+            stacklevel=2,
+        )
 
     async def main() -> RunResult[OutputT]:
         async with Runtime(**options) as runtime:

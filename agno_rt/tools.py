@@ -287,7 +287,10 @@ def _name_of(function: Callable[..., Any], options: ToolOptions) -> str:
         raise ToolDefinitionError(f"@tool has no option {option!r}", hint=hint)
     called = options.get("name") or getattr(_whole(function), "__name__", "")
     if not isinstance(called, str) or not called or called == "<lambda>":
-        raise ToolDefinitionError("a tool needs a name", hint="Give it one: tool(name='...')(function).")
+        what = "a lambda" if called == "<lambda>" else f"an object of {type(_whole(function)).__name__}"
+        lacking = f"{called!r} is not one" if options.get("name") else f"{what} has none"
+        hint = "Give it one: tool(function, name='...')."
+        raise ToolDefinitionError(f"a tool needs a name, and {lacking}", hint=hint)
     return called
 
 

@@ -60,7 +60,7 @@ async def test_a_blocked_input_asks_nobody_and_stores_nothing() -> None:
             await rt.run(agent, "Hello.", session="s")
 
     assert (caught.value.guard, caught.value.reason) == ("injection", "found override")
-    assert "previous" not in str(caught.value)
+    assert "previous" not in caught.value.full_text
     assert caught.value.result.status == "failed"
     assert [message.text for message in model.requests[0].messages] == ["Hello."]
 

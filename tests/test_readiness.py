@@ -14,7 +14,7 @@ from agno_rt.memory import Summary
 from agno_rt.readiness import Finding, check_ready
 from agno_rt.testing import ScriptedModel
 
-MISSING = Finding("warning", "the weights are not here", "Fetch them.")
+MISSING = Finding("error", "the weights are not here", "Fetch them.")
 
 
 class Unready(ScriptedModel):
@@ -61,7 +61,7 @@ async def test_agents_that_share_a_problem_share_a_finding() -> None:
     async with Runtime() as runtime:
         findings = await check_ready(runtime, Agent(model, "ann"), Agent(Plain(), "bob"), Agent(model, "cid"))
 
-    assert findings == [found("warning", MISSING.message, MISSING.hint, "ann", "cid")]
+    assert findings == [found("error", MISSING.message, MISSING.hint, "ann", "cid")]
     assert str(findings[0]) == "ann, cid: the weights are not here"
     assert model.times == 1
 
@@ -74,7 +74,7 @@ async def test_models_within_models_and_summarizers_are_asked() -> None:
     async with Runtime() as runtime:
         findings = await check_ready(runtime, wrapped, summed)
 
-    assert findings == [found("warning", MISSING.message, MISSING.hint, "wrapped", "summed")]
+    assert findings == [found("error", MISSING.message, MISSING.hint, "wrapped", "summed")]
 
 
 def noting(note: Any) -> Tool:
@@ -121,7 +121,7 @@ async def test_an_agent_that_cannot_run_is_an_error() -> None:
 
     assert [(finding.level, finding.agents) for finding in findings] == [
         ("error", ("lost",)),
-        ("warning", ("found",)),
+        ("error", ("found",)),
     ]
     assert "nosuch" in findings[0].message
 
@@ -158,6 +158,12 @@ async def test_a_memory_that_does_not_open_is_found(memory: str, tmp_path: Path)
     assert finding.agents == ()
     assert finding.level in ("warning", "error")
     assert finding.hint
+
+
+async def test_the_memory_can_be_left_alone() -> None:
+    """Who asks about agents alone hears nothing of the memory."""
+    async with Runtime(memory="postgres://x") as runtime:
+        assert await check_ready(runtime, Agent(Plain(), "a"), memory=False) == []
 
 
 async def test_a_memory_that_opens_is_not_mentioned(tmp_path: Path) -> None:

@@ -147,24 +147,32 @@ def _strict(answer: str, passages: Sequence[Passage], question: str) -> str:
 
     passage, sentence = max(found, key=lambda each: fit(telling_words(each[1])))
     needed = fit(telling_words(sentence))
-    sources = [words for _, each in found if fit(words := telling_words(each)) >= needed]
-    kept = []
+    sources = [_stems(each) for _, each in found if fit(telling_words(each)) >= needed]
+    kept: list[str] = []
+    told: set[str] = set()
     for said in _SENTENCE.split(answer):
-        words = telling_words(_FILE_NAME.sub(" ", said))
-        if fit(words) >= needed and _is_grounded(words - asked, sources):
+        words = _stems(_FILE_NAME.sub(" ", said))
+        is_new = not told.issuperset(words)
+        if is_new and fit(frozenset(words)) >= needed and any(_is_grounded(words, asked, each) for each in sources):
             kept.append(said)
+            told.update(words)
     if kept and kept[-1][-1:] in ".!?":
         return " ".join(kept[:_MOST_SENTENCES])
     return f"{passage.file} says: {sentence}"
 
 
-def _is_grounded(added: frozenset[str], sources: Sequence[frozenset[str]]) -> bool:
-    """Whether one sentence that was found has most of the words that an answer adds to its question, and each number."""
-    for source in sources:
-        has_numbers = all(word in source for word in added if word[0].isdigit())
-        if added and has_numbers and len(added & source) >= _GROUNDED * len(added):
-            return True
-    return False
+def _is_grounded(words: Sequence[str], asked: frozenset[str], source: Sequence[str]) -> bool:
+    """Whether a sentence that was found has most of the words that an answer adds to its question, and each number.
+
+    None of its words is said more often: "closes at noon and closes at two" is not what "opens at noon and closes at
+    two" says.
+    """
+    added = {word for word in words if word not in asked}
+    if any(word[0].isdigit() and word not in source for word in added):
+        return False
+    if any(words.count(word) > source.count(word) > 0 for word in set(words)):
+        return False
+    return bool(added) and sum(word in source for word in added) >= _GROUNDED * len(added)
 
 
 def _nearest(passages: Sequence[Passage], text: str) -> Passage:

@@ -249,4 +249,4 @@ def agno_rt_register_guardrails(register: Register) -> None:
 @hookimpl
 def agno_rt_register_tools(register: Register) -> None:
     """Offer `files:search:FOLDER`."""
-    register("search", _make, help="search a folder of text and Markdown files: files:search:FOLDER")
+    register("search", _make, help="Search a folder of text and Markdown files: files:search:FOLDER.")

@@ -34,8 +34,8 @@ def guardrail_factory(name: str) -> Callable[[str, Mapping[str, Any]], Guard]:
 @hookimpl
 def agno_rt_register_guardrails(register: Register) -> None:
     """Offer them."""
-    register("pii", guardrail_factory("pii"), help="redacts or blocks personal data")
-    register("secrets", guardrail_factory("secrets"), help="redacts or blocks keys, tokens and passwords")
-    register("injection", guardrail_factory("injection"), help="blocks attempts to take the model over")
-    register("length", guardrail_factory("length"), help="blocks or cuts what is too long")
-    register("moderation", guardrail_factory("moderation"), help="blocks what a model finds unfit")
+    register("pii", guardrail_factory("pii"), help="Redact or block personal data.")
+    register("secrets", guardrail_factory("secrets"), help="Redact or block keys, tokens and passwords.")
+    register("injection", guardrail_factory("injection"), help="Block attempts to take the model over.")
+    register("length", guardrail_factory("length"), help="Block or cut what is too long.")
+    register("moderation", guardrail_factory("moderation"), help="Block what a model finds unfit.")

@@ -8,6 +8,7 @@ lose the last writes when the power fails. Several processes may share a file.
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 import time
 import warnings
@@ -25,14 +26,15 @@ from agno_rt.defaults._sqlite_faults import FAILURES, backend_error
 from agno_rt.defaults._sqlite_file import BUSY_SECONDS, SCHEMA_VERSION, Synchronous
 from agno_rt.defaults._sqlite_locks import SessionFileLocks
 from agno_rt.defaults._sqlite_rows import Listed
-from agno_rt.defaults._sqlite_sessions import NewMessages, encoded
+from agno_rt.defaults._sqlite_runs import WantedRuns
+from agno_rt.defaults._sqlite_sessions import NewMessages, WantedSessions, encoded
 from agno_rt.defaults._sqlite_threads import FileThreads
 from agno_rt.defaults._stored import check_names
 from agno_rt.errors import UsageError, suggest
 from agno_rt.hookspecs import Register, hookimpl
 from agno_rt.journal import Approval, ApprovalStatus, Decision, Entry, RunChange, RunRecord, RunStatus
 from agno_rt.limits import LimitStatistics
-from agno_rt.memory import DamagedWarning, Fact, Session, SessionInfo
+from agno_rt.memory import DamagedWarning, Fact, Session, SessionInfo, first_words, session_title
 from agno_rt.messages import Message
 from agno_rt.user_memory import fact_text, fact_topics, known_user
 
@@ -92,14 +94,31 @@ class SQLiteMemory:
         version: int,
         user: str | None = None,
         data: bytes | None = None,
+        agent: str = "",
     ) -> int:
         """See `MemoryBackend.append`."""
-        new = self._new(session, messages, version, user, data)
+        new = self._new(session, messages, version, user, data, agent)
         return await self._write(_sqlite_sessions.append, new)
 
-    async def sessions(self, *, user: str | None = None, limit: int = 100) -> list[SessionInfo]:
+    async def sessions(
+        self,
+        *,
+        user: str | None = None,
+        unowned: bool = False,
+        query: str = "",
+        before: tuple[float, str] | None = None,
+        limit: int = 100,
+    ) -> list[SessionInfo]:
         """See `MemoryBackend.sessions`."""
-        return await self._list(_sqlite_sessions.sessions, user, limit)
+        return await self._list(_sqlite_sessions.sessions, WantedSessions(user, unowned, query, before, limit))
+
+    async def session_info(self, session: str) -> SessionInfo | None:
+        """See `MemoryBackend.session_info`."""
+        return await self._read(_sqlite_sessions.session_info, session)
+
+    async def rename(self, session: str, title: str) -> bool:
+        """See `MemoryBackend.rename`."""
+        return await self._write(_sqlite_sessions.rename, session, session_title(title))
 
     async def delete(self, session: str) -> bool:
         """See `MemoryBackend.delete`."""
@@ -124,7 +143,9 @@ class SQLiteMemory:
     async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
         """See `RunStore.change_run`."""
         more = change.append
-        new = None if more is None else self._new(more.session, more.messages, more.version, more.user, more.data)
+        new = None
+        if more is not None:
+            new = self._new(more.session, more.messages, more.version, more.user, more.data, more.agent)
         return await self._write(_sqlite_runs.change, run, change, new, owner, self._clock())
 
     async def claim_run(self, run: str, owner: str, *, held_by: str | None) -> RunRecord:
@@ -141,10 +162,11 @@ class SQLiteMemory:
         status: RunStatus | None = None,
         session: str | None = None,
         user: str | None = None,
+        unowned: bool = False,
         limit: int = 100,
     ) -> list[RunRecord]:
         """See `RunStore.runs`."""
-        return await self._list(_sqlite_runs.runs, status, session, user, limit)
+        return await self._list(_sqlite_runs.runs, WantedRuns(status, session, user, unowned, limit))
 
     async def cancel_run(self, run: str) -> bool:
         """See `RunStore.cancel_run`."""
@@ -164,10 +186,11 @@ class SQLiteMemory:
         run: str | None = None,
         status: ApprovalStatus | None = None,
         user: str | None = None,
+        unowned: bool = False,
         limit: int = 100,
     ) -> list[Approval]:
         """See `RunStore.approvals`."""
-        asked = Wanted(run, status, user, limit), self._clock()
+        asked = Wanted(run, status, user, unowned, limit), self._clock()
         if run is None:
             return await self._list(_sqlite_approvals.approvals, *asked)
         found, damaged = await self._read(_sqlite_approvals.approvals, *asked)
@@ -231,11 +254,18 @@ class SQLiteMemory:
         return (LimitStatistics(str(self.path), 1, at_work, waiting),)
 
     def _new(
-        self, session: str, messages: Sequence[Message], version: int, user: str | None, data: bytes | None
+        self,
+        session: str,
+        messages: Sequence[Message],
+        version: int,
+        user: str | None,
+        data: bytes | None,
+        agent: str,
     ) -> NewMessages:
         check_names(session, user)
+        title = None if version else first_words(messages) or None
         try:
-            return NewMessages(session, encoded(messages), version, user, data, self._clock())
+            return NewMessages(session, encoded(messages), version, user, data, self._clock(), agent, title)
         except FAILURES as exc:
             raise backend_error(self.path, exc) from exc
 
@@ -268,6 +298,9 @@ def _make(url: str, settings: Mapping[str, Any]) -> SQLiteMemory:
     if url.partition("?")[0] == path or not path:
         hint = "Write sqlite:///agents.db (relative) or sqlite:////var/lib/agents.db (absolute)."
         raise UsageError(f"{url!r} names no file", hint=hint)
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise UsageError(f"the folder of {url!r} does not exist", hint=f"Make it: mkdir -p {shlex.quote(str(folder))}")
     return SQLiteMemory(Path(path), synchronous=_synchronous(url, options))
 
 
@@ -290,4 +323,4 @@ def _synchronous(url: str, options: str) -> Synchronous:
 @hookimpl
 def agno_rt_register_memory(register: Register) -> None:
     """Offer `sqlite:///FILE`."""
-    register("sqlite", _make, help="sessions, runs and facts in an SQLite file")
+    register("sqlite", _make, help="Sessions, runs and facts in an SQLite file.")

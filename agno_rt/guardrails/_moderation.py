@@ -13,6 +13,7 @@ import attrs
 from agno_rt._find import find_json
 from agno_rt.context import RunContext
 from agno_rt.errors import ModelError, UsageError
+from agno_rt.failures import add_note
 from agno_rt.guardrails._find import check_action
 from agno_rt.hooks import Verdict
 from agno_rt.messages import Message
@@ -102,7 +103,9 @@ class Moderation:
             sure = self._scores(response)
         except ModelError as exc:
             if self.on_failure == "raise":
-                exc.hint = f"{exc.hint} It was asked by the guardrail {self.name}.".lstrip()
+                asked = f"It was asked by the guardrail {self.name}."
+                exc.hint = f"{exc.hint} {asked}".lstrip()
+                add_note(exc, asked)
                 raise
             return Verdict("it could not be judged") if self.on_failure == "block" else None
         found = [name for name, score in sure.items() if score >= self.threshold]

@@ -12,7 +12,7 @@ import httpx2
 import pydantic
 import pytest
 import trio
-from agno_rt_serve.asgi import Receive, Scope, Send
+from agno_rt_serve.http.asgi import Receive, Scope, Send
 
 from agno_rt import Agent, Limits, Media, ModelRequest, ModelResponse, ToolCall, Usage, tool
 from agno_rt.context import RunContext
@@ -72,17 +72,18 @@ def events(text: str) -> list[tuple[str, int, dict[str, Any]]]:
 
 class TestReading:
     async def test_health_and_agents(self, serve_agents: Any) -> None:
-        """The server says that it is well, and which agents it has, with their tools."""
-        helper = Agent(ScriptedModel([]), "helper", "You help.\n\nIn detail: much.", tools=[weather, "files:search"])
+        """The server says that it is well, and lists its agents with their tools, without their instructions."""
+        model, about = ScriptedModel([]), "Knows the weather."
+        helper = Agent(model, "helper", "Keep this secret.", tools=[weather, "files:search"], description=about)
         async with client(await serve_agents(helper)) as http:
             assert (await http.get("/health")).json() == {"status": "ok"}
             listed = (await http.get("/agents")).json()
 
-        tools = [
-            {"name": "weather", "description": "Current weather in a city."},
-            {"name": "files:search", "description": ""},
+        shown = [
+            {"name": "weather", "description": "Current weather in a city.", "approve": False},
+            {"name": "files:search", "description": "", "approve": False},
         ]
-        described = {"name": "helper", "model": "scripted", "description": "You help.", "tools": tools}
+        described = {"name": "helper", "model": "scripted", "description": about, "tools": shown, "suggestions": []}
         assert listed == {"agents": [described]}
 
     async def test_names_tools_of_plugins(self, serve_agents: Any) -> None:
@@ -103,7 +104,7 @@ class TestReading:
         async with client(await serve_agents(Agent(ScriptedModel([]), "a", tools=[look]))) as http:
             listed = (await http.get("/agents")).json()["agents"][0]["tools"]
 
-        assert listed == [{"name": "look", "description": "Look at a place."}]
+        assert listed == [{"name": "look", "description": "Look at a place.", "approve": False}]
 
     async def test_outputs_of_pydantic(self, serve_agents: Any) -> None:
         """An output that is a model of pydantic's is sent as JSON, by the names of its schema."""

@@ -1,0 +1,81 @@
+"""The dashboard of benchmarks that `make dashboard` publishes, mounted at /benchmarks: files, read and nothing else.
+
+Knows no benchmark: only that a published dashboard is a folder with the three files below, and which kinds of file it
+may hold. Anything else in the folder, and whatever a link in it leads out to, is not there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from agno_rt.errors import UsageError
+from agno_rt_serve.errors import HttpError
+from agno_rt_serve.http.asgi import Receive, Scope, Send, respond
+
+__all__ = ["Dashboard", "to_dashboard"]
+
+_NEEDED = ("index.html", "graphs.html", "index.json")
+# By suffix, and not by what the system's own tables say: they differ, and nosniff makes a wrong one a broken page.
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".xml": "application/xml",
+    ".png": "image/png",
+    ".ico": "image/vnd.microsoft.icon",
+    ".woff": "font/woff",
+}
+_HEADERS = {
+    # Its pages are made of its own files alone; asv's scripts write styles into the elements.
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
+
+
+class Dashboard(StaticFiles):
+    """Serves the dashboard published in the folder. Raises `UsageError` where there is none."""
+
+    def __init__(self, folder: str) -> None:
+        missing = [name for name in _NEEDED if not Path(folder, name).is_file()]
+        if missing:
+            raise UsageError(
+                f"there is no published dashboard in the folder {folder!r}: it has no file {missing[0]}",
+                hint="Publish one with `make dashboard`, then name its folder, .asv/html.",
+            )
+        super().__init__(directory=folder, html=True)
+
+    async def get_response(self, path: str, scope: Any) -> Response:
+        """The file at the path. Raises `HttpError` 404 where there is none that may be shown."""
+        try:
+            response = await super().get_response(path, scope)
+        except HTTPException as exc:
+            if exc.status_code not in (401, 404):  # 401 is what Starlette makes of a file that cannot be read
+                raise
+            raise _nothing_at(scope) from exc
+        if isinstance(response, FileResponse):
+            kind = _TYPES.get(Path(response.path).suffix)
+            if kind is None or response.status_code != 200:
+                raise _nothing_at(scope)
+            response.headers["content-type"] = kind
+        response.headers.update(_HEADERS)
+        return response
+
+
+async def to_dashboard(scope: Scope, receive: Receive, send: Send) -> None:
+    """Lead on from the path without a slash at its end, on which the dashboard's own links would miss."""
+    await respond(send, 307, [(b"location", b"benchmarks/")], b"")
+
+
+def _nothing_at(scope: Scope) -> HttpError:
+    return HttpError(404, "not_found", f"there is nothing at {scope['path']}", "The dashboard begins at /benchmarks/.")

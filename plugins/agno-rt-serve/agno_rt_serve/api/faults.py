@@ -1,0 +1,65 @@
+"""Tells clients of errors and failed steps, and the log of what clients are not told. Knows no route."""
+
+from __future__ import annotations
+
+import traceback
+
+import msgspec
+
+from agno_rt import AgnoError, Event, RunResult
+from agno_rt.events import ModelEnded, RunEnded, ToolEnded, TurnRestarted
+from agno_rt_serve import log
+from agno_rt_serve.errors import HttpError, describe, is_inner, run_of
+
+__all__ = ["Faults"]
+
+
+class Faults:
+    """Decides what leaves the server of an error. With `show`, all of it does: for those who develop the agents."""
+
+    def __init__(self, *, show: bool) -> None:
+        self._show = show
+
+    def describe(self, error: AgnoError, request: str) -> HttpError:
+        """Return the error as an answer to the request of that id. What it leaves out is logged."""
+        if is_inner(error):
+            self._log(error, request)
+        return describe(error, full=self._show, request=request)
+
+    def _log(self, error: AgnoError, request: str) -> None:
+        run, cause = run_of(error), error.__cause__
+        known = {"run": run, "request": request, "code": error.code, "error": error.full_text}
+        if cause is not None:
+            # Unlike `str`, this cannot fail, whatever the exception is.
+            known["cause"] = "".join(traceback.format_exception_only(cause)).strip()
+        if self._show:
+            # As text: structlog's own way shows the local variables of every frame, keys among them.
+            known["exception"] = "".join(traceback.format_exception(error)).rstrip()
+        log.write(
+            "error", "run failed" if run else "request failed", **{name: text for name, text in known.items() if text}
+        )
+
+    def event(self, event: Event, result: RunResult | None) -> Event:
+        """Return the event as a client may see it. `result` is the run's, once that is over."""
+        if self._show:
+            return event
+        match event:
+            case RunEnded() if event.error is not None:
+                error = None if result is None else result.error
+                return msgspec.structs.replace(event, error=_describe_end(error, event.run_id))
+            case ModelEnded() if event.error is not None:
+                return msgspec.structs.replace(event, error="the model gave no answer")
+            case TurnRestarted():
+                return msgspec.structs.replace(event, reason="the model is asked again")
+            case ToolEnded(status="failed"):
+                log.write("warning", "tool failed", run=event.run_id, tool=event.call.name, error=event.content)
+                told = f"{event.call.name} failed. The server's log says why: run {event.run_id}."
+                return msgspec.structs.replace(event, content=told)
+        return event
+
+
+def _describe_end(error: BaseException | None, run: str) -> str:
+    if isinstance(error, AgnoError):
+        told = describe(error)
+        return f"{told.message}\n{told.hint}".rstrip()
+    return f"the run failed in the server\nThe server's log says why: run {run}."

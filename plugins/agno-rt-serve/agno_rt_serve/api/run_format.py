@@ -1,0 +1,143 @@
+"""The format of this server's own API: runs and events as JSON. Pure: knows neither sockets nor trio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import msgspec
+
+from agno_rt import RunResult, Tool, Toolkit, Usage
+from agno_rt.errors import suggest
+from agno_rt.events import Event, event_type
+from agno_rt.messages import MediaKind, Part
+from agno_rt.output import plain_value
+from agno_rt_serve.api.parts import Accepts, Attached, make
+from agno_rt_serve.errors import HttpError
+
+__all__ = ["RunBody", "decode", "input_of", "result_body", "server_sent_event"]
+
+Resolve: TypeAlias = Callable[[str], Tool | Toolkit | str]
+
+
+class _Text(msgspec.Struct, tag="text", forbid_unknown_fields=True):
+    text: str
+
+
+class _Attached(msgspec.Struct, forbid_unknown_fields=True):
+    data: bytes | None = None
+    url: str | None = None
+    media_type: str | None = None
+    name: str | None = None
+
+
+class _Image(_Attached, tag="image"):
+    pass
+
+
+class _Audio(_Attached, tag="audio"):
+    pass
+
+
+class _Video(_Attached, tag="video"):
+    pass
+
+
+class _File(_Attached, tag="file"):
+    pass
+
+
+class RunBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What `POST /agents/{name}/runs` is sent. `input` is text, or parts: texts and what is attached."""
+
+    input: str | list[_Text | _Image | _Audio | _Video | _File]
+    session: str | None = None
+    user: str | None = None
+
+
+class _RunAnswer(msgspec.Struct):
+    run_id: str
+    status: str
+    content: str
+    reasoning: str
+    output: Any
+    session: str | None
+    usage: Usage
+    error: str | None = None
+    approvals: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
+
+
+_encoder = msgspec.json.Encoder(enc_hook=plain_value)
+_run_decoder = msgspec.json.Decoder(RunBody)
+
+
+def decode(body: bytes) -> RunBody:
+    """The body of a run's request. Raises `HttpError` 400 that names what is wrong with it."""
+    try:
+        return _run_decoder.decode(body)
+    except msgspec.ValidationError as exc:
+        raise HttpError(400, "invalid_body", f"the body is not a run: {exc}", _hint(str(exc))) from exc
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        hint = 'Send an object such as {"input": "Hello"}.'
+        raise HttpError(400, "invalid_json", f"the body is not valid JSON: {exc}", hint) from exc
+
+
+def input_of(body: RunBody, accepts: Accepts) -> str | list[Part]:
+    """The input to run on. Raises `HttpError` 400 or 413 that names the part and what is wrong with it."""
+    if isinstance(body.input, str):
+        return body.input
+    if not body.input:
+        raise HttpError(400, "invalid_body", "the input has no parts", f"{_INPUT} {_PARTS}")
+    return [_part(part, f"input[{at}]", accepts) for at, part in enumerate(body.input)]
+
+
+def result_body(result: RunResult, session: str | None, approvals: list[dict[str, Any]] | None) -> bytes:
+    """The JSON of a run that ended with an answer, or waits for a person: then with the `approvals` it waits for."""
+    error = None if result.error is None else str(result.error)
+    return _encoder.encode(
+        _RunAnswer(
+            result.run_id,
+            result.status,
+            result.content,
+            result.reasoning,
+            result.output,
+            session,
+            result.usage,
+            error,
+            msgspec.UNSET if approvals is None else approvals,
+        )
+    )
+
+
+def server_sent_event(number: int, event: Event) -> bytes:
+    """The event as one server-sent event: its type, its number and its JSON."""
+    return b"event: %b\nid: %d\ndata: %b\n\n" % (event_type(event).encode("ascii"), number, _encoder.encode(event))
+
+
+_KINDS: dict[type[_Attached], MediaKind] = {_Image: "image", _Audio: "audio", _Video: "video", _File: "file"}
+
+
+def _part(part: _Text | _Attached, where: str, accepts: Accepts) -> Part:
+    if isinstance(part, _Text):
+        return part.text
+    attached = Attached(_KINDS[type(part)], part.data, part.url, part.media_type, part.name)
+    try:
+        return make(attached, accepts)
+    except HttpError as exc:
+        raise HttpError(exc.status, exc.code, f"{where}: {exc.message}", exc.hint) from exc
+
+
+_INPUT = 'It takes {"input": text or parts, "session": text or null, "user": text or null}.'
+_PARTS = (
+    'A part is {"type": "text", "text": ...}, or of type image, audio, video or file with "data" in base64 or "url", '
+    'and perhaps "media_type" and "name".'
+)
+
+
+def _hint(problem: str) -> str:
+    in_part = "`$.input[" in problem
+    _, found, rest = problem.partition("unknown field `")
+    if found:
+        known = (*_Attached.__struct_fields__, "text", "type") if in_part else RunBody.__struct_fields__
+        return suggest("key", rest.partition("`")[0], known)
+    return _PARTS if in_part else _INPUT

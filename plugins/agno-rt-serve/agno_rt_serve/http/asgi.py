@@ -1,0 +1,73 @@
+"""ASGI in small: types, reading a JSON body, sending a whole response. Knows no route and no server."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from agno_rt_serve.errors import HttpError
+
+__all__ = [
+    "JSON",
+    "ASGIApp",
+    "Message",
+    "Receive",
+    "Scope",
+    "Send",
+    "header",
+    "json_body",
+    "request_id",
+    "respond",
+    "whole_body",
+]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+JSON: list[tuple[bytes, bytes]] = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
+
+
+def header(scope: Scope, name: bytes) -> bytes:
+    """The value of the request's header of that lower-case name; empty where there is none."""
+    for key, value in scope["headers"]:
+        if key == name:
+            found: bytes = value
+            return found
+    return b""
+
+
+def request_id(scope: Scope) -> str:
+    """The request's id, as its answer has it in the header `x-request-id`; empty on servers that give none."""
+    found: str = scope.get("state", {}).get("request_id", "")
+    return found
+
+
+async def json_body(scope: Scope, receive: Receive) -> bytes:
+    """The whole body, which the client has to declare as JSON. Raises `HttpError` 415 where it does not.
+
+    This also keeps pages of other origins out: a browser asks before it sends JSON across origins.
+    """
+    kind = header(scope, b"content-type")
+    if kind != b"application/json" and kind.partition(b";")[0].strip().lower() != b"application/json":
+        shown = f"the body is {kind.decode('latin-1')!r}, not JSON" if kind else "the body's Content-Type is missing"
+        raise HttpError(415, "unsupported_media_type", shown, "Send the header Content-Type: application/json.")
+    return await whole_body(receive)
+
+
+async def whole_body(receive: Receive) -> bytes:
+    """The whole body, whatever it is."""
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body"):
+        message = await receive()
+        body += message.get("body", b"")
+    return body
+
+
+async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    """Send a response in one piece."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,324 @@
+"""The server under trio: listens, starts a task for each connection, watches them, drains. Knows no route.
+
+The watch is one task for all connections. A few times a second it reads the clock, ends those past their deadline,
+and asks the operating system in one call which clients of running requests have hung up.
+
+Where there are too many connections, the idlest are closed, and where their requests hold too much, the slowest to
+arrive are given up: see `_crowd_out` and `_shed`. A request that is under way is never ended for another.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, suppress
+from email.utils import formatdate
+from typing import Any
+
+import trio
+
+from agno_rt_serve.errors import HttpError
+from agno_rt_serve.http.asgi import ASGIApp
+from agno_rt_serve.http.budget import Budget
+from agno_rt_serve.http.connection import BODY, HEAD, IDLE, AccessLog, Connection
+from agno_rt_serve.http.lifespan import Lifespan
+from agno_rt_serve.http.listening import Address, bind
+from agno_rt_serve.http.protocol import no_room
+from agno_rt_serve.http.response import error_response
+from agno_rt_serve.settings import Settings
+
+__all__ = ["Server"]
+
+_TICK = 0.05
+_LAST_WORDS = 2.0
+# A request that has been arriving for so many seconds may be given up for others, where their bytes are too many.
+_SLOW = 1.0
+# So often a tick all connections are ranked, while none is found that can be closed.
+_RANKINGS = 3
+# So many clients are turned away at once with an answer that they are sure to get; more get it with luck.
+_TURNED_AWAY = 100
+# So many connections are closed at once where the process may open no more files.
+_FILES_FREED = 50
+_OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Server:
+    """Serves an ASGI application over HTTP/1.1.
+
+    `cancel_runs` is called when the grace period is over: the application then has a moment to end with a last word
+    what it is in the middle of answering, before its tasks are cancelled. Who has no answer yet gets a 503.
+    `access_log` is called after each response with the request, the status (0 where the client left first) and the
+    seconds it took.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        *,
+        cancel_runs: Callable[[], None] = lambda: None,
+        access_log: AccessLog | None = None,
+    ) -> None:
+        self.app = app
+        self.settings = settings
+        self.access_log = access_log
+        self.state: dict[str, Any] = {}
+        self.draining = False
+        self.now = 0.0
+        self.date = b""
+        self.addresses: list[Address] = []
+        self.budget = Budget(settings.body_memory, self._shed)
+        self._cancel_runs = cancel_runs
+        self._connections: set[Connection] = set()
+        self._turned_away = 0
+        # Connections with the least claims to their places, the least last; and how often they were ranked this tick.
+        self._ranked: list[tuple[tuple[int, float], Connection]] = []
+        self._rankings = 0
+        self._shed_at = -1.0
+        self._second = 0
+        self._stopped = trio.Event()
+        self._aborted = trio.Event()
+        self._some = trio.Event()
+        self._none = trio.Event()
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._connections)
+
+    @property
+    def busy(self) -> int:
+        """How many of them have a request under way."""
+        return sum(not connection.idle for connection in self._connections)
+
+    def stop(self) -> None:
+        """Stop accepting, let running requests end within the grace period, close idle connections at once."""
+        self.draining = True
+        self._stopped.set()
+
+    def abort(self) -> None:
+        """Stop now."""
+        self.stop()
+        self._aborted.set()
+
+    async def serve(
+        self,
+        *,
+        announce: Callable[[list[Address]], None] = lambda addresses: None,
+        listeners: Sequence[socket.socket] = (),
+    ) -> None:
+        """Serve until `stop()` or `abort()`; once requests can come, `announce` is called with the addresses.
+
+        It listens on `listeners`, which it closes; without any, on the host and the port of the settings. Raises
+        `UsageError` where these cannot be listened on.
+        """
+        with ExitStack() as listening:
+            listeners = listeners or bind(self.settings.host, self.settings.port)
+            for sock in listeners:
+                listening.enter_context(sock)
+            self.addresses = [sock.getsockname()[:2] for sock in listeners]
+            lifespan = Lifespan(self.app)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lifespan.run)
+                if await lifespan.startup():
+                    self.state = lifespan.state
+                    async with trio.open_nursery() as connections:
+                        self._listen(listeners, connections)
+                        announce(self.addresses)
+                        await self._stopped.wait()
+                        for sock in listeners:
+                            trio.lowlevel.notify_closing(sock)
+                        listening.close()
+                        await self._drain()
+                        connections.cancel_scope.cancel()
+                    await lifespan.shutdown()
+                nursery.cancel_scope.cancel()
+        if lifespan.failure is not None:
+            raise lifespan.failure
+
+    def _listen(self, listeners: Sequence[socket.socket], nursery: trio.Nursery) -> None:
+        self._look()
+        nursery.start_soon(self._watch)
+        for sock in listeners:
+            nursery.start_soon(self._accept, sock, nursery)
+
+    async def _accept(self, listener: socket.socket, nursery: trio.Nursery) -> None:
+        while not self.draining:
+            try:
+                await trio.lowlevel.wait_readable(listener)
+            except trio.ClosedResourceError:
+                return
+            try:
+                sock, _ = listener.accept()
+            except OSError as exc:
+                if exc.errno in _OUT_OF_FILES:
+                    for _ in range(_FILES_FREED):
+                        self._crowd_out()
+                    await trio.sleep(_TICK)
+                continue
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if len(self._connections) < self.settings.max_connections or self._crowd_out():
+                nursery.start_soon(self._connect, sock)
+            else:
+                nursery.start_soon(self._turn_away, sock)
+
+    async def _connect(self, sock: socket.socket) -> None:
+        if not self._connections:
+            self._look()
+            self._some.set()
+        connection = Connection(self, sock)
+        self._connections.add(connection)
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+            if not self._connections:
+                self._none.set()
+
+    async def _turn_away(self, sock: socket.socket) -> None:
+        if self._turned_away >= _TURNED_AWAY:
+            with sock, suppress(OSError):
+                sock.send(error_response(_too_many(), self.date))
+            return
+        self._turned_away += 1
+        try:
+            await Connection(self, sock).turn_away(_too_many())
+        finally:
+            self._turned_away -= 1
+
+    def _crowd_out(self) -> bool:
+        """Close the connection with the least claim to its place. Tell whether one was there to close.
+
+        All are ranked once for many calls, and a few times a tick where that yields nothing: to rank them for each
+        client of a flood would cost more than the flood. A connection that moved on since is passed over.
+        """
+        while True:
+            while self._ranked:
+                claim, connection = self._ranked.pop()
+                if connection not in self._connections or connection.claim != claim:
+                    continue
+                # An idle client's next request may be there, and was not read yet.
+                if claim[0] != IDLE or not _has_more(connection.sock):
+                    connection.crowd_out(_too_many())
+                    self._connections.discard(connection)
+                    self._rankings = 0
+                    return True
+            if self._rankings >= _RANKINGS:
+                return False
+            self._rank()
+
+    def _rank(self) -> None:
+        self._rankings += 1
+        shares = Counter(connection.address for connection in self._connections)
+        ranked = [(claim, each) for each in self._connections if (claim := each.claim) is not None]
+        # Of those that are alike, the address that has the most goes first: one client alone cannot drive out the rest.
+        ranked.sort(key=lambda pair: (pair[0][0], -shares[pair[1].address], pair[0][1]), reverse=True)
+        # A part only: as these go, the shares change.
+        self._ranked = ranked[-(len(ranked) // 10 + 1) :]
+
+    def _shed(self, missing: int) -> None:
+        """Give up requests that have been arriving for long, the oldest first, until so many bytes are free."""
+        if self._shed_at == self.now:
+            return
+        self._shed_at = self.now
+        enough = self.budget.free + missing
+        arriving = [(claim, each) for each in self._connections if (claim := each.claim) and claim[0] in (HEAD, BODY)]
+        for (_, since), connection in sorted(arriving, key=lambda pair: pair[0][1]):
+            if self.now - since < _SLOW:
+                break
+            if self.budget.free >= enough:
+                break
+            connection.crowd_out(no_room())
+
+    async def _watch(self) -> None:
+        while True:
+            if not self._connections:
+                self._some = trio.Event()
+                await self._some.wait()
+            await trio.sleep(_TICK)
+            self._end_overdue()
+
+    def _end_overdue(self) -> None:
+        """End connections that are past their deadline, and those whose clients have left a running request."""
+        before = self.now
+        self._rankings = 0
+        self._look()
+        for connection in [each for each in self._connections if each.deadline < self.now]:
+            connection.end("timeout")
+        running = [each for each in self._connections if each.running and each.since < before]
+        for connection in _hung_up(running):
+            connection.end("gone")
+
+    def _look(self) -> None:
+        self.now = trio.current_time()
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self.date = formatdate(second, usegmt=True).encode("ascii")
+
+    async def _drain(self) -> None:
+        for connection in list(self._connections):
+            if connection.idle:
+                connection.end("stop")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._wait_for_connections, nursery.cancel_scope)
+            await self._aborted.wait()
+            nursery.cancel_scope.cancel()
+        for connection in list(self._connections):
+            connection.end("stop")
+
+    async def _wait_for_connections(self, scope: trio.CancelScope) -> None:
+        with trio.move_on_after(self.settings.grace):
+            await self._empty()
+        if self._connections:
+            self._cancel_runs()
+            for connection in list(self._connections):
+                if connection.unanswered:
+                    connection.end("stop")
+            with trio.move_on_after(_LAST_WORDS):
+                await self._empty()
+        scope.cancel()
+
+    async def _empty(self) -> None:
+        while self._connections:
+            self._none = trio.Event()
+            await self._none.wait()
+
+
+def _too_many() -> HttpError:
+    hint = "Try again later, or raise max_connections in [plugins.serve]."
+    message = "the server has as many connections as it may"
+    return HttpError(503, "too_many_connections", message, hint, ((b"retry-after", b"1"),))
+
+
+def _has_more(sock: socket.socket) -> bool:
+    """Whether the client has sent something that was not read yet."""
+    try:
+        return bool(sock.recv(1, socket.MSG_PEEK))
+    except OSError:
+        return False
+
+
+def _hung_up(connections: list[Connection]) -> Iterable[Connection]:
+    closed = getattr(select, "POLLRDHUP", None)
+    if closed is None:
+        return [connection for connection in connections if _at_end(connection.sock)]
+    poll = select.poll()
+    by_number = {connection.sock.fileno(): connection for connection in connections}
+    for number in by_number:
+        poll.register(number, closed)
+    return [by_number[number] for number, _ in poll.poll(0)] if by_number else []
+
+
+def _at_end(sock: socket.socket) -> bool:
+    try:
+        return not sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True

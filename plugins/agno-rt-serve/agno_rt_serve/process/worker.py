@@ -1,0 +1,95 @@
+"""A worker's end of the channel to the process that started it. Knows no HTTP, and nothing of other workers.
+
+By it a worker is told what to do, says that it serves or what it waits for, and learns that its parent is gone.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import socket
+from collections.abc import Callable
+
+import attrs
+import msgspec
+import trio
+
+from agno_rt.errors import UsageError
+from agno_rt_serve.http.listening import Address, adopt
+from agno_rt_serve.process.line_writer import share_lock
+from agno_rt_serve.settings import Settings
+
+__all__ = ["BUSY", "READY", "Orders", "Worker"]
+
+READY = b"r"
+BUSY = b"b"
+
+_LONGEST = 1_000_000
+
+
+@attrs.frozen
+class Orders:
+    """What a worker is told: its number from 1 on, the numbers of the sockets to listen on, and the settings.
+
+    `lock` is the number of the file that it locks to write a line.
+    """
+
+    number: int
+    listeners: tuple[int, ...]
+    settings: Settings
+    lock: int | None = None
+
+    def line(self) -> bytes:
+        """The orders as a line for the channel."""
+        return base64.b64encode(msgspec.msgpack.encode(self)) + b"\n"
+
+
+class Worker:
+    """This process as a worker: its `number`, its `settings`, and the `listeners` that its parent made.
+
+    `channel` is the number of the socket that the parent passed on. Raises `UsageError` for what is none.
+    """
+
+    def __init__(self, channel: int) -> None:
+        try:
+            os.set_inheritable(channel, False)
+            self._channel = socket.socket(fileno=channel)
+            line = self._channel.makefile("rb").readline(_LONGEST)
+            orders = msgspec.msgpack.decode(base64.b64decode(line), type=Orders)
+            self.listeners = adopt(orders.listeners)
+            if orders.lock is not None:
+                os.set_inheritable(orders.lock, False)
+                share_lock(orders.lock)
+        except (OSError, ValueError) as exc:
+            hint = "Say how many there are to be: --workers 2."
+            raise UsageError("--worker is for what `agno-rt serve --workers` starts", hint=hint) from exc
+        self.number = orders.number
+        self.settings = orders.settings
+
+    def ready(self, addresses: list[Address]) -> None:
+        """Tell the parent that requests can come, to whatever addresses it listens on."""
+        self._tell(READY)
+
+    def busy(self) -> None:
+        """Tell the parent that requests are under way, for which this worker waits before it stops."""
+        self._tell(BUSY)
+
+    async def outlive_parent(self, stop: Callable[[], None]) -> None:
+        """Wait for the parent's end, and stop then: nobody would look after this worker any more."""
+        self._channel.setblocking(False)
+        while True:
+            await trio.lowlevel.wait_readable(self._channel)
+            try:
+                if not self._channel.recv(1):
+                    break
+            except BlockingIOError:
+                continue
+            except OSError:
+                break
+        stop()
+
+    def _tell(self, what: bytes) -> None:
+        try:
+            self._channel.send(what)
+        except OSError:
+            return  # the parent is gone, and `outlive_parent` sees that

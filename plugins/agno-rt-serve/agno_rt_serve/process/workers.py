@@ -1,0 +1,235 @@
+"""Several processes that serve on one port, and the one that looks after them. Knows processes and sockets, no HTTP.
+
+The parent listens and serves nothing: each worker is a fresh process that inherits the listening sockets, so that what
+a worker has not accepted when it ends, the others do.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+import attrs
+import click
+import trio
+
+from agno_rt.errors import AgnoError
+from agno_rt_serve.process.line_writer import make_lock, share_lock
+from agno_rt_serve.process.signals import stop_requests
+from agno_rt_serve.process.worker import BUSY, READY, Orders
+from agno_rt_serve.settings import Settings
+
+__all__ = ["Supervisor", "WorkerFailed"]
+
+# A worker that served for so many seconds has shown that it can: the next one starts at once.
+_PROVEN = 10.0
+_LONGEST_PAUSE = 30.0
+# So often in a row may a worker fail to start while no other serves, before all of it is given up.
+_ATTEMPTS = 4
+# Seconds after the grace period in which a worker has to be gone: for last words and the application's shutdown.
+_OVERTIME = 15.0
+
+
+class WorkerFailed(AgnoError):
+    """A worker cannot serve, or cannot stop."""
+
+    code = "worker"
+
+
+@attrs.define(eq=False)
+class _Started:
+    """A worker that was started. `ready` says whether it came to serve."""
+
+    number: int
+    process: trio.Process
+    channel: trio.SocketStream
+    orders: Orders
+    began: float
+    ready: bool = False
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+
+    def end(self) -> str:
+        code = self.process.returncode
+        assert code is not None
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        return f"worker {self.number} (process {self.process.pid}) {how}"
+
+
+class Supervisor:
+    """Keeps the workers going until it is told to stop, by SIGTERM, SIGINT or SIGHUP, which it passes on as SIGTERM.
+
+    `source` is what the workers are to serve, as the command line names it. The first worker starts alone: what keeps
+    it from serving would keep the others too, and is said once.
+    """
+
+    def __init__(self, source: str | None, settings: Settings, listeners: Sequence[socket.socket]) -> None:
+        self._source = source
+        self._settings = settings
+        self._listeners = listeners
+        self._lock = make_lock()
+        self._workers: dict[int, _Started] = {}
+        self._settled: dict[int, trio.Event] = {}
+        self._stopping = trio.Event()
+        self._told_busy = False
+        self._failure: AgnoError | None = None
+        self._exit_code = 0
+
+    async def run(self, announce: Callable[[], None]) -> int:
+        """Start the workers, call `announce` once all of them serve, and keep them going until told to stop.
+
+        Returns the exit code: not 0 if a worker could not start, and said why itself. Raises `WorkerFailed` where that
+        is left to be said, or where a worker had to be killed at the end.
+        """
+        async with trio.open_nursery() as watching:
+            share_lock(None if self._lock is None else self._lock.fileno())
+            await watching.start(self._obey_signals)
+            watching.start_soon(self._limit_stopping)
+            try:
+                async with trio.open_nursery() as keeping:
+                    await self._start_all(keeping)
+                    if not self._stopping.is_set():
+                        announce()
+            finally:
+                self._signal(signal.SIGKILL)
+            watching.cancel_scope.cancel()
+        if self._failure is not None:
+            raise self._failure
+        return self._exit_code
+
+    async def _start_all(self, nursery: trio.Nursery) -> None:
+        for number in range(1, self._settings.workers + 1):
+            self._settled[number] = trio.Event()
+            nursery.start_soon(self._keep, number)
+            if number == 1:
+                await self._settled[number].wait()
+            if self._stopping.is_set():
+                return
+        for settled in self._settled.values():
+            await settled.wait()
+
+    async def _keep(self, number: int) -> None:
+        """Keep the worker of that number going, until all are to stop."""
+        settled, failures = self._settled[number], 0
+        while not self._stopping.is_set():
+            worker = await self._spawn(number)
+            if worker is None:
+                break
+            await self._attend(worker, settled)
+            if self._stopping.is_set():
+                break
+            proven = worker.ready and trio.current_time() - worker.began > _PROVEN
+            failures = 0 if proven else failures + 1
+            if not settled.is_set() or (failures >= _ATTEMPTS and not self._any_ready()):
+                self._give_up(worker)
+            else:
+                await self._pause(worker, failures)
+        settled.set()
+
+    async def _spawn(self, number: int) -> _Started | None:
+        lock = None if self._lock is None else self._lock.fileno()
+        orders = Orders(number, tuple(sock.fileno() for sock in self._listeners), self._settings, lock)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            channel = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
+            source = () if self._source is None else (self._source,)
+            try:
+                process = await trio.lowlevel.open_process(
+                    [sys.executable, "-m", "agno_rt.cli", "serve", "--worker", str(theirs.fileno()), *source],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(), *orders.listeners, *(() if lock is None else (lock,))),
+                    # A terminal's Ctrl-C is passed on by the parent; to get it twice would be to stop at once.
+                    process_group=0,
+                )
+            except OSError as exc:
+                await channel.aclose()
+                if not self._stopping.is_set():
+                    self._failure = WorkerFailed(f"worker {number} cannot be started: {exc}")
+                    self._stop()
+                return None
+        worker = self._workers[number] = _Started(number, process, channel, orders, trio.current_time())
+        if self._stopping.is_set():
+            worker.signal(signal.SIGKILL)
+        return worker
+
+    async def _attend(self, worker: _Started, settled: trio.Event) -> None:
+        """Give the worker its orders, hear what it says, and wait for its end."""
+        async with worker.channel:
+            try:
+                await worker.channel.send_all(worker.orders.line())
+                async for said in worker.channel:
+                    if READY in said:
+                        worker.ready = True
+                        settled.set()
+                    if BUSY in said:
+                        self._tell_busy()
+            except trio.BrokenResourceError:
+                pass  # it has ended, in the middle of something
+            await worker.process.wait()
+        del self._workers[worker.number]
+
+    async def _pause(self, worker: _Started, failures: int) -> None:
+        """Say that the worker is gone and is started again: at once, or later and later if that does not help."""
+        seconds = 0.0 if failures < 2 else min(2.0 ** (failures - 2), _LONGEST_PAUSE)
+        when = f"in {seconds:g} s" if seconds else "at once"
+        click.echo(f"warning: {worker.end()}; it is started again {when}", err=True)
+        with trio.move_on_after(seconds):
+            await self._stopping.wait()
+
+    def _any_ready(self) -> bool:
+        return any(worker.ready for worker in self._workers.values())
+
+    def _give_up(self, worker: _Started) -> None:
+        code = worker.process.returncode or 0
+        if self._settled[worker.number].is_set() or code <= 0:
+            why = f"{worker.end()} before it could serve, and no other serves"
+            self._failure = WorkerFailed(why, hint="What it printed says why. Was there enough memory?")
+        else:
+            self._exit_code = code
+        self._stop()
+
+    def _tell_busy(self) -> None:
+        if self._stopping.is_set() and not self._told_busy:
+            self._told_busy = True
+            click.echo("Stopping: waiting for running requests. Once more stops at once.", err=True)
+
+    async def _obey_signals(self, *, task_status: trio.TaskStatus[None]) -> None:
+        with stop_requests() as requests:
+            task_status.started()
+            async for asked in requests:
+                if asked == 1:
+                    self._stop()
+                elif asked == 2:
+                    # Another than the first: a worker that has not come to that yet would take two of one kind for one.
+                    self._signal(signal.SIGINT)
+                else:
+                    self._kill()
+
+    def _stop(self) -> None:
+        """Refuse new connections, and tell the workers once to stop."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            for sock in self._listeners:
+                sock.close()
+            self._signal(signal.SIGTERM)
+
+    async def _limit_stopping(self) -> None:
+        await self._stopping.wait()
+        await trio.sleep(self._settings.grace + _OVERTIME)
+        self._kill()
+
+    def _kill(self) -> None:
+        for worker in self._workers.values():
+            why = f"worker {worker.number} (process {worker.process.pid}) did not stop, and was killed"
+            hint = "Something in it may block the event loop: a tool that computes for long belongs in a thread."
+            self._failure = WorkerFailed(why, hint=hint)
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for worker in self._workers.values():
+            worker.signal(number)
