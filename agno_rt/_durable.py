@@ -251,7 +251,11 @@ def decision(
 ) -> Decision:
     """The decision of a caller who has values, no JSON. Raises `UsageError` for a value that JSON cannot carry."""
     try:
-        arguments = None if value is None and status != "answered" else msgspec.json.encode(value, enc_hook=plain_value).decode()
+        arguments = (
+            None
+            if value is None and status != "answered"
+            else msgspec.json.encode(value, enc_hook=plain_value).decode()
+        )
     except (TypeError, ValueError) as exc:
         raise UsageError(f"what was given cannot be stored: {exc}", hint="Give what JSON can carry.") from exc
     return Decision(status, arguments, reason, by)

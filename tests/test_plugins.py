@@ -20,7 +20,7 @@ from agno_rt.plugins import Offer, PluginHost
 from agno_rt.testing import ScriptedModel
 
 MakePoint = Callable[..., EntryPoint]
-SHIPPED = {"files", "guardrails", "log", "memory", "sqlite"}
+SHIPPED = {"files", "log", "memory", "sqlite"}
 
 
 def offering(*names: str, help: str = "") -> Callable[[Any], None]:

@@ -121,6 +121,14 @@ def test_what_was_tried_is_what_the_comparison_says() -> None:
     assert [tried["frameworks"][name]["type"] for name in COLUMNS] == ["Trip", "Any or None", "Trip", "Any"]
 
 
+def test_every_distribution_is_named() -> None:
+    """The table of what is here has the kernel and each plugin of this repository, and nothing else."""
+    table = README.partition("## What is here")[2].partition("\n## ")[0]
+    folders = {folder.parent.name for folder in (ROOT / "plugins").glob("*/pyproject.toml")}
+
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == {"agno-rt"} | folders
+
+
 def test_every_command_of_make_is_there() -> None:
     """Each `make` command that the README names is a target."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

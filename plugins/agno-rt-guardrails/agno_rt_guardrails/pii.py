@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
-from agno_rt.guardrails._find import (
+from agno_rt_guardrails.find import (
     BREATH,
     Check,
     Finder,
@@ -17,7 +17,7 @@ from agno_rt.guardrails._find import (
     finder,
     whole,
 )
-from agno_rt.guardrails._pieces import MANY, PIECE
+from agno_rt_guardrails.pieces import MANY, PIECE
 
 KINDS = ("rrn", "iban", "card", "ssn", "email", "ip", "phone")
 """What is found, the surest first: of things that overlap, the first says what it is."""

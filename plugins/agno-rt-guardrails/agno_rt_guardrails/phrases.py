@@ -8,7 +8,7 @@ have no escapes, which folding would break. `ROLE` alone is for text that is not
 
 from __future__ import annotations
 
-from agno_rt.guardrails._planted import PLANTED
+from agno_rt_guardrails.planted import PLANTED
 
 
 def _told(verb: str, filler: str, which: str, noun: str, after: str = "") -> str:

@@ -8,12 +8,12 @@ from collections.abc import Awaitable
 
 import pytest
 import trio
+from agno_rt_guardrails import PII, Length, PromptInjection, Secrets
+from agno_rt_guardrails.pieces import MARGIN, PIECE
 
 from agno_rt import Agent, Runtime
 from agno_rt.context import RunContext
 from agno_rt.errors import Blocked
-from agno_rt.guardrails import PII, Length, PromptInjection, Secrets
-from agno_rt.guardrails._pieces import MARGIN, PIECE
 from agno_rt.hooks import Guardrail, Verdict
 from agno_rt.testing import ScriptedModel
 

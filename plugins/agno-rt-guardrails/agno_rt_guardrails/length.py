@@ -10,8 +10,8 @@ import attrs
 
 from agno_rt.context import RunContext
 from agno_rt.errors import UsageError
-from agno_rt.guardrails._find import check_action
 from agno_rt.hooks import Verdict
+from agno_rt_guardrails.find import check_action
 
 CHARACTERS_PER_TOKEN = 4
 """What a run's own guess of tokens takes; of scripts without letters, such as Chinese, a token may be one character."""

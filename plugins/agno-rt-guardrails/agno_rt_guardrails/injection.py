@@ -13,9 +13,9 @@ import attrs
 
 from agno_rt.context import RunContext
 from agno_rt.errors import UsageError
-from agno_rt.guardrails._find import chosen
-from agno_rt.guardrails._pieces import PIECE, GiveWay, change, pieces
 from agno_rt.hooks import Verdict
+from agno_rt_guardrails.find import chosen
+from agno_rt_guardrails.pieces import PIECE, GiveWay, change, pieces
 
 KINDS = ("override", "leak", "jailbreak", "role")
 ALL_KINDS = (*KINDS, "planted")
@@ -106,7 +106,7 @@ class PromptInjection:
 @functools.cache
 def _phrases(kind: str) -> tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]:
     """Compiled when first asked for: words of which one must be there, and what then is looked for, both folded."""
-    from agno_rt.guardrails._phrases import KINDS as PHRASES  # not needed where its kinds are left out
+    from agno_rt_guardrails.phrases import KINDS as PHRASES  # not needed where its kinds are left out
 
     return tuple((tuple(map(folded, words.split())), _compiled(source)) for words, source in PHRASES[kind])
 
@@ -135,14 +135,14 @@ async def _has(pattern: re.Pattern[str], line: str, give_way: GiveWay) -> bool:
 
 @functools.cache
 def _role() -> re.Pattern[str]:
-    from agno_rt.guardrails._phrases import ROLE
+    from agno_rt_guardrails.phrases import ROLE
 
     return re.compile(ROLE, re.MULTILINE)
 
 
 @functools.cache
 def _marks() -> re.Pattern[str]:
-    from agno_rt.guardrails._planted import MARKS
+    from agno_rt_guardrails.planted import MARKS
 
     return re.compile(MARKS)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agno_rt_guardrails import PII, Length, Moderation, PromptInjection, Secrets
 
 from agno_rt.config import load_config
 from agno_rt.context import RunContext
 from agno_rt.errors import ConfigError, NotFound, UsageError
-from agno_rt.guardrails import PII, Length, Moderation, PromptInjection, Secrets
 from agno_rt.hooks import Guard
 from agno_rt.plugins import PluginHost
 

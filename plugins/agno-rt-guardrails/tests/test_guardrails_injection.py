@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
+from agno_rt_guardrails import PromptInjection
 
 from agno_rt.context import RunContext
 from agno_rt.errors import UsageError
-from agno_rt.guardrails import PromptInjection
 from agno_rt.hooks import Guardrail
 
 

@@ -10,14 +10,14 @@ from typing import Any, Literal
 
 import attrs
 
-from agno_rt._find import find_json
 from agno_rt.context import RunContext
 from agno_rt.errors import ModelError, UsageError
 from agno_rt.failures import add_note
-from agno_rt.guardrails._find import check_action
 from agno_rt.hooks import Verdict
 from agno_rt.messages import Message
 from agno_rt.models import NO_SETTINGS, Binder, Model, ModelRequest, ModelResponse, ModelSettings, profile_of
+from agno_rt.output import find_json
+from agno_rt_guardrails.find import check_action
 
 CATEGORIES: Mapping[str, str] = {
     "hate": "contempt for or exclusion of people for what they are",

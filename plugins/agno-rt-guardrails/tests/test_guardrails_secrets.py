@@ -12,10 +12,10 @@ import string
 from typing import Any
 
 import pytest
+from agno_rt_guardrails import Secrets
 
 from agno_rt.context import RunContext
 from agno_rt.errors import UsageError
-from agno_rt.guardrails import Secrets
 
 _RANDOM = random.Random(20240601)
 _ALL = string.ascii_letters + string.digits

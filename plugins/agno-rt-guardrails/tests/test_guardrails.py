@@ -9,10 +9,10 @@ from typing import Any
 
 import attrs
 import pytest
+from agno_rt_guardrails import PII, Length, Moderation, PromptInjection, Secrets
 
 from agno_rt.context import RunContext
 from agno_rt.errors import LimitExceeded, ModelError, UsageError
-from agno_rt.guardrails import PII, Length, Moderation, PromptInjection, Secrets
 from agno_rt.hooks import Guard, Guardrail, Hook, Verdict
 from agno_rt.messages import Usage
 from agno_rt.models import Model, ModelProfile, ModelResponse, ModelSettings, OutputMode, Price
@@ -354,7 +354,7 @@ class TestModeration:
 HOSTILE = """
 import trio
 from agno_rt.context import RunContext
-from agno_rt.guardrails import PII, PromptInjection, Secrets
+from agno_rt_guardrails import PII, PromptInjection, Secrets
 
 LENGTH = 120_000
 BEGIN = "-----BEGIN PRIVATE " + "KEY-----"

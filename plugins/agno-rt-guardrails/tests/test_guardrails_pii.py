@@ -6,10 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from agno_rt_guardrails import PII
 
 from agno_rt.context import RunContext
 from agno_rt.errors import UsageError
-from agno_rt.guardrails import PII
 from agno_rt.hooks import Guardrail
 
 

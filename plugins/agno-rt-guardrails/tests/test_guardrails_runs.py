@@ -10,18 +10,21 @@ from typing import Any
 import attrs
 import pytest
 import trio
+from agno_rt_guardrails import PII, Length, Moderation, PromptInjection, Secrets
 
 from agno_rt import Agent, Event, Limits, Media, Message, ModelResponse, Runtime, ToolCall, Usage, tool
 from agno_rt.context import RunContext
 from agno_rt.errors import Blocked, HookError, LimitExceeded, ModelError, PluginError, UsageError
 from agno_rt.events import GuardTripped, TextDelta, event_type
-from agno_rt.guardrails import PII, Length, Moderation, PromptInjection, Secrets
 from agno_rt.hooks import Guard, Hook, Verdict
 from agno_rt.plugins import PluginHost
 from agno_rt.testing import ScriptedModel
+from tests import conftest
 from tests.helpers import Hanging
 
 MakePoint = Callable[..., EntryPoint]
+
+plugin_point = conftest.plugin_point
 
 
 class Slow:

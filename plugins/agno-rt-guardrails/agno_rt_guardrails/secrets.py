@@ -10,14 +10,14 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 
 import attrs
 
-from agno_rt.guardrails._find import (
+from agno_rt_guardrails.find import (
     BREATH,
     Finder,
     Finding,
     Span,
     finder,
 )
-from agno_rt.guardrails._pieces import MANY, PIECE
+from agno_rt_guardrails.pieces import MANY, PIECE
 
 KINDS = (
     "private-key",

@@ -10,8 +10,8 @@ import attrs
 
 from agno_rt.config import read_settings
 from agno_rt.errors import UsageError, suggest
-from agno_rt.guardrails import PII, Length, Moderation, PromptInjection, Secrets
 from agno_rt.hooks import Guard, Place
+from agno_rt_guardrails import PII, Length, Moderation, PromptInjection, Secrets
 
 __all__ = ["MAKERS", "GuardrailSettings"]
 

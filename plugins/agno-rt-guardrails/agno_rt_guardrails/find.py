@@ -19,8 +19,8 @@ import attrs
 
 from agno_rt.context import RunContext
 from agno_rt.errors import UsageError, suggest
-from agno_rt.guardrails._pieces import MANY, PIECE, GiveWay, change, search, search_whole, slowly
 from agno_rt.hooks import Verdict
+from agno_rt_guardrails.pieces import MANY, PIECE, GiveWay, change, search, search_whole, slowly
 
 Action = Literal["redact", "block"]
 Span: TypeAlias = tuple[int, int]
@@ -142,7 +142,7 @@ def check_action(action: str, known: Sequence[str], owner: str) -> None:
         raise UsageError(f"{owner} has no action {action!r}", hint=suggest("action", str(action), known))
 
 
-_NUMBERS = "agno_rt.guardrails"
+_NUMBERS = "agno_rt_guardrails"
 """Where a run keeps what was numbered in it, by kind: one thing has one number in all texts of the run."""
 
 
