@@ -358,7 +358,7 @@ class TestCommand:
 
         results, said = Results.load(save), capsys.readouterr().out
         assert [name for name in names.split(",") if results.value(name, "agno_rt") is None] == []
-        assert results.value("bytes", "agno_rt") == pytest.approx(104, abs=1)
+        assert results.value("bytes", "agno_rt") == pytest.approx(112, abs=1)
         assert "| create an agent | **" in said
 
     def test_agno_rt_over_http(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
