@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,6 +84,18 @@ def check_printed(command: Command, output: str) -> None:
         rest = rest[match.end() :]
 
 
+def install_here(folder: Path) -> None:
+    """Install the package of a folder as `pip install -e .` does, into the folder itself."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    metadata = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    metadata.mkdir()
+    described = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    (metadata / "METADATA").write_text(described, encoding="utf-8")
+    groups = project["entry-points"].items()
+    lines = [f"[{group}]\n" + "".join(f"{name} = {to}\n" for name, to in points.items()) for group, points in groups]
+    (metadata / "entry_points.txt").write_text("".join(lines), encoding="utf-8")
+
+
 def free_port() -> int:
     """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -132,6 +145,7 @@ def opened_shell(folder: Path, variables: dict[str, str], port: int) -> Iterator
         "PYTHONUNBUFFERED": "1",
         "XDG_DATA_HOME": str(folder / ".data"),
         "AGNO_RT_CACHE": os.environ.get("AGNO_RT_CACHE", str(Path("~/.cache/agno-rt").expanduser())),
+        "PYTHONPATH": str(folder),
         "NO_COLOR": "1",
         "COLUMNS": "120",
         **variables,
@@ -193,6 +207,8 @@ def follow_page(page: Path, folder: Path, variables: dict[str, str], replaced: d
                 path = Path(shell.run(Command("pwd", [], False)).strip()) / step.name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(local(step.text), encoding="utf-8")
+            elif step.text == "pip install -e .":
+                install_here(folder)
             elif not step.text.startswith(SETUP):
                 here = attrs.evolve(step, text=local(step.text), printed=[local(line) for line in step.printed])
                 check_printed(here, shell.run(here))
