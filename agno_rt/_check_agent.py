@@ -87,6 +87,7 @@ _AGENT: Mapping[str, _Rule] = {
         "text or a function",
         "Give text, a function of the RunContext, or a Template.",
     ),
+    "description": (_kind(str), "text", "Write description='Answers from the handbook', or leave it out."),
 }
 _VALUES: Mapping[str, _Rule] = {
     "memory": (

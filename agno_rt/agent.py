@@ -39,6 +39,7 @@ class _AgentFields(Generic[DepsT, OutputT]):
     settings: ModelSettings | Mapping[str, Any] = NO_SETTINGS
     limits: Limits | Mapping[str, Any] | None = None
     hooks: Sequence[Hook | Guardrail | Guard | str] = ()
+    description: str = ""
 
     def __hash__(self) -> int:
         # Of the fields that can always be hashed: tools may be a list, and a model may be any object.
@@ -74,6 +75,8 @@ class Agent(_AgentFields[DepsT, OutputT]):
         limits: limits of each run of this agent (budgets, turns, timeouts), or a dict of them; `None` takes the
             runtime's
         hooks: what stands around each run's steps: hooks, guardrails, or guardrails' spec strings
+        description: one sentence for people who choose among agents, on the page and in lists. The model never sees it,
+            and nobody but the model sees the instructions
     """
 
     __slots__ = ()
@@ -92,6 +95,7 @@ class Agent(_AgentFields[DepsT, OutputT]):
             settings: ModelSettings | Mapping[str, Any] = NO_SETTINGS,
             limits: Limits | Mapping[str, Any] | None = None,
             hooks: Sequence[Hook | Guardrail | Guard | str] = (),
+            description: str = "",
         ) -> Agent[Any, None]: ...
 
         # One overload for a type alone: mypy reads `A | B` as a type only where nothing but a type may stand.
@@ -107,6 +111,7 @@ class Agent(_AgentFields[DepsT, OutputT]):
             settings: ModelSettings | Mapping[str, Any] = NO_SETTINGS,
             limits: Limits | Mapping[str, Any] | None = None,
             hooks: Sequence[Hook | Guardrail | Guard | str] = (),
+            description: str = "",
         ) -> Self: ...
 
         @overload
@@ -121,6 +126,7 @@ class Agent(_AgentFields[DepsT, OutputT]):
             settings: ModelSettings | Mapping[str, Any] = NO_SETTINGS,
             limits: Limits | Mapping[str, Any] | None = None,
             hooks: Sequence[Hook | Guardrail | Guard | str] = (),
+            description: str = "",
         ) -> Self: ...
 
         def __new__(cls, *args: Any, **fields: Any) -> Any: ...

@@ -47,6 +47,7 @@ class AgentConfig:
     settings: ModelSettings = ModelSettings()
     limits: Limits | None = None
     hooks: tuple[str, ...] = ()
+    description: str = ""
 
 
 @attrs.frozen

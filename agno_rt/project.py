@@ -105,6 +105,7 @@ def _agent(name: str, config: AgentConfig) -> Agent:
         instructions=config.instructions,
         tools=config.tools,
         hooks=config.hooks,
+        description=config.description,
         memory=config.memory,
         settings=config.settings,
         limits=config.limits,

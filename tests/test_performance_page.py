@@ -352,7 +352,7 @@ class TestThePages:
         assert text.count("| not measured |") == len([goal for goal in goals() if not isinstance(goal, NotBuilt)]) - 1
         assert "| 200 bytes |" in text
         assert len(short) == 1
-        assert "bytes an agent, simple: at most 104 bytes falls short" in short[0]
+        assert "bytes an agent, simple: at most 112 bytes falls short" in short[0]
 
     def test_where_and_when_is_told_without_names(self) -> None:
         """The machine's own name and folders are nobody's business."""

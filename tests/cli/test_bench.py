@@ -279,7 +279,7 @@ def test_a_pipe(agno: Agno) -> None:
     assert title.split() == ["ROW", "WHAT", "IT", "IS", "TO", "REACH", "MEASURED", "VERDICT"]
     assert memory.split("  ")[0] == "agent-bytes"
     assert memory.endswith("  holds")
-    assert "  at most 104 bytes  " in memory
+    assert "  at most 112 bytes  " in memory
     assert counted.endswith("no goal")
     assert echo.split("  ")[0] == "agent:echo"
     assert "checkpoints" in echo
@@ -424,7 +424,7 @@ def test_a_terminal(terminal: Callable[..., Any]) -> None:
     with terminal("bench", "--quick", "--rows", "agent-bytes,agent:echo") as person:
         person.expect("measuring agent-bytes (1 of 2)")
         person.expect("what it is")
-        person.expect("at most 104")
+        person.expect("at most 112")
         person.expect("holds")
         person.expect("Measured on ")
         assert person.leave() == 0

@@ -21,8 +21,6 @@ __all__ = ["RunBody", "agents_body", "decode", "input_of", "result_body", "serve
 
 Resolve: TypeAlias = Callable[[str], Tool | Toolkit | str]
 
-_DESCRIPTION = 200
-
 
 class _Text(msgspec.Struct, tag="text", forbid_unknown_fields=True):
     text: str
@@ -160,9 +158,7 @@ def _part(part: _Text | _Attached, where: str, accepts: Accepts) -> Part:
 def _described(name: str, agent: Agent, resolve: Resolve) -> _Agent:
     model = agent.model if isinstance(agent.model, str) else agent.model.name
     tools = [tool for entry in agent.tools for tool in _tools(entry, resolve)]
-    # Instructions may also be made for each run, by a function; then there is nothing to show.
-    instructions: Any = agent.instructions
-    return _Agent(name, model, _shortened(instructions) if isinstance(instructions, str) else "", tools)
+    return _Agent(name, model, agent.description, tools)
 
 
 def _tools(entry: ToolLike, resolve: Resolve) -> list[_Tool]:
@@ -172,11 +168,6 @@ def _tools(entry: ToolLike, resolve: Resolve) -> list[_Tool]:
         return [_Tool(entry)]
     tools = entry.tools if isinstance(entry, Toolkit) else (entry if isinstance(entry, Tool) else tool(entry),)
     return [_Tool(each.name, each.description) for each in tools]
-
-
-def _shortened(text: str) -> str:
-    paragraph = " ".join(text.strip().partition("\n\n")[0].split())
-    return paragraph if len(paragraph) <= _DESCRIPTION else f"{paragraph[: _DESCRIPTION - 1].rstrip()}…"
 
 
 _INPUT = 'It takes {"input": text or parts, "session": text or null, "user": text or null}.'

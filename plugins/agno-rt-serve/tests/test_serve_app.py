@@ -72,17 +72,18 @@ def events(text: str) -> list[tuple[str, int, dict[str, Any]]]:
 
 class TestReading:
     async def test_health_and_agents(self, serve_agents: Any) -> None:
-        """The server says that it is well, and which agents it has, with their tools."""
-        helper = Agent(ScriptedModel([]), "helper", "You help.\n\nIn detail: much.", tools=[weather, "files:search"])
+        """The server says that it is well, and lists its agents with their tools, without their instructions."""
+        model, about = ScriptedModel([]), "Knows the weather."
+        helper = Agent(model, "helper", "Keep this secret.", tools=[weather, "files:search"], description=about)
         async with client(await serve_agents(helper)) as http:
             assert (await http.get("/health")).json() == {"status": "ok"}
             listed = (await http.get("/agents")).json()
 
-        tools = [
+        shown = [
             {"name": "weather", "description": "Current weather in a city."},
             {"name": "files:search", "description": ""},
         ]
-        described = {"name": "helper", "model": "scripted", "description": "You help.", "tools": tools}
+        described = {"name": "helper", "model": "scripted", "description": about, "tools": shown}
         assert listed == {"agents": [described]}
 
     async def test_names_tools_of_plugins(self, serve_agents: Any) -> None:
