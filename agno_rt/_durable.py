@@ -123,12 +123,17 @@ class Durable:
         )
         return self.journal(store, record)
 
-    async def decide(self, store: RunStore, approval: str, decided: Decision, user: str | None) -> Approval:
-        """Decide an approval. Raises `NotFound`, `ApprovalConflict`, and `UsageError` for what does not fit it."""
+    async def approval(self, store: RunStore, approval: str, user: str | None) -> Approval:
+        """Find an approval by its id, which begins with its run's. Raises `NotFound`."""
         known = await store.approvals(run=approval.partition(".")[0], user=user, limit=MOST_APPROVALS)
         found = next((each for each in known if each.id == approval), None)
         if found is None:
             raise NotFound("approval", approval, [each.id for each in known])
+        return found
+
+    async def decide(self, store: RunStore, approval: str, decided: Decision, user: str | None) -> Approval:
+        """Decide an approval. Raises `NotFound`, `ApprovalConflict`, and `UsageError` for what does not fit it."""
+        found = await self.approval(store, approval, user)
         agent = self.agents.get(found.agent)
         tools = {} if agent is None else self._tools(agent)
         check_decision(tools.get(found.call.name), found, decided)

@@ -22,6 +22,7 @@ __all__ = [
     "NO_STATE",
     "Answered",
     "Begun",
+    "Body",
     "Called",
     "Checked",
     "Ended",
@@ -38,7 +39,13 @@ NO_STATE = msgspec.Raw()
 """What a run without a state keeps of it."""
 
 
-class Begun(msgspec.Struct, omit_defaults=True):
+class Body(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What every entry says: when it was written, in seconds since the epoch; 0 where an older version wrote it."""
+
+    at: float = 0.0
+
+
+class Begun(Body):
     """What the run was asked, and what goes before it: the system message, and so many messages of the session.
 
     `total` and `version` are those of the session then. `state` is the session's state as it was read.
@@ -52,7 +59,7 @@ class Begun(msgspec.Struct, omit_defaults=True):
     state: msgspec.Raw = NO_STATE
 
 
-class Answered(msgspec.Struct, omit_defaults=True):
+class Answered(Body):
     """A response of the model; `usage` is the run's so far, with this one."""
 
     turn: int
@@ -65,20 +72,20 @@ class Answered(msgspec.Struct, omit_defaults=True):
     state: msgspec.Raw = NO_STATE
 
 
-class Checked(msgspec.Struct):
+class Checked(Body):
     """What the output's check said: why the answer will not do, or nothing."""
 
     reason: str | None
 
 
-class Started(msgspec.Struct):
+class Started(Body):
     """A call was begun that must not be made twice."""
 
     turn: int
     call: str
 
 
-class Called(msgspec.Struct, omit_defaults=True):
+class Called(Body):
     """What the model is told of a call; `usage` is the run's so far, `state` the session's state then,
     `counts` how often each bounded tool had been called."""
 
@@ -92,20 +99,20 @@ class Called(msgspec.Struct, omit_defaults=True):
     counts: dict[str, int] | None = None
 
 
-class Paused(msgspec.Struct):
+class Paused(Body):
     """The run waits for these approvals."""
 
     approvals: list[str]
 
 
-class Ended(msgspec.Struct):
+class Ended(Body):
     """The run is over, for now at least: one that is not completed can be resumed."""
 
     status: str
     error: str | None = None
 
 
-_BODIES: dict[EntryKind, type[msgspec.Struct]] = {
+_BODIES: dict[EntryKind, type[Body]] = {
     "begun": Begun,
     "answered": Answered,
     "checked": Checked,
@@ -114,11 +121,12 @@ _BODIES: dict[EntryKind, type[msgspec.Struct]] = {
     "paused": Paused,
     "ended": Ended,
 }
-_KINDS: dict[type[msgspec.Struct], EntryKind] = {body: kind for kind, body in _BODIES.items()}
+_KINDS: dict[type[Body], EntryKind] = {body: kind for kind, body in _BODIES.items()}
 
 
-def entry(seq: int, body: msgspec.Struct) -> Entry:
-    """The body as the entry of that number."""
+def entry(seq: int, body: Body, at: float) -> Entry:
+    """The body as the entry of that number, written at that time."""
+    body.at = at
     return Entry(seq, _KINDS[type(body)], msgspec.json.encode(body))
 
 

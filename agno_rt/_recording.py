@@ -6,6 +6,7 @@ Each step is durable before the next one begins. Knows the store only as a `RunS
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ import attrs
 import msgspec
 import trio
 
-from agno_rt._journal import NO_STATE, Answered, Begun, Called, Checked, Ended, Paused, Replay, Started, entry
+from agno_rt._journal import NO_STATE, Answered, Begun, Body, Called, Checked, Ended, Paused, Replay, Started, entry
 from agno_rt._results import Told
 from agno_rt._turn import Turns
 from agno_rt.errors import AgnoError, BackendError, code_of
@@ -54,7 +55,7 @@ class Journal(msgspec.Struct, eq=False):
 
     async def begin(self, begun: Begun) -> None:
         """Store the run, with what it was asked and shown."""
-        await self._stored(self.store.create_run(self.record, [entry(0, begun)]))
+        await self._stored(self.store.create_run(self.record, [entry(0, begun, time.time())]))
         self.begun, self.seq = True, 1
 
     async def answered(self, turns: Turns, response: ModelResponse) -> None:
@@ -138,15 +139,17 @@ class Journal(msgspec.Struct, eq=False):
             self.seq = stored.entries
             await self._let_go(ended, change)
 
-    async def _write(self, body: msgspec.Struct) -> None:
+    async def _write(self, body: Body) -> None:
         # One after the other, since tools end when they like, and what is cancelled before it began must leave no gap.
         async with self.turn:
-            await self._stored(self.store.write_run(self.record.id, [entry(self.seq, body)], owner=self.owner))
+            await self._stored(
+                self.store.write_run(self.record.id, [entry(self.seq, body, time.time())], owner=self.owner)
+            )
             self.seq += 1
 
-    async def _let_go(self, body: msgspec.Struct, change: RunChange) -> None:
+    async def _let_go(self, body: Body, change: RunChange) -> None:
         async with self.turn:
-            change = attrs.evolve(change, entries=(entry(self.seq, body),))
+            change = attrs.evolve(change, entries=(entry(self.seq, body, time.time()),))
             await self._stored(self.store.change_run(self.record.id, change, owner=self.owner))
             self.let_go = True
 

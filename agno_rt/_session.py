@@ -278,10 +278,10 @@ async def _end(job: Job, turns: Turns, session: Session | None, data: bytes | No
         attempts -= 1
         try:
             if journal is not None:
-                append = Appending(access.id, own, version, job.user, data)
+                append = Appending(access.id, own, version, job.user, data, job.agent)
                 await journal.end("completed", turns.content, None, append)
             else:
-                await access.memory.append(access.id, own, version=version, user=job.user, data=data)
+                await access.memory.append(access.id, own, version=version, user=job.user, data=data, agent=job.agent)
             return
         except SessionConflict as exc:
             from agno_rt._session_order import check_follows  # for the few that meet another run

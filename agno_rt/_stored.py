@@ -98,6 +98,11 @@ class StoredRuns:
         with _of_backend(run_id):
             return await self._store.cancel_run(run_id)
 
+    async def approval(self, approval: str, *, user: str | None = None) -> Approval:
+        """Return what a run waits for, or did, by its id. Raises `NotFound`."""
+        with _of_backend(approval.partition(".")[0]):
+            return await self._stored.approval(self._store, approval, user)
+
     async def approve(
         self, approval: str, arguments: Any = None, *, user: str | None = None, by: str | None = None
     ) -> Approval:

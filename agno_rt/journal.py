@@ -151,6 +151,7 @@ class Appending:
     version: int
     user: str | None = None
     data: bytes | None = None
+    agent: str = ""
 
 
 @attrs.frozen
@@ -233,9 +234,13 @@ class RunStore(Protocol):
         status: RunStatus | None = None,
         session: str | None = None,
         user: str | None = None,
+        unowned: bool = False,
         limit: int = 100,
     ) -> list[RunRecord]:
-        """The runs changed last, newest first; of one status, session or user where that is named."""
+        """List the runs changed last, newest first; of one status, session or user where that is named.
+
+        With `unowned`, and no user, those that belong to nobody.
+        """
         ...
 
     async def cancel_run(self, run: str) -> bool:
@@ -256,11 +261,12 @@ class RunStore(Protocol):
         run: str | None = None,
         status: ApprovalStatus | None = None,
         user: str | None = None,
+        unowned: bool = False,
         limit: int = 100,
     ) -> list[Approval]:
-        """What waits for a person, or did, oldest first: of one run, status or user of its run where that is named.
+        """List what waits for a person, or did, oldest first: of one run, status or user of its run where one is named.
 
-        One whose time is over reads as `expired`.
+        With `unowned`, and no user, those of runs that belong to nobody. One whose time is over reads as `expired`.
         """
         ...
 

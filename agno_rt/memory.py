@@ -5,7 +5,8 @@ Knows nothing of runs or trio.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import attrs
@@ -14,8 +15,10 @@ import msgspec
 from agno_rt.errors import Forbidden, UsageError
 from agno_rt.messages import Message
 from agno_rt.models import Model
+from agno_rt.names import UNSEEN
 
 __all__ = [
+    "MAX_TITLE",
     "CacheStore",
     "DamagedWarning",
     "Fact",
@@ -28,7 +31,9 @@ __all__ = [
     "SessionState",
     "Summary",
     "UserMemory",
+    "first_words",
     "foreign_session",
+    "session_title",
 ]
 
 if TYPE_CHECKING:
@@ -61,13 +66,20 @@ class Session:
 
 @attrs.frozen
 class SessionInfo:
-    """A session in a list: its size, and when it was made and last written (seconds since the epoch)."""
+    """A session in a list: its size, and when it was made and last written (seconds since the epoch).
+
+    Attributes:
+        title: what it is called: as somebody renamed it, or else by the first words of its user; may be empty
+        agent: the agent that wrote to it last; empty where that has no name
+    """
 
     id: str
     user: str | None
     messages: int
     created_at: float
     updated_at: float
+    title: str = ""
+    agent: str = ""
 
 
 @attrs.frozen
@@ -262,18 +274,43 @@ class MemoryBackend(Protocol):
         version: int,
         user: str | None = None,
         data: bytes | None = None,
+        agent: str = "",
     ) -> int:
         """Add the messages, put `data` in the place of the session's data if it is given, and return the new version.
 
-        All in one atomic step. The first append makes the session, whose `user` it belongs to from then on, `None`
-        included. Where it belongs to another, `Forbidden` is raised (see `foreign_session`); where it has moved on from
-        the `version` that was read, `SessionConflict`; for a new one whose name, or user's, `check_name` refuses, what
-        that raises. Then nothing is stored.
+        The session notes the `agent` that wrote to it, unless that has no name. All in one atomic step. The first
+        append makes the session, whose `user` it belongs to from then on, `None` included. Where it belongs to another,
+        `Forbidden` is raised (see `foreign_session`); where it has moved on from the `version` that was read,
+        `SessionConflict`; for a new one whose name, or user's, `check_name` refuses, what that raises. Then nothing is
+        stored.
         """
         ...
 
-    async def sessions(self, *, user: str | None = None, limit: int = 100) -> list[SessionInfo]:
-        """The sessions written to last, newest first; of one user where one is named."""
+    async def sessions(
+        self,
+        *,
+        user: str | None = None,
+        unowned: bool = False,
+        query: str = "",
+        before: tuple[float, str] | None = None,
+        limit: int = 100,
+    ) -> list[SessionInfo]:
+        """List the sessions written to last, newest first; of those written at the same time, the greater id first.
+
+        With a `user`, those of the user; `unowned`, those that belong to nobody; else all. With a `query`, those whose
+        title has it in it, in whatever case. `before` is `(updated_at, id)` of a session: the list goes on after it.
+        """
+        ...
+
+    async def session_info(self, session: str) -> SessionInfo | None:
+        """Return what a list says of the session; `None` for one never written to."""
+        ...
+
+    async def rename(self, session: str, title: str) -> bool:
+        """Give the session a title, as `session_title` makes it, and return whether there is such a session.
+
+        An empty one leaves it with its first words. Neither its version nor its place in lists changes.
+        """
         ...
 
     async def delete(self, session: str) -> bool:
@@ -283,6 +320,36 @@ class MemoryBackend(Protocol):
     async def aclose(self) -> None:
         """Let go of what is open. Later calls may raise."""
         ...
+
+
+MAX_TITLE = 80
+"""How many characters the title of a session has at most."""
+
+_CONTROLS = re.compile(f"[{UNSEEN}\ud800-\udfff]")
+
+
+def session_title(text: str) -> str:
+    """Make a title of a text: one line without control characters, cut at a word where it is longer than `MAX_TITLE`.
+
+    Empty where there is nothing to be seen in the text.
+    """
+    # What comes later would be cut off anyhow, and an input may have megabytes.
+    words = text[: 10 * MAX_TITLE].split() or text.split()
+    line = " ".join(_CONTROLS.sub("", " ".join(words)).split())
+    if len(line) <= MAX_TITLE:
+        return line
+    start = line[: MAX_TITLE - 1]
+    # Not every script has spaces, and not every space is near the end.
+    at = len(start) if line[len(start)] == " " else start.rfind(" ")
+    return f"{start[: at if at > MAX_TITLE // 2 else None].rstrip()}…"
+
+
+def first_words(messages: Iterable[Message]) -> str:
+    """Return the title of a session that nobody named: the first words that a user says in its messages."""
+    for message in messages:
+        if message.role == "user" and (title := session_title(message.text)):
+            return title
+    return ""
 
 
 def foreign_session(session: str, owner: str | None, user: str | None) -> Forbidden:

@@ -45,6 +45,7 @@ from agno_rt.models import Model
 from agno_rt.names import check_name
 from agno_rt.plugins import PluginHost
 from agno_rt.runs import STREAM_BUFFER, Run, RunResult, RunStream, carry_out, execute, stop
+from agno_rt.tools import Tool
 
 if TYPE_CHECKING:
     from agno_rt.tasktree import TaskTree
@@ -263,6 +264,16 @@ class Runtime(StoredRuns):
         """Resolve all that the agent names, without running it. Raises what a run would."""
         try:
             self._resolver.resolve(agent)
+        except UsageError as exc:
+            raise self._of_agent(exc, agent) from exc.__cause__
+
+    def tools(self, agent: Agent) -> Mapping[str, Tool]:
+        """Return the agent's tools by their names, those of plugins and toolkits too. Raises what a run would.
+
+        A run of the agent may wait for a person where one of them `pauses`.
+        """
+        try:
+            return self._resolver.resolve(agent).tools
         except UsageError as exc:
             raise self._of_agent(exc, agent) from exc.__cause__
 

@@ -28,8 +28,12 @@ from .load import Asked, Load, load, load_tool
 
 with Parts() as setup:
     from agno_rt_serve.app import App
-    from agno_rt_serve.server import Server
     from agno_rt_serve.settings import Settings
+
+    try:
+        from agno_rt_serve.http.server import Server
+    except ImportError:  # an older commit
+        from agno_rt_serve.server import Server  # type: ignore[import-not-found, no-redef]
 
     from agno_rt.config import Config
     from agno_rt.project import Project

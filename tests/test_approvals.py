@@ -553,6 +553,7 @@ async def test_a_backend_that_stores_no_runs() -> None:
         def __init__(self) -> None:
             inner = InProcessMemory()
             self.load, self.append, self.sessions = inner.load, inner.append, inner.sessions
+            self.session_info, self.rename = inner.session_info, inner.rename
             self.delete, self.aclose = inner.delete, inner.aclose
 
     agent = clerk([call("1")], "done")

@@ -276,6 +276,12 @@ class TestResume:
             async def sessions(self, **more: Any) -> list[Any]:
                 return []
 
+            async def session_info(self, session: str) -> None:
+                return None
+
+            async def rename(self, session: str, title: str) -> bool:
+                return False
+
             async def delete(self, session: str) -> bool:
                 return False
 

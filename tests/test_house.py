@@ -73,6 +73,7 @@ FLOORS: dict[str, int] = {
     "_state": 4,
     "_turn": 4,
     "_window": 4,
+    "steps": 4,
     "user_memory": 4,
     # 5 drivers
     "_asking": 5,

@@ -12,11 +12,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
 from agno_rt import Agent, Message, Runtime, ToolCall
+from agno_rt.defaults._sqlite_sessions import WantedSessions
+from agno_rt.defaults._sqlite_sessions import sessions as list_sessions
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.defaults.sqlite import SCHEMA_VERSION, SQLiteMemory
 from agno_rt.errors import BackendError, Forbidden, SessionConflict, UsageError
@@ -177,6 +180,30 @@ async def test_sqlite_lists_sessions_newest_first(tmp_path: Path) -> None:
 
     assert infos[0].updated_at >= infos[1].updated_at >= infos[1].created_at >= infos[0].created_at > 1e9
     assert {info.id: info.messages for info in infos} == {"a": 2, "b": 1}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"user": "ann"}, {"unowned": True}, {"before": (5.0, "s")}, {"user": "ann", "before": (5.0, "s")}],
+    ids=str,
+)
+async def test_sqlite_lists_sessions_by_an_index(tmp_path: Path, asked: dict[str, Any]) -> None:
+    """No list is sorted and no list looks at more sessions than it shows: an index has them in its order."""
+    memory = SQLiteMemory(tmp_path / "a.db")
+    await memory.append("s", HI, version=0)
+    await memory.aclose()
+    wanted = WantedSessions(**{"user": None, "unowned": False, "query": "", "before": None, "limit": 3} | asked)
+    plans: list[str] = []
+    with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
+        connection.set_trace_callback(plans.append)
+        list_sessions(connection, wanted)
+        (statement,) = (plan for plan in plans if plan.startswith("SELECT id, user"))
+        connection.set_trace_callback(None)
+        plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}"))
+
+    index = "sessions_by_user" if "user" in asked or "unowned" in asked else "sessions_by_update"
+    assert f"USING INDEX {index}" in plan
+    assert "USE TEMP B-TREE" not in plan.replace("SCALAR SUBQUERY", "")
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -411,7 +438,7 @@ class TestFile:
         assert ([message.text for message in after.messages], after.version, after.data) == (["new"], 3, b"state")
         assert [(info.id, info.user, info.messages, info.created_at) for info in infos] == [("old", "ann", 3, 10.0)]
         assert kept == (["Ann drinks tea."], b"value")
-        assert user_version(path) == SCHEMA_VERSION == 4
+        assert user_version(path) == SCHEMA_VERSION == 5
 
     async def test_a_file_of_version_2(self, tmp_path: Path) -> None:
         """A file of the second version keeps its sessions, data, facts and answers, and stores runs from then on."""
@@ -441,6 +468,25 @@ class TestFile:
         assert (record.agent, entries) == ("agent", [Entry(0, "begun", b"0")])
         assert [message.text for message in anew.messages] == ["new", "hi"]
         assert user_version(path) == SCHEMA_VERSION
+
+    async def test_sessions_that_were_stored_without_titles(self, tmp_path: Path) -> None:
+        """Sessions of an older release have their first words for a title, are found by it, and can be renamed."""
+        path = tmp_path / "a.db"
+        make_version_1(path)
+        with closing(sqlite3.connect(path)) as made, made:
+            made.execute("INSERT INTO sessions VALUES ('odd', 'ann', 1, 10.0, 10.0)")
+            made.execute("INSERT INTO messages VALUES ('odd', 1, 'no JSON')")
+        memory = SQLiteMemory(path)
+        infos, found = await memory.sessions(), await memory.sessions(query="HI")
+        await memory.rename("old", "Called so")
+        await memory.append("old", [Message("user", "more")], version=2, user="ann", agent="helper")
+        info = await memory.session_info("old")
+        await memory.aclose()
+
+        assert [(each.id, each.title, each.agent) for each in infos] == [("old", "hi", ""), ("odd", "", "")]
+        assert [each.id for each in found] == ["old"]
+        assert info is not None
+        assert (info.title, info.agent) == ("Called so", "helper")
 
     async def test_what_was_stored_without_checksums(self, tmp_path: Path) -> None:
         """Messages and a state that were stored before there were checksums are read; what is added has one."""

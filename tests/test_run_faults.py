@@ -250,13 +250,14 @@ class Memory(InProcessMemory):
         version: int,
         user: str | None = None,
         data: bytes | None = None,
+        agent: str = "",
     ) -> int:
         """Append: it waits to begin, then it finishes, shielded."""
         await _act(self._on_append)
         with trio.CancelScope(shield=True):
             self.appending()
             await trio.lowlevel.checkpoint()
-            version = await super().append(session, messages, version=version, user=user, data=data)
+            version = await super().append(session, messages, version=version, user=user, data=data, agent=agent)
             await trio.lowlevel.checkpoint()
         return version
 

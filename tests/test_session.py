@@ -204,10 +204,11 @@ class Noting(InProcessMemory):
         version: int,
         user: str | None = None,
         data: bytes | None = None,
+        agent: str = "",
     ) -> int:
         """Append, and note how much."""
         self.notes.append(f"append {len(messages)}{'' if data is None else ' and data'}")
-        return await super().append(session, messages, version=version, user=user, data=data)
+        return await super().append(session, messages, version=version, user=user, data=data, agent=agent)
 
 
 class Stepping(Hook):
@@ -384,9 +385,7 @@ class TestBackends:
                     raise OSError("disk")
                 return await super().load(session, last)
 
-            async def append(
-                self, session: str, messages: Sequence[Message], *, version: int, user: Any = None, data: Any = None
-            ) -> int:
+            async def append(self, session: str, messages: Sequence[Message], **more: Any) -> int:
                 raise OSError("disk")
 
         memory = Failing()

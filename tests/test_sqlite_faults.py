@@ -53,7 +53,7 @@ class TestFull:
         outcomes: dict[str, object] = {}
 
         async def append(session: str, text: str, version: int = 0) -> None:
-            new = NewMessages(session, encoded([Message("user", text)]), version, None, None, 0.0)
+            new = NewMessages(session, encoded([Message("user", text)]), version, None, None, 0.0, "", None)
             try:
                 outcomes[session] = await writer.ask(_sqlite_sessions.append, new)
             except sqlite3.OperationalError as exc:

@@ -39,6 +39,7 @@ class Dropping(InProcessMemory):
         version: int,
         user: str | None = None,
         data: bytes | None = None,
+        agent: str = "",
     ) -> int:
         """Put nothing in the place of the data."""
         return await super().append(session, messages, version=version, user=user, data=data or b"")
@@ -55,10 +56,11 @@ class Hasty(InProcessMemory):
         version: int,
         user: str | None = None,
         data: bytes | None = None,
+        agent: str = "",
     ) -> int:
         """Two steps."""
         try:
-            return await super().append(session, messages, version=version, user=user, data=data)
+            return await super().append(session, messages, version=version, user=user, data=data, agent=agent)
         except SessionConflict:
             self._sessions[session].data = data or b""
             raise
@@ -75,6 +77,7 @@ class Halving(InProcessMemory):
         version: int,
         user: str | None = None,
         data: bytes | None = None,
+        agent: str = "",
     ) -> int:
         """Wait in the middle."""
         version = await super().append(session, messages[:1], version=version, user=user)
@@ -308,6 +311,7 @@ class Ordered(InProcessMemory):
         status: RunStatus | None = None,
         session: str | None = None,
         user: str | None = None,
+        unowned: bool = False,
         limit: int = 100,
     ) -> list[RunRecord]:
         """The newest first."""
@@ -362,6 +366,7 @@ class Forgetful(InProcessMemory):
         run: str | None = None,
         status: ApprovalStatus | None = None,
         user: str | None = None,
+        unowned: bool = False,
         limit: int = 100,
     ) -> list[Approval]:
         """Leave the schema out."""
@@ -417,11 +422,12 @@ class Welcoming(InProcessMemory):
         version: int,
         user: str | None = None,
         data: bytes | None = None,
+        agent: str = "",
     ) -> int:
         """Take everybody for the session's own user."""
         stored = self._sessions.get(session)
         user = user if stored is None else stored.user
-        return await super().append(session, messages, version=version, user=user, data=data)
+        return await super().append(session, messages, version=version, user=user, data=data, agent=agent)
 
 
 class Racing(InProcessMemory):
@@ -435,13 +441,14 @@ class Racing(InProcessMemory):
         version: int,
         user: str | None = None,
         data: bytes | None = None,
+        agent: str = "",
     ) -> int:
         """Put the new session in the place of another user's."""
         is_new = session not in self._sessions
         await trio.lowlevel.checkpoint()
         if is_new:
             self._sessions.pop(session, None)
-        return await super().append(session, messages, version=version, user=user, data=data)
+        return await super().append(session, messages, version=version, user=user, data=data, agent=agent)
 
 
 class Boundless(InProcessMemory):
@@ -455,10 +462,11 @@ class Boundless(InProcessMemory):
         version: int,
         user: str | None = None,
         data: bytes | None = None,
+        agent: str = "",
     ) -> int:
         """Give the session its name when it is there."""
         if session in self._sessions:
-            return await super().append(session, messages, version=version, user=user, data=data)
+            return await super().append(session, messages, version=version, user=user, data=data, agent=agent)
         version = await super().append("new", messages, version=version, data=data)
         self._sessions[session] = stored = self._sessions.pop("new")
         stored.user = user
@@ -490,6 +498,7 @@ class Showing(InProcessMemory):
         run: str | None = None,
         status: ApprovalStatus | None = None,
         user: str | None = None,
+        unowned: bool = False,
         limit: int = 100,
     ) -> list[Approval]:
         """Ignore the user."""
@@ -505,6 +514,7 @@ class Cutting(InProcessMemory):
         run: str | None = None,
         status: ApprovalStatus | None = None,
         user: str | None = None,
+        unowned: bool = False,
         limit: int = 100,
     ) -> list[Approval]:
         """Cut first."""
@@ -759,9 +769,10 @@ class Failing(InProcessMemory):
         version: int,
         user: str | None = None,
         data: bytes | None = None,
+        agent: str = "",
     ) -> int:
         """Store it all the same."""
-        version = await super().append(session, messages, version=version, user=user, data=data)
+        version = await super().append(session, messages, version=version, user=user, data=data, agent=agent)
         self._fail()
         return version
 

@@ -371,9 +371,12 @@ class Careless(InProcessMemory):
         version: int,
         user: str | None = None,
         data: bytes | None = None,
+        agent: str = "",
     ) -> int:
         """Append to whatever is there."""
-        return await super().append(session, messages, version=(await self.load(session)).version, user=user, data=data)
+        return await super().append(
+            session, messages, version=(await self.load(session)).version, user=user, data=data, agent=agent
+        )
 
 
 class Shared(InProcessMemory):
@@ -397,13 +400,14 @@ class Racy(InProcessMemory):
         version: int,
         user: str | None = None,
         data: bytes | None = None,
+        agent: str = "",
     ) -> int:
         """Give others the time to come between."""
         before = await self.load(session)
         if before.version == version:
             await trio.sleep(0.01)
             version = (await self.load(session)).version
-        return await super().append(session, messages, version=version, user=user, data=data)
+        return await super().append(session, messages, version=version, user=user, data=data, agent=agent)
 
 
 class Undeleted(InProcessMemory):
@@ -417,9 +421,41 @@ class Undeleted(InProcessMemory):
 class Unfiltered(InProcessMemory):
     """Lists everybody's sessions."""
 
-    async def sessions(self, *, user: str | None = None, limit: int = 100) -> list[SessionInfo]:
+    async def sessions(self, *, user: str | None = None, **asked: Any) -> list[SessionInfo]:
         """Ignore the user."""
-        return await super().sessions(limit=limit)
+        return await super().sessions(**asked)
+
+
+class Untitled(InProcessMemory):
+    """Has no titles."""
+
+    async def sessions(self, **asked: Any) -> list[SessionInfo]:
+        """Leave them out."""
+        return [attrs.evolve(info, title="") for info in await super().sessions(**asked)]
+
+
+class Unnamed(InProcessMemory):
+    """Says that it renames."""
+
+    async def rename(self, session: str, title: str) -> bool:
+        """Do nothing."""
+        return True
+
+
+class Unsigned(InProcessMemory):
+    """Does not note who writes."""
+
+    async def append(self, session: str, messages: Sequence[Message], **more: Any) -> int:
+        """Leave the agent out."""
+        return await super().append(session, messages, **more | {"agent": ""})
+
+
+class Unsearched(InProcessMemory):
+    """Ignores queries."""
+
+    async def sessions(self, **asked: Any) -> list[SessionInfo]:
+        """List all."""
+        return await super().sessions(**asked | {"query": ""})
 
 
 @pytest.mark.parametrize(
@@ -433,6 +469,11 @@ class Unfiltered(InProcessMemory):
         (Racy, "test_one_of_two_writers_wins"),
         (Undeleted, "test_lists_and_deletes_sessions"),
         (Unfiltered, "test_lists_and_deletes_sessions"),
+        (Unfiltered, "test_lists_sessions_in_pages"),
+        (Untitled, "test_a_session_is_called_by_its_first_words"),
+        (Unnamed, "test_renames_a_session"),
+        (Unsigned, "test_notes_who_wrote_last"),
+        (Unsearched, "test_finds_sessions_by_their_titles"),
     ],
 )
 def test_the_memory_contract_catches(backend: type[InProcessMemory], test: str) -> None:

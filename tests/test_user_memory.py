@@ -300,13 +300,17 @@ class TestInjection:
             async def load(self, session: str, last: int | None = None) -> Session:
                 return Session(session)
 
-            async def append(
-                self, session: str, messages: Sequence[Message], *, version: int, user: Any = None, data: Any = None
-            ) -> int:
+            async def append(self, session: str, messages: Sequence[Message], **more: Any) -> int:
                 return 1
 
-            async def sessions(self, *, user: str | None = None, limit: int = 100) -> list[SessionInfo]:
+            async def sessions(self, **asked: Any) -> list[SessionInfo]:
                 return []
+
+            async def session_info(self, session: str) -> None:
+                return None
+
+            async def rename(self, session: str, title: str) -> bool:
+                return False
 
             async def delete(self, session: str) -> bool:
                 return False

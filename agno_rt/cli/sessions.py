@@ -46,11 +46,12 @@ def list_sessions(user: str | None, limit: int, as_json: bool, config: str | Non
     if as_json and infos:
         print_json_lines(infos)
         return
-    columns = (Column("ID", whole=True), Column("USER"), Column("MESSAGES", right=True), Column("WRITTEN"))
+    columns = (Column("ID", whole=True), Column("TITLE"), Column("AGENT"), Column("USER"))
     rows = [
-        (info.id, info.user or "", f"{info.messages:,}", when(info.updated_at), when(info.created_at)) for info in infos
+        (info.id, info.title, info.agent, info.user or "", f"{info.messages:,}", when(info.updated_at))
+        for info in infos
     ]
-    print_table((*columns, Column("BEGUN")), rows, empty=_none(place, user))
+    print_table((*columns, Column("MESSAGES", right=True), Column("WRITTEN")), rows, empty=_none(place, user))
 
 
 @command.command("show")
@@ -111,7 +112,7 @@ def export(
     from agno_rt.cli.report import show_warning
     from agno_rt.cli.stored import MANY, Place
     from agno_rt.cli.tables import counted
-    from agno_rt.cli.transfer import sink, write_session
+    from agno_rt.cli.transfer import session_line, sink
 
     if bool(sessions) == all_of_them:
         raise UsageError("which sessions are meant is not clear", hint="Name them, or say --all.")
@@ -136,7 +137,7 @@ def export(
                     continue
                 # It may have been deleted meanwhile, and begun by another.
                 if found.version and user in (None, found.user):
-                    write_session(file, found)
+                    file.write(session_line(found, await store.session_info(session)))
                     written += 1
         return written, failed
 
@@ -239,6 +240,8 @@ async def _import(
     memory: MemoryBackend, read: Callable[[], Iterable[tuple[int, Kept]]], *, name: str, skip: bool
 ) -> tuple[int, int]:
     """Store what can be read, once all of it is checked; how many were stored, and how many were there already."""
+    from agno_rt.memory import first_words
+
     taken: set[str] = set()
     lines: dict[str, int] = {}
     for number, kept in read():
@@ -253,5 +256,9 @@ async def _import(
                 raise UsageError(f"{name}:{number}: there is a session {kept.id!r} already", hint=hint)
     for _, kept in read():
         if kept.id not in taken:
-            await memory.append(kept.id, kept.messages, version=0, user=kept.user, data=kept.data or None)
+            await memory.append(
+                kept.id, kept.messages, version=0, user=kept.user, data=kept.data or None, agent=kept.agent
+            )
+            if kept.title and kept.title != first_words(kept.messages):
+                await memory.rename(kept.id, kept.title)
     return len(lines) - len(taken), len(taken)

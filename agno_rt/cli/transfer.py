@@ -15,11 +15,11 @@ import msgspec
 
 from agno_rt.errors import UsageError
 from agno_rt.media import check_content
-from agno_rt.memory import Session
+from agno_rt.memory import Session, SessionInfo
 from agno_rt.messages import Message
 from agno_rt.names import check_name
 
-__all__ = ["Kept", "read_sessions", "seekable", "sink", "write_session"]
+__all__ = ["Kept", "read_sessions", "seekable", "session_line", "sink"]
 
 _SPOOLED = 2**24
 """Bytes of standard input that are held in memory before they go to a file."""
@@ -32,15 +32,18 @@ class Kept(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     messages: tuple[Message, ...] = ()
     user: str | None = None
     data: bytes = b""
+    title: str = ""
+    agent: str = ""
 
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Kept).decode
 
 
-def write_session(file: IO[bytes], session: Session) -> None:
-    """The session, on a line."""
-    file.write(_encode(Kept(session.id, tuple(session.messages), session.user, session.data)) + b"\n")
+def session_line(session: Session, info: SessionInfo | None) -> bytes:
+    """Return the session as a line. `info` is what a list says of it: its title and its agent."""
+    title, agent = ("", "") if info is None else (info.title, info.agent)
+    return _encode(Kept(session.id, tuple(session.messages), session.user, session.data, title, agent)) + b"\n"
 
 
 def read_sessions(file: IO[bytes], name: str, user: str | None = None) -> Iterator[tuple[int, Kept]]:
@@ -58,6 +61,8 @@ def read_sessions(file: IO[bytes], name: str, user: str | None = None) -> Iterat
             kept.user = user if kept.user is None else kept.user
             if kept.user is not None:
                 check_name("the user's name", kept.user)
+            if kept.agent:
+                check_name("the agent's name", kept.agent)
             if user not in (None, kept.user):
                 raise UsageError("the session belongs to another user", hint="Leave the line out, or --user.")
             for message in kept.messages:

@@ -204,6 +204,7 @@ class InProcessRuns:
         version: int,
         user: str | None = None,
         data: bytes | None = None,
+        agent: str = "",
     ) -> int:
         """See `MemoryBackend.append`; it must not wait."""
         raise NotImplementedError
@@ -236,7 +237,7 @@ class InProcessRuns:
         self._make_room_for_run(_size(change.entries))
         if (more := change.append) is not None:
             version = await self.append(
-                more.session, more.messages, version=more.version, user=more.user, data=more.data
+                more.session, more.messages, version=more.version, user=more.user, data=more.data, agent=more.agent
             )
         now = self._clock()
         for approval in change.approvals:
@@ -271,6 +272,7 @@ class InProcessRuns:
         status: RunStatus | None = None,
         session: str | None = None,
         user: str | None = None,
+        unowned: bool = False,
         limit: int = 100,
     ) -> list[RunRecord]:
         """See `RunStore.runs`."""
@@ -279,7 +281,7 @@ class InProcessRuns:
             for record in (stored.record for stored in reversed(self._runs.values()))
             if (status is None or record.status == status)
             and (session is None or record.session == session)
-            and (user is None or record.user == user)
+            and ((user is None and not unowned) or record.user == user)
         )
         return list(islice(found, limit))
 
@@ -312,14 +314,15 @@ class InProcessRuns:
         run: str | None = None,
         status: ApprovalStatus | None = None,
         user: str | None = None,
+        unowned: bool = False,
         limit: int = 100,
     ) -> list[Approval]:
         """See `RunStore.approvals`."""
-        now = self._clock()
+        now, anyone = self._clock(), user is None and not unowned
         found = [
             as_read(each, now)
             for each in self._approvals.values()
-            if (run is None or each.run == run) and (user is None or self._runs[each.run].record.user == user)
+            if (run is None or each.run == run) and (anyone or self._runs[each.run].record.user == user)
         ]
         return [each for each in found if status is None or each.status == status][:limit]
 

@@ -45,6 +45,7 @@ class Wanted:
     run: str | None
     status: ApprovalStatus | None
     user: str | None
+    unowned: bool
     limit: int
 
 
@@ -59,6 +60,8 @@ def approvals(connection: sqlite3.Connection, wanted: Wanted, now: float) -> Lis
     if wanted.user is not None:
         terms.append("run IN (SELECT id FROM runs WHERE user = ?)")
         values.append(wanted.user)
+    elif wanted.unowned:
+        terms.append("run IN (SELECT id FROM runs WHERE user IS NULL)")
     if status is not None:
         terms.append("status = ?")
         values.append("pending" if status == "expired" else status)

@@ -79,6 +79,12 @@ _SCHEMAS = (
     ALTER TABLE sessions ADD COLUMN seal INTEGER;
     ALTER TABLE sessions ADD COLUMN total INTEGER
     """,
+    # `title` is NULL where the first words of a session were not stored: they are read when they are asked for.
+    """
+    ALTER TABLE sessions ADD COLUMN title TEXT;
+    ALTER TABLE sessions ADD COLUMN agent TEXT NOT NULL DEFAULT '';
+    CREATE INDEX sessions_by_user ON sessions (user, updated_at)
+    """,
 )
 """What each version of the schema adds to the one before. Those that were released are never changed."""
 

@@ -27,7 +27,7 @@ from agno_rt.defaults._stored import (
 )
 from agno_rt.journal import Entry, EntryKind, RunChange, RunRecord, RunStatus, unknown_run
 
-__all__ = ["cancel", "cancels", "change", "claim", "create", "delete", "load", "runs", "write"]
+__all__ = ["WantedRuns", "cancel", "cancels", "change", "claim", "create", "delete", "load", "runs", "write"]
 
 _FIELDS = tuple(field.name for field in attrs.fields(RunRecord))
 _SELECT = f"SELECT {', '.join(_FIELDS)} FROM runs"
@@ -103,17 +103,28 @@ def load(connection: sqlite3.Connection, run: str) -> tuple[RunRecord, list[Entr
     return record, entries
 
 
-def runs(
-    connection: sqlite3.Connection, status: RunStatus | None, session: str | None, user: str | None, limit: int
-) -> Listed[RunRecord]:
+@attrs.frozen
+class WantedRuns:
+    """Which runs are to be listed; `None` for all."""
+
+    status: RunStatus | None
+    session: str | None
+    user: str | None
+    unowned: bool
+    limit: int
+
+
+def runs(connection: sqlite3.Connection, wanted: WantedRuns) -> Listed[RunRecord]:
     """The runs changed last."""
-    wanted: dict[str, Any] = {"status": status, "session": session, "user": user}
-    filters = {name: value for name, value in wanted.items() if value is not None}
+    asked: dict[str, Any] = {"status": wanted.status, "session": wanted.session, "user": wanted.user}
+    filters = {name: value for name, value in asked.items() if value is not None}
     # Nearly all runs are over: there the order is the better guide to them than the status (`+` takes its index away).
-    terms = [f"{'+' if status in OVER and name == 'status' else ''}{name} = ?" for name in filters]
+    terms = [f"{'+' if wanted.status in OVER and name == 'status' else ''}{name} = ?" for name in filters]
+    if wanted.unowned and wanted.user is None:
+        terms.append("user IS NULL")
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
     query = f"{_SELECT}{where} ORDER BY changed DESC LIMIT ?"
-    return read_rows(lambda: connection.execute(query, (*filters.values(), limit)), _read, "runs", _TEXTS)
+    return read_rows(lambda: connection.execute(query, (*filters.values(), wanted.limit)), _read, "runs", _TEXTS)
 
 
 def cancel(connection: sqlite3.Connection, run: str, now: float) -> bool:

@@ -6,6 +6,7 @@ import sqlite3
 import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -14,10 +15,20 @@ import msgspec
 from agno_rt.defaults._sqlite_faults import Damaged
 from agno_rt.defaults._sqlite_rows import Listed, read_row, read_rows
 from agno_rt.defaults._stored import moved_on
-from agno_rt.memory import Session, SessionInfo, foreign_session
+from agno_rt.memory import Session, SessionInfo, first_words, foreign_session
 from agno_rt.messages import Message
 
-__all__ = ["NewMessages", "SessionReader", "append", "delete", "encoded", "sessions"]
+__all__ = [
+    "NewMessages",
+    "SessionReader",
+    "WantedSessions",
+    "append",
+    "delete",
+    "encoded",
+    "rename",
+    "session_info",
+    "sessions",
+]
 
 KEPT_MESSAGES = 256
 """How many of a session's last messages are kept decoded: more than most policies show."""
@@ -31,13 +42,15 @@ _TOTAL = "coalesce(total, (SELECT max(seq) FROM messages WHERE session = id), 0)
 
 _LOAD = f"SELECT version, user, data, mark, seal, {_TOTAL} FROM sessions WHERE id = ?"
 _INFO = tuple(field.name for field in attrs.fields(SessionInfo))
+_INFO_COLUMNS = f"id, user, {_TOTAL}, created_at, updated_at, title, agent"
+_INFO_TEXTS = (0, 1, 5, 6)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Message).decode
 
 
 @attrs.frozen
 class NewMessages:
-    """An append to a session; `bodies` are its messages, encoded, and `at` is when."""
+    """An append to a session; `bodies` are its messages, encoded, `at` is when; `title` is for a new one."""
 
     session: str
     bodies: Sequence[bytes]
@@ -45,6 +58,19 @@ class NewMessages:
     user: str | None
     data: bytes | None
     at: float
+    agent: str
+    title: str | None
+
+
+@attrs.frozen
+class WantedSessions:
+    """Which sessions are to be listed: see `MemoryBackend.sessions`."""
+
+    user: str | None
+    unowned: bool
+    query: str
+    before: tuple[float, str] | None
+    limit: int
 
 
 def encoded(messages: Sequence[Message]) -> list[bytes]:
@@ -64,19 +90,30 @@ def append(connection: sqlite3.Connection, new: NewMessages) -> int:
     version += 1
     if row is None:
         connection.execute(
-            "INSERT INTO sessions (id, user, version, created_at, updated_at, data, mark, seal, total)"
-            " VALUES (?1, ?2, ?3, ?4, ?4, coalesce(?5, x''), random(), ?6, ?7)",
-            (session, new.user, version, new.at, new.data, zlib.crc32(new.data or b""), len(bodies)),
+            "INSERT INTO sessions (id, user, version, created_at, updated_at, data, mark, seal, total, agent, title)"
+            " VALUES (?1, ?2, ?3, ?4, ?4, coalesce(?5, x''), random(), ?6, ?7, ?8, ?9)",
+            (
+                session,
+                new.user,
+                version,
+                new.at,
+                new.data,
+                zlib.crc32(new.data or b""),
+                len(bodies),
+                new.agent,
+                new.title,
+            ),
         )
     elif new.data is None:
         connection.execute(
-            "UPDATE sessions SET version = ?, updated_at = ?, total = ? WHERE id = ?",
-            (version, new.at, total + len(bodies), session),
+            "UPDATE sessions SET version = ?, updated_at = ?, total = ?, agent = coalesce(?, agent) WHERE id = ?",
+            (version, new.at, total + len(bodies), new.agent or None, session),
         )
     else:
         connection.execute(
-            "UPDATE sessions SET version = ?, updated_at = ?, total = ?, data = ?, seal = ? WHERE id = ?",
-            (version, new.at, total + len(bodies), new.data, zlib.crc32(new.data), session),
+            "UPDATE sessions SET version = ?, updated_at = ?, total = ?, data = ?, seal = ?,"
+            " agent = coalesce(?, agent) WHERE id = ?",
+            (version, new.at, total + len(bodies), new.data, zlib.crc32(new.data), new.agent or None, session),
         )
     rows = [(session, seq, body, zlib.crc32(body)) for seq, body in enumerate(bodies, total + 1)]
     connection.executemany("INSERT INTO messages (session, seq, body, seal) VALUES (?, ?, ?, ?)", rows)
@@ -88,20 +125,78 @@ def delete(connection: sqlite3.Connection, session: str) -> bool:
     return connection.execute("DELETE FROM sessions WHERE id = ?", (session,)).rowcount > 0
 
 
-def sessions(connection: sqlite3.Connection, user: str | None, limit: int) -> Listed[SessionInfo]:
-    """The sessions written to last."""
-    query = (
-        f"SELECT id, user, {_TOTAL}, created_at, updated_at FROM sessions"
-        " WHERE ?1 IS NULL OR user = ?1 ORDER BY updated_at DESC LIMIT ?2"
+def rename(connection: sqlite3.Connection, session: str, title: str) -> bool:
+    """Give the session a title, or for an empty one its first words again."""
+    return connection.execute("UPDATE sessions SET title = ? WHERE id = ?", (title or None, session)).rowcount > 0
+
+
+def sessions(connection: sqlite3.Connection, wanted: WantedSessions) -> Listed[SessionInfo]:
+    """List the sessions written to last: by an index, so that it costs no more where there are more of them."""
+    conditions: list[str] = []
+    values: list[Any] = []
+    if wanted.user is not None:
+        conditions.append("user = ?")
+        values.append(wanted.user)
+    elif wanted.unowned:
+        conditions.append("user IS NULL")
+    if wanted.before is not None:
+        conditions.append("(updated_at, id) < (?, ?)")
+        values += wanted.before
+    if wanted.query:
+        _offer_search(connection)
+        conditions.append("title_has(id, CAST(title AS BLOB), ?)")
+        values.append(wanted.query.casefold())
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    query = f"SELECT {_INFO_COLUMNS} FROM sessions{where} ORDER BY updated_at DESC, id DESC LIMIT ?"
+    values.append(wanted.limit)
+    return read_rows(
+        lambda: connection.execute(query, values), lambda row: _info(connection, row), "sessions", _INFO_TEXTS
     )
-    return read_rows(lambda: connection.execute(query, (user, limit)), _info, "sessions", (0, 1))
 
 
-def _info(row: tuple[Any, ...]) -> SessionInfo:
+def session_info(connection: sqlite3.Connection, session: str) -> SessionInfo | None:
+    """Return what a list says of the session."""
+    row = read_row(connection, f"SELECT {_INFO_COLUMNS} FROM sessions WHERE id = ?", session, "sessions")
+    return None if row is None else _info(connection, row)
+
+
+_FIRST_MESSAGES = 20
+"""Among how many of its first messages the first words of a session are looked for."""
+
+
+def _info(connection: sqlite3.Connection, row: tuple[Any, ...]) -> SessionInfo:
+    values = dict(zip(_INFO, row, strict=True))
+    if values["title"] is None:
+        values["title"] = _first_words(connection, row[0])
     try:
-        return msgspec.convert(dict(zip(_INFO, row, strict=True)), SessionInfo)
+        return msgspec.convert(values, SessionInfo)
     except msgspec.ValidationError as exc:
         raise Damaged("sessions", f"session {row[0]!r}", exc) from exc
+
+
+def _first_words(connection: sqlite3.Connection, session: object) -> str:
+    """Return the first words of a session whose title is not stored: it was begun by an older release, or without any.
+
+    A message that is damaged has none: whoever loads the session is told.
+    """
+    rows = connection.execute(
+        "SELECT body FROM messages WHERE session = ? ORDER BY seq LIMIT ?", (session, _FIRST_MESSAGES)
+    )
+    for (body,) in rows:
+        with suppress(msgspec.MsgspecError, UnicodeError, TypeError):
+            if title := first_words((_decode(body),)):
+                return title
+    return ""
+
+
+def _offer_search(connection: sqlite3.Connection) -> None:
+    """Let queries ask whether a title has a text in it: SQLite itself knows the two cases of ASCII letters alone."""
+
+    def title_has(session: object, title: bytes | None, query: str) -> bool:
+        found = _first_words(connection, session) if title is None else title.decode(errors="replace")
+        return query in found.casefold()
+
+    connection.create_function("title_has", 3, title_has)
 
 
 @attrs.define(eq=False)

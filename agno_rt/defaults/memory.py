@@ -24,7 +24,7 @@ from agno_rt.defaults._stored import check_names, moved_on
 from agno_rt.errors import AgnoError, BackendError
 from agno_rt.hookspecs import Register, hookimpl
 from agno_rt.limits import LimitStatistics
-from agno_rt.memory import Session, SessionInfo, foreign_session
+from agno_rt.memory import Session, SessionInfo, first_words, foreign_session, session_title
 from agno_rt.messages import Message
 
 __all__ = ["InProcessMemory", "MemoryBounds"]
@@ -43,10 +43,30 @@ class _Stored:
     version: int = 0
     messages: list[Message] = attrs.Factory(list)
     data: bytes = b""
+    agent: str = ""
+    title: str = ""
     counted: int = 0
     beyond: int = 0
     is_counted: bool = True
     is_full: bool = False
+
+    def called(self) -> str:
+        """Return the session's title. Its first words are looked for when somebody asks: no run pays for them."""
+        if not self.title:
+            self.title = first_words(self.messages)
+        return self.title
+
+
+def _info(session: str, stored: _Stored) -> SessionInfo:
+    return SessionInfo(
+        session,
+        stored.user,
+        len(stored.messages),
+        stored.created_at,
+        stored.updated_at,
+        stored.called(),
+        stored.agent,
+    )
 
 
 def _refusal(session: str, stored: _Stored, user: str | None, version: int) -> AgnoError:
@@ -93,6 +113,7 @@ class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
         version: int,
         user: str | None = None,
         data: bytes | None = None,
+        agent: str = "",
     ) -> int:
         """See `MemoryBackend.append`."""
         stored = self._sessions.get(session)
@@ -118,6 +139,8 @@ class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
         stored.updated_at = now
         if data is not None:
             stored.data = data
+        if agent:
+            stored.agent = agent
         if stored.version == 1:
             self._sessions[session] = stored
         else:
@@ -130,14 +153,37 @@ class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
             self._count(stored, beyond)
         return stored.version
 
-    async def sessions(self, *, user: str | None = None, limit: int = 100) -> list[SessionInfo]:
+    async def sessions(
+        self,
+        *,
+        user: str | None = None,
+        unowned: bool = False,
+        query: str = "",
+        before: tuple[float, str] | None = None,
+        limit: int = 100,
+    ) -> list[SessionInfo]:
         """See `MemoryBackend.sessions`."""
-        asked = (item for item in self._sessions.items() if user is None or item[1].user == user)
-        latest = heapq.nlargest(limit, asked, key=lambda item: item[1].updated_at)
-        return [
-            SessionInfo(session, stored.user, len(stored.messages), stored.created_at, stored.updated_at)
-            for session, stored in latest
-        ]
+        asked, anyone = query.casefold(), user is None and not unowned
+        found = (
+            (stored.updated_at, session)
+            for session, stored in self._sessions.items()
+            if (anyone or stored.user == user)
+            and (before is None or (stored.updated_at, session) < before)
+            and (not asked or asked in stored.called().casefold())
+        )
+        return [_info(session, self._sessions[session]) for _, session in heapq.nlargest(limit, found)]
+
+    async def session_info(self, session: str) -> SessionInfo | None:
+        """See `MemoryBackend.session_info`."""
+        stored = self._sessions.get(session)
+        return None if stored is None else _info(session, stored)
+
+    async def rename(self, session: str, title: str) -> bool:
+        """See `MemoryBackend.rename`."""
+        stored = self._sessions.get(session)
+        if stored is not None:
+            stored.title = session_title(title)
+        return stored is not None
 
     async def delete(self, session: str) -> bool:
         """See `MemoryBackend.delete`."""

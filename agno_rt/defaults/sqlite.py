@@ -23,14 +23,15 @@ from agno_rt.defaults._sqlite_faults import FAILURES, backend_error
 from agno_rt.defaults._sqlite_file import BUSY_SECONDS, SCHEMA_VERSION, Synchronous
 from agno_rt.defaults._sqlite_locks import SessionFileLocks
 from agno_rt.defaults._sqlite_rows import Listed
-from agno_rt.defaults._sqlite_sessions import NewMessages, encoded
+from agno_rt.defaults._sqlite_runs import WantedRuns
+from agno_rt.defaults._sqlite_sessions import NewMessages, WantedSessions, encoded
 from agno_rt.defaults._sqlite_threads import FileThreads
 from agno_rt.defaults._stored import check_names
 from agno_rt.errors import UsageError, suggest
 from agno_rt.hookspecs import Register, hookimpl
 from agno_rt.journal import Approval, ApprovalStatus, Decision, Entry, RunChange, RunRecord, RunStatus
 from agno_rt.limits import LimitStatistics
-from agno_rt.memory import DamagedWarning, Fact, Session, SessionInfo
+from agno_rt.memory import DamagedWarning, Fact, Session, SessionInfo, first_words, session_title
 from agno_rt.messages import Message
 from agno_rt.user_memory import fact_text, fact_topics, known_user
 
@@ -82,14 +83,31 @@ class SQLiteMemory:
         version: int,
         user: str | None = None,
         data: bytes | None = None,
+        agent: str = "",
     ) -> int:
         """See `MemoryBackend.append`."""
-        new = self._new(session, messages, version, user, data)
+        new = self._new(session, messages, version, user, data, agent)
         return await self._write(_sqlite_sessions.append, new)
 
-    async def sessions(self, *, user: str | None = None, limit: int = 100) -> list[SessionInfo]:
+    async def sessions(
+        self,
+        *,
+        user: str | None = None,
+        unowned: bool = False,
+        query: str = "",
+        before: tuple[float, str] | None = None,
+        limit: int = 100,
+    ) -> list[SessionInfo]:
         """See `MemoryBackend.sessions`."""
-        return await self._list(_sqlite_sessions.sessions, user, limit)
+        return await self._list(_sqlite_sessions.sessions, WantedSessions(user, unowned, query, before, limit))
+
+    async def session_info(self, session: str) -> SessionInfo | None:
+        """See `MemoryBackend.session_info`."""
+        return await self._read(_sqlite_sessions.session_info, session)
+
+    async def rename(self, session: str, title: str) -> bool:
+        """See `MemoryBackend.rename`."""
+        return await self._write(_sqlite_sessions.rename, session, session_title(title))
 
     async def delete(self, session: str) -> bool:
         """See `MemoryBackend.delete`."""
@@ -114,7 +132,9 @@ class SQLiteMemory:
     async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
         """See `RunStore.change_run`."""
         more = change.append
-        new = None if more is None else self._new(more.session, more.messages, more.version, more.user, more.data)
+        new = None
+        if more is not None:
+            new = self._new(more.session, more.messages, more.version, more.user, more.data, more.agent)
         return await self._write(_sqlite_runs.change, run, change, new, owner, self._clock())
 
     async def claim_run(self, run: str, owner: str, *, held_by: str | None) -> RunRecord:
@@ -131,10 +151,11 @@ class SQLiteMemory:
         status: RunStatus | None = None,
         session: str | None = None,
         user: str | None = None,
+        unowned: bool = False,
         limit: int = 100,
     ) -> list[RunRecord]:
         """See `RunStore.runs`."""
-        return await self._list(_sqlite_runs.runs, status, session, user, limit)
+        return await self._list(_sqlite_runs.runs, WantedRuns(status, session, user, unowned, limit))
 
     async def cancel_run(self, run: str) -> bool:
         """See `RunStore.cancel_run`."""
@@ -154,10 +175,11 @@ class SQLiteMemory:
         run: str | None = None,
         status: ApprovalStatus | None = None,
         user: str | None = None,
+        unowned: bool = False,
         limit: int = 100,
     ) -> list[Approval]:
         """See `RunStore.approvals`."""
-        asked = Wanted(run, status, user, limit), self._clock()
+        asked = Wanted(run, status, user, unowned, limit), self._clock()
         if run is None:
             return await self._list(_sqlite_approvals.approvals, *asked)
         found, damaged = await self._read(_sqlite_approvals.approvals, *asked)
@@ -221,11 +243,18 @@ class SQLiteMemory:
         return (LimitStatistics(str(self.path), 1, at_work, waiting),)
 
     def _new(
-        self, session: str, messages: Sequence[Message], version: int, user: str | None, data: bytes | None
+        self,
+        session: str,
+        messages: Sequence[Message],
+        version: int,
+        user: str | None,
+        data: bytes | None,
+        agent: str,
     ) -> NewMessages:
         check_names(session, user)
+        title = None if version else first_words(messages) or None
         try:
-            return NewMessages(session, encoded(messages), version, user, data, self._clock())
+            return NewMessages(session, encoded(messages), version, user, data, self._clock(), agent, title)
         except FAILURES as exc:
             raise backend_error(self.path, exc) from exc
 

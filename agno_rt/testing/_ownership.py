@@ -168,6 +168,8 @@ class RunOwnership(StoreContract):
             ]
             assert await store.approvals(user="ann", run="s") == []
             assert [each.id for each in await store.approvals(user="bob", run="s", limit=1)] == ["s1"]
+            assert [each.id for each in await store.approvals(unowned=True)] == ["u1", "u2"]
+            assert await store.approvals(unowned=True, run="s") == []
             assert len(await store.approvals()) == 10
 
         self._with_memory(check)

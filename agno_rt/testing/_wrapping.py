@@ -28,7 +28,20 @@ T = TypeVar("T")
 M = TypeVar("M", bound=MemoryBackend)
 ToolT = TypeVar("ToolT", Tool, Toolkit)
 
-READS = ("aclose", "cached", "facts", "find", "get", "list", "load", "recall", "search", "sessions", "statistics")
+READS = (
+    "aclose",
+    "cached",
+    "facts",
+    "find",
+    "get",
+    "list",
+    "load",
+    "recall",
+    "search",
+    "session_info",
+    "sessions",
+    "statistics",
+)
 """How the names of methods that change nothing begin."""
 
 

@@ -17,6 +17,7 @@ from agno_rt.messages import Media, Message, ToolCall
 from agno_rt.models import Model, ModelRequest, ModelResponse, ModelSettings
 from agno_rt.testing._checks import run_check
 from agno_rt.testing._ownership import SessionOwnership
+from agno_rt.testing._session_lists import SessionLists
 from agno_rt.testing.lock_contracts import LockContract
 from agno_rt.testing.run_contracts import RunContract
 from agno_rt.testing.store_contracts import CacheContract, FactContract
@@ -122,7 +123,7 @@ class ModelContract:
         run_check(self.make_model, check)
 
 
-class MemoryContract(SessionOwnership):
+class MemoryContract(SessionOwnership, SessionLists):
     """What every memory backend does. Override `make_memory`: each test gets an empty store of its own.
 
     It is the first of a family, one for each protocol that a backend may implement. One that stores runs, keeps facts
@@ -303,12 +304,16 @@ class MemoryContract(SessionOwnership):
         """Where what is stored outlasts its backend: sessions are there when it is opened again, and go on."""
 
         async def check(memory: MemoryBackend) -> None:
-            await memory.append("s", [Message("user", "one")], version=0, user="ann", data=b"data")
+            await memory.append("s", [Message("user", "one")], version=0, user="ann", data=b"data", agent="a")
+            await memory.append("t", [Message("user", "two")], version=0)
+            await memory.rename("t", "Called so")
 
         async def then(memory: MemoryBackend) -> None:
             session = await memory.load("s")
             assert [message.text for message in session.messages] == ["one"]
             assert (session.version, session.user, session.data) == (1, "ann", b"data")
+            told = {info.id: (info.title, info.agent) for info in await memory.sessions()}
+            assert told == {"s": ("one", "a"), "t": ("Called so", "")}
             assert await memory.append("s", [Message("user", "two")], version=1, user="ann") == 2
 
         self._with_memory_again(check, then)

@@ -262,6 +262,8 @@ class RunContract(ApprovalRules, RunOwnership):
             assert [run.id for run in await store.runs(status="completed")] == ["a"]
             assert [run.id for run in await store.runs(session="s")] == ["a", "b"]
             assert [run.id for run in await store.runs(user="ann")] == ["a", "c"]
+            assert [run.id for run in await store.runs(unowned=True)] == ["d"]
+            assert await store.runs(unowned=True, status="completed") == []
             assert [run.id for run in await store.runs(session="s", user="bob", status="running")] == ["b"]
             assert (
                 await store.runs(status="limited") == await store.runs(session="S") == await store.runs(user="") == []

@@ -285,11 +285,17 @@ def test_a_memory_that_stores_no_runs(agno: Agno, distribution: Callable[..., Pa
             async def load(self, session, last=None):
                 return Session(session)
 
-            async def append(self, session, messages, *, version, user=None, data=None):
+            async def append(self, session, messages, *, version, user=None, data=None, agent=""):
                 return 1
 
-            async def sessions(self, *, user=None, limit=100):
+            async def sessions(self, **asked):
                 return []
+
+            async def session_info(self, session):
+                return None
+
+            async def rename(self, session, title):
+                return False
 
             async def delete(self, session):
                 return False

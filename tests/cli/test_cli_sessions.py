@@ -56,9 +56,9 @@ def test_lists_the_sessions(agno: Agno) -> None:
     """The last written comes first, whole in a pipe; of one user alone, and so many at most, where that is said."""
     rows = [line.split() for line in agno("sessions", "list").stdout.splitlines()]
 
-    assert rows[0] == ["ID", "USER", "MESSAGES", "WRITTEN", "BEGUN"]
-    assert rows[1][:2] == ["shouting", "6"]
-    assert rows[2][:3] == ["greeting", "ann", "4"]
+    assert rows[0] == ["ID", "TITLE", "AGENT", "USER", "MESSAGES", "WRITTEN"]
+    assert rows[1][:4] == ["shouting", "Shout.", "caller", "6"]
+    assert rows[2][:5] == ["greeting", "Hello!", "echo", "ann", "4"]
     assert [row["id"] for row in lines(agno("sessions", "list", "--limit", "1", "--json").stdout)] == ["shouting"]
     [of_ann] = lines(agno("sessions", "list", "--user", "ann", "--json").stdout)
     assert (of_ann["id"], of_ann["user"], of_ann["messages"]) == ("greeting", "ann", 4)
@@ -323,7 +323,7 @@ def test_a_table_fits_the_terminal_and_cuts_no_id(
 
     assert "somebody with a long name 한국" in agno("sessions", "list").stdout
     titles, row = seen["50"]
-    assert row.startswith("a-name-of-some-length  someb")
+    assert row.startswith("a-name-of-some-length  Hi.    echo   someb")
     assert "…" in row
     assert max(len(titles), len(row)) < 50
     assert seen["12"] == ["ID", "a-name-of-some-length"]

@@ -1,7 +1,8 @@
-"""The ASGI application: routes, and what each answers. Knows no sockets: any ASGI server under trio runs it.
+"""The ASGI application: mounts what is answered, behind the checks that every request passes. Knows no sockets.
 
-Most requests go to a handful of fixed paths, one for each agent among them: those are found in one table. Starlette's
-router has the rest: paths with parameters, the routes of other plugins, and everything that is not there.
+Any ASGI server under trio runs it. Most requests go to a handful of fixed paths, one for each agent among them: those
+are found in one table. Starlette's router has the rest: paths with parameters, the routes of other plugins, and
+everything that is not there.
 """
 
 from __future__ import annotations
@@ -9,42 +10,44 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from importlib import resources
-from typing import TypeAlias
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount
+from starlette.routing import Route as StarletteRoute
 
-from agno_rt import Agent, AgnoError, Event, RunResult, Runtime, Tool, Toolkit
-from agno_rt.errors import NotFound, PluginError
+from agno_rt import AgnoError, Runtime
+from agno_rt.errors import PluginError
 from agno_rt.failures import must_pass, named
 from agno_rt.project import Project
-from agno_rt_serve import agents_api, chat_request, log, openai_api
-from agno_rt_serve.asgi import JSON, ASGIApp, Receive, Scope, Send, header, json_body, request_id, respond
-from agno_rt_serve.client_tools import add_tools
-from agno_rt_serve.dashboard import Dashboard, to_dashboard
+from agno_rt_serve import log
+from agno_rt_serve.api.agents import Agents
+from agno_rt_serve.api.approvals import Approvals
+from agno_rt_serve.api.benchmarks import Dashboard, to_dashboard
+from agno_rt_serve.api.faults import Faults
+from agno_rt_serve.api.openai import answers as openai_answers
+from agno_rt_serve.api.openai.routes import ChatCompletions
+from agno_rt_serve.api.parts import Accepts
+from agno_rt_serve.api.profiling import Profiles
+from agno_rt_serve.api.routing import ErrorBody, Handler, Route
+from agno_rt_serve.api.runner import Runner
+from agno_rt_serve.api.sessions import Sessions
+from agno_rt_serve.api.sign_in import PATH as SIGN_IN
+from agno_rt_serve.api.sign_in import SignIn
+from agno_rt_serve.api.site import Site
+from agno_rt_serve.api.stored_runs import StoredRuns
 from agno_rt_serve.errors import HttpError, error_body
-from agno_rt_serve.faults import Faults
 from agno_rt_serve.guard import Guard, allowed_hosts
+from agno_rt_serve.http.asgi import JSON, ASGIApp, Receive, Scope, Send, request_id, respond
 from agno_rt_serve.keys import Key
-from agno_rt_serve.parts import Accepts
-from agno_rt_serve.profiling import Profiles
-from agno_rt_serve.runs import Runs, Task
 from agno_rt_serve.settings import Settings
-from agno_rt_serve.sign_in import PATH as SIGN_IN
-from agno_rt_serve.sign_in import SignIn
 
 __all__ = ["App"]
-
-Handler: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-ErrorBody: TypeAlias = Callable[[HttpError], bytes]
 
 _OPEN = frozenset({"/", "/health", SIGN_IN})
 """Paths that no key is needed for. The page holds nothing: what it shows, it asks for with the key."""
@@ -72,33 +75,25 @@ class App:
     """Serves the project's agents, which run in the runtime. `cancel_runs` ends streams with a last word."""
 
     def __init__(self, project: Project, runtime: Runtime, settings: Settings) -> None:
-        self._project = project
         self._runtime = runtime
         self._faults = Faults(show=settings.show_errors)
-        self._runs = Runs(runtime, self._faults)
-        self._accepts = Accepts(settings.max_media, settings.media_urls)
-        self._created = int(time.time())
-        self._agents = agents_api.agents_body(project.agents, self._tool)
-        self._models = openai_api.models_body(project.agents, self._created)
+        self._runner = Runner(runtime, self._faults)
+        accepts = Accepts(settings.max_media, settings.media_urls)
+        self._site = Site(project, runtime, self._runner, settings, accepts)
         self._page, self._page_headers = _page()
         hosts = allowed_hosts(settings.host, settings.allowed_hosts, keyed=bool(settings.key))
         self._guard = Guard(hosts, settings.cors_origins)
         self._key = Key(settings.key) if settings.key else None
-        self._fixed: dict[tuple[str, str], Endpoint] = {}
-        self._add_fixed()
-        if settings.profile:
-            for path, handler in Profiles(settings).routes().items():
-                self._add("GET", path, handler)
-        if self._key is not None:
-            for method, handler in SignIn(self._key).routes().items():
-                self._add(method, SIGN_IN, handler)
-        self._others = self._starlette(self._dashboard(settings.benchmarks))
+        routes = list(self._routes(settings))
+        # Paths without a parameter are found in one table; the rest, and what is not there, by Starlette's router.
+        self._fixed = {(route.method, route.path): self._endpoint(route) for route in routes if "{" not in route.path}
+        self._others = self._starlette(routes, self._dashboard(settings.benchmarks))
         self._app: ASGIApp = self._route
         if settings.cors_origins:
             self._app = CORSMiddleware(
                 self._route,
                 allow_origins=settings.cors_origins,
-                allow_methods=("GET", "POST"),
+                allow_methods=("GET", "POST", "PATCH", "DELETE"),
                 allow_headers=("*",),
                 expose_headers=("retry-after", "x-request-id"),
             )
@@ -115,7 +110,7 @@ class App:
 
     def cancel_runs(self) -> None:
         """Cancel the runs that are streamed: each stream ends with an event that says so."""
-        self._runs.cancel()
+        self._runner.cancel()
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -128,31 +123,26 @@ class App:
         endpoint = self._fixed.get((scope["method"], scope["path"])) if kind == "http" else None
         await (endpoint or self._others)(scope, receive, send)
 
-    def _add_fixed(self) -> None:
-        get, post = partial(self._add, "GET"), partial(self._add, "POST")
-        get("/", self._get_page)
-        get("/health", _get_health)
-        get("/agents", self._get_agents)
-        for name, agent in self._project.agents.items():
-            post(f"/agents/{name}/runs", partial(self._post_run, agent))
-        get("/v1/models", self._get_models, openai_api.error_body)
-        post("/v1/chat/completions", self._post_chat, openai_api.error_body)
+    def _routes(self, settings: Settings) -> Iterator[Route]:
+        yield Route("GET", "/", self._get_page)
+        yield Route("GET", "/health", _get_health)
+        for resource in (Agents, StoredRuns, Approvals, Sessions, ChatCompletions):
+            yield from resource(self._site).routes()
+        if settings.profile:
+            yield from Profiles(settings).routes()
+        if self._key is not None:
+            yield from SignIn(self._key).routes()
 
-    def _add(self, method: str, path: str, handler: Handler, shape: ErrorBody = error_body) -> None:
-        self._fixed[method, path] = Endpoint(handler, self._faults, shape)
+    def _endpoint(self, route: Route) -> Endpoint:
+        return Endpoint(route.handler, self._faults, route.shape)
 
-    def _starlette(self, extra: list[BaseRoute]) -> Starlette:
-        fixed = [Route(path, endpoint, methods=[method]) for (method, path), endpoint in self._fixed.items()]
-        others: list[BaseRoute] = [
-            Route("/agents/{name}/runs", Endpoint(self._post_unknown, self._faults), methods=["POST"]),
-            Route("/v1/models/{name}", Endpoint(self._get_model, self._faults, openai_api.error_body), methods=["GET"]),
-        ]
+    def _starlette(self, routes: list[Route], extra: list[BaseRoute]) -> Starlette:
+        own = [StarletteRoute(each.path, self._endpoint(each), methods=[each.method]) for each in routes]
         # The bare path too: a mount alone would redirect it, and not every client follows.
         mounted = [(name, app) for name, app in self._mounted()]
-        bare = [Route(f"/{name}", Endpoint(app, self._faults)) for name, app in mounted]
+        bare = [StarletteRoute(f"/{name}", Endpoint(app, self._faults)) for name, app in mounted]
         mounts = [Mount(f"/{name}", app) for name, app in mounted]
-        routes = [*fixed, *others, *extra, *bare, *mounts]
-        return Starlette(routes=routes, exception_handlers={HTTPException: _no_route})
+        return Starlette(routes=[*own, *extra, *bare, *mounts], exception_handlers={HTTPException: _no_route})
 
     def _mounted(self) -> Iterator[tuple[str, ASGIApp]]:
         for offer in self._runtime.plugins.offers("routes"):
@@ -165,87 +155,14 @@ class App:
             else:
                 yield offer.name, app
 
-    def _tool(self, spec: str) -> Tool | Toolkit | str:
-        try:
-            made = self._runtime.plugins.tool(spec, self._project.config.plugins)
-        except AgnoError:
-            return spec  # the runtime says why, to whoever runs the agent
-        return made if isinstance(made, Tool | Toolkit) else spec
-
     def _dashboard(self, folder: str) -> list[BaseRoute]:
         if not folder:
             return []
         files, bare = Endpoint(Dashboard(folder), self._faults), Endpoint(to_dashboard, self._faults)
-        return [Route("/benchmarks", bare), Mount("/benchmarks", files)]
+        return [StarletteRoute("/benchmarks", bare), Mount("/benchmarks", files)]
 
     async def _get_page(self, scope: Scope, receive: Receive, send: Send) -> None:
         await respond(send, 200, self._page_headers, self._page)
-
-    async def _get_agents(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await respond(send, 200, JSON, self._agents)
-
-    async def _get_models(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await respond(send, 200, JSON, self._models)
-
-    async def _get_model(self, scope: Scope, receive: Receive, send: Send) -> None:
-        name = scope["path_params"]["name"]
-        self._model(name)
-        await respond(send, 200, JSON, openai_api.model_body(name, self._created))
-
-    def _model(self, name: str) -> Agent:
-        try:
-            return self._project.agent(name)
-        except NotFound as exc:
-            raise openai_api.unknown_model(exc) from exc
-
-    async def _post_unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._post_run(self._project.agent(scope["path_params"]["name"]), scope, receive, send)
-
-    async def _post_run(self, agent: Agent, scope: Scope, receive: Receive, send: Send) -> None:
-        body = agents_api.decode(await json_body(scope, receive))
-        task = Task(agent, agents_api.input_of(body, self._accepts), body.session, body.user)
-        if b"text/event-stream" in header(scope, b"accept"):
-            await self._runs.stream(task, send, _Numbered(), lambda end: b"", request_id(scope))
-        else:
-            result = await self._runs.run(task)
-            await respond(send, 200, JSON, agents_api.result_body(result, body.session))
-
-    async def _post_chat(self, scope: Scope, receive: Receive, send: Send) -> None:
-        chat = chat_request.decode(await json_body(scope, receive))
-        messages = chat_request.conversation(chat, self._accepts)
-        agent = self._model(chat.model)
-        own = agents_api.tool_names(agent, self._tool) if chat.tools else ()
-        agent, taken = add_tools(chat_request.apply_settings(agent, chat), own, chat)
-        task = Task(agent, messages, user=chat.user or None)
-        created = int(time.time())
-        if not chat.stream:
-            result = await self._runs.run(task)
-            if result.status == "paused":
-                raise openai_api.paused(result)
-            calls = () if taken is None else taken.calls
-            await respond(send, 200, JSON, openai_api.completion_body(result, chat.model, created, calls))
-            return
-        chunks = openai_api.Chunks(chat.model, created, chat.include_usage)
-
-        def last(end: RunResult | HttpError) -> bytes:
-            if isinstance(end, HttpError):
-                return chunks.failed(end)
-            if end.status == "paused":
-                return chunks.failed(openai_api.paused(end))
-            return chunks.end(end, () if taken is None else taken.calls)
-
-        await self._runs.stream(task, send, chunks.feed, last, request_id(scope))
-
-
-class _Numbered:
-    """Numbers the events of one stream, from 1."""
-
-    def __init__(self) -> None:
-        self._number = 0
-
-    def __call__(self, event: Event) -> bytes:
-        self._number += 1
-        return agents_api.server_sent_event(self._number, event)
 
 
 async def _refuse(error: HttpError, scope: Scope, send: Send, shape: ErrorBody | None = None) -> None:
@@ -256,7 +173,7 @@ async def _refuse(error: HttpError, scope: Scope, send: Send, shape: ErrorBody |
     if scope["type"] != "http":
         await send({"type": "websocket.close", "code": 1008})
         return
-    shape = shape or (openai_api.error_body if scope["path"].startswith("/v1/") else error_body)
+    shape = shape or (openai_answers.error_body if scope["path"].startswith("/v1/") else error_body)
     await respond(send, error.status, [*JSON, *error.headers], shape(error))
 
 
@@ -276,7 +193,7 @@ async def _no_route(request: Request, exc: Exception) -> Response:
         error = HttpError(404, "not_found", f"there is nothing at {path}", hint)
     else:
         error = HttpError(exc.status_code, "http", str(exc.detail))
-    shape = openai_api.error_body if path.startswith("/v1/") else error_body
+    shape = openai_answers.error_body if path.startswith("/v1/") else error_body
     return Response(shape(error), error.status, headers, "application/json")
 
 

@@ -24,16 +24,16 @@ from agno_rt.project import Project, load_project
 from agno_rt_serve import log
 from agno_rt_serve.app import App
 from agno_rt_serve.guard import is_loopback
+from agno_rt_serve.http.listening import Address, bind
+from agno_rt_serve.http.protocol import Request
+from agno_rt_serve.http.server import Server
 from agno_rt_serve.keys import VARIABLE, check_key, check_private, read_key_file, take_key
-from agno_rt_serve.line_writer import whole_lines
-from agno_rt_serve.listening import Address, bind
-from agno_rt_serve.process import collect_as_memory_grows, raise_file_limit, tune_collector
-from agno_rt_serve.protocol import Request
-from agno_rt_serve.server import Server
+from agno_rt_serve.process.line_writer import whole_lines
+from agno_rt_serve.process.signals import stop_requests
+from agno_rt_serve.process.tuning import collect_as_memory_grows, raise_file_limit, tune_collector
+from agno_rt_serve.process.worker import Worker
+from agno_rt_serve.process.workers import Supervisor
 from agno_rt_serve.settings import Settings
-from agno_rt_serve.signals import stop_requests
-from agno_rt_serve.worker import Worker
-from agno_rt_serve.workers import Supervisor
 
 __all__ = ["serve"]
 

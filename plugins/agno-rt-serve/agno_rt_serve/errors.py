@@ -15,6 +15,7 @@ from agno_rt.errors import (
     BackendError,
     Blocked,
     ConfigError,
+    DeadlineExceeded,
     LimitExceeded,
     ModelError,
     OutputError,
@@ -24,6 +25,7 @@ from agno_rt.errors import (
     ToolDefinitionError,
     UsageError,
 )
+from agno_rt.journal import RunConflict
 
 __all__ = ["BrokenAgent", "HttpError", "describe", "error_body", "is_inner", "run_of"]
 
@@ -58,12 +60,21 @@ class BrokenAgent(AgnoError):
 
 _KINDS: tuple[tuple[type[AgnoError], str], ...] = (
     (OutputError, "the model's answer does not fit what the agent answers with"),
+    (RunConflict, "the run is under way already, or over"),
     (SessionConflict, "the session was changed by another run meanwhile, and this one was not stored in it"),
     (BackendError, "what the server stores could not be read or written"),
     (ConfigError, "the server lacks a setting that the run needs"),
     (BrokenAgent, "the agent cannot run as it stands"),
 )
 """What is told of inner errors; the first that fits."""
+
+
+_LIMITS: tuple[tuple[type[LimitExceeded], str], ...] = (
+    (Overloaded, "the server has too much to do right now"),
+    (DeadlineExceeded, "the answer took too long, so the run was stopped"),
+    (LimitExceeded, "the run used up what one run may use, and was stopped"),
+)
+"""What users of a page are told of limits, which they cannot raise; the hint has what developers need."""
 
 
 def error_body(error: HttpError) -> bytes:
@@ -89,12 +100,15 @@ def describe(error: AgnoError, *, full: bool = False, request: str = "") -> Http
     """
     status, message, hint = error.http_status, error.message, error.hint
     run = run_of(error)
+    if isinstance(error, LimitExceeded):
+        hint = f"{message}. {hint}".rstrip()
+        message = next(text for kind, text in _LIMITS if isinstance(error, kind))
     if not full and is_inner(error):
         place = f"run {run}" if run else f"request {request}" if request else ""
         message, hint = _name_kind(error), f"The server's log says why{place and ': '}{place}."
-        if status == 409 or getattr(error, "retryable", False):
+        if isinstance(error, SessionConflict) or getattr(error, "retryable", False):
             hint = f"Send it again. {hint}"
-        elif status < 500:  # it is not the client's to mend
+        elif status < 500 and not isinstance(error, RunConflict):  # it is not the client's to mend
             status = 500
     described = HttpError(status, error.code, message, hint, _retry_after(error))
     described.run_id = run

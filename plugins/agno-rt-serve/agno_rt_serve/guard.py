@@ -9,8 +9,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection
 
-from agno_rt_serve.asgi import Scope
 from agno_rt_serve.errors import HttpError
+from agno_rt_serve.http.asgi import Scope
 
 __all__ = ["Guard", "allowed_hosts", "check_host", "is_loopback"]
 

@@ -17,8 +17,8 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 from agno_rt.errors import UsageError
-from agno_rt_serve.asgi import Scope
 from agno_rt_serve.errors import HttpError
+from agno_rt_serve.http.asgi import Scope
 
 __all__ = ["VARIABLE", "Key", "check_key", "check_private", "read_key_file", "take_key", "wrong_key"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 __all__ = ["Settings"]
@@ -37,6 +39,7 @@ class Settings:
     profile_remote   whether they are there for all clients
     inspect          whether `agno-rt top` of this user, on this machine, may ask what the agents do
     benchmarks       the folder of a published dashboard of benchmarks, served at /benchmarks; empty is none
+    suggestions      what people are offered to ask an agent, by the agent's name
     """
 
     host: str = "127.0.0.1"
@@ -64,3 +67,4 @@ class Settings:
     profile_remote: bool = False
     inspect: bool = True
     benchmarks: str = ""
+    suggestions: Mapping[str, tuple[str, ...]] = attrs.Factory(dict)

@@ -15,13 +15,14 @@ import attrs
 import pytest
 import trio
 from agno_rt_serve.app import App
-from agno_rt_serve.asgi import ASGIApp
-from agno_rt_serve.server import Server
+from agno_rt_serve.http.asgi import ASGIApp
+from agno_rt_serve.http.server import Server
 from agno_rt_serve.settings import Settings
 
 from agno_rt import Agent, Limits, Runtime
 from agno_rt.config import Config
 from agno_rt.hookspecs import hookimpl
+from agno_rt.memory import MemoryBackend
 from agno_rt.plugins import PluginHost
 from agno_rt.project import Project
 
@@ -60,13 +61,16 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start `agno-rt serve` on a free port, as a process that does not outlive the test.
 
     `launch(code, "--grace", "0", key="...", settings="...")`: the code of its agents.py, options, the key in its
-    environment, and lines for `[plugins.serve]`.
+    environment, lines for `[plugins.serve]`, and the `memory` of its runtime.
     """
     started: list[subprocess.Popen[str]] = []
 
-    def begin(code: str, *arguments: str, key: str = "", settings: str = "") -> subprocess.Popen[str]:
+    def begin(
+        code: str, *arguments: str, key: str = "", settings: str = "", memory: str = "memory:"
+    ) -> subprocess.Popen[str]:
         (tmp_path / "agents.py").write_text(code)
-        (tmp_path / "agno-rt.toml").write_text(f'[runtime]\nload = ["agents.py"]\n[plugins.serve]\n{settings}\n')
+        runtime = f'[runtime]\nload = ["agents.py"]\nmemory = "{memory}"\n'
+        (tmp_path / "agno-rt.toml").write_text(f"{runtime}[plugins.serve]\n{settings}\n")
         environ = {name: value for name, value in os.environ.items() if name != "AGNO_RT_SERVE_KEY"}
         environ |= {"AGNO_RT_SERVE_KEY": key} if key else {}
         command = [sys.executable, "-m", "agno_rt.cli", "serve", "--port", "0", *arguments]
@@ -264,7 +268,7 @@ class Offers:
 
 @pytest.fixture
 async def make_app() -> AsyncIterator[Callable[..., Awaitable[App]]]:
-    """Make an application: `await make_app(agent, ..., limits=..., routes={...}, tools={...}, **settings)`."""
+    """Make an application: `await make_app(agent, ..., limits=, routes={...}, tools={...}, memory=, **settings)`."""
     async with trio.open_nursery() as nursery:
         stop = trio.Event()
 
@@ -273,12 +277,14 @@ async def make_app() -> AsyncIterator[Callable[..., Awaitable[App]]]:
             limits: Limits | None = None,
             routes: Mapping[str, Any] | None = None,
             tools: Mapping[str, Any] | None = None,
+            memory: str | MemoryBackend = "memory:",
             **settings: Any,
         ) -> App:
             # Of what is installed only the kernel's own memory: other plugins' routes are none of this test's business.
-            points: list[Any] = [point for point in entry_points(group="agno_rt") if point.name == "memory"]
+            own = ("memory", "sqlite")
+            points: list[Any] = [point for point in entry_points(group="agno_rt") if point.name in own]
             points.append(EntryPoint("test", Offers(routes or {}, tools or {})))
-            runtime = Runtime(plugins=PluginHost(points), limits=limits)
+            runtime = Runtime(plugins=PluginHost(points), limits=limits, memory=memory)
             project = Project("agents.py", {agent.name: agent for agent in agents}, Config())
             opened = trio.Event()
 
@@ -295,13 +301,16 @@ async def make_app() -> AsyncIterator[Callable[..., Awaitable[App]]]:
         stop.set()
 
 
+_OF_APP = ("limits", "memory", "routes", "suggestions", "tools")
+
+
 @pytest.fixture
 def serve_agents(serve: Serve, make_app: Callable[..., Awaitable[App]]) -> Serve:
     """Serve agents, as `make_app` takes them."""
 
     async def start(*agents: Agent, **options: Any) -> Served:
         app = await make_app(*agents, **options)
-        settings = {name: value for name, value in options.items() if name not in ("limits", "routes", "tools")}
+        settings = {name: value for name, value in options.items() if name not in _OF_APP}
         return await serve(app, cancel_runs=app.cancel_runs, **settings)
 
     return start

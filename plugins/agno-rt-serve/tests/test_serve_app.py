@@ -12,7 +12,7 @@ import httpx2
 import pydantic
 import pytest
 import trio
-from agno_rt_serve.asgi import Receive, Scope, Send
+from agno_rt_serve.http.asgi import Receive, Scope, Send
 
 from agno_rt import Agent, Limits, Media, ModelRequest, ModelResponse, ToolCall, Usage, tool
 from agno_rt.context import RunContext
@@ -80,10 +80,10 @@ class TestReading:
             listed = (await http.get("/agents")).json()
 
         shown = [
-            {"name": "weather", "description": "Current weather in a city."},
-            {"name": "files:search", "description": ""},
+            {"name": "weather", "description": "Current weather in a city.", "approve": False},
+            {"name": "files:search", "description": "", "approve": False},
         ]
-        described = {"name": "helper", "model": "scripted", "description": about, "tools": shown}
+        described = {"name": "helper", "model": "scripted", "description": about, "tools": shown, "suggestions": []}
         assert listed == {"agents": [described]}
 
     async def test_names_tools_of_plugins(self, serve_agents: Any) -> None:
@@ -104,7 +104,7 @@ class TestReading:
         async with client(await serve_agents(Agent(ScriptedModel([]), "a", tools=[look]))) as http:
             listed = (await http.get("/agents")).json()["agents"][0]["tools"]
 
-        assert listed == [{"name": "look", "description": "Look at a place."}]
+        assert listed == [{"name": "look", "description": "Look at a place.", "approve": False}]
 
     async def test_outputs_of_pydantic(self, serve_agents: Any) -> None:
         """An output that is a model of pydantic's is sent as JSON, by the names of its schema."""

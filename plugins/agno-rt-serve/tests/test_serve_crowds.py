@@ -14,9 +14,9 @@ import attrs
 import httptools
 import pytest
 import trio
-from agno_rt_serve.asgi import Receive, Scope, Send
-from agno_rt_serve.connection import Connection, Exchange
-from agno_rt_serve.protocol import Request, RequestParser
+from agno_rt_serve.http.asgi import Receive, Scope, Send
+from agno_rt_serve.http.connection import Connection, Exchange
+from agno_rt_serve.http.protocol import Request, RequestParser
 
 GET = b"GET /quick HTTP/1.1\r\nHost: a\r\n\r\n"
 RUN = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -17,7 +17,7 @@ import openai
 import pytest
 import structlog
 import trio
-from agno_rt_serve.asgi import Receive, Scope, Send
+from agno_rt_serve.http.asgi import Receive, Scope, Send
 from playwright.sync_api import Browser, expect
 
 from agno_rt import Agent

@@ -6,9 +6,9 @@ import tracemalloc
 from itertools import pairwise
 
 import pytest
-from agno_rt_serve.budget import Budget
-from agno_rt_serve.protocol import Request, RequestParser
-from agno_rt_serve.response import ResponseWriter
+from agno_rt_serve.http.budget import Budget
+from agno_rt_serve.http.protocol import Request, RequestParser
+from agno_rt_serve.http.response import ResponseWriter
 from hypothesis import example, given
 from hypothesis import strategies as st
 

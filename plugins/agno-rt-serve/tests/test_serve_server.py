@@ -11,8 +11,8 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from agno_rt_serve.asgi import ASGIApp, Receive, Scope, Send
-from agno_rt_serve.server import Server
+from agno_rt_serve.http.asgi import ASGIApp, Receive, Scope, Send
+from agno_rt_serve.http.server import Server
 from agno_rt_serve.settings import Settings
 
 from agno_rt.errors import UsageError

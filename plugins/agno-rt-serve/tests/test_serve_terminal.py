@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agno_rt_serve.line_writer import whole_lines
+from agno_rt_serve.process.line_writer import whole_lines
 
 PATIENCE = 60.0
 

@@ -14,8 +14,8 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from agno_rt.errors import UsageError
-from agno_rt_serve.asgi import Receive, Scope, Send, respond
 from agno_rt_serve.errors import HttpError
+from agno_rt_serve.http.asgi import Receive, Scope, Send, respond
 
 __all__ = ["Dashboard", "to_dashboard"]
 

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 from http import HTTPStatus
 
-from agno_rt_serve.asgi import JSON
 from agno_rt_serve.errors import HttpError, error_body
-from agno_rt_serve.protocol import Headers
+from agno_rt_serve.http.asgi import JSON
+from agno_rt_serve.http.protocol import Headers
 
 __all__ = ["REQUEST_ID", "ResponseWriter", "error_response", "request_ids"]
 

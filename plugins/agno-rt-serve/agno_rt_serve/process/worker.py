@@ -15,8 +15,8 @@ import msgspec
 import trio
 
 from agno_rt.errors import UsageError
-from agno_rt_serve.line_writer import share_lock
-from agno_rt_serve.listening import Address, adopt
+from agno_rt_serve.http.listening import Address, adopt
+from agno_rt_serve.process.line_writer import share_lock
 from agno_rt_serve.settings import Settings
 
 __all__ = ["BUSY", "READY", "Orders", "Worker"]

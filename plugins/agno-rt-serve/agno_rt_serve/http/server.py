@@ -21,14 +21,14 @@ from typing import Any
 
 import trio
 
-from agno_rt_serve.asgi import ASGIApp
-from agno_rt_serve.budget import Budget
-from agno_rt_serve.connection import BODY, HEAD, IDLE, AccessLog, Connection
 from agno_rt_serve.errors import HttpError
-from agno_rt_serve.lifespan import Lifespan
-from agno_rt_serve.listening import Address, bind
-from agno_rt_serve.protocol import no_room
-from agno_rt_serve.response import error_response
+from agno_rt_serve.http.asgi import ASGIApp
+from agno_rt_serve.http.budget import Budget
+from agno_rt_serve.http.connection import BODY, HEAD, IDLE, AccessLog, Connection
+from agno_rt_serve.http.lifespan import Lifespan
+from agno_rt_serve.http.listening import Address, bind
+from agno_rt_serve.http.protocol import no_room
+from agno_rt_serve.http.response import error_response
 from agno_rt_serve.settings import Settings
 
 __all__ = ["Server"]

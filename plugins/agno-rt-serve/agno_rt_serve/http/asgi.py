@@ -7,7 +7,19 @@ from typing import Any, TypeAlias
 
 from agno_rt_serve.errors import HttpError
 
-__all__ = ["JSON", "ASGIApp", "Message", "Receive", "Scope", "Send", "header", "json_body", "request_id", "respond"]
+__all__ = [
+    "JSON",
+    "ASGIApp",
+    "Message",
+    "Receive",
+    "Scope",
+    "Send",
+    "header",
+    "json_body",
+    "request_id",
+    "respond",
+    "whole_body",
+]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -42,6 +54,11 @@ async def json_body(scope: Scope, receive: Receive) -> bytes:
     if kind != b"application/json" and kind.partition(b";")[0].strip().lower() != b"application/json":
         shown = f"the body is {kind.decode('latin-1')!r}, not JSON" if kind else "the body's Content-Type is missing"
         raise HttpError(415, "unsupported_media_type", shown, "Send the header Content-Type: application/json.")
+    return await whole_body(receive)
+
+
+async def whole_body(receive: Receive) -> bytes:
+    """The whole body, whatever it is."""
     message = await receive()
     body: bytes = message.get("body", b"")
     while message.get("more_body"):

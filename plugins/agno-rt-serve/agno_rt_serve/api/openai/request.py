@@ -15,8 +15,8 @@ from agno_rt import Agent, Message, ModelSettings, ToolCall
 from agno_rt.agent import settings_of
 from agno_rt.errors import suggest
 from agno_rt.messages import Content, Part, Role
+from agno_rt_serve.api.parts import Accepts, Attached, make
 from agno_rt_serve.errors import HttpError
-from agno_rt_serve.parts import Accepts, Attached, make
 
 __all__ = ["ChatBody", "Function", "Refused", "apply_settings", "conversation", "decode"]
 

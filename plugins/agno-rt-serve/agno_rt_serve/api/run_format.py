@@ -1,4 +1,4 @@
-"""The format of this server's own API: runs, agents and events as JSON. Pure: knows neither sockets nor trio."""
+"""The format of this server's own API: runs and events as JSON. Pure: knows neither sockets nor trio."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from agno_rt import Agent, RunResult, Tool, Toolkit, Usage, tool
-from agno_rt.agent import ToolLike
+from agno_rt import RunResult, Tool, Toolkit, Usage
 from agno_rt.errors import suggest
 from agno_rt.events import Event, event_type
-from agno_rt.journal import Approval
 from agno_rt.messages import MediaKind, Part
 from agno_rt.output import plain_value
+from agno_rt_serve.api.parts import Accepts, Attached, make
 from agno_rt_serve.errors import HttpError
-from agno_rt_serve.parts import Accepts, Attached, make
 
-__all__ = ["RunBody", "agents_body", "decode", "input_of", "result_body", "server_sent_event", "tool_names"]
+__all__ = ["RunBody", "decode", "input_of", "result_body", "server_sent_event"]
 
 Resolve: TypeAlias = Callable[[str], Tool | Toolkit | str]
 
@@ -66,23 +64,7 @@ class _RunAnswer(msgspec.Struct):
     session: str | None
     usage: Usage
     error: str | None = None
-    approvals: tuple[Approval, ...] | msgspec.UnsetType = msgspec.UNSET
-
-
-class _Tool(msgspec.Struct):
-    name: str
-    description: str = ""
-
-
-class _Agent(msgspec.Struct):
-    name: str
-    model: str
-    description: str
-    tools: list[_Tool]
-
-
-class _Agents(msgspec.Struct):
-    agents: list[_Agent]
+    approvals: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
 
 
 _encoder = msgspec.json.Encoder(enc_hook=plain_value)
@@ -109,8 +91,8 @@ def input_of(body: RunBody, accepts: Accepts) -> str | list[Part]:
     return [_part(part, f"input[{at}]", accepts) for at, part in enumerate(body.input)]
 
 
-def result_body(result: RunResult, session: str | None) -> bytes:
-    """The JSON of a run that ended with an answer, or waits for a person: then with its `approvals`."""
+def result_body(result: RunResult, session: str | None, approvals: list[dict[str, Any]] | None) -> bytes:
+    """The JSON of a run that ended with an answer, or waits for a person: then with the `approvals` it waits for."""
     error = None if result.error is None else str(result.error)
     return _encoder.encode(
         _RunAnswer(
@@ -122,7 +104,7 @@ def result_body(result: RunResult, session: str | None) -> bytes:
             session,
             result.usage,
             error,
-            result.approvals if result.status == "paused" else msgspec.UNSET,
+            msgspec.UNSET if approvals is None else approvals,
         )
     )
 
@@ -130,16 +112,6 @@ def result_body(result: RunResult, session: str | None) -> bytes:
 def server_sent_event(number: int, event: Event) -> bytes:
     """The event as one server-sent event: its type, its number and its JSON."""
     return b"event: %b\nid: %d\ndata: %b\n\n" % (event_type(event).encode("ascii"), number, _encoder.encode(event))
-
-
-def agents_body(agents: dict[str, Agent], resolve: Resolve) -> bytes:
-    """The JSON that lists the agents. `resolve` turns the spec string of a tool into what it names, where it can."""
-    return _encoder.encode(_Agents([_described(name, agent, resolve) for name, agent in agents.items()]))
-
-
-def tool_names(agent: Agent, resolve: Resolve) -> set[str]:
-    """Return the names of the agent's tools; `resolve` as in `agents_body`."""
-    return {tool.name for entry in agent.tools for tool in _tools(entry, resolve)}
 
 
 _KINDS: dict[type[_Attached], MediaKind] = {_Image: "image", _Audio: "audio", _Video: "video", _File: "file"}
@@ -153,21 +125,6 @@ def _part(part: _Text | _Attached, where: str, accepts: Accepts) -> Part:
         return make(attached, accepts)
     except HttpError as exc:
         raise HttpError(exc.status, exc.code, f"{where}: {exc.message}", exc.hint) from exc
-
-
-def _described(name: str, agent: Agent, resolve: Resolve) -> _Agent:
-    model = agent.model if isinstance(agent.model, str) else agent.model.name
-    tools = [tool for entry in agent.tools for tool in _tools(entry, resolve)]
-    return _Agent(name, model, agent.description, tools)
-
-
-def _tools(entry: ToolLike, resolve: Resolve) -> list[_Tool]:
-    if isinstance(entry, str):
-        entry = resolve(entry)
-    if isinstance(entry, str):
-        return [_Tool(entry)]
-    tools = entry.tools if isinstance(entry, Toolkit) else (entry if isinstance(entry, Tool) else tool(entry),)
-    return [_Tool(each.name, each.description) for each in tools]
 
 
 _INPUT = 'It takes {"input": text or parts, "session": text or null, "user": text or null}.'

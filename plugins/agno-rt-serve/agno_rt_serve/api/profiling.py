@@ -16,7 +16,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
@@ -24,14 +24,14 @@ from urllib.parse import parse_qsl
 import msgspec
 import trio
 
-from agno_rt_serve.asgi import Receive, Scope, Send, header, respond
+from agno_rt_serve.api.routing import Route
 from agno_rt_serve.errors import HttpError
 from agno_rt_serve.guard import allowed_hosts, check_host, is_loopback
+from agno_rt_serve.http.asgi import Receive, Scope, Send, header, respond
 from agno_rt_serve.settings import Settings
 
 __all__ = ["Profiles"]
 
-Handler: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Seconds: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=60)]
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -77,9 +77,9 @@ class Profiles:
         self._hosts = allowed_hosts("127.0.0.1", settings.allowed_hosts)
         self._busy = False
 
-    def routes(self) -> dict[str, Handler]:
-        """What answers GET on which path."""
-        return {"/debug/profile": self._cpu, "/debug/memory": self._memory}
+    def routes(self) -> list[Route]:
+        """Return what is answered."""
+        return [Route("GET", "/debug/profile", self._cpu), Route("GET", "/debug/memory", self._memory)]
 
     async def _cpu(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._turn(scope) as folder:

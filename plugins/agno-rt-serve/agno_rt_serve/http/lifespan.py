@@ -8,7 +8,7 @@ import trio
 
 from agno_rt.errors import UsageError
 from agno_rt.failures import must_pass, named
-from agno_rt_serve.asgi import ASGIApp, Message, Scope
+from agno_rt_serve.http.asgi import ASGIApp, Message, Scope
 
 __all__ = ["Lifespan"]
 

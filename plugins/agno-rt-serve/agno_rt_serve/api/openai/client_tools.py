@@ -14,7 +14,7 @@ import attrs
 
 from agno_rt import Agent, Hook, ModelResponse, RunContext, Tool, ToolCall
 from agno_rt.agent import settings_of
-from agno_rt_serve.chat_request import ChatBody, Function, Refused
+from agno_rt_serve.api.openai.request import ChatBody, Function, Refused
 
 __all__ = ["ClientTools", "add_tools"]
 

@@ -14,7 +14,7 @@ import msgspec
 from agno_rt import RunResult, ToolCall, Usage
 from agno_rt.errors import NotFound
 from agno_rt.events import Event, ModelStarted, ReasoningDelta, TextDelta, TurnRestarted
-from agno_rt_serve.chat_request import Refused
+from agno_rt_serve.api.openai.request import Refused
 from agno_rt_serve.errors import HttpError
 
 __all__ = [

@@ -17,10 +17,10 @@ import click
 import trio
 
 from agno_rt.errors import AgnoError
-from agno_rt_serve.line_writer import make_lock, share_lock
+from agno_rt_serve.process.line_writer import make_lock, share_lock
+from agno_rt_serve.process.signals import stop_requests
+from agno_rt_serve.process.worker import BUSY, READY, Orders
 from agno_rt_serve.settings import Settings
-from agno_rt_serve.signals import stop_requests
-from agno_rt_serve.worker import BUSY, READY, Orders
 
 __all__ = ["Supervisor", "WorkerFailed"]
 

@@ -14,9 +14,9 @@ from urllib.parse import unquote_to_bytes
 import attrs
 import httptools
 
-from agno_rt_serve.budget import Budget
 from agno_rt_serve.errors import HttpError
-from agno_rt_serve.target import check_host_syntax, read_target
+from agno_rt_serve.http.budget import Budget
+from agno_rt_serve.http.target import check_host_syntax, read_target
 
 __all__ = ["Headers", "Phase", "Request", "RequestParser", "no_room"]
 

@@ -8,12 +8,13 @@ import attrs
 
 from agno_rt import Agent, AgnoError, Event, Message, RunResult, RunStream, Runtime
 from agno_rt.errors import UsageError
+from agno_rt.journal import Resume
 from agno_rt.messages import Part
-from agno_rt_serve.asgi import Send
+from agno_rt_serve.api.faults import Faults
 from agno_rt_serve.errors import BrokenAgent, HttpError
-from agno_rt_serve.faults import Faults
+from agno_rt_serve.http.asgi import Send
 
-__all__ = ["Runs", "Task"]
+__all__ = ["Runner", "Task"]
 
 _STREAM = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -25,26 +26,40 @@ _STREAM = [
 
 @attrs.frozen
 class Task:
-    """What is to be run: an agent, on an input, for a session and a user."""
+    """What is to be run: an agent, on an input, for a session and a user.
+
+    Of a run that goes on, `resumes` is the session: it has that one by itself.
+    """
 
     agent: Agent
-    input: str | Sequence[Message] | Sequence[Part]
+    input: str | Sequence[Message] | Sequence[Part] | Resume
     session: str | None = None
     user: str | None = None
+    resumes: str | None = None
 
 
-class Runs:
+class Runner:
     """The runs under way. Each belongs to the task of its request: when that is cancelled, so is the run."""
 
     def __init__(self, runtime: Runtime, faults: Faults) -> None:
         self._runtime = runtime
         self._faults = faults
-        self._streams: set[RunStream] = set()
+        self._streams: dict[str, tuple[RunStream, str | None]] = {}
+        self._is_stopping = False
 
     def cancel(self) -> None:
         """Cancel every run that is streamed. Its client still gets the events up to the last, which says so."""
-        for stream in self._streams:
+        self._is_stopping = True
+        for stream, _ in self._streams.values():
             stream.cancel()
+
+    def cancel_run(self, run: str, user: str | None) -> bool:
+        """Cancel a run of the user that is streamed here, and return whether there is one."""
+        stream, owner = self._streams.get(run, (None, None))
+        if stream is None or owner != user:
+            return False
+        stream.cancel()
+        return True
 
     async def run(self, task: Task) -> RunResult:
         """Run to the end. Raises the run's error."""
@@ -83,7 +98,7 @@ class Runs:
     ) -> None:
         started = False
         async with self._runtime.stream(task.agent, task.input, session=task.session, user=task.user) as events:
-            self._streams.add(events)
+            self._streams[events.run_id] = events, task.user
             try:
                 async for event in events:
                     if not started:
@@ -92,16 +107,23 @@ class Runs:
                     if data := piece(self._faults.event(event, events.result)):
                         await send({"type": "http.response.body", "body": data, "more_body": True})
                 result = events.result
-                end: RunResult | HttpError = _stopping() if result is None or result.status == "cancelled" else result
+                end: RunResult | HttpError = (
+                    self._cancelled() if result is None or result.status == "cancelled" else result
+                )
             except AgnoError as error:
                 end = self._faults.describe(error, request)
             except HttpError as error:
                 end = error
             finally:
-                self._streams.discard(events)
+                self._streams.pop(events.run_id, None)
         if not started and isinstance(end, HttpError):
             raise end
         await send({"type": "http.response.body", "body": last(end), "more_body": False})
+
+    def _cancelled(self) -> HttpError:
+        if self._is_stopping:
+            return HttpError(503, "cancelled", "the run was cancelled: the server is stopping", "Send it again later.")
+        return HttpError(409, "cancelled", "the run was cancelled", "A stored run can be resumed.")
 
     def _check_agent(self, task: Task, error: UsageError) -> None:
         """Raise `BrokenAgent` where a run did not begin because of what its agent names: no client can mend that."""
@@ -111,7 +133,3 @@ class Runs:
             self._runtime.check(task.agent)
         except UsageError as broken:
             raise BrokenAgent(broken.message, hint=broken.hint) from broken
-
-
-def _stopping() -> HttpError:
-    return HttpError(503, "cancelled", "the run was cancelled: the server is stopping", "Send it again later.")

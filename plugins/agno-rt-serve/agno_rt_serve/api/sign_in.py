@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
-
 import msgspec
 
-from agno_rt_serve.asgi import Receive, Scope, Send, header, json_body, respond
+from agno_rt_serve.api.routing import Route
 from agno_rt_serve.errors import HttpError
+from agno_rt_serve.http.asgi import Receive, Scope, Send, header, json_body, respond
 from agno_rt_serve.keys import Key, wrong_key
 
 __all__ = ["PATH", "SignIn"]
-
-Handler: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PATH = "/sign-in"
 
@@ -28,9 +24,9 @@ class SignIn:
     def __init__(self, key: Key) -> None:
         self._key = key
 
-    def routes(self) -> dict[str, Handler]:
-        """Return what answers which method on `PATH`."""
-        return {"POST": self._sign_in, "DELETE": self._sign_out}
+    def routes(self) -> list[Route]:
+        """Return what is answered."""
+        return [Route("POST", PATH, self._sign_in), Route("DELETE", PATH, self._sign_out)]
 
     async def _sign_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

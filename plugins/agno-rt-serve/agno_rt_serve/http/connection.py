@@ -17,11 +17,11 @@ from typing import Any, Literal, Protocol, TypeAlias
 import trio
 
 from agno_rt.failures import must_pass
-from agno_rt_serve.asgi import JSON, ASGIApp, Message, Scope
-from agno_rt_serve.budget import Budget
 from agno_rt_serve.errors import HttpError, error_body
-from agno_rt_serve.protocol import Phase, Request, RequestParser
-from agno_rt_serve.response import REQUEST_ID, ResponseWriter, error_response, request_ids
+from agno_rt_serve.http.asgi import JSON, ASGIApp, Message, Scope
+from agno_rt_serve.http.budget import Budget
+from agno_rt_serve.http.protocol import Phase, Request, RequestParser
+from agno_rt_serve.http.response import REQUEST_ID, ResponseWriter, error_response, request_ids
 from agno_rt_serve.settings import Settings
 
 __all__ = ["BODY", "CLOSING", "HEAD", "IDLE", "AccessLog", "ClientGone", "Connection", "Host"]

@@ -1,0 +1,142 @@
+"""The agents: which there are, and running one. The formats of a run are those of `run_format`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeAlias
+
+import msgspec
+
+from agno_rt import Agent, Event, Tool, Toolkit, tool
+from agno_rt.agent import ToolLike
+from agno_rt.errors import ConfigError, suggest
+from agno_rt.project import shipped_project
+from agno_rt_serve.api.approvals import Shown
+from agno_rt_serve.api.routing import Route, path_value
+from agno_rt_serve.api.run_format import decode, input_of, result_body, server_sent_event
+from agno_rt_serve.api.runner import Task
+from agno_rt_serve.api.site import Site
+from agno_rt_serve.http.asgi import JSON, Receive, Scope, Send, header, json_body, request_id, respond
+
+__all__ = ["Agents", "answer_run", "tool_names"]
+
+Resolve: TypeAlias = Callable[[str], Tool | Toolkit | str]
+
+_SUGGESTIONS: Mapping[str, Sequence[str]] = {
+    "assistant": ("Say hello.", "What is the capital of France?", "Write two sentences about the sea."),
+    "librarian": ("What is this folder about?", "How do I install it?"),
+}
+"""What people are offered to ask the agents that ship with agno_rt."""
+
+
+class _Tool(msgspec.Struct):
+    name: str
+    description: str = ""
+    approve: bool = False
+
+
+class _Agent(msgspec.Struct):
+    name: str
+    model: str
+    description: str
+    tools: list[_Tool]
+    suggestions: tuple[str, ...]
+
+
+class _Agents(msgspec.Struct):
+    agents: list[_Agent]
+
+
+class Agents:
+    """Lists the agents, and runs them."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._shown = Shown(site)
+        suggestions = _suggestions(site)
+        described = [_describe(name, agent, site.tool) for name, agent in site.project.agents.items()]
+        for agent in described:
+            agent.suggestions = tuple(suggestions.get(agent.name, ()))
+        self._body = msgspec.json.encode(_Agents(described))
+
+    def routes(self) -> list[Route]:
+        """Return what is answered: one path for each agent, and one for a name that no agent has."""
+        runs = [
+            Route("POST", f"/agents/{name}/runs", partial(self._run, agent))
+            for name, agent in self._site.project.agents.items()
+        ]
+        return [
+            Route("GET", "/agents", self._list),
+            *runs,
+            Route("POST", "/agents/{name}/runs", self._run_unknown),
+        ]
+
+    async def _list(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, 200, JSON, self._body)
+
+    async def _run_unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._run(self._site.project.agent(path_value(scope, "name")), scope, receive, send)
+
+    async def _run(self, agent: Agent, scope: Scope, receive: Receive, send: Send) -> None:
+        body = decode(await json_body(scope, receive))
+        task = Task(agent, input_of(body, self._site.accepts), body.session, body.user)
+        await answer_run(self._site, self._shown, task, scope, send)
+
+
+async def answer_run(site: Site, shown: Shown, task: Task, scope: Scope, send: Send) -> None:
+    """Run the task, and answer with its result, or with its events where the client accepts them."""
+    if b"text/event-stream" in header(scope, b"accept"):
+        await site.runner.stream(task, send, _Numbered(), lambda end: b"", request_id(scope))
+    else:
+        result = await site.runner.run(task)
+        approvals = shown.all(result.approvals) if result.status == "paused" else None
+        await respond(send, 200, JSON, result_body(result, task.session or task.resumes, approvals))
+
+
+class _Numbered:
+    """Numbers the events of one stream, from 1."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def __call__(self, event: Event) -> bytes:
+        self._number += 1
+        return server_sent_event(self._number, event)
+
+
+def tool_names(agent: Agent, resolve: Resolve) -> set[str]:
+    """Return the names of the agent's tools. `resolve` turns a spec into what it names, where it can."""
+    return {tool.name for entry in agent.tools for tool in _tools(entry, resolve)}
+
+
+def _describe(name: str, agent: Agent, resolve: Resolve) -> _Agent:
+    # What the instructions say is between the agent and its model: nothing of them is shown.
+    model = agent.model if isinstance(agent.model, str) else agent.model.name
+    tools = [tool for entry in agent.tools for tool in _tools(entry, resolve)]
+    return _Agent(name, model, agent.description, tools, ())
+
+
+def _tools(entry: ToolLike, resolve: Resolve) -> list[_Tool]:
+    if isinstance(entry, str):
+        entry = resolve(entry)
+    if isinstance(entry, str):
+        return [_Tool(entry)]
+    tools = entry.tools if isinstance(entry, Toolkit) else (entry if isinstance(entry, Tool) else tool(entry),)
+    return [_Tool(each.name, each.description, each.pauses) for each in tools]
+
+
+def _suggestions(site: Site) -> Mapping[str, Sequence[str]]:
+    """Return what people are offered to ask each agent. Raises `ConfigError` for an agent that is not there."""
+    agents, written = site.project.agents, site.settings.suggestions
+    for name in written:
+        if name not in agents:
+            hint = suggest("agent", name, agents)
+            raise ConfigError(f"[plugins.serve.suggestions]: there is no agent {name!r}", hint=hint)
+    shipped = shipped_project().agents
+    usual = {
+        name: texts
+        for name, texts in _SUGGESTIONS.items()
+        if name in agents and name in shipped and agents[name].instructions == shipped[name].instructions
+    }
+    return usual | dict(written)

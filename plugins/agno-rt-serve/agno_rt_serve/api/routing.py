@@ -1,0 +1,86 @@
+"""What every resource's table of routes is made of, and how a request's path, query and body are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias, TypeVar
+from urllib.parse import parse_qsl
+
+import attrs
+import msgspec
+
+from agno_rt.errors import suggest
+from agno_rt_serve.errors import HttpError, error_body
+from agno_rt_serve.http.asgi import Receive, Scope, Send, header, json_body, whole_body
+
+__all__ = ["ErrorBody", "Handler", "Route", "decode_body", "invalid", "path_value", "read_body", "read_query"]
+
+Handler: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+ErrorBody: TypeAlias = Callable[[HttpError], bytes]
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+@attrs.frozen
+class Route:
+    """What answers a method on a path. `{name}` in the path is one part of it, `{name:path}` any number of parts.
+
+    `shape` makes the body of an error.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    shape: ErrorBody = error_body
+
+
+def path_value(scope: Scope, name: str) -> str:
+    """Return what the request's path has in the place of `{name}`."""
+    found: str = scope["path_params"][name]
+    return found
+
+
+def read_query(scope: Scope, kind: type[S]) -> S:
+    """Return what the request's query says, as a Struct; a field without a value counts as left out.
+
+    Raises `HttpError` 400 that names the field and what is wrong with it.
+    """
+    given = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as exc:
+        raise invalid("query", f"the query is not as it should be: {exc}", kind) from exc
+
+
+async def read_body(scope: Scope, receive: Receive, kind: type[S]) -> S:
+    """Return what the request's body says, as a Struct: as if it were `{}` where there is none and none is needed.
+
+    Raises `HttpError` 400 that names the field and what is wrong with it, 415 for a body that is not JSON.
+    """
+    needed = any(field.required for field in msgspec.structs.fields(kind))
+    if needed or header(scope, b"content-type"):
+        return decode_body(await json_body(scope, receive), kind)
+    return decode_body(await whole_body(receive) or b"{}", kind)
+
+
+def decode_body(body: bytes, kind: type[S]) -> S:
+    """Return the JSON as a Struct. Raises `HttpError` 400 that names the field and what is wrong with it."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as exc:
+        raise invalid("body", f"the body is not as it should be: {exc}", kind) from exc
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        hint = f"Send an object with {_list_fields(kind)}."
+        raise HttpError(400, "invalid_json", f"the body is not valid JSON: {exc}", hint) from exc
+
+
+def invalid(what: str, problem: str, kind: type[msgspec.Struct]) -> HttpError:
+    """Return the error 400 for a query or a body; its hint has the nearest field, or all there are."""
+    unknown = re.search(r"unknown field `(.+?)`", problem)
+    hint = suggest("key", unknown[1], kind.__struct_fields__) if unknown else f"It takes {_list_fields(kind)}."
+    return HttpError(400, f"invalid_{what}", problem, hint)
+
+
+def _list_fields(kind: type[msgspec.Struct]) -> str:
+    fields = [f"{field.encode_name}{'' if field.required else '?'}" for field in msgspec.structs.fields(kind)]
+    return ", ".join(fields)

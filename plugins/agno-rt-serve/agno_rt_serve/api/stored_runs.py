@@ -1,0 +1,99 @@
+"""The runs that are stored, and those under way here: shown, resumed and cancelled by their ids."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from agno_rt.journal import Resume, RunStatus
+from agno_rt.steps import read_steps
+from agno_rt_serve.api.agents import answer_run
+from agno_rt_serve.api.approvals import Shown
+from agno_rt_serve.api.routing import Route, path_value, read_body, read_query
+from agno_rt_serve.api.runner import Task
+from agno_rt_serve.api.site import Site
+from agno_rt_serve.errors import HttpError
+from agno_rt_serve.http.asgi import JSON, Receive, Scope, Send, respond
+
+__all__ = ["StoredRuns"]
+
+_MANY = 10_000
+"""So many approvals of one run are shown."""
+
+
+class _Listed(msgspec.Struct, forbid_unknown_fields=True):
+    status: RunStatus | None = None
+    session: str | None = None
+    user: str | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+
+
+class _Asked(msgspec.Struct, forbid_unknown_fields=True):
+    user: str | None = None
+
+
+class StoredRuns:
+    """Lists and shows stored runs, resumes them, and cancels whatever run is under way."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._shown = Shown(site)
+
+    def routes(self) -> list[Route]:
+        """Return what is answered."""
+        return [
+            Route("GET", "/runs", self._list),
+            Route("GET", "/runs/{id}", self._get),
+            Route("POST", "/runs/{id}/resume", self._resume),
+            Route("POST", "/runs/{id}/cancel", self._cancel),
+        ]
+
+    async def _list(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = read_query(scope, _Listed)
+        records = await self._site.run_store().runs(
+            status=asked.status,
+            session=asked.session,
+            user=asked.user,
+            unowned=asked.user is None,
+            limit=asked.limit,
+        )
+        await respond(send, 200, JSON, msgspec.json.encode({"runs": [_record(each) for each in records]}))
+
+    async def _get(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record = await self._site.record(path_value(scope, "id"), read_query(scope, _Asked).user)
+        store = self._site.run_store()
+        record, entries = await store.load_run(record.id)
+        approvals = self._shown.all(await store.approvals(run=record.id, limit=_MANY))
+        shown = _record(record) | {"approvals": approvals, "steps": read_steps(entries, record.id)}
+        await respond(send, 200, JSON, msgspec.json.encode(shown))
+
+    async def _resume(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_body(scope, receive, _Asked)
+        record = await self._site.record(path_value(scope, "id"), body.user)
+        if record.status == "completed":
+            hint = "GET /runs/ID has its answer. `agno-rt runs fork` goes on from one of its steps."
+            raise HttpError(409, "run_conflict", "this run is completed", hint)
+        agent = self._site.project.agents.get(record.agent)
+        if agent is None:
+            hint = f"Serve the project that has the agent {record.agent!r} and this run's memory."
+            raise HttpError(404, "not_found", f"this server has no agent {record.agent!r} any more", hint)
+        task = Task(agent, Resume(record.id), user=record.user, resumes=record.session)
+        await answer_run(self._site, self._shown, task, scope, send)
+
+    async def _cancel(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_body(scope, receive, _Asked)
+        run = path_value(scope, "id")
+        # A run that is streamed here need not be stored to be cancelled.
+        cancelled = self._site.runner.cancel_run(run, body.user)
+        if not cancelled:
+            record = await self._site.record(run, body.user)
+            cancelled = await self._site.runtime.cancel(record.id)
+        await respond(send, 200, JSON, msgspec.json.encode({"cancelled": cancelled}))
+
+
+def _record(record: Any) -> dict[str, Any]:
+    """Return the record as JSON has it. Which process has the run is no client's business."""
+    made: dict[str, Any] = msgspec.to_builtins(record)
+    del made["owner"]
+    return made
