@@ -14,8 +14,8 @@ from tests.e2e.chat_server import chat_server
 from tests.e2e.doc_pages import follow_page, free_port
 
 DOCS = Path(__file__).parents[2] / "docs"
-EMBEDDED = ("tutorial/index", "howto/many-inputs", "howto/documents", "howto/web-app", "reference/http")
-OFFLINE = ("howto/several-agents", "howto/approvals", "howto/testing-in-ci", "howto/plugins")
+EMBEDDED = ("tutorial/index", "howto/many-inputs", "howto/documents", "howto/web-app")
+OFFLINE = ("howto/several-agents", "howto/approvals", "howto/plugins", "howto/ci", "reference/http")
 ANSWERS = {
     "Which river flows through Seoul?": "The Han River flows through Seoul.",
     "call: What is it like in Seoul?": '{"city": "Seoul"}',
@@ -50,7 +50,7 @@ def test_a_page_with_the_embedded_model(page: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", OFFLINE)
 def test_a_page_without_a_model(page: str, tmp_path: Path) -> None:
     """The same for pages that need no model, or bring a scripted one."""
-    follow_page(DOCS / f"{page}.md", tmp_path, {}, {})
+    follow_page(DOCS / f"{page}.md", tmp_path, {}, {"import httpx\n": "import httpx2 as httpx\n"})
 
 
 def test_the_page_on_models(provider: tuple[str, list[tuple[str, str]]], tmp_path: Path) -> None:
