@@ -24,7 +24,7 @@ from queue import Queue
 import attrs
 
 BLOCK = re.compile(r"^```([\w-]+)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-FILE = re.compile(r"`([\w./-]+\.\w+|Dockerfile|Caddyfile)`[^`]*:$")
+FILE = re.compile(r"`(\w[\w/-]*\.\w+|Dockerfile|Caddyfile)`[^`]*:$")  # below the reader's folder, never elsewhere
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)$", re.MULTILINE)
 IDENTIFIER = re.compile(r"\b[0-9a-f]{20,40}\b")
 # What is typed once on a machine: tests/e2e/test_fresh_clone.py does it.
