@@ -42,7 +42,9 @@ def homes() -> dict[str, list[str]]:
     pages: dict[str, list[str]] = {name: [] for name in modules}
     seen: set[int] = set()
     # The roots of packages last: what they export has its home in one of their modules, if any of these is public.
-    for name in sorted(modules, key=lambda name: (hasattr(importlib.import_module(name), "__path__"), -name.count("."))):
+    for name in sorted(
+        modules, key=lambda name: (hasattr(importlib.import_module(name), "__path__"), -name.count("."))
+    ):
         module = importlib.import_module(name)
         for public in module.__all__:
             value = getattr(module, public)
@@ -153,7 +155,9 @@ def quote_code(_app: Any, _what: str, _name: str, _obj: Any, _options: Any, line
     lines[:] = QUOTED.sub(_literal, "\n".join(lines)).split("\n")
 
 
-def readable_signature(_app: Any, what: str, _name: str, obj: Any, _options: Any, *_rest: Any) -> tuple[str, str] | None:
+def readable_signature(
+    _app: Any, what: str, _name: str, obj: Any, _options: Any, *_rest: Any
+) -> tuple[str, str] | None:
     """Return the signature of a class as its source has it; a protocol has none."""
     if what not in ("class", "exception"):
         return None

@@ -28,7 +28,19 @@ FILE = re.compile(r"`(\w[\w/-]*\.\w+|Dockerfile|Caddyfile)`[^`]*:$")  # below th
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)$", re.MULTILINE)
 IDENTIFIER = re.compile(r"\b[0-9a-f]{20,40}\b")
 # What is typed once on a machine: tests/e2e/test_fresh_clone.py does it.
-SETUP = ("pip ", "python -m venv", "git clone", "cd agno", "make ", "source ", "sudo ", "docker ", "ollama ", "vllm ", ". ")
+SETUP = (
+    "pip ",
+    "python -m venv",
+    "git clone",
+    "cd agno",
+    "make ",
+    "source ",
+    "sudo ",
+    "docker ",
+    "ollama ",
+    "vllm ",
+    ". ",
+)
 END = "--- that was the command"
 SECONDS = 120.0
 
