@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 project = "agno_rt"
 author = "the agno_rt developers"
-copyright = "2026, the agno_rt developers"
+project_copyright = "2026, the agno_rt developers"
 release = version = version_of("agno-rt")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "reference_pages"]
 exclude_patterns = ["_build"]
@@ -23,6 +23,7 @@ html_copy_source = False
 html_show_sourcelink = False
 
 napoleon_use_ivar = True
+napoleon_attr_annotations = False  # the signature has the types
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from sphinx.domains.python import PyObject
 
 import agno_rt
 
@@ -223,9 +224,21 @@ def _default(value: ast.expr | None) -> str:
     return ast.unparse(given["default"]) if "default" in given else "..." if "factory" in given else ""
 
 
+def public_bases(_app: Any, _name: str, _obj: Any, _options: Any, bases: list[Any]) -> None:
+    """Leave out bases that are private, or say nothing to a reader."""
+    names = [str(getattr(base, "__name__", "")) or str(base) for base in bases]
+    bases[:] = [
+        base for base, name in zip(bases, names, strict=True) if name not in ("object", "Protocol") and name[:1] != "_"
+    ]
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Register with Sphinx."""
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"
     app.connect("builder-inited", write_pages)
     app.connect("autodoc-process-docstring", quote_code, priority=400)  # before napoleon makes sections of it
     app.connect("autodoc-process-signature", readable_signature)
+    app.connect("autodoc-process-bases", public_bases)
     return {"parallel_read_safe": True}

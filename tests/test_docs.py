@@ -1,4 +1,7 @@
-"""The documentation leaves nothing public out, and its links lead somewhere. What its pages tell is tried in `tests/e2e`."""
+"""The documentation leaves nothing public out, and its links lead somewhere.
+
+What its pages tell their readers to do is tried in `tests/e2e`.
+"""
 
 from __future__ import annotations
 
@@ -135,7 +138,7 @@ def test_every_page_is_in_a_table_of_contents() -> None:
 
 
 def test_the_pages_are_written_once(pages: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page that has not changed is left alone, so that a second build is quick; that of a module that is gone goes."""
+    """A page that has not changed is left alone, so that a second build is quick; one whose module is gone goes."""
     monkeypatch.setattr(pages, "FOLDER", tmp_path)
     (tmp_path / "agno_rt.gone.md").write_text("# agno_rt.gone\n")
     pages.write_pages()

@@ -1,9 +1,9 @@
-"""Does what a page of the documentation tells its reader: writes its files, types its commands, compares what they print.
+"""Does what a page of the documentation tells its reader: writes files, types commands, compares what they print.
 
-Three forms count on a page. A line that ends with a file's name in backticks and a colon, and then a code block, is a file
-to write. A block of `console` has commands behind `$ ` and what they print: each line of it must come, in this order, and
-`...` stands for anything. In a block of `console model` the words of a language model are shown, of which nothing is
-compared. In commands, `ID` stands for the last long identifier that was printed.
+Three forms count on a page. A line that ends with a file's name in backticks and a colon, and then a code block, is a
+file to write. A block of `console` has commands behind `$ ` and what they print: each line of it must come, in this
+order, and `...` stands for anything. In a block of `console model` the words of a language model are shown, of which
+nothing is compared. In commands, `ID` stands for the last long identifier that was printed.
 """
 
 from __future__ import annotations
