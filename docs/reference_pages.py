@@ -104,7 +104,8 @@ def page(name: str) -> str:
         value = getattr(module, public)
         kind = "class" if inspect.isclass(value) else "function" if inspect.isroutine(value) else "data"
         kind = "exception" if kind == "class" and issubclass(value, BaseException) else kind
-        members = "   :members:\n   :show-inheritance:\n" if kind in ("class", "exception") else ""
+        members = "   :members:\n" if kind in ("class", "exception") else ""
+        members += "   :show-inheritance:\n" if members and _public_bases(value) else ""
         if kind == "class" and name.startswith("agno_rt.testing"):
             members += "   :inherited-members: Exception\n" if not public.endswith("Contract") else ""
         members += "   :no-value:\n" if kind == "data" else ""
@@ -224,12 +225,15 @@ def _default(value: ast.expr | None) -> str:
     return ast.unparse(given["default"]) if "default" in given else "..." if "factory" in given else ""
 
 
-def public_bases(_app: Any, _name: str, _obj: Any, _options: Any, bases: list[Any]) -> None:
+def _public_bases(cls: type) -> list[Any]:
+    """Return the bases that tell a reader something."""
+    bases = getattr(cls, "__orig_bases__", cls.__bases__)
+    return [base for base in bases if base.__name__[:1] != "_" and base.__name__ not in ("object", "Protocol", "Generic")]
+
+
+def public_bases(_app: Any, _name: str, obj: Any, _options: Any, bases: list[Any]) -> None:
     """Leave out bases that are private, or say nothing to a reader."""
-    names = [str(getattr(base, "__name__", "")) or str(base) for base in bases]
-    bases[:] = [
-        base for base, name in zip(bases, names, strict=True) if name not in ("object", "Protocol") and name[:1] != "_"
-    ]
+    bases[:] = _public_bases(obj)
 
 
 def setup(app: Any) -> dict[str, bool]:
