@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 PACKAGES := -e . $(foreach plugin,$(PLUGINS),-e $(dir $(plugin)))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary --constraint constraints.txt
-SOURCES := agno_rt plugins tests benchmarks examples
+SOURCES := agno_rt plugins tests benchmarks examples release.py
 PORT ?= 7777
 # Many tests wait for other processes, so that one more than there are cores keeps the cores busy.
 JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
@@ -15,7 +15,7 @@ SCRIPTS := .asv/scripts/.fetched
 PEERS := $(patsubst benchmarks/peers/requirements-%.txt,.asv/peers/%/.installed,$(wildcard benchmarks/peers/requirements-*.txt))
 
 .PHONY: help install dev serve test check lint format types bench bench-quick bench-history bench-keep dashboard docs clean
-.PHONY: performance gate bench-compare peers
+.PHONY: performance gate bench-compare peers release
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -94,6 +94,11 @@ peers: dev $(PEERS)  ## measure peers side by side, and write their table: AGNO_
 docs: dev  ## build the documentation into docs/_build
 	$(BIN)/sphinx-build --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build
 	@echo "The documentation is in docs/_build/index.html."
+
+# No address of a repository is written in this one: what is published gets it here.
+release: dev  ## build every wheel and sdist for an index into dist/: URL=https://HOST/OWNER/NAME ARGS="--docs https://..."
+	@test -n '$(URL)' || { echo "say where the repository lies: make release URL=https://HOST/OWNER/NAME"; exit 1; }
+	$(BIN)/python release.py --url '$(URL)' $(ARGS)
 
 clean:  ## remove the virtual environment and what was built
 	rm -rf $(VENV) docs/_build .asv build dist

@@ -121,7 +121,6 @@ _SUBMODULES = {
     "chat_format",
     "config",
     "from_asyncio",
-    "guardrails",
     "limits",
     "media",
     "names",

@@ -17,6 +17,7 @@ from agno_rt._job import Job
 from agno_rt._journal import Replay
 from agno_rt._owners import new_owner, process_of, runtime_of, seems_alive
 from agno_rt._pausing import check_decision
+from agno_rt._pydantic import plain_value
 from agno_rt._recording import END_SECONDS, Journal
 from agno_rt.agent import Agent
 from agno_rt.errors import BackendError, NotFound, UsageError
@@ -90,7 +91,7 @@ class Durable:
         record, _ = await load_run(store, resume.run_id, user)
         if record.status == "completed":
             raise RunConflict(f"run {record.id!r} is completed", hint="Fork it to go on from one of its steps.")
-        if record.id in self._live or (record.owner is not None and not resume.force and self._carried_out(record)):
+        if record.id in self._live or (not resume.force and self.is_carried_out(record)):
             hint = f"Wait for it, or cancel it; if {record.owner} is gone, resume it with force."
             raise RunConflict(f"run {record.id!r} is under way already, by {record.owner}", hint=hint)
         self.live(record.id, _nothing)
@@ -234,8 +235,10 @@ class Durable:
         finally:
             self.watching = None
 
-    def _carried_out(self, record: RunRecord) -> bool:
-        assert record.owner is not None
+    def is_carried_out(self, record: RunRecord) -> bool:
+        """Whether the run is under way, as far as can be seen from here: a process on another host is taken to live."""
+        if record.owner is None:
+            return False
         here = _RUNTIMES.get(runtime_of(record.owner))
         if here is not None:
             return record.id in here._live
@@ -248,7 +251,11 @@ def decision(
 ) -> Decision:
     """The decision of a caller who has values, no JSON. Raises `UsageError` for a value that JSON cannot carry."""
     try:
-        arguments = None if value is None and status != "answered" else msgspec.json.encode(value).decode()
+        arguments = (
+            None
+            if value is None and status != "answered"
+            else msgspec.json.encode(value, enc_hook=plain_value).decode()
+        )
     except (TypeError, ValueError) as exc:
         raise UsageError(f"what was given cannot be stored: {exc}", hint="Give what JSON can carry.") from exc
     return Decision(status, arguments, reason, by)

@@ -22,7 +22,7 @@ from agno_rt.events import Status
 from agno_rt.instructions import Instructions
 from agno_rt.limits import Limits
 from agno_rt.memory import FactStore, MemoryBackend, MemoryPolicy
-from agno_rt.messages import Message, Usage
+from agno_rt.messages import Message, ToolCall, Usage
 from agno_rt.models import NO_PROFILE, NO_USAGE, FinishReason, Model, ModelProfile, ModelSettings
 from agno_rt.tools import Tool
 
@@ -62,6 +62,19 @@ class RunResult(Generic[OutputT]):
     reasoning: str = ""
     state: Any = None
     approvals: tuple[Approval, ...] = ()
+    # Two clock readings instead of their difference, which would cost each run an allocation more.
+    _began: float = attrs.field(default=0.0, repr=False)
+    _ended: float = attrs.field(default=0.0, repr=False)
+
+    @property
+    def duration(self) -> float:
+        """How many seconds the run took, from the call until its end; a resumed run since it was resumed."""
+        return self._ended - self._began
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls that the model asked for, in their order; the message with a call's `id` has its result."""
+        return tuple(call for message in self.messages for call in message.tool_calls)
 
 
 class SessionAccess(msgspec.Struct, eq=False, weakref=True):

@@ -13,12 +13,11 @@ from typing import Any
 import attrs
 import msgspec
 
-from agno_rt._find import find_json
 from agno_rt._schema import type_decoder, type_schema
 from agno_rt.errors import UsageError
 from agno_rt.messages import Message
 from agno_rt.models import ModelRequest, ModelResponse, OutputMode
-from agno_rt.output import Output
+from agno_rt.output import Output, find_json
 from agno_rt.tools import Tool
 
 __all__ = ["Misfit", "OutputForm", "output_form"]

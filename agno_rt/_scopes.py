@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import math
+import sys
 from types import TracebackType
 from typing import NoReturn
 from weakref import WeakKeyDictionary
@@ -13,7 +15,16 @@ from agno_rt.errors import DeadlineExceeded, LimitExceeded, UsageError
 from agno_rt.events import Status
 from agno_rt.failures import find_passing, leaves, let_pass, must_pass
 
-__all__ = ["DEADLINES", "cause", "check_in_trio", "deadline", "ended_as", "raise_cause", "raise_first"]
+__all__ = [
+    "DEADLINES",
+    "cause",
+    "check_in_trio",
+    "deadline",
+    "ended_as",
+    "is_loop_blocked",
+    "raise_cause",
+    "raise_first",
+]
 
 
 def _is_cancelling() -> bool:
@@ -117,3 +128,18 @@ def check_in_trio(what: str) -> None:
             "trio.run(main). For one run from synchronous code there is agno_rt.run(agent, input)."
         ),
     )
+
+
+def is_loop_blocked() -> bool:
+    """Return whether a call that does not return soon keeps an asyncio loop waiting: not that of a notebook.
+
+    IPython, and Jupyter with it, makes `get_ipython` a builtin; its loop waits for the cell in any case.
+    """
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or hasattr(builtins, "get_ipython"):
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

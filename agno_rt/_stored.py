@@ -20,7 +20,7 @@ from agno_rt._scopes import check_in_trio
 from agno_rt.agent import Agent
 from agno_rt.errors import AgnoError, BackendError, RunCancelled, UsageError
 from agno_rt.failures import must_pass, named
-from agno_rt.journal import Approval, Decision, Resume, RunStore
+from agno_rt.journal import Approval, Decision, Resume, RunRecord, RunStore
 from agno_rt.memory import MemoryBackend
 from agno_rt.names import check_name
 from agno_rt.runs import execute
@@ -97,6 +97,10 @@ class StoredRuns:
             return True
         with _of_backend(run_id):
             return await self._store.cancel_run(run_id)
+
+    def is_stopped(self, record: RunRecord) -> bool:
+        """Whether a stored run is `running` although its process is gone, so that it can be resumed."""
+        return record.status == "running" and not self._stored.is_carried_out(record)
 
     async def approval(self, approval: str, *, user: str | None = None) -> Approval:
         """Return what a run waits for, or did, by its id. Raises `NotFound`."""

@@ -19,11 +19,24 @@ from agno_rt.limits import Limits
 from agno_rt.memory import MemoryPolicy
 from agno_rt.models import ModelSettings
 
-__all__ = ["FILE_NAME", "AgentConfig", "Config", "RuntimeConfig", "load_config", "read_settings"]
+__all__ = [
+    "FILE_NAME",
+    "AgentConfig",
+    "Config",
+    "ConfigWarning",
+    "RuntimeConfig",
+    "load_config",
+    "read_settings",
+    "settings_error",
+]
 
 FILE_NAME = "agno-rt.toml"
 
 C = TypeVar("C")
+
+
+class ConfigWarning(UserWarning):
+    """Something in a configuration that has no effect, as it stands. A second line says what to do about it."""
 
 
 @attrs.frozen
@@ -67,11 +80,12 @@ def load_config(path: Path) -> Config:
         text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)
     except FileNotFoundError:
-        raise ConfigError(f"there is no file {path}", hint="`agno-rt init` writes one to start from.") from None
+        raise ConfigError(f"no such file: {path}", hint="`agno-rt init` writes one to start from.") from None
     except OSError as exc:
         raise ConfigError(f"{path} cannot be read: {exc.strerror}") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path} is no TOML: {exc}", hint="Mend that place; https://toml.io has the rules.") from exc
+        hint = "Correct the file there; https://toml.io describes the format."
+        raise ConfigError(f"{path} is not valid TOML: {exc}", hint=hint) from exc
     return _Reader(path, text).config(data)
 
 
@@ -82,6 +96,12 @@ def read_settings(cls: type[C], settings: Mapping[str, Any], where: str) -> C:
     """
     reader = settings.reader if isinstance(settings, Table) else _Reader(None, "")
     return reader.table(cls, settings, where.strip("[]"))
+
+
+def settings_error(problem: str, settings: Mapping[str, Any], where: str, hint: str = "") -> ConfigError:
+    """Make the error of a whole table; it names the file and the line where `settings` are from a file."""
+    reader = settings.reader if isinstance(settings, Table) else _Reader(None, "")
+    return reader.error(problem, where.strip("[]"), "", hint)
 
 
 class Table(dict[str, Any]):
@@ -119,10 +139,10 @@ class _Reader:
         except msgspec.ValidationError as exc:
             problem, _, path = str(exc).partition(" - at `$")
             key = path.strip("`.").partition(".")[0].partition("[")[0]
-            raise self._error(f"{problem[:1].lower()}{problem[1:]}", where, key) from exc
+            raise self.error(f"{problem[:1].lower()}{problem[1:]}", where, key) from exc
         except UsageError as exc:
             named = (key for key in data if re.search(rf"\b{re.escape(key)}\b", exc.message))
-            raise self._error(exc.message, where, next(named, ""), exc.hint) from exc
+            raise self.error(exc.message, where, next(named, ""), exc.hint) from exc
 
     def _part(self, key: str, kind: Any, data: Mapping[str, Any], where: str) -> None:
         """Check a table within the table by itself, so that an error names that one."""
@@ -134,7 +154,7 @@ class _Reader:
         known = [field.name for field in attrs.fields(cls) if field.name != skip]
         for key in data:
             if key not in known:
-                raise self._error(f"unknown key {key!r}", where, key, suggest("key", key, known))
+                raise self.error(f"unknown key {key!r}", where, key, suggest("key", key, known))
 
     def _tables(self, data: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
         tables = self._mapping(data, key)
@@ -143,10 +163,11 @@ class _Reader:
     def _mapping(self, data: Mapping[str, Any], key: str, before: str = "") -> Mapping[str, Any]:
         value = data.get(key, {})
         if not isinstance(value, Mapping):
-            raise self._error(f"{key!r} is not a table", before.rstrip("."), key, f"Write [{before}{key}].")
+            raise self.error(f"{key!r} is not a table", before.rstrip("."), key, f"Write [{before}{key}].")
         return value
 
-    def _error(self, problem: str, table: str, key: str, hint: str = "") -> ConfigError:
+    def error(self, problem: str, table: str, key: str, hint: str = "") -> ConfigError:
+        """Make an error that names the file, the line and the table."""
         place = [f"[{table}]" if table else "at the top"]
         if self.path is not None:
             line = _line(self.text, table, key)

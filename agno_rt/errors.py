@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
-from agno_rt.failures import repr_of, set_attribute
+from agno_rt.failures import add_note, repr_of, set_attribute
 
 __all__ = [
     "AgnoError",
@@ -39,8 +39,9 @@ __all__ = [
 class AgnoError(Exception):
     """The base of every error here; catch it, but raise one of its subclasses.
 
-    `message` says what went wrong, `hint` what to do about it. When the error ended a run, `result` is the
-    `RunResult` so far: its messages and usage are not lost.
+    `message` says what went wrong, and is the error's text; `hint` says what to do about it. A traceback shows both,
+    the hint as a note; `full_text` is both in one text. When the error ended a run, `result` is the `RunResult` so
+    far: its messages and usage are not lost.
     """
 
     code: ClassVar[str] = "error"
@@ -64,6 +65,8 @@ class AgnoError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            add_note(self, hint)
 
     def at(self, place: str) -> Self:
         """Say where the cause was written, in front of the message, unless that is said already; returns itself."""
@@ -72,8 +75,13 @@ class AgnoError(Exception):
             self._placed = True
         return self
 
+    @property
+    def full_text(self) -> str:
+        """The message, and the hint on a line of its own."""
+        return f"{self}\n{self.hint}" if self.hint else str(self)
+
     def __str__(self) -> str:
-        return f"{self.message}\n{self.hint}" if self.hint else self.message
+        return self.message
 
 
 class UsageError(AgnoError):
@@ -94,7 +102,8 @@ class NotFound(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, where: str = "", hint: str = "") -> None:
         place = f" ({where})" if where else ""
-        super().__init__(f"unknown {kind} {_shortened(name)}{place}", hint=hint or suggest(kind, name, known))
+        missing = "no such file:" if kind == "file" else f"unknown {kind}"
+        super().__init__(f"{missing} {_shortened(name)}{place}", hint=hint or suggest(kind, name, known))
         self.kind = kind
         self.name = name
 
@@ -255,9 +264,11 @@ def suggest(kind: str, name: str, known: Iterable[str]) -> str:
     """The hint for a name that is not among `known`: the nearest one, and the list."""
     names = sorted(set(known))
     if not names:
-        return f"There is no {kind} to choose from."
+        return f"There are no {kind}s." if kind != "file" else "Check the name, and the folder that it is in."
     # Comparing takes the product of both lengths, and whoever sent the name chose one of them.
     close = difflib.get_close_matches(str(name)[:_COMPARED], names, n=1)
     nearest = f"Did you mean {close[0]!r}? " if close else ""
-    shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
+    # To leave out a single one would save nothing.
+    count = len(names) if len(names) <= 13 else 12
+    shown = ", ".join(names[:count]) + (f", and {len(names) - count} more" if len(names) > count else "")
     return f"{nearest}Known: {shown}."

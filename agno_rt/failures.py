@@ -85,9 +85,12 @@ def leaves(exc: BaseException) -> Iterator[BaseException]:
 
 
 def text_of(exc: BaseException) -> str:
-    """Return the exception's text as Unicode of a bounded length: empty if it has none, or none can be made of it."""
+    """Return the exception's text as Unicode of a bounded length: empty if it has none, or none can be made of it.
+
+    One of our errors is told with its hint, on a line of its own: models, logs and stores have nothing else of it.
+    """
     try:
-        return _bounded(str(exc))
+        return _bounded(_full_text(exc))
     except BaseException as broken:
         if must_pass(broken):
             raise
@@ -95,12 +98,12 @@ def text_of(exc: BaseException) -> str:
 
 
 def named(exc: BaseException) -> str:
-    """Return the exception in a line: its type, and its text if it has one. A group is told by what is in it."""
+    """Return the exception's type, and its text (`text_of`) if it has one. A group is told by what is in it."""
     if isinstance(exc, BaseExceptionGroup):
         return _group_named(exc)
     name = _bounded(type(exc).__name__)
     try:
-        text = _bounded(str(exc))
+        text = _bounded(_full_text(exc))
     except BaseException as broken:
         if must_pass(broken):
             raise
@@ -134,6 +137,12 @@ def set_attribute(exc: BaseException, name: str, value: object) -> None:
     """Set an attribute of the exception, also of a frozen one, unless its class has it as a property."""
     with suppress(AttributeError):
         object.__setattr__(exc, name, value)
+
+
+def _full_text(exc: BaseException) -> str:
+    # Of one of our errors, which this module comes before and cannot name.
+    text = getattr(exc, "full_text", None)
+    return text if isinstance(text, str) else str(exc)
 
 
 def _bounded(text: str) -> str:

@@ -3,13 +3,13 @@
 A plugin is a Python package with an entry point in the group `agno_rt`; the entry point's name is the plugin's name,
 and it leads to a module (or object) with some of these hooks, each marked with `agno_rt.hookimpl`. Registration hooks
 are called once, when something first asks for the plugin, with a `register` callable of the form
-`register(name, factory, help="one line")`. A factory is called later, when the thing is wanted: import there what
+`register(name, factory, help="One sentence.")`. A factory is called later, when the thing is wanted: import there what
 takes time to import. Settings are the plugin's own table of agno-rt.toml, `[plugins.NAME]`, as a dictionary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 import pluggy
@@ -36,8 +36,25 @@ hookimpl = pluggy.HookimplMarker("agno_rt")
 class Register(Protocol):
     """What a registration hook is given."""
 
-    def __call__(self, name: str, factory: Callable[..., Any], help: str = "") -> None:
-        """Offer what `factory` makes under that name; `help` is the line that `agno-rt plugins` shows."""
+    def __call__(
+        self,
+        name: str,
+        factory: Callable[..., Any],
+        help: str = "",
+        *,
+        examples: Callable[[Mapping[str, Any]], Iterable[str]] | None = None,
+        suggest: Callable[[str], str] | None = None,
+    ) -> None:
+        """Offer what `factory` makes under that name.
+
+        Args:
+            name: the name, or `*`
+            factory: makes the thing when it is wanted
+            help: the line that `agno-rt plugins` shows
+            examples: for `*`: given the plugin's settings, returns names for `agno-rt models` to show; in them MODEL
+                stands for any name, and PATH for any file
+            suggest: given a spec string that nothing goes by, returns a hint such as "Write openai:gpt-5.", or ""
+        """
         ...
 
 

@@ -259,7 +259,8 @@ class MemoryBackend(Protocol):
     A backend may be shared by any number of tasks. A method that is cancelled while it waits to begin does nothing;
     once it has begun to write it finishes, shielded, and returns: the caller must know which of the two it was. What
     is damaged is left out of a list with a `DamagedWarning`, and does not hide the rest. A backend that has
-    limits of its own may have a `statistics()` that returns a tuple of `LimitStatistics`.
+    limits of its own may have a `statistics()` that returns a tuple of `LimitStatistics`; one that may be out of reach
+    a `check_ready()` that raises the error which a run would meet (see `readiness`).
     """
 
     async def load(self, session: str, last: int | None = None) -> Session:

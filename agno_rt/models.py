@@ -140,7 +140,8 @@ class Model(Protocol):
     `retryable`) when no answer can be had, lets `trio.Cancelled` through, and stops working when it is cancelled.
     A model that holds something open has an `async def aclose()`, which the runtime calls when it closes; one that
     has limits of its own may have a `statistics()` that returns a tuple of `LimitStatistics`; one whose facts differ
-    from the default has a `profile`, a `ModelProfile`.
+    from the default has a `profile`, a `ModelProfile`; one that may lack something, weights or a key, has a
+    `check_ready()` that raises the error which a run would meet, and asks no other machine (see `readiness`).
     """
 
     @property

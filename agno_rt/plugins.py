@@ -6,6 +6,7 @@ name: those that ship with agno_rt come through the same entry points as everybo
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from agno_rt.hookspecs import Observer
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["Offer", "PluginHost", "PluginInfo"]
+__all__ = ["Offer", "PluginHost", "PluginInfo", "extra_plugins"]
 
 GROUP = "agno_rt"
 KINDS = ("models", "tools", "guardrails", "memory", "commands", "routes")
@@ -40,6 +41,8 @@ class Offer:
     name: str
     factory: Callable[..., Any] = attrs.field(repr=False)
     help: str = ""
+    examples: Callable[[Mapping[str, Any]], Iterable[str]] | None = attrs.field(default=None, repr=False)
+    suggest: Callable[[str], str] | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen
@@ -76,6 +79,16 @@ class PluginHost:
         """The names of the plugins that are installed and not blocked; imports none."""
         return sorted(self._found())
 
+    def provides(self, name: str, kind: str) -> bool:
+        """Whether the plugin `name` is there and offers things of the kind. Raises `PluginError` if it is broken."""
+        return name in self._found() and any(of == kind for of, _ in self._load(name))
+
+    def suggest(self, kind: str, spec: str) -> str:
+        """Return a hint on how to write a spec string that nothing goes by, or nothing where no plugin knows."""
+        offers = list(self.offers(kind))
+        hint = next((f"Write {_form(offer)}." for offer in offers if offer.name == spec), "")
+        return hint or next((hint for offer in offers if (hint := _suggestion(offer, spec))), "")
+
     def plugins(self) -> list[PluginInfo]:
         """Load every plugin and say what each offers, or why it failed."""
         return [self._info(name, point) for name, point in sorted(self._found().items())]
@@ -96,7 +109,9 @@ class PluginHost:
         """Make the memory backend that a URL names. Raises `UsageError`, `NotFound` or `PluginError`."""
         scheme, colon, _ = url.partition(":")
         if not colon or not scheme:
-            raise UsageError(f"{url!r} is no memory URL", hint="Write scheme:..., as in `memory:` or `sqlite:///a.db`.")
+            raise UsageError(
+                f"{url!r} is not a memory URL", hint="Write scheme:..., as in `memory:` or `sqlite:///a.db`."
+            )
         offer = self.shared("memory", scheme)
         if offer is None:
             known = [offer.name for offer in self.offers("memory")]
@@ -190,10 +205,14 @@ class PluginHost:
         return self._offers[name]
 
     def _import(self, name: str, point: EntryPoint) -> dict[tuple[str, str], Offer]:
+        unfit = _made_for_another(name, point)
+        if unfit is not None:
+            self._failures[name] = unfit
+            raise unfit
         try:
             plugin = point.load()
             self._manager.register(plugin, name)
-            self._manager.check_pending()
+            _check_hooks(plugin)
             return self._ask(name)
         except BaseException as exc:
             if self._manager.has_plugin(name):
@@ -207,7 +226,9 @@ class PluginHost:
         offers: dict[tuple[str, str], Offer] = {}
         for kind in KINDS:
 
-            def register(offered: str, factory: Callable[..., Any], help: str = "", *, kind: str = kind) -> None:
+            def register(
+                offered: str, factory: Callable[..., Any], help: str = "", *, kind: str = kind, **more: Any
+            ) -> None:
                 if not isinstance(offered, str) or not offered:
                     raise TypeError(f"{offered!r} is no name for one of its {kind}")
                 if not callable(factory):
@@ -215,7 +236,7 @@ class PluginHost:
                 if (kind, offered) in offers:
                     raise ValueError(f"{kind} {offered!r} is registered twice")
                 self._must_be_free(kind, offered)
-                offers[kind, offered] = Offer(name, kind, offered, factory, help)
+                offers[kind, offered] = Offer(name, kind, offered, factory, help, **more)
 
             self._hook(name, f"agno_rt_register_{kind}")(register=register)
         return offers
@@ -233,18 +254,27 @@ class PluginHost:
     def _make(self, kind: str, spec: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
         plugin, _, rest = spec.partition(":")
         if plugin not in self._found():
-            raise self._missing("plugin", plugin, self.names(), spec)
+            raise self._unknown(kind, spec)
         offers = {offer.name: offer for (of, _), offer in self._load(plugin).items() if of == kind}
         name, _, more = rest.partition(":")
         if name and name in offers:
             return self._call(offers[name], more, settings.get(plugin, {}))
         if rest and "*" in offers:
             return self._call(offers["*"], rest, settings.get(plugin, {}))
-        known = [f"{plugin}:{offer}" if offer != "*" else f"{plugin}:NAME" for offer in offers]
-        raise NotFound(kind.removesuffix("s"), spec, known)
+        if not offers:
+            raise self._unknown(kind, spec)
+        raise NotFound(kind.removesuffix("s"), spec, map(_form, offers.values()))
 
-    def _missing(self, kind: str, name: str, known: Iterable[str], where: str = "") -> NotFound:
-        hint = "It is installed, but blocked by `block` in [runtime]." if name in self._blocked else ""
+    def _unknown(self, kind: str, spec: str) -> NotFound:
+        """The error for a spec string whose first part is not a plugin with things of the kind."""
+        plugin, colon, _ = spec.partition(":")
+        offers, hint = list(self.offers(kind)), self.suggest(kind, spec)
+        if colon and plugin not in self._found():
+            return self._missing("plugin", plugin, {offer.plugin for offer in offers}, spec, hint)
+        return self._missing(kind.removesuffix("s"), spec, map(_form, offers), "", hint)
+
+    def _missing(self, kind: str, name: str, known: Iterable[str], where: str = "", hint: str = "") -> NotFound:
+        hint = "It is installed, but blocked by `block` in [runtime]." if name in self._blocked else hint
         return NotFound(kind, name, known, where=f"in {where!r}" if where else "", hint=hint)
 
     def _call(self, offer: Offer, rest: str, settings: Mapping[str, Any]) -> Any:
@@ -260,7 +290,8 @@ class PluginHost:
     def _failed(self, name: str, what: str, exc: BaseException) -> PluginError:
         point = self._found().get(name)
         origin = " ".join(part for part in _distribution(point) if part) if point else "this program"
-        error = PluginError(f"plugin {name!r} ({origin}) {what}: {named(exc)}", plugin=name, hint=_REMEDY)
+        said, hint = (exc.message, exc.hint) if isinstance(exc, NotFound) else (named(exc), _REMEDY)
+        error = PluginError(f"plugin {name!r} ({origin}) {what}: {said}", plugin=name, hint=hint)
         error.__cause__ = exc
         return error
 
@@ -274,10 +305,70 @@ class PluginHost:
         return PluginInfo(name, distribution, version, offers, self.failures.get(name), observes)
 
 
+def extra_plugins() -> dict[str, str]:
+    """Return the plugins that `agno-rt[all]` installs, installed or not: by name, the distribution that brings each."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        needed = requires("agno-rt") or []
+    except PackageNotFoundError:
+        return {}
+    found = (re.match(r"(agno-rt-([a-z0-9-]+))", requirement) for requirement in needed)
+    return {match[2]: match[1] for match in found if match}
+
+
 _REMEDY = "Upgrade or uninstall it, or name it in `block` of [runtime] in agno-rt.toml."
+
+
+def _made_for_another(name: str, point: EntryPoint) -> PluginError | None:
+    """Return the error of a plugin whose distribution requires another kernel than this one; it is not imported."""
+    # What ships with the kernel fits, and reading metadata takes time.
+    if point.dist is None or point.value.startswith("agno_rt."):
+        return None
+    from agno_rt._requirements import KERNEL, find_unmet, kernel_version
+
+    try:
+        requirements = point.dist.requires or ()
+    except Exception:
+        return None  # Metadata that cannot be read require nothing.
+    unmet = find_unmet(requirements, kernel_version())
+    if not unmet:
+        return None
+    distribution, version = _distribution(point)
+    return PluginError(
+        f"plugin {name!r} ({distribution} {version}) is made for {KERNEL}{unmet}, and this is {KERNEL} "
+        f"{kernel_version()}",
+        plugin=name,
+        hint=f"Install what fits: pip install --upgrade {distribution}, or pip install '{KERNEL}{unmet}'.",
+    )
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:
     if point.dist is None:
         return point.value, ""
     return point.dist.name, point.dist.version
+
+
+def _check_hooks(plugin: object) -> None:
+    """Raise `NotFound`, with the nearest hook, where the plugin has a hook that does not exist."""
+    known = {name for name in vars(hookspecs) if name.startswith(f"{GROUP}_")}
+    for name in dir(plugin):
+        if name.startswith(f"{GROUP}_") and name not in known and hasattr(getattr(plugin, name), f"{GROUP}_impl"):
+            raise NotFound("hook", name, known)
+
+
+def _form(offer: Offer) -> str:
+    """The spec string of an offer, `NAME` standing for any."""
+    return f"{offer.plugin}:{'NAME' if offer.name == '*' else offer.name}"
+
+
+def _suggestion(offer: Offer, spec: str) -> str:
+    """What the offer's plugin says to a spec that nothing goes by. A plugin that fails here says nothing."""
+    if offer.suggest is None:
+        return ""
+    try:
+        return offer.suggest(spec)
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
+        return ""

@@ -6,34 +6,34 @@ project that ships with agno_rt and that `agno-rt init` writes.
 
 from __future__ import annotations
 
-import importlib
-import sys
-import traceback
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from types import ModuleType
 
 import attrs
 
-from agno_rt._worker import import_file
+from agno_rt._sources import import_from, load_module, must_exist
 from agno_rt.agent import Agent
-from agno_rt.config import FILE_NAME, AgentConfig, Config, RuntimeConfig, load_config
-from agno_rt.errors import ConfigError, NotFound, UsageError
-from agno_rt.failures import must_pass, named
-from agno_rt.plugins import PluginHost
+from agno_rt.config import FILE_NAME, AgentConfig, Config, ConfigWarning, RuntimeConfig, load_config, settings_error
+from agno_rt.errors import ConfigError, NotFound, suggest
+from agno_rt.plugins import PluginHost, extra_plugins
 from agno_rt.runtime import Runtime
 
-__all__ = ["Project", "load_project", "shipped_project"]
+__all__ = ["Project", "check_tables", "load_project", "shipped_project"]
 
 
 @attrs.frozen
 class Project:
-    """Agents by name, and the configuration that their runtime is made from. `source` says where they are from."""
+    """Agents by name, and the configuration that their runtime is made from.
+
+    `source` says where the project is from, and `sources`, by name, which file or module has an agent.
+    """
 
     source: str
     agents: dict[str, Agent]
     config: Config = Config()
+    sources: Mapping[str, str] = attrs.Factory(dict)
 
     def agent(self, name: str) -> Agent:
         """The agent of that name. Raises `NotFound`, with the nearest name."""
@@ -47,19 +47,48 @@ class Project:
         return PluginHost(block=self.config.runtime.block)
 
     def runtime(self) -> Runtime:
-        """A runtime as the configuration has it, not yet open."""
-        config = self.config
+        """A runtime as the configuration has it, not yet open.
+
+        Raises `UsageError` for a memory URL that cannot be used, and for settings of an unknown plugin. Settings of a
+        plugin that is not installed are a `ConfigWarning`.
+        """
+        config, plugins = self.config, self.plugins()
+        if config.plugins:
+            check_tables(config, plugins)
         runtime = Runtime(
             memory=config.runtime.memory,
             limits=config.limits,
-            plugins=self.plugins(),
+            plugins=plugins,
             settings=config.plugins,
             observers=config.runtime.observers,
             origin=self.source,
         )
         if self.agents:
             runtime.add(*self.agents.values())
+        if config.runtime.memory != "memory:":
+            _ = runtime.memory  # a wrong URL is told at once, and not when a session is first used
         return runtime
+
+
+def check_tables(config: Config, plugins: PluginHost) -> None:
+    """Check that each table `[plugins.NAME]` is of a plugin. Raises `ConfigError`, with the nearest name.
+
+    A plugin that is not there, but that `agno-rt[all]` would install, is a `ConfigWarning`.
+    """
+    installed = {*plugins.names(), *config.runtime.block}
+    for name, table in config.plugins.items():
+        if name in installed:
+            continue
+        where, known = f"[plugins.{name}]", extra_plugins()
+        if name in known:
+            problem = f"{where} has no effect: the plugin {name!r} is not installed"
+            hint = f"Install it: pip install {known[name]}"
+            warnings.warn(f"{settings_error(problem, table, where).message}\n{hint}", ConfigWarning, stacklevel=3)
+            continue
+        plain = name.removeprefix("agno-rt-").removeprefix("agno_rt_")
+        known_names = {*installed, *known}
+        hint = f"Write [plugins.{plain}]." if plain in known_names else suggest("plugin", name, known_names)
+        raise settings_error(f"unknown plugin {name!r}", table, where, hint)
 
 
 def load_project(source: str | None = None) -> Project:
@@ -71,31 +100,40 @@ def load_project(source: str | None = None) -> Project:
     if source is None:
         return _from_toml(Path(FILE_NAME)) if Path(FILE_NAME).exists() else shipped_project()
     if source.endswith(".toml"):
-        _must_exist(Path(source))
+        must_exist(Path(source))
         return _from_toml(Path(source))
     agents = _agents_of(source, Path())
     if not agents:
         raise ConfigError(f"{source} has no agents", hint="Assign one at its top level: assistant = Agent(...).")
-    return Project(source, agents, Config(runtime=RuntimeConfig(load=(source,))))
+    return Project(source, agents, Config(runtime=RuntimeConfig(load=(source,))), dict.fromkeys(agents, source))
 
 
 def shipped_project() -> Project:
     """The project that ships with agno_rt: two agents on the embedded model."""
     with resources.as_file(resources.files("agno_rt") / "defaults" / "project") as folder:
-        return attrs.evolve(_from_toml(folder / FILE_NAME), source="the agents that ship with agno_rt")
+        config = load_config(folder / FILE_NAME)
+        # Its agents.py is an example, for those who write a project of their own.
+        project = _configured(folder / FILE_NAME, attrs.evolve(config, runtime=attrs.evolve(config.runtime, load=())))
+    shipped = "the agents that ship with agno_rt"
+    return attrs.evolve(project, source=shipped, sources=dict.fromkeys(project.agents, "ships with agno_rt"))
 
 
 def _from_toml(path: Path) -> Project:
-    config = load_config(path)
+    return _configured(path, load_config(path))
+
+
+def _configured(path: Path, config: Config) -> Project:
     agents = {name: _agent(name, table) for name, table in config.agents.items()}
+    sources = dict.fromkeys(agents, str(path))
     if config.runtime.load:
-        _import_from(path.parent)
+        import_from(path.parent)
     for source in config.runtime.load:
         for name, agent in _agents_of(source, path.parent).items():
             if agents.setdefault(name, agent) is not agent:
                 hint = "Rename one of them."
                 raise ConfigError(f"{path}: there is an agent {name!r} in [agents] and in {source}", hint=hint)
-    return Project(str(path), agents, config)
+            sources.setdefault(name, source)
+    return Project(str(path), agents, config, sources)
 
 
 def _agent(name: str, config: AgentConfig) -> Agent:
@@ -113,7 +151,7 @@ def _agent(name: str, config: AgentConfig) -> Agent:
 
 
 def _agents_of(source: str, folder: Path) -> dict[str, Agent]:
-    module = _from_file(folder / source) if source.endswith(".py") else _from_path(source)
+    module = load_module(source, folder)
     found = [(attribute, value) for attribute, value in vars(module).items() if isinstance(value, Agent)]
     return _named(found, source)
 
@@ -127,60 +165,3 @@ def _named(found: Iterable[tuple[str, Agent]], source: str) -> dict[str, Agent]:
         if other is not agent and other is not value:
             raise ConfigError(f"{source} has two agents named {agent.name!r}", hint="Give one of them another name.")
     return agents
-
-
-def _from_file(path: Path) -> ModuleType:
-    _must_exist(path)
-    _import_from(path.parent)
-    try:
-        return import_file(_module_name(path), path)
-    except UsageError:
-        raise
-    except BaseException as exc:
-        if must_pass(exc):
-            raise
-        raise ConfigError(f"{_place(path, exc)} fails when it is run: {named(exc)}") from exc
-
-
-def _module_name(path: Path) -> str:
-    """A name that no other module has: what is in two files of one name is found in each."""
-    name, number = f"agno_rt_agents_{path.stem}", 1
-    while (file := getattr(sys.modules.get(name), "__file__", None)) and Path(file).resolve() != path.resolve():
-        number += 1
-        name = f"agno_rt_agents_{path.stem}_{number}"
-    return name
-
-
-def _place(path: Path, exc: BaseException) -> str:
-    """The file and the line of it that failed, or that called what failed."""
-    frames = traceback.extract_tb(exc.__traceback__)
-    lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]
-    return f"{path}:{lines[-1]}" if lines else str(path)
-
-
-def _must_exist(path: Path) -> None:
-    if not path.is_file():
-        raise NotFound("file", str(path), [str(other) for other in path.parent.glob(f"*{path.suffix}")])
-
-
-def _import_from(folder: Path) -> None:
-    """Let a file import its neighbours, as Python does for a script."""
-    if (place := str(folder.resolve())) not in sys.path:
-        sys.path.insert(0, place)
-
-
-def _from_path(path: str) -> ModuleType:
-    _import_from(Path())
-    try:
-        return importlib.import_module(path)
-    except ModuleNotFoundError as exc:
-        if exc.name is None or not f"{path}.".startswith(f"{exc.name}."):
-            raise ConfigError(f"{path} fails when it is imported: {exc}") from exc
-        hint = "Name a .py file, an importable module or a .toml file."
-        raise NotFound("module", path, (), hint=hint) from exc
-    except UsageError:
-        raise
-    except BaseException as exc:
-        if must_pass(exc):
-            raise
-        raise ConfigError(f"{path} fails when it is imported: {named(exc)}") from exc

@@ -6,6 +6,7 @@ Knows no plugin and opens nothing: `Runtime` hands it a `Job`, in which everythi
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Awaitable, Sequence
 from contextlib import ExitStack
 from typing import Generic, NoReturn, Self, final
@@ -96,6 +97,8 @@ def _end(job: Job, turns: Turns, status: Status, exc: BaseException | None) -> R
         turns.reasoning,
         job.state,
         () if job.journal is None else job.journal.waiting,
+        job.began,
+        time.monotonic(),
     )
     job.outcome = result
     if isinstance(error, AgnoError):

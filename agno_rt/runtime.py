@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 import time
+import warnings
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
@@ -31,7 +32,7 @@ from agno_rt._limiter import Limiter
 from agno_rt._map import CONCURRENCY, OnError, OnResult, check_map, map_runs
 from agno_rt._recording import Journal
 from agno_rt._resolve import Resolver, keep
-from agno_rt._scopes import check_in_trio, raise_cause
+from agno_rt._scopes import check_in_trio, is_loop_blocked, raise_cause
 from agno_rt._stored import StoredRuns
 from agno_rt.agent import Agent
 from agno_rt.errors import PluginError, UsageError
@@ -451,10 +452,18 @@ def run(
 ) -> RunResult[OutputT]:
     """Run an agent from synchronous code; `options` are those of `Runtime`. Opens a runtime for this one run.
 
-    Raises as `Runtime.run` does, and `UsageError` when called from inside trio.
+    Raises as `Runtime.run` does, and `UsageError` when called from inside trio. Inside a running asyncio loop it warns
+    with a `ResourceWarning`, since everything else in the loop waits meanwhile; not in a notebook, where nothing does.
     """
     if trio.lowlevel.in_trio_run():
         raise UsageError("run() was called inside trio", hint="There, `async with Runtime() as rt: await rt.run(...)`.")
+    if is_loop_blocked():
+        warnings.warn(
+            "run() blocks the asyncio loop in which it was called until the run is over. There, use `async with "
+            "agno_rt.from_asyncio.AsyncioRuntime() as rt: await rt.run(...)`.",
+            ResourceWarning,
+            stacklevel=2,
+        )
 
     async def main() -> RunResult[OutputT]:
         async with Runtime(**options) as runtime:

@@ -90,6 +90,7 @@ class Tool:
         external: the function is never called: the run pauses, and whoever answers carries out the call
         idempotent: a call that was under way when its process died may be made again
         asks: the parameters that the user fills in, for which the run pauses: a schema and its decoder
+        check_ready: raises what keeps the tool from working, or returns a line to show at start (see `readiness`)
         pauses: it may pause its run; found out by itself
         predicate: how `approve` is asked, where it is a function; found out by itself
         plain: nothing of what costs a call more than calling the function is asked for; found out by itself
@@ -112,6 +113,7 @@ class Tool:
     external: bool = False
     idempotent: bool = False
     asks: Parameters | None = attrs.field(default=None, repr=False)
+    check_ready: Callable[[], Any] | None = attrs.field(default=None, repr=False)
     pauses: bool = attrs.field(init=False, repr=False)
     predicate: Predicate | None = attrs.field(init=False, repr=False)
     plain: bool = attrs.field(init=False, repr=False)
@@ -160,6 +162,7 @@ class ToolOptions(TypedDict, total=False):
         expires: seconds until nobody can approve, or answer, any more
         external: have the call carried out by whoever answers, outside; the function may be `...`
         idempotent: make a call again that was under way when the process died; else the model is told
+        check_ready: a function that raises what keeps the tool from working, or returns a line to show at start
     """
 
     name: str
@@ -176,6 +179,7 @@ class ToolOptions(TypedDict, total=False):
     expires: float | None
     external: bool
     idempotent: bool
+    check_ready: Callable[[], Any] | None
 
 
 @overload
@@ -250,6 +254,7 @@ def _make(function: Callable[..., Any], options: ToolOptions) -> Tool:
         external=options.get("external", False),
         idempotent=options.get("idempotent", False),
         asks=describe(function, called, hidden=names.keys() - asked, said=said) if asked else None,
+        check_ready=options.get("check_ready"),
     )
 
 
@@ -282,7 +287,10 @@ def _name_of(function: Callable[..., Any], options: ToolOptions) -> str:
         raise ToolDefinitionError(f"@tool has no option {option!r}", hint=hint)
     called = options.get("name") or getattr(_whole(function), "__name__", "")
     if not isinstance(called, str) or not called or called == "<lambda>":
-        raise ToolDefinitionError("a tool needs a name", hint="Give it one: tool(name='...')(function).")
+        what = "a lambda" if called == "<lambda>" else f"an object of {type(_whole(function)).__name__}"
+        lacking = f"{called!r} is not one" if options.get("name") else f"{what} has none"
+        hint = "Give it one: tool(function, name='...')."
+        raise ToolDefinitionError(f"a tool needs a name, and {lacking}", hint=hint)
     return called
 
 

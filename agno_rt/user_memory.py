@@ -191,7 +191,7 @@ async def _remembered(store: FactStore, context: RunContext, text: str) -> str:
     try:
         fact = await store.remember(context.user, text, session=context.session)
     except UsageError as exc:
-        return f"Not kept: {exc}"
+        return f"Not kept: {exc.full_text}"
     return f"Kept as {fact.id}: {fact.text}"
 
 
@@ -208,7 +208,7 @@ async def _corrected(store: FactStore, context: RunContext, id: str, text: str) 
     try:
         fact = await store.correct(context.user, id, text)
     except UsageError as exc:
-        return f"Not corrected: {exc}"
+        return f"Not corrected: {exc.full_text}"
     return f"Corrected {fact.id}: {fact.text}"
 
 
@@ -218,7 +218,7 @@ async def _forgotten(store: FactStore, context: RunContext, id: str) -> str:
     try:
         await store.forget(context.user, id)
     except UsageError as exc:
-        return f"Not forgotten: {exc}"
+        return f"Not forgotten: {exc.full_text}"
     return f"Forgotten: {id}"
 
 

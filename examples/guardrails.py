@@ -1,11 +1,11 @@
 """Guardrails stand around a run: some change what passes, some refuse it. The model here only says what it was told."""
 
 import trio
+from agno_rt_guardrails import PII, PromptInjection, Secrets
 
 from agno_rt import Agent, ModelRequest, Runtime
 from agno_rt.context import RunContext
 from agno_rt.errors import Blocked
-from agno_rt.guardrails import PII, PromptInjection, Secrets
 from agno_rt.hooks import Guard, Verdict
 from agno_rt.testing import ScriptedModel
 

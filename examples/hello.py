@@ -2,7 +2,13 @@
 
 from agno_rt import Agent, ModelSettings, run
 
-assistant = Agent("llamacpp:smollm2", "assistant", "Answer briefly.", settings=ModelSettings(temperature=0.0))
+assistant = Agent(
+    "llamacpp:smollm2",
+    "assistant",
+    "Answer in one short sentence.",
+    hooks=["answers:basics"],  # shows a model as small as this one what a good answer is; others need none of this
+    settings=ModelSettings(temperature=0.0),
+)
 
 if __name__ == "__main__":
     print(run(assistant, "What is the capital of France?").content)

@@ -777,7 +777,7 @@ class TestFailure:
             assert isinstance(exc, ModelError)
             assert (exc.message, exc.status, exc.retryable, exc.retry_after) == ("it is busy", 503, True, 3)
             assert exc.hint == f"Wait. {at}"
-            assert exc.__notes__ == ["a note", "mine"]
+            assert exc.__notes__ == ["Wait.", "a note", "mine"]
             assert exc.__cause__ is error.__cause__
         assert (await cache.respond(ask())).content == "Hello."
         assert (cache.waiting, cache.hits) == (0, 0)

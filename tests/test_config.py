@@ -133,7 +133,7 @@ def test_bad_toml_names_the_place(tmp_path: Path, toml: str, line: int, said: li
 
     assert f"{path}:{line}," in caught.value.message
     for part in said:
-        assert part in str(caught.value)
+        assert part in caught.value.full_text
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_unusual_spellings_still_name_file_table_and_key(tmp_path: Path, toml: s
         load_config(path)
 
     for part in (str(path), *said):
-        assert part in str(caught.value)
+        assert part in caught.value.full_text
 
 
 @pytest.mark.parametrize("content", [b"[runtime\n", b"a = \n", b"a = 1\na = 2\n", b"\xff\xfe", b"a = 'x\n"])
@@ -160,7 +160,7 @@ def test_what_is_no_toml(tmp_path: Path, content: bytes) -> None:
     """Broken TOML names the file and where in it the trouble is."""
     path = tmp_path / "agno-rt.toml"
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match="is no TOML") as caught:
+    with pytest.raises(ConfigError, match="is not valid TOML") as caught:
         load_config(path)
 
     assert str(path) in caught.value.message
@@ -169,7 +169,7 @@ def test_what_is_no_toml(tmp_path: Path, content: bytes) -> None:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     """A missing file is told with what would make one."""
-    with pytest.raises(ConfigError, match="there is no file") as caught:
+    with pytest.raises(ConfigError, match="no such file") as caught:
         load_config(tmp_path / "agno-rt.toml")
 
     assert "agno-rt init" in caught.value.hint
@@ -232,7 +232,7 @@ class TestSettings:
             read_settings(Settings, table, "[plugins.x]")
 
         for part in said:
-            assert part in str(caught.value)
+            assert part in caught.value.full_text
         assert "None" not in caught.value.message
 
 

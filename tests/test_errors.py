@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
+import traceback
+from collections.abc import Callable
 
 import pytest
 
@@ -24,6 +27,7 @@ from agno_rt.errors import (
     UsageError,
     suggest,
 )
+from agno_rt.failures import named, text_of
 
 CLASSES = [getattr(errors, name) for name in errors.__all__ if isinstance(getattr(errors, name), type)]
 
@@ -84,12 +88,6 @@ def test_each_error_has_its_http_status(error: AgnoError, status: int) -> None:
     assert error.result is None
 
 
-def test_text_is_message_then_hint() -> None:
-    """Shown as text, an error is its message with the hint on a line below; without a hint, the message alone."""
-    assert str(UsageError("it is broken", hint="mend it")) == "it is broken\nmend it"
-    assert str(UsageError("it is broken")) == "it is broken"
-
-
 def test_a_model_error_says_whether_to_retry() -> None:
     """A model's error carries provider, status, whether and when it may be retried."""
     error = ModelError("busy", provider="acme", status=429, retryable=True, retry_after=2.5)
@@ -111,7 +109,36 @@ def test_not_found_takes_a_hint_of_its_own() -> None:
     """A given hint replaces the suggestion, and an empty place is left out."""
     error = NotFound("module", "nope", ["other"], hint="Name a file.")
 
-    assert str(error) == "unknown module 'nope'\nName a file."
+    assert error.full_text == "unknown module 'nope'\nName a file."
+
+
+def test_the_text_is_the_message_alone() -> None:
+    """The hint is not in the error's text, so that whoever shows both says it once; a traceback has it as a note."""
+    error = UsageError("no such thing", hint="Look elsewhere.")
+
+    assert (str(error), error.hint) == ("no such thing", "Look elsewhere.")
+    assert traceback.format_exception_only(error)[-2:] == [
+        "agno_rt.errors.UsageError: no such thing\n",
+        "Look elsewhere.\n",
+    ]
+    assert not hasattr(UsageError("no such thing"), "__notes__")
+    assert UsageError("no such thing").full_text == "no such thing"
+
+
+def test_texts_for_logs_and_models_have_the_hint() -> None:
+    """What is stored, logged or told to a model has no other place for the hint."""
+    error = UsageError("no such thing", hint="Look elsewhere.").at("a.toml")
+
+    assert text_of(error) == "a.toml: no such thing\nLook elsewhere."
+    assert named(error) == "UsageError: a.toml: no such thing\nLook elsewhere."
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_copies_have_the_hint_once(copied: Callable[[UsageError], UsageError]) -> None:
+    """An error that goes to another process, or is copied, keeps message, hint and note."""
+    error = copied(UsageError("no such thing", hint="Look elsewhere."))
+
+    assert (str(error), error.hint, error.__notes__) == ("no such thing", "Look elsewhere.", ["Look elsewhere."])
 
 
 def test_not_found_cuts_what_is_too_long() -> None:
@@ -129,14 +156,15 @@ class TestSuggest:
 
     def test_nothing_to_choose_from(self) -> None:
         """Where there is nothing, it says so."""
-        assert suggest("tool", "x", []) == "There is no tool to choose from."
+        assert suggest("tool", "x", []) == "There are no tools."
 
     def test_nothing_near(self) -> None:
         """Where nothing is near, it lists what there is, sorted, each once."""
         assert suggest("tool", "zzz", ["b", "a", "b"]) == "Known: a, b."
 
     def test_long_lists_are_cut(self) -> None:
-        """A long list is cut after twelve names, and says how many more there are."""
+        """A long list is cut after twelve names, and says how many more there are; never a single one."""
+        assert suggest("tool", "zzz", [f"n{at:02}" for at in range(13)]).endswith("n11, n12.")
         hint = suggest("tool", "zzz", [f"n{at:02}" for at in range(15)])
 
         assert hint.endswith("n11, and 3 more.")

@@ -20,17 +20,21 @@ from agno_rt.testing import ScriptedModel
 
 
 async def test_a_run_that_goes_well_is_one_line() -> None:
-    """The agent, the tokens, and nothing more."""
+    """How long it took comes first, then the agent, the model, the turns, the tokens, and nothing more."""
     with capture_logs() as lines:
         async with Runtime(observers=["log"]) as rt:
             result = await rt.run(Agent(ScriptedModel(["one two"]), "ann"), "x")
 
+    assert next(iter(lines[0])) == "seconds"
+    assert 0 <= lines[0].pop("seconds") < 60
     assert lines == [
         {
             "event": "run completed",
             "log_level": "info",
             "run": result.run_id,
             "agent": "ann",
+            "model": "scripted",
+            "turns": 1,
             "input_tokens": 1,
             "output_tokens": 2,
         }
@@ -51,6 +55,7 @@ async def test_what_fails_is_told() -> None:
         ("error", "run failed"),
     ]
     assert lines[0]["tool"] == "nope"
+    assert (lines[2]["turns"], lines[2]["tools"]) == (2, 1)
     assert (lines[1]["model"], lines[1]["error"]) == ("scripted", "down")
     assert (lines[2]["code"], lines[2]["error"]) == ("model", "down")
 

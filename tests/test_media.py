@@ -31,7 +31,7 @@ def refused(make: Callable[..., Media], *args: Any, **options: Any) -> str:
     with pytest.raises(UsageError) as caught:
         make(*args, **options)
     assert caught.value.hint, "an error says what to do"
-    return str(caught.value)
+    return caught.value.full_text
 
 
 class TestSources:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from agno_rt import Agent, AgentPool, Runtime
+from agno_rt import Agent, AgentPool, Runtime, run
 from agno_rt.errors import UsageError
 from agno_rt.memory import MemoryPolicy
 from agno_rt.testing import ScriptedModel
@@ -104,3 +106,32 @@ def test_what_is_under_way() -> None:
     with pytest.raises(UsageError) as caught:
         Runtime().tasks()
     check(caught.value)
+
+
+async def run_in_a_loop() -> str:
+    """Run an agent from synchronous code, in a coroutine."""
+    return run(AGENT, "x").content
+
+
+def test_run_in_an_asyncio_loop_warns() -> None:
+    """It works, and nothing else in the loop goes on meanwhile: whoever wrote a server is told what to use."""
+    with pytest.warns(ResourceWarning, match=r"blocks the asyncio loop .*AsyncioRuntime") as told:
+        assert asyncio.run(run_in_a_loop()) == "x"
+
+    assert [Path(warning.filename).name for warning in told] == ["test_outside_trio.py"]
+
+
+def test_run_in_a_notebook_does_not_warn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the loop waits for each cell in any case."""
+    monkeypatch.setattr(builtins, "get_ipython", lambda: None, raising=False)
+
+    assert asyncio.run(run_in_a_loop()) == "x"
+
+
+def test_run_beside_an_asyncio_loop_does_not_warn() -> None:
+    """In a thread of the loop's program it blocks that thread alone."""
+
+    async def main() -> str:
+        return (await asyncio.to_thread(run, AGENT, "x")).content
+
+    assert asyncio.run(main()) == "x"

@@ -7,19 +7,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, distributions, version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agno_rt._requirements import find_unmet
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.errors import NotFound, PluginError, UsageError
 from agno_rt.plugins import Offer, PluginHost
 from agno_rt.testing import ScriptedModel
 
 MakePoint = Callable[..., EntryPoint]
-SHIPPED = {"files", "guardrails", "log", "memory", "sqlite"}
+SHIPPED = {"files", "log", "memory", "sqlite"}
 
 
 def offering(*names: str, help: str = "") -> Callable[[Any], None]:
@@ -103,6 +104,48 @@ class TestModels:
             host.tool("q:x", {})
 
 
+class TestSuggestions:
+    """What is said of a spec string that nothing goes by."""
+
+    def test_a_name_without_its_plugin(self, plugin_point: MakePoint) -> None:
+        """A name that a plugin offers is told with its plugin in front."""
+        host = PluginHost([plugin_point("p", agno_rt_register_models=offering("small"))])
+
+        assert host.suggest("models", "small") == "Write p:small."
+        with pytest.raises(NotFound, match="unknown model 'small'") as caught:
+            host.model("small", {})
+        assert caught.value.hint == "Write p:small."
+
+    def test_a_plugin_has_its_say(self, plugin_point: MakePoint) -> None:
+        """A plugin that takes any name may say how to write one; one that fails at it says nothing."""
+
+        def register_all(register: Any) -> None:
+            register("*", print, suggest=lambda spec: {"big": "Write p:big."}[spec])
+
+        host = PluginHost([plugin_point("p", agno_rt_register_models=register_all)])
+
+        assert [host.suggest("models", spec) for spec in ("big", "odd")] == ["Write p:big.", ""]
+
+    def test_plugins_without_models_are_not_named(self, plugin_point: MakePoint) -> None:
+        """Where a model's plugin is unknown, only plugins that have models are listed."""
+        points = [
+            plugin_point("p", agno_rt_register_models=offering("small")),
+            plugin_point("q", agno_rt_register_tools=offering("saw")),
+        ]
+        with pytest.raises(NotFound) as caught:
+            PluginHost(points).model("x:small", {})
+
+        assert caught.value.hint == "Known: p."
+
+    def test_a_misspelt_hook(self, plugin_point: MakePoint) -> None:
+        """A hook that does not exist keeps its plugin from loading, and the nearest one is named."""
+        host = PluginHost([plugin_point("p", agno_rt_register_tool=offering("saw"))])
+        with pytest.raises(PluginError, match="unknown hook 'agno_rt_register_tool'") as caught:
+            host.tool("p:saw", {})
+
+        assert "Did you mean 'agno_rt_register_tools'?" in caught.value.hint
+
+
 class TestGuardrails:
     """From spec string to guardrail."""
 
@@ -179,7 +222,7 @@ class TestMemory:
     @pytest.mark.parametrize("url", ["", "memory", ":x", "agents.db"])
     def test_no_url(self, url: str) -> None:
         """What is no URL is told how to become one."""
-        with pytest.raises(UsageError, match="is no memory URL") as caught:
+        with pytest.raises(UsageError, match="is not a memory URL") as caught:
             PluginHost().memory(url, {})
 
         assert "sqlite:///" in caught.value.hint
@@ -408,13 +451,13 @@ def test_hosts_share_nothing(plugin_point: MakePoint) -> None:
     assert PluginHost([point]).failures == {}
 
 
-def install(folder: Path, distribution: str, entry: str, code: str) -> None:
+def install(folder: Path, distribution: str, entry: str, code: str, requires: str = "") -> None:
     """Put a distribution into a folder, as an installer would: a module and its metadata."""
     module = distribution.replace("-", "_")
     (folder / f"{module}.py").write_text(code)
     info = folder / f"{module}-1.2.3.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2.3\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2.3\n{requires}\n")
     (info / "entry_points.txt").write_text(f"[agno_rt]\n{entry}\n")
 
 
@@ -477,3 +520,93 @@ def test_real_distributions(tmp_path: Path) -> None:
     assert "throwaway-one" in infos["twice"][3]
     assert "throwaway-two" in infos["twice"][3]
     assert done.stderr == ""
+
+
+KERNEL = version("agno-rt")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "requirement", "unmet"),
+    [
+        ("0.1.0", "agno-rt~=0.1.0", ""),
+        ("0.1.7", "agno-rt~=0.1.0", ""),
+        ("0.1.0rc1", "agno-rt~=0.1.0", ""),
+        ("0.2.0", "agno-rt~=0.1.0", "~=0.1.0"),
+        ("0.1.0", "agno-rt~=0.0.9", "~=0.0.9"),
+        ("0.1.0", "Agno.RT[process]~=0.2.0", "~=0.2.0"),
+        ("1.4.2", "agno-rt~=1.2", ""),
+        ("2.0", "agno-rt~=1.2", "~=1.2"),
+        ("1.1.9", "agno-rt~=1.2", "~=1.2"),
+        ("0.1", "agno-rt==0.1.0", ""),
+        ("0.1.0", "agno-rt==0.1.*", ""),
+        ("0.1.0", "agno-rt==0.0.*", "==0.0.*"),
+        ("0.1.0", "agno-rt!=0.1.*", "!=0.1.*"),
+        ("0.3.1", "agno-rt<0.4,>=0.2,!=0.3.1", "<0.4,>=0.2,!=0.3.1"),
+        ("0.1.0", "agno_rt (>=0.2,<0.3)", ">=0.2,<0.3"),
+        ("0.1.0", "agno-rt[process] (<1.0,>=0.1)", ""),
+        ("0.1.0", "agno-rt<=0.0.9", "<=0.0.9"),
+        ("0.1.0", "agno-rt>0.1", ">0.1"),
+        ("0.1.0", "agno-rt===0.1.0", ""),
+        ("0.1.0", "agno-rt", ""),
+        ("0.1.0", "agno-rt @ file:///somewhere", ""),
+        ("0.1.0", "agno-rt~=not.a.version", ""),
+        ("0.1.0", 'agno-rt~=9.0; extra == "later"', ""),
+        ("0.1.0", "agno-rt-serve~=9.0", ""),
+        ("", "agno-rt~=0.1.0", ""),
+    ],
+)
+def test_requirements_of_the_kernel(kernel: str, requirement: str, unmet: str) -> None:
+    """They are read as installers read them; what cannot be read, or is of something else, requires nothing."""
+    assert find_unmet(["attrs>=24.2", requirement], kernel) == unmet
+
+
+def test_a_plugin_made_for_another_kernel(tmp_path: Path) -> None:
+    """It is refused before it is imported: the error names it, both versions, and what to install."""
+    install(tmp_path, "made-for", "made = no_such_module", "", "Requires-Dist: agno-rt~=9.1.0")
+    [found] = distributions(path=[str(tmp_path)])
+    host = PluginHost(found.entry_points)
+    for _ in range(2):
+        with pytest.raises(PluginError) as caught:
+            host.model("made:x", {})
+        assert caught.value.message == (
+            f"plugin 'made' (made-for 1.2.3) is made for agno-rt~=9.1.0, and this is agno-rt {KERNEL}"
+        )
+        assert caught.value.hint == (
+            "Install what fits: pip install --upgrade made-for, or pip install 'agno-rt~=9.1.0'."
+        )
+        assert host.failures == {"made": caught.value}
+
+
+def test_metadata_that_cannot_be_read_require_nothing(tmp_path: Path) -> None:
+    """A distribution without metadata, as a broken installation leaves it, is loaded as it is."""
+    install(tmp_path, "made-for", "made = made_for", GOOD)
+    (tmp_path / "made_for-1.2.3.dist-info" / "METADATA").unlink()
+    [found] = distributions(path=[str(tmp_path)])
+    sys.path.insert(0, str(tmp_path))
+    try:
+        assert PluginHost(found.entry_points).model("made:grey", {}).name == "parrot"
+    finally:
+        sys.path.remove(str(tmp_path))
+        sys.modules.pop("made_for", None)
+
+
+def test_the_command_line_names_a_plugin_for_another_kernel(tmp_path: Path) -> None:
+    """`agno-rt plugins` lists it as failed and says what to install; the others, and other commands, go on."""
+    install(tmp_path, "made-for", "made = made_for", "raise Exception", "Requires-Dist: agno-rt~=9.1.0")
+    install(tmp_path, "throwaway-good", "parrot = throwaway_good", GOOD, f"Requires-Dist: agno-rt~={KERNEL}")
+
+    def agno(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).with_name("agno-rt")), *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        return subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    (tmp_path / "agno-rt.toml").write_text('[agents.bird]\nmodel = "parrot:grey"\n[agents.made]\nmodel = "made:x"\n')
+    listed, good, bad = agno("plugins"), agno("run", "bird", "hello"), agno("run", "made", "hello")
+
+    assert "is made for agno-rt~=9.1.0, and this is agno-rt" in listed.stderr
+    assert "pip install --upgrade made-for" in listed.stderr
+    assert good.stdout == "hello\n"
+    assert "plugin 'made' (made-for 1.2.3) is made for agno-rt~=9.1.0" in bad.stderr
+    assert bad.returncode != 0

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from agno_rt import Agent, Runtime
+from agno_rt.config import Config, ConfigWarning, RuntimeConfig
 from agno_rt.errors import ConfigError, NotFound, UsageError
-from agno_rt.project import load_project, shipped_project
+from agno_rt.plugins import PluginHost
+from agno_rt.project import Project, check_tables, load_project, shipped_project
 from agno_rt.testing import ScriptedModel
 
 AGENTS = """
@@ -132,7 +134,7 @@ class TestPython:
     def test_a_file_that_is_not_there(self, folder: Path, source: str) -> None:
         """A missing file is told with the nearest that there is."""
         (folder / "agents.py").write_text(AGENTS)
-        with pytest.raises(NotFound, match="unknown file"):
+        with pytest.raises(NotFound, match="no such file:"):
             load_project(source)
 
     @pytest.mark.parametrize("source", ["no_such_module", "no_such.module", "json.no_such_module", "a/b"])
@@ -187,7 +189,7 @@ class TestToml:
     def test_a_file_that_is_not_there(self, folder: Path) -> None:
         """A missing TOML file is not found, and the nearest is offered."""
         (folder / "agno-rt.toml").write_text("")
-        with pytest.raises(NotFound, match=r"unknown file 'agno_rt.toml'") as caught:
+        with pytest.raises(NotFound, match=r"no such file: 'agno_rt.toml'") as caught:
             load_project("agno_rt.toml")
 
         assert "agno-rt.toml" in caught.value.hint
@@ -216,3 +218,28 @@ async def test_the_runtime_is_as_configured(folder: Path) -> None:
         await runtime.run(Agent(ScriptedModel(["x"])), "x", session="s")
         assert runtime.statistics()[0].total == 3
     assert (folder / "mine.db").exists()
+
+
+class TestTables:
+    """Settings of plugins that are not there."""
+
+    def test_a_plugin_that_is_not_installed(self) -> None:
+        """Settings of a plugin that `agno-rt[all]` would install warn, with what to install."""
+        config = Config(plugins={"openai": {}})
+        with pytest.warns(ConfigWarning, match=r"(?s)\[plugins.openai\]: .*not installed.*pip install agno-rt-openai"):
+            check_tables(config, PluginHost([]))
+
+    def test_a_plugin_that_is_blocked(self) -> None:
+        """Settings of a plugin that is blocked may stay where they are."""
+        check_tables(Config(runtime=RuntimeConfig(block=("openai",)), plugins={"openai": {}}), PluginHost([]))
+
+    def test_a_plugin_that_nobody_knows(self) -> None:
+        """Any other is an error with the nearest name."""
+        with pytest.raises(ConfigError, match="unknown plugin 'opnai'") as caught:
+            check_tables(Config(plugins={"opnai": {}}), PluginHost([]))
+        assert "Did you mean 'openai'?" in caught.value.hint
+
+    def test_a_wrong_memory_is_told_before_the_runtime_opens(self) -> None:
+        """A project's runtime is not made on a memory that cannot be used."""
+        with pytest.raises(NotFound, match="memory: unknown memory URL scheme 'postgres'"):
+            Project("here", {}, Config(runtime=RuntimeConfig(memory="postgres://x"))).runtime()

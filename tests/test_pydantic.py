@@ -567,7 +567,8 @@ async def test_a_dependency() -> None:
     assert model.requests[0].messages[0].text == 'Zone UTC, all: {"zone":"UTC"}'
 
 
-async def test_what_a_user_fills_in() -> None:
+@pytest.mark.parametrize("filled_in", [SEOUL, seoul()])
+async def test_what_a_user_fills_in(filled_in: Any) -> None:
     """A parameter that the user fills in may be a model: its schema is shown to them, and their answer is checked."""
 
     @tool
@@ -581,7 +582,7 @@ async def test_what_a_user_fills_in() -> None:
         [approval] = paused.approvals
         with pytest.raises(UsageError, match="> 0, got 0"):
             await rt.answer(approval.id, {"to": {**SEOUL, "population": 0}})
-        await rt.answer(approval.id, {"to": SEOUL})
+        await rt.answer(approval.id, {"to": filled_in})
         result = await rt.resume(paused.run_id, agent)
 
     assert approval.schema is not None

@@ -59,7 +59,7 @@ class TestInput:
     async def test_model_spec(self, spec: str) -> None:
         """A spec whose plugin is not there is named, with the nearest."""
         async with Runtime() as rt:
-            with pytest.raises(NotFound, match="unknown plugin"):
+            with pytest.raises(NotFound, match=r"unknown (plugin|model)"):
                 await rt.run(Agent(spec), "x")
 
     @pytest.mark.parametrize(

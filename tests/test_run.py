@@ -276,7 +276,7 @@ class TestTools:
         async with Runtime() as rt:
             result = await rt.run(Agent(ScriptedModel([ToolCall("1", "x"), "sorry"])), "x")
 
-        assert told(result) == ["There is no tool 'x'. There is no tool to choose from."]
+        assert told(result) == ["There is no tool 'x'. There are no tools."]
 
     async def test_calls_without_ids_find_their_results(self) -> None:
         """Where a model gives its calls no ids, or one twice, results still belong to their calls."""

@@ -208,11 +208,17 @@ class TestUndescribable:
             tool(function)
 
     def test_a_tool_needs_a_name(self) -> None:
-        """A lambda has none of its own; a partial has that of its function."""
-        for nameless in (lambda: None, functools.partial(lambda: None)):
-            with pytest.raises(ToolDefinitionError, match="needs a name") as caught:
-                tool(nameless)
-            assert "tool(name='...')" in caught.value.hint
+        """A lambda and an object have none of their own; a partial has that of its function."""
+
+        class Caller:
+            def __call__(self) -> None: ...
+
+        for nameless, what in ((lambda: None, "a lambda"), (Caller(), "an object of Caller")):
+            for given in (nameless, functools.partial(nameless)):
+                with pytest.raises(ToolDefinitionError, match=f"needs a name, and {what} has none") as caught:
+                    tool(given)
+                assert "tool(function, name='...')" in caught.value.hint
+            assert tool(nameless, name="caller").name == "caller"
 
     def test_something_that_cannot_be_called(self) -> None:
         """What is not callable is refused by our error, too."""

@@ -6,13 +6,14 @@ import builtins
 import importlib
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from agno_rt.cli.options import State, debug_option
-from agno_rt.cli.report import notice, show_error
+from agno_rt.cli.report import notice, show_error, tell_warning
 from agno_rt.cli.streams import UNWRITABLE, finish, open_missing
 from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
 from agno_rt.failures import must_pass, named
@@ -22,11 +23,25 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-VERBS = ("run", "chat", "map", "sessions", "runs", "approvals", "top", "bench", "profile", "init", "plugins", "plugin")
+VERBS = (
+    "run",
+    "chat",
+    "map",
+    "agents",
+    "models",
+    "sessions",
+    "runs",
+    "approvals",
+    "top",
+    "bench",
+    "profile",
+    "init",
+    "doctor",
+    "plugins",
+    "plugin",
+    "completion",
+)
 """Built-in verbs, in the order in which `--help` shows them; `agno_rt.cli.VERB` holds the click command `command`."""
-
-ELSEWHERE = {"serve": "agno-rt-serve", "llamacpp": "agno-rt-llamacpp", "openai": "agno-rt-openai"}
-"""Plugins that people will try before they have them, and the distribution that brings each."""
 
 INTERRUPTED = 130
 
@@ -35,13 +50,13 @@ class Verbs(click.Group):
     """Resolves a built-in verb first, then a plugin's command; imports neither before it is typed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The built-in verbs; plugins are asked by `--help` alone."""
-        return list(VERBS)
+        """The built-in verbs; plugins are asked by `--help`, and where a shell completes what is typed."""
+        return [*VERBS, *(offer.name for offer in _plugin_offers()[0])] if ctx.resilient_parsing else list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The built-in verb of that name."""
         if cmd_name not in VERBS:
-            return None
+            return _plugin_command(cmd_name) if ctx.resilient_parsing else None
         command: click.Command = importlib.import_module(f"agno_rt.cli.{cmd_name}").command
         return command
 
@@ -74,13 +89,15 @@ class Verbs(click.Group):
 def command() -> None:
     """Run agents: once, in a conversation, or as a server.
 
-    `agno-rt init` writes a project to start from. Without one, the agents that ship with agno_rt answer.
+    `agno-rt init` writes a project to start from. Without one, the agents that ship with agno_rt answer. `agno-rt
+    completion` lets your shell complete what you type.
     """
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0, 1 for a failure, 2 for a call that the user can mend, 130 for Ctrl-C."""
     open_missing()
+    warnings.showwarning = tell_warning
     for name in ("exit", "quit"):
         # Python's own also close the standard input: a tool that called one would end a conversation after all.
         if hasattr(builtins, name):
@@ -113,9 +130,14 @@ def _exit_code(args: Sequence[str] | None, state: State) -> int:
 
 
 def _hint(exc: AgnoError) -> str:
-    if not isinstance(exc, NotFound) or exc.kind not in ("plugin", "command") or exc.name not in ELSEWHERE:
+    if not isinstance(exc, NotFound) or exc.kind not in ("plugin", "command"):
         return exc.hint
-    return f"Install it: pip install {ELSEWHERE[exc.name]}. If it is installed, see `block` in [runtime]."
+    from agno_rt.plugins import extra_plugins
+
+    distribution = extra_plugins().get(exc.name)
+    if distribution is None:
+        return exc.hint
+    return f"Install it: pip install {distribution}. If it is installed, see `block` in [runtime]."
 
 
 def _show_click(exc: click.ClickException) -> int:

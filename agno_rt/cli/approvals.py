@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from agno_rt.cli.options import config_option, debug_option, json_option, memory_option, owner_option
+from agno_rt.cli.options import agent_options, config_option, debug_option, json_option, memory_option, owner_option
 from agno_rt.cli.report import notice
 from agno_rt.journal import Approval, Decision
 
 if TYPE_CHECKING:
+    from agno_rt.cli.choose_agent import Changes
     from agno_rt.cli.stored import Place
     from agno_rt.runtime import Runtime
 
@@ -62,7 +63,7 @@ def _deciding(function: F) -> F:
     """The options of what decides."""
     by = click.option("--by", metavar="NAME", help="Who decides; noted with it.")
     on = click.option("--resume", is_flag=True, help="Go on with the run at once, as `agno-rt runs resume` does.")
-    return by(on(owner_option(config_option(memory_option(debug_option(function))))))
+    return by(on(owner_option(agent_options(config_option(memory_option(debug_option(function)))))))
 
 
 @command.command("approve")
@@ -90,9 +91,10 @@ def deny(approval: str, reason: str, by: str | None, **options: Any) -> int:
 @click.argument("value")
 @_deciding
 def answer(approval: str, value: str, by: str | None, **options: Any) -> int:
-    """Give what a tool asks the user for, or the result of a call that was carried out elsewhere.
+    """Answer a tool, or give the result of a call.
 
-    VALUE is JSON, or text; with -, standard input is read. Where several things are asked for, it is a JSON object.
+    A tool may ask the user for something; and a call may be carried out elsewhere, which has to give its result. VALUE
+    is JSON, or text; with -, standard input is read. Where several things are asked for, it is a JSON object.
     """
     import msgspec
 
@@ -137,13 +139,15 @@ def _decide(
     resume: bool,
     user: str | None,
     agents: bool = False,
-    **place_options: str | None,
+    **options: Any,
 ) -> int:
+    from agno_rt.cli.choose_agent import Changes
     from agno_rt.cli.conversation import decide
     from agno_rt.cli.display import call_line
     from agno_rt.cli.stored import Place
 
-    place = Place(**place_options)
+    place = Place(options.pop("config"), options.pop("memory"))
+    changes = Changes(**options)
 
     async def act(runtime: Runtime) -> tuple[Approval, int]:
         from agno_rt.cli.stored import find_approval, run_store
@@ -156,13 +160,13 @@ def _decide(
     decided, waiting = place.open(act, agents=agents)
     notice(f"{decided.status}: {call_line(decided.call)[2:]}")
     if resume:
-        return _resume(place, decided.run)
+        return _resume(place, decided.run, changes)
     more = "It waits for more: agno-rt approvals list --run" if waiting else "It can go on: agno-rt runs resume"
-    notice(f"{more} {decided.run}{place.options()}")
+    notice(f"{more} {decided.run}{place.options()}{changes.options()}")
     return 0
 
 
-def _resume(place: Place, run: str) -> int:
+def _resume(place: Place, run: str, changes: Changes) -> int:
     from agno_rt.cli.resuming import Going, go_on
     from agno_rt.cli.stored import run_store
     from agno_rt.journal import RunRecord
@@ -170,4 +174,4 @@ def _resume(place: Place, run: str) -> int:
     async def load(runtime: Runtime) -> RunRecord:
         return (await run_store(runtime).load_run(run))[0]
 
-    return go_on(place, place.open(load), Going())
+    return go_on(place, place.open(load), Going(changes=changes))

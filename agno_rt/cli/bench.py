@@ -35,7 +35,7 @@ __all__ = ["command"]
 def command(
     file: str | None, rows: tuple[str, ...], pace: str | None, sessions: bool, check: bool, as_json: bool
 ) -> int:
-    """Measure what agno_rt costs on this machine, with your agents and plugins, and say what holds.
+    """Measure what agno_rt costs on this machine, with your agents.
 
     FILE is a .py or .toml file or a module, as for `agno-rt serve`; without it, the agno-rt.toml here. Each of its
     agents runs with a model in its model's place that answers at once, with its hooks and the project's observers: no

@@ -6,12 +6,20 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
-from agno_rt.cli.options import config_option, debug_option, reasoning_option, session_option, user_option
+from agno_rt.cli.options import (
+    agent_argument,
+    agent_options,
+    config_option,
+    debug_option,
+    reasoning_option,
+    session_option,
+    user_option,
+)
 from agno_rt.cli.report import clean, notice, show_error, styled
 from agno_rt.errors import AgnoError, UsageError, suggest
 
@@ -26,7 +34,8 @@ INTERRUPTED = 130
 
 
 @click.command("chat")
-@click.argument("agent")
+@agent_argument
+@agent_options
 @config_option
 @session_option
 @click.option("--new", is_flag=True, help="Begin a new conversation.")
@@ -34,21 +43,29 @@ INTERRUPTED = 130
 @reasoning_option
 @debug_option
 def command(
-    agent: str, config: str | None, session: str | None, new: bool, user: str | None, reasoning: bool | None
+    agent: str | None,
+    config: str | None,
+    session: str | None,
+    new: bool,
+    user: str | None,
+    reasoning: bool | None,
+    **changes: Any,
 ) -> int:
-    """Talk with AGENT, and go on with the last conversation.
+    """Talk with an agent, and go on with the last conversation.
 
-    AGENT is what `agno-rt run` takes. Ctrl-C stops an answer, Ctrl-D leaves, /help lists the commands. Conversations
-    are kept in the project's memory, or, where it has none that lasts, in a file of yours.
+    AGENT is what `agno-rt run` takes; with --model it may be left out. Ctrl-C stops an answer, Ctrl-D leaves, /help
+    lists the commands. Conversations are kept in the project's memory, or, where it has none that lasts, in a file of
+    yours.
     """
+    from agno_rt.cli.choose_agent import Changes, choose_agent
     from agno_rt.cli.conversation import open_conversation
     from agno_rt.cli.display import Display
     from agno_rt.cli.keeping import data_folder, lasting, session_stem
+    from agno_rt.cli.report import show_findings
     from agno_rt.cli.stored import Place
-    from agno_rt.cli.target import find_agent
     from agno_rt.cli.terminal import is_interactive, line_history
 
-    target = find_agent(agent, config)
+    target = choose_agent("chat", agent, config, Changes(**changes))
     project, file = lasting(target.project)
     stem = session or session_stem(target, shared=file is not None)
     with ExitStack() as stack:
@@ -57,9 +74,10 @@ def command(
         conversation = stack.enter_context(open_conversation(project, target.agent, user))
         conversation.check()
         display = Display(provisional=target.provisional, reasoning=reasoning)
-        options = Place.of(target, config).options()
+        options = Place.of(target, config).options() + target.typed
         chat = Chat(conversation, display, stem, kept_in=file, options=options)
         chat.begin(session, new=new)
+        show_findings(conversation.findings())
         return chat.talk()
 
 

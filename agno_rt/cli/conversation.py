@@ -26,6 +26,7 @@ from agno_rt.journal import Approval, Decision, Resume, RunStore
 from agno_rt.memory import SessionInfo, foreign_session
 from agno_rt.messages import Message
 from agno_rt.project import Project
+from agno_rt.readiness import Finding, check_ready
 from agno_rt.runs import RunResult
 from agno_rt.runtime import Runtime
 
@@ -66,6 +67,10 @@ class Conversation:
             self.runtime.check(self.agent)
 
         self._call(check)
+
+    def findings(self) -> list[Finding]:
+        """What would keep the agent from answering, and what is good to know before it does."""
+        return self._call(partial(check_ready, self.runtime, self.agent, memory=False))
 
     def decide(self, approval: Approval, decision: Decision) -> None:
         """Decide what a paused run waits for. Raises `UsageError` for what does not fit, or is decided already."""

@@ -202,6 +202,9 @@ def progress_line(call: ToolCall, data: Any) -> str:
 
 def result_line(name: str, content: str, *, failed: bool = False) -> str:
     """A tool's result on one line: `← weather: Sun in Seoul`."""
+    # What the model is told of a tool that raised says so itself.
+    if content.startswith(f"{name} failed: "):
+        return _cut(f"← {content}")
     return _cut(f"← {name}{' failed' if failed else ''}: {content}")
 
 

@@ -20,7 +20,7 @@ __all__ = ["command"]
 def command(folder: Path) -> None:
     """Write agno-rt.toml and agents.py to start from.
 
-    Into DIR, or this folder. What is there already is never overwritten.
+    They are written into DIR, or into this folder. What is there already is never overwritten.
     """
     from agno_rt.cli.copying import copy_files
 
@@ -32,5 +32,11 @@ def command(folder: Path) -> None:
     click.echo("\nTry next:")
     if folder.resolve() != Path.cwd():
         click.echo(f"  cd {shlex.quote(os.fspath(folder))}")
-    click.echo('  agno-rt run assistant "Hello!"')
-    click.echo("  agno-rt chat assistant")
+    for command in (
+        'run assistant "Hello!"',
+        'run timekeeper "What time is it?"',
+        "chat assistant",
+        "agents",
+        "doctor",
+    ):
+        click.echo(f"  agno-rt {command}")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from agno_rt.cli.options import config_option, debug_option
+from agno_rt.cli.options import agent_options, complete_agent, config_option, debug_option
+from agno_rt.errors import UsageError
 
 if TYPE_CHECKING:
     from agno_rt.cli.map_files import Inputs, Results
@@ -23,29 +24,51 @@ AT_ONCE = 8
 
 
 @click.command("map")
-@click.argument("agent")
-@click.argument("inputs", metavar="INPUTS")
-@click.option("-o", "--output", metavar="FILE", required=True, help="Where the results go; - is standard output.")
-@click.option("-n", "--concurrency", type=click.IntRange(1), default=AT_ONCE, show_default=True, help="Runs at once.")
+@click.argument("words", metavar="[AGENT] INPUTS", nargs=-1, shell_complete=complete_agent)
+@click.option("-o", "--output", metavar="FILE", help="Where the results go; - is standard output.")
+@click.option(
+    "-n", "--concurrency", metavar="N", type=click.IntRange(1), default=AT_ONCE, show_default=True, help="Runs at once."
+)
 @click.option("--fail-fast", is_flag=True, help="End with the first input that fails.")
+@agent_options
 @config_option
 @debug_option
-def command(agent: str, inputs: str, output: str, concurrency: int, fail_fast: bool, config: str | None) -> int:
-    """Ask AGENT each input of the file INPUTS, several at once.
+def command(
+    words: tuple[str, ...], output: str | None, concurrency: int, fail_fast: bool, config: str | None, **changes: Any
+) -> int:
+    """Ask an agent each input of a file, several at once.
 
-    INPUTS has one input a line: a JSON string, or an object whose "input" is asked and whose other fields are yours; in
-    a .txt file a line is the input itself. - is standard input. Each result is a line of JSON, with the number of its
-    input's line and what stood there.
+    AGENT is what `agno-rt run` takes; with --model it may be left out. INPUTS has one input a line: a JSON string, or
+    an object whose "input" is asked and whose other fields are yours; in a .txt file a line is the input itself. - is
+    standard input. Each result is a line of JSON, with the number of its input's line and what stood there.
 
     The same command goes on where it was left: what is completed in FILE is not asked again; what failed is. The exit
     code is 1 where an input failed, and 75 where a run waits for a person.
     """
+    from agno_rt.cli.choose_agent import Changes, choose_agent
     from agno_rt.cli.map_files import open_inputs, open_results
-    from agno_rt.cli.target import find_agent
 
-    target = find_agent(agent, config)
+    given_changes = Changes(**changes)
+    agent, inputs = _split(words, needed=given_changes.model is None)
+    target = choose_agent("map", agent, config, given_changes)
+    if output is None:
+        raise UsageError(
+            "where the results go is not said", hint="Name a file: -o results.jsonl; - is standard output."
+        )
     with open_inputs(inputs) as given, open_results(output, given) as results:
         return _Map(target, given, results, concurrency, fail_fast=fail_fast).run()
+
+
+def _split(words: tuple[str, ...], *, needed: bool) -> tuple[str | None, str]:
+    """Tell the agent, which may be left out where it is not `needed`, from the file of inputs."""
+    if not words and needed:
+        return None, ""
+    if len(words) == 2:
+        return words[0], words[1]
+    if len(words) == 1 and not needed:
+        return None, words[0]
+    problem = "there is no file of inputs" if len(words) < 2 else f"there are {len(words) - 2} words too many"
+    raise UsageError(problem, hint="Name one agent and one file: agno-rt map AGENT inputs.jsonl -o results.jsonl")
 
 
 @attrs.define

@@ -10,6 +10,9 @@ import click
 
 __all__ = [
     "State",
+    "agent_argument",
+    "agent_options",
+    "complete_agent",
     "config_option",
     "debug_option",
     "json_option",
@@ -45,6 +48,38 @@ def debug_option(function: F) -> F:
     return click.option("--debug", is_flag=True, expose_value=False, callback=_note_debug, help=text)(function)
 
 
+def agent_argument(function: F) -> F:
+    """`[AGENT]`: without one the verb lists those there are."""
+    return click.argument("agent", required=False, shell_complete=complete_agent)(function)
+
+
+def complete_agent(context: click.Context, argument: click.Parameter, incomplete: str) -> list[str]:
+    """The names of the project's agents that begin so, for a shell; none where the project cannot be loaded."""
+    if context.params.get("words"):
+        return []  # what comes after the agent is its input
+    from agno_rt.errors import AgnoError
+    from agno_rt.project import load_project
+
+    try:
+        return [name for name in load_project(context.params.get("config")).agents if name.startswith(incomplete)]
+    except AgnoError:
+        return []
+
+
+def agent_options(function: F) -> F:
+    """`--model`, `--system` and `--tool`, which `agno_rt.cli.choose_agent.Changes` takes as they are."""
+    model = "Model to ask, as in openai:gpt-5: in place of the agent's, or without an agent."
+    tool = "Another tool: plugin:tool or FILE.py:function. May be given several times."
+    options = (
+        click.option("-m", "--model", metavar="SPEC", help=model),
+        click.option("-s", "--system", metavar="TEXT", help="Instructions, in place of the agent's."),
+        click.option("-t", "--tool", "tools", metavar="SPEC", multiple=True, help=tool),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def config_option(function: F) -> F:
     """`--config SOURCE`."""
     text = "Project to use: a .toml or .py file, or a module. Default: agno-rt.toml in this folder, if there is one."
@@ -70,13 +105,23 @@ def reasoning_option(function: F) -> F:
 
 def session_option(function: F) -> F:
     """`--session NAME`."""
-    return click.option("--session", metavar="NAME", help="Conversation to go on with, and to keep.")(function)
+    text = "Conversation to go on with, and to keep."
+    return click.option("--session", metavar="NAME", callback=_check_name, help=text)(function)
 
 
 def user_option(function: F) -> F:
     """`--user NAME`, for what makes runs."""
     text = "Who is asking. A session belongs to the user, or to none, for whom it began."
-    return click.option("--user", metavar="NAME", help=text)(function)
+    return click.option("--user", metavar="NAME", callback=_check_name, help=text)(function)
+
+
+def _check_name(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Refuse a name that nothing can be kept under, the empty one for instance."""
+    if value is not None:
+        from agno_rt.names import check_name
+
+        check_name(f"the name after --{option.name}", value)
+    return value
 
 
 def owner_option(function: F) -> F:

@@ -28,9 +28,10 @@ def command() -> None:
 @click.option("--dir", "parent", default=".", type=click.Path(path_type=Path), help="Where to put it. Default: here.")
 @debug_option
 def new(name: str, parent: Path) -> None:
-    """Write a small, complete, tested plugin called NAME to start from.
+    """Write a small, complete, tested plugin to start from.
 
-    The folder and the distribution are called agno-rt-NAME; its model is NAME:echo.
+    The folder and the distribution are called agno-rt-NAME. In it are a model, a tool and a guardrail, their tests, a
+    pyproject.toml and a README.md.
     """
     from agno_rt.cli.copying import copy_files
     from agno_rt.plugins import PluginHost
@@ -40,10 +41,14 @@ def new(name: str, parent: Path) -> None:
     if folder.exists():
         raise UsageError(f"{folder} is there already", hint="Choose another name, or another folder with --dir.")
     copy_files(template_folder(), folder, lambda text: renamed(text, name))
-    click.echo(f"wrote {folder}: a plugin {name!r} with one model and one tool\n\nNow type:")
+    click.echo(
+        f"wrote {folder}: a plugin with the model {name}:echo, the tool {name}:shout, the guardrail {name}:calm,"
+    )
+    click.echo("and tests of each\n\nNow type:")
     click.echo(f"  cd {shlex.quote(str(folder))}")
     click.echo("  pip install -e .")
-    click.echo("  agno-rt plugins")
+    click.echo(f"  agno-rt plugins {name}")
+    click.echo(f'  agno-rt run {name}:echo "Hello!"')
     click.echo("\nIts README.md goes on from there.")
 
 
@@ -71,7 +76,7 @@ def _check(name: str, taken: list[str]) -> None:
         short = name.removeprefix("agno-rt-")
         raise UsageError(f"{name!r} has the prefix already", hint=f"Give the name alone: agno-rt plugin new {short}")
     if not _GOOD_NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no name for a plugin", hint=_name_hint(name))
+        raise UsageError(f"{name!r} cannot be the name of a plugin", hint=_name_hint(name))
     if name in taken:
         hint = "Choose another name; `agno-rt plugins` lists those that are taken."
         raise UsageError(f"a plugin {name!r} is installed already", hint=hint)

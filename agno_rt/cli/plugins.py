@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from agno_rt.cli.options import State, config_option, debug_option
-from agno_rt.cli.report import notice, show_error
-from agno_rt.errors import PluginError
+from agno_rt.cli.report import notice, show_error, show_warning
+from agno_rt.errors import ConfigError, NotFound, PluginError
 
 if TYPE_CHECKING:
-    from agno_rt.config import Config
     from agno_rt.plugins import Offer, PluginInfo
 
 __all__ = ["command"]
@@ -29,33 +28,49 @@ _FORMS = {
 }
 """How each kind of thing is written where it is used."""
 
+_FEW = 2
+"""How many things of a kind are named in a short list."""
+
 
 @click.command("plugins")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("-v", "--verbose", is_flag=True, help="Say all that each plugin provides.")
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @debug_option
-def command(config: str | None, as_json: bool) -> None:
+def command(names: tuple[str, ...], verbose: bool, config: str | None, as_json: bool) -> None:
     """List the installed plugins, and what each provides.
 
-    A plugin that fails to load is listed with the reason. Every plugin is imported to find out.
+    With NAME, all that these provide. A plugin that fails to load is listed with the reason. Every plugin is imported
+    to find out.
     """
     from agno_rt.plugins import PluginHost
 
-    read = _config(config)
-    host = PluginHost(block=read.runtime.block)
-    infos = host.plugins()
+    blocked = _blocked(config)
+    infos = _named(PluginHost(block=blocked).plugins(), names)
     if as_json:
         _print_json(infos)
         return
-    if sys.stdout.isatty():
-        _print_table(infos)
+    if verbose or names:
+        _print_details(infos)
+    elif sys.stdout.isatty():
+        _print_short(infos)
     else:
         _print_plain(infos)
     for info in infos:
         if info.error is not None:
             _show_failure(info.error)
-    if read.runtime.block:
-        notice(f"blocked by {read.path}: {', '.join(read.runtime.block)}")
+    if blocked and not names:
+        notice(f"Blocked in [runtime]: {', '.join(blocked)}.")
+
+
+def _named(infos: Sequence[PluginInfo], names: tuple[str, ...]) -> Sequence[PluginInfo]:
+    """Return those of these names; all, where there are none. Raises `NotFound`, with the nearest."""
+    known = {info.name: info for info in infos}
+    for name in names:
+        if name not in known:
+            raise NotFound("plugin", name, known)
+    return [known[name] for name in names] or infos
 
 
 def _show_failure(error: PluginError) -> None:
@@ -64,14 +79,17 @@ def _show_failure(error: PluginError) -> None:
     show_error(error.message, error.hint)
 
 
-def _config(source: str | None) -> Config:
-    if source is None:
-        from agno_rt.cli.target import here
+def _blocked(config: str | None) -> tuple[str, ...]:
+    """Return what the configuration blocks. An agno-rt.toml here that cannot be read is told, and blocks nothing."""
+    from agno_rt.cli.target import configuration
 
-        return here()
-    from agno_rt.project import load_project
-
-    return load_project(source).config
+    try:
+        return configuration(config).runtime.block
+    except ConfigError as exc:
+        if config is not None:
+            raise
+        show_warning(f"{exc.message}; no plugin is blocked", exc.hint)
+        return ()
 
 
 def _print_json(infos: Iterable[PluginInfo]) -> None:
@@ -92,6 +110,48 @@ def _as_dict(info: PluginInfo) -> dict[str, object]:
     }
 
 
+def _print_short(infos: Iterable[PluginInfo]) -> None:
+    """Print a line for each plugin, cut to the terminal's width."""
+    from agno_rt.cli.tables import Column, print_table
+
+    columns = (Column("NAME", whole=True), Column("VERSION", whole=True), Column("PROVIDES"))
+    print_table(columns, [(info.name, info.version, _summary(info)) for info in infos], empty="No plugins.")
+    notice("Details: agno-rt plugins -v, or agno-rt plugins NAME")
+
+
+def _summary(info: PluginInfo) -> str:
+    """What the plugin provides in few words: names, or their number where there are many of a kind."""
+    if info.error is not None:
+        return "failed to load, see below"
+    kinds: dict[str, list[str]] = {}
+    for offer in info.offers:
+        kinds.setdefault(offer.kind, []).append("NAME" if offer.name == "*" else offer.name)
+    shown = [
+        f"{kind if len(names) > 1 else kind.removesuffix('s')} {', '.join(names)}"
+        if len(names) <= _FEW
+        else f"{len(names)} {kind}"
+        for kind, names in kinds.items()
+    ]
+    return "; ".join(shown + ["observer"] * info.observes)
+
+
+def _print_details(infos: Iterable[PluginInfo]) -> None:
+    """Print each plugin with all that it provides."""
+    from agno_rt.cli.report import styled
+    from agno_rt.cli.tables import print_wrapped
+
+    for number, info in enumerate(infos):
+        if number:
+            click.echo()
+        click.echo(f"{styled(info.name, bold=True)} {info.version} ({info.distribution})")
+        for offer in info.offers:
+            print_wrapped(f"{_written(offer)}{f': {offer.help}' if offer.help else ''}", "  ", hang=4)
+        if info.observes:
+            print_wrapped("observer: sees every event, where `observers` in [runtime] names it", "  ", hang=4)
+        if info.error is not None:
+            print_wrapped("failed to load, see below", "  ")
+
+
 def _print_plain(infos: Iterable[PluginInfo]) -> None:
     rows = [("NAME", "VERSION", "DISTRIBUTION", "PROVIDES")]
     rows += [(info.name, info.version, info.distribution, _in_one_line(info)) for info in infos]
@@ -104,30 +164,6 @@ def _print_plain(infos: Iterable[PluginInfo]) -> None:
 def _in_one_line(info: PluginInfo) -> str:
     provided = [_written(offer) for offer in info.offers] + ["observer"] * info.observes
     return "FAILED" if info.error is not None else "; ".join(provided)
-
-
-def _print_table(infos: Iterable[PluginInfo]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("plugin", "version", "distribution", "provides", box=SIMPLE_HEAD, pad_edge=False)
-    for info in infos:
-        style = None if info.error is None else "red"
-        table.add_row(info.name, info.version, info.distribution, Text(_cell(info)), style=style)
-    Console().print(table)
-
-
-def _cell(info: PluginInfo) -> str:
-    if info.error is not None:
-        return "failed: see below"
-    lines = [f"{_written(offer)}  {_help(offer)}".rstrip() for offer in info.offers]
-    return "\n".join(lines + ["observer"] * info.observes)
-
-
-def _help(offer: Offer) -> str:
-    return f"({offer.help})" if offer.help else ""
 
 
 def _written(offer: Offer) -> str:

@@ -87,7 +87,7 @@ def cpu(**options: Any) -> int:
     type=click.Choice(["flamegraph", "table", "bin"]),
     default="flamegraph",
     show_default=True,
-    help="A page with a flame graph; one with a table; or what memray recorded.",
+    help="A page with a flame graph, or one with a table (6 MB each: its scripts are in it); or what memray recorded.",
 )
 @click.option(
     "--objects/--no-objects",
@@ -127,7 +127,8 @@ def _profile(kind: type[Cpu | Memory], options: dict[str, Any]) -> int:
             show_error(exc.message, exc.hint)
             return exc.ended.code or 1
         made.replace(target)
-    click.echo(clean(f"Wrote {target}: {_ABOUT[f'{profiler.name} {profiler.kind}']}."), err=True)
+    about = _ABOUT[f"{profiler.name} {profiler.kind}"]
+    click.echo(clean(f"Wrote {target}: {_size(target)}; {about}."), err=True)
     if ended.code is None:
         notice("The command was killed, or ended in a way that tells no exit code.")
         return 1
@@ -159,6 +160,11 @@ def _folder_beside(target: Path) -> Iterator[Path]:
         raise UsageError(f"{target} cannot be written: {exc.strerror or exc}", hint="Name another with -o.") from exc
     with folder as name:
         yield Path(name)
+
+
+def _size(path: Path) -> str:
+    count = path.stat().st_size
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
 def _new(name: str, suffix: str) -> Path:

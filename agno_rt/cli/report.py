@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+import warnings
+from collections.abc import Iterable
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from agno_rt.names import UNSEEN
 
-__all__ = ["clean", "notice", "show_error", "show_warning", "styled"]
+if TYPE_CHECKING:
+    from agno_rt.readiness import Finding
+
+__all__ = ["clean", "notice", "show_error", "show_findings", "show_warning", "styled", "tell_warning"]
 
 _UNSEEN = re.compile(f"(?![\n\t])[{UNSEEN}]")
 
@@ -35,6 +42,27 @@ def show_warning(message: str, hint: str = "") -> None:
     _show("warning:", "yellow", message, hint)
 
 
+def show_findings(findings: Iterable[Finding]) -> None:
+    """Say what was found out about an agent before it runs; what is only good to know, where a person reads it."""
+    for finding in findings:
+        if finding.level != "note":
+            show_warning(str(finding), finding.hint)
+        elif sys.stderr.isatty():
+            notice(str(finding))
+
+
+_show_of_python = warnings.showwarning
+
+
+def tell_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    """Show a warning of agno_rt in the command line's way, any other as Python does."""
+    if not category.__module__.startswith("agno_rt."):
+        _show_of_python(message, category, *place, **more)
+        return
+    text, _, hint = str(message).partition("\n")
+    show_warning(text, hint)
+
+
 def _show(word: str, colour: str, message: str, hint: str) -> None:
     lines = [f"{styled(word, fg=colour, bold=True)} {clean(message)}"]
     if hint:
@@ -46,4 +74,5 @@ def _show(word: str, colour: str, message: str, hint: str) -> None:
 
 def styled(text: str, *, fg: str | None = None, bold: bool | None = None, dim: bool | None = None) -> str:
     """The text in that style, unless the user wants no colours; `click.echo` drops it where no terminal listens."""
-    return text if os.environ.get("NO_COLOR") else click.style(text, fg=fg, bold=bold, dim=dim)
+    plain = not (fg or bold or dim) or os.environ.get("NO_COLOR")
+    return text if plain else click.style(text, fg=fg, bold=bold, dim=dim)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import attrs
 import click
 
+from agno_rt.agent import Agent
+from agno_rt.cli.choose_agent import Changes, change_agent
 from agno_rt.cli.conversation import open_conversation
 from agno_rt.cli.deciding import can_ask, settled
 from agno_rt.cli.display import Display
@@ -20,11 +22,15 @@ __all__ = ["Going", "go_on"]
 
 @attrs.frozen
 class Going:
-    """How to go on: taking the run over although it seems to be under way, as JSON, with what the model thinks."""
+    """How to go on: taking the run over although it seems to be under way, as JSON, with what the model thinks.
+
+    `changes` are the options that changed the agent when the run began.
+    """
 
     force: bool = False
     as_json: bool = False
     reasoning: bool | None = None
+    changes: Changes = Changes()
 
 
 def go_on(place: Place, record: RunRecord, going: Going) -> int:
@@ -38,16 +44,19 @@ def go_on(place: Place, record: RunRecord, going: Going) -> int:
     if going.as_json:
         click.echo(result_json(result, record.session, None))
     if result.status == "paused":
-        show_paused(result, place.options())
+        show_paused(result, place.options() + going.changes.options())
     return exit_code(result)
 
 
 def _result(place: Place, record: RunRecord, going: Going) -> RunResult:
     project = place.project()
-    agent = project.agents.get(record.agent)
+    agent, host = project.agents.get(record.agent), project.plugins()
+    if agent is None and host.provides(record.agent.partition(":")[0], "models"):
+        agent = Agent(record.agent, name=record.agent)  # as `agno-rt run` makes it of a model
     if agent is None:
         hint = "Name the project that has it with --config: its agno-rt.toml, or the file that the agent is in."
         raise NotFound("agent", record.agent, project.agents, where=f"of run {record.id}", hint=hint)
+    agent = change_agent(agent, going.changes, host)
     provisional = Target(agent, project, "").provisional
     display = Display(provisional=provisional, answer=not going.as_json, reasoning=going.reasoning)
     with open_conversation(project, agent) as conversation:

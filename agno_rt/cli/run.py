@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from agno_rt.cli.options import config_option, debug_option, reasoning_option, session_option, user_option
+from agno_rt.cli.options import (
+    agent_options,
+    complete_agent,
+    config_option,
+    debug_option,
+    reasoning_option,
+    session_option,
+    user_option,
+)
 from agno_rt.errors import AgnoError, UsageError
 
 if TYPE_CHECKING:
+    from agno_rt.cli.choose_agent import Changes
     from agno_rt.cli.conversation import Conversation
     from agno_rt.cli.display import Display
     from agno_rt.cli.target import Target
@@ -22,8 +31,8 @@ __all__ = ["command"]
 
 
 @click.command("run")
-@click.argument("agent")
-@click.argument("input", nargs=-1)
+@click.argument("words", metavar="[AGENT] [INPUT]...", nargs=-1, shell_complete=complete_agent)
+@agent_options
 @config_option
 @session_option
 @user_option
@@ -33,20 +42,26 @@ __all__ = ["command"]
 @reasoning_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object when the run is over.")
 @debug_option
-def command(agent: str, input: tuple[str, ...], as_json: bool, **options: Any) -> int:
-    """Ask AGENT once, and print its answer.
+def command(
+    words: tuple[str, ...], as_json: bool, model: str | None, system: str | None, tools: tuple[str, ...], **options: Any
+) -> int:
+    """Ask an agent once, and print its answer.
 
-    AGENT is the name of an agent in the project, or where to find one: FILE.py, FILE.py:NAME, FILE.toml:NAME,
-    package.module:NAME. INPUT is what to ask; with -, or without it and without --attach, standard input is read.
+    AGENT is the name of an agent in the project; or where to find one: FILE.py, FILE.py:NAME, FILE.toml:NAME,
+    package.module:NAME; or a model, as in openai:gpt-5. With --model it may be left out. `agno-rt agents` and `agno-rt
+    models` list what there is.
+
+    INPUT is what to ask; with -, or without it and without --attach, standard input is read.
 
     The answer alone goes to standard output; tool calls, notices and errors go to standard error. Where the run waits
     for a person, you are asked; in a script it is left paused, and the exit code is 75.
     """
+    from agno_rt.cli.choose_agent import Changes
     from agno_rt.cli.outcome import exit_code, result_json
 
     session = options["session"]
     try:
-        result = _ask(agent, input, Options(**options, answer=not as_json))
+        result = _ask(words, Options(**options, changes=Changes(model, system, tools), answer=not as_json))
     except AgnoError as exc:
         if as_json:
             click.echo(result_json(exc.result, session, exc))
@@ -65,20 +80,25 @@ class Options:
     user: str | None
     attach: tuple[str, ...]
     reasoning: bool | None
+    changes: Changes
     answer: bool
 
 
-def _ask(agent: str, words: tuple[str, ...], options: Options) -> RunResult:
+def _ask(words: tuple[str, ...], options: Options) -> RunResult:
+    from agno_rt.cli.choose_agent import choose_agent, split_words
     from agno_rt.cli.conversation import open_conversation
     from agno_rt.cli.display import Display
     from agno_rt.cli.keeping import kept_for
-    from agno_rt.cli.target import find_agent
+    from agno_rt.cli.report import show_findings
 
-    target = find_agent(agent, options.config)
+    agent, words = split_words(words, options.config, options.changes)
+    target = choose_agent("run", agent, options.config, options.changes)
     project = kept_for(target, session=options.session)
     asked = _input(words, options.attach)
     display = Display(provisional=target.provisional, answer=options.answer, reasoning=options.reasoning)
     with open_conversation(project, target.agent, options.user) as conversation:
+        # What makes the run fail is told when it does.
+        show_findings(finding for finding in conversation.findings() if finding.level != "error")
         try:
             result = conversation.ask(asked, options.session, display)
             if result.status == "paused":
@@ -105,12 +125,13 @@ def _say_how_to_go_on(conversation: Conversation, result: RunResult | None, targ
         from agno_rt.cli.outcome import show_paused
         from agno_rt.cli.stored import Place
 
-        show_paused(result, Place.of(target, config).options(), lasts=conversation.lasts)
+        show_paused(result, Place.of(target, config).options() + target.typed, lasts=conversation.lasts)
     elif conversation.lasts and conversation.is_stored(result.run_id):
         from agno_rt.cli.report import notice
         from agno_rt.cli.stored import Place
 
-        notice(f"Its steps are stored: agno-rt runs resume {result.run_id}{Place.of(target, config).options()}")
+        options = Place.of(target, config).options() + target.typed
+        notice(f"Its steps are stored: agno-rt runs resume {result.run_id}{options}")
 
 
 def _input(words: tuple[str, ...], attached: tuple[str, ...]) -> str | list[Part]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from agno_rt.cli.options import (
+    agent_options,
     config_option,
     debug_option,
     json_option,
@@ -86,7 +87,10 @@ def list_runs(config: str | None, memory: str | None, as_json: bool, **asked: An
 @memory_option
 @debug_option
 def show(run: str, as_json: bool, user: str | None, config: str | None, memory: str | None) -> None:
-    """Show a run: what it was asked, each of its steps, and what it waits for."""
+    """Show a run, step by step.
+
+    That is: what it was asked, each of its steps, and what it waits for.
+    """
     from agno_rt.cli.report import show_warning
     from agno_rt.cli.stored import MANY, Place, find_run, run_store
     from agno_rt.cli.tables import Column, print_json_lines, print_pairs, print_table
@@ -125,19 +129,23 @@ def show(run: str, as_json: bool, user: str | None, config: str | None, memory: 
 @reasoning_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object when the run is over.")
 @owner_option
+@agent_options
 @config_option
 @memory_option
 @debug_option
-def resume(run: str, user: str | None, config: str | None, memory: str | None, **going: Any) -> int:
-    """Go on with a run that was stopped, failed or paused, and show it as `agno-rt run` does.
+def resume(run: str, user: str | None, config: str | None, memory: str | None, **options: Any) -> int:
+    """Go on with a run, and show it as `agno-rt run` does.
 
-    What had finished is not done again. Its agent is looked for in the project, by its name.
+    What had finished is not done again. Its agent is looked for in the project, by its name; one that began with
+    --model, --system or --tool is given the same again.
     """
+    from agno_rt.cli.choose_agent import Changes
     from agno_rt.cli.resuming import Going, go_on
     from agno_rt.cli.stored import Place
 
     place = Place(config, memory)
-    return go_on(place, _record(place, run, user), Going(**going))
+    going = {name: options.pop(name) for name in ("force", "reasoning", "as_json")}
+    return go_on(place, _record(place, run, user), Going(**going, changes=Changes(**options)))
 
 
 @command.command("cancel")

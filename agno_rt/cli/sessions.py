@@ -1,4 +1,4 @@
-"""`agno-rt sessions`: what conversations are kept, what was said in them; taken out and in as JSON lines; deleted."""
+"""`agno-rt sessions`: what conversations are kept, what was said in them; renamed; taken out and in as JSON lines."""
 
 from __future__ import annotations
 
@@ -22,25 +22,31 @@ __all__ = ["command"]
 
 @click.group("sessions")
 def command() -> None:
-    """See, export, import and delete the conversations that are kept."""
+    """See, rename, export, import and delete the conversations that are kept."""
 
 
 @command.command("list")
 @owner_option
+@click.option("--search", metavar="TEXT", default="", help="Those alone whose title has the text in it.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="So many at most.")
 @json_option
 @config_option
 @memory_option
 @debug_option
-def list_sessions(user: str | None, limit: int, as_json: bool, config: str | None, memory: str | None) -> None:
-    """List the sessions, the last written first."""
+def list_sessions(
+    user: str | None, search: str, limit: int, as_json: bool, config: str | None, memory: str | None
+) -> None:
+    """List the sessions, the last written first.
+
+    The title of a session is how its first question begins, unless it was renamed.
+    """
     from agno_rt.cli.stored import Place
     from agno_rt.cli.tables import Column, print_json_lines, print_table, when
 
     place = Place(config, memory)
 
     async def load(runtime: Runtime) -> list[SessionInfo]:
-        return await runtime.memory.sessions(user=user, limit=limit)
+        return await runtime.memory.sessions(user=user, query=search, limit=limit)
 
     infos = place.open(load)
     if as_json and infos:
@@ -54,6 +60,31 @@ def list_sessions(user: str | None, limit: int, as_json: bool, config: str | Non
     print_table((*columns, Column("MESSAGES", right=True), Column("WRITTEN")), rows, empty=_none(place, user))
 
 
+@command.command("rename")
+@click.argument("session")
+@click.argument("title")
+@owner_option
+@config_option
+@memory_option
+@debug_option
+def rename(session: str, title: str, user: str | None, config: str | None, memory: str | None) -> None:
+    """Give a session a title.
+
+    SESSION is its id, or enough of the beginning of that. An empty TITLE leaves it with how its first question begins.
+    """
+    from agno_rt.cli.stored import Place
+    from agno_rt.cli.tables import one_line
+
+    async def change(runtime: Runtime) -> SessionInfo | None:
+        found = await _load(runtime.memory, session, 1, user)
+        await runtime.memory.rename(found.id, title)
+        return await runtime.memory.session_info(found.id)
+
+    info = Place(config, memory).open(change)
+    if info is not None:
+        notice(f"Session {one_line(info.id)} is called {one_line(info.title)!r}.")
+
+
 @command.command("show")
 @click.argument("session")
 @click.option("--last", metavar="N", type=click.IntRange(1), help="Its last N messages alone.")
@@ -65,7 +96,7 @@ def list_sessions(user: str | None, limit: int, as_json: bool, config: str | Non
 def show(
     session: str, last: int | None, user: str | None, as_json: bool, config: str | None, memory: str | None
 ) -> None:
-    """Show what was said in SESSION.
+    """Show what was said in a session.
 
     SESSION is its id, or enough of the beginning of that. With --json, a message a line.
     """
@@ -155,9 +186,9 @@ def export(
 @memory_option
 @debug_option
 def import_sessions(file: IO[bytes], skip: bool, user: str | None, config: str | None, memory: str | None) -> None:
-    """Read sessions from FILE.
+    """Read sessions from a file.
 
-    As `agno-rt sessions export` writes them; from standard input for -. All of it is checked before the first session
+    FILE is as `agno-rt sessions export` writes it; - is standard input. All of it is checked before the first session
     is stored. One whose id is taken is an error, unless you say --skip; to replace it, delete it first. The times are
     those of the import. To give a session of nobody's to a user, export it, delete it, and import it with --user.
     """
@@ -184,7 +215,7 @@ def import_sessions(file: IO[bytes], skip: bool, user: str | None, config: str |
 @memory_option
 @debug_option
 def delete(sessions: tuple[str, ...], user: str | None, yes: bool, config: str | None, memory: str | None) -> int:
-    """Delete SESSIONS.
+    """Delete sessions.
 
     SESSIONS are whole ids. What is known about users is not touched.
     """

@@ -21,8 +21,8 @@ from agno_rt._durable import load_run
 from agno_rt.cli.keeping import kept_in
 from agno_rt.cli.report import show_warning
 from agno_rt.cli.tables import one_line
-from agno_rt.cli.target import Target, here
-from agno_rt.config import FILE_NAME, Config, load_config
+from agno_rt.cli.target import Target, configuration
+from agno_rt.config import FILE_NAME, Config
 from agno_rt.errors import NotFound, UsageError
 from agno_rt.journal import Approval, Entry, RunRecord, RunStore
 from agno_rt.memory import DamagedWarning
@@ -57,7 +57,7 @@ class Place:
 
     def file(self) -> Path | None:
         """The user's file, where it is that."""
-        return self._kept(self._read())[1]
+        return self._kept(configuration(self.config))[1]
 
     def open(self, act: Callable[[Runtime], Awaitable[T]], *, agents: bool = False) -> T:
         """Open a runtime on the memory, one that knows the project's agents if that is asked, and carry `act` out."""
@@ -71,7 +71,7 @@ class Place:
             return trio.run(main)
 
     def _runtime(self) -> Runtime:
-        config = self._kept(self._read())[0]
+        config = self._kept(configuration(self.config))[0]
         return Runtime(
             memory=config.runtime.memory,
             plugins=PluginHost(block=config.runtime.block),
@@ -91,16 +91,6 @@ class Place:
 
         given = (("-c", self.config), ("--memory", self.memory))
         return "".join(f" {name} {shlex.quote(value)}" for name, value in given if value is not None)
-
-    def _read(self) -> Config:
-        if self.config is None:
-            return here()
-        if not self.config.endswith(".toml"):
-            return Config()
-        path = Path(self.config)
-        if not path.is_file():
-            raise NotFound("file", self.config, [str(other) for other in path.parent.glob("*.toml")])
-        return load_config(path)
 
     def _kept(self, config: Config) -> tuple[Config, Path | None]:
         if self.memory is None:

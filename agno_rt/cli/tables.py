@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -13,11 +14,12 @@ import click
 
 from agno_rt.cli.report import clean, notice, styled
 
-__all__ = ["Column", "counted", "one_line", "print_json_lines", "print_pairs", "print_table", "when"]
+__all__ = ["Column", "counted", "one_line", "print_json_lines", "print_pairs", "print_table", "print_wrapped", "when"]
 
 _GAP = "  "
+_READABLE = 12
 _LEAST = 6
-"""Cells that a column keeps at least, where a terminal is narrow."""
+"""Cells that a column keeps, where a terminal is narrow, while there are columns behind it; and when there are none."""
 
 
 @attrs.frozen
@@ -61,11 +63,21 @@ def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
         click.echo(f"{styled(name.ljust(width), bold=True)}{_GAP}{one_line(value)}")
 
 
-def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, empty: str) -> None:
+def print_wrapped(text: str, before: str, *, hang: int = 2, dim: bool = False, err: bool = False) -> None:
+    """Print the text behind `before`, which takes two cells. In a terminal lines end between words."""
+    lines = [one_line(text)]
+    if (sys.stderr if err else sys.stdout).isatty():
+        room = max(20, shutil.get_terminal_size().columns - hang - 1)
+        lines = textwrap.wrap(lines[0], room, break_long_words=False, break_on_hyphens=False) or [""]
+    for number, line in enumerate(lines):
+        click.echo(f"{' ' * hang if number else before}{styled(line, dim=dim or None)}", err=err)
+
+
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, empty: str, err: bool = False) -> None:
     """The rows below their titles. In a terminal, empty columns are left out, and those that need not be whole are cut
     until a row fits a line.
 
-    Where there are no rows, `empty` is said on stderr, and stdout gets nothing.
+    Where there are no rows, `empty` is said on stderr, and stdout gets nothing. With `err` stderr has the table, too.
     """
     cells = [[one_line(cell) for cell in row] for row in rows]
     if not cells:
@@ -73,7 +85,7 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, emp
         return
     cells.insert(0, [column.title for column in columns])
     widths = [max(_width(row[at]) for row in cells) for at in range(len(columns))]
-    if sys.stdout.isatty():
+    if (sys.stderr if err else sys.stdout).isatty():
         widths = [width if any(row[at] for row in cells[1:]) else 0 for at, width in enumerate(widths)]
         widths = _fitted(columns, widths, shutil.get_terminal_size().columns)
     for number, row in enumerate(cells):
@@ -82,24 +94,31 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, emp
             for column, cell, width in zip(columns, row, widths, strict=True)
             if width
         ]
-        click.echo(styled(_GAP.join(placed).rstrip(), bold=True if number == 0 else None))
+        click.echo(styled(_GAP.join(placed).rstrip(), bold=True if number == 0 else None), err=err)
 
 
 def _fitted(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
-    """The widths, with the widest narrowed first; where that is not enough, columns at the end are left out."""
+    """The widths that fit: columns are cut, but not below what can be read, before those at the end are left out."""
+    loose = [at for at, column in enumerate(columns) if not column.whole and widths[at]]
     fitted = list(widths)
-    loose = [at for at, column in enumerate(columns) if not column.whole]
-    # A line that fills the terminal to its last cell is followed by an empty one in some.
-    while (over := _total(fitted) - (room - 1)) > 0:
-        widest = max((at for at in loose if fitted[at] > _LEAST), key=lambda at: fitted[at], default=None)
-        if widest is not None:
-            second = max((fitted[at] for at in loose if at != widest), default=0)
-            fitted[widest] = max(_LEAST, fitted[widest] - over, min(second, fitted[widest] - 1))
-        elif left := [at for at in loose if fitted[at]]:
-            fitted[left[-1]] = 0
-        else:
-            break
+    for least in (_READABLE, _LEAST):
+        for kept in range(len(loose), 0 if least == _READABLE else -1, -1):
+            fitted = [0 if at in loose[kept:] else width for at, width in enumerate(widths)]
+            # A line that fills the terminal to its last cell is followed by an empty one in some.
+            if _narrow(fitted, loose[:kept], least, room - 1):
+                return fitted
     return fitted
+
+
+def _narrow(widths: list[int], loose: Sequence[int], least: int, room: int) -> bool:
+    """Narrow the widest of the loose columns, and again, until all of them fit; tell whether they do."""
+    while (over := _total(widths) - room) > 0:
+        widest = max((at for at in loose if widths[at] > least), key=lambda at: widths[at], default=None)
+        if widest is None:
+            return False
+        second = max((widths[at] for at in loose if at != widest), default=0)
+        widths[widest] = max(least, widths[widest] - over, min(second, widths[widest] - 1))
+    return True
 
 
 def _total(widths: Sequence[int]) -> int:

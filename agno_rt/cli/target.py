@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from pathlib import Path
 
 import attrs
 
+from agno_rt._sources import must_exist
 from agno_rt.agent import Agent
 from agno_rt.config import FILE_NAME, Config, load_config
-from agno_rt.errors import NotFound, UsageError
-from agno_rt.plugins import PluginHost
+from agno_rt.errors import ConfigError, NotFound, UsageError
+from agno_rt.plugins import PluginHost, extra_plugins
 from agno_rt.project import Project, load_project
 from agno_rt.wrapping import Wrapper
 
-__all__ = ["Target", "find_agent", "here"]
+__all__ = ["Target", "configuration", "find_agent", "here", "is_agent", "of_model"]
 
 
 @attrs.frozen
 class Target:
-    """An agent and its project. `origin` is the file or module that both are from; empty for those that ship."""
+    """An agent and its project. `origin` is the file or module that both are from; empty for those that ship.
+
+    `typed` are the options that changed the agent.
+    """
 
     agent: Agent
     project: Project
     origin: str
+    typed: str = ""
 
     @property
     def provisional(self) -> bool:
@@ -43,21 +49,54 @@ def here() -> Config:
 
 
 def find_agent(spec: str, config: str | None) -> Target:
-    """The agent that `spec` means: a name in the project, or `FILE.py`, `FILE.toml` or a module, then `:NAME`.
+    """Find the agent that `spec` means: a name in the project, or `FILE.py`, `FILE.toml` or a module, then `:NAME`.
 
-    The project is `config` where it is given. Raises `UsageError` and its kind, with the nearest names.
+    A model's spec means an agent of that model. The project is `config` where it is given. Raises `UsageError` and its
+    kind, with the nearest names.
     """
     # As `python` does it: modules in this folder can be named here, and imported by an agents.py.
     sys.path.insert(0, os.getcwd())
     source, name = _parts(spec)
     if source is None:
         project = load_project(config)
-        return Target(project.agent(name), project, config or (FILE_NAME if Path(FILE_NAME).exists() else ""))
-    project = _load(source, spec)
+        return Target(_named(project, name), project, _origin(config))
+    host = PluginHost(block=configuration(config).runtime.block)
+    if not source.endswith((".py", ".toml")) and host.provides(spec.partition(":")[0], "models"):
+        return of_model(spec, config)
+    project = _load(source, spec, host)
     agent = project.agent(name) if name else _only(project, source)
     if config is not None:
         project = attrs.evolve(load_project(config), agents=project.agents)
     return Target(agent, project, source)
+
+
+def of_model(spec: str, config: str | None) -> Target:
+    """Make an agent of a model alone, which has its spec for a name. No agent of the project is imported."""
+    read = configuration(config)
+    source = str(read.path or "")
+    return Target(Agent(spec, name=spec), Project(source, {}, read), _origin(config))
+
+
+def is_agent(spec: str, config: str | None) -> bool:
+    """Whether `spec` is the name of an agent of the project, or says where one is."""
+    source, name = _parts(spec)
+    if source is None:
+        return name in load_project(config).agents
+    return source.endswith((".py", ".toml")) and Path(source).is_file()
+
+
+def configuration(config: str | None) -> Config:
+    """The configuration that `--config` means, without any of its agents; that of a Python file is the default one."""
+    if config is None:
+        return here()
+    if not config.endswith(".toml"):
+        return Config()
+    must_exist(Path(config))
+    return load_config(Path(config))
+
+
+def _origin(config: str | None) -> str:
+    return config or (FILE_NAME if Path(FILE_NAME).exists() else "")
 
 
 def _parts(spec: str) -> tuple[str | None, str]:
@@ -67,15 +106,38 @@ def _parts(spec: str) -> tuple[str | None, str]:
     return (source, name) if colon else (None, name)
 
 
-def _load(source: str, spec: str) -> Project:
+def _named(project: Project, name: str) -> Agent:
+    try:
+        return project.agent(name)
+    except NotFound as exc:
+        if hint := project.plugins().suggest("models", name):
+            raise NotFound(
+                "agent", name, (), where=project.source, hint=f"If it is a model: {hint[:1].lower()}{hint[1:]}"
+            ) from exc
+        raise
+
+
+def _load(source: str, spec: str, host: PluginHost) -> Project:
     try:
         return load_project(source)
-    except NotFound as exc:
-        plugin = source.partition(":")[0]
-        if exc.kind == "module" and plugin in PluginHost().names():
-            hint = f"Make an agent of it in a Python file, bot = Agent({spec!r}), and run FILE.py:bot."
-            raise UsageError(f"{spec!r} is something of the plugin {plugin!r}, not an agent", hint=hint) from exc
+    except (NotFound, ConfigError) as exc:
+        if source.endswith((".py", ".toml")) or Path(f"{source}.py").exists():
+            raise
+        plugin = spec.partition(":")[0]
+        if plugin in extra_plugins() and plugin not in host.names():
+            raise NotFound("plugin", plugin, (), where=f"in {spec!r}") from exc
+        if hint := host.suggest("models", spec) or _nearest(host, plugin, spec):
+            raise NotFound("agent", spec, (), hint=hint) from exc
+        if isinstance(exc, NotFound) and exc.kind == "module" and plugin in host.names():
+            hint = "`agno-rt agents` lists the agents, `agno-rt models` the models."
+            raise UsageError(f"{spec!r} is neither an agent nor a model", hint=hint) from exc
         raise
+
+
+def _nearest(host: PluginHost, plugin: str, spec: str) -> str:
+    """Return a hint for the model that is meant, where a plugin with models has nearly the name."""
+    close = difflib.get_close_matches(plugin, {offer.plugin for offer in host.offers("models")}, n=1)
+    return f"Did you mean the model {close[0]}{spec.removeprefix(plugin)}?" if close else ""
 
 
 def _only(project: Project, source: str) -> Agent:

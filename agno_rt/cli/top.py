@@ -36,7 +36,9 @@ _HOW = 'Name it in agno-rt.toml ([runtime] observers = ["inspect"]) or in Runtim
 )
 @debug_option
 def command(pid: int | None, as_json: bool, watch: float | None, patience: float) -> None:
-    """Show what running agents do: runs, their tool calls, who waits for what, and how long still.
+    """Show what running agents do.
+
+    That is: runs, their tool calls, who waits for what, and how long still.
 
     Of this user's processes on this machine, or of the one with that PID, those are shown that serve agents (`agno-rt
     serve`) or whose runtime has the observer `inspect`.

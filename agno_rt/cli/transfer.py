@@ -69,7 +69,7 @@ def read_sessions(file: IO[bytes], name: str, user: str | None = None) -> Iterat
                 check_content(message.content)
         except (msgspec.MsgspecError, UnicodeError) as exc:
             hint = "Each line is a session, as `agno-rt sessions export` writes it. Nothing was stored."
-            raise UsageError(f"{name}:{number} is no session: {exc}", hint=hint) from exc
+            raise UsageError(f"{name}:{number} is not a session: {exc}", hint=hint) from exc
         except UsageError as exc:
             raise exc.at(f"{name}:{number}") from None
         yield number, kept

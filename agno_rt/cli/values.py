@@ -56,7 +56,7 @@ def value_of(text: str, schema: Schema) -> Any:
     except ValueError:
         if not kinds or "string" in kinds:
             return text
-        raise UsageError(f"{text!r} is no {' or '.join(kinds)}", hint="Write it as JSON has it.") from None
+        raise UsageError(f"{text!r} is not of the type {' or '.join(kinds)}", hint="Write it as JSON has it.") from None
     kind = _KINDS.get(type(value), "null")
     fits = not kinds or kind in kinds or (kind == "integer" and "number" in kinds)
     return text if not fits and "string" in kinds else value
@@ -78,7 +78,7 @@ def answer_of(text: str, schema: Schema | None) -> Any:
     if len(fields) == 1:
         return {name: value_of(text, part) for name, part in fields.items()}
     names = ", ".join(f'"{name}": ...' for name in fields)
-    raise UsageError("the answer is no JSON object", hint=f"Give one with these: {{{names}}}")
+    raise UsageError("the answer is not a JSON object", hint=f"Give one with these: {{{names}}}")
 
 
 def _resolved(part: Schema, root: Schema) -> Schema:

@@ -1,5 +1,7 @@
 """A search tool over a folder of text and Markdown files: `files:search` (this folder) or `files:search:docs`.
 
+The hook `files:sources` names the file that an answer is from, and says so where nothing was found.
+
 Files are cut into passages and indexed by SQLite's full-text search, in memory; a search first takes up the files that
 changed. Passed over are folders whose names begin with a dot or an underscore, links, files too large to be prose, and
 whatever cannot be read.
@@ -23,6 +25,7 @@ import attrs
 import msgspec
 
 from agno_rt.config import read_settings
+from agno_rt.defaults._sources import NOTHING, SourcesHook
 from agno_rt.errors import UsageError
 from agno_rt.hookspecs import Register, hookimpl
 from agno_rt.tools import Tool, tool
@@ -46,9 +49,13 @@ _FILLERS = frozenset(
 
 @attrs.frozen
 class FilesSettings:
-    """The table `[plugins.files]`. `root` is the folder where a spec names none; the rest bounds what is read."""
+    """The table `[plugins.files]`. `root` is the folder where a spec names none; most of the rest bounds what is read.
+
+    `nothing` is what the hook `files:sources` answers where no document has anything about a question.
+    """
 
     root: str = "."
+    nothing: str = NOTHING
     passages: int = 3
     max_files: int = 2_000
     max_bytes: int = 1_000_000
@@ -86,6 +93,15 @@ class Folder:
                 (match, self._settings.passages),
             ).fetchall()
         return [Passage(file, text) for file, text in rows]
+
+    def check_ready(self) -> str:
+        """Say how many documents there are, and where. Raises `UsageError` for a folder without any."""
+        count = sum(1 for _ in self._files())
+        if not count:
+            hint = f"Put files there ({', '.join(SUFFIXES)}), or name another folder, as in files:search:docs."
+            raise UsageError(f"0 documents in {self.root}", hint=hint)
+        most = "at least " if count == self._settings.max_files else ""
+        return f"{most}{count:,} {'document' if count == 1 else 'documents'} in {self.root}"
 
     def _take_up_changes(self) -> None:
         found: set[str] = set()
@@ -195,7 +211,7 @@ def _blocks(text: str, size: int) -> Iterator[str]:
 def search_tool(folder: Folder) -> Tool:
     """The tool `search` over a folder."""
 
-    @tool
+    @tool(check_ready=folder.check_ready)
     def search(
         query: Annotated[str, msgspec.Meta(description="The words to look for.", min_length=1, max_length=200)],
     ) -> str:
@@ -217,7 +233,20 @@ def _make(rest: str, settings: Mapping[str, Any]) -> Tool:
     return search_tool(Folder(root.resolve(), read))
 
 
+def _make_hook(rest: str, settings: Mapping[str, Any]) -> SourcesHook:
+    if rest not in ("", "strict"):
+        raise UsageError(f"'files:sources:{rest}' is not known", hint="Write files:sources or files:sources:strict.")
+    nothing = read_settings(FilesSettings, settings, "[plugins.files]").nothing
+    return SourcesHook(nothing, strict=rest == "strict")
+
+
+@hookimpl
+def agno_rt_register_guardrails(register: Register) -> None:
+    """Offer `files:sources`."""
+    register("sources", _make_hook, help="names the file that an answer is from, or says that nothing was found")
+
+
 @hookimpl
 def agno_rt_register_tools(register: Register) -> None:
     """Offer `files:search:FOLDER`."""
-    register("search", _make, help="search a folder of text and Markdown files: files:search:FOLDER")
+    register("search", _make, help="Search a folder of text and Markdown files: files:search:FOLDER.")

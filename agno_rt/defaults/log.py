@@ -1,16 +1,20 @@
 """Logs the runs of a runtime through structlog, once its observer is asked for: `observers = ["log"]`.
 
-One line when a run ends, or pauses; one when a model or a tool fails, when a turn begins anew, and when a guardrail
-trips: a warning where it blocks. How lines look and where they go is structlog's configuration, which belongs to the
-application; without one they go to standard error.
+One line when a run ends, or pauses: how long it took, its model, turns, tool calls and tokens; one when a model or a
+tool fails, when a turn begins anew, and when a guardrail trips: a warning where it blocks. How lines look and where
+they go is structlog's configuration, which belongs to the application; without one they go to standard error.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+
+import attrs
 
 from agno_rt.events import (
     ApprovalAsked,
@@ -27,41 +31,71 @@ from agno_rt.hookspecs import Observer, hookimpl
 __all__ = ["make_observer"]
 
 
-def make_observer(logger: Any) -> Observer:
-    """An observer that writes to a structlog logger."""
-    runs: dict[str, dict[str, Any]] = {}
+def make_observer(logger: Any, clock: Callable[[], float] = time.perf_counter) -> Observer:
+    """Make an observer that writes to a structlog logger; `clock` gives seconds."""
+    runs: dict[str, _Run] = {}
 
     def observe(event: Event) -> None:
         match event:
             case RunStarted():
-                runs[event.run_id] = _begun(event)
-            case ModelEnded() if event.status == "failed":
-                logger.warning("model failed", run=event.run_id, model=event.model, error=event.error)
-            case ToolEnded() if event.status == "failed":
-                logger.warning("tool failed", run=event.run_id, tool=event.call.name, error=event.content)
+                runs[event.run_id] = _Run(event, clock())
+            case ModelEnded() | ToolEnded():
+                _log_step(logger, event, runs[event.run_id])
             case TurnRestarted():
                 logger.info("turn restarted", run=event.run_id, reason=event.reason)
             case GuardTripped():
                 _log_guard(logger, event)
             case ApprovalAsked():
-                run = runs[event.run_id]
-                run["approvals"] = run.get("approvals", 0) + 1
+                runs[event.run_id].approvals += 1
             case RunEnded():
-                _log_end(logger, event, runs.pop(event.run_id))
+                run = runs.pop(event.run_id)
+                _log_end(logger, event, run, clock() - run.began)
             case _:
                 pass
 
     return observe
 
 
-def _begun(event: RunStarted) -> dict[str, Any]:
-    """What the line at the run's end says of its beginning: what there is not always, where there is any."""
-    begun: dict[str, Any] = {"run": event.run_id, "agent": event.agent}
-    if event.parent is not None:
-        begun["parent"] = event.parent
-    if event.resumed:
-        begun["resumed"] = True
-    return begun
+@attrs.define
+class _Run:
+    """What is noted of a run while it is under way, for the line at its end."""
+
+    started: RunStarted
+    began: float
+    models: list[str] = attrs.Factory(list)
+    turns: int = 0
+    tools: int = 0
+    approvals: int = 0
+
+    def fields(self) -> dict[str, Any]:
+        """Return what the line says; what there is not always, where there is any."""
+        started, models = self.started, ", ".join(self.models)
+        counts = {"tools": self.tools, "approvals": self.approvals}
+        return {
+            **({"model": models} if models else {}),
+            "turns": self.turns,
+            **{name: count for name, count in counts.items() if count},
+            **({"parent": started.parent} if started.parent is not None else {}),
+            **({"resumed": True} if started.resumed else {}),
+        }
+
+
+def _log_step(logger: Any, event: ModelEnded | ToolEnded, run: _Run) -> None:
+    """Count a step of the run, and log one that failed."""
+    if isinstance(event, ToolEnded):
+        run.tools += 1
+        if event.status == "failed":
+            name = event.call.name
+            logger.warning(
+                "tool failed", run=event.run_id, tool=name, error=event.content.removeprefix(f"{name} failed: ")
+            )
+        return
+    # A call beside the turns, for a summary, has the number 0.
+    run.turns = max(run.turns, event.turn)
+    if event.model not in run.models:
+        run.models.append(event.model)
+    if event.status == "failed":
+        logger.warning("model failed", run=event.run_id, model=event.model, error=event.error)
 
 
 def _log_guard(logger: Any, event: GuardTripped) -> None:
@@ -69,7 +103,7 @@ def _log_guard(logger: Any, event: GuardTripped) -> None:
     log(f"guard {event.action}", run=event.run_id, guard=event.guard, where=event.where, reason=event.reason)
 
 
-def _log_end(logger: Any, event: RunEnded, run: dict[str, Any]) -> None:
+def _log_end(logger: Any, event: RunEnded, run: _Run, seconds: float) -> None:
     log = logger.error if event.status in ("failed", "limited") else logger.info
     usage = event.usage
     tokens: dict[str, float] = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
@@ -80,7 +114,8 @@ def _log_end(logger: Any, event: RunEnded, run: dict[str, Any]) -> None:
     }
     tokens |= {name: count for name, count in rest.items() if count}
     error = {} if event.error is None else {"code": event.code, "error": event.error}
-    log(f"run {event.status}", **run, **tokens, **error)
+    first = {"seconds": round(seconds, 3), "agent": run.started.agent}
+    log(f"run {event.status}", **first, **run.fields(), **tokens, **error, run=event.run_id)
 
 
 class _Lines:
@@ -106,7 +141,7 @@ class _Logger:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper("%Y-%m-%d %H:%M:%S", utc=False),
-            structlog.dev.ConsoleRenderer(colors=is_terminal and not os.environ.get("NO_COLOR")),
+            structlog.dev.ConsoleRenderer(colors=is_terminal and not os.environ.get("NO_COLOR"), sort_keys=False),
         ]
         self._plain = structlog.wrap_logger(_Lines(), processors=processors)
         self._of_application = structlog.get_logger("agno_rt")

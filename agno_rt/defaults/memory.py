@@ -247,4 +247,4 @@ def _make(url: str, settings: Mapping[str, Any]) -> InProcessMemory:
 @hookimpl
 def agno_rt_register_memory(register: Register) -> None:
     """Offer `memory:`."""
-    register("memory", _make, help="sessions, runs and facts in this process, gone when it ends")
+    register("memory", _make, help="Sessions, runs and facts in this process, gone when it ends.")

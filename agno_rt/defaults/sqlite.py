@@ -7,6 +7,9 @@ lose the last writes when the power fails. Several processes may share a file.
 
 from __future__ import annotations
 
+import os
+import shlex
+import sqlite3
 import time
 import warnings
 import weakref
@@ -67,6 +70,14 @@ class SQLiteMemory:
         # Who forgets to close it leaves no threads and no open file behind.
         weakref.finalize(self, self._threads.stop).atexit = False
         weakref.finalize(self, self._locks.close).atexit = False
+
+    async def check_ready(self) -> None:
+        """Raise `BackendError` for a file that cannot be used. A file that is not there yet is not made."""
+        folder = self.path.absolute().parent
+        if self.path.exists():
+            await self.sessions(limit=1)
+        elif not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+            raise backend_error(self.path, sqlite3.OperationalError("unable to open database file"))
 
     async def load(self, session: str, last: int | None = None) -> Session:
         """See `MemoryBackend.load`."""
@@ -287,6 +298,9 @@ def _make(url: str, settings: Mapping[str, Any]) -> SQLiteMemory:
     if url.partition("?")[0] == path or not path:
         hint = "Write sqlite:///agents.db (relative) or sqlite:////var/lib/agents.db (absolute)."
         raise UsageError(f"{url!r} names no file", hint=hint)
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise UsageError(f"the folder of {url!r} does not exist", hint=f"Make it: mkdir -p {shlex.quote(str(folder))}")
     return SQLiteMemory(Path(path), synchronous=_synchronous(url, options))
 
 
@@ -309,4 +323,4 @@ def _synchronous(url: str, options: str) -> Synchronous:
 @hookimpl
 def agno_rt_register_memory(register: Register) -> None:
     """Offer `sqlite:///FILE`."""
-    register("sqlite", _make, help="sessions, runs and facts in an SQLite file")
+    register("sqlite", _make, help="Sessions, runs and facts in an SQLite file.")

@@ -28,7 +28,7 @@ from agno_rt import Agent, Message, ModelResponse, ToolCall, Usage, tool
 from agno_rt.context import RunContext
 from agno_rt.errors import ModelError
 from agno_rt.events import ReasoningDelta, TextDelta, TurnRestarted
-from agno_rt.guardrails import PII
+from agno_rt_guardrails import PII
 from agno_rt.hooks import Guard
 from agno_rt.media import described
 from agno_rt.models import ModelProfile

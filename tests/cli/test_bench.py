@@ -37,7 +37,7 @@ HOOKED = """
 import sys
 import trio
 from agno_rt import Agent, Guard, Hook, MemoryPolicy, ModelResponse, tool
-from agno_rt.guardrails import Moderation
+from agno_rt_guardrails import Moderation
 
 
 class Costly:

@@ -185,7 +185,7 @@ def test_several_are_decided_one_after_another(agno: Agno, durable: Path) -> Non
         ("sender", ("approve", "--arguments", '{"txt": "hi"}'), "cannot be approved so: The arguments of send do not"),
         ("sender", ("answer", "yes"), "is one of kind approval, which cannot be answered"),
         ("booker", ("approve",), "is one of kind input, which cannot be approved"),
-        ("booker", ("answer", "two"), "the answer is no JSON object"),
+        ("booker", ("answer", "two"), "the answer is not a JSON object"),
         ("booker", ("answer", '{"nights": "two"}'), "the answer does not fit its schema"),
     ],
 )
@@ -262,7 +262,7 @@ def test_a_person_fills_in(terminal: Callable[..., Any]) -> None:
         person.expect("how long the stay is")
         person.expect("nights (integer): ")
         person.type("two\r")
-        person.expect("error: 'two' is no integer")
+        person.expect("error: 'two' is not of the type integer")
         person.expect("nights (integer): ")
         person.type("2\r")
         person.expect("breakfast (boolean; may be empty): ")

@@ -16,15 +16,15 @@ CASES = {
     "plugin": (("run", "lost", "x"), "agno-rt.toml, agent 'lost': unknown plugin 'opena' (in 'opena:gpt')", "hint: "),
     "spec": (
         ("run", "memory:gpt", "x"),
-        "error: 'memory:gpt' is something of the plugin 'memory'",
-        "Agent('memory:gpt')",
+        "error: 'memory:gpt' is neither an agent nor a model",
+        "agno-rt models",
     ),
-    "file": (("run", "agent.py:echo", "x"), "error: unknown file 'agent.py'", "Did you mean 'agents.py'?"),
+    "file": (("run", "agent.py:echo", "x"), "error: no such file: 'agent.py'", "Did you mean 'agents.py'?"),
     "module": (("run", "nowhere:echo", "x"), "error: unknown module 'nowhere'", "Name a .py file"),
-    "config": (("run", "echo", "x", "-c", "nowhere.toml"), "error: unknown file 'nowhere.toml'", "Did you mean"),
+    "config": (("run", "echo", "x", "-c", "nowhere.toml"), "error: no such file: 'nowhere.toml'", "Did you mean"),
     "empty": (("run", "echo", " "), "error: the input is empty", "hint: "),
     "option": (("run", "echo", "--sesion", "s"), "error: No such option", "agno-rt run --help"),
-    "argument": (("run",), "error: Missing argument 'AGENT'", "agno-rt run --help"),
+    "argument": (("run",), "error: no agent is named", "agno-rt run echo"),
     "command": (("rnu", "echo"), "error: unknown command 'rnu'", "Did you mean 'run'?"),
     "broken": (
         ("run", "broken.py", "x"),
@@ -32,6 +32,25 @@ CASES = {
         "'Agnet' is not defined",
     ),
     "key": (("run", "echo", "x", "-c", "key.toml"), "key.toml:2", "Did you mean 'memory'?"),
+    "table": (
+        ("run", "echo", "x", "-c", "table.toml"),
+        "table.toml:3, [plugins.opnai]: unknown plugin 'opnai'",
+        "Did you mean 'openai'?",
+    ),
+    "prefix": (("run", "echo", "x", "-c", "prefix.toml"), "prefix.toml:3", "Write [plugins.serve]."),
+    "folder": (
+        ("run", "echo", "x", "-c", "folder.toml"),
+        "folder.toml, memory: the folder of 'sqlite:///no/dir/a.db' does not exist",
+        "mkdir -p no/dir",
+    ),
+    "bare": (("run", "gpt-5", "x"), "unknown agent 'gpt-5'", "write openai:gpt-5"),
+    "local": (("run", "-m", "smollm2", "What is it?"), "unknown model 'smollm2'", "Write llamacpp:smollm2."),
+    "elsewhere": (
+        ("run", "-m", "anthropic:claude", "What is it?"),
+        "unknown plugin 'anthropic' (in 'anthropic:claude')",
+        'openai:anthropic:claude, where [plugins.openai.servers.anthropic] has base_url = "https://api.anthropic.com/v1"',
+    ),
+    "nameless": (("run", "echo", "x", "--session", ""), "the name after --session is empty", "leave it out"),
     "memory": (
         ("chat", "echo", "-c", "memory.toml"),
         "error: memory.toml, memory: unknown memory URL scheme 'sqlit'",
@@ -46,6 +65,10 @@ def test_bad_input_is_named(agno: Agno, project: Path, case: str) -> None:
     (project / "broken.py").write_text("from agno_rt import Agent\nbot = Agnet('memory:')\n")
     (project / "key.toml").write_text('[runtime]\nmemori = "memory:"\n')
     (project / "memory.toml").write_text('[runtime]\nmemory = "sqlit:///a.db"\nload = ["agents.py"]\n')
+    for name, text in (("table", "[plugins.opnai]"), ("prefix", "[plugins.agno-rt-serve]")):
+        (project / f"{name}.toml").write_text(f'[runtime]\nload = ["agents.py"]\n{text}\n')
+    folder = 'memory = "sqlite:///no/dir/a.db"'
+    (project / "folder.toml").write_text(f'[runtime]\nload = ["agents.py"]\n{folder}\n')
     args, problem, remedy = CASES[case]
 
     done = agno(*args)
@@ -99,16 +122,17 @@ def test_an_exit_in_the_users_code_is_told(agno: Agno, project: Path) -> None:
     assert "gone.py:2 fails when it is run: SystemExit: 0" in gone.stderr
 
 
-@pytest.mark.parametrize("args", [("serve",), ("run", "local", "Hello!")])
+@pytest.mark.parametrize("args", [("serve",), ("run", "local", "Hi."), ("run", "openai:x", "Hi.")])
 def test_a_missing_plugin_is_offered(agno: Agno, project: Path, args: tuple[str, ...]) -> None:
     """A command or a model of a plugin of ours that is not there: the hint says what to install."""
     agent = '[agents.local]\nmodel = "llamacpp:smollm2"\n'
-    (project / "agno-rt.toml").write_text(f'[runtime]\nblock = ["serve", "llamacpp"]\n{agent}')
+    (project / "agno-rt.toml").write_text(f'[runtime]\nblock = ["serve", "llamacpp", "openai"]\n{agent}')
 
     done = agno(*args)
 
     assert done.returncode == 2
-    assert f"pip install agno-rt-{'serve' if args == ('serve',) else 'llamacpp'}" in done.stderr
+    missing = {"serve": "serve", "local": "llamacpp", "openai:x": "openai"}[args[-2] if len(args) > 1 else args[0]]
+    assert f"pip install agno-rt-{missing}" in done.stderr
 
 
 def test_help_lists_every_command(agno: Agno, distribution: Callable[..., Path]) -> None:

@@ -58,12 +58,28 @@ def test_debug_shows_where_a_plugin_fails(agno: Agno, distribution: Callable[...
     assert 'broken_plugin.py", line 1' in agno("plugins", "--debug", env={"PYTHONPATH": str(site)}).stderr
 
 
-def test_shows_a_table_in_a_terminal(terminal: Callable[..., Any]) -> None:
-    """In a terminal it is a table."""
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_terminal_shows_a_line_for_each_plugin(
+    terminal: Callable[..., Any], environment: dict[str, str], columns: int
+) -> None:
+    """In a terminal each plugin is a line that fits, with its whole name and how much of a kind it provides."""
+    environment["COLUMNS"] = str(columns)
     with terminal("plugins") as person:
-        person.expect("provides")
-        person.expect("memory sqlite:")
+        person.expect("guardrails  0.1.0    5 guardrails\r\n")
+        person.expect("prometheus  ")
+        person.expect("agno-rt plugins NAME")
         assert person.leave() == 0
+    assert max(map(len, person.seen.split("\r\n")[:-2])) <= columns
+
+
+def test_a_plugin_is_shown_in_full(agno: Agno) -> None:
+    """With a name, or `-v`, all that a plugin provides is told; an unknown name has its nearest."""
+    shown = agno("plugins", "sqlite", "log").stdout
+
+    assert "memory sqlite:: Sessions, runs and facts in an SQLite file.\n" in shown
+    assert "observer: " in shown
+    assert "guardrail guardrails:pii: Redact or block personal data." in agno("plugins", "-v").stdout
+    assert "Did you mean 'sqlite'?" in agno("plugins", "sqlit").stderr
 
 
 def test_a_new_plugin_works_at_once(agno: Agno, project: Path, environment: dict[str, str], tmp_path: Path) -> None:
@@ -94,7 +110,7 @@ def test_a_new_plugin_works_at_once(agno: Agno, project: Path, environment: dict
 @pytest.mark.parametrize(
     ("name", "problem", "remedy"),
     [
-        ("My_Parrot", "'My_Parrot' is no name for a plugin", ": my-parrot"),
+        ("My_Parrot", "'My_Parrot' cannot be the name of a plugin", ": my-parrot"),
         ("agno-rt-parrot", "has the prefix already", "agno-rt plugin new parrot"),
         ("sqlite", "a plugin 'sqlite' is installed already", "Choose another name"),
         ("taken", "agno-rt-taken is there already", "--dir"),
@@ -137,7 +153,8 @@ def test_init_writes_a_project(agno: Agno, tmp_path: Path) -> None:
     assert done.returncode == 0
     assert f"wrote {folder / 'agno-rt.toml'}" in done.stdout
     assert 'agno-rt run assistant "Hello!"' in done.stdout
-    assert "Known: assistant, librarian." in agno("run", "asistant", "Hello!", cwd=folder).stderr
+    assert "agno-rt run timekeeper" in done.stdout
+    assert "Known: assistant, librarian, timekeeper." in agno("run", "asistant", "Hello!", cwd=folder).stderr
 
     (folder / "agno-rt.toml").write_text("[agents.echo]\nmodel = 'template:echo'\n")
     again = agno("init", cwd=folder)

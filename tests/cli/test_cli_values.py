@@ -66,6 +66,6 @@ def test_an_answer_is_an_object_or_its_only_field() -> None:
     assert answer_of('{"name": "Ann"}', one) == {"name": "Ann"}
     assert answer_of("12", {"type": "integer"}) == 12
     assert answer_of("a page", None) == "a page"
-    with pytest.raises(UsageError, match="no JSON object") as caught:
+    with pytest.raises(UsageError, match="not a JSON object") as caught:
         answer_of("Seoul", STAY)
     assert '"city": ..., "size": ...' in caught.value.hint

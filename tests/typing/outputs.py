@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Coroutine, Sequence
 from typing import Any, Literal, assert_type
 
 import attrs
 import pydantic
 
-from agno_rt import Agent, AgentPool, Output, Run, RunResult, RunStream, Runtime, run
+from agno_rt import Agent, AgentPool, Output, Run, RunResult, RunStream, Runtime, Tool, ToolCall, run, tool
+from agno_rt.errors import UsageError
 from agno_rt.from_asyncio import AsyncioRun, AsyncioRuntime, AsyncioStream
 
 
@@ -132,3 +134,50 @@ def dicts_and_functions_will_do() -> None:
 
     Agent("m:x", tools=[look, "files:read"], settings={"seed": 1}, limits={"turns": 1}, memory={"messages": 1})
     Runtime(limits={"turns": 1})
+
+
+class Search:
+    """An object that is called, with a method besides."""
+
+    def __call__(self, words: str) -> str:
+        """Search."""
+        return words
+
+    async def later(self, words: str, limit: int = 3) -> str:
+        """Search later."""
+        return words[:limit]
+
+
+def tools_are_made_of_whatever_is_called() -> None:
+    """Functions, methods, partials and objects, async or not, are tools as they are, and by `tool`."""
+
+    async def fetch(place: str, limit: int) -> str:
+        return place[:limit]
+
+    def fetch_soon(place: str) -> Coroutine[Any, Any, str]:
+        return fetch(place, 3)
+
+    bound = functools.partial(fetch, limit=3)
+    search = Search()
+    Agent("m:x", tools=[fetch, fetch_soon, bound, search, search.later, tool(search, name="search")])
+    assert_type(tool(fetch), Tool)
+    assert_type(tool(bound, name="fetch", description="Fetch a page."), Tool)
+    assert_type(tool(search.later), Tool)
+
+    @tool(name="look", inline=True)
+    def look_around(place: str) -> str:
+        return place
+
+    @tool
+    async def walk(place: str) -> str:
+        return place
+
+    assert_type(look_around, Tool)
+    assert_type(walk, Tool)
+
+
+def a_result_tells_more(result: RunResult[Trip]) -> None:
+    """The calls of tools, and how long the run took."""
+    assert_type(result.tool_calls, tuple[ToolCall, ...])
+    assert_type(result.duration, float)
+    assert_type(UsageError("no", hint="yes").full_text, str)

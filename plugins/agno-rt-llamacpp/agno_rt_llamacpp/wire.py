@@ -20,7 +20,8 @@ from agno_rt.messages import ToolCall
 from agno_rt.models import ModelRequest, ModelResponse, ModelSettings
 from agno_rt.tools import Tool
 from agno_rt_llamacpp import prompt
-from agno_rt_llamacpp.profile import PROVIDER
+from agno_rt_llamacpp.loops import LoopCutter
+from agno_rt_llamacpp.profile import PROVIDER, Sampling
 from agno_rt_llamacpp.schema import bounded, call_or_text, call_schema
 
 __all__ = ["Answer", "Defaults", "Form", "Question", "failure", "question"]
@@ -46,7 +47,7 @@ class Defaults:
     """
 
     max_tokens: int
-    temperature: float | None = None
+    sampling: Sampling = Sampling()
     tools: bool = False
     control_tokens: tuple[str, ...] = ()
 
@@ -55,13 +56,15 @@ class Defaults:
 class Question:
     """The body of a chat completion, what form its answer has, and the tools that may be called in it.
 
-    `names` leads the names of tools back (`chat_format.tool_names`).
+    `names` leads the names of tools back (`chat_format.tool_names`). `cut_loops` says whether text ends where it begins
+    to repeat itself.
     """
 
     body: dict[str, Any]
     form: Form = "text"
     tools: frozenset[str] = frozenset()
     names: Mapping[str, str] = attrs.field(factory=dict)
+    cut_loops: bool = False
 
 
 def question(request: ModelRequest, defaults: Defaults, to_grammar: ToGrammar) -> Question:
@@ -72,7 +75,7 @@ def question(request: ModelRequest, defaults: Defaults, to_grammar: ToGrammar) -
         tools=tools,
         tool_choice=choice,
         output=None if request.output is None else bounded(request.output),
-        settings=_settings(request.settings, defaults),
+        settings=_settings(request, defaults),
     )
     # A required call is held to by our grammar in any case: llama.cpp's own lets text of any length go before it.
     if defaults.tools and choice != "required":
@@ -82,7 +85,9 @@ def question(request: ModelRequest, defaults: Defaults, to_grammar: ToGrammar) -
         made = _plain(asked, to_grammar)
     # Here alone, where everything is that a template puts into a prompt: whoever said it, it is text.
     told = {key: prompt.without_marks(made.body[key], defaults.control_tokens) for key in _TOLD if key in made.body}
-    return attrs.evolve(made, body=mend_value(made.body | told))
+    return attrs.evolve(
+        made, body=mend_value(made.body | told), cut_loops=defaults.sampling.cut_loops and request.output is None
+    )
 
 
 def failure(error: Any) -> ModelError:
@@ -121,11 +126,20 @@ class Answer:
         self._form = question.form
         self._streamed = StreamedResponse(think_tags, question.names)
         self._id = ""
+        self._loops = LoopCutter() if question.cut_loops else None
+        self._tokens = 0
+        self._prompt_tokens = 0
+
+    @property
+    def cut(self) -> bool:
+        """Whether the answer began to repeat itself: what is still to come of it is of no use."""
+        return self._loops is not None and self._loops.cut
 
     def feed(self, chunk: Mapping[str, Any]) -> list[Delta]:
         """Take in one chunk. Raises `ModelError` where it is an error or has another shape."""
         if "error" in chunk:
             raise failure(chunk["error"])
+        self._count(chunk)
         self._id = self._id or str(chunk.get("id", ""))
         try:
             deltas = self._streamed.feed(chunk)
@@ -137,12 +151,14 @@ class Answer:
 
     def finish(self) -> tuple[list[Delta], ModelResponse]:
         """What is left to emit, and the whole response. Raises `ModelError` for an answer that broke off."""
+        if not self._streamed.finished and self.cut:
+            self._streamed.feed(self._ending())
         if not self._streamed.finished:
             raise ModelError("llama.cpp ended its answer early", provider=PROVIDER, retryable=True)
         rest = self._to_emit(self._streamed.end())
         response = self._streamed.response()
         if self._form == "text":
-            return rest, response
+            return self._without_loops(rest, response)
         call = self._call(response.content)
         if call is not None:
             cut = response.finish_reason == "length"
@@ -158,8 +174,39 @@ class Answer:
             provider=PROVIDER,
         )
 
+    def _count(self, chunk: Mapping[str, Any]) -> None:
+        """Count tokens as far as an answer that is cut has to tell them: llama.cpp does so only at its end."""
+        if progress := chunk.get("prompt_progress"):
+            self._prompt_tokens = progress.get("total", 0)
+        elif chunk.get("choices"):
+            self._tokens += 1
+
+    def _ending(self) -> Mapping[str, Any]:
+        """The chunk that ends an answer which was cut. It is whole if what is left ends with a sentence."""
+        assert self._loops is not None
+        reason = "stop" if self._loops.is_whole else "length"
+        usage = {"prompt_tokens": self._prompt_tokens, "completion_tokens": self._tokens}
+        return {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}], "usage": usage}
+
+    def _without_loops(self, rest: list[Delta], response: ModelResponse) -> tuple[list[Delta], ModelResponse]:
+        if self._loops is None:
+            return rest, response
+        last = self._loops.end()
+        if last:
+            rest = [*rest, TextDelta(last)]
+        return rest, attrs.evolve(response, content=self._loops.text) if self.cut else response
+
     def _to_emit(self, deltas: list[Delta]) -> list[Delta]:
-        return [delta for delta in deltas if not (isinstance(delta, TextDelta) and self._held_back(delta.text))]
+        kept = [delta for delta in deltas if not (isinstance(delta, TextDelta) and self._held_back(delta.text))]
+        if self._loops is None or self._form != "text":
+            return kept
+        shown: list[Delta] = []
+        for delta in kept:
+            if not isinstance(delta, TextDelta):
+                shown.append(delta)
+            elif text := self._loops.feed(delta.text):
+                shown.append(TextDelta(text))
+        return shown
 
     def _held_back(self, text: str) -> bool:
         # The grammar has it that an answer which does not begin with a brace is text to its end.
@@ -239,11 +286,19 @@ def _choice(request: ModelRequest) -> tuple[Sequence[Tool], str]:
     return [attrs.evolve(tool, parameters=bounded(tool.parameters)) for tool in tools], choice
 
 
-def _settings(settings: ModelSettings, defaults: Defaults) -> ModelSettings:
+def _settings(request: ModelRequest, defaults: Defaults) -> ModelSettings:
+    settings, own = request.settings, defaults.sampling
+    penalties = {"repeat_penalty": own.repeat_penalty}
+    # Calls and JSON repeat their forms, and what answers from a tool's result is to repeat its words.
+    is_free = request.output is None and not request.tools and request.messages[-1].role != "tool"
+    if is_free:
+        penalties["dry_multiplier"] = own.dry_multiplier
     return attrs.evolve(
         settings,
         max_tokens=defaults.max_tokens if settings.max_tokens is None else settings.max_tokens,
-        temperature=defaults.temperature if settings.temperature is None else settings.temperature,
+        temperature=own.temperature if settings.temperature is None else settings.temperature,
+        seed=own.seed if settings.seed is None else settings.seed,
+        extra={name: value for name, value in penalties.items() if value is not None} | dict(settings.extra),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
+from agno_rt_llamacpp.profile import Sampling
 from agno_rt_llamacpp.schema import bounded, call_or_text, call_schema
 from agno_rt_llamacpp.wire import Answer, Defaults, Form, Question, question
 
@@ -14,7 +15,7 @@ from agno_rt import Message, ModelRequest, ModelSettings, ToolCall, media, tool
 from agno_rt.errors import ModelError
 from agno_rt.events import ReasoningDelta, TextDelta, ToolCallDelta
 
-DEFAULTS = Defaults(max_tokens=100, temperature=0.2)
+DEFAULTS = Defaults(max_tokens=100, sampling=Sampling(temperature=0.2))
 NATIVE = Defaults(max_tokens=100, tools=True)
 CONVERSATION = (
     Message("system", "Be brief."),

@@ -5,7 +5,7 @@ Imports nothing that takes time: the HTTP client comes with the first model that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from agno_rt import hookimpl
@@ -21,7 +21,16 @@ __all__ = ["OpenAIModel", "Server", "agno_rt_register_models"]
 @hookimpl
 def agno_rt_register_models(register: Register) -> None:
     """Offer every model name: `openai:MODEL`, and `openai:SERVER:MODEL` for a server named in the settings."""
-    register("*", _model, help="any model of OpenAI, or of a server that speaks its format")
+    from agno_rt_openai.suggest import suggest
+
+    text = "Any model of OpenAI, or of a server that speaks its format."
+    register("*", _model, text, examples=_examples, suggest=suggest)
+
+
+def _examples(settings: Mapping[str, Any]) -> Iterator[str]:
+    yield from ("gpt-5", "gpt-5-mini")
+    servers = settings.get("servers", {})
+    yield from (f"{name}:MODEL" for name in (servers if isinstance(servers, Mapping) else ()))
 
 
 def _model(spec: str, settings: Mapping[str, Any]) -> OpenAIModel:

@@ -101,6 +101,10 @@ class OpenAIModel:
             finally:
                 await answer.aclose()
 
+    def check_ready(self) -> None:
+        """Raise `ConfigError` where the server needs a key and there is none. The server is not asked."""
+        self.server.key()
+
     async def aclose(self) -> None:
         """Close the connections. A request under way fails."""
         client, self._client = self._client, None

@@ -29,7 +29,7 @@ def agno_rt_observe(runtime: Any) -> Observer:
 @hookimpl
 def agno_rt_register_routes(register: Register) -> None:
     """Offer `/metrics`."""
-    register("metrics", _page, help="metrics for Prometheus to scrape")
+    register("metrics", _page, help="Metrics for Prometheus to scrape.")
 
 
 def registry(runtime: Runtime) -> CollectorRegistry:

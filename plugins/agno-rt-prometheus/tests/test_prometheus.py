@@ -248,7 +248,7 @@ async def test_wrong_settings_are_named(settings: Mapping[str, Any], problem: st
     with pytest.raises(AgnoError, match=problem) as caught:
         async with counted(settings={"prometheus": settings}):
             raise AssertionError
-    assert "plugins.prometheus" in str(caught.value)
+    assert "plugins.prometheus" in caught.value.full_text
 
 
 async def test_names_beyond_so_many_are_one() -> None:

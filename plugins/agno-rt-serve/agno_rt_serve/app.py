@@ -7,11 +7,7 @@ everything that is not there.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Iterator
-from importlib import resources
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -32,6 +28,7 @@ from agno_rt_serve.api.benchmarks import Dashboard, to_dashboard
 from agno_rt_serve.api.faults import Faults
 from agno_rt_serve.api.openai import answers as openai_answers
 from agno_rt_serve.api.openai.routes import ChatCompletions
+from agno_rt_serve.api.page import page_routes
 from agno_rt_serve.api.parts import Accepts
 from agno_rt_serve.api.profiling import Profiles
 from agno_rt_serve.api.routing import ErrorBody, Handler, Route
@@ -49,8 +46,8 @@ from agno_rt_serve.settings import Settings
 
 __all__ = ["App"]
 
-_OPEN = frozenset({"/", "/health", SIGN_IN})
-"""Paths that no key is needed for. The page holds nothing: what it shows, it asks for with the key."""
+_OPEN = frozenset({"/health", SIGN_IN})
+"""Paths that no key is needed for, beside the page's files. The page asks for what it shows, with the key."""
 
 
 class Endpoint:
@@ -80,7 +77,8 @@ class App:
         self._runner = Runner(runtime, self._faults)
         accepts = Accepts(settings.max_media, settings.media_urls)
         self._site = Site(project, runtime, self._runner, settings, accepts)
-        self._page, self._page_headers = _page()
+        self._page = list(page_routes(settings))
+        self._open = _OPEN | {route.path for route in self._page}
         hosts = allowed_hosts(settings.host, settings.allowed_hosts, keyed=bool(settings.key))
         self._guard = Guard(hosts, settings.cors_origins)
         self._key = Key(settings.key) if settings.key else None
@@ -114,7 +112,7 @@ class App:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if self._key is not None and kind != "lifespan" and scope["path"] not in _OPEN:
+        if self._key is not None and kind != "lifespan" and scope["path"] not in self._open:
             try:
                 self._key.check(scope)
             except HttpError as error:
@@ -124,7 +122,7 @@ class App:
         await (endpoint or self._others)(scope, receive, send)
 
     def _routes(self, settings: Settings) -> Iterator[Route]:
-        yield Route("GET", "/", self._get_page)
+        yield from self._page
         yield Route("GET", "/health", _get_health)
         for resource in (Agents, StoredRuns, Approvals, Sessions, ChatCompletions):
             yield from resource(self._site).routes()
@@ -160,9 +158,6 @@ class App:
             return []
         files, bare = Endpoint(Dashboard(folder), self._faults), Endpoint(to_dashboard, self._faults)
         return [StarletteRoute("/benchmarks", bare), Mount("/benchmarks", files)]
-
-    async def _get_page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await respond(send, 200, self._page_headers, self._page)
 
 
 async def _refuse(error: HttpError, scope: Scope, send: Send, shape: ErrorBody | None = None) -> None:
@@ -205,26 +200,3 @@ def _broken(plugin: str, name: str, exc: BaseException) -> ASGIApp:
         raise error from exc
 
     return fail
-
-
-def _page() -> tuple[bytes, list[tuple[bytes, bytes]]]:
-    """The page, and headers that let it run its own script and style and nothing else."""
-    html = resources.files("agno_rt_serve").joinpath("page.html").read_bytes()
-    policy = (
-        f"default-src 'none'; script-src {_hash(html, b'script')}; style-src {_hash(html, b'style')}; "
-        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-    headers = [
-        (b"content-type", b"text/html; charset=utf-8"),
-        (b"content-security-policy", policy.encode()),
-        (b"x-content-type-options", b"nosniff"),
-        (b"referrer-policy", b"no-referrer"),
-        (b"cache-control", b"no-cache"),
-    ]
-    return html, headers
-
-
-def _hash(html: bytes, tag: bytes) -> str:
-    found = re.search(b"<%b>(.*?)</%b>" % (tag, tag), html, re.DOTALL)
-    assert found is not None
-    return f"'sha256-{base64.b64encode(hashlib.sha256(found[1]).digest()).decode()}'"

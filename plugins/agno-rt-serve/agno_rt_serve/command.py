@@ -15,12 +15,14 @@ import attrs
 import click
 import trio
 
-from agno_rt import AgnoError, Runtime
+from agno_rt import Agent, AgnoError, Runtime
 from agno_rt.cli.options import State, debug_option
+from agno_rt.cli.report import notice, show_warning
 from agno_rt.config import read_settings
 from agno_rt.defaults.inspect import inspect
 from agno_rt.errors import UsageError
 from agno_rt.project import Project, load_project
+from agno_rt.readiness import check_ready
 from agno_rt_serve import log
 from agno_rt_serve.app import App
 from agno_rt_serve.guard import is_loopback
@@ -93,7 +95,7 @@ async def _serve(project: Project, place: Settings | Worker) -> None:
     settings = place.settings if isinstance(place, Worker) else place
     async with project.runtime() as runtime, _inspected(project, runtime, settings):
         if worker is None or worker.number == 1:
-            _check_agents(project, runtime)
+            await _check_agents(project, runtime)
         log.load()
         app = App(project, runtime, settings)
         access_log = _log_request if settings.access_log else None
@@ -200,17 +202,22 @@ async def _obey_signals(server: Server, worker: Worker | None, *, task_status: t
                 click.echo("Stopping: waiting for running requests. Once more stops at once.", err=True)
 
 
-def _check_agents(project: Project, runtime: Runtime) -> None:
-    """Say which agents cannot run as they stand. Raises the last one's error where none can."""
-    broken = 0
+async def _check_agents(project: Project, runtime: Runtime) -> None:
+    """Say what would keep agents from answering, and what is good to know. Raises what is wrong with all of them."""
+    usable: list[Agent] = []
     for name, agent in project.agents.items():
         try:
             runtime.check(agent)
+            usable.append(agent)
         except AgnoError as exc:
-            broken += 1
-            if broken == len(project.agents):
+            if not usable and name == list(project.agents)[-1]:
                 raise
             click.echo(f"warning: the agent {name!r} cannot run: {exc.message} {exc.hint}".rstrip(), err=True)
+    for finding in await check_ready(runtime, *usable):
+        if finding.level == "note":
+            notice(str(finding))
+        else:
+            show_warning(str(finding), finding.hint)
 
 
 def _announce(project: Project, settings: Settings, addresses: list[Address]) -> None:

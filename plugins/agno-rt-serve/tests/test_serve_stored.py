@@ -368,6 +368,23 @@ class TestRuns:
         assert (told[-1]["type"], told[-1]["status"]) == ("run_ended", "cancelled")
         assert (again.status_code, again.json().get("cancelled")) == ((200, False) if policy.journal else (404, None))
 
+    async def test_cancels_a_run_that_is_not_streamed(self, serve_agents: Any) -> None:
+        """Whoever waits for its answer is told that it was cancelled."""
+        stuck, answers = Stuck(), []
+        async with client(await serve_agents(Agent(stuck, "stuck", memory=MemoryPolicy(journal=True)))) as http:
+
+            async def ask() -> None:
+                answers.append(await http.post("/agents/stuck/runs", json={"input": "hi"}))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ask)
+                await stuck.started.wait()
+                [run] = (await http.get("/runs")).json()["runs"]
+                await http.post(f"/runs/{run['id']}/cancel")
+
+        assert answers[0].json()["error"]["code"] == "cancelled"
+        assert answers[0].json()["error"]["run_id"] == run["id"]
+
     async def test_cancels_a_run_that_waits(self, serve_agents: Any) -> None:
         """Nobody carries it out, so that it is cancelled at once."""
         async with client(await serve_agents(clerk())) as http:

@@ -60,16 +60,16 @@ def _read(settings: Mapping[str, Any]) -> Settings:
 @hookimpl
 def agno_rt_register_models(register: Register) -> None:
     """Offer `template:echo`."""
-    register("echo", make_echo, help="says what it hears")
+    register("echo", make_echo, help="Say what it hears.")
 
 
 @hookimpl
 def agno_rt_register_tools(register: Register) -> None:
     """Offer `template:shout`."""
-    register("shout", make_shout, help="says it in capitals")
+    register("shout", make_shout, help="Say it in capitals.")
 
 
 @hookimpl
 def agno_rt_register_guardrails(register: Register) -> None:
     """Offer `template:calm`."""
-    register("calm", make_calm, help="calms down who shouts")
+    register("calm", make_calm, help="Calm down who shouts.")

@@ -28,7 +28,7 @@ class Faults:
 
     def _log(self, error: AgnoError, request: str) -> None:
         run, cause = run_of(error), error.__cause__
-        known = {"run": run, "request": request, "code": error.code, "error": str(error)}
+        known = {"run": run, "request": request, "code": error.code, "error": error.full_text}
         if cause is not None:
             # Unlike `str`, this cannot fail, whatever the exception is.
             known["cause"] = "".join(traceback.format_exception_only(cause)).strip()

@@ -6,14 +6,14 @@ import attrs
 
 from agno_rt import AgnoError, Runtime, Tool, Toolkit
 from agno_rt.errors import NotFound
-from agno_rt.journal import RunRecord, RunStore, unknown_run
+from agno_rt.journal import Entry, RunRecord, RunStore, unknown_run
 from agno_rt.project import Project
 from agno_rt_serve.api.parts import Accepts
 from agno_rt_serve.api.runner import Runner
 from agno_rt_serve.errors import HttpError
 from agno_rt_serve.settings import Settings
 
-__all__ = ["Site", "not_stored"]
+__all__ = ["Site"]
 
 
 @attrs.frozen
@@ -46,22 +46,22 @@ class Site:
         hint = 'Use a memory that does, as in `memory = "sqlite:///agents.db"` in [runtime] of agno-rt.toml.'
         raise HttpError(404, "not_found", "this server does not keep runs", hint)
 
-    async def record(self, run: str, user: str | None) -> RunRecord:
-        """Return the record of the user's stored run. Raises `HttpError` 404."""
+    async def load_run(self, run: str, user: str | None) -> tuple[RunRecord, list[Entry]]:
+        """Return the record and the journal of the user's stored run. Raises `HttpError` 404."""
         store = self.run_store()
         try:
-            record, _ = await store.load_run(run)
+            record, entries = await store.load_run(run)
             if record.user != user:
                 raise unknown_run(run)
         except NotFound as exc:
-            raise not_stored(run) from exc
-        return record
+            raise _not_stored(run) from exc
+        return record, entries
 
 
-def not_stored(run: str) -> HttpError:
-    """Return the error 404 for a run that is not stored, or belongs to somebody else."""
+def _not_stored(run: str) -> HttpError:
     hint = (
         "Runs are kept where their agent has memory=MemoryPolicy(journal=True) or a tool that may pause it, and, with "
-        "the memory `memory:`, as long as the server runs. A run of a user is found where ?user= names the user."
+        "the memory `memory:`, as long as the server runs. A run of a user is found where `user` names the user. To "
+        "cancel a run that is not kept, ask the worker that streams it, or hang up."
     )
     return HttpError(404, "not_found", f"this server knows no run {run!r}", hint)

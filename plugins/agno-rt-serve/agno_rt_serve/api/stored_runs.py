@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from agno_rt.journal import Resume, RunStatus
+from agno_rt.journal import Resume, RunRecord, RunStatus
 from agno_rt.steps import read_steps
 from agno_rt_serve.api.agents import answer_run
 from agno_rt_serve.api.approvals import Shown
@@ -58,19 +58,17 @@ class StoredRuns:
             unowned=asked.user is None,
             limit=asked.limit,
         )
-        await respond(send, 200, JSON, msgspec.json.encode({"runs": [_record(each) for each in records]}))
+        await respond(send, 200, JSON, msgspec.json.encode({"runs": [self._record(each) for each in records]}))
 
     async def _get(self, scope: Scope, receive: Receive, send: Send) -> None:
-        record = await self._site.record(path_value(scope, "id"), read_query(scope, _Asked).user)
-        store = self._site.run_store()
-        record, entries = await store.load_run(record.id)
-        approvals = self._shown.all(await store.approvals(run=record.id, limit=_MANY))
-        shown = _record(record) | {"approvals": approvals, "steps": read_steps(entries, record.id)}
+        record, entries = await self._site.load_run(path_value(scope, "id"), read_query(scope, _Asked).user)
+        approvals = self._shown.all(await self._site.run_store().approvals(run=record.id, limit=_MANY))
+        shown = self._record(record) | {"approvals": approvals, "steps": read_steps(entries, record.id)}
         await respond(send, 200, JSON, msgspec.json.encode(shown))
 
     async def _resume(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_body(scope, receive, _Asked)
-        record = await self._site.record(path_value(scope, "id"), body.user)
+        record, _ = await self._site.load_run(path_value(scope, "id"), body.user)
         if record.status == "completed":
             hint = "GET /runs/ID has its answer. `agno-rt runs fork` goes on from one of its steps."
             raise HttpError(409, "run_conflict", "this run is completed", hint)
@@ -87,13 +85,12 @@ class StoredRuns:
         # A run that is streamed here need not be stored to be cancelled.
         cancelled = self._site.runner.cancel_run(run, body.user)
         if not cancelled:
-            record = await self._site.record(run, body.user)
+            record, _ = await self._site.load_run(run, body.user)
             cancelled = await self._site.runtime.cancel(record.id)
         await respond(send, 200, JSON, msgspec.json.encode({"cancelled": cancelled}))
 
-
-def _record(record: Any) -> dict[str, Any]:
-    """Return the record as JSON has it. Which process has the run is no client's business."""
-    made: dict[str, Any] = msgspec.to_builtins(record)
-    del made["owner"]
-    return made
+    def _record(self, record: RunRecord) -> dict[str, Any]:
+        """Return the record as JSON has it. Which process has the run is no client's business, but whether one does."""
+        made: dict[str, Any] = msgspec.to_builtins(record)
+        del made["owner"]
+        return made | {"stopped": self._site.runtime.is_stopped(record)}

@@ -1,0 +1,130 @@
+"""The agent that a command line asks for: one of the project, changed by options, or one made of a model alone.
+
+`run`, `chat` and `map` take it with `agent_argument` and `agent_options` of `agno_rt.cli.options`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from agno_rt._sources import load_module
+from agno_rt.agent import Agent, ToolLike
+from agno_rt.cli.target import Target, find_agent, is_agent, of_model
+from agno_rt.errors import NotFound, UsageError
+from agno_rt.failures import repr_of
+from agno_rt.plugins import PluginHost
+from agno_rt.project import load_project
+from agno_rt.tools import Tool, Toolkit
+
+__all__ = ["Changes", "change_agent", "choose_agent", "find_tool", "split_words"]
+
+
+@attrs.frozen
+class Changes:
+    """What the options say of the agent: another `model`, instructions (`system`), and `tools` beside its own."""
+
+    model: str | None = None
+    system: str | None = None
+    tools: tuple[str, ...] = ()
+
+    def options(self) -> str:
+        """Return the options as they were given, to be typed again."""
+        given = [("-m", self.model), ("-s", self.system), *(("-t", spec) for spec in self.tools)]
+        return "".join(f" {name} {shlex.quote(value)}" for name, value in given if value is not None)
+
+
+def choose_agent(verb: str, spec: str | None, config: str | None, changes: Changes) -> Target:
+    """Find the agent that `spec` names, or make one of the model of `changes`, and change it as the options say.
+
+    Without either, list the agents there are and raise `UsageError`.
+    """
+    sys.path.insert(0, os.getcwd())
+    if spec is not None:
+        target = find_agent(spec, config)
+    elif changes.model is not None:
+        target = of_model(changes.model, config)
+    else:
+        from agno_rt.cli.list_agents import ask_which  # for those who named none
+
+        raise ask_which(verb, config)
+    agent = change_agent(target.agent, changes, target.project.plugins())
+    return attrs.evolve(target, agent=agent, typed=changes.options())
+
+
+def change_agent(agent: Agent, changes: Changes, host: PluginHost) -> Agent:
+    """Change the agent as the options say. Raises `UsageError` for a tool that is not there."""
+    changed: dict[str, Any] = {}
+    if changes.model is not None:
+        changed["model"] = changes.model
+    if changes.system is not None:
+        changed["instructions"] = changes.system
+    if changes.tools:
+        changed["tools"] = (*agent.tools, *(find_tool(spec, host) for spec in changes.tools))
+    return attrs.evolve(agent, **changed) if changed else agent
+
+
+def split_words(words: tuple[str, ...], config: str | None, changes: Changes) -> tuple[str | None, tuple[str, ...]]:
+    """Tell the agent's name from the input: with --model the agent may be left out.
+
+    Then a first word that names an agent is one, and a single word is the input. Raises `UsageError` for several words
+    that begin with neither, since a misspelt agent and a question without quotes look the same.
+    """
+    if changes.model is None or not words:
+        return (words[0] if words else None), words[1:]
+    first = words[0]
+    if first in ("", "-") or any(character.isspace() for character in first):
+        return None, words
+    if is_agent(first, config):
+        return first, words[1:]
+    if len(words) == 1:
+        return None, words
+    close = difflib.get_close_matches(first, load_project(config).agents, n=1)
+    nearest = f"Did you mean {close[0]!r}? Otherwise quote the question" if close else "Quote the question"
+    asked = f"agno-rt run -m {shlex.quote(changes.model)} {shlex.quote(' '.join(words))}"
+    raise UsageError(f"{first!r} is not an agent, and the question is not quoted", hint=f"{nearest}: {asked}")
+
+
+def find_tool(spec: str, host: PluginHost) -> ToolLike:
+    """Find the tool of `plugin:tool`, `FILE.py:function` or `package.module:function`. Raises `UsageError`."""
+    source, colon, name = spec.rpartition(":")
+    if not colon or not source or not name:
+        if not spec.endswith(".py"):
+            raise UsageError(f"{spec!r} does not name a tool", hint=_FORMS)
+        source, name = spec, ""
+    elif not source.endswith(".py") and host.provides(spec.partition(":")[0], "tools"):
+        return spec
+    return _from_module(source, name)
+
+
+_FORMS = "Write plugin:tool, as in files:search:docs, FILE.py:function, or package.module:function."
+
+
+def _from_module(source: str, name: str) -> ToolLike:
+    try:
+        found = vars(load_module(source, Path()))
+    except NotFound as exc:
+        if exc.kind != "module":
+            raise
+        raise NotFound("module", source, (), where="of a tool", hint=_FORMS) from exc
+    tools = [key for key, value in found.items() if isinstance(value, Tool | Toolkit)]
+    if name and name in found:
+        value: ToolLike = found[name]
+        if isinstance(value, type) or not (callable(value) or isinstance(value, Tool | Toolkit)):
+            raise UsageError(f"{name!r} in {source} is {repr_of(value)}, not a tool", hint="Name a function or a tool.")
+        return value
+    if not name and len(tools) == 1:
+        only: ToolLike = found[tools[0]]
+        return only
+    if not name:
+        shown = ", ".join(f"{source}:{tool}" for tool in tools)
+        hint = f"Name each with -t: {shown}." if tools else "Name a function: FILE.py:function."
+        raise UsageError(f"{source} has {len(tools) or 'no'} tools", hint=hint)
+    functions = [key for key, value in found.items() if getattr(value, "__module__", "") == found["__name__"]]
+    raise NotFound("tool", name, [*tools, *functions], where=source)

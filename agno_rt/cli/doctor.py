@@ -1,0 +1,68 @@
+"""`agno-rt doctor`: whether everything that agents need is here, and what to do about what is not."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from agno_rt.cli.options import config_option, debug_option, json_option
+
+if TYPE_CHECKING:
+    from agno_rt.cli.checkup import Line
+
+__all__ = ["command"]
+
+
+@click.command("doctor")
+@config_option
+@json_option
+@debug_option
+def command(config: str | None, as_json: bool) -> int:
+    """Check Python, plugins, models, memory, agents and the port.
+
+    Each line says what was found, and what to do where something is missing. No model is loaded, no server is asked,
+    and nothing is changed. The exit code is 1 where something is broken.
+    """
+    from agno_rt.cli.checkup import examine
+    from agno_rt.cli.tables import print_json_lines
+
+    sys.path.insert(0, os.getcwd())
+    lines = []
+    for line in examine(config):
+        lines.append(line)
+        if not as_json:
+            _print(line)
+    if as_json:
+        print_json_lines(lines)
+    broken = sum(line.status == "error" for line in lines)
+    if not as_json:
+        click.echo()
+        click.echo(f"{broken} of {len(lines)} checks failed." if broken else "All is well.")
+    return 1 if broken else 0
+
+
+_MARKS = {
+    "ok": ("✓", "+", "green"),
+    "note": ("·", "-", None),
+    "warning": ("!", "!", "yellow"),
+    "error": ("✗", "x", "red"),
+}
+"""How each kind of line begins: the mark, what stands for it where the encoding lacks it, and the color."""
+
+
+def _print(line: Line) -> None:
+    from agno_rt.cli.report import clean, styled
+    from agno_rt.cli.tables import print_wrapped
+
+    mark, plain, color = _MARKS[line.status]
+    try:
+        mark.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeError:
+        mark = plain
+    dim = line.status == "note"
+    print_wrapped(clean(line.message), f"{styled(mark, fg=color, dim=dim or None)} ", dim=dim)
+    if line.hint and line.status != "ok":
+        print_wrapped(clean(line.hint), "  ", dim=True)

@@ -1,0 +1,96 @@
+"""The models that plugins have, each with what it lacks before it can answer. Loads no model, and asks no server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+import attrs
+import trio
+
+from agno_rt.agent import Agent
+from agno_rt.cli.report import notice
+from agno_rt.cli.tables import Column, print_table
+from agno_rt.config import Config
+from agno_rt.failures import must_pass
+from agno_rt.models import Model
+from agno_rt.plugins import Offer, PluginHost
+from agno_rt.readiness import check_ready
+from agno_rt.runtime import Runtime
+
+__all__ = ["ListedModel", "find_fault", "find_missing", "list_models", "print_models"]
+
+_FILE = re.compile(r"\bPATH\b")
+"""An example of any file, which need not be there."""
+
+
+@attrs.frozen
+class ListedModel:
+    """A model's spec: whether it is `ready`, `None` for a form that stands for many, and what is missing."""
+
+    spec: str
+    plugin: str
+    ready: bool | None
+    missing: str
+    hint: str
+    description: str
+
+
+def list_models(config: Config, host: PluginHost) -> list[ListedModel]:
+    """Describe the models of all plugins: the names they have, and examples of names where any will do."""
+    return trio.run(_list, config, host)
+
+
+async def _list(config: Config, host: PluginHost) -> list[ListedModel]:
+    async with Runtime(plugins=host, settings=config.plugins) as runtime:
+        found = []
+        for offer in host.offers("models"):
+            for spec in _specs(offer, config):
+                if _FILE.search(spec):
+                    found.append(ListedModel(spec, offer.plugin, None, "", "", offer.help))
+                    continue
+                missing, hint = await find_fault(runtime, spec) or ("", "")
+                found.append(ListedModel(spec, offer.plugin, not missing, missing, hint, offer.help))
+        return found
+
+
+async def find_fault(runtime: Runtime, model: str | Model) -> tuple[str, str] | None:
+    """Find what would keep the model from answering: a message and a hint."""
+    for finding in await check_ready(runtime, Agent(model)):
+        if finding.agents and finding.level != "note":
+            return finding.message, finding.hint
+    return None
+
+
+def _specs(offer: Offer, config: Config) -> Iterator[str]:
+    if offer.name != "*":
+        yield f"{offer.plugin}:{offer.name}"
+        return
+    try:
+        names = list(offer.examples(config.plugins.get(offer.plugin, {}))) if offer.examples else []
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
+        names = []
+    yield from (f"{offer.plugin}:{name}" for name in names or ["PATH"])
+
+
+def print_models(models: Sequence[ListedModel]) -> None:
+    """Print a table of the models, and what is missing below it, once for all that miss the same."""
+    states = {True: "ready", False: "not ready", None: ""}
+    columns = (Column("MODEL", whole=True), Column("STATUS", whole=True), Column("DESCRIPTION"))
+    rows = [(each.spec, states[each.ready], each.description) for each in models]
+    print_table(columns, rows, empty="No plugin with models is installed: pip install agno-rt-llamacpp, for one.")
+    for (message, hint), specs in find_missing(models).items():
+        notice(f"{', '.join(specs)}: {message}\n  {hint}".rstrip())
+    if ready := next((each.spec for each in models if each.ready), ""):
+        notice(f'Ask one: agno-rt run {ready} "Hello!"')
+
+
+def find_missing(models: Iterable[ListedModel]) -> dict[tuple[str, str], list[str]]:
+    """Find what is missing, a message and a hint, and the models that miss it."""
+    missing: dict[tuple[str, str], list[str]] = {}
+    for each in models:
+        if each.missing:
+            missing.setdefault((each.missing, each.hint), []).append(each.spec)
+    return missing

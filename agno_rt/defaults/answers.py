@@ -1,0 +1,161 @@
+"""Answers and examples from a file, for agents with a small model: the hooks `answers:basics` and `answers:FILE.toml`.
+
+A table `[[replies]]` answers in the model's place what its pattern fits: with fixed words (`say`), or with what the
+computer works out (`compute`: a `sum`, the `date` or the `time`). A table `[[examples]]` puts turns before the
+conversation that show the model how such an input is answered. Of each, the first table that fits is taken.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+
+from agno_rt.config import read_settings
+from agno_rt.context import RunContext
+from agno_rt.defaults._sums import answer_sum
+from agno_rt.errors import ConfigError, UsageError
+from agno_rt.hooks import Hook
+from agno_rt.hookspecs import Register, hookimpl
+from agno_rt.messages import Message
+from agno_rt.models import ModelRequest, ModelResponse
+
+__all__ = ["AnswersHook", "Examples", "Reply", "load_answers"]
+
+_LONGEST = 2_000
+"""Characters that a pattern is tried on: what is longer is no small talk, and a pattern may be slow."""
+
+
+@attrs.frozen
+class Reply:
+    """A table `[[replies]]`: `when` is a regular expression, searched for in the input; the case does not matter."""
+
+    when: str
+    say: str = ""
+    compute: Literal["", "sum", "date", "time"] = ""
+
+
+@attrs.frozen
+class Examples:
+    """A table `[[examples]]`: `turns` are pairs of what a user says and what is to be answered."""
+
+    when: str
+    turns: list[list[str]]
+
+
+@attrs.frozen
+class _File:
+    replies: list[dict[str, Any]] = attrs.Factory(list)
+    examples: list[dict[str, Any]] = attrs.Factory(list)
+
+
+class AnswersHook(Hook):
+    """Answers what a reply fits, and shows the model the examples that fit. `clock` gives the time here and now.
+
+    A request for an answer of a type, and one that ends with a tool's result, go to the model as they are.
+    """
+
+    def __init__(
+        self,
+        replies: tuple[Reply, ...] = (),
+        examples: tuple[Examples, ...] = (),
+        *,
+        clock: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        self.name = "answers"
+        self._replies = [(_pattern(reply.when), reply) for reply in replies]
+        self._examples = [(_pattern(each.when), _turns(each)) for each in examples]
+        self._clock = clock
+
+    async def before_model(self, context: RunContext, request: ModelRequest) -> ModelRequest | ModelResponse | None:
+        """See `Hook.before_model`."""
+        last = request.messages[-1]
+        if last.role != "user" or request.output is not None:
+            return None
+        text = last.text.strip()
+        said = self._reply(text[:_LONGEST]) if isinstance(last.content, str) else None
+        if said is not None:
+            return ModelResponse(said)
+        turns = next((turns for pattern, turns in self._examples if pattern.search(text[:_LONGEST])), ())
+        if not turns or request.tools:
+            return None
+        at = 1 if request.messages[0].role == "system" else 0
+        messages = (*request.messages[:at], *turns, *request.messages[at:])
+        return attrs.evolve(request, messages=messages)
+
+    def _reply(self, text: str) -> str | None:
+        for pattern, reply in self._replies:
+            if pattern.search(text) and (said := self._said(reply, text)) is not None:
+                return said
+        return None
+
+    def _said(self, reply: Reply, text: str) -> str | None:
+        if reply.compute == "sum":
+            return answer_sum(text)
+        now = self._clock()
+        if reply.compute == "date":
+            return f"Today is {now:%A}, {now.day} {now:%B %Y}."
+        return f"It is {now:%H:%M} on this computer." if reply.compute == "time" else reply.say
+
+
+def load_answers(path: Path) -> AnswersHook:
+    """Make the hook of a TOML file. Raises `UsageError` for a file that is not there, `ConfigError` for a wrong one."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        hint = "Name a TOML file, as in answers:answers.toml, or write answers:basics."
+        raise UsageError(f"the answers in {str(path)!r} cannot be read: {exc}", hint=hint) from exc
+    return _read(text, str(path))
+
+
+def _read(text: str, where: str) -> AnswersHook:
+    try:
+        file = read_settings(_File, tomllib.loads(text), where)
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError(f"{where} is not valid TOML: {exc}", hint="Correct the line that it names.") from exc
+    replies = [read_settings(Reply, table, f"{where}: [[replies]] {at}") for at, table in enumerate(file.replies, 1)]
+    shown = [read_settings(Examples, table, f"{where}: [[examples]] {at}") for at, table in enumerate(file.examples, 1)]
+    try:
+        return AnswersHook(tuple(replies), tuple(shown))
+    except UsageError as exc:
+        raise exc.at(where) from exc.__cause__
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text, re.IGNORECASE)
+    except re.error as exc:
+        hint = "Write a regular expression; in TOML between single quotes, which leave backslashes alone."
+        raise UsageError(f"the pattern {text!r} cannot be used: {exc}", hint=hint) from exc
+
+
+def _turns(examples: Examples) -> tuple[Message, ...]:
+    for turn in examples.turns:
+        if len(turn) != 2:
+            hint = 'Write turns = [["Who wrote Hamlet?", "William Shakespeare."]].'
+            raise UsageError(f"an example has {len(turn)} texts, not a question and its answer", hint=hint)
+    return tuple(
+        message
+        for asked, answered in examples.turns
+        for message in (Message("user", asked), Message("assistant", answered))
+    )
+
+
+def _basics(rest: str, settings: Mapping[str, Any]) -> AnswersHook:
+    if rest:
+        raise UsageError(f"'answers:basics:{rest}' says too much", hint="Write answers:basics.")
+    text = (resources.files("agno_rt") / "defaults" / "answers.toml").read_text(encoding="utf-8")
+    return _read(text, "answers:basics")
+
+
+@hookimpl
+def agno_rt_register_guardrails(register: Register) -> None:
+    """Offer `answers:basics` and `answers:FILE.toml`."""
+    register("basics", _basics, help="answers greetings, sums and the date in the model's place; shows it examples")
+    register("*", lambda rest, settings: load_answers(Path(rest)), help="answers and examples from FILE.toml")

@@ -1,0 +1,128 @@
+"""Says before the first run what would keep agents from answering: weights, keys, documents, memory.
+
+A model, a tool or a memory backend may have a method `check_ready()`. It takes no arguments, is quick, asks no other
+machine, and changes nothing. It raises the error that a run would meet, returns a line that is worth showing at start
+("12 documents in docs"), or returns `None`. It may be a coroutine function; any other runs in a worker thread.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Iterator
+from typing import Any, Literal
+
+import attrs
+import trio
+
+from agno_rt._resolve import Resolved
+from agno_rt.agent import Agent
+from agno_rt.errors import AgnoError
+from agno_rt.failures import must_pass, named
+from agno_rt.runtime import Runtime
+from agno_rt.wrapping import Wrapper
+
+__all__ = ["Finding", "FindingLevel", "check_ready"]
+
+FindingLevel = Literal["note", "warning", "error"]
+
+
+@attrs.frozen
+class Finding:
+    """Something that was found out about agents before they ran.
+
+    Attributes:
+        level: `note` for what is good to know; `warning` for what a run may miss, such as documents or a memory that
+            lasts; `error` for what will make every run of the agents fail
+        message: what was found
+        hint: what to do about it
+        agents: the names of the agents that it concerns; empty for what concerns all of them
+    """
+
+    level: FindingLevel
+    message: str
+    hint: str = ""
+    agents: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.agents)}: {self.message}" if self.agents else self.message
+
+
+async def check_ready(runtime: Runtime, *agents: Agent, memory: bool = True) -> list[Finding]:
+    """Check whether the agents could answer now, and whether the runtime's memory opens; no model is asked.
+
+    What several agents have in common is one finding, with the names of all of them. `memory=False` leaves the memory
+    alone. Raises nothing: a check that fails is a finding, too.
+    """
+    places: dict[Finding, tuple[str, ...]] = {}
+    # Agents share models and tools, which are asked once; by identity, and kept alive by the runtime meanwhile.
+    asked: dict[int, Finding | None] = {}
+    for agent in agents:
+        name = agent.name or "agent"
+        for finding in await _of_agent(runtime, agent, asked):
+            names = places.get(finding, ())
+            places[finding] = names if name in names else (*names, name)
+    found = [attrs.evolve(finding, agents=names) for finding, names in places.items()]
+    of_memory = await _of_memory(runtime) if memory else None
+    return found if of_memory is None else [*found, of_memory]
+
+
+async def _of_agent(runtime: Runtime, agent: Agent, asked: dict[int, Finding | None]) -> list[Finding]:
+    try:
+        runtime.check(agent)
+    except AgnoError as exc:
+        return [Finding("error", exc.message, exc.hint)]
+    resolved = runtime._resolver.resolve(agent)
+    models = list(_models(resolved))
+    parts = [*models, *resolved.tools.values()]
+    for part in parts:
+        if id(part) not in asked:
+            asked[id(part)] = await _ask(part, "error" if part in models else "warning")
+    found = [finding for part in parts if (finding := asked[id(part)]) is not None]
+    return [*found, _FORGETS] if resolved.pauses and runtime._memory == "memory:" else found
+
+
+def _models(resolved: Resolved) -> Iterator[Any]:
+    """The models that runs of the agent ask, those within wrappers too."""
+    models = [resolved.model] if resolved.summarizer is None else [resolved.model, resolved.summarizer]
+    while models:
+        model = models.pop()
+        if isinstance(model, Wrapper):
+            models.extend(model.models())
+        else:
+            yield model
+
+
+async def _of_memory(runtime: Runtime) -> Finding | None:
+    try:
+        return await _ask(runtime.memory, "warning")
+    except AgnoError as exc:
+        return Finding("error", exc.message, exc.hint)
+
+
+async def _ask(part: Any, level: FindingLevel) -> Finding | None:
+    """What a part says of itself; of that level where it is not ready."""
+    check = getattr(part, "check_ready", None)
+    if check is None:
+        return None
+    try:
+        if inspect.iscoroutinefunction(check):
+            note = await check()
+        else:
+            note = await trio.to_thread.run_sync(check)
+            note = await note if isinstance(note, Awaitable) else note
+    except AgnoError as exc:
+        return Finding(level, exc.message, exc.hint)
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
+        called = getattr(part, "name", type(part).__name__)
+        return Finding("warning", f"the check of {called} failed: {named(exc)}", _REPORT)
+    return Finding("note", note) if note else None
+
+
+_REPORT = "Report this to its author; runs are not kept from it."
+_FORGETS = Finding(
+    "warning",
+    "runs wait for a person's decision, and the memory 'memory:' forgets them when this process ends",
+    'Set memory = "sqlite:///agents.db" in [runtime] of agno-rt.toml.',
+)

@@ -1,0 +1,36 @@
+"""What the plugin says of a model spec that nothing goes by."""
+
+from __future__ import annotations
+
+import pytest
+from agno_rt_openai.suggest import suggest
+
+
+@pytest.mark.parametrize("name", ["gpt-5", "gpt-4.1-mini", "o3", "chatgpt-4o-latest"])
+def test_its_own_models(name: str) -> None:
+    """A model of OpenAI is written behind the plugin's name."""
+    assert suggest(name) == f"Write openai:{name}."
+
+
+@pytest.mark.parametrize(
+    ("spec", "written"),
+    [
+        ("anthropic:claude-x", "openai:anthropic:claude-x"),
+        ("claude-x", "openai:anthropic:claude-x"),
+        ("gemini:gemini-x", "openai:google:gemini-x"),
+        ("ollama:qwen", "openai:ollama:qwen"),
+        ("groq:gpt-5", "openai:groq:gpt-5"),
+    ],
+)
+def test_services_that_speak_its_format(spec: str, written: str) -> None:
+    """A model of another service is reached through its endpoint, whose address and key are named."""
+    said = suggest(spec)
+
+    assert f"write {written}, where [plugins.openai.servers.{written.split(':')[1]}] has base_url" in said
+    assert ("api_key_env" in said) == ("ollama" not in spec)
+
+
+@pytest.mark.parametrize("spec", ["", "small", "opnai:x", "nowhere:bot", "output"])
+def test_anything_else(spec: str) -> None:
+    """Nothing is said of what it does not know."""
+    assert suggest(spec) == ""

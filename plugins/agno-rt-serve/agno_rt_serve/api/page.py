@@ -1,0 +1,96 @@
+"""The chat page: its files, with their types, hashes and policy. Reads `page/` once, when the server starts."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+import attrs
+
+from agno_rt_serve.api.routing import Route
+from agno_rt_serve.http.asgi import Receive, Scope, Send, header, respond
+from agno_rt_serve.settings import Settings
+
+__all__ = ["page_routes"]
+
+_TYPES = {
+    "html": b"text/html; charset=utf-8",
+    "css": b"text/css; charset=utf-8",
+    "js": b"text/javascript; charset=utf-8",
+    "svg": b"image/svg+xml",
+}
+
+# The page runs its own files and nothing else. Trusted types: no script of the page can turn text into markup, but
+# for DOMPurify, which cleans what it makes. Images are those of the conversation, as data; none is ever fetched.
+_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; "
+    b"media-src data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    b"require-trusted-types-for 'script'; trusted-types dompurify"
+)
+_HEADERS = [
+    (b"content-security-policy", _POLICY),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    # The browser keeps the file and asks each time whether it changed: an upgraded server is seen at once.
+    (b"cache-control", b"no-cache"),
+    (b"vary", b"accept-encoding"),
+]
+
+
+@attrs.define(slots=False)
+class _File:
+    """A file of the page, as an ASGI handler that answers 304 to a browser that has it."""
+
+    kind: bytes
+    body: bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request."""
+        headers = [*_HEADERS, (b"etag", self._etag)]
+        if self._etag in header(scope, b"if-none-match"):
+            await respond(send, 304, headers, b"")
+            return
+        headers.append((b"content-type", self.kind))
+        body = self.body
+        if b"gzip" in header(scope, b"accept-encoding"):
+            headers.append((b"content-encoding", b"gzip"))
+            body = self._packed
+        await respond(send, 200, headers, body)
+
+    @cached_property
+    def _etag(self) -> bytes:
+        return f'"{hashlib.sha256(self.body).hexdigest()[:32]}"'.encode()
+
+    @cached_property
+    def _packed(self) -> bytes:
+        return gzip.compress(self.body, mtime=0)
+
+
+def page_routes(settings: Settings) -> Iterator[Route]:
+    """Yield a route for each file of the page; `/` is the page itself.
+
+    The page is told those of the settings that it needs before it asks the server for anything.
+    """
+    told = json.dumps({"max_media": settings.max_media, "max_body": settings.max_body})
+    for path, file in _read(resources.files("agno_rt_serve") / "page", "/page"):
+        if path == "/page/index.html":
+            file.body = file.body.replace(b"{settings}", told.replace('"', "&quot;").encode())
+            yield Route("GET", "/", file)
+        else:
+            yield Route("GET", path, file)
+
+
+def _read(folder: Traversable, path: str) -> Iterator[tuple[str, _File]]:
+    for each in sorted(folder.iterdir(), key=lambda one: one.name):
+        if each.is_dir():
+            yield from _read(each, f"{path}/{each.name}")
+            continue
+        kind = _TYPES.get(each.name.rpartition(".")[2])
+        if kind is not None:
+            yield f"{path}/{each.name}", _File(kind, each.read_bytes())

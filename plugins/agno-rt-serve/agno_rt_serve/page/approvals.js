@@ -1,0 +1,245 @@
+// What paused runs wait for: a card for each approval, and the list of all that are pending.
+
+import { at, call, get } from "./api.js";
+import { $, el, pretty, say, timeNode } from "./dom.js";
+import { jsonForm, schemaForm } from "./schema_form.js";
+
+const TITLES = {
+  approval: (name) => ["Let the agent call ", el("code", {}, name), "?"],
+  input: (name) => [el("code", {}, name), " needs something that you know"],
+  external: (name) => ["What came of ", el("code", {}, name), "?"],
+};
+const HINTS = {
+  external: "This call is carried out elsewhere. Give its result, as JSON or as text.",
+};
+const OUTCOMES = { approved: "approved", denied: "denied", answered: "answered", expired: "expired" };
+
+// A card that asks a person. `settled(how)` is called once: with `decided`, `elsewhere` or `expired`.
+export class ApprovalCard {
+  constructor(approval, settled) {
+    this.approval = approval;
+    this.settled = settled;
+    const { kind, call: asked } = approval;
+    this.heading = el("h3", { id: `approval-${approval.id}` }, TITLES[kind](asked.name));
+    this.body = el("div", { class: "card-body" });
+    this.alert = el("p", { class: "refused", role: "alert", hidden: true });
+    this.node = el("form", { class: "card", "aria-labelledby": this.heading.id, novalidate: true, submit: (event) => this.#submit(event) },
+      this.heading, approval.reason ? el("p", {}, approval.reason) : null, HINTS[kind] ? el("p", { class: "hint" }, HINTS[kind]) : null,
+      this.body, this.alert, this.#facts());
+    this.#ask();
+    this.#watchExpiry();
+  }
+
+  focus() { this.node.querySelector("input, textarea, select, button")?.focus({ preventScroll: false }); }
+
+  #facts() {
+    const facts = el("p", { class: "hint" });
+    if (this.approval.expires_at) facts.append("To be decided until ", timeNode(this.approval.expires_at));
+    return facts.childNodes.length ? facts : null;
+  }
+
+  // The first question: kind `approval` shows the call, the others a form at once.
+  #ask() {
+    const { kind, schema } = this.approval;
+    this.form = null;
+    if (kind === "approval") {
+      this.#fill([argumentsTable(this.approval.call.arguments)],
+        button("Approve", "primary", () => this.#decide({ decision: "approve" })),
+        button("Edit", "plain", () => this.#edit()), button("Deny", "plain", () => this.#deny()));
+      return;
+    }
+    this.form = kind === "input" ? schemaForm(schema) : jsonOrText();
+    const send = () => this.#send("answer", "value");
+    this.#fill([argumentsTable(this.approval.call.arguments), this.form.node],
+      button(kind === "input" ? "Answer" : "Send the result", "primary", send), button("Deny", "plain", () => this.#deny()));
+    this.submit = send;
+  }
+  #edit() {
+    let given;
+    try { given = JSON.parse(this.approval.call.arguments); } catch { given = undefined; }
+    this.form = given === undefined ? jsonForm(undefined, "Arguments") : schemaForm(this.approval.parameters, given);
+    this.submit = () => this.#send("approve", "arguments");
+    this.#fill([this.form.node], button("Approve with these", "primary", this.submit), this.#back());
+    this.form.focus();
+  }
+  #deny() {
+    const reason = el("input", { type: "text", id: `reason-${this.approval.id}`, autocomplete: "off" });
+    this.submit = () => this.#decide({ decision: "deny", reason: reason.value.trim() });
+    this.#fill([el("div", { class: "field" }, el("label", { for: reason.id }, "Why not? The agent is told."), reason)],
+      button("Deny", "primary", this.submit), this.#back());
+    reason.focus();
+  }
+  #back() {
+    return button("Back", "plain", () => {
+      this.#ask();
+      this.focus();
+    });
+  }
+  #fill(content, ...buttons) {
+    this.#refuse("");
+    this.body.replaceChildren(...content, el("div", { class: "buttons" }, buttons));
+  }
+  #refuse(text) {
+    this.alert.textContent = text;
+    this.alert.hidden = !text;
+  }
+  #submit(event) {
+    event.preventDefault();
+    this.submit?.();
+  }
+
+  #send(decision, key) {
+    let value;
+    try {
+      value = this.form.read();
+    } catch (error) {
+      return this.#refuse(error.message);
+    }
+    return this.#decide({ decision, [key]: value });
+  }
+  async #decide(body) {
+    if (this.over) return;
+    this.#disable(true);
+    try {
+      const decided = await call(at("approvals", this.approval.id), { method: "POST", body });
+      const changed = body.arguments !== undefined ? ", with other arguments" : "";
+      this.#close(`You ${OUTCOMES[decided?.status] ?? body.decision} ${this.approval.call.name}${changed}.${body.reason ? ` ${body.reason}` : ""}`, "decided");
+    } catch (problem) {
+      if (problem.status === 409 || problem.status === 404) return this.#wasDecided(problem);
+      this.#disable(false);
+      this.#refuse([problem.message, problem.hint].filter(Boolean).join(" "));
+    }
+  }
+  async #wasDecided(problem) {
+    let status = "";
+    try { ({ status } = await get(at("approvals", this.approval.id))); } catch { /* the server's own words will do */ }
+    if (status === "expired") return this.#expire();
+    this.#close(status && status !== "pending" ? `Somebody else ${OUTCOMES[status]} ${this.approval.call.name} meanwhile.` : problem.message, "elsewhere");
+  }
+  #disable(on) { for (const field of this.node.querySelectorAll("button, input, textarea, select")) field.disabled = on; }
+
+  #watchExpiry() {
+    const until = this.approval.expires_at;
+    if (!until) return;
+    const left = until * 1000 - Date.now();
+    if (left <= 0) queueMicrotask(() => this.#expire());
+    else if (left < 2 ** 31) this.expiry = setTimeout(() => this.#expire(), left + 500);
+  }
+  #expire() { this.#close(`Nobody decided about ${this.approval.call.name} in time.`, "expired"); }
+  #close(text, how) {
+    if (this.over) return;
+    this.over = true;
+    clearTimeout(this.expiry);
+    const focused = this.node.contains(document.activeElement);
+    const note = el("p", { class: "note settled", tabindex: "-1" }, text);
+    this.node.replaceWith(note);
+    if (focused) note.focus({ preventScroll: true });
+    say(text);
+    refreshBadge();
+    this.settled(how);
+  }
+}
+
+function button(label, kind, act) { return el("button", { type: "button", class: kind, click: act }, label); }
+
+function argumentsTable(text) {
+  let value;
+  try { value = JSON.parse(text); } catch { return el("pre", { class: "args", tabindex: "0" }, text); }
+  const entries = Object.entries(value ?? {});
+  if (!entries.length) return el("p", { class: "hint" }, "Without arguments.");
+  return el("dl", { class: "args" }, entries.map(([name, one]) => [el("dt", {}, name),
+    el("dd", {}, typeof one === "string" ? one : el("code", {}, pretty(one)))]));
+}
+
+// A result may be any JSON; what is not JSON is text.
+function jsonOrText() {
+  const form = jsonForm(undefined, "Result");
+  const input = form.node.querySelector("textarea");
+  return {
+    ...form,
+    read: () => {
+      const text = input.value.trim();
+      if (!text) throw new Error("The result is empty.");
+      try { return JSON.parse(text); } catch {
+        if (/^[[{"]/.test(text)) throw new Error("This is not JSON. Mend it, or write plain text.");
+        return text;
+      }
+    },
+  };
+}
+
+// All of one run ------------------------------------------------------------------------------------------------
+
+// Show what a run waits for, in `place`. `resume` goes on with the run, `reload` looks again at what came of it.
+export async function askApprovals(place, runId, { resume, reload, focus = false }) {
+  const { approvals } = await get("/approvals", { status: "pending", run: runId });
+  const holder = el("section", { class: "approvals", "aria-label": "Waits for you" });
+  place.append(holder);
+  let left = approvals.length;
+  const settled = (how) => {
+    left -= 1;
+    if (left > 0) return holder.querySelector("form")?.querySelector("button")?.focus({ preventScroll: true });
+    if (how === "decided") return resume();
+    holder.append(goOnButton(runId, resume, reload));
+  };
+  const cards = approvals.map((approval) => new ApprovalCard(approval, settled));
+  holder.append(...cards.map((card) => card.node));
+  if (!left) holder.append(goOnButton(runId, resume, reload));
+  refreshBadge();
+  if (focus) cards[0]?.node.querySelector("input, textarea, select, button")?.focus({ preventScroll: true });
+  for (const card of cards) card.node.scrollIntoView({ block: "nearest" });
+  return holder;
+}
+
+function goOnButton(runId, resume, reload) {
+  const bar = el("div", { class: "buttons" });
+  bar.append(button("Go on", "primary", async () => {
+    const { status } = await get(at("runs", runId)).catch(() => ({ status: "paused" }));
+    bar.remove();
+    if (status === "paused") resume(); else reload();
+  }));
+  return bar;
+}
+
+// The badge and the list of all ---------------------------------------------------------------------------------
+
+let known = -1;
+export async function refreshBadge() {
+  let count;
+  try { count = (await get("/approvals", { status: "pending" })).approvals.length; } catch { return; }
+  const badge = $("badge");
+  badge.textContent = count > 99 ? "99+" : String(count);
+  badge.hidden = !count;
+  $("dot").hidden = !count;
+  $("to-approvals").setAttribute("aria-label", count ? `Approvals, ${count} pending` : "Approvals");
+  if (known >= 0 && count !== known) document.dispatchEvent(new CustomEvent("approvals-changed"));
+  known = count;
+}
+
+// Draw the list of pending approvals into `place`. `link(approval)` leads to its
+// conversation, `resume(run, approval, where)` goes on with a run and shows it there.
+export async function showAllApprovals(place, { link, resume }) {
+  const { approvals } = await get("/approvals", { status: "pending" });
+  place.append(el("h2", {}, "Approvals"));
+  if (!approvals.length) {
+    place.append(el("p", { class: "empty" }, "Nothing waits for a decision."));
+    return;
+  }
+  for (const [run, of] of groups(approvals)) {
+    const first = of[0];
+    const answer = el("div", { class: "answer" });
+    const section = el("section", { class: "waits" }, el("p", { class: "meta" },
+      `${first.agent} asked `, timeNode(first.created_at), " ", link(first)));
+    let left = of.length;
+    const settled = (how) => { if (!--left && how === "decided") resume(run, first, answer); };
+    section.append(...of.map((approval) => new ApprovalCard(approval, settled).node), answer);
+    place.append(section);
+  }
+}
+
+function groups(approvals) {
+  const found = new Map();
+  for (const one of approvals) found.set(one.run, [...(found.get(one.run) ?? []), one]);
+  return found;
+}
+

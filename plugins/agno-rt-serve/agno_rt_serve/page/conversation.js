@@ -1,0 +1,213 @@
+// One conversation with an agent: what it shows, the run that is under way, and what is queued behind it.
+
+import { at, get, stream } from "./api.js";
+import { askApprovals } from "./approvals.js";
+import { el, newId, say } from "./dom.js";
+import { AT_ONCE, loadHistory } from "./history.js";
+import { fault, textOf } from "./parts.js";
+import { Turn } from "./turn.js";
+
+export class Conversation {
+  // `on` has what others are told: changed(), named(), ended(), edit(text), again(text, queue), anew(text).
+  constructor(agent, session, on) {
+    Object.assign(this, { agent, session, on, title: "", draft: "" });
+    this.turns = [];
+    this.queue = [];
+    this.total = 0;         // messages that the server has, as far as is known
+    this.running = false;
+    this.loading = false;
+    this.lost = false;      // the server does not know it any more
+    this.scrolled = null;
+    this.log = el("div", { class: "log", role: "log", "aria-label": "Conversation", "aria-live": "polite" });
+    this.node = el("div", { class: "conversation" }, this.log);
+    this.#last = Promise.resolve();
+  }
+  #last;
+  #control = null;
+
+  get fresh() { return !this.turns.length && !this.lost && !this.loading; }
+
+  // What the server has -----------------------------------------------------------------------------------------
+
+  async load(last = AT_ONCE) {
+    this.loading = true;
+    try {
+      const history = await loadHistory(this.session, last);
+      this.title = history.title;
+      this.total = history.total;
+      this.log.replaceChildren();
+      this.node.replaceChildren(this.log);
+      this.turns = [];
+      if (history.shown < history.total) this.log.append(this.#earlier(history.total - history.shown, last));
+      this.lost = !history.known && !history.turns.length;
+      if (this.lost) this.#sayLost();
+      for (const turn of history.turns) this.#addStored(turn);
+      return history;
+    } catch (problem) {
+      this.log.replaceChildren(fault("This conversation cannot be loaded.", `${problem.message} ${problem.hint ?? ""}`));
+      return null;
+    } finally {
+      this.loading = false;
+      this.on.changed(this);
+    }
+  }
+  #earlier(count, last) {
+    return el("button", { type: "button", class: "plain earlier", click: async () => {
+      const main = this.node.closest("main");
+      const below = main.scrollHeight - main.scrollTop;
+      await this.load(last * 2);
+      main.scrollTop = main.scrollHeight - below;
+    } }, `Show earlier messages (${count})`);
+  }
+  #addStored({ input, parts, record }) {
+    const turn = this.#add(input);
+    turn.parts = parts;
+    turn.changed = new Set(parts);
+    turn.draw();
+    turn.status = record?.status ?? "completed";
+    if (turn.status !== "paused") return turn.drawStored(record);
+    turn.details.runId = record.id;
+    this.#pause(turn);
+  }
+  #add(input) {
+    const turn = new Turn(input, this.agent, { again: (content) => this.ask(content), edit: (text) => this.on.edit(text) });
+    this.turns.push(turn);
+    this.log.append(turn.node);
+    return turn;
+  }
+
+  // The server is asked first: after a restart it may have forgotten what is shown here, and then says so.
+  async #isAsShown() {
+    if (!this.total) return true;
+    const kept = await get(at("sessions", this.session), { last: 1 }).catch((problem) => {
+      if (problem.status === 404) return null;
+      throw problem;
+    });
+    if (kept === null) return false;
+    if (kept.total !== this.total) await this.load();
+    return true;
+  }
+  async #count() {
+    const kept = await get(at("sessions", this.session), { last: 1 }).catch(() => null);
+    if (kept) this.total = kept.total;
+  }
+  #sayLost() {
+    this.node.querySelector(".lost")?.remove();
+    this.node.append(el("div", { class: "lost", role: "alert" },
+      el("p", {}, "The server does not know this conversation any more."),
+      el("p", { class: "hint" }, "It was deleted, or the server was started anew with a memory that does not last. "
+        + "The agent remembers nothing of it."),
+      el("button", { type: "button", class: "primary", click: () => this.on.anew(this) }, "Start a new chat")));
+  }
+
+  // Asking ------------------------------------------------------------------------------------------------------
+
+  ask(content) {
+    if (this.running || this.loading) {
+      this.queue.push(content);
+      say("Queued");
+      return this.on.changed(this);
+    }
+    return this.#alone(() => this.#ask(content));
+  }
+  unqueue(index) {
+    this.queue.splice(index, 1);
+    this.on.changed(this);
+  }
+  stop() { this.#control?.abort(); }
+
+  // One run at a time: a run that is resumed waits for the one that is under way.
+  #alone(work) {
+    this.#last = this.#last.then(work, work);
+    return this.#last;
+  }
+  async #ask(content) {
+    this.running = true;
+    this.on.changed(this);
+    try {
+      if (!(await this.#isAsShown())) {
+        this.lost = true;
+        this.#sayLost();
+        this.on.edit(textOf(content));
+        return;
+      }
+    } catch { /* the run's own request tells what is wrong */ } finally {
+      this.running = false;
+      this.on.changed(this);
+    }
+    if (this.session === null) {
+      this.session = newId();
+      this.on.named(this);
+    }
+    await this.#stream(this.#add(content), at("agents", this.agent, "runs"), { input: content, session: this.session });
+  }
+  // Show the events of a run as they come. Returns whether there were any.
+  async #stream(turn, path, body) {
+    let begun = false;
+    this.running = true;
+    this.#control = new AbortController();
+    turn.begin();
+    this.log.setAttribute("aria-busy", "true");
+    this.on.changed(this);
+    this.on.follow(this);
+    say(`${this.agent} is answering`);
+    try {
+      for await (const event of stream(path, body, this.#control.signal)) {
+        begun = true;
+        turn.take(event);
+      }
+      if (turn.status === "running") turn.failed("The connection was lost before the answer was complete.", "Is the server still running?");
+    } catch (problem) {
+      if (this.#control.signal.aborted) turn.stopped("Stopped.");
+      else turn.failed(problem.message, problem.hint);
+    }
+    turn.close();
+    this.#control = null;
+    this.running = false;
+    this.log.removeAttribute("aria-busy");
+    if (turn.status === "completed") say(`${this.agent} has answered`);
+    if (turn.status === "paused") this.#pause(turn);
+    else if (turn.status === "completed" || turn.status === "limited") await this.#count();
+    this.on.changed(this);
+    this.on.ended(this);
+    this.#next(turn);
+    return begun;
+  }
+  #next(turn) {
+    if (!this.queue.length || turn.status === "paused") return;
+    if (turn.status === "completed") {
+      const content = this.queue.shift();
+      this.on.changed(this);
+      this.#alone(() => this.#ask(content));
+      return;
+    }
+    // The answer failed or was stopped: what was to follow it is given back rather than sent.
+    const rest = this.queue.splice(0).map(textOf);
+    this.on.edit(rest.join("\n\n"));
+    this.on.changed(this);
+  }
+
+  // The run waits for a person: ask here, and go on in the same turn.
+  async #pause(turn) {
+    turn.status = "paused";
+    const place = turn.waits ??= el("div", { class: "waits" });
+    turn.under.before(place);
+    const runId = turn.details.runId;
+    const resume = () => {
+      // What was decided takes its place in the answer, before what comes of it.
+      for (const note of place.querySelectorAll(".settled")) turn.show({ kind: "note", text: note.textContent });
+      place.replaceChildren();
+      return this.#alone(async () => {
+        const begun = await this.#stream(turn, at("runs", runId, "resume"), {});
+        if (!begun) this.#pause(turn);  // it still waits where it was
+      });
+    };
+    try {
+      await askApprovals(place, runId, { resume, reload: () => this.load() });
+      say(`${this.agent} waits for your decision`);
+    } catch (problem) {
+      place.replaceChildren(fault("This run waits for a person, and cannot be asked about.", `${problem.message} ${problem.hint ?? ""}`));
+    }
+    this.on.follow(this);
+  }
+}

@@ -1,0 +1,64 @@
+// A conversation as the server has it, as turns: messages of the session, and stored runs that added none to it.
+
+import { at, get } from "./api.js";
+import { textOf } from "./parts.js";
+
+export const AT_ONCE = 60;
+
+// Load the session. Returns {known, title, agent, total, shown, turns}; `known` is false where the server has no such
+// session. A turn is {input, parts, record, paused}.
+export async function loadHistory(session, last) {
+  const [kept, runs] = await Promise.all([
+    get(at("sessions", session), { last }).catch((problem) => {
+      if (problem.status === 404) return null;
+      throw problem;
+    }),
+    get("/runs", { session, limit: 100 }).then((body) => body.runs.filter((run) => !run.parent), () => []),
+  ]);
+  const messages = kept?.messages ?? [];
+  const turns = placeRuns(turnsOf(messages), runs, messages.length < (kept?.total ?? 0));
+  return { known: kept !== null, title: kept?.title ?? "", agent: kept?.agent ?? null, total: kept?.total ?? 0, shown: messages.length, turns };
+}
+
+function turnsOf(messages) {
+  const turns = [];
+  for (const message of messages) {
+    if (message.role === "user" || !turns.length) turns.push({ input: message.role === "user" ? message.content : null, parts: [], record: null });
+    const { parts } = turns.at(-1);
+    if (message.role === "assistant") {
+      if (message.reasoning) parts.push({ kind: "reasoning", text: message.reasoning });
+      if (textOf(message.content ?? "")) parts.push({ kind: "text", text: textOf(message.content), done: true });
+      for (const { id, name, arguments: given } of message.tool_calls ?? [])
+        parts.push({ kind: "tool", id, name, arguments: given, state: "completed", result: "" });
+    } else if (message.role === "tool") {
+      const part = parts.findLast((one) => one.kind === "tool" && one.id === message.tool_call_id);
+      if (part) part.result = textOf(message.content ?? "");
+    } else if (message.role === "system") {
+      parts.push({ kind: "note", text: textOf(message.content) });
+    }
+  }
+  return turns;
+}
+
+// Give each turn the run that it came from, and put runs that are not over, or failed, where they happened.
+function placeRuns(turns, runs, cut) {
+  let place = 0;
+  for (const record of runs.toSorted((a, b) => a.created_at - b.created_at)) {
+    const found = turns.findIndex((turn, index) => index >= place && turn.record === null && turn.input !== null && textOf(turn.input) === record.input);
+    if (found >= 0 && (record.status === "completed" || record.status === "limited")) {
+      turns[found].record = record;
+      place = found + 1;
+    } else if (record.status !== "completed" && (!cut || place > 0 || record.status === "paused")) {
+      turns.splice(place, 0, { input: record.input, parts: unfinished(record), record });
+      place += 1;
+    }
+  }
+  return turns;
+}
+
+function unfinished(record) {
+  if (record.status === "running") return [{ kind: "note", text: "This run is under way, in another window or in another process." }];
+  if (record.status === "cancelled") return [{ kind: "note", text: "Stopped." }];
+  const [text, ...hint] = (record.error ?? "").split("\n");
+  return text ? [{ kind: "error", text, hint: hint.join("\n") }] : [];
+}

@@ -1,0 +1,177 @@
+// The list of conversations that the server has: search, open, rename, export, delete.
+
+import { at, call, get } from "./api.js";
+import { $, copyText, el, timeNode, toast } from "./dom.js";
+
+const PAGE = 40;
+
+export const linkTo = (agent, session) => `#${at(agent)}${session ? at(session) : ""}`;
+
+export class SessionList {
+  // `on`: open() when one is chosen, gone(session) when one is deleted, renamed(session, title), agent() for those
+  // whose agent is not known.
+  constructor(on) {
+    this.on = on;
+    this.current = null;
+    this.sessions = [];
+    this.next = null;
+    let waiting = 0;
+    $("find").addEventListener("input", () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(() => this.refresh(), 200);
+    });
+    $("sessions").addEventListener("keydown", (event) => this.#arrows(event));
+    setUpMenu();
+  }
+
+  async refresh() {
+    const number = (this.number = (this.number ?? 0) + 1);
+    try {
+      const { sessions, next } = await get("/sessions", { q: $("find").value.trim(), limit: PAGE });
+      if (number !== this.number) return;
+      Object.assign(this, { sessions, next: next ?? null, problem: null });
+    } catch (problem) {
+      Object.assign(this, { sessions: [], next: null, problem });
+    }
+    this.draw();
+  }
+  async #more() {
+    const { sessions, next } = await get("/sessions", { q: $("find").value.trim(), limit: PAGE, before: this.next });
+    this.sessions.push(...sessions);
+    this.next = next ?? null;
+    this.draw();
+  }
+
+  draw() {
+    const focused = document.activeElement?.closest?.("#sessions li")?.dataset.session;
+    $("sessions").replaceChildren(...this.sessions.map((session) => this.#item(session)));
+    if (this.next) $("sessions").append(el("li", {}, el("button", { type: "button", class: "quiet more", click: () => this.#more() }, "Show more")));
+    const nothing = this.problem ? this.problem.message : $("find").value.trim() ? "No conversation has these words." : "No conversations yet.";
+    $("none").textContent = nothing;
+    $("none").hidden = this.sessions.length > 0;
+    if (focused) $("sessions").querySelector(`li[data-session="${CSS.escape(focused)}"] a`)?.focus();
+  }
+  mark(session) {
+    this.current = session;
+    for (const item of $("sessions").querySelectorAll("li[data-session]")) {
+      const link = item.querySelector("a");
+      if (item.dataset.session === session) link?.setAttribute("aria-current", "page");
+      else link?.removeAttribute("aria-current");
+    }
+  }
+
+  #item(session) {
+    const title = session.title || "Untitled";
+    const agent = session.agent ?? this.on.agent();
+    const link = el("a", { href: linkTo(agent, session.id), title, "aria-current": session.id === this.current && "page", click: () => this.on.open() },
+      el("span", { class: "title" }, title),
+      el("span", { class: "meta" }, session.agent ? `${session.agent} · ` : "", session.updated_at ? timeNode(session.updated_at) : null));
+    const more = el("button", { type: "button", class: "quiet dots", "aria-label": `More about ${title}`, "aria-haspopup": "menu" }, "⋯");
+    more.addEventListener("click", () => openMenu(more, [
+      ["Rename", () => this.#rename(item, session)],
+      ["Copy link", () => copyText(new URL(linkTo(agent, session.id), location.href).href)],
+      ["Export", () => download(session)],
+      ["Delete", () => this.#delete(session)],
+    ]));
+    const item = el("li", { "data-session": session.id }, link, more);
+    return item;
+  }
+
+  #rename(item, session) {
+    const input = el("input", { type: "text", "aria-label": "Title", maxlength: "200" });
+    input.value = session.title ?? "";
+    let over = false;
+    const end = async (keep) => {
+      if (over) return;
+      over = true;
+      const title = input.value.trim();
+      if (keep && title && title !== session.title) {
+        try {
+          await call(at("sessions", session.id), { method: "PATCH", body: { title } });
+          session.title = title;
+          this.on.renamed(session.id, title);
+        } catch (problem) { toast(problem.message); }
+      }
+      const fresh = this.#item(session);
+      item.replaceWith(fresh);
+      fresh.querySelector("a").focus();
+    };
+    input.addEventListener("keydown", (event) => {
+      event.stopPropagation();
+      if (event.key === "Enter") end(true);
+      if (event.key === "Escape") end(false);
+    });
+    input.addEventListener("blur", () => end(true));
+    item.replaceChildren(input);
+    input.select();
+    input.focus();
+  }
+
+  async #delete(session) {
+    if (!(await confirmed(`Delete “${session.title || "Untitled"}”?`, "The server forgets the conversation for good.", "Delete"))) return;
+    try {
+      await call(at("sessions", session.id), { method: "DELETE" });
+    } catch (problem) {
+      if (problem.status !== 404) return toast(problem.message);
+    }
+    toast("Deleted");
+    this.sessions = this.sessions.filter((one) => one !== session);
+    this.draw();
+    ($("sessions").querySelector("a") ?? $("find")).focus();
+    this.on.gone(session.id);
+  }
+
+  #arrows(event) {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step || event.target.tagName !== "A") return;
+    event.preventDefault();
+    const links = [...$("sessions").querySelectorAll("a")];
+    links[links.indexOf(event.target) + step]?.focus();
+  }
+}
+
+function download(session) {
+  const link = el("a", { href: `${at("sessions", session.id)}/export`, download: `${session.title || session.id}.json`.replace(/[\\/:*?"<>|]/g, " ") });
+  document.body.append(link);
+  link.click();
+  link.remove();
+}
+
+// A question that has to be answered first.
+function confirmed(question, detail, yes) {
+  const dialog = $("confirm");
+  $("confirm-question").textContent = question;
+  $("confirm-detail").textContent = detail;
+  $("confirm-yes").textContent = yes;
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((answered) => dialog.addEventListener("close", () => answered(dialog.returnValue === "yes"), { once: true }));
+}
+
+// The menu of a conversation: one, moved to where it is wanted.
+function setUpMenu() {
+  const menu = $("menu");
+  menu.addEventListener("keydown", (event) => {
+    const items = [...menu.children];
+    const at_ = items.indexOf(document.activeElement);
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step) {
+      event.preventDefault();
+      items.at((at_ + step) % items.length).focus();
+    }
+  });
+  for (const button of $("confirm").querySelectorAll("button")) button.addEventListener("click", () => $("confirm").close(button.value));
+}
+function openMenu(button, entries) {
+  const menu = $("menu");
+  menu.replaceChildren(...entries.map(([label, act]) => el("button", { type: "button", role: "menuitem", click: () => {
+    menu.hidePopover();
+    act();
+  } }, label)));
+  menu.showPopover();
+  const place = button.getBoundingClientRect();
+  const [width, height] = [menu.offsetWidth, menu.offsetHeight];
+  menu.style.left = `${Math.max(8, Math.min(place.right - width, innerWidth - width - 8))}px`;
+  menu.style.top = `${place.bottom + height + 4 > innerHeight ? place.top - height - 4 : place.bottom + 4}px`;
+  menu.firstElementChild.focus();
+}

@@ -1,0 +1,175 @@
+// One question and its answer: takes the events of the run, and draws what came of it.
+
+import { copyButton, el, lasted, say } from "./dom.js";
+import { drawInput, drawPart, textOf } from "./parts.js";
+import { RunDetails } from "./run_details.js";
+
+export class Turn {
+  // `acts` is what the buttons below an answer do: {again, edit}.
+  constructor(input, agent, acts) {
+    this.input = input;
+    this.acts = acts;
+    this.parts = [];
+    this.details = new RunDetails();
+    this.status = "";
+    this.spoke = false;
+    this.begun = 0;        // how many parts there were when the model was asked last
+    this.changed = new Set();
+    this.answer = el("div", { class: "answer" });
+    this.wait = el("div", { class: "waiting", "aria-hidden": "true", hidden: true }, el("i"), el("i"), el("i"));
+    this.under = el("div", { class: "under" });
+    this.node = el("article", { class: "turn" }, input === null ? null : [el("h2", { class: "unseen" }, "You asked"), drawInput(input)],
+      el("h2", { class: "unseen" }, `${agent} answered`), this.answer, this.wait, this.under);
+  }
+
+  // What happens ------------------------------------------------------------------------------------------------
+
+  begin() {
+    this.status = "running";
+    this.details.begin();
+    this.wait.hidden = false;
+    this.under.replaceChildren();
+  }
+  take(event) {
+    this.details.take(event);
+    if (event.run_id && this.details.runId && event.run_id !== this.details.runId) return;
+    this[`on_${event.type}`]?.(event);
+  }
+  on_model_started() {
+    this.spoke = false;
+    this.wait.hidden = false;
+    this.begun = this.parts.length;
+  }
+  on_turn_restarted({ reason }) {
+    // What was said is void; what else happened since, a guardrail that tripped for one, did happen.
+    const isVoid = (part) => part.kind === "text" || part.kind === "reasoning";
+    const since = this.parts.splice(this.begun);
+    for (const part of since.filter(isVoid)) {
+      this.changed.delete(part);
+      part.node?.remove();
+    }
+    this.parts.push(...since.filter((part) => !isVoid(part)));
+    this.on_model_started();
+    say(`Begun anew: ${reason}`);
+  }
+  on_text_delta({ text }) {
+    if (!text) return;
+    this.spoke = true;
+    this.#grow("text", text);
+  }
+  on_reasoning_delta({ text }) { this.#grow("reasoning", text); }
+  on_tool_started({ call }) {
+    this.wait.hidden = true;
+    const known = this.#tool(call);
+    if (known && known.state === "waiting") this.show(Object.assign(known, { state: "running", arguments: call.arguments }));
+    else this.show({ kind: "tool", id: call.id, name: call.name, arguments: call.arguments, state: "running", result: "" });
+    say(`Calling ${call.name}`);
+  }
+  on_tool_progress({ call, data }) {
+    const part = this.#tool(call);
+    if (!part) return;
+    const line = typeof data === "string" ? data : JSON.stringify(data);
+    this.show(Object.assign(part, { progress: part.progress ? `${part.progress}\n${line}` : line }));
+  }
+  on_tool_ended({ call, status, content }) {
+    const part = this.#tool(call);
+    if (part) this.show(Object.assign(part, { state: status, result: content }));
+  }
+  on_guard_tripped({ guard, where, action, reason }) {
+    this.show({ kind: "note", text: `The guardrail ${guard} ${action} the ${where}: ${reason}` });
+  }
+  on_approval_asked({ call }) {
+    if (this.#tool(call)?.state === "waiting") return;
+    this.show({ kind: "tool", id: call.id, name: call.name, arguments: call.arguments, state: "waiting", result: "" });
+  }
+  on_run_ended(event) {
+    this.status = event.status;
+    if (event.status === "cancelled") return this.stopped("The server stopped this run.");
+    if (!this.spoke && event.content) this.show({ kind: "text", text: event.content });
+    if (event.error) {
+      const [text, ...hint] = event.error.split("\n");
+      this.failed(text, hint.join("\n"), event.status);
+    }
+  }
+  failed(text, hint = "", status = "failed") {
+    this.status = status;
+    this.show({ kind: "error", text, hint });
+    say(`Error: ${text}`);
+  }
+  stopped(text) {
+    this.status = "cancelled";
+    this.show({ kind: "note", text });
+    say(text);
+  }
+  // The stream is over, whatever the reason.
+  close() {
+    this.details.pause();
+    this.wait.hidden = true;
+    for (const part of this.parts) {
+      if (part.kind === "tool" && part.state === "running") this.show(Object.assign(part, { state: "cancelled" }));
+      if (part.kind === "text") this.show(Object.assign(part, { done: true }));
+    }
+    this.#following(() => {
+      this.draw();
+      if (this.status !== "paused") this.drawUnder();
+    });
+  }
+
+  // What is shown -----------------------------------------------------------------------------------------------
+
+  show(part) {
+    if (!this.parts.includes(part)) this.parts.push(part);
+    this.changed.add(part);
+    this.#schedule();
+  }
+  #grow(kind, text) {
+    const last = this.parts.slice(this.begun).at(-1);
+    const part = last?.kind === kind ? last : { kind, text: "" };
+    part.text += text;
+    this.wait.hidden = kind === "text";
+    this.show(part);
+  }
+  #tool(call) { return this.parts.findLast((one) => one.kind === "tool" && one.id === call.id); }
+
+  // Once a frame at most; a page in the background has no frames.
+  #schedule() {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    if (document.hidden) setTimeout(() => this.draw(), 200);
+    else requestAnimationFrame(() => this.draw());
+  }
+  draw() {
+    this.scheduled = false;
+    this.#following(() => {
+      for (const part of this.changed) drawPart(this.answer, part);
+      this.changed.clear();
+    });
+  }
+  // Change what is shown; where the end of it was in view, it stays so.
+  #following(change) {
+    const main = this.node.closest("main");
+    const follow = main && main.scrollHeight - main.scrollTop - main.clientHeight < 80;
+    change();
+    if (follow) main.scrollTop = main.scrollHeight;
+  }
+  text() { return this.parts.filter((part) => part.kind === "text").map((part) => part.text).join("\n\n"); }
+
+  drawUnder() {
+    const said = this.text();
+    const acts = el("div", { class: "acts" });
+    if (said) acts.append(copyButton("Copy", () => this.text()));
+    if (this.input !== null) acts.append(
+      el("button", { type: "button", class: "quiet last-only", title: "Ask the same question once more", click: () => this.acts.again(this.input) }, "Ask again"),
+      el("button", { type: "button", class: "quiet last-only", title: "Write the question anew", click: () => this.acts.edit(textOf(this.input)) }, "Edit"));
+    const forgotten = this.status === "failed" || this.status === "cancelled";
+    this.under.replaceChildren(acts, ...(this.details.runId && this.details.steps.length ? [this.details.draw()] : []),
+      ...(forgotten ? [el("span", {}, "The agent does not remember this question.")] : []));
+  }
+  // A turn out of the server's history: its run may be stored, then its id and time are known.
+  drawStored(record) {
+    this.drawUnder();
+    if (!record || this.details.steps.length) return;
+    this.under.append(el("a", { class: "run-link", href: `#runs/${encodeURIComponent(record.id)}` },
+      `Run ${record.id.slice(0, 8)} · ${lasted(1000 * (record.updated_at - record.created_at))}`));
+  }
+}

@@ -1,0 +1,173 @@
+"""The conversations on the page are the server's: listed, found, opened by a link, renamed, exported, deleted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import expect
+
+
+def titles(chat: Any) -> Any:
+    return chat.page.locator("#sessions .title")
+
+
+def menu(chat: Any, title: str, entry: str) -> None:
+    chat.page.get_by_role("link", name=title).hover()
+    chat.page.get_by_role("button", name=f"More about {title}").click()
+    chat.page.get_by_role("menuitem", name=entry).click()
+
+
+def test_a_list(chat: Any) -> None:
+    """Conversations are listed with their titles, newest first; a new chat keeps the old ones."""
+    chat.asked("what is a kiwi")
+    expect(titles(chat).first).to_have_text("what is a kiwi")
+    chat.click("New chat")
+    chat.asked("what is a lemon")
+    expect(titles(chat).first).to_have_text("what is a lemon")
+    expect(titles(chat).nth(1)).to_have_text("what is a kiwi")
+    expect(chat.page.locator("#sessions a[aria-current]")).to_contain_text("what is a lemon")
+    expect(chat.page.locator("#sessions .meta").first).to_contain_text("plain")
+
+    chat.page.get_by_role("link", name="what is a kiwi").click()
+    expect(chat.page.locator(".asked")).to_have_text("what is a kiwi")
+    chat.asked("and now")
+    expect(chat.said).to_have_text("You said what is a kiwi / and now.")
+
+
+def test_searching(chat: Any) -> None:
+    """The list is searched as one types; what finds nothing says so."""
+    chat.asked("where do walnuts grow")
+    chat.click("New chat")
+    chat.asked("where do hazelnuts grow")
+    chat.page.get_by_label("Search conversations").fill("walnuts")
+    expect(titles(chat)).to_have_text(["where do walnuts grow"])
+    chat.page.get_by_label("Search conversations").fill("nothing of that kind")
+    expect(chat.page.get_by_text("No conversation has these words.")).to_be_visible()
+    chat.page.get_by_label("Search conversations").fill("")
+    expect(titles(chat).first).to_have_text("where do hazelnuts grow")
+
+
+def test_links_and_the_way_back(chat: Any) -> None:
+    """A conversation has an address; back and forward lead through what was looked at."""
+    chat.asked("first of all")
+    first = chat.page.url
+    chat.click("New chat")
+    chat.asked("second of all")
+    assert chat.page.url != first
+    chat.page.go_back()
+    expect(chat.page.locator(".asked")).to_have_text("first of all")
+    chat.page.go_forward()
+    expect(chat.page.locator(".asked")).to_have_text("second of all")
+
+    other = chat.page.context.new_page()
+    other.goto(first)
+    expect(other.locator(".asked")).to_have_text("first of all")
+    expect(other.get_by_label("Agent", exact=True)).to_have_value("plain")
+
+
+def test_renaming(chat: Any) -> None:
+    """A title is written in place; Enter keeps it, Escape does not, and it lasts."""
+    chat.asked("an old name")
+    menu(chat, "an old name", "Rename")
+    field = chat.page.get_by_label("Title")
+    expect(field).to_be_focused()
+    field.fill("thrown away")
+    field.press("Escape")
+    menu(chat, "an old name", "Rename")
+    chat.page.get_by_label("Title").fill("A new name")
+    chat.page.get_by_label("Title").press("Enter")
+    expect(chat.page.get_by_role("link", name="A new name")).to_be_focused()
+    chat.page.reload()
+    expect(titles(chat).first).to_have_text("A new name")
+    expect(chat.page).to_have_title("A new name · agno_rt")
+
+
+def test_deleting(chat: Any) -> None:
+    """Deleting asks first, and Cancel is what Enter does; a conversation that is deleted is left."""
+    chat.asked("to be deleted")
+    address = chat.page.url
+    menu(chat, "to be deleted", "Delete")
+    dialog = chat.page.get_by_role("dialog", name="Delete “to be deleted”?")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    chat.page.keyboard.press("Enter")
+    expect(dialog).to_be_hidden()
+    menu(chat, "to be deleted", "Delete")
+    dialog.get_by_role("button", name="Delete").click()
+    expect(chat.page.locator("#welcome")).to_be_visible()
+    expect(titles(chat).get_by_text("to be deleted")).to_have_count(0)
+
+    chat.page.goto(address)
+    expect(chat.page.locator(".lost")).to_contain_text("The server does not know this conversation any more.")
+    chat.complaints.clear()  # the browser's own line about the 404
+
+
+def test_exporting(chat: Any, tmp_path: Path) -> None:
+    """A conversation is saved as a file, whole."""
+    chat.asked("keep this")
+    expect(titles(chat).first).to_have_text("keep this")
+    chat.page.get_by_role("link", name="keep this").hover()
+    chat.page.get_by_role("button", name="More about keep this").click()
+    with chat.page.expect_download() as saved:
+        chat.page.get_by_role("menuitem", name="Export").click()
+    saved.value.save_as(tmp_path / "kept.json")
+    text = (tmp_path / "kept.json").read_text()
+    assert "You said keep this." in text
+    assert json.loads(text.splitlines()[0])
+
+
+def test_the_menu_by_keyboard(chat: Any) -> None:
+    """The list and its menu can be used without a mouse; Escape leads back."""
+    chat.asked("by keyboard")
+    expect(titles(chat).first).to_have_text("by keyboard")
+    chat.page.locator("#sessions a").first.focus()
+    chat.page.keyboard.press("Tab")
+    expect(chat.page.get_by_role("button", name="More about by keyboard")).to_be_focused()
+    chat.page.keyboard.press("Enter")
+    expect(chat.page.get_by_role("menuitem", name="Rename")).to_be_focused()
+    chat.page.keyboard.press("ArrowUp")
+    expect(chat.page.get_by_role("menuitem", name="Delete")).to_be_focused()
+    chat.page.keyboard.press("Escape")
+    expect(chat.page.get_by_role("button", name="More about by keyboard")).to_be_focused()
+
+
+def test_a_server_that_forgot(chat: Any, serve_page: Callable[..., Any]) -> None:
+    """After a restart on a memory that does not last, nothing is asked as if it were remembered: the page says so."""
+    url, process = serve_page()
+    port = int(url.rpartition(":")[2])
+    chat.page.goto(f"{url}/#/plain")
+    chat.asked("remember me")
+    process.kill()
+    process.wait()
+    chat.asked("anybody there")
+    expect(chat.page.locator(".fault")).to_contain_text("The server cannot be reached.")
+
+    serve_page(port=port)
+    chat.ask("who am I")
+    lost = chat.page.get_by_role("alert").filter(has_text="The server does not know this conversation any more.")
+    expect(lost).to_be_visible()
+    expect(chat.page.locator(".asked")).to_have_text(["remember me", "anybody there"])
+    expect(chat.box).to_have_value("who am I")
+    expect(chat.box).to_be_disabled()
+    lost.get_by_role("button", name="Start a new chat").click()
+    expect(chat.box).to_have_value("who am I")
+    chat.box.press("Enter")
+    expect(chat.said).to_have_text("You said who am I.")
+    chat.complaints.clear()  # the browser's own lines about a server that is away
+
+
+def test_two_windows(chat: Any) -> None:
+    """What another window wrote to the conversation is shown before the next question is asked."""
+    chat.asked("here")
+    other = chat.page.context.new_page()
+    other.goto(chat.page.url)
+    other.get_by_label("Message", exact=True).fill("there")
+    other.get_by_label("Message", exact=True).press("Enter")
+    expect(other.locator(".said").last).to_have_text("You said here / there.")
+    other.close()
+
+    chat.ask("here again")
+    expect(chat.page.locator(".asked")).to_have_text(["here", "there", "here again"])
+    expect(chat.said).to_have_text("You said here / there / here again.")
