@@ -21,8 +21,9 @@ from sphinx.domains.python import PyObject
 import agno_rt
 
 FOLDER = Path(__file__).parent / "reference" / "api"
+PLUGINS = Path(__file__).parents[1] / "plugins"
 # The command line is documented by its own page and --help; fixtures and the template project by theirs.
-OMITTED = ("agno_rt.cli", "agno_rt.testing.fixtures", "agno_rt.defaults.project")
+OMITTED = ("agno_rt.cli", "agno_rt.testing.fixtures", "agno_rt.defaults.project", "agno_rt_template")
 
 
 @cache
@@ -33,7 +34,15 @@ def public_modules() -> list[str]:
         private = any(part.startswith("_") for part in found.name.split("."))
         if not private and not found.name.startswith(OMITTED):
             names.append(found.name)
+    plugins = sorted(path.parent.name for path in PLUGINS.glob("*/agno_rt_*/__init__.py"))
+    names += [name for name in plugins if not name.startswith(OMITTED) and _exported(name)]
     return [name for name in names if hasattr(importlib.import_module(name), "__all__")]
+
+
+def _exported(name: str) -> list[str]:
+    """Return the public names of a module. The hooks of a plugin are not for its users."""
+    exported = importlib.import_module(name).__all__
+    return [public for public in exported if name == "agno_rt.hookspecs" or not public.startswith("agno_rt_")]
 
 
 @cache
@@ -47,7 +56,7 @@ def homes() -> dict[str, list[str]]:
         modules, key=lambda name: (hasattr(importlib.import_module(name), "__path__"), -name.count("."))
     ):
         module = importlib.import_module(name)
-        for public in module.__all__:
+        for public in _exported(name):
             value = getattr(module, public)
             home = getattr(value, "__module__", name)
             elsewhere = home in pages and home != name and public in importlib.import_module(home).__all__
