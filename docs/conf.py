@@ -1,6 +1,7 @@
 """How Sphinx builds these pages. `make docs` runs it with warnings as errors."""
 
 import sys
+from importlib.metadata import metadata
 from importlib.metadata import version as version_of
 from pathlib import Path
 
@@ -16,6 +17,14 @@ smartquotes = False  # what stands in the reference can be copied
 
 html_theme = "furo"
 html_title = f"agno_rt {release}"
+# The repository has a name only where the distribution was built for an index.
+_urls = dict(line.split(", ", 1) for line in metadata("agno-rt").get_all("Project-URL") or [])
+if "Source" in _urls:
+    html_theme_options = {
+        "source_repository": _urls["Source"],
+        "source_branch": "main",
+        "source_directory": "docs/",
+    }
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_show_sphinx = False

@@ -60,7 +60,7 @@ def test_the_page_on_models(provider: tuple[str, list[tuple[str, str]]], tmp_pat
 
     follow_page(DOCS / "howto" / "models.md", tmp_path, {}, addresses)
 
-    assert asked == [("llama3.2", ""), ("claude-sonnet-4-5", "Bearer sk-ant-..."), ("llama3.2", "")]
+    assert asked == [("llama3.2", ""), ("llama3.2", ""), ("claude-sonnet-4-5", "Bearer sk-ant-..."), ("llama3.2", "")]
 
 
 def test_the_page_for_those_who_come_from_elsewhere(
