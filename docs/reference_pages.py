@@ -237,7 +237,9 @@ def _default(value: ast.expr | None) -> str:
 def _public_bases(cls: type) -> list[Any]:
     """Return the bases that tell a reader something."""
     bases = getattr(cls, "__orig_bases__", cls.__bases__)
-    return [base for base in bases if base.__name__[:1] != "_" and base.__name__ not in ("object", "Protocol", "Generic")]
+    return [
+        base for base in bases if base.__name__[:1] != "_" and base.__name__ not in ("object", "Protocol", "Generic")
+    ]
 
 
 def public_bases(_app: Any, _name: str, obj: Any, _options: Any, bases: list[Any]) -> None:

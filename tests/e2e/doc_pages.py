@@ -17,7 +17,7 @@ import sys
 import threading
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Queue
 
@@ -183,16 +183,21 @@ def opened_shell(folder: Path, variables: dict[str, str], port: int) -> Iterator
             'else command agno-rt "$@"; fi; }\nset -m\n'
         )
         yield shell
-        process.stdin.write("kill -9 $(jobs -p) 2>/dev/null\nexit\n")
-        process.stdin.close()
-        process.wait(30)
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(30)
+        end_session(process.pid)
+        process.wait(30)
         reader.join(30)
         assert process.stdout is not None
         process.stdout.close()
+
+
+def end_session(leader: int) -> None:
+    """Kill all processes of a session: the shell, and the jobs that it has left, each in a group of its own."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid="], capture_output=True, text=True, check=True).stdout.split()
+    for pid in map(int, listed):
+        with suppress(ProcessLookupError, PermissionError):  # it has ended meanwhile, or is not ours
+            if os.getsid(pid) == leader:
+                os.kill(pid, signal.SIGKILL)
 
 
 def _read(process: subprocess.Popen[str], lines: Queue[str | None]) -> None:
