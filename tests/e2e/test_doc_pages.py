@@ -15,7 +15,15 @@ from tests.e2e.doc_pages import follow_page, free_port
 
 DOCS = Path(__file__).parents[2] / "docs"
 EMBEDDED = ("tutorial/index", "howto/many-inputs", "howto/documents", "howto/web-app")
-OFFLINE = ("howto/several-agents", "howto/approvals", "howto/plugins", "howto/ci", "howto/deploy", "reference/http")
+OFFLINE = (
+    "howto/observability",
+    "howto/several-agents",
+    "howto/approvals",
+    "howto/plugins",
+    "howto/ci",
+    "howto/deploy",
+    "reference/http",
+)
 ANSWERS = {
     "Which river flows through Seoul?": "The Han River flows through Seoul.",
     "call: What is it like in Seoul?": '{"city": "Seoul"}',
