@@ -3,7 +3,7 @@
 Three forms count on a page. A line that ends with a file's name in backticks and a colon, and then a code block, is a
 file to write. A block of `console` has commands behind `$ ` and what they print: each line of it must come, in this
 order, and `...` stands for anything. In a block of `console model` the words of a language model are shown, of which
-nothing is compared. In commands, `ID` stands for the last long identifier that was printed.
+nothing is compared. In commands, `ID` stands for the longest identifier of those printed last, `RUN` for its first part.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import attrs
 BLOCK = re.compile(r"^```([\w-]+)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"`(\w[\w/-]*\.\w+|Dockerfile|Caddyfile)`[^`]*:$")  # below the reader's folder, never elsewhere
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)$", re.MULTILINE)
-IDENTIFIER = re.compile(r"\b[0-9a-f]{20,40}\b")
+IDENTIFIER = re.compile(r"\b[0-9a-f]{20,40}\b(?:\.[0-9a-f]{8}\b)?")
 # What is typed once on a machine: tests/e2e/test_fresh_clone.py does it.
 SETUP = (
     "pip ",
@@ -125,6 +125,7 @@ class Shell:
     def run(self, command: Command) -> str:
         """Type a command, wait for its end, or for a server's beginning, and return what was printed."""
         text = re.sub(r"\bID\b", self.last_id, command.text)
+        text = re.sub(r"\bRUN\b", self.last_id.partition(".")[0], text)
         server = text.rstrip().endswith("&")
         assert self.process.stdin is not None
         self.process.stdin.write(f"{{ {text}\n}} </dev/null; status=$?; echo; echo '{END}' $status; (exit $status)\n")
@@ -143,7 +144,7 @@ class Shell:
         # 75: the run is paused. 137: the page has killed it.
         assert status in (0, 75, 137), f"`{text}` ended with {status}:\n{output}"
         if found := IDENTIFIER.findall(output):
-            self.last_id = found[-1]
+            self.last_id = max(found, key=len)
         return output
 
 
@@ -187,8 +188,10 @@ def opened_shell(folder: Path, variables: dict[str, str], port: int) -> Iterator
         end_session(process.pid)
         process.wait(30)
         reader.join(30)
-        assert process.stdout is not None
-        process.stdout.close()
+        for stream in (process.stdin, process.stdout):
+            assert stream is not None
+            with suppress(BrokenPipeError):
+                stream.close()
 
 
 def end_session(leader: int) -> None:
