@@ -1,6 +1,7 @@
 """How Sphinx builds these pages. `make docs` runs it with warnings as errors."""
 
 import sys
+from importlib.metadata import metadata
 from importlib.metadata import version as version_of
 from pathlib import Path
 
@@ -8,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 project = "agno_rt"
 author = "the agno_rt developers"
-copyright = "2026, the agno_rt developers"
+project_copyright = "2026, the agno_rt developers"
 release = version = version_of("agno-rt")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "reference_pages"]
 exclude_patterns = ["_build"]
@@ -16,6 +17,14 @@ smartquotes = False  # what stands in the reference can be copied
 
 html_theme = "furo"
 html_title = f"agno_rt {release}"
+# The repository has a name only where the distribution was built for an index.
+_urls = dict(line.split(", ", 1) for line in metadata("agno-rt").get_all("Project-URL") or [])
+if "Source" in _urls:
+    html_theme_options = {
+        "source_repository": _urls["Source"],
+        "source_branch": "main",
+        "source_directory": "docs/",
+    }
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_show_sphinx = False
@@ -23,6 +32,7 @@ html_copy_source = False
 html_show_sourcelink = False
 
 napoleon_use_ivar = True
+napoleon_attr_annotations = False  # the signature has the types
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

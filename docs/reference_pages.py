@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from sphinx.domains.python import PyObject
 
 import agno_rt
 
 FOLDER = Path(__file__).parent / "reference" / "api"
+PLUGINS = Path(__file__).parents[1] / "plugins"
 # The command line is documented by its own page and --help; fixtures and the template project by theirs.
-OMITTED = ("agno_rt.cli", "agno_rt.testing.fixtures", "agno_rt.defaults.project")
+OMITTED = ("agno_rt.cli", "agno_rt.testing.fixtures", "agno_rt.defaults.project", "agno_rt_template")
 
 
 @cache
@@ -32,7 +34,15 @@ def public_modules() -> list[str]:
         private = any(part.startswith("_") for part in found.name.split("."))
         if not private and not found.name.startswith(OMITTED):
             names.append(found.name)
+    plugins = sorted(path.parent.name for path in PLUGINS.glob("*/agno_rt_*/__init__.py"))
+    names += [name for name in plugins if not name.startswith(OMITTED) and _exported(name)]
     return [name for name in names if hasattr(importlib.import_module(name), "__all__")]
+
+
+def _exported(name: str) -> list[str]:
+    """Return the public names of a module. The hooks of a plugin are not for its users."""
+    exported = importlib.import_module(name).__all__
+    return [public for public in exported if name == "agno_rt.hookspecs" or not public.startswith("agno_rt_")]
 
 
 @cache
@@ -42,9 +52,11 @@ def homes() -> dict[str, list[str]]:
     pages: dict[str, list[str]] = {name: [] for name in modules}
     seen: set[int] = set()
     # The roots of packages last: what they export has its home in one of their modules, if any of these is public.
-    for name in sorted(modules, key=lambda name: (hasattr(importlib.import_module(name), "__path__"), -name.count("."))):
+    for name in sorted(
+        modules, key=lambda name: (hasattr(importlib.import_module(name), "__path__"), -name.count("."))
+    ):
         module = importlib.import_module(name)
-        for public in module.__all__:
+        for public in _exported(name):
             value = getattr(module, public)
             home = getattr(value, "__module__", name)
             elsewhere = home in pages and home != name and public in importlib.import_module(home).__all__
@@ -101,7 +113,8 @@ def page(name: str) -> str:
         value = getattr(module, public)
         kind = "class" if inspect.isclass(value) else "function" if inspect.isroutine(value) else "data"
         kind = "exception" if kind == "class" and issubclass(value, BaseException) else kind
-        members = "   :members:\n   :show-inheritance:\n" if kind in ("class", "exception") else ""
+        members = "   :members:\n" if kind in ("class", "exception") else ""
+        members += "   :show-inheritance:\n" if members and _public_bases(value) else ""
         if kind == "class" and name.startswith("agno_rt.testing"):
             members += "   :inherited-members: Exception\n" if not public.endswith("Contract") else ""
         members += "   :no-value:\n" if kind == "data" else ""
@@ -153,7 +166,9 @@ def quote_code(_app: Any, _what: str, _name: str, _obj: Any, _options: Any, line
     lines[:] = QUOTED.sub(_literal, "\n".join(lines)).split("\n")
 
 
-def readable_signature(_app: Any, what: str, _name: str, obj: Any, _options: Any, *_rest: Any) -> tuple[str, str] | None:
+def readable_signature(
+    _app: Any, what: str, _name: str, obj: Any, _options: Any, *_rest: Any
+) -> tuple[str, str] | None:
     """Return the signature of a class as its source has it; a protocol has none."""
     if what not in ("class", "exception"):
         return None
@@ -219,9 +234,26 @@ def _default(value: ast.expr | None) -> str:
     return ast.unparse(given["default"]) if "default" in given else "..." if "factory" in given else ""
 
 
+def _public_bases(cls: type) -> list[Any]:
+    """Return the bases that tell a reader something."""
+    bases = getattr(cls, "__orig_bases__", cls.__bases__)
+    return [
+        base for base in bases if base.__name__[:1] != "_" and base.__name__ not in ("object", "Protocol", "Generic")
+    ]
+
+
+def public_bases(_app: Any, _name: str, obj: Any, _options: Any, bases: list[Any]) -> None:
+    """Leave out bases that are private, or say nothing to a reader."""
+    bases[:] = _public_bases(obj)
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Register with Sphinx."""
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"
     app.connect("builder-inited", write_pages)
     app.connect("autodoc-process-docstring", quote_code, priority=400)  # before napoleon makes sections of it
     app.connect("autodoc-process-signature", readable_signature)
+    app.connect("autodoc-process-bases", public_bases)
     return {"parallel_read_safe": True}

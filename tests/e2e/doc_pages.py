@@ -1,9 +1,9 @@
-"""Does what a page of the documentation tells its reader: writes its files, types its commands, compares what they print.
+"""Does what a page of the documentation tells its reader: writes files, types commands, compares what they print.
 
-Three forms count on a page. A line that ends with a file's name in backticks and a colon, and then a code block, is a file
-to write. A block of `console` has commands behind `$ ` and what they print: each line of it must come, in this order, and
-`...` stands for anything. In a block of `console model` the words of a language model are shown, of which nothing is
-compared. In commands, `ID` stands for the last long identifier that was printed.
+Three forms count on a page. A line that ends with a file's name in backticks and a colon, and then a code block, is a
+file to write. A block of `console` has commands behind `$ ` and what they print: each line of it must come, in this
+order, and `...` stands for anything. In a block of `console model` the words of a language model are shown, of which
+nothing is compared. In commands, `ID` stands for the longest identifier of those printed last, `RUN` for its first part.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ import socket
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Queue
 
 import attrs
 
 BLOCK = re.compile(r"^```([\w-]+)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-FILE = re.compile(r"`([\w./-]+\.\w+|Dockerfile|Caddyfile)`[^`]*:$")
+FILE = re.compile(r"`(\w[\w/-]*\.\w+|Dockerfile|Caddyfile)`[^`]*:$")  # below the reader's folder, never elsewhere
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)$", re.MULTILINE)
-IDENTIFIER = re.compile(r"\b[0-9a-f]{20,40}\b")
+IDENTIFIER = re.compile(r"\b[0-9a-f]{20,40}\b(?:\.[0-9a-f]{8}\b)?")
 # What is typed once on a machine: tests/e2e/test_fresh_clone.py does it.
 SETUP = (
     "pip ",
@@ -95,6 +96,18 @@ def check_printed(command: Command, output: str) -> None:
         rest = rest[match.end() :]
 
 
+def install_here(folder: Path) -> None:
+    """Install the package of a folder as `pip install -e .` does, into the folder itself."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    metadata = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    metadata.mkdir()
+    described = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    (metadata / "METADATA").write_text(described, encoding="utf-8")
+    groups = project["entry-points"].items()
+    lines = [f"[{group}]\n" + "".join(f"{name} = {to}\n" for name, to in points.items()) for group, points in groups]
+    (metadata / "entry_points.txt").write_text("".join(lines), encoding="utf-8")
+
+
 def free_port() -> int:
     """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -112,6 +125,7 @@ class Shell:
     def run(self, command: Command) -> str:
         """Type a command, wait for its end, or for a server's beginning, and return what was printed."""
         text = re.sub(r"\bID\b", self.last_id, command.text)
+        text = re.sub(r"\bRUN\b", self.last_id.partition(".")[0], text)
         server = text.rstrip().endswith("&")
         assert self.process.stdin is not None
         self.process.stdin.write(f"{{ {text}\n}} </dev/null; status=$?; echo; echo '{END}' $status; (exit $status)\n")
@@ -130,7 +144,7 @@ class Shell:
         # 75: the run is paused. 137: the page has killed it.
         assert status in (0, 75, 137), f"`{text}` ended with {status}:\n{output}"
         if found := IDENTIFIER.findall(output):
-            self.last_id = found[-1]
+            self.last_id = max(found, key=len)
         return output
 
 
@@ -144,6 +158,7 @@ def opened_shell(folder: Path, variables: dict[str, str], port: int) -> Iterator
         "PYTHONUNBUFFERED": "1",
         "XDG_DATA_HOME": str(folder / ".data"),
         "AGNO_RT_CACHE": os.environ.get("AGNO_RT_CACHE", str(Path("~/.cache/agno-rt").expanduser())),
+        "PYTHONPATH": str(folder),
         "NO_COLOR": "1",
         "COLUMNS": "120",
         **variables,
@@ -169,16 +184,23 @@ def opened_shell(folder: Path, variables: dict[str, str], port: int) -> Iterator
             'else command agno-rt "$@"; fi; }\nset -m\n'
         )
         yield shell
-        process.stdin.write("kill -9 $(jobs -p) 2>/dev/null\nexit\n")
-        process.stdin.close()
-        process.wait(30)
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(30)
+        end_session(process.pid)
+        process.wait(30)
         reader.join(30)
-        assert process.stdout is not None
-        process.stdout.close()
+        for stream in (process.stdin, process.stdout):
+            assert stream is not None
+            with suppress(BrokenPipeError):
+                stream.close()
+
+
+def end_session(leader: int) -> None:
+    """Kill all processes of a session: the shell, and the jobs that it has left, each in a group of its own."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid="], capture_output=True, text=True, check=True).stdout.split()
+    for pid in map(int, listed):
+        with suppress(ProcessLookupError, PermissionError):  # it has ended meanwhile, or is not ours
+            if os.getsid(pid) == leader:
+                os.kill(pid, signal.SIGKILL)
 
 
 def _read(process: subprocess.Popen[str], lines: Queue[str | None]) -> None:
@@ -205,6 +227,8 @@ def follow_page(page: Path, folder: Path, variables: dict[str, str], replaced: d
                 path = Path(shell.run(Command("pwd", [], False)).strip()) / step.name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(local(step.text), encoding="utf-8")
+            elif step.text == "pip install -e .":
+                install_here(folder)
             elif not step.text.startswith(SETUP):
                 here = attrs.evolve(step, text=local(step.text), printed=[local(line) for line in step.printed])
                 check_printed(here, shell.run(here))
