@@ -10,7 +10,7 @@ SOURCES := agno_rt plugins tests benchmarks examples release.py
 PORT ?= 7777
 # Many tests wait for other processes, so that one more than there are cores keeps the cores busy.
 JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
-SLOW := dashboard history load killed peers performance_page testing_plugin testing_injection run_everywhere typing
+SLOW := compare dashboard history load killed peers performance_page testing_plugin testing_injection run_everywhere typing
 SCRIPTS := .asv/scripts/.fetched
 COMPARE := $(patsubst benchmarks/compare/requirements-%.txt,.asv/compare/%/.installed,$(wildcard benchmarks/compare/requirements-*.txt))
 PEERS := $(patsubst benchmarks/peers/requirements-%.txt,.asv/peers/%/.installed,$(wildcard benchmarks/peers/requirements-*.txt))
