@@ -3,13 +3,14 @@
 Three forms count on a page. A line that ends with a file's name in backticks and a colon, and then a code block, is a
 file to write. A block of `console` has commands behind `$ ` and what they print: each line of it must come, in this
 order, and `...` stands for anything. In a block of `console model` the words of a language model are shown, of which
-nothing is compared. In commands, `ID` stands for the longest identifier of those printed last, `RUN` for its first part.
+nothing is compared. In commands, `ID` stands for the longest identifier printed last, and `RUN` for its first part.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -229,7 +230,7 @@ def follow_page(page: Path, folder: Path, variables: dict[str, str], replaced: d
                 path.write_text(local(step.text), encoding="utf-8")
             elif step.text == "pip install -e .":
                 install_here(folder)
-            elif not step.text.startswith(SETUP):
+            elif not step.text.startswith(SETUP) and (not step.text.startswith("node ") or shutil.which("node")):
                 here = attrs.evolve(step, text=local(step.text), printed=[local(line) for line in step.printed])
                 check_printed(here, shell.run(here))
                 done += 1
