@@ -3,7 +3,8 @@
 Three forms count on a page. A line that ends with a file's name in backticks and a colon, and then a code block, is a
 file to write. A block of `console` has commands behind `$ ` and what they print: each line of it must come, in this
 order, and `...` stands for anything. In a block of `console model` the words of a language model are shown, which are
-not compared; calls of tools are. In commands, `ID` stands for the longest identifier printed last, and `RUN` for its first part.
+not compared; calls of tools are. In commands, `ID` stands for the longest identifier printed last, and `RUN` for its
+first part.
 """
 
 from __future__ import annotations
