@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from agno_rt import hookimpl
 from agno_rt.events import (
@@ -27,6 +28,10 @@ from agno_rt.events import (
 )
 
 MakePoint = Callable[..., EntryPoint]
+
+# A machine that is busy with other tests is slow: no example fails by the clock.
+settings.register_profile("agno_rt", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("agno_rt")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agno_rt.chat_format import ReportedError, StreamedResponse, request_body, response, tool_names
@@ -251,7 +251,6 @@ class TestTexts:
         assert stream.response().content == "two two"
 
     @given(st.text(max_size=12), st.data())
-    @settings(deadline=None)
     def test_half_characters_meet_again(self, text: str, data: st.DataObject) -> None:
         """Cut between the bytes of a character, or between the halves of a surrogate pair, a text is the same."""
         raw = data.draw(st.sampled_from(["bytes", "units"]))
@@ -521,7 +520,6 @@ def _reshaped(each: dict[str, Any], shape: str) -> dict[str, Any]:
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_a_mangled_stream_is_an_answer_or_an_error(data: st.DataObject) -> None:
     """Whatever is done to a stream, no call comes of it that the model did not make."""
     stream = StreamedResponse()

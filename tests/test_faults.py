@@ -214,7 +214,7 @@ class TestMany:
         assert len(text) < 400
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(made=parameters(), data=st.data())
 def test_there_are_faults_where_another_sees_them(made: list[Parameter], data: st.DataObject) -> None:
     """A value has faults if and only if the jsonschema package finds errors in it; formats are its own affair."""

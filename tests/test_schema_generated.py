@@ -116,7 +116,7 @@ def check(generated: Tool, value: Any, made: list[Parameter]) -> None:
 class TestGenerated:
     """Tools that nobody wrote."""
 
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=SLOW)
+    @settings(max_examples=EXAMPLES, suppress_health_check=SLOW)
     @given(made=parameters(), data=st.data())
     def test_what_the_schema_says_holds(self, made: list[Parameter], data: st.DataObject) -> None:
         """Arguments that fit the schema are read as the types say; others are refused with the place and the fault."""
@@ -128,7 +128,7 @@ class TestGenerated:
         check(generated, value, made)
         check(generated, broken(data.draw, value), made)
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=SLOW)
+    @settings(max_examples=100, suppress_health_check=SLOW)
     @given(made=parameters())
     def test_each_schema_is_one(self, made: list[Parameter]) -> None:
         """A schema is a JSON Schema, by JSON Schema's own; and it is the same each time."""
@@ -137,7 +137,7 @@ class TestGenerated:
         jsonschema.Draft202012Validator.check_schema(schema)
         assert json.dumps(tool(function_of(made)).parameters) == json.dumps(schema)
 
-    @settings(max_examples=200, deadline=None, suppress_health_check=SLOW)
+    @settings(max_examples=200, suppress_health_check=SLOW)
     @given(type_=parameter_types().filter(lambda type_: type_ is not str), data=st.data())
     def test_outputs_are_read_as_parameters_are(self, type_: Any, data: st.DataObject) -> None:
         """An answer that fits an output's schema is read as the type says; another fits in some way, or is a misfit."""

@@ -213,7 +213,7 @@ async def test_a_summary_that_fails(failure: Any) -> None:
 
 
 @given(st.lists(st.integers(1, 40), max_size=8), st.integers(2, 9))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_failures_lose_nothing(failures: list[int], messages: int) -> None:
     """Whichever summaries fail, a run that has no failure has it all: shown, or in the summary."""
 
