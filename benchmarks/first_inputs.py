@@ -6,10 +6,11 @@ the answers were seen. An answer is bad as well if it repeats itself, was cut of
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +20,17 @@ import trio
 from agno_rt import AgnoError
 from agno_rt.project import shipped_project
 
-__all__ = ["DOCUMENTS", "FIRST_INPUTS", "LIBRARY_QUESTIONS", "Answer", "Case", "ask_assistant", "ask_librarian"]
+__all__ = [
+    "DOCUMENTS",
+    "FIRST_INPUTS",
+    "LIBRARY_QUESTIONS",
+    "Answer",
+    "Case",
+    "ask_assistant",
+    "ask_librarian",
+    "has_loop",
+    "table",
+]
 
 MOST_WORDS = 120
 NOTHING_FOUND = "I found nothing about that"
@@ -160,9 +171,11 @@ async def ask_assistant(cases: Sequence[Case] = FIRST_INPUTS) -> list[Answer]:
     return await _ask("assistant", cases)
 
 
-async def ask_librarian(folder: Path, cases: Sequence[Case] = LIBRARY_QUESTIONS) -> list[Answer]:
+async def ask_librarian(
+    folder: Path, cases: Sequence[Case] = LIBRARY_QUESTIONS, documents: Mapping[str, str] = DOCUMENTS
+) -> list[Answer]:
     """Put the documents into the folder, which is the current one, and ask the `librarian` that ships about them."""
-    for name, text in DOCUMENTS.items():
+    for name, text in documents.items():
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -195,8 +208,6 @@ def table(title: str, answers: Sequence[Answer]) -> Iterator[str]:
 
 @contextmanager
 def _documents_folder() -> Iterator[Path]:
-    import os
-
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)

@@ -23,3 +23,16 @@ def test_runs(example: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_the_first_one_is_right() -> None:
+    """What a stranger runs first, on the embedded model, tells the truth."""
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES[0].with_name("hello.py"))],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+
+    assert "Paris" in done.stdout

@@ -19,6 +19,9 @@ PROJECT = """
 [runtime]
 observers = ["log"]
 
+[plugins.llamacpp]
+cut_loops = false        # the storyteller is to go on until it is stopped
+
 [agents.assistant]
 model = "llamacpp:smollm2"
 instructions = "You are a helpful assistant. Answer briefly."

@@ -8,7 +8,7 @@ from agno_rt import Agent, ModelSettings, tool
 @tool(inline=True)
 def now() -> str:
     """The date and time, in UTC."""
-    return f"It is {datetime.now(UTC):%H:%M on %A, %d %B %Y} (UTC)."
+    return f"It is {datetime.now(UTC):%H:%M UTC on %A, %d %B %Y}."
 
 
 timekeeper = Agent(

@@ -44,6 +44,15 @@ _ANSWERS = (
         "According to kitchen/bread.md, bread is baked for forty minutes.",
     ),
 )
+_RESULTS = (
+    (
+        "When does the next train leave?",
+        "The next train leaves at 9:40 from platform 2.",
+        "The next train leaves at 9:40 from platform 2.",
+    ),
+    ("What is it like in Oslo?", "Oslo: 3 degrees, snow", "It is 3 degrees in Oslo, with snow."),
+    ("Is the shop open?", "The shop is open until 18:00.", "The shop is open until 18:00."),
+)
 _ASKING = frozenset({"input", "prompt", "q", "query", "question", "request", "text"})
 """Parameters that take the user's own words."""
 
@@ -112,13 +121,16 @@ def examples(tools: Sequence[Tool]) -> list[Message]:
 
 
 def answer_examples(messages: Sequence[Message]) -> list[Message]:
-    """Turns that show how passages are answered from, where the conversation ends with passages of named files."""
+    """Turns that show how a tool's result is answered from, where the conversation ends with one.
+
+    There are some for passages of named files, and some for other results.
+    """
     last = messages[-1] if messages else None
-    if last is None or last.role != "tool" or not _text(last).startswith("From "):
+    if last is None or last.role != "tool":
         return []
     turns: list[Message] = []
-    for asked, passage, answer in _ANSWERS:
-        turns += [Message("user", f"{asked}\n\n{passage}"), Message("assistant", answer)]
+    for asked, found, answer in _ANSWERS if _text(last).startswith("From ") else _RESULTS:
+        turns += [Message("user", f"{asked}\n\n{found}"), Message("assistant", answer)]
     return turns
 
 

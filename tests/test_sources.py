@@ -1,0 +1,129 @@
+"""The hooks `files:sources` and `files:sources:strict`: an answer names its file, and says when nothing was found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agno_rt import Agent, ModelSettings, Runtime, ToolCall, run
+from agno_rt.errors import UsageError
+from agno_rt.testing import ScriptedModel
+
+DOCUMENTS = {
+    "canteen.md": "# Canteen\n\nThe canteen opens at noon and closes at two. On Fridays there is fish.\n",
+    "garden.md": "# Garden\n\nTomatoes are watered every morning. The roses need water twice a week.\n",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two documents."""
+    for name, text in DOCUMENTS.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def search(query: str) -> ToolCall:
+    """The call that a model makes."""
+    return ToolCall("c1", "search", f'{{"query": "{query}"}}')
+
+
+def ask(folder: Path, question: str, *steps: Any, hook: str = "files:sources:strict") -> str:
+    """What a librarian answers whose model first searches for the question and then takes these steps."""
+    agent = Agent(ScriptedModel([search(question), *steps]), "a", tools=[f"files:search:{folder}"], hooks=[hook])
+    return run(agent, question).content
+
+
+@pytest.mark.parametrize("hook", ["files:sources", "files:sources:strict"])
+def test_nothing_found_is_said_without_the_model(folder: Path, hook: str) -> None:
+    """Where no document has a word of the question, the model is not asked for an answer."""
+    told = ask(folder, "Who won the world cup?", hook=hook)
+
+    assert told == "I found nothing about that in the documents."
+
+
+def test_an_empty_folder_has_nothing(tmp_path: Path) -> None:
+    """A folder without documents is one where nothing is found."""
+    assert ask(tmp_path, "When does the canteen open?").startswith("I found nothing")
+
+
+def test_what_is_not_about_the_question_is_nothing(folder: Path) -> None:
+    """A passage that shares one word of three with the question does not answer it, if the hook is strict."""
+    assert ask(folder, "Which politician visited the canteen?").startswith("I found nothing")
+
+
+def test_the_sentence_can_be_chosen(folder: Path) -> None:
+    """`nothing` in [plugins.files] is what is said."""
+    agent = Agent(ScriptedModel([search("x")]), "a", tools=[f"files:search:{folder}"], hooks=["files:sources"])
+
+    assert run(agent, "x?", settings={"files": {"nothing": "Ask the desk."}}).content == "Ask the desk."
+
+
+@pytest.mark.parametrize("hook", ["files:sources", "files:sources:strict"])
+def test_the_file_is_named(folder: Path, hook: str) -> None:
+    """The source is added where the model did not name it, and left alone where it did."""
+    question = "When does the canteen open?"
+
+    assert ask(folder, question, "The canteen opens at noon.", hook=hook) == "The canteen opens at noon (canteen.md)."
+    named = "According to canteen.md, the canteen opens at noon."
+    assert ask(folder, question, named, hook=hook) == named
+
+
+def test_a_file_that_there_is_not_is_not_named(folder: Path) -> None:
+    """A name that a model made up, or took from an example, becomes that of the passage."""
+    told = ask(folder, "When does the canteen open?", "According to animals.md, the canteen opens at noon.")
+
+    assert told == "According to canteen.md, the canteen opens at noon."
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "The roses need water every morning.",
+        "Roses are red flowers that people love.",
+        "The roses need water 7 times a week.",
+        "The roses need water twice, water twice a week.",
+        "I am a person who has no face.",
+        "",
+    ],
+)
+def test_what_does_not_stand_there_is_replaced(folder: Path, answer: str) -> None:
+    """Strictly, an answer that the documents do not bear out gives way to their own sentence."""
+    assert ask(folder, "How often do the roses need water?", answer) == (
+        "garden.md says: The roses need water twice a week."
+    )
+
+
+def test_sentences_that_ramble_are_dropped(folder: Path) -> None:
+    """What stands there is kept, and what the model adds is not, even if it was cut off in it."""
+    told = ask(folder, "When does the canteen open?", "The canteen opens at noon. It is a lovely place with a vie")
+
+    assert told == "The canteen opens at noon (canteen.md)."
+
+
+def test_a_larger_model_may_say_it_in_its_own_words(folder: Path) -> None:
+    """Not strict, the answer is left as it is; only the file is added."""
+    told = ask(folder, "When does the canteen open?", "From midday on.", hook="files:sources")
+
+    assert told == "From midday on (canteen.md)."
+
+
+async def test_a_turn_without_a_search_is_left_alone(folder: Path) -> None:
+    """An agent that answers without its tool answers as it likes."""
+    agent = Agent(
+        ScriptedModel(["Hello!"]),
+        "a",
+        tools=[f"files:search:{folder}"],
+        hooks=["files:sources:strict"],
+        settings=ModelSettings(),
+    )
+    async with Runtime() as runtime:
+        assert (await runtime.run(agent, "hi")).content == "Hello!"
+
+
+def test_a_word_too_much_is_told() -> None:
+    """There is one option."""
+    with pytest.raises(UsageError, match="sources:lax"):
+        run(Agent(ScriptedModel([]), "a", hooks=["files:sources:lax"]), "hi")
