@@ -152,7 +152,7 @@ def _agent(name: str, config: AgentConfig) -> Agent:
 
 def _agents_of(source: str, folder: Path) -> dict[str, Agent]:
     module = load_module(source, folder)
-    found = [(attribute, value) for attribute, value in vars(module).items() if isinstance(value, Agent)]
+    found = [(attribute, value) for attribute, value in tuple(vars(module).items()) if isinstance(value, Agent)]
     return _named(found, source)
 
 

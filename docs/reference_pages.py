@@ -79,11 +79,13 @@ def _is_reexported(module: Any, public: str) -> bool:
 
 
 def _rank(module: Any, public: str) -> int:
-    """Return 0 for what the package root exports, 1 for other classes and functions, 2 for aliases and constants."""
+    """Return the place of a name: exports of the package root, classes, functions, exceptions, aliases and constants."""
     value = getattr(module, public)
     if public in agno_rt.__all__:
         return 0
-    return 1 if inspect.isclass(value) or inspect.isroutine(value) else 2
+    if inspect.isclass(value):
+        return 3 if issubclass(value, BaseException) else 1
+    return 2 if inspect.isroutine(value) else 4
 
 
 @cache

@@ -53,7 +53,7 @@ class TestOwed:
 
         with pytest.raises(BackendError, match="full") as caught:
             await rt.run(Agent(ScriptedModel([*steps, fill]), "a", tools=[echo], memory=JOURNAL), "go", session="s")
-        assert "could not be stored" in caught.value.__notes__[0]
+        assert "could not be stored" in caught.value.__notes__[-1]
         return str(caught.value.result.run_id)
 
     @pytest.mark.parametrize("steps", [[], [ToolCall("c", "echo", '{"text": "x"}')]])

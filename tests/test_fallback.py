@@ -105,8 +105,8 @@ class TestAllFail:
         assert caught.value is last
         assert isinstance(last.__cause__, OSError)
         assert last.hint == f"Wait. a failed too: no key. b failed too: {'x' * 200}..."
-        assert last.__notes__[0] == "a failed too: ModelError: no key."
-        assert last.__notes__[1].endswith("more\nNothing.")
+        assert last.__notes__[1] == "a failed too: ModelError: no key."
+        assert last.__notes__[2].endswith("more\nNothing.")
 
     @pytest.mark.parametrize("error", [OutputError("no fit"), ValueError("a bug"), UsageError("too large")])
     async def test_errors_that_another_would_meet_too(self, error: Exception) -> None:

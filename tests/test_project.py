@@ -243,3 +243,12 @@ class TestTables:
         """A project's runtime is not made on a memory that cannot be used."""
         with pytest.raises(NotFound, match="memory: unknown memory URL scheme 'postgres'"):
             Project("here", {}, Config(runtime=RuntimeConfig(memory="postgres://x"))).runtime()
+
+
+def test_a_module_that_grows_while_it_is_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that adds to its module when it is asked for its class, as lazy ones do, hides no agent."""
+    monkeypatch.chdir(tmp_path)
+    lazy = "class Lazy:\n    @property\n    def __class__(self):\n        globals()['more'] = 1\n        return Lazy\n"
+    Path("lazy_agents.py").write_text(f"from agno_rt import Agent\n{lazy}lazy = Lazy()\na = Agent('template:echo')\n")
+
+    assert load_project("lazy_agents.py").agents.keys() == {"a"}

@@ -214,9 +214,9 @@ class TestUndescribable:
             def __call__(self) -> None: ...
 
         for nameless, what in ((lambda: None, "a lambda"), (Caller(), "an object of Caller")):
-            for given in (nameless, functools.partial(nameless)):
+            for function in (nameless, functools.partial(nameless)):
                 with pytest.raises(ToolDefinitionError, match=f"needs a name, and {what} has none") as caught:
-                    tool(given)
+                    tool(function)
                 assert "tool(function, name='...')" in caught.value.hint
             assert tool(nameless, name="caller").name == "caller"
 

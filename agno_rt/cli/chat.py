@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+import shlex
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -16,17 +14,18 @@ from agno_rt.cli.options import (
     agent_options,
     config_option,
     debug_option,
+    plain_option,
     reasoning_option,
     session_option,
     user_option,
 )
-from agno_rt.cli.report import clean, notice, show_error, styled
-from agno_rt.errors import AgnoError, UsageError, suggest
+from agno_rt.cli.report import notice, remark, show_error
+from agno_rt.errors import AgnoError
 
 if TYPE_CHECKING:
-    from agno_rt.cli.conversation import Conversation
-    from agno_rt.cli.display import Display
-    from agno_rt.messages import Message, Part
+    from agno_rt.cli.chat_commands import Commands
+    from agno_rt.cli.dialogue import Dialogue
+    from agno_rt.cli.line_input import Complete, LineInput, Typed
 
 __all__ = ["command"]
 
@@ -41,6 +40,14 @@ INTERRUPTED = 130
 @click.option("--new", is_flag=True, help="Begin a new conversation.")
 @user_option
 @reasoning_option
+@plain_option
+@click.option("-q", "--quiet", is_flag=True, help="Leave out the line of tokens and time below each answer.")
+@click.option(
+    "--no-history",
+    is_flag=True,
+    envvar="AGNO_RT_NO_HISTORY",
+    help="Keep nothing of what is typed for the arrow keys (as AGNO_RT_NO_HISTORY=1 does).",
+)
 @debug_option
 def command(
     agent: str | None,
@@ -48,8 +55,7 @@ def command(
     session: str | None,
     new: bool,
     user: str | None,
-    reasoning: bool | None,
-    **changes: Any,
+    **how: Any,
 ) -> int:
     """Talk with an agent, and go on with the last conversation.
 
@@ -57,182 +63,99 @@ def command(
     lists the commands. Conversations are kept in the project's memory, or, where it has none that lasts, in a file of
     yours.
     """
+    from agno_rt.cli.chat_commands import Commands, complete
     from agno_rt.cli.choose_agent import Changes, choose_agent
     from agno_rt.cli.conversation import open_conversation
+    from agno_rt.cli.dialogue import Dialogue, Manner
     from agno_rt.cli.display import Display
-    from agno_rt.cli.keeping import data_folder, lasting, session_stem
+    from agno_rt.cli.keeping import lasting, session_stem
     from agno_rt.cli.report import show_findings
     from agno_rt.cli.stored import Place
-    from agno_rt.cli.terminal import is_interactive, line_history
+    from agno_rt.cli.terminal import kept_enter
 
-    target = choose_agent("chat", agent, config, Changes(**changes))
+    target = choose_agent("chat", agent, config, Changes(how["model"], how["system"], how["tools"]))
     project, file = lasting(target.project)
     stem = session or session_stem(target, shared=file is not None)
+    typed = _typed(agent, config, user) + target.typed
     with ExitStack() as stack:
-        if is_interactive():
-            stack.enter_context(line_history(data_folder() / "history"))
+        stack.enter_context(kept_enter())
         conversation = stack.enter_context(open_conversation(project, target.agent, user))
         conversation.check()
-        display = Display(provisional=target.provisional, reasoning=reasoning)
-        options = Place.of(target, config).options() + target.typed
-        chat = Chat(conversation, display, stem, kept_in=file, options=options)
-        chat.begin(session, new=new)
+        display = Display(provisional=target.provisional, reasoning=how["reasoning"], plain=how["plain"])
+        manner = Manner(typed, Place.of(target, config).options() + target.typed, how["quiet"])
+        dialogue = Dialogue(conversation, display, target, manner, stem, file)
+        dialogue.begin(session, new=new)
         show_findings(conversation.findings())
-        return chat.talk()
+        lines = stack.enter_context(_line_input(lambda line: complete(dialogue, line), kept=not how["no_history"]))
+        return Chat(dialogue, lines, Commands(dialogue, lines)).talk()
 
 
-@attrs.define
+def _typed(agent: str | None, config: str | None, user: str | None) -> str:
+    """The agent and the options that a chat was begun with, as they are typed."""
+    named = "" if agent is None else f" {shlex.quote(agent)}"
+    options = (("-c", config), ("--user", user))
+    return named + "".join(f" {name} {shlex.quote(value)}" for name, value in options if value)
+
+
+def _line_input(complete: Complete, *, kept: bool) -> LineInput:
+    from agno_rt.cli.input_history import History
+    from agno_rt.cli.keeping import history_file
+    from agno_rt.cli.line_input import LineInput
+
+    return LineInput(complete, History(history_file()) if kept else None)
+
+
+@attrs.frozen
 class Chat:
-    """A conversation as it is typed: lines that begin with `/` are commands, all others are for the agent."""
+    """Reads one input after another, and has each answered or carried out."""
 
-    conversation: Conversation
-    display: Display
-    stem: str
-    kept_in: Path | None
-    options: str = ""
-    session: str = ""
-    failed: bool = False
-    paused: bool = False
-    attached: list[Part] = attrs.Factory(list)
-
-    def begin(self, session: str | None, *, new: bool) -> None:
-        """Choose the session, and say with whom and where the conversation goes on."""
-        from agno_rt.cli.keeping import latest, next_name, tilde
-        from agno_rt.cli.tables import one_line
-
-        if session and not new:
-            self.session = session
-        else:
-            sessions, user = self.conversation.sessions(), self.conversation.user
-            self.session = next_name(self.stem, sessions) if new else latest(self.stem, sessions, user)
-        agent = self.conversation.agent
-        model = agent.model if isinstance(agent.model, str) else agent.model.name
-        before = len(self.conversation.messages(self.session))
-        so_far = f"{before} messages so far" if before else "new"
-        click.echo(f"{styled(agent.name, bold=True)} on {model}", err=True)
-        kept = f", kept in {tilde(self.kept_in)}" if self.kept_in else ""
-        notice(f"Session {one_line(self.session)} ({so_far}){kept}.")
-        notice("Ctrl-C stops an answer, Ctrl-D leaves, /help lists the commands.")
+    dialogue: Dialogue
+    lines: LineInput
+    commands: Commands
 
     def talk(self) -> int:
-        """Read lines and answer them until the end; the exit code."""
+        """Read inputs and answer them until the end; the exit code."""
         from agno_rt.cli.outcome import PAUSED
-        from agno_rt.cli.terminal import is_interactive, read_line
+        from agno_rt.cli.terminal import is_interactive
 
         interrupted = False
         while True:
             try:
-                line = read_line()
+                typed = self.lines.read()
             except KeyboardInterrupt:
                 click.echo(err=True)
                 if interrupted or not is_interactive():
-                    return INTERRUPTED
+                    return self._leave(INTERRUPTED)
                 interrupted = True
-                notice("Ctrl-D or /quit leaves, and so does another Ctrl-C.")
+                remark("Ctrl-D or /quit leaves, and so does another Ctrl-C.")
                 continue
             interrupted = False
-            if line is None or line.strip() == "/quit":
-                return self._leave(is_interactive())
-            self._take(line)
-            if self.paused and not is_interactive():
+            if typed is None or not self._take(typed):
+                return self._leave(0 if is_interactive() else int(self.dialogue.failed))
+            if self.dialogue.paused and not is_interactive():
                 # What comes next was written for an answer that is not there.
                 return PAUSED
 
-    def _leave(self, interactive: bool) -> int:
-        if interactive:
-            click.echo(err=True)
-            return 0
-        return int(self.failed)
+    def _take(self, typed: Typed) -> bool:
+        """Have the input answered or carried out; whether to go on."""
+        from agno_rt.cli.chat_commands import is_command
 
-    def _take(self, line: str) -> None:
-        text = line.encode("utf-8", "surrogateescape").decode("utf-8", "replace").strip()
-        if not text:
-            return
+        text = typed.text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").strip()
         try:
-            if text.startswith("/"):
-                self._command(text)
-            else:
-                self._ask(text)
+            if not typed.quoted and is_command(text):
+                self.commands.carry_out(text)
+            elif text:
+                self.dialogue.ask(text)
+        except EOFError:
+            return False
         except AgnoError as exc:
-            self.failed = True
+            self.dialogue.failed = True
             show_error(exc.message, exc.hint)
+        return True
 
-    def _ask(self, text: str) -> None:
-        from agno_rt.cli.deciding import can_ask, settled
-        from agno_rt.cli.outcome import show_paused
+    def _leave(self, code: int) -> int:
+        from agno_rt.cli.terminal import is_interactive
 
-        parts, self.attached = [text, *self.attached], []
-        result = self.conversation.ask(parts if len(parts) > 1 else text, self.session, self.display)
-        if result.status == "paused" and can_ask():
-            result = settled(self.conversation, result, self.display)
-        self.paused = result.status == "paused"
-        if self.paused:
-            show_paused(result, self.options)
-        elif result.status == "cancelled" and self.conversation.is_stored(result.run_id):
-            notice(f"Stopped. Its steps are stored: agno-rt runs resume {result.run_id}{self.options}")
-        elif result.status == "cancelled":
-            notice("Stopped. This question and its answer are not kept.")
-
-    def _command(self, text: str) -> None:
-        name, _, rest = text.partition(" ")
-        commands: dict[str, Callable[[], None]] = {"/help": _help, "/new": self._new, "/history": self._history}
-        if name == "/attach":
-            self._attach(rest.strip())
-        elif text in commands:
-            commands[text]()
-        else:
-            self.failed = True
-            show_error(f"unknown command {text!r}", suggest("command", text, [*commands, "/attach", "/quit"]))
-
-    def _attach(self, source: str) -> None:
-        from agno_rt.media import attachment, described
-
-        if not source:
-            raise UsageError("there is nothing to attach", hint="Name a file or a URL: /attach cat.png")
-        attached = attachment(source)
-        self.attached.append(attached)
-        notice(f"{described(attached)} goes with the next question.")
-
-    def _new(self) -> None:
-        from agno_rt.cli.keeping import next_name
-
-        before, self.session = self.session, next_name(self.stem, self.conversation.sessions())
-        notice(f"A new conversation: session {self.session}. The last one was {before}.")
-
-    def _history(self) -> None:
-        messages = self.conversation.messages(self.session)
-        if not messages:
-            notice("Nothing was said yet.")
-        for message in messages:
-            _show(message)
-
-
-def _help() -> None:
-    rows = {
-        "/attach": "PATH or URL: ask the next question about that file",
-        "/new": "begin a new conversation",
-        "/history": "show what was said so far",
-        "/quit": "leave; Ctrl-D does the same",
-        "Ctrl-C": "stop the answer that is under way",
-    }
-    for key, text in rows.items():
-        click.echo(f"  {key:<10}{text}", err=True)
-
-
-def _show(message: Message) -> None:
-    from agno_rt.cli.display import call_line, result_line
-    from agno_rt.media import described
-
-    content = (message.content,) if isinstance(message.content, str) else message.content
-    text = "\n".join(part if isinstance(part, str) else described(part) for part in content)
-    text = clean(text) if sys.stdout.isatty() else text
-    match message.role:
-        case "user":
-            click.echo(styled(f"> {text}", bold=True))
-        case "tool":
-            notice(result_line(message.name or "tool", text))
-        case _:
-            if text:
-                click.echo(text)
-            for call in message.tool_calls:
-                notice(call_line(call))
+        if is_interactive() and (command := self.dialogue.return_command()):
+            notice(f"To come back: {command}")
+        return code

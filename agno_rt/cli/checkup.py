@@ -176,6 +176,8 @@ def _port(read: Config, host: PluginHost) -> Iterator[Line]:
         return
     table = read.plugins.get("serve", {})
     address, port = table.get("host", "127.0.0.1"), table.get("port", _PORT)
+    if port == 0:
+        return  # it takes a free one
     try:
         family = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][0]
         with socket.socket(family, socket.SOCK_STREAM) as sock:

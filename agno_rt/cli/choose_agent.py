@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import difflib
-import os
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +43,6 @@ def choose_agent(verb: str, spec: str | None, config: str | None, changes: Chang
 
     Without either, list the agents there are and raise `UsageError`.
     """
-    sys.path.insert(0, os.getcwd())
     if spec is not None:
         target = find_agent(spec, config)
     elif changes.model is not None:
@@ -108,7 +105,7 @@ _FORMS = "Write plugin:tool, as in files:search:docs, FILE.py:function, or packa
 
 def _from_module(source: str, name: str) -> ToolLike:
     try:
-        found = vars(load_module(source, Path()))
+        found = dict(vars(load_module(source, Path())))
     except NotFound as exc:
         if exc.kind != "module":
             raise

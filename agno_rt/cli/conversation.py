@@ -17,10 +17,12 @@ import msgspec
 import trio
 
 from agno_rt._input import Input
-from agno_rt.agent import Agent
+from agno_rt.agent import Agent, ToolLike
 from agno_rt.cli.display import Display
 from agno_rt.cli.interrupts import on_interrupt
 from agno_rt.cli.keeping import may_be_stored
+from agno_rt.cli.session_edits import append_interrupted, drop_last_exchange, interrupted_messages
+from agno_rt.cli.terminal import held_keys, restore_settings
 from agno_rt.errors import BackendError, NotFound, UsageError
 from agno_rt.journal import Approval, Decision, Resume, RunStore
 from agno_rt.memory import SessionInfo, foreign_session
@@ -29,6 +31,7 @@ from agno_rt.project import Project
 from agno_rt.readiness import Finding, check_ready
 from agno_rt.runs import RunResult
 from agno_rt.runtime import Runtime
+from agno_rt.tools import Tool, Toolkit, tool
 
 __all__ = ["Conversation", "decide", "open_conversation"]
 
@@ -57,14 +60,15 @@ class Conversation:
         With a `Resume` for input it goes on with a stored run. Raises the error of a run that ended without an answer.
         """
         scope = trio.CancelScope()
-        with on_interrupt(lambda: self.token.run_sync_soon(scope.cancel)), display:
+        stop = partial(self.token.run_sync_soon, scope.cancel)
+        with held_keys(), on_interrupt(stop, restore_settings), display:
             return self._call(partial(self._ask, input, session, display, scope))
 
-    def check(self) -> None:
-        """Raise what would keep the agent from running."""
+    def check(self, agent: Agent | None = None) -> None:
+        """Raise what would keep the agent, or another one, from running."""
 
         async def check() -> None:
-            self.runtime.check(self.agent)
+            self.runtime.check(self.agent if agent is None else agent)
 
         self._call(check)
 
@@ -102,6 +106,41 @@ class Conversation:
     def sessions(self) -> list[SessionInfo]:
         """The sessions that were last written to, newest first."""
         return self._call(partial(self.runtime.memory.sessions, limit=SESSIONS))
+
+    def own_sessions(self) -> list[SessionInfo]:
+        """The sessions of the user, or those of nobody, newest first."""
+        load = partial(self.runtime.memory.sessions, user=self.user, unowned=self.user is None, limit=SESSIONS)
+        return self._call(load)
+
+    def info(self, session: str) -> SessionInfo | None:
+        """What a list says of the session; `None` for one that nothing was written to."""
+        return self._call(partial(self.runtime.memory.session_info, session))
+
+    def rename(self, session: str, title: str) -> bool:
+        """Give the session a title; whether there is such a session."""
+        return self._call(partial(self.runtime.memory.rename, session, title))
+
+    def keep_interrupted(self, session: str, result: RunResult, said: str) -> int:
+        """Store what there is of a run that was stopped, and what it `said` last; how many messages that are."""
+        messages = interrupted_messages(result.messages, said)
+        if messages:
+            append = partial(append_interrupted, self.runtime.memory, session, messages)
+            self._call(partial(append, user=self.user, agent=self.agent.name))
+        return len(messages)
+
+    def drop_last(self, session: str, count: int | None) -> tuple[Message, ...]:
+        """Take the last exchange, or so many messages, off the session, and return it. Raises `UsageError`."""
+        return self._call(partial(drop_last_exchange, self.runtime.memory, session, self.user, count))
+
+    def tools(self) -> list[Tool]:
+        """The agent's tools, those of plugins among them."""
+        return [tool for entry in self.agent.tools for tool in self._tools(entry)]
+
+    def _tools(self, entry: ToolLike) -> Sequence[Tool]:
+        made = self.runtime.plugins.tool(entry, self.runtime.settings) if isinstance(entry, str) else entry
+        if isinstance(made, Toolkit):
+            return made.tools
+        return (made if isinstance(made, Tool) else tool(made),)
 
     async def _ask(self, input: Input, session: str | None, display: Display, scope: trio.CancelScope) -> RunResult:
         # A stored run has a session and a user of its own.

@@ -10,7 +10,7 @@ import msgspec
 
 from agno_rt.cli.conversation import Conversation
 from agno_rt.cli.display import Display, call_line
-from agno_rt.cli.report import clean, notice, show_error
+from agno_rt.cli.report import clean, remark, show_error
 from agno_rt.cli.terminal import ask, is_interactive
 from agno_rt.cli.values import fields_of, kinds_of, value_of
 from agno_rt.errors import UsageError
@@ -41,7 +41,7 @@ def _decided(conversation: Conversation, approval: Approval) -> bool:
         try:
             conversation.decide(approval, decision)
         except ApprovalConflict as exc:
-            notice(exc.message)
+            remark(exc.message)
         except UsageError as exc:
             show_error(exc.message, exc.hint)
             continue
@@ -55,7 +55,7 @@ def _called(approval: Approval) -> str:
 
 def _approval(approval: Approval) -> Decision | None:
     if approval.reason:
-        notice(f"It is asked because: {approval.reason}")
+        remark(f"It is asked because: {approval.reason}")
     while (said := ask(f"Approve {_called(approval)}? [y]es, [n]o, [e]dit, [l]ater: ")) is not None:
         match said.lower():
             case "y" | "yes":
@@ -70,18 +70,18 @@ def _approval(approval: Approval) -> Decision | None:
             case "l" | "later":
                 return None
             case _:
-                notice("Type y, n, e or l.")
+                remark("Type y, n, e or l.")
     return None
 
 
 def _edited(arguments: str) -> str | None:
-    notice(f"The arguments are {arguments}; an empty line leaves them as they are.")
+    remark(f"The arguments are {arguments}; an empty line leaves them as they are.")
     changed = ask("Arguments: ", arguments)
     return changed if changed is None else changed or arguments
 
 
 def _input(approval: Approval) -> Decision | None:
-    notice(f"{_called(approval)} asks you for something. Ctrl-D leaves it for later.")
+    remark(f"{_called(approval)} asks you for something. Ctrl-D leaves it for later.")
     schema: Mapping[str, Any] = approval.schema or {}
     needed, values = schema.get("required", ()), {}
     for name, part in fields_of(schema).items():
@@ -96,7 +96,7 @@ def _input(approval: Approval) -> Decision | None:
 def _field(name: str, schema: Mapping[str, Any], *, needed: bool) -> tuple[Any, ...] | None:
     """The value of a field, in a tuple; nothing in it where it is left out, and `None` for later."""
     if text := schema.get("description"):
-        notice(str(text))
+        remark(str(text))
     choices = ", ".join(str(value) for value in schema.get("enum", ()))
     kind = choices or " or ".join(kinds_of(schema))
     left = "" if needed else "may be empty"
@@ -105,7 +105,7 @@ def _field(name: str, schema: Mapping[str, Any], *, needed: bool) -> tuple[Any, 
         if not said and not needed:
             return ()
         if not said and kinds_of(schema) != ["string"]:
-            notice(f"{name} is needed.")
+            remark(f"{name} is needed.")
             continue
         try:
             return (value_of(said, schema),)

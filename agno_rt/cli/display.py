@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-import click
-
-from agno_rt.cli.report import clean, notice, styled
+from agno_rt.cli.pages import PlainPage, markdown_page, wrapped_page
+from agno_rt.cli.report import clean, notice, remark
+from agno_rt.cli.status_line import StatusLine, can_show_status
 from agno_rt.events import (
     ApprovalAsked,
     Event,
@@ -26,13 +27,13 @@ from agno_rt.events import (
 from agno_rt.journal import ApprovalKind
 from agno_rt.messages import Message, ToolCall
 
-if TYPE_CHECKING:
-    from rich.status import Status
-
-__all__ = ["Display", "call_line", "message_text", "progress_line", "result_line", "waiting_line"]
+__all__ = ["Display", "call_line", "content_text", "message_text", "progress_line", "result_line", "waiting_line"]
 
 _LINE = 160
 """Characters of a tool call or a result that are shown."""
+
+_LOADED_HERE = ("llamacpp:",)
+"""How the names begin of models that are loaded into this process when they are first asked, which takes seconds."""
 
 _WAITS: dict[ApprovalKind, str] = {"approval": "an approval", "input": "an input", "external": "its result"}
 
@@ -40,31 +41,46 @@ _WAITS: dict[ApprovalKind, str] = {"approval": "an approval", "input": "an input
 class Display:
     """Shows the events of one run after another; use it in a `with` block for each run.
 
-    Text goes to a terminal as it comes. Elsewhere, where scripts read, only the answer may be written: text that is
-    `provisional`, and may turn out not to be the answer, is then held back until the run is over. Without `answer`,
-    stdout is left to somebody else. `reasoning` says whether to show what the model thinks; unless told, a terminal is
-    shown it.
+    A terminal is shown text as it comes, and Markdown in its form, unless it should be `plain`. Elsewhere, where
+    scripts read, only the answer may be written: text that is `provisional`, and may turn out not to be the answer, is
+    then held back until the run is over. Without `answer`, stdout is left to somebody else. `reasoning` says whether to
+    show what the model thinks; unless told, a terminal is shown it.
+
+    Attributes:
+        partial: what the model has said in the turn under way
+        seconds: how long the runs have taken since this was last set to 0
     """
 
-    def __init__(self, *, provisional: bool, answer: bool = True, reasoning: bool | None = None) -> None:
+    def __init__(
+        self, *, provisional: bool, answer: bool = True, reasoning: bool | None = None, plain: bool = False
+    ) -> None:
+        self.partial = ""
+        self.seconds = 0.0
         self._answer = answer
         self._terminal = answer and sys.stdout.isatty()
         self._hold = provisional and not self._terminal
         self._shows_reasoning = self._terminal if reasoning is None else reasoning
+        self._page = markdown_page(sys.stdout) if self._terminal and not plain else PlainPage(sys.stdout)
+        self._thoughts = wrapped_page(sys.stderr) if self._terminal else PlainPage(sys.stderr)
+        self._status = StatusLine() if self._terminal and can_show_status() else None
         self._turn: list[str] = []
-        self._open_line = False
-        self._thinks = False
-        self._status: Status | None = None
+        self._calls: dict[str, str] = {}
+        self._model = ""
+        self._asked: set[str] = set()
+        self._began = 0.0
 
     def __enter__(self) -> Self:
-        self._turn, self._open_line, self._thinks = [], False, False
-        self._wait("waiting for the model")
+        self.partial, self._turn, self._calls = "", [], {}
+        self._began = time.monotonic()
+        self._wait("starting")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._arrived()
+        self.seconds += time.monotonic() - self._began
+        if self._status is not None:
+            self._status.close()
         # What is said next, an error for one, begins on a line of its own.
         self._end_line()
 
@@ -76,7 +92,7 @@ class Display:
             case ReasoningDelta():
                 self._reasoning(event.text)
             case ModelStarted():
-                self._new_turn()
+                self._new_turn(event.model)
             case ToolStarted() | ToolProgress() | ToolEnded() | ApprovalAsked():
                 self._of_call(event)
             case TurnRestarted():
@@ -89,52 +105,69 @@ class Display:
             case _:
                 pass
 
+    def render(self, text: str) -> None:
+        """Write a text on stdout as answers are written."""
+        self._page.write(text)
+        self._page.end()
+
+    def mutter(self, text: str) -> None:
+        """Write a text on stderr, dimly: it was said before."""
+        self._thoughts.write(text)
+        self._thoughts.end()
+
     def _of_call(self, event: ToolStarted | ToolProgress | ToolEnded | ApprovalAsked) -> None:
+        line = ""
         match event:
             case ToolStarted():
-                self._tool(call_line(event.call), f"running {event.call.name}")
+                line = call_line(event.call)
+                self._calls[event.call.id] = f"{event.call.name}(…)"
             case ToolProgress():
-                self._tool(progress_line(event.call, event.data), f"running {event.call.name}")
+                line = progress_line(event.call, event.data)
             case ApprovalAsked():
-                self._tool(waiting_line(event.call, event.kind), "pausing")
+                line = waiting_line(event.call, event.kind)
             case _:
+                self._calls.pop(event.call.id, None)
                 if event.status != "cancelled":
-                    failed = event.status == "failed"
-                    self._tool(result_line(event.call.name, event.content, failed=failed), "waiting")
+                    line = result_line(event.call.name, event.content, failed=event.status == "failed")
+        if line:
+            self._not_the_answer()
+            self._aside(line)
+            self._wait(", ".join(self._calls.values()) or f"asking {self._model}")
 
     def _text(self, text: str) -> None:
+        self.partial += text
         self._turn.append(text)
+        self._asked.add(self._model)
         if not self._hold:
             self._write(text)
 
     def _reasoning(self, text: str) -> None:
+        self._asked.add(self._model)
         if not self._shows_reasoning:
+            self._wait(f"{self._model} is thinking")
             return
-        self._arrived()
-        self._thinks = True
-        click.echo(styled(clean(text), dim=True), err=True, nl=False)
+        self._hide_status()
+        self._page.end()
+        self._thoughts.write(text)
 
-    def _new_turn(self) -> None:
+    def _new_turn(self, model: str) -> None:
+        self.partial, self._model = "", clean(model)
         self._not_the_answer()
         self._end_line()
-        self._wait("waiting for the model")
-
-    def _tool(self, line: str, under_way: str) -> None:
-        self._not_the_answer()
-        self._aside(line)
-        self._wait(under_way)
+        loads = model.startswith(_LOADED_HERE) and model not in self._asked
+        self._wait(f"loading {model}" if loads else f"asking {model}")
 
     def _restarted(self, reason: str) -> None:
         """What was written of the turn is void: held text is dropped, shown text is said to be void."""
         shown = bool(self._turn) and not self._hold and self._answer
-        self._turn = []
+        self.partial, self._turn = "", []
         self._aside(f"{'That is void; begun anew' if shown else 'Begun anew'}: {reason}")
-        self._wait("waiting for the model")
+        self._wait(f"asking {self._model}")
 
     def _aside(self, line: str) -> None:
-        self._arrived()
+        self._hide_status()
         self._end_line()
-        notice(line)
+        remark(line)
 
     def _answered(self, content: str) -> None:
         # A model may answer without emitting deltas; then nothing of its turn has been written yet.
@@ -149,38 +182,23 @@ class Display:
         self._turn = []
 
     def _write(self, text: str) -> None:
-        if not text or not self._answer:
-            return
-        self._arrived()
-        if self._thinks:
-            self._thinks = False
-            click.echo(err=True)
-        sys.stdout.write(clean(text) if self._terminal else text)
-        sys.stdout.flush()
-        self._open_line = not text.endswith("\n")
+        if text and self._answer:
+            self._hide_status()
+            self._thoughts.end()
+            self._page.write(text)
 
     def _end_line(self) -> None:
-        if self._thinks:
-            self._thinks = False
-            click.echo(err=True)
-        if self._open_line:
-            self._open_line = False
-            sys.stdout.write("\n")
-            sys.stdout.flush()
+        self._thoughts.end()
+        self._page.end()
 
     def _wait(self, what: str) -> None:
-        """Show that something is under way, where somebody is watching."""
-        self._arrived()
-        if self._terminal and sys.stderr.isatty():
-            from rich.console import Console
+        """Show that something is under way, where somebody is watching and no line is open."""
+        if self._status is not None and not self._page.is_open and not self._thoughts.is_open:
+            self._status.show(what)
 
-            self._status = Console(stderr=True).status(f"[dim]{what}[/dim]", spinner_style="dim")
-            self._status.start()
-
-    def _arrived(self) -> None:
+    def _hide_status(self) -> None:
         if self._status is not None:
-            self._status.stop()
-            self._status = None
+            self._status.hide()
 
 
 def call_line(call: ToolCall) -> str:
@@ -213,12 +231,17 @@ def waiting_line(call: ToolCall, kind: ApprovalKind) -> str:
     return _cut(f"? {call_line(call)[2:]} waits for {_WAITS[kind]}")
 
 
-def message_text(message: Message) -> str:
-    """A message as people read it: tool calls, results and media on a line each."""
+def content_text(message: Message) -> str:
+    """What a message says: its texts, and its media in a few words, on a line each."""
     from agno_rt.media import described
 
     content = (message.content,) if isinstance(message.content, str) else message.content
-    text = clean("\n".join(part if isinstance(part, str) else described(part) for part in content))
+    return "\n".join(part if isinstance(part, str) else described(part) for part in content)
+
+
+def message_text(message: Message) -> str:
+    """A message as people read it: tool calls, results and media on a line each."""
+    text = clean(content_text(message))
     match message.role:
         case "user":
             return f"> {text}"

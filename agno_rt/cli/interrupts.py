@@ -14,14 +14,18 @@ __all__ = ["on_interrupt"]
 
 
 @contextmanager
-def on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Inside the block the first Ctrl-C calls `stop`, which must be quick; the third ends the process at once."""
+def on_interrupt(stop: Callable[[], None], release: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Inside the block the first Ctrl-C calls `stop`, which must be quick; the third ends the process at once.
+
+    Before it can, `release` gives back what the process would otherwise take with it, such as the terminal's settings.
+    """
     pressed = itertools.count(1)
 
     def handle(signum: int, frame: FrameType | None) -> None:
         if next(pressed) == 1:
             stop()
             return
+        release()
         notice("Still stopping. Press Ctrl-C again to end agno-rt at once.")
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 

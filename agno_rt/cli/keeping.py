@@ -20,6 +20,8 @@ from agno_rt.tools import Tool, Toolkit, tool
 
 __all__ = [
     "data_folder",
+    "history_file",
+    "is_within",
     "kept_for",
     "kept_in",
     "lasting",
@@ -41,6 +43,12 @@ def data_folder() -> Path:
         hint = "Set XDG_DATA_HOME to a folder that can be written, or `memory` in [runtime] of agno-rt.toml."
         raise BackendError(f"{folder} cannot be made: {exc.strerror}", hint=hint) from exc
     return folder
+
+
+def history_file() -> Path:
+    """The file of what was typed in chats, in the user's folder for such things; nothing is made yet."""
+    base = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "agno-rt" / "chat-history"
 
 
 def kept_for(target: Target, *, session: str | None) -> Project:
@@ -90,6 +98,13 @@ def latest(stem: str, sessions: Sequence[SessionInfo], user: str | None) -> str:
     """The user's conversation that was last written to; a new one where there is none. `sessions` come newest first."""
     own = (info.id for info in sessions if info.user == user and _number(stem, info.id))
     return next(own, "") or next_name(stem, sessions)
+
+
+def is_within(stem: str, session: str) -> bool:
+    """Whether a session may be of the same project as those of the stem: it does not say that it is another's."""
+    project = stem.partition("@")[2]
+    of, at, other = session.partition("@")
+    return not (at and of.startswith("chat-") and _number(f"@{project}", f"@{other}") == 0)
 
 
 def may_be_stored(agent: Agent) -> bool:

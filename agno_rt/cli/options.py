@@ -18,6 +18,7 @@ __all__ = [
     "json_option",
     "memory_option",
     "owner_option",
+    "plain_option",
     "reasoning_option",
     "session_option",
     "user_option",
@@ -95,6 +96,12 @@ def memory_option(function: F) -> F:
     """`--memory URL`."""
     text = "Memory to use, as in sqlite:///agents.db. Default: the project's, or else the file of `agno-rt chat`."
     return click.option("--memory", metavar="URL", help=text)(function)
+
+
+def plain_option(function: F) -> F:
+    """`--plain`, or `--no-markdown`."""
+    text = "Show answers as they are written, without Markdown's forms and wrapped words."
+    return click.option("--plain", "--no-markdown", is_flag=True, help=text)(function)
 
 
 def reasoning_option(function: F) -> F:

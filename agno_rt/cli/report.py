@@ -17,7 +17,7 @@ from agno_rt.names import UNSEEN
 if TYPE_CHECKING:
     from agno_rt.readiness import Finding
 
-__all__ = ["clean", "notice", "show_error", "show_findings", "show_warning", "styled", "tell_warning"]
+__all__ = ["clean", "notice", "remark", "show_error", "show_findings", "show_warning", "styled", "tell_warning"]
 
 _UNSEEN = re.compile(f"(?![\n\t])[{UNSEEN}]")
 
@@ -30,6 +30,15 @@ def clean(text: str) -> str:
 def notice(text: str) -> None:
     """Say something on stderr, dimly: it is no part of an answer."""
     click.echo(styled(clean(text), dim=True), err=True)
+
+
+def remark(text: str) -> None:
+    """Say something as `notice` does, with no word cut at a terminal's edge; what people copy would be torn apart."""
+    if sys.stderr.isatty():
+        from agno_rt.cli.word_wrap import wrap_words
+
+        text = wrap_words(clean(text))
+    notice(text)
 
 
 def show_error(message: str, hint: str = "") -> None:

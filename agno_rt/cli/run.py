@@ -13,6 +13,7 @@ from agno_rt.cli.options import (
     complete_agent,
     config_option,
     debug_option,
+    plain_option,
     reasoning_option,
     session_option,
     user_option,
@@ -40,6 +41,7 @@ __all__ = ["command"]
     "--attach", metavar="PATH", multiple=True, help="Image, sound, video or other file to ask about, or its URL."
 )
 @reasoning_option
+@plain_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object when the run is over.")
 @debug_option
 def command(
@@ -80,6 +82,7 @@ class Options:
     user: str | None
     attach: tuple[str, ...]
     reasoning: bool | None
+    plain: bool
     changes: Changes
     answer: bool
 
@@ -95,7 +98,9 @@ def _ask(words: tuple[str, ...], options: Options) -> RunResult:
     target = choose_agent("run", agent, options.config, options.changes)
     project = kept_for(target, session=options.session)
     asked = _input(words, options.attach)
-    display = Display(provisional=target.provisional, answer=options.answer, reasoning=options.reasoning)
+    display = Display(
+        provisional=target.provisional, answer=options.answer, reasoning=options.reasoning, plain=options.plain
+    )
     with open_conversation(project, target.agent, options.user) as conversation:
         # What makes the run fail is told when it does.
         show_findings(finding for finding in conversation.findings() if finding.level != "error")

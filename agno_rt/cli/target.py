@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import os
 import sys
 from pathlib import Path
 
 import attrs
 
-from agno_rt._sources import must_exist
+from agno_rt._sources import import_from, must_exist
 from agno_rt.agent import Agent
 from agno_rt.config import FILE_NAME, Config, load_config
 from agno_rt.errors import ConfigError, NotFound, UsageError
@@ -18,6 +19,10 @@ from agno_rt.project import Project, load_project
 from agno_rt.wrapping import Wrapper
 
 __all__ = ["Target", "configuration", "find_agent", "here", "is_agent", "of_model"]
+
+
+_FILES = (".py", ".toml")
+"""How the names of files end that agents may be in."""
 
 
 @attrs.frozen
@@ -60,10 +65,13 @@ def find_agent(spec: str, config: str | None) -> Target:
     if source is None:
         project = load_project(config)
         return Target(_named(project, name), project, _origin(config))
-    host = PluginHost(block=configuration(config).runtime.block)
-    if not source.endswith((".py", ".toml")) and host.provides(spec.partition(":")[0], "models"):
-        return of_model(spec, config)
-    project = _load(source, spec, host)
+    if source.endswith(_FILES):
+        project = load_project(source)
+    else:
+        host = PluginHost(block=configuration(config).runtime.block)
+        if host.provides(spec.partition(":")[0], "models"):
+            return of_model(spec, config)
+        project = _load(source, spec, host)
     agent = project.agent(name) if name else _only(project, source)
     if config is not None:
         project = attrs.evolve(load_project(config), agents=project.agents)
@@ -82,7 +90,15 @@ def is_agent(spec: str, config: str | None) -> bool:
     source, name = _parts(spec)
     if source is None:
         return name in load_project(config).agents
-    return source.endswith((".py", ".toml")) and Path(source).is_file()
+    if source.endswith(_FILES):
+        return Path(source).is_file()
+    if not all(part.isidentifier() for part in (*source.split("."), name)):
+        return False
+    import_from(Path())
+    try:
+        return importlib.util.find_spec(source) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def configuration(config: str | None) -> Config:
@@ -100,7 +116,7 @@ def _origin(config: str | None) -> str:
 
 
 def _parts(spec: str) -> tuple[str | None, str]:
-    if spec.endswith((".py", ".toml")):
+    if spec.endswith(_FILES):
         return spec, ""
     source, colon, name = spec.rpartition(":")
     return (source, name) if colon else (None, name)
@@ -121,7 +137,7 @@ def _load(source: str, spec: str, host: PluginHost) -> Project:
     try:
         return load_project(source)
     except (NotFound, ConfigError) as exc:
-        if source.endswith((".py", ".toml")) or Path(f"{source}.py").exists():
+        if Path(f"{source}.py").exists():
             raise
         plugin = spec.partition(":")[0]
         if plugin in extra_plugins() and plugin not in host.names():

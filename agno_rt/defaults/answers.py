@@ -157,5 +157,5 @@ def _basics(rest: str, settings: Mapping[str, Any]) -> AnswersHook:
 @hookimpl
 def agno_rt_register_guardrails(register: Register) -> None:
     """Offer `answers:basics` and `answers:FILE.toml`."""
-    register("basics", _basics, help="answers greetings, sums and the date in the model's place; shows it examples")
-    register("*", lambda rest, settings: load_answers(Path(rest)), help="answers and examples from FILE.toml")
+    register("basics", _basics, help="Answer greetings, sums and the date in the model's place, and show it examples.")
+    register("*", lambda rest, settings: load_answers(Path(rest)), help="Answers and examples from FILE.toml.")

@@ -243,7 +243,7 @@ def _make_hook(rest: str, settings: Mapping[str, Any]) -> SourcesHook:
 @hookimpl
 def agno_rt_register_guardrails(register: Register) -> None:
     """Offer `files:sources`."""
-    register("sources", _make_hook, help="names the file that an answer is from, or says that nothing was found")
+    register("sources", _make_hook, help="Name the file that an answer is from, or say that nothing was found.")
 
 
 @hookimpl

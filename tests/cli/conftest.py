@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pty
 import select
 import subprocess
 import sys
+import termios
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -281,7 +283,8 @@ def durable(project: Path) -> Path:
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """Variables under which nothing is read from the user's folders, or written there."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AGNO_RT", "XDG", "PYTHON"))}
+    left_out = ("AGNO_RT", "XDG", "PYTHON", "COLUMNS", "LINES")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return kept | {"XDG_DATA_HOME": str(tmp_path / "data"), "HOME": str(tmp_path), "TERM": "xterm", "NO_COLOR": "1"}
 
 
@@ -333,6 +336,7 @@ class Terminal:
     fd: int
     seen: str = ""
     read: int = 0
+    decoder: codecs.IncrementalDecoder = attrs.Factory(codecs.getincrementaldecoder("utf-8"))
 
     def expect(self, text: str, seconds: float = SECONDS) -> None:
         """Wait until the text appears, after what was expected before."""
@@ -340,7 +344,7 @@ class Terminal:
         while (found := self.seen.find(text, self.read)) < 0:
             ready, _, _ = select.select([self.fd], [], [], max(0.0, deadline - time.monotonic()))
             assert ready, f"{text!r} never appeared in:\n{self.seen}"
-            self.seen += os.read(self.fd, 4096).decode()
+            self.seen += self.decoder.decode(os.read(self.fd, 4096))
         self.read = found + len(text)
 
     def type(self, keys: str) -> None:
@@ -380,11 +384,17 @@ def terminal(project: Path, environment: dict[str, str]) -> Callable[..., Abstra
     """Run `agno-rt` in a pseudo-terminal: `with terminal("chat", "echo") as person`."""
 
     @contextmanager
-    def open_terminal(*args: str) -> Iterator[Terminal]:
+    def open_terminal(*args: str, env: dict[str, str] | None = None, columns: int = 80) -> Iterator[Terminal]:
         ours, theirs = pty.openpty()
-        arguments = [sys.executable, "-c", _LAUNCH, *command_line(), *args]
+        termios.tcsetwinsize(ours, (24, columns))
         process = subprocess.Popen(
-            arguments, stdin=theirs, stdout=theirs, stderr=theirs, cwd=project, env=environment, start_new_session=True
+            [sys.executable, "-c", _LAUNCH, *command_line(), *args],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=project,
+            env=environment | (env or {}),
+            start_new_session=True,
         )
         os.close(theirs)
         try:

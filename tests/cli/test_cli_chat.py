@@ -2,12 +2,112 @@
 
 from __future__ import annotations
 
+import re
+import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 Agno = Callable[..., subprocess.CompletedProcess[str]]
+
+TALK = '''
+import re
+from pathlib import Path
+
+import trio
+from agno_rt import Agent, Message, ModelResponse, ToolCall, Usage, tool
+from agno_rt.events import TextDelta
+
+PROSE = """# Ports
+
+The **first** port is `7070`, as [the notes](https://example.com/notes) have it; *every* other is snake_case_free.
+
+- one that is long enough to be broken at the edge of the terminal, wherever that may be
+  - and one below
+
+```python
+port = 7070  # the first
+```
+
+| Port | Use |
+|-----:|-----|
+| 7070 | web |
+"""
+
+
+class Says:
+    """Says a text in many pieces."""
+
+    def __init__(self, name, text):
+        self.name, self.text = name, text
+
+    async def respond(self, request, emit=None):
+        for piece in re.findall(".{1,3}", self.text, re.DOTALL) if emit else ():
+            await emit(TextDelta(piece))
+        return ModelResponse(self.text, usage=Usage(1200, 34, cost=0.0123))
+
+
+class Mute:
+    """Says nothing, for ever."""
+
+    name = "mute"
+
+    async def respond(self, request, emit=None):
+        await trio.sleep_forever()
+
+
+class Told:
+    """Says its instructions, and how often it was asked in this process."""
+
+    name = "told"
+    asked = 0
+
+    async def respond(self, request, emit=None):
+        self.asked += 1
+        system = next((each.text for each in request.messages if each.role == "system"), "nothing")
+        return ModelResponse(f"told {system}, asked {self.asked}: {request.messages[-1].text}")
+
+
+class Patient:
+    """Begins, and goes on when there is a file."""
+
+    name = "patient"
+
+    async def respond(self, request, emit=None):
+        if request.messages[-1].text == "wait":
+            await emit(TextDelta("Waiting "))
+            while not Path("go").exists():
+                await trio.sleep(0.01)
+        await emit(TextDelta("done."))
+        return ModelResponse("done.")
+
+
+@tool
+def shout(text: str) -> str:
+    """Shout a text.
+
+    Loudly.
+    """
+    return text.upper()
+
+
+prose = Agent(Says("prose", PROSE))
+HOSTILE = "a\\x1b]0;own\\x07b **bo\\u202eld\\x1b[2J** `co\\x9bde` \\u200b한국 שלום \\U0001f468\\u200d\\U0001f469.\\n"
+hostile = Agent(Says("hostile", HOSTILE))
+mute = Agent(Mute())
+told = Agent(Told(), instructions="A", tools=[shout])
+patient = Agent(Patient())
+'''
+
+
+@pytest.fixture
+def talk(agno: Agno, project: Path) -> Agno:
+    """The project, with the agents of `TALK` in it."""
+    (project / "talk.py").write_text(TALK)
+    return agno
 
 
 def test_the_session_survives_a_restart(agno: Agno, project: Path, tmp_path: Path) -> None:
@@ -16,9 +116,9 @@ def test_the_session_survives_a_restart(agno: Agno, project: Path, tmp_path: Pat
     second = agno("chat", "echo", input="three\n")
 
     assert (first.returncode, first.stdout) == (0, "1: one\n2: two\n")
-    assert "(new), kept in ~/data/agno-rt/chat.db." in first.stderr
+    assert "(new)\nKept in ~/data/agno-rt/chat.db. " in first.stderr
     assert second.stdout == "3: three\n"
-    assert f"Session chat-echo@~/{project.name} (4 messages so far)" in second.stderr
+    assert f'echo, session chat-echo@~/{project.name} "one" (4 messages so far)\n' in second.stderr
     assert (tmp_path / "data" / "agno-rt").stat().st_mode & 0o077 == 0
 
 
@@ -37,7 +137,7 @@ def test_the_project_s_own_memory_is_used(agno: Agno, project: Path, tmp_path: P
 
     done = agno("chat", "echo", input="one\n")
 
-    assert "Session chat-echo (new)." in done.stderr
+    assert done.stderr.startswith("echo, session chat-echo (new)\n")
     assert (project / "own.db").exists()
     assert not (tmp_path / "data" / "agno-rt" / "chat.db").exists()
 
@@ -75,7 +175,7 @@ def test_an_error_does_not_end_the_conversation(agno: Agno) -> None:
     assert done.returncode == 1
     assert done.stderr.count("error: the service is down") == 2
     assert "hint: Did you mean '/history'?" in done.stderr
-    assert "begin a new conversation" in done.stderr
+    assert "begins a new conversation" in done.stderr
 
 
 def test_an_agent_that_cannot_run_is_told_at_once(agno: Agno) -> None:
@@ -86,20 +186,47 @@ def test_an_agent_that_cannot_run_is_told_at_once(agno: Agno) -> None:
     assert "agno-rt.toml, agent 'lost': unknown plugin 'opena'" in done.stderr
 
 
-def test_ctrl_c_stops_the_answer_and_not_the_program(terminal: Callable[..., Any]) -> None:
-    """In a terminal Ctrl-C cancels the run under way, the next line is answered, and Ctrl-D leaves."""
+def test_ctrl_c_stops_the_answer_and_not_the_program(terminal: Callable[..., Any], agno: Agno) -> None:
+    """In a terminal Ctrl-C cancels the run under way; what there is of the answer is kept, and marked."""
     with terminal("chat", "slow") as person:
         person.expect("> ")
         person.type("wait\r")
-        person.expect("tick ")
+        person.expect("tick")
         person.type("\x03")
-        person.expect("Stopped. This question and its answer are not kept.")
+        person.expect("The answer is kept as far as it came, marked as interrupted")
         person.expect("> ")
         person.type("hello\r")
-        person.expect("1: hello")
+        person.expect("2: hello")
+        person.expect("> ")
+        person.type("\x04")
+        person.expect("To come back: agno-rt chat slow --session 'chat-slow@~/project'")
+        assert person.leave() == 0
+
+    shown = agno("sessions", "show", "chat-slow@~/project").stdout
+    assert shown == "> wait\ntick\n\n[interrupted]\n> hello\n2: hello\n"
+
+
+def test_what_was_stopped_before_it_began_is_not_kept(terminal: Callable[..., Any], talk: Agno) -> None:
+    """Where the model has said nothing, nothing is kept; a status line says what is under way, and is erased."""
+    with terminal("chat", "talk.py:mute") as person:
+        person.expect("> ")
+        person.type("Well?\r")
+        person.expect("asking mute")
+        person.type("\x03")
+        person.expect("\r\x1b[K")
+        person.expect("Stopped before there was any answer: nothing is kept; /retry asks again.")
+        person.expect("> ")
+        person.type("/history\r")
+        person.expect("Nothing was said yet.")
+        person.expect("> ")
+        person.type("/retry\r")
+        person.expect("asking mute")
+        person.type("\x03")
+        person.expect("Stopped")
         person.expect("> ")
         person.type("\x04")
         assert person.leave() == 0
+    assert "To come back" not in person.seen
 
 
 def test_ctrl_c_at_the_prompt_discards_the_line(terminal: Callable[..., Any]) -> None:
@@ -127,6 +254,282 @@ def test_the_arrow_keys_bring_back_earlier_lines(terminal: Callable[..., Any]) -
         person.type("/quit\r")
         assert person.leave() == 0
     with terminal("chat", "echo") as person:
+        person.expect("1: unusual")
         person.expect("> ")
         person.type("\x1b[A\x1b[A\r")
         person.expect("2: unusual")
+
+
+def test_what_was_typed_is_kept_for_its_user_alone(terminal: Callable[..., Any], talk: Agno, tmp_path: Path) -> None:
+    """An input of several lines is brought back as one; the file is its user's; `--no-history` keeps nothing."""
+    file = tmp_path / "state" / "agno-rt" / "chat-history"
+    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    with terminal("chat", "echo", "--no-history", env=env) as person:
+        person.expect("> ")
+        person.type("secret\r")
+        person.expect("1: secret")
+        person.expect("> ")
+        person.type("\x04")
+        assert person.leave() == 0
+    assert not file.exists()
+    with terminal("chat", "echo", "--new", env=env) as person:
+        person.expect("> ")
+        person.type("one\ntwo\r")
+        person.expect("1: one\r\ntwo\r\n")
+        person.expect("> ")
+        person.type("\x04")
+        assert person.leave() == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    with terminal("chat", "echo", "--new", env=env) as person:
+        person.expect("> ")
+        person.type("\x1b[A\r")
+        person.expect("1: one\r\ntwo\r\n")
+
+
+def test_what_was_typed_is_kept_up_to_a_bound(terminal: Callable[..., Any], tmp_path: Path) -> None:
+    """A history that has grown too long is cut; a line of it that is damaged is left out."""
+    file = tmp_path / "state" / "agno-rt" / "chat-history"
+    file.parent.mkdir(parents=True)
+    file.write_text("".join(f'"input {number}"\n' for number in range(2_500)) + '"torn\n')
+    with terminal("chat", "echo", env={"XDG_STATE_HOME": str(tmp_path / "state")}) as person:
+        person.expect("> ")
+        person.type("\x1b[A\r")
+        person.expect("1: input 2499")
+        person.expect("> ")
+        person.type("other\r")
+        person.expect("2: other")
+    lines = file.read_text().splitlines()
+    assert (len(lines), lines[-1]) == (1_001, '"other"')
+
+
+def test_an_input_may_have_several_lines(agno: Agno) -> None:
+    """A backslash goes on with a line, three quotes and `/multi` hold a block, in which `/` begins no command."""
+    lines = ["a \\", "b", '"""', "/c", "d", '"""', '"""e"""', "/multi", "f", "", "g", "/end", "path\\\\", "/etc/hosts?"]
+    done = agno("chat", "echo", input="\n".join(lines))
+
+    assert done.stdout == "1: a \nb\n2: /c\nd\n3: e\n4: f\n\ng\n5: path\\\\\n6: /etc/hosts?\n"
+    assert done.returncode == 0
+
+
+def test_lines_that_are_pasted_are_one_input(terminal: Callable[..., Any]) -> None:
+    """So they are in a terminal that says what is pasted; Alt-Enter begins a line, too."""
+    with terminal("chat", "echo") as person:
+        person.expect("> ")
+        person.type("\x1b[200~one\rtwo\x1b[201~\r")
+        person.expect("1: one\r\ntwo\r\n")
+        person.expect("> ")
+        person.type("three\x1b\rfour\r")
+        person.expect("2: three\r\nfour\r\n")
+
+
+def test_keys_that_are_pressed_early_are_kept(terminal: Callable[..., Any], talk: Agno, project: Path) -> None:
+    """What is typed while an answer is written does not get into it, and is the next question."""
+    with terminal("chat", "talk.py:patient") as person:
+        person.expect("> ")
+        person.type("wait\r")
+        person.expect("Waiting")
+        person.type("early\r")
+        (project / "go").touch()
+        person.expect("done.")
+        assert "early" not in person.seen[: person.read]
+        person.expect("> early")
+        person.expect("done.")
+
+
+def test_tab_completes(terminal: Callable[..., Any], talk: Agno, project: Path) -> None:
+    """Tab completes the names of commands, and what comes behind them."""
+    with terminal("chat", "echo") as person:
+        person.expect("> ")
+        person.type("/hist\t\r")
+        person.expect("Nothing was said yet.")
+        person.expect("> ")
+        person.type("/agent thi\t\r")
+        person.expect("thinking answers from now on.")
+        person.expect("> ")
+        person.type("/attach dot\t\r")
+        person.expect("[image dot.gif, 35 bytes] goes with the next question.")
+
+
+def test_the_last_answer_is_taken_back(talk: Agno) -> None:
+    """`/retry` asks again in place of the last answer, `/undo` takes the question back as well."""
+    done = talk("chat", "talk.py:told", input="one\ntwo\n/retry\n/undo\n/history\n/undo\n/undo\n")
+    answers = ["told A, asked 1: one", "told A, asked 2: two", "told A, asked 3: two"]
+
+    assert done.stdout == "\n".join([*answers, "> one", answers[0], ""])
+    assert "Taken back: two\n" in done.stderr
+    assert "error: there is no answer to take back\nhint: Ask something first.\n" in done.stderr
+    assert talk("sessions", "list").stdout == ""
+
+
+def test_a_question_is_asked_again_after_a_failure(agno: Agno) -> None:
+    """Then there is no answer to drop: what was said before stays."""
+    agno("chat", "echo", input="one\n")
+    done = agno("chat", "failing", "--session", "chat-echo@~/project", input="two\n/retry\n/undo\n/history\n")
+
+    assert done.stderr.count("error: the service is down") == 2
+    assert done.stdout.endswith("> one\n1: one\n")
+
+
+def test_the_last_question_is_changed(terminal: Callable[..., Any]) -> None:
+    """`/edit` has it typed anew, with the old one there, and asks it in place of the old one."""
+    with terminal("chat", "echo") as person:
+        person.expect("> ")
+        person.type("on\r")
+        person.expect("1: on")
+        person.expect("> ")
+        person.type("/edit\r")
+        person.expect("> on")
+        person.type("e\r")
+        person.expect("1: one")
+
+
+def test_sessions_are_listed_and_gone_on_with(agno: Agno) -> None:
+    """`/sessions` numbers those of the user, newest first, with titles; `/session` takes a number or an id."""
+    agno("chat", "echo", "--user", "ann", input="hers\n")
+    done = agno("chat", "echo", input="first question\n/new\nother\n/title Another one\n/sessions\n/session 2\nmore\n")
+    by_name = agno("chat", "echo", input="/new mine\nown\n/session chat-echo@~/project.2\nlast\n/session nowhere\n")
+
+    assert re.search(r"^\*1  Another one +chat-echo@~/project\.3 +2 ", done.stdout, re.MULTILINE)
+    assert re.search(r"^ 2  first question +chat-echo@~/project\.2 +2 ", done.stdout, re.MULTILINE)
+    assert "hers" not in done.stdout
+    assert done.stdout.endswith("2: more\n")
+    assert by_name.stdout == "1: own\n3: last\n"
+    assert "error: there is no session 'nowhere'\nhint: " in by_name.stderr
+
+
+def test_a_conversation_is_saved(agno: Agno, project: Path) -> None:
+    """`/save` writes Markdown, and over no file that is there unless it is told to."""
+    (project / "there.md").write_text("mine")
+    done = agno("chat", "caller", input="go\n/save out.md\n/save there.md\n/save -f there.md\n/save\n")
+    saved = (project / "out.md").read_text()
+
+    assert saved.startswith("# go\n\n## You\n\ngo\n\n## Assistant\n\nLet me see.\n\nCall of `shout`:\n\n```json\n")
+    assert saved.endswith("\n\nIt is HI.\n")
+    assert (project / "there.md").read_text() == saved
+    assert "error: there.md is there already\nhint: /save -f there.md writes over it.\n" in done.stderr
+    assert "error: there is no file to save to" in done.stderr
+
+
+def test_another_model_another_agent_other_instructions(
+    talk: Agno, project: Path, distribution: Callable[..., Path]
+) -> None:
+    """`/model`, `/agent` and `/system` change who answers the next question, in the same session."""
+    source = """
+        from agno_rt import ModelResponse, hookimpl
+
+        class Fixed:
+            name = "mine:fixed"
+
+            async def respond(self, request, emit=None):
+                return ModelResponse(f"fixed after {len(request.messages)}")
+
+        @hookimpl
+        def agno_rt_register_models(register):
+            register("fixed", lambda rest, settings: Fixed())
+    """
+    said = "one\n/system B\ntwo\n/model mine:fixd\n/model mine:fixed\nthree\n/agent mute\n/agent nobody\n/model\n"
+    folder = distribution("mine", source)
+    done = talk("chat", "talk.py:told", input=said, env={"PYTHONPATH": str(folder)})
+
+    assert done.stdout == "told A, asked 1: one\ntold B, asked 2: two\nfixed after 6\n"
+    assert "Did you mean 'mine:fixed'?" in done.stderr
+    assert "mine:fixed answers from now on." in done.stderr
+    assert "mute answers from now on." in done.stderr
+    assert "unknown agent 'nobody'" in done.stderr
+    assert "mine:fixed" in done.stderr[done.stderr.rindex("mute answers. Another one: /model SPEC") :]
+
+
+def test_tools_are_listed(talk: Agno) -> None:
+    """`/tools` names each with the first line of what is said of it."""
+    done = talk("chat", "talk.py:told", input="/tools\n")
+
+    assert "  shout  Shout a text.\n" in done.stderr
+    assert "Loudly" not in done.stderr
+
+
+def test_an_empty_session_is_refused(agno: Agno) -> None:
+    """A session needs a name."""
+    done = agno("chat", "echo", "--session", "", input="one\n")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert " is empty\nhint: " in done.stderr
+
+
+def test_markdown_has_its_form_in_a_terminal(terminal: Callable[..., Any], talk: Agno) -> None:
+    """There headings and emphasis are styled, tables drawn, and code stays as it is; `--plain` shows it as written."""
+    with terminal("run", "talk.py:prose", "Go.") as person:
+        person.expect("\x1b[0;1;4mPorts\x1b[0m\r\n\r\nThe \x1b[0;1mfirst\x1b[0m port is `7070`, as ")
+        person.expect("\x1b[0;2;4mhttps://example.com/notes\x1b[0m) have")
+        person.expect("\x1b[0;3mevery\x1b[0m other is")
+        person.expect("snake_case_free.\r\n\r\n• one that is long")
+        person.expect("\r\n  • and one below\r\n")
+        person.expect("```python\x1b[0m\r\nport = 7070  # the first\r\n\x1b[0;2m```")
+        person.expect("\x1b[0;1mPort\x1b[0;2m │ \x1b[0;1mUse\x1b[0m\r\n\x1b[0;2m─────┼────\x1b[0m\r\n7070")
+        assert person.leave() == 0
+    with terminal("run", "talk.py:prose", "Go.", "--plain") as person:
+        person.expect("# Ports\r\n\r\nThe **first** port is `7070`, as [the notes](https://example.com/notes)")
+        person.expect("| 7070 | web |\r\n")
+        assert person.leave() == 0
+    assert "**first**" in talk("run", "talk.py:prose", "Go.").stdout
+
+
+def test_code_is_coloured(terminal: Callable[..., Any], talk: Agno) -> None:
+    """Where colours are wanted, code is highlighted, and shown without backticks within a line."""
+    with terminal("run", "talk.py:prose", "Go.", env={"NO_COLOR": ""}) as person:
+        person.expect("port is \x1b[0;36m7070\x1b[0m, as")
+        person.expect("\x1b[2;49m# the first\x1b[0m\r\n")
+        assert person.leave() == 0
+
+
+def test_a_dumb_terminal_gets_plain_text(terminal: Callable[..., Any], talk: Agno) -> None:
+    """One that knows nothing is sent no sequences, and chats all the same."""
+    with terminal("chat", "talk.py:prose", env={"TERM": "dumb"}) as person:
+        person.expect("> ")
+        person.type("Go.\r")
+        person.expect("The **first** port")
+        person.expect("1,200 + 34 tokens")
+        person.expect("> ")
+        person.type("\x04")
+        assert person.leave() == 0
+    assert "\x1b" not in person.seen
+
+
+def test_no_word_is_cut_at_the_edge(terminal: Callable[..., Any], talk: Agno) -> None:
+    """In a narrow terminal, lines are broken between words, those of lists below their text."""
+    with terminal("chat", "talk.py:prose", columns=40) as person:
+        person.expect("Kept in ~/data/agno-rt/chat.db. Ctrl-C\r\nstops an answer, Ctrl-D leaves, /help\r\nlists")
+        person.expect("> ")
+        person.type("Go.\r")
+        person.expect(
+            "• one that is long enough to be broken\r\n  at the edge of the terminal, wherever\r\n  that may be\r\n"
+        )
+        person.expect("> ")
+        person.type("/help\r")
+        person.expect("  /session ID\r\n      goes on with another one, by its\r\n      number or id\r\n")
+
+
+def test_markdown_does_not_steer_the_terminal(terminal: Callable[..., Any], talk: Agno) -> None:
+    """What a model writes to that end is left out, within emphasis and code, too; wide letters and emoji stay."""
+    with terminal("run", "talk.py:hostile", "Go.") as person:
+        person.expect("a]0;ownb \x1b[0;1mbold[2J\x1b[0m `code` 한국 שלום \U0001f468\u200d\U0001f469.\r\n")
+        assert person.leave() == 0
+
+
+def test_what_an_answer_took_is_told(terminal: Callable[..., Any], talk: Agno) -> None:
+    """A line below each answer has tokens, time and cost, in a terminal, unless it is not wanted."""
+    with terminal("chat", "talk.py:prose", "--quiet") as person:
+        person.expect("> ")
+        person.type("Go.\r")
+        person.expect("web\r\n")
+        person.expect("> ")
+        assert "tokens" not in person.seen
+        person.type("\x04")
+        assert person.leave() == 0
+    with terminal("chat", "talk.py:prose") as person:
+        person.expect('"Go." (2 messages so far)')
+        person.expect("> Go.\r\n# Ports\r\n")
+        person.expect("> ")
+        person.type("Again.\r")
+        person.expect("1,200 + 34 tokens, ")
+        person.expect(" s, $0.0123\r\n")
+    assert "tokens" not in talk("chat", "talk.py:prose", input="Go.\n").stderr

@@ -65,7 +65,8 @@ def test_a_model_is_asked_without_an_agent(agno: Agno, project: Path) -> None:
     assert agno("run", "template:echo", "Hello!").stdout == "Hello!\n"
     assert agno("run", "-m", "template:echo", "What is it?").stdout == "What is it?\n"
     assert agno("run", "-m", "template:echo", input="piped").stdout == "piped\n"
-    assert agno("run", "-m", "template:echo", "echo", "Hello!").stdout == "Hello!\n"
+    for agent in ("echo", "agents.py:echo", "agents:echo"):
+        assert agno("run", "-m", "template:echo", agent, "Hello!").stdout == "Hello!\n"
     assert agno("chat", "-m", "template:echo", input="one\n").stdout == "one\n"
     mapped = agno("map", "-m", "template:echo", "inputs.txt", "-o", "-")
     assert json.loads(mapped.stdout)["content"] == "one"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
+
+from agno_rt.cli.app import command
 
 Agno = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -159,6 +162,26 @@ def test_help_lists_every_command(agno: Agno, distribution: Callable[..., Path])
     assert "Failed to load: broken." in done.stdout
     assert agno("greet", env={"PYTHONPATH": str(site)}).stdout == "Hi.\n"
     assert "no such library" in agno("broken", env={"PYTHONPATH": str(site)}).stderr
+
+
+def test_help_is_in_sentences() -> None:
+    """Every command and every option is described by sentences."""
+    found = list(described(command))
+
+    assert len(found) > 100
+    assert [text for _, text in found if not (text[:1].isupper() and text.rstrip("]").endswith("."))] == []
+
+
+def described(parent: click.Group) -> Iterator[tuple[str, str]]:
+    """Each command below the group, and each of its options, with its help."""
+    context = click.Context(parent)
+    for name in parent.list_commands(context):
+        found = parent.get_command(context, name)
+        assert found is not None
+        yield name, found.get_short_help_str(limit=200)
+        yield from ((name, option.help or "") for option in found.params if isinstance(option, click.Option))
+        if isinstance(found, click.Group):
+            yield from described(found)
 
 
 def test_version_loads_nothing_heavy(agno: Agno) -> None:

@@ -2,14 +2,16 @@
 
 Three forms count on a page. A line that ends with a file's name in backticks and a colon, and then a code block, is a
 file to write. A block of `console` has commands behind `$ ` and what they print: each line of it must come, in this
-order, and `...` stands for anything. In a block of `console model` the words of a language model are shown, of which
-nothing is compared. In commands, `ID` stands for the longest identifier of those printed last, `RUN` for its first part.
+order, and `...` stands for anything. In a block of `console model` the words of a language model are shown, which are
+not compared; calls of tools are. In commands, `ID` stands for the longest identifier printed last, and `RUN` for its
+first part.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -87,8 +89,8 @@ def read_commands(code: str, compared: bool) -> Iterator[Command]:
 def check_printed(command: Command, output: str) -> None:
     """See that each line of the page is in the output, in order."""
     rest = output
-    for line in command.printed if command.compared else ():
-        if line == "...":
+    for line in command.printed:
+        if line == "..." or not (command.compared or line.startswith(("→", "←"))):
             continue
         pattern = r"\s+".join(".*?".join(map(re.escape, word.split("..."))) for word in line.split())
         match = re.search(pattern, rest, re.DOTALL if line.startswith("...") else re.NOFLAG)
@@ -229,7 +231,7 @@ def follow_page(page: Path, folder: Path, variables: dict[str, str], replaced: d
                 path.write_text(local(step.text), encoding="utf-8")
             elif step.text == "pip install -e .":
                 install_here(folder)
-            elif not step.text.startswith(SETUP):
+            elif not step.text.startswith(SETUP) and (not step.text.startswith("node ") or shutil.which("node")):
                 here = attrs.evolve(step, text=local(step.text), printed=[local(line) for line in step.printed])
                 check_printed(here, shell.run(here))
                 done += 1

@@ -7,7 +7,7 @@ everything that is not there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -135,7 +135,10 @@ class App:
         return Endpoint(route.handler, self._faults, route.shape)
 
     def _starlette(self, routes: list[Route], extra: list[BaseRoute]) -> Starlette:
-        own = [StarletteRoute(each.path, self._endpoint(each), methods=[each.method]) for each in routes]
+        methods: dict[str, dict[str, Endpoint]] = {}
+        for each in routes:
+            methods.setdefault(each.path, {})[each.method] = self._endpoint(each)
+        own = [StarletteRoute(path, _ByMethod(found), methods=list(found)) for path, found in methods.items()]
         # The bare path too: a mount alone would redirect it, and not every client follows.
         mounted = [(name, app) for name, app in self._mounted()]
         bare = [StarletteRoute(f"/{name}", Endpoint(app, self._faults)) for name, app in mounted]
@@ -158,6 +161,18 @@ class App:
             return []
         files, bare = Endpoint(Dashboard(folder), self._faults), Endpoint(to_dashboard, self._faults)
         return [StarletteRoute("/benchmarks", bare), Mount("/benchmarks", files)]
+
+
+class _ByMethod:
+    """All that one path answers, so that what it does not take is told with all that it does."""
+
+    def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
+        self._endpoints = endpoints
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request; HEAD as GET, whose body the server leaves out."""
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        await self._endpoints[method](scope, receive, send)
 
 
 async def _refuse(error: HttpError, scope: Scope, send: Send, shape: ErrorBody | None = None) -> None:

@@ -186,6 +186,17 @@ async def test_pages_of_other_sites_may_not(serve_agents: Any) -> None:
     assert "DELETE" in allowed.headers["access-control-allow-methods"]
 
 
+async def test_methods_that_are_none(serve_agents: Any) -> None:
+    """What a path does not take is a 405 that names all that it does."""
+    async with client(await serve_agents(ECHO)) as http:
+        refused = await http.put("/sessions/s", json={})
+        head = await http.head("/sessions")
+
+    assert refused.status_code == 405
+    assert {each.strip() for each in refused.headers["allow"].split(",")} == {"GET", "HEAD", "PATCH", "DELETE"}
+    assert (head.status_code, head.content) == (200, b"")
+
+
 async def test_without_the_key(serve_agents: Any) -> None:
     """Where there is a key, all of it needs the key."""
     async with client(await serve_agents(ECHO, key="k" * 32)) as http:

@@ -19,12 +19,16 @@ from agno_rt_serve.api.runner import Task
 from agno_rt_serve.api.site import Site
 from agno_rt_serve.http.asgi import JSON, Receive, Scope, Send, header, json_body, request_id, respond
 
-__all__ = ["Agents", "answer_run", "tool_names"]
+__all__ = ["Agents", "Numbered", "tool_names"]
 
 Resolve: TypeAlias = Callable[[str], Tool | Toolkit | str]
 
 _SUGGESTIONS: Mapping[str, Sequence[str]] = {
-    "assistant": ("Say hello.", "What is the capital of France?", "Write two sentences about the sea."),
+    "assistant": (
+        "What is the capital of France?",
+        "What is 12 times 7?",
+        "Rewrite politely: send me the report now.",
+    ),
     "librarian": ("What is this folder about?", "How do I install it?"),
 }
 """What people are offered to ask the agents that ship with agno_rt."""
@@ -81,20 +85,16 @@ class Agents:
     async def _run(self, agent: Agent, scope: Scope, receive: Receive, send: Send) -> None:
         body = decode(await json_body(scope, receive))
         task = Task(agent, input_of(body, self._site.accepts), body.session, body.user)
-        await answer_run(self._site, self._shown, task, scope, send)
+        # As `StoredRuns` does it, in place: each call more is paid for by each request.
+        if b"text/event-stream" in header(scope, b"accept"):
+            await self._site.runner.stream(task, send, Numbered(), lambda end: b"", request_id(scope))
+        else:
+            result = await self._site.runner.run(task)
+            approvals = self._shown.all(result.approvals) if result.status == "paused" else None
+            await respond(send, 200, JSON, result_body(result, body.session, approvals))
 
 
-async def answer_run(site: Site, shown: Shown, task: Task, scope: Scope, send: Send) -> None:
-    """Run the task, and answer with its result, or with its events where the client accepts them."""
-    if b"text/event-stream" in header(scope, b"accept"):
-        await site.runner.stream(task, send, _Numbered(), lambda end: b"", request_id(scope))
-    else:
-        result = await site.runner.run(task)
-        approvals = shown.all(result.approvals) if result.status == "paused" else None
-        await respond(send, 200, JSON, result_body(result, task.session or task.resumes, approvals))
-
-
-class _Numbered:
+class Numbered:
     """Numbers the events of one stream, from 1."""
 
     def __init__(self) -> None:

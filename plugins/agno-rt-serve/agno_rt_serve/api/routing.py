@@ -12,7 +12,7 @@ import msgspec
 
 from agno_rt.errors import suggest
 from agno_rt_serve.errors import HttpError, error_body
-from agno_rt_serve.http.asgi import Receive, Scope, Send, header, json_body, whole_body
+from agno_rt_serve.http.asgi import Receive, Scope, Send, json_body
 
 __all__ = ["ErrorBody", "Handler", "Route", "decode_body", "invalid", "path_value", "read_body", "read_query"]
 
@@ -57,10 +57,9 @@ async def read_body(scope: Scope, receive: Receive, kind: type[S]) -> S:
 
     Raises `HttpError` 400 that names the field and what is wrong with it, 415 for a body that is not JSON.
     """
-    needed = any(field.required for field in msgspec.structs.fields(kind))
-    if needed or header(scope, b"content-type"):
-        return decode_body(await json_body(scope, receive), kind)
-    return decode_body(await whole_body(receive) or b"{}", kind)
+    optional = not any(field.required for field in msgspec.structs.fields(kind))
+    body = await json_body(scope, receive, optional=optional)
+    return decode_body(body or b"{}" if optional else body, kind)
 
 
 def decode_body(body: bytes, kind: type[S]) -> S:

@@ -26,16 +26,12 @@ _STREAM = [
 
 @attrs.frozen
 class Task:
-    """What is to be run: an agent, on an input, for a session and a user.
-
-    Of a run that goes on, `resumes` is the session: it has that one by itself.
-    """
+    """What is to be run: an agent, on an input or where a stored run left off, for a session and a user."""
 
     agent: Agent
     input: str | Sequence[Message] | Sequence[Part] | Resume
     session: str | None = None
     user: str | None = None
-    resumes: str | None = None
 
 
 class Runner:

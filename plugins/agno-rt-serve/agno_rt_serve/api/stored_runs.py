@@ -8,13 +8,14 @@ import msgspec
 
 from agno_rt.journal import Resume, RunRecord, RunStatus
 from agno_rt.steps import read_steps
-from agno_rt_serve.api.agents import answer_run
+from agno_rt_serve.api.agents import Numbered
 from agno_rt_serve.api.approvals import Shown
 from agno_rt_serve.api.routing import Route, path_value, read_body, read_query
+from agno_rt_serve.api.run_format import result_body
 from agno_rt_serve.api.runner import Task
 from agno_rt_serve.api.site import Site
 from agno_rt_serve.errors import HttpError
-from agno_rt_serve.http.asgi import JSON, Receive, Scope, Send, respond
+from agno_rt_serve.http.asgi import JSON, Receive, Scope, Send, header, request_id, respond
 
 __all__ = ["StoredRuns"]
 
@@ -76,8 +77,13 @@ class StoredRuns:
         if agent is None:
             hint = f"Serve the project that has the agent {record.agent!r} and this run's memory."
             raise HttpError(404, "not_found", f"this server has no agent {record.agent!r} any more", hint)
-        task = Task(agent, Resume(record.id), user=record.user, resumes=record.session)
-        await answer_run(self._site, self._shown, task, scope, send)
+        task = Task(agent, Resume(record.id), user=record.user)
+        if b"text/event-stream" in header(scope, b"accept"):
+            await self._site.runner.stream(task, send, Numbered(), lambda end: b"", request_id(scope))
+        else:
+            result = await self._site.runner.run(task)
+            approvals = self._shown.all(result.approvals) if result.status == "paused" else None
+            await respond(send, 200, JSON, result_body(result, record.session, approvals))
 
     async def _cancel(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_body(scope, receive, _Asked)

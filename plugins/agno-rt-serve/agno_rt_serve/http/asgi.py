@@ -18,7 +18,6 @@ __all__ = [
     "json_body",
     "request_id",
     "respond",
-    "whole_body",
 ]
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -45,26 +44,29 @@ def request_id(scope: Scope) -> str:
     return found
 
 
-async def json_body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body, which the client has to declare as JSON. Raises `HttpError` 415 where it does not.
+async def json_body(scope: Scope, receive: Receive, *, optional: bool = False) -> bytes:
+    """The whole body, which the client has to declare as JSON; an `optional` one may be left out.
 
-    This also keeps pages of other origins out: a browser asks before it sends JSON across origins.
+    Raises `HttpError` 415 for any other. This also keeps pages of other origins out: a browser asks before it sends
+    JSON across origins.
     """
     kind = header(scope, b"content-type")
-    if kind != b"application/json" and kind.partition(b";")[0].strip().lower() != b"application/json":
-        shown = f"the body is {kind.decode('latin-1')!r}, not JSON" if kind else "the body's Content-Type is missing"
-        raise HttpError(415, "unsupported_media_type", shown, "Send the header Content-Type: application/json.")
-    return await whole_body(receive)
-
-
-async def whole_body(receive: Receive) -> bytes:
-    """The whole body, whatever it is."""
+    is_json = kind == b"application/json" or kind.partition(b";")[0].strip().lower() == b"application/json"
+    if not is_json and (kind or not optional):
+        raise _no_json(kind)
     message = await receive()
     body: bytes = message.get("body", b"")
     while message.get("more_body"):
         message = await receive()
         body += message.get("body", b"")
+    if body and not kind:
+        raise _no_json(kind)
     return body
+
+
+def _no_json(kind: bytes) -> HttpError:
+    shown = f"the body is {kind.decode('latin-1')!r}, not JSON" if kind else "the body's Content-Type is missing"
+    return HttpError(415, "unsupported_media_type", shown, "Send the header Content-Type: application/json.")
 
 
 async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

@@ -19,7 +19,8 @@ async function send(path, { body, headers = {}, ...options } = {}) {
   } catch (error) {
     if (options.signal?.aborted) throw error;
     throw new Problem("The server cannot be reached.", {
-      code: "unreachable", hint: "Start it again with agno-rt serve, then send this once more.",
+      code: "unreachable",
+      hint: "Start it again with agno-rt serve, then send this once more.",
     });
   }
   if (response.ok) return response;
@@ -63,7 +64,11 @@ export async function* stream(path, body, signal) {
     const blocks = (rest + value).split("\n\n");
     rest = blocks.pop();
     for (const block of blocks) {
-      const data = block.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5)).join("\n");
+      const data = block
+        .split("\n")
+        .filter((line) => line.startsWith("data:"))
+        .map((line) => line.slice(5))
+        .join("\n");
       if (data) yield JSON.parse(data);
     }
   }

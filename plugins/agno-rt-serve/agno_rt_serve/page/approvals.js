@@ -23,14 +23,23 @@ export class ApprovalCard {
     this.heading = el("h3", { id: `approval-${approval.id}` }, TITLES[kind](asked.name));
     this.body = el("div", { class: "card-body" });
     this.alert = el("p", { class: "refused", role: "alert", hidden: true });
-    this.node = el("form", { class: "card", "aria-labelledby": this.heading.id, novalidate: true, submit: (event) => this.#submit(event) },
-      this.heading, approval.reason ? el("p", {}, approval.reason) : null, HINTS[kind] ? el("p", { class: "hint" }, HINTS[kind]) : null,
-      this.body, this.alert, this.#facts());
+    this.node = el(
+      "form",
+      { class: "card", "aria-labelledby": this.heading.id, novalidate: true, submit: (event) => this.#submit(event) },
+      this.heading,
+      approval.reason ? el("p", {}, approval.reason) : null,
+      HINTS[kind] ? el("p", { class: "hint" }, HINTS[kind]) : null,
+      this.body,
+      this.alert,
+      this.#facts(),
+    );
     this.#ask();
     this.#watchExpiry();
   }
 
-  focus() { this.node.querySelector("input, textarea, select, button")?.focus({ preventScroll: false }); }
+  focus() {
+    this.node.querySelector("input, textarea, select, button")?.focus();
+  }
 
   #facts() {
     const facts = el("p", { class: "hint" });
@@ -41,22 +50,32 @@ export class ApprovalCard {
   // The first question: kind `approval` shows the call, the others a form at once.
   #ask() {
     const { kind, schema } = this.approval;
-    this.form = null;
+    this.form = this.submit = null;
     if (kind === "approval") {
-      this.#fill([argumentsTable(this.approval.call.arguments)],
+      this.#fill(
+        [argumentsTable(this.approval.call.arguments)],
         button("Approve", "primary", () => this.#decide({ decision: "approve" })),
-        button("Edit", "plain", () => this.#edit()), button("Deny", "plain", () => this.#deny()));
+        button("Edit", "plain", () => this.#edit()),
+        button("Deny", "plain", () => this.#deny()),
+      );
       return;
     }
     this.form = kind === "input" ? schemaForm(schema) : jsonOrText();
     const send = () => this.#send("answer", "value");
-    this.#fill([argumentsTable(this.approval.call.arguments), this.form.node],
-      button(kind === "input" ? "Answer" : "Send the result", "primary", send), button("Deny", "plain", () => this.#deny()));
+    this.#fill(
+      [argumentsTable(this.approval.call.arguments), this.form.node],
+      button(kind === "input" ? "Answer" : "Send the result", "primary", send),
+      button("Deny", "plain", () => this.#deny()),
+    );
     this.submit = send;
   }
   #edit() {
     let given;
-    try { given = JSON.parse(this.approval.call.arguments); } catch { given = undefined; }
+    try {
+      given = JSON.parse(this.approval.call.arguments);
+    } catch {
+      given = undefined;
+    }
     this.form = given === undefined ? jsonForm(undefined, "Arguments") : schemaForm(this.approval.parameters, given);
     this.submit = () => this.#send("approve", "arguments");
     this.#fill([this.form.node], button("Approve with these", "primary", this.submit), this.#back());
@@ -65,8 +84,11 @@ export class ApprovalCard {
   #deny() {
     const reason = el("input", { type: "text", id: `reason-${this.approval.id}`, autocomplete: "off" });
     this.submit = () => this.#decide({ decision: "deny", reason: reason.value.trim() });
-    this.#fill([el("div", { class: "field" }, el("label", { for: reason.id }, "Why not? The agent is told."), reason)],
-      button("Deny", "primary", this.submit), this.#back());
+    this.#fill(
+      [el("div", { class: "field" }, el("label", { for: reason.id }, "Why not? The agent is told."), reason)],
+      button("Deny", "primary", this.submit),
+      this.#back(),
+    );
     reason.focus();
   }
   #back() {
@@ -103,7 +125,8 @@ export class ApprovalCard {
     try {
       const decided = await call(at("approvals", this.approval.id), { method: "POST", body });
       const changed = body.arguments !== undefined ? ", with other arguments" : "";
-      this.#close(`You ${OUTCOMES[decided?.status] ?? body.decision} ${this.approval.call.name}${changed}.${body.reason ? ` ${body.reason}` : ""}`, "decided");
+      const reason = body.reason ? `: ${body.reason}` : ".";
+      this.#close(`You ${OUTCOMES[decided.status]} ${this.approval.call.name}${changed}${reason}`, "decided");
     } catch (problem) {
       if (problem.status === 409 || problem.status === 404) return this.#wasDecided(problem);
       this.#disable(false);
@@ -112,11 +135,22 @@ export class ApprovalCard {
   }
   async #wasDecided(problem) {
     let status = "";
-    try { ({ status } = await get(at("approvals", this.approval.id))); } catch { /* the server's own words will do */ }
+    try {
+      ({ status } = await get(at("approvals", this.approval.id)));
+    } catch {
+      /* the server's own words will do */
+    }
     if (status === "expired") return this.#expire();
-    this.#close(status && status !== "pending" ? `Somebody else ${OUTCOMES[status]} ${this.approval.call.name} meanwhile.` : problem.message, "elsewhere");
+    this.#close(
+      status && status !== "pending"
+        ? `Somebody else ${OUTCOMES[status]} ${this.approval.call.name} meanwhile.`
+        : problem.message,
+      "elsewhere",
+    );
   }
-  #disable(on) { for (const field of this.node.querySelectorAll("button, input, textarea, select")) field.disabled = on; }
+  #disable(on) {
+    for (const field of this.node.querySelectorAll("button, input, textarea, select")) field.disabled = on;
+  }
 
   #watchExpiry() {
     const until = this.approval.expires_at;
@@ -125,13 +159,15 @@ export class ApprovalCard {
     if (left <= 0) queueMicrotask(() => this.#expire());
     else if (left < 2 ** 31) this.expiry = setTimeout(() => this.#expire(), left + 500);
   }
-  #expire() { this.#close(`Nobody decided about ${this.approval.call.name} in time.`, "expired"); }
+  #expire() {
+    this.#close(lateText(this.approval.call.name), "expired");
+  }
   #close(text, how) {
     if (this.over) return;
     this.over = true;
     clearTimeout(this.expiry);
     const focused = this.node.contains(document.activeElement);
-    const note = el("p", { class: "note settled", tabindex: "-1" }, text);
+    const note = settledNote(text);
     this.node.replaceWith(note);
     if (focused) note.focus({ preventScroll: true });
     say(text);
@@ -140,15 +176,27 @@ export class ApprovalCard {
   }
 }
 
-function button(label, kind, act) { return el("button", { type: "button", class: kind, click: act }, label); }
+function button(label, kind, act) {
+  return el("button", { type: "button", class: kind, click: act }, label);
+}
 
 function argumentsTable(text) {
   let value;
-  try { value = JSON.parse(text); } catch { return el("pre", { class: "args", tabindex: "0" }, text); }
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return el("pre", { class: "args", tabindex: "0" }, text);
+  }
   const entries = Object.entries(value ?? {});
   if (!entries.length) return el("p", { class: "hint" }, "Without arguments.");
-  return el("dl", { class: "args" }, entries.map(([name, one]) => [el("dt", {}, name),
-    el("dd", {}, typeof one === "string" ? one : el("code", {}, pretty(one)))]));
+  return el(
+    "dl",
+    { class: "args" },
+    entries.map(([name, one]) => [
+      el("dt", {}, name),
+      el("dd", {}, typeof one === "string" ? one : el("code", {}, pretty(one))),
+    ]),
+  );
 }
 
 // A result may be any JSON; what is not JSON is text.
@@ -160,7 +208,9 @@ function jsonOrText() {
     read: () => {
       const text = input.value.trim();
       if (!text) throw new Error("The result is empty.");
-      try { return JSON.parse(text); } catch {
+      try {
+        return JSON.parse(text);
+      } catch {
         if (/^[[{"]/.test(text)) throw new Error("This is not JSON. Mend it, or write plain text.");
         return text;
       }
@@ -170,50 +220,70 @@ function jsonOrText() {
 
 // All of one run ------------------------------------------------------------------------------------------------
 
-// Show what a run waits for, in `place`. `resume` goes on with the run, `reload` looks again at what came of it.
-export async function askApprovals(place, runId, { resume, reload, focus = false }) {
-  const { approvals } = await get("/approvals", { status: "pending", run: runId });
+// Show what a run waits for, in `place`, and what was decided of the same turn. `told` are the ids of those that were
+// shown before. `resume` goes on with the run, `reload` looks again at what came of it.
+export async function askApprovals(place, runId, { told, resume, reload }) {
+  const { approvals } = await get("/approvals", { run: runId });
+  const turn = Math.max(...approvals.map((one) => one.turn));
+  const waiting = approvals.filter((one) => one.status === "pending");
   const holder = el("section", { class: "approvals", "aria-label": "Waits for you" });
+  for (const one of approvals) {
+    if (one.status !== "pending" && one.turn === turn && !told.has(one.id)) holder.append(settledNote(outcome(one)));
+    told.add(one.id);
+  }
   place.append(holder);
-  let left = approvals.length;
+  let left = waiting.length;
   const settled = (how) => {
     left -= 1;
-    if (left > 0) return holder.querySelector("form")?.querySelector("button")?.focus({ preventScroll: true });
+    // The focus stays on what was decided: on the next button that approves, a key held too long would approve it.
+    if (left > 0) return;
     if (how === "decided") return resume();
     holder.append(goOnButton(runId, resume, reload));
   };
-  const cards = approvals.map((approval) => new ApprovalCard(approval, settled));
+  const cards = waiting.map((approval) => new ApprovalCard(approval, settled));
   holder.append(...cards.map((card) => card.node));
   if (!left) holder.append(goOnButton(runId, resume, reload));
   refreshBadge();
-  if (focus) cards[0]?.node.querySelector("input, textarea, select, button")?.focus({ preventScroll: true });
   for (const card of cards) card.node.scrollIntoView({ block: "nearest" });
   return holder;
 }
 
+function outcome({ status, call: asked }) {
+  return status === "expired" ? lateText(asked.name) : `${asked.name} was ${OUTCOMES[status]}.`;
+}
+const lateText = (name) => `Nobody decided about ${name} in time.`;
+const settledNote = (text) => el("p", { class: "note settled", tabindex: "-1" }, text);
+
 function goOnButton(runId, resume, reload) {
   const bar = el("div", { class: "buttons" });
-  bar.append(button("Go on", "primary", async () => {
-    const { status } = await get(at("runs", runId)).catch(() => ({ status: "paused" }));
-    bar.remove();
-    if (status === "paused") resume(); else reload();
-  }));
+  bar.append(
+    button("Go on", "primary", async () => {
+      const { status } = await get(at("runs", runId)).catch(() => ({ status: "paused" }));
+      bar.remove();
+      if (status === "paused") resume();
+      else reload();
+    }),
+  );
   return bar;
 }
 
 // The badge and the list of all ---------------------------------------------------------------------------------
 
-let known = -1;
+let offered = true;
 export async function refreshBadge() {
+  if (!offered) return;
   let count;
-  try { count = (await get("/approvals", { status: "pending" })).approvals.length; } catch { return; }
+  try {
+    count = (await get("/approvals", { status: "pending" })).approvals.length;
+  } catch (problem) {
+    offered = problem.status === 0 || problem.status === 401; // a memory may store no runs: then nothing ever waits
+    return;
+  }
   const badge = $("badge");
   badge.textContent = count > 99 ? "99+" : String(count);
   badge.hidden = !count;
   $("dot").hidden = !count;
   $("to-approvals").setAttribute("aria-label", count ? `Approvals, ${count} pending` : "Approvals");
-  if (known >= 0 && count !== known) document.dispatchEvent(new CustomEvent("approvals-changed"));
-  known = count;
 }
 
 // Draw the list of pending approvals into `place`. `link(approval)` leads to its
@@ -228,10 +298,15 @@ export async function showAllApprovals(place, { link, resume }) {
   for (const [run, of] of groups(approvals)) {
     const first = of[0];
     const answer = el("div", { class: "answer" });
-    const section = el("section", { class: "waits" }, el("p", { class: "meta" },
-      `${first.agent} asked `, timeNode(first.created_at), " ", link(first)));
+    const section = el(
+      "section",
+      { class: "waits" },
+      el("p", { class: "meta" }, `${first.agent} asked `, timeNode(first.created_at), " ", link(first)),
+    );
     let left = of.length;
-    const settled = (how) => { if (!--left && how === "decided") resume(run, first, answer); };
+    const settled = (how) => {
+      if (!--left && how === "decided") resume(run, first, answer);
+    };
     section.append(...of.map((approval) => new ApprovalCard(approval, settled).node), answer);
     place.append(section);
   }
@@ -242,4 +317,3 @@ function groups(approvals) {
   for (const one of approvals) found.set(one.run, [...(found.get(one.run) ?? []), one]);
   return found;
 }
-

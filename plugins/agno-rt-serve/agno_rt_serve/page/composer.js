@@ -33,7 +33,9 @@ export function setUpComposer({ send, stop }) {
     event.preventDefault();
     attach(event.clipboardData.files);
   });
-  addEventListener("dragover", (event) => { if (event.dataTransfer?.types.includes("Files")) event.preventDefault(); });
+  addEventListener("dragover", (event) => {
+    if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+  });
   addEventListener("drop", (event) => {
     if (!event.dataTransfer?.files.length) return;
     event.preventDefault();
@@ -48,7 +50,9 @@ function content(text) {
   return text ? [{ type: "text", text }, ...parts] : parts;
 }
 
-export function draft() { return $("input").value; }
+export function draft() {
+  return $("input").value;
+}
 export function setDraft(text) {
   $("input").value = text;
   files = [];
@@ -84,7 +88,13 @@ async function attach(list) {
       continue;
     }
     const data = await base64(file);
-    files.push({ kind: KINDS[file.type.split("/")[0]] ?? "file", data, name: file.name, size: file.size, media_type: file.type || undefined });
+    files.push({
+      kind: KINDS[file.type.split("/")[0]] ?? "file",
+      data,
+      name: file.name,
+      size: file.size,
+      media_type: file.type || undefined,
+    });
   }
   drawFiles();
   $("input").focus();
@@ -100,12 +110,30 @@ function base64(file) {
 }
 
 function drawFiles() {
-  $("attached").replaceChildren(...files.map((file) => el("li", {}, el("span", {}, file.name), el("span", { class: "size" }, fileSize(file.size)),
-    el("button", { type: "button", class: "quiet", "aria-label": `Remove ${file.name}`, click: () => {
-      files = files.filter((one) => one !== file);
-      drawFiles();
-      $("input").focus();
-    } }, "×"))));
+  $("attached").replaceChildren(
+    ...files.map((file) =>
+      el(
+        "li",
+        {},
+        el("span", {}, file.name),
+        el("span", { class: "size" }, fileSize(file.size)),
+        el(
+          "button",
+          {
+            type: "button",
+            class: "quiet",
+            "aria-label": `Remove ${file.name}`,
+            click: () => {
+              files = files.filter((one) => one !== file);
+              drawFiles();
+              $("input").focus();
+            },
+          },
+          "×",
+        ),
+      ),
+    ),
+  );
   $("attached").hidden = !files.length;
   fitSend();
 }
@@ -118,9 +146,21 @@ export function warn(text) {
 
 // What waits until the answer that is under way is there.
 export function drawQueue(queue, textOf, remove) {
-  $("queue").replaceChildren(...queue.map((content, index) => el("li", {}, el("span", { class: "next" }, "Next"),
-    el("span", { class: "words" }, textOf(content) || "Attached files"),
-    el("button", { type: "button", class: "quiet", "aria-label": "Remove from the queue", click: () => remove(index) }, "×"))));
+  $("queue").replaceChildren(
+    ...queue.map((content, index) =>
+      el(
+        "li",
+        {},
+        el("span", { class: "next" }, "Next"),
+        el("span", { class: "words" }, textOf(content) || "Attached files"),
+        el(
+          "button",
+          { type: "button", class: "quiet", "aria-label": "Remove from the queue", click: () => remove(index) },
+          "×",
+        ),
+      ),
+    ),
+  );
   $("queue").hidden = !queue.length;
 }
 

@@ -8,15 +8,16 @@ import { fault, textOf } from "./parts.js";
 import { Turn } from "./turn.js";
 
 export class Conversation {
-  // `on` has what others are told: changed(), named(), ended(), edit(text), again(text, queue), anew(text).
+  // `on` is told what happens, each time with the conversation: changed, named (it has a session now), ended (a run
+  // has), follow (its end is to be seen), anew (a new chat is wanted); and `edit`, with text to write on.
   constructor(agent, session, on) {
     Object.assign(this, { agent, session, on, title: "", draft: "" });
     this.turns = [];
     this.queue = [];
-    this.total = 0;         // messages that the server has, as far as is known
+    this.total = 0; // messages that the server has, as far as is known
     this.running = false;
     this.loading = false;
-    this.lost = false;      // the server does not know it any more
+    this.lost = false; // the server does not know it any more
     this.scrolled = null;
     this.log = el("div", { class: "log", role: "log", "aria-label": "Conversation", "aria-live": "polite" });
     this.node = el("div", { class: "conversation" }, this.log);
@@ -24,8 +25,6 @@ export class Conversation {
   }
   #last;
   #control = null;
-
-  get fresh() { return !this.turns.length && !this.lost && !this.loading; }
 
   // What the server has -----------------------------------------------------------------------------------------
 
@@ -44,7 +43,9 @@ export class Conversation {
       for (const turn of history.turns) this.#addStored(turn);
       return history;
     } catch (problem) {
-      this.log.replaceChildren(fault("This conversation cannot be loaded.", `${problem.message} ${problem.hint ?? ""}`));
+      this.log.replaceChildren(
+        fault("This conversation cannot be loaded.", `${problem.message} ${problem.hint ?? ""}`),
+      );
       return null;
     } finally {
       this.loading = false;
@@ -52,12 +53,20 @@ export class Conversation {
     }
   }
   #earlier(count, last) {
-    return el("button", { type: "button", class: "plain earlier", click: async () => {
-      const main = this.node.closest("main");
-      const below = main.scrollHeight - main.scrollTop;
-      await this.load(last * 2);
-      main.scrollTop = main.scrollHeight - below;
-    } }, `Show earlier messages (${count})`);
+    return el(
+      "button",
+      {
+        type: "button",
+        class: "plain earlier",
+        click: async () => {
+          const main = this.node.closest("main");
+          const below = main.scrollHeight - main.scrollTop;
+          await this.load(last * 2);
+          main.scrollTop = main.scrollHeight - below;
+        },
+      },
+      `Show earlier messages (${count})`,
+    );
   }
   #addStored({ input, parts, record }) {
     const turn = this.#add(input);
@@ -70,7 +79,10 @@ export class Conversation {
     this.#pause(turn);
   }
   #add(input) {
-    const turn = new Turn(input, this.agent, { again: (content) => this.ask(content), edit: (text) => this.on.edit(text) });
+    const turn = new Turn(input, this.agent, {
+      again: (content) => this.ask(content),
+      edit: (text) => this.on.edit(text),
+    });
     this.turns.push(turn);
     this.log.append(turn.node);
     return turn;
@@ -93,11 +105,20 @@ export class Conversation {
   }
   #sayLost() {
     this.node.querySelector(".lost")?.remove();
-    this.node.append(el("div", { class: "lost", role: "alert" },
-      el("p", {}, "The server does not know this conversation any more."),
-      el("p", { class: "hint" }, "It was deleted, or the server was started anew with a memory that does not last. "
-        + "The agent remembers nothing of it."),
-      el("button", { type: "button", class: "primary", click: () => this.on.anew(this) }, "Start a new chat")));
+    this.node.append(
+      el(
+        "div",
+        { class: "lost", role: "alert" },
+        el("p", {}, "The server does not know this conversation any more."),
+        el(
+          "p",
+          { class: "hint" },
+          "It was deleted, or the server was started anew with a memory that does not last. " +
+            "The agent remembers nothing of it.",
+        ),
+        el("button", { type: "button", class: "primary", click: () => this.on.anew(this) }, "Start a new chat"),
+      ),
+    );
   }
 
   // Asking ------------------------------------------------------------------------------------------------------
@@ -114,7 +135,9 @@ export class Conversation {
     this.queue.splice(index, 1);
     this.on.changed(this);
   }
-  stop() { this.#control?.abort(); }
+  stop() {
+    this.#control?.abort();
+  }
 
   // One run at a time: a run that is resumed waits for the one that is under way.
   #alone(work) {
@@ -131,7 +154,9 @@ export class Conversation {
         this.on.edit(textOf(content));
         return;
       }
-    } catch { /* the run's own request tells what is wrong */ } finally {
+    } catch {
+      /* the run's own request tells what is wrong */
+    } finally {
       this.running = false;
       this.on.changed(this);
     }
@@ -156,7 +181,8 @@ export class Conversation {
         begun = true;
         turn.take(event);
       }
-      if (turn.status === "running") turn.failed("The connection was lost before the answer was complete.", "Is the server still running?");
+      if (turn.status === "running")
+        turn.failed("The connection was lost before the answer was complete.", "Is the server still running?");
     } catch (problem) {
       if (this.#control.signal.aborted) turn.stopped("Stopped.");
       else turn.failed(problem.message, problem.hint);
@@ -190,7 +216,7 @@ export class Conversation {
   // The run waits for a person: ask here, and go on in the same turn.
   async #pause(turn) {
     turn.status = "paused";
-    const place = turn.waits ??= el("div", { class: "waits" });
+    const place = (turn.waits ??= el("div", { class: "waits" }));
     turn.under.before(place);
     const runId = turn.details.runId;
     const resume = () => {
@@ -199,14 +225,16 @@ export class Conversation {
       place.replaceChildren();
       return this.#alone(async () => {
         const begun = await this.#stream(turn, at("runs", runId, "resume"), {});
-        if (!begun) this.#pause(turn);  // it still waits where it was
+        if (!begun) this.#pause(turn); // it still waits where it was
       });
     };
     try {
-      await askApprovals(place, runId, { resume, reload: () => this.load() });
+      await askApprovals(place, runId, { told: turn.told, resume, reload: () => this.load() });
       say(`${this.agent} waits for your decision`);
     } catch (problem) {
-      place.replaceChildren(fault("This run waits for a person, and cannot be asked about.", `${problem.message} ${problem.hint ?? ""}`));
+      place.replaceChildren(
+        fault("This run waits for a person, and cannot be asked about.", `${problem.message} ${problem.hint ?? ""}`),
+      );
     }
     this.on.follow(this);
   }

@@ -8,14 +8,17 @@ export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") node.addEventListener(name, value);
-    else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value === true ? "" : value);
+    else if (value !== false && value !== null && value !== undefined)
+      node.setAttribute(name, value === true ? "" : value);
   }
   node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return node;
 }
 
 // Tell a screen reader, in a line that nobody sees.
-export function say(text) { $("status").textContent = text; }
+export function say(text) {
+  $("status").textContent = text;
+}
 
 // Show a short message at the bottom for some seconds.
 let hiding = 0;
@@ -23,7 +26,9 @@ export function toast(text) {
   $("toast").textContent = text;
   $("toast").hidden = false;
   clearTimeout(hiding);
-  hiding = setTimeout(() => { $("toast").hidden = true; }, 4000);
+  hiding = setTimeout(() => {
+    $("toast").hidden = true;
+  }, 4000);
 }
 
 export async function copyText(text, button) {
@@ -43,11 +48,17 @@ export async function copyText(text, button) {
   const before = button.dataset.label ?? button.textContent;
   button.dataset.label = before;
   button.textContent = "Copied";
-  setTimeout(() => { button.textContent = before; }, 1500);
+  setTimeout(() => {
+    button.textContent = before;
+  }, 1500);
 }
 
 export function copyButton(label, read) {
-  return el("button", { type: "button", class: "quiet", click: (event) => copyText(read(), event.currentTarget) }, label);
+  return el(
+    "button",
+    { type: "button", class: "quiet", click: (event) => copyText(read(), event.currentTarget) },
+    label,
+  );
 }
 
 export function newId() {
@@ -55,20 +66,34 @@ export function newId() {
 }
 
 export function stored(key) {
-  try { return JSON.parse(localStorage.getItem(key)); } catch { return null; }
+  try {
+    return JSON.parse(localStorage.getItem(key));
+  } catch {
+    return null;
+  }
 }
 export function store(key, value) {
-  try { localStorage.setItem(key, JSON.stringify(value)); } catch { /* a blocked store costs a convenience only */ }
+  try {
+    localStorage.setItem(key, JSON.stringify(value));
+  } catch {
+    /* a blocked store costs a convenience only */
+  }
 }
 
 // Words for values ----------------------------------------------------------------------------------------------
 
 export function pretty(text) {
   if (typeof text !== "string") return JSON.stringify(text, null, 2);
-  try { return JSON.stringify(JSON.parse(text), null, 2); } catch { return text; }
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
 }
 
-export function plural(count, one, many = `${one}s`) { return `${count.toLocaleString()} ${count === 1 ? one : many}`; }
+export function plural(count, one, many = `${one}s`) {
+  return `${count.toLocaleString()} ${count === 1 ? one : many}`;
+}
 
 export function lasted(ms) {
   if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;

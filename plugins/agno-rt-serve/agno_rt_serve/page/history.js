@@ -13,17 +13,29 @@ export async function loadHistory(session, last) {
       if (problem.status === 404) return null;
       throw problem;
     }),
-    get("/runs", { session, limit: 100 }).then((body) => body.runs.filter((run) => !run.parent), () => []),
+    get("/runs", { session, limit: 100 }).then(
+      (body) => body.runs.filter((run) => !run.parent),
+      () => [],
+    ),
   ]);
   const messages = kept?.messages ?? [];
   const turns = placeRuns(turnsOf(messages), runs, messages.length < (kept?.total ?? 0));
-  return { known: kept !== null, title: kept?.title ?? "", agent: kept?.agent ?? null, total: kept?.total ?? 0, shown: messages.length, turns };
+  for (const turn of turns) if (turn.record?.status === "paused") turn.parts = await partsOfRun(turn.record.id);
+  return {
+    known: kept !== null,
+    title: kept?.title ?? "",
+    agent: kept?.agent ?? null,
+    total: kept?.total ?? 0,
+    shown: messages.length,
+    turns,
+  };
 }
 
 function turnsOf(messages) {
   const turns = [];
   for (const message of messages) {
-    if (message.role === "user" || !turns.length) turns.push({ input: message.role === "user" ? message.content : null, parts: [], record: null });
+    if (message.role === "user" || !turns.length)
+      turns.push({ input: message.role === "user" ? message.content : null, parts: [], record: null });
     const { parts } = turns.at(-1);
     if (message.role === "assistant") {
       if (message.reasoning) parts.push({ kind: "reasoning", text: message.reasoning });
@@ -44,7 +56,10 @@ function turnsOf(messages) {
 function placeRuns(turns, runs, cut) {
   let place = 0;
   for (const record of runs.toSorted((a, b) => a.created_at - b.created_at)) {
-    const found = turns.findIndex((turn, index) => index >= place && turn.record === null && turn.input !== null && textOf(turn.input) === record.input);
+    const found = turns.findIndex(
+      (turn, index) =>
+        index >= place && turn.record === null && turn.input !== null && textOf(turn.input) === record.input,
+    );
     if (found >= 0 && (record.status === "completed" || record.status === "limited")) {
       turns[found].record = record;
       place = found + 1;
@@ -56,8 +71,27 @@ function placeRuns(turns, runs, cut) {
   return turns;
 }
 
+// What a run did until it paused; the session has none of it yet.
+async function partsOfRun(id) {
+  const { steps, approvals } = await get(at("runs", id)).catch(() => ({ steps: [], approvals: [] }));
+  const waiting = new Set(approvals.filter((one) => one.status === "pending").map((one) => one.call.id));
+  const messages = steps.flatMap((step) => {
+    if (step.kind === "answered")
+      return [
+        { role: "assistant", content: step.content ?? "", reasoning: step.reasoning, tool_calls: step.tool_calls },
+      ];
+    return step.kind === "called" ? [{ role: "tool", content: step.content ?? "", tool_call_id: step.call }] : [];
+  });
+  const parts = messages.length ? turnsOf(messages)[0].parts : [];
+  for (const part of parts) if (part.kind === "tool" && waiting.has(part.id)) part.state = "waiting";
+  return parts;
+}
+
 function unfinished(record) {
-  if (record.status === "running") return [{ kind: "note", text: "This run is under way, in another window or in another process." }];
+  if (record.stopped)
+    return [{ kind: "note", text: "This run was cut off when its server ended. It can be resumed under Runs." }];
+  if (record.status === "running")
+    return [{ kind: "note", text: "This run is under way, in another window or in another process." }];
   if (record.status === "cancelled") return [{ kind: "note", text: "Stopped." }];
   const [text, ...hint] = (record.error ?? "").split("\n");
   return text ? [{ kind: "error", text, hint: hint.join("\n") }] : [];

@@ -11,19 +11,21 @@ import { linkTo, SessionList } from "./sessions.js";
 import { isSignedIn, setUpDoor } from "./sign_in.js";
 import { Turn } from "./turn.js";
 
-const KEPT = 30;            // conversations that stay as they are while others are looked at
-const POLL = 20_000;
+const KEPT = 30; // conversations that stay as they are while others are looked at
+const POLL = 30_000; // how often the badge is brought up to date, in milliseconds
 
 let agents = [];
-let shown = null;           // the conversation that is on the page
-let carried = "";           // what was written, and goes along into a new chat
-const open = new Map();     // by session
+let shown = null; // the conversation that is on the page
+let carried = ""; // what was written, and goes along into a new chat
+const open = new Map(); // by session
 let list = null;
 
 // Conversations -------------------------------------------------------------------------------------------------
 
 const told = {
-  changed(conversation) { if (conversation === shown) drawComposer(); },
+  changed(conversation) {
+    if (conversation === shown) drawComposer();
+  },
   named(conversation) {
     open.set(conversation.session, conversation);
     for (const [session, one] of open) if (open.size > KEPT && !one.running && one !== shown) open.delete(session);
@@ -37,7 +39,9 @@ const told = {
     refreshBadge();
     drawTitle();
   },
-  follow(conversation) { if (conversation === shown && isChat()) $("main").scrollTop = $("main").scrollHeight; },
+  follow(conversation) {
+    if (conversation === shown && isChat()) $("main").scrollTop = $("main").scrollHeight;
+  },
   edit(text) {
     if (!text) return;
     if (draft().trim()) setDraft(`${text}\n\n${draft()}`);
@@ -95,20 +99,41 @@ function drawComposer() {
     $("input").focus();
   });
   // The button that had the focus may be gone.
-  if (document.activeElement === document.body && isChat() && !matchMedia("(pointer: coarse)").matches) $("input").focus();
+  if (document.activeElement === document.body && isChat() && !matchMedia("(pointer: coarse)").matches)
+    $("input").focus();
 }
 
 function drawWelcome() {
   const agent = agents.find((one) => one.name === shown.agent);
-  if (!agent) return $("welcome").replaceChildren(el("h2", {}, shown.agent), el("p", {}, "No agent of this name is served. Choose another above."));
+  if (!agent)
+    return $("welcome").replaceChildren(
+      el("h2", {}, shown.agent),
+      el("p", {}, "No agent of this name is served. Choose another above."),
+    );
   const about = el("dl", {}, el("dt", {}, "Model"), el("dd", { class: "mono" }, agent.model));
   agent.tools.forEach((tool, index) => {
-    about.append(el("dt", index ? { "aria-hidden": "true" } : {}, index ? "" : "Tools"), el("dd", {}, el("code", {}, tool.name),
-      el("span", {}, tool.description.trim().split("\n")[0]), tool.approve ? el("span", { class: "asks" }, "asks you first") : null));
+    about.append(
+      el("dt", index ? { "aria-hidden": "true" } : {}, index ? "" : "Tools"),
+      el(
+        "dd",
+        {},
+        el("code", {}, tool.name),
+        el("span", {}, tool.description.trim().split("\n")[0]),
+        tool.approve ? el("span", { class: "asks" }, "asks you first") : null,
+      ),
+    );
   });
-  const asked = (agent.suggestions ?? []).map((text) => el("button", { type: "button", class: "suggestion", click: () => shown.ask(text) }, text));
-  $("welcome").replaceChildren(el("h2", {}, agent.name), agent.description ? el("p", {}, agent.description) : "",
-    asked.length ? el("div", { class: "suggestions", role: "group", "aria-label": "Questions to begin with" }, asked) : "", about);
+  const asked = (agent.suggestions ?? []).map((text) =>
+    el("button", { type: "button", class: "suggestion", click: () => shown.ask(text) }, text),
+  );
+  $("welcome").replaceChildren(
+    el("h2", {}, agent.name),
+    agent.description ? el("p", {}, agent.description) : "",
+    asked.length
+      ? el("div", { class: "suggestions", role: "group", "aria-label": "Questions to begin with" }, asked)
+      : "",
+    about,
+  );
 }
 
 // Views ---------------------------------------------------------------------------------------------------------
@@ -143,12 +168,15 @@ function runView(id) {
   return showView("runs", "Run", (view) => showRun(view, id, () => runView(id)));
 }
 function approvalsView() {
-  return showView("approvals", "Approvals", (view) => showAllApprovals(view, {
-    link: (approval) => (approval.session
-      ? el("a", { href: linkTo(approval.agent, approval.session) }, "Open the conversation")
-      : el("a", { href: `#runs/${encodeURIComponent(approval.run)}` }, "Open the run")),
-    resume: (run, approval, where) => goOn(run, approval, where),
-  }));
+  return showView("approvals", "Approvals", (view) =>
+    showAllApprovals(view, {
+      link: (approval) =>
+        approval.session
+          ? el("a", { href: linkTo(approval.agent, approval.session) }, "Open the conversation")
+          : el("a", { href: `#runs/${encodeURIComponent(approval.run)}` }, "Open the run"),
+      resume: (run, approval, where) => goOn(run, approval, where),
+    }),
+  );
 }
 // Go on with a run beside its decision, where its conversation may not be open.
 async function goOn(run, approval, where) {
@@ -171,9 +199,16 @@ async function goOn(run, approval, where) {
 // The address says what is shown: #/AGENT, #/AGENT/SESSION, #runs, #runs/ID, #approvals.
 function route() {
   closeSide();
-  const [place, ...rest] = location.hash.slice(1).split("/").map((part) => {
-    try { return decodeURIComponent(part); } catch { return part; }
-  });
+  const [place, ...rest] = location.hash
+    .slice(1)
+    .split("/")
+    .map((part) => {
+      try {
+        return decodeURIComponent(part);
+      } catch {
+        return part;
+      }
+    });
   if (place === "runs") return rest[0] ? runView(rest[0]) : runsView();
   if (place === "approvals") return approvalsView();
   const last = stored("agno-rt.agent");
@@ -212,12 +247,16 @@ function setUp() {
       if (shown?.session === session) location.hash = linkTo(shown.agent);
     },
   });
-  for (const button of document.querySelectorAll(".new")) button.addEventListener("click", () => {
-    const agent = shown?.agent ?? $("agent").value;
-    if (location.hash === linkTo(agent)) route(); else location.hash = linkTo(agent);
-    $("input").focus();
+  for (const button of document.querySelectorAll(".new"))
+    button.addEventListener("click", () => {
+      const agent = shown?.agent ?? $("agent").value;
+      if (location.hash === linkTo(agent)) route();
+      else location.hash = linkTo(agent);
+      $("input").focus();
+    });
+  $("agent").addEventListener("change", () => {
+    location.hash = linkTo($("agent").value);
   });
-  $("agent").addEventListener("change", () => { location.hash = linkTo($("agent").value); });
   $("show-side").addEventListener("click", openSide);
   $("hide-side").addEventListener("click", closeSide);
   $("veil").addEventListener("click", closeSide);
@@ -225,23 +264,34 @@ function setUp() {
   // Where the end of a conversation is in view, it stays there when the place to write in grows.
   let atEnd = true;
   const main = $("main");
-  main.addEventListener("scroll", () => {
-    const left = main.scrollHeight - main.scrollTop - main.clientHeight;
-    atEnd = left < 8;
-    $("latest").hidden = !isChat() || left < 200;
-  }, { passive: true });
-  new ResizeObserver(() => { if (atEnd && isChat()) main.scrollTop = main.scrollHeight; }).observe(main);
-  $("latest").addEventListener("click", () => { $("main").scrollTop = $("main").scrollHeight; });
+  main.addEventListener(
+    "scroll",
+    () => {
+      const left = main.scrollHeight - main.scrollTop - main.clientHeight;
+      atEnd = left < 8;
+      $("latest").hidden = !isChat() || left < 200;
+    },
+    { passive: true },
+  );
+  new ResizeObserver(() => {
+    if (atEnd && isChat()) main.scrollTop = main.scrollHeight;
+  }).observe(main);
+  $("latest").addEventListener("click", () => {
+    $("main").scrollTop = $("main").scrollHeight;
+  });
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open], :popover-open")) return;
+    if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open], :popover-open"))
+      return;
     if (document.body.classList.contains("side-open")) closeSide();
-    else if (isChat()) shown?.stop();
+    else if (isChat() && !event.target.closest?.("#side, .card")) shown?.stop();
   });
   addEventListener("hashchange", route);
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden && agents.length) refreshBadge();
   });
-  setInterval(() => { if (!document.hidden && agents.length) refreshBadge(); }, POLL);
+  setInterval(() => {
+    if (!document.hidden && agents.length) refreshBadge();
+  }, POLL);
 }
 
 async function start() {
@@ -251,7 +301,9 @@ async function start() {
   } catch (problem) {
     if (problem.status === 401) return;
     document.body.dataset.view = "broken";
-    $("view").replaceChildren(el("div", { class: "view" }, fault("The agents cannot be listed.", `${problem.message} ${problem.hint}`)));
+    $("view").replaceChildren(
+      el("div", { class: "view" }, fault("The agents cannot be listed.", `${problem.message} ${problem.hint}`)),
+    );
     return;
   }
   $("leave").hidden = !isSignedIn();

@@ -6,29 +6,60 @@ import "./vendor/purify.min.js";
 import { copyText, el } from "./dom.js";
 
 const TAGS = [
-  "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre",
-  "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
+  "a",
+  "blockquote",
+  "br",
+  "code",
+  "del",
+  "em",
+  "h1",
+  "h2",
+  "h3",
+  "h4",
+  "h5",
+  "h6",
+  "hr",
+  "li",
+  "ol",
+  "p",
+  "pre",
+  "strong",
+  "table",
+  "tbody",
+  "td",
+  "th",
+  "thead",
+  "tr",
+  "ul",
 ];
 const OPTIONS = {
-  ALLOWED_TAGS: TAGS, ALLOWED_ATTR: ["align", "class", "href", "start", "title"], ALLOW_DATA_ATTR: false,
-  ALLOW_ARIA_ATTR: false, ALLOWED_URI_REGEXP: /^(?:https?:\/\/|mailto:)/i, ADD_URI_SAFE_ATTR: ["align", "start"],
+  ALLOWED_TAGS: TAGS,
+  ALLOWED_ATTR: ["align", "class", "href", "start", "title"],
+  ALLOW_DATA_ATTR: false,
+  ALLOW_ARIA_ATTR: false,
+  ALLOWED_URI_REGEXP: /^(?:https?:\/\/|mailto:)/i,
+  ADD_URI_SAFE_ATTR: ["align", "start"],
   RETURN_DOM_FRAGMENT: true,
 };
 
 const escape = (text) => text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
-const marked = new Marked({ gfm: true, breaks: true }, {
-  // A tag in the text is no tag: where no tokenizer takes it, it is text.
-  tokenizer: { html() {}, tag() {} },
-  renderer: {
-    html: ({ text }) => escape(text),
-    image: ({ href, text }) => `<a href="${escape(href)}">${escape(text || "Image")}</a>`,
-    checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
+const marked = new Marked(
+  { gfm: true, breaks: true },
+  {
+    // A tag in the text is no tag: where no tokenizer takes it, it is text.
+    tokenizer: { html() {}, tag() {} },
+    renderer: {
+      html: ({ text }) => escape(text),
+      image: ({ href, text }) => `<a href="${escape(href)}">${escape(text || "Image")}</a>`,
+      checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
+    },
   },
-});
+);
 
 const purify = globalThis.DOMPurify;
 purify.addHook("uponSanitizeAttribute", (node, data) => {
-  if (data.attrName === "class") data.keepAttr = node.nodeName === "CODE" && /^language-[\w+#.-]{1,30}$/.test(data.attrValue);
+  if (data.attrName === "class")
+    data.keepAttr = node.nodeName === "CODE" && /^language-[\w+#.-]{1,30}$/.test(data.attrValue);
 });
 purify.addHook("afterSanitizeAttributes", (node) => {
   if (node.nodeName !== "A" || !node.hasAttribute("href")) return;
@@ -40,11 +71,13 @@ purify.addHook("afterSanitizeAttributes", (node) => {
 // with what is shown and only what differs is changed, so that a selection stays and nothing flickers.
 export class Markdown {
   #node;
-  #done = 0;     // how much of the text is in blocks that are complete
-  #kept = [];    // the blocks that are complete: {raw, nodes}
-  #open = [];    // those that may still change
+  #done = 0; // how much of the text is in blocks that are complete
+  #kept = []; // the blocks that are complete: {raw, nodes}
+  #open = []; // those that may still change
 
-  constructor(node) { this.#node = node; }
+  constructor(node) {
+    this.#node = node;
+  }
 
   draw(text) {
     const tokens = marked.lexer(text.slice(this.#done)).filter((token) => token.raw);
@@ -88,7 +121,8 @@ export class Markdown {
     let last = after;
     const synced = fresh.map((node, index) => {
       if (index < nodes.length) return (last = sync(nodes[index], node));
-      if (last) last.after(node); else this.#node.prepend(node);
+      if (last) last.after(node);
+      else this.#node.prepend(node);
       return (last = node);
     });
     for (const node of nodes.slice(fresh.length)) node.remove();
@@ -135,8 +169,12 @@ function dress(code) {
   const language = code.className.replace("language-", "");
   const pre = code.parentElement;
   pre.tabIndex = 0;
-  const head = el("div", { class: "code-head" }, el("span", {}, language || "text"),
-    el("button", { type: "button", class: "quiet copy-code" }, "Copy"));
+  const head = el(
+    "div",
+    { class: "code-head" },
+    el("span", {}, language || "text"),
+    el("button", { type: "button", class: "quiet copy-code" }, "Copy"),
+  );
   const frame = el("div", { class: "code" }, head);
   pre.replaceWith(frame);
   frame.append(pre);

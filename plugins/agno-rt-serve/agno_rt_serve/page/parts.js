@@ -4,8 +4,13 @@ import { el, pretty } from "./dom.js";
 import { Markdown } from "./markdown.js";
 
 const STATES = {
-  running: "running", completed: "done", failed: "failed", cancelled: "stopped", limited: "limit reached",
-  waiting: "waits for a person", denied: "denied",
+  running: "running",
+  completed: "done",
+  failed: "failed",
+  cancelled: "stopped",
+  limited: "limit reached",
+  waiting: "waits for a person",
+  denied: "denied",
 };
 
 // Arguments on one line.
@@ -13,15 +18,25 @@ export function brief(text) {
   try {
     const value = JSON.parse(text);
     if (value && typeof value === "object" && !Array.isArray(value))
-      return Object.entries(value).map(([key, one]) => `${key}: ${typeof one === "string" ? one : JSON.stringify(one)}`).join(", ");
-  } catch { /* shown as it is */ }
+      return Object.entries(value)
+        .map(([key, one]) => `${key}: ${typeof one === "string" ? one : JSON.stringify(one)}`)
+        .join(", ");
+  } catch {
+    /* shown as it is */
+  }
   return text;
 }
 
 function drawFold(node, name, about, sections, state) {
   const open = node.open;
-  const head = el("summary", {}, el("span", { class: "dot" }), el("span", { class: "name" }, name),
-    el("span", { class: "brief" }, about), state ? el("span", { class: "state" }, STATES[state] ?? state) : null);
+  const head = el(
+    "summary",
+    {},
+    el("span", { class: "dot" }),
+    el("span", { class: "name" }, name),
+    el("span", { class: "brief" }, about),
+    state ? el("span", { class: "state" }, STATES[state] ?? state) : null,
+  );
   const inside = el("div", { class: "inside" });
   for (const [title, text] of sections) inside.append(el("h3", {}, title), el("pre", { tabindex: "0" }, text));
   node.dataset.state = state ?? "completed";
@@ -32,27 +47,45 @@ function drawFold(node, name, about, sections, state) {
 
 // An error in two parts: what happened, and, folded, what a developer can do about it.
 export function fault(text, hint = "") {
-  return el("div", { class: "fault" }, el("p", {}, text), hint
-    ? el("details", { class: "hint" }, el("summary", {}, "For developers"), el("p", {}, hint)) : null);
+  return el(
+    "div",
+    { class: "fault" },
+    el("p", {}, text),
+    hint ? el("details", { class: "hint" }, el("summary", {}, "For developers"), el("p", {}, hint)) : null,
+  );
 }
 
 const DRAW = {
-  text: ["div", "said", (node, part) => {
-    part.view ??= new Markdown(node);
-    if (part.done) part.view.finish(part.text); else part.view.draw(part.text);
-  }],
+  text: [
+    "div",
+    "said",
+    (node, part) => {
+      part.view ??= new Markdown(node);
+      if (part.done) part.view.finish(part.text);
+      else part.view.draw(part.text);
+    },
+  ],
   note: ["p", "note", (node, part) => node.replaceChildren(part.text)],
   error: ["div", "", (node, part) => node.replaceChildren(fault(part.text, part.hint))],
-  reasoning: ["details", "thought", (node, part) =>
-    drawFold(node, "Reasoning", part.text.trim().split("\n")[0], [["Reasoning", part.text]])],
-  tool: ["details", "tool", (node, part) => {
-    const sections = [["Arguments", pretty(part.arguments)]];
-    if (part.progress) sections.push(["Progress", part.progress]);
-    const over = part.state !== "running" && part.state !== "waiting";
-    if (over) sections.push([part.state === "completed" ? "Result" : "What came of it", pretty(part.result) || "Nothing"]);
-    const about = part.state === "running" && part.progress ? part.progress.split("\n").at(-1) : brief(part.arguments);
-    drawFold(node, part.name, about, sections, part.state);
-  }],
+  reasoning: [
+    "details",
+    "thought",
+    (node, part) => drawFold(node, "Reasoning", part.text.trim().split("\n")[0], [["Reasoning", part.text]]),
+  ],
+  tool: [
+    "details",
+    "tool",
+    (node, part) => {
+      const sections = [["Arguments", pretty(part.arguments)]];
+      if (part.progress) sections.push(["Progress", part.progress]);
+      const over = part.state !== "running" && part.state !== "waiting";
+      if (over)
+        sections.push([part.state === "completed" ? "Result" : "What came of it", pretty(part.result) || "Nothing"]);
+      const about =
+        part.state === "running" && part.progress ? part.progress.split("\n").at(-1) : brief(part.arguments);
+      drawFold(node, part.name, about, sections, part.state);
+    },
+  ],
 };
 
 export function drawPart(place, part) {
@@ -69,7 +102,8 @@ export function drawInput(content) {
   const parts = typeof content === "string" ? [content] : content;
   const node = el("div", { class: "asked" });
   for (const part of parts) {
-    if (typeof part === "string" || part.type === "text") node.append(el("p", {}, typeof part === "string" ? part : part.text));
+    if (typeof part === "string" || part.type === "text")
+      node.append(el("p", {}, typeof part === "string" ? part : part.text));
     else node.append(drawMedia(part));
   }
   return node;
@@ -77,8 +111,10 @@ export function drawInput(content) {
 
 export function textOf(content) {
   if (typeof content === "string") return content;
-  return content.filter((part) => typeof part === "string" || part.type === "text")
-    .map((part) => (typeof part === "string" ? part : part.text)).join("\n");
+  return content
+    .filter((part) => typeof part === "string" || part.type === "text")
+    .map((part) => (typeof part === "string" ? part : part.text))
+    .join("\n");
 }
 
 const SHOWN = /^image\/(?:png|jpeg|gif|webp|avif)$/;
@@ -89,5 +125,9 @@ function drawMedia(part) {
   const name = part.name || kind;
   if (kind === "image" && part.data && SHOWN.test(type || "image/png"))
     return el("img", { class: "attached", src: `data:${type || "image/png"};base64,${part.data}`, alt: name });
-  return el("p", { class: "attached" }, `${kind === "file" ? "File" : kind[0].toUpperCase() + kind.slice(1)}: ${part.url ?? name}`);
+  return el(
+    "p",
+    { class: "attached" },
+    `${kind === "file" ? "File" : kind[0].toUpperCase() + kind.slice(1)}: ${part.url ?? name}`,
+  );
 }

@@ -1,5 +1,6 @@
 // What a run was: model, time, tokens and steps, gathered from its events and told in a line that unfolds.
 
+import { get } from "./api.js";
 import { copyButton, el, lasted, plural } from "./dom.js";
 
 const KEPT_EVENTS = 2000;
@@ -7,17 +8,22 @@ const KEPT_EVENTS = 2000;
 export class RunDetails {
   constructor() {
     this.runId = "";
+    this.session = null;
     this.model = "";
     this.usage = null;
     this.steps = [];
     this.events = [];
-    this.elapsed = 0;      // milliseconds, pauses left out
+    this.elapsed = 0; // milliseconds, pauses left out
     this.#since = null;
   }
   #since;
 
-  #now() { return this.elapsed + (this.#since === null ? 0 : performance.now() - this.#since); }
-  begin() { this.#since ??= performance.now(); }
+  #now() {
+    return this.elapsed + (this.#since === null ? 0 : performance.now() - this.#since);
+  }
+  begin() {
+    this.#since ??= performance.now();
+  }
   pause() {
     this.elapsed = this.#now();
     this.#since = null;
@@ -25,7 +31,8 @@ export class RunDetails {
 
   take(event) {
     this.#keep(event);
-    if (event.type === "run_started") this.runId ||= event.run_id;
+    if (event.type === "run_started" && !this.runId)
+      Object.assign(this, { runId: event.run_id, session: event.session });
     if (event.run_id && event.run_id !== this.runId) return;
     if (event.type === "model_started") {
       this.model = event.model;
@@ -44,7 +51,9 @@ export class RunDetails {
     }
   }
 
-  #open(kind, name, id) { this.steps.push({ kind, name, id, start: this.#now(), end: null, status: "running", about: "" }); }
+  #open(kind, name, id) {
+    this.steps.push({ kind, name, id, start: this.#now(), end: null, status: "running", about: "" });
+  }
   #close(kind, id, status, about = "") {
     const step = this.steps.findLast((one) => one.kind === kind && one.id === id && one.end === null);
     if (step) Object.assign(step, { end: this.#now(), status, about });
@@ -52,7 +61,8 @@ export class RunDetails {
   // Pieces of a text are kept as one event: there may be thousands of them.
   #keep(event) {
     const last = this.events.at(-1);
-    if (last && last.type === event.type && /_delta$/.test(event.type) && typeof event.text === "string") last.text += event.text;
+    if (last && last.type === event.type && /_delta$/.test(event.type) && typeof event.text === "string")
+      last.text += event.text;
     else if (this.events.length < KEPT_EVENTS) this.events.push({ ...event });
   }
 
@@ -63,17 +73,45 @@ export class RunDetails {
     return facts.filter(Boolean).join(" · ");
   }
 
+  // Not every agent's runs are.
+  async #isStored() {
+    const { runs } = await get("/runs", { session: this.session, limit: 100 }).catch(() => ({ runs: [] }));
+    return runs.some((run) => run.id === this.runId);
+  }
   draw() {
-    const shown = (event) => { if (event.currentTarget.open) event.currentTarget.scrollIntoView({ block: "nearest" }); };
-    return el("details", { class: "run", toggle: shown },
+    const ids = el(
+      "p",
+      { class: "ids" },
+      "Run ",
+      el("code", {}, this.runId),
+      " ",
+      copyButton("Copy", () => this.runId),
+      " ",
+    );
+    const shown = async (event) => {
+      if (!event.currentTarget.open) return;
+      event.currentTarget.scrollIntoView({ block: "nearest" });
+      if (!ids.querySelector("a") && (await this.#isStored()))
+        ids.append(el("a", { href: `#runs/${encodeURIComponent(this.runId)}` }, "All that is stored of it"));
+    };
+    return el(
+      "details",
+      { class: "run", toggle: shown },
       el("summary", { title: "Steps of this run" }, el("span", {}, this.line())),
-      el("div", { class: "inside" },
+      el(
+        "div",
+        { class: "inside" },
         timeline(this.steps, Math.max(1, this.#now())),
-        el("p", { class: "ids" }, "Run ", el("code", {}, this.runId), " ", copyButton("Copy", () => this.runId), " ",
-          el("a", { href: `#runs/${encodeURIComponent(this.runId)}` }, "Look it up in Runs")),
-        el("details", { class: "raw" }, el("summary", {}, plural(this.events.length, "event")),
+        ids,
+        el(
+          "details",
+          { class: "raw" },
+          el("summary", {}, plural(this.events.length, "event")),
           copyButton("Copy JSON", () => JSON.stringify(this.events, null, 2)),
-          el("pre", { tabindex: "0" }, this.events.map((event) => JSON.stringify(event)).join("\n")))));
+          el("pre", { tabindex: "0" }, this.events.map((event) => JSON.stringify(event)).join("\n")),
+        ),
+      ),
+    );
   }
 }
 
@@ -88,11 +126,16 @@ function timeline(steps, whole) {
     const bar = el("span", { class: "bar" });
     bar.style.left = `${(100 * step.start) / whole}%`;
     bar.style.width = `${Math.max(0.5, (100 * (end - step.start)) / whole)}%`;
-    list.append(el("li", { "data-kind": step.kind, "data-state": step.status },
-      el("span", { class: "what" }, step.kind === "model" ? `Turn ${step.id}: ${step.name}` : step.name),
-      el("span", { class: "track", "aria-hidden": "true" }, bar),
-      el("span", { class: "took" }, step.kind === "person" ? "" : lasted(end - step.start)),
-      step.about ? el("span", { class: "about" }, step.about) : null));
+    list.append(
+      el(
+        "li",
+        { "data-kind": step.kind, "data-state": step.status },
+        el("span", { class: "what" }, step.kind === "model" ? `Turn ${step.id}: ${step.name}` : step.name),
+        el("span", { class: "track", "aria-hidden": "true" }, bar),
+        el("span", { class: "took" }, step.kind === "person" ? "" : lasted(end - step.start)),
+        step.about ? el("span", { class: "about" }, step.about) : null,
+      ),
+    );
   }
   return list;
 }

@@ -39,8 +39,15 @@ function objectForm(resolved, root, value) {
     field.input.id = id;
     const hint = schema.description ? el("p", { class: "hint", id: `${id}-hint` }, schema.description) : null;
     if (hint) field.input.setAttribute("aria-describedby", hint.id);
-    const label = el("label", { for: id }, name, required.has(name) ? null : el("span", { class: "optional" }, " optional"));
-    node.append(el("div", { class: `field ${field.input.type === "checkbox" ? "check" : ""}` }, label, hint, field.input));
+    const label = el(
+      "label",
+      { for: id },
+      name,
+      required.has(name) ? null : el("span", { class: "optional" }, " optional"),
+    );
+    node.append(
+      el("div", { class: `field ${field.input.type === "checkbox" ? "check" : ""}` }, label, hint, field.input),
+    );
     return { name, field, optional: !required.has(name) };
   });
   return { node, read: () => readAll(fields), focus: () => fields[0].field.input.focus() };
@@ -54,7 +61,7 @@ function readAll(fields) {
       value = field.read();
     } catch (error) {
       field.input.focus();
-      throw new Error(`${name}: ${error.message}`);
+      throw new Error(`${name}: ${error.message}`, { cause: error });
     }
     if (value !== undefined) read[name] = value;
     else if (!optional) {
@@ -67,7 +74,8 @@ function readAll(fields) {
 
 function fieldFor(schema, value) {
   if (Array.isArray(schema.enum)) return choiceField(schema.enum, value);
-  if (schema.type === "string" && (value === undefined || value === null || typeof value === "string")) return textField(schema, value);
+  if (schema.type === "string" && (value === undefined || value === null || typeof value === "string"))
+    return textField(schema, value);
   if (schema.type === "boolean") return checkField(value);
   if (schema.type === "integer" || schema.type === "number") return numberField(schema, value);
   return jsonField(value);
@@ -75,7 +83,9 @@ function fieldFor(schema, value) {
 
 function textField(schema, value) {
   const long = typeof value === "string" && (value.length > 60 || value.includes("\n"));
-  const input = long ? el("textarea", { rows: "4" }) : el("input", { type: schema.format === "password" ? "password" : "text", autocomplete: "off" });
+  const input = long
+    ? el("textarea", { rows: "4" })
+    : el("input", { type: schema.format === "password" ? "password" : "text", autocomplete: "off" });
   input.value = value ?? "";
   // An empty text is left out, unless it was there.
   return { input, read: () => (input.value === "" && typeof value !== "string" ? undefined : input.value) };
@@ -91,7 +101,8 @@ function numberField(schema, value) {
       const text = input.value.trim();
       if (!text) return undefined;
       const number = Number(text);
-      if (!Number.isFinite(number) || (whole && !Number.isInteger(number))) throw new Error(`write a ${whole ? "whole " : ""}number.`);
+      if (!Number.isFinite(number) || (whole && !Number.isInteger(number)))
+        throw new Error(`write a ${whole ? "whole " : ""}number.`);
       return number;
     },
   };
@@ -104,8 +115,14 @@ function checkField(value) {
 }
 
 function choiceField(choices, value) {
-  const input = el("select", {}, el("option", { value: "" }, "Choose"), choices.map((choice, index) =>
-    el("option", { value: String(index) }, typeof choice === "string" ? choice : JSON.stringify(choice))));
+  const input = el(
+    "select",
+    {},
+    el("option", { value: "" }, "Choose"),
+    choices.map((choice, index) =>
+      el("option", { value: String(index) }, typeof choice === "string" ? choice : JSON.stringify(choice)),
+    ),
+  );
   const at = choices.indexOf(value);
   input.value = at < 0 ? "" : String(at);
   return { input, read: () => (input.value === "" ? undefined : choices[Number(input.value)]) };
@@ -118,7 +135,11 @@ function jsonField(value) {
     input,
     read: () => {
       if (!input.value.trim()) return undefined;
-      try { return JSON.parse(input.value); } catch { throw new Error("this is not JSON. Text stands in double quotes."); }
+      try {
+        return JSON.parse(input.value);
+      } catch {
+        throw new Error("this is not JSON. Text stands in double quotes.");
+      }
     },
   };
 }
@@ -127,14 +148,15 @@ function jsonField(value) {
 function resolve(schema, root, depth = 0) {
   if (!isObject(schema) || depth > 8) return {};
   if (typeof schema.$ref === "string" && schema.$ref.startsWith("#/")) {
-    const found = schema.$ref.slice(2).split("/").reduce((place, key) => place?.[key.replaceAll("~1", "/").replaceAll("~0", "~")], root);
-    const { $ref, ...beside } = schema;
-    return { ...resolve(found, root, depth + 1), ...beside };
+    const found = schema.$ref
+      .slice(2)
+      .split("/")
+      .reduce((place, key) => place?.[key.replaceAll("~1", "/").replaceAll("~0", "~")], root);
+    return { ...resolve(found, root, depth + 1), ...without(schema, "$ref") };
   }
   const choices = (schema.anyOf ?? []).filter((one) => one.type !== "null");
   if (schema.anyOf && choices.length === 1) {
-    const { anyOf, ...beside } = schema;
-    return { ...resolve(choices[0], root, depth + 1), ...beside };
+    return { ...resolve(choices[0], root, depth + 1), ...without(schema, "anyOf") };
   }
   if (Array.isArray(schema.type)) {
     const types = schema.type.filter((type) => type !== "null");
@@ -143,4 +165,9 @@ function resolve(schema, root, depth = 0) {
   return schema;
 }
 
-function isObject(value) { return typeof value === "object" && value !== null && !Array.isArray(value); }
+function without(object, key) {
+  return Object.fromEntries(Object.entries(object).filter(([name]) => name !== key));
+}
+function isObject(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -45,11 +45,21 @@ export class SessionList {
   draw() {
     const focused = document.activeElement?.closest?.("#sessions li")?.dataset.session;
     $("sessions").replaceChildren(...this.sessions.map((session) => this.#item(session)));
-    if (this.next) $("sessions").append(el("li", {}, el("button", { type: "button", class: "quiet more", click: () => this.#more() }, "Show more")));
-    const nothing = this.problem ? this.problem.message : $("find").value.trim() ? "No conversation has these words." : "No conversations yet.";
+    if (this.next)
+      $("sessions").append(
+        el("li", {}, el("button", { type: "button", class: "quiet more", click: () => this.#more() }, "Show more")),
+      );
+    const nothing = this.problem
+      ? this.problem.message
+      : $("find").value.trim()
+        ? "No conversation has these words."
+        : "No conversations yet.";
     $("none").textContent = nothing;
     $("none").hidden = this.sessions.length > 0;
-    if (focused) $("sessions").querySelector(`li[data-session="${CSS.escape(focused)}"] a`)?.focus();
+    if (focused)
+      $("sessions")
+        .querySelector(`li[data-session="${CSS.escape(focused)}"] a`)
+        ?.focus();
   }
   mark(session) {
     this.current = session;
@@ -63,16 +73,35 @@ export class SessionList {
   #item(session) {
     const title = session.title || "Untitled";
     const agent = session.agent ?? this.on.agent();
-    const link = el("a", { href: linkTo(agent, session.id), title, "aria-current": session.id === this.current && "page", click: () => this.on.open() },
+    const link = el(
+      "a",
+      {
+        href: linkTo(agent, session.id),
+        title,
+        "aria-current": session.id === this.current && "page",
+        click: () => this.on.open(),
+      },
       el("span", { class: "title" }, title),
-      el("span", { class: "meta" }, session.agent ? `${session.agent} · ` : "", session.updated_at ? timeNode(session.updated_at) : null));
-    const more = el("button", { type: "button", class: "quiet dots", "aria-label": `More about ${title}`, "aria-haspopup": "menu" }, "⋯");
-    more.addEventListener("click", () => openMenu(more, [
-      ["Rename", () => this.#rename(item, session)],
-      ["Copy link", () => copyText(new URL(linkTo(agent, session.id), location.href).href)],
-      ["Export", () => download(session)],
-      ["Delete", () => this.#delete(session)],
-    ]));
+      el(
+        "span",
+        { class: "meta" },
+        session.agent ? `${session.agent} · ` : "",
+        session.updated_at ? timeNode(session.updated_at) : null,
+      ),
+    );
+    const more = el(
+      "button",
+      { type: "button", class: "quiet dots", "aria-label": `More about ${title}`, "aria-haspopup": "menu" },
+      "⋯",
+    );
+    more.addEventListener("click", () =>
+      openMenu(more, [
+        ["Rename", () => this.#rename(item, session)],
+        ["Copy link", () => copyText(new URL(linkTo(agent, session.id), location.href).href)],
+        ["Export", () => download(session)],
+        ["Delete", () => this.#delete(session)],
+      ]),
+    );
     const item = el("li", { "data-session": session.id }, link, more);
     return item;
   }
@@ -90,7 +119,9 @@ export class SessionList {
           await call(at("sessions", session.id), { method: "PATCH", body: { title } });
           session.title = title;
           this.on.renamed(session.id, title);
-        } catch (problem) { toast(problem.message); }
+        } catch (problem) {
+          toast(problem.message);
+        }
       }
       const fresh = this.#item(session);
       item.replaceWith(fresh);
@@ -108,7 +139,14 @@ export class SessionList {
   }
 
   async #delete(session) {
-    if (!(await confirmed(`Delete “${session.title || "Untitled"}”?`, "The server forgets the conversation for good.", "Delete"))) return;
+    if (
+      !(await confirmed(
+        `Delete “${session.title || "Untitled"}”?`,
+        "The server forgets the conversation for good.",
+        "Delete",
+      ))
+    )
+      return;
     try {
       await call(at("sessions", session.id), { method: "DELETE" });
     } catch (problem) {
@@ -131,7 +169,10 @@ export class SessionList {
 }
 
 function download(session) {
-  const link = el("a", { href: `${at("sessions", session.id)}/export`, download: `${session.title || session.id}.json`.replace(/[\\/:*?"<>|]/g, " ") });
+  const link = el("a", {
+    href: `${at("sessions", session.id)}/export`,
+    download: `${session.title || session.id}.json`.replace(/[\\/:*?"<>|]/g, " "),
+  });
   document.body.append(link);
   link.click();
   link.remove();
@@ -145,7 +186,9 @@ function confirmed(question, detail, yes) {
   $("confirm-yes").textContent = yes;
   dialog.returnValue = "";
   dialog.showModal();
-  return new Promise((answered) => dialog.addEventListener("close", () => answered(dialog.returnValue === "yes"), { once: true }));
+  return new Promise((answered) =>
+    dialog.addEventListener("close", () => answered(dialog.returnValue === "yes"), { once: true }),
+  );
 }
 
 // The menu of a conversation: one, moved to where it is wanted.
@@ -160,14 +203,27 @@ function setUpMenu() {
       items.at((at_ + step) % items.length).focus();
     }
   });
-  for (const button of $("confirm").querySelectorAll("button")) button.addEventListener("click", () => $("confirm").close(button.value));
+  for (const button of $("confirm").querySelectorAll("button"))
+    button.addEventListener("click", () => $("confirm").close(button.value));
 }
 function openMenu(button, entries) {
   const menu = $("menu");
-  menu.replaceChildren(...entries.map(([label, act]) => el("button", { type: "button", role: "menuitem", click: () => {
-    menu.hidePopover();
-    act();
-  } }, label)));
+  menu.replaceChildren(
+    ...entries.map(([label, act]) =>
+      el(
+        "button",
+        {
+          type: "button",
+          role: "menuitem",
+          click: () => {
+            menu.hidePopover();
+            act();
+          },
+        },
+        label,
+      ),
+    ),
+  );
   menu.showPopover();
   const place = button.getBoundingClientRect();
   const [width, height] = [menu.offsetWidth, menu.offsetHeight];

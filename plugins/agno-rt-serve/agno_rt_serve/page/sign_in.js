@@ -21,7 +21,9 @@ export function setUpDoor(leaving) {
     try {
       await call("/sign-in", { method: "POST", body: { key: $("key").value } });
     } catch (problem) {
-      return askForKey([problem.message, problem.code === "unreachable" ? "" : problem.hint].filter(Boolean).join(". "));
+      return askForKey(
+        [problem.message, problem.code === "unreachable" ? "" : problem.hint].filter(Boolean).join(". "),
+      );
     }
     store(SIGNED_IN, true);
     location.reload();
@@ -34,4 +36,6 @@ export function setUpDoor(leaving) {
   });
 }
 
-export function isSignedIn() { return stored(SIGNED_IN) === true; }
+export function isSignedIn() {
+  return stored(SIGNED_IN) === true;
+}

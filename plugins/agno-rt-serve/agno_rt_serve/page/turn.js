@@ -13,13 +13,21 @@ export class Turn {
     this.details = new RunDetails();
     this.status = "";
     this.spoke = false;
-    this.begun = 0;        // how many parts there were when the model was asked last
+    this.begun = 0; // how many parts there were when the model was asked last
     this.changed = new Set();
+    this.told = new Set(); // the approvals that were shown, by id
     this.answer = el("div", { class: "answer" });
     this.wait = el("div", { class: "waiting", "aria-hidden": "true", hidden: true }, el("i"), el("i"), el("i"));
     this.under = el("div", { class: "under" });
-    this.node = el("article", { class: "turn" }, input === null ? null : [el("h2", { class: "unseen" }, "You asked"), drawInput(input)],
-      el("h2", { class: "unseen" }, `${agent} answered`), this.answer, this.wait, this.under);
+    this.node = el(
+      "article",
+      { class: "turn" },
+      input === null ? null : [el("h2", { class: "unseen" }, "You asked"), drawInput(input)],
+      el("h2", { class: "unseen" }, `${agent} answered`),
+      this.answer,
+      this.wait,
+      this.under,
+    );
   }
 
   // What happens ------------------------------------------------------------------------------------------------
@@ -57,12 +65,23 @@ export class Turn {
     this.spoke = true;
     this.#grow("text", text);
   }
-  on_reasoning_delta({ text }) { this.#grow("reasoning", text); }
+  on_reasoning_delta({ text }) {
+    this.#grow("reasoning", text);
+  }
   on_tool_started({ call }) {
     this.wait.hidden = true;
     const known = this.#tool(call);
-    if (known && known.state === "waiting") this.show(Object.assign(known, { state: "running", arguments: call.arguments }));
-    else this.show({ kind: "tool", id: call.id, name: call.name, arguments: call.arguments, state: "running", result: "" });
+    if (known && known.state === "waiting")
+      this.show(Object.assign(known, { state: "running", arguments: call.arguments }));
+    else
+      this.show({
+        kind: "tool",
+        id: call.id,
+        name: call.name,
+        arguments: call.arguments,
+        state: "running",
+        result: "",
+      });
     say(`Calling ${call.name}`);
   }
   on_tool_progress({ call, data }) {
@@ -129,7 +148,9 @@ export class Turn {
     this.wait.hidden = kind === "text";
     this.show(part);
   }
-  #tool(call) { return this.parts.findLast((one) => one.kind === "tool" && one.id === call.id); }
+  #tool(call) {
+    return this.parts.findLast((one) => one.kind === "tool" && one.id === call.id);
+  }
 
   // Once a frame at most; a page in the background has no frames.
   #schedule() {
@@ -152,24 +173,57 @@ export class Turn {
     change();
     if (follow) main.scrollTop = main.scrollHeight;
   }
-  text() { return this.parts.filter((part) => part.kind === "text").map((part) => part.text).join("\n\n"); }
+  text() {
+    return this.parts
+      .filter((part) => part.kind === "text")
+      .map((part) => part.text)
+      .join("\n\n");
+  }
 
   drawUnder() {
     const said = this.text();
     const acts = el("div", { class: "acts" });
     if (said) acts.append(copyButton("Copy", () => this.text()));
-    if (this.input !== null) acts.append(
-      el("button", { type: "button", class: "quiet last-only", title: "Ask the same question once more", click: () => this.acts.again(this.input) }, "Ask again"),
-      el("button", { type: "button", class: "quiet last-only", title: "Write the question anew", click: () => this.acts.edit(textOf(this.input)) }, "Edit"));
+    if (this.input !== null)
+      acts.append(
+        el(
+          "button",
+          {
+            type: "button",
+            class: "quiet last-only",
+            title: "Ask the same question once more",
+            click: () => this.acts.again(this.input),
+          },
+          "Ask again",
+        ),
+        el(
+          "button",
+          {
+            type: "button",
+            class: "quiet last-only",
+            title: "Write the question anew",
+            click: () => this.acts.edit(textOf(this.input)),
+          },
+          "Edit",
+        ),
+      );
     const forgotten = this.status === "failed" || this.status === "cancelled";
-    this.under.replaceChildren(acts, ...(this.details.runId && this.details.steps.length ? [this.details.draw()] : []),
-      ...(forgotten ? [el("span", {}, "The agent does not remember this question.")] : []));
+    this.under.replaceChildren(
+      acts,
+      ...(this.details.runId && this.details.steps.length ? [this.details.draw()] : []),
+      ...(forgotten ? [el("span", {}, "The agent does not remember this question.")] : []),
+    );
   }
   // A turn out of the server's history: its run may be stored, then its id and time are known.
   drawStored(record) {
     this.drawUnder();
     if (!record || this.details.steps.length) return;
-    this.under.append(el("a", { class: "run-link", href: `#runs/${encodeURIComponent(record.id)}` },
-      `Run ${record.id.slice(0, 8)} · ${lasted(1000 * (record.updated_at - record.created_at))}`));
+    this.under.append(
+      el(
+        "a",
+        { class: "run-link", href: `#runs/${encodeURIComponent(record.id)}` },
+        `Run ${record.id.slice(0, 8)} · ${lasted(1000 * (record.updated_at - record.created_at))}`,
+      ),
+    );
   }
 }

@@ -21,25 +21,17 @@ AGENTS = Path(__file__).with_name("page_agents.py")
 def serve_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., tuple[str, subprocess.Popen[str]]]]:
     """Serve agents in a process of their own, since Playwright blocks the thread that it is used in.
 
-    `serve_page(port=0, *options)` returns the URL and the process.
+    `serve_page(port=0, folder=None)` serves the project in the folder, or else the agents of these tests. Returns the
+    URL and the process.
     """
-    folder = tmp_path_factory.mktemp("page")
+    place = tmp_path_factory.mktemp("page")
     started: list[subprocess.Popen[str]] = []
 
-    def start(*options: str, port: int = 0, agents: Path = AGENTS) -> tuple[str, subprocess.Popen[str]]:
-        command = [
-            sys.executable,
-            "-m",
-            "agno_rt.cli",
-            "serve",
-            str(agents),
-            "--port",
-            str(port),
-            "--grace",
-            "0",
-            *options,
-        ]
-        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    def start(port: int = 0, folder: Path | None = None) -> tuple[str, subprocess.Popen[str]]:
+        command = [sys.executable, "-m", "agno_rt.cli", "serve", *([] if folder else [str(AGENTS)])]
+        options = ["--port", str(port), "--grace", "0"]
+        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+        process = subprocess.Popen([*command, *options], cwd=folder or place, **pipes)
         started.append(process)
         assert process.stdout is not None
         found = re.search(r"http://\S+:\d+", process.stdout.readline())

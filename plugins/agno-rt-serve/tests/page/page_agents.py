@@ -103,7 +103,7 @@ class Model:
             await trio.sleep(0.02)
 
     async def _say(self, text: str, emit: Any, reasoning: str = "") -> ModelResponse:
-        for at in range(0, len(text), 5):
+        for at in range(0, len(text) if emit is not None else 0, 5):
             await emit(TextDelta(text[at : at + 5]))
         return ModelResponse(text, reasoning=reasoning, usage=Usage(1200, 34, cost=0.0021))
 

@@ -70,6 +70,8 @@ def test_several_of_one_run(keeper: Any) -> None:
 
     keeper.page.reload()
     expect(keeper.page.locator(".asked")).to_have_text("delete both")
+    expect(keeper.page.locator("details.tool summary")).to_contain_text(["a.txt", "b.txt"])
+    expect(keeper.page.locator(".settled")).to_have_text("delete_file was denied.")
     expect(keeper.page.get_by_role("form").filter(has_text="delete_file", visible=True)).to_have_count(1)
     card(keeper, "a.txt").get_by_role("button", name="Approve").click()
     expect(keeper.said).to_contain_text("deleted a.txt")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
+AGENTS = Path(__file__).with_name("page_agents.py")
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
@@ -43,6 +45,20 @@ def test_the_start_page(chat: Any) -> None:
     chat.open("/keeper")
     expect(welcome).to_contain_text("delete_file")
     expect(welcome).to_contain_text("Delete a file for good.")
+
+
+def test_suggestions(chat: Any, serve_page: Any, tmp_path: Path) -> None:
+    """Questions to begin with are buttons on the start page; a click asks one."""
+    (tmp_path / "agents.py").write_text(AGENTS.read_text())
+    settings = '[plugins.serve.suggestions]\nplain = ["Who are you?", "What now?"]\n'
+    (tmp_path / "agno-rt.toml").write_text(f'[runtime]\nload = ["agents.py"]\n{settings}')
+    url, _ = serve_page(folder=tmp_path)
+    chat.page.goto(f"{url}/#/plain")
+    offered = chat.page.get_by_role("group", name="Questions to begin with").get_by_role("button")
+    expect(offered).to_have_text(["Who are you?", "What now?"])
+    offered.first.click()
+    expect(chat.said).to_have_text("You said Who are you?.")
+    expect(chat.page.locator(".asked")).to_have_text("Who are you?")
 
 
 def test_a_tool_call(chat: Any) -> None:

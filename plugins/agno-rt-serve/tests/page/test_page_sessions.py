@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from playwright.sync_api import expect
 
@@ -171,3 +172,34 @@ def test_two_windows(chat: Any) -> None:
     chat.ask("here again")
     expect(chat.page.locator(".asked")).to_have_text(["here", "there", "here again"])
     expect(chat.said).to_have_text("You said here / there / here again.")
+
+
+def test_a_run_goes_on_elsewhere(chat: Any) -> None:
+    """A run goes on while another conversation is looked at, and is there on coming back."""
+    chat.ask("endless")
+    expect(chat.said).to_contain_text("on and on")
+    address = chat.page.url.partition("#")[2]
+    chat.click("New chat")
+    expect(chat.button("Send")).to_be_visible()
+    chat.asked("meanwhile")
+    expect(chat.said).to_have_text("You said meanwhile.")
+    chat.open(address)
+    expect(chat.button("Stop")).to_be_visible()
+    before = len(chat.said.inner_text())
+    longer = "(length) => document.querySelector('.said').innerText.length > length"
+    chat.page.wait_for_function(longer, arg=before)
+    chat.click("Stop")
+    expect(chat.page.locator(".note")).to_have_text("Stopped.")
+
+
+def test_many_messages(chat: Any) -> None:
+    """Of a long conversation the end is loaded; what came before is shown when it is asked for."""
+    session = "a long one/with a slash"
+    for number in range(35):
+        body = {"input": f"number {number}", "session": session}
+        assert chat.page.request.post(f"{chat.url}/agents/plain/runs", data=body).ok
+    chat.open(f"/plain/{quote(session, safe='')}")
+    expect(chat.page.locator(".asked").first).to_have_text("number 5")
+    chat.click("Show earlier messages (10)")
+    expect(chat.page.locator(".asked")).to_have_count(35)
+    expect(chat.page.locator(".asked").first).to_have_text("number 0")
