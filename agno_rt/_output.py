@@ -93,7 +93,7 @@ class OutputForm:
         elif self.schema is None:
             again = "Answer again."
         shorter = " Your answer was cut off because it was too long: be briefer." if cut else ""
-        return Message("user", f"That answer will not do: {reason.rstrip('.')}.{shorter} {again}")
+        return Message("user", f"That answer was refused: {reason.rstrip('.')}.{shorter} {again}")
 
     def _decoded(self, text: str) -> tuple[str, Any]:
         assert self._decode is not None

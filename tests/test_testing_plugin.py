@@ -489,7 +489,7 @@ def test_the_plugin_imports_nothing_by_itself(pytester: pytest.Pytester) -> None
 
 def test_the_page_on_testing(run: Run) -> None:
     """Its examples pass as they stand, but for those that need a recorded model."""
-    page = (Path(__file__).parent.parent / "docs" / "testing.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parent.parent / "docs" / "howto" / "testing.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     result = run("\n".join(blocks), "--agno-rt-schedules=50", "-k", "not real_thing and not for_a_user")
 

@@ -103,7 +103,9 @@ def decided(approval: Approval, decision: Decision, now: float) -> Approval:
         raise ApprovalConflict(f"{what} has expired", hint="Resume the run: the model is told that nobody decided.")
     if approval.status != "pending":
         by = "" if approval.by is None else f" by {approval.by}"
-        raise ApprovalConflict(f"{what} is {approval.status} already{by}", hint="It is decided once.")
+        raise ApprovalConflict(
+            f"{what} is {approval.status} already{by}", hint="An approval can be decided once. Load the list again."
+        )
     return attrs.evolve(
         approval,
         status=decision.status,

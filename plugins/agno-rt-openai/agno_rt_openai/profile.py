@@ -37,19 +37,20 @@ class Key:
 class Server(Facts):
     """A server that speaks the chat completions format, and the facts that hold for each of its models (see `Facts`).
 
-    base_url         everything before `/chat/completions`; a query in it is kept, and never shown
-    api_key          the key itself; better leave it in the environment
-    api_key_env      the environment variable that holds the key. Unless told, OpenAI's own servers take it from
-                     OPENAI_API_KEY, and no other server is sent a key
-    connect_timeout  seconds until there is a connection
-    read_timeout     seconds between two pieces of an answer, the wait for the first included
-    max_connections  requests under way at once; more wait
-    max_waiting      requests that may wait for a connection; one more is refused with `Overloaded`
-    headers          sent with every request; never shown, for they may hold secrets
-    http2            offer HTTP/2 (needs the extra `http2`)
-    models           `Facts` about single models, by name or by the beginning of one with a `*` behind it
-
     Raises `UsageError` for a value that cannot be used.
+
+    Attributes:
+        base_url: everything before `/chat/completions`; a query in it is kept, and never shown
+        api_key: the key itself; better leave it in the environment
+        api_key_env: the environment variable that holds the key. Unless told, OpenAI's own servers take it from
+            OPENAI_API_KEY, and no other server is sent a key
+        connect_timeout: seconds until there is a connection
+        read_timeout: seconds between two pieces of an answer, the wait for the first included
+        max_connections: requests under way at once; more wait
+        max_waiting: requests that may wait for a connection; one more is refused with `Overloaded`
+        headers: sent with every request; never shown, for they may hold secrets
+        http2: offer HTTP/2 (needs the extra `http2`)
+        models: `Facts` about single models, by name or by the beginning of one with a `*` behind it
     """
 
     base_url: str = attrs.field(default=OFFICIAL_URL, repr=lambda url: repr(without_query(url)))

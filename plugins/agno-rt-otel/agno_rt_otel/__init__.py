@@ -21,8 +21,9 @@ __all__ = ["Settings", "agno_rt_observe"]
 class Settings:
     """The table `[plugins.otel]` of agno-rt.toml.
 
-    tracer   the name of the tracer, which OpenTelemetry calls the instrumentation scope
-    content  whether spans have what was said: input, answer, arguments and results of tools. They may be anybody's
+    Attributes:
+        tracer: the name of the tracer, which OpenTelemetry calls the instrumentation scope
+        content: whether spans have what was said: input, answer, arguments and results of tools. They may be anybody's
     """
 
     tracer: str = "agno_rt"

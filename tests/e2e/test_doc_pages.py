@@ -1,0 +1,82 @@
+"""Readers of the tutorial and the how-to guides meet what is written there: every file and every command is tried.
+
+A provider that wants to be paid is replaced by a server on this machine which speaks the same format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.chat_server import chat_server
+from tests.e2e.doc_pages import follow_page, free_port
+
+DOCS = Path(__file__).parents[2] / "docs"
+EMBEDDED = ("tutorial/index", "howto/many-inputs", "howto/documents", "howto/web-app")
+OFFLINE = (
+    "howto/observability",
+    "howto/several-agents",
+    "howto/approvals",
+    "howto/plugins",
+    "howto/ci",
+    "howto/deploy",
+    "reference/http",
+)
+ANSWERS = {
+    "Which river flows through Seoul?": "The Han River flows through Seoul.",
+    "call: What is it like in Seoul?": '{"city": "Seoul"}',
+    "What is it like in Seoul?": "It is 21 degrees in Seoul.",
+    "Two days in Seoul": '{"city": "Seoul", "days": 2}',
+    "My room is Jupiter.": "I see.",
+    "Which room is mine?": "Your room is Jupiter.",
+}
+
+pytestmark = pytest.mark.usefixtures("curl_is_here")
+
+
+@pytest.fixture
+def provider() -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """A provider on this machine, and what it was asked."""
+    with chat_server(ANSWERS) as (url, asked):
+        yield url, asked
+
+
+def ports() -> dict[str, str]:
+    """Return free ports in the place of those that pages name."""
+    return {port: str(free_port()) for port in ("8000", "8001")}
+
+
+@pytest.mark.usefixtures("weights")
+@pytest.mark.parametrize("page", EMBEDDED)
+def test_a_page_with_the_embedded_model(page: str, tmp_path: Path) -> None:
+    """Its files are written and its commands typed, in order; what the page shows is printed."""
+    follow_page(DOCS / f"{page}.md", tmp_path, {}, ports())
+
+
+@pytest.mark.parametrize("page", OFFLINE)
+def test_a_page_without_a_model(page: str, tmp_path: Path) -> None:
+    """The same for pages that need no model, or bring a scripted one."""
+    follow_page(DOCS / f"{page}.md", tmp_path, {}, {"import httpx\n": "import httpx2 as httpx\n"})
+
+
+def test_the_page_on_models(provider: tuple[str, list[tuple[str, str]]], tmp_path: Path) -> None:
+    """A server on this machine is asked without a key, a provider with its own."""
+    url, asked = provider
+    addresses = {"http://127.0.0.1:11434": url, "https://api.anthropic.com": url}
+
+    follow_page(DOCS / "howto" / "models.md", tmp_path, {}, addresses)
+
+    assert asked == [("llama3.2", ""), ("llama3.2", ""), ("claude-sonnet-4-5", "Bearer sk-ant-..."), ("llama3.2", "")]
+
+
+def test_the_page_for_those_who_come_from_elsewhere(
+    provider: tuple[str, list[tuple[str, str]]], tmp_path: Path
+) -> None:
+    """Our side of each comparison runs; the others' are not installed here."""
+    local = f'__import__("agno_rt_openai").OpenAIModel("gpt-5", base_url="{provider[0]}/v1")'
+
+    follow_page(DOCS / "howto" / "migrate.md", tmp_path, {}, {'"openai:gpt-5"': local})
+
+    assert len(provider[1]) == 5

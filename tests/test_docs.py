@@ -1,0 +1,160 @@
+"""The documentation leaves nothing public out, and its links lead somewhere.
+
+What its pages tell their readers to do is tried in `tests/e2e`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import agno_rt
+from agno_rt import hookspecs
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]*?\.md)?(#[\w-]+)?\)")
+FENCE = re.compile(r"^(`{3,}|:{3,}).*?^\1$", re.DOTALL | re.MULTILINE)
+INCLUDE = re.compile(r"\{include\} (\S+)")
+
+
+@pytest.fixture(scope="module")
+def pages() -> ModuleType:
+    """The extension that writes the pages of the reference."""
+    sys.path.insert(0, str(DOCS))
+    try:
+        return importlib.import_module("reference_pages")
+    finally:
+        sys.path.remove(str(DOCS))
+
+
+def test_each_public_name_has_one_page(pages: ModuleType) -> None:
+    """What a public module exports, and so what the package exports, has a heading in the reference, and only one."""
+    documented = [name for names in pages.homes().values() for name in names]
+
+    for module in pages.public_modules():
+        exported = importlib.import_module(module).__all__
+        for name in exported if module.startswith("agno_rt.") else set(exported) - set(hookspecs.__all__):
+            assert name in documented, f"{module}.{name} is on no page of the reference"
+    classes = [
+        getattr(importlib.import_module(module), name) for module, names in pages.homes().items() for name in names
+    ]
+    seen = [value for value in classes if inspect.isclass(value) or inspect.isroutine(value)]
+    assert len(seen) == len({id(value) for value in seen})
+    assert set(agno_rt.__all__) <= set(documented)
+
+
+def test_a_page_has_headings_and_no_private_module(pages: ModuleType) -> None:
+    """Each name is a heading that can be linked to; nothing of a private module is shown as such."""
+    text = pages.page("agno_rt.errors")
+
+    assert "# agno_rt.errors" in text
+    assert "## UsageError" in text
+    assert not [name for name in pages.public_modules() if "._" in name]
+
+
+def test_defaults_are_shown_as_they_are_written(pages: ModuleType) -> None:
+    """A signature has the source's own words, not the repr of an object."""
+    from agno_rt import Agent, ModelSettings
+    from agno_rt.memory import MemoryBackend
+
+    def signature(cls: type) -> str:
+        return str(pages.readable_signature(None, "class", "", cls, None)[0])
+
+    assert "memory: MemoryPolicy | Mapping[str, Any] = PLAIN_MEMORY" in signature(Agent)
+    assert "stop: tuple[str, ...] = ()" in signature(ModelSettings)
+    assert "extra: Mapping[str, Any] = ..." in signature(ModelSettings)
+    assert signature(MemoryBackend) == ""
+
+
+def test_code_in_docstrings_can_be_copied(pages: ModuleType) -> None:
+    """What stands in single backticks is code, and a class is a link."""
+    lines = ['Copy by `attrs.evolve(agent, name="x")`, see', "`Agent` and ``code`` and :class:`Tool`."]
+    pages.quote_code(None, "class", "", None, None, lines)
+
+    assert lines == [
+        'Copy by ``attrs.evolve(agent, name="x")``, see',
+        ":py:obj:`.Agent` and ``code`` and :class:`Tool`.",
+    ]
+
+
+def test_every_hook_has_its_signature_and_an_example() -> None:
+    """The page on plugins shows each hook as it is declared, and uses it."""
+    text = (DOCS / "howto" / "plugins.md").read_text(encoding="utf-8")
+    for name in hookspecs.__all__:
+        if name.startswith("agno_rt_"):
+            parameters = ", ".join(inspect.signature(getattr(hookspecs, name)).parameters)
+            assert f"`{name}({parameters})`" in text, f"the table of hooks lacks {name}({parameters})"
+            assert f"@hookimpl\ndef {name}({parameters}):" in text, f"there is no example of {name}"
+
+
+def documents() -> list[Path]:
+    """Every page of the documentation, README and plugin's README, but for those that are made."""
+    made = DOCS / "reference" / "api"
+    found = [*DOCS.rglob("*.md"), *ROOT.glob("*.md"), *ROOT.glob("plugins/*/README.md"), ROOT / "examples/README.md"]
+    return sorted(path for path in found if made not in path.parents and "_build" not in path.parts)
+
+
+def anchors(path: Path) -> set[str]:
+    """Return what a link may name within a page: its headings, its labels, and those of what it includes."""
+    text = path.read_text(encoding="utf-8")
+    found = {f"#{label}" for label in re.findall(r"^\(([\w-]+)\)=$", text, re.MULTILINE)}
+    for included in INCLUDE.findall(text):
+        found |= anchors(path.parent / included)
+    for heading in re.findall(r"^#+ (.+)$", FENCE.sub("", text), re.MULTILINE):
+        words = re.sub(r"[^\w\- ]", "", heading.lower())
+        found.add(f"#{words.replace(' ', '-')}")
+    return found
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    """A link to a page, or to a heading of one, has its target: on the web, in the repository and in what is built."""
+    text = FENCE.sub("", path.read_text(encoding="utf-8"))
+    for name, anchor in LINK.findall(text):
+        target = (path.parent / name).resolve() if name else path
+        assert target.is_file(), f"there is no page {name}"
+        if anchor:
+            assert anchor in anchors(target), f"{name or path.name} has no heading {anchor}"
+
+
+def test_every_page_is_in_a_table_of_contents() -> None:
+    """A page that no other lists could not be found."""
+    listed = {DOCS / "index.md"}
+    for index in DOCS.rglob("index.md"):
+        for block in re.findall(
+            r"^```\{toctree\}\n(.*?)^```$", index.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+        ):
+            entries = [line for line in block.splitlines() if line and not line.startswith(":")]
+            listed |= {(index.parent / f"{entry}.md").resolve() for entry in entries}
+
+    assert {path for path in documents() if DOCS in path.parents} <= listed
+
+
+def test_the_pages_are_written_once(pages: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that has not changed is left alone, so that a second build is quick; one whose module is gone goes."""
+    monkeypatch.setattr(pages, "FOLDER", tmp_path)
+    (tmp_path / "agno_rt.gone.md").write_text("# agno_rt.gone\n")
+    pages.write_pages()
+    first = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    pages.write_pages()
+
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == first
+    assert "agno_rt.agent.md" in first
+    assert "agno_rt.gone.md" not in first
+
+
+def test_what_is_made_is_not_kept() -> None:
+    """The pages of the reference are made when the documentation is built, and are not in the repository."""
+    done = subprocess.run(
+        ["git", "ls-files", "docs/reference/api", "docs/_build"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout == ""
