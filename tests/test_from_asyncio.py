@@ -169,15 +169,21 @@ async def test_timeouts_work() -> None:
     """`asyncio.timeout` and `wait_for` end in their own `TimeoutError`, and leave the task as it was."""
     model = Waiting()
 
-    async def end_once_asked(limit: asyncio.Timeout) -> None:
+    limits: list[asyncio.Timeout] = []
+
+    async def end_once_asked() -> None:
         await model.asked.wait()
-        limit.reschedule(asyncio.get_running_loop().time())
+        limits[0].reschedule(asyncio.get_running_loop().time())
+
+    async def ask() -> None:
+        async with asyncio.timeout(None) as limit:
+            limits.append(limit)
+            await rt.run(Agent(model), "Hi")
 
     async with AsyncioRuntime() as rt:
+        ending = asyncio.create_task(end_once_asked())
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(None) as limit:
-                ending = asyncio.create_task(end_once_asked(limit))
-                await rt.run(Agent(model), "Hi")
+            await ask()
         await ending
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(rt.run(Agent(model), "Hi"), 0.01)
