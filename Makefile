@@ -10,12 +10,14 @@ SOURCES := agno_rt plugins tests benchmarks examples release.py
 PORT ?= 7777
 # Many tests wait for other processes, so that one more than there are cores keeps the cores busy.
 JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
-SLOW := dashboard history load killed peers performance_page testing_plugin testing_injection run_everywhere typing
+SLOW := compare dashboard history load killed peers performance_page run_everywhere session_schedules sqlite_faults \
+	testing_injection testing_plugin typing
 SCRIPTS := .asv/scripts/.fetched
+COMPARE := $(patsubst benchmarks/compare/requirements-%.txt,.asv/compare/%/.installed,$(wildcard benchmarks/compare/requirements-*.txt))
 PEERS := $(patsubst benchmarks/peers/requirements-%.txt,.asv/peers/%/.installed,$(wildcard benchmarks/peers/requirements-*.txt))
 
 .PHONY: help install dev serve test check lint format types bench bench-quick bench-history bench-keep dashboard docs clean
-.PHONY: performance gate bench-compare peers release
+.PHONY: performance gate bench-compare peers compare release
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -91,6 +93,9 @@ performance: dev  ## measure what the performance pages tell, on this commit, an
 peers: dev $(PEERS)  ## measure peers side by side, and write their table: AGNO_GO=program ARGS="--rows run --rounds 3"
 	$(BIN)/python -m benchmarks.peers.drive $(if $(AGNO_GO),--agno-go '$(AGNO_GO)') $(ARGS)
 
+compare: dev $(COMPARE)  ## cancel, kill and approve in each framework, and write what happened into docs/comparison.md: ARGS=--no-run
+	$(BIN)/python -m benchmarks.compare.drive $(ARGS)
+
 docs: dev  ## build the documentation into docs/_build
 	$(BIN)/sphinx-build --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build
 	@echo "The documentation is in docs/_build/index.html."
@@ -117,6 +122,11 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt $(PLUGINS)
 .asv/peers/%/.installed: benchmarks/peers/requirements-%.txt
 	$(PYTHON) -m venv .asv/peers/$*
 	.asv/peers/$*/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --requirement $<
+	@touch $@
+
+.asv/compare/%/.installed: benchmarks/compare/requirements-%.txt
+	$(PYTHON) -m venv .asv/compare/$*
+	.asv/compare/$*/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --requirement $<
 	@touch $@
 
 $(SCRIPTS): benchmarks/site/scripts.py | $(VENV)/.dev

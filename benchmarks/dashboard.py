@@ -17,9 +17,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from agno_rt.errors import UsageError
 
-from .site.aims import aims_of
+from .peers.results import RESULTS
+from .peers.results import Results as PeerResults
+from .site.aims import aims_of, read_page
+from .site.beside import peers_part
 from .site.page import Aim, Commit, Contents, commits_page, opening_page
 from .site.results import Result, machine_facts, merge, read_folder, write_result
 from .site.running import Project, failed
@@ -34,11 +39,26 @@ REFERENCE = "reference"
 _LINE = re.compile(r'<p class="navbar-text">.*?</p>', re.DOTALL)
 _BACK = '<p class="navbar-text"><a id="project-name" href="index.html" class="navbar-link">project</a></p>'
 
+# What asv's page lacks: dark colours, and labels on the x axis. After its own, which they change.
+_ADDED = {
+    "graphs.css": '<link rel="stylesheet" href="graphs.css">',
+    "graphs.js": '<script src="graphs.js"></script>',
+}
 
-def publish(project: Project, aims: Callable[[Result], Sequence[Aim]] = lambda result: ()) -> Path:
+
+@attrs.frozen
+class Own:
+    """What the opening page has of this project alone: its goals, the performance page's day, the table of peers."""
+
+    aims: Callable[[Result], Sequence[Aim]] = lambda result: ()
+    page_day: str = ""
+    beside: str = ""
+
+
+def publish(project: Project, own: Own | None = None) -> Path:
     """Publish the dashboard; returns its folder. What was published before is replaced at once, when all is made.
 
-    `aims` tells what is to be reached, and what is by the latest results.
+    `own` is what the pages of this project have besides: what is to be reached, and the figures of peers.
 
     Raises:
         UsageError: there are no results, asv's scripts cannot be had, or asv fails.
@@ -54,7 +74,7 @@ def publish(project: Project, aims: Callable[[Result], Sequence[Aim]] = lambda r
     project.asv("publish", "--no-pull", config=project.work / "asv.conf.json")
     made = project.work / "html"
     _bring_home(made, project.scripts)
-    _add_pages(project, made, _contents(project, results, machines, benchmarks, aims))
+    _add_pages(project, made, _contents(project, results, machines, benchmarks, own or Own()))
     shutil.rmtree(project.html, ignore_errors=True)
     made.rename(project.html)
     return project.html
@@ -92,6 +112,9 @@ def _bring_home(made: Path, scripts: Path) -> None:
     lay(scripts, made)
     page = localize((made / "index.html").read_text(encoding="utf-8"))
     page = _LINE.sub(_BACK, page, count=1)
+    for name, tag in _ADDED.items():
+        shutil.copyfile(Path(__file__).parent / "site" / name, made / name)
+        page = page.replace("</head>", f"{tag}\n  </head>", 1)
     (made / "graphs.html").write_text(page, encoding="utf-8")
     (made / "error.html").unlink(missing_ok=True)
     feed = made / "regressions.xml"
@@ -104,7 +127,7 @@ def _contents(
     results: Sequence[Result],
     machines: dict[str, dict[str, Any]],
     benchmarks: dict[str, dict[str, Any]],
-    aims: Callable[[Result], Sequence[Aim]],
+    own: Own,
 ) -> Contents:
     by_machine = {name: [r for r in results if r.machine == name] for name in machines}
     chosen = REFERENCE if by_machine.get(REFERENCE) else max(by_machine, key=lambda name: len(by_machine[name]))
@@ -118,7 +141,9 @@ def _contents(
         machine=machines[chosen],
         others=[name for name in machines if name != chosen and by_machine[name]],
         commits=_commits(project, results, order),
-        aims=aims(shown[-1]),
+        aims=own.aims(shown[-1]),
+        page_day=own.page_day,
+        beside=own.beside,
     )
 
 
@@ -136,6 +161,12 @@ def _commits(project: Project, results: Sequence[Result], order: dict[str, int])
 def _add_pages(project: Project, made: Path, contents: Contents) -> None:
     (made / "index.html").write_text(opening_page(contents), encoding="utf-8")
     (made / "commits.html").write_text(commits_page(contents.project, contents.commits), encoding="utf-8")
+
+
+def _own() -> Own:
+    page = read_page()
+    beside = peers_part(PeerResults.load()) if RESULTS.is_file() else ""
+    return Own(partial(aims_of, page=page), page.day, beside)
 
 
 def serve(folder: Path, port: int) -> None:
@@ -173,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     project = Project(options.project.resolve())
     try:
-        folder = publish(project, aims_of)
+        folder = publish(project, _own())
         if options.publish_only:
             print(f"Published in {folder.relative_to(project.root)}. `agno-rt serve --benchmarks` takes that folder.")
         else:

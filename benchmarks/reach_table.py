@@ -216,14 +216,16 @@ def _of_row(row: str, found: float) -> str:
 
 
 def table(lines: Sequence[Line]) -> str:
-    """The lines as a table of a page."""
-    head = "| row | to reach | measured | peer | ratio | verdict | reproduce with |\n|---|---|---|---|---|---|---|"
-    rows = [
-        f"| {line.row} | {line.goal} | {line.measured} | {line.peer} | {line.ratio} | {line.verdict} "
-        f"| {f'`{line.command}`' if line.command else ''} |"
-        for line in lines
-    ]
-    return "\n".join([head, *rows])
+    """The lines as a table of a page, narrow enough for one, and below it the commands that its last column counts."""
+    commands: dict[str, int] = {}
+    rows = []
+    for line in lines:
+        beside = f"<br>{line.peer}: {line.ratio}" if line.peer else ""
+        again = f"({commands.setdefault(line.command, len(commands) + 1)})" if line.command else ""
+        rows.append(f"| {line.row} | {line.goal} | {line.measured}{beside} | {line.verdict} | {again} |")
+    head = "| what | to reach | measured | verdict | again |\n|---|---|---|---|---|"
+    again = "\n".join(f"({at}) `{command}`<br>" for command, at in commands.items()).removesuffix("<br>")
+    return "\n".join([head, *rows]) + (f"\n\nTo measure a line again:\n\n{again}" if again else "")
 
 
 def shortfalls(lines: Iterable[Line]) -> str:

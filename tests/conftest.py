@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,16 @@ MakePoint = Callable[..., EntryPoint]
 # A machine that is busy with other tests is slow: no example fails by the clock.
 settings.register_profile("agno_rt", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("agno_rt")
+
+
+def pytest_collection_finish() -> None:
+    """Take what was collected out of Python's garbage collections.
+
+    Seven thousand tests and what they import make a full collection cost half a second, and every test that looks for
+    what is left behind needs several.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -83,6 +83,7 @@ def test_greetings_are_returned(text: str) -> None:
         ("Who are you?", "assistant"),
         ("thanks!", "welcome"),
         ("Bye", "Goodbye"),
+        ("Hi, my name is Ann-Marie.", "Nice to meet you, Ann-Marie!"),
         ("?", "What would you like"),
         ("What is the weather today?", "cannot know"),
         ("any news today?", "cannot know"),
@@ -171,6 +172,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     [
         ('[[replies]]\nsay = "x"\n', ConfigError, "when"),
         ('[[replies]]\nwhen = "("\n', UsageError, "pattern"),
+        ('[[replies]]\nwhen = "x"\nsay = "{who}"\n', UsageError, "no group 'who'"),
         ('[[replies]]\nwhen = "x"\ncompute = "rain"\n', ConfigError, "compute"),
         ('[[examples]]\nwhen = ""\nturns = [["a"]]\n', UsageError, "question and its answer"),
         ("[[replies]\n", ConfigError, "TOML"),

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from agno_rt.errors import UsageError
 from benchmarks.goals import goals
+from benchmarks.peers.results import Results as PeerResults
 from benchmarks.site import scripts
 from benchmarks.site.aims import aims_of
 from benchmarks.site.page import Commit, Contents, opening_page, shown
@@ -165,6 +166,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     need((ROOT / scripts.FOLDER).exists(), "the scripts are not there: make dashboard")
     clone = tmp_path_factory.mktemp("own") / "agno_rt"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    # asv publishes the main branch; this may be another.
+    subprocess.run(["git", "-C", str(clone), "checkout", "--quiet", "-B", "main"], check=True)
     shutil.copytree(ROOT / scripts.FOLDER, clone / scripts.FOLDER)
     command = [sys.executable, "-m", "benchmarks.dashboard", "--project", str(clone), "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -175,11 +178,13 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.terminate()
 
 
-def test_every_goal_leads_to_a_line(browser: Browser, own: str) -> None:
-    """Each number of a goal opens a graph that has points, parameters included; none is empty."""
+def test_every_link_leads_to_a_line(browser: Browser, own: str) -> None:
+    """Each link of the first page to a graph opens one that has points, parameters included; none is empty."""
     page = browser.new_page()
     page.goto(own)
-    links = page.eval_on_selector_all("a[href*='graphs.html#'][href*='?p-']", "links => links.map(link => link.href)")
+    links = page.eval_on_selector_all(
+        "a[href*='graphs.html#']:not([href*='#/'])", "links => links.map(link => link.href)"
+    )
     empty = []
     for link in sorted(set(links)):
         page.goto("about:blank")
@@ -192,7 +197,50 @@ def test_every_goal_leads_to_a_line(browser: Browser, own: str) -> None:
             empty.append(link)
 
     assert len(links) > 5
+    assert any("?p-" in link for link in links)
     assert not empty
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_graphs_have_labels_and_colours(browser: Browser, own: str, scheme: str) -> None:
+    """The x axis names commits and days, zoomed in too; in dark mode the page is dark, the words light."""
+    context = browser.new_context(
+        viewport={"width": 1100, "height": 760}, color_scheme="dark" if scheme == "dark" else "light"
+    )
+    page = context.new_page()
+    page.goto(f"{own}graphs.html#create.Create.track_bytes")
+    labels = page.locator("#main-graph .flot-x-axis .flot-tick-label")
+    expect(labels.first).to_have_text(re.compile(r"^[0-9a-f]{8}2\d{3}-\d\d-\d\d$"))
+    many = labels.count()
+    page.evaluate(
+        "() => { const plot = jQuery('#main-graph').data('plot'), axis = plot.getAxes().xaxis;"
+        " plot.setSelection({xaxis: {from: (axis.min + axis.max) / 2, to: axis.max}}); }"
+    )
+
+    assert many > 3
+    expect(labels.last).to_have_text(re.compile(r"^[0-9a-f]{8}2\d{3}-\d\d-\d\d$"))
+    paper = page.evaluate("Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0])")
+    words = labels.first.evaluate("one => Number(getComputedStyle(one).color.match(/\\d+/)[0])")
+    assert (paper > 200 and words < 100) if scheme == "light" else (paper < 60 and words > 200)
+    context.close()
+
+
+def test_peers_are_on_the_first_page(browser: Browser, own: str) -> None:
+    """The figures of the last `make peers` are there, HTTP too, with day and versions; their goals are judged."""
+    page = browser.new_page()
+    page.goto(own)
+    results = PeerResults.load()
+    table = page.locator("table.peers")
+
+    expect(page.locator("#peers + p")).to_contain_text(f"Measured on {results.date}")
+    expect(page.locator("#peers + p")).to_contain_text(f"Agno {results.peers['agno']['versions']['agno']}")
+    row = table.locator("tr", has_text="HTTP: simple runs a second, one process")
+    expect(row).to_contain_text(f"{results.value('http', 'agno_rt'):,.0f}/s")
+    expect(row).to_contain_text(f"{results.value('http', 'agno'):,.0f}/s")
+    goal = page.locator("tr", has_text="at least 30 x as fast as Agno")
+    expect(goal).to_contain_text("x as fast")
+    assert "side by side: make peers" not in page.inner_text("body")
     page.close()
 
 
@@ -267,6 +315,9 @@ class TestWords:
             (104, "bytes", "104 bytes"),
             (123_456, "bytes", "123 kB"),
             (8_700.4, "runs/s", "8 700 runs/s"),
+            (1.0, "allocations", "1 allocation"),
+            (1, "bytes", "1 byte"),
+            (1, "runs/s", "1 runs/s"),
             (None, "x", "-"),
         ],
     )

@@ -32,9 +32,15 @@ _LONGEST = 2_000
 """Characters that a pattern is tried on: what is longer is no small talk, and a pattern may be slow."""
 
 
+_GROUP = re.compile(r"\{(?P<name>[a-z_]+)\}")
+
+
 @attrs.frozen
 class Reply:
-    """A table `[[replies]]`: `when` is a regular expression, searched for in the input; the case does not matter."""
+    """A table `[[replies]]`: `when` is a regular expression, searched for in the input; the case does not matter.
+
+    In `say`, `{name}` is what a group `(?P<name>...)` of the pattern found.
+    """
 
     when: str
     say: str = ""
@@ -69,7 +75,7 @@ class AnswersHook(Hook):
         clock: Callable[[], datetime] = datetime.now,
     ) -> None:
         self.name = "answers"
-        self._replies = [(_pattern(reply.when), reply) for reply in replies]
+        self._replies = [(_pattern(reply.when, reply.say), reply) for reply in replies]
         self._examples = [(_pattern(each.when), _turns(each)) for each in examples]
         self._clock = clock
 
@@ -91,17 +97,20 @@ class AnswersHook(Hook):
 
     def _reply(self, text: str) -> str | None:
         for pattern, reply in self._replies:
-            if pattern.search(text) and (said := self._said(reply, text)) is not None:
+            found = pattern.search(text)
+            if found is not None and (said := self._said(reply, found)) is not None:
                 return said
         return None
 
-    def _said(self, reply: Reply, text: str) -> str | None:
+    def _said(self, reply: Reply, found: re.Match[str]) -> str | None:
         if reply.compute == "sum":
-            return answer_sum(text)
+            return answer_sum(found.string)
+        if not reply.compute:
+            return _GROUP.sub(lambda mark: found[mark["name"]] or "", reply.say)
         now = self._clock()
         if reply.compute == "date":
             return f"Today is {now:%A}, {now.day} {now:%B %Y}."
-        return f"It is {now:%H:%M} on this computer." if reply.compute == "time" else reply.say
+        return f"It is {now:%H:%M} on this computer."
 
 
 def load_answers(path: Path) -> AnswersHook:
@@ -127,9 +136,14 @@ def _read(text: str, where: str) -> AnswersHook:
         raise exc.at(where) from exc.__cause__
 
 
-def _pattern(text: str) -> re.Pattern[str]:
+def _pattern(text: str, say: str = "") -> re.Pattern[str]:
     try:
-        return re.compile(text, re.IGNORECASE)
+        pattern = re.compile(text, re.IGNORECASE)
+        for name in _GROUP.findall(say):
+            if name not in pattern.groupindex:
+                hint = f"Write (?P<{name}>...) in it, or leave {{{name}}} out of `say`."
+                raise UsageError(f"the pattern {text!r} has no group {name!r}, which its reply names", hint=hint)
+        return pattern
     except re.error as exc:
         hint = "Write a regular expression; in TOML between single quotes, which leave backslashes alone."
         raise UsageError(f"the pattern {text!r} cannot be used: {exc}", hint=hint) from exc

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from .results import Results, verdict
 from .rows import GOALS, OURS, PEERS, ROWS, Goal, PeerKind, Row
 
-__all__ = ["page", "reached", "told"]
+__all__ = ["figure", "page", "reached", "told"]
 
 X = "\N{MULTIPLICATION SIGN}"
+NARROW = "\N{NO-BREAK SPACE}"
 HOW = (
     "How each is measured, with a model of its own kind that answers at once, on its asynchronous interface where it "
     "has one, with telemetry off, and with logging off where a row does not say otherwise:"
@@ -20,7 +21,7 @@ _ROWS = {row.name: row for row in ROWS}
 
 def told(results: Results, row: Row) -> str:
     """What came of a row, in a line."""
-    return ", ".join(f"{peer} {_figure(results, row, peer) or '-'}" for peer in results.rows.get(row.name, {}))
+    return ", ".join(f"{peer} {figure(results, row, peer) or '-'}" for peer in results.rows.get(row.name, {}))
 
 
 def page(results: Results) -> str:
@@ -79,23 +80,25 @@ def _about(results: Results, kinds: Iterable[PeerKind]) -> str:
 def _cell(results: Results, row: Row, kind: PeerKind, notes: _Notes) -> str:
     found = results.rows[row.name].get(kind.name, {})
     absent = results.peers[kind.name].get("absent", "")
-    figure = _figure(results, row, kind.name)
-    if figure is None:
+    told = figure(results, row, kind.name)
+    if told is None:
         reason = f"failed: {found['failed']}" if "failed" in found else found.get("note", "")
         if not reason and absent:
             reason = f"not measured: {absent}"
         return f"— {notes.mark(f'{kind.title}: {reason}')}" if reason else "—"
-    cell = figure if kind.name != OURS else f"**{figure}**"
+    told = told.replace(" (", "<br>(").replace(" ", NARROW)
+    cell = told if kind.name != OURS else f"**{told}**"
     return f"{cell} {notes.mark(kind.title + ': ' + found['note'])}" if "note" in found else cell
 
 
-def _figure(results: Results, row: Row, peer: str) -> str | None:
+def figure(results: Results, row: Row, peer: str) -> str | None:
+    """Return what a peer reached in a row, and how many times as fast agno_rt is; nothing where it has no value."""
     value = results.value(row.name, peer)
     if value is None:
         return None
     ratio = results.ratio(row.name, peer)
-    figure = _value(row.unit, value)
-    return figure if peer == OURS or ratio is None else f"{figure} ({_times(ratio)})"
+    text = _value(row.unit, value)
+    return text if peer == OURS or ratio is None else f"{text} ({_times(ratio)})"
 
 
 def reached(results: Results) -> str:

@@ -51,7 +51,10 @@ class Commit:
 
 @attrs.frozen
 class Aim:
-    """A row of what is to be reached, what the latest commit reaches, and the benchmark that tells of it."""
+    """A row of what is to be reached, what the latest commit reaches, and the benchmark that tells of it.
+
+    `page` is what the performance page says was measured, with its verdict there.
+    """
 
     row: str
     goal: str
@@ -59,6 +62,8 @@ class Aim:
     verdict: str = ""
     benchmark: str = ""
     params: tuple[str, ...] = ()
+    page: str = ""
+    page_verdict: str = ""
 
 
 @attrs.frozen
@@ -72,6 +77,8 @@ class Contents:
     others      the names of the other machines
     commits     those measured, oldest first
     aims        what is to be reached
+    page_day    when and on which commit the performance page was measured
+    beside      more to show between the aims and the tables, as HTML
     """
 
     project: str
@@ -82,12 +89,14 @@ class Contents:
     others: Sequence[str]
     commits: Sequence[Commit]
     aims: Sequence[Aim] = ()
+    page_day: str = ""
+    beside: str = ""
 
 
 def opening_page(contents: Contents) -> str:
     """The page that a dashboard opens with."""
     title = f"{contents.project}: how fast, commit by commit"
-    parts = [_opening(contents), _reading(contents), _aims(contents), _listing(contents)]
+    parts = [_opening(contents), _reading(contents), _aims(contents), contents.beside, _listing(contents)]
     parts += [*_tables(contents), _reproducing(contents)]
     return _TEMPLATE.substitute(
         title=escape(title), body=f"<h1>{escape(title)}</h1>\n" + "\n".join(filter(None, parts))
@@ -140,6 +149,8 @@ def shown(value: float | None, unit: str) -> str:
     if unit == "bytes" and abs(value) >= 10_000:
         return f"{_digits(value / 1e6)} MB" if abs(value) >= 1e6 else f"{_digits(value / 1e3)} kB"
     name = {"ratio": "x", "unit": ""}.get(unit, unit)
+    if value == 1 and not name.endswith("/s"):
+        name = name.removesuffix("s")
     return f"{_digits(value)} {name}".rstrip()
 
 
@@ -182,31 +193,40 @@ def _reading(contents: Contents) -> str:
 
 
 def _aims(contents: Contents) -> str:
-    if not any(aim.benchmark in contents.benchmarks for aim in contents.aims):
+    if not any(aim.benchmark in contents.benchmarks or aim.page for aim in contents.aims):
         return ""
     before = ["", *(aim.row for aim in contents.aims)]
     rows = "\n".join(_aim(contents, aim, aim.row == last) for aim, last in zip(contents.aims, before, strict=False))
+    latest = contents.results[-1].commit[:8]
+    page = f"<th class=number>performance page,<br>{escape(contents.page_day)}" if contents.page_day else ""
     return (
-        "<h2 id=aims>What is to be reached</h2>\n<p>The goals of the project, and what the latest commit reaches. A "
-        "number leads to its graph.</p>\n<div class=wide><table>"
-        f"<tr><th>what<th>to reach<th class=number>latest<th>verdict</tr>\n{rows}\n</table></div>"
+        "<h2 id=aims>What is to be reached</h2>\n<p>The goals of the project, and what is reached of them: on the "
+        "latest commit of the graphs, where a number leads to its graph"
+        + (
+            "; and on the performance page, which is measured on its own and compares with other frameworks"
+            * bool(page)
+        )
+        + ".</p>\n<div class=wide><table>"
+        f"<tr><th>what<th>to reach<th class=number>commit {latest}{page}</tr>\n{rows}\n</table></div>"
     )
 
 
 def _aim(contents: Contents, aim: Aim, goes_on: bool) -> str:
-    measured, verdict = escape(aim.measured), escape(aim.verdict)
     row = "" if goes_on else _prose(aim.row)
-    if measured and aim.benchmark in contents.benchmarks:
+    here = ""
+    if aim.measured and aim.benchmark in contents.benchmarks:
         names = contents.benchmarks[aim.benchmark].get("param_names", ())
         chosen = dict(zip(names, aim.params, strict=False))
-        measured = f'<a href="{graph_link(aim.benchmark, chosen)}">{measured}</a>'
-    else:
-        measured = ""
-    kind = "good" if aim.verdict == "holds" else "bad" if aim.verdict.startswith("short") else "soft"
-    return (
-        f"<tr{' class=more' if goes_on else ''}><td>{row}</td><td>{_prose(aim.goal)}</td>"
-        f"<td class=number>{measured}</td><td class={kind}>{verdict}</td></tr>"
-    )
+        here = f'<a href="{graph_link(aim.benchmark, chosen)}">{escape(aim.measured)}</a>'
+    cells = f"<td class=number>{here}{_judged(aim.verdict)}</td>"
+    if contents.page_day:
+        cells += f"<td class=number>{escape(aim.page)}{_judged(aim.page_verdict)}</td>"
+    return f"<tr{' class=more' if goes_on else ''}><td>{row}</td><td class=goal>{_prose(aim.goal)}</td>{cells}</tr>"
+
+
+def _judged(verdict: str) -> str:
+    kind = "good" if verdict == "holds" else "bad" if verdict.startswith(("short", "falls")) else "soft"
+    return f"<div class={kind}>{escape(verdict)}</div>" if verdict else ""
 
 
 def _listing(contents: Contents) -> str:

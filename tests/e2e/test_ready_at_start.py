@@ -95,13 +95,15 @@ def test_serve_warns_of_runs_that_wait_in_a_memory_that_forgets(tmp_path: Path) 
 
 
 def test_serve_says_that_its_memory_does_not_open(tmp_path: Path) -> None:
-    """A file in a folder that is not there is told before the first session is lost."""
+    """A file that is no database is told before the first session is lost."""
     (tmp_path / "agents.py").write_text(CLERK.replace("approve=True", "inline=True"))
-    (tmp_path / "agno-rt.toml").write_text('[runtime]\nload = ["agents.py"]\nmemory = "sqlite:///no/such/a.db"\n')
+    (tmp_path / "agno-rt.toml").write_text('[runtime]\nload = ["agents.py"]\nmemory = "sqlite:///notes.txt"\n')
+    (tmp_path / "notes.txt").write_text("These are notes, and no database. " * 100)
     said = said_at_start(tmp_path)
 
-    assert "unable to open database file" in said
-    assert "Check that its folder exists" in said
+    assert "file is not a database" in said
+    assert "It is no SQLite file: name another." in said
+    assert "Serving clerk" in said
 
 
 @pytest.mark.usefixtures("weights")
