@@ -79,7 +79,7 @@ def _is_reexported(module: Any, public: str) -> bool:
 
 
 def _rank(module: Any, public: str) -> int:
-    """Return the place of a name: exports of the package root, classes, functions, exceptions, aliases and constants."""
+    """Return the place of a name: exports of the root, classes, functions, exceptions, aliases and constants."""
     value = getattr(module, public)
     if public in agno_rt.__all__:
         return 0
