@@ -58,7 +58,7 @@ class Hooks(msgspec.Struct, frozen=True, eq=False):
                 hook for hook in hooks[::-1] if hook in tool_guards or hook in _having(others, "after_tool")
             ),
             racing=tuple(guard for guard in input_guards if guard.race),
-            holds=bool(output_guards),
+            holds=bool(output_guards) or any(hook.holds for hook in others),
         )
 
 

@@ -27,8 +27,11 @@ class Hook:
     A hook is shared by all runs of its agent, at the same time too: keep what belongs to one run in `context.kept`.
     Raise `Blocked` to refuse: that ends the run, wherever it is. Any other exception that is not one of ours ends it as
     a `HookError`. What is streamed is what the model wrote; where `after_model` or `after_run` then change it, the
-    stream says `turn_restarted` and goes on with the changed text.
+    stream says `turn_restarted` and goes on with the changed text. A hook that often changes answers sets `holds`.
     """
+
+    holds: bool = False
+    """Hold back what a turn streams until the hooks have seen the response, so that no text is taken back."""
 
     async def before_run(self, context: RunContext, input: tuple[Message, ...]) -> tuple[Message, ...] | None:
         """Before anything else of the run: may change the input."""

@@ -204,6 +204,18 @@ class TestStreams:
         restart = next(at for at, event in enumerate(events) if isinstance(event, TurnRestarted))
         assert "".join(event.text for event in events[restart:] if isinstance(event, TextDelta)) == "a b."
 
+    async def test_a_hook_that_holds_takes_nothing_back(self) -> None:
+        """What the model wrote is held back until the hook has seen it: a reader gets the text that counts alone."""
+
+        class Holding(Changing):
+            holds = True
+
+        async with Runtime() as rt, rt.stream(Agent(ScriptedModel([" a b "]), hooks=[Holding()]), "go") as stream:
+            events = [event async for event in stream]
+
+        assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "a b."
+        assert "turn_restarted" not in map(event_type, events)
+
     async def test_an_unchanged_answer_is_not_streamed_twice(self) -> None:
         """Hooks that change nothing leave the stream as it is."""
         async with Runtime() as rt, rt.stream(Agent(ScriptedModel(["a b"]), hooks=[Noting("A", [])]), "go") as stream:

@@ -61,6 +61,7 @@ class SourcesHook(Hook):
         self.name = "files:sources"
         self.nothing = nothing
         self.strict = strict
+        self.holds = strict  # most answers of a small model are changed
 
     async def before_model(self, context: RunContext, request: ModelRequest) -> ModelResponse | None:
         """See `Hook.before_model`."""
