@@ -31,7 +31,7 @@ serve: install  ## serve the agents of agno-rt.toml, or the two that ship, at ht
 	$(BIN)/agno-rt serve --port $(PORT)
 
 # Without npm the tests of the dashboard's graphs are skipped, which they say.
-test: dev  ## every test, in several processes: JOBS=3 ARGS="tests/test_run.py -x"
+test: dev  ## every test, in several processes: JOBS=3 ARGS="tests/drive/test_run.py -x"
 	$(BIN)/agno-rt llamacpp pull
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(SCRIPTS); fi
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, get_origin, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar, cast, get_origin, overload
 
 import attrs
 
-from agno_rt._generics import DepsT, OutputT, TypeForm
-from agno_rt._given import settings_of
+from agno_rt._schema.generics import DepsT, OutputT, TypeForm
+from agno_rt.errors import UsageError, suggest
 from agno_rt.hooks import Guard, Guardrail, Hook
 from agno_rt.instructions import Instructions
 from agno_rt.limits import Limits
-from agno_rt.memory import MemoryPolicy
+from agno_rt.memory import MemoryPolicy, Summary, UserMemory
 from agno_rt.models import NO_SETTINGS, Model, ModelSettings
 from agno_rt.output import Output
 from agno_rt.tools import Tool, Toolkit
 
-__all__ = ["PLAIN_MEMORY", "Agent", "ToolLike", "settings_of"]
+__all__ = ["PLAIN_MEMORY", "Agent", "ToolLike", "limits_of", "memory_of", "settings_of"]
+
+T = TypeVar("T", bound=attrs.AttrsInstance)
 
 PLAIN_MEMORY = MemoryPolicy()
 """What agents that say nothing of it have."""
@@ -150,3 +152,34 @@ def _show(value: Any) -> str:
         return f"<{type(value).__name__}>"
     text = repr(value)
     return text if len(text) <= 2 * _LONGEST else f"{text[: 2 * _LONGEST - 3]}..."
+
+
+def settings_of(given: ModelSettings | Mapping[str, Any]) -> ModelSettings:
+    """Return the settings, made of a dict where one is given. Raises `UsageError` for an unknown key."""
+    return _value_of(ModelSettings, given, "settings")
+
+
+def limits_of(given: Limits | Mapping[str, Any]) -> Limits:
+    """Return the limits, made of a dict where one is given. Raises `UsageError` for an unknown key or wrong value."""
+    return _value_of(Limits, given, "limits")
+
+
+def memory_of(given: MemoryPolicy | Mapping[str, Any]) -> MemoryPolicy:
+    """Return the policy, made of a dict where one is given. Raises `UsageError` for an unknown key or wrong value."""
+    if isinstance(given, Mapping):
+        given = dict(given)
+        for key, type_ in (("summary", Summary), ("facts", UserMemory)):
+            if key in given:
+                given[key] = _value_of(type_, given[key], f"{key} of memory")
+    return _value_of(MemoryPolicy, given, "memory")
+
+
+def _value_of(type_: type[T], given: Any, what: str) -> T:
+    """The value of a dict of its fields; anything else as it is, for others to check."""
+    if not isinstance(given, Mapping):
+        return cast(T, given)
+    known = [field.name for field in attrs.fields(type_)]
+    for key in given:
+        if key not in known:
+            raise UsageError(f"{what} has an unknown key {key!r}", hint=suggest("key", str(key), known))
+    return type_(**given)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import attrs
 
-from agno_rt._generics import ContextDepsT
+from agno_rt._schema.generics import ContextDepsT
 from agno_rt.errors import UsageError
 from agno_rt.messages import Message, ToolCall, Usage
 

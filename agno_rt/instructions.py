@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, final
 import attrs
 import msgspec
 
-from agno_rt._pydantic import plain_value
+from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.context import RunContext
 from agno_rt.errors import UsageError, suggest
 

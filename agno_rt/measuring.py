@@ -17,7 +17,7 @@ from types import FrameType
 
 import trio
 
-from agno_rt._fairness import sharing
+from agno_rt._drive.fairness import sharing
 
 __all__ = ["Times", "bytes_held", "checkpoints", "python_calls", "ratio", "scheduler_steps", "seconds", "unshared"]
 

@@ -172,7 +172,7 @@ def _check_state(type_: Any) -> None:
     try:
         msgspec.json.schema(type_)
     except TypeError as exc:
-        from agno_rt._schema import type_schema  # for types that msgspec alone does not read, as pydantic's
+        from agno_rt._schema.describe import type_schema  # for types that msgspec alone does not read, as pydantic's
 
         try:
             type_schema(type_, what="it", error=UsageError)
@@ -368,7 +368,7 @@ def foreign_session(session: str, owner: str | None, user: str | None) -> Forbid
 class FactStore(Protocol):
     """What a memory backend also implements that keeps facts about users. No call ever crosses from user to user.
 
-    What holds for the methods of a `MemoryBackend` holds for these. `agno_rt.user_memory` has what every store needs:
+    What holds for the methods of a `MemoryBackend` holds for these. `agno_rt.facts` has what every store needs:
     what a fact's text must be, when two are the same, and how a search ranks them.
     """
 

@@ -9,8 +9,8 @@ from typing import Any, Generic, get_args
 
 import attrs
 
-from agno_rt._generics import OutputT, TypeForm
-from agno_rt._pydantic import plain_value
+from agno_rt._schema.generics import OutputT, TypeForm
+from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.errors import UsageError
 from agno_rt.models import OutputMode
 

@@ -15,11 +15,11 @@ from typing import Any, Generic, Self, TypeAlias, TypeVar, cast, final
 import attrs
 import trio
 
-from agno_rt._limiter import Limiter
-from agno_rt._scopes import cause, check_in_trio, raise_cause
+from agno_rt._drive.scopes import cause, check_in_trio, raise_cause
 from agno_rt.agent import Agent
 from agno_rt.errors import UsageError
 from agno_rt.failures import add_note, must_pass, named
+from agno_rt.limiter import Limiter
 from agno_rt.limits import LimitStatistics
 
 __all__ = ["AgentPool", "Pool"]

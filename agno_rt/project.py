@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 
-from agno_rt._sources import import_from, load_module, must_exist
+from agno_rt._runtime.sources import import_from, load_module, must_exist
 from agno_rt.agent import Agent
 from agno_rt.config import FILE_NAME, AgentConfig, Config, ConfigWarning, RuntimeConfig, load_config, settings_error
 from agno_rt.errors import ConfigError, NotFound, suggest

@@ -14,12 +14,12 @@ from typing import Any, Literal
 import attrs
 import trio
 
-from agno_rt._resolve import Resolved
+from agno_rt._runtime.resolve import Resolved
 from agno_rt.agent import Agent
 from agno_rt.errors import AgnoError
 from agno_rt.failures import must_pass, named
 from agno_rt.runtime import Runtime
-from agno_rt.wrapping import Wrapper
+from agno_rt.wrappers.base import Wrapper
 
 __all__ = ["Finding", "FindingLevel", "check_ready"]
 

@@ -14,23 +14,23 @@ from typing import Generic, NoReturn, Self, final
 import attrs
 import trio
 
-from agno_rt._asking import respond, respond_hooked, respond_told, waited
-from agno_rt._calls import call_tools
-from agno_rt._emit import EventBuffer
-from agno_rt._fairness import UNTOUCHED, Share, use_share
-from agno_rt._generics import OutputT
-from agno_rt._job import OUTER, Job, RunResult
-from agno_rt._recording import Journal
-from agno_rt._scopes import cause, check_in_trio, deadline, ended_as
-from agno_rt._session import in_conversation
-from agno_rt._turn import Turns
+from agno_rt._decide.turns import Turns
+from agno_rt._drive.ask_model import respond, respond_hooked, respond_told, waited
+from agno_rt._drive.call_tools import call_tools
+from agno_rt._drive.conversation import in_conversation
+from agno_rt._drive.emitter import EventBuffer
+from agno_rt._drive.fairness import UNTOUCHED, Share, use_share
+from agno_rt._drive.job import OUTER, Job, RunResult
+from agno_rt._drive.scopes import cause, check_in_trio, deadline, ended_as
+from agno_rt._drive.write_journal import Journal
+from agno_rt._schema.generics import OutputT
 from agno_rt.errors import AgnoError, HookError, code_of
 from agno_rt.events import ApprovalAsked, Event, RunEnded, RunStarted, Status
 from agno_rt.failures import must_pass, named, set_attribute, text_of
-from agno_rt.journal import Approval
 from agno_rt.limits import LimitStatistics
 from agno_rt.messages import Message
 from agno_rt.models import ModelRequest
+from agno_rt.run_store import Approval
 
 __all__ = ["STREAM_BUFFER", "Run", "RunResult", "RunStream", "carry_out", "execute", "stop"]
 
@@ -211,7 +211,7 @@ _STOPS = ("completed", "paused")
 
 
 async def _check(job: Job, turns: Turns) -> None:
-    from agno_rt._check import check_output  # for those who check
+    from agno_rt._drive.check_output import check_output  # for those who check
 
     reason = await check_output(job, turns)
     if job.journal is not None:

@@ -18,33 +18,32 @@ from weakref import WeakValueDictionary
 
 import trio
 
-from agno_rt._budget import budget_of
-from agno_rt._check_agent import check_limits
-from agno_rt._closing import closed
-from agno_rt._emit import Emitter, EventBuffer
-from agno_rt._facts import UserFacts
-from agno_rt._generics import DepsT, OutputT
-from agno_rt._given import limits_of
-from agno_rt._ids import new_id
-from agno_rt._input import Input, as_messages
-from agno_rt._job import OUTER, Asked, Job, SessionAccess, check_depth, holds
-from agno_rt._limiter import Limiter
-from agno_rt._map import CONCURRENCY, OnError, OnResult, check_map, map_runs
-from agno_rt._recording import Journal
-from agno_rt._resolve import Resolver, keep
-from agno_rt._scopes import check_in_trio, is_loop_blocked, raise_cause
-from agno_rt._stored import StoredRuns
-from agno_rt.agent import Agent
+from agno_rt._decide.budget import budget_of
+from agno_rt._decide.check_agent import check_limits
+from agno_rt._decide.input import Input, as_messages
+from agno_rt._drive.emitter import Emitter, EventBuffer
+from agno_rt._drive.ids import new_id
+from agno_rt._drive.job import OUTER, Asked, Job, SessionAccess, check_depth, holds
+from agno_rt._drive.map_inputs import CONCURRENCY, OnError, OnResult, check_map, map_runs
+from agno_rt._drive.scopes import check_in_trio, is_loop_blocked, raise_cause
+from agno_rt._drive.user_facts import UserFacts
+from agno_rt._drive.write_journal import Journal
+from agno_rt._runtime.closing import closed
+from agno_rt._runtime.resolve import Resolver, keep
+from agno_rt._runtime.stored_runs import StoredRuns
+from agno_rt._schema.generics import DepsT, OutputT
+from agno_rt.agent import Agent, limits_of
 from agno_rt.errors import PluginError, UsageError
 from agno_rt.failures import add_note, repr_of, text_of
 from agno_rt.hookspecs import Observer
-from agno_rt.journal import Resume
+from agno_rt.limiter import Limiter
 from agno_rt.limits import Limits, LimitStatistics
 from agno_rt.memory import MemoryBackend
 from agno_rt.messages import Message
 from agno_rt.models import Model
 from agno_rt.names import check_name
 from agno_rt.plugins import PluginHost
+from agno_rt.run_store import Resume
 from agno_rt.runs import STREAM_BUFFER, Run, RunResult, RunStream, carry_out, execute, stop
 from agno_rt.tools import Tool
 
@@ -292,7 +291,7 @@ class Runtime(StoredRuns):
 
     def tasks(self) -> TaskTree:
         """What is under way now: runs, calls, who waits for what, and how long still. Call it in this thread."""
-        from agno_rt._watching import task_tree  # for those who ask
+        from agno_rt._watch.snapshot import task_tree  # for those who ask
 
         check_in_trio("a Runtime")
         return task_tree(self._model_calls, self.statistics(), self._resolver.workers.threads)

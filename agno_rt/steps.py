@@ -10,10 +10,10 @@ from typing import Any
 
 import attrs
 
-from agno_rt._journal import Answered, Begun, Called, Checked, Paused, Started, described, read
+from agno_rt._decide.journal import Answered, Begun, Called, Checked, Paused, Started, described, read
 from agno_rt.errors import BackendError
-from agno_rt.journal import Entry, EntryKind
 from agno_rt.messages import Message, ToolCall, Usage
+from agno_rt.run_store import Entry, EntryKind
 
 __all__ = ["Step", "read_steps"]
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, get_args, g
 import attrs
 import msgspec
 
-from agno_rt._inject import NOTHING, Injection, Predicate, injections, predicate_of
+from agno_rt._schema.injection import NOTHING, Injection, Predicate, injections, predicate_of
 from agno_rt.errors import ToolDefinitionError, suggest
 
 if TYPE_CHECKING:
-    from agno_rt._schema import Parameters
+    from agno_rt._schema.describe import Parameters
 
 __all__ = ["Tool", "ToolArgumentError", "ToolLimits", "ToolOptions", "Toolkit", "tool"]
 
@@ -217,9 +217,9 @@ def tool(
 
 def _make(function: Callable[..., Any], options: ToolOptions) -> Tool:
     # What describes functions takes time to import, and a program without tools has no use for it.
-    from agno_rt._docstrings import parameter_docs
-    from agno_rt._schema import describe
-    from agno_rt._signatures import called_by, parameter_names, signature_of
+    from agno_rt._schema.describe import describe
+    from agno_rt._schema.docstrings import parameter_docs
+    from agno_rt._schema.signatures import called_by, parameter_names, signature_of
 
     function = _itself(function)
     called = _name_of(function, options)
@@ -389,8 +389,8 @@ def _describe_batch(
     function: Callable[..., Any], name: str, *, hidden: collections.abc.Collection[str], said: Mapping[str, str]
 ) -> Parameters:
     """Describe one call of a batch tool: as the type of the list's items, or as one parameter of it."""
-    from agno_rt._schema import Parameters, describe, type_decoder, type_schema
-    from agno_rt._signatures import hints_of, signature_of
+    from agno_rt._schema.describe import Parameters, describe, type_decoder, type_schema
+    from agno_rt._schema.signatures import hints_of, signature_of
 
     parameters = [parameter for parameter in signature_of(function, name).parameters if parameter not in hidden]
     hints = hints_of(function, name)

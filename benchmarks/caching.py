@@ -23,7 +23,7 @@ from .common import (
 )
 
 with Parts() as setup:
-    from agno_rt.cache import Cache
+    from agno_rt.wrappers.cache import Cache
 
 WAIT_SECONDS = 0.01
 TOGETHER = 100

@@ -3,13 +3,13 @@
 import trio
 
 from agno_rt import Agent, Runtime
-from agno_rt.cache import Cache
 from agno_rt.errors import ModelError
 from agno_rt.events import TextDelta, TurnRestarted
-from agno_rt.fallback import Fallback
-from agno_rt.ratelimit import RateLimit
-from agno_rt.retry import Retry
 from agno_rt.testing import ScriptedModel
+from agno_rt.wrappers.cache import Cache
+from agno_rt.wrappers.fallback import Fallback
+from agno_rt.wrappers.rate_limit import RateLimit
+from agno_rt.wrappers.retry import Retry
 
 # In place of "openai:gpt-5" and "llamacpp:smollm2": the first is busy for a while, then its key is refused.
 busy = ModelError("it is busy", status=503, retryable=True)

@@ -24,9 +24,9 @@ import trio
 
 from agno_rt import Agent, ModelRequest, ModelResponse, Runtime, ToolCall, tool
 from agno_rt.defaults.sqlite import SQLiteMemory
-from agno_rt.journal import Approval
 from agno_rt.memory import MemoryPolicy
 from agno_rt.models import Emit
+from agno_rt.run_store import Approval
 
 ROLES = ["user", "assistant", "tool", "tool", "tool", "assistant"]
 MOST_WORDS = 20

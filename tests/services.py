@@ -13,7 +13,7 @@ from agno_rt.events import Delta, ReasoningDelta, TextDelta, ToolCallDelta, Turn
 from agno_rt.messages import Message, ToolCall, Usage
 from agno_rt.models import NO_PROFILE, Emit, Model, ModelProfile, ModelRequest, ModelResponse
 from agno_rt.testing.schedules import pause
-from agno_rt.wrapping import Wrapper
+from agno_rt.wrappers.base import Wrapper
 
 Act: TypeAlias = float | str | Exception | ModelResponse
 

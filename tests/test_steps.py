@@ -8,7 +8,7 @@ import pytest
 from agno_rt import Agent, MemoryPolicy, ModelResponse, Runtime, ToolCall, Usage, tool
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.errors import NotFound, UsageError
-from agno_rt.journal import Entry, RunRecord
+from agno_rt.run_store import Entry, RunRecord
 from agno_rt.steps import read_steps
 from agno_rt.testing import ScriptedModel
 from agno_rt.tools import Toolkit

@@ -315,7 +315,7 @@ def test_tools_need_no_trio() -> None:
         "from agno_rt.context import Deps, FromUser, RunContext\n"
         "@tool\ndef f(context: RunContext, db: Deps[dict], code: FromUser[str]) -> None:\n    'Do.'\n"
         "@tool(approve=lambda x: x > 1)\ndef g(x: int) -> None:\n    'Do.'\n"
-        "import agno_rt._worker\n"
+        "import agno_rt._drive.tool_worker\n"
         "print(f.injected.keys())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

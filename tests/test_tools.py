@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agno_rt._schema import type_schema
+from agno_rt._schema.describe import type_schema
 from agno_rt.errors import ToolDefinitionError
 from agno_rt.tools import Tool, ToolArgumentError, Toolkit, tool
 

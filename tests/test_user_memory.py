@@ -14,14 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agno_rt import Agent, Message, ModelRequest, Runtime, ToolCall, tool
-from agno_rt._preamble import fitting, preamble
+from agno_rt._decide.system_message import fitting, preamble
 from agno_rt.context import RunContext
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.defaults.sqlite import SQLiteMemory
 from agno_rt.errors import BackendError, NotFound, UsageError
-from agno_rt.memory import Fact, FactStore, MemoryBackend, MemoryPolicy, Session, SessionInfo, UserMemory
-from agno_rt.testing import ScriptedModel, Step
-from agno_rt.user_memory import (
+from agno_rt.facts import (
     MAX_CHARACTERS,
     MAX_TOPICS,
     fact_key,
@@ -31,6 +29,8 @@ from agno_rt.user_memory import (
     known_user,
     ranked,
 )
+from agno_rt.memory import Fact, FactStore, MemoryBackend, MemoryPolicy, Session, SessionInfo, UserMemory
+from agno_rt.testing import ScriptedModel, Step
 from tests.helpers import told
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from agno_rt._calls import call_tools
-from agno_rt._emit import Emitter, EventBuffer
-from agno_rt._job import Job
-from agno_rt._limiter import Limiter
-from agno_rt._threads import Workers
+from agno_rt._drive.call_tools import call_tools
+from agno_rt._drive.emitter import Emitter, EventBuffer
+from agno_rt._drive.job import Job
+from agno_rt._drive.tool_threads import Workers
 from agno_rt.events import Event
+from agno_rt.limiter import Limiter
 from agno_rt.limits import Limits
 from agno_rt.messages import Content, Message, ToolCall
 from agno_rt.models import ModelSettings

@@ -41,7 +41,7 @@ VERBS = (
     "plugin",
     "completion",
 )
-"""Built-in verbs, in the order in which `--help` shows them; `agno_rt.cli.VERB` holds the click command `command`."""
+"""Built-in verbs, in the order of `--help`; `agno_rt.cli.verbs.VERB` holds the click command `command`."""
 
 INTERRUPTED = 130
 
@@ -57,7 +57,7 @@ class Verbs(click.Group):
         """The built-in verb of that name."""
         if cmd_name not in VERBS:
             return _plugin_command(cmd_name) if ctx.resilient_parsing else None
-        command: click.Command = importlib.import_module(f"agno_rt.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"agno_rt.cli.verbs.{cmd_name}").command
         return command
 
     def resolve_command(

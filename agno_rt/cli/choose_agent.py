@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from agno_rt._sources import load_module
+from agno_rt._runtime.sources import load_module
 from agno_rt.agent import Agent, ToolLike
 from agno_rt.cli.target import Target, find_agent, is_agent, of_model
 from agno_rt.errors import NotFound, UsageError

@@ -16,7 +16,7 @@ import attrs
 import msgspec
 import trio
 
-from agno_rt._input import Input
+from agno_rt._decide.input import Input
 from agno_rt.agent import Agent, ToolLike
 from agno_rt.cli.display import Display
 from agno_rt.cli.interrupts import on_interrupt
@@ -24,11 +24,11 @@ from agno_rt.cli.keeping import may_be_stored
 from agno_rt.cli.session_edits import append_interrupted, drop_last_exchange, interrupted_messages
 from agno_rt.cli.terminal import held_keys, restore_settings
 from agno_rt.errors import BackendError, NotFound, UsageError
-from agno_rt.journal import Approval, Decision, Resume, RunStore
 from agno_rt.memory import SessionInfo, foreign_session
 from agno_rt.messages import Message
 from agno_rt.project import Project
 from agno_rt.readiness import Finding, check_ready
+from agno_rt.run_store import Approval, Decision, Resume, RunStore
 from agno_rt.runs import RunResult
 from agno_rt.runtime import Runtime
 from agno_rt.tools import Tool, Toolkit, tool

@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import click
 
-from agno_rt._input import Input
+from agno_rt._decide.input import Input
 from agno_rt.agent import Agent
 from agno_rt.cli.conversation import Conversation
 from agno_rt.cli.deciding import can_ask, settled

@@ -24,8 +24,8 @@ from agno_rt.events import (
     ToolStarted,
     TurnRestarted,
 )
-from agno_rt.journal import ApprovalKind
 from agno_rt.messages import Message, ToolCall
+from agno_rt.run_store import ApprovalKind
 
 __all__ = ["Display", "call_line", "content_text", "message_text", "progress_line", "result_line", "waiting_line"]
 

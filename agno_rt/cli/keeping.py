@@ -9,8 +9,7 @@ from pathlib import Path
 
 import attrs
 
-from agno_rt._given import memory_of
-from agno_rt.agent import Agent, ToolLike
+from agno_rt.agent import Agent, ToolLike, memory_of
 from agno_rt.cli.target import Target
 from agno_rt.config import FILE_NAME, Config
 from agno_rt.errors import BackendError

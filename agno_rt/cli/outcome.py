@@ -10,7 +10,7 @@ from agno_rt.cli.display import call_line
 from agno_rt.cli.report import clean, notice
 from agno_rt.cli.values import fields_of, kinds_of
 from agno_rt.errors import AgnoError
-from agno_rt.journal import Approval
+from agno_rt.run_store import Approval
 from agno_rt.runs import RunResult
 
 __all__ = ["PAUSED", "exit_code", "result_fields", "result_json", "show_paused"]

@@ -17,17 +17,17 @@ import attrs
 import click
 import trio
 
-from agno_rt._durable import load_run
+from agno_rt._runtime.run_registry import load_run
 from agno_rt.cli.keeping import kept_in
 from agno_rt.cli.report import show_warning
 from agno_rt.cli.tables import one_line
 from agno_rt.cli.target import Target, configuration
 from agno_rt.config import FILE_NAME, Config
 from agno_rt.errors import NotFound, UsageError
-from agno_rt.journal import Approval, Entry, RunRecord, RunStore
 from agno_rt.memory import DamagedWarning
 from agno_rt.plugins import PluginHost
 from agno_rt.project import Project, load_project
+from agno_rt.run_store import Approval, Entry, RunRecord, RunStore
 from agno_rt.runtime import Runtime
 
 __all__ = ["MANY", "Place", "agreed", "find_approval", "find_run", "only", "run_store"]

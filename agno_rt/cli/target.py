@@ -10,13 +10,13 @@ from pathlib import Path
 
 import attrs
 
-from agno_rt._sources import import_from, must_exist
+from agno_rt._runtime.sources import import_from, must_exist
 from agno_rt.agent import Agent
 from agno_rt.config import FILE_NAME, Config, load_config
 from agno_rt.errors import ConfigError, NotFound, UsageError
 from agno_rt.plugins import PluginHost, extra_plugins
 from agno_rt.project import Project, load_project
-from agno_rt.wrapping import Wrapper
+from agno_rt.wrappers.base import Wrapper
 
 __all__ = ["Target", "configuration", "find_agent", "here", "is_agent", "of_model"]
 

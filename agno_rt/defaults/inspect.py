@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agno_rt._inspection import Inspection
+from agno_rt._watch.socket import Inspection
 from agno_rt.events import Event
 from agno_rt.hookspecs import hookimpl
 

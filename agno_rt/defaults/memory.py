@@ -10,8 +10,7 @@ from typing import Any
 
 import attrs
 
-from agno_rt.defaults._in_process import InProcessCache, InProcessFacts, InProcessRuns
-from agno_rt.defaults._in_process_bounds import (
+from agno_rt.defaults.in_process.bounds import (
     LIGHT_CHARACTERS,
     MEBIBYTE,
     MESSAGE_BYTES,
@@ -20,7 +19,8 @@ from agno_rt.defaults._in_process_bounds import (
     size_beyond,
     warn_of_forgetting,
 )
-from agno_rt.defaults._stored import check_names, moved_on
+from agno_rt.defaults.in_process.store import InProcessCache, InProcessFacts, InProcessRuns
+from agno_rt.defaults.rules import check_names, moved_on
 from agno_rt.errors import AgnoError, BackendError
 from agno_rt.hookspecs import Register, hookimpl
 from agno_rt.limits import LimitStatistics

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar, final
 
 import trio
 
-from agno_rt._scopes import raise_cause
+from agno_rt._drive.scopes import raise_cause
 from agno_rt.errors import UsageError
 from agno_rt.runtime import Runtime
 

@@ -12,16 +12,16 @@ from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, TypeVarTuple, final, overload
 
-from agno_rt._generics import DepsT, OutputT
-from agno_rt._map import CONCURRENCY, OnError, OnResult
+from agno_rt._drive.map_inputs import CONCURRENCY, OnError, OnResult
+from agno_rt._schema.generics import DepsT, OutputT
 from agno_rt.agent import Agent
 from agno_rt.errors import UsageError
 from agno_rt.events import Event
 from agno_rt.from_asyncio._crossing import Pipe, crossed, settled
 from agno_rt.from_asyncio._host import Call, Host, abandon
 from agno_rt.from_asyncio._visit import LOOP
-from agno_rt.journal import Approval
 from agno_rt.limits import LimitStatistics
+from agno_rt.run_store import Approval
 from agno_rt.runs import Run, RunResult, RunStream
 from agno_rt.runtime import Input, Runtime
 

@@ -8,8 +8,8 @@ import attrs
 import pytest
 import trio
 
-from agno_rt.journal import Approval, ApprovalConflict, Decision, Entry, RunChange, RunConflict, RunRecord, RunStore
 from agno_rt.messages import ToolCall
+from agno_rt.run_store import Approval, ApprovalConflict, Decision, Entry, RunChange, RunConflict, RunRecord, RunStore
 from agno_rt.testing._checks import StoreContract
 
 __all__ = ["ANN", "APPROVE", "BOB", "ApprovalRules", "approval_of", "both", "entries_from", "paused"]

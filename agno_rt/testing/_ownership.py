@@ -7,10 +7,10 @@ import pytest
 import trio
 
 from agno_rt.errors import Forbidden, UsageError
-from agno_rt.journal import Appending, RunChange, RunRecord, RunStore
 from agno_rt.memory import MemoryBackend
 from agno_rt.messages import Message
 from agno_rt.names import MAX_NAME
+from agno_rt.run_store import Appending, RunChange, RunRecord, RunStore
 from agno_rt.testing._approval_rules import ANN, APPROVE, approval_of, entries_from
 from agno_rt.testing._checks import StoreContract
 

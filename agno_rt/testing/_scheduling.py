@@ -16,7 +16,7 @@ from typing import Any
 
 import trio
 
-from agno_rt._fairness import sharing
+from agno_rt._drive.fairness import sharing
 from agno_rt.errors import UsageError
 
 __all__ = ["Scheduler", "scheduler", "seeded"]

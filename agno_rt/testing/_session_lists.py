@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agno_rt.journal import Appending, RunChange, RunRecord, RunStore
 from agno_rt.memory import MAX_TITLE, MemoryBackend, SessionInfo
 from agno_rt.messages import Media, Message
+from agno_rt.run_store import Appending, RunChange, RunRecord, RunStore
 from agno_rt.testing._approval_rules import ANN
 from agno_rt.testing._checks import StoreContract
 

@@ -20,7 +20,7 @@ from agno_rt.hookspecs import Observer
 from agno_rt.memory import MemoryBackend
 from agno_rt.models import Emit, Model, ModelRequest, ModelResponse
 from agno_rt.tools import Tool, Toolkit
-from agno_rt.wrapping import Wrapper
+from agno_rt.wrappers.base import Wrapper
 
 __all__ = ["Wrapping"]
 

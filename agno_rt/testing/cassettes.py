@@ -17,7 +17,7 @@ from agno_rt.errors import ModelError, UsageError
 from agno_rt.events import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from agno_rt.models import NO_PROFILE, Binder, Emit, Model, ModelProfile, ModelRequest, ModelResponse, profile_of
 from agno_rt.testing._plain import plain, plain_request, pretty
-from agno_rt.wrapping import Wrapper
+from agno_rt.wrappers.base import Wrapper
 
 __all__ = ["Cassette", "Mode", "Scrub"]
 

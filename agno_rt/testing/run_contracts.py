@@ -9,7 +9,9 @@ import pytest
 import trio
 
 from agno_rt.errors import BackendError, NotFound, SessionConflict
-from agno_rt.journal import (
+from agno_rt.memory import MemoryBackend
+from agno_rt.messages import Message
+from agno_rt.run_store import (
     Appending,
     RunChange,
     RunConflict,
@@ -17,8 +19,6 @@ from agno_rt.journal import (
     RunStatus,
     RunStore,
 )
-from agno_rt.memory import MemoryBackend
-from agno_rt.messages import Message
 from agno_rt.testing._approval_rules import (
     ANN,
     APPROVE,

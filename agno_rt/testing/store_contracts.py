@@ -6,10 +6,10 @@ import pytest
 import trio
 
 from agno_rt.errors import NotFound, UsageError
+from agno_rt.facts import MAX_CHARACTERS, MAX_FACTS
 from agno_rt.memory import CacheStore, FactStore
 from agno_rt.testing._checks import StoreContract
 from agno_rt.testing._ownership import REFUSED_NAMES
-from agno_rt.user_memory import MAX_CHARACTERS, MAX_FACTS
 
 __all__ = ["CacheContract", "FactContract"]
 

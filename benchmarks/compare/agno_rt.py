@@ -7,7 +7,7 @@ import sys
 import trio
 
 from agno_rt import Agent, MemoryPolicy, ModelRequest, ModelResponse, Runtime, Tool, ToolCall, tool
-from agno_rt.journal import RunStore
+from agno_rt.run_store import RunStore
 from benchmarks.compare.trial import FOLDER, block_for, go, has, main, note, wait_for
 
 TURNS = {

@@ -34,7 +34,7 @@ from agno_rt_guardrails import PII
 from agno_rt.hooks import Guard
 from agno_rt.media import described
 from agno_rt.models import ModelProfile
-from agno_rt.retry import Retry
+from agno_rt.wrappers.retry import Retry
 
 
 class Echo:

@@ -14,7 +14,7 @@ import trio
 
 from agno_rt import Message, ToolCall
 from agno_rt.defaults.sqlite import SQLiteMemory
-from agno_rt.journal import Approval, Entry, RunChange, RunRecord
+from agno_rt.run_store import Approval, Entry, RunChange, RunRecord
 
 Agno = Callable[..., subprocess.CompletedProcess[str]]
 URL = ("--memory", "sqlite:///damaged.db")

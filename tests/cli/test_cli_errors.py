@@ -191,4 +191,4 @@ def test_version_loads_nothing_heavy(agno: Agno) -> None:
     assert done.stdout.startswith("agno-rt ")
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "click" in imported
-    assert not imported & {"rich", "trio", "attr", "agno_rt.cli.run", "agno_rt.cli.chat"}
+    assert not imported & {"rich", "trio", "attr", "agno_rt.cli.verbs.run", "agno_rt.cli.verbs.chat"}

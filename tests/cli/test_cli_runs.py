@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agno_rt.defaults.sqlite import SQLiteMemory
-from agno_rt.journal import Entry, RunChange, RunRecord
+from agno_rt.run_store import Entry, RunChange, RunRecord
 
 Agno = Callable[..., subprocess.CompletedProcess[str]]
 Started = Callable[..., subprocess.Popen[str]]

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agno_rt._inspection import Report
+from agno_rt._watch.socket import Report
 from agno_rt.tasktree import TaskTree
 from tests.cli.conftest import SECONDS
 

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from agno_rt._output import Misfit, output_form
+from agno_rt._decide.output_form import Misfit, output_form
 from agno_rt.cli.benching.rows import Unmeasured
 from agno_rt.output import Output
 

@@ -17,19 +17,18 @@ from typing import Any
 import attrs
 import trio
 
-from agno_rt._given import memory_of
-from agno_rt._ids import new_id
-from agno_rt.agent import Agent
+from agno_rt._drive.ids import new_id
+from agno_rt.agent import Agent, memory_of
 from agno_rt.cli.benching.answers import made_up
 from agno_rt.cli.benching.models import Instant
 from agno_rt.cli.benching.rows import Case, Effort, Figure, Measured, Unmeasured, in_batches, middle
 from agno_rt.cli.report import notice
-from agno_rt.journal import RunStore
 from agno_rt.measuring import Times, checkpoints, python_calls, ratio, seconds
 from agno_rt.memory import MemoryBackend
 from agno_rt.messages import Message
 from agno_rt.models import profile_of
 from agno_rt.project import Project
+from agno_rt.run_store import RunStore
 from agno_rt.runtime import Runtime
 
 __all__ = ["agent_cases", "memory_cases"]

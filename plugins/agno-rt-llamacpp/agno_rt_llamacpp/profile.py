@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import attrs
 
-from agno_rt.chat_format import ThinkTags
 from agno_rt.errors import UsageError
 from agno_rt.models import ModelProfile
+from agno_rt.wire.chat_completions import ThinkTags
 
 __all__ = ["PROFILE", "PROVIDER", "PULL_HINT", "SMOLLM2", "Sampling", "Settings", "Weights"]
 

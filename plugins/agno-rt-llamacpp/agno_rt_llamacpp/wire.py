@@ -13,12 +13,19 @@ from typing import Any, Literal
 
 import attrs
 
-from agno_rt.chat_format import ReportedError, StreamedResponse, ThinkTags, mend_value, request_body, tool_names
 from agno_rt.errors import ModelError, NotFound
 from agno_rt.events import Delta, TextDelta, ToolCallDelta
 from agno_rt.messages import ToolCall
 from agno_rt.models import ModelRequest, ModelResponse, ModelSettings
 from agno_rt.tools import Tool
+from agno_rt.wire.chat_completions import (
+    ReportedError,
+    StreamedResponse,
+    ThinkTags,
+    mend_value,
+    request_body,
+    tool_names,
+)
 from agno_rt_llamacpp import prompt
 from agno_rt_llamacpp.loops import LoopCutter
 from agno_rt_llamacpp.profile import PROVIDER, Sampling

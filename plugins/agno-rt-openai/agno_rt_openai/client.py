@@ -16,11 +16,12 @@ import attrs
 import httpx2
 import trio
 
-from agno_rt import Limiter, ModelRequest, ModelResponse, chat_format
+from agno_rt import Limiter, ModelRequest, ModelResponse
 from agno_rt.errors import ConfigError, ModelError
 from agno_rt.events import Delta
 from agno_rt.limits import LimitStatistics
 from agno_rt.models import Emit
+from agno_rt.wire import chat_completions
 from agno_rt_openai import refusals, wire
 from agno_rt_openai.profile import Key, Server, without_query
 
@@ -97,7 +98,7 @@ class OpenAIModel:
         async with self._connections:
             answer = await self._send(body, _headers(self.server, key, stream=stream), peer)
             try:
-                return await _read(answer, _Reading(peer, self._dialect, chat_format.tool_names(request)), emit)
+                return await _read(answer, _Reading(peer, self._dialect, chat_completions.tool_names(request)), emit)
             finally:
                 await answer.aclose()
 

@@ -11,8 +11,8 @@ from typing import Literal
 
 import attrs
 
-from agno_rt.chat_format import ThinkTags
 from agno_rt.models import ModelProfile, OutputMode, Price
+from agno_rt.wire.chat_completions import ThinkTags
 
 __all__ = ["OFFICIAL", "OTHER", "Facts", "SystemPlace", "known"]
 

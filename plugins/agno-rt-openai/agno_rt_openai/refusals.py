@@ -17,8 +17,8 @@ from urllib.parse import quote, quote_plus, unquote_plus
 
 import attrs
 
-from agno_rt.chat_format import mend_value
 from agno_rt.errors import ModelError
+from agno_rt.wire.chat_completions import mend_value
 from agno_rt_openai.lenient import read_json
 
 __all__ = ["Peer", "kind_of", "plain", "refusal", "reported", "retry_after"]

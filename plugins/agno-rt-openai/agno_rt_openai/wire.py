@@ -1,7 +1,7 @@
 """What goes over the wire, as pure functions: requests to bytes, answers and streams to responses.
 
-Adds to `agno_rt.chat_format` what belongs to the transport: JSON and event streams. What a server's refusals mean is
-`refusals`'. Opens nothing, reads no clock.
+Adds to `agno_rt.wire.chat_completions` what belongs to the transport: JSON and event streams. What a server's refusals
+mean is in `refusals`. Opens nothing, reads no clock.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 import attrs
 import msgspec
 
-from agno_rt import chat_format
 from agno_rt.errors import UsageError
 from agno_rt.events import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelRequest, ModelResponse
+from agno_rt.wire import chat_completions
 from agno_rt_openai.lenient import read_json
 from agno_rt_openai.refusals import Peer, kind_of, plain, reported
 from agno_rt_openai.sse import MAX_EVENT_BYTES, EventParser
@@ -30,11 +30,11 @@ class Dialect:
     """What is particular about the format as a model's server speaks it.
 
     `official` is OpenAI's own; `think_tags`, `reasoning_field` and `system_first` are what they are for
-    `agno_rt.chat_format`.
+    `agno_rt.wire.chat_completions`.
     """
 
     official: bool = False
-    think_tags: chat_format.ThinkTags = "off"
+    think_tags: chat_completions.ThinkTags = "off"
     reasoning_field: str = ""
     system_first: bool = False
 
@@ -45,7 +45,7 @@ def request_bytes(request: ModelRequest, model: str, dialect: Dialect, *, stream
     Raises `UsageError` for media that the format cannot carry, and where `settings.extra` holds what JSON cannot.
     """
     asked = request if dialect.official else _portable(request)
-    body = chat_format.request_body(
+    body = chat_completions.request_body(
         asked, model, reasoning_field=dialect.reasoning_field, system_first=dialect.system_first
     )
     if dialect.official and "max_tokens" in body and "max_tokens" not in request.settings.extra:
@@ -60,7 +60,7 @@ def request_bytes(request: ModelRequest, model: str, dialect: Dialect, *, stream
             return msgspec.json.encode(body)
         except UnicodeEncodeError:
             # Half a surrogate pair, out of a file's name for one: no server can be told of it, nor is it worth a run.
-            return msgspec.json.encode(chat_format.mend_value(body))
+            return msgspec.json.encode(chat_completions.mend_value(body))
     except (TypeError, ValueError, RecursionError) as exc:
         hint = "Look for unusual objects in ModelSettings.extra."
         raise UsageError(f"the request to {model!r} cannot be written as JSON: {exc}", hint=hint) from exc
@@ -91,7 +91,9 @@ def _with_object(call: ToolCall) -> ToolCall:
         pass
     # Half a character in them is one that a server's own parser stumbles over, each time.
     arguments = read_json(call.arguments.encode("utf-8", "surrogatepass"))
-    whole = json.dumps(chat_format.mend_value(arguments), ensure_ascii=False) if isinstance(arguments, dict) else "{}"
+    whole = (
+        json.dumps(chat_completions.mend_value(arguments), ensure_ascii=False) if isinstance(arguments, dict) else "{}"
+    )
     return attrs.evolve(call, arguments=whole)
 
 
@@ -100,14 +102,15 @@ def completion(
 ) -> ModelResponse:
     """The response in a whole body. Raises `ModelError` for anything that is no completion.
 
-    A stream is one as well, if that is what came. `names` leads the names of tools back (`chat_format.tool_names`).
+    A stream is one as well, if that is what came. `names` leads the names of tools back
+    (`chat_completions.tool_names`).
     """
     value = read_json(body)
     if value is None:
         return _unasked_stream(body, peer, dialect, content_type, names or {})
     try:
-        return chat_format.response(_object(value), dialect.think_tags, names or {})
-    except chat_format.ReportedError as exc:
+        return chat_completions.response(_object(value), dialect.think_tags, names or {})
+    except chat_completions.ReportedError as exc:
         raise reported(peer, exc.error) from None
     except (ValueError, TypeError, ArithmeticError) as exc:
         # From nothing: the cause quotes the server as it is, secrets and all, and a traceback would show it.
@@ -159,7 +162,7 @@ class ChatStream:
         self._dialect = dialect
         self._names = names or {}
         self._parser = EventParser()
-        self._response = chat_format.StreamedResponse(dialect.think_tags, self._names)
+        self._response = chat_completions.StreamedResponse(dialect.think_tags, self._names)
         self._chunks = 0
         self._head = bytearray()
         self._is_events: bool | None = None
@@ -243,7 +246,7 @@ class ChatStream:
         self._chunks += 1
         try:
             yield from self._response.feed(_object(value))
-        except chat_format.ReportedError as exc:
+        except chat_completions.ReportedError as exc:
             raise reported(self._peer, exc.error) from None
         except (ValueError, TypeError, ArithmeticError) as exc:
             said = plain(str(exc), self._peer)

@@ -25,7 +25,7 @@ from agno_rt.errors import (
     ToolDefinitionError,
     UsageError,
 )
-from agno_rt.journal import RunConflict
+from agno_rt.run_store import RunConflict
 
 __all__ = ["BrokenAgent", "HttpError", "describe", "error_body", "is_inner", "run_of"]
 

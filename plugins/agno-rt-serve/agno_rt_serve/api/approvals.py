@@ -9,7 +9,7 @@ import msgspec
 
 from agno_rt import AgnoError, Tool
 from agno_rt.errors import NotFound
-from agno_rt.journal import Approval, ApprovalConflict, ApprovalStatus
+from agno_rt.run_store import Approval, ApprovalConflict, ApprovalStatus
 from agno_rt_serve.api.routing import Route, path_value, read_body, read_query
 from agno_rt_serve.api.site import Site
 from agno_rt_serve.errors import HttpError

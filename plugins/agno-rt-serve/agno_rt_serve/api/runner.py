@@ -8,8 +8,8 @@ import attrs
 
 from agno_rt import Agent, AgnoError, Event, Message, RunResult, RunStream, Runtime
 from agno_rt.errors import UsageError
-from agno_rt.journal import Resume
 from agno_rt.messages import Part
+from agno_rt.run_store import Resume
 from agno_rt_serve.api.faults import Faults
 from agno_rt_serve.errors import BrokenAgent, HttpError
 from agno_rt_serve.http.asgi import Send

@@ -6,8 +6,8 @@ import attrs
 
 from agno_rt import AgnoError, Runtime, Tool, Toolkit
 from agno_rt.errors import NotFound
-from agno_rt.journal import Entry, RunRecord, RunStore, unknown_run
 from agno_rt.project import Project
+from agno_rt.run_store import Entry, RunRecord, RunStore, unknown_run
 from agno_rt_serve.api.parts import Accepts
 from agno_rt_serve.api.runner import Runner
 from agno_rt_serve.errors import HttpError

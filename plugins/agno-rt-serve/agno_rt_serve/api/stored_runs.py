@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from agno_rt.journal import Resume, RunRecord, RunStatus
+from agno_rt.run_store import Resume, RunRecord, RunStatus
 from agno_rt.steps import read_steps
 from agno_rt_serve.api.agents import Numbered
 from agno_rt_serve.api.approvals import Shown

@@ -1,0 +1,62 @@
+"""What a run may be asked, and how it becomes messages: text, parts, messages, or a stored run. Knows no runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from agno_rt.errors import UsageError
+from agno_rt.messages import Content, Media, Message, Part
+from agno_rt.run_store import Resume
+
+__all__ = ["Input", "as_messages"]
+
+Input: TypeAlias = str | Sequence[Message | Part] | Resume
+
+
+def as_messages(input: Input) -> tuple[Message, ...]:
+    """The input as messages. Raises `UsageError` for what is empty, is no text, parts or messages, or no Unicode."""
+    if type(input) is str and input.isascii() and input and not input.isspace():
+        return (Message("user", input),)  # the usual one
+    if not isinstance(input, str):
+        return _sequence(() if isinstance(input, Resume) else input)
+    if not input or input.isspace():
+        raise UsageError("the input is empty", hint="Say something for the agent to answer.")
+    if not input.isascii():
+        _must_be_unicode(input)
+    return (Message("user", input),)
+
+
+def _sequence(input: Sequence[Message | Part]) -> tuple[Message, ...]:
+    given: tuple[Any, ...] = tuple(input) if isinstance(input, Sequence) else ()
+    if given and all(isinstance(part, str | Media) for part in given):
+        if not any(isinstance(part, Media) or part.strip() for part in given):
+            raise UsageError("the input is empty", hint="Say something for the agent to answer.")
+        given = (Message("user", given),)
+    if not given or not all(isinstance(message, Message) for message in given):
+        hint = "Pass a str; or a list, not empty, of Message, or of str and Media: ['What is this?', image('cat.png')]."
+        raise UsageError("the input is neither text nor parts nor messages", hint=hint)
+    for message in given:
+        _check(message.content)
+    return given
+
+
+def _check(content: Content) -> None:
+    if isinstance(content, str):
+        _must_be_unicode(content)
+        return
+    from agno_rt.media import check_content  # for those who send media
+
+    check_content(content)
+    for part in content:
+        _must_be_unicode(part if isinstance(part, str) else part.name or "")
+
+
+def _must_be_unicode(text: str) -> None:
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        hint = "It was probably decoded from bytes that are no UTF-8."
+        raise UsageError(f"the input has a character that is no Unicode text: {exc}", hint=hint) from exc

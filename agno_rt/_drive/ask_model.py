@@ -1,0 +1,236 @@
+"""Asks the model under trio: its place among the model calls, its deadlines, its price, what is streamed, and hooks."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
+
+import attrs
+import msgspec
+import trio
+
+from agno_rt._drive import call_hooks
+from agno_rt._drive.job import Job
+from agno_rt._drive.scopes import deadline, ended_as
+from agno_rt.errors import AgnoError, ModelError
+from agno_rt.events import (
+    Delta,
+    ModelEnded,
+    ModelStarted,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    TurnRestarted,
+)
+from agno_rt.failures import must_pass, named, text_of
+from agno_rt.limiter import Limiter
+from agno_rt.messages import ToolCall, Usage
+from agno_rt.models import NO_USAGE, Emit, Model, ModelRequest, ModelResponse, profile_of
+
+__all__ = ["ask_aside", "respond", "respond_hooked", "respond_told", "waited"]
+
+_RESPONSE_HINT = "Its respond() must return a ModelResponse with text, ToolCalls and a Usage: tell the plugin's author."
+
+
+async def respond_told(job: Job, request: ModelRequest) -> ModelResponse:
+    """Ask the model, and tell of it."""
+    return await _told(job, request.turn, functools.partial(respond, job, request))
+
+
+async def respond_hooked(job: Job, request: ModelRequest) -> ModelResponse:
+    """Ask the model, with the run's hooks around it, and tell of it where somebody listens."""
+    asked = await call_hooks.before_model(job, job.hooks, request)
+    if job.emitter is None:
+        return await _hooked(job, request.turn, asked)
+    return await _told(job, request.turn, functools.partial(_hooked, job, request.turn, asked))
+
+
+async def _told(job: Job, turn: int, ask: Callable[[Emit], Awaitable[ModelResponse]]) -> ModelResponse:
+    emitter, name = job.emitter, job.model.name
+    assert emitter is not None
+    await emitter.send(ModelStarted(job.run_id, name, turn))
+    try:
+        response = await ask(emitter.send_delta)
+    except BaseException as exc:
+        status = ended_as(exc)
+        text = None if status == "cancelled" else text_of(exc)
+        emitter.post(ModelEnded(job.run_id, name, turn, status, NO_USAGE, text))
+        raise
+    emitter.post(ModelEnded(job.run_id, name, turn, "completed", response.usage, None, response.finish_reason))
+    return response
+
+
+async def _hooked(job: Job, turn: int, asked: ModelRequest | ModelResponse, emit: Emit | None = None) -> ModelResponse:
+    hooks, form = job.hooks, job.form
+    races = bool(hooks.racing) and turn == 1
+    stream = None if emit is None else _Stream(emit, guarded=hooks.holds, races=races)
+    if isinstance(asked, ModelResponse):
+        answered, written = asked, None
+    else:
+        ask = functools.partial(respond, job, asked, None if stream is None else stream.send)
+        passed = None if stream is None else stream.passed
+        answered = written = await (call_hooks.raced(job, hooks, ask, passed) if races else ask())
+    try:
+        response = await call_hooks.after_model(job, hooks, answered)
+        if form is not None:
+            response = form.received(response)
+            written = None if written is None else form.received(written)
+        if not response.tool_calls:
+            content = await call_hooks.after_run(job, hooks, response.content)
+            response = response if content == response.content else attrs.evolve(response, content=content)
+    except BaseException:
+        # The response goes no further, but it was paid for.
+        assert job.turns is not None
+        job.turns.usage = job.turns.usage + answered.usage
+        raise
+    if stream is not None:
+        await stream.settle(written, response)
+    return response
+
+
+class _Stream(msgspec.Struct, eq=False):
+    """What a turn streams while hooks may still change or refuse it: held back where they must see it first."""
+
+    emit: Emit
+    guarded: bool
+    races: bool
+    held: deque[Delta] = msgspec.field(default_factory=deque)
+    sent: bool = False
+
+    async def send(self, delta: Delta) -> None:
+        if not self.guarded and not self.races:
+            self.sent = True
+            await self.emit(delta)
+            return
+        if isinstance(delta, TurnRestarted):
+            self.held.clear()
+            if not self.sent:
+                return
+        self.held.append(delta)
+
+    async def passed(self) -> None:
+        """The input has passed the guardrails that race the model: what was held for them may go."""
+        if not self.guarded:
+            await self._let_go()
+        self.races = False
+
+    async def settle(self, written: ModelResponse | None, response: ModelResponse) -> None:
+        """Send what is held if the response is what the model wrote; else take back what was sent, and send it anew."""
+        if written is None or not _reads_alike(written, response):
+            self.held = deque(_deltas(response))
+            if self.sent:
+                self.held.appendleft(TurnRestarted("a hook changed the answer"))
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        # What comes in meanwhile is held too, behind the rest.
+        while self.held:
+            self.sent = True
+            await self.emit(self.held.popleft())
+
+
+def _reads_alike(written: ModelResponse, response: ModelResponse) -> bool:
+    same = written.content == response.content and written.reasoning == response.reasoning
+    return same and list(written.tool_calls) == list(response.tool_calls)
+
+
+def _deltas(response: ModelResponse) -> Iterator[Delta]:
+    if response.reasoning:
+        yield ReasoningDelta(response.reasoning)
+    if response.content:
+        yield TextDelta(response.content)
+    for index, call in enumerate(response.tool_calls):
+        yield ToolCallDelta(index, call.id, call.name, call.arguments)
+
+
+async def respond(job: Job, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
+    """Ask the model in its place among the model calls, within its deadlines; its response is checked and priced."""
+    model, limit, limits = job.model, job.model_calls, job.limits
+    if not limit.try_acquire():
+        await waited(limit, limits.queue_timeout)
+    try:
+        if limits.model_timeout is None and limits.idle_timeout is None:
+            response = await model.respond(request, emit)
+        else:
+            response = await _in_time(job, request, emit)
+    except AgnoError:
+        raise
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
+        raise ModelError(f"the model {model.name} failed: {named(exc)}", provider=model.name) from exc
+    finally:
+        limit.release()
+    # The usual answer is told by its types at once.
+    usual = type(response) is ModelResponse and type(response.content) is str and type(response.usage) is Usage
+    if not (usual and (not response.tool_calls or _are_calls(response.tool_calls))) and (
+        problem := _nonsense(response)
+    ):
+        raise ModelError(f"the model {model.name} returned {problem}", provider=model.name, hint=_RESPONSE_HINT)
+    if job.profile.price is not None and not response.usage.cost:
+        cost = job.profile.price.of(response.usage)
+        response = attrs.evolve(response, usage=attrs.evolve(response.usage, cost=cost))
+    if job.budget is not None:
+        job.budget.spend(response.usage)
+    return response
+
+
+async def ask_aside(job: Job, model: Model, request: ModelRequest) -> ModelResponse:
+    """Ask a model for something beside the run's own turns, such as a summary; the run pays for it."""
+    aside = msgspec.structs.replace(job, model=model, profile=profile_of(model), form=None)
+    response = await respond(aside, request)
+    assert job.turns is not None
+    job.turns.usage = job.turns.usage + response.usage
+    return response
+
+
+async def _in_time(job: Job, request: ModelRequest, emit: Emit | None) -> ModelResponse:
+    model, limits = job.model, job.limits
+    with ExitStack() as deadlines:
+        if limits.model_timeout is not None:
+            deadlines.enter_context(deadline(limits.model_timeout, "model_timeout", f"the model {model.name}"))
+        if limits.idle_timeout is not None:
+            idle, silent = limits.idle_timeout, f"the model {model.name}"
+            scope = deadlines.enter_context(deadline(idle, "idle_timeout", silent, "was silent for more than"))
+            emit = None if emit is None else functools.partial(_heard, emit, scope, idle)
+        return await model.respond(request, emit)
+
+
+async def _heard(emit: Emit, scope: trio.CancelScope, seconds: float, delta: Delta) -> None:
+    """A sign of life. While the reader makes the model wait, it is not the model that is silent."""
+    scope.deadline = math.inf
+    await emit(delta)
+    scope.deadline = trio.current_time() + seconds
+
+
+async def waited(limit: Limiter, seconds: float | None) -> None:
+    """Take a place that is not free at once. Raises `DeadlineExceeded` after so many seconds."""
+    if seconds is None:
+        await limit.acquire()
+        return
+    with deadline(seconds, "queue_timeout", f"the wait for a place ({limit.name})"):
+        await limit.acquire()
+
+
+def _are_calls(calls: object) -> bool:
+    """Tell whether the tool calls of a response are a sequence of ToolCalls; a loop, as a generator costs a frame."""
+    if not isinstance(calls, (tuple, list)):
+        return not calls
+    for call in calls:  # noqa: SIM110 - as said above
+        if not isinstance(call, ToolCall):
+            return False
+    return True
+
+
+def _nonsense(response: object) -> str:
+    """What is wrong with a model's response, if anything: a plugin's mistake must not get into a history."""
+    if not isinstance(response, ModelResponse):
+        return f"{type(response).__name__}, not a ModelResponse"
+    if not isinstance(response.content, str):
+        return f"content that is {type(response.content).__name__}, not str"
+    if not isinstance(response.usage, Usage):
+        return f"usage that is {type(response.usage).__name__}, not Usage"
+    return "" if _are_calls(response.tool_calls) else "tool calls that are no ToolCalls"

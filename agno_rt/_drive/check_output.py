@@ -1,0 +1,70 @@
+"""Carries out an output's check: a function of the user's, which may await. Knows a run by its form and context."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from agno_rt._decide.output_form import OutputForm
+from agno_rt._decide.turns import Turns
+from agno_rt.context import RunContext
+from agno_rt.errors import AgnoError, HookError
+from agno_rt.failures import must_pass, named, text_of
+
+__all__ = ["Checking", "check_output"]
+
+
+class Checking(Protocol):
+    """What a check needs of a run's job."""
+
+    form: OutputForm | None
+
+    def context(self) -> RunContext:
+        """The run as hooks see it."""
+        ...
+
+
+async def check_output(job: Checking, turns: Turns) -> str | None:
+    """Why the output's check refuses the turns' output; `None` lets it pass.
+
+    Raises `HookError` for a check that fails, with anything but a `ValueError`, or that returns something else.
+    """
+    assert job.form is not None
+    assert job.form.check is not None
+    check = job.form.check
+    name = getattr(check, "__name__", type(check).__name__)
+    try:
+        said = check(turns.output, job.context()) if _takes_context(check) else check(turns.output)
+        if isinstance(said, Awaitable):
+            said = await said
+    except AgnoError:
+        raise
+    except ValueError as exc:
+        return text_of(exc) or f"{name} refused it"
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
+        raise HookError(f"the output check {name} failed: {named(exc)}", hook=name) from exc
+    return _reason(said, name)
+
+
+def _reason(said: Any, name: str) -> str | None:
+    if said is None or said is True or said == "":
+        return None
+    if said is False:
+        return f"{name} refused it"
+    if isinstance(said, str):
+        return said
+    hint = "Let it return text that says why a value will not do, or nothing."
+    raise HookError(f"the output check {name} returned a {type(said).__name__}", hook=name, hint=hint)
+
+
+def _takes_context(check: Callable[..., Any]) -> bool:
+    """Whether the function has a second parameter that must be given."""
+    try:
+        parameters = inspect.signature(check).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(each.kind in places and each.default is inspect.Parameter.empty for each in parameters) > 1

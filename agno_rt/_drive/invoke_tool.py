@@ -1,0 +1,279 @@
+"""Carries out calls to one tool, with all that a tool may ask for: what is injected, its limits, its retries, batches.
+
+Whatever goes wrong in the tool is told to the model. What its caller alone can mend is raised, and ends the run.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
+from types import CoroutineType
+from typing import Any
+
+import trio
+
+from agno_rt._decide.tool_results import Told, content_of, contents_of, failure
+from agno_rt._drive.job import Job
+from agno_rt._drive.scopes import deadline
+from agno_rt._drive.tool_process import Failed, Processes, check_process, run_in_process
+from agno_rt._drive.tool_progress import Progress
+from agno_rt._drive.tool_threads import Threads
+from agno_rt._schema.injection import asks_for_context, fill_in
+from agno_rt.errors import DeadlineExceeded
+from agno_rt.failures import must_pass, text_of
+from agno_rt.limiter import Limiter
+from agno_rt.messages import ToolCall
+from agno_rt.tools import Tool, ToolArgumentError
+
+__all__ = ["Late", "carry_out", "in_time"]
+
+_HELD: ContextVar[tuple[tuple[Job, Limiter], ...]] = ContextVar("agno_rt_tool_places", default=())
+"""The places that the runs around this one hold: a call within such a call must not wait for them."""
+
+
+class Late(Failed):
+    """A tool that took too long."""
+
+
+async def in_time(tool: Tool, arguments: dict[str, Any], seconds: float | None, stay: _Stay | None = None) -> Any:
+    """Call the function where it belongs, in this process. Raises what it raises, and `Late` after so many seconds.
+
+    One that runs in a thread needs a `stay` that has a place there.
+    """
+    if tool.inline and not tool.is_async:
+        value = tool.function(**arguments)
+        return await value if type(value) is CoroutineType else value
+    if seconds is None:
+        return await _awaited(tool, arguments, stay)
+    try:
+        with deadline(seconds, "tool_timeout", f"the tool {tool.name}") as scope:
+            return await _awaited(tool, arguments, stay)
+    except DeadlineExceeded as exc:
+        if not scope.cancelled_caught:
+            raise
+        left = "" if tool.is_async else ". It could not be stopped, and may still do what it was doing"
+        raise Late(f"{tool.name} failed: {exc.message}{left}") from exc
+
+
+async def _awaited(tool: Tool, arguments: dict[str, Any], stay: _Stay | None) -> Any:
+    if tool.is_async:
+        return await tool.function(**arguments)
+    assert stay is not None
+    return await stay.in_thread(tool, arguments)
+
+
+async def carry_out(job: Job, tool: Tool, calls: Sequence[ToolCall]) -> list[Told]:
+    """What the model is told of calls to the tool: of one, or of several if it is a batch tool.
+
+    Raises `UsageError` for what the run's caller has to mend.
+    """
+    told: dict[int, Told] = {}
+    decoded: dict[int, dict[str, Any]] = {}
+    for at, call in enumerate(calls):
+        try:
+            arguments = tool.decode(call.arguments)
+        except ToolArgumentError as exc:
+            told[at] = "failed", text_of(exc)
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
+            told[at] = "failed", failure(tool.name, exc)
+        else:
+            if (refusal := _counted(job, tool)) is None:
+                decoded[at] = arguments
+            else:
+                told[at] = "failed", refusal
+    if decoded:
+        made = [calls[at] for at in decoded]
+        outcomes = await _filled(job, tool, made, _joined(tool, decoded.values()))
+        told |= zip(decoded, outcomes, strict=True)
+    return [told[at] for at in range(len(calls))]
+
+
+def _counted(job: Job, tool: Tool) -> str | None:
+    """Count one more call, or say why it is not made."""
+    limit = tool.limits.calls
+    if limit is None:
+        return None
+    called = job.called = job.called or {}
+    made = called.get(tool.name, 0)
+    if made >= limit:
+        times = "once" if limit == 1 else f"{limit} times"
+        return f"{tool.name} was not called: it may be called {times} in one run, and that has been done."
+    called[tool.name] = made + 1
+    return None
+
+
+def _joined(tool: Tool, decoded: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The arguments of one call; for a batch tool those of all calls, in a list."""
+    each = list(decoded)
+    return {name: [arguments[name] for arguments in each] for name in each[0]} if tool.batch else each[0]
+
+
+async def _filled(job: Job, tool: Tool, calls: Sequence[ToolCall], arguments: dict[str, Any]) -> list[Told]:
+    """Call the function with what the run fills in."""
+    if tool.process:
+        check_process(tool)
+    if not tool.injected:
+        return await _placed(job, tool, arguments, len(calls))
+    progress = context = None
+    if asks_for_context(tool.injected):
+        progress = Progress(job.emitter, calls)
+        context = job.context()
+        context.call = None if tool.batch else calls[0]
+        context._send, context._report = progress.send, progress.report
+    try:
+        arguments |= fill_in(tool.name, tool.injected, job.deps, job.state, context)
+        return await _placed(job, tool, arguments, len(calls))
+    finally:
+        if progress is not None:
+            progress.close()
+
+
+async def _placed(job: Job, tool: Tool, arguments: dict[str, Any], count: int) -> list[Told]:
+    """Call the function in its places, among the tool's calls under way and among the threads, as far as it needs any.
+
+    Those that a call around this run holds are not waited for.
+    """
+    threads = None if tool.is_async or tool.inline or tool.process else _threads_of(job)
+    own = job.places.get(tool.name)
+    bounds = (own, None if threads is None else threads.places)
+    wanted = [limiter for limiter in bounds if limiter is not None and not _held(job, limiter)]
+    if (full := _take(wanted)) is not None and (refusal := await _wait(tool, wanted, full, job.limits.queue_timeout)):
+        return [("failed", refusal)] * count
+    stay = _Stay(own if own in wanted else None, threads)
+    held = _HELD.set((*_HELD.get(), *((job, limiter) for limiter in wanted))) if wanted else None
+    try:
+        if threads is not None and (refusal := threads.refusal(tool.name)):
+            return [("failed", refusal)] * count
+        return await _attempted(job, tool, arguments, count, stay)
+    finally:
+        if held is not None:
+            _HELD.reset(held)
+        if threads is not None and threads.places in wanted:
+            threads.places.release()
+        stay.leave()
+
+
+def _threads_of(job: Job) -> Threads:
+    assert job.workers is not None
+    return job.workers.threads
+
+
+def _take(wanted: Sequence[Limiter]) -> Limiter | None:
+    """Take a place of each limiter; or of none, and return the first that is full."""
+    for at, limiter in enumerate(wanted):
+        if not limiter.try_acquire():
+            for taken in wanted[:at]:
+                taken.release()
+            return limiter
+    return None
+
+
+async def _wait(tool: Tool, wanted: Sequence[Limiter], full: Limiter, seconds: float | None) -> str | None:
+    """Wait until there is a place of each; why there is none, if that takes too long."""
+    what = f"one of the {full.total} threads" if full.name == "threads" else f"one of its {full.total} places"
+    try:
+        if seconds is None:
+            await _take_all(wanted, full)
+        else:
+            with deadline(seconds, "queue_timeout", f"the wait for {what}"):
+                await _take_all(wanted, full)
+    except DeadlineExceeded as exc:
+        return f"{tool.name} was not called: {exc.message}."
+    return None
+
+
+async def _take_all(wanted: Sequence[Limiter], full: Limiter | None) -> None:
+    # Nothing is held while waiting: who holds one and waits for the other might wait for who does the opposite.
+    while full is not None:
+        taken = full
+        await taken.acquire()
+        full = _take([limiter for limiter in wanted if limiter is not taken])
+        if full is not None:
+            taken.release()
+
+
+async def _attempted(job: Job, tool: Tool, arguments: dict[str, Any], count: int, stay: _Stay) -> list[Told]:
+    """Try, and try again as often as the tool may be; then what came of it, or of the last attempt."""
+    attempts = 1
+    while True:
+        try:
+            return await _attempt(job, tool, arguments, count, stay)
+        except ToolArgumentError as exc:
+            return [("failed", text_of(exc))] * count
+        except _Unfit as exc:
+            return [("failed", failure(tool.name, exc.reason))] * count
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
+            # A thread that was left behind is still at it, and a second one beside it is not what anybody asked for.
+            left = isinstance(exc, Late) and not tool.is_async and not tool.process
+            if attempts > tool.limits.retries or left:
+                text = text_of(exc) if isinstance(exc, Failed) else failure(tool.name, exc)
+                return [("failed", text if attempts == 1 else f"{text} ({attempts} attempts)")] * count
+        attempts += 1
+        await trio.lowlevel.checkpoint()
+
+
+class _Unfit(Exception):
+    """A result that cannot be told, however often it is asked for."""
+
+    def __init__(self, reason: BaseException) -> None:
+        self.reason = reason
+
+
+async def _attempt(job: Job, tool: Tool, arguments: dict[str, Any], count: int, stay: _Stay) -> list[Told]:
+    seconds = min(filter(None, (tool.limits.timeout, job.limits.tool_timeout)), default=None)
+    if tool.process:
+        try:
+            content = await run_in_process(tool, arguments, seconds, count if tool.batch else None, _processes_of(job))
+        except DeadlineExceeded as exc:
+            # Nothing else in there raises one: what the function raises comes as `Failed`.
+            raise Late(f"{tool.name} failed: {exc.message}, and was killed") from exc
+        return content if tool.batch else [("completed", content)]
+    value = await in_time(tool, arguments, seconds, stay)
+    try:
+        return contents_of(value, count, tool.name) if tool.batch else [("completed", content_of(value))]
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
+        raise _Unfit(exc) from exc
+
+
+def _processes_of(job: Job) -> Processes | None:
+    return None if job.workers is None else job.workers.processes
+
+
+def _held(job: Job, limiter: Limiter) -> bool:
+    """Whether a call that this run is within holds a place of the limiter."""
+    holders = [holder for holder, held in _HELD.get() if held is limiter]
+    outer = job.outer if holders else None
+    while outer is not None:
+        if outer in holders:
+            return True
+        outer = outer.outer
+    return False
+
+
+class _Stay:
+    """A call's place among those of its tool. The last who uses it gives it back: the call, or its thread."""
+
+    __slots__ = ("_place", "_threads", "_users")
+
+    def __init__(self, place: Limiter | None, threads: Threads | None) -> None:
+        self._place = place
+        self._threads = threads
+        self._users = 1
+
+    def leave(self) -> None:
+        self._users -= 1
+        if not self._users and self._place is not None:
+            self._place.release()
+
+    async def in_thread(self, tool: Tool, arguments: dict[str, Any]) -> Any:
+        """Call the function in a thread, which stays until it has really ended, also where it is left behind."""
+        assert self._threads is not None
+        self._users += 1
+        return await self._threads.run(tool.name, functools.partial(tool.function, **arguments), self.leave)

@@ -1,0 +1,248 @@
+"""A run, ready to be carried out: everything that its agent named, resolved. Knows no driver and no runtime."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Generic, final
+
+import attrs
+import msgspec
+import trio
+
+from agno_rt._decide.budget import Budget, Refusals, too_deep
+from agno_rt._decide.turns import Turns
+from agno_rt._drive.emitter import Emitter
+from agno_rt._schema.generics import OutputT
+from agno_rt.agent import PLAIN_MEMORY
+from agno_rt.context import RunContext
+from agno_rt.events import Status
+from agno_rt.instructions import Instructions
+from agno_rt.limiter import Limiter
+from agno_rt.limits import Limits
+from agno_rt.memory import FactStore, MemoryBackend, MemoryPolicy
+from agno_rt.messages import Message, ToolCall, Usage
+from agno_rt.models import NO_PROFILE, NO_USAGE, FinishReason, Model, ModelProfile, ModelSettings
+from agno_rt.tools import Tool
+
+if TYPE_CHECKING:
+    # What few runs have is imported by those who give it to them.
+    from agno_rt._decide.output_form import OutputForm
+    from agno_rt._drive.session_order import SharedLock
+    from agno_rt._drive.tool_threads import Workers
+    from agno_rt._drive.write_journal import Journal
+    from agno_rt.run_store import Approval
+
+__all__ = ["NO_PLACES", "OUTER", "Asked", "Job", "RunResult", "SessionAccess", "check_depth", "holds"]
+
+_NO_OUTPUT: Any = None
+
+
+@final
+@attrs.define(eq=False, weakref_slot=False)
+class RunResult(Generic[OutputT]):
+    """What came of a run.
+
+    `content` is the answer's text, and `output` the same as the agent's output type, if it has one; it is `None` while
+    the run is `paused`. `reasoning` is what the model thought before the answer, where it says so. `messages` are those
+    that this run added to the conversation: the input, each response, each tool's result. `state` is the session's
+    state as the run left it, where the agent has one. `approvals` is what a `paused` run waits for. `error` is set
+    where the status is `failed` or `limited`. `finish_reason` is why the answer ended: `length` where it was cut off.
+    """
+
+    run_id: str
+    status: Status
+    content: str = ""
+    output: OutputT = _NO_OUTPUT
+    messages: tuple[Message, ...] = ()
+    usage: Usage = NO_USAGE
+    error: BaseException | None = None
+    finish_reason: FinishReason = "stop"
+    reasoning: str = ""
+    state: Any = None
+    approvals: tuple[Approval, ...] = ()
+    # Two clock readings instead of their difference, which would cost each run an allocation more.
+    _began: float = attrs.field(default=0.0, repr=False)
+    _ended: float = attrs.field(default=0.0, repr=False)
+
+    @property
+    def duration(self) -> float:
+        """How many seconds the run took, from the call until its end; a resumed run since it was resumed."""
+        return self._ended - self._began
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls that the model asked for, in their order; the message with a call's `id` has its result."""
+        return tuple(call for message in self.messages for call in message.tool_calls)
+
+
+class SessionAccess(msgspec.Struct, eq=False, weakref=True):
+    """The session that a run reads and appends to, with the lock that puts its runs in order.
+
+    `shared` is there where the memory backend puts the runs of other processes in order too.
+    """
+
+    id: str
+    memory: MemoryBackend
+    lock: Limiter
+    shared: SharedLock | None = None
+
+    @classmethod
+    def of(cls, session: str, memory: Any) -> SessionAccess:
+        """Make the access to a session of the memory backend."""
+        access = cls(session, memory, Limiter(f"session {session!r}", 1))
+        if hasattr(memory, "lock_session"):  # to check for the protocol would take microseconds
+            from agno_rt._drive.session_order import SharedLock  # for sessions that other processes may have
+
+            access.shared = SharedLock(session, memory)
+        return access
+
+
+NESTED_SECONDS = 60.0
+"""How long a run within a run waits for another process, where no limit says so."""
+
+NO_PLACES: Mapping[str, Limiter] = {}
+
+
+class Asked(msgspec.Struct, eq=False):
+    """What a caller says of one run, beside the agent and the input."""
+
+    session: str | None = None
+    user: str | None = None
+    deps: Any = None
+    journal: Journal | None = None
+
+
+class Job(msgspec.Struct, eq=False):
+    """A run, ready to be carried out. `outcome` is filled in when it is over, however it ended.
+
+    `instructions` are as the agent has them until the run has begun, then text. `summarizer` is the model of the memory
+    policy's summary, `facts` the store of what is known about the user. `places` has the limiters of tools by their
+    name, `workers` the threads and worker processes, `called` how often each tool with a limit was called, `given` what
+    users filled in by call; `journal` is where the run is stored. A Struct, because one is made for each run and attrs
+    takes three times as long.
+    """
+
+    run_id: str
+    agent: str
+    model: Model
+    instructions: Instructions
+    input: tuple[Message, ...]
+    tools: Mapping[str, Tool]
+    settings: ModelSettings
+    limits: Limits
+    admission: Limiter
+    model_calls: Limiter
+    user: str | None = None
+    form: OutputForm | None = None
+    session: SessionAccess | None = None
+    emitter: Emitter | None = None
+    profile: ModelProfile = NO_PROFILE
+    hooks: Any = None
+    deps: Any = None
+    outer: Job | None = None
+    budget: Budget | None = None
+    policy: MemoryPolicy = PLAIN_MEMORY
+    summarizer: Model | None = None
+    facts: FactStore | None = None
+    places: Mapping[str, Limiter] = NO_PLACES
+    workers: Workers | None = None
+    journal: Journal | None = None
+    began: float = 0.0
+    given: dict[str, Any] | None = None
+    state: Any = None
+    turns: Turns | None = None
+    called: dict[str, int] | None = None
+    kept: dict[Any, Any] | None = None
+    outcome: RunResult | None = None
+
+    def context(self) -> RunContext:
+        """The run as its tools, hooks and instructions see it."""
+        if self.kept is None:
+            self.kept = {}
+        return RunContext(
+            self.run_id,
+            self.agent,
+            None if self.session is None else self.session.id,
+            self.user,
+            self.input,
+            self.deps,
+            self.state,
+            kept=self.kept,
+            given=self.given,
+            usage=self._usage,
+            spend=self.spend,
+            give_way=trio.lowlevel.checkpoint,
+        )
+
+    def spend(self, usage: Usage) -> None:
+        """Count what a tool or a hook used by itself."""
+        assert self.turns is not None
+        with _SPENDING:
+            self.turns.usage = self.turns.usage + usage
+            if self.budget is not None:
+                self.budget.spend(usage)
+
+    def patience(self) -> float | None:
+        """Return how long the run may wait for another process to give a session back.
+
+        Within a run that has a session that wait has a bound, since the process may be waiting for that session.
+        """
+        outer = self.outer
+        while self.limits.queue_timeout is None and outer is not None:
+            if outer.session is not None:
+                return NESTED_SECONDS
+            outer = outer.outer
+        return self.limits.queue_timeout
+
+    def _usage(self) -> Usage:
+        return NO_USAGE if self.turns is None else self.turns.usage
+
+
+_SPENDING = threading.Lock()
+"""Tools in threads spend too."""
+
+OUTER: ContextVar[Job | None] = ContextVar("agno_rt_outer", default=None)
+"""The run around a tool: a run that the tool makes is within it, and must not wait for what that one holds."""
+
+
+def holds(job: Job | None, place: Limiter) -> bool:
+    """Whether the run, or one around it, holds a place of the limiter."""
+    while job is not None:
+        if job.admission is place or (job.session is not None and job.session.lock is place):
+            return True
+        job = job.outer
+    return False
+
+
+MOST_REFUSED = 8
+"""In how many turns models are told that a run within theirs would be too deep."""
+
+
+def check_depth(outer: Job, most: int) -> None:
+    """Raise `LimitExceeded` for a run within `outer` where that makes more than `most` runs within one another.
+
+    A depth alone is no bound: each of the runs has all its turns to ask for a deeper one. So the refusals are counted
+    for the outermost run, and after too many none of the runs goes on.
+    """
+    around: list[Job] = []
+    job: Job | None = outer
+    while job is not None:
+        around.append(job)
+        job = job.outer
+    if len(around) < most:
+        return
+    # Kept by the budgets, which hold what runs within one another share; few runs have one, and few are too deep.
+    refusals = Refusals()
+    for job in reversed(around):
+        if job.budget is None:
+            job.budget = Budget(job.limits, None if job.outer is None else job.outer.budget)
+        refusals = job.budget.refusals = refusals if job.budget.refusals is None else job.budget.refusals
+    turn = outer.run_id, 0 if outer.turns is None else outer.turns.turn
+    if turn != refusals.last:
+        refusals.turns += 1
+        refusals.last = turn
+    if refusals.turns > MOST_REFUSED:
+        refusals.ended = most
+    raise too_deep(most)

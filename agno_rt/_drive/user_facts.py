@@ -1,0 +1,32 @@
+"""Lets a run know what is known about its user, and its model keep more. Knows no runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agno_rt._drive.job import Job
+from agno_rt.errors import UsageError
+from agno_rt.memory import FactStore, MemoryBackend, UserMemory
+from agno_rt.tools import Tool
+
+__all__ = ["UserFacts"]
+
+
+class UserFacts:
+    """Gives the runs of one runtime the facts about their users, and the tools for them, which are made once."""
+
+    def __init__(self) -> None:
+        self._tools: Mapping[str, Tool] | None = None
+
+    def give(self, job: Job, policy: UserMemory, store: MemoryBackend) -> None:
+        """Give the run the store and its tools. Raises `UsageError` for a memory that keeps no facts."""
+        if not isinstance(store, FactStore):
+            hint = "Use one that does, such as 'memory:' or 'sqlite:///agents.db', or leave MemoryPolicy(facts=) out."
+            raise UsageError(f"the memory backend {type(store).__name__} keeps no facts about users", hint=hint)
+        job.facts = store
+        if policy.tools:
+            if self._tools is None:
+                from agno_rt.facts import fact_tools  # for those who keep facts
+
+                self._tools = {tool.name: tool for tool in fact_tools(store)}
+            job.tools = {**self._tools, **job.tools}

@@ -1,0 +1,345 @@
+"""Takes the task tree of a runtime: what each run and each call does, what it waits for, which deadlines it has.
+
+Deadlines are those of trio's cancel scopes. Which of several scopes in one task is whose is told by the order in which
+limits are entered; a scope that is none of ours counts to what is next outside of it.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
+from typing import Any, TypeAlias
+
+import trio
+
+from agno_rt._drive.job import Job
+from agno_rt._drive.scopes import DEADLINES
+from agno_rt._drive.tool_threads import Threads
+from agno_rt._watch.frames import Found, found_in, is_under, name_of, own_stack, place_of, seen
+from agno_rt.limiter import Limiter
+from agno_rt.limits import LimitStatistics
+from agno_rt.tasktree import AbandonedThread, CallTask, Deadline, Place, RunTask, TaskTree
+
+__all__ = ["KNOWN", "stack_tasks", "task_tree"]
+
+_Doing: TypeAlias = tuple[str, LimitStatistics | None]
+_Held: TypeAlias = Mapping[str, Any]
+
+
+def task_tree(mine: Limiter, limits: Sequence[LimitStatistics] = (), threads: Threads | None = None) -> TaskTree:
+    """What is under way among the runs whose model calls share the limiter, which is to say: in its runtime.
+
+    Call it under trio, in the thread and the trio run in which the runtime is open.
+    """
+    return TaskTree(_Tree(seen(), mine).runs(None), tuple(limits), () if threads is None else _abandoned(threads))
+
+
+def stack_tasks(frame: FrameType, mine: Limiter | None = None) -> tuple[RunTask, ...]:
+    """The runs, and the calls in them, that a stack of a thread is in the middle of."""
+    return _Tree(found_in(own_stack(frame)), mine).runs(None)
+
+
+class _Tree:
+    """Puts what was found into a tree."""
+
+    def __init__(self, found: Sequence[Found], mine: Limiter | None) -> None:
+        self._found = [each for each in found if mine is None or each.job.model_calls is mine]
+        self._known = {id(each) for each in self._found}
+        self._of_run = {id(each.job): each for each in self._found if each.is_run}
+        self._calls_of: dict[int, list[Found]] = {}
+        for each in self._found:
+            if not each.is_run:
+                self._calls_of.setdefault(id(each.job), []).append(each)
+        self._held_by = _holders(self._found)
+        self._scopes = _owned_scopes(found) if trio.lowlevel.in_trio_run() else {}
+        self._now = trio.current_time() if trio.lowlevel.in_trio_run() else 0.0
+        self._threads = _threads()
+        self._within: dict[int, list[Found]] = {}
+        for each in self._found:
+            around = self._around(each)
+            self._within.setdefault(id(around), []).append(each)
+
+    def _around(self, found: Found) -> Found | None:
+        """The run or the call that it is within. Which call a run is within is not always known; then it is the run."""
+        if not found.is_run:
+            return self._of_run.get(id(found.job))
+        before = found.before
+        while before is not None:
+            if id(before) in self._known:
+                return before
+            before = before.before
+        job = found.job.outer
+        while job is not None and id(job) not in self._of_run:
+            job = job.outer
+        return None if job is None else self._call_around(found, self._of_run[id(job)])
+
+    def _call_around(self, found: Found, run: Found) -> Found:
+        calls = self._calls_of.get(id(run.job), ())
+        for task in () if found.task is None else is_under(found.task):
+            for call in reversed(calls):
+                if call.task is task:
+                    return call
+        return calls[0] if len(calls) == 1 else run
+
+    def runs(self, around: Found | None) -> tuple[RunTask, ...]:
+        """The runs within that, those that began first before the others."""
+        # By the moment itself: as it is told, rounded and on its way, two runs may seem to swap between two looks.
+        within = [each for each in self._within.get(id(around), ()) if each.is_run]
+        within.sort(key=lambda each: (each.job.began, each.job.run_id))
+        return tuple(map(self._run, within))
+
+    def _run(self, found: Found) -> RunTask:
+        job, turns, access = found.job, found.job.turns, found.job.session
+        doing, waits = _doing(found.frames, RUN_KNOWN, "starting")
+        taken = LimitStatistics("turns", job.limits.turns, 0 if turns is None else turns.turn, 0)
+        deadlines = self._deadlines(found)
+        return RunTask(
+            job.run_id,
+            job.agent,
+            doing,
+            None if access is None else access.id,
+            job.user,
+            None if job.outer is None else job.outer.run_id,
+            int(taken.in_use),
+            _since(found, deadlines, job.limits.run_timeout, "run_timeout"),
+            place_of(found.frames),
+            waits,
+            ()
+            if access is None or not _waits_for(found, access.lock)
+            else tuple(self._held_by.get(id(access.lock), ())),
+            deadlines,
+            (taken, *(() if job.budget is None else job.budget.statistics())),
+            self._calls(found),
+            self.runs(found),
+        )
+
+    def _calls(self, run: Found) -> tuple[CallTask, ...]:
+        order = {call.id: at for at, call in enumerate(() if run.job.turns is None else run.job.turns.calls)}
+        calls = [each for each in self._within.get(id(run), ()) if not each.is_run]
+        calls.sort(key=lambda each: order.get(each.calls[0].id, len(order)))
+        return tuple(map(self._call, calls))
+
+    def _call(self, found: Found) -> CallTask:
+        doing, waits = _doing(found.frames, CALL_KNOWN, "running")
+        deadlines, place = self._deadlines(found), place_of(found.frames)
+        if doing == "in a thread":
+            place = self._threads.get(id(found.task)) or place
+        seconds = next((held["seconds"] for held in _held(found, TIMED)), None)
+        return CallTask(
+            found.calls[0].name,
+            tuple(call.id for call in found.calls),
+            doing,
+            _since(found, deadlines, seconds, "tool_timeout"),
+            place,
+            waits,
+            deadlines,
+            self.runs(found),
+        )
+
+    def _deadlines(self, found: Found) -> tuple[Deadline, ...]:
+        owned = self._scopes.get(id(found), ())
+        return tuple(
+            Deadline(DEADLINES.get(scope, ""), round(scope.deadline - self._now, 3))
+            for scope in owned
+            if scope.deadline != float("inf")
+        )
+
+
+def _holders(found: Sequence[Found]) -> dict[int, list[str]]:
+    """The ids of the runs that hold each session, by its lock."""
+    holders: dict[int, list[str]] = {}
+    for each in found:
+        access = each.job.session
+        if each.is_run and access is not None and any(_held(each, (IN_SESSION,))) and not _waits_for(each, access.lock):
+            holders.setdefault(id(access.lock), []).append(each.job.run_id)
+    return holders
+
+
+def _doing(frames: Sequence[FrameType], known: Mapping[str, Callable[[_Held], _Doing]], else_: str) -> _Doing:
+    """What the innermost frame that is known says."""
+    for frame in reversed(frames):
+        name = name_of(frame)
+        tell = known.get(name) or known.get(f"{name.rpartition('.')[0]}.*")
+        if tell is not None:
+            return tell(frame.f_locals)
+    return else_, None
+
+
+def _waits_for(found: Found, limiter: Limiter) -> bool:
+    return any(held["self"] is limiter for held in _held(found, (ACQUIRE,)))
+
+
+def _held(found: Found, names: Sequence[str]) -> Iterator[_Held]:
+    return (frame.f_locals for frame in found.frames if name_of(frame) in names)
+
+
+def _since(found: Found, deadlines: Sequence[Deadline], seconds: float | None, limit: str) -> float | None:
+    """How long it is under way: told by when it began if that was noted, else by what is left of its deadline."""
+    noted = [getattr(found.job, "began", None)] if found.is_run else [held.get("began") for held in _held(found, BEGAN)]
+    for began in noted:
+        if began:
+            return round(max(0.0, time.monotonic() - float(began)), 3)
+    left = next((deadline.left for deadline in deadlines if deadline.limit == limit), None)
+    return None if left is None or seconds is None else round(max(0.0, seconds - left), 3)
+
+
+def _owned_scopes(found: Sequence[Found]) -> dict[int, list[trio.CancelScope]]:
+    """The cancel scopes of each, the outermost first."""
+    by_task: dict[trio.lowlevel.Task, list[Found]] = {}
+    for each in found:
+        if each.task is not None:
+            by_task.setdefault(each.task, []).append(each)
+    owned: dict[int, list[trio.CancelScope]] = {}
+    taken: dict[trio.lowlevel.Task, set[int]] = {}
+    for task, carried in by_task.items():
+        scopes = _scopes(task)
+        taken[task] = {id(scope) for scope in scopes}
+        theirs = set().union(*(taken.get(outer, ()) for outer in is_under(task)))
+        _share_out([scope for scope in scopes if id(scope) not in theirs], carried, owned)
+    return owned
+
+
+def _share_out(
+    scopes: Sequence[trio.CancelScope], carried: Sequence[Found], owned: dict[int, list[trio.CancelScope]]
+) -> None:
+    expected = [(limit, each) for each in carried for frame in each.frames for limit in ENTERS.get(name_of(frame), ())]
+    at, owner = 0, carried[0]
+    for scope in scopes:
+        name = DEADLINES.get(scope)
+        ahead = (number for number in range(at, len(expected)) if expected[number][0] == name)
+        if name is not None and (number := next(ahead, None)) is not None:
+            at, owner = number + 1, expected[number][1]
+        owned.setdefault(id(owner), []).append(scope)
+
+
+def _scopes(task: trio.lowlevel.Task) -> list[trio.CancelScope]:
+    """The cancel scopes that the task is in and not shielded from, the outermost first."""
+    # trio has no public way to ask this of a task that is not the current one. Without it, no deadline is shown.
+    status: Any = getattr(task, "_cancel_status", None)
+    scopes: list[trio.CancelScope] = []
+    while (scope := getattr(status, "_scope", None)) is not None:
+        scopes.append(scope)
+        status = None if scope.shield else getattr(status, "parent", None)
+    return scopes[::-1]
+
+
+def _threads() -> dict[int, Place]:
+    """Where the worker threads are, by the task that waits for each."""
+    places: dict[int, Place] = {}
+    here = threading.get_ident()
+    for ident, frame in sys._current_frames().items():
+        if ident == here:
+            continue
+        stack = own_stack(frame)
+        for number, each in enumerate(stack):
+            if name_of(each) == WORKER and (waiting := each.f_locals.get("task_register")):
+                place = place_of(stack[number:])
+                if place is not None:
+                    places[id(waiting[0])] = place
+    return places
+
+
+def _abandoned(threads: Threads) -> tuple[AbandonedThread, ...]:
+    """The threads that were given up and have not ended, with where each is now."""
+    frames = sys._current_frames()
+    now = time.monotonic()
+    return tuple(
+        AbandonedThread(thread.tool, round(now - thread.began, 3), place_of(own_stack(frames.get(thread.ident))))
+        for thread in threads.abandoned
+    )
+
+
+def _asking(held: _Held) -> _Doing:
+    job: Job = held["job"]
+    return f"asking {job.model.name}", None
+
+
+def _calling(held: _Held) -> _Doing:
+    names = dict.fromkeys(call.name for call in held["calls"])
+    done, count = len(held.get("results", ())), len(held["calls"])
+    return f"calling {', '.join(names)}" + (f" ({done} of {count} done)" if count > 1 else ""), None
+
+
+def _waiting(held: _Held) -> _Doing:
+    limiter: Limiter = held["self"]
+    if limiter.name == "runs":
+        return "queued for a place (runs)", limiter.statistics()
+    if limiter.name.startswith("session "):
+        return f"waiting for {limiter.name}", limiter.statistics()
+    return f"waiting for a place ({limiter.name})", limiter.statistics()
+
+
+def _waiting_elsewhere(held: _Held) -> _Doing:
+    return f"waiting for session {held['self'].id!r}, which another process has", None
+
+
+def _behind(held: _Held) -> _Doing:
+    return "waiting for the reader of its stream", held["self"].statistics()
+
+
+def _rated(held: _Held) -> _Doing:
+    standing: Sequence[LimitStatistics] = held["self"].statistics()
+    return f"waiting for its turn ({held['self'].name})", max(standing, key=lambda each: each.in_use / each.total)
+
+
+def _hooked(held: _Held) -> _Doing:
+    hook = held["hook"]
+    name = getattr(hook, "name", None)
+    return f"in the hook {name if isinstance(name, str) and name else type(hook).__name__}", None
+
+
+def _says(text: str) -> Callable[[_Held], _Doing]:
+    return lambda held: (text, None)
+
+
+IN_SESSION = "agno_rt._drive.conversation.in_conversation"
+ACQUIRE = "agno_rt.limiter.Limiter.acquire"
+WORKER = "trio._threads.to_thread_run_sync.<locals>.worker_fn"
+TIMED = ("agno_rt._drive.invoke_tool.in_time", "agno_rt._drive.tool_process.run_in_process")
+BEGAN = (
+    "agno_rt._drive.call_tools._call_tool",
+    "agno_rt._drive.call_tools._batched",
+    "agno_rt._drive.call_tools._made",
+)
+
+KNOWN: dict[str, Callable[[_Held], _Doing]] = {
+    ACQUIRE: _waiting,
+    "agno_rt._drive.emitter.EventBuffer.room": _behind,
+    "agno_rt._drive.call_hooks._called": _hooked,
+    "agno_rt._drive.write_journal.Journal.*": _says("storing its journal"),
+}
+"""What a frame of this function says of the run or the call that it belongs to. `*` is any method of the class."""
+
+RUN_KNOWN: dict[str, Callable[[_Held], _Doing]] = KNOWN | {
+    "agno_rt._drive.ask_model.respond": _asking,
+    "agno_rt._drive.call_tools.call_tools": _calling,
+    "agno_rt._drive.check_output.check_output": _says("checking its output"),
+    "agno_rt.wrappers._single_flight.Flight.follow": _says("waiting for another run that asks the same"),
+    "agno_rt._drive.render_instructions.instructions_text": _says("making its instructions"),
+    "agno_rt._drive.conversation._end": _says("storing what it added to its session"),
+    "agno_rt._drive.conversation._facts": _says("reading what is known of its user"),
+    "agno_rt._drive.conversation._load": _says("reading its session"),
+    "agno_rt._drive.session_order.SharedLock.acquire": _waiting_elsewhere,
+    "agno_rt.wrappers.rate_limit.RateLimit._admit": _rated,
+    "agno_rt.wrappers.retry.Retry._pause": lambda held: (f"waiting to ask again ({held['self'].name})", None),
+}
+
+CALL_KNOWN: dict[str, Callable[[_Held], _Doing]] = KNOWN | {
+    "agno_rt._drive.tool_process.run_in_process": _says("in a process"),
+    "trio._threads.to_thread_run_sync": _says("in a thread"),
+}
+
+ENTERS: dict[str, tuple[str, ...]] = {
+    "agno_rt.runs.execute": ("run_timeout",),
+    "agno_rt.runs._take_timed_turns": ("turn_timeout",),
+    "agno_rt._drive.ask_model._in_time": ("model_timeout", "idle_timeout"),
+    "agno_rt._drive.ask_model.waited": ("queue_timeout",),
+    "agno_rt._drive.session_order.SharedLock.acquire": ("queue_timeout",),
+    "agno_rt._drive.invoke_tool.in_time": ("tool_timeout",),
+    "agno_rt._drive.invoke_tool._wait": ("queue_timeout",),
+    "agno_rt._drive.tool_process.run_in_process": ("tool_timeout",),
+}
+"""The deadlines that a function enters, if they are set, in this order."""

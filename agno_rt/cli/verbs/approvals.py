@@ -1,0 +1,177 @@
+"""`agno-rt approvals`: what paused runs wait for, and how it is decided: approved, denied, answered."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from agno_rt.cli.options import agent_options, config_option, debug_option, json_option, memory_option, owner_option
+from agno_rt.cli.report import notice
+from agno_rt.run_store import Approval, Decision
+
+if TYPE_CHECKING:
+    from agno_rt.cli.choose_agent import Changes
+    from agno_rt.cli.stored import Place
+    from agno_rt.runtime import Runtime
+
+__all__ = ["command", "print_approvals"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@click.group("approvals")
+def command() -> None:
+    """See what paused runs wait for, and decide it.
+
+    A run waits where a tool call must be approved, where a tool asks the user for something, and where a call is
+    carried out by somebody else. An approval is given by its id, or enough of the beginning of that: the id of a run
+    that waits for one thing alone will do.
+    """
+
+
+@command.command("list")
+@click.option("--all", "decided_too", is_flag=True, help="Those that are decided or expired, too.")
+@click.option("--run", metavar="ID", help="Those of this run alone.")
+@owner_option
+@json_option
+@config_option
+@memory_option
+@debug_option
+def list_approvals(
+    decided_too: bool, run: str | None, user: str | None, as_json: bool, config: str | None, memory: str | None
+) -> None:
+    """List what waits, the oldest first."""
+    from agno_rt.cli.stored import MANY, Place, find_run, run_store
+    from agno_rt.cli.tables import print_json_lines
+
+    async def load(runtime: Runtime) -> list[Approval]:
+        store = run_store(runtime)
+        of = None if run is None else (await find_run(store, run, user))[0].id
+        return await store.approvals(run=of, status=None if decided_too else "pending", user=user, limit=MANY)
+
+    approvals = Place(config, memory).open(load)
+    if as_json and approvals:
+        print_json_lines(approvals)
+        return
+    print_approvals(approvals, with_status=decided_too)
+
+
+def _deciding(function: F) -> F:
+    """The options of what decides."""
+    by = click.option("--by", metavar="NAME", help="Who decides; noted with it.")
+    on = click.option("--resume", is_flag=True, help="Go on with the run at once, as `agno-rt runs resume` does.")
+    return by(on(owner_option(agent_options(config_option(memory_option(debug_option(function)))))))
+
+
+@command.command("approve")
+@click.argument("approval")
+@click.option("--arguments", metavar="JSON", help="Arguments to call the tool with, in place of the model's.")
+@_deciding
+def approve(approval: str, arguments: str | None, by: str | None, **options: Any) -> int:
+    """Let the tool call be made."""
+    # Whether other arguments fit, the tool itself says.
+    agents = arguments is not None
+    return _decide(approval, lambda found: Decision("approved", arguments, by=by), agents=agents, **options)
+
+
+@command.command("deny")
+@click.argument("approval")
+@click.option("--reason", required=True, metavar="TEXT", help="What the model is told.")
+@_deciding
+def deny(approval: str, reason: str, by: str | None, **options: Any) -> int:
+    """Refuse what waits."""
+    return _decide(approval, lambda found: Decision("denied", reason=reason, by=by), **options)
+
+
+@command.command("answer")
+@click.argument("approval")
+@click.argument("value")
+@_deciding
+def answer(approval: str, value: str, by: str | None, **options: Any) -> int:
+    """Answer a tool, or give the result of a call.
+
+    A tool may ask the user for something; and a call may be carried out elsewhere, which has to give its result. VALUE
+    is JSON, or text; with -, standard input is read. Where several things are asked for, it is a JSON object.
+    """
+    import msgspec
+
+    from agno_rt.cli.values import answer_of
+
+    text = sys.stdin.buffer.read().decode("utf-8", "replace").strip() if value == "-" else value
+
+    def decision(found: Approval) -> Decision:
+        given = answer_of(text, found.schema if found.kind == "input" else None)
+        return Decision("answered", msgspec.json.encode(given).decode(), by=by)
+
+    return _decide(approval, decision, **options)
+
+
+def print_approvals(approvals: Iterable[Approval], *, with_status: bool) -> None:
+    """A table of approvals; `with_status` says what came of each."""
+    from agno_rt.cli.display import call_line
+    from agno_rt.cli.tables import Column, print_table, when
+
+    rows = [
+        (
+            each.id,
+            *([each.status] if with_status else []),
+            each.kind,
+            call_line(each.call)[2:],
+            each.reason,
+            each.agent,
+            when(each.created_at),
+            when(each.expires_at),
+        )
+        for each in approvals
+    ]
+    first = (Column("ID", whole=True), *([Column("STATUS")] if with_status else []), Column("KIND", whole=True))
+    others = ("CALL", "REASON", "AGENT", "ASKED", "EXPIRES")
+    print_table((*first, *map(Column, others)), rows, empty="Nothing waits." if not with_status else "No approvals.")
+
+
+def _decide(
+    approval: str,
+    decision: Callable[[Approval], Decision],
+    *,
+    resume: bool,
+    user: str | None,
+    agents: bool = False,
+    **options: Any,
+) -> int:
+    from agno_rt.cli.choose_agent import Changes
+    from agno_rt.cli.conversation import decide
+    from agno_rt.cli.display import call_line
+    from agno_rt.cli.stored import Place
+
+    place = Place(options.pop("config"), options.pop("memory"))
+    changes = Changes(**options)
+
+    async def act(runtime: Runtime) -> tuple[Approval, int]:
+        from agno_rt.cli.stored import find_approval, run_store
+
+        store = run_store(runtime)
+        found = await find_approval(store, approval, user)
+        decided = await decide(runtime, found.id, decision(found), user)
+        return decided, len(await store.approvals(run=found.run, status="pending"))
+
+    decided, waiting = place.open(act, agents=agents)
+    notice(f"{decided.status}: {call_line(decided.call)[2:]}")
+    if resume:
+        return _resume(place, decided.run, changes)
+    more = "It waits for more: agno-rt approvals list --run" if waiting else "It can go on: agno-rt runs resume"
+    notice(f"{more} {decided.run}{place.options()}{changes.options()}")
+    return 0
+
+
+def _resume(place: Place, run: str, changes: Changes) -> int:
+    from agno_rt.cli.resuming import Going, go_on
+    from agno_rt.cli.stored import run_store
+    from agno_rt.run_store import RunRecord
+
+    async def load(runtime: Runtime) -> RunRecord:
+        return (await run_store(runtime).load_run(run))[0]
+
+    return go_on(place, place.open(load), Going(changes=changes))

@@ -1,0 +1,302 @@
+"""`agno-rt runs`: what runs are stored, and what each did step by step; resumed, cancelled, forked, deleted by id."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from agno_rt.cli.options import (
+    agent_options,
+    config_option,
+    debug_option,
+    json_option,
+    memory_option,
+    owner_option,
+    reasoning_option,
+    yes_option,
+)
+from agno_rt.cli.report import notice
+from agno_rt.errors import BackendError, UsageError
+from agno_rt.run_store import Approval, Entry, RunRecord, RunStatus
+
+if TYPE_CHECKING:
+    from agno_rt.cli.stored import Place
+    from agno_rt.runtime import Runtime
+
+__all__ = ["command"]
+
+
+@click.group("runs")
+def command() -> None:
+    """See the runs that are stored, and resume, cancel, fork and delete them.
+
+    Stored are the runs of agents with memory=MemoryPolicy(journal=True), and of those with a tool that may pause them.
+    A run is given by its id, or enough of the beginning of that.
+    """
+
+
+@command.command("list")
+@click.option("--status", type=click.Choice(get_args(RunStatus)), help="Those that stand so alone.")
+@click.option("--session", metavar="NAME", help="Those of this session alone.")
+@owner_option
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="So many at most.")
+@json_option
+@config_option
+@memory_option
+@debug_option
+def list_runs(config: str | None, memory: str | None, as_json: bool, **asked: Any) -> None:
+    """List the runs, the last changed first.
+
+    One is stopped where it was running in a process of this machine that is gone; --json has what is stored.
+    """
+    from agno_rt.cli.stored import Place, run_store
+    from agno_rt.cli.tables import Column, print_json_lines, print_table, when
+
+    place = Place(config, memory)
+
+    async def load(runtime: Runtime) -> list[RunRecord]:
+        return await run_store(runtime).runs(**asked)
+
+    records = place.open(load)
+    if as_json and records:
+        print_json_lines(records)
+        return
+    columns = ("AGENT", "CHANGED", "INPUT", "SESSION", "USER")
+    rows = [
+        (
+            each.id,
+            "stopped" if _is_gone(each) else each.status,
+            each.agent,
+            when(each.updated_at),
+            each.input,
+            each.session or "",
+            each.user or "",
+        )
+        for each in records
+    ]
+    print_table((Column("ID", whole=True), Column("STATUS", whole=True), *map(Column, columns)), rows, empty="No runs.")
+    _say_where(place)
+
+
+@command.command("show")
+@click.argument("run")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@owner_option
+@config_option
+@memory_option
+@debug_option
+def show(run: str, as_json: bool, user: str | None, config: str | None, memory: str | None) -> None:
+    """Show a run, step by step.
+
+    That is: what it was asked, each of its steps, and what it waits for.
+    """
+    from agno_rt.cli.report import show_warning
+    from agno_rt.cli.stored import MANY, Place, find_run, run_store
+    from agno_rt.cli.tables import Column, print_json_lines, print_pairs, print_table
+
+    async def load(runtime: Runtime) -> tuple[RunRecord, list[Entry], list[Approval]]:
+        store = run_store(runtime)
+        record, entries = await find_run(store, run, user)
+        try:
+            return record, entries, await store.approvals(run=record.id, limit=MANY)
+        except BackendError as exc:
+            show_warning(exc.message, exc.hint)
+            return record, entries, []
+
+    record, entries, approvals = Place(config, memory).open(load)
+    steps = [(entry, _described(entry, record.id)) for entry in entries]
+    if as_json:
+        import msgspec
+
+        journal = [{"seq": entry.seq, "kind": entry.kind, "step": step} for entry, step in steps]
+        print_json_lines([{**msgspec.to_builtins(record), "journal": journal, "approvals": approvals}])
+        return
+    print_pairs(_facts(record))
+    click.echo()
+    columns = (Column("STEP", whole=True, right=True), Column("KIND", whole=True), Column("WHAT"))
+    print_table(columns, [(str(entry.seq), entry.kind, step) for entry, step in steps], empty="No steps.")
+    if approvals:
+        from agno_rt.cli.verbs.approvals import print_approvals
+
+        click.echo()
+        print_approvals(approvals, with_status=True)
+
+
+@command.command("resume")
+@click.argument("run")
+@click.option("--force", is_flag=True, help="Take it over although it seems to be under way elsewhere.")
+@reasoning_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object when the run is over.")
+@owner_option
+@agent_options
+@config_option
+@memory_option
+@debug_option
+def resume(run: str, user: str | None, config: str | None, memory: str | None, **options: Any) -> int:
+    """Go on with a run, and show it as `agno-rt run` does.
+
+    What had finished is not done again. Its agent is looked for in the project, by its name; one that began with
+    --model, --system or --tool is given the same again.
+    """
+    from agno_rt.cli.choose_agent import Changes
+    from agno_rt.cli.resuming import Going, go_on
+    from agno_rt.cli.stored import Place
+
+    place = Place(config, memory)
+    going = {name: options.pop(name) for name in ("force", "reasoning", "as_json")}
+    return go_on(place, _record(place, run, user), Going(**going, changes=Changes(**options)))
+
+
+@command.command("cancel")
+@click.argument("run")
+@owner_option
+@config_option
+@memory_option
+@debug_option
+def cancel(run: str, user: str | None, config: str | None, memory: str | None) -> int:
+    """Cancel a run, wherever it is under way.
+
+    A process that carries it out looks every second. A run that is cancelled can be resumed.
+    """
+    from agno_rt.cli.stored import Place, find_run, run_store
+    from agno_rt.cli.tables import one_line
+
+    async def act(runtime: Runtime) -> tuple[RunRecord, bool]:
+        store = run_store(runtime)
+        record, _ = await find_run(store, run, user)
+        was_not_over = await runtime.cancel(record.id)
+        return (await store.load_run(record.id))[0], was_not_over
+
+    record, was_not_over = Place(config, memory).open(act)
+    if not was_not_over:
+        notice(f"Run {record.id} is over already: {record.status}.")
+        return 1
+    if _is_gone(record):
+        click.echo(f"cancelled {one_line(record.id)}: its process is gone")
+    elif record.status == "running":
+        click.echo(one_line(f"cancelling {record.id}: {record.owner or 'its process'} is told"))
+    else:
+        click.echo(f"cancelled {one_line(record.id)}")
+    return 0
+
+
+@command.command("fork")
+@click.argument("run")
+@click.option("--at", metavar="N", type=click.IntRange(1), help="Take its first N steps. Default: all of them.")
+@owner_option
+@config_option
+@memory_option
+@debug_option
+def fork(run: str, at: int | None, user: str | None, config: str | None, memory: str | None) -> None:
+    """Make a new run of the first steps of another, and print its id.
+
+    `agno-rt runs show` numbers the steps from 0. The new run waits; resume it to go on from there.
+    """
+    from agno_rt.cli.stored import Place, find_run, run_store
+
+    async def act(runtime: Runtime) -> str:
+        record, _ = await find_run(run_store(runtime), run, user)
+        return await runtime.fork(record.id, at)
+
+    place = Place(config, memory)
+    click.echo(new := place.open(act))
+    notice(f"agno-rt runs resume {new}{place.options()} goes on with it.")
+
+
+@command.command("delete")
+@click.argument("runs", nargs=-1, required=True)
+@yes_option
+@click.option("--force", is_flag=True, help="Delete it although it is under way.")
+@owner_option
+@config_option
+@memory_option
+@debug_option
+def delete(
+    runs: tuple[str, ...], yes: bool, force: bool, user: str | None, config: str | None, memory: str | None
+) -> int:
+    """Delete runs, their steps and what they wait for. Their sessions stay."""
+    from agno_rt.cli.stored import Place, agreed, find_run, run_store
+    from agno_rt.cli.tables import counted, one_line
+
+    place = Place(config, memory)
+
+    async def look(runtime: Runtime) -> list[RunRecord]:
+        found = [(await find_run(run_store(runtime), run, user))[0] for run in runs]
+        return list({record.id: record for record in found}.values())
+
+    async def forget(runtime: Runtime) -> list[RunRecord]:
+        return [record for record in found if await run_store(runtime).delete_run(record.id)]
+
+    found = place.open(look)
+    under_way = [record.id for record in found if record.status == "running" and not _is_gone(record)]
+    if under_way and not force:
+        hint = "Cancel it first; if its process, on another machine, is gone, say --force."
+        raise UsageError(f"run {under_way[0]} is under way", hint=hint)
+    what = f"run {found[0].id}" if len(found) == 1 else counted(len(found), "run")
+    if not agreed(f"Delete {what} with {counted(sum(record.entries for record in found), 'step')}?", yes=yes):
+        return 1
+    for record in place.open(forget):
+        click.echo(f"deleted {one_line(record.id)} ({counted(record.entries, 'step')})")
+    return 0
+
+
+def _record(place: Place, run: str, user: str | None) -> RunRecord:
+    from agno_rt.cli.stored import find_run, run_store
+
+    async def load(runtime: Runtime) -> RunRecord:
+        return (await find_run(run_store(runtime), run, user))[0]
+
+    return place.open(load)
+
+
+def _facts(record: RunRecord) -> list[tuple[str, str]]:
+    from agno_rt.cli.tables import when
+
+    return [
+        ("run", record.id),
+        ("agent", record.agent),
+        ("status", f"{record.status}{_beside(record)}"),
+        ("owner", record.owner or ""),
+        ("session", record.session or ""),
+        ("user", record.user or ""),
+        ("within", record.parent or ""),
+        ("forked from", record.origin or ""),
+        ("begun", when(record.created_at)),
+        ("changed", when(record.updated_at)),
+        ("input", record.input),
+        ("content", record.content),
+        ("error", record.error or ""),
+    ]
+
+
+def _beside(record: RunRecord) -> str:
+    if _is_gone(record):
+        return ", but its process is gone: it can be resumed"
+    return ", to be cancelled" if record.cancel_requested and record.status == "running" else ""
+
+
+def _is_gone(record: RunRecord) -> bool:
+    """Whether nobody carries out the run any more, though it was never let go of."""
+    from agno_rt._runtime.owners import seems_alive
+
+    return record.status == "running" and (record.owner is None or not seems_alive(record.owner))
+
+
+def _described(entry: Entry, run: str) -> str:
+    """What the step was; one that is damaged is no reason not to show the others."""
+    from agno_rt._decide.journal import described
+
+    try:
+        return described(entry, run)
+    except BackendError as exc:
+        return f"damaged: {exc.message}"
+
+
+def _say_where(place: Place) -> None:
+    """Where the project's memory does not last, say where was looked, and what cannot be seen there."""
+    from agno_rt.cli.keeping import tilde
+
+    file = place.file()
+    if file is not None:
+        notice(f"Those in {tilde(file)}: runs in the memory `memory:`, which is the project's, end with their process.")

@@ -1,0 +1,330 @@
+"""Memory in an SQLite file: `sqlite:///agents.db` (relative) or `sqlite:////var/lib/agents.db` (absolute).
+
+Write-ahead logging with `synchronous=FULL`: what a method stored has reached the disk when it returns.
+`sqlite:///agents.db?synchronous=normal` waits less for the disk: it survives the death of the process as well, but may
+lose the last writes when the power fails. Several processes may share a file.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sqlite3
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import trio
+
+from agno_rt.defaults.rules import check_names
+from agno_rt.defaults.sqlite import approvals as _approvals
+from agno_rt.defaults.sqlite import cache as _cache
+from agno_rt.defaults.sqlite import facts as _facts
+from agno_rt.defaults.sqlite import runs as _runs
+from agno_rt.defaults.sqlite import sessions as _sessions
+from agno_rt.defaults.sqlite.approvals import Wanted
+from agno_rt.defaults.sqlite.cache import NewAnswer
+from agno_rt.defaults.sqlite.faults import FAILURES, backend_error
+from agno_rt.defaults.sqlite.file import BUSY_SECONDS, SCHEMA_VERSION, Synchronous
+from agno_rt.defaults.sqlite.locks import SessionFileLocks
+from agno_rt.defaults.sqlite.rows import Listed
+from agno_rt.defaults.sqlite.runs import WantedRuns
+from agno_rt.defaults.sqlite.sessions import NewMessages, WantedSessions, encoded
+from agno_rt.defaults.sqlite.threads import FileThreads
+from agno_rt.errors import UsageError, suggest
+from agno_rt.facts import fact_text, fact_topics, known_user
+from agno_rt.hookspecs import Register, hookimpl
+from agno_rt.limits import LimitStatistics
+from agno_rt.memory import DamagedWarning, Fact, Session, SessionInfo, first_words, session_title
+from agno_rt.messages import Message
+from agno_rt.run_store import Approval, ApprovalStatus, Decision, Entry, RunChange, RunRecord, RunStatus
+
+__all__ = ["BUSY_SECONDS", "SCHEMA_VERSION", "SQLiteMemory"]
+
+T = TypeVar("T")
+
+CLOSE_SECONDS = 5.0
+"""How long closing waits for what is under way; what takes longer is finished all the same, with nobody waiting."""
+
+
+class SQLiteMemory:
+    """Sessions, runs, facts and cached answers in the SQLite file at `path`, which is made at the first use.
+
+    What is written at the same time is stored together, by one thread; another one reads meanwhile. `busy_seconds` is
+    how long to wait for other processes that write. Every failure of the file is a `BackendError`. `clock` gives the
+    seconds since the epoch; it is asked in trio's thread.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        busy_seconds: float = BUSY_SECONDS,
+        clock: Callable[[], float] = time.time,
+        synchronous: Synchronous = "full",
+    ) -> None:
+        self.path = path
+        self._clock = clock
+        self._asked: dict[str, None] = {}
+        self._threads = FileThreads(path, busy_seconds, synchronous)
+        self._locks = SessionFileLocks(path)
+        # Who forgets to close it leaves no threads and no open file behind.
+        weakref.finalize(self, self._threads.stop).atexit = False
+        weakref.finalize(self, self._locks.close).atexit = False
+
+    async def check_ready(self) -> None:
+        """Raise `BackendError` for a file that cannot be used. A file that is not there yet is not made."""
+        folder = self.path.absolute().parent
+        if self.path.exists():
+            await self.sessions(limit=1)
+        elif not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+            raise backend_error(self.path, sqlite3.OperationalError("unable to open database file"))
+
+    async def load(self, session: str, last: int | None = None) -> Session:
+        """See `MemoryBackend.load`."""
+        try:
+            return await self._threads.load(session, last)
+        except FAILURES as exc:
+            raise backend_error(self.path, exc) from exc
+
+    async def append(
+        self,
+        session: str,
+        messages: Sequence[Message],
+        *,
+        version: int,
+        user: str | None = None,
+        data: bytes | None = None,
+        agent: str = "",
+    ) -> int:
+        """See `MemoryBackend.append`."""
+        new = self._new(session, messages, version, user, data, agent)
+        return await self._write(_sessions.append, new)
+
+    async def sessions(
+        self,
+        *,
+        user: str | None = None,
+        unowned: bool = False,
+        query: str = "",
+        before: tuple[float, str] | None = None,
+        limit: int = 100,
+    ) -> list[SessionInfo]:
+        """See `MemoryBackend.sessions`."""
+        return await self._list(_sessions.sessions, WantedSessions(user, unowned, query, before, limit))
+
+    async def session_info(self, session: str) -> SessionInfo | None:
+        """See `MemoryBackend.session_info`."""
+        return await self._read(_sessions.session_info, session)
+
+    async def rename(self, session: str, title: str) -> bool:
+        """See `MemoryBackend.rename`."""
+        return await self._write(_sessions.rename, session, session_title(title))
+
+    async def delete(self, session: str) -> bool:
+        """See `MemoryBackend.delete`."""
+        return await self._write(_sessions.delete, session)
+
+    async def lock_session(self, session: str, *, wait: bool) -> bool:
+        """See `SessionLocks.lock_session`."""
+        return await self._locks.lock(session, wait=wait)
+
+    async def unlock_session(self, session: str) -> None:
+        """See `SessionLocks.unlock_session`."""
+        self._locks.unlock(session)
+
+    async def create_run(self, run: RunRecord, entries: Sequence[Entry] = ()) -> None:
+        """See `RunStore.create_run`."""
+        await self._write(_runs.create, run, tuple(entries), self._clock())
+
+    async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
+        """See `RunStore.write_run`."""
+        await self._write(_runs.write, run, tuple(entries), owner, self._clock())
+
+    async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
+        """See `RunStore.change_run`."""
+        more = change.append
+        new = None
+        if more is not None:
+            new = self._new(more.session, more.messages, more.version, more.user, more.data, more.agent)
+        return await self._write(_runs.change, run, change, new, owner, self._clock())
+
+    async def claim_run(self, run: str, owner: str, *, held_by: str | None) -> RunRecord:
+        """See `RunStore.claim_run`."""
+        return await self._write(_runs.claim, run, owner, held_by, self._clock())
+
+    async def load_run(self, run: str) -> tuple[RunRecord, list[Entry]]:
+        """See `RunStore.load_run`."""
+        return await self._read(_runs.load, run)
+
+    async def runs(
+        self,
+        *,
+        status: RunStatus | None = None,
+        session: str | None = None,
+        user: str | None = None,
+        unowned: bool = False,
+        limit: int = 100,
+    ) -> list[RunRecord]:
+        """See `RunStore.runs`."""
+        return await self._list(_runs.runs, WantedRuns(status, session, user, unowned, limit))
+
+    async def cancel_run(self, run: str) -> bool:
+        """See `RunStore.cancel_run`."""
+        return await self._write(_runs.cancel, run, self._clock())
+
+    async def cancels(self, runs: Sequence[str]) -> set[str]:
+        """See `RunStore.cancels`."""
+        return await self._read(_runs.cancels, tuple(runs))
+
+    async def delete_run(self, run: str) -> bool:
+        """See `RunStore.delete_run`."""
+        return await self._write(_runs.delete, run)
+
+    async def approvals(
+        self,
+        *,
+        run: str | None = None,
+        status: ApprovalStatus | None = None,
+        user: str | None = None,
+        unowned: bool = False,
+        limit: int = 100,
+    ) -> list[Approval]:
+        """See `RunStore.approvals`."""
+        asked = Wanted(run, status, user, unowned, limit), self._clock()
+        if run is None:
+            return await self._list(_approvals.approvals, *asked)
+        found, damaged = await self._read(_approvals.approvals, *asked)
+        if damaged:  # whoever goes on with the run must know all that was decided
+            raise backend_error(self.path, damaged[0])
+        return found
+
+    async def decide(self, approval: str, decision: Decision) -> Approval:
+        """See `RunStore.decide`."""
+        return await self._write(_approvals.decide, approval, decision, self._clock())
+
+    async def remember(self, user: str, text: str, *, session: str | None = None, topics: Sequence[str] = ()) -> Fact:
+        """See `FactStore.remember`."""
+        now = self._clock()
+        check_names(session, user)
+        new = Fact("", known_user(user), fact_text(text), now, now, session, fact_topics(topics))
+        return await self._write(_facts.remember, new)
+
+    async def facts(self, user: str, *, query: str | None = None, limit: int = 100) -> list[Fact]:
+        """See `FactStore.facts`."""
+        return await self._list(_facts.facts, user, query, limit)
+
+    async def correct(self, user: str, id: str, text: str) -> Fact:
+        """See `FactStore.correct`."""
+        return await self._write(_facts.correct, user, id, fact_text(text), self._clock())
+
+    async def forget(self, user: str, id: str | None = None) -> int:
+        """See `FactStore.forget`."""
+        return await self._write(_facts.forget, user, id)
+
+    async def cached(self, key: str) -> bytes | None:
+        """See `CacheStore.cached`."""
+        value = await self._read(_cache.read, key, self._clock())
+        if value is not None:
+            self._asked.pop(key, None)
+            self._asked[key] = None
+            if len(self._asked) > _cache.NOTED:
+                del self._asked[next(iter(self._asked))]
+        return value
+
+    async def cache(self, key: str, value: bytes, *, seconds: float | None = None, size: int | None = None) -> None:
+        """See `CacheStore.cache`."""
+        now = self._clock()
+        asked, self._asked = tuple(self._asked), {}
+        new = NewAnswer(key, value, now, None if seconds is None else now + seconds, size, asked)
+        await self._write(_cache.write, new)
+
+    async def uncache(self, key: str | None = None) -> int:
+        """See `CacheStore.uncache`."""
+        return await self._write(_cache.delete, key)
+
+    async def aclose(self) -> None:
+        """Store what is still to be stored, and close the files."""
+        self._locks.close()
+        with trio.move_on_after(CLOSE_SECONDS, shield=True):
+            await self._threads.close()
+
+    def statistics(self) -> tuple[LimitStatistics, ...]:
+        """Whether something is being written to the file, and how many writes wait."""
+        at_work, waiting = self._threads.statistics()
+        return (LimitStatistics(str(self.path), 1, at_work, waiting),)
+
+    def _new(
+        self,
+        session: str,
+        messages: Sequence[Message],
+        version: int,
+        user: str | None,
+        data: bytes | None,
+        agent: str,
+    ) -> NewMessages:
+        check_names(session, user)
+        title = None if version else first_words(messages) or None
+        try:
+            return NewMessages(session, encoded(messages), version, user, data, self._clock(), agent, title)
+        except FAILURES as exc:
+            raise backend_error(self.path, exc) from exc
+
+    async def _write(self, operation: Callable[..., T], *args: Any) -> T:
+        try:
+            return await self._threads.write(operation, *args)
+        except FAILURES as exc:
+            raise backend_error(self.path, exc) from exc
+
+    async def _read(self, operation: Callable[..., T], *args: Any) -> T:
+        try:
+            return await self._threads.read(operation, *args)
+        except FAILURES as exc:
+            raise backend_error(self.path, exc) from exc
+
+    async def _list(self, operation: Callable[..., Listed[T]], *args: Any) -> list[T]:
+        """Read a list, and warn of what is not in it because it cannot be read."""
+        found, damaged = await self._read(operation, *args)
+        for each in damaged:
+            error = backend_error(self.path, each)
+            warnings.warn(f"{error.message}\n{error.hint}", DamagedWarning, stacklevel=3)
+        return found
+
+
+_OPTIONS = ("synchronous",)
+
+
+def _make(url: str, settings: Mapping[str, Any]) -> SQLiteMemory:
+    path, _, options = url.removeprefix("sqlite:///").partition("?")
+    if url.partition("?")[0] == path or not path:
+        hint = "Write sqlite:///agents.db (relative) or sqlite:////var/lib/agents.db (absolute)."
+        raise UsageError(f"{url!r} names no file", hint=hint)
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise UsageError(f"the folder of {url!r} does not exist", hint=f"Make it: mkdir -p {shlex.quote(str(folder))}")
+    return SQLiteMemory(Path(path), synchronous=_synchronous(url, options))
+
+
+def _synchronous(url: str, options: str) -> Synchronous:
+    """What the options of a URL say; there is one."""
+    chosen: Synchronous = "full"
+    for option in filter(None, options.split("&")):
+        name, _, value = option.partition("=")
+        if name != "synchronous":
+            raise UsageError(f"unknown option {name!r} in {url!r}", hint=suggest("option", name, _OPTIONS))
+        known: tuple[Synchronous, ...] = get_args(Synchronous)
+        matching = [each for each in known if each == value]
+        if not matching:
+            hint = suggest("value", value, known)
+            raise UsageError(f"{value!r} is no value for the option {name!r} in {url!r}", hint=hint)
+        chosen = matching[0]
+    return chosen
+
+
+@hookimpl
+def agno_rt_register_memory(register: Register) -> None:
+    """Offer `sqlite:///FILE`."""
+    register("sqlite", _make, help="Sessions, runs and facts in an SQLite file.")

@@ -1,0 +1,97 @@
+"""Approvals in the file of `SQLiteMemory`: each function is one operation, within a batch's transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import msgspec
+
+from agno_rt.defaults.rules import approval_of_another, as_read, decided
+from agno_rt.defaults.sqlite.faults import Damaged
+from agno_rt.defaults.sqlite.rows import Listed, read_rows
+from agno_rt.run_store import Approval, ApprovalStatus, Decision, unknown_approval
+
+__all__ = ["Wanted", "add", "approvals", "decide", "new"]
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Approval).decode
+
+
+def new(connection: sqlite3.Connection, run: str, asked: Sequence[Approval], now: float) -> list[Approval]:
+    """Those of the run's approvals that are not stored yet, as they are to be stored."""
+    found = []
+    for approval in asked:
+        row = connection.execute("SELECT run FROM approvals WHERE id = ?", (approval.id,)).fetchone()
+        if row is None:
+            found.append(attrs.evolve(approval, run=run, created_at=approval.created_at or now))
+        elif row[0] != run:
+            raise approval_of_another(attrs.evolve(approval, run=row[0]), run)
+    return found
+
+
+def add(connection: sqlite3.Connection, asked: Sequence[Approval]) -> None:
+    """Store new approvals."""
+    rows = [(each.id, each.run, each.status, each.expires_at, _encode(each)) for each in asked]
+    connection.executemany("INSERT INTO approvals (id, run, status, expires_at, body) VALUES (?, ?, ?, ?, ?)", rows)
+
+
+@attrs.frozen
+class Wanted:
+    """Which approvals are asked for; `None` for all."""
+
+    run: str | None
+    status: ApprovalStatus | None
+    user: str | None
+    unowned: bool
+    limit: int
+
+
+def approvals(connection: sqlite3.Connection, wanted: Wanted, now: float) -> Listed[Approval]:
+    """What waits for a person, or did, oldest first."""
+    terms: list[str] = []
+    values: list[Any] = []
+    status = wanted.status
+    if wanted.run is not None:
+        terms.append("run = ?")
+        values.append(wanted.run)
+    if wanted.user is not None:
+        terms.append("run IN (SELECT id FROM runs WHERE user = ?)")
+        values.append(wanted.user)
+    elif wanted.unowned:
+        terms.append("run IN (SELECT id FROM runs WHERE user IS NULL)")
+    if status is not None:
+        terms.append("status = ?")
+        values.append("pending" if status == "expired" else status)
+    if status in ("pending", "expired"):
+        # One whose time has passed is stored as pending still.
+        terms.append("expires_at <= ?" if status == "expired" else "(expires_at IS NULL OR expires_at > ?)")
+        values.append(now)
+    where = f" WHERE {' AND '.join(terms)}" if terms else ""
+    query = f"SELECT id, run, body FROM approvals{where} ORDER BY step LIMIT ?"
+    return read_rows(
+        lambda: connection.execute(query, (*values, wanted.limit)),
+        lambda row: as_read(_read(row), now),
+        "approvals",
+        (0, 1),
+    )
+
+
+def decide(connection: sqlite3.Connection, approval: str, decision: Decision, now: float) -> Approval:
+    """Decide an approval."""
+    row = connection.execute("SELECT id, run, body FROM approvals WHERE id = ?", (approval,)).fetchone()
+    if row is None:
+        raise unknown_approval(approval)
+    made = decided(_read(row), decision, now)
+    connection.execute("UPDATE approvals SET status = ?, body = ? WHERE id = ?", (made.status, _encode(made), approval))
+    return made
+
+
+def _read(row: tuple[Any, ...]) -> Approval:
+    approval, run, body = row
+    try:
+        return _decode(body)
+    except (msgspec.MsgspecError, UnicodeError, TypeError) as exc:
+        raise Damaged("approvals", f"approval {approval!r} of run {run!r}", exc) from exc

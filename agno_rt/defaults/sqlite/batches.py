@@ -1,0 +1,137 @@
+"""Batches of operations on the file: those that write in one transaction, and those that read in another.
+
+An operation is called with the connection, within the batch's transaction. Where it raises, it has changed nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+
+from agno_rt.defaults.sqlite.faults import FAILURES, is_busy, needs_opening_again
+from agno_rt.defaults.sqlite.file import SQLiteFile
+from agno_rt.defaults.sqlite.thread import Item
+
+__all__ = ["Reading", "Writing"]
+
+
+class _OnFile:
+    """A connection, opened when it is first needed, and again where the file is another one or was at fault.
+
+    `opened` is called whenever it was.
+    """
+
+    writes: bool
+
+    def __init__(self, file: SQLiteFile, opened: Callable[[], None] | None = None) -> None:
+        self._file = file
+        self._opened = opened
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+
+    def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):  # what could not be tidied up is tidied up at the next opening
+                connection.close()
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is not None and self._file.identity() != self._identity:
+            self.close()
+        if self._connection is None:
+            self._connection = self._file.open(to_write=self.writes)
+            self._identity = self._file.identity()
+            if self._opened is not None:
+                self._opened()
+        return self._connection
+
+    def _failed(self, batch: list[Item], exc: Exception) -> None:
+        for item in batch:
+            item.value, item.error = None, exc
+        self._recover(exc)
+
+    def _recover(self, exc: Exception) -> None:
+        if self._connection is not None and self._connection.in_transaction:
+            with suppress(sqlite3.Error):  # SQLite may have done so itself
+                self._connection.rollback()
+        if needs_opening_again(exc):
+            self.close()
+
+
+class Writing(_OnFile):
+    """Batches that are stored together, with one wait for the disk."""
+
+    writes = True
+
+    def carry_out(self, batch: list[Item]) -> None:
+        """Store what the items ask for. An item that fails does not keep the others from being stored."""
+        try:
+            connection = self._connected()
+            connection.execute("BEGIN IMMEDIATE")
+        except FAILURES as exc:
+            self._failed(batch, exc)
+            return
+        try:
+            for item in batch:
+                _write(connection, item)
+            connection.execute("COMMIT")
+            if self._file.identity() != self._identity:
+                raise sqlite3.OperationalError("the file is gone, another is in its place")
+        except Exception as exc:
+            if len(batch) == 1:
+                self._failed(batch, exc)
+                return
+            self._recover(exc)
+            self._one_by_one(batch)
+
+    def _one_by_one(self, batch: list[Item]) -> None:
+        """After a failure that may be that of one item: what can be stored is stored."""
+        for at, item in enumerate(batch):
+            item.value = item.error = None
+            self.carry_out([item])
+            if item.error is not None and is_busy(item.error):
+                self._failed(batch[at:], item.error)
+                return
+
+
+def _write(connection: sqlite3.Connection, item: Item) -> None:
+    changes = connection.total_changes
+    try:
+        item.value = item.operation(connection, *item.args)
+    except Exception as exc:
+        # Most refuse before they write anything, and then the others need not be asked again.
+        if connection.total_changes != changes or not connection.in_transaction or isinstance(exc, sqlite3.Error):
+            raise
+        item.error = exc
+
+
+class Reading(_OnFile):
+    """Batches that are read together, beside whoever writes."""
+
+    writes = False
+
+    def carry_out(self, batch: list[Item]) -> None:
+        """Read what the items ask for."""
+        try:
+            connection = self._connected()
+            connection.execute("BEGIN")
+        except FAILURES as exc:
+            self._failed(batch, exc)
+            return
+        fault: Exception | None = None
+        for item in batch:
+            try:
+                item.value = item.operation(connection, *item.args)
+            except Exception as exc:
+                item.error = exc
+                fault = exc if needs_opening_again(exc) else fault
+        try:
+            connection.rollback()
+        except sqlite3.Error as exc:
+            fault = exc
+        if fault is not None:
+            self._recover(fault)
+        if not self._file.may_be_read_on():
+            self.close()

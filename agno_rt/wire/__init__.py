@@ -1,0 +1,1 @@
+"""Floor 2: wire formats that several model plugins share, as pure functions."""

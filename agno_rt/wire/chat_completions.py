@@ -1,0 +1,311 @@
+"""The chat completions wire format as pure functions: a request to a body, bodies and chunks to a response. No I/O.
+
+Many services and local servers speak it, so it is written once, here, for every plugin that does. It reads what sloppy
+servers send; a response that has none of the format's shapes raises `ValueError` saying what was expected, and an error
+in the place of an answer raises `ReportedError`. The caller, who knows the provider, makes a `ModelError` of both.
+What the messages of a request become is `_chat_messages`'; how a message is read, `_chat_reading`'s and `_chat_calls`'.
+
+Reference: the OpenAI API reference, "Create chat completion" and its "Streaming events". Reasoning, for which it has no
+field, comes as `reasoning_content` (DeepSeek, llama.cpp), as `reasoning` (OpenRouter, vLLM), as parts of type
+`thinking` (Mistral), or within the text in `<think>` tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from agno_rt.events import Delta, ReasoningDelta, TextDelta
+from agno_rt.messages import ToolCall, Usage
+from agno_rt.models import FinishReason, ModelRequest, ModelResponse, ModelSettings
+from agno_rt.tools import Tool
+from agno_rt.wire._calls import CallPieces, call_bodies, whole_calls
+from agno_rt.wire._lenient import (
+    finish_reason,
+    is_failure,
+    is_reason,
+    mapping_of,
+    mappings_of,
+    reported_error,
+    said_in,
+    text_of,
+    usage_in,
+    whole_number,
+)
+from agno_rt.wire._messages import message_bodies
+from agno_rt.wire._strict import is_strict
+from agno_rt.wire._text import TextJoiner, mend_text, mend_value
+from agno_rt.wire._think import ThinkSplitter, ThinkTags
+from agno_rt.wire._tool_names import wire_names
+
+__all__ = [
+    "ReportedError",
+    "StreamedResponse",
+    "ThinkTags",
+    "mend_value",
+    "request_body",
+    "response",
+    "tool_names",
+]
+
+_NO_NAMES: Mapping[str, str] = {}
+
+
+class ReportedError(ValueError):
+    """An error that the server sent in the place of an answer, or in the middle of one: `error` is its JSON value."""
+
+    def __init__(self, message: str, error: Any) -> None:
+        super().__init__(message)
+        self.error = error
+
+
+def request_body(
+    request: ModelRequest, model: str, *, reasoning_field: str = "", system_first: bool = False
+) -> dict[str, Any]:
+    """The JSON body that asks `model` for a completion of the request; `settings.extra` has the last word.
+
+    Media go as the format's parts; those of a tool's result, for which it has no place, in a message of the user's
+    behind it. What the model thought in earlier turns is left out, unless the server wants it back in the field of that
+    name; so is an answer of nothing. With `system_first`, all system messages go as one, the first. Tools whose names
+    the format does not allow go by others, which `tool_names` leads back. Raises `UsageError` for media that the format
+    cannot carry.
+    """
+    names = {name: wire for wire, name in tool_names(request).items()}
+    messages = message_bodies(request.messages, names, reasoning_field=reasoning_field, system_first=system_first)
+    body: dict[str, Any] = {"model": model, "messages": messages}
+    if request.tools:
+        body["tools"] = [_tool(tool, names.get(tool.name, tool.name)) for tool in request.tools]
+        body["tool_choice"] = _tool_choice(names.get(request.tool_choice, request.tool_choice))
+    if request.output is not None:
+        schema = {"name": "output", "schema": request.output, "strict": is_strict(request.output)}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return body | _settings(request.settings)
+
+
+def tool_names(request: ModelRequest) -> Mapping[str, str]:
+    """Return the tools' own names by those that `request_body` sends instead, for `response` and `StreamedResponse`."""
+    names = [tool.name for tool in request.tools]
+    names += [call.name for message in request.messages for call in message.tool_calls]
+    return {wire: name for name, wire in wire_names(names).items()}
+
+
+def response(
+    body: Mapping[str, Any], think_tags: ThinkTags = "off", names: Mapping[str, str] = _NO_NAMES
+) -> ModelResponse:
+    """The response in a completion's body. Raises `ValueError` where it has another shape, or is an error.
+
+    `think_tags` says whether the text has reasoning in `<think>` tags: `off`, it is all answer; `start`, it may begin
+    with such a tag; `opened`, the prompt has opened it already. `names` is what `tool_names` gave for the request.
+    """
+    body = mapping_of(body, "the body")
+    if (error := reported_error(body)) is not None:
+        raise ReportedError(f"the server reported an error: {error}", error)
+    choices = mappings_of(body.get("choices"), "choices")
+    if not choices:
+        raise ValueError("choices is missing or empty")
+    choice = choices[0]
+    _check_failure(choice)
+    message = _message_of(choice, ("message", "delta"))
+    calls = whole_calls(message, names)
+    reasoning, content = said_in(message)
+    reasoning, content = _split(reasoning, content or text_of(message.get("refusal"), "refusal"), think_tags)
+    return _finished(mend_text(content), calls, mend_text(reasoning), usage_in(body, choice), choice)
+
+
+@attrs.define
+class StreamedResponse:
+    """A response that arrives in chunks: `feed` each one, `end` it, then take the `response`.
+
+    `finished` once a chunk says so. `think_tags` and `names` are what they are for `response`. Of several choices, one
+    is read: the first that comes.
+    """
+
+    think_tags: ThinkTags = "off"
+    names: Mapping[str, str] = _NO_NAMES
+    finished: bool = attrs.field(default=False, init=False)
+    _splitter: ThinkSplitter = attrs.field(
+        default=attrs.Factory(lambda self: ThinkSplitter(self.think_tags), takes_self=True), init=False, repr=False
+    )
+    _calls: CallPieces = attrs.field(
+        default=attrs.Factory(lambda self: CallPieces(self.names), takes_self=True), init=False, repr=False
+    )
+    _reasoning: TextJoiner = attrs.field(factory=TextJoiner, init=False, repr=False)
+    _text: TextJoiner = attrs.field(factory=TextJoiner, init=False, repr=False)
+    _said: list[TextDelta | ReasoningDelta] = attrs.field(factory=list, init=False)
+    _usage: Usage = attrs.field(factory=Usage, init=False)
+    _finish_reason: Any = attrs.field(default=None, init=False)
+    _index: int | None = attrs.field(default=None, init=False)
+    _in_deltas: bool = attrs.field(default=False, init=False)
+    _passed_over: bool = attrs.field(default=False, init=False)
+
+    def feed(self, chunk: Mapping[str, Any]) -> list[Delta]:
+        """Take in one chunk and return what it brought. Raises `ValueError` where it has another shape."""
+        # A stream is thousands of these: the usual chunk is told at once from those that need a closer look.
+        choices = mapping_of(chunk, "the chunk").get("choices")
+        if (not choices or chunk.get("error")) and (error := reported_error(chunk)) is not None:
+            raise ReportedError(f"the stream broke off with an error: {error}", error)
+        choice: Mapping[str, Any] | None
+        if type(choices) is list and len(choices) == 1 and type(choices[0]) is dict:
+            choice = choices[0] if choices[0].get("index") == self._index else self._own_choice(choices)
+        else:
+            choice = self._own_choice(mappings_of(choices, "choices"))
+        if chunk.get("usage") or "x_groq" in chunk or (choice is not None and "usage" in choice):
+            usage = usage_in(chunk, choice or {})
+            if usage.total_tokens:
+                self._usage = usage
+        return [] if choice is None else self._read(choice)
+
+    def end(self) -> list[Delta]:
+        """The stream is over: what was held back, in case it was the beginning of a tag or of a character."""
+        rest: list[TextDelta | ReasoningDelta] = []
+        if thought := self._reasoning.end():
+            rest.append(ReasoningDelta(thought))
+        if text := self._text.end():
+            rest += self._splitter.feed(text)
+        rest += self._splitter.end()
+        self._said += rest
+        return [*rest]
+
+    def response(self) -> ModelResponse:
+        """All that was fed, as one response. Raises `ValueError` for a mixture, and for calls that never came."""
+        self.end()
+        if self._passed_over and not self.finished:
+            raise ValueError("the stream has several choices, and the first of them never ended")
+        reasoning, content = _joined(self._said)
+        choice = {"finish_reason": self._finish_reason}
+        return _finished(content, self._calls.calls(), reasoning, self._usage, choice)
+
+    def _own_choice(self, choices: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+        """Return the choice that is read; a choice without an index is that one."""
+        indexes = [whole_number(choice.get("index")) for choice in choices]
+        if self._index is None:
+            self._index = min((index for index in indexes if index is not None), default=None)
+        own = [
+            choice
+            for choice, index in zip(choices, indexes, strict=True)
+            if index is None or self._index is None or index == self._index
+        ]
+        self._passed_over = self._passed_over or len(own) < len(choices)
+        return own[0] if own else None
+
+    def _read(self, choice: Mapping[str, Any]) -> list[Delta]:
+        reason = choice.get("finish_reason")
+        if reason or choice.get("error"):
+            _check_failure(choice)
+        deltas = self._deltas(choice)
+        if reason and is_reason(reason):
+            self.finished = True
+            self._finish_reason = reason
+        return deltas
+
+    def _deltas(self, choice: Mapping[str, Any]) -> list[Delta]:
+        delta = choice.get("delta")
+        if type(delta) is dict and delta:
+            self._in_deltas = True
+        else:
+            delta = _message_of(choice, ("delta", "message"), {})
+            if self._in_deltas:
+                return self._rest_of(delta)
+        reasoning, text = said_in(delta)
+        if refusal := delta.get("refusal"):
+            text += text_of(refusal, "refusal")
+        deltas = self._take(reasoning, text) if reasoning or text else []
+        if "tool_calls" in delta or "function_call" in delta:
+            deltas += self._calls.feed(call_bodies(delta))
+        return deltas
+
+    def _rest_of(self, message: Mapping[str, Any]) -> list[Delta]:
+        """Some servers close a stream with the whole message: take what its pieces have not brought.
+
+        Raises `ValueError` where it says otherwise than they did: one of both is wrong, and nobody knows which.
+        """
+        reasoning, text = _split(*said_in(message), self.think_tags)
+        thought, said = _joined(self._said)
+        if said.strip() not in text and text.strip() not in said:
+            raise ValueError("the message at the end of the stream says otherwise than its pieces")
+        deltas = self._take("" if thought else reasoning, text.removeprefix(said) if text.startswith(said) else "")
+        bodies, known = call_bodies(message), self._calls.calls()
+        if not known:
+            deltas += self._calls.feed(bodies)
+        elif bodies and [call.name for call in whole_calls(message, self.names)] != [call.name for call in known]:
+            raise ValueError("the message at the end of the stream has other calls than its pieces")
+        return deltas
+
+    def _take(self, reasoning: str, text: str) -> list[Delta]:
+        said: list[TextDelta | ReasoningDelta] = []
+        if reasoning := self._reasoning.feed(reasoning):
+            # The server tells them apart itself: a tag that comes now is the answer's own.
+            said = [*self._splitter.end(), ReasoningDelta(reasoning)]
+        if text := self._text.feed(text):
+            said += self._splitter.feed(text)
+        self._said += said
+        return [*said]
+
+
+def _split(reasoning: str, text: str, think_tags: ThinkTags) -> tuple[str, str]:
+    """Return the reasoning and the text apart, where the server has not told them apart itself."""
+    if reasoning:
+        return reasoning, text
+    splitter = ThinkSplitter(think_tags)
+    return _joined([*splitter.feed(text), *splitter.end()])
+
+
+def _message_of(
+    choice: Mapping[str, Any], places: tuple[str, str], default: Mapping[str, Any] | None = None
+) -> Mapping[str, Any]:
+    """Return what a choice says: a message, whole or a piece, or the bare text of the older completions."""
+    usual, other = places
+    message = choice.get(usual) or choice.get(other) or choice.get(usual)
+    if message is None and isinstance(choice.get("text"), str):
+        return {"content": choice["text"]}
+    return mapping_of(default if message is None else message, f"choices[0].{usual}")
+
+
+def _check_failure(choice: Mapping[str, Any]) -> None:
+    """Raise `ReportedError` where the server lost the model midway: what there is of an answer is not one."""
+    error, reason = choice.get("error"), choice.get("finish_reason")
+    if error or is_failure(reason):
+        said = error or {"message": f"the answer ended with finish_reason {reason!r}", "type": "server_error"}
+        raise ReportedError(f"the answer broke off with an error: {said}", said)
+
+
+def _finished(
+    content: str, calls: tuple[ToolCall, ...], reasoning: str, usage: Usage, choice: Mapping[str, Any]
+) -> ModelResponse:
+    """Return the response. Raises `ValueError` for one that ended to call a tool, and holds neither call nor text."""
+    reason: FinishReason = finish_reason(choice.get("finish_reason"), bool(calls))
+    if reason == "tool_calls" and not calls:
+        if not content:
+            raise ValueError("finish_reason is 'tool_calls', and there is no call")
+        reason = "stop"
+    return ModelResponse(content, calls, reasoning, usage, reason)
+
+
+def _tool(tool: Tool, name: str) -> dict[str, Any]:
+    function = {"name": name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": function}
+
+
+def _tool_choice(choice: str) -> Any:
+    if choice in ("auto", "none", "required"):
+        return choice
+    return {"type": "function", "function": {"name": choice}}
+
+
+def _settings(settings: ModelSettings) -> dict[str, Any]:
+    named = {"temperature": settings.temperature, "max_tokens": settings.max_tokens, "seed": settings.seed}
+    body: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    if settings.stop:
+        body["stop"] = list(settings.stop)
+    return body | dict(settings.extra)
+
+
+def _joined(said: Iterable[TextDelta | ReasoningDelta]) -> tuple[str, str]:
+    """The reasoning and the text of all that was said."""
+    reasoning: list[str] = []
+    text: list[str] = []
+    for delta in said:
+        (text if isinstance(delta, TextDelta) else reasoning).append(delta.text)
+    return "".join(reasoning), "".join(text)

@@ -1,0 +1,119 @@
+"""A model around a model that asks again after a failure that may pass."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import trio
+
+from agno_rt._drive.scopes import cause
+from agno_rt.errors import ModelError, UsageError
+from agno_rt.models import Emit, Model, ModelRequest, ModelResponse
+from agno_rt.wrappers._shared import remark
+from agno_rt.wrappers.base import Teller, Wrapper
+
+__all__ = ["Retry"]
+
+
+class Retry(Wrapper):
+    """Asks the model again when it raises a `ModelError` that is `retryable`, after a while, so many times at most.
+
+    The wait is exponential backoff with full jitter: a random time between 0 and `wait * 2**n`, at most `max_wait`, so
+    that clients which failed together do not come back together (Marc Brooker, "Exponential Backoff And Jitter", AWS
+    Architecture Blog, 2015). Where the service said how long to wait (`retry_after`), it is that, and a little jitter
+    on top; a service that asks for more than `max_wait` is not asked again.
+
+    Whatever a failed attempt has emitted is taken back by a `TurnRestarted`. The last error is raised as it is, and its
+    hint says how often and how long it was tried. Waiting is within the run's deadlines, and ends at a cancellation.
+
+    Args:
+        model: a spec string, a `Model` or another wrapper
+        attempts: how often it is asked at most, the first time included
+        wait: the bound of the first wait, in seconds; it doubles with each further one
+        max_wait: the bound of every wait
+        jitter: returns the part of the bound that is waited for, from 0 to 1; `random.Random(7).random` repeats itself
+
+    Attributes:
+        retries: how often it was asked again so far
+        waiting: how many requests wait now to be asked again
+    """
+
+    kind = "retry"
+
+    def __init__(
+        self,
+        model: str | Model,
+        *,
+        attempts: int = 4,
+        wait: float = 0.5,
+        max_wait: float = 30.0,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
+            raise UsageError(f"attempts is {attempts!r}", hint="Give a whole number of at least 1.")
+        for name, seconds in (("wait", wait), ("max_wait", max_wait)):
+            if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < float("inf"):
+                raise UsageError(f"{name} is {seconds!r}", hint="Give seconds, 0 or more.")
+        self.attempts = attempts
+        self.wait = wait
+        self.max_wait = max_wait
+        self._jitter = jitter
+        super().__init__(model)
+
+    def begin(self) -> None:
+        """Count from nothing."""
+        self.retries = 0
+        self.waiting = 0
+
+    async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
+        """Ask the model until it answers. Raises its last error after every attempt, and any other error at once."""
+        model = self.inner
+        teller = None if emit is None else Teller(emit)
+        began, attempt = trio.current_time(), 0
+        while True:
+            try:
+                return await model.respond(request, teller)
+            except Exception as exc:
+                failure = cause(exc)
+                if not isinstance(failure, ModelError) or not failure.retryable:
+                    raise
+                attempt += 1
+                wait = self._next_wait(failure, attempt)
+                if wait is None:
+                    self._give_up(failure, attempt, trio.current_time() - began)
+                    try:
+                        raise failure from failure.__cause__
+                    finally:
+                        # Else the error would hold the frame that holds the error, until the collector comes by.
+                        del failure
+            await self._pause(wait, failure, teller)
+
+    def _next_wait(self, failure: ModelError, attempt: int) -> float | None:
+        if attempt >= self.attempts or not self._may_wait(failure):
+            return None
+        # The exponent is held down because a float overflows long before the attempts do.
+        if failure.retry_after is None:
+            return self._jitter() * min(self.max_wait, self.wait * 2.0 ** min(attempt - 1, 60))
+        return min(self.max_wait, max(0.0, failure.retry_after) + self._jitter() * self.wait)
+
+    def _may_wait(self, failure: ModelError) -> bool:
+        # Written so that a nan, which is neither more nor less, is no wait either.
+        return failure.retry_after is None or failure.retry_after <= self.max_wait
+
+    def _give_up(self, failure: ModelError, attempt: int, seconds: float) -> None:
+        if attempt < self.attempts and not self._may_wait(failure):
+            wanted = f"{failure.retry_after:g} s"
+            remark(failure, f"It asks to wait {wanted}, which is more than max_wait ({self.max_wait:g} s).")
+        if attempt > 1:
+            remark(failure, f"It was asked {attempt} times, over {seconds:.3g} s.")
+
+    async def _pause(self, wait: float, failure: ModelError, teller: Teller | None) -> None:
+        self.retries += 1
+        self.waiting += 1
+        try:
+            if teller is not None:
+                await teller.restart(f"{self.name} is asked again: {failure.message}")
+            await trio.sleep(wait)
+        finally:
+            self.waiting -= 1

@@ -1,0 +1,165 @@
+"""Stored runs in both backends that ship, beyond the contract: times, and what SQLite's file keeps of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+import pytest
+
+from agno_rt.defaults.memory import InProcessMemory
+from agno_rt.defaults.sqlite import SQLiteMemory
+from agno_rt.errors import BackendError
+from agno_rt.messages import Message, ToolCall
+from agno_rt.run_store import Appending, Approval, ApprovalConflict, Decision, Entry, RunChange, RunConflict, RunRecord
+from agno_rt.testing import WallClock
+
+Store = InProcessMemory | SQLiteMemory
+Timed = tuple[Store, WallClock]
+
+PAY = Approval("a", "r", ToolCall("c", "pay"))
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def timed(request: pytest.FixtureRequest, tmp_path: Path) -> Timed:
+    """Each of the backends, with the clock that it goes by."""
+    clock = WallClock()
+    if request.param == "memory":
+        return InProcessMemory(clock), clock
+    return SQLiteMemory(tmp_path / "memory.db", clock=clock), clock
+
+
+async def paused(store: Store, run: str, *approvals: Approval) -> None:
+    """Store a run that waits for these."""
+    await store.create_run(RunRecord(run, "agent", owner="me"))
+    await store.change_run(run, RunChange("paused", approvals=approvals), owner="me")
+
+
+async def test_an_approval_expires_by_the_clock(timed: Timed) -> None:
+    """To the second, for lists, filters and decisions; what was decided in time stays as it was decided."""
+    store, clock = timed
+    start = clock()
+    await paused(
+        store,
+        "r",
+        attrs.evolve(PAY, expires_at=start + 60),
+        attrs.evolve(PAY, id="b", expires_at=start + 60),
+        attrs.evolve(PAY, id="c"),
+    )
+    await store.decide("a", Decision("approved", by="ann"))
+    clock.advance(59)
+    before = [each.status for each in await store.approvals()]
+    clock.advance(1.5)
+    after = [each.status for each in await store.approvals()]
+    with pytest.raises(ApprovalConflict, match="'b' of pay in run 'r' has expired"):
+        await store.decide("b", Decision("approved"))
+    with pytest.raises(ApprovalConflict, match="'a' of pay in run 'r' is approved already by ann"):
+        await store.decide("a", Decision("approved"))
+    pending, expired = await store.approvals(status="pending"), await store.approvals(status="expired")
+    (decided,) = await store.approvals(status="approved")
+    await store.aclose()
+
+    assert before == ["approved", "pending", "pending"]
+    assert after == ["approved", "expired", "pending"]
+    assert [each.id for each in pending] == ["c"]
+    assert [each.id for each in expired] == ["b"]
+    assert decided.decided_at == pytest.approx(start, abs=1)
+    assert decided.created_at == pytest.approx(start, abs=1)
+
+
+async def test_the_order_of_runs_goes_by_no_clock(timed: Timed) -> None:
+    """The run changed last comes first, even where the clock was set back in between."""
+    store, clock = timed
+    await store.create_run(RunRecord("a", "agent", owner="me"))
+    clock.advance(-1_000)
+    await store.create_run(RunRecord("b", "agent", owner="me"))
+    second, first = await store.runs()
+    clock.advance(5_000)
+    await store.write_run("a", [Entry(0, "begun")], owner="me")
+    ids = [run.id for run in await store.runs()]
+    (changed, _) = await store.load_run("a")
+    await store.aclose()
+
+    assert (second.id, first.id) == ("b", "a")
+    assert first.created_at - second.created_at == pytest.approx(1_000, abs=1)
+    assert ids == ["a", "b"]
+    assert changed.updated_at - changed.created_at == pytest.approx(4_000, abs=1)
+
+
+async def test_an_approval_that_is_stored_again(timed: Timed) -> None:
+    """A run that is paused again, and still waits for the same, changes nothing of what was decided meanwhile."""
+    store, _ = timed
+    await paused(store, "r", PAY)
+    await store.decide("a", Decision("denied", reason="no"))
+    await store.claim_run("r", "you", held_by=None)
+    await store.change_run("r", RunChange("paused", approvals=[PAY, attrs.evolve(PAY, id="b")]), owner="you")
+    found = [(each.id, each.status) for each in await store.approvals()]
+    await store.aclose()
+
+    assert found == [("a", "denied"), ("b", "pending")]
+
+
+async def test_an_approval_of_another_run(timed: Timed) -> None:
+    """An id that another run's approval has is refused, and nothing of the change is stored."""
+    store, _ = timed
+    await paused(store, "r", PAY)
+    await store.create_run(RunRecord("s", "agent", owner="me"))
+    with pytest.raises(RunConflict, match="approval 'a' of run 'r' is there already, of run 's'"):
+        await store.change_run("s", RunChange("paused", entries=[Entry(0, "begun")], approvals=[PAY]), owner="me")
+    record, entries = await store.load_run("s")
+    await store.aclose()
+
+    assert (record.status, entries) == ("running", [])
+
+
+async def test_what_was_loaded_stays_as_it_was(timed: Timed) -> None:
+    """Records, journals and lists that were read are not changed by what is written later."""
+    store, _ = timed
+    await store.create_run(RunRecord("r", "agent", owner="me"), [Entry(0, "begun", b"0")])
+    record, entries = await store.load_run("r")
+    await store.write_run("r", [Entry(1, "answered", b"1")], owner="me")
+    entries.append(Entry(9, "ended"))
+    again = await store.load_run("r")
+    await store.aclose()
+
+    assert (record.entries, len(entries)) == (1, 2)
+    assert again[1] == [Entry(0, "begun", b"0"), Entry(1, "answered", b"1")]
+
+
+async def test_text_that_is_no_text(tmp_path: Path) -> None:
+    """A lone surrogate anywhere in the end of a run is an error, and nothing of it is stored, its session included."""
+    store = SQLiteMemory(tmp_path / "a.db")
+    await store.create_run(RunRecord("r", "agent", owner="me"))
+    append = Appending("s", [Message("user", "hi")], 0)
+    for change in (
+        RunChange("completed", "\udcff", append=append),
+        RunChange("paused", approvals=[attrs.evolve(PAY, reason="\udcff")], append=append),
+        RunChange("completed", append=attrs.evolve(append, messages=[Message("user", "\udcff")])),
+    ):
+        with pytest.raises(BackendError, match=r"a\.db") as caught:
+            await store.change_run("r", change, owner="me")
+        assert "no Unicode text" in caught.value.hint
+    record, _ = await store.load_run("r")
+    session, approvals = await store.load("s"), await store.approvals()
+    await store.aclose()
+
+    assert (record.status, record.owner) == ("running", "me")
+    assert (session.version, approvals) == (0, [])
+
+
+async def test_runs_of_long_ago(tmp_path: Path) -> None:
+    """A list finds its few among many, whatever is filtered by."""
+    store = SQLiteMemory(tmp_path / "a.db")
+    for number in range(200):
+        await store.create_run(RunRecord(str(number), "agent", "completed", "busy", "ann"))
+    for status in ("paused", "failed"):
+        await store.create_run(RunRecord(status, "agent", status, "quiet", "bob"))
+    found = [
+        await store.runs(status="paused"),
+        await store.runs(status="failed", session="quiet"),
+        await store.runs(user="bob", limit=1),
+        await store.runs(status="completed", user="ann", limit=1),
+    ]
+    await store.aclose()
+
+    assert [[run.id for run in runs] for runs in found] == [["paused"], ["failed"], ["failed"], ["199"]]

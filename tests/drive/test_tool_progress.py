@@ -1,0 +1,236 @@
+"""A tool says how far it is, in order, from trio's thread or its own, until it has ended."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from agno_rt import Agent, Runtime, ToolCall, tool
+from agno_rt._drive.emitter import EventBuffer
+from agno_rt.context import RunContext
+from agno_rt.events import Event, ToolEnded, ToolProgress, ToolStarted
+from agno_rt.testing import ScriptedModel
+from tests.helpers import told
+from tests.tool_helpers import calls_of, job_of, listening, told_of
+
+
+@attrs.define
+class Step:
+    """Something that JSON can carry."""
+
+    at: int
+
+
+@tool
+async def awaiting(context: RunContext) -> str:
+    """Tell three times."""
+    for at in range(3):
+        await context.progress({"at": at})
+    return "done"
+
+
+@tool
+def in_thread(context: RunContext) -> str:
+    """Tell three times, from a thread."""
+    for at in range(3):
+        context.report({"at": at})
+    return "done"
+
+
+@tool(inline=True)
+def in_place(context: RunContext) -> str:
+    """Tell three times, in place."""
+    for at in range(3):
+        context.report({"at": at})
+    return "done"
+
+
+@tool
+async def reporting(context: RunContext) -> str:
+    """Tell three times, from a function that could wait, without waiting."""
+    for at in range(3):
+        context.report({"at": at})
+    return "done"
+
+
+TOOLS = [awaiting, in_thread, in_place, reporting]
+
+
+@pytest.mark.parametrize("one", TOOLS, ids=lambda one: one.name)
+async def test_between_start_and_end(one: Any) -> None:
+    """Progress comes in order, between the call's start and its end, with the run and the call."""
+    async with Runtime() as rt:
+        agent = Agent(ScriptedModel([ToolCall("c", one.name), "x"]), tools=[one])
+        async with rt.stream(agent, "Go!") as stream:
+            events = [event async for event in stream if isinstance(event, ToolStarted | ToolProgress | ToolEnded)]
+
+    assert isinstance(events[0], ToolStarted)
+    assert isinstance(events[-1], ToolEnded)
+    progress = events[1:-1]
+    assert [event.data for event in progress if isinstance(event, ToolProgress)] == [{"at": at} for at in range(3)]
+    assert {(event.run_id, event.call.id) for event in events} == {(stream.run_id, "c")}
+
+
+@pytest.mark.parametrize("one", TOOLS, ids=lambda one: one.name)
+async def test_nobody_listens(one: Any) -> None:
+    """Then it goes nowhere, and the tool works all the same."""
+    async with Runtime() as rt:
+        assert told(await rt.run(Agent(ScriptedModel([ToolCall("c", one.name), "x"]), tools=[one]), "x")) == ["done"]
+
+
+@pytest.mark.parametrize("listened", [False, True])
+async def test_what_is_no_json(listened: bool) -> None:
+    """It is the tool's mistake, named with its type, whether anybody listens or not."""
+
+    @tool
+    async def awaits(context: RunContext) -> None:
+        """Tell what cannot be told."""
+        await context.progress({"at": object()})
+
+    @tool
+    def reports(context: RunContext) -> None:
+        """The same, from a thread."""
+        context.report({"at": object()})
+
+    events: list[Event] = []
+    emitter = listening(events) if listened else None
+    for one in (awaits, reports):
+        [content] = await told_of(job_of(one, emitter=emitter), calls_of(one.name, "{}"))
+        assert f"the progress of the tool {one.name} is not what JSON can carry" in str(content)
+        assert "type object" in str(content)
+    assert not any(isinstance(event, ToolProgress) for event in events)
+
+
+async def test_what_is_sent_is_what_it_was() -> None:
+    """Classes are sent as plain data, and what the tool changes later is not what was told."""
+
+    @tool
+    async def change(context: RunContext) -> None:
+        """Tell of a list, and change it."""
+        steps = [Step(1)]
+        await context.progress(steps)
+        steps.append(Step(2))
+
+    events: list[Event] = []
+    await told_of(job_of(change, emitter=listening(events)), calls_of("change", "{}"))
+    assert [event.data for event in events if isinstance(event, ToolProgress)] == [[{"at": 1}]]
+
+
+async def test_after_the_end() -> None:
+    """Once the tool has ended, progress is dropped, from wherever it comes."""
+    kept: list[RunContext] = []
+
+    @tool
+    async def keep(context: RunContext) -> None:
+        """Let the context out."""
+        kept.append(context)
+
+    events: list[Event] = []
+    await told_of(job_of(keep, emitter=listening(events)), calls_of("keep", "{}"))
+    before = list(events)
+
+    await kept[0].progress("late")
+    kept[0].report("late")
+    await trio.to_thread.run_sync(kept[0].report, "late")
+    assert events == before
+
+
+async def test_a_slow_reader_makes_both_wait() -> None:
+    """With no room in the stream's buffer, an async tool waits, and so does a thread; nothing is lost."""
+    for one in (awaiting, in_thread):
+        events: list[Event] = []
+        buffer = EventBuffer(1)
+        job = job_of(one, emitter=listening(events, buffer))
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(told_of, job, calls_of(one.name, "{}"))
+                await wait_all_tasks_blocked()
+                assert len(events) == 1
+                for _ in range(5):
+                    await buffer.receive()
+        assert [type(event) for event in events] == [ToolStarted, *[ToolProgress] * 3, ToolEnded]
+
+
+async def test_a_thread_that_waits_is_let_go() -> None:
+    """A thread that waits for a reader who never comes is let go when its call is cancelled, and tells no more."""
+    left = threading.Event()
+    reported: list[int] = []
+
+    @tool
+    def chatty(context: RunContext) -> None:
+        """Tell more than there is room for."""
+        try:
+            for at in range(5):
+                context.report(at)
+                reported.append(at)
+        finally:
+            left.set()
+
+    events: list[Event] = []
+    job = job_of(chatty, emitter=listening(events, EventBuffer(2)))
+    with trio.move_on_after(0.05) as scope:
+        await told_of(job, calls_of("chatty", "{}"))
+    assert scope.cancelled_caught
+    assert isinstance(events[-1], ToolEnded)
+    told_before = len(events)
+
+    with trio.fail_after(5):
+        await trio.to_thread.run_sync(left.wait)
+    await wait_all_tasks_blocked()
+    assert reported == [0, 1, 2, 3, 4]
+    assert len(events) == told_before
+
+
+def test_a_thread_that_outlives_trio() -> None:
+    """A thread that was left behind may still report when trio has ended: nothing happens."""
+    release, left = threading.Event(), threading.Event()
+    failures: list[BaseException] = []
+
+    @tool(timeout=0.01)
+    def stuck(context: RunContext) -> None:
+        """Wait, and tell."""
+        try:
+            release.wait(60)
+            context.report("late")
+        except BaseException as exc:
+            failures.append(exc)
+            raise
+        finally:
+            left.set()
+
+    async def main() -> None:
+        await told_of(job_of(stuck, emitter=listening([])), calls_of("stuck", "{}"))
+
+    trio.run(main)
+    release.set()
+    assert left.wait(60)
+    assert not failures
+
+
+async def test_a_thread_of_the_tools_own() -> None:
+    """A thread that the tool itself makes may report as well."""
+
+    @tool
+    def spread(context: RunContext) -> str:
+        """Work in two threads."""
+        threads = [threading.Thread(target=context.report, args=(at,)) for at in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return "done"
+
+    events: list[Event] = []
+    assert await told_of(job_of(spread, emitter=listening(events)), calls_of("spread", "{}")) == ["done"]
+    assert sorted(event.data for event in events if isinstance(event, ToolProgress)) == [0, 1]
+
+
+async def test_outside_a_tool() -> None:
+    """A context that belongs to no call tells nobody."""
+    await RunContext("r").progress(1)
+    RunContext("r").report(1)

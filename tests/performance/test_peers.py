@@ -1,0 +1,431 @@
+"""Peers side by side: processes that speak the protocol take turns, and what came of it is a table in a page."""
+
+# ruff: noqa: RUF001 - the page's own sign for "times"
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agno_rt.errors import UsageError
+from benchmarks.markers import replace_between
+from benchmarks.peers.drive import main
+from benchmarks.peers.measure import Plan, measure
+from benchmarks.peers.results import Results, verdict
+from benchmarks.peers.rows import PEERS, ROWS, Goal, Row
+from benchmarks.peers.table import page, reached, told
+
+RUN, TOOL = Row("run", "a run"), Row("tool", "a tool run")
+
+PEER = """
+import os, sys, time
+from benchmarks.peers.protocol import serve, timed
+
+def takes(seconds):
+    async def row(times):
+        print("as a framework does")
+        with open({turns!r}, "a") as turns:
+            turns.write({name!r} + "\\n")
+        return seconds * times
+    return row
+
+async def breaks(times):
+    raise RuntimeError("no such model")
+
+async def dies(times):
+    print("the disk is full", file=sys.stderr, flush=True)
+    os._exit(3)
+
+async def few(times):
+    assert times <= 7, times
+    return times / 1_000_000
+
+async def hangs(times):
+    time.sleep(60)
+
+serve({about!r}, dict(run={run}, tool={tool}))
+"""
+
+
+class BreakingOffError(Exception):
+    """Whatever ends a measuring early."""
+
+
+class Fakes:
+    """Peers that say of their rows what they are told to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.commands = folder, dict[str, Sequence[str]]()
+        self.turns = folder / "turns"
+
+    def add(self, name: str, run: str, tool: str = "takes(1)", **about: Any) -> None:
+        """One whose rows are those functions of the script above."""
+        script = self.folder / f"{name}.py"
+        about = {"versions": {name: "1.0", "Python": "3"}, **about}
+        script.write_text(
+            PEER.format(turns=str(self.turns), name=name, about=about, run=run, tool=tool), encoding="utf-8"
+        )
+        self.commands[name] = [sys.executable, str(script)]
+
+    async def measure(self, *rows: Row, **options: Any) -> Results:
+        """All of them, in so many rounds."""
+        options = {"rounds": 3, **options}
+        return await measure(Plan(self.commands, rows or (RUN, TOOL), **options), say=lambda line: None)
+
+
+@pytest.fixture
+def fakes(tmp_path: Path) -> Fakes:
+    """No peer yet."""
+    return Fakes(tmp_path)
+
+
+class TestMeasuring:
+    """Real processes, which speak the protocol of `benchmarks/peers/protocol.py`."""
+
+    async def test_values_and_ratios(self, fakes: Fakes) -> None:
+        """What a peer's process says is what the results hold, and the ratio is to ours."""
+        fakes.add("agno_rt", "takes(0.5)")
+        fakes.add("agno", "takes(2)", notes={"run": "with its own loop"})
+
+        results = await fakes.measure()
+
+        assert results.value("run", "agno_rt") == 0.5
+        assert results.value("run", "agno") == 2.0
+        assert results.ratio("run", "agno") == 4.0
+        assert results.rows["run"]["agno"] == {"note": "with its own loop", "best": 2.0, "median": 2.0}
+        assert results.peers["agno"] == {"versions": {"agno": "1.0", "Python": "3"}}
+
+    async def test_peers_take_turns(self, fakes: Fakes) -> None:
+        """Each round has every peer once, and every other one goes the other way round."""
+        for name in ("agno_rt", "agno", "langgraph"):
+            fakes.add(name, "takes(1)")
+
+        await fakes.measure(RUN)
+
+        one_way = ["agno_rt", "agno", "langgraph"]
+        tries, rounds = one_way, [*one_way, *one_way[::-1], *one_way]
+        assert fakes.turns.read_text().split() == [*tries, *rounds]
+
+    async def test_a_slow_row_is_done_less_often(self, fakes: Fakes) -> None:
+        """One that takes long is done a few times only; the quick ones beside it as often as was asked."""
+        fakes.add("agno_rt", "takes(0.1)")
+        fakes.add("smolagents", "takes(9)")
+
+        await fakes.measure(RUN, rounds=5, few=2)
+
+        turns = fakes.turns.read_text().split()
+        assert turns.count("smolagents") == 1 + 2
+        assert turns.count("agno_rt") == 1 + 5
+
+    async def test_most(self, fakes: Fakes) -> None:
+        """A peer is not asked for more of a row than it can do."""
+        fakes.add("agno", "few", most={"run": 7})
+
+        results = await fakes.measure(RUN)
+
+        assert results.value("run", "agno") == pytest.approx(1e-6), results.rows
+
+    async def test_one_of_many(self, fakes: Fakes) -> None:
+        """Where one round is many of what the row speaks of, the value is of one of those."""
+        fakes.add("agno", "takes(2)")
+
+        results = await fakes.measure(Row("run", "a thousand together, each", parts=1000))
+
+        assert results.value("run", "agno") == 0.002
+
+    async def test_a_peer_that_dies(self, fakes: Fakes) -> None:
+        """It is told as failed with its last words, in this row and from then on; the others go on."""
+        fakes.add("agno_rt", "takes(1)")
+        fakes.add("agno", "dies")
+
+        results = await fakes.measure()
+
+        assert results.rows["run"]["agno"] == {"failed": "ended with status 3: the disk is full"}
+        assert "the disk is full" in results.peers["agno"]["absent"]
+        assert results.value("run", "agno_rt") == 1.0
+        assert results.value("tool", "agno_rt") == 1.0
+        assert "agno" not in results.rows["tool"]
+        assert "failed: ended with status 3: the disk is full" in page(results)
+
+    async def test_a_row_that_fails(self, fakes: Fakes) -> None:
+        """The peer lives on and does its other rows."""
+        fakes.add("agno", "breaks", "takes(3)")
+
+        results = await fakes.measure()
+
+        assert results.rows["run"]["agno"] == {"failed": "RuntimeError: no such model"}
+        assert results.value("tool", "agno") == 3.0
+
+    async def test_a_peer_that_falls_silent(self, fakes: Fakes) -> None:
+        """Its answer has a limit, and its process is ended."""
+        fakes.add("agno", "hangs")
+        fakes.add("agno_rt", "takes(1)")
+
+        results = await fakes.measure(limit=5.0)
+
+        assert results.rows["run"]["agno"] == {"failed": "gave no answer within 5 s"}
+        assert results.value("tool", "agno_rt") == 1.0
+
+    @pytest.mark.parametrize(
+        ("command", "reason"),
+        [
+            (["/nonexistent/peer"], "cannot be started: No such file or directory"),
+            ([sys.executable, "-c", "import nothing_of_that_name"], "No module named 'nothing_of_that_name'"),
+            ([sys.executable, "-c", "print('hello')"], "answered with what is no JSON"),
+            ([sys.executable, "-c", "print(1)"], "answered with what is no object of JSON"),
+        ],
+    )
+    async def test_a_peer_that_does_not_come_up(self, fakes: Fakes, command: list[str], reason: str) -> None:
+        """It is told why, and the others are measured."""
+        fakes.add("agno_rt", "takes(1)")
+        fakes.commands["agno_go"] = command
+
+        results = await fakes.measure(RUN)
+
+        assert reason in results.peers["agno_go"]["absent"]
+        assert results.value("run", "agno_rt") == 1.0
+        assert reason in page(results)
+
+    async def test_imports_are_measured_in_fresh_processes(self, fakes: Fakes) -> None:
+        """Each with its own interpreter; a program that is compiled has none to measure."""
+        fakes.add("agno", "takes(1)", **{"import": "import json"})
+        fakes.add("langgraph", "takes(1)", **{"import": "import nothing_of_that_name"})
+        fakes.add("agno_go", "takes(1)")
+        python = {"agno": Path(sys.executable), "langgraph": Path(sys.executable)}
+
+        results = await fakes.measure(Row("import", "import"), rounds=1, python=python)
+
+        assert 0 < (results.value("import", "agno") or 0) < 60
+        assert results.rows["import"]["langgraph"] == {"failed": "`import nothing_of_that_name` ended with status 1"}
+        assert results.rows["import"]["agno_go"] == {"note": "a compiled program imports nothing"}
+
+    async def test_what_is_known_is_saved_row_by_row(self, fakes: Fakes, tmp_path: Path) -> None:
+        """So that a fault of the last row does not cost the others. What is read back is what was written."""
+        fakes.add("agno", "takes(1)")
+        said: list[str] = []
+
+        def say(line: str) -> None:
+            said.append(line)
+            if line.startswith("a tool run"):
+                raise BreakingOffError
+
+        with pytest.raises(BreakingOffError):
+            await measure(Plan(fakes.commands, (RUN, TOOL)), say, tmp_path / "results.json")
+
+        assert Results.load(tmp_path / "results.json").value("run", "agno") == 1.0
+        assert any(re.match(r"a run \[\d+ s\]: agno 1 s", line) for line in said)
+
+
+class TestPage:
+    """The tables, from made-up results."""
+
+    @pytest.fixture
+    def results(self) -> Results:
+        """Three peers; one has a note, one failed in a row, one is not there."""
+        results = Results("2026-01-02", 7, {"cpu": "a processor", "num_cpu": "2", "ram": "24 GB", "os": "Linux"})
+        results.peers = {
+            "agno_rt": {"versions": {"agno-rt": "0.2", "Python": "3.11.7"}},
+            "agno_go": {"absent": "give AGNO_GO"},
+            "agno": {"versions": {"agno": "3.1", "Python": "3.11.7"}},
+        }
+        results.rows = {
+            "create": {"agno_rt": {"best": 2.5e-7}, "agno": {"best": 2e-5}},
+            "bytes": {"agno_rt": {"best": 104.0}, "agno": {"best": 3744.0}},
+            "run": {"agno_rt": {"best": 1e-5}, "agno": {"best": 4e-4, "note": "its own loop"}},
+            "tool": {"agno_rt": {"best": 2e-5}, "agno": {"failed": "out of luck"}},
+            "http": {"agno_rt": {"best": 9000.0}, "agno": {"best": 250.0}},
+            "http_two": {"agno_rt": {"best": 12500.0}, "agno": {"best": 450.0}},
+            "memory_add": {},
+        }
+        return results
+
+    def test_cells(self, results: Results) -> None:
+        """A value in a unit that fits it, how many times agno_rt is better, and a mark where there is more to say."""
+        text = page(results).replace("\N{NO-BREAK SPACE}", " ")
+
+        assert "| create an agent | **0.25 µs** | — (1) | 20 µs<br>(80 ×) |" in text
+        assert "| memory an agent holds | **104 B** | — (1) | 3,744 B<br>(36 ×) |" in text
+        assert "| simple run of a new agent | **10 µs** | — (1) | 400 µs<br>(40 ×) (2) |" in text
+        assert "| tool run of a new agent: one call, two turns | **20 µs** | — (1) | — (3) |" in text
+        assert "| HTTP: simple runs a second, one process | **9,000/s** | — (1) | 250/s<br>(36 ×) |" in text
+        assert "(1) Agno-Go: not measured: give AGNO_GO." in text
+        assert "(2) Agno: its own loop." in text
+        assert "(3) Agno: failed: out of luck." in text
+
+    def test_a_row_that_nobody_did_is_left_out(self, results: Results) -> None:
+        """It would tell nothing."""
+        assert "add a message" not in page(results)
+
+    def test_what_was_measured_where(self, results: Results) -> None:
+        """The date, the machine and the versions stand above the table, the ways below it."""
+        text = page(results)
+
+        assert "2026-01-02" in text
+        assert "a processor, 2 cores, 24 GB, Linux, CPython 3.11.7" in text
+        assert "agno_rt 0.2; Agno 3.1." in text
+        assert "- **Agno**: `Agent.arun`" in text
+
+    def test_goals(self, results: Results) -> None:
+        """Each with what came of it: it holds, falls short, or was not measured."""
+        text = reached(results)
+
+        assert "| simple run of a new agent | at least 30 × faster than Agno | 40 × | holds |" in text
+        assert "| create an agent | at most 0.6 × Agno-Go | — | not measured |" in text
+        assert "at least 70 × faster than Agno | 50 × | **short by 40 %** |" in text
+
+    def test_verdicts_at_most(self) -> None:
+        """A bound from above is told as how much too long it takes."""
+        goal = Goal("run", "agno_go", at_most=0.5)
+
+        assert verdict(goal, 2.0) == "holds"
+        assert verdict(goal, 1.6) == "**short by 25 %**"
+
+    def test_a_row_that_ours_lacks_has_another_to_compare_with(self) -> None:
+        """Creating with a logger is compared with creating."""
+        results = Results(rows={"create": {"agno_rt": {"best": 2.0}}, "create_quiet": {"agno_go": {"best": 3.0}}})
+
+        assert results.ratio("create_quiet", "agno_go") == 1.5
+
+    def test_the_terminal_is_told_a_row_in_a_line(self, results: Results) -> None:
+        """Whoever waits sees what came of each row."""
+        row = next(row for row in ROWS if row.name == "tool")
+
+        assert told(results, row) == "agno_rt 20 µs, agno -"
+
+    @pytest.mark.parametrize("text", ["[]", '{"speed": 1}', "no JSON"])
+    def test_a_file_of_another_kind(self, tmp_path: Path, text: str) -> None:
+        """It is told to be none of ours."""
+        (tmp_path / "results.json").write_text(text)
+
+        with pytest.raises(UsageError, match="holds no results of peers"):
+            Results.load(tmp_path / "results.json")
+
+
+class TestMarkers:
+    """What stands between two markers is a command's, the rest is people's."""
+
+    def test_only_what_is_between_them_changes(self, tmp_path: Path) -> None:
+        """Writing the same again changes nothing."""
+        at = tmp_path / "page.md"
+        at.write_text("# Title\n\n<!-- peers:begin -->\n\nold\n<!-- peers:end -->\n\nThe rest.\n")
+
+        assert replace_between(at, "peers", "| new |\n")
+        assert at.read_text() == "# Title\n\n<!-- peers:begin -->\n\n| new |\n\n<!-- peers:end -->\n\nThe rest.\n"
+        assert not replace_between(at, "peers", "| new |")
+        assert replace_between(at, "peers", "")
+        assert at.read_text() == "# Title\n\n<!-- peers:begin -->\n\n<!-- peers:end -->\n\nThe rest.\n"
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("# Title\n", "<!-- peers:begin --> stands there 0 times"),
+            ("<!-- peers:begin -->\n", "<!-- peers:end --> stands there 0 times"),
+            ("<!-- peers:begin -->\n" * 2 + "<!-- peers:end -->\n", "<!-- peers:begin --> stands there 2 times"),
+            ("<!-- peers:end -->\n<!-- peers:begin -->\n", "stands before"),
+        ],
+    )
+    def test_markers_that_are_not_right(self, tmp_path: Path, text: str, message: str) -> None:
+        """The page is left as it is, and the line to write is named."""
+        at = tmp_path / "page.md"
+        at.write_text(text)
+
+        with pytest.raises(UsageError, match=message):
+            replace_between(at, "peers", "new")
+
+        assert at.read_text() == text
+
+    def test_no_page(self, tmp_path: Path) -> None:
+        """It is named."""
+        with pytest.raises(UsageError, match=r"there is no page .*page\.md"):
+            replace_between(tmp_path / "page.md", "peers", "new")
+
+
+class TestCommand:
+    """The command, as `make peers` calls it."""
+
+    def test_agno_rt_itself(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        """Its own script does every row that it names: none fails, and what was measured can be saved."""
+        names = ",".join(row.name for row in ROWS if row.name not in ("create_quiet", "http", "http_two"))
+        save = tmp_path / "results.json"
+
+        assert main(["--peers", "agno_rt", "--rows", names, "--rounds", "1", "--save", str(save)]) == 0
+
+        results, said = Results.load(save), capsys.readouterr().out
+        assert [name for name in names.split(",") if results.value(name, "agno_rt") is None] == []
+        assert results.value("bytes", "agno_rt") == pytest.approx(112, abs=1)
+        assert "| create an agent | **" in said
+
+    def test_agno_rt_over_http(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        """Its server answers each run under load; where nothing can make the load, that is said."""
+        save = tmp_path / "results.json"
+
+        assert main(["--peers", "agno_rt", "--rows", "http", "--rounds", "1", "--save", str(save)]) == 0
+
+        found = Results.load(save).rows["http"]["agno_rt"]
+        if shutil.which("wrk"):
+            assert found["best"] > 0, capsys.readouterr().out
+        else:
+            assert found == {"note": "wrk, which makes the load, is not installed"}
+
+    def test_peers_that_are_not_there(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """It is said how they come to be there."""
+        assert main(["--peers", "agno_go", "--rows", "run", "--rounds", "1"]) == 0
+
+        assert "not measured" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--peers", "langraph"], "unknown peer 'langraph'"),
+            (["--rows", "runs"], "unknown row 'runs'"),
+            (["--agno-go", "docs"], "docs is no program that can be run"),
+        ],
+    )
+    def test_names_that_there_are_not(
+        self, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+    ) -> None:
+        """The nearest is offered, or what to do."""
+        assert main([*arguments, "--rounds", "1"]) == 1
+
+        said = capsys.readouterr().err
+        assert message in said
+        assert "hint: " in said
+
+    def test_a_page_without_markers_is_told_before_anything_is_measured(
+        self, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        """Else all of it would be lost in the end."""
+        (tmp_path / "page.md").write_text("# Title\n")
+
+        assert main([], tmp_path / "page.md", tmp_path / "results.json") == 1
+
+        captured = capsys.readouterr()
+        assert "<!-- peers:begin -->" in captured.err
+        assert captured.out == ""
+
+    def test_the_page_alone(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        """From results that are there already."""
+        at, results = tmp_path / "page.md", tmp_path / "results.json"
+        at.write_text("<!-- peers:begin -->\n<!-- peers:end -->\n")
+        assert main(["--page-only"], at, results) == 1
+        assert "there are no results" in capsys.readouterr().err
+        Results("2026-01-02", 7, peers={"agno": {}}, rows={"run": {"agno": {"best": 1e-3}}}).save(results)
+
+        assert main(["--page-only"], at, results) == 0
+
+        assert "| simple run of a new agent | 1\N{NO-BREAK SPACE}ms |" in at.read_text()
+
+    def test_every_peer_has_a_script(self) -> None:
+        """And what to install, but for ours and the one that is compiled."""
+        folder = Path(__file__).parents[2] / "benchmarks" / "peers"
+        for kind in PEERS:
+            if kind.name != "agno_go":
+                assert (folder / f"{kind.name}.py").exists(), kind.name
+            if kind.name not in ("agno_go", "agno_rt"):
+                assert (folder / f"requirements-{kind.name}.txt").exists(), kind.name

@@ -1,0 +1,30 @@
+"""Processes that are killed in the middle of their runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ROUNDS = 200 if os.environ.get("CI") else 20
+
+
+def test_every_run_resumes_and_nothing_is_done_twice(tmp_path: Path) -> None:
+    """kill -9 at random moments of runs with parallel tools, an approval and a session: see `tests.killing`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.killing", str(tmp_path), str(ROUNDS), "7"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["rounds"] == ROUNDS
+    # The moments were random indeed: some runs had finished, some were in the middle, with calls done.
+    assert min(summary["done"], summary["resumed"], summary["recorded"]) > 0, summary

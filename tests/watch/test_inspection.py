@@ -1,0 +1,264 @@
+"""The socket at which a runtime can be asked what it does: whatever comes, it answers the next one."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import msgspec
+import pytest
+import trio
+
+from agno_rt import Agent, Runtime
+from agno_rt._watch.socket import Gone, Inspection, Report, ask, sockets
+from agno_rt.defaults.inspect import inspect
+from agno_rt.errors import BackendError
+from agno_rt.tasktree import TaskTree
+from agno_rt.testing import ScriptedModel
+
+
+@pytest.fixture(autouse=True)
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for sockets that is the test's own, with a short path."""
+    with tempfile.TemporaryDirectory(prefix="insp") as name:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", name)
+        monkeypatch.setattr(tempfile, "tempdir", name)
+        yield Path(name)
+
+
+async def asked(path: Path, patience: float = 60.0) -> Report:
+    """Ask as another process would, which does not wait under trio."""
+    return await trio.to_thread.run_sync(ask, path, patience)
+
+
+async def said(path: Path, *pieces: bytes) -> bytes:
+    """What is answered to these bytes."""
+
+    def talk() -> bytes:
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(os.fspath(path))
+            for piece in pieces:
+                peer.sendall(piece)
+            peer.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: peer.recv(4096), b""))
+
+    return await trio.to_thread.run_sync(talk)
+
+
+class TestAnswers:
+    """What is said to whoever asks."""
+
+    async def test_a_runtime(self) -> None:
+        """It says which process it is, where its configuration is from, and what is under way."""
+        async with Runtime(origin="agno-rt.toml") as rt:
+            inspector = inspect(rt)
+            report = await asked(inspector.path)
+            inspector.close()
+
+        assert (report.pid, report.origin, report.error) == (os.getpid(), "agno-rt.toml", "")
+        assert report.tasks == TaskTree((), rt.statistics())
+
+    async def test_a_tree_that_cannot_be_taken(self) -> None:
+        """A failure is told, and harms neither trio nor the next answer."""
+        trees: list[TaskTree] = []
+
+        def look() -> TaskTree:
+            return trees.pop()
+
+        inspection = Inspection(look)
+        failed = await asked(inspection.path)
+        trees.append(TaskTree())
+        report = await asked(inspection.path)
+        inspection.close()
+
+        assert failed.error == "it cannot say: IndexError: pop from empty list"
+        assert (report.error, report.tasks) == ("", TaskTree())
+
+    @pytest.mark.parametrize("garbage", [b"", b"GET / HTTP/1.1\r\n\r\n", b"[]\n", b"\xff" * 4_096])
+    async def test_garbage(self, garbage: bytes) -> None:
+        """Who asks what is not understood is told nothing, and the next one is answered."""
+        inspection = Inspection(TaskTree)
+        nothing = await said(inspection.path, garbage)
+        report = await asked(inspection.path)
+        inspection.close()
+
+        assert nothing == b""
+        assert report.tasks == TaskTree()
+
+    async def test_a_request_in_pieces(self) -> None:
+        """What comes in pieces is put together; fields of later versions are passed over."""
+        inspection = Inspection(TaskTree)
+        answer = await said(inspection.path, b'{"patience": 60', b', "later": 1}\n')
+        inspection.close()
+
+        assert msgspec.json.decode(answer, type=Report).tasks == TaskTree()
+
+    async def test_an_answer_that_comes_too_late(self) -> None:
+        """What an event loop says once it goes on again is not taken for the answer to the next question."""
+        numbers = iter(range(10))
+        inspection = Inspection(lambda: TaskTree(limits=tuple(rt.statistics()[: next(numbers)])))
+        async with Runtime() as rt:
+            reports: list[Report] = []
+            # This very thread does not go on until it is reported as blocked.
+            thread = threading.Thread(target=lambda: reports.append(ask(inspection.path, 0.05)))
+            thread.start()
+            thread.join()
+            report = await asked(inspection.path)
+        inspection.close()
+
+        assert reports[0].blocked is not None
+        assert "test_an_answer_that_comes_too_late" in "".join(reports[0].blocked.stack)
+        assert report.tasks is not None
+        assert len(report.tasks.limits) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can be somebody else")
+async def test_somebody_else_is_told_nothing(place: Path) -> None:
+    """Even where the folder lets them in, others than the user get no answer."""
+    inspection = Inspection(TaskTree)
+    for path, mode in ((place, 0o755), (place / "agno-rt", 0o755), (inspection.path, 0o666)):
+        os.chmod(path, mode)
+    talk = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); print(s.recv(9))"
+    command = ["python3", "-I", "-S", "-c", talk, str(inspection.path)]
+
+    done = await trio.run_process(command, user=65_534, capture_stdout=True)
+    report = await asked(inspection.path)
+    inspection.close()
+
+    assert done.stdout == b"b''\n"
+    assert report.tasks == TaskTree()
+
+
+class TestClosing:
+    """How it ends."""
+
+    async def test_leaves_nothing(self, place: Path) -> None:
+        """Closed, twice even, it has no socket and no thread, and who asks is told that it is gone."""
+        before = threading.active_count()
+        inspection = Inspection(TaskTree)
+        assert sockets() == [(os.getpid(), inspection.path)]
+        await inspection.aclose()
+        await inspection.aclose()
+
+        assert threading.active_count() == before
+        assert os.listdir(place / "agno-rt") == []
+        with pytest.raises(Gone):
+            ask(inspection.path)
+
+    async def test_while_somebody_asks(self) -> None:
+        """One who waits for an answer is told at once."""
+        entered = threading.Event()
+
+        def look() -> TaskTree:
+            raise AssertionError("not before it is closed")
+
+        inspection = Inspection(look)
+        reports: list[Report | None] = []
+
+        def talk() -> None:
+            entered.set()
+            try:
+                reports.append(ask(inspection.path, 60.0))
+            except Gone:
+                reports.append(None)
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        entered.wait()
+        inspection.close()
+        thread.join()
+
+        assert [report and report.error for report in reports] in ([None], ["its runtime has been closed"])
+
+
+class TestFolder:
+    """Where sockets are."""
+
+    async def test_without_a_runtime_folder(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the system offers none, it is a folder among the temporary ones, which is always looked at too."""
+        monkeypatch.delenv("XDG_RUNTIME_DIR")
+        inspection = Inspection(TaskTree)
+        assert inspection.path.parent == place / f"agno-rt-{os.getuid()}"
+        assert inspection.path.parent.stat().st_mode & 0o777 == 0o700
+
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(place))
+        assert sockets() == [(os.getpid(), inspection.path)]
+        inspection.close()
+
+    async def test_of_others(self, place: Path) -> None:
+        """A folder that others may write to is not used, and what is in it is not asked."""
+        (place / "agno-rt").mkdir(mode=0o777)
+        (place / "agno-rt" / "1.0.sock").touch()
+        with pytest.raises(BackendError, match="no folder of this user's alone") as caught:
+            Inspection(TaskTree)
+
+        assert "chmod 700" in caught.value.hint
+        assert sockets() == []
+
+    async def test_a_link(self, place: Path) -> None:
+        """A link in the folder's place is not followed."""
+        (place / "elsewhere").mkdir(mode=0o700)
+        (place / "agno-rt").symlink_to(place / "elsewhere")
+        with pytest.raises(BackendError, match="no folder of this user's alone"):
+            Inspection(TaskTree)
+
+    async def test_a_path_that_is_too_long(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The error names the path, and what to do."""
+        long = place / ("x" * 100)
+        long.mkdir()
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
+        with pytest.raises(BackendError, match="cannot be made") as caught:
+            Inspection(TaskTree)
+
+        assert "short path" in caught.value.hint
+        assert list((long / "agno-rt").iterdir()) == []
+
+    async def test_the_plugin_says_why(self, place: Path) -> None:
+        """A runtime that was to have one and cannot does not open."""
+        (place / "agno-rt").mkdir(mode=0o755)
+        with pytest.raises(BackendError, match="alone"):
+            async with Runtime(observers=["inspect"]):
+                pass
+
+
+async def test_it_changes_no_run() -> None:
+    """With the observer, runs answer as they do without; it raises at nothing that it is told."""
+    async with Runtime(observers=["inspect"]) as rt:
+        result = await rt.run(Agent(ScriptedModel(["ok"])), "x")
+        (_, path), *_ = sockets()
+        report = await asked(path)
+        for observer in rt._observers:
+            if isinstance(observer, Inspection):
+                observer.close()
+
+    assert result.content == "ok"
+    assert report.tasks is not None
+    assert report.tasks.runs == ()
+
+
+def test_a_process_of_another_version() -> None:
+    """An answer that is not understood is an error of that process's, not of the one who asks."""
+    with tempfile.TemporaryDirectory(prefix="insp") as name, socket.socket(socket.AF_UNIX) as listener:
+        path = Path(name) / f"{os.getpid()}.0.sock"
+        listener.bind(os.fspath(path))
+        listener.listen()
+
+        def answer() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(4096)
+                peer.sendall(b'{"pid": "one"}')
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        report = ask(path)
+        thread.join()
+
+    assert "another version" in report.error
+    assert attrs.evolve(report, error="") == Report(os.getpid())

@@ -1,0 +1,223 @@
+"""A hedge takes the first answer; the others are cancelled, and have ended before it is returned."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from agno_rt import Agent, Runtime
+from agno_rt.errors import ModelError, UsageError
+from agno_rt.events import Delta
+from agno_rt.models import Emit, ModelRequest, ModelResponse
+from agno_rt.testing import run_schedules
+from agno_rt.wrappers.fallback import Hedge
+from tests.services import PAUSE, Act, Reader, Service, ask, busy
+
+
+def named(name: str, *acts: Act, shield: float = 0) -> Service:
+    """A service with a name, which does the same each time."""
+    return Service(list(acts), name=name, shield=shield)
+
+
+class TestRace:
+    """Who wins."""
+
+    async def test_a_quick_first_is_alone(self, autojump_clock: MockClock) -> None:
+        """An answer in time, and nobody else is asked."""
+        first, second = named("a", 1.9, "A."), named("b", "B.")
+        hedge = Hedge(first, second, after=2)
+
+        assert (await hedge.respond(ask())).content == "A."
+        assert not second.requests
+        assert hedge.hedged == 0
+        assert hedge.answered == {"a": 1, "b": 0}
+
+    async def test_a_slow_first_loses(self, autojump_clock: MockClock) -> None:
+        """The next is asked after a while; the first is cancelled once that has answered."""
+        first, second = named("a", 60.0, "A."), named("b", 1.0, "B.")
+        hedge = Hedge(first, second, after=2)
+
+        assert (await hedge.respond(ask())).content == "B."
+        assert (trio.current_time(), first.cancelled, first.running) == (3, 1, 0)
+        assert (hedge.hedged, hedge.answered) == (1, {"a": 0, "b": 1})
+
+    async def test_the_first_may_still_win(self, autojump_clock: MockClock) -> None:
+        """Asking the second does not stop the first."""
+        first, second = named("a", 3.0, "A."), named("b", 60.0, "B.")
+        hedge = Hedge(first, second, after=2)
+
+        assert (await hedge.respond(ask())).content == "A."
+        assert (trio.current_time(), second.cancelled) == (3, 1)
+
+    async def test_the_loser_has_ended(self, autojump_clock: MockClock) -> None:
+        """One that takes a while to stop is waited for."""
+        first = named("a", 60.0, "A.", shield=5)
+        response = await Hedge(first, named("b", "B."), after=2).respond(ask())
+
+        assert response.content == "B."
+        assert (first.running, trio.current_time()) == (0, 7)
+
+    async def test_at_once(self, autojump_clock: MockClock) -> None:
+        """With no wait they are asked together."""
+        models = [named(name, 1.0, name) for name in "abc"]
+        await Hedge(*models, after=0).respond(ask())
+
+        assert [model.asked_at for model in models] == [[0], [0], [0]]
+
+    async def test_each_is_given_its_time(self, autojump_clock: MockClock) -> None:
+        """Of three the third is asked after twice the wait."""
+        models = named("a", 60.0), named("b", 60.0), named("c", 60.0)
+        with trio.move_on_after(10):
+            await Hedge(*models, after=2).respond(ask())
+
+        assert [model.asked_at for model in models] == [[0], [2], [4]]
+
+
+class TestFailures:
+    """Who fails leaves the race."""
+
+    async def test_the_next_is_asked_at_once(self, autojump_clock: MockClock) -> None:
+        """A failure is not waited out."""
+        second = named("b", 1.0, "B.")
+        hedge = Hedge(named("a", 0.5, busy()), second, after=60)
+
+        assert (await hedge.respond(ask())).content == "B."
+        assert second.asked_at == [0.5]
+
+    async def test_and_the_one_after_that_in_its_time(self, autojump_clock: MockClock) -> None:
+        """A failure hurries one model on, not all."""
+        third = named("c", "C.")
+        await Hedge(named("a", 0.5, busy()), named("b", 60.0), third, after=2).respond(ask())
+
+        assert third.asked_at == [2.5]
+
+    async def test_one_that_fails_late_is_no_matter(self, autojump_clock: MockClock) -> None:
+        """The other one goes on."""
+        hedge = Hedge(named("a", 3.0, busy()), named("b", 3.0, "B."), after=2)
+
+        assert (await hedge.respond(ask())).content == "B."
+
+    async def test_all_fail(self, autojump_clock: MockClock) -> None:
+        """The first model's error is raised, whichever failed first, and tells of the others."""
+        errors = [busy(), ModelError("no key"), ModelError("no such model")]
+        hedge = Hedge(named("a", 9.0, errors[0]), named("b", errors[1]), named("c", errors[2]), after=2)
+        with pytest.raises(ModelError) as caught:
+            await hedge.respond(ask())
+
+        assert caught.value is errors[0]
+        assert caught.value.hint == "Wait. b failed too: no key. c failed too: no such model."
+        assert hedge.answered == {"a": 0, "b": 0, "c": 0}
+
+    async def test_what_another_would_meet_too_ends_it(self, autojump_clock: MockClock) -> None:
+        """A mistake of the program's is raised bare, and the others are cancelled."""
+        other = named("a", 60.0)
+        with pytest.raises(ValueError, match="a bug"):
+            await Hedge(other, named("b", ValueError("a bug")), after=2).respond(ask())
+
+        assert other.cancelled == 1
+
+    async def test_a_group_of_one_is_that_one(self, autojump_clock: MockClock) -> None:
+        """Never an `ExceptionGroup` for a single cause."""
+        group = ExceptionGroup("nursery", [busy()])
+        with pytest.raises(ModelError):
+            await Hedge(named("a", group), named("b", busy()), after=2).respond(ask())
+
+    async def test_a_cancellation_stops_all(self, autojump_clock: MockClock) -> None:
+        """It comes through as trio's own, and nobody runs on."""
+        models = named("a", 60.0), named("b", 60.0)
+        with trio.move_on_after(5) as scope:
+            await Hedge(*models, after=2).respond(ask())
+
+        assert scope.cancelled_caught
+        assert [model.cancelled for model in models] == [1, 1]
+
+
+class TestStreams:
+    """One voice reaches the readers."""
+
+    async def test_to_emit_is_to_win(self, autojump_clock: MockClock) -> None:
+        """The first sign decides, and nothing of the others is heard, before or after."""
+        first, second = named("a", 5.0, "A", 5.0, "a."), named("b", 4.0, "B", 60.0, "b.")
+        reader = Reader()
+        response = await Hedge(first, second, after=2).respond(ask(), reader)
+
+        assert (response.content, reader.text) == ("Aa.", "Aa.")
+        assert second.cancelled == 1
+        assert trio.current_time() == 10
+
+    async def test_a_sign_in_time_is_enough(self, autojump_clock: MockClock) -> None:
+        """A first that has begun is not hedged, however long it takes."""
+        second = named("b", "B.")
+        response = await Hedge(named("a", 1.0, "A", 60.0, "a."), second, after=2).respond(ask(), Reader())
+
+        assert response.content == "Aa."
+        assert not second.requests
+
+    async def test_a_winner_that_fails_has_failed_for_all(self, autojump_clock: MockClock) -> None:
+        """Nobody is asked anew: a retry around the hedge does that, and takes back what was emitted."""
+        first, second = named("a", 60.0, "A."), named("b", "B", busy())
+        with pytest.raises(ModelError, match="it is busy"):
+            await Hedge(first, second, after=2).respond(ask(), Reader())
+
+        assert first.cancelled == 1
+
+    async def test_a_loser_that_goes_on_is_not_heard(self, autojump_clock: MockClock) -> None:
+        """Nor does it hang, if it shields itself and emits."""
+
+        class Deaf(Service):
+            async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
+                with trio.CancelScope(shield=True):
+                    return await super().respond(request, emit)
+                raise AssertionError("a shield that let something through")
+
+        reader = Reader()
+        response = await Hedge(Deaf([3.0, "A", 3.0, "a."]), named("b", "B."), after=2).respond(ask(), reader)
+
+        assert (response.content, reader.text) == ("B.", "B.")
+
+    async def test_a_reader_that_fails_ends_it(self, autojump_clock: MockClock) -> None:
+        """What emit raises is raised bare."""
+
+        async def emit(delta: Delta) -> None:
+            raise ValueError("no reader")
+
+        with pytest.raises(ValueError, match="no reader"):
+            await Hedge(named("a", "A."), named("b", "B.")).respond(ask(), emit)
+
+    async def test_through_a_runtime(self, autojump_clock: MockClock) -> None:
+        """A run has the winner's answer, and its usage."""
+        agent = Agent(Hedge(named("a", 60.0, "A."), named("b", "B.")))
+        async with Runtime() as runtime:
+            result = await runtime.run(agent, "Hi")
+
+        assert (result.content, result.usage.total_tokens) == ("B.", 15)
+
+
+def test_under_many_schedules() -> None:
+    """Whoever wins, the readers have the whole of that answer and nothing else, and nobody runs on."""
+
+    async def scenario() -> None:
+        models = [Service([PAUSE, f"{name}1", PAUSE, f"{name}2"], name=name) for name in "abc"]
+        hedge, reader = Hedge(*models, after=0), Reader()
+        response = await hedge.respond(ask(), reader)
+
+        assert reader.text == response.content
+        assert response.content in ("a1a2", "b1b2", "c1c2")
+        assert sum(hedge.answered.values()) == 1
+        assert not any(model.running for model in models)
+
+    run_schedules(scenario, 200)
+
+
+@pytest.mark.parametrize("after", [-1.0, float("nan"), float("inf"), True, "2"])
+def test_refuses_a_wait_that_cannot_be(after: float) -> None:
+    """A wrong setting is found when it is written."""
+    with pytest.raises(UsageError, match="after is"):
+        Hedge("a:x", "b:y", after=after)
+
+
+def test_of_one() -> None:
+    """There is no race of one."""
+    with pytest.raises(UsageError, match="a hedge of 1 models"):
+        Hedge("a:x")
