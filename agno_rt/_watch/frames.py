@@ -1,7 +1,7 @@
 """Which task carries out which run and which tool call, read from the frames of trio's tasks when somebody asks.
 
-Nothing is kept for it while runs go on, so that a run which nobody asks about pays nothing. What a frame is, is told by
-the name of its function: `tests/watch/test_tasktree.py` holds the names against the functions.
+Nothing is kept for it while runs go on, so that a run which nobody asks about pays nothing. A frame is recognised by
+the code object of its function.
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ from types import FrameType
 import attrs
 import trio
 
+from agno_rt._drive import call_tools
 from agno_rt._drive.job import Job
 from agno_rt.messages import ToolCall
+from agno_rt.runs import carry_out, execute
 from agno_rt.tasktree import Place
 
 __all__ = ["BATCH", "CALL", "MADE", "RUN", "STARTED", "Found", "found_in", "is_under", "own_stack", "place_of", "seen"]
 
-RUN = "agno_rt.runs.execute"
-STARTED = "agno_rt.runs.carry_out"
-CALL = "agno_rt._drive.call_tools._call_tool"
-BATCH = "agno_rt._drive.call_tools._batched"
-MADE = "agno_rt._drive.call_tools._made"
+RUN = execute.__code__
+STARTED = carry_out.__code__
+CALL = call_tools._call_tool.__code__
+BATCH = call_tools._batched.__code__
+MADE = call_tools._made.__code__
+_OPENING = {RUN, STARTED, CALL, BATCH}
 
 _ROOT = os.path.dirname(os.path.dirname(__file__))
 KERNEL = {
@@ -71,7 +74,7 @@ def found_in(frames: Iterable[FrameType], task: trio.lowlevel.Task | None = None
             all_found.append(opened)
         elif last is not None:
             last.frames.append(frame)
-            if not last.is_run and name_of(frame) == MADE:
+            if not last.is_run and frame.f_code is MADE:
                 # As hooks have made it.
                 last.calls = (frame.f_locals.get("asked", last.calls[0]),)
     return all_found
@@ -79,26 +82,21 @@ def found_in(frames: Iterable[FrameType], task: trio.lowlevel.Task | None = None
 
 def _opened(frame: FrameType, last: Found | None) -> Found | None:
     """What begins with the frame, if anything does."""
-    name = name_of(frame)
-    if name not in (STARTED, RUN, CALL, BATCH):
+    code = frame.f_code
+    if code not in _OPENING:
         # Only what is ours is looked into: Python keeps a copy of the variables in a frame that is asked for them.
         return None
     held = frame.f_locals
-    if name == STARTED:
+    if code is STARTED:
         return Found(held["run"]._job, None, frames=[frame])
     job: Job = held["job"]
-    if name == RUN:
+    if code is RUN:
         if last is None or last.job is not job:
             return Found(job, None, frames=[frame])
         last.frames.append(frame)
         return None
-    calls = (held["call"],) if name == CALL else tuple(held["calls"])
+    calls = (held["call"],) if code is CALL else tuple(held["calls"])
     return Found(job, None, calls, frames=[frame]) if calls else None
-
-
-def name_of(frame: FrameType) -> str:
-    """The module of the function and its name in it."""
-    return f"{frame.f_globals.get('__name__', '')}.{frame.f_code.co_qualname}"
 
 
 def _frames(task: trio.lowlevel.Task) -> Iterator[FrameType]:

@@ -10,18 +10,28 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any, TypeAlias
 
 import trio
 
+from agno_rt import runs
+from agno_rt._drive import ask_model, call_hooks, call_tools, conversation, invoke_tool, tool_process
+from agno_rt._drive.check_output import check_output
+from agno_rt._drive.emitter import EventBuffer
 from agno_rt._drive.job import Job
+from agno_rt._drive.render_instructions import instructions_text
 from agno_rt._drive.scopes import DEADLINES
+from agno_rt._drive.session_order import SharedLock
 from agno_rt._drive.tool_threads import Threads
-from agno_rt._watch.frames import Found, found_in, is_under, name_of, own_stack, place_of, seen
+from agno_rt._drive.write_journal import Journal
+from agno_rt._watch.frames import Found, found_in, is_under, own_stack, place_of, seen
 from agno_rt.limiter import Limiter
 from agno_rt.limits import LimitStatistics
 from agno_rt.tasktree import AbandonedThread, CallTask, Deadline, Place, RunTask, TaskTree
+from agno_rt.wrappers._single_flight import Flight
+from agno_rt.wrappers.rate_limit import RateLimit
+from agno_rt.wrappers.retry import Retry
 
 __all__ = ["KNOWN", "stack_tasks", "task_tree"]
 
@@ -127,7 +137,7 @@ class _Tree:
         deadlines, place = self._deadlines(found), place_of(found.frames)
         if doing == "in a thread":
             place = self._threads.get(id(found.task)) or place
-        seconds = next((held["seconds"] for held in _held(found, TIMED)), None)
+        seconds = next((held["seconds"] for held in _held(found, *TIMED)), None)
         return CallTask(
             found.calls[0].name,
             tuple(call.id for call in found.calls),
@@ -153,32 +163,33 @@ def _holders(found: Sequence[Found]) -> dict[int, list[str]]:
     holders: dict[int, list[str]] = {}
     for each in found:
         access = each.job.session
-        if each.is_run and access is not None and any(_held(each, (IN_SESSION,))) and not _waits_for(each, access.lock):
+        if each.is_run and access is not None and any(_held(each, IN_SESSION)) and not _waits_for(each, access.lock):
             holders.setdefault(id(access.lock), []).append(each.job.run_id)
     return holders
 
 
-def _doing(frames: Sequence[FrameType], known: Mapping[str, Callable[[_Held], _Doing]], else_: str) -> _Doing:
+def _doing(frames: Sequence[FrameType], known: Mapping[CodeType, Callable[[_Held], _Doing]], else_: str) -> _Doing:
     """What the innermost frame that is known says."""
     for frame in reversed(frames):
-        name = name_of(frame)
-        tell = known.get(name) or known.get(f"{name.rpartition('.')[0]}.*")
+        tell = known.get(frame.f_code)
         if tell is not None:
             return tell(frame.f_locals)
     return else_, None
 
 
 def _waits_for(found: Found, limiter: Limiter) -> bool:
-    return any(held["self"] is limiter for held in _held(found, (ACQUIRE,)))
+    return any(held["self"] is limiter for held in _held(found, ACQUIRE))
 
 
-def _held(found: Found, names: Sequence[str]) -> Iterator[_Held]:
-    return (frame.f_locals for frame in found.frames if name_of(frame) in names)
+def _held(found: Found, *functions: CodeType) -> Iterator[_Held]:
+    return (frame.f_locals for frame in found.frames if frame.f_code in functions)
 
 
 def _since(found: Found, deadlines: Sequence[Deadline], seconds: float | None, limit: str) -> float | None:
     """How long it is under way: told by when it began if that was noted, else by what is left of its deadline."""
-    noted = [getattr(found.job, "began", None)] if found.is_run else [held.get("began") for held in _held(found, BEGAN)]
+    noted = (
+        [getattr(found.job, "began", None)] if found.is_run else [held.get("began") for held in _held(found, *BEGAN)]
+    )
     for began in noted:
         if began:
             return round(max(0.0, time.monotonic() - float(began)), 3)
@@ -205,7 +216,7 @@ def _owned_scopes(found: Sequence[Found]) -> dict[int, list[trio.CancelScope]]:
 def _share_out(
     scopes: Sequence[trio.CancelScope], carried: Sequence[Found], owned: dict[int, list[trio.CancelScope]]
 ) -> None:
-    expected = [(limit, each) for each in carried for frame in each.frames for limit in ENTERS.get(name_of(frame), ())]
+    expected = [(limit, each) for each in carried for frame in each.frames for limit in ENTERS.get(frame.f_code, ())]
     at, owner = 0, carried[0]
     for scope in scopes:
         name = DEADLINES.get(scope)
@@ -235,7 +246,7 @@ def _threads() -> dict[int, Place]:
             continue
         stack = own_stack(frame)
         for number, each in enumerate(stack):
-            if name_of(each) == WORKER and (waiting := each.f_locals.get("task_register")):
+            if each.f_code is WORKER and (waiting := each.f_locals.get("task_register")):
                 place = place_of(stack[number:])
                 if place is not None:
                     places[id(waiting[0])] = place
@@ -295,51 +306,51 @@ def _says(text: str) -> Callable[[_Held], _Doing]:
     return lambda held: (text, None)
 
 
-IN_SESSION = "agno_rt._drive.conversation.in_conversation"
-ACQUIRE = "agno_rt.limiter.Limiter.acquire"
-WORKER = "trio._threads.to_thread_run_sync.<locals>.worker_fn"
-TIMED = ("agno_rt._drive.invoke_tool.in_time", "agno_rt._drive.tool_process.run_in_process")
-BEGAN = (
-    "agno_rt._drive.call_tools._call_tool",
-    "agno_rt._drive.call_tools._batched",
-    "agno_rt._drive.call_tools._made",
-)
+_Known: TypeAlias = dict[CodeType, Callable[[_Held], _Doing]]
 
-KNOWN: dict[str, Callable[[_Held], _Doing]] = {
+IN_SESSION = conversation.in_conversation.__code__
+ACQUIRE = Limiter.acquire.__code__
+IN_THREAD = trio.to_thread.run_sync.__code__
+WORKER = next(inner for inner in IN_THREAD.co_consts if isinstance(inner, CodeType) and inner.co_name == "worker_fn")
+"""What a thread of trio's runs; it holds the task that waits for the thread."""
+
+IN_PROCESS = tool_process.run_in_process.__code__
+TIMED = (invoke_tool.in_time.__code__, IN_PROCESS)
+BEGAN = (call_tools._call_tool.__code__, call_tools._batched.__code__, call_tools._made.__code__)
+_JOURNAL = [method.__code__ for method in vars(Journal).values() if isinstance(method, FunctionType)]
+
+KNOWN: _Known = {
     ACQUIRE: _waiting,
-    "agno_rt._drive.emitter.EventBuffer.room": _behind,
-    "agno_rt._drive.call_hooks._called": _hooked,
-    "agno_rt._drive.write_journal.Journal.*": _says("storing its journal"),
+    EventBuffer.room.__code__: _behind,
+    call_hooks._called.__code__: _hooked,
+    **dict.fromkeys(_JOURNAL, _says("storing its journal")),
 }
-"""What a frame of this function says of the run or the call that it belongs to. `*` is any method of the class."""
+"""What a frame of the function says of the run or the call that it belongs to."""
 
-RUN_KNOWN: dict[str, Callable[[_Held], _Doing]] = KNOWN | {
-    "agno_rt._drive.ask_model.respond": _asking,
-    "agno_rt._drive.call_tools.call_tools": _calling,
-    "agno_rt._drive.check_output.check_output": _says("checking its output"),
-    "agno_rt.wrappers._single_flight.Flight.follow": _says("waiting for another run that asks the same"),
-    "agno_rt._drive.render_instructions.instructions_text": _says("making its instructions"),
-    "agno_rt._drive.conversation._end": _says("storing what it added to its session"),
-    "agno_rt._drive.conversation._facts": _says("reading what is known of its user"),
-    "agno_rt._drive.conversation._load": _says("reading its session"),
-    "agno_rt._drive.session_order.SharedLock.acquire": _waiting_elsewhere,
-    "agno_rt.wrappers.rate_limit.RateLimit._admit": _rated,
-    "agno_rt.wrappers.retry.Retry._pause": lambda held: (f"waiting to ask again ({held['self'].name})", None),
-}
-
-CALL_KNOWN: dict[str, Callable[[_Held], _Doing]] = KNOWN | {
-    "agno_rt._drive.tool_process.run_in_process": _says("in a process"),
-    "trio._threads.to_thread_run_sync": _says("in a thread"),
+RUN_KNOWN: _Known = KNOWN | {
+    ask_model.respond.__code__: _asking,
+    call_tools.call_tools.__code__: _calling,
+    check_output.__code__: _says("checking its output"),
+    Flight.follow.__code__: _says("waiting for another run that asks the same"),
+    instructions_text.__code__: _says("making its instructions"),
+    conversation._end.__code__: _says("storing what it added to its session"),
+    conversation._facts.__code__: _says("reading what is known of its user"),
+    conversation._load.__code__: _says("reading its session"),
+    SharedLock.acquire.__code__: _waiting_elsewhere,
+    RateLimit._admit.__code__: _rated,
+    Retry._pause.__code__: lambda held: (f"waiting to ask again ({held['self'].name})", None),
 }
 
-ENTERS: dict[str, tuple[str, ...]] = {
-    "agno_rt.runs.execute": ("run_timeout",),
-    "agno_rt.runs._take_timed_turns": ("turn_timeout",),
-    "agno_rt._drive.ask_model._in_time": ("model_timeout", "idle_timeout"),
-    "agno_rt._drive.ask_model.waited": ("queue_timeout",),
-    "agno_rt._drive.session_order.SharedLock.acquire": ("queue_timeout",),
-    "agno_rt._drive.invoke_tool.in_time": ("tool_timeout",),
-    "agno_rt._drive.invoke_tool._wait": ("queue_timeout",),
-    "agno_rt._drive.tool_process.run_in_process": ("tool_timeout",),
+CALL_KNOWN: _Known = KNOWN | {IN_PROCESS: _says("in a process"), IN_THREAD: _says("in a thread")}
+
+ENTERS: dict[CodeType, tuple[str, ...]] = {
+    runs.execute.__code__: ("run_timeout",),
+    runs._take_timed_turns.__code__: ("turn_timeout",),
+    ask_model._in_time.__code__: ("model_timeout", "idle_timeout"),
+    ask_model.waited.__code__: ("queue_timeout",),
+    SharedLock.acquire.__code__: ("queue_timeout",),
+    invoke_tool.in_time.__code__: ("tool_timeout",),
+    invoke_tool._wait.__code__: ("queue_timeout",),
+    IN_PROCESS: ("tool_timeout",),
 }
 """The deadlines that a function enters, if they are set, in this order."""

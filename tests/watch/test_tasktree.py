@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import gc
-import importlib
-import operator
 import threading
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agno_rt import Agent, Limits, ModelRequest, ModelResponse, RateLimit, Retry, Runtime, ToolCall, tool
 from agno_rt import Hook as AgentHook
-from agno_rt._watch.snapshot import CALL_KNOWN, ENTERS, RUN_KNOWN, task_tree
+from agno_rt._watch.snapshot import task_tree
 from agno_rt.errors import ModelError
 from agno_rt.limits import LimitStatistics
 from agno_rt.models import Emit
@@ -532,24 +528,3 @@ class TestText:
         run = RunTask("r", calls=(CallTask("a", ("1",)),), runs=(RunTask("q"),))
 
         assert str(TaskTree((run,))).splitlines() == ["run r", "├─ a 1 · running", "└─ run q"]
-
-
-def names() -> Iterator[str]:
-    """The functions that a tree is read from."""
-    from agno_rt._watch import frames, snapshot
-
-    yield from {*RUN_KNOWN, *CALL_KNOWN, *ENTERS, *snapshot.TIMED, *snapshot.BEGAN, snapshot.IN_SESSION}
-    yield from (frames.RUN, frames.STARTED, frames.CALL, frames.BATCH, frames.MADE)
-
-
-@pytest.mark.parametrize("name", sorted(set(names())))
-def test_the_functions_are_there(name: str) -> None:
-    """A tree is read from functions by their names: whoever renames one has to rename it there."""
-    module, _, function = name.removesuffix(".*").rpartition(".")
-    try:
-        found = operator.attrgetter(function)(importlib.import_module(module))
-    except ImportError:
-        module, _, class_name = module.rpartition(".")
-        found = operator.attrgetter(f"{class_name}.{function}")(importlib.import_module(module))
-
-    assert callable(found)
