@@ -42,7 +42,7 @@ check: dev  ## what takes a minute: format, lint, types of the kernel, the quick
 	$(BIN)/ruff check --quiet $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --quiet tests \
-		--ignore tests/cli --ignore tests/e2e $(addprefix --ignore tests/test_,$(SLOW:=.py))
+		--ignore tests/cli --ignore tests/e2e $(SLOW:%=--ignore-glob '*/test_%.py')
 
 lint: dev types  ## format, lint and types, without changing anything
 	$(BIN)/ruff format --check $(SOURCES)
