@@ -9,6 +9,7 @@ holds such a thing anywhere is read by way of a Struct with its fields.
 from __future__ import annotations
 
 import datetime as dt
+import decimal
 import enum
 import types
 import typing
@@ -32,6 +33,8 @@ _FORMATS: Mapping[Any, Any] = {
     dt.time: Annotated[dt.time, msgspec.Meta(extra_json_schema={"format": "time"})],
 }
 """What msgspec describes as any text, unless it must have a time zone."""
+_NUMERIC = (int, float, decimal.Decimal)
+"""What reads a JSON number: beside one of them, msgspec takes every whole number for the value of an IntEnum."""
 _WHOLE = "^(0|-?[1-9][0-9]*)$"
 _NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
 
@@ -107,9 +110,9 @@ def _mistaken(members: Sequence[Any]) -> bool:
     several = [member for member in members if member is not _NONE and member is not msgspec.UnsetType]
     if len(several) > 1 and any(_inner(member) is not member for member in several):
         return True
-    kinds: list[Any] = [int] if int in several or float in several else []
+    kinds: list[Any] = [int] if any(number in several for number in _NUMERIC) else []
     for member in several:
-        kinds += _kinds(member) if member is not int and member is not float else ()
+        kinds += () if member in _NUMERIC else _kinds(member)
     return any(kinds.count(kind) > 1 for kind in kinds)
 
 

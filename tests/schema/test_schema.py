@@ -220,6 +220,12 @@ class TestConstraints:
             schema_of(Annotated[int | None, Len(2)])
 
 
+class Size(enum.IntEnum):
+    """A choice of one number."""
+
+    SMALL = 1
+
+
 class TestUnions:
     """Alternatives that msgspec refuses, or gets wrong."""
 
@@ -233,6 +239,11 @@ class TestUnions:
             (Literal["a"] | Annotated[str, msgspec.Meta(pattern="^b")], {'"a"': "a", '"bc"': "bc"}),
             (Annotated[int, Ge(3)] | float, {"4": 4, "1": 1.0}),
             (Annotated[int, Ge(9)] | Annotated[int, msgspec.Meta(le=1)], {"9": 9, "0": 0}),
+            (
+                decimal.Decimal | Size,
+                {"1": decimal.Decimal(1), "2": decimal.Decimal(2), '"0.5"': decimal.Decimal("0.5")},
+            ),
+            (Size | decimal.Decimal, {"1": Size.SMALL, "2": decimal.Decimal(2)}),
             (tuple[int, str] | Annotated[int, Ge(3)], {'[1, "a"]': (1, "a"), "3": 3}),
             (tuple[int, str] | UserId | None, {'[1, "a"]': (1, "a"), "1": 1, "null": None}),
             (
