@@ -150,7 +150,7 @@ def _build_described(type_: Any, rewriter: Rewriter, what: str, error: Error = T
     try:
         return Described(type_, *_build_schema(type_, rewriter))
     except KeyError as exc:
-        hint = "Give one of them another name: a schema tells them apart by it."
+        hint = "Rename one of the two: a schema tells classes apart by name."
         raise error(f"{what} cannot be described: it has two classes called {exc}", hint=hint) from exc
     except (TypeError, ValueError, RecursionError, *UNREADABLE) as exc:
         raise error(f"{what} cannot be described: {exc}", hint=_HINT) from exc

@@ -78,7 +78,9 @@ def _find_mark(hint: Any) -> tuple[_What, Any, bool] | None:
 def _check_user_type(type_: Any, place: str) -> Any:
     """Return the type of a value from the user. Raises `ToolDefinitionError` for a bare `FromUser`."""
     if isinstance(type_, TypeVar):
-        raise ToolDefinitionError(f"{place} does not say what the user gives", hint="Say it, as in FromUser[str].")
+        raise ToolDefinitionError(
+            f"{place} does not say what the user gives", hint="Name the type, as in FromUser[str]."
+        )
     return type_
 
 
@@ -86,7 +88,7 @@ def _make_checkable(type_: Any, what: str, place: str) -> Any:
     """Return a class or a tuple of classes for `isinstance`. Raises `ToolDefinitionError` if there is none."""
     title = what.capitalize()
     if isinstance(type_, TypeVar) or type_ is Any:
-        hint = f"Say which, as in {title}[Database]."
+        hint = f"Name the type, as in {title}[Database]."
         raise ToolDefinitionError(f"{place} does not say which type of {what} it takes", hint=hint)
     if get_origin(type_) in (Union, types.UnionType):
         return tuple(_make_checkable(part, what, place) for part in get_args(type_) if part is not _NONE)
@@ -97,7 +99,7 @@ def _make_checkable(type_: Any, what: str, place: str) -> Any:
         isinstance(None, type_)
     except TypeError as exc:
         hint = f"Write {title}[...] of a class; a Protocol has to be decorated with @runtime_checkable."
-        raise ToolDefinitionError(f"{place} has a type that no value can be checked by: {exc}", hint=hint) from exc
+        raise ToolDefinitionError(f"{place} has a type that `isinstance` cannot check: {exc}", hint=hint) from exc
     return type_
 
 
@@ -140,7 +142,7 @@ def _find_user_values(tool: str, name: str, context: RunContext | None) -> Mappi
     if context is not None and context.call is not None and context._given is not None:
         given = context._given.get(context.call.id)
     if given is None:
-        hint = "A run pauses before such a call. Call the tool in a run, or its function by itself."
+        hint = "A run pauses before such a call. Call the tool in a run, or call the function directly."
         raise UsageError(f"tool {tool!r} takes {name!r} from the user, and nobody was asked", hint=hint)
     return given
 

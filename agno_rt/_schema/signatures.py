@@ -28,7 +28,7 @@ def signature_of(function: Callable[..., Any], name: str) -> inspect.Signature:
         signature = inspect.signature(function)
     except (TypeError, ValueError) as exc:
         hint = "Wrap it in a function with plain named parameters, each with a type."
-        raise ToolDefinitionError(f"tool {name!r} has no signature that can be read: {exc}", hint=hint) from exc
+        raise ToolDefinitionError(f"tool {name!r} has no readable signature: {exc}", hint=hint) from exc
     # `inspect.signature` keeps an argument bound by name, as a parameter with a default. Remove it.
     _, bound = _find_annotated(function)
     return signature.replace(parameters=[each for each in signature.parameters.values() if each.name not in bound])

@@ -494,7 +494,7 @@ class TestClasses:
         with pytest.raises(ToolDefinitionError, match=r"two classes called .*Same") as caught:
             schema_of(tuple.__class_getitem__((first, second)))
 
-        assert "another name" in caught.value.hint
+        assert "Rename one" in caught.value.hint
 
     def test_a_union_of_tagged_structs_needs_no_more_words(self) -> None:
         """Words that not every service knows are left out."""

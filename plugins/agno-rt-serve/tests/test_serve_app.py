@@ -345,7 +345,7 @@ class TestMedia:
             ([{"type": "text", "text": "x"}, {"type": "file", "url": "notes.txt"}], 400, "invalid_media", "input[1]"),
             ([{"type": "file", "url": "file:///notes.txt"}], 400, "invalid_media", "is not of http, https or data"),
             ([{"type": "file", "url": __file__}], 400, "invalid_media", "is not of http, https or data"),
-            ([{"type": "file", "url": "data:;base64,A"}], 400, "invalid_media", "no base64"),
+            ([{"type": "file", "url": "data:;base64,A"}], 400, "invalid_media", "not base64"),
             ([{"type": "file", "url": "https://"}], 400, "invalid_media", "is not a valid URL"),
             ([{"type": "file", "data": b64(b"x" * 101)}], 413, "too_large", "input[0]: has more than 100 bytes"),
             ([{"type": "file", "url": f"data:;base64,{b64(b'x' * 999)}"}], 413, "too_large", "more than 100 bytes"),
