@@ -9,7 +9,7 @@ import attrs
 import msgspec
 import trio
 
-from agno_rt._decide.history import CHARACTERS_PER_TOKEN, estimate
+from agno_rt._decide.history import CHARACTERS_PER_TOKEN, estimate_tokens
 from agno_rt._drive.scopes import cause
 from agno_rt.errors import ModelError, Overloaded, UsageError
 from agno_rt.limits import LimitStatistics
@@ -211,7 +211,7 @@ def _estimate(request: ModelRequest) -> float:
     """About how many tokens the request will use: what it says, what describes its tools, and what it may answer."""
     described = sum(len(tool.name) + len(tool.description) + _length(tool.parameters) for tool in request.tools)
     described += 0 if request.output is None else _length(request.output)
-    said = sum(map(estimate, request.messages)) + described // CHARACTERS_PER_TOKEN
+    said = sum(map(estimate_tokens, request.messages)) + described // CHARACTERS_PER_TOKEN
     return float(said + (request.settings.max_tokens or 0))
 
 
