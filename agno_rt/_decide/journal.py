@@ -183,7 +183,7 @@ class Replay(msgspec.Struct, eq=False):
 
     def into(self, turns: Turns) -> None:
         """Bring the turns, which have begun, to the point where the run stopped. Raises the errors of `Turns`."""
-        # The same methods as in a live run: a journal that breaks the law of `TRANSITIONS` cannot be replayed.
+        # The same methods as in a live run: a journal with a step that `TRANSITIONS` lacks cannot be replayed.
         for step in self.steps:
             match step:
                 case Answered():

@@ -169,7 +169,7 @@ _ANSWER = "final_answer"
 
 
 def _answer_tool(schema: Mapping[str, Any], names: Collection[str]) -> Tool:
-    """Make the tool that takes the answer. Its function runs only if the model calls it beside other tools."""
+    """Make the tool that takes the answer. Its function runs only for calls that are not taken as the answer."""
     name = _ANSWER
     while name in names:
         name += "_"

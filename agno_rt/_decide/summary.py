@@ -46,7 +46,7 @@ def summary_request(
     asked: Summary, old: str, messages: Sequence[Message], tokens: int | None, user: str | None
 ) -> ModelRequest:
     """Return the request for one summary of the old summary and these messages."""
-    # A token is about two thirds of an English word, and models count words better than tokens.
+    # In words, which models count better than tokens; a token is about three quarters of an English word.
     prompt = asked.prompt or PROMPT.format(words=max(20, asked.tokens * 2 // 3))
     room = _room_for(tokens)
     texts = [_write_message(message, room) for message in messages]

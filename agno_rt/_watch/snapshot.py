@@ -75,7 +75,7 @@ class _Tree:
             self._within.setdefault(id(around), []).append(each)
 
     def _around(self, found: Found) -> Found | None:
-        """Return the run or the call around, or the run if the call cannot be told."""
+        """Return the run around a call, or the call around a run; if that call is not known, its run."""
         if not found.is_run:
             return self._of_run.get(id(found.job))
         before = found.before
