@@ -61,7 +61,7 @@ class ModelSettings:
 
 @attrs.frozen
 class Price:
-    """The cost of a million tokens. `cached_input` is for input cached by the provider (`None`: the same as `input`)."""
+    """The cost of a million tokens. `cached_input` is for input cached by the provider (`None`: as `input`)."""
 
     input: float
     output: float
