@@ -129,7 +129,7 @@ def test_a_tool_that_may_pause_says_so() -> None:
         (sync, {"inline": 1}, "'sync': inline is 1"),
         (sync, {"time_out": 1}, "no option 'time_out'"),
         (sync, {"name": 5}, "needs a name"),
-        (lambda: None, {"name": "x", "process": True}, "'x' runs in a process, which has to find its function"),
+        (lambda: None, {"name": "x", "process": True}, "'x' runs in a process, which must find the function by name"),
         (sync, {"batch": True}, "'sync' is a batch, and does not take one list"),
         (sync, {"approve": None}, "'sync': approve is None"),
         (sync, {"approve": "yes"}, "'sync': approve is 'yes'"),
