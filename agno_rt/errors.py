@@ -1,6 +1,6 @@
-"""Every error that agno_rt raises, sorted by the person who can fix it. Knows nothing else.
+"""Every error that agno_rt raises, sorted by who can fix it. Knows nothing else.
 
-The caller fixes a `UsageError`, the model's provider a `ModelError`, a plugin's author a `PluginError`, and the
+The caller fixes a `UsageError`, the model's side a `ModelError`, a plugin's author a `PluginError`, and the
 operator of the storage a `BackendError`. A `LimitExceeded` names the limit that was reached. Each error has a stable
 `code`, a `hint` with a remedy, and the `http_status` of its HTTP response.
 """
@@ -47,7 +47,7 @@ class AgnoError(Exception):
     code: ClassVar[str] = "error"
     http_status: ClassVar[int] = 500
 
-    # Defaults of the class, and `message` set in `__new__`: a subclass's `__init__` may not call this one.
+    # Defaults of the class, and `message` set in `__new__`: a subclass's `__init__` might not call this one.
     message: str
     hint: str = ""
     result: Any = None
@@ -109,7 +109,7 @@ class NotFound(UsageError):
 
 
 class Forbidden(UsageError):
-    """The session, run or fact belongs to another user. Nothing was read or changed."""
+    """The requested item, such as a session, belongs to another user. Nothing was read or changed."""
 
     code = "forbidden"
     http_status = 403
@@ -130,7 +130,7 @@ class ToolDefinitionError(UsageError):
 class ModelError(AgnoError):
     """A model did not give a usable answer.
 
-    `provider` names the model or its service. `status` is the HTTP status, if there was one. `retryable` says whether
+    `provider` names the model or its service. `status` is the HTTP status, if any. `retryable` says whether
     the same request may succeed later. `retry_after` is the wait requested by the service, in seconds.
     """
 
@@ -225,7 +225,7 @@ class HookError(AgnoError):
 
 
 class RunCancelled(AgnoError):
-    """The run was cancelled by its id, from elsewhere. Its finished part is stored, and can be resumed."""
+    """The run was cancelled by its id, from elsewhere. The finished steps are stored, and the run can be resumed."""
 
     code = "cancelled"
     http_status = 409

@@ -1,4 +1,4 @@
-"""Judge exceptions from code outside agno_rt: whether one must pass, and its text. Knows no trio.
+"""Judge exceptions from code outside agno_rt: which must pass, and with what text to report others. Knows no trio.
 
 Tools, models, hooks, observers and backends may raise anything: an exit, asyncio's cancellation, an exception without
 a text. Each place that calls such code catches `BaseException`, raises again any exception that `must_pass`, and turns
@@ -43,8 +43,8 @@ _PASSING: dict[type[BaseException], Callable[[], bool]] = {KeyboardInterrupt: _a
 def let_pass(*types: type[BaseException], when: Callable[[], bool] = _always_pass) -> None:
     """Let exceptions of these types pass through every run to its caller, while `when()` is true.
 
-    They are not failures of the code that raised them. A KeyboardInterrupt always passes, trio's `Cancelled` while trio
-    cancels, and pytest's own outcomes in a test.
+    Such an exception is not a failure of the code that raised it. A KeyboardInterrupt always passes, trio's `Cancelled`
+    while trio cancels, and pytest's own outcomes in a test.
     """
     _PASSING.update(dict.fromkeys(types, when))
 
@@ -151,5 +151,5 @@ def _bound_text(text: str) -> str:
     if len(text) > MOST_TEXT:
         half = MOST_TEXT // 2
         text = f"{text[:half]} [... {len(text) - 2 * half:,} characters ...] {text[-half:]}"
-    # Call the method of `str` itself, since the text may be of a subclass with methods of its own.
+    # Call the method of `str` itself: the text may be of a subclass with other methods.
     return str.encode(text, "utf-8", "replace").decode()

@@ -96,8 +96,11 @@ class Fact:
 
 
 def _check_whole_or_none(value: object, field: Any, given: int | None) -> None:
+    # True is an int in Python, but not a count.
     if given is not None and (not isinstance(given, int) or isinstance(given, bool) or given < 0):
-        raise UsageError(f"a memory policy of {given!r} {field.name}", hint="Give a whole number from 0, or None.")
+        raise UsageError(
+            f"{field.name} of a memory policy is {given!r}", hint="Give a whole number of at least 0, or None."
+        )
 
 
 def _check_positive(value: object, field: Any, given: int) -> None:

@@ -42,7 +42,7 @@ class Output(Generic[OutputT]):
     def __attrs_post_init__(self) -> None:
         modes = get_args(OutputMode)
         if self.mode is not None and self.mode not in modes:
-            raise UsageError(f"an output has the unknown mode {self.mode!r}", hint=f"Modes: {', '.join(modes)}.")
+            raise UsageError(f"there is no output mode {self.mode!r}", hint=f"Modes: {', '.join(modes)}.")
         if not isinstance(self.attempts, int) or self.attempts < 1:
             raise UsageError(f"an output cannot have {self.attempts!r} attempts", hint="Give it 1 or more.")
         if self.check is not None and not callable(self.check):
@@ -56,9 +56,9 @@ _BEGINNING = re.compile(r'\{[ \t\r\n]*["}]|\[[ \t\r\n]*(?:["\[{\]]|-?[0-9]|(?:tr
 def find_json(text: str) -> str:
     """Return the one JSON value in a text with words or a code fence around it, in its original form.
 
-    A text that is JSON is the value. Otherwise the value is the one object or array in the text, or else the one JSON
-    value in a code fence; brackets inside such a value begin no other. Raises `ValueError`, with the reason, for two
-    values, for none, and for a broken one, whose inner values might be parts of an answer that was cut off. Takes
+    A text that is JSON as a whole is the value. Otherwise the value is the only object or array in the text, or else
+    the only JSON value in a code fence; nested values do not count. Raises `ValueError`, with the reason, for two
+    values, for none, and for a broken value, since its inner values might be parts of an answer that was cut off. Takes
     linear time.
     """
     whole = text.strip()
