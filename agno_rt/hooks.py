@@ -25,7 +25,7 @@ class Hook:
     """The base of a hook. Override the methods that you need; the others cost a run nothing.
 
     All runs of an agent share its hooks, at the same time too: keep data of one run in `context.kept`. Raise `Blocked`
-    to refuse: the run ends at any step. Any other exception from outside agno_rt ends the run as a `HookError`. A
+    to refuse, which ends the run at any step. An exception other than an `AgnoError` ends it as a `HookError`. A
     stream has the text as the model wrote it; if `after_model` or `after_run` then changes the text, the stream sends
     `turn_restarted` and continues with the changed text. Set `holds` in a hook that often changes answers.
     """
@@ -83,7 +83,7 @@ class Guardrail(Protocol):
         ...
 
     async def check(self, context: RunContext, text: str) -> Verdict | None:
-        """Judge one text; return `None` to let it pass. An exception from outside agno_rt becomes a `HookError`."""
+        """Judge one text; return `None` to pass it. An exception other than an `AgnoError` becomes a `HookError`."""
         ...
 
 

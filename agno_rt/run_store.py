@@ -40,7 +40,7 @@ ApprovalStatus: TypeAlias = Literal["pending", "approved", "denied", "answered",
 
 
 class RunConflict(BackendError):
-    """Another process carries out the run, or the run is over. Nothing was changed."""
+    """The run has another owner, or is over. Nothing was changed."""
 
     code = "run_conflict"
     http_status = 409
