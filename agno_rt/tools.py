@@ -398,7 +398,7 @@ def _describe_batch(
     hint = hints.get(parameters[0]) if len(parameters) == 1 else None
     hint = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     if get_origin(hint) not in _LISTS:
-        advice = "Write `def embed(texts: list[str]) -> list[...]`; parameters that the run fills in may follow."
+        advice = "Write `def embed(texts: list[str]) -> list[...]`; the run may fill in further parameters."
         raise ToolDefinitionError(f"tool {name!r} is a batch, and does not take one list", hint=advice)
     [list_name], [item] = parameters, get_args(hint)
     schema = type_schema(item, what=f"tool {name!r}")
