@@ -138,7 +138,7 @@ async def test_text_that_is_no_text(tmp_path: Path) -> None:
     ):
         with pytest.raises(BackendError, match=r"a\.db") as caught:
             await store.change_run("r", change, owner="me")
-        assert "no Unicode text" in caught.value.hint
+        assert "not Unicode text" in caught.value.hint
     record, _ = await store.load_run("r")
     session, approvals = await store.load("s"), await store.approvals()
     await store.aclose()
