@@ -77,6 +77,7 @@ class Folder:
         self._settings = settings
         self._stamps: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
+        # The worker threads of tools take turns on one connection, guarded by the lock.
         self._index = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         weakref.finalize(self, self._index.close)
         self._index.execute("CREATE VIRTUAL TABLE passages USING fts5(file, text, tokenize = 'porter unicode61')")

@@ -43,7 +43,7 @@ def run_taken(run: str) -> RunConflict:
 def approval_of_another(approval: Approval, run: str) -> RunConflict:
     """Make the error for an approval id that another run has taken."""
     hint = "Give each approval an id of its own."
-    return RunConflict(f"approval {approval.id!r} of run {approval.run!r} is there already, of run {run!r}", hint=hint)
+    return RunConflict(f"approval {approval.id!r} of run {run!r} exists already, in run {approval.run!r}", hint=hint)
 
 
 def check_names(session: str | None, user: str | None) -> None:

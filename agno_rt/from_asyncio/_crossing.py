@@ -47,7 +47,7 @@ async def wait_for_end(crossing: Crossing[Any]) -> asyncio.CancelledError | None
     first: asyncio.CancelledError | None = None
     while not done.done():
         try:
-            await asyncio.shield(done)
+            await asyncio.shield(done)  # a cancellation must not cancel `done`, which is awaited again
         except asyncio.CancelledError as exc:
             first = first or exc
             crossing.cancel()

@@ -144,7 +144,7 @@ class Host:
             async with trio.open_nursery() as self._nursery, self.runtime:
                 self.opening.future.set_result(None)
                 with self._patience:
-                    if self._hurried:
+                    if self._hurried:  # already, while the runtime was opening
                         self._hurry()
                     await self._until(lambda: self._stopping and not self._calls)
                 if self._patience.cancel_called:

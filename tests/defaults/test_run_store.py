@@ -104,7 +104,7 @@ async def test_an_approval_of_another_run(timed: Timed) -> None:
     store, _ = timed
     await paused(store, "r", PAY)
     await store.create_run(RunRecord("s", "agent", owner="me"))
-    with pytest.raises(RunConflict, match="approval 'a' of run 'r' is there already, of run 's'"):
+    with pytest.raises(RunConflict, match="approval 'a' of run 's' exists already, in run 'r'"):
         await store.change_run("s", RunChange("paused", entries=[Entry(0, "begun")], approvals=[PAY]), owner="me")
     record, entries = await store.load_run("s")
     await store.aclose()

@@ -148,7 +148,7 @@ def _c_fcntl() -> Callable[..., int]:
 def _find_bytes(session: str) -> int:
     """Return the offset of the session's first byte, hashed into 2**63 bytes: too many for a collision by chance."""
     digest = hashlib.blake2b(session.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest) >> 2 << 1
+    return int.from_bytes(digest) >> 2 << 1  # even, and below the largest offset, 2**63 - 1
 
 
 def _open_lock_file(path: Path) -> int:
