@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 async def wait_for_result(crossing: Crossing[T]) -> T:
-    """Wait for the crossing; return its value or raise its error. A cancellation cancels the crossing and waits on."""
+    """Return the crossing's value or raise its error. A cancelled caller cancels the crossing, then waits for it."""
     try:
         cancelled = await wait_for_end(crossing)
         if cancelled is not None:

@@ -69,7 +69,7 @@ class Call(Crossing[Any]):
 
 @final
 class Host:
-    """The thread with the runtime. It has no reference to its user, so that garbage collection can tell a lost one."""
+    """The thread with the runtime. It has no reference to the `AsyncioRuntime`, so that a dropped one is collected."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime

@@ -66,7 +66,7 @@ def _default_value(default: Any) -> Any:
 
 
 def format_json(value: Any, indent: str = "", room: int = WIDTH) -> str:
-    """Return JSON text, with each value that fits in one line on one line."""
+    """Return JSON text that puts each value on one line if it fits."""
     short = json.dumps(value, ensure_ascii=False)
     if len(indent) + len(short) <= room or not isinstance(value, dict | list) or not value:
         return short

@@ -255,7 +255,7 @@ class MemoryContract(SessionOwnership, SessionLists):
         self._with_memory(check)
 
     def test_keeps_data_beside_the_messages(self) -> None:
-        """Data, any bytes, stay until an append replaces them; without any, they are empty."""
+        """Data, which may be any bytes, stay until an append replaces them, and are empty at first."""
         data = bytes(range(256))
 
         async def check(memory: MemoryBackend) -> None:
