@@ -136,7 +136,7 @@ class TestOpening:
     @pytest.mark.parametrize("memory", [42, None, object()])
     def test_a_memory_that_is_none(self, memory: Any) -> None:
         """What is neither URL nor backend is refused when the runtime is made."""
-        with pytest.raises(UsageError, match="no memory"):
+        with pytest.raises(UsageError, match="is not a memory"):
             Runtime(memory=memory)
 
     async def test_a_bare_error_leaves_it(self) -> None:
