@@ -49,7 +49,7 @@ class Pool(Generic[T]):
             leaving its context manager, or by its `aclose`, if it has one
         reset: prepares a thing for the next task; async or not. If `reset` raises, the pool closes the thing, and makes
             another one in its place
-        queue: the most tasks that may wait; the next task gets `Overloaded`. `None` is no bound
+        queue: the most tasks that may wait; the next task gets `Overloaded`. `None` lets any number wait
         timeout: seconds for a reset, and for closing a thing
         name: the pool's name in errors and `statistics()`
 
