@@ -1,7 +1,7 @@
-"""A bounded pool of things that are slow to make: each is used by one task at a time, reset, and used again.
+"""A bounded pool of things slow to make: a task takes a thing, gives it back to be reset, and the next task follows.
 
-A pool pays for a browser, a client or a process, and for an agent whose tools close over one. Making a plain agent
-takes less time than taking one from a pool.
+A pool pays for a browser, a client or a process, and for agents with such a thing in their tools. Making a plain
+agent takes less time than taking an agent from a pool.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Made: TypeAlias = Awaitable[T] | AbstractAsyncContextManager[T]
 
 @attrs.define(eq=False)
 class _Kept(Generic[T]):
-    """A thing of the pool. Once `unwanted` is set, the task that made the thing closes it."""
+    """A thing of the pool. Once `unwanted` is set, the task of the thing closes the thing."""
 
     thing: T
     unwanted: trio.Event = attrs.Factory(trio.Event)
@@ -94,7 +94,7 @@ class Pool(Generic[T]):
 
     @property
     def idle(self) -> int:
-        """The number of things that are free to be taken."""
+        """The number of things free to be taken."""
         return len(self._idle)
 
     def take(self) -> _Taking[T]:
@@ -224,7 +224,7 @@ class Pool(Generic[T]):
                 await kept.closed.wait()
 
     async def _keep(self, task_status: trio.TaskStatus[_Kept[T]]) -> None:
-        """Make a thing and close it, in one task, since a context manager must be left in the task that entered it."""
+        """Make a thing and close it, in one task, since a context manager must be left in the task of its entering."""
         kept: _Kept[T] | None = None
         # `_hand_over` shields this scope: from then on a cancellation ends the user of the thing first, then the thing.
         with trio.CancelScope() as scope:
@@ -264,7 +264,7 @@ class Pool(Generic[T]):
         """Hand the thing over, and return when it is to be closed."""
         self._all.add(kept)
         status.started(kept)
-        # If the task that asked is cancelled meanwhile, so is this one, as long as the shield is not set.
+        # Before the shield, a cancellation of the task that asked for the thing ends this task, too.
         await trio.lowlevel.checkpoint_if_cancelled()
         scope.shield = True
         await kept.unwanted.wait()

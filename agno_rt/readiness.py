@@ -1,7 +1,7 @@
 """Checks before the first run whether agents can answer: weights, keys, documents, memory.
 
 A model, a tool or a memory backend may have a method `check_ready()`. The method takes no arguments, is quick, asks no
-other machine and changes nothing. It raises the error that a run would raise, returns a line to show at start ("12
+other machine and changes nothing. The method raises the error of a run, returns a line to show at start ("12
 documents in docs"), or returns `None`. A coroutine function is awaited; any other runs in a worker thread.
 """
 
@@ -50,11 +50,11 @@ class Finding:
 async def check_ready(runtime: Runtime, *agents: Agent, memory: bool = True) -> list[Finding]:
     """Check whether the agents can answer now, and whether the runtime's memory opens, without asking a model.
 
-    A finding on several agents is returned once, with the names of all of them. `memory=False` skips the memory. Raises
+    A finding on several agents is returned once, with all their names. `memory=False` skips the memory. Raises
     nothing: a check that fails is a finding, too.
     """
     places: dict[Finding, tuple[str, ...]] = {}
-    # Shared models and tools are checked once. They are known by id, which is safe while the runtime keeps them alive.
+    # Shared models and tools are checked once. Knowing them by id is safe, since the runtime keeps them alive.
     asked: dict[int, Finding | None] = {}
     for agent in agents:
         name = agent.name or "agent"
@@ -100,7 +100,7 @@ async def _check_memory(runtime: Runtime) -> Finding | None:
 
 
 async def _check_part(part: Any, level: FindingLevel) -> Finding | None:
-    """Return the finding of a part's own check, if it has one; a part that is not ready is found at `level`."""
+    """Return the finding of a part's own check, if any; `level` is for a part not ready to run."""
     check = getattr(part, "check_ready", None)
     if check is None:
         return None

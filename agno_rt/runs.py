@@ -1,6 +1,6 @@
-"""Drives one run under trio: its place, its session, its turns and its end. `_decide.turns` decides what comes next.
+"""Drives a run under trio: place, session, turns and end. The next step is decided by `_decide.turns`.
 
-Knows no plugin and opens nothing: `Runtime` makes the `Job`, with everything that the agent names resolved.
+Knows no plugin and opens nothing: `Runtime` makes the `Job`, with all names in the agent resolved.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ async def execute(job: Job) -> RunResult:
         raise
     outer = None
     if job.tools or job.form is not None or job.hooks is not None or type(job.instructions) is not str:
-        # Only user code, such as a tool, can start a run within this one. Other runs need not pay for the variable.
+        # Only user code, such as a tool, can start a run within the run. Other runs need not pay for the variable.
         outer = OUTER.set(job)
-    # trio clears this field whenever it reschedules the task, so an unchanged field means that nothing has waited.
+    # trio clears this field whenever it reschedules the task, so an unchanged field means no wait.
     share = task.custom_sleep_data
     if type(share) is not Share:
         share = task.custom_sleep_data = UNTOUCHED
     try:
         await trio.lowlevel.checkpoint_if_cancelled()
         if job.limits.run_timeout is None and job.admission.try_acquire():
-            # The common path, in place of `_admit`: each run holds one coroutine less, which the collector visits.
+            # The common path, in place of `_admit`: each run holds a coroutine less.
             try:
                 await _start_conversation(job, turns)
             finally:
@@ -111,19 +111,19 @@ def _record_end(job: Job, turns: Turns, status: Status, exc: BaseException | Non
 
 
 def _find_cause(exc: BaseException) -> BaseException:
-    """Return the exception that ended the run: a single one for a group, and a HookError for one that ends programs."""
+    """Return the exception that ended the run: a single one for a group, a HookError for one that ends programs."""
     bare = cause(exc)
     # A StopAsyncIteration would look like the end of a stream's events.
     if must_pass(bare) or (isinstance(bare, Exception) and not isinstance(bare, StopAsyncIteration)):
         return bare
-    # Exceptions of user code become errors where the code is called; this is the net for a place that forgot it.
+    # Exceptions of user code become errors where the code is called; here is the net for a forgotten place.
     error = HookError(f"code that the run called raised {named(bare)}", hook="")
     error.__cause__ = bare
     return error
 
 
 async def _break_off(job: Job, turns: Turns, exc: BaseException, share: object) -> NoReturn:
-    """Store the end of a run without an answer, send its last event, and raise the exception that ended the run."""
+    """Store the end of a run without an answer, send the last event, and raise the exception."""
     task, bare = trio.lowlevel.current_task(), _find_cause(exc)
     try:
         if task.custom_sleep_data is share and use_share(task, share, job.began):
@@ -153,7 +153,7 @@ async def _admit(job: Job, turns: Turns) -> None:
 
 
 def _start_conversation(job: Job, turns: Turns) -> Awaitable[None]:
-    """Return the turns of an admitted run, within its session, hooks and journal if it has any."""
+    """Return the turns of an admitted run, within its session, hooks and journal, if any."""
     if job.emitter is not None:
         job.emitter.start(_make_started_event(job))
     take_turns = _take_turns if job.limits.turn_timeout is None else _take_timed_turns
@@ -187,7 +187,7 @@ async def _take_turns(job: Job, turns: Turns, until: int | None = None) -> None:
     while turns.state not in _STOPS and (until is None or turns.turn < until):
         if turns.state == "asking":
             turns.ask()
-            # Read each time: `check_depth` gives a run its budget later, if a run within it is too deep.
+            # Read each time: `check_depth` may give a run a budget later, for a nested run too deep.
             if job.budget is not None:
                 job.budget.check()
             response = await ask(job, _build_request(job, turns))
@@ -220,7 +220,7 @@ async def _check_output(job: Job, turns: Turns) -> None:
 
 
 async def _take_results(job: Job, turns: Turns, results: Sequence[Message | Approval], journal: Journal) -> None:
-    """Go on with the results of all calls, or store that the run is paused if a call waits for a person."""
+    """Go on with the results of all calls, or store the run as paused if a call waits for a person."""
     journal.waiting = tuple(each for each in results if isinstance(each, Approval))
     if not journal.waiting:
         turns.called(results)  # type: ignore[arg-type]  # without a waiting call, all are messages
@@ -325,7 +325,7 @@ class RunStream(Generic[OutputT]):
         self.run.cancel()
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
-        """Return the run's budgets as they stand, and the number of events that wait for the reader."""
+        """Return the present state of the run's budgets, and of the buffer with the events not yet read."""
         return (*self.run.statistics(), self._buffer.statistics())
 
     def __aiter__(self) -> Self:
@@ -340,7 +340,7 @@ class RunStream(Generic[OutputT]):
 
 
 async def carry_out(run: Run, buffer: EventBuffer | None = None) -> None:
-    """Execute a background run, and keep its error for `Run.wait`. The task of a background run calls this."""
+    """Execute a background run, and keep its error for `Run.wait`."""
     try:
         with run._scope:
             await execute(run._job)

@@ -1,8 +1,8 @@
-"""The runtime: resolves what an agent names, and runs agents with what it holds open.
+"""The runtime: holds resources open while agents run, resolves the names in agents, and starts runs.
 
 A runtime holds the plugin host, model clients, the memory backend, the limits and the nursery of background runs. Any
-number of runtimes may be open. They share only a registry with weak references, by which a runtime can tell whether
-another one of its process still carries out a stored run; see `_runtime/stored_runs.py`.
+number of runtimes may be open. Runtimes of one process share only a registry of weak references, which tells whether
+another runtime still carries out a stored run; see `_runtime/stored_runs.py`.
 """
 
 from __future__ import annotations
@@ -53,18 +53,18 @@ __all__ = ["Input", "Runtime", "run"]
 
 
 class Runtime:
-    """Runs agents, and holds open what they need: `async with Runtime() as rt:`.
+    """Runs agents, and holds resources open for them: `async with Runtime() as rt:`.
 
     Args:
-        memory: a memory URL (`memory:`, `sqlite:///agents.db`) or a `MemoryBackend`; opened at its first use
-        limits: the limits of all runs together and of each run, or a dict of them
+        memory: a memory URL (`memory:`, `sqlite:///agents.db`) or a `MemoryBackend`; opened at the first use
+        limits: the limits of all runs together and of each run, or a dict of limits
         plugins: the plugin host; by default every installed plugin can be used
-        settings: the settings of each plugin by its name, as in agno-rt.toml
-        observers: callables that receive every event, or names of plugins that observe
-        origin: the file in which these arguments are written, for error messages
+        settings: the settings of each plugin by name, as in agno-rt.toml
+        observers: callables for every event, or names of observing plugins
+        origin: the file with these settings, for error messages
 
-    Leaving the block waits for background runs; an error or a cancellation that leaves the block cancels them. Then
-    the runtime closes the models and the memory that it made, and leaves open what it was given.
+    Leaving the block waits for background runs; leaving by an error or a cancellation cancels them. Then the runtime
+    closes the models and the memory of its own making; models and memory given to the runtime stay open.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Runtime:
         self._stored_runs: StoredRuns | None = None
         self._admission = Limiter("runs", self.limits.runs, self.limits.queue)
         self._model_calls = Limiter("model_calls", self.limits.model_calls)
-        # A run that a tool starts has no place of its own: it would wait for the place that the run around it holds.
+        # Runs started by tools have no place of their own: they would wait for the place of the run around them.
         self._within = Limiter("runs within runs", sys.maxsize)
         self._facts = UserFacts()
         self._nursery_manager: Any = None
@@ -122,7 +122,7 @@ class Runtime:
             self._nursery.cancel_scope.cancel()
             self._nursery.cancel_scope.shield = True
         try:
-            # The nursery is not told of the block's error, which it would wrap in a group. Background runs keep theirs.
+            # Without the block's error, since the nursery would wrap the error in a group. Background runs keep theirs.
             await self._nursery_manager.__aexit__(None, None, None)
         except BaseExceptionGroup as group:
             raise_cause(group)
@@ -133,7 +133,7 @@ class Runtime:
             await self._close(exc)
 
     async def _observe(self) -> None:
-        """Make the named observers. An observer that hears nothing is kept to be closed, and costs no run anything."""
+        """Make the named observers. An observer that hears nothing is only kept for closing, and costs runs nothing."""
         try:
             for asked in self._asked_observers:
                 observer = self.plugins.observer(asked, self) if isinstance(asked, str) else asked
@@ -145,7 +145,7 @@ class Runtime:
             await self._close(exc)
             raise
 
-    # Not `async`: a coroutine of its own would be one more object that each waiting run holds and the collector visits.
+    # Not `async`: each waiting run would hold a second coroutine, for the garbage collector to visit.
     def run(
         self,
         agent: Agent[DepsT, OutputT],
@@ -158,10 +158,10 @@ class Runtime:
         """Run the agent on the input and return the result.
 
         `input` is the user's text, a list of texts and media, or the messages of a conversation to answer. With a
-        `session`, the session's history precedes the input, and the run appends its messages; runs on one session
-        follow one another. `user` names the user for whom the agent runs. A session belongs to its first run's user, or
-        to nobody; a run for anyone else raises `Forbidden`. `deps` is a value, or a tuple of values, that tools and
-        hooks receive by type.
+        `session`, the session's history precedes the input, and the run appends its messages; runs on the same
+        session follow one another. The agent runs for the `user`. A session belongs to the user of the first run, or to
+        nobody; a run for anyone else raises `Forbidden`. `deps` is a value, or a tuple of values, which tools and hooks
+        receive by type.
 
         Raises `UsageError`, before anything starts, for an agent that cannot run; `ModelError`, `LimitExceeded`,
         `BackendError` and the like, each with `.result`, for a run that ended without an answer.
@@ -181,7 +181,7 @@ class Runtime:
         user: str | None = None,
         deps: DepsT | None = None,
     ) -> AsyncIterator[RunStream[OutputT]]:
-        """Run the agent and receive its events as they happen: `async with rt.stream(...) as events: async for ...`.
+        """Run the agent and receive the events as they happen: `async with rt.stream(...) as events: async for ...`.
 
         Leaving the block early cancels the run and waits for its end.
         """
@@ -224,10 +224,10 @@ class Runtime:
     ) -> list[RunResult[OutputT]]:
         """Run the agent on each input, at most `concurrency` at once, and return the results in the inputs' order.
 
-        `inputs` may be a generator, from which an input is taken when there is room for its run. `on_result(place,
-        result)` is called at the end of each run, to show progress or to store the result. With `on_error="keep"` a
-        failed run has a place among the results, with its `error`; by default the first failure cancels the other runs
-        and is raised with a note of its input's place. Raises `UsageError` before the first run, and as `run`.
+        `inputs` may be a generator; the runtime takes an input when there is room for a run. `on_result(place, result)`
+        is called at the end of each run, to show progress or to store the result. With `on_error="keep"` a failed run
+        has a place among the results, with its `error`; by default the first failure cancels the other runs and is
+        raised with a note of the input's place. Raises `UsageError` before the first run, and as `run`.
         """
         if self._nursery is None:
             raise _not_open_error()
@@ -239,7 +239,7 @@ class Runtime:
         return await map_runs(functools.partial(self.run, agent, deps=deps), inputs, concurrency, on_error, on_result)
 
     def add(self, *agents: Agent) -> None:
-        """Make agents known by their names, so that their stored runs can be resumed."""
+        """Make agents known by name, so that stored runs of the agents can be resumed."""
         self._stored.add(agents)
 
     async def resume(
@@ -251,33 +251,33 @@ class Runtime:
         deps: DepsT | None = None,
         force: bool = False,
     ) -> RunResult[OutputT]:
-        """Go on with a stored run after a crash, a deadline, a failure or an approval, and return its result.
+        """Go on with a stored run after a crash, a deadline, a failure or an approval, and return the result.
 
-        No model or tool call that had finished is made again. If a call was under way and is not idempotent, the model
-        is told that its outcome is unknown. Without an `agent`, the runtime takes the agent of that name that was
-        `add`ed or has run here. To stream the run, or start it in the background, pass `Resume(run_id)` as the input.
+        Finished model and tool calls are not made again. For a call that was under way and is not idempotent, the model
+        is told that the outcome is unknown. Without an `agent`, the runtime looks for the run's agent by name among
+        agents that were `add`ed or have run here. To stream or `start` the run, pass `Resume(run_id)` as the input.
 
-        The run goes on for the user for whom it began. With a `user`, here and in the other methods that take an id,
-        a run of anyone else is `NotFound`, as if it did not exist; without, users are not compared.
+        The run goes on for its user. With a `user`, here and in the other methods with an id, a run of anyone else is
+        `NotFound`, as if the run did not exist; without a `user`, users are not compared.
 
-        Raises `NotFound`, `RunConflict` for a run that is under way (`force` takes it over) or completed, and as `run`.
+        Raises `NotFound`, `RunConflict` for a run under way (`force` takes the run over) or completed, and as `run`.
         """
         found = await self._stored.agent_of(run_id, user) if agent is None else agent
         return await self.run(found, Resume(run_id, force), user=user, deps=deps)
 
     async def fork(self, run_id: str, entries: int | None = None, *, user: str | None = None) -> str:
-        """Store a new run with the first `entries` of a run's journal, or all of them, and return its id to resume.
+        """Store a new run with the first `entries` of a run's journal, or with all, and return the new id.
 
-        The new run belongs to the same user. Raises `NotFound`, and `UsageError` for an entry that does not exist.
+        Resume the new run by its id; the user is the same. Raises `NotFound`, and `UsageError` for a missing entry.
         """
         return await self._stored.fork(run_id, entries, user)
 
     async def cancel(self, run_id: str, *, user: str | None = None) -> bool:
-        """Cancel a stored run in any process; return False for a run that was over. A cancelled run can be resumed."""
+        """Cancel a stored run in any process; return False for an ended run. A cancelled run can be resumed."""
         return await self._stored.cancel(run_id, user)
 
     def is_stopped(self, record: RunRecord) -> bool:
-        """Return whether a stored run is `running` although its process is gone, so that it can be resumed."""
+        """Return whether a stored run is `running` without a living process, and can be resumed."""
         return self._stored.is_stopped(record)
 
     async def approval(self, approval: str, *, user: str | None = None) -> Approval:
@@ -287,17 +287,17 @@ class Runtime:
     async def approve(
         self, approval: str, arguments: Any = None, *, user: str | None = None, by: str | None = None
     ) -> Approval:
-        """Allow the waiting tool call, with other `arguments` if they are given. Then resume its run.
+        """Allow the waiting tool call, with other `arguments` if given. Then resume the run.
 
-        Raises `NotFound`, `ApprovalConflict` for an approval that is decided or expired, and `UsageError` for
-        arguments that do not fit the tool.
+        Raises `NotFound`, `ApprovalConflict` for a decided or expired approval, and `UsageError` for arguments that do
+        not fit the tool.
         """
         return await self._stored.decide(approval, make_decision("approved", arguments, by=by), user)
 
     async def deny(
         self, approval: str, reason: str = "", *, user: str | None = None, by: str | None = None
     ) -> Approval:
-        """Refuse the waiting call, with a reason for the model. Then resume its run. Raises as `approve`."""
+        """Refuse the waiting call, with a reason for the model. Then resume the run. Raises as `approve`."""
         return await self._stored.decide(approval, make_decision("denied", reason=reason, by=by), user)
 
     async def answer(self, approval: str, value: Any, *, user: str | None = None, by: str | None = None) -> Approval:
@@ -306,7 +306,7 @@ class Runtime:
 
     @property
     def memory(self) -> MemoryBackend:
-        """The memory backend, made at its first use. Raises `UsageError` or `PluginError`."""
+        """The memory backend, made at the first use. Raises `UsageError` or `PluginError`."""
         if not isinstance(self._memory, str):
             return self._memory
         if self._backend is None:
@@ -322,7 +322,7 @@ class Runtime:
         return self._resolver.model(spec)
 
     def check(self, agent: Agent) -> None:
-        """Resolve everything that the agent names, without running the agent. Raises as a run would."""
+        """Resolve all names in the agent, without running the agent. Raises as a run would."""
         self.tools(agent)
 
     def tools(self, agent: Agent) -> Mapping[str, Tool]:
@@ -336,14 +336,14 @@ class Runtime:
             raise self._of_agent(exc, agent) from exc.__cause__
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
-        """Return the limits over all runs as they stand now, then limits of tools, models, wrappers and memory."""
+        """Return the state of the limits over all runs, then of the limits of tools, models, wrappers and memory."""
         backend = self._backend if isinstance(self._memory, str) else self._memory
         of_memory = getattr(backend, "statistics", tuple)
         shared = self._admission.statistics(), self._model_calls.statistics()
         return (*shared, *self._resolver.workers.threads.statistics(), *self._resolver.statistics(), *of_memory())
 
     def tasks(self) -> TaskTree:
-        """Return the runs and calls under way, each with its waits and deadlines. Call it in the runtime's thread."""
+        """Return the runs and calls under way, each with waits and deadlines. Call this in the runtime's thread."""
         from agno_rt._watch.snapshot import task_tree  # costs nothing until somebody asks
 
         check_in_trio("a Runtime")
@@ -415,7 +415,7 @@ class Runtime:
     async def _resumed(
         self, agent: Agent, resume: Resume, asked: Asked, buffer: EventBuffer | None, outer: Job | None
     ) -> Job:
-        """Claim a stored run and return its job. An agent that cannot run claims nothing."""
+        """Claim a stored run and return the job. With an unusable agent, nothing is claimed."""
         self.check(agent)
         asked = await self._stored.claim(resume, asked)
         try:
@@ -456,7 +456,7 @@ class Runtime:
         self.plugins.observer_failed(observer, exc)
 
     async def _close(self, error: BaseException | None) -> None:
-        """Close what the runtime made. A failure is raised, or becomes a note of the block's own `error`."""
+        """Close the things made by the runtime. A failure is raised, or becomes a note of the block's own `error`."""
         made = [*self._resolver.release(), self._backend, *self._made]
         self._backend, self._made, self._observers = None, [], ()
         self._sessions.clear()

@@ -1,4 +1,4 @@
-"""Closes everything that a runtime made, each thing within a bounded time and shielded from cancellation."""
+"""Closes the things made by a runtime, each within a bounded time and shielded from cancellation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLOSE_SECONDS = 10.0
 
 
 async def close_all(things: Iterable[Any], error: BaseException | None) -> None:
-    """Close each thing that has `aclose`. Failures become notes of `error`; without one, the first is raised."""
+    """Close each thing with an `aclose`. Failures become notes of `error`; without an error, the first is raised."""
     # All things are closed before a failure is raised.
     failures = [failure for thing in things if (failure := await _close_one(thing)) is not None]
     if failures and error is None:
@@ -28,7 +28,7 @@ async def close_all(things: Iterable[Any], error: BaseException | None) -> None:
 
 
 async def _close_one(thing: Any) -> AgnoError | None:
-    """Close the thing, and return the failure, if there was one."""
+    """Close the thing, and return the failure, if any."""
     close = getattr(thing, "aclose", None)
     if close is None:
         return None

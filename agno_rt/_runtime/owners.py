@@ -1,4 +1,4 @@
-"""Names the runtimes that carry out stored runs, and asks the operating system whether their processes live."""
+"""Names runtimes as owners of stored runs, and asks the operating system for the owner's process."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def new_owner() -> str:
 
 
 def process_of(owner: str) -> str:
-    """Return the part of the name that is unique for each process on all hosts."""
+    """Return the part of the name unique for each process on all hosts."""
     return owner.rpartition("/")[0]
 
 
 def runtime_of(owner: str) -> str:
-    """Return the part of the name that is unique for each runtime."""
+    """Return the part of the name unique for each runtime."""
     return owner.rpartition("/")[2]
 
 
@@ -47,12 +47,12 @@ def _is_running(pid: int) -> bool:
 
 
 def _is_dead(pid: int) -> bool:
-    """Return whether the process has ended, and only waits for its parent to collect it (a zombie)."""
+    """Return whether the process has ended, and its parent has not collected it yet (a zombie)."""
     return _read_stat(pid)[:1] in (["Z"], ["X"])
 
 
 def _read_start(pid: int) -> str:
-    """Return the start of the process in the system's clock ticks, which tells a reused process id apart."""
+    """Return the start of the process in the system's clock ticks, to tell apart processes with the same id."""
     fields = _read_stat(pid)  # field 22 of proc(5), starttime, is the 20th from the state on
     return fields[19] if len(fields) > 19 else ""
 
@@ -63,5 +63,5 @@ def _read_stat(pid: int) -> list[str]:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
         return []
-    # The second field is the command in parentheses, which may hold spaces and parentheses itself.
+    # The second field is the command in parentheses, which may contain spaces and parentheses.
     return text.rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""Resolves what an agent names into what its run uses: models, tools by name, the output's form and hooks.
+"""Resolves the names in an agent for its runs: models, tools by name, the output's form and hooks.
 
 Resolved things are kept here, since an agent must stay cheap. Knows plugins, but not sessions, runs or trio.
 """
@@ -37,7 +37,7 @@ __all__ = ["Resolved", "Resolver", "keep", "wrong_product_error"]
 
 
 class Resolved(msgspec.Struct, eq=False):
-    """Everything that a run of an agent uses. `places` has the limiters of bounded tools by name."""
+    """The resolved parts of an agent, for its runs. `places` has the limiters of bounded tools by name."""
 
     model: Model
     tools: Mapping[str, Tool]
@@ -61,7 +61,7 @@ class _Toolset(msgspec.Struct, eq=False):
 
 
 class Resolver:
-    """Resolves the agents of one runtime, by its plugins and their settings.
+    """Resolves the agents of one runtime, by plugins and their settings.
 
     `models` has the models made from specs; `workers` are the threads and processes of tools.
     """
@@ -86,13 +86,13 @@ class Resolver:
         self._resolution = _NOTHING
 
     def resolve(self, agent: Agent) -> Resolved:
-        """Return what a run of the agent uses. Raises `UsageError` or `PluginError`."""
+        """Return the resolved parts of the agent. Raises `UsageError` or `PluginError`."""
         last = self._last
         try:
             # Compared by class: isinstance would be a call for each run.
             if agent.name.__class__ is not str or agent.instructions.__class__ is not str:
                 check_agent(agent)
-            # Most runs have an agent that names the same objects as the agent before, even if it is made for each run.
+            # Most agents name the same objects as the agent of the run before, even agents made for each run.
             if (
                 agent.model is last.model
                 and agent.tools is last.tools
@@ -115,7 +115,7 @@ class Resolver:
                 raise
             problem = f"part of the agent cannot be used: {named(exc)}"
             raise UsageError(problem, hint="The traceback of the cause says where.") from exc
-        # Only tuples are compared by identity: a list or a dict can change while it stays the same object.
+        # Only tuples are compared by identity: a list or a dict can change and stay the same object.
         if type(agent.tools) is type(agent.hooks) is tuple and not _has_dict(agent):
             # A copy, since an agent can be changed after its run.
             fields = agent.tools, agent.output, agent.memory, agent.settings, agent.limits, agent.hooks
@@ -124,7 +124,7 @@ class Resolver:
         return resolved
 
     def release(self) -> list[Any]:
-        """Forget what was made here, and return the things to close. A later run makes them anew."""
+        """Forget all made things, and return the closable ones. A later run makes them anew."""
         made = [*self.models.values(), self.workers.processes]
         self.models, self.workers.processes, self._last, self._resolution = {}, None, _NOBODY, _NOTHING
         self._bound.clear()
@@ -134,7 +134,7 @@ class Resolver:
     def _resolve(self, agent: Agent) -> Resolved:
         if agent.name:
             check_name("an agent's name", agent.name)
-        # An agent with a list of tools is resolved for each run; its other values are mostly the same ones.
+        # An agent with a list of tools is resolved for each run; the other values mostly stay the same.
         memory, settings, limits = self._fitting
         if agent.memory is not memory or agent.settings is not settings or agent.limits is not limits:
             memory, settings = memory_of(agent.memory), settings_of(agent.settings)
@@ -160,7 +160,7 @@ class Resolver:
         return Resolved(model, tools, *of_tools, memory, settings, limits)
 
     def model(self, spec: str | Model) -> Model:
-        """Return the model of a spec, made at its first use and then shared; or a wrapper's copy for this runtime.
+        """Return the model of a spec, made at the first use and then shared; or a wrapper's copy for this runtime.
 
         Raises `UsageError` or `PluginError`.
         """
@@ -190,12 +190,12 @@ class Resolver:
         yield from (place.statistics() for place in self._places.values())
 
     def _bind(self, thing: Any) -> Any:
-        """Return the copy of a wrapper, or of a guardrail that asks a model, which uses the models of this runtime."""
+        """Return the copy of a wrapper, or of a guardrail with a model, bound to the models of this runtime."""
         bound = self._bound.get(thing)
         if bound is None:
             bound = thing.bound(self._binder)
             self._wrappers.add(bound)
-            if bound is not thing:  # a value that is its own key would never be collected
+            if bound is not thing:  # a weak key that is its own value is never collected
                 self._bound[thing] = bound
         return bound
 
@@ -219,7 +219,7 @@ class Resolver:
         return known
 
     def _find_tool(self, function: Any) -> Tool:
-        """Return the tool of a function, made once for all agents that use the function."""
+        """Return the tool of a function, made once for all agents with the function."""
         if isinstance(function, type) or not callable(function):
             raise _not_a_tool_error(function, function)
         # Other callables by identity: equal objects may hold different state, and some have no hash. The object is kept
@@ -254,14 +254,14 @@ class Resolver:
         return place
 
     def _find_form(self, given: Any, mode: OutputMode, tools: Mapping[str, Tool]) -> OutputForm:
-        # Imports the schema code, which agents without an output type do not need.
+        # Imports the schema code, needed only for an output type.
         from agno_rt._decide.output_form import output_form
         from agno_rt.output import Output
 
         output = given if isinstance(given, Output) else Output(given)
         mode = output.mode or mode
         names = tuple(sorted(tools)) if mode == "tool" else ()
-        # The repr tells apart unions that compare equal: the order of the members decides which of them fits first.
+        # The repr tells apart equal unions with members in another order, since the first fitting member is taken.
         key = (given, "" if isinstance(given, type) else repr(given), mode, names)
         try:
             known = self._outputs.get(key)
@@ -299,7 +299,7 @@ class Resolver:
 
 
 def _has_dict(agent: Agent) -> bool:
-    """Return whether the agent has a dict as its memory policy, settings or limits."""
+    """Return whether the agent has a dict as memory policy, settings or limits."""
     return any(isinstance(value, Mapping) for value in (agent.memory, agent.settings, agent.limits))
 
 
@@ -318,14 +318,14 @@ V = TypeVar("V")
 
 
 def keep(kept: dict[K, V], key: K, value: V) -> None:
-    """Keep a derived thing by its key. When there are `_KEPT` already, forget all of them first."""
+    """Keep a derived thing by its key. At `_KEPT` things, forget all of them first."""
     if len(kept) >= _KEPT:
         kept.clear()
     kept[key] = value
 
 
 def wrong_product_error(spec: str, made: object, what: str) -> PluginError:
-    """Return the error of a plugin that made something else than a `what` of the spec string or URL."""
+    """Return the error of a plugin whose product for the spec string or URL is not a `what`."""
     plugin = spec.partition(":")[0]
     return PluginError(
         f"plugin {plugin!r} made a {type(made).__name__} of {spec!r}, which is not a {what}", plugin=plugin

@@ -1,4 +1,4 @@
-"""The sessions in use in one runtime. Runs of one session share one lock, which puts them in order."""
+"""The sessions in use in a runtime. Runs of the same session share a lock, and so follow one another."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Sessions:
 
     def __init__(self, memory: Callable[[], MemoryBackend]) -> None:
         self._memory = memory
-        # An access lives as long as any run has it. The strong references only spare recent sessions the making of a
-        # new one, so all of them may be dropped when there are many.
+        # An access lives as long as any of its runs. `_recent` only spares making an access anew, so `keep` may drop
+        # all references at any time.
         self._in_use: WeakValueDictionary[str, SessionAccess] = WeakValueDictionary()
         self._recent: dict[str, SessionAccess] = {}
 

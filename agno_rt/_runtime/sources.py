@@ -1,4 +1,4 @@
-"""Loads Python files and modules of a project or a command line, with errors that name the line."""
+"""Loads Python files and modules of a project or a command line, with the line in errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["import_from", "load_module", "must_exist"]
 def load_module(source: str, folder: Path) -> ModuleType:
     """Load a .py file in the folder, or else a module by its import path.
 
-    Raises `NotFound` for a missing source, `ConfigError` for a source that fails when it is run.
+    Raises `NotFound` for a missing source, `ConfigError` for a source that fails.
     """
     return _load_file(folder / source) if source.endswith(".py") else _import_module(source)
 
@@ -49,7 +49,7 @@ def _load_file(path: Path) -> ModuleType:
 
 
 def _make_module_name(path: Path) -> str:
-    """Return a module name that no other file has, so that two files named `agents.py` do not collide."""
+    """Return a module name unique for the file, so that two files named `agents.py` do not collide."""
     name, number = f"agno_rt_agents_{path.stem}", 1
     while (file := getattr(sys.modules.get(name), "__file__", None)) and Path(file).resolve() != path.resolve():
         number += 1
@@ -58,7 +58,7 @@ def _make_module_name(path: Path) -> str:
 
 
 def _find_line(path: Path, exc: BaseException) -> str:
-    """Return the file with its innermost line in the traceback, which failed or called what failed."""
+    """Return the file with its innermost line in the traceback."""
     frames = traceback.extract_tb(exc.__traceback__)
     lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]
     return f"{path}:{lines[-1]}" if lines else str(path)

@@ -1,6 +1,6 @@
-"""The stored runs of one runtime: takes them over, cancels, forks and finishes them, and decides their approvals.
+"""Takes over, cancels, forks and finishes the stored runs of a runtime, and decides their approvals.
 
-Opens no memory: the runtime does. Whether another process still carries out a run is asked of `owners`.
+Leaves opening the memory to the runtime, and questions about other processes to `owners`.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class StoredRuns:
     async def claim(self, resume: Resume, asked: Asked) -> Asked:
         """Take over a stored run, and return its session, user and journal.
 
-        Raises `NotFound`, `RunConflict` for a run that is completed or under way, `UsageError` for a session.
+        Raises `NotFound`, `RunConflict` for a completed run or a run under way, `UsageError` for a session.
         """
         if asked.session is not None:
             raise UsageError("a stored run has a session of its own", hint="Leave session= out to resume it.")
@@ -132,7 +132,7 @@ class StoredRuns:
         if record.id in self._live or (not resume.force and self._is_under_way(record)):
             hint = f"Wait for it, or cancel it; if {record.owner} is gone, resume it with force."
             raise RunConflict(f"run {record.id!r} is under way already, by {record.owner}", hint=hint)
-        # No wait between the check and this line, so that a second resume in this runtime meets the conflict above.
+        # Without a wait after the check: a second resume in this runtime must meet the conflict above.
         self._live[record.id] = _cannot_cancel
         try:
             await store.claim_run(record.id, self._owner, held_by=record.owner)
@@ -178,7 +178,7 @@ class StoredRuns:
             return fork.id
 
     async def cancel(self, run: str, user: str | None) -> bool:
-        """Cancel a run, here or by the store. Return False for a run that is over. Raises `NotFound`."""
+        """Cancel a run, here or by the store. Return False for an ended run. Raises `NotFound`."""
         if user is not None:
             await load_run(self._store, run, user)
         if self._cancel_here(run):
@@ -187,7 +187,7 @@ class StoredRuns:
             return await self._store.cancel_run(run)
 
     def is_stopped(self, record: RunRecord) -> bool:
-        """Return whether a run is stored as `running` although nothing carries it out."""
+        """Return whether a run is stored as `running` without a living owner."""
         return record.status == "running" and not self._is_under_way(record)
 
     async def approval(self, approval: str, user: str | None) -> Approval:
@@ -213,7 +213,7 @@ class StoredRuns:
         return found
 
     async def execute(self, job: Job, nursery: trio.Nursery | None) -> RunResult:
-        """Carry out a stored run in the caller's task, so that `cancel` can end it. Raises as `runs.execute`."""
+        """Carry out a stored run in the caller's task, within reach of `cancel`. Raises as `runs.execute`."""
         with trio.CancelScope() as scope:
             self.watch(job.run_id, scope.cancel, nursery)
             return await execute(job)
@@ -222,7 +222,7 @@ class StoredRuns:
         raise error
 
     def watch(self, run: str, cancel: Callable[[], None], nursery: trio.Nursery | None) -> None:
-        """Note that a run is under way here; call `cancel` when another process wants the run cancelled."""
+        """Note a run as under way here; call `cancel` on the request of another process."""
         assert nursery is not None  # a runtime makes no job before it is open
         self._live[run] = cancel
         if self._watching is None:
@@ -231,26 +231,26 @@ class StoredRuns:
             nursery.start_soon(self._watch_store, self._store, name="looks for runs to cancel")
 
     def release(self, run: str) -> None:
-        """Note that a run is no longer under way here."""
+        """Note a run as no longer under way here."""
         self._live.pop(run, None)
         if self._closing:
             self.close()
 
     def close(self) -> None:
-        """Stop looking for cancellations when no run is under way, since the runtime waits for that task."""
+        """Stop looking for cancellations when no run is under way, since the runtime waits for the watching task."""
         self._closing = True
         if not self._live and self._watching is not None:
             self._watching.cancel()
 
     def _cancel_here(self, run: str) -> bool:
-        """Cancel a run that is under way here. Return False for any other run."""
+        """Cancel a run under way here. Return False for any other run."""
         cancel = self._live.get(run)
         if cancel is not None:
             cancel()
         return cancel is not None
 
     async def _watch_store(self, store: RunStore) -> None:
-        """Cancel runs on request of other processes, and store owed ends, until there is neither run nor end."""
+        """Cancel runs on request of other processes, and store owed ends, until neither runs nor ends are left."""
         assert self._watching is not None
         try:
             with self._watching:
@@ -300,7 +300,7 @@ class StoredRuns:
         here = _IN_PROCESS.get(runtime_of(record.owner))
         if here is not None:
             return record.id in here._live
-        # A runtime of this process that was collected carries out nothing, although the process lives.
+        # A garbage-collected runtime of this process carries out nothing, although the process lives.
         return process_of(record.owner) != process_of(self._owner) and seems_alive(record.owner)
 
 
@@ -313,7 +313,7 @@ async def load_run(store: RunStore, run: str, user: str | None) -> tuple[RunReco
 
 
 def input_of(journal: Journal) -> tuple[Message, ...]:
-    """Return the input with which a claimed run began."""
+    """Return the original input of a claimed run."""
     assert journal.replay is not None
     return journal.replay.begun.input
 
@@ -334,7 +334,7 @@ def make_decision(
 
 
 def _fork_record(record: RunRecord) -> RunRecord:
-    """Return a record for a run that goes on from `record`: paused, without an owner, an end or an error."""
+    """Return a record for a fork of `record`: paused, without an owner, an end or an error."""
     return attrs.evolve(
         record,
         id=new_id(),
@@ -352,12 +352,12 @@ def _fork_record(record: RunRecord) -> RunRecord:
 
 
 def _run_of(approval: str) -> str:
-    """Return the id of the run that waits for an approval; the approval's id begins with the run's."""
+    """Return the run's id, with which an approval's id begins."""
     return approval.partition(".")[0]
 
 
 def _cannot_cancel() -> None:
-    """Stand in for the cancellation of a run that is claimed but not yet carried out."""
+    """Stand in for the cancellation of a run claimed but not yet carried out."""
 
 
 @contextmanager
