@@ -127,7 +127,7 @@ class TaskTree:
             run = todo.pop()
             yield run
             within = [*run.runs, *(inner for call in run.calls for inner in call.runs)]
-            todo.extend(reversed(within))
+            todo.extend(reversed(within))  # `pop` takes the last task first
 
     def run(self, id: str) -> RunTask | None:
         """Return the run of an id, or None if it is not under way."""
