@@ -1,6 +1,6 @@
-"""Offers the public names of a package, each imported when it is first asked for, as the package's stub lists them.
+"""Offers the public names of a package from its stub, and imports each at its first use.
 
-Type checkers read the same stub, so that a public name is written once.
+Type checkers read the same stub, so a public name is written once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LINE = re.compile(r"^from (\S+) import (\w+) as \2$", re.MULTILINE)
 def lazy_names(package: str, file: str) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """Return the `__getattr__` and the `__dir__` of a package whose `__init__.py` is `file`.
 
-    The names are those that `__init__.pyi` beside the file imports; modules of the package can be asked for, too.
+    The names come from the imports of `__init__.pyi` beside the file. Modules of the package are found by name, too.
     """
     homes: dict[str, str] = {}
 
@@ -32,12 +32,13 @@ def lazy_names(package: str, file: str) -> tuple[Callable[[str], object], Callab
     def get_name(name: str) -> object:
         if name == "__all__":
             return sorted(find_homes())
-        if name.startswith("__"):
+        if name.startswith("__"):  # inspection asks for many of these, and must not import modules
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module = find_homes().get(name)
         value: object = (
             _find_module(package, name) if module is None else getattr(importlib.import_module(module), name)
         )
+        # Later uses find the name in the module itself, and do not come here.
         setattr(sys.modules[package], name, value)
         return value
 
@@ -52,6 +53,6 @@ def _find_module(package: str, name: str) -> object:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as exc:
-        if exc.name != module:
+        if exc.name != module:  # the module exists, but an import within it fails
             raise
     raise AttributeError(f"module {package!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
-"""Tells whether a plugin's distribution was made for another kernel than this one, by its own requirement.
+"""Checks whether a plugin's distribution requires another version of the kernel.
 
-Installers hold requirements when they install; when the kernel is upgraded later, nobody does. What a plugin's metadata
-says, as in `agno-rt~=0.1.0`, is therefore its plugin interface's version too: its author need not write another.
+Installers check requirements only when they install, and not when the kernel is upgraded later. The requirement in a
+plugin's metadata, such as `agno-rt~=0.1.0`, also states the plugin interface for which the plugin was written.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeAlias
 __all__ = ["KERNEL", "find_unmet", "kernel_version"]
 
 KERNEL = "agno-rt"
-"""The kernel's distribution."""
+"""The name of the kernel's distribution."""
 
 Release: TypeAlias = tuple[int, ...]
 
@@ -25,7 +25,7 @@ _RELEASE = re.compile(r"v?(?:\d+!)?(\d+(?:\.\d+)*)")
 
 @functools.cache
 def kernel_version() -> str:
-    """Return the version of the kernel that runs; empty where it was not installed, so that nobody can say."""
+    """Return the version of the running kernel; empty if the kernel was not installed."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -35,49 +35,49 @@ def kernel_version() -> str:
 
 
 def find_unmet(requirements: Iterable[str], version: str) -> str:
-    """Return what a distribution requires of the kernel and this version is not, as in `~=0.2.0`; empty if it fits.
+    """Return the requirement of the kernel that `version` does not meet, such as `~=0.2.0`; empty if all are met.
 
-    A requirement with a condition (`; extra == "x"`) is not looked at, nor one in a form that is not known here. A
-    pre-release counts as the release that it comes before.
+    Requirements with a condition (`; extra == "x"`), or in an unknown form, count as met. A pre-release counts as its
+    release.
     """
-    kernel = _release(version)
+    kernel = _parse_release(version)
     for requirement in requirements:
         found = _REQUIREMENT.fullmatch(requirement)
-        if found is None or kernel is None or ";" in requirement or _plain(found[1]) != KERNEL:
+        if found is None or kernel is None or ";" in requirement or _normalize_name(found[1]) != KERNEL:
             continue
         clauses = found[2].strip()
-        if not all(_holds(clause, kernel) for clause in clauses.split(",") if clause.strip()):
+        if not all(_is_met(clause, kernel) for clause in clauses.split(",") if clause.strip()):
             return clauses
     return ""
 
 
-def _plain(name: str) -> str:
+def _normalize_name(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _release(version: str) -> Release | None:
+def _parse_release(version: str) -> Release | None:
     """Return the numbers of a version: (0, 1, 0) for `0.1.0rc1`."""
     found = _RELEASE.match(version)
     return None if found is None else tuple(map(int, found[1].split(".")))
 
 
-def _holds(clause: str, kernel: Release) -> bool:
+def _is_met(clause: str, kernel: Release) -> bool:
     found = _CLAUSE.fullmatch(clause)
-    wanted = None if found is None else _release(found[2])
+    wanted = None if found is None else _parse_release(found[2])
     if found is None or wanted is None:
-        return True
+        return True  # unknown forms are left to the installer
     operator, text = found.groups()
     if operator in ("==", "!=") and text.endswith(".*"):
-        return (_padded(kernel, len(wanted))[: len(wanted)] == wanted) == (operator == "==")
+        return (_pad_release(kernel, len(wanted))[: len(wanted)] == wanted) == (operator == "==")
     length = max(len(kernel), len(wanted))
-    return _COMPARED[operator](_padded(kernel, length), _padded(wanted, length), len(wanted) - 1)
+    return _OPERATORS[operator](_pad_release(kernel, length), _pad_release(wanted, length), len(wanted) - 1)
 
 
-def _padded(release: Release, length: int) -> Release:
+def _pad_release(release: Release, length: int) -> Release:
     return release + (0,) * (length - len(release))
 
 
-_COMPARED: dict[str, Callable[[Release, Release, int], bool]] = {
+_OPERATORS: dict[str, Callable[[Release, Release, int], bool]] = {
     "===": lambda kernel, wanted, same: kernel == wanted,
     "==": lambda kernel, wanted, same: kernel == wanted,
     "!=": lambda kernel, wanted, same: kernel != wanted,
@@ -85,6 +85,6 @@ _COMPARED: dict[str, Callable[[Release, Release, int], bool]] = {
     ">=": lambda kernel, wanted, same: kernel >= wanted,
     "<": lambda kernel, wanted, same: kernel < wanted,
     ">": lambda kernel, wanted, same: kernel > wanted,
-    # A compatible release: `~=0.1.2` is 0.1.2 or later of 0.1.
+    # The compatible release of PEP 440: `~=0.1.2` is 0.1.2 or later, within 0.1.
     "~=": lambda kernel, wanted, same: kernel >= wanted and kernel[:same] == wanted[:same],
 }

@@ -1,6 +1,6 @@
-"""Reads agno-rt.toml into values, and any table of it into an attrs class, with errors that name the place.
+"""Reads agno-rt.toml into values, and its tables into attrs classes, with errors that name file, line and key.
 
-Opens nothing that the file names. A spec string (`plugin:name`) or a URL in it is carried on as it is.
+Opens nothing. Spec strings (`plugin:name`) and URLs in the file stay strings.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ C = TypeVar("C")
 
 
 class ConfigWarning(UserWarning):
-    """Something in a configuration that has no effect, as it stands. A second line says what to do about it."""
+    """A part of a configuration without effect. The second line of the text has the remedy."""
 
 
 @attrs.frozen
 class RuntimeConfig:
-    """The table `[runtime]`: the memory URL, files or import paths to take agents from, observers, blocked plugins."""
+    """The table `[runtime]`: the memory URL, files or import paths with agents, observers, blocked plugins."""
 
     memory: str = "memory:"
     load: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class RuntimeConfig:
 
 @attrs.frozen
 class AgentConfig:
-    """A table `[agents.NAME]`: an agent whose every part can be written down."""
+    """A table `[agents.NAME]`: an agent whose parts are all strings, numbers and tables."""
 
     model: str
     instructions: str = ""
@@ -65,7 +65,7 @@ class AgentConfig:
 
 @attrs.frozen
 class Config:
-    """A whole agno-rt.toml. `path` is the file, `None` where there was none."""
+    """A whole agno-rt.toml. `path` is the file, or `None` without a file."""
 
     path: Path | None = None
     runtime: RuntimeConfig = RuntimeConfig()
@@ -75,7 +75,7 @@ class Config:
 
 
 def load_config(path: Path) -> Config:
-    """Read the file. Raises `ConfigError`, naming file, line and key, for what is not as it should be."""
+    """Read the file. Raises `ConfigError`, with file, line and key, for anything wrong."""
     try:
         text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)
@@ -90,22 +90,22 @@ def load_config(path: Path) -> Config:
 
 
 def read_settings(cls: type[C], settings: Mapping[str, Any], where: str) -> C:
-    """Make `cls`, an attrs class, of a table. `where` names the table in the error, as in `[plugins.openai]`.
+    """Make `cls`, an attrs class, from a table. `where` names the table in errors, such as `[plugins.openai]`.
 
-    Raises `ConfigError` for a key that is unknown (with the nearest one), missing, of the wrong type or out of range.
+    Raises `ConfigError` for a key that is unknown (with the nearest key), missing, of the wrong type or out of range.
     """
     reader = settings.reader if isinstance(settings, Table) else _Reader(None, "")
     return reader.table(cls, settings, where.strip("[]"))
 
 
 def settings_error(problem: str, settings: Mapping[str, Any], where: str, hint: str = "") -> ConfigError:
-    """Make the error of a whole table; it names the file and the line where `settings` are from a file."""
+    """Return an error about a whole table, with the file and the line if `settings` come from a file."""
     reader = settings.reader if isinstance(settings, Table) else _Reader(None, "")
     return reader.error(problem, where.strip("[]"), "", hint)
 
 
 class Table(dict[str, Any]):
-    """A table that knows the file it is from, so that an error in what is made of it can name the line."""
+    """A table with its file, so that an error in one of its values can name the line."""
 
     def __init__(self, data: Mapping[str, Any], reader: _Reader) -> None:
         super().__init__(
@@ -137,15 +137,18 @@ class _Reader:
         try:
             return msgspec.convert(dict(data), cls)
         except msgspec.ValidationError as exc:
+            # msgspec names the place only in its text: "Expected `int`, got `str` - at `$.name[0]`".
             problem, _, path = str(exc).partition(" - at `$")
             key = path.strip("`.").partition(".")[0].partition("[")[0]
             raise self.error(f"{problem[:1].lower()}{problem[1:]}", where, key) from exc
         except UsageError as exc:
+            # A class that checks its own values names the field in the text of its error.
             named = (key for key in data if re.search(rf"\b{re.escape(key)}\b", exc.message))
             raise self.error(exc.message, where, next(named, ""), exc.hint) from exc
 
     def _part(self, key: str, kind: Any, data: Mapping[str, Any], where: str) -> None:
-        """Check a table within the table by itself, so that an error names that one."""
+        """Check a table within the table by itself, so that an error names the inner table."""
+        # The class may be within a union, such as `Limits | None`.
         part = next((one for one in (kind, *get_args(kind)) if isinstance(one, type) and attrs.has(one)), None)
         if part is not None and isinstance(value := data.get(key), Mapping):
             self.table(part, value, f"{where}.{key}")
@@ -167,10 +170,10 @@ class _Reader:
         return value
 
     def error(self, problem: str, table: str, key: str, hint: str = "") -> ConfigError:
-        """Make an error that names the file, the line and the table."""
+        """Return an error with the file, the line and the table."""
         place = [f"[{table}]" if table else "at the top"]
         if self.path is not None:
-            line = _line(self.text, table, key)
+            line = _find_line_of(self.text, table, key)
             place.insert(0, f"{self.path}:{line}" if line else str(self.path))
         named = f"{key!r}: " if key and key not in problem else ""
         error = ConfigError(f"{named}{problem}", hint=hint)
@@ -178,12 +181,13 @@ class _Reader:
         return error
 
 
-def _line(text: str, table: str, key: str) -> int | None:
-    """The line of the key in its table, found by eye rather than by grammar: tomllib keeps no positions."""
+def _find_line_of(text: str, table: str, key: str) -> int | None:
+    """Return the line of the key in its table, or of the table's header, by a search of the text."""
+    # tomllib keeps no positions. A wrong guess only costs the line number in an error.
     inside, header = table == "", None
     for number, line in enumerate(text.splitlines(), 1):
         if line.lstrip().startswith("["):
-            name = _header(line)
+            name = _parse_header(line)
             inside = name == table
             header = number if inside else header
             if name == f"{table}.{key}".lstrip("."):
@@ -193,8 +197,8 @@ def _line(text: str, table: str, key: str) -> int | None:
     return header
 
 
-def _header(line: str) -> str:
-    """The table that a line like `[agents."b c"]` opens, as a dotted path."""
+def _parse_header(line: str) -> str:
+    """Return the table that a line such as `[agents."b c"]` opens, as a dotted path."""
     try:
         inner: Any = tomllib.loads(line)
     except tomllib.TOMLDecodeError:

@@ -1,7 +1,7 @@
-"""Finds, loads and asks plugins. Finding reads metadata only; a plugin is imported when something asks for it.
+"""Finds, loads and asks plugins. Finding reads metadata only; the first use of a plugin imports the plugin.
 
-A plugin that fails is remembered with its reason, told to whoever asks for it, and harms no other. Knows no plugin by
-name: those that ship with agno_rt come through the same entry points as everybody's.
+A plugin that fails is remembered with the error, which each use raises, and other plugins go on. The host knows no
+plugin by name: plugins that ship with agno_rt use the same entry points as all others.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ __all__ = ["Offer", "PluginHost", "PluginInfo", "extra_plugins"]
 
 GROUP = "agno_rt"
 KINDS = ("models", "tools", "guardrails", "memory", "commands", "routes")
-"""What plugins register, each by the hook `agno_rt_register_KIND`."""
+"""The kinds of things that plugins register, each by the hook `agno_rt_register_KIND`."""
 
 _SHARED = ("memory", "commands", "routes")
-"""Kinds whose names are not prefixed by their plugin's, and so must differ over all plugins."""
+"""Kinds whose names have no plugin's name before them, and so must be unique over all plugins."""
 
 
 @attrs.frozen
 class Offer:
-    """Something that a plugin registered: a factory, under a name."""
+    """A factory that a plugin registered under a name."""
 
     plugin: str
     kind: str
@@ -47,7 +47,7 @@ class Offer:
 
 @attrs.frozen
 class PluginInfo:
-    """A plugin as `agno-rt plugins` shows it: where it is from, what it offers, and why it failed if it did."""
+    """A plugin as `agno-rt plugins` shows it: its distribution, its offers, and its error if it failed."""
 
     name: str
     distribution: str
@@ -60,7 +60,7 @@ class PluginInfo:
 class PluginHost:
     """The plugins of one runtime. `block` names plugins that are never loaded.
 
-    `entry_points` stands in for the installed ones, in tests.
+    `entry_points` replaces the installed entry points, for tests.
     """
 
     def __init__(self, entry_points: Iterable[EntryPoint] | None = None, *, block: Collection[str] = ()) -> None:
@@ -76,37 +76,37 @@ class PluginHost:
         self._blocked: set[str] = set()
 
     def names(self) -> list[str]:
-        """The names of the plugins that are installed and not blocked; imports none."""
+        """Return the names of plugins that are installed and not blocked, without importing any."""
         return sorted(self._found())
 
     def provides(self, name: str, kind: str) -> bool:
-        """Whether the plugin `name` is there and offers things of the kind. Raises `PluginError` if it is broken."""
+        """Return whether an installed plugin offers things of the kind. Raises `PluginError` if it is broken."""
         return name in self._found() and any(of == kind for of, _ in self._load(name))
 
     def suggest(self, kind: str, spec: str) -> str:
-        """Return a hint on how to write a spec string that nothing goes by, or nothing where no plugin knows."""
+        """Return a hint on how to write an unknown spec string; empty if no plugin has one."""
         offers = list(self.offers(kind))
-        hint = next((f"Write {_form(offer)}." for offer in offers if offer.name == spec), "")
-        return hint or next((hint for offer in offers if (hint := _suggestion(offer, spec))), "")
+        hint = next((f"Write {_format_spec(offer)}." for offer in offers if offer.name == spec), "")
+        return hint or next((hint for offer in offers if (hint := _ask_for_hint(offer, spec))), "")
 
     def plugins(self) -> list[PluginInfo]:
-        """Load every plugin and say what each offers, or why it failed."""
+        """Load every plugin, and return the offers or the error of each."""
         return [self._info(name, point) for name, point in sorted(self._found().items())]
 
     def model(self, spec: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
-        """Make the model that a spec string names. Raises `UsageError`, `NotFound` or `PluginError`."""
+        """Make the model of a spec string. Raises `UsageError`, `NotFound` or `PluginError`."""
         return self._make("models", spec, settings)
 
     def tool(self, spec: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
-        """Make the tool or toolkit that a spec string names. Raises `UsageError`, `NotFound` or `PluginError`."""
+        """Make the tool or toolkit of a spec string. Raises `UsageError`, `NotFound` or `PluginError`."""
         return self._make("tools", spec, settings)
 
     def guardrail(self, spec: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
-        """Make the guardrail or hook that a spec string names. Raises `UsageError`, `NotFound` or `PluginError`."""
+        """Make the guardrail or hook of a spec string. Raises `UsageError`, `NotFound` or `PluginError`."""
         return self._make("guardrails", spec, settings)
 
     def memory(self, url: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
-        """Make the memory backend that a URL names. Raises `UsageError`, `NotFound` or `PluginError`."""
+        """Make the memory backend of a URL. Raises `UsageError`, `NotFound` or `PluginError`."""
         scheme, colon, _ = url.partition(":")
         if not colon or not scheme:
             raise UsageError(
@@ -119,16 +119,16 @@ class PluginHost:
         return self._call(offer, url, settings.get(offer.plugin, {}))
 
     def shared(self, kind: str, name: str) -> Offer | None:
-        """What goes by that name among memory schemes, commands or routes. A plugin of that name is asked first.
+        """Return the memory scheme, command or route of a name. A plugin of the same name is asked first.
 
-        Raises `PluginError` where the plugin of that name is broken.
+        Raises `PluginError` if the plugin of the same name is broken.
         """
         if name in self._found() and (offer := self._load(name).get((kind, name))):
             return offer
         return next((offer for offer in self.offers(kind) if offer.name == name), None)
 
     def offers(self, kind: str) -> Iterator[Offer]:
-        """Everything of a kind, of all plugins that load. Those that fail are in `failures`."""
+        """Yield the offers of a kind from all plugins that load. Plugins that fail are in `failures`."""
         for name in self.names():
             try:
                 offers = self._load(name)
@@ -137,7 +137,7 @@ class PluginHost:
             yield from (offer for offer in offers.values() if offer.kind == kind)
 
     def observer(self, name: str, runtime: Any) -> Observer:
-        """The observer that a plugin returns for the runtime. Raises `NotFound` or `PluginError`."""
+        """Return a plugin's observer for the runtime. Raises `NotFound` or `PluginError`."""
         self._load(name)
         hook = self._hook(name, "agno_rt_observe")
         try:
@@ -158,11 +158,11 @@ class PluginHost:
 
     @property
     def failures(self) -> Mapping[str, PluginError]:
-        """The plugins that failed so far, each with its reason."""
+        """The errors of the plugins that failed so far, by name."""
         return self._dropped | self._failures
 
     def observer_failed(self, observer: Observer, exc: BaseException) -> None:
-        """Remember that an observer raised and was dropped. One that is no plugin's is reported by a warning."""
+        """Remember that an observer raised and was dropped. Warn if the observer did not come from a plugin."""
         name = next((name for other, name in self._observing if other is observer), None)
         if name is None:
             warnings.warn(
@@ -173,7 +173,7 @@ class PluginHost:
 
     def _found(self) -> dict[str, EntryPoint]:
         if self._points is None:
-            # Imported when plugins are first looked for: it takes a fifth of the kernel's import time.
+            # Imported at the first look for plugins: importlib.metadata takes a fifth of the kernel's import time.
             from importlib.metadata import entry_points
 
             self._points = {}
@@ -187,11 +187,11 @@ class PluginHost:
     def _find(self, points: dict[str, EntryPoint], point: EntryPoint) -> None:
         other = points.setdefault(point.name, point)
         if other.value != point.value:
-            both = f"{_distribution(other)[0]} and {_distribution(point)[0]}"
+            both = f"{_name_distribution(other)[0]} and {_name_distribution(point)[0]}"
             self._failures[point.name] = PluginError(
                 f"two distributions offer a plugin {point.name!r}: {both}",
                 plugin=point.name,
-                hint="Uninstall one of them; its name leads to both.",
+                hint="Uninstall one of them; the name does not tell them apart.",
             )
 
     def _load(self, name: str) -> dict[tuple[str, str], Offer]:
@@ -205,7 +205,7 @@ class PluginHost:
         return self._offers[name]
 
     def _import(self, name: str, point: EntryPoint) -> dict[tuple[str, str], Offer]:
-        unfit = _made_for_another(name, point)
+        unfit = _check_kernel(name, point)
         if unfit is not None:
             self._failures[name] = unfit
             raise unfit
@@ -215,6 +215,7 @@ class PluginHost:
             _check_hooks(plugin)
             return self._ask(name)
         except BaseException as exc:
+            # A plugin may fail after it was registered, and its hooks must not be called then.
             if self._manager.has_plugin(name):
                 self._manager.unregister(name=name)
             if must_pass(exc):
@@ -230,7 +231,7 @@ class PluginHost:
                 offered: str, factory: Callable[..., Any], help: str = "", *, kind: str = kind, **more: Any
             ) -> None:
                 if not isinstance(offered, str) or not offered:
-                    raise TypeError(f"{offered!r} is no name for one of its {kind}")
+                    raise TypeError(f"{offered!r} is not a name for one of its {kind}")
                 if not callable(factory):
                     raise TypeError(f"the factory of {kind} {offered!r} is not callable")
                 if (kind, offered) in offers:
@@ -247,6 +248,7 @@ class PluginHost:
             raise ValueError(f"{kind} {offered!r} is taken by plugin {taken[0]!r}")
 
     def _hook(self, name: str, hook: str) -> pluggy.HookCaller:
+        # pluggy has no call for one plugin: it is asked for all but the others.
         plugin = self._manager.get_plugin(name)
         others = [other for other in self._manager.get_plugins() if other is not plugin]
         return self._manager.subset_hook_caller(hook, others)
@@ -263,15 +265,15 @@ class PluginHost:
             return self._call(offers["*"], rest, settings.get(plugin, {}))
         if not offers:
             raise self._unknown(kind, spec)
-        raise NotFound(kind.removesuffix("s"), spec, map(_form, offers.values()))
+        raise NotFound(kind.removesuffix("s"), spec, map(_format_spec, offers.values()))
 
     def _unknown(self, kind: str, spec: str) -> NotFound:
-        """The error for a spec string whose first part is not a plugin with things of the kind."""
+        """Return the error for a spec string whose first part is not a plugin with things of the kind."""
         plugin, colon, _ = spec.partition(":")
         offers, hint = list(self.offers(kind)), self.suggest(kind, spec)
         if colon and plugin not in self._found():
             return self._missing("plugin", plugin, {offer.plugin for offer in offers}, spec, hint)
-        return self._missing(kind.removesuffix("s"), spec, map(_form, offers), "", hint)
+        return self._missing(kind.removesuffix("s"), spec, map(_format_spec, offers), "", hint)
 
     def _missing(self, kind: str, name: str, known: Iterable[str], where: str = "", hint: str = "") -> NotFound:
         hint = "It is installed, but blocked by `block` in [runtime]." if name in self._blocked else hint
@@ -289,14 +291,14 @@ class PluginHost:
 
     def _failed(self, name: str, what: str, exc: BaseException) -> PluginError:
         point = self._found().get(name)
-        origin = " ".join(part for part in _distribution(point) if part) if point else "this program"
+        origin = " ".join(part for part in _name_distribution(point) if part) if point else "this program"
         said, hint = (exc.message, exc.hint) if isinstance(exc, NotFound) else (named(exc), _REMEDY)
         error = PluginError(f"plugin {name!r} ({origin}) {what}: {said}", plugin=name, hint=hint)
         error.__cause__ = exc
         return error
 
     def _info(self, name: str, point: EntryPoint) -> PluginInfo:
-        distribution, version = _distribution(point)
+        distribution, version = _name_distribution(point)
         try:
             offers = tuple(self._load(name).values())
         except PluginError:
@@ -306,7 +308,7 @@ class PluginHost:
 
 
 def extra_plugins() -> dict[str, str]:
-    """Return the plugins that `agno-rt[all]` installs, installed or not: by name, the distribution that brings each."""
+    """Return the distribution of each plugin that `agno-rt[all]` installs, by the plugin's name; installed or not."""
     from importlib.metadata import PackageNotFoundError, requires
 
     try:
@@ -320,9 +322,9 @@ def extra_plugins() -> dict[str, str]:
 _REMEDY = "Upgrade or uninstall it, or name it in `block` of [runtime] in agno-rt.toml."
 
 
-def _made_for_another(name: str, point: EntryPoint) -> PluginError | None:
-    """Return the error of a plugin whose distribution requires another kernel than this one; it is not imported."""
-    # What ships with the kernel fits, and reading metadata takes time.
+def _check_kernel(name: str, point: EntryPoint) -> PluginError | None:
+    """Return the error of a plugin that requires another version of the kernel, without importing the plugin."""
+    # Plugins that ship with the kernel always fit, and reading metadata takes time.
     if point.dist is None or point.value.startswith("agno_rt."):
         return None
     from agno_rt._requirements import KERNEL, find_unmet, kernel_version
@@ -330,11 +332,11 @@ def _made_for_another(name: str, point: EntryPoint) -> PluginError | None:
     try:
         requirements = point.dist.requires or ()
     except Exception:
-        return None  # Metadata that cannot be read require nothing.
+        return None  # unreadable metadata requires nothing
     unmet = find_unmet(requirements, kernel_version())
     if not unmet:
         return None
-    distribution, version = _distribution(point)
+    distribution, version = _name_distribution(point)
     return PluginError(
         f"plugin {name!r} ({distribution} {version}) is made for {KERNEL}{unmet}, and this is {KERNEL} "
         f"{kernel_version()}",
@@ -343,27 +345,27 @@ def _made_for_another(name: str, point: EntryPoint) -> PluginError | None:
     )
 
 
-def _distribution(point: EntryPoint) -> tuple[str, str]:
+def _name_distribution(point: EntryPoint) -> tuple[str, str]:
     if point.dist is None:
         return point.value, ""
     return point.dist.name, point.dist.version
 
 
 def _check_hooks(plugin: object) -> None:
-    """Raise `NotFound`, with the nearest hook, where the plugin has a hook that does not exist."""
+    """Raise `NotFound`, with the nearest hook, for a hook of the plugin that does not exist."""
     known = {name for name in vars(hookspecs) if name.startswith(f"{GROUP}_")}
     for name in dir(plugin):
         if name.startswith(f"{GROUP}_") and name not in known and hasattr(getattr(plugin, name), f"{GROUP}_impl"):
             raise NotFound("hook", name, known)
 
 
-def _form(offer: Offer) -> str:
-    """The spec string of an offer, `NAME` standing for any."""
+def _format_spec(offer: Offer) -> str:
+    """Return the spec string of an offer, with `NAME` for any name."""
     return f"{offer.plugin}:{'NAME' if offer.name == '*' else offer.name}"
 
 
-def _suggestion(offer: Offer, spec: str) -> str:
-    """What the offer's plugin says to a spec that nothing goes by. A plugin that fails here says nothing."""
+def _ask_for_hint(offer: Offer, spec: str) -> str:
+    """Return the plugin's own hint for an unknown spec; empty if it has none or fails."""
     if offer.suggest is None:
         return ""
     try:

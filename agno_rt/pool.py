@@ -1,7 +1,7 @@
-"""A bounded pool of things that take a while to make: taken by one at a time, put right, and given to the next.
+"""A bounded pool of things slow to make: a task takes a thing, gives it back to be reset, and the next task follows.
 
-An agent by itself is no such thing: it is made in less time than it is taken from a pool. What pays is a browser, a
-client or a process, and an agent whose tools close over one.
+A pool pays for a browser, a client or a process, and for agents with such a thing in their tools. Making a plain
+agent takes less time than taking an agent from a pool.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Made: TypeAlias = Awaitable[T] | AbstractAsyncContextManager[T]
 
 @attrs.define(eq=False)
 class _Kept(Generic[T]):
-    """A thing of the pool. The task that made it closes it, when it is told that nobody wants it any more."""
+    """A thing of the pool. Once `unwanted` is set, the task of the thing closes the thing."""
 
     thing: T
     unwanted: trio.Event = attrs.Factory(trio.Event)
@@ -39,28 +39,28 @@ class _Kept(Generic[T]):
 
 
 class Pool(Generic[T]):
-    """At most `size` things at once, made when they are first needed and used one by one:
+    """At most `size` things at once, each made when it is first needed, and used by one task at a time:
 
     `async with Pool(4, open_browser, reset=clear) as pool:`, and in any task `async with pool.take() as browser:`.
 
     Args:
-        size: how many there are at most; who takes one more waits in order
-        make: makes one: an async function that returns it, or an async context manager of it, which is left when the
-            thing is no longer wanted. What an async function made is closed by its `aclose`, if it has one
-        reset: puts a thing right for the next who takes it; async or not. Whatever it raises, the thing is closed, and
-            another is made in its place
-        queue: how many may wait; one more is refused with `Overloaded`. `None` is any number
-        timeout: seconds that a reset may take, and closing a thing
-        name: what errors and `statistics()` call it
+        size: the most things at once; further tasks wait in order
+        make: an async function that returns a thing, or an async context manager of one. The pool closes a thing by
+            leaving its context manager, or by its `aclose`, if it has one
+        reset: prepares a thing for the next task; async or not. If `reset` raises, the pool closes the thing, and makes
+            another one in its place
+        queue: the most tasks that may wait; the next task gets `Overloaded`. `None` lets any number wait
+        timeout: seconds for a reset, and for closing a thing
+        name: the pool's name in errors and `statistics()`
 
-    Whatever ends the block that took a thing, an error or a cancellation too, the thing is reset and given back before
-    the block is left. A thing is made, used and closed in this pool's scope: leaving the pool waits until all are given
-    back, and then closes them.
+    At the end of the block that took a thing, even by an error or a cancellation, the thing is reset and given back
+    before the block is left. Things are made, used and closed in the pool's scope: leaving the pool waits until all
+    things are given back, and then closes them.
 
     Attributes:
-        made: how many things were made so far
-        dropped: how many of them could not be reset, ended by themselves, or failed to close
-        last_error: why the last of those was dropped
+        made: the number of things made so far
+        dropped: the number of things that could not be reset, ended by themselves, or failed to close
+        last_error: the reason why the last of the dropped things was dropped
     """
 
     def __init__(
@@ -94,26 +94,26 @@ class Pool(Generic[T]):
 
     @property
     def idle(self) -> int:
-        """How many things wait to be taken."""
+        """The number of things free to be taken."""
         return len(self._idle)
 
     def take(self) -> _Taking[T]:
         """Take a thing for a block: `async with pool.take() as thing:`.
 
-        Waits while all are taken. With an idle one it does not wait, so entering is then no checkpoint. Raises what
-        `make` raises, `Overloaded` when the queue is full, and `UsageError` where the pool is not open. Bound the wait,
-        and the time that making may take, by a cancel scope.
+        Waits while all things are taken. Entering with an idle thing does not wait, and is not a checkpoint. Raises as
+        `make`, `Overloaded` when the queue is full, and `UsageError` if the pool is not open. To bound the time for
+        waiting and making, use a cancel scope.
         """
         return _Taking(self)
 
     def statistics(self) -> LimitStatistics:
-        """How many there may be, how many are taken, and how many wait for one."""
+        """Return the size, the number of things taken, and the number of tasks waiting."""
         return self._places.statistics()
 
     async def aclose(self) -> None:
-        """Let nobody take any more, wait until all are given back, and close them. `async with` does it.
+        """Refuse further tasks, wait until all things are given back, and close them. Leaving `async with` does this.
 
-        Cancelled, it closes them at once. Raises what closing a thing raises.
+        A cancellation closes the things at once. Raises the first error of closing a thing.
         """
         if self._nursery is None:
             return
@@ -158,16 +158,16 @@ class Pool(Generic[T]):
             finally:
                 self._nursery = None
 
-    async def _taken(self) -> _Kept[T]:
-        """A thing, and with it a place, which is one's own from here on."""
+    async def _acquire(self) -> _Kept[T]:
+        """Wait for a place, and return a thing, idle or new, which the caller gives back with the place."""
         if self._nursery is None or self._left is not None:
             raise UsageError(f"{self.name} is not open", hint="Take from it inside `async with` the pool.")
         await self._places.acquire()
         try:
             if self._left is not None:
                 raise UsageError(f"{self.name} was closed meanwhile", hint="Keep it open while it is waited for.")
-            # Who holds a place finds a thing, or room for one: there are never more things than places. The one used
-            # last is the likeliest to be warm.
+            # With a place there is an idle thing or room for a new one, since things are never more than places. The
+            # thing used last is the likeliest to be warm.
             if self._idle:
                 return self._idle.pop()
             kept: _Kept[T] = await self._nursery.start(self._keep, name=f"a thing of {self.name}")
@@ -179,9 +179,9 @@ class Pool(Generic[T]):
         self.made += 1
         return kept
 
-    async def _given_back(self, kept: _Kept[T]) -> None:
+    async def _give_back(self, kept: _Kept[T]) -> None:
         try:
-            if not kept.closed.is_set() and await self._was_reset(kept):
+            if not kept.closed.is_set() and await self._try_reset(kept):
                 self._idle.append(kept)
             else:
                 await self._close(kept)
@@ -193,11 +193,11 @@ class Pool(Generic[T]):
         if self._left is not None and not self._places.statistics().in_use:
             self._left.set()
 
-    async def _was_reset(self, kept: _Kept[T]) -> bool:
+    async def _try_reset(self, kept: _Kept[T]) -> bool:
         if self._reset is None:
             return True
         try:
-            # Whoever is being cancelled gives the thing back as it should be all the same.
+            # Shielded: a cancelled task must give the thing back reset, too.
             with trio.move_on_after(self._timeout, shield=True) as scope:
                 done = self._reset(kept.thing)
                 if inspect.isawaitable(done):
@@ -216,7 +216,7 @@ class Pool(Generic[T]):
         self.last_error = reason
 
     async def _close(self, *all: _Kept[T]) -> None:
-        # Waited for, so that there are never more open than the size says. It takes no longer than the timeout.
+        # Waiting keeps the number of open things within the size. `_keep` bounds the wait by the timeout.
         for kept in all:
             kept.unwanted.set()
         with trio.CancelScope(shield=True):
@@ -224,20 +224,20 @@ class Pool(Generic[T]):
                 await kept.closed.wait()
 
     async def _keep(self, task_status: trio.TaskStatus[_Kept[T]]) -> None:
-        """The task of a thing: makes it, and closes it. A context manager has to be left where it was entered."""
+        """Make a thing and close it, in one task, since a context manager must be left in the task of its entering."""
         kept: _Kept[T] | None = None
-        # Once the thing is there, a cancellation reaches whoever uses it, and the thing is closed after that.
+        # `_hand_over` shields this scope: from then on a cancellation ends the user of the thing first, then the thing.
         with trio.CancelScope() as scope:
             try:
                 made = self._make()
                 if isinstance(made, AbstractAsyncContextManager):
                     async with made as thing:
-                        kept = self._checked(thing)
-                        await self._wanted(kept, scope, task_status)
+                        kept = self._wrap(thing)
+                        await self._hand_over(kept, scope, task_status)
                 else:
-                    kept = self._checked(await made if inspect.isawaitable(made) else made)
+                    kept = self._wrap(await made if inspect.isawaitable(made) else made)
                     try:
-                        await self._wanted(kept, scope, task_status)
+                        await self._hand_over(kept, scope, task_status)
                     finally:
                         close = getattr(kept.thing, "aclose", None)
                         if close is not None:
@@ -247,31 +247,31 @@ class Pool(Generic[T]):
                 if kept is None:
                     raise
                 if not scope.shield or must_pass(reason):
-                    self._ended(kept, None)
+                    self._remove(kept, None)
                     raise
-                self._ended(kept, _as_failure(reason))
+                self._remove(kept, _as_failure(reason))
             else:
-                self._ended(kept, None if kept.unwanted.is_set() else RuntimeError("it ended by itself"))
+                self._remove(kept, None if kept.unwanted.is_set() else RuntimeError("it ended by itself"))
         if scope.cancelled_caught:
             assert kept is not None
-            self._ended(kept, TimeoutError(f"closing took longer than {self._timeout:g} s"))
+            self._remove(kept, TimeoutError(f"closing took longer than {self._timeout:g} s"))
 
-    def _checked(self, thing: T) -> _Kept[T]:
-        """What was made, as the pool keeps it."""
+    def _wrap(self, thing: T) -> _Kept[T]:
+        """Wrap the thing that `make` made."""
         return _Kept(thing)
 
-    async def _wanted(self, kept: _Kept[T], scope: trio.CancelScope, status: trio.TaskStatus[_Kept[T]]) -> None:
-        """Hand the thing over, and return when nobody wants it any more."""
+    async def _hand_over(self, kept: _Kept[T], scope: trio.CancelScope, status: trio.TaskStatus[_Kept[T]]) -> None:
+        """Hand the thing over, and return when it is to be closed."""
         self._all.add(kept)
         status.started(kept)
-        # Where whoever asked for it is cancelled, it is still within their scope, and ends with that.
+        # Before the shield, a cancellation of the task that asked for the thing ends this task, too.
         await trio.lowlevel.checkpoint_if_cancelled()
         scope.shield = True
         await kept.unwanted.wait()
         scope.deadline = trio.current_time() + self._timeout
 
-    def _ended(self, kept: _Kept[T], reason: Exception | None) -> None:
-        """A thing is closed: by itself, or because nobody wanted it, or its closing has failed."""
+    def _remove(self, kept: _Kept[T], reason: Exception | None) -> None:
+        """Forget a thing that was closed or ended. A `reason` counts it as dropped, and as a failure while closing."""
         kept.closed.set()
         self._all.discard(kept)
         if kept in self._idle:
@@ -293,11 +293,11 @@ def _as_failure(exc: BaseException) -> Exception:
 
 @final
 class AgentPool(Pool[Agent]):
-    """A pool of agents whose tools close over something that takes a while to open. See `Pool`.
+    """A pool of agents whose tools close over something slow to open, such as a browser. See `Pool`.
 
-    `make` is best an async context manager that opens it, yields the agent, and closes it; a plain function that
-    returns an agent will do. Where tools can ask for it as `Deps`, keep it in a `Pool`, pass it as `deps=` and share
-    one agent. Agents without anything of the kind are made anew: that is cheaper.
+    Let `make` be an async context manager that opens the browser, yields the agent, and closes the browser; a plain
+    function that returns an agent works too. If tools can ask for the browser as `Deps`, keep a `Pool` of browsers
+    instead, pass one as `deps=` and share one agent. Make other agents anew: a pool of them costs more.
     """
 
     def __init__(
@@ -312,16 +312,16 @@ class AgentPool(Pool[Agent]):
     ) -> None:
         super().__init__(size, cast(Any, make), reset=reset, queue=queue, timeout=timeout, name=name)
 
-    def _checked(self, thing: Agent) -> _Kept[Agent]:
+    def _wrap(self, thing: Agent) -> _Kept[Agent]:
         if not isinstance(thing, Agent):
             hint = "Let `make` return or yield an Agent, or use Pool."
-            raise UsageError(f"{self.name}: {type(thing).__name__} was made, which is no Agent", hint=hint)
+            raise UsageError(f"{self.name}: {type(thing).__name__} was made, which is not an Agent", hint=hint)
         return _Kept(thing)
 
 
 @final
 class _Taking(Generic[T]):
-    """One thing, taken for one block."""
+    """The async context manager of `Pool.take`: one thing for one block."""
 
     __slots__ = ("_kept", "_pool")
 
@@ -331,8 +331,8 @@ class _Taking(Generic[T]):
 
     async def __aenter__(self) -> T:
         if self._kept is not None:
-            raise UsageError(f"{self._pool.name}: this was taken already", hint="Call take() for each block.")
-        self._kept = await self._pool._taken()
+            raise UsageError(f"{self._pool.name}: this thing was taken already", hint="Call take() for each block.")
+        self._kept = await self._pool._acquire()
         return self._kept.thing
 
     async def __aexit__(
@@ -340,4 +340,4 @@ class _Taking(Generic[T]):
     ) -> None:
         kept, self._kept = self._kept, None
         assert kept is not None
-        await self._pool._given_back(kept)
+        await self._pool._give_back(kept)

@@ -1,7 +1,7 @@
-"""A project: the agents of a Python file, an import path or an agno-rt.toml, with the runtime they ask for.
+"""A project: the agents of a Python file, an import path or an agno-rt.toml, with the configuration of their runtime.
 
-This is what the command line and the server start from. Where nothing is named and no agno-rt.toml is here, it is the
-project that ships with agno_rt and that `agno-rt init` writes.
+The command line and the server start from a project. Without a source and an agno-rt.toml in the working directory,
+they take the project that ships with agno_rt, which `agno-rt init` writes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ __all__ = ["Project", "check_tables", "load_project", "shipped_project"]
 
 @attrs.frozen
 class Project:
-    """Agents by name, and the configuration that their runtime is made from.
+    """Agents by name, and the configuration of their runtime.
 
-    `source` says where the project is from, and `sources`, by name, which file or module has an agent.
+    `source` is the project's origin; `sources` has the file or module of each agent by the agent's name.
     """
 
     source: str
@@ -36,21 +36,21 @@ class Project:
     sources: Mapping[str, str] = attrs.Factory(dict)
 
     def agent(self, name: str) -> Agent:
-        """The agent of that name. Raises `NotFound`, with the nearest name."""
+        """Return the agent of a name. Raises `NotFound`, with the nearest name."""
         agent = self.agents.get(name)
         if agent is None:
             raise NotFound("agent", name, self.agents, where=self.source)
         return agent
 
     def plugins(self) -> PluginHost:
-        """A plugin host as the configuration has it."""
+        """Return a new plugin host without the plugins that the configuration blocks."""
         return PluginHost(block=self.config.runtime.block)
 
     def runtime(self) -> Runtime:
-        """A runtime as the configuration has it, not yet open.
+        """Return a new runtime with the project's configuration and agents, not yet open.
 
-        Raises `UsageError` for a memory URL that cannot be used, and for settings of an unknown plugin. Settings of a
-        plugin that is not installed are a `ConfigWarning`.
+        Raises `UsageError` for an unusable memory URL, and for settings of an unknown plugin. Warns with a
+        `ConfigWarning` about settings of a plugin that is not installed.
         """
         config, plugins = self.config, self.plugins()
         if config.plugins:
@@ -66,14 +66,14 @@ class Project:
         if self.agents:
             runtime.add(*self.agents.values())
         if config.runtime.memory != "memory:":
-            _ = runtime.memory  # a wrong URL is told at once, and not when a session is first used
+            _ = runtime.memory  # a wrong URL fails now, and not at the first use of a session
         return runtime
 
 
 def check_tables(config: Config, plugins: PluginHost) -> None:
-    """Check that each table `[plugins.NAME]` is of a plugin. Raises `ConfigError`, with the nearest name.
+    """Check that each table `[plugins.NAME]` names a plugin. Raises `ConfigError`, with the nearest name.
 
-    A plugin that is not there, but that `agno-rt[all]` would install, is a `ConfigWarning`.
+    Warns with a `ConfigWarning` about a missing plugin of `agno-rt[all]`.
     """
     installed = {*plugins.names(), *config.runtime.block}
     for name, table in config.plugins.items():
@@ -92,43 +92,45 @@ def check_tables(config: Config, plugins: PluginHost) -> None:
 
 
 def load_project(source: str | None = None) -> Project:
-    """The project at `source`: a .toml file, a .py file, or the import path of a module.
+    """Load the project at `source`: a .toml file, a .py file, or the import path of a module.
 
-    `None` is the agno-rt.toml in this folder, or else the project that ships with agno_rt. Raises `NotFound` for a
-    source that is not there, `ConfigError` for one that cannot be used.
+    `None` is the agno-rt.toml in the working directory, or else the project that ships with agno_rt. Raises `NotFound`
+    for a missing source, `ConfigError` for an unusable source.
     """
     if source is None:
-        return _from_toml(Path(FILE_NAME)) if Path(FILE_NAME).exists() else shipped_project()
+        return _load_toml(Path(FILE_NAME)) if Path(FILE_NAME).exists() else shipped_project()
     if source.endswith(".toml"):
         must_exist(Path(source))
-        return _from_toml(Path(source))
-    agents = _agents_of(source, Path())
+        return _load_toml(Path(source))
+    agents = _load_agents(source, Path())
     if not agents:
         raise ConfigError(f"{source} has no agents", hint="Assign one at its top level: assistant = Agent(...).")
     return Project(source, agents, Config(runtime=RuntimeConfig(load=(source,))), dict.fromkeys(agents, source))
 
 
 def shipped_project() -> Project:
-    """The project that ships with agno_rt: two agents on the embedded model."""
+    """Return the project that ships with agno_rt: two agents on the embedded model."""
     with resources.as_file(resources.files("agno_rt") / "defaults" / "project") as folder:
         config = load_config(folder / FILE_NAME)
-        # Its agents.py is an example, for those who write a project of their own.
-        project = _configured(folder / FILE_NAME, attrs.evolve(config, runtime=attrs.evolve(config.runtime, load=())))
+        # Without its agents.py, which is an example to edit in a project of one's own.
+        project = _build_project(
+            folder / FILE_NAME, attrs.evolve(config, runtime=attrs.evolve(config.runtime, load=()))
+        )
     shipped = "the agents that ship with agno_rt"
     return attrs.evolve(project, source=shipped, sources=dict.fromkeys(project.agents, "ships with agno_rt"))
 
 
-def _from_toml(path: Path) -> Project:
-    return _configured(path, load_config(path))
+def _load_toml(path: Path) -> Project:
+    return _build_project(path, load_config(path))
 
 
-def _configured(path: Path, config: Config) -> Project:
-    agents = {name: _agent(name, table) for name, table in config.agents.items()}
+def _build_project(path: Path, config: Config) -> Project:
+    agents = {name: _build_agent(name, table) for name, table in config.agents.items()}
     sources = dict.fromkeys(agents, str(path))
     if config.runtime.load:
         import_from(path.parent)
     for source in config.runtime.load:
-        for name, agent in _agents_of(source, path.parent).items():
+        for name, agent in _load_agents(source, path.parent).items():
             if agents.setdefault(name, agent) is not agent:
                 hint = "Rename one of them."
                 raise ConfigError(f"{path}: there is an agent {name!r} in [agents] and in {source}", hint=hint)
@@ -136,7 +138,7 @@ def _configured(path: Path, config: Config) -> Project:
     return Project(str(path), agents, config, sources)
 
 
-def _agent(name: str, config: AgentConfig) -> Agent:
+def _build_agent(name: str, config: AgentConfig) -> Agent:
     return Agent(
         model=config.model,
         name=name,
@@ -150,18 +152,19 @@ def _agent(name: str, config: AgentConfig) -> Agent:
     )
 
 
-def _agents_of(source: str, folder: Path) -> dict[str, Agent]:
+def _load_agents(source: str, folder: Path) -> dict[str, Agent]:
     module = load_module(source, folder)
     found = [(attribute, value) for attribute, value in tuple(vars(module).items()) if isinstance(value, Agent)]
-    return _named(found, source)
+    return _name_agents(found, source)
 
 
-def _named(found: Iterable[tuple[str, Agent]], source: str) -> dict[str, Agent]:
-    """The agents by their own name, or by the variable's where they have none."""
+def _name_agents(found: Iterable[tuple[str, Agent]], source: str) -> dict[str, Agent]:
+    """Return the agents by name; an agent without a name is named after its variable."""
     agents: dict[str, Agent] = {}
     for attribute, value in found:
         agent = value if value.name else attrs.evolve(value, name=attribute)
         other = agents.setdefault(agent.name, agent)
+        # One agent under two variables is not a conflict.
         if other is not agent and other is not value:
             raise ConfigError(f"{source} has two agents named {agent.name!r}", hint="Give one of them another name.")
     return agents

@@ -1,8 +1,8 @@
-"""Says before the first run what would keep agents from answering: weights, keys, documents, memory.
+"""Checks before the first run whether agents can answer: weights, keys, documents, memory.
 
-A model, a tool or a memory backend may have a method `check_ready()`. It takes no arguments, is quick, asks no other
-machine, and changes nothing. It raises the error that a run would meet, returns a line that is worth showing at start
-("12 documents in docs"), or returns `None`. It may be a coroutine function; any other runs in a worker thread.
+A model, a tool or a memory backend may have a method `check_ready()`. The method takes no arguments, is quick, asks no
+other machine and changes nothing. The method raises the error of a run, returns a line to show at start ("12
+documents in docs"), or returns `None`. A coroutine function is awaited; any other runs in a worker thread.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ FindingLevel = Literal["note", "warning", "error"]
 
 @attrs.frozen
 class Finding:
-    """Something that was found out about agents before they ran.
+    """A fact about agents, found before they ran.
 
     Attributes:
-        level: `note` for what is good to know; `warning` for what a run may miss, such as documents or a memory that
-            lasts; `error` for what will make every run of the agents fail
-        message: what was found
-        hint: what to do about it
-        agents: the names of the agents that it concerns; empty for what concerns all of them
+        level: `note` for information; `warning` for something missing, such as documents or a lasting memory; `error`
+            for a problem with which every run of the agents fails
+        message: the fact
+        hint: the remedy
+        agents: the names of the agents concerned; empty for all agents
     """
 
     level: FindingLevel
@@ -48,41 +48,41 @@ class Finding:
 
 
 async def check_ready(runtime: Runtime, *agents: Agent, memory: bool = True) -> list[Finding]:
-    """Check whether the agents could answer now, and whether the runtime's memory opens; no model is asked.
+    """Check whether the agents can answer now, and whether the runtime's memory opens, without asking a model.
 
-    What several agents have in common is one finding, with the names of all of them. `memory=False` leaves the memory
-    alone. Raises nothing: a check that fails is a finding, too.
+    A finding on several agents is returned once, with all their names. `memory=False` skips the memory. Raises
+    nothing: a check that fails is a finding, too.
     """
     places: dict[Finding, tuple[str, ...]] = {}
-    # Agents share models and tools, which are asked once; by identity, and kept alive by the runtime meanwhile.
+    # Shared models and tools are checked once. Knowing them by id is safe, since the runtime keeps them alive.
     asked: dict[int, Finding | None] = {}
     for agent in agents:
         name = agent.name or "agent"
-        for finding in await _of_agent(runtime, agent, asked):
+        for finding in await _check_agent(runtime, agent, asked):
             names = places.get(finding, ())
             places[finding] = names if name in names else (*names, name)
     found = [attrs.evolve(finding, agents=names) for finding, names in places.items()]
-    of_memory = await _of_memory(runtime) if memory else None
+    of_memory = await _check_memory(runtime) if memory else None
     return found if of_memory is None else [*found, of_memory]
 
 
-async def _of_agent(runtime: Runtime, agent: Agent, asked: dict[int, Finding | None]) -> list[Finding]:
+async def _check_agent(runtime: Runtime, agent: Agent, asked: dict[int, Finding | None]) -> list[Finding]:
     try:
         runtime.check(agent)
     except AgnoError as exc:
         return [Finding("error", exc.message, exc.hint)]
     resolved = runtime._resolver.resolve(agent)
-    models = list(_models(resolved))
+    models = list(_list_models(resolved))
     parts = [*models, *resolved.tools.values()]
     for part in parts:
         if id(part) not in asked:
-            asked[id(part)] = await _ask(part, "error" if part in models else "warning")
+            asked[id(part)] = await _check_part(part, "error" if part in models else "warning")
     found = [finding for part in parts if (finding := asked[id(part)]) is not None]
     return [*found, _FORGETS] if resolved.pauses and runtime._memory == "memory:" else found
 
 
-def _models(resolved: Resolved) -> Iterator[Any]:
-    """The models that runs of the agent ask, those within wrappers too."""
+def _list_models(resolved: Resolved) -> Iterator[Any]:
+    """Yield the models that runs of the agent may ask, including models within wrappers."""
     models = [resolved.model] if resolved.summarizer is None else [resolved.model, resolved.summarizer]
     while models:
         model = models.pop()
@@ -92,15 +92,15 @@ def _models(resolved: Resolved) -> Iterator[Any]:
             yield model
 
 
-async def _of_memory(runtime: Runtime) -> Finding | None:
+async def _check_memory(runtime: Runtime) -> Finding | None:
     try:
-        return await _ask(runtime.memory, "warning")
+        return await _check_part(runtime.memory, "warning")
     except AgnoError as exc:
         return Finding("error", exc.message, exc.hint)
 
 
-async def _ask(part: Any, level: FindingLevel) -> Finding | None:
-    """What a part says of itself; of that level where it is not ready."""
+async def _check_part(part: Any, level: FindingLevel) -> Finding | None:
+    """Return the finding of a part's own check, if any; `level` is for a part not ready to run."""
     check = getattr(part, "check_ready", None)
     if check is None:
         return None
@@ -120,7 +120,7 @@ async def _ask(part: Any, level: FindingLevel) -> Finding | None:
     return Finding("note", note) if note else None
 
 
-_REPORT = "Report this to its author; runs are not kept from it."
+_REPORT = "Report this to its author; the check keeps no run from starting."
 _FORGETS = Finding(
     "warning",
     "runs wait for a person's decision, and the memory 'memory:' forgets them when this process ends",

@@ -1,6 +1,6 @@
-"""Drives one run under trio: its place, its session, its turns, its end. What to do next is decided in `_turn`.
+"""Drives a run under trio: place, session, turns and end. The next step is decided by `_decide.turns`.
 
-Knows no plugin and opens nothing: `Runtime` hands it a `Job`, in which everything that the agent named is resolved.
+Knows no plugin and opens nothing: `Runtime` makes the `Job`, with all names in the agent resolved.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from agno_rt.run_store import Approval
 __all__ = ["STREAM_BUFFER", "Run", "RunResult", "RunStream", "carry_out", "execute", "stop"]
 
 STREAM_BUFFER = 256
-"""Events that a stream holds for a reader that is behind; when it is full, the run waits."""
+"""The most events that a stream holds for a slow reader; then the run waits."""
 
 
 async def execute(job: Job) -> RunResult:
-    """Carry out the job and return its result. A cancellation is noticed, and others may run, if not at every run.
+    """Carry out the job and return its result. Always notices a cancellation, but is not always a checkpoint.
 
-    Where nothing in the run waits, as a model as a rule does, the task yields once it has had its share of such runs.
+    If nothing in the run waits, the task yields only after its share of such runs.
 
-    Raises one of our errors, with the result so far as its `result`, when there is no answer; lets `trio.Cancelled`
-    through. Either way the run's last event is sent exactly once, if its first one was.
+    Raises an `AgnoError`, with the result so far as its `result`, for a run without an answer; lets `trio.Cancelled`
+    pass. Either way the run's last event is sent exactly once, if the first event was.
     """
     turns = job.turns = Turns(job.limits.turns, job.form)
     try:
@@ -54,36 +54,36 @@ async def execute(job: Job) -> RunResult:
         raise
     outer = None
     if job.tools or job.form is not None or job.hooks is not None or type(job.instructions) is not str:
-        # Only where there is code of the user's in the run, a tool or the like, can a run be within it.
+        # Only user code, such as a tool, can start a run within the run. Other runs need not pay for the variable.
         outer = OUTER.set(job)
-    # trio clears this whenever the task is rescheduled, so it tells whether anything in the run has waited.
+    # trio clears this field whenever it reschedules the task, so an unchanged field means no wait.
     share = task.custom_sleep_data
     if type(share) is not Share:
         share = task.custom_sleep_data = UNTOUCHED
     try:
         await trio.lowlevel.checkpoint_if_cancelled()
         if job.limits.run_timeout is None and job.admission.try_acquire():
-            # In place, not by `_admitted`: a coroutine less to be held, and looked at by the collector, for each run.
+            # The common path, in place of `_admit`: each run holds a coroutine less.
             try:
-                await _conversation(job, turns)
+                await _start_conversation(job, turns)
             finally:
                 job.admission.release()
         else:
-            await _admitted(job, turns)
+            await _admit(job, turns)
         if task.custom_sleep_data is share and use_share(task, share, job.began):
             await trio.lowlevel.cancel_shielded_checkpoint()
     except BaseException as exc:
-        # Whoever raised a group on the way, a tool, a model, a backend or our own nursery: this is where it ends.
+        # Exception groups of tools, models, backends and our own nurseries end here.
         await _break_off(job, turns, exc, share)
     finally:
         if outer is not None:
             OUTER.reset(outer)
         if job.journal is not None:
             job.journal.gone()
-    return _end(job, turns, "paused" if turns.state == "paused" else "completed", None)
+    return _record_end(job, turns, "paused" if turns.state == "paused" else "completed", None)
 
 
-def _end(job: Job, turns: Turns, status: Status, exc: BaseException | None) -> RunResult:
+def _record_end(job: Job, turns: Turns, status: Status, exc: BaseException | None) -> RunResult:
     error = None if status == "cancelled" else exc
     result = RunResult(
         job.run_id,
@@ -110,52 +110,52 @@ def _end(job: Job, turns: Turns, status: Status, exc: BaseException | None) -> R
     return result
 
 
-def _end_of(exc: BaseException) -> BaseException:
-    """Return what ended the run: one exception for a group, and none that would end the program too."""
+def _find_cause(exc: BaseException) -> BaseException:
+    """Return the exception that ended the run: a single one for a group, a HookError for one that ends programs."""
     bare = cause(exc)
-    # A StopAsyncIteration would be taken for the end of a stream's events.
+    # A StopAsyncIteration would look like the end of a stream's events.
     if must_pass(bare) or (isinstance(bare, Exception) and not isinstance(bare, StopAsyncIteration)):
         return bare
-    # What is called for a run becomes an error where it is called; this holds for a place that was forgotten.
+    # Exceptions of user code become errors where the code is called; here is the net for a forgotten place.
     error = HookError(f"code that the run called raised {named(bare)}", hook="")
     error.__cause__ = bare
     return error
 
 
 async def _break_off(job: Job, turns: Turns, exc: BaseException, share: object) -> NoReturn:
-    """Store and tell that the run ended without an answer, and raise what ended it."""
-    task, bare = trio.lowlevel.current_task(), _end_of(exc)
+    """Store the end of a run without an answer, send the last event, and raise the exception."""
+    task, bare = trio.lowlevel.current_task(), _find_cause(exc)
     try:
         if task.custom_sleep_data is share and use_share(task, share, job.began):
             # A retry loop around runs that fail at once must not starve other tasks.
             await trio.lowlevel.cancel_shielded_checkpoint()
         if job.journal is not None:
             await job.journal.broken_off(ended_as(bare), turns.content, bare)
-        _end(job, turns, ended_as(bare), bare)
+        _record_end(job, turns, ended_as(bare), bare)
         if bare is exc:
             raise exc
         raise bare from bare.__cause__
     finally:
-        del bare, exc  # their tracebacks have this frame, which would keep the run until a collection
+        del bare, exc  # breaks the cycle of traceback and frame, which would keep the run until a collection
 
 
-async def _admitted(job: Job, turns: Turns) -> None:
-    """Wait for a place if there is none, and carry the run out, within its time limit if it has one."""
+async def _admit(job: Job, turns: Turns) -> None:
+    """Wait for a place, and carry the run out within its time limit."""
     with ExitStack() as limited:
         if job.limits.run_timeout is not None:
             limited.enter_context(deadline(job.limits.run_timeout, "run_timeout", "the run"))
         if not job.admission.try_acquire():
             await waited(job.admission, job.limits.queue_timeout)
         try:
-            await _conversation(job, turns)
+            await _start_conversation(job, turns)
         finally:
             job.admission.release()
 
 
-def _conversation(job: Job, turns: Turns) -> Awaitable[None]:
-    """What an admitted run is: its turns, and around them a session, hooks and so on, where there are any."""
+def _start_conversation(job: Job, turns: Turns) -> Awaitable[None]:
+    """Return the turns of an admitted run, within its session, hooks and journal, if any."""
     if job.emitter is not None:
-        job.emitter.start(_run_started(job))
+        job.emitter.start(_make_started_event(job))
     take_turns = _take_turns if job.limits.turn_timeout is None else _take_timed_turns
     text = job.instructions
     if type(text) is str and job.session is job.hooks is job.journal is None and job.policy.state is job.facts is None:
@@ -164,7 +164,7 @@ def _conversation(job: Job, turns: Turns) -> Awaitable[None]:
     return in_conversation(job, turns, functools.partial(take_turns, job, turns))
 
 
-def _run_started(job: Job) -> RunStarted:
+def _make_started_event(job: Job) -> RunStarted:
     asked = next((message.text for message in reversed(job.input) if message.role == "user"), "")
     session = None if job.session is None else job.session.id
     parent = None if job.outer is None else job.outer.run_id
@@ -180,17 +180,17 @@ async def _take_timed_turns(job: Job, turns: Turns) -> None:
 
 
 async def _take_turns(job: Job, turns: Turns, until: int | None = None) -> None:
-    """Ask the model and call its tools, turn by turn, until there is an answer or so many turns are taken in all."""
+    """Ask the model and call its tools, turn by turn, until the run has an answer or has taken `until` turns."""
     form, ask = job.form, respond if job.emitter is None else respond_told
     if job.hooks is not None:
         ask = respond_hooked
     while turns.state not in _STOPS and (until is None or turns.turn < until):
         if turns.state == "asking":
             turns.ask()
-            # Not read once for all: a run gets a budget on the way where one within it was too deep.
+            # Read each time: `check_depth` may give a run a budget later, for a nested run too deep.
             if job.budget is not None:
                 job.budget.check()
-            response = await ask(job, _request(job, turns))
+            response = await ask(job, _build_request(job, turns))
             response = response if form is None else form.received(response)
             if job.journal is not None:
                 await job.journal.answered(turns, response)
@@ -204,14 +204,14 @@ async def _take_turns(job: Job, turns: Turns, until: int | None = None) -> None:
             else:
                 await _take_results(job, turns, results, job.journal)
         elif turns.state == "checking":
-            await _check(job, turns)
+            await _check_output(job, turns)
 
 
 _STOPS = ("completed", "paused")
 
 
-async def _check(job: Job, turns: Turns) -> None:
-    from agno_rt._drive.check_output import check_output  # for those who check
+async def _check_output(job: Job, turns: Turns) -> None:
+    from agno_rt._drive.check_output import check_output  # costs nothing without checks
 
     reason = await check_output(job, turns)
     if job.journal is not None:
@@ -220,10 +220,10 @@ async def _check(job: Job, turns: Turns) -> None:
 
 
 async def _take_results(job: Job, turns: Turns, results: Sequence[Message | Approval], journal: Journal) -> None:
-    """Go on with the results of all calls; or store that the run waits, where some of the calls wait for a person."""
+    """Go on with the results of all calls, or store the run as paused if a call waits for a person."""
     journal.waiting = tuple(each for each in results if isinstance(each, Approval))
     if not journal.waiting:
-        turns.called(results)  # type: ignore[arg-type]  # they are messages, all of them
+        turns.called(results)  # type: ignore[arg-type]  # without a waiting call, all are messages
         return
     turns.pause()
     await journal.pause()
@@ -232,10 +232,10 @@ async def _take_results(job: Job, turns: Turns, results: Sequence[Message | Appr
             job.emitter.post(ApprovalAsked(job.run_id, each.id, each.call, each.kind, each.reason))
 
 
-def _request(job: Job, turns: Turns) -> ModelRequest:
+def _build_request(job: Job, turns: Turns) -> ModelRequest:
     settings, form = job.settings, job.form
     request = ModelRequest(
-        # Where nothing goes before the input, the input is all there is: a waiting run holds no second tuple of it.
+        # With nothing before the input, reuse its tuple: a waiting run then holds no second tuple.
         tuple(turns.messages) if turns.own or turns.turn > 1 else job.input,
         tuple(job.tools.values()) if job.tools else (),
         settings.tool_choice if turns.turn == 1 else "auto",
@@ -245,7 +245,7 @@ def _request(job: Job, turns: Turns) -> ModelRequest:
         job.user,
     )
     if job.profile.media is not None:
-        from agno_rt.media import check_media, readable  # for models that say what they take
+        from agno_rt.media import check_media, readable  # costs nothing for other models
 
         if turns.turn == 1:
             check_media(job.input, job.profile, job.model.name)
@@ -264,12 +264,12 @@ class Run(Generic[OutputT]):
     _scope: trio.CancelScope = attrs.Factory(trio.CancelScope)
     _error: Exception | None = None
     _is_over: bool = False
-    # Made for those who wait: most runs under way have nobody who does, and an event holds 300 bytes.
+    # Made by the first `wait`: nobody waits for most runs, and an event takes 300 bytes.
     _end: trio.Event | None = None
 
     @property
     def result(self) -> RunResult[OutputT] | None:
-        """What came of it, once it is over."""
+        """The result, or `None` while the run is under way."""
         return self._job.outcome
 
     def cancel(self) -> None:
@@ -277,7 +277,7 @@ class Run(Generic[OutputT]):
         self._scope.cancel()
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
-        """How much of each of its budgets the run has spent: its turns, and those that its `Limits` bound."""
+        """Return how much the run has spent of its turns and of each bounded budget."""
         turns, budget = self._job.turns, self._job.budget
         taken = LimitStatistics("turns", self._job.limits.turns, 0 if turns is None else turns.turn, 0)
         return (taken, *(() if budget is None else budget.statistics()))
@@ -302,9 +302,9 @@ class Run(Generic[OutputT]):
 @final
 @attrs.define(eq=False)
 class RunStream(Generic[OutputT]):
-    """The events of one run, in order, from `Runtime.stream`: iterate over it with `async for`.
+    """The events of one run in order, from `Runtime.stream`, for `async for`.
 
-    The last event is the run's `RunEnded`. Where it ended without an answer, the iteration then raises its error.
+    The last event is the run's `RunEnded`. If the run ended without an answer, the iteration then raises its error.
     """
 
     run: Run[OutputT]
@@ -317,7 +317,7 @@ class RunStream(Generic[OutputT]):
 
     @property
     def result(self) -> RunResult[OutputT] | None:
-        """What came of the run, once its events are read to the end."""
+        """The result, or `None` while the run is under way."""
         return self.run.result
 
     def cancel(self) -> None:
@@ -325,7 +325,7 @@ class RunStream(Generic[OutputT]):
         self.run.cancel()
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
-        """How the run's budgets stand, and how far behind the reader is."""
+        """Return the present state of the run's budgets, and of the buffer with the events not yet read."""
         return (*self.run.statistics(), self._buffer.statistics())
 
     def __aiter__(self) -> Self:
@@ -340,7 +340,7 @@ class RunStream(Generic[OutputT]):
 
 
 async def carry_out(run: Run, buffer: EventBuffer | None = None) -> None:
-    """The task of a background run: executes it, and keeps what it raises for whoever waits."""
+    """Execute a background run, and keep its error for `Run.wait`."""
     try:
         with run._scope:
             await execute(run._job)
@@ -355,7 +355,7 @@ async def carry_out(run: Run, buffer: EventBuffer | None = None) -> None:
 
 
 async def stop(run: Run) -> None:
-    """Cancel a background run and wait until it has unwound, whatever is being cancelled around the caller."""
+    """Cancel a background run and wait for its end, shielded from cancellation of the caller."""
     run.cancel()
     with trio.CancelScope(shield=True):
         await run._wait_for_end()

@@ -1,7 +1,8 @@
-"""The runtime: what is open while agents run. It resolves what an agent names and hands the run to its driver.
+"""The runtime: holds resources open while agents run, resolves the names in agents, and starts runs.
 
-Holds the plugin host, model clients, the memory backend, the limits and the nursery of background runs. There may be
-any number of runtimes; nothing is global.
+A runtime holds the plugin host, model clients, the memory backend, the limits and the nursery of background runs. Any
+number of runtimes may be open. Runtimes of one process share only a registry of weak references, which tells whether
+another runtime still carries out a stored run; see `_runtime/stored_runs.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mappin
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from weakref import WeakValueDictionary
 
 import trio
 
@@ -23,27 +23,26 @@ from agno_rt._decide.check_agent import check_limits
 from agno_rt._decide.input import Input, as_messages
 from agno_rt._drive.emitter import Emitter, EventBuffer
 from agno_rt._drive.ids import new_id
-from agno_rt._drive.job import OUTER, Asked, Job, SessionAccess, check_depth, holds
+from agno_rt._drive.job import OUTER, Asked, Job, check_depth, holds
 from agno_rt._drive.map_inputs import CONCURRENCY, OnError, OnResult, check_map, map_runs
 from agno_rt._drive.scopes import check_in_trio, is_loop_blocked, raise_cause
 from agno_rt._drive.user_facts import UserFacts
-from agno_rt._drive.write_journal import Journal
-from agno_rt._runtime.closing import closed
-from agno_rt._runtime.resolve import Resolver, keep
-from agno_rt._runtime.stored_runs import StoredRuns
+from agno_rt._runtime.closing import close_all
+from agno_rt._runtime.resolve import Resolver, wrong_product_error
+from agno_rt._runtime.sessions import Sessions
+from agno_rt._runtime.stored_runs import StoredRuns, input_of, make_decision
 from agno_rt._schema.generics import DepsT, OutputT
 from agno_rt.agent import Agent, limits_of
-from agno_rt.errors import PluginError, UsageError
-from agno_rt.failures import add_note, repr_of, text_of
+from agno_rt.errors import UsageError
+from agno_rt.failures import repr_of
 from agno_rt.hookspecs import Observer
 from agno_rt.limiter import Limiter
 from agno_rt.limits import Limits, LimitStatistics
 from agno_rt.memory import MemoryBackend
-from agno_rt.messages import Message
 from agno_rt.models import Model
 from agno_rt.names import check_name
 from agno_rt.plugins import PluginHost
-from agno_rt.run_store import Resume
+from agno_rt.run_store import Approval, Resume, RunRecord
 from agno_rt.runs import STREAM_BUFFER, Run, RunResult, RunStream, carry_out, execute, stop
 from agno_rt.tools import Tool
 
@@ -53,19 +52,19 @@ if TYPE_CHECKING:
 __all__ = ["Input", "Runtime", "run"]
 
 
-class Runtime(StoredRuns):
-    """Runs agents, and holds what they need open while it is itself open: `async with Runtime() as rt:`.
+class Runtime:
+    """Runs agents, and holds resources open for them: `async with Runtime() as rt:`.
 
     Args:
-        memory: a memory URL (`memory:`, `sqlite:///agents.db`) or a `MemoryBackend`; opened at its first use
-        limits: the limits of all runs together and of each run, or a dict of them
-        plugins: the plugin host; by default every installed plugin can be asked for
-        settings: each plugin's settings by the plugin's name, as in agno-rt.toml
-        observers: callables that are given every event, or names of plugins that observe
-        origin: the file that all this was written in, for error messages
+        memory: a memory URL (`memory:`, `sqlite:///agents.db`) or a `MemoryBackend`; opened at the first use
+        limits: the limits of all runs together and of each run, or a dict of limits
+        plugins: the plugin host; by default every installed plugin can be used
+        settings: the settings of each plugin by name, as in agno-rt.toml
+        observers: callables for every event, or names of observing plugins
+        origin: the file with these settings, for error messages
 
-    Leaving the block waits for background runs, unless it is left by an error or a cancellation: then they are
-    cancelled. Afterwards the models and the memory that the runtime made are closed; what it was given is not.
+    Leaving the block waits for background runs; leaving by an error or a cancellation cancels them. Then the runtime
+    closes the models and the memory of its own making; models and memory given to the runtime stay open.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class Runtime(StoredRuns):
         origin: str = "",
     ) -> None:
         if not isinstance(memory, str | MemoryBackend):
-            raise UsageError(f"{memory!r} is no memory", hint="Give a URL such as 'memory:', or a MemoryBackend.")
+            raise UsageError(f"{memory!r} is not a memory", hint="Give a URL such as 'memory:', or a MemoryBackend.")
         self.limits = Limits() if limits is None else limits_of(limits)
         check_limits(self.limits)
         self.plugins = plugins or PluginHost()
@@ -92,11 +91,11 @@ class Runtime(StoredRuns):
         self._observers: tuple[Observer, ...] = ()
         self._made: list[Any] = []
         self._resolver = Resolver(self.plugins, self.settings, self, self.limits)
-        self._sessions: WeakValueDictionary[str, SessionAccess] = WeakValueDictionary()
-        self._recent: dict[str, SessionAccess] = {}
+        self._sessions = Sessions(lambda: self.memory)
+        self._stored_runs: StoredRuns | None = None
         self._admission = Limiter("runs", self.limits.runs, self.limits.queue)
         self._model_calls = Limiter("model_calls", self.limits.model_calls)
-        # A run that a tool makes is part of the run around it, whose place it would wait for in vain.
+        # Runs started by tools have no place of their own: they would wait for the place of the run around them.
         self._within = Limiter("runs within runs", sys.maxsize)
         self._facts = UserFacts()
         self._nursery_manager: Any = None
@@ -116,24 +115,25 @@ class Runtime(StoredRuns):
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._nursery is not None
-        if self._durable is not None:
-            self._durable.close()
+        if self._stored_runs is not None:
+            self._stored_runs.close()
         if exc is not None:
-            # The block's error is on its way out, so a cancellation from outside must not take its place.
+            # Shielded: a cancellation from outside must not replace the error that leaves the block.
             self._nursery.cancel_scope.cancel()
             self._nursery.cancel_scope.shield = True
         try:
-            # Background runs keep their errors, so the nursery has none of its own: the block's error stays bare.
+            # Without the block's error, since the nursery would wrap the error in a group. Background runs keep theirs.
             await self._nursery_manager.__aexit__(None, None, None)
         except BaseExceptionGroup as group:
             raise_cause(group)
         finally:
             self._nursery = None
-            await self._pay_all()
+            if self._stored_runs is not None:
+                await self._stored_runs.pay_all()  # needs the memory, so before it is closed
             await self._close(exc)
 
     async def _observe(self) -> None:
-        """Make the observers that are named. One that hears nothing is kept to be closed, and costs no run anything."""
+        """Make the named observers. An observer that hears nothing is only kept for closing, and costs runs nothing."""
         try:
             for asked in self._asked_observers:
                 observer = self.plugins.observer(asked, self) if isinstance(asked, str) else asked
@@ -145,7 +145,7 @@ class Runtime(StoredRuns):
             await self._close(exc)
             raise
 
-    # Not itself a coroutine, which each waiting run would hold, and the collector look at: it hands on its driver's.
+    # Not `async`: each waiting run would hold a second coroutine, for the garbage collector to visit.
     def run(
         self,
         agent: Agent[DepsT, OutputT],
@@ -158,18 +158,18 @@ class Runtime(StoredRuns):
         """Run the agent on the input and return the result.
 
         `input` is the user's text, a list of texts and media, or the messages of a conversation to answer. With a
-        `session`, its history goes before the input, and what the run adds is appended to it; runs on one session
-        follow one another. `user` is whom the run is for; a session belongs to the user, or to none, for whom it began,
-        and a run for another is `Forbidden`. `deps` is what tools and hooks may ask for by its type: one thing, or a
-        tuple of several.
+        `session`, the session's history precedes the input, and the run appends its messages; runs on the same
+        session follow one another. The agent runs for the `user`. A session belongs to the user of the first run, or to
+        nobody; a run for anyone else raises `Forbidden`. `deps` is a value, or a tuple of values, which tools and hooks
+        receive by type.
 
-        Raises `UsageError` before anything starts for an agent that cannot run as it stands; `ModelError`,
-        `LimitExceeded`, `BackendError` and their kind, each with `.result`, for a run that ended without an answer.
+        Raises `UsageError`, before anything starts, for an agent that cannot run; `ModelError`, `LimitExceeded`,
+        `BackendError` and the like, each with `.result`, for a run that ended without an answer.
         """
         if type(input) is Resume:
             return self._run_resumed(agent, input, Asked(session, user, deps))
         job = self._job(agent, input, Asked(session, user, deps), None, OUTER.get())
-        return execute(job) if job.journal is None else self._execute_stored(job, job.journal)
+        return execute(job) if job.journal is None else self._stored.execute(job, self._nursery)
 
     @asynccontextmanager
     async def stream(
@@ -181,9 +181,9 @@ class Runtime(StoredRuns):
         user: str | None = None,
         deps: DepsT | None = None,
     ) -> AsyncIterator[RunStream[OutputT]]:
-        """Run the agent and receive its events as they happen: `async with rt.stream(...) as events: async for ...`.
+        """Run the agent and receive the events as they happen: `async with rt.stream(...) as events: async for ...`.
 
-        Leaving the block early cancels the run and waits until it has unwound.
+        Leaving the block early cancels the run and waits for its end.
         """
         buffer = EventBuffer(STREAM_BUFFER)
         if type(input) is Resume:
@@ -224,53 +224,111 @@ class Runtime(StoredRuns):
     ) -> list[RunResult[OutputT]]:
         """Run the agent on each input, at most `concurrency` at once, and return the results in the inputs' order.
 
-        `inputs` may be a generator: an input is taken when there is room for its run. `on_result(place, result)` is
-        called as each run ends, for a progress bar or to store what is there. With `on_error="keep"` a run that fails
-        has its place among the results, with its `error`; by default the first failure cancels the other runs and is
-        raised, with a note that names its input's place. Raises `UsageError` before the first run, and as `run`.
+        `inputs` may be a generator; the runtime takes an input when there is room for a run. `on_result(place, result)`
+        is called at the end of each run, to show progress or to store the result. With `on_error="keep"` a failed run
+        has a place among the results, with its `error`; by default the first failure cancels the other runs and is
+        raised with a note of the input's place. Raises `UsageError` before the first run, and as `run`.
         """
         if self._nursery is None:
-            raise _not_open()
+            raise _not_open_error()
         check_map(concurrency, on_error)
-        # A string is a sequence of inputs of one character each, which nobody means.
+        # A string is a sequence too: each of its characters would become an input.
         if isinstance(inputs, str):
             raise UsageError("the inputs of a map are one string", hint="Give a list of inputs: [...].")
         self.check(agent)
-        run_one = functools.partial(self.run, agent, deps=deps)
-        return await map_runs(run_one, inputs, concurrency, on_error, on_result)
+        return await map_runs(functools.partial(self.run, agent, deps=deps), inputs, concurrency, on_error, on_result)
+
+    def add(self, *agents: Agent) -> None:
+        """Make agents known by name, so that stored runs of the agents can be resumed."""
+        self._stored.add(agents)
+
+    async def resume(
+        self,
+        run_id: str,
+        agent: Agent[DepsT, OutputT] | None = None,
+        *,
+        user: str | None = None,
+        deps: DepsT | None = None,
+        force: bool = False,
+    ) -> RunResult[OutputT]:
+        """Go on with a stored run after a crash, a deadline, a failure or an approval, and return the result.
+
+        Finished model and tool calls are not made again. For a call that was under way and is not idempotent, the model
+        is told that the outcome is unknown. Without an `agent`, the runtime looks for the run's agent by name among
+        agents that were `add`ed or have run here. To stream or `start` the run, pass `Resume(run_id)` as the input.
+
+        The run goes on for its user. With a `user`, here and in the other methods with an id, a run of anyone else is
+        `NotFound`, as if the run did not exist; without a `user`, users are not compared.
+
+        Raises `NotFound`, `RunConflict` for a run under way (`force` takes the run over) or completed, and as `run`.
+        """
+        found = await self._stored.agent_of(run_id, user) if agent is None else agent
+        return await self.run(found, Resume(run_id, force), user=user, deps=deps)
+
+    async def fork(self, run_id: str, entries: int | None = None, *, user: str | None = None) -> str:
+        """Store a new run with the first `entries` of a run's journal, or with all, and return the new id.
+
+        Resume the new run by its id; the user is the same. Raises `NotFound`, and `UsageError` for a missing entry.
+        """
+        return await self._stored.fork(run_id, entries, user)
+
+    async def cancel(self, run_id: str, *, user: str | None = None) -> bool:
+        """Cancel a stored run in any process; return False for an ended run. A cancelled run can be resumed."""
+        return await self._stored.cancel(run_id, user)
+
+    def is_stopped(self, record: RunRecord) -> bool:
+        """Return whether a stored run is `running` without a living process, and can be resumed."""
+        return self._stored.is_stopped(record)
+
+    async def approval(self, approval: str, *, user: str | None = None) -> Approval:
+        """Return an approval, pending or decided, by its id. Raises `NotFound`."""
+        return await self._stored.approval(approval, user)
+
+    async def approve(
+        self, approval: str, arguments: Any = None, *, user: str | None = None, by: str | None = None
+    ) -> Approval:
+        """Allow the waiting tool call, with other `arguments` if given. Then resume the run.
+
+        Raises `NotFound`, `ApprovalConflict` for a decided or expired approval, and `UsageError` for arguments that do
+        not fit the tool.
+        """
+        return await self._stored.decide(approval, make_decision("approved", arguments, by=by), user)
+
+    async def deny(
+        self, approval: str, reason: str = "", *, user: str | None = None, by: str | None = None
+    ) -> Approval:
+        """Refuse the waiting call, with a reason for the model. Then resume the run. Raises as `approve`."""
+        return await self._stored.decide(approval, make_decision("denied", reason=reason, by=by), user)
+
+    async def answer(self, approval: str, value: Any, *, user: str | None = None, by: str | None = None) -> Approval:
+        """Give the user's input for a tool, or the result of a tool carried out elsewhere. Raises as `approve`."""
+        return await self._stored.decide(approval, make_decision("answered", value, by=by), user)
 
     @property
     def memory(self) -> MemoryBackend:
-        """The memory backend, made at its first use. Raises `UsageError` or `PluginError`."""
+        """The memory backend, made at the first use. Raises `UsageError` or `PluginError`."""
         if not isinstance(self._memory, str):
             return self._memory
         if self._backend is None:
             with self._placing("memory"):
                 made = self.plugins.memory(self._memory, self.settings)
             if not isinstance(made, MemoryBackend):
-                problem = f"what was made of {self._memory!r} is {type(made).__name__}, no MemoryBackend"
-                raise PluginError(problem, plugin=self._memory.partition(":")[0])
+                raise wrong_product_error(self._memory, made, "MemoryBackend")
             self._backend = made
         return self._backend
 
     def model(self, spec: str | Model) -> Model:
-        """The model that a spec names, made at its first use and then shared; what a wrapper is in this runtime.
-
-        Raises `UsageError` or `PluginError`.
-        """
+        """Return the model of a spec, made once, or a wrapper's copy here. Raises `UsageError` or `PluginError`."""
         return self._resolver.model(spec)
 
     def check(self, agent: Agent) -> None:
-        """Resolve all that the agent names, without running it. Raises what a run would."""
-        try:
-            self._resolver.resolve(agent)
-        except UsageError as exc:
-            raise self._of_agent(exc, agent) from exc.__cause__
+        """Resolve all names in the agent, without running the agent. Raises as a run would."""
+        self.tools(agent)
 
     def tools(self, agent: Agent) -> Mapping[str, Tool]:
-        """Return the agent's tools by their names, those of plugins and toolkits too. Raises what a run would.
+        """Return the agent's tools by name, tools of plugins and toolkits included. Raises as a run would.
 
-        A run of the agent may wait for a person where one of them `pauses`.
+        A run of the agent may wait for a person if any of the tools `pauses`.
         """
         try:
             return self._resolver.resolve(agent).tools
@@ -278,28 +336,29 @@ class Runtime(StoredRuns):
             raise self._of_agent(exc, agent) from exc.__cause__
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
-        """How the limits over all runs stand now; and those of models, wrappers, tools and memory that have any."""
+        """Return the state of the limits over all runs, then of the limits of tools, models, wrappers and memory."""
         backend = self._backend if isinstance(self._memory, str) else self._memory
         of_memory = getattr(backend, "statistics", tuple)
-        return (
-            self._admission.statistics(),
-            self._model_calls.statistics(),
-            *self._resolver.workers.threads.statistics(),
-            *self._resolver.statistics(),
-            *of_memory(),
-        )
+        shared = self._admission.statistics(), self._model_calls.statistics()
+        return (*shared, *self._resolver.workers.threads.statistics(), *self._resolver.statistics(), *of_memory())
 
     def tasks(self) -> TaskTree:
-        """What is under way now: runs, calls, who waits for what, and how long still. Call it in this thread."""
-        from agno_rt._watch.snapshot import task_tree  # for those who ask
+        """Return the runs and calls under way, each with waits and deadlines. Call this in the runtime's thread."""
+        from agno_rt._watch.snapshot import task_tree  # costs nothing until somebody asks
 
         check_in_trio("a Runtime")
         return task_tree(self._model_calls, self.statistics(), self._resolver.workers.threads)
 
+    @property
+    def _stored(self) -> StoredRuns:
+        if self._stored_runs is None:  # made late, since few runtimes store runs
+            self._stored_runs = StoredRuns(lambda: self.memory, lambda agent: self._resolver.resolve(agent).tools)
+        return self._stored_runs
+
     def _job(self, agent: Agent, input: Input, asked: Asked, buffer: EventBuffer | None, outer: Job | None) -> Job:
         if self._nursery is None:
             check_in_trio("a Runtime")
-            raise _not_open()
+            raise _not_open_error()
         try:
             resolved = self._resolver.resolve(agent)
         except UsageError as exc:
@@ -315,12 +374,13 @@ class Runtime(StoredRuns):
         emitter = None
         if buffer is not None or self._observers:
             emitter = Emitter(run_id, self._observers, buffer, self._observer_failed)
+        # By position: keywords cost each run five allocations (`python -m benchmarks.gate`). The order is that of Job.
         job = Job(
             run_id,
             agent.name,
             resolved.model,
             agent.instructions,
-            as_messages(input) if asked.journal is None else _asked_then(asked.journal),
+            as_messages(input) if asked.journal is None else input_of(asked.journal),
             resolved.tools,
             resolved.settings,
             limits,
@@ -328,7 +388,7 @@ class Runtime(StoredRuns):
             self._model_calls,
             asked.user,
             resolved.form,
-            None if asked.session is None else self._access(asked.session, outer),
+            None if asked.session is None else self._sessions.access(asked.session, outer),
             emitter,
             resolved.profile,
             resolved.hooks,
@@ -337,7 +397,7 @@ class Runtime(StoredRuns):
             None if around is None and limits is self.limits and self._unbounded else budget_of(limits, around),
             memory,
             resolved.summarizer,
-            None,
+            None,  # the journal, which `attach` sets below
             resolved.places,
             self._resolver.workers,
         )
@@ -345,28 +405,27 @@ class Runtime(StoredRuns):
             self._facts.give(job, memory.facts, self.memory)
         job.began = time.monotonic()
         if memory.journal or resolved.pauses or asked.journal is not None:
-            self._keep(job, asked.journal, agent)
+            self._stored.attach(job, agent, asked.journal)
         return job
 
     async def _run_resumed(self, agent: Agent, resume: Resume, asked: Asked) -> RunResult:
         job = await self._resumed(agent, resume, asked, None, OUTER.get())
-        assert job.journal is not None
-        return await self._execute_stored(job, job.journal)
+        return await self._stored.execute(job, self._nursery)
 
     async def _resumed(
         self, agent: Agent, resume: Resume, asked: Asked, buffer: EventBuffer | None, outer: Job | None
     ) -> Job:
-        """The job of a stored run. For an agent that cannot run as it stands, none is claimed, or stays so."""
+        """Claim a stored run and return the job. With an unusable agent, nothing is claimed."""
         self.check(agent)
-        asked = await self._claimed(resume, asked)
+        asked = await self._stored.claim(resume, asked)
         try:
             return self._job(agent, resume, asked, buffer, outer)
         except BaseException:
-            self._stored.gone(resume.run_id)
+            self._stored.release(resume.run_id)
             raise
 
     def _of_agent(self, error: UsageError, agent: Agent) -> UsageError:
-        """Say of an error in what an agent names which agent it is."""
+        """Return the error with the agent as its place."""
         return error.at(self._place(f"agent {repr_of(agent.name)}" if getattr(agent, "name", "") else ""))
 
     def _place(self, part: str) -> str:
@@ -374,41 +433,21 @@ class Runtime(StoredRuns):
 
     @contextmanager
     def _placing(self, part: str) -> Iterator[None]:
-        """Say of an error in the runtime's own configuration where that was written."""
+        """Add the part of the runtime's configuration to a `UsageError` as its place."""
         try:
             yield
         except UsageError as exc:
             raise exc.at(self._place(part)) from exc.__cause__
 
-    def _access(self, session: str, outer: Job | None) -> SessionAccess:
-        access = self._recent.get(session)
-        if access is None:
-            access = self._accessed(session)
-        if outer is not None and holds(outer, access.lock):
-            hint = "Give it a session of its own, or none; or start() it, and it follows this one."
-            raise UsageError(f"session {session!r} is in use by the run that this one is within", hint=hint)
-        return access
-
-    def _accessed(self, session: str) -> SessionAccess:
-        # All runs of a session share one, for as long as any of them has it. The recent ones are held only to be found
-        # sooner, so that they may be forgotten whenever there are many.
-        access = self._sessions.get(session)
-        if access is None:
-            check_name("a session's name", session)
-            access = SessionAccess.of(session, self.memory)
-            self._sessions[session] = access
-        keep(self._recent, session, access)
-        return access
-
     def _spawn(self, job: Job, buffer: EventBuffer | None) -> Run[OutputT]:
         assert self._nursery is not None
         run = Run(job.run_id, job)
         if job.journal is not None:
-            self._watch(run.id, run.cancel)
+            self._stored.watch(run.id, run.cancel, self._nursery)
         try:
             self._nursery.start_soon(carry_out, run, buffer, name=f"run {job.run_id} of {job.agent or 'an agent'}")
         except AttributeError:
-            check_in_trio("a Runtime")  # trio itself says no more than that something is missing
+            check_in_trio("a Runtime")  # outside trio, trio's own error only names a missing attribute
             raise
         return run
 
@@ -417,27 +456,15 @@ class Runtime(StoredRuns):
         self.plugins.observer_failed(observer, exc)
 
     async def _close(self, error: BaseException | None) -> None:
-        """Close what was made. Something that cannot be closed is an error, or a note on the block's own `error`."""
+        """Close the things made by the runtime. A failure is raised, or becomes a note of the block's own `error`."""
         made = [*self._resolver.release(), self._backend, *self._made]
         self._backend, self._made, self._observers = None, [], ()
-        self._recent.clear()
         self._sessions.clear()
-        failures = [failure for thing in made if (failure := await closed(thing)) is not None]
-        if failures and error is None:
-            raise failures[0]
-        for failure in failures:
-            assert error is not None
-            add_note(error, text_of(failure))
+        await close_all(made, error)
 
 
-def _not_open() -> UsageError:
+def _not_open_error() -> UsageError:
     return UsageError("this runtime is not open", hint="Use it inside `async with Runtime() as rt:`.")
-
-
-def _asked_then(journal: Journal) -> tuple[Message, ...]:
-    """What a stored run was asked when it began."""
-    assert journal.replay is not None
-    return journal.replay.begun.input
 
 
 def run(
@@ -449,10 +476,10 @@ def run(
     deps: DepsT | None = None,
     **options: Any,
 ) -> RunResult[OutputT]:
-    """Run an agent from synchronous code; `options` are those of `Runtime`. Opens a runtime for this one run.
+    """Run an agent from synchronous code, in a runtime of its own. `options` are the arguments of `Runtime`.
 
-    Raises as `Runtime.run` does, and `UsageError` when called from inside trio. Inside a running asyncio loop it warns
-    with a `ResourceWarning`, since everything else in the loop waits meanwhile; not in a notebook, where nothing does.
+    Raises as `Runtime.run`, and `UsageError` inside trio. Inside a running asyncio loop `run` blocks everything else
+    in the loop and warns with a `ResourceWarning`; not in a notebook, where nothing else waits.
     """
     if trio.lowlevel.in_trio_run():
         raise UsageError("run() was called inside trio", hint="There, `async with Runtime() as rt: await rt.run(...)`.")

@@ -168,7 +168,7 @@ async def test_a_runtime_that_is_gone_keeps_no_function() -> None:
 
 @pytest.mark.parametrize(
     ("entry", "problem"),
-    [(Doubler, "Make one of the class: Doubler(...)"), (5, "Give a function"), (None, "Give a function")],
+    [(Doubler, "Make an instance of the class: Doubler(...)"), (5, "Give a function"), (None, "Give a function")],
 )
 async def test_what_is_not_a_tool(entry: Any, problem: str) -> None:
     """A class and what cannot be called are refused, saying what to give."""

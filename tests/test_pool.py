@@ -440,7 +440,7 @@ async def test_wrong_use_is_told() -> None:
             with pytest.raises(UsageError, match="taken already"):
                 await taking.__aenter__()
     async with AgentPool(1, lambda: "an agent") as agents:  # type: ignore[arg-type,return-value]
-        with pytest.raises(UsageError, match="agents: str was made, which is no Agent"):
+        with pytest.raises(UsageError, match="agents: str was made, which is not an Agent"):
             await agents.take().__aenter__()
 
 

@@ -1,1 +1,1 @@
-"""Floor 7: what a `Runtime` is made of: agents resolved, stored runs found, everything closed."""
+"""Floor 7: the parts of a `Runtime`: resolved agents, sessions, stored runs, closing."""

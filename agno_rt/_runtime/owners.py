@@ -1,4 +1,4 @@
-"""Who carries out a stored run: the name of a process, and whether it lives. Asks the operating system."""
+"""Names runtimes as owners of stored runs, and asks the operating system for the owner's process."""
 
 from __future__ import annotations
 
@@ -12,55 +12,56 @@ __all__ = ["new_owner", "process_of", "runtime_of", "seems_alive"]
 
 
 def new_owner() -> str:
-    """A name for a runtime of this process: host, process, when that began, and the runtime."""
+    """Return a name for a runtime of this process: host, process id, start of the process, and a random id."""
     pid = os.getpid()
-    return f"{socket.gethostname()}/{pid}/{_began(pid)}/{new_id()}"
+    return f"{socket.gethostname()}/{pid}/{_read_start(pid)}/{new_id()}"
 
 
 def process_of(owner: str) -> str:
-    """The part of the name that tells processes apart, on all hosts."""
+    """Return the part of the name unique for each process on all hosts."""
     return owner.rpartition("/")[0]
 
 
 def runtime_of(owner: str) -> str:
-    """The part of the name that tells runtimes apart."""
+    """Return the part of the name unique for each runtime."""
     return owner.rpartition("/")[2]
 
 
 def seems_alive(owner: str) -> bool:
-    """Whether the process is there still. One on another host, which cannot be asked, is taken to be."""
+    """Return whether the process still runs. A process on another host cannot be asked, and is taken to run."""
     host, _, rest = owner.partition("/")
     pid, began, *_ = (*rest.split("/"), "", "")
     if host != socket.gethostname() or not pid.isdecimal():
         return True
-    return _exists(int(pid)) and _began(int(pid)) == began
+    return _is_running(int(pid)) and _read_start(int(pid)) == began
 
 
-def _exists(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # somebody else's
+        return True  # a process of another user cannot be signalled, but exists
     return not _is_dead(pid)
 
 
 def _is_dead(pid: int) -> bool:
-    """Whether it has ended, and only its parent has not looked yet."""
-    return _stat(pid)[:1] in (["Z"], ["X"])
+    """Return whether the process has ended, and its parent has not collected it yet (a zombie)."""
+    return _read_stat(pid)[:1] in (["Z"], ["X"])
 
 
-def _began(pid: int) -> str:
-    """When the process began, in the system's own count, so that a number that is used again is no mistake."""
-    fields = _stat(pid)
+def _read_start(pid: int) -> str:
+    """Return the start of the process in the system's clock ticks, to tell apart processes with the same id."""
+    fields = _read_stat(pid)  # field 22 of proc(5), starttime, is the 20th from the state on
     return fields[19] if len(fields) > 19 else ""
 
 
-def _stat(pid: int) -> list[str]:
-    """What Linux tells of a process, from its state on (proc(5)); nothing elsewhere."""
+def _read_stat(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat from the state on, see proc(5); empty on other systems than Linux."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
         return []
+    # The second field is the command in parentheses, which may contain spaces and parentheses.
     return text.rpartition(")")[2].split()

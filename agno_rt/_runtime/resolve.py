@@ -1,6 +1,6 @@
-"""Turns what an agent names into what its run uses: models, tools by name, the output's form, hooks; and keeps it.
+"""Resolves the names in an agent for its runs: models, tools by name, the output's form and hooks.
 
-The agent itself keeps nothing, so that it stays cheap. Knows plugins, but nothing of sessions, runs under way or trio.
+Resolved things are kept here, since an agent must stay cheap. Knows plugins, but not sessions, runs or trio.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from agno_rt.wrappers.base import Wrapper
 if TYPE_CHECKING:
     from agno_rt._decide.output_form import OutputForm
 
-__all__ = ["Resolved", "Resolver", "keep"]
+__all__ = ["Resolved", "Resolver", "keep", "wrong_product_error"]
 
 
 class Resolved(msgspec.Struct, eq=False):
-    """What an agent names, ready for a run: `places` has the limiters of those tools that are bounded, by name."""
+    """The resolved parts of an agent, for its runs. `places` has the limiters of bounded tools by name."""
 
     model: Model
     tools: Mapping[str, Tool]
@@ -53,7 +53,7 @@ class Resolved(msgspec.Struct, eq=False):
 
 
 class _Toolset(msgspec.Struct, eq=False):
-    """The tools of an agent by name, and the limiters of those that are bounded."""
+    """The tools of an agent by name, and the limiters of bounded tools."""
 
     tools: Mapping[str, Tool]
     places: Mapping[str, Limiter]
@@ -61,9 +61,9 @@ class _Toolset(msgspec.Struct, eq=False):
 
 
 class Resolver:
-    """Resolves the agents of one runtime, by its plugins and their settings.
+    """Resolves the agents of one runtime, by plugins and their settings.
 
-    `models` has those made of specs; `workers` are the threads and processes of tools.
+    `models` has the models made from specs; `workers` are the threads and processes of tools.
     """
 
     def __init__(
@@ -86,13 +86,13 @@ class Resolver:
         self._resolution = _NOTHING
 
     def resolve(self, agent: Agent) -> Resolved:
-        """All that a run of the agent needs. Raises `UsageError` or `PluginError`."""
+        """Return the resolved parts of the agent. Raises `UsageError` or `PluginError`."""
         last = self._last
         try:
-            # By their class, since that is no call.
+            # Compared by class: isinstance would be a call for each run.
             if agent.name.__class__ is not str or agent.instructions.__class__ is not str:
                 check_agent(agent)
-            # Most runs are of an agent that names the very things which the one before did, though each has its own.
+            # Most agents name the same objects as the agent of the run before, even agents made for each run.
             if (
                 agent.model is last.model
                 and agent.tools is last.tools
@@ -104,37 +104,37 @@ class Resolver:
             ):
                 return self._resolution
         except AttributeError:
-            check_agent(agent)  # it is something else, then
+            check_agent(agent)  # explains which part is missing, if `agent` is not an Agent
             raise
         try:
-            resolved = self._resolved(agent)
+            resolved = self._resolve(agent)
         except AgnoError:
             raise
         except BaseException as exc:
             if must_pass(exc):
                 raise
-            problem = f"something that the agent names cannot be used: {named(exc)}"
-            raise UsageError(problem, hint="The traceback of its cause says where.") from exc
-        # A list or a dict can change while it stays the same object.
+            problem = f"part of the agent cannot be used: {named(exc)}"
+            raise UsageError(problem, hint="The traceback of the cause says where.") from exc
+        # Only tuples are compared by identity: a list or a dict can change and stay the same object.
         if type(agent.tools) is type(agent.hooks) is tuple and not _has_dict(agent):
-            # A copy, since nothing but convention keeps people from changing an agent.
+            # A copy, since an agent can be changed after its run.
             fields = agent.tools, agent.output, agent.memory, agent.settings, agent.limits, agent.hooks
             self._last = Agent(agent.model, "", "", *fields)
             self._resolution = resolved
         return resolved
 
     def release(self) -> list[Any]:
-        """Everything that was made here and is to be closed. Nothing of it is kept: a later run has it made anew."""
+        """Forget all made things, and return the closable ones. A later run makes them anew."""
         made = [*self.models.values(), self.workers.processes]
         self.models, self.workers.processes, self._last, self._resolution = {}, None, _NOBODY, _NOTHING
         self._bound.clear()
         self._wrappers.clear()
         return made
 
-    def _resolved(self, agent: Agent) -> Resolved:
+    def _resolve(self, agent: Agent) -> Resolved:
         if agent.name:
             check_name("an agent's name", agent.name)
-        # An agent with a list of tools is resolved for each of its runs, and most have the same values.
+        # An agent with a list of tools is resolved for each run; the other values mostly stay the same.
         memory, settings, limits = self._fitting
         if agent.memory is not memory or agent.settings is not settings or agent.limits is not limits:
             memory, settings = memory_of(agent.memory), settings_of(agent.settings)
@@ -146,84 +146,84 @@ class Resolver:
         model = self.model(agent.model)
         profile = getattr(model, "profile", NO_PROFILE)
         profile = profile if type(profile) is ModelProfile else profile_of(model)
-        toolset = self._toolset(agent.tools) if agent.tools else _NO_TOOLS
+        toolset = self._find_toolset(agent.tools) if agent.tools else _NO_TOOLS
         tools, form = toolset.tools, None
         if agent.output is not None:
-            form = self._form(agent.output, profile.output, tools)
+            form = self._find_form(agent.output, profile.output, tools)
             tools = tools if form.tool is None else {**tools, form.tool.name: form.tool}
         if settings.tool_choice != "auto" and memory.facts is None:
             _check_choice(settings.tool_choice, tools)
-        hooks = self._hooked(agent.hooks) if agent.hooks else None
+        hooks = self._find_hooks(agent.hooks) if agent.hooks else None
         summary = memory.summary
         summarizer = None if summary is None or summary.model is None else self.model(summary.model)
         of_tools = toolset.places, profile, form, hooks, summarizer, toolset.pauses
         return Resolved(model, tools, *of_tools, memory, settings, limits)
 
     def model(self, spec: str | Model) -> Model:
-        """The model that a spec names, made at its first use and then shared; a wrapper around what this runtime has.
+        """Return the model of a spec, made at the first use and then shared; or a wrapper's copy for this runtime.
 
         Raises `UsageError` or `PluginError`.
         """
         if not isinstance(spec, str):
-            # Asking for the method, not for the protocol, which takes microseconds to check.
+            # hasattr, since isinstance with a protocol takes microseconds.
             if not hasattr(spec, "respond") or isinstance(spec, type):
                 hint = "Give a spec such as 'llamacpp:smollm2', or a Model."
-                hint = f"That is a class: make one of it, {spec.__name__}(...)." if isinstance(spec, type) else hint
+                hint = f"This is a class; make an instance: {spec.__name__}(...)." if isinstance(spec, type) else hint
                 raise UsageError(f"{repr_of(spec)} is not a model", hint=hint)
             if not isinstance(getattr(spec, "name", None), str):
-                hint = "Give its class a `name`, which errors and events call it by."
+                hint = "Give its class a `name`, for errors and events."
                 raise UsageError(f"the model {repr_of(spec)} has no name", hint=hint)
             return self._bind(spec) if isinstance(spec, Wrapper) else spec
         model = self.models.get(spec)
         if model is None:
             made = self._plugins.model(spec, self._settings)
             if not isinstance(made, Model):
-                raise _wrongly_made(spec, made, "Model")
+                raise wrong_product_error(spec, made, "Model")
             model = self.models[spec] = made
         return model
 
     def statistics(self) -> Iterator[LimitStatistics]:
-        """How the limits stand of the models that were made of specs, of wrappers, and of bounded tools."""
+        """Yield the limits of models made from specs, of wrappers and of bounded tools as they stand now."""
         for model in (*self.models.values(), *self._wrappers):
             if (statistics := getattr(model, "statistics", None)) is not None:
                 yield from statistics()
         yield from (place.statistics() for place in self._places.values())
 
     def _bind(self, thing: Any) -> Any:
-        """What this runtime has for a wrapper, or for a guardrail that asks a model."""
+        """Return the copy of a wrapper, or of a guardrail with a model, bound to the models of this runtime."""
         bound = self._bound.get(thing)
         if bound is None:
             bound = thing.bound(self._binder)
             self._wrappers.add(bound)
-            if bound is not thing:  # else it would keep itself alive
+            if bound is not thing:  # a weak key that is its own value is never collected
                 self._bound[thing] = bound
         return bound
 
-    def _toolset(self, tools: Sequence[ToolLike]) -> _Toolset:
-        """The tools by name; kept per tuple of tools, so that agents which share tools share the work."""
+    def _find_toolset(self, tools: Sequence[ToolLike]) -> _Toolset:
+        """Return the tools by name; kept for each tuple of tools, so that agents with the same tools share the work."""
         if isinstance(tools, str) or not isinstance(tools, Sequence):
             raise UsageError(f"an agent's tools are {tools!r}, not a sequence", hint="Write tools=[...].")
         key = tuple(tools)
         if not all(isinstance(entry, _ENTRY) for entry in key):
-            key = tuple(entry if isinstance(entry, _ENTRY) else self._tool_of(entry) for entry in key)
+            key = tuple(entry if isinstance(entry, _ENTRY) else self._find_tool(entry) for entry in key)
         known = self._toolsets.get(key)
         if known is None:
-            by_name = _by_name([tool for entry in key for tool in self._tools(entry)])
+            by_name = _name_tools([tool for entry in key for tool in self._list_tools(entry)])
             for tool in by_name.values():
                 if tool.process:
                     self._check_process(tool)
             bounded = {name: tool for name, tool in by_name.items() if tool.limits.concurrency is not None}
             pauses = any(tool.pauses for tool in by_name.values())
-            known = _Toolset(by_name, {name: self._place(tool) for name, tool in bounded.items()}, pauses)
+            known = _Toolset(by_name, {name: self._find_place(tool) for name, tool in bounded.items()}, pauses)
             keep(self._toolsets, key, known)
         return known
 
-    def _tool_of(self, function: Any) -> Tool:
-        """The tool of a function, made once: agents that share functions share their tools."""
+    def _find_tool(self, function: Any) -> Tool:
+        """Return the tool of a function, made once for all agents with the function."""
         if isinstance(function, type) or not callable(function):
-            raise _no_tool(function, function)
-        # Anything but a function by its identity: equal objects may hold different things, and some have no hash. It is
-        # kept with its tool, so that no other object can get its id.
+            raise _not_a_tool_error(function, function)
+        # Other callables by identity: equal objects may hold different state, and some have no hash. The object is kept
+        # beside its tool, so that no other object can get the same id.
         key = function if inspect.isroutine(function) else id(function)
         known = self._functions.get(key)
         if known is None:
@@ -232,75 +232,74 @@ class Resolver:
         return known[1]
 
     def _check_process(self, tool: Tool) -> None:
-        from agno_rt._drive.tool_process import Processes, check_process  # for those who have such a tool
+        from agno_rt._drive.tool_process import Processes, check_process  # costs nothing without such a tool
 
         check_process(tool)
         if self.workers.processes is None:
             self.workers.processes = Processes()
 
-    def _tools(self, entry: Any) -> Sequence[Tool]:
+    def _list_tools(self, entry: Any) -> Sequence[Tool]:
         made = self._plugins.tool(entry, self._settings) if isinstance(entry, str) else entry
         tools = made.tools if isinstance(made, Toolkit) else (made,)
         for tool in tools:
             if not isinstance(tool, Tool):
-                raise _no_tool(entry, tool)
+                raise _not_a_tool_error(entry, tool)
         return tools
 
-    def _place(self, tool: Tool) -> Limiter:
+    def _find_place(self, tool: Tool) -> Limiter:
         place = self._places.get(tool)
         if place is None:
             assert tool.limits.concurrency is not None
             place = self._places[tool] = Limiter(f"tool {tool.name!r}", tool.limits.concurrency)
         return place
 
-    def _form(self, given: Any, mode: OutputMode, tools: Mapping[str, Tool]) -> OutputForm:
-        from agno_rt._decide.output_form import (
-            output_form,
-        )  # with all that schemas take, for those who have an output type
+    def _find_form(self, given: Any, mode: OutputMode, tools: Mapping[str, Tool]) -> OutputForm:
+        # Imports the schema code, needed only for an output type.
+        from agno_rt._decide.output_form import output_form
         from agno_rt.output import Output
 
         output = given if isinstance(given, Output) else Output(given)
         mode = output.mode or mode
         names = tuple(sorted(tools)) if mode == "tool" else ()
-        # Two unions of the same members are equal, and yet the first that fits is another one.
+        # The repr tells apart equal unions with members in another order, since the first fitting member is taken.
         key = (given, "" if isinstance(given, type) else repr(given), mode, names)
         try:
             known = self._outputs.get(key)
         except TypeError:
             hint = "Give a class, or a type such as list[str]."
-            raise UsageError(f"an agent's output is {given!r}, which is no type", hint=hint) from None
+            raise UsageError(f"an agent's output is {given!r}, which is not a type", hint=hint) from None
         if known is None:
             known = output_form(output, mode, names)
             keep(self._outputs, key, known)
         return known
 
-    def _hooked(self, hooks: Sequence[Hook | Guardrail | Guard | str]) -> Hooks:
-        """The hooks by their places; kept per tuple, so that a guardrail of a spec string is made once."""
+    def _find_hooks(self, hooks: Sequence[Hook | Guardrail | Guard | str]) -> Hooks:
+        """Return the hooks by their places; kept for each tuple, so that a guardrail from a spec is made once."""
         if isinstance(hooks, str) or not isinstance(hooks, Sequence):
             raise UsageError(f"an agent's hooks are {hooks!r}, not a sequence", hint="Write hooks=[...].")
         key = tuple(hooks)
         try:
             known = self._hooks.get(key)
         except TypeError:
-            # A hook that compares by value may have no hash. It cannot be found again by what it is.
-            return Hooks.of([self._hook(entry) for entry in key])
+            # A hook that compares by value may have no hash, and then cannot be found again.
+            return Hooks.of([self._make_hook(entry) for entry in key])
         if known is None:
-            known = Hooks.of([self._hook(entry) for entry in key])
+            known = Hooks.of([self._make_hook(entry) for entry in key])
             keep(self._hooks, key, known)
         return known
 
-    def _hook(self, entry: Hook | Guardrail | Guard | str) -> Hook | Guard:
+    def _make_hook(self, entry: Hook | Guardrail | Guard | str) -> Hook | Guard:
         made: Any = self._plugins.guardrail(entry, self._settings) if isinstance(entry, str) else entry
         if isinstance(made, Hook):
             return self._bind(made) if hasattr(made, "bound") else made
         if not isinstance(made, Guard | Guardrail) or isinstance(made, type):
-            raise _no_hook(entry, made)
+            raise _not_a_hook_error(entry, made)
         guard = made if isinstance(made, Guard) else Guard(made)
         return attrs.evolve(guard, rail=self._bind(guard.rail)) if hasattr(guard.rail, "bound") else guard
 
 
 def _has_dict(agent: Agent) -> bool:
-    """Whether a dict stands for the agent's memory policy, settings or limits."""
+    """Return whether the agent has a dict as memory policy, settings or limits."""
     return any(isinstance(value, Mapping) for value in (agent.memory, agent.settings, agent.limits))
 
 
@@ -312,43 +311,46 @@ _DEFAULTS = Limits()
 
 
 _KEPT = 1_000
-"""How many derived things are kept of a kind. An agent that is made anew for each run must not fill the memory."""
+"""The most derived things kept of a kind. Agents made for each run must not fill the memory."""
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
 def keep(kept: dict[K, V], key: K, value: V) -> None:
-    """Keep a derived thing by its key; all are forgotten first where there are many."""
+    """Keep a derived thing by its key. At `_KEPT` things, forget all of them first."""
     if len(kept) >= _KEPT:
         kept.clear()
     kept[key] = value
 
 
-def _wrongly_made(spec: str, made: object, what: str) -> PluginError:
+def wrong_product_error(spec: str, made: object, what: str) -> PluginError:
+    """Return the error of a plugin whose product for the spec string or URL is not a `what`."""
     plugin = spec.partition(":")[0]
-    return PluginError(f"plugin {plugin!r} made a {type(made).__name__} of {spec!r}, no {what}", plugin=plugin)
+    return PluginError(
+        f"plugin {plugin!r} made a {type(made).__name__} of {spec!r}, which is not a {what}", plugin=plugin
+    )
 
 
-def _no_hook(entry: object, made: object) -> AgnoError:
+def _not_a_hook_error(entry: object, made: object) -> AgnoError:
     if isinstance(entry, str):
-        return _wrongly_made(entry, made, "Hook or guardrail")
+        return wrong_product_error(entry, made, "Hook or guardrail")
     hint = "Give a Hook, a guardrail, a Guard around one, or a spec string such as 'guardrails:pii'."
     if isinstance(made, type):
-        hint = f"Make one of the class: {made.__name__}()."
-    return UsageError(f"{made!r} in an agent's hooks is no hook", hint=hint)
+        hint = f"Make an instance of the class: {made.__name__}()."
+    return UsageError(f"{made!r} in an agent's hooks is not a hook", hint=hint)
 
 
-def _no_tool(entry: object, made: object) -> AgnoError:
+def _not_a_tool_error(entry: object, made: object) -> AgnoError:
     if isinstance(entry, str):
-        return _wrongly_made(entry, made, "Tool")
+        return wrong_product_error(entry, made, "Tool")
     hint = "Give a function, a Tool, a Toolkit, or a spec string of a tool."
     if isinstance(made, type):
-        hint = f"Make one of the class: {made.__name__}(...)."
+        hint = f"Make an instance of the class: {made.__name__}(...)."
     return UsageError(f"{made!r} in an agent's tools is not a tool", hint=hint)
 
 
-def _by_name(tools: Sequence[Tool]) -> Mapping[str, Tool]:
+def _name_tools(tools: Sequence[Tool]) -> Mapping[str, Tool]:
     by_name: dict[str, Tool] = {}
     for tool in tools:
         if by_name.setdefault(tool.name, tool) is not tool:

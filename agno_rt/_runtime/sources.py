@@ -1,4 +1,4 @@
-"""Loads the Python files and modules that a project or a command line names, with errors that name the line."""
+"""Loads Python files and modules of a project or a command line, with the line in errors."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ __all__ = ["import_from", "load_module", "must_exist"]
 def load_module(source: str, folder: Path) -> ModuleType:
     """Load a .py file in the folder, or else a module by its import path.
 
-    Raises `NotFound` for a source that is not there, `ConfigError` for one that fails when it is run.
+    Raises `NotFound` for a missing source, `ConfigError` for a source that fails.
     """
-    return _from_file(folder / source) if source.endswith(".py") else _from_path(source)
+    return _load_file(folder / source) if source.endswith(".py") else _import_module(source)
 
 
 def must_exist(path: Path) -> None:
-    """Raise `NotFound`, with the files of that kind beside it, where there is no such file."""
+    """Raise `NotFound` if the file is missing, with the files of the same kind beside it."""
     if not path.is_file():
         raise NotFound("file", str(path), [str(other) for other in path.parent.glob(f"*{path.suffix}")])
 
 
 def import_from(folder: Path) -> None:
-    """Let a file import its neighbours, as Python does for a script."""
+    """Let the files of a folder import each other, as Python does for a script."""
     if (place := str(folder.resolve())) not in sys.path:
         sys.path.insert(0, place)
 
 
-def _from_file(path: Path) -> ModuleType:
+def _load_file(path: Path) -> ModuleType:
     must_exist(path)
     import_from(path.parent)
     try:
-        return import_file(_module_name(path), path)
+        return import_file(_make_module_name(path), path)
     except UsageError:
         raise
     except BaseException as exc:
         if must_pass(exc):
             raise
-        raise ConfigError(f"{_place(path, exc)} fails when it is run: {named(exc)}") from exc
+        raise ConfigError(f"{_find_line(path, exc)} fails when it is run: {named(exc)}") from exc
 
 
-def _module_name(path: Path) -> str:
-    """A name that no other module has: what is in two files of one name is found in each."""
+def _make_module_name(path: Path) -> str:
+    """Return a module name unique for the file, so that two files named `agents.py` do not collide."""
     name, number = f"agno_rt_agents_{path.stem}", 1
     while (file := getattr(sys.modules.get(name), "__file__", None)) and Path(file).resolve() != path.resolve():
         number += 1
@@ -57,14 +57,14 @@ def _module_name(path: Path) -> str:
     return name
 
 
-def _place(path: Path, exc: BaseException) -> str:
-    """The file and the line of it that failed, or that called what failed."""
+def _find_line(path: Path, exc: BaseException) -> str:
+    """Return the file with its innermost line in the traceback."""
     frames = traceback.extract_tb(exc.__traceback__)
     lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]
     return f"{path}:{lines[-1]}" if lines else str(path)
 
 
-def _from_path(path: str) -> ModuleType:
+def _import_module(path: str) -> ModuleType:
     import_from(Path())
     try:
         return importlib.import_module(path)

@@ -1,191 +1,368 @@
-"""What a runtime does with stored runs: resumes, forks and cancels them, and decides what they wait for.
+"""Takes over, cancels, forks and finishes the stored runs of a runtime, and decides their approvals.
 
-The part of `Runtime` that is asked by the id of a run. It makes and carries out no run of its own.
+Leaves opening the memory to the runtime, and questions about other processes to `owners`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+import functools
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
+from weakref import WeakValueDictionary
 
+import attrs
+import msgspec
 import trio
 
+from agno_rt._decide.journal import Replay
+from agno_rt._drive.approvals import check_decision
+from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import Asked, Job, RunResult
 from agno_rt._drive.scopes import check_in_trio
-from agno_rt._drive.write_journal import Journal
-from agno_rt._runtime.resolve import Resolver
-from agno_rt._runtime.run_registry import Durable, decision, load_run, store_of
-from agno_rt._schema.generics import DepsT, OutputT
+from agno_rt._drive.write_journal import END_SECONDS, Journal
+from agno_rt._runtime.owners import new_owner, process_of, runtime_of, seems_alive
+from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.agent import Agent
-from agno_rt.errors import AgnoError, BackendError, RunCancelled, UsageError
+from agno_rt.errors import AgnoError, BackendError, NotFound, RunCancelled, UsageError
 from agno_rt.failures import must_pass, named
 from agno_rt.memory import MemoryBackend
+from agno_rt.messages import Message
 from agno_rt.names import check_name
-from agno_rt.run_store import Approval, Decision, Resume, RunRecord, RunStore
+from agno_rt.run_store import (
+    Approval,
+    Decision,
+    Entry,
+    Resume,
+    RunConflict,
+    RunRecord,
+    RunStore,
+    unknown_run,
+)
 from agno_rt.runs import execute
+from agno_rt.tools import Tool
 
-__all__ = ["StoredRuns"]
+__all__ = ["StoredRuns", "input_of", "load_run", "make_decision"]
+
+WATCH_SECONDS = 1.0
+"""Seconds between two looks into the store for runs that another process wants cancelled."""
+
+MOST_APPROVALS = 10_000
+"""The most approvals of one run that are read."""
+
+_IN_PROCESS: WeakValueDictionary[str, StoredRuns] = WeakValueDictionary()
+"""The stored runs of every runtime in this process, by the runtime's id; the only state that runtimes share.
+
+Without it a runtime could not tell whether another one in its own, living process still carries out a run.
+"""
 
 
 class StoredRuns:
-    """See `Runtime`, whose base it is."""
+    """The stored runs of a runtime: its agents by name, and the runs under way here, each with its cancellation.
 
-    _resolver: Resolver
-    _nursery: trio.Nursery | None
-    _durable: Durable | None = None
+    Args:
+        memory: returns the runtime's memory backend, and opens it at the first call
+        tools: returns an agent's tools by their names
+    """
 
-    @property
-    def memory(self) -> MemoryBackend:
-        """See `Runtime.memory`."""
-        raise NotImplementedError
-
-    def run(
-        self, agent: Agent[DepsT, OutputT], input: Any, *, user: str | None = None, deps: DepsT | None = None
-    ) -> Coroutine[Any, Any, RunResult[OutputT]]:
-        """See `Runtime.run`."""
-        raise NotImplementedError
-
-    def add(self, *agents: Agent) -> None:
-        """Make agents known by their names, so that stored runs of theirs can be resumed."""
-        for agent in agents:
-            if agent.name:
-                check_name("an agent's name", agent.name)
-        self._stored.agents.update({agent.name: agent for agent in agents})
-
-    async def resume(
-        self,
-        run_id: str,
-        agent: Agent[DepsT, OutputT] | None = None,
-        *,
-        user: str | None = None,
-        deps: DepsT | None = None,
-        force: bool = False,
-    ) -> RunResult[OutputT]:
-        """Go on with a stored run, and return its result: after a crash, a deadline, a failure, or an approval.
-
-        No model or tool call that had finished is made again; of a call that was under way and is not idempotent, the
-        model is told that nobody knows what came of it. Without an `agent` it is one that was `add`ed, or has run here.
-        To stream it, or start it in the background, pass `Resume(run_id)` as the input.
-
-        The run goes on for the user for whom it began. Name the `user` who asks, here and in the other methods that
-        take an id, and what belongs to another is `NotFound`, as if it were not there; else nobody is compared.
-
-        Raises `NotFound`, `RunConflict` for a run that is under way (`force` takes it over) or completed, and as `run`.
-        """
-        resume = Resume(run_id, force)
-        if agent is None:
-            with _of_backend(run_id):
-                record, _ = await load_run(self._store, run_id, user)
-            agent = self._stored.agent(record.agent)
-        return await self.run(agent, resume, user=user, deps=deps)
-
-    async def fork(self, run_id: str, entries: int | None = None, *, user: str | None = None) -> str:
-        """Store a new run that has the first so many entries of a run's journal, all of them for `None`.
-
-        Returns its id, to be resumed; it belongs to the same user. Raises `NotFound`, and `UsageError` for an entry
-        that there is not.
-        """
-        with _of_backend(run_id):
-            return await self._stored.fork(self._store, run_id, entries, user)
-
-    async def cancel(self, run_id: str, *, user: str | None = None) -> bool:
-        """Cancel a stored run, wherever it is under way; whether it was not over yet. It can be resumed."""
-        if user is not None:
-            await load_run(self._store, run_id, user)
-        if self._stored.cancel(run_id):
-            return True
-        with _of_backend(run_id):
-            return await self._store.cancel_run(run_id)
-
-    def is_stopped(self, record: RunRecord) -> bool:
-        """Whether a stored run is `running` although its process is gone, so that it can be resumed."""
-        return record.status == "running" and not self._stored.is_carried_out(record)
-
-    async def approval(self, approval: str, *, user: str | None = None) -> Approval:
-        """Return what a run waits for, or did, by its id. Raises `NotFound`."""
-        with _of_backend(approval.partition(".")[0]):
-            return await self._stored.approval(self._store, approval, user)
-
-    async def approve(
-        self, approval: str, arguments: Any = None, *, user: str | None = None, by: str | None = None
-    ) -> Approval:
-        """Let a tool call be made that waits for it, with other `arguments` if they are given. Then resume its run.
-
-        Raises `NotFound`, `ApprovalConflict` for one that is decided or expired, and `UsageError` for arguments that do
-        not fit the tool.
-        """
-        return await self._decide(approval, decision("approved", arguments, by=by), user)
-
-    async def deny(
-        self, approval: str, reason: str = "", *, user: str | None = None, by: str | None = None
-    ) -> Approval:
-        """Refuse what waits, with a reason that the model is told. Then resume its run. Raises as `approve`."""
-        return await self._decide(approval, decision("denied", reason=reason, by=by), user)
-
-    async def answer(self, approval: str, value: Any, *, user: str | None = None, by: str | None = None) -> Approval:
-        """Give what a tool wants of the user, or the result of one carried out elsewhere. Raises as `approve`."""
-        return await self._decide(approval, decision("answered", value, by=by), user)
-
-    async def _decide(self, approval: str, decided: Decision, user: str | None) -> Approval:
-        with _of_backend(approval.partition(".")[0]):
-            return await self._stored.decide(self._store, approval, decided, user)
-
-    @property
-    def _stored(self) -> Durable:
-        if self._durable is None:
-            self._durable = Durable(lambda agent: self._resolver.resolve(agent).tools)
-        return self._durable
+    def __init__(self, memory: Callable[[], MemoryBackend], tools: Callable[[Agent], Mapping[str, Tool]]) -> None:
+        self._memory = memory
+        self._tools = tools
+        self._owner = new_owner()
+        self._agents: dict[str, Agent] = {}
+        self._live: dict[str, Callable[[], None]] = {}
+        self._owed: dict[str, Callable[[], Awaitable[None]]] = {}
+        self._paying = trio.Lock()
+        self._watching: trio.CancelScope | None = None
+        self._closing = False
+        _IN_PROCESS[runtime_of(self._owner)] = self
 
     @property
     def _store(self) -> RunStore:
-        return store_of(self.memory)
+        """The memory backend as a store of runs. Raises `UsageError` if the backend cannot store runs."""
+        memory = self._memory()
+        if isinstance(memory, RunStore):
+            return memory
+        hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
+        raise UsageError(f"the memory backend {type(memory).__name__} stores no runs", hint=hint)
 
-    def _keep(self, job: Job, journal: Journal | None, agent: Agent) -> None:
-        """Let the run be stored: under a new id, or as the one that it goes on with."""
-        check_in_trio("a Runtime")  # before anything is noted of it
+    def add(self, agents: Iterable[Agent]) -> None:
+        """Make agents known by their names, in place of earlier agents of the same names."""
+        agents = tuple(agents)
+        for agent in agents:
+            if agent.name:
+                check_name("an agent's name", agent.name)
+        self._agents.update({agent.name: agent for agent in agents})
+
+    async def agent_of(self, run: str, user: str | None) -> Agent:
+        """Return the agent of a stored run. Raises `NotFound` for an unknown run or agent."""
+        with _backend_errors(run):
+            record, _ = await load_run(self._store, run, user)
+        agent = self._agents.get(record.agent)
+        if agent is None:
+            hint = "Give it to resume(..., agent=...), or to Runtime.add(...)."
+            raise NotFound("agent", record.agent, self._agents, where="of a stored run", hint=hint)
+        return agent
+
+    def attach(self, job: Job, agent: Agent, journal: Journal | None) -> None:
+        """Give the job the journal of a claimed run, or a new one, and remember the agent by its name."""
+        check_in_trio("a Runtime")  # before anything about the run is remembered
         if agent.name:
             check_name("an agent's name", agent.name)
-        self._stored.agents.setdefault(agent.name, agent)
-        if journal is None:
-            journal = self._stored.begin(self._store, job)
-        job.journal = journal
+        self._agents.setdefault(agent.name, agent)
+        job.journal = self._new_journal(job) if journal is None else journal
 
-    async def _claimed(self, resume: Resume, asked: Asked) -> Asked:
-        """What the stored run was asked, once it is ours to go on with."""
+    async def claim(self, resume: Resume, asked: Asked) -> Asked:
+        """Take over a stored run, and return its session, user and journal.
+
+        Raises `NotFound`, `RunConflict` for a completed run or a run under way, `UsageError` for a session.
+        """
         if asked.session is not None:
             raise UsageError("a stored run has a session of its own", hint="Leave session= out to resume it.")
-        with _of_backend(resume.run_id):
-            journal = await self._stored.claim(self._store, resume, asked.user)
+        with _backend_errors(resume.run_id):
+            journal = await self._claim(self._store, resume, asked.user)
         return Asked(journal.record.session, journal.record.user, asked.deps, journal)
 
-    async def _pay_all(self) -> None:
-        """Store the ends of runs that could not be stored when they ended, before the memory is closed."""
-        if self._durable is not None:
-            await self._durable.pay_all()
+    async def _claim(self, store: RunStore, resume: Resume, user: str | None) -> Journal:
+        if resume.run_id in self._owed:
+            await self._pay(resume.run_id)
+        record, _ = await load_run(store, resume.run_id, user)
+        if record.status == "completed":
+            raise RunConflict(f"run {record.id!r} is completed", hint="Fork it to go on from one of its steps.")
+        if record.id in self._live or (not resume.force and self._is_under_way(record)):
+            hint = f"Wait for it, or cancel it; if {record.owner} is gone, resume it with force."
+            raise RunConflict(f"run {record.id!r} is under way already, by {record.owner}", hint=hint)
+        # Without a wait after the check: a second resume in this runtime must meet the conflict above.
+        self._live[record.id] = _cannot_cancel
+        try:
+            await store.claim_run(record.id, self._owner, held_by=record.owner)
+            # Read again: the former owner may have written until the claim.
+            record, entries = await store.load_run(record.id)
+            approvals = await store.approvals(run=record.id, limit=MOST_APPROVALS)
+            replay = Replay.of(record.id, entries)
+        except BaseException:
+            self.release(record.id)
+            raise
+        journal = self._journal(store, record)
+        journal.replay, journal.seq, journal.begun = replay, len(entries), True
+        journal.decided = {(each.turn, each.call.id): each for each in approvals}
+        return journal
 
-    async def _execute_stored(self, job: Job, journal: Journal) -> RunResult:
-        """Carry out a stored run in the caller's task, so that it can be cancelled by its id as well."""
+    def _new_journal(self, job: Job) -> Journal:
+        store = self._store
+        asked = next((message.text for message in reversed(job.input) if message.role == "user"), "")
+        session = None if job.session is None else job.session.id
+        parent = None if job.outer is None else job.outer.run_id
+        record = RunRecord(
+            job.run_id, job.agent, session=session, user=job.user, parent=parent, input=asked, owner=self._owner
+        )
+        return self._journal(store, record)
+
+    def _journal(self, store: RunStore, record: RunRecord) -> Journal:
+        gone, owe = functools.partial(self.release, record.id), functools.partial(self._owed.__setitem__, record.id)
+        return Journal(store, record, self._owner, gone, owe)
+
+    async def fork(self, run: str, entries: int | None, user: str | None) -> str:
+        """Store a run with the first entries of another, and return its id. Raises `NotFound`, `UsageError`."""
+        with _backend_errors(run):
+            store = self._store
+            record, all_entries = await load_run(store, run, user)
+            taken = all_entries if entries is None else all_entries[:entries]
+            if not taken or (entries is not None and not 0 < entries <= len(all_entries)):
+                hint = f"Give a number from 1 to {len(all_entries)}: it has so many."
+                raise UsageError(f"run {run!r} cannot be forked at entry {entries}", hint=hint)
+            while taken and taken[-1].kind in ("paused", "ended"):
+                taken = taken[:-1]
+            fork = _fork_record(record)
+            await store.create_run(fork, taken)
+            return fork.id
+
+    async def cancel(self, run: str, user: str | None) -> bool:
+        """Cancel a run, here or by the store. Return False for an ended run. Raises `NotFound`."""
+        if user is not None:
+            await load_run(self._store, run, user)
+        if self._cancel_here(run):
+            return True
+        with _backend_errors(run):
+            return await self._store.cancel_run(run)
+
+    def is_stopped(self, record: RunRecord) -> bool:
+        """Return whether a run is stored as `running` without a living owner."""
+        return record.status == "running" and not self._is_under_way(record)
+
+    async def approval(self, approval: str, user: str | None) -> Approval:
+        """Return an approval by its id. Raises `NotFound`."""
+        with _backend_errors(_run_of(approval)):
+            return await self._approval(self._store, approval, user)
+
+    async def decide(self, approval: str, decision: Decision, user: str | None) -> Approval:
+        """Decide an approval. Raises `NotFound`, `ApprovalConflict`, and `UsageError` for unfit arguments."""
+        with _backend_errors(_run_of(approval)):
+            store = self._store
+            found = await self._approval(store, approval, user)
+            agent = self._agents.get(found.agent)
+            tools = {} if agent is None else self._tools(agent)
+            check_decision(tools.get(found.call.name), found, decision)
+            return await store.decide(approval, decision)
+
+    async def _approval(self, store: RunStore, approval: str, user: str | None) -> Approval:
+        known = await store.approvals(run=_run_of(approval), user=user, limit=MOST_APPROVALS)
+        found = next((each for each in known if each.id == approval), None)
+        if found is None:
+            raise NotFound("approval", approval, [each.id for each in known])
+        return found
+
+    async def execute(self, job: Job, nursery: trio.Nursery | None) -> RunResult:
+        """Carry out a stored run in the caller's task, within reach of `cancel`. Raises as `runs.execute`."""
         with trio.CancelScope() as scope:
-            self._watch(job.run_id, scope.cancel)
+            self.watch(job.run_id, scope.cancel, nursery)
             return await execute(job)
         error = RunCancelled(f"run {job.run_id!r} was cancelled", hint="Resume it to go on.")
         error.result = job.outcome
         raise error
 
-    def _watch(self, run_id: str, cancel: Callable[[], None]) -> None:
-        assert self._nursery is not None
-        stored = self._stored
-        stored.live(run_id, cancel)
-        if stored.watching is None:
-            # Set here, so that no other is started before this one has begun.
-            stored.watching = trio.CancelScope()
-            self._nursery.start_soon(stored.watch, self._store, name="looks for runs to cancel")
+    def watch(self, run: str, cancel: Callable[[], None], nursery: trio.Nursery | None) -> None:
+        """Note a run as under way here; call `cancel` on the request of another process."""
+        assert nursery is not None  # a runtime makes no job before it is open
+        self._live[run] = cancel
+        if self._watching is None:
+            # Set before the task begins, so that a second run does not start a second task.
+            self._watching = trio.CancelScope()
+            nursery.start_soon(self._watch_store, self._store, name="looks for runs to cancel")
+
+    def release(self, run: str) -> None:
+        """Note a run as no longer under way here."""
+        self._live.pop(run, None)
+        if self._closing:
+            self.close()
+
+    def close(self) -> None:
+        """Stop looking for cancellations when no run is under way, since the runtime waits for the watching task."""
+        self._closing = True
+        if not self._live and self._watching is not None:
+            self._watching.cancel()
+
+    def _cancel_here(self, run: str) -> bool:
+        """Cancel a run under way here. Return False for any other run."""
+        cancel = self._live.get(run)
+        if cancel is not None:
+            cancel()
+        return cancel is not None
+
+    async def _watch_store(self, store: RunStore) -> None:
+        """Cancel runs on request of other processes, and store owed ends, until neither runs nor ends are left."""
+        assert self._watching is not None
+        try:
+            with self._watching:
+                while self._live or self._owed:
+                    await trio.sleep(WATCH_SECONDS)
+                    await self._pay(*self._owed)
+                    await self._cancel_requested(store)
+        finally:
+            self._watching = None
+
+    async def _cancel_requested(self, store: RunStore) -> None:
+        try:
+            wanted = await store.cancels(list(self._live))
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
+            # The next look asks again; a run that writes to the broken store meanwhile gets the error.
+            return
+        for run in wanted:
+            self._cancel_here(run)
+
+    async def pay_all(self) -> None:
+        """Try once more to store every owed end, for a bounded time and shielded from cancellation."""
+        if self._owed:
+            with trio.move_on_after(END_SECONDS, shield=True):
+                await self._pay(*self._owed)
+
+    async def _pay(self, *runs: str) -> None:
+        """Store the owed ends of the runs. An end that cannot be stored yet stays owed."""
+        async with self._paying:
+            for run in runs:
+                store_end = self._owed.get(run)
+                if store_end is None:
+                    continue
+                try:
+                    await store_end()
+                except (NotFound, RunConflict):
+                    pass  # the run was deleted, or taken over by force
+                except BackendError:
+                    continue
+                self._owed.pop(run, None)
+
+    def _is_under_way(self, record: RunRecord) -> bool:
+        """Return whether the run's owner still carries the run out. A process on another host is taken to live."""
+        if record.owner is None:
+            return False
+        here = _IN_PROCESS.get(runtime_of(record.owner))
+        if here is not None:
+            return record.id in here._live
+        # A garbage-collected runtime of this process carries out nothing, although the process lives.
+        return process_of(record.owner) != process_of(self._owner) and seems_alive(record.owner)
+
+
+async def load_run(store: RunStore, run: str, user: str | None) -> tuple[RunRecord, list[Entry]]:
+    """Return the record and the journal of a run. Raises `NotFound` if the run belongs to a user other than `user`."""
+    record, entries = await store.load_run(run)
+    if user is not None and record.user != user:
+        raise unknown_run(run)
+    return record, entries
+
+
+def input_of(journal: Journal) -> tuple[Message, ...]:
+    """Return the original input of a claimed run."""
+    assert journal.replay is not None
+    return journal.replay.begun.input
+
+
+def make_decision(
+    status: Literal["approved", "denied", "answered"], value: Any = None, *, reason: str = "", by: str | None = None
+) -> Decision:
+    """Return the decision with its value as JSON. Raises `UsageError` for a value that JSON cannot carry."""
+    try:
+        arguments = (
+            None
+            if value is None and status != "answered"
+            else msgspec.json.encode(value, enc_hook=plain_value).decode()
+        )
+    except (TypeError, ValueError) as exc:
+        raise UsageError(f"what was given cannot be stored: {exc}", hint="Give what JSON can carry.") from exc
+    return Decision(status, arguments, reason, by)
+
+
+def _fork_record(record: RunRecord) -> RunRecord:
+    """Return a record for a fork of `record`: paused, without an owner, an end or an error."""
+    return attrs.evolve(
+        record,
+        id=new_id(),
+        status="paused",
+        origin=record.id,
+        content="",
+        error=None,
+        code=None,
+        owner=None,
+        cancel_requested=False,
+        entries=0,
+        created_at=0.0,
+        updated_at=0.0,
+    )
+
+
+def _run_of(approval: str) -> str:
+    """Return the run's id, with which an approval's id begins."""
+    return approval.partition(".")[0]
+
+
+def _cannot_cancel() -> None:
+    """Stand in for the cancellation of a run claimed but not yet carried out."""
 
 
 @contextmanager
-def _of_backend(run: str) -> Iterator[None]:
-    """Make a `BackendError` of anything else that a memory backend raises about the run."""
+def _backend_errors(run: str) -> Iterator[None]:
+    """Raise a `BackendError` in place of a foreign exception of the memory backend. Check that trio runs first."""
     check_in_trio("a Runtime")
     try:
         yield

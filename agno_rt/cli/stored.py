@@ -17,7 +17,7 @@ import attrs
 import click
 import trio
 
-from agno_rt._runtime.run_registry import load_run
+from agno_rt._runtime.stored_runs import load_run
 from agno_rt.cli.keeping import kept_in
 from agno_rt.cli.report import show_warning
 from agno_rt.cli.tables import one_line

@@ -23,7 +23,7 @@ from tests.helpers import echo, told
 
 @attrs.define
 class Till:
-    """What a caller passes, and what was done with it."""
+    """The dependency of a run, with a record of its use."""
 
     paid: list[str] = attrs.Factory(list)
 
@@ -59,14 +59,14 @@ def clerk(*steps: Step, tools: tuple[Tool, ...] = (pay, deploy, scan, echo), **m
 
 
 def asked(agent: Agent) -> int:
-    """How often the agent's model was asked."""
+    """The number of requests to the agent's model."""
     assert isinstance(agent.model, ScriptedModel)
     return len(agent.model.requests)
 
 
 @pytest.fixture(params=["in process", "on a file"])
 def memory(request: pytest.FixtureRequest, tmp_path: Path) -> str | MemoryBackend:
-    """Where runs are stored: runtimes that are given it have them in common."""
+    """A store of runs, shared by the runtimes of a test."""
     return InProcessMemory() if request.param == "in process" else f"sqlite:///{tmp_path / 'agents.db'}"
 
 
@@ -162,7 +162,7 @@ class TestApprove:
         assert "do not fit its schema" in told(result)[0]
 
     async def test_one_call_too_many(self, memory: Any) -> None:
-        """How often a tool was called is known after a pause as well: of one more, nobody is asked."""
+        """The calls of a limited tool are counted over a pause: a call over the limit asks nobody."""
         once = attrs.evolve(pay, limits=attrs.evolve(pay.limits, calls=1))
         till = Till()
         agent = clerk([call("1")], [call("2", "scan", '{"page": 1}')], [call("3")], "done", tools=(once, scan))
@@ -207,7 +207,7 @@ class TestDeny:
         assert (result.content, told(result), till.paid) == ("I am sorry.", [content], [])
 
     async def test_expired(self, memory: Any) -> None:
-        """When its time is over nobody can decide any more, and the model is told that nobody did."""
+        """An expired approval cannot be decided, and the model is told that nobody decided."""
         brief = attrs.evolve(pay, expires=1e-6)
         till, agent = Till(), clerk([call("1")], "too late", tools=(brief,))
         async with Runtime(memory=memory) as rt:
@@ -239,7 +239,7 @@ class TestDeny:
 
 
 class TestInput:
-    """What only the user knows."""
+    """Input from the user."""
 
     async def test_the_user_fills_it_in(self, memory: Any) -> None:
         """The function gets the model's arguments and the user's; what does not fit is refused, and can be mended."""
@@ -279,7 +279,7 @@ class TestInput:
         assert told(result) == ["1 is live", "2 is test"]
 
     async def test_the_user_may_refuse(self) -> None:
-        """Who is asked for input may deny the call."""
+        """A person who is asked for input may deny the call."""
         till, agent = Till(), clerk([call("1", "deploy", '{"version": "1"}')], "pity")
         async with Runtime() as rt:
             paused = await rt.run(agent, "Deploy", deps=till)
@@ -426,7 +426,7 @@ class TestOnce:
         assert sorted(outcomes) == sorted(["conflict", stored.status])
 
     async def test_nobody_elses(self, memory: Any) -> None:
-        """What is decided for one run does not let another go on."""
+        """A decision for one run does not let another run go on."""
         till, agent = Till(), clerk([call("1")], [call("1", arguments='{"to": "Bob"}')], "done")
         async with Runtime(memory=memory) as rt:
             ann = await rt.run(agent, "Pay Ann", user="ann", deps=till)
@@ -443,7 +443,7 @@ class TestOnce:
         assert till.paid == ["1 to Ann"]
 
     async def test_the_model_cannot_answer_for_the_user(self) -> None:
-        """What only the user fills in is refused from the model, before anybody is asked."""
+        """An argument for the user is refused from the model, before anybody is asked."""
         till = Till()
         agent = clerk([call("1", "deploy", '{"version": "1", "place": "live"}')], "sorry")
         async with Runtime() as rt:

@@ -52,7 +52,7 @@ class TestResume:
     """A run goes on where it was, in another runtime on the same store."""
 
     async def test_after_a_failure(self) -> None:
-        """What the model answered and what the tools returned is not asked for again."""
+        """Stored answers and tool results are not asked for again."""
         made: list[str] = []
 
         @tool
@@ -97,7 +97,7 @@ class TestResume:
         assert texts == ["a", "one", "c", "between", "b", "", "", "done"]
 
     async def test_usage_and_budgets_go_on(self) -> None:
-        """What an earlier process spent is spent: the run has what is left."""
+        """The budget spent by an earlier process stays spent."""
         response = ModelResponse(tool_calls=calls("echo"), usage=Usage(50, 10))
         agent = Agent(
             ScriptedModel([response, ModelError("down")]), "a", tools=[echo], memory=JOURNAL, limits=Limits(tokens=100)
@@ -113,7 +113,7 @@ class TestResume:
         assert spent.value.result.usage == Usage(90, 15)
 
     async def test_the_state_goes_on(self) -> None:
-        """What tools changed of the session's state is there, and is stored at the end."""
+        """Changes of tools to the session's state are restored, and stored at the end."""
 
         @tool
         async def add(tally: State[Tally]) -> str:
@@ -393,7 +393,7 @@ class TestFork:
 
 @attrs.define
 class Seen:
-    """What tools did, over all processes."""
+    """A record of tool calls over all processes."""
 
     finished: Counter[str] = attrs.Factory(Counter)
 

@@ -99,7 +99,7 @@ class TestOwed:
         assert [entry.seq for entry in entries] == list(range(len(entries)))
 
     async def test_of_a_runtime_that_is_gone(self) -> None:
-        """Where the disk was full to the end of their runtime, another of the same process goes on with them."""
+        """If the disk stays full until the runtime closes, another runtime of the process goes on with the runs."""
         memory = Full()
         async with Runtime(memory=memory) as rt:
             run_id = await self.fail(rt, memory, [])

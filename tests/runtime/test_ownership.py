@@ -1,4 +1,4 @@
-"""Whose a session, a run and an approval are: nobody else is shown anything of them, or changes anything in them."""
+"""The owner of a session, a run or an approval: nobody else can see or change any of them."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class TestSession:
 
     @pytest.mark.parametrize("policy", [POLICIES["plain"], POLICIES["state"], POLICIES["journal"]])
     async def test_two_who_begin_it_at_once(self, policy: MemoryPolicy, tmp_path: Path) -> None:
-        """Where both read that there is no such session, the one that ends later stores nothing in it.
+        """If two runs both find no session, the run that ends later stores nothing in it.
 
         Runs wait for each other; a program that writes without a lock does not.
         """
@@ -163,7 +163,7 @@ class TestSession:
         assert [message.text for message in model.requests[0].messages] == ["hi"]
 
     async def test_a_run_is_not_resumed_in_another_users_session(self, memory: Any) -> None:
-        """Where the session was deleted meanwhile and begun by another, the stored run does not go on in it."""
+        """A stored run does not go on in a session that was deleted and begun by another user."""
         agent = Agent(ScriptedModel([ModelError("down")]), "clerk", memory=POLICIES["journal"])
         async with Runtime(memory=memory) as rt:
             with pytest.raises(ModelError) as caught:
@@ -251,7 +251,7 @@ class TestRun:
         assert after == ["pending", "pending"]
 
     async def test_its_own_user_goes_on(self, memory: Any) -> None:
-        """Whose it is may list, decide and resume it; a fork is the same user's, and cancelled by them alone."""
+        """The owner may list, decide and resume a run; a fork belongs to the same user, who alone may cancel it."""
         agent = desk("done")
         async with Runtime(memory=memory) as rt:
             paused = await rt.run(agent, "Pay", session="s", user="ann")
@@ -349,7 +349,7 @@ class TestNames:
                 await rt.run(Agent(ScriptedModel([])), "hi", user=name)
 
     async def test_an_id_that_is_too_long_is_cut(self, memory: Any) -> None:
-        """What is looked up under an id of megabytes is not found, in a message of some lines."""
+        """A lookup by an id of megabytes fails with a message of a few lines."""
         huge = "x" * 9_000_000
         async with Runtime(memory=memory) as rt:
             await memory.remember("ann", "Ann drinks tea.")

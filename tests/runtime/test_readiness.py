@@ -1,4 +1,4 @@
-"""What is found out about agents before they run: `agno_rt.readiness`."""
+"""Findings about agents before they run: `agno_rt.readiness`."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ async def test_a_check_that_fails_is_a_warning() -> None:
 
 
 async def test_an_agent_that_cannot_run_is_an_error() -> None:
-    """What an agent names and nobody has is found, and the other agents are checked all the same."""
+    """An unknown name in an agent is found, and the other agents are checked all the same."""
     async with Runtime() as runtime:
         findings = await check_ready(runtime, Agent("nosuch:model", "lost"), Agent(Unready([]), "found"))
 
@@ -161,7 +161,7 @@ async def test_a_memory_that_does_not_open_is_found(memory: str, tmp_path: Path)
 
 
 async def test_the_memory_can_be_left_alone() -> None:
-    """Who asks about agents alone hears nothing of the memory."""
+    """A check of agents alone reports nothing about the memory."""
     async with Runtime(memory="postgres://x") as runtime:
         assert await check_ready(runtime, Agent(Plain(), "a"), memory=False) == []
 

@@ -1,4 +1,4 @@
-"""What goes into a run: its input, and what its agent names."""
+"""The parts of a run: its input and the names in its agent."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MakePoint = Callable[..., EntryPoint]
 
 
 class TestInput:
-    """What is refused before anything starts."""
+    """Agents and inputs refused before anything starts."""
 
     @pytest.mark.parametrize("input", ["", "  \n", [], (), b"x", None, 42, ["", " "], [None], Message("user", "x")])
     async def test_input(self, input: Any) -> None:
@@ -141,7 +141,7 @@ class TestWhatAgentsName:
         assert [message.content for message in result.messages if message.role == "tool"] == ["", "from kit"]
 
     async def test_factories_that_return_nonsense(self, plugin_point: MakePoint) -> None:
-        """What is no model, no tool, no memory is the plugin's fault, by name."""
+        """A plugin that makes something else than a model, a tool or a memory is named in the error."""
 
         def nonsense(register: Any) -> None:
             register("odd", lambda rest, settings: 42)
@@ -194,7 +194,7 @@ class TestWhatAgentsName:
             assert sum(ref() is not None for ref in types) <= 1_100
 
     async def test_each_run_is_of_its_own_agent(self) -> None:
-        """What one run looked up serves the next only where that names the very same: in any order, changed or not."""
+        """A resolution serves the next run only for the very same names, in any order, changed or not."""
 
         @tool(inline=True)
         def other() -> str:
@@ -226,7 +226,7 @@ class TestWhatAgentsName:
 
 
 class TestToolChoice:
-    """Which tool the model must call."""
+    """The tool that the model must call."""
 
     @pytest.mark.parametrize("choice", ["echo", "required", "none"])
     async def test_it_holds_for_the_first_turn(self, choice: str) -> None:

@@ -135,8 +135,8 @@ class TestOpening:
 
     @pytest.mark.parametrize("memory", [42, None, object()])
     def test_a_memory_that_is_none(self, memory: Any) -> None:
-        """What is neither URL nor backend is refused when the runtime is made."""
-        with pytest.raises(UsageError, match="no memory"):
+        """A memory that is neither a URL nor a backend is refused when the runtime is made."""
+        with pytest.raises(UsageError, match="is not a memory"):
             Runtime(memory=memory)
 
     async def test_a_bare_error_leaves_it(self) -> None:
@@ -162,7 +162,7 @@ class TestOpening:
 
 
 class TestClosing:
-    """What happens when the block is left."""
+    """The end of the runtime's block."""
 
     async def test_closes_what_it_made_once(self, fleet: Callable[..., Fleet]) -> None:
         """Models and memory that were made are closed once, in a runtime that was used much."""
@@ -212,7 +212,7 @@ class TestClosing:
         assert ships.models["b"].closed == ships.memory[0].closed == 1
 
     async def test_the_blocks_error_goes_first(self, fleet: Callable[..., Fleet]) -> None:
-        """Where the block has failed too, its error is the one that leaves, with a note on the other."""
+        """If the block fails too, its error leaves the block, with a note on the other error."""
         ships = fleet(Closing("a", OSError("stuck")))
         with pytest.raises(ZeroDivisionError) as caught:  # noqa: PT012 - the whole block is what raises
             async with Runtime(plugins=ships.host) as rt:

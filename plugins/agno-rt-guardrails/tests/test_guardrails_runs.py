@@ -348,7 +348,7 @@ async def test_a_guardrail_that_breaks() -> None:
 async def test_what_is_no_hook(hook: Any) -> None:
     """Anything else in an agent's hooks is refused before the run."""
     async with Runtime() as rt:
-        with pytest.raises(UsageError, match="is no hook"):
+        with pytest.raises(UsageError, match="is not a hook"):
             await rt.run(Agent(ScriptedModel([]), hooks=[hook]), "x")
 
 
