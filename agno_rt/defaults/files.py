@@ -3,8 +3,8 @@
 The hook `files:sources` names the file that an answer is from, and says so where nothing was found.
 
 Files are cut into passages and indexed by SQLite's full-text search, in memory; a search first takes up the files that
-changed. Passed over are folders whose names begin with a dot or an underscore, links, files too large to be prose, and
-whatever cannot be read.
+changed. Passed over are folders whose names begin with a dot or an underscore, links, files too large to be prose,
+AGENTS.md, which is for coding agents, and whatever cannot be read.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ __all__ = ["Folder", "search_tool"]
 
 SUFFIXES = (".md", ".markdown", ".rst", ".txt")
 PASSAGE_CHARACTERS = 400
+NOT_DOCUMENTS = frozenset({"AGENTS.md"})
+"""Files that tell coding agents how to work in a folder; `agno-rt init` writes one."""
 
 DEEPEST = 64
 """Folders within folders that are looked into: each takes an open file while those in it are."""
@@ -131,7 +133,7 @@ class Folder:
             is_deep = below.count(os.sep) >= DEEPEST
             folders[:] = [] if is_deep else sorted(name for name in folders if not name.startswith((".", "_")))
             for name in sorted(names):
-                if not name.lower().endswith(SUFFIXES) or name.startswith("."):
+                if not name.lower().endswith(SUFFIXES) or name.startswith(".") or name in NOT_DOCUMENTS:
                     continue
                 with suppress(OSError):
                     found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
