@@ -201,13 +201,6 @@ def test_the_guide_of_a_new_project_is_right(agno: Agno, tmp_path: Path) -> None
     assert tests.returncode == 0, tests.stdout
 
 
-def test_the_guide_is_no_document(agno: Agno, tmp_path: Path) -> None:
-    """The librarian of a new project has no documents until its user puts some there."""
-    agno("init", cwd=tmp_path)
-
-    assert "agent librarian: 0 documents" in agno("doctor", cwd=tmp_path).stdout
-
-
 def test_init_writes_for_its_owner(agno: Agno, tmp_path: Path) -> None:
     """Files that will hold keys can be read by nobody else; a plugin's sources have the usual mode."""
     agno("init", str(tmp_path / "fresh"))
