@@ -6,17 +6,24 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 PACKAGES := -e . $(foreach plugin,$(PLUGINS),-e $(dir $(plugin)))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary --constraint constraints.txt
-SOURCES := agno_rt plugins tests benchmarks examples release.py
+SOURCES := agno_rt plugins tests benchmarks examples $(wildcard docs/*.py) release.py
 PORT ?= 7777
 # Many tests wait for other processes, so that one more than there are cores keeps the cores busy.
 JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
 SLOW := compare dashboard history load killed peers performance_page run_everywhere session_schedules sqlite_faults \
 	testing_injection testing_plugin typing
+# What starts no other program but Python's own.
+QUICK := tests --ignore tests/cli --ignore tests/e2e $(SLOW:%=--ignore-glob '*/test_%.py')
+# The Pythons that `make test-other` runs the tests on, besides the one that everything else takes.
+OTHERS ?= 3.12 3.13
+# A shim of pyenv is on the PATH even where its Python is not in use, so that each is tried.
+find_python = $(shell for python in python$(1) $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$(1).*/bin/python$(1); do \
+	"$$python" -c '' 2>/dev/null && { echo "$$python"; break; }; done)
 SCRIPTS := .asv/scripts/.fetched
 COMPARE := $(patsubst benchmarks/compare/requirements-%.txt,.asv/compare/%/.installed,$(wildcard benchmarks/compare/requirements-*.txt))
 PEERS := $(patsubst benchmarks/peers/requirements-%.txt,.asv/peers/%/.installed,$(wildcard benchmarks/peers/requirements-*.txt))
 
-.PHONY: help install dev serve test check lint format types bench bench-quick bench-history bench-keep dashboard docs clean
+.PHONY: help install dev serve test test-other test-here check lint format types bench bench-quick bench-history bench-keep dashboard draw docs clean
 .PHONY: performance gate bench-compare peers compare release
 
 help:  ## say what there is to make
@@ -36,13 +43,28 @@ test: dev  ## every test, in several processes: JOBS=3 ARGS="tests/drive/test_ru
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(SCRIPTS); fi
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
+# Each has an environment of its own, .venv-3.12 and so on, so that it neither waits for the others nor disturbs them.
+test-other: $(OTHERS:%=test-%)  ## the quick tests of the kernel and of the plugins on Python 3.12 and 3.13: OTHERS=3.13
+
+$(OTHERS:%=test-%): test-%:
+	@python='$(call find_python,$*)'; if [ -n "$$python" ]; then \
+		$(MAKE) --no-print-directory test-here PYTHON="$$python" VENV=.venv-$*; \
+	else \
+		echo "Python $* is not here: put python$* on the PATH, or run: pyenv install $*"; [ -z "$$CI" ]; \
+	fi
+
+# The pages of the plugin serve are tried in a browser, and docs need Sphinx: both do not differ by Python.
+test-here: $(VENV)/.test
+	@$(BIN)/python --version
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --quiet $(QUICK) --ignore tests/performance \
+		--ignore tests/test_docs.py plugins --ignore-glob '*/tests/page/*' $(ARGS)
+
 # The tests that start no other program but Python's own, and the checks that read files alone.
 check: dev  ## what takes a minute: format, lint, types of the kernel, the quick tests
 	$(BIN)/ruff format --check --quiet $(SOURCES)
 	$(BIN)/ruff check --quiet $(SOURCES)
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --quiet tests \
-		--ignore tests/cli --ignore tests/e2e $(SLOW:%=--ignore-glob '*/test_%.py')
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --quiet $(QUICK)
 
 lint: dev types  ## format, lint and types, without changing anything
 	$(BIN)/ruff format --check $(SOURCES)
@@ -96,7 +118,10 @@ peers: dev $(PEERS)  ## measure peers side by side, and write their table: AGNO_
 compare: dev $(COMPARE)  ## cancel, kill and approve in each framework, and write what happened into docs/comparison.md: ARGS=--no-run
 	$(BIN)/python -m benchmarks.compare.drive $(ARGS)
 
-docs: dev  ## build the documentation into docs/_build
+draw: dev  ## draw the tables and the picture of docs/concepts/architecture.md from the code
+	$(BIN)/python -m docs.draw_architecture
+
+docs: draw  ## build the documentation into docs/_build
 	$(BIN)/sphinx-build --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build
 	@echo "The documentation is in docs/_build/index.html."
 
@@ -105,8 +130,8 @@ release: dev  ## build every wheel and sdist for an index into dist/: URL=https:
 	@test -n '$(URL)' || { echo "say where the repository lies: make release URL=https://HOST/OWNER/NAME"; exit 1; }
 	$(BIN)/python release.py --url '$(URL)' $(ARGS)
 
-clean:  ## remove the virtual environment and what was built
-	rm -rf $(VENV) docs/_build .asv build dist
+clean:  ## remove the virtual environments and what was built
+	rm -rf $(VENV) $(OTHERS:%=.venv-%) docs/_build .asv build dist
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -136,4 +161,9 @@ $(SCRIPTS): benchmarks/site/scripts.py | $(VENV)/.dev
 $(VENV)/.dev: $(VENV)/.installed
 	@echo "Installing what working on agno_rt takes: some 60 packages more."
 	$(PIP) --requirement requirements-dev.txt
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.installed requirements-test.txt
+	@echo "Installing what the tests take into $(VENV): some 20 packages more."
+	$(PIP) --requirement requirements-test.txt
 	@touch $@

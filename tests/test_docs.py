@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from types import ModuleType
 import pytest
 
 from agno_rt import hookspecs
+from docs.draw_architecture import PAGE, PICTURE, draw
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -92,6 +94,17 @@ def test_every_hook_has_its_signature_and_an_example() -> None:
             parameters = ", ".join(inspect.signature(getattr(hookspecs, name)).parameters)
             assert f"`{name}({parameters})`" in text, f"the table of hooks lacks {name}({parameters})"
             assert f"@hookimpl\ndef {name}({parameters}):" in text, f"there is no example of {name}"
+
+
+def test_the_architecture_is_drawn_from_the_code(tmp_path: Path) -> None:
+    """The states, their picture and the floors are those of the code; a page that differs is mended by drawing."""
+    page, picture = (Path(shutil.copy(path, tmp_path)) for path in (PAGE, PICTURE))
+
+    assert not draw(page, picture), f"{PAGE.name} or {PICTURE.name} differs from the code: run `make draw`"
+
+    page.write_text(PAGE.read_text(encoding="utf-8").replace("| asking |", "| resting |"), encoding="utf-8")
+    assert draw(page, picture)
+    assert page.read_bytes() == PAGE.read_bytes()
 
 
 def documents() -> list[Path]:

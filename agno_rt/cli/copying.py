@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from agno_rt.errors import UsageError
@@ -19,14 +19,23 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(path.relative_to(folder) for path in _walk(folder))
 
 
-def copy_files(source: Path, target: Path, rename: Callable[[str], str] = str, *, private: bool = False) -> list[Path]:
+def copy_files(
+    source: Path,
+    target: Path,
+    rename: Callable[[str], str] = str,
+    *,
+    private: bool = False,
+    spare: Collection[str] = (),
+) -> list[Path]:
     """Copy the files below `source` to `target` and return their new paths; `rename` maps paths and contents.
 
-    A `private` copy is for its owner alone, from the moment that it is there.
+    A `private` copy is for its owner alone, from the moment that it is there. A file named in `spare` that is there
+    already stays as it is.
 
     Raises `UsageError`, before anything is written, where one of them is there already, or the place cannot be used.
     """
     files = {target / rename(path.as_posix()): source / path for path in files_below(source)}
+    files = {path: original for path, original in files.items() if original.name not in spare or not path.exists()}
     taken = [path for path in files if path.exists()]
     if taken:
         names = ", ".join(map(str, taken))

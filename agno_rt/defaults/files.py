@@ -3,8 +3,8 @@
 The hook `files:sources` names the file that an answer is from, or says that nothing was found.
 
 Files are cut into passages and indexed in memory by SQLite's full-text search; each search indexes changed files first.
-Skipped are folders whose names begin with a dot or an underscore, links, files too large to be prose, and unreadable
-files.
+Skipped are folders whose names begin with a dot or an underscore, links, files too large to be prose, unreadable files,
+and AGENTS.md, which is for coding agents.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ __all__ = ["Folder", "search_tool"]
 
 SUFFIXES = (".md", ".markdown", ".rst", ".txt")
 PASSAGE_CHARACTERS = 400
+NOT_DOCUMENTS = frozenset({"AGENTS.md"})
+"""Files that tell coding agents how to work in a folder; `agno-rt init` writes one."""
 
 DEEPEST = 64
 """The depth of folders to search: each level keeps a file descriptor open while the levels below are read."""
@@ -134,7 +136,7 @@ class Folder:
             is_deep = below.count(os.sep) >= DEEPEST
             folders[:] = [] if is_deep else sorted(name for name in folders if not name.startswith((".", "_")))
             for name in sorted(names):
-                if not name.lower().endswith(SUFFIXES) or name.startswith("."):
+                if not name.lower().endswith(SUFFIXES) or name.startswith(".") or name in NOT_DOCUMENTS:
                     continue
                 with suppress(OSError):
                     found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)

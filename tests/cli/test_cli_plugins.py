@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -145,7 +146,7 @@ def test_the_wheel_brings_what_is_copied(environment: dict[str, str], tmp_path: 
         assert (done.returncode, done.stderr) == (0, "")
 
     assert (empty / "agno-rt-parrot" / "agno_rt_parrot" / "model.py").is_file()
-    assert (empty / "agents.py").is_file()
+    assert {path.name for path in empty.iterdir()} == {"AGENTS.md", "agents.py", "agno-rt.toml", "agno-rt-parrot"}
 
 
 def test_init_writes_a_project(agno: Agno, tmp_path: Path) -> None:
@@ -155,6 +156,7 @@ def test_init_writes_a_project(agno: Agno, tmp_path: Path) -> None:
     done = agno("init", str(folder))
     assert done.returncode == 0
     assert f"wrote {folder / 'agno-rt.toml'}" in done.stdout
+    assert f"wrote {folder / 'AGENTS.md'}" in done.stdout
     assert 'agno-rt run assistant "Hello!"' in done.stdout
     assert "agno-rt run timekeeper" in done.stdout
     assert "Known: assistant, librarian, timekeeper." in agno("run", "asistant", "Hello!", cwd=folder).stderr
@@ -164,6 +166,39 @@ def test_init_writes_a_project(agno: Agno, tmp_path: Path) -> None:
     assert again.returncode == 2
     assert "there already" in again.stderr
     assert (folder / "agno-rt.toml").read_text().startswith("[agents.echo]")
+
+
+def test_init_leaves_a_guide_that_is_there(agno: Agno, tmp_path: Path) -> None:
+    """A repository that has an AGENTS.md keeps it, and gets the rest."""
+    (tmp_path / "AGENTS.md").write_text("Be brief.\n")
+
+    done = agno("init", cwd=tmp_path)
+
+    assert done.returncode == 0
+    assert "left AGENTS.md as it was" in done.stdout
+    assert (tmp_path / "AGENTS.md").read_text() == "Be brief.\n"
+    assert (tmp_path / "agno-rt.toml").is_file()
+
+
+def test_the_guide_of_a_new_project_is_right(agno: Agno, tmp_path: Path) -> None:
+    """What AGENTS.md tells a coding agent to write works: the agent in TOML, the tool, the test."""
+    agno("init", cwd=tmp_path)
+    text = (tmp_path / "AGENTS.md").read_text(encoding="utf-8")
+    (table,), (function, test) = (re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL) for kind in ("toml", "python"))
+    with open(tmp_path / "agno-rt.toml", "a", encoding="utf-8") as file:
+        file.write(f"\n{table}")
+    agents = (tmp_path / "agents.py").read_text(encoding="utf-8")
+    agents = agents.replace("timekeeper =", f"{function}\n\ntimekeeper =").replace("[now]", "[now, weather]")
+    (tmp_path / "agents.py").write_text(agents, encoding="utf-8")
+    (tmp_path / "test_agents.py").write_text(test, encoding="utf-8")
+
+    listed = agno("agents", cwd=tmp_path).stdout
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
+    tests = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+
+    assert "translator" in listed
+    assert "now, weather" in listed
+    assert tests.returncode == 0, tests.stdout
 
 
 def test_init_writes_for_its_owner(agno: Agno, tmp_path: Path) -> None:

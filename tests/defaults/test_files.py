@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agno_rt import Agent, Runtime, ToolCall
-from agno_rt.defaults.files import PASSAGE_CHARACTERS, cut_passages
+from agno_rt.defaults.files import PASSAGE_CHARACTERS, FilesSettings, Folder, cut_passages
 from agno_rt.errors import ConfigError, UsageError
 from agno_rt.plugins import PluginHost
 from agno_rt.testing import ScriptedModel
@@ -45,6 +45,18 @@ def test_finds_passages_and_names_their_files(folder: Path) -> None:
     assert "craters" in search(folder, "crater moonwalk")
     for word in ("secret", "hidden"):
         assert search(folder, word) == "No document has any of these words."
+
+
+def test_what_is_for_coding_agents_is_no_document(tmp_path: Path) -> None:
+    """A new project has no documents until its user puts some there, though `agno-rt init` writes AGENTS.md."""
+    (tmp_path / "AGENTS.md").write_text("A tool is a function.")
+    folder = Folder(tmp_path, FilesSettings())
+
+    with pytest.raises(UsageError, match="0 documents in"):
+        folder.check_ready()
+    (tmp_path / "moon.md").write_text("A function of the moon.")
+    assert folder.check_ready() == f"1 document in {tmp_path}"
+    assert [passage.file for passage in folder.search("function")] == ["moon.md"]
 
 
 @pytest.mark.parametrize("query", ["", "?!", '"', "NEAR(", "a AND", "* OR", "nothing-of-this"])

@@ -378,7 +378,7 @@ class TestNames:
         await memory.aclose()
         with closing(sqlite3.connect(path)) as old, old:
             for at, name in enumerate(names):
-                old.execute("UPDATE sessions SET id = ?1, user = ?1 WHERE id = ?2", (name, f"s{at}"))
+                old.execute("UPDATE sessions SET id = ?, user = ? WHERE id = ?", (name, name, f"s{at}"))
                 old.execute("UPDATE messages SET session = ? WHERE session = ?", (name, f"s{at}"))
                 old.execute("UPDATE fact_users SET user = ? WHERE user = ?", (name, f"u{at}"))
                 old.execute("UPDATE facts SET user = ? WHERE user = ?", (name, f"u{at}"))

@@ -13,12 +13,15 @@ from agno_rt.cli.options import debug_option
 
 __all__ = ["command"]
 
+# Many repositories have a guide for coding agents already: that is no reason to write nothing.
+_GUIDE = "AGENTS.md"
+
 
 @click.command("init")
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
 @debug_option
 def command(folder: Path) -> None:
-    """Write agno-rt.toml and agents.py to start from.
+    """Write agno-rt.toml and agents.py to start from, and AGENTS.md for coding agents.
 
     They are written into DIR, or into this folder. What is there already is never overwritten.
     """
@@ -26,9 +29,11 @@ def command(folder: Path) -> None:
 
     with resources.as_file(resources.files("agno_rt") / "defaults" / "project") as project:
         # agno-rt.toml is where people write keys.
-        written = copy_files(project, folder, private=True)
+        written = copy_files(project, folder, private=True, spare=(_GUIDE,))
     for path in written:
         click.echo(f"wrote {path}")
+    if folder / _GUIDE not in written:
+        click.echo(f"left {folder / _GUIDE} as it was")
     click.echo("\nTry next:")
     if folder.resolve() != Path.cwd():
         click.echo(f"  cd {shlex.quote(os.fspath(folder))}")

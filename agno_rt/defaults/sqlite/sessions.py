@@ -91,11 +91,12 @@ def append_messages(connection: sqlite3.Connection, new: NewMessages) -> int:
     if row is None:
         connection.execute(
             "INSERT INTO sessions (id, user, version, created_at, updated_at, data, mark, seal, total, agent, title)"
-            " VALUES (?1, ?2, ?3, ?4, ?4, coalesce(?5, x''), random(), ?6, ?7, ?8, ?9)",
+            " VALUES (?, ?, ?, ?, ?, coalesce(?, x''), random(), ?, ?, ?, ?)",
             (
                 session,
                 new.user,
                 version,
+                new.at,
                 new.at,
                 new.data,
                 zlib.crc32(new.data or b""),
