@@ -151,7 +151,7 @@ def _apply_answer(job: Job, tool: Tool | None, approval: Approval) -> ToolCall |
 
 
 def check_decision(tool: Tool | None, approval: Approval, decision: Decision) -> None:
-    """Raise `UsageError` if the decision does not fit the approval: its kind, its arguments or its answer.
+    """Raise `UsageError` if the decision does not fit the approval: in kind, arguments or answer.
 
     Without the `tool`, new arguments need only be a JSON object.
     """
@@ -173,7 +173,7 @@ def check_decision(tool: Tool | None, approval: Approval, decision: Decision) ->
 
 
 def _find_misfit(tool: Tool | None, approval: Approval, text: str) -> str:
-    """Describe the fault of the arguments or the answer that a person gave; return "" if they fit."""
+    """Describe the fault of a person's arguments or answer; return "" for none."""
     try:
         value = msgspec.json.decode(text)
         if approval.kind == "approval":

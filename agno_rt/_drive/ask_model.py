@@ -41,7 +41,7 @@ async def ask_with_events(job: Job, request: ModelRequest) -> ModelResponse:
 
 
 async def ask_with_hooks(job: Job, request: ModelRequest) -> ModelResponse:
-    """Ask the model with the run's hooks around it, and with its events if the run has listeners."""
+    """Ask the model between the run's hooks, with events if the run has listeners."""
     asked = await call_hooks.before_model(job, job.hooks, request)
     if job.emitter is None:
         return await _apply_model_hooks(job, request.turn, asked)
@@ -116,7 +116,7 @@ class _Stream(msgspec.Struct, eq=False):
         self.held.append(delta)
 
     async def passed(self) -> None:
-        """Note that the racing guardrails let the input pass, and send the deltas held back for them."""
+        """Send the deltas held back for the racing guardrails, after these let the input pass."""
         if not self.guarded:
             await self._let_go()
         self.races = False
@@ -204,7 +204,8 @@ async def _ask_in_time(job: Job, request: ModelRequest, emit: Emit | None) -> Mo
 
 
 async def _pass_and_restart(emit: Emit, scope: trio.CancelScope, seconds: float, delta: Delta) -> None:
-    """Pass the delta on and begin the idle time anew. The time a slow reader takes does not count."""
+    """Pass the delta on, and restart the idle time after that."""
+    # A slow reader blocks `emit`; the model is not silent then, so the clock stops.
     scope.deadline = math.inf
     await emit(delta)
     scope.deadline = trio.current_time() + seconds

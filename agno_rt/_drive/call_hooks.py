@@ -35,7 +35,7 @@ __all__ = [
 
 
 class Hooks(msgspec.Struct, frozen=True, eq=False):
-    """The hooks of an agent, sorted by the steps at which they act. Make one with `of`."""
+    """The hooks of an agent, sorted by step. Made with `of`."""
 
     before_run: tuple[Hook | Guard, ...] = ()
     after_run: tuple[Hook | Guard, ...] = ()
@@ -169,6 +169,7 @@ async def race_guards(
     async def race(guard: Guard) -> None:
         for text in texts:
             if (verdict := await _call_hook(guard.rail, (Verdict,), guard.rail.check, context, text)) is not None:
+                # The model already reads the input, so a replacement text comes too late and blocks instead.
                 raise await _report_trip(job, guard, "input", attrs.evolve(verdict, text=None))
 
     async def judged() -> None:
@@ -241,7 +242,7 @@ def _check_messages(hook: object, changed: tuple[Any, ...]) -> tuple[Message, ..
 
 
 async def _call_hook(hook: object, kinds: tuple[type, ...], ask: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-    """Call the hook and return its value, which must be `None` or of one of the kinds."""
+    """Call the hook and return its value. Raises `HookError` unless the value is `None` or of these kinds."""
     try:
         said = await ask(*args)
     except AgnoError:

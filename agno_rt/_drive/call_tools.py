@@ -88,7 +88,7 @@ async def _run_step(job: Job, units: Iterator[_Unit], count: int, results: dict[
             else:
                 results.update(zip(cast(list[int], at), await _call_batch(job, call), strict=True))
 
-    if count == 1:
+    if count == 1:  # in place, as a nursery costs a task
         await work()
         return
     try:
@@ -159,7 +159,7 @@ async def _settle_call(job: Job, journal: Journal, call: ToolCall) -> Approval |
 
 
 async def _finish_call(job: Job, call: ToolCall, asked: ToolCall, answer: Told | None) -> Message:
-    """Run the call as `asked`, or use its `answer`; send the events, store the result, return it for the model."""
+    """Run the call as `asked`, or use the `answer`; send events, store the result, return the message."""
     emitter = job.emitter
     if emitter is not None:
         await emitter.send(ToolStarted(job.run_id, asked))

@@ -55,9 +55,9 @@ def _build_opening(job: Job, history: Sequence[Message]) -> list[Message]:
 
 
 async def run_conversation(job: Job, turns: Turns, converse: Callable[[], Awaitable[None]]) -> None:
-    """Begin the turns with the messages before the input, let `converse` take the turns, and store their messages.
+    """Begin the turns with the messages before the input, let `converse` take the turns, and store the outcome.
 
-    Runs on one session follow one another. A run that fails or is cancelled stores nothing.
+    Runs on one session follow one another. A failed or cancelled run stores nothing.
     """
     access, policy = job.session, job.policy
     if access is None:
@@ -145,7 +145,7 @@ async def _run_with_all(job: Job, turns: Turns, access: SessionAccess, converse:
 
 
 async def _store_beginning(job: Job, journal: Journal, turns: Turns, session: Session | None, count: int) -> None:
-    """Store the run's beginning in its journal: the input and the messages shown, `count` of the session among them."""
+    """Store the run's beginning in its journal: the input, the system message, `count` messages of the session."""
     state = _keep_state(job, journal)
     system = turns.messages[0].text if turns.own > count else ""
     total, version = (0, 0) if session is None else (session.total, session.version)
@@ -155,7 +155,7 @@ async def _store_beginning(job: Job, journal: Journal, turns: Turns, session: Se
 
 
 def _keep_state(job: Job, journal: Journal) -> Callable[[], bytes] | None:
-    """Let the journal store the session's state with each step, and return the function that encodes it."""
+    """Let the journal store the session's state with each step; return the function to encode the state."""
     policy, session = job.policy.state, "" if job.session is None else job.session.id
     if policy is not None:
         journal.state = lambda: msgspec.json.encode(write_state(policy, job.state, session))
@@ -163,7 +163,7 @@ def _keep_state(job: Job, journal: Journal) -> Callable[[], bytes] | None:
 
 
 async def _resume_conversation(job: Job, turns: Turns, replay: Replay, converse: Callable[[], Awaitable[None]]) -> None:
-    """Bring the turns to the point at which an earlier process left them, and go on from there."""
+    """Bring the turns to the point where an earlier process stopped, and go on."""
     access, policy, begun = job.session, job.policy, replay.begun
     session: Session | None = None
     history: Sequence[Message] = ()
@@ -197,7 +197,7 @@ async def _resume_conversation(job: Job, turns: Turns, replay: Replay, converse:
 
 
 async def _load_as_shown(access: SessionAccess, begun: Begun, user: str | None) -> tuple[Session, Sequence[Message]]:
-    """Return the session as it is now, and the messages that the run saw at its beginning."""
+    """Return the present session, and the messages shown to the run when it began."""
     session = await _load_session(access, begun.shown, user)
     if session.total < begun.total:
         raise SessionConflict(f"session {access.id!r} was deleted since the run began", hint="Begin the run anew.")
@@ -277,7 +277,7 @@ async def _load_session(access: SessionAccess, last: int | None, user: str | Non
 
 
 async def _store_end(job: Job, turns: Turns, session: Session | None, data: bytes | None) -> None:
-    """Store the run's messages in its session, together with its end if it has a journal; a paused run has not ended.
+    """Store the run's messages in the session, with the run's end if there is a journal. A paused run has not ended.
 
     If another process has added a run meanwhile, store this run after it.
     """
@@ -338,7 +338,7 @@ async def _recall_bounded(
 async def _recall_unsummarised(
     access: SessionAccess, policy: MemoryPolicy, user: str | None
 ) -> tuple[Session, Kept, Sequence[Message]]:
-    """Load the session, the data kept with it, and all messages that its summary does not cover."""
+    """Load the session, the data kept with it, and all messages after the summary."""
     last = FIRST_LOAD if policy.messages is None else policy.messages
     while True:
         session = await _load_session(access, last, user)

@@ -35,7 +35,7 @@ class EventBuffer:
         self._writers = trio.lowlevel.ParkingLot()
         self._reader = trio.lowlevel.ParkingLot()
         # A waiting reader and the number of waiting writers, because unpark() on an empty lot costs more than handing
-        # an event over. The task that wakes another one counts it off; a cancelled task counts itself off.
+        # an event over. A waking task counts the woken one off; a cancelled task counts itself off.
         self._reading = False
         self._writing = 0
 
@@ -84,7 +84,7 @@ class EventBuffer:
 
 
 class Emitter(msgspec.Struct, eq=False):
-    """Sends one run's events to its listeners. An observer that raises is reported to `observer_failed` and dropped."""
+    """Sends one run's events to its listeners. A failing observer is reported to `observer_failed` and dropped."""
 
     run_id: str
     observers: tuple[Callable[[Event], None], ...]

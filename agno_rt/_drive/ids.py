@@ -22,6 +22,6 @@ def new_id() -> str:
         return new_id()
 
 
-# Without this a forked child would hand out the same ids as its parent.
+# Otherwise a forked child would hand out the same ids as the parent.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_drawn.clear)

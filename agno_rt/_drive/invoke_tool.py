@@ -211,7 +211,7 @@ async def _call_with_retries(job: Job, tool: Tool, arguments: dict[str, Any], co
         except BaseException as exc:
             if must_pass(exc):
                 raise
-            # A thread left behind still runs the function, and a retry would run a second one beside it.
+            # A thread left behind still runs the function; a retry would run the function twice at once.
             left = isinstance(exc, Late) and not tool.is_async and not tool.process
             if attempts > tool.limits.retries or left:
                 text = text_of(exc) if isinstance(exc, Failed) else failure(tool.name, exc)
@@ -233,7 +233,7 @@ async def _call_once(job: Job, tool: Tool, arguments: dict[str, Any], count: int
         try:
             content = await run_in_process(tool, arguments, seconds, count if tool.batch else None, _get_processes(job))
         except DeadlineExceeded as exc:
-            # This one is the tool's own deadline: an error of the function arrives as `Failed`.
+            # Raised by the tool's own deadline only: an error of the function arrives as `Failed`.
             raise Late(f"{tool.name} failed: {exc.message}, and was killed") from exc
         return content if tool.batch else [("completed", content)]
     value = await call_in_time(tool, arguments, seconds, stay)

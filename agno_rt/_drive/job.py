@@ -27,7 +27,7 @@ from agno_rt.models import NO_PROFILE, NO_USAGE, FinishReason, Model, ModelProfi
 from agno_rt.tools import Tool
 
 if TYPE_CHECKING:
-    # Few runs have one of these; the code that makes one imports its module.
+    # Rarely needed in a run; the code making such an object imports the module.
     from agno_rt._decide.output_form import OutputForm
     from agno_rt._drive.session_order import SharedLock
     from agno_rt._drive.tool_threads import Workers
@@ -232,14 +232,14 @@ def check_depth(outer: Job, most: int) -> None:
         job = job.outer
     if len(around) < most:
         return
-    # The budgets hold the state shared by nested runs. Few runs have one, so those without get one here.
+    # The budgets hold the state shared by nested runs. A run without a budget gets one here.
     refusals = Refusals()
     for job in reversed(around):
         if job.budget is None:
             job.budget = Budget(job.limits, None if job.outer is None else job.outer.budget)
         refusals = job.budget.refusals = refusals if job.budget.refusals is None else job.budget.refusals
     turn = outer.run_id, 0 if outer.turns is None else outer.turns.turn
-    if turn != refusals.last:
+    if turn != refusals.last:  # several refusals in one turn count once
         refusals.turns += 1
         refusals.last = turn
     if refusals.turns > MOST_REFUSED:

@@ -28,7 +28,7 @@ __all__ = [
 
 
 def _is_cancelling() -> bool:
-    """Return whether trio cancels this task. If not, a `Cancelled` was kept and raised again, which is a failure."""
+    """Return whether trio cancels this task. Otherwise a `Cancelled` was kept and raised again: a failure."""
     return not trio.lowlevel.in_trio_task() or trio.current_effective_deadline() == -math.inf
 
 
@@ -76,10 +76,10 @@ class _Deadline:
 
 
 def cause(exc: BaseException) -> BaseException:
-    """Return the exception that stands for a group; the group itself if several parts failed independently.
+    """Return the exception to raise for a group; the group itself if several parts failed independently.
 
-    An interrupt comes first. Then a cancellation: failures during a cancellation matter less, and trio must get its
-    `Cancelled` back. Then a failure, if it is the only one.
+    An interrupt comes first. Then a cancellation: failures during a cancellation matter less, and trio must get
+    `Cancelled` back. Then a failure, if there is only one.
     """
     parts = list(leaves(exc))
     ends = list(find_passing(exc))
@@ -89,7 +89,7 @@ def cause(exc: BaseException) -> BaseException:
 
 
 def raise_cause(group: BaseExceptionGroup[BaseException]) -> NoReturn:
-    """Raise the exception that stands for the group, with its own cause."""
+    """Raise the exception that `cause` picks for the group, keeping the exception's `__cause__`."""
     exc = cause(group)
     try:
         raise exc from exc.__cause__
@@ -99,7 +99,7 @@ def raise_cause(group: BaseExceptionGroup[BaseException]) -> NoReturn:
 
 
 def raise_first(group: BaseExceptionGroup[BaseException]) -> NoReturn:
-    """Raise the exception that stands for the group; for several failures, of tasks doing the same, the first."""
+    """Raise the exception that `cause` picks for the group; the first of several failures of equal tasks."""
     exc = cause(group)
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
@@ -110,7 +110,7 @@ def raise_first(group: BaseExceptionGroup[BaseException]) -> NoReturn:
 
 
 def ended_as(exc: BaseException) -> Status:
-    """Return the status of a run, call or request that ended with this exception or group."""
+    """Return the status of a run, call or request ended by this exception or group."""
     exc = cause(exc)
     if isinstance(exc, trio.Cancelled) and must_pass(exc):
         return "cancelled"

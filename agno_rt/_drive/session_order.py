@@ -35,6 +35,7 @@ class SharedLock(msgspec.Struct, eq=False):
         Raises `DeadlineExceeded` after `seconds`, and `BackendError` if the backend fails.
         """
         try:
+            # Without waiting first: the usual lock is free, and needs no deadline.
             self.is_held = await self.locks.lock_session(self.id, wait=False)
             if self.is_held:
                 return

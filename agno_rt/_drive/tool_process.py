@@ -61,7 +61,7 @@ class Processes:
         self._context: Any = None
 
     async def run_sync(self, function: Callable[[], Any], **how: Any) -> Any:
-        """Run the function like `trio_parallel.run_sync`, in one of these processes."""
+        """Run the function like `trio_parallel.run_sync`, in a process of this runtime."""
         if self._context is None:
             # Opening does not yield to other tasks, so no second call can open another context in between.
             self._opened = importlib.import_module("trio_parallel").open_worker_context(init=end_with_parent)
@@ -115,7 +115,7 @@ async def run_in_process(
 
 
 def _is_typed_in(module: str) -> bool:
-    """Return whether the process would look for the function in a file that does not exist."""
+    """Return whether the process would look for the function in a missing file."""
     main = sys.modules["__main__"]
     if main.__spec__ is not None:
         return False

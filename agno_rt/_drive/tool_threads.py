@@ -1,7 +1,7 @@
-"""The worker threads of one runtime, for its sync tools, with the abandoned threads that have not ended.
+"""The worker threads of one runtime for sync tools, with the abandoned threads still running.
 
-A thread cannot be stopped. A thread whose call timed out or was cancelled gives its place back at once, so that hanging
-tools do not block other calls. It counts as abandoned until it ends, and too many of these refuse further threads.
+A thread cannot be stopped. After a timeout or a cancellation the call gives the thread's place back at once, so hanging
+tools do not block other calls. The thread counts as abandoned until its end; too many refuse further threads.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Threads:
 
     @property
     def abandoned(self) -> Sequence[Thread]:
-        """The abandoned threads that have not ended, oldest first."""
+        """The abandoned threads still running, oldest first."""
         return sorted(self._abandoned, key=lambda thread: thread.began)
 
 
@@ -109,11 +109,11 @@ class Thread:
             self._abandoned.add(self)
 
     async def acquire_on_behalf_of(self, borrower: object) -> None:
-        """Note that trio begins the thread. The caller has taken its place before."""
+        """Note that trio begins the thread. The place was taken before."""
         self._is_begun = True
 
     def release_on_behalf_of(self, borrower: object) -> None:
-        """Note that the thread has ended. Trio calls this in its own thread, also for an abandoned thread."""
+        """Note that the thread has ended. Trio calls this in trio's thread, also for an abandoned thread."""
         self._is_over = True
         self._abandoned.discard(self)
         if self._is_left and self.coroutine is not None:

@@ -29,7 +29,7 @@ Answer: TypeAlias = tuple[Literal["done"], Content | list[Told]] | tuple[Literal
 class Source:
     """The module of a tool's function, as sent to the worker: the module's name and file.
 
-    Unpickling a Source imports the module, so that arguments unpickled after it find their classes there.
+    Unpickling a Source imports the module, so arguments unpickled later find their classes.
     """
 
     __slots__ = ("file", "module", "problem")
@@ -63,7 +63,7 @@ def import_file(name: str, file: str | os.PathLike[str]) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Annotations and pickles look the module up by name, so it must be registered before its body runs.
+    # Annotations and pickles look the module up by name, so register the module before running its body.
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
@@ -82,12 +82,12 @@ def run_call(source: Source, qualname: str, name: str, arguments: dict[str, Any]
     except ToolArgumentError as exc:
         return "refused", text_of(exc)
     except BaseException as exc:
-        # SystemExit too: it would end this worker, and the parent would not learn why.
+        # SystemExit too: otherwise this worker would end, and the parent would not learn why.
         return "failed", failure(name, exc)
 
 
 def find_function(module: str, qualname: str) -> Callable[..., Any] | None:
-    """Return the module's function `qualname`, unwrapped if it is a tool; `None` if there is none."""
+    """Return the module's function `qualname`, unwrapped from a tool; `None` if missing."""
     try:
         found: Any = operator.attrgetter(qualname)(importlib.import_module(module))
     except AttributeError:
@@ -97,10 +97,10 @@ def find_function(module: str, qualname: str) -> Callable[..., Any] | None:
 
 
 def end_with_parent() -> None:
-    """Let this worker process be killed when its parent ends, even if the parent was killed.
+    """Let this worker process be killed when the parent process ends, even if the parent was killed.
 
-    The parent holds one end of a pipe as long as it lives. PR_SET_PDEATHSIG does not work here: it kills the worker
-    when the thread that started it ends, and trio ends its idle threads.
+    The parent holds one end of a pipe until its end. PR_SET_PDEATHSIG does not work here: the signal comes when the
+    starting thread ends, and trio ends idle threads.
     """
     import multiprocessing  # slow, and users of `import_file` alone need none of these
     import select

@@ -1,4 +1,4 @@
-"""Gives a run the facts about its user, and its model the tools to keep facts. Knows no runtime."""
+"""Gives a run the facts about the user, and the model the tools to keep facts. Knows no runtime."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["UserFacts"]
 
 
 class UserFacts:
-    """Gives the runs of one runtime the facts about their users, and the tools for facts, made once."""
+    """Gives the runs of one runtime facts about users, and the tools for facts, made once."""
 
     def __init__(self) -> None:
         self._tools: Mapping[str, Tool] | None = None
 
     def give(self, job: Job, policy: UserMemory, store: MemoryBackend) -> None:
-        """Give the run the store and its tools. Raises `UsageError` for a memory backend without facts."""
+        """Give the run the store and the tools. Raises `UsageError` for a memory backend without facts."""
         if not isinstance(store, FactStore):
             hint = "Use one that does, such as 'memory:' or 'sqlite:///agents.db', or leave MemoryPolicy(facts=) out."
             raise UsageError(f"the memory backend {type(store).__name__} keeps no facts about users", hint=hint)

@@ -72,6 +72,7 @@ class Journal(msgspec.Struct, eq=False):
 
     async def answered(self, turns: Turns, response: ModelResponse) -> None:
         """Store a response of the model, before the run acts on the response."""
+        # The first response's usage is stored as it is, without a sum.
         usage = (
             response.usage if turns.usage.total_tokens == 0 and not turns.usage.cost else turns.usage + response.usage
         )
@@ -93,7 +94,7 @@ class Journal(msgspec.Struct, eq=False):
         await self._write(Checked(reason))
 
     def told(self, turns: Turns, call: ToolCall) -> Message | None:
-        """Return the call's result from an earlier process, if there is one."""
+        """Return the call's result from an earlier process, or `None`."""
         done = None if self.replay is None else self.replay.results.get((turns.turn, call.id))
         return None if done is None else Message("tool", done.content, (), call.id, call.name)
 
