@@ -28,14 +28,14 @@ __all__ = ["apply_decision", "check_decision", "require_approval"]
 _Arguments: TypeAlias = dict[str, Any]
 
 _ALLOWED: Mapping[ApprovalKind, tuple[str, str]] = {
-    "approval": ("approved", "Approve of it, with other arguments perhaps, or deny it."),
-    "input": ("answered", "Answer it with what its schema asks for, or deny it."),
+    "approval": ("approved", "Approve it, perhaps with other arguments, or deny it."),
+    "input": ("answered", "Answer it with a value that fits its schema, or deny it."),
     "external": ("answered", "Answer it with the result of the call, or deny it."),
 }
 """The status that decides each kind, beside `denied`, and a hint for the person who decides."""
 
 _LATE: Mapping[ApprovalKind, str] = {
-    "approval": "nobody approved of it in time",
+    "approval": "nobody approved it in time",
     "input": "the user did not answer in time",
     "external": "nobody gave its result in time",
 }
@@ -58,7 +58,7 @@ async def require_approval(job: Job, tool: Tool, call: ToolCall) -> Approval | T
             raise
         return "failed", failure(tool.name, exc)
     if (limit := tool.limits.calls) is not None and (job.called or {}).get(tool.name, 0) >= limit:
-        return "failed", f"{tool.name} was not called: it has been called as often as it may be in one run ({limit})."
+        return "failed", f"{tool.name} was not called: its limit of calls in one run ({limit}) is reached."
     reason: str | None = ""
     if tool.predicate is not None:
         try:
@@ -133,7 +133,7 @@ def apply_decision(job: Job, tool: Tool | None, approval: Approval) -> ToolCall 
             return "failed", f"{call.name} was not called: {_LATE[approval.kind]}."
         case "pending":
             _, hint = _ALLOWED[approval.kind]
-            raise UsageError(f"the approval {approval.id} of {call.name} is still to be decided", hint=hint)
+            raise UsageError(f"the approval {approval.id} of {call.name} is not decided yet", hint=hint)
 
 
 def _apply_answer(job: Job, tool: Tool | None, approval: Approval) -> ToolCall | Told:
@@ -145,7 +145,7 @@ def _apply_answer(job: Job, tool: Tool | None, approval: Approval) -> ToolCall |
             given = tool.asks.decode(text)
         except msgspec.MsgspecError as exc:
             # The tool has changed since the user was asked.
-            return "failed", f"{call.name} was not called: what the user gave does not fit it any more: {exc}"
+            return "failed", f"{call.name} was not called: the user's answer no longer fits: {exc}"
         job.given = {**(job.given or {}), call.id: given}
     return call
 
@@ -158,18 +158,18 @@ def check_decision(tool: Tool | None, approval: Approval, decision: Decision) ->
     what = f"the approval {approval.id} of {approval.call.name}"
     expected, hint = _ALLOWED[approval.kind]
     if decision.status not in (expected, "denied"):
-        raise UsageError(f"{what} is one of kind {approval.kind}, which cannot be {decision.status}", hint=hint)
+        raise UsageError(f"{what} is of kind {approval.kind} and cannot be {decision.status}", hint=hint)
     if decision.status == "denied":
         if decision.arguments is not None:
-            problem = f"{what} is denied, and given {'arguments' if expected == 'approved' else 'an answer'} as well"
-            raise UsageError(problem, hint="Say why it is denied as the reason.")
+            problem = f"{what} is denied, but comes with {'arguments' if expected == 'approved' else 'an answer'}"
+            raise UsageError(problem, hint="Give the reason for a denial as `reason`.")
         return
     if decision.arguments is None:
         if approval.kind == "approval":
             return
-        raise UsageError(f"{what} is answered with nothing", hint=hint)
+        raise UsageError(f"{what} is answered, but without an answer", hint=hint)
     if misfit := _find_misfit(tool, approval, decision.arguments):
-        raise UsageError(f"{what} cannot be {expected} so: {misfit}", hint=hint)
+        raise UsageError(f"{what} cannot be {expected}: {misfit}", hint=hint)
 
 
 def _find_misfit(tool: Tool | None, approval: Approval, text: str) -> str:

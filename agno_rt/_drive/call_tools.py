@@ -291,5 +291,5 @@ async def _run_diverted(job: Job, call: ToolCall) -> Told:
     tool = job.tools.get(call.name)
     needed = None if tool is None else await approvals.require_approval(job, tool, call)
     if isinstance(needed, Approval):
-        return "failed", f"{call.name} was not called: it waits for a person, which no call of a batch can do."
+        return "failed", f"{call.name} was not called: it needs a person, and a call of a batch cannot wait for one."
     return await _run_tool(job, call) if needed is None else needed

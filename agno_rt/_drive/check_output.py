@@ -56,7 +56,7 @@ def _read_verdict(said: Any, name: str) -> str | None:
         return f"{name} refused it"
     if isinstance(said, str):
         return said
-    hint = "Let it return text that says why a value will not do, or nothing."
+    hint = "Return the reason to refuse a value as text, or None to accept it."
     raise HookError(f"the output check {name} returned a {type(said).__name__}", hook=name, hint=hint)
 
 

@@ -255,7 +255,7 @@ async def _load_facts(job: Job) -> Sequence[Fact]:
         raise BackendError(f"the memory backend failed on the facts about user {user!r}: {named(exc)}") from exc
     if strange:
         hint = "Tell the author of the memory backend."
-        raise BackendError(f"the memory backend gave out facts about others than user {user!r}", hint=hint)
+        raise BackendError(f"the memory backend returned facts about a user other than {user!r}", hint=hint)
     return fitting(found[: policy.limit], policy.tokens)
 
 
@@ -304,7 +304,7 @@ async def _store_end(job: Job, turns: Turns, session: Session | None, data: byte
             now = await _load_session(access, 0, job.user)
             changed = data is not None and job.policy.state is not None
             check_follows(session, now, exc, state_changed=changed, attempts=attempts)
-            # `data` with a summary covers messages of the old version; the next run makes the summary again.
+            # The new summary is dropped, as `data` belongs to the old version; a later run makes another one.
             version, data = now.version, None
         except AgnoError:
             raise

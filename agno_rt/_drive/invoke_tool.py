@@ -53,7 +53,7 @@ async def call_in_time(tool: Tool, arguments: dict[str, Any], seconds: float | N
         # The function may run agents, whose own deadlines are not this tool's.
         if not scope.cancelled_caught:
             raise
-        left = "" if tool.is_async else ". It could not be stopped, and may still do what it was doing"
+        left = "" if tool.is_async else ". It could not be stopped, and may still be running"
         raise Late(f"{tool.name} failed: {exc.message}{left}") from exc
 
 
@@ -101,7 +101,7 @@ def _count_call(job: Job, tool: Tool) -> str | None:
     made = called.get(tool.name, 0)
     if made >= limit:
         times = "once" if limit == 1 else f"{limit} times"
-        return f"{tool.name} was not called: it may be called {times} in one run, and that has been done."
+        return f"{tool.name} was not called: it may be called {times} in one run, and has been."
     called[tool.name] = made + 1
     return None
 

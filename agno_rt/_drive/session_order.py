@@ -85,10 +85,10 @@ def check_follows(
     elif state_changed:
         why = "another run changed its state"
     elif not attempts:
-        why = "others write to it all the time"
+        why = "other runs keep writing to it"
     else:
         return
     raise SessionConflict(
-        f"session {read.id!r} is not as the run read it: {why}",
-        hint="Nothing of this run was stored in it; its answer is the error's `.result`. Run it again.",
+        f"session {read.id!r} changed after the run read it: {why}",
+        hint="Nothing of this run was stored in the session; the answer is the error's `.result`. Run it again.",
     ) from conflict

@@ -38,17 +38,17 @@ def check_process(tool: Tool) -> None:
     what = f"the process of the tool {tool.name!r}"
     if find_function(module, qualname) is not tool.function:
         problem = f"{what} cannot find its function: {module}.{qualname} is something else"
-        raise UsageError(problem, hint="Keep it, or the tool that was made of it, under its own name in its module.")
+        raise UsageError(problem, hint="Keep the function, or the tool made of it, under its own name in its module.")
     if _is_typed_in(module):
-        problem = f"{what} cannot find its function: it was typed in, not read from a file"
-        raise UsageError(problem, hint="Put it into a module, and import it from there.")
+        problem = f"{what} cannot find its function: the function was typed in, not read from a file"
+        raise UsageError(problem, hint="Put the function into a module, and import it from there.")
     if not _can_load(module):
         problem = f"{what} cannot find its function: the module {module} was made by the program, not read from a file"
-        raise UsageError(problem, hint="Put it into a module, and import it from there; or leave out process.")
+        raise UsageError(problem, hint="Put the function into a module and import it from there, or leave out process.")
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         # The worker imports the program's main module to find the function there, and so runs an unguarded program.
-        problem = f"{what} has begun to run the program itself, where it was to find the function alone"
-        raise UsageError(problem, hint="Let the program begin with: if __name__ == '__main__':")
+        problem = f"{what} runs the whole program instead of only finding the function"
+        raise UsageError(problem, hint="Start the program under: if __name__ == '__main__':")
 
 
 class Processes:
@@ -145,8 +145,8 @@ def _import_trio_parallel(tool: Tool) -> ModuleType:
         return importlib.import_module("trio_parallel")
     except ImportError as exc:
         raise UsageError(
-            f"the tool {tool.name!r} runs in a process, for which trio-parallel is missing: {exc}",
-            hint="Install it: pip install 'agno-rt[process]'. Or leave process=True out, and it runs in a thread.",
+            f"the tool {tool.name!r} runs in a process, but trio-parallel is not installed: {exc}",
+            hint="Install it with pip install 'agno-rt[process]', or leave out process=True to use a thread.",
         ) from exc
 
 

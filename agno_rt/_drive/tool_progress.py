@@ -87,6 +87,4 @@ def _encode_progress(data: Any, name: str) -> bytes:
         if must_pass(exc):
             raise
         hint = "Send text, numbers, lists, dicts, or classes of these."
-        raise UsageError(
-            f"the progress of the tool {name} is not what JSON can carry: {named(exc)}", hint=hint
-        ) from exc
+        raise UsageError(f"the progress of the tool {name} cannot be sent as JSON: {named(exc)}", hint=hint) from exc

@@ -1,7 +1,7 @@
 """The worker threads of one runtime for sync tools, with the abandoned threads still running.
 
 A thread cannot be stopped. After a timeout or a cancellation the call gives the thread's place back at once, so hanging
-tools do not block other calls. The thread counts as abandoned until its end; too many refuse further threads.
+tools do not block other calls. The thread counts as abandoned until its end; with too many, no further thread begins.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Threads:
         counts = Counter(thread.tool for thread in self._abandoned)
         hanging = ", ".join(f"{name} ({count})" for name, count in counts.most_common(5))
         return (
-            f"{tool} was not called: {len(self._abandoned)} threads whose calls were given up have not ended, and no "
-            f"more than {self._most_abandoned} may (Limits(abandoned_threads=...)). They are in {hanging}."
+            f"{tool} was not called: {len(self._abandoned)} abandoned threads are still running, and at most "
+            f"{self._most_abandoned} may (Limits(abandoned_threads=...)). They are in {hanging}."
         )
 
     async def run(self, tool: str, call: Callable[[], Any], ended: Callable[[], None]) -> Any:

@@ -76,7 +76,7 @@ def run_call(source: Source, qualname: str, name: str, arguments: dict[str, Any]
             return "failed", f"{name} failed: {source.problem}"
         function = find_function(source.module, qualname)
         if function is None:
-            return "failed", f"{name} failed: its process finds no function {source.module}.{qualname}"
+            return "failed", f"{name} failed: its process does not find the function {source.module}.{qualname}"
         value = function(**arguments)
         return "done", content_of(value) if count is None else contents_of(value, count, name)
     except ToolArgumentError as exc:

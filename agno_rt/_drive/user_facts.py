@@ -21,8 +21,8 @@ class UserFacts:
     def give(self, job: Job, policy: UserMemory, store: MemoryBackend) -> None:
         """Give the run the store and the tools. Raises `UsageError` for a memory backend without facts."""
         if not isinstance(store, FactStore):
-            hint = "Use one that does, such as 'memory:' or 'sqlite:///agents.db', or leave MemoryPolicy(facts=) out."
-            raise UsageError(f"the memory backend {type(store).__name__} keeps no facts about users", hint=hint)
+            hint = "Use one that does, such as 'memory:' or 'sqlite:///agents.db', or leave out MemoryPolicy(facts=)."
+            raise UsageError(f"the memory backend {type(store).__name__} does not store facts about users", hint=hint)
         job.facts = store
         if policy.tools:
             if self._tools is None:

@@ -117,7 +117,7 @@ class TestAsked:
         status, content = await asked_of(made, called={"pay": 2})
         assert (status, content) == (
             "failed",
-            "pay was not called: it has been called as often as it may be in one run (2).",
+            "pay was not called: its limit of calls in one run (2) is reached.",
         )
 
 
@@ -249,7 +249,7 @@ class TestCarried:
         [
             ({"status": "denied", "reason": "too much"}, "pay was denied: too much"),
             ({"status": "denied"}, "pay was denied: no reason was given"),
-            ({"status": "expired"}, "pay was not called: nobody approved of it in time."),
+            ({"status": "expired"}, "pay was not called: nobody approved it in time."),
             ({"status": "expired", "kind": "input"}, "pay was not called: the user did not answer in time."),
             ({"status": "expired", "kind": "external"}, "pay was not called: nobody gave its result in time."),
         ],
@@ -266,7 +266,7 @@ class TestCarried:
 
     async def test_pending(self) -> None:
         """One that nobody has decided comes to nothing yet."""
-        with pytest.raises(UsageError, match="of pay is still to be decided") as caught:
+        with pytest.raises(UsageError, match="of pay is not decided yet") as caught:
             apply_decision(job_of(), APPROVED, await pending(APPROVED))
 
         assert "deny it" in caught.value.hint
@@ -346,7 +346,7 @@ class TestCarried:
         told = apply_decision(job_of(newer), newer, approval)
         assert isinstance(told, tuple)
         assert told[0] == "failed"
-        assert "deploy was not called: what the user gave does not fit it any more: " in told[1]
+        assert "deploy was not called: the user's answer no longer fits: " in told[1]
         assert "missing required field `region`" in told[1]
         assert apply_decision(job_of(), None, approval) is approval.call
 
@@ -391,8 +391,8 @@ class TestCheckDecision:
     @pytest.mark.parametrize(
         ("kind", "status", "hint"),
         [
-            ("approval", "answered", "Approve of it, with other arguments perhaps, or deny it."),
-            ("input", "approved", "Answer it with what its schema asks for, or deny it."),
+            ("approval", "answered", "Approve it, perhaps with other arguments, or deny it."),
+            ("input", "approved", "Answer it with a value that fits its schema, or deny it."),
             ("external", "approved", "Answer it with the result of the call, or deny it."),
         ],
     )
@@ -400,7 +400,7 @@ class TestCheckDecision:
         """The error says what it is, and what may be decided of it."""
         approval = Approval("a1", "run", call_of(APPROVED), kind)
 
-        with pytest.raises(UsageError, match=f"a1 of pay is one of kind {kind}, which cannot be {status}") as caught:
+        with pytest.raises(UsageError, match=f"a1 of pay is of kind {kind} and cannot be {status}") as caught:
             check_decision(None, approval, Decision(status, "{}"))
         assert caught.value.hint == hint
 
@@ -472,10 +472,10 @@ class TestCheckDecision:
     @pytest.mark.parametrize(
         ("kind", "decision", "complaint"),
         [
-            ("input", Decision("answered"), "is answered with nothing"),
-            ("external", Decision("answered"), "is answered with nothing"),
-            ("input", Decision("denied", "{}"), "is denied, and given an answer as well"),
-            ("approval", Decision("denied", "{}"), "is denied, and given arguments as well"),
+            ("input", Decision("answered"), "is answered, but without an answer"),
+            ("external", Decision("answered"), "is answered, but without an answer"),
+            ("input", Decision("denied", "{}"), "is denied, but comes with an answer"),
+            ("approval", Decision("denied", "{}"), "is denied, but comes with arguments"),
         ],
     )
     def test_too_little_and_too_much(self, kind: Any, decision: Decision, complaint: str) -> None:

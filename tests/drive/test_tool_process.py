@@ -206,7 +206,7 @@ async def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where trio-parallel is not installed the run ends with what to install, whatever the model said."""
     monkeypatch.setitem(sys.modules, "trio_parallel", None)
     async with Runtime() as rt:
-        with pytest.raises(UsageError, match="'where' runs in a process, for which trio-parallel is missing") as caught:
+        with pytest.raises(UsageError, match="'where' runs in a process, but trio-parallel is not installed") as caught:
             await rt.run(Agent(ScriptedModel([ToolCall("1", "where")]), tools=[process_tools.where]), "x")
 
     assert "pip install 'agno-rt[process]'" in caught.value.hint
@@ -403,6 +403,6 @@ class TestMain:
         """A function that is in no file cannot be found, and the error says where to put it."""
         done = program("-c", PROGRAM + GUARD) if way == "-c" else program("-", text=PROGRAM + GUARD)
 
-        assert "it was typed in, not read from a file" in done.stderr
+        assert "the function was typed in, not read from a file" in done.stderr
         assert "Put it into a module" in done.stderr
         assert done.returncode == 1

@@ -221,7 +221,7 @@ class TestDeny:
             result = await rt.resume(paused.run_id, deps=till)
 
         assert (result.content, till.paid) == ("too late", [])
-        assert told(result) == ["pay was not called: nobody approved of it in time."]
+        assert told(result) == ["pay was not called: nobody approved it in time."]
 
     async def test_in_time(self) -> None:
         """Until then it is open."""
