@@ -350,7 +350,7 @@ def test_a_module_that_nobody_can_read() -> None:
     finally:
         del sys.modules["made_up"]
 
-    assert "Put it into a module" in caught.value.hint
+    assert "Put the function into a module" in caught.value.hint
 
 
 PROGRAM = '''
@@ -395,7 +395,7 @@ class TestMain:
         file.write_text(PROGRAM + "main()\n", encoding="utf-8")
         done = program(str(file))
 
-        assert "Let the program begin with: if __name__ == '__main__':" in done.stderr
+        assert "Start the program under: if __name__ == '__main__':" in done.stderr
         assert "its process died (exit code 1)" in done.stdout
 
     @pytest.mark.parametrize("way", ["-c", "-"])
@@ -404,5 +404,5 @@ class TestMain:
         done = program("-c", PROGRAM + GUARD) if way == "-c" else program("-", text=PROGRAM + GUARD)
 
         assert "the function was typed in, not read from a file" in done.stderr
-        assert "Put it into a module" in done.stderr
+        assert "Put the function into a module" in done.stderr
         assert done.returncode == 1
