@@ -15,9 +15,9 @@ import attrs
 import trio
 
 from agno_rt._decide.turns import Turns
-from agno_rt._drive.ask_model import respond, respond_hooked, respond_told, waited
+from agno_rt._drive.ask_model import ask_model, ask_with_events, ask_with_hooks, wait_for_place
 from agno_rt._drive.call_tools import call_tools
-from agno_rt._drive.conversation import in_conversation
+from agno_rt._drive.conversation import run_conversation
 from agno_rt._drive.emitter import EventBuffer
 from agno_rt._drive.fairness import UNTOUCHED, Share, use_share
 from agno_rt._drive.job import OUTER, Job, RunResult
@@ -145,7 +145,7 @@ async def _admit(job: Job, turns: Turns) -> None:
         if job.limits.run_timeout is not None:
             limited.enter_context(deadline(job.limits.run_timeout, "run_timeout", "the run"))
         if not job.admission.try_acquire():
-            await waited(job.admission, job.limits.queue_timeout)
+            await wait_for_place(job.admission, job.limits.queue_timeout)
         try:
             await _start_conversation(job, turns)
         finally:
@@ -161,7 +161,7 @@ def _start_conversation(job: Job, turns: Turns) -> Awaitable[None]:
     if type(text) is str and job.session is job.hooks is job.journal is None and job.policy.state is job.facts is None:
         turns.begin([Message("system", text)] if text else [], job.input)
         return take_turns(job, turns)
-    return in_conversation(job, turns, functools.partial(take_turns, job, turns))
+    return run_conversation(job, turns, functools.partial(take_turns, job, turns))
 
 
 def _make_started_event(job: Job) -> RunStarted:
@@ -181,9 +181,9 @@ async def _take_timed_turns(job: Job, turns: Turns) -> None:
 
 async def _take_turns(job: Job, turns: Turns, until: int | None = None) -> None:
     """Ask the model and call its tools, turn by turn, until the run has an answer or has taken `until` turns."""
-    form, ask = job.form, respond if job.emitter is None else respond_told
+    form, ask = job.form, ask_model if job.emitter is None else ask_with_events
     if job.hooks is not None:
-        ask = respond_hooked
+        ask = ask_with_hooks
     while turns.state not in _STOPS and (until is None or turns.turn < until):
         if turns.state == "asking":
             turns.ask()

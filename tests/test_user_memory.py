@@ -278,7 +278,7 @@ class TestInjection:
         memory = Mixing()
         await self.remembered(memory)
         async with Runtime(memory=memory) as rt:
-            with pytest.raises(BackendError, match="others than user 'ann'"):
+            with pytest.raises(BackendError, match="a user other than 'ann'"):
                 await rt.run(Agent(ScriptedModel([]), memory=REMEMBERING), "hi", user="ann")
 
     async def test_a_store_that_fails(self) -> None:

@@ -1,1 +1,1 @@
-"""Floor 5: does under trio what `_decide` says: asks models, calls tools, reads and writes sessions and journals."""
+"""Floor 5: carries out under trio the decisions of `_decide`: models, tools, sessions, journals."""

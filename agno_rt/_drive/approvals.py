@@ -1,6 +1,6 @@
-"""Whether a call must wait for a person, whether what that person decides will do, and what then becomes of the call.
+"""Decides whether a call must wait for a person, checks the person's decision, and applies it to the call.
 
-Decides of one call, and changes nothing but what the job holds of it: the run pauses, stores and goes on elsewhere.
+Handles one call, and changes nothing but the job's entry for it: other modules pause, store and resume the run.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from agno_rt.messages import ToolCall
 from agno_rt.run_store import Approval, ApprovalKind, Decision
 from agno_rt.tools import Tool, ToolArgumentError
 
-__all__ = ["asked", "carried", "check_decision"]
+__all__ = ["apply_decision", "check_decision", "require_approval"]
 
 _Arguments: TypeAlias = dict[str, Any]
 
 _ALLOWED: Mapping[ApprovalKind, tuple[str, str]] = {
-    "approval": ("approved", "Approve of it, with other arguments perhaps, or deny it."),
-    "input": ("answered", "Answer it with what its schema asks for, or deny it."),
+    "approval": ("approved", "Approve it, perhaps with other arguments, or deny it."),
+    "input": ("answered", "Answer it with a value that fits its schema, or deny it."),
     "external": ("answered", "Answer it with the result of the call, or deny it."),
 }
-"""What each kind is decided as, beside `denied`, and how to say so."""
+"""The status that decides each kind, beside `denied`, and a hint for the person who decides."""
 
 _LATE: Mapping[ApprovalKind, str] = {
-    "approval": "nobody approved of it in time",
+    "approval": "nobody approved it in time",
     "input": "the user did not answer in time",
     "external": "nobody gave its result in time",
 }
 
 
-async def asked(job: Job, tool: Tool, call: ToolCall) -> Approval | Told | None:
-    """What the call has to wait for; what the model is told of it at once; or `None`, where it can be made.
+async def require_approval(job: Job, tool: Tool, call: ToolCall) -> Approval | Told | None:
+    """Decide whether the call needs a person: an Approval, an immediate result, or None to run it.
 
-    Nobody is asked of arguments that do not fit, or of one call too many: the model is told. Raises `HookError` for an
-    `approve` that fails: the call is not made then.
+    Arguments that do not fit, and a call beyond the tool's limit, give a result at once: no person is asked. Raises
+    `HookError` if the tool's `approve` fails; the call is not made then.
     """
     if not tool.pauses:
         return None
@@ -58,17 +58,17 @@ async def asked(job: Job, tool: Tool, call: ToolCall) -> Approval | Told | None:
             raise
         return "failed", failure(tool.name, exc)
     if (limit := tool.limits.calls) is not None and (job.called or {}).get(tool.name, 0) >= limit:
-        return "failed", f"{tool.name} was not called: it has been called as often as it may be in one run ({limit})."
+        return "failed", f"{tool.name} was not called: its limit of calls in one run ({limit}) is reached."
     reason: str | None = ""
     if tool.predicate is not None:
         try:
-            reason = await _reason(job, tool, tool.predicate, call, arguments)
+            reason = await _ask_predicate(job, tool, tool.predicate, call, arguments)
         except ToolArgumentError as exc:
             return "failed", text_of(exc)
-    return None if reason is None else _approval(job, tool, call, reason)
+    return None if reason is None else _make_approval(job, tool, call, reason)
 
 
-def _approval(job: Job, tool: Tool, call: ToolCall, reason: str) -> Approval:
+def _make_approval(job: Job, tool: Tool, call: ToolCall, reason: str) -> Approval:
     now = time.time()
     return Approval(
         new_id(),
@@ -85,8 +85,10 @@ def _approval(job: Job, tool: Tool, call: ToolCall, reason: str) -> Approval:
     )
 
 
-async def _reason(job: Job, tool: Tool, predicate: Predicate, call: ToolCall, arguments: _Arguments) -> str | None:
-    """Why a person has to be asked, as the tool's `approve` says; `None` where there is no need."""
+async def _ask_predicate(
+    job: Job, tool: Tool, predicate: Predicate, call: ToolCall, arguments: _Arguments
+) -> str | None:
+    """Call the tool's `approve`. Return the reason to ask a person, perhaps empty, or None to ask nobody."""
     context = None
     if asks_for_context(predicate.injected):
         context = job.context()
@@ -113,28 +115,28 @@ async def _reason(job: Job, tool: Tool, predicate: Predicate, call: ToolCall, ar
     raise HookError(problem, hook=f"{tool.name}.approve", hint="Let it return True, False, or the reason to ask.")
 
 
-def carried(job: Job, tool: Tool | None, approval: Approval) -> ToolCall | Told:
-    """What comes of a call that has been decided: the call to make, or what the model is told of it.
+def apply_decision(job: Job, tool: Tool | None, approval: Approval) -> ToolCall | Told:
+    """Apply the decision: return the call to make, or its result for the model.
 
-    What the user gave for it is put into `job.given`, where the tool is given it from. Raises `UsageError` for an
-    approval that is still to be decided.
+    The user's input goes into `job.given`, from which the tool receives it. Raises `UsageError` for an undecided
+    approval.
     """
     call = approval.call
     match approval.status:
         case "approved":
             return call if approval.arguments is None else attrs.evolve(call, arguments=approval.arguments)
         case "answered":
-            return _answered(job, tool, approval)
+            return _apply_answer(job, tool, approval)
         case "denied":
             return "failed", f"{call.name} was denied: {approval.reason or 'no reason was given'}"
         case "expired":
             return "failed", f"{call.name} was not called: {_LATE[approval.kind]}."
         case "pending":
             _, hint = _ALLOWED[approval.kind]
-            raise UsageError(f"the approval {approval.id} of {call.name} is still to be decided", hint=hint)
+            raise UsageError(f"the approval {approval.id} of {call.name} is not decided yet", hint=hint)
 
 
-def _answered(job: Job, tool: Tool | None, approval: Approval) -> ToolCall | Told:
+def _apply_answer(job: Job, tool: Tool | None, approval: Approval) -> ToolCall | Told:
     call, text = approval.call, approval.arguments or "null"
     if approval.kind == "external":
         return "completed", content_of(msgspec.json.decode(text))
@@ -142,63 +144,63 @@ def _answered(job: Job, tool: Tool | None, approval: Approval) -> ToolCall | Tol
         try:
             given = tool.asks.decode(text)
         except msgspec.MsgspecError as exc:
-            # The tool is not what it was when the user was asked.
-            return "failed", f"{call.name} was not called: what the user gave does not fit it any more: {exc}"
+            # The tool has changed since the user was asked.
+            return "failed", f"{call.name} was not called: the user's answer no longer fits: {exc}"
         job.given = {**(job.given or {}), call.id: given}
     return call
 
 
 def check_decision(tool: Tool | None, approval: Approval, decision: Decision) -> None:
-    """Raise `UsageError` for a decision that does not fit what was asked: the wrong kind, arguments or answer.
+    """Raise `UsageError` if the decision does not fit the approval: in kind, arguments or answer.
 
-    Without the `tool`, arguments in the place of the model's need only be a JSON object.
+    Without the `tool`, new arguments need only be a JSON object.
     """
     what = f"the approval {approval.id} of {approval.call.name}"
     expected, hint = _ALLOWED[approval.kind]
     if decision.status not in (expected, "denied"):
-        raise UsageError(f"{what} is one of kind {approval.kind}, which cannot be {decision.status}", hint=hint)
+        raise UsageError(f"{what} is of kind {approval.kind} and cannot be {decision.status}", hint=hint)
     if decision.status == "denied":
         if decision.arguments is not None:
-            problem = f"{what} is denied, and given {'arguments' if expected == 'approved' else 'an answer'} as well"
-            raise UsageError(problem, hint="Say why it is denied as the reason.")
+            problem = f"{what} is denied, but comes with {'arguments' if expected == 'approved' else 'an answer'}"
+            raise UsageError(problem, hint="Give the reason for a denial as `reason`.")
         return
     if decision.arguments is None:
         if approval.kind == "approval":
             return
-        raise UsageError(f"{what} is answered with nothing", hint=hint)
-    if misfit := _misfit(tool, approval, decision.arguments):
-        raise UsageError(f"{what} cannot be {expected} so: {misfit}", hint=hint)
+        raise UsageError(f"{what} is answered, but without an answer", hint=hint)
+    if misfit := _find_misfit(tool, approval, decision.arguments):
+        raise UsageError(f"{what} cannot be {expected}: {misfit}", hint=hint)
 
 
-def _misfit(tool: Tool | None, approval: Approval, text: str) -> str:
-    """What is wrong with the arguments or the answer that a person gave; empty where nothing is."""
+def _find_misfit(tool: Tool | None, approval: Approval, text: str) -> str:
+    """Describe the fault of a person's arguments or answer; return "" for none."""
     try:
         value = msgspec.json.decode(text)
         if approval.kind == "approval":
-            return _misfitting_arguments(tool, value, text)
-        return "" if approval.kind == "external" else _misfitting_answer(tool, approval, value, text)
+            return _find_argument_misfit(tool, value, text)
+        return "" if approval.kind == "external" else _find_answer_misfit(tool, approval, value, text)
     except RecursionError:
         return "it is nested too deeply"
     except (msgspec.MsgspecError, UnicodeError) as exc:
-        return f"it is no JSON: {exc}"
+        return f"it is not JSON: {exc}"
 
 
-def _misfitting_arguments(tool: Tool | None, value: Any, text: str) -> str:
+def _find_argument_misfit(tool: Tool | None, value: Any, text: str) -> str:
     if not isinstance(value, dict):
-        return "the arguments are no JSON object"
+        return "the arguments are not a JSON object"
     if tool is None:
         return ""
     try:
         tool.decode(text)
-    except BaseException as exc:  # the tool's own code, which may raise whatever it likes
+    except BaseException as exc:  # the tool's own code, which may raise anything
         if must_pass(exc):
             raise
         return text_of(exc) if isinstance(exc, ToolArgumentError) else named(exc)
     return ""
 
 
-def _misfitting_answer(tool: Tool | None, approval: Approval, value: Any, text: str) -> str:
-    # A person at a form should see all that is to be put right.
+def _find_answer_misfit(tool: Tool | None, approval: Approval, value: Any, text: str) -> str:
+    # All faults, not the first one: a person fills in a form once.
     found = "; ".join(faults(value, approval.schema or {}))
     if not found and tool is not None and tool.asks is not None:
         try:

@@ -1,4 +1,4 @@
-"""Asks the model under trio: its place among the model calls, its deadlines, its price, what is streamed, and hooks."""
+"""Asks the model under trio: the place among the model calls, deadlines, the price, the stream, hooks."""
 
 from __future__ import annotations
 
@@ -30,25 +30,26 @@ from agno_rt.limiter import Limiter
 from agno_rt.messages import ToolCall, Usage
 from agno_rt.models import NO_USAGE, Emit, Model, ModelRequest, ModelResponse, profile_of
 
-__all__ = ["ask_aside", "respond", "respond_hooked", "respond_told", "waited"]
+__all__ = ["ask_aside", "ask_model", "ask_with_events", "ask_with_hooks", "wait_for_place"]
 
 _RESPONSE_HINT = "Its respond() must return a ModelResponse with text, ToolCalls and a Usage: tell the plugin's author."
 
 
-async def respond_told(job: Job, request: ModelRequest) -> ModelResponse:
-    """Ask the model, and tell of it."""
-    return await _told(job, request.turn, functools.partial(respond, job, request))
+async def ask_with_events(job: Job, request: ModelRequest) -> ModelResponse:
+    """Ask the model, with its events."""
+    return await _send_events_around(job, request.turn, functools.partial(ask_model, job, request))
 
 
-async def respond_hooked(job: Job, request: ModelRequest) -> ModelResponse:
-    """Ask the model, with the run's hooks around it, and tell of it where somebody listens."""
+async def ask_with_hooks(job: Job, request: ModelRequest) -> ModelResponse:
+    """Ask the model between the run's hooks, with events if the run has listeners."""
     asked = await call_hooks.before_model(job, job.hooks, request)
     if job.emitter is None:
-        return await _hooked(job, request.turn, asked)
-    return await _told(job, request.turn, functools.partial(_hooked, job, request.turn, asked))
+        return await _apply_model_hooks(job, request.turn, asked)
+    return await _send_events_around(job, request.turn, functools.partial(_apply_model_hooks, job, request.turn, asked))
 
 
-async def _told(job: Job, turn: int, ask: Callable[[Emit], Awaitable[ModelResponse]]) -> ModelResponse:
+async def _send_events_around(job: Job, turn: int, ask: Callable[[Emit], Awaitable[ModelResponse]]) -> ModelResponse:
+    """Call `ask` between the events that the model began and ended."""
     emitter, name = job.emitter, job.model.name
     assert emitter is not None
     await emitter.send(ModelStarted(job.run_id, name, turn))
@@ -63,16 +64,19 @@ async def _told(job: Job, turn: int, ask: Callable[[Emit], Awaitable[ModelRespon
     return response
 
 
-async def _hooked(job: Job, turn: int, asked: ModelRequest | ModelResponse, emit: Emit | None = None) -> ModelResponse:
+async def _apply_model_hooks(
+    job: Job, turn: int, asked: ModelRequest | ModelResponse, emit: Emit | None = None
+) -> ModelResponse:
+    """Ask the model, or take the response of a hook as `asked`; let the hooks after the model see the response."""
     hooks, form = job.hooks, job.form
     races = bool(hooks.racing) and turn == 1
     stream = None if emit is None else _Stream(emit, guarded=hooks.holds, races=races)
     if isinstance(asked, ModelResponse):
         answered, written = asked, None
     else:
-        ask = functools.partial(respond, job, asked, None if stream is None else stream.send)
+        ask = functools.partial(ask_model, job, asked, None if stream is None else stream.send)
         passed = None if stream is None else stream.passed
-        answered = written = await (call_hooks.raced(job, hooks, ask, passed) if races else ask())
+        answered = written = await (call_hooks.race_guards(job, hooks, ask, passed) if races else ask())
     try:
         response = await call_hooks.after_model(job, hooks, answered)
         if form is not None:
@@ -82,7 +86,7 @@ async def _hooked(job: Job, turn: int, asked: ModelRequest | ModelResponse, emit
             content = await call_hooks.after_run(job, hooks, response.content)
             response = response if content == response.content else attrs.evolve(response, content=content)
     except BaseException:
-        # The response goes no further, but it was paid for.
+        # The response goes no further, but its tokens were paid for.
         assert job.turns is not None
         job.turns.usage = job.turns.usage + answered.usage
         raise
@@ -92,7 +96,7 @@ async def _hooked(job: Job, turn: int, asked: ModelRequest | ModelResponse, emit
 
 
 class _Stream(msgspec.Struct, eq=False):
-    """What a turn streams while hooks may still change or refuse it: held back where they must see it first."""
+    """The stream of a turn with hooks: deltas are held back while a hook may still change or refuse the answer."""
 
     emit: Emit
     guarded: bool
@@ -112,21 +116,21 @@ class _Stream(msgspec.Struct, eq=False):
         self.held.append(delta)
 
     async def passed(self) -> None:
-        """The input has passed the guardrails that race the model: what was held for them may go."""
+        """Send the deltas held back for the racing guardrails, after these let the input pass."""
         if not self.guarded:
             await self._let_go()
         self.races = False
 
     async def settle(self, written: ModelResponse | None, response: ModelResponse) -> None:
-        """Send what is held if the response is what the model wrote; else take back what was sent, and send it anew."""
+        """Send the held deltas. If a hook changed the response, take back the sent deltas and send new ones."""
         if written is None or not _reads_alike(written, response):
-            self.held = deque(_deltas(response))
+            self.held = deque(_make_deltas(response))
             if self.sent:
                 self.held.appendleft(TurnRestarted("a hook changed the answer"))
         await self._let_go()
 
     async def _let_go(self) -> None:
-        # What comes in meanwhile is held too, behind the rest.
+        # Deltas that arrive during `emit` join the queue, so the order holds.
         while self.held:
             self.sent = True
             await self.emit(self.held.popleft())
@@ -137,7 +141,7 @@ def _reads_alike(written: ModelResponse, response: ModelResponse) -> bool:
     return same and list(written.tool_calls) == list(response.tool_calls)
 
 
-def _deltas(response: ModelResponse) -> Iterator[Delta]:
+def _make_deltas(response: ModelResponse) -> Iterator[Delta]:
     if response.reasoning:
         yield ReasoningDelta(response.reasoning)
     if response.content:
@@ -146,16 +150,16 @@ def _deltas(response: ModelResponse) -> Iterator[Delta]:
         yield ToolCallDelta(index, call.id, call.name, call.arguments)
 
 
-async def respond(job: Job, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-    """Ask the model in its place among the model calls, within its deadlines; its response is checked and priced."""
+async def ask_model(job: Job, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
+    """Ask the model within the limits of model calls and time; check, price and count its response."""
     model, limit, limits = job.model, job.model_calls, job.limits
     if not limit.try_acquire():
-        await waited(limit, limits.queue_timeout)
+        await wait_for_place(limit, limits.queue_timeout)
     try:
         if limits.model_timeout is None and limits.idle_timeout is None:
             response = await model.respond(request, emit)
         else:
-            response = await _in_time(job, request, emit)
+            response = await _ask_in_time(job, request, emit)
     except AgnoError:
         raise
     except BaseException as exc:
@@ -164,10 +168,10 @@ async def respond(job: Job, request: ModelRequest, emit: Emit | None = None) -> 
         raise ModelError(f"the model {model.name} failed: {named(exc)}", provider=model.name) from exc
     finally:
         limit.release()
-    # The usual answer is told by its types at once.
+    # The usual response passes by its types alone; the full check runs only for an unusual one.
     usual = type(response) is ModelResponse and type(response.content) is str and type(response.usage) is Usage
-    if not (usual and (not response.tool_calls or _are_calls(response.tool_calls))) and (
-        problem := _nonsense(response)
+    if not (usual and (not response.tool_calls or _is_call_sequence(response.tool_calls))) and (
+        problem := _find_fault(response)
     ):
         raise ModelError(f"the model {model.name} returned {problem}", provider=model.name, hint=_RESPONSE_HINT)
     if job.profile.price is not None and not response.usage.cost:
@@ -179,15 +183,15 @@ async def respond(job: Job, request: ModelRequest, emit: Emit | None = None) -> 
 
 
 async def ask_aside(job: Job, model: Model, request: ModelRequest) -> ModelResponse:
-    """Ask a model for something beside the run's own turns, such as a summary; the run pays for it."""
+    """Ask a model beside the run's own turns, for a summary for example. The run pays for the response."""
     aside = msgspec.structs.replace(job, model=model, profile=profile_of(model), form=None)
-    response = await respond(aside, request)
+    response = await ask_model(aside, request)
     assert job.turns is not None
     job.turns.usage = job.turns.usage + response.usage
     return response
 
 
-async def _in_time(job: Job, request: ModelRequest, emit: Emit | None) -> ModelResponse:
+async def _ask_in_time(job: Job, request: ModelRequest, emit: Emit | None) -> ModelResponse:
     model, limits = job.model, job.limits
     with ExitStack() as deadlines:
         if limits.model_timeout is not None:
@@ -195,19 +199,20 @@ async def _in_time(job: Job, request: ModelRequest, emit: Emit | None) -> ModelR
         if limits.idle_timeout is not None:
             idle, silent = limits.idle_timeout, f"the model {model.name}"
             scope = deadlines.enter_context(deadline(idle, "idle_timeout", silent, "was silent for more than"))
-            emit = None if emit is None else functools.partial(_heard, emit, scope, idle)
+            emit = None if emit is None else functools.partial(_pass_and_restart, emit, scope, idle)
         return await model.respond(request, emit)
 
 
-async def _heard(emit: Emit, scope: trio.CancelScope, seconds: float, delta: Delta) -> None:
-    """A sign of life. While the reader makes the model wait, it is not the model that is silent."""
+async def _pass_and_restart(emit: Emit, scope: trio.CancelScope, seconds: float, delta: Delta) -> None:
+    """Pass the delta on, and restart the idle time after that."""
+    # A slow reader blocks `emit`; the model is not silent then, so the clock stops.
     scope.deadline = math.inf
     await emit(delta)
     scope.deadline = trio.current_time() + seconds
 
 
-async def waited(limit: Limiter, seconds: float | None) -> None:
-    """Take a place that is not free at once. Raises `DeadlineExceeded` after so many seconds."""
+async def wait_for_place(limit: Limiter, seconds: float | None) -> None:
+    """Wait for a place of the limiter. Raises `DeadlineExceeded` after `seconds`."""
     if seconds is None:
         await limit.acquire()
         return
@@ -215,22 +220,22 @@ async def waited(limit: Limiter, seconds: float | None) -> None:
         await limit.acquire()
 
 
-def _are_calls(calls: object) -> bool:
-    """Tell whether the tool calls of a response are a sequence of ToolCalls; a loop, as a generator costs a frame."""
+def _is_call_sequence(calls: object) -> bool:
+    """Return whether a response's tool calls are a sequence of ToolCalls. A loop: a generator would cost a frame."""
     if not isinstance(calls, (tuple, list)):
         return not calls
-    for call in calls:  # noqa: SIM110 - as said above
+    for call in calls:  # noqa: SIM110 - see the docstring
         if not isinstance(call, ToolCall):
             return False
     return True
 
 
-def _nonsense(response: object) -> str:
-    """What is wrong with a model's response, if anything: a plugin's mistake must not get into a history."""
+def _find_fault(response: object) -> str:
+    """Describe the first fault of a model's response, or return "". A plugin's mistake must not enter a history."""
     if not isinstance(response, ModelResponse):
         return f"{type(response).__name__}, not a ModelResponse"
     if not isinstance(response.content, str):
         return f"content that is {type(response.content).__name__}, not str"
     if not isinstance(response.usage, Usage):
         return f"usage that is {type(response.usage).__name__}, not Usage"
-    return "" if _are_calls(response.tool_calls) else "tool calls that are no ToolCalls"
+    return "" if _is_call_sequence(response.tool_calls) else "tool calls that are not ToolCalls"

@@ -1,4 +1,4 @@
-"""Calls the hooks of a run around its steps, and races guardrails with the model. Knows what hooks are, not which.
+"""Calls a run's hooks around its steps, and races guardrails with the model. Knows the protocol, no single hook.
 
 A run without hooks has no `Hooks` and never comes here.
 """
@@ -22,11 +22,20 @@ from agno_rt.hooks import Guard, Hook, Verdict
 from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelRequest, ModelResponse
 
-__all__ = ["Hooks", "after_model", "after_run", "after_tool", "before_model", "before_run", "before_tool", "raced"]
+__all__ = [
+    "Hooks",
+    "after_model",
+    "after_run",
+    "after_tool",
+    "before_model",
+    "before_run",
+    "before_tool",
+    "race_guards",
+]
 
 
 class Hooks(msgspec.Struct, frozen=True, eq=False):
-    """The hooks of an agent, each in the places where it has something to say. Make it with `of`."""
+    """The hooks of an agent, sorted by step. Made with `of`."""
 
     before_run: tuple[Hook | Guard, ...] = ()
     after_run: tuple[Hook | Guard, ...] = ()
@@ -39,7 +48,7 @@ class Hooks(msgspec.Struct, frozen=True, eq=False):
 
     @classmethod
     def of(cls, hooks: Sequence[Hook | Guard]) -> Hooks:
-        """Sort the hooks by their places: those before a step in order, those after it in the reverse order."""
+        """Sort the hooks by their steps: hooks before a step in order, hooks after a step in reverse order."""
         guards = [hook for hook in hooks if isinstance(hook, Guard)]
         others = [hook for hook in hooks if isinstance(hook, Hook)]
         input_guards = [guard for guard in guards if "input" in guard.on]
@@ -47,23 +56,25 @@ class Hooks(msgspec.Struct, frozen=True, eq=False):
         tool_guards = [guard for guard in guards if "tools" in guard.on]
         waiting = [guard for guard in input_guards if not guard.race]
         return cls(
-            before_run=tuple(hook for hook in hooks if hook in waiting or hook in _having(others, "before_run")),
-            after_run=tuple(
-                hook for hook in hooks[::-1] if hook in output_guards or hook in _having(others, "after_run")
+            before_run=tuple(
+                hook for hook in hooks if hook in waiting or hook in _select_overriding(others, "before_run")
             ),
-            before_model=_having(others, "before_model"),
-            after_model=_having(others, "after_model")[::-1],
-            before_tool=_having(others, "before_tool"),
+            after_run=tuple(
+                hook for hook in hooks[::-1] if hook in output_guards or hook in _select_overriding(others, "after_run")
+            ),
+            before_model=_select_overriding(others, "before_model"),
+            after_model=_select_overriding(others, "after_model")[::-1],
+            before_tool=_select_overriding(others, "before_tool"),
             after_tool=tuple(
-                hook for hook in hooks[::-1] if hook in tool_guards or hook in _having(others, "after_tool")
+                hook for hook in hooks[::-1] if hook in tool_guards or hook in _select_overriding(others, "after_tool")
             ),
             racing=tuple(guard for guard in input_guards if guard.race),
             holds=bool(output_guards) or any(hook.holds for hook in others),
         )
 
 
-def _having(hooks: Sequence[Hook], method: str) -> tuple[Hook, ...]:
-    """The hooks that say something there: those that override the method."""
+def _select_overriding(hooks: Sequence[Hook], method: str) -> tuple[Hook, ...]:
+    """Return the hooks that override the method."""
     return tuple(hook for hook in hooks if getattr(type(hook), method) is not getattr(Hook, method))
 
 
@@ -72,26 +83,26 @@ async def before_run(job: Job, hooks: Hooks) -> None:
     for hook in hooks.before_run:
         context = job.context()
         if isinstance(hook, Guard):
-            job.input = tuple([await _guarded(job, hook, context, message) for message in job.input])
-        elif (changed := await _called(hook, (tuple,), hook.before_run, context, job.input)) is not None:
-            job.input = _all_messages(hook, changed)
+            job.input = tuple([await _guard_message(job, hook, context, message) for message in job.input])
+        elif (changed := await _call_hook(hook, (tuple,), hook.before_run, context, job.input)) is not None:
+            job.input = _check_messages(hook, changed)
 
 
 async def after_run(job: Job, hooks: Hooks, content: str) -> str:
-    """What the hooks make of a text that would be the answer."""
+    """Return the answer's text as changed by the hooks."""
     for hook in hooks.after_run:
         context = job.context()
         if isinstance(hook, Guard):
-            content = await _checked(job, hook, context, "output", content)
-        elif (changed := await _called(hook, (str,), hook.after_run, context, content)) is not None:
+            content = await _check_text(job, hook, context, "output", content)
+        elif (changed := await _call_hook(hook, (str,), hook.after_run, context, content)) is not None:
             content = changed
     return content
 
 
 async def before_model(job: Job, hooks: Hooks, request: ModelRequest) -> ModelRequest | ModelResponse:
-    """The request as the hooks make it, or the answer of one that gives it in the model's place."""
+    """Return the request as changed by the hooks, or the response of a hook that answers for the model."""
     for hook in hooks.before_model:
-        changed = await _called(hook, (ModelRequest, ModelResponse), hook.before_model, job.context(), request)
+        changed = await _call_hook(hook, (ModelRequest, ModelResponse), hook.before_model, job.context(), request)
         if isinstance(changed, ModelResponse):
             return changed
         request = request if changed is None else changed
@@ -99,18 +110,18 @@ async def before_model(job: Job, hooks: Hooks, request: ModelRequest) -> ModelRe
 
 
 async def after_model(job: Job, hooks: Hooks, response: ModelResponse) -> ModelResponse:
-    """The response as the hooks make it."""
+    """Return the response as changed by the hooks."""
     for hook in hooks.after_model:
-        changed = await _called(hook, (ModelResponse,), hook.after_model, job.context(), response)
+        changed = await _call_hook(hook, (ModelResponse,), hook.after_model, job.context(), response)
         response = response if changed is None else changed
     return response
 
 
 async def before_tool(job: Job, hooks: Hooks, call: ToolCall) -> ToolCall | str:
-    """The call as the hooks make it, or the text of one that answers in the tool's place."""
+    """Return the call as changed by the hooks, or the text of a hook that answers for the tool."""
     for hook in hooks.before_tool:
         context = attrs.evolve(job.context(), call=call)
-        changed = await _called(hook, (ToolCall, str), hook.before_tool, context, call)
+        changed = await _call_hook(hook, (ToolCall, str), hook.before_tool, context, call)
         if isinstance(changed, str):
             return changed
         call = call if changed is None else changed
@@ -118,47 +129,48 @@ async def before_tool(job: Job, hooks: Hooks, call: ToolCall) -> ToolCall | str:
 
 
 async def after_tool(job: Job, hooks: Hooks, call: ToolCall, content: str) -> str | None:
-    """What the model is to be told instead, or `None` where the hooks changed nothing."""
+    """Return the result as changed by the hooks, or `None` if they changed nothing."""
     told: str | None = None
     for hook in hooks.after_tool:
         context = attrs.evolve(job.context(), call=call)
         now = content if told is None else told
         if isinstance(hook, Guard):
-            changed = await _guarded_result(job, hook, context, call, now)
+            changed = await _guard_result(job, hook, context, call, now)
         else:
-            changed = await _called(hook, (str,), hook.after_tool, context, call, now)
+            changed = await _call_hook(hook, (str,), hook.after_tool, context, call, now)
         told = told if changed is None else changed
     return told
 
 
-async def _guarded_result(job: Job, guard: Guard, context: RunContext, call: ToolCall, content: str) -> str | None:
-    """What the model is told in the place of a result that the guardrail does not let pass."""
-    verdict: Verdict | None = await _called(guard.rail, (Verdict,), guard.rail.check, context, content)
+async def _guard_result(job: Job, guard: Guard, context: RunContext, call: ToolCall, content: str) -> str | None:
+    """Return the text that replaces a result stopped by the guardrail, or `None` to let the result pass."""
+    verdict: Verdict | None = await _call_hook(guard.rail, (Verdict,), guard.rail.check, context, content)
     if verdict is None:
         return None
-    await _tripped(job, guard, "tools", verdict)
+    await _report_trip(job, guard, "tools", verdict)
     if verdict.text is not None:
         return verdict.text
     return f"What {call.name} returned was blocked by the guardrail {guard.rail.name}: {verdict.reason}."
 
 
-async def raced(
+async def race_guards(
     job: Job,
     hooks: Hooks,
     ask: Callable[[], Awaitable[ModelResponse]],
     passed: Callable[[], Awaitable[None]] | None = None,
 ) -> ModelResponse:
-    """Ask the model while the racing guardrails judge the input: one that blocks it cancels the rest at once.
+    """Ask the model while the racing guardrails judge the input. A guardrail that blocks the input cancels the rest.
 
-    Returns when there is an answer and every guardrail has let the input pass; `passed` is called when they have.
+    Once every guardrail has let the input pass, `passed` is called; the answer is returned after that.
     """
     context = job.context()
-    texts = [text for message in job.input if message.role == "user" for text in _texts(message)]
+    texts = [text for message in job.input if message.role == "user" for text in _list_texts(message)]
 
     async def race(guard: Guard) -> None:
         for text in texts:
-            if (verdict := await _called(guard.rail, (Verdict,), guard.rail.check, context, text)) is not None:
-                raise await _tripped(job, guard, "input", attrs.evolve(verdict, text=None))
+            if (verdict := await _call_hook(guard.rail, (Verdict,), guard.rail.check, context, text)) is not None:
+                # The model already reads the input, so a replacement text comes too late and blocks instead.
+                raise await _report_trip(job, guard, "input", attrs.evolve(verdict, text=None))
 
     async def judged() -> None:
         async with trio.open_nursery() as guards:
@@ -172,42 +184,44 @@ async def raced(
             nursery.start_soon(judged, name="guardrails")
             answer = await ask()
     except BaseExceptionGroup as group:
-        refusal = _refusal(group)
+        refusal = _find_refusal(group)
         raise refusal from refusal.__cause__
     return answer
 
 
-def _refusal(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """A block is the news, whatever the model raised at the same time."""
+def _find_refusal(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return a guardrail's block, if any: it counts more than an error of the model at the same time."""
     blocks = [leaf for leaf in leaves(group) if isinstance(leaf, Blocked)]
     return cause(group if not blocks or must_pass(group) else blocks[0])
 
 
-async def _guarded(job: Job, guard: Guard, context: RunContext, message: Message) -> Message:
-    """A message of the user's, as the guardrail lets it pass; others are not the input's."""
+async def _guard_message(job: Job, guard: Guard, context: RunContext, message: Message) -> Message:
+    """Return a user's message with its texts checked by the guardrail; other messages pass unchecked."""
     if message.role != "user":
         return message
     if isinstance(message.content, str):
-        text = await _checked(job, guard, context, "input", message.content)
+        text = await _check_text(job, guard, context, "input", message.content)
         return message if text is message.content else attrs.evolve(message, content=text)
     parts = [
-        await _checked(job, guard, context, "input", part) if isinstance(part, str) else part
+        await _check_text(job, guard, context, "input", part) if isinstance(part, str) else part
         for part in message.content
     ]
     return attrs.evolve(message, content=tuple(parts))
 
 
-async def _checked(job: Job, guard: Guard, context: RunContext, where: str, text: str) -> str:
-    verdict: Verdict | None = await _called(guard.rail, (Verdict,), guard.rail.check, context, text)
+async def _check_text(job: Job, guard: Guard, context: RunContext, where: str, text: str) -> str:
+    """Return the text, or the guardrail's text in its place. Raises `Blocked` if the guardrail stops the text."""
+    verdict: Verdict | None = await _call_hook(guard.rail, (Verdict,), guard.rail.check, context, text)
     if verdict is None:
         return text
-    tripped = await _tripped(job, guard, where, verdict)
+    tripped = await _report_trip(job, guard, where, verdict)
     if verdict.text is None:
         raise tripped
     return verdict.text
 
 
-async def _tripped(job: Job, guard: Guard, where: str, verdict: Verdict) -> Blocked:
+async def _report_trip(job: Job, guard: Guard, where: str, verdict: Verdict) -> Blocked:
+    """Send the event of a guardrail that objects, and return the error to raise if it gave no other text."""
     name = guard.rail.name
     if job.emitter is not None:
         action: Any = "blocked" if verdict.text is None else "changed"
@@ -215,20 +229,20 @@ async def _tripped(job: Job, guard: Guard, where: str, verdict: Verdict) -> Bloc
     return Blocked(f"the guardrail {name} blocked the {where}: {verdict.reason}", guard=name, reason=verdict.reason)
 
 
-def _texts(message: Message) -> list[str]:
+def _list_texts(message: Message) -> list[str]:
     content = message.content
     return [content] if isinstance(content, str) else [part for part in content if isinstance(part, str)]
 
 
-def _all_messages(hook: object, changed: tuple[Any, ...]) -> tuple[Message, ...]:
+def _check_messages(hook: object, changed: tuple[Any, ...]) -> tuple[Message, ...]:
     for message in changed:
         if not isinstance(message, Message):
-            raise _nonsense(hook, message, (Message,))
+            raise _make_hook_error(hook, message, (Message,))
     return changed
 
 
-async def _called(hook: object, kinds: tuple[type, ...], ask: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-    """What the hook says: nothing, or a value of one of these kinds."""
+async def _call_hook(hook: object, kinds: tuple[type, ...], ask: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    """Call the hook and return its value. Raises `HookError` unless the value is `None` or of these kinds."""
     try:
         said = await ask(*args)
     except AgnoError:
@@ -236,18 +250,18 @@ async def _called(hook: object, kinds: tuple[type, ...], ask: Callable[..., Awai
     except BaseException as exc:
         if must_pass(exc):
             raise
-        name = _name(hook)
+        name = _name_hook(hook)
         raise HookError(f"the hook {name} failed: {named(exc)}", hook=name) from exc
     if said is not None and not isinstance(said, kinds):
-        raise _nonsense(hook, said, kinds)
+        raise _make_hook_error(hook, said, kinds)
     return said
 
 
-def _nonsense(hook: object, said: object, kinds: Sequence[type]) -> HookError:
-    name, expected = _name(hook), " or ".join(kind.__name__ for kind in kinds)
+def _make_hook_error(hook: object, said: object, kinds: Sequence[type]) -> HookError:
+    name, expected = _name_hook(hook), " or ".join(kind.__name__ for kind in kinds)
     hint = f"Let it return a {expected}, or None to let pass what it was given."
     return HookError(f"the hook {name} returned a {type(said).__name__}", hook=name, hint=hint)
 
 
-def _name(hook: object) -> str:
+def _name_hook(hook: object) -> str:
     return str(getattr(hook, "name", type(hook).__name__))

@@ -1,4 +1,4 @@
-"""Carries out an output's check: a function of the user's, which may await. Knows a run by its form and context."""
+"""Carries out an output's check, a function of the user's, sync or async. Knows a run by its form and context."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["Checking", "check_output"]
 
 
 class Checking(Protocol):
-    """What a check needs of a run's job."""
+    """The part of a run's job that a check needs."""
 
     form: OutputForm | None
 
     def context(self) -> RunContext:
-        """The run as hooks see it."""
+        """Make the context for the check."""
         ...
 
 
 async def check_output(job: Checking, turns: Turns) -> str | None:
-    """Why the output's check refuses the turns' output; `None` lets it pass.
+    """Call the output's check; return why it refuses the turns' output, or `None` to accept.
 
-    Raises `HookError` for a check that fails, with anything but a `ValueError`, or that returns something else.
+    Raises `HookError` if the check raises anything but a `ValueError`, or returns anything but text, a bool or None.
     """
     assert job.form is not None
     assert job.form.check is not None
@@ -46,22 +46,22 @@ async def check_output(job: Checking, turns: Turns) -> str | None:
         if must_pass(exc):
             raise
         raise HookError(f"the output check {name} failed: {named(exc)}", hook=name) from exc
-    return _reason(said, name)
+    return _read_verdict(said, name)
 
 
-def _reason(said: Any, name: str) -> str | None:
+def _read_verdict(said: Any, name: str) -> str | None:
     if said is None or said is True or said == "":
         return None
     if said is False:
         return f"{name} refused it"
     if isinstance(said, str):
         return said
-    hint = "Let it return text that says why a value will not do, or nothing."
+    hint = "Return the reason to refuse a value as text, or None to accept it."
     raise HookError(f"the output check {name} returned a {type(said).__name__}", hook=name, hint=hint)
 
 
 def _takes_context(check: Callable[..., Any]) -> bool:
-    """Whether the function has a second parameter that must be given."""
+    """Return whether the function has a second required parameter."""
     try:
         parameters = inspect.signature(check).parameters.values()
     except (TypeError, ValueError):

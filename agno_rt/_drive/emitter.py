@@ -1,6 +1,6 @@
-"""How a run's events reach those who listen: observers, called in place, and at most one reader of a stream.
+"""Sends a run's events to its listeners: observers, called in place, and at most one reader of a stream.
 
-A run with no listener has no emitter, and builds no event.
+A run without listeners has no emitter, and builds no event.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class EventBuffer:
         self._closed = False
         self._writers = trio.lowlevel.ParkingLot()
         self._reader = trio.lowlevel.ParkingLot()
-        # Whether the reader waits, and how many writers do, since asking an empty lot to wake somebody costs more than
-        # handing an event over. Whoever wakes one counts it off; one that is cancelled counts itself off.
+        # A waiting reader and the number of waiting writers, because unpark() on an empty lot costs more than handing
+        # an event over. A waking task counts the woken one off; a cancelled task counts itself off.
         self._reading = False
         self._writing = 0
 
@@ -50,20 +50,20 @@ class EventBuffer:
                 raise
 
     def post(self, event: Event) -> None:
-        """Hand the event over without waiting, past the bound: for what must still be said while being cancelled."""
+        """Hand the event over without waiting, past the bound: for events sent while the run is being cancelled."""
         self._events.append(event)
         if self._reading:
             self._reading = False
             self._reader.unpark()
 
     def close(self) -> None:
-        """No more events will come; the reader gets those that are there, then the end."""
+        """End the stream: the reader gets the remaining events, then the end."""
         self._closed = True
         self._reading = False
         self._reader.unpark_all()
 
     async def receive(self) -> Event | None:
-        """The next event, waiting for it; `None` at the end."""
+        """Wait for the next event and return it; `None` at the end."""
         while not self._events:
             if self._closed:
                 return None
@@ -79,12 +79,12 @@ class EventBuffer:
         return event
 
     def statistics(self) -> LimitStatistics:
-        """How many events the reader is behind, and whether the run waits for it."""
+        """Return the number of events the reader is behind, and of writers that wait for the reader."""
         return LimitStatistics("stream_buffer", self._size, len(self._events), len(self._writers))
 
 
 class Emitter(msgspec.Struct, eq=False):
-    """Sends one run's events to its listeners. One that raises goes to `observer_failed`, then is passed over."""
+    """Sends one run's events to its listeners. A failing observer is reported to `observer_failed` and dropped."""
 
     run_id: str
     observers: tuple[Callable[[Event], None], ...]
@@ -98,17 +98,17 @@ class Emitter(msgspec.Struct, eq=False):
         self.post(event)
 
     async def send(self, event: Event) -> None:
-        """Send the event, once a stream's reader is not too far behind: to all listeners, or to none."""
+        """Send the event to all listeners, after waiting for a reader too far behind; cancelled, send to none."""
         if self.buffer is not None:
             await self.buffer.room()
         self.post(event)
 
     async def send_delta(self, delta: Delta) -> None:
-        """Send what a model emits, as an event of this run."""
+        """Send a model's delta as an event of this run."""
         await self.send(stamped(delta, self.run_id))
 
     def post(self, event: Event) -> None:
-        """Send the event without waiting: for the ends of things, which are told even while being cancelled."""
+        """Send the event without waiting, for end events, which are sent even while the run is being cancelled."""
         self._observe(event)
         if self.buffer is not None:
             self.buffer.post(event)

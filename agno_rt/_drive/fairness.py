@@ -1,7 +1,7 @@
-"""A cooperative budget: how long a task may go on with runs in which nothing waits, before it lets other tasks run.
+"""A cooperative budget: the time a task may spend on runs without waiting, before it lets other tasks run.
 
-A pass of trio's scheduler costs more than a third of a run whose model answers at once, so a run does not pay one each
-time. Tokio bounds its tasks in the same way: https://tokio.rs/blog/2020-04-preemption
+A pass of trio's scheduler costs more than a third of a run whose model answers at once, so not every run makes one.
+Tokio bounds its tasks in the same way: https://tokio.rs/blog/2020-04-preemption
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ __all__ = ["UNTOUCHED", "Share", "sharing", "use_share"]
 
 RUNS = 32
 SECONDS = 200e-6
-"""The share: so many runs, or so long since the first of them began, whichever is first.
+"""The share ends after this number of runs, or this long after its first run began, whichever is first.
 
-Measured with runs of 7 µs: 8 runs a share leave a pass at 6 % of a run, 32 at 2 %, 128 at 1 %; 200 µs is what trio
-takes for some fifty other tasks, so that a task which waits its turn hardly notices.
+Measured with runs of 7 µs: with 8 runs a share, a pass costs 6 % of a run, with 32 runs 2 %, with 128 runs 1 %. In
+200 µs trio runs some fifty other tasks, so a task waiting its turn hardly notices the delay.
 """
 
 UNTOUCHED = object()
-"""Marks a task in which nothing has waited since its run began, and which has no share yet."""
+"""Marks a task without a share in which nothing has waited since the run began."""
 
 _share: tuple[float, float] = RUNS, SECONDS
 
@@ -32,8 +32,8 @@ _share: tuple[float, float] = RUNS, SECONDS
 class Share(msgspec.Struct, eq=False, gc=False):
     """The rest of a task's share: `left` runs, until the clock (`time.monotonic`) shows `until`.
 
-    It lies in the task's `custom_sleep_data`, which trio clears whenever the task is rescheduled: a task that has
-    waited begins anew, without anybody's counting.
+    Stored in the task's `custom_sleep_data`, which trio clears whenever it reschedules the task. So a task that has
+    waited gets a new share, without bookkeeping.
     """
 
     left: float
@@ -41,9 +41,9 @@ class Share(msgspec.Struct, eq=False, gc=False):
 
 
 def use_share(task: trio.lowlevel.Task, share: object, began: float) -> bool:
-    """Take a run in which nothing waited from the task's share, and tell whether the task must let others run now.
+    """Take a run without waiting from the task's share; return whether the task must let others run now.
 
-    `share` is what the task had when the run began, at `began`.
+    `share` is the task's share when the run began, at `began`.
     """
     if type(share) is not Share:
         runs, seconds = _share
@@ -56,9 +56,9 @@ def use_share(task: trio.lowlevel.Task, share: object, began: float) -> bool:
 def sharing(runs: float, seconds: float) -> Iterator[None]:
     """Give every task another share inside the block: `1, 0` to meet every interleaving, `inf, inf` to never yield.
 
-    For the testing and measuring kits: it holds for the whole process.
+    For the testing and measuring kits. The share holds for the whole process.
     """
-    global _share  # noqa: PLW0603 - read at each run's end, where anything else costs more
+    global _share  # noqa: PLW0603 - read at each run's end, and a global is the cheapest read
     before, _share = _share, (runs, seconds)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Ids for runs: random, so that nobody can guess one, and drawn in batches, because each draw is a system call."""
+"""Ids for runs: random, so that nobody can guess an id, and drawn in batches, as each draw is a system call."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _drawn: list[str] = []
 
 
 def new_id() -> str:
-    """A new id: 24 hexadecimal digits, 96 random bits. Any thread may ask."""
+    """Return a new id: 24 hexadecimal digits, 96 random bits. Any thread may call this."""
     try:
         return _drawn.pop()
     except IndexError:
-        # No generator here, so that a run makes as many Python calls whether it is the one that draws or not.
+        # No generator: a run that draws a batch makes the same number of Python calls as any other run.
         _drawn.extend(os.urandom(_BYTES * _BATCH).hex(" ", _BYTES).split())
         return new_id()
 
 
-# A forked child would hand out the ids that its parent has drawn and not used yet.
+# Otherwise a forked child would hand out the same ids as the parent.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_drawn.clear)

@@ -1,6 +1,6 @@
-"""Carries out calls to one tool, with all that a tool may ask for: what is injected, its limits, its retries, batches.
+"""Carries out calls to one tool: injected parameters, limits, retries, batches.
 
-Whatever goes wrong in the tool is told to the model. What its caller alone can mend is raised, and ends the run.
+A tool's failure becomes a result for the model. A mistake of the run's caller is raised, and ends the run.
 """
 
 from __future__ import annotations
@@ -26,47 +26,48 @@ from agno_rt.limiter import Limiter
 from agno_rt.messages import ToolCall
 from agno_rt.tools import Tool, ToolArgumentError
 
-__all__ = ["Late", "carry_out", "in_time"]
+__all__ = ["Late", "call_in_time", "invoke_tool"]
 
 _HELD: ContextVar[tuple[tuple[Job, Limiter], ...]] = ContextVar("agno_rt_tool_places", default=())
-"""The places that the runs around this one hold: a call within such a call must not wait for them."""
+"""The places held by calls around this one. A nested call waiting for such a place would wait forever."""
 
 
 class Late(Failed):
-    """A tool that took too long."""
+    """Raised for a tool that took too long."""
 
 
-async def in_time(tool: Tool, arguments: dict[str, Any], seconds: float | None, stay: _Stay | None = None) -> Any:
-    """Call the function where it belongs, in this process. Raises what it raises, and `Late` after so many seconds.
+async def call_in_time(tool: Tool, arguments: dict[str, Any], seconds: float | None, stay: _Stay | None = None) -> Any:
+    """Call the function in this process: in place, awaited, or in a thread. Raises `Late` after `seconds`.
 
-    One that runs in a thread needs a `stay` that has a place there.
+    A function in a thread needs a `stay` with a place among the threads.
     """
     if tool.inline and not tool.is_async:
         value = tool.function(**arguments)
         return await value if type(value) is CoroutineType else value
     if seconds is None:
-        return await _awaited(tool, arguments, stay)
+        return await _call_function(tool, arguments, stay)
     try:
         with deadline(seconds, "tool_timeout", f"the tool {tool.name}") as scope:
-            return await _awaited(tool, arguments, stay)
+            return await _call_function(tool, arguments, stay)
     except DeadlineExceeded as exc:
+        # The function may run agents, whose own deadlines are not this tool's.
         if not scope.cancelled_caught:
             raise
-        left = "" if tool.is_async else ". It could not be stopped, and may still do what it was doing"
+        left = "" if tool.is_async else ". It could not be stopped, and may still be running"
         raise Late(f"{tool.name} failed: {exc.message}{left}") from exc
 
 
-async def _awaited(tool: Tool, arguments: dict[str, Any], stay: _Stay | None) -> Any:
+async def _call_function(tool: Tool, arguments: dict[str, Any], stay: _Stay | None) -> Any:
     if tool.is_async:
         return await tool.function(**arguments)
     assert stay is not None
     return await stay.in_thread(tool, arguments)
 
 
-async def carry_out(job: Job, tool: Tool, calls: Sequence[ToolCall]) -> list[Told]:
-    """What the model is told of calls to the tool: of one, or of several if it is a batch tool.
+async def invoke_tool(job: Job, tool: Tool, calls: Sequence[ToolCall]) -> list[Told]:
+    """Carry out one call, or several calls to a batch tool; return the results for the model, in order.
 
-    Raises `UsageError` for what the run's caller has to mend.
+    Raises `UsageError` for a mistake of the run's caller.
     """
     told: dict[int, Told] = {}
     decoded: dict[int, dict[str, Any]] = {}
@@ -80,19 +81,19 @@ async def carry_out(job: Job, tool: Tool, calls: Sequence[ToolCall]) -> list[Tol
                 raise
             told[at] = "failed", failure(tool.name, exc)
         else:
-            if (refusal := _counted(job, tool)) is None:
+            if (refusal := _count_call(job, tool)) is None:
                 decoded[at] = arguments
             else:
                 told[at] = "failed", refusal
     if decoded:
         made = [calls[at] for at in decoded]
-        outcomes = await _filled(job, tool, made, _joined(tool, decoded.values()))
+        outcomes = await _fill_and_call(job, tool, made, _join_arguments(tool, decoded.values()))
         told |= zip(decoded, outcomes, strict=True)
     return [told[at] for at in range(len(calls))]
 
 
-def _counted(job: Job, tool: Tool) -> str | None:
-    """Count one more call, or say why it is not made."""
+def _count_call(job: Job, tool: Tool) -> str | None:
+    """Count one more call, or return why the limit refuses the call."""
     limit = tool.limits.calls
     if limit is None:
         return None
@@ -100,23 +101,23 @@ def _counted(job: Job, tool: Tool) -> str | None:
     made = called.get(tool.name, 0)
     if made >= limit:
         times = "once" if limit == 1 else f"{limit} times"
-        return f"{tool.name} was not called: it may be called {times} in one run, and that has been done."
+        return f"{tool.name} was not called: it may be called {times} in one run, and has been."
     called[tool.name] = made + 1
     return None
 
 
-def _joined(tool: Tool, decoded: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The arguments of one call; for a batch tool those of all calls, in a list."""
+def _join_arguments(tool: Tool, decoded: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return the arguments of the one call; for a batch tool, a list of all calls' values for each argument."""
     each = list(decoded)
     return {name: [arguments[name] for arguments in each] for name in each[0]} if tool.batch else each[0]
 
 
-async def _filled(job: Job, tool: Tool, calls: Sequence[ToolCall], arguments: dict[str, Any]) -> list[Told]:
-    """Call the function with what the run fills in."""
+async def _fill_and_call(job: Job, tool: Tool, calls: Sequence[ToolCall], arguments: dict[str, Any]) -> list[Told]:
+    """Call the function with its injected parameters filled in."""
     if tool.process:
         check_process(tool)
     if not tool.injected:
-        return await _placed(job, tool, arguments, len(calls))
+        return await _call_in_places(job, tool, arguments, len(calls))
     progress = context = None
     if asks_for_context(tool.injected):
         progress = Progress(job.emitter, calls)
@@ -125,29 +126,31 @@ async def _filled(job: Job, tool: Tool, calls: Sequence[ToolCall], arguments: di
         context._send, context._report = progress.send, progress.report
     try:
         arguments |= fill_in(tool.name, tool.injected, job.deps, job.state, context)
-        return await _placed(job, tool, arguments, len(calls))
+        return await _call_in_places(job, tool, arguments, len(calls))
     finally:
         if progress is not None:
             progress.close()
 
 
-async def _placed(job: Job, tool: Tool, arguments: dict[str, Any], count: int) -> list[Told]:
-    """Call the function in its places, among the tool's calls under way and among the threads, as far as it needs any.
+async def _call_in_places(job: Job, tool: Tool, arguments: dict[str, Any], count: int) -> list[Told]:
+    """Call the function in a place among the tool's calls and, for a sync tool, a place among the threads.
 
-    Those that a call around this run holds are not waited for.
+    A place that a call around this run holds is not taken again.
     """
-    threads = None if tool.is_async or tool.inline or tool.process else _threads_of(job)
+    threads = None if tool.is_async or tool.inline or tool.process else _get_threads(job)
     own = job.places.get(tool.name)
     bounds = (own, None if threads is None else threads.places)
-    wanted = [limiter for limiter in bounds if limiter is not None and not _held(job, limiter)]
-    if (full := _take(wanted)) is not None and (refusal := await _wait(tool, wanted, full, job.limits.queue_timeout)):
+    wanted = [limiter for limiter in bounds if limiter is not None and not _is_held_outside(job, limiter)]
+    if (full := _try_places(wanted)) is not None and (
+        refusal := await _wait_for_places(tool, wanted, full, job.limits.queue_timeout)
+    ):
         return [("failed", refusal)] * count
     stay = _Stay(own if own in wanted else None, threads)
     held = _HELD.set((*_HELD.get(), *((job, limiter) for limiter in wanted))) if wanted else None
     try:
         if threads is not None and (refusal := threads.refusal(tool.name)):
             return [("failed", refusal)] * count
-        return await _attempted(job, tool, arguments, count, stay)
+        return await _call_with_retries(job, tool, arguments, count, stay)
     finally:
         if held is not None:
             _HELD.reset(held)
@@ -156,13 +159,13 @@ async def _placed(job: Job, tool: Tool, arguments: dict[str, Any], count: int) -
         stay.leave()
 
 
-def _threads_of(job: Job) -> Threads:
+def _get_threads(job: Job) -> Threads:
     assert job.workers is not None
     return job.workers.threads
 
 
-def _take(wanted: Sequence[Limiter]) -> Limiter | None:
-    """Take a place of each limiter; or of none, and return the first that is full."""
+def _try_places(wanted: Sequence[Limiter]) -> Limiter | None:
+    """Take a place of every limiter and return `None`; or take no place and return the first full limiter."""
     for at, limiter in enumerate(wanted):
         if not limiter.try_acquire():
             for taken in wanted[:at]:
@@ -171,36 +174,36 @@ def _take(wanted: Sequence[Limiter]) -> Limiter | None:
     return None
 
 
-async def _wait(tool: Tool, wanted: Sequence[Limiter], full: Limiter, seconds: float | None) -> str | None:
-    """Wait until there is a place of each; why there is none, if that takes too long."""
+async def _wait_for_places(tool: Tool, wanted: Sequence[Limiter], full: Limiter, seconds: float | None) -> str | None:
+    """Take a place of every limiter, waiting up to `seconds`; return why the call is refused after that."""
     what = f"one of the {full.total} threads" if full.name == "threads" else f"one of its {full.total} places"
     try:
         if seconds is None:
-            await _take_all(wanted, full)
+            await _take_places(wanted, full)
         else:
             with deadline(seconds, "queue_timeout", f"the wait for {what}"):
-                await _take_all(wanted, full)
+                await _take_places(wanted, full)
     except DeadlineExceeded as exc:
         return f"{tool.name} was not called: {exc.message}."
     return None
 
 
-async def _take_all(wanted: Sequence[Limiter], full: Limiter | None) -> None:
-    # Nothing is held while waiting: who holds one and waits for the other might wait for who does the opposite.
+async def _take_places(wanted: Sequence[Limiter], full: Limiter | None) -> None:
+    # No place is held while waiting: two calls that each hold one place and wait for the other would deadlock.
     while full is not None:
         taken = full
         await taken.acquire()
-        full = _take([limiter for limiter in wanted if limiter is not taken])
+        full = _try_places([limiter for limiter in wanted if limiter is not taken])
         if full is not None:
             taken.release()
 
 
-async def _attempted(job: Job, tool: Tool, arguments: dict[str, Any], count: int, stay: _Stay) -> list[Told]:
-    """Try, and try again as often as the tool may be; then what came of it, or of the last attempt."""
+async def _call_with_retries(job: Job, tool: Tool, arguments: dict[str, Any], count: int, stay: _Stay) -> list[Told]:
+    """Call the function, retry as the tool allows, and return the results of the last attempt."""
     attempts = 1
     while True:
         try:
-            return await _attempt(job, tool, arguments, count, stay)
+            return await _call_once(job, tool, arguments, count, stay)
         except ToolArgumentError as exc:
             return [("failed", text_of(exc))] * count
         except _Unfit as exc:
@@ -208,7 +211,7 @@ async def _attempted(job: Job, tool: Tool, arguments: dict[str, Any], count: int
         except BaseException as exc:
             if must_pass(exc):
                 raise
-            # A thread that was left behind is still at it, and a second one beside it is not what anybody asked for.
+            # A thread left behind still runs the function; a retry would run the function twice at once.
             left = isinstance(exc, Late) and not tool.is_async and not tool.process
             if attempts > tool.limits.retries or left:
                 text = text_of(exc) if isinstance(exc, Failed) else failure(tool.name, exc)
@@ -218,22 +221,22 @@ async def _attempted(job: Job, tool: Tool, arguments: dict[str, Any], count: int
 
 
 class _Unfit(Exception):
-    """A result that cannot be told, however often it is asked for."""
+    """Raised for a result that cannot become content; a retry would not help."""
 
     def __init__(self, reason: BaseException) -> None:
         self.reason = reason
 
 
-async def _attempt(job: Job, tool: Tool, arguments: dict[str, Any], count: int, stay: _Stay) -> list[Told]:
+async def _call_once(job: Job, tool: Tool, arguments: dict[str, Any], count: int, stay: _Stay) -> list[Told]:
     seconds = min(filter(None, (tool.limits.timeout, job.limits.tool_timeout)), default=None)
     if tool.process:
         try:
-            content = await run_in_process(tool, arguments, seconds, count if tool.batch else None, _processes_of(job))
+            content = await run_in_process(tool, arguments, seconds, count if tool.batch else None, _get_processes(job))
         except DeadlineExceeded as exc:
-            # Nothing else in there raises one: what the function raises comes as `Failed`.
+            # Raised by the tool's own deadline only: an error of the function arrives as `Failed`.
             raise Late(f"{tool.name} failed: {exc.message}, and was killed") from exc
         return content if tool.batch else [("completed", content)]
-    value = await in_time(tool, arguments, seconds, stay)
+    value = await call_in_time(tool, arguments, seconds, stay)
     try:
         return contents_of(value, count, tool.name) if tool.batch else [("completed", content_of(value))]
     except BaseException as exc:
@@ -242,12 +245,12 @@ async def _attempt(job: Job, tool: Tool, arguments: dict[str, Any], count: int, 
         raise _Unfit(exc) from exc
 
 
-def _processes_of(job: Job) -> Processes | None:
+def _get_processes(job: Job) -> Processes | None:
     return None if job.workers is None else job.workers.processes
 
 
-def _held(job: Job, limiter: Limiter) -> bool:
-    """Whether a call that this run is within holds a place of the limiter."""
+def _is_held_outside(job: Job, limiter: Limiter) -> bool:
+    """Return whether a call around this run holds a place of the limiter."""
     holders = [holder for holder, held in _HELD.get() if held is limiter]
     outer = job.outer if holders else None
     while outer is not None:
@@ -258,7 +261,7 @@ def _held(job: Job, limiter: Limiter) -> bool:
 
 
 class _Stay:
-    """A call's place among those of its tool. The last who uses it gives it back: the call, or its thread."""
+    """A call's place among its tool's places, given back by its last user: the call, or the thread of the call."""
 
     __slots__ = ("_place", "_threads", "_users")
 
@@ -273,7 +276,7 @@ class _Stay:
             self._place.release()
 
     async def in_thread(self, tool: Tool, arguments: dict[str, Any]) -> Any:
-        """Call the function in a thread, which stays until it has really ended, also where it is left behind."""
+        """Call the function in a thread. The thread uses the place until it ends, even if left behind."""
         assert self._threads is not None
         self._users += 1
         return await self._threads.run(tool.name, functools.partial(tool.function, **arguments), self.leave)

@@ -1,4 +1,4 @@
-"""A run, ready to be carried out: everything that its agent named, resolved. Knows no driver and no runtime."""
+"""Defines a run ready to be carried out, with all that its agent names resolved. Knows no driver and no runtime."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from agno_rt.models import NO_PROFILE, NO_USAGE, FinishReason, Model, ModelProfi
 from agno_rt.tools import Tool
 
 if TYPE_CHECKING:
-    # What few runs have is imported by those who give it to them.
+    # Rarely needed in a run; the code making such an object imports the module.
     from agno_rt._decide.output_form import OutputForm
     from agno_rt._drive.session_order import SharedLock
     from agno_rt._drive.tool_threads import Workers
@@ -42,13 +42,13 @@ _NO_OUTPUT: Any = None
 @final
 @attrs.define(eq=False, weakref_slot=False)
 class RunResult(Generic[OutputT]):
-    """What came of a run.
+    """The result of a run.
 
-    `content` is the answer's text, and `output` the same as the agent's output type, if it has one; it is `None` while
-    the run is `paused`. `reasoning` is what the model thought before the answer, where it says so. `messages` are those
-    that this run added to the conversation: the input, each response, each tool's result. `state` is the session's
-    state as the run left it, where the agent has one. `approvals` is what a `paused` run waits for. `error` is set
-    where the status is `failed` or `limited`. `finish_reason` is why the answer ended: `length` where it was cut off.
+    `content` is the answer's text; `output` is the answer as the agent's output type, or `None` without a type and
+    while the run is `paused`. `reasoning` is the model's thinking before the answer, if the model reports any.
+    `messages` are the messages added by this run: the input, each response, each tool's result. `state` is the
+    session's state after the run, if the agent has one. `approvals` are the approvals a `paused` run waits for. `error`
+    is set if the status is `failed` or `limited`. `finish_reason` tells why the answer ended: `length` if cut off.
     """
 
     run_id: str
@@ -62,25 +62,25 @@ class RunResult(Generic[OutputT]):
     reasoning: str = ""
     state: Any = None
     approvals: tuple[Approval, ...] = ()
-    # Two clock readings instead of their difference, which would cost each run an allocation more.
+    # Two clock readings, as their difference would cost each run one more allocation.
     _began: float = attrs.field(default=0.0, repr=False)
     _ended: float = attrs.field(default=0.0, repr=False)
 
     @property
     def duration(self) -> float:
-        """How many seconds the run took, from the call until its end; a resumed run since it was resumed."""
+        """The seconds from the call until the end of the run; for a resumed run, since the resumption."""
         return self._ended - self._began
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The calls that the model asked for, in their order; the message with a call's `id` has its result."""
+        """The calls asked for by the model, in their order; the message with a call's `id` has the result."""
         return tuple(call for message in self.messages for call in message.tool_calls)
 
 
 class SessionAccess(msgspec.Struct, eq=False, weakref=True):
-    """The session that a run reads and appends to, with the lock that puts its runs in order.
+    """The session that a run reads and appends to, with the lock for runs of this process.
 
-    `shared` is there where the memory backend puts the runs of other processes in order too.
+    `shared` is set if the memory backend also orders the runs of other processes.
     """
 
     id: str
@@ -92,21 +92,21 @@ class SessionAccess(msgspec.Struct, eq=False, weakref=True):
     def of(cls, session: str, memory: Any) -> SessionAccess:
         """Make the access to a session of the memory backend."""
         access = cls(session, memory, Limiter(f"session {session!r}", 1))
-        if hasattr(memory, "lock_session"):  # to check for the protocol would take microseconds
-            from agno_rt._drive.session_order import SharedLock  # for sessions that other processes may have
+        if hasattr(memory, "lock_session"):  # isinstance() with the protocol would take microseconds
+            from agno_rt._drive.session_order import SharedLock  # only for backends that lock sessions
 
             access.shared = SharedLock(session, memory)
         return access
 
 
 NESTED_SECONDS = 60.0
-"""How long a run within a run waits for another process, where no limit says so."""
+"""Seconds that a run within a run waits for another process, without a `queue_timeout`."""
 
 NO_PLACES: Mapping[str, Limiter] = {}
 
 
 class Asked(msgspec.Struct, eq=False):
-    """What a caller says of one run, beside the agent and the input."""
+    """The options of one run, beside the agent and the input."""
 
     session: str | None = None
     user: str | None = None
@@ -115,13 +115,12 @@ class Asked(msgspec.Struct, eq=False):
 
 
 class Job(msgspec.Struct, eq=False):
-    """A run, ready to be carried out. `outcome` is filled in when it is over, however it ended.
+    """A run, ready to be carried out. `outcome` is set when the run is over, however it ended.
 
-    `instructions` are as the agent has them until the run has begun, then text. `summarizer` is the model of the memory
-    policy's summary, `facts` the store of what is known about the user. `places` has the limiters of tools by their
-    name, `workers` the threads and worker processes, `called` how often each tool with a limit was called, `given` what
-    users filled in by call; `journal` is where the run is stored. A Struct, because one is made for each run and attrs
-    takes three times as long.
+    `instructions` are the agent's until the run begins, then text. `summarizer` is the model for summaries, `facts` the
+    store of facts about the user. `places` has the limiters of tools by name, `workers` the threads and worker
+    processes, `called` the number of calls of each tool with a limit, `given` the users' input by call id; `journal`
+    stores the run. A Struct, because each run makes one and attrs takes three times as long.
     """
 
     run_id: str
@@ -158,7 +157,7 @@ class Job(msgspec.Struct, eq=False):
     outcome: RunResult | None = None
 
     def context(self) -> RunContext:
-        """The run as its tools, hooks and instructions see it."""
+        """Make the context for the run's tools, hooks and instructions."""
         if self.kept is None:
             self.kept = {}
         return RunContext(
@@ -177,7 +176,7 @@ class Job(msgspec.Struct, eq=False):
         )
 
     def spend(self, usage: Usage) -> None:
-        """Count what a tool or a hook used by itself."""
+        """Count the tokens that a tool or a hook used by itself."""
         assert self.turns is not None
         with _SPENDING:
             self.turns.usage = self.turns.usage + usage
@@ -185,9 +184,9 @@ class Job(msgspec.Struct, eq=False):
                 self.budget.spend(usage)
 
     def patience(self) -> float | None:
-        """Return how long the run may wait for another process to give a session back.
+        """Return the seconds to wait for another process to give a session back; `None` for no bound.
 
-        Within a run that has a session that wait has a bound, since the process may be waiting for that session.
+        Inside a run with a session the wait is bounded: the other process may be waiting for the outer run's session.
         """
         outer = self.outer
         while self.limits.queue_timeout is None and outer is not None:
@@ -201,14 +200,14 @@ class Job(msgspec.Struct, eq=False):
 
 
 _SPENDING = threading.Lock()
-"""Tools in threads spend too."""
+"""Guards the counting of usage, since tools in threads spend too."""
 
 OUTER: ContextVar[Job | None] = ContextVar("agno_rt_outer", default=None)
-"""The run around a tool: a run that the tool makes is within it, and must not wait for what that one holds."""
+"""The run around a tool. A run made by the tool is inside it, and must not wait for a place the outer run holds."""
 
 
 def holds(job: Job | None, place: Limiter) -> bool:
-    """Whether the run, or one around it, holds a place of the limiter."""
+    """Return whether the run, or a run around it, holds a place of the limiter."""
     while job is not None:
         if job.admission is place or (job.session is not None and job.session.lock is place):
             return True
@@ -217,14 +216,14 @@ def holds(job: Job | None, place: Limiter) -> bool:
 
 
 MOST_REFUSED = 8
-"""In how many turns models are told that a run within theirs would be too deep."""
+"""Turns in which models may be refused a run that is too deep, before the outermost run fails."""
 
 
 def check_depth(outer: Job, most: int) -> None:
-    """Raise `LimitExceeded` for a run within `outer` where that makes more than `most` runs within one another.
+    """Raise `LimitExceeded` for a run inside `outer` if more than `most` runs would be nested.
 
-    A depth alone is no bound: each of the runs has all its turns to ask for a deeper one. So the refusals are counted
-    for the outermost run, and after too many none of the runs goes on.
+    The depth alone does not bound the work: each nested run has all its turns to ask for a deeper run. So refusals are
+    counted for the outermost run, and too many of them end all the runs.
     """
     around: list[Job] = []
     job: Job | None = outer
@@ -233,14 +232,14 @@ def check_depth(outer: Job, most: int) -> None:
         job = job.outer
     if len(around) < most:
         return
-    # Kept by the budgets, which hold what runs within one another share; few runs have one, and few are too deep.
+    # The budgets hold the state shared by nested runs. A run without a budget gets one here.
     refusals = Refusals()
     for job in reversed(around):
         if job.budget is None:
             job.budget = Budget(job.limits, None if job.outer is None else job.outer.budget)
         refusals = job.budget.refusals = refusals if job.budget.refusals is None else job.budget.refusals
     turn = outer.run_id, 0 if outer.turns is None else outer.turns.turn
-    if turn != refusals.last:
+    if turn != refusals.last:  # several refusals in one turn count once
         refusals.turns += 1
         refusals.last = turn
     if refusals.turns > MOST_REFUSED:

@@ -1,4 +1,4 @@
-"""Runs one runnable on many inputs, a bounded number at once. Knows no runtime: the run itself is handed in."""
+"""Runs one runnable on many inputs, a bounded number at once. Knows no runtime: the caller passes the run function."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from agno_rt.failures import add_note
 __all__ = ["CONCURRENCY", "OnError", "OnResult", "check_map", "map_runs"]
 
 CONCURRENCY = 32
-"""Runs at once where nobody says how many: enough to hide a network, few enough for most providers' limits."""
+"""Default number of runs at once: enough to hide a network's delay, few enough for most providers' limits."""
 
 OnError: TypeAlias = Literal["raise", "keep"]
 OnResult: TypeAlias = Callable[[int, RunResult], object]
@@ -32,7 +32,7 @@ async def map_runs(
 ) -> list[RunResult[OutputT]]:
     """Run each input, and return the results in the inputs' order. See `Runtime.map`."""
     results: dict[int, RunResult[OutputT]] = {}
-    # The workers share one iterator: each input is taken once, and only when somebody is free to run it.
+    # The workers share one iterator: each input is taken once, and only when a worker is free.
     places = enumerate(inputs)
 
     async def work() -> None:
@@ -58,7 +58,7 @@ async def map_runs(
 
 
 def check_map(concurrency: object, on_error: object) -> None:
-    """Raise `UsageError` for options that `map_runs` cannot take."""
+    """Raise `UsageError` for options that `map_runs` does not accept."""
     if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
         raise UsageError(f"concurrency of a map is {concurrency!r}", hint="Give a whole number of at least 1.")
     if on_error not in ("raise", "keep"):

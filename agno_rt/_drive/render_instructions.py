@@ -1,4 +1,4 @@
-"""The text that an agent's instructions come to in a run. Knows nothing of how a run runs."""
+"""Renders an agent's instructions as the text for one run. Knows no driver."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from agno_rt.errors import AgnoError, UsageError
 from agno_rt.failures import must_pass, named
 from agno_rt.instructions import Instructions, Template
 
-__all__ = ["instructions_text"]
+__all__ = ["render_instructions"]
 
 
-async def instructions_text(instructions: Instructions, context: RunContext) -> str:
-    """What the instructions come to for the run. Raises `UsageError` for those that fail, or come to no text."""
+async def render_instructions(instructions: Instructions, context: RunContext) -> str:
+    """Return the instructions' text for the run. Raises `UsageError` if they fail or return no text."""
     if isinstance(instructions, str):
         return instructions
     make: Callable[[RunContext], str | Awaitable[str]]

@@ -1,4 +1,4 @@
-"""What trio's scopes and groups mean to whoever called: a deadline by its name, one cause for a group, a status."""
+"""Translates trio's scopes and groups for callers: a deadline by its name, one cause for a group, a status."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ __all__ = [
 
 
 def _is_cancelling() -> bool:
-    """Return whether trio cancels this task. A `Cancelled` that was kept and is raised again is a failure otherwise."""
+    """Return whether trio cancels this task. Otherwise a `Cancelled` was kept and raised again: a failure."""
     return not trio.lowlevel.in_trio_task() or trio.current_effective_deadline() == -math.inf
 
 
 let_pass(trio.Cancelled, when=_is_cancelling)
 
 DEADLINES: WeakKeyDictionary[trio.CancelScope, str] = WeakKeyDictionary()
-"""Which limit each deadline under way is, for whoever asks what a run does."""
+"""The limit behind each deadline under way, for the task tree."""
 
 
 def deadline(seconds: float, limit: str, what: str, did: str = "took longer than") -> _Deadline:
-    """Cancel what is inside after so many seconds, and raise `DeadlineExceeded` with the limit's name."""
+    """Cancel the block after `seconds`, and raise `DeadlineExceeded` with the limit's name."""
     return _Deadline(seconds, limit, what, did)
 
 
 class _Deadline:
-    """A class, because a generator's context manager sets the traceback of what is raised, and one may be frozen."""
+    """A class: a generator's context manager would set the exception's traceback, and an exception may be frozen."""
 
     __slots__ = ("_did", "_limit", "_scope", "_seconds", "_what")
 
@@ -62,7 +62,7 @@ class _Deadline:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Before the scope takes its Cancelled out of the group and leaves the rest standing for a failure.
+        # Before the scope takes its Cancelled out of the group, after which the rest would look like a failure.
         bare = None if exc is None else cause(exc)
         self._scope.__exit__(None if bare is None else type(bare), bare, None if bare is None else bare.__traceback__)
         if self._scope.cancelled_caught:
@@ -76,10 +76,10 @@ class _Deadline:
 
 
 def cause(exc: BaseException) -> BaseException:
-    """The exception that stands for a group; the group itself where several failed for reasons of their own.
+    """Return the exception to raise for a group; the group itself if several parts failed independently.
 
-    An interrupt comes first. Then a cancellation: what else went wrong while being cancelled is not the news, and trio
-    must get its `Cancelled` back. Then a failure, if it is the only one.
+    An interrupt comes first. Then a cancellation: failures during a cancellation matter less, and trio must get
+    `Cancelled` back. Then a failure, if there is only one.
     """
     parts = list(leaves(exc))
     ends = list(find_passing(exc))
@@ -89,17 +89,17 @@ def cause(exc: BaseException) -> BaseException:
 
 
 def raise_cause(group: BaseExceptionGroup[BaseException]) -> NoReturn:
-    """Raise the exception that stands for the group, with the cause that it has itself."""
+    """Raise the exception that `cause` picks for the group, keeping the exception's `__cause__`."""
     exc = cause(group)
     try:
         raise exc from exc.__cause__
     finally:
-        # Else the exception would hold this frame, which holds the exception, until the collector comes by.
+        # Otherwise the exception would hold this frame, and the frame the exception: a cycle for the collector.
         del exc
 
 
 def raise_first(group: BaseExceptionGroup[BaseException]) -> NoReturn:
-    """Raise what stands for the group; the first failure where there are several, of tasks that do the same."""
+    """Raise the exception that `cause` picks for the group; the first of several failures of equal tasks."""
     exc = cause(group)
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
@@ -110,7 +110,7 @@ def raise_first(group: BaseExceptionGroup[BaseException]) -> NoReturn:
 
 
 def ended_as(exc: BaseException) -> Status:
-    """The status of what was ended by this exception, or by this group."""
+    """Return the status of a run, call or request ended by this exception or group."""
     exc = cause(exc)
     if isinstance(exc, trio.Cancelled) and must_pass(exc):
         return "cancelled"
@@ -118,7 +118,7 @@ def ended_as(exc: BaseException) -> Status:
 
 
 def check_in_trio(what: str) -> None:
-    """Raise `UsageError` where trio does not run: under asyncio, or under no event loop."""
+    """Raise `UsageError` if trio does not run: under asyncio, or without an event loop."""
     if trio.lowlevel.in_trio_run():
         return
     raise UsageError(
@@ -131,9 +131,9 @@ def check_in_trio(what: str) -> None:
 
 
 def is_loop_blocked() -> bool:
-    """Return whether a call that does not return soon keeps an asyncio loop waiting: not that of a notebook.
+    """Return whether a long call here blocks an asyncio loop other than a notebook's.
 
-    IPython, and Jupyter with it, makes `get_ipython` a builtin; its loop waits for the cell in any case.
+    IPython and Jupyter make `get_ipython` a builtin; their loop waits for the cell in any case.
     """
     asyncio = sys.modules.get("asyncio")
     if asyncio is None or hasattr(builtins, "get_ipython"):

@@ -1,6 +1,6 @@
-"""Puts runs of several processes on one session in order: by a lock of the memory backend, or when they are stored.
+"""Orders runs of several processes on one session: by a lock of the memory backend, or when the runs are stored.
 
-Within one process the limiter of `SessionAccess` does. Knows storage only by the protocols in `memory`.
+Within one process the limiter of `SessionAccess` orders them. Knows storage only by the protocols in `memory`.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ from agno_rt.memory import Session, SessionLocks
 __all__ = ["SharedLock", "check_follows"]
 
 UNLOCK_SECONDS = 5.0
-"""How long a backend may take to give a session back."""
+"""Seconds that a backend may take to unlock a session."""
 
 
 class SharedLock(msgspec.Struct, eq=False):
-    """A session's lock among processes. A run that has the session's limiter takes it, and gives back both."""
+    """A session's lock among processes. A run takes the session's limiter, then this lock, and releases both."""
 
     id: str
     locks: SessionLocks
     is_held: bool = False
 
     async def acquire(self, seconds: float | None) -> None:
-        """Take the lock, where the backend can lock at all.
+        """Take the lock, if the backend supports locks.
 
-        Raises `DeadlineExceeded` after so many seconds, and `BackendError` where the backend fails.
+        Raises `DeadlineExceeded` after `seconds`, and `BackendError` if the backend fails.
         """
         try:
+            # Without waiting first: the usual lock is free, and needs no deadline.
             self.is_held = await self.locks.lock_session(self.id, wait=False)
             if self.is_held:
                 return
@@ -51,9 +52,10 @@ class SharedLock(msgspec.Struct, eq=False):
             raise BackendError(f"the memory backend failed to lock session {self.id!r}: {named(exc)}") from exc
 
     async def release(self, limiter: Limiter) -> None:
-        """Give the session back to other processes, if they were kept from it, and then to the next run of this one.
+        """Release the session for other processes, if locked, and then for the next run of this process.
 
-        That happens whatever is being cancelled, in a bounded time. The run is stored by now: a failure is a warning.
+        Cancellation does not prevent the release, and its time is bounded. The run is already stored, so a failure is
+        only a warning.
         """
         try:
             if self.is_held:
@@ -73,20 +75,20 @@ class SharedLock(msgspec.Struct, eq=False):
 def check_follows(
     read: Session, now: Session, conflict: SessionConflict, *, state_changed: bool, attempts: int
 ) -> None:
-    """Raise `SessionConflict` unless a run can be stored after those that others have added since it read the session.
+    """Raise `SessionConflict` unless a run can be stored after runs that others added since this run read the session.
 
-    Its messages can: the history stays valid. A state that the run has changed cannot: it would undo what the others
-    changed. `attempts` is how often it may still be tried.
+    Messages can be stored: the history stays valid. A changed state cannot: storing the state would undo the changes of
+    the other runs. `attempts` is the number of tries left.
     """
     if now.version < read.version:
-        why = "it was deleted"  # and is not brought back
+        why = "it was deleted"  # a deleted session is not brought back
     elif state_changed:
         why = "another run changed its state"
     elif not attempts:
-        why = "others write to it all the time"
+        why = "other runs keep writing to it"
     else:
         return
     raise SessionConflict(
-        f"session {read.id!r} is not as the run read it: {why}",
-        hint="Nothing of this run was stored in it; its answer is the error's `.result`. Run it again.",
+        f"session {read.id!r} changed after the run read it: {why}",
+        hint="Nothing of this run was stored in the session; the answer is the error's `.result`. Run it again.",
     ) from conflict

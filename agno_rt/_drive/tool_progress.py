@@ -1,4 +1,4 @@
-"""What a tool says while it is under way, from trio's thread or its own, until its calls are over."""
+"""Sends a tool's progress while its calls are under way, from trio's thread or a worker thread."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """Sends the progress of some calls to whoever listens. Close it when they are over; then it sends no more."""
+    """Sends the progress of some calls to the run's listeners. Close it when the calls are over."""
 
     __slots__ = ("_calls", "_closed", "_emitter", "_relays", "_token")
 
@@ -31,8 +31,8 @@ class Progress:
         self._token = trio.lowlevel.current_trio_token()
 
     async def send(self, data: Any) -> None:
-        """Send it, waiting for a stream's reader that is far behind. Raises `UsageError` for what is no JSON."""
-        text = _encoded(data, self._calls[0].name)
+        """Send the data, after waiting for a reader far behind. Raises `UsageError` for data that is not JSON."""
+        text = _encode_progress(data, self._calls[0].name)
         emitter = self._emitter
         if emitter is None or self._closed:
             return
@@ -41,8 +41,8 @@ class Progress:
         self._post(text)
 
     def report(self, data: Any) -> None:
-        """Send it from a function that is not async: in a thread it waits like `send`, in trio's own not at all."""
-        text = _encoded(data, self._calls[0].name)
+        """Send the data from a sync function. In a worker thread this waits like `send`; in trio's own it does not."""
+        text = _encode_progress(data, self._calls[0].name)
         if self._emitter is None or self._closed:
             return
         if trio.lowlevel.in_trio_run():
@@ -51,11 +51,11 @@ class Progress:
         try:
             trio.from_thread.run(self._relay, text, trio_token=self._token)
         except trio.RunFinishedError:
-            # The thread has outlived not only its run, but all of trio.
+            # A thread left behind can outlive trio itself; nobody listens any more.
             return
 
     def close(self) -> None:
-        """The calls are over. A thread that was left behind is let go, if it waits to report."""
+        """Send no more progress. A thread left behind that waits in `report` goes on at once."""
         self._closed = True
         for scope in self._relays:
             scope.cancel()
@@ -76,17 +76,15 @@ class Progress:
         if emitter is None or self._closed:
             return
         for call in self._calls:
-            # Decoded anew for each: what is sent is what it was then, and nobody else's.
+            # Decoded anew for each event, so that no listener shares the object with the tool or another listener.
             emitter.post(ToolProgress(emitter.run_id, call, msgspec.json.decode(text)))
 
 
-def _encoded(data: Any, name: str) -> bytes:
+def _encode_progress(data: Any, name: str) -> bytes:
     try:
         return msgspec.json.encode(data, enc_hook=plain_value)
     except BaseException as exc:
         if must_pass(exc):
             raise
         hint = "Send text, numbers, lists, dicts, or classes of these."
-        raise UsageError(
-            f"the progress of the tool {name} is not what JSON can carry: {named(exc)}", hint=hint
-        ) from exc
+        raise UsageError(f"the progress of the tool {name} cannot be sent as JSON: {named(exc)}", hint=hint) from exc

@@ -1,7 +1,7 @@
-"""The worker threads of one runtime, where its sync tools run; and those that were given up and have not ended.
+"""The worker threads of one runtime for sync tools, with the abandoned threads still running.
 
-A thread cannot be stopped. One whose call timed out or was cancelled gives its place back at once, so that tools which
-hang keep nobody else waiting; it is counted until it ends, and once too many are, no further thread is begun.
+A thread cannot be stopped. After a timeout or a cancellation the call gives the thread's place back at once, so hanging
+tools do not block other calls. The thread counts as abandoned until its end; with too many, no further thread begins.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Thread", "Threads", "Workers"]
 
 
 class Threads:
-    """The threads of one runtime: `places` bounds those that somebody waits for.
+    """The threads of one runtime; `places` bounds the threads with a waiting call.
 
     Take a place before `run`, and give it back afterwards, however the call ended.
     """
@@ -38,21 +38,21 @@ class Threads:
         self._abandoned: set[Thread] = set()
 
     def refusal(self, tool: str) -> str | None:
-        """Return why no further thread may be begun, naming the tools that hang; `None` if one may."""
+        """Return why no further thread may begin, naming the hanging tools; `None` if a thread may begin."""
         if len(self._abandoned) < self._most_abandoned:
             return None
         counts = Counter(thread.tool for thread in self._abandoned)
         hanging = ", ".join(f"{name} ({count})" for name, count in counts.most_common(5))
         return (
-            f"{tool} was not called: {len(self._abandoned)} threads whose calls were given up have not ended, and no "
-            f"more than {self._most_abandoned} may (Limits(abandoned_threads=...)). They are in {hanging}."
+            f"{tool} was not called: {len(self._abandoned)} abandoned threads are still running, and at most "
+            f"{self._most_abandoned} may (Limits(abandoned_threads=...)). They are in {hanging}."
         )
 
     async def run(self, tool: str, call: Callable[[], Any], ended: Callable[[], None]) -> Any:
         """Call the function in a thread. A cancellation leaves the thread behind.
 
-        `ended` is called under trio once: when the thread has ended, be it long after this returned, or if none was
-        begun.
+        `ended` is called once under trio: when the thread has ended, even long after the cancellation, or if no thread
+        was begun.
         """
         thread = Thread(tool, call, ended, self._abandoned)
         try:
@@ -62,18 +62,18 @@ class Threads:
         return value if thread.coroutine is None else await thread.coroutine
 
     def statistics(self) -> tuple[LimitStatistics, LimitStatistics]:
-        """How many threads are waited for, and how many were given up and have not ended."""
+        """Return the statistics of the threads with a waiting call, and of the abandoned threads."""
         abandoned = LimitStatistics("abandoned_threads", self._most_abandoned, len(self._abandoned), 0)
         return self.places.statistics(), abandoned
 
     @property
     def abandoned(self) -> Sequence[Thread]:
-        """The threads that were given up and have not ended, the oldest first."""
+        """The abandoned threads still running, oldest first."""
         return sorted(self._abandoned, key=lambda thread: thread.began)
 
 
 class Thread:
-    """A thread that carries out one call. To trio it is a limiter as well, which is told when the thread has ended."""
+    """A thread for one call. It also serves trio as a limiter, because trio tells a limiter of the thread's end."""
 
     def __init__(self, tool: str, call: Callable[[], Any], ended: Callable[[], None], abandoned: set[Thread]) -> None:
         self.tool = tool
@@ -89,19 +89,19 @@ class Thread:
 
     def run(self) -> Any:
         """Make the call, in the thread."""
-        # A call that was given up before its thread came to it is not made.
+        # The call was abandoned before its thread started.
         if self._is_left:
             return None
         self.ident = threading.get_ident()
         value = self._call()
         if type(value) is not CoroutineType:
             return value
-        # A sync function around an async one: it is awaited where the run is, under trio.
+        # A sync function returned a coroutine, which only trio's thread can await.
         self.coroutine = value
         return None
 
     def leave(self) -> None:
-        """Count the thread as given up if it has not ended."""
+        """Count the thread as abandoned if it has not ended."""
         self._is_left = True
         if not self._is_begun:
             self._ended()
@@ -109,11 +109,11 @@ class Thread:
             self._abandoned.add(self)
 
     async def acquire_on_behalf_of(self, borrower: object) -> None:
-        """Note that trio begins the thread; its place was taken before."""
+        """Note that trio begins the thread. The place was taken before."""
         self._is_begun = True
 
     def release_on_behalf_of(self, borrower: object) -> None:
-        """Note that the thread has ended. trio calls this in its own thread, also for one that was left behind."""
+        """Note that the thread has ended. Trio calls this in trio's thread, also for an abandoned thread."""
         self._is_over = True
         self._abandoned.discard(self)
         if self._is_left and self.coroutine is not None:
@@ -122,7 +122,7 @@ class Thread:
 
 
 class Workers:
-    """The threads and the worker processes of one runtime; `processes` is there once a tool needs one."""
+    """The threads and the worker processes of one runtime; `processes` is set once a tool needs a process."""
 
     __slots__ = ("processes", "threads")
 

@@ -1,7 +1,7 @@
-"""What the worker process of a process tool does. It imports as little as can be: a process should start quickly.
+"""Runs a process tool's function in the worker process. Imports little, so that a process starts quickly.
 
-What is sent is the function's name, not the function: under it the module has the tool, which is unwrapped here. What
-goes back is what the model is to be told, so that a result need not be pickled, and no exception either.
+The parent sends the function's name, not the function: under the name the module has the tool, unwrapped here. The
+worker returns the result for the model, so neither the function's value nor an exception needs to be pickled.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from agno_rt.failures import text_of
 from agno_rt.messages import Content
 from agno_rt.tools import Tool, ToolArgumentError
 
-__all__ = ["Answer", "Source", "end_with_parent", "find", "import_file", "work"]
+__all__ = ["Answer", "Source", "end_with_parent", "find_function", "import_file", "run_call"]
 
 Answer: TypeAlias = tuple[Literal["done"], Content | list[Told]] | tuple[Literal["failed", "refused"], str]
 
 
 class Source:
-    """The module of a tool's function, as it is sent: its name, and the file that it was read from.
+    """The module of a tool's function, as sent to the worker: the module's name and file.
 
-    Being unpickled, it imports the module, so that arguments which are sent after it find their classes there.
+    Unpickling a Source imports the module, so arguments unpickled later find their classes.
     """
 
     __slots__ = ("file", "module", "problem")
@@ -40,15 +40,15 @@ class Source:
         self.problem = problem
 
     def __reduce__(self) -> tuple[Callable[..., Source], tuple[str, str | None]]:
-        return _imported, (self.module, self.file)
+        return _import_source, (self.module, self.file)
 
 
-def _imported(module: str, file: str | None) -> Source:
+def _import_source(module: str, file: str | None) -> Source:
     try:
         try:
             importlib.import_module(module)
         except ModuleNotFoundError as exc:
-            # The program read the file under a name that no import finds, as a project does with its agents.py.
+            # The program loaded the file under a name that no import finds, as a project does with its agents.py.
             if file is None or exc.name is None or not f"{module}.".startswith(f"{exc.name}."):
                 raise
             import_file(module, file)
@@ -58,36 +58,36 @@ def _imported(module: str, file: str | None) -> Source:
 
 
 def import_file(name: str, file: str | os.PathLike[str]) -> ModuleType:
-    """Run a Python file as the module of that name. Raises what the file raises."""
+    """Run a Python file as the module `name`. Exceptions of the file pass through."""
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Annotations and pickles look their module up by name, so it has to be there before its body runs.
+    # Annotations and pickles look the module up by name, so register the module before running its body.
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
 
-def work(source: Source, qualname: str, name: str, arguments: dict[str, Any], count: int | None) -> Answer:
-    """Call the function that goes by that name; `count` is how many results a batch must have."""
+def run_call(source: Source, qualname: str, name: str, arguments: dict[str, Any], count: int | None) -> Answer:
+    """Call the function `qualname` of the source; `count` is the number of results a batch must have."""
     try:
         if source.problem:
             return "failed", f"{name} failed: {source.problem}"
-        function = find(source.module, qualname)
+        function = find_function(source.module, qualname)
         if function is None:
-            return "failed", f"{name} failed: its process finds no function {source.module}.{qualname}"
+            return "failed", f"{name} failed: its process does not find the function {source.module}.{qualname}"
         value = function(**arguments)
         return "done", content_of(value) if count is None else contents_of(value, count, name)
     except ToolArgumentError as exc:
         return "refused", text_of(exc)
     except BaseException as exc:
-        # An exit too: it is this process that would end, and not the one that hears of it.
+        # SystemExit too: otherwise this worker would end, and the parent would not learn why.
         return "failed", failure(name, exc)
 
 
-def find(module: str, qualname: str) -> Callable[..., Any] | None:
-    """The function that goes by the name in the module, unwrapped if it is a tool."""
+def find_function(module: str, qualname: str) -> Callable[..., Any] | None:
+    """Return the module's function `qualname`, unwrapped from a tool; `None` if missing."""
     try:
         found: Any = operator.attrgetter(qualname)(importlib.import_module(module))
     except AttributeError:
@@ -97,12 +97,12 @@ def find(module: str, qualname: str) -> Callable[..., Any] | None:
 
 
 def end_with_parent() -> None:
-    """Let this worker process be killed when its parent has ended, even where that was killed and could not tell it.
+    """Let this worker process be killed when the parent process ends, even if the parent was killed.
 
-    The parent holds one end of a pipe as long as it lives. PR_SET_PDEATHSIG would not do: it kills the worker when the
-    thread ends that started it, and that is one of trio's, which end when they are idle.
+    The parent holds one end of a pipe until its end. PR_SET_PDEATHSIG does not work here: the signal comes when the
+    starting thread ends, and trio ends idle threads.
     """
-    import multiprocessing  # takes time, and who imports the module for `import_file` has no use for them
+    import multiprocessing  # slow, and users of `import_file` alone need none of these
     import select
     import signal
 
@@ -113,18 +113,18 @@ def end_with_parent() -> None:
     try:
         import fcntl
 
-        # Linux kills the process itself, also while code that holds the GIL computes.
+        # Linux kills the process by signal, even while code that holds the GIL computes.
         fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | fcntl.FASYNC)
     except (ImportError, AttributeError, OSError):
-        threading.Thread(target=_wait_for_end, args=(parent,), name="agno_rt parent", daemon=True).start()
+        threading.Thread(target=_exit_after, args=(parent,), name="agno_rt parent", daemon=True).start()
         return
-    # The parent may have ended before this was set up, of which no signal tells.
+    # The parent may have ended before the signal was set up, and then no signal comes.
     if select.select([pipe], [], [], 0)[0]:
         os._exit(1)
 
 
-def _wait_for_end(parent: Any) -> None:
+def _exit_after(parent: Any) -> None:
     parent.join()
     os._exit(1)

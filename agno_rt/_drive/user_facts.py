@@ -1,4 +1,4 @@
-"""Lets a run know what is known about its user, and its model keep more. Knows no runtime."""
+"""Gives a run the facts about the user, and the model the tools to keep facts. Knows no runtime."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ __all__ = ["UserFacts"]
 
 
 class UserFacts:
-    """Gives the runs of one runtime the facts about their users, and the tools for them, which are made once."""
+    """Gives the runs of one runtime facts about users, and the tools for facts, made once."""
 
     def __init__(self) -> None:
         self._tools: Mapping[str, Tool] | None = None
 
     def give(self, job: Job, policy: UserMemory, store: MemoryBackend) -> None:
-        """Give the run the store and its tools. Raises `UsageError` for a memory that keeps no facts."""
+        """Give the run the store and the tools. Raises `UsageError` for a memory backend without facts."""
         if not isinstance(store, FactStore):
-            hint = "Use one that does, such as 'memory:' or 'sqlite:///agents.db', or leave MemoryPolicy(facts=) out."
-            raise UsageError(f"the memory backend {type(store).__name__} keeps no facts about users", hint=hint)
+            hint = "Use one that does, such as 'memory:' or 'sqlite:///agents.db', or leave out MemoryPolicy(facts=)."
+            raise UsageError(f"the memory backend {type(store).__name__} does not store facts about users", hint=hint)
         job.facts = store
         if policy.tools:
             if self._tools is None:
-                from agno_rt.facts import fact_tools  # for those who keep facts
+                from agno_rt.facts import fact_tools  # only runs with such tools need the module
 
                 self._tools = {tool.name: tool for tool in fact_tools(store)}
             job.tools = {**self._tools, **job.tools}

@@ -1,6 +1,6 @@
-"""Writes the journal of a run under way, step by step, and knows what an earlier process wrote into it.
+"""Writes the journal of a run under way, step by step, and looks up entries of an earlier process.
 
-Each step is durable before the next one begins. Knows the store only as a `RunStore`.
+Each step is durable before the next begins. Knows the store only as a `RunStore`.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ __all__ = ["END_SECONDS", "Journal"]
 T = TypeVar("T")
 
 END_SECONDS = 5.0
-"""How long the end of a run may take to be stored, when the run is being cancelled."""
+"""Seconds to store the end of a run that is being cancelled."""
 
 
 class Journal(msgspec.Struct, eq=False):
-    """The journal of one run: `record` is the run as it is to be stored, `replay` what there is of it already.
+    """The journal of one run: `record` is the run to store, `replay` the entries of an earlier process.
 
-    `state` gives the session's state as it is to be stored. `decided` has the approvals of a run that was paused, by
-    turn and call. `gone` is called when the run is no longer under way; `waiting` is what it was
-    paused for then. `owe` is given what stores the run's end where that cannot be stored now, to be called again.
+    `state` encodes the session's state. `decided` has the approvals of a run that was paused, by turn and call;
+    `waiting` has the approvals for which the run pauses now. `gone` is called when the run is no longer under way.
+    `owe` takes a function that stores the run's end, to call again later if the end cannot be stored now.
     """
 
     store: RunStore
@@ -66,12 +66,13 @@ class Journal(msgspec.Struct, eq=False):
     turn: trio.Lock = msgspec.field(default_factory=trio.Lock)
 
     async def begin(self, begun: Begun) -> None:
-        """Store the run, with what it was asked and shown."""
+        """Store the run, with its input and the messages shown to the model."""
         await self._stored(self.store.create_run(self.record, [encode_entry(0, begun, time.time())]))
         self.begun, self.seq = True, 1
 
     async def answered(self, turns: Turns, response: ModelResponse) -> None:
-        """Store a response of the model, before anything is made of it."""
+        """Store a response of the model, before the run acts on the response."""
+        # The first response's usage is stored as it is, without a sum.
         usage = (
             response.usage if turns.usage.total_tokens == 0 and not turns.usage.cost else turns.usage + response.usage
         )
@@ -89,43 +90,43 @@ class Journal(msgspec.Struct, eq=False):
         )
 
     async def checked(self, reason: str | None) -> None:
-        """Store what the output's check said."""
+        """Store the verdict of the output's check."""
         await self._write(Checked(reason))
 
     def told(self, turns: Turns, call: ToolCall) -> Message | None:
-        """What the model was told of the call by an earlier process."""
+        """Return the call's result from an earlier process, or `None`."""
         done = None if self.replay is None else self.replay.results.get((turns.turn, call.id))
         return None if done is None else Message("tool", done.content, (), call.id, call.name)
 
     def under_way(self, turns: Turns, call: ToolCall) -> bool:
-        """Whether an earlier process began the call, and did not live to see its end."""
+        """Return whether an earlier process began the call and ended before the call did."""
         return self.replay is not None and (turns.turn, call.id) in self.replay.started
 
     async def starting(self, turns: Turns, call: ToolCall) -> None:
-        """Store that a call begins which must not be made twice."""
+        """Store the beginning of a call that must not be made twice."""
         await self._write(Started(turns.turn, call.id))
 
     async def called(self, turns: Turns, call: ToolCall, told: Told, counts: Mapping[str, int] | None) -> None:
-        """Store the result of a call; `counts` is how often each bounded tool was called so far."""
+        """Store the result of a call; `counts` has the number of calls so far of each tool with a limit."""
         status, content = told
         state, kept = self._state(), None if counts is None else dict(counts)
         await self._write(Called(turns.turn, call.id, call.name, status, content, turns.usage, state, kept))
 
     async def pause(self) -> None:
-        """Store what the run is `waiting` for, with those approvals that are new. Nobody owns it from here on."""
+        """Store the pause and the new approvals in `waiting`. No process owns the run after that."""
         new = [each for each in self.waiting if (each.turn, each.call.id) not in self.decided]
         await self._let_go(Paused([each.id for each in self.waiting]), RunChange("paused", approvals=new))
 
     async def end(self, status: RunStatus, content: str, error: BaseException | None, append: Appending | None) -> None:
-        """Store the end of the run, with what it adds to its session, in one step. What is not completed can go on."""
+        """Store the end of the run and its messages for the session in one step. An incomplete run can go on later."""
         text = None if error is None else text_of(error)
         code = None if error is None else code_of(error)
         await self._let_go(Ended(status, text), RunChange(status, content, text, code, append=append))
 
     async def broken_off(self, status: RunStatus, content: str, error: BaseException) -> None:
-        """Store that the run ended without an answer, whatever is being cancelled.
+        """Store the end of a run without an answer, even while the run is being cancelled.
 
-        What prevents it becomes a note, and the end is owed: nobody else may go on with the run before it is stored.
+        A failure to store becomes a note, and the end is owed: no other process may resume the run before that.
         """
         if not self.begun or self.let_go:
             return
@@ -146,13 +147,13 @@ class Journal(msgspec.Struct, eq=False):
         try:
             await self._let_go(ended, change)
         except RunConflict:
-            # A write that seemed to fail may have been stored all the same.
+            # An earlier write seemed to fail, and yet was stored: take the number of entries from the store.
             stored, _ = await self.store.load_run(self.record.id)
             self.seq = stored.entries
             await self._let_go(ended, change)
 
     async def _write(self, body: Body) -> None:
-        # One after the other, since tools end when they like, and what is cancelled before it began must leave no gap.
+        # One write at a time: tools end in any order, and a write cancelled while it waits must not leave a gap.
         async with self.turn:
             await self._stored(
                 self.store.write_run(self.record.id, [encode_entry(self.seq, body, time.time())], owner=self.owner)

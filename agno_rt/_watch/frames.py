@@ -37,8 +37,8 @@ __all__ = [
 RUN = execute.__code__
 STARTED = carry_out.__code__
 CALL = call_tools._call_tool.__code__
-BATCH = call_tools._batched.__code__
-MADE = call_tools._made.__code__
+BATCH = call_tools._make_batch.__code__
+MADE = call_tools._finish_call.__code__
 _OPENING = {RUN, STARTED, CALL, BATCH}
 
 _ROOT = os.path.dirname(os.path.dirname(__file__))

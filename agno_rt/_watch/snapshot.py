@@ -20,7 +20,7 @@ from agno_rt._drive import ask_model, call_hooks, call_tools, conversation, invo
 from agno_rt._drive.check_output import check_output
 from agno_rt._drive.emitter import EventBuffer
 from agno_rt._drive.job import Job
-from agno_rt._drive.render_instructions import instructions_text
+from agno_rt._drive.render_instructions import render_instructions
 from agno_rt._drive.scopes import DEADLINES
 from agno_rt._drive.session_order import SharedLock
 from agno_rt._drive.tool_threads import Threads
@@ -320,34 +320,34 @@ def _says(text: str) -> Callable[[_Held], _Doing]:
 
 _Known: TypeAlias = dict[CodeType, Callable[[_Held], _Doing]]
 
-IN_SESSION = conversation.in_conversation.__code__
+IN_SESSION = conversation.run_conversation.__code__
 ACQUIRE = Limiter.acquire.__code__
 IN_THREAD = trio.to_thread.run_sync.__code__
 WORKER = next(inner for inner in IN_THREAD.co_consts if isinstance(inner, CodeType) and inner.co_name == "worker_fn")
 """What a thread of trio's runs; it holds the task that waits for the thread."""
 
 IN_PROCESS = tool_process.run_in_process.__code__
-TIMED = (invoke_tool.in_time.__code__, IN_PROCESS)
-BEGAN = (call_tools._call_tool.__code__, call_tools._batched.__code__, call_tools._made.__code__)
+TIMED = (invoke_tool.call_in_time.__code__, IN_PROCESS)
+BEGAN = (call_tools._call_tool.__code__, call_tools._make_batch.__code__, call_tools._finish_call.__code__)
 _JOURNAL = [method.__code__ for method in vars(Journal).values() if isinstance(method, FunctionType)]
 
 KNOWN: _Known = {
     ACQUIRE: _waiting,
     EventBuffer.room.__code__: _behind,
-    call_hooks._called.__code__: _hooked,
+    call_hooks._call_hook.__code__: _hooked,
     **dict.fromkeys(_JOURNAL, _says("storing its journal")),
 }
 """What a frame of the function says of the run or the call that it belongs to."""
 
 RUN_KNOWN: _Known = KNOWN | {
-    ask_model.respond.__code__: _asking,
+    ask_model.ask_model.__code__: _asking,
     call_tools.call_tools.__code__: _calling,
     check_output.__code__: _says("checking its output"),
     Flight.follow.__code__: _says("waiting for another run that asks the same"),
-    instructions_text.__code__: _says("making its instructions"),
-    conversation._end.__code__: _says("storing what it added to its session"),
-    conversation._facts.__code__: _says("reading what is known of its user"),
-    conversation._load.__code__: _says("reading its session"),
+    render_instructions.__code__: _says("making its instructions"),
+    conversation._store_end.__code__: _says("storing what it added to its session"),
+    conversation._load_facts.__code__: _says("reading what is known of its user"),
+    conversation._load_session.__code__: _says("reading its session"),
     SharedLock.acquire.__code__: _waiting_elsewhere,
     RateLimit._admit.__code__: _rated,
     Retry._pause.__code__: lambda held: (f"waiting to ask again ({held['self'].name})", None),
@@ -358,11 +358,11 @@ CALL_KNOWN: _Known = KNOWN | {IN_PROCESS: _says("in a process"), IN_THREAD: _say
 ENTERS: dict[CodeType, tuple[str, ...]] = {
     runs.execute.__code__: ("run_timeout",),
     runs._take_timed_turns.__code__: ("turn_timeout",),
-    ask_model._in_time.__code__: ("model_timeout", "idle_timeout"),
-    ask_model.waited.__code__: ("queue_timeout",),
+    ask_model._ask_in_time.__code__: ("model_timeout", "idle_timeout"),
+    ask_model.wait_for_place.__code__: ("queue_timeout",),
     SharedLock.acquire.__code__: ("queue_timeout",),
-    invoke_tool.in_time.__code__: ("tool_timeout",),
-    invoke_tool._wait.__code__: ("queue_timeout",),
+    invoke_tool.call_in_time.__code__: ("tool_timeout",),
+    invoke_tool._wait_for_places.__code__: ("queue_timeout",),
     IN_PROCESS: ("tool_timeout",),
 }
 """The deadlines that a function enters, if they are set, in this order."""

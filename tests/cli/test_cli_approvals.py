@@ -182,9 +182,9 @@ def test_several_are_decided_one_after_another(agno: Agno, durable: Path) -> Non
     ("agent", "args", "said"),
     [
         ("sender", ("approve", "--arguments", "{"), "'{' is no JSON"),
-        ("sender", ("approve", "--arguments", '{"txt": "hi"}'), "cannot be approved so: The arguments of send do not"),
-        ("sender", ("answer", "yes"), "is one of kind approval, which cannot be answered"),
-        ("booker", ("approve",), "is one of kind input, which cannot be approved"),
+        ("sender", ("approve", "--arguments", '{"txt": "hi"}'), "cannot be approved: The arguments of send do not"),
+        ("sender", ("answer", "yes"), "is of kind approval and cannot be answered"),
+        ("booker", ("approve",), "is of kind input and cannot be approved"),
         ("booker", ("answer", "two"), "the answer is not a JSON object"),
         ("booker", ("answer", '{"nights": "two"}'), "the answer does not fit its schema"),
     ],

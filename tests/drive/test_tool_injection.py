@@ -193,7 +193,7 @@ class TestDeps:
         assert await called(optional, deps=Database("a")) == "false"
 
     @pytest.mark.parametrize(
-        ("deps", "given"), [(None, "given none"), ("x", "given str"), ((1, Cart()), "given int, Cart")]
+        ("deps", "given"), [(None, "dependencies: none"), ("x", "dependencies: str"), ((1, Cart()), "dependencies: int, Cart")]
     )
     @pytest.mark.parametrize("calls", [1, 3])
     async def test_what_is_missing_ends_the_run(self, deps: Any, given: str, calls: int) -> None:
@@ -328,5 +328,5 @@ def test_a_dependency_by_hand() -> None:
     context = RunContext("r", deps=(1, Database("a")))
 
     assert context.dep(Database).name == "a"
-    with pytest.raises(UsageError, match="no Cart"):
+    with pytest.raises(UsageError, match="no dependency of type Cart"):
         context.dep(Cart)

@@ -347,7 +347,7 @@ class TestCalls:
         async with Runtime() as rt:
             for _ in range(2):
                 result = await rt.run(Agent(ScriptedModel(steps), tools=[search]), "x")
-                refused = "search was not called: it may be called 2 times in one run, and that has been done."
+                refused = "search was not called: it may be called 2 times in one run, and has been."
                 assert told(result) == ["a", "b", refused, refused]
 
         assert made == ["a", "b"] * 2
@@ -364,7 +364,7 @@ class TestCalls:
         assert "do not fit" in str(contents[0])
         assert contents[1:] == [
             "once failed: OSError: 1 (3 attempts)",
-            "once was not called: it may be called once in one run, and that has been done.",
+            "once was not called: it may be called once in one run, and has been.",
         ]
 
 

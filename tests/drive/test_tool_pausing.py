@@ -11,8 +11,8 @@ import pytest
 import trio
 from msgspec import Meta
 
-from agno_rt._drive.approvals import asked, carried, check_decision
-from agno_rt._drive.invoke_tool import carry_out
+from agno_rt._drive.approvals import apply_decision, check_decision, require_approval
+from agno_rt._drive.invoke_tool import invoke_tool
 from agno_rt.context import Deps, FromUser, RunContext, State
 from agno_rt.errors import HookError, UsageError
 from agno_rt.messages import ToolCall
@@ -54,7 +54,7 @@ def call_of(made: Tool, arguments: str = '{"to": "Ann"}', id: str = "c1") -> Too
 
 async def asked_of(made: Tool, arguments: str = '{"to": "Ann"}', **more: Any) -> Any:
     """What a call has to wait for, if anything."""
-    return await asked(job_of(made, **more), made, call_of(made, arguments))
+    return await require_approval(job_of(made, **more), made, call_of(made, arguments))
 
 
 async def pending(made: Tool, arguments: str = '{"to": "Ann"}') -> Approval:
@@ -117,7 +117,7 @@ class TestAsked:
         status, content = await asked_of(made, called={"pay": 2})
         assert (status, content) == (
             "failed",
-            "pay was not called: it has been called as often as it may be in one run (2).",
+            "pay was not called: its limit of calls in one run (2) is reached.",
         )
 
 
@@ -239,8 +239,8 @@ class TestCarried:
         approval = await pending(APPROVED)
         edited = '{"to": "Ann", "amount": 1}'
 
-        assert carried(job_of(), APPROVED, decided(approval, status="approved")) is approval.call
-        made = carried(job_of(), APPROVED, decided(approval, status="approved", arguments=edited))
+        assert apply_decision(job_of(), APPROVED, decided(approval, status="approved")) is approval.call
+        made = apply_decision(job_of(), APPROVED, decided(approval, status="approved", arguments=edited))
         assert made == ToolCall("c1", "pay", edited)
         assert approval.call == call_of(APPROVED)
 
@@ -249,7 +249,7 @@ class TestCarried:
         [
             ({"status": "denied", "reason": "too much"}, "pay was denied: too much"),
             ({"status": "denied"}, "pay was denied: no reason was given"),
-            ({"status": "expired"}, "pay was not called: nobody approved of it in time."),
+            ({"status": "expired"}, "pay was not called: nobody approved it in time."),
             ({"status": "expired", "kind": "input"}, "pay was not called: the user did not answer in time."),
             ({"status": "expired", "kind": "external"}, "pay was not called: nobody gave its result in time."),
         ],
@@ -258,12 +258,16 @@ class TestCarried:
         """The model is told why, with a tool that is still there or without."""
         approval = decided(await pending(APPROVED), **more)
 
-        assert carried(job_of(), APPROVED, approval) == carried(job_of(), None, approval) == ("failed", content)
+        assert (
+            apply_decision(job_of(), APPROVED, approval)
+            == apply_decision(job_of(), None, approval)
+            == ("failed", content)
+        )
 
     async def test_pending(self) -> None:
         """One that nobody has decided comes to nothing yet."""
-        with pytest.raises(UsageError, match="of pay is still to be decided") as caught:
-            carried(job_of(), APPROVED, await pending(APPROVED))
+        with pytest.raises(UsageError, match="of pay is not decided yet") as caught:
+            apply_decision(job_of(), APPROVED, await pending(APPROVED))
 
         assert "deny it" in caught.value.hint
 
@@ -282,7 +286,11 @@ class TestCarried:
         """Text is told as it is, anything else as JSON; the tool need not be there any more."""
         approval = decided(await pending(scan, '{"page": 1}'), status="answered", arguments=given)
 
-        assert carried(job_of(scan), scan, approval) == carried(job_of(), None, approval) == ("completed", content)
+        assert (
+            apply_decision(job_of(scan), scan, approval)
+            == apply_decision(job_of(), None, approval)
+            == ("completed", content)
+        )
 
     async def test_input(self) -> None:
         """The function gets the model's arguments and the user's, beside all that the run fills in."""
@@ -301,13 +309,13 @@ class TestCarried:
         first = await pending(send, '{"text": "a"}')
         second = decided(first, call=ToolCall("c2", "send", '{"text": "b"}'))
         calls = [
-            carried(job, send, decided(first, status="answered", arguments='{"code": "11"}')),
-            carried(job, send, decided(second, status="answered", arguments='{"code": "22", "times": 1}')),
+            apply_decision(job, send, decided(first, status="answered", arguments='{"code": "11"}')),
+            apply_decision(job, send, decided(second, status="answered", arguments='{"code": "22", "times": 1}')),
         ]
 
         for call in calls:
             assert isinstance(call, ToolCall)
-            assert await carry_out(job, send, [call]) == [("completed", "sent")]
+            assert await invoke_tool(job, send, [call]) == [("completed", "sent")]
         assert seen == [("a", "11", 3, 7, "c1"), ("b", "22", 1, 7, "c2")]
 
     async def test_input_is_read_as_its_type(self) -> None:
@@ -320,10 +328,10 @@ class TestCarried:
 
         job = job_of(move)
         answer = '{"to": {"amount": 2.0}, "until": [1, 1]}'
-        call = carried(job, move, decided(await pending(move, "{}"), status="answered", arguments=answer))
+        call = apply_decision(job, move, decided(await pending(move, "{}"), status="answered", arguments=answer))
 
         assert isinstance(call, ToolCall)
-        assert await carry_out(job, move, [call]) == [("completed", "(Allowance(amount=2), {1})")]
+        assert await invoke_tool(job, move, [call]) == [("completed", "(Allowance(amount=2), {1})")]
 
     async def test_input_for_a_tool_that_has_changed(self) -> None:
         """An answer that a newer version of the tool cannot use is told, and the function is not called."""
@@ -335,17 +343,17 @@ class TestCarried:
         approval = await pending(deploy, '{"version": "1"}')
         approval = decided(approval, status="answered", arguments='{"environment": "live"}')
 
-        told = carried(job_of(newer), newer, approval)
+        told = apply_decision(job_of(newer), newer, approval)
         assert isinstance(told, tuple)
         assert told[0] == "failed"
-        assert "deploy was not called: what the user gave does not fit it any more: " in told[1]
+        assert "deploy was not called: the user's answer no longer fits: " in told[1]
         assert "missing required field `region`" in told[1]
-        assert carried(job_of(), None, approval) is approval.call
+        assert apply_decision(job_of(), None, approval) is approval.call
 
     async def test_nobody_was_asked(self) -> None:
         """A call that went past the user ends the run; the function is not called without what it asks for."""
         with pytest.raises(UsageError, match="takes 'environment' from the user, and nobody was asked") as caught:
-            await carry_out(job_of(deploy), deploy, [call_of(deploy, '{"version": "1"}')])
+            await invoke_tool(job_of(deploy), deploy, [call_of(deploy, '{"version": "1"}')])
 
         assert caught.value.hint
 
@@ -383,8 +391,8 @@ class TestCheckDecision:
     @pytest.mark.parametrize(
         ("kind", "status", "hint"),
         [
-            ("approval", "answered", "Approve of it, with other arguments perhaps, or deny it."),
-            ("input", "approved", "Answer it with what its schema asks for, or deny it."),
+            ("approval", "answered", "Approve it, perhaps with other arguments, or deny it."),
+            ("input", "approved", "Answer it with a value that fits its schema, or deny it."),
             ("external", "approved", "Answer it with the result of the call, or deny it."),
         ],
     )
@@ -392,18 +400,18 @@ class TestCheckDecision:
         """The error says what it is, and what may be decided of it."""
         approval = Approval("a1", "run", call_of(APPROVED), kind)
 
-        with pytest.raises(UsageError, match=f"a1 of pay is one of kind {kind}, which cannot be {status}") as caught:
+        with pytest.raises(UsageError, match=f"a1 of pay is of kind {kind} and cannot be {status}") as caught:
             check_decision(None, approval, Decision(status, "{}"))
         assert caught.value.hint == hint
 
     @pytest.mark.parametrize(
         ("made", "arguments", "faults"),
         [
-            (APPROVED, "nonsense", ["it is no JSON: "]),
-            (APPROVED, "[]", ["the arguments are no JSON object"]),
+            (APPROVED, "nonsense", ["it is not JSON: "]),
+            (APPROVED, "[]", ["the arguments are not a JSON object"]),
             (APPROVED, '{"amount": "2", "too": "Bob"}', ["missing required field `to`", "`$.amount`", "field `too`"]),
             (tool(by_hand, approve=True), '{"amount": -1}', [">= 0, got -1 - at `$.amount`"]),
-            (deploy, "", ["it is no JSON: "]),
+            (deploy, "", ["it is not JSON: "]),
             (deploy, "[" * 100_000, ["nested too deeply"]),
             (deploy, '"live"', ["the answer does not fit its schema: Expected `object`, got `str`"]),
             (
@@ -411,7 +419,7 @@ class TestCheckDecision:
                 '{"environment": "prod", "copies": "2", "note": 1}',
                 ["Invalid value", "`$.environment`", "`$.copies`", "unknown field `note`"],
             ),
-            (scan, "nonsense", ["it is no JSON: "]),
+            (scan, "nonsense", ["it is not JSON: "]),
         ],
     )
     def test_what_does_not_fit(self, made: Tool, arguments: str, faults: list[str]) -> None:
@@ -464,10 +472,10 @@ class TestCheckDecision:
     @pytest.mark.parametrize(
         ("kind", "decision", "complaint"),
         [
-            ("input", Decision("answered"), "is answered with nothing"),
-            ("external", Decision("answered"), "is answered with nothing"),
-            ("input", Decision("denied", "{}"), "is denied, and given an answer as well"),
-            ("approval", Decision("denied", "{}"), "is denied, and given arguments as well"),
+            ("input", Decision("answered"), "is answered, but without an answer"),
+            ("external", Decision("answered"), "is answered, but without an answer"),
+            ("input", Decision("denied", "{}"), "is denied, but comes with an answer"),
+            ("approval", Decision("denied", "{}"), "is denied, but comes with arguments"),
         ],
     )
     def test_too_little_and_too_much(self, kind: Any, decision: Decision, complaint: str) -> None:

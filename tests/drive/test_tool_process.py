@@ -206,7 +206,7 @@ async def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where trio-parallel is not installed the run ends with what to install, whatever the model said."""
     monkeypatch.setitem(sys.modules, "trio_parallel", None)
     async with Runtime() as rt:
-        with pytest.raises(UsageError, match="'where' runs in a process, for which trio-parallel is missing") as caught:
+        with pytest.raises(UsageError, match="'where' runs in a process, but trio-parallel is not installed") as caught:
             await rt.run(Agent(ScriptedModel([ToolCall("1", "where")]), tools=[process_tools.where]), "x")
 
     assert "pip install 'agno-rt[process]'" in caught.value.hint
@@ -350,7 +350,7 @@ def test_a_module_that_nobody_can_read() -> None:
     finally:
         del sys.modules["made_up"]
 
-    assert "Put it into a module" in caught.value.hint
+    assert "Put the function into a module" in caught.value.hint
 
 
 PROGRAM = '''
@@ -395,7 +395,7 @@ class TestMain:
         file.write_text(PROGRAM + "main()\n", encoding="utf-8")
         done = program(str(file))
 
-        assert "Let the program begin with: if __name__ == '__main__':" in done.stderr
+        assert "Start the program under: if __name__ == '__main__':" in done.stderr
         assert "its process died (exit code 1)" in done.stdout
 
     @pytest.mark.parametrize("way", ["-c", "-"])
@@ -403,6 +403,6 @@ class TestMain:
         """A function that is in no file cannot be found, and the error says where to put it."""
         done = program("-c", PROGRAM + GUARD) if way == "-c" else program("-", text=PROGRAM + GUARD)
 
-        assert "it was typed in, not read from a file" in done.stderr
-        assert "Put it into a module" in done.stderr
+        assert "the function was typed in, not read from a file" in done.stderr
+        assert "Put the function into a module" in done.stderr
         assert done.returncode == 1

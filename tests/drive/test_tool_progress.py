@@ -101,7 +101,7 @@ async def test_what_is_no_json(listened: bool) -> None:
     emitter = listening(events) if listened else None
     for one in (awaits, reports):
         [content] = await told_of(job_of(one, emitter=emitter), calls_of(one.name, "{}"))
-        assert f"the progress of the tool {one.name} is not what JSON can carry" in str(content)
+        assert f"the progress of the tool {one.name} cannot be sent as JSON" in str(content)
         assert "type object" in str(content)
     assert not any(isinstance(event, ToolProgress) for event in events)
 

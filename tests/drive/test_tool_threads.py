@@ -107,7 +107,7 @@ async def test_beyond_the_bound_it_is_said_which_tools_hang(release: Release) ->
         answers = told(await rt.run(Agent(calls("hang", "quick"), tools=[hang, quick]), "x"))
 
         for name, answer in zip(("hang", "quick"), answers, strict=True):
-            assert answer.startswith(f"{name} was not called: 2 threads whose calls were given up have not ended")
+            assert answer.startswith(f"{name} was not called: 2 abandoned threads are still running")
             assert answer.endswith("They are in hang (2).")
         assert standing(rt)["abandoned_threads"] == (2, 2, 0)
 

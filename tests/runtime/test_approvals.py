@@ -113,7 +113,7 @@ class TestApprove:
         async with Runtime(memory=memory) as rt:
             paused = await rt.run(agent, "Pay Ann", deps=till)
             [approval] = paused.approvals
-            for wrong, complaint in (({"to": "Bob", "amount": "x"}, r"`\$\.amount`"), ([1], "no JSON object")):
+            for wrong, complaint in (({"to": "Bob", "amount": "x"}, r"`\$\.amount`"), ([1], "not a JSON object")):
                 with pytest.raises(UsageError, match=complaint):
                     await rt.approve(approval.id, wrong)
             await rt.approve(approval.id, {"to": "Bob", "amount": 7})
@@ -221,7 +221,7 @@ class TestDeny:
             result = await rt.resume(paused.run_id, deps=till)
 
         assert (result.content, till.paid) == ("too late", [])
-        assert told(result) == ["pay was not called: nobody approved of it in time."]
+        assert told(result) == ["pay was not called: nobody approved it in time."]
 
     async def test_in_time(self) -> None:
         """Until then it is open."""
