@@ -275,18 +275,18 @@ def _list_abandoned(threads: Threads) -> tuple[AbandonedThread, ...]:
     )
 
 
-def _asking(held: _Held) -> _Doing:
+def _describe_asking(held: _Held) -> _Doing:
     job: Job = held["job"]
     return f"asking {job.model.name}", None
 
 
-def _calling(held: _Held) -> _Doing:
+def _describe_calling(held: _Held) -> _Doing:
     names = dict.fromkeys(call.name for call in held["calls"])
     done, count = len(held.get("results", ())), len(held["calls"])
     return f"calling {', '.join(names)}" + (f" ({done} of {count} done)" if count > 1 else ""), None
 
 
-def _waiting(held: _Held) -> _Doing:
+def _describe_waiting(held: _Held) -> _Doing:
     limiter: Limiter = held["self"]
     if limiter.name == "runs":
         return "queued for a place (runs)", limiter.statistics()
@@ -295,26 +295,26 @@ def _waiting(held: _Held) -> _Doing:
     return f"waiting for a place ({limiter.name})", limiter.statistics()
 
 
-def _waiting_elsewhere(held: _Held) -> _Doing:
+def _describe_waiting_elsewhere(held: _Held) -> _Doing:
     return f"waiting for session {held['self'].id!r}, which another process has", None
 
 
-def _behind(held: _Held) -> _Doing:
+def _describe_full_stream(held: _Held) -> _Doing:
     return "waiting for the reader of its stream", held["self"].statistics()
 
 
-def _rated(held: _Held) -> _Doing:
+def _describe_rate_limit(held: _Held) -> _Doing:
     standing: Sequence[LimitStatistics] = held["self"].statistics()
     return f"waiting for its turn ({held['self'].name})", max(standing, key=lambda each: each.in_use / each.total)
 
 
-def _hooked(held: _Held) -> _Doing:
+def _describe_hook(held: _Held) -> _Doing:
     hook = held["hook"]
     name = getattr(hook, "name", None)
     return f"in the hook {name if isinstance(name, str) and name else type(hook).__name__}", None
 
 
-def _says(text: str) -> Callable[[_Held], _Doing]:
+def _describe_as(text: str) -> Callable[[_Held], _Doing]:
     return lambda held: (text, None)
 
 
@@ -324,7 +324,7 @@ IN_SESSION = conversation.run_conversation.__code__
 ACQUIRE = Limiter.acquire.__code__
 IN_THREAD = trio.to_thread.run_sync.__code__
 WORKER = next(inner for inner in IN_THREAD.co_consts if isinstance(inner, CodeType) and inner.co_name == "worker_fn")
-"""What a thread of trio's runs; it holds the task that waits for the thread."""
+"""The function that a thread of trio runs; its frame holds the task that waits for the thread."""
 
 IN_PROCESS = tool_process.run_in_process.__code__
 TIMED = (invoke_tool.call_in_time.__code__, IN_PROCESS)
@@ -332,28 +332,28 @@ BEGAN = (call_tools._call_tool.__code__, call_tools._make_batch.__code__, call_t
 _JOURNAL = [method.__code__ for method in vars(Journal).values() if isinstance(method, FunctionType)]
 
 KNOWN: _Known = {
-    ACQUIRE: _waiting,
-    EventBuffer.room.__code__: _behind,
-    call_hooks._call_hook.__code__: _hooked,
-    **dict.fromkeys(_JOURNAL, _says("storing its journal")),
+    ACQUIRE: _describe_waiting,
+    EventBuffer.room.__code__: _describe_full_stream,
+    call_hooks._call_hook.__code__: _describe_hook,
+    **dict.fromkeys(_JOURNAL, _describe_as("storing its journal")),
 }
-"""What a frame of the function says of the run or the call that it belongs to."""
+"""Describes the run or the call of a frame, by the code of the frame's function."""
 
 RUN_KNOWN: _Known = KNOWN | {
-    ask_model.ask_model.__code__: _asking,
-    call_tools.call_tools.__code__: _calling,
-    check_output.__code__: _says("checking its output"),
-    Flight.follow.__code__: _says("waiting for another run that asks the same"),
-    render_instructions.__code__: _says("making its instructions"),
-    conversation._store_end.__code__: _says("storing what it added to its session"),
-    conversation._load_facts.__code__: _says("reading what is known of its user"),
-    conversation._load_session.__code__: _says("reading its session"),
-    SharedLock.acquire.__code__: _waiting_elsewhere,
-    RateLimit._admit.__code__: _rated,
+    ask_model.ask_model.__code__: _describe_asking,
+    call_tools.call_tools.__code__: _describe_calling,
+    check_output.__code__: _describe_as("checking its output"),
+    Flight.follow.__code__: _describe_as("waiting for another run that asks the same"),
+    render_instructions.__code__: _describe_as("making its instructions"),
+    conversation._store_end.__code__: _describe_as("storing what it added to its session"),
+    conversation._load_facts.__code__: _describe_as("reading what is known of its user"),
+    conversation._load_session.__code__: _describe_as("reading its session"),
+    SharedLock.acquire.__code__: _describe_waiting_elsewhere,
+    RateLimit._admit.__code__: _describe_rate_limit,
     Retry._pause.__code__: lambda held: (f"waiting to ask again ({held['self'].name})", None),
 }
 
-CALL_KNOWN: _Known = KNOWN | {IN_PROCESS: _says("in a process"), IN_THREAD: _says("in a thread")}
+CALL_KNOWN: _Known = KNOWN | {IN_PROCESS: _describe_as("in a process"), IN_THREAD: _describe_as("in a thread")}
 
 ENTERS: dict[CodeType, tuple[str, ...]] = {
     runs.execute.__code__: ("run_timeout",),
