@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from agno_rt._decide.journal import Answered, Begun, Called, Checked, Paused, Started, described, read
+from agno_rt._decide.journal import Answered, Begun, Called, Checked, Paused, Started, describe_entry, read_entry
 from agno_rt.errors import BackendError
 from agno_rt.messages import Message, ToolCall, Usage
 from agno_rt.run_store import Entry, EntryKind
@@ -63,8 +63,8 @@ def read_steps(entries: Sequence[Entry], run: str = "") -> list[Step]:
 
 def _read_step(entry: Entry, run: str) -> Step:
     try:
-        body = read(entry, run)
-        return Step(entry.seq, entry.kind, described(entry, run), body.at or None, **_describe(body))
+        body = read_entry(entry, run)
+        return Step(entry.seq, entry.kind, describe_entry(entry, run), body.at or None, **_describe(body))
     except BackendError as exc:
         return Step(entry.seq, entry.kind, f"damaged: {exc.message}")
 

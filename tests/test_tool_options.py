@@ -282,7 +282,7 @@ class TestInjected:
 
     def test_a_type_that_cannot_be_checked(self) -> None:
         """A protocol that is not for run time is refused when the tool is made, not when it is called."""
-        with pytest.raises(ToolDefinitionError, match="'db' has a type that no value can be checked by") as caught:
+        with pytest.raises(ToolDefinitionError, match="'db' has a type that `isinstance` cannot check") as caught:
             tool(hopeful)
         assert "@runtime_checkable" in caught.value.hint
 

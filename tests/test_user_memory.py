@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agno_rt import Agent, Message, ModelRequest, Runtime, ToolCall, tool
-from agno_rt._decide.system_message import fitting, preamble
+from agno_rt._decide.system_message import choose_facts, preamble
 from agno_rt.context import RunContext
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.defaults.sqlite import SQLiteMemory
@@ -328,8 +328,8 @@ class TestInjection:
         """Facts are taken in order until one does not fit."""
         known = facts("x" * 40, "x" * 4_000, "x" * 40)
 
-        assert fitting(known, 100) == known[:1]
-        assert fitting(known, 1) == []
+        assert choose_facts(known, 100) == known[:1]
+        assert choose_facts(known, 1) == []
 
     def test_the_preamble_tells_facts_in_a_line_each(self) -> None:
         """Even where a store keeps a text of several lines; nothing to say is no text."""

@@ -1,6 +1,6 @@
-"""What a run may still spend: tool calls, tokens and money, its own and what the runs around it have left. Pure.
+"""Budgets of a run for tool calls, tokens and money, within the budgets of the runs around the run. Pure.
 
-A run without budgets, within none, has no `Budget` and pays nothing for it.
+A run has no `Budget`, and pays nothing for one, if neither the run nor a run around it is bounded.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ __all__ = ["Budget", "Refusals", "budget_of", "too_deep"]
 
 
 class Refusals(msgspec.Struct, eq=False):
-    """The runs that were too deep within an outermost one: in how many turns, and the last of these.
+    """Counts the runs that were refused because they were nested too deeply within one outermost run.
 
-    `ended` is the depth that ends the runs around them, after too many.
+    `turns` is the number of turns with a refusal, `last` the latest of these turns. After too many, `ended` is set to
+    the runtime's depth, and the runs around end too.
     """
 
     turns: int = 0
@@ -27,7 +28,7 @@ class Refusals(msgspec.Struct, eq=False):
 
 
 class Budget(msgspec.Struct, eq=False):
-    """What one run has spent, against its limits. `outer` is that of the run around it, where it is spent too."""
+    """The amounts that one run has spent, and its limits. Whatever is spent here is spent in `outer` too."""
 
     limits: Limits
     outer: Budget | None = None
@@ -36,7 +37,7 @@ class Budget(msgspec.Struct, eq=False):
     refusals: Refusals | None = None
 
     def check(self) -> None:
-        """Before a model is asked. Raises `LimitExceeded` for a limit, of this run or one around it, that is spent."""
+        """Raise `LimitExceeded` if a limit of this run or of a run around is spent. Call before asking a model."""
         if self.refusals is not None and self.refusals.ended:
             raise too_deep(self.refusals.ended)
         for name, spent, limit in self._amounts():
@@ -46,7 +47,8 @@ class Budget(msgspec.Struct, eq=False):
             self.outer.check()
 
     def call(self, calls: int) -> None:
-        """Before so many tools are called. Raises `LimitExceeded` if they are more than are left; then none counts."""
+        """Count tool calls before they are made. Raises `LimitExceeded` if too few are left, and counts none then."""
+        # Two passes: every run around must have room before any of them counts a call.
         budget: Budget | None = self
         while budget is not None:
             limit = budget.limits.tool_calls
@@ -59,13 +61,13 @@ class Budget(msgspec.Struct, eq=False):
             budget = budget.outer
 
     def spend(self, usage: Usage) -> None:
-        """After a model answered: count what it used, here and in every run around this one."""
+        """Count the usage of a model's response, here and in every run around."""
         self.usage = self.usage + usage
         if self.outer is not None:
             self.outer.spend(usage)
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
-        """The run's own budgets: how much of each is spent."""
+        """Return the spent amount of each of the run's own budgets."""
         amounts = (("tool_calls", self.tool_calls, self.limits.tool_calls), *self._amounts())
         return tuple(LimitStatistics(name, limit, spent, 0) for name, spent, limit in amounts if limit is not None)
 
@@ -82,17 +84,17 @@ class Budget(msgspec.Struct, eq=False):
         return LimitExceeded(
             f"the run has spent its {name}: {spent:g} of {limit:g}{more}",
             limit=name,
-            hint=f"Raise Limits({name}=...) of the run or of the one around it; .result has what came so far.",
+            hint=f"Raise Limits({name}=...) of this run or the run around it; .result has the messages so far.",
         )
 
 
 def too_deep(most: int) -> LimitExceeded:
-    """Return the error of a run that is too deep, and of those around it that may not go on."""
-    hint = "Let the tool that runs an agent end somewhere, or raise it: Runtime(limits=Limits(depth=...))."
+    """Return the error of a run that is nested too deeply, and of the runs around that have to end with it."""
+    hint = "Stop the tool that runs an agent from nesting without end, or set Runtime(limits=Limits(depth=...)) higher."
     return LimitExceeded(f"runs within runs are deeper than the runtime's depth ({most})", limit="depth", hint=hint)
 
 
 def budget_of(limits: Limits, around: Budget | None) -> Budget | None:
-    """What a run may spend, where it or a run around it is bounded."""
+    """Return the budget of a run; `None` if neither the run nor a run around it is bounded."""
     unbounded = limits.tool_calls is limits.input_tokens is limits.output_tokens is limits.tokens is limits.cost is None
     return None if around is None and unbounded else Budget(limits, around)

@@ -1,6 +1,6 @@
-"""Says which field of an agent has a value of the wrong kind, before anything starts. Pure.
+"""Finds the field of an agent that has a value of the wrong type, before a run starts. Pure.
 
-An agent itself checks nothing when it is made, so that it costs no more than its slots.
+`Agent()` itself checks nothing, so that making an agent costs no more than filling its slots.
 """
 
 from __future__ import annotations
@@ -21,44 +21,44 @@ __all__ = ["check_agent", "check_limits", "check_values"]
 
 _Fits: TypeAlias = Callable[[Any], bool]
 _Rule: TypeAlias = tuple[_Fits, str, str]
-"""Whether a value fits the field, what it should be, and what to write."""
+"""The test for a field's value, the expected type in words, and the hint."""
 
 
 def check_agent(agent: Agent) -> None:
-    """Raise `UsageError` for something else than an agent, and for a name or instructions of the wrong kind."""
+    """Raise `UsageError` if this is not an agent, or if its name, instructions or description have the wrong type."""
     if not isinstance(agent, Agent):
         raise UsageError(f"{repr_of(agent)} is not an Agent", hint="Write Agent('llamacpp:smollm2', ...).")
-    _check("", agent, _AGENT)
+    _check_fields("", agent, _AGENT)
 
 
 def check_values(memory: MemoryPolicy, settings: ModelSettings, limits: Limits | None) -> None:
-    """Raise `UsageError` for the first of an agent's values, or of what is in it, that has the wrong kind."""
-    _refuse("memory", memory, _VALUES["memory"])
-    _refuse("settings", settings, _VALUES["settings"])
+    """Raise `UsageError` for the first of an agent's values, or of their fields, that has the wrong type."""
+    _check_field("memory", memory, _VALUES["memory"])
+    _check_field("settings", settings, _VALUES["settings"])
     check_limits(limits)
-    _check("settings.", settings, _SETTINGS)
-    _check("memory.", memory, _MEMORY)
+    _check_fields("settings.", settings, _SETTINGS)
+    _check_fields("memory.", memory, _MEMORY)
     if memory.summary is not None:
-        _check("memory.summary.", memory.summary, _SUMMARY)
+        _check_fields("memory.summary.", memory.summary, _SUMMARY)
     if memory.facts is not None:
-        _check("memory.facts.", memory.facts, _FACTS)
+        _check_fields("memory.facts.", memory.facts, _FACTS)
 
 
 def check_limits(limits: object) -> None:
-    """Raise `UsageError` for limits that are not `Limits`."""
-    _refuse("limits", limits, _VALUES["limits"])
+    """Raise `UsageError` if the value is neither `Limits` nor `None`."""
+    _check_field("limits", limits, _VALUES["limits"])
 
 
 def _is_instructions(value: object) -> bool:
     return isinstance(value, str | Template) or callable(value)
 
 
-def _check(place: str, holder: object, rules: Mapping[str, _Rule]) -> None:
+def _check_fields(place: str, holder: object, rules: Mapping[str, _Rule]) -> None:
     for field, rule in rules.items():
-        _refuse(f"{place}{field}", getattr(holder, field), rule)
+        _check_field(f"{place}{field}", getattr(holder, field), rule)
 
 
-def _refuse(field: str, value: object, rule: _Rule) -> None:
+def _check_field(field: str, value: object, rule: _Rule) -> None:
     fits, wanted, remedy = rule
     if not fits(value):
         raise UsageError(f"{field} is {repr_of(value)}, not {wanted}", hint=remedy)
@@ -73,6 +73,7 @@ def _or_none(fits: _Fits) -> _Fits:
 
 
 def _is_whole(value: object) -> bool:
+    # `True` is an int to Python, but max_tokens=True is a mistake.
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -93,7 +94,7 @@ _VALUES: Mapping[str, _Rule] = {
     "memory": (
         _kind(MemoryPolicy),
         "a MemoryPolicy",
-        "Write memory=MemoryPolicy(...). Where sessions are stored, the runtime is told: Runtime(memory='sqlite:///a.db').",
+        "Write memory=MemoryPolicy(...). To choose where sessions are stored, use Runtime(memory='sqlite:///a.db').",
     ),
     "settings": (_kind(ModelSettings), "ModelSettings", "Write settings=ModelSettings(temperature=0)."),
     "limits": (_or_none(_kind(Limits)), "Limits", "Write limits=Limits(turns=4), or leave it out."),
@@ -111,8 +112,8 @@ _MEMORY: Mapping[str, _Rule] = {
     "journal": (_kind(bool), "True or False", "Write journal=True to store each step of a run."),
 }
 _SUMMARY: Mapping[str, _Rule] = {
-    "prompt": (_kind(str), "text", "Write what the model is told to do, or leave it out."),
+    "prompt": (_kind(str), "text", "Write the model's task as text, or leave it out."),
 }
 _FACTS: Mapping[str, _Rule] = {
-    "tools": (_kind(bool), "True or False", "Write tools=False where the model is not to keep facts."),
+    "tools": (_kind(bool), "True or False", "Write tools=False if the model must not keep facts."),
 }

@@ -1,4 +1,4 @@
-"""Which messages of a history go to the model: pure functions over messages. A call and its results are one unit."""
+"""Selects the messages of a history for the model, with pure functions. A call is never shown without its results."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from agno_rt.failures import must_pass, named
 from agno_rt.memory import MemoryPolicy
 from agno_rt.messages import Message
 
-__all__ = ["MEDIA_TOKENS", "Bounds", "estimate", "text_tokens", "window"]
+__all__ = ["MEDIA_TOKENS", "Bounds", "estimate_tokens", "text_tokens", "window"]
 
 MEDIA_TOKENS = 1_000
-"""What an image, a piece of audio or video, or a file is taken to cost: no more than a guess."""
+"""The assumed cost of an image, audio, video or file. Providers differ widely, so this is only a guess."""
 MESSAGE_TOKENS = 4
+# Common for English text with the tokenizers of today; other languages need fewer characters for a token.
 CHARACTERS_PER_TOKEN = 4
 
 
 def window(messages: Sequence[Message], last: int | None) -> Sequence[Message]:
-    """The last messages, at most `last` of them, cut where a model can take up the thread.
+    """Return the last messages, at most `last`, from a point at which a model can pick up the conversation.
 
-    The cut is before a user's message if there is one; else at least not among the results of a call that is cut off.
+    The first message is a user's if there is one; if not, it is at least not the result of a call that was cut off.
     """
     whole = last is None or len(messages) < last
     if whole and (not messages or messages[0].role != "tool"):
         return messages
-    # As many as may be: some were cut off here, or by the backend, which was asked for no more.
-    start = _beginning(messages, 0 if last is None else max(0, len(messages) - last))
+    # With exactly `last` messages, the backend may have cut off older ones: look for a good start all the same.
+    start = _find_start(messages, 0 if last is None else max(0, len(messages) - last))
     return messages[start:] if start else messages
 
 
 def text_tokens(text: str) -> int:
-    """About how many tokens a text has: one for every four characters."""
+    """Estimate the number of tokens in a text: one for every four characters, rounded up."""
     return -(-len(text) // CHARACTERS_PER_TOKEN)
 
 
-def estimate(message: Message) -> int:
-    """About how many tokens a message has: those of its texts, and some for what is around them."""
+def estimate_tokens(message: Message) -> int:
+    """Estimate the number of tokens in a message: its texts, calls and media, and a few for its role."""
     tokens = MESSAGE_TOKENS + text_tokens(message.text) + MEDIA_TOKENS * len(message.media)
     for call in message.tool_calls:
         tokens += text_tokens(call.name + call.arguments)
@@ -46,42 +47,43 @@ def estimate(message: Message) -> int:
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """How much of a history is shown, as a `MemoryPolicy` has it: all of its bounds hold."""
+    """The bounds of a `MemoryPolicy` on the history that a model sees; all of them hold."""
 
     messages: int | None = None
     runs: int | None = None
     tokens: int | None = None
-    count: Callable[[Message], int] = estimate
+    count: Callable[[Message], int] = estimate_tokens
 
     @classmethod
     def of(cls, policy: MemoryPolicy) -> Bounds:
-        """The bounds of a policy."""
-        return cls(policy.messages, policy.runs, policy.tokens, policy.count or estimate)
+        """Return the bounds of a policy."""
+        return cls(policy.messages, policy.runs, policy.tokens, policy.count or estimate_tokens)
 
     def scaled(self, share: float) -> Bounds:
-        """That share of these bounds, rounded down."""
+        """Return these bounds times `share`, rounded down."""
         messages, runs, tokens = (
             None if bound is None else int(bound * share) for bound in (self.messages, self.runs, self.tokens)
         )
         return Bounds(messages, runs, tokens, self.count)
 
     def beginning(self, messages: Sequence[Message]) -> int:
-        """Where in the messages that begins which is shown: 0 where all are, their length where none are.
+        """Return the index of the first message to show; `len(messages)` for none.
 
-        Cut as `window` does. Where nothing needs to be cut off, nothing is.
+        The cut follows the rules of `window`. A history within the bounds is not cut.
         """
         start = max(
             0 if self.messages is None else len(messages) - self.messages,
-            _last_runs(messages, self.runs),
-            _last_tokens(messages, self.tokens, self.count),
+            _start_by_runs(messages, self.runs),
+            _start_by_tokens(messages, self.tokens, self.count),
         )
-        return _beginning(messages, start) if start > 0 else 0
+        return _find_start(messages, start) if start > 0 else 0
 
 
-def _last_runs(messages: Sequence[Message], runs: int | None) -> int:
+def _start_by_runs(messages: Sequence[Message], runs: int | None) -> int:
     if runs is None:
         return 0
     left = runs
+    # Messages do not name their run. A run begins with the first of its user messages, which lie side by side.
     for at in range(len(messages) - 1, -1, -1) if runs else ():
         if messages[at].role == "user" and (at == 0 or messages[at - 1].role != "user"):
             left -= 1
@@ -90,7 +92,7 @@ def _last_runs(messages: Sequence[Message], runs: int | None) -> int:
     return 0 if runs else len(messages)
 
 
-def _last_tokens(messages: Sequence[Message], tokens: int | None, count: Callable[[Message], int]) -> int:
+def _start_by_tokens(messages: Sequence[Message], tokens: int | None, count: Callable[[Message], int]) -> int:
     if tokens is None:
         return 0
     left = tokens
@@ -102,14 +104,15 @@ def _last_tokens(messages: Sequence[Message], tokens: int | None, count: Callabl
         except BaseException as exc:
             if must_pass(exc):
                 raise
-            hint = "Let it return how many tokens a message has."
+            hint = "Make it return the number of tokens in a message."
             raise UsageError(f"the `count` of a memory policy failed: {named(exc)}", hint=hint) from exc
         if left < 0:
             return at + 1
     return 0
 
 
-def _beginning(messages: Sequence[Message], start: int) -> int:
+def _find_start(messages: Sequence[Message], start: int) -> int:
+    """Return the next index, from `start` on, of a user's message; else of a message that is not a tool's result."""
     if start < len(messages) and messages[start].role == "user":
         return start
     behind = range(start, len(messages))

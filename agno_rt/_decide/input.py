@@ -1,4 +1,4 @@
-"""What a run may be asked, and how it becomes messages: text, parts, messages, or a stored run. Knows no runtime."""
+"""Turns the input of a run into messages: text, parts, messages, or a stored run. Knows no runtime."""
 
 from __future__ import annotations
 
@@ -15,48 +15,49 @@ Input: TypeAlias = str | Sequence[Message | Part] | Resume
 
 
 def as_messages(input: Input) -> tuple[Message, ...]:
-    """The input as messages. Raises `UsageError` for what is empty, is no text, parts or messages, or no Unicode."""
+    """Return the input as messages. Raises `UsageError` if it is empty, has the wrong type, or is not valid Unicode."""
     if type(input) is str and input.isascii() and input and not input.isspace():
-        return (Message("user", input),)  # the usual one
+        return (Message("user", input),)  # the fast path: almost every input is plain ASCII text
     if not isinstance(input, str):
-        return _sequence(() if isinstance(input, Resume) else input)
+        return _messages_of(() if isinstance(input, Resume) else input)
     if not input or input.isspace():
         raise UsageError("the input is empty", hint="Say something for the agent to answer.")
     if not input.isascii():
-        _must_be_unicode(input)
+        _check_unicode(input)
     return (Message("user", input),)
 
 
-def _sequence(input: Sequence[Message | Part]) -> tuple[Message, ...]:
+def _messages_of(input: Sequence[Message | Part]) -> tuple[Message, ...]:
     given: tuple[Any, ...] = tuple(input) if isinstance(input, Sequence) else ()
     if given and all(isinstance(part, str | Media) for part in given):
         if not any(isinstance(part, Media) or part.strip() for part in given):
             raise UsageError("the input is empty", hint="Say something for the agent to answer.")
         given = (Message("user", given),)
     if not given or not all(isinstance(message, Message) for message in given):
-        hint = "Pass a str; or a list, not empty, of Message, or of str and Media: ['What is this?', image('cat.png')]."
+        hint = "Pass a str, or a non-empty list of Message, or of str and Media: ['What is this?', image('cat.png')]."
         raise UsageError("the input is neither text nor parts nor messages", hint=hint)
     for message in given:
-        _check(message.content)
+        _check_parts(message.content)
     return given
 
 
-def _check(content: Content) -> None:
+def _check_parts(content: Content) -> None:
     if isinstance(content, str):
-        _must_be_unicode(content)
+        _check_unicode(content)
         return
-    from agno_rt.media import check_content  # for those who send media
+    from agno_rt.media import check_content  # imported late: runs of text alone never need it
 
     check_content(content)
     for part in content:
-        _must_be_unicode(part if isinstance(part, str) else part.name or "")
+        _check_unicode(part if isinstance(part, str) else part.name or "")
 
 
-def _must_be_unicode(text: str) -> None:
+def _check_unicode(text: str) -> None:
+    # A str may hold lone surrogates, which no provider's JSON can carry.
     if text.isascii():
         return
     try:
         text.encode()
     except UnicodeEncodeError as exc:
-        hint = "It was probably decoded from bytes that are no UTF-8."
-        raise UsageError(f"the input has a character that is no Unicode text: {exc}", hint=hint) from exc
+        hint = "It was probably decoded from bytes that are not UTF-8."
+        raise UsageError(f"the input has a character that is not valid Unicode: {exc}", hint=hint) from exc

@@ -1,8 +1,8 @@
-"""What the entries of a run's journal say, and how a run is rebuilt from them. Pure: no store, no trio.
+"""The entries of a run's journal, and the replay that rebuilds a run from the entries. Pure: no store, no trio.
 
-A journal begins with what the run was asked and what it was shown before that; then comes each response of the model,
-the beginning and the result of each tool call, each check of an answer. Replaying it leads the state machine of `_turn`
-to where the run was, without asking anybody anything again.
+A journal begins with the run's input and the history before the input. Then follow the model's responses, the beginning
+and the result of each tool call, and each check of an answer. A replay brings the state machine of `turns` to the point
+where the run stopped, without asking a model or calling a tool again.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ __all__ = [
     "Paused",
     "Replay",
     "Started",
-    "described",
-    "entry",
-    "read",
+    "describe_entry",
+    "encode_entry",
+    "read_entry",
 ]
 
 
 NO_STATE = msgspec.Raw()
-"""What a run without a state keeps of it."""
+"""The stored state of a run without a session state."""
 
 
 class Body(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What every entry says: when it was written, in seconds since the epoch; 0 where an older version wrote it."""
+    """The base of all entries. `at` is the time of writing in seconds since the epoch; 0 if from an older version."""
 
     at: float = 0.0
 
 
 class Begun(Body):
-    """What the run was asked, and what goes before it: the system message, and so many messages of the session.
+    """The run's input, the system message, and the number of the session's messages that were `shown` to the model.
 
-    `total` and `version` are those of the session then. `state` is the session's state as it was read.
+    `total` (of messages), `version` and `state` are the session's when the run began.
     """
 
     input: tuple[Message, ...]
@@ -60,7 +60,7 @@ class Begun(Body):
 
 
 class Answered(Body):
-    """A response of the model; `usage` is the run's so far, with this one."""
+    """A response of the model; `own` is its usage, and `usage` the run's so far, with this response."""
 
     turn: int
     content: str
@@ -73,21 +73,21 @@ class Answered(Body):
 
 
 class Checked(Body):
-    """What the output's check said: why the answer will not do, or nothing."""
+    """The verdict of the output's check: the reason for a refusal, or `None`."""
 
     reason: str | None
 
 
 class Started(Body):
-    """A call was begun that must not be made twice."""
+    """The beginning of a call that must not be made twice."""
 
     turn: int
     call: str
 
 
 class Called(Body):
-    """What the model is told of a call; `usage` is the run's so far, `state` the session's state then,
-    `counts` how often each bounded tool had been called."""
+    """The result of a call, as the model sees it. `usage` is the run's so far, `state` the session's state after the
+    call, and `counts` the number of calls of each bounded tool."""
 
     turn: int
     call: str
@@ -100,13 +100,13 @@ class Called(Body):
 
 
 class Paused(Body):
-    """The run waits for these approvals."""
+    """A pause of the run, which waits for these approvals."""
 
     approvals: list[str]
 
 
 class Ended(Body):
-    """The run is over, for now at least: one that is not completed can be resumed."""
+    """The end of the run; a run with another status than completed can be resumed."""
 
     status: str
     error: str | None = None
@@ -124,14 +124,14 @@ _BODIES: dict[EntryKind, type[Body]] = {
 _KINDS: dict[type[Body], EntryKind] = {body: kind for kind, body in _BODIES.items()}
 
 
-def entry(seq: int, body: Body, at: float) -> Entry:
-    """The body as the entry of that number, written at that time."""
+def encode_entry(seq: int, body: Body, at: float) -> Entry:
+    """Return the body as entry number `seq`, written at the time `at`."""
     body.at = at
     return Entry(seq, _KINDS[type(body)], msgspec.json.encode(body))
 
 
-def read(entry: Entry, run: str) -> Any:
-    """The body of an entry. Raises `BackendError` for one that is damaged."""
+def read_entry(entry: Entry, run: str) -> Any:
+    """Return the body of an entry. Raises `BackendError` if the entry is damaged."""
     try:
         return msgspec.json.decode(entry.body, type=_BODIES[entry.kind])
     except (KeyError, msgspec.MsgspecError, UnicodeError) as exc:
@@ -140,7 +140,7 @@ def read(entry: Entry, run: str) -> Any:
 
 
 class Replay(msgspec.Struct, eq=False):
-    """A journal, read. `results` and `started` are those of calls, by turn and call id."""
+    """A journal, read. `results` and `started` hold the calls by turn and call id: a model may repeat an id later."""
 
     run: str
     begun: Begun
@@ -151,38 +151,39 @@ class Replay(msgspec.Struct, eq=False):
 
     @classmethod
     def of(cls, run: str, entries: Sequence[Entry]) -> Replay:
-        """Read a journal. Raises `BackendError` for one that is damaged."""
-        bodies = [read(each, run) for each in entries]
+        """Read a journal. Raises `BackendError` if an entry is damaged or the first one is missing."""
+        bodies = [read_entry(each, run) for each in entries]
         if not bodies or not isinstance(bodies[0], Begun):
-            hint = "It was stopped before its first step was stored: run it anew."
+            hint = "The run was stopped before its first step was stored: start a new one."
             raise BackendError(f"the journal of run {run!r} has no beginning", hint=hint)
-        made = cls(run, bodies[0], bodies[1:], len(entries), {}, set())
+        replay = cls(run, bodies[0], bodies[1:], len(entries), {}, set())
         for body in bodies:
             if isinstance(body, Called):
-                made.results[body.turn, body.call] = body
+                replay.results[body.turn, body.call] = body
             elif isinstance(body, Started):
-                made.started.add((body.turn, body.call))
-        return made
+                replay.started.add((body.turn, body.call))
+        return replay
 
     @property
     def state(self) -> msgspec.Raw:
-        """The session's state as the last step left it; empty for a run without one."""
+        """The session's state after the last step; empty for a run without a state."""
         states = (each.state for each in reversed(self.steps) if isinstance(each, Answered | Called))
         return next((state for state in states if bytes(state)), self.begun.state)
 
     @property
     def counts(self) -> dict[str, int] | None:
-        """How often each bounded tool was called."""
+        """The number of calls of each bounded tool."""
         counted = (each.counts for each in reversed(self.steps) if isinstance(each, Called))
         return next((counts for counts in counted if counts), None)
 
     @property
     def calls(self) -> int:
-        """How many calls the model asked for."""
+        """The number of calls that the model asked for."""
         return sum(len(each.tool_calls) for each in self.steps if isinstance(each, Answered))
 
     def into(self, turns: Turns) -> None:
-        """Lead the turns, which have begun, to where the run was. Raises as the turns do."""
+        """Bring the turns, which have begun, to the point where the run stopped. Raises the errors of `Turns`."""
+        # The same methods as in a live run: a journal with a step that `TRANSITIONS` lacks cannot be replayed.
         for step in self.steps:
             match step:
                 case Answered():
@@ -201,21 +202,22 @@ class Replay(msgspec.Struct, eq=False):
                     pass
 
     def _finish(self, turns: Turns) -> None:
-        """Hand over the results of a turn, once all of them are there."""
-        told = [self.results.get((turns.turn, call.id)) for call in turns.calls]
-        if turns.state == "calling" and all(each is not None for each in told):
+        """Hand the results of a turn to the turns, once all of them are there."""
+        # Calls end in any order, and the model sees the results in the order of the calls.
+        results = [self.results.get((turns.turn, call.id)) for call in turns.calls]
+        if turns.state == "calling" and all(each is not None for each in results):
             turns.called(
                 [
                     Message("tool", each.content, (), each.call, each.name)
-                    for each in told
+                    for each in results
                     if each is not None  # for the type checker
                 ]
             )
 
 
-def described(each: Entry, run: str = "") -> str:
-    """The entry in a line, for people."""
-    body = read(each, run)
+def describe_entry(each: Entry, run: str = "") -> str:
+    """Describe an entry in one line, for people."""
+    body = read_entry(each, run)
     match body:
         case Begun():
             said = next((message.text for message in reversed(body.input) if message.role == "user"), "")

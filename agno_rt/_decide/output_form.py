@@ -1,8 +1,8 @@
-"""How a run asks for an answer of a type, and how it reads one: by schema, by a tool, in words. Pure.
+"""Asks a model for an answer of a type, and reads the answer: by schema, by a tool, or in words. Pure.
 
-An `OutputForm` stands on both sides of the model: `ask` puts the question into a request, `received` makes plain text
-of an answer that came as a call, `read` makes the value of the text. What a model is asked for is always an object,
-since not every service takes anything else: a type that is none goes into `{"value": ...}`, and comes out of it again.
+An `OutputForm` works on both sides of the model: `ask` adds the schema to a request, `received` turns an answer that
+came as a call into text, and `read` makes a value of the text. The schema is always an object's, as some services
+accept nothing else: a type with another schema is wrapped in `{"value": ...}`, and unwrapped after reading.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ __all__ = ["Misfit", "OutputForm", "output_form"]
 
 
 class Misfit(ValueError):
-    """An answer that does not fit; the text says why, to the model that wrote it."""
+    """An answer that does not fit the type; the text is the reason, for the model to read."""
 
 
 @attrs.frozen(eq=False)
 class OutputForm:
     """An output, ready to be asked for and read. Made once for an `Output`, a mode and an agent's tools.
 
-    `schema` is what the model is told, `None` for free text. `tool` is the one that takes the answer, in mode `tool`.
-    `decode` reads the type, `unwrap` reads it out of its wrapping, where it has one.
+    `schema` is `None` for free text. `tool` takes the answer in mode `tool`, `told` asks for it in mode `prompt`.
+    `decode` reads the type; `unwrap` reads the type inside `{"value": ...}`, if it is wrapped.
     """
 
     mode: OutputMode
@@ -45,24 +45,25 @@ class OutputForm:
     _unwrap: Callable[[str], Any] | None = attrs.field(default=None, alias="unwrap")
 
     def ask(self, request: ModelRequest) -> ModelRequest:
-        """The request, which nobody else has yet, with the question for the output in it."""
+        """Add the question for the output to a request, in place: the request must not be shared yet."""
         if self.tool is not None:
             if request.tool_choice == "none":
                 request.tools = (self.tool,)
             if request.tool_choice in ("auto", "none"):
                 request.tool_choice = "required"
         elif self.told:
-            request.messages = _instructed(request.messages, self.told)
+            request.messages = _add_to_system(request.messages, self.told)
         else:
             request.output = self.schema
         return request
 
     def received(self, response: ModelResponse) -> ModelResponse:
-        """The response, with a call of the answer's tool made the content; beside other calls it stays a call."""
+        """Return the response with the answer tool's call as its content; a call beside other calls stays a call."""
         calls = response.tool_calls
         if self.tool is None or not calls:
             return response
         first = calls[0]
+        # The same answer twice is one answer. Different ones stay calls, and the tool's function refuses them.
         if any(call.name != self.tool.name or call.arguments != first.arguments for call in calls):
             return response
         finish_reason = "stop" if response.finish_reason == "tool_calls" else response.finish_reason
@@ -70,7 +71,7 @@ class OutputForm:
         return attrs.evolve(response, content=content, tool_calls=(), finish_reason=finish_reason)
 
     def read(self, text: str) -> tuple[str, Any]:
-        """The answer in the text, as JSON alone and as a value. Raises `Misfit`, whose text names place and fault."""
+        """Return the answer as bare JSON and as a value. Raises `Misfit`, which names the place and the fault."""
         if self._decode is None:
             return text, text
         try:
@@ -79,17 +80,17 @@ class OutputForm:
             raise Misfit(str(exc)) from exc
         except msgspec.DecodeError:
             pass
-        # Not JSON as it stands; a model that is not held to the schema may have put words around it.
+        # A model without constrained decoding may put words or a code fence around the JSON.
         try:
             return self._decoded(find_json(text))
         except (ValueError, msgspec.MsgspecError) as exc:
             raise Misfit(str(exc)) from exc
 
     def correction(self, reason: str, *, cut: bool) -> Message:
-        """What the model is told of an answer that does not fit."""
+        """Return the message that tells the model why its answer does not fit."""
         again = "Answer again, with JSON alone."
         if self.tool is not None:
-            again = f"Answer again, by calling {self.tool.name}, and nothing else."
+            again = f"Answer again by calling {self.tool.name}, and nothing else."
         elif self.schema is None:
             again = "Answer again."
         shorter = " Your answer was cut off because it was too long: be briefer." if cut else ""
@@ -102,7 +103,7 @@ class OutputForm:
         try:
             value = self._unwrap(text).value
         except msgspec.ValidationError as exc:
-            # A model that is not held to the schema may have left the wrapping out.
+            # A model without constrained decoding may leave the wrapping out.
             return text, self._unwrapped(text, exc)
         return bytes(_INNER.decode(text).value).decode(), value
 
@@ -113,7 +114,7 @@ class OutputForm:
         except msgspec.ValidationError:
             written = msgspec.json.decode(text)
             if isinstance(written, dict) and "value" in written:
-                # What is wrong is said of the answer as the model wrote it.
+                # The model wrote the wrapping, so name the fault's place within the wrapping.
                 raise wrapped from None
             raise
 
@@ -126,8 +127,8 @@ _INNER = msgspec.json.Decoder(_Wrapped)
 
 
 def output_form(output: Output, mode: OutputMode, names: Collection[str] = ()) -> OutputForm:
-    """The form of an output; `names` are those of the agent's tools. Raises `UsageError` for a type that no JSON
-    Schema describes.
+    """Return the form of an output; `names` are the names of the agent's tools. Raises `UsageError` for a type that
+    JSON Schema cannot describe.
     """
     type_ = output.type
     if type_ is str:
@@ -154,8 +155,8 @@ Give your answer as one JSON value that fits the JSON Schema below, and nothing 
 """
 
 
-def _instructed(messages: Sequence[Message], told: str) -> tuple[Message, ...]:
-    """The messages, with the words at the end of the system message, or in one of their own."""
+def _add_to_system(messages: Sequence[Message], told: str) -> tuple[Message, ...]:
+    """Append a text to the system message, or put a new system message first."""
     first = messages[0] if messages else None
     if first is None or first.role != "system":
         return (Message("system", told), *messages)
@@ -168,6 +169,7 @@ _ANSWER = "final_answer"
 
 
 def _answer_tool(schema: Mapping[str, Any], names: Collection[str]) -> Tool:
+    """Make the tool that takes the answer. Its function runs only for calls that are not taken as the answer."""
     name = _ANSWER
     while name in names:
         name += "_"

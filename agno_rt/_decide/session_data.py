@@ -1,6 +1,6 @@
-"""What a session keeps beside its messages, as bytes: the state, typed and versioned, and the summary of old messages.
+"""Encodes the data that a session keeps beside its messages: the typed and versioned state, and the summary.
 
-Whoever does not use one of them keeps it as it was. Knows no backend and no run.
+An agent that does not use the state or the summary leaves it unchanged. Knows no backend and no run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FORMAT = 1
 
 
 class KeptState(msgspec.Struct):
-    """A state as it is stored: the name of its type, its version, and its JSON."""
+    """A stored state: the name of its type, its version, and its JSON."""
 
     type: str
     version: int
@@ -30,14 +30,14 @@ class KeptState(msgspec.Struct):
 
 
 class KeptSummary(msgspec.Struct):
-    """A summary, and how many of the session's messages, from its first on, are in it."""
+    """A summary of the session's first `covers` messages."""
 
     text: str
     covers: int
 
 
 class Kept(msgspec.Struct, omit_defaults=True):
-    """All that a session keeps beside its messages."""
+    """The data that a session keeps beside its messages."""
 
     format: int
     state: KeptState | None = None
@@ -45,7 +45,7 @@ class Kept(msgspec.Struct, omit_defaults=True):
 
 
 def read_kept(data: bytes, session: str) -> Kept:
-    """What the data of a session hold. Raises `BackendError` for data that are damaged, or from a newer version."""
+    """Decode the data of a session. Raises `BackendError` if they are damaged or from a newer version."""
     if not data:
         return Kept(FORMAT)
     try:
@@ -62,12 +62,12 @@ def read_kept(data: bytes, session: str) -> Kept:
 
 
 def write_kept(kept: Kept) -> bytes:
-    """The bytes for a session's data: none where there is nothing to keep."""
+    """Encode the data of a session; empty without a state and a summary."""
     return b"" if kept.state is None and kept.summary is None else msgspec.json.encode(kept)
 
 
 def new_state(asked: SessionState) -> Any:
-    """The state of a new session. Raises `UsageError` where it cannot be made."""
+    """Make the state of a new session. Raises `UsageError` if making it fails."""
     make = asked.type if asked.new is None else asked.new
     try:
         return make()
@@ -76,14 +76,14 @@ def new_state(asked: SessionState) -> Any:
     except BaseException as exc:
         if must_pass(exc):
             raise
-        name = _name(asked.type)
-        hint = f"Give every field a default, or say how: SessionState({name}, new=...)."
-        raise UsageError(f"a new state of type {name} cannot be made: {_said(exc)}", hint=hint) from exc
+        name = _stored_name(asked.type)
+        hint = f"Give every field a default, or pass a function that makes one: SessionState({name}, new=...)."
+        raise UsageError(f"a new state of type {name} cannot be made: {_fault_text(exc)}", hint=hint) from exc
 
 
 def read_state(asked: SessionState, kept: KeptState, session: str) -> Any:
-    """The stored state as the type that is asked for. Raises `UsageError` for one that does not fit it."""
-    name = _name(asked.type)
+    """Read a stored state as the agent's type, upgrading an older version. Raises `UsageError` if it does not fit."""
+    name = _stored_name(asked.type)
     what = f"the state of session {session!r} is a {kept.type} of version {kept.version}"
     safe = "Nothing was changed."
     if kept.version > asked.version:
@@ -93,7 +93,7 @@ def read_state(asked: SessionState, kept: KeptState, session: str) -> Any:
         if kept.type != name:
             hint = f"{safe} Use another session; or if {name} takes its place, a higher version with an upgrade."
             raise UsageError(f"{what}; the agent has {name}", hint=hint)
-        return _fitting(asked.type, kept.value, f"{what}, and does not fit {name}", safe)
+        return _decode_state(asked.type, kept.value, f"{what}, and does not fit {name}", safe)
     try:
         upgraded = msgspec.json.encode(asked.upgrade(kept.version, msgspec.json.decode(kept.value)))
     except AgnoError:
@@ -101,13 +101,13 @@ def read_state(asked: SessionState, kept: KeptState, session: str) -> Any:
     except BaseException as exc:
         if must_pass(exc):
             raise
-        raise UsageError(f"{what}, and its upgrade to {asked.version} failed: {_said(exc)}", hint=safe) from exc
-    return _fitting(asked.type, upgraded, f"{what}, and what its upgrade made of it does not fit {name}", safe)
+        raise UsageError(f"{what}, and its upgrade to {asked.version} failed: {_fault_text(exc)}", hint=safe) from exc
+    return _decode_state(asked.type, upgraded, f"{what}, and the result of its upgrade does not fit {name}", safe)
 
 
 def write_state(asked: SessionState, state: Any, session: str) -> KeptState:
-    """The state, to be stored. Raises `UsageError` for one that could not be read again."""
-    name = _name(asked.type)
+    """Encode a state for the store. Raises `UsageError` if the state could not be read again."""
+    name = _stored_name(asked.type)
     what = f"the state of session {session!r} cannot be stored"
     safe = "Nothing of this run was stored in the session."
     try:
@@ -115,12 +115,13 @@ def write_state(asked: SessionState, state: Any, session: str) -> KeptState:
     except BaseException as exc:
         if must_pass(exc):
             raise
-        raise UsageError(f"{what}: {_said(exc)}", hint=f"{safe} Keep in it what JSON can carry.") from exc
-    _fitting(asked.type, value, f"{what}: it does not fit {name} any more", safe)
+        raise UsageError(f"{what}: {_fault_text(exc)}", hint=f"{safe} Keep only JSON values in the state.") from exc
+    # Read back now: a tool may have set a field to a value of another type, and the next run could not begin.
+    _decode_state(asked.type, value, f"{what}: it does not fit {name} any more", safe)
     return KeptState(name, asked.version, msgspec.Raw(value))
 
 
-def _fitting(type_: Any, value: bytes | msgspec.Raw, problem: str, safe: str) -> Any:
+def _decode_state(type_: Any, value: bytes | msgspec.Raw, problem: str, safe: str) -> Any:
     try:
         decode = _own_decoder(type_) if isinstance(type_, Hashable) else None
         return msgspec.json.decode(value, type=type_) if decode is None else decode(bytes(value))
@@ -129,7 +130,7 @@ def _fitting(type_: Any, value: bytes | msgspec.Raw, problem: str, safe: str) ->
     except BaseException as exc:  # a class may raise anything when it is made
         if must_pass(exc):
             raise
-        raise UsageError(f"{problem}: {_said(exc)}", hint=safe) from exc
+        raise UsageError(f"{problem}: {_fault_text(exc)}", hint=safe) from exc
 
 
 _stored_value = functools.partial(plain_value, round_trip=True)
@@ -137,21 +138,22 @@ _stored_value = functools.partial(plain_value, round_trip=True)
 
 @functools.lru_cache(maxsize=100)
 def _own_decoder(type_: Any) -> Callable[[bytes], Any] | None:
-    """The decoder of a type that msgspec alone does not read, as one of pydantic's; `None` for any other."""
+    """Return the decoder of a type that msgspec alone cannot read, such as pydantic's; `None` for other types."""
     try:
         msgspec.json.schema(type_)
     except TypeError:
-        from agno_rt._schema.describe import type_decoder  # for those who have such a state
+        from agno_rt._schema.describe import type_decoder  # imported late: only such states need it
 
         return type_decoder(type_)
     return None
 
 
-def _name(type_: Any) -> str:
-    """What a type goes by in storage. A class may move to another module, and `dict` become `dict[str, int]`."""
+def _stored_name(type_: Any) -> str:
+    """Return a type's name in the store. A class may move to another module, and `dict` become `dict[str, int]`."""
     origin = get_origin(type_) or type_
     return getattr(origin, "__name__", None) or str(type_)
 
 
-def _said(exc: BaseException) -> str:
+def _fault_text(exc: BaseException) -> str:
+    # msgspec's text names the place of the fault; the name of its class would add nothing.
     return str(exc) if isinstance(exc, msgspec.MsgspecError) else named(exc)

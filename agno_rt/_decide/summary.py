@@ -1,4 +1,4 @@
-"""How a model is asked to summarise what is cut off a history: pure functions over messages and texts.
+"""Asks a model to summarise the messages that are cut off a history: pure functions over messages and texts.
 
 The conversation goes to the model as one text, so that every model can read it, calls and media included.
 """
@@ -16,7 +16,7 @@ from agno_rt.models import ModelRequest, ModelSettings
 __all__ = ["pieces", "summary_request"]
 
 PIECE_TOKENS = 4_000
-"""How much is summarised at a time, where the policy has no bound of tokens to go by."""
+"""The size of a piece if the policy has no bound of tokens."""
 LEAST_TOKENS = 250
 
 PROMPT = """\
@@ -28,12 +28,12 @@ and nothing but the summary."""
 
 
 def pieces(messages: Sequence[Message], tokens: int | None) -> Iterator[Sequence[Message]]:
-    """The messages in pieces that a model can read at a time, of about so many tokens. A call and its results stay
-    together, so a piece may be longer."""
-    room = _characters(tokens)
+    """Yield the messages in pieces of about `tokens` tokens, which a model can read at once. A call and its results
+    stay together, so a piece may be longer."""
+    room = _room_for(tokens)
     start, size = 0, 0
     for at, message in enumerate(messages):
-        length = len(_written(message, room))
+        length = len(_write_message(message, room))
         if size + length > room and at > start and message.role != "tool":
             yield messages[start:at]
             start, size = at, 0
@@ -45,12 +45,13 @@ def pieces(messages: Sequence[Message], tokens: int | None) -> Iterator[Sequence
 def summary_request(
     asked: Summary, old: str, messages: Sequence[Message], tokens: int | None, user: str | None
 ) -> ModelRequest:
-    """What to ask the model: to make one summary of the old one and these messages."""
+    """Return the request for one summary of the old summary and these messages."""
+    # In words, which models count better than tokens; a token is about three quarters of an English word.
     prompt = asked.prompt or PROMPT.format(words=max(20, asked.tokens * 2 // 3))
-    room = _characters(tokens)
-    texts = [_written(message, room) for message in messages]
+    room = _room_for(tokens)
+    texts = [_write_message(message, room) for message in messages]
     if sum(map(len, texts)) > 2 * room:  # a call with many long results
-        texts = [_written(message, room // len(texts)) for message in messages]
+        texts = [_write_message(message, room // len(texts)) for message in messages]
     said = "\n\n".join(texts)
     before = f"The summary so far:\n\n{old}" if old else "There is no summary so far."
     material = f"{before}\n\nThe conversation since then:\n\n{said}\n\nWrite the new summary now."
@@ -62,12 +63,13 @@ def summary_request(
     )
 
 
-def _characters(tokens: int | None) -> int:
+def _room_for(tokens: int | None) -> int:
+    """Return the number of characters in a piece of so many tokens."""
     return max(LEAST_TOKENS, PIECE_TOKENS if tokens is None else tokens) * CHARACTERS_PER_TOKEN
 
 
-def _written(message: Message, room: int) -> str:
-    """The message as a paragraph; of one that is longer than all the room, its two ends."""
+def _write_message(message: Message, room: int) -> str:
+    """Return the message as a paragraph; if it is longer than `room` characters, only its two ends."""
     content = message.content
     parts = (content,) if isinstance(content, str) else content
     lines = [described(part) if isinstance(part, Media) else part for part in parts if part]

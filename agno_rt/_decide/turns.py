@@ -1,7 +1,7 @@
 """The run as a state machine: a response or tool results in, the next state out. No await, no trio, no clock, no I/O.
 
-Everything that decides how a run goes on is here; `runs.py` does what the state says. `TRANSITIONS` is the whole law:
-a step that it does not list is a bug in the driver and raises `KeyError`.
+Every decision about the course of a run is made here, and `runs.py` acts on the state. `TRANSITIONS` lists all allowed
+steps; any other step is a bug in the driver and raises `KeyError`.
 """
 
 from __future__ import annotations
@@ -37,17 +37,19 @@ TRANSITIONS: dict[tuple[State, Step], State] = {
 
 
 _HALF = ("calling", "paused")
+"""The states in which the last message asks for calls that have no results yet."""
 _NONE_YET: Any = ()
+"""Stands for the messages until `begin` sets them: an empty list for each `Turns` would be thrown away."""
 
 
 class Turns(msgspec.Struct, eq=False, gc=False):
-    """The turns of one run. `messages` is the whole conversation so far; those from `own` on are this run's.
+    """The turns of one run. `messages` is the whole conversation so far; `messages[own:]` are this run's.
 
-    `begin` gives it the conversation. In state `asking` the driver calls `ask`, asks the model, and hands its response
-    to `answered`; in state `calling` it carries out `calls` and hands their messages to `called`; in state `checking`
-    it hands the reason why `output` will not do, or nothing, to `checked`; in `completed` and `paused` it stops.
+    `begin` sets the conversation. In state `asking` the driver calls `ask`, asks the model, and hands the response to
+    `answered`. In `calling` the driver makes `calls` and hands their messages to `called`. In `checking` the driver
+    checks `output` and hands the reason for a refusal, or `None`, to `checked`. In `completed` and `paused` it stops.
 
-    The garbage collector does not look at it: nothing that it holds leads back to it, and there is one for each run.
+    `gc=False` is safe, because no value held here leads back to the `Turns`, and saves time in each run.
     """
 
     max_turns: int
@@ -66,24 +68,24 @@ class Turns(msgspec.Struct, eq=False, gc=False):
     reason: str = ""
 
     def begin(self, before: list[Message], own: Sequence[Message]) -> None:
-        """Take in the conversation: what was there before, and this run's input. `before` is taken over, not copied."""
+        """Set the conversation: the messages before, and this run's input. `before` is taken over, not copied."""
         self.own = len(before)
         before.extend(own)
         self.messages = before
 
     def ask(self) -> None:
-        """Begin a turn. Raises `LimitExceeded` when the run has had all its turns."""
+        """Begin a turn. Raises `LimitExceeded` if the run has no turn left."""
         if self.turn >= self.max_turns:
             unfit = f" Its last answer did not fit: {self.reason}" if self.reason else ""
             raise LimitExceeded(
                 f"the run took all of its {self.max_turns} turns without an answer",
                 limit="turns",
-                hint=f"Raise Limits(turns=...), or see in .result.messages what the model keeps calling.{unfit}",
+                hint=f"Raise Limits(turns=...), or see in .result.messages which tools the model keeps calling.{unfit}",
             )
         self.turn += 1
 
     def answered(self, response: ModelResponse) -> None:
-        """Take in the model's response. Raises `OutputError` after too many that do not fit the output type."""
+        """Take in the model's response. Raises `OutputError` after too many answers that do not fit the output type."""
         usage = response.usage
         self.usage = usage if self.usage is NO_USAGE else self.usage + usage
         if response.tool_calls:
@@ -107,18 +109,18 @@ class Turns(msgspec.Struct, eq=False, gc=False):
         self.state = TRANSITIONS[self.state, "results"]
 
     def pause(self) -> None:
-        """Some of the calls wait for a person: the run stops here, and goes on elsewhere from its journal."""
+        """Stop, because some of the calls wait for a person. The run goes on later, from its journal."""
         self._step("pause")
 
     def checked(self, reason: str | None) -> None:
-        """Take in what the output's check says: why the answer will not do, or nothing. Raises as `answered` does."""
+        """Take in the reason why the output's check refused the answer, or `None`. Raises as `answered` does."""
         if reason is None:
             self._step("passed")
         else:
             self._correct(reason, "refused")
 
     def own_messages(self) -> tuple[Message, ...]:
-        """What this run added to the conversation, less a call that has no result: history stays valid."""
+        """Return this run's messages, without calls that have no result: providers refuse a history with such calls."""
         messages = self.messages[self.own :] if self.own else self.messages
         return tuple(messages[:-1] if self.state in _HALF else messages)
 
@@ -126,7 +128,7 @@ class Turns(msgspec.Struct, eq=False, gc=False):
         self.state = TRANSITIONS[self.state, step]
 
     def _read(self, response: ModelResponse, form: OutputForm) -> None:
-        from agno_rt._decide.output_form import Misfit  # there already: the form is from there
+        from agno_rt._decide.output_form import Misfit  # already loaded, as the form was made there
 
         try:
             self.content, self.output = form.read(response.content)
@@ -140,7 +142,7 @@ class Turns(msgspec.Struct, eq=False, gc=False):
         self._step("answer" if form.check is None else "unchecked")
 
     def _correct(self, reason: str, step: Step, exc: Exception | None = None) -> None:
-        """Tell the model why its answer will not do, if it has an attempt left."""
+        """Tell the model why its answer is refused. Raises `OutputError` if no attempt is left."""
         assert self.form is not None
         self.unfit += 1
         self.reason = reason
@@ -149,20 +151,20 @@ class Turns(msgspec.Struct, eq=False, gc=False):
             attempts = "1 attempt" if self.unfit == 1 else f"{self.unfit} attempts"
             raise OutputError(
                 f"the model's answer does not fit the output type: {reason}",
-                hint=f"It had {attempts}; .result.messages has each."
-                + (" The last was cut off: raise max_tokens." if cut else ""),
+                hint=f"The model had {attempts}; see .result.messages."
+                + (" Its last answer was cut off: raise max_tokens." if cut else ""),
             ) from exc
         self.messages.append(self.form.correction(reason, cut=cut))
         self._step(step)
 
 
 def _may_be_cut(content: str, written: str, output: Any) -> bool:
-    """Whether an answer that ran out of tokens ends in a number; other JSON that is whole says itself where it ends."""
+    """Tell whether an answer that ran out of tokens ends in a number, which may go on; other JSON marks its end."""
     return not isinstance(output, str) and content[-1:].isdigit() and written.rstrip().endswith(content)
 
 
 def _with_ids(calls: Sequence[ToolCall], turn: int) -> Sequence[ToolCall]:
-    """The calls, each with an id of its own: results find their calls by it, and not every model keeps to that."""
+    """Return the calls with unique ids, by which results find their calls; some models leave ids out or repeat them."""
     if len(calls) == 1 and calls[0].id:
         return calls
     ids = {call.id for call in calls if call.id}

@@ -22,7 +22,7 @@ from agno_rt._decide.session_data import (
     write_kept,
     write_state,
 )
-from agno_rt._decide.system_message import fitting, preamble
+from agno_rt._decide.system_message import choose_facts, preamble
 from agno_rt._decide.turns import Turns
 from agno_rt._drive import call_hooks
 from agno_rt._drive.ask_model import ask_aside, waited
@@ -250,7 +250,7 @@ async def _facts(job: Job) -> Sequence[Fact]:
     if strange:
         hint = "Tell the author of the memory backend."
         raise BackendError(f"the memory backend gave out facts about others than user {user!r}", hint=hint)
-    return fitting(found[: policy.limit], policy.tokens)
+    return choose_facts(found[: policy.limit], policy.tokens)
 
 
 async def _load(access: SessionAccess, last: int | None, user: str | None) -> Session:

@@ -25,7 +25,7 @@ from agno_rt._decide.journal import (
     Paused,
     Replay,
     Started,
-    entry,
+    encode_entry,
 )
 from agno_rt._decide.tool_results import Told
 from agno_rt._decide.turns import Turns
@@ -67,7 +67,7 @@ class Journal(msgspec.Struct, eq=False):
 
     async def begin(self, begun: Begun) -> None:
         """Store the run, with what it was asked and shown."""
-        await self._stored(self.store.create_run(self.record, [entry(0, begun, time.time())]))
+        await self._stored(self.store.create_run(self.record, [encode_entry(0, begun, time.time())]))
         self.begun, self.seq = True, 1
 
     async def answered(self, turns: Turns, response: ModelResponse) -> None:
@@ -155,13 +155,13 @@ class Journal(msgspec.Struct, eq=False):
         # One after the other, since tools end when they like, and what is cancelled before it began must leave no gap.
         async with self.turn:
             await self._stored(
-                self.store.write_run(self.record.id, [entry(self.seq, body, time.time())], owner=self.owner)
+                self.store.write_run(self.record.id, [encode_entry(self.seq, body, time.time())], owner=self.owner)
             )
             self.seq += 1
 
     async def _let_go(self, body: Body, change: RunChange) -> None:
         async with self.turn:
-            change = attrs.evolve(change, entries=(entry(self.seq, body, time.time()),))
+            change = attrs.evolve(change, entries=(encode_entry(self.seq, body, time.time()),))
             await self._stored(self.store.change_run(self.record.id, change, owner=self.owner))
             self.let_go = True
 

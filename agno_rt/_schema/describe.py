@@ -1,8 +1,8 @@
-"""Turns types into JSON Schemas and decoders: those of a signature's parameters, and those of an output.
+"""Builds JSON Schemas and decoders for the parameters of a function and for the type of an output.
 
-msgspec does the work: the parameters become the fields of a Struct, which it can both describe and decode. A parameter
-with a default may be left out; then nothing is passed, so that the function's own default applies. What msgspec refuses
-is rewritten before (`_types`), and what it says of a misfit is said in full after (`_faults`). Knows nothing of tools.
+msgspec does the work: the parameters become the fields of a Struct, which msgspec describes and decodes. A parameter
+with a default may be left out; nothing is passed for it, so the function's own default applies. Types that msgspec
+refuses are rewritten first (`rewrite`), and its brief error texts are replaced by full ones (`faults`). Knows no tools.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ Error: TypeAlias = type[UsageError]
 
 @attrs.frozen
 class Parameters:
-    """A signature, described: `schema` is an object schema; `decode` turns JSON text into keyword arguments.
+    """The parameters of a signature: `schema` describes an object, `decode` turns JSON text into keyword arguments.
 
-    `decode` raises `msgspec.ValidationError` or `msgspec.DecodeError`, whose text names each place and its fault.
+    `decode` raises `msgspec.ValidationError` or `msgspec.DecodeError`; the text names each fault and its place.
     """
 
     schema: dict[str, Any]
@@ -49,7 +49,10 @@ class Parameters:
 
 @attrs.frozen
 class Described:
-    """A type with its schema: `type` is what msgspec decodes; `adapters` check models by their names, and `name` it."""
+    """A type with its schema. msgspec decodes `type`; `adapters` check pydantic's models, by the names in the schema.
+
+    `name` is the name of the type itself among the definitions, empty without one.
+    """
 
     type: Any
     schema: dict[str, Any]
@@ -60,9 +63,9 @@ class Described:
 def describe(
     function: Callable[..., Any], name: str, *, hidden: Collection[str] = (), said: Mapping[str, str] | None = None
 ) -> Parameters:
-    """Describe the function's parameters; raises `ToolDefinitionError` that names the one that cannot be.
+    """Describe the function's parameters. Raises `ToolDefinitionError`, naming the parameter at fault.
 
-    Those in `hidden` are left out. `said` has descriptions by parameter, for those whose annotation has none.
+    Parameters in `hidden` are left out. `said` maps parameters to descriptions; a description in an annotation wins.
     """
     signature = signature_of(function, name)
     hints = hints_of(function, name)
@@ -70,96 +73,97 @@ def describe(
     rewriter = Rewriter()
     parameters = [parameter for parameter in signature.parameters.values() if parameter.name not in hidden]
     for parameter in parameters:
-        annotation = _rewritten(
-            _annotation(parameter, hints, name), rewriter, f"parameter {parameter.name!r} of tool {name!r}"
+        annotation = _rewrite_type(
+            _find_annotation(parameter, hints, name), rewriter, f"parameter {parameter.name!r} of tool {name!r}"
         )
         required = parameter.default is inspect.Parameter.empty
-        optional = annotation if required else _optional(annotation, parameter.name, name)
-        # Not every name that a parameter may have is one that a Struct can give to a field.
+        optional = annotation if required else _make_optional(annotation, parameter.name, name)
+        # A Struct cannot give every parameter's name to a field (`__slots__`, say), so the fields are numbered.
         fields.append((f"p{len(fields)}", optional, msgspec.NODEFAULT if required else msgspec.UNSET))
     names = {field: parameter.name for (field, _, _), parameter in zip(fields, parameters, strict=True)}
-    struct = msgspec.defstruct(_identifier(name), fields, kw_only=True, forbid_unknown_fields=True, rename=names)
-    described = _described(struct, rewriter, f"tool {name!r}")
+    struct = msgspec.defstruct(_make_struct_name(name), fields, kw_only=True, forbid_unknown_fields=True, rename=names)
+    described = _build_described(struct, rewriter, f"tool {name!r}")
     properties = described.schema["properties"]
     for parameter in parameters:
         note = default_note(attrs.NOTHING if parameter.default is inspect.Parameter.empty else parameter.default)
         if note and any(
             faults(note["default"], {**properties[parameter.name], "$defs": described.schema.get("$defs")})
         ):
-            note = {}  # `x: int = None` does not say that a model may pass null
-        properties[parameter.name] = _noted(properties[parameter.name], note, (said or {}).get(parameter.name, ""))
-    return Parameters(described.schema, _decoder(described, names))
+            note = {}  # `x: int = None` does not allow the model to pass null
+        properties[parameter.name] = _add_note(properties[parameter.name], note, (said or {}).get(parameter.name, ""))
+    return Parameters(described.schema, _make_arguments_decoder(described, names))
 
 
 def type_schema(type_: Any, *, what: str, error: Error = ToolDefinitionError) -> dict[str, Any]:
-    """The JSON Schema of a type, with its outermost reference resolved; `what` names its owner in the error."""
+    """Return the JSON Schema of a type, its outermost reference resolved. `what` names the type in an `error`."""
     rewriter = Rewriter()
-    return _described(_rewritten(type_, rewriter, what, error), rewriter, what, error).schema
+    return _build_described(_rewrite_type(type_, rewriter, what, error), rewriter, what, error).schema
 
 
 def type_decoder(type_: Any) -> Callable[[str | bytes], Any]:
-    """A function that reads the type from JSON text.
+    """Return a function that reads the type from JSON text.
 
-    It raises `msgspec.ValidationError` or `msgspec.DecodeError`, whose text names each place and its fault.
+    The function raises `msgspec.ValidationError` or `msgspec.DecodeError`; the text names each fault and its place.
     """
-    return _reader(_of_type(type_))
+    return _make_type_decoder(_describe_type(type_))
 
 
 def convert(value: Any, type_: Any) -> Any:
-    """Read the type from what JSON was read into: dicts, lists, texts, numbers. Raises `msgspec.ValidationError`."""
-    described = _of_type(type_)
+    """Build the type from decoded JSON: dicts, lists, texts, numbers. Raises `msgspec.ValidationError`."""
+    described = _describe_type(type_)
     try:
         return msgspec.convert(value, described.type, dec_hook=dec_hook, str_keys=True)
-    except BaseException as exc:  # the type's own code runs here too
+    except BaseException as exc:  # validators and converters of the type may raise anything
         if must_pass(exc):
             raise
         try:
             text = msgspec.json.encode(value)
         except (TypeError, ValueError, RecursionError):
             raise msgspec.ValidationError(text_of(exc)) from exc
-        return _mended(text, described, exc)
+        return _decode_again(text, described, exc)
 
 
+# Bounded, because a program may create types at run time.
 @functools.lru_cache(maxsize=100)
-def _kept(type_: Any, written: str) -> Described:
+def _describe_cached(type_: Any, written: str) -> Described:
     rewriter, what = Rewriter(), f"the type {type_!r}"
-    return _described(_rewritten(type_, rewriter, what, UsageError), rewriter, what, UsageError)
+    return _build_described(_rewrite_type(type_, rewriter, what, UsageError), rewriter, what, UsageError)
 
 
-def _of_type(type_: Any) -> Described:
-    # `A | B` equals `B | A`, and yet the first that fits is taken.
+def _describe_type(type_: Any) -> Described:
+    # `A | B` equals `B | A`, but the order of the members decides which is tried first: cache them apart.
     written = "" if isinstance(type_, type) else repr(type_)
     try:
-        return _kept(type_, written)
-    except TypeError:  # one that cannot be hashed
-        return _kept.__wrapped__(type_, written)
+        return _describe_cached(type_, written)
+    except TypeError:  # the type cannot be hashed, so it cannot be cached
+        return _describe_cached.__wrapped__(type_, written)
 
 
-def _rewritten(type_: Any, rewriter: Rewriter, what: str, error: Error = ToolDefinitionError) -> Any:
+def _rewrite_type(type_: Any, rewriter: Rewriter, what: str, error: Error = ToolDefinitionError) -> Any:
     try:
         return rewriter.rewrite(type_) if needs_rewriting(type_) else type_
     except (TypeError, ValueError, RecursionError, *UNREADABLE) as exc:
         raise error(f"{what} cannot be described: {exc}", hint=_HINT) from exc
 
 
-def _described(type_: Any, rewriter: Rewriter, what: str, error: Error = ToolDefinitionError) -> Described:
+def _build_described(type_: Any, rewriter: Rewriter, what: str, error: Error = ToolDefinitionError) -> Described:
     try:
-        return Described(type_, *_schema(type_, rewriter))
+        return Described(type_, *_build_schema(type_, rewriter))
     except KeyError as exc:
-        hint = "Give one of them another name: a schema tells them apart by it."
+        hint = "Rename one of the two: a schema tells classes apart by name."
         raise error(f"{what} cannot be described: it has two classes called {exc}", hint=hint) from exc
     except (TypeError, ValueError, RecursionError, *UNREADABLE) as exc:
         raise error(f"{what} cannot be described: {exc}", hint=_HINT) from exc
 
 
-def _schema(type_: Any, rewriter: Rewriter) -> tuple[dict[str, Any], Mapping[str, Adapter], str]:
+def _build_schema(type_: Any, rewriter: Rewriter) -> tuple[dict[str, Any], Mapping[str, Adapter], str]:
     placeholders = rewriter.placeholders
     parts = [part for placeholder in placeholders for part in placeholder.parts]
     numbers = {placeholder: at for at, placeholder in enumerate(placeholders)}
 
     def hook(custom: Any) -> dict[str, Any]:
         if custom not in numbers:
-            raise TypeError(f"{custom!r} is nothing that JSON can carry")
+            raise TypeError(f"JSON cannot carry {custom!r}")
         return {_MARK: numbers[custom]}
 
     schemas, components = msgspec.json.schema_components(
@@ -178,43 +182,43 @@ def _schema(type_: Any, rewriter: Rewriter) -> tuple[dict[str, Any], Mapping[str
         if _MARK in schema:
             at = schema[_MARK]
             inner = adapted.get(placeholders[at]) or tidy(placeholders[at].describe(made[at]))
-            return _beside(inner, {word: said for word, said in schema.items() if word != _MARK})
-        kept = {word: _tidy_word(word, part, tidy) for word, part in schema.items() if word not in _LEFT_OUT}
-        if kept.get("format") == "decimal":  # which is read from a number as well
+            return _add_words(inner, {word: said for word, said in schema.items() if word != _MARK})
+        kept = {word: _tidy_schema_word(word, part, tidy) for word, part in schema.items() if word not in _LEFT_OUT}
+        if kept.get("format") == "decimal":  # msgspec reads decimals from numbers, too
             kept = {
                 "anyOf": [{"type": "number"}, _DECIMAL],
                 **{word: said for word, said in kept.items() if word not in _DECIMAL},
             }
         if "anyOf" in kept:
-            kept["anyOf"] = _flat(kept["anyOf"])
+            kept["anyOf"] = _flatten_any_of(kept["anyOf"])
         beside = {word: part for word, part in kept.items() if word != "$ref"}
-        return _beside({"$ref": kept["$ref"]}, beside) if "$ref" in kept else _typed(kept)
+        return _add_words({"$ref": kept["$ref"]}, beside) if "$ref" in kept else _add_choice_type(kept)
 
     for component in components.values():
         component.pop("title", None)
     tidied = {name: tidy(component) for name, component in components.items()} | definitions
     root = tidy(schemas[0])
-    return _rooted(root, tidied), adapters, root.get("$ref", "").removeprefix(_DEFS)
+    return _attach_definitions(root, tidied), adapters, root.get("$ref", "").removeprefix(_DEFS)
 
 
 _LEFT_OUT = ("uniqueItems", "discriminator")
-"""Words that not every provider knows. Duplicates in what becomes a set are no fault, and what the second says is said
-by each class's own tag."""
+"""Words that some providers refuse. A set is read from duplicates all the same, and each class of a union names its own
+tag."""
 _DECIMAL = {"type": "string", "format": "decimal"}
 _MARK = "$placeholder"
 _DEFS = "#/$defs/"
 
 
-def _tidy_word(word: str, part: Any, tidy: Callable[[Any], Any]) -> Any:
+def _tidy_schema_word(word: str, part: Any, tidy: Callable[[Any], Any]) -> Any:
     if word == "properties":
         return {name: tidy(schema) for name, schema in part.items()}
     return part if word in ("default", "enum", "const", "examples", "required") else tidy(part)
 
 
-def _typed(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a choice with its type beside it, without which some providers refuse the whole request.
+def _add_choice_type(schema: dict[str, Any]) -> dict[str, Any]:
+    """Add the type to the schema of a choice: some providers refuse the whole request without a type.
 
-    A null among the choices is an alternative of its own. Choices of several types stay without one.
+    A null among the choices becomes an alternative. Choices of several types stay untyped.
     """
     if "enum" not in schema or "type" in schema:
         return schema
@@ -232,42 +236,42 @@ def _typed(schema: dict[str, Any]) -> dict[str, Any]:
 _JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
-def _flat(schemas: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _flatten_any_of(schemas: list[dict[str, Any]]) -> list[dict[str, Any]]:
     parts = [part for schema in schemas for part in (schema["anyOf"] if schema.keys() == {"anyOf"} else [schema])]
     return [part for at, part in enumerate(parts) if part not in parts[:at]]
 
 
-def _beside(schema: dict[str, Any], words: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema with more said of it. A reference stands alone: some providers refuse one that does not."""
+def _add_words(schema: dict[str, Any], words: Mapping[str, Any]) -> dict[str, Any]:
+    """Add words to the schema. A reference is wrapped first: some providers refuse words beside a `$ref`."""
     if not words:
         return schema
     return {**({"anyOf": [schema]} if "$ref" in schema else schema), **words}
 
 
-def _rooted(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
-    """The schema with what it refers to, and the outermost reference resolved."""
+def _attach_definitions(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    """Resolve the outermost reference of the schema, and attach all definitions in use."""
     if "$ref" in schema:
         schema = components[schema["$ref"].removeprefix(_DEFS)]
     needed: dict[str, Any] = {}
-    waiting = _references(schema)
+    waiting = _find_references(schema)
     while waiting:
         name = waiting.pop()
         if name not in needed:
             needed[name] = components[name]
-            waiting |= _references(components[name])
+            waiting |= _find_references(components[name])
     if needed:
         schema = {**schema, "$defs": {name: components[name] for name in components if name in needed}}
     return schema
 
 
-def _references(schema: Any) -> set[str]:
+def _find_references(schema: Any) -> set[str]:
     if isinstance(schema, dict):
         own = {schema["$ref"].removeprefix(_DEFS)} if isinstance(schema.get("$ref"), str) else set()
-        return own.union(*map(_references, schema.values()))
-    return set().union(*map(_references, schema)) if isinstance(schema, list) else set()
+        return own.union(*map(_find_references, schema.values()))
+    return set().union(*map(_find_references, schema)) if isinstance(schema, list) else set()
 
 
-def _optional(annotation: Any, parameter: str, name: str) -> Any:
+def _make_optional(annotation: Any, parameter: str, name: str) -> Any:
     try:
         return typing.Union[annotation, msgspec.UnsetType]  # noqa: UP007 - `|` is not defined for every annotation
     except TypeError as exc:
@@ -277,47 +281,43 @@ def _optional(annotation: Any, parameter: str, name: str) -> Any:
         ) from exc
 
 
-def _annotation(parameter: inspect.Parameter, hints: dict[str, Any], name: str) -> Any:
+def _find_annotation(parameter: inspect.Parameter, hints: dict[str, Any], name: str) -> Any:
     if problem := _UNUSABLE.get(parameter.kind):
         hint = "Give the tool plain named parameters, each with a type."
         raise ToolDefinitionError(f"tool {name!r}: parameter {parameter.name!r} {problem}", hint=hint)
     if parameter.name not in hints:
-        hint = f"Say what it is, as in `{parameter.name}: str`."
+        hint = f"Add a type, as in `{parameter.name}: str`."
         if parameter.name in ("self", "cls"):
-            hint = (
-                f"Give the method of an object, which is a tool as it is: tools=[thing.{name}], or tool(thing.{name})."
-            )
+            hint = f"Pass the method of an object: tools=[thing.{name}], or tool(thing.{name})."
         raise ToolDefinitionError(f"tool {name!r}: parameter {parameter.name!r} has no type", hint=hint)
     if type(parameter.default).__module__ == "pydantic.fields":
-        hint = (
-            f"Write `{parameter.name}: Annotated[..., Field(...)]`, which says the same and is not passed as a value."
-        )
+        hint = f"Write `{parameter.name}: Annotated[..., Field(...)]`: a Field as a default is passed as the value."
         raise ToolDefinitionError(f"tool {name!r}: parameter {parameter.name!r} has a Field as its default", hint=hint)
     return hints[parameter.name]
 
 
-def _identifier(name: str) -> str:
+def _make_struct_name(name: str) -> str:
     return "".join(char if char.isalnum() else "_" for char in name)
 
 
-def _noted(schema: dict[str, Any], note: Mapping[str, Any], said: str) -> dict[str, Any]:
+def _add_note(schema: dict[str, Any], note: Mapping[str, Any], said: str) -> dict[str, Any]:
     words = {word: value for word, value in note.items() if word not in schema}
     if said and "description" not in schema:
         words["description"] = said
-    return _beside(schema, words)
+    return _add_words(schema, words)
 
 
-def _decoder(described: Described, names: Mapping[str, str]) -> Callable[[str | bytes], dict[str, Any]]:
+def _make_arguments_decoder(described: Described, names: Mapping[str, str]) -> Callable[[str | bytes], dict[str, Any]]:
     decode = msgspec.json.Decoder(described.type, dec_hook=dec_hook).decode
     pairs, unset, as_dict = tuple(names.items()), msgspec.UNSET, msgspec.structs.asdict
-    # Where every parameter is required and is called what its field is, the fields are the arguments as they are.
+    # Fast path where fields and parameters have the same names: in practice, tools without parameters.
     same = not described.type.__struct_defaults__ and all(field == name for field, name in pairs)
 
     def arguments(text: str | bytes) -> dict[str, Any]:
         try:
             values = decode(text)
         except BaseException as exc:
-            values = _mended(text, described, exc)
+            values = _decode_again(text, described, exc)
         if same:
             return as_dict(values)
         return {name: value for field, name in pairs if (value := getattr(values, field)) is not unset}
@@ -325,21 +325,21 @@ def _decoder(described: Described, names: Mapping[str, str]) -> Callable[[str | 
     return arguments
 
 
-def _reader(described: Described) -> Callable[[str | bytes], Any]:
+def _make_type_decoder(described: Described) -> Callable[[str | bytes], Any]:
     decode = msgspec.json.Decoder(described.type, dec_hook=dec_hook).decode
 
     def read(text: str | bytes) -> Any:
         try:
             return decode(text)
         except BaseException as exc:
-            return _mended(text, described, exc)
+            return _decode_again(text, described, exc)
 
     return read
 
 
-def _mended(text: str | bytes, described: Described, exc: BaseException) -> Any:
-    """What a decoder refused for a `2.0` where `2` is meant, which a schema allows. Raises what else is wrong."""
-    # The types' own code ran too: whatever it raised is a misfit, but for an interrupt and the like.
+def _decode_again(text: str | bytes, described: Described, exc: BaseException) -> Any:
+    """Decode again after a failure, reading `2.0` as the integer 2, as JSON Schema does. Raises for other faults."""
+    # Validators of the type may raise anything. Only an interrupt, a cancellation and the like are passed on.
     if must_pass(exc):
         raise exc
     try:
@@ -362,21 +362,21 @@ def _mended(text: str | bytes, described: Described, exc: BaseException) -> Any:
             raise
         if not isinstance(again, msgspec.MsgspecError):
             raise msgspec.ValidationError(named(again)) from again
-        raise msgspec.ValidationError(_placed(text_of(again) or "it does not fit")) from again
+        raise msgspec.ValidationError(_join_places(text_of(again) or "it does not fit")) from again
 
 
-def _placed(text: str) -> str:
-    """The text with one place for each fault: what is decoded within a placeholder has its own, and then that one's."""
+def _join_places(text: str) -> str:
+    """Join the two places of a fault within a placeholder: the inner decoder's and the outer decoder's."""
     while (joined := _PLACES.sub(r" - at `$\2\1`", text)) != text:
         text = joined
     return text
 
 
-def _number(text: str) -> int | float:
+def _parse_number(text: str) -> int | float:
     number = float(text)
     return int(number) if number.is_integer() and abs(number) < _EXACT else number
 
 
 _PLACES = re.compile(r" - at `\$([^`]*)` - at `\$([^`]*)`")
-_EXACT = 2**53
-_LOOSE = msgspec.json.Decoder(float_hook=_number)
+_EXACT = 2**53  # beyond, a float does not hold every whole number
+_LOOSE = msgspec.json.Decoder(float_hook=_parse_number)

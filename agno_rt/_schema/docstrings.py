@@ -1,8 +1,8 @@
-"""Reads what a docstring says of each parameter, in the styles that people write. Knows nothing of tools.
+"""Reads the descriptions of parameters from docstrings in the styles of Google, NumPy and Sphinx. Knows no tools.
 
-Google's and our own style have a section `Args:` (or `Parameters:`, `Attributes:`, ...) with indented entries; NumPy's
-has one that is underlined; Sphinx's has a field `:param name:` for each. An entry of a name that is not asked for stays
-where it was, and so does a section that nobody can read: text is rather told twice than lost.
+Google's style has a section `Args:` (or `Parameters:`, `Attributes:`, ...) with indented entries; NumPy's style has an
+underlined section; Sphinx's style has a field `:param name:` for each parameter. Entries of unknown names and
+unreadable sections stay in the text: a repeated description is better than a lost one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FIELD_TYPE = re.compile(r":type\s+\*{0,2}(?P<names>\w+)\s*:.*")
 
 
 def parameter_docs(doc: str | None, names: Collection[str]) -> tuple[str, dict[str, str]]:
-    """The docstring, as `inspect.getdoc` gives it, without what it says of the named parameters; and that, by name."""
+    """Split a docstring, as `inspect.getdoc` returns it, into the text and the descriptions of the named parameters."""
     if not doc:
         return "", {}
     lines = doc.splitlines()
@@ -33,51 +33,53 @@ def parameter_docs(doc: str | None, names: Collection[str]) -> tuple[str, dict[s
     kept: list[str] = []
     at = 0
     while at < len(lines):
-        taken = _taken(lines, at, names, said)
+        taken = _take_parameters(lines, at, names, said)
         if taken is None:
             kept.append(lines[at])
             at += 1
         else:
             at, rest = taken
             kept += rest
-    return _tidied(kept), said
+    return _collapse_blank_lines(kept), said
 
 
-def _taken(lines: list[str], at: int, names: Collection[str], said: dict[str, str]) -> tuple[int, list[str]] | None:
-    """Where to go on after the parameters that begin in this line, and what is left of them; `None` if none do."""
+def _take_parameters(
+    lines: list[str], at: int, names: Collection[str], said: dict[str, str]
+) -> tuple[int, list[str]] | None:
+    """Read the parameters that begin at line `at`. Return the next line and the lines to keep; `None` without any."""
     line = lines[at]
-    if _SECTION.fullmatch(line.strip()) and _indent(line) == 0:
-        return _section(lines, at, 1, names, said)
+    if _SECTION.fullmatch(line.strip()) and _count_indent(line) == 0:
+        return _take_section(lines, at, 1, names, said)
     underlined = at + 1 < len(lines) and _UNDERLINE.fullmatch(lines[at + 1].strip())
     if underlined and line.strip().lower() in _TITLES_NUMPY:
-        return _section(lines, at, 2, names, said)
+        return _take_section(lines, at, 2, names, said)
     for pattern in (_FIELD, _FIELD_TYPE):
         found = pattern.fullmatch(line.strip())
         if found is not None and found["names"] in names:
-            after = next((n for n in range(at + 1, len(lines)) if not _belongs(lines[n], 0)), len(lines))
+            after = next((n for n in range(at + 1, len(lines)) if not _is_continuation(lines[n], 0)), len(lines))
             if pattern is _FIELD:
-                _say(said, found["names"], [found["text"], *lines[at + 1 : after]])
+                _add_description(said, found["names"], [found["text"], *lines[at + 1 : after]])
             return after, []
     return None
 
 
-def _section(
+def _take_section(
     lines: list[str], at: int, heading: int, names: Collection[str], said: dict[str, str]
 ) -> tuple[int, list[str]] | None:
-    """A section of parameters, in Google's style with a heading of one line, or in NumPy's with one of two."""
+    """Read a section of parameters: Google's style has a `heading` of one line, NumPy's of two."""
     pattern = _ENTRY if heading == 1 else _ENTRY_NUMPY
     start = at + heading
     while start < len(lines) and not lines[start].strip():
         start += 1
-    margin = _indent(lines[start]) if start < len(lines) else 0
-    # Where a docstring begins with the section, what follows its first line has lost its indentation.
+    margin = _count_indent(lines[start]) if start < len(lines) else 0
+    # `inspect.getdoc` removes the common indentation after the first line: an entry has none below a first-line title.
     if start >= len(lines) or (heading == 1 and margin == 0 and at > 0):
         return None
     end = start
-    while end < len(lines) and not _ends(lines, end, margin, heading):
+    while end < len(lines) and not _is_section_end(lines, end, margin, heading):
         end += 1
     rest: list[str] = []
-    for first, entry in _entries(lines[start:end], margin):
+    for first, entry in _split_entries(lines[start:end], margin):
         found = pattern.fullmatch(first.strip())
         named = [] if found is None else [name.strip().lstrip("*") for name in found["names"].split(",")]
         if found is None or not any(name in names for name in named):
@@ -85,51 +87,51 @@ def _section(
             continue
         text = found.groupdict().get("text")
         for name in named:
-            _say(said, name, entry if text is None else [text, *entry])
+            _add_description(said, name, entry if text is None else [text, *entry])
     return end, [*lines[at:start], *rest] if any(line.strip() for line in rest) else []
 
 
-def _ends(lines: list[str], at: int, margin: int, heading: int) -> bool:
-    """Whether the section is over: at what is less indented, or at the next heading that is underlined."""
+def _is_section_end(lines: list[str], at: int, margin: int, heading: int) -> bool:
+    """Return whether the section ends before the line: at a smaller indentation, or at an underlined heading."""
     line = lines[at]
     if not line.strip():
         return False
-    if _indent(line) < margin:
+    if _count_indent(line) < margin:
         return True
     if heading == 1:
         return False
-    # In NumPy's style entries are not indented. What follows one after an empty line is one too, or other prose.
+    # NumPy's entries are not indented, so prose after an empty line is told from an entry by its form alone.
     underlined = at + 1 < len(lines) and bool(_UNDERLINE.fullmatch(lines[at + 1].strip()))
-    after_gap = not lines[at - 1].strip() and _indent(line) == margin
+    after_gap = not lines[at - 1].strip() and _count_indent(line) == margin
     return underlined or (after_gap and not _ENTRY_NUMPY.fullmatch(line.strip()))
 
 
-def _entries(lines: list[str], margin: int) -> Iterator[tuple[str, list[str]]]:
-    """Each entry's first line, and the lines that belong to it."""
+def _split_entries(lines: list[str], margin: int) -> Iterator[tuple[str, list[str]]]:
+    """Yield each entry: the first line, and the more indented lines below."""
     at = 0
     while at < len(lines):
-        after = next((n for n in range(at + 1, len(lines)) if not _belongs(lines[n], margin)), len(lines))
+        after = next((n for n in range(at + 1, len(lines)) if not _is_continuation(lines[n], margin)), len(lines))
         yield lines[at], lines[at + 1 : after]
         at = after
 
 
-def _belongs(line: str, margin: int) -> bool:
-    return not line.strip() or _indent(line) > margin
+def _is_continuation(line: str, margin: int) -> bool:
+    return not line.strip() or _count_indent(line) > margin
 
 
-def _indent(line: str) -> int:
+def _count_indent(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _say(said: dict[str, str], name: str, lines: list[str]) -> None:
-    """Keep the text as one paragraph: in a schema, line breaks are noise."""
+def _add_description(said: dict[str, str], name: str, lines: list[str]) -> None:
+    """Add the lines as one paragraph: line breaks are noise in a schema. The first description of a name wins."""
     text = " ".join(line.strip() for line in lines if line.strip())
     if text:
         said.setdefault(name, text)
 
 
-def _tidied(lines: list[str]) -> str:
-    """The lines without those that are left empty around what was taken out."""
+def _collapse_blank_lines(lines: list[str]) -> str:
+    """Join the lines; leave no more than one empty line where a section was removed."""
     kept: list[str] = []
     for line in lines:
         if line.strip() or (kept and kept[-1].strip()):

@@ -1,7 +1,7 @@
 """The fields of a class that JSON objects are read into: attrs, data class, TypedDict, NamedTuple or Struct.
 
-One shape for the five kinds, with what it takes to build an instance. Only what a class is made with counts: a field
-that its `__init__` does not take is none here. Knows no schemas.
+All five kinds get one shape, with a function that builds an instance. Only arguments of `__init__` count as fields.
+Knows no schemas.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WRAPPERS = tuple(
 
 @attrs.frozen
 class Field:
-    """A field: its `name` in Python, its `key` in JSON, its type; `note` is what a schema says of its default."""
+    """A field: `name` in Python, `key` in JSON, and the type; `note` has the words of a schema for the default."""
 
     name: str
     key: str
@@ -39,9 +39,9 @@ class Field:
 
 @attrs.frozen(eq=False)
 class Fields:
-    """A class, taken apart. `build` makes an instance of values by name; `config` is for a Struct with its fields.
+    """The parts of a class. `build` makes an instance from values by name; `config` configures a Struct of the fields.
 
-    `plain` says that msgspec alone makes what the class itself would make of the same values.
+    `plain` means that msgspec builds the same instance as the class: no converters, no fields outside `__init__`.
     """
 
     name: str
@@ -54,70 +54,74 @@ class Fields:
 
 
 def fields_of(type_: Any) -> Fields | None:
-    """The fields of a class, which may be generic and given its arguments; `None` for what is no such class.
+    """Return the fields of a class, generic or not; `None` for a type of another kind.
 
-    Raises what looking up its annotations raises.
+    Raises the error of looking up the annotations, `NameError` for instance.
     """
     class_ = get_origin(type_) or type_
     if not isinstance(class_, type):
         return None
     for known, taken in _KINDS:
         if known(class_):
-            made = taken(class_, _hints(type_, class_))
+            made = taken(class_, _read_hints(type_, class_))
             arguments = "_".join(getattr(argument, "__name__", str(argument)) for argument in get_args(type_))
             if not arguments:
                 return made
-            # Each set of arguments makes another class, and a schema must tell them apart.
+            # `Box[int]` and `Box[str]` need two names: a schema tells definitions apart by name.
             return attrs.evolve(made, name=re.sub(r"\W+", "_", f"{made.name}_{arguments}"))
     return None
 
 
 def default_note(default: Any) -> dict[str, Any]:
-    """What a schema says of a default: nothing, for one that JSON cannot carry."""
+    """Return the words of a schema for a default; none for a default that JSON cannot carry."""
     if any(default is missing for missing in _MISSING):
         return {}
     try:
         return {"default": msgspec.json.decode(msgspec.json.encode(default))}
-    except Exception:  # whatever an encoder raises, it is only a note
+    except Exception:  # an encoder may raise anything, and a default is only a note
         return {}
 
 
-def _hints(type_: Any, class_: type) -> dict[str, Any]:
-    """The annotations, with each type variable replaced by what it stands for in the class that has the field."""
+def _read_hints(type_: Any, class_: type) -> dict[str, Any]:
+    """Return the annotations; each type variable is replaced by its value in the class that defines the field."""
     hints = typing.get_type_hints(class_, include_extras=True)
-    arguments = _arguments(type_)
-    if typing.is_typeddict(class_):  # which forgets its bases: their fields are its own
+    arguments = _find_type_arguments(type_)
+    if typing.is_typeddict(class_):  # a TypedDict forgets its bases, and all fields become its own
         own: dict[Any, Any] = {}
         for found in reversed(arguments.values()):
             own |= found
         arguments[class_] = own
-    return {name: _filled(hint, arguments.get(_owner(class_, name), {})) for name, hint in hints.items()}
+    return {
+        name: _fill_type_variables(hint, arguments.get(_find_owner(class_, name), {})) for name, hint in hints.items()
+    }
 
 
-def _arguments(type_: Any) -> dict[Any, dict[Any, Any]]:
-    """What the type variables of a class and its bases stand for, by class."""
+def _find_type_arguments(type_: Any) -> dict[Any, dict[Any, Any]]:
+    """Return the values of the type variables of a class and of its bases, by class."""
     class_ = get_origin(type_) or type_
     own = dict(zip(getattr(class_, "__parameters__", ()), get_args(type_), strict=False))
     found: dict[Any, dict[Any, Any]] = {class_: own}
     for base in getattr(class_, "__orig_bases__", class_.__bases__):
         if isinstance(get_origin(base) or base, type) and get_origin(base) is not typing.Generic:
-            for owner, arguments in _arguments(base).items():
-                found.setdefault(owner, {each: _filled(argument, own) for each, argument in arguments.items()})
+            for owner, arguments in _find_type_arguments(base).items():
+                found.setdefault(
+                    owner, {each: _fill_type_variables(argument, own) for each, argument in arguments.items()}
+                )
     return found
 
 
-def _owner(class_: type, name: str) -> type:
+def _find_owner(class_: type, name: str) -> type:
     owners = (each for each in class_.__mro__ if name in inspect.get_annotations(each))
     return next(owners, class_)
 
 
-def _bare(hint: Any) -> Any:
+def _strip_wrappers(hint: Any) -> Any:
     while get_origin(hint) in _WRAPPERS:
         (hint,) = get_args(hint)
     return hint
 
 
-def _filled(hint: Any, arguments: Mapping[Any, Any]) -> Any:
+def _fill_type_variables(hint: Any, arguments: Mapping[Any, Any]) -> Any:
     if isinstance(hint, typing.TypeVar):
         return arguments.get(hint, hint)
     variables = getattr(hint, "__parameters__", ())
@@ -126,17 +130,17 @@ def _filled(hint: Any, arguments: Mapping[Any, Any]) -> Any:
     return hint[tuple(arguments.get(variable, variable) for variable in variables)]
 
 
-def _made(
+def _build_fields(
     class_: type, fields: Iterator[Field], build: Callable[..., Any], *, plain: bool = True, **config: Any
 ) -> Fields:
     doc = class_.__doc__
     if doc and doc.startswith(f"{class_.__name__}("):
-        doc = None  # what dataclasses write themselves
+        doc = None  # the default text of a data class only repeats the signature
     config = {"kw_only": True, **config}
     return Fields(class_.__name__, class_.__module__, doc, tuple(fields), build, config, plain)
 
 
-def _attrs(class_: Any, hints: Mapping[str, Any]) -> Fields:
+def _read_attrs_fields(class_: Any, hints: Mapping[str, Any]) -> Fields:
     taken = [field for field in attrs.fields(class_) if field.init]
 
     def each() -> Iterator[Field]:
@@ -145,16 +149,18 @@ def _attrs(class_: Any, hints: Mapping[str, Any]) -> Fields:
             required = default is attrs.NOTHING
             made = isinstance(default, attrs.Factory)  # type: ignore[arg-type]  # it is a class
             note = {} if made else default_note(default)
-            yield Field(field.name, field.name, _bare(hints.get(field.name, field.type or Any)), required, note)
+            yield Field(
+                field.name, field.name, _strip_wrappers(hints.get(field.name, field.type or Any)), required, note
+            )
 
     alias = {field.name: field.alias for field in taken}
     plain = len(taken) == len(attrs.fields(class_)) and all(field.converter is None for field in taken)
-    return _made(
+    return _build_fields(
         class_, each(), lambda values: class_(**{alias[name]: value for name, value in values.items()}), plain=plain
     )
 
 
-def _dataclass(class_: Any, hints: Mapping[str, Any]) -> Fields:
+def _read_dataclass_fields(class_: Any, hints: Mapping[str, Any]) -> Fields:
     taken = [field for field in dataclasses.fields(class_) if field.init]
 
     def each() -> Iterator[Field]:
@@ -162,47 +168,53 @@ def _dataclass(class_: Any, hints: Mapping[str, Any]) -> Fields:
             made = field.default_factory is not dataclasses.MISSING
             required = field.default is dataclasses.MISSING and not made
             note = {} if made else default_note(field.default)
-            yield Field(field.name, field.name, _bare(hints[field.name]), required, note)
+            yield Field(field.name, field.name, _strip_wrappers(hints[field.name]), required, note)
         for name, hint in passed.items():
             default = getattr(class_, name, dataclasses.MISSING)
             yield Field(name, name, hint.type, default is dataclasses.MISSING, default_note(default))
 
     passed = {name: hint for name, hint in hints.items() if isinstance(hint, dataclasses.InitVar)}
     plain = len(taken) == len(dataclasses.fields(class_)) and not passed
-    return _made(class_, each(), lambda values: class_(**values), plain=plain)
+    return _build_fields(class_, each(), lambda values: class_(**values), plain=plain)
 
 
-def _typed_dict(class_: Any, hints: Mapping[str, Any]) -> Fields:
+def _read_typed_dict_fields(class_: Any, hints: Mapping[str, Any]) -> Fields:
     def required(name: str, hint: Any) -> bool:
-        # An annotation that is a string is looked into only now: the class itself did not see what it says.
+        # `__required_keys__` does not see `NotRequired` in an annotation that is a string, so the wrappers decide.
         while (wrapper := get_origin(hint)) in _WRAPPERS:
             if wrapper in (typing.Required, typing.NotRequired):
                 return wrapper is typing.Required
             (hint,) = get_args(hint)
         return name in class_.__required_keys__
 
-    fields = (Field(name, name, _bare(hint), required(name, hint), {}) for name, hint in hints.items())
-    return _made(class_, fields, dict)
+    fields = (Field(name, name, _strip_wrappers(hint), required(name, hint), {}) for name, hint in hints.items())
+    return _build_fields(class_, fields, dict)
 
 
-def _named_tuple(class_: Any, hints: Mapping[str, Any]) -> Fields:
+def _read_named_tuple_fields(class_: Any, hints: Mapping[str, Any]) -> Fields:
     defaults = class_._field_defaults
     fields = (
         Field(
             name,
             name,
-            _bare(hints.get(name, Any)),
+            _strip_wrappers(hints.get(name, Any)),
             name not in defaults,
             default_note(defaults.get(name, attrs.NOTHING)),
         )
         for name in class_._fields
     )
-    return _made(class_, fields, lambda values: class_(**values), array_like=True, forbid_unknown_fields=True)
+    return _build_fields(class_, fields, lambda values: class_(**values), array_like=True, forbid_unknown_fields=True)
 
 
-def _struct(class_: Any, hints: Mapping[str, Any]) -> Fields:
+def _read_struct_fields(class_: Any, hints: Mapping[str, Any]) -> Fields:
     fields = (
-        Field(field.name, field.encode_name, _bare(hints[field.name]), field.required, default_note(field.default))
+        Field(
+            field.name,
+            field.encode_name,
+            _strip_wrappers(hints[field.name]),
+            field.required,
+            default_note(field.default),
+        )
         for field in msgspec.structs.fields(class_)
     )
     config = class_.__struct_config__
@@ -211,13 +223,13 @@ def _struct(class_: Any, hints: Mapping[str, Any]) -> Fields:
         kept["array_like"] = True
     if config.tag is not None:
         kept["tag"], kept["tag_field"] = config.tag, config.tag_field
-    return _made(class_, fields, lambda values: class_(**values), **kept)
+    return _build_fields(class_, fields, lambda values: class_(**values), **kept)
 
 
 _KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Any, Mapping[str, Any]], Fields]], ...] = (
-    (lambda class_: issubclass(class_, msgspec.Struct), _struct),
-    (attrs.has, _attrs),
-    (dataclasses.is_dataclass, _dataclass),
-    (typing.is_typeddict, _typed_dict),
-    (lambda class_: issubclass(class_, tuple) and hasattr(class_, "_fields"), _named_tuple),
+    (lambda class_: issubclass(class_, msgspec.Struct), _read_struct_fields),
+    (attrs.has, _read_attrs_fields),
+    (dataclasses.is_dataclass, _read_dataclass_fields),
+    (typing.is_typeddict, _read_typed_dict_fields),
+    (lambda class_: issubclass(class_, tuple) and hasattr(class_, "_fields"), _read_named_tuple_fields),
 )

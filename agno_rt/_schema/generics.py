@@ -1,9 +1,9 @@
-"""The type variables of agents, runs and their results: what a type checker follows from an agent to its answer.
+"""The type variables of agents, runs and results, which a type checker follows from an agent to the answer.
 
-A checker finds `typing_extensions` by itself. At run time nothing of it is needed, so that it is not a dependency.
+Type checkers bring `typing_extensions` along. Nothing needs the package at run time, so it is not a dependency.
 """
 
-# ruff: noqa: PLC0105 - their names are in signatures that people read
+# ruff: noqa: PLC0105 - people read these names in signatures, so they carry no `_contra` or `_co`
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

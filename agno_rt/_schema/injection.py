@@ -1,7 +1,7 @@
-"""Which parameters of a tool the run fills in, found by their types, and what goes into them. Knows no runs.
+"""Finds the parameters of a tool that the run fills in, by their types, and collects the values. Knows no runs.
 
-`RunContext`, `Deps[...]`, `State[...]` and `FromUser[...]` are such types, alone or `| None`. The model never sees
-these parameters. A function that is asked about a tool's calls is given what it names in the same way.
+The types are `RunContext`, `Deps[...]`, `State[...]` and `FromUser[...]`, alone or `| None`. The model never sees these
+parameters. A function given as `approve` is filled in the same way.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _What: TypeAlias = Literal["context", "deps", "state", "user"]
 
 
 class Injection(msgspec.Struct, frozen=True):
-    """What one parameter is given: the run's context, a dependency or the session's state, of a type; or what the user
-    gives for it, which the tool's schema for that describes.
+    """The source of one parameter: the run's context, a dependency, the session's state, or the user.
 
-    `optional` parameters take `None` where there is no such thing; those with a default of their own are left out.
+    `type` is checked for dependencies and state; the tool's schema describes the user's value. A missing value becomes
+    `None` for an `optional` parameter; a parameter with a default of its own is left out.
     """
 
     what: _What
@@ -39,13 +39,13 @@ NOTHING: Mapping[str, Injection] = types.MappingProxyType({})
 
 
 def injections(function: Callable[..., Any], name: str) -> Mapping[str, Injection]:
-    """The parameters of a tool's function that are filled in. Raises `ToolDefinitionError`."""
-    from agno_rt._schema.signatures import hints_of, signature_of  # once there is a tool
+    """Return the parameters of a tool's function that the run fills in. Raises `ToolDefinitionError`."""
+    from agno_rt._schema.signatures import hints_of, signature_of  # imported late: an agent without tools needs neither
 
     hints = hints_of(function, name)
     found: dict[str, Injection] = {}
     for parameter in signature_of(function, name).parameters.values():
-        marked = _marked(hints.get(parameter.name))
+        marked = _find_mark(hints.get(parameter.name))
         if marked is None:
             continue
         what, type_, optional = marked
@@ -53,13 +53,13 @@ def injections(function: Callable[..., Any], name: str) -> Mapping[str, Injectio
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise ToolDefinitionError(f"{place} cannot be filled in", hint="Make it a plain named parameter.")
         has_default = parameter.default is not parameter.empty
-        type_ = _said(type_, place) if what == "user" else _checkable(type_, what, place)
+        type_ = _check_user_type(type_, place) if what == "user" else _make_checkable(type_, what, place)
         found[parameter.name] = Injection(what, type_, optional, has_default)
     return found or NOTHING
 
 
-def _marked(hint: Any) -> tuple[_What, Any, bool] | None:
-    """What the annotation asks for, of which type, and whether there may be none."""
+def _find_mark(hint: Any) -> tuple[_What, Any, bool] | None:
+    """Return the source that an annotation names, the type, and whether `None` is allowed; `None` without a source."""
     optional = False
     if get_origin(hint) in (Union, types.UnionType) and _NONE in get_args(hint):
         others = [part for part in get_args(hint) if part is not _NONE]
@@ -75,21 +75,23 @@ def _marked(hint: Any) -> tuple[_What, Any, bool] | None:
     return mark.what, type_, optional or _NONE in get_args(type_)
 
 
-def _said(type_: Any, place: str) -> Any:
-    """The type, unless it is none: what fits is for its schema to say."""
+def _check_user_type(type_: Any, place: str) -> Any:
+    """Return the type of a value from the user. Raises `ToolDefinitionError` for a bare `FromUser`."""
     if isinstance(type_, TypeVar):
-        raise ToolDefinitionError(f"{place} does not say what the user gives", hint="Say it, as in FromUser[str].")
+        raise ToolDefinitionError(
+            f"{place} does not say what the user gives", hint="Name the type, as in FromUser[str]."
+        )
     return type_
 
 
-def _checkable(type_: Any, what: str, place: str) -> Any:
-    """What `isinstance` may be asked in the type's place. Raises `ToolDefinitionError` for what is no type."""
+def _make_checkable(type_: Any, what: str, place: str) -> Any:
+    """Return a class or a tuple of classes for `isinstance`. Raises `ToolDefinitionError` if there is none."""
     title = what.capitalize()
     if isinstance(type_, TypeVar) or type_ is Any:
-        hint = f"Say which, as in {title}[Database]."
+        hint = f"Name the type, as in {title}[Database]."
         raise ToolDefinitionError(f"{place} does not say which type of {what} it takes", hint=hint)
     if get_origin(type_) in (Union, types.UnionType):
-        return tuple(_checkable(part, what, place) for part in get_args(type_) if part is not _NONE)
+        return tuple(_make_checkable(part, what, place) for part in get_args(type_) if part is not _NONE)
     type_ = get_origin(type_) or type_
     if typing.is_typeddict(type_):
         return dict
@@ -97,21 +99,21 @@ def _checkable(type_: Any, what: str, place: str) -> Any:
         isinstance(None, type_)
     except TypeError as exc:
         hint = f"Write {title}[...] of a class; a Protocol has to be decorated with @runtime_checkable."
-        raise ToolDefinitionError(f"{place} has a type that no value can be checked by: {exc}", hint=hint) from exc
+        raise ToolDefinitionError(f"{place} has a type that `isinstance` cannot check: {exc}", hint=hint) from exc
     return type_
 
 
 def asks_for_context(injected: Mapping[str, Injection]) -> bool:
-    """Whether one of the parameters takes the run's context, which costs a little to make."""
+    """Return whether a parameter needs the run's context; without one, the context need not be built."""
     return any(injection.what in ("context", "user") for injection in injected.values())
 
 
 def fill_in(
     tool: str, injected: Mapping[str, Injection], deps: Any, state: Any, context: RunContext | None
 ) -> dict[str, Any]:
-    """The values of the parameters, out of what a run has.
+    """Collect the values of the parameters from the run.
 
-    Raises `UsageError` for something that the run was not given: its caller can mend that, the model cannot.
+    Raises `UsageError` for a missing value: only the caller of the run can supply one, the model cannot.
     """
     values: dict[str, Any] = {}
     for name, injection in injected.items():
@@ -119,7 +121,7 @@ def fill_in(
             values[name] = context
             continue
         if injection.what == "user":
-            given = _given(tool, name, context)
+            given = _find_user_values(tool, name, context)
             if name in given:
                 values[name] = given[name]
             continue
@@ -130,28 +132,28 @@ def fill_in(
         if value is not None or (injection.optional and not injection.has_default):
             values[name] = value
         elif not injection.has_default:
-            raise _missing(tool, name, injection, deps if injection.what == "deps" else state)
+            raise _build_missing_error(tool, name, injection, deps if injection.what == "deps" else state)
     return values
 
 
-def _given(tool: str, name: str, context: RunContext | None) -> Mapping[str, Any]:
-    """What the user gave for the call under way; a parameter with a default may not be among it."""
+def _find_user_values(tool: str, name: str, context: RunContext | None) -> Mapping[str, Any]:
+    """Return the user's values for the current call; parameters with a default may be missing."""
     given: Mapping[str, Any] | None = None
     if context is not None and context.call is not None and context._given is not None:
         given = context._given.get(context.call.id)
     if given is None:
-        hint = "A run pauses before such a call. Call the tool in a run, or its function by itself."
+        hint = "A run pauses before such a call. Call the tool in a run, or call the function directly."
         raise UsageError(f"tool {tool!r} takes {name!r} from the user, and nobody was asked", hint=hint)
     return given
 
 
-def _missing(tool: str, name: str, injection: Injection, given: Any) -> UsageError:
+def _build_missing_error(tool: str, name: str, injection: Injection, given: Any) -> UsageError:
     parts = injection.type if isinstance(injection.type, tuple) else (injection.type,)
     wanted = " | ".join(part.__name__ for part in parts)
     if injection.what == "deps":
         values = given if isinstance(given, tuple) else (given,)
         was = ", ".join(type(value).__name__ for value in values if value is not None) or "none"
-        problem = f"tool {tool!r} needs a {wanted} for {name!r}, and of dependencies the run was given {was}"
+        problem = f"tool {tool!r} needs a {wanted} for {name!r}, and the run was given as dependencies: {was}"
         return UsageError(problem, hint=f"Pass it to the run: deps={wanted}(...), or a tuple of several.")
     was = "has none" if given is None else f"has {type(given).__name__}"
     problem = f"tool {tool!r} needs the session's state as {wanted} for {name!r}, and the run {was}"
@@ -159,10 +161,10 @@ def _missing(tool: str, name: str, injection: Injection, given: Any) -> UsageErr
 
 
 class Predicate(msgspec.Struct, frozen=True):
-    """A function that is asked about a tool's calls. Make it with `predicate_of`.
+    """A function that decides about calls of a tool. Build a predicate with `predicate_of`.
 
-    `names` are the arguments of a call that it is passed, `None` where it takes all of them; `defaults` stand in for
-    those that the model left out, and `injected` is what the run fills in.
+    `names` are the arguments of a call to pass, `None` for all; `defaults` replace arguments that the model left out;
+    `injected` are the parameters that the run fills in.
     """
 
     function: Callable[..., Any]
@@ -171,7 +173,7 @@ class Predicate(msgspec.Struct, frozen=True):
     injected: Mapping[str, Injection]
 
     def passed(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """What of a call's arguments goes to the function."""
+        """Return the arguments of a call that the function takes."""
         given = {**self.defaults, **arguments}
         return given if self.names is None else {name: given[name] for name in self.names & given.keys()}
 
@@ -179,16 +181,16 @@ class Predicate(msgspec.Struct, frozen=True):
 def predicate_of(
     function: Callable[..., Any], tool: str, called: Callable[..., Any], known: Collection[str]
 ) -> Predicate:
-    """How to ask the function about calls of a tool that calls `called`, and whose arguments are `known` by name.
+    """Build the predicate for calls of a tool that runs `called` and has the arguments `known`.
 
-    Raises `ToolDefinitionError` for one that asks for something else.
+    Raises `ToolDefinitionError` for a parameter that neither the call nor the run can fill.
     """
-    from agno_rt._schema.signatures import signature_of  # once there is a tool
+    from agno_rt._schema.signatures import signature_of  # imported late, as in `injections`
 
     place = f"tool {tool!r}: the function given as approve"
     injected = injections(function, tool)
     if taken := [name for name, injection in injected.items() if injection.what == "user"]:
-        raise ToolDefinitionError(f"{place} takes {taken[0]!r} from the user", hint="It is asked before anybody is.")
+        raise ToolDefinitionError(f"{place} takes {taken[0]!r} from the user", hint="It runs before the user is asked.")
     parameters = [each for each in signature_of(function, tool).parameters.values() if each.name not in injected]
     for each in parameters:
         if each.kind is each.POSITIONAL_ONLY:

@@ -1,7 +1,7 @@
-"""Types that pydantic reads: its models and data classes, its own types, and annotations with notes of its own.
+"""Types that pydantic reads: models, data classes, pydantic's own types, and annotations with pydantic's notes.
 
-pydantic is not a dependency, and is not imported here: where nobody has imported it, there are no such types. It
-describes, reads and writes them itself, so that constraints, validators and aliases hold, as in its JSON mode.
+pydantic is not a dependency and is not imported here: its types exist only in a program that has imported pydantic.
+pydantic itself describes, reads and writes them, so constraints, validators and aliases hold, as in its JSON mode.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from agno_rt.failures import must_pass, named
 __all__ = ["Adapter", "Fault", "adapter_of", "describe_all", "plain_value"]
 
 Fault = tuple[Sequence[str | int], str]
-"""Where in a value something is wrong, as keys and indices that are there, and what."""
+"""A place in a value, as existing keys and indices, and the text of the fault."""
 
 _UNIONS = (Union, types.UnionType)
 _NO_OBJECT = ("model_type", "model_attributes_type", "dataclass_type", "dict_type")
@@ -27,26 +27,26 @@ _NO_OBJECT = ("model_type", "model_attributes_type", "dataclass_type", "dict_typ
 
 @attrs.frozen(eq=False)
 class Adapter:
-    """A type that pydantic reads: `models` are the models that it names itself, those in a union, say."""
+    """A type that pydantic reads; `models` are adapters of the models within the type, in a union for instance."""
 
     type: Any
     _adapter: Any
     models: tuple[Adapter, ...] = ()
 
     def decode(self, value: Any) -> Any:
-        """Read the type from what JSON was read into. Raises `ValueError`, whose text has each place and fault."""
+        """Build the type from decoded JSON. Raises `ValueError`; the text names each fault and its place."""
         try:
             return self._adapter.validate_json(msgspec.json.encode(value))
         except sys.modules["pydantic_core"].ValidationError as exc:
-            told = [f"{fault}{_place(keys)}" for keys, fault in _faults(exc, value)]
+            told = [f"{fault}{_render_place(keys)}" for keys, fault in _convert_faults(exc, value)]
             raise ValueError("; ".join(told)) from exc
 
     def faults(self, value: Any) -> list[Fault]:
-        """What is wrong with the value."""
+        """Return the faults of the value."""
         try:
             self._adapter.validate_json(msgspec.json.encode(value))
         except sys.modules["pydantic_core"].ValidationError as exc:
-            return list(_faults(exc, value))
+            return list(_convert_faults(exc, value))
         except BaseException as exc:  # a validator may raise anything
             if must_pass(exc):
                 raise
@@ -55,33 +55,33 @@ class Adapter:
 
 
 def adapter_of(type_: Any) -> Adapter | None:
-    """The adapter of a type that pydantic is to read; `None` for any other.
+    """Return the adapter of a type for pydantic to read; `None` for any other type.
 
-    Raises `TypeError` for a class of pydantic's that JSON cannot carry, or that is not fully defined.
+    Raises `TypeError` for a class of pydantic's that JSON cannot carry or that is not fully defined.
     """
     if "pydantic" not in sys.modules:
         return None
-    if _is_class(type_):
-        return _adapted(type_)
+    if _is_pydantic_class(type_):
+        return _build_adapter(type_)
     if isinstance(type_, type) and hasattr(type_, "parse_obj"):
         raise TypeError(f"{type_.__name__} is a model of pydantic's version 1; derive it from version 2's BaseModel")
     if get_origin(type_) is Annotated:
-        if not any(_is_note(note) for note in type_.__metadata__):
+        if not any(_is_pydantic_note(note) for note in type_.__metadata__):
             return None
-    elif get_origin(type_) not in _UNIONS or not any(map(_is_class, get_args(type_))):
+    elif get_origin(type_) not in _UNIONS or not any(map(_is_pydantic_class, get_args(type_))):
         return None
     try:
-        return _adapted(type_)
-    except TypeError:  # there is something of ours in it, which pydantic does not know
+        return _build_adapter(type_)
+    except TypeError:  # the type contains a class that pydantic does not know, an attrs class for instance
         return None
 
 
 def describe_all(
     adapters: Sequence[Adapter], taken: Collection[str]
 ) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Adapter]]:
-    """The schemas of the adapters' types, what they refer to by name, and whose the names are that a model has.
+    """Return the schemas of the adapters' types, all definitions, and the adapters of models by definition.
 
-    All at once, so that two models of one name go by different ones; none goes by a name that is `taken`.
+    One call describes all types, so that two models of one name get different names; no definition gets a `taken` name.
     """
     every = [*adapters, *(model for adapter in adapters for model in adapter.models)]
     if not every:
@@ -92,23 +92,25 @@ def describe_all(
             [(at, "validation", adapter._adapter) for at, adapter in enumerate(every)], ref_template="#/$defs/{model}"
         )
     except RuntimeError as exc:
-        raise TypeError(_said(exc)) from exc
-    definitions = {name: _tidy(schema, name) for name, schema in whole.get("$defs", {}).items()}
-    refs = {f"#/$defs/{name}": f"#/$defs/{_free(name, taken)}" for name in definitions}
-    schemas = [_renamed(_tidy(found[at, "validation"]), refs) for at in range(len(every))]
+        raise TypeError(_strip_link(exc)) from exc
+    definitions = {name: _tidy_schema(schema, name) for name, schema in whole.get("$defs", {}).items()}
+    refs = {f"#/$defs/{name}": f"#/$defs/{_find_free_name(name, taken)}" for name in definitions}
+    schemas = [_rename_references(_tidy_schema(found[at, "validation"]), refs) for at in range(len(every))]
     named = {
         schema["$ref"].rpartition("/")[2]: adapter
         for schema, adapter in zip(schemas, every, strict=True)
         if schema.keys() == {"$ref"}
     }
-    definitions = {_free(name, taken): _renamed(schema, refs) for name, schema in definitions.items()}
+    definitions = {
+        _find_free_name(name, taken): _rename_references(schema, refs) for name, schema in definitions.items()
+    }
     return schemas[: len(adapters)], definitions, named
 
 
 def plain_value(value: Any, *, round_trip: bool = False) -> Any:
-    """What stands in JSON for a value of pydantic's, as msgspec's `enc_hook`. Raises `TypeError` for any other value.
+    """Return the JSON value of a pydantic object, as an `enc_hook` of msgspec. Raises `TypeError` for other objects.
 
-    Fields go by their aliases, as in the schema; with `round_trip` only what can be read again is in it.
+    Fields go by their aliases, as in the schema; `round_trip` leaves out computed fields, which cannot be read again.
     """
     class_ = type(value)
     if hasattr(class_, "__pydantic_serializer__") or class_.__module__.partition(".")[0] in (
@@ -120,7 +122,7 @@ def plain_value(value: Any, *, round_trip: bool = False) -> Any:
     raise TypeError(f"Encoding objects of type {class_.__name__} is unsupported")
 
 
-def _is_class(type_: Any) -> bool:
+def _is_pydantic_class(type_: Any) -> bool:
     class_ = get_origin(type_) or type_
     if not isinstance(class_, type) or issubclass(class_, msgspec.Struct):
         return False
@@ -129,37 +131,37 @@ def _is_class(type_: Any) -> bool:
     )
 
 
-def _is_note(note: Any) -> bool:
+def _is_pydantic_note(note: Any) -> bool:
     class_ = type(note)
     return class_.__module__.partition(".")[0] == "pydantic" or hasattr(class_, "__get_pydantic_core_schema__")
 
 
-def _adapted(type_: Any) -> Adapter:
+def _build_adapter(type_: Any) -> Adapter:
     pydantic = sys.modules["pydantic"]
     try:
-        models = () if _is_class(type_) else tuple(map(_adapted, _models(type_)))
+        models = () if _is_pydantic_class(type_) else tuple(map(_build_adapter, _find_models(type_)))
         return Adapter(type_, pydantic.TypeAdapter(type_), models)
     except (RuntimeError, NameError, TypeError) as exc:
-        raise TypeError(_said(exc)) from exc
+        raise TypeError(_strip_link(exc)) from exc
 
 
-def _models(type_: Any) -> Iterator[Any]:
+def _find_models(type_: Any) -> Iterator[Any]:
     for part in get_args(type_):
-        if _is_class(part):
+        if _is_pydantic_class(part):
             yield part
         else:
-            yield from _models(part)
+            yield from _find_models(part)
 
 
-def _said(exc: Exception) -> str:
-    """What pydantic says, without the link to its own pages."""
+def _strip_link(exc: Exception) -> str:
+    """Return pydantic's message without the link to the documentation."""
     return str(exc).partition("\n\nFor further information")[0]
 
 
-def _faults(exc: Any, value: Any) -> Iterator[Fault]:
+def _convert_faults(exc: Any, value: Any) -> Iterator[Fault]:
     for error in exc.errors(include_url=False, include_context=False, include_input=False):
         keys, inner = [], value
-        for key in error["loc"]:  # the members of a union are in it too
+        for key in error["loc"]:  # `loc` names the members of unions, too; keep the keys that exist
             if (isinstance(inner, dict) and key in inner) or (isinstance(inner, list) and _is_index(key, inner)):
                 keys.append(key)
                 inner = inner[key]
@@ -180,24 +182,24 @@ def _is_index(key: Any, inner: list[Any]) -> bool:
     return isinstance(key, int) and 0 <= key < len(inner)
 
 
-def _place(keys: Sequence[str | int]) -> str:
+def _render_place(keys: Sequence[str | int]) -> str:
     path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
     return f" - at `${path}`" if path else ""
 
 
-def _tidy(schema: Any, name: str = "", *, names: bool = False) -> Any:
-    """The schema as ours are: without titles that only repeat a name, in words that every provider knows."""
+def _tidy_schema(schema: Any, name: str = "", *, names: bool = False) -> Any:
+    """Reduce the schema to words that every provider knows; drop titles that only repeat a name."""
     if isinstance(schema, list):
-        return [_tidy(part) for part in schema]
+        return [_tidy_schema(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
     if names:
-        return {key: _tidy(part, key) for key, part in schema.items()}
+        return {key: _tidy_schema(part, key) for key, part in schema.items()}
     tidied: dict[str, Any] = {}
     for word, part in schema.items():
-        if word in _LEFT_OUT or (word == "title" and _letters(part) == _letters(name)):
+        if word in _LEFT_OUT or (word == "title" and _keep_letters(part) == _keep_letters(name)):
             continue
-        # What providers refuse holds all the same: look-around, as pydantic has it for decimals, and other formats.
+        # Providers refuse look-around (pydantic's pattern for decimals) and other formats. pydantic still checks both.
         if (word == "pattern" and "(?" in part) or (word == "format" and part not in _FORMATS):
             continue
         if word == "const":
@@ -205,25 +207,25 @@ def _tidy(schema: Any, name: str = "", *, names: bool = False) -> Any:
         elif word in _AS_IT_IS:
             tidied[word] = part
         else:
-            tidied["anyOf" if word == "oneOf" else word] = _tidy(part, names=word == "properties")
-    if "$ref" in tidied and len(tidied) > 1:  # some providers refuse a reference that does not stand alone
+            tidied["anyOf" if word == "oneOf" else word] = _tidy_schema(part, names=word == "properties")
+    if "$ref" in tidied and len(tidied) > 1:  # some providers refuse words beside a `$ref`
         tidied = {"anyOf": [{"$ref": tidied.pop("$ref")}], **tidied}
     return tidied
 
 
-def _free(name: str, taken: Collection[str]) -> str:
+def _find_free_name(name: str, taken: Collection[str]) -> str:
     while name in taken:
         name += "_"
     return name
 
 
-def _renamed(schema: Any, refs: Mapping[str, str]) -> Any:
+def _rename_references(schema: Any, refs: Mapping[str, str]) -> Any:
     if isinstance(schema, list):
-        return [_renamed(part, refs) for part in schema]
+        return [_rename_references(part, refs) for part in schema]
     if not isinstance(schema, dict):
         return schema
     return {
-        word: refs.get(part, part) if word == "$ref" and isinstance(part, str) else _renamed(part, refs)
+        word: refs.get(part, part) if word == "$ref" and isinstance(part, str) else _rename_references(part, refs)
         for word, part in schema.items()
     }
 
@@ -233,5 +235,5 @@ _FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4"
 _AS_IT_IS = ("default", "enum", "examples", "required", "title", "description")
 
 
-def _letters(text: str) -> str:
+def _keep_letters(text: str) -> str:
     return "".join(filter(str.isalnum, text)).lower()

@@ -1,14 +1,15 @@
-"""Rewrites types that msgspec refuses into ones that it takes. Knows no tools, and nothing of JSON text.
+"""Rewrites types that msgspec refuses or misreads into types that msgspec accepts. Knows no tools and no JSON text.
 
-Where msgspec would refuse a union (several data classes in it, say), would pass over what an annotation says
-(`Annotated[int, Ge(1)]`), or would describe more than it reads (a dict whose keys are dates), a placeholder class
-stands in its place: to msgspec that is a type of its own, which calls back to be decoded and described. A class that
-holds such a thing anywhere is read by way of a Struct with its fields.
+msgspec refuses some unions (of several data classes, say), ignores notes of other packages (`Annotated[int, Ge(1)]`),
+and describes dicts with keys that are dates more loosely than it reads them. A placeholder class replaces each of these
+types: msgspec takes a placeholder for a custom type and calls back to decode and describe the value. A class with a
+replaced type in any field is read through a Struct of the same fields.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import decimal
 import enum
 import types
 import typing
@@ -31,7 +32,9 @@ _FORMATS: Mapping[Any, Any] = {
     dt.datetime: Annotated[dt.datetime, msgspec.Meta(extra_json_schema={"format": "date-time"})],
     dt.time: Annotated[dt.time, msgspec.Meta(extra_json_schema={"format": "time"})],
 }
-"""What msgspec describes as any text, unless it must have a time zone."""
+"""Types that msgspec describes as plain text unless a time zone is required."""
+_NUMERIC = (int, float, decimal.Decimal)
+"""Types that read a JSON number. Beside one of them, msgspec takes every whole number for a value of an IntEnum."""
 _WHOLE = "^(0|-?[1-9][0-9]*)$"
 _NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
 
@@ -42,9 +45,9 @@ class _Anything(type):
 
 
 class Placeholder(metaclass=_Anything):
-    """Stands for a type: `parts` are what its schema is made of, by `describe`; `decode` turns JSON into its value.
+    """A stand-in for a type: `describe` builds the schema from the schemas of `parts`; `decode` builds the value.
 
-    `keys` are the names of its fields, where it stands for a class that is read from an object.
+    `keys` are the names of the fields, for a class that is read from an object.
     """
 
     parts: tuple[Any, ...] = ()
@@ -54,19 +57,19 @@ class Placeholder(metaclass=_Anything):
 
 
 def dec_hook(type_: Any, value: Any) -> Any:
-    """msgspec's `dec_hook` for rewritten types."""
+    """Decode a rewritten type; the `dec_hook` of msgspec."""
     if isinstance(type_, _Anything):
-        return type_.decode(value)  # type: ignore[attr-defined]  # every one of them has it
+        return type_.decode(value)  # type: ignore[attr-defined]  # each placeholder has `decode`
     raise NotImplementedError(f"{type_!r} cannot be read from JSON")
 
 
 def needs_rewriting(type_: Any) -> bool:
-    """Whether msgspec refuses the type, or there is something in it that msgspec would pass over or mistake."""
-    # In this order: what it mistakes, it may not be shown.
-    return _foreign(type_, []) or _refused(type_)
+    """Return whether msgspec refuses the type, or ignores or misreads a part of the type."""
+    # In this order: msgspec must not see a union that it misreads (see `_is_misread_union`).
+    return _has_foreign_part(type_, []) or _is_refused(type_)
 
 
-def _refused(type_: Any) -> bool:
+def _is_refused(type_: Any) -> bool:
     try:
         msgspec.json.Decoder(type_)
     except TypeError:
@@ -74,54 +77,56 @@ def _refused(type_: Any) -> bool:
     return False
 
 
-def _foreign(type_: Any, seen: list[Any]) -> bool:
-    """Whether there is anything in the type, its classes' fields included, that msgspec would pass over or mistake."""
+def _has_foreign_part(type_: Any, seen: list[Any]) -> bool:
+    """Return whether msgspec ignores or misreads a part of the type, or of a field of its classes."""
     origin, args = get_origin(type_), get_args(type_)
     if adapter_of(type_) is not None:
         return True
     if origin is Annotated:
-        foreign = any(not isinstance(note, msgspec.Meta) and _meta(note) is not None for note in type_.__metadata__)
-        return foreign or _foreign(type_.__origin__, seen)
+        foreign = any(
+            not isinstance(note, msgspec.Meta) and _convert_note(note) is not None for note in type_.__metadata__
+        )
+        return foreign or _has_foreign_part(type_.__origin__, seen)
     if isinstance(type_, typing.NewType):
         args = (type_.__supertype__,)
     elif isinstance(type_, _ALIAS):
         args = () if type_ in seen else (type_.__value__,)
-    elif origin in _UNIONS and _mistaken(args):
+    elif origin in _UNIONS and _is_misread_union(args):
         return True
     if isinstance(origin or type_, type) and type_ not in seen:
         fields = fields_of(type_)
-        if type_ in _FORMATS or _keys(type_) is not str or (fields is not None and not fields.plain):
+        if type_ in _FORMATS or _find_key_type(type_) is not str or (fields is not None and not fields.plain):
             return True
         args = (*args, *[field.type for field in fields.fields]) if fields else args
     elif origin is Literal or isinstance(type_, type):
         return False
     seen.append(type_)
-    return any(_foreign(part, seen) for part in args)
+    return any(_has_foreign_part(part, seen) for part in args)
 
 
-def _mistaken(members: Sequence[Any]) -> bool:
-    """Whether the union is one that msgspec takes and gets wrong.
+def _is_misread_union(members: Sequence[Any]) -> bool:
+    """Return whether msgspec accepts the union and misreads it.
 
-    Of the bounds of several members it makes one, or it reads past the end of them, and the process dies (0.22).
+    msgspec 0.22 merges the bounds of several members, or reads past their end, and the process dies.
     """
     several = [member for member in members if member is not _NONE and member is not msgspec.UnsetType]
-    if len(several) > 1 and any(_inner(member) is not member for member in several):
+    if len(several) > 1 and any(_strip_notes(member) is not member for member in several):
         return True
-    kinds: list[Any] = [int] if int in several or float in several else []
+    kinds: list[Any] = [int] if any(number in several for number in _NUMERIC) else []
     for member in several:
-        kinds += _kinds(member) if member is not int and member is not float else ()
+        kinds += () if member in _NUMERIC else _list_kinds(member)
     return any(kinds.count(kind) > 1 for kind in kinds)
 
 
-def _kinds(type_: Any) -> Collection[Any]:
+def _list_kinds(type_: Any) -> Collection[Any]:
     if get_origin(type_) is not Literal and not isinstance(type_, enum.EnumMeta):
         return (type_,)
     values = [each.value if isinstance(each, enum.Enum) else each for each in get_args(type_) or type_]
     return {int if isinstance(value, float) else type(value) for value in values}
 
 
-def _inner(type_: Any) -> Any:
-    """What is left of a type without its notes and its name."""
+def _strip_notes(type_: Any) -> Any:
+    """Return the type below annotations, NewTypes and aliases."""
     while True:
         if get_origin(type_) is Annotated:
             type_ = type_.__origin__
@@ -133,14 +138,14 @@ def _inner(type_: Any) -> Any:
             return type_
 
 
-def _keys(type_: Any) -> Any:
-    """The type of a mapping's keys; `str`, as in JSON itself, for anything else."""
+def _find_key_type(type_: Any) -> Any:
+    """Return the type of a mapping's keys; `str`, as in JSON, for other types."""
     origin, args = get_origin(type_), get_args(type_)
     return args[0] if isinstance(origin, type) and issubclass(origin, Mapping) and len(args) == 2 else str
 
 
 class Rewriter:
-    """Rewrites types, each class once. `placeholders` are those that it made, `adapters` those of pydantic's types."""
+    """Rewrites types, each class once; collects `placeholders`, and the `adapters` of pydantic's types."""
 
     def __init__(self) -> None:
         self.placeholders: list[type[Placeholder]] = []
@@ -148,99 +153,99 @@ class Rewriter:
         self._classes: dict[Any, Any] = {}
 
     def rewrite(self, type_: Any) -> Any:
-        """The type, as msgspec takes it."""
+        """Return a type that msgspec accepts and reads as the given type."""
         origin = get_origin(type_)
         if (adapter := adapter_of(type_)) is not None:
-            made = self._placeholder("Adapted")
+            made = self._add_placeholder("Adapted")
             made.decode = staticmethod(adapter.decode)
             self.adapters[made] = adapter
         elif origin is Annotated:
-            made = self._annotated(type_)
+            made = self._rewrite_annotated(type_)
         elif isinstance(type_, typing.NewType):
             made = self.rewrite(type_.__supertype__)
         elif isinstance(type_, _ALIAS):
-            made = self._alias(type_)
+            made = self._rewrite_alias(type_)
         elif origin in _UNIONS:
-            made = self._united(map(self.rewrite, get_args(type_)))
+            made = self._unite_types(map(self.rewrite, get_args(type_)))
         elif origin is Literal or isinstance(type_, enum.EnumMeta):
-            made = self._choice(type_) if _refused(type_) else type_
+            made = self._rewrite_choice(type_) if _is_refused(type_) else type_
         elif isinstance(origin or type_, type) and needs_rewriting(type_) and fields_of(type_) is not None:
-            made = self._class(type_)
+            made = self._rewrite_class(type_)
         else:
-            made = self._container(type_, origin)
+            made = self._rewrite_container(type_, origin)
         return made
 
-    def _annotated(self, type_: Any) -> Any:
+    def _rewrite_annotated(self, type_: Any) -> Any:
         inner = type_.__origin__
-        notes = [note for note in map(_meta, type_.__metadata__) if note is not None]
+        notes = [note for note in map(_convert_note, type_.__metadata__) if note is not None]
         if get_origin(inner) in _UNIONS and notes:
-            parts, notes = _bounded([self.rewrite(part) for part in get_args(inner)], notes)
-            made = self._united(parts)
+            parts, notes = _apply_bounds([self.rewrite(part) for part in get_args(inner)], notes)
+            made = self._unite_types(parts)
         elif inner is dt.datetime and any(note.tz is False for note in notes):
             made = Annotated[inner, msgspec.Meta(extra_json_schema={"pattern": _LOCAL})]
         else:
             made = self.rewrite(inner)
         return Annotated[(made, *notes)] if notes else made
 
-    def _alias(self, alias: Any) -> Any:
+    def _rewrite_alias(self, alias: Any) -> Any:
         if alias not in self._classes:
-            # A recursive alias finds this placeholder for itself.
-            self._classes[alias] = made = self._placeholder(alias.__name__)
+            # Stored before the value is rewritten: a recursive alias must find this placeholder.
+            self._classes[alias] = made = self._add_placeholder(alias.__name__)
             made.parts = (self.rewrite(alias.__value__),)
             made.describe = staticmethod(lambda schemas: schemas[0])
-            made.decode = staticmethod(lambda value: _converted(value, made.parts[0]))
+            made.decode = staticmethod(lambda value: _convert_value(value, made.parts[0]))
         return self._classes[alias]
 
-    def _container(self, type_: Any, origin: Any) -> Any:
+    def _rewrite_container(self, type_: Any, origin: Any) -> Any:
         args = get_args(type_)
         if origin is None or not args:
             return _FORMATS.get(type_, type_) if isinstance(type_, type) else type_
-        key = _keys(type_)
+        key = _find_key_type(type_)
         changed = tuple(arg if arg is ... or arg is key else self.rewrite(arg) for arg in args)
         made = type_ if changed == args else origin[changed]
-        if key is not str and (words := _key_words(key)):
+        if key is not str and (words := _describe_keys(key)):
             made = Annotated[made, msgspec.Meta(extra_json_schema={"propertyNames": words})]
         return made
 
-    def _united(self, parts: Iterable[Any]) -> Any:
-        """The union of types that are rewritten already."""
-        union, members = _flat(parts)
-        if not _mistaken(members) and not _refused(union):
+    def _unite_types(self, parts: Iterable[Any]) -> Any:
+        """Return the union of rewritten types."""
+        union, members = _flatten_union(parts)
+        if not _is_misread_union(members) and not _is_refused(union):
             return union
         alone = tuple(member for member in members if member is _NONE or member is msgspec.UnsetType)
-        made = self._placeholder("Union")
+        made = self._add_placeholder("Union")
         made.parts = tuple(member for member in members if member not in alone)
-        made.describe = staticmethod(_any_of)
-        made.decode = staticmethod(_first_fit(made.parts))
+        made.describe = staticmethod(_combine_schemas)
+        made.decode = staticmethod(_make_first_fit_decoder(made.parts))
         return Union[(made, *alone)]
 
-    def _choice(self, type_: Any) -> Any:
-        """A Literal or an Enum with values that msgspec does not take. Those of no JSON kind go by their names."""
+    def _rewrite_choice(self, type_: Any) -> Any:
+        """Rewrite a Literal or Enum with values that msgspec refuses; values that JSON cannot carry go by name."""
         values: list[Any] = list(type_) if isinstance(type_, enum.EnumMeta) else list(get_args(type_))
         written = [value.value if isinstance(value, enum.Enum) else value for value in values]
         if not all(isinstance(value, _SCALARS) for value in written):
             written = [value.name if isinstance(value, enum.Enum) else value for value in values]
         if not written or not all(isinstance(value, _SCALARS) for value in written):
             raise TypeError(f"{type_!r} has values that JSON cannot carry, or none")
-        made = self._placeholder("Choice")
+        made = self._add_placeholder("Choice")
         made.describe = staticmethod(lambda _: {"enum": list(written)})
-        made.decode = staticmethod(_one_of(list(zip(written, values, strict=True))))
+        made.decode = staticmethod(_make_choice_decoder(list(zip(written, values, strict=True))))
         return made
 
-    def _class(self, type_: Any) -> Any:
+    def _rewrite_class(self, type_: Any) -> Any:
         if type_ not in self._classes:
-            # Before its fields are looked at, so that a class which holds its own kind finds itself.
-            self._classes[type_] = made = self._placeholder("Class")
+            # Stored before the fields are rewritten: a recursive class must find this placeholder.
+            self._classes[type_] = made = self._add_placeholder("Class")
             fields = fields_of(type_)
             assert fields is not None
-            made.keys = _keys_of(fields)
-            struct = self._struct(fields)
+            made.keys = _list_field_keys(fields)
+            struct = self._build_struct(fields)
             made.parts = (struct,)
             made.describe = staticmethod(lambda schemas: schemas[0])
-            made.decode = staticmethod(lambda value: _built(fields, _converted(value, struct)))
+            made.decode = staticmethod(lambda value: _build_instance(fields, _convert_value(value, struct)))
         return self._classes[type_]
 
-    def _struct(self, fields: Fields) -> type[msgspec.Struct]:
+    def _build_struct(self, fields: Fields) -> type[msgspec.Struct]:
         made: list[tuple[str, Any, Any]] = []
         for at, field in enumerate(fields.fields):
             type_ = self.rewrite(field.type)
@@ -257,24 +262,24 @@ class Rewriter:
             fields.name, made, namespace=namespace, module=fields.module, rename=rename, **fields.config
         )
 
-    def _placeholder(self, name: str) -> Any:
+    def _add_placeholder(self, name: str) -> Any:
         made = _Anything(name, (Placeholder,), {})
-        self.placeholders.append(made)  # type: ignore[arg-type]  # it is a subclass
+        self.placeholders.append(made)  # type: ignore[arg-type]  # a subclass of Placeholder
         return made
 
 
 _SCALARS = (str, int, float, _NONE)
 
 
-def _flat(parts: Iterable[Any]) -> tuple[Any, Sequence[Any]]:
-    """The union of the parts, and its members: unions within it are taken apart."""
+def _flatten_union(parts: Iterable[Any]) -> tuple[Any, Sequence[Any]]:
+    """Return the union of the parts, and the members, with inner unions flattened."""
     union: Any = typing.cast(Any, Union)[tuple(parts)]
     return union, get_args(union) if get_origin(union) in _UNIONS else (union,)
 
 
-def _bounded(parts: Sequence[Any], notes: Iterable[msgspec.Meta]) -> tuple[tuple[Any, ...], list[msgspec.Meta]]:
-    """The parts of a union, each with the bounds that hold for its kind of value; and what is left of the notes."""
-    _, parts = _flat(parts)
+def _apply_bounds(parts: Sequence[Any], notes: Iterable[msgspec.Meta]) -> tuple[tuple[Any, ...], list[msgspec.Meta]]:
+    """Add to each part of a union the bounds for its kind of value. Return the parts and the other notes."""
+    _, parts = _flatten_union(parts)
     kept: list[msgspec.Meta] = []
     for note in notes:
         rest = {name: said for name in _WORDS if (said := getattr(note, name)) is not None}
@@ -283,7 +288,7 @@ def _bounded(parts: Sequence[Any], notes: Iterable[msgspec.Meta]) -> tuple[tuple
             if (said := getattr(note, name)) is None:
                 continue
             with_it = [Annotated[part, msgspec.Meta(**{name: said})] for part in parts]
-            fitting = [not _refused(part) for part in with_it]
+            fitting = [not _is_refused(part) for part in with_it]
             if not any(fitting):
                 raise TypeError(f"`{name}` bounds none of {', '.join(map(repr, parts))}")
             parts = [new if fits else part for new, fits, part in zip(with_it, fitting, parts, strict=True)]
@@ -293,9 +298,9 @@ def _bounded(parts: Sequence[Any], notes: Iterable[msgspec.Meta]) -> tuple[tuple
 _WORDS = ("title", "description", "examples", "extra_json_schema", "extra")
 
 
-def _key_words(type_: Any) -> dict[str, Any]:
-    """What a schema says of keys: they are text, whatever is read from them. Raises `TypeError` where nothing is."""
-    bare = _inner(type_)
+def _describe_keys(type_: Any) -> dict[str, Any]:
+    """Return the schema of an object's keys as texts. Raises `TypeError` for a type that is not read from text."""
+    bare = _strip_notes(type_)
     if (
         bare in (str, Any)
         or isinstance(bare, typing.TypeVar)
@@ -308,15 +313,15 @@ def _key_words(type_: Any) -> dict[str, Any]:
         values = [each.value if isinstance(each, enum.Enum) else each for each in get_args(bare) or bare]
         if all(type(value) in (str, int) for value in values):
             return {"enum": [str(value) for value in values]}
-    elif not _refused(bare) and bare is not _NONE:
+    elif not _is_refused(bare) and bare is not _NONE:
         schema = msgspec.json.schema(_FORMATS.get(bare, bare))
         if schema.pop("type", None) == "string":
             return schema
     raise TypeError(f"the keys of a JSON object are text, and {type_!r} is not read from text")
 
 
-def _meta(note: Any) -> msgspec.Meta | None:
-    """What an annotation says, as msgspec says it; `None` for one that says nothing about the values."""
+def _convert_note(note: Any) -> msgspec.Meta | None:
+    """Convert a note of an annotation to msgspec's form; `None` for a note that does not describe values."""
     if isinstance(note, msgspec.Meta):
         return note
     if isinstance(note, str):
@@ -330,33 +335,33 @@ def _meta(note: Any) -> msgspec.Meta | None:
     return msgspec.Meta(**said) if said else None
 
 
-def _converted(value: Any, type_: Any) -> Any:
+def _convert_value(value: Any, type_: Any) -> Any:
     return msgspec.convert(value, type_, dec_hook=dec_hook, str_keys=True)
 
 
-def _any_of(schemas: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _combine_schemas(schemas: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"anyOf": list(schemas)} if len(schemas) > 1 else schemas[0]
 
 
-def _known_keys(type_: Any) -> frozenset[str] | None:
-    """The names of a class's fields in JSON, if it is read from an object."""
-    type_ = _inner(type_)
+def _find_known_keys(type_: Any) -> frozenset[str] | None:
+    """Return the names of a class's fields in JSON; `None` for a type that is not read from an object."""
+    type_ = _strip_notes(type_)
     if isinstance(type_, _Anything):
-        return type_.keys  # type: ignore[attr-defined, no-any-return]  # every one of them has it
+        return type_.keys  # type: ignore[attr-defined, no-any-return]  # each placeholder has `keys`
     fields = fields_of(type_) if isinstance(get_origin(type_) or type_, type) else None
-    return None if fields is None else _keys_of(fields)
+    return None if fields is None else _list_field_keys(fields)
 
 
-def _keys_of(fields: Fields) -> frozenset[str] | None:
+def _list_field_keys(fields: Fields) -> frozenset[str] | None:
     if fields.config.get("array_like"):
         return None
     tag = fields.config.get("tag_field")
     return frozenset(field.key for field in fields.fields) | ({tag} if tag else set())
 
 
-def _first_fit(parts: Sequence[Any]) -> Callable[[Any], Any]:
-    """Decodes as the first part that fits. One that would have to leave out something of an object comes later."""
-    keys = [_known_keys(part) for part in parts]
+def _make_first_fit_decoder(parts: Sequence[Any]) -> Callable[[Any], Any]:
+    """Return a decoder for the first part that fits; parts that would ignore keys of an object are tried last."""
+    keys = [_find_known_keys(part) for part in parts]
 
     def order(value: Any) -> Iterator[Any]:
         if not isinstance(value, dict):
@@ -374,7 +379,7 @@ def _first_fit(parts: Sequence[Any]) -> Callable[[Any], Any]:
         faults: list[str] = []
         for part in order(value):
             try:
-                return _converted(value, part)
+                return _convert_value(value, part)
             except msgspec.ValidationError as exc:
                 faults.append(str(exc))
         raise ValueError(f"fits none of the alternatives ({'; '.join(dict.fromkeys(faults))})")
@@ -382,7 +387,7 @@ def _first_fit(parts: Sequence[Any]) -> Callable[[Any], Any]:
     return decode
 
 
-def _one_of(choices: Sequence[tuple[Any, Any]]) -> Callable[[Any], Any]:
+def _make_choice_decoder(choices: Sequence[tuple[Any, Any]]) -> Callable[[Any], Any]:
     def decode(value: Any) -> Any:
         for written, meant in choices:
             if written == value and isinstance(written, bool) == isinstance(value, bool):
@@ -392,7 +397,7 @@ def _one_of(choices: Sequence[tuple[Any, Any]]) -> Callable[[Any], Any]:
     return decode
 
 
-def _built(fields: Fields, struct: Any) -> Any:
+def _build_instance(fields: Fields, struct: Any) -> Any:
     values = (getattr(struct, name) for name in struct.__struct_fields__)
     return fields.build(
         {field.name: value for field, value in zip(fields.fields, values, strict=True) if value is not msgspec.UNSET}

@@ -1,6 +1,6 @@
-"""Reads signatures and types of parameters of whatever can be called: functions, methods, partials, objects, decorated.
+"""Reads signatures and parameter types of callables: functions, methods, partials, decorated functions, objects.
 
-What a partial has bound is left out: it is neither the model's to see nor to change. Knows no schemas.
+Arguments bound by a partial are left out: a model must not see or change them. Knows no schemas.
 """
 
 from __future__ import annotations
@@ -17,51 +17,51 @@ from agno_rt.errors import ToolDefinitionError
 __all__ = ["UNREADABLE", "called_by", "hints_of", "parameter_names", "signature_of"]
 
 UNREADABLE = (NameError, AttributeError, SyntaxError)
-"""What an annotation that is a string raises when it is looked up."""
+"""Errors of evaluating an annotation that is a string."""
 
 _ANY_NUMBER = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def signature_of(function: Callable[..., Any], name: str) -> inspect.Signature:
-    """The function's signature, without what a partial has bound. Raises `ToolDefinitionError` for what has none."""
+    """Return the signature without arguments bound by a partial. Raises `ToolDefinitionError` if there is none."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError) as exc:
         hint = "Wrap it in a function with plain named parameters, each with a type."
-        raise ToolDefinitionError(f"tool {name!r} has no signature that can be read: {exc}", hint=hint) from exc
-    # What was bound by its name stays in the signature, with a default that is no business of the model's.
-    _, bound = _annotated(function)
+        raise ToolDefinitionError(f"tool {name!r} has no readable signature: {exc}", hint=hint) from exc
+    # `inspect.signature` keeps an argument bound by name, as a parameter with a default. Remove it.
+    _, bound = _find_annotated(function)
     return signature.replace(parameters=[each for each in signature.parameters.values() if each.name not in bound])
 
 
 def called_by(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function that is run first when this is called: that of a partial, or the method of an object."""
+    """Return the function that runs first in a call: the function of a partial, or an object's `__call__`."""
     while isinstance(function, functools.partial):
         function = function.func
     return function if inspect.isroutine(function) else type(function).__call__
 
 
 def parameter_names(function: Callable[..., Any]) -> Collection[str]:
-    """The names of all parameters that the docstring may speak of, those that a partial has bound too."""
-    return inspect.signature(_annotated(function)[0]).parameters
+    """Return the names of all parameters that a docstring may describe, bound ones included."""
+    return inspect.signature(_find_annotated(function)[0]).parameters
 
 
 def hints_of(function: Callable[..., Any], name: str) -> dict[str, Any]:
-    """The types of the function's parameters. Raises `ToolDefinitionError` that names one which cannot be read.
+    """Return the types of the parameters. Raises `ToolDefinitionError`, naming a parameter with an unreadable type.
 
-    What the function returns is not looked at: no model hears of its type.
+    The return type is not read: a model never sees it.
     """
-    annotated, _ = _annotated(function)
+    annotated, _ = _find_annotated(function)
     annotations = getattr(annotated, "__annotations__", {})
     return {
-        parameter.name: _hint(annotated, parameter.name, name)
+        parameter.name: _read_hint(annotated, parameter.name, name)
         for parameter in signature_of(function, name).parameters.values()
         if parameter.kind not in _ANY_NUMBER and parameter.name in annotations
     }
 
 
-def _annotated(function: Callable[..., Any]) -> tuple[Any, set[str]]:
-    """The function that the signature is of, as `inspect.signature` finds it, and the names that partials bind."""
+def _find_annotated(function: Callable[..., Any]) -> tuple[Any, set[str]]:
+    """Return the function with the annotations, as `inspect.signature` finds it, and the names bound by partials."""
     bound: set[str] = set()
     while True:
         if isinstance(function, functools.partial):
@@ -75,8 +75,8 @@ def _annotated(function: Callable[..., Any]) -> tuple[Any, set[str]]:
             function = type(function).__call__
 
 
-def _hint(annotated: Any, parameter: str, name: str) -> Any:
-    """The type of one parameter. Each is read by itself, so that one which nobody needs does no harm."""
+def _read_hint(annotated: Any, parameter: str, name: str) -> Any:
+    """Return the type of one parameter, evaluated alone: an unreadable type elsewhere does not matter."""
     one = types.SimpleNamespace(
         __annotations__={parameter: annotated.__annotations__[parameter]},
         __type_params__=getattr(annotated, "__type_params__", ()),

@@ -1,1 +1,1 @@
-"""Floor 5: reads what the runs of a runtime are doing, from trio's own tasks, and tells other processes."""
+"""Floor 5: reads the progress of a runtime's runs from trio's own tasks, and reports it to other processes."""

@@ -1,7 +1,7 @@
-"""Which task carries out which run and which tool call, read from the frames of trio's tasks when somebody asks.
+"""Finds the task of each run and each tool call, by reading the frames of trio's tasks on request.
 
-Nothing is kept for it while runs go on, so that a run which nobody asks about pays nothing. A frame is recognised by
-the code object of its function.
+Runs keep no records for this, so a run that nobody asks about pays nothing. A frame is recognised by the code object
+of its function.
 """
 
 from __future__ import annotations
@@ -20,7 +20,19 @@ from agno_rt.messages import ToolCall
 from agno_rt.runs import carry_out, execute
 from agno_rt.tasktree import Place
 
-__all__ = ["BATCH", "CALL", "MADE", "RUN", "STARTED", "Found", "found_in", "is_under", "own_stack", "place_of", "seen"]
+__all__ = [
+    "BATCH",
+    "CALL",
+    "MADE",
+    "RUN",
+    "STARTED",
+    "Found",
+    "find_all",
+    "find_in_stack",
+    "place_of",
+    "stack_of",
+    "tasks_around",
+]
 
 RUN = execute.__code__
 STARTED = carry_out.__code__
@@ -34,12 +46,12 @@ KERNEL = {
     _ROOT,
     *(os.path.join(_ROOT, name) for name in ("_decide", "_drive", "_runtime", "_schema", "_watch", "wrappers")),
 }
-"""The folders of the kernel itself. Guardrails, the testing kit and memory backends count as somebody's code."""
+"""The folders of the kernel. Guardrails, the testing kit and memory backends count as user code."""
 
 
 @attrs.define(eq=False)
 class Found:
-    """A run, or the calls of one that are made as one, with the frames that are its own and of nothing within it."""
+    """A run, a tool call, or a batch of calls, with its own frames, without the frames of anything nested in it."""
 
     job: Job
     task: trio.lowlevel.Task | None
@@ -52,39 +64,39 @@ class Found:
         return not self.calls
 
 
-def seen() -> list[Found]:
-    """What is found in all tasks of this trio run, tasks before those within them."""
+def find_all() -> list[Found]:
+    """Find the runs and calls in all tasks of this trio run; a task comes before its child tasks."""
     root = trio.lowlevel.current_root_task()
     todo, all_found = [] if root is None else [root], list[Found]()
     while todo:
         task = todo.pop()
-        all_found += found_in(_frames(task), task)
+        all_found += find_in_stack(_frames_of(task), task)
         todo.extend(child for nursery in task.child_nurseries for child in nursery.child_tasks)
     return all_found
 
 
-def found_in(frames: Iterable[FrameType], task: trio.lowlevel.Task | None = None) -> list[Found]:
-    """What a stack of frames, the outermost first, carries out, what is within something after that."""
+def find_in_stack(frames: Iterable[FrameType], task: trio.lowlevel.Task | None = None) -> list[Found]:
+    """Find the runs and tool calls in a stack of frames, the outermost first."""
     all_found: list[Found] = []
     for frame in frames:
         last = all_found[-1] if all_found else None
-        opened = _opened(frame, last)
-        if opened is not None:
-            opened.task, opened.before = task, last
-            all_found.append(opened)
+        new = _find_opening(frame, last)
+        if new is not None:
+            new.task, new.before = task, last
+            all_found.append(new)
         elif last is not None:
             last.frames.append(frame)
             if not last.is_run and frame.f_code is MADE:
-                # As hooks have made it.
+                # Hooks may have changed the call.
                 last.calls = (frame.f_locals.get("asked", last.calls[0]),)
     return all_found
 
 
-def _opened(frame: FrameType, last: Found | None) -> Found | None:
-    """What begins with the frame, if anything does."""
+def _find_opening(frame: FrameType, last: Found | None) -> Found | None:
+    """Return the run or the calls that begin with the frame, or `None`."""
     code = frame.f_code
     if code not in _OPENING:
-        # Only what is ours is looked into: Python keeps a copy of the variables in a frame that is asked for them.
+        # Read the variables of known functions only: `f_locals` keeps a copy of them alive with the frame.
         return None
     held = frame.f_locals
     if code is STARTED:
@@ -93,22 +105,23 @@ def _opened(frame: FrameType, last: Found | None) -> Found | None:
     if code is RUN:
         if last is None or last.job is not job:
             return Found(job, None, frames=[frame])
+        # A run with a task of its own was found by its outer frame, STARTED.
         last.frames.append(frame)
         return None
     calls = (held["call"],) if code is CALL else tuple(held["calls"])
     return Found(job, None, calls, frames=[frame]) if calls else None
 
 
-def _frames(task: trio.lowlevel.Task) -> Iterator[FrameType]:
-    """The task's frames, the outermost first."""
+def _frames_of(task: trio.lowlevel.Task) -> Iterator[FrameType]:
+    """Return the task's frames, the outermost first."""
     if task is trio.lowlevel.current_task():
-        # The one that asks is not waiting, and trio sees no further than its first frame.
-        return iter(own_stack(sys._getframe()))
+        # The current task is not suspended, so `iter_await_frames` ends at its first frame.
+        return iter(stack_of(sys._getframe()))
     return (frame for frame, _ in task.iter_await_frames())
 
 
-def own_stack(frame: FrameType | None) -> list[FrameType]:
-    """A stack that is running, the outermost frame first, from the one that it is in now."""
+def stack_of(frame: FrameType | None) -> list[FrameType]:
+    """Return the frames of a running stack, the outermost first, down to the innermost one given."""
     frames: list[FrameType] = []
     while frame is not None:
         frames.append(frame)
@@ -116,15 +129,15 @@ def own_stack(frame: FrameType | None) -> list[FrameType]:
     return frames[::-1]
 
 
-def is_under(task: trio.lowlevel.Task) -> Iterator[trio.lowlevel.Task]:
-    """The tasks that the task is within, the nearest first."""
+def tasks_around(task: trio.lowlevel.Task) -> Iterator[trio.lowlevel.Task]:
+    """Yield the tasks whose nurseries contain the task, the nearest first."""
     while task.parent_nursery is not None:
         task = task.parent_nursery.parent_task
         yield task
 
 
 def place_of(frames: Sequence[FrameType]) -> Place | None:
-    """The innermost frame that is neither trio's nor the kernel's."""
+    """Return the place of the innermost frame that belongs neither to trio nor to the kernel."""
     for frame in reversed(frames):
         file = frame.f_code.co_filename
         module = str(frame.f_globals.get("__name__", "")).partition(".")[0]

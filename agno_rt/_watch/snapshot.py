@@ -1,7 +1,7 @@
-"""Takes the task tree of a runtime: what each run and each call does, what it waits for, which deadlines it has.
+"""Takes the task tree of a runtime: the activity, the waits and the deadlines of each run and each call.
 
-Deadlines are those of trio's cancel scopes. Which of several scopes in one task is whose is told by the order in which
-limits are entered; a scope that is none of ours counts to what is next outside of it.
+Deadlines are read from trio's cancel scopes. The order in which functions enter their limits tells the owner of each
+scope in a task; a scope that somebody else opened belongs to the nearest owner outside.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from agno_rt._drive.scopes import DEADLINES
 from agno_rt._drive.session_order import SharedLock
 from agno_rt._drive.tool_threads import Threads
 from agno_rt._drive.write_journal import Journal
-from agno_rt._watch.frames import Found, found_in, is_under, own_stack, place_of, seen
+from agno_rt._watch.frames import Found, find_all, find_in_stack, place_of, stack_of, tasks_around
 from agno_rt.limiter import Limiter
 from agno_rt.limits import LimitStatistics
 from agno_rt.tasktree import AbandonedThread, CallTask, Deadline, Place, RunTask, TaskTree
@@ -40,20 +40,21 @@ _Held: TypeAlias = Mapping[str, Any]
 
 
 def task_tree(mine: Limiter, limits: Sequence[LimitStatistics] = (), threads: Threads | None = None) -> TaskTree:
-    """What is under way among the runs whose model calls share the limiter, which is to say: in its runtime.
+    """Return the task tree of a runtime: its runs are the ones whose model calls share the limiter `mine`.
 
     Call it under trio, in the thread and the trio run in which the runtime is open.
     """
-    return TaskTree(_Tree(seen(), mine).runs(None), tuple(limits), () if threads is None else _abandoned(threads))
+    abandoned = () if threads is None else _list_abandoned(threads)
+    return TaskTree(_Tree(find_all(), mine).runs(None), tuple(limits), abandoned)
 
 
 def stack_tasks(frame: FrameType, mine: Limiter | None = None) -> tuple[RunTask, ...]:
-    """The runs, and the calls in them, that a stack of a thread is in the middle of."""
-    return _Tree(found_in(own_stack(frame)), mine).runs(None)
+    """Return the runs, with their calls, in the stack of a thread, from its innermost frame."""
+    return _Tree(find_in_stack(stack_of(frame)), mine).runs(None)
 
 
 class _Tree:
-    """Puts what was found into a tree."""
+    """Arranges the runs and calls that were found in a tree."""
 
     def __init__(self, found: Sequence[Found], mine: Limiter | None) -> None:
         self._found = [each for each in found if mine is None or each.job.model_calls is mine]
@@ -63,17 +64,18 @@ class _Tree:
         for each in self._found:
             if not each.is_run:
                 self._calls_of.setdefault(id(each.job), []).append(each)
-        self._held_by = _holders(self._found)
-        self._scopes = _owned_scopes(found) if trio.lowlevel.in_trio_run() else {}
+        self._held_by = _find_holders(self._found)
+        # Another thread may look at a blocked event loop, and has neither trio's scopes nor its clock.
+        self._scopes = _find_scopes(found) if trio.lowlevel.in_trio_run() else {}
         self._now = trio.current_time() if trio.lowlevel.in_trio_run() else 0.0
-        self._threads = _threads()
+        self._threads = _find_threads()
         self._within: dict[int, list[Found]] = {}
         for each in self._found:
             around = self._around(each)
             self._within.setdefault(id(around), []).append(each)
 
     def _around(self, found: Found) -> Found | None:
-        """The run or the call that it is within. Which call a run is within is not always known; then it is the run."""
+        """Return the run around a call, or the call around a run; if that call is not known, its run."""
         if not found.is_run:
             return self._of_run.get(id(found.job))
         before = found.before
@@ -88,22 +90,22 @@ class _Tree:
 
     def _call_around(self, found: Found, run: Found) -> Found:
         calls = self._calls_of.get(id(run.job), ())
-        for task in () if found.task is None else is_under(found.task):
+        for task in () if found.task is None else tasks_around(found.task):
             for call in reversed(calls):
                 if call.task is task:
                     return call
         return calls[0] if len(calls) == 1 else run
 
     def runs(self, around: Found | None) -> tuple[RunTask, ...]:
-        """The runs within that, those that began first before the others."""
-        # By the moment itself: as it is told, rounded and on its way, two runs may seem to swap between two looks.
+        """Return the runs within `around`, in the order in which they began."""
+        # Sort by the exact time: with rounded durations, two runs may swap places between two looks.
         within = [each for each in self._within.get(id(around), ()) if each.is_run]
         within.sort(key=lambda each: (each.job.began, each.job.run_id))
         return tuple(map(self._run, within))
 
     def _run(self, found: Found) -> RunTask:
         job, turns, access = found.job, found.job.turns, found.job.session
-        doing, waits = _doing(found.frames, RUN_KNOWN, "starting")
+        doing, waits = _describe_frames(found.frames, RUN_KNOWN, "starting")
         taken = LimitStatistics("turns", job.limits.turns, 0 if turns is None else turns.turn, 0)
         deadlines = self._deadlines(found)
         return RunTask(
@@ -114,7 +116,7 @@ class _Tree:
             job.user,
             None if job.outer is None else job.outer.run_id,
             int(taken.in_use),
-            _since(found, deadlines, job.limits.run_timeout, "run_timeout"),
+            _seconds_since(found, deadlines, job.limits.run_timeout, "run_timeout"),
             place_of(found.frames),
             waits,
             ()
@@ -127,22 +129,23 @@ class _Tree:
         )
 
     def _calls(self, run: Found) -> tuple[CallTask, ...]:
+        # In the model's order: the tasks of a nursery are a set.
         order = {call.id: at for at, call in enumerate(() if run.job.turns is None else run.job.turns.calls)}
         calls = [each for each in self._within.get(id(run), ()) if not each.is_run]
         calls.sort(key=lambda each: order.get(each.calls[0].id, len(order)))
         return tuple(map(self._call, calls))
 
     def _call(self, found: Found) -> CallTask:
-        doing, waits = _doing(found.frames, CALL_KNOWN, "running")
+        doing, waits = _describe_frames(found.frames, CALL_KNOWN, "running")
         deadlines, place = self._deadlines(found), place_of(found.frames)
         if doing == "in a thread":
             place = self._threads.get(id(found.task)) or place
-        seconds = next((held["seconds"] for held in _held(found, *TIMED)), None)
+        seconds = next((held["seconds"] for held in _locals_in(found, *TIMED)), None)
         return CallTask(
             found.calls[0].name,
             tuple(call.id for call in found.calls),
             doing,
-            _since(found, deadlines, seconds, "tool_timeout"),
+            _seconds_since(found, deadlines, seconds, "tool_timeout"),
             place,
             waits,
             deadlines,
@@ -158,37 +161,44 @@ class _Tree:
         )
 
 
-def _holders(found: Sequence[Found]) -> dict[int, list[str]]:
-    """The ids of the runs that hold each session, by its lock."""
+def _find_holders(found: Sequence[Found]) -> dict[int, list[str]]:
+    """Return the ids of the runs that hold a session, by the id of the session's lock."""
     holders: dict[int, list[str]] = {}
     for each in found:
         access = each.job.session
-        if each.is_run and access is not None and any(_held(each, IN_SESSION)) and not _waits_for(each, access.lock):
+        if access is None or not each.is_run:
+            continue
+        if any(_locals_in(each, IN_SESSION)) and not _waits_for(each, access.lock):
             holders.setdefault(id(access.lock), []).append(each.job.run_id)
     return holders
 
 
-def _doing(frames: Sequence[FrameType], known: Mapping[CodeType, Callable[[_Held], _Doing]], else_: str) -> _Doing:
-    """What the innermost frame that is known says."""
+def _describe_frames(
+    frames: Sequence[FrameType], known: Mapping[CodeType, Callable[[_Held], _Doing]], default: str
+) -> _Doing:
+    """Describe the innermost frame of a known function."""
     for frame in reversed(frames):
-        tell = known.get(frame.f_code)
-        if tell is not None:
-            return tell(frame.f_locals)
-    return else_, None
+        describe = known.get(frame.f_code)
+        if describe is not None:
+            return describe(frame.f_locals)
+    return default, None
 
 
 def _waits_for(found: Found, limiter: Limiter) -> bool:
-    return any(held["self"] is limiter for held in _held(found, ACQUIRE))
+    return any(held["self"] is limiter for held in _locals_in(found, ACQUIRE))
 
 
-def _held(found: Found, *functions: CodeType) -> Iterator[_Held]:
+def _locals_in(found: Found, *functions: CodeType) -> Iterator[_Held]:
+    """Yield the local variables of each frame of these functions."""
     return (frame.f_locals for frame in found.frames if frame.f_code in functions)
 
 
-def _since(found: Found, deadlines: Sequence[Deadline], seconds: float | None, limit: str) -> float | None:
-    """How long it is under way: told by when it began if that was noted, else by what is left of its deadline."""
+def _seconds_since(found: Found, deadlines: Sequence[Deadline], seconds: float | None, limit: str) -> float | None:
+    """Return the seconds since the run or the call began: from its own record, else from its deadline."""
     noted = (
-        [getattr(found.job, "began", None)] if found.is_run else [held.get("began") for held in _held(found, *BEGAN)]
+        [getattr(found.job, "began", None)]
+        if found.is_run
+        else [held.get("began") for held in _locals_in(found, *BEGAN)]
     )
     for began in noted:
         if began:
@@ -197,8 +207,8 @@ def _since(found: Found, deadlines: Sequence[Deadline], seconds: float | None, l
     return None if left is None or seconds is None else round(max(0.0, seconds - left), 3)
 
 
-def _owned_scopes(found: Sequence[Found]) -> dict[int, list[trio.CancelScope]]:
-    """The cancel scopes of each, the outermost first."""
+def _find_scopes(found: Sequence[Found]) -> dict[int, list[trio.CancelScope]]:
+    """Return the cancel scopes of each run and call, the outermost first, by its id."""
     by_task: dict[trio.lowlevel.Task, list[Found]] = {}
     for each in found:
         if each.task is not None:
@@ -206,16 +216,18 @@ def _owned_scopes(found: Sequence[Found]) -> dict[int, list[trio.CancelScope]]:
     owned: dict[int, list[trio.CancelScope]] = {}
     taken: dict[trio.lowlevel.Task, set[int]] = {}
     for task, carried in by_task.items():
-        scopes = _scopes(task)
+        scopes = _scopes_of(task)
         taken[task] = {id(scope) for scope in scopes}
-        theirs = set().union(*(taken.get(outer, ()) for outer in is_under(task)))
-        _share_out([scope for scope in scopes if id(scope) not in theirs], carried, owned)
+        # A task is also in the scopes around its nursery, which belong to the tasks around.
+        inherited = set().union(*(taken.get(outer, ()) for outer in tasks_around(task)))
+        _assign_scopes([scope for scope in scopes if id(scope) not in inherited], carried, owned)
     return owned
 
 
-def _share_out(
+def _assign_scopes(
     scopes: Sequence[trio.CancelScope], carried: Sequence[Found], owned: dict[int, list[trio.CancelScope]]
 ) -> None:
+    """Match the scopes of a task with the limits that its frames enter, both from the outside in."""
     expected = [(limit, each) for each in carried for frame in each.frames for limit in ENTERS.get(frame.f_code, ())]
     at, owner = 0, carried[0]
     for scope in scopes:
@@ -226,9 +238,9 @@ def _share_out(
         owned.setdefault(id(owner), []).append(scope)
 
 
-def _scopes(task: trio.lowlevel.Task) -> list[trio.CancelScope]:
-    """The cancel scopes that the task is in and not shielded from, the outermost first."""
-    # trio has no public way to ask this of a task that is not the current one. Without it, no deadline is shown.
+def _scopes_of(task: trio.lowlevel.Task) -> list[trio.CancelScope]:
+    """Return the cancel scopes around the task, up to a shielding one, the outermost first."""
+    # trio has no public API for the scopes of another task. If this attribute goes away, no deadline is shown.
     status: Any = getattr(task, "_cancel_status", None)
     scopes: list[trio.CancelScope] = []
     while (scope := getattr(status, "_scope", None)) is not None:
@@ -237,14 +249,14 @@ def _scopes(task: trio.lowlevel.Task) -> list[trio.CancelScope]:
     return scopes[::-1]
 
 
-def _threads() -> dict[int, Place]:
-    """Where the worker threads are, by the task that waits for each."""
+def _find_threads() -> dict[int, Place]:
+    """Return the place of each worker thread, by the id of the task that waits for the thread."""
     places: dict[int, Place] = {}
     here = threading.get_ident()
     for ident, frame in sys._current_frames().items():
         if ident == here:
             continue
-        stack = own_stack(frame)
+        stack = stack_of(frame)
         for number, each in enumerate(stack):
             if each.f_code is WORKER and (waiting := each.f_locals.get("task_register")):
                 place = place_of(stack[number:])
@@ -253,12 +265,12 @@ def _threads() -> dict[int, Place]:
     return places
 
 
-def _abandoned(threads: Threads) -> tuple[AbandonedThread, ...]:
-    """The threads that were given up and have not ended, with where each is now."""
+def _list_abandoned(threads: Threads) -> tuple[AbandonedThread, ...]:
+    """Return the threads that were given up and still run, each with its place."""
     frames = sys._current_frames()
     now = time.monotonic()
     return tuple(
-        AbandonedThread(thread.tool, round(now - thread.began, 3), place_of(own_stack(frames.get(thread.ident))))
+        AbandonedThread(thread.tool, round(now - thread.began, 3), place_of(stack_of(frames.get(thread.ident))))
         for thread in threads.abandoned
     )
 

@@ -1,7 +1,7 @@
-"""Lets other processes of the same user ask what a runtime does, by a Unix socket; and asks, and finds whom to ask.
+"""Reports the task tree of a runtime to other processes of the same user, over a Unix socket; finds and asks them too.
 
-A thread of its own answers, so that an event loop which is blocked is reported as blocked, with where it is. The folder
-is the user's alone, and so is each socket in it; where the system tells who asks, that is checked too.
+A separate thread answers, so that a blocked event loop can be reported as blocked, with its stack. The folder and each
+socket in it belong to the user alone; if the system names the peer's user, the user is checked too.
 """
 
 from __future__ import annotations
@@ -37,18 +37,19 @@ PATIENCE = 2.0
 """Seconds until an event loop that does not answer is reported as blocked."""
 
 _LONGEST = 60.0
+"""The most patience that a request may ask for, as the one thread serves nobody else meanwhile."""
 _GRACE = 5.0
-"""Seconds for one who asks, or who is asked, to say what it has to say."""
+"""Seconds for a peer to send its request, or its answer on top of the patience."""
 
 _CLOSING = 1.0
-"""Seconds that closing waits for the thread. One that is still at an answer ends with it."""
+"""Seconds that `close` waits for the thread. A thread that is still answering ends after its answer."""
 
 _numbers = itertools.count()
 
 
 @attrs.frozen
 class Blocked:
-    """An event loop that has not answered for so many seconds; where its thread is, and in which runs.
+    """An event loop that has not answered for `seconds`, with the stack of its thread and the runs in the stack.
 
     `stack` has a line for each function, the innermost last.
     """
@@ -60,7 +61,7 @@ class Blocked:
 
 @attrs.frozen
 class Report:
-    """What a process says of one of its runtimes: its tasks, or that its event loop is blocked, or what went wrong."""
+    """The answer of a process about one of its runtimes: the tasks, or a blocked event loop, or an error."""
 
     pid: int
     program: str = ""
@@ -71,7 +72,7 @@ class Report:
 
 
 class Gone(Exception):
-    """Nobody listens at the socket any more."""
+    """Raised if no process listens at the socket any more."""
 
 
 @attrs.frozen
@@ -80,17 +81,18 @@ class _Request:
 
 
 def folders() -> list[Path]:
-    """Where this user's processes may have their sockets, the place to use first. None of them need be there."""
+    """Return the folders for this user's sockets; new sockets go into the first. The folders may not exist."""
     places = [Path(tempfile.gettempdir()) / f"agno-rt-{os.getuid()}"]
     base = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
-    # A service may run without it, and a person who asks may have it; or have another user's.
+    # A service often runs without XDG_RUNTIME_DIR and a login shell with it, so both places are searched. After `su`,
+    # the variable may name another user's folder.
     if base.is_absolute() and base.is_dir() and os.access(base, os.W_OK):
         places.insert(0, base / "agno-rt")
     return places
 
 
 def sockets() -> list[tuple[int, Path]]:
-    """The sockets of this user's processes, each with the process. What is not the user's alone is passed over."""
+    """Return the process id and the path of each socket, from folders that belong to this user alone."""
     if not hasattr(socket, "AF_UNIX"):
         return []
     places = [place for place in folders() if _is_own(place)]
@@ -99,9 +101,9 @@ def sockets() -> list[tuple[int, Path]]:
 
 
 def ask(path: Path, patience: float = PATIENCE) -> Report:
-    """What the runtime at the socket does. Raises `Gone`, having removed what a dead process left behind.
+    """Ask the runtime at the socket for a report. Raises `Gone` if the process has ended, and removes its socket.
 
-    A process that does not answer at all is a report with an `error`.
+    If a live process does not answer, the report has an `error`.
     """
     pid = int(path.name.partition(".")[0])
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
@@ -109,33 +111,33 @@ def ask(path: Path, patience: float = PATIENCE) -> Report:
         try:
             asked.connect(os.fspath(path))
             asked.sendall(msgspec.json.encode(_Request(patience)) + b"\n")
-            said = b"".join(iter(lambda: asked.recv(65_536), b""))
+            answer = b"".join(iter(lambda: asked.recv(65_536), b""))
         except (ConnectionRefusedError, FileNotFoundError):
-            # It has its name only once it listens, so nobody will.
+            # A socket gets its name only after it listens, so this one's process is dead, not starting.
             path.unlink(missing_ok=True)
             raise Gone from None
         except TimeoutError:
             if not _exists(pid):
-                # A child that it has forked holds the socket open, and does not answer.
+                # A forked child holds the dead process's socket open, and never answers.
                 path.unlink(missing_ok=True)
                 raise Gone from None
             return Report(pid, error=f"it has not answered for {patience + _GRACE:g} s: it may be stopped")
         except OSError:
-            # It ended while it was asked.
+            # The process ended during the request.
             raise Gone from None
-    if not said:
+    if not answer:
         raise Gone
     try:
-        return msgspec.json.decode(said, type=Report)
+        return msgspec.json.decode(answer, type=Report)
     except msgspec.DecodeError:
-        return Report(pid, error="it answers what is not understood: it may have another version of agno_rt")
+        return Report(pid, error="its answer cannot be read: it may have another version of agno_rt")
 
 
 class Inspection:
-    """Answers who asks what a runtime does, until it is closed. Make it under trio, in the runtime's thread.
+    """Answers requests about a runtime until it is closed. Make it under trio, in the runtime's thread.
 
-    `tasks` is called in that thread when somebody asks. Raises `UsageError` where there are no Unix sockets, and
-    `BackendError` where no socket can be made.
+    `tasks` is called in the runtime's thread for each request. Raises `UsageError` on systems without Unix sockets, and
+    `BackendError` if the socket cannot be made.
     """
 
     name = "the inspection"
@@ -152,28 +154,28 @@ class Inspection:
         self._answers: SimpleQueue[tuple[object, TaskTree | BaseException | None]] = SimpleQueue()
         self._closed = False
         self._pid = os.getpid()
-        self.path, self._listener = _listen()
+        self.path, self._listener = _open_socket()
         self._woken, self._wake = socket.socketpair()
         self._thread = threading.Thread(target=self._serve, name="agno-rt inspect", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Answer nobody any more, and remove the socket."""
+        """Stop answering, and remove the socket."""
         if self._closed:
             return
         self._closed = True
         if self._pid != os.getpid():
-            # A forked child has no thread that answers, and the socket is its parent's.
+            # A forked child has no answering thread, and the socket file belongs to the parent.
             self._listener.close()
             return
         self.path.unlink(missing_ok=True)
-        # One may be waiting for this very thread to say what it does.
+        # Wakes a request that waits for this very thread to take the task tree.
         self._answers.put((None, None))
         self._wake.close()
         self._thread.join(_CLOSING)
 
     async def aclose(self) -> None:
-        """The same, for a runtime that closes what it has made."""
+        """Close, as the runtime closes its plugins' objects with `aclose`."""
         self.close()
 
     def _serve(self) -> None:
@@ -184,7 +186,7 @@ class Inspection:
                 ready = {key.fileobj for key, _ in selector.select()}
                 if self._woken in ready:
                     return
-                # Whoever asks and does not listen has lost the answer, and nobody else has.
+                # A peer that hangs up loses its answer, and must not end the thread for the others.
                 with suppress(OSError):
                     peer, _ = self._listener.accept()
                     with peer:
@@ -194,14 +196,15 @@ class Inspection:
         peer.settimeout(_GRACE)
         if not _is_this_user(peer):
             return
-        said = b""
-        while not said.endswith(b"\n") and len(said) < 4096:
+        received = b""
+        # A request has some 20 bytes. The bound keeps a peer from filling the memory.
+        while not received.endswith(b"\n") and len(received) < 4096:
             piece = peer.recv(4096)
             if not piece:
                 return
-            said += piece
+            received += piece
         try:
-            request = msgspec.json.decode(said, type=_Request)
+            request = msgspec.json.decode(received, type=_Request)
         except msgspec.DecodeError:
             return
         peer.sendall(msgspec.json.encode(self._report(min(max(0.0, request.patience), _LONGEST))))
@@ -209,7 +212,7 @@ class Inspection:
     def _report(self, patience: float) -> Report:
         import trio
 
-        report = Report(os.getpid(), " ".join(_program()), self._origin)
+        report = Report(os.getpid(), " ".join(_program_words()), self._origin)
         ticket, asked = object(), time.monotonic()
         try:
             self._token.run_sync_soon(self._look, ticket)
@@ -219,13 +222,13 @@ class Inspection:
         if isinstance(answer, TaskTree):
             return attrs.evolve(report, tasks=answer)
         if isinstance(answer, BaseException):
-            return attrs.evolve(report, error=f"it cannot say: {named(answer)}")
+            return attrs.evolve(report, error=f"its tasks cannot be read: {named(answer)}")
         if self._closed:
             return attrs.evolve(report, error="its runtime has been closed")
-        return attrs.evolve(report, blocked=_blocked(self._thread_id, time.monotonic() - asked))
+        return attrs.evolve(report, blocked=_find_blocked(self._thread_id, time.monotonic() - asked))
 
     def _look(self, ticket: object) -> None:
-        """Say what there is, in trio's thread; where what is raised would end all of it."""
+        """Take the task tree, in trio's thread. An error becomes the answer: raised here, it would end the trio run."""
         answer: TaskTree | BaseException
         try:
             answer = self._tasks()
@@ -241,14 +244,14 @@ class Inspection:
                 of, answer = self._answers.get(timeout=max(0.0, until - time.monotonic()))
             except Empty:
                 return None
-            # Another's answer is one that came too late.
+            # Skip an answer that came too late for an earlier request.
             if of is ticket:
                 return answer
         return None
 
 
-def _listen() -> tuple[Path, socket.socket]:
-    """A socket under the name of this process, which it has only once it listens."""
+def _open_socket() -> tuple[Path, socket.socket]:
+    """Make a socket named after this process. The socket listens under another name first, and is then renamed."""
     place = folders()[0]
     path = place / f"{os.getpid()}.{next(_numbers)}.sock"
     new = path.with_suffix(".new")
@@ -257,8 +260,8 @@ def _listen() -> tuple[Path, socket.socket]:
         place.mkdir(mode=0o700, exist_ok=True)
         if not _is_own(place):
             hint = f"Remove it, or `chmod 700 {place}`, or set XDG_RUNTIME_DIR to a folder of yours."
-            raise BackendError(f"{place} is no folder of this user's alone", hint=hint)
-        # Left by an earlier process that had the same number.
+            raise BackendError(f"{place} is not a folder that belongs to this user alone", hint=hint)
+        # An earlier process with the same number may have left the file.
         new.unlink(missing_ok=True)
         listener.bind(os.fspath(new))
         new.chmod(0o600)
@@ -275,8 +278,9 @@ def _listen() -> tuple[Path, socket.socket]:
 
 
 def _is_own(place: Path) -> bool:
-    """Whether it is a folder, and this user's alone."""
+    """Tell whether the place is a folder that belongs to this user alone."""
     try:
+        # `lstat`: in a shared /tmp, another user could put a symbolic link here.
         found = place.lstat()
     except OSError:
         return False
@@ -295,35 +299,36 @@ def _exists(pid: int) -> bool:
 
 def _is_this_user(peer: socket.socket) -> bool:
     if not hasattr(socket, "SO_PEERCRED"):
-        # The folder lets in nobody else.
+        # macOS and the BSDs lack SO_PEERCRED. The folder's mode keeps other users out there.
         return True
     _, user, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     return bool(user == os.geteuid())
 
 
-def _program() -> Iterator[str]:
+def _program_words() -> Iterator[str]:
     yield os.path.basename(sys.argv[0] if sys.argv else "") or "python"
+    # Long arguments, such as prompts, say little about the program.
     yield from (word for word in sys.argv[1:] if len(word) < 100)
 
 
-def _blocked(thread: int, seconds: float) -> Blocked:
+def _find_blocked(thread: int, seconds: float) -> Blocked:
     from agno_rt._watch.snapshot import stack_tasks
 
     frame: FrameType | None = sys._current_frames().get(thread)
     if frame is None:
         return Blocked(round(seconds, 3))
     runs = stack_tasks(frame)
-    return Blocked(round(seconds, 3), tuple(_lines(frame)), runs)
+    return Blocked(round(seconds, 3), tuple(_format_stack(frame)), runs)
 
 
-def _lines(frame: FrameType) -> Iterator[str]:
-    """The functions of the program's own, with what is written where they are."""
+def _format_stack(frame: FrameType) -> Iterator[str]:
+    """Yield a line for each frame outside trio: the function, the place and the code."""
     for each in traceback.extract_stack(frame):
-        if not _is_trios(each):
+        if not _is_from_trio(each):
             code = f"  {each.line}" if each.line else ""
             yield f"{each.name} ({each.filename}:{each.lineno}){code}"
 
 
-def _is_trios(summary: Any) -> bool:
+def _is_from_trio(summary: Any) -> bool:
     path = str(summary.filename).replace("\\", "/")
     return "/trio/" in path or "/outcome/" in path

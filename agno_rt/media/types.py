@@ -1,7 +1,7 @@
-"""What kind of media some bytes are, by how they begin; and what a file's name says of it. Pure: opens nothing.
+"""Finds the media type of bytes from their first bytes, and of a file from the name. Pure: opens no file.
 
-The signatures are those of the formats' own specifications; what browsers do with them is in the WHATWG's "MIME
-Sniffing" standard.
+The signatures come from the formats' own specifications; the WHATWG's standard "MIME Sniffing" describes the practice
+of browsers.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ BY_SUFFIX: dict[str, str] = {
     "yml": "application/yaml",
     "zip": "application/zip",
 }
-"""The media types of file names, for the formats that people send to models."""
+"""Media types by suffix, for the formats that people send to models."""
 
 _ALIASES = {
     "application/csv": "text/csv",
@@ -94,7 +94,7 @@ _STARTS: tuple[tuple[bytes, tuple[str, ...]], ...] = (
     (b"MM\0*", ("image/tiff",)),
     (b"fLaC\0", ("audio/flac",)),
     (b"fLaC\x80", ("audio/flac",)),
-    # With the version, so that a text on ID3 tags is none of them.
+    # With the version: a text about ID3 tags may begin with `ID3`, too.
     *((b"ID3" + version, ("audio/mpeg",)) for version in (b"\2", b"\3", b"\4")),
     (b"OggS\0", ("audio/ogg", "video/ogg")),
     (b"%PDF-", ("application/pdf",)),
@@ -117,7 +117,7 @@ _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _SVG = re.compile(
     r"\s*(?:<\?xml[^>]*\?>\s*)?(?:<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*)*<svg[\s>/]", re.DOTALL | re.IGNORECASE
 )
-_HEAD = 2_048
+_HEAD = 2_048  # characters to search for `<svg`, after comments and a DOCTYPE
 
 SNIFFED = frozenset(
     {kind for _, kinds in _STARTS for kind in kinds}
@@ -125,7 +125,7 @@ SNIFFED = frozenset(
     | {kind for kinds in _BRANDS.values() for kind in kinds}
     | {*_ZIPPED, "image/bmp", "video/mp4", "video/webm", "audio/webm", "video/x-matroska", "audio/aac"}
 )
-"""The types that bytes cannot be without being known as such here."""
+"""Types that `sniff` always recognises: bytes without the signature are of another type."""
 
 _TEXTS = frozenset(
     {"application/json", "application/toml", "application/xml", "application/yaml", "application/javascript"}
@@ -133,7 +133,7 @@ _TEXTS = frozenset(
 
 
 def canonical(media_type: str) -> str:
-    """The type's usual name, without parameters: `audio/wav` for `Audio/X-WAV; rate=1`. Empty where it is no type."""
+    """Return the usual name of a media type, `audio/wav` for `Audio/X-WAV; rate=1`; empty for malformed text."""
     name = media_type.partition(";")[0].strip().lower()
     if not re.fullmatch(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+*-]+", name):
         return ""
@@ -141,28 +141,28 @@ def canonical(media_type: str) -> str:
 
 
 def suffix_of(name: str) -> str:
-    """What follows the last dot of a file's name, in small letters."""
+    """Return the text after the last dot of a file's name, in lower case."""
     return name.rpartition(".")[2].lower() if "." in name else ""
 
 
 def is_text_type(media_type: str) -> bool:
-    """Whether media of that type are read as text."""
+    """Return whether media of the type are read as text."""
     return media_type.startswith("text/") or media_type in _TEXTS or media_type.endswith(("+json", "+yaml"))
 
 
 def sniff(data: bytes) -> tuple[str, ...]:
-    """The types that the bytes may have, the likeliest first; none where they are of no known kind.
+    """Return the possible types of the bytes, likeliest first; empty for unknown bytes.
 
-    Some containers hold sound as well as pictures, and say so nowhere near their beginning. Text is `text/plain`,
-    whatever else it may be.
+    The start of some containers does not tell sound from pictures, so both types are returned. Any text may be
+    `text/plain`.
     """
     for start, kinds in _STARTS:
         if data.startswith(start):
             return kinds
-    return _container(data) or _frames(data) or _text(data)
+    return _sniff_container(data) or _sniff_frames(data) or _sniff_text(data)
 
 
-def _container(data: bytes) -> tuple[str, ...]:
+def _sniff_container(data: bytes) -> tuple[str, ...]:
     kinds: tuple[str, ...] = ()
     if data[:4] == b"RIFF" and data[8:12] in _RIFF:
         kinds = (_RIFF[data[8:12]],)
@@ -177,18 +177,20 @@ def _container(data: bytes) -> tuple[str, ...]:
     return kinds
 
 
-def _frames(data: bytes) -> tuple[str, ...]:
-    """Sound without a header of its own: frames of MPEG audio or of AAC, each of which begins with eleven ones."""
+def _sniff_frames(data: bytes) -> tuple[str, ...]:
+    """Recognise headerless sound: frames of MPEG audio or AAC, which begin with eleven 1 bits."""
     if len(data) < 4 or data[0] != 0xFF:
         return ()
+    # AAC (ADTS) has twelve 1 bits and layer 0; the bits of version and protection are masked out.
     if data[1] & 0xF6 == 0xF0:
         return ("audio/aac",)
+    # Reserved values (version 1, rate 3, bit rate 15) and the free bit rate 0 are unlikely; layer 1 is MP3's.
     version, layer, rate = data[1] >> 3 & 3, data[1] >> 1 & 3, data[2] >> 2 & 3
     fits = data[1] & 0xE0 == 0xE0 and version != 1 and layer == 1 and rate != 3 and data[2] >> 4 not in (0, 15)
     return ("audio/mpeg",) if fits else ()
 
 
-def _text(data: bytes) -> tuple[str, ...]:
+def _sniff_text(data: bytes) -> tuple[str, ...]:
     if _NO_TEXT.search(data):
         return ()
     try:

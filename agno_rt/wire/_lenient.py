@@ -1,7 +1,7 @@
-"""What servers of the chat completions format put into a message, read with patience: texts, counts, reasons, errors.
+"""Reads the messages of chat completions servers leniently: texts, token counts, finish reasons, errors. Pure: no I/O.
 
-Each server has habits of its own, so each field is read in every form that is known of it. What cannot be read raises
-`ValueError`, which names the place; what is no part of the answer (reasoning, counts) is left out instead. Pure.
+Servers differ, so each field is read in all known forms. An unreadable part of an answer raises `ValueError`, naming
+the place; unreadable reasoning or counts are left out instead.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ __all__ = [
 ]
 
 _DEPTH = 8
-"""Levels of lists and objects that reasoning and parts are sought in; more is nothing that a server means."""
-_MOST_TOKENS = 2**53
+"""Levels of lists and objects to search for reasoning. No known server nests deeper."""
+_MOST_TOKENS = 2**53  # beyond, JSON numbers are not exact everywhere
 _FINISH_REASONS = frozenset(get_args(FinishReason))
 _OTHER_WORDS: dict[str, FinishReason] = {
     **dict.fromkeys(("max_tokens", "max_output_tokens", "max_length", "model_length", "token_limit"), "length"),
@@ -44,25 +44,25 @@ _FAILURES = frozenset(
         *("insufficient_system_resource", "malformed_function_call", "unexpected_tool_call"),
     }
 )
-"""How servers say that they lost the model midway."""
+"""Finish reasons for a failure in the middle of an answer."""
 _NO_ERROR = (0, "0", 200, "200")
-"""Codes by which some servers say with each chunk that all is well."""
+"""Codes for success, which some servers send with each chunk."""
 _ERROR_TEXTS = ("message", "detail", "errors", "error_msg", "error_message", "errmsg", "msg")
 _THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 
 
 def said_in(message: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the reasoning and the text of a message, or of a piece of one."""
+    """Return the reasoning and the text of a message or a delta."""
     content = message.get("content")
-    thought, text = ("", content) if type(content) is str else _in_content(content)
+    thought, text = ("", content) if type(content) is str else _read_content(content)
     for name in _THOUGHTS:
-        if (said := message.get(name)) and (reasoning := _thoughts(said)):
+        if (said := message.get(name)) and (reasoning := _read_thoughts(said)):
             return reasoning, text
     return thought, text
 
 
-def _in_content(content: Any) -> tuple[str, str]:
-    """Return the reasoning and the text in a content: a text, a part, or a list of both."""
+def _read_content(content: Any) -> tuple[str, str]:
+    """Return the reasoning and the text of a content: a text, a part, or a list of both."""
     if isinstance(content, Mapping):
         content = [content]
     if not isinstance(content, list):
@@ -72,17 +72,17 @@ def _in_content(content: Any) -> tuple[str, str]:
         if isinstance(part, str):
             text += part
         elif part is not None:
-            inner, said = _in_part(mapping_of(part, "content[]"))
+            inner, said = _read_part(mapping_of(part, "content[]"))
             thought, text = thought + inner, text + said
     return thought, text
 
 
-def _in_part(part: Mapping[str, Any]) -> tuple[str, str]:
-    """Parts of other types, references for one, are passed over."""
+def _read_part(part: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the reasoning and the text of a part; other types of parts, references for instance, are ignored."""
     match part.get("type", "text"):
         case "thinking" | "reasoning":
             inner = part.get("thinking")
-            return _thoughts(part) if inner is None or isinstance(inner, list) else text_of(inner, "thinking"), ""
+            return _read_thoughts(part) if inner is None or isinstance(inner, list) else text_of(inner, "thinking"), ""
         case "text" | "output_text" | None:
             text = part.get("text")
             return "", text_of(text.get("value") if isinstance(text, Mapping) else text, "text")
@@ -91,55 +91,56 @@ def _in_part(part: Mapping[str, Any]) -> tuple[str, str]:
     return "", ""
 
 
-def _thoughts(value: Any, depth: int = _DEPTH) -> str:
-    """Return the reasoning in whatever form it comes; what is in none of them is left out, for it is no answer."""
+def _read_thoughts(value: Any, depth: int = _DEPTH) -> str:
+    """Return the reasoning from any known form, empty for other forms: reasoning is not part of the answer."""
     if isinstance(value, str):
         return value
     if not depth:
         return ""
     if isinstance(value, list):
-        return "".join(_thoughts(part, depth - 1) for part in value)
+        return "".join(_read_thoughts(part, depth - 1) for part in value)
     if isinstance(value, Mapping):
         names = ("text", "thinking", "content", "summary", "reasoning", "value")
-        return next(filter(None, (_thoughts(value.get(name), depth - 1) for name in names)), "")
+        return next(filter(None, (_read_thoughts(value.get(name), depth - 1) for name in names)), "")
     return ""
 
 
 def usage_in(body: Mapping[str, Any], choice: Mapping[str, Any]) -> Usage:
-    """Return the token counts of a body or a chunk, wherever they are in it; zeros where they are not."""
+    """Return the token counts of a body or a chunk; zeros without any."""
     beside = body.get("x_groq")
     places = (body.get("usage"), choice.get("usage"), beside.get("usage") if isinstance(beside, Mapping) else None)
     usage = next((place for place in places if isinstance(place, Mapping) and place), None)
     if usage is None:
         return Usage()
-    asked = _count(usage.get("prompt_tokens", usage.get("input_tokens")))
-    answered = _count(usage.get("completion_tokens", usage.get("output_tokens")))
-    thought = _count(_detail(usage, "completion_tokens_details", "reasoning_tokens"))
-    cached = _count(_detail(usage, "prompt_tokens_details", "cached_tokens"))
-    if thought and _count(usage.get("total_tokens")) == asked + answered + thought:
-        # Some servers do not count them among the tokens of the answer, as the format has it.
+    asked = _read_count(usage.get("prompt_tokens", usage.get("input_tokens")))
+    answered = _read_count(usage.get("completion_tokens", usage.get("output_tokens")))
+    thought = _read_count(_read_detail(usage, "completion_tokens_details", "reasoning_tokens"))
+    cached = _read_count(_read_detail(usage, "prompt_tokens_details", "cached_tokens"))
+    if thought and _read_count(usage.get("total_tokens")) == asked + answered + thought:
+        # In the format, the answer's count includes reasoning. These servers count reasoning apart.
         answered += thought
-    # DeepSeek has a name of its own for what was cached.
-    cached = cached or _count(usage.get("prompt_cache_hit_tokens"))
+    # DeepSeek's own name for cached tokens.
+    cached = cached or _read_count(usage.get("prompt_cache_hit_tokens"))
     return Usage(asked, answered, min(thought, answered), min(cached, asked))
 
 
-def _detail(usage: Mapping[str, Any], table: str, key: str) -> Any:
+def _read_detail(usage: Mapping[str, Any], table: str, key: str) -> Any:
     details = usage.get(table)
     return details.get(key) if isinstance(details, Mapping) else None
 
 
-def _count(tokens: Any) -> int:
-    """Return the count, 0 for what cannot be one: an answer that was paid for is not thrown away for its count."""
+def _read_count(tokens: Any) -> int:
+    """Return the count, 0 if unreadable: a bad count must not discard an answer that was paid for."""
     number = whole_number(tokens)
     return number if number is not None and 0 <= number <= _MOST_TOKENS else 0
 
 
 def whole_number(value: Any) -> int | None:
-    """Return the whole number in a number or a text, a fraction cut off; `None` where there is none."""
+    """Return the number or the text as a whole number, without a fraction; `None` for other values."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
+        # A longer text is not a count: do not spend time on it.
         try:
             value = float(value) if len(value) <= 40 else math.nan
         except ValueError:
@@ -150,33 +151,33 @@ def whole_number(value: Any) -> int | None:
 
 
 def finish_reason(reason: Any, has_calls: bool) -> FinishReason:
-    """Return the reason in the format's own words; unless another is known, an answer is taken to be whole."""
-    word = _word(reason)
+    """Return the reason in the format's own words; an unknown reason counts as a complete answer."""
+    word = _normalize_reason(reason)
     if word in _FINISH_REASONS:
         return cast(FinishReason, word)
     return _OTHER_WORDS.get(word) or ("tool_calls" if has_calls else "stop")
 
 
 def is_reason(reason: Any) -> bool:
-    """Whether a finish reason is one: some servers write null as a text, in every chunk."""
-    return bool(reason) and _word(reason) not in ("null", "none")
+    """Return whether a finish reason is given; some servers send the text "null" in every chunk."""
+    return bool(reason) and _normalize_reason(reason) not in ("null", "none")
 
 
 def is_failure(reason: Any) -> bool:
-    """Whether the reason says that the server failed in the middle of the answer."""
-    return _word(reason) in _FAILURES
+    """Return whether the reason means that the server failed in the middle of the answer."""
+    return _normalize_reason(reason) in _FAILURES
 
 
-def _word(reason: Any) -> str:
+def _normalize_reason(reason: Any) -> str:
     if not isinstance(reason, str):
         return ""
     return reason.strip().lower().replace("-", "_").replace(" ", "_").removeprefix("finish_reason_")
 
 
 def reported_error(body: Mapping[str, Any]) -> Any:
-    """Return the error that stands in a body or a chunk in the place of an answer; `None` where there is none.
+    """Return the error in a body or a chunk; `None` without an error.
 
-    With choices, an `error` whose fields are all empty is none: some servers send one with every chunk.
+    Beside choices, an `error` with empty fields is ignored: some servers send an empty error with every chunk.
     """
     error = body.get("error")
     choices = body.get("choices")
@@ -192,27 +193,27 @@ def reported_error(body: Mapping[str, Any]) -> Any:
 
 
 def mappings_of(value: Any, where: str) -> Sequence[Mapping[str, Any]]:
-    """Return the objects in a list, which may be missing; nulls in it are passed over."""
+    """Return the objects in a list, without nulls; empty for a missing list. Raises `ValueError`, naming `where`."""
     if value is None:
         return ()
     if not isinstance(value, list):
         raise ValueError(f"{where} is {type(value).__name__}, not a list")
-    return [mapping_of(item, f"{where}[]") for item in _without_nulls(value)]
+    return [mapping_of(item, f"{where}[]") for item in _drop_nulls(value)]
 
 
-def _without_nulls(items: Iterable[Any]) -> Iterable[Any]:
+def _drop_nulls(items: Iterable[Any]) -> Iterable[Any]:
     return (item for item in items if item is not None)
 
 
 def mapping_of(value: Any, where: str) -> Mapping[str, Any]:
-    """Return the object, or raise `ValueError`."""
+    """Return the object. Raises `ValueError` for other values, naming `where`."""
     if not isinstance(value, Mapping):
         raise ValueError(f"{where} is {type(value).__name__}, not an object")
     return value
 
 
 def text_of(value: Any, where: str) -> str:
-    """Return the text, which may be missing, or raise `ValueError`."""
+    """Return the text, empty for null. Raises `ValueError` for other values, naming `where`."""
     if value is None:
         return ""
     if not isinstance(value, str):

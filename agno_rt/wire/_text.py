@@ -1,8 +1,8 @@
-"""Texts that are not Unicode: halves of characters joined where they meet, and replaced where they do not. Pure.
+"""Mends texts with halves of characters: neighbouring halves are joined, single halves replaced. Pure: no I/O.
 
-A server that cuts its text by UTF-16 units sends one half of a surrogate pair in each of two chunks; one that cuts by
-bytes sends parts of a UTF-8 sequence, which a decoder with `surrogateescape` turns into U+DC80 to U+DCFF. A file name
-may hold the same. No encoder takes any of them.
+A server that cuts text by UTF-16 units sends the halves of a surrogate pair in two chunks. A server that cuts by bytes
+sends parts of a UTF-8 sequence, which a decoder with `surrogateescape` turns into U+DC80 to U+DCFF; file names may hold
+the same. No encoder accepts either.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _UNFINISHED = re.compile(
     "(?:[\ud800-\udbff]|(?<![\ud800-\udbff])"
     "(?:[\udcc2-\udcdf]|[\udce0-\udcef][\udc80-\udcbf]?|[\udcf0-\udcf4][\udc80-\udcbf]{0,2}))\\Z"
 )
-"""The first part of a character at a text's end: of a surrogate pair, or of an escaped UTF-8 sequence.
+"""The first part of a character at the end of a text: of a surrogate pair, or of an escaped UTF-8 sequence.
 
-Behind the first half of a pair, what looks like an escaped byte is the other half."""
+After the first half of a pair, an apparent escaped byte is the second half."""
 
 
 def mend_text(text: str) -> str:
-    """Join the halves of characters in the text, and replace each that stays alone by U+FFFD."""
+    """Join the halves of characters in the text; replace single halves by U+FFFD."""
     if text.isascii() or _SURROGATE.search(text) is None:
         return text
     paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
@@ -32,7 +32,7 @@ def mend_text(text: str) -> str:
 
 
 def mend_value(value: Any) -> Any:
-    """Return the JSON value with each text in it mended, keys included."""
+    """Return the JSON value with all texts mended, keys included."""
     if isinstance(value, str):
         return mend_text(value)
     if isinstance(value, dict):
@@ -41,7 +41,7 @@ def mend_value(value: Any) -> Any:
 
 
 class TextJoiner:
-    """Mends a text that comes in pieces: the first part of a character is held back until the rest of it comes."""
+    """Mends a text that comes in pieces; holds back the first part of a character until the rest comes."""
 
     __slots__ = ("_held",)
 
@@ -49,7 +49,8 @@ class TextJoiner:
         self._held = ""
 
     def feed(self, piece: str) -> str:
-        """Take in the next piece, and return what is whole."""
+        """Take in the next piece and return the whole characters."""
+        # Fast path: most pieces are ASCII, which has no halves.
         if not self._held and piece.isascii():
             return piece
         piece = self._held + piece
@@ -59,6 +60,6 @@ class TextJoiner:
         return mend_text(piece[:end])
 
     def end(self) -> str:
-        """Return what was held back, mended as it stands."""
+        """Return the rest, mended."""
         held, self._held = self._held, ""
         return mend_text(held)

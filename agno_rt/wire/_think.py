@@ -1,7 +1,7 @@
-"""Splits reasoning from an answer where a model writes both in one text: `<think>...</think>`, then the answer.
+"""Splits reasoning from an answer if a model writes both in one text: `<think>...</think>`, then the answer.
 
-That is how many open models do it (the chat template of DeepSeek-R1, and those that follow it). Only a tag at the very
-start is one: an answer that mentions the tag further on is left as it is. Pure: no I/O.
+Many open models do so (the chat template of DeepSeek-R1, and its followers). Only a tag at the very start counts: an
+answer may mention the tag later. Pure: no I/O.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _OPEN, _CLOSE = "<think>", "</think>"
 
 
 class ThinkSplitter:
-    """Takes in a model's text piece by piece; `feed` and then `end` return what is reasoning and what is answer.
+    """Splits a model's text piece by piece; `feed` and then `end` return pieces of reasoning and of the answer.
 
-    However the text is cut, the joined result is the same. White space around the reasoning, and before the answer
-    that follows it, belongs to neither. Where the closing tag never comes, all is reasoning.
+    The joined result does not depend on the cuts. White space around the reasoning and before the answer is dropped.
+    Without a closing tag, all text is reasoning.
     """
 
     __slots__ = ("_held", "_opened", "_said", "_space", "_state")
@@ -32,7 +32,7 @@ class ThinkSplitter:
     def __init__(self, tags: ThinkTags = "start") -> None:
         self._state: _State = "answer" if tags == "off" else "start"
         self._opened = tags == "opened"
-        # White space whose place is not known yet, in pieces: joined each time, a long one would cost its square.
+        # White space of a place not known yet, as a list: joining on each piece would be quadratic.
         self._space: list[str] = []
         self._held = ""
         self._said = False
@@ -51,16 +51,16 @@ class ThinkSplitter:
         return pieces
 
     def end(self) -> list[_Piece]:
-        """Split no more: what was held back, and text is the answer from now on. Asked again, there is nothing."""
+        """Stop splitting and return the rest; later text is the answer. A second call returns nothing."""
         state, self._state = self._state, "answer"
-        space, held, self._held = self._taken(), self._held, ""
+        space, held, self._held = self._take_space(), self._held, ""
         if state == "start" and not self._opened:
             return [TextDelta(space + held)] if space or held else []
-        # The beginning of a tag that never came was text after all.
+        # The held beginning of a tag that never came is plain text.
         return [ReasoningDelta(space + held if self._said else held)] if held else []
 
     def _begin(self, text: str) -> str:
-        """What is to be read on from; nothing as long as a tag may still come."""
+        """Look for the opening tag; return the text after the decision, empty while a tag may still come."""
         whole = self._held + text
         bare = whole.lstrip()
         if len(bare) < len(whole):
@@ -69,7 +69,7 @@ class ThinkSplitter:
             self._held = bare
             return ""
         self._held = ""
-        space = self._taken()
+        space = self._take_space()
         if self._opened or bare.startswith(_OPEN):
             self._state = "thinking"
             return bare.removeprefix(_OPEN)
@@ -77,16 +77,16 @@ class ThinkSplitter:
         return space + bare
 
     def _think(self, text: str, pieces: list[_Piece]) -> str:
-        """Take in reasoning; what follows the closing tag is returned."""
+        """Take in reasoning; return the text after the closing tag."""
         body, closed, rest = (self._held + text).partition(_CLOSE)
-        self._held = "" if closed else _beginning_of_a_tag(body)
+        self._held = "" if closed else _find_tag_beginning(body)
         body = body[: len(body) - len(self._held)]
         said = body.rstrip()
         tail = body[len(said) :]
         if not self._said:
             said = said.lstrip()
         if said:
-            pieces.append(ReasoningDelta(self._taken() + said))
+            pieces.append(ReasoningDelta(self._take_space() + said))
             self._said = True
         if closed:
             self._space.clear()
@@ -95,12 +95,12 @@ class ThinkSplitter:
             self._space.append(tail)
         return rest
 
-    def _taken(self) -> str:
+    def _take_space(self) -> str:
         space = "".join(self._space)
         self._space.clear()
         return space
 
 
-def _beginning_of_a_tag(text: str) -> str:
-    """The end of the text that may be the beginning of the closing tag."""
+def _find_tag_beginning(text: str) -> str:
+    """Return the end of the text that may begin the closing tag."""
     return next((_CLOSE[:size] for size in range(len(_CLOSE) - 1, 0, -1) if text.endswith(_CLOSE[:size])), "")

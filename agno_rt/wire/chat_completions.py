@@ -1,13 +1,13 @@
 """The chat completions wire format as pure functions: a request to a body, bodies and chunks to a response. No I/O.
 
-Many services and local servers speak it, so it is written once, here, for every plugin that does. It reads what sloppy
-servers send; a response that has none of the format's shapes raises `ValueError` saying what was expected, and an error
-in the place of an answer raises `ReportedError`. The caller, who knows the provider, makes a `ModelError` of both.
-What the messages of a request become is `_chat_messages`'; how a message is read, `_chat_reading`'s and `_chat_calls`'.
+Many services and local servers speak the format, so all model plugins share this module. Sloppy responses are read;
+a response of another shape raises `ValueError` naming the expected shape, and an error instead of an answer raises
+`ReportedError`. The caller, who knows the provider, turns both into a `ModelError`. `_messages` renders the messages of
+a request; `_lenient` and `_calls` read messages.
 
-Reference: the OpenAI API reference, "Create chat completion" and its "Streaming events". Reasoning, for which it has no
-field, comes as `reasoning_content` (DeepSeek, llama.cpp), as `reasoning` (OpenRouter, vLLM), as parts of type
-`thinking` (Mistral), or within the text in `<think>` tags.
+Reference: the OpenAI API reference, "Create chat completion" and its "Streaming events". The format has no field for
+reasoning: servers send `reasoning_content` (DeepSeek, llama.cpp), `reasoning` (OpenRouter, vLLM), parts of type
+`thinking` (Mistral), or `<think>` tags within the text.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _NO_NAMES: Mapping[str, str] = {}
 
 
 class ReportedError(ValueError):
-    """An error that the server sent in the place of an answer, or in the middle of one: `error` is its JSON value."""
+    """An error that the server sent instead of an answer or in the middle of an answer; `error` is the JSON value."""
 
     def __init__(self, message: str, error: Any) -> None:
         super().__init__(message)
@@ -64,28 +64,28 @@ class ReportedError(ValueError):
 def request_body(
     request: ModelRequest, model: str, *, reasoning_field: str = "", system_first: bool = False
 ) -> dict[str, Any]:
-    """The JSON body that asks `model` for a completion of the request; `settings.extra` has the last word.
+    """Return the JSON body that asks `model` to complete the request; `settings.extra` overrides all other fields.
 
-    Media go as the format's parts; those of a tool's result, for which it has no place, in a message of the user's
-    behind it. What the model thought in earlier turns is left out, unless the server wants it back in the field of that
-    name; so is an answer of nothing. With `system_first`, all system messages go as one, the first. Tools whose names
-    the format does not allow go by others, which `tool_names` leads back. Raises `UsageError` for media that the format
-    cannot carry.
+    Media become parts of the format; media of a tool's result go in a message of the user after the result, because the
+    format has no place for media in results. Reasoning of earlier turns is sent only in `reasoning_field`, if given.
+    Empty answers are left out. `system_first` joins all system messages into one at the start. Tools with names that
+    the format does not allow are renamed; `tool_names` maps the names back. Raises `UsageError` for media that the
+    format cannot carry.
     """
     names = {name: wire for wire, name in tool_names(request).items()}
     messages = message_bodies(request.messages, names, reasoning_field=reasoning_field, system_first=system_first)
     body: dict[str, Any] = {"model": model, "messages": messages}
     if request.tools:
-        body["tools"] = [_tool(tool, names.get(tool.name, tool.name)) for tool in request.tools]
-        body["tool_choice"] = _tool_choice(names.get(request.tool_choice, request.tool_choice))
+        body["tools"] = [_build_tool(tool, names.get(tool.name, tool.name)) for tool in request.tools]
+        body["tool_choice"] = _build_tool_choice(names.get(request.tool_choice, request.tool_choice))
     if request.output is not None:
         schema = {"name": "output", "schema": request.output, "strict": is_strict(request.output)}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return body | _settings(request.settings)
+    return body | _build_settings(request.settings)
 
 
 def tool_names(request: ModelRequest) -> Mapping[str, str]:
-    """Return the tools' own names by those that `request_body` sends instead, for `response` and `StreamedResponse`."""
+    """Map the names that `request_body` sends instead to the tools' names, for `response` and `StreamedResponse`."""
     names = [tool.name for tool in request.tools]
     names += [call.name for message in request.messages for call in message.tool_calls]
     return {wire: name for name, wire in wire_names(names).items()}
@@ -94,10 +94,10 @@ def tool_names(request: ModelRequest) -> Mapping[str, str]:
 def response(
     body: Mapping[str, Any], think_tags: ThinkTags = "off", names: Mapping[str, str] = _NO_NAMES
 ) -> ModelResponse:
-    """The response in a completion's body. Raises `ValueError` where it has another shape, or is an error.
+    """Return the response in a completion's body. Raises `ValueError` for a body of another shape and for an error.
 
-    `think_tags` says whether the text has reasoning in `<think>` tags: `off`, it is all answer; `start`, it may begin
-    with such a tag; `opened`, the prompt has opened it already. `names` is what `tool_names` gave for the request.
+    `think_tags` tells where reasoning in `<think>` tags may be: `off`, all text is answer; `start`, the text may begin
+    with a tag; `opened`, the prompt has already opened the tag. `names` is the result of `tool_names` for the request.
     """
     body = mapping_of(body, "the body")
     if (error := reported_error(body)) is not None:
@@ -106,20 +106,20 @@ def response(
     if not choices:
         raise ValueError("choices is missing or empty")
     choice = choices[0]
-    _check_failure(choice)
-    message = _message_of(choice, ("message", "delta"))
+    _check_choice_failure(choice)
+    message = _find_message(choice, ("message", "delta"))
     calls = whole_calls(message, names)
     reasoning, content = said_in(message)
-    reasoning, content = _split(reasoning, content or text_of(message.get("refusal"), "refusal"), think_tags)
-    return _finished(mend_text(content), calls, mend_text(reasoning), usage_in(body, choice), choice)
+    reasoning, content = _split_reasoning(reasoning, content or text_of(message.get("refusal"), "refusal"), think_tags)
+    return _build_response(mend_text(content), calls, mend_text(reasoning), usage_in(body, choice), choice)
 
 
 @attrs.define
 class StreamedResponse:
-    """A response that arrives in chunks: `feed` each one, `end` it, then take the `response`.
+    """A response that arrives in chunks: `feed` each chunk, call `end`, then read the `response`.
 
-    `finished` once a chunk says so. `think_tags` and `names` are what they are for `response`. Of several choices, one
-    is read: the first that comes.
+    `finished` is true after a chunk with a finish reason. `think_tags` and `names` are as in `response`. Of several
+    choices, only the first to arrive is read.
     """
 
     think_tags: ThinkTags = "off"
@@ -141,44 +141,45 @@ class StreamedResponse:
     _passed_over: bool = attrs.field(default=False, init=False)
 
     def feed(self, chunk: Mapping[str, Any]) -> list[Delta]:
-        """Take in one chunk and return what it brought. Raises `ValueError` where it has another shape."""
-        # A stream is thousands of these: the usual chunk is told at once from those that need a closer look.
+        """Take in a chunk and return the new deltas. Raises `ValueError` for a chunk of another shape."""
+        # A stream has thousands of chunks, so the usual shape is recognised first and unusual ones take longer.
         choices = mapping_of(chunk, "the chunk").get("choices")
         if (not choices or chunk.get("error")) and (error := reported_error(chunk)) is not None:
             raise ReportedError(f"the stream broke off with an error: {error}", error)
         choice: Mapping[str, Any] | None
         if type(choices) is list and len(choices) == 1 and type(choices[0]) is dict:
-            choice = choices[0] if choices[0].get("index") == self._index else self._own_choice(choices)
+            choice = choices[0] if choices[0].get("index") == self._index else self._find_choice(choices)
         else:
-            choice = self._own_choice(mappings_of(choices, "choices"))
+            choice = self._find_choice(mappings_of(choices, "choices"))
         if chunk.get("usage") or "x_groq" in chunk or (choice is not None and "usage" in choice):
             usage = usage_in(chunk, choice or {})
             if usage.total_tokens:
                 self._usage = usage
-        return [] if choice is None else self._read(choice)
+        return [] if choice is None else self._read_choice(choice)
 
     def end(self) -> list[Delta]:
-        """The stream is over: what was held back, in case it was the beginning of a tag or of a character."""
+        """End the stream and return the text held back as a possible beginning of a tag or a character."""
         rest: list[TextDelta | ReasoningDelta] = []
         if thought := self._reasoning.end():
             rest.append(ReasoningDelta(thought))
         if text := self._text.end():
             rest += self._splitter.feed(text)
         rest += self._splitter.end()
+        # `response` joins all of `_said`, the rest included.
         self._said += rest
         return [*rest]
 
     def response(self) -> ModelResponse:
-        """All that was fed, as one response. Raises `ValueError` for a mixture, and for calls that never came."""
+        """Return all chunks as one response. Raises `ValueError` for mixed choices and for missing calls."""
         self.end()
         if self._passed_over and not self.finished:
             raise ValueError("the stream has several choices, and the first of them never ended")
-        reasoning, content = _joined(self._said)
+        reasoning, content = _join_deltas(self._said)
         choice = {"finish_reason": self._finish_reason}
-        return _finished(content, self._calls.calls(), reasoning, self._usage, choice)
+        return _build_response(content, self._calls.calls(), reasoning, self._usage, choice)
 
-    def _own_choice(self, choices: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-        """Return the choice that is read; a choice without an index is that one."""
+    def _find_choice(self, choices: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+        """Return the choice to read, by index; a choice without an index belongs to it."""
         indexes = [whole_number(choice.get("index")) for choice in choices]
         if self._index is None:
             self._index = min((index for index in indexes if index is not None), default=None)
@@ -190,10 +191,10 @@ class StreamedResponse:
         self._passed_over = self._passed_over or len(own) < len(choices)
         return own[0] if own else None
 
-    def _read(self, choice: Mapping[str, Any]) -> list[Delta]:
+    def _read_choice(self, choice: Mapping[str, Any]) -> list[Delta]:
         reason = choice.get("finish_reason")
         if reason or choice.get("error"):
-            _check_failure(choice)
+            _check_choice_failure(choice)
         deltas = self._deltas(choice)
         if reason and is_reason(reason):
             self.finished = True
@@ -205,27 +206,30 @@ class StreamedResponse:
         if type(delta) is dict and delta:
             self._in_deltas = True
         else:
-            delta = _message_of(choice, ("delta", "message"), {})
+            delta = _find_message(choice, ("delta", "message"), {})
+            # After deltas, a whole message can only repeat or complete them.
             if self._in_deltas:
-                return self._rest_of(delta)
+                return self._take_rest(delta)
         reasoning, text = said_in(delta)
         if refusal := delta.get("refusal"):
             text += text_of(refusal, "refusal")
-        deltas = self._take(reasoning, text) if reasoning or text else []
+        deltas = self._take_deltas(reasoning, text) if reasoning or text else []
         if "tool_calls" in delta or "function_call" in delta:
             deltas += self._calls.feed(call_bodies(delta))
         return deltas
 
-    def _rest_of(self, message: Mapping[str, Any]) -> list[Delta]:
-        """Some servers close a stream with the whole message: take what its pieces have not brought.
+    def _take_rest(self, message: Mapping[str, Any]) -> list[Delta]:
+        """Take the missing rest of a whole message, which some servers send to close a stream.
 
-        Raises `ValueError` where it says otherwise than they did: one of both is wrong, and nobody knows which.
+        Raises `ValueError` if the message contradicts the pieces: nothing tells which of the two is right.
         """
-        reasoning, text = _split(*said_in(message), self.think_tags)
-        thought, said = _joined(self._said)
+        reasoning, text = _split_reasoning(*said_in(message), self.think_tags)
+        thought, said = _join_deltas(self._said)
         if said.strip() not in text and text.strip() not in said:
-            raise ValueError("the message at the end of the stream says otherwise than its pieces")
-        deltas = self._take("" if thought else reasoning, text.removeprefix(said) if text.startswith(said) else "")
+            raise ValueError("the message at the end of the stream contradicts its pieces")
+        deltas = self._take_deltas(
+            "" if thought else reasoning, text.removeprefix(said) if text.startswith(said) else ""
+        )
         bodies, known = call_bodies(message), self._calls.calls()
         if not known:
             deltas += self._calls.feed(bodies)
@@ -233,10 +237,10 @@ class StreamedResponse:
             raise ValueError("the message at the end of the stream has other calls than its pieces")
         return deltas
 
-    def _take(self, reasoning: str, text: str) -> list[Delta]:
+    def _take_deltas(self, reasoning: str, text: str) -> list[Delta]:
         said: list[TextDelta | ReasoningDelta] = []
         if reasoning := self._reasoning.feed(reasoning):
-            # The server tells them apart itself: a tag that comes now is the answer's own.
+            # The server separates reasoning itself, so a later tag is part of the answer.
             said = [*self._splitter.end(), ReasoningDelta(reasoning)]
         if text := self._text.feed(text):
             said += self._splitter.feed(text)
@@ -244,18 +248,18 @@ class StreamedResponse:
         return [*said]
 
 
-def _split(reasoning: str, text: str, think_tags: ThinkTags) -> tuple[str, str]:
-    """Return the reasoning and the text apart, where the server has not told them apart itself."""
+def _split_reasoning(reasoning: str, text: str, think_tags: ThinkTags) -> tuple[str, str]:
+    """Split reasoning in tags from the text, unless the server sent reasoning apart."""
     if reasoning:
         return reasoning, text
     splitter = ThinkSplitter(think_tags)
-    return _joined([*splitter.feed(text), *splitter.end()])
+    return _join_deltas([*splitter.feed(text), *splitter.end()])
 
 
-def _message_of(
+def _find_message(
     choice: Mapping[str, Any], places: tuple[str, str], default: Mapping[str, Any] | None = None
 ) -> Mapping[str, Any]:
-    """Return what a choice says: a message, whole or a piece, or the bare text of the older completions."""
+    """Return the message or the delta of a choice; the older completions have a bare text instead."""
     usual, other = places
     message = choice.get(usual) or choice.get(other) or choice.get(usual)
     if message is None and isinstance(choice.get("text"), str):
@@ -263,18 +267,18 @@ def _message_of(
     return mapping_of(default if message is None else message, f"choices[0].{usual}")
 
 
-def _check_failure(choice: Mapping[str, Any]) -> None:
-    """Raise `ReportedError` where the server lost the model midway: what there is of an answer is not one."""
+def _check_choice_failure(choice: Mapping[str, Any]) -> None:
+    """Raise `ReportedError` if the server failed in the middle of the answer: half an answer is not an answer."""
     error, reason = choice.get("error"), choice.get("finish_reason")
     if error or is_failure(reason):
         said = error or {"message": f"the answer ended with finish_reason {reason!r}", "type": "server_error"}
         raise ReportedError(f"the answer broke off with an error: {said}", said)
 
 
-def _finished(
+def _build_response(
     content: str, calls: tuple[ToolCall, ...], reasoning: str, usage: Usage, choice: Mapping[str, Any]
 ) -> ModelResponse:
-    """Return the response. Raises `ValueError` for one that ended to call a tool, and holds neither call nor text."""
+    """Return the response. Raises `ValueError` for a finish reason of `tool_calls` without a call or a text."""
     reason: FinishReason = finish_reason(choice.get("finish_reason"), bool(calls))
     if reason == "tool_calls" and not calls:
         if not content:
@@ -283,18 +287,18 @@ def _finished(
     return ModelResponse(content, calls, reasoning, usage, reason)
 
 
-def _tool(tool: Tool, name: str) -> dict[str, Any]:
+def _build_tool(tool: Tool, name: str) -> dict[str, Any]:
     function = {"name": name, "description": tool.description, "parameters": tool.parameters}
     return {"type": "function", "function": function}
 
 
-def _tool_choice(choice: str) -> Any:
+def _build_tool_choice(choice: str) -> Any:
     if choice in ("auto", "none", "required"):
         return choice
     return {"type": "function", "function": {"name": choice}}
 
 
-def _settings(settings: ModelSettings) -> dict[str, Any]:
+def _build_settings(settings: ModelSettings) -> dict[str, Any]:
     named = {"temperature": settings.temperature, "max_tokens": settings.max_tokens, "seed": settings.seed}
     body: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     if settings.stop:
@@ -302,8 +306,8 @@ def _settings(settings: ModelSettings) -> dict[str, Any]:
     return body | dict(settings.extra)
 
 
-def _joined(said: Iterable[TextDelta | ReasoningDelta]) -> tuple[str, str]:
-    """The reasoning and the text of all that was said."""
+def _join_deltas(said: Iterable[TextDelta | ReasoningDelta]) -> tuple[str, str]:
+    """Join the deltas into the reasoning and the text."""
     reasoning: list[str] = []
     text: list[str] = []
     for delta in said:

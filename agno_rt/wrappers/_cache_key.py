@@ -1,4 +1,4 @@
-"""What a cached answer goes by, and what is kept of it: bytes both, the same in every process."""
+"""Makes the key and the stored bytes of a cached answer; both are the same in every process."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from agno_rt.wrappers.base import Wrapper
 __all__ = ["identity", "key_of", "pack", "unpack"]
 
 FORMAT = "agno_rt cache 1"
-"""Raise the number when what a key covers, or what is kept under it, changes."""
+"""Raise the number when the contents of a key or of a stored answer change."""
 
 _UNFIT = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
-"""What encoding raises for a value that JSON cannot carry either."""
+"""The errors of msgspec for a value that MessagePack and JSON cannot carry."""
 
 _DECODER = msgspec.msgpack.Decoder(tuple[Literal["agno_rt cache 1"], ModelResponse])
 
 
 def identity(model: Model) -> list[Any]:
-    """What tells the model apart: its class, its name, its own `identity`, and the same of all models within it."""
+    """Return the identity of a model: the class, the name, its own `identity`, and the identities of inner models."""
     kind, own = type(model), getattr(model, "identity", "")
     within = [identity(one) for one in model.models()] if isinstance(model, Wrapper) else []
     return [f"{kind.__module__}.{kind.__qualname__}", model.name, own if isinstance(own, str) else "", within]
 
 
 def key_of(model: list[Any], request: ModelRequest, *, shared: bool) -> str | None:
-    """What the answer to this request goes by; `None` for a request that cannot be told apart from others for sure.
+    """Return the key of the answer to a request; `None` for a request that cannot be encoded.
 
-    It covers all that may change an answer: the model, the messages, the tools as the model is told of them, the tool
-    choice, the output's schema, the settings and, unless it is shared, whom the run is for. Nothing is sorted: the
+    The key covers everything that may change an answer: the model, the messages, the names, descriptions and schemas of
+    the tools, the tool choice, the output's schema, the settings and, unless `shared`, the user. Nothing is sorted: the
     order of a schema's properties changes answers too.
     """
     everything = (
@@ -54,7 +54,7 @@ def key_of(model: list[Any], request: ModelRequest, *, shared: bool) -> str | No
 
 
 def pack(response: object) -> bytes | None:
-    """The response as bytes; `None` for what is none, or would not come out of them again."""
+    """Encode a response; `None` for anything else, and for a response that could not be decoded again."""
     if not isinstance(response, ModelResponse):
         return None
     try:
@@ -65,7 +65,7 @@ def pack(response: object) -> bytes | None:
 
 
 def unpack(value: bytes) -> ModelResponse | None:
-    """A new response from the bytes; `None` where they hold none."""
+    """Decode a new response; `None` if the bytes are damaged or of another format."""
     try:
         _, response = _DECODER.decode(value)
     except (msgspec.MsgspecError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Small things that several wrappers need: a lasting clock, a word about an error, prices and media of several."""
+"""Helpers of several wrappers: a lasting clock, remarks on errors, the price and the media of several models."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from agno_rt.errors import AgnoError
 from agno_rt.failures import add_note, set_attribute
 from agno_rt.models import Model, ModelProfile, ModelResponse, profile_of
 
-__all__ = ["LastingClock", "priced", "remark", "shared_media"]
+__all__ = ["LastingClock", "add_cost", "remark", "shared_media"]
 
 
 class LastingClock:
-    """trio's clock, carried on over the end of one `trio.run` into the next, where trio begins at another number.
+    """trio's clock, continued from one `trio.run` to the next, as trio's own starts each run at another number.
 
-    Within a run it is trio's own, a test's `MockClock` too; the time between two runs is real.
+    Within a run, the clock is trio's own, including a test's `MockClock`. Between two runs, real time counts.
     """
 
     __slots__ = ("_ahead", "_last", "_real", "_run")
@@ -30,7 +30,7 @@ class LastingClock:
         self._real = 0.0
 
     def now(self) -> float:
-        """Seconds since some moment. It never goes back."""
+        """Return the seconds since an arbitrary moment; the value never decreases."""
         run = trio.lowlevel.current_trio_token()
         if run is not self._run:
             between = 0.0 if self._run is None else time.monotonic() - self._real
@@ -42,15 +42,15 @@ class LastingClock:
 
 
 def remark(exc: BaseException, text: str) -> None:
-    """Say something about an error: in the hint of one of ours, which people are shown, else in a note."""
+    """Add a text to an error: to the hint of an `AgnoError`, which is shown to people, else as a note."""
     if isinstance(exc, AgnoError):
         set_attribute(exc, "hint", f"{exc.hint} {text}".lstrip())
     else:
         add_note(exc, text)
 
 
-def priced(response: ModelResponse, model: Model) -> ModelResponse:
-    """The response with its cost by the price of the model that gave it, where it has none and the price is known."""
+def add_cost(response: ModelResponse, model: Model) -> ModelResponse:
+    """Return the response with its cost by the model's price, if it has no cost yet and the price is known."""
     price = profile_of(model).price
     if price is None or not isinstance(response, ModelResponse) or response.usage.cost:
         return response
@@ -58,16 +58,18 @@ def priced(response: ModelResponse, model: Model) -> ModelResponse:
 
 
 def shared_media(profiles: Sequence[ModelProfile]) -> tuple[str, ...] | None:
-    """The media types that all of the models take; `None` where that is known of none of them."""
+    """Return the media types that all of the models accept; `None` if no model's types are known."""
     known = [profile.media for profile in profiles if profile.media is not None]
     if not known:
         return None
     shared, *others = known
     for other in others:
-        both = [kind for kind in shared if _covered(kind, other)] + [kind for kind in other if _covered(kind, shared)]
+        # Both ways, as "image/*" of one model and "image/png" of another share "image/png".
+        both = [each for each in shared if _is_covered(each, other)]
+        both += [each for each in other if _is_covered(each, shared)]
         shared = tuple(dict.fromkeys(both))
     return shared
 
 
-def _covered(kind: str, kinds: Sequence[str]) -> bool:
+def _is_covered(kind: str, kinds: Sequence[str]) -> bool:
     return any(one in (kind, "*/*") or (one.endswith("/*") and kind.startswith(one[:-1])) for one in kinds)

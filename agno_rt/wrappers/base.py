@@ -1,7 +1,7 @@
-"""What the models that stand around other models share: specs bound by a runtime, and what was told to readers.
+"""The base of models around other models, and a `Teller` that tracks whether readers have seen deltas.
 
-A wrapper is a `Model` that is given models: spec strings, `Model`s or other wrappers. It knows no plugin: the runtime
-that runs the agent says what a spec stands for, through `bound`.
+A wrapper is a `Model` around models: spec strings, `Model`s or other wrappers. It knows no plugins: the runtime that
+runs the agent replaces spec strings with models, through `bound`.
 """
 
 from __future__ import annotations
@@ -18,80 +18,81 @@ __all__ = ["Teller", "Wrapper"]
 
 
 class Wrapper:
-    """A model around one model or several; the base of those that ship, and of your own.
+    """A model around one model or several; the base of the wrappers here, and of your own.
 
-    A subclass writes `respond`, and `begin` if it keeps anything. It asks `self.inner`, or each of `self.models()`.
+    A subclass writes `respond`, which asks `self.inner` or each of `self.models()`, and `begin` to reset its state.
 
-    Every runtime calls `bound` once for each wrapper and keeps what comes of it as long as the wrapper lives, so all
-    agents of a runtime that have the same wrapper object share what it keeps. A wrapper around spec strings becomes
-    another in each runtime, which begins anew there; ask `runtime.model(wrapper)` for it. One around `Model` objects
-    is used as it is. A wrapper owns no model: those made of specs are closed by the runtime, those given are not.
+    Every runtime calls `bound` once for each wrapper and keeps the result as long as the wrapper lives, so all agents
+    of a runtime with the same wrapper object share its state. A wrapper around spec strings is copied for each runtime,
+    and the copy begins anew; `runtime.model(wrapper)` returns the copy. A wrapper around `Model` objects is used
+    directly. A runtime closes the models made of specs, and leaves your own models open.
 
     Use one wrapper object within one `trio.run` at a time.
     """
 
     kind: ClassVar[str] = "wrapper"
-    """What the wrapper is called in an error."""
+    """The name of the wrapper in errors."""
 
     identity: str = ""
-    """What else, besides its class and the models within, changes its answers. A `Cache` keeps them apart by it."""
+    """Settings that change the wrapper's answers, as text. A `Cache` tells wrappers apart by it, class and models."""
 
     def __init__(self, *models: str | Model) -> None:
         for model in models:
             if not isinstance(model, str) and not hasattr(model, "respond"):
                 hint = "Give a spec such as 'openai:gpt-5', or a Model."
-                raise UsageError(f"{model!r} within a {self.kind} is no model", hint=hint)
+                raise UsageError(f"{model!r} within a {self.kind} is not a model", hint=hint)
         self._models: tuple[str | Model, ...] = models
         self.begin()
 
     def begin(self) -> None:
-        """Begin with nothing kept: called when the wrapper is made, and for each runtime that binds it."""
+        """Reset the state: called when the wrapper is made, and for each copy that a runtime makes."""
 
     def bound(self, binder: Binder) -> Model:
-        """This wrapper around what the runtime has for its models; itself, where they were models already."""
+        """Return a copy of this wrapper around the runtime's models; the wrapper itself if it has no spec strings."""
         models = tuple(binder.model(model) for model in self._models)
-        if all(one is other for one, other in zip(models, self._models, strict=True)):
+        # By identity: models may define `==`, and equal models are still two models.
+        if all(bound is given for bound, given in zip(models, self._models, strict=True)):
             return self
-        return self._anew(models)
+        return self._copy_with(models)
 
-    def _anew(self, models: tuple[Model, ...]) -> Self:
-        made = copy.copy(self)
-        made._models = models
-        made.begin()
-        return made
+    def _copy_with(self, models: tuple[Model, ...]) -> Self:
+        copied = copy.copy(self)
+        copied._models = models
+        copied.begin()
+        return copied
 
     @property
     def inner(self) -> Model:
-        """The model within, the first one of several. Raises `UsageError` while that is still a spec string."""
+        """The inner model, the first of several. Raises `UsageError` while it is still a spec string."""
         model = self._models[0]
-        return self._unbound(model) if isinstance(model, str) else model
+        return self._refuse_spec(model) if isinstance(model, str) else model
 
     def models(self) -> tuple[Model, ...]:
-        """The models within. Raises `UsageError` while one is still a spec string."""
-        return tuple(self._unbound(model) if isinstance(model, str) else model for model in self._models)
+        """Return the inner models. Raises `UsageError` while one is still a spec string."""
+        return tuple(self._refuse_spec(model) if isinstance(model, str) else model for model in self._models)
 
-    def _unbound(self, spec: str) -> Model:
-        hint = "Run an agent that has it, or ask what `runtime.model(wrapper)` returns."
+    def _refuse_spec(self, spec: str) -> Model:
+        hint = "Run an agent with the wrapper, or ask the model that `runtime.model(wrapper)` returns."
         raise UsageError(f"the {self.kind} of {spec!r} was asked outside of a runtime, which makes models", hint=hint)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What each model within is called."""
+        """The name or the spec of each inner model."""
         return tuple(model if isinstance(model, str) else model.name for model in self._models)
 
     @property
     def name(self) -> str:
-        """The name of the model within; of several, all of them."""
+        """The name of the inner model, or the names of several joined by "or"."""
         return " or ".join(self.names)
 
     @property
     def profile(self) -> ModelProfile:
-        """The facts about the model within; the default, while it is a spec string."""
+        """The profile of the inner model; the default profile while the model is a spec string."""
         model = self._models[0]
         return NO_PROFILE if isinstance(model, str) else profile_of(model)
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Ask the model within."""
+        """Ask the inner model."""
         return await self.inner.respond(request, emit)
 
     def __repr__(self) -> str:
@@ -99,7 +100,7 @@ class Wrapper:
 
 
 class Teller:
-    """An `emit` that passes deltas on, and knows whether readers have something of this turn."""
+    """An `emit` that passes deltas on. `told` is true while readers have seen a delta of this turn."""
 
     __slots__ = ("_emit", "told")
 
@@ -108,11 +109,11 @@ class Teller:
         self.told = False
 
     def __call__(self, delta: Delta) -> Awaitable[None]:
-        """Pass it on."""
+        """Pass a delta on."""
         self.told = not isinstance(delta, TurnRestarted)
         return self._emit(delta)
 
     async def restart(self, reason: str) -> None:
-        """Tell the readers, if they have something, that it is void."""
+        """Tell the readers that the deltas so far are void, if they have seen any."""
         if self.told:
             await self(TurnRestarted(reason))

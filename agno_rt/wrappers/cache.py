@@ -1,4 +1,4 @@
-"""A model around a model that answers again what was asked before, and asks once where many ask the same at once."""
+"""A wrapper that answers repeated requests from a cache, and sends equal requests under way to the model once."""
 
 from __future__ import annotations
 
@@ -26,45 +26,44 @@ __all__ = ["Cache", "is_complete"]
 
 
 def is_complete(response: ModelResponse) -> bool:
-    """Whether a response is worth keeping: one that came to its end, and has text or tool calls."""
+    """Tell whether a response is worth keeping: it is not cut off, and has text or tool calls."""
     return response.finish_reason in ("stop", "tool_calls") and bool(response.content or response.tool_calls)
 
 
 class Cache(Wrapper):
-    """Answers a request that was answered before from what it kept, and asks the model for the others.
+    """Answers repeated requests from a store, and asks the model for all others.
 
-    Two requests are the same where nothing differs that may change an answer: the model, the messages with their media,
+    Two requests are equal if they agree in everything that may change an answer: the model, the messages with media,
     the tools' names, descriptions and schemas, the tool choice, the output's schema, every setting, and the user. A
-    model is told apart by its class, its name and, where it has one, its `identity`; media at a URL by the URL.
+    model is identified by class, name and, if present, its `identity`; media at a URL by the URL.
 
-    An answer from the cache costs nothing: its `usage` is zero, and `saved` counts what it would have been. It is
-    emitted as one delta for the reasoning, one for the text and one for each tool call.
+    An answer from the cache costs nothing: the `usage` is zero, and `saved` adds up the usage of the first time. The
+    answer is emitted as one delta for the reasoning, one for the text and one for each tool call.
 
-    Of requests that are the same and come at once, one is put to the model; the others wait, and are given what it
-    emits as it comes, at their own pace. If the one is cancelled, the next of them asks. If it fails with one of our
-    errors, that is the answer to those who waited with it: each has a copy. An error is never kept.
+    Of equal requests at the same time, one goes to the model. The others wait and receive its deltas as they come, each
+    at its own pace. If the first is cancelled, the next asks. If the first fails with an `AgnoError`, each of the
+    others raises a copy. Errors are never kept.
 
-    A store that cannot be used, or has something else under the key, holds nothing up: the model is asked. So it is for
-    a request whose settings JSON cannot carry.
+    If the store fails, or has other data under the key, the model is asked. Requests with settings beyond JSON always
+    go to the model.
 
     Args:
         model: a spec string, a `Model` or another wrapper
-        store: where answers are kept: in this object, and gone with it (`None`); in the memory backend of the runtime
-            (`"memory"`), so that they outlive it and are there for other processes; or in a `CacheStore`
-        ttl: how long an answer is kept, in seconds; `None` for as long as there is room
-        size: how many answers are kept; of more, those asked for longest ago are forgotten. In a store, it counts all
-            that is cached there
-        shared: whether one user may be given the answer to another. Otherwise users have nothing of each other's; runs
-            without a user are as of one user
-        keep: whether to keep a response; `is_complete` by default
+        store: the place for the answers: this object (`None`), until it is gone; the runtime's memory backend
+            (`"memory"`), for later and for other processes too; or a `CacheStore`
+        ttl: seconds to keep an answer; `None` for as long as there is room
+        size: the most answers to keep; the least recently used go first. In a store, all caches count together
+        shared: true to give users each other's answers. By default each user has separate answers, and all runs
+            without a user count as one user
+        keep: returns true for a response to keep; `is_complete` by default
 
     Attributes:
-        hits: requests answered from the store, or together with another
-        misses: requests that the model was asked
-        bypassed: requests that went past the cache, as they cannot be told apart
-        failures: how often the store could not be used; `failure` says why, of the last time
-        saved: the usage of the answers that were not paid for again
-        waiting: how many wait now for another's answer
+        hits: requests answered from the store, or together with another request
+        misses: requests sent to the model
+        bypassed: requests sent past the cache, because encoding them failed
+        failures: failures of the store; `failure` has the text of the latest
+        saved: the usage of all answers that were not paid for again
+        waiting: requests waiting now for another's answer
     """
 
     kind = "cache"
@@ -81,7 +80,7 @@ class Cache(Wrapper):
     ) -> None:
         if store is not None and store != "memory" and not isinstance(store, CacheStore):
             hint = "Give 'memory' for the runtime's memory backend, a CacheStore, or None."
-            raise UsageError(f"the store of a cache is {store!r}", hint=hint)
+            raise UsageError(f"the store of a cache is {store!r}, not a CacheStore", hint=hint)
         if ttl is not None and (not isinstance(ttl, int | float) or isinstance(ttl, bool) or not 0 < ttl < _FOREVER):
             raise UsageError(f"ttl is {ttl!r}", hint="Give seconds above 0, or None.")
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
@@ -94,37 +93,38 @@ class Cache(Wrapper):
         super().__init__(model)
 
     def begin(self) -> None:
-        """Begin with nothing kept in this object, and count from nothing."""
+        """Begin with an empty cache in this object, and with all counts at 0."""
         self.hits = self.misses = self.bypassed = self.failures = self.waiting = 0
         self.failure = ""
         self.saved = Usage()
         self._flights: dict[str, Flight] = {}
         self._identity: list[Any] | None = None
-        self._own = _Kept()
+        self._own = _LocalStore()
         asked = self._asked_store
         self._store: CacheStore | None = self._own if asked is None else None if isinstance(asked, str) else asked
 
     def bound(self, binder: Binder) -> Model:
-        """As every wrapper; and with the runtime's memory backend, if that is to be its store.
+        """Bind as every wrapper, and for `store="memory"` use the runtime's memory backend as the store.
 
-        Raises `UsageError` for a backend that keeps no cached answers.
+        Raises `UsageError` if the backend is not a `CacheStore`.
         """
-        made = super().bound(binder)
+        bound = super().bound(binder)
         if self._asked_store != "memory":
-            return made
+            return bound
         store = binder.memory
         if not isinstance(store, CacheStore):
-            hint = "Use another memory, or leave store out: then the answers are kept in the cache itself."
-            raise UsageError(f"the memory {type(store).__name__} keeps no cached answers (no CacheStore)", hint=hint)
-        if made is self:
-            made = self._anew(self.models())
-        assert isinstance(made, Cache)
-        made._store = store
-        return made
+            hint = "Use another memory, or leave store out to keep the answers in the Cache object."
+            raise UsageError(f"the memory {type(store).__name__} is not a CacheStore, so it cannot cache", hint=hint)
+        if bound is self:
+            # The store belongs to this runtime alone, and the original may be bound by others.
+            bound = self._copy_with(self.models())
+        assert isinstance(bound, Cache)
+        bound._store = store
+        return bound
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Answer from what is kept, or together with the same request that is under way, or ask the model."""
-        store = self._usable()
+        """Answer from the store, or together with an equal request under way, or ask the model."""
+        store = self._require_store()
         if self._identity is None:
             self._identity = identity(self.inner)
         key = key_of(self._identity, request, shared=self.shared)
@@ -135,29 +135,28 @@ class Cache(Wrapper):
         while (flight := self._flights.get(key)) is not None and flight.joinable:
             await self._follow(flight, teller)
             if flight.value is not None:
-                return await self._given(flight.value, teller)
+                return await self._answer_with(flight.value, teller)
             if (error := flight.error()) is not None:
                 raise error from error.__cause__
             if teller is not None:
-                await teller.restart(f"{self.name} is asked again: another run had asked it, and was ended")
+                await teller.restart(f"{self.name} is asked again: the run that had asked it was ended")
         return await self._lead(store, key, request, teller)
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
-        """How many answers are kept, of how many, and how many wait for another's. A store elsewhere is not counted."""
+        """Return the number of answers in this object, the most to keep, and the number of waiting requests."""
         return (LimitStatistics(f"cache of {self.name}", self.size, len(self._own), self.waiting),)
 
     async def clear(self) -> None:
-        """Forget every answer, also those that are under way: of these, none is kept, and nobody else waits for them.
+        """Forget every answer. Answers under way are not kept, and no new request waits for them.
 
-        In a memory backend or another store, that is all that is cached there, by other caches too. Raises
-        `BackendError` where it cannot be used.
+        A memory backend or another store forgets the answers of all caches. Raises `BackendError` if the store fails.
         """
         self._flights = {}
-        await self._usable().uncache()
+        await self._require_store().uncache()
 
-    def _usable(self) -> CacheStore:
+    def _require_store(self) -> CacheStore:
         if self._store is None:
-            hint = "Run an agent that has it, or ask what `runtime.model(wrapper)` returns."
+            hint = "Run an agent with the cache, or ask the model that `runtime.model(wrapper)` returns."
             raise UsageError("a cache in the runtime's memory was used outside of a runtime", hint=hint)
         return self._store
 
@@ -175,17 +174,19 @@ class Cache(Wrapper):
             if value is not None:
                 flight.land(None, value)
                 self._close(flight)
-                return await self._given(value, teller)
+                return await self._answer_with(value, teller)
             self.misses += 1
             await self._ask(store, request, flight, teller)
             response: ModelResponse = flight.response
             return response
         finally:
+            # Without an answer, as after a cancellation, the followers wake up here and the first of them asks.
             self._close(flight)
             flight.end()
 
     def _close(self, flight: Flight) -> None:
-        """Let nobody join it any more. Another may have its place: after `clear`, or when it had no answer."""
+        """Let no more requests join the flight."""
+        # Another flight may have the key by now: after `clear`, or when this one ended without an answer.
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
 
@@ -200,8 +201,8 @@ class Cache(Wrapper):
                 await flight.follow(teller)
         except BaseExceptionGroup as group:
             failure = cause(group)
-        # Out here it does not get the group, which holds it, for its context; nor is it held by this frame, which it
-        # holds: either would keep it until the collector comes by.
+        # Raised outside the `except`, the error does not get the group, which holds it, as its context. The `del` keeps
+        # this frame from holding it. Either would be a cycle that only the garbage collector frees.
         if failure is not None:
             try:
                 raise failure
@@ -215,26 +216,26 @@ class Cache(Wrapper):
             flight.fail(cause(exc))
             raise
         flight.land(response, pack(response))
-        # Not of the flights any more, it was asked before the cache was cleared.
+        # If `clear` has removed the flight meanwhile, the answer must not be kept.
         if flight.value is not None and self._flights.get(flight.key) is flight and self._keep(response):
             await self._write(store, flight.key, flight.value)
-        # Now, not when a slow reader has read it all: what comes from here on finds it in the store, or not at all.
+        # Close now, and not after a slow reader has read everything: new requests look in the store from here on.
         self._close(flight)
 
-    async def _given(self, value: bytes, teller: Teller | None) -> ModelResponse:
+    async def _answer_with(self, value: bytes, teller: Teller | None) -> ModelResponse:
         response = unpack(value)
         assert response is not None
         self.hits += 1
         self.saved = self.saved + response.usage
         if teller is not None and not teller.told:
-            await _emit(response, teller)
+            await _emit_response(response, teller)
         return attrs.evolve(response, usage=NO_USAGE)
 
     async def _read(self, store: CacheStore, key: str) -> bytes | None:
         try:
             value = await store.cached(key)
         except BackendError as exc:
-            self._failed(exc)
+            self._count_failure(exc)
             return None
         return None if value is None or unpack(value) is None else value
 
@@ -242,9 +243,9 @@ class Cache(Wrapper):
         try:
             await store.cache(key, value, seconds=self.ttl, size=self.size)
         except BackendError as exc:
-            self._failed(exc)
+            self._count_failure(exc)
 
-    def _failed(self, exc: BackendError) -> None:
+    def _count_failure(self, exc: BackendError) -> None:
         self.failures += 1
         self.failure = text_of(exc)
 
@@ -252,7 +253,7 @@ class Cache(Wrapper):
 _FOREVER = float("inf")
 
 
-async def _emit(response: ModelResponse, emit: Emit) -> None:
+async def _emit_response(response: ModelResponse, emit: Emit) -> None:
     if response.reasoning:
         await emit(ReasoningDelta(response.reasoning))
     if response.content:
@@ -261,8 +262,8 @@ async def _emit(response: ModelResponse, emit: Emit) -> None:
         await emit(ToolCallDelta(index, call.id, call.name, call.arguments))
 
 
-class _Kept:
-    """The store of a cache that has no other: a `CacheStore` that never waits."""
+class _LocalStore:
+    """The default store of a cache, in its own object: a `CacheStore` that never waits."""
 
     def __init__(self) -> None:
         self._clock = LastingClock()
@@ -272,7 +273,7 @@ class _Kept:
         return len(self._values)
 
     async def cached(self, key: str) -> bytes | None:
-        """What is kept under the key."""
+        """Return the value under the key, or `None`."""
         value, until = self._values.get(key, (None, _FOREVER))
         if until <= self._clock.now():
             del self._values[key]
@@ -282,14 +283,14 @@ class _Kept:
         return value
 
     async def cache(self, key: str, value: bytes, *, seconds: float | None = None, size: int | None = None) -> None:
-        """Keep the value."""
+        """Keep the value, and drop the least recently used ones over `size`."""
         self._values[key] = value, _FOREVER if seconds is None else self._clock.now() + seconds
         self._values.move_to_end(key)
         while size is not None and len(self._values) > size:
             self._values.popitem(last=False)
 
     async def uncache(self, key: str | None = None) -> int:
-        """Forget one, or all."""
+        """Forget one value, or all, and return the number."""
         if key is not None:
             return int(self._values.pop(key, None) is not None)
         count = len(self._values)

@@ -1,6 +1,7 @@
-"""Models around several models: a chain of which the next is asked when one fails, and a race of which the first wins.
+"""Wrappers of several models: `Fallback` asks the next model when one fails, `Hedge` lets models race.
 
-Both answer with one model's response and say whose it was: in `answered`, and in the reason of a `TurnRestarted`.
+Both return the response of one model, and count each model's answers in `answered`. `Fallback` names both models in the
+reason of its `TurnRestarted`.
 """
 
 from __future__ import annotations
@@ -17,29 +18,30 @@ from agno_rt.errors import AgnoError, ModelError, OutputError, Overloaded, Usage
 from agno_rt.events import Delta
 from agno_rt.failures import add_note, named, text_of
 from agno_rt.models import NO_PROFILE, Emit, Model, ModelProfile, ModelRequest, ModelResponse, profile_of
-from agno_rt.wrappers._shared import priced, remark, shared_media
+from agno_rt.wrappers._shared import add_cost, remark, shared_media
 from agno_rt.wrappers.base import Teller, Wrapper
 
 __all__ = ["Fallback", "Hedge", "another_may"]
 
 
 def another_may(exc: Exception) -> bool:
-    """Whether another model may do better: after any `ModelError` but `OutputError`, and after `Overloaded`.
+    """Tell whether another model may succeed: after any `ModelError` but `OutputError`, and after `Overloaded`.
 
-    A `ModelError` that is the caller's own fault is no exception: a key that one provider refuses, a model that it does
-    not have or a conversation too long for it says nothing of the next.
+    Errors of the caller count too: if one provider refuses the key, lacks the model or finds the conversation too long,
+    the next may still answer.
     """
     return isinstance(exc, ModelError | Overloaded) and not isinstance(exc, OutputError)
 
 
 class _Several(Wrapper):
-    """A wrapper of several models, in the order in which they are preferred."""
+    """A wrapper of several models, in the order of preference."""
 
     least: ClassVar[int] = 1
 
     def __init__(self, *models: str | Model) -> None:
         if len(models) < self.least:
-            raise UsageError(f"a {self.kind} of {len(models)} models", hint=f"Give it at least {self.least}.")
+            hint = f"Give at least {self.least}."
+            raise UsageError(f"a {self.kind} of {len(models)} models has too few", hint=hint)
         super().__init__(*models)
 
     def begin(self) -> None:
@@ -48,30 +50,31 @@ class _Several(Wrapper):
 
     @property
     def profile(self) -> ModelProfile:
-        """The first model's way to give an output type, the media that all take, and no price.
+        """The output mode of the first model, the media types accepted by all models, and no price.
 
-        There is no one price: the response comes with its cost already, by the price of the model that gave it.
+        A response has its cost already, by the price of the model that answered.
         """
         profiles = [NO_PROFILE if isinstance(model, str) else profile_of(model) for model in self._models]
         return ModelProfile(profiles[0].output, shared_media(profiles))
 
-    def _answered(self, model: Model, response: ModelResponse) -> ModelResponse:
+    def _count_answer(self, model: Model, response: ModelResponse) -> ModelResponse:
+        """Count the model's answer, and return the response with its cost."""
         self.answered[model.name] = self.answered.get(model.name, 0) + 1
-        return priced(response, model)
+        return add_cost(response, model)
 
 
 class Fallback(_Several):
-    """Asks the first model, and the next one whenever one fails.
+    """Asks the first model, and the next model whenever one fails.
 
-    What a failed model has emitted is taken back by a `TurnRestarted`. When all have failed, the last one's error is
-    raised: its hint tells in a line of each what the others said, its notes in full.
+    A `TurnRestarted` takes back the deltas of a failed model. When all models have failed, the last error is raised,
+    with the first line of each other error in its hint, and the whole of each in its notes.
 
     Args:
-        models: spec strings, models or other wrappers, in the order in which they are asked
-        on: whether an error is reason to ask the next; `another_may` by default
+        models: spec strings, models or other wrappers, in the order of asking
+        on: returns true for an error after which the next model is asked; `another_may` by default
 
     Attributes:
-        answered: how many answers each model has given, by its name
+        answered: the number of answers of each model, by its name
     """
 
     kind = "fallback"
@@ -81,7 +84,7 @@ class Fallback(_Several):
         super().__init__(*models)
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Ask the models in turn until one answers. Raises the last one's error, and at once one that `on` refuses."""
+        """Ask the models in turn until one answers. Raises the last error, and at once an error that `on` refuses."""
         teller = None if emit is None else Teller(emit)
         failures: list[tuple[Model, Exception]] = []
         models = self.models()
@@ -92,54 +95,53 @@ class Fallback(_Several):
                 failure = cause(exc)
                 assert isinstance(failure, Exception)
                 if at == len(models) or not self._on(failure):
-                    _tell_of(failure, failures)
+                    _add_failures(failure, failures)
                     try:
                         raise failure from failure.__cause__
                     finally:
-                        # Else the errors would hold the frame that holds them, until the collector comes by.
+                        # The errors' tracebacks hold this frame, so holding the errors here would make a cycle.
                         del failure, failures
                 failures.append((model, failure))
             else:
-                return self._answered(model, response)
+                return self._count_answer(model, response)
             if teller is not None:
-                await teller.restart(f"{model.name} failed, and {models[at].name} is asked: {_short(failure)}")
+                await teller.restart(f"{model.name} failed, and {models[at].name} is asked: {_first_line(failure)}")
         raise AssertionError("a fallback has models")
 
 
-def _tell_of(failure: Exception, others: Sequence[tuple[Model, Exception]]) -> None:
-    """Say in an error what else failed."""
+def _add_failures(failure: Exception, others: Sequence[tuple[Model, Exception]]) -> None:
+    """Add the errors of the other models to the notes and the hint of an error."""
     for model, other in others:
         add_note(failure, f"{model.name} failed too: {named(other)}")
         if isinstance(failure, AgnoError):
-            remark(failure, f"{model.name} failed too: {_short(other)}")
+            remark(failure, f"{model.name} failed too: {_first_line(other)}")
 
 
-def _short(exc: Exception) -> str:
+def _first_line(exc: Exception) -> str:
     text = (exc.message if isinstance(exc, AgnoError) else text_of(exc)).partition("\n")[0]
     text = text if len(text) <= _SHORT else f"{text[:_SHORT]}..."
     return text if text.endswith(".") else f"{text}."
 
 
 _SHORT = 200
-"""The characters of another model's error that a hint tells."""
+"""The most characters of another model's error in a hint."""
 
 
 class Hedge(_Several):
-    """Asks the first model, and the next one too when the first is slow to begin; the first to answer wins.
+    """Asks the first model, and also the next when the first is slow to begin; the first to answer wins.
 
-    To answer is to return a response, or to emit something: the winner's deltas are passed on as they come, and the
-    others' never are. The losers are cancelled, and have ended when the response is returned; what they have used is
-    not known, and not counted. A model that fails leaves the race, and the next is asked at once. When all have failed,
-    the first model's error is raised, with the others' in its hint and its notes; a winner that fails after it has
-    begun to emit has failed for all.
+    A model wins by its first delta or by its response. Only the winner's deltas are passed on, as they come. The losers
+    are cancelled and have ended when the response is returned; their usage is unknown and not counted. When a model
+    fails, the next is asked at once. When all have failed, the first model's error is raised, with the errors of the
+    others in its hint and its notes. If a winner fails after its first delta, its error is raised.
 
     Args:
-        models: two or more spec strings, models or wrappers, in the order in which they are asked
-        after: how long to wait for a sign of one before the next is asked too, in seconds
+        models: two or more spec strings, models or wrappers, in the order of asking
+        after: seconds to wait for a delta or a response before the next model is asked too
 
     Attributes:
-        answered: how many answers each model has given, by its name
-        hedged: how many requests were put to a second model
+        answered: the number of answers of each model, by its name
+        hedged: the number of requests that went to a second model
     """
 
     kind = "hedge"
@@ -157,7 +159,7 @@ class Hedge(_Several):
         self.hedged = 0
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Race the models. Raises as the class says; never an `ExceptionGroup` for what one model raised."""
+        """Race the models. Raises a single error, as the class describes, and never an `ExceptionGroup` around it."""
         race = _Race(request, emit, self.models())
         try:
             await race.run(self.after)
@@ -165,7 +167,7 @@ class Hedge(_Several):
             raise_cause(group)
         finally:
             self.hedged += len(race.scopes) > 1
-        return self._answered(*race.outcome())
+        return self._count_answer(*race.outcome())
 
 
 @attrs.define(eq=False)
@@ -181,7 +183,7 @@ class _Race:
     fatal: Exception | None = None
 
     async def run(self, after: float) -> None:
-        """Start one model after the other until there is a winner, and wait until all have ended."""
+        """Start one model after another until there is a winner, and wait until all have ended."""
         async with trio.open_nursery() as nursery:
             for at, model in enumerate(self.models):
                 self.scopes.append(trio.CancelScope())
@@ -190,25 +192,26 @@ class _Race:
                     await self.changed.wait()
                 if self.winner is not None or self.fatal is not None:
                     break
+                # The wait is over or a model has failed, so the next model is due.
                 self.changed = trio.Event()
 
     async def _ask(self, at: int) -> None:
-        emit = None if self.emit is None else functools.partial(self._told, at)
+        emit = None if self.emit is None else functools.partial(self._pass_on, at)
         with self.scopes[at]:
             try:
                 response = await self.models[at].respond(self.request, emit)
             except Exception as exc:
-                self._failed(at, exc)
+                self._note_failure(at, exc)
             else:
                 if self._wins(at):
                     self.response = response
 
-    async def _told(self, at: int, delta: Delta) -> None:
+    async def _pass_on(self, at: int, delta: Delta) -> None:
         if self._wins(at):
             assert self.emit is not None
             await self.emit(delta)
         else:
-            # A loser is cancelled; one that shields itself from that must not be held up, nor heard.
+            # A loser that is shielded from cancellation goes on for a while: drop its deltas, and let it reach its end.
             await trio.lowlevel.checkpoint()
 
     def _wins(self, at: int) -> bool:
@@ -217,9 +220,10 @@ class _Race:
             self._stop_all_but(at)
         return self.winner == at
 
-    def _failed(self, at: int, exc: Exception) -> None:
+    def _note_failure(self, at: int, exc: Exception) -> None:
         failure = cause(exc)
         assert isinstance(failure, Exception)
+        # An error of a loser does not matter any more.
         if self.winner not in (None, at):
             return
         if another_may(failure):
@@ -236,16 +240,16 @@ class _Race:
                 scope.cancel()
 
     def outcome(self) -> tuple[Model, ModelResponse]:
-        """The winner and its response. Raises the error that stands for the race where there is none."""
+        """Return the winner and its response. Raises the race's error if no model has answered."""
         if self.winner is not None and self.response is not None:
             return self.models[self.winner], self.response
         failures, self.failures, first = self.failures, {}, self.fatal
         if first is None:
             first = failures.pop(0 if self.winner is None else self.winner)
-        _tell_of(first, [(self.models[at], failures[at]) for at in sorted(failures)])
+        _add_failures(first, [(self.models[at], failures[at]) for at in sorted(failures)])
         try:
             raise first
         finally:
-            # Else the error would hold the frame that holds the error, until the collector comes by.
+            # The error's traceback holds this frame and the race, so neither may keep the error.
             del first, failures
             self.fatal = None

@@ -1,4 +1,4 @@
-"""A model around a model that asks again after a failure that may pass."""
+"""A wrapper that asks its model again after a temporary failure."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ __all__ = ["Retry"]
 
 
 class Retry(Wrapper):
-    """Asks the model again when it raises a `ModelError` that is `retryable`, after a while, so many times at most.
+    """Asks the model again, after a wait, when it raises a `ModelError` that is `retryable`.
 
     The wait is exponential backoff with full jitter: a random time between 0 and `wait * 2**n`, at most `max_wait`, so
     that clients which failed together do not come back together (Marc Brooker, "Exponential Backoff And Jitter", AWS
-    Architecture Blog, 2015). Where the service said how long to wait (`retry_after`), it is that, and a little jitter
-    on top; a service that asks for more than `max_wait` is not asked again.
+    Architecture Blog, 2015). If the service names a wait (`retry_after`), the wait is as long, plus a little jitter; if
+    it names more than `max_wait`, the model is not asked again.
 
-    Whatever a failed attempt has emitted is taken back by a `TurnRestarted`. The last error is raised as it is, and its
-    hint says how often and how long it was tried. Waiting is within the run's deadlines, and ends at a cancellation.
+    A `TurnRestarted` takes back the deltas of a failed attempt. After the last attempt, the last error is raised as it
+    is, with the number of attempts and the time in its hint. A wait counts towards the run's deadlines, and ends when
+    the run is cancelled.
 
     Args:
         model: a spec string, a `Model` or another wrapper
-        attempts: how often it is asked at most, the first time included
-        wait: the bound of the first wait, in seconds; it doubles with each further one
-        max_wait: the bound of every wait
-        jitter: returns the part of the bound that is waited for, from 0 to 1; `random.Random(7).random` repeats itself
+        attempts: the most attempts, including the first
+        wait: the bound of the first wait, in seconds; it doubles with each further wait
+        max_wait: the bound of every wait, in seconds
+        jitter: returns the share of the bound to wait, from 0 to 1; `random.Random(7).random` makes waits repeatable
 
     Attributes:
-        retries: how often it was asked again so far
-        waiting: how many requests wait now to be asked again
+        retries: the number of retries so far
+        waiting: the number of requests that wait now for a retry
     """
 
     kind = "retry"
@@ -67,7 +68,7 @@ class Retry(Wrapper):
         self.waiting = 0
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Ask the model until it answers. Raises its last error after every attempt, and any other error at once."""
+        """Ask the model until it answers. Raises the last attempt's error, or at once an error that cannot pass."""
         model = self.inner
         teller = None if emit is None else Teller(emit)
         began, attempt = trio.current_time(), 0
@@ -85,28 +86,28 @@ class Retry(Wrapper):
                     try:
                         raise failure from failure.__cause__
                     finally:
-                        # Else the error would hold the frame that holds the error, until the collector comes by.
+                        # The error's traceback holds this frame, so holding the error here would make a cycle.
                         del failure
             await self._pause(wait, failure, teller)
 
     def _next_wait(self, failure: ModelError, attempt: int) -> float | None:
         if attempt >= self.attempts or not self._may_wait(failure):
             return None
-        # The exponent is held down because a float overflows long before the attempts do.
+        # The exponent has a bound, as a float overflows at 2**1024.
         if failure.retry_after is None:
             return self._jitter() * min(self.max_wait, self.wait * 2.0 ** min(attempt - 1, 60))
         return min(self.max_wait, max(0.0, failure.retry_after) + self._jitter() * self.wait)
 
     def _may_wait(self, failure: ModelError) -> bool:
-        # Written so that a nan, which is neither more nor less, is no wait either.
+        # `<=` is false for a nan, which thus counts as too long.
         return failure.retry_after is None or failure.retry_after <= self.max_wait
 
     def _give_up(self, failure: ModelError, attempt: int, seconds: float) -> None:
         if attempt < self.attempts and not self._may_wait(failure):
             wanted = f"{failure.retry_after:g} s"
-            remark(failure, f"It asks to wait {wanted}, which is more than max_wait ({self.max_wait:g} s).")
+            remark(failure, f"The service asks to wait {wanted}, more than max_wait ({self.max_wait:g} s).")
         if attempt > 1:
-            remark(failure, f"It was asked {attempt} times, over {seconds:.3g} s.")
+            remark(failure, f"The model was asked {attempt} times, over {seconds:.3g} s.")
 
     async def _pause(self, wait: float, failure: ModelError, teller: Teller | None) -> None:
         self.retries += 1

@@ -172,7 +172,7 @@ def test_files_are_attached(agno: Agno) -> None:
     [
         ("cat.gif", "there is no file cat.gif"),
         ("damaged.png", "is of no known type"),
-        ("report.pdf", "the model seeing takes no application/pdf, and was given [file report.pdf, 8 bytes]"),
+        ("report.pdf", "the model seeing does not accept application/pdf, and was given [file report.pdf, 8 bytes]"),
     ],
 )
 def test_what_cannot_be_attached(agno: Agno, project: Path, path: str, said: str) -> None:

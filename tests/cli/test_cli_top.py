@@ -335,7 +335,7 @@ def test_watching_in_a_terminal(terminal: Callable[..., object], program: Progra
 def test_a_folder_that_is_not_the_users_alone(agno: Agno, program: Program, place: Path) -> None:
     """No socket is made where others can reach it: the runtime does not open, and says what to do."""
     (place / "agno-rt").mkdir(mode=0o755)
-    with pytest.raises(AssertionError, match="is no folder of this user's alone") as caught:
+    with pytest.raises(AssertionError, match="is not a folder that belongs to this user alone") as caught:
         program(PLAIN)
 
     assert "chmod 700" in str(caught.value)

@@ -453,7 +453,7 @@ class TestMisfit:
             "Object missing required field `customer`; "
             "Expected `str`, got `int` - at `$.lines[0].what`; "
             "Expected `float`, got `str` - at `$.lines[0].price`; "
-            "Object missing required field `what` (`wat` is no field of it) - at `$.lines[1]`; "
+            "Object missing required field `what` (`wat` is not a field of it) - at `$.lines[1]`; "
             "Expected `bool`, got `int` - at `$.paid`"
         )
 

@@ -133,7 +133,7 @@ async def test_a_coroutine() -> None:
         return "awaited"
 
     assert await told(inner()) == "awaited"
-    assert "an async function" in str(await told([inner()]))
+    assert "`async def`" in str(await told([inner()]))
 
 
 async def test_characters_that_are_no_unicode() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agno_rt._decide.history import MEDIA_TOKENS, Bounds, estimate, window
+from agno_rt._decide.history import MEDIA_TOKENS, Bounds, estimate_tokens, window
 from agno_rt.memory import MemoryPolicy
 from agno_rt.messages import Media, Message, ToolCall
 
@@ -177,13 +177,13 @@ def test_a_share_of_the_bounds() -> None:
 
 def test_estimate_counts_what_a_message_carries() -> None:
     """Text, the arguments of calls and media all have their tokens; a message without anything has a few."""
-    empty = estimate(Message("user", ""))
+    empty = estimate_tokens(Message("user", ""))
     picture = Media("image", "image/png", b"x")
 
     assert 0 < empty < 10
-    assert estimate(Message("user", "x" * 400)) == empty + 100
-    assert estimate(Message("assistant", "", (ToolCall("c", "find", "x" * 396),))) == empty + 100
-    assert estimate(Message("user", ("x" * 400, picture, picture))) == empty + 100 + 2 * MEDIA_TOKENS
+    assert estimate_tokens(Message("user", "x" * 400)) == empty + 100
+    assert estimate_tokens(Message("assistant", "", (ToolCall("c", "find", "x" * 396),))) == empty + 100
+    assert estimate_tokens(Message("user", ("x" * 400, picture, picture))) == empty + 100 + 2 * MEDIA_TOKENS
 
 
 def test_results_alone_are_nothing() -> None:

@@ -159,7 +159,7 @@ class TestErrors:
         assert "the source of the image is" in said or "is a folder" in said
 
     def test_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A file that is not there, is a folder, is no regular file, cannot be read or is too large, by its name."""
+        """A file that is not there, is a folder, is not a regular file, cannot be read or is too large, by its name."""
         monkeypatch.chdir(tmp_path)
         (tmp_path / "cat.png").write_bytes(PNG)
         (tmp_path / "empty.png").touch()
@@ -167,7 +167,7 @@ class TestErrors:
         assert refused(media.image, "dog.png") == f"there is no file dog.png\nLooked in {tmp_path}."
         assert refused(media.image, tmp_path / "no" / "dog.png").endswith("Check its path.")
         assert "is a folder" in refused(media.image, tmp_path)
-        assert "is no regular file" in refused(media.image, "/dev/null")
+        assert "is not a regular file" in refused(media.image, "/dev/null")
         assert "cannot be read" in refused(media.image, "a\0b")
         assert "cannot be read: File name too long" in refused(media.image, "a" * 5_000)
         assert "empty.png is empty" in refused(media.image, "empty.png")
@@ -180,15 +180,15 @@ class TestErrors:
         [
             ("ftp://example.com/a.png", "cannot be passed to a model\nGive an http:, https: or data: URL"),
             ("file:///a.png", "cannot be passed to a model"),
-            ("https://", "https:// is no URL"),
+            ("https://", "https:// is not a valid URL"),
             ("https://[::1", "cannot be passed"),
             ("https://example.com:port/a.png", "cannot be passed"),
-            ("https://example.com/a b.png", "is no URL\nWrite it as in"),
+            ("https://example.com/a b.png", "is not a valid URL\nWrite it as in"),
             ("https://example.com/a.mp3", "is audio/mpeg, not an image"),
             ("data:image/png", "the data: URL of the image has no comma"),
             ("data:png;base64,AAAA", "gives the media type 'png'"),
-            ("data:image/png;base64,A!AA", "is no base64"),
-            ("data:image/png;base64,A", "is no base64"),
+            ("data:image/png;base64,A!AA", "is not base64"),
+            ("data:image/png;base64,A", "is not base64"),
             ("data:image/png;base64,", "is empty"),
             ("data:image/gif;base64," + PNG_URL.partition(",")[2], "is image/png, and was said to be image/gif"),
         ],
@@ -287,12 +287,20 @@ class TestForAModel:
     @pytest.mark.parametrize(
         ("takes", "part", "said"),
         [
-            ((), media.image(PNG, name="cat.png"), "takes no image/png, and was given [image cat.png, 69 bytes]"),
-            (("image/*",), media.audio(WAV), "the model m takes no audio/wav"),
-            (("image/jpeg",), media.image(PNG), "takes no image/png"),
-            (("audio/*",), media.image("https://example.com/cat"), "takes no image/*, and was given [image cat]"),
-            (("image/*",), media.file("https://example.com/a.txt"), "takes no text/plain"),
-            (("image/*",), Media("file", "text/plain", b"\xff"), "takes no text/plain"),
+            (
+                (),
+                media.image(PNG, name="cat.png"),
+                "does not accept image/png, and was given [image cat.png, 69 bytes]",
+            ),
+            (("image/*",), media.audio(WAV), "the model m does not accept audio/wav"),
+            (("image/jpeg",), media.image(PNG), "does not accept image/png"),
+            (
+                ("audio/*",),
+                media.image("https://example.com/cat"),
+                "does not accept image/*, and was given [image cat]",
+            ),
+            (("image/*",), media.file("https://example.com/a.txt"), "does not accept text/plain"),
+            (("image/*",), Media("file", "text/plain", b"\xff"), "does not accept text/plain"),
         ],
     )
     def test_what_it_does_not_take(self, takes: tuple[str, ...], part: Media, said: str) -> None:
@@ -300,7 +308,7 @@ class TestForAModel:
         with pytest.raises(UsageError) as caught:
             media.check_media([Message("system", "x"), *asked("What is this?", part)], ModelProfile(media=takes), "m")
         assert said in caught.value.message
-        assert caught.value.hint == (f"It takes {', '.join(takes)}." if takes else "It takes text alone.")
+        assert caught.value.hint == (f"It accepts {', '.join(takes)}." if takes else "It accepts text only.")
 
     def test_how_much(self) -> None:
         """The bytes of a whole conversation count together."""

@@ -70,9 +70,11 @@ class TestMedia:
         """What is sent to a model that does not take it is the caller's to mend; the model is not asked."""
         seeing, blind = Taking([], "image/png"), Taking([])
         async with Runtime() as runtime:
-            with pytest.raises(UsageError, match="takes no application/pdf, and was given"):
+            with pytest.raises(UsageError, match="does not accept application/pdf, and was given"):
                 await runtime.run(Agent(seeing), parts("What is this?", media.file(PDF)))
-            with pytest.raises(UsageError, match=r"takes no image/png, and was given \[image dot.png, 69 bytes\]"):
+            with pytest.raises(
+                UsageError, match=r"does not accept image/png, and was given \[image dot.png, 69 bytes\]"
+            ):
                 await runtime.run(Agent(blind), parts("What is it?", DOT))
 
         assert (len(seeing.requests), len(blind.requests)) == (0, 0)

@@ -79,7 +79,7 @@ class TestEach:
             ({"items": [{}]}, "Object missing required field `name` - at `$.items[0]`"),
             (
                 {"items": [{"nam": "x"}]},
-                "Object missing required field `name` (`nam` is no field of it) - at `$.items[0]`",
+                "Object missing required field `name` (`nam` is not a field of it) - at `$.items[0]`",
             ),
             ({"items": [{"name": "x", "price": 0}]}, "Expected a number > 0, got 0 - at `$.items[0].price`"),
             ({"items": [{"name": "x"}] * 3}, "Expected at most 2 items, got 3 - at `$.items`"),

@@ -220,6 +220,12 @@ class TestConstraints:
             schema_of(Annotated[int | None, Len(2)])
 
 
+class Size(enum.IntEnum):
+    """A choice of one number."""
+
+    SMALL = 1
+
+
 class TestUnions:
     """Alternatives that msgspec refuses, or gets wrong."""
 
@@ -233,6 +239,11 @@ class TestUnions:
             (Literal["a"] | Annotated[str, msgspec.Meta(pattern="^b")], {'"a"': "a", '"bc"': "bc"}),
             (Annotated[int, Ge(3)] | float, {"4": 4, "1": 1.0}),
             (Annotated[int, Ge(9)] | Annotated[int, msgspec.Meta(le=1)], {"9": 9, "0": 0}),
+            (
+                decimal.Decimal | Size,
+                {"1": decimal.Decimal(1), "2": decimal.Decimal(2), '"0.5"': decimal.Decimal("0.5")},
+            ),
+            (Size | decimal.Decimal, {"1": Size.SMALL, "2": decimal.Decimal(2)}),
             (tuple[int, str] | Annotated[int, Ge(3)], {'[1, "a"]': (1, "a"), "3": 3}),
             (tuple[int, str] | UserId | None, {'[1, "a"]': (1, "a"), "1": 1, "null": None}),
             (
@@ -381,7 +392,7 @@ class TestPlainTypes:
     @pytest.mark.parametrize("type_", [complex, object, type, re.Pattern, Sequence[range]])
     def test_what_json_cannot_carry(self, type_: Any) -> None:
         """The error names the type, in one line, and what would do."""
-        with pytest.raises(ToolDefinitionError, match="nothing that JSON can carry") as caught:
+        with pytest.raises(ToolDefinitionError, match="JSON cannot carry") as caught:
             schema_of(type_)
 
         assert "\n" not in caught.value.message
@@ -494,7 +505,7 @@ class TestClasses:
         with pytest.raises(ToolDefinitionError, match=r"two classes called .*Same") as caught:
             schema_of(tuple.__class_getitem__((first, second)))
 
-        assert "another name" in caught.value.hint
+        assert "Rename one" in caught.value.hint
 
     def test_a_union_of_tagged_structs_needs_no_more_words(self) -> None:
         """Words that not every service knows are left out."""

@@ -77,7 +77,7 @@ class TestAnswers:
         report = await asked(inspection.path)
         inspection.close()
 
-        assert failed.error == "it cannot say: IndexError: pop from empty list"
+        assert failed.error == "its tasks cannot be read: IndexError: pop from empty list"
         assert (report.error, report.tasks) == ("", TaskTree())
 
     @pytest.mark.parametrize("garbage", [b"", b"GET / HTTP/1.1\r\n\r\n", b"[]\n", b"\xff" * 4_096])
@@ -195,7 +195,7 @@ class TestFolder:
         """A folder that others may write to is not used, and what is in it is not asked."""
         (place / "agno-rt").mkdir(mode=0o777)
         (place / "agno-rt" / "1.0.sock").touch()
-        with pytest.raises(BackendError, match="no folder of this user's alone") as caught:
+        with pytest.raises(BackendError, match="not a folder that belongs to this user alone") as caught:
             Inspection(TaskTree)
 
         assert "chmod 700" in caught.value.hint
@@ -205,7 +205,7 @@ class TestFolder:
         """A link in the folder's place is not followed."""
         (place / "elsewhere").mkdir(mode=0o700)
         (place / "agno-rt").symlink_to(place / "elsewhere")
-        with pytest.raises(BackendError, match="no folder of this user's alone"):
+        with pytest.raises(BackendError, match="not a folder that belongs to this user alone"):
             Inspection(TaskTree)
 
     async def test_a_path_that_is_too_long(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

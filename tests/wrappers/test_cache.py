@@ -590,7 +590,7 @@ class TestMemory:
         class Sessions:
             """A memory for sessions alone."""
 
-        with pytest.raises(UsageError, match="the memory Sessions keeps no cached answers") as caught:
+        with pytest.raises(UsageError, match="the memory Sessions is not a CacheStore") as caught:
             Cache("a", store="memory").bound(Registry(Sessions(), a=Service()))
 
         assert "leave store out" in caught.value.hint
@@ -903,7 +903,7 @@ class TestCancellation:
                     nursery.start_soon(cache.respond, ask(), reader)
 
         assert reader.text == "Hello."
-        assert reader.restarts == ["service is asked again: another run had asked it, and was ended"]
+        assert reader.restarts == ["service is asked again: the run that had asked it was ended"]
 
     async def test_stops_a_model_that_only_emits(self) -> None:
         """To emit is to give others their turn, and to learn that nobody wants the rest."""

@@ -136,5 +136,5 @@ class TestAllFail:
 
     def test_of_none(self) -> None:
         """A chain of nothing is refused when it is written."""
-        with pytest.raises(UsageError, match="a fallback of 0 models"):
+        with pytest.raises(UsageError, match="a fallback of 0 models has too few"):
             Fallback()

@@ -219,5 +219,5 @@ def test_refuses_a_wait_that_cannot_be(after: float) -> None:
 
 def test_of_one() -> None:
     """There is no race of one."""
-    with pytest.raises(UsageError, match="a hedge of 1 models"):
+    with pytest.raises(UsageError, match="a hedge of 1 models has too few"):
         Hedge("a:x")

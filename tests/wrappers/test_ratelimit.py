@@ -268,7 +268,7 @@ class TestQueue:
         asked = RateLimit(Service(busy(retry_after=30)), requests=100, queue=0)
         with pytest.raises(ModelError):
             await asked.respond(ask())
-        with pytest.raises(Overloaded, match="and its provider asked to wait"):
+        with pytest.raises(Overloaded, match="and the provider asked to wait"):
             await asked.respond(ask())
 
     async def test_a_newcomer_does_not_pass(self, autojump_clock: MockClock) -> None:
@@ -463,5 +463,5 @@ def test_under_many_schedules() -> None:
 )
 def test_refuses_settings_that_cannot_be(settings: dict[str, Any]) -> None:
     """A wrong setting is found when it is written."""
-    with pytest.raises(UsageError, match=r"a rate limit of nothing|(requests|tokens|per|burst|queue) is "):
+    with pytest.raises(UsageError, match=r"a rate limit has no limit|(requests|tokens|per|burst|queue) is "):
         RateLimit("a:x", **settings)

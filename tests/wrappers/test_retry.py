@@ -100,7 +100,7 @@ class TestRetryAfter:
             await Retry(service).respond(ask())
 
         assert trio.current_time() == 0
-        assert caught.value.hint == f"Wait. It asks to wait {seconds:g} s, which is more than max_wait (30 s)."
+        assert caught.value.hint == f"Wait. The service asks to wait {seconds:g} s, more than max_wait (30 s)."
 
 
 class TestGivesUp:
@@ -116,7 +116,7 @@ class TestGivesUp:
 
         assert caught.value is errors[-1]
         assert isinstance(caught.value.__cause__, OSError)
-        assert caught.value.hint == "Wait. It was asked 3 times, over 3 s."
+        assert caught.value.hint == "Wait. The model was asked 3 times, over 3 s."
         assert errors[0].hint == "Wait."
 
     @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class TestWrapper:
 
     def test_refuses_what_is_no_model(self) -> None:
         """It says which wrapper was given what."""
-        with pytest.raises(UsageError, match="7 within a retry is no model") as caught:
+        with pytest.raises(UsageError, match="7 within a retry is not a model") as caught:
             Retry(7)  # type: ignore[arg-type]
 
         assert "openai:gpt-5" in caught.value.hint

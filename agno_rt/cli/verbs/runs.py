@@ -285,10 +285,10 @@ def _is_gone(record: RunRecord) -> bool:
 
 def _described(entry: Entry, run: str) -> str:
     """What the step was; one that is damaged is no reason not to show the others."""
-    from agno_rt._decide.journal import described
+    from agno_rt._decide.journal import describe_entry
 
     try:
-        return described(entry, run)
+        return describe_entry(entry, run)
     except BackendError as exc:
         return f"damaged: {exc.message}"
 

@@ -97,10 +97,10 @@ class TestAnswers:
     async def test_an_image_is_refused(self, model: LlamaModel) -> None:
         """The model is given text alone: an image is the caller's to mend, in a run as well, and loads nothing."""
         picture = media.image(b"GIF89a\1\0\1\0\x80\0\0\xff\0\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;")
-        with pytest.raises(UsageError, match=r"takes no image/gif, and was given \[image image/gif, 35 bytes\]"):
+        with pytest.raises(UsageError, match=r"does not accept image/gif, and was given \[image image/gif, 35 bytes\]"):
             await model.respond(ModelRequest((Message("user", ("What is this?", picture)),)))
         async with Runtime() as runtime:
-            with pytest.raises(UsageError, match="takes no image/gif"):
+            with pytest.raises(UsageError, match="does not accept image/gif"):
                 await runtime.run(Agent(model), ["What is this?", picture])
 
     async def test_reasoning_comes_apart(self, model: LlamaModel) -> None:

@@ -796,7 +796,7 @@ class TestThroughTheRuntime:
         async with Runtime(settings=settings) as runtime:
             result = await runtime.run(Agent("openai:m"), ["What is this?", media.image(PNG)])
             assert (result.content, result.reasoning, result.usage.cost) == ("A dot.", "Red.", 2.0)
-            with pytest.raises(UsageError, match="takes no application/pdf"):
+            with pytest.raises(UsageError, match="does not accept application/pdf"):
                 await runtime.run(Agent("openai:m"), ["What is this?", media.file(b"%PDF-1.4")])
         assert [part["type"] for part in server.asked[0].body["messages"][0]["content"]] == ["text", "image_url"]
         assert len(server.asked) == 1

@@ -323,7 +323,7 @@ class TestMedia:
             image = await http.post("/agents/a/runs", json={"input": [{"type": "image", "data": b64(GIF)}]})
             text = await http.post("/agents/a/runs", json={"input": [{"type": "file", "data": b64(b"hi")}]})
 
-        assert (image.status_code, image.json()["error"]["hint"]) == (400, "It takes text alone.")
+        assert (image.status_code, image.json()["error"]["hint"]) == (400, "It accepts text only.")
         assert (text.status_code, text.json()["content"]) == (200, "ok")
 
     @pytest.mark.parametrize(
@@ -345,8 +345,8 @@ class TestMedia:
             ([{"type": "text", "text": "x"}, {"type": "file", "url": "notes.txt"}], 400, "invalid_media", "input[1]"),
             ([{"type": "file", "url": "file:///notes.txt"}], 400, "invalid_media", "is not of http, https or data"),
             ([{"type": "file", "url": __file__}], 400, "invalid_media", "is not of http, https or data"),
-            ([{"type": "file", "url": "data:;base64,A"}], 400, "invalid_media", "no base64"),
-            ([{"type": "file", "url": "https://"}], 400, "invalid_media", "is no URL"),
+            ([{"type": "file", "url": "data:;base64,A"}], 400, "invalid_media", "not base64"),
+            ([{"type": "file", "url": "https://"}], 400, "invalid_media", "is not a valid URL"),
             ([{"type": "file", "data": b64(b"x" * 101)}], 413, "too_large", "input[0]: has more than 100 bytes"),
             ([{"type": "file", "url": f"data:;base64,{b64(b'x' * 999)}"}], 413, "too_large", "more than 100 bytes"),
             ([{"type": "file", "url": f"data:,{'x' * 101}"}], 413, "too_large", "more than 100 bytes"),
