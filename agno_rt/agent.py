@@ -1,4 +1,4 @@
-"""The agent as a plain value: what to ask, of which model, with which tools. Knows nothing of how it runs."""
+"""The agent as a plain value: a model with instructions, tools, memory and limits. Knows nothing of runs."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ __all__ = ["PLAIN_MEMORY", "Agent", "ToolLike", "limits_of", "memory_of", "setti
 T = TypeVar("T", bound=attrs.AttrsInstance)
 
 PLAIN_MEMORY = MemoryPolicy()
-"""What agents that say nothing of it have."""
+"""The policy of an agent without a memory policy of its own."""
 
 ToolLike: TypeAlias = Tool | Toolkit | str | Callable[..., Any]
-"""What may stand among an agent's tools: a function becomes a tool as `@tool` makes it one."""
+"""An entry of an agent's `tools`. A function becomes a tool as with `@tool`."""
 
 
 @attrs.define(eq=True, repr=False, weakref_slot=False)
 class _AgentFields(Generic[DepsT, OutputT]):
-    """The fields of an agent, apart from `Agent`, whose overloads for type checkers would hide them from attrs."""
+    """The fields of an agent, apart from `Agent`: the overloads there would hide the fields from attrs."""
 
     model: str | Model
     name: str = ""
@@ -44,41 +44,42 @@ class _AgentFields(Generic[DepsT, OutputT]):
     description: str = ""
 
     def __hash__(self) -> int:
-        # Of the fields that can always be hashed: tools may be a list, and a model may be any object.
+        # Hash only fields that are always hashable: tools may be a list, and a model may be any object.
         text = self.instructions if isinstance(self.instructions, str) else ""
         return hash((self.name, self.model if isinstance(self.model, str) else type(self.model), text))
 
     def __repr__(self) -> str:
-        said = [(field, getattr(self, field.name)) for field in attrs.fields(_AgentFields)[1:]]
-        shown = [f"{field.name}={_show(value)}" for field, value in said if value != field.default]
-        return f"Agent({', '.join([_show(self.model), *shown])})"
+        values = [(field, getattr(self, field.name)) for field in attrs.fields(_AgentFields)[1:]]
+        shown = [f"{field.name}={_show_value(value)}" for field, value in values if value != field.default]
+        return f"Agent({', '.join([_show_value(self.model), *shown])})"
 
 
 class Agent(_AgentFields[DepsT, OutputT]):
-    """What answers: a model with a name, instructions and tools. It opens nothing and computes nothing when it is made.
+    """A model with a name, instructions and tools. Making an agent opens nothing and computes nothing.
 
-    Make as many as you like, and share one among any number of runs, sessions and users: it holds no state. Agents with
-    equal fields are equal. `attrs.evolve(agent, name="...")` makes a changed copy. Setting a field of an agent is
-    possible, since refusing it would make agents dear to create; runs that begin later see the change, in all who share
-    the agent, and as a key of a dict or member of a set it is lost.
+    Agents hold no state: make as many as you like, and share each among any number of runs, sessions and users. Agents
+    with equal fields are equal. `attrs.evolve(agent, name="...")` makes a changed copy. You can set a field (a frozen
+    class would be slower to create): runs that begin later see the change, for everyone who shares the agent. An agent
+    that changes is lost as a key of a dict or a member of a set.
 
-    Type checkers know what it answers: `Agent[Deps, Output]`. `Output` follows from `output=`, and is `None` without.
-    `Deps` is `Any` unless you write it, as in `agent: Agent[Database, Trip] = ...`; then `deps=` is checked.
+    Type checkers know the type of the answer: `Agent[Deps, Output]`. `Output` follows from `output=`, and is `None`
+    without. `Deps` is `Any` unless you write the type, as in `agent: Agent[Database, Trip] = ...`; then `deps=` is
+    checked.
 
     Attributes:
-        model: a spec string such as `"llamacpp:smollm2"`, or anything that is a `Model`
-        name: what people, routes and events call it
+        model: a spec string such as `"llamacpp:smollm2"`, or any object that is a `Model`
+        name: the name for people, routes and events
         instructions: the system message: text, a function of the `RunContext`, async or not, or a `Template`
-        tools: functions, tools, toolkits, or spec strings of tools that plugins provide
-        output: the type that the answer must fit: an attrs or data class, a pydantic model, a TypedDict, a list, ...,
-            or an `Output` with more to say of it; `None` for text
-        memory: what of a session's past the model sees, and what else is kept: state, summaries, facts about users
-        settings: temperature and the like; a dict of them will do
-        limits: limits of each run of this agent (budgets, turns, timeouts), or a dict of them; `None` takes the
-            runtime's
-        hooks: what stands around each run's steps: hooks, guardrails, or guardrails' spec strings
-        description: one sentence for people who choose among agents, on the page and in lists. The model never sees it,
-            and nobody but the model sees the instructions
+        tools: functions, tools, toolkits, or spec strings of tools from plugins
+        output: the type of the answer: an attrs or data class, a pydantic model, a TypedDict, a list, ..., or an
+            `Output` with more options; `None` for text
+        memory: how much of a session's past the model sees, and what else is kept: state, summaries, facts about users
+        settings: temperature and the like, as `ModelSettings` or a dict of its fields
+        limits: limits of each run of this agent (budgets, turns, timeouts), as `Limits` or a dict of its fields; `None`
+            for the runtime's
+        hooks: hooks, guardrails, or spec strings of guardrails, to call around the steps of each run
+        description: one sentence for people who choose among agents, on the page and in lists. The model never sees the
+            description, and nobody but the model sees the instructions
     """
 
     __slots__ = ()
@@ -100,7 +101,7 @@ class Agent(_AgentFields[DepsT, OutputT]):
             description: str = "",
         ) -> Agent[Any, None]: ...
 
-        # One overload for a type alone: mypy reads `A | B` as a type only where nothing but a type may stand.
+        # A separate overload for types: mypy reads `A | B` as a type only for a parameter that accepts nothing else.
         @overload
         def __new__(
             cls,
@@ -134,13 +135,13 @@ class Agent(_AgentFields[DepsT, OutputT]):
         def __new__(cls, *args: Any, **fields: Any) -> Any: ...
 
 
-_LONGEST = 60
+_LONGEST = 60  # characters of a text in an agent's repr; other values get twice as many
 
 
-def _show(value: Any) -> str:
+def _show_value(value: Any) -> str:
     """Show a field's value in few words: functions, tools and classes by their names."""
     if isinstance(value, list | tuple):
-        inner = ", ".join(map(_show, value))
+        inner = ", ".join(map(_show_value, value))
         return f"[{inner}]" if isinstance(value, list) else f"({inner}{',' if len(value) == 1 else ''})"
     if isinstance(value, str):
         return repr(value if len(value) <= _LONGEST else f"{value[: _LONGEST - 3]}...")
@@ -155,27 +156,28 @@ def _show(value: Any) -> str:
 
 
 def settings_of(given: ModelSettings | Mapping[str, Any]) -> ModelSettings:
-    """Return the settings, made of a dict where one is given. Raises `UsageError` for an unknown key."""
-    return _value_of(ModelSettings, given, "settings")
+    """Return the settings, built from a dict if needed. Raises `UsageError` for an unknown key."""
+    return _build_value(ModelSettings, given, "settings")
 
 
 def limits_of(given: Limits | Mapping[str, Any]) -> Limits:
-    """Return the limits, made of a dict where one is given. Raises `UsageError` for an unknown key or wrong value."""
-    return _value_of(Limits, given, "limits")
+    """Return the limits, built from a dict if needed. Raises `UsageError` for an unknown key or a wrong value."""
+    return _build_value(Limits, given, "limits")
 
 
 def memory_of(given: MemoryPolicy | Mapping[str, Any]) -> MemoryPolicy:
-    """Return the policy, made of a dict where one is given. Raises `UsageError` for an unknown key or wrong value."""
+    """Return the policy, built from a dict if needed. Raises `UsageError` for an unknown key or a wrong value."""
     if isinstance(given, Mapping):
+        # A file or a request has tables within the table, and attrs converts no nested dicts.
         given = dict(given)
         for key, type_ in (("summary", Summary), ("facts", UserMemory)):
             if key in given:
-                given[key] = _value_of(type_, given[key], f"{key} of memory")
-    return _value_of(MemoryPolicy, given, "memory")
+                given[key] = _build_value(type_, given[key], f"{key} of memory")
+    return _build_value(MemoryPolicy, given, "memory")
 
 
-def _value_of(type_: type[T], given: Any, what: str) -> T:
-    """The value of a dict of its fields; anything else as it is, for others to check."""
+def _build_value(type_: type[T], given: Any, what: str) -> T:
+    """Build a value from a dict of its fields; return anything else unchanged, for the caller to check."""
     if not isinstance(given, Mapping):
         return cast(T, given)
     known = [field.name for field in attrs.fields(type_)]

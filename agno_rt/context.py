@@ -1,8 +1,8 @@
-"""What a tool, a hook or an instructions function may know of the run that it is part of. Knows nothing of trio.
+"""The run as seen by a tool, a hook or an instructions function. Knows nothing of trio.
 
-A tool that has a parameter of type `RunContext`, `Deps[...]`, `State[...]` or `FromUser[...]` is given it; the model
-never sees such a parameter. `Deps[Database]` is the caller's dependency of that type, `State[Cart]` the session's
-state. For `FromUser[str]` the run pauses, until somebody says what to put there.
+The run fills in a tool's parameter of type `RunContext`, `Deps[...]`, `State[...]` or `FromUser[...]`; the model never
+sees the parameter. `Deps[Database]` is the caller's dependency of that type, `State[Cart]` the session's state. For
+`FromUser[str]` the run pauses until a person gives the value.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Injected:
-    """Marks a parameter that the run fills in, or whoever it pauses for; `what` is `deps`, `state` or `user`."""
+    """A mark for a parameter that is filled in by the run or by the user; `what` is `deps`, `state` or `user`."""
 
     what: Literal["deps", "state", "user"]
 
@@ -37,45 +37,47 @@ State = Annotated[T, STATE]
 FromUser = Annotated[T, USER]
 
 
-async def _untold(data: Any) -> None:
-    """Progress that nobody listens to."""
+async def _drop_progress(data: Any) -> None:
+    """Drop progress without a listener."""
 
 
-def _unreported(data: Any) -> None:
-    """The same, from a function that is not async."""
+def _drop_report(data: Any) -> None:
+    """Drop progress from a sync function."""
 
 
+# Typed as Any, because `None` is not a value of every type that a run's dependencies may have.
 _NO_DEPS: Any = None
 
 
-def _unused() -> Usage:
+def _return_no_usage() -> Usage:
     return Usage()
 
 
-def _uncounted(usage: Usage) -> None:
-    """Usage that is nobody's."""
+def _drop_usage(usage: Usage) -> None:
+    """Drop usage outside a run."""
 
 
-async def _alone() -> None:
-    """Give way where there is nobody to give way to."""
+async def _give_way_to_nobody() -> None:
+    """Give way outside a run: do nothing."""
 
 
+# The private callables connect the context with its run. Their defaults serve a context without a run, as in a test.
 @attrs.define(eq=False)
 class RunContext(Generic[ContextDepsT]):
-    """The run that something happens in.
+    """The current run.
 
     Attributes:
         run_id: the run's id
         agent: the agent's name
-        session: the session's id, if the run has one
-        user: whom the run is for, if that was said
-        input: the messages that the run was asked to answer
-        deps: what the caller passed as `deps=`: one thing, or a tuple of several
-        state: the session's state, as the type that the agent's `MemoryPolicy` names; `None` without one. Change it
-            in place: it is stored with the run's messages, in one step
-        call: the tool call under way, in a tool; a batch tool has several, and `None` here
-        kept: what hooks keep from one step of the run to the next, each under a key of its own: a hook is shared by all
-            runs of its agent, this is the run's
+        session: the session's id, if the run has a session
+        user: the run's user, if known
+        input: the messages to answer
+        deps: the caller's `deps=`: one object, or a tuple of several
+        state: the session's state, of the type named by the agent's `MemoryPolicy`; `None` without a type. Change the
+            state in place: it is stored with the run's messages, in one step
+        call: in a tool, the tool call in progress; `None` in a batch tool, which has several calls
+        kept: the data that hooks keep from one step of the run to the next, each under a key of its own. A hook is
+            shared by all runs of its agent, but `kept` belongs to the run
     """
 
     run_id: str
@@ -87,55 +89,55 @@ class RunContext(Generic[ContextDepsT]):
     state: Any = None
     call: ToolCall | None = None
     kept: dict[Any, Any] = attrs.field(factory=dict, repr=False)
-    _usage: Callable[[], Usage] = attrs.field(default=_unused, repr=False)
-    _spend: Callable[[Usage], None] = attrs.field(default=_uncounted, repr=False)
-    _send: Callable[[Any], Awaitable[None]] = attrs.field(default=_untold, repr=False)
-    _report: Callable[[Any], None] = attrs.field(default=_unreported, repr=False)
-    _give_way: Callable[[], Awaitable[None]] = attrs.field(default=_alone, repr=False)
-    # What was given for the calls that asked the user, by their ids.
+    _usage: Callable[[], Usage] = attrs.field(default=_return_no_usage, repr=False)
+    _spend: Callable[[Usage], None] = attrs.field(default=_drop_usage, repr=False)
+    _send: Callable[[Any], Awaitable[None]] = attrs.field(default=_drop_progress, repr=False)
+    _report: Callable[[Any], None] = attrs.field(default=_drop_report, repr=False)
+    _give_way: Callable[[], Awaitable[None]] = attrs.field(default=_give_way_to_nobody, repr=False)
+    # The user's values for calls that asked for input, by the calls' ids.
     _given: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
 
     @property
     def usage(self) -> Usage:
-        """What the run has used so far."""
+        """The run's usage so far."""
         return self._usage()
 
     def spend(self, usage: Usage) -> None:
-        """Count what a tool or a hook used of a model by itself as used by the run, and by its budgets."""
+        """Add usage of a model by a tool or a hook itself to the run's usage and budgets."""
         self._spend(usage)
 
     async def progress(self, data: Any) -> None:
-        """Tell whoever listens how far the tool is; `data` is anything that JSON can carry.
+        """Report a tool's progress to listeners; `data` is anything that JSON can carry.
 
-        A stream's reader that is far behind makes this wait. Once the tool has ended it does nothing. Raises
-        `UsageError` for something that JSON cannot carry, whether anybody listens or not.
+        A slow reader of the run's stream makes the call wait. After the end of the tool, the call does nothing. Raises
+        `UsageError` for data that JSON cannot carry, even without a listener.
         """
         await self._send(data)
 
     def report(self, data: Any) -> None:
-        """Tell as `progress` does, from a function that is not async: in the thread that it runs in, or in place.
+        """Report progress like `progress`, from a sync function: in its thread, or in place.
 
-        In a thread it waits for a reader that is behind; in place nothing can wait, and it does not.
+        In a thread the call waits for a slow reader; in place it cannot wait, and does not.
         """
         self._report(data)
 
     async def give_way(self) -> None:
-        """Let other runs go on. A hook or tool that computes for long calls it every few milliseconds."""
+        """Let other runs continue. A hook or tool with a long computation calls this every few milliseconds."""
         await self._give_way()
 
     def dep(self, type_: type[T]) -> T:
-        """The dependency of that type that the caller passed. Raises `UsageError` when there is none."""
+        """Return the caller's dependency of the type. Raises `UsageError` if there is none."""
         found = find_dep(self.deps, type_)
         if found is None:
             raise UsageError(
-                f"the run was given no {type_.__name__}",
+                f"the run has no dependency of type {type_.__name__}",
                 hint=f"Pass it to the run: deps={type_.__name__}(...), or a tuple of several.",
             )
         return found
 
 
 def find_dep(deps: Any, type_: type[T] | tuple[type[T], ...]) -> T | None:
-    """The first of the dependencies that is of the type: `deps` itself, or else one of the tuple that it is."""
+    """Return the first dependency of the type, `deps` itself or an element of the tuple, or `None`."""
     if isinstance(deps, type_):
         return deps
     if isinstance(deps, tuple):

@@ -1,8 +1,8 @@
-"""Every error that agno_rt raises, sorted by who can mend it. Knows nothing else.
+"""Every error that agno_rt raises, sorted by who can fix it. Knows nothing else.
 
-The caller mends a `UsageError`, the model's side a `ModelError`, a plugin's author a `PluginError`, whoever
-operates the storage a `BackendError`; a `LimitExceeded` names the limit that was reached. Each carries a stable
-`code`, a `hint` that says what to do, and the `http_status` with which it is served.
+The caller fixes a `UsageError`, the model's side a `ModelError`, a plugin's author a `PluginError`, and the
+operator of the storage a `BackendError`. A `LimitExceeded` names the limit that was reached. Each error has a stable
+`code`, a `hint` with a remedy, and the `http_status` of its HTTP response.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ __all__ = [
 
 
 class AgnoError(Exception):
-    """The base of every error here; catch it, but raise one of its subclasses.
+    """The base class of these errors. Catch it, but raise one of its subclasses.
 
-    `message` says what went wrong, and is the error's text; `hint` says what to do about it. A traceback shows both,
-    the hint as a note; `full_text` is both in one text. When the error ended a run, `result` is the `RunResult` so
-    far: its messages and usage are not lost.
+    `message` is the error's text: the problem. `hint` is the remedy. A traceback shows both, with the hint as a note;
+    `full_text` has both in one text. If the error ended a run, `result` is the `RunResult` so far, so that messages and
+    usage are not lost.
     """
 
     code: ClassVar[str] = "error"
     http_status: ClassVar[int] = 500
 
-    # Of the class, and the message set by `__new__`: a subclass elsewhere may have an `__init__` of its own.
+    # Defaults of the class, and `message` set in `__new__`: a subclass's `__init__` might not call this one.
     message: str
     hint: str = ""
     result: Any = None
     _placed: bool = False
 
     def __new__(cls, *args: Any, **named: Any) -> Self:
-        made = super().__new__(cls, *args, **named)
-        said = args[0] if args else cls.__name__
-        set_attribute(made, "message", said if isinstance(said, str) else repr_of(said))
-        return made
+        error = super().__new__(cls, *args, **named)
+        message = args[0] if args else cls.__name__
+        set_attribute(error, "message", message if isinstance(message, str) else repr_of(message))
+        return error
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         if type(self) is AgnoError:
@@ -69,7 +69,7 @@ class AgnoError(Exception):
             add_note(self, hint)
 
     def at(self, place: str) -> Self:
-        """Say where the cause was written, in front of the message, unless that is said already; returns itself."""
+        """Put the cause's place in front of the message, unless there is a place already; return the error."""
         if place and not self._placed:
             self.message = f"{place}: {self.message}"
             self._placed = True
@@ -92,9 +92,9 @@ class UsageError(AgnoError):
 
 
 class NotFound(UsageError):
-    """A name that nothing goes by. The hint offers the nearest name and lists what there is.
+    """An unknown name. The hint offers the nearest name and lists the known names.
 
-    `where` says where the name was written (a file, a table of it, a flag); it may be empty.
+    `where` is the place of the name (a file, a table in a file, a flag), or empty.
     """
 
     code = "not_found"
@@ -103,35 +103,35 @@ class NotFound(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str], *, where: str = "", hint: str = "") -> None:
         place = f" ({where})" if where else ""
         missing = "no such file:" if kind == "file" else f"unknown {kind}"
-        super().__init__(f"{missing} {_shortened(name)}{place}", hint=hint or suggest(kind, name, known))
+        super().__init__(f"{missing} {_shorten_name(name)}{place}", hint=hint or suggest(kind, name, known))
         self.kind = kind
         self.name = name
 
 
 class Forbidden(UsageError):
-    """What was asked for belongs to another user. Nothing was read of it, and nothing changed."""
+    """The requested item, such as a session, belongs to another user. Nothing was read or changed."""
 
     code = "forbidden"
     http_status = 403
 
 
 class ConfigError(UsageError):
-    """A configuration file that cannot be used; the message names the file, the line and the key."""
+    """A configuration file with an error; the message names the file, the line and the key."""
 
     code = "config"
 
 
 class ToolDefinitionError(UsageError):
-    """A function that cannot be described to a model, found when it is made a tool."""
+    """A function that cannot be described to a model, or with conflicting options; raised when the tool is made."""
 
     code = "tool_definition"
 
 
 class ModelError(AgnoError):
-    """A model did not give an answer that can be used.
+    """A model did not give a usable answer.
 
-    `provider` names the model or its service, `status` is the HTTP status where there was one, `retryable` says
-    whether the same request may succeed later, and `retry_after` is the wait that the service asked for, in seconds.
+    `provider` names the model or its service. `status` is the HTTP status, if any. `retryable` says whether
+    the same request may succeed later. `retry_after` is the wait requested by the service, in seconds.
     """
 
     code = "model"
@@ -160,7 +160,7 @@ class ModelError(AgnoError):
 
 
 class OutputError(ModelError):
-    """The model's answer does not fit the agent's output type, after every attempt it was given."""
+    """The model's answer does not fit the agent's output type, after all attempts."""
 
     code = "output"
 
@@ -176,7 +176,7 @@ class PluginError(AgnoError):
 
 
 class LimitExceeded(AgnoError):
-    """A run reached one of its limits; `limit` names it as `Limits` does."""
+    """A run reached one of its limits; `limit` is the name as in `Limits`."""
 
     code = "limit"
     http_status = 422
@@ -196,7 +196,7 @@ class DeadlineExceeded(LimitExceeded):
 
 
 class Overloaded(LimitExceeded):
-    """Refused at once, because the queue in front of a limit is full. The same call may succeed later."""
+    """The call was refused at once because the queue of a limit is full. The same call may succeed later."""
 
     code = "overloaded"
     http_status = 503
@@ -215,7 +215,7 @@ class Blocked(AgnoError):
 
 
 class HookError(AgnoError):
-    """A hook or a guardrail failed, with an exception of its own that is this one's cause; `hook` names it."""
+    """A hook or a guardrail failed with an exception of its own, the cause of this error; `hook` names the hook."""
 
     code = "hook"
 
@@ -225,7 +225,7 @@ class HookError(AgnoError):
 
 
 class RunCancelled(AgnoError):
-    """The run was cancelled by its id, from elsewhere; what there is of it is stored, and can be resumed."""
+    """The run was cancelled by its id, from elsewhere. The finished steps are stored, and the run can be resumed."""
 
     code = "cancelled"
     http_status = 409
@@ -239,36 +239,36 @@ class BackendError(AgnoError):
 
 
 class SessionConflict(BackendError):
-    """Another process wrote to the session since it was read; nothing of this run was stored in it."""
+    """Another process wrote to the session after it was read; nothing of this run was stored in the session."""
 
     code = "session_conflict"
     http_status = 409
 
 
 _COMPARED = 100
-"""How many characters of a name that is not known are shown and compared."""
+"""The most characters of an unknown name to show and to compare."""
 
 
-def _shortened(name: str) -> str:
-    """The name as an error shows it."""
+def _shorten_name(name: str) -> str:
+    """Return the name's repr for an error, shortened."""
     shown = repr(name)
     return shown if len(shown) <= 5 * _COMPARED else f"{shown[:_COMPARED]}... of {len(name):,} characters"
 
 
 def code_of(exc: BaseException) -> str:
-    """Return the code of an error: its own if it is one of these, `internal` for any other exception."""
+    """Return the error's code, or `internal` for an exception that is not an `AgnoError`."""
     return exc.code if isinstance(exc, AgnoError) else "internal"
 
 
 def suggest(kind: str, name: str, known: Iterable[str]) -> str:
-    """The hint for a name that is not among `known`: the nearest one, and the list."""
+    """Return the hint for an unknown name: the nearest of the `known` names, and a list of them."""
     names = sorted(set(known))
     if not names:
         return f"There are no {kind}s." if kind != "file" else "Check the name, and the folder that it is in."
-    # Comparing takes the product of both lengths, and whoever sent the name chose one of them.
+    # difflib takes time in proportion to both lengths, and a client may have sent a very long name.
     close = difflib.get_close_matches(str(name)[:_COMPARED], names, n=1)
     nearest = f"Did you mean {close[0]!r}? " if close else ""
-    # To leave out a single one would save nothing.
+    # Leaving out a single name would save no room.
     count = len(names) if len(names) <= 13 else 12
     shown = ", ".join(names[:count]) + (f", and {len(names) - count} more" if len(names) > count else "")
     return f"{nearest}Known: {shown}."

@@ -1,9 +1,9 @@
-"""What happens in a run, as small values: the only way anything learns of it. Knows nothing of agents or trio.
+"""The events of a run, as small values: the only source of news about a run. Knows nothing of agents or trio.
 
-A run sends `RunStarted` first and `RunEnded` last, exactly once each, however it ends. What starts in between ends
-in between: a `ModelStarted` has its `ModelEnded`, a `ToolStarted` its `ToolEnded`. Deltas come from the model as it
-writes. Events are msgspec Structs because a token stream makes them by the thousand; each carries its name in the
-field `type` when encoded (`{"type": "text_delta", ...}`).
+A run sends `RunStarted` first and `RunEnded` last, exactly once each, however it ends. Each step that starts also ends
+in between: a `ModelStarted` has its `ModelEnded`, a `ToolStarted` its `ToolEnded`. Deltas arrive as the model writes.
+Events are msgspec Structs because a token stream makes thousands of them. An encoded event carries its name in the
+field `type` (`{"type": "text_delta", ...}`).
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ __all__ = [
 Status = Literal["completed", "failed", "cancelled", "paused", "limited"]
 
 
-def _snake(name: str) -> str:
+def _to_snake_case(name: str) -> str:
     return "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
 
 
-class _Event(msgspec.Struct, gc=False, tag_field="type", tag=_snake):
+# An event holds no reference cycle, and each object that the garbage collector tracks costs a stream time.
+class _Event(msgspec.Struct, gc=False, tag_field="type", tag=_to_snake_case):
     pass
 
 
@@ -54,14 +55,14 @@ class TextDelta(_Event):
 
 
 class ReasoningDelta(_Event):
-    """A piece of the model's reasoning, which is no part of the answer."""
+    """A piece of the model's reasoning, which does not belong to the answer."""
 
     text: str
     run_id: str = ""
 
 
 class ToolCallDelta(_Event):
-    """A piece of a tool call: `index` tells calls of one response apart; `id` and `name` come with the first piece."""
+    """A piece of a tool call. `index` identifies the call in its response; only the first piece has `id` and `name`."""
 
     index: int
     id: str = ""
@@ -71,16 +72,16 @@ class ToolCallDelta(_Event):
 
 
 class TurnRestarted(_Event):
-    """What was streamed of this turn so far is void: the model, or another one, is asked again. `reason` says why."""
+    """Everything streamed so far in this turn is void: the same or another model is asked again. `reason` says why."""
 
     reason: str
     run_id: str = ""
 
 
 class RunStarted(_Event):
-    """A run began, or goes on where it is `resumed`.
+    """A run began, or continues if `resumed`.
 
-    `parent` is the id of the run around it, for one that a tool or a hook made.
+    `parent` is the id of the run around it, for a run made by a tool or a hook.
     """
 
     run_id: str
@@ -93,7 +94,7 @@ class RunStarted(_Event):
 
 
 class ModelStarted(_Event):
-    """The model was asked; `turn` counts from 1, and is 0 for a call beside the turns, such as for a summary."""
+    """The model was asked. `turn` counts from 1, and is 0 for a call outside the turns, such as a summary."""
 
     run_id: str
     model: str
@@ -101,7 +102,7 @@ class ModelStarted(_Event):
 
 
 class ModelEnded(_Event):
-    """The model's turn is over, with its `usage`, or with the `error` that ended it."""
+    """The model's turn is over, with its `usage`, or with the `error` that ended the turn."""
 
     run_id: str
     model: str
@@ -120,7 +121,7 @@ class ToolStarted(_Event):
 
 
 class ToolProgress(_Event):
-    """A tool that is under way says how far it is; `data` is whatever the tool sends, as JSON can carry it."""
+    """A running tool reports its progress. `data` is any value from the tool that JSON can carry."""
 
     run_id: str
     call: ToolCall
@@ -128,7 +129,7 @@ class ToolProgress(_Event):
 
 
 class ToolEnded(_Event):
-    """A tool call is over. `content` is what the model is told; `status` is `failed` where that is an error."""
+    """A tool call is over. `content` is the result for the model; `status` is `failed` if the result is an error."""
 
     run_id: str
     call: ToolCall
@@ -137,7 +138,7 @@ class ToolEnded(_Event):
 
 
 class GuardTripped(_Event):
-    """A guardrail found something at `where` (`input`, `output`, ...) and blocked the run, or changed the text."""
+    """A guardrail found a problem at `where` (`input`, `output`, ...) and blocked the run, or changed the text."""
 
     run_id: str
     guard: str
@@ -147,7 +148,7 @@ class GuardTripped(_Event):
 
 
 class ApprovalAsked(_Event):
-    """The run waits for a person, about a tool call; `approval` is what is decided by its id. It pauses, and ends."""
+    """The run needs a person's decision about a tool call, by the id `approval`. The run pauses, and so ends."""
 
     run_id: str
     approval: str
@@ -157,7 +158,7 @@ class ApprovalAsked(_Event):
 
 
 class RunEnded(_Event):
-    """The run is over: the last event of every run. `code` is the error's code where there was one."""
+    """The run is over: the last event of every run. `code` is the error's code, if there was an error."""
 
     run_id: str
     status: Status
@@ -183,14 +184,14 @@ Event: TypeAlias = (
 
 
 def event_type(event: Event) -> str:
-    """The event's name on the wire: `text_delta` for a `TextDelta`."""
+    """Return the event's name on the wire: `text_delta` for a `TextDelta`."""
     tag = event.__struct_config__.tag
     assert isinstance(tag, str)
     return tag
 
 
 def stamped(delta: Delta, run_id: str) -> Delta:
-    """The delta as an event of that run. One that belongs to a run already is copied: it may be shared."""
+    """Return the delta as an event of the run. A delta that already has a run is copied, since others may share it."""
     if delta.run_id:
         return msgspec.structs.replace(delta, run_id=run_id)
     delta.run_id = run_id

@@ -1,7 +1,7 @@
-"""What every store of facts about users needs, and the tools by which a model keeps them. Knows no store and no run.
+"""The parts that every store of facts about users needs, and a model's tools for facts. Knows no store and no run.
 
-A store checks a fact with `fact_text`, `fact_topics` and `known_user`, tells whether it is there already by `fact_key`,
-and answers a search with `ranked`.
+A store checks a fact with `fact_text`, `fact_topics` and `known_user`, recognises a known fact by `fact_key`, and
+answers a search with `ranked`.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ __all__ = [
 ]
 
 MAX_FACTS = 500
-"""How many facts are kept about one user."""
+"""The most facts about one user."""
 MAX_CHARACTERS = 500
-"""How long a fact's text may be."""
+"""The most characters in a fact's text."""
 MAX_TOPICS = 10
-"""How many topics a fact may have."""
+"""The most topics of a fact."""
 
 RECALLED = 20
-"""How many facts the model is told of at a time."""
+"""The most facts to show the model at a time."""
 LEAST_BEGINNING = 4
-"""How many characters two words must begin with to be related."""
+"""The characters that two related words must share at the beginning."""
 READ_CHARACTERS = 10_000
-"""How much of a query is looked at. A user may have pasted a book."""
-LONGEST_WORD = 50
+"""The characters of a query to read. A user may have pasted a book."""
+LONGEST_WORD = 50  # characters; the rest of a word is not compared
 
 _WORD = re.compile(r"\w+")
 _COMMON = frozenset(
@@ -56,20 +56,20 @@ _COMMON = frozenset(
         " what when where which who why will with would you your"
     )
 )
-"""Words that say nothing of what a text is about."""
+"""Words that carry no topic."""
 
 
 def known_user(user: str) -> str:
-    """The user, if a fact can be kept about them. Raises what `check_name` does."""
+    """Return the user if a store can keep facts about them. Raises the errors of `check_name`."""
     return check_name("the user of a fact", user)
 
 
 def fact_text(text: str) -> str:
-    """The text as it is kept: in one line, without what cannot be printed. Raises `UsageError` for one that cannot be.
+    """Return the text to keep: one line of printable characters. Raises `UsageError` for an empty or too long text.
 
-    A fact is shown to models among others, one a line, so that none can pass for anything but a fact.
+    A model sees facts among others, one per line, so that no fact can pass for anything else.
     """
-    kept = _line(text, "a fact")
+    kept = _clean_line(text, "a fact")
     if not kept:
         raise UsageError("a fact is empty", hint="Say in a sentence what is known about the user.")
     if len(kept) > MAX_CHARACTERS:
@@ -79,10 +79,10 @@ def fact_text(text: str) -> str:
 
 
 def fact_topics(topics: Sequence[str]) -> tuple[str, ...]:
-    """The topics as they are kept. Raises `UsageError` for one that is empty or too long, or for too many."""
+    """Return the topics to keep. Raises `UsageError` for a topic that is empty or too long, and for too many topics."""
     if isinstance(topics, str):
         raise UsageError(f"the topics of a fact are {topics!r}", hint="Give a sequence of texts: ['food'].")
-    kept = tuple(dict.fromkeys(_line(topic, "a topic") for topic in topics))
+    kept = tuple(dict.fromkeys(_clean_line(topic, "a topic") for topic in topics))
     if len(kept) > MAX_TOPICS or not all(0 < len(topic) <= MAX_CHARACTERS for topic in kept):
         hint = f"Give at most {MAX_TOPICS}, each of them a word or two."
         raise UsageError(f"a fact has the topics {kept!r}", hint=hint)
@@ -90,35 +90,36 @@ def fact_topics(topics: Sequence[str]) -> tuple[str, ...]:
 
 
 def fact_key(text: str) -> str:
-    """What two texts have in common that say the same thing: case, spaces and how the sentence ends do not count."""
+    """Return a key that equal facts share: case, spaces and the end of the sentence do not count."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return " ".join(folded.split()).rstrip(" .!") or text
 
 
 def ranked(facts: Iterable[Fact], query: str, limit: int) -> list[Fact]:
-    """The facts that have words of the query in their text or topics, best first; of equal ones the order is kept.
+    """Return the facts with words of the query in their text or topics, best first; equal ones keep their order.
 
-    A word counts the more, the fewer of the facts have it. Of a word that has another's beginning, the other counts in
-    part: a plural, say, or a Korean noun with its particle. The most common English words do not count.
+    A word counts more if fewer facts have it. A word that begins like the query's word counts in part: a plural, say,
+    or a Korean noun with its particle. The most common English words do not count.
     """
     known = list(facts)
-    having: dict[str, list[int]] = {}
+    having: dict[str, list[int]] = {}  # the positions of the facts with each word
     for at, fact in enumerate(known):
-        for word in _words(" ".join((fact.text, *fact.topics))):
+        for word in _split_words(" ".join((fact.text, *fact.topics))):
             having.setdefault(word, []).append(at)
     vocabulary = sorted(having)
     scores = dict.fromkeys(range(len(known)), 0.0)
-    for word in sorted(_words(query[:READ_CHARACTERS])):
-        shares = {at: 0.5 for other in _related(word, vocabulary, having) for at in having[other]}
+    for word in sorted(_split_words(query[:READ_CHARACTERS])):
+        shares = {at: 0.5 for other in _find_related(word, vocabulary, having) for at in having[other]}
         shares.update(dict.fromkeys(having.get(word, ()), 1.0))
         for at, share in shares.items():
+            # The logarithm makes a rare word count more (the inverse document frequency of search engines).
             scores[at] += share * math.log(1 + len(known) / len(shares))
     best = sorted((at for at, score in scores.items() if score > 0), key=lambda at: -scores[at])
     return [known[at] for at in best[:limit]]
 
 
 def too_many_facts(user: str) -> UsageError:
-    """What a store raises instead of keeping one fact too many."""
+    """Return the error for a user with too many facts to keep another."""
     return UsageError(
         f"there are {MAX_FACTS} facts about user {user!r}, and no more are kept",
         hint="Correct one that is out of date, or forget some.",
@@ -126,20 +127,20 @@ def too_many_facts(user: str) -> UsageError:
 
 
 def unknown_fact(id: str, known: Iterable[str]) -> NotFound:
-    """What a store raises for an id that the user has not."""
+    """Return the error for an id that is not among the user's facts."""
     return NotFound("fact", id, known)
 
 
 def duplicate_fact(id: str, other: str) -> UsageError:
-    """What a store raises for a correction that says what another fact of the user's says already."""
+    """Return the error for a correction that repeats another fact of the user."""
     hint = f"Forget {id!r} if the two are one."
-    return UsageError(f"fact {other!r} says what fact {id!r} is to say", hint=hint)
+    return UsageError(f"fact {other!r} already has the text for fact {id!r}", hint=hint)
 
 
 def fact_tools(store: FactStore) -> tuple[Tool, ...]:
-    """The tools by which a model remembers, recalls, corrects and forgets facts about the user of its run.
+    """Return the tools by which a model remembers, recalls, corrects and forgets facts about the user of its run.
 
-    They act for that user alone, whatever the model says; in a run without a user they do nothing.
+    The tools act for the run's user alone, whatever the model says; in a run without a user they do nothing.
     """
 
     @tool
@@ -149,7 +150,7 @@ def fact_tools(store: FactStore) -> tuple[Tool, ...]:
         Args:
             text: the fact, as one short sentence that is clear by itself
         """
-        return await _remembered(store, context, text)
+        return await _remember_fact(store, context, text)
 
     @tool
     async def recall_facts(query: str, context: RunContext) -> str:
@@ -158,7 +159,7 @@ def fact_tools(store: FactStore) -> tuple[Tool, ...]:
         Args:
             query: a few words to search for; empty for the newest facts
         """
-        return await _recalled(store, context, query)
+        return await _recall_facts(store, context, query)
 
     @tool
     async def correct_fact(id: str, text: str, context: RunContext) -> str:
@@ -168,7 +169,7 @@ def fact_tools(store: FactStore) -> tuple[Tool, ...]:
             id: the fact's id
             text: what is right, as one short sentence that is clear by itself
         """
-        return await _corrected(store, context, id, text)
+        return await _correct_fact(store, context, id, text)
 
     @tool
     async def forget_fact(id: str, context: RunContext) -> str:
@@ -177,7 +178,7 @@ def fact_tools(store: FactStore) -> tuple[Tool, ...]:
         Args:
             id: the fact's id
         """
-        return await _forgotten(store, context, id)
+        return await _forget_fact(store, context, id)
 
     return remember_fact, recall_facts, correct_fact, forget_fact
 
@@ -185,7 +186,7 @@ def fact_tools(store: FactStore) -> tuple[Tool, ...]:
 _NOBODY = "It is not known who the user is, so nothing can be kept or recalled."
 
 
-async def _remembered(store: FactStore, context: RunContext, text: str) -> str:
+async def _remember_fact(store: FactStore, context: RunContext, text: str) -> str:
     if context.user is None:
         return _NOBODY
     try:
@@ -195,14 +196,14 @@ async def _remembered(store: FactStore, context: RunContext, text: str) -> str:
     return f"Kept as {fact.id}: {fact.text}"
 
 
-async def _recalled(store: FactStore, context: RunContext, query: str) -> str:
+async def _recall_facts(store: FactStore, context: RunContext, query: str) -> str:
     if context.user is None:
         return _NOBODY
     found = await store.facts(context.user, query=query if query.strip() else None, limit=RECALLED)
     return "\n".join(f"[{fact.id}] {fact.text}" for fact in found) or "Nothing like that is known about the user."
 
 
-async def _corrected(store: FactStore, context: RunContext, id: str, text: str) -> str:
+async def _correct_fact(store: FactStore, context: RunContext, id: str, text: str) -> str:
     if context.user is None:
         return _NOBODY
     try:
@@ -212,7 +213,7 @@ async def _corrected(store: FactStore, context: RunContext, id: str, text: str) 
     return f"Corrected {fact.id}: {fact.text}"
 
 
-async def _forgotten(store: FactStore, context: RunContext, id: str) -> str:
+async def _forget_fact(store: FactStore, context: RunContext, id: str) -> str:
     if context.user is None:
         return _NOBODY
     try:
@@ -222,36 +223,38 @@ async def _forgotten(store: FactStore, context: RunContext, id: str) -> str:
     return f"Forgotten: {id}"
 
 
-def _line(text: str, what: str) -> str:
+def _clean_line(text: str, what: str) -> str:
     if not isinstance(text, str):
         raise UsageError(f"{what} is {type(text).__name__}", hint="Give text.")
-    return " ".join("".join(char if char.isprintable() else " " for char in _unicode(text, what)).split())
+    return " ".join("".join(char if char.isprintable() else " " for char in _check_unicode(text, what)).split())
 
 
-def _unicode(text: str, what: str) -> str:
+def _check_unicode(text: str, what: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as exc:
-        hint = "It was probably decoded from bytes that are no UTF-8."
-        raise UsageError(f"{what} has a character that is no Unicode text: {exc}", hint=hint) from exc
+        hint = "It was probably decoded from bytes that are not UTF-8."
+        raise UsageError(f"{what} has a character that is not Unicode text: {exc}", hint=hint) from exc
     return text
 
 
-def _words(text: str) -> frozenset[str]:
-    """The words that count; in scripts that write without spaces, each two neighbouring characters too."""
+def _split_words(text: str) -> frozenset[str]:
+    """Return the words that count; in scripts without spaces, also each pair of neighbouring characters."""
     words: set[str] = set()
     for word in _WORD.findall(unicodedata.normalize("NFKC", text).casefold()):
         words.add(word[:LONGEST_WORD])
+        # Chinese, Japanese and Korean characters: a word may be a whole sentence.
         if any("\u2e80" <= char <= "\ud7ff" for char in word):
             words.update(word[at : at + 2] for at in range(len(word) - 1))
     return frozenset(words - _COMMON)
 
 
-def _related(word: str, vocabulary: Sequence[str], having: Container[str]) -> Iterator[str]:
-    """The words of the vocabulary that begin as this one does: one is the other's beginning, and no short one."""
+def _find_related(word: str, vocabulary: Sequence[str], having: Container[str]) -> Iterator[str]:
+    """Yield the words of the vocabulary that begin with this word, or that this word begins with, if not short."""
     if len(word) < LEAST_BEGINNING:
         return
     yield from (word[:length] for length in range(LEAST_BEGINNING, len(word)) if word[:length] in having)
+    # In the sorted vocabulary, the words that begin with this word follow it without a gap.
     for at in range(bisect_right(vocabulary, word), len(vocabulary)):
         if not vocabulary[at].startswith(word):
             return

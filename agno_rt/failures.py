@@ -1,8 +1,8 @@
-"""Judges what code that is not ours raised: whether it must go on, and what it says. Knows no trio.
+"""Judge exceptions from code outside agno_rt: which must pass, and with what text to report others. Knows no trio.
 
-Tools, models, hooks, observers and backends may raise anything: an exit, asyncio's cancellation, an exception without a
-text. Each place that calls such code catches `BaseException`, raises again what `must_pass`, and makes of the rest a
-result or one of our errors, with a text by `named`.
+Tools, models, hooks, observers and backends may raise anything: an exit, asyncio's cancellation, an exception without
+a text. Each place that calls such code catches `BaseException`, raises again any exception that `must_pass`, and turns
+others into a result or an error of agno_rt, with a text from `named`.
 """
 
 from __future__ import annotations
@@ -24,57 +24,58 @@ __all__ = [
 ]
 
 MOST_TEXT = 10_000
-"""How many characters of an exception's text are told."""
+"""The most characters of an exception's text to report."""
 
 _MOST_REPR = 200
 
 _MOST_LEAVES = 5
-"""How many exceptions of a group are told."""
+"""The most exceptions of a group to report."""
 
 
-def _always() -> bool:
+def _always_pass() -> bool:
     return True
 
 
-_PASSING: dict[type[BaseException], Callable[[], bool]] = {KeyboardInterrupt: _always}
-"""The types that must go on, each with a function that says whether they must now."""
+_PASSING: dict[type[BaseException], Callable[[], bool]] = {KeyboardInterrupt: _always_pass}
+"""The types that must pass, each with a function that says whether they must now."""
 
 
-def let_pass(*types: type[BaseException], when: Callable[[], bool] = _always) -> None:
-    """Let exceptions of these types go through every run to whoever runs it, as long as `when()` says so.
+def let_pass(*types: type[BaseException], when: Callable[[], bool] = _always_pass) -> None:
+    """Let exceptions of these types pass through every run to its caller, while `when()` is true.
 
-    They are no failure of what raised them. A KeyboardInterrupt passes always, trio's `Cancelled` while trio cancels,
-    and in a test pytest's own outcomes.
+    Such an exception is not a failure of the code that raised it. A KeyboardInterrupt always passes, trio's `Cancelled`
+    while trio cancels, and pytest's own outcomes in a test.
     """
     _PASSING.update(dict.fromkeys(types, when))
 
 
 def must_pass(exc: BaseException) -> bool:
-    """Return whether the exception, or one within the group that it is, must go on to whoever runs the program.
+    """Return whether the exception, or an exception in a group, must pass through every run to its caller.
 
-    A KeyboardInterrupt always does, since nobody can tell a real Ctrl-C from a raised one.
+    A KeyboardInterrupt always must, since a real Ctrl-C looks like a raised one.
     """
     return _is_closing(exc) or next(find_passing(exc), None) is not None
 
 
 def find_passing(exc: BaseException) -> Iterator[BaseException]:
-    """Yield the exceptions in a group, or the one exception, that must go on by their types."""
+    """Yield the exceptions in a group, or the exception itself, whose types must pass."""
     types = tuple(kind for kind, must_now in _PASSING.items() if must_now())
     return (leaf for leaf in leaves(exc) if isinstance(leaf, types))
 
 
 def _is_closing(exc: BaseException) -> bool:
-    """Return whether Python raised this `GeneratorExit` to end the coroutine that has caught it just now.
+    """Return whether Python raised this `GeneratorExit` to close the coroutine that has just caught it.
 
-    A closed coroutine is given one of its own, at the place where it waits; one that user code raises comes from below.
+    When Python closes a coroutine, the exception starts where the coroutine waits; an exception raised by user code
+    comes from a deeper frame.
     """
     trace = exc.__traceback__
     return isinstance(exc, GeneratorExit) and trace is not None and trace.tb_next is None
 
 
 def leaves(exc: BaseException) -> Iterator[BaseException]:
-    """Yield the exceptions in a group, however deep; the exception itself if it is not a group."""
-    # Not by recursion: a group may be nested deeper than Python's stack.
+    """Yield the exceptions in a group, however deep; for any other exception, the exception itself."""
+    # A loop and not recursion, since a group may be nested deeper than Python's stack.
     left = [exc]
     while left:
         part = left.pop()
@@ -85,12 +86,12 @@ def leaves(exc: BaseException) -> Iterator[BaseException]:
 
 
 def text_of(exc: BaseException) -> str:
-    """Return the exception's text as Unicode of a bounded length: empty if it has none, or none can be made of it.
+    """Return the exception's text as bounded Unicode, or an empty text if there is none or its `__str__` fails.
 
-    One of our errors is told with its hint, on a line of its own: models, logs and stores have nothing else of it.
+    The text of an agno_rt error includes the hint on a line of its own: models, logs and stores see nothing else.
     """
     try:
-        return _bounded(_full_text(exc))
+        return _bound_text(_read_full_text(exc))
     except BaseException as broken:
         if must_pass(broken):
             raise
@@ -98,29 +99,29 @@ def text_of(exc: BaseException) -> str:
 
 
 def named(exc: BaseException) -> str:
-    """Return the exception's type, and its text (`text_of`) if it has one. A group is told by what is in it."""
+    """Return the exception's type, and its text (`text_of`) if any. A group is described by its exceptions."""
     if isinstance(exc, BaseExceptionGroup):
-        return _group_named(exc)
-    name = _bounded(type(exc).__name__)
+        return _describe_group(exc)
+    name = _bound_text(type(exc).__name__)
     try:
-        text = _bounded(_full_text(exc))
+        text = _bound_text(_read_full_text(exc))
     except BaseException as broken:
         if must_pass(broken):
             raise
-        return f"{name} (without a text: its __str__ raised {_bounded(type(broken).__name__)})"
+        return f"{name} (without a text: its __str__ raised {_bound_text(type(broken).__name__)})"
     return f"{name}: {text}" if text else name
 
 
-def _group_named(group: BaseExceptionGroup[BaseException]) -> str:
+def _describe_group(group: BaseExceptionGroup[BaseException]) -> str:
     found = list(leaves(group))
     more = f"; and {len(found) - _MOST_LEAVES} more" if len(found) > _MOST_LEAVES else ""
     return f"{type(group).__name__}: {'; '.join(map(named, found[:_MOST_LEAVES]))}{more}"
 
 
 def repr_of(value: object) -> str:
-    """Return the value's repr in one short line; its type where none can be made."""
+    """Return the value's repr in one short line, or its type if the repr fails."""
     try:
-        text = _bounded(repr(value))
+        text = _bound_text(repr(value))
     except BaseException as broken:
         if must_pass(broken):
             raise
@@ -129,26 +130,26 @@ def repr_of(value: object) -> str:
 
 
 def add_note(exc: BaseException, text: str) -> None:
-    """Add a note to the exception, also to one that is frozen, or has an `add_note` of its own."""
+    """Add a note to the exception, even if it is frozen or has an `add_note` of its own."""
     set_attribute(exc, "__notes__", [*getattr(exc, "__notes__", ()), text])
 
 
 def set_attribute(exc: BaseException, name: str, value: object) -> None:
-    """Set an attribute of the exception, also of a frozen one, unless its class has it as a property."""
+    """Set an attribute of the exception, even a frozen one, unless its class has a property of that name."""
     with suppress(AttributeError):
         object.__setattr__(exc, name, value)
 
 
-def _full_text(exc: BaseException) -> str:
-    # Of one of our errors, which this module comes before and cannot name.
+def _read_full_text(exc: BaseException) -> str:
+    # Only an AgnoError has a `full_text`. This module cannot import the class, because errors.py imports this module.
     text = getattr(exc, "full_text", None)
     return text if isinstance(text, str) else str(exc)
 
 
-def _bounded(text: str) -> str:
-    """Return the text without what is no Unicode, and without its middle if it is long."""
+def _bound_text(text: str) -> str:
+    """Return the text as valid Unicode, without its middle if long."""
     if len(text) > MOST_TEXT:
         half = MOST_TEXT // 2
         text = f"{text[:half]} [... {len(text) - 2 * half:,} characters ...] {text[-half:]}"
-    # By the method of `str`, since the text may be of a subclass with methods of its own.
+    # Call the method of `str` itself: the text may be of a subclass with other methods.
     return str.encode(text, "utf-8", "replace").decode()

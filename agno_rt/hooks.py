@@ -1,8 +1,8 @@
-"""What may stand around the steps of a run: hooks, of which a guardrail is one kind. Knows nothing of how a run runs.
+"""Hooks around the steps of a run; a guardrail is one kind. Knows nothing of how a run runs.
 
-A hook is an object with some of the six methods of `Hook`. They are asked in the order in which the agent lists them,
-the ones after a step in the reverse order, as layers around it. Each may change what passes by returning another
-value, refuse it by raising `Blocked`, or let it pass by returning `None`.
+A hook is an object with some of the six methods of `Hook`. The `before_` methods are called in the order of the agent's
+`hooks`, the `after_` methods in the reverse order, like layers around the step. Each may change the value by returning
+another, refuse it by raising `Blocked`, or leave it unchanged by returning `None`.
 """
 
 from __future__ import annotations
@@ -22,47 +22,47 @@ Place = Literal["input", "output", "tools"]
 
 
 class Hook:
-    """The base of a hook: override what you need; what is not overridden costs a run nothing.
+    """The base of a hook. Override the methods that you need; the others cost a run nothing.
 
-    A hook is shared by all runs of its agent, at the same time too: keep what belongs to one run in `context.kept`.
-    Raise `Blocked` to refuse: that ends the run, wherever it is. Any other exception that is not one of ours ends it as
-    a `HookError`. What is streamed is what the model wrote; where `after_model` or `after_run` then change it, the
-    stream says `turn_restarted` and goes on with the changed text. A hook that often changes answers sets `holds`.
+    All runs of an agent share its hooks, at the same time too: keep data of one run in `context.kept`. Raise `Blocked`
+    to refuse, which ends the run at any step. An exception other than an `AgnoError` ends it as a `HookError`. A
+    stream has the text as the model wrote it; if `after_model` or `after_run` then changes the text, the stream sends
+    `turn_restarted` and continues with the changed text. Set `holds` in a hook that often changes answers.
     """
 
     holds: bool = False
-    """Hold back what a turn streams until the hooks have seen the response, so that no text is taken back."""
+    """Hold back the stream of a turn until the hooks have seen the response, so that no text is taken back."""
 
     async def before_run(self, context: RunContext, input: tuple[Message, ...]) -> tuple[Message, ...] | None:
-        """Before anything else of the run: may change the input."""
+        """Inspect or change the run's input, before anything else happens."""
         return None
 
     async def after_run(self, context: RunContext, content: str) -> str | None:
-        """With a text that would be the answer, before it is validated, stored and returned: may change it."""
+        """Inspect or change a candidate answer, before the text is validated, stored and returned."""
         return None
 
     async def before_model(self, context: RunContext, request: ModelRequest) -> ModelRequest | ModelResponse | None:
-        """Before each turn: may change the request, or answer it in the model's place."""
+        """Inspect or change the request of each turn; return a `ModelResponse` to answer in the model's place."""
         return None
 
     async def after_model(self, context: RunContext, response: ModelResponse) -> ModelResponse | None:
-        """With each turn's response: may change it."""
+        """Inspect or change the response of each turn."""
         return None
 
     async def before_tool(self, context: RunContext, call: ToolCall) -> ToolCall | str | None:
-        """Before each tool call: may change the call, or answer it, with text, in the tool's place."""
+        """Inspect or change each tool call; return text to answer in the tool's place."""
         return None
 
     async def after_tool(self, context: RunContext, call: ToolCall, content: str) -> str | None:
-        """With what the model will be told of the call: may change it."""
+        """Inspect or change the text that the model will see as the call's result."""
         return None
 
 
 @attrs.frozen
 class Verdict:
-    """What a guardrail says of a text: `reason` names what was found; `text` is what may pass in its place.
+    """A guardrail's finding about a text: `reason` names the problem; `text` is the replacement, or `None` to block.
 
-    `None` instead of a verdict lets the text pass; a verdict without a `text` blocks it.
+    A guardrail returns `None` in place of a verdict to let the text pass.
     """
 
     reason: str
@@ -71,34 +71,34 @@ class Verdict:
 
 @runtime_checkable
 class Guardrail(Protocol):
-    """Something that checks texts. Give it to an agent as it is (it then guards the input), or within a `Guard`.
+    """An object that checks texts. Give an agent the guardrail itself, to guard the input, or a `Guard` around it.
 
-    One that keeps nothing of a run may be shared by any number of runs. One that asks a model may have a method
-    `bound`, as a `Wrapper` of models has it, that returns it with what the runtime has for its spec string.
+    Any number of runs may share a guardrail that keeps nothing of a run. A guardrail that asks a model may have a
+    method `bound`, as a model's `Wrapper` has, to return a copy with the runtime's model in place of the spec string.
     """
 
     @property
     def name(self) -> str:
-        """What errors and events call it."""
+        """The name in errors and events."""
         ...
 
     async def check(self, context: RunContext, text: str) -> Verdict | None:
-        """Judge one text: `None` lets it pass. May raise; any exception that is not one of ours is a `HookError`."""
+        """Judge one text; return `None` to pass it. An exception other than an `AgnoError` becomes a `HookError`."""
         ...
 
 
 @attrs.frozen(eq=False)
 class Guard:
-    """Puts a guardrail in its places. Raises `UsageError` for places that there are not, and for no guardrail.
+    """A guardrail and its places. Raises `UsageError` for an unknown place, and for an object that is not a guardrail.
 
     Attributes:
         rail: the guardrail
-        on: where it looks, one or more: at the texts of the user's messages in the run's `input`; at its `output`; at
-            what `tools` return. What is streamed of a guarded output is held back until it has passed. A tool's result
-            that is blocked is kept from the model, which is told so, and the run goes on
-        race: for the input: do not wait for the verdict, ask the model meanwhile, and cancel it if the text is
-            blocked. Until the verdict is there no tool is called and nothing that was streamed leaves the run. A racing
-            guardrail can block, not change.
+        on: one or more places: `input` checks the texts of the user's messages in the run's input, `output` the answer,
+            `tools` the results of tools. The stream of a guarded output is held back until the text has passed. The
+            model does not see a blocked result of a tool, but is told of the block, and the run goes on
+        race: for the input: ask the model without waiting for the verdict, and cancel the model if the text is blocked.
+            Until the verdict, no tool is called and no streamed text leaves the run. A racing guardrail can block, but
+            not change, the text.
     """
 
     rail: Guardrail
@@ -109,27 +109,24 @@ class Guard:
         _check_rail(self.rail)
         if isinstance(self.on, str) or not self.on:
             wanted = self.on or "input"
-            raise UsageError(f"a guard stands on {self.on!r}, which are no places", hint=f"Write on=({wanted!r},).")
+            raise UsageError(f"a guard's `on` is {self.on!r}, not a tuple of places", hint=f"Write on=({wanted!r},).")
         for place in self.on:
             if place not in get_args(Place):
-                raise UsageError(
-                    f"a guard cannot stand on {place!r}", hint=suggest("place", str(place), get_args(Place))
-                )
+                raise UsageError(f"a guard has no place {place!r}", hint=suggest("place", str(place), get_args(Place)))
         if self.race and "input" not in self.on:
             hint = "Leave race=True out, or guard the input as well."
-            raise UsageError(
-                f"a guard of the {self.on[0]} has nothing to race: the model has answered by then", hint=hint
-            )
+            raise UsageError(f"a guard of the {self.on[0]} cannot race: the model has answered by then", hint=hint)
 
 
 def _check_rail(rail: object) -> None:
+    # A class has the attributes that `isinstance` looks for, too.
     if not isinstance(rail, type) and isinstance(rail, Guardrail):
         return
-    hint = "It needs a name and `async def check(self, context, text)`."
+    hint = "A guardrail needs a name and `async def check(self, context, text)`."
     if isinstance(rail, str):
-        hint = "Give the agent the spec string as it is; it can name its place, as in 'guardrails:pii:output'."
+        hint = "Give the agent the spec string itself; add its place as in 'guardrails:pii:output'."
     elif isinstance(rail, type):
-        hint = f"That is a class: write {rail.__name__}()."
+        hint = f"Make an object of the class: {rail.__name__}()."
     elif isinstance(rail, Hook | Guard):
-        hint = "Give it to the agent as it is."
-    raise UsageError(f"{rail!r} in a guard is no guardrail", hint=hint)
+        hint = "Give it to the agent directly, without a Guard."
+    raise UsageError(f"{rail!r} in a guard is not a guardrail", hint=hint)

@@ -1,7 +1,7 @@
-"""The named limits under trio: admit at once, queue in order, refuse beyond the queue, and say how things stand.
+"""Named limits under trio: admit at once, queue in order, refuse beyond the queue, and report their state.
 
-trio's own CapacityLimiter pays a checkpoint even when there is room and lets any number wait; a run pays its one
-checkpoint elsewhere, and nothing here may wait without bound.
+trio's own CapacityLimiter pays a checkpoint even with room, and lets any number of tasks wait. A run pays its one
+checkpoint elsewhere, and no wait here may be without a bound.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ __all__ = ["Limiter"]
 
 
 class Limiter:
-    """At most `total` holders at once; at most `queue` waiters behind them, served in order (`None`: any number).
+    """At most `total` holders at once, and at most `queue` waiters behind them, served in order (`None`: any number).
 
-    Use it as `async with limiter:`. Entering raises `Overloaded`, naming the limit, when the queue is full. With room
-    it does not wait, so it is not a checkpoint.
+    Use it as `async with limiter:`. Entering raises `Overloaded`, with the limit's name, if the queue is full. With
+    room, entering does not wait and is not a checkpoint.
     """
 
     __slots__ = ("__weakref__", "_in_use", "_lot", "_parking", "name", "queue", "total")
@@ -34,14 +34,14 @@ class Limiter:
         self._lot = trio.lowlevel.ParkingLot()
 
     def try_acquire(self) -> bool:
-        """Take a place if one is free and nobody is before us; whether it was."""
+        """Take a place if one is free, and return whether it was."""
         if self._in_use >= self.total:
             return False
         self._in_use += 1
         return True
 
     async def acquire(self) -> None:
-        """Take a place, waiting for one in order. Raises `Overloaded` when the queue is full."""
+        """Take a place, waiting in order if necessary. Raises `Overloaded` if the queue is full."""
         if self.try_acquire():
             return
         if self.queue is not None and len(self._lot) >= self.queue:
@@ -57,14 +57,14 @@ class Limiter:
             self._parking -= 1
 
     def release(self) -> None:
-        """Give the place back: to the first who waits, else to the pool."""
-        # A waiter that is woken owns the place from here on, so no newcomer can slip in between. The counter is there
-        # because asking the parking lot costs more than all the rest of this.
+        """Give the place to the first waiter, or else back to the pool."""
+        # A woken waiter owns the place from here on, so that no newcomer can slip in between. `_parking` is counted
+        # because asking the parking lot costs more than everything else here.
         if not (self._parking and self._lot.unpark()):
             self._in_use -= 1
 
     def statistics(self) -> LimitStatistics:
-        """How the limit stands now."""
+        """Return the current state of the limit."""
         return LimitStatistics(self.name, self.total, self._in_use, len(self._lot))
 
     async def __aenter__(self) -> None:

@@ -1,4 +1,4 @@
-"""Limits as values: each has a name, a default, and an error that names it. Knows nothing of who enforces them."""
+"""Limits as values: each has a name, a default, and an error that names the limit. Knows nothing of enforcement."""
 
 from __future__ import annotations
 
@@ -15,39 +15,38 @@ _TIMES = ("run_timeout", "turn_timeout", "model_timeout", "tool_timeout", "idle_
 
 @attrs.frozen
 class Limits:
-    """The bounds within which runs happen. Counts are at least 1; timeouts are in seconds; `None` is no limit.
+    """The bounds of runs. Counts are at least 1; timeouts are in seconds; `None` means no limit.
 
     `runs`, `queue`, `model_calls`, `depth`, `threads` and `abandoned_threads` hold for a whole runtime, the others for
-    each run, and so for an agent's own `limits` too. A run within a tool of another has only what is left of the outer
-    run's budgets (`tool_calls`, the tokens, `cost`) and deadlines, whatever its own are, and what it spends is spent
-    for both.
+    each run, and so also in an agent's `limits`. A run within another run's tool has no more than the rest of the outer
+    run's budgets (`tool_calls`, the tokens, `cost`) and deadlines, whatever its own; its spending counts for both runs.
 
     Attributes:
-        runs: runs under way at once; more wait in the queue
-        queue: runs that may wait; one more is refused at once with `Overloaded`
-        model_calls: model calls under way at once, over all runs; more wait
-        depth: runs within one another, the outermost counted: a tool that runs an agent with a tool that runs one, and
-            so on. One deeper is `LimitExceeded`, which the model is told as its tool's failure; where models go on to
-            ask for it, the outermost run ends with that
-        threads: synchronous tools under way at once in threads, over all runs; more wait, before their `tool_timeout`
-            begins. A run within a tool that is in a thread does not wait for another
-        abandoned_threads: threads that were given up, because their call timed out or was cancelled, and have not
-            ended; from there on synchronous tools are not called, and the model is told which ones hang
-        tools: tool calls of one turn under way at once; more wait
-        turns: times the model is asked in one run; one more is `LimitExceeded`
-        tool_calls: tools called in one run; the turn that would call more ends it with `LimitExceeded`
-        input_tokens: tokens that went into models in one run; once they are spent, the next turn is `LimitExceeded`
+        runs: runs in progress at once; more wait in the queue
+        queue: runs that may wait; a further run is refused at once with `Overloaded`
+        model_calls: model calls in progress at once, over all runs; more wait
+        depth: runs nested in one another, including the outermost: a tool runs an agent whose tool runs an agent, and
+            so on. A deeper run raises `LimitExceeded`, which the model sees as its tool's failure. If models keep
+            asking for the run, the outermost run ends with the error
+        threads: synchronous tools in progress at once in threads, over all runs; more wait, before their `tool_timeout`
+            begins. A run within a tool in a thread does not wait for another thread
+        abandoned_threads: threads given up after a timeout or a cancellation that have not ended; at this number,
+            synchronous tools are no longer called, and the model is told which tools hang
+        tools: tool calls of one turn in progress at once; more wait
+        turns: turns of the model in one run; a further turn raises `LimitExceeded`
+        tool_calls: tool calls in one run; a turn that would make more ends the run with `LimitExceeded`
+        input_tokens: tokens that went into models in one run; when they are spent, the next turn raises `LimitExceeded`
         output_tokens: the same for tokens that came out
         tokens: the same for both together
         cost: the same for money, in the unit of the models' prices
-        run_timeout: for the whole run, its time in the queue included: `DeadlineExceeded`
-        turn_timeout: for one turn, the model call with the tool calls that it leads to: `DeadlineExceeded`
+        run_timeout: for the whole run, including its time in the queue: `DeadlineExceeded`
+        turn_timeout: for one turn, from the model call to the end of its tool calls: `DeadlineExceeded`
         model_timeout: for one model call: `DeadlineExceeded`
-        tool_timeout: for one tool call; the model is told, and the run goes on. A synchronous tool's thread cannot be
-            stopped: it is abandoned, gives its place among `threads` back, and runs on with nobody waiting. A `process`
-            tool is killed
-        idle_timeout: between two signs of life of a model that streams, and before its first: `DeadlineExceeded`.
-            Without a stream a model shows no signs, and this is as `model_timeout`
+        tool_timeout: for one tool call; the model is told, and the run goes on. The thread of a synchronous tool cannot
+            be stopped: it is abandoned, releases its place among `threads`, and runs to its end. A `process` tool is
+            killed
+        idle_timeout: between two signs of life of a streaming model, and before the first: `DeadlineExceeded`. Without
+            a stream there are no signs of life, and the limit is like `model_timeout`
         queue_timeout: for the wait in the queue, for a place or for a session: `DeadlineExceeded`
 
     Raises `UsageError` for a value out of range.
@@ -75,11 +74,11 @@ class Limits:
 
     def __attrs_post_init__(self) -> None:
         for name in _COUNTS:
-            _check(name, getattr(self, name), at_least=1)
+            _check_count(name, getattr(self, name), at_least=1)
         for name in _BUDGETS:
             if getattr(self, name) is not None:
-                _check(name, getattr(self, name), at_least=1)
-        _check("queue", self.queue, at_least=0)
+                _check_count(name, getattr(self, name), at_least=1)
+        _check_count("queue", self.queue, at_least=0)
         if self.cost is not None and not (_is_number(self.cost) and self.cost > 0):
             raise UsageError(f"limit cost is {self.cost!r}", hint="Give an amount above 0, or leave it out.")
         for name in _TIMES:
@@ -89,17 +88,18 @@ class Limits:
 
 
 def _is_number(value: object) -> bool:
+    # True is an int in Python, but not a limit.
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _check(name: str, value: int, *, at_least: int) -> None:
+def _check_count(name: str, value: int, *, at_least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
         raise UsageError(f"limit {name} is {value!r}", hint=f"Give a whole number of at least {at_least}.")
 
 
 @attrs.frozen
 class LimitStatistics:
-    """How a limit stands now: its name, its size, how much of it is in use or spent, and how many wait for it."""
+    """The current state of a limit: its name, its size, the part in use or spent, and the number of waiters."""
 
     name: str
     total: float

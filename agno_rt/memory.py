@@ -1,7 +1,4 @@
-"""What a memory backend keeps and how it is asked: sessions, facts about users. And how much of it a run is shown.
-
-Knows nothing of runs or trio.
-"""
+"""The protocol of memory backends, the values they keep, and the policy of how much a run sees. Knows no trio."""
 
 from __future__ import annotations
 
@@ -40,20 +37,20 @@ if TYPE_CHECKING:
     ModelOrSpec: TypeAlias = Model | str | None
     Counter: TypeAlias = Callable[[Message], int] | None
 else:
-    # msgspec reads these classes from agno-rt.toml too, and knows no protocols.
+    # msgspec reads these classes from agno-rt.toml, too, and cannot handle protocols.
     ModelOrSpec = Counter = Any
 
 
 class DamagedWarning(RuntimeWarning):
-    """Something that is stored cannot be read, and was left out of a list; the message names it."""
+    """A stored item cannot be read, and was left out of a list; the message names the item."""
 
 
 @attrs.define
 class Session:
-    """A conversation as it was read: at most the asked-for number of its last messages, and the version it had.
+    """A conversation as read from a store: the last messages, as many as were asked for, and the version at that time.
 
-    `user` is whose it is: nobody's in particular where it was begun without one. `total` is how many messages it has in
-    all. `data` is what the last append that had any gave it beside messages: bytes that mean nothing to a backend.
+    `user` is the session's owner, or `None` for a session begun without a user. `total` is the number of all messages.
+    `data` is the data of the last append with any: bytes without a meaning for a backend.
     """
 
     id: str
@@ -66,11 +63,11 @@ class Session:
 
 @attrs.frozen
 class SessionInfo:
-    """A session in a list: its size, and when it was made and last written (seconds since the epoch).
+    """A session in a list: its size, and the times of its making and last change (seconds since the epoch).
 
     Attributes:
-        title: what it is called: as somebody renamed it, or else by the first words of its user; may be empty
-        agent: the agent that wrote to it last; empty where that has no name
+        title: the title from a rename, or else the first words of the user; may be empty
+        agent: the agent that wrote to the session last; empty for an agent without a name
     """
 
     id: str
@@ -84,9 +81,9 @@ class SessionInfo:
 
 @attrs.frozen
 class Fact:
-    """Something that is known about a user. `id` tells the facts of one user apart.
+    """Something known about a user. `id` is unique among the facts of one user.
 
-    `session` is where it was learned, where that is known; times are seconds since the epoch.
+    `session` is the session in which the fact was learned, if known; times are seconds since the epoch.
     """
 
     id: str
@@ -98,12 +95,15 @@ class Fact:
     topics: tuple[str, ...] = ()
 
 
-def _whole_or_none(value: object, field: Any, given: int | None) -> None:
+def _check_whole_or_none(value: object, field: Any, given: int | None) -> None:
+    # True is an int in Python, but not a count.
     if given is not None and (not isinstance(given, int) or isinstance(given, bool) or given < 0):
-        raise UsageError(f"a memory policy of {given!r} {field.name}", hint="Give a whole number from 0, or None.")
+        raise UsageError(
+            f"{field.name} of a memory policy is {given!r}", hint="Give a whole number of at least 0, or None."
+        )
 
 
-def _positive(value: object, field: Any, given: int) -> None:
+def _check_positive(value: object, field: Any, given: int) -> None:
     if not isinstance(given, int) or isinstance(given, bool) or given < 1:
         raise UsageError(
             f"{field.name} of {type(value).__name__} is {given!r}", hint="Give a whole number of at least 1."
@@ -112,24 +112,24 @@ def _positive(value: object, field: Any, given: int) -> None:
 
 @attrs.frozen
 class Summary:
-    """A summary, made by a model, of what a memory policy cuts off; it goes to the model before the messages.
+    """A model's summary of the messages that a memory policy cuts off, shown before the other messages.
 
-    It is made anew when the policy's bound is passed, of the old summary and of what is cut, and then so much is cut
-    that only the share `keep` of the bound is left: the next runs need no new one. Every message is shown, or is in the
-    summary. Where the model that makes it fails, the run goes on without what is cut, and the next run tries again;
-    events tell of the model call as of turn 0.
+    A new summary is made when the policy's bound is passed: of the old summary and the messages that are cut. The cut
+    leaves only the share `keep` of the bound, so that the next runs need no new summary. Every message is either shown
+    or summarised. If the summary's model fails, the run continues without the cut messages, and the next run tries
+    again. The events of the model call have turn 0.
 
     Attributes:
-        model: a spec string or a `Model`; the agent's own for `None`
-        prompt: what the model is told to do, in place of the usual text
-        keep: how much of the policy's bound is left when a summary is made, between 0 and 1
-        tokens: how long a summary may be
+        model: a spec string or a `Model`; `None` for the agent's own
+        prompt: instructions for the summary, in place of the default
+        keep: the share of the policy's bound that is left after a summary, between 0 and 1
+        tokens: the most tokens in a summary
     """
 
     model: ModelOrSpec = None
     prompt: str = ""
     keep: float = 0.5
-    tokens: int = attrs.field(default=500, validator=_positive)
+    tokens: int = attrs.field(default=500, validator=_check_positive)
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.keep, int | float) or not 0 <= self.keep < 1:
@@ -141,34 +141,34 @@ class Summary:
 
 @attrs.frozen
 class SessionState:
-    """The long form of `MemoryPolicy(state=...)`: the state's type, its version, and how an older one is read.
+    """The long form of `MemoryPolicy(state=...)`: the state's type, its version, and how to read an older version.
 
     Attributes:
-        type: an attrs, data or pydantic class, a Struct, a TypedDict, `dict`, `list[str]`, ...: what JSON can carry.
-            Fields whose names begin with an underscore are not stored
-        version: raise it when a stored state no longer fits the type
-        upgrade: called with the stored version, if that is lower, and the data as JSON has it; returns the data as the
-            type has it. Without it, an older state is read as if it were of this version
+        type: an attrs, data or pydantic class, a Struct, a TypedDict, `dict`, `list[str]`, ...: anything JSON can
+            carry. Fields whose names begin with an underscore are not stored
+        version: raise the number when a stored state no longer fits the type
+        upgrade: called with the stored version, if lower, and the data as decoded from JSON; returns data that fits the
+            type. Without `upgrade`, an older state is read as if it had this version
         new: makes the state of a new session; by default the type is called without arguments
 
-    A stored state that does not fit is an error that changes nothing; so is one that could not be read again. Raises
-    `UsageError` for a type that JSON cannot carry.
+    A stored state that does not fit raises an error and changes nothing; so does a state that could not be read again.
+    Raises `UsageError` for a type that JSON cannot carry.
     """
 
     type: Any
-    version: int = attrs.field(default=1, validator=_positive)
+    version: int = attrs.field(default=1, validator=_check_positive)
     upgrade: Callable[[int, Any], Any] | None = None
     new: Callable[[], Any] | None = None
 
     def __attrs_post_init__(self) -> None:
         try:
-            _check_state(self.type)
+            _check_state_type(self.type)
         except (TypeError, NameError) as exc:
             hint = "Give an attrs, data or pydantic class, a Struct, a TypedDict or dict of what JSON can carry."
-            raise UsageError(f"{self.type!r} is no type for a session's state: {exc}", hint=hint) from exc
+            raise UsageError(f"{self.type!r} is not a type for a session's state: {exc}", hint=hint) from exc
 
 
-def _check_state(type_: Any) -> None:
+def _check_state_type(type_: Any) -> None:
     try:
         msgspec.json.schema(type_)
     except TypeError as exc:
@@ -180,28 +180,28 @@ def _check_state(type_: Any) -> None:
             raise exc from None
 
 
-def _as_state(given: Any) -> SessionState | None:
+def _convert_state(given: Any) -> SessionState | None:
     return given if given is None or isinstance(given, SessionState) else SessionState(given)
 
 
 @attrs.frozen
 class UserMemory:
-    """What a run is shown of the facts about its user, and whether the model may keep them. A run without a user: none.
+    """The use of facts about a run's user. A run without a user has no facts.
 
-    They are shown in the system message, below the instructions, as notes that are no instructions. The memory backend
-    must be a `FactStore`; the caller uses its methods as they are.
+    The facts appear in the system message, below the instructions, marked as notes and not as instructions. The memory
+    backend must be a `FactStore`; your program can call the store's methods directly.
 
     Attributes:
-        inject: `all`, those kept or corrected last first; `relevant`, those that share words with the input, best
-            first; `none`
-        limit: how many facts are shown at most
-        tokens: how many tokens they may take up, as estimated
+        inject: `all` for the facts kept or corrected last first; `relevant` for the facts that share words with the
+            input, best first; `none` for no facts
+        limit: the most facts to show
+        tokens: the most tokens for facts, as estimated
         tools: give the model tools to remember, recall, correct and forget facts about the user
     """
 
     inject: Literal["all", "relevant", "none"] = "all"
-    limit: int = attrs.field(default=20, validator=_positive)
-    tokens: int = attrs.field(default=500, validator=_positive)
+    limit: int = attrs.field(default=20, validator=_check_positive)
+    tokens: int = attrs.field(default=500, validator=_check_positive)
     tools: bool = True
 
     def __attrs_post_init__(self) -> None:
@@ -211,30 +211,31 @@ class UserMemory:
 
 @attrs.frozen
 class MemoryPolicy:
-    """What of the past goes to the model, and what else a session keeps. Bounds hold together: the narrowest counts.
+    """The part of a session's past that the model sees, and other things to keep. The narrowest bound counts.
 
-    A tool call and its results count as one and are never parted, so a little less than a bound may go.
+    A tool call and its results count as one and are never parted, so the model may see slightly less than a bound
+    allows.
 
     Attributes:
-        messages: the last so many messages of the session; all of them for `None`
-        runs: the last so many runs; a run begins with a user's message that follows another's
-        tokens: the last messages that have so many tokens together. The instructions, the input and a summary are not
-            counted
-        count: how many tokens a message has; by default about four characters to a token, a few tokens for the message
-            itself, and a fixed number for an image and the like
-        summary: have a model summarise what is cut off
-        state: the type of the session's state, or a `SessionState`: tools, hooks and instructions are given it, and
-            change it in place. It is stored with the run's messages; a run without a session has one of its own
-        facts: what the model is shown of what is known about the user
-        journal: store each finished step of the run before the next one begins, so that it can be resumed after a crash
+        messages: the number of last messages of the session to show; `None` for all
+        runs: the number of last runs to show; a run begins with a user's message that follows another role's
+        tokens: show the last messages with at most this many tokens together. The instructions, the input and a summary
+            do not count
+        count: a function that counts the tokens of a message; by default about four characters to a token, a few tokens
+            for the message itself, and a fixed number for an image and the like
+        summary: have a model summarise the messages that are cut off
+        state: the type of the session's state, or a `SessionState`. Tools, hooks and instructions receive the state and
+            change it in place. The state is stored with the run's messages; a run without a session has its own
+        facts: how a run uses the facts about its user
+        journal: store each finished step of the run before the next step begins, so that a crashed run can be resumed
     """
 
-    messages: int | None = attrs.field(default=100, validator=_whole_or_none)
-    runs: int | None = attrs.field(default=None, validator=_whole_or_none)
-    tokens: int | None = attrs.field(default=None, validator=_whole_or_none)
+    messages: int | None = attrs.field(default=100, validator=_check_whole_or_none)
+    runs: int | None = attrs.field(default=None, validator=_check_whole_or_none)
+    tokens: int | None = attrs.field(default=None, validator=_check_whole_or_none)
     count: Counter = None
     summary: Summary | None = None
-    state: Any = attrs.field(default=None, converter=_as_state)
+    state: Any = attrs.field(default=None, converter=_convert_state)
     facts: UserMemory | None = None
     journal: bool = False
 
@@ -242,10 +243,10 @@ class MemoryPolicy:
         if self.summary is not None and self.messages is self.runs is self.tokens is None:
             hint = "Bound what is shown: messages=..., runs=... or tokens=...."
             raise UsageError("a memory policy has a summary, but cuts nothing off", hint=hint)
-        # Read from a file, it went through no converter.
+        # msgspec builds the policy from a file without calling attrs' converters.
         if self.state is not None and not isinstance(self.state, SessionState):
             hint = "Give a type: MemoryPolicy(state=Cart), in Python."
-            raise UsageError(f"state of a memory policy is {self.state!r}, which is no type", hint=hint)
+            raise UsageError(f"state of a memory policy is {self.state!r}, which is not a type", hint=hint)
         if self.count is not None and not callable(self.count):
             raise UsageError(
                 f"count of a memory policy is {self.count!r}", hint="Give a function of a message, in Python."
@@ -254,17 +255,17 @@ class MemoryPolicy:
 
 @runtime_checkable
 class MemoryBackend(Protocol):
-    """What a memory plugin implements. Every method raises `BackendError` where the store cannot be used.
+    """The protocol of a memory plugin. Every method raises `BackendError` if the store cannot be used.
 
-    A backend may be shared by any number of tasks. A method that is cancelled while it waits to begin does nothing;
-    once it has begun to write it finishes, shielded, and returns: the caller must know which of the two it was. What
-    is damaged is left out of a list with a `DamagedWarning`, and does not hide the rest. A backend that has
-    limits of its own may have a `statistics()` that returns a tuple of `LimitStatistics`; one that may be out of reach
-    a `check_ready()` that raises the error which a run would meet (see `readiness`).
+    Any number of tasks may share a backend. A method cancelled while waiting to begin does nothing; once a method has
+    begun to write, it finishes, shielded, and returns: the caller must know which of the two happened. A damaged item
+    is left out of a list with a `DamagedWarning`, and does not hide other items. A backend with limits of its own may
+    have a `statistics()` that returns a tuple of `LimitStatistics`; a backend that may be out of reach may have a
+    `check_ready()` that raises the error of a run that tried (see `readiness`).
     """
 
     async def load(self, session: str, last: int | None = None) -> Session:
-        """The session with its last `last` messages (all for `None`); one never written to is empty, version 0."""
+        """Return the session with its last `last` messages (all for `None`); a new session is empty, with version 0."""
         ...
 
     async def append(
@@ -277,13 +278,14 @@ class MemoryBackend(Protocol):
         data: bytes | None = None,
         agent: str = "",
     ) -> int:
-        """Add the messages, put `data` in the place of the session's data if it is given, and return the new version.
+        """Add messages in one atomic step, replace the session's data if `data` is given, and return the new version.
 
-        The session notes the `agent` that wrote to it, unless that has no name. All in one atomic step. The first
-        append makes the session, whose `user` it belongs to from then on, `None` included. Where it belongs to another,
-        `Forbidden` is raised (see `foreign_session`); where it has moved on from the `version` that was read,
-        `SessionConflict`; for a new one whose name, or user's, `check_name` refuses, what that raises. Then nothing is
-        stored.
+        The session notes the name of the `agent`, if there is one. The first append creates the session and makes it
+        belong to `user` from then on, even if `user` is `None`.
+
+        Raises `Forbidden` if the session belongs to another user (see `foreign_session`), `SessionConflict` if the
+        session has moved on from `version`, and the errors of `check_name` for a new session's name or user. After an
+        error nothing is stored.
         """
         ...
 
@@ -296,57 +298,58 @@ class MemoryBackend(Protocol):
         before: tuple[float, str] | None = None,
         limit: int = 100,
     ) -> list[SessionInfo]:
-        """List the sessions written to last, newest first; of those written at the same time, the greater id first.
+        """List the sessions written to last, newest first; sessions with the same time by id, in descending order.
 
-        With a `user`, those of the user; `unowned`, those that belong to nobody; else all. With a `query`, those whose
-        title has it in it, in whatever case. `before` is `(updated_at, id)` of a session: the list goes on after it.
+        `user` selects the sessions of a user, `unowned` the sessions without a user; otherwise all are listed. `query`
+        selects sessions whose title contains the query, in any case. `before` is the `(updated_at, id)` of a session
+        after which the list continues.
         """
         ...
 
     async def session_info(self, session: str) -> SessionInfo | None:
-        """Return what a list says of the session; `None` for one never written to."""
+        """Return the session's entry as in a list; `None` for a session that does not exist."""
         ...
 
     async def rename(self, session: str, title: str) -> bool:
-        """Give the session a title, as `session_title` makes it, and return whether there is such a session.
+        """Set the session's title, shortened by `session_title`, and return whether the session exists.
 
-        An empty one leaves it with its first words. Neither its version nor its place in lists changes.
+        An empty title restores the first words. The session's version and its place in lists do not change.
         """
         ...
 
     async def delete(self, session: str) -> bool:
-        """Forget the session, its data included; whether there was one."""
+        """Forget the session and its data; return whether the session existed."""
         ...
 
     async def aclose(self) -> None:
-        """Let go of what is open. Later calls may raise."""
+        """Release open resources. Later calls may raise."""
         ...
 
 
 MAX_TITLE = 80
-"""How many characters the title of a session has at most."""
+"""The most characters in a session's title."""
 
 _CONTROLS = re.compile(f"[{UNSEEN}\ud800-\udfff]")
 
 
 def session_title(text: str) -> str:
-    """Make a title of a text: one line without control characters, cut at a word where it is longer than `MAX_TITLE`.
+    """Make a title of a text: one line without control characters, cut at a word if longer than `MAX_TITLE`.
 
-    Empty where there is nothing to be seen in the text.
+    The title is empty if the text has no visible characters.
     """
-    # What comes later would be cut off anyhow, and an input may have megabytes.
+    # Look at the beginning only: an input may have megabytes, and the rest would be cut off anyway.
     words = text[: 10 * MAX_TITLE].split() or text.split()
     line = " ".join(_CONTROLS.sub("", " ".join(words)).split())
     if len(line) <= MAX_TITLE:
         return line
     start = line[: MAX_TITLE - 1]
-    # Not every script has spaces, and not every space is near the end.
+    # Cut in the middle of a word if the last space is far from the end: not every script has spaces.
     at = len(start) if line[len(start)] == " " else start.rfind(" ")
     return f"{start[: at if at > MAX_TITLE // 2 else None].rstrip()}…"
 
 
 def first_words(messages: Iterable[Message]) -> str:
-    """Return the title of a session that nobody named: the first words that a user says in its messages."""
+    """Return the title of a session without a given one: the first words of the user in `messages`."""
     for message in messages:
         if message.role == "user" and (title := session_title(message.text)):
             return title
@@ -354,9 +357,9 @@ def first_words(messages: Iterable[Message]) -> str:
 
 
 def foreign_session(session: str, owner: str | None, user: str | None) -> Forbidden:
-    """The error for a run or an append of `user` on a session that belongs to `owner`, whom it does not name."""
+    """Return the error for `user` on a session that belongs to `owner`, without naming the owner."""
     if owner is None:
-        problem, hint = "was begun without a user", "Leave the user out to go on with it, or name another session."
+        problem, hint = "was begun without a user", "Leave out the user to continue it, or name another session."
     elif user is None:
         problem, hint = "belongs to a user, and none was named", "Say who it is for, or name another session."
     else:
@@ -366,74 +369,75 @@ def foreign_session(session: str, owner: str | None, user: str | None) -> Forbid
 
 @runtime_checkable
 class FactStore(Protocol):
-    """What a memory backend also implements that keeps facts about users. No call ever crosses from user to user.
+    """The protocol of a memory backend that keeps facts about users. No call crosses from one user to another.
 
-    What holds for the methods of a `MemoryBackend` holds for these. `agno_rt.facts` has what every store needs:
-    what a fact's text must be, when two are the same, and how a search ranks them.
+    The rules for the methods of a `MemoryBackend` apply here too. `agno_rt.facts` has the parts that every store needs:
+    the checks of a fact's text, the comparison of two facts, and the ranking of a search.
     """
 
     async def remember(self, user: str, text: str, *, session: str | None = None, topics: Sequence[str] = ()) -> Fact:
-        """Keep a fact and return it; one that is known already is not kept twice, but returned as it is.
+        """Keep a fact and return it; if the fact is known already, return the known fact unchanged.
 
-        Raises `UsageError` for a text that is empty or too long, and where the user has too many facts.
+        Raises `UsageError` for a text that is empty or too long, and for a user with too many facts.
         """
         ...
 
     async def facts(self, user: str, *, query: str | None = None, limit: int = 100) -> list[Fact]:
-        """The user's facts, those kept or corrected last first; with a query, those that fit its words, best first."""
+        """Return the user's facts, last changed first; with a query, the facts that fit its words, best first."""
         ...
 
     async def correct(self, user: str, id: str, text: str) -> Fact:
-        """Put another text in place of a fact's and return it. Raises `NotFound` for one that this user has not."""
+        """Replace a fact's text and return the fact. Raises `NotFound` if this user has no fact with that id."""
         ...
 
     async def forget(self, user: str, id: str | None = None) -> int:
-        """Forget a fact, or all of the user's for `None`; how many were forgotten.
+        """Forget a fact, or all facts of the user for `None`; return the number of facts forgotten.
 
-        Raises `NotFound` for an id that this user has not.
+        Raises `NotFound` if this user has no fact with that id.
         """
         ...
 
 
 @runtime_checkable
 class CacheStore(Protocol):
-    """What a memory backend also implements that keeps cached answers: bytes by key, for a time, so many at most.
+    """The protocol of a memory backend that keeps cached answers: bytes by key, for a time, up to a number of values.
 
-    What holds for the methods of a `MemoryBackend` holds for these. Whatever is kept may be gone at any time.
+    The rules for the methods of a `MemoryBackend` apply here too. Any cached value may vanish at any time.
     """
 
     async def cached(self, key: str) -> bytes | None:
-        """What was kept under the key, if it is there still and its time has not passed."""
+        """Return the value under the key, or `None` if the value is missing or has expired."""
         ...
 
     async def cache(self, key: str, value: bytes, *, seconds: float | None = None, size: int | None = None) -> None:
-        """Keep the value under the key, in place of what was there, for so many seconds (`None`: without an end).
+        """Keep the value under the key, replacing any other, for `seconds` (`None` for no end).
 
-        Of more than `size` values in the whole store, those asked for longest ago are forgotten.
+        If the whole store then has more than `size` values, the values asked for longest ago are forgotten.
         """
         ...
 
     async def uncache(self, key: str | None = None) -> int:
-        """Forget what is kept under the key, or everything that is cached for `None`; how many values there were."""
+        """Forget the value under the key, or all cached values for `None`; return the number of values forgotten."""
         ...
 
 
 @runtime_checkable
 class SessionLocks(Protocol):
-    """What a memory backend also implements that several processes share: it puts their runs on one session in order.
+    """The protocol of a memory backend that several processes share: locks that put the runs on one session in order.
 
-    A run holds the lock of its session from before it loads it until it is stored. The lock of a process that dies is
-    free. Without these methods, runs of several processes on one session run at once, and are stored one after the
+    A run holds its session's lock from before the session is loaded until it is stored. A process that dies frees its
+    locks. Without these methods, runs of several processes on one session run at once, and are stored one after the
     other.
     """
 
     async def lock_session(self, session: str, *, wait: bool) -> bool:
-        """Take the lock of the session, and wait for it where `wait` says so; return whether it is held now.
+        """Take the session's lock, waiting for it if `wait` is true; return whether the caller holds the lock.
 
-        Return False at once where the backend cannot lock at all. Of several callers in this process, one holds it.
+        Returns `False` at once if the backend cannot lock at all. Of several callers in one process, one holds the
+        lock.
         """
         ...
 
     async def unlock_session(self, session: str) -> None:
-        """Give the lock back, whatever is being cancelled."""
+        """Release the lock, even during cancellation."""
         ...

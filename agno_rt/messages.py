@@ -1,4 +1,4 @@
-"""What is said in a conversation, as values: messages and their parts, tool calls, token counts. Knows nothing else."""
+"""A conversation as values: messages and their parts, tool calls, token counts. Knows nothing else."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ MediaKind = Literal["image", "audio", "video", "file"]
 class ToolCall:
     """A model's request to call a tool. `arguments` is the JSON text as the model wrote it, valid or not.
 
-    Arguments that are given as a dict are encoded. Raises `UsageError` for anything else that is not text.
+    Arguments given as a dict are encoded. Raises `UsageError` for arguments that are neither a dict nor text.
     """
 
     id: str
     name: str
     arguments: str = "{}"
 
-    # By hand, since a converter would cost each call of a model a function call.
+    # Written by hand, since an attrs converter would cost a function call for each of a model's calls.
     def __init__(self, id: str, name: str, arguments: str | Mapping[str, Any] = "{}") -> None:
         self.id = id
         self.name = name
-        self.arguments = arguments if type(arguments) is str else _encoded(arguments)
+        self.arguments = arguments if type(arguments) is str else _encode_arguments(arguments)
 
 
-def _encoded(arguments: object) -> str:
+def _encode_arguments(arguments: object) -> str:
     if isinstance(arguments, str):
         return arguments
     try:
         if isinstance(arguments, Mapping):
-            import json  # for those who write calls by hand
+            import json  # needed only by programs that write tool calls themselves
 
             return json.dumps(dict(arguments), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as exc:
         raise UsageError(f"arguments of a tool call cannot be JSON: {exc}", hint=_ARGUMENTS) from exc
-    raise UsageError(f"arguments of a tool call is {arguments!r}", hint=_ARGUMENTS)
+    raise UsageError(f"arguments of a tool call are {arguments!r}", hint=_ARGUMENTS)
 
 
 _ARGUMENTS = "Give a dict of what JSON can carry, or JSON text."
@@ -53,7 +53,7 @@ _ARGUMENTS = "Give a dict of what JSON can carry, or JSON text."
 class Media:
     """An image, a piece of audio or video, or a file, within a message: its bytes as `data`, or its `url`.
 
-    `media_type` is its MIME type. Make one with `agno_rt.media`, which finds the type out and checks it.
+    `media_type` is the MIME type. Make one with `agno_rt.media`, which finds and checks the type.
     """
 
     kind: MediaKind
@@ -69,11 +69,11 @@ Content: TypeAlias = str | tuple[Part, ...]
 
 @attrs.define(weakref_slot=False)
 class Message:
-    """One message of a conversation. `content` is text, or a tuple of parts: texts and `Media`, in their order.
+    """One message of a conversation. `content` is text, or a tuple of texts and `Media`, in order.
 
-    An assistant's message may carry `tool_calls`; each is answered by one message of role `tool` whose
-    `tool_call_id` is the call's `id` and whose `name` is the tool's. `reasoning` is what the model thought on the way,
-    which is no part of the answer. Read-only by convention: histories share messages.
+    An assistant's message may carry `tool_calls`. Each call is answered by one message of role `tool` with the call's
+    `id` as its `tool_call_id` and the tool's name as its `name`. `reasoning` is the model's thinking, which is not part
+    of the answer. Read-only by convention: histories share messages.
     """
 
     role: Role
@@ -85,24 +85,24 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The content's text alone: its media left out, its texts joined by a line break."""
+        """The texts of the content, joined by line breaks, without media."""
         content = self.content
         return content if isinstance(content, str) else "\n".join(part for part in content if isinstance(part, str))
 
     @property
     def media(self) -> tuple[Media, ...]:
-        """The content's media alone."""
+        """The media of the content."""
         content = self.content
         return () if isinstance(content, str) else tuple(part for part in content if isinstance(part, Media))
 
 
 @attrs.define
 class Usage:
-    """What a model used. Usages add up with `+`.
+    """A model's use of tokens and money. Usages add up with `+`.
 
-    `reasoning_tokens` are those of the output that were reasoning, `cached_tokens` those of the input that the
-    provider had cached. `cost` is money, in the unit of the model's `Price` (US dollars in every plugin here); 0 where
-    no price is known.
+    `reasoning_tokens` is the part of the output that was reasoning, `cached_tokens` the part of the input that the
+    provider had cached. `cost` is in the unit of the model's `Price` (US dollars in every plugin here), or 0 without a
+    known price.
     """
 
     input_tokens: int = 0
@@ -113,7 +113,7 @@ class Usage:
 
     @property
     def total_tokens(self) -> int:
-        """Input and output together."""
+        """Input and output tokens together."""
         return self.input_tokens + self.output_tokens
 
     def __add__(self, other: Usage) -> Usage:

@@ -1,4 +1,4 @@
-"""How a model is asked: the `Model` protocol and the values that cross it. Knows nothing of agents, runs or trio."""
+"""The `Model` protocol and the values that cross it. Knows nothing of agents, runs or trio."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 OutputMode = Literal["schema", "tool", "prompt"]
 
 
-def _stops(stop: str | Iterable[str] | None) -> tuple[str, ...]:
-    """Return the stop sequences as a tuple; one text is one of them. Raises `UsageError` for anything else."""
+def _convert_stops(stop: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Return the stop sequences as a tuple; a text becomes a tuple of one. Raises `UsageError` for anything else."""
     stops = (stop,) if isinstance(stop, str) or not isinstance(stop, Iterable) else tuple(stop)
     if not all(isinstance(each, str) for each in stops if each is not None):
         raise UsageError(f"stop is {stop!r}", hint="Give a text, or a tuple of texts.")
@@ -44,31 +44,31 @@ def _stops(stop: str | Iterable[str] | None) -> tuple[str, ...]:
 
 @attrs.frozen
 class ModelSettings:
-    """How a model is to answer. `None` leaves the choice to the model; `extra` goes to the provider as it is.
+    """Settings of a model's answer. `None` leaves the choice to the model; `extra` goes to the provider unchanged.
 
-    `stop` is a text at which the answer ends, or a tuple of several. `tool_choice` is `auto`, `none`, `required` or a
-    tool's name; anything but `auto` holds for the first turn of a run alone, so that a run which must call a tool can
-    also end. Raises `UsageError` for a `stop` that is no text.
+    `stop` is a text at which the answer ends, or a tuple of texts. `tool_choice` is `auto`, `none`, `required` or a
+    tool's name. A choice other than `auto` applies to the first turn of a run only; otherwise a run that must call a
+    tool could never end. Raises `UsageError` for a `stop` that is not text.
     """
 
     temperature: float | None = None
     max_tokens: int | None = None
     seed: int | None = None
-    stop: tuple[str, ...] = attrs.field(default=(), converter=_stops)
+    stop: tuple[str, ...] = attrs.field(default=(), converter=_convert_stops)
     tool_choice: str = "auto"
     extra: Mapping[str, Any] = attrs.Factory(dict)
 
 
 @attrs.frozen
 class Price:
-    """What a million tokens cost; `cached_input` is for input that the provider had cached (`None`: as other input)."""
+    """The cost of a million tokens. `cached_input` is for input cached by the provider (`None`: as `input`)."""
 
     input: float
     output: float
     cached_input: float | None = None
 
     def of(self, usage: Usage) -> float:
-        """What the usage costs."""
+        """Return the cost of the usage."""
         cached = usage.cached_tokens
         fresh = (usage.input_tokens - cached) * self.input
         reused = cached * (self.input if self.cached_input is None else self.cached_input)
@@ -77,14 +77,15 @@ class Price:
 
 @attrs.frozen
 class ModelProfile:
-    """The facts about a model that a run needs to know.
+    """The facts about a model that a run needs.
 
     Attributes:
-        output: how it is told of an output type: by the JSON Schema in `ModelRequest.output`, by a tool that it must
-            call with the answer, or in words
-        media: the media types that it takes, as in `("image/*", "application/pdf")`; `None` where that is not known,
-            and the provider is left to refuse
-        price: what its tokens cost, where that is known; a run then counts the cost of each turn that has none yet
+        output: how to tell the model of an output type: by the JSON Schema in `ModelRequest.output`, by a tool to call
+            with the answer, or in words
+        media: the media types that the model accepts, as in `("image/*", "application/pdf")`; `None` if unknown, to
+            leave the refusal to the provider
+        price: the price of the model's tokens, if known; a run then counts the cost of each turn without a cost of its
+            own
     """
 
     output: OutputMode = "schema"
@@ -98,17 +99,18 @@ NO_PROFILE = ModelProfile()
 
 
 def profile_of(model: object) -> ModelProfile:
-    """The model's profile; a model without one has the default."""
+    """Return the model's profile, or the default for a model without a profile."""
+    # A model may be any object with a `respond`, so its `profile` may be anything, too.
     profile = getattr(model, "profile", NO_PROFILE)
     return profile if isinstance(profile, ModelProfile) else NO_PROFILE
 
 
 @attrs.define(weakref_slot=False)
 class ModelRequest:
-    """One turn's question. `output` is the JSON Schema that the answer's text must fit, or `None` for free text.
+    """The request of one turn. `output` is the JSON Schema that the answer's text must fit, or `None` for free text.
 
-    `turn` counts the turns of the run from 1, and is 0 for a call beside them, such as for a summary; `user` is whom
-    the run is for, where that was said.
+    `turn` counts the turns of the run from 1, and is 0 for a call outside the turns, such as a summary. `user` is the
+    run's user, if known.
     """
 
     messages: Sequence[Message]
@@ -122,7 +124,7 @@ class ModelRequest:
 
 @attrs.define
 class ModelResponse:
-    """One turn's answer: text, or tool calls, or both. `reasoning` is kept apart from `content`."""
+    """The response of one turn: text, or tool calls, or both. `reasoning` is separate from `content`."""
 
     content: str = ""
     tool_calls: Sequence[ToolCall] = ()
@@ -133,20 +135,24 @@ class ModelResponse:
 
 @runtime_checkable
 class Model(Protocol):
-    """What a model plugin implements.
+    """The protocol of a model plugin.
 
-    Given `emit`, a model also awaits `emit(delta)` as text, reasoning and pieces of tool calls arrive; the await is
-    the back-pressure. It emits a fresh delta each time. It raises `ModelError` (with `provider`, `status` and
-    `retryable`) when no answer can be had, lets `trio.Cancelled` through, and stops working when it is cancelled.
-    A model that holds something open has an `async def aclose()`, which the runtime calls when it closes; one that
-    has limits of its own may have a `statistics()` that returns a tuple of `LimitStatistics`; one whose facts differ
-    from the default has a `profile`, a `ModelProfile`; one that may lack something, weights or a key, has a
-    `check_ready()` that raises the error which a run would meet, and asks no other machine (see `readiness`).
+    With `emit`, a model also awaits `emit(delta)` as text, reasoning and pieces of tool calls arrive; the await is the
+    back-pressure. Each delta is a fresh object. A model raises `ModelError` (with `provider`, `status` and `retryable`)
+    if no answer can be had, lets `trio.Cancelled` pass, and stops working when cancelled.
+
+    Optional members:
+
+    - `async def aclose()`: closes open resources; the runtime calls it when closing
+    - `statistics()`: returns a tuple of `LimitStatistics`, for a model with limits of its own
+    - `profile`: a `ModelProfile`, for a model that differs from the default
+    - `check_ready()`: raises the error that a run would meet, if weights or a key are missing, and contacts no other
+      machine (see `readiness`)
     """
 
     @property
     def name(self) -> str:
-        """What logs and errors call the model, usually its spec string."""
+        """The model's name in logs and errors, usually its spec string."""
         ...
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
@@ -155,13 +161,13 @@ class Model(Protocol):
 
 
 class Binder(Protocol):
-    """What says which model a spec stands for: a runtime. It binds wrappers, and hooks that ask a model."""
+    """A runtime, as seen by wrappers and by hooks that ask a model: it finds the model for a spec."""
 
     def model(self, spec: str | Model) -> Model:
-        """The model that a spec, a wrapper or a model stands for here."""
+        """Return the model for a spec string, a wrapper or a model."""
         ...
 
     @property
     def memory(self) -> Any:
-        """The runtime's memory backend, made at its first use."""
+        """Return the runtime's memory backend, created at first use."""
         ...

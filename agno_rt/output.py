@@ -1,4 +1,4 @@
-"""What an agent's answer must be: a type, and how the model is held to it; and JSON found in a text. Pure."""
+"""The type of an agent's answer, and the search for JSON in a text. Pure."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["Output", "find_json", "plain_value"]
 
 @attrs.frozen
 class Output(Generic[OutputT]):
-    """A type that an answer must fit, with the choices that a bare type leaves to the model's profile and to us.
+    """The type that an answer must fit, with options that a bare type leaves to the model's profile and to agno_rt.
 
-    `Agent(output=Invoice)` is short for `Agent(output=Output(Invoice))`. Raises `UsageError` for a mode that there is
-    not and for fewer attempts than one.
+    `Agent(output=Invoice)` is short for `Agent(output=Output(Invoice))`. Raises `UsageError` for an unknown mode and
+    for fewer than one attempt.
 
     Attributes:
         type: an attrs or data class, a pydantic model, a TypedDict, a NamedTuple, a msgspec Struct, an enum, a Literal,
             a union of these, a list or dict of them, or a plain type such as `int` or `datetime`; `str` is free text
-        mode: how the model is told: `schema`, `tool` or `prompt`; `None` takes what suits the model
-        attempts: how often the model may answer; each answer that does not fit goes back with the reason
-        check: a function, async or not, that looks at an answer which fits the type, and refuses it by returning text
-            or by raising `ValueError`: that goes back to the model as well. `None` and `True` let it pass, `False` does
-            not. One with a second parameter is given the `RunContext`. What is not async runs in place: keep it quick
+        mode: how to tell the model of the type: `schema`, `tool` or `prompt`; `None` for the best mode of the model
+        attempts: the number of answers the model may give; each unfit answer goes back with the reason
+        check: a function, async or not, that inspects an answer of the right type, and refuses it by returning text or
+            by raising `ValueError`: the reason goes back to the model, too. `None` and `True` accept, `False` refuses.
+            A second parameter receives the `RunContext`. A sync function runs in place: keep it quick
     """
 
     type: TypeForm[OutputT]
@@ -50,23 +50,24 @@ class Output(Generic[OutputT]):
 
 
 _BEGINNING = re.compile(r'\{[ \t\r\n]*["}]|\[[ \t\r\n]*(?:["\[{\]]|-?[0-9]|(?:true|false|null)\b)')
-"""A bracket that begins JSON, by what follows it; any other is a part of the words."""
+"""A bracket that begins JSON, by the text after it; any other bracket belongs to the words."""
 
 
 def find_json(text: str) -> str:
-    """Return the one JSON value in a text that has words or a code fence around it, as it stands there.
+    """Return the one JSON value in a text with words or a code fence around it, in its original form.
 
-    A text that is JSON is the value. Otherwise the value is the one object or array in the text, or else the one JSON
-    value in a code fence; a bracket within such a value begins no other. Raises `ValueError`, which says why, for two
-    values, for none, and for a broken one: what stands within it may be a part of an answer that was cut off. Takes
-    time in proportion to the text.
+    A text that is JSON as a whole is the value. Otherwise the value is the only object or array in the text, or else
+    the only JSON value in a code fence; nested values do not count. Raises `ValueError`, with the reason, for two
+    values, for none, and for a broken value, since its inner values might be parts of an answer that was cut off. Takes
+    linear time.
     """
     whole = text.strip()
     if _is_json(whole):
         return whole
-    fenced, rest = _fenced(text)
+    # `rest` has blanks in place of the fences' contents, so that no value is found twice.
+    fenced, rest = _find_fenced(text)
     found = [block for block in fenced if block.lstrip()[0] in "{["]
-    found += _values(rest)
+    found += _find_values(rest)
     found = found or fenced
     if not found:
         raise ValueError("there is no JSON in it")
@@ -75,8 +76,8 @@ def find_json(text: str) -> str:
     return found[0].strip()
 
 
-def _values(text: str) -> Iterator[str]:
-    """The objects and arrays in the text, but not those within one another."""
+def _find_values(text: str) -> Iterator[str]:
+    """Yield the outermost objects and arrays in the text."""
     end = 0
     while begins := _BEGINNING.search(text, end):
         start = begins.start()
@@ -89,10 +90,10 @@ def _values(text: str) -> Iterator[str]:
         yield text[start:end]
 
 
-def _fenced(text: str) -> tuple[list[str], str]:
-    """The code fences with JSON and nothing else in them; and the text, as long as it was, without what is in those.
+def _find_fenced(text: str) -> tuple[list[str], str]:
+    """Return the code fences that contain JSON only, and the text with their contents blanked, at the same length.
 
-    No line within JSON begins a fence: a string has no line ends in it.
+    No line within JSON begins a fence, since a JSON string has no line breaks.
     """
     fenced: list[str] = []
     rest: list[str] = []
@@ -121,8 +122,9 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
+# Python's decoder accepts NaN and Infinity, which JSON does not have.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

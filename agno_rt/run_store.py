@@ -1,7 +1,7 @@
-"""What is stored of a run so that it survives its process: its record, its journal, what waits for a person.
+"""A run as stored to outlive its process: its record, its journal, and its approvals. Knows nothing of how a run runs.
 
-A memory backend that is also a `RunStore` keeps them. Knows nothing of how a run runs; what the entries of a journal
-say is `_journal`'s.
+A memory backend that is also a `RunStore` keeps these values. `_decide.journal` defines the contents of a journal's
+entries.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ ApprovalStatus: TypeAlias = Literal["pending", "approved", "denied", "answered",
 
 
 class RunConflict(BackendError):
-    """Somebody else carries out the run, or it is over: nothing of what was asked was done."""
+    """The run has another owner, or is over. Nothing was changed."""
 
     code = "run_conflict"
     http_status = 409
 
 
 class ApprovalConflict(UsageError):
-    """The approval was decided already, or has expired: nothing was changed."""
+    """The approval was decided already, or has expired. Nothing was changed."""
 
     code = "approval_conflict"
     http_status = 409
@@ -55,11 +55,11 @@ class ApprovalConflict(UsageError):
 
 @attrs.frozen
 class RunRecord:
-    """A run as it is stored, and as lists show it.
+    """A run as stored and as shown in lists.
 
-    `owner` names the process that carries it out; nobody does where it is `None`. `entries` is how many its journal
-    has. `parent` is the run that it is within, `origin` the one that it was forked from. `input` is the text that it
-    was asked, `content` its answer; `error` and `code` say why there is none. Times are seconds since the epoch.
+    `owner` names the process that carries out the run, or is `None`. `entries` is the length of the journal. `parent`
+    is the run around this run, `origin` the run that this run was forked from. `input` is the text of the question,
+    `content` the answer; `error` and `code` explain a missing answer. Times are seconds since the epoch.
     """
 
     id: str
@@ -82,7 +82,7 @@ class RunRecord:
 
 @attrs.frozen
 class Entry:
-    """One step of a run's journal: `seq` counts from 0 without gaps, `body` is bytes that mean nothing to a backend."""
+    """A step of a run's journal. `seq` counts from 0 without gaps; `body` is bytes without a meaning for a backend."""
 
     seq: int
     kind: EntryKind
@@ -91,27 +91,27 @@ class Entry:
 
 @attrs.frozen
 class Approval:
-    """Something that a paused run waits for, and what came of it.
+    """A decision that a paused run waits for, and its outcome.
 
     Attributes:
-        id: its id
+        id: the approval's id
         run: the run that waits
-        call: the tool call that it is about; its arguments as the model wrote them
-        kind: `approval`: whether the call may be made; `input`: what only the user knows; `external`: the result of
-            the call, from whoever carries it out
+        call: the tool call in question, with the arguments as the model wrote them
+        kind: `approval`: may the call be made; `input`: values that only the user knows; `external`: the result of the
+            call, from the person or program that carries it out
         agent: the agent's name
         session: the run's session
-        user: whom the run is for; `Runtime.approve` and its like let nobody else decide, where they are told who does
-        schema: for `input`, the JSON Schema of what is wanted
-        status: `pending` until it is decided, once
-        arguments: the arguments in place of the model's, where whoever approved changed them; for `input` and
-            `external`, what was given, as JSON
-        reason: why it is asked for; once it is denied, why
-        by: who decided, where that was said
+        user: the run's user; `Runtime.approve` and the like refuse any other user, if told who decides
+        schema: for `input`, the JSON Schema of the values
+        status: `pending` until decided, once
+        arguments: the arguments in place of the model's, if the person changed them; for `input` and `external`, the
+            values given, as JSON
+        reason: the reason for asking; after a denial, the reason for the denial
+        by: the person who decided, if known
         created_at: seconds since the epoch
-        expires_at: when it can be decided no longer; `None` for never
-        decided_at: when it was decided
-        turn: the turn that the call is of
+        expires_at: the time after which no decision is possible; `None` for never
+        decided_at: the time of the decision
+        turn: the turn of the call
     """
 
     id: str
@@ -134,7 +134,7 @@ class Approval:
 
 @attrs.frozen
 class Decision:
-    """What is decided of an approval; the fields are those of `Approval`."""
+    """A decision on an approval; the fields are as in `Approval`."""
 
     status: Literal["approved", "denied", "answered"]
     arguments: str | None = None
@@ -144,7 +144,7 @@ class Decision:
 
 @attrs.frozen
 class Appending:
-    """What the end of a run adds to its session, as `MemoryBackend.append` takes it."""
+    """An addition to the session at the end of a run, as arguments of `MemoryBackend.append`."""
 
     session: str
     messages: Sequence[Message]
@@ -156,7 +156,7 @@ class Appending:
 
 @attrs.frozen
 class RunChange:
-    """How a run that its owner lets go of stands: paused, or over. All of it is stored in one step, or nothing."""
+    """The state of a run when its owner lets go: paused, or over. A store saves all of it in one step, or nothing."""
 
     status: RunStatus
     content: str = ""
@@ -169,11 +169,11 @@ class RunChange:
 
 @attrs.frozen
 class Resume:
-    """In the place of a run's input: go on with a stored run. `Runtime.resume` is short for it.
+    """A value to pass as a run's input, to continue a stored run. `Runtime.resume` is short for it.
 
     Attributes:
         run_id: the run
-        force: take it over although it seems to be under way elsewhere
+        force: take over the run even if another process seems to carry it out
     """
 
     run_id: str
@@ -181,27 +181,27 @@ class Resume:
 
 
 def unknown_run(run: str) -> NotFound:
-    """The error for a run that is not stored; and for another user's, so that its id is not told to be one."""
-    return NotFound("run", run, (), hint="Nothing is stored of it: look at the list of runs.")
+    """Return the error for a run that is not stored; also for another user's run, to keep the id's existence secret."""
+    return NotFound("run", run, (), hint="Look for its id in the list of runs.")
 
 
 def unknown_approval(approval: str) -> NotFound:
-    """The error for an approval that is not stored; and for another user's."""
-    return NotFound("approval", approval, (), hint="Nothing is stored of it: look at the list of approvals.")
+    """Return the error for an approval that is not stored; also for another user's approval."""
+    return NotFound("approval", approval, (), hint="Look for its id in the list of approvals.")
 
 
 @runtime_checkable
 class RunStore(Protocol):
-    """What a memory backend also implements that stores runs. Each method is atomic, and durable when it returns.
+    """The protocol of a memory backend that stores runs. Each method is atomic, and durable on return.
 
-    What holds for the methods of a `MemoryBackend` holds for these. A run that nobody knows is `NotFound` everywhere.
-    Lists are by user where one is named; all else is asked for by an id, and whoever asks for a user compares.
+    The rules for the methods of a `MemoryBackend` apply here too. Every method raises `NotFound` for an unknown run.
+    Only lists select by user; for anything found by id, the caller compares the user.
     """
 
     async def create_run(self, run: RunRecord, entries: Sequence[Entry] = ()) -> None:
         """Store a new run with the beginning of its journal.
 
-        Raises `RunConflict` where the id is taken, and what `check_name` raises for its names.
+        Raises `RunConflict` if the id is taken, and the errors of `check_name` for the run's names.
         """
         ...
 
@@ -210,22 +210,22 @@ class RunStore(Protocol):
         ...
 
     async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
-        """Let go of the run: its status, last entries and approvals, and what it adds to its session, in one step.
+        """Release the run: store its status, last entries, approvals and addition to its session, in one step.
 
-        Returns the session's new version, if something was appended. Raises `RunConflict` unless `owner` owns the run,
-        and what `MemoryBackend.append` raises; then nothing is stored.
+        Returns the session's new version, if messages were appended. Raises `RunConflict` unless `owner` owns the run,
+        and the errors of `MemoryBackend.append`; after an error nothing is stored.
         """
         ...
 
     async def claim_run(self, run: str, owner: str, *, held_by: str | None) -> RunRecord:
-        """Make `owner` the owner, if `held_by` is it now, set the status to `running`, and return the record.
+        """Make `owner` the owner if `held_by` is the owner now, set the status to `running`, and return the record.
 
-        Of two who claim at once, one wins; the other meets `RunConflict`, as does who claims a run that is completed.
+        Of two claims at once, one succeeds; the other raises `RunConflict`. So does a claim on a completed run.
         """
         ...
 
     async def load_run(self, run: str) -> tuple[RunRecord, list[Entry]]:
-        """The record and the whole journal."""
+        """Return the record and the whole journal."""
         ...
 
     async def runs(
@@ -237,22 +237,22 @@ class RunStore(Protocol):
         unowned: bool = False,
         limit: int = 100,
     ) -> list[RunRecord]:
-        """List the runs changed last, newest first; of one status, session or user where that is named.
+        """List the runs changed last, newest first, of the status, session and user given.
 
-        With `unowned`, and no user, those that belong to nobody.
+        `unowned` without a user selects the runs that belong to nobody.
         """
         ...
 
     async def cancel_run(self, run: str) -> bool:
-        """Ask whoever owns the run to cancel it; one that nobody owns is cancelled at once. Whether it was not over."""
+        """Ask the run's owner to cancel it, or cancel a run without an owner; return whether the run was not over."""
         ...
 
     async def cancels(self, runs: Sequence[str]) -> set[str]:
-        """Those of the runs whose cancellation was asked for; one that nobody knows is none of them."""
+        """Return the ids in `runs` whose cancellation was requested; unknown ids are ignored."""
         ...
 
     async def delete_run(self, run: str) -> bool:
-        """Forget the run, its journal and its approvals; whether there was one."""
+        """Forget the run, its journal and its approvals; return whether the run existed."""
         ...
 
     async def approvals(
@@ -264,14 +264,16 @@ class RunStore(Protocol):
         unowned: bool = False,
         limit: int = 100,
     ) -> list[Approval]:
-        """List what waits for a person, or did, oldest first: of one run, status or user of its run where one is named.
+        """List approvals, pending and decided, oldest first, of the run, status and run's user given.
 
-        With `unowned`, and no user, those of runs that belong to nobody. One whose time is over reads as `expired`.
+        `unowned` without a user selects approvals for runs that belong to nobody. An expired approval has status
+        `expired`.
         """
         ...
 
     async def decide(self, approval: str, decision: Decision) -> Approval:
-        """Decide an approval, once, and return it. Raises `NotFound`, and `ApprovalConflict` for one that is decided or
-        expired.
+        """Decide an approval, once, and return it.
+
+        Raises `NotFound` for an unknown approval, and `ApprovalConflict` for an approval that is decided or expired.
         """
         ...

@@ -1,6 +1,6 @@
-"""The journal of a stored run as steps that can be shown: what the model said, what its tools did, and when.
+"""The journal of a stored run as steps to show: the model's answers, the tools' results, and the times.
 
-Pure: whoever has the entries of a run, from `RunStore.load_run`, reads them.
+Pure: pass the entries of a run, from `RunStore.load_run`.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ class Step:
     """One step of a run.
 
     Attributes:
-        seq: its number in the journal, from 0
+        seq: the number in the journal, from 0
         kind: `begun`, `answered` (by the model), `checked` (the output), `started` and `called` (a tool), `paused` or
             `ended`
         text: the step in a line
-        at: when it was written, in seconds since the epoch; `None` where an older version wrote it
-        turn: the turn that it is of
-        content: what the model answered, or what it was told of a tool call
-        reasoning: what the model thought
-        tool_calls: what the model called
+        at: the time of writing, in seconds since the epoch; `None` in journals of older versions
+        turn: the turn of the step
+        content: the model's answer, or the result of a tool call as told to the model
+        reasoning: the model's thinking
+        tool_calls: the model's tool calls
         call: the id of the tool call that began or ended
         name: the name of its tool
-        status: how the call, or the run, ended
-        usage: what the model used for its answer
-        error: why the run has no answer; why the output was refused
-        approvals: the ids of what the run waits for
+        status: the outcome of the call or of the run
+        usage: the model's usage for its answer
+        error: the reason why the run has no answer, or why the output was refused
+        approvals: the ids of the approvals that the run waits for
     """
 
     seq: int
@@ -57,20 +57,20 @@ class Step:
 
 
 def read_steps(entries: Sequence[Entry], run: str = "") -> list[Step]:
-    """Read the entries of a run's journal. One that is damaged says so in its text, and hides no other."""
+    """Read the entries of a run's journal. A damaged entry says so in its step's text, and hides no other."""
     return [_read_step(each, run) for each in entries]
 
 
 def _read_step(entry: Entry, run: str) -> Step:
     try:
         body = read_entry(entry, run)
-        return Step(entry.seq, entry.kind, describe_entry(entry, run), body.at or None, **_describe(body))
+        return Step(entry.seq, entry.kind, describe_entry(entry, run), body.at or None, **_read_fields(body))
     except BackendError as exc:
         return Step(entry.seq, entry.kind, f"damaged: {exc.message}")
 
 
-def _describe(body: Any) -> dict[str, Any]:
-    """Return the fields of a step that the body of its entry has."""
+def _read_fields(body: Any) -> dict[str, Any]:
+    """Return the fields of a step that the entry's body has."""
     found: dict[str, Any]
     match body:
         case Begun():

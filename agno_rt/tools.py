@@ -23,22 +23,22 @@ __all__ = ["Tool", "ToolArgumentError", "ToolLimits", "ToolOptions", "Toolkit", 
 
 
 class ToolArgumentError(ValueError):
-    """Arguments that do not fit a tool's schema; the text is meant for the model that wrote them.
+    """Arguments that do not fit a tool's schema. The text is written for the model, which wrote the arguments.
 
-    A tool may raise it of arguments that fit the schema and are wrong all the same: the model is told the text, and
-    the call is not tried again.
+    A tool may raise this error for arguments that fit the schema but are wrong: the model sees the text, and the call
+    is not tried again.
     """
 
 
 @attrs.frozen
 class ToolLimits:
-    """The bounds of one tool, beside those of the run. `None` is no limit.
+    """The bounds of one tool, in addition to the run's. `None` means no limit.
 
     Attributes:
-        timeout: seconds for one attempt; of it and the run's `tool_timeout` the narrower counts. The model is told
-        retries: how often a call that failed is tried again, at once; the model is told of the last failure
-        concurrency: calls under way at once over the whole runtime; more wait, for `queue_timeout` at most
-        calls: how often the tool may be called in one run; of one more the model is told that it was not made
+        timeout: seconds for one attempt; the shorter of this and the run's `tool_timeout` counts. The model is told
+        retries: how often to repeat a failed call, at once; the model is told of the last failure
+        concurrency: calls in progress at once, over the whole runtime; more wait, for at most `queue_timeout`
+        calls: calls of the tool in one run; a further call is not made, and the model is told
 
     Raises `ToolDefinitionError` for a value out of range.
     """
@@ -66,34 +66,34 @@ NO_LIMITS = ToolLimits()
 
 @attrs.define(eq=False)
 class Tool:
-    """Something that a model may call. Make one with `@tool`; every field is read-only by convention.
+    """A function that a model may call. Make one with `@tool`. All fields are read-only by convention.
 
     Attributes:
-        name: what the model calls it
-        description: what the model is told of it
+        name: the name for the model
+        description: the description for the model
         parameters: a JSON Schema of type object
-        function: what is called
-        decode: turns the JSON text that a model wrote into keyword arguments, or raises `ToolArgumentError`
-        is_async: the function is awaited. Any other runs in a worker thread, unless the next two say otherwise. A
-            thread cannot be stopped: where its call is cancelled or takes too long, it is left behind and runs to its
-            end with nobody waiting. A long one can ask `trio.from_thread.check_cancelled()` whether it should give up
-        inline: the function runs in place, which is quicker for something that takes microseconds and never waits
+        function: the function to call
+        decode: turns the JSON text from the model into keyword arguments, or raises `ToolArgumentError`
+        is_async: the function is awaited. Other functions run in a worker thread, unless `inline` or `process` is set.
+            A thread cannot be stopped: when its call is cancelled or times out, the thread is abandoned and runs to its
+            end. A long function can call `trio.from_thread.check_cancelled()` to learn whether to give up
+        inline: the function runs in place, which is quicker for a function that takes microseconds and never waits
         process: the function runs in a worker process, which is killed at its deadline and when its run is cancelled
-        parallel: it may run beside the other calls of its turn; else it runs alone, in its place in their order
-        batch: the function takes a list, with an item of each call of the turn, and returns a list of their results
+        parallel: the function may run beside the other calls of the turn; otherwise it runs alone, in the calls' order
+        batch: the function takes a list, with an item for each call of the turn, and returns a list of their results
         limits: the bounds of the tool
-        injected: the parameters that the run fills in, which the model does not see
-        approve: whether its run pauses before each call until a person approves of it; or a function, async or not,
-            that is passed those of the call's arguments that it has parameters for, and what the run fills in. It
-            returns whether to ask, or the reason to ask as text
-        expires: seconds that whoever is asked has time
-        external: the function is never called: the run pauses, and whoever answers carries out the call
-        idempotent: a call that was under way when its process died may be made again
-        asks: the parameters that the user fills in, for which the run pauses: a schema and its decoder
-        check_ready: raises what keeps the tool from working, or returns a line to show at start (see `readiness`)
-        pauses: it may pause its run; found out by itself
-        predicate: how `approve` is asked, where it is a function; found out by itself
-        plain: nothing of what costs a call more than calling the function is asked for; found out by itself
+        injected: the parameters that the run fills in; the model does not see them
+        approve: `True` to pause the run before each call until a person approves; or a function, async or not, that
+            takes any of the call's arguments and of the values that the run fills in. It returns whether to ask, or the
+            reason to ask as text
+        expires: seconds that the person has to answer
+        external: the function is never called: the run pauses, and the person who answers carries out the call
+        idempotent: a call interrupted by the end of its process may be made again
+        asks: the parameters that the user fills in while the run pauses: a schema and its decoder
+        check_ready: raises an error if the tool cannot work, or returns a line to show at start (see `readiness`)
+        pauses: the tool may pause its run; computed
+        predicate: how to call `approve`, if `approve` is a function; computed
+        plain: a call costs no more than calling the function, because no option asks for more; computed
     """
 
     name: str
@@ -120,7 +120,7 @@ class Tool:
 
     def __attrs_post_init__(self) -> None:
         self.pauses = self.approve is not False or self.external or self.asks is not None
-        _check(self)
+        _check_options(self)
         self.predicate = None
         if not isinstance(self.approve, bool):
             known = self.parameters.get("properties", {})
@@ -136,33 +136,32 @@ class Tool:
 
 @attrs.define(eq=False)
 class Toolkit:
-    """A named group of tools with what they share. An agent that is given a toolkit has all its tools."""
+    """A named group of tools with what they share. An agent with a toolkit has all of the toolkit's tools."""
 
     name: str
     tools: Sequence[Tool]
 
 
 class ToolOptions(TypedDict, total=False):
-    """What `@tool(...)` may be told: the fields of `Tool`, and in the place of its limits those of `ToolLimits`.
+    """The options of `@tool(...)`: fields of `Tool`, and the fields of `ToolLimits` in place of `limits`.
 
     Attributes:
-        name: what the model calls it; the function's name by default
-        description: what the model is told of it; by default the docstring, less what that says of parameters
-        inline: run it in place
-        process: run it in a worker process, which can be killed. It takes a plain function at the top level of a
-            module, with arguments that can be pickled, and `pip install 'agno-rt[process]'`
-        parallel: `False` to run it alone among the calls of a turn
-        batch: give it all calls of a turn at once
+        name: the name for the model; the function's name by default
+        description: the description for the model; by default the docstring without the part about parameters
+        inline: run the function in place
+        process: run the function in a worker process, which can be killed. Needs a plain function at the top level of a
+            module, arguments that can be pickled, and `pip install 'agno-rt[process]'`
+        parallel: `False` to run the function alone among the calls of a turn
+        batch: pass all calls of a turn to the function at once
         timeout: seconds for one attempt
-        retries: how often to try again when it fails
-        concurrency: calls under way at once over the whole runtime
+        retries: how often to try again after a failure
+        concurrency: calls in progress at once, over the whole runtime
         calls: calls in one run
-        approve: `True` to have a person approve of each call before it is made; or a function of the call's arguments
-            that says of which
-        expires: seconds until nobody can approve, or answer, any more
-        external: have the call carried out by whoever answers, outside; the function may be `...`
-        idempotent: make a call again that was under way when the process died; else the model is told
-        check_ready: a function that raises what keeps the tool from working, or returns a line to show at start
+        approve: `True` to ask a person before each call; or a function of the call's arguments that decides on asking
+        expires: seconds until it is too late to approve or to answer
+        external: leave the call to the person who answers, outside the program; the function may be `...`
+        idempotent: repeat a call interrupted by the end of the process; otherwise the model is told of the interruption
+        check_ready: a function that raises an error if the tool cannot work, or returns a line to show at start
     """
 
     name: str
@@ -193,43 +192,44 @@ def tool(**options: Unpack[ToolOptions]) -> Callable[[Callable[..., Any]], Tool]
 def tool(
     function: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
-    """Make a tool of a function, async or not: `@tool`, or `@tool(inline=True)`; `ToolOptions` lists what may be said.
+    """Make a tool of a function, async or not: `@tool`, or `@tool(inline=True)`. `ToolOptions` lists the options.
 
-    A method, a `functools.partial`, an object with `__call__` and a function behind decorators are functions too. What
-    a partial has bound the model neither sees nor changes. A coroutine that a sync function returns is awaited.
+    Methods, `functools.partial` objects, objects with `__call__` and decorated functions work, too. The model neither
+    sees nor changes arguments bound by a partial. A coroutine returned by a sync function is awaited.
 
-    Its name is the function's, its description the docstring, its parameters the annotated signature. What the
-    docstring says of a parameter, in Google's, NumPy's or Sphinx's style, becomes its description; what
-    `typing.Annotated` says with `msgspec.Meta` (description, bounds, pattern) goes before that, and is checked.
+    The tool's name is the function's, its description is the docstring, and its parameters follow the annotations.
+    Parameters described in the docstring, in Google's, NumPy's or Sphinx's style, keep their descriptions. A
+    `msgspec.Meta` in a `typing.Annotated` (description, bounds, pattern) takes precedence, and its bounds are checked.
 
-    A parameter of type `RunContext`, `Deps[...]` or `State[...]` is filled in by the run, one of type `FromUser[...]`
-    by the user, for whom the run pauses. A result is told to the model as it is where it is text; `Media`, alone or in
-    a list with texts, as media; anything else as JSON. Whatever the function raises is told too, and the run goes on.
+    The run fills in parameters of type `RunContext`, `Deps[...]` and `State[...]`; the user fills in `FromUser[...]`
+    while the run pauses. The model receives a text as it is; `Media`, alone or in a list with texts, as media; any
+    other result as JSON. An exception from the function is reported to the model, too, and the run goes on.
 
-    A `batch` tool's function takes one list beside those: `list[Point]` for calls that are described as a `Point`
-    each; calls of a type that is no object have one parameter, `item`. It returns as many results, in their order;
-    an exception among them is told to its call alone.
+    A `batch` tool's function takes one list beside the parameters that the run fills in: `list[Point]` if each call is
+    described as a `Point`; items that are not objects become calls with one parameter, `item`. The function returns a
+    result for each item, in order; an exception in the list is reported to its own call.
 
-    Raises `ToolDefinitionError` for a signature that no JSON Schema describes, and options that do not go together.
+    Raises `ToolDefinitionError` for a signature that JSON Schema cannot describe, and for conflicting options.
     """
-    return functools.partial(_make, options=options) if function is None else _make(function, options)
+    return functools.partial(_make_tool, options=options) if function is None else _make_tool(function, options)
 
 
-def _make(function: Callable[..., Any], options: ToolOptions) -> Tool:
-    # What describes functions takes time to import, and a program without tools has no use for it.
+def _make_tool(function: Callable[..., Any], options: ToolOptions) -> Tool:
+    # Imported here because these modules take time to import, and a program without tools does not need them.
     from agno_rt._schema.describe import describe
     from agno_rt._schema.docstrings import parameter_docs
     from agno_rt._schema.signatures import called_by, parameter_names, signature_of
 
-    function = _itself(function)
-    called = _name_of(function, options)
+    function = _unwrap_tool(function)
+    called = _choose_name(function, options)
+    # The function that runs in the end: for an object with `__call__`, that method. It may be async or documented.
     body = called_by(function)
     if inspect.isasyncgenfunction(body) or inspect.isgeneratorfunction(body):
         raise ToolDefinitionError(f"tool {called!r} yields", hint="Return the whole result instead.")
     injected = injections(function, called)
     names = signature_of(function, called).parameters
     documented = {*names, *parameter_names(function)}
-    text, said = parameter_docs(_doc(function), documented)
+    text, said = parameter_docs(_read_docstring(function), documented)
     if body is not function:
         said = parameter_docs(inspect.getdoc(body), documented)[1] | said
     batch = options.get("batch", False)
@@ -241,13 +241,13 @@ def _make(function: Callable[..., Any], options: ToolOptions) -> Tool:
         description=text if description is None else description,
         parameters=described.schema,
         function=function,
-        decode=functools.partial(_decode, described.decode, called),
+        decode=functools.partial(_decode_arguments, described.decode, called),
         is_async=inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(body),
         inline=options.get("inline", False),
         process=options.get("process", False),
         parallel=options.get("parallel", True),
         batch=batch,
-        limits=_limits(called, options),
+        limits=_build_limits(called, options),
         injected=injected,
         approve=options.get("approve", False),
         expires=options.get("expires"),
@@ -258,8 +258,8 @@ def _make(function: Callable[..., Any], options: ToolOptions) -> Tool:
     )
 
 
-def _itself(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, with that of a tool in the place of the tool: for a tool that is made of another."""
+def _unwrap_tool(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function of a tool, or a partial of it for a partial of a tool; anything else unchanged."""
     if isinstance(function, Tool):
         return function.function
     if isinstance(function, functools.partial) and isinstance(function.func, Tool):
@@ -267,8 +267,8 @@ def _itself(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _doc(function: Callable[..., Any]) -> str | None:
-    """The docstring; in the place of that of `functools.partial`, which decorators copy, that of its function."""
+def _read_docstring(function: Callable[..., Any]) -> str | None:
+    """Return the docstring. Look through `functools.partial`, whose own docstring decorators copy, to its function."""
     while (doc := inspect.getdoc(function)) == _DOC_OF_PARTIAL:
         inner = getattr(function, "func", getattr(function, "__wrapped__", None))
         if inner is None:
@@ -280,28 +280,28 @@ def _doc(function: Callable[..., Any]) -> str | None:
 _DOC_OF_PARTIAL = inspect.getdoc(functools.partial)
 
 
-def _name_of(function: Callable[..., Any], options: ToolOptions) -> str:
-    """What the tool is called. Raises `ToolDefinitionError` for an option that there is not, and for no name."""
+def _choose_name(function: Callable[..., Any], options: ToolOptions) -> str:
+    """Return the tool's name. Raises `ToolDefinitionError` for an unknown option and for a missing name."""
     for option in options.keys() - ToolOptions.__annotations__.keys():
         hint = suggest("option", option, ToolOptions.__annotations__)
         raise ToolDefinitionError(f"@tool has no option {option!r}", hint=hint)
-    called = options.get("name") or getattr(_whole(function), "__name__", "")
+    called = options.get("name") or getattr(_unwrap_partial(function), "__name__", "")
     if not isinstance(called, str) or not called or called == "<lambda>":
-        what = "a lambda" if called == "<lambda>" else f"an object of {type(_whole(function)).__name__}"
+        what = "a lambda" if called == "<lambda>" else f"an object of {type(_unwrap_partial(function)).__name__}"
         lacking = f"{called!r} is not one" if options.get("name") else f"{what} has none"
         hint = "Give it one: tool(function, name='...')."
         raise ToolDefinitionError(f"a tool needs a name, and {lacking}", hint=hint)
     return called
 
 
-def _whole(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function that a partial, or a partial of one, is of; any other as it is."""
+def _unwrap_partial(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function inside a partial, however deep; any other function unchanged."""
     while isinstance(function, functools.partial):
         function = function.func
     return function
 
 
-def _limits(called: str, options: ToolOptions) -> ToolLimits:
+def _build_limits(called: str, options: ToolOptions) -> ToolLimits:
     try:
         return ToolLimits(
             options.get("timeout"), options.get("retries", 0), options.get("concurrency"), options.get("calls")
@@ -310,18 +310,18 @@ def _limits(called: str, options: ToolOptions) -> ToolLimits:
         raise exc.at(f"tool {called!r}") from None
 
 
-def _decode(decode: Callable[[str], dict[str, Any]], name: str, arguments: str) -> dict[str, Any]:
+def _decode_arguments(decode: Callable[[str], dict[str, Any]], name: str, arguments: str) -> dict[str, Any]:
     try:
         return decode(arguments or "{}")
     except msgspec.MsgspecError as exc:
-        # Asked here alone, so that the usual call does not pay for it: some models write nothing in other words.
+        # Some models write "" or "null" for no arguments. Checked only on failure, so that other calls do not pay.
         if arguments != "{}" and arguments.strip() in ("", "null"):
-            return _decode(decode, name, "{}")
+            return _decode_arguments(decode, name, "{}")
         raise ToolArgumentError(f"The arguments of {name} do not fit its schema: {exc}") from exc
 
 
-def _check(tool: Tool) -> None:
-    """Raise `ToolDefinitionError` for a tool whose parts do not go together."""
+def _check_options(tool: Tool) -> None:
+    """Raise `ToolDefinitionError` for a tool with conflicting options."""
     place = f"tool {tool.name!r}"
     for name in ("inline", "process", "parallel", "batch", "external", "idempotent"):
         if not isinstance(getattr(tool, name), bool):
@@ -343,41 +343,42 @@ def _check_pausing(tool: Tool, place: str) -> None:
         if not isinstance(expires, int | float) or expires is True or not 0 < expires < math.inf:
             raise ToolDefinitionError(f"{place}: expires is {expires!r}", hint="Give seconds above 0, or leave it out.")
         if not tool.pauses:
-            hint = "Leave out expires, or say what the run is to wait for: approve, external, or FromUser[...]."
-            raise ToolDefinitionError(f"{place} expires, and asks nobody", hint=hint)
+            hint = "Leave out expires, or add what the run waits for: approve, external, or FromUser[...]."
+            raise ToolDefinitionError(f"{place} has expires, but asks nobody", hint=hint)
     if not tool.pauses:
         return
     if tool.batch:
-        hint = "Leave out batch: each call of a tool that may pause its run waits by itself."
+        hint = "Leave out batch: when a tool may pause its run, each call waits by itself."
         raise ToolDefinitionError(f"{place} is a batch, and may pause its run", hint=hint)
     if tool.asks is not None and approve is not False:
         problem = "asks the user for input, and for approval as well"
-        hint = "Leave out approve: who is asked for input may deny the call."
+        hint = "Leave out approve: the user who is asked for input may deny the call."
         raise ToolDefinitionError(f"{place} {problem}", hint=hint)
     if tool.external and (beside := _beside_external(tool)):
-        hint = "Leave it out, or external: the function is never called, and who is asked may deny the call."
+        hint = "Leave out one or the other: the function is never called, and the person may deny the call."
         raise ToolDefinitionError(f"{place} is external, and has {' and '.join(beside)}", hint=hint)
 
 
 def _beside_external(tool: Tool) -> list[str]:
-    """What an external tool has that says how its function is called."""
+    """List the options of an external tool that say how to call its function."""
     options = [name for name in ("inline", "process", "idempotent", "approve") if getattr(tool, name) is not False]
     return [*options, *([] if tool.limits == NO_LIMITS else ["limits"]), *tool.injected]
 
 
 def _check_process(tool: Tool, place: str) -> None:
     if tool.inline:
-        raise ToolDefinitionError(f"{place} is both inline and process", hint="It runs here, or there: choose.")
+        raise ToolDefinitionError(f"{place} is both inline and process", hint="Leave out one of the two.")
     if tool.is_async:
-        problem, hint = "runs in a process, and is async", "Make it a plain function: nothing else runs in there."
+        problem, hint = "runs in a process, and is async", "Make it a plain function: nothing else runs in the process."
         raise ToolDefinitionError(f"{place} {problem}", hint=hint)
     if tool.injected:
         problem = f"runs in a process, where {', '.join(tool.injected)} cannot be filled in"
         hint = "A process shares nothing with the run: pass what it needs as arguments, or leave out process."
         raise ToolDefinitionError(f"{place} {problem}", hint=hint)
+    # The name of a lambda or of a function inside another has "<" in it, and a worker cannot import either.
     qualname = getattr(tool.function, "__qualname__", "<nothing>")
     if not inspect.isfunction(tool.function) or "<" in qualname or tool.function.__module__ not in sys.modules:
-        problem = "runs in a process, which has to find its function by name"
+        problem = "runs in a process, which must find the function by name"
         hint = "Make it a plain function at the top level of a module."
         raise ToolDefinitionError(f"{place} {problem}", hint=hint)
 
@@ -388,7 +389,7 @@ _LISTS = (list, collections.abc.Collection, collections.abc.Iterable, collection
 def _describe_batch(
     function: Callable[..., Any], name: str, *, hidden: collections.abc.Collection[str], said: Mapping[str, str]
 ) -> Parameters:
-    """Describe one call of a batch tool: as the type of the list's items, or as one parameter of it."""
+    """Describe one call of a batch tool: by the type of the list's items, or as one parameter of that type."""
     from agno_rt._schema.describe import Parameters, describe, type_decoder, type_schema
     from agno_rt._schema.signatures import hints_of, signature_of
 
@@ -397,7 +398,7 @@ def _describe_batch(
     hint = hints.get(parameters[0]) if len(parameters) == 1 else None
     hint = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     if get_origin(hint) not in _LISTS:
-        advice = "Write it as in `def embed(texts: list[str]) -> list[...]`; what the run fills in may stand beside it."
+        advice = "Write `def embed(texts: list[str]) -> list[...]`; the run may fill in further parameters."
         raise ToolDefinitionError(f"tool {name!r} is a batch, and does not take one list", hint=advice)
     [list_name], [item] = parameters, get_args(hint)
     schema = type_schema(item, what=f"tool {name!r}")
@@ -405,6 +406,7 @@ def _describe_batch(
         decode_item = type_decoder(item)
         return Parameters(schema, lambda text: {list_name: decode_item(text)})
 
+    # A list of texts or numbers has no schema of type object: describe a function with the one parameter `item`.
     def one(**values: Any) -> None: ...
 
     keyword = inspect.Parameter("item", inspect.Parameter.KEYWORD_ONLY, annotation=item)

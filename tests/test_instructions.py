@@ -179,10 +179,10 @@ def test_what_is_filled_in_is_no_template() -> None:
     [
         ("a\n{", "lone '{' in line 2"),
         ("}", "lone '}' in line 1"),
-        ("{}", "which is none"),
-        ("{user.}", "which is none"),
-        ("{user!r}", "which is none"),
-        ("{user:>10}", "which is none"),
+        ("{}", "invalid placeholder"),
+        ("{user.}", "invalid placeholder"),
+        ("{user!r}", "invalid placeholder"),
+        ("{user:>10}", "invalid placeholder"),
         ("{usr}", "{usr}"),
         ("{state._secret}", "'_secret'"),
         ("{state.__class__.__init__}", "'__class__'"),
@@ -214,7 +214,7 @@ def test_a_wrong_name_is_told_the_right_one() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{state.items[2].name}", "{state.items}, in which there is no 2"),
+        ("{state.items[2].name}", "{state.items}, which has no 2"),
         ("{state.items.append}", "no 'append'"),
         ("{state.notes.items}", "no 'items'"),
         ("{state.total}", "is a function"),

@@ -129,13 +129,13 @@ def test_a_tool_that_may_pause_says_so() -> None:
         (sync, {"inline": 1}, "'sync': inline is 1"),
         (sync, {"time_out": 1}, "no option 'time_out'"),
         (sync, {"name": 5}, "needs a name"),
-        (lambda: None, {"name": "x", "process": True}, "'x' runs in a process, which has to find its function"),
+        (lambda: None, {"name": "x", "process": True}, "'x' runs in a process, which must find the function by name"),
         (sync, {"batch": True}, "'sync' is a batch, and does not take one list"),
         (sync, {"approve": None}, "'sync': approve is None"),
         (sync, {"approve": "yes"}, "'sync': approve is 'yes'"),
         (sync, {"external": 1}, "'sync': external is 1"),
         (sync, {"idempotent": None}, "'sync': idempotent is None"),
-        (sync, {"expires": 1}, "'sync' expires, and asks nobody"),
+        (sync, {"expires": 1}, "'sync' has expires, but asks nobody"),
         (sync, {"approve": True, "expires": 0}, "'sync': expires is 0"),
         (sync, {"approve": True, "expires": True}, "'sync': expires is True"),
         (sync, {"approve": True, "expires": float("inf")}, "'sync': expires is inf"),
@@ -187,7 +187,7 @@ def test_a_process_needs_a_function_of_a_module() -> None:
             """Do nothing."""
 
     for function in (inner, Service().method, Service()):
-        with pytest.raises(ToolDefinitionError, match="find its function by name"):
+        with pytest.raises(ToolDefinitionError, match="find the function by name"):
             tool(function, name="x", process=True)
 
 

@@ -1,4 +1,4 @@
-"""Finds out whether a text asks for a sum, `2+2` or `What is 15% of 80?`, and works it out exactly. Pure."""
+"""Answers texts that ask for a sum, as in `2+2` or `What is 15% of 80?`, exactly. Pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import attrs
 
 __all__ = ["answer_sum"]
 
+# Bounds on the work that a text from a stranger may cause: 9^9^9 would compute for ever.
 _LONGEST = 120
 _MOST_DIGITS = 30
 _MOST_POWER = 64
@@ -56,16 +57,16 @@ _SIGNS = (
 _SUM = re.compile(r"[\d.()+\-*/^%\s]+")
 _TOKEN = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+|[()+\-*/^%])")
 _SHOWN = str.maketrans({"*": "\u00d7", "/": "\u00f7", "-": "\u2212"})
-# Half-way between a sum and a date, a telephone number, a score or "24/7".
+# More likely a date, a telephone number or "24/7" than a sum, unless the text asks for the result.
 _DOUBTFUL = re.compile(r"\d+(?:[-/]\d+){2,}|\d{3,}-\d{3,}|24/7")
 
 
 class _NoSumError(Exception):
-    """The text is something else, or its result is out of bounds."""
+    """The text does not ask for a sum, or the result is out of bounds."""
 
 
 def answer_sum(text: str) -> str | None:
-    """The sum with its result, `17 * 23 = 391`, with proper signs; `None` for a text that asks for anything else."""
+    """Return the sum with its result, `17 * 23 = 391`, in typographic signs; None for any other text."""
     asked = text.strip().lower()
     if not any(char.isdigit() for char in asked) and not any(word in asked for word in _WORDS):
         return None
@@ -81,15 +82,15 @@ def answer_sum(text: str) -> str | None:
     if not _SUM.fullmatch(bare) or (not is_asked and _DOUBTFUL.fullmatch(bare)):
         return None
     try:
-        tokens = _tokens(bare)
+        tokens = _split_tokens(bare)
         reader = _Reader(tokens)
         result = reader.whole()
     except (_NoSumError, ZeroDivisionError):
         return "Nobody can divide by zero." if re.search(r"/\s*0+(?![\d.])", bare) else None
-    return None if reader.operations == 0 else f"{_shown(tokens)} {_result(result)}"
+    return None if reader.operations == 0 else f"{_format_sum(tokens)} {_format_result(result)}"
 
 
-def _tokens(text: str) -> list[str]:
+def _split_tokens(text: str) -> list[str]:
     tokens = _TOKEN.findall(text)
     if "".join(tokens) != re.sub(r"\s", "", text):
         raise _NoSumError
@@ -98,7 +99,7 @@ def _tokens(text: str) -> list[str]:
 
 @attrs.define
 class _Reader:
-    """Reads a sum by the usual rules: brackets, powers, products, sums."""
+    """Evaluates a sum by the usual order: brackets, powers, products, sums."""
 
     tokens: list[str]
     at: int = 0
@@ -131,7 +132,7 @@ class _Reader:
             exponent = self.signed()
             if exponent.denominator != 1 or abs(exponent) > _MOST_POWER:
                 raise _NoSumError
-            value = _bounded(value ** int(exponent))
+            value = _check_size(value ** int(exponent))
         return value
 
     def atom(self) -> Fraction:
@@ -143,7 +144,7 @@ class _Reader:
         if self.at == len(self.tokens) or self.tokens[self.at] in "()+-*/^%":
             raise _NoSumError
         self.at += 1
-        return _bounded(Fraction(self.tokens[self.at - 1]))
+        return _check_size(Fraction(self.tokens[self.at - 1]))
 
     def _chain(self, part: Callable[[], Fraction], signs: str) -> Fraction:
         value = part()
@@ -157,7 +158,7 @@ class _Reader:
                 value = value * other
             else:
                 value = value + other if sign == "+" else value - other
-            value = _bounded(value)
+            value = _check_size(value)
         return value
 
     def _take(self, token: str) -> bool:
@@ -167,14 +168,14 @@ class _Reader:
         return False
 
 
-def _bounded(value: Fraction) -> Fraction:
+def _check_size(value: Fraction) -> Fraction:
     if abs(value) >= 10**_MOST_DIGITS:
         raise _NoSumError
     return value
 
 
-def _shown(tokens: list[str]) -> str:
-    """The sum as people write it."""
+def _format_sum(tokens: list[str]) -> str:
+    """Return the sum as people write sums."""
     text = ""
     for place, token in enumerate(tokens):
         is_sign = token in "+-" and (place == 0 or tokens[place - 1] in "(+-*/^")
@@ -185,7 +186,7 @@ def _shown(tokens: list[str]) -> str:
     return text.replace("% * ", "% of ").translate(_SHOWN)
 
 
-def _result(value: Fraction) -> str:
+def _format_result(value: Fraction) -> str:
     if value.denominator == 1:
         return f"= {value.numerator}".translate(_SHOWN)
     exact = f"{float(value):.6f}".rstrip("0").rstrip(".")

@@ -1,8 +1,8 @@
 """Answers and examples from a file, for agents with a small model: the hooks `answers:basics` and `answers:FILE.toml`.
 
-A table `[[replies]]` answers in the model's place what its pattern fits: with fixed words (`say`), or with what the
-computer works out (`compute`: a `sum`, the `date` or the `time`). A table `[[examples]]` puts turns before the
-conversation that show the model how such an input is answered. Of each, the first table that fits is taken.
+A table `[[replies]]` answers matching inputs in the model's place: with fixed words (`say`), or with a result
+(`compute`: a `sum`, the `date` or the `time`). A table `[[examples]]` puts turns before the conversation, to show the
+model how to answer such an input. Of each kind, the first matching table is used.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from agno_rt.models import ModelRequest, ModelResponse
 __all__ = ["AnswersHook", "Examples", "Reply", "load_answers"]
 
 _LONGEST = 2_000
-"""Characters that a pattern is tried on: what is longer is no small talk, and a pattern may be slow."""
+"""Characters that patterns are tried on: a longer input is not small talk, and a pattern may be slow."""
 
 
 _GROUP = re.compile(r"\{(?P<name>[a-z_]+)\}")
@@ -37,9 +37,9 @@ _GROUP = re.compile(r"\{(?P<name>[a-z_]+)\}")
 
 @attrs.frozen
 class Reply:
-    """A table `[[replies]]`: `when` is a regular expression, searched for in the input; the case does not matter.
+    """A table `[[replies]]`: `when` is a regular expression, searched for in the input without regard to case.
 
-    In `say`, `{name}` is what a group `(?P<name>...)` of the pattern found.
+    In `say`, `{name}` stands for the match of the group `(?P<name>...)`.
     """
 
     when: str
@@ -49,7 +49,7 @@ class Reply:
 
 @attrs.frozen
 class Examples:
-    """A table `[[examples]]`: `turns` are pairs of what a user says and what is to be answered."""
+    """A table `[[examples]]`: `turns` are pairs of a user's input and its answer."""
 
     when: str
     turns: list[list[str]]
@@ -62,9 +62,9 @@ class _File:
 
 
 class AnswersHook(Hook):
-    """Answers what a reply fits, and shows the model the examples that fit. `clock` gives the time here and now.
+    """Answers matching inputs with a reply, or shows the model matching examples. `clock` gives the local time.
 
-    A request for an answer of a type, and one that ends with a tool's result, go to the model as they are.
+    A request for a typed answer and a request that ends with a tool's result go to the model unchanged.
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class AnswersHook(Hook):
         clock: Callable[[], datetime] = datetime.now,
     ) -> None:
         self.name = "answers"
-        self._replies = [(_pattern(reply.when, reply.say), reply) for reply in replies]
-        self._examples = [(_pattern(each.when), _turns(each)) for each in examples]
+        self._replies = [(_compile_pattern(reply.when, reply.say), reply) for reply in replies]
+        self._examples = [(_compile_pattern(each.when), _build_turns(each)) for each in examples]
         self._clock = clock
 
     async def before_model(self, context: RunContext, request: ModelRequest) -> ModelRequest | ModelResponse | None:
@@ -91,6 +91,7 @@ class AnswersHook(Hook):
         turns = next((turns for pattern, turns in self._examples if pattern.search(text[:_LONGEST])), ())
         if not turns or request.tools:
             return None
+        # Examples come after the instructions, since many chat templates take a system message only in front.
         at = 1 if request.messages[0].role == "system" else 0
         messages = (*request.messages[:at], *turns, *request.messages[at:])
         return attrs.evolve(request, messages=messages)
@@ -98,11 +99,11 @@ class AnswersHook(Hook):
     def _reply(self, text: str) -> str | None:
         for pattern, reply in self._replies:
             found = pattern.search(text)
-            if found is not None and (said := self._said(reply, found)) is not None:
+            if found is not None and (said := self._render_reply(reply, found)) is not None:
                 return said
         return None
 
-    def _said(self, reply: Reply, found: re.Match[str]) -> str | None:
+    def _render_reply(self, reply: Reply, found: re.Match[str]) -> str | None:
         if reply.compute == "sum":
             return answer_sum(found.string)
         if not reply.compute:
@@ -114,20 +115,20 @@ class AnswersHook(Hook):
 
 
 def load_answers(path: Path) -> AnswersHook:
-    """Make the hook of a TOML file. Raises `UsageError` for a file that is not there, `ConfigError` for a wrong one."""
+    """Make the hook of a TOML file. Raises `UsageError` for an unreadable file, `ConfigError` for a wrong one."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         hint = "Name a TOML file, as in answers:answers.toml, or write answers:basics."
         raise UsageError(f"the answers in {str(path)!r} cannot be read: {exc}", hint=hint) from exc
-    return _read(text, str(path))
+    return _parse_answers(text, str(path))
 
 
-def _read(text: str, where: str) -> AnswersHook:
+def _parse_answers(text: str, where: str) -> AnswersHook:
     try:
         file = read_settings(_File, tomllib.loads(text), where)
     except tomllib.TOMLDecodeError as exc:
-        raise ConfigError(f"{where} is not valid TOML: {exc}", hint="Correct the line that it names.") from exc
+        raise ConfigError(f"{where} is not valid TOML: {exc}", hint="Correct the line named above.") from exc
     replies = [read_settings(Reply, table, f"{where}: [[replies]] {at}") for at, table in enumerate(file.replies, 1)]
     shown = [read_settings(Examples, table, f"{where}: [[examples]] {at}") for at, table in enumerate(file.examples, 1)]
     try:
@@ -136,7 +137,7 @@ def _read(text: str, where: str) -> AnswersHook:
         raise exc.at(where) from exc.__cause__
 
 
-def _pattern(text: str, say: str = "") -> re.Pattern[str]:
+def _compile_pattern(text: str, say: str = "") -> re.Pattern[str]:
     try:
         pattern = re.compile(text, re.IGNORECASE)
         for name in _GROUP.findall(say):
@@ -149,7 +150,7 @@ def _pattern(text: str, say: str = "") -> re.Pattern[str]:
         raise UsageError(f"the pattern {text!r} cannot be used: {exc}", hint=hint) from exc
 
 
-def _turns(examples: Examples) -> tuple[Message, ...]:
+def _build_turns(examples: Examples) -> tuple[Message, ...]:
     for turn in examples.turns:
         if len(turn) != 2:
             hint = 'Write turns = [["Who wrote Hamlet?", "William Shakespeare."]].'
@@ -161,15 +162,17 @@ def _turns(examples: Examples) -> tuple[Message, ...]:
     )
 
 
-def _basics(rest: str, settings: Mapping[str, Any]) -> AnswersHook:
+def _make_basics(rest: str, settings: Mapping[str, Any]) -> AnswersHook:
     if rest:
-        raise UsageError(f"'answers:basics:{rest}' says too much", hint="Write answers:basics.")
+        raise UsageError(f"'answers:basics:{rest}' has an argument too many", hint="Write answers:basics.")
     text = (resources.files("agno_rt") / "defaults" / "answers.toml").read_text(encoding="utf-8")
-    return _read(text, "answers:basics")
+    return _parse_answers(text, "answers:basics")
 
 
 @hookimpl
 def agno_rt_register_guardrails(register: Register) -> None:
     """Offer `answers:basics` and `answers:FILE.toml`."""
-    register("basics", _basics, help="Answer greetings, sums and the date in the model's place, and show it examples.")
+    register(
+        "basics", _make_basics, help="Answer greetings, sums and the date in the model's place, and show it examples."
+    )
     register("*", lambda rest, settings: load_answers(Path(rest)), help="Answers and examples from FILE.toml.")

@@ -1,10 +1,10 @@
 """A search tool over a folder of text and Markdown files: `files:search` (this folder) or `files:search:docs`.
 
-The hook `files:sources` names the file that an answer is from, and says so where nothing was found.
+The hook `files:sources` names the file that an answer is from, or says that nothing was found.
 
-Files are cut into passages and indexed by SQLite's full-text search, in memory; a search first takes up the files that
-changed. Passed over are folders whose names begin with a dot or an underscore, links, files too large to be prose, and
-whatever cannot be read.
+Files are cut into passages and indexed in memory by SQLite's full-text search; each search indexes changed files first.
+Skipped are folders whose names begin with a dot or an underscore, links, files too large to be prose, and unreadable
+files.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SUFFIXES = (".md", ".markdown", ".rst", ".txt")
 PASSAGE_CHARACTERS = 400
 
 DEEPEST = 64
-"""Folders within folders that are looked into: each takes an open file while those in it are."""
+"""The depth of folders to search: each level keeps a file descriptor open while the levels below are read."""
 
 _FILLERS = frozenset(
     """
@@ -44,14 +44,14 @@ _FILLERS = frozenset(
     them there they this to was we were what when where which who whom why will with you your
     """.split()  # noqa: SIM905 - a list literal of these is sixty lines
 )
-"""Words that questions are made of and that say nothing of what is asked for. A query of these alone keeps them."""
+"""Common words of questions, left out of a query unless it has no others."""
 
 
 @attrs.frozen
 class FilesSettings:
-    """The table `[plugins.files]`. `root` is the folder where a spec names none; most of the rest bounds what is read.
+    """The table `[plugins.files]`. `root` is the folder for a spec without one; most other settings are bounds.
 
-    `nothing` is what the hook `files:sources` answers where no document has anything about a question.
+    `nothing` is the answer of the hook `files:sources` if no document fits the question.
     """
 
     root: str = "."
@@ -70,20 +70,21 @@ class Passage:
 
 
 class Folder:
-    """An index of the text files below a folder, kept up to date at each search. May be shared by threads."""
+    """An index of the text files below a folder, updated at each search. Threads may share an index."""
 
     def __init__(self, root: Path, settings: FilesSettings) -> None:
         self.root = root
         self._settings = settings
         self._stamps: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
+        # The worker threads of tools take turns on one connection, guarded by the lock.
         self._index = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         weakref.finalize(self, self._index.close)
         self._index.execute("CREATE VIRTUAL TABLE passages USING fts5(file, text, tokenize = 'porter unicode61')")
 
     def search(self, query: str) -> list[Passage]:
-        """The passages that fit the query's words best, best first; none where no word occurs."""
-        match = _match(query)
+        """Return the passages that fit the query's words, best first."""
+        match = _build_match(query)
         if not match:
             return []
         with self._lock:
@@ -95,7 +96,7 @@ class Folder:
         return [Passage(file, text) for file, text in rows]
 
     def check_ready(self) -> str:
-        """Say how many documents there are, and where. Raises `UsageError` for a folder without any."""
+        """Return the number and place of the documents. Raises `UsageError` for a folder without documents."""
         count = sum(1 for _ in self._files())
         if not count:
             hint = f"Put files there ({', '.join(SUFFIXES)}), or name another folder, as in files:search:docs."
@@ -116,7 +117,9 @@ class Folder:
 
     def _add(self, file: _File, text: str) -> None:
         shown = shown_name(file.path)
-        self._index.executemany("INSERT INTO passages VALUES (?, ?)", [(shown, passage) for passage in cut(text)])
+        self._index.executemany(
+            "INSERT INTO passages VALUES (?, ?)", [(shown, passage) for passage in cut_passages(text)]
+        )
         self._stamps[file.path] = file.stamp
 
     def _forget(self, path: str) -> None:
@@ -124,7 +127,7 @@ class Folder:
             self._index.execute("DELETE FROM passages WHERE file = ?", (shown_name(path),))
 
     def _files(self) -> Iterator[_File]:
-        """The files that may be read now. Each is read, if at all, before the next is asked for."""
+        """Yield the files to index. Read each file before asking for the next: its descriptor is closed then."""
         left = self._settings.max_files
         for folder, folders, names, descriptor in os.fwalk(self.root):
             below = os.path.relpath(folder, self.root)
@@ -142,7 +145,7 @@ class Folder:
 
 @attrs.frozen
 class _File:
-    """A file in the folder that the descriptor is of, as it stood when it was found."""
+    """A file as it was found; `folder` is the descriptor of its folder."""
 
     path: str
     name: str
@@ -151,12 +154,12 @@ class _File:
 
     @property
     def stamp(self) -> tuple[int, int]:
-        """What changes with the file."""
+        """The time of the last change, and the size."""
         return self.found.st_mtime_ns, self.found.st_size
 
     def read(self, most: int) -> str | None:
-        """The text; `None` if it cannot be read, has become larger, or is not the file any more that was found."""
-        # A link may have been put in its place by now, or something that never ends.
+        """Return the text, or None if the file is unreadable, has grown beyond `most` bytes, or was replaced."""
+        # The file may have been replaced by a link out of the folder, or by a pipe that blocks for ever.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             with open(os.open(self.name, flags, dir_fd=self.folder), "rb") as opened:
@@ -168,24 +171,24 @@ class _File:
 
 
 def shown_name(path: str) -> str:
-    """The path as it may be shown: bytes that are not UTF-8, line ends and the like are escaped."""
+    """Return the path with line ends, bytes that are not UTF-8 and other unprintable characters escaped."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def _match(query: str) -> str:
-    """The query as a full-text expression: any of its words, and any two that stand together, which counts for more."""
+def _build_match(query: str) -> str:
+    """Return the query as a full-text expression: any of its words, or any pair of neighbours, which ranks higher."""
     words = re.findall(r"\w+", query.lower())
     telling = [word for word in words if word not in _FILLERS] or words
     pairs = [f"{one} {other}" for one, other in pairwise(words) if one in telling and other in telling]
     return " OR ".join(f'"{term}"' for term in [*telling, *pairs])
 
 
-def cut(text: str, size: int = PASSAGE_CHARACTERS) -> list[str]:
-    """Cut a text between paragraphs into passages of about `size` characters, each under its heading."""
+def cut_passages(text: str, size: int = PASSAGE_CHARACTERS) -> list[str]:
+    """Cut a text between paragraphs into passages of about `size` characters, each with its heading."""
     passages: list[str] = []
     heading, current = "", ""
-    for block in _blocks(text, size):
+    for block in _split_blocks(text, size):
         is_heading = block.startswith("#")
         if current and (is_heading or len(current) + len(block) > size):
             passages.append(current)
@@ -196,8 +199,8 @@ def cut(text: str, size: int = PASSAGE_CHARACTERS) -> list[str]:
     return [*passages, current] if current else passages
 
 
-def _blocks(text: str, size: int) -> Iterator[str]:
-    """The paragraphs of a text; one that is longer than a passage, in pieces that end with a line or a word."""
+def _split_blocks(text: str, size: int) -> Iterator[str]:
+    """Yield the paragraphs of a text; a paragraph longer than `size` comes in pieces, cut after a line or a word."""
     for paragraph in re.split(r"\n\s*\n", text):
         rest = paragraph.strip()
         while len(rest) > size:
@@ -209,7 +212,7 @@ def _blocks(text: str, size: int) -> Iterator[str]:
 
 
 def search_tool(folder: Folder) -> Tool:
-    """The tool `search` over a folder."""
+    """Make the tool `search` over a folder."""
 
     @tool(check_ready=folder.check_ready)
     def search(
@@ -224,7 +227,7 @@ def search_tool(folder: Folder) -> Tool:
     return search
 
 
-def _make(rest: str, settings: Mapping[str, Any]) -> Tool:
+def _make_search(rest: str, settings: Mapping[str, Any]) -> Tool:
     read = read_settings(FilesSettings, settings, "[plugins.files]")
     root = Path(rest or read.root)
     if not root.is_dir():
@@ -233,7 +236,7 @@ def _make(rest: str, settings: Mapping[str, Any]) -> Tool:
     return search_tool(Folder(root.resolve(), read))
 
 
-def _make_hook(rest: str, settings: Mapping[str, Any]) -> SourcesHook:
+def _make_sources_hook(rest: str, settings: Mapping[str, Any]) -> SourcesHook:
     if rest not in ("", "strict"):
         raise UsageError(f"'files:sources:{rest}' is not known", hint="Write files:sources or files:sources:strict.")
     nothing = read_settings(FilesSettings, settings, "[plugins.files]").nothing
@@ -243,10 +246,10 @@ def _make_hook(rest: str, settings: Mapping[str, Any]) -> SourcesHook:
 @hookimpl
 def agno_rt_register_guardrails(register: Register) -> None:
     """Offer `files:sources`."""
-    register("sources", _make_hook, help="Name the file that an answer is from, or say that nothing was found.")
+    register("sources", _make_sources_hook, help="Name the file that an answer is from, or say that nothing was found.")
 
 
 @hookimpl
 def agno_rt_register_tools(register: Register) -> None:
     """Offer `files:search:FOLDER`."""
-    register("search", _make, help="Search a folder of text and Markdown files: files:search:FOLDER.")
+    register("search", _make_search, help="Search a folder of text and Markdown files: files:search:FOLDER.")

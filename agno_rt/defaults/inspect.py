@@ -1,6 +1,7 @@
-"""Lets `agno-rt top` ask a runtime what it does, once its observer is asked for: `observers = ["inspect"]`.
+"""Answers `agno-rt top` for a runtime, once the observer is asked for: `observers = ["inspect"]`.
 
-It observes nothing of a run: it looks when somebody asks, and only this user's processes on this machine can.
+Nothing of a run is recorded. The runtime is looked at when somebody asks, and only processes of the same user on the
+same machine can ask.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ __all__ = ["Inspector", "inspect"]
 class Inspector(Inspection):
     """Answers `agno-rt top` for one runtime, until it is closed. `path` is its socket.
 
-    As an observer it asks for no events (`hears`), so that runs need not tell it any.
+    The observer asks for no events (`hears`), so it costs runs nothing.
     """
 
     hears = False
 
     def __call__(self, event: Event) -> None:
-        """Let it pass."""
+        """Ignore the event."""
 
 
 def inspect(runtime: Any) -> Inspector:
-    """Let `agno-rt top` ask this runtime, which is open, from here on. Close what it returns with `close()`.
+    """Answer `agno-rt top` for this open runtime from here on, until the returned object's `close()`.
 
-    Call it under trio, in the thread of the runtime. Raises `BackendError` where no socket can be made, and
-    `UsageError` where the system has none.
+    To be called under trio, in the thread of the runtime. Raises `BackendError` if no socket can be made, and
+    `UsageError` if the system has none.
     """
     return Inspector(runtime.tasks, runtime.origin)
 

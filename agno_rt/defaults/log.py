@@ -1,8 +1,8 @@
 """Logs the runs of a runtime through structlog, once its observer is asked for: `observers = ["log"]`.
 
-One line when a run ends, or pauses: how long it took, its model, turns, tool calls and tokens; one when a model or a
-tool fails, when a turn begins anew, and when a guardrail trips: a warning where it blocks. How lines look and where
-they go is structlog's configuration, which belongs to the application; without one they go to standard error.
+One line is written for each run that ends or pauses (duration, model, turns, tool calls, tokens), failing model or
+tool, turn that begins anew, and guardrail that trips (a warning if the guardrail blocks). The application's structlog
+configuration decides how and where; without one, lines go to standard error.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def make_observer(logger: Any, clock: Callable[[], float] = time.perf_counter) -
 
 @attrs.define
 class _Run:
-    """What is noted of a run while it is under way, for the line at its end."""
+    """Notes on a run under way, for the line at its end."""
 
     started: RunStarted
     began: float
@@ -68,7 +68,7 @@ class _Run:
     approvals: int = 0
 
     def fields(self) -> dict[str, Any]:
-        """Return what the line says; what there is not always, where there is any."""
+        """Return the fields of the line; counts of zero and other empty fields are left out."""
         started, models = self.started, ", ".join(self.models)
         counts = {"tools": self.tools, "approvals": self.approvals}
         return {
@@ -119,7 +119,7 @@ def _log_end(logger: Any, event: RunEnded, run: _Run, seconds: float) -> None:
 
 
 class _Lines:
-    """Writes lines to standard error, as it is now; to nowhere where there is none, or it cannot be written."""
+    """A logger that writes to the current standard error, or nowhere if that is missing, closed or broken."""
 
     def msg(self, message: str) -> None:
         """Write a line."""
@@ -131,10 +131,10 @@ class _Lines:
 
 
 class _Logger:
-    """The application's structlog where it has configured that; else one that leaves standard output to answers."""
+    """The application's structlog if it is configured; else a logger that leaves standard output to answers."""
 
     def __init__(self) -> None:
-        import structlog
+        import structlog  # here, because a program that logs nothing should not pay for the import
 
         is_terminal = sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
         processors: list[Any] = [
@@ -148,6 +148,7 @@ class _Logger:
         self._is_configured = structlog.is_configured
 
     def __getattr__(self, level: str) -> Any:
+        # Asked at each line, because the application may configure structlog after the runtime is open.
         return getattr(self._of_application if self._is_configured() else self._plain, level)
 
 

@@ -32,7 +32,7 @@ __all__ = ["InProcessMemory", "MemoryBounds"]
 
 _BOUNDS = MemoryBounds()
 _COUNTED_TOGETHER = 64
-"""After so many appends it is counted what they added: to count at each costs a run what it should not."""
+"""Appends between two counts of what was added. Counting at each append would slow every run."""
 
 
 @attrs.define(eq=False)
@@ -51,13 +51,13 @@ class _Stored:
     is_full: bool = False
 
     def called(self) -> str:
-        """Return the session's title. Its first words are looked for when somebody asks: no run pays for them."""
+        """Return the session's title. Its first words are extracted only on demand, so that no run pays for them."""
         if not self.title:
             self.title = first_words(self.messages)
         return self.title
 
 
-def _info(session: str, stored: _Stored) -> SessionInfo:
+def _summarize_session(session: str, stored: _Stored) -> SessionInfo:
     return SessionInfo(
         session,
         stored.user,
@@ -69,17 +69,17 @@ def _info(session: str, stored: _Stored) -> SessionInfo:
     )
 
 
-def _refusal(session: str, stored: _Stored, user: str | None, version: int) -> AgnoError:
-    """Make the error of an append for a user whose session it is not, or to a session that moved on."""
+def _refuse_append(session: str, stored: _Stored, user: str | None, version: int) -> AgnoError:
+    """Make the error for an append to another user's session, or to a session that has changed meanwhile."""
     if stored.user != user:
         return foreign_session(session, stored.user, user)
     return moved_on(session, stored.version, version)
 
 
 class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
-    """Sessions, runs, facts and cached answers in dictionaries. Appending costs the same however long the session is.
+    """Sessions, runs, facts and cached answers in dictionaries. Appending takes the same time at any length of session.
 
-    Nothing here ever waits. `clock` gives the seconds since the epoch; `bounds` are what is kept at most.
+    No method ever waits. `clock` gives the seconds since the epoch; `bounds` limit what is kept.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time, *, bounds: MemoryBounds = _BOUNDS) -> None:
@@ -87,7 +87,7 @@ class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
         InProcessFacts.__init__(self, bounds)
         InProcessCache.__init__(self, bounds)
         self._bounds = bounds
-        # Those used last at the end.
+        # The most recently used are at the end.
         self._sessions: OrderedDict[str, _Stored] = OrderedDict()
         self._bytes = 0
         self._uncounted: list[_Stored] = []
@@ -122,9 +122,9 @@ class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
             check_names(session, user)
             stored = _Stored(user, now, now)
         if stored.user != user or stored.version != version:
-            raise _refusal(session, stored, user, version)
+            raise _refuse_append(session, stored, user, version)
         beyond, at = 0, len(messages)
-        while at:  # by numbers, since an iterator would be an allocation more for each run
+        while at:  # an index, because an iterator would be one more allocation for each run
             at -= 1
             message = messages[at]
             content = message.content
@@ -171,12 +171,12 @@ class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
             and (before is None or (stored.updated_at, session) < before)
             and (not asked or asked in stored.called().casefold())
         )
-        return [_info(session, self._sessions[session]) for _, session in heapq.nlargest(limit, found)]
+        return [_summarize_session(session, self._sessions[session]) for _, session in heapq.nlargest(limit, found)]
 
     async def session_info(self, session: str) -> SessionInfo | None:
         """See `MemoryBackend.session_info`."""
         stored = self._sessions.get(session)
-        return None if stored is None else _info(session, stored)
+        return None if stored is None else _summarize_session(session, stored)
 
     async def rename(self, session: str, title: str) -> bool:
         """See `MemoryBackend.rename`."""
@@ -194,7 +194,7 @@ class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
         return True
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
-        """How many sessions, stored runs and facts there are, of so many at most, and how much the sessions hold."""
+        """Return the numbers of sessions, stored runs and facts, and the size of the sessions, each with its bound."""
         bounds = self._bounds
         return (
             LimitStatistics("sessions in memory:", bounds.sessions, len(self._sessions), 0),
@@ -208,9 +208,9 @@ class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
         InProcessMemory.__init__(self, self._clock, bounds=self._bounds)
 
     def _count(self, stored: _Stored, beyond: int) -> None:
-        """Count what was appended since this was called last, and forget sessions until all is within the bounds.
+        """Count the appends since the last call, and forget sessions until all bounds hold.
 
-        The session that was appended to is the last to go.
+        The session of the last append is never forgotten.
         """
         stored.beyond += beyond
         self._bytes += beyond
@@ -231,20 +231,20 @@ class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
             warn_of_forgetting("those used longest ago", bound)
 
     def _forget(self, stored: _Stored) -> None:
-        """Count no more what the session holds, which is taken out."""
+        """Subtract the size of a session that was taken out."""
         self._bytes -= stored.beyond + stored.counted * MESSAGE_BYTES
-        # What is still to be counted of it is nothing.
+        # The session may still be in `_uncounted`: leave nothing to count.
         stored.counted = len(stored.messages)
 
     def _no_room(self, session: str) -> BackendError:
         return no_room(f"more of session {session!r}", f"{self._bounds.size // MEBIBYTE:,} MiB of sessions together")
 
 
-def _make(url: str, settings: Mapping[str, Any]) -> InProcessMemory:
+def _make_in_process(url: str, settings: Mapping[str, Any]) -> InProcessMemory:
     return InProcessMemory()
 
 
 @hookimpl
 def agno_rt_register_memory(register: Register) -> None:
     """Offer `memory:`."""
-    register("memory", _make, help="Sessions, runs and facts in this process, gone when it ends.")
+    register("memory", _make_in_process, help="Sessions, runs and facts in this process, gone when it ends.")

@@ -1,4 +1,4 @@
-"""The rules for stored runs and approvals that both backends keep, and what they say to who breaks one. Pure."""
+"""The rules for stored runs and approvals that both backends enforce, and their errors. Pure."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from agno_rt.run_store import Approval, ApprovalConflict, Decision, Entry, RunCo
 
 __all__ = [
     "OVER",
+    "apply_decision",
     "approval_of_another",
     "as_read",
     "check_claim",
     "check_names",
     "check_order",
     "check_owner",
-    "decided",
     "moved_on",
     "new_record",
     "run_taken",
 ]
 
 OVER: frozenset[RunStatus] = frozenset(("completed", "failed", "cancelled", "limited"))
-"""How a run stands that nobody is to go on with unless he is told to."""
+"""The statuses of finished runs: nobody goes on with one without being told to."""
 
 
 def moved_on(session: str, stored: int, version: int) -> SessionConflict:
-    """The session is not at the version that was read."""
+    """Make the error for a session that has changed since it was read."""
     return SessionConflict(
         f"session {session!r} is at version {stored}, not {version}", hint="Load it again, and retry."
     )
 
 
 def run_taken(run: str) -> RunConflict:
-    """The id is another run's."""
-    return RunConflict(f"there is a run {run!r} already", hint="Give each run an id of its own.")
+    """Make the error for a run id that is taken."""
+    return RunConflict(f"a run {run!r} exists already", hint="Give each run an id of its own.")
 
 
 def approval_of_another(approval: Approval, run: str) -> RunConflict:
-    """The id is that of what another run waits for."""
+    """Make the error for an approval id that another run has taken."""
     hint = "Give each approval an id of its own."
-    return RunConflict(f"approval {approval.id!r} of run {approval.run!r} is there already, of run {run!r}", hint=hint)
+    return RunConflict(f"approval {approval.id!r} of run {run!r} exists already, in run {approval.run!r}", hint=hint)
 
 
 def check_names(session: str | None, user: str | None) -> None:
-    """Raise `UsageError` for a name under which nothing new is stored."""
+    """Raise `UsageError` for names under which nothing new may be stored."""
     if session is not None:
         check_name("a session's name", session)
     if user is not None:
@@ -55,7 +55,7 @@ def check_names(session: str | None, user: str | None) -> None:
 
 
 def new_record(run: RunRecord, now: float) -> RunRecord:
-    """The record of a run that is made now, unless it says when it was. Raises `UsageError` for a name in it."""
+    """Return the record of a new run, with times where it has none. Raises `UsageError` for a name in the record."""
     check_name("a run's id", run.id)
     if run.agent:
         check_name("an agent's name", run.agent)
@@ -68,35 +68,35 @@ def check_owner(run: str, owned_by: str | None, owner: str) -> None:
     """Raise `RunConflict` unless `owner` owns the run."""
     if owned_by != owner:
         who = "nobody" if owned_by is None else repr(owned_by)
-        hint = "Whoever owns it goes on with it; nothing of this was stored."
+        hint = "Only its owner can go on with the run; nothing was stored."
         raise RunConflict(f"run {run!r} is owned by {who}, not by {owner!r}", hint=hint)
 
 
 def check_order(run: str, stored: int, entries: Sequence[Entry]) -> None:
-    """Raise `RunConflict` unless the entries follow on those `stored`, without a gap."""
+    """Raise `RunConflict` unless the entries follow the `stored` entries without a gap."""
     for at, entry in enumerate(entries, stored):
         if entry.seq != at:
-            hint = "Somebody else wrote to its journal, or a step was left out; nothing of this was stored."
+            hint = "Somebody else wrote to its journal, or a step was left out; nothing was stored."
             raise RunConflict(f"the next entry of run {run!r} is {at}, not {entry.seq}", hint=hint)
 
 
 def check_claim(run: str, status: RunStatus, owned_by: str | None, held_by: str | None) -> None:
-    """Raise `RunConflict` for a run that is completed, or is not held by whom it is to be taken from."""
+    """Raise `RunConflict` for a completed run, and for a run that `held_by` does not own any more."""
     if status == "completed":
         raise RunConflict(f"run {run!r} is completed", hint="Fork it to go on from one of its steps.")
     if owned_by != held_by:
         now, then = ("nobody" if who is None else repr(who) for who in (owned_by, held_by))
-        raise RunConflict(f"run {run!r} is owned by {now}, not by {then}", hint="Somebody else took it over.")
+        raise RunConflict(f"run {run!r} is owned by {now}, not by {then}", hint="Somebody else took the run over.")
 
 
 def as_read(approval: Approval, now: float) -> Approval:
-    """The approval as it reads now: `expired` where it waited for too long."""
+    """Return the approval as of now: `expired` if it has waited for too long."""
     late = approval.status == "pending" and approval.expires_at is not None and now >= approval.expires_at
     return attrs.evolve(approval, status="expired") if late else approval
 
 
-def decided(approval: Approval, decision: Decision, now: float) -> Approval:
-    """The approval with the decision in it. Raises `ApprovalConflict` for one that is decided or expired."""
+def apply_decision(approval: Approval, decision: Decision, now: float) -> Approval:
+    """Return the approval with the decision. Raises `ApprovalConflict` for a decided or expired approval."""
     approval = as_read(approval, now)
     what = f"approval {approval.id!r} of {approval.call.name} in run {approval.run!r}"
     if approval.status == "expired":

@@ -1,4 +1,4 @@
-"""How asyncio code waits for what happens in the runtime's thread: for the end of a call, or for events one by one."""
+"""Lets asyncio code wait for the runtime's thread: for the end of a call, or for events one by one."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from agno_rt.from_asyncio._host import Crossing, Host
 from agno_rt.runs import RunStream
 from agno_rt.runtime import Runtime
 
-__all__ = ["STREAM_AHEAD", "Pipe", "crossed", "post", "settled"]
+__all__ = ["STREAM_AHEAD", "Pipe", "call_in_loop", "wait_for_end", "wait_for_result"]
 
 STREAM_AHEAD = 64
-"""Events that cross over before the reader asks for them; then the stream's own buffer fills, then the run waits."""
+"""Events that cross over ahead of the reader. Then the stream's own buffer fills, and then the run waits."""
 
 T = TypeVar("T")
 
 
-async def crossed(crossing: Crossing[T]) -> T:
-    """What came of it. Being cancelled cancels it, and waits for its end all the same."""
+async def wait_for_result(crossing: Crossing[T]) -> T:
+    """Return the crossing's value or raise its error. A cancelled caller cancels the crossing, then waits for it."""
     try:
-        cancelled = await settled(crossing)
+        cancelled = await wait_for_end(crossing)
         if cancelled is not None:
-            # The cancellation is the news, whatever else came of it.
+            # The caller was cancelled and must end so, whatever the outcome of the crossing.
             raise cancelled from _failure(crossing.future)
         return crossing.future.result()
     finally:
-        # An error has this frame in its traceback, and the crossing has the error.
+        # A cycle otherwise: the error's traceback refers to this frame, and the crossing to the error.
         del crossing
 
 
-async def settled(crossing: Crossing[Any]) -> asyncio.CancelledError | None:
-    """Wait for its end, however often the task is cancelled; the first cancellation, if there was one.
+async def wait_for_end(crossing: Crossing[Any]) -> asyncio.CancelledError | None:
+    """Wait for the crossing's end, however often the task is cancelled; return the first cancellation, if any.
 
-    Raises an interrupt or an exit that came of it.
+    Raises an interrupt or an exit of the crossing.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
-    crossing.future.add_done_callback(lambda _: post(loop, done.set_result, None))
+    crossing.future.add_done_callback(lambda _: call_in_loop(loop, done.set_result, None))
     first: asyncio.CancelledError | None = None
     while not done.done():
         try:
-            await asyncio.shield(done)
+            await asyncio.shield(done)  # a cancellation must not cancel `done`, which is awaited again
         except asyncio.CancelledError as exc:
             first = first or exc
             crossing.cancel()
         except GeneratorExit:
-            # The loop has been closed, and nothing can be awaited any more.
+            # The loop is closed: nothing can be awaited any more.
             crossing.cancel()
             raise
     _failure(crossing.future)
@@ -60,7 +60,7 @@ async def settled(crossing: Crossing[Any]) -> asyncio.CancelledError | None:
 
 
 def _failure(future: Future[Any]) -> Exception | None:
-    """What it failed with, if it was not for being cancelled. Raises an interrupt or an exit."""
+    """Return the error of a future, None for a value or a cancellation. Raises an interrupt or an exit."""
     failure = future.exception()
     if failure is None or isinstance(failure, CancelledError):
         return None
@@ -69,8 +69,8 @@ def _failure(future: Future[Any]) -> Exception | None:
     return failure
 
 
-def post(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: Any) -> bool:
-    """Have it called by the event loop, soon; whether the loop is still open."""
+def call_in_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: Any) -> bool:
+    """Call the function soon, in the event loop. Return False if the loop is closed."""
     try:
         loop.call_soon_threadsafe(function, *args)
     except RuntimeError:
@@ -80,7 +80,7 @@ def post(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args
 
 @final
 class Pipe:
-    """Events on their way from the runtime's thread to a reader in an event loop, so many at most."""
+    """A bounded queue of events from the runtime's thread to a reader in an event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, host: Host) -> None:
         self.host = host
@@ -88,13 +88,14 @@ class Pipe:
         self.stream: RunStream | None = None
         self._loop = loop
         self._reader = asyncio.Event()
+        # True while the reader waits: the other thread then has to wake it.
         self._asleep = False
         self._room: trio.Event | None = None
 
-    # In the runtime's thread.
+    # Called in the runtime's thread.
 
     async def carry(self, runtime: Runtime, open_: Callable[..., Any], *args: Any) -> None:
-        """Run the agent, and let its events cross over."""
+        """Run the agent, and pass its events to the reader."""
         async with open_(runtime, *args) as stream:
             self.stream = stream
             self.wake()
@@ -106,29 +107,29 @@ class Pipe:
 
     async def _wait_for_room(self) -> None:
         room = self._room = trio.Event()
-        # Looked at again, because the reader may have come this far before it could know that somebody waits.
+        # Check again: the reader may have emptied the queue before it could see `_room`.
         if len(self.ready) > STREAM_AHEAD // 2:
             await room.wait()
 
     def wake(self) -> None:
-        """Let the reader look again."""
+        """Let the reader check its condition again."""
         if self._asleep:
             self._asleep = False
-            post(self._loop, self._reader.set)
+            call_in_loop(self._loop, self._reader.set)
 
-    # In the reader's.
+    # Called in the reader's thread.
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until the condition holds, which the other thread makes true."""
+        """Wait until the other thread makes the condition true."""
         while not condition():
             self._reader.clear()
             self._asleep = True
-            # Looked at again, because the other thread may not have seen in time that somebody waits.
+            # Check again: the other thread may have made the condition true before it could see `_asleep`.
             if not condition():
                 await self._reader.wait()
 
     def take(self) -> Event:
-        """The next event; there is one."""
+        """Return the next event of a queue that is not empty."""
         event = self.ready.popleft()
         room = self._room
         if room is not None and len(self.ready) <= STREAM_AHEAD // 2:

@@ -1,6 +1,6 @@
-"""The thread in which a runtime lives under trio, and the calls that cross over to it from other threads.
+"""The thread in which a runtime lives under trio, and the calls from other threads that cross over to it.
 
-Knows no event loop: what comes of a call is a `concurrent.futures.Future`, which anybody may wait for.
+Knows no event loop: the outcome of a call is a `concurrent.futures.Future`, so any thread may wait for it.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from agno_rt.runtime import Runtime
 __all__ = ["EXIT_SECONDS", "Call", "Crossing", "Host", "abandon"]
 
 EXIT_SECONDS = 5.0
-"""How long the interpreter's exit waits for runtimes that nobody closed."""
+"""How long the interpreter's exit waits for each runtime that nobody closed."""
 
 T = TypeVar("T")
 
 
 class Crossing(Generic[T]):
-    """Something that is under way in the thread: `future` has what came of it, once it has unwound."""
+    """Work under way in the thread: `future` gets the outcome once the work has unwound."""
 
     __slots__ = ("future", "host")
 
@@ -46,9 +46,9 @@ class Crossing(Generic[T]):
 
 @final
 class Call(Crossing[Any]):
-    """A function that is called in the thread."""
+    """A function call in the thread."""
 
-    __slots__ = ("args", "asked", "context", "function", "scope")
+    __slots__ = ("args", "cancel_requested", "context", "function", "scope")
 
     def __init__(
         self, host: Host, function: Callable[..., Any], args: tuple[Any, ...], context: contextvars.Context
@@ -58,24 +58,24 @@ class Call(Crossing[Any]):
         self.args = args
         self.context = context
         self.scope = trio.CancelScope()
-        self.asked = False
+        self.cancel_requested = False
 
     def cancel(self) -> None:
         """Cancel it, from any thread."""
-        self.asked = True
+        self.cancel_requested = True
         if not self.future.done():
             self.host.post(self.scope.cancel)
 
 
 @final
 class Host:
-    """The thread with the runtime. It does not know who uses it, so that it can be seen when nobody does any more."""
+    """The thread with the runtime. It has no reference to the `AsyncioRuntime`, so that a dropped one is collected."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self.opening = Crossing[None](self)
         self.ending = Crossing[list[str]](self)
-        # A daemon: the interpreter does not wait for it without bound.
+        # A daemon, because the interpreter's exit would wait for other threads without bound.
         self.thread = threading.Thread(target=self._thread, name="agno_rt from asyncio", daemon=True)
         self._token: trio.lowlevel.TrioToken | None = None
         self._nursery: trio.Nursery | None = None
@@ -86,23 +86,23 @@ class Host:
         self._patience = trio.CancelScope()
 
     def start(self) -> None:
-        """Start the thread; `opening` says when the runtime is open."""
+        """Start the thread; `opening` ends when the runtime is open."""
         _watch_exit()
         _open.add(self)
         self.thread.start()
 
     def submit(self, function: Callable[..., Any], args: tuple[Any, ...], context: contextvars.Context) -> Call:
-        """Begin `function(runtime, *args)` as a task of the thread's, and await what it returns if that is awaitable.
+        """Begin `function(runtime, *args)` as a task of the thread, and await its value if awaitable.
 
-        Raises `UsageError` where the runtime is closed.
+        Raises `UsageError` if the runtime is closed.
         """
         call = Call(self, function, args, context)
         if not self.post(self._begin, call):
-            raise _closed()
+            raise _closed_error()
         return call
 
     def post(self, function: Callable[..., object], *args: Any) -> bool:
-        """Have it called in the thread, soon; whether the thread is still there to do it."""
+        """Call the function soon, in the thread. Return False if the thread has ended."""
         if self._token is not None:
             with suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(function, *args)
@@ -110,11 +110,11 @@ class Host:
         return False
 
     def stop(self) -> None:
-        """End, once nothing is under way; `ending` says when, and has notes on what else went wrong."""
+        """End the thread after the calls under way; `ending` gets notes on further errors."""
         self.post(self._stop)
 
     def hurry(self) -> None:
-        """Cancel what is under way, and end."""
+        """Cancel the calls under way, and end the thread."""
         self._hurried = True
         self.post(self._hurry)
 
@@ -123,10 +123,10 @@ class Host:
         failure: BaseException | None = None
         try:
             trio.run(self._main)
-        except _Left as left:
+        except _LeftError as left:
             notes = getattr(left, "__notes__", notes)
         except BaseException as exc:
-            # It goes to whoever opened the runtime, or else to whoever closes it.
+            # Raised to the opener if the runtime never opened, else to the closer.
             failure = exc
         _open.discard(self)
         if failure is not None and not self.opening.future.done():
@@ -140,18 +140,18 @@ class Host:
     async def _main(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
         try:
-            # Calls end before the runtime is closed, but may still begin while it closes: from its background runs.
+            # The nursery is the outer block, because background runs may still make calls while the runtime closes.
             async with trio.open_nursery() as self._nursery, self.runtime:
                 self.opening.future.set_result(None)
                 with self._patience:
-                    if self._hurried:
+                    if self._hurried:  # already, while the runtime was opening
                         self._hurry()
                     await self._until(lambda: self._stopping and not self._calls)
                 if self._patience.cancel_called:
                     for call in self._calls:
                         call.scope.cancel()
                     await self._until(lambda: not self._calls)
-                    raise _Left
+                    raise _LeftError
         except BaseExceptionGroup as group:
             raise_cause(group)
 
@@ -166,7 +166,7 @@ class Host:
 
     def _hurry(self) -> None:
         if self._patience.cancel_called or (self._stopping and not self._calls):
-            # The runtime is closing, and waits for its background runs.
+            # The runtime is closing already, and waits for its background runs: cancel those, too.
             assert self._nursery is not None
             self._nursery.cancel_scope.cancel()
         self._patience.cancel()
@@ -178,14 +178,14 @@ class Host:
                 call.context.run(self._nursery.start_soon, self._carry_out, call)
                 self._calls.add(call)
                 return
-        call.future.set_exception(_closed())
+        call.future.set_exception(_closed_error())
 
     async def _carry_out(self, call: Call) -> None:
         try:
             with call.scope:
-                value = await _called(call.function, self.runtime, *call.args)
+                value = await _call_function(call.function, self.runtime, *call.args)
         except trio.Cancelled:
-            call.future.set_exception(_closed())
+            call.future.set_exception(_closed_error())
             raise
         except BaseException as exc:
             call.future.set_exception(exc)
@@ -193,19 +193,19 @@ class Host:
             if not call.scope.cancelled_caught:
                 call.future.set_result(value)
             else:
-                call.future.set_exception(CancelledError() if call.asked else _closed())
+                call.future.set_exception(CancelledError() if call.cancel_requested else _closed_error())
         finally:
             self._calls.discard(call)
             self._changed.set()
-            # An error has this frame in its traceback, and the call has the error.
+            # A cycle otherwise: the error's traceback refers to this frame, and the call to the error.
             del call
 
 
-class _Left(Exception):
-    """The block around the runtime was left in a hurry."""
+class _LeftError(Exception):
+    """The block around the runtime is left early, because its calls were cancelled."""
 
 
-async def _called(function: Callable[..., Any], *args: Any) -> Any:
+async def _call_function(function: Callable[..., Any], *args: Any) -> Any:
     try:
         value = function(*args)
         return await value if inspect.isawaitable(value) else value
@@ -213,35 +213,35 @@ async def _called(function: Callable[..., Any], *args: Any) -> Any:
         raise_cause(group)
 
 
-def _closed() -> UsageError:
-    return UsageError("this runtime was closed", hint="Keep the AsyncioRuntime open while something is under way.")
+def _closed_error() -> UsageError:
+    return UsageError("this runtime was closed", hint="Keep the AsyncioRuntime open while a call is under way.")
 
 
 _open: set[Host] = set()
 
 
 def abandon(host: Host) -> None:
-    """End a thread that nobody closed."""
+    """End the thread of a runtime that was dropped without being closed, with a warning."""
     host.hurry()
-    _warn()
+    _warn_of_open()
 
 
 @functools.cache
 def _watch_exit() -> None:
-    atexit.register(_at_exit)
+    atexit.register(_unwind_at_exit)
 
 
-def _at_exit() -> None:
-    """Let what nobody closed unwind. It may wait for an event loop that runs no more, so not for long."""
+def _unwind_at_exit() -> None:
+    """Let runtimes that nobody closed unwind. Wait briefly: a run may need an event loop that has stopped."""
     left = list(_open)
     for host in left:
         host.hurry()
     for host in left:
         host.thread.join(EXIT_SECONDS)
     for _ in left:
-        _warn()
+        _warn_of_open()
 
 
-def _warn() -> None:
+def _warn_of_open() -> None:
     message = "an AsyncioRuntime was left open: use `async with`, or `await rt.aclose()`"
     warnings.warn(message, ResourceWarning, stacklevel=3)

@@ -1,4 +1,4 @@
-"""The runtime as asyncio code sees it: each method crosses over to a `Runtime` in a thread of its own."""
+"""The runtime for asyncio code: each method crosses over to a `Runtime` in a thread of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from agno_rt._schema.generics import DepsT, OutputT
 from agno_rt.agent import Agent
 from agno_rt.errors import UsageError
 from agno_rt.events import Event
-from agno_rt.from_asyncio._crossing import Pipe, crossed, settled
+from agno_rt.from_asyncio._crossing import Pipe, wait_for_end, wait_for_result
 from agno_rt.from_asyncio._host import Call, Host, abandon
 from agno_rt.from_asyncio._visit import LOOP
 from agno_rt.limits import LimitStatistics
@@ -35,15 +35,15 @@ Ts = TypeVarTuple("Ts")
 class AsyncioRuntime:
     """A `Runtime` for asyncio code: `async with AsyncioRuntime() as rt: await rt.run(agent, "hi")`.
 
-    Takes what `Runtime` takes, or a `Runtime` that is not open yet. Open it once and share it: any task of any event
-    loop in any thread may use it. Tools, hooks and observers run in the runtime's thread, with a copy of the
-    contextvars of the task that made the call; wrap those that need its event loop with `to_asyncio`.
+    Takes the arguments of `Runtime`, or a `Runtime` that is not open yet. Open it once and share it: any task of any
+    event loop in any thread may use it. Tools, hooks and observers run in the runtime's thread, with a copy of the
+    contextvars of the calling task. Wrap functions that need the task's event loop with `to_asyncio`.
 
-    A task that is cancelled while it waits here cancels what it waits for, and goes on with its `CancelledError` when
-    that has unwound, however often it is cancelled meanwhile. Errors arrive as they were raised, with their `.result`.
+    A task that is cancelled while it waits for a call cancels the call, and gets its `CancelledError` when the call has
+    unwound, however often the task is cancelled meanwhile. Errors arrive as they were raised, with their `.result`.
 
-    Leaving the block waits for the calls and background runs that are under way, unless it is left by an error or a
-    cancellation: then they are cancelled. Dropped without being closed, it warns and cancels them.
+    Leaving the block waits for calls and background runs. Leaving it by an error or a cancellation cancels them, and so
+    does dropping the runtime without closing it, with a warning.
     """
 
     def __init__(self, runtime: Runtime | None = None, **options: Any) -> None:
@@ -54,7 +54,7 @@ class AsyncioRuntime:
         self._dropped: weakref.finalize[Any, Self] | None = None
 
     async def open(self) -> Self:
-        """Start the thread, open the runtime and return this, where `async with` will not do. `aclose` ends it."""
+        """Start the thread, open the runtime and return it, where `async with` will not do. Close it with `aclose`."""
         if self._host is not None:
             raise UsageError("this runtime is open already", hint="Open it once; share it among tasks.")
         host = self._host = Host(self.runtime)
@@ -62,14 +62,14 @@ class AsyncioRuntime:
         self._dropped.atexit = False
         host.start()
         try:
-            await crossed(host.opening)
+            await wait_for_result(host.opening)
         except BaseException:
             await self._close(hurry=True)
             raise
         return self
 
     async def aclose(self) -> None:
-        """Wait for what is under way, then close the runtime and end its thread. Cancelled, cancel that first."""
+        """Wait for calls and background runs, then close the runtime. A cancellation of this wait cancels them."""
         await self._close(hurry=False)
 
     async def __aenter__(self) -> Self:
@@ -87,13 +87,13 @@ class AsyncioRuntime:
     async def call(self, function: Callable[[Runtime, *Ts], Awaitable[T]], *args: *Ts) -> T: ...
     @overload
     async def call(self, function: Callable[[Runtime, *Ts], T], *args: *Ts) -> T: ...
-    async def call(self, function: Callable[..., Any], *args: Any) -> Any:  # type: ignore[misc]  # it takes all of them
-        """Call `function(runtime, *args)` in the runtime's thread, under trio; await what it returns, and return that.
+    async def call(self, function: Callable[..., Any], *args: Any) -> Any:  # type: ignore[misc]  # wider than both
+        """Call `function(runtime, *args)` in the runtime's thread, under trio; return its value, awaited if awaitable.
 
-        For all that has no method here: `await rt.call(lambda rt: rt.memory.load("alice"))`, or a trio function of your
-        own. What is not awaitable is returned as it is.
+        For everything without a method here: `await rt.call(lambda rt: rt.memory.load("alice"))`, or a trio function of
+        your own.
         """
-        return await crossed(self._submit(function, *args))
+        return await wait_for_result(self._submit(function, *args))
 
     async def run(
         self,
@@ -145,7 +145,7 @@ class AsyncioRuntime:
             yield AsyncioStream(pipe, pipe.stream, future)
         finally:
             call.cancel()
-            cancelled = await settled(call)
+            cancelled = await wait_for_end(call)
             if cancelled is not None:
                 raise cancelled
 
@@ -161,9 +161,9 @@ class AsyncioRuntime:
         """As `Runtime.start`: the run goes on in the background, owned by this runtime."""
         call = self._submit(functools.partial(Runtime.start, session=session, user=user, deps=deps), agent, input)
         try:
-            return AsyncioRun(self, await crossed(call))
+            return AsyncioRun(self, await wait_for_result(call))
         except asyncio.CancelledError:
-            # It may have been started all the same, and now nobody knows of it.
+            # The run may have started all the same, and nobody has its handle.
             if call.future.exception() is None:
                 call.host.post(call.future.result().cancel)
             raise
@@ -219,16 +219,16 @@ class AsyncioRuntime:
         return self._running().submit(function, args, context)
 
     async def _close(self, *, hurry: bool) -> list[str]:
-        """Close the runtime, and return what else went wrong on the way where it was in a hurry."""
+        """Close the runtime, and return notes on further errors if `hurry`."""
         host = self._host
         if host is None:
             return []
         (host.hurry if hurry else host.stop)()
         try:
-            return await crossed(host.ending)
+            return await wait_for_result(host.ending)
         finally:
             if host.ending.future.done():
-                host.thread.join()  # all that it still has to do is to return
+                host.thread.join()  # returns at once: the thread has nothing more to do
                 if self._host is host:
                     self._host = None
                     assert self._dropped is not None
@@ -246,7 +246,7 @@ class AsyncioRun(Generic[OutputT]):
 
     @property
     def result(self) -> RunResult[OutputT] | None:
-        """What came of it, once it is over."""
+        """The result, or None while the run is under way."""
         return self._run.result
 
     def cancel(self) -> None:
@@ -256,11 +256,11 @@ class AsyncioRun(Generic[OutputT]):
             host.post(self._run.cancel)
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
-        """How much of each of its budgets the run has spent."""
+        """Return the spent part of each of the run's budgets."""
         return self._run.statistics()
 
     async def wait(self) -> RunResult[OutputT]:
-        """Wait for the end and return the result; cancelling this wait does not cancel the run. Raises its error."""
+        """Wait for the run and return its result or raise its error. Cancelling this wait does not cancel the run."""
 
         async def wait(runtime: Runtime) -> RunResult[OutputT]:
             return await self._run.wait()
@@ -270,9 +270,9 @@ class AsyncioRun(Generic[OutputT]):
 
 @final
 class AsyncioStream(Generic[OutputT]):
-    """The events of one run, in order, from `AsyncioRuntime.stream`: iterate over it with `async for`.
+    """The events of one run, in order, from `AsyncioRuntime.stream`: iterate with `async for`.
 
-    The last event is the run's `RunEnded`. Where it ended without an answer, the iteration then raises its error.
+    The last event is `RunEnded`. If the run ended without an answer, the iteration then raises its error.
     """
 
     def __init__(self, pipe: Pipe, stream: RunStream[OutputT], ended: Future[Any]) -> None:
@@ -287,7 +287,7 @@ class AsyncioStream(Generic[OutputT]):
 
     @property
     def result(self) -> RunResult[OutputT] | None:
-        """What came of the run, once its events are read to the end."""
+        """The result, or None until the events are read to the end."""
         return self._stream.result
 
     def cancel(self) -> None:
@@ -295,7 +295,7 @@ class AsyncioStream(Generic[OutputT]):
         self._pipe.host.post(self._stream.cancel)
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
-        """How the run's budgets stand, and how far behind the reader is, less what has crossed over already."""
+        """Return the run's budgets, and the events waiting for the reader in the runtime's thread."""
         return self._stream.statistics()
 
     def __aiter__(self) -> Self:
@@ -306,6 +306,6 @@ class AsyncioStream(Generic[OutputT]):
         await pipe.until(lambda: pipe.ready or self._ended.done())
         if pipe.ready:
             return pipe.take()
-        with suppress(CancelledError):  # the block was left
+        with suppress(CancelledError):  # raised when the block was left early
             self._ended.result()
         raise StopAsyncIteration

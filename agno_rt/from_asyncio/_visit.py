@@ -12,7 +12,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, final
 import trio
 
 from agno_rt.errors import UsageError
-from agno_rt.from_asyncio._crossing import post
+from agno_rt.from_asyncio._crossing import call_in_loop
 
 __all__ = ["LOOP", "to_asyncio"]
 
@@ -20,16 +20,16 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 LOOP: contextvars.ContextVar[asyncio.AbstractEventLoop] = contextvars.ContextVar("agno_rt_asyncio_loop")
-"""The event loop from which a run was asked for."""
+"""The event loop that asked for the run."""
 
 
 def to_asyncio(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Make of an asyncio coroutine function one that trio code can await: a tool, a hook, a model's `respond`.
+    """Wrap an asyncio coroutine function for trio code: a tool, a hook, a model's `respond`.
 
-    It is carried out as a task of the event loop from which the run was asked for, with the run's contextvars. Where
-    the run is cancelled, the task is, and has ended before the run goes on. Raises what the function raises, and
-    `UsageError` where there is no such loop. Awaited by asyncio code, it is the function itself. For a tool, write
-    `@tool` and below it `@to_asyncio`.
+    The function runs as a task of the event loop that asked for the run, with the run's contextvars. Cancelling the run
+    cancels the task, and waits for its end. Raises the errors of the function, and `UsageError` if no event loop asked
+    for the run. In asyncio code, the wrapper awaits the function as usual. For a tool, write `@tool` and below it
+    `@to_asyncio`.
     """
 
     @functools.wraps(function)
@@ -44,7 +44,7 @@ def to_asyncio(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Cor
 
 @final
 class _Visit(Generic[T]):
-    """A call of an asyncio coroutine function, which trio code waits for."""
+    """A call of an asyncio coroutine function from trio code."""
 
     def __init__(self, name: str, begin: Callable[[], Coroutine[Any, Any, T]]) -> None:
         self._name = name
@@ -56,14 +56,14 @@ class _Visit(Generic[T]):
 
     async def carry_out(self) -> T:
         loop = LOOP.get(None)
-        if loop is None or not post(loop, self._start, loop, contextvars.copy_context()):
+        if loop is None or not call_in_loop(loop, self._start, loop, contextvars.copy_context()):
             hint = "Ask for the run from asyncio, by an AsyncioRuntime, and keep that event loop running meanwhile."
             raise UsageError(f"{self._name} belongs to asyncio, and there is no event loop for it", hint=hint)
         try:
             await self._done.wait()
         except trio.Cancelled:
-            if post(loop, self._cancel):
-                # As a nursery waits for its tasks: for as long as this one takes to unwind.
+            if call_in_loop(loop, self._cancel):
+                # Wait without a bound, as a nursery does: the task may still use what the run is about to close.
                 with trio.CancelScope(shield=True):
                     await self._done.wait()
             raise
@@ -75,14 +75,14 @@ class _Visit(Generic[T]):
             raise UsageError(f"the asyncio task of {self._name} was cancelled from elsewhere", hint=hint)
         return self._task.result()
 
-    # In the event loop's thread.
+    # Called in the event loop's thread.
 
     def _start(self, loop: asyncio.AbstractEventLoop, context: contextvars.Context) -> None:
         async def task() -> T:
             try:
                 return await self._begin()
             except SystemExit as exc:
-                # asyncio would end the event loop, and with it the program; here it is a failure like any other.
+                # asyncio would stop the event loop, and so the program. Here it is a failure like any other.
                 self._exit = exc
                 raise asyncio.CancelledError from exc
 
@@ -95,7 +95,7 @@ class _Visit(Generic[T]):
 
     def _ended(self, task: asyncio.Task[T]) -> None:
         if not task.cancelled():
-            # Looked at, so that asyncio does not complain that nobody has where the run was cancelled meanwhile.
+            # Retrieve the error: asyncio would log it as never retrieved if the run was cancelled meanwhile.
             task.exception()
         with suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self._done.set)

@@ -1,8 +1,8 @@
-"""What tests of agents and plugins need. Fixtures and markers come as a pytest plugin; see the page on testing."""
+"""Tools for tests of agents and plugins. Fixtures and markers are a pytest plugin; see the page on testing."""
 
 from __future__ import annotations
 
 from agno_rt._face import lazy_names
 
-# Loaded when first asked for: pytest imports this package before coverage can watch it.
+# Loaded on demand: pytest imports this package before coverage can watch it.
 __getattr__, __dir__ = lazy_names(__name__, __file__)

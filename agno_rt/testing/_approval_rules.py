@@ -1,4 +1,4 @@
-"""The part of `RunContract` that is about approvals, and what its tests are made of."""
+"""The part of `RunContract` on approvals, and helpers of its tests."""
 
 from __future__ import annotations
 
@@ -12,24 +12,35 @@ from agno_rt.messages import ToolCall
 from agno_rt.run_store import Approval, ApprovalConflict, Decision, Entry, RunChange, RunConflict, RunRecord, RunStore
 from agno_rt.testing._checks import StoreContract
 
-__all__ = ["ANN", "APPROVE", "BOB", "ApprovalRules", "approval_of", "both", "entries_from", "paused"]
+__all__ = [
+    "ANN",
+    "APPROVE",
+    "BOB",
+    "ApprovalRules",
+    "call_for_both",
+    "make_approval",
+    "make_entries",
+    "store_paused_run",
+]
 
 ANN, BOB = "owner ann", "owner bob"
 APPROVE = Decision("approved")
 
 
 class ApprovalRules(StoreContract):
-    """What every `RunStore` does with approvals."""
+    """Rules for the approvals of every `RunStore`."""
 
     def test_keeps_approvals(self) -> None:
-        """What a paused run waits for comes back with all that was said of it, oldest first."""
+        """Approvals of a paused run come back with all fields, oldest first."""
         schema = {"type": "object", "properties": {"näme": {"type": "string"}}}
-        full = attrs.evolve(approval_of("a", "r"), kind="input", agent="agent", session="s", user="ann", schema=schema)
+        full = attrs.evolve(
+            make_approval("a", "r"), kind="input", agent="agent", session="s", user="ann", schema=schema
+        )
         full = attrs.evolve(full, reason="why", created_at=5.0, turn=3)
 
         async def check(store: RunStore) -> None:
-            await paused(store, "r", full, approval_of("b", "r"))
-            await paused(store, "s", approval_of("c", "s"))
+            await store_paused_run(store, "r", full, make_approval("b", "r"))
+            await store_paused_run(store, "s", make_approval("c", "s"))
             first, second, third = await store.approvals()
             assert first == full
             assert [second.id, third.id] == ["b", "c"]
@@ -40,18 +51,18 @@ class ApprovalRules(StoreContract):
         self._with_memory(check)
 
     def test_decides_once(self) -> None:
-        """A decision is stored with who made it and when; a second is `ApprovalConflict`; of two at once, one is."""
+        """A decision is stored with person and time; a second one, also at the same time, raises `ApprovalConflict`."""
         edited = Decision("approved", '{"a": 1}', "fine", "ann")
 
         async def check(store: RunStore) -> None:
-            await paused(store, "r", *(approval_of(name, "r") for name in "abc"))
+            await store_paused_run(store, "r", *(make_approval(name, "r") for name in "abc"))
             made = await store.decide("a", edited)
             assert (made.status, made.arguments, made.reason, made.by) == ("approved", '{"a": 1}', "fine", "ann")
             assert made.decided_at is not None
             with pytest.raises(ApprovalConflict, match="'a'"):
                 await store.decide("a", Decision("denied"))
             assert await store.approvals(run="r", status="approved") == [made]
-            outcomes = await both(lambda who: store.decide("b", Decision("denied", by=who)))
+            outcomes = await call_for_both(lambda who: store.decide("b", Decision("denied", by=who)))
             assert sorted(outcomes) == ["conflict", "done"]
             (denied,) = await store.approvals(status="denied")
             assert denied.by == (ANN, BOB)[outcomes.index("done")]
@@ -60,12 +71,12 @@ class ApprovalRules(StoreContract):
         self._with_memory(check)
 
     def test_approvals_expire(self) -> None:
-        """One whose time is over reads as `expired` and can be decided no longer; one decided in time stays decided."""
-        late = attrs.evolve(approval_of("late", "r"), expires_at=1.0)
-        far = attrs.evolve(approval_of("far", "r"), expires_at=1e12)
+        """An approval past its time reads as `expired` and cannot be decided; a decision made in time stays."""
+        late = attrs.evolve(make_approval("late", "r"), expires_at=1.0)
+        far = attrs.evolve(make_approval("far", "r"), expires_at=1e12)
 
         async def check(store: RunStore) -> None:
-            await paused(store, "r", late, far, approval_of("never", "r"))
+            await store_paused_run(store, "r", late, far, make_approval("never", "r"))
             assert {each.id: each.status for each in await store.approvals()} == {
                 "late": "expired",
                 "far": "pending",
@@ -80,24 +91,24 @@ class ApprovalRules(StoreContract):
         self._with_memory(check)
 
 
-def entries_from(first: int, count: int) -> list[Entry]:
-    """So many entries, whose bodies are bytes of any kind."""
+def make_entries(first: int, count: int) -> list[Entry]:
+    """Make `count` entries, with bodies of arbitrary bytes."""
     return [Entry(seq, "called", bytes(range(256)) * (seq % 2)) for seq in range(first, first + count)]
 
 
-def approval_of(id: str, run: str) -> Approval:
-    """What the run waits for: whether it may pay."""
+def make_approval(id: str, run: str) -> Approval:
+    """Make an approval of a payment, for the run."""
     return Approval(id, run, ToolCall("c1", "pay", '{"amount": 5}'))
 
 
-async def paused(store: RunStore, run: str, *approvals: Approval) -> None:
-    """Store a run that waits for these."""
+async def store_paused_run(store: RunStore, run: str, *approvals: Approval) -> None:
+    """Store a run that waits for the approvals."""
     await store.create_run(RunRecord(run, "agent", owner=ANN))
     await store.change_run(run, RunChange("paused", approvals=approvals), owner=ANN)
 
 
-async def both(one: Callable[[str], Awaitable[object]]) -> list[str]:
-    """What became of Ann's and Bob's call, made at once: `done`, or `conflict`."""
+async def call_for_both(one: Callable[[str], Awaitable[object]]) -> list[str]:
+    """Call the function for Ann and Bob at once; return the outcome of each: `done` or `conflict`."""
     outcomes = ["", ""]
 
     async def call(at: int, who: str) -> None:

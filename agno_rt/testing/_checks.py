@@ -1,4 +1,4 @@
-"""What the contract suites share: one check at a time, with a part that is made for it and closed again."""
+"""The base of the contract suites: each check gets a new part, which is closed afterwards."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import trio
 __all__ = ["StoreContract", "run_check"]
 
 TEST_SECONDS = 120.0
-"""How long one test of a contract may take, a slow local model's loading included."""
+"""How long one test of a contract may take, including the loading of a slow local model."""
 
 
 class StoreContract:
     """The base of the contracts for memory backends."""
 
     def make_memory(self) -> Any:
-        """A backend with nothing in it; closed again after each test."""
+        """Make an empty backend; it is closed after each test."""
         raise NotImplementedError("override make_memory")
 
     def open_again(self) -> Any:
-        """Another backend on the store of the last `make_memory`. Override it where what is stored outlasts a backend.
+        """Make another backend on the store of the last `make_memory`. Override for a store that outlasts a backend.
 
-        `None` for a backend that forgets everything when it is closed.
+        None for a backend that forgets everything when closed.
         """
         return None
 
     def make_faults(self) -> Iterable[AbstractContextManager[object]]:
-        """Ways to make the store unusable: as long as one is entered, no write can succeed. Override it to have any.
+        """Return ways to make the store unusable: while one is entered, no write succeeds. Override to have any.
 
-        They are entered one after another, around the backend of the last `make_memory`, which is open already.
+        Each is entered in turn, around the backend of the last `make_memory`, which is open already.
         """
         return ()
 
@@ -41,7 +41,7 @@ class StoreContract:
     def _with_memory_again(
         self, check: Callable[[Any], Awaitable[None]], then: Callable[[Any], Awaitable[None]]
     ) -> None:
-        """The check; and the second one, with what is opened again, where the store outlasts its backend."""
+        """Run `check`; then run `then` with the reopened store, if the store outlasts its backend."""
         run_check(self.make_memory, check)
         again = self.open_again()
         if again is not None:
@@ -49,7 +49,7 @@ class StoreContract:
 
 
 def run_check(make: Callable[[], Any], check: Callable[[Any], Awaitable[None]]) -> None:
-    """Run the check under trio with what `make` makes."""
+    """Run the check under trio with a new part from `make`, and close the part."""
 
     async def main() -> None:
         made = make()

@@ -1,4 +1,4 @@
-"""What a process holds beside memory: open files, threads, child processes; and what it drops without closing it."""
+"""The open files, threads and child processes of a process, and objects dropped without being closed."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self, TextIO, TypeAlias, TypeVar, final
 
-from agno_rt.testing._tasks import is_trios
+from agno_rt.testing._tasks import is_of_trio
 
 __all__ = ["ResourceWatch"]
 
 GRACE = 1.0
-"""Seconds for what is ending to end: a thread or a process that was told to, and not waited for."""
+"""Seconds for threads and processes that are ending while nobody waits for them."""
 
 ORIGIN_DEPTH = 1
-"""How many frames are kept of where a coroutine was made, unless more were kept already."""
+"""The least number of frames to keep of a coroutine's origin."""
 
 IDLE_WORKER = re.compile(r"Trio thread \d+")
-"""What trio calls a worker thread that has nothing to do; one that has is named after it."""
+"""The name of an idle worker thread of trio; a busy one is named after its work."""
 
 HELPERS = re.compile(r"multiprocessing\.(resource_tracker|forkserver)")
-"""Processes that Python starts for itself, once, and keeps."""
+"""Processes that Python starts once for its own use, and keeps."""
 
 LIBRARY = os.path.dirname(threading.__file__)
 
@@ -40,23 +40,25 @@ T = TypeVar("T")
 
 @final
 class ResourceWatch:
-    """Knows what was open when it was entered, and hears of what is dropped unclosed until it is left."""
+    """Remembers the open resources at its start, and collects warnings of dropped ones until its end."""
 
     def __enter__(self) -> Self:
-        # What is garbage already was somebody else's.
+        # Existing garbage belongs to code before the block.
         gc.collect()
         self._dropped: list[str] = []
         self._files = _open_files()
         self._threads = {(thread, thread.name) for thread in threading.enumerate()}
-        self._processes = set(_children())
+        self._processes = set(_child_processes())
+        # Lets the warning of a coroutine that was never awaited name its origin.
         self._depth = sys.get_coroutine_origin_tracking_depth()
         sys.set_coroutine_origin_tracking_depth(max(self._depth, ORIGIN_DEPTH))
         self._warnings = warnings.catch_warnings()
         self._warnings.__enter__()
         warnings.filterwarnings("always", category=ResourceWarning)
         warnings.filterwarnings("always", message="coroutine .* was never awaited", category=RuntimeWarning)
+        # Not `catch_warnings(record=True)`, which would hold back all other warnings.
         self._show = warnings.showwarning
-        warnings.showwarning = self._shown
+        warnings.showwarning = self._note_warning
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -64,15 +66,15 @@ class ResourceWatch:
         sys.set_coroutine_origin_tracking_depth(self._depth)
 
     def left(self) -> list[str]:
-        """A line for each thing that was dropped unclosed, or is still there and was not before."""
+        """Return a line for each resource that was dropped unclosed or did not exist at the start."""
         gc.collect()
         until = time.monotonic() + GRACE
-        threads = [_thread(thread) for thread in _in_time(self._left_threads, until)]
-        processes = [_process(pid) for pid in _in_time(self._left_processes, until)]
-        files = [_file(file) for file in sorted(_open_files() - self._files - _helper_files())]
+        threads = [_describe_thread(thread) for thread in _collect_leftovers(self._left_threads, until)]
+        processes = [_describe_process(pid) for pid in _collect_leftovers(self._left_processes, until)]
+        files = [_describe_file(file) for file in sorted(_open_files() - self._files - _helper_files())]
         return [*self._dropped, *threads, *processes, *files]
 
-    def _shown(
+    def _note_warning(
         self,
         message: Warning | str,
         category: type[Warning],
@@ -85,32 +87,34 @@ class ResourceWatch:
         if not issubclass(category, ResourceWarning) and "was never awaited" not in text:
             self._show(message, category, filename, lineno, file, line)
             return
-        # What it is about, so that tracemalloc can say where it was made, is in the caller alone.
+        # The object itself, for tracemalloc to tell its origin, is found only in the caller.
         about = getattr(sys._getframe(1).f_locals.get("msg"), "source", None)
-        self._dropped.append(f"{text} (noticed at {filename}:{lineno}){_made(about)}")
+        self._dropped.append(f"{text} (noticed at {filename}:{lineno}){_describe_origin(about)}")
 
     def _left_threads(self) -> list[threading.Thread]:
-        # By the name, too: a worker thread that had nothing to do before may be at work now.
+        # Compare names, too: a worker thread that was idle at the start may be busy now.
         new = (thread for thread in threading.enumerate() if (thread, thread.name) not in self._threads)
-        return [thread for thread in new if not _stays(thread)]
+        return [thread for thread in new if not _may_stay(thread)]
 
     def _left_processes(self) -> list[int]:
-        return [pid for pid in _children() if pid not in self._processes and not HELPERS.search(_command(pid))]
+        return [
+            pid for pid in _child_processes() if pid not in self._processes and not HELPERS.search(_command_line(pid))
+        ]
 
 
-def _in_time(left: Callable[[], list[T]], until: float) -> list[T]:
-    """What is left in the end. There is nothing to wait on: threads of trio's do not end, but become idle."""
+def _collect_leftovers(left: Callable[[], list[T]], until: float) -> list[T]:
+    """Return the leftovers after the grace time. Polling, because trio's threads do not end but become idle."""
     while (found := left()) and time.monotonic() < until:
         time.sleep(0.01)
     return found
 
 
-def _stays(thread: threading.Thread) -> bool:
-    # A dummy stands for a thread that Python did not start.
+def _may_stay(thread: threading.Thread) -> bool:
+    # A dummy stands for a thread that Python did not start, such as a C library's.
     return bool(IDLE_WORKER.fullmatch(thread.name)) or thread.name.startswith("Dummy-")
 
 
-def _thread(thread: threading.Thread) -> str:
+def _describe_thread(thread: threading.Thread) -> str:
     frame = sys._current_frames().get(thread.ident or 0)
     if frame is None:
         return f"thread {thread.name}"
@@ -121,36 +125,37 @@ def _thread(thread: threading.Thread) -> str:
 
 def _is_ours(filename: str) -> bool:
     is_library = filename.startswith(LIBRARY) and "site-packages" not in filename
-    return not is_library and not is_trios(filename)
+    return not is_library and not is_of_trio(filename)
 
 
-def _children() -> Iterator[int]:
-    """The child processes, those included that have ended and were not waited for."""
+def _child_processes() -> Iterator[int]:
+    """Yield the child processes, including zombies."""
     try:
         tasks = os.listdir("/proc/self/task")
     except OSError:
-        # Only Linux has that list; elsewhere those are known that multiprocessing has started.
+        # Only Linux has this list. Elsewhere, only the children of multiprocessing are known.
         multiprocessing = sys.modules.get("multiprocessing")
         yield from () if multiprocessing is None else (one.pid for one in multiprocessing.active_children())
         return
     for task in tasks:
-        yield from map(int, _text(f"/proc/self/task/{task}/children").split())
+        yield from map(int, _read_text(f"/proc/self/task/{task}/children").split())
 
 
-def _command(pid: int) -> str:
-    return _text(f"/proc/{pid}/cmdline").replace("\0", " ").strip() or _text(f"/proc/{pid}/comm").strip()
+def _command_line(pid: int) -> str:
+    return _read_text(f"/proc/{pid}/cmdline").replace("\0", " ").strip() or _read_text(f"/proc/{pid}/comm").strip()
 
 
 def _is_zombie(pid: int) -> bool:
-    return _text(f"/proc/{pid}/stat").rpartition(")")[2].lstrip().startswith("Z")
+    # The name before the state, in parentheses, may itself contain spaces and parentheses.
+    return _read_text(f"/proc/{pid}/stat").rpartition(")")[2].lstrip().startswith("Z")
 
 
-def _process(pid: int) -> str:
+def _describe_process(pid: int) -> str:
     ended = ", which has ended and was not waited for" if _is_zombie(pid) else ""
-    return f"process {pid} ({_command(pid)}){ended}"
+    return f"process {pid} ({_command_line(pid)}){ended}"
 
 
-def _text(path: str) -> str:
+def _read_text(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
@@ -159,21 +164,21 @@ def _text(path: str) -> str:
 
 
 def _open_files() -> set[OpenFile]:
-    """Every file descriptor, with what it leads to: a number that is used anew is another file."""
+    """Return every file descriptor with device and inode, since a number may be reused for another file."""
     for folder in ("/proc/self/fd", "/dev/fd"):
         try:
             numbers = os.listdir(folder)
         except OSError:
             continue
-        return set(_existing(map(int, numbers)))
+        return set(_stat_files(map(int, numbers)))
     return set()
 
 
-def _existing(numbers: Iterable[int]) -> Iterator[OpenFile]:
+def _stat_files(numbers: Iterable[int]) -> Iterator[OpenFile]:
     for number in numbers:
         try:
             status = os.fstat(number)
-        except OSError:  # the listing's own, closed by now
+        except OSError:  # the descriptor of `listdir`, closed by now
             continue
         yield number, status.st_dev, status.st_ino
 
@@ -181,23 +186,23 @@ def _existing(numbers: Iterable[int]) -> Iterator[OpenFile]:
 def _helper_files() -> set[OpenFile]:
     tracker = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
     number = getattr(tracker, "_fd", None)
-    return set() if number is None else set(_existing([number]))
+    return set() if number is None else set(_stat_files([number]))
 
 
-def _file(file: OpenFile) -> str:
+def _describe_file(file: OpenFile) -> str:
     number = file[0]
     try:
         leads_to = os.readlink(f"/proc/self/fd/{number}")
     except OSError:
         leads_to = "a file"
-    owner = next(_owners(number), None)
+    owner = next(_find_owners(number), None)
     if owner is None:
         return f"open file {number}, {leads_to}"
-    return f"open file {number}, {leads_to}: {owner!r}{_made(owner)}"
+    return f"open file {number}, {leads_to}: {owner!r}{_describe_origin(owner)}"
 
 
-def _owners(number: int) -> Iterator[object]:
-    """Python's objects for a file descriptor. By their type alone: proxies do things when they are asked more."""
+def _find_owners(number: int) -> Iterator[object]:
+    """Yield Python's objects for a file descriptor. Check only their types: touching a proxy may have effects."""
     for thing in gc.get_objects():
         if not issubclass(type(thing), socket.socket | io.FileIO):
             continue
@@ -208,7 +213,7 @@ def _owners(number: int) -> Iterator[object]:
             continue
 
 
-def _made(thing: Any) -> str:
+def _describe_origin(thing: Any) -> str:
     frames = None if thing is None else tracemalloc.get_object_traceback(thing)
     if not frames:
         return ""

@@ -1,4 +1,4 @@
-"""What the pytest plugin does for marked tests, and where it puts cassettes."""
+"""The pytest plugin's handling of marked tests, and the paths of its cassettes."""
 
 from __future__ import annotations
 
@@ -15,58 +15,60 @@ import attrs
 from trio.testing import MockClock
 
 from agno_rt.errors import UsageError
-from agno_rt.testing._repeat import clock_of, in_trio
+from agno_rt.testing._repeat import make_clock, run_in_trio
 from agno_rt.testing.orphans import left_nothing, no_orphans
 from agno_rt.testing.schedules import try_schedules
 
-__all__ = ["Schedules", "cassette_path", "checked_for_resources", "checked_for_tasks", "run_marked"]
+__all__ = ["Schedules", "cassette_path", "check_for_resources", "check_for_tasks", "run_marked"]
 
 MAX_NAME = 120
+"""Characters of a file's name before a hash takes over: file systems limit a name to 255 bytes."""
 
 
 @attrs.frozen
 class Schedules:
-    """What the marker `schedules` asks for."""
+    """The arguments of the marker `schedules`."""
 
     count: int = 1_000
     first: int = 0
     virtual: bool = True
 
     def narrowed(self, seed: int | None, count: int | None) -> Schedules:
-        """The same, with what the command line says."""
+        """Return the schedules with the command line's seed or count applied."""
         if seed is not None:
             return attrs.evolve(self, first=seed, count=1)
         return self if count is None else attrs.evolve(self, count=count)
 
 
 def run_marked(test: Callable[..., Any], given: Mapping[str, Any], schedules: Schedules) -> None:
-    """Run the test function under each schedule, with those of the fixtures' values that it takes."""
+    """Run the test function under each schedule, with the fixtures' values for its parameters."""
     arguments = {name: given[name] for name in inspect.signature(test).parameters if name in given}
     for name, value in arguments.items():
+        # By its name, because pytest-trio need not be installed.
         if type(value).__name__ == "TrioFixture" or inspect.isawaitable(value) or inspect.isasyncgen(value):
             raise UsageError(
                 f"fixture {name!r} is async, and a test under many schedules runs trio anew for each of them",
-                hint="Make what it makes within the test: `async with ...:`.",
+                hint="Move the fixture's work into the test: `async with ...:`.",
             )
-    # One that the test itself asked for takes the place of ours: a new one each time, as time begins anew.
+    # A clock that the test asked for replaces ours. Each attempt gets a new one, because time starts over.
     clocks = {name: value for name, value in arguments.items() if isinstance(value, MockClock)}
 
     def attempt() -> None:
         if not inspect.iscoroutinefunction(test):
             test(**arguments)
             return
-        clock = clock_of(schedules.virtual)
+        clock = make_clock(schedules.virtual)
         for asked in clocks.values():
             clock = MockClock(rate=asked.rate, autojump_threshold=asked.autojump_threshold)
-        in_trio(lambda: test(**(arguments | dict.fromkeys(clocks, clock))), clock)
+        run_in_trio(lambda: test(**(arguments | dict.fromkeys(clocks, clock))), clock)
 
     try_schedules(attempt, schedules.count, first=schedules.first)
 
 
-def checked_for_tasks(
+def check_for_tasks(
     test: Callable[..., Any], *, resources: bool = True, allow: Sequence[str] = ()
 ) -> Callable[..., Any]:
-    """The test function, failing if it leaves a task behind, for as long as trio runs."""
+    """Wrap the test function to fail if it leaves a task behind while trio runs."""
     if not inspect.iscoroutinefunction(test):
         return test
 
@@ -78,13 +80,13 @@ def checked_for_tasks(
     return checked
 
 
-def checked_for_resources(*, resources: bool = True, allow: Sequence[str] = ()) -> AbstractContextManager[None]:
-    """Fails if the block leaves anything but tasks behind."""
+def check_for_resources(*, resources: bool = True, allow: Sequence[str] = ()) -> AbstractContextManager[None]:
+    """Make a block that fails if it leaves anything but tasks behind."""
     return left_nothing(resources=resources, allow=allow)
 
 
 def cassette_path(file: Path, node: str, name: str) -> Path:
-    """Where the cassette of a test is: `cassettes/test_module/TestClass.test_name.json`, beside the test's file."""
+    """Return the path of a cassette: `cassettes/test_module/TestClass.test_name.json`, beside the test's file."""
     test = ".".join(node.split("::")[1:])
     stem = re.sub(r"[^\w.\-\[\]]+", "-", f"{test}.{name}" if name else test)
     if len(stem) > MAX_NAME:

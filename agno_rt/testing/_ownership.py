@@ -1,4 +1,4 @@
-"""The parts of `MemoryContract` and `RunContract` that are about whose something is, and under which names."""
+"""The parts of `MemoryContract` and `RunContract` on owners and names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agno_rt.memory import MemoryBackend
 from agno_rt.messages import Message
 from agno_rt.names import MAX_NAME
 from agno_rt.run_store import Appending, RunChange, RunRecord, RunStore
-from agno_rt.testing._approval_rules import ANN, APPROVE, approval_of, entries_from
+from agno_rt.testing._approval_rules import ANN, APPROVE, make_approval, make_entries
 from agno_rt.testing._checks import StoreContract
 
 __all__ = ["LONGEST_NAME", "REFUSED_NAMES", "RunOwnership", "SessionOwnership"]
@@ -24,19 +24,20 @@ OTHERS: tuple[tuple[str | None, str | None], ...] = (
     ("ann", None),
     (None, "bob"),
 )
-"""Whose something is, and who is not let near it."""
+"""Pairs of an owner and somebody without access."""
 
+# Empty, too long, with a line end, NUL, an escape sequence of terminals, a right-to-left override, half a surrogate.
 REFUSED_NAMES = ("", "x" * (MAX_NAME + 1), "a\nb", "a\0", "\x1b[2J", "a\u202eb", "a\ud800")
 LONGEST_NAME = "\N{WAVING HAND SIGN}" * MAX_NAME
 
 
 class SessionOwnership(StoreContract):
-    """What every `MemoryBackend` does with the users of sessions."""
+    """Rules for the users of sessions of every `MemoryBackend`."""
 
     def test_a_session_belongs_to_its_user(self) -> None:
-        """An append for another user, or for none, is `Forbidden`, stores nothing, and does not tell whose it is.
+        """An append for another user, or for none, raises `Forbidden`, stores nothing, and does not name the owner.
 
-        It is so at any version, and where a session without a user is appended to for one.
+        The version does not matter. A session without a user does not accept appends for a user either.
         """
 
         async def check(memory: MemoryBackend) -> None:
@@ -56,7 +57,7 @@ class SessionOwnership(StoreContract):
         self._with_memory(check)
 
     def test_one_of_two_users_gets_a_new_session(self) -> None:
-        """Of two users who begin a session at once, it belongs to one, and nothing of the other is stored."""
+        """If two users begin a session at once, one of them owns the session, and nothing of the other is stored."""
 
         async def check(memory: MemoryBackend) -> None:
             refused: list[str] = []
@@ -77,7 +78,7 @@ class SessionOwnership(StoreContract):
         self._with_memory(check)
 
     def test_a_session_that_was_deleted_belongs_to_nobody(self) -> None:
-        """Whoever begins a session of that name anew has it: who read the old one cannot append to it."""
+        """A deleted session may begin again for another user; readers of the old session cannot append."""
 
         async def check(memory: MemoryBackend) -> None:
             for user, other in (("ann", "bob"), ("bob", None), (None, "ann")):
@@ -92,7 +93,7 @@ class SessionOwnership(StoreContract):
         self._with_memory(check)
 
     def test_refuses_a_name_that_is_none(self) -> None:
-        """No session is begun under a name, or for a user, that `check_name` refuses; the longest one is taken."""
+        """Names of sessions and users that `check_name` refuses are refused; the longest name is accepted."""
 
         async def check(memory: MemoryBackend) -> None:
             for name in REFUSED_NAMES:
@@ -109,10 +110,10 @@ class SessionOwnership(StoreContract):
 
 
 class RunOwnership(StoreContract):
-    """What every `RunStore` does with the users of runs."""
+    """Rules for the users of runs of every `RunStore`."""
 
     def test_a_run_ends_in_a_session_of_its_user(self) -> None:
-        """An end whose session belongs to another user is `Forbidden`: nothing is stored of the run or the session."""
+        """Ending a run in another user's session raises `Forbidden`: nothing is stored of the run or the session."""
 
         async def check(store: RunStore) -> None:
             assert isinstance(store, MemoryBackend)
@@ -121,8 +122,8 @@ class RunOwnership(StoreContract):
                 await store.append(name, [Message("user", "hi")], version=0, user=owner)
                 await store.create_run(RunRecord(run, "agent", user=other, owner=ANN))
                 append = Appending(name, [Message("user", "x")], 1, other, b"x")
-                asked = [approval_of(f"of {run}", run)]
-                change = RunChange("completed", "x", entries=entries_from(0, 1), approvals=asked, append=append)
+                asked = [make_approval(f"of {run}", run)]
+                change = RunChange("completed", "x", entries=make_entries(0, 1), approvals=asked, append=append)
                 with pytest.raises(Forbidden, match=name):
                     await store.change_run(run, change, owner=ANN)
                 session, (record, entries) = await store.load(name), await store.load_run(run)
@@ -133,7 +134,7 @@ class RunOwnership(StoreContract):
         self._with_memory(check)
 
     def test_refuses_a_run_with_such_a_name(self) -> None:
-        """No run is stored under an id, or with an agent, session or user, that `check_name` refuses."""
+        """Runs with an id, agent, session or user that `check_name` refuses are not stored."""
 
         async def check(store: RunStore) -> None:
             for name in REFUSED_NAMES:
@@ -150,13 +151,13 @@ class RunOwnership(StoreContract):
         self._with_memory(check)
 
     def test_lists_the_approvals_of_a_user(self) -> None:
-        """Where a user is named, what the runs of that user wait for is listed, in order, and nothing else."""
+        """With a user, the list has the approvals of the user's runs, in order, and no others."""
         runs = (("r", "ann"), ("s", "bob"), ("t", "ann"), ("u", None), ("v", "Ann"))
 
         async def check(store: RunStore) -> None:
             for run, user in runs:
                 await store.create_run(RunRecord(run, "agent", user=user, owner=ANN))
-                asked = [attrs.evolve(approval_of(f"{run}{number}", run), user=user) for number in (1, 2)]
+                asked = [attrs.evolve(make_approval(f"{run}{number}", run), user=user) for number in (1, 2)]
                 await store.change_run(run, RunChange("paused", approvals=asked), owner=ANN)
             await store.decide("t1", APPROVE)
             found = {user: [each.id for each in await store.approvals(user=user)] for user in ("ann", "bob", "a%", "")}

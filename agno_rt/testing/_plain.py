@@ -1,4 +1,4 @@
-"""Requests and answers as JSON that people read: what is as it always is stays out, and lines stay short."""
+"""Requests and answers as readable JSON: without default values, in short lines."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from agno_rt.errors import UsageError
 from agno_rt.models import ModelRequest
 from agno_rt.tools import Tool
 
-__all__ = ["plain", "plain_request", "pretty"]
+__all__ = ["format_json", "to_plain", "to_plain_request"]
 
 WIDTH = 110
 
 
-def plain_request(request: ModelRequest) -> dict[str, Any]:
-    """What of a request changes its answer. Raises `UsageError` for settings that JSON cannot carry.
+def to_plain_request(request: ModelRequest) -> dict[str, Any]:
+    """Return the parts of a request that may change its answer. Raises `UsageError` for settings beyond JSON.
 
-    The ids of tool calls are numbered: they differ each time where a model has none of its own.
+    Ids of tool calls are replaced by numbers: generated ids differ each time.
     """
-    made: dict[str, Any] = plain(request)
+    made: dict[str, Any] = to_plain(request)
     made.pop("turn", None)
     ids: dict[str, str] = {}
     for message in made["messages"]:
@@ -36,47 +36,47 @@ def plain_request(request: ModelRequest) -> dict[str, Any]:
     return made
 
 
-def plain(value: Any) -> Any:
-    """The value as JSON has it; of our own values, the fields that are not as by default."""
+def to_plain(value: Any) -> Any:
+    """Return the value as JSON; of agno_rt's classes, only fields without their default value."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, list | tuple) else _fields(value)
+        return {str(key): to_plain(item) for key, item in value.items()}
+    return [to_plain(item) for item in value] if isinstance(value, list | tuple) else _to_fields(value)
 
 
-def _fields(value: Any) -> dict[str, Any]:
+def _to_fields(value: Any) -> dict[str, Any]:
     match value:
         case Tool():
-            return {"name": value.name, "description": value.description, "parameters": plain(value.parameters)}
+            return {"name": value.name, "description": value.description, "parameters": to_plain(value.parameters)}
         case msgspec.Struct():
             return {name: item for name, item in msgspec.to_builtins(value).items() if item not in ("", None)}
         case bytes():
-            # A test has the bytes itself; what matters is whether they are the same.
+            # A hash is enough: the test has the bytes, and the cassette only compares them.
             return {"bytes": len(value), "sha256": hashlib.sha256(value).hexdigest()}
     if not attrs.has(type(value)):
         hint = "Give settings that JSON can carry."
         raise UsageError(f"{value!r} within a request cannot be written to a cassette", hint=hint)
     fields = ((field, getattr(value, field.name)) for field in attrs.fields(type(value)))
-    return {field.name: plain(item) for field, item in fields if item != _default(field.default)}
+    return {field.name: to_plain(item) for field, item in fields if item != _default_value(field.default)}
 
 
-def _default(default: Any) -> Any:
+def _default_value(default: Any) -> Any:
     return default.factory() if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]
 
 
-def pretty(value: Any, indent: str = "", room: int = WIDTH) -> str:
-    """JSON text, in which whatever fits into a line is on one."""
+def format_json(value: Any, indent: str = "", room: int = WIDTH) -> str:
+    """Return JSON text that puts each value on one line if it fits."""
     short = json.dumps(value, ensure_ascii=False)
     if len(indent) + len(short) <= room or not isinstance(value, dict | list) or not value:
         return short
     inner = f"{indent}  "
     if isinstance(value, list):
-        lines = [pretty(item, inner) for item in value]
+        lines = [format_json(item, inner) for item in value]
         begin, end = "[]"
     else:
         keys = {key: f"{json.dumps(key, ensure_ascii=False)}: " for key in value}
-        lines = [f"{keys[key]}{pretty(item, inner, WIDTH - len(keys[key]))}" for key, item in value.items()]
+        lines = [f"{keys[key]}{format_json(item, inner, WIDTH - len(keys[key]))}" for key, item in value.items()]
         begin, end = "{}"
     body = ",\n".join(f"{inner}{line}" for line in lines)
     return f"{begin}\n{body}\n{indent}{end}"

@@ -1,4 +1,4 @@
-"""Runs one attempt after another, each with something happening at its next point, until one meets no more points."""
+"""Repeats an attempt with an event at one point after another, until no point is left."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import trio
 from trio.testing import MockClock
 
 from agno_rt.errors import UsageError
-from agno_rt.testing._scheduling import seeded
-from agno_rt.testing._tasks import tasks, where
+from agno_rt.testing._scheduling import use_seed
+from agno_rt.testing._tasks import describe_task, list_tasks
 
-__all__ = ["ATTEMPT_SECONDS", "VIRTUAL_SECONDS", "Points", "Repeat", "clock_of", "everywhere", "in_trio"]
+__all__ = ["ATTEMPT_SECONDS", "VIRTUAL_SECONDS", "Points", "Repeat", "make_clock", "run_in_trio", "try_every_point"]
 
 ATTEMPT_SECONDS = 60.0
-"""How long one attempt may take, before what it does counts as a hang."""
+"""How long one attempt may take before it counts as a hang."""
 
 VIRTUAL_SECONDS = 24 * 3600.0
-"""The same for an attempt on a virtual clock, where waiting takes no time."""
+"""The same for an attempt on a virtual clock, on which waiting takes no time."""
 
 
 class Points(Protocol):
-    """What happens at one point of an attempt, the `at`-th."""
+    """An event at one point of an attempt, the `at`-th."""
 
     @property
     def fired(self) -> str:
-        """Where it happened in this attempt; empty while it has not."""
+        """The place of the event in this attempt; empty before the event."""
         ...
 
     @property
     def used(self) -> bool:
-        """Whether this attempt came to where it might have happened at all."""
+        """True if this attempt has come to any place for points."""
         ...
 
     def arm(self, at: int) -> None:
@@ -42,7 +42,7 @@ class Points(Protocol):
 
 @attrs.frozen
 class Repeat:
-    """How to go through the points: how many there must and may be at least and most, or which one alone."""
+    """The bounds on the number of points, the seed of the schedule, and `only` for a single point."""
 
     at_least: int = 1
     limit: int = 10_000
@@ -50,14 +50,14 @@ class Repeat:
     only: int | None = None
 
 
-def everywhere(points: Points, attempt: Callable[[], object], repeat: Repeat) -> int:
-    """Attempt with each point in turn and return how many there were. Whatever an attempt raises says which it was."""
+def try_every_point(points: Points, attempt: Callable[[], object], repeat: Repeat) -> int:
+    """Try each point in turn, and return the number of points. Errors of an attempt get a note with the point."""
     if repeat.only is not None:
-        _attempt(points, attempt, repeat.only, repeat.seed)
+        _try_point(points, attempt, repeat.only, repeat.seed)
         assert points.fired, f"there is no point {repeat.only}: there are fewer"
         return 1
     for at in range(1, repeat.limit + 2):
-        _attempt(points, attempt, at, repeat.seed)
+        _try_point(points, attempt, at, repeat.seed)
         if not points.fired:
             tried = at - 1
             assert tried >= repeat.at_least, f"there were {tried} points to try, fewer than {repeat.at_least}"
@@ -65,10 +65,10 @@ def everywhere(points: Points, attempt: Callable[[], object], repeat: Repeat) ->
     raise AssertionError(f"after {repeat.limit} points there are more: give a higher `limit`, or try less at once")
 
 
-def _attempt(points: Points, attempt: Callable[[], object], at: int, seed: int) -> None:
+def _try_point(points: Points, attempt: Callable[[], object], at: int, seed: int) -> None:
     points.arm(at)
     try:
-        with seeded(seed):
+        with use_seed(seed):
             attempt()
     except BaseException as exc:
         if points.fired:
@@ -77,18 +77,19 @@ def _attempt(points: Points, attempt: Callable[[], object], at: int, seed: int) 
     assert points.used, "nothing could happen to the attempt: use what it is given (`with point:`, `faults.model(...)`)"
 
 
-def in_trio(function: Callable[[], Awaitable[object]], clock: MockClock | None = None) -> None:
-    """Run the function under trio, on that virtual clock if any, but not for ever: a hang is an `AssertionError`."""
+def run_in_trio(function: Callable[[], Awaitable[object]], clock: MockClock | None = None) -> None:
+    """Run the function under trio, on the virtual clock if given. Raises `AssertionError` for a hang."""
     if trio.lowlevel.in_trio_run():
         raise UsageError(
             "trio is to be run for each attempt, but it is running already",
-            hint="Call this from a test that is not async, with an async function that is defined in it.",
+            hint="Call this from a test that is not async, and pass an async function.",
         )
     seconds = ATTEMPT_SECONDS if clock is None else VIRTUAL_SECONDS
     waiting: list[str] = []
 
     async def main() -> None:
         with trio.CancelScope() as scope:
+            # A system task: its steps are not points to cancel at, and the run does not wait for its end.
             trio.lowlevel.spawn_system_task(watch, trio.lowlevel.current_task(), scope)
             await function()
         if waiting:
@@ -98,14 +99,14 @@ def in_trio(function: Callable[[], Awaitable[object]], clock: MockClock | None =
     async def watch(main_task: trio.lowlevel.Task, scope: trio.CancelScope) -> None:
         await trio.sleep(seconds)
         nursery = main_task.parent_nursery
-        waiting.extend(where(task) for task in tasks() if _is_within(task, nursery))
+        waiting.extend(describe_task(task) for task in list_tasks() if _is_within(task, nursery))
         scope.cancel()
 
     trio.run(main, clock=clock)
 
 
-def clock_of(virtual: bool) -> MockClock | None:
-    """A virtual clock that jumps over every wait, if wanted."""
+def make_clock(virtual: bool) -> MockClock | None:
+    """Make a virtual clock that jumps over every wait, or None for real time."""
     return MockClock(autojump_threshold=0) if virtual else None
 
 

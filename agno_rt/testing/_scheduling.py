@@ -1,9 +1,9 @@
-"""Seeded trio schedules: the one place that knows how trio puts runnable tasks in order, which is private to trio.
+"""Seeded trio schedules: the only module that uses trio's private order of runnable tasks.
 
-trio takes the tasks that can run as a batch, shuffles it with a random number generator of its own, and runs each for
-one step. Here that generator is replaced by one with a seed, which may also hold a task back for a while: trio promises
-no order, so whatever comes of it may happen to anybody, only seldom. Holding some tasks back far longer than others
-finds what a fair shuffle hardly ever shows (Burckhardt et al., "A Randomized Scheduler with Probabilistic Guarantees of
+trio takes the runnable tasks as a batch, shuffles the batch with a random number generator of its own, and runs each
+task for one step. Here a seeded generator replaces trio's, which may also hold tasks back for a while. trio promises no
+order, so every schedule may happen to anybody, only seldom. Holding some tasks back far longer than others finds bugs
+that a fair shuffle hardly ever shows (Burckhardt et al., "A Randomized Scheduler with Probabilistic Guarantees of
 Finding Bugs", ASPLOS 2010).
 """
 
@@ -19,20 +19,20 @@ import trio
 from agno_rt._drive.fairness import sharing
 from agno_rt.errors import UsageError
 
-__all__ = ["Scheduler", "scheduler", "seeded"]
+__all__ = ["Scheduler", "current_scheduler", "use_seed"]
 
 SLOWNESS = (0.0, 0.0, 0.3, 0.6, 0.9)
-"""How likely a task is held back each time that it could run: one of these, drawn for each task."""
+"""The chances, one drawn for each task, that the task is held back when it could run."""
 
 
 class Scheduler(random.Random):
-    """Stands in for trio's generator. The same seed gives the same order to the same tasks."""
+    """Replaces trio's random number generator. The same seed gives the same order to the same tasks."""
 
     holding: bool = False
     asked: int = 0
 
     def shuffle(self, x: Any) -> None:
-        """Order a batch, and put the tasks that are held back into the next one."""
+        """Shuffle a batch, and move held tasks to the next batch."""
         self.asked += 1
         super().shuffle(x)
         if not self.holding:
@@ -45,11 +45,11 @@ class Scheduler(random.Random):
             if slowness[task] and self.random() < slowness[task]:
                 held.append(task)
                 x.remove(task)
-        trio_run().GLOBAL_RUN_CONTEXT.runner.runq.extend(held)
+        find_trio_scheduler().GLOBAL_RUN_CONTEXT.runner.runq.extend(held)
 
 
-def trio_run() -> Any:
-    """trio's scheduler module. Raises `UsageError` where it is not as it was when this was written."""
+def find_trio_scheduler() -> Any:
+    """Return trio's scheduler module. Raises `UsageError` for a trio without the expected private names."""
     module = getattr(getattr(trio, "_core", None), "_run", None)
     names = ("_r", "_ALLOW_DETERMINISTIC_SCHEDULING", "GLOBAL_RUN_CONTEXT")
     missing = [name for name in names if not hasattr(module, name)]
@@ -65,25 +65,26 @@ def _unknown_trio(problem: str) -> UsageError:
     )
 
 
-def scheduler() -> Scheduler | None:
-    """The scheduler with a seed that is in force, if any."""
-    generator = getattr(trio_run(), "_r", None)
+def current_scheduler() -> Scheduler | None:
+    """Return the seeded scheduler in force, if any."""
+    generator = getattr(find_trio_scheduler(), "_r", None)
     return generator if isinstance(generator, Scheduler) else None
 
 
 @contextmanager
-def seeded(seed: int, *, holding: bool = False) -> Iterator[Scheduler]:
-    """Let trio runs inside the block take the schedule of that seed; `holding` lets most seeds hold tasks back, too.
+def use_seed(seed: int, *, holding: bool = False) -> Iterator[Scheduler]:
+    """Schedule trio runs inside the block by the seed; with `holding`, most seeds also hold tasks back.
 
-    Raises `UsageError` when trio does not ask: then the schedule was not the seed's.
+    Raises `UsageError` if trio never asked for an order: then the seed had no effect.
     """
-    module = trio_run()
+    module = find_trio_scheduler()
     before = module._r, module._ALLOW_DETERMINISTIC_SCHEDULING
     made = Scheduler(seed)
+    # A quarter of the seeds keep the fair shuffle, which is closest to trio's own.
     made.holding = holding and made.random() < 0.75
     module._r, module._ALLOW_DETERMINISTIC_SCHEDULING = made, True
     try:
-        # Each run yields, so that a schedule meets every interleaving.
+        # Make each run yield at every chance, so that schedules reach all interleavings.
         with sharing(1, 0):
             yield made
     finally:
@@ -92,5 +93,5 @@ def seeded(seed: int, *, holding: bool = False) -> Iterator[Scheduler]:
     if not made.asked:
         raise UsageError(
             f"nothing was run under a schedule: trio {trio.__version__} did not ask for an order",
-            hint="Run trio in what is tried; if it does, use trio 0.32 to 0.35, or a newer agno-rt.",
+            hint="Run trio in the attempt. If it does run, use trio 0.32 to 0.35, or a newer agno-rt.",
         )

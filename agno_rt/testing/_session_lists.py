@@ -1,4 +1,4 @@
-"""The parts of `MemoryContract` that are about lists of sessions: their titles and agents, paging and searching."""
+"""The part of `MemoryContract` on lists of sessions: titles and agents, paging and searching."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["SessionLists"]
 
 
 class SessionLists(StoreContract):
-    """What every `MemoryBackend` does with the titles of sessions, and how it lists them."""
+    """Rules for the titles and lists of sessions of every `MemoryBackend`."""
 
     def test_a_session_is_called_by_its_first_words(self) -> None:
-        """Its title is what its user said first, on one line and cut at a word; empty where nothing was said."""
+        """A session's title is its user's first text, on one line and cut at a word."""
         picture = Media("image", "image/png", b"x")
         told: dict[str, list[Message]] = {
             "short": [Message("system", "Be brief."), Message("user", "  Plan a\n\ttrip \x1b\u202e to Rome ")],
@@ -34,13 +34,13 @@ class SessionLists(StoreContract):
             assert titles["long"].endswith("word…")
             assert len(titles["long"]) <= MAX_TITLE
             assert titles["silent"] == "something else"
-            assert await _info(memory, "short") in await memory.sessions()
+            assert await _load_info(memory, "short") in await memory.sessions()
             assert await memory.session_info("nobody") is None
 
         self._with_memory(check)
 
     def test_renames_a_session(self) -> None:
-        """A title that was given stays; an empty one gives the first words back. Nothing else changes."""
+        """A given title stays; an empty title brings the first words back. Nothing else changes."""
 
         async def check(memory: MemoryBackend) -> None:
             await memory.append("s", [Message("user", "first words")], version=0, user="ann", data=b"data")
@@ -50,39 +50,39 @@ class SessionLists(StoreContract):
             assert await memory.load("s") == before
             assert [info.id for info in await memory.sessions()] == order
             await memory.append("s", [Message("user", "more")], version=1, user="ann")
-            assert (await _info(memory, "s")).title == "My trip"
+            assert (await _load_info(memory, "s")).title == "My trip"
             assert await memory.rename("s", " ") is True
-            assert (await _info(memory, "s")).title == "first words"
-            assert (await _info(memory, "t")).title == "of another"
+            assert (await _load_info(memory, "s")).title == "first words"
+            assert (await _load_info(memory, "t")).title == "of another"
             assert await memory.rename("nobody", "x") is False
             assert await memory.session_info("nobody") is None
             await memory.rename("s", "gone")
             await memory.delete("s")
             await memory.append("s", [Message("user", "anew")], version=0)
-            assert (await _info(memory, "s")).title == "anew"
+            assert (await _load_info(memory, "s")).title == "anew"
 
         self._with_memory(check)
 
     def test_notes_who_wrote_last(self) -> None:
-        """A session has the agent that wrote to it last; one without a name changes nothing of that."""
+        """A session has the name of the agent that wrote last; an append without a name keeps it."""
 
         async def check(memory: MemoryBackend) -> None:
             await memory.append("s", [Message("user", "x")], version=0)
-            assert (await _info(memory, "s")).agent == ""
+            assert (await _load_info(memory, "s")).agent == ""
             await memory.append("s", [Message("user", "x")], version=1, agent="planner")
             await memory.append("s", [Message("user", "x")], version=2, agent="critic", data=b"data")
             await memory.append("s", [Message("user", "x")], version=3)
-            assert (await _info(memory, "s")).agent == "critic"
+            assert (await _load_info(memory, "s")).agent == "critic"
             if isinstance(memory, RunStore):
                 await memory.create_run(RunRecord("r", "editor", owner=ANN))
                 append = Appending("s", [Message("user", "x")], 4, agent="editor")
                 await memory.change_run("r", RunChange("completed", append=append), owner=ANN)
-                assert (await _info(memory, "s")).agent == "editor"
+                assert (await _load_info(memory, "s")).agent == "editor"
 
         self._with_memory(check)
 
     def test_lists_sessions_in_pages(self) -> None:
-        """Page after page, each session comes once, the newest first, however many were written at the same time."""
+        """Over all pages, each session comes once, the newest first, also among sessions of the same time."""
 
         async def check(memory: MemoryBackend) -> None:
             for at in range(7):
@@ -92,18 +92,18 @@ class SessionLists(StoreContract):
                 ((info.updated_at, info.id) for info in whole), reverse=True
             )
             paged: list[SessionInfo] = []
-            while page := await memory.sessions(limit=3, before=_place(paged[-1]) if paged else None):
+            while page := await memory.sessions(limit=3, before=_page_key(paged[-1]) if paged else None):
                 assert len(page) <= 3
                 paged += page
             assert paged == whole
             of_ann = [info for info in whole if info.user == "ann"]
-            assert await memory.sessions(user="ann", before=_place(of_ann[0]), limit=2) == of_ann[1:3]
+            assert await memory.sessions(user="ann", before=_page_key(of_ann[0]), limit=2) == of_ann[1:3]
             assert await memory.sessions(unowned=True) == [info for info in whole if info.user is None]
 
         self._with_memory(check)
 
     def test_finds_sessions_by_their_titles(self) -> None:
-        """A query finds what has it in the title, in whatever case and script; no character of it is a pattern."""
+        """A query finds titles with its text, in any case and script; no character is a wildcard."""
         titles = {"a": "Ärger in ROME", "b": "100 % of it", "c": "romeo", "d": "nothing"}
 
         async def check(memory: MemoryBackend) -> None:
@@ -114,16 +114,16 @@ class SessionLists(StoreContract):
                 assert sorted(info.id for info in await memory.sessions(query=query)) == list(found)
             assert [info.id for info in await memory.sessions(query="rome", user="bob")] == []
             (first,) = await memory.sessions(query="rome", user="ann", limit=1)
-            assert len(await memory.sessions(query="rome", before=_place(first))) == 2
+            assert len(await memory.sessions(query="rome", before=_page_key(first))) == 2
 
         self._with_memory(check)
 
 
-async def _info(memory: MemoryBackend, session: str) -> SessionInfo:
+async def _load_info(memory: MemoryBackend, session: str) -> SessionInfo:
     info = await memory.session_info(session)
     assert info is not None
     return info
 
 
-def _place(info: SessionInfo) -> tuple[float, str]:
+def _page_key(info: SessionInfo) -> tuple[float, str]:
     return info.updated_at, info.id

@@ -1,6 +1,6 @@
-"""Puts something around the calls of a run's parts: models, tools, memory backends, hooks, guardrails, observers.
+"""Wraps the calls of a run's parts: models, tools, memory backends, hooks, guardrails, observers.
 
-A wrapped part is as the part itself to whoever uses it, its other attributes included.
+A wrapped part can be used as the part itself, with all its attributes.
 """
 
 from __future__ import annotations
@@ -42,29 +42,29 @@ READS = (
     "sessions",
     "statistics",
 )
-"""How the names of methods that change nothing begin."""
+"""The beginnings of the names of methods without effects."""
 
 
 class Wrapping:
-    """Wraps parts; says what happens around their calls in `_before`, `_after` and, in synchronous code, `_at`."""
+    """Wraps parts. Subclasses act around calls in `_before`, `_after` and, in synchronous code, `_at`."""
 
     async def _before(self, what: str) -> None:
-        """Before a call, and before each delta that a model emits."""
+        """Act before a call, and before each delta of a model."""
         self._at(what)
 
     async def _after(self, what: str) -> None:
-        """When a call that does something is done, and what it did stands."""
+        """Act after a call with an effect, when the effect can no longer be undone."""
         self._at(f"{what}, done")
 
     def _at(self, what: str) -> None:
-        """Before and after what cannot wait."""
+        """Act before and after a synchronous call."""
 
     def model(self, model: str | Model) -> Model:
-        """The model, or that of a spec, with a point before each answer, before each delta, and after the answer."""
+        """Wrap a model or spec, with a point before each answer, before each delta, and after the answer."""
         return _Model(model, self)
 
     def memory(self, memory: M) -> M:
-        """The backend, with a point before each method, and after those that write."""
+        """Wrap a backend, with a point before each method, and after each method that writes."""
 
         def around(name: str, method: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
             what, writes = f"memory.{name}", not name.startswith(READS)
@@ -73,17 +73,17 @@ class Wrapping:
                 await self._before(what)
                 result = await method(*args, **kwargs)
                 if writes:
-                    # What is written is written, and a backend says so, cancelled or not.
+                    # Shielded: a backend whose write has succeeded returns, also if cancelled meanwhile.
                     with trio.CancelScope(shield=True):
                         await self._after(what)
                 return result
 
             return call
 
-        return cast(M, _proxy(memory, (), _async_methods(memory), around))
+        return cast(M, _make_proxy(memory, (), _async_methods(memory), around))
 
     def tool(self, tool: ToolT) -> ToolT:
-        """The tool, or each tool of the toolkit, with a point before each call and when it is done."""
+        """Wrap a tool, or each tool of a toolkit, with a point before and after each call."""
         if isinstance(tool, Toolkit):
             return attrs.evolve(tool, tools=[self.tool(each) for each in tool.tools])
         if getattr(tool, "process", False):
@@ -113,7 +113,7 @@ class Wrapping:
         return attrs.evolve(tool, function=awaited)
 
     def hook(self, hook: T) -> T:
-        """The hook, guardrail or `Guard`, with a point before each of its methods and when it is done."""
+        """Wrap a hook, guardrail or `Guard`, with a point before and after each call of a method."""
         if isinstance(hook, Guard):
             return cast(T, attrs.evolve(hook, rail=self.hook(hook.rail)))
         title = getattr(hook, "name", type(hook).__name__)
@@ -130,14 +130,14 @@ class Wrapping:
             return call
 
         own = [name for name in _async_methods(hook) if getattr(type(hook), name, 0) is not getattr(Hook, name, None)]
-        proxy: Any = _proxy(hook, (Hook,) if isinstance(hook, Hook) else (), own, around)
+        proxy: Any = _make_proxy(hook, (Hook,) if isinstance(hook, Hook) else (), own, around)
         if (bind := getattr(hook, "bound", None)) is not None:
-            # A guardrail that asks a model: the runtime takes what this returns in its place.
+            # For a guardrail with a model: the runtime replaces the guardrail by the value of `bound`.
             proxy.bound = lambda binder: proxy if (made := bind(binder)) is hook else self.hook(made)
         return cast(T, proxy)
 
     def observer(self, observer: Observer) -> Observer:
-        """The observer, with a point before each event."""
+        """Wrap an observer, with a point before each event."""
         what = f"observer {getattr(observer, '__name__', type(observer).__name__)}"
 
         def observe(event: Any) -> None:
@@ -148,7 +148,7 @@ class Wrapping:
 
 
 class _Model(Wrapper):
-    """A wrapped model. It is a wrapper, so that the runtime binds those within it."""
+    """A wrapped model. It is a `Wrapper`, so that the runtime binds the models within."""
 
     kind = "wrapped model"
 
@@ -157,28 +157,28 @@ class _Model(Wrapper):
         self._wrapping = wrapping
 
     def __getattr__(self, name: str) -> Any:
-        # The runtime asks a wrapper within for its statistics itself.
+        # The runtime itself asks wrappers within for their statistics.
         if name.startswith("_") or (name == "statistics" and isinstance(self.inner, Wrapper)):
             raise AttributeError(name)
         return getattr(self.inner, name)
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Ask the model within, with a point before, one before each delta, and one when the answer is there."""
+        """Ask the model within, with a point before the request, before each delta, and after the answer."""
         wrapping, what = self._wrapping, f"model {self.name}"
 
-        async def told(delta: Delta) -> None:
+        async def emit_at_point(delta: Delta) -> None:
             assert emit is not None
             await wrapping._before(f"{what}, emitting")
             await emit(delta)
 
         await wrapping._before(what)
-        response = await self.inner.respond(request, None if emit is None else told)
+        response = await self.inner.respond(request, None if emit is None else emit_at_point)
         await wrapping._after(what)
         return response
 
 
 class _Proxy:
-    """What all wrapped backends and hooks are: another object but for the methods that are wrapped."""
+    """The base of wrapped backends and hooks: passes everything but the wrapped methods to another object."""
 
     _inner: Any
 
@@ -196,8 +196,8 @@ def _async_methods(inner: object) -> list[str]:
     return [name for name in names if inspect.iscoroutinefunction(getattr(inner, name, None))]
 
 
-def _proxy(inner: object, bases: tuple[type, ...], names: list[str], around: Callable[[str, Any], Any]) -> object:
-    # The methods are on the class, because that is where a protocol and the runtime look for them.
+def _make_proxy(inner: object, bases: tuple[type, ...], names: list[str], around: Callable[[str, Any], Any]) -> object:
+    # The methods go on the class, because protocols and the runtime look for them there.
     def method(name: str) -> Callable[..., Any]:
         call = around(name, getattr(inner, name))
 
@@ -208,7 +208,7 @@ def _proxy(inner: object, bases: tuple[type, ...], names: list[str], around: Cal
 
     own: dict[str, Any] = {name: method(name) for name in names}
     if hasattr(inner, "name"):
-        # As with the methods: from Python 3.12 on, a protocol does not ask `__getattr__`.
+        # From Python 3.12 on, `isinstance` with a protocol does not call `__getattr__`, so set it here.
         own["name"] = inner.name
     made = type(f"Wrapped{type(inner).__name__}", (_Proxy, *bases), own)
     proxy = made()

@@ -1,4 +1,4 @@
-"""Cancels a piece of code at every step that trio takes in it, one run for each."""
+"""Cancels a piece of code at each of its trio steps in turn, one run for each step."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Self, final
 
 import trio
 
-from agno_rt.testing._repeat import Repeat, clock_of, everywhere, in_trio
-from agno_rt.testing._tasks import where
+from agno_rt.testing._repeat import Repeat, make_clock, run_in_trio, try_every_point
+from agno_rt.testing._tasks import describe_task
 
 __all__ = ["CancelPoint", "cancel_everywhere"]
 
 
 @final
 class CancelPoint:
-    """The piece of code that is cancelled: put it into `with point:`. `cancelled` says whether it was, this time.
+    """A block of code to cancel: `with point:`. `cancelled` tells whether the block was cancelled this time.
 
-    `caught` says whether the cancellation is what ended the block. Where `cancelled` is true and `caught` is not, it
-    came when the block had nothing left to wait for, or was swallowed in it: what the block was to do must be done.
+    `caught` tells whether the cancellation ended the block. If `cancelled` is true and `caught` is false, the
+    cancellation came after the last wait of the block, or the block swallowed it: the work of the block must be done.
 
-    Every step of every task counts while the block is under way, those of a runtime's background runs included: just
-    before it, when the task has been woken already, and just after it, when it waits again. What trio does for itself
-    does not count. A block that was cancelled ends quietly, as that of `trio.move_on_after` does.
+    While the block is under way, each step of each task has two points, also in a runtime's background runs: just
+    before the step, when the task is already awake, and just after, when it waits again. trio's own tasks do not count.
+    A cancelled block ends quietly, as a block of `trio.move_on_after` does.
     """
 
     def __init__(self) -> None:
@@ -35,27 +35,27 @@ class CancelPoint:
         self._counter = _Counter(self._point)
 
     def arm(self, at: int) -> None:
-        """Begin anew: cancel at the `at`-th point from here."""
+        """Start over: cancel at the `at`-th point from here."""
         self._left, self._used, self._fired, self._caught, self._scope = at, False, "", False, None
 
     @property
     def fired(self) -> str:
-        """Where it was cancelled; empty where it was not."""
+        """The place of the cancellation; empty without one."""
         return self._fired
 
     @property
     def used(self) -> bool:
-        """Whether the block was entered."""
+        """True if the block was entered."""
         return self._used
 
     @property
     def cancelled(self) -> bool:
-        """Whether the block was cancelled."""
+        """True if the block was cancelled."""
         return bool(self._fired)
 
     @property
     def caught(self) -> bool:
-        """Whether the block ended because it was cancelled."""
+        """True if the cancellation ended the block."""
         return self._caught
 
     def __enter__(self) -> Self:
@@ -80,13 +80,13 @@ class CancelPoint:
         self._left -= 1
         if self._left == 0:
             assert self._scope is not None
-            self._fired = f"cancelled {when} a step of {where(task)}"
+            self._fired = f"cancelled {when} a step of {describe_task(task)}"
             self._scope.cancel()
 
 
 @final
 class _Counter(trio.abc.Instrument):
-    """Calls a function before and after each step of each task that is not trio's own."""
+    """Calls a function before and after each step of each task, except trio's own tasks."""
 
     def __init__(self, point: Callable[[trio.lowlevel.Task, str], None]) -> None:
         self._point = point
@@ -94,13 +94,13 @@ class _Counter(trio.abc.Instrument):
         self._known: dict[trio.lowlevel.Task, bool] = {}
 
     def begin(self) -> None:
-        """Count in the tree of tasks that the current one is in."""
-        self._ours = _top(trio.lowlevel.current_task())
+        """Count steps in the current task's tree of tasks from here on."""
+        self._ours = _top_nursery(trio.lowlevel.current_task())
         self._known = {}
         trio.lowlevel.add_instrument(self)
 
     def end(self) -> None:
-        """Count no more."""
+        """Stop counting."""
         trio.lowlevel.remove_instrument(self)
         self._known = {}
 
@@ -115,13 +115,14 @@ class _Counter(trio.abc.Instrument):
     def _step(self, task: trio.lowlevel.Task, when: str) -> None:
         ours = self._known.get(task)
         if ours is None:
-            ours = self._known[task] = _top(task) is self._ours
+            # Remembered, because a task never moves to another tree, and a climb at each step would be slow.
+            ours = self._known[task] = _top_nursery(task) is self._ours
         if ours:
             self._point(task, when)
 
 
-def _top(task: trio.lowlevel.Task) -> trio.Nursery | None:
-    """The nursery right below trio's root task that the task is in: there is one for ours, and others for trio's."""
+def _top_nursery(task: trio.lowlevel.Task) -> trio.Nursery | None:
+    """Return the task's topmost nursery below trio's root task: the program has one, and trio has others."""
     root, nursery = trio.lowlevel.current_root_task(), task.parent_nursery
     while nursery is not None and nursery.parent_task is not root:
         nursery = nursery.parent_task.parent_nursery
@@ -137,20 +138,20 @@ def cancel_everywhere(
     only: int | None = None,
     virtual: bool = False,
 ) -> int:
-    """Run the scenario again and again, each time cancelled one point later, until it is through before its point.
+    """Run the scenario repeatedly, each time cancelled one point later, until it finishes before its point.
 
-    The scenario is given a `CancelPoint`: it makes ready, does in `with point:` what is to be cancelled, and checks
-    after the block what must hold then, whether `point.cancelled` or not. Each time it runs in a trio run of its own,
-    under the schedule of `seed`, on a virtual clock if `virtual` (not with tools in threads: trio's virtual clock does
-    not wait for them). `only` tries a single point. Code that never waits has hardly any steps: put `Pauses` around
-    stand-ins that answer at once.
+    The scenario takes a `CancelPoint`: it prepares, does the work to cancel in `with point:`, and checks afterwards
+    what must hold, whether `point.cancelled` or not. Each time it runs in a trio run of its own, under the schedule of
+    `seed`, on a virtual clock if `virtual` (not with tools in threads: trio's virtual clock does not wait for threads).
+    `only` tries a single point. Code that never waits has hardly any steps: put `Pauses` around stand-ins that answer
+    at once.
 
-    Returns how many points there were, and raises what the scenario raises, with a note that says at which point; an
-    `AssertionError` where there were fewer than `at_least` points or more than `limit`.
+    Returns the number of points. Raises the errors of the scenario, with a note that names the point, and
+    `AssertionError` for fewer than `at_least` points or more than `limit`.
     """
     point = CancelPoint()
 
     def attempt() -> None:
-        in_trio(lambda: scenario(point), clock_of(virtual))
+        run_in_trio(lambda: scenario(point), make_clock(virtual))
 
-    return everywhere(point, attempt, Repeat(at_least, limit, seed, only))
+    return try_every_point(point, attempt, Repeat(at_least, limit, seed, only))

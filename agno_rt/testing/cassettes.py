@@ -1,4 +1,4 @@
-"""Recorded models: a cassette holds what a model was asked and what it answered, as a JSON file that people read."""
+"""Recorded models: a cassette holds requests to a model and its answers, in a readable JSON file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import trio
 from agno_rt.errors import ModelError, UsageError
 from agno_rt.events import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from agno_rt.models import NO_PROFILE, Binder, Emit, Model, ModelProfile, ModelRequest, ModelResponse, profile_of
-from agno_rt.testing._plain import plain, plain_request, pretty
+from agno_rt.testing._plain import format_json, to_plain, to_plain_request
 from agno_rt.wrappers.base import Wrapper
 
 __all__ = ["Cassette", "Mode", "Scrub"]
@@ -27,7 +27,7 @@ Scrub: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 FORMAT = 1
 AGAIN = "Record it: pytest --agno-rt-record, or Cassette(..., mode='record')."
 DIFFERENCES = 60
-"""How many lines of a difference a message shows."""
+"""The most lines of a difference in a message."""
 
 
 @attrs.define
@@ -44,7 +44,7 @@ class _Failure:
 
 @attrs.define(eq=False)
 class _Exchange:
-    """A request and what came of it: an answer or a failure; neither while it is under way."""
+    """A request with its answer or failure; with neither while the request is under way."""
 
     request: dict[str, Any]
     deltas: list[Delta] = attrs.Factory(list)
@@ -58,7 +58,7 @@ class _Exchange:
 
 @attrs.define
 class _Tape:
-    """The file."""
+    """The content of the file."""
 
     agno_rt_cassette: int
     model: str = "cassette"
@@ -68,23 +68,22 @@ class _Tape:
 
 @final
 class Cassette(Wrapper):
-    """A model that answers from a file what another model answered when it was recorded.
+    """A model that replays the recorded answers of another model from a file.
 
-    It replays by what is asked, not by the order: each recorded exchange answers one request that is the same in all
-    that changes an answer. Tool calls' ids are not compared, nor media but by a hash of their bytes. Failures
-    (`ModelError`) and streamed pieces are replayed too, without the time that they took. Use it in a `with` block, or
-    call `check()` at the end: a request that was not recorded, and an exchange that was not asked for, are an
-    `AssertionError`.
+    Requests are matched by content, not by order: each recorded exchange answers one equal request. Ids of tool calls
+    are not compared, and media only by a hash of their bytes. Failures (`ModelError`) and streamed pieces are replayed,
+    too, without delay. Use a cassette in a `with` block, or call `check()` at the end: an unrecorded request and an
+    unused exchange raise `AssertionError`.
 
     Args:
-        path: the JSON file; its folders are made when it is recorded
+        path: the JSON file; recording creates its folders
         model: the model to record, or its spec string; not needed to replay
-        mode: `replay` asks no model; `record` asks it everything and writes the file anew; `auto` asks it only what is
-            not recorded, and forgets what is no longer asked
-        scrub: given each request as JSON, returns it as it is to be stored and compared: take out what must not be
-            stored, and what is different each time, a date say
+        mode: `replay` never asks the model; `record` asks for everything and replaces the file; `auto` asks only for
+            unrecorded requests, and drops unused exchanges
+        scrub: takes each request as JSON, and returns the request to store and compare: without secrets, and without
+            parts that differ each time, such as a date
 
-    Raises `UsageError` for a file that is not there when it is to be replayed, or that is no cassette.
+    Raises `UsageError` if the file to replay is missing, or if the file is not a cassette.
     """
 
     kind: ClassVar[str] = "cassette"
@@ -106,42 +105,42 @@ class Cassette(Wrapper):
         self._bound: Model | None = None if isinstance(model, str) else model
         if mode == "record" and model is None:
             raise UsageError(f"cassette {path} has no model to record", hint="Give it one: Cassette(path, model, ...).")
-        self._tape = _Tape(FORMAT) if mode == "record" else _read(self.path, must=mode == "replay")
+        self._tape = _Tape(FORMAT) if mode == "record" else _read_tape(self.path, must=mode == "replay")
         self._unused = list(self._tape.exchanges)
         self._complaint = ""
 
     @property
     def name(self) -> str:
-        """The name of the model that was, or is, recorded."""
+        """The name of the recorded model."""
         return self._tape.model if self._bound is None or self.mode == "replay" else self._bound.name
 
     @property
     def profile(self) -> ModelProfile:
-        """The facts about the model that was, or is, recorded."""
+        """The profile of the recorded model."""
         return self._tape.profile if self._bound is None or self.mode == "replay" else profile_of(self._bound)
 
     def bound(self, binder: Binder) -> Model:
-        """Itself, around the runtime's model where one is to be recorded."""
+        """Return this cassette, around the runtime's model if there is one to record."""
         if self.mode != "replay" and self._models:
             self._bound = binder.model(self._models[0])
         return self
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Answer as recorded, or record the answer. Raises `AssertionError` for a request that is not recorded."""
+        """Answer as recorded, or record the answer. Raises `AssertionError` for an unrecorded request."""
         await trio.lowlevel.checkpoint()
-        asked = plain_request(request)
+        asked = to_plain_request(request)
         if self._scrub is not None:
             asked = self._scrub(asked)
         exchange = self._recorded(asked)
         if exchange is not None:
-            return await _replay(exchange, emit)
+            return await _replay_exchange(exchange, emit)
         if self.mode == "replay" or not self._models:
             self._complaint = self._complaint or self._unrecorded(asked)
             raise AssertionError(self._unrecorded(asked))
         return await self._record(_Exchange(asked), request, emit)
 
     def check(self) -> None:
-        """Raise `AssertionError` unless all that was recorded was asked, and nothing else."""
+        """Raise `AssertionError` for unused exchanges, and for unrecorded requests."""
         if self._complaint:
             raise AssertionError(self._complaint)
         if not self._unused:
@@ -152,7 +151,7 @@ class Cassette(Wrapper):
             self._save()
             return
         count = f"{len(self._unused)} exchange{'' if len(self._unused) == 1 else 's'}"
-        first = pretty(self._unused[0].request)
+        first = format_json(self._unused[0].request)
         raise AssertionError(f"cassette {self.path} has {count} that nobody asked for, the first:\n{first}\n{AGAIN}")
 
     def _recorded(self, asked: dict[str, Any]) -> _Exchange | None:
@@ -165,20 +164,20 @@ class Cassette(Wrapper):
     async def _record(self, exchange: _Exchange, request: ModelRequest, emit: Emit | None) -> ModelResponse:
         model = self._bound or self.inner
         self._tape.model, self._tape.profile = model.name, profile_of(model)
-        # In the order in which they were asked: several may be under way.
+        # Appended before the answer, in the order of requests, because several may be under way.
         self._tape.exchanges.append(exchange)
 
-        async def told(delta: Delta) -> None:
+        async def record_delta(delta: Delta) -> None:
             assert emit is not None
-            # A copy: what is emitted becomes the run's.
+            # A copy without run id: `emit` sets the run's id on the original.
             exchange.deltas.append(msgspec.structs.replace(delta, run_id=""))
             await emit(delta)
 
         try:
-            response = await model.respond(request, None if emit is None else told)
+            response = await model.respond(request, None if emit is None else record_delta)
         except ModelError as exc:
-            told_of = (exc.message, exc.hint, exc.provider, exc.status, exc.retryable, exc.retry_after)
-            exchange.error = _Failure(*told_of)
+            failure = (exc.message, exc.hint, exc.provider, exc.status, exc.retryable, exc.retry_after)
+            exchange.error = _Failure(*failure)
             self._save()
             raise
         exchange.response = attrs.evolve(response)
@@ -188,20 +187,21 @@ class Cassette(Wrapper):
     def _save(self) -> None:
         tape = attrs.evolve(self._tape, exchanges=[one for one in self._tape.exchanges if one.is_over])
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # In one step: whoever is stopped meanwhile keeps the old file.
+        # Replace in one step: an interrupted test run keeps the old file.
         new = self.path.with_name(f"{self.path.name}.new")
-        new.write_text(f"{pretty(plain(tape))}\n", encoding="utf-8", newline="\n")
+        new.write_text(f"{format_json(to_plain(tape))}\n", encoding="utf-8", newline="\n")
         new.replace(self.path)
 
     def _unrecorded(self, asked: dict[str, Any]) -> str:
         same = sum(exchange.request == asked for exchange in self._tape.exchanges)
         if same:
             times = "once" if same == 1 else f"{same} times"
-            return f"cassette {self.path}: this was recorded {times}, and is asked once more:\n{pretty(asked)}\n{AGAIN}"
+            what = f"this was recorded {times}, and is asked once more"
+            return f"cassette {self.path}: {what}:\n{format_json(asked)}\n{AGAIN}"
         if not self._tape.exchanges:
-            return f"cassette {self.path} is empty, and is asked\n{pretty(asked)}\n{AGAIN}"
-        lines = _lines(asked)
-        nearest = max((_lines(one.request) for one in self._tape.exchanges), key=_likeness(lines))
+            return f"cassette {self.path} is empty, and is asked\n{format_json(asked)}\n{AGAIN}"
+        lines = _to_lines(asked)
+        nearest = max((_to_lines(one.request) for one in self._tape.exchanges), key=_make_similarity(lines))
         shown = list(difflib.unified_diff(nearest, lines, "recorded", "asked", n=3, lineterm=""))
         more = [f"... and {len(shown) - DIFFERENCES} lines more"] if len(shown) > DIFFERENCES else []
         differences = "\n".join((*shown[:DIFFERENCES], *more))
@@ -213,17 +213,18 @@ class Cassette(Wrapper):
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # A test that fails already says why; a second complaint would hide it.
+        # A failing test has its own error, which a second one would hide.
         if exc is None:
             self.check()
 
 
-def _lines(request: dict[str, Any]) -> list[str]:
-    # Each value on a line of its own, so that a difference is in few of them.
+def _to_lines(request: dict[str, Any]) -> list[str]:
+    # Each value has a line of its own, so that a difference shows in few lines.
     return json.dumps(request, ensure_ascii=False, indent=2).splitlines()
 
 
-def _likeness(lines: list[str]) -> Callable[[list[str]], float]:
+def _make_similarity(lines: list[str]) -> Callable[[list[str]], float]:
+    # The matcher caches its second sequence, so that one is fixed. `autojunk` would ignore frequent lines.
     matcher = difflib.SequenceMatcher(autojunk=False)
     matcher.set_seq2(lines)
 
@@ -234,9 +235,9 @@ def _likeness(lines: list[str]) -> Callable[[list[str]], float]:
     return ratio
 
 
-async def _replay(exchange: _Exchange, emit: Emit | None) -> ModelResponse:
+async def _replay_exchange(exchange: _Exchange, emit: Emit | None) -> ModelResponse:
     if emit is not None:
-        for delta in exchange.deltas or _deltas(exchange.response):
+        for delta in exchange.deltas or _deltas_of_answer(exchange.response):
             await emit(msgspec.structs.replace(delta))
     if exchange.error is not None:
         error = exchange.error
@@ -252,8 +253,8 @@ async def _replay(exchange: _Exchange, emit: Emit | None) -> ModelResponse:
     return attrs.evolve(exchange.response)
 
 
-def _deltas(response: ModelResponse | None) -> Iterator[Delta]:
-    # It was recorded by somebody who did not stream.
+def _deltas_of_answer(response: ModelResponse | None) -> Iterator[Delta]:
+    # For an exchange that was recorded without streaming.
     if response is None:
         return
     if response.reasoning:
@@ -264,7 +265,7 @@ def _deltas(response: ModelResponse | None) -> Iterator[Delta]:
         yield ToolCallDelta(index, call.id, call.name, call.arguments)
 
 
-def _read(path: Path, *, must: bool) -> _Tape:
+def _read_tape(path: Path, *, must: bool) -> _Tape:
     try:
         text = path.read_bytes()
     except FileNotFoundError:
@@ -274,9 +275,9 @@ def _read(path: Path, *, must: bool) -> _Tape:
     try:
         tape = msgspec.json.decode(text, type=_Tape)
     except msgspec.MsgspecError as exc:
-        raise UsageError(f"{path} is no cassette: {exc}", hint=AGAIN) from exc
+        raise UsageError(f"{path} is not a cassette: {exc}", hint=AGAIN) from exc
     unclear = [at for at, one in enumerate(tape.exchanges) if (one.response is None) is (one.error is None)]
     if tape.agno_rt_cassette != FORMAT or unclear:
         what = f"exchange {unclear[0]} has no response" if unclear else f"its format is {tape.agno_rt_cassette}"
-        raise UsageError(f"{path} is no cassette that can be read: {what}", hint=AGAIN)
+        raise UsageError(f"{path} is not a readable cassette: {what}", hint=AGAIN)
     return tape

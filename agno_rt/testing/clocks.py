@@ -1,4 +1,4 @@
-"""Time in tests: trio's virtual clock, which jumps over every wait, and a wall clock that follows it."""
+"""Time in tests: trio's virtual clock, which jumps over every wait, and a wall clock that follows trio's time."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ __all__ = ["EPOCH", "WallClock", "run_virtually"]
 T = TypeVar("T")
 
 EPOCH = 1_767_225_600.0
-"""When a wall clock begins: 2026-01-01 00:00:00 UTC."""
+"""The start of a wall clock: 2026-01-01 00:00:00 UTC."""
 
 
 @final
 class WallClock:
-    """Seconds since the epoch, as `time.time` gives them, that pass as trio's time does.
+    """Seconds since the epoch, as from `time.time`, that pass with trio's time.
 
-    Give it to what asks for the time: `InProcessMemory(clock=WallClock())`. Without a `clock` it follows that of the
-    trio run in which it is asked. `advance` lets the time of day pass without anybody waiting, backwards too, as a
-    clock that is set does.
+    Pass a wall clock to code that needs the time: `InProcessMemory(clock=WallClock())`. Without a `clock`, the clock of
+    the current trio run counts. `advance` moves the time of day without a wait, also backwards.
     """
 
     def __init__(self, clock: MockClock | None = None, *, start: float = EPOCH) -> None:
@@ -43,8 +42,8 @@ class WallClock:
 
 
 def run_virtually(function: Callable[..., Awaitable[T]], *args: object) -> T:
-    """As `trio.run`, on a virtual clock: whenever all tasks wait, the time jumps to the next deadline.
+    """Run as `trio.run`, on a virtual clock: whenever all tasks wait, the time jumps to the next deadline.
 
-    It does not wait for threads: code that runs some meanwhile finds its deadlines past.
+    The clock does not wait for threads: code with work in threads finds its deadlines past.
     """
     return trio.run(functools.partial(function, *args), clock=MockClock(autojump_threshold=0))

@@ -1,4 +1,4 @@
-"""Contract suites: what every plugin of a kind must do. Subclass one in a test file, name your factory, and run pytest.
+"""Contract suites: the rules for all plugins of a kind. Subclass one in a test file, override its factory, run pytest.
 
 The tests are synchronous and call `trio.run` themselves, so they need no pytest plugin.
 """
@@ -27,12 +27,12 @@ __all__ = ["CacheContract", "FactContract", "LockContract", "MemoryContract", "M
 
 
 class ModelContract:
-    """What every model does. Override `make_model`; set `calls_tools` to `False` for a model that never calls any."""
+    """Rules for every model. Override `make_model`; set `calls_tools` to False for a model that never calls tools."""
 
     calls_tools = True
 
     def make_model(self) -> Model:
-        """A model that is ready to be asked; closed again after each test where it has `aclose`."""
+        """Make a model that is ready for requests; its `aclose`, if any, is called after each test."""
         raise NotImplementedError("override make_model")
 
     def test_has_a_name(self) -> None:
@@ -48,7 +48,7 @@ class ModelContract:
         """A plain question gets a response with text, a finish reason and counted tokens."""
 
         async def check(model: Model) -> None:
-            response = await model.respond(_request("Say hello."))
+            response = await model.respond(_make_request("Say hello."))
             assert isinstance(response, ModelResponse)
             assert response.content
             assert response.finish_reason in ("stop", "length")
@@ -56,7 +56,7 @@ class ModelContract:
         self._with_model(check)
 
     def test_emits_what_it_answers(self) -> None:
-        """The text deltas, joined, are the response's content; none of them belongs to a run yet."""
+        """The text deltas, joined, are the response's content; no delta has a run id yet."""
 
         async def check(model: Model) -> None:
             deltas: list[Delta] = []
@@ -65,13 +65,13 @@ class ModelContract:
                 assert delta.run_id == ""
                 deltas.append(delta)
 
-            response = await model.respond(_request("Say hello."), emit)
+            response = await model.respond(_make_request("Say hello."), emit)
             assert "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)) == response.content
 
         self._with_model(check)
 
     def test_reads_a_whole_conversation(self) -> None:
-        """System messages, earlier answers, tool calls and their results are all taken."""
+        """System messages, earlier answers, tool calls and results are all accepted."""
         conversation = (
             Message("system", "You are brief."),
             Message("user", "What is the time?"),
@@ -88,19 +88,19 @@ class ModelContract:
         self._with_model(check)
 
     def test_can_be_cancelled(self) -> None:
-        """A cancelled request lets `Cancelled` through at once, and the model answers the next one."""
+        """A cancelled request lets `Cancelled` through at once, and the model answers the next request."""
 
         async def check(model: Model) -> None:
             with trio.CancelScope() as scope:
                 scope.cancel()
-                await model.respond(_request("Count to one thousand."))
+                await model.respond(_make_request("Count to one thousand."))
             assert scope.cancelled_caught
-            assert (await model.respond(_request("Say hello."))).content
+            assert (await model.respond(_make_request("Say hello."))).content
 
         self._with_model(check)
 
     def test_calls_a_required_tool(self) -> None:
-        """Told to call a tool, it calls one that it was given, with arguments that fit."""
+        """With `tool_choice="required"`, the model calls a given tool with valid arguments."""
         if not self.calls_tools:
             return
 
@@ -124,12 +124,12 @@ class ModelContract:
 
 
 class MemoryContract(SessionOwnership, SessionLists):
-    """What every memory backend does. Override `make_memory`: each test gets an empty store of its own.
+    """Rules for every memory backend. Override `make_memory`: each test gets an empty store of its own.
 
-    It is the first of a family, one for each protocol that a backend may implement. One that stores runs, keeps facts
-    about users or cached answers is tested by `RunContract`, `FactContract` and `CacheContract` as well:
-    `class TestMine(MemoryContract, RunContract, FactContract, CacheContract)`. Where what is stored outlasts a backend,
-    override `open_again`; where the store can be made to fail, `make_faults`.
+    Each protocol of a backend has its suite. Add `RunContract`, `FactContract` and `CacheContract` for a backend that
+    stores runs, facts about users and cached answers:
+    `class TestMine(MemoryContract, RunContract, FactContract, CacheContract)`. Override `open_again` for a store that
+    outlasts its backend, and `make_faults` for a store that a test can make fail.
     """
 
     def test_an_unknown_session_is_empty(self) -> None:
@@ -142,7 +142,7 @@ class MemoryContract(SessionOwnership, SessionLists):
         self._with_memory(check)
 
     def test_keeps_messages_in_order(self) -> None:
-        """What is appended comes back equal and in order, tool calls and every kind of text included."""
+        """Messages come back equal and in order, with tool calls and all kinds of text."""
         first = [Message("user", "héllo\n\0"), Message("assistant", "", (ToolCall("c1", "t", '{"a": 1}'),))]
         second = [Message("tool", "done", (), "c1", "t"), Message("assistant", "bye 👋")]
 
@@ -156,7 +156,7 @@ class MemoryContract(SessionOwnership, SessionLists):
         self._with_memory(check)
 
     def test_loads_the_last_messages(self) -> None:
-        """`last` bounds what is loaded to the newest messages, still in order."""
+        """`last` loads only the newest messages, in order."""
 
         async def check(memory: MemoryBackend) -> None:
             await memory.append("s", [Message("user", str(at)) for at in range(10)], version=0)
@@ -168,7 +168,7 @@ class MemoryContract(SessionOwnership, SessionLists):
         self._with_memory(check)
 
     def test_refuses_an_old_version(self) -> None:
-        """An append on a version that has passed stores nothing and raises `SessionConflict`."""
+        """An append to an old version stores nothing and raises `SessionConflict`."""
 
         async def check(memory: MemoryBackend) -> None:
             await memory.append("s", [Message("user", "one")], version=0)
@@ -179,7 +179,7 @@ class MemoryContract(SessionOwnership, SessionLists):
         self._with_memory(check)
 
     def test_a_session_is_not_changed_by_later_appends(self) -> None:
-        """What was loaded stays as it was read."""
+        """A loaded session does not change."""
 
         async def check(memory: MemoryBackend) -> None:
             version = await memory.append("s", [Message("user", "one")], version=0)
@@ -190,7 +190,7 @@ class MemoryContract(SessionOwnership, SessionLists):
         self._with_memory(check)
 
     def test_one_of_two_writers_wins(self) -> None:
-        """Of two appends on the same version at once, one is stored and the other is told."""
+        """Of two concurrent appends to one version, one is stored and the other raises `SessionConflict`."""
 
         async def check(memory: MemoryBackend) -> None:
             conflicts: list[str] = []
@@ -211,7 +211,7 @@ class MemoryContract(SessionOwnership, SessionLists):
         self._with_memory(check)
 
     def test_lists_and_deletes_sessions(self) -> None:
-        """Sessions are listed newest first, by user where one is named, and can be deleted once."""
+        """Sessions are listed newest first, for one user if named, and can be deleted once."""
 
         async def check(memory: MemoryBackend) -> None:
             for name, user in (("a", "ann"), ("b", "bob"), ("c", "ann")):
@@ -244,7 +244,7 @@ class MemoryContract(SessionOwnership, SessionLists):
         self._with_memory(check)
 
     def test_counts_all_messages(self) -> None:
-        """`total` is how many messages the session has, however many are loaded."""
+        """`total` is the number of messages of the session, also if fewer are loaded."""
 
         async def check(memory: MemoryBackend) -> None:
             assert (await memory.load("s")).total == 0
@@ -255,7 +255,7 @@ class MemoryContract(SessionOwnership, SessionLists):
         self._with_memory(check)
 
     def test_keeps_data_beside_the_messages(self) -> None:
-        """Data stay until an append has others: bytes of any kind, and none where nothing was ever given."""
+        """Data, which may be any bytes, stay until an append replaces them, and are empty at first."""
         data = bytes(range(256))
 
         async def check(memory: MemoryBackend) -> None:
@@ -274,7 +274,7 @@ class MemoryContract(SessionOwnership, SessionLists):
         self._with_memory(check)
 
     def test_messages_and_data_are_one_step(self) -> None:
-        """An append that is refused leaves the data as they were, too; one that is stored counts one version."""
+        """A refused append changes neither messages nor data; a stored append counts as one version."""
 
         async def check(memory: MemoryBackend) -> None:
             assert await memory.append("s", [Message("user", "one")] * 5, version=0, data=b"one") == 1
@@ -286,7 +286,7 @@ class MemoryContract(SessionOwnership, SessionLists):
         self._with_memory(check)
 
     def test_a_call_that_is_cancelled_first_does_nothing(self) -> None:
-        """Cancelled before it begins, a write stores all of it or nothing, and says which; the backend works on."""
+        """In a cancelled scope, a write is stored and returns, or raises and stores nothing; the backend works on."""
 
         async def check(memory: MemoryBackend) -> None:
             written = False
@@ -301,7 +301,7 @@ class MemoryContract(SessionOwnership, SessionLists):
         self._with_memory(check)
 
     def test_sessions_outlast_the_backend(self) -> None:
-        """Where what is stored outlasts its backend: sessions are there when it is opened again, and go on."""
+        """In a lasting store, sessions are there after a reopening, and go on."""
 
         async def check(memory: MemoryBackend) -> None:
             await memory.append("s", [Message("user", "one")], version=0, user="ann", data=b"data", agent="a")
@@ -319,7 +319,7 @@ class MemoryContract(SessionOwnership, SessionLists):
         self._with_memory_again(check, then)
 
     def test_a_store_that_fails(self) -> None:
-        """While it cannot be written to, that is a `BackendError` with a hint; then it works on, with nothing lost."""
+        """Writes to a failing store raise `BackendError` with a hint; afterwards it works on, with nothing lost."""
 
         async def check(memory: MemoryBackend) -> None:
             version = await memory.append("s", [Message("user", "0")], version=0)
@@ -335,5 +335,5 @@ class MemoryContract(SessionOwnership, SessionLists):
         self._with_memory(check)
 
 
-def _request(text: str) -> ModelRequest:
+def _make_request(text: str) -> ModelRequest:
     return ModelRequest((Message("user", text),), settings=ModelSettings(temperature=0.0, max_tokens=16, seed=1))

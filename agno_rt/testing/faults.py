@@ -1,4 +1,4 @@
-"""Lets every call of a run's parts fail in turn, one run for each."""
+"""Makes each call of a run's parts fail in turn, one run for each call."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import final
 
-from agno_rt.testing._repeat import Repeat, clock_of, everywhere, in_trio
+from agno_rt.testing._repeat import Repeat, make_clock, run_in_trio, try_every_point
 from agno_rt.testing._wrapping import Wrapping
 
 __all__ = ["Faults", "InjectedFault", "fail_everywhere"]
 
 
 class InjectedFault(Exception):
-    """The failure that a test asked for, unless it asked for one of its own kind."""
+    """The default failure that a test injects."""
 
 
 @final
 class Faults(Wrapping):
-    """Wraps the parts of a run, and lets one of their calls fail, the `at`-th; all others pass.
+    """Wraps the parts of a run, and makes one of their calls fail, the `at`-th; all others pass.
 
-    A call can fail before it does anything, and one that does something also when it is done: the model has answered,
-    the messages are stored, and whoever asked is told that it failed. `point(...)` is for code of your own.
+    A call can fail before it does anything. A call with an effect can also fail afterwards: the model has answered, the
+    messages are stored, but the caller gets an error. `point(...)` is for code of your own.
 
     Args:
-        at: which point fails, counted from 1; 0 for none
+        at: the number of the failing point, from 1; 0 for none
         error: makes the exception from its text: `InjectedFault`, or say `lambda text: ModelError(text, status=503)`
 
-    `points` names the points that were passed; `fired` is the one that failed, if it has.
+    `points` names the passed points; `fired` names the failed point, if any.
     """
 
     def __init__(self, at: int = 0, *, error: Callable[[str], BaseException] = InjectedFault) -> None:
@@ -36,19 +36,19 @@ class Faults(Wrapping):
         self.arm(at)
 
     def arm(self, at: int) -> None:
-        """Begin anew: the `at`-th point from here fails."""
+        """Start over: the `at`-th point from here fails."""
         self._left = at
         self.points: list[str] = []
         self.fired = ""
 
     @property
     def used(self) -> bool:
-        """Whether any point was passed."""
+        """True if any point was passed."""
         return bool(self.points)
 
     def point(self, what: str) -> None:
-        """A point of your own code, which may fail here. `what` names it in messages."""
-        # Tools in threads come here, too.
+        """Mark a point where your own code may fail. `what` names the point in messages."""
+        # Tools in threads also come here, hence the lock.
         with self._lock:
             self.points.append(what)
             self._left -= 1
@@ -71,18 +71,18 @@ def fail_everywhere(
     only: int | None = None,
     virtual: bool = False,
 ) -> int:
-    """Run the scenario again and again, each time with the next call failing, until it is through without.
+    """Run the scenario repeatedly, each time with the next call failing, until no call is left to fail.
 
-    The scenario is given a `Faults`, wraps with it what may fail (`faults.model(...)`, `.memory`, `.tool`, `.hook`,
-    `.observer`), runs, and checks what must hold whether `faults.fired` or not. Each time it runs in a trio run of its
+    The scenario takes a `Faults`, wraps the parts that may fail (`faults.model(...)`, `.memory`, `.tool`, `.hook`,
+    `.observer`), runs, and checks what must hold, whether `faults.fired` or not. Each time it runs in a trio run of its
     own under the same schedule, on a virtual clock if `virtual` (not with tools in threads). `only` tries one point.
 
-    Returns how many points there were, and raises what the scenario raises, with a note that says at which point; an
-    `AssertionError` where there were fewer than `at_least` points or more than `limit`.
+    Returns the number of points. Raises the errors of the scenario, with a note that names the point, and
+    `AssertionError` for fewer than `at_least` points or more than `limit`.
     """
     faults = Faults(error=error)
 
     def attempt() -> None:
-        in_trio(lambda: scenario(faults), clock_of(virtual))
+        run_in_trio(lambda: scenario(faults), make_clock(virtual))
 
-    return everywhere(faults, attempt, Repeat(at_least, limit, 0, only))
+    return try_every_point(faults, attempt, Repeat(at_least, limit, 0, only))

@@ -1,6 +1,6 @@
 """The pytest plugin: fixtures, markers and options for tests of agents. See the page on testing.
 
-Imports agno_rt only when one of them is used: pytest loads plugins before coverage can watch what they import.
+agno_rt is imported only when a fixture or marker is used: pytest loads plugins before coverage can watch imports.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TEST = pytest.StashKey[Callable[..., Any]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options that replay what was found, and record cassettes."""
+    """Add the options that replay findings and record cassettes."""
     group = parser.getgroup("agno-rt", "tests of agents")
     group.addoption("--agno-rt-seed", type=int, metavar="N", help="run the schedule of this seed alone")
     group.addoption("--agno-rt-schedules", type=int, metavar="N", help="run so many schedules in each test")
@@ -38,21 +38,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the markers known."""
+    """Register the markers."""
     config.addinivalue_line("markers", SCHEDULES)
     config.addinivalue_line("markers", NO_ORPHANS)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
-    """Note that a test has failed: what its fixtures would complain of then only follows from that."""
+    """Note that a test has failed, so that its fixtures do not complain of the consequences."""
     if call.excinfo is not None:
         item.stash[_FAILED] = True
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let `pytest.fail` and its like end the test wherever they are called: in a tool or a hook they are no failure."""
+    """Let `pytest.fail`, `skip`, `xfail` and `exit` end the test even in a tool or a hook, where errors are caught."""
+    # No import otherwise: the plugin is also loaded for tests that do not use agno_rt.
     if "agno_rt.failures" in sys.modules:
         from agno_rt.failures import let_pass
 
@@ -61,7 +62,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Take a marked test's own function, before pytest-trio, which comes next, puts its runner in the place of it."""
+    """Take a marked test's function before pytest-trio, which is next, replaces it by its runner."""
     schedules, orphans = item.get_closest_marker("schedules"), item.get_closest_marker("no_orphans")
     if not isinstance(item, pytest.Function) or (schedules is None and orphans is None):
         return (yield)
@@ -69,13 +70,13 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
     before = item.obj
     if orphans is not None:
-        item.obj = _marks.checked_for_tasks(item.obj, **orphans.kwargs)
+        item.obj = _marks.check_for_tasks(item.obj, **orphans.kwargs)
     if schedules is not None:
         item.stash[_TEST] = item.obj
     try:
         if orphans is None:
             return (yield)
-        with _marks.checked_for_resources(**orphans.kwargs):
+        with _marks.check_for_resources(**orphans.kwargs):
             return (yield)
     finally:
         item.obj = before
@@ -89,20 +90,20 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     from agno_rt.testing import _marks
 
-    schedules = _marks.Schedules(*marker.args, **marker.kwargs).narrowed(*_schedules(pyfuncitem.config))
+    schedules = _marks.Schedules(*marker.args, **marker.kwargs).narrowed(*_schedule_options(pyfuncitem.config))
     _marks.run_marked(pyfuncitem.stash[_TEST], pyfuncitem.funcargs, schedules)
     return True
 
 
-def _schedules(config: pytest.Config) -> tuple[int | None, int | None]:
+def _schedule_options(config: pytest.Config) -> tuple[int | None, int | None]:
     return config.getoption("--agno-rt-seed"), config.getoption("--agno-rt-schedules")
 
 
 @pytest.fixture
 def scripted_model(request: pytest.FixtureRequest) -> Iterator[Callable[..., ScriptedModel]]:
-    """Make scripted models, `scripted_model("Hello.")`; each is checked when the test is over.
+    """Make scripted models, `scripted_model("Hello.")`; each is checked at the end of the test.
 
-    Steps come one by one; a mapping of scripts by their question, or a function that answers everything, alone.
+    Pass the steps as arguments, or one mapping of scripts by question, or one function for all requests.
     """
     from agno_rt.models import NO_PROFILE
     from agno_rt.testing.scripted import ScriptedModel
@@ -122,9 +123,9 @@ def scripted_model(request: pytest.FixtureRequest) -> Iterator[Callable[..., Scr
 
 @pytest.fixture
 def cassette(request: pytest.FixtureRequest) -> Iterator[Callable[..., Cassette]]:
-    """Make cassettes, `cassette("openai:gpt-5")`, each in a file named after the test, and checked when that is over.
+    """Make cassettes, `cassette("openai:gpt-5")`, each in a file named after the test, and checked at its end.
 
-    They replay; `--agno-rt-record` records them. A second one in a test needs a `name`.
+    Cassettes replay; `--agno-rt-record` records them. A second cassette in a test needs a `name`.
     """
     from agno_rt.testing import _marks
     from agno_rt.testing.cassettes import Cassette
@@ -148,7 +149,7 @@ def cassette(request: pytest.FixtureRequest) -> Iterator[Callable[..., Cassette]
 
 @pytest.fixture
 def cancel_everywhere(request: pytest.FixtureRequest) -> Callable[..., int]:
-    """`agno_rt.testing.cancel_everywhere`, at the point of `--agno-rt-point` alone where that is given."""
+    """`agno_rt.testing.cancel_everywhere`, at the single point of `--agno-rt-point` if given."""
     from agno_rt.testing.cancelling import cancel_everywhere
 
     return functools.partial(cancel_everywhere, only=request.config.getoption("--agno-rt-point"))
@@ -156,7 +157,7 @@ def cancel_everywhere(request: pytest.FixtureRequest) -> Callable[..., int]:
 
 @pytest.fixture
 def fail_everywhere(request: pytest.FixtureRequest) -> Callable[..., int]:
-    """`agno_rt.testing.fail_everywhere`, at the point of `--agno-rt-point` alone where that is given."""
+    """`agno_rt.testing.fail_everywhere`, at the single point of `--agno-rt-point` if given."""
     from agno_rt.testing.faults import fail_everywhere
 
     return functools.partial(fail_everywhere, only=request.config.getoption("--agno-rt-point"))
@@ -164,14 +165,14 @@ def fail_everywhere(request: pytest.FixtureRequest) -> Callable[..., int]:
 
 @pytest.fixture
 def run_schedules(request: pytest.FixtureRequest) -> Callable[..., int]:
-    """`agno_rt.testing.run_schedules`, with the seed or the count that `--agno-rt-seed`, `--agno-rt-schedules` give."""
+    """`agno_rt.testing.run_schedules`, with the seed of `--agno-rt-seed` or the count of `--agno-rt-schedules`."""
     from agno_rt.testing._marks import Schedules
     from agno_rt.testing.schedules import run_schedules
 
     def run(
         scenario: Callable[[], Awaitable[object]], count: int = 1_000, *, first: int = 0, virtual: bool = True
     ) -> int:
-        asked = Schedules(count, first, virtual).narrowed(*_schedules(request.config))
+        asked = Schedules(count, first, virtual).narrowed(*_schedule_options(request.config))
         return run_schedules(scenario, asked.count, first=asked.first, virtual=virtual)
 
     return run

@@ -11,13 +11,13 @@ __all__ = ["LockContract"]
 
 
 class LockContract(StoreContract):
-    """What every `SessionLocks` does. Override `make_memory`, and `open_again` for what another process would open.
+    """Rules for every `SessionLocks`. Override `make_memory`, and `open_again` for the view of another process.
 
-    What becomes of the locks of a process that is killed is not in it: test that with a process of your own.
+    The locks of a killed process are not covered: test them with a process of your own.
     """
 
     def test_locks_sessions(self) -> None:
-        """A session that is held is not given to another, here or elsewhere; another session is; then it is free."""
+        """A locked session cannot be locked again, here or elsewhere, until unlocked; other sessions can."""
 
         async def check(memory: SessionLocks) -> None:
             assert isinstance(memory, SessionLocks)
@@ -37,7 +37,7 @@ class LockContract(StoreContract):
         self._with_memory(check)
 
     def test_waits_for_a_session(self) -> None:
-        """Those that wait have it one at a time, and all of them in the end."""
+        """Waiting callers get the lock one at a time, and all of them in the end."""
 
         async def check(memory: SessionLocks) -> None:
             other, inside, most, had = self._another(memory), 0, 0, 0
@@ -59,7 +59,7 @@ class LockContract(StoreContract):
         self._with_memory(check)
 
     def test_a_wait_that_is_cancelled(self) -> None:
-        """Who is cancelled while he waits has nothing, and keeps nothing from others."""
+        """A caller that is cancelled while waiting has no lock, and does not keep others from it."""
 
         async def check(memory: SessionLocks) -> None:
             other = self._another(memory)
@@ -74,7 +74,7 @@ class LockContract(StoreContract):
         self._with_memory(check)
 
     def test_unlocks_while_it_is_cancelled(self) -> None:
-        """A lock is given back whatever is being cancelled."""
+        """Unlocking works in a cancelled scope."""
 
         async def check(memory: SessionLocks) -> None:
             assert await memory.lock_session("s", wait=False)
@@ -86,18 +86,18 @@ class LockContract(StoreContract):
         self._with_memory(check)
 
     def test_what_is_closed_holds_nothing(self) -> None:
-        """A backend that is closed gives back what it holds."""
+        """Closing a backend releases its locks."""
 
         async def check(memory: SessionLocks) -> None:
             other = self._another(memory)
             assert await memory.lock_session("s", wait=False)
-            await memory.aclose()  # type: ignore[attr-defined]  # it is a memory backend
+            await memory.aclose()  # type: ignore[attr-defined]  # of a memory backend
             assert await other.lock_session("s", wait=False)
             await other.unlock_session("s")
 
         self._with_memory(check)
 
     def _another(self, memory: SessionLocks) -> SessionLocks:
-        """Another backend on the same store, or the same one where there is no other."""
+        """Return another backend on the same store, or the same backend if `open_again` has none."""
         other: SessionLocks | None = self.open_again()
         return memory if other is None else other

@@ -1,7 +1,7 @@
-"""Measures what an async body costs under trio: in time, against another, and in counts that no noise can touch.
+"""Measure the cost of an async body under trio: in time, against another body, and in exact counts.
 
-For benchmarks, `agno-rt bench`, and plugin authors who hold their own costs in a test. Knows no agent and no runtime.
-A body is an async function that is told how often to do its thing, so that one `trio.run` times many.
+For benchmarks, `agno-rt bench`, and plugin authors who test their own costs. Knows no agent and no runtime. A body is
+an async function with a parameter for the number of repetitions, so that one `trio.run` times many.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ Times = Callable[[int], Awaitable[None]]
 
 
 async def checkpoints(times: int) -> None:
-    """The body that other bodies are compared with: bare trio checkpoints, the floor of every run."""
+    """Run bare trio checkpoints: the least cost of any run, for comparison with other bodies."""
     for _ in range(times):
         await trio.lowlevel.checkpoint()
 
 
 async def seconds(body: Times, times: int = 500, rounds: int = 15) -> float:
-    """How many seconds one of `body` takes: the best of the rounds, each of which does it so many times."""
+    """Return the seconds for one repetition of `body`: the best of the rounds, each with `times` repetitions."""
     best = float("inf")
     for _ in range(rounds):
         start = time.perf_counter()
@@ -41,7 +41,7 @@ async def seconds(body: Times, times: int = 500, rounds: int = 15) -> float:
 
 
 async def ratio(one: Times, other: Times, times: int = 500, rounds: int = 15) -> float:
-    """How many times as long `one` takes as `other`: the best of rounds in which the two take turns."""
+    """Return the time of `one` divided by the time of `other`, each the best of rounds in which they take turns."""
     best = [float("inf"), float("inf")]
     for _ in range(rounds):
         for at, body in enumerate((one, other)):
@@ -52,9 +52,9 @@ async def ratio(one: Times, other: Times, times: int = 500, rounds: int = 15) ->
 
 
 async def python_calls(body: Times) -> int:
-    """The Python function calls that one more of `body` makes: exact, for one version of Python.
+    """Count the Python function calls of one more repetition of `body`: exact, for one version of Python.
 
-    Without those of the scheduler's pass that a task owes after many runs in which nothing waited.
+    The count excludes the scheduler's pass that a task owes after many runs without a wait.
     """
     calls = 0
 
@@ -80,12 +80,12 @@ async def python_calls(body: Times) -> int:
 
 @asynccontextmanager
 async def unshared() -> AsyncIterator[None]:
-    """Let no task owe the scheduler a pass inside the block, however many runs it makes in which nothing waits.
+    """Prevent a task in the block from owing the scheduler a pass, however many runs it makes without a wait.
 
-    So counts do not depend on how many runs came before, nor on time.
+    Counts then depend neither on the number of earlier runs nor on time.
     """
     with sharing(inf, inf):
-        await trio.lowlevel.checkpoint()  # an older share ends here
+        await trio.lowlevel.checkpoint()  # ends the share of time that began before
         yield
 
 
@@ -98,9 +98,9 @@ class _Steps(trio.abc.Instrument):
 
 
 async def scheduler_steps(body: Times) -> int:
-    """The steps of trio's scheduler that one more of `body` takes, in all tasks: exact.
+    """Count the steps of trio's scheduler for one more repetition of `body`, in all tasks: exact.
 
-    Without the pass that a task owes after many runs in which nothing waited: such a run takes none.
+    The count excludes the pass that a task owes after many runs without a wait, since such a run takes no step.
     """
 
     async def counted(times: int) -> int:
@@ -119,7 +119,10 @@ async def scheduler_steps(body: Times) -> int:
 
 
 async def bytes_held(body: Times, rounds: int = 20) -> int:
-    """The most bytes that one of `body` holds at a time: the least of the rounds, since other threads allocate too."""
+    """Return the most bytes that one repetition of `body` holds at a time: the least of the rounds.
+
+    Other threads allocate memory, too, and can only add to a round.
+    """
     collecting = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -127,14 +130,14 @@ async def bytes_held(body: Times, rounds: int = 20) -> int:
         async with unshared():
             await body(50)
             tracemalloc.start()
-            return min([await _peak(body) for _ in range(rounds)])
+            return min([await _measure_peak(body) for _ in range(rounds)])
     finally:
         tracemalloc.stop()
         if collecting:
             gc.enable()
 
 
-async def _peak(body: Times) -> int:
+async def _measure_peak(body: Times) -> int:
     await body(1)
     tracemalloc.reset_peak()
     before, _ = tracemalloc.get_traced_memory()

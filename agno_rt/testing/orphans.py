@@ -1,4 +1,4 @@
-"""Finds what a piece of code leaves behind: tasks, threads, processes, open files and sockets, unawaited coroutines."""
+"""Finds leftovers of a block of code: tasks, threads, processes, open files and sockets, unawaited coroutines."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["left_nothing", "no_orphans"]
 
 @contextmanager
 def no_orphans(*, resources: bool = True, allow: Sequence[str] = ()) -> Iterator[None]:
-    """Raise `AssertionError` at the end of the block if it left anything behind: `with no_orphans():`.
+    """Raise `AssertionError` at the end of the block if the block left anything behind: `with no_orphans():`.
 
-    That is a task anywhere in trio's tree, trio's own included, that was not there before; a thread or a child process;
-    a file, socket or pipe that is open; a file, socket or async generator that was dropped without being closed; a
-    coroutine that was never awaited. The message says what it is and where it came from, as far as that is known; with
-    `python -X tracemalloc=10` it is for more of them. trio's idle worker threads may stay.
+    Leftovers are new tasks anywhere in trio's tree, including trio's own; threads and child processes; open files,
+    sockets and pipes; files, sockets and async generators that were dropped without being closed; coroutines that were
+    never awaited. The message names each with its origin if known; `python -X tracemalloc=10` makes more origins known.
+    Idle worker threads of trio may stay.
 
-    Without `resources` it looks for tasks alone, which takes next to no time: for what runs a thousand times. `allow`
-    has regular expressions: what one of them is found in, as the message has it, may stay. A block that raises is not
-    checked. Outside of trio, the block may have any number of `trio.run` in it.
+    Without `resources`, only tasks are checked, which takes next to no time: for blocks that run a thousand times.
+    `allow` are regular expressions: lines of the message that match one may stay. A block that raises is not checked.
+    Outside of trio, the block may contain any number of `trio.run`.
     """
     with left_nothing(tasks=trio.lowlevel.in_trio_run(), resources=resources, allow=allow):
         yield
@@ -33,7 +33,7 @@ def no_orphans(*, resources: bool = True, allow: Sequence[str] = ()) -> Iterator
 
 @contextmanager
 def left_nothing(*, tasks: bool = False, resources: bool = True, allow: Sequence[str] = ()) -> Iterator[None]:
-    """`no_orphans` for tasks or for the rest alone: looking for resources takes some 50 ms, for tasks next to none."""
+    """Check as `no_orphans`, for tasks or resources alone: resources take some 50 ms, tasks next to nothing."""
     with ExitStack() as stack:
         watches: list[TaskWatch | ResourceWatch] = []
         if tasks:

@@ -1,4 +1,4 @@
-"""Contract suite for what a memory backend may keep of runs: records, journals, and what waits for a person."""
+"""Contract suite for the runs of a memory backend: records, journals and approvals."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from agno_rt.testing._approval_rules import (
     APPROVE,
     BOB,
     ApprovalRules,
-    approval_of,
-    both,
-    entries_from,
-    paused,
+    call_for_both,
+    make_approval,
+    make_entries,
+    store_paused_run,
 )
 from agno_rt.testing._ownership import RunOwnership
 
@@ -37,14 +37,14 @@ OVER: tuple[RunStatus, ...] = ("completed", "failed", "cancelled", "limited")
 
 
 class RunContract(ApprovalRules, RunOwnership):
-    """What every `RunStore` does. Override `make_memory`: each test gets an empty store of its own.
+    """Rules for every `RunStore`. Override `make_memory`: each test gets an empty store of its own.
 
-    It is one of a family, each for what a backend may implement beside sessions: a backend that does it all is tested
-    by `class TestMine(MemoryContract, RunContract, FactContract, CacheContract)`.
+    Each protocol of a backend has its suite. For a backend with all protocols, write
+    `class TestMine(MemoryContract, RunContract, FactContract, CacheContract)`.
     """
 
     def test_is_a_run_store(self) -> None:
-        """It has the methods, and there is nothing in it at first."""
+        """The store has the methods of the protocol, and no runs at first."""
 
         async def check(store: RunStore) -> None:
             assert isinstance(store, RunStore)
@@ -55,7 +55,7 @@ class RunContract(ApprovalRules, RunOwnership):
         self._with_memory(check)
 
     def test_keeps_a_record(self) -> None:
-        """A run comes back with all that was said of it, and when it was made and changed."""
+        """A run comes back with all fields, and with the times of its creation and last change."""
         run = RunRecord("r", "agent", "running", "s", "ann", "p", "o", "in\n👋", owner=ANN)
 
         async def check(store: RunStore) -> None:
@@ -72,8 +72,8 @@ class RunContract(ApprovalRules, RunOwnership):
         self._with_memory(check)
 
     def test_keeps_a_journal(self) -> None:
-        """Entries come back in order, bytes of any kind unchanged, and are counted in the record."""
-        steps = entries_from(0, 3)
+        """Entries come back in order, with any bytes unchanged, and the record counts them."""
+        steps = make_entries(0, 3)
 
         async def check(store: RunStore) -> None:
             await store.create_run(RunRecord("r", "agent", owner=ANN), steps[:1])
@@ -89,51 +89,51 @@ class RunContract(ApprovalRules, RunOwnership):
         self._with_memory(check)
 
     def test_refuses_an_id_that_is_taken(self) -> None:
-        """A second run of an id is a `RunConflict`, and the first stays as it is; of two at once, one is stored."""
+        """A second run of an id raises `RunConflict` and changes nothing; of two at once, one is stored."""
 
         async def check(store: RunStore) -> None:
-            await store.create_run(RunRecord("r", "one"), entries_from(0, 1))
+            await store.create_run(RunRecord("r", "one"), make_entries(0, 1))
             with pytest.raises(RunConflict, match="'r'"):
-                await store.create_run(RunRecord("r", "two"), entries_from(0, 2))
+                await store.create_run(RunRecord("r", "two"), make_entries(0, 2))
             record, entries = await store.load_run("r")
             assert (record.agent, len(entries)) == ("one", 1)
-            outcomes = await both(lambda who: store.create_run(RunRecord("s", who)))
+            outcomes = await call_for_both(lambda who: store.create_run(RunRecord("s", who)))
             assert sorted(outcomes) == ["conflict", "done"]
 
         self._with_memory(check)
 
     def test_refuses_a_gap(self) -> None:
-        """Entries that do not follow on the journal, or not on each other, are a `RunConflict`: nothing is stored."""
+        """Entries with a gap to the journal or among themselves raise `RunConflict`: nothing is stored."""
         bad = (
-            entries_from(2, 1),
-            entries_from(0, 1),
-            [*entries_from(1, 1), *entries_from(3, 1)],
-            [*entries_from(1, 1), *entries_from(1, 1)],
+            make_entries(2, 1),
+            make_entries(0, 1),
+            [*make_entries(1, 1), *make_entries(3, 1)],
+            [*make_entries(1, 1), *make_entries(1, 1)],
         )
 
         async def check(store: RunStore) -> None:
             with pytest.raises(RunConflict, match="'r'"):
-                await store.create_run(RunRecord("r", "agent", owner=ANN), entries_from(1, 1))
-            await store.create_run(RunRecord("r", "agent", owner=ANN), entries_from(0, 1))
+                await store.create_run(RunRecord("r", "agent", owner=ANN), make_entries(1, 1))
+            await store.create_run(RunRecord("r", "agent", owner=ANN), make_entries(0, 1))
             for entries in bad:
                 with pytest.raises(RunConflict, match="'r'"):
                     await store.write_run("r", entries, owner=ANN)
                 with pytest.raises(RunConflict, match="'r'"):
                     await store.change_run("r", RunChange("paused", entries=entries), owner=ANN)
             record, kept = await store.load_run("r")
-            assert (kept, record.entries, record.status) == (entries_from(0, 1), 1, "running")
+            assert (kept, record.entries, record.status) == (make_entries(0, 1), 1, "running")
 
         self._with_memory(check)
 
     def test_only_the_owner_writes(self) -> None:
-        """Whoever does not own the run cannot write to it or let go of it; nor can anybody while nobody owns it."""
+        """Only the owner can write to a run or end its ownership; without an owner, nobody can."""
 
         async def check(store: RunStore) -> None:
             await store.create_run(RunRecord("r", "agent", owner=ANN))
             await store.create_run(RunRecord("nobodys", "agent", "paused"))
             for run, owner in (("r", BOB), ("nobodys", ANN)):
                 with pytest.raises(RunConflict, match=f"'{run}'"):
-                    await store.write_run(run, entries_from(0, 1), owner=owner)
+                    await store.write_run(run, make_entries(0, 1), owner=owner)
                 with pytest.raises(RunConflict, match=f"'{run}'"):
                     await store.change_run(run, RunChange("failed"), owner=owner)
                 record, entries = await store.load_run(run)
@@ -142,33 +142,33 @@ class RunContract(ApprovalRules, RunOwnership):
         self._with_memory(check)
 
     def test_lets_go_of_a_run(self) -> None:
-        """Its status, answer or error, and last entries are stored, and nobody owns it."""
-        change = RunChange("failed", "so far", "too late", "deadline", entries_from(1, 2))
+        """`change_run` stores status, answer or error, and last entries, and removes the owner."""
+        change = RunChange("failed", "so far", "too late", "deadline", make_entries(1, 2))
 
         async def check(store: RunStore) -> None:
-            await store.create_run(RunRecord("r", "agent", owner=ANN), entries_from(0, 1))
+            await store.create_run(RunRecord("r", "agent", owner=ANN), make_entries(0, 1))
             assert await store.change_run("r", change, owner=ANN) is None
             record, entries = await store.load_run("r")
-            assert entries == entries_from(0, 3)
+            assert entries == make_entries(0, 3)
             assert (record.status, record.content, record.error) == ("failed", "so far", "too late")
             assert (record.code, record.owner, record.entries) == ("deadline", None, 3)
             with pytest.raises(RunConflict):
-                await store.write_run("r", entries_from(3, 1), owner=ANN)
+                await store.write_run("r", make_entries(3, 1), owner=ANN)
 
         self._with_memory(check)
 
     def test_the_end_of_a_run_is_one_step(self) -> None:
-        """What it adds to its session is stored with it; where the session has moved on, nothing is stored at all."""
+        """A run's end and its messages are stored together; if the session has changed, nothing is stored."""
         told = [Message("user", "hi"), Message("assistant", "hello")]
-        approval = approval_of("a", "r")
+        approval = make_approval("a", "r")
 
         async def check(store: RunStore) -> None:
             sessions = store
             assert isinstance(sessions, MemoryBackend)
             for run in ("r", "late"):
-                await store.create_run(RunRecord(run, "agent", owner=ANN), entries_from(0, 1))
+                await store.create_run(RunRecord(run, "agent", owner=ANN), make_entries(0, 1))
             append = Appending("s", told, 0, "ann", b"state")
-            change = RunChange("completed", "hello", entries=entries_from(1, 1), approvals=[approval], append=append)
+            change = RunChange("completed", "hello", entries=make_entries(1, 1), approvals=[approval], append=append)
             assert await store.change_run("r", change, owner=ANN) == 1
             late = attrs.evolve(change, approvals=[attrs.evolve(approval, id="b", run="late")])
             with pytest.raises(SessionConflict, match="'s'"):
@@ -177,7 +177,7 @@ class RunContract(ApprovalRules, RunOwnership):
             assert (list(session.messages), session.version, session.data) == (told, 1, b"state")
             assert session.user == "ann"
             record, entries = await store.load_run("late")
-            assert (record.status, record.owner, entries) == ("running", ANN, entries_from(0, 1))
+            assert (record.status, record.owner, entries) == ("running", ANN, make_entries(0, 1))
             assert [each.id for each in await store.approvals()] == ["a"]
             again = attrs.evolve(change, approvals=(), append=Appending("s", told, 1, "ann"))
             assert await store.change_run("late", again, owner=ANN) == 2
@@ -186,13 +186,13 @@ class RunContract(ApprovalRules, RunOwnership):
         self._with_memory(check)
 
     def test_a_refused_end_leaves_the_session_alone(self) -> None:
-        """An end that its run refuses, for its owner or a gap, adds nothing to the session."""
+        """An end that is refused for a wrong owner or a gap adds nothing to the session."""
 
         async def check(store: RunStore) -> None:
             assert isinstance(store, MemoryBackend)
             await store.create_run(RunRecord("r", "agent", owner=ANN))
             change = RunChange("completed", append=Appending("s", [Message("user", "hi")], 0))
-            gap = RunChange("completed", entries=entries_from(1, 1), append=Appending("t", [], 0))
+            gap = RunChange("completed", entries=make_entries(1, 1), append=Appending("t", [], 0))
             with pytest.raises(RunConflict):
                 await store.change_run("r", change, owner=BOB)
             with pytest.raises(RunConflict):
@@ -203,10 +203,10 @@ class RunContract(ApprovalRules, RunOwnership):
         self._with_memory(check)
 
     def test_claims_a_run(self) -> None:
-        """Whoever claims a run owns it and goes on with it; the one before can write no more."""
+        """A claim makes the claimant the owner; the previous owner cannot write any more."""
 
         async def check(store: RunStore) -> None:
-            await store.create_run(RunRecord("r", "agent", owner=ANN), entries_from(0, 1))
+            await store.create_run(RunRecord("r", "agent", owner=ANN), make_entries(0, 1))
             with pytest.raises(RunConflict, match="'r'"):
                 await store.claim_run("r", BOB, held_by=None)
             with pytest.raises(RunConflict, match="'r'"):
@@ -215,17 +215,17 @@ class RunContract(ApprovalRules, RunOwnership):
             assert record == (await store.load_run("r"))[0]
             assert (record.owner, record.status, record.entries) == (BOB, "running", 1)
             with pytest.raises(RunConflict):
-                await store.write_run("r", entries_from(1, 1), owner=ANN)
-            await store.write_run("r", entries_from(1, 1), owner=BOB)
+                await store.write_run("r", make_entries(1, 1), owner=ANN)
+            await store.write_run("r", make_entries(1, 1), owner=BOB)
 
         self._with_memory(check)
 
     def test_one_of_two_claims_wins(self) -> None:
-        """Of two who claim a run at once, one gets it, and the other is told."""
+        """Of two concurrent claims, one succeeds and the other raises `RunConflict`."""
 
         async def check(store: RunStore) -> None:
             await store.create_run(RunRecord("r", "agent", "paused"))
-            outcomes = await both(lambda who: store.claim_run("r", who, held_by=None))
+            outcomes = await call_for_both(lambda who: store.claim_run("r", who, held_by=None))
             assert sorted(outcomes) == ["conflict", "done"]
             winner = (ANN, BOB)[outcomes.index("done")]
             assert (await store.load_run("r"))[0].owner == winner
@@ -233,7 +233,7 @@ class RunContract(ApprovalRules, RunOwnership):
         self._with_memory(check)
 
     def test_a_run_that_is_over(self) -> None:
-        """One that is completed can be claimed no more; one that ended otherwise can, and is running then."""
+        """A completed run cannot be claimed; a run with another end can, and is then running."""
 
         async def check(store: RunStore) -> None:
             for status in OVER:
@@ -247,12 +247,12 @@ class RunContract(ApprovalRules, RunOwnership):
         self._with_memory(check)
 
     def test_lists_runs(self) -> None:
-        """Runs are listed, those changed last first: of one status, session or user where that is named."""
+        """Runs are listed by their last change, newest first, and filtered by status, session and user."""
 
         async def check(store: RunStore) -> None:
             for run, session, user in (("a", "s", "ann"), ("b", "s", "bob"), ("c", None, "ann"), ("d", "t", None)):
                 await store.create_run(RunRecord(run, "agent", session=session, user=user, owner=ANN))
-            await store.write_run("b", entries_from(0, 1), owner=ANN)
+            await store.write_run("b", make_entries(0, 1), owner=ANN)
             await store.change_run("a", RunChange("completed"), owner=ANN)
             await store.change_run("d", RunChange("paused"), owner=ANN)
             await store.claim_run("d", ANN, held_by=None)
@@ -272,7 +272,7 @@ class RunContract(ApprovalRules, RunOwnership):
         self._with_memory(check)
 
     def test_cancels_runs(self) -> None:
-        """A run that somebody owns is marked; one that nobody owns is cancelled; one that is over stays as it is."""
+        """Cancelling marks a run with an owner, cancels a run without one, and does not change a finished run."""
 
         async def check(store: RunStore) -> None:
             await store.create_run(RunRecord("owned", "agent", owner=ANN))
@@ -287,17 +287,18 @@ class RunContract(ApprovalRules, RunOwnership):
             assert found["other"] == ("running", False, ANN)
             assert found["paused"][0] == "cancelled"
             assert found["over"] == ("completed", False, None)
-            await store.write_run("owned", entries_from(0, 1), owner=ANN)
+            await store.write_run("owned", make_entries(0, 1), owner=ANN)
             assert await store.cancels(["owned"]) == {"owned"}
             await store.change_run("owned", RunChange("cancelled"), owner=ANN)
             assert await store.cancel_run("owned") is False
+            # More ids than a database may take as parameters of one statement.
             many = [f"r{number}" for number in range(2_000)]
             assert await store.cancels([*many, "owned"]) <= {"owned"}
 
         self._with_memory(check)
 
     def test_a_claim_undoes_a_cancellation(self) -> None:
-        """Whoever goes on with a run that was cancelled is not cancelled for that."""
+        """A claim removes the request for cancellation."""
 
         async def check(store: RunStore) -> None:
             await store.create_run(RunRecord("r", "agent", "paused"))
@@ -308,12 +309,12 @@ class RunContract(ApprovalRules, RunOwnership):
         self._with_memory(check)
 
     def test_deletes_runs(self) -> None:
-        """A run is forgotten with its journal and its approvals, once; others are not concerned."""
+        """Deleting a run removes its journal and approvals, and no others; a second delete returns False."""
 
         async def check(store: RunStore) -> None:
             for run in ("r", "other"):
-                await store.create_run(RunRecord(run, "agent", owner=ANN), entries_from(0, 2))
-                change = RunChange("paused", approvals=[approval_of(f"of {run}", run)])
+                await store.create_run(RunRecord(run, "agent", owner=ANN), make_entries(0, 2))
+                change = RunChange("paused", approvals=[make_approval(f"of {run}", run)])
                 await store.change_run(run, change, owner=ANN)
             assert (await store.delete_run("r"), await store.delete_run("r")) == (True, False)
             assert [run.id for run in await store.runs()] == ["other"]
@@ -327,12 +328,12 @@ class RunContract(ApprovalRules, RunOwnership):
         self._with_memory(check)
 
     def test_a_run_that_nobody_knows(self) -> None:
-        """It is `NotFound`, whatever is asked of it."""
+        """Every method that needs the run raises `NotFound`."""
 
         async def check(store: RunStore) -> None:
             asked: list[Callable[[], Awaitable[object]]] = [
                 lambda: store.load_run("r"),
-                lambda: store.write_run("r", entries_from(0, 1), owner=ANN),
+                lambda: store.write_run("r", make_entries(0, 1), owner=ANN),
                 lambda: store.change_run("r", RunChange("completed"), owner=ANN),
                 lambda: store.claim_run("r", ANN, held_by=None),
                 lambda: store.cancel_run("r"),
@@ -346,46 +347,46 @@ class RunContract(ApprovalRules, RunOwnership):
         self._with_memory(check)
 
     def test_a_write_that_is_cancelled_first_does_nothing(self) -> None:
-        """Cancelled before it begins, a write stores all of it or nothing, and says which; the store works on."""
+        """In a cancelled scope, a write is stored and returns, or raises and stores nothing; the store works on."""
 
         async def check(store: RunStore) -> None:
             await store.create_run(RunRecord("r", "agent", owner=ANN))
             written = False
             with trio.CancelScope() as scope:
                 scope.cancel()
-                await store.write_run("r", entries_from(0, 3), owner=ANN)
+                await store.write_run("r", make_entries(0, 3), owner=ANN)
                 written = True
             record, entries = await store.load_run("r")
             assert record.entries == len(entries) == (3 if written else 0)
-            await store.write_run("r", entries_from(len(entries), 1), owner=ANN)
+            await store.write_run("r", make_entries(len(entries), 1), owner=ANN)
 
         self._with_memory(check)
 
     def test_a_journal_in_a_store_that_fails(self) -> None:
-        """While the store cannot be written to, that is a `BackendError`; then the journal goes on without a gap."""
+        """Writes to a failing store raise `BackendError`; afterwards the journal goes on without a gap."""
 
         async def check(store: RunStore) -> None:
-            await store.create_run(RunRecord("r", "agent", owner=ANN), entries_from(0, 1))
+            await store.create_run(RunRecord("r", "agent", owner=ANN), make_entries(0, 1))
             for at, fault in enumerate(self.make_faults(), 1):
                 with fault, pytest.raises(BackendError) as caught:
-                    await store.write_run("r", entries_from(at, 1), owner=ANN)
+                    await store.write_run("r", make_entries(at, 1), owner=ANN)
                 assert not isinstance(caught.value, RunConflict)
-                await store.write_run("r", entries_from(at, 1), owner=ANN)
-                assert (await store.load_run("r"))[1] == entries_from(0, at + 1)
+                await store.write_run("r", make_entries(at, 1), owner=ANN)
+                assert (await store.load_run("r"))[1] == make_entries(0, at + 1)
 
         self._with_memory(check)
 
     def test_runs_outlast_the_backend(self) -> None:
-        """Where what is stored outlasts its backend: runs, journals and approvals are there when it is opened again."""
+        """In a lasting store, runs, journals and approvals are there after a reopening."""
 
         async def check(store: RunStore) -> None:
-            await store.create_run(RunRecord("r", "agent", owner=ANN), entries_from(0, 1))
-            await store.write_run("r", entries_from(1, 2), owner=ANN)
-            await paused(store, "p", approval_of("a", "p"))
+            await store.create_run(RunRecord("r", "agent", owner=ANN), make_entries(0, 1))
+            await store.write_run("r", make_entries(1, 2), owner=ANN)
+            await store_paused_run(store, "p", make_approval("a", "p"))
 
         async def then(store: RunStore) -> None:
             record, entries = await store.load_run("r")
-            assert (record.owner, record.status, entries) == (ANN, "running", entries_from(0, 3))
+            assert (record.owner, record.status, entries) == (ANN, "running", make_entries(0, 3))
             assert [run.id for run in await store.runs(status="paused")] == ["p"]
             assert (await store.decide("a", APPROVE)).status == "approved"
 

@@ -1,4 +1,4 @@
-"""The schedule fuzzer: the same code under many seeded trio schedules, which is what a race detector is to threads."""
+"""The schedule fuzzer: runs code under many seeded trio schedules, as a race detector for tasks."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import final
 
 import trio
 
-from agno_rt.testing._repeat import clock_of, in_trio
-from agno_rt.testing._scheduling import scheduler, seeded
+from agno_rt.testing._repeat import make_clock, run_in_trio
+from agno_rt.testing._scheduling import current_scheduler, use_seed
 from agno_rt.testing._wrapping import Wrapping
 
 __all__ = ["Pauses", "pause", "run_schedules", "try_schedules"]
 
 PAUSES = (0, 0, 1, 1, 2, 5)
-"""How many checkpoints a pause takes: one of these."""
+"""The possible lengths of a pause, in checkpoints."""
 
 
 async def pause() -> None:
-    """Let others run, for a few steps or not at all, as the schedule's seed has it; one checkpoint without a seed.
+    """Let other tasks run for a few steps or none, as the seed decides; one checkpoint without a seed.
 
-    For stand-ins of what really waits: a fake service that answers at once hides the races that a real one has.
+    For stand-ins of slow services: a fake service that answers at once hides races of the real service.
     """
-    seeds = scheduler()
+    seeds = current_scheduler()
     for _ in range(1 if seeds is None else seeds.choice(PAUSES)):
         await trio.lowlevel.checkpoint()
 
 
 @final
 class Pauses(Wrapping):
-    """Wraps models, tools, memory backends and hooks so that they `pause` before and after they do their work."""
+    """Wraps models, tools, memory backends and hooks so that they `pause` before and after their work."""
 
     async def _before(self, what: str) -> None:
         await pause()
@@ -39,13 +39,13 @@ class Pauses(Wrapping):
 
 
 def try_schedules(attempt: Callable[[], object], count: int, *, first: int = 0) -> int:
-    """Call `attempt`, which runs trio itself, under `count` schedules with the seeds from `first` on.
+    """Call `attempt`, which runs trio itself, under `count` schedules, with seeds from `first` on.
 
-    Returns `count`. What an attempt raises says in a note which seed it was.
+    Returns `count`. Errors of an attempt get a note that names the seed.
     """
     for seed in range(first, first + count):
         try:
-            with seeded(seed, holding=True):
+            with use_seed(seed, holding=True):
                 attempt()
         except BaseException as exc:
             exc.add_note(
@@ -59,12 +59,12 @@ def try_schedules(attempt: Callable[[], object], count: int, *, first: int = 0) 
 def run_schedules(
     scenario: Callable[[], Awaitable[object]], count: int = 1_000, *, first: int = 0, virtual: bool = True
 ) -> int:
-    """Run the scenario under `count` schedules, those with the seeds from `first` on, each in a trio run of its own.
+    """Run the scenario under `count` schedules, with seeds from `first` on, each in a trio run of its own.
 
-    A schedule decides in which order tasks that could run do run, and which are held back and for how long. The same
-    seed gives the same schedule to the same code, as long as nothing comes from outside: no threads, no network; and no
-    clock, so it is a virtual one unless `virtual` is false.
+    A schedule decides the order of runnable tasks, and how long some tasks are held back. The same seed gives the same
+    schedule to the same code, unless something comes from outside: threads, the network, or a real clock. The clock is
+    virtual unless `virtual` is false.
 
-    Returns `count`, and raises what the scenario raises, with a note that names the seed.
+    Returns `count`. Raises the errors of the scenario, with a note that names the seed.
     """
-    return try_schedules(lambda: in_trio(scenario, clock_of(virtual)), count, first=first)
+    return try_schedules(lambda: run_in_trio(scenario, make_clock(virtual)), count, first=first)

@@ -1,4 +1,4 @@
-"""A model that follows a script, and fails on a call that is not in it and on a step that was never used."""
+"""A model that follows a script, and fails on unexpected calls and on unused steps."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Reply:
     """A step that takes time, or breaks off.
 
     Attributes:
-        said: what is answered, as any other step has it
-        after: seconds before anything of it arrives
-        between: seconds between one streamed piece and the next
-        error: raised when all of it was streamed, in place of the answer: a connection that breaks off
+        said: the answer, as in any other step
+        after: seconds before the first piece arrives
+        between: seconds between streamed pieces
+        error: raised after the last piece in place of the answer, as by a broken connection
 
-    Time is trio's: under a virtual clock it takes none.
+    Time is trio's: on a virtual clock, the waits take no time.
     """
 
     said: Said = ""
@@ -47,19 +47,19 @@ Script: TypeAlias = Iterable[Step] | Mapping[str, Iterable[Step]] | AnswerFuncti
 class ScriptedModel:
     """Answers each request with the next step of a script.
 
-    A step is a text, a `ModelResponse`, a `ToolCall` or several of them, an exception to raise, a `Reply` that takes
-    its time with one of these, or a function of the request, async or not, that returns one of these. `requests` holds
-    what it was asked. Use it in a `with` block, or call `check()` at the end: an unexpected call or a step left over is
-    an `AssertionError`.
+    A step is a text, a `ModelResponse`, one or several `ToolCall`, an exception to raise, a `Reply` with delays around
+    one of these, or a function of the request, async or not, that returns one of these. `requests` holds the received
+    requests. Use the model in a `with` block, or call `check()` at the end: an unexpected call or an unused step raises
+    `AssertionError`.
 
-    Where several runs share the model, no order of their calls can be relied on. Then give it a script for each
-    question, `{"How are you?": ["Fine."], ...}`, and a request goes on with the script of its last user message; or a
-    single function, which answers every request, however many there are.
+    If several runs share the model, the order of their calls is undefined. Then pass a script for each question,
+    `{"How are you?": ["Fine."], ...}`: a request goes on with the script of its last user message. Or pass a single
+    function, which answers every request.
 
     Args:
-        steps: the steps; a mapping of such by the question; or a function that answers everything
-        name: what errors and events call the model
-        profile: the facts about it, which decide how it is told of an output type, what media it takes, what it costs
+        steps: the steps; a mapping of steps by question; or a function for all requests
+        name: the model's name in errors and events
+        profile: the facts about the model: its support for output types and media, its prices
     """
 
     def __init__(self, steps: Script, *, name: str = "scripted", profile: ModelProfile = NO_PROFILE) -> None:
@@ -70,30 +70,30 @@ class ScriptedModel:
         self._by_question = isinstance(steps, Mapping)
         self._steps: dict[str, list[Step]] = {}
         if isinstance(steps, Mapping):
-            self._steps = {question: _several(script, question) for question, script in steps.items()}
+            self._steps = {question: _list_steps(script, question) for question, script in steps.items()}
         elif not callable(steps):
-            self._steps = {"": _several(steps)}
+            self._steps = {"": _list_steps(steps)}
         self._asked = dict.fromkeys(self._steps, 0)
         self._unexpected: list[str] = []
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Answer with the next step, emitting its text word by word. Raises `AssertionError` when there is none."""
+        """Answer with the next step, emitting its text word by word. Raises `AssertionError` without a next step."""
         self.requests.append(request)
-        # Taken before anything waits: two that ask at once get a step each.
+        # Taken before any wait, so that concurrent requests get a step each.
         step = self._next(request) if self._always is None else self._always
-        answer = await _answer(step, request)
+        answer = await _take_step(step, request)
         reply = answer if isinstance(answer, Reply) else Reply(answer)
         if reply.after:
             await trio.sleep(reply.after)
-        response = _response(reply.said)
+        response = _build_response(reply.said)
         if emit is not None:
-            await _emit(response, emit, reply.between)
+            await _emit_pieces(response, emit, reply.between)
         if reply.error is not None:
             raise reply.error
         return response
 
     def check(self) -> None:
-        """Raise `AssertionError` unless every step was used and nothing more was asked."""
+        """Raise `AssertionError` for unused steps, and for unexpected calls."""
         if self._unexpected:
             raise AssertionError(self._complaint(self._unexpected[0]))
         for question, steps in self._steps.items():
@@ -102,7 +102,7 @@ class ScriptedModel:
                 raise AssertionError(f"{self._title(question)} has {count}, the first of them {left[0]!r}")
 
     def _next(self, request: ModelRequest) -> Step:
-        question = _question(request) if self._by_question else ""
+        question = _last_question(request) if self._by_question else ""
         at = self._asked.get(question, 0)
         self._asked[question] = at + 1
         steps = self._steps.get(question, ())
@@ -128,30 +128,30 @@ class ScriptedModel:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # A test that fails already says why; a second complaint would hide it.
+        # A failing test has its own error, which a second one would hide.
         if exc is None:
             self.check()
 
 
-def _several(steps: Iterable[Step], question: str = "") -> list[Step]:
+def _list_steps(steps: Iterable[Step], question: str = "") -> list[Step]:
     if isinstance(steps, str | ModelResponse | ToolCall | Reply | BaseException):
         where = f", for {question!r}," if question else ""
         raise UsageError(f"the script of a model{where} is {steps!r}, not several steps", hint="Write [...] around it.")
     return list(steps)
 
 
-def _question(request: ModelRequest) -> str:
+def _last_question(request: ModelRequest) -> str:
     return next((message.text for message in reversed(request.messages) if message.role == "user"), "")
 
 
-async def _answer(step: Step, request: ModelRequest) -> Answer:
+async def _take_step(step: Step, request: ModelRequest) -> Answer:
     if not callable(step):
         return step
     answer = step(request)
     return await answer if isinstance(answer, Awaitable) else answer
 
 
-def _response(said: Said) -> ModelResponse:
+def _build_response(said: Said) -> ModelResponse:
     match said:
         case BaseException():
             raise said
@@ -166,22 +166,22 @@ def _response(said: Said) -> ModelResponse:
     return ModelResponse(tool_calls=calls, usage=Usage(1, len(calls)), finish_reason="tool_calls")
 
 
-async def _emit(response: ModelResponse, emit: Emit, between: float) -> None:
-    for at, delta in enumerate(_deltas(response)):
+async def _emit_pieces(response: ModelResponse, emit: Emit, between: float) -> None:
+    for at, delta in enumerate(_split_deltas(response)):
         if at and between:
             await trio.sleep(between)
         await emit(delta)
 
 
-def _deltas(response: ModelResponse) -> Iterable[Delta]:
+def _split_deltas(response: ModelResponse) -> Iterable[Delta]:
     if response.reasoning:
         yield ReasoningDelta(response.reasoning)
-    for word in _pieces(response.content):
+    for word in _split_words(response.content):
         yield TextDelta(word)
     for index, call in enumerate(response.tool_calls):
         yield ToolCallDelta(index, call.id, call.name, call.arguments)
 
 
-def _pieces(text: str) -> Iterable[str]:
+def _split_words(text: str) -> Iterable[str]:
     words = text.split(" ")
     return [f"{word} " for word in words[:-1]] + words[-1:] if text else []

@@ -1,4 +1,4 @@
-"""Contract suites for what a memory backend may keep beside sessions: facts about users, and cached answers."""
+"""Contract suites for further parts of a memory backend: facts about users, and cached answers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["CacheContract", "FactContract"]
 
 
 class FactContract(StoreContract):
-    """What every `FactStore` does. Override `make_memory`: each test gets an empty store of its own."""
+    """Rules for every `FactStore`. Override `make_memory`: each test gets an empty store of its own."""
 
     def test_is_a_fact_store(self) -> None:
-        """It has the methods, and nothing is known about anybody at first."""
+        """The store has the methods of the protocol, and no facts at first."""
 
         async def check(store: FactStore) -> None:
             assert isinstance(store, FactStore)
@@ -27,7 +27,7 @@ class FactContract(StoreContract):
         self._with_memory(check)
 
     def test_remembers_facts(self) -> None:
-        """A fact comes back with all that was said of it, those kept last first."""
+        """Facts come back with all fields, the newest first."""
 
         async def check(store: FactStore) -> None:
             tea = await store.remember("ann", "Ann drinks tea.", session="s1", topics=["drinks", "tea"])
@@ -43,7 +43,7 @@ class FactContract(StoreContract):
         self._with_memory(check)
 
     def test_keeps_a_fact_once(self) -> None:
-        """What says the same in other letters is the same fact, and comes back as it is."""
+        """A text that differs only in case, spaces or its end mark returns the stored fact unchanged."""
 
         async def check(store: FactStore) -> None:
             first = await store.remember("ann", "Ann drinks tea.")
@@ -54,7 +54,7 @@ class FactContract(StoreContract):
         self._with_memory(check)
 
     def test_two_that_remember_the_same_at_once(self) -> None:
-        """Of several that keep one fact at once, all get the same."""
+        """Concurrent calls with one text all return the same fact."""
 
         async def check(store: FactStore) -> None:
             kept: list[str] = []
@@ -70,7 +70,7 @@ class FactContract(StoreContract):
         self._with_memory(check)
 
     def test_refuses_what_is_no_fact(self) -> None:
-        """A text that is empty or too long, and names that `check_name` refuses, are refused, and nothing is kept."""
+        """Empty and overlong texts, and names that `check_name` refuses, are refused; nothing is stored."""
 
         async def check(store: FactStore) -> None:
             for text in ("", " \n", "x" * (MAX_CHARACTERS + 1)):
@@ -86,7 +86,7 @@ class FactContract(StoreContract):
         self._with_memory(check)
 
     def test_keeps_so_many_facts(self) -> None:
-        """One fact too many is refused, and says what to do; another user is not concerned."""
+        """A fact beyond `MAX_FACTS` of one user is refused with a hint; other users are not affected."""
 
         async def check(store: FactStore) -> None:
             for number in range(MAX_FACTS):
@@ -100,7 +100,7 @@ class FactContract(StoreContract):
         self._with_memory(check)
 
     def test_searches_by_words(self) -> None:
-        """A query finds the facts that share words with it, in their texts or topics, the best first."""
+        """A query finds facts by the words of their texts and topics, the best first."""
 
         async def check(store: FactStore) -> None:
             for text in ("Ann drinks green tea", "Ann has a green bicycle", "Ann was born in Seoul"):
@@ -116,7 +116,7 @@ class FactContract(StoreContract):
         self._with_memory(check)
 
     def test_corrects_a_fact(self) -> None:
-        """A corrected fact keeps its id and where it is from, and is the newest; the old text is gone."""
+        """A corrected fact keeps its id and origin, and becomes the newest; the old text is gone."""
 
         async def check(store: FactStore) -> None:
             tea = await store.remember("ann", "Ann drinks tea.", session="s1", topics=["drinks"])
@@ -136,7 +136,7 @@ class FactContract(StoreContract):
         self._with_memory(check)
 
     def test_forgets(self) -> None:
-        """One fact or all of a user's are forgotten; an id is never given to another fact of the same user."""
+        """One fact or all facts of a user are forgotten; an id is never used again for the user."""
 
         async def check(store: FactStore) -> None:
             tea = await store.remember("ann", "Ann drinks tea.")
@@ -154,7 +154,8 @@ class FactContract(StoreContract):
         self._with_memory(check)
 
     def test_users_have_nothing_in_common(self) -> None:
-        """What one user's facts are, no other can read, find, correct or forget: not by id, text or likeness."""
+        """No user can read, find, correct or forget another user's facts: not by id, text or a similar name."""
+        # Similar names among them, and names with the wildcards of SQL.
         others = ("bob", "Ann", "ann ", "", "ann%", "a_n")
 
         async def check(store: FactStore) -> None:
@@ -176,7 +177,7 @@ class FactContract(StoreContract):
         self._with_memory(check)
 
     def test_facts_outlast_the_backend(self) -> None:
-        """Where what is stored outlasts its backend: facts are there, and the next one gets an id of its own."""
+        """In a lasting store, facts are there after a reopening, and a new fact gets a new id."""
 
         async def check(store: FactStore) -> None:
             await store.remember("ann", "Ann drinks tea.", topics=["drinks"])
@@ -192,10 +193,10 @@ class FactContract(StoreContract):
 
 
 class CacheContract(StoreContract):
-    """What every `CacheStore` does. Override `make_memory`: each test gets an empty store of its own."""
+    """Rules for every `CacheStore`. Override `make_memory`: each test gets an empty store of its own."""
 
     def test_is_a_cache_store(self) -> None:
-        """It has the methods, and there is nothing in it at first."""
+        """The store has the methods of the protocol, and no values at first."""
 
         async def check(store: CacheStore) -> None:
             assert isinstance(store, CacheStore)
@@ -204,7 +205,7 @@ class CacheContract(StoreContract):
         self._with_memory(check)
 
     def test_keeps_values(self) -> None:
-        """A value comes back until another takes its place; keys are told apart exactly."""
+        """A value comes back until replaced; keys must match exactly."""
         data = bytes(range(256))
 
         async def check(store: CacheStore) -> None:
@@ -219,7 +220,7 @@ class CacheContract(StoreContract):
         self._with_memory(check)
 
     def test_a_value_has_its_time(self) -> None:
-        """A value whose time has passed is gone; one with time left, or without an end, is there."""
+        """An expired value is gone; a value with time left, or without an end, is there."""
 
         async def check(store: CacheStore) -> None:
             await store.cache("past", b"x", seconds=0)
@@ -233,7 +234,7 @@ class CacheContract(StoreContract):
         self._with_memory(check)
 
     def test_forgets_those_asked_for_longest_ago(self) -> None:
-        """Of more than `size` values those go that were kept or asked for longest ago."""
+        """Beyond `size` values, the least recently used are forgotten."""
 
         async def check(store: CacheStore) -> None:
             for key in "abc":
@@ -247,7 +248,7 @@ class CacheContract(StoreContract):
         self._with_memory(check)
 
     def test_forgets_what_it_is_told_to(self) -> None:
-        """One value or all of them are forgotten, and counted."""
+        """One value or all values are forgotten; the number is returned."""
 
         async def check(store: CacheStore) -> None:
             for key in "abc":

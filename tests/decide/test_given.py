@@ -96,7 +96,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"settings": {"stop": [1]}}, "stop is [1]", ""),
     ({"limits": {"turns": "1"}}, "limit turns is '1'", ""),
     ({"limits": {"runs": 3}}, "limit runs holds for a whole runtime", "Runtime"),
-    ({"memory": {"messages": -1}}, "-1 messages", ""),
+    ({"memory": {"messages": -1}}, "messages of a memory policy is -1", ""),
     ({"memory": {"messages": 1, "summary": {"promt": ""}}}, "summary of memory has an unknown key 'promt'", "prompt"),
     ({"settings": 3}, "settings is 3", "ModelSettings"),
     ({"settings": ModelSettings}, "settings is", "ModelSettings"),

@@ -339,5 +339,5 @@ async def test_data_that_cannot_be_read(data: bytes, said: str) -> None:
 @pytest.mark.parametrize("type_", [object, lambda: None, Callable, 5])
 def test_a_type_that_json_cannot_carry(type_: Any) -> None:
     """A state of such a type is refused where the policy is written."""
-    with pytest.raises(UsageError, match="no type for a session's state"):
+    with pytest.raises(UsageError, match="not a type for a session's state"):
         MemoryPolicy(state=type_)

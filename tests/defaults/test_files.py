@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agno_rt import Agent, Runtime, ToolCall
-from agno_rt.defaults.files import PASSAGE_CHARACTERS, cut
+from agno_rt.defaults.files import PASSAGE_CHARACTERS, cut_passages
 from agno_rt.errors import ConfigError, UsageError
 from agno_rt.plugins import PluginHost
 from agno_rt.testing import ScriptedModel
@@ -219,7 +219,7 @@ async def test_an_agent_uses_it(folder: Path) -> None:
 @given(st.lists(st.sampled_from(["word", " ", "\n", "\n\n", "# Head\n\n", "x" * 900]), max_size=40).map("".join))
 def test_cutting_loses_no_word(text: str) -> None:
     """Every word of a text is in some passage, and no passage is much longer than it should be."""
-    passages = cut(text)
+    passages = cut_passages(text)
     joined = "".join("".join(passages).split())
 
     for word in set(text.split()):

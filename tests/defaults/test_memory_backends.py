@@ -20,8 +20,7 @@ import trio
 from agno_rt import Agent, Message, Runtime, ToolCall
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.defaults.sqlite import SCHEMA_VERSION, SQLiteMemory
-from agno_rt.defaults.sqlite.sessions import WantedSessions
-from agno_rt.defaults.sqlite.sessions import sessions as list_sessions
+from agno_rt.defaults.sqlite.sessions import WantedSessions, list_sessions
 from agno_rt.errors import BackendError, Forbidden, SessionConflict, UsageError
 from agno_rt.limits import LimitStatistics
 from agno_rt.memory import MemoryBackend, MemoryPolicy

@@ -104,7 +104,7 @@ async def test_an_approval_of_another_run(timed: Timed) -> None:
     store, _ = timed
     await paused(store, "r", PAY)
     await store.create_run(RunRecord("s", "agent", owner="me"))
-    with pytest.raises(RunConflict, match="approval 'a' of run 'r' is there already, of run 's'"):
+    with pytest.raises(RunConflict, match="approval 'a' of run 's' exists already, in run 'r'"):
         await store.change_run("s", RunChange("paused", entries=[Entry(0, "begun")], approvals=[PAY]), owner="me")
     record, entries = await store.load_run("s")
     await store.aclose()
@@ -138,7 +138,7 @@ async def test_text_that_is_no_text(tmp_path: Path) -> None:
     ):
         with pytest.raises(BackendError, match=r"a\.db") as caught:
             await store.change_run("r", change, owner="me")
-        assert "no Unicode text" in caught.value.hint
+        assert "not Unicode text" in caught.value.hint
     record, _ = await store.load_run("r")
     session, approvals = await store.load("s"), await store.approvals()
     await store.aclose()

@@ -21,7 +21,7 @@ from agno_rt.defaults.sqlite import SQLiteMemory
 from agno_rt.defaults.sqlite import sessions as _sessions
 from agno_rt.defaults.sqlite.batches import Writing
 from agno_rt.defaults.sqlite.file import SQLiteFile
-from agno_rt.defaults.sqlite.sessions import NewMessages, encoded
+from agno_rt.defaults.sqlite.sessions import NewMessages, encode_messages
 from agno_rt.defaults.sqlite.thread import BatchThread
 from agno_rt.errors import BackendError
 from agno_rt.memory import DamagedWarning
@@ -53,9 +53,9 @@ class TestFull:
         outcomes: dict[str, object] = {}
 
         async def append(session: str, text: str, version: int = 0) -> None:
-            new = NewMessages(session, encoded([Message("user", text)]), version, None, None, 0.0, "", None)
+            new = NewMessages(session, encode_messages([Message("user", text)]), version, None, None, 0.0, "", None)
             try:
-                outcomes[session] = await writer.ask(_sessions.append, new)
+                outcomes[session] = await writer.ask(_sessions.append_messages, new)
             except sqlite3.OperationalError as exc:
                 outcomes[session] = str(exc)
 

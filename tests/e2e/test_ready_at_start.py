@@ -102,7 +102,7 @@ def test_serve_says_that_its_memory_does_not_open(tmp_path: Path) -> None:
     said = said_at_start(tmp_path)
 
     assert "file is not a database" in said
-    assert "It is no SQLite file: name another." in said
+    assert "It is not an SQLite file: name another." in said
     assert "Serving clerk" in said
 
 

@@ -97,7 +97,7 @@ class TestRefused:
             ('{"a": 1,}', "broken or cut off"),
             ('It is {"a": "tex', "broken or cut off"),
             ('{"a": 1} and then {"b": ', "broken or cut off"),
-            ("[1, NaN]", "NaN is no JSON"),
+            ("[1, NaN]", "NaN is not JSON"),
             ("NaN", "no JSON"),
             ("```json\n5\n", "no JSON"),
         ],

@@ -444,7 +444,7 @@ async def test_models_that_cannot_be_used(type_: Any) -> None:
     async with Runtime() as rt:
         with pytest.raises(UsageError, match=r"the output type .* cannot be described") as of_output:
             await rt.run(Agent(ScriptedModel([]), "clerk", output=type_), "?")
-    with pytest.raises(UsageError, match="no type for a session's state"):
+    with pytest.raises(UsageError, match="not a type for a session's state"):
         MemoryPolicy(state=type_)
 
     assert "errors.pydantic.dev" not in f"{of_tool.value}{of_output.value}"

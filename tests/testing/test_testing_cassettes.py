@@ -251,7 +251,7 @@ class TestTheFile:
     @pytest.mark.parametrize(
         ("text", "why"),
         [
-            ("nonsense", "no cassette: JSON is malformed"),
+            ("nonsense", "not a cassette: JSON is malformed"),
             ('{"exchanges": []}', "missing required field `agno_rt_cassette`"),
             ('{"agno_rt_cassette": 9}', "its format is 9"),
             ('{"agno_rt_cassette": 1, "exchanges": [{"request": {}}]}', "exchange 0 has no response"),

@@ -166,7 +166,7 @@ class TestSchedules:
 
     def test_trio_is_as_it_was_afterwards(self) -> None:
         """Also when the scenario fails: other tests have trio's own order."""
-        module = scheduling.trio_run()
+        module = scheduling.find_trio_scheduler()
         before = module._r, module._ALLOW_DETERMINISTIC_SCHEDULING
 
         async def scenario() -> None:
@@ -176,7 +176,7 @@ class TestSchedules:
             run_schedules(scenario)
 
         assert (module._r, module._ALLOW_DETERMINISTIC_SCHEDULING) == before
-        assert scheduling.scheduler() is None
+        assert scheduling.current_scheduler() is None
 
     async def test_needs_a_test_that_is_not_async(self) -> None:
         """It runs trio itself, and says so where trio is running."""
@@ -189,12 +189,12 @@ class TestSchedules:
 
     def test_a_trio_that_does_not_ask(self) -> None:
         """A schedule that had no effect is told, not taken for a pass."""
-        with pytest.raises(UsageError, match="did not ask for an order"), scheduling.seeded(1):
+        with pytest.raises(UsageError, match="did not ask for an order"), scheduling.use_seed(1):
             pass
 
     def test_a_trio_that_is_another(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where trio's scheduler is not as it was, that is told with the versions that will do."""
-        monkeypatch.delattr(scheduling.trio_run(), "_ALLOW_DETERMINISTIC_SCHEDULING")
+        monkeypatch.delattr(scheduling.find_trio_scheduler(), "_ALLOW_DETERMINISTIC_SCHEDULING")
         with pytest.raises(UsageError, match="has no _ALLOW_DETERMINISTIC_SCHEDULING") as caught:
             run_schedules(trio.lowlevel.checkpoint, 1)
 

@@ -1,4 +1,4 @@
-"""What `memory:` keeps at most, what a message takes of it, and what is said when there is no more room. Pure."""
+"""The bounds of `memory:`: their defaults, the size of a message, the error and warning at a bound. Pure."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ __all__ = [
 
 MEBIBYTE = 2**20
 MESSAGE_BYTES = 1_000
-"""What each message is taken to hold: itself, and a text of the usual length."""
+"""The estimated size of a message with a text of usual length."""
 LIGHT_CHARACTERS = 500
-"""Texts up to this length are of the usual length."""
+"""The usual length of a text: only longer texts are measured."""
 
 _ELSEWHERE = "Use memory = 'sqlite:///agents.db', which forgets nothing, for more."
 
 
 @attrs.frozen
 class MemoryBounds:
-    """What `memory:` keeps at most.
+    """The most that `memory:` keeps.
 
     Attributes:
-        sessions: sessions; those used longest ago are forgotten
-        runs: stored runs; those that are over are forgotten, the longest unchanged first
+        sessions: sessions; the least recently used are forgotten first
+        runs: stored runs; finished runs are forgotten, the least recently changed first
         facts: facts about all users together; one more is refused
-        cached: cached answers; those asked for longest ago are forgotten
-        size: bytes of all sessions together, as estimated, and the same of all journals, and of all cached answers. A
-            session that is larger by itself is refused
+        cached: cached answers; the least recently read are forgotten first
+        size: estimated bytes of all sessions together; also the bound for all journals, and for all cached answers. An
+            append that makes one session larger than this is refused
     """
 
     sessions: int = 10_000
@@ -49,7 +49,7 @@ class MemoryBounds:
 
 
 def size_beyond(message: Message) -> int:
-    """About how many bytes the message holds beyond what is taken for granted."""
+    """Estimate how many bytes the message holds beyond `MESSAGE_BYTES`."""
     content = message.content
     parts = (content,) if isinstance(content, str) else content
     texts = [message.reasoning or "", *(call.arguments for call in message.tool_calls)]
@@ -62,12 +62,12 @@ def size_beyond(message: Message) -> int:
 
 
 def no_room(what: str, bound: str) -> BackendError:
-    """What is said to whom nothing can be kept for."""
+    """Make the error for something that does not fit."""
     return BackendError(f"memory: has no room for {what}: it keeps {bound}", hint=_ELSEWHERE)
 
 
 def warn_of_forgetting(what: str, bound: str) -> None:
-    """Say that something is forgotten from now on."""
+    """Warn that something is forgotten from now on."""
     warnings.warn(
         f"memory: keeps {bound}; from now on {what} are forgotten. {_ELSEWHERE}", RuntimeWarning, stacklevel=4
     )

@@ -1,6 +1,6 @@
 """Runs, facts and cached answers in this process, gone when it ends: the parts of `InProcessMemory` beside sessions.
 
-Nothing in a method waits before all of it is done, so that each is atomic.
+No method awaits before its work is done, so each method is atomic.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import attrs
 from agno_rt.defaults.in_process.bounds import MEBIBYTE, MemoryBounds, no_room, warn_of_forgetting
 from agno_rt.defaults.rules import (
     OVER,
+    apply_decision,
     approval_of_another,
     as_read,
     check_claim,
     check_names,
     check_order,
     check_owner,
-    decided,
     new_record,
     run_taken,
 )
@@ -55,7 +55,7 @@ __all__ = ["InProcessCache", "InProcessFacts", "InProcessRuns"]
 
 @attrs.define(eq=False)
 class _User:
-    """The facts about one user by their ids, those kept or corrected last at the end; and their ids by their keys."""
+    """The facts about one user by id, the most recently changed last; and the ids by fact key."""
 
     facts: dict[str, Fact] = attrs.Factory(dict)
     ids: dict[str, str] = attrs.Factory(dict)
@@ -133,7 +133,7 @@ class InProcessCache:
     _clock: Callable[[], float]
 
     def __init__(self, bounds: MemoryBounds) -> None:
-        # Those asked for last at the end.
+        # The most recently read are at the end: a dictionary keeps the order of insertion.
         self._cached: OrderedDict[str, tuple[bytes, float | None]] = OrderedDict()
         self._cached_bytes = 0
         self._cache_bounds = bounds
@@ -176,7 +176,7 @@ class InProcessCache:
 
 @attrs.define(eq=False)
 class _Run:
-    """A run and its journal, whose entries hold so many bytes."""
+    """A run and its journal; `size` is the bytes of its entries."""
 
     record: RunRecord
     entries: list[Entry]
@@ -189,7 +189,7 @@ class InProcessRuns:
     _clock: Callable[[], float]
 
     def __init__(self, bounds: MemoryBounds) -> None:
-        # Those changed last at the end.
+        # The most recently changed are at the end.
         self._runs: dict[str, _Run] = {}
         self._run_bytes = 0
         self._run_bounds = bounds
@@ -206,7 +206,7 @@ class InProcessRuns:
         data: bytes | None = None,
         agent: str = "",
     ) -> int:
-        """See `MemoryBackend.append`; it must not wait."""
+        """See `MemoryBackend.append`; implementations must not wait, so that `change_run` stays atomic."""
         raise NotImplementedError
 
     async def create_run(self, run: RunRecord, entries: Sequence[Entry] = ()) -> None:
@@ -214,31 +214,32 @@ class InProcessRuns:
         if run.id in self._runs:
             raise run_taken(run.id)
         check_order(run.id, 0, entries)
-        self._make_room_for_run(_size(entries), runs=1)
+        self._make_room_for_run(_count_bytes(entries), runs=1)
         record = attrs.evolve(new_record(run, self._clock()), entries=len(entries))
-        self._runs[run.id] = _Run(record, list(entries), _size(entries))
-        self._run_bytes += _size(entries)
+        self._runs[run.id] = _Run(record, list(entries), _count_bytes(entries))
+        self._run_bytes += _count_bytes(entries)
 
     async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
         """See `RunStore.write_run`."""
-        stored = self._owned(run, owner)
+        stored = self._run_owned_by(run, owner)
         check_order(run, len(stored.entries), entries)
-        self._make_room_for_run(_size(entries))
+        self._make_room_for_run(_count_bytes(entries))
         self._write(stored, entries)
 
     async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
         """See `RunStore.change_run`."""
-        stored, version = self._owned(run, owner), None
+        stored, version = self._run_owned_by(run, owner), None
         check_order(run, len(stored.entries), change.entries)
         for approval in change.approvals:
             known = self._approvals.get(approval.id)
             if known is not None and known.run != run:
                 raise approval_of_another(known, run)
-        self._make_room_for_run(_size(change.entries))
+        self._make_room_for_run(_count_bytes(change.entries))
         if (more := change.append) is not None:
             version = await self.append(
                 more.session, more.messages, version=more.version, user=more.user, data=more.data, agent=more.agent
             )
+        # From here on nothing is refused: the append was the last step that may raise.
         now = self._clock()
         for approval in change.approvals:
             made = attrs.evolve(approval, run=run, created_at=approval.created_at or now)
@@ -290,8 +291,9 @@ class InProcessRuns:
         stored = self._run(run)
         if stored.record.status in OVER:
             return False
-        nobodys: dict[str, Any] = {"status": "cancelled"} if stored.record.owner is None else {}
-        self._write(stored, (), cancel_requested=True, **nobodys)
+        # Nobody is there to cancel a run without an owner, so it is over at once.
+        ended: dict[str, Any] = {"status": "cancelled"} if stored.record.owner is None else {}
+        self._write(stored, (), cancel_requested=True, **ended)
         return True
 
     async def cancels(self, runs: Sequence[str]) -> set[str]:
@@ -331,11 +333,11 @@ class InProcessRuns:
         known = self._approvals.get(approval)
         if known is None:
             raise unknown_approval(approval)
-        self._approvals[approval] = made = decided(known, decision, self._clock())
+        self._approvals[approval] = made = apply_decision(known, decision, self._clock())
         return made
 
     def _make_room_for_run(self, size: int, *, runs: int = 0) -> None:
-        """Forget runs that are over, until so many more fit. Raises `BackendError` where that does not do."""
+        """Forget finished runs until `runs` more runs of `size` bytes fit. Raises `BackendError` if they cannot."""
         bounds = self._run_bounds
         if len(self._runs) + runs <= bounds.runs and self._run_bytes + size <= bounds.size:
             return
@@ -358,21 +360,21 @@ class InProcessRuns:
             raise unknown_run(run)
         return stored
 
-    def _owned(self, run: str, owner: str) -> _Run:
+    def _run_owned_by(self, run: str, owner: str) -> _Run:
         stored = self._run(run)
         check_owner(run, stored.record.owner, owner)
         return stored
 
     def _write(self, stored: _Run, entries: Sequence[Entry], **changes: Any) -> None:
-        """Add the entries and change the record; it is then the one changed last."""
+        """Add the entries and change the record, and move the run to the end of the order of changes."""
         check_order(stored.record.id, len(stored.entries), entries)
         stored.entries.extend(entries)
-        stored.size += _size(entries)
-        self._run_bytes += _size(entries)
+        stored.size += _count_bytes(entries)
+        self._run_bytes += _count_bytes(entries)
         count = len(stored.entries)
         stored.record = attrs.evolve(stored.record, entries=count, updated_at=self._clock(), **changes)
         self._runs[stored.record.id] = self._runs.pop(stored.record.id)
 
 
-def _size(entries: Sequence[Entry]) -> int:
+def _count_bytes(entries: Sequence[Entry]) -> int:
     return sum(len(entry.body) for entry in entries)

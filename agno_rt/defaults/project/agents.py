@@ -1,4 +1,4 @@
-"""Agents in Python, which `load` of agno-rt.toml names: agno-rt run timekeeper "What time is it?"."""
+"""Agents in Python, named by `load` in agno-rt.toml: agno-rt run timekeeper "What time is it?"."""
 
 from datetime import UTC, datetime
 

@@ -1,8 +1,8 @@
 """Memory in an SQLite file: `sqlite:///agents.db` (relative) or `sqlite:////var/lib/agents.db` (absolute).
 
-Write-ahead logging with `synchronous=FULL`: what a method stored has reached the disk when it returns.
-`sqlite:///agents.db?synchronous=normal` waits less for the disk: it survives the death of the process as well, but may
-lose the last writes when the power fails. Several processes may share a file.
+Write-ahead logging with `synchronous=FULL`: a method returns when its data has reached the disk.
+`sqlite:///agents.db?synchronous=normal` waits less for the disk: its data survives the death of the process, too, but
+the last writes may be lost when the power fails. Several processes may share a file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from agno_rt.defaults.sqlite.file import BUSY_SECONDS, SCHEMA_VERSION, Synchrono
 from agno_rt.defaults.sqlite.locks import SessionFileLocks
 from agno_rt.defaults.sqlite.rows import Listed
 from agno_rt.defaults.sqlite.runs import WantedRuns
-from agno_rt.defaults.sqlite.sessions import NewMessages, WantedSessions, encoded
+from agno_rt.defaults.sqlite.sessions import NewMessages, WantedSessions, encode_messages
 from agno_rt.defaults.sqlite.threads import FileThreads
 from agno_rt.errors import UsageError, suggest
 from agno_rt.facts import fact_text, fact_topics, known_user
@@ -47,15 +47,15 @@ __all__ = ["BUSY_SECONDS", "SCHEMA_VERSION", "SQLiteMemory"]
 T = TypeVar("T")
 
 CLOSE_SECONDS = 5.0
-"""How long closing waits for what is under way; what takes longer is finished all the same, with nobody waiting."""
+"""How long `aclose` waits for pending work; the threads finish slower work on their own."""
 
 
 class SQLiteMemory:
-    """Sessions, runs, facts and cached answers in the SQLite file at `path`, which is made at the first use.
+    """Sessions, runs, facts and cached answers in the SQLite file at `path`, which is created at the first use.
 
-    What is written at the same time is stored together, by one thread; another one reads meanwhile. `busy_seconds` is
+    One thread stores concurrent writes together, in one transaction; another thread reads meanwhile. `busy_seconds` is
     how long to wait for other processes that write. Every failure of the file is a `BackendError`. `clock` gives the
-    seconds since the epoch; it is asked in trio's thread.
+    seconds since the epoch; it is called in trio's thread.
     """
 
     def __init__(
@@ -68,15 +68,16 @@ class SQLiteMemory:
     ) -> None:
         self.path = path
         self._clock = clock
+        # Cached answers that were read since the last write: see `cache.py`.
         self._asked: dict[str, None] = {}
         self._threads = FileThreads(path, busy_seconds, synchronous)
         self._locks = SessionFileLocks(path)
-        # Who forgets to close it leaves no threads and no open file behind.
+        # A memory that nobody closes leaves no threads and no open file behind.
         weakref.finalize(self, self._threads.stop).atexit = False
         weakref.finalize(self, self._locks.close).atexit = False
 
     async def check_ready(self) -> None:
-        """Raise `BackendError` for a file that cannot be used. A file that is not there yet is not made."""
+        """Raise `BackendError` for an unusable file. A missing file is not created."""
         folder = self.path.absolute().parent
         if self.path.exists():
             await self.sessions(limit=1)
@@ -102,7 +103,7 @@ class SQLiteMemory:
     ) -> int:
         """See `MemoryBackend.append`."""
         new = self._new(session, messages, version, user, data, agent)
-        return await self._write(_sessions.append, new)
+        return await self._write(_sessions.append_messages, new)
 
     async def sessions(
         self,
@@ -114,19 +115,19 @@ class SQLiteMemory:
         limit: int = 100,
     ) -> list[SessionInfo]:
         """See `MemoryBackend.sessions`."""
-        return await self._list(_sessions.sessions, WantedSessions(user, unowned, query, before, limit))
+        return await self._list(_sessions.list_sessions, WantedSessions(user, unowned, query, before, limit))
 
     async def session_info(self, session: str) -> SessionInfo | None:
         """See `MemoryBackend.session_info`."""
-        return await self._read(_sessions.session_info, session)
+        return await self._read(_sessions.read_session_info, session)
 
     async def rename(self, session: str, title: str) -> bool:
         """See `MemoryBackend.rename`."""
-        return await self._write(_sessions.rename, session, session_title(title))
+        return await self._write(_sessions.rename_session, session, session_title(title))
 
     async def delete(self, session: str) -> bool:
         """See `MemoryBackend.delete`."""
-        return await self._write(_sessions.delete, session)
+        return await self._write(_sessions.delete_session, session)
 
     async def lock_session(self, session: str, *, wait: bool) -> bool:
         """See `SessionLocks.lock_session`."""
@@ -138,11 +139,11 @@ class SQLiteMemory:
 
     async def create_run(self, run: RunRecord, entries: Sequence[Entry] = ()) -> None:
         """See `RunStore.create_run`."""
-        await self._write(_runs.create, run, tuple(entries), self._clock())
+        await self._write(_runs.create_run, run, tuple(entries), self._clock())
 
     async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
         """See `RunStore.write_run`."""
-        await self._write(_runs.write, run, tuple(entries), owner, self._clock())
+        await self._write(_runs.write_entries, run, tuple(entries), owner, self._clock())
 
     async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
         """See `RunStore.change_run`."""
@@ -150,15 +151,15 @@ class SQLiteMemory:
         new = None
         if more is not None:
             new = self._new(more.session, more.messages, more.version, more.user, more.data, more.agent)
-        return await self._write(_runs.change, run, change, new, owner, self._clock())
+        return await self._write(_runs.change_run, run, change, new, owner, self._clock())
 
     async def claim_run(self, run: str, owner: str, *, held_by: str | None) -> RunRecord:
         """See `RunStore.claim_run`."""
-        return await self._write(_runs.claim, run, owner, held_by, self._clock())
+        return await self._write(_runs.claim_run, run, owner, held_by, self._clock())
 
     async def load_run(self, run: str) -> tuple[RunRecord, list[Entry]]:
         """See `RunStore.load_run`."""
-        return await self._read(_runs.load, run)
+        return await self._read(_runs.load_run, run)
 
     async def runs(
         self,
@@ -170,19 +171,19 @@ class SQLiteMemory:
         limit: int = 100,
     ) -> list[RunRecord]:
         """See `RunStore.runs`."""
-        return await self._list(_runs.runs, WantedRuns(status, session, user, unowned, limit))
+        return await self._list(_runs.list_runs, WantedRuns(status, session, user, unowned, limit))
 
     async def cancel_run(self, run: str) -> bool:
         """See `RunStore.cancel_run`."""
-        return await self._write(_runs.cancel, run, self._clock())
+        return await self._write(_runs.cancel_run, run, self._clock())
 
     async def cancels(self, runs: Sequence[str]) -> set[str]:
         """See `RunStore.cancels`."""
-        return await self._read(_runs.cancels, tuple(runs))
+        return await self._read(_runs.find_cancelled, tuple(runs))
 
     async def delete_run(self, run: str) -> bool:
         """See `RunStore.delete_run`."""
-        return await self._write(_runs.delete, run)
+        return await self._write(_runs.delete_run, run)
 
     async def approvals(
         self,
@@ -196,38 +197,38 @@ class SQLiteMemory:
         """See `RunStore.approvals`."""
         asked = Wanted(run, status, user, unowned, limit), self._clock()
         if run is None:
-            return await self._list(_approvals.approvals, *asked)
-        found, damaged = await self._read(_approvals.approvals, *asked)
-        if damaged:  # whoever goes on with the run must know all that was decided
+            return await self._list(_approvals.list_approvals, *asked)
+        found, damaged = await self._read(_approvals.list_approvals, *asked)
+        if damaged:  # a run must not go on without one of its decisions
             raise backend_error(self.path, damaged[0])
         return found
 
     async def decide(self, approval: str, decision: Decision) -> Approval:
         """See `RunStore.decide`."""
-        return await self._write(_approvals.decide, approval, decision, self._clock())
+        return await self._write(_approvals.decide_approval, approval, decision, self._clock())
 
     async def remember(self, user: str, text: str, *, session: str | None = None, topics: Sequence[str] = ()) -> Fact:
         """See `FactStore.remember`."""
         now = self._clock()
         check_names(session, user)
         new = Fact("", known_user(user), fact_text(text), now, now, session, fact_topics(topics))
-        return await self._write(_facts.remember, new)
+        return await self._write(_facts.remember_fact, new)
 
     async def facts(self, user: str, *, query: str | None = None, limit: int = 100) -> list[Fact]:
         """See `FactStore.facts`."""
-        return await self._list(_facts.facts, user, query, limit)
+        return await self._list(_facts.list_facts, user, query, limit)
 
     async def correct(self, user: str, id: str, text: str) -> Fact:
         """See `FactStore.correct`."""
-        return await self._write(_facts.correct, user, id, fact_text(text), self._clock())
+        return await self._write(_facts.correct_fact, user, id, fact_text(text), self._clock())
 
     async def forget(self, user: str, id: str | None = None) -> int:
         """See `FactStore.forget`."""
-        return await self._write(_facts.forget, user, id)
+        return await self._write(_facts.forget_facts, user, id)
 
     async def cached(self, key: str) -> bytes | None:
         """See `CacheStore.cached`."""
-        value = await self._read(_cache.read, key, self._clock())
+        value = await self._read(_cache.read_answer, key, self._clock())
         if value is not None:
             self._asked.pop(key, None)
             self._asked[key] = None
@@ -240,20 +241,20 @@ class SQLiteMemory:
         now = self._clock()
         asked, self._asked = tuple(self._asked), {}
         new = NewAnswer(key, value, now, None if seconds is None else now + seconds, size, asked)
-        await self._write(_cache.write, new)
+        await self._write(_cache.write_answer, new)
 
     async def uncache(self, key: str | None = None) -> int:
         """See `CacheStore.uncache`."""
-        return await self._write(_cache.delete, key)
+        return await self._write(_cache.delete_answers, key)
 
     async def aclose(self) -> None:
-        """Store what is still to be stored, and close the files."""
+        """Finish pending writes, and close the files."""
         self._locks.close()
         with trio.move_on_after(CLOSE_SECONDS, shield=True):
             await self._threads.close()
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
-        """Whether something is being written to the file, and how many writes wait."""
+        """Return whether a write is under way, and how many writes wait."""
         at_work, waiting = self._threads.statistics()
         return (LimitStatistics(str(self.path), 1, at_work, waiting),)
 
@@ -269,7 +270,7 @@ class SQLiteMemory:
         check_names(session, user)
         title = None if version else first_words(messages) or None
         try:
-            return NewMessages(session, encoded(messages), version, user, data, self._clock(), agent, title)
+            return NewMessages(session, encode_messages(messages), version, user, data, self._clock(), agent, title)
         except FAILURES as exc:
             raise backend_error(self.path, exc) from exc
 
@@ -286,7 +287,7 @@ class SQLiteMemory:
             raise backend_error(self.path, exc) from exc
 
     async def _list(self, operation: Callable[..., Listed[T]], *args: Any) -> list[T]:
-        """Read a list, and warn of what is not in it because it cannot be read."""
+        """Read a list, and warn of damaged rows, which are left out."""
         found, damaged = await self._read(operation, *args)
         for each in damaged:
             error = backend_error(self.path, each)
@@ -297,7 +298,7 @@ class SQLiteMemory:
 _OPTIONS = ("synchronous",)
 
 
-def _make(url: str, settings: Mapping[str, Any]) -> SQLiteMemory:
+def _make_sqlite(url: str, settings: Mapping[str, Any]) -> SQLiteMemory:
     path, _, options = url.removeprefix("sqlite:///").partition("?")
     if url.partition("?")[0] == path or not path:
         hint = "Write sqlite:///agents.db (relative) or sqlite:////var/lib/agents.db (absolute)."
@@ -305,11 +306,11 @@ def _make(url: str, settings: Mapping[str, Any]) -> SQLiteMemory:
     folder = Path(path).parent
     if not folder.is_dir():
         raise UsageError(f"the folder of {url!r} does not exist", hint=f"Make it: mkdir -p {shlex.quote(str(folder))}")
-    return SQLiteMemory(Path(path), synchronous=_synchronous(url, options))
+    return SQLiteMemory(Path(path), synchronous=_parse_synchronous(url, options))
 
 
-def _synchronous(url: str, options: str) -> Synchronous:
-    """What the options of a URL say; there is one."""
+def _parse_synchronous(url: str, options: str) -> Synchronous:
+    """Read `synchronous`, the only option, from a URL's options."""
     chosen: Synchronous = "full"
     for option in filter(None, options.split("&")):
         name, _, value = option.partition("=")
@@ -319,7 +320,7 @@ def _synchronous(url: str, options: str) -> Synchronous:
         matching = [each for each in known if each == value]
         if not matching:
             hint = suggest("value", value, known)
-            raise UsageError(f"{value!r} is no value for the option {name!r} in {url!r}", hint=hint)
+            raise UsageError(f"{value!r} is not a value of the option {name!r} in {url!r}", hint=hint)
         chosen = matching[0]
     return chosen
 
@@ -327,4 +328,4 @@ def _synchronous(url: str, options: str) -> Synchronous:
 @hookimpl
 def agno_rt_register_memory(register: Register) -> None:
     """Offer `sqlite:///FILE`."""
-    register("sqlite", _make, help="Sessions, runs and facts in an SQLite file.")
+    register("sqlite", _make_sqlite, help="Sessions, runs and facts in an SQLite file.")

@@ -9,19 +9,19 @@ from typing import Any
 import attrs
 import msgspec
 
-from agno_rt.defaults.rules import approval_of_another, as_read, decided
+from agno_rt.defaults.rules import apply_decision, approval_of_another, as_read
 from agno_rt.defaults.sqlite.faults import Damaged
 from agno_rt.defaults.sqlite.rows import Listed, read_rows
 from agno_rt.run_store import Approval, ApprovalStatus, Decision, unknown_approval
 
-__all__ = ["Wanted", "add", "approvals", "decide", "new"]
+__all__ = ["Wanted", "add_approvals", "decide_approval", "list_approvals", "select_new"]
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Approval).decode
 
 
-def new(connection: sqlite3.Connection, run: str, asked: Sequence[Approval], now: float) -> list[Approval]:
-    """Those of the run's approvals that are not stored yet, as they are to be stored."""
+def select_new(connection: sqlite3.Connection, run: str, asked: Sequence[Approval], now: float) -> list[Approval]:
+    """Return the approvals that are not stored yet, with run and time. Raises `RunConflict` for another run's id."""
     found = []
     for approval in asked:
         row = connection.execute("SELECT run FROM approvals WHERE id = ?", (approval.id,)).fetchone()
@@ -32,7 +32,7 @@ def new(connection: sqlite3.Connection, run: str, asked: Sequence[Approval], now
     return found
 
 
-def add(connection: sqlite3.Connection, asked: Sequence[Approval]) -> None:
+def add_approvals(connection: sqlite3.Connection, asked: Sequence[Approval]) -> None:
     """Store new approvals."""
     rows = [(each.id, each.run, each.status, each.expires_at, _encode(each)) for each in asked]
     connection.executemany("INSERT INTO approvals (id, run, status, expires_at, body) VALUES (?, ?, ?, ?, ?)", rows)
@@ -40,7 +40,7 @@ def add(connection: sqlite3.Connection, asked: Sequence[Approval]) -> None:
 
 @attrs.frozen
 class Wanted:
-    """Which approvals are asked for; `None` for all."""
+    """The filters of a list of approvals; None for all."""
 
     run: str | None
     status: ApprovalStatus | None
@@ -49,8 +49,8 @@ class Wanted:
     limit: int
 
 
-def approvals(connection: sqlite3.Connection, wanted: Wanted, now: float) -> Listed[Approval]:
-    """What waits for a person, or did, oldest first."""
+def list_approvals(connection: sqlite3.Connection, wanted: Wanted, now: float) -> Listed[Approval]:
+    """List approvals, oldest first."""
     terms: list[str] = []
     values: list[Any] = []
     status = wanted.status
@@ -66,30 +66,30 @@ def approvals(connection: sqlite3.Connection, wanted: Wanted, now: float) -> Lis
         terms.append("status = ?")
         values.append("pending" if status == "expired" else status)
     if status in ("pending", "expired"):
-        # One whose time has passed is stored as pending still.
+        # An expired approval is still stored as pending: nobody writes when its time passes.
         terms.append("expires_at <= ?" if status == "expired" else "(expires_at IS NULL OR expires_at > ?)")
         values.append(now)
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
     query = f"SELECT id, run, body FROM approvals{where} ORDER BY step LIMIT ?"
     return read_rows(
         lambda: connection.execute(query, (*values, wanted.limit)),
-        lambda row: as_read(_read(row), now),
+        lambda row: as_read(_decode_approval(row), now),
         "approvals",
         (0, 1),
     )
 
 
-def decide(connection: sqlite3.Connection, approval: str, decision: Decision, now: float) -> Approval:
-    """Decide an approval."""
+def decide_approval(connection: sqlite3.Connection, approval: str, decision: Decision, now: float) -> Approval:
+    """Store a decision, and return the approval."""
     row = connection.execute("SELECT id, run, body FROM approvals WHERE id = ?", (approval,)).fetchone()
     if row is None:
         raise unknown_approval(approval)
-    made = decided(_read(row), decision, now)
+    made = apply_decision(_decode_approval(row), decision, now)
     connection.execute("UPDATE approvals SET status = ?, body = ? WHERE id = ?", (made.status, _encode(made), approval))
     return made
 
 
-def _read(row: tuple[Any, ...]) -> Approval:
+def _decode_approval(row: tuple[Any, ...]) -> Approval:
     approval, run, body = row
     try:
         return _decode(body)

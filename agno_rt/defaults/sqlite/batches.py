@@ -1,6 +1,7 @@
-"""Batches of operations on the file: those that write in one transaction, and those that read in another.
+"""Batches of operations on the file: writes together in one transaction, reads together in another.
 
-An operation is called with the connection, within the batch's transaction. Where it raises, it has changed nothing.
+An operation is called with the connection, within the batch's transaction. An operation that raises has changed
+nothing.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ __all__ = ["Reading", "Writing"]
 
 
 class _OnFile:
-    """A connection, opened when it is first needed, and again where the file is another one or was at fault.
+    """A connection that is opened on demand, and again after the file was replaced or at fault.
 
-    `opened` is called whenever it was.
+    `opened` is called after each opening.
     """
 
     writes: bool
@@ -34,7 +35,7 @@ class _OnFile:
         """Close the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(sqlite3.Error):  # what could not be tidied up is tidied up at the next opening
+            with suppress(sqlite3.Error):  # SQLite tidies up at the next opening
                 connection.close()
 
     def _connected(self) -> sqlite3.Connection:
@@ -54,19 +55,19 @@ class _OnFile:
 
     def _recover(self, exc: Exception) -> None:
         if self._connection is not None and self._connection.in_transaction:
-            with suppress(sqlite3.Error):  # SQLite may have done so itself
+            with suppress(sqlite3.Error):  # SQLite may have rolled back by itself
                 self._connection.rollback()
         if needs_opening_again(exc):
             self.close()
 
 
 class Writing(_OnFile):
-    """Batches that are stored together, with one wait for the disk."""
+    """Stores batches, each with one wait for the disk."""
 
     writes = True
 
     def carry_out(self, batch: list[Item]) -> None:
-        """Store what the items ask for. An item that fails does not keep the others from being stored."""
+        """Carry out and store the operations. A failing item does not keep the others from being stored."""
         try:
             connection = self._connected()
             connection.execute("BEGIN IMMEDIATE")
@@ -75,8 +76,9 @@ class Writing(_OnFile):
             return
         try:
             for item in batch:
-                _write(connection, item)
+                _write_item(connection, item)
             connection.execute("COMMIT")
+            # A file that was deleted meanwhile takes writes as before: the data would be gone without an error.
             if self._file.identity() != self._identity:
                 raise sqlite3.OperationalError("the file is gone, another is in its place")
         except Exception as exc:
@@ -87,33 +89,34 @@ class Writing(_OnFile):
             self._one_by_one(batch)
 
     def _one_by_one(self, batch: list[Item]) -> None:
-        """After a failure that may be that of one item: what can be stored is stored."""
+        """Store each item alone, after a failure that may come from one item."""
         for at, item in enumerate(batch):
             item.value = item.error = None
             self.carry_out([item])
+            # Each further item would wait just as long for the lock: give up on all of them.
             if item.error is not None and is_busy(item.error):
                 self._failed(batch[at:], item.error)
                 return
 
 
-def _write(connection: sqlite3.Connection, item: Item) -> None:
+def _write_item(connection: sqlite3.Connection, item: Item) -> None:
     changes = connection.total_changes
     try:
         item.value = item.operation(connection, *item.args)
     except Exception as exc:
-        # Most refuse before they write anything, and then the others need not be asked again.
+        # Most operations refuse before they write, and the rest of the batch can go on.
         if connection.total_changes != changes or not connection.in_transaction or isinstance(exc, sqlite3.Error):
             raise
         item.error = exc
 
 
 class Reading(_OnFile):
-    """Batches that are read together, beside whoever writes."""
+    """Reads batches, beside writers."""
 
     writes = False
 
     def carry_out(self, batch: list[Item]) -> None:
-        """Read what the items ask for."""
+        """Carry out the operations."""
         try:
             connection = self._connected()
             connection.execute("BEGIN")

@@ -1,7 +1,7 @@
 """Cached answers in the file of `SQLiteMemory`: each function is one operation, within a batch's transaction.
 
-Which were asked for is noted by whoever asks, and written with the next answer: to write at each reading would cost
-more than the reading. What another process has noted is not known, so that its last uses may count for nothing.
+The backend notes which answers were read, and writes the notes with the next answer: a write for each read would cost
+more than the read. Notes of other processes are unknown until written, so their last uses may not count.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Sequence
 
 import attrs
 
-__all__ = ["NOTED", "NewAnswer", "delete", "read", "write"]
+__all__ = ["NOTED", "NewAnswer", "delete_answers", "read_answer", "write_answer"]
 
 NOTED = 10_000
-"""How many uses are noted until the next write, at most."""
+"""The most uses to note until the next write."""
 
 
 @attrs.frozen
 class NewAnswer:
-    """A value to keep: its times are now, and when it is over; `asked` are the keys used since the last one."""
+    """A value to keep from `now` until `end`; `asked` are the keys read since the last write."""
 
     key: str
     value: bytes
@@ -29,8 +29,8 @@ class NewAnswer:
     asked: Sequence[str]
 
 
-def read(connection: sqlite3.Connection, key: str, now: float) -> bytes | None:
-    """What is kept under the key, if its time has not passed."""
+def read_answer(connection: sqlite3.Connection, key: str, now: float) -> bytes | None:
+    """Return the value under the key, unless it has expired."""
     row = connection.execute("SELECT value, expires_at FROM cache WHERE entry = ?", (key,)).fetchone()
     if row is None or (row[1] is not None and now >= row[1]):
         return None
@@ -38,8 +38,8 @@ def read(connection: sqlite3.Connection, key: str, now: float) -> bytes | None:
     return value
 
 
-def write(connection: sqlite3.Connection, new: NewAnswer) -> None:
-    """Keep the value."""
+def write_answer(connection: sqlite3.Connection, new: NewAnswer) -> None:
+    """Store the value, delete expired values, and reduce the table to the new value's `size`."""
     connection.execute("DELETE FROM cache WHERE expires_at <= ?", (new.now,))
     (used,) = connection.execute("SELECT coalesce(max(used), 0) FROM cache").fetchone()
     uses = [(used + at, asked) for at, asked in enumerate(new.asked, 1)]
@@ -54,8 +54,8 @@ def write(connection: sqlite3.Connection, new: NewAnswer) -> None:
         )
 
 
-def delete(connection: sqlite3.Connection, key: str | None) -> int:
-    """Forget what is kept under the key, or everything."""
+def delete_answers(connection: sqlite3.Connection, key: str | None) -> int:
+    """Delete the value under the key, or all values; return how many."""
     if key is None:
         return connection.execute("DELETE FROM cache").rowcount
     return connection.execute("DELETE FROM cache WHERE entry = ?", (key,)).rowcount

@@ -13,21 +13,21 @@ from agno_rt.defaults.sqlite.rows import Listed, read_rows
 from agno_rt.facts import MAX_FACTS, duplicate_fact, fact_key, ranked, too_many_facts, unknown_fact
 from agno_rt.memory import Fact
 
-__all__ = ["correct", "facts", "forget", "remember"]
+__all__ = ["correct_fact", "forget_facts", "list_facts", "remember_fact"]
 
 _FACT = "SELECT id, user, text, created_at, updated_at, session, topics FROM facts WHERE user = ?"
 
 
-def remember(connection: sqlite3.Connection, new: Fact) -> Fact:
-    """Keep the fact, whose id is made here, unless one that says the same is there."""
+def remember_fact(connection: sqlite3.Connection, new: Fact) -> Fact:
+    """Store the fact under a new id, or return the stored fact of the same meaning."""
     key = fact_key(new.text)
     row = connection.execute(f"{_FACT} AND sameness = ?", (new.user, key)).fetchone()
     if row is not None:
-        return _fact(row)
+        return _decode_fact(row)
     (count,) = connection.execute("SELECT count(*) FROM facts WHERE user = ?", (new.user,)).fetchone()
     if count >= MAX_FACTS:
         raise too_many_facts(new.user)
-    step = _step(connection, new.user)
+    step = _next_step(connection, new.user)
     kept, topics = attrs.evolve(new, id=f"f{step}"), msgspec.json.encode(new.topics)
     connection.execute(
         "INSERT INTO facts (user, id, step, sameness, text, topics, session, created_at, updated_at)"
@@ -37,43 +37,43 @@ def remember(connection: sqlite3.Connection, new: Fact) -> Fact:
     return kept
 
 
-def facts(connection: sqlite3.Connection, user: str, query: str | None, limit: int) -> Listed[Fact]:
-    """The user's facts, newest first, or those that fit the query."""
+def list_facts(connection: sqlite3.Connection, user: str, query: str | None, limit: int) -> Listed[Fact]:
+    """List the user's facts, newest first, or the facts that fit the query."""
     newest_first = f"{_FACT} ORDER BY step DESC LIMIT ?"
     asked = (user, limit if query is None else -1)
-    found, damaged = read_rows(lambda: connection.execute(newest_first, asked), _fact, "facts", (0, 1, 2, 5))
+    found, damaged = read_rows(lambda: connection.execute(newest_first, asked), _decode_fact, "facts", (0, 1, 2, 5))
     return found if query is None else ranked(found, query, limit), damaged
 
 
-def correct(connection: sqlite3.Connection, user: str, id: str, text: str, now: float) -> Fact:
-    """Put the text in place of the fact's."""
+def correct_fact(connection: sqlite3.Connection, user: str, id: str, text: str, now: float) -> Fact:
+    """Replace the text of the fact."""
     row = connection.execute(f"{_FACT} AND id = ?", (user, id)).fetchone()
     if row is None:
-        raise unknown_fact(id, _ids(connection, user))
+        raise unknown_fact(id, _list_ids(connection, user))
     key = fact_key(text)
     same = connection.execute("SELECT id FROM facts WHERE user = ? AND sameness = ?", (user, key)).fetchone()
     if same is not None and same[0] != id:
         raise duplicate_fact(id, same[0])
     connection.execute(
         "UPDATE facts SET step = ?, sameness = ?, text = ?, updated_at = ? WHERE user = ? AND id = ?",
-        (_step(connection, user), key, text, now, user, id),
+        (_next_step(connection, user), key, text, now, user, id),
     )
-    return attrs.evolve(_fact(row), text=text, updated_at=now)
+    return attrs.evolve(_decode_fact(row), text=text, updated_at=now)
 
 
-def forget(connection: sqlite3.Connection, user: str, id: str | None) -> int:
-    """Forget the fact, or all that there is of the user."""
+def forget_facts(connection: sqlite3.Connection, user: str, id: str | None) -> int:
+    """Delete the fact, or all facts of the user; return how many."""
     if id is None:
         forgotten = connection.execute("DELETE FROM facts WHERE user = ?", (user,)).rowcount
         connection.execute("DELETE FROM fact_users WHERE user = ?", (user,))
         return forgotten
     if not connection.execute("DELETE FROM facts WHERE user = ? AND id = ?", (user, id)).rowcount:
-        raise unknown_fact(id, _ids(connection, user))
+        raise unknown_fact(id, _list_ids(connection, user))
     return 1
 
 
-def _step(connection: sqlite3.Connection, user: str) -> int:
-    """Counts what happens to a user's facts: the source of ids, and of their order, which no clock disturbs."""
+def _next_step(connection: sqlite3.Connection, user: str) -> int:
+    """Count a change of the user's facts: the source of ids, and of an order that does not depend on a clock."""
     connection.execute(
         "INSERT INTO fact_users VALUES (?, 1) ON CONFLICT (user) DO UPDATE SET steps = steps + 1", (user,)
     )
@@ -81,11 +81,11 @@ def _step(connection: sqlite3.Connection, user: str) -> int:
     return int(steps)
 
 
-def _ids(connection: sqlite3.Connection, user: str) -> list[str]:
+def _list_ids(connection: sqlite3.Connection, user: str) -> list[str]:
     return [row[0] for row in connection.execute("SELECT id FROM facts WHERE user = ?", (user,))]
 
 
-def _fact(row: tuple[Any, ...]) -> Fact:
+def _decode_fact(row: tuple[Any, ...]) -> Fact:
     fact_id, user, text, created_at, updated_at, session, topics = row
     try:
         kept = msgspec.json.decode(topics, type=tuple[str, ...])

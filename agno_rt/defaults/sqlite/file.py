@@ -1,4 +1,4 @@
-"""The file of `SQLiteMemory`: how it is opened, and what tables are in it."""
+"""The file of `SQLiteMemory`: its opening and its schema."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 __all__ = ["BUSY_SECONDS", "SCHEMA_VERSION", "SQLiteFile", "Synchronous"]
 
 BUSY_SECONDS = 10.0
-"""How long a write waits for another process that is writing, unless told otherwise."""
+"""The default time that a write waits for another process that writes."""
 BUSY_POLL_SECONDS = 0.005
 
 Synchronous: TypeAlias = Literal["full", "normal"]
@@ -45,8 +45,8 @@ _SCHEMAS = (
     CREATE INDEX cache_by_use ON cache (used);
     CREATE INDEX cache_by_end ON cache (expires_at) WHERE expires_at IS NOT NULL;
     """,
-    # `mark` is random: it tells a session from another of the same id that was deleted. `changed` counts the changes of
-    # all runs: their order, which no clock disturbs. `seal` is a checksum of the entry.
+    # `mark` is random: it tells a session from a deleted session of the same id. `changed` numbers the changes of all
+    # runs, so that their order does not depend on a clock. `seal` is a checksum of the entry.
     """
     ALTER TABLE sessions ADD COLUMN mark INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE runs (
@@ -72,27 +72,27 @@ _SCHEMAS = (
     CREATE INDEX approvals_by_run ON approvals (run);
     CREATE INDEX approvals_by_status ON approvals (status)
     """,
-    # `seal` is a checksum of the message or of the data, `total` how many messages a session has, so
-    # that those at its end are missed; there is none of what was stored before.
+    # `seal` is a checksum of the message or the data; `total` is the number of messages of a session, which shows when
+    # the last ones are missing. Both are NULL in older rows.
     """
     ALTER TABLE messages ADD COLUMN seal INTEGER;
     ALTER TABLE sessions ADD COLUMN seal INTEGER;
     ALTER TABLE sessions ADD COLUMN total INTEGER
     """,
-    # `title` is NULL where the first words of a session were not stored: they are read when they are asked for.
+    # `title` is NULL for a session without a title: its first words are then read from the messages.
     """
     ALTER TABLE sessions ADD COLUMN title TEXT;
     ALTER TABLE sessions ADD COLUMN agent TEXT NOT NULL DEFAULT '';
     CREATE INDEX sessions_by_user ON sessions (user, updated_at)
     """,
 )
-"""What each version of the schema adds to the one before. Those that were released are never changed."""
+"""The additions of each version of the schema. Never change a released version: files with it exist."""
 
 SCHEMA_VERSION = len(_SCHEMAS)
 
 
 class SQLiteFile:
-    """The file at `path`, as this process knows it: it is made once, and missed when it is gone."""
+    """The file at `path`: created once by this process, and reported when it is gone afterwards."""
 
     def __init__(self, path: Path, busy_seconds: float, synchronous: Synchronous) -> None:
         self.path = path
@@ -102,9 +102,9 @@ class SQLiteFile:
         self._reads_at_rest = False
 
     def open(self, *, to_write: bool) -> sqlite3.Connection:
-        """A connection for this thread to the file, which is made, or brought up to this version, where it must be.
+        """Open a connection for this thread; create the file, or migrate the schema, if needed.
 
-        One that was open before in this process is not made again: what was stored in it is to be missed.
+        A file that this process has opened before is not created again: its loss must not go unnoticed.
         """
         if self._was_there:
             self.identity()
@@ -119,8 +119,8 @@ class SQLiteFile:
                 _use_write_ahead_log(connection, time.monotonic() + self._busy_seconds)
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             connection.execute("PRAGMA foreign_keys = ON")
-            _migrate(connection)
-            if not to_write:
+            _migrate_schema(connection)
+            if not to_write:  # only now, because a reader may be the first to open the file and has to migrate it
                 connection.execute("PRAGMA query_only = ON")
         except BaseException:
             connection.close()
@@ -135,15 +135,15 @@ class SQLiteFile:
         return sqlite3.connect(uri, timeout=self._busy_seconds, isolation_level=None, uri=True)
 
     def _is_at_rest(self) -> bool:
-        """Whether the file was closed cleanly, in a folder where this user can make no -wal and -shm to read it with.
+        """Return whether the file was closed cleanly, in a folder where this user cannot create its -wal and -shm.
 
-        SQLite reads it all the same when told that nobody writes to it.
+        SQLite reads such a file when told that nobody writes to it (`immutable`).
         """
         real = os.path.realpath(self.path)
         return os.path.isfile(real) and not _may_write(os.path.dirname(real)) and not os.path.exists(f"{real}-wal")
 
     def identity(self) -> tuple[int, int]:
-        """Which file it is that is at the path now. Raises where there is none."""
+        """Return device and inode of the file at the path. Raises `sqlite3.OperationalError` if it is gone."""
         try:
             status = os.stat(self.path)
         except FileNotFoundError:
@@ -151,10 +151,10 @@ class SQLiteFile:
         return status.st_dev, status.st_ino
 
     def may_be_read_on(self) -> bool:
-        """Whether the connection that reads may stay open.
+        """Return whether the reading connection may stay open.
 
-        Whoever reads a file that he may not write to keeps whoever may, in the same process, from writing; and one that
-        was read at rest may not be at rest by the next time.
+        An open reader of a read-only file blocks writers in the same process. A file that was read at rest may have
+        been opened for writing by the next time.
         """
         return not self._reads_at_rest and _may_write(self.path)
 
@@ -163,12 +163,12 @@ _MAKING = threading.Lock()
 
 
 def _make_private(path: Path) -> None:
-    """Make the file, where there is none, for its owner alone: SQLite would make it for all to read.
+    """Create the file, if there is none, for its owner alone: SQLite would let everybody read it.
 
-    SQLite gives -wal and -shm the rights of the file. What cannot be made here is SQLite's to tell.
+    SQLite gives -wal and -shm the rights of the file. An error is left for SQLite to report.
     """
-    # One thread at a time, and before SQLite opens it: to close any file descriptor of a file gives up all locks that
-    # this process has on it (https://sqlite.org/howtocorrupt.html, 2.2).
+    # One thread at a time, and before SQLite opens the file: closing any descriptor of a file drops all POSIX locks of
+    # this process on the file (https://sqlite.org/howtocorrupt.html, 2.2).
     with _MAKING, suppress(OSError):
         os.close(os.open(os.path.realpath(path), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
@@ -178,8 +178,8 @@ def _may_write(path: str | Path) -> bool:
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection, deadline: float) -> None:
-    # SQLite's own busy timeout does not cover this one statement: of several processes that make a file together,
-    # those that come second are refused at once (https://sqlite.org/wal.html, "Sometimes Queries Return SQLITE_BUSY").
+    # SQLite's busy timeout does not cover this statement: if several processes create a file together, all but the
+    # first are refused at once (https://sqlite.org/wal.html, "Sometimes Queries Return SQLITE_BUSY").
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -190,12 +190,13 @@ def _use_write_ahead_log(connection: sqlite3.Connection, deadline: float) -> Non
         time.sleep(BUSY_POLL_SECONDS)
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
-    if _version(connection) == SCHEMA_VERSION:
-        return  # as it nearly always is, and nobody has to wait for whoever is writing
+def _migrate_schema(connection: sqlite3.Connection) -> None:
+    if _read_version(connection) == SCHEMA_VERSION:
+        return  # the usual case, without waiting for a process that writes
     connection.execute("BEGIN IMMEDIATE")
     with connection:
-        version = _version(connection)
+        # Read again under the lock: another process may have migrated the file meanwhile.
+        version = _read_version(connection)
         if version > SCHEMA_VERSION:
             raise sqlite3.DatabaseError(f"it was written by a newer agno_rt (schema {version}, here {SCHEMA_VERSION})")
         for schema in _SCHEMAS[version:]:
@@ -205,6 +206,6 @@ def _migrate(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
-def _version(connection: sqlite3.Connection) -> int:
+def _read_version(connection: sqlite3.Connection) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)

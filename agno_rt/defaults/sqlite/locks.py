@@ -1,7 +1,7 @@
 """Locks of sessions among the processes that share an SQLite file: byte ranges of a file beside it, `agents.db-lock`.
 
-A range is locked by Linux's open file description locks (fcntl(2)): they cost a system call and no wait for the disk,
-and the kernel gives back those of a process that dies. Elsewhere nothing is locked.
+A range is locked by Linux's open file description locks (fcntl(2)): a lock costs one system call and no wait for the
+disk, and the kernel releases the locks of a process that dies. Other systems lock nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["SessionFileLocks"]
 
 FIRST_POLL_SECONDS = 0.0005
 MOST_POLL_SECONDS = 0.05
-"""How long to sleep before looking whether a lock is free: such a lock can be waited for only by a thread, which could
-not be told to stop. Each look sleeps half as long again."""
+"""How long to sleep between two tries. Waiting in the kernel would need a thread that nothing could interrupt.
+Each sleep is half as long again as the one before."""
 
 _HELD = (errno.EAGAIN, errno.EACCES)
 _IS_SUPPORTED = sys.platform == "linux" and sys.maxsize > 2**32
@@ -33,24 +33,24 @@ if _IS_SUPPORTED:
 
 
 class SessionFileLocks:
-    """The locks of one `SQLiteMemory`. The file is made at the first lock, as private as the database is.
+    """The locks of one `SQLiteMemory`. The file is created at the first lock, as private as the database.
 
-    A session has two bytes. The first is the lock; the second is held by the one caller that is next, so that a
-    process with a long line of its own cannot pass by those of others.
+    A session has two bytes. The first is the lock; the next caller in line holds the second, so that a process with a
+    long line of its own cannot overtake the callers of others.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._guard = threading.Lock()
-        # The locks of this object: callers in this process share its file description, which the kernel lets through.
+        # The locks of this object. The kernel does not stop its callers from each other: they share a file description.
         self._held: set[int] = set()
         self._file: int | None = None
 
     async def lock(self, session: str, *, wait: bool) -> bool:
-        """Take the session's lock. Return False where nothing can be locked, or it is held and not waited for."""
+        """Take the session's lock. Return False if locks do not work here, or the lock is taken and `wait` is False."""
         if not _IS_SUPPORTED:
             return False
-        lock = _place(session)
+        lock = _find_bytes(session)
         following = lock + 1
         try:
             if not wait:
@@ -65,11 +65,11 @@ class SessionFileLocks:
         return True
 
     def unlock(self, session: str) -> None:
-        """Give the session's lock back."""
-        self._give_back(_place(session))
+        """Release the session's lock."""
+        self._give_back(_find_bytes(session))
 
     def close(self) -> None:
-        """Give all locks back, and close the file."""
+        """Release all locks, and close the file."""
         with self._guard:
             file, self._file = self._file, None
             self._held.clear()
@@ -77,7 +77,7 @@ class SessionFileLocks:
             os.close(file)
 
     def _try_pass(self, lock: int) -> bool:
-        """Take the lock, unless it is held, or somebody is next."""
+        """Take the lock, unless it is taken or somebody is in line."""
         if not self._try_take(lock + 1):
             return False
         try:
@@ -108,7 +108,7 @@ class SessionFileLocks:
     @trio.lowlevel.enable_ki_protection
     def _give_back(self, byte: int) -> None:
         with self._guard:
-            # After a closing there is nothing to give back.
+            # `close` has released all locks already.
             if byte in self._held:
                 self._held.discard(byte)
                 with suppress(OSError):
@@ -116,7 +116,7 @@ class SessionFileLocks:
 
     def _set(self, byte: int, kind: int) -> None:
         if self._file is None:
-            self._file = _open_beside(self._path)
+            self._file = _open_lock_file(self._path)
         _set_lock(self._file, kind, byte)
 
 
@@ -125,10 +125,10 @@ _LAYOUT = struct.Struct("hhqqi4x")
 
 
 def _set_lock(file: int, kind: int, byte: int) -> None:
-    """Lock or unlock a byte, as `fcntl.fcntl` does, but keeping the interpreter's lock.
+    """Lock or unlock a byte as `fcntl.fcntl` does, but without releasing the interpreter's lock.
 
-    The call takes a microsecond. Python's own lets the threads of SQLite take over meanwhile, and gets its turn back
-    late: a hundred runs at once took twice as long.
+    The call takes a microsecond. `fcntl.fcntl` would let the threads of SQLite take over meanwhile, and get its turn
+    back late: a hundred concurrent runs took twice as long.
     """
     if _c_fcntl()(file, fcntl.F_OFD_SETLK, _LAYOUT.pack(kind, os.SEEK_SET, byte, 1, 0)) < 0:
         import ctypes
@@ -139,20 +139,20 @@ def _set_lock(file: int, kind: int, byte: int) -> None:
 
 @functools.cache
 def _c_fcntl() -> Callable[..., int]:
-    import ctypes  # it takes two milliseconds, which a program without sessions in a file does not owe
+    import ctypes  # here, because the import takes two milliseconds that few programs need
 
     function: Callable[..., int] = ctypes.PyDLL(None, use_errno=True).fcntl
     return function
 
 
-def _place(session: str) -> int:
-    """Return the first of the session's two bytes, of the 2**63 that a file may have: too many to meet by chance."""
+def _find_bytes(session: str) -> int:
+    """Return the offset of the session's first byte, hashed into 2**63 bytes: too many for a collision by chance."""
     digest = hashlib.blake2b(session.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest) >> 2 << 1
+    return int.from_bytes(digest) >> 2 << 1  # even, and below the largest offset, 2**63 - 1
 
 
-def _open_beside(path: Path) -> int:
-    """Open the file of locks. Whoever may write to the database may lock its sessions."""
+def _open_lock_file(path: Path) -> int:
+    """Open the lock file, with the rights of the database: whoever may write there may lock sessions."""
     database = os.path.realpath(path)
     try:
         status = os.stat(database)

@@ -1,4 +1,4 @@
-"""Reads lists of rows of which some may be damaged: the others are read all the same."""
+"""Reads lists of rows, and goes on after damaged rows."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["Listed", "read_row", "read_rows"]
 T = TypeVar("T")
 Row: TypeAlias = tuple[Any, ...]
 Listed: TypeAlias = tuple[list[T], list[Damaged]]
-"""What could be read, and what could not."""
+"""The rows that could be read, and the damage of the others."""
 
 
 def read_rows(
     rows: Callable[[], sqlite3.Cursor], read: Callable[[Row], T], table: str, texts: Collection[int]
 ) -> Listed[T]:
-    """Read the rows that a query gives, each by `read`, which raises `Damaged`.
+    """Convert the rows of a query with `read`, which raises `Damaged` for a damaged row.
 
-    The first column is the row's id; `texts` are the columns that hold text. `rows` makes the query, and may be asked
-    twice.
+    The first column is the row's id; `texts` are the indexes of the columns of text. `rows` makes the query, and may be
+    called twice: all rows at once first, then one by one if a row is damaged.
     """
     try:
         return [read(row) for row in rows()], []
@@ -35,7 +35,7 @@ def read_rows(
 
 
 def read_row(connection: sqlite3.Connection, query: str, id: str, table: str) -> Row | None:
-    """Read the row of the id. Raises `Damaged` where a text in it is not Unicode."""
+    """Return the row of the id, or None. Raises `Damaged` if a text in the row is not Unicode."""
     try:
         row: Row | None = connection.execute(query, (id,)).fetchone()
     except sqlite3.OperationalError as exc:
@@ -46,7 +46,7 @@ def read_row(connection: sqlite3.Connection, query: str, id: str, table: str) ->
 
 
 def _read_one_by_one(cursor: sqlite3.Cursor, read: Callable[[Row], T], table: str, texts: Collection[int]) -> Listed[T]:
-    """Read rows of which at least one is damaged: text is decoded here, since SQLite's module gives up at the first."""
+    """Read rows with damage among them. Text is decoded here, because `sqlite3` gives up at the first bad text."""
     connection = cursor.connection
     found: list[T] = []
     damaged: list[Damaged] = []
@@ -57,7 +57,7 @@ def _read_one_by_one(cursor: sqlite3.Cursor, read: Callable[[Row], T], table: st
         connection.text_factory = before
     for row in rows:
         try:
-            found.append(read(tuple(_decoded(value) if at in texts else value for at, value in enumerate(row))))
+            found.append(read(tuple(_decode_text(value) if at in texts else value for at, value in enumerate(row))))
         except UnicodeDecodeError as exc:
             name = row[0].decode("utf-8", "backslashreplace") if isinstance(row[0], bytes) else row[0]
             damaged.append(Damaged(table, f"{table.removesuffix('s')} {name!r}", exc))
@@ -66,5 +66,5 @@ def _read_one_by_one(cursor: sqlite3.Cursor, read: Callable[[Row], T], table: st
     return found, damaged
 
 
-def _decoded(value: object) -> object:
+def _decode_text(value: object) -> object:
     return value.decode() if isinstance(value, bytes) else value

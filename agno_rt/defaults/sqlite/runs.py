@@ -1,6 +1,6 @@
 """Runs and their journals in the file of `SQLiteMemory`: each function is one operation, within a batch's transaction.
 
-All that may be refused is refused before anything is written.
+Each operation checks everything before it writes, so that a refusal changes nothing.
 """
 
 from __future__ import annotations
@@ -28,50 +28,61 @@ from agno_rt.defaults.sqlite.rows import Listed, read_row, read_rows
 from agno_rt.defaults.sqlite.sessions import NewMessages
 from agno_rt.run_store import Entry, EntryKind, RunChange, RunRecord, RunStatus, unknown_run
 
-__all__ = ["WantedRuns", "cancel", "cancels", "change", "claim", "create", "delete", "load", "runs", "write"]
+__all__ = [
+    "WantedRuns",
+    "cancel_run",
+    "change_run",
+    "claim_run",
+    "create_run",
+    "delete_run",
+    "find_cancelled",
+    "list_runs",
+    "load_run",
+    "write_entries",
+]
 
 _FIELDS = tuple(field.name for field in attrs.fields(RunRecord))
 _SELECT = f"SELECT {', '.join(_FIELDS)} FROM runs"
 _INSERT = f"INSERT INTO runs VALUES ({', '.join('?' * len(_FIELDS))}, (SELECT coalesce(max(changed), 0) + 1 FROM runs))"
 _CHANGED = "changed = (SELECT max(changed) + 1 FROM runs)"
-"""The run is then the one that was changed last."""
+"""Makes the run the most recently changed."""
 
 _TEXTS = frozenset(range(len(_FIELDS)))
 _KINDS = frozenset(get_args(EntryKind))
 _AT_ONCE = 500
-"""Runs that one statement asks about."""
+"""Ids in one statement: old versions of SQLite take 999 parameters at most (https://sqlite.org/limits.html)."""
 
 
-def create(connection: sqlite3.Connection, run: RunRecord, entries: Sequence[Entry], now: float) -> None:
+def create_run(connection: sqlite3.Connection, run: RunRecord, entries: Sequence[Entry], now: float) -> None:
     """Store a new run with the beginning of its journal."""
     record = attrs.evolve(new_record(run, now), entries=len(entries))
     if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run.id,)).fetchone() is not None:
         raise run_taken(run.id)
     check_order(run.id, 0, entries)
     connection.execute(_INSERT, attrs.astuple(record, recurse=False))
-    _add(connection, run.id, entries)
+    _add_entries(connection, run.id, entries)
 
 
-def write(connection: sqlite3.Connection, run: str, entries: Sequence[Entry], owner: str, now: float) -> None:
+def write_entries(connection: sqlite3.Connection, run: str, entries: Sequence[Entry], owner: str, now: float) -> None:
     """Add entries to the journal of a run."""
-    count = _owned(connection, run, owner)
+    count = _count_entries(connection, run, owner)
     check_order(run, count, entries)
-    _add(connection, run, entries)
+    _add_entries(connection, run, entries)
     connection.execute(
         f"UPDATE runs SET entries = ?, updated_at = ?, {_CHANGED} WHERE id = ?", (count + len(entries), now, run)
     )
 
 
-def change(
+def change_run(
     connection: sqlite3.Connection, run: str, asked: RunChange, append: NewMessages | None, owner: str, now: float
 ) -> int | None:
-    """Let go of a run; `append` is what it adds to its session."""
-    count = _owned(connection, run, owner)
+    """End the ownership of a run with its new status; `append` holds the run's messages for its session."""
+    count = _count_entries(connection, run, owner)
     check_order(run, count, asked.entries)
-    approvals = _approvals.new(connection, run, asked.approvals, now)
-    version = None if append is None else _sessions.append(connection, append)
-    _add(connection, run, asked.entries)
-    _approvals.add(connection, approvals)
+    approvals = _approvals.select_new(connection, run, asked.approvals, now)
+    version = None if append is None else _sessions.append_messages(connection, append)
+    _add_entries(connection, run, asked.entries)
+    _approvals.add_approvals(connection, approvals)
     connection.execute(
         "UPDATE runs SET status = ?, content = ?, error = ?, code = ?, owner = NULL, entries = ?, updated_at = ?,"
         f" {_CHANGED} WHERE id = ?",
@@ -80,9 +91,9 @@ def change(
     return version
 
 
-def claim(connection: sqlite3.Connection, run: str, owner: str, held_by: str | None, now: float) -> RunRecord:
+def claim_run(connection: sqlite3.Connection, run: str, owner: str, held_by: str | None, now: float) -> RunRecord:
     """Make `owner` the owner of a run that `held_by` owns."""
-    record = _record(connection, run)
+    record = _load_record(connection, run)
     check_claim(run, record.status, record.owner, held_by)
     connection.execute(
         "UPDATE runs SET status = 'running', owner = ?, error = NULL, code = NULL, cancel_requested = 0,"
@@ -94,11 +105,11 @@ def claim(connection: sqlite3.Connection, run: str, owner: str, held_by: str | N
     )
 
 
-def load(connection: sqlite3.Connection, run: str) -> tuple[RunRecord, list[Entry]]:
-    """The record and the whole journal."""
-    record = _record(connection, run)
+def load_run(connection: sqlite3.Connection, run: str) -> tuple[RunRecord, list[Entry]]:
+    """Return the record and the whole journal."""
+    record = _load_record(connection, run)
     rows = connection.execute("SELECT seq, kind, body, seal FROM entries WHERE run = ? ORDER BY seq", (run,))
-    entries = [_entry(run, at, row) for at, row in enumerate(rows)]
+    entries = [_decode_entry(run, at, row) for at, row in enumerate(rows)]
     if len(entries) != record.entries:
         raise Damaged("entries", f"entry {len(entries)} of run {run!r}", f"it is missing, of {record.entries}")
     return record, entries
@@ -106,7 +117,7 @@ def load(connection: sqlite3.Connection, run: str) -> tuple[RunRecord, list[Entr
 
 @attrs.frozen
 class WantedRuns:
-    """Which runs are to be listed; `None` for all."""
+    """The filters of a list of runs; None for all."""
 
     status: RunStatus | None
     session: str | None
@@ -115,21 +126,23 @@ class WantedRuns:
     limit: int
 
 
-def runs(connection: sqlite3.Connection, wanted: WantedRuns) -> Listed[RunRecord]:
-    """The runs changed last."""
+def list_runs(connection: sqlite3.Connection, wanted: WantedRuns) -> Listed[RunRecord]:
+    """List the runs changed last."""
     asked: dict[str, Any] = {"status": wanted.status, "session": wanted.session, "user": wanted.user}
     filters = {name: value for name, value in asked.items() if value is not None}
-    # Nearly all runs are over: there the order is the better guide to them than the status (`+` takes its index away).
+    # Nearly all runs are finished: for them the index of changes is faster than that of statuses, which `+` disables.
     terms = [f"{'+' if wanted.status in OVER and name == 'status' else ''}{name} = ?" for name in filters]
     if wanted.unowned and wanted.user is None:
         terms.append("user IS NULL")
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
     query = f"{_SELECT}{where} ORDER BY changed DESC LIMIT ?"
-    return read_rows(lambda: connection.execute(query, (*filters.values(), wanted.limit)), _read, "runs", _TEXTS)
+    return read_rows(
+        lambda: connection.execute(query, (*filters.values(), wanted.limit)), _decode_record, "runs", _TEXTS
+    )
 
 
-def cancel(connection: sqlite3.Connection, run: str, now: float) -> bool:
-    """Ask for the cancellation of a run; one that nobody owns is cancelled at once."""
+def cancel_run(connection: sqlite3.Connection, run: str, now: float) -> bool:
+    """Request the cancellation of a run; a run without an owner is cancelled at once."""
     row = connection.execute("SELECT status, owner FROM runs WHERE id = ?", (run,)).fetchone()
     if row is None:
         raise unknown_run(run)
@@ -143,8 +156,8 @@ def cancel(connection: sqlite3.Connection, run: str, now: float) -> bool:
     return True
 
 
-def cancels(connection: sqlite3.Connection, asked: Sequence[str]) -> set[str]:
-    """Those of the runs whose cancellation was asked for."""
+def find_cancelled(connection: sqlite3.Connection, asked: Sequence[str]) -> set[str]:
+    """Return the ids in `asked` whose cancellation was requested; unknown ids are ignored."""
     found: set[str] = set()
     for at in range(0, len(asked), _AT_ONCE):
         some = tuple(asked[at : at + _AT_ONCE])
@@ -156,13 +169,13 @@ def cancels(connection: sqlite3.Connection, asked: Sequence[str]) -> set[str]:
     return found
 
 
-def delete(connection: sqlite3.Connection, run: str) -> bool:
+def delete_run(connection: sqlite3.Connection, run: str) -> bool:
     """Forget the run, its journal and its approvals."""
     return connection.execute("DELETE FROM runs WHERE id = ?", (run,)).rowcount > 0
 
 
-def _owned(connection: sqlite3.Connection, run: str, owner: str) -> int:
-    """How many entries the run has, which `owner` owns."""
+def _count_entries(connection: sqlite3.Connection, run: str, owner: str) -> int:
+    """Return the number of entries of the run. Raises `RunConflict` unless `owner` owns the run."""
     row = connection.execute("SELECT owner, entries FROM runs WHERE id = ?", (run,)).fetchone()
     if row is None:
         raise unknown_run(run)
@@ -170,28 +183,28 @@ def _owned(connection: sqlite3.Connection, run: str, owner: str) -> int:
     return int(row[1])
 
 
-def _add(connection: sqlite3.Connection, run: str, entries: Sequence[Entry]) -> None:
+def _add_entries(connection: sqlite3.Connection, run: str, entries: Sequence[Entry]) -> None:
     rows = [(run, entry.seq, entry.kind, entry.body, zlib.crc32(entry.body)) for entry in entries]
     connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", rows)
 
 
-def _entry(run: str, at: int, row: tuple[Any, ...]) -> Entry:
+def _decode_entry(run: str, at: int, row: tuple[Any, ...]) -> Entry:
     seq, kind, body, seal = row
     if seq != at:
         raise Damaged("entries", f"entry {at} of run {run!r}", "it is missing")
     if not isinstance(body, bytes) or zlib.crc32(body) != seal or kind not in _KINDS:
-        raise Damaged("entries", f"entry {seq} of run {run!r}", "it is not what was stored")
+        raise Damaged("entries", f"entry {seq} of run {run!r}", "its checksum or kind is wrong")
     return Entry(seq, kind, body)
 
 
-def _record(connection: sqlite3.Connection, run: str) -> RunRecord:
+def _load_record(connection: sqlite3.Connection, run: str) -> RunRecord:
     row = read_row(connection, f"{_SELECT} WHERE id = ?", run, "runs")
     if row is None:
         raise unknown_run(run)
-    return _read(row)
+    return _decode_record(row)
 
 
-def _read(row: tuple[Any, ...]) -> RunRecord:
+def _decode_record(row: tuple[Any, ...]) -> RunRecord:
     values = dict(zip(_FIELDS, row, strict=True))
     values["cancel_requested"] = bool(values["cancel_requested"])
     try:

@@ -22,23 +22,23 @@ __all__ = [
     "NewMessages",
     "SessionReader",
     "WantedSessions",
-    "append",
-    "delete",
-    "encoded",
-    "rename",
-    "session_info",
-    "sessions",
+    "append_messages",
+    "delete_session",
+    "encode_messages",
+    "list_sessions",
+    "read_session_info",
+    "rename_session",
 ]
 
 KEPT_MESSAGES = 256
-"""How many of a session's last messages are kept decoded: more than most policies show."""
+"""The last messages of a session that are kept decoded: more than most policies show the model."""
 KEPT_BYTES = 32 * 2**20
-"""How much is kept so of all sessions together, as estimated."""
+"""The estimated bytes of the kept messages of all sessions."""
 MESSAGE_BYTES = 200
-"""What a message takes beside its text."""
+"""The estimated bytes of a message beside its text."""
 
 _TOTAL = "coalesce(total, (SELECT max(seq) FROM messages WHERE session = id), 0)"
-"""How many messages a session has: they are numbered from 1, and none is ever taken out."""
+"""The number of a session's messages: messages are numbered from 1, and never deleted one by one."""
 
 _LOAD = f"SELECT version, user, data, mark, seal, {_TOTAL} FROM sessions WHERE id = ?"
 _INFO = tuple(field.name for field in attrs.fields(SessionInfo))
@@ -50,7 +50,7 @@ _decode = msgspec.json.Decoder(Message).decode
 
 @attrs.frozen
 class NewMessages:
-    """An append to a session; `bodies` are its messages, encoded, `at` is when; `title` is for a new one."""
+    """An append to a session: `bodies` are the encoded messages, `at` is the time, `title` is for a new session."""
 
     session: str
     bodies: Sequence[bytes]
@@ -64,7 +64,7 @@ class NewMessages:
 
 @attrs.frozen
 class WantedSessions:
-    """Which sessions are to be listed: see `MemoryBackend.sessions`."""
+    """The filters of a list of sessions: see `MemoryBackend.sessions`."""
 
     user: str | None
     unowned: bool
@@ -73,12 +73,12 @@ class WantedSessions:
     limit: int
 
 
-def encoded(messages: Sequence[Message]) -> list[bytes]:
-    """The messages as they are stored."""
+def encode_messages(messages: Sequence[Message]) -> list[bytes]:
+    """Encode messages for storing."""
     return [_encode(message) for message in messages]
 
 
-def append(connection: sqlite3.Connection, new: NewMessages) -> int:
+def append_messages(connection: sqlite3.Connection, new: NewMessages) -> int:
     """Add the messages, and return the session's new version."""
     session, bodies = new.session, new.bodies
     row = connection.execute(f"SELECT version, {_TOTAL}, user FROM sessions WHERE id = ?", (session,)).fetchone()
@@ -120,18 +120,18 @@ def append(connection: sqlite3.Connection, new: NewMessages) -> int:
     return int(version)
 
 
-def delete(connection: sqlite3.Connection, session: str) -> bool:
+def delete_session(connection: sqlite3.Connection, session: str) -> bool:
     """Forget the session."""
     return connection.execute("DELETE FROM sessions WHERE id = ?", (session,)).rowcount > 0
 
 
-def rename(connection: sqlite3.Connection, session: str, title: str) -> bool:
-    """Give the session a title, or for an empty one its first words again."""
+def rename_session(connection: sqlite3.Connection, session: str, title: str) -> bool:
+    """Set the session's title; an empty title brings back its first words."""
     return connection.execute("UPDATE sessions SET title = ? WHERE id = ?", (title or None, session)).rowcount > 0
 
 
-def sessions(connection: sqlite3.Connection, wanted: WantedSessions) -> Listed[SessionInfo]:
-    """List the sessions written to last: by an index, so that it costs no more where there are more of them."""
+def list_sessions(connection: sqlite3.Connection, wanted: WantedSessions) -> Listed[SessionInfo]:
+    """List the sessions changed last. An index keeps the cost the same for any number of sessions."""
     conditions: list[str] = []
     values: list[Any] = []
     if wanted.user is not None:
@@ -150,21 +150,21 @@ def sessions(connection: sqlite3.Connection, wanted: WantedSessions) -> Listed[S
     query = f"SELECT {_INFO_COLUMNS} FROM sessions{where} ORDER BY updated_at DESC, id DESC LIMIT ?"
     values.append(wanted.limit)
     return read_rows(
-        lambda: connection.execute(query, values), lambda row: _info(connection, row), "sessions", _INFO_TEXTS
+        lambda: connection.execute(query, values), lambda row: _decode_info(connection, row), "sessions", _INFO_TEXTS
     )
 
 
-def session_info(connection: sqlite3.Connection, session: str) -> SessionInfo | None:
-    """Return what a list says of the session."""
+def read_session_info(connection: sqlite3.Connection, session: str) -> SessionInfo | None:
+    """Return the session's entry in a list of sessions."""
     row = read_row(connection, f"SELECT {_INFO_COLUMNS} FROM sessions WHERE id = ?", session, "sessions")
-    return None if row is None else _info(connection, row)
+    return None if row is None else _decode_info(connection, row)
 
 
 _FIRST_MESSAGES = 20
-"""Among how many of its first messages the first words of a session are looked for."""
+"""The number of messages to search for the first words of a session."""
 
 
-def _info(connection: sqlite3.Connection, row: tuple[Any, ...]) -> SessionInfo:
+def _decode_info(connection: sqlite3.Connection, row: tuple[Any, ...]) -> SessionInfo:
     values = dict(zip(_INFO, row, strict=True))
     if values["title"] is None:
         values["title"] = _first_words(connection, row[0])
@@ -175,9 +175,9 @@ def _info(connection: sqlite3.Connection, row: tuple[Any, ...]) -> SessionInfo:
 
 
 def _first_words(connection: sqlite3.Connection, session: object) -> str:
-    """Return the first words of a session whose title is not stored: it was begun by an older release, or without any.
+    """Return the first words of a session without a stored title: an older release began it, or it has no words yet.
 
-    A message that is damaged has none: whoever loads the session is told.
+    Damaged messages are skipped: loading the session reports them.
     """
     rows = connection.execute(
         "SELECT body FROM messages WHERE session = ? ORDER BY seq LIMIT ?", (session, _FIRST_MESSAGES)
@@ -190,7 +190,7 @@ def _first_words(connection: sqlite3.Connection, session: object) -> str:
 
 
 def _offer_search(connection: sqlite3.Connection) -> None:
-    """Let queries ask whether a title has a text in it: SQLite itself knows the two cases of ASCII letters alone."""
+    """Give queries the function `title_has`: SQLite itself ignores the case of ASCII letters only."""
 
     def title_has(session: object, title: bytes | None, query: str) -> bool:
         found = _first_words(connection, session) if title is None else title.decode(errors="replace")
@@ -201,7 +201,7 @@ def _offer_search(connection: sqlite3.Connection) -> None:
 
 @attrs.define(eq=False)
 class _Tail:
-    """The last messages of a session as they were read: those numbered from `first` on, and what each of them takes."""
+    """The last messages of a session, decoded, from the number `first` on, and the size of each."""
 
     mark: int
     first: int
@@ -211,15 +211,15 @@ class _Tail:
 
     @property
     def end(self) -> int:
-        """The number of the message that would come next."""
+        """The number of the next message."""
         return self.first + len(self.messages)
 
 
 class SessionReader:
-    """Reads sessions, and keeps the last messages of those read last: only what was added since is read again.
+    """Reads sessions, and keeps the last messages of recently read sessions, to read only new messages the next time.
 
-    Messages are only ever added to a session, so that those it has once are right as long as it is the same session.
-    Whether it is, and what was added, is asked of the file each time, whoever wrote to it.
+    Messages of a session are only ever added, so kept messages stay valid as long as the session is the same. Each load
+    asks the file for the session's `mark` and number of messages, since other processes may have written.
     """
 
     def __init__(self) -> None:
@@ -227,33 +227,34 @@ class SessionReader:
         self._bytes = 0
 
     def load(self, connection: sqlite3.Connection, session: str, last: int | None) -> Session:
-        """The session with its last messages."""
+        """Return the session with its last messages."""
         row = read_row(connection, _LOAD, session, "sessions")
         if row is None:
             self._drop(session)
             return Session(session)
         version, user, data, mark, seal, total = row
         if not _is_sealed(data, seal):
-            raise Damaged("sessions", f"the state and summary of session {session!r}", "they are not what was stored")
+            raise Damaged("sessions", f"the state and summary of session {session!r}", "their checksum is wrong")
         first = 1 if last is None else max(1, total - last + 1)
         messages = self._messages(connection, session, mark, (first, total)) if first <= total else []
         return Session(session, messages, version, user, total, data)
 
     def clear(self) -> None:
-        """Keep nothing."""
+        """Drop all kept messages."""
         self._tails.clear()
         self._bytes = 0
 
     def _messages(
         self, connection: sqlite3.Connection, session: str, mark: int, wanted: tuple[int, int]
     ) -> list[Message]:
-        """The messages from the first that is wanted to the session's last."""
+        """Return the messages of the wanted range, which ends with the session's last message."""
         first, total = wanted
         tail = self._drop(session)
+        # Read everything again for another session of the same id, and where the kept messages begin too late.
         if tail is None or tail.mark != mark or not tail.first <= first <= tail.end <= total + 1:
             tail = _Tail(mark, first, [], [])
         if tail.end <= total:
-            _read_on(connection, session, tail)
+            _read_new_messages(connection, session, tail)
             if tail.end <= total:
                 raise Damaged("messages", f"message {tail.end} of session {session!r}", "it is missing")
         messages = tail.messages[first - tail.first :]
@@ -274,11 +275,12 @@ class SessionReader:
             tail.first += over
         self._tails[session] = tail
         self._bytes += tail.bytes
+        # The least recently read session is the first one, since each load puts its session at the end.
         while self._bytes > KEPT_BYTES:
             self._drop(next(iter(self._tails)))
 
 
-def _read_on(connection: sqlite3.Connection, session: str, tail: _Tail) -> None:
+def _read_new_messages(connection: sqlite3.Connection, session: str, tail: _Tail) -> None:
     rows = connection.execute(
         "SELECT seq, body, seal FROM messages WHERE session = ? AND seq >= ? ORDER BY seq", (session, tail.end)
     )
@@ -286,7 +288,7 @@ def _read_on(connection: sqlite3.Connection, session: str, tail: _Tail) -> None:
         if seq != tail.end:
             raise Damaged("messages", f"message {tail.end} of session {session!r}", "it is missing")
         if not _is_sealed(body, seal):
-            raise Damaged("messages", f"message {seq} of session {session!r}", "it is not what was stored")
+            raise Damaged("messages", f"message {seq} of session {session!r}", "its checksum is wrong")
         try:
             tail.messages.append(_decode(body))
         except (msgspec.MsgspecError, UnicodeError, TypeError) as exc:
@@ -296,5 +298,5 @@ def _read_on(connection: sqlite3.Connection, session: str, tail: _Tail) -> None:
 
 
 def _is_sealed(body: object, seal: int | None) -> bool:
-    """Whether the bytes have their checksum; those that were stored without one are taken as they are."""
+    """Return whether the bytes fit their checksum; rows of older versions have no checksum and always do."""
     return seal is None or (isinstance(body, bytes) and zlib.crc32(body) == seal)

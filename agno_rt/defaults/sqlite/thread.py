@@ -1,6 +1,6 @@
-"""A thread that carries out what trio's tasks ask for, in batches: whatever is asked in the meantime is done together.
+"""A thread that carries out operations for trio's tasks in batches: requests that arrive during a batch form the next.
 
-Knows nothing of SQLite: what is done with a batch is `work`'s, all of whose methods are called in that thread alone.
+Knows nothing of SQLite: a `Work` carries out the batches. All its methods are called in the thread.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @attrs.define(eq=False)
 class Item:
-    """What one task asks for, and what came of it: a value, or an error."""
+    """An operation that a task waits for, and its outcome: a value or an error."""
 
     task: trio.lowlevel.Task
     token: trio.lowlevel.TrioToken
@@ -32,34 +32,34 @@ class Item:
 
 
 class Work(Protocol):
-    """What is done in the thread."""
+    """The work of the thread."""
 
     def carry_out(self, batch: list[Item]) -> None:
-        """Give each item its value or its error."""
+        """Carry out the operations, and set each item's value or error."""
         ...
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close what is open."""
         ...
 
 
 class ThreadEnded(Exception):
-    """The thread was told to stop before it was asked."""
+    """The thread was told to stop before this request."""
 
 
 class BatchThread:
-    """The thread; it is started when it is first asked for something, and ends when it is told to stop.
+    """A thread that starts with the first request, and ends when told to stop.
 
-    A daemon: what is not waited for when the program ends is not done. Any number of trio runs may use one.
+    A daemon: the end of the program drops requests that nobody waits for. Any number of trio runs may share a thread.
     """
 
     def __init__(self, name: str, work: Work) -> None:
         self._name = name
         self._work = work
-        # Reentrant, because Python may throw away the owner of a thread, and tell it to stop, at any moment.
+        # Reentrant, because garbage collection may finalize the owner, which calls `stop`, while the lock is held.
         self._lock = threading.RLock()
-        # In the order in which they were asked for. Whoever takes an item out, under the lock, decides what becomes of
-        # it: the thread that carries it out, or its task that is cancelled first.
+        # In the order of the requests. Whoever takes an item out, under the lock, owns the item: the thread to carry it
+        # out, or a cancelled task to give up.
         self._waiting: dict[Item, None] = {}
         self._signal: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -69,14 +69,15 @@ class BatchThread:
         self._on_end: list[tuple[trio.lowlevel.TrioToken, trio.Event]] = []
 
     def statistics(self) -> tuple[int, int]:
-        """Whether a batch is under way, as 0 or 1, and how many items wait for the next."""
+        """Return whether a batch is under way, as 0 or 1, and how many items wait for the next."""
         return int(self._at_work), len(self._waiting)
 
     @trio.lowlevel.enable_ki_protection
     async def ask(self, operation: Callable[..., T], *args: Any) -> T:
-        """Have `operation` called in the thread, and return what it returns or raise what it raises.
+        """Call `operation` in the thread; return its value or raise its error.
 
-        Cancelled before it is begun, it is not called; once begun, it is waited for. Raises `ThreadEnded` after a stop.
+        A cancelled task gives up an operation that has not begun, and waits for one that has. Raises `ThreadEnded`
+        after `stop`.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         item = Item(trio.lowlevel.current_task(), trio.lowlevel.current_trio_token(), operation, args)
@@ -104,17 +105,17 @@ class BatchThread:
         try:
             raise error
         finally:
-            # It refers to this frame, which would refer to it.
+            # The traceback refers to this frame: without this, the two would be a cycle.
             del error
 
     def stop(self) -> None:
-        """Let the thread end when it has done what it was asked for until now. Any thread may say so."""
+        """Let the thread end after its pending requests. Any thread may call this."""
         with self._lock:
             self._stopping = True
         self._signal.put(None)
 
     async def stopped(self) -> None:
-        """Wait for the end of the thread, which was told to stop."""
+        """Wait for the end of the thread, after `stop`."""
         ended = trio.Event()
         with self._lock:
             thread = self._thread
@@ -124,7 +125,7 @@ class BatchThread:
                 ended.set()
             self._on_end.append((trio.lowlevel.current_trio_token(), ended))
         await ended.wait()
-        thread.join()  # it has nothing more to do
+        thread.join()  # returns at once: the thread has nothing more to do
 
     def _run(self) -> None:
         while not (self._stopping and not self._waiting):
@@ -132,7 +133,7 @@ class BatchThread:
             while batch := self._take():
                 try:
                     self._work.carry_out(batch)
-                except Exception as exc:  # it would leave tasks waiting for ever
+                except Exception as exc:  # the tasks would wait for ever
                     for item in batch:
                         item.error = exc
                 self._at_work = False
@@ -141,7 +142,7 @@ class BatchThread:
         with self._lock:
             self._closed = True
         for token, ended in self._on_end:
-            _soon(token, ended.set)
+            _run_soon(token, ended.set)
 
     def _take(self) -> list[Item]:
         with self._lock:
@@ -151,19 +152,20 @@ class BatchThread:
         return batch
 
     def _wake(self, batch: list[Item]) -> None:
+        # One call for the whole batch, in the usual case of one trio run, wakes its event loop only once.
         token = batch[0].token
         if all(item.token is token for item in batch):
-            _soon(token, _reschedule, batch)
+            _run_soon(token, _wake_tasks, batch)
             return
         for item in batch:
-            _soon(item.token, _reschedule, [item])
+            _run_soon(item.token, _wake_tasks, [item])
 
 
-def _soon(token: trio.lowlevel.TrioToken, function: Callable[..., object], *args: Any) -> None:
-    with suppress(trio.RunFinishedError):  # its tasks with it: nobody waits
+def _run_soon(token: trio.lowlevel.TrioToken, function: Callable[..., object], *args: Any) -> None:
+    with suppress(trio.RunFinishedError):  # then the tasks are gone, too
         token.run_sync_soon(function, *args)
 
 
-def _reschedule(batch: list[Item]) -> None:
+def _wake_tasks(batch: list[Item]) -> None:
     for item in batch:
         trio.lowlevel.reschedule(item.task)

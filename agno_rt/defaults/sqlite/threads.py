@@ -1,4 +1,4 @@
-"""The two threads of one file: one writes, one reads. Made when they are needed, and anew after they were closed."""
+"""The two threads of a file, a writer and a reader: made on demand, and again after a close."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class _Pair:
-    """The threads from one opening of the file to its closing."""
+    """The threads of a file from its opening to its closing."""
 
     def __init__(self, file: SQLiteFile) -> None:
         self.sessions = SessionReader()
@@ -29,7 +29,7 @@ class _Pair:
         self.reader = BatchThread(f"reader of {file.path}", Reading(file, self.sessions.clear))
 
     def stop(self) -> None:
-        """Let both end."""
+        """Let both threads end."""
         self.writer.stop()
         self.reader.stop()
 
@@ -43,15 +43,15 @@ class FileThreads:
         self._open: _Pair | None = None
 
     async def write(self, operation: Callable[..., T], *args: Any) -> T:
-        """Have the operation called with the connection that writes."""
+        """Call the operation with the writing connection."""
         while True:
             try:
                 return await self._pair().writer.ask(operation, *args)
             except ThreadEnded:
-                continue  # closed by somebody in another trio run, at this very moment
+                continue  # another trio run closed the file between these two calls
 
     async def read(self, operation: Callable[..., T], *args: Any) -> T:
-        """Have the operation called with the connection that reads."""
+        """Call the operation with the reading connection."""
         while True:
             try:
                 return await self._pair().reader.ask(operation, *args)
@@ -68,12 +68,12 @@ class FileThreads:
                 continue
 
     def statistics(self) -> tuple[int, int]:
-        """Whether a batch is being written, as 0 or 1, and how many writes wait."""
+        """Return whether a batch is being written, as 0 or 1, and how many writes wait."""
         pair = self._open
         return (0, 0) if pair is None else pair.writer.statistics()
 
     def stop(self) -> _Pair | None:
-        """Let the threads end, without waiting for them."""
+        """Tell the threads to end, without waiting."""
         with self._lock:
             pair, self._open = self._open, None
         if pair is not None:
@@ -81,7 +81,7 @@ class FileThreads:
         return pair
 
     async def close(self) -> None:
-        """Have everything done that was asked for, and the file closed."""
+        """Finish all pending requests, and close the file."""
         pair = self.stop()
         if pair is not None:
             await pair.writer.stopped()
@@ -89,6 +89,7 @@ class FileThreads:
         await trio.lowlevel.checkpoint()
 
     def _pair(self) -> _Pair:
+        # Without the lock in the usual case. Another thread may make the pair first, hence the second look.
         pair = self._open
         if pair is None:
             with self._lock:

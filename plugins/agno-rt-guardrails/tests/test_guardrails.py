@@ -33,10 +33,10 @@ class TestGuard:
     @pytest.mark.parametrize(
         ("on", "said", "hint"),
         [
-            ("output", "'output', which are no places", "on=('output',)"),
-            ((), "which are no places", "on=('input',)"),
-            (("inptu",), "cannot stand on 'inptu'", "'input'"),
-            (("input", 5), "cannot stand on 5", "output"),
+            ("output", "'output', not a tuple of places", "on=('output',)"),
+            ((), "not a tuple of places", "on=('input',)"),
+            (("inptu",), "no place 'inptu'", "'input'"),
+            (("input", 5), "no place 5", "output"),
         ],
     )
     def test_places_that_there_are_not(self, on: Any, said: str, hint: str) -> None:
@@ -50,24 +50,24 @@ class TestGuard:
     @pytest.mark.parametrize(
         ("rail", "hint"),
         [
-            ("guardrails:pii", "spec string as it is"),
+            ("guardrails:pii", "spec string itself"),
             (PII, "PII()"),
-            (Hook(), "as it is"),
-            (Guard(PII()), "as it is"),
+            (Hook(), "to the agent directly"),
+            (Guard(PII()), "to the agent directly"),
             (None, "async def check"),
             (5, "async def check"),
         ],
     )
     def test_what_is_no_guardrail(self, rail: Any, hint: str) -> None:
         """Anything else is refused, with what was probably meant."""
-        with pytest.raises(UsageError, match="is no guardrail") as caught:
+        with pytest.raises(UsageError, match="is not a guardrail") as caught:
             Guard(rail)
 
         assert hint in caught.value.hint
 
     def test_an_output_has_nothing_to_race(self) -> None:
         """When there is an output, the model has answered."""
-        with pytest.raises(UsageError, match="nothing to race") as caught:
+        with pytest.raises(UsageError, match="cannot race") as caught:
             Guard(PII(), ("output",), race=True)
 
         assert "race=True" in caught.value.hint

@@ -169,7 +169,7 @@ def test_tables() -> None:
         ("guardrails:length:long", "'long'", "guardrails:length:4000"),
         ("guardrails:length:9-3", "at least 9 and at most 3", "Swap"),
         ("guardrails:moderation", "no model", "guardrails:moderation:plugin:model"),
-        ("guardrails:pii:output:race", "nothing to race", "race=True"),
+        ("guardrails:pii:output:race", "cannot race", "race=True"),
     ],
 )
 def test_specs_that_cannot_be(spec: str, said: str, hint: str) -> None:
