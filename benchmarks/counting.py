@@ -10,9 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Self
 
-from agno_rt.measuring import unshared
-
-from .common import Times
+from .common import Times, measuring
 
 IDS_IN_A_BATCH = 256
 """How many ids the kernel draws at a time. So many runs are counted, that each takes its share in one batch."""
@@ -31,7 +29,7 @@ async def allocations(body: Times, times: int = IDS_IN_A_BATCH) -> int:
     kept for reuse (free lists) is not asked for again. A body
     that counts its turns by `range` makes a number each, and so seems to take one more; `itertools.repeat` makes none.
     """
-    async with unshared():
+    async with measuring.unshared():
         await _allocations(body, times)
         few, many = await _allocations(body, times), await _allocations(body, 2 * times)
     return round((many - few) / times)

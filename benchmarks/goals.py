@@ -134,7 +134,7 @@ def goals() -> tuple[Goal, ...]:
 
 def _bound(name: str) -> tuple[float, str]:
     # Imported here: asv imports this file at commits that have no such module.
-    from agno_rt.cli.bench_goals import GOALS
+    from agno_rt_bench.goals import GOALS
 
     return GOALS[name].bound, GOALS[name].unit
 

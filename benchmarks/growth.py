@@ -25,7 +25,7 @@ from agno_rt import Agent, Emit, Message, ModelRequest, ModelResponse, Runtime, 
 from .common import INSTANT, InstantModel, Parts, checkpoints, in_runtime, measured_in, past, ratio
 
 if TYPE_CHECKING:
-    from agno_rt.measuring import Times
+    from agno_rt.testing.measuring import Times
 
 with Parts() as setup:
     from agno_rt.plugins import PluginHost

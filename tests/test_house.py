@@ -53,7 +53,6 @@ FLOORS: dict[str, int] = {
     "_drive": 5,
     "_watch": 5,
     "limiter": 5,
-    "measuring": 5,
     "pool": 5,
     "runs": 5,
     "tasktree": 5,

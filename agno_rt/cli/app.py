@@ -33,8 +33,6 @@ VERBS = (
     "runs",
     "approvals",
     "top",
-    "bench",
-    "profile",
     "init",
     "doctor",
     "plugins",
@@ -42,6 +40,9 @@ VERBS = (
     "completion",
 )
 """Built-in verbs, in the order of `--help`; `agno_rt.cli.verbs.VERB` holds the click command `command`."""
+
+_ELSEWHERE = {"bench": "bench", "profile": "bench", "serve": "serve"}
+"""Commands of plugins that come along, each with its plugin: a misspelt one is recognised where that is missing."""
 
 INTERRUPTED = 130
 
@@ -134,7 +135,8 @@ def _hint(exc: AgnoError) -> str:
         return exc.hint
     from agno_rt.plugins import extra_plugins
 
-    distribution = extra_plugins().get(exc.name)
+    plugin = _ELSEWHERE.get(exc.name, exc.name) if exc.kind == "command" else exc.name
+    distribution = extra_plugins().get(plugin)
     if distribution is None:
         return exc.hint
     return f"Install it: pip install {distribution}. If it is installed, see `block` in [runtime]."
@@ -155,7 +157,7 @@ def _plugin_command(name: str) -> click.Command:
     host = PluginHost(block=_blocked())
     offer = host.shared("commands", name)
     if offer is None:
-        raise NotFound("command", name, [*VERBS, "serve", *(offer.name for offer in host.offers("commands"))])
+        raise NotFound("command", name, [*VERBS, *_ELSEWHERE, *(offer.name for offer in host.offers("commands"))])
     return _made(offer)
 
 

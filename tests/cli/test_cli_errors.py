@@ -125,17 +125,26 @@ def test_an_exit_in_the_users_code_is_told(agno: Agno, project: Path) -> None:
     assert "gone.py:2 fails when it is run: SystemExit: 0" in gone.stderr
 
 
-@pytest.mark.parametrize("args", [("serve",), ("run", "local", "Hi."), ("run", "openai:x", "Hi.")])
-def test_a_missing_plugin_is_offered(agno: Agno, project: Path, args: tuple[str, ...]) -> None:
-    """A command or a model of a plugin of ours that is not there: the hint says what to install."""
-    agent = '[agents.local]\nmodel = "llamacpp:smollm2"\n'
-    (project / "agno-rt.toml").write_text(f'[runtime]\nblock = ["serve", "llamacpp", "openai"]\n{agent}')
+MISSING = {
+    "serve": ("serve",),
+    "bench": ("bench", "--quick"),
+    "bench for profile": ("profile", "cpu", "x.py"),
+    "llamacpp": ("run", "local", "Hi."),
+    "openai": ("run", "openai:x", "Hi."),
+}
 
-    done = agno(*args)
+
+@pytest.mark.parametrize("plugin", MISSING)
+def test_a_missing_plugin_is_offered(agno: Agno, project: Path, plugin: str) -> None:
+    """For a command or a model of a plugin of ours that is not installed, the hint names its distribution."""
+    agent = '[agents.local]\nmodel = "llamacpp:smollm2"\n'
+    blocked = '[runtime]\nblock = ["serve", "bench", "llamacpp", "openai"]\n'
+    (project / "agno-rt.toml").write_text(f"{blocked}{agent}")
+
+    done = agno(*MISSING[plugin])
 
     assert done.returncode == 2
-    missing = {"serve": "serve", "local": "llamacpp", "openai:x": "openai"}[args[-2] if len(args) > 1 else args[0]]
-    assert f"pip install agno-rt-{missing}" in done.stderr
+    assert f"pip install agno-rt-{plugin.partition(' ')[0]}" in done.stderr
 
 
 def test_help_lists_every_command(agno: Agno, distribution: Callable[..., Path]) -> None:

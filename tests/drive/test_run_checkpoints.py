@@ -11,8 +11,8 @@ import trio.testing
 
 from agno_rt import Agent, Emit, ModelRequest, ModelResponse, Runtime, ToolCall, tool
 from agno_rt.errors import ModelError
-from agno_rt.measuring import scheduler_steps
 from agno_rt.testing import run_schedules
+from agno_rt.testing.measuring import scheduler_steps
 
 Wait = Callable[[], Awaitable[None]]
 

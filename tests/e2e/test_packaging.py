@@ -110,8 +110,8 @@ def test_the_extra_all_brings_every_plugin() -> None:
     extras = metadata(ROOT)["optional-dependencies"]
     names = {requirement.partition("~")[0] for requirement in extras["all"]}
 
-    assert names == {path.name for path in SHIPPED if path != ROOT} | {"agno-rt[process,profile]"}
-    assert extras.keys() == {"all", "process", "profile"}
+    assert names == {path.name for path in SHIPPED if path != ROOT} | {"agno-rt[process]"}
+    assert extras.keys() == {"all", "process"}
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +226,8 @@ def test_wheels_do_the_main_job(version: str, built: Path, tmp_path: Path) -> No
     assert here.agno("run", "agents.py", "hi").stdout == "Hello!\n"
     alone = here.agno("serve", status=2)
     assert "pip install agno-rt-serve" in alone.stderr
+    assert "pip install agno-rt-bench" in here.agno("bench", status=2).stderr
+    assert "pip install agno-rt-bench" in here.agno("profile", "cpu", "agents.py", status=2).stderr
 
     here.install(built, "agno-rt[all]")
     here.check()

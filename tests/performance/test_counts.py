@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from agno_rt import Event, Runtime, events, measuring
+from agno_rt import Event, Runtime, events
+from agno_rt.testing import measuring
 from benchmarks.common import remember, session_runs, simple_runs, tool_runs
 
 Bodies = Callable[[Runtime], measuring.Times]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agno_rt_bench.goals import GOALS as QUICK_GOALS
 
-from agno_rt.cli.bench_goals import GOALS as QUICK_GOALS
 from agno_rt.errors import UsageError
 from benchmarks import page
 from benchmarks.goals import Against, Goal, Measured, NotBuilt, Recorded, goals

@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 import trio
 
-from agno_rt import measuring
+from agno_rt.testing import measuring
 
 
 def nothing() -> None:

@@ -300,7 +300,7 @@ class TestRefusing:
             status, _, body = process.get(f"/debug/{route}?seconds=1")
             error = json.loads(body)["error"]
             assert (status, error["code"]) == (501, "profiler_missing")
-            assert "pip install 'agno-rt[profile]'" in error["hint"]
+            assert "pip install agno-rt-bench" in error["hint"]
 
 
 def without_tools(folder: Path) -> str:

@@ -232,7 +232,7 @@ def _memray() -> Any:
 
 
 def _missing(name: str) -> HttpError:
-    hint = "Install it where the server runs: pip install 'agno-rt[profile]'"
+    hint = "Install it where the server runs: pip install agno-rt-bench"
     return HttpError(501, "profiler_missing", f"{name} is not installed", hint)
 
 

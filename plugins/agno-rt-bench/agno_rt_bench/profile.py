@@ -1,4 +1,4 @@
-"""`agno-rt profile`: runs a command under a profiler and writes what it saw to a file."""
+"""`agno-rt profile`: runs a command under a profiler and writes the profile to a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from agno_rt.cli.report import clean, notice, show_error
 from agno_rt.errors import UsageError
 
 if TYPE_CHECKING:
-    from agno_rt.cli.profile_tools import Cpu, Memory
+    from agno_rt_bench.profiling.tools import Cpu, Memory
 
 __all__ = ["command"]
 
@@ -42,10 +42,7 @@ _ABOUT = {
 
 @click.group("profile")
 def command() -> None:
-    """Profile a command: where its time goes, or its memory.
-
-    The tools that this takes are installed by: pip install 'agno-rt[profile]'
-    """
+    """Profile a command: where its time goes, or its memory."""
 
 
 @command.command("cpu", context_settings=_SETTINGS)
@@ -72,9 +69,9 @@ def cpu(**options: Any) -> int:
     Its output and its exit code are as they were without a profiler; Ctrl-C ends it, and the file is written.
     """
     _check_system()
-    from agno_rt.cli.profile_tools import Cpu
+    from agno_rt_bench.profiling.tools import Cpu
 
-    return _profile(Cpu, options)
+    return _write_profile(Cpu, options)
 
 
 @command.command("memory", context_settings=_SETTINGS)
@@ -104,22 +101,22 @@ def memory(**options: Any) -> int:
     Its output and its exit code are as they were without a profiler; Ctrl-C ends it, and the file is written.
     """
     _check_system()
-    from agno_rt.cli.profile_tools import Memory
+    from agno_rt_bench.profiling.tools import Memory
 
-    return _profile(Memory, options)
+    return _write_profile(Memory, options)
 
 
-def _profile(kind: type[Cpu | Memory], options: dict[str, Any]) -> int:
-    from agno_rt.cli.profile_command import program_of
-    from agno_rt.cli.profile_tools import Failed, find_tool
+def _write_profile(kind: type[Cpu | Memory], options: dict[str, Any]) -> int:
+    from agno_rt_bench.profiling.program import program_of
+    from agno_rt_bench.profiling.tools import Failed, find_tool
 
     words, output, seconds = options.pop("words"), options.pop("output"), options.pop("seconds")
     profiler = kind(**options)
     find_tool(profiler.tool)
-    program = program_of(words, _check_verb(click.get_current_context().find_root()))
+    program = program_of(words, _make_verb_check(click.get_current_context().find_root()))
     suffix = profiler.suffixes[profiler.kind]
-    target = _new(profiler.name, suffix) if output is None else Path(output)
-    with _folder_beside(target) as folder:
+    target = _choose_path(profiler.name, suffix) if output is None else Path(output)
+    with _make_folder_beside(target) as folder:
         made = folder / f"profile{suffix}"
         try:
             ended = profiler.profile(program, made, seconds)
@@ -128,7 +125,7 @@ def _profile(kind: type[Cpu | Memory], options: dict[str, Any]) -> int:
             return exc.ended.code or 1
         made.replace(target)
     about = _ABOUT[f"{profiler.name} {profiler.kind}"]
-    click.echo(clean(f"Wrote {target}: {_size(target)}; {about}."), err=True)
+    click.echo(clean(f"Wrote {target}: {_format_size(target)}; {about}."), err=True)
     if ended.code is None:
         notice("The command was killed, or ended in a way that tells no exit code.")
         return 1
@@ -140,17 +137,17 @@ def _check_system() -> None:
         raise UsageError("profiles are made on Linux and macOS alone", hint="On Windows, use its subsystem for Linux.")
 
 
-def _check_verb(root: click.Context) -> Callable[[str], object]:
+def _make_verb_check(root: click.Context) -> Callable[[str], object]:
     group = root.command
     assert isinstance(group, click.Group)
     return lambda verb: group.resolve_command(root, [verb])
 
 
 @contextmanager
-def _folder_beside(target: Path) -> Iterator[Path]:
-    """A folder to profile into, so that the file is whole once it is there, and one that was there is left till then.
+def _make_folder_beside(target: Path) -> Iterator[Path]:
+    """Yield a folder beside the target to profile into, so that an old file stays until the new one is complete.
 
-    Raises `UsageError` where the target cannot be written.
+    Raises `UsageError` if the target cannot be written.
     """
     try:
         if target.is_dir():
@@ -162,13 +159,13 @@ def _folder_beside(target: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def _size(path: Path) -> str:
+def _format_size(path: Path) -> str:
     count = path.stat().st_size
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
-def _new(name: str, suffix: str) -> Path:
-    """A file that is not there yet, named for the time."""
+def _choose_path(name: str, suffix: str) -> Path:
+    """Return the path of a file that does not exist yet, named for the time."""
     stem = time.strftime(f"profile-{name}-%Y%m%d-%H%M%S")
     names = (f"{stem}{f'-{number}' if number > 1 else ''}{suffix}" for number in itertools.count(1))
     return next(path for path in map(Path, names) if not path.exists())

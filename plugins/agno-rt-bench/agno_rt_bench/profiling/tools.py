@@ -1,7 +1,7 @@
-"""The profilers behind `agno-rt profile`: how py-spy and memray are called, and what their failures mean.
+"""The profilers behind `agno-rt profile`: the command lines of py-spy and memray, and the causes of their failures.
 
-Both are programs of their own: nothing here imports them. py-spy looks into the process from outside, so that it sees
-worker threads too, where plain tools run; memray counts in the process, and then draws what it counted.
+Both are programs of their own, and are not imported. py-spy reads the process from outside, and so sees the worker
+threads of plain tools too. memray counts inside the process, and then draws a graph.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import ClassVar
 
 import attrs
 
-from agno_rt.cli.profile_command import Program
-from agno_rt.cli.profile_running import Ended, run_inside, run_under
 from agno_rt.errors import UsageError
+from agno_rt_bench.profiling.program import Program
+from agno_rt_bench.profiling.running import Ended, run_inside, run_under
 
 __all__ = ["Cpu", "Failed", "Memory", "find_tool"]
 
@@ -30,7 +30,7 @@ _DENIED = re.compile(r"permission|not permitted|root|EPERM|EACCES", re.IGNORECAS
 
 
 class Failed(Exception):
-    """There is no profile; `ended` is how the program ended all the same."""
+    """No profile was made; `ended` is the end of the program."""
 
     def __init__(self, message: str, hint: str, ended: Ended) -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class Failed(Exception):
 
 @attrs.frozen
 class Cpu:
-    """How py-spy looks: how often a second, at waiting threads too or not, by lines or by functions."""
+    """A profile by py-spy: samples a second, with or without waiting threads, by lines or by functions."""
 
     kind: str
     rate: int
@@ -54,21 +54,21 @@ class Cpu:
     suffixes: ClassVar[dict[str, str]] = {"flamegraph": ".svg", "speedscope": ".json", "raw": ".txt"}
 
     def profile(self, program: Program, target: Path, seconds: float | None) -> Ended:
-        """Run the program and write the profile. Raises `Failed` where there is none."""
+        """Run the program and write the profile. Raises `Failed` if none was made."""
         command = [find_tool(self.tool), "record", "--format", self.kind, "--rate", str(self.rate)]
         flags = {"--idle": self.idle, "--function": not self.lines, "--subprocesses": self.subprocesses}
         command += [flag for flag, wanted in flags.items() if wanted]
         ended = run_under([*command, "--output", str(target), "--"], program, seconds)
-        if ended.failed or not _is_there(target):
-            raise _no_samples(ended)
+        if ended.failed or not _is_written(target):
+            raise _explain_missing_profile(ended)
         if self.kind == "flamegraph":
-            _retitle(target, " ".join(program.words))
+            _retitle_graph(target, " ".join(program.words))
         return ended
 
 
 @attrs.frozen
 class Memory:
-    """What memray counts: every object of Python or what Python takes from the system; the peak or what was left."""
+    """A profile by memray: of all objects or of blocks from the system, at the peak or at the end."""
 
     kind: str
     objects: bool
@@ -79,49 +79,49 @@ class Memory:
     suffixes: ClassVar[dict[str, str]] = {"flamegraph": ".html", "table": ".html", "bin": ".bin"}
 
     def profile(self, program: Program, target: Path, seconds: float | None) -> Ended:
-        """Run the program and write the profile. Raises `Failed` where there is none."""
+        """Run the program and write the profile. Raises `Failed` if none was made."""
         memray = [sys.executable, *program.flags, "-m", find_tool(self.tool)]
         recorded = target.with_suffix(".bin")
         counting = ["--trace-python-allocators"] if self.objects else []
         run = [*memray, "run", "--quiet", "--force", *counting, "--output", str(recorded), *program.target]
         ended = run_inside(run, seconds)
-        if not _is_there(recorded):
+        if not _is_written(recorded):
             raise Failed("there is no profile: memray recorded nothing", "", ended)
         if self.kind != "bin":
-            # With its scripts inside: the page then needs no network.
+            # `--no-web` puts the scripts into the page, which then needs no network.
             leaks = ["--leaks"] if self.leaks else []
             draw = [sys.executable, "-m", "memray", self.kind, "--no-web", "--force", *leaks]
             done = subprocess.run([*draw, "--output", str(target), str(recorded)], capture_output=True, check=False)
-            if done.returncode or not _is_there(target):
+            if done.returncode or not _is_written(target):
                 said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [""]
                 raise Failed(f"memray could not draw what it recorded: {said[-1]}", "", ended)
         return ended
 
 
 def find_tool(name: str) -> str:
-    """What to call the tool by. Raises `UsageError` that says how to install it."""
+    """Return the tool's program or module. Raises `UsageError` with the line that installs it."""
     if name == "memray":
         found = name if importlib.util.find_spec(name) else None
     else:
         found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
     if found is None:
-        raise UsageError(f"{name} is not installed", hint="Install it: pip install 'agno-rt[profile]'")
+        raise UsageError(f"{name} is not installed", hint="Install it: pip install agno-rt-bench")
     return found
 
 
-def _is_there(path: Path) -> bool:
+def _is_written(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
-def _retitle(graph: Path, words: str) -> None:
-    """Call the graph what was profiled: py-spy calls it its own command line."""
+def _retitle_graph(graph: Path, words: str) -> None:
+    """Title the graph with the profiled command; py-spy's title is its own command line."""
     title = f"agno-rt profile cpu -- {html.escape(textwrap.shorten(words, 100))}"
     svg = graph.read_text(encoding="utf-8")
     graph.write_text(_TITLE.sub(lambda found: found[1] + title, svg, count=1), encoding="utf-8")
 
 
-def _no_samples(ended: Ended) -> Failed:
-    """Why py-spy wrote nothing, of what it said."""
+def _explain_missing_profile(ended: Ended) -> Failed:
+    """Return the error for a missing profile, with the cause from py-spy's output."""
     if "No stack counts" in ended.said or not ended.failed:
         hint = "It was over too soon, or waited: --idle counts waiting too, --rate 1000 looks more often."
         return Failed("there is no profile: py-spy never saw the command at work", hint, ended)

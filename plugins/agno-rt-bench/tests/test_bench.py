@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 import attrs
 import pytest
+from agno_rt_bench.answers import make_up_answer
+from agno_rt_bench.goals import GOALS, Goal
+from agno_rt_bench.rows import Case, Effort, Figure, Measured, Row, Unmeasured, choose_cases, measure_case, rate_case
+from agno_rt_bench.show import describe_measured, describe_verdict, format_figure
 
-from agno_rt.cli.bench_goals import GOALS, Goal
-from agno_rt.cli.benching.answers import made_up
-from agno_rt.cli.benching.rows import Case, Effort, Figure, Measured, Row, Unmeasured, chosen, measured, rated
-from agno_rt.cli.benching.show import figure, measured_texts, verdict_text
 from agno_rt.errors import NotFound, UsageError
 from agno_rt.output import Output
 from tests.cli.conftest import SECONDS
@@ -102,7 +102,7 @@ def case(goal: Goal | None = GOAL, name: str = "row", group: str = "kernel") -> 
 
 def row(value: float, low: float, high: float, goal: Goal | None = GOAL) -> Row:
     """A row that came to so many milliseconds."""
-    return rated(case(goal), Measured(value, "ms", low, high))
+    return rate_case(case(goal), Measured(value, "ms", low, high))
 
 
 @pytest.fixture
@@ -139,14 +139,14 @@ class TestVerdict:
         """It holds up to the bound; what a batch contradicts is within the noise."""
         made = row(value, low, high)
 
-        assert (made.verdict, made.clear, verdict_text(made)) == (verdict, clear, words)
+        assert (made.verdict, made.clear, describe_verdict(made)) == (verdict, clear, words)
         assert made.falls_short == (verdict == "short")
 
     def test_without_a_goal(self) -> None:
         """There is nothing to fall short of."""
         made = row(1e9, 1, 1e9, goal=None)
 
-        assert (verdict_text(made), made.falls_short, made.short_by) == ("no goal", False, None)
+        assert (describe_verdict(made), made.falls_short, made.short_by) == ("no goal", False, None)
 
     @pytest.mark.parametrize(
         ("raised", "reason"),
@@ -162,26 +162,26 @@ class TestVerdict:
         async def measure(effort: Effort) -> Measured:
             raise raised
 
-        failed = await measured(Case("row", "kernel", "a thing", measure, GOAL), ONCE)
+        failed = await measure_case(Case("row", "kernel", "a thing", measure, GOAL), ONCE)
 
-        assert verdict_text(failed) == f"not measured: {reason}"
-        assert measured_texts(failed) == []
+        assert describe_verdict(failed) == f"not measured: {reason}"
+        assert describe_measured(failed) == []
         assert failed.falls_short
         assert not attrs.evolve(failed, goal=None).falls_short
 
     async def test_the_goal_is_that_of_the_name(self) -> None:
         """A case without a goal of its own has that of its row, if there is one."""
-        known = await measured(Case("import", "startup", "", case().measure), ONCE)
+        known = await measure_case(Case("import", "startup", "", case().measure), ONCE)
 
         assert known.goal == GOALS["import"]
         assert Case("token-of-love", "kernel", "", case().measure).goal is None
 
     def test_figures(self) -> None:
         """Numbers have as many digits as can be told apart, and their spread."""
-        shown = rated(case(None), Measured(2.412, "checkpoints", 2.3, 2.6, also=(Figure(1, "Python calls"),)))
+        shown = rate_case(case(None), Measured(2.412, "checkpoints", 2.3, 2.6, also=(Figure(1, "Python calls"),)))
 
-        assert measured_texts(shown) == ["2.41 checkpoints ± 8 %", "1 Python call"]
-        assert [figure(*given) for given in ((10.4, "µs"), (1234.5, "ms"), (104, "bytes"))] == [
+        assert describe_measured(shown) == ["2.41 checkpoints ± 8 %", "1 Python call"]
+        assert [format_figure(*given) for given in ((10.4, "µs"), (1234.5, "ms"), (104, "bytes"))] == [
             "10.4 µs",
             "1,234 ms",
             "104 bytes",
@@ -192,11 +192,11 @@ def test_rows_are_chosen() -> None:
     """By name, by pattern or by group, in the order of the table; one that there is not is an error."""
     cases = [case(name="create-a"), case(name="run-a"), case(name="agent:a", group="agents")]
 
-    assert chosen(cases, ()) == cases
-    assert [each.name for each in chosen(cases, ("agents, create-*",))] == ["create-a", "agent:a"]
-    assert [each.name for each in chosen(cases, ("run-a", "agent:*"))] == ["run-a", "agent:a"]
+    assert choose_cases(cases, ()) == cases
+    assert [each.name for each in choose_cases(cases, ("agents, create-*",))] == ["create-a", "agent:a"]
+    assert [each.name for each in choose_cases(cases, ("run-a", "agent:*"))] == ["run-a", "agent:a"]
     with pytest.raises(NotFound, match="unknown row 'agent'"):
-        chosen(cases, ("agent",))
+        choose_cases(cases, ("agent",))
 
 
 class Color(enum.Enum):
@@ -242,15 +242,15 @@ class Endless:
     ],
     ids=str,
 )
-def test_answers_are_made_up(output: Any) -> None:
+async def test_answers_are_made_up(output: Any) -> None:
     """Of whatever type an agent's answer is, one is made that fits: it would be refused here."""
-    assert made_up(output)
+    assert await make_up_answer(output)
 
 
-def test_an_answer_that_cannot_be_made_up() -> None:
+async def test_an_answer_that_cannot_be_made_up() -> None:
     """It is said which kind of type it is."""
-    with pytest.raises(Unmeasured, match="it holds itself"):
-        made_up(Endless)
+    with pytest.raises(Unmeasured, match="it contains itself"):
+        await make_up_answer(Endless)
 
 
 def test_the_kernel(agno: Agno) -> None:

@@ -1,4 +1,4 @@
-"""The rows of the table: what is to be measured, what came of it, and the verdict. Knows no agent and no terminal."""
+"""The rows of the table: cases, figures, verdicts. Knows no agent and no terminal."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 
 import attrs
 
-from agno_rt.cli.bench_goals import GOALS, Goal
 from agno_rt.errors import AgnoError, NotFound
+from agno_rt_bench.goals import GOALS, Goal
 
 __all__ = [
     "Case",
@@ -18,28 +18,28 @@ __all__ = [
     "Measured",
     "Row",
     "Unmeasured",
-    "chosen",
-    "in_batches",
-    "measured",
-    "middle",
-    "rated",
+    "choose_cases",
+    "measure_case",
+    "measure_in_batches",
+    "rate_case",
+    "take_middle",
 ]
 
 Verdict: TypeAlias = Literal["holds", "short", "none", "failed"]
 
 
 class Unmeasured(Exception):
-    """What was to be measured could not be; the text says why."""
+    """The reason why a row could not be measured."""
 
 
 @attrs.frozen
 class Effort:
-    """How often a figure is taken, and how much is done for it each time.
+    """The number of batches for a figure, and the work in each.
 
     Attributes:
-        batches: how often it is taken: the one in the middle counts, and the others say how sure it is
-        rounds: the unit for how many rounds there are in a batch, in which what is compared takes turns
-        processes: how many fresh processes there are in a batch
+        batches: measurements of a row: the median counts, the others show the noise
+        rounds: the unit for the rounds of a batch, in which the two sides of a comparison take turns
+        processes: fresh processes in a batch
     """
 
     batches: int
@@ -57,9 +57,9 @@ class Figure:
 
 @attrs.frozen
 class Measured:
-    """What a row came to. `low` and `high` are the least and the most of the batches; of an exact count, the count.
+    """The result of a row. `low` and `high` are the extremes of the batches; for an exact count, the count itself.
 
-    `also` are other figures of the same thing, which have no goal; `note` is what has to be known to read them.
+    `also` has other figures of the same thing, without a goal; `note` helps to read them.
     """
 
     value: float
@@ -71,13 +71,13 @@ class Measured:
 
     @classmethod
     def exact(cls, value: float, unit: str, also: tuple[Figure, ...] = ()) -> Measured:
-        """A count, which is the same each time."""
+        """Return the result for an exact count, which is the same in each batch."""
         return cls(value, unit, value, value, also)
 
 
 @attrs.frozen
 class Case:
-    """Something to measure: `what` says in plain words what the row is."""
+    """A row to measure; `what` describes it in plain words."""
 
     name: str
     group: str
@@ -88,23 +88,23 @@ class Case:
 
 @attrs.frozen
 class Row:
-    """A row as it is shown and as `--json` writes it.
+    """A row of the table and of `--json`.
 
     Attributes:
-        name: what the row is called, and chosen by
-        group: the part of the table that it belongs to
-        what: what it is, in plain words
-        goal: what is to be reached, where there is a goal
-        value: what was measured, `None` where that failed
+        name: the name, which `--rows` takes
+        group: the part of the table
+        what: a description in plain words
+        goal: the goal, if the row has one
+        value: the median of the batches, `None` if the measurement failed
         unit: the unit of `value`, `low`, `high` and the goal
         low: the least of the batches
         high: the most of the batches
         also: other figures of the same thing
-        note: what has to be known to read it
-        verdict: `holds`, `short`, `none` where there is no goal, `failed` where nothing could be measured
-        short_by: how much above the goal it is, in percent of the goal, where it is short of it
-        clear: whether every batch says the same as the verdict
-        reason: why nothing could be measured
+        note: a remark that helps to read the figures
+        verdict: `holds`, `short`, `none` for a row without a goal, `failed` for a failed measurement
+        short_by: for the verdict `short`, the excess over the goal in percent of the goal
+        clear: true if every batch agrees with the verdict
+        reason: for the verdict `failed`, the cause
     """
 
     name: str
@@ -124,12 +124,12 @@ class Row:
 
     @property
     def falls_short(self) -> bool:
-        """Whether there is a goal of which it is not shown that it is reached."""
+        """True if the row has a goal and the goal was not reached, or not measured."""
         return self.goal is not None and self.verdict != "holds"
 
 
-def rated(case: Case, measured: Measured) -> Row:
-    """The row of what was measured, with its verdict."""
+def rate_case(case: Case, measured: Measured) -> Row:
+    """Return the case's row with its verdict."""
     row = Row(
         case.name,
         case.group,
@@ -151,10 +151,10 @@ def rated(case: Case, measured: Measured) -> Row:
     return attrs.evolve(row, verdict="short", short_by=short_by, clear=measured.low > bound)
 
 
-async def measured(case: Case, effort: Effort) -> Row:
-    """Measure, and rate what came of it. What cannot be measured is a row with the reason."""
+async def measure_case(case: Case, effort: Effort) -> Row:
+    """Measure the case and return its row; a failure becomes a row with the reason."""
     try:
-        return rated(case, await case.measure(effort))
+        return rate_case(case, await case.measure(effort))
     except (AgnoError, Unmeasured) as exc:
         reason = exc.message if isinstance(exc, AgnoError) else str(exc)
     except Exception as exc:
@@ -162,31 +162,34 @@ async def measured(case: Case, effort: Effort) -> Row:
     return Row(case.name, case.group, case.what, case.goal, verdict="failed", reason=reason)
 
 
-async def in_batches(
+async def measure_in_batches(
     effort: Effort, once: Callable[[], Awaitable[float]], unit: str, also: tuple[Figure, ...] = ()
 ) -> Measured:
-    """Take a figure several times: the one in the middle, with how far apart they were."""
+    """Take a figure once a batch. Return the median, with the least and the most."""
     values = sorted([await once() for _ in range(effort.batches)])
     return Measured(values[len(values) // 2], unit, values[0], values[-1], also)
 
 
-async def middle(once: Callable[[], Awaitable[float]]) -> float:
-    """The middle of three counts: once in a while one of them meets work that is done for many runs at a time."""
+async def take_middle(once: Callable[[], Awaitable[float]]) -> float:
+    """Return the median of three counts.
+
+    Now and then a single count includes work that is done for many runs at once, such as drawing ids.
+    """
     return sorted([await once() for _ in range(3)])[1]
 
 
-def chosen(cases: Sequence[Case], patterns: Iterable[str]) -> list[Case]:
-    """Those whose name or group fits one of the patterns, in their order; all without a pattern.
+def choose_cases(cases: Sequence[Case], patterns: Iterable[str]) -> list[Case]:
+    """Return the cases whose name or group matches a pattern, in their order; all of them without a pattern.
 
-    Raises `NotFound` for a pattern that nothing fits.
+    Raises `NotFound` for a pattern without a match.
     """
     asked = [pattern.strip() for each in patterns for pattern in each.split(",") if pattern.strip()]
     for pattern in asked:
-        if not any(_fits(case, pattern) for case in cases):
+        if not any(_is_chosen(case, pattern) for case in cases):
             names = [*dict.fromkeys(case.group for case in cases), *(case.name for case in cases)]
             raise NotFound("row", pattern, names, where="in --rows")
-    return [case for case in cases if not asked or any(_fits(case, pattern) for pattern in asked)]
+    return [case for case in cases if not asked or any(_is_chosen(case, pattern) for pattern in asked)]
 
 
-def _fits(case: Case, pattern: str) -> bool:
+def _is_chosen(case: Case, pattern: str) -> bool:
     return case.group == pattern or fnmatch.fnmatchcase(case.name, pattern)

@@ -1,4 +1,4 @@
-"""Models that answer at once, or wait: what is measured around them is the runtime's own cost. Knows no runtime."""
+"""Models that answer at once, or wait, so that the rest of a run's cost is the runtime's own. Knows no runtime."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Calling", "Instant", "Parked", "Talking", "Waiting"]
 
 
 class Instant:
-    """Answers at once, always the same."""
+    """A model that gives the same answer at once."""
 
     name = "instant"
 
@@ -27,7 +27,7 @@ class Instant:
 
 
 class Calling:
-    """Calls one tool, then answers: two turns."""
+    """A model that calls one tool, then answers: two turns."""
 
     name = "calling"
 
@@ -36,13 +36,13 @@ class Calling:
         self._answer = ModelResponse("ok")
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Call the tool, or answer when its result is there."""
+        """Call the tool, or answer once its result has arrived."""
         return self._answer if request.messages[-1].role == "tool" else self._call
 
 
 @attrs.define(eq=False)
 class Talking:
-    """Writes a long answer, a token at a time, without waiting for anything."""
+    """A model that streams a long answer, token by token, without waiting."""
 
     tokens: int
     name: str = "talking"
@@ -57,7 +57,7 @@ class Talking:
 
 @attrs.define(eq=False)
 class Waiting:
-    """Answers after so many seconds, as one behind a network does."""
+    """A model that answers after some seconds, like a remote one."""
 
     seconds: float
     name: str = "waiting"
@@ -70,7 +70,7 @@ class Waiting:
 
 @attrs.define(eq=False)
 class Parked:
-    """Waits until it is told to go on."""
+    """A model that waits for an event."""
 
     go: trio.Event
     name: str = "parked"

@@ -1,4 +1,4 @@
-"""The rows of the kernel: what it costs to make an agent, to run it, to remember, to stream, to wait."""
+"""The rows of the kernel: the cost of making an agent, of a run, of memory, of a stream, of waiting."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import trio
 import trio.testing
 
 from agno_rt.agent import Agent
-from agno_rt.cli.benching.models import Calling, Instant, Parked, Talking, Waiting
-from agno_rt.cli.benching.rows import Case, Effort, Figure, Measured, in_batches, middle
 from agno_rt.limits import Limits
-from agno_rt.measuring import Times, bytes_held, checkpoints, python_calls, ratio, scheduler_steps, seconds
 from agno_rt.memory import MemoryPolicy
 from agno_rt.messages import Message, ToolCall
 from agno_rt.runtime import Runtime
+from agno_rt.testing.measuring import Times, bytes_held, checkpoints, python_calls, ratio, scheduler_steps, seconds
 from agno_rt.tools import tool
+from agno_rt_bench.models import Calling, Instant, Parked, Talking, Waiting
+from agno_rt_bench.rows import Case, Effort, Figure, Measured, measure_in_batches, take_middle
 
 __all__ = ["kernel_cases"]
 
@@ -32,7 +32,7 @@ HISTORY = [Message("user" if at % 2 == 0 else "assistant", "hello") for at in ra
 
 @tool(inline=True)
 def double(number: int) -> int:
-    """Twice the number."""
+    """Double the number."""
     return 2 * number
 
 
@@ -41,33 +41,36 @@ CALLING = Calling(ToolCall("call", "double", '{"number": 21}'))
 TOOLS = (double,)
 POLICY = MemoryPolicy(20)
 
-# The floor of an agent: a slotted object with as many fields, of which two are given.
+# The lower bound for making an agent: a slotted object with as many fields, two of them given.
 _names = [field.name for field in attrs.fields(Agent)]
 _fields: dict[str, Any] = {_names[0]: attrs.field(), **{name: attrs.field(default=None) for name in _names[1:]}}
 Bare: Any = attrs.make_class("Bare", _fields, eq=False, weakref_slot=False)
 
 
 def kernel_cases() -> list[Case]:
-    """What the kernel costs, on this machine."""
+    """Return the rows of the kernel."""
     bare, tasks = "against a bare object", "against bare tasks"
     return [
-        Case("create-simple", GROUP, f"make an agent, {bare}", partial(_create, _make_simple)),
-        Case("create-tools", GROUP, f"make an agent with tools, {bare}", partial(_create, _make_with_tools)),
+        Case("create-simple", GROUP, f"make an agent, {bare}", partial(_measure_creation, _make_simple)),
+        Case("create-tools", GROUP, f"make an agent with tools, {bare}", partial(_measure_creation, _make_with_tools)),
         Case(
-            "create-memory", GROUP, f"make an agent with a memory policy, {bare}", partial(_create, _make_with_memory)
+            "create-memory",
+            GROUP,
+            f"make an agent with a memory policy, {bare}",
+            partial(_measure_creation, _make_with_memory),
         ),
-        Case("agent-bytes", GROUP, "the memory that an agent takes", _agent_bytes),
-        Case("run-simple", GROUP, "a run with one answer", partial(_run, _simple)),
-        Case("run-tool", GROUP, "a run with one tool call, two turns", partial(_run, _with_tool)),
-        Case("run-session", GROUP, "a run in a session of 100 messages", _run_in_session),
-        Case("append-10", GROUP, "add a message to a session of 10, in process", partial(_append, 10)),
-        Case("append-100000", GROUP, "the same, to a session of 100,000", partial(_append, 100_000)),
-        Case("token", GROUP, "a token on its way to the reader of a stream", _token),
-        Case("waiting-1000", GROUP, f"1,000 runs that wait 100 ms, {tasks}", partial(_at_once, 1_000)),
-        Case("waiting-10000", GROUP, f"10,000 runs that wait 100 ms, {tasks}", partial(_at_once, 10_000)),
-        Case("waiting-bytes", GROUP, "the memory of a run that waits for its model", _waiting_bytes),
-        Case("counts-simple", GROUP, "what a run with one answer does, counted", partial(_counts, _simple)),
-        Case("counts-tool", GROUP, "what a run with one tool call does, counted", partial(_counts, _with_tool)),
+        Case("agent-bytes", GROUP, "the memory that an agent takes", _measure_agent_bytes),
+        Case("run-simple", GROUP, "a run with one answer", partial(_measure_runs, _simple_runs)),
+        Case("run-tool", GROUP, "a run with one tool call, two turns", partial(_measure_runs, _tool_runs)),
+        Case("run-session", GROUP, "a run in a session of 100 messages", _measure_session_runs),
+        Case("append-10", GROUP, "add a message to a session of 10, in process", partial(_measure_append, 10)),
+        Case("append-100000", GROUP, "the same, to a session of 100,000", partial(_measure_append, 100_000)),
+        Case("token", GROUP, "a token on its way to the reader of a stream", _measure_token),
+        Case("waiting-1000", GROUP, f"1,000 runs that wait 100 ms, {tasks}", partial(_measure_at_once, 1_000)),
+        Case("waiting-10000", GROUP, f"10,000 runs that wait 100 ms, {tasks}", partial(_measure_at_once, 10_000)),
+        Case("waiting-bytes", GROUP, "the memory of a run that waits for its model", _measure_waiting_bytes),
+        Case("counts-simple", GROUP, "what a run with one answer does, counted", partial(_count_runs, _simple_runs)),
+        Case("counts-tool", GROUP, "what a run with one tool call does, counted", partial(_count_runs, _tool_runs)),
     ]
 
 
@@ -91,11 +94,11 @@ async def _make_with_memory(times: int) -> None:
         Agent(INSTANT, "assistant", "", (), None, POLICY)
 
 
-async def _create(make: Times, effort: Effort) -> Measured:
-    return await in_batches(effort, lambda: ratio(make, _make_bare, TIMES, 20 * effort.rounds), "x")
+async def _measure_creation(make: Times, effort: Effort) -> Measured:
+    return await measure_in_batches(effort, lambda: ratio(make, _make_bare, TIMES, 20 * effort.rounds), "x")
 
 
-async def _agent_bytes(effort: Effort) -> Measured:
+async def _measure_agent_bytes(effort: Effort) -> Measured:
     kept: list[object] = [None] * AGENTS
 
     async def make(times: int) -> None:
@@ -108,8 +111,8 @@ async def _agent_bytes(effort: Effort) -> Measured:
     return Measured.exact(round(await bytes_held(make, 3) / AGENTS), "bytes")
 
 
-def _simple(runtime: Runtime) -> Times:
-    """Runs of a new agent each, with one turn."""
+def _simple_runs(runtime: Runtime) -> Times:
+    """Return a body that makes an agent and runs it, with one turn."""
 
     async def runs(times: int) -> None:
         for _ in range(times):
@@ -118,8 +121,8 @@ def _simple(runtime: Runtime) -> Times:
     return runs
 
 
-def _with_tool(runtime: Runtime) -> Times:
-    """Runs of a new agent each, with one tool call and two turns."""
+def _tool_runs(runtime: Runtime) -> Times:
+    """Return a body that makes an agent and runs it, with one tool call and two turns."""
 
     async def runs(times: int) -> None:
         for _ in range(times):
@@ -128,19 +131,21 @@ def _with_tool(runtime: Runtime) -> Times:
     return runs
 
 
-async def _run(body: Callable[[Runtime], Times], effort: Effort) -> Measured:
+async def _measure_runs(body: Callable[[Runtime], Times], effort: Effort) -> Measured:
     async with Runtime() as runtime:
-        return await _in_checkpoints(body(runtime), effort)
+        return await _measure_in_checkpoints(body(runtime), effort)
 
 
-async def _in_checkpoints(runs: Times, effort: Effort) -> Measured:
-    # Many short rounds: what else the machine does falls into some of them, and leaves others alone.
+async def _measure_in_checkpoints(runs: Times, effort: Effort) -> Measured:
+    # Many short rounds: other work on the machine disturbs some of them, and the best ones count.
     rounds = 5 * effort.rounds
     microseconds = Figure(1e6 * await seconds(runs, TIMES, rounds), "µs")
-    return await in_batches(effort, lambda: ratio(runs, checkpoints, TIMES, rounds), "checkpoints", (microseconds,))
+    return await measure_in_batches(
+        effort, lambda: ratio(runs, checkpoints, TIMES, rounds), "checkpoints", (microseconds,)
+    )
 
 
-async def _run_in_session(effort: Effort) -> Measured:
+async def _measure_session_runs(effort: Effort) -> Measured:
     async with Runtime() as runtime:
         await runtime.memory.append("session", HISTORY, version=0)
         agent = Agent(INSTANT, "assistant")
@@ -149,10 +154,10 @@ async def _run_in_session(effort: Effort) -> Measured:
             for _ in range(times):
                 await runtime.run(agent, "hello", session="session")
 
-        return await _in_checkpoints(runs, effort)
+        return await _measure_in_checkpoints(runs, effort)
 
 
-async def _append(filled: int, effort: Effort) -> Measured:
+async def _measure_append(filled: int, effort: Effort) -> Measured:
     message = HISTORY[:1]
     async with Runtime() as runtime:
         memory, session, version = runtime.memory, "session", 0
@@ -164,15 +169,15 @@ async def _append(filled: int, effort: Effort) -> Measured:
 
         async def once() -> float:
             nonlocal version
-            # Begun anew for each batch, which adds few: the session keeps about the size that the row names.
+            # Each batch starts with a new session, so that its size stays close to the one in the row's name.
             await memory.delete(session)
             version = await memory.append(session, message * filled, version=0)
             return 1e6 * await seconds(append, TIMES, 5 * effort.rounds)
 
-        return await in_batches(effort, once, "µs")
+        return await measure_in_batches(effort, once, "µs")
 
 
-async def _token(effort: Effort) -> Measured:
+async def _measure_token(effort: Effort) -> Measured:
     agent = Agent(Talking(TOKENS), "talker")
     async with Runtime() as runtime:
 
@@ -185,22 +190,24 @@ async def _token(effort: Effort) -> Measured:
         async def once() -> float:
             return 1e6 * await seconds(stream, 1, 5 * effort.rounds) / TOKENS
 
-        return await in_batches(effort, once, "µs")
+        return await measure_in_batches(effort, once, "µs")
 
 
-async def _at_once(count: int, effort: Effort) -> Measured:
+async def _measure_at_once(count: int, effort: Effort) -> Measured:
     agent = Agent(Waiting(WAIT_SECONDS), "waiting")
     async with Runtime(limits=MANY) as runtime:
-        runs = _together(lambda: runtime.run(agent, "hello"))
-        return await in_batches(effort, lambda: ratio(runs, _together(_sleep), count, max(1, effort.rounds // 5)), "x")
+        runs = _start_together(lambda: runtime.run(agent, "hello"))
+        return await measure_in_batches(
+            effort, lambda: ratio(runs, _start_together(_sleep_alone), count, max(1, effort.rounds // 5)), "x"
+        )
 
 
-async def _sleep() -> None:
+async def _sleep_alone() -> None:
     await trio.sleep(WAIT_SECONDS)
 
 
-def _together(one: Callable[[], Awaitable[object]]) -> Times:
-    """A body that begins all of its things at once, and waits for the last."""
+def _start_together(one: Callable[[], Awaitable[object]]) -> Times:
+    """Return a body that starts `times` tasks at once and waits for the last one."""
 
     async def body(times: int) -> None:
         async with trio.open_nursery() as nursery:
@@ -210,7 +217,7 @@ def _together(one: Callable[[], Awaitable[object]]) -> Times:
     return body
 
 
-async def _waiting_bytes(effort: Effort) -> Measured:
+async def _measure_waiting_bytes(effort: Effort) -> Measured:
     go = trio.Event()
     agent = Agent(Parked(go), "parked")
     async with Runtime(limits=MANY) as runtime, trio.open_nursery() as nursery:
@@ -227,11 +234,11 @@ async def _waiting_bytes(effort: Effort) -> Measured:
     return Measured.exact(round((held - before) / PARKED), "bytes")
 
 
-async def _counts(body: Callable[[Runtime], Times], effort: Effort) -> Measured:
+async def _count_runs(body: Callable[[Runtime], Times], effort: Effort) -> Measured:
     async with Runtime() as runtime:
         runs = body(runtime)
         calls, steps, held = (
-            await middle(lambda: python_calls(runs)),
+            await take_middle(lambda: python_calls(runs)),
             await scheduler_steps(runs),
             await bytes_held(runs, 5),
         )

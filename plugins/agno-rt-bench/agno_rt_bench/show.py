@@ -1,4 +1,4 @@
-"""The table in words: for a terminal, for a pipe, as JSON; and what machine it is from. Measures nothing."""
+"""The table for a terminal, for a pipe and as JSON, with a line about the machine. Measures nothing."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pathlib import Path
 import attrs
 import click
 
-from agno_rt.cli.benching.rows import Row
 from agno_rt.cli.report import clean
 from agno_rt.cli.tables import Column, one_line, print_table
+from agno_rt_bench.rows import Row
 
 __all__ = [
     "Machine",
     "Report",
-    "figure",
-    "measured_texts",
+    "describe_machine",
+    "describe_measured",
+    "describe_verdict",
+    "format_figure",
     "print_json",
     "print_report",
-    "this_machine",
-    "verdict_text",
 ]
 
 HISTORY = "How the figures have changed: docs/performance.md, and `make bench` in a checkout of agno_rt."
@@ -32,7 +32,7 @@ HISTORY = "How the figures have changed: docs/performance.md, and `make bench` i
 
 @attrs.frozen
 class Machine:
-    """Where it was measured. `load` is how many programs wanted a CPU when it began, `None` where nobody counts."""
+    """The machine of a report. `load` is the load average at the start, `None` on a system without one."""
 
     system: str
     cpu: str
@@ -45,18 +45,18 @@ class Machine:
 
 @attrs.frozen
 class Report:
-    """All that `--json` writes."""
+    """The content of `--json`."""
 
     source: str
     machine: Machine
     rows: Sequence[Row]
 
 
-def this_machine() -> Machine:
-    """This machine, without its name."""
+def describe_machine() -> Machine:
+    """Return the facts about this machine; its host name is left out."""
     return Machine(
         system=f"{platform.system()} {platform.machine()}",
-        cpu=_cpu(),
+        cpu=_find_cpu_name(),
         cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         python=f"{platform.python_implementation()} {platform.python_version()}",
@@ -66,14 +66,14 @@ def this_machine() -> Machine:
 
 
 def print_json(report: Report) -> None:
-    """The report as JSON."""
+    """Print the report as JSON."""
     import msgspec
 
     click.echo(msgspec.json.format(msgspec.json.encode(report)))
 
 
 def print_report(report: Report) -> None:
-    """The table, and what has to be known to read it."""
+    """Print the table, and below it the lines that explain it."""
     if sys.stdout.isatty():
         _print_rich(report.rows)
     else:
@@ -82,29 +82,29 @@ def print_report(report: Report) -> None:
     for row in report.rows:
         if row.note:
             click.echo(f"{row.name}: {one_line(row.note)}")
-    for line in _about(report):
+    for line in _explain_report(report):
         click.echo(line)
 
 
-def figure(value: float, unit: str) -> str:
-    """A number as people read it, with its unit: `104 bytes`, `2.41 checkpoints`."""
+def format_figure(value: float, unit: str) -> str:
+    """Format a number with its unit, as in `104 bytes` or `2.41 checkpoints`."""
     counted = unit.startswith(("bytes", "Python", "scheduler"))
     digits = 0 if counted or value >= 100 else 1 if value >= 10 else 2
     return f"{value:,.{digits}f} {unit.removesuffix('s') if counted and value == 1 else unit}"
 
 
-def measured_texts(row: Row) -> list[str]:
-    """What was measured, with how far apart the batches were; then the other figures."""
+def describe_measured(row: Row) -> list[str]:
+    """Return the row's figure with its spread over the batches, then its other figures."""
     if row.value is None:
         return []
-    first = figure(row.value, row.unit)
+    first = format_figure(row.value, row.unit)
     if row.low is not None and row.high is not None and row.value and row.high > row.low:
         first += f" ± {100 * max(row.high - row.value, row.value - row.low) / abs(row.value):.0f} %"
-    return [first, *(figure(also.value, also.unit) for also in row.also)]
+    return [first, *(format_figure(also.value, also.unit) for also in row.also)]
 
 
-def verdict_text(row: Row) -> str:
-    """The verdict in words."""
+def describe_verdict(row: Row) -> str:
+    """Return the verdict in words."""
     unclear = "" if row.clear else ", within the noise"
     match row.verdict:
         case "holds":
@@ -120,12 +120,12 @@ def verdict_text(row: Row) -> str:
 
 def _print_plain(rows: Sequence[Row]) -> None:
     columns = [Column(title) for title in ("ROW", "WHAT IT IS", "TO REACH", "MEASURED", "VERDICT")]
-    print_table(columns, [_cells(row, ", ") for row in rows], empty="")
+    print_table(columns, [_make_cells(row, ", ") for row in rows], empty="")
 
 
-def _cells(row: Row, between: str) -> list[str]:
-    measured = between.join(measured_texts(row))
-    return [clean(row.name), one_line(row.what), row.goal.text if row.goal else "", measured, verdict_text(row)]
+def _make_cells(row: Row, between: str) -> list[str]:
+    measured = between.join(describe_measured(row))
+    return [clean(row.name), one_line(row.what), row.goal.text if row.goal else "", measured, describe_verdict(row)]
 
 
 _STYLES = {"holds": "green", "short": "yellow", "none": "dim", "failed": "red"}
@@ -138,20 +138,20 @@ def _print_rich(rows: Sequence[Row]) -> None:
     from rich.text import Text
 
     table = Table("row", "what it is", "to reach", "measured", "verdict", box=SIMPLE_HEAD, pad_edge=False)
-    # A name is copied whole, into --rows; the rest may take several lines.
+    # A name has to stay in one piece, since it is copied into --rows.
     table.columns[0].no_wrap = True
     group = rows[0].group if rows else ""
     for row in rows:
         if row.group != group:
             table.add_section()
             group = row.group
-        cells = [Text(cell) for cell in _cells(row, "\n")]
+        cells = [Text(cell) for cell in _make_cells(row, "\n")]
         cells[-1].stylize(_STYLES[row.verdict])
         table.add_row(*cells)
     Console().print(table)
 
 
-def _about(report: Report) -> list[str]:
+def _explain_report(report: Report) -> list[str]:
     machine = report.machine
     cpu = f"{machine.cpu}, " if machine.cpu else ""
     cpus = f"{machine.cpus} CPU{'' if machine.cpus == 1 else 's'}"
@@ -167,7 +167,7 @@ def _about(report: Report) -> list[str]:
     ]
 
 
-def _cpu() -> str:
+def _find_cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

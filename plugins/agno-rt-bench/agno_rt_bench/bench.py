@@ -1,4 +1,4 @@
-"""`agno-rt bench`: a quick version of the performance page, on this machine, with the user's own agents and plugins."""
+"""`agno-rt bench`: a quick version of the performance page, on this machine, with your own agents and plugins."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from agno_rt.cli.report import notice
 from agno_rt.errors import UsageError
 
 if TYPE_CHECKING:
-    from agno_rt.cli.benching.rows import Case, Effort, Row
     from agno_rt.project import Project
+    from agno_rt_bench.rows import Case, Effort, Row
 
 __all__ = ["command"]
 
@@ -39,25 +39,25 @@ def command(
 
     FILE is a .py or .toml file or a module, as for `agno-rt serve`; without it, the agno-rt.toml here. Each of its
     agents runs with a model in its model's place that answers at once, with its hooks and the project's observers: no
-    model is asked, no tool is called. Hooks that ask a model are left out. Nothing is stored, but with --sessions.
+    model is asked, no tool is called. Hooks that ask a model are left out. Only --sessions stores anything.
 
-    Each row is measured three times, in about twenty seconds together; what it is compared with takes turns with it.
+    Each row is measured three times, in turns with what it is compared with; all rows take about twenty seconds.
     The groups of rows are kernel, startup, agents, memory and plugins.
     """
     import trio
 
-    from agno_rt.cli.benching.rows import Effort
-    from agno_rt.cli.benching.show import Report, print_json, print_report, this_machine
     from agno_rt.project import load_project
+    from agno_rt_bench.rows import Effort
+    from agno_rt_bench.show import Report, describe_machine, print_json, print_report
 
     efforts = {"quick": Effort(1, 4, 1), "thorough": Effort(5, 25, 5), None: Effort(3, 6, 2)}
     sys.path.insert(0, os.getcwd())
     project = load_project(file)
-    machine = this_machine()
-    # What the project has made is not looked through again and again while the kernel is measured.
+    machine = describe_machine()
+    # Keep the project's objects out of every garbage collection that happens while the kernel is measured.
     gc.collect()
     gc.freeze()
-    found = trio.run(_measured, project, rows, efforts[pace], sessions)
+    found = trio.run(_measure_cases, project, rows, efforts[pace], sessions)
     report = Report(project.source, machine, found)
     (print_json if as_json else print_report)(report)
     short = [row.name for row in found if row.falls_short]
@@ -66,11 +66,12 @@ def command(
     return int(check and bool(short))
 
 
-async def _measured(project: Project, patterns: tuple[str, ...], effort: Effort, sessions: bool) -> list[Row]:
-    from agno_rt.cli.benching.rows import chosen, measured
+async def _measure_cases(project: Project, patterns: tuple[str, ...], effort: Effort, sessions: bool) -> list[Row]:
+
+    from agno_rt_bench.rows import choose_cases, measure_case
 
     async with AsyncExitStack() as stack:
-        cases = chosen(_cases(project, stack), patterns)
+        cases = choose_cases(_collect_cases(project, stack), patterns)
         if not sessions:
             cases = [case for case in cases if case.group != "memory"]
         if not cases:
@@ -78,17 +79,17 @@ async def _measured(project: Project, patterns: tuple[str, ...], effort: Effort,
         rows = []
         try:
             for number, case in enumerate(cases, 1):
-                _tell(f"measuring {case.name} ({number} of {len(cases)})")
-                rows.append(await measured(case, effort))
+                _show_progress(f"measuring {case.name} ({number} of {len(cases)})")
+                rows.append(await measure_case(case, effort))
         finally:
-            _tell("")
+            _show_progress("")
     return rows
 
 
-def _cases(project: Project, stack: AsyncExitStack) -> list[Case]:
-    from agno_rt.cli.benching.kernel import kernel_cases
-    from agno_rt.cli.benching.project import agent_cases, memory_cases
-    from agno_rt.cli.benching.startup import plugin_cases, startup_cases
+def _collect_cases(project: Project, stack: AsyncExitStack) -> list[Case]:
+    from agno_rt_bench.kernel import kernel_cases
+    from agno_rt_bench.project import agent_cases, memory_cases
+    from agno_rt_bench.startup import plugin_cases, startup_cases
 
     plugins = project.plugins().names()
     return [
@@ -100,7 +101,7 @@ def _cases(project: Project, stack: AsyncExitStack) -> list[Case]:
     ]
 
 
-def _tell(text: str) -> None:
-    """Say on the terminal, in one line that is written over, what is under way."""
+def _show_progress(text: str) -> None:
+    """Show the current row on the terminal, in one line that the next one overwrites."""
     if sys.stderr.isatty():
         click.echo(f"\r\x1b[K{text}", err=True, nl=False)

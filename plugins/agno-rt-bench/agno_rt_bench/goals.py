@@ -1,4 +1,4 @@
-"""The figures that agno_rt is to reach, those that `agno-rt bench` can measure on any machine. Values, nothing else."""
+"""The goals of agno_rt that `agno-rt bench` can measure on any machine. Values, nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["GOALS", "Goal"]
 
 @attrs.frozen
 class Goal:
-    """What is to be reached: at most `bound`, in `unit`; `text` says it in words."""
+    """A goal: at most `bound`, in `unit`; `text` is the same in words."""
 
     bound: float
     unit: str
@@ -34,4 +34,4 @@ GOALS: dict[str, Goal] = {
     "command-plugins": Goal(400, "ms", "at most 400 ms"),
     "plugin": Goal(5, "ms", "at most 5 ms"),
 }
-"""By the name of the row. `plugin` is that of every row `plugin:NAME`; that of `command-plugins` is for 25 plugins."""
+"""Goals by row. `plugin` holds for every row `plugin:NAME`; the goal of `command-plugins` is for 25 plugins."""

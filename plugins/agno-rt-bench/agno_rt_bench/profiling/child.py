@@ -1,8 +1,8 @@
-"""Runs a Python program in this process, for a profiler that would mix its own output in and lose the exit code.
+"""Runs a Python program in this process, because py-spy would mix its own output in and lose the exit code.
 
-`python -m agno_rt.cli.profile_child OUT ERR TELL PROGRAM...`: the first three are numbers of open files. OUT and ERR
-become standard output and standard error; TELL is told the process's id at the beginning, and the exit code at the end.
-Knows no profiler.
+`python -m agno_rt_bench.profiling.child OUT ERR TELL PROGRAM...`: the first three are numbers of open files. OUT and
+ERR become standard output and standard error. The process writes its id to TELL at the start, and its exit code at the
+end. Knows no profiler.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from collections.abc import Iterator, Sequence
 __all__ = ["HELD", "main"]
 
 HELD = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP}) if os.name == "posix" else frozenset()
-"""Signals that are blocked when this starts: the profiler was to inherit that, and the program is not."""
+"""Signals that are blocked at the start, for the profiler to inherit; the program gets them unblocked."""
 
 _INTERRUPTED = 130
 
 
 def main(words: Sequence[str]) -> None:
-    """Run the program, whose exit is this one's."""
+    """Run the program, and exit as it does."""
     out, err, tell = map(int, words[:3])
-    _reopen(1, out)
-    _reopen(2, err)
+    _reopen_stream(1, out)
+    _reopen_stream(2, err)
     os.set_inheritable(tell, False)
     os.write(tell, b"%d\n" % os.getpid())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
-    with _told(tell):
-        _run(list(words[3:]))
+    with _report_exit(tell):
+        _run_program(list(words[3:]))
 
 
-def _reopen(number: int, opened: int) -> None:
-    """Make a standard stream anew for the open file that takes its number; the old one was made for another file."""
+def _reopen_stream(number: int, opened: int) -> None:
+    """Give a standard stream's number to the open file, and make a new stream: the old one buffers for another file."""
     os.dup2(opened, number)
     os.close(opened)
     name = {1: "stdout", 2: "stderr"}[number]
@@ -56,29 +56,29 @@ def _reopen(number: int, opened: int) -> None:
 
 
 @contextlib.contextmanager
-def _told(tell: int) -> Iterator[None]:
+def _report_exit(tell: int) -> Iterator[None]:
     code = 1
     try:
         yield
         code = 0
     except SystemExit as exc:
-        code = _code(exc)
+        code = _code_of_exit(exc)
         raise
     except KeyboardInterrupt:
         code = _INTERRUPTED
         raise
     finally:
-        with contextlib.suppress(OSError):  # nobody is left to be told
+        with contextlib.suppress(OSError):  # the parent is gone
             os.write(tell, b"%d\n" % code)
 
 
-def _code(exc: SystemExit) -> int:
+def _code_of_exit(exc: SystemExit) -> int:
     if exc.code is None:
         return 0
     return exc.code & 0xFF if isinstance(exc.code, int) else 1
 
 
-def _run(words: list[str]) -> None:
+def _run_program(words: list[str]) -> None:
     if words[0] == "-m":
         sys.argv = words[1:]
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)

@@ -1,4 +1,4 @@
-"""What a profile is of: from the words after `--` to a program for this Python. Starts nothing."""
+"""Turns the words after `--` into a program for this Python. Starts nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WITH_VALUE = ("-W", "-X")
 class Program:
     """A Python program: `flags` for Python itself, then a file, `-m MODULE` or `-c CODE` with its arguments.
 
-    `words` are those that the user wrote.
+    `words` is the command as the user wrote it.
     """
 
     words: tuple[str, ...]
@@ -30,15 +30,15 @@ class Program:
 
 
 def program_of(words: Sequence[str], check_verb: Callable[[str], object]) -> Program:
-    """The program that the words mean: a Python file, `python` and what follows it, or a verb of agno-rt.
+    """Return the program for the words: a Python file, `python` with its arguments, or a command of agno-rt.
 
-    `check_verb` raises where there is no such verb. Raises `UsageError` where there is nothing to run.
+    `check_verb` raises for an unknown command. Raises `UsageError` if there is nothing to run.
     """
     first, rest, words = words[0], tuple(words[1:]), tuple(words)
     if _is_python(first):
-        return Program(words, *_for_python(rest))
+        return Program(words, *_split_python_words(rest))
     if first.endswith(".py"):
-        return Program(words, (), (_file(first), *rest))
+        return Program(words, (), (_require_file(first), *rest))
     if first == "agno-rt":
         if not rest:
             raise UsageError("there is no command to profile", hint='Write one: -- agno-rt run assistant "Hello!"')
@@ -48,17 +48,17 @@ def program_of(words: Sequence[str], check_verb: Callable[[str], object]) -> Pro
 
 
 def _is_python(word: str) -> bool:
-    """Whether the word is a Python. Raises `UsageError` where it is another one: only this one has the tools."""
+    """Return true if the word names Python. Raises `UsageError` for another Python, which may not have the tools."""
     path = Path(word)
     if not _PYTHON.fullmatch(path.name):
         return False
     if word != path.name and path.absolute().parent != Path(sys.executable).parent:
-        hint = f"Install agno-rt[profile] there, and begin with: {word} -m agno_rt.cli profile"
+        hint = f"Install agno-rt-bench there, and begin with: {word} -m agno_rt.cli profile"
         raise UsageError(f"{word} is not the Python that agno-rt runs in", hint=hint)
     return True
 
 
-def _for_python(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _split_python_words(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     at = 0
     while at < len(words) and words[at].startswith("-") and words[at] not in ("-m", "-c", "-"):
         at += 2 if words[at] in _WITH_VALUE else 1
@@ -66,10 +66,10 @@ def _for_python(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...
     if not target or target[0] == "-" or (target[0] in ("-m", "-c") and len(target) == 1):
         hint = "Name a file, a module or code: -- python script.py, -- python -m module."
         raise UsageError("python has no program to profile", hint=hint)
-    return flags, target if target[0] in ("-m", "-c") else (_file(target[0]), *target[1:])
+    return flags, target if target[0] in ("-m", "-c") else (_require_file(target[0]), *target[1:])
 
 
-def _file(name: str) -> str:
+def _require_file(name: str) -> str:
     if not Path(name).is_file():
         raise UsageError(f"there is no file {name}", hint="Name a Python file, or a command of agno-rt.")
     return name

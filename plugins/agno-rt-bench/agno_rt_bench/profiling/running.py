@@ -1,4 +1,4 @@
-"""Runs a profiled program and waits for it: what Ctrl-C and the time limit do, and how it ended. Knows no profiler."""
+"""Runs a profiled program to its end, with Ctrl-C and a time limit. Knows no profiler."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from typing import Self
 
 import attrs
 
-from agno_rt.cli.profile_child import HELD
-from agno_rt.cli.profile_command import Program
 from agno_rt.cli.report import notice
+from agno_rt_bench.profiling.child import HELD
+from agno_rt_bench.profiling.program import Program
 
 __all__ = ["Ended", "run_inside", "run_under"]
 
 _PATIENCE = ((10.0, signal.SIGTERM), (5.0, signal.SIGKILL))
-"""What follows the Ctrl-C of the time limit, for a program that does not heed it: seconds to wait, and a signal."""
+"""Steps after the time limit's Ctrl-C, for a program that ignores it: seconds to wait, then a signal."""
 
 _ENOUGH = 3
 
 
 @attrs.frozen
 class Ended:
-    """How a program ended: its exit code, `None` where nothing tells it.
+    """The end of a program: its exit code, `None` if unknown.
 
-    Of a profiler that is a process of its own, whether it failed, and what it printed.
+    `failed` and `said` are the failure and the output of a profiler that is a process of its own.
     """
 
     code: int | None
@@ -39,23 +39,23 @@ class Ended:
 
 
 def run_inside(command: Sequence[str], seconds: float | None) -> Ended:
-    """Run a program whose profiler is inside of its process; after so many seconds, interrupt it."""
-    with _interrupts() as interrupts:
+    """Run a program that has the profiler in its own process. Interrupt the program after `seconds`."""
+    with _handle_signals() as interrupts:
         process = subprocess.Popen(command)
         interrupts.send = process.send_signal
-        code = _wait(process, seconds, process.send_signal)
+        code = _wait_for_end(process, seconds, process.send_signal)
     return Ended(code if code >= 0 else 128 - code)
 
 
 def run_under(profiler: Sequence[str], program: Program, seconds: float | None) -> Ended:
-    """Run a program as the child of a profiler, whose own output is kept apart; after so many seconds, interrupt it.
+    """Run a program as the child of a profiler, whose own output is kept apart. Interrupt it after `seconds`.
 
-    Only the program gets the signals: at its end the profiler ends too, and has all of it.
+    Only the program gets the signals: when it ends, the profiler ends too, with a complete profile.
     """
-    with tempfile.TemporaryFile() as chatter, _interrupts() as interrupts, _Told() as told:
+    with tempfile.TemporaryFile() as chatter, _handle_signals() as interrupts, _ChildReports() as told:
         out, err = os.dup(1), os.dup(2)
         numbers = (out, err, told.writing)
-        child = ("-m", "agno_rt.cli.profile_child", *map(str, numbers))
+        child = ("-m", "agno_rt_bench.profiling.child", *map(str, numbers))
         command = [*profiler, sys.executable, *program.flags, *child, *program.target]
         before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
         try:
@@ -65,13 +65,13 @@ def run_under(profiler: Sequence[str], program: Program, seconds: float | None) 
             for number in numbers:
                 os.close(number)
         interrupts.send = told.send
-        failed = _wait(process, seconds, told.send) != 0
+        failed = _wait_for_end(process, seconds, told.send) != 0
         chatter.seek(0)
         return Ended(told.code, failed, chatter.read().decode("utf-8", "replace"))
 
 
-def _wait(process: subprocess.Popen[bytes], seconds: float | None, send: Callable[[int], None]) -> int:
-    """Wait for the end, and hasten it when the time is over."""
+def _wait_for_end(process: subprocess.Popen[bytes], seconds: float | None, send: Callable[[int], None]) -> int:
+    """Wait for the process to end; send it signals once the time is over."""
     steps = () if seconds is None else ((seconds, signal.SIGINT), *_PATIENCE)
     for patience, number in steps:
         try:
@@ -81,8 +81,8 @@ def _wait(process: subprocess.Popen[bytes], seconds: float | None, send: Callabl
     return process.wait()
 
 
-class _Told:
-    """What `profile_child` tells through a pipe: its process's id, then its exit code."""
+class _ChildReports:
+    """The pipe through which `profiling.child` reports its process id, then its exit code."""
 
     def __init__(self) -> None:
         self._reading, self.writing = os.pipe()
@@ -97,12 +97,12 @@ class _Told:
 
     @property
     def code(self) -> int | None:
-        """The exit code, if it was told."""
+        """The exit code, if it was reported."""
         lines = self._lines()
         return int(lines[1]) if len(lines) > 1 else None
 
     def send(self, number: int) -> None:
-        """Send the program a signal, if it has begun and not ended."""
+        """Send a signal to the program, if it has started and not ended."""
         lines = self._lines()
         if len(lines) == 1:
             with suppress(ProcessLookupError):
@@ -115,17 +115,17 @@ class _Told:
         return self._seen.split(b"\n")[:-1]
 
 
-class _Interrupts:
-    """What signals to this process do while a program is profiled.
+class _SignalHandling:
+    """Handles signals while a program is profiled.
 
-    Ctrl-C reaches the program by itself, which is in the terminal's foreground as well, and this process has to outlive
-    it; the third one kills it. What was sent to this process alone is passed on.
+    In a terminal, Ctrl-C reaches the program directly, and this process has to outlive the program. The third Ctrl-C
+    kills the program. A signal that only this process received is passed on.
     """
 
     def __init__(self) -> None:
         self.send: Callable[[int], None] = lambda number: None
         self._pressed = 0
-        self._in_terminal = _in_terminal()
+        self._in_terminal = _is_in_terminal()
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         if number != signal.SIGINT or not self._in_terminal:
@@ -139,8 +139,8 @@ class _Interrupts:
 
 
 @contextmanager
-def _interrupts() -> Iterator[_Interrupts]:
-    interrupts = _Interrupts()
+def _handle_signals() -> Iterator[_SignalHandling]:
+    interrupts = _SignalHandling()
     before = {number: signal.signal(number, interrupts.handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield interrupts
@@ -149,8 +149,8 @@ def _interrupts() -> Iterator[_Interrupts]:
             signal.signal(number, handler)
 
 
-def _in_terminal() -> bool:
-    """Whether Ctrl-C in a terminal would reach this process, and so those that it starts."""
+def _is_in_terminal() -> bool:
+    """Return true if this process is in a terminal's foreground, where Ctrl-C reaches its children too."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY)
     except OSError:

@@ -1,1 +1,0 @@
-"""What `agno-rt bench` measures, and how it is shown. Imported by that command alone."""
