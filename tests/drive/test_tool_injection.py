@@ -193,7 +193,7 @@ class TestDeps:
         assert await called(optional, deps=Database("a")) == "false"
 
     @pytest.mark.parametrize(
-        ("deps", "given"), [(None, "dependencies: none"), ("x", "dependencies: str"), ((1, Cart()), "dependencies: int, Cart")]
+        ("deps", "given"), [(None, "as dependencies: none"), ("x", ": str"), ((1, Cart()), ": int, Cart")]
     )
     @pytest.mark.parametrize("calls", [1, 3])
     async def test_what_is_missing_ends_the_run(self, deps: Any, given: str, calls: int) -> None:
