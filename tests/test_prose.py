@@ -1,4 +1,4 @@
-"""Names and prose that are read once: the measurable part of how we write, held for the folders that have been through it.
+"""Names and prose that are read once: the measurable part of how we write, held for the folders that have it.
 
 `python -m tests.test_prose agno_rt/cli` measures files that are not held yet, and lists the places.
 """
