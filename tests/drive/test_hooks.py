@@ -336,7 +336,7 @@ class TestWhatIsNoHook:
     async def test_no_hook(self, hook: Any) -> None:
         """What is neither hook nor guardrail is named, and a class is told to be made."""
         async with Runtime() as rt:
-            with pytest.raises(UsageError, match="no hook") as caught:
+            with pytest.raises(UsageError, match="is not a hook") as caught:
                 await rt.run(Agent(ScriptedModel([]), hooks=[hook]), "x")
         assert caught.value.hint
 

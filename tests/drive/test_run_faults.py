@@ -218,7 +218,8 @@ class TestSessions:
 
 def _most_kept(rt: Runtime) -> int:
     """How many things by sessions' names the runtime has, where it has most."""
-    kept = [value for value in vars(rt).values() if isinstance(value, Mapping)]
+    parts = [*vars(rt).values(), *vars(rt._sessions).values()]
+    kept = [value for value in parts if isinstance(value, Mapping)]
     return max(sum(str(key).startswith("session ") for key in keys) for keys in kept)
 
 

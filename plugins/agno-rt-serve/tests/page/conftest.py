@@ -81,8 +81,10 @@ class Chat:
         expect(self.page.get_by_role("button", name="Send", exact=True)).to_be_visible()
 
     def click(self, name: str) -> None:
-        """Click the first visible button of that name."""
+        """Click the first visible button of that name; a new chat is there once the turns of the last are gone."""
         self.button(name).click()
+        if name == "New chat":
+            expect(self.page.locator(".turn:visible")).to_have_count(0)
 
     def button(self, name: str) -> Any:
         """The first visible button of that name."""
