@@ -53,11 +53,12 @@ $(OTHERS:%=test-%): test-%:
 		echo "Python $* is not here: put python$* on the PATH, or run: pyenv install $*"; [ -z "$$CI" ]; \
 	fi
 
-# The pages of the plugin serve are tried in a browser, and docs need Sphinx: both do not differ by Python.
+# What is tried in a browser, and the docs, which need Sphinx, do not differ by Python.
 test-here: $(VENV)/.test
 	@$(BIN)/python --version
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --quiet $(QUICK) --ignore tests/performance \
-		--ignore tests/test_docs.py plugins --ignore-glob '*/tests/page/*' $(ARGS)
+		--ignore tests/test_docs.py plugins --ignore plugins/agno-rt-serve/tests/page \
+		--ignore-glob '*/test_serve_doors.py' --ignore-glob '*/test_serve_profiling.py' $(ARGS)
 
 # The tests that start no other program but Python's own, and the checks that read files alone.
 check: dev  ## what takes a minute: format, lint, types of the kernel, the quick tests
