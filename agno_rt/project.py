@@ -39,7 +39,10 @@ class Project:
         """Return the agent of a name. Raises `NotFound`, with the nearest name."""
         agent = self.agents.get(name)
         if agent is None:
-            raise NotFound("agent", name, self.agents, where=self.source)
+            hint = (
+                "" if self.agents else f"It has no agents: write [agents.{name}] with a model, or load a Python file."
+            )
+            raise NotFound("agent", name, self.agents, where=self.source, hint=hint)
         return agent
 
     def plugins(self) -> PluginHost:

@@ -51,6 +51,15 @@ def test_nothing_named_and_nothing_here(folder: Path) -> None:
     assert str(folder) not in project.source
 
 
+def test_a_file_without_agents(folder: Path) -> None:
+    """An agent of a file that has none: the error says how to write one there."""
+    (folder / "agno-rt.toml").write_text("[runtime]\n")
+
+    with pytest.raises(NotFound, match=r"unknown agent 'clerk' \(agno-rt.toml\)") as caught:
+        load_project().agent("clerk")
+    assert caught.value.hint == "It has no agents: write [agents.clerk] with a model, or load a Python file."
+
+
 def test_nothing_named_but_a_file_here(folder: Path) -> None:
     """An agno-rt.toml in the working directory is taken."""
     (folder / "agno-rt.toml").write_text('[agents.mine]\nmodel = "m:x"\ninstructions = "Be."\n')
