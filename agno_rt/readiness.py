@@ -14,10 +14,11 @@ from typing import Any, Literal
 import attrs
 import trio
 
-from agno_rt._runtime.resolve import Resolved
+from agno_rt._drive.job import ResolvedAgent
 from agno_rt.agent import Agent
 from agno_rt.errors import AgnoError
 from agno_rt.failures import must_pass, named
+from agno_rt.runnable import Runnable, list_parts
 from agno_rt.runtime import Runtime
 from agno_rt.wrappers.base import Wrapper
 
@@ -47,7 +48,7 @@ class Finding:
         return f"{', '.join(self.agents)}: {self.message}" if self.agents else self.message
 
 
-async def check_ready(runtime: Runtime, *agents: Agent, memory: bool = True) -> list[Finding]:
+async def check_ready(runtime: Runtime, *agents: Runnable, memory: bool = True) -> list[Finding]:
     """Check whether the agents can answer now, and whether the runtime's memory opens, without asking a model.
 
     A finding on several agents is returned once, with all their names. `memory=False` skips the memory. Raises
@@ -58,7 +59,7 @@ async def check_ready(runtime: Runtime, *agents: Agent, memory: bool = True) -> 
     asked: dict[int, Finding | None] = {}
     for agent in agents:
         name = agent.name or "agent"
-        for finding in await _check_agent(runtime, agent, asked):
+        for finding in await _check_runnable(runtime, agent, asked):
             names = places.get(finding, ())
             places[finding] = names if name in names else (*names, name)
     found = [attrs.evolve(finding, agents=names) for finding, names in places.items()]
@@ -66,12 +67,20 @@ async def check_ready(runtime: Runtime, *agents: Agent, memory: bool = True) -> 
     return found if of_memory is None else [*found, of_memory]
 
 
-async def _check_agent(runtime: Runtime, agent: Agent, asked: dict[int, Finding | None]) -> list[Finding]:
+async def _check_runnable(runtime: Runtime, runnable: Runnable, asked: dict[int, Finding | None]) -> list[Finding]:
     try:
-        runtime.check(agent)
+        runtime.check(runnable)
     except AgnoError as exc:
         return [Finding("error", exc.message, exc.hint)]
-    resolved = runtime._resolver.resolve(agent)
+    findings: dict[Finding, None] = {}
+    for part in list_parts(runnable):
+        if isinstance(part, Agent):
+            findings |= dict.fromkeys(await _check_agent(runtime, part, asked))
+    return list(findings)
+
+
+async def _check_agent(runtime: Runtime, agent: Agent, asked: dict[int, Finding | None]) -> list[Finding]:
+    resolved = runtime._resolver.resolve_agent(agent)
     models = list(_list_models(resolved))
     parts = [*models, *resolved.tools.values()]
     for part in parts:
@@ -81,7 +90,7 @@ async def _check_agent(runtime: Runtime, agent: Agent, asked: dict[int, Finding 
     return [*found, _FORGETS] if resolved.pauses and runtime._memory == "memory:" else found
 
 
-def _list_models(resolved: Resolved) -> Iterator[Any]:
+def _list_models(resolved: ResolvedAgent) -> Iterator[Any]:
     """Yield the models that runs of the agent may ask, including models within wrappers."""
     models = [resolved.model] if resolved.summarizer is None else [resolved.model, resolved.summarizer]
     while models:

@@ -45,6 +45,8 @@ FLOORS: dict[str, int] = {
     "hooks": 3,
     "instructions": 3,
     "output": 3,
+    "result": 3,
+    "runnable": 3,
     # 4 decisions
     "_decide": 4,
     "facts": 4,

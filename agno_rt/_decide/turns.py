@@ -112,6 +112,12 @@ class Turns(msgspec.Struct, eq=False, gc=False):
         """Stop, because some of the calls wait for a person. The run goes on later, from its journal."""
         self._step("pause")
 
+    def conclude(self, content: str, output: Any = None, finish_reason: FinishReason = "stop") -> None:
+        """Take in the answer of a run that asked no model by itself."""
+        self.content, self.output, self.finish_reason = content, output, finish_reason
+        self.messages.append(Message("assistant", content))
+        self._step("answer")
+
     def checked(self, reason: str | None) -> None:
         """Take in the reason why the output's check refused the answer, or `None`. Raises as `answered` does."""
         if reason is None:

@@ -15,9 +15,10 @@ import attrs
 import trio
 
 from agno_rt._drive import call_tools
+from agno_rt._drive.execute import execute
 from agno_rt._drive.job import Job
 from agno_rt.messages import ToolCall
-from agno_rt.runs import carry_out, execute
+from agno_rt.runs import carry_out
 from agno_rt.tasktree import Place
 
 __all__ = [
@@ -37,8 +38,8 @@ __all__ = [
 RUN = execute.__code__
 STARTED = carry_out.__code__
 CALL = call_tools._call_tool.__code__
-BATCH = call_tools._make_batch.__code__
-MADE = call_tools._finish_call.__code__
+BATCH = call_tools._call_tools.__code__
+MADE = call_tools._make_calls.__code__
 _OPENING = {RUN, STARTED, CALL, BATCH}
 
 _ROOT = os.path.dirname(os.path.dirname(__file__))
@@ -87,8 +88,8 @@ def find_in_stack(frames: Iterable[FrameType], task: trio.lowlevel.Task | None =
         elif last is not None:
             last.frames.append(frame)
             if not last.is_run and frame.f_code is MADE:
-                # Hooks may have changed the call.
-                last.calls = (frame.f_locals.get("asked", last.calls[0]),)
+                # Hooks may have changed the calls.
+                last.calls = tuple(each.asked for each in frame.f_locals["calls"])
     return all_found
 
 
@@ -106,9 +107,11 @@ def _find_opening(frame: FrameType, last: Found | None) -> Found | None:
         if last is None or last.job is not job:
             return Found(job, None, frames=[frame])
         # A run with a task of its own was found by its outer frame, STARTED.
-        last.frames.append(frame)
         return None
     calls = (held["call"],) if code is CALL else tuple(held["calls"])
+    if last is not None and last.job is job and last.calls == calls:
+        # A single call was found by its outer frame, CALL.
+        return None
     return Found(job, None, calls, frames=[frame]) if calls else None
 
 

@@ -15,8 +15,16 @@ from typing import Any, TypeAlias
 
 import trio
 
-from agno_rt import runs
-from agno_rt._drive import ask_model, call_hooks, call_tools, conversation, invoke_tool, tool_process
+from agno_rt._drive import (
+    ask_model,
+    call_hooks,
+    call_tools,
+    conversation,
+    execute,
+    invoke_tool,
+    take_turns,
+    tool_process,
+)
 from agno_rt._drive.check_output import check_output
 from agno_rt._drive.emitter import EventBuffer
 from agno_rt._drive.job import Job
@@ -57,7 +65,7 @@ class _Tree:
     """Arranges the runs and calls that were found in a tree."""
 
     def __init__(self, found: Sequence[Found], mine: Limiter | None) -> None:
-        self._found = [each for each in found if mine is None or each.job.model_calls is mine]
+        self._found = [each for each in found if mine is None or each.job.resolved.model_calls is mine]
         self._known = {id(each) for each in self._found}
         self._of_run = {id(each.job): each for each in self._found if each.is_run}
         self._calls_of: dict[int, list[Found]] = {}
@@ -106,17 +114,17 @@ class _Tree:
     def _run(self, found: Found) -> RunTask:
         job, turns, access = found.job, found.job.turns, found.job.session
         doing, waits = _describe_frames(found.frames, RUN_KNOWN, "starting")
-        taken = LimitStatistics("turns", job.limits.turns, 0 if turns is None else turns.turn, 0)
+        taken = LimitStatistics("turns", job.resolved.limits.turns, 0 if turns is None else turns.turn, 0)
         deadlines = self._deadlines(found)
         return RunTask(
             job.run_id,
             job.agent,
             doing,
             None if access is None else access.id,
-            job.user,
+            job.asked.user,
             None if job.outer is None else job.outer.run_id,
             int(taken.in_use),
-            _seconds_since(found, deadlines, job.limits.run_timeout, "run_timeout"),
+            _seconds_since(found, deadlines, job.resolved.limits.run_timeout, "run_timeout"),
             place_of(found.frames),
             waits,
             ()
@@ -277,7 +285,7 @@ def _list_abandoned(threads: Threads) -> tuple[AbandonedThread, ...]:
 
 def _describe_asking(held: _Held) -> _Doing:
     job: Job = held["job"]
-    return f"asking {job.model.name}", None
+    return f"asking {job.resolved.model.name}", None
 
 
 def _describe_calling(held: _Held) -> _Doing:
@@ -320,7 +328,7 @@ def _describe_as(text: str) -> Callable[[_Held], _Doing]:
 
 _Known: TypeAlias = dict[CodeType, Callable[[_Held], _Doing]]
 
-IN_SESSION = conversation.run_conversation.__code__
+IN_SESSION = execute._converse.__code__
 ACQUIRE = Limiter.acquire.__code__
 IN_THREAD = trio.to_thread.run_sync.__code__
 WORKER = next(inner for inner in IN_THREAD.co_consts if isinstance(inner, CodeType) and inner.co_name == "worker_fn")
@@ -328,7 +336,7 @@ WORKER = next(inner for inner in IN_THREAD.co_consts if isinstance(inner, CodeTy
 
 IN_PROCESS = tool_process.run_in_process.__code__
 TIMED = (invoke_tool.call_in_time.__code__, IN_PROCESS)
-BEGAN = (call_tools._call_tool.__code__, call_tools._make_batch.__code__, call_tools._finish_call.__code__)
+BEGAN = (call_tools._call_tool.__code__, call_tools._call_tools.__code__)
 _JOURNAL = [method.__code__ for method in vars(Journal).values() if isinstance(method, FunctionType)]
 
 KNOWN: _Known = {
@@ -345,7 +353,7 @@ RUN_KNOWN: _Known = KNOWN | {
     check_output.__code__: _describe_as("checking its output"),
     Flight.follow.__code__: _describe_as("waiting for another run that asks the same"),
     render_instructions.__code__: _describe_as("making its instructions"),
-    conversation._store_end.__code__: _describe_as("storing what it added to its session"),
+    conversation.store_conversation.__code__: _describe_as("storing what it added to its session"),
     conversation._load_facts.__code__: _describe_as("reading what is known of its user"),
     conversation._load_session.__code__: _describe_as("reading its session"),
     SharedLock.acquire.__code__: _describe_waiting_elsewhere,
@@ -356,8 +364,8 @@ RUN_KNOWN: _Known = KNOWN | {
 CALL_KNOWN: _Known = KNOWN | {IN_PROCESS: _describe_as("in a process"), IN_THREAD: _describe_as("in a thread")}
 
 ENTERS: dict[CodeType, tuple[str, ...]] = {
-    runs.execute.__code__: ("run_timeout",),
-    runs._take_timed_turns.__code__: ("turn_timeout",),
+    execute.execute.__code__: ("run_timeout",),
+    take_turns.take_timed_turns.__code__: ("turn_timeout",),
     ask_model._ask_in_time.__code__: ("model_timeout", "idle_timeout"),
     ask_model.wait_for_place.__code__: ("queue_timeout",),
     SharedLock.acquire.__code__: ("queue_timeout",),

@@ -28,8 +28,8 @@ from agno_rt.memory import SessionInfo, foreign_session
 from agno_rt.messages import Message
 from agno_rt.project import Project
 from agno_rt.readiness import Finding, check_ready
+from agno_rt.result import RunResult
 from agno_rt.run_store import Approval, Decision, Resume, RunStore
-from agno_rt.runs import RunResult
 from agno_rt.runtime import Runtime
 from agno_rt.tools import Tool, Toolkit, tool
 

@@ -14,8 +14,8 @@ from agno_rt.cli.report import clean, remark, show_error
 from agno_rt.cli.terminal import ask, is_interactive
 from agno_rt.cli.values import fields_of, kinds_of, value_of
 from agno_rt.errors import UsageError
+from agno_rt.result import RunResult
 from agno_rt.run_store import Approval, ApprovalConflict, Decision, Resume
-from agno_rt.runs import RunResult
 
 __all__ = ["can_ask", "settled"]
 

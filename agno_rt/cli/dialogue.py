@@ -26,7 +26,7 @@ from agno_rt.errors import UsageError
 from agno_rt.memory import SessionInfo
 from agno_rt.messages import Message, Part
 from agno_rt.names import check_name
-from agno_rt.runs import RunResult
+from agno_rt.result import RunResult
 
 __all__ = ["Dialogue", "Manner", "model_name"]
 

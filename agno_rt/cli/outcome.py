@@ -10,8 +10,8 @@ from agno_rt.cli.display import call_line
 from agno_rt.cli.report import clean, notice
 from agno_rt.cli.values import fields_of, kinds_of
 from agno_rt.errors import AgnoError
+from agno_rt.result import RunResult
 from agno_rt.run_store import Approval
-from agno_rt.runs import RunResult
 
 __all__ = ["PAUSED", "exit_code", "result_fields", "result_json", "show_paused"]
 

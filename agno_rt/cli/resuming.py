@@ -14,8 +14,8 @@ from agno_rt.cli.outcome import exit_code, result_json, show_paused
 from agno_rt.cli.stored import Place
 from agno_rt.cli.target import Target
 from agno_rt.errors import AgnoError, NotFound
+from agno_rt.result import RunResult
 from agno_rt.run_store import Resume, RunRecord
-from agno_rt.runs import RunResult
 
 __all__ = ["Going", "go_on"]
 

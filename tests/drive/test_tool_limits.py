@@ -238,7 +238,7 @@ class TestConcurrency:
         for how in ("fail", "hang", "work"):
             with trio.move_on_after(0.01):
                 await told_of(job, calls_of("work", f'{{"how": "{how}"}}'))
-            assert job.places["work"].statistics().in_use == 0
+            assert job.resolved.places["work"].statistics().in_use == 0
 
     async def test_a_thread_keeps_its_place_until_it_ends(self) -> None:
         """What is left behind still counts: no more of it are under way than may be."""
@@ -252,7 +252,7 @@ class TestConcurrency:
             return "done"
 
         job = job_of(stuck)
-        place = job.places["stuck"]
+        place = job.resolved.places["stuck"]
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(told_of, job, calls_of("stuck", "{}"))
@@ -281,12 +281,12 @@ class TestConcurrency:
             return ""
 
         job = job_of(work, limits=Limits(threads=1))
-        assert job.workers is not None
-        async with job.workers.threads.places:
+        assert job.resolved.workers is not None
+        async with job.resolved.workers.threads.places:
             with trio.move_on_after(0.01) as scope:
                 await told_of(job, calls_of("work", "{}"))
         assert scope.cancelled_caught
-        assert job.places["work"].statistics().in_use == 0
+        assert job.resolved.places["work"].statistics().in_use == 0
         assert await told_of(job, calls_of("work", "{}")) == [""]
         assert made == [True]
 

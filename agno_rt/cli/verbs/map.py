@@ -15,7 +15,7 @@ from agno_rt.errors import UsageError
 if TYPE_CHECKING:
     from agno_rt.cli.map_files import Inputs, Results
     from agno_rt.cli.target import Target
-    from agno_rt.runs import RunResult
+    from agno_rt.result import RunResult
 
 __all__ = ["command"]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agno_rt.cli.display import Display
     from agno_rt.cli.target import Target
     from agno_rt.messages import Part
-    from agno_rt.runs import RunResult
+    from agno_rt.result import RunResult
 
 __all__ = ["command"]
 
