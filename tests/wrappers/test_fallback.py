@@ -1,4 +1,4 @@
-"""A fallback asks the next model where one fails, and says in the end what all of them said."""
+"""A fallback asks the next model after a failure, and reports all failures at the end."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tests.services import Act, Reader, Service, ask, busy
 
 
 def named(name: str, *calls: Act | list[Act]) -> Service:
-    """A service with a name."""
+    """Make a service with a name."""
     return Service(*calls, name=name)
 
 
 class TestChain:
-    """Who is asked."""
+    """The order of the models."""
 
     async def test_the_first_that_answers(self) -> None:
-        """Those after it are not asked; the counts say whose answers there were."""
+        """The first answer wins: later models are not asked, and `answered` counts the answers by model."""
         models = named("a", busy()), named("b", ModelError("no key", status=401)), named("c", "Hello."), named("d")
         fallback = Fallback(*models)
 
@@ -34,20 +34,20 @@ class TestChain:
         assert fallback.name == "a or b or c or d"
 
     async def test_the_first_is_asked_first_each_time(self) -> None:
-        """A failure is forgotten with the request."""
+        """Each request begins with the first model, even after a failure."""
         fallback = Fallback(named("a", busy(), "A."), named("b", "B."))
 
         assert [(await fallback.respond(ask())).content for _ in range(2)] == ["B.", "A."]
         assert fallback.answered == {"a": 1, "b": 1}
 
     async def test_a_group_of_one_error_is_that_error(self) -> None:
-        """A model with a nursery in it is no different."""
+        """A group with a single error counts as the error itself."""
         fallback = Fallback(named("a", ExceptionGroup("nursery", [busy()])), named("b", "B."))
 
         assert (await fallback.respond(ask())).content == "B."
 
     async def test_the_answer_has_the_price_of_its_model(self) -> None:
-        """What it cost is said in the response, as no one price holds for all."""
+        """The response has the cost at its own model's price; the fallback's profile has no price."""
         price = ModelProfile("tool", price=Price(1_000_000, 2_000_000))
         fallback = Fallback(named("a", busy()), Service("B.", name="b", profile=price))
         paid = Fallback(Service(ModelResponse("A.", usage=Usage(1, 1, cost=7.0)), profile=price))
@@ -58,7 +58,7 @@ class TestChain:
         assert fallback.profile.output == "schema"
 
     async def test_a_cancellation_is_no_failure(self, autojump_clock: MockClock) -> None:
-        """It goes through, and nobody else is asked."""
+        """A cancellation passes through, and no other model is asked."""
         second = named("b")
         with trio.move_on_after(1) as scope:
             await Fallback(named("a", [60.0]), second).respond(ask())
@@ -68,10 +68,10 @@ class TestChain:
 
 
 class TestStreams:
-    """What readers see."""
+    """Events for readers."""
 
     async def test_takes_back_what_the_failed_one_emitted(self) -> None:
-        """The restart says who failed, why, and who is asked."""
+        """The restart names the failed model, the reason and the next model."""
         reader = Reader()
         fallback = Fallback(named("a", ["Hel", busy()]), named("b", busy()), named("c", "Hello."))
         await fallback.respond(ask(), reader)
@@ -80,7 +80,7 @@ class TestStreams:
         assert reader.restarts == ["a failed, and b is asked: it is busy."]
 
     async def test_through_a_runtime(self) -> None:
-        """The run goes on with the next model, and its stream says so."""
+        """The run goes on with the next model, and its stream has the restart."""
         agent = Agent(Fallback(named("a", ["Hel", busy()]), named("b", "Hello.")))
         async with Runtime() as runtime:
             async with runtime.stream(agent, "Hi") as events:
@@ -92,10 +92,10 @@ class TestStreams:
 
 
 class TestAllFail:
-    """What is raised."""
+    """Errors at the end of the chain."""
 
     async def test_the_last_error_tells_of_the_others(self) -> None:
-        """Its hint has a line of each, its notes all of it; its own cause is kept."""
+        """The last error keeps its cause; its hint has a line for each earlier failure, its notes the full texts."""
         long = ModelError(f"{'x' * 300}\nmore", hint="Nothing.")
         last = busy()
         last.__cause__ = OSError("refused")
@@ -110,7 +110,7 @@ class TestAllFail:
 
     @pytest.mark.parametrize("error", [OutputError("no fit"), ValueError("a bug"), UsageError("too large")])
     async def test_errors_that_another_would_meet_too(self, error: Exception) -> None:
-        """They are raised at once, with what failed before."""
+        """An error outside of `on` is raised at once, with notes on earlier failures."""
         last = named("c")
         with pytest.raises(type(error)) as caught:
             await Fallback(named("a", busy()), named("b", error), last).respond(ask())
@@ -120,7 +120,7 @@ class TestAllFail:
         assert error.__notes__ == ["a failed too: ModelError: it is busy\nWait."]
 
     async def test_on_decides(self) -> None:
-        """A caller may say which errors are reason to ask the next."""
+        """`on` chooses the errors after which the next model is asked."""
         models = named("a", ValueError("a bug")), named("b", "B.")
 
         assert (await Fallback(*models, on=lambda exc: isinstance(exc, ValueError)).respond(ask())).content == "B."
@@ -128,13 +128,13 @@ class TestAllFail:
             await Fallback(named("a", busy()), named("b"), on=lambda exc: False).respond(ask())
 
     def test_by_default_a_models_errors_are(self) -> None:
-        """But for an answer that does not fit, which is not the model's being away."""
+        """Errors of models lead to the next model; `OutputError`, bugs and others do not."""
         assert another_may(busy())
         assert another_may(Overloaded("full", limit="requests"))
         assert not another_may(OutputError("no fit"))
         assert not another_may(ValueError("a bug"))
 
     def test_of_none(self) -> None:
-        """A chain of nothing is refused when it is written."""
+        """A fallback without models is refused in the constructor."""
         with pytest.raises(UsageError, match="a fallback of 0 models has too few"):
             Fallback()

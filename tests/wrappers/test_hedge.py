@@ -1,4 +1,4 @@
-"""A hedge takes the first answer; the others are cancelled, and have ended before it is returned."""
+"""A hedge takes the first answer, and returns after the other models have ended."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tests.services import PAUSE, Act, Reader, Service, ask, busy
 
 
 def named(name: str, *acts: Act, shield: float = 0) -> Service:
-    """A service with a name, which does the same each time."""
+    """Make a service with a name and the same acts for each call."""
     return Service(list(acts), name=name, shield=shield)
 
 
 class TestRace:
-    """Who wins."""
+    """The winner of the race."""
 
     async def test_a_quick_first_is_alone(self, autojump_clock: MockClock) -> None:
-        """An answer in time, and nobody else is asked."""
+        """After an answer in time, no other model is asked."""
         first, second = named("a", 1.9, "A."), named("b", "B.")
         hedge = Hedge(first, second, after=2)
 
@@ -34,7 +34,7 @@ class TestRace:
         assert hedge.answered == {"a": 1, "b": 0}
 
     async def test_a_slow_first_loses(self, autojump_clock: MockClock) -> None:
-        """The next is asked after a while; the first is cancelled once that has answered."""
+        """After a wait the second model is asked; its answer cancels the first."""
         first, second = named("a", 60.0, "A."), named("b", 1.0, "B.")
         hedge = Hedge(first, second, after=2)
 
@@ -43,7 +43,7 @@ class TestRace:
         assert (hedge.hedged, hedge.answered) == (1, {"a": 0, "b": 1})
 
     async def test_the_first_may_still_win(self, autojump_clock: MockClock) -> None:
-        """Asking the second does not stop the first."""
+        """The second call does not stop the first."""
         first, second = named("a", 3.0, "A."), named("b", 60.0, "B.")
         hedge = Hedge(first, second, after=2)
 
@@ -51,7 +51,7 @@ class TestRace:
         assert (trio.current_time(), second.cancelled) == (3, 1)
 
     async def test_the_loser_has_ended(self, autojump_clock: MockClock) -> None:
-        """One that takes a while to stop is waited for."""
+        """The hedge waits until a slow loser has ended."""
         first = named("a", 60.0, "A.", shield=5)
         response = await Hedge(first, named("b", "B."), after=2).respond(ask())
 
@@ -59,14 +59,14 @@ class TestRace:
         assert (first.running, trio.current_time()) == (0, 7)
 
     async def test_at_once(self, autojump_clock: MockClock) -> None:
-        """With no wait they are asked together."""
+        """Without a wait all models are asked together."""
         models = [named(name, 1.0, name) for name in "abc"]
         await Hedge(*models, after=0).respond(ask())
 
         assert [model.asked_at for model in models] == [[0], [0], [0]]
 
     async def test_each_is_given_its_time(self, autojump_clock: MockClock) -> None:
-        """Of three the third is asked after twice the wait."""
+        """The third model is asked after twice the wait."""
         models = named("a", 60.0), named("b", 60.0), named("c", 60.0)
         with trio.move_on_after(10):
             await Hedge(*models, after=2).respond(ask())
@@ -75,10 +75,10 @@ class TestRace:
 
 
 class TestFailures:
-    """Who fails leaves the race."""
+    """A failed model leaves the race."""
 
     async def test_the_next_is_asked_at_once(self, autojump_clock: MockClock) -> None:
-        """A failure is not waited out."""
+        """After a failure the next model is asked without a wait."""
         second = named("b", 1.0, "B.")
         hedge = Hedge(named("a", 0.5, busy()), second, after=60)
 
@@ -86,20 +86,20 @@ class TestFailures:
         assert second.asked_at == [0.5]
 
     async def test_and_the_one_after_that_in_its_time(self, autojump_clock: MockClock) -> None:
-        """A failure hurries one model on, not all."""
+        """A failure hurries one model, not all."""
         third = named("c", "C.")
         await Hedge(named("a", 0.5, busy()), named("b", 60.0), third, after=2).respond(ask())
 
         assert third.asked_at == [2.5]
 
     async def test_one_that_fails_late_is_no_matter(self, autojump_clock: MockClock) -> None:
-        """The other one goes on."""
+        """The race goes on after a late failure."""
         hedge = Hedge(named("a", 3.0, busy()), named("b", 3.0, "B."), after=2)
 
         assert (await hedge.respond(ask())).content == "B."
 
     async def test_all_fail(self, autojump_clock: MockClock) -> None:
-        """The first model's error is raised, whichever failed first, and tells of the others."""
+        """The first model's error is raised, in any order of failure, and its hint has the other errors."""
         errors = [busy(), ModelError("no key"), ModelError("no such model")]
         hedge = Hedge(named("a", 9.0, errors[0]), named("b", errors[1]), named("c", errors[2]), after=2)
         with pytest.raises(ModelError) as caught:
@@ -110,7 +110,7 @@ class TestFailures:
         assert hedge.answered == {"a": 0, "b": 0, "c": 0}
 
     async def test_what_another_would_meet_too_ends_it(self, autojump_clock: MockClock) -> None:
-        """A mistake of the program's is raised bare, and the others are cancelled."""
+        """A bug in the program is raised bare, and the other models are cancelled."""
         other = named("a", 60.0)
         with pytest.raises(ValueError, match="a bug"):
             await Hedge(other, named("b", ValueError("a bug")), after=2).respond(ask())
@@ -118,13 +118,13 @@ class TestFailures:
         assert other.cancelled == 1
 
     async def test_a_group_of_one_is_that_one(self, autojump_clock: MockClock) -> None:
-        """Never an `ExceptionGroup` for a single cause."""
+        """A group with a single error is raised as the error itself."""
         group = ExceptionGroup("nursery", [busy()])
         with pytest.raises(ModelError):
             await Hedge(named("a", group), named("b", busy()), after=2).respond(ask())
 
     async def test_a_cancellation_stops_all(self, autojump_clock: MockClock) -> None:
-        """It comes through as trio's own, and nobody runs on."""
+        """A cancellation reaches all models, and passes through."""
         models = named("a", 60.0), named("b", 60.0)
         with trio.move_on_after(5) as scope:
             await Hedge(*models, after=2).respond(ask())
@@ -134,10 +134,10 @@ class TestFailures:
 
 
 class TestStreams:
-    """One voice reaches the readers."""
+    """Readers get one model's stream."""
 
     async def test_to_emit_is_to_win(self, autojump_clock: MockClock) -> None:
-        """The first sign decides, and nothing of the others is heard, before or after."""
+        """The first delta decides the race; readers get nothing of the other models."""
         first, second = named("a", 5.0, "A", 5.0, "a."), named("b", 4.0, "B", 60.0, "b.")
         reader = Reader()
         response = await Hedge(first, second, after=2).respond(ask(), reader)
@@ -147,7 +147,7 @@ class TestStreams:
         assert trio.current_time() == 10
 
     async def test_a_sign_in_time_is_enough(self, autojump_clock: MockClock) -> None:
-        """A first that has begun is not hedged, however long it takes."""
+        """A first delta in time stops the hedge, however long the answer takes."""
         second = named("b", "B.")
         response = await Hedge(named("a", 1.0, "A", 60.0, "a."), second, after=2).respond(ask(), Reader())
 
@@ -155,7 +155,7 @@ class TestStreams:
         assert not second.requests
 
     async def test_a_winner_that_fails_has_failed_for_all(self, autojump_clock: MockClock) -> None:
-        """Nobody is asked anew: a retry around the hedge does that, and takes back what was emitted."""
+        """A winner's failure ends the request: only a retry around the hedge can take back the emitted deltas."""
         first, second = named("a", 60.0, "A."), named("b", "B", busy())
         with pytest.raises(ModelError, match="it is busy"):
             await Hedge(first, second, after=2).respond(ask(), Reader())
@@ -163,7 +163,7 @@ class TestStreams:
         assert first.cancelled == 1
 
     async def test_a_loser_that_goes_on_is_not_heard(self, autojump_clock: MockClock) -> None:
-        """Nor does it hang, if it shields itself and emits."""
+        """Deltas of a shielded loser do not reach the readers, and do not hang the hedge."""
 
         class Deaf(Service):
             async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
@@ -177,7 +177,7 @@ class TestStreams:
         assert (response.content, reader.text) == ("B.", "B.")
 
     async def test_a_reader_that_fails_ends_it(self, autojump_clock: MockClock) -> None:
-        """What emit raises is raised bare."""
+        """An error of `emit` is raised bare."""
 
         async def emit(delta: Delta) -> None:
             raise ValueError("no reader")
@@ -186,7 +186,7 @@ class TestStreams:
             await Hedge(named("a", "A."), named("b", "B.")).respond(ask(), emit)
 
     async def test_through_a_runtime(self, autojump_clock: MockClock) -> None:
-        """A run has the winner's answer, and its usage."""
+        """A run has the winner's answer and usage."""
         agent = Agent(Hedge(named("a", 60.0, "A."), named("b", "B.")))
         async with Runtime() as runtime:
             result = await runtime.run(agent, "Hi")
@@ -195,7 +195,7 @@ class TestStreams:
 
 
 def test_under_many_schedules() -> None:
-    """Whoever wins, the readers have the whole of that answer and nothing else, and nobody runs on."""
+    """In any schedule the readers get one whole answer, and no model runs on."""
 
     async def scenario() -> None:
         models = [Service([PAUSE, f"{name}1", PAUSE, f"{name}2"], name=name) for name in "abc"]
@@ -212,12 +212,12 @@ def test_under_many_schedules() -> None:
 
 @pytest.mark.parametrize("after", [-1.0, float("nan"), float("inf"), True, "2"])
 def test_refuses_a_wait_that_cannot_be(after: float) -> None:
-    """A wrong setting is found when it is written."""
+    """A wrong setting raises `UsageError` in the constructor."""
     with pytest.raises(UsageError, match="after is"):
         Hedge("a:x", "b:y", after=after)
 
 
 def test_of_one() -> None:
-    """There is no race of one."""
+    """A hedge needs two models."""
     with pytest.raises(UsageError, match="a hedge of 1 models has too few"):
         Hedge("a:x")
