@@ -40,7 +40,7 @@ def remember_fact(connection: sqlite3.Connection, new: Fact) -> Fact:
 def list_facts(connection: sqlite3.Connection, user: str, query: str | None, limit: int) -> Listed[Fact]:
     """List the user's facts, newest first, or the facts that fit the query."""
     newest_first = f"{_FACT} ORDER BY step DESC LIMIT ?"
-    # A query ranks all facts (-1 is no limit); the limit applies after the ranking.
+    # A query ranks all facts, without a limit (-1); the limit applies after the ranking.
     asked = (user, limit if query is None else -1)
     found, damaged = read_rows(lambda: connection.execute(newest_first, asked), _decode_fact, "facts", (0, 1, 2, 5))
     return found if query is None else ranked(found, query, limit), damaged
