@@ -103,7 +103,7 @@ class TestWhatIsPassedOver:
         (other / "secret.txt").write_text("The comet is a secret.")
         return other
 
-    def found(self, folder: Path) -> None:
+    def check_search(self, folder: Path) -> None:
         """Check the folder's own text is found, and the secret is not."""
         assert "star" in search(folder, "star")
         assert search(folder, "comet secret") == "No document has any of these words."
@@ -115,7 +115,7 @@ class TestWhatIsPassedOver:
         (folder / "sub" / "more").symlink_to(outside / target)
         (folder / "sub" / "relative.md").symlink_to(os.path.relpath(outside / target, folder / "sub"))
 
-        self.found(folder)
+        self.check_search(folder)
 
     def test_a_file_that_became_a_link(self, folder: Path, outside: Path) -> None:
         """After a file becomes a link, its old text is forgotten, and the link is not followed."""
@@ -140,14 +140,14 @@ class TestWhatIsPassedOver:
         (folder / "loop.md").symlink_to("loop.md")
         (folder / "null.md").symlink_to("/dev/zero")
 
-        self.found(folder)
+        self.check_search(folder)
 
     def test_what_is_too_large(self, folder: Path) -> None:
         """A sparse file beyond the size bound is skipped, before a read takes all of the memory."""
         with (folder / "sparse.txt").open("wb") as file:
             file.truncate(1 << 40)
 
-        self.found(folder)
+        self.check_search(folder)
 
     def test_what_may_not_be_read(self) -> None:
         """Files and folders without read permission are skipped."""
@@ -164,7 +164,7 @@ class TestWhatIsPassedOver:
             try:
                 if user == 0:  # root can read everything
                     os.seteuid(65534)
-                self.found(folder)
+                self.check_search(folder)
             finally:
                 os.seteuid(user)
                 (folder / "shut").chmod(0o700)
@@ -180,7 +180,7 @@ class TestWhatIsPassedOver:
         os.close(deep)
 
         try:
-            self.found(folder)
+            self.check_search(folder)
         finally:  # too deep for shutil.rmtree, a recursive function
             subprocess.run(["rm", "-rf", str(folder / "d")], check=True)
 

@@ -321,7 +321,7 @@ class TestThePages:
 
     def test_results_are_read_from_files_of_asv(self, tmp_path: Path) -> None:
         """Results of the requested commit come from asv's files; missing or failed numbers are `None`."""
-        project(tmp_path, "here", {BENCHMARK: ([2.5, None], [["'simple'", "'tool'"]])})
+        make_project(tmp_path, "here", {BENCHMARK: ([2.5, None], [["'simple'", "'tool'"]])})
         results = Results.of(COMMIT, root=tmp_path)
 
         assert results[Value(BENCHMARK, ("simple",), 2.0)] == 5.0
@@ -330,7 +330,7 @@ class TestThePages:
     def test_results_of_several_machines(self, tmp_path: Path) -> None:
         """With results of several machines, an error asks for the machine."""
         for machine, found in (("here", 1.0), ("there", 2.0)):
-            project(tmp_path, machine, {BENCHMARK: ([found], [])})
+            make_project(tmp_path, machine, {BENCHMARK: ([found], [])})
         with pytest.raises(UsageError, match="results of here, there"):
             Results.of(COMMIT, root=tmp_path)
 
@@ -338,7 +338,7 @@ class TestThePages:
 
     def test_no_results(self, tmp_path: Path) -> None:
         """A commit without results raises an error."""
-        project(tmp_path, "here", {})
+        make_project(tmp_path, "here", {})
         with pytest.raises(UsageError, match="no results of commit ffffffff"):
             Results.of("f" * 40, root=tmp_path)
 
@@ -377,7 +377,7 @@ class TestThePages:
             commit(tmp_path)
 
 
-def project(root: Path, machine: str, found: Mapping[str, tuple[list[float | None], list[list[str]]]]) -> None:
+def make_project(root: Path, machine: str, found: Mapping[str, tuple[list[float | None], list[list[str]]]]) -> None:
     """Make a folder like asv's: a configuration, and a machine's results of the commit."""
     (root / "asv.conf.json").write_text(json.dumps({"results_dir": "results"}))
     folder = root / "results" / machine

@@ -154,7 +154,7 @@ def schema_of(type_: Any) -> dict[str, Any]:
     return type_schema(type_, what="it")
 
 
-def read(type_: Any, text: str) -> Any:
+def read_json(type_: Any, text: str) -> Any:
     """Read a value of the type from JSON."""
     return type_decoder(type_)(text)
 
@@ -200,9 +200,9 @@ class TestConstraints:
     def test_is_described_and_held(self, type_: Any, schema: Any, fits: str, fault: tuple[str, str]) -> None:
         """A bound is in the schema, and a value beyond the bound is refused."""
         assert schema_of(type_) == schema
-        read(type_, fits)
+        read_json(type_, fits)
         with pytest.raises(msgspec.ValidationError, match=re.escape(fault[1])):
-            read(type_, fault[0])
+            read_json(type_, fault[0])
 
     @pytest.mark.parametrize("type_", [Annotated[int, "How many."], Annotated[int, Doc("How many.")]])
     def test_a_description(self, type_: Any) -> None:
@@ -258,10 +258,10 @@ class TestUnions:
     def test_each_alternative_is_read(self, type_: Any, values: dict[str, Any]) -> None:
         """A value of one alternative is read, whatever the bounds of the others."""
         for text, value in values.items():
-            assert read(type_, text) == value
-            assert type(read(type_, text)) is type(value)
+            assert read_json(type_, text) == value
+            assert type(read_json(type_, text)) is type(value)
         with pytest.raises(msgspec.ValidationError):
-            read(type_, "false")
+            read_json(type_, "false")
 
     def test_a_tuple_beside_a_bound_does_not_kill_the_process(self) -> None:
         """msgspec 0.22 reads beyond the end of a buffer for such a union, so the kernel never passes one to msgspec."""
@@ -272,7 +272,7 @@ class TestUnions:
                 describe(_make_function(type_), f"tool{at}")
         gc.collect()
 
-        assert read(wrapped, '{"value": 3}').value == 3
+        assert read_json(wrapped, '{"value": 3}').value == 3
 
     def test_places_within_alternatives(self) -> None:
         """A fault found by the class has a single place, from the outermost to the innermost."""
@@ -282,7 +282,7 @@ class TestUnions:
             day: dt.date = attrs.field(validator=attrs.validators.ge(dt.date(2000, 1, 1)))
 
         with pytest.raises(msgspec.ValidationError, match=r"day.* must be >= .*`\$\.parts\[1\]`") as caught:
-            read(
+            read_json(
                 attrs.make_class("Holder", {"parts": attrs.field(type=list[Annotated[Strict | Corner, "x"]])}),
                 '{"parts": ["TOP", {"day": "1999-01-01"}]}',
             )
@@ -304,9 +304,9 @@ class TestChoices:
     def test_what_msgspec_refuses(self, type_: Any, choices: list[Any], text: str, value: Any) -> None:
         """JSON values are written as such, other values by their names."""
         assert schema_of(type_)["enum"] == choices
-        assert read(type_, text) is value
+        assert read_json(type_, text) is value
         with pytest.raises(msgspec.ValidationError, match=r"^Invalid value true, expected one of"):
-            read(type_, "true")
+            read_json(type_, "true")
 
     @pytest.mark.parametrize(
         ("type_", "schema"),
@@ -345,20 +345,20 @@ class TestPlainTypes:
             "anyOf": [{"type": "number"}, {"type": "string", "format": "decimal"}],
             "description": "A price.",
         }
-        assert read(decimal.Decimal, "1.10") == read(decimal.Decimal, '"1.10"') == decimal.Decimal("1.10")
+        assert read_json(decimal.Decimal, "1.10") == read_json(decimal.Decimal, '"1.10"') == decimal.Decimal("1.10")
 
     @pytest.mark.parametrize(("text", "value"), [("2.0", 2), ("1e3", 1000), ("-0.0", 0)])
     def test_an_integer_with_a_fraction_of_nothing(self, text: str, value: int) -> None:
         """`2.0` is an integer, as in JSON Schema, at any depth; `2.5` is not."""
-        assert read(int, text) == value
-        assert type(read(int, text)) is int
-        assert read(list[dict[str, int | Corner]], f'[{{"a": {text}}}]') == [{"a": value}]
+        assert read_json(int, text) == value
+        assert type(read_json(int, text)) is int
+        assert read_json(list[dict[str, int | Corner]], f'[{{"a": {text}}}]') == [{"a": value}]
         with pytest.raises(msgspec.ValidationError, match="Expected `int`, got `float`"):
-            read(int, "2.5")
+            read_json(int, "2.5")
 
     def test_large_numbers_are_kept(self) -> None:
         """Large integers keep each digit, even beside a whole float."""
-        assert read(list[int], "[123456789012345678901, 2.0]") == [123456789012345678901, 2]
+        assert read_json(list[int], "[123456789012345678901, 2.0]") == [123456789012345678901, 2]
 
     @pytest.mark.parametrize(
         ("key", "words", "good", "bad"),
@@ -379,9 +379,9 @@ class TestPlainTypes:
                 "additionalProperties": {"type": "boolean"},
                 "propertyNames": words,
             }
-            assert len(read(type_, json.dumps({good: True}))) == 1
+            assert len(read_json(type_, json.dumps({good: True}))) == 1
             with pytest.raises(msgspec.ValidationError, match=f'Key "{bad}" does not fit'):
-                read(type_, json.dumps({bad: True}))
+                read_json(type_, json.dumps({bad: True}))
 
     @pytest.mark.parametrize("key", [bool, None, tuple[int, int], Corner, Leaf])
     def test_keys_that_are_never_text(self, key: Any) -> None:
@@ -405,24 +405,24 @@ class TestClasses:
     def test_generic_in_what_a_subclass_says(self) -> None:
         """A type variable of a base class has the subclass's argument."""
         assert schema_of(Child)["properties"]["value"] == {"anyOf": [{"type": "integer"}, {"enum": [1, "text", 0.5]}]}
-        assert read(Child, '{"value": "text", "name": "x"}') == Child(Mixed.TEXT, "x")
+        assert read_json(Child, '{"value": "text", "name": "x"}') == Child(Mixed.TEXT, "x")
         with pytest.raises(msgspec.ValidationError, match=r"`\$\.value`"):
-            read(Child, '{"value": "other"}')
+            read_json(Child, '{"value": "other"}')
 
     def test_generic_in_two(self) -> None:
         """Arguments reach their fields, and the classes within."""
         type_ = Two[Corner, Annotated[int, Ge(3)]]
 
-        assert read(type_, '{"first": ["TOP"], "second": {"value": 3}}') == Two([Corner.TOP], Base(3))
+        assert read_json(type_, '{"first": ["TOP"], "second": {"value": 3}}') == Two([Corner.TOP], Base(3))
         with pytest.raises(msgspec.ValidationError, match=r">= 3.*`\$\.second\.value`"):
-            read(type_, '{"first": ["TOP"], "second": {"value": 2}}')
+            read_json(type_, '{"first": ["TOP"], "second": {"value": 2}}')
 
     def test_one_generic_class_with_several_arguments(self) -> None:
         """A generic class with several arguments has a definition for each."""
         schema = schema_of(tuple[Base[Corner], Base[Mixed]])
 
         assert len(schema["$defs"]) == 2
-        assert read(tuple[Base[Corner], Base[Mixed]], '[{"value": "TOP"}, {"value": 1}]') == (
+        assert read_json(tuple[Base[Corner], Base[Mixed]], '[{"value": "TOP"}, {"value": 1}]') == (
             Base(Corner.TOP),
             Base(Mixed.ONE),
         )
@@ -431,27 +431,27 @@ class TestClasses:
         """Converters run, private fields keep their names, and fields outside of `__init__` are left out."""
         assert schema_of(Converted)["properties"].keys() == {"tags", "_secret", "other"}
 
-        made = read(Converted, '{"tags": ["a", "a"], "_secret": 3, "other": "x"}')
+        made = read_json(Converted, '{"tags": ["a", "a"], "_secret": 3, "other": "x"}')
         assert (made.tags, made._secret, made.count, made.other) == (frozenset("a"), 3, 7, "x")
 
     def test_a_data_class_makes_itself(self) -> None:
         """Init-only fields are in the schema, and computed fields are not."""
         assert schema_of(Late)["required"] == ["width", "scale"]
-        assert read(Late, '{"width": 3, "scale": 4}').area == 12
+        assert read_json(Late, '{"width": 3, "scale": 4}').area == 12
 
     def test_a_typed_dict(self) -> None:
         """Keys marked as `NotRequired` are optional, although the annotations are texts."""
         assert schema_of(Options)["required"] == ["corner"]
-        assert read(Options, '{"corner": "TOP"}') == {"corner": Corner.TOP}
+        assert read_json(Options, '{"corner": "TOP"}') == {"corner": Corner.TOP}
         with pytest.raises(msgspec.ValidationError, match="required field `corner`"):
-            read(Options, "{}")
+            read_json(Options, "{}")
 
     def test_a_named_tuple(self) -> None:
         """A named tuple is an array of bounded length; items with defaults are optional."""
-        assert read(Pair, '["TOP"]') == Pair(Corner.TOP)
+        assert read_json(Pair, '["TOP"]') == Pair(Corner.TOP)
         for text, fault in (("[]", "at least 1"), ('["TOP", 1, 2]', "at most 2")):
             with pytest.raises(msgspec.ValidationError, match=fault):
-                read(Pair, text)
+                read_json(Pair, text)
 
     def test_a_struct(self) -> None:
         """A Struct keeps its names, tag, defaults and strictness."""
@@ -460,14 +460,14 @@ class TestClasses:
         assert schema["properties"]["myNumber"] == {"type": "integer", "minimum": 3, "default": 5}
         assert schema["additionalProperties"] is False
 
-        assert read(Tagged, '{"type": "tagged", "myCorner": "LOW"}') == Tagged(Corner.LOW)
+        assert read_json(Tagged, '{"type": "tagged", "myCorner": "LOW"}') == Tagged(Corner.LOW)
         for text in ('{"type": "x", "myCorner": "LOW"}', '{"type": "tagged", "myCorner": "LOW", "more": 1}'):
             with pytest.raises(msgspec.ValidationError):
-                read(Tagged, text)
+                read_json(Tagged, text)
 
     def test_a_struct_that_is_an_array(self) -> None:
         """An array-like Struct stays an array."""
-        assert read(Rows, '["TOP", 3]') == Rows(Corner.TOP, 3)
+        assert read_json(Rows, '["TOP", 3]') == Rows(Corner.TOP, 3)
 
     def test_descriptions_and_defaults(self) -> None:
         """A rewritten class has the same schema as an ordinary class."""
@@ -495,9 +495,9 @@ class TestClasses:
 
     def test_holding_its_own_kind(self) -> None:
         """A class may contain itself in a union."""
-        assert read(Tree, '{"parts": [{"name": "x"}, {"parts": []}]}') == Tree([Leaf("x"), Tree([])])
+        assert read_json(Tree, '{"parts": [{"name": "x"}, {"parts": []}]}') == Tree([Leaf("x"), Tree([])])
         with pytest.raises(msgspec.ValidationError, match=r"`\$\.parts\[0\]\.parts\[0\]`"):
-            read(Tree, '{"parts": [{"parts": [5]}]}')
+            read_json(Tree, '{"parts": [{"parts": [5]}]}')
 
     def test_two_of_one_name(self) -> None:
         """Two classes of one name in a schema are refused, with the name."""

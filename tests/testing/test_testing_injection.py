@@ -38,7 +38,7 @@ from agno_rt.wrappers.retry import Retry
 HI = ModelRequest([Message("user", "hi")])
 
 
-def notes(caught: pytest.ExceptionInfo[BaseException]) -> str:
+def joined_notes(caught: pytest.ExceptionInfo[BaseException]) -> str:
     """Return the notes of the exception."""
     return "\n".join(caught.value.__notes__)
 
@@ -80,7 +80,7 @@ class TestCancelEverywhere:
         with pytest.raises(AssertionError) as caught:
             cancel_everywhere(scenario)
 
-        assert re.search(r"at point \d+: cancelled .* in ask \(.*test_testing_injection.py:\d+\)", notes(caught))
+        assert re.search(r"at point \d+: cancelled .* in ask \(.*test_testing_injection.py:\d+\)", joined_notes(caught))
 
     def test_finds_half_of_a_change(self) -> None:
         """State changed on both sides of an await is found between the two changes."""
@@ -113,12 +113,12 @@ class TestCancelEverywhere:
 
         with pytest.raises(AssertionError) as caught:
             cancel_everywhere(scenario)
-        found = re.search(r"at point (\d+): .*only=\1, or --agno-rt-point=\1", notes(caught))
+        found = re.search(r"at point (\d+): .*only=\1, or --agno-rt-point=\1", joined_notes(caught))
         assert found is not None
         with pytest.raises(AssertionError) as again:
             cancel_everywhere(scenario, only=int(found[1]))
 
-        assert notes(again) == notes(caught)
+        assert joined_notes(again) == joined_notes(caught)
         with pytest.raises(AssertionError, match="there is no point 1000"):
             cancel_everywhere(scenario, only=1_000)
 
@@ -258,7 +258,7 @@ class TestFailEverywhere:
         with pytest.raises(AssertionError) as caught:
             fail_everywhere(scenario)
 
-        assert "at point 2: memory.append, done. Try it alone: only=2" in notes(caught)
+        assert "at point 2: memory.append, done. Try it alone: only=2" in joined_notes(caught)
 
     def test_with_an_error_of_its_own(self) -> None:
         """The injected error may be of a kind that the code handles, here by a retry."""

@@ -502,11 +502,11 @@ def mangle(chunks: Iterable[dict[str, Any]], data: st.DataObject) -> list[dict[s
     result: list[dict[str, Any]] = []
     for each in chunks:
         result += data.draw(st.lists(st.sampled_from(JUNK), max_size=1))
-        result.append(_reshape(each, data.draw(st.sampled_from(SHAPES))))
+        result.append(_reshape_chunk(each, data.draw(st.sampled_from(SHAPES))))
     return result[: data.draw(st.integers(0, len(result)) | st.just(len(result)))]
 
 
-def _reshape(each: dict[str, Any], shape: str) -> dict[str, Any]:
+def _reshape_chunk(each: dict[str, Any], shape: str) -> dict[str, Any]:
     choice = each["choices"][0]
     delta = {**choice["delta"]}
     match shape:

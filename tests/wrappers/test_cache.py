@@ -67,7 +67,7 @@ class Store:
         return count
 
 
-def counting(**service: Any) -> Service:
+def make_counting_service(**service: Any) -> Service:
     """Make a service with a different answer for each call."""
     return Service(*[f"Answer {number}." for number in range(100)], **service)
 
@@ -167,7 +167,7 @@ class TestKey:
 
     async def test_the_same_again_is_not_asked(self) -> None:
         """Equal requests get one answer, even when their messages are different objects."""
-        service = counting()
+        service = make_counting_service()
         cache = Cache(service)
         same = msgspec.convert(msgspec.to_builtins(REQUEST.messages), tuple[Message, ...])
         answers = [await cache.respond(REQUEST), await cache.respond(attrs.evolve(REQUEST, messages=list(same)))]
@@ -178,7 +178,7 @@ class TestKey:
     @pytest.mark.parametrize("other", DIFFERENT.values(), ids=DIFFERENT.keys())
     async def test_whatever_may_change_an_answer_is_asked(self, other: ModelRequest) -> None:
         """Each difference leads to a call; a shared cache ignores a different user."""
-        cache, shared = Cache(counting()), Cache(counting(), shared=True)
+        cache, shared = Cache(make_counting_service()), Cache(make_counting_service(), shared=True)
         for one in (cache, shared):
             await one.respond(REQUEST)
         is_user = other.user != REQUEST.user
@@ -197,7 +197,7 @@ class TestKey:
 
     async def test_the_turn_is_no_difference(self) -> None:
         """A request in another turn of the same conversation hits the cache."""
-        cache = Cache(counting())
+        cache = Cache(make_counting_service())
         await cache.respond(REQUEST)
         await cache.respond(attrs.evolve(REQUEST, turn=9))
 
@@ -262,7 +262,7 @@ class TestKey:
     )
     async def test_what_cannot_be_told_apart_goes_past(self, extra: dict[Any, Any]) -> None:
         """A request without a key reaches the model each time, and the cache keeps nothing."""
-        cache = Cache(counting())
+        cache = Cache(make_counting_service())
         request = with_settings(extra=extra)
         answers = [(await cache.respond(request)).content for _ in range(2)]
 
@@ -373,7 +373,7 @@ class TestKeeping:
 
     async def test_keep_decides(self) -> None:
         """`keep` chooses the answers to keep."""
-        service = counting()
+        service = make_counting_service()
         cache = Cache(service, keep=lambda response: response.content != "Answer 0.")
 
         assert [(await cache.respond(ask())).content for _ in range(3)] == ["Answer 0.", "Answer 1.", "Answer 1."]
@@ -388,7 +388,7 @@ class TestKeeping:
 
     async def test_for_its_time(self, autojump_clock: MockClock) -> None:
         """An answer expires after its `ttl`; a hit does not prolong the time."""
-        cache = Cache(counting(), ttl=10)
+        cache = Cache(make_counting_service(), ttl=10)
         answers = []
         for _ in range(4):
             answers.append((await cache.respond(ask())).content)
@@ -398,7 +398,7 @@ class TestKeeping:
 
     async def test_for_ever(self, autojump_clock: MockClock) -> None:
         """Without a `ttl`, an answer never expires."""
-        cache = Cache(counting(), ttl=None)
+        cache = Cache(make_counting_service(), ttl=None)
         await cache.respond(ask())
         await trio.sleep(80_000)
 
@@ -406,7 +406,7 @@ class TestKeeping:
 
     async def test_so_many(self) -> None:
         """A full cache forgets the least recently used answers."""
-        service = counting()
+        service = make_counting_service()
         cache = Cache(service, size=2)
         for text in ("a", "b", "a", "c", "a", "b"):
             await cache.respond(ask(text))
@@ -416,7 +416,7 @@ class TestKeeping:
 
     async def test_until_it_is_cleared(self) -> None:
         """After `clear`, each request reaches the model."""
-        cache = Cache(counting())
+        cache = Cache(make_counting_service())
         await cache.respond(ask())
         await cache.clear()
 
@@ -450,7 +450,7 @@ class TestStore:
 
     async def test_outlives_the_cache(self) -> None:
         """A second cache with the same store has the answers; the store gets the lifetime and the size."""
-        store, service = Store(), counting()
+        store, service = Store(), make_counting_service()
         await Cache(service, store=store, ttl=5, size=7).respond(ask())
         hit = await Cache(service, store=store).respond(ask())
 
@@ -460,11 +460,11 @@ class TestStore:
     async def test_holds_apart_what_differs(self) -> None:
         """A store separates users, models of different names, and shared caches."""
         store = Store()
-        await Cache(counting(), store=store).respond(ask(user="ann"))
+        await Cache(make_counting_service(), store=store).respond(ask(user="ann"))
         for cache, user in (
-            (Cache(counting(), store=store), "bob"),
-            (Cache(counting(name="other"), store=store), "ann"),
-            (Cache(counting(), store=store, shared=True), "ann"),
+            (Cache(make_counting_service(), store=store), "bob"),
+            (Cache(make_counting_service(name="other"), store=store), "ann"),
+            (Cache(make_counting_service(), store=store, shared=True), "ann"),
         ):
             await cache.respond(ask(user=user))
             assert cache.hits == 0
@@ -477,7 +477,7 @@ class TestStore:
     async def test_what_is_damaged_is_not_there(self, value: bytes) -> None:
         """A damaged value counts as missing: the model is asked, and the new answer replaces the value."""
         store = Store()
-        cache = Cache(counting(), store=store)
+        cache = Cache(make_counting_service(), store=store)
         await cache.respond(ask())
         for key in store.values:
             store.values[key] = value
@@ -501,7 +501,7 @@ class TestStore:
     async def test_that_fails_holds_nobody_up(self) -> None:
         """A failing store does not fail the request; `failures` and `failure` report the fault."""
         store = Store(read_error=BackendError("it cannot be read"))
-        cache = Cache(counting(), store=store)
+        cache = Cache(make_counting_service(), store=store)
 
         assert (await cache.respond(ask())).content == "Answer 0."
         assert (cache.failures, cache.failure) == (1, "it cannot be read")
@@ -514,7 +514,7 @@ class TestStore:
     async def test_a_bug_in_it_is_raised(self) -> None:
         """An error outside of a store's contract is raised."""
         store = Store(read_error=ValueError("a bug"))
-        cache = Cache(counting(), store=store)
+        cache = Cache(make_counting_service(), store=store)
         with pytest.raises(ValueError, match="a bug"):
             await cache.respond(ask())
         store.read_error = None
@@ -523,7 +523,7 @@ class TestStore:
 
     async def test_is_read_once_for_all_who_ask(self, autojump_clock: MockClock) -> None:
         """Concurrent equal requests share one read and the answer."""
-        store, service = Store(seconds=1), counting()
+        store, service = Store(seconds=1), make_counting_service()
         await Cache(service, store=store).respond(ask())
         store.reads = 0
         cache, readers = Cache(service, store=store), [Reader() for _ in range(3)]
@@ -537,7 +537,7 @@ class TestStore:
     async def test_nobody_waits_for_the_writing_of_another(self, autojump_clock: MockClock) -> None:
         """A request gets an answer before the answer is written to a slow store."""
         store = Store(seconds=10)
-        cache = Cache(counting(), store=store)
+        cache = Cache(make_counting_service(), store=store)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(cache.respond, ask())
             await trio.sleep(15)
@@ -552,7 +552,7 @@ class TestMemory:
 
     async def test_is_bound_to_it(self) -> None:
         """A cache around a spec and around a model use the runtime's memory; the answers outlive the bound cache."""
-        memory, service = InProcessMemory(), counting()
+        memory, service = InProcessMemory(), make_counting_service()
         for model in ("a", service):
             bound = Cache(model, store="memory").bound(Registry(memory, a=service))
             assert (await bound.respond(ask())).content == "Answer 0."
@@ -563,7 +563,7 @@ class TestMemory:
     async def test_through_a_runtime(self, where: str, tmp_path: Path) -> None:
         """Two runtimes with one memory ask the model once, in one process and through a file."""
         memory = InProcessMemory() if where == "memory" else f"sqlite:///{tmp_path / 'agents.db'}"
-        service = counting()
+        service = make_counting_service()
         cache = Cache(service, store="memory")
         contents = []
         for _ in range(2):
@@ -578,7 +578,7 @@ class TestMemory:
 
     async def test_each_runtime_has_its_own(self) -> None:
         """Each runtime gets a bound cache with its own memory; the original cache stays unbound."""
-        cache, memories = Cache(counting(), store="memory"), [InProcessMemory(), InProcessMemory()]
+        cache, memories = Cache(make_counting_service(), store="memory"), [InProcessMemory(), InProcessMemory()]
         bound = [cache.bound(Registry(memory)) for memory in memories]
         answers = [(await model.respond(ask())).content for model in bound]
 

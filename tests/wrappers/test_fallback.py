@@ -15,7 +15,7 @@ from agno_rt.wrappers.fallback import Fallback, another_may
 from tests.services import Act, Reader, Service, ask, busy
 
 
-def named(name: str, *calls: Act | list[Act]) -> Service:
+def make_service(name: str, *calls: Act | list[Act]) -> Service:
     """Make a service with a name."""
     return Service(*calls, name=name)
 
@@ -25,7 +25,12 @@ class TestChain:
 
     async def test_the_first_that_answers(self) -> None:
         """The first answer wins: later models are not asked, and `answered` counts the answers by model."""
-        models = named("a", busy()), named("b", ModelError("no key", status=401)), named("c", "Hello."), named("d")
+        models = (
+            make_service("a", busy()),
+            make_service("b", ModelError("no key", status=401)),
+            make_service("c", "Hello."),
+            make_service("d"),
+        )
         fallback = Fallback(*models)
 
         assert (await fallback.respond(ask())).content == "Hello."
@@ -35,21 +40,21 @@ class TestChain:
 
     async def test_the_first_is_asked_first_each_time(self) -> None:
         """Each request begins with the first model, even after a failure."""
-        fallback = Fallback(named("a", busy(), "A."), named("b", "B."))
+        fallback = Fallback(make_service("a", busy(), "A."), make_service("b", "B."))
 
         assert [(await fallback.respond(ask())).content for _ in range(2)] == ["B.", "A."]
         assert fallback.answered == {"a": 1, "b": 1}
 
     async def test_a_group_of_one_error_is_that_error(self) -> None:
         """A group with a single error counts as the error itself."""
-        fallback = Fallback(named("a", ExceptionGroup("nursery", [busy()])), named("b", "B."))
+        fallback = Fallback(make_service("a", ExceptionGroup("nursery", [busy()])), make_service("b", "B."))
 
         assert (await fallback.respond(ask())).content == "B."
 
     async def test_the_answer_has_the_price_of_its_model(self) -> None:
         """The response has the cost at its own model's price; the fallback's profile has no price."""
         price = ModelProfile("tool", price=Price(1_000_000, 2_000_000))
-        fallback = Fallback(named("a", busy()), Service("B.", name="b", profile=price))
+        fallback = Fallback(make_service("a", busy()), Service("B.", name="b", profile=price))
         paid = Fallback(Service(ModelResponse("A.", usage=Usage(1, 1, cost=7.0)), profile=price))
 
         assert (await fallback.respond(ask())).usage == Usage(10, 5, cost=20.0)
@@ -59,9 +64,9 @@ class TestChain:
 
     async def test_a_cancellation_is_no_failure(self, autojump_clock: MockClock) -> None:
         """A cancellation passes through, and no other model is asked."""
-        second = named("b")
+        second = make_service("b")
         with trio.move_on_after(1) as scope:
-            await Fallback(named("a", [60.0]), second).respond(ask())
+            await Fallback(make_service("a", [60.0]), second).respond(ask())
 
         assert scope.cancelled_caught
         assert not second.requests
@@ -73,7 +78,7 @@ class TestStreams:
     async def test_takes_back_what_the_failed_one_emitted(self) -> None:
         """The restart names the failed model, the reason and the next model."""
         reader = Reader()
-        fallback = Fallback(named("a", ["Hel", busy()]), named("b", busy()), named("c", "Hello."))
+        fallback = Fallback(make_service("a", ["Hel", busy()]), make_service("b", busy()), make_service("c", "Hello."))
         await fallback.respond(ask(), reader)
 
         assert reader.text == "Hello."
@@ -81,7 +86,7 @@ class TestStreams:
 
     async def test_through_a_runtime(self) -> None:
         """The run goes on with the next model, and its stream has the restart."""
-        agent = Agent(Fallback(named("a", ["Hel", busy()]), named("b", "Hello.")))
+        agent = Agent(Fallback(make_service("a", ["Hel", busy()]), make_service("b", "Hello.")))
         async with Runtime() as runtime:
             async with runtime.stream(agent, "Hi") as events:
                 seen = [event async for event in events]
@@ -100,7 +105,9 @@ class TestAllFail:
         last = busy()
         last.__cause__ = OSError("refused")
         with pytest.raises(ModelError) as caught:
-            await Fallback(named("a", ModelError("no key.")), named("b", long), named("c", last)).respond(ask())
+            await Fallback(
+                make_service("a", ModelError("no key.")), make_service("b", long), make_service("c", last)
+            ).respond(ask())
 
         assert caught.value is last
         assert isinstance(last.__cause__, OSError)
@@ -111,9 +118,9 @@ class TestAllFail:
     @pytest.mark.parametrize("error", [OutputError("no fit"), ValueError("a bug"), UsageError("too large")])
     async def test_errors_that_another_would_meet_too(self, error: Exception) -> None:
         """An error outside of `on` is raised at once, with notes on earlier failures."""
-        last = named("c")
+        last = make_service("c")
         with pytest.raises(type(error)) as caught:
-            await Fallback(named("a", busy()), named("b", error), last).respond(ask())
+            await Fallback(make_service("a", busy()), make_service("b", error), last).respond(ask())
 
         assert caught.value is error
         assert not last.requests
@@ -121,11 +128,11 @@ class TestAllFail:
 
     async def test_on_decides(self) -> None:
         """`on` chooses the errors after which the next model is asked."""
-        models = named("a", ValueError("a bug")), named("b", "B.")
+        models = make_service("a", ValueError("a bug")), make_service("b", "B.")
 
         assert (await Fallback(*models, on=lambda exc: isinstance(exc, ValueError)).respond(ask())).content == "B."
         with pytest.raises(ModelError):
-            await Fallback(named("a", busy()), named("b"), on=lambda exc: False).respond(ask())
+            await Fallback(make_service("a", busy()), make_service("b"), on=lambda exc: False).respond(ask())
 
     def test_by_default_a_models_errors_are(self) -> None:
         """Errors of models lead to the next model; `OutputError`, bugs and others do not."""

@@ -15,7 +15,7 @@ from agno_rt.wrappers.fallback import Hedge
 from tests.services import PAUSE, Act, Reader, Service, ask, busy
 
 
-def named(name: str, *acts: Act, shield: float = 0) -> Service:
+def make_service(name: str, *acts: Act, shield: float = 0) -> Service:
     """Make a service with a name and the same acts for each call."""
     return Service(list(acts), name=name, shield=shield)
 
@@ -25,7 +25,7 @@ class TestRace:
 
     async def test_a_quick_first_is_alone(self, autojump_clock: MockClock) -> None:
         """After an answer in time, no other model is asked."""
-        first, second = named("a", 1.9, "A."), named("b", "B.")
+        first, second = make_service("a", 1.9, "A."), make_service("b", "B.")
         hedge = Hedge(first, second, after=2)
 
         assert (await hedge.respond(ask())).content == "A."
@@ -35,7 +35,7 @@ class TestRace:
 
     async def test_a_slow_first_loses(self, autojump_clock: MockClock) -> None:
         """After a wait the second model is asked; its answer cancels the first."""
-        first, second = named("a", 60.0, "A."), named("b", 1.0, "B.")
+        first, second = make_service("a", 60.0, "A."), make_service("b", 1.0, "B.")
         hedge = Hedge(first, second, after=2)
 
         assert (await hedge.respond(ask())).content == "B."
@@ -44,7 +44,7 @@ class TestRace:
 
     async def test_the_first_may_still_win(self, autojump_clock: MockClock) -> None:
         """The second call does not stop the first."""
-        first, second = named("a", 3.0, "A."), named("b", 60.0, "B.")
+        first, second = make_service("a", 3.0, "A."), make_service("b", 60.0, "B.")
         hedge = Hedge(first, second, after=2)
 
         assert (await hedge.respond(ask())).content == "A."
@@ -52,22 +52,22 @@ class TestRace:
 
     async def test_the_loser_has_ended(self, autojump_clock: MockClock) -> None:
         """The hedge waits until a slow loser has ended."""
-        first = named("a", 60.0, "A.", shield=5)
-        response = await Hedge(first, named("b", "B."), after=2).respond(ask())
+        first = make_service("a", 60.0, "A.", shield=5)
+        response = await Hedge(first, make_service("b", "B."), after=2).respond(ask())
 
         assert response.content == "B."
         assert (first.running, trio.current_time()) == (0, 7)
 
     async def test_at_once(self, autojump_clock: MockClock) -> None:
         """Without a wait all models are asked together."""
-        models = [named(name, 1.0, name) for name in "abc"]
+        models = [make_service(name, 1.0, name) for name in "abc"]
         await Hedge(*models, after=0).respond(ask())
 
         assert [model.asked_at for model in models] == [[0], [0], [0]]
 
     async def test_each_is_given_its_time(self, autojump_clock: MockClock) -> None:
         """The third model is asked after twice the wait."""
-        models = named("a", 60.0), named("b", 60.0), named("c", 60.0)
+        models = make_service("a", 60.0), make_service("b", 60.0), make_service("c", 60.0)
         with trio.move_on_after(10):
             await Hedge(*models, after=2).respond(ask())
 
@@ -79,29 +79,31 @@ class TestFailures:
 
     async def test_the_next_is_asked_at_once(self, autojump_clock: MockClock) -> None:
         """After a failure the next model is asked without a wait."""
-        second = named("b", 1.0, "B.")
-        hedge = Hedge(named("a", 0.5, busy()), second, after=60)
+        second = make_service("b", 1.0, "B.")
+        hedge = Hedge(make_service("a", 0.5, busy()), second, after=60)
 
         assert (await hedge.respond(ask())).content == "B."
         assert second.asked_at == [0.5]
 
     async def test_and_the_one_after_that_in_its_time(self, autojump_clock: MockClock) -> None:
         """A failure hurries one model, not all."""
-        third = named("c", "C.")
-        await Hedge(named("a", 0.5, busy()), named("b", 60.0), third, after=2).respond(ask())
+        third = make_service("c", "C.")
+        await Hedge(make_service("a", 0.5, busy()), make_service("b", 60.0), third, after=2).respond(ask())
 
         assert third.asked_at == [2.5]
 
     async def test_one_that_fails_late_is_no_matter(self, autojump_clock: MockClock) -> None:
         """The race goes on after a late failure."""
-        hedge = Hedge(named("a", 3.0, busy()), named("b", 3.0, "B."), after=2)
+        hedge = Hedge(make_service("a", 3.0, busy()), make_service("b", 3.0, "B."), after=2)
 
         assert (await hedge.respond(ask())).content == "B."
 
     async def test_all_fail(self, autojump_clock: MockClock) -> None:
         """The first model's error is raised, in any order of failure, and its hint has the other errors."""
         errors = [busy(), ModelError("no key"), ModelError("no such model")]
-        hedge = Hedge(named("a", 9.0, errors[0]), named("b", errors[1]), named("c", errors[2]), after=2)
+        hedge = Hedge(
+            make_service("a", 9.0, errors[0]), make_service("b", errors[1]), make_service("c", errors[2]), after=2
+        )
         with pytest.raises(ModelError) as caught:
             await hedge.respond(ask())
 
@@ -111,9 +113,9 @@ class TestFailures:
 
     async def test_what_another_would_meet_too_ends_it(self, autojump_clock: MockClock) -> None:
         """A bug in the program is raised bare, and the other models are cancelled."""
-        other = named("a", 60.0)
+        other = make_service("a", 60.0)
         with pytest.raises(ValueError, match="a bug"):
-            await Hedge(other, named("b", ValueError("a bug")), after=2).respond(ask())
+            await Hedge(other, make_service("b", ValueError("a bug")), after=2).respond(ask())
 
         assert other.cancelled == 1
 
@@ -121,11 +123,11 @@ class TestFailures:
         """A group with a single error is raised as the error itself."""
         group = ExceptionGroup("nursery", [busy()])
         with pytest.raises(ModelError):
-            await Hedge(named("a", group), named("b", busy()), after=2).respond(ask())
+            await Hedge(make_service("a", group), make_service("b", busy()), after=2).respond(ask())
 
     async def test_a_cancellation_stops_all(self, autojump_clock: MockClock) -> None:
         """A cancellation reaches all models, and passes through."""
-        models = named("a", 60.0), named("b", 60.0)
+        models = make_service("a", 60.0), make_service("b", 60.0)
         with trio.move_on_after(5) as scope:
             await Hedge(*models, after=2).respond(ask())
 
@@ -138,7 +140,7 @@ class TestStreams:
 
     async def test_to_emit_is_to_win(self, autojump_clock: MockClock) -> None:
         """The first delta decides the race; readers get nothing of the other models."""
-        first, second = named("a", 5.0, "A", 5.0, "a."), named("b", 4.0, "B", 60.0, "b.")
+        first, second = make_service("a", 5.0, "A", 5.0, "a."), make_service("b", 4.0, "B", 60.0, "b.")
         reader = Reader()
         response = await Hedge(first, second, after=2).respond(ask(), reader)
 
@@ -148,15 +150,15 @@ class TestStreams:
 
     async def test_a_sign_in_time_is_enough(self, autojump_clock: MockClock) -> None:
         """A first delta in time stops the hedge, however long the answer takes."""
-        second = named("b", "B.")
-        response = await Hedge(named("a", 1.0, "A", 60.0, "a."), second, after=2).respond(ask(), Reader())
+        second = make_service("b", "B.")
+        response = await Hedge(make_service("a", 1.0, "A", 60.0, "a."), second, after=2).respond(ask(), Reader())
 
         assert response.content == "Aa."
         assert not second.requests
 
     async def test_a_winner_that_fails_has_failed_for_all(self, autojump_clock: MockClock) -> None:
         """A winner's failure ends the request: only a retry around the hedge can take back the emitted deltas."""
-        first, second = named("a", 60.0, "A."), named("b", "B", busy())
+        first, second = make_service("a", 60.0, "A."), make_service("b", "B", busy())
         with pytest.raises(ModelError, match="it is busy"):
             await Hedge(first, second, after=2).respond(ask(), Reader())
 
@@ -172,7 +174,7 @@ class TestStreams:
                 raise AssertionError("a shield that let something through")
 
         reader = Reader()
-        response = await Hedge(Deaf([3.0, "A", 3.0, "a."]), named("b", "B."), after=2).respond(ask(), reader)
+        response = await Hedge(Deaf([3.0, "A", 3.0, "a."]), make_service("b", "B."), after=2).respond(ask(), reader)
 
         assert (response.content, reader.text) == ("B.", "B.")
 
@@ -183,11 +185,11 @@ class TestStreams:
             raise ValueError("no reader")
 
         with pytest.raises(ValueError, match="no reader"):
-            await Hedge(named("a", "A."), named("b", "B.")).respond(ask(), emit)
+            await Hedge(make_service("a", "A."), make_service("b", "B.")).respond(ask(), emit)
 
     async def test_through_a_runtime(self, autojump_clock: MockClock) -> None:
         """A run has the winner's answer and usage."""
-        agent = Agent(Hedge(named("a", 60.0, "A."), named("b", "B.")))
+        agent = Agent(Hedge(make_service("a", 60.0, "A."), make_service("b", "B.")))
         async with Runtime() as runtime:
             result = await runtime.run(agent, "Hi")
 

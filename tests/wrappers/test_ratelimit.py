@@ -22,7 +22,7 @@ from agno_rt.wrappers.retry import Retry
 from tests.services import PAUSE, Act, Service, ask, busy
 
 
-def using(tokens: int) -> ModelResponse:
+def response_using(tokens: int) -> ModelResponse:
     """Return a response with the tokens as usage."""
     return ModelResponse("Hello.", usage=Usage(tokens, 0))
 
@@ -99,7 +99,7 @@ class TestTokens:
 
     async def test_settles_with_what_was_used(self, autojump_clock: MockClock) -> None:
         """Usage beyond the estimate is a debt, paid back before the next request."""
-        service = Service(using(100), using(300), using(10))
+        service = Service(response_using(100), response_using(300), response_using(10))
         limit = RateLimit(service, tokens=100, per=100)
         for _ in range(3):
             await limit.respond(ask())
@@ -109,7 +109,7 @@ class TestTokens:
 
     async def test_gives_back_what_was_not_used(self, autojump_clock: MockClock) -> None:
         """A waiting request passes as soon as the usage of another turns out lower than its estimate."""
-        service = Service([10.0, using(20)])
+        service = Service([10.0, response_using(20)])
         limit = RateLimit(service, tokens=1_000, per=10_000)
         big = ask(settings=ModelSettings(max_tokens=900))
         async with trio.open_nursery() as nursery:
@@ -134,7 +134,7 @@ class TestTokens:
     async def test_larger_than_the_bucket(self, autojump_clock: MockClock) -> None:
         """A request larger than the bucket waits until the bucket is full, then leaves a debt; a refusal would never
         end."""
-        service = Service(using(50), using(500), using(5))
+        service = Service(response_using(50), response_using(500), response_using(5))
         limit = RateLimit(service, tokens=100, per=100)
         await limit.respond(ask())
         await limit.respond(ask(settings=ModelSettings(max_tokens=500)))
@@ -159,7 +159,7 @@ class TestTokens:
 
     async def test_both_limits_hold(self, autojump_clock: MockClock) -> None:
         """With two limits, the slower one decides each time."""
-        service = Service(using(5), using(55), using(5))
+        service = Service(response_using(5), response_using(55), response_using(5))
         limit = RateLimit(service, requests=1, tokens=10, per=10)
         for _ in range(3):
             await limit.respond(ask())
@@ -261,7 +261,7 @@ class TestQueue:
 
     async def test_names_the_tokens(self, autojump_clock: MockClock) -> None:
         """The error names the exhausted limit, and a wait requested by the provider."""
-        limit = RateLimit(Service(using(100)), requests=100, tokens=10, queue=0)
+        limit = RateLimit(Service(response_using(100)), requests=100, tokens=10, queue=0)
         await limit.respond(ask())
         with pytest.raises(Overloaded, match="limit tokens of service") as caught:
             await limit.respond(ask())
@@ -274,7 +274,7 @@ class TestQueue:
 
     async def test_a_newcomer_does_not_pass(self, autojump_clock: MockClock) -> None:
         """A small new request does not pass a large one in the queue."""
-        service = Service(using(50), using(1))
+        service = Service(response_using(50), response_using(1))
         limit = RateLimit(service, tokens=100, per=100)
         await limit.respond(ask())
         async with trio.open_nursery() as nursery:
@@ -310,7 +310,7 @@ class TestQueue:
 
     async def test_one_that_gives_up_as_its_turn_comes(self, autojump_clock: MockClock) -> None:
         """A request cancelled at its turn uses no tokens, and is not sent."""
-        service = Service([10.0, using(20)])
+        service = Service([10.0, response_using(20)])
         limit = RateLimit(service, tokens=1_000, per=10_000)
         big = ask(settings=ModelSettings(max_tokens=900))
         async with trio.open_nursery() as nursery:
@@ -397,7 +397,7 @@ class TestStatistics:
 
     async def test_says_what_is_spent_and_who_waits(self, autojump_clock: MockClock) -> None:
         """The use falls as time goes by; a debt is more than the size."""
-        limit = RateLimit(Service([1.0, using(900)]), requests=1, tokens=600)
+        limit = RateLimit(Service([1.0, response_using(900)]), requests=1, tokens=600)
         assert limit.statistics() == (
             LimitStatistics("requests of service", 1, 0, 0),
             LimitStatistics("tokens of service", 600, 0, 0),

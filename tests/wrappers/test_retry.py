@@ -18,7 +18,7 @@ from agno_rt.wrappers.retry import Retry
 from tests.services import Reader, Service, ask, busy
 
 
-def always() -> float:
+def full_jitter() -> float:
     """Return jitter of the whole bound."""
     return 1.0
 
@@ -37,7 +37,7 @@ class TestAsksAgain:
     async def test_doubles_its_wait_up_to_a_bound(self, autojump_clock: MockClock) -> None:
         """The wait begins at `wait`, doubles each time, and ends at `max_wait`."""
         service = Service(*[busy()] * 5, "Hello.")
-        retry = Retry(service, attempts=6, wait=1, max_wait=5, jitter=always)
+        retry = Retry(service, attempts=6, wait=1, max_wait=5, jitter=full_jitter)
 
         assert (await retry.respond(ask())).content == "Hello."
         assert service.asked_at == [0, 1, 3, 7, 12, 17]
@@ -81,14 +81,14 @@ class TestRetryAfter:
     async def test_waits_as_long_as_the_service_asks(self, autojump_clock: MockClock) -> None:
         """The wait is `retry_after` plus jitter of at most the first wait."""
         service = Service(busy(retry_after=20), "Hello.")
-        await Retry(service, wait=0.5, jitter=always).respond(ask())
+        await Retry(service, wait=0.5, jitter=full_jitter).respond(ask())
 
         assert service.asked_at == [0, 20.5]
 
     async def test_no_longer_than_the_bound(self, autojump_clock: MockClock) -> None:
         """The wait with jitter stays within `max_wait`; a negative `retry_after` adds no wait."""
         service = Service(busy(retry_after=30), busy(retry_after=-5), "Hello.")
-        await Retry(service, wait=1, jitter=always).respond(ask())
+        await Retry(service, wait=1, jitter=full_jitter).respond(ask())
 
         assert service.asked_at == [0, 30, 31]
 
@@ -110,7 +110,7 @@ class TestGivesUp:
         """The last error is raised with its cause; its hint has the number of attempts and the time."""
         errors = [busy(), busy(), busy()]
         errors[-1].__cause__ = OSError("refused")
-        retry = Retry(Service(*errors), attempts=3, wait=1, jitter=always)
+        retry = Retry(Service(*errors), attempts=3, wait=1, jitter=full_jitter)
         with pytest.raises(ModelError) as caught:
             await retry.respond(ask())
 
@@ -150,7 +150,7 @@ class TestStreams:
     async def test_takes_back_what_was_emitted(self, autojump_clock: MockClock) -> None:
         """A restart comes before the wait, and names the failed model and the reason."""
         reader = Reader()
-        retry = Retry(Service(["Hel", busy()], ["Hello."]), wait=9, jitter=always)
+        retry = Retry(Service(["Hel", busy()], ["Hello."]), wait=9, jitter=full_jitter)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(retry.respond, ask(), reader)
             await trio.sleep(5)
@@ -184,7 +184,7 @@ class TestWaiting:
     async def test_ends_at_a_cancellation(self, autojump_clock: MockClock) -> None:
         """A cancelled wait asks no model, and does not count as waiting."""
         service = Service(busy(), "Hello.")
-        retry = Retry(service, wait=100, max_wait=100, jitter=always)
+        retry = Retry(service, wait=100, max_wait=100, jitter=full_jitter)
         with trio.move_on_after(50) as scope:
             await retry.respond(ask())
 
@@ -194,7 +194,7 @@ class TestWaiting:
 
     async def test_counts_who_waits(self, autojump_clock: MockClock) -> None:
         """Several requests through one wrapper wait side by side."""
-        retry = Retry(Service(busy(), busy(), "Hello."), wait=1, jitter=always)
+        retry = Retry(Service(busy(), busy(), "Hello."), wait=1, jitter=full_jitter)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(retry.respond, ask())
             nursery.start_soon(retry.respond, ask())

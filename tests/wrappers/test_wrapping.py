@@ -159,7 +159,7 @@ def test_a_remark_goes_where_people_read_it() -> None:
     assert other.__notes__ == ["Twice."]
 
 
-class _Failing(Service):
+class _FailingService(Service):
     """A service with a new error each time, and weak references to its errors."""
 
     errors: ClassVar[weakref.WeakSet[ModelError]] = weakref.WeakSet()
@@ -188,8 +188,8 @@ class _Failing(Service):
 )
 async def test_an_error_holds_nothing_alive(make: Callable[[Model], Model], emit: Emit | None) -> None:
     """After the caller drops the error, the errors of all models are freed without the garbage collector."""
-    _Failing.errors.clear()
-    wrapper = make(_Failing())
+    _FailingService.errors.clear()
+    wrapper = make(_FailingService())
     gc.collect()
     gc.disable()
     try:
@@ -197,7 +197,7 @@ async def test_an_error_holds_nothing_alive(make: Callable[[Model], Model], emit
             await wrapper.respond(ask(), emit)
         await trio.lowlevel.checkpoint()
 
-        assert not list(_Failing.errors)
+        assert not list(_FailingService.errors)
     finally:
         gc.enable()
 
