@@ -236,8 +236,7 @@ class TestTime:
         assert [message.content for message in session.messages] == ["hi", "hi", "later"]
 
     async def test_facts(self, timed: Timed) -> None:
-        """Facts have the times of their making and correction; the newest come first, even after the clock was set
-        back."""
+        """Facts have times of their making and correction; the newest come first, even after the clock was set back."""
         memory, clock = timed
         await memory.remember("ann", "one")
         clock.advance(60)

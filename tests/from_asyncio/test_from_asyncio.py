@@ -129,8 +129,7 @@ async def test_an_error_is_held_by_nobody() -> None:
 
 @in_asyncio
 async def test_calls_anything_in_the_runtimes_thread() -> None:
-    """`call` awaits coroutine functions under trio, calls other functions in the runtime's thread, and passes arguments
-    on."""
+    """`call` awaits coroutine functions under trio, and calls others in the runtime's thread, with all arguments."""
 
     async def add(_: Runtime, one: int, two: int) -> int:
         await trio.lowlevel.checkpoint()

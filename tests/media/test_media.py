@@ -105,8 +105,7 @@ class TestSources:
         assert made == Media("image", "image/jpeg", None, "https://example.com/x.bin", "cat")
 
     def test_what_the_bytes_leave_open(self) -> None:
-        """For an ambiguous container, the called function decides between sound and pictures; a name or a type decides
-        for a file."""
+        """The function called decides between sound and pictures in a container; for a file, a name or a type does."""
         ogg, mp4 = BINARIES["ogg"][0], BINARIES["mp4"][0]
 
         assert media.audio(ogg).media_type == "audio/ogg"

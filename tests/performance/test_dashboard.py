@@ -328,8 +328,7 @@ class TestWords:
         assert shown(value, unit) == expected
 
     def test_goals(self) -> None:
-        """The first page has every goal of the performance page; measured goals have a verdict and a link to their
-        graph."""
+        """The first page has every goal of the performance page; measured goals have a verdict and a link."""
         name, params = "create.Create.track_ratio_to_bare_object", [["'simple'", "'with tools'"]]
         result = Result("c" * 40, 0, "bench-box", "3.11", {name: Row([1.1, 2.2], params, "v")})
         benchmark = {"name": name, "version": "v", "unit": "x", "params": params, "param_names": ["agent"]}

@@ -716,8 +716,7 @@ def test_what_a_lock_is_held_to(backend: type[Locking], test: str) -> None:
 
 
 class Shared(InProcessMemory):
-    """Shares sessions, runs and facts after closing, but loses the last session, the last step of each run, and all
-    facts."""
+    """Outlasts its closing, but loses the last session, the last step of each run, and all facts."""
 
     async def aclose(self) -> None:
         """Forget a part."""

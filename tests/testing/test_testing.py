@@ -30,8 +30,7 @@ class TestScriptedModel:
         assert isinstance(ScriptedModel([]), Model)
 
     async def test_every_kind_of_step(self) -> None:
-        """A step may be a text, a response, a call, several calls, an exception, or a function of the request, async or
-        not."""
+        """A step is a text, a response, one or several calls, an exception, or a function of the request, async too."""
         call, response = ToolCall("1", "t"), ModelResponse("r", usage=Usage(5, 5))
 
         async def later(request: ModelRequest) -> str:
@@ -80,8 +79,7 @@ class TestScriptedModel:
             model.check()
 
     async def test_an_unexpected_call_in_a_run_cannot_hide(self) -> None:
-        """A run turns the failure into a `ModelError`; a test may swallow the error, but the end of the block fails
-        too."""
+        """A run turns the failure into a `ModelError`, which a test may swallow; the end of the block fails too."""
         with pytest.raises(AssertionError, match="asked 1 time; its script has 0 steps"), ScriptedModel([]) as model:  # noqa: PT012 - the whole block is what raises
             async with Runtime() as rt:
                 with pytest.raises(ModelError, match="AssertionError"):

@@ -70,8 +70,7 @@ class TestRecordAndReplay:
         assert answers == [ModelResponse("something else", usage=Usage(1, 2)), response]
 
     async def test_streams_as_recorded(self, path: Path) -> None:
-        """A streamed answer is replayed piece by piece; an answer recorded without streaming comes in one piece of each
-        kind."""
+        """A streamed answer is replayed piece by piece; any other comes in one piece of each kind."""
         response = ModelResponse("a b", [ToolCall("1", "t", "{}")], "hm")
         heard: list[Delta] = []
         again: list[Delta] = []
@@ -308,8 +307,7 @@ class TestWhatIsNotRecorded:
             await cassette.respond(HI)
 
     async def test_cannot_hide(self, path: Path) -> None:
-        """A run turns the failure into a `ModelError`; a test may swallow the error, but the end of the block fails
-        too."""
+        """A run turns the failure into a `ModelError`, which a test may swallow; the end of the block fails too."""
         await record(path, ["one"], [HI])
         with pytest.raises(AssertionError, match="has no such request"), Cassette(path) as cassette:  # noqa: PT012 - the whole block is what raises
             async with Runtime() as rt:

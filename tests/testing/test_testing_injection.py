@@ -305,8 +305,7 @@ class TestFailEverywhere:
         assert all("injected at point" in text for text in told[:2])
 
     def test_a_run_fails_as_one_of_ours_at_every_step(self) -> None:
-        """A failure in a model, a tool, memory or a hook yields an `AgnoError`, one end, and all of the history or
-        none."""
+        """A failure in any part of a run yields an `AgnoError`, one end, and all of the history or none."""
 
         class Noting(Hook):
             async def before_run(self, context: RunContext, input: tuple[Message, ...]) -> None:

@@ -202,8 +202,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def program() -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
-    """Start Python programs, killed at the end. Their input is a shared pipe, so that no file per process counts as a
-    leak."""
+    """Start Python programs, killed at the end. They share one pipe, so that no file of theirs counts as a leak."""
     made: list[subprocess.Popen[bytes]] = []
     reader, writer = os.pipe()
 

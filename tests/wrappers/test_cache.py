@@ -187,8 +187,7 @@ class TestKey:
         assert (await shared.respond(other)).content == ("Answer 0." if is_user else "Answer 1.")
 
     def test_every_field_is_thought_of(self) -> None:
-        """Each field of a request is in the key or cannot change the answer; a new field fails here until somebody
-        decides."""
+        """Each field is in the key or cannot change the answer; a new field fails here until somebody decides."""
         assert {field.name for field in attrs.fields(ModelRequest)} == {
             *("messages", "tools", "tool_choice", "output", "settings", "user"),
             "turn",  # providers never see the turn
@@ -249,8 +248,7 @@ class TestKey:
         assert identity(Configured(len)) == identity(Configured(""))
 
     def test_a_key_is_the_same_in_every_process(self) -> None:
-        """The key is fixed. A change of the key empties all stores: raise the format's number, and write the new key
-        here."""
+        """A change of the key empties all stores: raise the format's number, and write the new key here."""
         key = key_of(["a.Model", "a:x", "", []], ask(settings=ModelSettings(0.5), user="ann"), shared=False)
 
         assert key == "c1efd13d85c73e6a68ac792efff8170df69a0b9e54ae4b0005a89baff7649ed2"
@@ -666,8 +664,7 @@ class TestTogether:
         assert not any(reader.restarts for reader in readers)
 
     async def test_a_stream_behind_one_that_does_not(self, autojump_clock: MockClock) -> None:
-        """A streaming caller behind a silent call gets the whole answer at the end; a silent caller behind a stream
-        does too."""
+        """Behind a silent call, a streaming caller gets the whole answer at the end; the reverse works too."""
         cache, reader = Cache(Service([5.0, "One ", "two."])), Reader()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(cache.respond, ask())

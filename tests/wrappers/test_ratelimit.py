@@ -132,8 +132,7 @@ class TestTokens:
         assert service.asked_at == [0, 0, 5]
 
     async def test_larger_than_the_bucket(self, autojump_clock: MockClock) -> None:
-        """A request larger than the bucket waits until the bucket is full, then leaves a debt; a refusal would never
-        end."""
+        """A request larger than the bucket waits for a full bucket, then leaves a debt; a refusal would never end."""
         service = Service(response_using(50), response_using(500), response_using(5))
         limit = RateLimit(service, tokens=100, per=100)
         await limit.respond(ask())

@@ -48,8 +48,7 @@ class TestWrapper:
         assert "openai:gpt-5" in caught.value.hint
 
     async def test_a_spec_is_bound_by_a_runtime(self) -> None:
-        """A bound wrapper is a copy around the runtime's model; the original knows the spec alone, and raises when
-        asked."""
+        """A bound wrapper is a copy around the runtime's model; the original has the spec, and raises when asked."""
         service = Service("Hello.", profile=ModelProfile("tool"))
         wrapper = Retry("busy")
         bound = wrapper.bound(Registry(busy=service))
@@ -206,8 +205,7 @@ class TestComposition:
     """Wrappers around wrappers around specs, bound together."""
 
     async def test_all_at_once(self, autojump_clock: MockClock) -> None:
-        """A cache of a retried fallback: the first fails, both fail, the second answers, and the cache repeats the
-        answer."""
+        """A cache of a retried fallback: the first fails, both fail, the second answers, the cache repeats it."""
         first = Service(busy(), name="a:x")
         second = Service(["Hel", busy()], ["Hel", "lo."], name="b:y", profile=ModelProfile(price=Price(1e5, 2e5)))
         stack = Cache(Retry(Fallback("a:x", "b:y"), wait=1, jitter=lambda: 1.0))
