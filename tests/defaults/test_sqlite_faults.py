@@ -47,7 +47,7 @@ class SmallFile(SQLiteFile):
 class TestFull:
     """A full disk."""
 
-    async def test_what_fits_is_make_changed_file(self, tmp_path: Path) -> None:
+    async def test_what_fits_is_stored(self, tmp_path: Path) -> None:
         """Of several writes in one batch, only the too large one fails; each caller gets its own result."""
         writer = BatchThread("writer", Writing(SmallFile(tmp_path / "a.db", 1.0, "full")))
         outcomes: dict[str, object] = {}
