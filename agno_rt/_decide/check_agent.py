@@ -1,4 +1,4 @@
-"""Finds the field of an agent that has a value of the wrong type, before a run starts. Pure.
+"""Finds the field of an agent with a value of the wrong type, before a run starts. Pure.
 
 `Agent()` itself checks nothing, so that making an agent costs no more than filling its slots.
 """
@@ -27,7 +27,7 @@ _Rule: TypeAlias = tuple[_Fits, str, str]
 
 
 def check_agent(agent: Agent) -> None:
-    """Raise `UsageError` if this is not an agent, or if its name, instructions or description have the wrong type."""
+    """Raise `UsageError` unless the value is an agent with a name, instructions and description of the right types."""
     if not isinstance(agent, Agent):
         raise UsageError(f"{repr_of(agent)} is not an Agent", hint="Write Agent('llamacpp:smollm2', ...).")
     _check_fields("", agent, _AGENT)
@@ -50,7 +50,7 @@ def check_own_name(runnable: Runnable) -> None:
 
 
 def check_values(memory: MemoryPolicy, settings: ModelSettings, limits: Limits | None) -> None:
-    """Raise `UsageError` for the first of an agent's values, or of their fields, that has the wrong type."""
+    """Raise `UsageError` for the first of an agent's values, or of their fields, with the wrong type."""
     _check_field("memory", memory, _VALUES["memory"])
     _check_field("settings", settings, _VALUES["settings"])
     check_limits(limits)

@@ -1,7 +1,7 @@
 """Finds the task of each run and each tool call, by reading the frames of trio's tasks on request.
 
-Runs keep no records for this, so a run that nobody asks about pays nothing. A frame is recognised by the code object
-of its function.
+Runs keep no records for inspections, so a run without an inspection pays nothing. A frame is recognised by the code
+object of its function.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ KERNEL = {
 
 @attrs.define(eq=False)
 class Found:
-    """A run, a tool call, or a batch of calls, with its own frames, without the frames of anything nested in it."""
+    """A run, a tool call, or a batch of calls, with its own frames, without the frames of nested runs and calls."""
 
     job: Job
     task: trio.lowlevel.Task | None
@@ -66,7 +66,7 @@ class Found:
 
 
 def find_all() -> list[Found]:
-    """Find the runs and calls in all tasks of this trio run; a task comes before its child tasks."""
+    """Find the runs and calls in all tasks of the trio run; a task comes before its child tasks."""
     root = trio.lowlevel.current_root_task()
     todo, all_found = [] if root is None else [root], list[Found]()
     while todo:
@@ -97,7 +97,7 @@ def _find_opening(frame: FrameType, last: Found | None) -> Found | None:
     """Return the run or the calls that begin with the frame, or `None`."""
     code = frame.f_code
     if code not in _OPENING:
-        # Read the variables of known functions only: `f_locals` keeps a copy of them alive with the frame.
+        # Read the variables of known functions only: `f_locals` stores a copy in the frame, and keeps the values alive.
         return None
     held = frame.f_locals
     if code is STARTED:
@@ -124,7 +124,7 @@ def _frames_of(task: trio.lowlevel.Task) -> Iterator[FrameType]:
 
 
 def stack_of(frame: FrameType | None) -> list[FrameType]:
-    """Return the frames of a running stack, the outermost first, down to the innermost one given."""
+    """Return the frames of a running stack, the outermost first, down to the given frame."""
     frames: list[FrameType] = []
     while frame is not None:
         frames.append(frame)
@@ -140,7 +140,7 @@ def tasks_around(task: trio.lowlevel.Task) -> Iterator[trio.lowlevel.Task]:
 
 
 def place_of(frames: Sequence[FrameType]) -> Place | None:
-    """Return the place of the innermost frame that belongs neither to trio nor to the kernel."""
+    """Return the place of the innermost frame outside of trio and the kernel."""
     for frame in reversed(frames):
         file = frame.f_code.co_filename
         module = str(frame.f_globals.get("__name__", "")).partition(".")[0]

@@ -60,6 +60,7 @@ class AsyncioRuntime:
             raise UsageError("this runtime is open already", hint="Open it once; share it among tasks.")
         host = self._host = Host(self.runtime)
         self._dropped = weakref.finalize(self, abandon, host)
+        # At the exit of the interpreter, `_host` itself ends the open runtimes.
         self._dropped.atexit = False
         host.start()
         try:
@@ -216,6 +217,7 @@ class AsyncioRuntime:
 
     def _submit(self, function: Callable[..., Any], *args: Any) -> Call:
         context = contextvars.copy_context()
+        # The asyncio tools of the run belong to the event loop of this caller.
         context.run(LOOP.set, asyncio.get_running_loop())
         return self._running().submit(function, args, context)
 
