@@ -142,7 +142,7 @@ def test_examples_are_not_stored() -> None:
 
 
 def test_an_answer_of_a_type_is_the_models() -> None:
-    """For an agent with an output type, the hook answers nothing."""
+    """The hook answers nothing for an agent with an output type."""
     agent = Agent(ScriptedModel(['{"value": 4}']), "a", hooks=["answers:basics"], output=Output(dict[str, int]))
 
     assert run(agent, "2+2").output == {"value": 4}

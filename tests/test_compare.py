@@ -22,7 +22,7 @@ class TestOurOwnTrials:
     """The page's claims about agno_rt hold today: trials with real processes, one of them killed."""
 
     def test_a_cancelled_run_leaves_nothing(self, tmp_path: Path) -> None:
-        """At the call's return, the asynchronous tool has cleaned up, and the blocking tool's process is gone."""
+        """The asynchronous tool has cleaned up when the call returns, and the blocking tool's process is gone."""
         log = told(try_cancel(Trial("agno_rt", tmp_path), "cancel"))
 
         assert log.index("wait cleaned up") < log.index("returned")

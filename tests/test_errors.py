@@ -160,7 +160,7 @@ class TestSuggest:
         assert suggest("tool", "x", []) == "There are no tools."
 
     def test_nothing_near(self) -> None:
-        """Without a near name, the hint lists all names, sorted, each once."""
+        """The hint without a near name lists all names, sorted, each once."""
         assert suggest("tool", "zzz", ["b", "a", "b"]) == "Known: a, b."
 
     def test_long_lists_are_cut(self) -> None:

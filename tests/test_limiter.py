@@ -14,7 +14,7 @@ from agno_rt.limits import LimitStatistics
 
 
 async def test_admits_up_to_its_total_without_waiting() -> None:
-    """Below the total, entering and leaving are not checkpoints."""
+    """Entering and leaving below the total are not checkpoints."""
     limiter = Limiter("runs", 2)
     with trio.CancelScope() as scope:
         scope.cancel()
@@ -128,7 +128,7 @@ async def test_gives_its_place_back_on_an_error() -> None:
 
 @given(st.integers(1, 4), st.integers(0, 4), st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=25))
 def test_never_more_than_its_total(total: int, queue: int, tasks: list[tuple[int, bool]]) -> None:
-    """At most `total` tasks are inside and `queue` tasks wait; in the end, no place is taken."""
+    """No more than `total` tasks are inside, and no more than `queue` wait; in the end, no place is taken."""
     limiter = Limiter("x", total, queue)
     inside = 0
 

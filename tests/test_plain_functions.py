@@ -138,7 +138,7 @@ async def test_agents_that_share_functions_share_the_tools() -> None:
 
 
 async def test_objects_that_are_equal_are_tools_of_their_own() -> None:
-    """Of two equal callable objects, each agent calls its own."""
+    """Each agent calls its own one of two equal callable objects."""
     one, other = Times(2), Times(2)
     call = ToolCall("1", "times", {"number": 10})
 

@@ -550,7 +550,7 @@ async def _use_pool() -> None:
 
 
 def test_in_many_orders() -> None:
-    """In any order of tasks, no thing is lent twice or closed, and all things are closed in the end."""
+    """No thing is lent twice or closed, in any order of tasks, and all things are closed in the end."""
     run_schedules(_use_pool, 100)
 
 

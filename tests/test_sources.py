@@ -38,14 +38,14 @@ def ask(folder: Path, question: str, *steps: Any, hook: str = "files:sources:str
 
 @pytest.mark.parametrize("hook", ["files:sources", "files:sources:strict"])
 def test_nothing_found_is_said_without_the_model(folder: Path, hook: str) -> None:
-    """Without a matching document, the model is not asked for an answer."""
+    """The model is not asked for an answer without a matching document."""
     told = ask(folder, "Who won the world cup?", hook=hook)
 
     assert told == "I found nothing about that in the documents."
 
 
 def test_an_empty_folder_has_nothing(tmp_path: Path) -> None:
-    """In an empty folder, nothing is found."""
+    """Nothing is found in an empty folder."""
     assert ask(tmp_path, "When does the canteen open?").startswith("I found nothing")
 
 
@@ -97,7 +97,7 @@ def test_what_does_not_stand_there_is_replaced(folder: Path, answer: str) -> Non
 
 
 def test_sentences_that_ramble_are_dropped(folder: Path) -> None:
-    """Founded sentences stay; additions of the model are dropped, even a sentence cut off."""
+    """Sentences from the documents stay; additions of the model are dropped, even a sentence cut off."""
     told = ask(folder, "When does the canteen open?", "The canteen opens at noon. It is a lovely place with a vie")
 
     assert told == "The canteen opens at noon (canteen.md)."

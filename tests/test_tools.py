@@ -379,7 +379,7 @@ identifiers = st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True).filter(lambda n
 
 @given(st.dictionaries(identifiers, json_types, max_size=4))
 def test_any_signature_of_json_types_is_described(annotations: dict[str, Any]) -> None:
-    """For any parameters, the schema names and requires each, and contains all references."""
+    """The schema of any parameters names and requires each, and contains all references."""
 
     def function(**values: Any) -> None: ...
 

@@ -218,14 +218,14 @@ class TestInjection:
         assert "Bob" not in text
 
     async def test_relevant(self, memory: InProcessMemory | SQLiteMemory) -> None:
-        """With `relevant`, only facts with words of the input are shown."""
+        """Only facts with words of the input are shown with `relevant`."""
         await self.remembered(memory)
         text = await self.shown(memory, UserMemory("relevant"), text="Which tea, and where in Seoul?")
 
         assert text.endswith("\n- [f2] Ann lives in Seoul.\n- [f1] Ann drinks green tea.")
 
     async def test_none(self, memory: InProcessMemory | SQLiteMemory) -> None:
-        """With `none`, no facts and no heading are shown."""
+        """No facts and no heading are shown with `none`."""
         await self.remembered(memory)
 
         assert await self.shown(memory, UserMemory("none")) == "Be brief."
@@ -402,7 +402,7 @@ class TestTools:
         assert "'f7'" in said[3]
 
     async def test_they_act_for_the_user_of_the_run_alone(self) -> None:
-        """With one agent and equal ids, two concurrent users reach only their own facts."""
+        """Two concurrent users of one agent reach only their own facts, despite equal ids."""
         memory = InProcessMemory()
         await memory.remember("ann", "Ann drinks tea.")
         await memory.remember("bob", "Bob drinks coffee.")
@@ -424,7 +424,7 @@ class TestTools:
         assert results["carl"][0] == "Nothing like that is known about the user."
 
     async def test_without_a_user(self) -> None:
-        """In a run without a user, the tools refuse and store nothing."""
+        """The tools refuse in a run without a user, and store nothing."""
         memory = InProcessMemory()
         script: list[Step] = [
             call("remember_fact", text="x"),
@@ -442,7 +442,7 @@ class TestTools:
         assert await memory.facts("") == []
 
     async def test_a_policy_without_tools(self) -> None:
-        """With `tools=False`, facts are shown, and the model gets no tools."""
+        """Facts are shown with `tools=False`, and the model gets no tools."""
         with ScriptedModel(["ok"]) as model:
             async with Runtime() as rt:
                 await rt.memory.remember("ann", "Ann drinks tea.")  # type: ignore[attr-defined]
