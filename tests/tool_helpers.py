@@ -1,4 +1,4 @@
-"""A small job for tests that call tools below the level of a run."""
+"""Helpers for tests of tool calls below the level of a run."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def job_of(
 
 
 def listening(events: list[Event], buffer: EventBuffer | None = None) -> Emitter:
-    """An emitter that notes what is sent; an observer that fails fails the test."""
+    """Make an emitter that appends events to the list. A failing observer fails the test."""
 
     def failed(observer: object, exc: BaseException) -> None:
         raise exc
@@ -56,12 +56,12 @@ def listening(events: list[Event], buffer: EventBuffer | None = None) -> Emitter
 
 
 def calls_of(name: str, *arguments: str) -> list[ToolCall]:
-    """Calls of one tool."""
+    """Make calls of one tool."""
     return [ToolCall(f"{name} {at}", name, text) for at, text in enumerate(arguments)]
 
 
 async def told_of(job: Job, calls: Sequence[ToolCall]) -> list[Content]:
-    """What the model is told of the calls. Each result is its call's."""
+    """Call the tools and return the contents of the results, in the order of the calls."""
     results = await call_tools(job, calls)
     messages = [each for each in results if isinstance(each, Message)]
     assert [(message.role, message.tool_call_id, message.name) for message in messages] == [
