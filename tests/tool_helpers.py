@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from agno_rt._decide.hooks import Hooks
 from agno_rt._decide.turns import Turns
-from agno_rt._drive.call_hooks import Hooks
 from agno_rt._drive.call_tools import call_tools
 from agno_rt._drive.emitter import Emitter, EventBuffer
 from agno_rt._drive.job import Asked, Job, ResolvedAgent

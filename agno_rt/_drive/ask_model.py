@@ -12,6 +12,7 @@ import attrs
 import msgspec
 import trio
 
+from agno_rt._decide.hooks import Hooks
 from agno_rt._drive import call_hooks
 from agno_rt._drive.job import Job
 from agno_rt._drive.scopes import deadline, ended_as
@@ -64,7 +65,7 @@ async def ask_in_turn(job: Job, request: ModelRequest, *, streams: bool = True) 
 
 
 async def _ask_between_hooks(
-    job: Job, hooks: call_hooks.Hooks, turn: int, asked: ModelRequest | ModelResponse, emit: Emit | None
+    job: Job, hooks: Hooks, turn: int, asked: ModelRequest | ModelResponse, emit: Emit | None
 ) -> ModelResponse:
     """Ask the model, or take the response of a hook as `asked`; let the hooks after the model see the response."""
     form = job.resolved.form

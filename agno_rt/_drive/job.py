@@ -28,9 +28,10 @@ from agno_rt.tools import Tool
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
+    from agno_rt._decide.hooks import Hooks
+
     # Rarely needed in a run; the code making such an object imports the module.
     from agno_rt._decide.output_form import OutputForm
-    from agno_rt._drive.call_hooks import Hooks
     from agno_rt._drive.emitter import Emitter
     from agno_rt._drive.session_access import SessionAccess
     from agno_rt._drive.tool_threads import Workers

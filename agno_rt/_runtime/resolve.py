@@ -15,7 +15,7 @@ import msgspec
 
 from agno_rt._decide.budget import budget_of
 from agno_rt._decide.check_agent import check_agent, check_limits, check_own_name, check_runnable, check_values
-from agno_rt._drive.call_hooks import Hooks
+from agno_rt._decide.hooks import Hooks
 from agno_rt._drive.job import Resolved, ResolvedAgent
 from agno_rt._drive.take_turns import take_timed_turns, take_turns
 from agno_rt._drive.tool_threads import Workers

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from agno_rt import Agent, Runtime, ToolCall, tool
-from agno_rt._drive.call_hooks import Hooks
+from agno_rt._decide.hooks import Hooks
 from agno_rt.context import RunContext
 from agno_rt.errors import Blocked, HookError
 from agno_rt.events import Event, RunEnded, ToolEnded, ToolStarted
