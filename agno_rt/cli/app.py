@@ -190,10 +190,10 @@ def _plugin_offers() -> tuple[list[Offer], list[str]]:
 
 def _blocked() -> tuple[str, ...]:
     """The plugins that the agno-rt.toml here blocks. One that cannot be read is reported, and blocks none."""
-    from agno_rt.cli.target import here
+    from agno_rt.cli.target import local_config
 
     try:
-        return here().runtime.block
+        return local_config().runtime.block
     except UsageError as exc:
         notice(f"{exc.message}; no plugin is blocked")
         return ()

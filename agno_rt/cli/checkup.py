@@ -15,7 +15,7 @@ import attrs
 import trio
 
 from agno_rt.agent import Agent
-from agno_rt.cli.keeping import data_folder, tilde
+from agno_rt.cli.default_memory import data_folder, tilde
 from agno_rt.cli.list_models import find_fault, find_missing, list_models
 from agno_rt.cli.tables import counted
 from agno_rt.cli.target import configuration

@@ -14,7 +14,7 @@ import attrs
 
 from agno_rt._runtime.sources import load_module
 from agno_rt.agent import Agent, ToolLike
-from agno_rt.cli.target import Target, find_agent, is_agent, of_model
+from agno_rt.cli.target import Target, find_agent, is_agent, model_target
 from agno_rt.errors import NotFound, UsageError
 from agno_rt.failures import repr_of
 from agno_rt.plugins import PluginHost
@@ -46,7 +46,7 @@ def choose_agent(verb: str, spec: str | None, config: str | None, changes: Chang
     if spec is not None:
         target = find_agent(spec, config)
     elif changes.model is not None:
-        target = of_model(changes.model, config)
+        target = model_target(changes.model, config)
     else:
         from agno_rt.cli.list_agents import ask_which  # for those who named none
 

@@ -17,7 +17,7 @@ from typing import IO, Any
 import attrs
 import msgspec
 
-from agno_rt.cli.transfer import seekable
+from agno_rt.cli.transfer import make_seekable
 from agno_rt.errors import UsageError
 
 __all__ = ["Inputs", "Results", "open_inputs", "open_results"]
@@ -72,7 +72,7 @@ def open_inputs(path: str) -> Iterator[Inputs]:
 
 def _checked_inputs(name: str, file: IO[bytes], *, plain: bool) -> Inputs:
     """Read every line once, so that a line that is not an input is found before the first is asked."""
-    inputs = Inputs(name, plain, seekable(file))
+    inputs = Inputs(name, plain, make_seekable(file))
     return attrs.evolve(inputs, total=sum(1 for _ in inputs))
 
 

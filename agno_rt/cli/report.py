@@ -35,7 +35,7 @@ def notice(text: str) -> None:
 def remark(text: str) -> None:
     """Say something as `notice` does, with no word cut at a terminal's edge; what people copy would be torn apart."""
     if sys.stderr.isatty():
-        from agno_rt.cli.word_wrap import wrap_words
+        from agno_rt.cli.text.word_wrap import wrap_words
 
         text = wrap_words(clean(text))
     notice(text)

@@ -18,7 +18,7 @@ from agno_rt.plugins import PluginHost, extra_plugins
 from agno_rt.project import Project, load_project
 from agno_rt.wrappers.base import Wrapper
 
-__all__ = ["Target", "configuration", "find_agent", "here", "is_agent", "of_model"]
+__all__ = ["Target", "configuration", "find_agent", "is_agent", "local_config", "model_target"]
 
 
 _FILES = (".py", ".toml")
@@ -47,7 +47,7 @@ class Target:
         return bool(agent.tools or agent.hooks) or agent.output is not None or isinstance(agent.model, Wrapper)
 
 
-def here() -> Config:
+def local_config() -> Config:
     """The configuration of this folder; the default one where there is no agno-rt.toml. Raises `ConfigError`."""
     path = Path(FILE_NAME)
     return load_config(path) if path.exists() else Config()
@@ -70,7 +70,7 @@ def find_agent(spec: str, config: str | None) -> Target:
     else:
         host = PluginHost(block=configuration(config).runtime.block)
         if host.provides(spec.partition(":")[0], "models"):
-            return of_model(spec, config)
+            return model_target(spec, config)
         project = _load(source, spec, host)
     agent = project.agent(name) if name else _only(project, source)
     if config is not None:
@@ -78,7 +78,7 @@ def find_agent(spec: str, config: str | None) -> Target:
     return Target(agent, project, source)
 
 
-def of_model(spec: str, config: str | None) -> Target:
+def model_target(spec: str, config: str | None) -> Target:
     """Make an agent of a model alone, which has its spec for a name. No agent of the project is imported."""
     read = configuration(config)
     source = str(read.path or "")
@@ -104,7 +104,7 @@ def is_agent(spec: str, config: str | None) -> bool:
 def configuration(config: str | None) -> Config:
     """The configuration that `--config` means, without any of its agents; that of a Python file is the default one."""
     if config is None:
-        return here()
+        return local_config()
     if not config.endswith(".toml"):
         return Config()
     must_exist(Path(config))

@@ -14,11 +14,11 @@ from typing import Any
 
 __all__ = [
     "ask",
-    "held_keys",
+    "hold_keys",
     "is_dumb",
     "is_interactive",
-    "kept_enter",
-    "prefilled",
+    "keep_enter",
+    "prefill",
     "read_from",
     "readline_module",
     "restore_settings",
@@ -38,7 +38,7 @@ def is_dumb() -> bool:
 def ask(question: str, text: str = "") -> str | None:
     """What a person answers, with `text` there to be changed; `None` for Ctrl-D and Ctrl-C. No history has it."""
     try:
-        with prefilled(text):
+        with prefill(text):
             return read_from(_wrapped(question)).strip()
     except (EOFError, KeyboardInterrupt):
         print(file=sys.stderr)
@@ -49,7 +49,7 @@ def _wrapped(question: str) -> str:
     """The question's last line, once those before it are written: readline would cut words at the edge."""
     if not sys.stdout.isatty():
         return question
-    from agno_rt.cli.word_wrap import wrap_words
+    from agno_rt.cli.text.word_wrap import wrap_words
 
     *lines, last = wrap_words(question).split("\n")
     for line in lines:
@@ -76,7 +76,7 @@ def readline_module() -> ModuleType | None:
 
 
 @contextmanager
-def prefilled(text: str) -> Iterator[None]:
+def prefill(text: str) -> Iterator[None]:
     """Inside the block a line that is read has the text in it already, and goes into no history."""
     readline = readline_module()
     if readline is None:
@@ -90,13 +90,13 @@ def prefilled(text: str) -> Iterator[None]:
         readline.set_startup_hook()
 
 
-def kept_enter() -> AbstractContextManager[None]:
+def keep_enter() -> AbstractContextManager[None]:
     """Inside the block Enter that is pressed too early is Enter still when the next line is read, and no line feed."""
     # Where readline does not read the line, Enter must be a line feed.
     return _changed_settings(echo=True) if sys.stdout.isatty() else nullcontext()
 
 
-def held_keys() -> AbstractContextManager[None]:
+def hold_keys() -> AbstractContextManager[None]:
     """Inside the block keys are not echoed into what is written, but kept for the next line that is read.
 
     Ctrl-C stays what it is.

@@ -19,13 +19,13 @@ from agno_rt.memory import Session, SessionInfo
 from agno_rt.messages import Message
 from agno_rt.names import check_name
 
-__all__ = ["Kept", "read_sessions", "seekable", "session_line", "sink"]
+__all__ = ["SessionRecord", "make_seekable", "open_output", "read_sessions", "session_line"]
 
 _SPOOLED = 2**24
 """Bytes of standard input that are held in memory before they go to a file."""
 
 
-class Kept(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+class SessionRecord(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A session as a line has it. `data` is its state and summary, as the memory keeps them; bytes are in base64."""
 
     id: str
@@ -37,16 +37,16 @@ class Kept(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Kept).decode
+_decode = msgspec.json.Decoder(SessionRecord).decode
 
 
 def session_line(session: Session, info: SessionInfo | None) -> bytes:
     """Return the session as a line. `info` is what a list says of it: its title and its agent."""
     title, agent = ("", "") if info is None else (info.title, info.agent)
-    return _encode(Kept(session.id, tuple(session.messages), session.user, session.data, title, agent)) + b"\n"
+    return _encode(SessionRecord(session.id, tuple(session.messages), session.user, session.data, title, agent)) + b"\n"
 
 
-def read_sessions(file: IO[bytes], name: str, user: str | None = None) -> Iterator[tuple[int, Kept]]:
+def read_sessions(file: IO[bytes], name: str, user: str | None = None) -> Iterator[tuple[int, SessionRecord]]:
     """The sessions in the file, from its beginning, with their lines' numbers. Raises `UsageError` with the line.
 
     Those that belong to nobody become the `user`'s, where one is named.
@@ -75,7 +75,7 @@ def read_sessions(file: IO[bytes], name: str, user: str | None = None) -> Iterat
         yield number, kept
 
 
-def seekable(file: IO[bytes]) -> IO[bytes]:
+def make_seekable(file: IO[bytes]) -> IO[bytes]:
     """The file, or a copy of it where it can be read but once."""
     if file.seekable():
         return file
@@ -85,7 +85,7 @@ def seekable(file: IO[bytes]) -> IO[bytes]:
 
 
 @contextmanager
-def sink(path: str | None) -> Iterator[IO[bytes]]:
+def open_output(path: str | None) -> Iterator[IO[bytes]]:
     """Where to write: standard output, or a file, which takes its place once all is in it, for its owner alone to read.
 
     Raises `UsageError` where it cannot be written; a file that was there is then left as it was.

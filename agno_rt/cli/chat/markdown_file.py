@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from agno_rt.cli.display import content_text
+from agno_rt.cli.run_agent.display import content_text
 from agno_rt.messages import Message
 
 __all__ = ["session_markdown"]

@@ -18,7 +18,7 @@ import click
 import trio
 
 from agno_rt._runtime.stored_runs import load_run
-from agno_rt.cli.keeping import kept_in
+from agno_rt.cli.default_memory import lasting_config
 from agno_rt.cli.report import show_warning
 from agno_rt.cli.tables import one_line
 from agno_rt.cli.target import Target, configuration
@@ -30,7 +30,7 @@ from agno_rt.project import Project, load_project
 from agno_rt.run_store import Approval, Entry, RunRecord, RunStore
 from agno_rt.runtime import Runtime
 
-__all__ = ["MANY", "Place", "agreed", "find_approval", "find_run", "only", "run_store"]
+__all__ = ["MANY", "Place", "confirm_deletion", "find_approval", "find_run", "match_id", "run_store"]
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class Place:
             async with runtime:
                 return await act(runtime)
 
-        with telling_of_damage():
+        with report_damage():
             return trio.run(main)
 
     def _runtime(self) -> Runtime:
@@ -94,12 +94,12 @@ class Place:
 
     def _kept(self, config: Config) -> tuple[Config, Path | None]:
         if self.memory is None:
-            return kept_in(config)
+            return lasting_config(config)
         return attrs.evolve(config, runtime=attrs.evolve(config.runtime, memory=self.memory)), None
 
 
 @contextmanager
-def telling_of_damage() -> Iterator[None]:
+def report_damage() -> Iterator[None]:
     """Tell of what is stored and cannot be read, once each, in the command line's way; the rest is shown."""
     show = warnings.showwarning
     told: set[str] = set()
@@ -118,7 +118,7 @@ def telling_of_damage() -> Iterator[None]:
         yield
 
 
-def agreed(question: str, *, yes: bool) -> bool:
+def confirm_deletion(question: str, *, yes: bool) -> bool:
     """Whether the person at the terminal agrees. Raises `UsageError` where there is none to ask, unless told `yes`."""
     if yes:
         return True
@@ -130,7 +130,7 @@ def agreed(question: str, *, yes: bool) -> bool:
     return False
 
 
-def only(kind: str, given: str, ids: Iterable[str]) -> str:
+def match_id(kind: str, given: str, ids: Iterable[str]) -> str:
     """The one id that is `given`, or begins with it. Raises `UsageError` where there is none, or are several."""
     known = list(ids)
     if given in known:
@@ -162,7 +162,7 @@ async def find_run(store: RunStore, given: str, user: str | None) -> tuple[RunRe
         return await load_run(store, given, user)
     except NotFound:
         ids = [record.id for record in await store.runs(user=user, limit=MANY)]
-        return await store.load_run(only("run", given, ids))
+        return await store.load_run(match_id("run", given, ids))
 
 
 async def find_approval(store: RunStore, given: str, user: str | None) -> Approval:
@@ -174,5 +174,5 @@ async def find_approval(store: RunStore, given: str, user: str | None) -> Approv
     approvals = [each for each in waiting if each.id.startswith(given)]
     if not approvals or not given:
         approvals = await store.approvals(user=user, limit=MANY)
-    found = only("approval", given, (each.id for each in approvals))
+    found = match_id("approval", given, (each.id for each in approvals))
     return next(each for each in approvals if each.id == found)

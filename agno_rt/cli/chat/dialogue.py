@@ -12,16 +12,17 @@ import click
 
 from agno_rt._decide.input import Input
 from agno_rt.agent import Agent
-from agno_rt.cli.conversation import Conversation
-from agno_rt.cli.deciding import can_ask, settled
-from agno_rt.cli.display import Display
-from agno_rt.cli.keeping import is_within, latest, next_name, tilde
-from agno_rt.cli.outcome import show_paused
+from agno_rt.cli.chat.session_names import latest_session, may_be_of_project, next_name
+from agno_rt.cli.default_memory import tilde
 from agno_rt.cli.report import notice, remark, show_findings, styled
+from agno_rt.cli.run_agent.conversation import Conversation
+from agno_rt.cli.run_agent.decide_approvals import can_ask, settle_run
+from agno_rt.cli.run_agent.display import Display
+from agno_rt.cli.run_agent.outcome import show_paused
 from agno_rt.cli.tables import counted, one_line
 from agno_rt.cli.target import Target
 from agno_rt.cli.terminal import is_interactive
-from agno_rt.cli.word_wrap import wrap_words
+from agno_rt.cli.text.word_wrap import wrap_words
 from agno_rt.errors import UsageError
 from agno_rt.memory import SessionInfo
 from agno_rt.messages import Message, Part
@@ -76,7 +77,7 @@ class Dialogue:
             self.session = session
         else:
             sessions, user = self.conversation.sessions(), self.conversation.user
-            self.session = next_name(self.stem, sessions) if new else latest(self.stem, sessions, user)
+            self.session = next_name(self.stem, sessions) if new else latest_session(self.stem, sessions, user)
         messages = self.conversation.messages(self.session)
         self._say_where(messages)
         kept = f"Kept in {tilde(self.kept_in)}. " if self.kept_in and not messages else ""
@@ -94,7 +95,7 @@ class Dialogue:
         self.unanswered, self.display.seconds = asked, 0.0
         result = self.conversation.ask(asked, self.session, self.display)
         if result.status == "paused" and can_ask():
-            result = settled(self.conversation, result, self.display)
+            result = settle_run(self.conversation, result, self.display)
         self.paused = result.status == "paused"
         if self.paused:
             show_paused(result, self.manner.options)
@@ -154,7 +155,7 @@ class Dialogue:
 
     def sessions(self) -> list[SessionInfo]:
         """The user's sessions, as far as they can be of this project, newest first."""
-        return [info for info in self.conversation.own_sessions() if is_within(self.stem, info.id)]
+        return [info for info in self.conversation.own_sessions() if may_be_of_project(self.stem, info.id)]
 
     def return_command(self) -> str:
         """What to type to come back; empty where nothing has been said."""

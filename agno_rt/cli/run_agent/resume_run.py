@@ -7,21 +7,21 @@ import click
 
 from agno_rt.agent import Agent
 from agno_rt.cli.choose_agent import Changes, change_agent
-from agno_rt.cli.conversation import open_conversation
-from agno_rt.cli.deciding import can_ask, settled
-from agno_rt.cli.display import Display
-from agno_rt.cli.outcome import exit_code, result_json, show_paused
-from agno_rt.cli.stored import Place
+from agno_rt.cli.open_memory import Place
+from agno_rt.cli.run_agent.conversation import open_conversation
+from agno_rt.cli.run_agent.decide_approvals import can_ask, settle_run
+from agno_rt.cli.run_agent.display import Display
+from agno_rt.cli.run_agent.outcome import exit_code, result_json, show_paused
 from agno_rt.cli.target import Target
 from agno_rt.errors import AgnoError, NotFound
 from agno_rt.run_store import Resume, RunRecord
 from agno_rt.runs import RunResult
 
-__all__ = ["Going", "go_on"]
+__all__ = ["ResumeOptions", "resume_run"]
 
 
 @attrs.frozen
-class Going:
+class ResumeOptions:
     """How to go on: taking the run over although it seems to be under way, as JSON, with what the model thinks.
 
     `changes` are the options that changed the agent when the run began.
@@ -33,7 +33,7 @@ class Going:
     changes: Changes = Changes()
 
 
-def go_on(place: Place, record: RunRecord, going: Going) -> int:
+def resume_run(place: Place, record: RunRecord, going: ResumeOptions) -> int:
     """Go on with the run until it is over, or paused; the exit code. Raises the error of one that has no answer."""
     try:
         result = _result(place, record, going)
@@ -48,7 +48,7 @@ def go_on(place: Place, record: RunRecord, going: Going) -> int:
     return exit_code(result)
 
 
-def _result(place: Place, record: RunRecord, going: Going) -> RunResult:
+def _result(place: Place, record: RunRecord, going: ResumeOptions) -> RunResult:
     project = place.project()
     agent, host = project.agents.get(record.agent), project.plugins()
     if agent is None and host.provides(record.agent.partition(":")[0], "models"):
@@ -61,4 +61,4 @@ def _result(place: Place, record: RunRecord, going: Going) -> RunResult:
     display = Display(provisional=provisional, answer=not going.as_json, reasoning=going.reasoning)
     with open_conversation(project, agent) as conversation:
         result = conversation.ask(Resume(record.id, going.force), None, display)
-        return settled(conversation, result, display) if can_ask() and not going.as_json else result
+        return settle_run(conversation, result, display) if can_ask() and not going.as_json else result

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 import attrs
 from rich.cells import cell_len
 
-from agno_rt.cli.code_lines import CodeLines
-from agno_rt.cli.inline_markdown import Kind, Span, read_inline
-from agno_rt.cli.markdown_table import column_widths, read_rows
-from agno_rt.cli.word_wrap import WordWriter
+from agno_rt.cli.text.code_lines import CodeLines
+from agno_rt.cli.text.inline_markdown import Kind, Span, read_inline
+from agno_rt.cli.text.markdown_table import column_widths, read_rows
+from agno_rt.cli.text.word_wrap import WordWriter
 
 __all__ = ["MarkdownWriter"]
 

@@ -79,7 +79,7 @@ class _Formatted:
         self._stream.write(text)
 
     def _width(self) -> int:
-        from agno_rt.cli.word_wrap import terminal_width
+        from agno_rt.cli.text.word_wrap import terminal_width
 
         return terminal_width()
 
@@ -97,7 +97,7 @@ def markdown_page(stream: TextIO) -> Page:
     """Return a page for Markdown; in a terminal that knows no styles, a plain one."""
 
     def make(write: Callable[[str], None], width: Callable[[], int]) -> _Writer:
-        from agno_rt.cli.markdown import MarkdownWriter
+        from agno_rt.cli.text.markdown import MarkdownWriter
 
         return MarkdownWriter(write, width, colour=not os.environ.get("NO_COLOR"))
 
@@ -108,7 +108,7 @@ def wrapped_page(stream: TextIO) -> Page:
     """Return a page for text that is no answer: dim, and wrapped at words."""
 
     def make(write: Callable[[str], None], width: Callable[[], int]) -> _Writer:
-        from agno_rt.cli.word_wrap import DimWriter
+        from agno_rt.cli.text.word_wrap import DimWriter
 
         return DimWriter(write, width, "" if os.environ.get("NO_COLOR") else "2")
 

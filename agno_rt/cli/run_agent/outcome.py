@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from agno_rt.cli.display import call_line
 from agno_rt.cli.report import clean, notice
+from agno_rt.cli.run_agent.display import call_line
 from agno_rt.cli.values import fields_of, kinds_of
 from agno_rt.errors import AgnoError
 from agno_rt.run_store import Approval

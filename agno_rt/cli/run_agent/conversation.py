@@ -18,11 +18,11 @@ import trio
 
 from agno_rt._decide.input import Input
 from agno_rt.agent import Agent, ToolLike
-from agno_rt.cli.display import Display
-from agno_rt.cli.interrupts import on_interrupt
-from agno_rt.cli.keeping import may_be_stored
-from agno_rt.cli.session_edits import append_interrupted, drop_last_exchange, interrupted_messages
-from agno_rt.cli.terminal import held_keys, restore_settings
+from agno_rt.cli.default_memory import may_be_stored
+from agno_rt.cli.run_agent.display import Display
+from agno_rt.cli.run_agent.interrupts import on_interrupt
+from agno_rt.cli.run_agent.session_edits import append_interrupted, drop_last_exchange, interrupted_messages
+from agno_rt.cli.terminal import hold_keys, restore_settings
 from agno_rt.errors import BackendError, NotFound, UsageError
 from agno_rt.memory import SessionInfo, foreign_session
 from agno_rt.messages import Message
@@ -61,7 +61,7 @@ class Conversation:
         """
         scope = trio.CancelScope()
         stop = partial(self.token.run_sync_soon, scope.cancel)
-        with held_keys(), on_interrupt(stop, restore_settings), display:
+        with hold_keys(), on_interrupt(stop, restore_settings), display:
             return self._call(partial(self._ask, input, session, display, scope))
 
     def check(self, agent: Agent | None = None) -> None:

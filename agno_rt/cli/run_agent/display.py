@@ -8,9 +8,9 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from agno_rt.cli.pages import PlainPage, markdown_page, wrapped_page
 from agno_rt.cli.report import clean, notice, remark
-from agno_rt.cli.status_line import StatusLine, can_show_status
+from agno_rt.cli.run_agent.status_line import StatusLine, can_show_status
+from agno_rt.cli.text.pages import PlainPage, markdown_page, wrapped_page
 from agno_rt.events import (
     ApprovalAsked,
     Event,

@@ -13,8 +13,8 @@ from typing import Self
 
 import attrs
 
-from agno_rt.cli.input_history import History
-from agno_rt.cli.terminal import is_dumb, is_interactive, prefilled, read_from, readline_module
+from agno_rt.cli.chat.input_history import History
+from agno_rt.cli.terminal import is_dumb, is_interactive, prefill, read_from, readline_module
 
 __all__ = ["Complete", "LineInput", "Typed"]
 
@@ -70,7 +70,7 @@ class LineInput:
     def edit(self, text: str) -> str | None:
         """Have a text changed, and return it; `None` where that is given up."""
         try:
-            with prefilled(text), self._keys():
+            with prefill(text), self._keys():
                 return self._line(PROMPT)
         except KeyboardInterrupt:
             print(file=sys.stderr)

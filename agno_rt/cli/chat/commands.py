@@ -12,11 +12,12 @@ from pathlib import Path
 import attrs
 import click
 
-from agno_rt.cli.dialogue import Dialogue, model_name
-from agno_rt.cli.keeping import next_name, tilde
-from agno_rt.cli.line_input import LineInput
+from agno_rt.cli.chat.dialogue import Dialogue, model_name
+from agno_rt.cli.chat.line_input import LineInput
+from agno_rt.cli.chat.session_names import next_name
+from agno_rt.cli.default_memory import tilde
 from agno_rt.cli.report import clean, notice, remark, styled
-from agno_rt.cli.word_wrap import wrap_terms
+from agno_rt.cli.text.word_wrap import wrap_terms
 from agno_rt.errors import NotFound, UsageError, suggest
 from agno_rt.messages import Message
 
@@ -205,7 +206,7 @@ def _sessions(commands: Commands, rest: str) -> None:
 
 
 def _session(commands: Commands, given: str) -> None:
-    from agno_rt.cli.stored import only
+    from agno_rt.cli.open_memory import match_id
 
     dialogue = commands.dialogue
     if not given:
@@ -216,7 +217,7 @@ def _session(commands: Commands, given: str) -> None:
         dialogue.switch_to(ids[int(given) - 1])
         return
     try:
-        dialogue.switch_to(only("session", given, ids))
+        dialogue.switch_to(match_id("session", given, ids))
     except NotFound as exc:
         raise UsageError(f"there is no session {given!r}", hint=f"{exc.hint} /new {given} begins it.") from None
 
@@ -252,7 +253,7 @@ def _history(commands: Commands, rest: str) -> None:
 
 
 def _show(dialogue: Dialogue, message: Message) -> None:
-    from agno_rt.cli.display import call_line, content_text, result_line
+    from agno_rt.cli.run_agent.display import call_line, content_text, result_line
 
     text = content_text(message)
     match message.role:
@@ -268,7 +269,7 @@ def _show(dialogue: Dialogue, message: Message) -> None:
 
 
 def _save(commands: Commands, given: str) -> None:
-    from agno_rt.cli.markdown_file import session_markdown
+    from agno_rt.cli.chat.markdown_file import session_markdown
 
     dialogue, force = commands.dialogue, given.startswith("-f ")
     path = Path(given.removeprefix("-f ").strip()).expanduser()

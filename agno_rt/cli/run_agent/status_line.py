@@ -80,7 +80,7 @@ class StatusLine:
     def _write(self, stream: TextIO, frame: str, waited: float) -> None:
         from rich.cells import cell_len, set_cell_size
 
-        from agno_rt.cli.word_wrap import terminal_width
+        from agno_rt.cli.text.word_wrap import terminal_width
 
         after = f" {waited:.0f} s" if waited >= _SECONDS_FROM else ""
         room = terminal_width() - len(after) - 2

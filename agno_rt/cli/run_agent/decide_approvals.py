@@ -8,16 +8,16 @@ from typing import Any
 
 import msgspec
 
-from agno_rt.cli.conversation import Conversation
-from agno_rt.cli.display import Display, call_line
 from agno_rt.cli.report import clean, remark, show_error
+from agno_rt.cli.run_agent.conversation import Conversation
+from agno_rt.cli.run_agent.display import Display, call_line
 from agno_rt.cli.terminal import ask, is_interactive
 from agno_rt.cli.values import fields_of, kinds_of, value_of
 from agno_rt.errors import UsageError
 from agno_rt.run_store import Approval, ApprovalConflict, Decision, Resume
 from agno_rt.runs import RunResult
 
-__all__ = ["can_ask", "settled"]
+__all__ = ["can_ask", "settle_run"]
 
 
 def can_ask() -> bool:
@@ -25,7 +25,7 @@ def can_ask() -> bool:
     return is_interactive() and sys.stderr.isatty()
 
 
-def settled(conversation: Conversation, result: RunResult, display: Display) -> RunResult:
+def settle_run(conversation: Conversation, result: RunResult, display: Display) -> RunResult:
     """Ask for what a paused run waits for and go on with it, until it is over, or the person leaves it for later."""
     while result.status == "paused" and all(_decided(conversation, each) for each in result.approvals):
         result = conversation.ask(Resume(result.run_id), None, display)
