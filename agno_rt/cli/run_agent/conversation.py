@@ -17,7 +17,7 @@ import msgspec
 import trio
 
 from agno_rt._decide.input import Input
-from agno_rt.agent import Agent, ToolLike
+from agno_rt.agent import Agent, ToolLike, memory_of
 from agno_rt.cli.default_memory import may_be_stored
 from agno_rt.cli.run_agent.display import Display
 from agno_rt.cli.run_agent.interrupts import on_interrupt
@@ -26,6 +26,7 @@ from agno_rt.cli.terminal import hold_keys, restore_settings
 from agno_rt.errors import BackendError, NotFound, UsageError
 from agno_rt.memory import SessionInfo, foreign_session
 from agno_rt.messages import Message
+from agno_rt.models import profile_of
 from agno_rt.project import Project
 from agno_rt.readiness import Finding, check_ready
 from agno_rt.run_store import Approval, Decision, Resume, RunStore
@@ -61,6 +62,7 @@ class Conversation:
         """
         scope = trio.CancelScope()
         stop = partial(self.token.run_sync_soon, scope.cancel)
+        display.is_in_process = self._is_in_process
         with hold_keys(), on_interrupt(stop, restore_settings), display:
             return self._call(partial(self._ask, input, session, display, scope))
 
@@ -152,6 +154,14 @@ class Conversation:
         # Leaving the stream early has cancelled the run and waited for its end, so there is a result either way.
         assert events.result is not None
         return events.result
+
+    def _is_in_process(self, name: str) -> bool:
+        """Tell whether a model of the agent, by its name, is loaded into this process at its first call."""
+        summary = memory_of(self.agent.memory).summary
+        specs = [self.agent.model, None if summary is None else summary.model]
+        # The run has begun, so the runtime has made the models already.
+        models = [self.runtime.model(spec) for spec in specs if spec is not None]
+        return any(model.name == name and profile_of(model).in_process for model in models)
 
     def _call(self, function: Callable[[], Awaitable[T]]) -> T:
         return trio.from_thread.run(function, trio_token=self.token)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -32,9 +33,6 @@ __all__ = ["Display", "call_line", "content_text", "message_text", "progress_lin
 _LINE = 160
 """Characters of a tool call or a result that are shown."""
 
-_LOADED_HERE = ("llamacpp:",)
-"""How the names begin of models that are loaded into this process when they are first asked, which takes seconds."""
-
 _WAITS: dict[ApprovalKind, str] = {"approval": "an approval", "input": "an input", "external": "its result"}
 
 
@@ -49,6 +47,8 @@ class Display:
     Attributes:
         partial: what the model has said in the turn under way
         seconds: how long the runs have taken since this was last set to 0
+        is_in_process: tells whether a model, by its name, is loaded into this process at its first call; set by the
+            conversation
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Display:
     ) -> None:
         self.partial = ""
         self.seconds = 0.0
+        self.is_in_process: Callable[[str], bool] = lambda model: False
         self._answer = answer
         self._terminal = answer and sys.stdout.isatty()
         self._hold = provisional and not self._terminal
@@ -154,7 +155,7 @@ class Display:
         self.partial, self._model = "", clean(model)
         self._not_the_answer()
         self._end_line()
-        loads = model.startswith(_LOADED_HERE) and model not in self._asked
+        loads = model not in self._asked and self.is_in_process(model)
         self._wait(f"loading {model}" if loads else f"asking {model}")
 
     def _restarted(self, reason: str) -> None:
