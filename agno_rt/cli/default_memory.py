@@ -1,4 +1,4 @@
-"""Where the conversations of a command line are kept, and what they are called. Opens nothing."""
+"""The memory of sessions and runs of a command line: the project's, or a file of the user's. Opens nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 
 def data_folder() -> Path:
-    """The user's folder for what agno-rt keeps; made for this user alone. Raises `BackendError` where it cannot be."""
+    """Make and return the user's data folder of agno-rt, private to the user. Raises `BackendError`."""
     base = os.environ.get("XDG_DATA_HOME", "")
     folder = (Path(base) if base else Path.home() / ".local" / "share") / "agno-rt"
     try:
@@ -38,15 +38,15 @@ def data_folder() -> Path:
 
 
 def history_file() -> Path:
-    """The file of what was typed in chats, in the user's folder for such things; nothing is made yet."""
+    """Return the path of the history of typed chat lines, in the user's state folder. Makes nothing."""
     base = os.environ.get("XDG_STATE_HOME", "")
     return (Path(base) if base else Path.home() / ".local" / "state") / "agno-rt" / "chat-history"
 
 
 def project_for_run(target: Target, *, session: str | None) -> Project:
-    """The project as one run of the agent needs it: with a memory that lasts where something is to be gone on with.
+    """Return the project for one run of the agent, with a lasting memory if the session or the run may be continued.
 
-    That is a session that is named, and a run that may be stored.
+    A lasting memory is needed for a named session, and for a run that may be stored.
     """
     if session is not None or memory_of(target.agent.memory).journal:
         return lasting_project(target.project)[0]
@@ -55,12 +55,12 @@ def project_for_run(target: Target, *, session: str | None) -> Project:
     try:
         return lasting_project(target.project)[0]
     except BackendError:
-        # It may well not pause, and the person here may decide at once.
+        # Perhaps the run never pauses, or the person at the terminal decides at once.
         return target.project
 
 
 def lasting_config(config: Config) -> tuple[Config, Path | None]:
-    """The configuration with a memory that outlives the process: its own, or a file of the user's, then returned."""
+    """Return the configuration with a lasting memory, and the path of the user's file if this file is the memory."""
     if config.runtime.memory != "memory:":
         return config, None
     path = data_folder() / "chat.db"
@@ -68,24 +68,24 @@ def lasting_config(config: Config) -> tuple[Config, Path | None]:
 
 
 def lasting_project(project: Project) -> tuple[Project, Path | None]:
-    """The project with a memory that outlives the process, as `lasting_config` has it."""
+    """Return the project with a lasting memory, and the path of the user's file, as `lasting_config`."""
     config, path = lasting_config(project.config)
     return project if path is None else attrs.evolve(project, config=config), path
 
 
 def may_be_stored(agent: Agent) -> bool:
-    """Whether runs of the agent are stored, as far as can be seen: it says so, or has a tool that may pause them."""
+    """Tell whether runs of the agent may be stored: by its memory policy, or because a tool may pause the run."""
     return memory_of(agent.memory).journal or any(map(_may_pause, agent.tools))
 
 
 def tilde(path: Path) -> str:
-    """The path as people write it, with `~` for their home."""
+    """Return the path with `~` for the user's home."""
     home = Path.home()
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
 def _may_pause(entry: ToolLike) -> bool:
-    """Whether a call may have to wait; of one that a plugin makes it is not known yet."""
+    """Tell whether a call of the tool may have to wait. A tool made by a plugin is not known yet, so it may."""
     if isinstance(entry, Toolkit):
         return any(each.pauses for each in entry.tools)
     if isinstance(entry, str):

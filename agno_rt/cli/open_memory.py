@@ -1,6 +1,6 @@
-"""Opens the memory that a command line means, to look into it or to change it; finds things in it by their ids.
+"""Opens the memory of a command line, to show or change its content, and finds runs and sessions by their ids.
 
-No agent is imported for that: what is kept can be seen where an agents.py is broken, or is not there.
+No agent is imported, so that stored things can be seen even if an agents.py is broken or missing.
 """
 
 from __future__ import annotations
@@ -35,13 +35,14 @@ __all__ = ["MANY", "Place", "confirm_deletion", "find_approval", "find_run", "ma
 T = TypeVar("T")
 
 MANY = 1_000_000
-"""How many things of a kind are looked through."""
+"""The most runs, sessions or approvals to search."""
 
 
 @attrs.frozen
 class Place:
-    """The memory that `--config` and `--memory` mean: the URL, or else the project's; where that does not last, the
-    user's file, as for `agno-rt chat`.
+    """The memory of `--config` and `--memory`: the URL, or else the project's memory.
+
+    If the project's memory ends with the process, the user's file is used instead, as by `agno-rt chat`.
     """
 
     config: str | None = None
@@ -49,18 +50,18 @@ class Place:
 
     @classmethod
     def of(cls, target: Target, config: str | None) -> Place:
-        """Where the runs of an agent that was found so are."""
+        """Return the place of the runs of a target, found with this `--config`."""
         if config is None or target.origin == config:
             return cls(None if target.origin in ("", FILE_NAME) else target.origin)
         memory = target.project.config.runtime.memory
         return cls(target.origin, None if memory == "memory:" else memory)
 
     def file(self) -> Path | None:
-        """The user's file, where it is that."""
+        """Return the path of the user's file if this file is the memory."""
         return self._kept(configuration(self.config))[1]
 
     def open(self, act: Callable[[Runtime], Awaitable[T]], *, agents: bool = False) -> T:
-        """Open a runtime on the memory, one that knows the project's agents if that is asked, and carry `act` out."""
+        """Open a runtime on the memory, with the project's `agents` if asked, and return the result of `act`."""
         runtime = self.project().runtime() if agents else self._runtime()
 
         async def main() -> T:
@@ -80,13 +81,13 @@ class Place:
         )
 
     def project(self) -> Project:
-        """The project, agents and all, with that memory."""
+        """Load the project with its agents, and return it with this memory."""
         sys.path.insert(0, os.getcwd())
         project = load_project(self.config)
         return attrs.evolve(project, config=self._kept(project.config)[0])
 
     def options(self) -> str:
-        """The options as they were given, to be typed again."""
+        """Return the options as a person would type them again."""
         import shlex
 
         given = (("-c", self.config), ("--memory", self.memory))
@@ -100,15 +101,15 @@ class Place:
 
 @contextmanager
 def report_damage() -> Iterator[None]:
-    """Tell of what is stored and cannot be read, once each, in the command line's way; the rest is shown."""
+    """Show a warning once for each stored thing that cannot be read. The verb goes on with the others."""
     show = warnings.showwarning
-    told: set[str] = set()
+    shown: set[str] = set()
 
     def tell(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if not issubclass(category, DamagedWarning):
             show(message, category, *place, **more)
-        elif str(message) not in told:
-            told.add(str(message))
+        elif str(message) not in shown:
+            shown.add(str(message))
             what, _, hint = str(message).partition("\n")
             show_warning(what, hint)
 
@@ -119,11 +120,11 @@ def report_damage() -> Iterator[None]:
 
 
 def confirm_deletion(question: str, *, yes: bool) -> bool:
-    """Whether the person at the terminal agrees. Raises `UsageError` where there is none to ask, unless told `yes`."""
+    """Ask the person at the terminal, unless `yes`. Return the answer. Raises `UsageError` without a terminal."""
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise UsageError("there is nobody to ask whether to delete", hint="Say so with --yes.")
+        raise UsageError("nobody is at a terminal to confirm the deletion", hint="Confirm with --yes.")
     if click.confirm(one_line(question), err=True):
         return True
     click.echo("Nothing was deleted.", err=True)
@@ -131,7 +132,7 @@ def confirm_deletion(question: str, *, yes: bool) -> bool:
 
 
 def match_id(kind: str, given: str, ids: Iterable[str]) -> str:
-    """The one id that is `given`, or begins with it. Raises `UsageError` where there is none, or are several."""
+    """Return the id that equals `given`, or the only id beginning with it. Raises `UsageError` for none or several."""
     known = list(ids)
     if given in known:
         return given
@@ -140,23 +141,23 @@ def match_id(kind: str, given: str, ids: Iterable[str]) -> str:
         raise NotFound(kind, given, known)
     if len(found) > 1:
         shown = ", ".join(found[:12]) + (", ..." if len(found) > 12 else "")
-        raise UsageError(f"{len(found)} {kind}s begin with {given!r}", hint=f"Give more of it: {shown}")
+        raise UsageError(f"{len(found)} {kind}s begin with {given!r}", hint=f"Type more of the id: {shown}")
     return found[0]
 
 
 def run_store(runtime: Runtime) -> RunStore:
-    """The memory, which must store runs. Raises `UsageError` for one that does not."""
+    """Return the memory as a store of runs. Raises `UsageError` for a memory that stores no runs."""
     memory = runtime.memory
     if isinstance(memory, RunStore):
         return memory
-    hint = 'Use one that does, as in `memory = "sqlite:///agents.db"` in [runtime], or --memory sqlite:///agents.db.'
+    hint = 'Use a backend that stores runs, as in `memory = "sqlite:///agents.db"` in [runtime], or --memory sqlite:///agents.db.'
     raise UsageError(f"the memory backend {type(memory).__name__} stores no runs", hint=hint)
 
 
 async def find_run(store: RunStore, given: str, user: str | None) -> tuple[RunRecord, list[Entry]]:
-    """The run of that id, or the only one whose id begins so, with its journal; of the user, where one is named.
+    """Return the run with the id, or the only run with the beginning of an id, and its journal.
 
-    Raises `UsageError`.
+    Only runs of `user` are found, unless `None`. Raises `UsageError`.
     """
     try:
         return await load_run(store, given, user)
@@ -166,9 +167,10 @@ async def find_run(store: RunStore, given: str, user: str | None) -> tuple[RunRe
 
 
 async def find_approval(store: RunStore, given: str, user: str | None) -> Approval:
-    """The approval of that id, or the only one whose id begins so, among those that wait if any does.
+    """Return the approval with the id, or the only approval with the beginning of an id.
 
-    Where a user is named, among theirs. Raises `UsageError`.
+    A beginning is looked for among the pending approvals first. Only approvals of `user` are found, unless `None`.
+    Raises `UsageError`.
     """
     waiting = await store.approvals(user=user, status="pending", limit=MANY)
     approvals = [each for each in waiting if each.id.startswith(given)]

@@ -1,4 +1,4 @@
-"""Writes a conversation as Markdown, for people to read and keep."""
+"""A conversation as a Markdown file, for people to read and keep."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from agno_rt.messages import Message
 
 __all__ = ["session_markdown"]
 
-_WHO = {"user": "You", "assistant": "Assistant", "system": "System"}
+_SPEAKERS = {"user": "You", "assistant": "Assistant", "system": "System"}
 
 
 def session_markdown(messages: Sequence[Message], title: str) -> str:
-    """Return the conversation under its title: who said what, and which tools were called with what result."""
-    return "\n\n".join([f"# {' '.join(title.split())}", *_sections(messages)]) + "\n"
+    """Return the conversation under its title, with speakers, tool calls and results."""
+    return "\n\n".join([f"# {' '.join(title.split())}", *_render_sections(messages)]) + "\n"
 
 
-def _sections(messages: Sequence[Message]) -> Iterator[str]:
+def _render_sections(messages: Sequence[Message]) -> Iterator[str]:
     speaker = ""
     for message in messages:
         text = content_text(message).strip()
         if message.role == "tool":
-            yield f"Result of `{message.name}`:\n\n{_fenced(text)}"
+            yield f"Result of `{message.name}`:\n\n{_render_code_block(text)}"
             continue
         if message.role != speaker:
             speaker = message.role
-            yield f"## {_WHO[message.role]}"
+            yield f"## {_SPEAKERS[message.role]}"
         if text:
             yield text
         for call in message.tool_calls:
-            yield f"Call of `{call.name}`:\n\n{_fenced(call.arguments, 'json')}"
+            yield f"Call of `{call.name}`:\n\n{_render_code_block(call.arguments, 'json')}"
 
 
-def _fenced(text: str, language: str = "") -> str:
-    """The text as a code block, whose fence is longer than any within."""
+def _render_code_block(text: str, language: str = "") -> str:
+    """Return the text as a code block, with a fence longer than each fence in the text."""
     longest = max((len(found) for found in re.findall("`{3,}", text)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"

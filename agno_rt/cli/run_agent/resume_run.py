@@ -1,4 +1,4 @@
-"""Goes on with a stored run, shown as it happens. Finds its agent by its name in the project."""
+"""Resumes a stored run and shows it as it happens. The run's agent is found by name in the project."""
 
 from __future__ import annotations
 
@@ -22,9 +22,13 @@ __all__ = ["ResumeOptions", "resume_run"]
 
 @attrs.frozen
 class ResumeOptions:
-    """How to go on: taking the run over although it seems to be under way, as JSON, with what the model thinks.
+    """Options of resuming a run.
 
-    `changes` are the options that changed the agent when the run began.
+    Attributes:
+        force: take over a run that seems to be running elsewhere
+        as_json: print the result as JSON
+        reasoning: show the model's reasoning; `None` for only in a terminal
+        changes: the options that changed the agent when the run began
     """
 
     force: bool = False
@@ -34,9 +38,9 @@ class ResumeOptions:
 
 
 def resume_run(place: Place, record: RunRecord, going: ResumeOptions) -> int:
-    """Go on with the run until it is over, or paused; the exit code. Raises the error of one that has no answer."""
+    """Resume the run until its end or the next pause, and return the exit code. Raises the error of a failed run."""
     try:
-        result = _result(place, record, going)
+        result = _ask_to_resume(place, record, going)
     except AgnoError as exc:
         if going.as_json:
             click.echo(result_json(exc.result, record.session, exc))
@@ -48,13 +52,13 @@ def resume_run(place: Place, record: RunRecord, going: ResumeOptions) -> int:
     return exit_code(result)
 
 
-def _result(place: Place, record: RunRecord, going: ResumeOptions) -> RunResult:
+def _ask_to_resume(place: Place, record: RunRecord, going: ResumeOptions) -> RunResult:
     project = place.project()
     agent, host = project.agents.get(record.agent), project.plugins()
     if agent is None and host.provides(record.agent.partition(":")[0], "models"):
-        agent = Agent(record.agent, name=record.agent)  # as `agno-rt run` makes it of a model
+        agent = Agent(record.agent, name=record.agent)  # as made by `agno-rt run` for a model
     if agent is None:
-        hint = "Name the project that has it with --config: its agno-rt.toml, or the file that the agent is in."
+        hint = "Name the agent's project with --config: its agno-rt.toml, or the file with the agent."
         raise NotFound("agent", record.agent, project.agents, where=f"of run {record.id}", hint=hint)
     agent = change_agent(agent, going.changes, host)
     provisional = Target(agent, project, "").provisional
