@@ -61,6 +61,7 @@ def examine(config: str | None) -> Iterator[Line]:
     yield from _check_models(read, host)
     of_memory = trio.run(_check_memory, read)
     yield of_memory
+    # A broken memory is reported once, not again for each agent.
     if project is not None:
         yield from trio.run(_check_agents, project if of_memory.status == "ok" else _with_default_memory(project))
     yield from _check_port(read, host)

@@ -76,6 +76,7 @@ def split_words(words: tuple[str, ...], config: str | None, changes: Changes) ->
     if changes.model is None or not words:
         return (words[0] if words else None), words[1:]
     first = words[0]
+    # "-" reads the input from stdin, and the name of an agent has no blanks.
     if first in ("", "-") or any(character.isspace() for character in first):
         return None, words
     if is_agent(first, config):
@@ -123,5 +124,6 @@ def _load_tool(source: str, name: str) -> ToolLike:
         shown = ", ".join(f"{source}:{tool}" for tool in tools)
         hint = f"Name each with -t: {shown}." if tools else "Name a function: FILE.py:function."
         raise UsageError(f"{source} has {len(tools) or 'no'} tools", hint=hint)
+    # Suggest only functions of the module itself, not its imports.
     functions = [key for key, value in found.items() if getattr(value, "__module__", "") == found["__name__"]]
     raise NotFound("tool", name, [*tools, *functions], where=source)

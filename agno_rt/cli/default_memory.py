@@ -61,6 +61,7 @@ def project_for_run(target: Target, *, session: str | None) -> Project:
 
 def lasting_config(config: Config) -> tuple[Config, Path | None]:
     """Return the configuration with a lasting memory, and the path of the user's file if this file is the memory."""
+    # The default memory ends with the process.
     if config.runtime.memory != "memory:":
         return config, None
     path = data_folder() / "chat.db"

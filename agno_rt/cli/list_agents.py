@@ -21,7 +21,9 @@ from agno_rt.tools import Tool, Toolkit, tool
 __all__ = ["Listed", "ask_which", "list_agents", "print_agents"]
 
 _DESCRIPTION = 200
+"""The most characters of a description."""
 _NARROW = 60
+"""Columns of a terminal too narrow for a table."""
 
 
 @attrs.frozen

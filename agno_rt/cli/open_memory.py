@@ -82,6 +82,7 @@ class Place:
 
     def project(self) -> Project:
         """Load the project with its agents, and return it with this memory."""
+        # Like `python` itself, so that an agents.py can import modules of this folder.
         sys.path.insert(0, os.getcwd())
         project = load_project(self.config)
         return attrs.evolve(project, config=self._kept(project.config)[0])
@@ -159,6 +160,7 @@ async def find_run(store: RunStore, given: str, user: str | None) -> tuple[RunRe
 
     Only runs of `user` are found, unless `None`. Raises `UsageError`.
     """
+    # A whole id is found without a list of all runs.
     try:
         return await load_run(store, given, user)
     except NotFound:

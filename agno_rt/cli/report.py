@@ -24,6 +24,7 @@ _UNSEEN = re.compile(f"(?![\n\t])[{UNSEEN}]")
 
 def clean(text: str) -> str:
     """Return the text without control characters: text of a model, a tool or a user must not control the terminal."""
+    # Most text is plain, and passes without the expression.
     return text if text.isascii() and text.isprintable() else _UNSEEN.sub("", text)
 
 

@@ -101,6 +101,7 @@ def _fit_widths(columns: Sequence[Column], widths: Sequence[int], room: int) -> 
     """Return the widths that fit: columns are cut to a readable width first, then left out from the last."""
     loose = [at for at, column in enumerate(columns) if not column.whole and widths[at]]
     fitted = list(widths)
+    # A column left out is better than all columns cut beyond reading.
     for least in (_READABLE, _LEAST):
         for kept in range(len(loose), 0 if least == _READABLE else -1, -1):
             fitted = [0 if at in loose[kept:] else width for at, width in enumerate(widths)]

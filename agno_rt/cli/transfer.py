@@ -101,6 +101,7 @@ def open_output(path: str | None) -> Iterator[IO[bytes]]:
             with target.open("wb") as file:
                 yield file
             return
+        # mkstemp makes the file private; in the same folder, since a file cannot be moved to another disk in one step.
         number, made = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
             with os.fdopen(number, "wb") as file:

@@ -57,6 +57,7 @@ def value_of(text: str, schema: Schema) -> Any:
         if not kinds or "string" in kinds:
             return text
         raise UsageError(f"{text!r} is not of the type {' or '.join(kinds)}", hint="Write the value as JSON.") from None
+    # By the exact type: True is an int in Python, but not in JSON.
     kind = _KINDS.get(type(value), "null")
     fits = not kinds or kind in kinds or (kind == "integer" and "number" in kinds)
     return text if not fits and "string" in kinds else value

@@ -436,7 +436,7 @@ def test_a_conversation_is_saved(agno: Agno, project: Path) -> None:
     assert saved.startswith("# go\n\n## You\n\ngo\n\n## Assistant\n\nLet me see.\n\nCall of `shout`:\n\n```json\n")
     assert saved.endswith("\n\nIt is HI.\n")
     assert (project / "there.md").read_text() == saved
-    assert "error: there.md is there already\nhint: /save -f there.md writes over it.\n" in done.stderr
+    assert "error: there.md exists already\nhint: /save -f there.md overwrites it.\n" in done.stderr
     assert "error: there is no file to save to" in done.stderr
 
 
@@ -466,7 +466,7 @@ def test_another_model_another_agent_other_instructions(
     assert "mine:fixed answers from now on." in done.stderr
     assert "mute answers from now on." in done.stderr
     assert "unknown agent 'nobody'" in done.stderr
-    assert "mine:fixed" in done.stderr[done.stderr.rindex("mute answers. Another one: /model SPEC") :]
+    assert "mine:fixed" in done.stderr[done.stderr.rindex("mute answers. For another model: /model SPEC") :]
 
 
 def test_tools_are_listed(talk: Agno) -> None:
@@ -535,7 +535,7 @@ def test_no_word_is_cut_at_the_edge(terminal: Callable[..., Any], talk: Agno) ->
         )
         person.expect("> ")
         person.type("/help\r")
-        person.expect("  /session ID\r\n      goes on with another one, by its\r\n      number or id\r\n")
+        person.expect("  /session ID\r\n      continues another conversation,\r\n      by its number or id\r\n")
 
 
 def test_markdown_does_not_steer_the_terminal(terminal: Callable[..., Any], talk: Agno) -> None:

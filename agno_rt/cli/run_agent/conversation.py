@@ -172,9 +172,8 @@ async def decide(runtime: Runtime, approval: str, decision: Decision, user: str 
     try:
         given = None if decision.arguments is None else msgspec.json.decode(decision.arguments)
     except msgspec.MsgspecError as exc:
-        raise UsageError(
-            f"{decision.arguments!r} is not JSON: {exc}", hint='Write it as in {"city": "Seoul"}.'
-        ) from exc
+        hint = 'Write JSON, as in {"city": "Seoul"}.'
+        raise UsageError(f"{decision.arguments!r} is not JSON: {exc}", hint=hint) from exc
     match decision.status:
         case "approved":
             return await runtime.approve(approval, given, user=user, by=decision.by)
@@ -197,6 +196,7 @@ def open_conversation(project: Project, agent: Agent, user: str | None = None) -
         finally:
             # An event of trio may only be set in trio's thread.
             token.run_sync_soon(closing.set)
+            # Raises the error of a runtime that failed while closing.
             ended.result()
 
 

@@ -85,6 +85,7 @@ def _ask_input(approval: Approval) -> Decision | None:
     remark(f"{_render_call(approval)} asks you for an input. Ctrl-D leaves it for later.")
     schema: Mapping[str, Any] = approval.schema or {}
     needed, values = schema.get("required", ()), {}
+    # Field by field, so that a wrong value is asked for again alone.
     for name, part in fields_of(schema).items():
         value = _ask_field(name, part, needed=name in needed)
         if value is None:

@@ -65,6 +65,7 @@ class Display:
         self._terminal = answer and sys.stdout.isatty()
         self._hold = provisional and not self._terminal
         self._shows_reasoning = self._terminal if reasoning is None else reasoning
+        # Both pages share the terminal's lines, so each ends its line before the other writes.
         self._page = markdown_page(sys.stdout) if self._terminal and not plain else PlainPage(sys.stdout)
         self._thoughts = wrapped_page(sys.stderr) if self._terminal else PlainPage(sys.stderr)
         self._status = StatusLine() if self._terminal and can_show_status() else None
@@ -166,9 +167,7 @@ class Display:
         """Drop the held text of the turn, and declare its shown text void."""
         shown = bool(self._turn) and not self._hold and self._answer
         self.partial, self._turn = "", []
-        self._print_aside(
-            f"{'The text above is void; the answer begins anew' if shown else 'The answer begins anew'}: {reason}"
-        )
+        self._print_aside(f"{'The text above is void' if shown else 'The answer begins anew'}: {reason}")
         self._show_status(f"asking {self._model}")
 
     def _print_aside(self, line: str) -> None:
@@ -235,6 +234,7 @@ def result_line(name: str, content: str, *, failed: bool = False) -> str:
 
 def waiting_line(call: ToolCall, kind: ApprovalKind) -> str:
     """Render a pending approval on one line: `? weather(city="Seoul") waits for an approval`."""
+    # Without the arrow of the call.
     return _cut_line(f"? {call_line(call)[2:]} waits for {_WAITS[kind]}")
 
 

@@ -27,6 +27,7 @@ def on_interrupt(stop: Callable[[], None], release: Callable[[], None] = lambda:
             return
         release()
         notice("Still stopping. Press Ctrl-C again to end agno-rt at once.")
+        # The default handler ends the process even while Python waits in C code.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     before = signal.signal(signal.SIGINT, handle)

@@ -59,6 +59,7 @@ def show_paused(result: RunResult, options: str, *, lasts: bool = True) -> None:
         notice('It ends with this process: the memory is `memory:`. To keep runs, set `memory = "sqlite:///a.db"`.')
         return
     click.echo("To decide and resume:", err=True)
+    # Deciding a single approval can resume the run at once; several must all be decided first.
     alone = len(result.approvals) == 1
     for approval in result.approvals:
         about = _describe_answer(approval) if alone else call_line(approval.call)[2:]
