@@ -1,4 +1,4 @@
-"""Examination of everything agents need: Python, plugins, configuration, models, memory, agents, the server's port."""
+"""Checks of everything that agents need: Python, plugins, configuration, models, memory, agents, the server's port."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def open_inputs(path: str) -> Iterator[Inputs]:
         yield _check_inputs("standard input", sys.stdin.buffer, plain=False)
         return
     try:
-        file = Path(path).open("rb")  # noqa: SIM115 - an OSError raised within the caller's block is not about this file
+        file = Path(path).open("rb")  # noqa: SIM115 - errors within the block are not about this file
     except OSError as exc:
         raise UsageError(f"{path} cannot be read: {exc.strerror or exc}", hint="Name a file of inputs.") from exc
     with file:

@@ -58,11 +58,11 @@ class Place:
 
     def file(self) -> Path | None:
         """Return the path of the user's file if this file is the memory."""
-        return self._kept(configuration(self.config))[1]
+        return self._choose_memory(configuration(self.config))[1]
 
     def open(self, act: Callable[[Runtime], Awaitable[T]], *, agents: bool = False) -> T:
         """Open a runtime on the memory, with the project's `agents` if asked, and return the result of `act`."""
-        runtime = self.project().runtime() if agents else self._runtime()
+        runtime = self.project().runtime() if agents else self._make_runtime()
 
         async def main() -> T:
             async with runtime:
@@ -71,8 +71,8 @@ class Place:
         with report_damage():
             return trio.run(main)
 
-    def _runtime(self) -> Runtime:
-        config = self._kept(configuration(self.config))[0]
+    def _make_runtime(self) -> Runtime:
+        config = self._choose_memory(configuration(self.config))[0]
         return Runtime(
             memory=config.runtime.memory,
             plugins=PluginHost(block=config.runtime.block),
@@ -85,7 +85,7 @@ class Place:
         # Like `python` itself, so that an agents.py can import modules of this folder.
         sys.path.insert(0, os.getcwd())
         project = load_project(self.config)
-        return attrs.evolve(project, config=self._kept(project.config)[0])
+        return attrs.evolve(project, config=self._choose_memory(project.config)[0])
 
     def options(self) -> str:
         """Return the options as a person would type them again."""
@@ -94,7 +94,7 @@ class Place:
         given = (("-c", self.config), ("--memory", self.memory))
         return "".join(f" {name} {shlex.quote(value)}" for name, value in given if value is not None)
 
-    def _kept(self, config: Config) -> tuple[Config, Path | None]:
+    def _choose_memory(self, config: Config) -> tuple[Config, Path | None]:
         if self.memory is None:
             return lasting_config(config)
         return attrs.evolve(config, runtime=attrs.evolve(config.runtime, memory=self.memory)), None
@@ -151,7 +151,8 @@ def run_store(runtime: Runtime) -> RunStore:
     memory = runtime.memory
     if isinstance(memory, RunStore):
         return memory
-    hint = 'Use a backend that stores runs, as in `memory = "sqlite:///agents.db"` in [runtime], or --memory sqlite:///agents.db.'
+    url = "sqlite:///agents.db"
+    hint = f'Use a backend that stores runs, as in `memory = "{url}"` in [runtime], or --memory {url}.'
     raise UsageError(f"the memory backend {type(memory).__name__} stores no runs", hint=hint)
 
 

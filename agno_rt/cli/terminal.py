@@ -46,7 +46,7 @@ def ask(question: str, text: str = "") -> str | None:
 
 
 def _print_question(question: str) -> str:
-    """Print the wrapped question except its last line, and return the last line as a prompt."""
+    """Return the question as a prompt; in a terminal, print all but the last of its wrapped lines first."""
     if not sys.stdout.isatty():
         return question
     # readline would break a long prompt in the middle of a word.

@@ -79,7 +79,7 @@ def make_seekable(file: IO[bytes]) -> IO[bytes]:
     """Return the file, or a copy of a file that can be read only once, such as a pipe."""
     if file.seekable():
         return file
-    copy = tempfile.SpooledTemporaryFile(_SPOOLED)  # noqa: SIM115 - the reader closes it
+    copy = tempfile.SpooledTemporaryFile(_SPOOLED)  # noqa: SIM115 - it must live as long as its reader
     shutil.copyfileobj(file, copy)
     return copy
 

@@ -64,7 +64,7 @@ class Conversation:
         stop = partial(self.token.run_sync_soon, scope.cancel)
         display.is_in_process = self._is_in_process
         with hold_keys(), on_interrupt(stop, restore_settings), display:
-            return self._call(partial(self._ask, input, session, display, scope))
+            return self._call_in_trio(partial(self._ask, input, session, display, scope))
 
     def check(self, agent: Agent | None = None) -> None:
         """Check the conversation's agent, or another agent. Raises the error that its run would raise."""
@@ -72,15 +72,15 @@ class Conversation:
         async def check() -> None:
             self.runtime.check(self.agent if agent is None else agent)
 
-        self._call(check)
+        self._call_in_trio(check)
 
     def findings(self) -> list[Finding]:
         """Return the findings about the agent's readiness: errors, warnings and notes."""
-        return self._call(partial(check_ready, self.runtime, self.agent, memory=False))
+        return self._call_in_trio(partial(check_ready, self.runtime, self.agent, memory=False))
 
     def decide(self, approval: Approval, decision: Decision) -> None:
         """Decide an approval of a paused run. Raises `UsageError` for a wrong value or an approval decided before."""
-        self._call(partial(decide, self.runtime, approval.id, decision))
+        self._call_in_trio(partial(decide, self.runtime, approval.id, decision))
 
     def is_stored(self, run: str) -> bool:
         """Tell whether the run is stored, and so can be resumed later."""
@@ -92,7 +92,7 @@ class Conversation:
             except (NotFound, BackendError):
                 return False
 
-        return may_be_stored(self.agent) and self._call(look)
+        return may_be_stored(self.agent) and self._call_in_trio(look)
 
     def messages(self, session: str) -> Sequence[Message]:
         """Return the messages of the session. Raises `Forbidden` for another user's session."""
@@ -103,42 +103,42 @@ class Conversation:
                 raise foreign_session(session, found.user, self.user)
             return found.messages
 
-        return self._call(load)
+        return self._call_in_trio(load)
 
     def sessions(self) -> list[SessionInfo]:
         """Return the sessions of all users, newest first."""
-        return self._call(partial(self.runtime.memory.sessions, limit=SESSIONS))
+        return self._call_in_trio(partial(self.runtime.memory.sessions, limit=SESSIONS))
 
     def own_sessions(self) -> list[SessionInfo]:
         """Return the user's sessions, or without a user the sessions without an owner, newest first."""
         load = partial(self.runtime.memory.sessions, user=self.user, unowned=self.user is None, limit=SESSIONS)
-        return self._call(load)
+        return self._call_in_trio(load)
 
     def info(self, session: str) -> SessionInfo | None:
         """Return the title, size and times of the session; `None` for an empty session."""
-        return self._call(partial(self.runtime.memory.session_info, session))
+        return self._call_in_trio(partial(self.runtime.memory.session_info, session))
 
     def rename(self, session: str, title: str) -> bool:
         """Give the session a title. Return whether the session exists."""
-        return self._call(partial(self.runtime.memory.rename, session, title))
+        return self._call_in_trio(partial(self.runtime.memory.rename, session, title))
 
     def keep_interrupted(self, session: str, result: RunResult, said: str) -> int:
         """Store the messages of a stopped run and its last, unfinished text `said`. Return the number of messages."""
         messages = interrupted_messages(result.messages, said)
         if messages:
             append = partial(append_interrupted, self.runtime.memory, session, messages)
-            self._call(partial(append, user=self.user, agent=self.agent.name))
+            self._call_in_trio(partial(append, user=self.user, agent=self.agent.name))
         return len(messages)
 
     def drop_last(self, session: str, count: int | None) -> tuple[Message, ...]:
         """Remove the last exchange, or `count` messages, from the session, and return them. Raises `UsageError`."""
-        return self._call(partial(drop_last_exchange, self.runtime.memory, session, self.user, count))
+        return self._call_in_trio(partial(drop_last_exchange, self.runtime.memory, session, self.user, count))
 
     def tools(self) -> list[Tool]:
         """Return the agent's tools, including the tools of plugins."""
-        return [tool for entry in self.agent.tools for tool in self._tools(entry)]
+        return [tool for entry in self.agent.tools for tool in self._resolve_tools(entry)]
 
-    def _tools(self, entry: ToolLike) -> Sequence[Tool]:
+    def _resolve_tools(self, entry: ToolLike) -> Sequence[Tool]:
         made = self.runtime.plugins.tool(entry, self.runtime.settings) if isinstance(entry, str) else entry
         if isinstance(made, Toolkit):
             return made.tools
@@ -163,7 +163,7 @@ class Conversation:
         models = [self.runtime.model(spec) for spec in specs if spec is not None]
         return any(model.name == name and profile_of(model).in_process for model in models)
 
-    def _call(self, function: Callable[[], Awaitable[T]]) -> T:
+    def _call_in_trio(self, function: Callable[[], Awaitable[T]]) -> T:
         return trio.from_thread.run(function, trio_token=self.token)
 
 

@@ -184,10 +184,10 @@ class MarkdownWriter:
         self._words.begin(lead + mark, _DIM if quote else "", indent=lead + " " * len(mark))
 
     def _begin_plain(self, depth: int, quote: str) -> None:
-        lead = quote + self._lead(depth)
+        lead = quote + self._list_indent(depth)
         self._words.begin(lead, _DIM if quote else "", indent=lead)
 
-    def _lead(self, depth: int) -> str:
+    def _list_indent(self, depth: int) -> str:
         """Return the indent of a block by the open list items around it, and close the other items."""
         self._levels = [level for level in self._levels if level < depth]
         return "  " * len(self._levels)
@@ -198,17 +198,17 @@ class MarkdownWriter:
         if read := taken[: len(taken) - len(self._line)]:
             self._before = read[-1]
         for span in spans:
-            self._words.add(self._shown(span), self._sgr(span, self._style))
+            self._words.add(self._span_text(span), self._span_style(span, self._style))
         if whole:
             self._words.end_line()
             self._in_text = False
 
-    def _shown(self, span: Span) -> str:
+    def _span_text(self, span: Span) -> str:
         """Return the span's text, for code without colour in backticks."""
         text, kinds = span
         return f"`{text}`" if "code" in kinds and not self.colour else text
 
-    def _sgr(self, span: Span, style: str) -> str:
+    def _span_style(self, span: Span, style: str) -> str:
         """Return the SGR parameters of the span within a text of the style."""
         kinds = (kind for kind in _STYLES if kind in span[1] and (kind != "code" or self.colour))
         return ";".join(filter(None, (style, *(_STYLES[kind] for kind in kinds))))
@@ -216,7 +216,7 @@ class MarkdownWriter:
     def _begin_code(self, indent: str, fence: str, info: str) -> None:
         self._code = CodeLines(info.split(maxsplit=1)[0] if info else "", fence, len(indent), colour=self.colour)
         self._separate()
-        self._words.add_raw(self._lead(len(indent)) + fence + info, _DIM)
+        self._words.add_raw(self._list_indent(len(indent)) + fence + info, _DIM)
         self._words.end_line()
 
     def _write_code(self, code: CodeLines) -> None:
@@ -261,7 +261,7 @@ class MarkdownWriter:
                 self._words.end_line()
 
     def _cell_width(self, cell: str) -> int:
-        return cell_len("".join(self._shown(span) for span in read_inline(cell, whole=True)[0]))
+        return cell_len("".join(self._span_text(span) for span in read_inline(cell, whole=True)[0]))
 
     def _write_list(self, rows: Sequence[Sequence[str]]) -> None:
         """Write a table too wide for columns: the cells of each row on lines of their own, behind their titles."""
@@ -277,8 +277,8 @@ class MarkdownWriter:
 
     def _write_words(self, text: str, style: str) -> None:
         for span in read_inline(text, whole=True)[0]:
-            self._words.add(self._shown(span), self._sgr(span, style))
+            self._words.add(self._span_text(span), self._span_style(span, style))
 
     def _write_cell(self, cell: str, style: str) -> None:
         for span in read_inline(cell, whole=True)[0]:
-            self._words.add_raw(self._shown(span), self._sgr(span, style))
+            self._words.add_raw(self._span_text(span), self._span_style(span, style))

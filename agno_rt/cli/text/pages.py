@@ -50,7 +50,7 @@ class PlainPage:
             self.write("\n")
 
 
-class _Formatted:
+class _FormattedPage:
     """Passes text on to a writer. The writer is made for the first text, since its import takes a while."""
 
     def __init__(self, stream: TextIO, make: Callable[[Callable[[str], None], Callable[[], int]], _Writer]) -> None:
@@ -102,7 +102,7 @@ def markdown_page(stream: TextIO) -> Page:
 
         return MarkdownWriter(write, width, colour=not os.environ.get("NO_COLOR"))
 
-    return _Formatted(stream, make) if _can_format(stream) else PlainPage(stream)
+    return _FormattedPage(stream, make) if _can_format(stream) else PlainPage(stream)
 
 
 def wrapped_page(stream: TextIO) -> Page:
@@ -113,7 +113,7 @@ def wrapped_page(stream: TextIO) -> Page:
 
         return DimWriter(write, width, "" if os.environ.get("NO_COLOR") else "2")
 
-    return _Formatted(stream, make) if _can_format(stream) else PlainPage(stream)
+    return _FormattedPage(stream, make) if _can_format(stream) else PlainPage(stream)
 
 
 def _can_format(stream: TextIO) -> bool:
