@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import stat
 import subprocess
@@ -255,6 +256,20 @@ def test_a_model_in_the_process_is_loaded_once(terminal: Callable[..., Any], tal
                 person.type("\x03")
                 person.expect("Stopped")
             person.expect("> ")
+        person.type("\x04")
+        assert person.leave() == 0
+
+
+def test_an_answer_is_copied_by_the_terminal(terminal: Callable[..., Any]) -> None:
+    """`/copy` sends the last answer to the terminal's clipboard."""
+    with terminal("chat", "echo") as person:
+        person.expect("> ")
+        person.type("hi\r")
+        person.expect("1: hi\r\n")
+        person.expect("> ")
+        person.type("/copy\r")
+        person.expect(f"\x1b]52;c;{base64.b64encode(b'1: hi').decode()}\x07")
+        person.expect("> ")
         person.type("\x04")
         assert person.leave() == 0
 

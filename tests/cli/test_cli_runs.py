@@ -312,7 +312,9 @@ def test_a_memory_that_stores_no_runs(agno: Agno, distribution: Callable[..., Pa
     done = agno(*args, "--memory", "plain:", env={"PYTHONPATH": str(site)})
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: the memory backend PlainMemory stores no runs\nhint: Use a backend that stores runs")
+    assert done.stderr.startswith(
+        "error: the memory backend PlainMemory stores no runs\nhint: Use a backend that stores runs"
+    )
 
 
 @pytest.mark.parametrize(

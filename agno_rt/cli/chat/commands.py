@@ -24,7 +24,7 @@ from agno_rt.messages import Message
 __all__ = ["Commands", "is_command"]
 
 _CLIPBOARD = 74_994
-"""The most bytes of base64 that terminals accept for the clipboard."""
+"""The most bytes to copy: terminals accept sequences of 100,000 bytes, and base64 makes four bytes of three."""
 
 Act = Callable[["Commands", str], None]
 Known = Callable[[Dialogue], Iterable[str]]
@@ -299,11 +299,11 @@ def _copy_answer(commands: Commands, rest: str) -> None:
         raise UsageError("there is no answer to copy", hint="Ask something first.")
     if not sys.stdout.isatty() or os.environ.get("TERM", "") in ("", "dumb"):
         raise UsageError("this terminal cannot copy", hint="/save FILE writes the conversation to a file.")
-    data = base64.b64encode(answer.encode())
+    data = answer.encode()
     if len(data) > _CLIPBOARD:
         raise UsageError("the answer is too long for the clipboard", hint="/save FILE writes it to a file.")
     # OSC 52: the terminal itself copies, also over ssh. A terminal without the sequence ignores it.
-    sys.stdout.write(f"\x1b]52;c;{data.decode()}\x07")
+    sys.stdout.write(f"\x1b]52;c;{base64.b64encode(data).decode()}\x07")
     sys.stdout.flush()
     remark("The answer was sent to the terminal's clipboard, if your terminal allows it.")
 
