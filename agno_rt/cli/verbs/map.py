@@ -99,7 +99,7 @@ class _Map:
         """Ask each input that is not done; tell whether Ctrl-C ended it."""
         import trio
 
-        from agno_rt.cli.interrupts import on_interrupt
+        from agno_rt.cli.run_agent.interrupts import on_interrupt
 
         numbers: dict[int, tuple[int, Any]] = {}
         scope, token = trio.CancelScope(), trio.lowlevel.current_trio_token()
@@ -129,7 +129,7 @@ class _Map:
             yield input_of(given)
 
     def _keep(self, number: int, given: Any, result: RunResult) -> None:
-        from agno_rt.cli.outcome import result_fields
+        from agno_rt.cli.run_agent.outcome import result_fields
         from agno_rt.errors import AgnoError
 
         error = result.error if isinstance(result.error, AgnoError) else None
