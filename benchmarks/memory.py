@@ -1,4 +1,4 @@
-"""Memory backends: appending and loading must not depend on how much is there."""
+"""Memory backends: appending and loading must not depend on the number of stored messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MESSAGE = (Message("user", "hello"),)
 
 
 class Append:
-    """One message appended to a session in memory that has so many."""
+    """One message appended to a session in memory with many messages."""
 
     params = (10, 100, 100_000)
     param_names = ("messages",)
@@ -42,7 +42,7 @@ class Append:
 
 
 class Backend:
-    """A session with so many messages, in a backend as a runtime opens it; SQLite waits until the disk has it."""
+    """A session with many messages, in a backend as a runtime opens it; SQLite waits for the disk."""
 
     params = (("memory:", "sqlite"), (10, 100, 100_000))
     param_names = ("memory", "messages")
@@ -58,7 +58,7 @@ class Backend:
 
     @measured_in("µs")
     def track_microseconds_an_append(self, memory: str, messages: int) -> float:
-        """One message appended."""
+        """Append of one message."""
 
         async def body(runtime: Runtime) -> float:
             backend, version = runtime.memory, await runtime.memory.append("session", past(messages), version=0)
@@ -74,7 +74,7 @@ class Backend:
 
     @measured_in("µs")
     def track_microseconds_a_load(self, memory: str, messages: int) -> float:
-        """The last hundred loaded."""
+        """Load of the last hundred messages."""
 
         async def body(runtime: Runtime) -> float:
             backend = runtime.memory
