@@ -30,7 +30,7 @@ TOGETHER = 100
 
 
 class SlowModel:
-    """A model that answers after a while, and counts its requests."""
+    """A model that answers after a while, and counts requests."""
 
     name = "slow"
 
@@ -89,14 +89,14 @@ class Together:
 
     @exact("requests")
     def track_requests(self) -> int:
-        """Number of requests that reach the model."""
+        """Number of requests to the model."""
         model = SlowModel()
         in_runtime(lambda runtime: _time_together(runtime, Agent(Cache(model), "cached")))
         return model.asked
 
     @measured_in("x")
     def track_ratio_to_no_cache(self) -> float:
-        """Time relative to a hundred runs without a cache, which all ask: the best of rounds that take turns."""
+        """Time relative to a hundred runs without a cache: the best of rounds that take turns."""
 
         async def body(runtime: Runtime) -> float:
             best = [float("inf"), float("inf")]

@@ -122,7 +122,7 @@ class CallingModel:
 
 
 class ParkedModel:
-    """A model that waits until released."""
+    """A model whose answers wait for a release."""
 
     name = "parked"
 
@@ -145,7 +145,7 @@ INSTANT, CALLING = InstantModel(), CallingModel()
 
 
 def simple_runs(runtime: Runtime) -> Times:
-    """Runs of a new agent each, with one turn."""
+    """Runs of a new agent each, with a single turn."""
 
     async def runs(times: int) -> None:
         for _ in itertools.repeat(None, times):
@@ -177,13 +177,13 @@ def session_runs(runtime: Runtime) -> Times:
 
 
 async def remember(runtime: Runtime, messages: int) -> None:
-    """Fill the session with this many messages."""
+    """Fill the session with `messages` messages."""
     if messages:
         await runtime.memory.append("session", past(messages), version=0)
 
 
 def past(messages: int) -> list[Message]:
-    """Make a conversation of this many messages."""
+    """Make a conversation of `messages` messages."""
     return [Message("user" if at % 2 == 0 else "assistant", "hello") for at in range(messages)]
 
 

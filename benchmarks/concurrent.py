@@ -42,7 +42,7 @@ async def _wait_bare() -> None:
 
 
 class Concurrent:
-    """Many runs at once, each of which waits a tenth of a second for its model."""
+    """Many runs at once, with models that take a tenth of a second."""
 
     params = (1, 100, 1_000, 10_000, 50_000)
     param_names = ("runs",)

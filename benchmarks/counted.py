@@ -27,7 +27,7 @@ TABLES = ("caching", "create", "http", "observers", "run", "sqlite", "stream")
 
 @attrs.frozen
 class Count:
-    """An exact count and its unit."""
+    """An exact count with a unit."""
 
     value: int
     unit: str

@@ -56,7 +56,7 @@ async def _count_allocations(body: Times, times: int) -> int:
 
 
 async def statements(body: Times, opened: Statements) -> int:
-    """Count the statements that one more `body` takes: exact."""
+    """Count the statements of another `body`, exactly."""
 
     async def counted(times: int) -> int:
         before = opened.count
@@ -68,7 +68,7 @@ async def statements(body: Times, opened: Statements) -> int:
 
 
 class Statements:
-    """Counter of the statements on SQLite files that are opened within its block."""
+    """Counter of the statements on SQLite files opened within the block."""
 
     def __init__(self) -> None:
         self.count = 0

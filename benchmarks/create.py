@@ -112,7 +112,7 @@ class Parallel:
 
     @measured_in("x")
     def track_ratio_to_one_loop(self, made_by: str) -> float:
-        """Time relative to one loop: below 1 pays. With the global lock, Python makes one agent at a time."""
+        """Time relative to the loop: below 1 pays. With the global lock, only a single thread runs Python."""
         several: Times = self._in_tasks if made_by == "tasks" else self._in_threads
 
         async def one_loop(times: int) -> None:

@@ -39,7 +39,7 @@ REFERENCE = "reference"
 _LINE = re.compile(r'<p class="navbar-text">.*?</p>', re.DOTALL)
 _BACK = '<p class="navbar-text"><a id="project-name" href="index.html" class="navbar-link">project</a></p>'
 
-# Additions to asv's page: dark colours, and labels on the x axis. They come last, because they override asv's own.
+# Additions to asv's page, after the files that they override: dark colours, and labels on the x axis.
 _ADDED = {
     "graphs.css": '<link rel="stylesheet" href="graphs.css">',
     "graphs.js": '<script src="graphs.js"></script>',
@@ -81,7 +81,7 @@ def publish(project: Project, own: Own | None = None) -> Path:
 
 
 def _lay_results(project: Project) -> tuple[list[Result], dict[str, dict[str, Any]]]:
-    """Trim the kept and the local results alike, and lay them out for asv: one graph, wherever they were measured."""
+    """Trim kept and local results alike, and lay them out for asv, so that both are in the same graph."""
     found: list[Result] = []
     machines: dict[str, dict[str, Any]] = {}
     for place in (project.kept, project.local):

@@ -138,7 +138,7 @@ class Answer:
 
     @property
     def loops(self) -> bool:
-        """Return whether the answer repeats itself."""
+        """Return whether the answer has a loop."""
         return has_loop(self.text)
 
     @property
@@ -174,7 +174,7 @@ async def ask_assistant(cases: Sequence[Case] = FIRST_INPUTS) -> list[Answer]:
 async def ask_librarian(
     folder: Path, cases: Sequence[Case] = LIBRARY_QUESTIONS, documents: Mapping[str, str] = DOCUMENTS
 ) -> list[Answer]:
-    """Put the documents into the folder, the current one, and ask the shipped `librarian` about them."""
+    """Put the documents into the current folder, and ask the shipped `librarian` about the documents."""
     for name, text in documents.items():
         path = folder / name
         path.parent.mkdir(exist_ok=True)

@@ -74,7 +74,7 @@ ANSWER, CALL = Response("ok"), Response("", (Call("call", "double", '{"number": 
 
 
 class Instant:
-    """A model that answers at once."""
+    """A model with an immediate answer."""
 
     async def respond(self, request: Request) -> Response:
         """Answer."""
@@ -128,7 +128,7 @@ async def run(agent: Agent, text: str, history: Sequence[Message] = ()) -> Resul
 
 
 async def simple(times: int) -> None:
-    """Run a new agent each time, for one turn."""
+    """Run a new agent each time, for a single turn."""
     for _ in range(times):
         await run(Agent(INSTANT, "assistant"), "hello")
 
@@ -140,7 +140,7 @@ async def with_tool(times: int) -> None:
 
 
 async def in_session(times: int) -> None:
-    """Run one agent, whose model sees the last hundred messages of a growing list."""
+    """Run an agent with the last hundred messages of a growing list."""
     agent, past = Agent(INSTANT, "assistant"), [Message("user", "hello")] * 100
     for _ in range(times):
         past += (await run(agent, "hello", past[-100:])).messages

@@ -38,7 +38,7 @@ Baseline = Mapping[str, "Entry"]
 
 @attrs.frozen
 class Entry:
-    """The record of a count: its value, its unit, and the reason for the value or for its last change."""
+    """The record of a count: the value, the unit, and the reason for the value or for the last change."""
 
     value: int
     unit: str
@@ -157,7 +157,7 @@ def _parse_baselines(text: str, place: str) -> dict[str, dict[str, Entry]]:
 
 
 def _load_befores(path: Path) -> Iterator[Before]:
-    """Yield the baseline at the last commit, at the one before, and at the beginning of this branch, if there."""
+    """Yield the baselines of the last commit, the commit before, and the beginning of the branch, if available."""
     for revision in ("HEAD", "HEAD^", _run_git(path, "merge-base", "HEAD", "origin/main")):
         text = revision and _run_git(path, "show", f"{revision}:./{path.name}")
         if text:

@@ -54,7 +54,7 @@ class Against:
 
 @attrs.frozen(kw_only=True)
 class Recorded:
-    """Exact counts, at most the recorded ones: `names` maps a count's subject to its name in the gate."""
+    """Exact counts, at most the recorded counts: `names` maps a count's subject to the name in the gate."""
 
     row: str
     what: str
@@ -64,7 +64,7 @@ class Recorded:
 
 @attrs.frozen
 class NotBuilt:
-    """A goal whose part is not there yet."""
+    """A goal for a part that is not built yet."""
 
     row: str
     goal: str

@@ -39,7 +39,7 @@ BATCH = 1_000
 
 
 async def in_checkpoints(body: Times, times: int, rounds: int = 7) -> float:
-    """Return the time of one `body` in bare checkpoints."""
+    """Return the time of a `body` in bare checkpoints."""
 
     async def bare(times: int) -> None:
         await checkpoints(FLOOR)
@@ -48,7 +48,7 @@ async def in_checkpoints(body: Times, times: int, rounds: int = 7) -> float:
 
 
 async def bytes_kept(make: Callable[[], Awaitable[object]]) -> int:
-    """Return the memory that `make` keeps."""
+    """Return the bytes kept by `make`."""
     gc.collect()
     tracemalloc.start()
     try:
@@ -73,7 +73,7 @@ def tools(count: int) -> tuple[Tool, ...]:
 
 
 def agents_of(kind: str, count: int) -> list[Agent]:
-    """Make distinct agents, which share as much in the runtime as their kind allows."""
+    """Make distinct agents, with as much in common as the kind allows."""
     if kind == "plain":
         return [Agent(INSTANT, f"agent {at}") for at in range(count)]
     if kind == "own model":
@@ -134,7 +134,7 @@ class Agents:
 
     @measured_in(BYTES)
     def track_kept(self, count: int, kind: str) -> float:
-        """Memory that the runtime keeps of all agents that ran, after the program dropped them."""
+        """Memory kept by the runtime for all agents of past runs, after the program dropped the agents."""
 
         async def body(runtime: Runtime) -> float:
             async def make() -> None:
@@ -216,7 +216,7 @@ class Sessions:
 
     @measured_in(CHECKPOINTS)
     def track_list_of_user(self, count: int) -> float:
-        """Cost of listing the sessions of a user who has one."""
+        """Cost of listing the sessions of a user with a single session."""
 
         async def body(runtime: Runtime) -> float:
             async def lists(times: int) -> None:
@@ -246,14 +246,14 @@ class SessionsInSQLite(Sessions):
 
     @measured_in(BYTES)
     def track_all(self, count: int) -> float:
-        """Size of the closed file; an open one has up to some megabytes beside it."""
+        """Size of the file after closing; before, up to some megabytes wait in a second file."""
         with tempfile.TemporaryDirectory() as folder:
             in_runtime(lambda runtime: fill(runtime, count), memory=self.url.format(folder=folder))
             return sum(file.stat().st_size for file in Path(folder).iterdir())
 
 
 def owner_of(at: int) -> str:
-    """Return the user of a session that `fill` made, by its number."""
+    """Return the user of the session that `fill` made as number `at`."""
     return "many" if at else "rare"
 
 
@@ -271,7 +271,7 @@ async def fill(runtime: Runtime, count: int) -> None:
 
 
 class Messages:
-    """One session of many messages, of which the last hundred are shown."""
+    """A session of many messages; the model sees the last hundred."""
 
     params = ((10, 100, 10_000, 100_000), ("memory", "sqlite"))
     param_names = ("messages", "backend")
@@ -377,7 +377,7 @@ class Plugins:
 
     @measured_in(MILLISECONDS)
     def track_open(self, count: int) -> float:
-        """Time of a process that imports the kernel and opens a runtime, which needs no plugin."""
+        """Time of a process that imports the kernel and opens a runtime, without loading a plugin."""
         return self._milliseconds("-c", "from agno_rt import Agent, Runtime; Runtime()")
 
     @measured_in(MILLISECONDS)
@@ -387,7 +387,7 @@ class Plugins:
 
     @measured_in(CHECKPOINTS)
     def track_find(self, count: int) -> float:
-        """Cost of finding all plugins by their metadata."""
+        """Cost of finding all plugins by metadata."""
 
         async def find(times: int) -> None:
             for _ in range(times):

@@ -63,7 +63,7 @@ LONG = Limits(turns=10_000)
 
 
 def calling(turns: int, calls: int) -> Agent:
-    """Make an agent with this many turns and calls before its answer."""
+    """Make an agent with `turns` turns of `calls` calls before the answer."""
     return Agent(Calling(turns, calls), "assistant", "", tools(1))
 
 
@@ -75,7 +75,7 @@ class Calls:
 
     @measured_in(CHECKPOINTS)
     def track_run(self, count: int) -> float:
-        """Cost of the run, with all of its calls."""
+        """Cost of the run, with all calls."""
         agent = calling(1, count)
         return float(in_runtime(lambda runtime: runs_of(runtime, lambda: agent, times=max(2, 200 // count))))
 
@@ -88,7 +88,7 @@ class Turns:
 
     @measured_in(CHECKPOINTS)
     def track_run(self, count: int) -> float:
-        """Cost of the run, with all of its turns."""
+        """Cost of the run, with all turns."""
         agent = calling(count, 1)
         times = max(2, 200 // count)
         return float(in_runtime(lambda runtime: runs_of(runtime, lambda: agent, times=times), limits=LONG))
@@ -125,7 +125,7 @@ class Tokens:
 
     @measured_in(CHECKPOINTS)
     def track_run(self, count: int) -> float:
-        """Cost of the run, with all of its tokens."""
+        """Cost of the run, with all tokens."""
         agent = Agent(Talking(count), "talker")
 
         async def body(runtime: Runtime) -> float:
@@ -162,7 +162,7 @@ class Streams:
 
 
 def deaf() -> Callable[[Event], None]:
-    """Make an observer that does nothing."""
+    """Make an idle observer."""
 
     def hear(event: Event) -> None:
         """Ignore the event."""

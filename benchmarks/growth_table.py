@@ -169,7 +169,7 @@ def grown(growing: Growing, numbers: dict[int, float]) -> Growth:
 
 
 def _fit_power(points: Sequence[tuple[float, float]]) -> float:
-    """Return the power by which the second grows with the first: the slope of the line through their logarithms."""
+    """Return the power by which the second grows with the first: the slope of the line through the logarithms."""
     logs = [(math.log(count), math.log(cost)) for count, cost in points]
     x, y = (sum(axis) / len(logs) for axis in zip(*logs, strict=True))
     across = sum((count - x) ** 2 for count, _ in logs)

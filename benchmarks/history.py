@@ -82,7 +82,7 @@ def _run_asv(project: Project, wanted: Wanted, commits: Sequence[str], names: Se
 
 
 def _find_missing(benchmarks: Mapping[str, Mapping[str, Any]], rows: Mapping[str, Row], retry: bool) -> set[str]:
-    """Return the benchmarks without a result of their present version; `retry` adds failed ones."""
+    """Return the benchmarks without a result of the present version; `retry` adds failed benchmarks."""
 
     def is_done(name: str) -> bool:
         row = rows.get(name)
@@ -100,7 +100,7 @@ def _describe_done(before: Mapping[str, Mapping[str, Row]], commits: Collection[
 
 
 def _load_rows(project: Project, machine: str) -> dict[str, dict[str, Row]]:
-    """Return the rows of each commit that the machine measured, here or before they were kept."""
+    """Return the machine's rows of each commit, kept or local."""
     rows: dict[str, dict[str, Row]] = {}
     for result in (*read_folder(project.kept / machine), *_load_built(project, machine)):
         rows.setdefault(result.commit, {}).update(result.rows)

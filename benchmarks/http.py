@@ -61,7 +61,7 @@ _HERE = ("-m", "benchmarks.http")
 
 
 class Served:
-    """`agno-rt serve` with one or more workers, and one agent for all requests, since an agent is a value to share."""
+    """`agno-rt serve` with some workers, and the same agent for all requests, since an agent is a value to share."""
 
     params = (1, 2)
     param_names = ("workers",)
@@ -136,7 +136,7 @@ def _measure_best(url: str) -> Load:
 
 @contextmanager
 def _serve_by_command(workers: int) -> Iterator[str]:
-    """Serve, and yield the URL that runs the agent."""
+    """Serve an agent, and yield the URL for runs."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "agents.py").write_text(AGENTS, encoding="utf-8")
         more = () if workers == 1 else ("--workers", str(workers))
@@ -147,7 +147,7 @@ def _serve_by_command(workers: int) -> Iterator[str]:
 
 @contextmanager
 def _start_server(command: Sequence[str], folder: Path) -> Iterator[str]:
-    """Start a server and yield its URL. Raises `NotImplementedError` if it ends at once, as at old commits."""
+    """Start a server and yield the URL. Raises `NotImplementedError` if the server ends at once, as at old commits."""
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         found = re.search(r"http://\S+:\d+", process.stdout.readline())
@@ -209,7 +209,7 @@ async def _serve_agents() -> None:
 
 
 async def _serve_floor() -> None:
-    """Serve a bare trio server: every request gets the same answer, after one checkpoint, as a run has one."""
+    """Serve a bare trio server: every request gets the same answer, after a checkpoint, as in a run."""
     answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 
     async def serve(sock: socket.socket) -> None:

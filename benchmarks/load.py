@@ -104,7 +104,7 @@ def _run_tool(command: Sequence[str], seconds: int) -> str:
 
 
 class _Connections:
-    """A generator of load: connections with one request each."""
+    """A generator of load: connections with a request each."""
 
     def __init__(self, asked: Asked) -> None:
         url = urlsplit(asked.url)
@@ -119,7 +119,7 @@ class _Connections:
         self._took = array("d")
 
     def run(self) -> Load:
-        """Make the load until its time is over."""
+        """Make the load until the time is over."""
         clock = time.perf_counter
         with select.epoll() as poll:
             for _ in range(self._asked.connections):
@@ -160,7 +160,7 @@ class _Connections:
 
 
 def _is_complete(data: bytes) -> bool:
-    """Return whether the answer is complete. Raises `LoadFailed` if it is not a success, or has no length."""
+    """Return whether the answer is complete. Raises `LoadFailed` for an answer without success or length."""
     head = data.find(b"\r\n\r\n")
     if head < 0:
         return False
@@ -173,7 +173,7 @@ def _is_complete(data: bytes) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the generator's command, which prints its measurements as JSON."""
+    """Run the generator's command: print the measurements as JSON."""
     parser = argparse.ArgumentParser(description=_Connections.__doc__)
     parser.add_argument("url")
     parser.add_argument("--body", default="{}")

@@ -48,12 +48,12 @@ class Backend:
     param_names = ("memory", "messages")
 
     def setup(self, memory: str, messages: int) -> None:
-        """Make the file, if there is one."""
+        """Make the file, if any."""
         self.files = ExitStack()
         self.url = self.files.enter_context(sqlite_url()) if memory == "sqlite" else memory
 
     def teardown(self, memory: str, messages: int) -> None:
-        """Delete the file."""
+        """Delete the file, if any."""
         self.files.close()
 
     @measured_in("µs")

@@ -49,7 +49,7 @@ def observer_of(plugin: str) -> Observer:
 
 
 def events_of(run: str) -> list[Event]:
-    """Return the events of one run."""
+    """Return the events of a run."""
     events: list[Event] = []
 
     async def body(runtime: Runtime) -> None:

@@ -32,7 +32,7 @@ SHOWN = ("trio", "msgspec", "attrs", "pluggy")
 
 
 def measured_on(results: Results, root: Path = ROOT) -> str:
-    """Render the day, the commit, the machine and the versions, without anything that identifies this machine."""
+    """Render the day, the commit, the machine and the versions, without anything to identify the machine."""
     machine = describe_machine("this")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in SHOWN)
     changed = ", with changes that were not committed" if _has_changes(root) else ""

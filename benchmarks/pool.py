@@ -28,7 +28,7 @@ class Connection:
 
 @asynccontextmanager
 async def connected() -> AsyncIterator[Agent]:
-    """Yield an agent whose tool closes over a connection of its own."""
+    """Yield an agent with a tool that closes over a new connection."""
     connection = Connection()
     await connection.open()
 
@@ -41,25 +41,25 @@ async def connected() -> AsyncIterator[Agent]:
 
 
 def plain() -> Agent:
-    """Make an agent whose tools need nothing."""
+    """Make an agent without needs."""
     return Agent(INSTANT, "assistant", "", (double,))
 
 
 async def make_plain(times: int) -> None:
-    """Make agents that need nothing."""
+    """Make agents without needs."""
     for _ in range(times):
         plain()
 
 
 async def make_connected(times: int) -> None:
-    """Make agents that need a connection."""
+    """Make agents with a connection each."""
     for _ in range(times):
         async with connected():
             pass
 
 
 def taking(pool: Pool[Agent]) -> Times:
-    """Return the body that takes agents from the pool."""
+    """Return a body for taking agents from the pool."""
 
     async def take(times: int) -> None:
         for _ in range(times):
@@ -104,7 +104,7 @@ class Take:
 
 
 class Contended:
-    """Twenty tasks that share four agents."""
+    """Four agents shared by twenty tasks."""
 
     @measured_in("µs")
     def track_microseconds_a_turn(self) -> float:

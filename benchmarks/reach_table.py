@@ -153,7 +153,7 @@ def _find_own(peers: PeerResults, row: str) -> float | None:
 
 
 def _make_count_line(goal: Recorded, sources: Sources) -> Line:
-    """Make a line of several counts. Its verdict is on the worst of them."""
+    """Make a line of several counts. The verdict is on the worst count."""
     text = f"{goal.what} ({', '.join(goal.names)}): not above the recorded"
     lacking = [name for name in goal.names.values() if name not in sources.counted or name not in sources.recorded]
     if lacking and not sources.partial:
@@ -218,7 +218,7 @@ def _render_row_value(row: str, found: float) -> str:
 
 
 def table(lines: Sequence[Line]) -> str:
-    """Render the lines as a table, narrow enough for a page, and the commands that its last column counts."""
+    """Render the lines as a table, narrow enough for a page, and the commands numbered in the last column."""
     commands: dict[str, int] = {}
     rows = []
     for line in lines:
@@ -231,6 +231,6 @@ def table(lines: Sequence[Line]) -> str:
 
 
 def shortfalls(lines: Iterable[Line]) -> str:
-    """Render the shortfalls with their reasons."""
+    """Render the shortfalls with the reasons."""
     short = [f"- **{line.row}**, {line.goal}: {line.verdict.strip('*')}. {line.why}" for line in lines if line.short]
     return "\n".join(short) or "Nothing: every row that is measured holds."

@@ -26,7 +26,7 @@ SOME_FAILED = 2
 
 @attrs.frozen
 class Value:
-    """A number of asv's: the benchmark by its name there, with these parameters, times `scale`."""
+    """A number of asv: the benchmark by name, with parameters, times `scale`."""
 
     benchmark: str
     params: tuple[object, ...] = ()
@@ -37,12 +37,12 @@ class Value:
 
 
 def regex(benchmarks: Iterable[str]) -> str:
-    """Return the regular expression by which asv chooses exactly these benchmarks."""
+    """Return a regular expression that lets asv choose exactly the benchmarks."""
     return "^(" + "|".join(re.escape(name) for name in sorted(set(benchmarks))) + r")(\(|$)"
 
 
 def command(benchmark: str) -> str:
-    """Return the command that measures one benchmark again."""
+    """Return the command for measuring the benchmark again."""
     return f"make bench BENCH={benchmark}"
 
 
@@ -58,7 +58,7 @@ def commit(root: Path = ROOT) -> str:
 def measure(benchmarks: Iterable[str], commit: str, root: Path = ROOT) -> None:
     """Let asv measure the benchmarks with this Python, and keep the results as the commit's. Raises `UsageError`.
 
-    A failed benchmark has no result, which reading it reports.
+    A failed benchmark has no result: reading the number raises an error.
     """
     asv = [sys.executable, "-m", "asv"]
     where = ["--environment", f"existing:{sys.executable}", "--set-commit-hash", commit]
@@ -119,7 +119,7 @@ class Results:
 
 
 def _read_numbers(stored: Any) -> dict[str, Numbers]:
-    """Return the numbers of one result file, by benchmark."""
+    """Return the numbers of a result file, by benchmark."""
     at = stored["result_columns"].index
     numbers: dict[str, Numbers] = {}
     for name, row in stored["results"].items():

@@ -1,4 +1,4 @@
-"""Runs of an agent whose model answers at once: the cost of the runtime itself, and the growth of that cost."""
+"""Runs of an agent whose model answers at once: the cost of the runtime itself, and the growth of the cost."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class SteadyModel:
 
 
 class Turns:
-    """A run with many tool calls one after another, each in a turn of its own."""
+    """A run with many tool calls one after another, each in a new turn."""
 
     params = (1, 10)
     param_names = ("calls",)

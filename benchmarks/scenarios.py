@@ -44,7 +44,7 @@ class ThousandAgents:
 
     @measured_in("bytes")
     def track_bytes(self) -> int:
-        """Bytes of all agents, with their names and their list."""
+        """Bytes of all agents, with names and list."""
         return _measure_kept(_make_thousand)
 
 
@@ -140,7 +140,7 @@ class Peak:
         in_runtime(lambda runtime: simple_runs(runtime)(1))
 
     def peakmem_10000_agents(self) -> None:
-        """Ten thousand agents that are kept."""
+        """Ten thousand agents, all kept."""
         kept = [_make_thousand() for _ in range(10)]
         assert len(kept) == 10
 
@@ -149,7 +149,7 @@ class Peak:
         in_runtime(lambda runtime: simple_runs(runtime)(10_000))
 
     def peakmem_10000_waiting_runs(self) -> None:
-        """Ten thousand runs at once that wait for their model."""
+        """Ten thousand waiting runs at once."""
 
         async def body(runtime: Runtime) -> None:
             model = ParkedModel()

@@ -21,7 +21,7 @@ MESSAGES = (Message("user", "hello"), Message("assistant", "ok"))
 
 
 async def _measure_rate(one: Callable[[int, int], Awaitable[None]], times: int) -> float:
-    """Return the calls of `one` a second in a hundred tasks; each call gets its task and its turn."""
+    """Return the calls of `one` a second in a hundred tasks; each call gets the numbers of its task and turn."""
 
     async def task(number: int) -> None:
         for turn in range(times):

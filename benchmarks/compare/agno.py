@@ -46,19 +46,19 @@ def block() -> str:
 
 
 def first() -> str:
-    """Do a step that ends."""
+    """Complete a step."""
     note("first called")
     return "1"
 
 
 def left() -> str:
-    """Do a step that ends."""
+    """Complete a step."""
     note("left called")
     return "2"
 
 
 def right() -> str:
-    """Do a step that the kill interrupts."""
+    """Begin a step, until the kill."""
     note("right called")
     if not has("killed"):
         block_for(60, "right")
@@ -67,7 +67,7 @@ def right() -> str:
 
 @tool(requires_confirmation=True)
 def pay() -> str:
-    """Do a step that needs approval."""
+    """Do a step after approval."""
     note("pay called")
     block_for(0.5, "pay")
     return "paid"

@@ -42,7 +42,7 @@ PATIENCE = 60.0
 
 
 class Trial:
-    """The processes of one framework and their log, in a folder of their own."""
+    """A framework's processes with their log, in a new folder."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name, self.folder = name, folder
@@ -50,7 +50,7 @@ class Trial:
         self.python = sys.executable if name == "agno_rt" else str(python)
 
     def start(self, step: str) -> subprocess.Popen[bytes]:
-        """Start a process that carries out the step."""
+        """Start a process for the step."""
         return subprocess.Popen(
             [self.python, "-m", f"benchmarks.compare.{self.name}", step, str(self.folder)],
             cwd=ROOT,

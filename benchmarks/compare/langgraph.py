@@ -47,21 +47,21 @@ def block() -> str:
 
 @tool
 def first() -> str:
-    """Do a step that ends."""
+    """Complete a step."""
     note("first called")
     return "1"
 
 
 @tool
 def left() -> str:
-    """Do a step that ends."""
+    """Complete a step."""
     note("left called")
     return "2"
 
 
 @tool
 def right() -> str:
-    """Do a step that the kill interrupts."""
+    """Begin a step, until the kill."""
     note("right called")
     if not has("killed"):
         block_for(60, "right")
@@ -70,7 +70,7 @@ def right() -> str:
 
 @tool
 def pay() -> str:
-    """Do a step that needs approval."""
+    """Do a step after approval."""
     if not interrupt("pay?"):
         return "denied"
     note("pay called")

@@ -46,21 +46,21 @@ def block() -> str:
 
 @DBOS.step()
 def first() -> str:
-    """Do a step that ends."""
+    """Complete a step."""
     note("first called")
     return "1"
 
 
 @DBOS.step()
 def left() -> str:
-    """Do a step that ends."""
+    """Complete a step."""
     note("left called")
     return "2"
 
 
 @DBOS.step()
 def right() -> str:
-    """Do a step that the kill interrupts."""
+    """Begin a step, until the kill."""
     note("right called")
     if not has("killed"):
         block_for(60, "right")
@@ -68,7 +68,7 @@ def right() -> str:
 
 
 def pay() -> str:
-    """Do a step that needs approval."""
+    """Do a step after approval."""
     note("pay called")
     block_for(0.5, "pay")
     return "paid"
@@ -100,7 +100,7 @@ async def cancel() -> None:
 
 
 async def cancel_by_token() -> None:
-    """Cancel the same run by its token."""
+    """Cancel the run by a token."""
     await _cancel_run(True)
 
 

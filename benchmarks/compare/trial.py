@@ -37,7 +37,7 @@ def note(line: str) -> None:
 
 
 def has(line: str) -> bool:
-    """Return whether the log has this line."""
+    """Return whether the log has the line."""
     path = FOLDER / "log"
     return path.exists() and any(text.partition(" ")[2] == line for text in path.read_text().splitlines())
 
@@ -78,13 +78,13 @@ async def clean_up() -> None:
 
 
 def go() -> None:
-    """Log that this process is ready, and wait until the driver releases all processes at once."""
+    """Log `ready`, and wait until the driver releases all processes at once."""
     note("ready")
     wait_for("go")
 
 
 def main(steps: Mapping[str, Callable[[], Awaitable[None]]], run: Callable[..., object] = asyncio.run) -> None:
-    """Carry out the step that the command line names."""
+    """Carry out the step of the command line."""
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
 
     async def step() -> None:

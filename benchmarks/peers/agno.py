@@ -25,7 +25,7 @@ CALL = {"id": "call", "type": "function", "function": {"name": "double", "argume
 
 
 class InstantModel(Model):
-    """A model that answers at once."""
+    """A model with an immediate answer."""
 
     def _respond(self, messages: list[Message]) -> ModelResponse:
         return ModelResponse(role="assistant", content="ok")
@@ -39,11 +39,11 @@ class InstantModel(Model):
         return self._respond(kwargs["messages"])
 
     def invoke_stream(self, *args: Any, **kwargs: Any) -> Iterator[ModelResponse]:
-        """Answer in one piece."""
+        """Answer in a single piece."""
         yield self._respond(kwargs["messages"])
 
     async def ainvoke_stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ModelResponse]:
-        """Answer in one piece."""
+        """Answer in a single piece."""
         yield self._respond(kwargs["messages"])
 
     def _parse_provider_response(self, response: Any, **kwargs: Any) -> ModelResponse:
@@ -54,7 +54,7 @@ class InstantModel(Model):
 
 
 class CallingModel(InstantModel):
-    """A model that calls one tool, and then answers."""
+    """A model with a tool call before its answer."""
 
     def _respond(self, messages: list[Message]) -> ModelResponse:
         if messages[-1].role == "tool":
@@ -76,12 +76,12 @@ def simple() -> Agent:
 
 
 def calling() -> Agent:
-    """Make the agent with one tool."""
+    """Make the agent with a tool."""
     return Agent(model=CALLING, name="assistant", tools=[double], telemetry=False)
 
 
 def remembering(model: Model = INSTANT, db: InMemoryDb | None = None, **options: Any) -> Agent:
-    """Make an agent with a memory of its sessions."""
+    """Make an agent with a memory of sessions."""
     return Agent(
         model=model,
         name="assistant",
@@ -121,7 +121,7 @@ def in_session(model: Model, **options: Any) -> Row:
 
 
 def rows() -> dict[str, Row]:
-    """Return the rows of this peer."""
+    """Return the peer's rows."""
     one = simple()
     return {
         "create": made(simple),
@@ -137,7 +137,7 @@ def rows() -> dict[str, Row]:
 
 
 def app() -> Any:
-    """Make the application with one agent behind AgentOS."""
+    """Make the application with an agent behind AgentOS."""
     from agno.os import AgentOS
 
     agent = Agent(model=INSTANT, name="assistant", id="assistant", telemetry=False)

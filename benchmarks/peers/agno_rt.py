@@ -54,7 +54,7 @@ async def create(times: int) -> float:
 
 
 async def create_tool(times: int) -> float:
-    """Create agents with one tool."""
+    """Create agents with a tool."""
     start = time.perf_counter()
     for _ in range(times):
         Agent(INSTANT, "assistant", "", TOOLS)
@@ -82,7 +82,7 @@ async def tool_runs(runtime: Runtime, times: int) -> None:
 
 
 def runs_of(agent: Agent, session: str | None) -> Body:
-    """Return the body that repeats runs of one agent."""
+    """Return a body for repeated runs of an agent."""
 
     async def body(runtime: Runtime, times: int) -> None:
         for _ in range(times):
@@ -92,7 +92,7 @@ def runs_of(agent: Agent, session: str | None) -> Body:
 
 
 async def concurrent(runtime: Runtime, times: int) -> None:
-    """Run one agent many times at once."""
+    """Run the same agent many times at once."""
     agent = Agent(INSTANT, "assistant")
     for _ in range(times):
         async with trio.open_nursery() as nursery:
@@ -135,7 +135,7 @@ def as_json(line: Any, default: Any) -> bytes:
 
 
 def log_json() -> None:
-    """Let structlog write lines of JSON with their time and level, in the fast way of its documentation."""
+    """Let structlog write lines of JSON with time and level, in the fast way of the documentation."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         processors=[

@@ -61,7 +61,7 @@ def _find_program(path: Path) -> Path:
 
 
 def _sort_rows(names: Sequence[str]) -> list[Row]:
-    """Return the rows, those over HTTP last, so that their servers do not disturb other rows."""
+    """Return the rows, HTTP last, so that servers do not disturb other rows."""
     return sorted((row for row in ROWS if row.name in names), key=lambda row: row.name in HTTP_ROWS)
 
 

@@ -19,7 +19,7 @@ from .protocol import HISTORY, Row, concurrent, made, serve, timed, versions
 
 
 class InstantModel(BaseChatModel):
-    """A model that answers at once."""
+    """A model with an immediate answer."""
 
     @property
     def _llm_type(self) -> str:
@@ -40,7 +40,7 @@ class InstantModel(BaseChatModel):
 
 
 class CallingModel(InstantModel):
-    """A model that calls one tool, and then answers."""
+    """A model with a tool call before its answer."""
 
     def _respond(self, messages: list[BaseMessage]) -> AIMessage:
         if isinstance(messages[-1], ToolMessage):
@@ -64,12 +64,12 @@ def simple() -> Any:
 
 
 def calling() -> Any:
-    """Make the agent with one tool."""
+    """Make the agent with a tool."""
     return create_agent(CALLING, tools=[double], name="assistant")
 
 
 def remembering() -> Any:
-    """Make an agent with a memory of its threads."""
+    """Make an agent with a memory of threads."""
     return create_agent(INSTANT, name="assistant", checkpointer=InMemorySaver())
 
 
@@ -104,7 +104,7 @@ async def memory_add(times: int) -> float:
 
 
 def rows() -> dict[str, Row]:
-    """Return the rows of this peer."""
+    """Return the peer's rows."""
     one = simple()
     return {
         "create": made(simple),

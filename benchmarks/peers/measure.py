@@ -60,7 +60,7 @@ class _RowFailed(Exception):
 
 @attrs.define
 class _Session:
-    """One measuring: the plan, the peers that still take part, and the results so far."""
+    """A measuring: the plan, the remaining peers, and the results so far."""
 
     plan: Plan
     folder: Path
@@ -130,7 +130,7 @@ async def _open_peer(session: _Session, stack: AsyncExitStack, name: str, comman
 
 
 async def _measure_asked(session: _Session, row: Row) -> None:
-    """Measure a row by asking the peers that can do it."""
+    """Measure a row by asking the peers."""
     plan = session.plan
     times: dict[str, int] = {}
     for name, peer in list(session.alive.items()):

@@ -18,7 +18,7 @@ from .protocol import HISTORY, Row, concurrent, made, serve, timed, versions
 
 
 class InstantModel(Model):
-    """A model that answers at once."""
+    """A model with an immediate answer."""
 
     def _respond(self, given: Any) -> Any:
         text = ResponseOutputText(text="ok", type="output_text", annotations=[], logprobs=[])
@@ -34,7 +34,7 @@ class InstantModel(Model):
 
 
 class CallingModel(InstantModel):
-    """A model that calls one tool, and then answers."""
+    """A model with a tool call before its answer."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -64,7 +64,7 @@ def simple() -> Agent[None]:
 
 
 def calling() -> Agent[None]:
-    """Make the agent with one tool."""
+    """Make the agent with a tool."""
     return Agent(name="assistant", model=CALLING, tools=TOOLS)
 
 
@@ -98,7 +98,7 @@ async def memory_add(times: int) -> float:
 
 
 def rows() -> dict[str, Row]:
-    """Return the rows of this peer."""
+    """Return the peer's rows."""
     one = simple()
     return {
         "create": made(simple),

@@ -98,7 +98,7 @@ class Peer:
 
 @asynccontextmanager
 async def opened(name: str, command: Sequence[str], folder: Path, limit: float = ANSWER_SECONDS) -> AsyncIterator[Peer]:
-    """Start a peer, read its description, and end the peer afterwards. `folder` keeps its standard error.
+    """Start a peer, read the description, and end the peer afterwards. `folder` keeps the standard error.
 
     Raises `PeerFailed` if the peer does not start.
     """
@@ -113,7 +113,7 @@ async def opened(name: str, command: Sequence[str], folder: Path, limit: float =
 async def stopped(
     command: Sequence[str], errors: Path, *, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL
 ) -> AsyncIterator[trio.Process]:
-    """Start a process, and end it afterwards: by a signal, then by a kill. Raises `PeerFailed` if it does not start."""
+    """Start a process, and end it afterwards: by a signal, then by a kill. Raises `PeerFailed` if the start fails."""
     with errors.open("wb") as stderr:
         try:
             process = await trio.lowlevel.open_process(

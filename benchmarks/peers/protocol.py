@@ -60,7 +60,7 @@ def versions(*distributions: str) -> dict[str, str]:
 
 
 def timed(one: Callable[[], Awaitable[object]]) -> Row:
-    """Return the row that awaits `one` again and again; once before the timing, so that lazy parts are there."""
+    """Return the row for awaiting `one` again and again; a first call before the timing makes lazy parts."""
 
     async def row(times: int) -> float:
         await one()
@@ -73,7 +73,7 @@ def timed(one: Callable[[], Awaitable[object]]) -> Row:
 
 
 def made(make: Callable[[], object]) -> Row:
-    """Return the row that makes an object and drops it."""
+    """Return the row for making and dropping an object."""
 
     async def row(times: int) -> float:
         make()
@@ -99,7 +99,7 @@ def concurrent(one: Callable[[], Awaitable[object]]) -> Row:
 
 
 def bytes_each(make: Callable[[], object]) -> float:
-    """Return the bytes that each of many objects holds."""
+    """Return the bytes of each of many objects."""
     kept: list[object] = [None] * KEPT
     make()
     gc.collect()

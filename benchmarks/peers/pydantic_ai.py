@@ -48,12 +48,12 @@ def simple() -> Agent[None, str]:
 
 
 def calling() -> Agent[None, str]:
-    """Make the agent with one tool."""
+    """Make the agent with a tool."""
     return Agent(CALLING, name="assistant", tools=[double])
 
 
 def rows() -> dict[str, Row]:
-    """Return the rows of this peer."""
+    """Return the peer's rows."""
     one, caller = simple(), calling()
     return {
         "create": made(simple),

@@ -28,7 +28,7 @@ _BY_NAME = {row.name: row for row in ROWS}
 
 @attrs.define
 class Results:
-    """Results of one run of the command."""
+    """Results of a run of the command."""
 
     date: str = ""
     rounds: int = 0
@@ -38,7 +38,7 @@ class Results:
 
     @classmethod
     def load(cls, path: Path = RESULTS) -> Results:
-        """Read the results of a file. Raises `UsageError` if there is no such file, or its form is wrong."""
+        """Read the results of a file. Raises `UsageError` if the file is missing or malformed."""
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError as error:
@@ -47,7 +47,7 @@ class Results:
             raise UsageError(f"{path} holds no results of peers: {error}", hint="Measure anew: make peers") from error
 
     def save(self, path: Path = RESULTS) -> None:
-        """Write the results, so that a reader sees either the old file or the new one."""
+        """Write the results, so that a reader sees either the old or the new file."""
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         part.write_text(json.dumps(attrs.asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -67,7 +67,7 @@ class Results:
         return _divide(kind, own, self.value(row, peer))
 
     def reached(self, goal: Goal) -> float | None:
-        """Return this ratio for a goal, whose rows may differ."""
+        """Return the ratio of a goal, whose rows may differ."""
         return _divide(_BY_NAME[goal.row], self.value(goal.row, OURS), self.value(goal.peer_row or goal.row, goal.peer))
 
 

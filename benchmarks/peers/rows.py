@@ -32,7 +32,7 @@ class Row:
 
 @attrs.frozen
 class PeerKind:
-    """One peer: its name in files and on the command line, its title in the table, and its way of measuring."""
+    """A peer: the name in files and on the command line, the title in the table, and the way of measuring."""
 
     name: str
     title: str

@@ -38,7 +38,7 @@ class ServerKind:
 
 @attrs.frozen
 class Server:
-    """A server that answers at a port."""
+    """A server at a port."""
 
     kind: ServerKind
     port: int
@@ -59,7 +59,7 @@ class Server:
         return _parse_rate(done.stdout.decode())
 
     async def check(self) -> None:
-        """Ask for one run and check its answer. Raises `PeerFailed` if the answer is wrong."""
+        """Ask for a run and check the answer. Raises `PeerFailed` if the answer is wrong."""
         body = self.kind.body.encode()
         request = (
             f"POST {self.kind.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {self.kind.content_type}\r\n"
@@ -88,7 +88,7 @@ def server_kinds(python: Mapping[str, Path], workers: int) -> dict[str, ServerKi
 
 
 def load_tool() -> str:
-    """Return the program that makes the load, or "" if it is not installed."""
+    """Return the program for loads, or "" if not installed."""
     return "wrk" if shutil.which("wrk") else ""
 
 

@@ -28,7 +28,7 @@ def _make_call(name: str, arguments: dict[str, Any]) -> ChatMessage:
 
 
 class InstantModel(Model):
-    """A model that answers at once."""
+    """A model with an immediate answer."""
 
     def generate(self, messages: list[ChatMessage], *args: Any, **kwargs: Any) -> ChatMessage:
         """Answer."""
@@ -36,7 +36,7 @@ class InstantModel(Model):
 
 
 class CallingModel(InstantModel):
-    """A model that calls one tool, and then answers."""
+    """A model with a tool call before its answer."""
 
     def generate(self, messages: list[ChatMessage], *args: Any, **kwargs: Any) -> ChatMessage:
         """Call the tool, or answer once the tool's result is there."""
@@ -68,7 +68,7 @@ def simple(level: LogLevel = LogLevel.OFF) -> ToolCallingAgent:
 
 
 def calling() -> ToolCallingAgent:
-    """Make the agent with one tool."""
+    """Make the agent with a tool."""
     return ToolCallingAgent(tools=[DOUBLE], model=CALLING, name="assistant", verbosity_level=LogLevel.OFF)
 
 
@@ -81,7 +81,7 @@ def _make_past() -> list[Any]:
 
 
 def again(make: Any, *, reset: bool, past: bool = False) -> Row:
-    """Return the row of runs of one agent, which forgets earlier runs or continues them."""
+    """Return the row of runs of the same agent, which forgets or continues earlier runs."""
 
     async def row(times: int) -> float:
         agent = make()
@@ -109,7 +109,7 @@ def anew(make: Any) -> Row:
 
 
 def rows() -> dict[str, Row]:
-    """Return the rows of this peer."""
+    """Return the peer's rows."""
     return {
         "create": made(simple),
         "create_tool": made(calling),

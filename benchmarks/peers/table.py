@@ -42,7 +42,7 @@ def page(results: Results) -> str:
 
 
 class _Notes:
-    """Notes below the table, once each, and the marks that point there."""
+    """Notes below the table, once each, and the marks for the notes."""
 
     def __init__(self) -> None:
         self.marks: dict[str, str] = {}
@@ -102,7 +102,7 @@ def figure(results: Results, row: Row, peer: str) -> str | None:
 
 
 def reached(results: Results) -> str:
-    """Render the goals and their verdicts as a table."""
+    """Render the goals and verdicts as a table."""
     goals = [goal for goal in GOALS if goal.peer in results.peers]
     lines = [_render_line(["goal", "to reach", "measured", "verdict"]), _render_line(["---"] * 4)]
     for goal in goals:
