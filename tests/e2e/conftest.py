@@ -24,7 +24,7 @@ STOP_SECONDS = 30
 
 @attrs.define
 class Server:
-    """A running server: its address, and its printed lines."""
+    """A running server with address and printed lines."""
 
     process: subprocess.Popen[str]
     url: str
@@ -44,7 +44,7 @@ class Server:
 
 @contextmanager
 def serving(arguments: list[str], folder: Path, environment: dict[str, str] | None = None) -> Iterator[Server]:
-    """Run a serving command, wait for its address, and end it afterwards."""
+    """Run a serving command, wait for the address, and end the command afterwards."""
     process = subprocess.Popen(
         arguments,
         cwd=folder,
@@ -92,7 +92,7 @@ def weights() -> None:
 
 @pytest.fixture
 def agno_rt(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a function that runs the command in an empty folder, and keeps its data there."""
+    """Return a function that runs the command in an empty folder, with all data there."""
     environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path / "data"), "AGNO_RT_DEBUG": ""}
 
     def run(*arguments: str, input: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -56,7 +56,7 @@ class File:
 
 @attrs.frozen
 class Command:
-    """A command with its expected lines."""
+    """A command with expected lines."""
 
     text: str
     printed: list[str]
@@ -151,7 +151,7 @@ class Shell:
 
 @contextmanager
 def opened_shell(folder: Path, variables: dict[str, str], port: int) -> Iterator[Shell]:
-    """Open a shell in which `agno-rt serve` uses this port, and end all its processes afterwards."""
+    """Open a shell where `agno-rt serve` uses `port`, and end all processes of the shell afterwards."""
     binaries = str(Path(sys.executable).parent)
     environment = {
         **os.environ,
@@ -196,7 +196,7 @@ def opened_shell(folder: Path, variables: dict[str, str], port: int) -> Iterator
 
 
 def end_session(leader: int) -> None:
-    """Kill all processes of a session: the shell and its jobs, which have process groups of their own."""
+    """Kill all processes of a session: the shell and the jobs, each in a process group of its own."""
     listed = subprocess.run(["ps", "-A", "-o", "pid="], capture_output=True, text=True, check=True).stdout.split()
     for pid in map(int, listed):
         with suppress(ProcessLookupError, PermissionError):  # ended meanwhile, or of another user

@@ -38,13 +38,13 @@ pytestmark = pytest.mark.usefixtures("curl_is_here")
 
 @pytest.fixture
 def provider() -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Serve a provider on this machine, and return its address and its requests."""
+    """Serve a provider on this machine, and return the address and the requests."""
     with chat_server(ANSWERS) as (url, asked):
         yield url, asked
 
 
 def ports() -> dict[str, str]:
-    """Return free ports to replace those on the pages."""
+    """Return free ports to replace the pages' ports."""
     return {port: str(free_port()) for port in ("8000", "8001")}
 
 

@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def run(*command: str | Path, folder: Path, environment: dict[str, str] | None = None) -> str:
-    """Run a command, which must succeed, and return its output."""
+    """Run a command, check for success, and return the output."""
     done = subprocess.run(
         [str(word) for word in command],
         cwd=folder,

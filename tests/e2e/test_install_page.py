@@ -43,7 +43,7 @@ def test_the_commands_of_the_page(tmp_path: Path) -> None:
 
 
 def test_no_readme_says_what_does_not_work() -> None:
-    """No README tells a reader to install a distribution from an index that does not have it."""
+    """No README tells a reader to install a distribution from an index that lacks the distribution."""
     pages = [REPOSITORY / "README.md", *REPOSITORY.glob("plugins/*/README.md")]
     for page in pages:
         for line in page.read_text(encoding="utf-8").splitlines():

@@ -1,4 +1,4 @@
-"""The distributions: their metadata, and their wheels doing the main job on each Python of this machine."""
+"""The distributions: metadata, and wheels doing the main job on each Python of this machine."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ VERSION = metadata(ROOT)["version"]
 
 @pytest.mark.parametrize("project", SHIPPED, ids=lambda path: path.name)
 def test_distributions_say_the_same_of_themselves(project: Path) -> None:
-    """Author, licence, version, Pythons and classifiers equal the kernel's; the licence's text is there."""
+    """Author, licence, version, Pythons and classifiers equal the kernel's; the licence's text is present."""
     kernel, found = metadata(ROOT), metadata(project)
     shared = ("version", "authors", "license", "license-files", "classifiers", "requires-python")
 
@@ -87,7 +87,7 @@ def test_a_new_plugin_says_what_the_others_say() -> None:
 
 
 def test_no_distribution_claims_to_be_more_than_it_is() -> None:
-    """Before the first release the status is alpha; the Pythons are those that try the wheels."""
+    """Before the first release the status is alpha; the Pythons are the tested ones."""
     classifiers = metadata(ROOT)["classifiers"]
 
     assert [each for each in classifiers if each.startswith("Development Status")] == [
@@ -183,7 +183,7 @@ def test_links_are_made_absolute() -> None:
 
 @pytest.mark.parametrize("address", ["", "forge.example/agno_rt", "http://forge.example/agno_rt", "https://"])
 def test_nothing_is_built_without_an_address(address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An invalid address is an error that suggests a valid one."""
+    """An invalid address is an error with a valid suggestion."""
     assert release.main(["--url", address, "--out", str(tmp_path / "dist")]) == 1
 
     assert "write https://HOST/OWNER/NAME" in capsys.readouterr().err
@@ -249,7 +249,7 @@ def test_wheels_do_the_main_job(version: str, built: Path, tmp_path: Path) -> No
 
 
 class Environment:
-    """A virtual environment of the test, and its commands."""
+    """A virtual environment of the test, with commands."""
 
     def __init__(self, python: Sequence[str], folder: Path) -> None:
         self.folder = folder
@@ -266,12 +266,12 @@ class Environment:
         self._run([*pip, "--find-links", str(wheels), "--constraint", str(ROOT / "constraints.txt"), *options, what])
 
     def check(self) -> None:
-        """Check that every requirement is met, and that importing the kernel gives no warning."""
+        """Check that every requirement is met, and importing the kernel gives no warning."""
         self._run([self.bin("python"), "-m", "pip", "check", "--disable-pip-version-check"])
         self._run([self.bin("python"), "-W", "error", "-c", "import agno_rt; agno_rt.Runtime"])
 
     def agno(self, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run the command, which must end with this exit code."""
+        """Run the command, and check the exit code."""
         return self._run([self.bin("agno-rt"), *arguments], status)
 
     def _run(self, command: Sequence[str], status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -300,7 +300,7 @@ def metadata_of(wheel: Path) -> Message:
 
 
 def contents_of(wheel: Path) -> dict[str, bytes]:
-    """Return the files of a wheel with their contents."""
+    """Return the files of a wheel with contents."""
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 

@@ -1,4 +1,4 @@
-"""The README's examples, run as printed there."""
+"""The README's examples, run as printed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def block(language: str, having: str) -> str:
 
 
 def run(*command: str, folder: Path, path: Path | None = None) -> str:
-    """Run a command, which must succeed, and return its output."""
+    """Run a command, check for success, and return the output."""
     environment = {**os.environ, "PYTHONPATH": str(path or "")}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False

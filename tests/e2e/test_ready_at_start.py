@@ -83,7 +83,7 @@ def test_serve_counts_documents(tmp_path: Path) -> None:
 
 
 def test_serve_warns_of_runs_that_wait_in_a_memory_that_forgets(tmp_path: Path) -> None:
-    """With tools that wait for a person, a memory that ends with the process is named, with a lasting one."""
+    """With tools that wait for a person, a warning names a memory that ends with the process, and a lasting one."""
     (tmp_path / "agents.py").write_text(CLERK)
     forgets = said_at_start(tmp_path, "agents.py")
     (tmp_path / "agno-rt.toml").write_text('[runtime]\nload = ["agents.py"]\nmemory = "sqlite:///a.db"\n')

@@ -1,4 +1,4 @@
-"""`agno-rt approvals`: lists the approvals that paused runs wait for, and approves, denies or answers them."""
+"""`agno-rt approvals`: lists the approvals of paused runs, and approves, denies or answers."""
 
 from __future__ import annotations
 

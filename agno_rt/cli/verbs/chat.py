@@ -92,7 +92,7 @@ def command(
 
 
 def _render_options(agent: str | None, config: str | None, user: str | None) -> str:
-    """Render the agent and the options of this chat as they are typed in a shell."""
+    """Render the agent and the options of the chat for a shell."""
     named = "" if agent is None else f" {shlex.quote(agent)}"
     options = (("-c", config), ("--user", user))
     return named + "".join(f" {name} {shlex.quote(value)}" for name, value in options if value)
@@ -108,7 +108,7 @@ def _open_line_input(complete: Complete, *, kept: bool) -> LineInput:
 
 @attrs.frozen
 class Chat:
-    """A loop that reads inputs, and answers each or carries it out as a command."""
+    """A loop over inputs: questions are answered, commands carried out."""
 
     dialogue: Dialogue
     lines: LineInput
@@ -138,7 +138,7 @@ class Chat:
                 return PAUSED
 
     def _handle(self, typed: Typed) -> bool:
-        """Answer the input, or carry it out as a command. Return whether the chat goes on."""
+        """Answer a question or carry out a command. Return whether the chat goes on."""
         from agno_rt.cli.chat_commands import is_command
 
         # A terminal's bytes that are not UTF-8 arrive as surrogates, which JSON for a model cannot have.

@@ -1,4 +1,4 @@
-"""`agno-rt doctor`: checks everything that agents need, and says how to mend what is missing."""
+"""`agno-rt doctor`: checks the needs of agents, with a remedy for each fault."""
 
 from __future__ import annotations
 

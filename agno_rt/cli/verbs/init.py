@@ -1,4 +1,4 @@
-"""`agno-rt init`: writes a project to start from, a copy of the one that ships with agno_rt."""
+"""`agno-rt init`: writes a project to start from, as shipped with agno_rt."""
 
 from __future__ import annotations
 

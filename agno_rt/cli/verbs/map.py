@@ -73,7 +73,7 @@ def _split_words(words: tuple[str, ...], *, needed: bool) -> tuple[str | None, s
 
 @attrs.define
 class _Map:
-    """One call of the command, with counts of its results so far."""
+    """A call of the command, with counts of the results so far."""
 
     target: Target
     inputs: Inputs
@@ -157,7 +157,7 @@ class _Map:
 
 @contextmanager
 def _show_progress(total: int, known: int) -> Iterator[Callable[[], None]]:
-    """Show a progress bar in a terminal, and yield the function that advances it. Elsewhere show nothing."""
+    """Show a progress bar in a terminal, and yield a function that advances the bar. Elsewhere show nothing."""
     import sys
 
     if not sys.stderr.isatty():

@@ -65,7 +65,7 @@ def command(names: tuple[str, ...], verbose: bool, config: str | None, as_json: 
 
 
 def _select_plugins(infos: Sequence[PluginInfo], names: tuple[str, ...]) -> Sequence[PluginInfo]:
-    """Return the plugins of these names, or all plugins if there are no names. Raises `NotFound`."""
+    """Return the plugins of the names, or all plugins without names. Raises `NotFound`."""
     known = {info.name: info for info in infos}
     for name in names:
         if name not in known:
@@ -120,7 +120,7 @@ def _print_short(infos: Iterable[PluginInfo]) -> None:
 
 
 def _summarize_plugin(info: PluginInfo) -> str:
-    """Summarize what the plugin provides: names, or their number where a kind has many."""
+    """Summarize what the plugin provides: names, or a number where a kind has many."""
     if info.error is not None:
         return "failed to load, see below"
     kinds: dict[str, list[str]] = {}
@@ -137,7 +137,7 @@ def _summarize_plugin(info: PluginInfo) -> str:
 
 
 def _print_details(infos: Iterable[PluginInfo]) -> None:
-    """Print each plugin with all that it provides."""
+    """Print each plugin with all offers."""
     from agno_rt.cli.report import styled
     from agno_rt.cli.tables import print_wrapped
 

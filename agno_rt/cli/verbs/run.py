@@ -102,7 +102,7 @@ def _ask_agent(words: tuple[str, ...], options: Options) -> RunResult:
         provisional=target.provisional, answer=options.answer, reasoning=options.reasoning, plain=options.plain
     )
     with open_conversation(project, target.agent, options.user) as conversation:
-        # Leave errors to the run, which fails with them.
+        # The run itself fails with the errors.
         show_findings(finding for finding in conversation.findings() if finding.level != "error")
         try:
             result = conversation.ask(asked, options.session, display)
@@ -116,14 +116,14 @@ def _ask_agent(words: tuple[str, ...], options: Options) -> RunResult:
 
 
 def _decide_pauses(conversation: Conversation, result: RunResult, display: Display, *, answer: bool) -> RunResult:
-    """Ask the person at the terminal, if there is one, to decide the pauses of the run. Return the last result."""
+    """Let the person at the terminal, if any, decide the pauses of the run. Return the last result."""
     from agno_rt.cli.deciding import can_ask, settled
 
     return settled(conversation, result, display) if can_ask() and answer else result
 
 
 def _say_how_to_go_on(conversation: Conversation, result: RunResult | None, target: Target, config: str | None) -> None:
-    """Print how to go on with a run that has no answer: its approvals, or the command that resumes it."""
+    """Print how to go on with a run without an answer: the approvals, or the command for resuming."""
     if result is None or result.status == "completed":
         return
     if result.status == "paused":

@@ -1,4 +1,4 @@
-"""`agno-rt runs`: lists stored runs, shows their steps, and resumes, cancels, forks and deletes them."""
+"""`agno-rt runs`: lists stored runs, shows each step, and resumes, cancels, forks and deletes runs."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def list_runs(config: str | None, memory: str | None, as_json: bool, **asked: An
 def show(run: str, as_json: bool, user: str | None, config: str | None, memory: str | None) -> None:
     """Show a run, step by step.
 
-    Shown are its input, each of its steps, and its approvals.
+    Shown are the input, each step, and the approvals.
     """
     from agno_rt.cli.report import show_warning
     from agno_rt.cli.stored import MANY, Place, find_run, run_store
@@ -280,14 +280,14 @@ def _explain_status(record: RunRecord) -> str:
 
 
 def _is_gone(record: RunRecord) -> bool:
-    """Return whether the run is stored as running, but no living process carries it out."""
+    """Return whether the run is stored as running, but without a living process."""
     from agno_rt._runtime.owners import seems_alive
 
     return record.status == "running" and (record.owner is None or not seems_alive(record.owner))
 
 
 def _describe_step(entry: Entry, run: str) -> str:
-    """Describe the step. A damaged step is described by its error, so that the others can still be shown."""
+    """Describe the step. A damaged step is described by the error, and the other steps are still shown."""
     from agno_rt._decide.journal import describe_entry
 
     try:
@@ -297,7 +297,7 @@ def _describe_step(entry: Entry, run: str) -> str:
 
 
 def _print_place(place: Place) -> None:
-    """Print which file was searched if the project's memory does not last, and why runs may be missing there."""
+    """Print the searched file if the project's memory does not last, and why runs may be missing from the file."""
     from agno_rt.cli.keeping import tilde
 
     file = place.file()

@@ -70,8 +70,8 @@ def list_sessions(
 def rename(session: str, title: str, user: str | None, config: str | None, memory: str | None) -> None:
     """Give a session a title.
 
-    SESSION is the id or the beginning of the id. An empty TITLE restores the title that the session began with: the
-    first words of its first question.
+    SESSION is the id or the beginning of the id. An empty TITLE restores the first title: the first words of the
+    first question.
     """
     from agno_rt.cli.stored import Place
     from agno_rt.cli.tables import one_line
@@ -152,7 +152,7 @@ def export(
     async def copy(runtime: Runtime) -> tuple[int, int]:
         store = runtime.memory
         ids = [info.id for info in await store.sessions(user=user, limit=MANY)] if all_of_them else sessions
-        # Find all sessions first, so that a missing one fails before anything is written.
+        # Find all sessions before writing the first, so that a missing session leaves no file.
         if not all_of_them:
             ids = [(await _load_session(store, session, 1, user)).id for session in sessions]
         written, failed = 0, 0
@@ -250,7 +250,7 @@ def _describe_empty(place: Place, user: str | None) -> str:
 
 
 async def _load_session(memory: MemoryBackend, given: str, last: int | None, user: str | None) -> Session:
-    """Load the session with this id, or the only one whose id begins with it; only the user's, if one is named."""
+    """Load the session with the id `given`, or the only session whose id begins so. `user` limits the search."""
     from agno_rt.cli.stored import MANY, only
 
     session = await memory.load(given, last)
@@ -277,7 +277,7 @@ async def _import_sessions(
 
     taken: set[str] = set()
     lines: dict[str, int] = {}
-    # The file is read twice, so that a fault in its last line stores nothing and no session is held in memory.
+    # Read the file twice, so that a fault in the last line stores nothing, and no session is held in memory.
     for number, kept in read():
         if kept.id in lines:
             problem = f"{name}:{number} has session {kept.id!r} again, after line {lines[kept.id]}"

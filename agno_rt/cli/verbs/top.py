@@ -1,4 +1,4 @@
-"""`agno-rt top`: shows the work of the runtimes in this user's processes on this machine."""
+"""`agno-rt top`: shows the work of all runtimes in the user's processes here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_HINT = 'Name it in agno-rt.toml ([runtime] observers = ["inspect"]) or in Runtime(observers=["inspect"]).'
+_HINT = 'Set observers = ["inspect"] in [runtime] of agno-rt.toml, or in Runtime(observers=["inspect"]).'
 
 
 @click.command("top")
@@ -83,7 +83,7 @@ def _ask_processes(paths: Sequence[object], patience: float) -> Iterator[Report]
         try:
             yield ask(path, patience)
         except Gone:
-            # The process ended after its socket was listed.
+            # The process ended after the listing.
             continue
 
 
@@ -95,7 +95,9 @@ def _show_reports(reports: Sequence[Report], *, as_json: bool) -> None:
             click.echo(msgspec.json.encode(report).decode())
         return
     if not reports:
-        notice(f"No process of this user can be asked. `agno-rt serve` can; elsewhere use the observer `inspect`. {_HINT}")
+        notice(
+            f"No process of this user can be asked. `agno-rt serve` can; for other programs: {_HINT}"
+        )
         return
     for number, report in enumerate(reports):
         if number:
