@@ -117,17 +117,17 @@ class Parallel:
 
         async def one_loop(times: int) -> None:
             for _ in range(times):
-                self._make(MANY)
+                self._make_agents(MANY)
 
         return trio.run(ratio, several, one_loop, 3, 10)
 
-    def _make(self, count: int) -> None:
+    def _make_agents(self, count: int) -> None:
         for _ in range(count):
             Agent(INSTANT, "assistant")
 
     async def _in_tasks(self, times: int) -> None:
         async def task() -> None:
-            self._make(MANY // 100)
+            self._make_agents(MANY // 100)
 
         for _ in range(times):
             async with trio.open_nursery() as nursery:
@@ -138,4 +138,4 @@ class Parallel:
         for _ in range(times):
             async with trio.open_nursery() as nursery:
                 for _ in range(2):
-                    nursery.start_soon(trio.to_thread.run_sync, self._make, MANY // 2)
+                    nursery.start_soon(trio.to_thread.run_sync, self._make_agents, MANY // 2)

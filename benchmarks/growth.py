@@ -166,15 +166,15 @@ class Sessions:
     param_names = ("sessions",)
     url = "memory:"
 
-    def _filled(self, body: Callable[[Runtime], Awaitable[float]], count: int) -> float:
+    def _measure_filled(self, body: Callable[[Runtime], Awaitable[float]], count: int) -> float:
         async def filled(runtime: Runtime) -> float:
             await fill(runtime, count)
             return await body(runtime)
 
         with tempfile.TemporaryDirectory() as folder:
-            return float(in_runtime(filled, memory=self._memory(folder)))
+            return float(in_runtime(filled, memory=self._make_memory(folder)))
 
-    def _memory(self, folder: str) -> Any:
+    def _make_memory(self, folder: str) -> Any:
         """Make the backend; the one in memory with room for all sessions, where the commit has bounds."""
         if self.url != "memory:":
             return self.url.format(folder=folder)
@@ -199,7 +199,7 @@ class Sessions:
 
             return await in_checkpoints(runs, 200)
 
-        return self._filled(body, count)
+        return self._measure_filled(body, count)
 
     @measured_in(CHECKPOINTS)
     def track_list(self, count: int) -> float:
@@ -212,7 +212,7 @@ class Sessions:
 
             return await in_checkpoints(lists, 2, rounds=4)
 
-        return self._filled(body, count)
+        return self._measure_filled(body, count)
 
     @measured_in(CHECKPOINTS)
     def track_list_of_user(self, count: int) -> float:
@@ -225,7 +225,7 @@ class Sessions:
 
             return await in_checkpoints(lists, 2, rounds=4)
 
-        return self._filled(body, count)
+        return self._measure_filled(body, count)
 
     @measured_in(BYTES)
     def track_all(self, count: int) -> float:
@@ -276,7 +276,7 @@ class Messages:
     params = ((10, 100, 10_000, 100_000), ("memory", "sqlite"))
     param_names = ("messages", "backend")
 
-    def _opened(self, body: Callable[[Runtime], Awaitable[float]], count: int, backend: str) -> float:
+    def _measure_opened(self, body: Callable[[Runtime], Awaitable[float]], count: int, backend: str) -> float:
         async def filled(runtime: Runtime) -> float:
             await runtime.memory.append("session", past(count), version=0)
             return await body(runtime)
@@ -298,7 +298,7 @@ class Messages:
 
             return await in_checkpoints(runs, 100)
 
-        return self._opened(body, count, backend)
+        return self._measure_opened(body, count, backend)
 
     @measured_in(CHECKPOINTS)
     def track_append(self, count: int, backend: str) -> float:
@@ -314,7 +314,7 @@ class Messages:
 
             return await in_checkpoints(appends, 100)
 
-        return self._opened(body, count, backend)
+        return self._measure_opened(body, count, backend)
 
     @measured_in(CHECKPOINTS)
     def track_load(self, count: int, backend: str) -> float:
@@ -327,7 +327,7 @@ class Messages:
 
             return await in_checkpoints(loads, 100)
 
-        return self._opened(body, count, backend)
+        return self._measure_opened(body, count, backend)
 
 
 PLUGIN = """
@@ -365,7 +365,7 @@ class Plugins:
         """Remove the plugins."""
         self.folder.cleanup()
 
-    def _milliseconds(self, *arguments: str) -> float:
+    def _time_process(self, *arguments: str) -> float:
         """Return the time of a process that can import the plugins: the best of several."""
         best = float("inf")
         environment = {**os.environ, "PYTHONPATH": self.folder.name, "PYTHONDONTWRITEBYTECODE": ""}
@@ -378,12 +378,12 @@ class Plugins:
     @measured_in(MILLISECONDS)
     def track_open(self, count: int) -> float:
         """Time of a process that imports the kernel and opens a runtime, without loading a plugin."""
-        return self._milliseconds("-c", "from agno_rt import Agent, Runtime; Runtime()")
+        return self._time_process("-c", "from agno_rt import Agent, Runtime; Runtime()")
 
     @measured_in(MILLISECONDS)
     def track_list(self, count: int) -> float:
         """Time of `agno-rt plugins`, which loads all plugins."""
-        return self._milliseconds("-m", "agno_rt.cli", "plugins")
+        return self._time_process("-m", "agno_rt.cli", "plugins")
 
     @measured_in(CHECKPOINTS)
     def track_find(self, count: int) -> float:

@@ -66,7 +66,10 @@ def measure(project: Project, wanted: Wanted) -> str:
     know_machine(wanted.machine, describe_machine(wanted.machine), Path.home())
     began = time.monotonic()
     _run_asv(project, wanted, list(open_ones), names)
-    return _summarize(project, wanted, open_ones, tags) + f" It took {(time.monotonic() - began) / 60:.1f} minutes."
+    return (
+        _summarize_results(project, wanted, open_ones, tags)
+        + f" It took {(time.monotonic() - began) / 60:.1f} minutes."
+    )
 
 
 def _run_asv(project: Project, wanted: Wanted, commits: Sequence[str], names: Sequence[str]) -> None:
@@ -112,7 +115,9 @@ def _load_built(project: Project, machine: str) -> list[Result]:
     return [result for result in found if result.environment.startswith("virtualenv")]
 
 
-def _summarize(project: Project, wanted: Wanted, tried: Mapping[str, Collection[str]], tags: Mapping[str, str]) -> str:
+def _summarize_results(
+    project: Project, wanted: Wanted, tried: Mapping[str, Collection[str]], tags: Mapping[str, str]
+) -> str:
     told = {result.commit: result.rows for result in merge(_load_built(project, wanted.machine))}
     lines, measured = [], 0
     for commit, names in tried.items():

@@ -68,7 +68,7 @@ class Backend:
                 for _ in range(times):
                     version = await backend.append("session", MESSAGE, version=version)
 
-            return await self._microseconds(append)
+            return await self._time_one(append)
 
         return float(in_runtime(body, memory=self.url))
 
@@ -84,9 +84,9 @@ class Backend:
                 for _ in range(times):
                     await backend.load("session", 100)
 
-            return await self._microseconds(load)
+            return await self._time_one(load)
 
         return float(in_runtime(body, memory=self.url))
 
-    async def _microseconds(self, body: Times) -> float:
+    async def _time_one(self, body: Times) -> float:
         return await seconds(body, 500 if self.url == "memory:" else 20, rounds=10) * 1e6

@@ -31,8 +31,8 @@ PAGE = ROOT / "docs" / "performance.md"
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
     """Return the plan for the command line. Raises `UsageError` for an unknown row, peer or program."""
-    names = _choose("peer", arguments.peers, [kind.name for kind in PEERS])
-    rows = _choose("row", arguments.rows, [row.name for row in ROWS])
+    names = _choose_names("peer", arguments.peers, [kind.name for kind in PEERS])
+    rows = _choose_names("row", arguments.rows, [row.name for row in ROWS])
     commands: dict[str, Sequence[str]] = {}
     python: dict[str, Path] = {}
     absent: dict[str, str] = {}
@@ -65,7 +65,7 @@ def _sort_rows(names: Sequence[str]) -> list[Row]:
     return sorted((row for row in ROWS if row.name in names), key=lambda row: row.name in HTTP_ROWS)
 
 
-def _choose(kind: str, given: str, known: Sequence[str]) -> list[str]:
+def _choose_names(kind: str, given: str, known: Sequence[str]) -> list[str]:
     names = [name for name in given.split(",") if name] or list(known)
     for name in names:
         if name not in known:

@@ -137,7 +137,7 @@ async def _measure_asked(session: _Session, row: Row) -> None:
         if note := peer.about.get("notes", {}).get(row.name):
             session.keep(row, name, note=note)
         if row.name in peer.about.get("rows", ()):
-            count = await session.turn(row, name, _calibrate(peer, row, plan))
+            count = await session.turn(row, name, _calibrate_row(peer, row, plan))
             if count is not None:
                 times[name] = count
     seen: dict[str, list[float]] = {name: [] for name in times}
@@ -169,7 +169,7 @@ async def _measure_one(peer: Peer, row: Row, times: int) -> float:
         raise PeerFailed(f"answered {answer} to the row {row.name}") from None
 
 
-async def _calibrate(peer: Peer, row: Row, plan: Plan) -> int:
+async def _calibrate_row(peer: Peer, row: Row, plan: Plan) -> int:
     """Return how many operations make a round of the row. The search also warms the peer up."""
     most = int(peer.about.get("most", {}).get(row.name, 1_000_000))
     if row.unit == "bytes":

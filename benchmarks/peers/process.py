@@ -69,18 +69,18 @@ class Peer:
             with trio.fail_after(self._limit):
                 if line:
                     await self._to.send_all(line.encode() + b"\n")
-                answer = json.loads(await self._line())
+                answer = json.loads(await self._read_line())
         except trio.TooSlowError:
             raise PeerFailed(f"gave no answer within {self._limit:g} s") from None
         except (trio.BrokenResourceError, trio.EndOfChannel):
-            raise PeerFailed(await self._end()) from None
+            raise PeerFailed(await self._describe_end()) from None
         except ValueError:
             raise PeerFailed("answered with text that is not JSON") from None
         if not isinstance(answer, dict):
             raise PeerFailed("answered with JSON that is not an object")
         return answer
 
-    async def _line(self) -> bytes:
+    async def _read_line(self) -> bytes:
         while b"\n" not in self._read:
             more = await self._from.receive_some()
             if not more:
@@ -89,7 +89,7 @@ class Peer:
         line, _, self._read = self._read.partition(b"\n")
         return bytes(line)
 
-    async def _end(self) -> str:
+    async def _describe_end(self) -> str:
         with trio.move_on_after(GOODBYE_SECONDS):
             await self._process.wait()
         said = last_line(self._errors)

@@ -21,13 +21,13 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from .protocol import HISTORY, Row, concurrent, made, serve, timed, versions
 
 
-def _respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+def _respond_with_text(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
     return ModelResponse(parts=[TextPart("ok")])
 
 
 def _respond_with_call(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
     if isinstance(messages[-1].parts[-1], ToolReturnPart):
-        return _respond(messages, info)
+        return _respond_with_text(messages, info)
     return ModelResponse(parts=[ToolCallPart("double", '{"number": 21}', "call")])
 
 
@@ -36,7 +36,7 @@ def double(number: int) -> int:
     return 2 * number
 
 
-INSTANT, CALLING = FunctionModel(_respond), FunctionModel(_respond_with_call)
+INSTANT, CALLING = FunctionModel(_respond_with_text), FunctionModel(_respond_with_call)
 PAST: list[ModelMessage] = []
 for _ in range(HISTORY // 2):
     PAST += [ModelRequest(parts=[UserPromptPart("hello")]), ModelResponse(parts=[TextPart("hello")])]

@@ -64,11 +64,13 @@ class Results:
         own = self.value(row, OURS)
         if own is None and kind.base:
             own = self.value(kind.base, OURS)
-        return _divide(kind, own, self.value(row, peer))
+        return _compute_ratio(kind, own, self.value(row, peer))
 
     def reached(self, goal: Goal) -> float | None:
         """Return the ratio of a goal, whose rows may differ."""
-        return _divide(_BY_NAME[goal.row], self.value(goal.row, OURS), self.value(goal.peer_row or goal.row, goal.peer))
+        return _compute_ratio(
+            _BY_NAME[goal.row], self.value(goal.row, OURS), self.value(goal.peer_row or goal.row, goal.peer)
+        )
 
 
 def verdict(goal: Goal, ratio: float | None) -> str:
@@ -81,7 +83,7 @@ def verdict(goal: Goal, ratio: float | None) -> str:
     return f"**short by {(wanted / ratio - 1) * 100:.0f} %**"
 
 
-def _divide(kind: Row, own: float | None, peers: float | None) -> float | None:
+def _compute_ratio(kind: Row, own: float | None, peers: float | None) -> float | None:
     if not own or not peers:
         return None
     return own / peers if kind.unit == "a second" else peers / own

@@ -53,6 +53,7 @@ def list_approvals(
         return await store.approvals(run=of, status=None if decided_too else "pending", user=user, limit=MANY)
 
     approvals = Place(config, memory).open(load)
+    # An empty list prints nothing on standard output, with --json too; standard error says so.
     if as_json and approvals:
         print_json_lines(approvals)
         return

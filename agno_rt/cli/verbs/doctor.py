@@ -59,6 +59,7 @@ def _print_check(line: Line) -> None:
     from agno_rt.cli.tables import print_wrapped
 
     mark, plain, color = _MARKS[line.status]
+    # An encoding such as ASCII lacks the marks.
     try:
         mark.encode(sys.stdout.encoding or "utf-8")
     except UnicodeError:

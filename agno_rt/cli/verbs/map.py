@@ -91,6 +91,7 @@ class _Map:
         with _show_progress(self.inputs.total, known) as advance:
             cancelled = trio.run(self._ask_all, advance)
         self._print_summary(known)
+        # 130 is 128 + SIGINT, as after Ctrl-C in a shell; 75 means that a person must decide.
         if cancelled:
             return 130
         return 1 if self.counts.get("failed") else 75 if self.counts.get("paused") else 0

@@ -65,6 +65,7 @@ def command(
     try:
         result = _ask_agent(words, Options(**options, changes=Changes(model, system, tools), answer=not as_json))
     except AgnoError as exc:
+        # Scripts get the object of a failed run as well; `main` prints the error.
         if as_json:
             click.echo(result_json(exc.result, session, exc))
         raise

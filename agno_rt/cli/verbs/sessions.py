@@ -265,6 +265,7 @@ async def _load_exact(memory: MemoryBackend, session: str, user: str | None) -> 
 
     found = await memory.load(session, 1)
     if not found.version or user not in (None, found.user):
+        # All ids are named, since a beginning does not count here.
         raise NotFound("session", session, [info.id for info in await memory.sessions(user=user, limit=MANY)])
     return found
 

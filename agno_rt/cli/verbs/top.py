@@ -53,6 +53,7 @@ def command(pid: int | None, as_json: bool, watch: float | None, patience: float
             if screen:
                 click.clear()
             _show_reports(reports, as_json=as_json)
+            # In a pipe an empty line separates the reports; lines of JSON need none.
             if not screen and not as_json:
                 click.echo()
             time.sleep(watch)
@@ -95,9 +96,7 @@ def _show_reports(reports: Sequence[Report], *, as_json: bool) -> None:
             click.echo(msgspec.json.encode(report).decode())
         return
     if not reports:
-        notice(
-            f"No process of this user can be asked. `agno-rt serve` can; for other programs: {_HINT}"
-        )
+        notice(f"No process of this user can be asked. `agno-rt serve` can; for other programs: {_HINT}")
         return
     for number, report in enumerate(reports):
         if number:
