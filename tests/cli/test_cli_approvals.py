@@ -44,7 +44,7 @@ def test_a_script_is_told_what_waits(agno: Agno, durable: Path) -> None:
         "← look: saw up",
         '? send(text="HI") waits for an approval',
         f"Paused: run {approval['run']} waits.",
-        "Decide, and go on:",
+        "To decide and resume:",
         f"  agno-rt approvals approve {approval['id']} --resume",
     ]
     typed = done.stderr.splitlines()[-1].split()[1:]
@@ -181,7 +181,7 @@ def test_several_are_decided_one_after_another(agno: Agno, durable: Path) -> Non
 @pytest.mark.parametrize(
     ("agent", "args", "said"),
     [
-        ("sender", ("approve", "--arguments", "{"), "'{' is no JSON"),
+        ("sender", ("approve", "--arguments", "{"), "'{' is not JSON"),
         ("sender", ("approve", "--arguments", '{"txt": "hi"}'), "cannot be approved: The arguments of send do not"),
         ("sender", ("answer", "yes"), "is of kind approval and cannot be answered"),
         ("booker", ("approve",), "is of kind input and cannot be approved"),
@@ -213,13 +213,13 @@ def test_a_decision_is_made_once(agno: Agno) -> None:
     assert [done.returncode for done in (again, none, several)] == [2, 2, 2]
     assert "approved" in again.stderr
     assert "error: unknown approval 'nowhere'" in none.stderr
-    assert f"error: 2 approvals begin with '{run}'\nhint: Give more of it: " in several.stderr
+    assert f"error: 2 approvals begin with '{run}'\nhint: Type more of the id: " in several.stderr
 
 
 def test_a_person_approves(terminal: Callable[..., Any]) -> None:
     """In a terminal the run asks, gives the reason, and goes on at once after the approval."""
     with terminal("run", "sender", "Go.") as person:
-        person.expect("It is asked because: it is loud")
+        person.expect("Reason: it is loud")
         person.expect('Approve send(text="HI")? [y]es, [n]o, [e]dit, [l]ater: ')
         person.type("what\r")
         person.expect("Type y, n, e or l.")
@@ -342,7 +342,7 @@ def test_what_waits_ends_with_the_process_where_nothing_lasts(agno: Agno, durabl
     done = agno("run", "fetcher", "Go.", env={"XDG_DATA_HOME": str(durable / "agno-rt.toml")})
 
     assert (done.returncode, done.stdout) == (75, "")
-    assert "It ends with this process, for the memory is `memory:`." in done.stderr
+    assert "It ends with this process: the memory is `memory:`." in done.stderr
 
 
 def test_the_one_that_waits_is_meant(agno: Agno) -> None:

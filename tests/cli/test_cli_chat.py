@@ -20,6 +20,7 @@ from pathlib import Path
 import trio
 from agno_rt import Agent, Message, ModelResponse, ToolCall, Usage, tool
 from agno_rt.events import TextDelta
+from agno_rt.models import ModelProfile
 
 PROSE = """# Ports
 
@@ -57,6 +58,19 @@ class Mute:
 
     async def respond(self, request, emit=None):
         await trio.sleep_forever()
+
+
+class Embedded(Mute):
+    """Answers a greeting, and nothing else. Is loaded into the process when it is first asked."""
+
+    name = "embedded"
+    profile = ModelProfile(in_process=True)
+
+    async def respond(self, request, emit=None):
+        if request.messages[-1].content == "hello":
+            await emit(TextDelta("Hello."))
+            return ModelResponse("Hello.")
+        return await super().respond(request, emit)
 
 
 class Told:
@@ -98,6 +112,7 @@ prose = Agent(Says("prose", PROSE))
 HOSTILE = "a\\x1b]0;own\\x07b **bo\\u202eld\\x1b[2J** `co\\x9bde` \\u200b한국 שלום \\U0001f468\\u200d\\U0001f469.\\n"
 hostile = Agent(Says("hostile", HOSTILE))
 mute = Agent(Mute())
+embedded = Agent(Embedded())
 told = Agent(Told(), instructions="A", tools=[shout])
 patient = Agent(Patient())
 '''
@@ -227,6 +242,21 @@ def test_what_was_stopped_before_it_began_is_not_kept(terminal: Callable[..., An
         person.type("\x04")
         assert person.leave() == 0
     assert "To come back" not in person.seen
+
+
+def test_a_model_in_the_process_is_loaded_once(terminal: Callable[..., Any], talk: Agno) -> None:
+    """The status line says that a model in the process is loaded, until the model has answered for the first time."""
+    with terminal("chat", "talk.py:embedded") as person:
+        person.expect("> ")
+        for said, shown in (("Well?", "loading embedded"), ("hello", "Hello."), ("Well?", "asking embedded")):
+            person.type(f"{said}\r")
+            person.expect(shown)
+            if shown != "Hello.":
+                person.type("\x03")
+                person.expect("Stopped")
+            person.expect("> ")
+        person.type("\x04")
+        assert person.leave() == 0
 
 
 def test_ctrl_c_at_the_prompt_discards_the_line(terminal: Callable[..., Any]) -> None:
@@ -406,7 +436,7 @@ def test_a_conversation_is_saved(agno: Agno, project: Path) -> None:
     assert saved.startswith("# go\n\n## You\n\ngo\n\n## Assistant\n\nLet me see.\n\nCall of `shout`:\n\n```json\n")
     assert saved.endswith("\n\nIt is HI.\n")
     assert (project / "there.md").read_text() == saved
-    assert "error: there.md is there already\nhint: /save -f there.md writes over it.\n" in done.stderr
+    assert "error: there.md exists already\nhint: /save -f there.md overwrites it.\n" in done.stderr
     assert "error: there is no file to save to" in done.stderr
 
 
@@ -436,7 +466,7 @@ def test_another_model_another_agent_other_instructions(
     assert "mine:fixed answers from now on." in done.stderr
     assert "mute answers from now on." in done.stderr
     assert "unknown agent 'nobody'" in done.stderr
-    assert "mine:fixed" in done.stderr[done.stderr.rindex("mute answers. Another one: /model SPEC") :]
+    assert "mine:fixed" in done.stderr[done.stderr.rindex("mute answers. For another model: /model SPEC") :]
 
 
 def test_tools_are_listed(talk: Agno) -> None:
@@ -505,7 +535,7 @@ def test_no_word_is_cut_at_the_edge(terminal: Callable[..., Any], talk: Agno) ->
         )
         person.expect("> ")
         person.type("/help\r")
-        person.expect("  /session ID\r\n      goes on with another one, by its\r\n      number or id\r\n")
+        person.expect("  /session ID\r\n      continues another conversation,\r\n      by its number or id\r\n")
 
 
 def test_markdown_does_not_steer_the_terminal(terminal: Callable[..., Any], talk: Agno) -> None:

@@ -212,19 +212,19 @@ def test_scripts_never_see_what_was_taken_back(agno: Agno) -> None:
     done = agno("run", "stumbling", "Hello!")
 
     assert (done.returncode, done.stdout) == (0, "Right.\n")
-    assert done.stderr == "Begun anew: stumbling is asked again: the line was cut\n"
+    assert done.stderr == "The answer begins anew: stumbling is asked again: the line was cut\n"
 
 
 def test_what_was_shown_and_is_void_is_said_to_be(agno: Agno, terminal: Callable[..., Any]) -> None:
     """A restart marks the printed text as void, and begins the answer on a new line."""
     with terminal("run", "stumbling", "Hello!") as person:
         person.expect("Wro\r\n")
-        person.expect("That is void; begun anew: stumbling is asked again: the line was cut\r\n")
+        person.expect("The text above is void: stumbling is asked again: the line was cut\r\n")
         person.expect("Right.\r\n")
         assert person.leave() == 0
     unforeseen = agno("run", "restarting", "Hello!")
     assert unforeseen.stdout == "Wro\n1: Hello!\n"
-    assert unforeseen.stderr == "That is void; begun anew: the line was cut\n"
+    assert unforeseen.stderr == "The text above is void: the line was cut\n"
 
 
 def test_tools_tell_how_far_they_are(agno: Agno) -> None:

@@ -238,7 +238,7 @@ async def test_ids_may_be_begun(agno: Agno, durable: Path) -> None:
     assert shown(agno, "abc")["id"] == "abc"
     several = agno("runs", "show", "ab")
     assert (several.returncode, several.stdout) == (2, "")
-    assert several.stderr.startswith("error: 3 runs begin with 'ab'\nhint: Give more of it: ")
+    assert several.stderr.startswith("error: 3 runs begin with 'ab'\nhint: Type more of the id: ")
     assert "error: unknown run 'xyz'\nhint: Known: abc, abcd, abz." in agno("runs", "show", "xyz").stderr
 
 
@@ -266,7 +266,7 @@ def test_an_agent_that_the_project_lacks(agno: Agno) -> None:
     done = agno("runs", "resume", fork, "-c", "agents.py", "--memory", "sqlite:///own.db")
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"error: unknown agent 'looker' (of run {fork})\nhint: Name the project that has it" in done.stderr
+    assert f"error: unknown agent 'looker' (of run {fork})\nhint: Name the agent's project" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_a_memory_that_stores_no_runs(agno: Agno, distribution: Callable[..., Pa
     done = agno(*args, "--memory", "plain:", env={"PYTHONPATH": str(site)})
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: the memory backend PlainMemory stores no runs\nhint: Use one that does")
+    assert done.stderr.startswith("error: the memory backend PlainMemory stores no runs\nhint: Use a backend that stores runs")
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_a_session_is_found_by_its_beginning(agno: Agno) -> None:
     assert agno("sessions", "show", "sh", "--last", "1").stdout == "It is HI.\n"
     several, none = agno("sessions", "show", "gree"), agno("sessions", "show", "shuoting")
     assert (several.returncode, none.returncode) == (2, 2)
-    assert several.stderr == "error: 2 sessions begin with 'gree'\nhint: Give more of it: green, greeting\n"
+    assert several.stderr == "error: 2 sessions begin with 'gree'\nhint: Type more of the id: green, greeting\n"
     assert none.stderr.startswith("error: unknown session 'shuoting'\nhint: Did you mean 'shouting'?")
 
 
@@ -298,7 +298,7 @@ def test_deletes_what_is_named(agno: Agno) -> None:
     done = agno("sessions", "delete", "greeting", "--yes")
 
     assert (unsaid.returncode, wrong.returncode, left) == (2, 2, ["shouting", "greeting"])
-    assert "hint: Say so with --yes." in unsaid.stderr
+    assert "hint: Confirm with --yes." in unsaid.stderr
     assert "error: unknown session 'shout'\nhint: Did you mean 'shouting'?" in wrong.stderr
     assert (done.returncode, done.stdout) == (0, "deleted greeting (4 messages)\n")
     assert [row["id"] for row in lines(agno("sessions", "list", "--json").stdout)] == ["shouting"]

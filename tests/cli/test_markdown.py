@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from agno_rt.cli.markdown import MarkdownWriter
+from agno_rt.cli.text.markdown import MarkdownWriter
 
 MARKS = [
     "*",

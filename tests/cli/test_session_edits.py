@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agno_rt import Message, Runtime, ToolCall
-from agno_rt.cli.session_edits import append_interrupted, drop_last_exchange, interrupted_messages
+from agno_rt.cli.run_agent.session_edits import append_interrupted, drop_last_exchange, interrupted_messages
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.errors import BackendError, Forbidden, UsageError
 

@@ -14,7 +14,7 @@ from agno_rt.run_store import Approval, Decision
 
 if TYPE_CHECKING:
     from agno_rt.cli.choose_agent import Changes
-    from agno_rt.cli.stored import Place
+    from agno_rt.cli.open_memory import Place
     from agno_rt.runtime import Runtime
 
 __all__ = ["command", "print_approvals"]
@@ -44,7 +44,7 @@ def list_approvals(
     decided_too: bool, run: str | None, user: str | None, as_json: bool, config: str | None, memory: str | None
 ) -> None:
     """List the pending approvals, the oldest first."""
-    from agno_rt.cli.stored import MANY, Place, find_run, run_store
+    from agno_rt.cli.open_memory import MANY, Place, find_run, run_store
     from agno_rt.cli.tables import print_json_lines
 
     async def load(runtime: Runtime) -> list[Approval]:
@@ -112,7 +112,7 @@ def answer(approval: str, value: str, by: str | None, **options: Any) -> int:
 
 def print_approvals(approvals: Iterable[Approval], *, with_status: bool) -> None:
     """Print a table of approvals; `with_status` adds a column with the status of each."""
-    from agno_rt.cli.display import call_line
+    from agno_rt.cli.run_agent.display import call_line
     from agno_rt.cli.tables import Column, print_table, when
 
     rows = [
@@ -145,15 +145,15 @@ def _decide_approval(
 ) -> int:
     """Store the decision. Then resume the run, or print the command for the next step."""
     from agno_rt.cli.choose_agent import Changes
-    from agno_rt.cli.conversation import decide
-    from agno_rt.cli.display import call_line
-    from agno_rt.cli.stored import Place
+    from agno_rt.cli.open_memory import Place
+    from agno_rt.cli.run_agent.conversation import decide
+    from agno_rt.cli.run_agent.display import call_line
 
     place = Place(options.pop("config"), options.pop("memory"))
     changes = Changes(**options)
 
     async def act(runtime: Runtime) -> tuple[Approval, int]:
-        from agno_rt.cli.stored import find_approval, run_store
+        from agno_rt.cli.open_memory import find_approval, run_store
 
         store = run_store(runtime)
         found = await find_approval(store, approval, user)
@@ -170,11 +170,11 @@ def _decide_approval(
 
 
 def _resume_run(place: Place, run: str, changes: Changes) -> int:
-    from agno_rt.cli.resuming import Going, go_on
-    from agno_rt.cli.stored import run_store
+    from agno_rt.cli.open_memory import run_store
+    from agno_rt.cli.run_agent.resume_run import ResumeOptions, resume_run
     from agno_rt.run_store import RunRecord
 
     async def load(runtime: Runtime) -> RunRecord:
         return (await run_store(runtime).load_run(run))[0]
 
-    return go_on(place, place.open(load), Going(changes=changes))
+    return resume_run(place, place.open(load), ResumeOptions(changes=changes))

@@ -23,9 +23,9 @@ from agno_rt.cli.report import notice, remark, show_error
 from agno_rt.errors import AgnoError
 
 if TYPE_CHECKING:
-    from agno_rt.cli.chat_commands import Commands
-    from agno_rt.cli.dialogue import Dialogue
-    from agno_rt.cli.line_input import Complete, LineInput, Typed
+    from agno_rt.cli.chat.commands import Commands
+    from agno_rt.cli.chat.dialogue import Dialogue
+    from agno_rt.cli.chat.line_input import Complete, LineInput, Typed
 
 __all__ = ["command"]
 
@@ -64,22 +64,23 @@ def command(
     the commands. Conversations are kept in the memory of the project, or in a file in your data folder if that memory
     does not last.
     """
-    from agno_rt.cli.chat_commands import Commands, complete
+    from agno_rt.cli.chat.commands import Commands, complete
+    from agno_rt.cli.chat.dialogue import Dialogue, Manner
+    from agno_rt.cli.chat.session_names import session_stem
     from agno_rt.cli.choose_agent import Changes, choose_agent
-    from agno_rt.cli.conversation import open_conversation
-    from agno_rt.cli.dialogue import Dialogue, Manner
-    from agno_rt.cli.display import Display
-    from agno_rt.cli.keeping import lasting, session_stem
+    from agno_rt.cli.default_memory import lasting_project
+    from agno_rt.cli.open_memory import Place
     from agno_rt.cli.report import show_findings
-    from agno_rt.cli.stored import Place
-    from agno_rt.cli.terminal import kept_enter
+    from agno_rt.cli.run_agent.conversation import open_conversation
+    from agno_rt.cli.run_agent.display import Display
+    from agno_rt.cli.terminal import keep_enter
 
     target = choose_agent("chat", agent, config, Changes(how["model"], how["system"], how["tools"]))
-    project, file = lasting(target.project)
+    project, file = lasting_project(target.project)
     stem = session or session_stem(target, shared=file is not None)
     typed = _render_options(agent, config, user) + target.typed
     with ExitStack() as stack:
-        stack.enter_context(kept_enter())
+        stack.enter_context(keep_enter())
         conversation = stack.enter_context(open_conversation(project, target.agent, user))
         conversation.check()
         display = Display(provisional=target.provisional, reasoning=how["reasoning"], plain=how["plain"])
@@ -99,9 +100,9 @@ def _render_options(agent: str | None, config: str | None, user: str | None) -> 
 
 
 def _open_line_input(complete: Complete, *, kept: bool) -> LineInput:
-    from agno_rt.cli.input_history import History
-    from agno_rt.cli.keeping import history_file
-    from agno_rt.cli.line_input import LineInput
+    from agno_rt.cli.chat.input_history import History
+    from agno_rt.cli.chat.line_input import LineInput
+    from agno_rt.cli.default_memory import history_file
 
     return LineInput(complete, History(history_file()) if kept else None)
 
@@ -116,7 +117,7 @@ class Chat:
 
     def talk(self) -> int:
         """Read and answer inputs until the end, and return the exit code."""
-        from agno_rt.cli.outcome import PAUSED
+        from agno_rt.cli.run_agent.outcome import PAUSED
         from agno_rt.cli.terminal import is_interactive
 
         interrupted = False
@@ -139,7 +140,7 @@ class Chat:
 
     def _handle(self, typed: Typed) -> bool:
         """Answer a question or carry out a command. Return whether the chat goes on."""
-        from agno_rt.cli.chat_commands import is_command
+        from agno_rt.cli.chat.commands import is_command
 
         # A terminal's bytes that are not UTF-8 arrive as surrogates, which JSON for a model cannot have.
         text = typed.text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").strip()

@@ -25,7 +25,7 @@ def command(folder: Path) -> None:
 
     They are written into DIR, or into this folder. Files that exist are never overwritten.
     """
-    from agno_rt.cli.copying import copy_files
+    from agno_rt.cli.copy_files import copy_files
 
     with resources.as_file(resources.files("agno_rt") / "defaults" / "project") as project:
         # People write API keys into agno-rt.toml, so only its owner may read the copy.

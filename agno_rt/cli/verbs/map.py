@@ -100,7 +100,7 @@ class _Map:
         """Ask each input that is not completed. Return whether Ctrl-C stopped the runs."""
         import trio
 
-        from agno_rt.cli.interrupts import on_interrupt
+        from agno_rt.cli.run_agent.interrupts import on_interrupt
 
         # From the position of an input in the call of `runtime.map` to its line in the file.
         numbers: dict[int, tuple[int, Any]] = {}
@@ -132,7 +132,7 @@ class _Map:
             yield input_of(given)
 
     def _store_result(self, number: int, given: Any, result: RunResult) -> None:
-        from agno_rt.cli.outcome import result_fields
+        from agno_rt.cli.run_agent.outcome import result_fields
         from agno_rt.errors import AgnoError
 
         error = result.error if isinstance(result.error, AgnoError) else None

@@ -33,7 +33,7 @@ def new(name: str, parent: Path) -> None:
     The folder and the distribution are called agno-rt-NAME. The folder has a model, a tool and a guardrail, their
     tests, a pyproject.toml and a README.md.
     """
-    from agno_rt.cli.copying import copy_files
+    from agno_rt.cli.copy_files import copy_files
     from agno_rt.plugins import PluginHost
 
     _check_name(name, PluginHost().names())

@@ -22,8 +22,8 @@ from agno_rt.errors import AgnoError, UsageError
 
 if TYPE_CHECKING:
     from agno_rt.cli.choose_agent import Changes
-    from agno_rt.cli.conversation import Conversation
-    from agno_rt.cli.display import Display
+    from agno_rt.cli.run_agent.conversation import Conversation
+    from agno_rt.cli.run_agent.display import Display
     from agno_rt.cli.target import Target
     from agno_rt.messages import Part
     from agno_rt.runs import RunResult
@@ -59,7 +59,7 @@ def command(
     person, you are asked; a script leaves the run paused, with exit code 75.
     """
     from agno_rt.cli.choose_agent import Changes
-    from agno_rt.cli.outcome import exit_code, result_json
+    from agno_rt.cli.run_agent.outcome import exit_code, result_json
 
     session = options["session"]
     try:
@@ -90,14 +90,14 @@ class Options:
 
 def _ask_agent(words: tuple[str, ...], options: Options) -> RunResult:
     from agno_rt.cli.choose_agent import choose_agent, split_words
-    from agno_rt.cli.conversation import open_conversation
-    from agno_rt.cli.display import Display
-    from agno_rt.cli.keeping import kept_for
+    from agno_rt.cli.default_memory import project_for_run
     from agno_rt.cli.report import show_findings
+    from agno_rt.cli.run_agent.conversation import open_conversation
+    from agno_rt.cli.run_agent.display import Display
 
     agent, words = split_words(words, options.config, options.changes)
     target = choose_agent("run", agent, options.config, options.changes)
-    project = kept_for(target, session=options.session)
+    project = project_for_run(target, session=options.session)
     asked = _build_input(words, options.attach)
     display = Display(
         provisional=target.provisional, answer=options.answer, reasoning=options.reasoning, plain=options.plain
@@ -118,9 +118,9 @@ def _ask_agent(words: tuple[str, ...], options: Options) -> RunResult:
 
 def _decide_pauses(conversation: Conversation, result: RunResult, display: Display, *, answer: bool) -> RunResult:
     """Let the person at the terminal, if any, decide the pauses of the run. Return the last result."""
-    from agno_rt.cli.deciding import can_ask, settled
+    from agno_rt.cli.run_agent.decide_approvals import can_ask, settle_run
 
-    return settled(conversation, result, display) if can_ask() and answer else result
+    return settle_run(conversation, result, display) if can_ask() and answer else result
 
 
 def _say_how_to_go_on(conversation: Conversation, result: RunResult | None, target: Target, config: str | None) -> None:
@@ -128,13 +128,13 @@ def _say_how_to_go_on(conversation: Conversation, result: RunResult | None, targ
     if result is None or result.status == "completed":
         return
     if result.status == "paused":
-        from agno_rt.cli.outcome import show_paused
-        from agno_rt.cli.stored import Place
+        from agno_rt.cli.open_memory import Place
+        from agno_rt.cli.run_agent.outcome import show_paused
 
         show_paused(result, Place.of(target, config).options() + target.typed, lasts=conversation.lasts)
     elif conversation.lasts and conversation.is_stored(result.run_id):
+        from agno_rt.cli.open_memory import Place
         from agno_rt.cli.report import notice
-        from agno_rt.cli.stored import Place
 
         options = Place.of(target, config).options() + target.typed
         notice(f"Its steps are stored: agno-rt runs resume {result.run_id}{options}")

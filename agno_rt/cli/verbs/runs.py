@@ -21,7 +21,7 @@ from agno_rt.errors import BackendError, UsageError
 from agno_rt.run_store import Approval, Entry, RunRecord, RunStatus
 
 if TYPE_CHECKING:
-    from agno_rt.cli.stored import Place
+    from agno_rt.cli.open_memory import Place
     from agno_rt.runtime import Runtime
 
 __all__ = ["command"]
@@ -51,7 +51,7 @@ def list_runs(config: str | None, memory: str | None, as_json: bool, **asked: An
     A run is shown as stopped if it was running in a process of this machine that is gone; --json prints the status as
     stored.
     """
-    from agno_rt.cli.stored import Place, run_store
+    from agno_rt.cli.open_memory import Place, run_store
     from agno_rt.cli.tables import Column, print_json_lines, print_table, when
 
     place = Place(config, memory)
@@ -92,8 +92,8 @@ def show(run: str, as_json: bool, user: str | None, config: str | None, memory: 
 
     Shown are the input, each step, and the approvals.
     """
+    from agno_rt.cli.open_memory import MANY, Place, find_run, run_store
     from agno_rt.cli.report import show_warning
-    from agno_rt.cli.stored import MANY, Place, find_run, run_store
     from agno_rt.cli.tables import Column, print_json_lines, print_pairs, print_table
 
     async def load(runtime: Runtime) -> tuple[RunRecord, list[Entry], list[Approval]]:
@@ -142,12 +142,12 @@ def resume(run: str, user: str | None, config: str | None, memory: str | None, *
     --system or --tool, give the same options again.
     """
     from agno_rt.cli.choose_agent import Changes
-    from agno_rt.cli.resuming import Going, go_on
-    from agno_rt.cli.stored import Place
+    from agno_rt.cli.open_memory import Place
+    from agno_rt.cli.run_agent.resume_run import ResumeOptions, resume_run
 
     place = Place(config, memory)
     going = {name: options.pop(name) for name in ("force", "reasoning", "as_json")}
-    return go_on(place, _load_record(place, run, user), Going(**going, changes=Changes(**options)))
+    return resume_run(place, _load_record(place, run, user), ResumeOptions(**going, changes=Changes(**options)))
 
 
 @command.command("cancel")
@@ -161,7 +161,7 @@ def cancel(run: str, user: str | None, config: str | None, memory: str | None) -
 
     The process that carries out the run notices within a second or two. You can resume a cancelled run.
     """
-    from agno_rt.cli.stored import Place, find_run, run_store
+    from agno_rt.cli.open_memory import Place, find_run, run_store
     from agno_rt.cli.tables import one_line
 
     async def act(runtime: Runtime) -> tuple[RunRecord, bool]:
@@ -195,7 +195,7 @@ def fork(run: str, at: int | None, user: str | None, config: str | None, memory:
 
     `agno-rt runs show` numbers the steps from 0. The new run does not start by itself: resume it.
     """
-    from agno_rt.cli.stored import Place, find_run, run_store
+    from agno_rt.cli.open_memory import Place, find_run, run_store
 
     async def act(runtime: Runtime) -> str:
         record, _ = await find_run(run_store(runtime), run, user)
@@ -218,7 +218,7 @@ def delete(
     runs: tuple[str, ...], yes: bool, force: bool, user: str | None, config: str | None, memory: str | None
 ) -> int:
     """Delete runs, their steps and their approvals. Their sessions stay."""
-    from agno_rt.cli.stored import Place, agreed, find_run, run_store
+    from agno_rt.cli.open_memory import Place, confirm_deletion, find_run, run_store
     from agno_rt.cli.tables import counted, one_line
 
     place = Place(config, memory)
@@ -237,7 +237,7 @@ def delete(
         hint = "Cancel it first, or use --force if its process on another machine is gone."
         raise UsageError(f"run {under_way[0]} is under way", hint=hint)
     what = f"run {found[0].id}" if len(found) == 1 else counted(len(found), "run")
-    if not agreed(f"Delete {what} with {counted(sum(record.entries for record in found), 'step')}?", yes=yes):
+    if not confirm_deletion(f"Delete {what} with {counted(sum(record.entries for record in found), 'step')}?", yes=yes):
         return 1
     for record in place.open(forget):
         click.echo(f"deleted {one_line(record.id)} ({counted(record.entries, 'step')})")
@@ -245,7 +245,7 @@ def delete(
 
 
 def _load_record(place: Place, run: str, user: str | None) -> RunRecord:
-    from agno_rt.cli.stored import find_run, run_store
+    from agno_rt.cli.open_memory import find_run, run_store
 
     async def load(runtime: Runtime) -> RunRecord:
         return (await find_run(run_store(runtime), run, user))[0]
@@ -298,7 +298,7 @@ def _describe_step(entry: Entry, run: str) -> str:
 
 def _print_place(place: Place) -> None:
     """Print the searched file if the project's memory does not last, and why runs may be missing from the file."""
-    from agno_rt.cli.keeping import tilde
+    from agno_rt.cli.default_memory import tilde
 
     file = place.file()
     if file is not None:

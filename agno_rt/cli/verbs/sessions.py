@@ -12,8 +12,8 @@ from agno_rt.cli.report import notice
 from agno_rt.errors import BackendError, NotFound, UsageError
 
 if TYPE_CHECKING:
-    from agno_rt.cli.stored import Place
-    from agno_rt.cli.transfer import Kept
+    from agno_rt.cli.open_memory import Place
+    from agno_rt.cli.transfer import SessionRecord
     from agno_rt.memory import MemoryBackend, Session, SessionInfo
     from agno_rt.runtime import Runtime
 
@@ -40,7 +40,7 @@ def list_sessions(
 
     The title of a session is the beginning of its first question, unless you rename the session.
     """
-    from agno_rt.cli.stored import Place
+    from agno_rt.cli.open_memory import Place
     from agno_rt.cli.tables import Column, print_json_lines, print_table, when
 
     place = Place(config, memory)
@@ -73,7 +73,7 @@ def rename(session: str, title: str, user: str | None, config: str | None, memor
     SESSION is the id or the beginning of the id. An empty TITLE restores the first title: the first words of the
     first question.
     """
-    from agno_rt.cli.stored import Place
+    from agno_rt.cli.open_memory import Place
     from agno_rt.cli.tables import one_line
 
     async def change(runtime: Runtime) -> SessionInfo | None:
@@ -101,8 +101,8 @@ def show(
 
     SESSION is the id or the beginning of the id. With --json, print one message a line.
     """
-    from agno_rt.cli.display import message_text
-    from agno_rt.cli.stored import Place
+    from agno_rt.cli.open_memory import Place
+    from agno_rt.cli.run_agent.display import message_text
     from agno_rt.cli.tables import counted, one_line, print_json_lines
 
     async def load(runtime: Runtime) -> Session:
@@ -141,10 +141,10 @@ def export(
     --all, damaged sessions are reported and left out, and the exit code is 1. `agno-rt sessions import` reads the
     lines.
     """
+    from agno_rt.cli.open_memory import MANY, Place
     from agno_rt.cli.report import show_warning
-    from agno_rt.cli.stored import MANY, Place
     from agno_rt.cli.tables import counted
-    from agno_rt.cli.transfer import session_line, sink
+    from agno_rt.cli.transfer import open_output, session_line
 
     if bool(sessions) == all_of_them:
         raise UsageError("no sessions are named, or both names and --all", hint="Name the sessions, or use --all.")
@@ -156,7 +156,7 @@ def export(
         if not all_of_them:
             ids = [(await _load_session(store, session, 1, user)).id for session in sessions]
         written, failed = 0, 0
-        with sink(output) as file:
+        with open_output(output) as file:
             for session in ids:
                 try:
                     found = await store.load(session)
@@ -194,12 +194,12 @@ def import_sessions(file: IO[bytes], skip: bool, user: str | None, config: str |
     Times are those of the import. To give a session without a user to a user, export it, delete it, and import it with
     --user.
     """
-    from agno_rt.cli.stored import Place
+    from agno_rt.cli.open_memory import Place
     from agno_rt.cli.tables import counted
-    from agno_rt.cli.transfer import read_sessions, seekable
+    from agno_rt.cli.transfer import make_seekable, read_sessions
 
     name = getattr(file, "name", "-")
-    lines = seekable(file)
+    lines = make_seekable(file)
 
     async def copy(runtime: Runtime) -> tuple[int, int]:
         return await _import_sessions(runtime.memory, lambda: read_sessions(lines, name, user), name=name, skip=skip)
@@ -221,7 +221,7 @@ def delete(sessions: tuple[str, ...], user: str | None, yes: bool, config: str |
 
     SESSIONS are whole ids. Facts about users stay.
     """
-    from agno_rt.cli.stored import Place, agreed
+    from agno_rt.cli.open_memory import Place, confirm_deletion
     from agno_rt.cli.tables import counted, one_line
 
     place, asked = Place(config, memory), tuple(dict.fromkeys(sessions))
@@ -234,7 +234,7 @@ def delete(sessions: tuple[str, ...], user: str | None, yes: bool, config: str |
 
     found = place.open(look)
     what = f"session {asked[0]}" if len(asked) == 1 else counted(len(asked), "session")
-    if not agreed(f"Delete {what} with {counted(sum(found.values()), 'message')}?", yes=yes):
+    if not confirm_deletion(f"Delete {what} with {counted(sum(found.values()), 'message')}?", yes=yes):
         return 1
     for session in place.open(forget):
         click.echo(f"deleted {one_line(session)} ({counted(found[session], 'message')})")
@@ -243,7 +243,7 @@ def delete(sessions: tuple[str, ...], user: str | None, yes: bool, config: str |
 
 def _describe_empty(place: Place, user: str | None) -> str:
     """Return the text for an empty list."""
-    from agno_rt.cli.keeping import tilde
+    from agno_rt.cli.default_memory import tilde
 
     file = place.file()
     return f"No sessions{f' of {user}' if user else ''}{f' in {tilde(file)}' if file else ''}."
@@ -251,17 +251,17 @@ def _describe_empty(place: Place, user: str | None) -> str:
 
 async def _load_session(memory: MemoryBackend, given: str, last: int | None, user: str | None) -> Session:
     """Load the session with the id `given`, or the only session whose id begins so. `user` limits the search."""
-    from agno_rt.cli.stored import MANY, only
+    from agno_rt.cli.open_memory import MANY, match_id
 
     session = await memory.load(given, last)
     if session.version and user in (None, session.user):
         return session
     ids = [info.id for info in await memory.sessions(user=user, limit=MANY)]
-    return await memory.load(only("session", given, ids), last)
+    return await memory.load(match_id("session", given, ids), last)
 
 
 async def _load_exact(memory: MemoryBackend, session: str, user: str | None) -> Session:
-    from agno_rt.cli.stored import MANY
+    from agno_rt.cli.open_memory import MANY
 
     found = await memory.load(session, 1)
     if not found.version or user not in (None, found.user):
@@ -271,7 +271,7 @@ async def _load_exact(memory: MemoryBackend, session: str, user: str | None) -> 
 
 
 async def _import_sessions(
-    memory: MemoryBackend, read: Callable[[], Iterable[tuple[int, Kept]]], *, name: str, skip: bool
+    memory: MemoryBackend, read: Callable[[], Iterable[tuple[int, SessionRecord]]], *, name: str, skip: bool
 ) -> tuple[int, int]:
     """Check all sessions, then store them. Return how many were stored, and how many existed already."""
     from agno_rt.memory import first_words

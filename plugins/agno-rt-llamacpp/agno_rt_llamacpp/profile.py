@@ -13,7 +13,7 @@ __all__ = ["PROFILE", "PROVIDER", "PULL_HINT", "SMOLLM2", "Sampling", "Settings"
 PROVIDER = "llamacpp"
 PULL_HINT = "Fetch it once (93 MB) with: agno-rt llamacpp pull"
 
-PROFILE = ModelProfile(output="schema", media=())
+PROFILE = ModelProfile(output="schema", media=(), in_process=True)
 """A grammar holds a model to a schema; text is all that it is given, and nobody is paid."""
 
 _AT_LEAST = {"context": 256, "parallel": 1, "queue": 0, "threads": 0, "max_tokens": 1, "batch": 32, "prompt_cache": 0}

@@ -94,6 +94,10 @@ class TestContract(ModelContract):
 class TestAnswers:
     """Text, streamed or not."""
 
+    def test_it_runs_in_the_process(self) -> None:
+        """The profile says that the model is loaded into the process."""
+        assert LlamaModel("smollm2").profile.in_process
+
     async def test_an_image_is_refused(self, model: LlamaModel) -> None:
         """The model is given text alone: an image is the caller's to mend, in a run as well, and loads nothing."""
         picture = media.image(b"GIF89a\1\0\1\0\x80\0\0\xff\0\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;")

@@ -1,7 +1,7 @@
-"""A runtime that is open in a thread of its own, asked from the main thread.
+"""A runtime in a thread of its own, called from the main thread.
 
-The main thread belongs to the terminal: only there can a line be read with editing and history, and only there does
-Ctrl-C arrive. Reading a line there never holds up trio, and a signal never strikes in the middle of a trio task.
+The main thread belongs to the terminal: line editing, history and Ctrl-C work only in this thread. Reading a line never
+blocks trio, and a signal never interrupts a trio task.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ import msgspec
 import trio
 
 from agno_rt._decide.input import Input
-from agno_rt.agent import Agent, ToolLike
-from agno_rt.cli.display import Display
-from agno_rt.cli.interrupts import on_interrupt
-from agno_rt.cli.keeping import may_be_stored
-from agno_rt.cli.session_edits import append_interrupted, drop_last_exchange, interrupted_messages
-from agno_rt.cli.terminal import held_keys, restore_settings
+from agno_rt.agent import Agent, ToolLike, memory_of
+from agno_rt.cli.default_memory import may_be_stored
+from agno_rt.cli.run_agent.display import Display
+from agno_rt.cli.run_agent.interrupts import on_interrupt
+from agno_rt.cli.run_agent.session_edits import append_interrupted, drop_last_exchange, interrupted_messages
+from agno_rt.cli.terminal import hold_keys, restore_settings
 from agno_rt.errors import BackendError, NotFound, UsageError
 from agno_rt.memory import SessionInfo, foreign_session
 from agno_rt.messages import Message
+from agno_rt.models import profile_of
 from agno_rt.project import Project
 from agno_rt.readiness import Finding, check_ready
 from agno_rt.run_store import Approval, Decision, Resume, RunStore
@@ -38,14 +39,14 @@ __all__ = ["Conversation", "decide", "open_conversation"]
 T = TypeVar("T")
 
 SESSIONS = 10_000
-"""How many sessions are looked through for the ones of an agent."""
+"""The most sessions to search for the sessions of an agent."""
 
 
 @attrs.define
 class Conversation:
-    """Asks an agent in a runtime that is open elsewhere. Every method waits for its answer.
+    """An agent in a runtime of another thread. Each method waits for its result.
 
-    What is in the runtime's memory `lasts` beyond this process, or does not.
+    `lasts` is true if the runtime's memory outlives the process.
     """
 
     agent: Agent
@@ -55,33 +56,34 @@ class Conversation:
     lasts: bool = True
 
     def ask(self, input: Input, session: str | None, display: Display) -> RunResult:
-        """Ask the agent and show the run as it happens. Ctrl-C cancels the run: its result is then `cancelled`.
+        """Ask the agent, show the run as it happens, and return its result: `cancelled` after Ctrl-C.
 
-        With a `Resume` for input it goes on with a stored run. Raises the error of a run that ended without an answer.
+        A `Resume` as input resumes a stored run. Raises the error of a failed run.
         """
         scope = trio.CancelScope()
         stop = partial(self.token.run_sync_soon, scope.cancel)
-        with held_keys(), on_interrupt(stop, restore_settings), display:
-            return self._call(partial(self._ask, input, session, display, scope))
+        display.is_in_process = self._is_in_process
+        with hold_keys(), on_interrupt(stop, restore_settings), display:
+            return self._call_in_trio(partial(self._ask, input, session, display, scope))
 
     def check(self, agent: Agent | None = None) -> None:
-        """Raise what would keep the agent, or another one, from running."""
+        """Check the conversation's agent, or another agent. Raises the error that its run would raise."""
 
         async def check() -> None:
             self.runtime.check(self.agent if agent is None else agent)
 
-        self._call(check)
+        self._call_in_trio(check)
 
     def findings(self) -> list[Finding]:
-        """What would keep the agent from answering, and what is good to know before it does."""
-        return self._call(partial(check_ready, self.runtime, self.agent, memory=False))
+        """Return the findings about the agent's readiness: errors, warnings and notes."""
+        return self._call_in_trio(partial(check_ready, self.runtime, self.agent, memory=False))
 
     def decide(self, approval: Approval, decision: Decision) -> None:
-        """Decide what a paused run waits for. Raises `UsageError` for what does not fit, or is decided already."""
-        self._call(partial(decide, self.runtime, approval.id, decision))
+        """Decide an approval of a paused run. Raises `UsageError` for a wrong value or an approval decided before."""
+        self._call_in_trio(partial(decide, self.runtime, approval.id, decision))
 
     def is_stored(self, run: str) -> bool:
-        """Whether the run can be gone on with later."""
+        """Tell whether the run is stored, and so can be resumed later."""
 
         async def look() -> bool:
             memory = self.runtime.memory
@@ -90,10 +92,10 @@ class Conversation:
             except (NotFound, BackendError):
                 return False
 
-        return may_be_stored(self.agent) and self._call(look)
+        return may_be_stored(self.agent) and self._call_in_trio(look)
 
     def messages(self, session: str) -> Sequence[Message]:
-        """What was said in the session so far. Raises `Forbidden` for another user's."""
+        """Return the messages of the session. Raises `Forbidden` for another user's session."""
 
         async def load() -> Sequence[Message]:
             found = await self.runtime.memory.load(session)
@@ -101,68 +103,77 @@ class Conversation:
                 raise foreign_session(session, found.user, self.user)
             return found.messages
 
-        return self._call(load)
+        return self._call_in_trio(load)
 
     def sessions(self) -> list[SessionInfo]:
-        """The sessions that were last written to, newest first."""
-        return self._call(partial(self.runtime.memory.sessions, limit=SESSIONS))
+        """Return the sessions of all users, newest first."""
+        return self._call_in_trio(partial(self.runtime.memory.sessions, limit=SESSIONS))
 
     def own_sessions(self) -> list[SessionInfo]:
-        """The sessions of the user, or those of nobody, newest first."""
+        """Return the user's sessions, or without a user the sessions without an owner, newest first."""
         load = partial(self.runtime.memory.sessions, user=self.user, unowned=self.user is None, limit=SESSIONS)
-        return self._call(load)
+        return self._call_in_trio(load)
 
     def info(self, session: str) -> SessionInfo | None:
-        """What a list says of the session; `None` for one that nothing was written to."""
-        return self._call(partial(self.runtime.memory.session_info, session))
+        """Return the title, size and times of the session; `None` for an empty session."""
+        return self._call_in_trio(partial(self.runtime.memory.session_info, session))
 
     def rename(self, session: str, title: str) -> bool:
-        """Give the session a title; whether there is such a session."""
-        return self._call(partial(self.runtime.memory.rename, session, title))
+        """Give the session a title. Return whether the session exists."""
+        return self._call_in_trio(partial(self.runtime.memory.rename, session, title))
 
     def keep_interrupted(self, session: str, result: RunResult, said: str) -> int:
-        """Store what there is of a run that was stopped, and what it `said` last; how many messages that are."""
+        """Store the messages of a stopped run and its last, unfinished text `said`. Return the number of messages."""
         messages = interrupted_messages(result.messages, said)
         if messages:
             append = partial(append_interrupted, self.runtime.memory, session, messages)
-            self._call(partial(append, user=self.user, agent=self.agent.name))
+            self._call_in_trio(partial(append, user=self.user, agent=self.agent.name))
         return len(messages)
 
     def drop_last(self, session: str, count: int | None) -> tuple[Message, ...]:
-        """Take the last exchange, or so many messages, off the session, and return it. Raises `UsageError`."""
-        return self._call(partial(drop_last_exchange, self.runtime.memory, session, self.user, count))
+        """Remove the last exchange, or `count` messages, from the session, and return them. Raises `UsageError`."""
+        return self._call_in_trio(partial(drop_last_exchange, self.runtime.memory, session, self.user, count))
 
     def tools(self) -> list[Tool]:
-        """The agent's tools, those of plugins among them."""
-        return [tool for entry in self.agent.tools for tool in self._tools(entry)]
+        """Return the agent's tools, including the tools of plugins."""
+        return [tool for entry in self.agent.tools for tool in self._resolve_tools(entry)]
 
-    def _tools(self, entry: ToolLike) -> Sequence[Tool]:
+    def _resolve_tools(self, entry: ToolLike) -> Sequence[Tool]:
         made = self.runtime.plugins.tool(entry, self.runtime.settings) if isinstance(entry, str) else entry
         if isinstance(made, Toolkit):
             return made.tools
         return (made if isinstance(made, Tool) else tool(made),)
 
     async def _ask(self, input: Input, session: str | None, display: Display, scope: trio.CancelScope) -> RunResult:
-        # A stored run has a session and a user of its own.
+        # A resumed run keeps the session and the user of its beginning.
         user = None if isinstance(input, Resume) else self.user
         async with self.runtime.stream(self.agent, input, session=session, user=user) as events:
             with scope:
                 async for event in events:
                     display.show(event)
-        # Leaving the stream early has cancelled the run and waited for its end, so there is a result either way.
+        # Leaving the stream early cancels the run and waits for its end, so there is always a result.
         assert events.result is not None
         return events.result
 
-    def _call(self, function: Callable[[], Awaitable[T]]) -> T:
+    def _is_in_process(self, name: str) -> bool:
+        """Tell whether a model of the agent, by its name, is loaded into this process at its first call."""
+        summary = memory_of(self.agent.memory).summary
+        specs = [self.agent.model, None if summary is None else summary.model]
+        # The run has begun, so the runtime has made the models already.
+        models = [self.runtime.model(spec) for spec in specs if spec is not None]
+        return any(model.name == name and profile_of(model).in_process for model in models)
+
+    def _call_in_trio(self, function: Callable[[], Awaitable[T]]) -> T:
         return trio.from_thread.run(function, trio_token=self.token)
 
 
 async def decide(runtime: Runtime, approval: str, decision: Decision, user: str | None = None) -> Approval:
-    """Decide an approval, once. Raises `UsageError`, and `ApprovalConflict` for one that is decided or expired."""
+    """Decide an approval. Raises `UsageError`, or `ApprovalConflict` for a decided or expired approval."""
     try:
         given = None if decision.arguments is None else msgspec.json.decode(decision.arguments)
     except msgspec.MsgspecError as exc:
-        raise UsageError(f"{decision.arguments!r} is no JSON: {exc}", hint='As in {"city": "Seoul"}.') from exc
+        hint = 'Write JSON, as in {"city": "Seoul"}.'
+        raise UsageError(f"{decision.arguments!r} is not JSON: {exc}", hint=hint) from exc
     match decision.status:
         case "approved":
             return await runtime.approve(approval, given, user=user, by=decision.by)
@@ -174,16 +185,18 @@ async def decide(runtime: Runtime, approval: str, decision: Decision, user: str 
 
 @contextmanager
 def open_conversation(project: Project, agent: Agent, user: str | None = None) -> Iterator[Conversation]:
-    """Open the project's runtime in another thread; leaving the block closes it. Raises what opening it raises."""
+    """Open the project's runtime in another thread, and close it after the block. Raises the errors of opening."""
     opened: Future[tuple[Runtime, trio.lowlevel.TrioToken, trio.Event]] = Future()
     with ThreadPoolExecutor(1, thread_name_prefix="agno-rt") as pool:
         ended = pool.submit(trio.run, _hold_open, project, opened)
-        ended.add_done_callback(lambda ended: _pass_on(ended, opened))
+        ended.add_done_callback(lambda ended: _pass_error(ended, opened))
         runtime, token, closing = opened.result()
         try:
             yield Conversation(agent, runtime, token, user, project.config.runtime.memory != "memory:")
         finally:
+            # An event of trio may only be set in trio's thread.
             token.run_sync_soon(closing.set)
+            # Raises the error of a runtime that failed while closing.
             ended.result()
 
 
@@ -194,7 +207,8 @@ async def _hold_open(project: Project, opened: Future[tuple[Runtime, trio.lowlev
         await closing.wait()
 
 
-def _pass_on(ended: Future[None], opened: Future[tuple[Runtime, trio.lowlevel.TrioToken, trio.Event]]) -> None:
+def _pass_error(ended: Future[None], opened: Future[tuple[Runtime, trio.lowlevel.TrioToken, trio.Event]]) -> None:
+    # Without this, a runtime that fails to open would leave the main thread waiting forever.
     error = ended.exception()
     if error is not None and not opened.done():
         opened.set_exception(error)
