@@ -75,7 +75,7 @@ class Statements:
         self._connect: Any = sqlite3.connect
 
     def __enter__(self) -> Self:
-        sqlite3.connect = self._connect_counted  # type: ignore[assignment]  # SQLite has no earlier hook for new connections
+        sqlite3.connect = self._connect_counted  # type: ignore[assignment]  # no other hook gets a new connection in time
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -1,4 +1,4 @@
-"""`make bench-keep`: moves the reference machine's results into the repository, trimmed, rounded and thinned out.
+"""`make bench-keep`: copies the reference machine's results into the repository, trimmed, rounded and thinned out.
 
 Only results of `make bench-history` under the machine's name are kept, from environments built of commits. Results of a
 working tree, by `make bench`, are not: nobody could say which code they measured.

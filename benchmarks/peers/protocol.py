@@ -2,10 +2,10 @@
 
 A peer begins by itself, with `{"versions": {name: version}, "rows": [name, ...], "notes": {row: text},
 "most": {row: N}, "import": text}`: its versions, its rows, notes on rows for readers, the most operations of a row in
-one request, and the import of a program; the last three may be left out. A peer
-answers `ROW name N` with `{"seconds": total}` of doing the row N times, preparation left out, or with
-`{"bytes": each}`, or with `{"error": text}`; any other line, and the end of the input, end the process. Output of a
-framework is dropped, so that no terminal is measured.
+one request, and the import of a program; the last three may be left out. A peer answers `ROW name N` with
+`{"seconds": total}` of doing the row N times, preparation left out, or with `{"bytes": each}`, or with
+`{"error": text}`; any other line, and the end of the input, end the process. Output of a framework is dropped, so that
+no terminal is measured.
 
 The module imports the standard library only, because it runs in every peer's own environment. Knows no framework.
 """

@@ -1,8 +1,8 @@
 """Results of `make peers`: the file `results.json`, as values with figures and ratios. Knows no process.
 
 The file is `{"date", "rounds", "machine": {…}, "peers": {peer: {"versions": {…}, "absent": text}}, "rows": {row: {peer:
-{"best", "median"} | {"failed": text} | {"note": text}}}}`. Times are in seconds. Rows that a peer
-cannot do are missing.
+{"best", "median"} | {"failed": text} | {"note": text}}}}`. Times are in seconds. Rows that a peer cannot do
+are missing.
 """
 
 from __future__ import annotations
