@@ -64,7 +64,7 @@ class TestChain:
 
     def test_the_first_model_says_where_models_run(self) -> None:
         """A fallback is loaded into the process if its first model is."""
-        here, there = Service("A.", profile=ModelProfile(in_process=True)), named("b", "B.")
+        here, there = Service("A.", profile=ModelProfile(in_process=True)), make_service("b", "B.")
 
         assert Fallback(here, there).profile.in_process
         assert not Fallback(there, here).profile.in_process
