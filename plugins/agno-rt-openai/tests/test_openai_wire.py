@@ -237,7 +237,7 @@ class TestChatStream:
     def test_bounds_what_is_no_stream(self) -> None:
         """What is kept until its end is not kept for ever."""
         stream = ChatStream(PEER, OTHER)
-        with pytest.raises(ModelError, match="bytes that are no stream"):
+        with pytest.raises(ModelError, match="bytes that are not a stream"):
             list(itertools.chain.from_iterable(stream.feed(b"{" * 100_000) for _ in range(100)))
 
     def test_needs_no_done_after_a_finish_reason(self) -> None:
