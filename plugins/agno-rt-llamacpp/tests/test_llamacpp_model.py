@@ -468,10 +468,10 @@ class TestFailures:
 
     @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 something else", b"GGUF\x03\x00\x00\x00" + b"\xff" * 40])
     async def test_a_file_that_is_no_model(self, tmp_path: Path, content: bytes, hello: ModelRequest) -> None:
-        """A file that is no GGUF, or whose header lies, is refused before llama.cpp sees it."""
+        """A file in another format than GGUF, or with a false header, is refused before llama.cpp sees the file."""
         path = tmp_path / "model.gguf"
         path.write_bytes(content)
-        with pytest.raises(UsageError, match="no GGUF model file"):
+        with pytest.raises(UsageError, match="not a GGUF model file"):
             await LlamaModel(str(path)).respond(hello)
 
     async def test_a_file_that_is_cut_off(self, half: Path, hello: ModelRequest) -> None:

@@ -142,7 +142,7 @@ class TestQuestion:
         def refuse(_schema: str) -> str:
             raise RuntimeError("schema too odd")
 
-        with pytest.raises(ModelError, match="no grammar can be made of the tools: schema too odd") as caught:
+        with pytest.raises(ModelError, match="cannot make a grammar of the tools: schema too odd") as caught:
             question(ModelRequest((Message("user", "x"),), (search,)), DEFAULTS, refuse)
         assert "Simplify" in caught.value.hint
 
