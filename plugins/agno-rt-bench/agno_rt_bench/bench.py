@@ -54,7 +54,7 @@ def command(
     sys.path.insert(0, os.getcwd())
     project = load_project(file)
     machine = describe_machine()
-    # Keep the project's objects out of every garbage collection that happens while the kernel is measured.
+    # Keep the project's objects out of the garbage collections during the measurements of the kernel.
     gc.collect()
     gc.freeze()
     found = trio.run(_measure_cases, project, rows, efforts[pace], sessions)
@@ -102,6 +102,6 @@ def _collect_cases(project: Project, stack: AsyncExitStack) -> list[Case]:
 
 
 def _show_progress(text: str) -> None:
-    """Show the current row on the terminal, in one line that the next one overwrites."""
+    """Show the current row on the terminal, in one line that the next row overwrites."""
     if sys.stderr.isatty():
         click.echo(f"\r\x1b[K{text}", err=True, nl=False)

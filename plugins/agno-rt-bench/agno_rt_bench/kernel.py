@@ -41,7 +41,7 @@ CALLING = Calling(ToolCall("call", "double", '{"number": 21}'))
 TOOLS = (double,)
 POLICY = MemoryPolicy(20)
 
-# The lower bound for making an agent: a slotted object with as many fields, two of them given.
+# The lower bound for making an agent: a slotted object with as many fields, and values for two of them.
 _names = [field.name for field in attrs.fields(Agent)]
 _fields: dict[str, Any] = {_names[0]: attrs.field(), **{name: attrs.field(default=None) for name in _names[1:]}}
 Bare: Any = attrs.make_class("Bare", _fields, eq=False, weakref_slot=False)
@@ -137,7 +137,7 @@ async def _measure_runs(body: Callable[[Runtime], Times], effort: Effort) -> Mea
 
 
 async def _measure_in_checkpoints(runs: Times, effort: Effort) -> Measured:
-    # Many short rounds: other work on the machine disturbs some of them, and the best ones count.
+    # Many short rounds: other work on the machine disturbs some rounds, and the best rounds count.
     rounds = 5 * effort.rounds
     microseconds = Figure(1e6 * await seconds(runs, TIMES, rounds), "µs")
     return await measure_in_batches(
@@ -169,7 +169,7 @@ async def _measure_append(filled: int, effort: Effort) -> Measured:
 
         async def once() -> float:
             nonlocal version
-            # Each batch starts with a new session, so that its size stays close to the one in the row's name.
+            # Each batch starts with a new session, so that the size stays close to the size in the row's name.
             await memory.delete(session)
             version = await memory.append(session, message * filled, version=0)
             return 1e6 * await seconds(append, TIMES, 5 * effort.rounds)

@@ -42,7 +42,7 @@ _ABOUT = {
 
 @click.group("profile")
 def command() -> None:
-    """Profile a command: where its time goes, or its memory."""
+    """Profile a command: its time, or its memory."""
 
 
 @command.command("cpu", context_settings=_SETTINGS)
@@ -145,9 +145,9 @@ def _make_verb_check(root: click.Context) -> Callable[[str], object]:
 
 @contextmanager
 def _make_folder_beside(target: Path) -> Iterator[Path]:
-    """Yield a folder beside the target to profile into, so that an old file stays until the new one is complete.
+    """Yield a folder beside the target for the new profile, so that an old file stays until the new file is complete.
 
-    Raises `UsageError` if the target cannot be written.
+    Raises `UsageError` if the target is not writable.
     """
     try:
         if target.is_dir():
@@ -165,7 +165,7 @@ def _format_size(path: Path) -> str:
 
 
 def _choose_path(name: str, suffix: str) -> Path:
-    """Return the path of a file that does not exist yet, named for the time."""
+    """Return the path of a new file, named for the time."""
     stem = time.strftime(f"profile-{name}-%Y%m%d-%H%M%S")
     names = (f"{stem}{f'-{number}' if number > 1 else ''}{suffix}" for number in itertools.count(1))
     return next(path for path in map(Path, names) if not path.exists())

@@ -1,4 +1,4 @@
-"""Runs a Python program in this process, because py-spy would mix its own output in and lose the exit code.
+"""Runs a Python program in this process, because py-spy would mix in its own output and lose the exit code.
 
 `python -m agno_rt_bench.profiling.child OUT ERR TELL PROGRAM...`: the first three are numbers of open files. OUT and
 ERR become standard output and standard error. The process writes its id to TELL at the start, and its exit code at the
@@ -19,13 +19,13 @@ from collections.abc import Iterator, Sequence
 __all__ = ["HELD", "main"]
 
 HELD = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP}) if os.name == "posix" else frozenset()
-"""Signals that are blocked at the start, for the profiler to inherit; the program gets them unblocked."""
+"""Signals blocked at the start, and inherited by the profiler; the program gets the signals unblocked."""
 
 _INTERRUPTED = 130
 
 
 def main(words: Sequence[str]) -> None:
-    """Run the program, and exit as it does."""
+    """Run the program, and exit with its exit code."""
     out, err, tell = map(int, words[:3])
     _reopen_stream(1, out)
     _reopen_stream(2, err)

@@ -1,7 +1,7 @@
 """The profilers behind `agno-rt profile`: the command lines of py-spy and memray, and the causes of their failures.
 
-Both are programs of their own, and are not imported. py-spy reads the process from outside, and so sees the worker
-threads of plain tools too. memray counts inside the process, and then draws a graph.
+Both are programs, and are not imported. py-spy reads the process from outside, and so sees the worker threads of
+plain tools too. memray counts inside the process, and then draws a graph.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DENIED = re.compile(r"permission|not permitted|root|EPERM|EACCES", re.IGNORECAS
 
 
 class Failed(Exception):
-    """No profile was made; `ended` is the end of the program."""
+    """A failure to make a profile; `ended` is the end of the program."""
 
     def __init__(self, message: str, hint: str, ended: Ended) -> None:
         super().__init__(message)
@@ -54,7 +54,7 @@ class Cpu:
     suffixes: ClassVar[dict[str, str]] = {"flamegraph": ".svg", "speedscope": ".json", "raw": ".txt"}
 
     def profile(self, program: Program, target: Path, seconds: float | None) -> Ended:
-        """Run the program and write the profile. Raises `Failed` if none was made."""
+        """Run the program and write the profile. Raises `Failed` without a profile."""
         command = [find_tool(self.tool), "record", "--format", self.kind, "--rate", str(self.rate)]
         flags = {"--idle": self.idle, "--function": not self.lines, "--subprocesses": self.subprocesses}
         command += [flag for flag, wanted in flags.items() if wanted]
@@ -79,7 +79,7 @@ class Memory:
     suffixes: ClassVar[dict[str, str]] = {"flamegraph": ".html", "table": ".html", "bin": ".bin"}
 
     def profile(self, program: Program, target: Path, seconds: float | None) -> Ended:
-        """Run the program and write the profile. Raises `Failed` if none was made."""
+        """Run the program and write the profile. Raises `Failed` without a profile."""
         memray = [sys.executable, *program.flags, "-m", find_tool(self.tool)]
         recorded = target.with_suffix(".bin")
         counting = ["--trace-python-allocators"] if self.objects else []
@@ -88,7 +88,7 @@ class Memory:
         if not _is_written(recorded):
             raise Failed("there is no profile: memray recorded nothing", "", ended)
         if self.kind != "bin":
-            # `--no-web` puts the scripts into the page, which then needs no network.
+            # `--no-web` puts the scripts into the page, so that the page works without a network.
             leaks = ["--leaks"] if self.leaks else []
             draw = [sys.executable, "-m", "memray", self.kind, "--no-web", "--force", *leaks]
             done = subprocess.run([*draw, "--output", str(target), str(recorded)], capture_output=True, check=False)
@@ -99,7 +99,7 @@ class Memory:
 
 
 def find_tool(name: str) -> str:
-    """Return the tool's program or module. Raises `UsageError` with the line that installs it."""
+    """Return the tool's program or module. Raises `UsageError` with the command that installs the tool."""
     if name == "memray":
         found = name if importlib.util.find_spec(name) else None
     else:
