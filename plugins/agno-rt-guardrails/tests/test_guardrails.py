@@ -333,7 +333,7 @@ class TestModeration:
     @pytest.mark.parametrize(
         ("options", "said"),
         [
-            ({"model": 5}, "5 in Moderation is no model"),
+            ({"model": 5}, "5 in Moderation is not a model"),
             ({"categories": ()}, "categories"),
             ({"categories": "hate"}, "categories"),
             ({"threshold": 0}, "threshold"),

@@ -425,7 +425,7 @@ async def test_patterns_of_ones_own() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"kinds": ("overide",)}, "'overide' is none of the kinds"),
+        ({"kinds": ("overide",)}, "'overide' is not among the kinds of"),
         ({"kinds": "override"}, "not a sequence"),
         ({"phrases": "open"}, "not a sequence"),
         ({"phrases": ("...",)}, "has no letters"),

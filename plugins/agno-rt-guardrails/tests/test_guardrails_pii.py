@@ -190,9 +190,9 @@ async def test_what_overlaps_is_one() -> None:
     ("options", "said", "hint"),
     [
         ({"action": "hide"}, "no action 'hide'", "redact"),
-        ({"kinds": ("emial",)}, "'emial' is none of the kinds of PII", "'email'"),
+        ({"kinds": ("emial",)}, "'emial' is not among the kinds of PII", "'email'"),
         ({"kinds": "email"}, "not a sequence", "kinds=('email',)"),
-        ({"patterns": {"x": "("}}, "'x' in patterns of PII is no regular expression", "module re"),
+        ({"patterns": {"x": "("}}, "'x' in patterns of PII is not a regular expression", "module re"),
         ({"patterns": {"x": 5}}, "'x' in patterns", "module re"),
         ({"token": "{what}"}, "token '{what}'", "{number}"),
         ({"token": "{"}, "cannot be written", "braces"),

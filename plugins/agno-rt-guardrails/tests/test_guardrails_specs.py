@@ -194,7 +194,7 @@ def test_a_name_that_is_not_there() -> None:
     [
         ("[plugins.guardrails]\npi = {}\n", 2, "unknown key 'pi'"),
         ("[plugins.guardrails.pii]\nkindz = []\n", 2, "unknown key 'kindz'"),
-        ("[plugins.guardrails.pii]\nkinds = ['emial']\n", 2, "'emial' is none of the kinds"),
+        ("[plugins.guardrails.pii]\nkinds = ['emial']\n", 2, "'emial' is not among the kinds of"),
         ("[plugins.guardrails.pii]\naction = 'cut'\n", 2, "'cut'"),
         ("[plugins.guardrails.pii]\non = ['inptu']\n", 2, "'inptu'"),
         ("[plugins.guardrails.pii]\npatterns = { x = '(' }\n", 2, "'x' in patterns"),
