@@ -69,8 +69,8 @@ def kernel_cases() -> list[Case]:
         Case("waiting-1000", GROUP, f"1,000 runs that wait 100 ms, {tasks}", partial(_measure_at_once, 1_000)),
         Case("waiting-10000", GROUP, f"10,000 runs that wait 100 ms, {tasks}", partial(_measure_at_once, 10_000)),
         Case("waiting-bytes", GROUP, "the memory of a run that waits for its model", _measure_waiting_bytes),
-        Case("counts-simple", GROUP, "what a run with one answer does, counted", partial(_count_runs, _simple_runs)),
-        Case("counts-tool", GROUP, "what a run with one tool call does, counted", partial(_count_runs, _tool_runs)),
+        Case("counts-simple", GROUP, "the work of a run with one answer, counted", partial(_count_runs, _simple_runs)),
+        Case("counts-tool", GROUP, "the work of a run with one tool call, counted", partial(_count_runs, _tool_runs)),
     ]
 
 

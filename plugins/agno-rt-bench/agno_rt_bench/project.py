@@ -222,6 +222,7 @@ async def _delete_session(memory: MemoryBackend, session: str) -> None:
 def _silence_output() -> Iterator[None]:
     """Discard the output of hooks and observers in the block: the output would drown the table."""
     _flush_streams()
+    # Redirect the file descriptors, because hooks may also print from C code or from child processes.
     kept = [(number, os.dup(number)) for number in (1, 2)]
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:

@@ -159,7 +159,7 @@ def _explain_report(report: Report) -> list[str]:
     versions = f"{machine.python}, trio {machine.trio}, agno_rt {machine.agno_rt}"
     agents = any(row.group in ("agents", "memory") for row in report.rows)
     return [
-        "± is how far apart its measurements were: what is compared takes turns, and the best rounds count.",
+        "± is the spread of the measurements: the two sides of a comparison take turns, and the best rounds count.",
         "A checkpoint is the shortest wait that trio has, and every run owes one. µs are millionths of a second.",
         *([f"Agents: {one_line(report.source)}. No model was asked, and no tool called."] if agents else []),
         f"Measured on {machine.system} ({cpu}{cpus}{load}), {versions}.",

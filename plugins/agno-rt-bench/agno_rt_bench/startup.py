@@ -39,7 +39,7 @@ def startup_cases(plugins: Sequence[str]) -> list[Case]:
     goal = GOALS["command-plugins"] if len(plugins) <= GOAL_PLUGINS else None
     listing = f"`agno-rt plugins`, which imports all {len(plugins)} (the goal is for {GOAL_PLUGINS})"
     return [
-        Case("import", "startup", f"`{KERNEL}`, beyond what trio takes", partial(_measure_best, _time_beyond_trio)),
+        Case("import", "startup", f"`{KERNEL}`, beyond the import of trio", partial(_measure_best, _time_beyond_trio)),
         Case(
             "command-version",
             "startup",

@@ -87,6 +87,7 @@ class LlamaModel:
     async def _get_engine(self) -> Engine:
         if self._engine is None:
             async with self._loading:
+                # Look again: while this task waited for the lock, another task may have loaded the model.
                 if self._engine is None:
                     self._engine = await self._load_engine()
         return self._engine

@@ -85,6 +85,7 @@ class _Reader:
         if self.take(4) != b"GGUF":
             raise ValueError("it does not begin with GGUF")
         version = self.number("<I")
+        # Version 1 has 32-bit counts.
         if version not in (2, 3):
             raise ValueError(f"its GGUF version is {version}")
         self.number("<Q")

@@ -15,7 +15,7 @@ AGAIN = 12
 IN_A_ROW = 6
 """Words that repeat the words right before, at least twice: a loop such as `ha ha ha`."""
 SENTENCE = 4
-"""Words of a sentence that is repeated at once: a loop."""
+"""Words in a sentence whose immediate repetition is a loop; shorter sentences may repeat."""
 
 # In a script without spaces each character is a word. Text too long for a word counts in pieces of 40 characters.
 _WORD = re.compile(
@@ -73,6 +73,7 @@ class LoopCutter:
         return _SENTENCE_END.search(self.text.rstrip()) is not None
 
     def _take_word(self, word: str) -> str:
+        # Numbers count as equal, so that a numbered list of the same item is a loop.
         said = _NUMBER.sub("#", word.strip().lower())
         here = len(self._words)
         earlier = self._places.setdefault(said, [])

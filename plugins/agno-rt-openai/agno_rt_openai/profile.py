@@ -99,6 +99,7 @@ class Server(Facts):
     @property
     def is_official(self) -> bool:
         """True for OpenAI itself, in any region."""
+        # The leading dot admits the host itself and its regions, but no other host with the same ending.
         return f".{urlsplit(self.base_url).hostname}".endswith(".api.openai.com")
 
     @property
@@ -200,6 +201,7 @@ def _check_url(url: str) -> None:
 def _split_url(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
+        # Both raise ValueError for an address that the HTTP client would refuse with each request.
         _ = parts.port, (parts.hostname or "").encode("idna")
     except ValueError:
         return None

@@ -70,6 +70,7 @@ class EventParser:
         if field == b"data":
             self._data.append(value.removeprefix(b" "))
         else:
+            # Ignored lines do not count, so any number of comments may precede an event.
             self._size -= len(line)
         return None
 

@@ -176,6 +176,7 @@ class ChatStream:
     def feed(self, data: bytes) -> Iterator[Delta]:
         """Take in the next bytes and yield their deltas; deltas before a fault come before the error."""
         if not self._is_events:
+            # Keep the first bytes until they show whether the body is a stream of events.
             self._head += data
             if self._is_events is None:
                 self._is_events = _begins_events(bytes(self._head))

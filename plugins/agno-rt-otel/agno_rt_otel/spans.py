@@ -121,6 +121,7 @@ class Spans:
         run = self._runs.pop(event.run_id, None)
         if run is None:
             return
+        # Innermost first: each end makes the span around current again.
         while run.open:
             run.open.popitem()[1].end()
         span = run.own.span

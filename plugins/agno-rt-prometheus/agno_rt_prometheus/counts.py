@@ -61,6 +61,7 @@ class _Timed:
         durations = self.ended.get(status)
         if durations is None:
             durations = self.ended[status] = Durations(self._bounds)
+        # A duration equal to a bound belongs to the bucket of the bound, as in Prometheus (`le`).
         durations.counts[bisect_left(self._bounds, seconds)] += 1
         durations.sum += seconds
 
@@ -124,6 +125,7 @@ class _Table(dict[str, C]):
         place = self.places.get(label)
         if place is None:
             place = self.places[label] = self._make(label, self._bounds)
+        # Names beyond the bound are not kept: a model may invent any number of names.
         if not full:
             self[name] = place
         return place
@@ -208,6 +210,7 @@ class Counts:
     def _model_ended(self, event: ModelEnded) -> None:
         now = self._clock()
         model = self._models[event.model]
+        # The start is unknown if the observer was not there yet: count 0 seconds.
         model.end(event.status, now - self._calls.pop((event.run_id, event.turn), now))
         usage = event.usage
         model.input_tokens += usage.input_tokens

@@ -43,6 +43,7 @@ class Metrics(Collector):
             "guard_trips", "Guardrails that blocked a run or changed a text.", "guard", "action"
         )
         for guard in self.counts.guards:
+            # Copied before iterating: a scrape in another thread must not meet a new key.
             for action, count in tuple(guard.actions.items()):
                 guards.add_metric([guard.name, action], count)
         yield guards
@@ -125,6 +126,7 @@ class Metrics(Collector):
         return buckets
 
 
+# Weak, so that metrics do not keep a closed runtime in memory.
 _KNOWN: WeakKeyDictionary[Runtime, Metrics] = WeakKeyDictionary()
 _SHARED: dict[str, Metrics] = {}
 """Metrics in the default registry, by namespace: a process has one default registry."""

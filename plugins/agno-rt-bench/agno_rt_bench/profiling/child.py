@@ -29,6 +29,7 @@ def main(words: Sequence[str]) -> None:
     out, err, tell = map(int, words[:3])
     _reopen_stream(1, out)
     _reopen_stream(2, err)
+    # A process started by the program must not keep the pipe open.
     os.set_inheritable(tell, False)
     os.write(tell, b"%d\n" % os.getpid())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
@@ -75,6 +76,7 @@ def _report_exit(tell: int) -> Iterator[None]:
 def _code_of_exit(exc: SystemExit) -> int:
     if exc.code is None:
         return 0
+    # The system keeps the low byte of a number; a text is printed, and means failure.
     return exc.code & 0xFF if isinstance(exc.code, int) else 1
 
 
@@ -88,6 +90,7 @@ def _run_program(words: list[str]) -> None:
         exec(compile(words[1], "<string>", "exec"), vars(module))
     else:
         sys.argv = words
+        # `python FILE` puts the file's folder first on the path; `runpy` leaves the path alone.
         if not sys.flags.safe_path:
             sys.path[0] = os.path.dirname(os.path.realpath(words[0]))
         runpy.run_path(words[0], run_name="__main__")

@@ -44,6 +44,7 @@ def run_inside(command: Sequence[str], seconds: float | None) -> Ended:
         process = subprocess.Popen(command)
         interrupts.send = process.send_signal
         code = _wait_for_end(process, seconds, process.send_signal)
+    # A negative code is the signal that killed the process. Shells add 128 to the signal.
     return Ended(code if code >= 0 else 128 - code)
 
 

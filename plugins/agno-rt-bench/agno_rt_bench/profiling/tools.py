@@ -94,7 +94,7 @@ class Memory:
             done = subprocess.run([*draw, "--output", str(target), str(recorded)], capture_output=True, check=False)
             if done.returncode or not _is_written(target):
                 said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [""]
-                raise Failed(f"memray could not draw what it recorded: {said[-1]}", "", ended)
+                raise Failed(f"memray could not draw its recording: {said[-1]}", "", ended)
         return ended
 
 
@@ -123,14 +123,14 @@ def _retitle_graph(graph: Path, words: str) -> None:
 def _explain_missing_profile(ended: Ended) -> Failed:
     """Return the error for a missing profile, with the cause from py-spy's output."""
     if "No stack counts" in ended.said or not ended.failed:
-        hint = "It was over too soon, or waited: --idle counts waiting too, --rate 1000 looks more often."
+        hint = "The command ended too soon, or waited: --idle counts waiting threads, --rate 1000 takes more samples."
         return Failed("there is no profile: py-spy never saw the command at work", hint, ended)
     errors = [line for line in ended.said.splitlines() if line.lower().startswith(("error", "reason", "permission"))]
     said = errors[0] if errors else ended.said.strip()
     if _DENIED.search(ended.said):
         hint = (
-            "macOS: run it with sudo. Linux: py-spy must be allowed to trace a program that it started; in a container "
-            "that takes the capability SYS_PTRACE, and kernel.yama.ptrace_scope may be 1 at most."
+            "macOS: run the command with sudo. Linux: py-spy must be allowed to trace its child. In a container, grant "
+            "the capability SYS_PTRACE; kernel.yama.ptrace_scope may be 1 at most."
         )
         return Failed(f"py-spy may not look into the command: {said}", hint, ended)
     return Failed(f"py-spy failed: {said}", "", ended)
