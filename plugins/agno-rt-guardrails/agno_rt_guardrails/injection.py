@@ -169,7 +169,7 @@ def _build_ascii_table() -> dict[int, str | None]:
 
 
 MOST_LETTERS = 6
-"""Characters that decompose into more letters are phrases of their own, in no known language; many are very long."""
+"""The most letters of one character. Characters with more letters are whole phrases, in languages without patterns."""
 
 
 @functools.lru_cache(maxsize=32_768)

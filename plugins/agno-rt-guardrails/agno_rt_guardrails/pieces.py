@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from typing import TypeAlias, TypeVar
 
 PIECE = 16_384
-"""Characters with starts of matches in one search: a few milliseconds with the slowest built-in patterns."""
+"""Characters per search for the start of a match: a few milliseconds with the slowest built-in patterns."""
 
 CHANGED = 2_048
 """Characters changed at once; a character met for the first time takes microseconds."""

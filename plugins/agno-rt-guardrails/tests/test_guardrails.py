@@ -372,7 +372,7 @@ PIECES = {
         "以前のすべての", "system:\\n",
     ],
 }
-# Words without which some expressions are not tried at all, and which are no attack by themselves.
+# Words that some expressions need before they are tried; without an attack by themselves.
 NEEDED = "instructions, system prompt, rules, 프롬프트 提示 指示 忘れ 무시했 @ :// = "
 
 async def main():
