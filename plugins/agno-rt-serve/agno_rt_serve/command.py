@@ -1,4 +1,4 @@
-"""The command `agno-rt serve`: from what was typed to a server that runs until it is told to stop."""
+"""The command `agno-rt serve`: from the command line to a server that runs until it is told to stop."""
 
 from __future__ import annotations
 
@@ -69,31 +69,31 @@ def serve(context: click.Context, /, source: str | None, worker: int | None, **o
     if context.ensure_object(State).debug:
         options["show_errors"] = True
     with whole_lines():
-        return _run(source, worker, options)
+        return _load_and_serve(source, worker, options)
 
 
-def _run(source: str | None, worker: int | None, options: dict[str, Any]) -> int:
+def _load_and_serve(source: str | None, worker: int | None, options: dict[str, Any]) -> int:
     project = load_project(source)
     if not project.agents:
         raise UsageError(f"{project.source} has no agents to serve", hint="Write a table [agents.NAME] with a model.")
     settings = read_settings(Settings, project.config.plugins.get("serve", {}), "[plugins.serve]")
     if worker is not None:
-        trio.run(_serve, project, Worker(worker))
+        trio.run(_serve_project, project, Worker(worker))
         return 0
     given = {name: value for name, value in options.items() if value not in (None, ())}
     settings = _add_key(attrs.evolve(settings, **given), project, by_option="key_file" in given)
     if settings.workers == 1:
-        trio.run(_serve, project, settings)
+        trio.run(_serve_project, project, settings)
     else:
-        return trio.run(_supervise, source, project, _checked(settings))
+        return trio.run(_serve_with_workers, source, project, _check_workers(settings))
     return 0
 
 
-async def _serve(project: Project, place: Settings | Worker) -> None:
-    """Serve in this process: on what the settings say, or as a worker that its parent told."""
+async def _serve_project(project: Project, place: Settings | Worker) -> None:
+    """Serve in this process: by its own settings, or as a worker of a parent."""
     worker = place if isinstance(place, Worker) else None
     settings = place.settings if isinstance(place, Worker) else place
-    async with project.runtime() as runtime, _inspected(project, runtime, settings):
+    async with project.runtime() as runtime, _offer_inspection(project, runtime, settings):
         if worker is None or worker.number == 1:
             await _check_agents(project, runtime)
         log.load()
@@ -110,7 +110,7 @@ async def _serve(project: Project, place: Settings | Worker) -> None:
             nursery.start_soon(collect_as_memory_grows)
             try:
                 await server.serve(
-                    announce=partial(_announce, project, settings) if worker is None else worker.ready,
+                    announce=partial(_announce_address, project, settings) if worker is None else worker.ready,
                     listeners=() if worker is None else worker.listeners,
                 )
             except AgnoError as exc:
@@ -120,8 +120,8 @@ async def _serve(project: Project, place: Settings | Worker) -> None:
             raise failure
 
 
-async def _supervise(source: str | None, project: Project, settings: Settings) -> int:
-    """Serve in several processes, which this one looks after; the exit code."""
+async def _serve_with_workers(source: str | None, project: Project, settings: Settings) -> int:
+    """Serve in several processes, with this one as their supervisor. Return the exit code."""
     if project.config.runtime.memory == "memory:":
         click.echo(
             "warning: with several workers, memory: keeps a session in one of them, and the others do not know it; "
@@ -132,13 +132,13 @@ async def _supervise(source: str | None, project: Project, settings: Settings) -
         listeners = [listening.enter_context(sock) for sock in bind(settings.host, settings.port)]
         addresses: list[Address] = [sock.getsockname()[:2] for sock in listeners]
         supervisor = Supervisor(source, settings, listeners)
-        return await supervisor.run(lambda: _announce(project, settings, addresses))
+        return await supervisor.run(lambda: _announce_address(project, settings, addresses))
 
 
 def _add_key(settings: Settings, project: Project, *, by_option: bool) -> Settings:
     """Return the settings with the key of the option, the environment or the table, in this order.
 
-    Raises `UsageError` where others can read the key, and where anybody could reach the agents without one.
+    Raises `UsageError` if other users can read the key, and if anybody could reach the agents without a key.
     """
     key = take_key(os.environ)
     if settings.key and project.config.path is not None:
@@ -164,7 +164,7 @@ def _read_key(path: str) -> str:
     return key
 
 
-def _checked(settings: Settings) -> Settings:
+def _check_workers(settings: Settings) -> Settings:
     if settings.workers < 1:
         raise UsageError(f"[plugins.serve]: workers is {settings.workers}", hint="At least one has to serve.")
     if os.name != "posix":
@@ -173,8 +173,8 @@ def _checked(settings: Settings) -> Settings:
 
 
 @asynccontextmanager
-async def _inspected(project: Project, runtime: Runtime, settings: Settings) -> AsyncIterator[None]:
-    """Let `agno-rt top` ask what the runtime does. Where that cannot be, it is said, and the server serves."""
+async def _offer_inspection(project: Project, runtime: Runtime, settings: Settings) -> AsyncIterator[None]:
+    """Let `agno-rt top` ask about the runtime. If that fails, warn and serve all the same."""
     config, inspector = project.config.runtime, None
     if settings.inspect and "inspect" not in (*config.observers, *config.block):
         try:
@@ -203,7 +203,7 @@ async def _obey_signals(server: Server, worker: Worker | None, *, task_status: t
 
 
 async def _check_agents(project: Project, runtime: Runtime) -> None:
-    """Say what would keep agents from answering, and what is good to know. Raises what is wrong with all of them."""
+    """Warn of agents that cannot run, and print notes. Raises the error if no agent can run."""
     usable: list[Agent] = []
     for name, agent in project.agents.items():
         try:
@@ -220,7 +220,7 @@ async def _check_agents(project: Project, runtime: Runtime) -> None:
             show_warning(str(finding), finding.hint)
 
 
-def _announce(project: Project, settings: Settings, addresses: list[Address]) -> None:
+def _announce_address(project: Project, settings: Settings, addresses: list[Address]) -> None:
     port = addresses[0][1]
     # What listens everywhere is reached under this machine's own name.
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(settings.host, settings.host)
@@ -231,14 +231,14 @@ def _announce(project: Project, settings: Settings, addresses: list[Address]) ->
     click.echo(f"Serving {shown} at {url}{by} (Ctrl-C stops)")
     if not (settings.key or is_loopback(settings.host)):
         click.echo("warning: whoever reaches this address can run these agents: there is no key", err=True)
-    data, key = '{"input": "Hello"}', _key_header(settings)
+    data, key = '{"input": "Hello"}', _format_key_header(settings)
     click.echo(f"Try: curl {url}/agents/{names[0]}/runs {key}-H 'Content-Type: application/json' -d '{data}'")
     if settings.profile:
         click.echo(f"Profile: curl {key}'{url}/debug/profile?seconds=5' -o profile.svg")
 
 
-def _key_header(settings: Settings) -> str:
-    """Return what a shell adds to curl for the key, which is not shown itself."""
+def _format_key_header(settings: Settings) -> str:
+    """Return the header that makes curl send the key, without showing the key itself."""
     if not settings.key:
         return ""
     key = f"$(cat {shlex.quote(settings.key_file)})" if settings.key_file else f"${VARIABLE}"

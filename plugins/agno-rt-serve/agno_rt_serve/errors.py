@@ -1,7 +1,7 @@
-"""What the server refuses, and what it tells of an error, in JSON. Pure: knows neither sockets nor routes.
+"""Errors over HTTP, and the part of an agent's error that clients may see. Pure: knows neither sockets nor routes.
 
-An error that the client can mend, or wait out, is told as it is. Any other is the server's own matter: its text may
-hold paths, addresses and whatever an exception holds, so that the client is told its kind and where the log has it.
+An error that the client can mend, or wait out, is told in full. Any other error stays inside: its text may hold paths,
+addresses and other details of the server. The client is told its kind, and where the log has it.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ __all__ = ["BrokenAgent", "HttpError", "describe", "error_body", "is_inner", "ru
 
 _TOLD = (UsageError, LimitExceeded, Blocked, RunCancelled)
 _INNER = (ConfigError, ToolDefinitionError)
-"""Usage errors of whoever wrote the agents, not of whoever runs them."""
+"""Usage errors of the agents' author, not of the client."""
 
 
 class HttpError(Exception):
-    """A request that is answered with an error: its HTTP status, a stable code, what is wrong and what to do.
+    """A request that is answered with an error: an HTTP status, a stable code, what is wrong and what to do.
 
-    `headers` go out with the answer (`Allow`, `Retry-After`); `run_id` is the run's, where one failed.
+    `headers` go out with the answer (`Allow`, `Retry-After`); `run_id` is the id of the failed run, if there was a run.
     """
 
     def __init__(
@@ -78,25 +78,25 @@ _LIMITS: tuple[tuple[type[LimitExceeded], str], ...] = (
 
 
 def error_body(error: HttpError) -> bytes:
-    """The JSON that every route but those under /v1 answers an error with."""
+    """Return the JSON of an error, for every route outside /v1."""
     told = {"code": error.code, "message": error.message, "hint": error.hint}
     return msgspec.json.encode({"error": told | ({"run_id": error.run_id} if error.run_id else {})})
 
 
 def is_inner(error: AgnoError) -> bool:
-    """Whether the error is the server's own matter, so that its text is for the log alone."""
+    """Return whether the error's text is for the log alone."""
     return not isinstance(error, _TOLD) or isinstance(error, _INNER)
 
 
 def run_of(error: AgnoError) -> str:
-    """Return the id of the run that the error ended; empty where none had begun."""
+    """Return the id of the run that the error ended; empty if no run had begun."""
     return "" if error.result is None else str(error.result.run_id)
 
 
 def describe(error: AgnoError, *, full: bool = False, request: str = "") -> HttpError:
-    """Return the error as an answer; one that may be tried again says when.
+    """Return the error as an answer, with `Retry-After` if the request may be sent again.
 
-    Of an inner error only its kind is told, unless all is to be told in `full`, and where the log has it.
+    For an inner error the answer has only its kind and where the log has the rest, unless `full` is true.
     """
     status, message, hint = error.http_status, error.message, error.hint
     run = run_of(error)

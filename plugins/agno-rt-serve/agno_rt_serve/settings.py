@@ -1,4 +1,4 @@
-"""The settings of the plugin: the table `[plugins.serve]` of agno-rt.toml. Knows nothing of who uses them."""
+"""The settings of the plugin: the table `[plugins.serve]` of agno-rt.toml. Knows none of its readers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells clients of errors and failed steps, and the log of what clients are not told. Knows no route."""
+"""Errors and failed steps: the part for clients, and the part for the log. Knows no route."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ __all__ = ["Faults"]
 
 
 class Faults:
-    """Decides what leaves the server of an error. With `show`, all of it does: for those who develop the agents."""
+    """Decides which part of an error leaves the server. With `show` all of it does, for people who develop the
+    agents.
+    """
 
     def __init__(self, *, show: bool) -> None:
         self._show = show
 
     def describe(self, error: AgnoError, request: str) -> HttpError:
-        """Return the error as an answer to the request of that id. What it leaves out is logged."""
+        """Return the error as an answer to the request with the id `request`. Log the parts that the answer leaves
+        out.
+        """
         if is_inner(error):
             self._log(error, request)
         return describe(error, full=self._show, request=request)
@@ -40,7 +44,7 @@ class Faults:
         )
 
     def event(self, event: Event, result: RunResult | None) -> Event:
-        """Return the event as a client may see it. `result` is the run's, once that is over."""
+        """Return the event as a client may see it. `result` is the run's result, once the run is over."""
         if self._show:
             return event
         match event:

@@ -25,7 +25,7 @@ class SignIn:
         self._key = key
 
     def routes(self) -> list[Route]:
-        """Return what is answered."""
+        """Return the routes."""
         return [Route("POST", PATH, self._sign_in), Route("DELETE", PATH, self._sign_out)]
 
     async def _sign_in(self, scope: Scope, receive: Receive, send: Send) -> None:

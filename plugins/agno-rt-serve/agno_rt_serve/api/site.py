@@ -1,4 +1,4 @@
-"""What the resources of one server share, and the rule of what belongs to whom. Knows no route."""
+"""The objects shared by a server's resources, and the rule of ownership. Knows no route."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["Site"]
 
 @attrs.frozen
 class Site:
-    """The project that is served, in the runtime in which its agents run.
+    """The project that is served, and the runtime in which its agents run.
 
-    What belongs to a user is shown to whoever names the user, and what belongs to nobody to whoever names none. To
-    everybody else it is as if it were not there.
+    Requests that name a user see that user's runs and sessions. Requests without a user see runs and sessions without
+    an owner. All else is answered as if it did not exist.
     """
 
     project: Project
@@ -31,7 +31,7 @@ class Site:
     accepts: Accepts
 
     def tool(self, spec: str) -> Tool | Toolkit | str:
-        """Return what the spec of a tool names; the spec itself where nobody provides it."""
+        """Return the tool or toolkit that the spec names, or the spec itself if no plugin provides it."""
         try:
             made = self.runtime.plugins.tool(spec, self.project.config.plugins)
         except AgnoError:
@@ -39,7 +39,7 @@ class Site:
         return made if isinstance(made, Tool | Toolkit) else spec
 
     def run_store(self) -> RunStore:
-        """Return the memory as a store of runs. Raises `HttpError` 404 where it stores none."""
+        """Return the memory as a store of runs. Raises `HttpError` 404 if the memory does not store runs."""
         memory = self.runtime.memory
         if isinstance(memory, RunStore):
             return memory

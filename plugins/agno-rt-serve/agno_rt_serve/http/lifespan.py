@@ -18,8 +18,9 @@ _SHUTDOWN = 10.0
 class Lifespan:
     """One application's lifespan: `run` it in a task, await `startup`, serve, await `shutdown`.
 
-    `state` is what the application put there, for each request's scope. `failure` is what kept it from starting; an
-    application that fails before it asks for the first lifespan event does not know lifespans, which is no failure.
+    `state` is the application's, for each request's scope. `failure` is the error that kept the application from
+    starting. An application that fails before it asks for the first lifespan event does not know lifespans: no
+    `failure` then.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -46,7 +47,7 @@ class Lifespan:
             self._ended.set()
 
     async def startup(self) -> bool:
-        """Wait until the application has started; whether it has."""
+        """Wait until the application has started or failed. Return whether it has started."""
         await self._started.wait()
         return self.failure is None
 

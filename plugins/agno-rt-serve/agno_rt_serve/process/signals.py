@@ -1,4 +1,4 @@
-"""The signals that stop a server, and how often it was asked to. Knows no server."""
+"""The signals that stop a server, and the count of them. Knows no server."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _ENDING = 5.0
 
 @contextmanager
 def stop_requests() -> Iterator[AsyncIterator[int]]:
-    """Give 1 for the first signal to stop, 2 for one more, and so on, as they come.
+    """Give 1 for the first signal to stop, 2 for the second, and so on, as they come.
 
     SIGHUP, which comes when a terminal is closed, asks once like the others, but never insists: the shell and the
-    system both send it. Where it is ignored, as under `nohup`, it stays ignored. It is for a process whose only purpose
-    is the server: signals that come after the last one was heard do not end it, since it ends anyway.
+    system both send it. If it is ignored, as under `nohup`, it stays ignored. This is for a process with no other
+    purpose than the server: signals after the last counted one do not end the process, since it ends anyway.
     """
     numbers = [signal.SIGINT, signal.SIGTERM]
     if _HANG_UP is not None and signal.getsignal(_HANG_UP) is not signal.SIG_IGN:
         numbers.append(_HANG_UP)
-    late = _Late(numbers)
+    late = _LateSignals(numbers)
     # Below trio's own handlers, which give way to these without a moment between.
     before = {number: signal.signal(number, late) for number in numbers}
     requests = _Requests()
@@ -45,7 +45,7 @@ def stop_requests() -> Iterator[AsyncIterator[int]]:
 
 
 class _Requests:
-    """How often the process was asked to stop."""
+    """A count of the requests to stop."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -57,10 +57,10 @@ class _Requests:
                 yield self.asked
 
 
-class _Late:
-    """Handles signals that come while the process ends: one that hangs they end after all.
+class _LateSignals:
+    """Handles signals while the process ends. They take effect only if the process hangs.
 
-    Somebody who insists would otherwise kill it in its last moment, and its exit code and its last words were lost.
+    An insistent user would otherwise kill the process in its last moment, and lose its exit code and its last output.
     """
 
     def __init__(self, numbers: list[signal.Signals]) -> None:

@@ -1,6 +1,6 @@
-"""A worker's end of the channel to the process that started it. Knows no HTTP, and nothing of other workers.
+"""A worker's end of the channel to its parent. Knows no HTTP, and nothing of other workers.
 
-By it a worker is told what to do, says that it serves or what it waits for, and learns that its parent is gone.
+By the channel a worker gets its orders, says that it serves or waits, and learns that its parent is gone.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _LONGEST = 1_000_000
 
 @attrs.frozen
 class Orders:
-    """What a worker is told: its number from 1 on, the numbers of the sockets to listen on, and the settings.
+    """The orders of a worker: its number from 1 on, the numbers of the sockets to listen on, and the settings.
 
-    `lock` is the number of the file that it locks to write a line.
+    `lock` is the number of the file to lock while a line is written.
     """
 
     number: int
@@ -40,14 +40,14 @@ class Orders:
     lock: int | None = None
 
     def line(self) -> bytes:
-        """The orders as a line for the channel."""
+        """Return the orders as a line for the channel."""
         return base64.b64encode(msgspec.msgpack.encode(self)) + b"\n"
 
 
 class Worker:
-    """This process as a worker: its `number`, its `settings`, and the `listeners` that its parent made.
+    """This process as a worker: its `number`, its `settings`, and the parent's `listeners`.
 
-    `channel` is the number of the socket that the parent passed on. Raises `UsageError` for what is none.
+    `channel` is the number of the socket that the parent passed on. Raises `UsageError` for any other number.
     """
 
     def __init__(self, channel: int) -> None:
@@ -67,11 +67,11 @@ class Worker:
         self.settings = orders.settings
 
     def ready(self, addresses: list[Address]) -> None:
-        """Tell the parent that requests can come, to whatever addresses it listens on."""
+        """Tell the parent that this worker accepts requests."""
         self._tell(READY)
 
     def busy(self) -> None:
-        """Tell the parent that requests are under way, for which this worker waits before it stops."""
+        """Tell the parent that this worker waits for requests under way before it stops."""
         self._tell(BUSY)
 
     async def outlive_parent(self, stop: Callable[[], None]) -> None:

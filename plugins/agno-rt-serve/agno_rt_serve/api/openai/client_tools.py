@@ -1,7 +1,7 @@
-"""Tools of a client's own: the model may call them, and the client carries them out. Pure.
+"""Tools of the client: the model may call them, and the client carries them out. Pure.
 
-A hook takes the calls out of the model's response, so that the run is over with them: they are what it answers. The
-client's next request brings the results, and is a run of its own.
+A hook takes the calls out of the model's response. That ends the run, and the calls are its answer. The client's next
+request brings the results, and is a run of its own.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class ClientTools(Hook):
-    """Takes calls of the client's tools out of a run's responses; `calls` has those of the last one.
+    """Takes calls of the client's tools out of a run's responses; `calls` has the calls of the last response.
 
-    A turn that calls tools of both sides keeps the client's: the model calls the agent's anew, should it still want to.
+    If a turn calls tools of both sides, only the client's are kept. The model can call the agent's tools again later.
     """
 
     def __init__(self, names: Collection[str], *, parallel: bool) -> None:
@@ -36,7 +36,7 @@ class ClientTools(Hook):
         self._parallel = parallel
 
     async def after_model(self, context: RunContext, response: ModelResponse) -> ModelResponse | None:
-        """End the run where the response calls a tool of the client's."""
+        """End the run if the response calls a tool of the client."""
         calls = [call for call in response.tool_calls if call.name in self._names]
         if not calls:
             return None
@@ -45,9 +45,10 @@ class ClientTools(Hook):
 
 
 def add_tools(agent: Agent, own: Collection[str], chat: ChatBody) -> tuple[Agent, ClientTools | None]:
-    """Return the agent with the client's tools, and what takes their calls; `own` are the names of the agent's tools.
+    """Return the agent with the client's tools, and the hook that takes their calls.
 
-    Raises `HttpError` 400 for tools that cannot be, and for a choice of them that cannot be kept.
+    `own` are the names of the agent's tools. Raises `HttpError` 400 for malformed tools, and for a `tool_choice` that
+    cannot be kept.
     """
     functions = _check_functions(chat, own)
     choice = _read_choice(chat, functions, own)
@@ -105,7 +106,7 @@ def _is_deep(value: Any) -> bool:
 
 
 def _read_choice(chat: ChatBody, functions: Sequence[Function], own: Collection[str]) -> str:
-    """Return the choice as a model's settings have it."""
+    """Return `tool_choice` in the form of a model's settings."""
     choice: Any = chat.tool_choice
     if choice in (None, "auto", "none"):
         return "none" if choice == "none" else "auto"
@@ -132,16 +133,16 @@ def _names_function(choice: Any) -> bool:
 
 def _make_tool(function: Function) -> Tool:
     parameters = {"type": "object", "properties": {}} | (function.parameters or {})
-    return Tool(function.name, function.description or "", parameters, _refuse, _refuse)
+    return Tool(function.name, function.description or "", parameters, _refuse_call, _refuse_call)
 
 
-def _refuse(*args: Any, **kwargs: Any) -> Any:
-    """Stand for a function that is the client's: a hook of the agent's led a call here that no client is told of."""
+def _refuse_call(*args: Any, **kwargs: Any) -> Any:
+    """Refuse a call of the client's tool that reached the agent, because a hook of the agent made it after this one."""
     raise RuntimeError("this tool is the client's, and cannot be called here")
 
 
 def _add_ids(calls: Sequence[ToolCall], run_id: str) -> Sequence[ToolCall]:
-    """Return the calls with an id each, by which the client gives its result."""
+    """Return the calls with an id each, which the client sends back with the result."""
     ids = {call.id for call in calls if call.id}
     if len(ids) == len(calls):
         return tuple(calls)
