@@ -1,7 +1,7 @@
-"""The ASGI application: mounts the routes, behind the checks that every request passes. Knows no sockets.
+"""The ASGI application: mounts the routes, behind the checks of every request. Knows no sockets.
 
-Any ASGI server under trio runs it. Most requests go to a handful of fixed paths, such as the one of each agent; one
-table has these. Starlette's router has the rest: paths with parameters, routes of other plugins, and unknown paths.
+Any ASGI server under trio runs it. Most requests go to a handful of fixed paths, found in one table. Starlette's router
+has the rest: paths with parameters, routes of other plugins, and unknown paths.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class App:
         self._guard = Guard(hosts, settings.cors_origins)
         self._key = Key(settings.key) if settings.key else None
         routes = list(self._routes(settings))
-        # Paths without a parameter are found in one table; the rest, and what is not there, by Starlette's router.
+        # One table has the paths without a parameter; Starlette's router has the rest, and answers unknown paths.
         self._fixed = {
             (route.method, route.path): self._make_endpoint(route) for route in routes if "{" not in route.path
         }
@@ -165,7 +165,7 @@ class App:
 
 
 class _ByMethod:
-    """The endpoints of one path, by method, so that a 405 can list all of them."""
+    """The endpoints of one path, by method, so that a 405 can list the methods."""
 
     def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
         self._endpoints = endpoints
@@ -198,7 +198,7 @@ async def _answer_no_route(request: Request, exc: Exception) -> Response:
     headers = dict(exc.headers or {})
     if exc.status_code == 405:
         hint = f"Use {headers['Allow']}." if "Allow" in headers else ""
-        error = HttpError(405, "method_not_allowed", f"{path} does not take {request.method}", hint)
+        error = HttpError(405, "method_not_allowed", f"{path} does not accept {request.method}", hint)
     elif exc.status_code == 404:
         hint = "GET /agents lists the agents; POST /agents/NAME/runs runs one."
         error = HttpError(404, "not_found", f"there is nothing at {path}", hint)
@@ -209,7 +209,7 @@ async def _answer_no_route(request: Request, exc: Exception) -> Response:
 
 
 def _make_failing_app(plugin: str, name: str, exc: BaseException) -> ASGIApp:
-    hint = "Upgrade or uninstall it, or name it in `block` of [runtime] in agno-rt.toml."
+    hint = "Upgrade or uninstall the plugin, or name it in `block` of [runtime] in agno-rt.toml."
     error = PluginError(f"plugin {plugin!r} failed to make its routes /{name}: {named(exc)}", plugin=plugin, hint=hint)
 
     async def fail(scope: Scope, receive: Receive, send: Send) -> None:

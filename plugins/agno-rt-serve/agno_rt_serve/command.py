@@ -45,26 +45,33 @@ __all__ = ["serve"]
 @click.option("--host", help="Address to listen on. [127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on; 0 takes a free one. [7777]")
 @click.option("--workers", type=click.IntRange(1), help="Processes that serve on the port. [1]")
-@click.option("--grace", type=click.FloatRange(0), help="Seconds that running requests get to end in. [10]")
+@click.option("--grace", type=click.FloatRange(0), help="Seconds for running requests to end in. [10]")
 @click.option("--access-log", is_flag=True, default=None, help="Log a line for each request.")
-@click.option("--profile", is_flag=True, default=None, help="Offer profiles of the server, to this machine alone.")
+@click.option("--profile", is_flag=True, default=None, help="Offer profiles of the server, only to this machine.")
 @click.option("--benchmarks", metavar="DIR", help="Serve the published dashboard of benchmarks in DIR at /benchmarks.")
-@click.option("--key-file", metavar="FILE", help="File with the key that clients must have; made if it is not there.")
+@click.option("--key-file", metavar="FILE", help="File with the key for clients; a missing file gets a new key.")
 @click.option(
-    "--no-auth", is_flag=True, default=None, help="Without a key: whoever reaches the address runs the agents."
+    "--no-auth",
+    is_flag=True,
+    default=None,
+    help="Serve without a key: anybody who reaches the address can run the agents.",
 )
-@click.option("--allow-host", "allowed_hosts", multiple=True, metavar="NAME", help="A name that the server goes by.")
-@click.option("--show-errors", is_flag=True, default=None, help="Tell clients all of an inner error. --debug does too.")
-@click.option("--worker", type=int, hidden=True, help="This is one of them, and this is its channel to its parent.")
+@click.option(
+    "--allow-host", "allowed_hosts", multiple=True, metavar="NAME", help="A name of the server, as in the header Host."
+)
+@click.option(
+    "--show-errors", is_flag=True, default=None, help="Tell clients the whole text of inner errors, as --debug does."
+)
+@click.option("--worker", type=int, hidden=True, help="Serve as a worker, with this channel to the parent.")
 @debug_option
 @click.pass_context
 def serve(context: click.Context, /, source: str | None, worker: int | None, **options: Any) -> int:
     """Serve agents over HTTP, with a page to chat with them.
 
     The agents are those of FILE (a Python file, an import path or a .toml), else of the agno-rt.toml in this folder,
-    else the two that ship. The table [plugins.serve] has more settings; options here stand above it.
+    else the two that ship with agno_rt. The table [plugins.serve] has more settings; options here override it.
     """
-    # As `python` does it: modules in this folder can be named here, and imported by an agents.py.
+    # As `python` does: SOURCE may name modules in this folder, and an agents.py may import them.
     sys.path.insert(0, os.getcwd())
     if context.ensure_object(State).debug:
         options["show_errors"] = True
@@ -114,7 +121,7 @@ async def _serve_project(project: Project, place: Settings | Worker) -> None:
                     listeners=() if worker is None else worker.listeners,
                 )
             except AgnoError as exc:
-                failure = exc  # raised outside of the nursery, which would wrap it
+                failure = exc  # raised after the nursery, which would wrap the error in a group
             nursery.cancel_scope.cancel()
         if failure is not None:
             raise failure
@@ -124,8 +131,8 @@ async def _serve_with_workers(source: str | None, project: Project, settings: Se
     """Serve in several processes, with this one as their supervisor. Return the exit code."""
     if project.config.runtime.memory == "memory:":
         click.echo(
-            "warning: with several workers, memory: keeps a session in one of them, and the others do not know it; "
-            'where sessions are used, set memory = "sqlite:///agents.db" in [runtime]',
+            "warning: with several workers, memory: keeps a session in one worker, and the others do not know it; "
+            'if clients use sessions, set memory = "sqlite:///agents.db" in [runtime]',
             err=True,
         )
     with ExitStack() as listening:
@@ -151,8 +158,8 @@ def _add_key(settings: Settings, project: Project, *, by_option: bool) -> Settin
         settings = attrs.evolve(settings, key=key, key_file="")
     if not (settings.key or settings.no_auth or is_loopback(settings.host)):
         raise UsageError(
-            f"whoever reaches {settings.host or 'this machine'} could run these agents: there is no key",
-            hint=f"Set {VARIABLE}, or use --key-file FILE, which makes one. To serve without: --no-auth.",
+            f"anybody who reaches {settings.host or 'this machine'} could run these agents: there is no key",
+            hint=f"Set {VARIABLE}, or use --key-file FILE, which makes a key. To serve without a key: --no-auth.",
         )
     return settings
 
@@ -166,9 +173,11 @@ def _read_key(path: str) -> str:
 
 def _check_workers(settings: Settings) -> Settings:
     if settings.workers < 1:
-        raise UsageError(f"[plugins.serve]: workers is {settings.workers}", hint="At least one has to serve.")
+        raise UsageError(f"[plugins.serve]: workers is {settings.workers}", hint="Set it to 1 or more.")
     if os.name != "posix":
-        raise UsageError("several workers need a Unix", hint="Leave `workers` out, and put a proxy before several.")
+        raise UsageError(
+            "several workers need a Unix", hint="Leave `workers` out, or start several servers behind a proxy."
+        )
     return settings
 
 
@@ -199,7 +208,7 @@ async def _obey_signals(server: Server, worker: Worker | None, *, task_status: t
             if server.busy and worker is not None:
                 worker.busy()
             elif server.busy:
-                click.echo("Stopping: waiting for running requests. Once more stops at once.", err=True)
+                click.echo("Stopping: waiting for running requests. A second signal stops at once.", err=True)
 
 
 async def _check_agents(project: Project, runtime: Runtime) -> None:
@@ -222,7 +231,7 @@ async def _check_agents(project: Project, runtime: Runtime) -> None:
 
 def _announce_address(project: Project, settings: Settings, addresses: list[Address]) -> None:
     port = addresses[0][1]
-    # What listens everywhere is reached under this machine's own name.
+    # 0.0.0.0 and :: are not addresses to connect to: show a loopback address instead.
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(settings.host, settings.host)
     url = f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{port}"
     names = list(project.agents)
@@ -230,7 +239,7 @@ def _announce_address(project: Project, settings: Settings, addresses: list[Addr
     by = f" with {settings.workers} workers" if settings.workers > 1 else ""
     click.echo(f"Serving {shown} at {url}{by} (Ctrl-C stops)")
     if not (settings.key or is_loopback(settings.host)):
-        click.echo("warning: whoever reaches this address can run these agents: there is no key", err=True)
+        click.echo("warning: anybody who reaches this address can run these agents: there is no key", err=True)
     data, key = '{"input": "Hello"}', _format_key_header(settings)
     click.echo(f"Try: curl {url}/agents/{names[0]}/runs {key}-H 'Content-Type: application/json' -d '{data}'")
     if settings.profile:

@@ -1,7 +1,7 @@
 """Errors over HTTP, and the part of an agent's error that clients may see. Pure: knows neither sockets nor routes.
 
-An error that the client can mend, or wait out, is told in full. Any other error stays inside: its text may hold paths,
-addresses and other details of the server. The client is told its kind, and where the log has it.
+Clients are told all of an error that they can mend or wait out. Any other error is inner: its text may hold paths,
+addresses and other details of the server. The client is told the kind of error, and where to find it in the log.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _INNER = (ConfigError, ToolDefinitionError)
 
 
 class HttpError(Exception):
-    """A request that is answered with an error: an HTTP status, a stable code, what is wrong and what to do.
+    """A request that is answered with an error: an HTTP status, a stable code, the fault and the remedy.
 
-    `headers` go out with the answer (`Allow`, `Retry-After`); `run_id` is the id of the failed run, if there was a run.
+    `headers` go out with the answer (`Allow`, `Retry-After`); `run_id` is the id of the failed run, or empty.
     """
 
     def __init__(
@@ -59,22 +59,22 @@ class BrokenAgent(AgnoError):
 
 
 _KINDS: tuple[tuple[type[AgnoError], str], ...] = (
-    (OutputError, "the model's answer does not fit what the agent answers with"),
+    (OutputError, "the model's answer does not fit the agent's output type"),
     (RunConflict, "the run is under way already, or over"),
-    (SessionConflict, "the session was changed by another run meanwhile, and this one was not stored in it"),
-    (BackendError, "what the server stores could not be read or written"),
+    (SessionConflict, "another run changed the session meanwhile, so this run was not stored in it"),
+    (BackendError, "the server's stored data could not be read or written"),
     (ConfigError, "the server lacks a setting that the run needs"),
     (BrokenAgent, "the agent cannot run as it stands"),
 )
-"""What is told of inner errors; the first that fits."""
+"""The message for an inner error; the first kind that fits counts."""
 
 
 _LIMITS: tuple[tuple[type[LimitExceeded], str], ...] = (
     (Overloaded, "the server has too much to do right now"),
     (DeadlineExceeded, "the answer took too long, so the run was stopped"),
-    (LimitExceeded, "the run used up what one run may use, and was stopped"),
+    (LimitExceeded, "the run reached a limit for one run, and was stopped"),
 )
-"""What users of a page are told of limits, which they cannot raise; the hint has what developers need."""
+"""The message for a limit, written for users of a page, who cannot raise limits; the hint is for developers."""
 
 
 def error_body(error: HttpError) -> bytes:
@@ -108,7 +108,7 @@ def describe(error: AgnoError, *, full: bool = False, request: str = "") -> Http
         message, hint = _name_kind(error), f"The server's log says why{place and ': '}{place}."
         if isinstance(error, SessionConflict) or getattr(error, "retryable", False):
             hint = f"Send it again. {hint}"
-        elif status < 500 and not isinstance(error, RunConflict):  # it is not the client's to mend
+        elif status < 500 and not isinstance(error, RunConflict):  # the client cannot mend the error
             status = 500
     described = HttpError(status, error.code, message, hint, _retry_after(error))
     described.run_id = run
@@ -127,7 +127,7 @@ def _name_model_kind(status: int | None) -> str:
         case None:
             return "the model gave no answer"
         case 429:
-            return "the model's service takes no more requests for now"
+            return "the model's service does not accept more requests for now"
         case 408 | 504:
             return "the model's service did not answer in time"
     return "the model's service is out of order" if status >= 500 else "the model's service refused the request"

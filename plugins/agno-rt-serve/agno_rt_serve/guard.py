@@ -48,8 +48,8 @@ def check_host(header: bytes | None, allowed: frozenset[bytes] | None) -> None:
         name = header
     if name.lower() not in allowed:
         shown = name.decode("latin-1")
-        hint = f"If it is yours: --allow-host {shown}, or allowed_hosts = [{shown!r}] in [plugins.serve]."
-        raise HttpError(421, "host_not_allowed", f"this server does not go by the name {shown!r}", hint)
+        hint = f"If the name is yours: --allow-host {shown}, or allowed_hosts = [{shown!r}] in [plugins.serve]."
+        raise HttpError(421, "host_not_allowed", f"this server does not answer to the name {shown!r}", hint)
 
 
 class Guard:
@@ -66,7 +66,7 @@ class Guard:
         """Raise `HttpError` 421 for a Host that is not the server's, 403 for a page of another origin."""
         host = None
         origin = site = mode = b""
-        # One pass over the headers, since every request comes by here.
+        # One pass over the headers: every request pays for this check.
         for name, value in scope["headers"]:
             if name == b"host":
                 host = value
@@ -83,7 +83,7 @@ class Guard:
             if origin not in self._origins and not _is_at(origin.lower(), (host or b"").lower()):
                 raise _cross_site(origin.decode("latin-1"))
         elif site in _ELSEWHERE and mode != b"navigate":
-            # What a page embeds has no Origin. A link that is followed may lead here.
+            # Embedded requests have no Origin. Following a link (mode `navigate`) is allowed.
             raise _cross_site("another site")
 
 
@@ -95,5 +95,7 @@ def _is_at(origin: bytes, host: bytes) -> bool:
 
 
 def _cross_site(origin: str) -> HttpError:
-    hint = "If it is yours, add it to cors_origins of [plugins.serve]; behind a proxy, have it pass on the Host."
+    hint = (
+        "If the site is yours, add it to cors_origins of [plugins.serve]; behind a proxy, let the proxy pass on Host."
+    )
     return HttpError(403, "cross_site", f"pages of {origin} may not use this server", hint)

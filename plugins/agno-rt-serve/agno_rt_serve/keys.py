@@ -1,7 +1,7 @@
-"""The key that clients must have: reading the key, and checking requests for it. Knows no route.
+"""The key for clients: reading the key, and checking requests for it. Knows no route.
 
-All clients share the key. It comes from the environment or from a file, never from the command line, which every user
-of the machine can read.
+All clients share the key. The environment or a file has the key, never the command line: every user of the machine can
+read that.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ __all__ = ["VARIABLE", "Key", "check_key", "check_private", "read_key_file", "ta
 VARIABLE = "AGNO_RT_SERVE_KEY"
 """The environment variable that may hold the key."""
 
-# Attempts are not counted, so that the key itself must be too long to be tried out.
+# Attempts are not counted, so the key itself must be too long to guess.
 _KEY = re.compile(r"[!-~]{16,1000}")
 _SIGNED_IN = 86_400
 _CHALLENGE = b'Bearer realm="agno-rt"'
 
 
 class Key:
-    """The key of a server. A client shows it as a bearer token, a browser as a cookie.
+    """The key of a server. A client shows the key as a bearer token, a browser shows a cookie.
 
-    The cookie holds nothing that opens another server, nor the key: only the time when it expires, and that time signed
-    with the key. Workers of one server know each other's cookies, and a new key makes old cookies void.
+    The cookie has the time when it expires, and a signature of the time by the key. The key cannot be read from it, and
+    other servers refuse it. Workers of one server accept each other's cookies, and a new key makes old cookies void.
     """
 
     def __init__(self, text: str) -> None:
@@ -60,10 +60,9 @@ class Key:
             if scheme.lower() != b"bearer" or not self.is_right(given.strip()):
                 raise wrong_key()
         elif not any(self._is_current(cookie.strip()) for cookie in cookies.split(b";")):
-            hint = (
-                f"Send the header Authorization: Bearer KEY, or sign in at the page /. The server has it as {VARIABLE}"
-            )
-            raise _unauthorized("key_missing", "this server wants a key", f"{hint} or in its key file.")
+            hint = "Send the header Authorization: Bearer KEY, or sign in at the page /."
+            hint = f"{hint} The key is in the server's {VARIABLE} or key file."
+            raise _key_error("key_missing", "this server requires a key", hint)
 
     def cookie(self, *, secure: bool) -> bytes:
         """Return the header Set-Cookie for a browser that showed the key."""
@@ -91,7 +90,7 @@ class Key:
 
 def wrong_key() -> HttpError:
     """Return the error for a key that is not this server's."""
-    return _unauthorized("key_wrong", "the key is not this server's", "Did it change, or lose a character on the way?")
+    return _key_error("key_wrong", "the key is not this server's", "Did it change, or lose a character on the way?")
 
 
 def take_key(environ: MutableMapping[str, str]) -> str:
@@ -110,7 +109,7 @@ def read_key_file(path: Path) -> tuple[str, bool]:
     except FileExistsError:
         return check_key(_read_text(path), f"the key file {path}"), False
     except OSError as exc:
-        raise UsageError(f"the key file {path} cannot be written: {exc.strerror}", hint="Name another.") from exc
+        raise UsageError(f"the key file {path} cannot be written: {exc.strerror}", hint="Name another file.") from exc
     text = secrets.token_urlsafe(32)
     with open(number, "w", encoding="ascii") as file:
         file.write(f"{text}\n")
@@ -138,8 +137,8 @@ def _read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "it is not text"
-        raise UsageError(f"the key file {path} cannot be read: {why}", hint="Name another.") from exc
+        raise UsageError(f"the key file {path} cannot be read: {why}", hint="Name another file.") from exc
 
 
-def _unauthorized(code: str, message: str, hint: str) -> HttpError:
+def _key_error(code: str, message: str, hint: str) -> HttpError:
     return HttpError(401, code, message, hint, ((b"www-authenticate", _CHALLENGE),))

@@ -49,13 +49,13 @@ def caused(error: AgnoError, cause: Exception) -> AgnoError:
 
 INNER: list[tuple[Exception, int, str, str]] = [
     (RuntimeError(SECRET), 500, "hook", "the run failed in the server"),
-    (caused(BackendError(SECRET), Unprintable()), 503, "backend", "what the server stores"),
-    (BackendError(f"{SECRET} is locked"), 503, "backend", "what the server stores"),
+    (caused(BackendError(SECRET), Unprintable()), 503, "backend", "the server's stored data"),
+    (BackendError(f"{SECRET} is locked"), 503, "backend", "the server's stored data"),
     (
         caused(BackendError("the disk is full", hint="Free some."), OSError(SECRET)),
         503,
         "backend",
-        "what the server stores",
+        "the server's stored data",
     ),
     (SessionConflict(f"{SECRET} is at version 2, not 1"), 409, "session_conflict", "was changed by another run"),
     (PluginError(SECRET, plugin="p"), 500, "plugin", "the run failed in the server"),
@@ -65,7 +65,7 @@ INNER: list[tuple[Exception, int, str, str]] = [
     (ModelError(f"{SECRET} refused"), 502, "model", "gave no answer"),
     (ModelError(SECRET, status=400), 502, "model", "refused the request"),
     (ModelError(SECRET, hint=SECRET, status=401), 502, "model", "refused the request"),
-    (ModelError(SECRET, status=429, retryable=True, retry_after=7), 502, "model", "takes no more requests"),
+    (ModelError(SECRET, status=429, retryable=True, retry_after=7), 502, "model", "does not accept more requests"),
     (ModelError(SECRET, status=500, retryable=True), 502, "model", "out of order"),
     (ModelError(SECRET, status=504, retryable=True), 502, "model", "did not answer in time"),
 ]

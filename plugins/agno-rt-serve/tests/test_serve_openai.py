@@ -358,7 +358,7 @@ class InOnePiece:
                 ]
             },
             "messages[0].content[0]",
-            "no base64",
+            "not base64",
         ),
         (
             {"messages": [{"role": "system", "content": [{"type": "image_url", "image_url": "https://host/a"}]}]},

@@ -324,7 +324,7 @@ class TestDying:
         assert process.popen.wait(PATIENCE) == 1
         said = process.err.rest()
         assert "no_such_module" in said
-        assert "no other serves" in said
+        assert "no other worker serves" in said
         assert "Traceback" not in said
         assert gone(process.url)
 
@@ -349,7 +349,7 @@ class TestStopping:
 
         assert code == 0
         assert [result() for result in runs.values()] == [f"{pid} 1" for pid in runs]
-        assert process.err.rest() == "Stopping: waiting for running requests. Once more stops at once.\n"
+        assert process.err.rest() == "Stopping: waiting for running requests. A second signal stops at once.\n"
 
     def test_a_hang_up_never_insists(self, start: Start) -> None:
         """A terminal that closes may signal several times, and runs still end first."""

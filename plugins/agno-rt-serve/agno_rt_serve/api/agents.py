@@ -85,7 +85,7 @@ class Agents:
     async def _run(self, agent: Agent, scope: Scope, receive: Receive, send: Send) -> None:
         body = decode(await json_body(scope, receive))
         task = Task(agent, input_of(body, self._site.accepts), body.session, body.user)
-        # As `StoredRuns` does it, in place: each call more is paid for by each request.
+        # Repeated in `StoredRuns`, not shared: every request would pay for one more call.
         if b"text/event-stream" in header(scope, b"accept"):
             await self._site.runner.stream(task, send, Numbered(), lambda end: b"", request_id(scope))
         else:
@@ -111,7 +111,7 @@ def tool_names(agent: Agent, resolve: Resolve) -> set[str]:
 
 
 def _describe_agent(name: str, agent: Agent, resolve: Resolve) -> _Agent:
-    # What the instructions say is between the agent and its model: nothing of them is shown.
+    # Instructions are never shown: they are between the agent and its model.
     model = agent.model if isinstance(agent.model, str) else agent.model.name
     tools = [tool for entry in agent.tools for tool in _describe_tools(entry, resolve)]
     return _Agent(name, model, agent.description, tools, ())

@@ -61,7 +61,7 @@ class Shown:
         try:
             return self._site.runtime.tools(agent)
         except AgnoError:
-            return {}  # it cannot run as it stands: whoever resumes the run is told why
+            return {}  # the agent cannot run as it stands: resuming the run says why
 
 
 class Approvals:
@@ -95,7 +95,9 @@ class Approvals:
         try:
             decided = await self._apply_decision(found.id, body)
         except ApprovalConflict as exc:
-            raise HttpError(409, exc.code, f"this is {found.status} already", f"{exc.message}. {exc.hint}") from exc
+            raise HttpError(
+                409, exc.code, f"this approval is {found.status} already", f"{exc.message}. {exc.hint}"
+            ) from exc
         await self._send_approval(send, decided)
 
     async def _apply_decision(self, approval: str, body: _Decision) -> Approval:
@@ -115,8 +117,8 @@ class Approvals:
             if found.user != user:
                 raise NotFound("approval", approval, ())
         except NotFound as exc:
-            hint = "GET /approvals lists what there is. What belongs to a user is found where the user is named."
-            raise HttpError(404, "not_found", f"this server knows no approval {approval!r}", hint) from exc
+            hint = "GET /approvals lists approvals. A user's approval is found only if the request names the user."
+            raise HttpError(404, "not_found", f"this server does not know the approval {approval!r}", hint) from exc
         return found
 
     async def _send_approval(self, send: Send, approval: Approval) -> None:
@@ -139,4 +141,6 @@ def _check_fields(body: _Decision) -> None:
             hint = f"Send it with the decision {decision!r}, or leave it out."
             raise HttpError(400, "invalid_body", f"{field!r} does not go with the decision {body.decision!r}", hint)
     if body.decision == "answer" and not given["value"]:
-        raise HttpError(400, "invalid_body", "the answer has no value", 'Send {"decision": "answer", "value": ...}.')
+        raise HttpError(
+            400, "invalid_body", "the decision 'answer' has no value", 'Send {"decision": "answer", "value": ...}.'
+        )

@@ -20,7 +20,7 @@ from agno_rt_serve.http.asgi import Receive, Scope, Send, respond
 __all__ = ["Dashboard", "to_dashboard"]
 
 _NEEDED = ("index.html", "graphs.html", "index.json")
-# By suffix, and not by what the system's own tables say: they differ, and nosniff makes a wrong one a broken page.
+# By suffix, not by the system's own tables: those differ, and with nosniff a wrong type breaks the page.
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -32,7 +32,7 @@ _TYPES = {
     ".woff": "font/woff",
 }
 _HEADERS = {
-    # Its pages are made of its own files alone; asv's scripts write styles into the elements.
+    # The dashboard's pages use only its own files; asv's scripts write styles into the elements, hence unsafe-inline.
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
         "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -56,11 +56,13 @@ class Dashboard(StaticFiles):
         super().__init__(directory=folder, html=True)
 
     async def get_response(self, path: str, scope: Any) -> Response:
-        """Return the file at the path. Raises `HttpError` 404 if there is no such file, or it may not be shown."""
+        """Return the file at the path. Raises `HttpError` 404 for a missing file, or a kind of file that is not
+        shown.
+        """
         try:
             response = await super().get_response(path, scope)
         except HTTPException as exc:
-            if exc.status_code not in (401, 404):  # 401 is what Starlette makes of a file that cannot be read
+            if exc.status_code not in (401, 404):  # Starlette answers 401 for a file that cannot be read
                 raise
             raise _file_not_found(scope) from exc
         if isinstance(response, FileResponse):

@@ -25,8 +25,8 @@ _TYPES = {
     "svg": b"image/svg+xml",
 }
 
-# The page runs its own files and nothing else. Trusted types: no script of the page can turn text into markup, but
-# for DOMPurify, which cleans what it makes. Images are those of the conversation, as data; none is ever fetched.
+# The page runs only its own files. Trusted types: no script of the page can turn text into markup, except DOMPurify,
+# which cleans its output. Images come from the conversation, as data; none is ever fetched.
 _POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; "
     b"media-src data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "

@@ -46,15 +46,13 @@ class Attached:
 
 
 def make(part: Attached, accepts: Accepts) -> Media:
-    """Return the part for a message. Raises `HttpError` 400 for data that is not such media, 413 for a part too
-    large.
-    """
+    """Return the part for a message. Raises `HttpError` 400 for data of another kind, 413 for a part too large."""
     if (part.data is None) == (part.url is None):
         problem = "has neither data nor a url" if part.data is None else "has both data and a url"
         raise _bad_media(problem, f'Send {{"type": "{part.kind}", "data": BASE64}}, or "url" in place of "data".')
     source = _check_url(part.url, accepts) if part.url is not None else _decode_bytes(part.data or b"", accepts)
     try:
-        # Sizes are checked here, with a hint for whoever runs the server: the kernel's own bound is out of the way.
+        # The size is checked below, with a hint about the server's setting; so the kernel's own bound is set higher.
         made = _MAKERS[part.kind](
             source, media_type=part.media_type, name=part.name, max_bytes=2 * accepts.max_bytes + 100
         )
@@ -87,7 +85,7 @@ def _decode_bytes(data: bytes | str, accepts: Accepts) -> bytes:
             data = base64.b64decode(data, validate=True)
         except (binascii.Error, ValueError) as exc:
             raise _bad_media(
-                f"has data that are no base64: {exc}", "Encode the file's bytes in base64, padding too."
+                f"has data that is not base64: {exc}", "Encode the file's bytes in base64, with padding."
             ) from exc
     _check_size(len(data), accepts)
     return data

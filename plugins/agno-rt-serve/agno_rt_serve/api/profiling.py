@@ -46,7 +46,7 @@ _TYPES = {
     "memory": {"flamegraph": b"text/html; charset=utf-8", "table": b"text/html; charset=utf-8"},
 }
 
-# The pages run scripts of their own, on function names and paths: in an origin of their own, and without a network.
+# The pages run their own scripts on function names and paths: so they get a separate origin, and no network.
 _POLICY = (
     b"sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
     b"img-src data: blob:; font-src data:"
@@ -119,7 +119,7 @@ def _check_local(scope: Scope) -> None:
     forwarded = any(name in _FORWARDED for name, _ in scope["headers"])
     if client is None or not is_loopback(client[0]) or forwarded:
         hint = "Ask on the machine itself, without a proxy; or allow it: profile_remote = true in [plugins.serve]."
-        raise HttpError(403, "local_only", "profiles are for clients on this machine alone", hint)
+        raise HttpError(403, "local_only", "profiles are only for clients on this machine", hint)
     if header(scope, b"sec-fetch-site") in (b"cross-site", b"same-site"):
         hint = "Open the address by itself, in a tab of its own."
         raise HttpError(403, "cross_site", "a page of another site may not make profiles", hint)
@@ -131,11 +131,11 @@ def _read_options(scope: Scope, kind: type[T]) -> T:
         return msgspec.convert(query, kind, strict=False)
     except msgspec.ValidationError as exc:
         hint = f"It takes {', '.join(kind.__struct_fields__)}; seconds are a whole number from 1 to 60."
-        raise HttpError(400, "invalid_query", f"the query is no profile: {exc}", hint) from exc
+        raise HttpError(400, "invalid_query", f"the query does not describe a profile: {exc}", hint) from exc
 
 
 async def _record_cpu(asked: _CpuQuery, folder: Path) -> bytes:
-    """Let py-spy record this process. It never pauses the process: a server must not wait for its profiler."""
+    """Let py-spy record this process without pausing it: a server must not wait for a profiler."""
     made = folder / "profile"
     command = [_find_py_spy(), "record", "--nonblocking", "--function", "--pid", str(os.getpid())]
     command += ["--duration", str(asked.seconds), "--format", asked.format, "--output", str(made)]
@@ -150,7 +150,7 @@ async def _record_cpu(asked: _CpuQuery, folder: Path) -> bytes:
     profile = made.read_bytes() if not done.returncode and made.exists() else b""
     if not profile:
         raise _explain_failure(done.stdout.decode("utf-8", "replace"), failed=done.returncode != 0)
-    # A graph's title would be py-spy's command line.
+    # Otherwise the graph's title is py-spy's command line.
     return _TITLE.sub(rb"\1agno-rt serve: %d s" % asked.seconds, profile, count=1)
 
 
@@ -170,7 +170,7 @@ def _allow_tracing() -> Iterator[None]:
         return
     import ctypes
 
-    # Where there is no Yama, this fails, and is not needed.
+    # Without Yama the call fails, and is not needed.
     libc = ctypes.CDLL(None)
     libc.prctl(_SET_TRACER, ctypes.c_ulong(os.getpid()), 0, 0, 0)
     try:
@@ -199,14 +199,14 @@ async def _record_memory(asked: _MemoryQuery, folder: Path) -> None:
 async def _draw_memory(asked: _MemoryQuery, folder: Path) -> bytes:
     made = folder / "profile.html"
     leaks = ["--leaks"] if asked.leaks else []
-    # With its scripts inside: the page then needs no network.
+    # --no-web puts the scripts inside the page, which then needs no network.
     command = [sys.executable, "-m", "memray", asked.format, "--no-web", *leaks, "--output", str(made)]
     done = await trio.run_process(
         [*command, str(folder / "recorded")], capture_stdout=True, stderr=subprocess.STDOUT, check=False
     )
     if done.returncode or not made.exists():
         said = done.stdout.decode("utf-8", "replace").strip().splitlines() or [""]
-        raise HttpError(500, "profile_failed", f"memray could not draw what it counted: {said[-1]}")
+        raise HttpError(500, "profile_failed", f"memray could not draw its record: {said[-1]}")
     return made.read_bytes()
 
 
@@ -240,21 +240,21 @@ def _missing_profiler(name: str) -> HttpError:
 
 
 def _already_running() -> HttpError:
-    hint = "Send it again when that one is over; none takes much longer than a minute."
-    return HttpError(409, "profile_running", "a profile is being made already", hint)
+    hint = "Send the request again in a minute: a profile takes little longer."
+    return HttpError(409, "profile_running", "another profile is being made", hint)
 
 
 def _explain_failure(said: str, *, failed: bool) -> HttpError:
     """Return the error for a py-spy that made no profile, from py-spy's output."""
     if "No stack counts" in said or not failed:
-        hint = "Send it requests meanwhile, or have waiting threads counted too: ?idle=true"
-        return HttpError(503, "profile_empty", "the server did nothing while it was looked at", hint)
+        hint = "Send requests meanwhile, or count waiting threads too: ?idle=true"
+        return HttpError(503, "profile_empty", "the server was idle while py-spy watched", hint)
     errors = [line for line in said.splitlines() if line.lower().startswith(("error", "reason", "permission"))]
     cause = errors[0] if errors else said.strip()
     if _DENIED.search(said):
         hint = (
-            "Linux: a process must be allowed to trace one of the same user; in a container that takes the capability "
-            "SYS_PTRACE, and kernel.yama.ptrace_scope may be 1 at most. macOS: it takes root."
+            "Linux: kernel.yama.ptrace_scope must be 0 or 1, and a container needs the capability SYS_PTRACE. "
+            "macOS: run the server as root."
         )
         return HttpError(501, "profile_denied", f"py-spy may not look into this process: {cause}", hint)
     return HttpError(500, "profile_failed", f"py-spy failed: {cause}")

@@ -49,7 +49,7 @@ def read_query(scope: Scope, kind: type[S]) -> S:
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as exc:
-        raise invalid("query", f"the query is not as it should be: {exc}", kind) from exc
+        raise invalid("query", f"the query does not fit this route: {exc}", kind) from exc
 
 
 async def read_body(scope: Scope, receive: Receive, kind: type[S]) -> S:
@@ -67,7 +67,7 @@ def decode_body(body: bytes, kind: type[S]) -> S:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as exc:
-        raise invalid("body", f"the body is not as it should be: {exc}", kind) from exc
+        raise invalid("body", f"the body does not fit this route: {exc}", kind) from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         hint = f"Send an object with {_list_fields(kind)}."
         raise HttpError(400, "invalid_json", f"the body is not valid JSON: {exc}", hint) from exc

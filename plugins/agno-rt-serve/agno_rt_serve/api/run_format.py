@@ -76,7 +76,9 @@ def decode(body: bytes) -> RunBody:
     try:
         return _run_decoder.decode(body)
     except msgspec.ValidationError as exc:
-        raise HttpError(400, "invalid_body", f"the body is not a run: {exc}", _choose_hint(str(exc))) from exc
+        raise HttpError(
+            400, "invalid_body", f"the body does not describe a run: {exc}", _choose_hint(str(exc))
+        ) from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         hint = 'Send an object such as {"input": "Hello"}.'
         raise HttpError(400, "invalid_json", f"the body is not valid JSON: {exc}", hint) from exc

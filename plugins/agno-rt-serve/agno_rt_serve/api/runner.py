@@ -52,7 +52,7 @@ class Runner:
             stream.cancel()
 
     def cancel_run(self, run: str, user: str | None) -> bool:
-        """Cancel the user's run if it is streamed here, and return whether it is."""
+        """Cancel the user's run if it is streamed here. Return whether there was such a run."""
         stream, owner = self._streams.get(run, (None, None))
         if stream is None or owner != user:
             return False
@@ -124,9 +124,7 @@ class Runner:
         return HttpError(409, "cancelled", "the run was cancelled", "A stored run can be resumed.")
 
     def _check_agent(self, task: Task, error: UsageError) -> None:
-        """Raise `BrokenAgent` if a fault of the agent kept the run from beginning, since no client can mend the
-        agent.
-        """
+        """Raise `BrokenAgent` if a fault of the agent kept the run from beginning: no client can mend an agent."""
         if error.result is not None:
             return
         try:

@@ -62,7 +62,7 @@ class Sessions:
 
     async def _list(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = read_query(scope, _ListQuery)
-        # One more than is shown, to know whether there is a next page.
+        # One more than the page shows, to know whether there is a next page.
         found = await self._memory.sessions(
             user=asked.user,
             unowned=asked.user is None,
@@ -126,8 +126,8 @@ class Sessions:
 
 def _unknown_session(session: str) -> HttpError:
     hint = (
-        "GET /sessions lists what there is. A session of a user is found where the user is named; with the memory "
-        '`memory:`, sessions end with the server: `memory = "sqlite:///agents.db"` in [runtime] keeps them.'
+        "GET /sessions lists sessions. A user's session is found only if the request names the user. The memory "
+        '`memory:` loses sessions when the server ends; `memory = "sqlite:///agents.db"` in [runtime] keeps them.'
     )
     return HttpError(404, "not_found", f"this server does not know the conversation {session!r}", hint)
 
@@ -143,6 +143,6 @@ def _read_cursor(text: str) -> tuple[float, str]:
             base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=tuple[float, str]
         )
     except (binascii.Error, ValueError, msgspec.MsgspecError) as exc:
-        hint = "Send what `next` of the page before said."
+        hint = "Send the `next` of the page before."
         raise HttpError(400, "invalid_query", "'before' is not a place in the list of sessions", hint) from exc
     return place

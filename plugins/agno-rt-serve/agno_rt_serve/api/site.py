@@ -20,8 +20,8 @@ __all__ = ["Site"]
 class Site:
     """The project that is served, and the runtime in which its agents run.
 
-    Requests that name a user see that user's runs and sessions. Requests without a user see runs and sessions without
-    an owner. All else is answered as if it did not exist.
+    A request with a user sees that user's runs and sessions; a request without a user sees runs and sessions without an
+    owner. Anything else is answered as if it did not exist.
     """
 
     project: Project
@@ -35,7 +35,7 @@ class Site:
         try:
             made = self.runtime.plugins.tool(spec, self.project.config.plugins)
         except AgnoError:
-            return spec  # the runtime says why, to whoever runs the agent
+            return spec  # running the agent says why
         return made if isinstance(made, Tool | Toolkit) else spec
 
     def run_store(self) -> RunStore:
@@ -43,7 +43,7 @@ class Site:
         memory = self.runtime.memory
         if isinstance(memory, RunStore):
             return memory
-        hint = 'Use a memory that does, as in `memory = "sqlite:///agents.db"` in [runtime] of agno-rt.toml.'
+        hint = 'Use a memory that keeps runs: `memory = "sqlite:///agents.db"` in [runtime] of agno-rt.toml.'
         raise HttpError(404, "not_found", "this server does not keep runs", hint)
 
     async def load_run(self, run: str, user: str | None) -> tuple[RunRecord, list[Entry]]:
@@ -60,8 +60,8 @@ class Site:
 
 def _not_stored(run: str) -> HttpError:
     hint = (
-        "Runs are kept where their agent has memory=MemoryPolicy(journal=True) or a tool that may pause it, and, with "
-        "the memory `memory:`, as long as the server runs. A run of a user is found where `user` names the user. To "
-        "cancel a run that is not kept, ask the worker that streams it, or hang up."
+        "Runs are kept if their agent has memory=MemoryPolicy(journal=True) or a tool that may pause; with the memory "
+        "`memory:`, only until the server ends. A user's run is found only if `user` names the user. To cancel a run "
+        "that is not kept, ask the worker that streams it, or hang up."
     )
-    return HttpError(404, "not_found", f"this server knows no run {run!r}", hint)
+    return HttpError(404, "not_found", f"this server does not know the run {run!r}", hint)

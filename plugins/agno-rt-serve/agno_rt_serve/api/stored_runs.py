@@ -71,11 +71,11 @@ class StoredRuns:
         body = await read_body(scope, receive, _UserQuery)
         record, _ = await self._site.load_run(path_value(scope, "id"), body.user)
         if record.status == "completed":
-            hint = "GET /runs/ID has its answer. `agno-rt runs fork` goes on from one of its steps."
+            hint = "GET /runs/ID has the answer. `agno-rt runs fork` goes on from one of the run's steps."
             raise HttpError(409, "run_conflict", "this run is completed", hint)
         agent = self._site.project.agents.get(record.agent)
         if agent is None:
-            hint = f"Serve the project that has the agent {record.agent!r} and this run's memory."
+            hint = f"Serve a project with the agent {record.agent!r} and this run's memory."
             raise HttpError(404, "not_found", f"this server has no agent {record.agent!r} any more", hint)
         task = Task(agent, Resume(record.id), user=record.user)
         if b"text/event-stream" in header(scope, b"accept"):

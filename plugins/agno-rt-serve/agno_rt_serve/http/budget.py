@@ -14,9 +14,9 @@ _SMALL = 65_536
 class Budget:
     """A count of the bytes that all requests hold, each from its arrival until its answer.
 
-    `free` is the rest of `size`; `reserve` is the part kept for small requests. A request takes its bytes as they
-    arrive, never before: an announced length costs nobody anything. `shed` is called with the number of missing bytes,
-    and may give some back.
+    `free` is the rest of `size`; `reserve` is the part kept for small requests. A request takes bytes as they arrive,
+    never before: an announced length costs nobody anything. `shed` is called with the number of missing bytes, and may
+    free some.
     """
 
     __slots__ = ("_shed", "free", "reserve", "size")

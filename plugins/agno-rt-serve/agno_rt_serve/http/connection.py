@@ -34,7 +34,7 @@ _RECEIVE = 65_536
 _LINGER = 2.0
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _RESET = struct.pack("ii", 1, 0)
-# Which connection has to go first where there are too many: one without a request, then one whose request is slow.
+# The order in which connections are closed when too many are open: without a request first, then with a slow request.
 CLOSING, IDLE, HEAD, BODY = range(4)
 _CLAIMS: dict[Phase, int] = {"idle": IDLE, "head": HEAD, "body": BODY}
 
@@ -149,10 +149,10 @@ class Connection:
             except BaseException as exc:
                 if must_pass(exc):
                     raise
-                # What an application raised while it was being cancelled: there is nobody to answer any more.
+                # The application raised this while it was being cancelled: nobody is left to answer.
                 _logger.exception("the application failed after its client was gone")
             finally:
-                # Now, and not when the collector comes: it counts objects, not their bytes, and may come much later.
+                # Free the bytes now: the garbage collector counts objects, not bytes, and may come much later.
                 self.parser.close()
                 self._exchange = None
 
@@ -288,7 +288,7 @@ class Connection:
 
     async def _time_out(self) -> None:
         if self.stuck:
-            # What the client did not read must not linger in the kernel.
+            # Reset, so that data the client did not read does not linger in the kernel.
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         elif self.parser.phase != "idle":
             await self._refuse(HttpError(408, "timeout", "the request did not arrive in time", "Send it again."))
@@ -335,9 +335,7 @@ class Exchange:
         return self._writer.complete and self._writer.keep_alive
 
     async def receive(self) -> Message:
-        """Return the request with its whole body; after that, wait until the client hangs up or the exchange is
-        over.
-        """
+        """Return the request with its whole body; later calls wait for a hang-up or the end of the exchange."""
         if not (self._sent_request or self._over):
             self._sent_request = True
             return {"type": "http.request", "body": self._request.body, "more_body": False}

@@ -16,11 +16,10 @@ _SHUTDOWN = 10.0
 
 
 class Lifespan:
-    """One application's lifespan: `run` it in a task, await `startup`, serve, await `shutdown`.
+    """The lifespan of an application: `run` it in a task, await `startup`, serve, await `shutdown`.
 
     `state` is the application's, for each request's scope. `failure` is the error that kept the application from
-    starting. An application that fails before it asks for the first lifespan event does not know lifespans: no
-    `failure` then.
+    starting. An application that fails before the first lifespan event does not know lifespans: no `failure` then.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -76,5 +75,5 @@ class Lifespan:
     def _fail(self, why: str) -> None:
         self.failure = UsageError(
             f"the application failed to start: {why}",
-            hint="Its lifespan has to complete before it is served.",
+            hint="The server answers requests only once the application's lifespan startup is complete.",
         )

@@ -21,7 +21,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     try:
         for family, address in _resolve_addresses(host, port):
-            # Port 0 takes a free one, and a host's other addresses take the same.
+            # Port 0 takes a free port, and the host's other addresses take the same one.
             chosen = port or (sockets[0].getsockname()[1] if sockets else 0)
             sock = socket.create_server((address, chosen), family=family, backlog=_BACKLOG)
             sock.setblocking(False)

@@ -1,8 +1,8 @@
 """HTTP/1.1 requests as values: bytes to requests. Pure: knows neither sockets, tasks nor clocks.
 
-httptools (llhttp, in its strict mode) reads the syntax. Requests that it lets through and a server must not are refused
-here: a length and an encoding that contradict each other, a missing or doubled Host, a target or a protocol outside
-HTTP, heads and bodies without bound.
+httptools (llhttp, in its strict mode) reads the syntax. This module refuses requests that llhttp lets through and a
+server must not: a length and an encoding that contradict each other, a missing or doubled Host, a target or a protocol
+outside HTTP, heads and bodies without bound.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Phase = Literal["idle", "head", "body"]
 _FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 # Bytes of framing (chunk sizes, extensions, trailers) allowed beyond the head's limit for each byte of body.
 _FRAMING_PER_BODY_BYTE = 8
-# A head is kept for the next request of its connection up to so many bytes.
+# The most bytes of a head that is kept for comparison with the connection's next request.
 _HEAD_KEPT = 4_096
-# Bytes that a header counts for beside its own, as HTTP/2 has it (RFC 9113, 6.5.2): short ones take more as objects.
+# Bytes that each header counts beyond its own, as in HTTP/2 (RFC 9113, 6.5.2): as objects, short headers take more.
 _PER_HEADER = 32
-# Bytes that a request counts for beside its own, as measured: many of a few bytes each take more as objects.
+# Bytes that each request counts beyond its own, as measured: as objects, small requests take more.
 _PER_REQUEST = 500
 _NONE = httptools.HttpRequestParser(None)
 
@@ -58,12 +58,12 @@ class Request:
 class RequestParser:
     """Takes bytes as they arrive; complete requests gather in `requests`, in order.
 
-    After bytes that are not HTTP, or are too many, `error` has the answer to send once the requests before it are
-    answered, and nothing more is read. `max_head` and `max_body` are in bytes. `held` is the number of bytes taken from
+    After bytes that are not HTTP, or are too many, `error` has the answer to send after the answers to earlier
+    requests, and nothing more is read. `max_head` and `max_body` are in bytes. `held` is the number of bytes taken from
     the budget. The code that answers a request gives its part back, to both; `close` gives back the rest.
 
-    A client's next request often has the same head as its last, byte for byte. Such a head is not parsed again: the
-    bytes after it, up to the declared length, are the body.
+    A client often sends the same head again, byte for byte. A repeated head is not parsed: the bytes after it, up to
+    the declared length, are the body.
     """
 
     __slots__ = (
@@ -111,7 +111,7 @@ class RequestParser:
         self._expects_continue = False
         self._parser = httptools.HttpRequestParser(self)
         self._method = self._version = ""
-        # What arrived of a head until its first line is read; whether another request's end stands before it.
+        # The bytes of a head until its first line is read, and whether another request's end stands before them.
         self._raw = b""
         self._raw_is_begun = self._line_is_read = False
         self._target = self._origin = b""
@@ -167,7 +167,7 @@ class RequestParser:
         self._expects_continue = False
         return expected
 
-    # What httptools calls.
+    # Callbacks of httptools.
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -216,7 +216,7 @@ class RequestParser:
         if self._body_size > self._max_body:
             raise _body_too_large(self._max_body)
         if not self._body:
-            self._body = part  # nearly always all of it
+            self._body = part  # nearly always the whole body: no copy
             return
         if isinstance(self._body, bytes):
             self._body = bytearray(self._body)
@@ -280,26 +280,24 @@ class RequestParser:
             self._raw = b""
 
     def _read_line(self) -> None:
-        """Read the request's first line once it is complete, and refuse a line that is not HTTP.
+        """Read the request's first line once complete, and refuse a line that is not HTTP.
 
-        llhttp takes other protocols too, such as RTSP, and any number of spaces, without telling which. So the line is
+        llhttp takes other protocols too, such as RTSP, and any number of spaces, without telling. So the line is
         compared with the bytes. Behind another request the line's place in the bytes is not known.
         """
         self._line_is_read = True
         self._method = self._parser.get_method().decode("ascii")
         self._version = version = self._parser.get_http_version()
         if version not in ("1.1", "1.0"):
-            raise HttpError(505, "http_version", f"HTTP/{version} is not spoken here", "Use HTTP/1.1.")
+            raise HttpError(505, "http_version", f"HTTP/{version} is not supported", "Use HTTP/1.1.")
         line = b"%b %b HTTP/%b\r\n" % (self._method.encode(), self._target, version.encode())
         if not (line in self._raw if self._raw_is_begun else self._raw.lstrip(b"\r\n").startswith(line)):
             hint = "Send METHOD, target and HTTP/1.1, with one space between them."
-            raise _bad_request("the first line of the request is not one of HTTP/1.1", hint)
+            raise _bad_request("the request's first line is not valid HTTP/1.1", hint)
         self._authority, self._origin = read_target(self._method, self._target)
 
     def _keep_head(self, data: bytes) -> None:
-        """Keep the head of the request if the data is exactly that request, so that the next head can be compared with
-        it.
-        """
+        """Keep the head of the request if the data is exactly that request, for comparison with the next head."""
         size = data.find(b"\r\n\r\n") + 4
         plain = all(name in (b"host", b"content-length") for name, _ in self._framing)
         if plain and size <= _HEAD_KEPT and size + self._body_size == len(data) and not self._closed:
@@ -319,7 +317,7 @@ class RequestParser:
         found = dict(self._framing)
         if len(found) != len(self._framing):
             raise _bad_request(
-                "a header that may come once came twice", "Send one each of Host, Content-Length and Expect."
+                "a header that may come only once came twice", "Send one each of Host, Content-Length and Expect."
             )
         if b"host" not in found and self._version == "1.1":
             raise _bad_request("the header Host is missing", "HTTP/1.1 requires it.")
@@ -341,7 +339,7 @@ class RequestParser:
                 "Transfer-Encoding cannot be used here", "Send either Content-Length or chunks, over HTTP/1.1."
             )
         if encoding.lower() != b"chunked":
-            raise HttpError(501, "transfer_encoding", "the only transfer encoding read here is chunked")
+            raise HttpError(501, "transfer_encoding", "the only supported transfer encoding is chunked")
 
     def _check_length(self, length: int) -> None:
         if length > self._max_body:
@@ -354,7 +352,7 @@ class RequestParser:
         if expect is None or self._version == "1.0":
             return
         if expect.lower() != b"100-continue":
-            raise HttpError(417, "expectation", "the only expectation met here is 100-continue")
+            raise HttpError(417, "expectation", "the only supported expectation is 100-continue")
         self._expects_continue = True
 
     def _without_upgrade(self, rest: bytes) -> bytes:
@@ -367,7 +365,7 @@ class RequestParser:
         return b"\r\n".join(lines) + b"\r\n\r\n" + rest
 
     def _check_unbounded(self, size: int) -> None:
-        # Of a header, a chunk extension or a trailer that never ends, httptools tells nothing: count the bytes.
+        # httptools is silent about a header, a chunk extension or a trailer that never ends: count the bytes.
         self._unbounded += size
         if self.phase == "head" and self._unbounded > self._max_head:
             self.error = _head_too_large(self._max_head)
@@ -384,7 +382,7 @@ class RequestParser:
 def no_room() -> HttpError:
     """Return the error for a request that does not fit in the budget."""
     hint = "Try again later, or raise body_memory in [plugins.serve]."
-    message = "the server holds as much of other requests as it may"
+    message = "the server's memory for request bodies is full"
     return HttpError(503, "too_many_bodies", message, hint, ((b"retry-after", b"1"),))
 
 

@@ -30,14 +30,14 @@ _NO_BODY = frozenset({204, 304})
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _NAMES: dict[bytes, bytes] = {}
 _NAMES_KEPT = 1_000
-# What an application answers with is nearly always the same few headers: they are checked and written once.
+# Applications nearly always answer with the same few headers: these are checked and written once.
 _HEADS: dict[tuple[tuple[bytes, bytes], ...], bytes] = {}
 _HEADS_KEPT = 100
 _HEAD_KEPT = 1_000
 
 
 class ResponseWriter:
-    """One response, in pieces: `start`, then `body` until its last piece. `body` returns the bytes to send.
+    """A response in pieces: `start`, then `body` until the last piece. `body` returns the bytes to send.
 
     Raises `ValueError` for a header that would break the response apart, and `RuntimeError` for pieces out of order, or
     of another length than the header says.
@@ -67,9 +67,7 @@ class ResponseWriter:
             self._head.append(b"x-request-id: %b\r\n" % request_id.encode())
 
     def body(self, data: bytes, more: bool) -> bytes:
-        """Return the bytes of a piece of the body, after the head for the first; `more` says whether another
-        follows.
-        """
+        """Return the bytes to send for a piece of the body, head first; with `more`, another piece follows."""
         if self.complete:
             raise RuntimeError("the response is complete; it has no more body")
         if self._head is not None:
@@ -174,7 +172,7 @@ def error_response(error: HttpError, date: bytes) -> bytes:
 
 def _check_name(name: bytes) -> bytes:
     if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{name!r} is no name for a response header")
+        raise ValueError(f"{name!r} is not a name for a response header")
     lower = name.lower()
     if len(_NAMES) < _NAMES_KEPT:
         _NAMES[name] = lower

@@ -1,10 +1,10 @@
-"""The server under trio: listens, starts a task for each connection, watches them, drains. Knows no route.
+"""The server under trio: listens, starts a task for each connection, watches connections, drains. Knows no route.
 
-The watch is one task for all connections. A few times a second it reads the clock, ends connections past their
-deadline, and asks the operating system in one call which clients of running requests have hung up.
+The watch is a single task. A few times a second it reads the clock, ends connections past their deadline, and asks the
+operating system in one call which clients of running requests have hung up.
 
-If there are too many connections, the idlest are closed. If their requests hold too many bytes, the slowest to arrive
-are given up. See `_crowd_out` and `_shed`. A request under way is never ended for another.
+If there are too many connections, the idlest are closed. If requests hold too many bytes, the slowest to arrive are
+given up. See `_crowd_out` and `_shed`. A request under way is never ended for another.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ __all__ = ["Server"]
 
 _TICK = 0.05
 _LAST_WORDS = 2.0
-# A request that has been arriving for so many seconds may be given up for others, where their bytes are too many.
+# After so many seconds of arriving, a request may be given up for others when memory for bodies is short.
 _SLOW = 1.0
-# So often a tick all connections are ranked, while none is found that can be closed.
+# The most rankings of all connections in one tick, if none of them finds a connection to close.
 _RANKINGS = 3
-# So many clients are turned away at once with an answer that they are sure to get; more get it with luck.
+# So many clients at once are turned away with a sure answer; the answer to any more may get lost.
 _TURNED_AWAY = 100
-# So many connections are closed at once where the process may open no more files.
+# So many connections are closed at once when the process has reached its limit of open files.
 _FILES_FREED = 50
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -74,7 +74,7 @@ class Server:
         self._cancel_runs = cancel_runs
         self._connections: set[Connection] = set()
         self._turned_away = 0
-        # Connections with the least claims to their places, the least last; and how often they were ranked this tick.
+        # Connections with the least claim to their places, the least last; and the number of rankings in this tick.
         self._ranked: list[tuple[tuple[int, float], Connection]] = []
         self._rankings = 0
         self._shed_at = -1.0
@@ -191,17 +191,17 @@ class Server:
             self._turned_away -= 1
 
     def _crowd_out(self) -> bool:
-        """Close the connection with the least claim to its place. Return whether there was a connection to close.
+        """Close the connection with the least claim to its place. Return False if every connection keeps its place.
 
-        One ranking serves many calls, and a tick has a few rankings at most: to rank all connections for each client of
-        a flood would cost more than the flood. A connection that has moved on since is passed over.
+        A ranking serves many calls, and a tick has a few rankings at most: to rank all connections for each client of a
+        flood would cost more than the flood. A connection that has moved on since is passed over.
         """
         while True:
             while self._ranked:
                 claim, connection = self._ranked.pop()
                 if connection not in self._connections or connection.claim != claim:
                     continue
-                # An idle client's next request may be there, and was not read yet.
+                # An idle client's next request may have arrived unread: spare the connection.
                 if claim[0] != IDLE or not _has_unread(connection.sock):
                     connection.crowd_out(_too_many_connections())
                     self._connections.discard(connection)
@@ -215,9 +215,9 @@ class Server:
         self._rankings += 1
         shares = Counter(connection.address for connection in self._connections)
         ranked = [(claim, each) for each in self._connections if (claim := each.claim) is not None]
-        # Of those that are alike, the address that has the most goes first: one client alone cannot drive out the rest.
+        # Among equal claims, the address with the most connections goes first: one client cannot drive out the rest.
         ranked.sort(key=lambda pair: (pair[0][0], -shares[pair[1].address], pair[0][1]), reverse=True)
-        # A part only: as these go, the shares change.
+        # Only a part, because the shares change as connections go.
         self._ranked = ranked[-(len(ranked) // 10 + 1) :]
 
     def _shed(self, missing: int) -> None:
@@ -243,7 +243,7 @@ class Server:
             self._end_overdue()
 
     def _end_overdue(self) -> None:
-        """End connections past their deadline, and those whose clients have left a running request."""
+        """End connections past their deadline, and connections whose clients have left a running request."""
         before = self.now
         self._rankings = 0
         self._read_clock()
@@ -291,7 +291,7 @@ class Server:
 
 def _too_many_connections() -> HttpError:
     hint = "Try again later, or raise max_connections in [plugins.serve]."
-    message = "the server has as many connections as it may"
+    message = "the server has reached its limit of connections"
     return HttpError(503, "too_many_connections", message, hint, ((b"retry-after", b"1"),))
 
 

@@ -8,8 +8,8 @@ from agno_rt_serve.errors import HttpError
 
 __all__ = ["check_host_syntax", "read_target"]
 
-# A host and its port (RFC 3986, 3.2.2 and 3.2.3). A user's name before it, as URLs may have it, is not accepted here:
-# `http://localhost@evil.example` is a link that lies (RFC 9110, 4.2.4).
+# A host and its port (RFC 3986, 3.2.2 and 3.2.3). A user's name before the host is not accepted, though URLs may have
+# one: `http://localhost@evil.example` is a link that lies (RFC 9110, 4.2.4).
 _AUTHORITY = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)(.*)")
 
@@ -22,10 +22,10 @@ def read_target(method: str, target: bytes) -> tuple[bytes | None, bytes]:
     if method == "CONNECT":
         raise HttpError(501, "connect", "this is not a proxy: CONNECT is not supported")
     if b"#" in target:
-        raise _bad_target("the request's target has a fragment", "Leave out what follows the # of a URL.")
+        raise _bad_target("the request's target has a fragment", "Leave out the # and the text after it.")
     if target.startswith(b"/") or (target == b"*" and method == "OPTIONS"):
         return None, target
-    # The absolute form, as a proxy is sent it: its authority stands above the Host header (RFC 9112, 3.2.2).
+    # The absolute form, as sent to a proxy: its authority overrides the Host header (RFC 9112, 3.2.2).
     found = _ABSOLUTE.fullmatch(target)
     if found is None:
         raise _bad_target("the request's target is neither a path nor a URL of http", "Let it begin with /.")
@@ -39,7 +39,7 @@ def read_target(method: str, target: bytes) -> tuple[bytes | None, bytes]:
 def check_host_syntax(host: bytes) -> None:
     """Raise `HttpError` for a Host header that is not HOST or HOST:PORT. An empty header passes."""
     if _AUTHORITY.fullmatch(host) is None:
-        hint = "Send the name or the address, and :PORT where there is one."
+        hint = "Send HOST or HOST:PORT."
         raise _bad_target("the header Host does not name a host", hint)
 
 

@@ -29,14 +29,14 @@ __all__ = ["LineWriter", "make_lock", "share_lock", "whole_lines"]
 
 
 class LineWriter(io.RawIOBase):
-    """A file that gets whole lines, each in one write; an unfinished line only when it is flushed.
+    """A file that gets whole lines, each in one write; an unfinished line only when flushed.
 
     The lines of threads do not meet. Between processes the system keeps a write in one piece, except a long write to a
-    pipe that is nearly full: processes with a common pipe share a lock as well, see `share_lock`. If nobody reads any
-    more, lines are dropped: a server does not end because its terminal did.
+    pipe nearly full: processes with a common pipe share a lock as well, see `share_lock`. If nobody reads any more,
+    lines are dropped: a server does not end because its terminal did.
     """
 
-    # Of all writers: standard output and error often are one pipe. Reentrant: a finalizer may print during a write.
+    # One lock for all writers: standard output and error often are one pipe. Reentrant: a finalizer may print.
     _writing = threading.RLock()
     lock: int | None = None
 
@@ -141,5 +141,5 @@ def _make_line_writer(stream: TextIO) -> LineWriter | None:
 def _wrap_text(writer: LineWriter | None, stream: TextIO) -> TextIO:
     if writer is None:
         return stream
-    # Written through, since the wrapper's own buffer is one for all threads.
+    # Written through, since all threads would share the wrapper's own buffer.
     return io.TextIOWrapper(writer, stream.encoding, stream.errors, write_through=True)

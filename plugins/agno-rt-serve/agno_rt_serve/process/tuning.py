@@ -15,10 +15,10 @@ except ImportError:  # not a Unix: there is no such limit
 
 __all__ = ["collect_as_memory_grows", "raise_file_limit", "tune_collector"]
 
-# So many objects are new before the collector walks all of them, in place of some 70,000. 50,000 runs that wait are two
-# million, and to walk them stops all else for nearly a second. Old garbage in cycles may take some 400 MB until then.
+# The collector walks all objects after so many new ones, in place of some 70,000. 50,000 waiting runs are two million
+# objects, and a walk over them stops all else for nearly a second. Until then, old garbage may take some 400 MB.
 _NEW_OBJECTS = 3_000_000
-# So many bytes, or half of what there was, are new before all objects are walked for their sake.
+# All objects are also walked once the process has grown by so many bytes, or by half its size if that is more.
 _NEW_BYTES = 200_000_000
 _LOOK = 1.0
 # Files beside a connection's socket: databases, tools, models behind connections of their own.
@@ -67,7 +67,7 @@ def raise_file_limit(connections: int) -> None:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         except (OSError, ValueError):
-            return  # the system has a bound of its own; where it is met, the idlest connections are closed
+            return  # the system has its own bound; the idlest connections are closed when it is reached
 
 
 def _measure_resident() -> int:

@@ -1,6 +1,6 @@
-"""A worker's end of the channel to its parent. Knows no HTTP, and nothing of other workers.
+"""The channel between a worker and its parent: the worker's end. Knows no HTTP, and nothing of other workers.
 
-By the channel a worker gets its orders, says that it serves or waits, and learns that its parent is gone.
+By the channel a worker gets orders, reports that it serves or waits, and learns of the parent's end.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Orders:
 class Worker:
     """This process as a worker: its `number`, its `settings`, and the parent's `listeners`.
 
-    `channel` is the number of the socket that the parent passed on. Raises `UsageError` for any other number.
+    `channel` is the number of the socket from the parent. Raises `UsageError` for any other number.
     """
 
     def __init__(self, channel: int) -> None:
@@ -61,8 +61,8 @@ class Worker:
                 os.set_inheritable(orders.lock, False)
                 share_lock(orders.lock)
         except (OSError, ValueError) as exc:
-            hint = "Say how many there are to be: --workers 2."
-            raise UsageError("--worker is for what `agno-rt serve --workers` starts", hint=hint) from exc
+            hint = "To serve with several workers: --workers 2."
+            raise UsageError("--worker is only for processes that `agno-rt serve --workers` starts", hint=hint) from exc
         self.number = orders.number
         self.settings = orders.settings
 

@@ -1,7 +1,7 @@
 """Several processes that serve on one port, and their supervisor. Knows processes and sockets, no HTTP.
 
-The parent listens and serves nothing. Each worker is a fresh process that inherits the listening sockets, so that
-connections not accepted by a worker when it ends are accepted by the others.
+The parent listens and serves nothing. Each worker is a fresh process that inherits the listening sockets: connections
+that an ending worker has not accepted go to the others.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from agno_rt_serve.settings import Settings
 
 __all__ = ["Supervisor", "WorkerFailed"]
 
-# A worker that served for so many seconds has shown that it can: the next one starts at once.
+# If a worker served for so many seconds before it ended, its successor starts at once.
 _PROVEN = 10.0
 _LONGEST_PAUSE = 30.0
-# So often in a row may a worker fail to start while no other serves, before all of it is given up.
+# A worker may fail to start so often in a row while no other serves; then the supervisor gives up.
 _ATTEMPTS = 4
-# Seconds after the grace period in which a worker has to be gone: for last words and the application's shutdown.
+# Seconds after the grace period until a worker is killed: time for last words and the application's shutdown.
 _OVERTIME = 15.0
 
 
@@ -143,7 +143,7 @@ class Supervisor:
                     [sys.executable, "-m", "agno_rt.cli", "serve", "--worker", str(theirs.fileno()), *source],
                     stdin=subprocess.DEVNULL,
                     pass_fds=(theirs.fileno(), *orders.listeners, *(() if lock is None else (lock,))),
-                    # A terminal's Ctrl-C is passed on by the parent; to get it twice would be to stop at once.
+                    # The parent passes on a terminal's Ctrl-C; a worker that got it twice would stop at once.
                     process_group=0,
                 )
             except OSError as exc:
@@ -169,7 +169,7 @@ class Supervisor:
                     if BUSY in said:
                         self._tell_busy()
             except trio.BrokenResourceError:
-                pass  # it has ended, in the middle of something
+                pass  # the worker ended while it was spoken to
             await worker.process.wait()
         del self._workers[worker.number]
 
@@ -187,7 +187,7 @@ class Supervisor:
     def _give_up(self, worker: _Started) -> None:
         code = worker.process.returncode or 0
         if self._settled[worker.number].is_set() or code <= 0:
-            why = f"{worker.describe_end()} before it could serve, and no other serves"
+            why = f"{worker.describe_end()} before it could serve, and no other worker serves"
             self._failure = WorkerFailed(why, hint="What it printed says why. Was there enough memory?")
         else:
             self._exit_code = code
@@ -196,7 +196,7 @@ class Supervisor:
     def _tell_busy(self) -> None:
         if self._stopping.is_set() and not self._told_busy:
             self._told_busy = True
-            click.echo("Stopping: waiting for running requests. Once more stops at once.", err=True)
+            click.echo("Stopping: waiting for running requests. A second signal stops at once.", err=True)
 
     async def _obey_signals(self, *, task_status: trio.TaskStatus[None]) -> None:
         with stop_requests() as requests:
@@ -205,7 +205,7 @@ class Supervisor:
                 if asked == 1:
                     self._stop()
                 elif asked == 2:
-                    # Another than the first: a worker that has not come to that yet would take two of one kind for one.
+                    # Not SIGTERM again: two pending signals of the same kind reach a worker as one.
                     self._signal(signal.SIGINT)
                 else:
                     self._kill()

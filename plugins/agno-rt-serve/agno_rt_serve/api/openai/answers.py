@@ -49,8 +49,8 @@ class Chunks:
     """The completion in pieces: feed the run's events, then ask for the `end`. Calls of the agent's own tools are not
     shown.
 
-    This format cannot take text back. When a turn begins anew, its text is held back while it repeats the text already
-    sent, and then goes on from there. If it differs, the stream ends with an error.
+    This format cannot take text back. If a turn begins anew, text that repeats the sent text is held back, and new text
+    after that is sent. If the turn says something else, the stream ends with an error.
     """
 
     def __init__(self, model: str, created: int, include_usage: bool) -> None:
@@ -109,7 +109,7 @@ class Chunks:
 
     def _add_rest(self, content: str) -> bytes:
         if self._again is not None:
-            # What came of the turn that began anew is in the content again, from its beginning.
+            # The content repeats the restarted turn from its beginning.
             self._again = ""
         elif self._turn:
             return b""
@@ -122,13 +122,13 @@ class Chunks:
             text = self._skip_repeated(text)
         if not text:
             return b""
-        # The text of one turn is told apart from that of the turn before, between which tools were called.
+        # A blank line separates the texts of two turns, since tools were called in between.
         before = "\n\n" if self._said_before and not self._turn else ""
         self._turn += text
         return self._render_chunk({"content": before + text})
 
     def _add_reasoning(self, text: str) -> bytes:
-        """Return the new part of the reasoning. After a restart it may differ, which is harmless: it is not the
+        """Return the new part of the reasoning. After a restart the reasoning may differ: it is not part of the
         answer.
         """
         if self._thought_again is not None:
@@ -177,15 +177,16 @@ def model_body(name: str, created: int) -> bytes:
 
 
 def unknown_model(error: NotFound) -> HttpError:
-    """Return the error for an unknown agent, with the code that this format's clients expect."""
+    """Return the error for an unknown agent, with the code known to OpenAI's clients."""
     return HttpError(404, "model_not_found", error.message, error.hint)
 
 
 def paused(result: RunResult) -> HttpError:
-    """Return the error for a run that waits for a person, since this format has no answer for such runs."""
+    """Return the error for a run that waits for a person: the format has no answer for such a run."""
     names = ", ".join(sorted({approval.call.name for approval in result.approvals}))
     hint = (
-        f"It is run {result.run_id}: `agno-rt approvals` shows what it waits for. POST /agents/NAME/runs tells of it."
+        f"`agno-rt approvals` shows what run {result.run_id} waits for. "
+        "Use POST /agents/NAME/runs for agents whose runs may wait."
     )
     error = HttpError(422, "paused", f"the run waits for a person, about {names}", hint)
     error.run_id = result.run_id
@@ -207,8 +208,8 @@ def _render_call(call: ToolCall) -> dict[str, Any]:
 
 
 def _taken_back_error() -> HttpError:
-    hint = "Ask again; or ask without `stream`, and only the answer is sent."
-    return HttpError(502, "taken_back", "the answer was begun anew after part of it had been streamed", hint)
+    hint = "Send the request again, or send it without `stream`."
+    return HttpError(502, "taken_back", "the model began its answer anew after part of it had been streamed", hint)
 
 
 def _find_param(error: HttpError) -> str | None:

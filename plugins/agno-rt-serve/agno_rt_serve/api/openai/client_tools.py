@@ -1,7 +1,7 @@
 """Tools of the client: the model may call them, and the client carries them out. Pure.
 
-A hook takes the calls out of the model's response. That ends the run, and the calls are its answer. The client's next
-request brings the results, and is a run of its own.
+A hook takes the calls out of the model's response. So the run ends, with the calls as its answer. The client's next
+request brings the results, and is a separate run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from agno_rt_serve.api.openai.request import ChatBody, Function, Refused
 __all__ = ["ClientTools", "add_tools"]
 
 _MOST = 128
-# Whoever reads a schema does so by recursion, a few calls a level: no model can fill in one that is deeper.
+# Schemas are read by recursion, a few calls a level, and Python limits calls. No model can fill in a deeper schema.
 _DEEPEST = 100
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -55,11 +55,11 @@ def add_tools(agent: Agent, own: Collection[str], chat: ChatBody) -> tuple[Agent
     if not functions or choice == "none":
         return agent, None
     if agent.output is not None:
-        raise Refused("the agent has an output type, and takes no tools", "tools", "Leave them out.")
+        raise Refused("the agent has an output type, and does not accept tools", "tools", "Leave `tools` out.")
     tools = [_make_tool(function) for function in functions]
     taken = ClientTools({tool.name for tool in tools}, parallel=chat.parallel_tool_calls is not False)
     settings = agent.settings if choice == "auto" else attrs.evolve(settings_of(agent.settings), tool_choice=choice)
-    # The first of the layers around a step: the agent's own hooks see the calls before they are taken out.
+    # First, so outermost around a step: the agent's own hooks see the calls before they are taken out.
     hooks = (taken, *agent.hooks)
     return attrs.evolve(agent, tools=(*agent.tools, *tools), settings=settings, hooks=hooks), taken
 
@@ -67,18 +67,21 @@ def add_tools(agent: Agent, own: Collection[str], chat: ChatBody) -> tuple[Agent
 def _check_functions(chat: ChatBody, own: Collection[str]) -> list[Function]:
     tools = chat.tools or []
     if len(tools) > _MOST:
-        raise Refused(f"there are {len(tools)} tools, and may be {_MOST}", "tools")
+        raise Refused(f"there are {len(tools)} tools; at most {_MOST} are allowed", "tools")
     if not tools and chat.parallel_tool_calls is False:
-        raise Refused("parallel_tool_calls is for tools of the client's", "parallel_tool_calls", "Leave it out.")
+        raise Refused("parallel_tool_calls is set, but there are no tools", "parallel_tool_calls", "Leave it out.")
     functions: list[Function] = []
     names = set(own)
     for at, tool in enumerate(tools):
         where = f"tools[{at}]"
         if tool.type != "function" or tool.function is None:
-            raise Refused(f"{where} is of type {tool.type!r}, or lacks its function", where, "Send functions.")
+            hint = 'Send {"type": "function", "function": {"name": ...}}.'
+            raise Refused(f"{where} is of type {tool.type!r}, or has no function", where, hint)
         name = tool.function.name
         if not _NAME.fullmatch(name):
-            raise Refused(f"{where} has a name that is not 1 to 64 of a-z, A-Z, 0-9, _ and -", f"{where}.function.name")
+            raise Refused(
+                f"{where} has a name that is not 1 to 64 characters of a-z, A-Z, 0-9, _ and -", f"{where}.function.name"
+            )
         if name in names:
             whose = "the agent has a tool" if name in own else "there is another tool"
             raise Refused(f"{where} is called {name!r}, and {whose} of this name", f"{where}.function.name")
@@ -116,13 +119,12 @@ def _read_choice(chat: ChatBody, functions: Sequence[Function], own: Collection[
             return "required"
         if len(names) == 1:
             return names[0]
-        hint = "Name one, or leave the choice to the model."
-        raise Refused(
-            "tool_choice 'required' is for clients' tools beside which the agent has none", "tool_choice", hint
-        )
+        hint = "Name a function, or leave the choice to the model."
+        problem = "tool_choice 'required' needs tools of the client, and an agent without tools of its own"
+        raise Refused(problem, "tool_choice", hint)
     name = choice.get("function", {}).get("name") if _names_function(choice) else None
     if name not in names:
-        raise Refused("tool_choice is none of auto, none, required and a function of `tools`", "tool_choice")
+        raise Refused("tool_choice is not auto, none, required or a function of `tools`", "tool_choice")
     return str(name)
 
 
@@ -137,7 +139,7 @@ def _make_tool(function: Function) -> Tool:
 
 
 def _refuse_call(*args: Any, **kwargs: Any) -> Any:
-    """Refuse a call of the client's tool that reached the agent, because a hook of the agent made it after this one."""
+    """Stand in for the client's function. A call comes here only if a hook of the agent redirects one."""
     raise RuntimeError("this tool is the client's, and cannot be called here")
 
 

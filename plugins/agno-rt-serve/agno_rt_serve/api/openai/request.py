@@ -1,7 +1,7 @@
 """Requests of the chat completions format as values: messages, settings, tools. Pure.
 
 Reference: the OpenAI API reference, "Chat Completions". Each parameter is honoured or refused by name, and never
-ignored: an answer that ignores a parameter looks as if it had followed it.
+ignored: the client would take the answer for one with the parameter.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     user: str | None = None
-    # Refused, unless they ask for what an agent does anyway.
+    # Refused, unless the value asks for an agent's usual answer.
     top_p: float | None = None
     n: int | None = None
     frequency_penalty: float | None = None
@@ -123,7 +123,7 @@ class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
     reasoning_effort: Any = None
     verbosity: Any = None
     web_search_options: Any = None
-    # These say nothing of the answer.
+    # Accepted and unused: they do not affect the answer.
     metadata: Any = None
     prediction: Any = None
     prompt_cache_key: Any = None
@@ -157,7 +157,7 @@ _ROLES: dict[str, Role] = {
     "assistant": "assistant",
     "tool": "tool",
 }
-_OWN = "The agent has its own; leave it out."
+_OWN = "Leave it out; the agent's own setting holds."
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("temperature", 0, 2),
     ("top_p", 0, 1),
@@ -240,8 +240,8 @@ def conversation(chat: ChatBody, accepts: Accepts) -> list[Message]:
         name = message.name
         if message.role == "tool":
             if message.tool_call_id not in open_calls:
-                hint = "Send it after the assistant's message that has the call, with its tool_call_id."
-                raise Refused(f"{where} has the role 'tool', and answers no call before it", where, hint)
+                hint = "Send it after the assistant's message with the call, with the call's id as tool_call_id."
+                raise Refused(f"{where} has the role 'tool', but answers no call before it", where, hint)
             name = open_calls.pop(message.tool_call_id)
         elif open_calls:
             raise _refuse_open_calls(open_calls, where)
@@ -271,7 +271,7 @@ def _explain_misfit(exc: msgspec.ValidationError) -> HttpError:
 
 def _check_stop(chat: ChatBody) -> None:
     if len(chat.stops) > 4 or "" in chat.stops:
-        raise Refused("stop is up to four texts, none of them empty", "stop")
+        raise Refused("stop has more than four texts, or an empty one", "stop")
 
 
 def _check_supported(chat: ChatBody) -> None:
@@ -298,12 +298,14 @@ def _convert_message(message: _Message, name: str | None, where: str, accepts: A
         raise Refused(f"{where} {what}, which is not supported", where, hint)
     content = _convert_content(message.content, f"{where}.content", accepts)
     if role != "user" and not isinstance(content, str):
-        raise Refused(f"{where} is the {role}'s and holds media", where, "Send media in messages of the user.")
+        raise Refused(f"{where} has the role {role!r} and holds media", where, "Send media in messages of the user.")
     calls = tuple(ToolCall(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ())
     if calls and role != "assistant":
-        raise Refused(f"{where} calls tools, and is the {role}'s", where, "The assistant alone calls tools.")
+        raise Refused(
+            f"{where} has the role {role!r} and calls tools", where, "Only the assistant's messages call tools."
+        )
     if len({call.id for call in calls}) < len(calls):
-        raise Refused(f"{where} has two calls of one id", where)
+        raise Refused(f"{where} has two calls with the same id", where)
     return Message(role, content, calls, message.tool_call_id if role == "tool" else None, name)
 
 
@@ -321,7 +323,9 @@ def _convert_part(part: _Part, where: str, accepts: Accepts) -> Part:
     attached = _read_attachment(part)
     if attached is None:
         takes = "text, image_url, input_audio, file and video_url"
-        raise Refused(f"{where} is of type {part.type!r}, or lacks what that holds", where, f"Supported: {takes}.")
+        raise Refused(
+            f"{where} is of type {part.type!r}, or lacks the content of its type", where, f"Supported: {takes}."
+        )
     try:
         return make(attached, accepts)
     except HttpError as exc:
