@@ -182,6 +182,7 @@ async def _send_error(error: HttpError, scope: Scope, send: Send, shape: ErrorBo
         client = (scope.get("client") or ("unknown",))[0]
         log.write("warning", "wrong key", client=client, path=scope["path"], request=request_id(scope))
     if scope["type"] != "http":
+        # 1008: a violation of policy (RFC 6455, 7.4.1).
         await send({"type": "websocket.close", "code": 1008})
         return
     shape = shape or (openai_answers.error_body if scope["path"].startswith("/v1/") else error_body)

@@ -113,6 +113,7 @@ async def _serve_project(project: Project, place: Settings | Worker) -> None:
             if worker is not None:
                 nursery.start_soon(worker.outlive_parent, server.stop)
             raise_file_limit(settings.max_connections)
+            # Last before serving, when everything is loaded: the collector ignores the objects that exist now.
             tune_collector()
             nursery.start_soon(collect_as_memory_grows)
             try:

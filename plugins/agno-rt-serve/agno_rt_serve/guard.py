@@ -16,6 +16,7 @@ __all__ = ["Guard", "allowed_hosts", "check_host", "is_loopback"]
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _WILDCARDS = frozenset({"", "0.0.0.0", "::"})
+# `same-site` is another port or another subdomain, and so another origin.
 _ELSEWHERE = frozenset({b"cross-site", b"same-site"})
 
 

@@ -27,6 +27,7 @@ VARIABLE = "AGNO_RT_SERVE_KEY"
 
 # Attempts are not counted, so the key itself must be too long to guess.
 _KEY = re.compile(r"[!-~]{16,1000}")
+# Seconds that a cookie is accepted: a day.
 _SIGNED_IN = 86_400
 _CHALLENGE = b'Bearer realm="agno-rt"'
 
@@ -82,6 +83,7 @@ class Key:
         until, _, signature = value.partition(b".")
         if name != self._cookie or not hmac.compare_digest(signature, self._sign(until)):
             return False
+        # The signature was right, so the server itself wrote `until`, as a number.
         return time.time() < int(until)
 
     def _sign(self, text: bytes) -> bytes:

@@ -81,6 +81,7 @@ class Approvals:
 
     async def _list(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = read_query(scope, _ListQuery)
+        # Without a user, only approvals without an owner are listed.
         found = await self._site.run_store().approvals(
             run=asked.run, status=asked.status, user=asked.user, unowned=asked.user is None, limit=asked.limit
         )

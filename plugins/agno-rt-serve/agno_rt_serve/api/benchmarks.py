@@ -19,6 +19,7 @@ from agno_rt_serve.http.asgi import Receive, Scope, Send, respond
 
 __all__ = ["Dashboard", "to_dashboard"]
 
+# Files by which a folder is recognised as a published dashboard.
 _NEEDED = ("index.html", "graphs.html", "index.json")
 # By suffix, not by the system's own tables: those differ, and with nosniff a wrong type breaks the page.
 _TYPES = {

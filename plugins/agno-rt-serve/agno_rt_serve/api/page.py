@@ -69,6 +69,7 @@ class _File:
 
     @cached_property
     def _packed(self) -> bytes:
+        # Without a time in it, every start of the server packs a file to the same bytes.
         return gzip.compress(self.body, mtime=0)
 
 

@@ -54,6 +54,7 @@ _POLICY = (
 
 _TITLE = re.compile(rb'(<text id="title"[^>]*>)[^<]*')
 _DENIED = re.compile(r"permission|not permitted|root|EPERM|EACCES", re.IGNORECASE)
+# PR_SET_PTRACER of <linux/prctl.h>: "Yama" in ASCII.
 _SET_TRACER = 0x59616D61
 
 
@@ -157,6 +158,7 @@ async def _record_cpu(asked: _CpuQuery, folder: Path) -> bytes:
 async def _interrupt_py_spy(process: trio.Process) -> None:
     """End py-spy as Ctrl-C does, so that py-spy leaves this process in order."""
     process.send_signal(signal.SIGINT)
+    # Shielded, since this runs while the request is being cancelled.
     with trio.move_on_after(_PATIENCE, shield=True):
         await process.wait()
     process.kill()
@@ -181,6 +183,7 @@ def _allow_tracing() -> Iterator[None]:
 
 async def _record_memory(asked: _MemoryQuery, folder: Path) -> None:
     """Record every Python allocation for some seconds, aggregated, so that the file stays small."""
+    # In a thread: the import would keep other requests waiting.
     memray = await trio.to_thread.run_sync(_import_memray)
     target = memray.FileDestination(str(folder / "recorded"))
     try:

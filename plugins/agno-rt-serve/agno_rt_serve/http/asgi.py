@@ -55,6 +55,7 @@ async def json_body(scope: Scope, receive: Receive, *, optional: bool = False) -
     if not is_json and (kind or not optional):
         raise _not_json(kind)
     message = await receive()
+    # Our own server sends a body whole; other ASGI servers send pieces.
     body: bytes = message.get("body", b"")
     while message.get("more_body"):
         message = await receive()

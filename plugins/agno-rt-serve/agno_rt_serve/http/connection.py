@@ -31,8 +31,10 @@ Reason = Literal["", "timeout", "gone", "stop", "crowded"]
 
 _logger = logging.getLogger("agno_rt.serve")
 _RECEIVE = 65_536
+# Seconds in which a refused client may finish sending.
 _LINGER = 2.0
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
+# SO_LINGER on, with zero seconds: closing the socket resets the connection.
 _RESET = struct.pack("ii", 1, 0)
 # The order in which connections are closed when too many are open: without a request first, then with a slow request.
 CLOSING, IDLE, HEAD, BODY = range(4)
@@ -171,6 +173,7 @@ class Connection:
                 if not await self._answer_request(parser.requests.popleft()):
                     return
                 if parser.requests:
+                    # Pipelined requests need no wait for the socket: let other tasks run in between.
                     await trio.lowlevel.checkpoint()
             if parser.error is not None:
                 await self._refuse(parser.error)
@@ -388,6 +391,7 @@ class Exchange:
         if data:
             await self._connection.write(data)
         if more:
+            # A write does not wait while the socket has room: a fast stream must let other tasks run.
             await trio.lowlevel.checkpoint()
 
 

@@ -12,6 +12,7 @@ from agno_rt_serve.http.asgi import ASGIApp, Message, Scope
 
 __all__ = ["Lifespan"]
 
+# Seconds for the application to stop.
 _SHUTDOWN = 10.0
 
 

@@ -23,6 +23,7 @@ __all__ = ["Headers", "Phase", "Request", "RequestParser", "no_room"]
 Headers = list[tuple[bytes, bytes]]
 Phase = Literal["idle", "head", "body"]
 
+# Headers that decide where a request ends and which host it means: a second one of a kind would be ambiguous.
 _FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 # Bytes of framing (chunk sizes, extensions, trailers) allowed beyond the head's limit for each byte of body.
 _FRAMING_PER_BODY_BYTE = 8
@@ -32,6 +33,7 @@ _HEAD_KEPT = 4_096
 _PER_HEADER = 32
 # Bytes that each request counts beyond its own, as measured: as objects, small requests take more.
 _PER_REQUEST = 500
+# Takes the place of a parser that was let go: it holds nothing, so that no cycle of references is left.
 _NONE = httptools.HttpRequestParser(None)
 
 

@@ -26,9 +26,11 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _OWN_HEADERS = frozenset(
     {b"content-length", b"connection", b"transfer-encoding", b"date", b"keep-alive", b"x-request-id"}
 )
+# Responses without a body (RFC 9110, 15.3.5 and 15.4.5).
 _NO_BODY = frozenset({204, 304})
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _NAMES: dict[bytes, bytes] = {}
+# Bounded, since an application may make up new names without end.
 _NAMES_KEPT = 1_000
 # Applications nearly always answer with the same few headers: these are checked and written once.
 _HEADS: dict[tuple[tuple[bytes, bytes], ...], bytes] = {}

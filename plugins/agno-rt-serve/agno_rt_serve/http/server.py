@@ -33,7 +33,9 @@ from agno_rt_serve.settings import Settings
 
 __all__ = ["Server"]
 
+# Seconds between two looks of the watch.
 _TICK = 0.05
+# Seconds for streams to end after the grace period, before their tasks are cancelled.
 _LAST_WORDS = 2.0
 # After so many seconds of arriving, a request may be given up for others when memory for bodies is short.
 _SLOW = 1.0
@@ -157,9 +159,11 @@ class Server:
                 if exc.errno in _OUT_OF_FILES:
                     for _ in range(_FILES_FREED):
                         self._crowd_out()
+                    # The closed connections free their files once their tasks run.
                     await trio.sleep(_TICK)
                 continue
             sock.setblocking(False)
+            # Each event of a stream goes out at once: the kernel must not wait for more data.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if len(self._connections) < self.settings.max_connections or self._crowd_out():
                 nursery.start_soon(self._serve_connection, sock)

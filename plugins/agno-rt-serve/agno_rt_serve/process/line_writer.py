@@ -84,6 +84,7 @@ class LineWriter(io.RawIOBase):
                 try:
                     data = data[os.write(self._number, data) :]
                 except BlockingIOError:
+                    # A process that shares the pipe may have made it non-blocking: wait for room.
                     select.select((), (self._number,), ())
 
 

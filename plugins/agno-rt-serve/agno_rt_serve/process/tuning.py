@@ -20,6 +20,7 @@ __all__ = ["collect_as_memory_grows", "raise_file_limit", "tune_collector"]
 _NEW_OBJECTS = 3_000_000
 # All objects are also walked once the process has grown by so many bytes, or by half its size if that is more.
 _NEW_BYTES = 200_000_000
+# Seconds between two looks at the size of the process.
 _LOOK = 1.0
 # Files beside a connection's socket: databases, tools, models behind connections of their own.
 _OTHER_FILES = 1_000

@@ -24,6 +24,7 @@ __all__ = ["BUSY", "READY", "Orders", "Worker"]
 READY = b"r"
 BUSY = b"b"
 
+# The bound for the line of orders, in bytes.
 _LONGEST = 1_000_000
 
 
@@ -41,6 +42,7 @@ class Orders:
 
     def line(self) -> bytes:
         """Return the orders as a line for the channel."""
+        # base64 has no line breaks, so the orders are one line.
         return base64.b64encode(msgspec.msgpack.encode(self)) + b"\n"
 
 

@@ -26,6 +26,7 @@ __all__ = ["Supervisor", "WorkerFailed"]
 
 # If a worker served for so many seconds before it ended, its successor starts at once.
 _PROVEN = 10.0
+# Pauses before a worker is started again double up to so many seconds.
 _LONGEST_PAUSE = 30.0
 # A worker may fail to start so often in a row while no other serves; then the supervisor gives up.
 _ATTEMPTS = 4
@@ -154,6 +155,7 @@ class Supervisor:
                 return None
         worker = self._workers[number] = _Started(number, process, channel, orders, trio.current_time())
         if self._stopping.is_set():
+            # The order to stop came while the process was started, and so missed this worker.
             worker.signal(signal.SIGKILL)
         return worker
 

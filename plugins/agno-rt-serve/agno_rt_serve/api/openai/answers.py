@@ -28,6 +28,7 @@ __all__ = [
     "unknown_model",
 ]
 
+# The last piece of every stream in OpenAI's format.
 DONE = b"data: [DONE]\n\n"
 
 _encoder = msgspec.json.Encoder()

@@ -18,9 +18,11 @@ from agno_rt_serve.api.openai.request import ChatBody, Function, Refused
 
 __all__ = ["ClientTools", "add_tools"]
 
+# OpenAI's own bound for functions in a request.
 _MOST = 128
 # Schemas are read by recursion, a few calls a level, and Python limits calls. No model can fill in a deeper schema.
 _DEEPEST = 100
+# OpenAI's own form of a function's name.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
