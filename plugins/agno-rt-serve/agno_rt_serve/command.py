@@ -129,7 +129,7 @@ async def _serve_project(project: Project, place: Settings | Worker) -> None:
 
 
 async def _serve_with_workers(source: str | None, project: Project, settings: Settings) -> int:
-    """Serve in several processes, with this one as their supervisor. Return the exit code."""
+    """Serve in several processes, supervised by this one. Return the exit code."""
     if project.config.runtime.memory == "memory:":
         click.echo(
             "warning: with several workers, memory: keeps a session in one worker, and the others do not know it; "

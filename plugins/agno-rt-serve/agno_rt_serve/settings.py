@@ -23,21 +23,21 @@ class Settings:
     max_body         a request's body, which is held in memory; more is answered 413 (and so is more than seven eighths
                      of body_memory)
     max_media        one image, audio, video or file in a body; more is answered 413
-    media_urls       whether media may be given by a URL, which the model's provider then fetches
+    media_urls       accept media by URL, for the model's provider to fetch
     head_timeout     from a request's first byte to the end of its head; then 408
     body_timeout     from the end of the head to the end of the body; then 408
-    keep_alive       how long a connection may stay open between requests
-    send_timeout     how long a client may take to read the next bytes of a response; then it is cut off
+    keep_alive       time that a connection may stay open between requests
+    send_timeout     time for a client to read the next bytes of a response; then the connection is cut
     key              the key for clients; better kept in the environment, or in a file
     key_file         a file with the key, readable only by its owner; a missing file is made with a new key
-    no_auth          whether to serve beyond this machine without a key
+    no_auth          serve beyond this machine without a key
     allowed_hosts    names that the Host header may have, beside loopback's; if empty, a server with a key allows any
-    cors_origins     origins whose pages may use the API from a browser; `*` is any
-    show_errors      whether clients are told the whole text of inner errors: for developers of the agents
-    access_log       whether to log a line for each request
-    profile          whether to serve /debug/profile and /debug/memory, for clients on this machine
-    profile_remote   whether to serve them for all clients
-    inspect          whether `agno-rt top` of this user, on this machine, may ask about the agents' runs
+    cors_origins     origins of pages that may use the API from a browser; `*` is any
+    show_errors      tell clients the whole text of inner errors: for developers of the agents
+    access_log       log a line for each request
+    profile          serve /debug/profile and /debug/memory, for clients on this machine
+    profile_remote   serve both for all clients
+    inspect          let `agno-rt top` of the same user, on this machine, ask about the agents' runs
     benchmarks       the folder of a published dashboard of benchmarks, served at /benchmarks; empty is none
     suggestions      questions to offer for an agent, by the agent's name
     """

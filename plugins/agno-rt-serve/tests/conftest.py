@@ -87,7 +87,7 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 @pytest.fixture
 def address() -> Callable[[subprocess.Popen[str]], str]:
-    """Read the line with which a server announces itself, and return its URL."""
+    """Read the line with which a server announces itself. Return the URL."""
 
     def read(process: subprocess.Popen[str]) -> str:
         assert process.stdout is not None
@@ -194,7 +194,7 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     async def dial(self, address: str = "127.0.0.1") -> Wire:
-        """Open a connection to the server, from that address of this machine."""
+        """Open a connection to the server, from the given address of the machine."""
         return Wire(await trio.open_tcp_stream("127.0.0.1", self.port, local_address=address))
 
 

@@ -36,7 +36,7 @@ def weather(city: str) -> str:
 
 @attrs.define
 class Stuck:
-    """A model that says one word, never ends, and records a cancellation."""
+    """A model with one word, which never ends, and records a cancellation."""
 
     name: str = "stuck"
     started: trio.Event = attrs.Factory(trio.Event)
@@ -119,7 +119,7 @@ class TestReading:
         assert answered["output"] == {"theCity": "Seoul"}
 
     async def test_page(self, serve_agents: Any) -> None:
-        """The page comes with a policy under which only its own files run."""
+        """The page comes with a policy that allows only its own files."""
         async with client(await serve_agents(Agent(ScriptedModel([]), "a"))) as http:
             page = await http.get("/")
 

@@ -1,4 +1,4 @@
-"""`agno-rt serve` as a real process: its output, its end, and its errors at the start."""
+"""`agno-rt serve` as a real process: output, end, and errors at the start."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ endless = Agent(Model(3600), "endless")
 
 @attrs.define
 class Process:
-    """A server process and the first lines that it printed."""
+    """A server process and the first lines of its output."""
 
     popen: subprocess.Popen[str]
     url: str

@@ -1,4 +1,4 @@
-"""The server with more clients and bytes than it has room for, and its memory once they are gone."""
+"""The server with too many clients and bytes, and its memory afterwards."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ Serve = Callable[..., Awaitable[Any]]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A published dashboard with other files in it, and a secret beside it."""
+    """A published dashboard among other files, beside a secret."""
     made = tmp_path / "html"
     (made / "graphs" / "cpu-Fast one").mkdir(parents=True)
     for name in ("index.html", "graphs.html", "index.json", "asv.js", "asv.css", "regressions.xml", "swallow.png"):

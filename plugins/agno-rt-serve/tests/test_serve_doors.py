@@ -341,7 +341,7 @@ a = Agent(Model(), "a")
 
 @pytest.fixture
 def fails(launch: Any) -> Callable[..., tuple[int, str]]:
-    """Start a server that cannot start. Return its exit code and its output."""
+    """Start a server that cannot start. Return the exit code and the output."""
 
     def run(*arguments: str, **options: str) -> tuple[int, str]:
         process = launch(AGENTS, *arguments, **options)
@@ -353,7 +353,7 @@ def fails(launch: Any) -> Callable[..., tuple[int, str]]:
 
 @pytest.fixture
 def serving(launch: Any, address: Any) -> Callable[..., tuple[str, str, subprocess.Popen[str]]]:
-    """Start a server. Return its URL, its suggested command, and its process."""
+    """Start a server. Return the URL, the suggested command, and the process."""
 
     def begin(*arguments: str, **options: str) -> tuple[str, str, subprocess.Popen[str]]:
         process = launch(AGENTS, *arguments, **options)
@@ -395,7 +395,7 @@ class TestStarting:
         assert KEY not in "".join(process.communicate(timeout=PATIENCE))
 
     def test_with_a_key_file(self, serving: Any, tmp_path: Path) -> None:
-        """A missing key file is made, for its owner alone; an existing one stays."""
+        """A missing key file is made, readable only by the owner; an existing file stays."""
         url, command, _ = serving("--host", "0.0.0.0", "--key-file", "the key")
         made = tmp_path / "the key"
         key = made.read_text().strip()

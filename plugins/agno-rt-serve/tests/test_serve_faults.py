@@ -57,7 +57,7 @@ INNER: list[tuple[Exception, int, str, str]] = [
         "backend",
         "the server's stored data",
     ),
-    (SessionConflict(f"{SECRET} is at version 2, not 1"), 409, "session_conflict", "was changed by another run"),
+    (SessionConflict(f"{SECRET} is at version 2, not 1"), 409, "session_conflict", "another run changed the session"),
     (PluginError(SECRET, plugin="p"), 500, "plugin", "the run failed in the server"),
     (ConfigError(f"{SECRET}, line 1"), 500, "config", "lacks a setting"),
     (ToolDefinitionError(f"{SECRET}, line 1"), 500, "tool_definition", "the run failed in the server"),

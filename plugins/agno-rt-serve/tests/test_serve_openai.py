@@ -52,7 +52,7 @@ def question(text: str = "Weather?") -> list[Any]:
 
 class TestOfficialClient:
     async def test_a_completion(self, serve_agents: Any, ask: Any) -> None:
-        """An agent answers like a model; its tool calls stay its own, and its usage is reported."""
+        """An agent answers like a model, with its usage; calls of the agent's own tools are not shown."""
         model = ScriptedModel([ToolCall("c1", "weather", '{"city": "Seoul"}'), "Sunny."])
         served = await serve_agents(Agent(model, "forecaster", "Be brief.", tools=[weather]))
         conversation = [
@@ -208,7 +208,7 @@ class TestOfficialClient:
     async def test_a_turn_that_begins_anew_with_something_else(
         self, serve_agents: Any, ask: Any, first: list[str], then: list[str]
     ) -> None:
-        """Text cannot be taken back in this format: the stream ends with an error, not with a wrong answer."""
+        """The stream ends with an error, not with a wrong answer: the format cannot take text back."""
         served = await serve_agents(Agent(Restarting(first, then, "Right."), "a"))
 
         def stream(client: openai.OpenAI) -> Any:
@@ -220,7 +220,7 @@ class TestOfficialClient:
         assert whole.choices[0].message.content == "Right."
 
     async def test_a_model_that_does_not_stream(self, serve_agents: Any, ask: Any) -> None:
-        """An answer that came in one piece is streamed in one piece."""
+        """An answer in one piece is streamed in one piece."""
         served = await serve_agents(Agent(InOnePiece(), "a"))
 
         def stream(client: openai.OpenAI) -> list[str | None]:
@@ -277,7 +277,7 @@ class TestOfficialClient:
             assert caught.value.code == "paused"
 
     async def test_hanging_up_cancels_the_run(self, serve_agents: Any) -> None:
-        """A client that stops reading its stream cancels the run."""
+        """A client that stops reading a stream cancels the run."""
         cancelled = trio.Event()
 
         async def never(request: ModelRequest) -> str:

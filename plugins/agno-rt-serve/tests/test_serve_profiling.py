@@ -152,7 +152,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 class TestProfiles:
     def test_where_time_goes(self, start: Start) -> None:
-        """The command that the server prints makes a flame graph of its threads; it serves meanwhile."""
+        """The printed command makes a flame graph of the server's threads, while requests are served."""
         process = start("--profile")
         command = process.greeting.splitlines()[2].removeprefix("Profile: ").replace("seconds=5", "seconds=1")
         with process.at_work() as answers:
@@ -178,7 +178,7 @@ class TestProfiles:
 
     @pytest.mark.parametrize("query", ["", "&format=table", "&leaks=true"])
     def test_what_memory_is_taken(self, start: Start, query: str) -> None:
-        """A page shows the code that took memory in that time; the server serves meanwhile."""
+        """A page shows the code that took memory; requests are served meanwhile."""
         process = start("--profile")
         with process.at_work() as answers:
             until(lambda: bool(answers))
@@ -225,7 +225,7 @@ class TestProfiles:
 
     @pytest.mark.parametrize("route", ROUTES)
     def test_one_at_a_time(self, start: Start, route: str) -> None:
-        """While one profile is made, another is refused; if its client hangs up it ends, and leaves nothing behind."""
+        """While one profile is made, another is refused; a client's hang-up ends a profile without a trace."""
         process = start("--profile")
         host, _, port = process.url.removeprefix("http://").partition(":")
         with socket.create_connection((host, int(port)), timeout=PATIENCE) as client:

@@ -103,7 +103,7 @@ class TestRequests:
         ],
     )
     def test_knows_whether_the_client_stays(self, version: bytes, connection: bytes, keeps: bool) -> None:
-        """HTTP/1.1 stays unless it says close; HTTP/1.0 leaves unless it says keep-alive."""
+        """HTTP/1.1 stays without a close; HTTP/1.0 leaves without a keep-alive."""
         assert only(get(b"/", connection, version=version)).keep_alive is keeps
 
     def test_drops_what_follows_a_close(self) -> None:
@@ -169,7 +169,7 @@ class TestRequests:
         assert made.error is None
 
     def test_tells_when_to_continue(self) -> None:
-        """A client that waits for 100 is told once, unless its body is there or too large."""
+        """A client that waits for 100 is told once, unless the body is there or too large."""
         waiting = parser(post(b"Content-Length: 3", b"Expect: 100-continue"))
         assert (waiting.take_continue(), waiting.take_continue()) == (True, False)
         waiting.feed(b"abc")
@@ -376,7 +376,7 @@ class TestBudget:
         assert budget.free == budget.size
 
     def test_is_full(self) -> None:
-        """A body without room is refused by its length if it has one, else at the piece that is too much."""
+        """A body without room is refused by its length, or at the first piece too much."""
         budget = Budget(800_000)
         first = RequestParser(HEAD, 700_000, budget)
         first.feed(post(b"Content-Length: 600000", body=b"x" * 590_000))
@@ -411,7 +411,7 @@ def write(writer: ResponseWriter, *bodies: bytes, headers: list[tuple[bytes, byt
 
 class TestResponses:
     def test_counts_a_body_in_one_piece(self) -> None:
-        """A response in one piece gets its length."""
+        """A response in one piece gets a length."""
         data = write(ResponseWriter("GET", "1.1", keep_alive=True), b"hello", headers=[(b"x", b"y")])
 
         assert data == b"HTTP/1.1 200 OK\r\ndate: " + DATE + b"\r\nx: y\r\ncontent-length: 5\r\n\r\nhello"

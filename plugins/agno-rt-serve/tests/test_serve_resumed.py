@@ -130,7 +130,7 @@ def workers(launch: Launch, address: Address) -> Iterator[list[httpx2.Client]]:
 
 
 def test_any_worker_decides_and_goes_on(workers: list[httpx2.Client], tmp_path: Path) -> None:
-    """A run that pauses in one worker is shown, decided and resumed by the other; both know its session."""
+    """A run paused in one worker is shown, decided and resumed by the other; both know the session."""
     one, other = workers
     paused = one.post("/agents/clerk/runs", json={"input": "Pay Ann", "session": "s"}).json()
     [waiting] = other.get("/approvals", params={"run": paused["run_id"]}).json()["approvals"]
@@ -148,7 +148,7 @@ def test_any_worker_decides_and_goes_on(workers: list[httpx2.Client], tmp_path: 
 
 
 def test_cancelled_from_another_worker(workers: list[httpx2.Client]) -> None:
-    """A stored run that one worker streams is cancelled through the other; its stream says so."""
+    """A stored run streamed by one worker is cancelled through the other; the stream says so."""
     one, other = workers
     told: list[dict[str, Any]] = []
     begun = threading.Event()

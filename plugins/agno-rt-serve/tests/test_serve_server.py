@@ -37,7 +37,7 @@ async def reply(send: Send, *pieces: bytes, status: int = 200) -> None:
 
 @attrs.define
 class Endless:
-    """An application that answers with pieces until it is cancelled, and records its end."""
+    """An application that answers with pieces until cancelled, and records the end."""
 
     piece: bytes = b"x"
     pause: float = 0.01
@@ -64,7 +64,7 @@ class Endless:
 
 @attrs.define
 class Quiet:
-    """An application that works without answering until it is released or cancelled."""
+    """An application that works without answering until released or cancelled."""
 
     started: trio.Event = attrs.Factory(trio.Event)
     release: trio.Event = attrs.Factory(trio.Event)
@@ -98,7 +98,7 @@ def code(body: bytes) -> str:
 
 class TestHttp:
     async def test_keeps_the_connection(self, serve: Any) -> None:
-        """One connection carries one request after another, and pipelined ones in order."""
+        """A connection carries many requests, one after another or pipelined, in order."""
         async with await (await serve(echo)).dial() as wire:
             for _ in range(3):
                 await wire.send(GET)
@@ -199,13 +199,13 @@ class TestBadHttp:
             assert (await wire.answer()).status == 200
 
     async def test_a_large_body_is_not_read_to_its_end(self, serve: Any) -> None:
-        """A client in the middle of a large upload gets its 413, while it is still sending."""
+        """A client in the middle of a large upload gets a 413 while still sending."""
         async with await (await serve(echo, max_body=1_000)).dial() as wire:
             await wire.send(POST + b"Content-Length: 100000000\r\n\r\n" + b"x" * 300_000)
             assert (await wire.answer()).status == 413
 
     async def test_good_requests_before_a_bad_one_are_answered(self, serve: Any) -> None:
-        """Pipelined requests before a broken one get their answers first."""
+        """Pipelined requests before a broken one are answered first."""
         async with await (await serve(echo)).dial() as wire:
             await wire.send(GET + b"NONSENSE\r\n\r\n")
             assert [(await wire.answer()).status for _ in range(2)] == [200, 400]
@@ -223,7 +223,7 @@ class TestBadHttp:
 
     @pytest.mark.parametrize("start", [b"GET / HT", GET[:-2], POST + b"Content-Length: 9\r\n\r\nabc"])
     async def test_a_client_that_stalls(self, serve: Any, start: bytes) -> None:
-        """A request that does not go on is answered 408 and its connection closed."""
+        """A stalled request is answered 408, and the connection is closed."""
         async with await (await serve(echo, head_timeout=0.2, body_timeout=0.2)).dial() as wire:
             await wire.send(start)
             answer = await wire.answer()
@@ -232,7 +232,7 @@ class TestBadHttp:
             assert await wire.rest() == b""
 
     async def test_drips_do_not_put_the_end_off(self, serve: Any) -> None:
-        """A head sent byte by byte times out like any other."""
+        """A head sent byte by byte times out like any other head."""
         async with await (await serve(echo, head_timeout=0.3)).dial() as wire, trio.open_nursery() as nursery:
 
             async def drip() -> None:
@@ -284,7 +284,7 @@ class TestHangUps:
         assert app.cancelled
 
     async def test_cancels_a_stream(self, serve: Any) -> None:
-        """A client that leaves in the middle of a stream ends it."""
+        """A client that leaves in the middle of a stream cancels the application."""
         app = Endless()
         wire = await (await serve(app)).dial()
         await wire.send(GET)
@@ -362,7 +362,7 @@ class TestApplications:
             assert (await wire.answer()).body == b"fine"
 
     async def test_a_failure_in_mid_answer_shows(self, serve: Any, caplog: pytest.LogCaptureFixture) -> None:
-        """A broken answer is left without its end, so that the client notices."""
+        """A broken answer is left unfinished, so that the client notices."""
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             assert scope["type"] == "http", "no lifespan here"
@@ -417,7 +417,7 @@ class TestApplications:
         assert "control character" in caplog.text
 
     async def test_what_is_left_behind_cannot_answer_the_next(self, serve: Any) -> None:
-        """A `send` kept from an earlier request raises that its client is gone."""
+        """A `send` kept from an earlier request raises `ClientGone`."""
         kept: list[Send] = []
         outcome: list[str] = []
 
@@ -534,7 +534,7 @@ class TestListening:
 
     @pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
     async def test_an_address_that_is_not_here(self, host: str) -> None:
-        """A host that is unknown, or another machine's, is an error that names it."""
+        """An unknown host, or another machine's address, is an error with the name."""
         with pytest.raises(UsageError, match=host) as caught:
             await Server(echo, Settings(host=host, port=0)).serve()
         assert "127.0.0.1" in caught.value.hint

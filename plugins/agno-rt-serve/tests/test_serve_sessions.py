@@ -187,7 +187,7 @@ async def test_pages_of_other_sites_may_not(serve_agents: Any) -> None:
 
 
 async def test_methods_that_are_none(serve_agents: Any) -> None:
-    """A method that a path does not accept is a 405 that names the accepted ones."""
+    """A method not accepted on a path is a 405 that names the accepted methods."""
     async with client(await serve_agents(ECHO)) as http:
         refused = await http.put("/sessions/s", json={})
         head = await http.head("/sessions")

@@ -22,7 +22,7 @@ SSE = {"Accept": "text/event-stream"}
 
 
 class Clerk:
-    """A model that calls a tool once, and then repeats the tool's result; for any number of runs."""
+    """A model that calls a tool once, and then repeats the result; for any number of runs."""
 
     name = "clerk"
 
@@ -30,7 +30,7 @@ class Clerk:
         self._call = name, arguments
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Call the tool, or repeat its result."""
+        """Call the tool, or repeat the result."""
         last = request.messages[-1]
         if last.role == "user":
             return ModelResponse("", (ToolCall("c1", *self._call),))
@@ -39,7 +39,7 @@ class Clerk:
 
 @attrs.define
 class Stuck:
-    """A model that says one word and never ends."""
+    """A model with one word, which never ends."""
 
     name: str = "stuck"
     started: trio.Event = attrs.Factory(trio.Event)
@@ -162,7 +162,7 @@ class TestApprovals:
             stands = (await http.get(f"/approvals/{approval}")).json()
 
         assert (again.status_code, again.json()["error"]["code"]) == (409, "approval_conflict")
-        assert again.json()["error"]["message"] == "this is denied already"
+        assert again.json()["error"]["message"] == "this approval is denied already"
         assert stands["status"] == "denied"
 
     async def test_an_answer_of_the_user(self, serve_agents: Any) -> None:
@@ -216,7 +216,7 @@ class TestApprovals:
         ],
     )
     async def test_decisions_that_are_none(self, serve_agents: Any, body: dict[str, Any], problem: str) -> None:
-        """An invalid decision is a 400 that says what is wrong, and decides nothing."""
+        """An invalid decision is a 400 that names the fault, and decides nothing."""
         async with client(await serve_agents(clerk())) as http:
             _, approval = await pause(http)
             refused = await http.post(f"/approvals/{approval}", json=body)
@@ -314,7 +314,7 @@ class TestRuns:
         assert after["steps"][1]["usage"].keys() >= {"input_tokens", "output_tokens"}
 
     async def test_a_run_that_is_not_stored(self, serve_agents: Any) -> None:
-        """A run that is not stored is a 404 that says which runs are."""
+        """A run that is not stored is a 404, and the hint says which runs are stored."""
         async with client(await serve_agents(Agent(ScriptedModel(["ok"]), "a"))) as http:
             run = (await http.post("/agents/a/runs", json={"input": "hi"})).json()["run_id"]
             found = [

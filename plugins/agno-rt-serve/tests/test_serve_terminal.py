@@ -1,4 +1,4 @@
-"""`agno-rt serve` and its output: a terminal that is closed, `nohup`, lines of threads and processes."""
+"""`agno-rt serve` and its output: a closed terminal, `nohup`, lines of threads and processes."""
 
 from __future__ import annotations
 

@@ -146,7 +146,9 @@ Start = Callable[..., Process]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a server, `start("--grace", "5", runtime='memory = "..."')`; killed if it outlives the test."""
+    """Start a server, `start("--grace", "5", runtime='memory = "..."')`; the fixture kills a server that outlives the
+    test.
+    """
     started: list[Process] = []
     (tmp_path / "agents.py").write_text(AGENTS)
 
@@ -278,7 +280,7 @@ class TestServing:
 
 class TestDying:
     def test_one_that_is_killed_is_started_again(self, start: Start) -> None:
-        """A killed worker loses only its own run and connection; a new worker takes its place."""
+        """A killed worker loses only its own run and connection; a new worker takes the place."""
         process = start()
         runs = process.ask_each("slow")
         killed, other = runs
@@ -302,7 +304,7 @@ class TestDying:
         assert all(answer.endswith(" 1") for answer in answers)
 
     def test_one_that_is_told_to_stop_answers_first(self, start: Start) -> None:
-        """SIGTERM to a worker replaces it without a loss: it ends its runs first."""
+        """SIGTERM to a worker replaces the worker without a loss, after the end of all its runs."""
         process = start()
         runs = process.ask_each("slow")
         told, other = runs
@@ -423,7 +425,7 @@ class TestFailing:
         assert "'nothing'" in said
 
     def test_a_worker_that_is_killed_at_its_start(self, tmp_path: Path) -> None:
-        """The parent reports a worker that was killed before it could say why."""
+        """The parent reports a worker killed before it could say why."""
         killer = "import os, sys\nfrom agno_rt import Agent\n"
         killer += 'if "--worker" in sys.argv:\n    os.kill(os.getpid(), 9)\na = Agent("nothing:at-all", "a")\n'
         (tmp_path / "agents.py").write_text(killer)

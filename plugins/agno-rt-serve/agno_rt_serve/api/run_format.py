@@ -112,7 +112,7 @@ def result_body(result: RunResult, session: str | None, approvals: list[dict[str
 
 
 def server_sent_event(number: int, event: Event) -> bytes:
-    """Return the event as a server-sent event: its type, its number and its JSON."""
+    """Return the event as a server-sent event: type, number and JSON."""
     return b"event: %b\nid: %d\ndata: %b\n\n" % (event_type(event).encode("ascii"), number, _encoder.encode(event))
 
 

@@ -12,7 +12,7 @@ _SMALL = 65_536
 
 
 class Budget:
-    """A count of the bytes that all requests hold, each from its arrival until its answer.
+    """A count of the bytes that all requests hold, each from arrival until answer.
 
     `free` is the rest of `size`; `reserve` is the part kept for small requests. A request takes bytes as they arrive,
     never before: an announced length costs nobody anything. `shed` is called with the number of missing bytes, and may

@@ -103,7 +103,7 @@ class Connection:
 
     @property
     def unanswered(self) -> bool:
-        """True if there is a request without any part of its answer sent."""
+        """True if no part of a request's answer has been sent."""
         return self._exchange is not None and not self._exchange.status
 
     @property
@@ -119,7 +119,7 @@ class Connection:
         return self._client[0] if self._client is not None else ""
 
     def end(self, reason: Reason) -> None:
-        """End the connection now, with any request that runs for it."""
+        """End the connection now, with any request under way."""
         self.reason = self.reason or reason
         if self.gone is not None:
             self.gone.set()
@@ -315,7 +315,7 @@ class Connection:
 
 
 class Exchange:
-    """One request and its response, as the application sees them: ASGI's `receive` and `send`."""
+    """A request and its response, as seen by the application: ASGI's `receive` and `send`."""
 
     __slots__ = ("_connection", "_host", "_over", "_request", "_sent_request", "_writer")
 
@@ -396,7 +396,7 @@ class Exchange:
 
 
 def _is_gone(exc: BaseException | None) -> bool:
-    """Return whether the application only passes on that the client is gone, perhaps in its own error."""
+    """Return whether the application only passes on a `ClientGone`, perhaps in another error."""
     if isinstance(exc, BaseExceptionGroup):
         return all(_is_gone(each) for each in exc.exceptions)
     return isinstance(exc, ClientGone) or (exc is not None and isinstance(exc.__context__, ClientGone))

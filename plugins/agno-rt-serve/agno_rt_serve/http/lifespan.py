@@ -47,7 +47,7 @@ class Lifespan:
             self._ended.set()
 
     async def startup(self) -> bool:
-        """Wait until the application has started or failed. Return whether it has started."""
+        """Wait until the application has started or failed. Return True if started."""
         await self._started.wait()
         return self.failure is None
 

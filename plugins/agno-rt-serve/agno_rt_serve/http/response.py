@@ -95,7 +95,7 @@ class ResponseWriter:
         return lines
 
     def _check_headers(self, headers: Headers) -> tuple[bytes, bool]:
-        """Return the headers' lines, and whether some of them are the server's own."""
+        """Return the headers' lines, and whether the server's own headers are among them."""
         lines: list[bytes] = []
         own = False
         for name, value in headers:
@@ -166,7 +166,7 @@ class ResponseWriter:
 
 
 def error_response(error: HttpError, date: bytes) -> bytes:
-    """Return the whole response to a request that was not read to its end; the connection closes after it."""
+    """Return the whole response to a request that was not read to the end; the connection closes after it."""
     writer = ResponseWriter("GET", "1.1", keep_alive=False)
     writer.start(error.status, [*JSON, *error.headers], date, next(request_ids))
     return writer.body(error_body(error), more=False)

@@ -69,11 +69,11 @@ class Worker:
         self.settings = orders.settings
 
     def ready(self, addresses: list[Address]) -> None:
-        """Tell the parent that this worker accepts requests."""
+        """Tell the parent: this worker accepts requests."""
         self._tell(READY)
 
     def busy(self) -> None:
-        """Tell the parent that this worker waits for requests under way before it stops."""
+        """Tell the parent: this worker waits for requests under way before stopping."""
         self._tell(BUSY)
 
     async def outlive_parent(self, stop: Callable[[], None]) -> None:

@@ -1,7 +1,7 @@
 """Several processes that serve on one port, and their supervisor. Knows processes and sockets, no HTTP.
 
-The parent listens and serves nothing. Each worker is a fresh process that inherits the listening sockets: connections
-that an ending worker has not accepted go to the others.
+The parent listens and serves nothing. Each worker is a fresh process that inherits the listening sockets: if a worker
+ends, the others accept the waiting connections.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Supervisor:
         return worker
 
     async def _attend(self, worker: _Started, settled: trio.Event) -> None:
-        """Give the worker its orders, read its reports, and wait for its end."""
+        """Give the worker orders, read its reports, and wait for its end."""
         async with worker.channel:
             try:
                 await worker.channel.send_all(worker.orders.line())

@@ -130,7 +130,7 @@ def test_decided_elsewhere(keeper: Any, browser: Browser) -> None:
 
 
 def test_the_list_of_all(keeper: Any) -> None:
-    """All pending approvals are in one list, with links to their conversations, and can be decided there."""
+    """All pending approvals are listed with links to their conversations, and can be decided there."""
     keeper.asked("delete")
     address = keeper.page.url
     keeper.page.get_by_role("link", name="Approvals").click()

@@ -38,7 +38,7 @@ def test_a_conversation(chat: Any) -> None:
 
 
 def test_the_start_page(chat: Any) -> None:
-    """An agent is shown with its description, model and tools, without its instructions."""
+    """An agent is shown with description, model and tools, without instructions."""
     welcome = chat.page.locator("#welcome")
     expect(welcome).to_contain_text("Answers plainly.")
     assert "secret" not in chat.page.content()

@@ -102,7 +102,7 @@ def test_markdown(chat: Any) -> None:
 
 
 def test_code(chat: Any) -> None:
-    """A block of code says its language, and its button copies the code."""
+    """A block of code says the language, and a button copies the code."""
     chat.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     chat.asked(MARKDOWN)
     expect(chat.said.locator(".code-head span")).to_have_text("python")

@@ -27,7 +27,7 @@ def test_the_line_under_an_answer(chat: Any) -> None:
 
 
 def test_a_list_of_runs(chat: Any) -> None:
-    """Stored runs are listed by status; the view of a run has its facts, its steps and its JSON."""
+    """Stored runs are listed by status; the view of a run has facts, steps and JSON."""
     chat.open("/clerk")
     chat.asked("close the books")
     chat.asked("fail")
