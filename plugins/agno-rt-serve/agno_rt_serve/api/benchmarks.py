@@ -57,9 +57,7 @@ class Dashboard(StaticFiles):
         super().__init__(directory=folder, html=True)
 
     async def get_response(self, path: str, scope: Any) -> Response:
-        """Return the file at the path. Raises `HttpError` 404 for a missing file, or a kind of file that is not
-        shown.
-        """
+        """Return the file at the path. Raises `HttpError` 404 for a missing file, or a file of another kind."""
         try:
             response = await super().get_response(path, scope)
         except HTTPException as exc:

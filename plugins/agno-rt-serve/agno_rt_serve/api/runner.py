@@ -45,9 +45,7 @@ class Runner:
         self._is_stopping = False
 
     def cancel(self) -> None:
-        """Cancel every streamed run. The clients still get the remaining events; the last says that the run was
-        cancelled.
-        """
+        """Cancel every streamed run. The clients still get the remaining events, up to `run_ended`."""
         self._is_stopping = True
         for stream, _ in self._streams.values():
             stream.cancel()

@@ -103,7 +103,7 @@ class Connection:
 
     @property
     def unanswered(self) -> bool:
-        """True if no part of a request's answer has been sent."""
+        """True if there is a request, and no part of the answer has been sent."""
         return self._exchange is not None and not self._exchange.status
 
     @property

@@ -79,7 +79,7 @@ async function attach(list) {
   warn("");
   for (const file of list) {
     if (file.size > told.max_media) {
-      warn(`${file.name} is too large: it has ${fileSize(file.size)}, and ${fileSize(told.max_media)} are allowed.`);
+      warn(`${file.name} is too large (${fileSize(file.size)}): ${fileSize(told.max_media)} is the limit.`);
       continue;
     }
     const whole = files.reduce((sum, one) => sum + one.data.length, 0) + Math.ceil(file.size / 3) * 4;

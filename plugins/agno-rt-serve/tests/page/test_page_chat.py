@@ -207,4 +207,4 @@ def test_a_file_that_is_too_large(chat: Any) -> None:
     chat.page.locator("#files").set_input_files(
         {"name": "big.png", "mimeType": "image/png", "buffer": b"\0" * 7_000_001}
     )
-    expect(chat.page.get_by_role("alert")).to_have_text("big.png is too large: 7.0 MB, of 7.0 MB at most.")
+    expect(chat.page.get_by_role("alert")).to_have_text("big.png is too large (7.0 MB): 7.0 MB is the limit.")

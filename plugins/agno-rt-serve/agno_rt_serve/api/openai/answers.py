@@ -47,8 +47,7 @@ def completion_body(result: RunResult, model: str, created: int, calls: Sequence
 
 
 class Chunks:
-    """The completion in pieces: feed the run's events, then ask for the `end`. Calls of the agent's own tools are not
-    shown.
+    """The completion in pieces: feed the run's events, then ask for the `end`. The agent's own calls are not shown.
 
     This format cannot take text back. If a turn begins anew, text that repeats the sent text is held back, and new text
     after that is sent. If the turn says something else, the stream ends with an error.
@@ -89,9 +88,7 @@ class Chunks:
         return b""
 
     def end(self, result: RunResult, calls: Sequence[ToolCall] = ()) -> bytes:
-        """Return the last pieces: text not streamed yet, calls of the client's tools, the reason, the usage if asked
-        for.
-        """
+        """Return the last pieces: text not streamed yet, calls of the client's tools, the reason, perhaps the usage."""
         try:
             rest = self._add_rest(result.content)
         except HttpError as exc:
@@ -129,9 +126,7 @@ class Chunks:
         return self._render_chunk({"content": before + text})
 
     def _add_reasoning(self, text: str) -> bytes:
-        """Return the new part of the reasoning. After a restart the reasoning may differ: it is not part of the
-        answer.
-        """
+        """Return the new part of the reasoning. Unlike the answer, reasoning may differ after a restart."""
         if self._thought_again is not None:
             again = self._thought_again + text
             if self._thought.startswith(again):
