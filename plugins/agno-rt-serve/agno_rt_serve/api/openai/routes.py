@@ -1,4 +1,4 @@
-"""An agent as a model of the chat completions format: the models, and asking one."""
+"""An agent as a model of the chat completions format: listing models, and asking a model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ChatCompletions:
         self._models = answers.models_body(site.project.agents, self._created)
 
     def routes(self) -> list[Route]:
-        """Return what is answered; errors have OpenAI's shape."""
+        """Return the routes; errors have OpenAI's shape."""
         return [
             Route("GET", "/v1/models", self._list_models, answers.error_body),
             Route("GET", "/v1/models/{name}", self._get_model, answers.error_body),
