@@ -15,7 +15,7 @@ import attrs
 import click
 import trio
 
-from agno_rt import Agent, AgnoError, Runtime
+from agno_rt import AgnoError, Runnable, Runtime
 from agno_rt.cli.options import State, debug_option
 from agno_rt.cli.report import notice, show_warning
 from agno_rt.config import read_settings
@@ -81,7 +81,7 @@ def serve(context: click.Context, /, source: str | None, worker: int | None, **o
 
 def _load_and_serve(source: str | None, worker: int | None, options: dict[str, Any]) -> int:
     project = load_project(source)
-    if not project.agents:
+    if not project.runnables:
         raise UsageError(f"{project.source} has no agents to serve", hint="Write a table [agents.NAME] with a model.")
     settings = read_settings(Settings, project.config.plugins.get("serve", {}), "[plugins.serve]")
     if worker is not None:
@@ -214,15 +214,15 @@ async def _obey_signals(server: Server, worker: Worker | None, *, task_status: t
 
 async def _check_agents(project: Project, runtime: Runtime) -> None:
     """Warn of agents that cannot run, and print notes. Raises the error if no agent can run."""
-    usable: list[Agent] = []
-    for name, agent in project.agents.items():
+    usable: list[Runnable] = []
+    for name, agent in project.runnables.items():
         try:
             runtime.check(agent)
             usable.append(agent)
         except AgnoError as exc:
-            if not usable and name == list(project.agents)[-1]:
+            if not usable and name == list(project.runnables)[-1]:
                 raise
-            click.echo(f"warning: the agent {name!r} cannot run: {exc.message} {exc.hint}".rstrip(), err=True)
+            click.echo(f"warning: the {agent.kind} {name!r} cannot run: {exc.message} {exc.hint}".rstrip(), err=True)
     for finding in await check_ready(runtime, *usable):
         if finding.level == "note":
             notice(str(finding))
@@ -235,7 +235,7 @@ def _announce_address(project: Project, settings: Settings, addresses: list[Addr
     # 0.0.0.0 and :: are not addresses to connect to: show a loopback address instead.
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(settings.host, settings.host)
     url = f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{port}"
-    names = list(project.agents)
+    names = list(project.runnables)
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     by = f" with {settings.workers} workers" if settings.workers > 1 else ""
     click.echo(f"Serving {shown} at {url}{by} (Ctrl-C stops)")

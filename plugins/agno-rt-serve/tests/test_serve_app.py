@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import attrs
@@ -14,7 +14,20 @@ import pytest
 import trio
 from agno_rt_serve.http.asgi import Receive, Scope, Send
 
-from agno_rt import Agent, Limits, Media, ModelRequest, ModelResponse, ToolCall, Usage, tool
+from agno_rt import (
+    Agent,
+    Flow,
+    Limits,
+    Media,
+    Message,
+    ModelRequest,
+    ModelResponse,
+    Runnable,
+    RunResult,
+    ToolCall,
+    Usage,
+    tool,
+)
 from agno_rt.context import RunContext
 from agno_rt.errors import ModelError
 from agno_rt.events import TextDelta, TurnRestarted
@@ -83,8 +96,8 @@ class TestReading:
             {"name": "weather", "description": "Current weather in a city.", "approve": False},
             {"name": "files:search", "description": "", "approve": False},
         ]
-        described = {"name": "helper", "model": "scripted", "description": about, "tools": shown, "suggestions": []}
-        assert listed == {"agents": [described]}
+        described = {"name": "helper", "kind": "agent", "model": "scripted", "description": about, "tools": shown}
+        assert listed == {"agents": [described | {"parts": [], "suggestions": []}]}
 
     async def test_names_tools_of_plugins(self, serve_agents: Any) -> None:
         """A tool of a plugin is listed with its name and description; an unknown tool, as written."""
@@ -604,3 +617,58 @@ async def _ignore_call(
     post: Callable[..., Awaitable[Any]], path: str, body: Any, headers: dict[str, str] | None = None
 ) -> None:
     await post(path, json=body, headers=headers or {})
+
+
+@attrs.define(eq=False)
+class Chain(Runnable[Any, Any]):
+    """Runs its steps one after another."""
+
+    name: str
+    steps: Sequence[Runnable]
+    description: str = ""
+
+    kind = "chain"
+
+    def parts(self) -> Sequence[Runnable]:
+        return self.steps
+
+    async def conduct(self, flow: Flow, input: tuple[Message, ...]) -> RunResult:
+        given = input
+        for step in self.steps:
+            result = await flow.run(step, given)
+            given = (Message("user", result.content),)
+        return result
+
+
+class TestOtherRunnables:
+    @pytest.fixture
+    def chain(self) -> Chain:
+        def add(word: str) -> Agent:
+            return Agent(ScriptedModel([lambda request: f"{request.messages[-1].text} {word}"] * 9), word)
+
+        return Chain("both", [add("one"), add("two")], "Adds two words.")
+
+    async def test_listed_and_run(self, serve_agents: Any, chain: Chain) -> None:
+        """A runnable that is not an agent is listed with its kind and parts, and runs by the same routes."""
+        async with client(await serve_agents(chain)) as http:
+            [listed] = (await http.get("/agents")).json()["agents"]
+            done = (await http.post("/agents/both/runs", json={"input": "zero", "session": "s"})).json()
+            streamed = await http.post(
+                "/agents/both/runs", json={"input": "more"}, headers={"Accept": "text/event-stream"}
+            )
+
+        assert (listed["kind"], listed["model"], listed["parts"]) == ("chain", "", ["one", "two"])
+        assert (done["status"], done["content"]) == ("completed", "zero one two")
+        names = [name for name, _, _ in events(streamed.text)]
+        assert (names[0], names[-1]) == ("run_started", "run_ended")
+
+    async def test_as_a_model(self, serve_agents: Any, chain: Chain) -> None:
+        """OpenAI's clients use the runnable as a model; settings of a model are refused by name."""
+        body = {"model": "both", "messages": [{"role": "user", "content": "zero"}]}
+        async with client(await serve_agents(chain)) as http:
+            done = (await http.post("/v1/chat/completions", json=body)).json()
+            refused = await http.post("/v1/chat/completions", json=body | {"temperature": 0})
+
+        assert done["choices"][0]["message"]["content"] == "zero one two"
+        assert refused.status_code == 400
+        assert refused.json()["error"]["param"] == "temperature"

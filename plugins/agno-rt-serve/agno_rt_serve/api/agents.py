@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from agno_rt import Agent, Event, Tool, Toolkit, tool
+from agno_rt import Agent, Event, Runnable, Tool, Toolkit, tool
 from agno_rt.agent import ToolLike
 from agno_rt.errors import ConfigError, suggest
 from agno_rt.project import shipped_project
@@ -41,11 +41,15 @@ class _Tool(msgspec.Struct):
 
 
 class _Agent(msgspec.Struct):
+    """An agent, or another runnable: then `model` is empty, and `parts` has the names of the runnables within."""
+
     name: str
+    kind: str
     model: str
     description: str
     tools: list[_Tool]
-    suggestions: tuple[str, ...]
+    parts: list[str]
+    suggestions: tuple[str, ...] = ()
 
 
 class _Agents(msgspec.Struct):
@@ -59,7 +63,7 @@ class Agents:
         self._site = site
         self._shown = Shown(site)
         suggestions = _collect_suggestions(site)
-        described = [_describe_agent(name, agent, site.tool) for name, agent in site.project.agents.items()]
+        described = [_describe_agent(name, agent, site.tool) for name, agent in site.project.runnables.items()]
         for agent in described:
             agent.suggestions = tuple(suggestions.get(agent.name, ()))
         self._body = msgspec.json.encode(_Agents(described))
@@ -68,7 +72,7 @@ class Agents:
         """Return a route to run each agent, one for unknown agents, and the list."""
         runs = [
             Route("POST", f"/agents/{name}/runs", partial(self._run, agent))
-            for name, agent in self._site.project.agents.items()
+            for name, agent in self._site.project.runnables.items()
         ]
         return [
             Route("GET", "/agents", self._list),
@@ -80,9 +84,9 @@ class Agents:
         await respond(send, 200, JSON, self._body)
 
     async def _run_unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._run(self._site.project.agent(path_value(scope, "name")), scope, receive, send)
+        await self._run(self._site.project.runnable(path_value(scope, "name")), scope, receive, send)
 
-    async def _run(self, agent: Agent, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run(self, agent: Runnable, scope: Scope, receive: Receive, send: Send) -> None:
         body = decode(await json_body(scope, receive))
         task = Task(agent, input_of(body, self._site.accepts), body.session, body.user)
         # Repeated in `StoredRuns`, not shared: every request would pay for one more call.
@@ -110,11 +114,14 @@ def tool_names(agent: Agent, resolve: Resolve) -> set[str]:
     return {tool.name for entry in agent.tools for tool in _describe_tools(entry, resolve)}
 
 
-def _describe_agent(name: str, agent: Agent, resolve: Resolve) -> _Agent:
+def _describe_agent(name: str, runnable: Runnable, resolve: Resolve) -> _Agent:
     # Instructions are never shown: they are between the agent and its model.
-    model = agent.model if isinstance(agent.model, str) else agent.model.name
-    tools = [tool for entry in agent.tools for tool in _describe_tools(entry, resolve)]
-    return _Agent(name, model, agent.description, tools, ())
+    parts = [part.name for part in runnable.parts()]
+    if not isinstance(runnable, Agent):
+        return _Agent(name, runnable.kind, "", runnable.description, [], parts)
+    model = runnable.model if isinstance(runnable.model, str) else runnable.model.name
+    tools = [tool for entry in runnable.tools for tool in _describe_tools(entry, resolve)]
+    return _Agent(name, runnable.kind, model, runnable.description, tools, parts)
 
 
 def _describe_tools(entry: ToolLike, resolve: Resolve) -> list[_Tool]:
@@ -130,8 +137,8 @@ def _collect_suggestions(site: Site) -> Mapping[str, Sequence[str]]:
     """Return the questions to offer for each agent. Raises `ConfigError` if the settings name an unknown agent."""
     agents, written = site.project.agents, site.settings.suggestions
     for name in written:
-        if name not in agents:
-            hint = suggest("agent", name, agents)
+        if name not in site.project.runnables:
+            hint = suggest("agent", name, site.project.runnables)
             raise ConfigError(f"[plugins.serve.suggestions]: there is no agent {name!r}", hint=hint)
     shipped = shipped_project().agents
     usual = {

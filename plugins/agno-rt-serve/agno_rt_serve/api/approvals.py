@@ -55,7 +55,7 @@ class Shown:
         return made | {"parameters": None if tool is None else tool.parameters}
 
     def _tools(self, name: str) -> Mapping[str, Tool]:
-        agent = self._site.project.agents.get(name)
+        agent = self._site.project.runnables.get(name)
         if agent is None:
             return {}
         try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from agno_rt import Agent, AgnoError, Event, Message, RunResult, RunStream, Runtime
+from agno_rt import AgnoError, Event, Message, Runnable, RunResult, RunStream, Runtime
 from agno_rt.errors import UsageError
 from agno_rt.messages import Part
 from agno_rt.run_store import Resume
@@ -29,7 +29,7 @@ _STREAM = [
 class Task:
     """A run to make: an agent on an input, or on a stored run to resume, for a session and a user."""
 
-    agent: Agent
+    agent: Runnable
     input: str | Sequence[Message] | Sequence[Part] | Resume
     session: str | None = None
     user: str | None = None

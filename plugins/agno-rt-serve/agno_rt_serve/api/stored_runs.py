@@ -73,7 +73,7 @@ class StoredRuns:
         if record.status == "completed":
             hint = "GET /runs/ID has the answer. `agno-rt runs fork` goes on from one of the run's steps."
             raise HttpError(409, "run_conflict", "this run is completed", hint)
-        agent = self._site.project.agents.get(record.agent)
+        agent = self._site.project.runnables.get(record.agent)
         if agent is None:
             hint = f"Serve a project with the agent {record.agent!r} and this run's memory."
             raise HttpError(404, "not_found", f"this server has no agent {record.agent!r} any more", hint)

@@ -207,6 +207,13 @@ def decode(body: bytes) -> ChatBody:
     return chat
 
 
+def check_no_settings(chat: ChatBody, kind: str) -> None:
+    """Raise `HttpError` 400 if the client sets a model's settings or tools: only an agent has a model of its own."""
+    for name in ("max_tokens", "max_completion_tokens", "temperature", "seed", "stop", "tools"):
+        if getattr(chat, name) not in (None, []):
+            raise Refused(f"{chat.model} is a {kind}, and cannot keep {name}", name, f"Leave `{name}` out.")
+
+
 def apply_settings(agent: Agent, chat: ChatBody) -> Agent:
     """Return the agent with the client's settings. The client may lower the bound of tokens, not raise it."""
     own = settings_of(agent.settings)
