@@ -160,6 +160,8 @@ class Display:
         self.partial, self._model = "", clean(model)
         self._set_aside_text()
         self._end_line()
+        if not model:  # a hook answers, at once
+            return
         loads = model not in self._asked and self.is_in_process(model)
         self._show_status(f"loading {model}" if loads else f"asking {model}")
 

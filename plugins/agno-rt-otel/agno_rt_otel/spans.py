@@ -137,7 +137,7 @@ class Spans:
 
     def _model_started(self, event: ModelStarted) -> None:
         run = self._runs.get(event.run_id)
-        if run is None:
+        if run is None or not event.model:  # without a model a hook answers
             return
         provider, model = names.provider_and_model(event.model)
         attributes: dict[str, Any] = {

@@ -26,7 +26,7 @@ from agno_rt import Agent, Limits, ModelRequest, ModelResponse, Runtime, ToolCal
 from agno_rt.context import RunContext
 from agno_rt.errors import Blocked, ConfigError, LimitExceeded, ModelError
 from agno_rt.events import TurnRestarted
-from agno_rt.hooks import Verdict
+from agno_rt.hooks import Hook, Verdict
 from agno_rt.models import Emit
 from agno_rt.testing import CancelPoint, ScriptedModel, cancel_everywhere
 
@@ -341,6 +341,18 @@ class TestParents:
 
         assert ("POST", "chat client") in parents()
         assert ("look", "invoke_agent") in parents()
+
+    async def test_a_hook_that_answers_is_not_a_model(self) -> None:
+        """A turn that a hook answers has no span of a model call."""
+
+        class Answering(Hook):
+            async def before_model(self, context: RunContext, request: ModelRequest) -> ModelResponse:
+                return ModelResponse("from the hook")
+
+        async with observed() as rt:
+            await rt.run(Agent(ScriptedModel([]), hooks=[Answering()]), "x")
+
+        assert parents() == [("invoke_agent", "")]
 
     async def test_a_run_within_a_tool_is_under_that_call(self) -> None:
         """A run inside a tool has the call as parent, with simultaneous tools in tasks and threads too."""

@@ -209,6 +209,10 @@ class Counts:
 
     def _model_ended(self, event: ModelEnded) -> None:
         now = self._clock()
+        if not event.model:
+            # A hook answered: no model was called.
+            self._calls.pop((event.run_id, event.turn), None)
+            return
         model = self._models[event.model]
         # The start is unknown if the observer was not there yet: count 0 seconds.
         model.end(event.status, now - self._calls.pop((event.run_id, event.turn), now))

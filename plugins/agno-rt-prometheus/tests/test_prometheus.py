@@ -20,7 +20,7 @@ from agno_rt import Agent, Limits, ModelRequest, ModelResponse, Runtime, ToolCal
 from agno_rt.context import RunContext
 from agno_rt.errors import AgnoError, Blocked, LimitExceeded, ModelError
 from agno_rt.events import TurnRestarted
-from agno_rt.hooks import Verdict
+from agno_rt.hooks import Hook, Verdict
 from agno_rt.models import Emit
 from agno_rt.testing import CancelPoint, ScriptedModel, cancel_everywhere
 
@@ -62,8 +62,25 @@ def after(rt: Runtime, *but: str) -> Mapping[str, float]:
     return {name: value for name, value in left.items() if not name.startswith(("agno_limit_", *but))}
 
 
+class Answering(Hook):
+    """A hook that answers in the model's place."""
+
+    async def before_model(self, context: RunContext, request: ModelRequest) -> ModelResponse:
+        """Answer."""
+        return ModelResponse("from the hook")
+
+
 class TestRuns:
     """Counts of runs."""
+
+    async def test_a_hook_that_answers_is_not_a_model(self) -> None:
+        """A turn that a hook answers counts no model call."""
+        async with counted() as rt:
+            await rt.run(Agent(ScriptedModel([]), "a", hooks=[Answering()]), "x")
+            found = after(rt)
+
+        assert not [name for name in found if name.startswith("agno_model_")]
+        assert [name for name in found if name.startswith("agno_agent_run_")]
 
     async def test_that_go_well(self) -> None:
         """Agents, runs, model calls, tokens, money and tool calls are counted by name and status."""

@@ -36,7 +36,7 @@ export class RunDetails {
     if (event.run_id && event.run_id !== this.runId) return;
     if (event.type === "model_started") {
       this.model = event.model;
-      this.#open("model", event.model, String(event.turn));
+      this.#open("model", event.model || "answered by a hook", String(event.turn));
     } else if (event.type === "model_ended") {
       this.#close("model", String(event.turn), event.status, event.usage.output_tokens ? tokens(event.usage) : "");
     } else if (event.type === "tool_started") {
