@@ -12,7 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,12 +28,13 @@ from agno_rt._drive.map_inputs import CONCURRENCY, OnError, OnResult, check_map,
 from agno_rt._drive.scopes import check_in_trio, is_loop_blocked, raise_cause
 from agno_rt._drive.user_facts import UserFacts
 from agno_rt._runtime.closing import close_all
-from agno_rt._runtime.resolve import Resolver, wrong_product_error
+from agno_rt._runtime.resolve import Resolver, ToolkitsClosed, wrong_product_error
 from agno_rt._runtime.sessions import Sessions
 from agno_rt._runtime.stored_runs import StoredRuns, input_of, make_decision
+from agno_rt._runtime.toolkits import Toolkits, not_open_error
 from agno_rt._schema.generics import DepsT, OutputT
 from agno_rt.agent import Agent, limits_of
-from agno_rt.errors import UsageError
+from agno_rt.errors import AgnoError, UsageError
 from agno_rt.failures import repr_of
 from agno_rt.hookspecs import Observer
 from agno_rt.limiter import Limiter
@@ -64,7 +65,8 @@ class Runtime:
         origin: the file with these settings, for error messages
 
     Leaving the block waits for background runs; leaving by an error or a cancellation cancels them. Then the runtime
-    closes the models and the memory of its own making; models and memory given to the runtime stay open.
+    closes the toolkits that it opened, and the models and the memory of its own making; models and memory given to the
+    runtime stay open.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Runtime:
         self._observers: tuple[Observer, ...] = ()
         self._made: list[Any] = []
         self._resolver = Resolver(self.plugins, self.settings, self, self.limits)
+        self._toolkits = Toolkits(self._resolver)
         self._sessions = Sessions(lambda: self.memory)
         self._stored_runs: StoredRuns | None = None
         self._admission = Limiter("runs", self.limits.runs, self.limits.queue)
@@ -107,6 +110,7 @@ class Runtime:
         check_in_trio("a Runtime")
         with self._placing("observers"):
             await self._observe()
+        await self._toolkits.enter()
         self._nursery_manager = trio.open_nursery()
         self._nursery = await self._nursery_manager.__aenter__()
         return self
@@ -128,9 +132,12 @@ class Runtime:
             raise_cause(group)
         finally:
             self._nursery = None
-            if self._stored_runs is not None:
-                await self._stored_runs.pay_all()  # needs the memory, so before it is closed
-            await self._close(exc)
+            try:
+                if self._stored_runs is not None:
+                    await self._stored_runs.pay_all()  # needs the memory, so before it is closed
+                await self._close(exc)
+            finally:
+                await self._toolkits.leave()
 
     async def _observe(self) -> None:
         """Make the named observers. An observer that hears nothing is only kept for closing, and costs runs nothing."""
@@ -167,8 +174,11 @@ class Runtime:
         `BackendError` and the like, each with `.result`, for a run that ended without an answer.
         """
         if type(input) is Resume:
-            return self._run_resumed(agent, input, Asked(session, user, deps))
-        job = self._job(agent, input, Asked(session, user, deps), None, OUTER.get())
+            return self._execute(self._resumed(agent, input, Asked(session, user, deps), None, OUTER.get()))
+        try:
+            job = self._job(agent, input, Asked(session, user, deps), None, OUTER.get())
+        except ToolkitsClosed:
+            return self._execute(self._open_job(agent, input, Asked(session, user, deps), None, OUTER.get()))
         return execute(job) if job.journal is None else self._stored.execute(job, self._nursery)
 
     @asynccontextmanager
@@ -189,7 +199,10 @@ class Runtime:
         if type(input) is Resume:
             job = await self._resumed(agent, input, Asked(session, user, deps), buffer, OUTER.get())
         else:
-            job = self._job(agent, input, Asked(session, user, deps), buffer, OUTER.get())
+            try:
+                job = self._job(agent, input, Asked(session, user, deps), buffer, OUTER.get())
+            except ToolkitsClosed:
+                job = await self._open_job(agent, input, Asked(session, user, deps), buffer, OUTER.get())
         run = self._spawn(job, buffer)
         try:
             yield RunStream(run, buffer)
@@ -205,11 +218,14 @@ class Runtime:
         user: str | None = None,
         deps: DepsT | None = None,
     ) -> Run[OutputT]:
-        """Start the run in the background, owned by this runtime, and return at once."""
+        """Start the run in the background, owned by this runtime, and return at once, or when its toolkits are open."""
         if type(input) is Resume:
             job = await self._resumed(agent, input, Asked(session, user, deps), None, None)
         else:
-            job = self._job(agent, input, Asked(session, user, deps), None, None)
+            try:
+                job = self._job(agent, input, Asked(session, user, deps), None, None)
+            except ToolkitsClosed:
+                job = await self._open_job(agent, input, Asked(session, user, deps), None, None)
         return self._spawn(job, None)
 
     async def map(
@@ -230,12 +246,12 @@ class Runtime:
         raised with a note of the input's place. Raises `UsageError` before the first run, and as `run`.
         """
         if self._nursery is None:
-            raise _not_open_error()
+            raise not_open_error()
         check_map(concurrency, on_error)
         # A string is a sequence too: each of its characters would become an input.
         if isinstance(inputs, str):
             raise UsageError("the inputs of a map are one string", hint="Give a list of inputs: [...].")
-        self.check(agent)
+        await self.open_tools(agent)
         return await map_runs(functools.partial(self.run, agent, deps=deps), inputs, concurrency, on_error, on_result)
 
     def add(self, *agents: Agent) -> None:
@@ -322,17 +338,26 @@ class Runtime:
         return self._resolver.model(spec)
 
     def check(self, agent: Agent) -> None:
-        """Resolve all names in the agent, without running the agent. Raises as a run would."""
-        self.tools(agent)
+        """Resolve all names in the agent, without running it or opening toolkits. Raises as a run would."""
+        with suppress(ToolkitsClosed):
+            self.tools(agent)
 
     def tools(self, agent: Agent) -> Mapping[str, Tool]:
         """Return the agent's tools by name, tools of plugins and toolkits included. Raises as a run would.
 
-        A run of the agent may wait for a person if any of the tools `pauses`.
+        A run of the agent may wait for a person if any of the tools `pauses`. Raises `UsageError` if a toolkit is not
+        open yet; see `open_tools`.
         """
         try:
             return self._resolver.resolve(agent).tools
         except UsageError as exc:
+            raise self._of_agent(exc, agent) from exc.__cause__
+
+    async def open_tools(self, agent: Agent) -> Mapping[str, Tool]:
+        """Open the agent's toolkits, as its first run would, and return its tools by name. Raises as a run would."""
+        try:
+            return await self._toolkits.open_for(lambda: self._resolver.resolve(agent).tools)
+        except AgnoError as exc:
             raise self._of_agent(exc, agent) from exc.__cause__
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
@@ -340,7 +365,8 @@ class Runtime:
         backend = self._backend if isinstance(self._memory, str) else self._memory
         of_memory = getattr(backend, "statistics", tuple)
         shared = self._admission.statistics(), self._model_calls.statistics()
-        return (*shared, *self._resolver.workers.threads.statistics(), *self._resolver.statistics(), *of_memory())
+        of_toolkits = *self._resolver.statistics(), *self._toolkits.statistics()
+        return (*shared, *self._resolver.workers.threads.statistics(), *of_toolkits, *of_memory())
 
     def tasks(self) -> TaskTree:
         """Return the runs and calls under way, each with waits and deadlines. Call this in the runtime's thread."""
@@ -352,13 +378,13 @@ class Runtime:
     @property
     def _stored(self) -> StoredRuns:
         if self._stored_runs is None:  # made late, since few runtimes store runs
-            self._stored_runs = StoredRuns(lambda: self.memory, lambda agent: self._resolver.resolve(agent).tools)
+            self._stored_runs = StoredRuns(lambda: self.memory, self.open_tools)
         return self._stored_runs
 
     def _job(self, agent: Agent, input: Input, asked: Asked, buffer: EventBuffer | None, outer: Job | None) -> Job:
         if self._nursery is None:
             check_in_trio("a Runtime")
-            raise _not_open_error()
+            raise not_open_error()
         try:
             resolved = self._resolver.resolve(agent)
         except UsageError as exc:
@@ -408,23 +434,31 @@ class Runtime:
             self._stored.attach(job, agent, asked.journal)
         return job
 
-    async def _run_resumed(self, agent: Agent, resume: Resume, asked: Asked) -> RunResult:
-        job = await self._resumed(agent, resume, asked, None, OUTER.get())
-        return await self._stored.execute(job, self._nursery)
+    async def _execute(self, coming: Coroutine[Any, Any, Job]) -> RunResult:
+        """Carry out a job that has to be waited for."""
+        job = await coming
+        return await (execute(job) if job.journal is None else self._stored.execute(job, self._nursery))
+
+    async def _open_job(
+        self, agent: Agent, input: Input, asked: Asked, buffer: EventBuffer | None, outer: Job | None
+    ) -> Job:
+        """Open the agent's toolkits and return the job."""
+        await self.open_tools(agent)
+        return self._job(agent, input, asked, buffer, outer)  # nothing waits in between, so nothing has closed
 
     async def _resumed(
         self, agent: Agent, resume: Resume, asked: Asked, buffer: EventBuffer | None, outer: Job | None
     ) -> Job:
         """Claim a stored run and return the job. With an unusable agent, nothing is claimed."""
-        self.check(agent)
+        await self.open_tools(agent)
         asked = await self._stored.claim(resume, asked)
         try:
-            return self._job(agent, resume, asked, buffer, outer)
+            return await self._open_job(agent, resume, asked, buffer, outer)
         except BaseException:
             self._stored.release(resume.run_id)
             raise
 
-    def _of_agent(self, error: UsageError, agent: Agent) -> UsageError:
+    def _of_agent(self, error: AgnoError, agent: Agent) -> AgnoError:
         """Return the error with the agent as its place."""
         return error.at(self._place(f"agent {repr_of(agent.name)}" if getattr(agent, "name", "") else ""))
 
@@ -457,14 +491,10 @@ class Runtime:
 
     async def _close(self, error: BaseException | None) -> None:
         """Close the things made by the runtime. A failure is raised, or becomes a note of the block's own `error`."""
-        made = [*self._resolver.release(), self._backend, *self._made]
+        made = [*self._toolkits.release(), *self._resolver.release(), self._backend, *self._made]
         self._backend, self._made, self._observers = None, [], ()
         self._sessions.clear()
         await close_all(made, error)
-
-
-def _not_open_error() -> UsageError:
-    return UsageError("this runtime is not open", hint="Use it inside `async with Runtime() as rt:`.")
 
 
 def run(

@@ -6,7 +6,7 @@ Resolved things are kept here, since an agent must stay cheap. Knows plugins, bu
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -33,7 +33,17 @@ from agno_rt.wrappers.base import Wrapper
 if TYPE_CHECKING:
     from agno_rt._decide.output_form import OutputForm
 
-__all__ = ["Resolved", "Resolver", "keep", "wrong_product_error"]
+__all__ = ["Resolved", "Resolver", "ToolkitsClosed", "keep", "wrong_product_error"]
+
+
+class ToolkitsClosed(UsageError):
+    """Toolkits of an agent are not open, so that their tools are unknown. `toolkits` has each with its spec, or ""."""
+
+    def __init__(self, toolkits: Mapping[Toolkit, str]) -> None:
+        names = ", ".join(sorted(repr(toolkit.name) for toolkit in toolkits))
+        hint = "Runs open toolkits by themselves. To open them before, `await runtime.open_tools(agent)`."
+        super().__init__(f"toolkits are not open yet, and their tools unknown: {names}", hint=hint)
+        self.toolkits = toolkits
 
 
 class Resolved(msgspec.Struct, eq=False):
@@ -60,10 +70,19 @@ class _Toolset(msgspec.Struct, eq=False):
     pauses: bool = False
 
 
+class _HeldPlaces(dict[str, Limiter]):
+    """The limiters of an agent with opened `toolkits`, which are in use as long as a run holds this mapping."""
+
+    __slots__ = ("__weakref__", "toolkits")
+    __hash__ = object.__hash__  # type: ignore[assignment]  # a set of weak references knows the mapping by identity
+    toolkits: Collection[Toolkit]
+
+
 class Resolver:
     """Resolves the agents of one runtime, by plugins and their settings.
 
-    `models` has the models made from specs; `workers` are the threads and processes of tools.
+    `models` has the models made from specs; `workers` are the threads and processes of tools. `opened` has the tools of
+    the toolkits that the runtime holds open; see `_runtime/toolkits.py`.
     """
 
     def __init__(
@@ -71,6 +90,9 @@ class Resolver:
     ) -> None:
         self.models: dict[str, Model] = {}
         self.workers = Workers(limits)
+        self.opened: dict[Toolkit, Sequence[Tool]] = {}
+        self._held: WeakSet[_HeldPlaces] = WeakSet()
+        self._toolkits: dict[str, Toolkit] = {}
         self._plugins = plugins
         self._settings = settings
         self._binder = binder
@@ -86,7 +108,10 @@ class Resolver:
         self._resolution = _NOTHING
 
     def resolve(self, agent: Agent) -> Resolved:
-        """Return the resolved parts of the agent. Raises `UsageError` or `PluginError`."""
+        """Return the resolved parts of the agent. Raises `UsageError` or `PluginError`.
+
+        Raises `ToolkitsClosed` if nothing is wrong but that toolkits of the agent are not open.
+        """
         last = self._last
         try:
             # Compared by class: isinstance would be a call for each run.
@@ -123,6 +148,24 @@ class Resolver:
             self._resolution = resolved
         return resolved
 
+    def forget(self, toolkit: Toolkit) -> None:
+        """Forget the tools of an opened toolkit, so that the next run of an agent with the toolkit opens it anew."""
+        if self.opened.pop(toolkit, None) is not None:
+            self._forget_holders()
+
+    def idle_toolkits(self) -> list[Toolkit]:
+        """Return the opened toolkits without a run that holds them, the one resolved longest ago first."""
+        self._forget_holders()
+        used = {toolkit for places in self._held for toolkit in places.toolkits}
+        return [toolkit for toolkit in self.opened if toolkit not in used]
+
+    def _forget_holders(self) -> None:
+        """Forget resolutions with opened toolkits; then only runs hold them."""
+        self._last, self._resolution = _NOBODY, _NOTHING
+        self._toolsets = {
+            key: known for key, known in self._toolsets.items() if not isinstance(known.places, _HeldPlaces)
+        }
+
     def release(self) -> list[Any]:
         """Forget all made things, and return the closable ones. A later run makes them anew."""
         made = [*self.models.values(), self.workers.processes]
@@ -146,16 +189,23 @@ class Resolver:
         model = self.model(agent.model)
         profile = getattr(model, "profile", NO_PROFILE)
         profile = profile if type(profile) is ModelProfile else profile_of(model)
-        toolset = self._find_toolset(agent.tools) if agent.tools else _NO_TOOLS
+        closed: Mapping[Toolkit, str] = _NO_TOOLKITS
+        try:
+            toolset = self._find_toolset(agent.tools) if agent.tools else _NO_TOOLS
+        except ToolkitsClosed as exc:
+            # Raised again below, so that the other faults of the agent show before anything is opened.
+            toolset, closed = _NO_TOOLS, exc.toolkits
         tools, form = toolset.tools, None
         if agent.output is not None:
             form = self._find_form(agent.output, profile.output, tools)
             tools = tools if form.tool is None else {**tools, form.tool.name: form.tool}
-        if settings.tool_choice != "auto" and memory.facts is None:
+        if settings.tool_choice != "auto" and memory.facts is None and not closed:
             _check_choice(settings.tool_choice, tools)
         hooks = self._find_hooks(agent.hooks) if agent.hooks else None
         summary = memory.summary
         summarizer = None if summary is None or summary.model is None else self.model(summary.model)
+        if closed:
+            raise ToolkitsClosed(closed)
         of_tools = toolset.places, profile, form, hooks, summarizer, toolset.pauses
         return Resolved(model, tools, *of_tools, memory, settings, limits)
 
@@ -208,14 +258,21 @@ class Resolver:
             key = tuple(entry if isinstance(entry, _ENTRY) else self._find_tool(entry) for entry in key)
         known = self._toolsets.get(key)
         if known is None:
-            by_name = _name_tools([tool for entry in key for tool in self._list_tools(entry)])
+            opened: dict[Toolkit, str] = {}
+            by_name = _name_tools([tool for entry in key for tool in self._list_tools(entry, opened)])
+            if closed := {toolkit: spec for toolkit, spec in opened.items() if toolkit not in self.opened}:
+                raise ToolkitsClosed(closed)
             for tool in by_name.values():
                 if tool.process:
                     self._check_process(tool)
             bounded = {name: tool for name, tool in by_name.items() if tool.limits.concurrency is not None}
             pauses = any(tool.pauses for tool in by_name.values())
-            known = _Toolset(by_name, {name: self._find_place(tool) for name, tool in bounded.items()}, pauses)
+            places = {name: self._find_place(tool) for name, tool in bounded.items()}
+            known = _Toolset(by_name, self._hold(opened, places) if opened else places, pauses)
             keep(self._toolsets, key, known)
+        if known.places.__class__ is _HeldPlaces:
+            for toolkit in known.places.toolkits:
+                self.opened[toolkit] = self.opened.pop(toolkit)  # moved to the end, as the last used
         return known
 
     def _find_tool(self, function: Any) -> Tool:
@@ -238,13 +295,35 @@ class Resolver:
         if self.workers.processes is None:
             self.workers.processes = Processes()
 
-    def _list_tools(self, entry: Any) -> Sequence[Tool]:
-        made = self._plugins.tool(entry, self._settings) if isinstance(entry, str) else entry
+    def _list_tools(self, entry: Any, opened: dict[Toolkit, str]) -> Sequence[Tool]:
+        """Return the tools of an entry in an agent's tools. Add a toolkit with `open` to `opened`, with its spec."""
+        made = self._make_entry(entry) if isinstance(entry, str) else entry
+        if isinstance(made, Toolkit) and made.open is not None:
+            opened[made] = entry if isinstance(entry, str) else ""
+            return self.opened.get(made, ())
         tools = made.tools if isinstance(made, Toolkit) else (made,)
         for tool in tools:
             if not isinstance(tool, Tool):
                 raise _not_a_tool_error(entry, tool)
         return tools
+
+    def _hold(self, toolkits: Collection[Toolkit], places: Mapping[str, Limiter]) -> _HeldPlaces:
+        """Return the places as a mapping that keeps the toolkits in use."""
+        held = _HeldPlaces(places)
+        held.toolkits = toolkits
+        self._held.add(held)
+        return held
+
+    def _make_entry(self, spec: str) -> Any:
+        """Return what a plugin makes of the spec. A toolkit with `open` is made once, for all agents with the spec."""
+        made = self._toolkits.get(spec)
+        if made is None:
+            made = self._plugins.tool(spec, self._settings)
+            if isinstance(made, Toolkit) and made.open is not None:
+                if len(self._toolkits) >= _KEPT:
+                    self._toolkits = {spec: known for spec, known in self._toolkits.items() if known in self.opened}
+                self._toolkits[spec] = made
+        return made
 
     def _find_place(self, tool: Tool) -> Limiter:
         place = self._places.get(tool)
@@ -307,6 +386,7 @@ _ENTRY = (Tool, Toolkit, str)
 _NOBODY = Agent(cast(Any, object()))
 _NOTHING = cast(Resolved, None)
 _NO_TOOLS = _Toolset({}, {})
+_NO_TOOLKITS: Mapping[Toolkit, str] = {}
 _DEFAULTS = Limits()
 
 

@@ -62,10 +62,12 @@ class StoredRuns:
 
     Args:
         memory: returns the runtime's memory backend, and opens it at the first call
-        tools: returns an agent's tools by their names
+        tools: opens an agent's toolkits, and returns the agent's tools by name
     """
 
-    def __init__(self, memory: Callable[[], MemoryBackend], tools: Callable[[Agent], Mapping[str, Tool]]) -> None:
+    def __init__(
+        self, memory: Callable[[], MemoryBackend], tools: Callable[[Agent], Awaitable[Mapping[str, Tool]]]
+    ) -> None:
         self._memory = memory
         self._tools = tools
         self._owner = new_owner()
@@ -201,7 +203,8 @@ class StoredRuns:
             store = self._store
             found = await self._approval(store, approval, user)
             agent = self._agents.get(found.agent)
-            tools = {} if agent is None else self._tools(agent)
+            # Only arguments and answers are compared with the tool: a plain decision opens nothing.
+            tools = {} if agent is None or decision.arguments is None else await self._tools(agent)
             check_decision(tools.get(found.call.name), found, decision)
             return await store.decide(approval, decision)
 

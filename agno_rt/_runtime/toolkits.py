@@ -1,0 +1,271 @@
+"""Opens the toolkits of a runtime, each in a task of its own, and closes them.
+
+A toolkit may hold cancel scopes and nurseries of trio open, which must be left by the task that entered them. So each
+open toolkit has an owner: a task that enters the context manager, hands the tools to the resolver, waits until it is
+told, and leaves. The owners' nursery outlives the runs. Knows no agents.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import trio
+
+from agno_rt._drive.job import OUTER
+from agno_rt._drive.scopes import cause, raise_cause
+from agno_rt._runtime.closing import CLOSE_SECONDS
+from agno_rt._runtime.resolve import Resolver, ToolkitsClosed
+from agno_rt.errors import AgnoError, PluginError, UsageError
+from agno_rt.failures import add_note, must_pass, named, repr_of, text_of
+from agno_rt.limits import LimitStatistics
+from agno_rt.tools import Tool, Toolkit
+from agno_rt.tools import tool as as_tool
+
+__all__ = ["Toolkits", "not_open_error"]
+
+T = TypeVar("T")
+
+ATTEMPTS = 3
+"""How often to open an agent's toolkits if one of them is lost while another one opens."""
+
+OPEN_SECONDS = 60.0
+"""Seconds that a toolkit may take to open."""
+
+MOST_OPEN = 100
+"""The open toolkits beyond which those that no run uses are closed."""
+
+
+class Toolkits:
+    """The open toolkits of a runtime.
+
+    A toolkit is opened once, for all runs that wait for it, and stays open until the runtime closes. If agents are made
+    for each run, with toolkits of their own, there is no end to their number: beyond `MOST_OPEN`, the toolkit used
+    longest ago is closed, unless a run uses it.
+    """
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._owners: dict[Toolkit, _Owner] = {}
+        self._manager: Any = None
+        self._nursery: trio.Nursery | None = None
+        self._may_open = False
+
+    async def enter(self) -> None:
+        """Make the nursery of the owners. `leave` must be called by the same task."""
+        self._manager = trio.open_nursery()
+        self._nursery = await self._manager.__aenter__()
+        self._may_open = True
+
+    async def leave(self) -> None:
+        """Wait for the end of the owners, after `release` and the closing of everything that it returned."""
+        assert self._nursery is not None
+        # All owners have been told to leave, so a cancellation from outside has nothing to add.
+        self._nursery.cancel_scope.shield = True
+        try:
+            await self._manager.__aexit__(None, None, None)
+        except BaseExceptionGroup as group:
+            raise_cause(group)
+
+    def release(self) -> list[Any]:
+        """Refuse to open more, and return the open toolkits to close, the last opened first."""
+        self._may_open = False
+        return list(reversed(self._owners.values()))
+
+    async def open_for(self, resolve: Callable[[], T]) -> T:
+        """Open the toolkits that `resolve` lacks, and return its result. Raises as `resolve` and `open`.
+
+        Nothing waits between the last call of `resolve` and the return.
+        """
+        for _ in range(ATTEMPTS):
+            try:
+                return resolve()
+            except ToolkitsClosed as exc:
+                closed = exc.toolkits
+            await self.open(closed)
+        return resolve()
+
+    async def open(self, toolkits: Mapping[Toolkit, str]) -> None:
+        """Open the toolkits side by side. Each is given with its spec, or "".
+
+        Raises `UsageError` or `PluginError` for the first that cannot be opened, after all are open or have failed.
+        """
+        failures: list[AgnoError] = []
+        try:
+            async with trio.open_nursery() as nursery:
+                for toolkit, spec in toolkits.items():
+                    nursery.start_soon(self._open, toolkit, spec, failures)
+        except BaseExceptionGroup as group:
+            raise_cause(group)
+        if failures:
+            for other in failures[1:]:
+                add_note(failures[0], text_of(other))
+            raise failures[0]
+
+    def statistics(self) -> Iterator[LimitStatistics]:
+        """Yield the number of open toolkits, and of runs that wait for one to open; nothing without toolkits."""
+        if self._owners:
+            waiting = sum(owner.waiting for owner in self._owners.values())
+            yield LimitStatistics("toolkits", MOST_OPEN, len(self._owners), waiting)
+
+    async def _open(self, toolkit: Toolkit, spec: str, failures: list[AgnoError]) -> None:
+        """Wait until the toolkit is open, and open it if nobody does."""
+        while toolkit not in self._resolver.opened:
+            owner = self._owners.get(toolkit)
+            if owner is None:
+                owner = self._start(toolkit, spec)
+            if owner.is_leaving:
+                # Two connections of one toolkit are never open at once.
+                await owner.gone.wait()
+                continue
+            await owner.wait_open()
+            if owner.failure is not None:
+                failures.append(_make_error(toolkit, spec, owner.failure))
+                return
+            if owner.has_opened:
+                return  # perhaps it is lost already; trying again and again here would have no end
+
+    def _start(self, toolkit: Toolkit, spec: str) -> _Owner:
+        if not self._may_open:
+            raise not_open_error()
+        assert self._nursery is not None
+        if len(self._owners) >= MOST_OPEN:
+            for idle in self._resolver.idle_toolkits()[:1]:
+                self._owners[idle].leave()
+        owner = self._owners[toolkit] = _Owner(toolkit, self._resolver)
+        # The toolkit outlives the run for which it is opened: it must not hold that run, nor count as a part of it.
+        context = contextvars.copy_context()
+        context.run(OUTER.set, None)
+        hold = functools.partial(self._hold, owner)
+        context.run(functools.partial(self._nursery.start_soon, hold, name=owner.name))
+        return owner
+
+    async def _hold(self, owner: _Owner) -> None:
+        try:
+            await owner.hold()
+        finally:
+            del self._owners[owner.toolkit]
+            owner.gone.set()
+
+
+class _Owner:
+    """Holds a toolkit open, from entering to leaving its context manager."""
+
+    def __init__(self, toolkit: Toolkit, resolver: Resolver) -> None:
+        self.toolkit = toolkit
+        self.name = f"toolkit {toolkit.name!r}"
+        self.waiting = 0
+        self.failure: BaseException | None = None
+        self.has_opened = False
+        self.is_leaving = False
+        self.gone = trio.Event()
+        self._resolver = resolver
+        self._ready = trio.Event()
+        self._told_to_leave = trio.Event()
+        # Shielded: toolkits are left after the runs, also where the whole runtime is cancelled.
+        self._scope = trio.CancelScope(shield=True, deadline=trio.current_time() + OPEN_SECONDS)
+
+    async def hold(self) -> None:
+        """Enter the toolkit's context manager, publish the tools, wait to be told, and leave."""
+        try:
+            with self._scope:
+                async with _check_manager(self.toolkit) as given:
+                    self._resolver.opened[self.toolkit] = _make_tools(given)
+                    self._scope.deadline = math.inf
+                    self.has_opened = True
+                    self._ready.set()
+                    try:
+                        await self._told_to_leave.wait()
+                    finally:
+                        self._forget()
+                        self._scope.deadline = trio.current_time() + CLOSE_SECONDS
+            if self._scope.cancelled_caught and not self.is_leaving:
+                raise TimeoutError(f"it took longer than {OPEN_SECONDS:g} s")
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
+            self.failure = cause(exc)
+        finally:
+            self._forget()
+            self._ready.set()
+
+    async def wait_open(self) -> None:
+        """Wait until the toolkit is open or has failed. If all who wait are cancelled, the opening is, too."""
+        self.waiting += 1
+        try:
+            await self._ready.wait()
+        finally:
+            self.waiting -= 1
+            if not self.waiting and not self._ready.is_set():
+                self._cancel()
+
+    def leave(self) -> None:
+        """Tell the owner of an open toolkit to leave."""
+        self._forget()
+        self._told_to_leave.set()
+
+    async def aclose(self) -> None:
+        """Leave the context manager and wait for the end. Raises what the context manager raised."""
+        self.leave()
+        if not self.has_opened:
+            self._scope.cancel()
+        try:
+            await self.gone.wait()
+        except trio.Cancelled:
+            self._scope.cancel()  # after its time
+            raise
+        if self.failure is not None:
+            raise self.failure
+
+    def _cancel(self) -> None:
+        self.is_leaving = True
+        self._scope.cancel()
+
+    def _forget(self) -> None:
+        self.is_leaving = True
+        self._resolver.forget(self.toolkit)
+
+
+def not_open_error() -> UsageError:
+    """Return the error of a runtime that is used before or after it is open."""
+    return UsageError("this runtime is not open", hint="Use it inside `async with Runtime() as rt:`.")
+
+
+def _check_manager(toolkit: Toolkit) -> Any:
+    """Return the toolkit's context manager. Raises `UsageError` if its function returns anything else."""
+    assert toolkit.open is not None
+    made: Any = toolkit.open()
+    if hasattr(made, "__aenter__"):
+        return made
+    if inspect.iscoroutine(made):
+        made.close()  # Python would warn that it was never awaited
+    hint = "Put `@contextlib.asynccontextmanager` above the function, and let it yield the tools."
+    raise UsageError(f"its open() returned {repr_of(made)}, not an async context manager", hint=hint)
+
+
+def _make_tools(given: object) -> Sequence[Tool]:
+    """Return the yielded sequence of tools and functions as tools. Raises `UsageError` for anything else."""
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise UsageError(f"it yielded {repr_of(given)}, not a sequence of tools", hint="Yield a list of tools.")
+    for entry in given:
+        if isinstance(entry, type) or not callable(entry):
+            raise UsageError(f"{repr_of(entry)} among its tools is not a tool", hint="Yield tools and functions.")
+    return tuple(entry if isinstance(entry, Tool) else as_tool(entry) for entry in given)
+
+
+def _make_error(toolkit: Toolkit, spec: str, failure: BaseException) -> AgnoError:
+    """Return the error of a run whose toolkit could not be opened. Each run gets its own."""
+    said, hint = (failure.message, failure.hint) if isinstance(failure, AgnoError) else (named(failure), "")
+    problem = f"toolkit {toolkit.name!r} cannot be opened: {said}"
+    hint = hint or "Mend what the cause says. The next run tries to open it again."
+    error: AgnoError
+    if isinstance(failure, UsageError):
+        error = UsageError(problem, hint=hint)
+    else:
+        error = PluginError(problem, plugin=spec.partition(":")[0] or toolkit.name, hint=hint)
+    error.__cause__ = failure
+    return error
