@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import sys
 import time
-import warnings
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from types import TracebackType
@@ -25,9 +24,10 @@ from agno_rt._drive.emitter import Emitter, EventBuffer
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import OUTER, Asked, Job, check_depth, holds
 from agno_rt._drive.map_inputs import CONCURRENCY, OnError, OnResult, check_map, map_runs
-from agno_rt._drive.scopes import check_in_trio, is_loop_blocked, raise_cause
+from agno_rt._drive.scopes import check_in_trio, check_outside_trio, raise_cause
 from agno_rt._drive.user_facts import UserFacts
 from agno_rt._runtime.closing import close_all
+from agno_rt._runtime.observers import Observers
 from agno_rt._runtime.resolve import Resolver, ToolkitsClosed, wrong_product_error
 from agno_rt._runtime.sessions import Sessions
 from agno_rt._runtime.stored_runs import StoredRuns, input_of, make_decision
@@ -65,8 +65,7 @@ class Runtime:
         origin: the file with these settings, for error messages
 
     Leaving the block waits for background runs; leaving by an error or a cancellation cancels them. Then the runtime
-    closes the toolkits that it opened, and the models and the memory of its own making; models and memory given to the
-    runtime stay open.
+    closes toolkits, and the models and the memory of its own making; models and memory given to it stay open.
     """
 
     def __init__(
@@ -88,10 +87,8 @@ class Runtime:
         self._unbounded = budget_of(self.limits, None) is None
         self._memory = memory
         self._backend: MemoryBackend | None = None
-        self._asked_observers = observers
         self.origin = origin
-        self._observers: tuple[Observer, ...] = ()
-        self._made: list[Any] = []
+        self._observers = Observers(self.plugins, observers)
         self._resolver = Resolver(self.plugins, self.settings, self, self.limits)
         self._toolkits = Toolkits(self._resolver)
         self._sessions = Sessions(lambda: self.memory)
@@ -108,8 +105,12 @@ class Runtime:
         if self._nursery is not None:
             raise UsageError("this runtime is open already", hint="Open a Runtime once; share it among tasks.")
         check_in_trio("a Runtime")
-        with self._placing("observers"):
-            await self._observe()
+        try:
+            with self._placing("observers"):
+                self._observers.make(self)
+        except BaseException as exc:
+            await self._close(exc)
+            raise
         await self._toolkits.enter()
         self._nursery_manager = trio.open_nursery()
         self._nursery = await self._nursery_manager.__aenter__()
@@ -138,19 +139,6 @@ class Runtime:
                 await self._close(exc)
             finally:
                 await self._toolkits.leave()
-
-    async def _observe(self) -> None:
-        """Make the named observers. An observer that hears nothing is only kept for closing, and costs runs nothing."""
-        try:
-            for asked in self._asked_observers:
-                observer = self.plugins.observer(asked, self) if isinstance(asked, str) else asked
-                if observer is not asked:
-                    self._made.append(observer)
-                if getattr(observer, "hears", True):
-                    self._observers += (observer,)
-        except BaseException as exc:
-            await self._close(exc)
-            raise
 
     # Not `async`: each waiting run would hold a second coroutine, for the garbage collector to visit.
     def run(
@@ -345,8 +333,7 @@ class Runtime:
     def tools(self, agent: Agent) -> Mapping[str, Tool]:
         """Return the agent's tools by name, tools of plugins and toolkits included. Raises as a run would.
 
-        A run of the agent may wait for a person if any of the tools `pauses`. Raises `UsageError` if a toolkit is not
-        open yet; see `open_tools`.
+        A run may wait for a person if any of the tools `pauses`. For a toolkit not open yet, see `open_tools`.
         """
         try:
             return self._resolver.resolve(agent).tools
@@ -361,12 +348,11 @@ class Runtime:
             raise self._of_agent(exc, agent) from exc.__cause__
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
-        """Return the state of the limits over all runs, then of the limits of tools, models, wrappers and memory."""
+        """Return the state of the limits over all runs, then those of toolkits, tools, models, wrappers and memory."""
         backend = self._backend if isinstance(self._memory, str) else self._memory
         of_memory = getattr(backend, "statistics", tuple)
-        shared = self._admission.statistics(), self._model_calls.statistics()
-        of_toolkits = *self._resolver.statistics(), *self._toolkits.statistics()
-        return (*shared, *self._resolver.workers.threads.statistics(), *of_toolkits, *of_memory())
+        shared = self._admission.statistics(), self._model_calls.statistics(), *self._toolkits.statistics()
+        return (*shared, *self._resolver.workers.threads.statistics(), *self._resolver.statistics(), *of_memory())
 
     def tasks(self) -> TaskTree:
         """Return the runs and calls under way, each with waits and deadlines. Call this in the runtime's thread."""
@@ -383,7 +369,6 @@ class Runtime:
 
     def _job(self, agent: Agent, input: Input, asked: Asked, buffer: EventBuffer | None, outer: Job | None) -> Job:
         if self._nursery is None:
-            check_in_trio("a Runtime")
             raise not_open_error()
         try:
             resolved = self._resolver.resolve(agent)
@@ -398,8 +383,8 @@ class Runtime:
             check_name("a user's name", asked.user)
         run_id = new_id() if asked.journal is None else asked.journal.record.id
         emitter = None
-        if buffer is not None or self._observers:
-            emitter = Emitter(run_id, self._observers, buffer, self._observer_failed)
+        if buffer is not None or self._observers.heard:
+            emitter = Emitter(run_id, self._observers.heard, buffer, self._observers.drop)
         # By position: keywords cost each run five allocations (`python -m benchmarks.gate`). The order is that of Job.
         job = Job(
             run_id,
@@ -435,7 +420,6 @@ class Runtime:
         return job
 
     async def _execute(self, coming: Coroutine[Any, Any, Job]) -> RunResult:
-        """Carry out a job that has to be waited for."""
         job = await coming
         return await (execute(job) if job.journal is None else self._stored.execute(job, self._nursery))
 
@@ -485,14 +469,10 @@ class Runtime:
             raise
         return run
 
-    def _observer_failed(self, observer: Observer, exc: BaseException) -> None:
-        self._observers = tuple(other for other in self._observers if other is not observer)
-        self.plugins.observer_failed(observer, exc)
-
     async def _close(self, error: BaseException | None) -> None:
         """Close the things made by the runtime. A failure is raised, or becomes a note of the block's own `error`."""
-        made = [*self._toolkits.release(), *self._resolver.release(), self._backend, *self._made]
-        self._backend, self._made, self._observers = None, [], ()
+        made = [*self._toolkits.release(), *self._resolver.release(), self._backend, *self._observers.release()]
+        self._backend = None
         self._sessions.clear()
         await close_all(made, error)
 
@@ -511,15 +491,7 @@ def run(
     Raises as `Runtime.run`, and `UsageError` inside trio. Inside a running asyncio loop `run` blocks everything else
     in the loop and warns with a `ResourceWarning`; not in a notebook, where nothing else waits.
     """
-    if trio.lowlevel.in_trio_run():
-        raise UsageError("run() was called inside trio", hint="There, `async with Runtime() as rt: await rt.run(...)`.")
-    if is_loop_blocked():
-        warnings.warn(
-            "run() blocks the asyncio loop in which it was called until the run is over. There, use `async with "
-            "agno_rt.from_asyncio.AsyncioRuntime() as rt: await rt.run(...)`.",
-            ResourceWarning,
-            stacklevel=2,
-        )
+    check_outside_trio()
 
     async def main() -> RunResult[OutputT]:
         async with Runtime(**options) as runtime:

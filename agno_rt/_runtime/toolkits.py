@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import trio
 
 from agno_rt._drive.job import OUTER
-from agno_rt._drive.scopes import cause, raise_cause
+from agno_rt._drive.scopes import cause, check_in_trio, raise_cause
 from agno_rt._runtime.closing import CLOSE_SECONDS
 from agno_rt._runtime.resolve import Resolver, ToolkitsClosed
 from agno_rt.errors import AgnoError, PluginError, UsageError
@@ -231,7 +231,8 @@ class _Owner:
 
 
 def not_open_error() -> UsageError:
-    """Return the error of a runtime that is used before or after it is open."""
+    """Return the error of a runtime that is used before or after it is open. Raises `UsageError` outside of trio."""
+    check_in_trio("a Runtime")
     return UsageError("this runtime is not open", hint="Use it inside `async with Runtime() as rt:`.")
 
 

@@ -158,7 +158,7 @@ async def _agents(project: Project) -> list[Line]:
 async def _agent(runtime: Runtime, name: str, agent: Agent[Any, Any]) -> list[Line]:
     fault = await find_fault(runtime, agent.model)
     lines = []
-    for finding in await check_ready(runtime, agent):
+    for finding in await check_ready(runtime, agent, toolkits=True):
         if finding.level == "error" or (finding.message, finding.hint) == fault:
             lines.append(Line("error", "agents", f"agent {name} cannot answer: {finding.message}", finding.hint))
         elif finding.agents:

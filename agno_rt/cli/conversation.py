@@ -17,7 +17,7 @@ import msgspec
 import trio
 
 from agno_rt._decide.input import Input
-from agno_rt.agent import Agent, ToolLike
+from agno_rt.agent import Agent
 from agno_rt.cli.display import Display
 from agno_rt.cli.interrupts import on_interrupt
 from agno_rt.cli.keeping import may_be_stored
@@ -31,7 +31,7 @@ from agno_rt.readiness import Finding, check_ready
 from agno_rt.run_store import Approval, Decision, Resume, RunStore
 from agno_rt.runs import RunResult
 from agno_rt.runtime import Runtime
-from agno_rt.tools import Tool, Toolkit, tool
+from agno_rt.tools import Tool
 
 __all__ = ["Conversation", "decide", "open_conversation"]
 
@@ -74,7 +74,7 @@ class Conversation:
 
     def findings(self) -> list[Finding]:
         """What would keep the agent from answering, and what is good to know before it does."""
-        return self._call(partial(check_ready, self.runtime, self.agent, memory=False))
+        return self._call(partial(check_ready, self.runtime, self.agent, memory=False, toolkits=True))
 
     def decide(self, approval: Approval, decision: Decision) -> None:
         """Decide what a paused run waits for. Raises `UsageError` for what does not fit, or is decided already."""
@@ -133,14 +133,8 @@ class Conversation:
         return self._call(partial(drop_last_exchange, self.runtime.memory, session, self.user, count))
 
     def tools(self) -> list[Tool]:
-        """The agent's tools, those of plugins among them."""
-        return [tool for entry in self.agent.tools for tool in self._tools(entry)]
-
-    def _tools(self, entry: ToolLike) -> Sequence[Tool]:
-        made = self.runtime.plugins.tool(entry, self.runtime.settings) if isinstance(entry, str) else entry
-        if isinstance(made, Toolkit):
-            return made.tools
-        return (made if isinstance(made, Tool) else tool(made),)
+        """The agent's tools, those of plugins and toolkits among them."""
+        return list(self._call(partial(self.runtime.open_tools, self.agent)).values())
 
     async def _ask(self, input: Input, session: str | None, display: Display, scope: trio.CancelScope) -> RunResult:
         # A stored run has a session and a user of its own.

@@ -124,9 +124,9 @@ def tilde(path: Path) -> str:
 
 
 def _may_pause(entry: ToolLike) -> bool:
-    """Whether a call may have to wait; of one that a plugin makes it is not known yet."""
+    """Whether a call may have to wait; of one that a plugin or an opened toolkit makes it is not known yet."""
     if isinstance(entry, Toolkit):
-        return any(each.pauses for each in entry.tools)
+        return entry.open is not None or any(each.pauses for each in entry.tools)
     if isinstance(entry, str):
         return True
     return entry.pauses if isinstance(entry, Tool) else tool(entry).pauses

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from agno_rt import Agent, Event, Tool, Toolkit, tool
+from agno_rt import Agent, AgnoError, Event, Tool, Toolkit, tool
 from agno_rt.agent import ToolLike
 from agno_rt.errors import ConfigError, suggest
 from agno_rt.project import shipped_project
@@ -105,9 +105,12 @@ class Numbered:
         return server_sent_event(self._number, event)
 
 
-def tool_names(agent: Agent, resolve: Resolve) -> set[str]:
-    """Return the names of the agent's tools. `resolve` turns a spec into what it names, where it can."""
-    return {tool.name for entry in agent.tools for tool in _tools(entry, resolve)}
+def tool_names(agent: Agent, site: Site) -> set[str]:
+    """Return the names of the agent's tools; none where the agent cannot run, or its toolkits are not open yet."""
+    try:
+        return set(site.runtime.tools(agent))
+    except AgnoError:
+        return set()  # the run says what is wrong
 
 
 def _describe(name: str, agent: Agent, resolve: Resolve) -> _Agent:
@@ -122,6 +125,8 @@ def _tools(entry: ToolLike, resolve: Resolve) -> list[_Tool]:
         entry = resolve(entry)
     if isinstance(entry, str):
         return [_Tool(entry)]
+    if isinstance(entry, Toolkit) and entry.open is not None:
+        return [_Tool(entry.name)]
     tools = entry.tools if isinstance(entry, Toolkit) else (entry if isinstance(entry, Tool) else tool(entry),)
     return [_Tool(each.name, each.description, each.pauses) for each in tools]
 

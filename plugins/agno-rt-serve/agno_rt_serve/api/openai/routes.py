@@ -52,7 +52,7 @@ class ChatCompletions:
         chat = request.decode(await json_body(scope, receive))
         messages = request.conversation(chat, self._site.accepts)
         agent = self._agent(chat.model)
-        own = tool_names(agent, self._site.tool) if chat.tools else set()
+        own = tool_names(agent, self._site) if chat.tools else set()
         agent, taken = add_tools(request.apply_settings(agent, chat), own, chat)
         task = Task(agent, messages, user=chat.user or None)
         created = int(time.time())
