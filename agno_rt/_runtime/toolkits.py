@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -77,20 +78,24 @@ class Toolkits:
         return list(reversed(self._owners.values()))
 
     async def open_for(self, resolve: Callable[[], T]) -> T:
-        """Open the toolkits that `resolve` lacks, and return its result. Raises as `resolve` and `open`.
+        """Open the toolkits that `resolve` lacks, and return its result. Raises as `resolve`, and `UsageError` or
+        `PluginError` for a toolkit that cannot be opened.
 
         Nothing waits between the last call of `resolve` and the return.
         """
-        for _ in range(ATTEMPTS):
+        opened: list[_Owner] = []
+        for attempt in itertools.count():
             try:
                 return resolve()
             except ToolkitsClosed as exc:
                 closed = exc.toolkits
-            await self.open(closed)
-        return resolve()
+            if attempt == ATTEMPTS:
+                raise _make_lost_error(closed, opened)
+            await self._open_all(closed, opened)
+        raise AssertionError("unreachable")
 
-    async def open(self, toolkits: Mapping[Toolkit, str]) -> None:
-        """Open the toolkits side by side. Each is given with its spec, or "".
+    async def _open_all(self, toolkits: Mapping[Toolkit, str], opened: list[_Owner]) -> None:
+        """Open the toolkits side by side, and add their owners to `opened`. Each toolkit is given with its spec, or "".
 
         Raises `UsageError` or `PluginError` for the first that cannot be opened, after all are open or have failed.
         """
@@ -98,7 +103,7 @@ class Toolkits:
         try:
             async with trio.open_nursery() as nursery:
                 for toolkit, spec in toolkits.items():
-                    nursery.start_soon(self._open, toolkit, spec, failures)
+                    nursery.start_soon(self._open, toolkit, spec, failures, opened)
         except BaseExceptionGroup as group:
             raise_cause(group)
         if failures:
@@ -112,7 +117,7 @@ class Toolkits:
             waiting = sum(owner.waiting for owner in self._owners.values())
             yield LimitStatistics("toolkits", MOST_OPEN, len(self._owners), waiting)
 
-    async def _open(self, toolkit: Toolkit, spec: str, failures: list[AgnoError]) -> None:
+    async def _open(self, toolkit: Toolkit, spec: str, failures: list[AgnoError], opened: list[_Owner]) -> None:
         """Wait until the toolkit is open, and open it if nobody does."""
         while toolkit not in self._resolver.opened:
             owner = self._owners.get(toolkit)
@@ -123,11 +128,12 @@ class Toolkits:
                 await owner.gone.wait()
                 continue
             await owner.wait_open()
+            if owner.has_opened:
+                opened.append(owner)
+                return  # perhaps it is lost already; trying again and again here would have no end
             if owner.failure is not None:
                 failures.append(_make_error(toolkit, spec, owner.failure))
                 return
-            if owner.has_opened:
-                return  # perhaps it is lost already; trying again and again here would have no end
 
     def _start(self, toolkit: Toolkit, spec: str) -> _Owner:
         if not self._may_open:
@@ -164,6 +170,7 @@ class _Owner:
         self.is_leaving = False
         self.gone = trio.Event()
         self._resolver = resolver
+        self._is_lost = False
         self._ready = trio.Event()
         self._told_to_leave = trio.Event()
         # Shielded: toolkits are left after the runs, also where the whole runtime is cancelled.
@@ -174,15 +181,10 @@ class _Owner:
         try:
             with self._scope:
                 async with _check_manager(self.toolkit) as given:
-                    self._resolver.opened[self.toolkit] = _make_tools(given)
-                    self._scope.deadline = math.inf
-                    self.has_opened = True
-                    self._ready.set()
-                    try:
-                        await self._told_to_leave.wait()
-                    finally:
-                        self._forget()
-                        self._scope.deadline = trio.current_time() + CLOSE_SECONDS
+                    tools = _make_tools(given)
+                    # A cancelled opening may succeed all the same, if nothing in it waits any more.
+                    if not self.is_leaving:
+                        await self._publish(tools)
             if self._scope.cancelled_caught and not self.is_leaving:
                 raise TimeoutError(f"it took longer than {OPEN_SECONDS:g} s")
         except BaseException as exc:
@@ -190,8 +192,21 @@ class _Owner:
                 raise
             self.failure = cause(exc)
         finally:
-            self._forget()
+            self.is_leaving = True
             self._ready.set()
+
+    async def _publish(self, tools: Sequence[Tool]) -> None:
+        """Let runs use the tools until the owner is told to leave, or the toolkit is lost."""
+        self._resolver.opened[self.toolkit] = tools
+        self._scope.deadline = math.inf
+        self.has_opened = True
+        self._ready.set()
+        try:
+            await self._told_to_leave.wait()
+        finally:
+            self._forget()
+            self._is_lost = not self._told_to_leave.is_set()
+            self._scope.deadline = trio.current_time() + CLOSE_SECONDS
 
     async def wait_open(self) -> None:
         """Wait until the toolkit is open or has failed. If all who wait are cancelled, the opening is, too."""
@@ -209,7 +224,7 @@ class _Owner:
         self._told_to_leave.set()
 
     async def aclose(self) -> None:
-        """Leave the context manager and wait for the end. Raises what the context manager raised."""
+        """Leave the context manager and wait for the end. Raises the error of leaving, but not the error of a loss."""
         self.leave()
         if not self.has_opened:
             self._scope.cancel()
@@ -218,7 +233,7 @@ class _Owner:
         except trio.Cancelled:
             self._scope.cancel()  # after its time
             raise
-        if self.failure is not None:
+        if self.failure is not None and self.has_opened and not self._is_lost:
             raise self.failure
 
     def _cancel(self) -> None:
@@ -262,7 +277,7 @@ def _make_error(toolkit: Toolkit, spec: str, failure: BaseException) -> AgnoErro
     """Return the error of a run whose toolkit could not be opened. Each run gets its own."""
     said, hint = (failure.message, failure.hint) if isinstance(failure, AgnoError) else (named(failure), "")
     problem = f"toolkit {toolkit.name!r} cannot be opened: {said}"
-    hint = hint or "Mend what the cause says. The next run tries to open it again."
+    hint = hint or _REMEDY
     error: AgnoError
     if isinstance(failure, UsageError):
         error = UsageError(problem, hint=hint)
@@ -270,3 +285,17 @@ def _make_error(toolkit: Toolkit, spec: str, failure: BaseException) -> AgnoErro
         error = PluginError(problem, plugin=spec.partition(":")[0] or toolkit.name, hint=hint)
     error.__cause__ = failure
     return error
+
+
+def _make_lost_error(toolkits: Mapping[Toolkit, str], opened: Sequence[_Owner]) -> PluginError:
+    """Return the error of a run whose toolkits open, but are lost before the run can begin."""
+    toolkit, spec = next(iter(toolkits.items()))
+    failures = [owner.failure for owner in opened if owner.toolkit is toolkit and owner.failure is not None]
+    said = f": {named(failures[-1])}" if failures else ""
+    problem = f"toolkit {toolkit.name!r} is lost as soon as it is open{said}"
+    error = PluginError(problem, plugin=spec.partition(":")[0] or toolkit.name, hint=_REMEDY)
+    error.__cause__ = failures[-1] if failures else None
+    return error
+
+
+_REMEDY = "Mend what the cause says. The next run tries to open it again."
