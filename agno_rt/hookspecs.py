@@ -74,8 +74,8 @@ def agno_rt_register_models(register: Register) -> None:
 def agno_rt_register_tools(register: Register) -> None:
     """Offer tools. The spec `plugin:name` or `plugin:name:rest` leads to `factory(rest, settings)`.
 
-    A factory returns a `Tool` or a `Toolkit`, at once. Tools that need a connection are those of a `Toolkit` with `open`,
-    which the runtime opens before the first run that needs them.
+    A factory returns a `Tool` or a `Toolkit`, at once. If tools need a connection, return a `Toolkit` with `open`: the
+    runtime opens it before the first run that needs them.
     """
 
 

@@ -342,10 +342,7 @@ class Runtime:
 
     async def open_tools(self, agent: Agent) -> Mapping[str, Tool]:
         """Open the agent's toolkits, as its first run would, and return its tools by name. Raises as a run would."""
-        try:
-            return await self._toolkits.open_for(lambda: self._resolver.resolve(agent).tools)
-        except AgnoError as exc:
-            raise self._of_agent(exc, agent) from exc.__cause__
+        return await self._toolkits.open_for(lambda: self.tools(agent), lambda error: self._of_agent(error, agent))
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
         """Return the state of the limits over all runs, then those of toolkits, tools, models, wrappers and memory."""

@@ -7,9 +7,9 @@ import functools
 import inspect
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, get_args, get_origin, overload
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypedDict, Unpack, get_args, get_origin, overload
 
 import attrs
 import msgspec
@@ -135,6 +135,11 @@ class Tool:
         return self.function(*args, **kwargs)
 
 
+Functions: TypeAlias = Sequence[Tool | Callable[..., Any]]
+Opened: TypeAlias = Functions | AsyncIterable[Functions]
+"""What the context manager of a toolkit yields."""
+
+
 @attrs.define(eq=False)
 class Toolkit:
     """A named group of tools with what they share. An agent with a toolkit has all of the toolkit's tools.
@@ -143,17 +148,16 @@ class Toolkit:
         name: the name, for people and errors
         tools: the tools; none for a toolkit with `open`
         open: opens what the tools share, such as a connection to a server, and finds the tools: a function without
-            arguments that returns an async context manager, which yields tools or functions. Each runtime enters the
-            context manager before the first run with the toolkit and leaves it at its end, both in the same task
+            arguments that returns an async context manager, which yields a sequence of tools and functions, or, for
+            tools that change, an async iterable of such sequences. Each runtime enters the context manager before the
+            first run with the toolkit and leaves it at its end, both in the same task
 
     Raises `ToolDefinitionError` for a toolkit with both tools and `open`.
     """
 
     name: str
     tools: Sequence[Tool] = ()
-    open: Callable[[], AbstractAsyncContextManager[Sequence[Tool | Callable[..., Any]]]] | None = attrs.field(
-        default=None, repr=False
-    )
+    open: Callable[[], AbstractAsyncContextManager[Opened]] | None = attrs.field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if self.open is None:

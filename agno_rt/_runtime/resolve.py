@@ -148,6 +148,12 @@ class Resolver:
             self._resolution = resolved
         return resolved
 
+    def publish(self, toolkit: Toolkit, tools: Sequence[Tool]) -> None:
+        """Note the tools of an opened toolkit, in place of its tools so far. Runs under way keep theirs."""
+        if toolkit in self.opened:
+            self._forget_holders()
+        self.opened[toolkit] = tools
+
     def forget(self, toolkit: Toolkit) -> None:
         """Forget the tools of an opened toolkit, so that the next run of an agent with the toolkit opens it anew."""
         if self.opened.pop(toolkit, None) is not None:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
-import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import trio
@@ -77,28 +76,34 @@ class Toolkits:
         self._may_open = False
         return list(reversed(self._owners.values()))
 
-    async def open_for(self, resolve: Callable[[], T]) -> T:
-        """Open the toolkits that `resolve` lacks, and return its result. Raises as `resolve`, and `UsageError` or
-        `PluginError` for a toolkit that cannot be opened.
+    async def open_for(self, resolve: Callable[[], T], place: Callable[[AgnoError], AgnoError]) -> T:
+        """Open the toolkits that `resolve` lacks, and return its result. Nothing waits after its last call.
 
-        Nothing waits between the last call of `resolve` and the return.
+        Raises as `resolve`, and `UsageError` or `PluginError`, with their `place`, for a toolkit that cannot be opened.
         """
         opened: list[_Owner] = []
-        for attempt in itertools.count():
+        try:
+            for _ in range(ATTEMPTS):
+                try:
+                    return resolve()
+                except ToolkitsClosed as exc:
+                    closed = exc.toolkits
+                if failures := await self._open_all(closed, opened):
+                    raise place(failures[0])
             try:
                 return resolve()
             except ToolkitsClosed as exc:
-                closed = exc.toolkits
-            if attempt == ATTEMPTS:
-                raise _make_lost_error(closed, opened)
-            await self._open_all(closed, opened)
-        raise AssertionError("unreachable")
+                raise place(_make_lost_error(exc.toolkits, opened)) from None
+        finally:
+            for owner in opened:
+                owner.wanted -= 1
 
-    async def _open_all(self, toolkits: Mapping[Toolkit, str], opened: list[_Owner]) -> None:
+    async def _open_all(self, toolkits: Mapping[Toolkit, str], opened: list[_Owner]) -> list[AgnoError]:
         """Open the toolkits side by side, and add their owners to `opened`. Each toolkit is given with its spec, or "".
 
-        Raises `UsageError` or `PluginError` for the first that cannot be opened, after all are open or have failed.
+        Returns the errors of those that cannot be opened, after all are open or have failed.
         """
+        check_in_trio("a Runtime")
         failures: list[AgnoError] = []
         try:
             async with trio.open_nursery() as nursery:
@@ -106,10 +111,9 @@ class Toolkits:
                     nursery.start_soon(self._open, toolkit, spec, failures, opened)
         except BaseExceptionGroup as group:
             raise_cause(group)
-        if failures:
-            for other in failures[1:]:
-                add_note(failures[0], text_of(other))
-            raise failures[0]
+        for other in failures[1:]:
+            add_note(failures[0], text_of(other))
+        return failures
 
     def statistics(self) -> Iterator[LimitStatistics]:
         """Yield the number of open toolkits, and of runs that wait for one to open; nothing without toolkits."""
@@ -130,6 +134,7 @@ class Toolkits:
             await owner.wait_open()
             if owner.has_opened:
                 opened.append(owner)
+                owner.wanted += 1
                 return  # perhaps it is lost already; trying again and again here would have no end
             if owner.failure is not None:
                 failures.append(_make_error(toolkit, spec, owner.failure))
@@ -140,8 +145,9 @@ class Toolkits:
             raise not_open_error()
         assert self._nursery is not None
         if len(self._owners) >= MOST_OPEN:
-            for idle in self._resolver.idle_toolkits()[:1]:
-                self._owners[idle].leave()
+            idle = (self._owners[other] for other in self._resolver.idle_toolkits())
+            if (first := next((other for other in idle if not (other.waiting or other.wanted)), None)) is not None:
+                first.leave()
         owner = self._owners[toolkit] = _Owner(toolkit, self._resolver)
         # The toolkit outlives the run for which it is opened: it must not hold that run, nor count as a part of it.
         context = contextvars.copy_context()
@@ -159,12 +165,16 @@ class Toolkits:
 
 
 class _Owner:
-    """Holds a toolkit open, from entering to leaving its context manager."""
+    """Holds a toolkit open, from entering to leaving its context manager.
+
+    `waiting` counts the tasks that wait for the opening, `wanted` those that have yet to begin their run after it.
+    """
 
     def __init__(self, toolkit: Toolkit, resolver: Resolver) -> None:
         self.toolkit = toolkit
         self.name = f"toolkit {toolkit.name!r}"
         self.waiting = 0
+        self.wanted = 0
         self.failure: BaseException | None = None
         self.has_opened = False
         self.is_leaving = False
@@ -181,10 +191,7 @@ class _Owner:
         try:
             with self._scope:
                 async with _check_manager(self.toolkit) as given:
-                    tools = _make_tools(given)
-                    # A cancelled opening may succeed all the same, if nothing in it waits any more.
-                    if not self.is_leaving:
-                        await self._publish(tools)
+                    await self._serve(given)
             if self._scope.cancelled_caught and not self.is_leaving:
                 raise TimeoutError(f"it took longer than {OPEN_SECONDS:g} s")
         except BaseException as exc:
@@ -195,18 +202,37 @@ class _Owner:
             self.is_leaving = True
             self._ready.set()
 
-    async def _publish(self, tools: Sequence[Tool]) -> None:
-        """Let runs use the tools until the owner is told to leave, or the toolkit is lost."""
-        self._resolver.opened[self.toolkit] = tools
-        self._scope.deadline = math.inf
-        self.has_opened = True
-        self._ready.set()
+    async def _serve(self, given: object) -> None:
+        """Let runs use the yielded tools until the owner is told to leave, or the toolkit is lost."""
         try:
-            await self._told_to_leave.wait()
+            if isinstance(given, AsyncIterable):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._follow, given)
+                    await self._told_to_leave.wait()
+                    nursery.cancel_scope.cancel()
+            else:
+                self._publish(given)
+                await self._told_to_leave.wait()
         finally:
             self._forget()
             self._is_lost = not self._told_to_leave.is_set()
             self._scope.deadline = trio.current_time() + CLOSE_SECONDS
+
+    async def _follow(self, changing: AsyncIterable[object]) -> None:
+        """Publish the tools each time they change."""
+        async for given in changing:
+            self._publish(given)
+        if not self.has_opened:
+            raise UsageError("it yielded no tools", hint="Send a list of tools first; it may be empty.")
+
+    def _publish(self, given: object) -> None:
+        tools = _make_tools(given)
+        # A cancelled opening may succeed all the same, if nothing in it waits any more.
+        if not self.is_leaving:
+            self._resolver.publish(self.toolkit, tools)
+            self._scope.deadline = math.inf
+            self.has_opened = True
+            self._ready.set()
 
     async def wait_open(self) -> None:
         """Wait until the toolkit is open or has failed. If all who wait are cancelled, the opening is, too."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
@@ -121,14 +121,21 @@ class Wrapping:
 
     def _wrap_open(self, open_: Callable[[], Any], what: str) -> Callable[[], Any]:
         @asynccontextmanager
-        async def opened() -> AsyncIterator[list[Tool]]:
+        async def opened() -> AsyncIterator[Any]:
             await self._before(f"{what}, opening")
             async with open_() as given:
                 await self._after(f"{what}, opening")
-                yield [self.tool(each if isinstance(each, Tool) else as_tool(each)) for each in given]
+                yield self._wrap_changing(given) if isinstance(given, AsyncIterable) else self._wrap_all(given)
                 await self._before(f"{what}, closing")
 
         return opened
+
+    def _wrap_all(self, given: Iterable[Any]) -> list[Tool]:
+        return [self.tool(each if isinstance(each, Tool) else as_tool(each)) for each in given]
+
+    async def _wrap_changing(self, changing: AsyncIterable[Iterable[Any]]) -> AsyncIterator[list[Tool]]:
+        async for given in changing:
+            yield self._wrap_all(given)
 
     def hook(self, hook: T) -> T:
         """Wrap a hook, guardrail or `Guard`, with a point before and after each call of a method."""

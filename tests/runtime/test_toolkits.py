@@ -7,7 +7,7 @@ import contextvars
 import gc
 import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -115,6 +115,16 @@ def _next(request: Any, name: str, texts: tuple[str, ...]) -> Any:
     if request.messages[-1].role == "tool":
         return request.messages[-1].text
     return [ToolCall(f"c{number}", name, f'{{"text": "{text}"}}') for number, text in enumerate(texts)]
+
+
+def numbered(number: int) -> Callable[[str], str]:
+    """A function that adds the number to what it is asked."""
+
+    def ask(text: str) -> str:
+        """Ask."""
+        return f"{text} {number}"
+
+    return ask
 
 
 class TestToolkit:
@@ -532,6 +542,68 @@ class TestLoss:
         assert opened == 3
 
 
+class TestChange:
+    def kit(self, changes: list[trio.MemorySendChannel[Any]]) -> Toolkit:
+        """A toolkit that yields a channel of lists of tools; the sending end of each opening is kept."""
+
+        @asynccontextmanager
+        async def connect() -> AsyncIterator[trio.MemoryReceiveChannel[list[Callable[..., Any]]]]:
+            send, receive = trio.open_memory_channel[list[Callable[..., Any]]](10)
+            changes.append(send)
+            send.send_nowait([numbered(1)])
+            async with send, receive:
+                yield receive
+
+        return Toolkit("k", open=connect)
+
+    async def test_of_tools_counts_for_the_next_run(self) -> None:
+        """A run under way keeps the tools with which it began; the connection stays open."""
+        changes: list[trio.MemorySendChannel[Any]] = []
+
+        async def answer(request: Any) -> Any:
+            if request.turn == 1:
+                changes[0].send_nowait([numbered(2), echo])
+                await wait_all_tasks_blocked()
+            if request.turn < 3:
+                return [ToolCall(f"c{request.turn}", "ask", '{"text": "hi"}')]
+            return " ".join(each.text for each in request.messages if each.role == "tool")
+
+        agent = Agent(ScriptedModel(answer), "a", tools=(self.kit(changes),))
+        async with Runtime() as rt:
+            assert (await rt.run(agent, "x")).content == "hi 1 hi 1"
+            assert list(rt.tools(agent)) == ["ask", "echo"]
+            assert (await rt.run(Agent(asking(), "a", tools=agent.tools), "x")).content == "hi 2"
+            changes[0].close()  # no more changes; the last tools stay
+            await wait_all_tasks_blocked()
+            assert (await rt.run(Agent(asking(), "a", tools=agent.tools), "x")).content == "hi 2"
+        assert len(changes) == 1
+
+    async def test_to_what_is_not_a_list_of_tools_closes_the_toolkit(self) -> None:
+        """As any failure while it is open does; the next run opens it anew."""
+        changes: list[trio.MemorySendChannel[Any]] = []
+        agent = Agent(asking(), "a", tools=(self.kit(changes),))
+        async with Runtime() as rt:
+            await rt.run(agent, "x")
+            changes[0].send_nowait(5)
+            await wait_all_tasks_blocked()
+            assert (await rt.run(agent, "x")).content == "hi 1"
+        assert len(changes) == 2
+
+    async def test_needs_tools_at_first(self) -> None:
+        """An iterable that ends before it yields tools is a failure to open."""
+
+        @asynccontextmanager
+        async def connect() -> AsyncIterator[trio.MemoryReceiveChannel[list[Tool]]]:
+            send, receive = trio.open_memory_channel[list[Tool]](0)
+            send.close()
+            yield receive
+            receive.close()
+
+        async with Runtime() as rt:
+            with pytest.raises(UsageError, match="toolkit 'k' cannot be opened: it yielded no tools"):
+                await rt.run(Agent(asking(), "a", tools=(Toolkit("k", open=connect),)), "x")
+
+
 class TestClosing:
     async def test_is_in_reverse_order_after_background_runs_and_before_models(self) -> None:
         """A background run under way keeps what it uses; then the last opened is closed first."""
@@ -642,6 +714,21 @@ class TestNumber:
             [limit] = [limit for limit in rt.statistics() if limit.name == "toolkits"]
             assert (limit.total, limit.in_use, limit.waiting) == (100, server.open_now, 0)
         assert server.open_now == 0
+
+    def test_may_be_passed_by_runs_at_once(self) -> None:
+        """Under any schedule, runs that open more toolkits at once than are kept idle do not close each other's."""
+
+        async def scenario() -> None:
+            server = Server(tools=[echo])
+            async with Runtime(limits={"runs": 300}) as rt, trio.open_nursery() as nursery:
+                for number in range(130):
+                    if number % 10 == 0:
+                        await pause()
+                    agent = Agent(asking(name="echo"), "a", tools=(server.kit(), Server("b", tools=[]).kit()))
+                    nursery.start_soon(rt.run, agent, "x")
+            assert server.opened == 130
+
+        run_schedules(scenario, 3)
 
     async def test_never_closes_a_toolkit_in_use(self) -> None:
         """Runs under way keep their toolkits open, however many there are; toolkits used of late stay, too."""
@@ -822,8 +909,3 @@ class TestTestingKit:
             assert not faults.fired or "toolkit 'files'" in told or "ask failed" in told
 
         fail_everywhere(scenario, at_least=3)
-
-
-def manager_type(kit: Toolkit) -> AbstractAsyncContextManager[Sequence[Tool | Callable[..., Any]]] | None:
-    """The type that a checker sees for what `open` returns."""
-    return None if kit.open is None else kit.open()
