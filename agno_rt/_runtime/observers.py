@@ -1,4 +1,4 @@
-"""The observers of a runtime: makes those of plugins, and drops one that fails."""
+"""The observers of a runtime: makes the observers of plugins, and drops failing observers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Observers"]
 
 
 class Observers:
-    """The observers of a runtime while the runtime is open.
+    """The observers of an open runtime.
 
     Args:
         plugins: makes observers by name, and is told of failures
@@ -37,11 +37,11 @@ class Observers:
                 self.heard += (observer,)
 
     def drop(self, observer: Observer, exc: BaseException) -> None:
-        """Call the observer no more, and report its failure."""
+        """Stop calling the observer, and report the failure."""
         self.heard = tuple(other for other in self.heard if other is not observer)
         self._plugins.observer_failed(observer, exc)
 
     def release(self) -> list[Any]:
-        """Forget all observers, and return those made here, to close them."""
+        """Forget all observers, and return the observers made here, for closing."""
         made, self._made, self.heard = self._made, [], ()
         return made

@@ -37,7 +37,7 @@ __all__ = ["Resolved", "Resolver", "ToolkitsClosed", "keep", "wrong_product_erro
 
 
 class ToolkitsClosed(UsageError):
-    """Toolkits of an agent are not open, so that their tools are unknown. `toolkits` has each with its spec, or ""."""
+    """Toolkits of an agent are not open, and their tools unknown. `toolkits` has each toolkit with its spec, or ""."""
 
     def __init__(self, toolkits: Mapping[Toolkit, str]) -> None:
         names = ", ".join(sorted(repr(toolkit.name) for toolkit in toolkits))
@@ -71,7 +71,7 @@ class _Toolset(msgspec.Struct, eq=False):
 
 
 class _HeldPlaces(dict[str, Limiter]):
-    """The limiters of an agent with opened `toolkits`, which are in use as long as a run holds this mapping."""
+    """The limiters of an agent with opened `toolkits`. The toolkits are in use as long as a run holds this mapping."""
 
     __slots__ = ("__weakref__", "toolkits")
     __hash__ = object.__hash__  # type: ignore[assignment]  # a set of weak references knows the mapping by identity
@@ -110,7 +110,7 @@ class Resolver:
     def resolve(self, agent: Agent) -> Resolved:
         """Return the resolved parts of the agent. Raises `UsageError` or `PluginError`.
 
-        Raises `ToolkitsClosed` if nothing is wrong but that toolkits of the agent are not open.
+        Raises `ToolkitsClosed` if toolkits of the agent are not open and no other fault was found.
         """
         last = self._last
         try:
@@ -149,7 +149,7 @@ class Resolver:
         return resolved
 
     def publish(self, toolkit: Toolkit, tools: Sequence[Tool]) -> None:
-        """Note the tools of an opened toolkit, in place of its tools so far. Runs under way keep theirs."""
+        """Replace the tools of an opened toolkit. Runs under way keep the old tools."""
         if toolkit in self.opened:
             self._forget_holders()
         self.opened[toolkit] = tools
@@ -160,13 +160,13 @@ class Resolver:
             self._forget_holders()
 
     def idle_toolkits(self) -> list[Toolkit]:
-        """Return the opened toolkits without a run that holds them, the one resolved longest ago first."""
+        """Return the opened toolkits without runs, with the longest unused toolkit first."""
         self._forget_holders()
         used = {toolkit for places in self._held for toolkit in places.toolkits}
         return [toolkit for toolkit in self.opened if toolkit not in used]
 
     def _forget_holders(self) -> None:
-        """Forget resolutions with opened toolkits; then only runs hold them."""
+        """Forget all resolutions with opened toolkits; afterwards only runs hold the toolkits."""
         self._last, self._resolution = _NOBODY, _NOTHING
         self._toolsets = {
             key: known for key, known in self._toolsets.items() if not isinstance(known.places, _HeldPlaces)
@@ -321,7 +321,7 @@ class Resolver:
         return held
 
     def _make_entry(self, spec: str) -> Any:
-        """Return what a plugin makes of the spec. A toolkit with `open` is made once, for all agents with the spec."""
+        """Return the tool or toolkit of the spec. A toolkit with `open` is made once for all agents with the spec."""
         made = self._toolkits.get(spec)
         if made is None:
             made = self._plugins.tool(spec, self._settings)

@@ -1,8 +1,8 @@
 """Opens the toolkits of a runtime, each in a task of its own, and closes them.
 
-A toolkit may hold cancel scopes and nurseries of trio open, which must be left by the task that entered them. So each
-open toolkit has an owner: a task that enters the context manager, hands the tools to the resolver, waits until it is
-told, and leaves. The owners' nursery outlives the runs. Knows no agents.
+A toolkit may hold cancel scopes and nurseries of trio open. trio requires the same task to enter and leave a nursery.
+So each open toolkit has an owner: a task to enter the context manager, hand the tools to the resolver, wait until the
+runtime closes, and leave. The owners' nursery outlives the runs. Knows no agents.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ __all__ = ["Toolkits", "not_open_error"]
 T = TypeVar("T")
 
 ATTEMPTS = 3
-"""How often to open an agent's toolkits if one of them is lost while another one opens."""
+"""How often to open an agent's toolkits if a toolkit is lost before the run begins."""
 
 OPEN_SECONDS = 60.0
 """Seconds that a toolkit may take to open."""
 
 MOST_OPEN = 100
-"""The open toolkits beyond which those that no run uses are closed."""
+"""The number of open toolkits at which the runtime begins to close idle toolkits."""
 
 
 class Toolkits:
     """The open toolkits of a runtime.
 
-    A toolkit is opened once, for all runs that wait for it, and stays open until the runtime closes. If agents are made
-    for each run, with toolkits of their own, there is no end to their number: beyond `MOST_OPEN`, the toolkit used
-    longest ago is closed, unless a run uses it.
+    A toolkit is opened once for all waiting runs, and stays open until the runtime closes. Agents made for each run may
+    have toolkits of their own, without a bound: from `MOST_OPEN` on, each opening closes the toolkit used longest ago,
+    except toolkits in use by a run.
     """
 
     def __init__(self, resolver: Resolver) -> None:
@@ -62,9 +62,9 @@ class Toolkits:
         self._may_open = True
 
     async def leave(self) -> None:
-        """Wait for the end of the owners, after `release` and the closing of everything that it returned."""
+        """Wait for the end of the owners, after all released toolkits were closed."""
         assert self._nursery is not None
-        # All owners have been told to leave, so a cancellation from outside has nothing to add.
+        # All owners are leaving, so a cancellation from outside has nothing to add.
         self._nursery.cancel_scope.shield = True
         try:
             await self._manager.__aexit__(None, None, None)
@@ -77,9 +77,9 @@ class Toolkits:
         return list(reversed(self._owners.values()))
 
     async def open_for(self, resolve: Callable[[], T], place: Callable[[AgnoError], AgnoError]) -> T:
-        """Open the toolkits that `resolve` lacks, and return its result. Nothing waits after its last call.
+        """Call `resolve` until all toolkits are open, and return the result. Nothing waits after the last call.
 
-        Raises as `resolve`, and `UsageError` or `PluginError`, with their `place`, for a toolkit that cannot be opened.
+        Raises as `resolve`, and `UsageError` or `PluginError`, with a `place`, for a toolkit that cannot be opened.
         """
         opened: list[_Owner] = []
         try:
@@ -99,9 +99,9 @@ class Toolkits:
                 owner.wanted -= 1
 
     async def _open_all(self, toolkits: Mapping[Toolkit, str], opened: list[_Owner]) -> list[AgnoError]:
-        """Open the toolkits side by side, and add their owners to `opened`. Each toolkit is given with its spec, or "".
+        """Open the toolkits, given with their specs or "", side by side, and add the owners to `opened`.
 
-        Returns the errors of those that cannot be opened, after all are open or have failed.
+        Returns the errors of failed openings, after all are open or have failed.
         """
         check_in_trio("a Runtime")
         failures: list[AgnoError] = []
@@ -135,7 +135,7 @@ class Toolkits:
             if owner.has_opened:
                 opened.append(owner)
                 owner.wanted += 1
-                return  # perhaps it is lost already; trying again and again here would have no end
+                return  # a toolkit lost already is opened again by `open_for`, which counts the attempts
             if owner.failure is not None:
                 failures.append(_make_error(toolkit, spec, owner.failure))
                 return
@@ -149,7 +149,7 @@ class Toolkits:
             if (first := next((other for other in idle if not (other.waiting or other.wanted)), None)) is not None:
                 first.leave()
         owner = self._owners[toolkit] = _Owner(toolkit, self._resolver)
-        # The toolkit outlives the run for which it is opened: it must not hold that run, nor count as a part of it.
+        # The toolkit outlives the first run: its task must not keep the run alive, nor count as a part of the run.
         context = contextvars.copy_context()
         context.run(OUTER.set, None)
         hold = functools.partial(self._hold, owner)
@@ -167,7 +167,7 @@ class Toolkits:
 class _Owner:
     """Holds a toolkit open, from entering to leaving its context manager.
 
-    `waiting` counts the tasks that wait for the opening, `wanted` those that have yet to begin their run after it.
+    `waiting` counts tasks waiting for the opening; `wanted` counts tasks between the opening and the start of a run.
     """
 
     def __init__(self, toolkit: Toolkit, resolver: Resolver) -> None:
@@ -183,11 +183,11 @@ class _Owner:
         self._is_lost = False
         self._ready = trio.Event()
         self._told_to_leave = trio.Event()
-        # Shielded: toolkits are left after the runs, also where the whole runtime is cancelled.
+        # Shielded: also in a cancelled runtime, toolkits are left after the runs.
         self._scope = trio.CancelScope(shield=True, deadline=trio.current_time() + OPEN_SECONDS)
 
     async def hold(self) -> None:
-        """Enter the toolkit's context manager, publish the tools, wait to be told, and leave."""
+        """Enter the toolkit's context manager, publish the tools, wait for `leave`, and leave."""
         try:
             with self._scope:
                 async with _check_manager(self.toolkit) as given:
@@ -203,7 +203,7 @@ class _Owner:
             self._ready.set()
 
     async def _serve(self, given: object) -> None:
-        """Let runs use the yielded tools until the owner is told to leave, or the toolkit is lost."""
+        """Let runs use the yielded tools until `leave` is called or the toolkit is lost."""
         try:
             if isinstance(given, AsyncIterable):
                 async with trio.open_nursery() as nursery:
@@ -227,7 +227,7 @@ class _Owner:
 
     def _publish(self, given: object) -> None:
         tools = _make_tools(given)
-        # A cancelled opening may succeed all the same, if nothing in it waits any more.
+        # A cancelled opening may still succeed, if the context manager waits no more.
         if not self.is_leaving:
             self._resolver.publish(self.toolkit, tools)
             self._scope.deadline = math.inf
@@ -235,7 +235,7 @@ class _Owner:
             self._ready.set()
 
     async def wait_open(self) -> None:
-        """Wait until the toolkit is open or has failed. If all who wait are cancelled, the opening is, too."""
+        """Wait until the toolkit is open or has failed. If all waiting tasks are cancelled, cancel the opening."""
         self.waiting += 1
         try:
             await self._ready.wait()
@@ -257,7 +257,7 @@ class _Owner:
         try:
             await self.gone.wait()
         except trio.Cancelled:
-            self._scope.cancel()  # after its time
+            self._scope.cancel()  # `close_all` waits no longer
             raise
         if self.failure is not None and self.has_opened and not self._is_lost:
             raise self.failure
@@ -278,7 +278,7 @@ def not_open_error() -> UsageError:
 
 
 def _check_manager(toolkit: Toolkit) -> Any:
-    """Return the toolkit's context manager. Raises `UsageError` if its function returns anything else."""
+    """Return the toolkit's context manager. Raises `UsageError` if `open` returns anything else."""
     assert toolkit.open is not None
     made: Any = toolkit.open()
     if hasattr(made, "__aenter__"):
@@ -300,7 +300,7 @@ def _make_tools(given: object) -> Sequence[Tool]:
 
 
 def _make_error(toolkit: Toolkit, spec: str, failure: BaseException) -> AgnoError:
-    """Return the error of a run whose toolkit could not be opened. Each run gets its own."""
+    """Return a new error for a run with a failed opening. Waiting runs must not share an error."""
     said, hint = (failure.message, failure.hint) if isinstance(failure, AgnoError) else (named(failure), "")
     problem = f"toolkit {toolkit.name!r} cannot be opened: {said}"
     hint = hint or _REMEDY
@@ -314,7 +314,7 @@ def _make_error(toolkit: Toolkit, spec: str, failure: BaseException) -> AgnoErro
 
 
 def _make_lost_error(toolkits: Mapping[Toolkit, str], opened: Sequence[_Owner]) -> PluginError:
-    """Return the error of a run whose toolkits open, but are lost before the run can begin."""
+    """Return the error of a run for toolkits lost again and again before the start of the run."""
     toolkit, spec = next(iter(toolkits.items()))
     failures = [owner.failure for owner in opened if owner.toolkit is toolkit and owner.failure is not None]
     said = f": {named(failures[-1])}" if failures else ""
