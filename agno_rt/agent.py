@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar, cast, get_origin, overload
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast, get_origin, overload
 
 import attrs
 
@@ -15,6 +15,7 @@ from agno_rt.limits import Limits
 from agno_rt.memory import MemoryPolicy, Summary, UserMemory
 from agno_rt.models import NO_SETTINGS, Model, ModelSettings
 from agno_rt.output import Output
+from agno_rt.runnable import Runnable
 from agno_rt.tools import Tool, Toolkit
 
 __all__ = ["PLAIN_MEMORY", "Agent", "ToolLike", "limits_of", "memory_of", "settings_of"]
@@ -29,7 +30,7 @@ ToolLike: TypeAlias = Tool | Toolkit | str | Callable[..., Any]
 
 
 @attrs.define(eq=True, repr=False, weakref_slot=False)
-class _AgentFields(Generic[DepsT, OutputT]):
+class _AgentFields(Runnable[DepsT, OutputT]):
     """The fields of an agent, apart from `Agent`: the overloads there would hide the fields from attrs."""
 
     model: str | Model
@@ -83,6 +84,8 @@ class Agent(_AgentFields[DepsT, OutputT]):
     """
 
     __slots__ = ()
+
+    kind = "agent"
 
     if TYPE_CHECKING:
 

@@ -14,11 +14,13 @@ from typing import Any, Literal
 import attrs
 import trio
 
-from agno_rt._runtime.resolve import Resolved, ToolkitsClosed
+from agno_rt._drive.job import ResolvedAgent
+from agno_rt._runtime.opened import ToolkitsClosed
 from agno_rt.agent import Agent
 from agno_rt.errors import AgnoError
 from agno_rt.failures import must_pass, named
 from agno_rt.models import NO_SETTINGS
+from agno_rt.runnable import Runnable, list_parts
 from agno_rt.runtime import Runtime
 from agno_rt.tools import Toolkit
 from agno_rt.wrappers.base import Wrapper
@@ -49,7 +51,9 @@ class Finding:
         return f"{', '.join(self.agents)}: {self.message}" if self.agents else self.message
 
 
-async def check_ready(runtime: Runtime, *agents: Agent, memory: bool = True, toolkits: bool = False) -> list[Finding]:
+async def check_ready(
+    runtime: Runtime, *agents: Runnable, memory: bool = True, toolkits: bool = False
+) -> list[Finding]:
     """Check whether the agents can answer now, and whether the runtime's memory opens, without asking a model.
 
     A finding on several agents is returned once, with all their names. `memory=False` skips the memory. With
@@ -61,7 +65,7 @@ async def check_ready(runtime: Runtime, *agents: Agent, memory: bool = True, too
     asked: dict[int, Finding | None] = {}
     for agent in agents:
         name = agent.name or "agent"
-        for finding in await _check_agent(runtime, agent, asked, toolkits):
+        for finding in await _check_runnable(runtime, agent, asked, toolkits):
             names = places.get(finding, ())
             places[finding] = names if name in names else (*names, name)
     found = [attrs.evolve(finding, agents=names) for finding, names in places.items()]
@@ -69,16 +73,23 @@ async def check_ready(runtime: Runtime, *agents: Agent, memory: bool = True, too
     return found if of_memory is None else [*found, of_memory]
 
 
-async def _check_agent(
-    runtime: Runtime, agent: Agent, asked: dict[int, Finding | None], toolkits: bool
+async def _check_runnable(
+    runtime: Runtime, runnable: Runnable, asked: dict[int, Finding | None], toolkits: bool
 ) -> list[Finding]:
     try:
+        runtime.check(runnable)
         if toolkits:
-            await runtime.open_tools(agent)
-        else:
-            runtime.check(agent)
+            await runtime.open_tools(runnable)
     except AgnoError as exc:
         return [Finding("error", exc.message, exc.hint)]
+    findings: dict[Finding, None] = {}
+    for part in list_parts(runnable):
+        if isinstance(part, Agent):
+            findings |= dict.fromkeys(await _check_agent(runtime, part, asked))
+    return list(findings)
+
+
+async def _check_agent(runtime: Runtime, agent: Agent, asked: dict[int, Finding | None]) -> list[Finding]:
     resolved = _resolve_open_parts(runtime, agent)
     models = list(_list_models(resolved))
     parts = [*models, *resolved.tools.values()]
@@ -89,18 +100,18 @@ async def _check_agent(
     return [*found, _FORGETS] if resolved.pauses and runtime._memory == "memory:" else found
 
 
-def _resolve_open_parts(runtime: Runtime, agent: Agent) -> Resolved:
+def _resolve_open_parts(runtime: Runtime, agent: Agent) -> ResolvedAgent:
     """Resolve a checked agent; without its toolkits that are not open."""
     try:
-        return runtime._resolver.resolve(agent)
+        return runtime._resolver.resolve_agent(agent)
     except ToolkitsClosed as exc:
         closed = {*exc.toolkits, *exc.toolkits.values()}
     # The settings may choose a tool of these toolkits.
     tools = [entry for entry in agent.tools if not (isinstance(entry, Toolkit | str) and entry in closed)]
-    return runtime._resolver.resolve(attrs.evolve(agent, tools=tools, settings=NO_SETTINGS))
+    return runtime._resolver.resolve_agent(attrs.evolve(agent, tools=tools, settings=NO_SETTINGS))
 
 
-def _list_models(resolved: Resolved) -> Iterator[Any]:
+def _list_models(resolved: ResolvedAgent) -> Iterator[Any]:
     """Yield the models that runs of the agent may ask, including models within wrappers."""
     models = [resolved.model] if resolved.summarizer is None else [resolved.model, resolved.summarizer]
     while models:

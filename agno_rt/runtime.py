@@ -21,14 +21,17 @@ from agno_rt._decide.budget import budget_of
 from agno_rt._decide.check_agent import check_limits
 from agno_rt._decide.input import Input, as_messages
 from agno_rt._drive.emitter import Emitter, EventBuffer
+from agno_rt._drive.execute import execute
 from agno_rt._drive.ids import new_id
-from agno_rt._drive.job import OUTER, Asked, Job, check_depth, holds
+from agno_rt._drive.job import Asked, Job, Resolved, ResolvedAgent
 from agno_rt._drive.map_inputs import CONCURRENCY, OnError, OnResult, check_map, map_runs
+from agno_rt._drive.nesting import OUTER, check_depth, holds
 from agno_rt._drive.scopes import check_in_trio, check_outside_trio, raise_cause
 from agno_rt._drive.user_facts import UserFacts
 from agno_rt._runtime.closing import close_all
 from agno_rt._runtime.observers import Observers
-from agno_rt._runtime.resolve import Resolver, ToolkitsClosed, wrong_product_error
+from agno_rt._runtime.opened import ToolkitsClosed
+from agno_rt._runtime.resolve import Resolver, wrong_product_error
 from agno_rt._runtime.sessions import Sessions
 from agno_rt._runtime.stored_runs import StoredRuns, input_of, make_decision
 from agno_rt._runtime.toolkits import Toolkits, not_open_error
@@ -43,8 +46,10 @@ from agno_rt.memory import MemoryBackend
 from agno_rt.models import Model
 from agno_rt.names import check_name
 from agno_rt.plugins import PluginHost
+from agno_rt.result import RunResult
 from agno_rt.run_store import Approval, Resume, RunRecord
-from agno_rt.runs import STREAM_BUFFER, Run, RunResult, RunStream, carry_out, execute, stop
+from agno_rt.runnable import Runnable, list_parts
+from agno_rt.runs import STREAM_BUFFER, Run, RunStream, carry_out, stop
 from agno_rt.tools import Tool
 
 if TYPE_CHECKING:
@@ -84,17 +89,16 @@ class Runtime:
         check_limits(self.limits)
         self.plugins = plugins or PluginHost()
         self.settings = settings or {}
-        self._unbounded = budget_of(self.limits, None) is None
         self._memory = memory
         self._backend: MemoryBackend | None = None
         self.origin = origin
         self._observers = Observers(self.plugins, observers)
-        self._resolver = Resolver(self.plugins, self.settings, self, self.limits)
-        self._toolkits = Toolkits(self._resolver)
         self._sessions = Sessions(lambda: self.memory)
         self._stored_runs: StoredRuns | None = None
         self._admission = Limiter("runs", self.limits.runs, self.limits.queue)
         self._model_calls = Limiter("model_calls", self.limits.model_calls)
+        self._resolver = Resolver(self.plugins, self.settings, self, self.limits, self._model_calls)
+        self._toolkits = Toolkits(self._resolver)
         # Runs started by tools have no place of their own: they would wait for the place of the run around them.
         self._within = Limiter("runs within runs", sys.maxsize)
         self._facts = UserFacts()
@@ -143,7 +147,7 @@ class Runtime:
     # Not `async`: each waiting run would hold a second coroutine, for the garbage collector to visit.
     def run(
         self,
-        agent: Agent[DepsT, OutputT],
+        agent: Runnable[DepsT, OutputT],
         input: Input,
         *,
         session: str | None = None,
@@ -172,7 +176,7 @@ class Runtime:
     @asynccontextmanager
     async def stream(
         self,
-        agent: Agent[DepsT, OutputT],
+        agent: Runnable[DepsT, OutputT],
         input: Input,
         *,
         session: str | None = None,
@@ -199,7 +203,7 @@ class Runtime:
 
     async def start(
         self,
-        agent: Agent[DepsT, OutputT],
+        agent: Runnable[DepsT, OutputT],
         input: Input,
         *,
         session: str | None = None,
@@ -218,7 +222,7 @@ class Runtime:
 
     async def map(
         self,
-        agent: Agent[DepsT, OutputT],
+        agent: Runnable[DepsT, OutputT],
         inputs: Iterable[Input],
         *,
         concurrency: int = CONCURRENCY,
@@ -236,20 +240,20 @@ class Runtime:
         if self._nursery is None:
             raise not_open_error()
         check_map(concurrency, on_error)
-        # A string is a sequence too: each of its characters would become an input.
-        if isinstance(inputs, str):
+        if isinstance(inputs, str):  # a sequence too: each of its characters would become an input
             raise UsageError("the inputs of a map are one string", hint="Give a list of inputs: [...].")
-        await self.open_tools(agent)
+        self.check(agent)
+        await self._open_tools(agent)
         return await map_runs(functools.partial(self.run, agent, deps=deps), inputs, concurrency, on_error, on_result)
 
-    def add(self, *agents: Agent) -> None:
-        """Make agents known by name, so that stored runs of the agents can be resumed."""
-        self._stored.add(agents)
+    def add(self, *runnables: Runnable) -> None:
+        """Make runnables known by name, so that their stored runs can be resumed."""
+        self._stored.add(runnables)
 
     async def resume(
         self,
         run_id: str,
-        agent: Agent[DepsT, OutputT] | None = None,
+        agent: Runnable[DepsT, OutputT] | None = None,
         *,
         user: str | None = None,
         deps: DepsT | None = None,
@@ -266,7 +270,7 @@ class Runtime:
 
         Raises `NotFound`, `RunConflict` for a run under way (`force` takes the run over) or completed, and as `run`.
         """
-        found = await self._stored.agent_of(run_id, user) if agent is None else agent
+        found = await self._stored.runnable_of(run_id, user) if agent is None else agent
         return await self.run(found, Resume(run_id, force), user=user, deps=deps)
 
     async def fork(self, run_id: str, entries: int | None = None, *, user: str | None = None) -> str:
@@ -325,24 +329,34 @@ class Runtime:
         """Return the model of a spec, made once, or a wrapper's copy here. Raises `UsageError` or `PluginError`."""
         return self._resolver.model(spec)
 
-    def check(self, agent: Agent) -> None:
+    def check(self, agent: Runnable) -> None:
         """Resolve all names in the agent, without running it or opening toolkits. Raises as a run would."""
-        with suppress(ToolkitsClosed):
-            self.tools(agent)
+        for part in list_parts(agent):
+            with suppress(ToolkitsClosed):
+                self._resolve(part)
 
-    def tools(self, agent: Agent) -> Mapping[str, Tool]:
+    def tools(self, agent: Runnable) -> Mapping[str, Tool]:
         """Return the agent's tools by name, tools of plugins and toolkits included. Raises as a run would.
 
-        A run may wait for a person if any of the tools `pauses`. For a toolkit not open yet, see `open_tools`.
+        A run may wait for a person if a tool `pauses`. Only agents have tools. For toolkits not open, see `open_tools`.
         """
-        try:
-            return self._resolver.resolve(agent).tools
-        except UsageError as exc:
-            raise self._of_agent(exc, agent) from exc.__cause__
+        resolved = self._resolve(agent)
+        return resolved.tools if isinstance(resolved, ResolvedAgent) else {}
 
-    async def open_tools(self, agent: Agent) -> Mapping[str, Tool]:
-        """Open the agent's toolkits, as its first run would, and return its tools by name. Raises as a run would."""
-        return await self._toolkits.open_for(lambda: self.tools(agent), lambda error: self._of_agent(error, agent))
+    def _resolve(self, runnable: Runnable) -> Resolved:
+        try:
+            return self._resolver.resolve(runnable)
+        except UsageError as exc:
+            raise self._of_runnable(exc, runnable) from exc.__cause__
+
+    async def open_tools(self, agent: Runnable) -> Mapping[str, Tool]:
+        """Open the toolkits of the agent and of its parts, and return its own tools by name. Raises as a run would."""
+        for part in list_parts(agent):
+            await self._open_tools(part)
+        return await self._open_tools(agent)
+
+    async def _open_tools(self, runnable: Runnable) -> Mapping[str, Tool]:
+        return await self._toolkits.open_for(lambda: self.tools(runnable), lambda exc: self._of_runnable(exc, runnable))
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
         """Return the state of the limits over all runs, then those of toolkits, tools, models, wrappers and memory."""
@@ -361,87 +375,75 @@ class Runtime:
     @property
     def _stored(self) -> StoredRuns:
         if self._stored_runs is None:  # made late, since few runtimes store runs
-            self._stored_runs = StoredRuns(lambda: self.memory, self.open_tools)
+            self._stored_runs = StoredRuns(lambda: self.memory, self._open_tools)
         return self._stored_runs
 
-    def _job(self, agent: Agent, input: Input, asked: Asked, buffer: EventBuffer | None, outer: Job | None) -> Job:
+    def _job(
+        self, runnable: Runnable, input: Input, asked: Asked, buffer: EventBuffer | None, outer: Job[Any] | None
+    ) -> Job[Any]:
         if self._nursery is None:
             raise not_open_error()
         try:
-            resolved = self._resolver.resolve(agent)
+            # Compared by class, and not by `_resolve`: each run of an agent would pay for another call.
+            resolver = self._resolver
+            resolved = resolver.resolve_agent(runnable) if type(runnable) is Agent else resolver.resolve(runnable)
         except UsageError as exc:
-            raise self._of_agent(exc, agent) from exc.__cause__
+            raise self._of_runnable(exc, runnable) from exc.__cause__
         if outer is not None:
             check_depth(outer, self.limits.depth)
-        memory = resolved.memory
-        limits = self.limits if resolved.limits is None else resolved.limits
-        around = None if outer is None else outer.budget
+        journal, around = asked.journal, None if outer is None else outer.budget
         if asked.user is not None:
             check_name("a user's name", asked.user)
-        run_id = new_id() if asked.journal is None else asked.journal.record.id
+        run_id = new_id() if journal is None else journal.record.id
         emitter = None
         if buffer is not None or self._observers.heard:
             emitter = Emitter(run_id, self._observers.heard, buffer, self._observers.drop)
-        # By position: keywords cost each run five allocations (`python -m benchmarks.gate`). The order is that of Job.
-        job = Job(
+        # By position: keywords cost each run five allocations (`python -m benchmarks.gate`).
+        job: Job[Any] = Job(
             run_id,
-            agent.name,
-            resolved.model,
-            agent.instructions,
-            as_messages(input) if asked.journal is None else input_of(asked.journal),
-            resolved.tools,
-            resolved.settings,
-            limits,
+            runnable.name,
+            resolved,
+            asked,
+            as_messages(input) if journal is None else input_of(journal),
+            getattr(runnable, "instructions", ""),
             self._admission if outer is None or not holds(outer, self._admission) else self._within,
-            self._model_calls,
-            asked.user,
-            resolved.form,
             None if asked.session is None else self._sessions.access(asked.session, outer),
             emitter,
-            resolved.profile,
-            resolved.hooks,
-            asked.deps,
             outer,
-            None if around is None and limits is self.limits and self._unbounded else budget_of(limits, around),
-            memory,
-            resolved.summarizer,
-            None,  # the journal, which `attach` sets below
-            resolved.places,
-            self._resolver.workers,
+            budget_of(resolved.limits, around) if resolved.is_bounded or around is not None else None,
+            time.monotonic(),
         )
+        memory = resolved.memory
         if memory.facts is not None and asked.user is not None:
             self._facts.give(job, memory.facts, self.memory)
-        job.began = time.monotonic()
-        if memory.journal or resolved.pauses or asked.journal is not None:
-            self._stored.attach(job, agent, asked.journal)
+        if memory.journal or resolved.pauses or journal is not None:
+            self._stored.attach(job, runnable, journal)
         return job
 
-    async def _execute(self, coming: Coroutine[Any, Any, Job]) -> RunResult:
+    async def _execute(self, coming: Coroutine[Any, Any, Job[Any]]) -> RunResult:
         job = await coming
         return await (execute(job) if job.journal is None else self._stored.execute(job, self._nursery))
 
-    async def _open_job(
-        self, agent: Agent, input: Input, asked: Asked, buffer: EventBuffer | None, outer: Job | None
-    ) -> Job:
-        """Open the agent's toolkits and return the job."""
-        await self.open_tools(agent)
-        return self._job(agent, input, asked, buffer, outer)  # nothing waits in between, so nothing has closed
+    async def _open_job(self, runnable: Runnable, *rest: Any) -> Job[Any]:
+        await self._open_tools(runnable)
+        return self._job(runnable, *rest)  # nothing waits in between, so no toolkit has closed
 
-    async def _resumed(
-        self, agent: Agent, resume: Resume, asked: Asked, buffer: EventBuffer | None, outer: Job | None
-    ) -> Job:
+    async def _resumed(self, agent: Runnable, resume: Resume, asked: Asked, *rest: Any) -> Job[Any]:
         """Claim a stored run and return the job. With an unusable agent, nothing is claimed."""
-        await self.open_tools(agent)
+        self.check(agent)
+        await self._open_tools(agent)
         asked = await self._stored.claim(resume, asked)
         try:
-            return await self._open_job(agent, resume, asked, buffer, outer)
+            return await self._open_job(agent, resume, asked, *rest)
         except BaseException:
             self._stored.release(resume.run_id)
             raise
 
-    def _of_agent(self, error: AgnoError, agent: Agent) -> AgnoError:
-        """Return the error with the agent as its place."""
-        return error.at(self._place(f"agent {repr_of(agent.name)}" if getattr(agent, "name", "") else ""))
+    def _of_runnable(self, error: AgnoError, runnable: Runnable) -> AgnoError:
+        """Return the error with the runnable as its place."""
+        return error.at(
+            self._place(f"{runnable.kind} {repr_of(runnable.name)}" if getattr(runnable, "name", "") else "")
+        )
 
     def _place(self, part: str) -> str:
         return ", ".join(filter(None, (self.origin, part)))
@@ -454,7 +456,7 @@ class Runtime:
         except UsageError as exc:
             raise exc.at(self._place(part)) from exc.__cause__
 
-    def _spawn(self, job: Job, buffer: EventBuffer | None) -> Run[OutputT]:
+    def _spawn(self, job: Job[Any], buffer: EventBuffer | None) -> Run[OutputT]:
         assert self._nursery is not None
         run = Run(job.run_id, job)
         if job.journal is not None:
@@ -475,7 +477,7 @@ class Runtime:
 
 
 def run(
-    agent: Agent[DepsT, OutputT],
+    agent: Runnable[DepsT, OutputT],
     input: Input,
     *,
     session: str | None = None,

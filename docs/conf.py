@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages. `make docs` runs it with warnings as errors."""
+"""The configuration of Sphinx for these pages. `make docs` builds them with warnings as errors."""
 
 import sys
 from importlib.metadata import metadata
@@ -13,11 +13,11 @@ project_copyright = "2026, the agno_rt developers"
 release = version = version_of("agno-rt")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "reference_pages"]
 exclude_patterns = ["_build"]
-smartquotes = False  # what stands in the reference can be copied
+smartquotes = False  # so that code in the reference can be copied
 
 html_theme = "furo"
 html_title = f"agno_rt {release}"
-# The repository has a name only where the distribution was built for an index.
+# The repository has an address only if the distribution was built for an index.
 _urls = dict(line.split(", ", 1) for line in metadata("agno-rt").get_all("Project-URL") or [])
 if "Source" in _urls:
     html_theme_options = {
@@ -40,7 +40,8 @@ autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 nitpick_ignore_regex = [("py:.*", r".*")]  # signatures name types of other projects, and private ones
-suppress_warnings = ["ref.python"]  # a class of one name in two modules: the text is right, the link is to one of them
+# Two modules have a class of one name: the text is right, the link leads to one of the two.
+suppress_warnings = ["ref.python"]
 
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence", "deflist"]

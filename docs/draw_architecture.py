@@ -1,4 +1,4 @@
-"""Draws the states and the floors of docs/concepts/architecture.md from the code: `make draw`.
+"""The states and the floors of docs/concepts/architecture.md, drawn from the code: `make draw`.
 
 The table of states and their picture come from `TRANSITIONS`, the table of floors from `FLOORS` and its neighbours in
 tests/test_house.py; the words beside them are here. tests/test_docs.py fails when the page or the picture differs.
@@ -27,7 +27,7 @@ STEPS: dict[Step, str] = {
     "passed": "the check passes the answer",
     "refused": "the check refuses the answer",
 }
-"""What each step is, in words."""
+"""The steps in words."""
 
 FLOOR_WORDS: dict[int, tuple[str, str]] = {
     1: ("values", "everything else"),
@@ -39,7 +39,7 @@ FLOOR_WORDS: dict[int, tuple[str, str]] = {
     7: ("runtime", "HTTP, the shell"),
     8: ("edges", "each other"),
 }
-"""The name of each floor, and what its modules must not know."""
+"""The name of each floor, and the things that its modules must not know."""
 
 OUTSIDE_ROW = (
     "| 9 outside | `plugins/*`, `benchmarks/`, `examples/` | their own dependencies "
@@ -59,11 +59,11 @@ WIDTH, HEIGHT = 130, 44
 """The size of a box."""
 
 APART = 12
-"""How far an arrow lies beside the line between two centres where another comes back, and a label beside its arrow."""
+"""The distance between two arrows of opposite directions and their common line, and of a label from its arrow."""
 
 
 def draw(page: Path = PAGE, picture: Path = PICTURE) -> bool:
-    """Write the tables into the page, and the picture; tell whether anything changed."""
+    """Write the tables into the page, and the picture. Return whether anything changed."""
     drawn = states_picture()
     is_new = not picture.exists() or picture.read_text(encoding="utf-8") != drawn
     picture.write_text(drawn, encoding="utf-8")
@@ -78,29 +78,29 @@ def states_table() -> str:
 
 
 def floors_table() -> str:
-    """Return the floors as a Markdown table, and what the lower ones may not import from the standard library."""
+    """Return the floors as a Markdown table, and the standard library modules that the lower floors may not import."""
     rows, below = [], set[str]()
     for floor, (name, unknown) in FLOOR_WORDS.items():
-        modules = ", ".join(_written(module) for module in FLOORS if FLOORS[module] == floor)
+        modules = ", ".join(_format_module(module) for module in FLOORS if FLOORS[module] == floor)
         if floor == EDGES:
             outside = "; ".join(
-                f"{_listed(EDGE_OUTSIDE[edge] - below)} in `{edge}/`"
+                f"{_list_names(EDGE_OUTSIDE[edge] - below)} in `{edge}/`"
                 for edge in sorted(EDGE_OUTSIDE)
                 if EDGE_OUTSIDE[edge] - below
             )
         else:
-            outside = _listed(OUTSIDE[floor] - below)
+            outside = _list_names(OUTSIDE[floor] - below)
             below |= OUTSIDE[floor]
         rows.append(f"| {floor} {name} | {modules} | {outside} | {unknown} |")
     head = "| floor | modules | from outside, besides what lower floors may | must not know |"
-    doers = f"Below floor {DRIVERS} no module imports any of these from the standard library: {_listed(DOERS)}."
+    doers = f"Below floor {DRIVERS} no module imports any of these from the standard library: {_list_names(DOERS)}."
     return "\n".join([head, "|---|---|---|---|", *rows, OUTSIDE_ROW, "", doers])
 
 
 def states_picture() -> str:
     """Return the transitions as an SVG: a box for each state, an arrow for each step."""
     arrows = [
-        _loop(state, step) if state == then else _arrow(state, step, then)
+        _draw_loop(state, step) if state == then else _draw_arrow(state, step, then)
         for (state, step), then in TRANSITIONS.items()
     ]
     boxes = [
@@ -111,14 +111,14 @@ def states_picture() -> str:
     return "\n".join([_HEAD, *arrows, *boxes, "</svg>", ""])
 
 
-def _arrow(state: State, step: Step, then: State) -> str:
-    """Draw a line from box to box with its label on the right of it, and apart from one that comes back."""
+def _draw_arrow(state: State, step: Step, then: State) -> str:
+    """Draw a line from box to box with a label on its right, apart from an arrow that comes back."""
     (x1, y1), (x2, y2) = PLACES[state], PLACES[then]
     length = ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5
     right, down = (x2 - x1) / length, (y2 - y1) / length
     across = (-down * APART, right * APART)
     beside = any(pair[0] == then and back == state for pair, back in TRANSITIONS.items())
-    start, end = _edge(x1, y1, right, down), _edge(x2, y2, -right, -down)
+    start, end = _find_border(x1, y1, right, down), _find_border(x2, y2, -right, -down)
     line = [round(value + beside * across[at % 2]) for at, value in enumerate((*start, *end))]
     x, y = (line[0] + line[2]) / 2 + across[0], (line[1] + line[3]) / 2 + across[1]
     if abs(down) < abs(right) / 4:
@@ -129,7 +129,7 @@ def _arrow(state: State, step: Step, then: State) -> str:
     return f'<path d="M{line[0]} {line[1]} L{line[2]} {line[3]}"/>{label}'
 
 
-def _loop(state: State, step: Step) -> str:
+def _draw_loop(state: State, step: Step) -> str:
     """Draw an arrow from a box to itself, above the box."""
     x, y = PLACES[state]
     top = y - HEIGHT // 2
@@ -137,17 +137,17 @@ def _loop(state: State, step: Step) -> str:
     return f'{path}<text x="{x}" y="{top - 44}">{step}</text>'
 
 
-def _edge(x: float, y: float, right: float, down: float) -> tuple[float, float]:
-    """Return where a way from the centre of a box, in that direction, leaves the box."""
+def _find_border(x: float, y: float, right: float, down: float) -> tuple[float, float]:
+    """Return the point where a line from the centre of a box, in the given direction, leaves the box."""
     reach = min(WIDTH / 2 / abs(right) if right else 1e9, HEIGHT / 2 / abs(down) if down else 1e9)
     return x + right * reach, y + down * reach
 
 
-def _written(module: str) -> str:
+def _format_module(module: str) -> str:
     return f"`{module}/`" if (KERNEL / module).is_dir() else f"`{module}`"
 
 
-def _listed(names: set[str]) -> str:
+def _list_names(names: set[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(names)) or "nothing"
 
 

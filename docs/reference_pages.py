@@ -1,4 +1,4 @@
-"""A Sphinx extension that writes a page for each public module of agno_rt, so that none can be forgotten.
+"""A Sphinx extension that writes a page for each public module of agno_rt.
 
 The pages go to `docs/reference/api/`, which git ignores. A name has a heading of its own on the page of the module that
 defines it; a name of a private module, on the page of the public module that exports it.
@@ -35,12 +35,12 @@ def public_modules() -> list[str]:
         if not private and not found.name.startswith(OMITTED):
             names.append(found.name)
     plugins = sorted(path.parent.name for path in PLUGINS.glob("*/agno_rt_*/__init__.py"))
-    names += [name for name in plugins if not name.startswith(OMITTED) and _exported(name)]
+    names += [name for name in plugins if not name.startswith(OMITTED) and _list_exports(name)]
     return [name for name in names if hasattr(importlib.import_module(name), "__all__")]
 
 
-def _exported(name: str) -> list[str]:
-    """Return the public names of a module. The hooks of a plugin are not for its users."""
+def _list_exports(name: str) -> list[str]:
+    """Return the public names of a module, without the hooks of a plugin, which its users do not call."""
     exported = importlib.import_module(name).__all__
     return [public for public in exported if name == "agno_rt.hookspecs" or not public.startswith("agno_rt_")]
 
@@ -51,12 +51,12 @@ def homes() -> dict[str, list[str]]:
     modules = public_modules()
     pages: dict[str, list[str]] = {name: [] for name in modules}
     seen: set[int] = set()
-    # The roots of packages last: what they export has its home in one of their modules, if any of these is public.
+    # The roots of packages last: the home of an exported name is a module of the package, if one is public.
     for name in sorted(
         modules, key=lambda name: (hasattr(importlib.import_module(name), "__path__"), -name.count("."))
     ):
         module = importlib.import_module(name)
-        for public in _exported(name):
+        for public in _list_exports(name):
             value = getattr(module, public)
             home = getattr(value, "__module__", name)
             elsewhere = home in pages and home != name and public in importlib.import_module(home).__all__
@@ -64,21 +64,21 @@ def homes() -> dict[str, list[str]]:
                 pages[name].append(public)
                 if inspect.isclass(value) or inspect.isroutine(value):
                     seen.add(id(value))
-        order = _source_order(module)
-        pages[name].sort(key=lambda public: (_rank(module, public), order.get(public, 0)))
+        order = _find_lines(module)
+        pages[name].sort(key=lambda public: (_rank_name(module, public), order.get(public, 0)))
     return pages
 
 
 def _is_reexported(module: Any, public: str) -> bool:
-    """Whether the name is a constant or an alias that another public module defines."""
+    """Return whether another public module defines the name, a constant or an alias."""
     value = getattr(module, public)
-    if inspect.isclass(value) or inspect.isroutine(value) or public in _source_order(module):
+    if inspect.isclass(value) or inspect.isroutine(value) or public in _find_lines(module):
         return False
     others = (importlib.import_module(name) for name in public_modules())
-    return any(public in _source_order(other) and getattr(other, public) is value for other in others)
+    return any(public in _find_lines(other) and getattr(other, public) is value for other in others)
 
 
-def _rank(module: Any, public: str) -> int:
+def _rank_name(module: Any, public: str) -> int:
     """Return the place of a name: exports of the root, classes, functions, exceptions, aliases and constants."""
     value = getattr(module, public)
     if public in agno_rt.__all__:
@@ -89,15 +89,15 @@ def _rank(module: Any, public: str) -> int:
 
 
 @cache
-def _tree(module: Any) -> ast.Module:
+def _parse_module(module: Any) -> ast.Module:
     return ast.parse(inspect.getsource(module))
 
 
 @cache
-def _source_order(module: Any) -> dict[str, int]:
+def _find_lines(module: Any) -> dict[str, int]:
     """Return the line on which the module defines each name."""
     lines: dict[str, int] = {}
-    for node in _tree(module).body:
+    for node in _parse_module(module).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             lines[node.name] = node.lineno
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
@@ -116,7 +116,7 @@ def page(name: str) -> str:
         kind = "class" if inspect.isclass(value) else "function" if inspect.isroutine(value) else "data"
         kind = "exception" if kind == "class" and issubclass(value, BaseException) else kind
         members = "   :members:\n" if kind in ("class", "exception") else ""
-        members += "   :show-inheritance:\n" if members and _public_bases(value) else ""
+        members += "   :show-inheritance:\n" if members and _list_public_bases(value) else ""
         if kind == "class" and name.startswith("agno_rt.testing"):
             members += "   :inherited-members: Exception\n" if not public.endswith("Contract") else ""
         members += "   :no-value:\n" if kind == "data" else ""
@@ -157,60 +157,60 @@ def write_pages(_app: Any = None) -> None:
 QUOTED = re.compile(r"(?<![`:\w])`([^`]+?)`(?![`_\w])")
 
 
-def _literal(match: re.Match[str]) -> str:
+def _quote_word(match: re.Match[str]) -> str:
     text = " ".join(match[1].split())
-    # A class is a link. Of other words nobody knows whether they name a thing of ours.
+    # A class is a link. Other words may not be names of ours.
     return f":py:obj:`.{text}`" if re.fullmatch(r"[A-Z]\w*[a-z]\w*", text) else f"``{text}``"
 
 
 def quote_code(_app: Any, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
-    """Make code of what stands in single backticks, which reStructuredText would print in italics."""
-    lines[:] = QUOTED.sub(_literal, "\n".join(lines)).split("\n")
+    """Make code of words in single backticks, which reStructuredText would print in italics."""
+    lines[:] = QUOTED.sub(_quote_word, "\n".join(lines)).split("\n")
 
 
 def readable_signature(
     _app: Any, what: str, _name: str, obj: Any, _options: Any, *_rest: Any
 ) -> tuple[str, str] | None:
-    """Return the signature of a class as its source has it; a protocol has none."""
+    """Return the signature of a class as in its source; an empty one for a protocol."""
     if what not in ("class", "exception"):
         return None
     if getattr(obj, "_is_protocol", False):
         return "", ""
-    if attrs.has(obj) and "__init__" not in _own_methods(obj):
-        return f"({', '.join(_fields(obj))})", ""
+    if attrs.has(obj) and "__init__" not in _list_own_methods(obj):
+        return f"({', '.join(_list_fields(obj))})", ""
     return None
 
 
-def _own_methods(cls: type) -> set[str]:
-    """Return the methods that the class, or a base of it in this package, is written with."""
+def _list_own_methods(cls: type) -> set[str]:
+    """Return the methods in the source of the class and of its bases in this package."""
     return {
         node.name
         for base in cls.__mro__
-        if (found := _class_node(base)) is not None
+        if (found := _find_class_node(base)) is not None
         for node in found.body
         if isinstance(node, ast.FunctionDef)
     }
 
 
 @cache
-def _class_node(cls: type) -> ast.ClassDef | None:
+def _find_class_node(cls: type) -> ast.ClassDef | None:
     if not cls.__module__.startswith("agno_rt"):
         return None
-    for node in ast.walk(_tree(importlib.import_module(cls.__module__))):
+    for node in ast.walk(_parse_module(importlib.import_module(cls.__module__))):
         if isinstance(node, ast.ClassDef) and node.name == cls.__name__:
             return node
     return None
 
 
-def _fields(cls: type) -> list[str]:
-    """Return the parameters of an attrs class, with defaults as they are written."""
+def _list_fields(cls: type) -> list[str]:
+    """Return the parameters of an attrs class, with the defaults as in the source."""
     written: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        found = _class_node(base)
+        found = _find_class_node(base)
         for node in found.body if found else ():
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 annotation = ast.unparse(node.annotation)
-                default = _default(node.value)
+                default = _format_default(node.value)
                 written[node.target.id] = f": {annotation}{f' = {default}' if default else ''}"
     fields = [field for field in attrs.fields(cls) if field.init]
     texts: list[str] = []
@@ -223,8 +223,8 @@ def _fields(cls: type) -> list[str]:
     return texts
 
 
-def _default(value: ast.expr | None) -> str:
-    """Return the text of a field's default, `...` for one that is made anew each time."""
+def _format_default(value: ast.expr | None) -> str:
+    """Return the text of a field's default, `...` for a default made anew each time."""
     if not isinstance(value, ast.Call):
         return ast.unparse(value) if value is not None else ""
     called = ast.unparse(value.func)
@@ -236,8 +236,8 @@ def _default(value: ast.expr | None) -> str:
     return ast.unparse(given["default"]) if "default" in given else "..." if "factory" in given else ""
 
 
-def _public_bases(cls: type) -> list[Any]:
-    """Return the bases that tell a reader something."""
+def _list_public_bases(cls: type) -> list[Any]:
+    """Return the public bases, without `object`, `Protocol` and `Generic`."""
     bases = getattr(cls, "__orig_bases__", cls.__bases__)
     return [
         base for base in bases if base.__name__[:1] != "_" and base.__name__ not in ("object", "Protocol", "Generic")
@@ -245,8 +245,8 @@ def _public_bases(cls: type) -> list[Any]:
 
 
 def public_bases(_app: Any, _name: str, obj: Any, _options: Any, bases: list[Any]) -> None:
-    """Leave out bases that are private, or say nothing to a reader."""
-    bases[:] = _public_bases(obj)
+    """Leave out private bases, `object`, `Protocol` and `Generic`."""
+    bases[:] = _list_public_bases(obj)
 
 
 def setup(app: Any) -> dict[str, bool]:
@@ -255,7 +255,8 @@ def setup(app: Any) -> dict[str, bool]:
         if field.name == "variable":
             field.label = "Attributes"
     app.connect("builder-inited", write_pages)
-    app.connect("autodoc-process-docstring", quote_code, priority=400)  # before napoleon makes sections of it
+    # Before napoleon makes sections of the docstring.
+    app.connect("autodoc-process-docstring", quote_code, priority=400)
     app.connect("autodoc-process-signature", readable_signature)
     app.connect("autodoc-process-bases", public_bases)
     return {"parallel_read_safe": True}

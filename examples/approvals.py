@@ -1,6 +1,6 @@
-"""A person stands in the way of a run: approves of one call, gives what only she knows, carries out another herself.
+"""A run that waits for a person: to approve one call, to give a phone number, to carry out a third call herself.
 
-The run waits in a file, with nobody around; another runtime goes on with it. The model is scripted.
+The paused run is in a file, without a process; another runtime resumes the run. The model is scripted.
 """
 
 import tempfile
@@ -14,7 +14,7 @@ from agno_rt.testing import ScriptedModel
 
 
 def costly(amount: int) -> str:
-    """Say why a person has to be asked; nothing to say is nothing to ask."""
+    """Return the reason to ask a person; an empty text means: do not ask."""
     return f"{amount} is more than 100" if amount > 100 else ""
 
 
@@ -37,7 +37,7 @@ def notify(text: str, phone: FromUser[str]) -> str:
 
 @tool(external=True)
 def inspect(order: str) -> None:
-    """Have somebody look at what came back. The function is never called."""
+    """Have somebody inspect the returned box. The function is never called."""
 
 
 model = ScriptedModel(
@@ -54,7 +54,7 @@ desk = Agent(model, "desk", tools=[refund, notify, inspect])
 
 
 async def decide(runtime: Runtime, result: RunResult) -> None:
-    """What a person would do with a form, or `agno-rt approvals` on the command line."""
+    """Decide as a person would in a form, or with `agno-rt approvals` on the command line."""
     for approval in result.approvals:
         print(f"  {approval.kind}: {approval.call.name}({approval.call.arguments}) {approval.reason}".rstrip())
         if approval.kind == "approval":
@@ -66,7 +66,7 @@ async def decide(runtime: Runtime, result: RunResult) -> None:
 
 
 async def main() -> None:
-    """Run until there is an answer, each time in a new runtime."""
+    """Resume until there is an answer, each time in a new runtime."""
     with tempfile.TemporaryDirectory() as folder:
         memory = f"sqlite:///{Path(folder) / 'desk.db'}"
         async with Runtime(memory=memory) as runtime:

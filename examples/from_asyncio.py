@@ -20,7 +20,7 @@ async def lookup(city: str) -> str:
 
 
 def answer(request: ModelRequest) -> ModelResponse | ToolCall:
-    """Stand in for a language model: call the tool, then say what it said."""
+    """Stand in for a language model: call the tool, then repeat the result."""
     last = request.messages[-1]
     if last.role == "tool":
         return ModelResponse(f"It is {last.text}.")
@@ -31,7 +31,7 @@ assistant = Agent(ScriptedModel(answer), "assistant", tools=[lookup])
 
 
 async def main() -> None:
-    """Ask for several cities at once, stream one, and give up on one."""
+    """Ask for two cities at once, stream a third, and give up on a fourth."""
     caller.set("Ann")
     async with AsyncioRuntime() as rt:
         results = await asyncio.gather(*(rt.run(assistant, city) for city in ("Seoul", "Oslo")))

@@ -1,4 +1,4 @@
-"""Guardrails stand around a run: some change what passes, some refuse it. The model here only says what it was told."""
+"""Guardrails around a run: some change a text, some refuse it. The scripted model only repeats its input."""
 
 import trio
 from agno_rt_guardrails import PII, PromptInjection, Secrets
@@ -11,17 +11,17 @@ from agno_rt.testing import ScriptedModel
 
 
 class OnTopic:
-    """A guardrail of one's own: anything with a name and a coroutine `check`."""
+    """A guardrail of your own: any object with a name and a coroutine `check`."""
 
     name = "on-topic"
 
     async def check(self, context: RunContext, text: str) -> Verdict | None:
-        """Let through what is about parcels."""
+        """Let texts about parcels through."""
         return None if "parcel" in text.lower() else Verdict("it is not about a parcel")
 
 
 def answer(request: ModelRequest) -> str:
-    """Say what was heard, and give away something that should stay inside."""
+    """Repeat the question, and give away an address that should stay inside."""
     return f"I heard: {request.messages[-1].text} Ask bob@depot.example for help."
 
 
@@ -29,7 +29,7 @@ clerk = Agent(
     ScriptedModel([answer]),
     "clerk",
     hooks=[
-        PromptInjection(),  # on the input, as every guardrail that is given as it is
+        PromptInjection(),  # on the input, like every guardrail without a Guard
         OnTopic(),
         Guard(PII(), on=("input", "output")),  # the same address has the same number in both
         "guardrails:length:500",  # by spec string, as in agno-rt.toml
@@ -39,7 +39,7 @@ clerk = Agent(
 
 
 async def main() -> None:
-    """One question passes, two do not."""
+    """Ask three questions: one passes, two are blocked."""
     questions = (
         "Where is the parcel for ann@mail.example?",
         "What is the weather like?",

@@ -6,7 +6,7 @@ assistant = Agent(
     "llamacpp:smollm2",
     "assistant",
     "Answer in one short sentence.",
-    hooks=["answers:basics"],  # shows a model as small as this one what a good answer is; others need none of this
+    hooks=["answers:basics"],  # shows the small model what a good answer is; leave it out for a larger model
     settings=ModelSettings(temperature=0.0),
 )
 

@@ -1,4 +1,4 @@
-"""Limits have names, and a run that reaches one loses nothing: the error carries what there is."""
+"""A run that reaches a limit loses nothing: the error names the limit and has the messages so far."""
 
 import trio
 

@@ -1,4 +1,4 @@
-"""A few browsers for many runs: what takes a while to open is taken from a pool, and given back cleared."""
+"""Two browsers for ten runs: a pool lends them, since opening one is slow, and clears each before the next run."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,13 +13,13 @@ from agno_rt.testing import ScriptedModel
 
 @attrs.define(eq=False)
 class Browser:
-    """Stands in for a real one."""
+    """A stand-in for a real browser."""
 
     number: int
     history: list[str] = attrs.Factory(list)
 
     async def clear(self) -> None:
-        """Forget what was read."""
+        """Forget the pages."""
         self.history.clear()
 
 
@@ -28,7 +28,7 @@ opened: list[Browser] = []
 
 @asynccontextmanager
 async def open_browser() -> AsyncIterator[Browser]:
-    """Open one, and close it in the end."""
+    """Open a browser; code after `yield` would close it."""
     await trio.sleep(0.01)
     opened.append(Browser(len(opened)))
     yield opened[-1]
@@ -42,7 +42,7 @@ async def visit(url: str, browser: Deps[Browser]) -> str:
 
 
 def answer(request: ModelRequest) -> str | ToolCall:
-    """Stand in for a language model: visit a page, then say what is on it."""
+    """Stand in for a language model: visit a page, then repeat the page."""
     last = request.messages[-1]
     return last.text if last.role == "tool" else ToolCall("1", "visit", f'{{"url": "{last.text}"}}')
 

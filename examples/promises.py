@@ -1,6 +1,6 @@
-"""Three promises, kept: see what a run's children do, stop all of it, resume another without doing its work again.
+"""Three promises, kept: see the children of a run, stop all of them, resume a killed run without repeating work.
 
-The models are a few lines that call tools in order, so that what you see is the runtime. It takes two seconds.
+The models are a few lines that call tools in order: you see the runtime alone. It takes two seconds.
 """
 
 import shutil
@@ -21,7 +21,7 @@ MEMORY = f"sqlite:///{HERE / 'runs.db'}"
 
 
 class Calls:
-    """A model that calls these tools, one a turn, and then answers."""
+    """A model that calls the tools, one a turn, and then answers."""
 
     name = "calls"
 
@@ -29,7 +29,7 @@ class Calls:
         self.tools = tools
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Look at how many turns there were, and take the next."""
+        """Count the turns so far, and call the next tool."""
         turn = sum(message.role == "assistant" for message in request.messages)
         if turn == len(self.tools):
             return ModelResponse(f"Done. {request.messages[-1].text}")
@@ -38,7 +38,7 @@ class Calls:
 
 @tool
 async def read_archive() -> None:
-    """Take long, and clean up when it is stopped."""
+    """Wait for ever, and clean up when stopped."""
     try:
         await trio.sleep_forever()
     finally:
@@ -47,13 +47,13 @@ async def read_archive() -> None:
 
 @tool
 async def research(rt: Deps[Runtime]) -> str:
-    """Let another agent look: its run is a child of this one."""
+    """Let another agent look: the inner run is a child of this run."""
     return (await rt.run(Agent(Calls("read_archive"), "researcher", tools=[read_archive]), "Look.")).content
 
 
 @tool
 def charge() -> str:
-    """Charge the card: a thing that nobody wants done twice."""
+    """Charge the card, which must not happen twice."""
     with open(HERE / "card.txt", "a") as card:
         card.write("charged\n")
     return "The card was charged."
@@ -61,7 +61,7 @@ def charge() -> str:
 
 @tool(idempotent=True)
 def send_receipt() -> str:
-    """Hang in the first process, until it is killed; work in the second one. Sending it twice would do no harm."""
+    """Hang in the first process, until the kill; work in the second. Sending twice would do no harm."""
     if len(sys.argv) > 1:
         print("under way", flush=True)
         signal.pause()
@@ -73,7 +73,7 @@ shop = Agent(Calls("charge", "send_receipt"), "shop", tools=[charge, send_receip
 
 
 async def buy() -> None:
-    """What the process does that is killed."""
+    """Run the shop, in the process to be killed."""
     async with Runtime(memory=MEMORY) as rt:
         await rt.run(shop, "Buy it.", session="ann")
 

@@ -1,4 +1,4 @@
-"""A model that bears failures: asked again, replaced, and not asked twice. Wrappers of models, one around the other."""
+"""A model that survives failures, by wrappers: retry, fallback, rate limit and cache, one around the other."""
 
 import trio
 
@@ -11,7 +11,7 @@ from agno_rt.wrappers.fallback import Fallback
 from agno_rt.wrappers.rate_limit import RateLimit
 from agno_rt.wrappers.retry import Retry
 
-# In place of "openai:gpt-5" and "llamacpp:smollm2": the first is busy for a while, then its key is refused.
+# Stand-ins for "openai:gpt-5" and "llamacpp:smollm2": the first is busy for a while, then refuses the key.
 busy = ModelError("it is busy", status=503, retryable=True)
 refused = ModelError("it refuses the key", status=401)
 primary = ScriptedModel([busy, "The capital of France is Paris.", refused], name="primary")
@@ -22,7 +22,7 @@ assistant = Agent(model, "assistant")
 
 
 async def main() -> None:
-    """Ask two questions, and the first once more."""
+    """Ask two questions, and repeat the first."""
     async with Runtime() as runtime:
         print((await runtime.run(assistant, "What is the capital of France?")).content)
         async with runtime.stream(assistant, "And of Korea?") as events:

@@ -1,4 +1,4 @@
-"""An answer that fits a type. The model here is scripted; one with grammar-constrained decoding is told the schema."""
+"""An answer of a type. The scripted model misses a field at first, and is told so."""
 
 import attrs
 
@@ -8,7 +8,7 @@ from agno_rt.testing import ScriptedModel
 
 @attrs.define
 class Invoice:
-    """What is to be read out of a text."""
+    """The facts to read out of a text."""
 
     customer: str
     total: float
@@ -19,5 +19,5 @@ model = ScriptedModel(['{"customer": "Ann"}', '{"customer": "Ann", "total": 12.5
 reader = Agent(model, "reader", "Read the invoice.", output=Invoice)
 
 if __name__ == "__main__":
-    # The first answer lacks the total: the model is told so, and mends it.
+    # The first answer lacks the total: the model is told so, and answers again.
     print(run(reader, "Ann owes us 12.50.").output)

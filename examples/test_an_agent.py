@@ -1,6 +1,6 @@
 """Tests of an agent: scripted models, many schedules, a cancellation at every step, a failure of every call.
 
-Run it with pytest; run as it stands, it calls pytest itself.
+Run the file with pytest, or as a program, which calls pytest itself.
 """
 
 import subprocess
@@ -26,7 +26,7 @@ async def weather(city: str) -> str:
 
 @pytest.mark.no_orphans
 async def test_it_uses_the_tool(scripted_model: Callable[..., ScriptedModel]) -> None:
-    """The model is shown what the tool returned, and the run leaves nothing behind."""
+    """The model gets the tool's result, and the run leaves nothing behind."""
     model = scripted_model(CALL, lambda request: f"It is {request.messages[-1].text}.")
     async with Runtime() as runtime:
         result = await runtime.run(Agent(model, tools=[weather]), "What is it like?")
@@ -36,7 +36,7 @@ async def test_it_uses_the_tool(scripted_model: Callable[..., ScriptedModel]) ->
 
 @pytest.mark.schedules(200)
 async def test_two_runs_on_one_session() -> None:
-    """In whichever order their steps come, neither run's messages get lost or mixed."""
+    """Two runs lose or mix no messages, in any order of their steps."""
     pauses, memory = Pauses(), InProcessMemory()
     agent = Agent(pauses.model(ScriptedModel({"tea?": ["Green."], "milk?": ["No."]})))
 
@@ -52,7 +52,7 @@ async def test_two_runs_on_one_session() -> None:
 
 
 def test_cancelled_anywhere(cancel_everywhere: Callable[..., int]) -> None:
-    """A run that is cancelled stores all of its messages or none, wherever it is."""
+    """A cancelled run stores all of its messages or none, wherever the cancellation comes."""
 
     async def scenario(point: CancelPoint) -> None:
         pauses, memory = Pauses(), InProcessMemory()
@@ -66,7 +66,7 @@ def test_cancelled_anywhere(cancel_everywhere: Callable[..., int]) -> None:
 
 
 def test_failing_anywhere(fail_everywhere: Callable[..., int]) -> None:
-    """Whatever fails, the caller gets one of our errors, and the session all of the run's messages or none."""
+    """After any failure, the caller gets one of our errors, and the session all of the run's messages or none."""
 
     async def scenario(faults: Faults) -> None:
         memory = InProcessMemory()

@@ -1,4 +1,4 @@
-"""Tools, a session and a stream of events. The model is scripted, so that the same thing happens each time."""
+"""Tools, a session and a stream of events. The model is scripted, so each time prints the same."""
 
 import trio
 
@@ -25,7 +25,7 @@ assistant = Agent(model, "assistant", tools=[weather])
 
 
 async def main() -> None:
-    """Ask twice in one session: the second question is answered from the first one's history."""
+    """Ask twice in one session: the second answer needs the history."""
     async with Runtime() as runtime:
         async with runtime.stream(assistant, "What is it like in Seoul and Busan?", session="alice") as events:
             async for event in events:

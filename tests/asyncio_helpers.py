@@ -1,4 +1,4 @@
-"""What tests of the bridge from asyncio share: running one under asyncio, signals out of trio, and models that wait."""
+"""Helpers for tests of the asyncio bridge: an asyncio test runner, signals from trio to asyncio, models that wait."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ P = ParamSpec("P")
 
 
 def in_asyncio(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Make a test of an asyncio coroutine function: in an event loop of its own, in debug mode."""
+    """Make a test from an asyncio coroutine function. The test runs in an event loop of its own, in debug mode."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -30,19 +30,19 @@ def in_asyncio(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None
 
 
 class Signal:
-    """An event of the running event loop's, which any thread may set."""
+    """An event of the running event loop. Any thread may set the event."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._event = asyncio.Event()
 
     def set(self) -> None:
-        """Set it, soon, if the loop still runs."""
+        """Set the event soon, if the loop still runs."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._event.set)
 
     async def wait(self) -> None:
-        """Wait until it is set."""
+        """Wait until the event is set."""
         await self._event.wait()
 
 
@@ -53,16 +53,16 @@ class Gate:
         self._event = trio.Event()
 
     async def wait(self) -> None:
-        """Wait, in trio."""
+        """Wait for the gate, in trio."""
         await self._event.wait()
 
     async def open(self, rt: AsyncioRuntime) -> None:
-        """Open it, from asyncio."""
+        """Open the gate, from asyncio."""
         await rt.call(lambda _: self._event.set())
 
 
 class Waiting:
-    """A model that says when it is asked, and waits to be cancelled; then, if it has a gate, until that is opened."""
+    """A model that signals each call and waits to be cancelled. With a gate, unwinding waits until the gate opens."""
 
     name = "waiting"
 
@@ -87,7 +87,7 @@ class Waiting:
 
 
 class Stepping:
-    """A model that takes so many steps of trio's, calling `at` after each, and knows how many calls are under way."""
+    """A model that takes a number of trio steps, calls `at` after each, and counts the calls under way."""
 
     name = "stepping"
 
@@ -96,7 +96,7 @@ class Stepping:
         self.running = 0
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Take them."""
+        """Take the steps."""
         self.running += 1
         try:
             for step in range(self.steps):
@@ -110,16 +110,16 @@ class Stepping:
 
 
 async def settle(rt: AsyncioRuntime) -> None:
-    """Wait until nothing more happens in the runtime's thread by itself."""
+    """Wait until every task in the runtime's thread is blocked."""
 
     def blocked(_: object) -> Awaitable[None]:
         return trio.testing.wait_all_tasks_blocked()
 
-    await ticks(2)  # for tasks that were made just now
+    await ticks(2)  # a task made just now needs a round to start
     await rt.call(blocked)
 
 
 async def ticks(count: int) -> None:
-    """Let the event loop go round so often."""
+    """Let the event loop go round `count` times."""
     for _ in range(count):
         await asyncio.sleep(0)

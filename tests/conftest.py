@@ -1,4 +1,4 @@
-"""Fixtures that several test modules share."""
+"""Fixtures shared by several test modules."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ settings.load_profile("agno_rt")
 
 
 def pytest_collection_finish() -> None:
-    """Take what was collected out of Python's garbage collections.
+    """Exempt the collected modules from garbage collection.
 
-    Seven thousand tests and what they import make a full collection cost half a second, and every test that looks for
-    what is left behind needs several.
+    Seven thousand tests and their imports make a full collection cost half a second. Every test for leaks needs
+    several.
     """
     gc.collect()
     gc.freeze()
@@ -47,7 +47,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 def plugin_point() -> Iterator[MakePoint]:
-    """Make a plugin of hooks, `plugin_point("mine", agno_rt_observe=...)`, and return the entry point to it."""
+    """Make a plugin of hooks, `plugin_point("mine", agno_rt_observe=...)`, and return its entry point."""
     modules: list[str] = []
 
     def make(name: str, **hooks: Callable[..., Any]) -> EntryPoint:
@@ -65,7 +65,7 @@ def plugin_point() -> Iterator[MakePoint]:
 
 @pytest.fixture
 def well_formed() -> Callable[[Sequence[Event]], None]:
-    """Check the events of one run: what starts ends, once, inside `RunStarted` and `RunEnded`."""
+    """Check the events of one run: each start has one end, all inside `RunStarted` and `RunEnded`."""
 
     def check(events: Sequence[Event]) -> None:
         if not events:
@@ -77,14 +77,14 @@ def well_formed() -> Callable[[Sequence[Event]], None]:
         assert len({event.run_id for event in events}) == 1
         open_: list[tuple[str, str]] = []
         for event in events:
-            _pair(event, open_)
+            _check_event(event, open_)
         assert not open_, names
 
     return check
 
 
-def _pair(event: Event, open_: list[tuple[str, str]]) -> None:
-    """Take up what the event starts, take off what it ends, and check that the others are where they belong."""
+def _check_event(event: Event, open_: list[tuple[str, str]]) -> None:
+    """Open or close a model or tool call for the event, and check that the event may come here."""
     match event:
         case ModelStarted():
             assert not open_, event

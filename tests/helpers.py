@@ -1,4 +1,4 @@
-"""Small agents' parts that several test modules run: tools, a model that never answers, what a model was told."""
+"""Parts of small agents shared by several test modules: tools, a model that never answers, readers of results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def forever() -> str:
 
 
 class Hanging:
-    """A model that never answers, and says whether it was cancelled."""
+    """A model that never answers. Counts calls and cancellations."""
 
     name = "hanging"
 
@@ -40,15 +40,15 @@ class Hanging:
 
 
 def told(result: RunResult) -> list[str]:
-    """What the model was told of its calls."""
+    """Return the texts of the tool messages in a result."""
     return [message.text for message in result.messages if message.role == "tool"]
 
 
 def places(rt: Runtime) -> list[LimitStatistics]:
-    """The limits whose places runs take and give back: not what a memory keeps."""
+    """List the limits with places for runs. The limits of a memory are left out."""
     return [limit for limit in rt.statistics() if not limit.name.endswith("memory:")]
 
 
 def name_value(value: object) -> str:
-    """Name a parameter by its repr, and a bare object by its class: its address is another in each process."""
+    """Name a parameter by its repr, and a bare object by its class: the address differs between processes."""
     return "an object" if type(value) is object else repr(value)

@@ -1,4 +1,4 @@
-"""A tiny project with benchmarks and a history, which asv measures for real and in a moment."""
+"""A tiny project with benchmarks and a history, measured by the real asv in a moment."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Sums:
         return tiny.CALLS * 12345 + numbers
 '''
 
-# A build backend of its own, so that nothing is fetched: the wheel of one module.
+# A build backend inside the project, so that nothing is fetched: the backend packs one module.
 _BACKEND = """
 import zipfile
 {trouble}
@@ -78,25 +78,25 @@ backend-path = ["."]
 
 @attrs.define
 class Tiny:
-    """The project's folder and its commits, oldest first: the first is tagged v1, the second cannot be built."""
+    """The folder and the commits of the project, oldest first. The first is tagged v1, the second does not build."""
 
     root: Path
     commits: list[str]
 
     def run(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`python -m benchmarks.COMMAND` on this project, without a network and with a home folder of its own."""
+        """Run `python -m benchmarks.COMMAND` on the project, without a network and with its own home folder."""
         asked = [sys.executable, "-m", f"benchmarks.{command}", "--project", str(self.root), *arguments]
         return subprocess.run(
             asked, cwd=ROOT, env=self.environ(), capture_output=True, text=True, check=False, timeout=300
         )
 
     def environ(self) -> dict[str, str]:
-        """The variables that its processes get."""
+        """Return the environment variables for subprocesses of the project."""
         wheels = self.root.parent / "wheels"
         return {**os.environ, "HOME": str(self.root.parent), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
 
     def git(self, *arguments: str) -> str:
-        """What git says."""
+        """Run git in the project and return the output."""
         identity = ("-c", "user.name=Tiny", "-c", "user.email=tiny@example.com", "-c", "commit.gpgsign=false")
         done = subprocess.run(
             ["git", *identity, *arguments], cwd=self.root, capture_output=True, text=True, check=True, timeout=60
@@ -133,14 +133,14 @@ def tiny_project(folder: Path) -> Tiny:
     project.git("tag", "-a", "v1", "-m", "The first", project.commits[0])
     (folder / "wheels").mkdir()
     for name in ("asv_runner", "importlib_metadata", "zipp"):
-        _pack(folder / "wheels", name, distribution(name).version, distribution(name).files or ())
+        _pack_wheel(folder / "wheels", name, distribution(name).version, distribution(name).files or ())
     for name in ("wheel", "build", "pympler"):
-        _pack(folder / "wheels", name, "99.0", ())
+        _pack_wheel(folder / "wheels", name, "99.0", ())
     return project
 
 
-def _pack(folder: Path, name: str, version: str, files: Iterable[PackagePath]) -> None:
-    """What asv installs into every environment, at hand: as it is installed here, or with nothing in it."""
+def _pack_wheel(folder: Path, name: str, version: str, files: Iterable[PackagePath]) -> None:
+    """Pack a wheel for asv to install: a copy of the package installed here, or an empty wheel."""
     facts = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
         for file in files:

@@ -1,7 +1,8 @@
-"""Kills processes that carry out stored runs, at random moments, and looks at what is left: `python -m tests.killing`.
+"""Kills processes at random moments of stored runs, and checks the remains: `python -m tests.killing`.
 
-Each round forks a child that runs agents with parallel tools, an approval and a session on one SQLite file, kills it
-with SIGKILL, and forks another that resumes whatever is there. Prints a JSON summary; ends with 1 at the first fault.
+Each round forks a child that runs agents with parallel tools, an approval and a session on one SQLite file, kills the
+child with SIGKILL, and forks a second child that resumes the open runs. Prints a JSON summary; the first fault ends the
+program with status 1.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from agno_rt.run_store import Approval
 
 ROLES = ["user", "assistant", "tool", "tool", "tool", "assistant"]
 MOST_WORDS = 20
-"""How much a child says at most before it is killed: that it is ready, then two words a run. Not a time, which would be
-no run at all where the machine is busy."""
+"""The most words of a child before the kill: "ready", then two words a run. A time would be too short for any run on a
+busy machine."""
 
 
 class Answering:
-    """Three calls, then an answer: the same in every process."""
+    """A model that makes three calls, then answers: the same in every process."""
 
     name = "answering"
 
@@ -48,7 +49,7 @@ class Answering:
 
 
 def agent(folder: Path, number: str) -> Agent:
-    """An agent whose tools write down that they were called."""
+    """Make an agent whose tools log each call in a file."""
 
     def note(name: str) -> None:
         with (folder / "calls").open("a") as file:
@@ -79,12 +80,12 @@ def agent(folder: Path, number: str) -> Agent:
 
 
 def memory(folder: Path) -> SQLiteMemory:
-    """The file that all processes share."""
+    """Open the file shared by all processes."""
     return SQLiteMemory(folder / "runs.db")
 
 
 async def work(folder: Path, first: int, say: Callable[[str], None]) -> None:
-    """Run one agent after another, approve what it asks for, and say so when each is done."""
+    """Run one agent after another, approve pending calls, and report each run when done."""
     store = memory(folder)
     async with Runtime(memory=store) as rt:
         await store.sessions()
@@ -100,7 +101,7 @@ async def work(folder: Path, first: int, say: Callable[[str], None]) -> None:
 
 
 async def recover(folder: Path, told: list[str]) -> dict[str, int]:
-    """Look at what is there, resume it, and check that nothing was lost or done twice."""
+    """Resume the open runs, and check that nothing was lost or done twice."""
     store = memory(folder)
     done = [word.partition(" ")[2] for word in told if word.startswith("done")]
     approved = [word.partition(" ")[2] for word in told if word.startswith("approved")]
@@ -111,12 +112,12 @@ async def recover(folder: Path, told: list[str]) -> dict[str, int]:
     known = {run.id: await store.approvals(run=run.id) for run in open_runs}
     decided = {each.id: each.status for several in known.values() for each in several}
     assert all(decided.get(each, "approved") == "approved" for each in approved), "an approval was lost"
-    recorded = {run.id: await _recorded(store, run.id) for run in open_runs}
-    before = _calls(folder)
+    recorded = {run.id: await _load_recorded_calls(store, run.id) for run in open_runs}
+    before = _count_calls(folder)
     async with Runtime(memory=store) as rt:
         for run in open_runs:
             await _go_on(rt, agent(folder, run.input.partition(" ")[2]), run.id, known[run.id])
-    after = _calls(folder)
+    after = _count_calls(folder)
     for run in open_runs:
         number = run.input.partition(" ")[2]
         again = {name for name in ("fetch", "read", "pay") if after[number, name] > before[number, name]}
@@ -141,20 +142,20 @@ async def _go_on(rt: Runtime, named: Agent, run: str, approvals: list[Approval])
     raise AssertionError(f"run {run} did not come to an end: {result}")
 
 
-async def _recorded(store: SQLiteMemory, run: str) -> set[str]:
+async def _load_recorded_calls(store: SQLiteMemory, run: str) -> set[str]:
     _, entries = await store.load_run(run)
     assert [entry.seq for entry in entries] == list(range(len(entries))), "a gap in the journal"
     return {json.loads(entry.body)["name"] for entry in entries if entry.kind == "called"}
 
 
-def _calls(folder: Path) -> Counter[tuple[str, str]]:
+def _count_calls(folder: Path) -> Counter[tuple[str, str]]:
     path = folder / "calls"
     lines = path.read_text().splitlines() if path.exists() else []
     return Counter((line.split()[0], line.split()[1]) for line in lines if len(line.split()) == 2)
 
 
 def forked(body: Callable[[Callable[[str], None]], Awaitable[Any]]) -> tuple[int, int]:
-    """A child that carries the body out; its process id, and what can be read of what it says."""
+    """Fork a child that runs the body. Return the process id and the reading end of a pipe."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid:
@@ -163,7 +164,7 @@ def forked(body: Callable[[Callable[[str], None]], Awaitable[Any]]) -> tuple[int
     code = 1
     try:
         os.close(reading)
-        said = trio.run(body, functools.partial(_say, writing))
+        said = trio.run(body, functools.partial(_write_word, writing))
         os.write(writing, f"{json.dumps(said)}\n".encode())
         code = 0
     except BaseException:
@@ -172,18 +173,18 @@ def forked(body: Callable[[Callable[[str], None]], Awaitable[Any]]) -> tuple[int
         os._exit(code)
 
 
-def _say(writing: int, word: str) -> None:
+def _write_word(writing: int, word: str) -> None:
     os.write(writing, f"{word}\n".encode())
 
 
 def all_of(reading: int, before: bytes = b"") -> list[str]:
-    """Everything that was said, to the end."""
+    """Read the remaining words, to the end of the pipe."""
     with os.fdopen(reading, "rb") as file:
         return (before + file.read()).decode().splitlines()
 
 
 def hear(reading: int, words: int) -> tuple[bytes, float]:
-    """Listen until so many words were said; what was said, and how many seconds a word took."""
+    """Read a number of words. Return the bytes read and the seconds a word took."""
     said, start = b"", time.perf_counter()
     while said.count(b"\n") < words and (part := os.read(reading, 4096)):
         said += part
@@ -191,10 +192,10 @@ def hear(reading: int, words: int) -> tuple[bytes, float]:
 
 
 def round_of(folder: Path, number: int, chance: random.Random) -> dict[str, int]:
-    """Kill one child, and let another go on."""
+    """Kill one child, and let a second child recover."""
     pid, reading = forked(lambda say: work(folder, number * 1_000, say))
     heard, seconds = hear(reading, chance.randint(1, MOST_WORDS))
-    # Then somewhere within the steps that lead to the next word.
+    # A random part of the time of one word, so that the kill hits any step between two words.
     select.select([], [], [], chance.random() * seconds)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
@@ -209,7 +210,7 @@ def round_of(folder: Path, number: int, chance: random.Random) -> dict[str, int]
 
 
 def main(folder: Path, rounds: int, seed: int) -> None:
-    """Kill so many."""
+    """Play the rounds, and print the summary."""
     chance, total = random.Random(seed), Counter[str]()
     for number in range(rounds):
         total.update(round_of(folder, number, chance))

@@ -1,4 +1,4 @@
-"""Tools that run in a process of their own. They stand in a module by themselves, because the process imports it."""
+"""Tools that run in a process of their own. The process imports this module, so only such tools are here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from agno_rt.tools import ToolArgumentError, tool
 
 @attrs.define
 class Point:
-    """A place."""
+    """A point in the plane."""
 
     x: int
     y: int = 0
@@ -24,19 +24,19 @@ class Point:
 
 @tool(process=True)
 def where() -> int:
-    """Tell which process this is."""
+    """Return the id of the tool's process."""
     return os.getpid()
 
 
 @tool(process=True)
 def mirror(point: Point) -> Point:
-    """Swap the two."""
+    """Swap the coordinates."""
     return Point(point.y, point.x)
 
 
 @tool(process=True, timeout=2)
 def spin(file: str) -> None:
-    """Note which process this is, and never end."""
+    """Write down the process id, and never end."""
     Path(file).write_text(str(os.getpid()), encoding="utf-8")
     while True:
         pass
@@ -44,13 +44,13 @@ def spin(file: str) -> None:
 
 @tool(process=True)
 def spin_on(file: str) -> None:
-    """The same, without a deadline."""
+    """Spin without a deadline."""
     spin(file)
 
 
 @tool(process=True, retries=1)
 def die(file: str, how: str) -> str:
-    """End this process, at the first time that it is asked."""
+    """End the process at the first call."""
     asked = Path(file)
     if asked.exists():
         return "alive"
@@ -64,7 +64,7 @@ def die(file: str, how: str) -> str:
 
 @tool(process=True)
 def crash() -> str:
-    """End this process."""
+    """End the process."""
     os._exit(3)
 
 
@@ -76,10 +76,10 @@ def leave() -> str:
 
 @tool(process=True)
 def fail() -> str:
-    """Fail with an exception that no other process could read."""
+    """Fail with an exception unknown to other processes."""
 
     class Own(Exception):
-        """One that cannot be pickled."""
+        """An exception that cannot be pickled."""
 
     raise Own("by itself")
 
@@ -92,7 +92,7 @@ def refuse() -> str:
 
 @tool(process=True)
 def odd() -> object:
-    """Return what cannot be told."""
+    """Return an object without a text."""
     return object()
 
 
@@ -109,7 +109,7 @@ def double(numbers: list[int]) -> list[int]:
 
 
 def original() -> str:
-    """A function that is a tool under another name, so that both can be found."""
+    """Serve as a tool under another name, so that both names can be found."""
     return "original"
 
 
@@ -117,11 +117,11 @@ renamed = tool(process=True, name="renamed")(original)
 
 
 def _make_lost() -> None:
-    """Leave a tool whose function nobody finds, because another has its name."""
+    """Make a tool whose function cannot be found: another function has the name."""
 
 
 lost = tool(process=True, name="lost")(_make_lost)
 
 
 def _make_lost() -> None:  # type: ignore[no-redef]  # the point of it
-    """Another function."""
+    """Take the name of the tool's function."""

@@ -1,4 +1,4 @@
-"""Tiny files of many formats, made here: each begins as its format's specification has it, and some are whole."""
+"""Tiny files of many formats, made here. Each begins as the format's specification says; some are whole files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import zlib
 __all__ = ["BINARIES", "PDF", "PNG", "WAV"]
 
 
-def _png() -> bytes:
-    """One red pixel."""
+def _make_png() -> bytes:
+    """Make an image of one red pixel."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -23,8 +23,8 @@ def _png() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixel) + chunk(b"IEND", b"")
 
 
-def _wav() -> bytes:
-    """A hundredth of a second of silence."""
+def _make_wav() -> bytes:
+    """Make a hundredth of a second of silence."""
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(1)
@@ -34,7 +34,7 @@ def _wav() -> bytes:
     return file.getvalue()
 
 
-def _zip(*names: str) -> bytes:
+def _make_zip(*names: str) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name in names:
@@ -42,18 +42,18 @@ def _zip(*names: str) -> bytes:
     return file.getvalue()
 
 
-def _box(brand: bytes) -> bytes:
-    """The first box of a file in the ISO base media format."""
+def _make_box(brand: bytes) -> bytes:
+    """Make the first box of a file in the ISO base media format."""
     return struct.pack(">I", 24) + b"ftyp" + brand + b"\0\0\0\0" + brand + b"isom"
 
 
-def _ebml(doctype: bytes) -> bytes:
-    """The header of a Matroska file or one of its kin."""
+def _make_ebml(doctype: bytes) -> bytes:
+    """Make the header of a Matroska or WebM file."""
     element = b"\x42\x82" + bytes([0x80 | len(doctype)]) + doctype
     return b"\x1a\x45\xdf\xa3" + bytes([0x80 | len(element)]) + element + b"\x18\x53\x80\x67"
 
 
-def _bmp() -> bytes:
+def _make_bmp() -> bytes:
     pixels = b"\0\0\xff\0"
     return (
         b"BM"
@@ -63,33 +63,33 @@ def _bmp() -> bytes:
     )
 
 
-PNG = _png()
-WAV = _wav()
+PNG = _make_png()
+WAV = _make_wav()
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 
 BINARIES: dict[str, tuple[bytes, str]] = {
     "aac": (b"\xff\xf1\x50\x80\x02\x1f\xfc", "audio/aac"),
     "avi": (b"RIFF\x24\0\0\0AVI LIST", "video/x-msvideo"),
-    "avif": (_box(b"avif"), "image/avif"),
-    "bmp": (_bmp(), "image/bmp"),
-    "docx": (_zip("[Content_Types].xml", "word/document.xml"), "application/zip"),
+    "avif": (_make_box(b"avif"), "image/avif"),
+    "bmp": (_make_bmp(), "image/bmp"),
+    "docx": (_make_zip("[Content_Types].xml", "word/document.xml"), "application/zip"),
     "flac": (b"fLaC\0\0\0\x22", "audio/flac"),
     "gif": (b"GIF89a\1\0\1\0\x80\0\0\xff\0\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;", "image/gif"),
     "gz": (gzip.compress(b"x"), "application/gzip"),
-    "heic": (_box(b"heic"), "image/heic"),
+    "heic": (_make_box(b"heic"), "image/heic"),
     "jpg": (b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0\xff\xd9", "image/jpeg"),
-    "m4a": (_box(b"M4A "), "audio/mp4"),
-    "mkv": (_ebml(b"matroska"), "video/x-matroska"),
-    "mov": (_box(b"qt  "), "video/quicktime"),
+    "m4a": (_make_box(b"M4A "), "audio/mp4"),
+    "mkv": (_make_ebml(b"matroska"), "video/x-matroska"),
+    "mov": (_make_box(b"qt  "), "video/quicktime"),
     "mp3": (b"\xff\xfb\x90\x64" + b"\0" * 12, "audio/mpeg"),
-    "mp4": (_box(b"isom"), "video/mp4"),
+    "mp4": (_make_box(b"isom"), "video/mp4"),
     "ogg": (b"OggS\0\2" + b"\0" * 20, "audio/ogg"),
     "pdf": (PDF, "application/pdf"),
     "png": (PNG, "image/png"),
     "tiff": (b"II*\0\x08\0\0\0", "image/tiff"),
     "wav": (WAV, "audio/wav"),
-    "webm": (_ebml(b"webm"), "video/webm"),
+    "webm": (_make_ebml(b"webm"), "video/webm"),
     "webp": (b"RIFF\x1a\0\0\0WEBPVP8L", "image/webp"),
-    "zip": (_zip("a"), "application/zip"),
+    "zip": (_make_zip("a"), "application/zip"),
 }
-"""By the ending of a file's name: its bytes, and the likeliest type of them."""
+"""File name endings with the bytes of a file and the likeliest media type."""

@@ -1,4 +1,4 @@
-"""What the tests of wrappers ask: a service that waits, emits, fails or answers as it is told, and a tiny runtime."""
+"""A scripted service and a tiny runtime for tests of wrappers. The service waits, emits, fails or answers in turn."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from agno_rt.wrappers.base import Wrapper
 Act: TypeAlias = float | str | Exception | ModelResponse
 
 PAUSE = -1.0
-"""An act: let others run for a few steps, as a seeded schedule has it."""
+"""An act: let other tasks run for a few steps, as the seeded schedule decides."""
 
 
 class Service:
-    """A model whose every call has its acts: a number is a wait, a text is emitted, an error raised, a response given.
+    """A model with acts for each call: wait for a number, emit a text, raise an error, return a response.
 
-    The last call's acts are those of all further ones. A call without a response answers with what it has emitted.
-    `asked_at` has the times of the calls, `requests` what was asked.
+    Further calls repeat the acts of the last call. A call without a response answers with the emitted text. `asked_at`
+    has the times of the calls, `requests` has the requests.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Service:
         self.most = 0
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Do the call's acts."""
+        """Carry out the acts of the call."""
         call = self.calls[min(len(self.requests), len(self.calls) - 1)]
         acts = [call] if isinstance(call, float | str | Exception | ModelResponse) else call
         self.asked_at.append(round(trio.current_time(), 6))
@@ -79,21 +79,21 @@ class Service:
 
 
 class Registry:
-    """Binds wrappers as a runtime does: its models by their spec strings, and a memory."""
+    """A stand-in for a runtime: binds wrappers, knows models by their spec strings, and has a memory."""
 
     def __init__(self, memory: Any = None, **models: Model) -> None:
         self.memory = memory
         self.models = models
 
     def model(self, spec: str | Model) -> Model:
-        """What it stands for here."""
+        """Return the model of a spec, or bind a wrapper."""
         if isinstance(spec, str):
             return self.models[spec]
         return spec.bound(self) if isinstance(spec, Wrapper) else spec
 
 
 class Reader:
-    """Keeps what is emitted, as it was when it came."""
+    """A list of the emitted deltas, copied at arrival."""
 
     def __init__(self) -> None:
         self.deltas: list[Delta] = []
@@ -105,12 +105,12 @@ class Reader:
 
     @property
     def restarts(self) -> list[str]:
-        """The reasons of the restarts."""
+        """List the reasons of the restarts."""
         return [delta.reason for delta in self.deltas if isinstance(delta, TurnRestarted)]
 
     @property
     def response(self) -> ModelResponse:
-        """What a reader has in the end, who heeds restarts."""
+        """Put together the response, as a reader does who drops the text before a restart."""
         content, reasoning, calls = "", "", []
         for delta in self.deltas:
             match delta:
@@ -126,15 +126,15 @@ class Reader:
 
     @property
     def text(self) -> str:
-        """The text that a reader has in the end."""
+        """Return the final text."""
         return self.response.content
 
 
 def busy(*, status: int = 503, retry_after: float | None = None) -> ModelError:
-    """An error that may pass."""
+    """Make an error that may pass."""
     return ModelError("it is busy", hint="Wait.", status=status, retryable=True, retry_after=retry_after)
 
 
 def ask(text: str = "Hi", **fields: Any) -> ModelRequest:
-    """A request."""
+    """Make a request."""
     return ModelRequest((Message("user", text),), **fields)

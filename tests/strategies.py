@@ -1,4 +1,4 @@
-"""What hypothesis makes tools of: annotations, functions with them, JSON values that fit a schema, or do not."""
+"""Strategies for tools: annotations, functions with parameters, JSON values that fit a schema or break one."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Level(enum.IntEnum):
 
 
 class Mixed(enum.Enum):
-    """A choice that msgspec takes no part of."""
+    """A choice of values unknown to msgspec."""
 
     ONE = 1
     HALF = 0.5
@@ -55,7 +55,7 @@ class Mixed(enum.Enum):
 
 
 class Corner(enum.Enum):
-    """A choice of what JSON cannot carry: it goes by its names."""
+    """A choice of values that JSON cannot carry: the members go by name."""
 
     TOP = (0, 1)
     BOTTOM = (0, 0)
@@ -63,7 +63,7 @@ class Corner(enum.Enum):
 
 @attrs.define
 class Node:
-    """A class that holds its own kind."""
+    """A class with children of the same class."""
 
     name: str
     children: list[Node] = attrs.Factory(list)
@@ -71,7 +71,7 @@ class Node:
 
 @dataclasses.dataclass
 class Branch:
-    """A class that holds its own kind in a union."""
+    """A class with parts of the same class in a union."""
 
     parts: list[Branch | Leaf]
     label: str | None = None
@@ -100,7 +100,7 @@ class Sized:
 
 
 class Parameter(NamedTuple):
-    """A parameter of a generated tool; `default` is `...` where it has none."""
+    """A parameter of a generated tool; `default` is `...` for a parameter without a default."""
 
     name: str
     annotation: Any
@@ -153,47 +153,47 @@ _YES = st.booleans()
 
 
 @functools.cache
-def _below(count: int) -> st.SearchStrategy[int]:
+def _integers_below(count: int) -> st.SearchStrategy[int]:
     return st.integers(0, count - 1)
 
 
-def _one(draw: Draw, choices: Sequence[Any]) -> Any:
-    """One of the choices. A strategy is dear to make, and so one is kept for each number of them."""
-    return choices[draw(_below(len(choices)))]
+def _draw_one(draw: Draw, choices: Sequence[Any]) -> Any:
+    """Draw one of the choices. Strategies are costly to make, so one is cached for each number of choices."""
+    return choices[draw(_integers_below(len(choices)))]
 
 
 @functools.cache
 def parameter_types(depth: int = 2) -> Inner:
-    """Types that a tool's parameter may have, nested so deep."""
+    """Draw types for a tool's parameter, nested up to `depth`."""
 
     @st.composite
     def types_(draw: Draw) -> Any:
         if not depth or draw(_YES):
-            return _one(draw, _LEAVES)
-        return _one(draw, _MAKERS)(draw, parameter_types(depth - 1))
+            return _draw_one(draw, _LEAVES)
+        return _draw_one(draw, _MAKERS)(draw, parameter_types(depth - 1))
 
     return types_()
 
 
-def _tuple(draw: Draw, inner: Inner) -> Any:
+def _draw_tuple_type(draw: Draw, inner: Inner) -> Any:
     return tuple.__class_getitem__((draw(inner), ... if draw(_YES) else draw(inner)))
 
 
-def _union(draw: Draw, inner: Inner) -> Any:
-    members = [None if draw(_below(4)) == 0 else draw(inner) for _ in range(2 + draw(_YES))]
+def _draw_union(draw: Draw, inner: Inner) -> Any:
+    members = [None if draw(_integers_below(4)) == 0 else draw(inner) for _ in range(2 + draw(_YES))]
     return functools.reduce(lambda one, other: typing.Union[one, other], members)  # noqa: UP007
 
 
 _FIELDS = st.lists(st.sampled_from(("x", "y", "label", "kind")), min_size=1, max_size=3, unique=True)
 _NUMBERS = itertools.count(1)
-"""Two classes of one name cannot be told apart in a schema."""
+"""Each class gets a number: a schema cannot tell apart two classes of one name."""
 
 
-def _class(draw: Draw, inner: Inner) -> Any:
-    kind, name = _one(draw, _KINDS), f"Made{next(_NUMBERS)}"
+def _draw_class(draw: Draw, inner: Inner) -> Any:
+    kind, name = _draw_one(draw, _KINDS), f"Made{next(_NUMBERS)}"
     names = draw(_FIELDS)
     fields = [(field, draw(inner), draw(_YES)) for field in names]
-    # Those that may be left out come last, as a signature has it.
+    # Optional fields come last, as in a signature.
     fields.sort(key=lambda field: field[2])
     match kind:
         case "attrs":
@@ -217,7 +217,7 @@ def _class(draw: Draw, inner: Inner) -> Any:
                 name,
                 [(field, type_, None) if late else (field, type_) for field, type_, late in fields],
                 forbid_unknown_fields=draw(_YES),
-                rename=_one(draw, (None, "upper")),
+                rename=_draw_one(draw, (None, "upper")),
             )
 
 
@@ -225,15 +225,15 @@ _MAKERS: tuple[Callable[[Draw, Inner], Any], ...] = (
     lambda draw, inner: list.__class_getitem__(draw(inner)),
     lambda draw, inner: Sequence[draw(inner)],  # type: ignore[misc]  # made at run time
     lambda draw, inner: Annotated[list.__class_getitem__(draw(inner)), msgspec.Meta(min_length=1, max_length=3)],
-    lambda draw, inner: _one(draw, (set, frozenset))[_one(draw, _HASHABLE)],
-    lambda draw, inner: _one(draw, (dict, Mapping))[_one(draw, _KEYS), draw(inner)],
-    lambda draw, inner: _one(draw, (Node, Branch)),
-    _tuple,
-    _union,
-    _union,
-    _class,
-    _class,
-    _class,
+    lambda draw, inner: _draw_one(draw, (set, frozenset))[_draw_one(draw, _HASHABLE)],
+    lambda draw, inner: _draw_one(draw, (dict, Mapping))[_draw_one(draw, _KEYS), draw(inner)],
+    lambda draw, inner: _draw_one(draw, (Node, Branch)),
+    _draw_tuple_type,
+    _draw_union,
+    _draw_union,
+    _draw_class,
+    _draw_class,
+    _draw_class,
 )
 
 
@@ -242,14 +242,14 @@ _SOME_NAMES = st.lists(st.sampled_from(_NAMES), max_size=3, unique=True)
 
 @st.composite
 def parameters(draw: Draw) -> list[Parameter]:
-    """The parameters of a tool."""
+    """Draw the parameters of a tool."""
     names = draw(_SOME_NAMES)
-    made = [Parameter(name, draw(parameter_types()), _one(draw, (..., ..., None, 0, "x"))) for name in names]
+    made = [Parameter(name, draw(parameter_types()), _draw_one(draw, (..., ..., None, 0, "x"))) for name in names]
     return sorted(made, key=lambda parameter: parameter.default is not ...)
 
 
 def function_of(made: Sequence[Parameter]) -> Callable[..., dict[str, Any]]:
-    """A function with these parameters, which returns what it was given."""
+    """Make a function with these parameters. The function returns the arguments."""
     written = ", ".join(each.name if each.default is ... else f"{each.name}=None" for each in made)
     given = ", ".join(f"{each.name!r}: {each.name}" for each in made)
     namespace: dict[str, Any] = {}
@@ -260,7 +260,7 @@ def function_of(made: Sequence[Parameter]) -> Callable[..., dict[str, Any]]:
     return typing.cast(Callable[..., dict[str, Any]], function)
 
 
-# JSON values by a schema
+# JSON values that fit a schema
 
 _TEXTS = ("", "a", "ab", "zz zz", "ÄÖ", "null", "😀")
 _FORMATS: dict[str, tuple[str, ...]] = {
@@ -279,24 +279,24 @@ _PATTERNS = {
 
 
 def instances(draw: Draw, schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: int = 6) -> Any:
-    """A JSON value that the schema allows."""
+    """Draw a JSON value that the schema allows."""
     while "$ref" in schema:
         schema = definitions[schema["$ref"].rpartition("/")[2]]
     if "anyOf" in schema:
         choices = schema["anyOf"] if depth > 0 else [min(schema["anyOf"], key=lambda each: "$ref" in each)]
-        made = instances(draw, _one(draw, choices), definitions, depth - 1)
+        made = instances(draw, _draw_one(draw, choices), definitions, depth - 1)
     elif "enum" in schema:
-        made = _one(draw, schema["enum"])
+        made = _draw_one(draw, schema["enum"])
     elif schema.get("type") == "array":
-        made = _array(draw, schema, definitions, depth)
+        made = _draw_array(draw, schema, definitions, depth)
     elif schema.get("type") == "object":
-        made = _object(draw, schema, definitions, depth)
+        made = _draw_object(draw, schema, definitions, depth)
     else:
-        made = _SCALARS[schema["type"]](draw, schema) if schema else _one(draw, _ANYTHING)
+        made = _SCALARS[schema["type"]](draw, schema) if schema else _draw_one(draw, _ANYTHING)
     return made
 
 
-def _text(draw: Draw, schema: Mapping[str, Any]) -> str:
+def _draw_text(draw: Draw, schema: Mapping[str, Any]) -> str:
     name = schema.get("format", schema.get("contentEncoding"))
     if name is not None:
         choices = _FORMATS[name]
@@ -305,19 +305,19 @@ def _text(draw: Draw, schema: Mapping[str, Any]) -> str:
     else:
         least, most = schema.get("minLength", 0), schema.get("maxLength", 10)
         choices = tuple(text for text in (*_TEXTS, "x" * least, "x" * most) if least <= len(text) <= most)
-    return str(_one(draw, choices))
+    return str(_draw_one(draw, choices))
 
 
-def _integer(draw: Draw, schema: Mapping[str, Any]) -> float:
+def _draw_integer(draw: Draw, schema: Mapping[str, Any]) -> float:
     step = schema.get("multipleOf", 1)
     least = max(schema.get("minimum", -(10**20)), schema.get("exclusiveMinimum", -(10**20) - 1) + 1)
     most = min(schema.get("maximum", 10**20), schema.get("exclusiveMaximum", 10**20 + 1) - 1)
     number = draw(st.integers(-(-least // step), most // step)) * step
-    # To JSON Schema, 2.0 is an integer; and some models write it.
-    return float(number) if abs(number) < 2**53 and draw(_below(10)) == 0 else number
+    # JSON Schema counts 2.0 as an integer, and some models write integers so.
+    return float(number) if abs(number) < 2**53 and draw(_integers_below(10)) == 0 else number
 
 
-def _number(draw: Draw, schema: Mapping[str, Any]) -> float:
+def _draw_number(draw: Draw, schema: Mapping[str, Any]) -> float:
     least = max(schema.get("minimum", -1e9), schema.get("exclusiveMinimum", -1e9))
     most = min(schema.get("maximum", 1e9), schema.get("exclusiveMaximum", 1e9))
     bounds = st.floats(least, most, exclude_min="exclusiveMinimum" in schema, exclude_max="exclusiveMaximum" in schema)
@@ -325,15 +325,15 @@ def _number(draw: Draw, schema: Mapping[str, Any]) -> float:
 
 
 _SCALARS: dict[str, Callable[[Draw, Mapping[str, Any]], Any]] = {
-    "string": _text,
-    "integer": _integer,
-    "number": _number,
+    "string": _draw_text,
+    "integer": _draw_integer,
+    "number": _draw_number,
     "boolean": lambda draw, schema: draw(_YES),
     "null": lambda draw, schema: None,
 }
 
 
-def _array(draw: Draw, schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: int) -> list[Any]:
+def _draw_array(draw: Draw, schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: int) -> list[Any]:
     first = schema.get("prefixItems", ())
     least = schema.get("minItems", 0)
     most = schema.get("maxItems", max(least, 2 if depth > 0 else 0))
@@ -342,7 +342,7 @@ def _array(draw: Draw, schema: Mapping[str, Any], definitions: Mapping[str, Any]
     return [instances(draw, item, definitions, depth - 1) for item in items]
 
 
-def _object(draw: Draw, schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: int) -> dict[str, Any]:
+def _draw_object(draw: Draw, schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: int) -> dict[str, Any]:
     required = schema.get("required", ())
     made = {
         name: instances(draw, inner, definitions, depth - 1)
@@ -352,14 +352,14 @@ def _object(draw: Draw, schema: Mapping[str, Any], definitions: Mapping[str, Any
     rest = schema.get("additionalProperties", True)
     if isinstance(rest, Mapping) and depth > 0:
         names = {"type": "string", **schema.get("propertyNames", {})}
-        for _ in range(draw(_below(3))):
+        for _ in range(draw(_integers_below(3))):
             made[instances(draw, names, definitions, 0)] = instances(draw, rest, definitions, depth - 1)
-    elif rest is True and draw(_below(10)) == 0:
-        made["more"] = _one(draw, _ANYTHING)
+    elif rest is True and draw(_integers_below(10)) == 0:
+        made["more"] = _draw_one(draw, _ANYTHING)
     return made
 
 
-# JSON values that are wrong somewhere
+# JSON values that break a schema
 
 _ANYTHING: tuple[Any, ...] = (
     None,
@@ -382,17 +382,17 @@ _ANYTHING: tuple[Any, ...] = (
 
 
 def broken(draw: Draw, value: Any) -> Any:
-    """The value with one thing changed in it, which nearly always is one that its schema forbids."""
-    if isinstance(value, dict) and value and draw(_below(4)):
-        key = _one(draw, sorted(value))
+    """Change one thing in the value. The schema forbids nearly all such changes."""
+    if isinstance(value, dict) and value and draw(_integers_below(4)):
+        key = _draw_one(draw, sorted(value))
         return {**value, key: broken(draw, value[key])}
-    if isinstance(value, list) and value and draw(_below(4)):
-        at = draw(_below(len(value)))
+    if isinstance(value, list) and value and draw(_integers_below(4)):
+        at = draw(_integers_below(len(value)))
         return [*value[:at], broken(draw, value[at]), *value[at + 1 :]]
-    return _one(draw, _others(value, _one(draw, _ANYTHING)))
+    return _draw_one(draw, _list_changes(value, _draw_one(draw, _ANYTHING)))
 
 
-def _others(value: Any, anything: Any) -> list[Any]:
+def _list_changes(value: Any, anything: Any) -> list[Any]:
     made = [anything]
     if isinstance(value, dict):
         made.append({**value, "nowhere": anything})
@@ -402,11 +402,11 @@ def _others(value: Any, anything: Any) -> list[Any]:
     return made
 
 
-# What was read
+# Values that were decoded
 
 
 def fits(value: Any, annotation: Any) -> bool:
-    """Whether a Python value is of the annotation; bounds are not looked at."""
+    """Return True if a Python value is of the annotation. Bounds are not checked."""
     while get_origin(annotation) in (Annotated, Required, NotRequired) or isinstance(annotation, typing.NewType):
         annotation = get_args(annotation)[0] if get_args(annotation) else annotation.__supertype__
     origin, args = get_origin(annotation), get_args(annotation)
@@ -415,15 +415,15 @@ def fits(value: Any, annotation: Any) -> bool:
     if origin is Literal:
         return any(type(each) is type(value) and each == value for each in args)
     if origin is not None:
-        return isinstance(value, origin) and _holds(value, origin, args)
+        return isinstance(value, origin) and _items_fit(value, origin, args)
     if typing.is_typeddict(annotation):
-        return type(value) is dict and _has(value.get, annotation)
+        return type(value) is dict and _fields_fit(value.get, annotation)
     if annotation is None or not _has_fields(annotation):
         return type(value) is (annotation or types.NoneType)
-    return type(value) is annotation and _has(functools.partial(getattr, value), annotation)
+    return type(value) is annotation and _fields_fit(functools.partial(getattr, value), annotation)
 
 
-def _holds(value: Any, origin: Any, args: tuple[Any, ...]) -> bool:
+def _items_fit(value: Any, origin: Any, args: tuple[Any, ...]) -> bool:
     if issubclass(origin, Mapping):
         return all(fits(key, args[0]) and fits(each, args[1]) for key, each in value.items())
     if origin is tuple and args[-1] is not ...:
@@ -431,8 +431,8 @@ def _holds(value: Any, origin: Any, args: tuple[Any, ...]) -> bool:
     return all(fits(each, args[0]) for each in value)
 
 
-def _has(get: Callable[[str], Any], class_: Any) -> bool:
-    """Whether each field has what it says; `None` may also be a default."""
+def _fields_fit(get: Callable[[str], Any], class_: Any) -> bool:
+    """Return True if each field fits its hint; `None` may also be a default."""
     hints = typing.get_type_hints(class_, include_extras=True)
     return all(get(name) is None or fits(get(name), hint) for name, hint in hints.items())
 

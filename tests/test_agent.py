@@ -22,7 +22,7 @@ def shout(text: str) -> str:
 
 
 class Echo:
-    """A model that calls `shout` with the user's last words, then says how many user messages it has seen."""
+    """A model that calls `shout` with the user's last words, then answers with the number of user messages."""
 
     name = "echo"
 
@@ -37,7 +37,7 @@ class Echo:
 
 
 def test_positional_use_is_the_cheap_one() -> None:
-    """Model, name, instructions, tools, in this order, and nothing but the model is needed."""
+    """Accept model, name, instructions and tools by position. Only the model is required."""
     agent = Agent("m:x", "name", "be brief", [shout])
 
     assert (agent.model, agent.name, agent.instructions, agent.tools) == ("m:x", "name", "be brief", [shout])
@@ -52,7 +52,7 @@ def test_has_slots_alone() -> None:
 
 
 def test_takes_few_bytes_and_shares_its_defaults() -> None:
-    """An agent is ten pointers and a header; what is not said is one object for all."""
+    """An agent is ten pointers and a header. All agents share the same default objects."""
     one, two = Agent("m"), Agent("m")
 
     assert sys.getsizeof(one) <= 10 * 8 + 32
@@ -61,12 +61,12 @@ def test_takes_few_bytes_and_shares_its_defaults() -> None:
 
 
 def test_making_one_does_nothing() -> None:
-    """No name is looked up when an agent is made, so nothing can fail."""
+    """Making an agent looks no names up, so nothing can fail."""
     Agent("no-such-plugin:x", tools=["no-such-plugin:y"], output=object)
 
 
 def test_can_be_changed_into_another() -> None:
-    """`attrs.evolve` makes a changed copy, of the same class."""
+    """`attrs.evolve` makes a changed copy of the same class."""
     agent = Agent("m", "a")
     other = attrs.evolve(agent, name="b")
 
@@ -89,7 +89,7 @@ DIFFERENT: dict[str, Any] = {
 
 @pytest.mark.parametrize("field", DIFFERENT)
 def test_agents_with_equal_fields_are_equal(field: str) -> None:
-    """Equal fields make equal agents, which are one key; another value of any field makes another agent."""
+    """Agents with equal fields are equal, with equal hashes. Another value of any field makes an unequal agent."""
     agent = attrs.evolve(Agent("m", "a"), **{field: DIFFERENT[field]})
     same = attrs.evolve(Agent("m", "a"), **{field: copy.copy(DIFFERENT[field])})
 
@@ -111,17 +111,17 @@ def test_agents_with_equal_fields_are_equal(field: str) -> None:
     ],
 )
 def test_prints_what_was_said_of_it(agent: Agent, text: str) -> None:
-    """An agent's repr is short: what differs from the defaults, functions and classes by name, no addresses."""
+    """An agent's repr is short: only changed fields, functions and classes by name, no addresses."""
     assert repr(agent) == text
 
 
 def snapshot(agent: Agent) -> dict[str, Any]:
-    """Every slot, and the ids of what is in it."""
+    """Return every slot with its value and the value's id."""
     return {field.name: (getattr(agent, field.name), id(getattr(agent, field.name))) for field in attrs.fields(Agent)}
 
 
 async def test_a_run_only_reads_it() -> None:
-    """Running an agent, with tools, session, output type and settings, leaves every slot as it was."""
+    """Running an agent with tools, session, output type and settings changes no slot."""
     tools = [shout]
     settings, limits, memory = ModelSettings(seed=1), Limits(turns=3), MemoryPolicy(messages=4)
     agent = Agent(Echo(), "a", "be loud", tools, None, memory, settings, limits)
@@ -139,7 +139,7 @@ async def test_a_run_only_reads_it() -> None:
 
 
 async def test_a_hundred_runs_share_one_and_nothing_mixes() -> None:
-    """One agent in 100 concurrent sessions, three runs each: every run sees its own input, calls and history alone."""
+    """A hundred sessions share one agent for three runs each. Each run sees only its own input, calls and history."""
     agent = Agent(Echo(), tools=(shout,))
     answers: dict[int, list[str]] = {}
 

@@ -1,4 +1,5 @@
-"""The hooks `answers:basics` and `answers:FILE.toml`: answers in the model's place, and examples for it."""
+"""The hooks `answers:basics` and `answers:FILE.toml`: ready answers in place of the model's, and examples for the
+model."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ NO_SUMS = (
 
 
 def asks_model(text: str) -> ModelRequest | None:
-    """The request that `answers:basics` lets through to the model; `None` where it answers itself."""
+    """Return the request that `answers:basics` passes on to the model; `None` if the hook answers."""
     seen: list[ModelRequest] = []
 
     def answer(request: ModelRequest) -> ModelResponse:
@@ -52,19 +53,19 @@ def asks_model(text: str) -> ModelRequest | None:
 
 
 def answered(text: str) -> str:
-    """What `answers:basics` answers without its model, which would fail."""
+    """Return the answer of `answers:basics`. The model would fail."""
     return run(Agent(ScriptedModel([]), "a", hooks=["answers:basics"]), text).content
 
 
 @pytest.mark.parametrize(("asked", "told"), SUMS)
 def test_sums_are_worked_out(asked: str, told: str) -> None:
-    """A sum is answered exactly, in words or signs, and the model is not asked."""
+    """A sum in words or signs is answered exactly, without the model."""
     assert answered(asked) == told
 
 
 @pytest.mark.parametrize("text", NO_SUMS)
 def test_what_is_no_sum_goes_to_the_model(text: str) -> None:
-    """Numbers in a text, dates and telephone numbers are no sums, nor is what has no bound."""
+    """The model answers texts with numbers, dates, telephone numbers and sums without a bound."""
     assert asks_model(text) is not None
 
 
@@ -72,7 +73,7 @@ def test_what_is_no_sum_goes_to_the_model(text: str) -> None:
     "text", ["hi", "Hello!", " hey there ", "Good morning", "How are you?", "Say hello.", "bonjour"]
 )
 def test_greetings_are_returned(text: str) -> None:
-    """A greeting is answered with one, whatever its case and punctuation."""
+    """A greeting is answered with a greeting, in any case and punctuation."""
     assert "help" in answered(text)
 
 
@@ -91,12 +92,12 @@ def test_greetings_are_returned(text: str) -> None:
     ],
 )
 def test_what_people_try_first_is_answered(text: str, word: str) -> None:
-    """What it can do, and what it cannot, it says itself."""
+    """Questions about the assistant's abilities and limits are answered without the model."""
     assert word in answered(text)
 
 
 def test_the_date_and_the_time_are_the_computers() -> None:
-    """The clock is asked, not the model."""
+    """The date and the time come from the clock, not from the model."""
     replies = (Reply("date", compute="date"), Reply("time", compute="time"))
     hook = AnswersHook(replies, clock=lambda: datetime(2026, 11, 29, 14, 5))
 
@@ -117,12 +118,12 @@ def test_the_date_and_the_time_are_the_computers() -> None:
     ],
 )
 def test_longer_inputs_go_to_the_model(text: str) -> None:
-    """What only begins like small talk is the model's to answer."""
+    """The model answers an input that only begins like small talk."""
     assert asks_model(text) is not None
 
 
 def test_the_model_is_shown_examples_of_the_same_kind() -> None:
-    """Turns that show how such an input is answered stand between the instructions and the input."""
+    """Example turns of the same kind stand between the instructions and the input."""
     request = asks_model("Rewrite politely: Send me the report now.")
 
     assert request is not None
@@ -133,7 +134,7 @@ def test_the_model_is_shown_examples_of_the_same_kind() -> None:
 
 
 def test_examples_are_not_stored() -> None:
-    """Neither a session nor a result has them: they are for the model alone."""
+    """Examples go to the model only, not into a session or a result."""
     hook = AnswersHook(examples=(Examples("", [["a", "b"]]),))
     result = run(Agent(ScriptedModel(["yes"]), "a", hooks=[hook]), "really?")
 
@@ -141,14 +142,14 @@ def test_examples_are_not_stored() -> None:
 
 
 def test_an_answer_of_a_type_is_the_models() -> None:
-    """Where an agent has an output type, nothing is answered in the model's place."""
+    """The hook answers nothing for an agent with an output type."""
     agent = Agent(ScriptedModel(['{"value": 4}']), "a", hooks=["answers:basics"], output=Output(dict[str, int]))
 
     assert run(agent, "2+2").output == {"value": 4}
 
 
 async def test_a_stream_has_the_answer_as_text() -> None:
-    """A reader of a stream cannot tell it from a model's answer."""
+    """A stream carries a ready answer as text, like a model's answer."""
     agent = Agent(ScriptedModel([]), "a", hooks=["answers:basics"])
 
     async with Runtime() as runtime, runtime.stream(agent, "hi") as events:
@@ -158,7 +159,7 @@ async def test_a_stream_has_the_answer_as_text() -> None:
 
 
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
-    """A file has replies and examples of its own, and what it does not answer the model does."""
+    """A file adds replies and examples. The model answers everything else."""
     file = tmp_path / "shop.toml"
     file.write_text('[[replies]]\nwhen = "opening hours"\nsay = "From nine to five."\n')
     agent = Agent(ScriptedModel(["from the model"]), "a", hooks=[f"answers:{file}"])
@@ -180,7 +181,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_file_is_told(tmp_path: Path, text: str, error: type[Exception], words: str) -> None:
-    """What is wrong in a file is named, with the file."""
+    """An error in a file names the fault and the file."""
     file = tmp_path / "wrong.toml"
     file.write_text(text)
 
@@ -191,7 +192,7 @@ def test_a_wrong_file_is_told(tmp_path: Path, text: str, error: type[Exception],
 
 @pytest.mark.parametrize("spec", ["answers:nosuch.toml", "answers:basics:more"])
 def test_a_spec_that_leads_nowhere(spec: str) -> None:
-    """A file that is not there, and a word too much, are told with what to write."""
+    """A missing file or a surplus word is an error with a hint for the spec."""
     with pytest.raises(UsageError) as caught:
         run(Agent(ScriptedModel([]), "a", hooks=[spec]), "hi")
     assert "answers:" in caught.value.hint

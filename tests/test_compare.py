@@ -1,4 +1,4 @@
-"""The comparison with other frameworks: agno_rt's own trials as they run today, and the page as its logs have it."""
+"""The comparison with other frameworks: our own trials as they run today, and the page made from the logs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from benchmarks.peers.results import Results as Peers
 
 
 def told(log: Log) -> list[str]:
-    """The lines of a log without their times."""
+    """Return the lines of a log without the times."""
     return [line for _, line in log]
 
 
 class TestOurOwnTrials:
-    """Real processes, one of which is killed: what the page claims of agno_rt holds today."""
+    """The page's claims about agno_rt hold today: trials with real processes, one of them killed."""
 
     def test_a_cancelled_run_leaves_nothing(self, tmp_path: Path) -> None:
-        """When the call returns the asynchronous tool has cleaned up, and the blocking one is gone with its process."""
+        """The asynchronous tool has cleaned up when the call returns, and the blocking tool's process is gone."""
         log = told(try_cancel(Trial("agno_rt", tmp_path), "cancel"))
 
         assert log.index("wait cleaned up") < log.index("returned")
@@ -31,7 +31,7 @@ class TestOurOwnTrials:
         assert "block ended" not in log
 
     def test_nothing_is_called_twice_after_a_kill(self, tmp_path: Path) -> None:
-        """Each tool is called once over both processes, and the model learns which outcome is not known."""
+        """Two processes call each tool once. The model is told of the call with an unknown outcome."""
         log = try_kill(Trial("agno_rt", tmp_path))
 
         assert [calls(log, name) for name in ("first", "left", "right")] == [1, 1, 1]
@@ -40,7 +40,7 @@ class TestOurOwnTrials:
 
     @pytest.mark.parametrize("deciders", [1, 2])
     def test_an_approval_counts_once(self, tmp_path: Path, deciders: int) -> None:
-        """However many processes approve at once, the call is made once; the others learn that it is decided."""
+        """Several processes approve at once: the call is made once, and the other processes get a conflict."""
         log = try_approve(Trial("agno_rt", tmp_path), deciders)
         refused = [line for line in told(log) if line.startswith("raised ")]
 
@@ -51,10 +51,10 @@ class TestOurOwnTrials:
 
 
 class TestThePage:
-    """`docs/comparison.md`, and what it is made of."""
+    """`docs/comparison.md` and its sources."""
 
     def test_is_what_the_logs_say(self) -> None:
-        """The written part is made of the results that are kept, and of the last `make peers`."""
+        """The drawn part of the page matches the stored results and the last `make peers`."""
         results = json.loads(RESULTS.read_text(encoding="utf-8"))
         part = (
             PAGE.read_text(encoding="utf-8").partition("<!-- trials:begin -->")[2].partition("<!-- trials:end -->")[0]
@@ -64,7 +64,7 @@ class TestThePage:
         assert part.strip() == report(results, Peers.load()).strip(), "run `make compare ARGS=--no-run`"
 
     def test_names_no_folder(self) -> None:
-        """What is kept tells nothing of where it was run."""
+        """The stored results name no folder of the machine."""
         text = RESULTS.read_text(encoding="utf-8")
 
         assert sys.prefix not in text
@@ -94,11 +94,11 @@ class TestThePage:
         ],
     )
     def test_words_of_a_log(self, trial: str, log: Log, expected: str) -> None:
-        """A cell says what the log says, for better and for worse."""
+        """A cell tells the content of the log, good or bad."""
         assert cell(trial, log) == expected
 
     def test_a_framework_that_is_not_known(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """The command says so before it starts anything."""
+        """An unknown framework is an error before anything starts."""
         with pytest.raises(SystemExit):
             main(["autogen"])
 

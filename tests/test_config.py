@@ -1,4 +1,4 @@
-"""agno-rt.toml and plugin settings: what is right becomes values, what is wrong is named with file, line and key."""
+"""Reading agno-rt.toml and plugin settings: right tables become values, errors name file, line and key."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ anything = { goes = [1] }
 
 
 def test_a_whole_file(tmp_path: Path) -> None:
-    """Every table becomes its value."""
+    """Every table becomes a value."""
     path = tmp_path / "agno-rt.toml"
     path.write_text(WHOLE)
 
@@ -76,7 +76,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
 
 
 def test_an_empty_file(tmp_path: Path) -> None:
-    """Nothing is required."""
+    """An empty file is valid."""
     path = tmp_path / "agno-rt.toml"
     path.write_text("# nothing here\n")
 
@@ -89,7 +89,7 @@ AGENT = '[agents.a]\nmodel = "m:x"\n'
 @pytest.mark.parametrize(
     ("toml", "line", "said"),
     [
-        # what is wrong as a whole
+        # the file as a whole
         ("[runtim]\n", 1, ["unknown key 'runtim'", "'runtime'"]),
         ("x = 1\n", 1, ["unknown key 'x'", "at the top"]),
         ('path = "x"\n', 1, ["unknown key 'path'"]),
@@ -125,7 +125,7 @@ AGENT = '[agents.a]\nmodel = "m:x"\n'
     ],
 )
 def test_bad_toml_names_the_place(tmp_path: Path, toml: str, line: int, said: list[str]) -> None:
-    """The error has file and line, table and key, what is wrong, and what would be right."""
+    """An error names file, line, table and key, tells the fault, and says what would be right."""
     path = tmp_path / "agno-rt.toml"
     path.write_text(toml)
     with pytest.raises(ConfigError) as caught:
@@ -145,7 +145,7 @@ def test_bad_toml_names_the_place(tmp_path: Path, toml: str, line: int, said: li
     ],
 )
 def test_unusual_spellings_still_name_file_table_and_key(tmp_path: Path, toml: str, said: list[str]) -> None:
-    """Inline tables and dotted keys may miss their line, but nothing else."""
+    """Errors in inline tables and dotted keys name file, table and key; the line may be missing."""
     path = tmp_path / "agno-rt.toml"
     path.write_text(toml)
     with pytest.raises(ConfigError) as caught:
@@ -157,7 +157,7 @@ def test_unusual_spellings_still_name_file_table_and_key(tmp_path: Path, toml: s
 
 @pytest.mark.parametrize("content", [b"[runtime\n", b"a = \n", b"a = 1\na = 2\n", b"\xff\xfe", b"a = 'x\n"])
 def test_what_is_no_toml(tmp_path: Path, content: bytes) -> None:
-    """Broken TOML names the file and where in it the trouble is."""
+    """An error for broken TOML names the file and the position of the fault."""
     path = tmp_path / "agno-rt.toml"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match="is not valid TOML") as caught:
@@ -168,7 +168,7 @@ def test_what_is_no_toml(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    """A missing file is told with what would make one."""
+    """An error for a missing file tells the command that makes one."""
     with pytest.raises(ConfigError, match="no such file") as caught:
         load_config(tmp_path / "agno-rt.toml")
 
@@ -176,7 +176,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    """A folder in the place of a file is told as what the system says."""
+    """A folder in place of a file is an error with the system's message."""
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path)
 
@@ -204,10 +204,10 @@ class Settings:
 
 
 class TestSettings:
-    """`read_settings` for plugins."""
+    """`read_settings`, for plugins."""
 
     def test_fit(self) -> None:
-        """A table that fits becomes the class; whole numbers may stand for parts."""
+        """A valid table becomes the class. An integer is accepted for a float."""
         table: dict[str, Any] = {"key": "k", "timeout": 5, "retry": {"times": 1}, "tags": ["a"]}
 
         assert read_settings(Settings, table, "[plugins.x]") == Settings("k", timeout=5, retry=Retry(1), tags=("a",))
@@ -227,7 +227,7 @@ class TestSettings:
         ],
     )
     def test_misfit(self, table: dict[str, Any], said: list[str]) -> None:
-        """The error names the table, the key and the fault; there is no file to name."""
+        """The error names the table, the key and the fault, without a file."""
         with pytest.raises(ConfigError) as caught:
             read_settings(Settings, table, "[plugins.x]")
 
@@ -237,7 +237,7 @@ class TestSettings:
 
 
 def test_a_plugins_settings_know_their_place(tmp_path: Path) -> None:
-    """What is wrong in a plugin's table, or a table within it, is told with file and line; a plain dict has none."""
+    """An error in a plugin's table or a nested table names file and line; an error in a plain dict does not."""
     path = tmp_path / "agno-rt.toml"
     path.write_text('[plugins.mine]\nsize = 3\n\n[plugins.mine.inner]\nnmae = "x"\n')
     settings = load_config(path).plugins["mine"]

@@ -1,6 +1,6 @@
-"""The documentation leaves nothing public out, and its links lead somewhere.
+"""The documentation covers every public name, and its links have targets.
 
-What its pages tell their readers to do is tried in `tests/e2e`.
+`tests/e2e` tries the commands and programs of the pages.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ INCLUDE = re.compile(r"\{include\} (\S+)")
 
 @pytest.fixture(scope="module")
 def pages() -> ModuleType:
-    """The extension that writes the pages of the reference."""
+    """Return the extension that writes the pages of the reference."""
     sys.path.insert(0, str(DOCS))
     try:
         return importlib.import_module("reference_pages")
@@ -37,7 +37,7 @@ def pages() -> ModuleType:
 
 
 def test_each_public_name_has_one_page(pages: ModuleType) -> None:
-    """What a public module exports, and so what the package exports, has a heading in the reference, and only one."""
+    """Every name that a public module or the package exports has exactly one heading in the reference."""
     documented = [name for names in pages.homes().values() for name in names]
 
     for module in pages.public_modules():
@@ -53,7 +53,7 @@ def test_each_public_name_has_one_page(pages: ModuleType) -> None:
 
 
 def test_a_page_has_headings_and_no_private_module(pages: ModuleType) -> None:
-    """Each name is a heading that can be linked to; nothing of a private module is shown as such."""
+    """Each name is a heading for links; no private module has a page."""
     text = pages.page("agno_rt.errors")
 
     assert "# agno_rt.errors" in text
@@ -62,7 +62,7 @@ def test_a_page_has_headings_and_no_private_module(pages: ModuleType) -> None:
 
 
 def test_defaults_are_shown_as_they_are_written(pages: ModuleType) -> None:
-    """A signature has the source's own words, not the repr of an object."""
+    """A signature has the words of the source, not the repr of an object."""
     from agno_rt import Agent, ModelSettings
     from agno_rt.memory import MemoryBackend
 
@@ -76,7 +76,7 @@ def test_defaults_are_shown_as_they_are_written(pages: ModuleType) -> None:
 
 
 def test_code_in_docstrings_can_be_copied(pages: ModuleType) -> None:
-    """What stands in single backticks is code, and a class is a link."""
+    """Words in single backticks become code, and a class becomes a link."""
     lines = ['Copy by `attrs.evolve(agent, name="x")`, see', "`Agent` and ``code`` and :class:`Tool`."]
     pages.quote_code(None, "class", "", None, None, lines)
 
@@ -87,7 +87,7 @@ def test_code_in_docstrings_can_be_copied(pages: ModuleType) -> None:
 
 
 def test_every_hook_has_its_signature_and_an_example() -> None:
-    """The page on plugins shows each hook as it is declared, and uses it."""
+    """The page on plugins shows the signature of each hook and an example."""
     text = (DOCS / "howto" / "plugins.md").read_text(encoding="utf-8")
     for name in hookspecs.__all__:
         if name.startswith("agno_rt_"):
@@ -97,7 +97,7 @@ def test_every_hook_has_its_signature_and_an_example() -> None:
 
 
 def test_the_architecture_is_drawn_from_the_code(tmp_path: Path) -> None:
-    """The states, their picture and the floors are those of the code; a page that differs is mended by drawing."""
+    """The states, the picture and the floors agree with the code; drawing mends a page that differs."""
     page, picture = (Path(shutil.copy(path, tmp_path)) for path in (PAGE, PICTURE))
 
     assert not draw(page, picture), f"{PAGE.name} or {PICTURE.name} differs from the code: run `make draw`"
@@ -108,14 +108,14 @@ def test_the_architecture_is_drawn_from_the_code(tmp_path: Path) -> None:
 
 
 def documents() -> list[Path]:
-    """Every page of the documentation, README and plugin's README, but for those that are made."""
+    """Return every page of the documentation, README and plugin's README, without generated pages."""
     made = DOCS / "reference" / "api"
     found = [*DOCS.rglob("*.md"), *ROOT.glob("*.md"), *ROOT.glob("plugins/*/README.md"), ROOT / "examples/README.md"]
     return sorted(path for path in found if made not in path.parents and "_build" not in path.parts)
 
 
 def anchors(path: Path) -> set[str]:
-    """Return what a link may name within a page: its headings, its labels, and those of what it includes."""
+    """Return the anchors of a page: headings and labels, also of included pages."""
     text = path.read_text(encoding="utf-8")
     found = {f"#{label}" for label in re.findall(r"^\(([\w-]+)\)=$", text, re.MULTILINE)}
     for included in INCLUDE.findall(text):
@@ -127,8 +127,8 @@ def anchors(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_somewhere(path: Path) -> None:
-    """A link to a page, or to a heading of one, has its target: on the web, in the repository and in what is built."""
+def test_links_have_targets(path: Path) -> None:
+    """A link to a page, or to a heading, has a target: in the repository, and so on the web and in the built pages."""
     text = FENCE.sub("", path.read_text(encoding="utf-8"))
     for name, anchor in LINK.findall(text):
         target = (path.parent / name).resolve() if name else path
@@ -137,8 +137,19 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert anchor in anchors(target), f"{name or path.name} has no heading {anchor}"
 
 
+@pytest.mark.parametrize(
+    "path", [path for path in documents() if DOCS in path.parents], ids=lambda path: str(path.relative_to(DOCS))
+)
+def test_a_page_opens_with_a_sentence(path: Path) -> None:
+    """The first paragraph of a page tells readers what they can do with it, before any table, code or heading."""
+    title, opening = path.read_text(encoding="utf-8").split("\n", 2)[0::2]
+    if not title.startswith("```{include}"):
+        assert title.startswith("# ")
+        assert re.match(r"[A-Z`\[]|agno_rt", opening), f"{path.name} has no opening: say what it is for"
+
+
 def test_every_page_is_in_a_table_of_contents() -> None:
-    """A page that no other lists could not be found."""
+    """Every page is listed; readers could not find another."""
     listed = {DOCS / "index.md"}
     for index in DOCS.rglob("index.md"):
         for block in re.findall(
@@ -151,7 +162,7 @@ def test_every_page_is_in_a_table_of_contents() -> None:
 
 
 def test_the_pages_are_written_once(pages: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page that has not changed is left alone, so that a second build is quick; one whose module is gone goes."""
+    """Unchanged pages are left alone, to keep a second build quick; the page of a removed module is removed."""
     monkeypatch.setattr(pages, "FOLDER", tmp_path)
     (tmp_path / "agno_rt.gone.md").write_text("# agno_rt.gone\n")
     pages.write_pages()
@@ -163,8 +174,8 @@ def test_the_pages_are_written_once(pages: ModuleType, tmp_path: Path, monkeypat
     assert "agno_rt.gone.md" not in first
 
 
-def test_what_is_made_is_not_kept() -> None:
-    """The pages of the reference are made when the documentation is built, and are not in the repository."""
+def test_generated_pages_are_not_in_git() -> None:
+    """The pages of the reference are made by the build, and are not in the repository."""
     done = subprocess.run(
         ["git", "ls-files", "docs/reference/api", "docs/_build"], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""Every error says what happened and what to do, and can be served without a second table."""
+"""Every error says what happened and what to do, and has all that a server needs to report the error."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ CLASSES = [getattr(errors, name) for name in errors.__all__ if isinstance(getatt
 
 
 def test_the_base_cannot_be_raised() -> None:
-    """Somebody is always to blame, so the base class refuses to be made."""
+    """The base class cannot be made: each error belongs to a class that tells who is to blame."""
     with pytest.raises(TypeError, match="base class"):
         AgnoError("something")
 
 
 def test_codes_are_stable_and_unique() -> None:
-    """Each class has a code of its own, which clients may rely on."""
+    """Each class has a unique code. Clients may rely on the codes."""
     codes = {cls.__name__: cls.code for cls in CLASSES}
 
     assert len(set(codes.values())) == len(codes)
@@ -83,13 +83,13 @@ def test_codes_are_stable_and_unique() -> None:
     ],
 )
 def test_each_error_has_its_http_status(error: AgnoError, status: int) -> None:
-    """An error carries the status with which it is served, and no result until a run gives it one."""
+    """An error has an HTTP status, and no result before a run sets one."""
     assert error.http_status == status
     assert error.result is None
 
 
 def test_a_model_error_says_whether_to_retry() -> None:
-    """A model's error carries provider, status, whether and when it may be retried."""
+    """A model's error has the provider, the status, and the advice on retries."""
     error = ModelError("busy", provider="acme", status=429, retryable=True, retry_after=2.5)
 
     assert (error.provider, error.status, error.retryable, error.retry_after) == ("acme", 429, True, 2.5)
@@ -97,7 +97,7 @@ def test_a_model_error_says_whether_to_retry() -> None:
 
 
 def test_not_found_names_thing_place_and_nearest() -> None:
-    """A name that is not there is named with its kind and place; the hint has the nearest one and the list."""
+    """An unknown name is told with kind and place. The hint has the nearest name and the list."""
     error = NotFound("agent", "asistant", ["librarian", "assistant"], where="agno-rt.toml")
 
     assert error.message == "unknown agent 'asistant' (agno-rt.toml)"
@@ -106,14 +106,15 @@ def test_not_found_names_thing_place_and_nearest() -> None:
 
 
 def test_not_found_takes_a_hint_of_its_own() -> None:
-    """A given hint replaces the suggestion, and an empty place is left out."""
+    """A given hint replaces the suggestion. An empty place is left out."""
     error = NotFound("module", "nope", ["other"], hint="Name a file.")
 
     assert error.full_text == "unknown module 'nope'\nName a file."
 
 
 def test_the_text_is_the_message_alone() -> None:
-    """The hint is not in the error's text, so that whoever shows both says it once; a traceback has it as a note."""
+    """The text of an error leaves out the hint, so that a program showing both says the hint once. A traceback has the
+    hint as a note."""
     error = UsageError("no such thing", hint="Look elsewhere.")
 
     assert (str(error), error.hint) == ("no such thing", "Look elsewhere.")
@@ -126,7 +127,7 @@ def test_the_text_is_the_message_alone() -> None:
 
 
 def test_texts_for_logs_and_models_have_the_hint() -> None:
-    """What is stored, logged or told to a model has no other place for the hint."""
+    """Texts for stores, logs and models include the hint."""
     error = UsageError("no such thing", hint="Look elsewhere.").at("a.toml")
 
     assert text_of(error) == "a.toml: no such thing\nLook elsewhere."
@@ -135,14 +136,14 @@ def test_texts_for_logs_and_models_have_the_hint() -> None:
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
 def test_copies_have_the_hint_once(copied: Callable[[UsageError], UsageError]) -> None:
-    """An error that goes to another process, or is copied, keeps message, hint and note."""
+    """A copied or pickled error keeps message, hint and note."""
     error = copied(UsageError("no such thing", hint="Look elsewhere."))
 
     assert (str(error), error.hint, error.__notes__) == ("no such thing", "Look elsewhere.", ["Look elsewhere."])
 
 
 def test_not_found_cuts_what_is_too_long() -> None:
-    """Of a name of megabytes the beginning and the length are said; the nearest is found all the same."""
+    """A name of megabytes is cut to its beginning and length. The nearest name is found nevertheless."""
     error = NotFound("agent", "assistant" * 1_000_000, ["assistant" * 11, "librarian"])
 
     assert len(str(error)) < 1_000
@@ -155,15 +156,15 @@ class TestSuggest:
     """The hint for an unknown name."""
 
     def test_nothing_to_choose_from(self) -> None:
-        """Where there is nothing, it says so."""
+        """An empty list of names gives "There are no ..."."""
         assert suggest("tool", "x", []) == "There are no tools."
 
     def test_nothing_near(self) -> None:
-        """Where nothing is near, it lists what there is, sorted, each once."""
+        """The hint without a near name lists all names, sorted, each once."""
         assert suggest("tool", "zzz", ["b", "a", "b"]) == "Known: a, b."
 
     def test_long_lists_are_cut(self) -> None:
-        """A long list is cut after twelve names, and says how many more there are; never a single one."""
+        """A long list is cut after twelve names, and says how many more follow; a single name is never cut."""
         assert suggest("tool", "zzz", [f"n{at:02}" for at in range(13)]).endswith("n11, n12.")
         hint = suggest("tool", "zzz", [f"n{at:02}" for at in range(15)])
 
@@ -171,7 +172,7 @@ class TestSuggest:
 
 
 def test_blame_is_in_the_class() -> None:
-    """Who can mend an error is told by its base class."""
+    """The base class of an error tells who can mend the fault."""
     assert issubclass(NotFound, UsageError)
     assert issubclass(ConfigError, UsageError)
     assert issubclass(OutputError, ModelError)
@@ -181,5 +182,5 @@ def test_blame_is_in_the_class() -> None:
 
 
 def test_a_plain_error_can_cross_a_process() -> None:
-    """An error that is only a message survives pickling."""
+    """An error with a message alone survives pickling."""
     assert str(pickle.loads(pickle.dumps(UsageError("gone")))) == "gone"

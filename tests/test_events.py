@@ -1,4 +1,4 @@
-"""Events are small values that carry their name on the wire."""
+"""Events are small values with a name on the wire."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ EXAMPLES: list[Event] = [
 
 
 def test_the_examples_are_all_events() -> None:
-    """This module shows one of each kind of event."""
+    """The examples contain one event of each kind."""
     assert {type(event) for event in EXAMPLES} == set(get_args(Event))
 
 
 @pytest.mark.parametrize("event", EXAMPLES, ids=event_type)
 def test_events_survive_the_wire(event: Event) -> None:
-    """Encoded, an event carries its snake-case name as `type`, and is read back as what it was."""
+    """An encoded event has the snake-case name as `type`, and decodes to an equal event."""
     text = msgspec.json.encode(event)
 
     assert msgspec.json.decode(text)["type"] == event_type(event)
@@ -63,7 +63,7 @@ def test_events_survive_the_wire(event: Event) -> None:
 
 
 def test_names_on_the_wire_are_stable() -> None:
-    """Clients switch on these names."""
+    """Names on the wire stay the same, because clients switch on them."""
     assert [event_type(event) for event in EXAMPLES] == [
         "text_delta",
         "reasoning_delta",
@@ -82,7 +82,7 @@ def test_names_on_the_wire_are_stable() -> None:
 
 
 def test_every_event_class_is_in_the_union() -> None:
-    """An event that is exported belongs to `Event`."""
+    """Every exported event class belongs to `Event`."""
     classes = {
         value
         for name in events.__all__
@@ -93,7 +93,7 @@ def test_every_event_class_is_in_the_union() -> None:
 
 
 def test_the_collector_never_sees_deltas() -> None:
-    """A stream of tokens is no work for the garbage collector."""
+    """A stream of tokens gives the garbage collector nothing to do."""
     assert not gc.is_tracked(TextDelta("x"))
 
 
@@ -102,12 +102,12 @@ class TestStamped:
 
     @pytest.mark.parametrize("delta", [TextDelta("x"), ReasoningDelta("x"), ToolCallDelta(0)])
     def test_a_fresh_delta_is_stamped_in_place(self, delta: Delta) -> None:
-        """A fresh delta costs no copy."""
+        """A fresh delta is stamped without a copy."""
         assert stamped(delta, "r1") is delta
         assert delta.run_id == "r1"
 
     def test_a_shared_delta_is_copied(self) -> None:
-        """A delta that belongs to a run already is left as it is."""
+        """A delta of one run is copied for another run, and the first stays unchanged."""
         first = stamped(TextDelta("x"), "r1")
         second = stamped(first, "r2")
 

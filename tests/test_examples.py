@@ -12,13 +12,13 @@ EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 
 
 def test_there_are_examples() -> None:
-    """The folder was found."""
+    """The folder has examples."""
     assert EXAMPLES
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_runs(example: Path) -> None:
-    """An example ends by itself, without an error, and prints something."""
+    """An example ends by itself without an error, and prints something."""
     done = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=120, check=False)
 
     assert done.returncode == 0, done.stderr
@@ -26,7 +26,7 @@ def test_runs(example: Path) -> None:
 
 
 def test_the_first_one_is_right() -> None:
-    """What a stranger runs first, on the embedded model, tells the truth."""
+    """The first example for newcomers, on the embedded model, prints the right answer."""
     done = subprocess.run(
         [sys.executable, str(EXAMPLES[0].with_name("hello.py"))],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The house rules as tests: one rule a test, and the message says how to comply."""
+"""House rules as tests: one rule a test. The message says how to comply."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ FLOORS: dict[str, int] = {
     "hooks": 3,
     "instructions": 3,
     "output": 3,
+    "result": 3,
+    "runnable": 3,
     # 4 decisions
     "_decide": 4,
     "facts": 4,
@@ -108,27 +110,30 @@ MANY_PARAMETERS: dict[str, str] = {}
 
 @functools.cache
 def tree(path: Path) -> ast.Module:
-    """A file, parsed."""
+    """Parse a file."""
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
 def kernel_files() -> list[Path]:
-    """Every Python file of the kernel but the templates."""
+    """List every Python file of the kernel except the templates."""
     return sorted(path for path in KERNEL.rglob("*.py") if path not in TEMPLATES)
 
 
 def plugin_files() -> list[Path]:
-    """Every Python file of the plugins' packages, their tests apart."""
+    """List every Python file of the plugins' packages, without tests."""
     return sorted(path for path in PLUGINS.glob("*/agno_rt_*/**/*.py"))
 
 
 def module_name(path: Path) -> str:
-    """`agno_rt.cli.app` for its file."""
+    """Return the module name of a file, such as `agno_rt.cli.app`."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def for_checkers_alone(path: Path) -> set[int]:
-    """The lines within `if TYPE_CHECKING:` that import what every type checker has with it, and no program needs."""
+    """Return the lines of imports of `typing_extensions` within `if TYPE_CHECKING:`.
+
+    Every type checker brings `typing_extensions` along, and no program needs the package.
+    """
     blocks = [
         node for node in tree(path).body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
     ]
@@ -137,12 +142,12 @@ def for_checkers_alone(path: Path) -> set[int]:
 
 
 def part(module: str) -> str:
-    """The first name below `agno_rt`: a module, or one of the edges' packages; empty for the root."""
+    """Return the first name below `agno_rt`: a module or a package; empty for the root."""
     return [*module.split("."), ""][1]
 
 
 def imports(path: Path) -> Iterator[tuple[str, str | None, int]]:
-    """Each import in the file, those inside functions too: module, name or `None`, line."""
+    """Yield module, name or `None`, and line of each import in the file, also inside functions."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -154,7 +159,7 @@ def imports(path: Path) -> Iterator[tuple[str, str | None, int]]:
 
 
 def own_imports(path: Path) -> Iterator[tuple[str, str | None, int]]:
-    """The imports of agno_rt's own modules; `from agno_rt import module` counts as that module."""
+    """Yield the imports of agno_rt's own modules; `from agno_rt import module` counts as the module."""
     for module, name, line in imports(path):
         if module == "agno_rt" and name is not None and name in FLOORS:
             yield f"agno_rt.{name}", None, line
@@ -163,7 +168,7 @@ def own_imports(path: Path) -> Iterator[tuple[str, str | None, int]]:
 
 
 def test_every_module_has_a_floor() -> None:
-    """A new module of the kernel is given its place."""
+    """Every module of the kernel has a place in FLOORS."""
     modules = {part(module_name(path)) for path in kernel_files()} - {""}
 
     assert modules == FLOORS.keys(), "write it into FLOORS here, and into the table of the design"
@@ -171,7 +176,7 @@ def test_every_module_has_a_floor() -> None:
 
 @pytest.mark.parametrize("path", kernel_files(), ids=module_name)
 def test_imports_go_down_only(path: Path) -> None:
-    """A module imports from its own floor or from below, and from the defining module, never the package root."""
+    """A module imports from its own floor or below, and from the defining module, never from the package root."""
     own = part(module_name(path))
     for module, name, line in own_imports(path):
         if not own:
@@ -185,7 +190,7 @@ def test_imports_go_down_only(path: Path) -> None:
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    """There is no import cycle, not even one through imports inside functions."""
+    """The kernel has no import cycle, not even through imports inside functions."""
     graph: dict[str, set[str]] = {}
     files = {module_name(path): path for path in kernel_files() if path != KERNEL / "__init__.py"}
     for module, path in files.items():
@@ -206,7 +211,7 @@ def test_no_module_imports_itself_through_others() -> None:
 
 @pytest.mark.parametrize("path", kernel_files(), ids=module_name)
 def test_each_floor_has_its_dependencies(path: Path) -> None:
-    """From outside, a module imports only what its floor may; values, contracts and decisions do nothing."""
+    """A module imports only the outside packages of its floor. Values, contracts and decisions import no doers."""
     own = part(module_name(path))
     if not own:
         return
@@ -225,7 +230,7 @@ def test_each_floor_has_its_dependencies(path: Path) -> None:
 
 @pytest.mark.parametrize("path", plugin_files(), ids=module_name)
 def test_plugins_know_public_names_alone(path: Path) -> None:
-    """A plugin imports from agno_rt what is in some `__all__`, and nothing of another plugin."""
+    """A plugin imports only public names of agno_rt, and nothing of another plugin."""
     own = path.relative_to(PLUGINS).parts[1]
     for module, name, line in imports(path):
         top, *below = module.split(".")
@@ -259,7 +264,7 @@ assert "trio" not in sys.modules
 
 
 def test_decisions_need_no_trio() -> None:
-    """Floors 1 to 4 import in a process where trio cannot be imported."""
+    """Floors 1 to 4 import in a process that cannot import trio."""
     modules = [
         module_name(path).partition(".")[2]
         for path in kernel_files()
@@ -273,7 +278,7 @@ def test_decisions_need_no_trio() -> None:
 
 
 def test_the_kernel_imports_little() -> None:
-    """The whole kernel brings attrs, msgspec, pluggy and trio with what that needs, and nothing else."""
+    """The kernel imports attrs, msgspec, pluggy and trio with their dependencies, and nothing else."""
     code = "import sys; before = set(sys.modules); import agno_rt; agno_rt.Runtime; print(*set(sys.modules) - before)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     brought = {name.partition(".")[0] for name in done.stdout.split()} - sys.stdlib_module_names
@@ -287,7 +292,7 @@ def test_the_kernel_imports_little() -> None:
 
 @pytest.mark.parametrize("path", [*kernel_files(), *plugin_files()], ids=module_name)
 def test_modules_are_short(path: Path) -> None:
-    """A module has 500 lines at most; one with a reason to be longer, 600."""
+    """A module has at most 500 lines; a listed exception has at most 600."""
     lines = len(path.read_text(encoding="utf-8").splitlines())
     limit = 600 if module_name(path) in LONG_MODULES else 500
 
@@ -295,7 +300,7 @@ def test_modules_are_short(path: Path) -> None:
 
 
 def functions(path: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    """Every function of a file with its qualified name."""
+    """Yield every function of a file with its qualified name."""
 
     def walk(node: ast.AST, where: str) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
         for child in ast.iter_child_nodes(node):
@@ -312,7 +317,7 @@ def functions(path: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunc
 
 @pytest.mark.parametrize("path", [*kernel_files(), *plugin_files()], ids=module_name)
 def test_functions_are_short(path: Path) -> None:
-    """No function is longer than 80 lines."""
+    """A function has at most 80 lines."""
     for name, function in functions(path):
         lines = (function.end_lineno or 0) - function.lineno + 1
         assert lines <= 80, f"{name} has {lines} lines: give its parts names"
@@ -320,7 +325,7 @@ def test_functions_are_short(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [*kernel_files(), *plugin_files()], ids=module_name)
 def test_functions_take_few_parameters(path: Path) -> None:
-    """No function takes more than six parameters, those by keyword counted, `self` not; click's commands excepted."""
+    """A function has at most six parameters, without `self`. Keyword parameters count; click's commands are exempt."""
     for name, function in functions(path):
         names = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
         count = len([arg for arg in names if arg.arg not in ("self", "cls")])
@@ -331,7 +336,7 @@ def test_functions_take_few_parameters(path: Path) -> None:
 
 
 def test_the_exceptions_are_still_needed() -> None:
-    """An exception that nobody needs any more is taken off its list."""
+    """Every listed exception is still needed."""
     files = {module_name(path): path for path in [*kernel_files(), *plugin_files()]}
     long = {name for name, path in files.items() if len(path.read_text(encoding="utf-8").splitlines()) > 400}
 
@@ -340,12 +345,12 @@ def test_the_exceptions_are_still_needed() -> None:
 
 
 def test_an_agent_has_ten_slots() -> None:
-    """A new setting of an agent goes into one of the values that it holds."""
+    """An agent has at most ten fields. A new setting goes into one of the values held by the agent."""
     assert len(attrs.fields(agno_rt.Agent)) <= 10
 
 
 def public_modules() -> list[Path]:
-    """The modules whose names are a promise."""
+    """List the modules with public names."""
     return [
         path
         for path in kernel_files()
@@ -354,7 +359,7 @@ def public_modules() -> list[Path]:
 
 
 def exported(path: Path) -> list[str]:
-    """The module's `__all__`, read from its source."""
+    """Read the module's `__all__` from the source."""
     for node in tree(path).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             names: list[str] = ast.literal_eval(node.value)
@@ -364,7 +369,7 @@ def exported(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("path", public_modules(), ids=module_name)
 def test_all_is_sorted_and_there(path: Path) -> None:
-    """Each public module says what it offers, constants first, then classes, then functions, by the alphabet."""
+    """Each public module has a sorted `__all__`: constants, then classes, then functions."""
     names = exported(path)
     module = importlib.import_module(module_name(path))
 
@@ -374,7 +379,7 @@ def test_all_is_sorted_and_there(path: Path) -> None:
 
 @pytest.mark.parametrize("path", public_modules(), ids=module_name)
 def test_public_names_are_documented(path: Path) -> None:
-    """Every public class, function and method says what it does."""
+    """Every public class, function and method has a docstring."""
     assert ast.get_docstring(tree(path)), f"{path} does not say what it owns"
     for node in tree(path).body:
         if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or node.name not in exported(
@@ -390,7 +395,7 @@ def test_public_names_are_documented(path: Path) -> None:
 
 
 def test_the_public_surface() -> None:
-    """What `agno_rt` itself offers. A name more or less here is a promise made or broken: write it down."""
+    """`agno_rt` offers exactly these names. A change here makes or breaks a promise: write the change down."""
     offered = [
         alias.name
         for node in ast.walk(tree(KERNEL / "__init__.pyi"))
@@ -412,6 +417,7 @@ def test_the_public_surface() -> None:
         "Emit",
         "Event",
         "Fallback",
+        "Flow",
         "FromUser",
         "Guard",
         "Guardrail",
@@ -433,6 +439,7 @@ def test_the_public_surface() -> None:
         "RunContext",
         "RunResult",
         "RunStream",
+        "Runnable",
         "Runtime",
         "State",
         "Template",
@@ -448,7 +455,7 @@ def test_the_public_surface() -> None:
 
 
 def test_hooks_are_documented() -> None:
-    """Every hook's docstring is its reference, and stands in the documentation, which lists what is public."""
+    """Every hook has a docstring, and is public, so that the documentation lists the hook."""
     hooks = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("agno_rt_")}
 
     assert set(hooks) == {
@@ -466,7 +473,7 @@ def test_hooks_are_documented() -> None:
 
 
 def tracked() -> list[Path]:
-    """Every file in the repository."""
+    """List every tracked file in the repository."""
     try:
         done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
@@ -475,7 +482,7 @@ def tracked() -> list[Path]:
 
 
 def test_no_machine_and_no_registry_is_named() -> None:
-    """No tracked file has a path of somebody's machine or the host of a package registry in it."""
+    """No tracked file contains a path of a machine or the host of a package registry."""
     folders = "work|root|home"
     hosts = "|".join(
         re.escape(".".join(parts)) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "com"))
@@ -493,7 +500,7 @@ def test_no_machine_and_no_registry_is_named() -> None:
 
 
 def test_the_tests_tell_what_they_show() -> None:
-    """Every test of the kernel has a docstring, and none of them mocks or sleeps."""
+    """Every test of the kernel has a docstring, and no test mocks or sleeps."""
     # Tests of commands and of whole programs wait for processes by the clock.
     inside = [path for path in Path(__file__).parent.rglob("test_*.py") if not {"cli", "e2e"} & {*path.parts}]
     for path in sorted(inside):

@@ -1,4 +1,4 @@
-"""Instructions: text, a function of the run, or a template over it, which reads what is there and calls nothing."""
+"""Instructions: a text, a function of the run, or a template filled with values of the run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from agno_rt.testing import ScriptedModel
 
 @attrs.define
 class Item:
-    """Something in a cart."""
+    """An item in a cart."""
 
     name: str = ""
     price: float = 0.0
@@ -30,7 +30,7 @@ class Item:
 
 @attrs.define
 class Cart:
-    """A state."""
+    """A session's state."""
 
     items: list[Item] = attrs.Factory(list)
     notes: dict[str, Any] = attrs.Factory(dict)
@@ -43,7 +43,7 @@ class Cart:
         raise RuntimeError("no such luck")
 
     def total(self) -> float:
-        """What it costs."""
+        """Return the price of the cart."""
         return sum(item.price for item in self.items)
 
 
@@ -52,7 +52,7 @@ CONTEXT = RunContext("run1", "shop", "s1", "ann", (Message("user", "hi"), Messag
 
 
 async def told(agent: Agent, **asked: Any) -> str:
-    """What the model is told in a run of the agent, before the input."""
+    """Return the messages before the input in a run of the agent."""
     async with Runtime() as rt:
         await rt.run(agent, "hello", **asked)
     model = agent.model
@@ -64,13 +64,13 @@ async def told(agent: Agent, **asked: Any) -> str:
 
 
 async def test_text() -> None:
-    """Text is the system message; without any there is none."""
+    """Text becomes the system message; without text, no system message is sent."""
     assert await told(Agent(ScriptedModel(["ok"]), "a", "Be {brief}.")) == "system: Be {brief}."
     assert await told(Agent(ScriptedModel(["ok"]), "a")) == ""
 
 
 async def test_a_function() -> None:
-    """A function is given the run and returns the text; it may be async, and an object that can be called."""
+    """A function gets the run's context and returns the text. Async functions and callable objects work too."""
 
     def plain(context: RunContext) -> str:
         return f"For {context.user} in {context.session}."
@@ -90,17 +90,17 @@ async def test_a_function() -> None:
 
 
 async def test_a_function_that_says_nothing() -> None:
-    """Empty text is no message."""
+    """Empty text gives no message."""
     assert await told(Agent(ScriptedModel(["ok"]), "a", lambda context: "")) == ""
 
 
 def failing(context: RunContext) -> str:
-    """Fails."""
+    """Fail."""
     raise KeyError("cart")
 
 
 def wrong(context: RunContext) -> Any:
-    """Returns no text."""
+    """Return a number in place of a text."""
     return 5
 
 
@@ -115,7 +115,7 @@ def wrong(context: RunContext) -> Any:
     ],
 )
 async def test_instructions_that_fail(instructions: Any, said: str) -> None:
-    """The error says what is wrong; the model is not asked, and nothing is stored."""
+    """Wrong instructions raise an error before the model is asked, and nothing is stored."""
     agent = Agent(ScriptedModel([]), "a", instructions, memory=MemoryPolicy(state=Cart))
     async with Runtime() as rt:
         with pytest.raises(UsageError, match=said):
@@ -124,7 +124,7 @@ async def test_instructions_that_fail(instructions: Any, said: str) -> None:
 
 
 async def test_a_function_may_raise_ours() -> None:
-    """An error of ours is passed on as it is."""
+    """An `AgnoError` of a function is passed on unchanged."""
 
     def refuse(context: RunContext) -> str:
         raise ModelError("not today", provider="me")
@@ -134,7 +134,7 @@ async def test_a_function_may_raise_ours() -> None:
 
 
 async def test_a_template_is_filled_in_for_each_run() -> None:
-    """Two runs at once, for two users, are told different things by one agent."""
+    """One agent gives two users different instructions in two concurrent runs."""
     with ScriptedModel(["one", "two"]) as model:
         agent = Agent(model, "a", Template("You help {user}."))
         async with Runtime() as rt, trio.open_nursery() as nursery:
@@ -163,12 +163,13 @@ async def test_a_template_is_filled_in_for_each_run() -> None:
     ],
 )
 def test_what_a_template_reads(text: str, filled: str) -> None:
-    """Names, attributes and entries; `None` is nothing, text as it is, anything else JSON; braces written twice."""
+    """A template reads names, attributes and entries. `None` is empty, text stays text, other values become JSON,
+    double braces become single."""
     assert Template(text).fill(CONTEXT) == filled
 
 
 def test_what_is_filled_in_is_no_template() -> None:
-    """A value with braces in it is text."""
+    """Braces in a filled-in value stay text."""
     assert (
         Template("{user}!").fill(RunContext("r", user="{state} {{ {deps.__class__}")) == "{state} {{ {deps.__class__}!"
     )
@@ -191,7 +192,7 @@ def test_what_is_filled_in_is_no_template() -> None:
     ],
 )
 def test_templates_that_cannot_be_read(text: str, said: str) -> None:
-    """A mistake is found when the template is made, with a hint; what begins with an underscore is closed."""
+    """A mistake in a template raises an error with a hint at once; names with a leading underscore are refused."""
     with pytest.raises(UsageError) as caught:
         Template(text)
 
@@ -200,7 +201,7 @@ def test_templates_that_cannot_be_read(text: str, said: str) -> None:
 
 
 def test_a_wrong_name_is_told_the_right_one() -> None:
-    """The hint offers the nearest name."""
+    """The hint offers the nearest name, never a private one."""
     with pytest.raises(UsageError) as caught:
         Template("{usr}")
     assert "'user'" in caught.value.hint
@@ -224,7 +225,7 @@ def test_a_wrong_name_is_told_the_right_one() -> None:
     ],
 )
 def test_what_is_not_there(text: str, said: str) -> None:
-    """What a template cannot read is an error that says how far it came; it never calls anything."""
+    """A placeholder without a value is an error that names the last readable part. A template never calls functions."""
     with pytest.raises(UsageError) as caught:
         Template(text).fill(CONTEXT)
 
@@ -233,7 +234,7 @@ def test_what_is_not_there(text: str, said: str) -> None:
 
 @given(st.text(alphabet="{}us er[].", max_size=20))
 def test_any_text_is_a_template_or_an_error(text: str) -> None:
-    """Whatever is written, it is read or refused, and never anything else."""
+    """Any text makes a template or raises a `UsageError`."""
     try:
         template = Template(text)
     except UsageError:
@@ -243,7 +244,7 @@ def test_any_text_is_a_template_or_an_error(text: str) -> None:
 
 @pytest.mark.parametrize("text", [5, None, b"x"])
 def test_a_template_of_no_text(text: Any) -> None:
-    """A template is made of text."""
+    """A template refuses anything but text."""
     make: Callable[[Any], Template] = Template
     with pytest.raises(UsageError, match="text of a template"):
         make(text)

@@ -1,4 +1,4 @@
-"""A limiter admits at once, queues in order, refuses beyond its queue, and can be asked how it stands."""
+"""A limiter admits at once, queues in order, refuses beyond the queue, and reports statistics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agno_rt.limits import LimitStatistics
 
 
 async def test_admits_up_to_its_total_without_waiting() -> None:
-    """With room, entering and leaving is no checkpoint."""
+    """Entering and leaving below the total are not checkpoints."""
     limiter = Limiter("runs", 2)
     with trio.CancelScope() as scope:
         scope.cancel()
@@ -27,7 +27,7 @@ async def test_admits_up_to_its_total_without_waiting() -> None:
 
 
 async def test_serves_waiters_in_order() -> None:
-    """Who waits longer goes first, and a newcomer cannot slip in before one who was woken."""
+    """Waiters are served in order, and a newcomer cannot overtake a waiter just woken."""
     limiter = Limiter("runs", 1)
     served: list[int] = []
 
@@ -50,7 +50,7 @@ async def test_serves_waiters_in_order() -> None:
 
 
 async def test_refuses_beyond_its_queue() -> None:
-    """One more than the queue holds is told at once which limit it is and what would help."""
+    """A caller beyond the queue is refused at once, with the limit's name and a remedy."""
     limiter = Limiter("runs", 1, 1)
 
     async with trio.open_nursery() as nursery:
@@ -66,7 +66,7 @@ async def test_refuses_beyond_its_queue() -> None:
 
 
 async def test_no_queue_at_all() -> None:
-    """A queue of 0 refuses everybody who would have to wait."""
+    """A queue of 0 refuses every caller who would have to wait."""
     limiter = Limiter("runs", 1, 0)
 
     async with limiter:
@@ -76,7 +76,7 @@ async def test_no_queue_at_all() -> None:
 
 
 async def test_one_that_gave_up_waiting_is_passed_over() -> None:
-    """A cancelled waiter leaves the queue; its place goes to the next."""
+    """A cancelled waiter leaves the queue, and the next waiter gets the place."""
     limiter = Limiter("runs", 1)
     served: list[str] = []
 
@@ -97,7 +97,7 @@ async def test_one_that_gave_up_waiting_is_passed_over() -> None:
 
 
 async def test_a_place_given_to_a_task_that_is_cancelled_is_not_lost() -> None:
-    """A waiter woken and cancelled in the same moment gives its place back."""
+    """A waiter woken and cancelled in the same moment gives the place back."""
     limiter = Limiter("runs", 1)
 
     async def wait(scope: trio.CancelScope) -> None:
@@ -117,7 +117,7 @@ async def test_a_place_given_to_a_task_that_is_cancelled_is_not_lost() -> None:
 
 
 async def test_gives_its_place_back_on_an_error() -> None:
-    """Leaving by an error leaves nothing behind."""
+    """An error inside gives the place back."""
     limiter = Limiter("runs", 1)
     with pytest.raises(ValueError, match="oops"):
         async with limiter:
@@ -128,7 +128,7 @@ async def test_gives_its_place_back_on_an_error() -> None:
 
 @given(st.integers(1, 4), st.integers(0, 4), st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=25))
 def test_never_more_than_its_total(total: int, queue: int, tasks: list[tuple[int, bool]]) -> None:
-    """Whoever comes, waits, gives up or fails: never more than `total` inside nor `queue` waiting, and none left."""
+    """No more than `total` tasks are inside, and no more than `queue` wait; in the end, no place is taken."""
     limiter = Limiter("x", total, queue)
     inside = 0
 

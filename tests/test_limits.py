@@ -1,4 +1,4 @@
-"""Limits are checked when they are made, and each complaint names the limit."""
+"""Limits are checked when made, and each error names the limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agno_rt.limits import Limits
 
 
 def test_the_defaults_are_generous_and_without_deadline() -> None:
-    """Every limit has a default; no deadline is set unless somebody asks."""
+    """Every count has a generous default; timeouts default to `None`."""
     limits = Limits()
 
     assert (limits.runs, limits.queue, limits.model_calls, limits.tools, limits.turns) == (1_000, 10_000, 1_000, 8, 16)
@@ -19,7 +19,7 @@ def test_the_defaults_are_generous_and_without_deadline() -> None:
 
 
 def test_the_smallest_values() -> None:
-    """One of each and no queue at all is allowed, and so is a part of a second."""
+    """Counts of 1, a queue of 0 and fractions of a second are valid."""
     Limits(runs=1, queue=0, model_calls=1, tools=1, turns=1, run_timeout=0.001, model_timeout=1, tool_timeout=1e9)
 
 

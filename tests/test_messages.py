@@ -16,7 +16,7 @@ usages = st.builds(Usage, counts, counts, counts, counts, counts)
 
 @given(usages, usages, usages)
 def test_usages_add_up(a: Usage, b: Usage, c: Usage) -> None:
-    """Adding usages is adding their counts, in any order."""
+    """Adding usages adds the counts, in any order."""
     assert a + b == b + a
     assert (a + b) + c == a + (b + c)
     assert (a + b).total_tokens == a.total_tokens + b.total_tokens
@@ -24,7 +24,7 @@ def test_usages_add_up(a: Usage, b: Usage, c: Usage) -> None:
 
 
 def test_defaults() -> None:
-    """A message needs its role alone, a call its id and name."""
+    """A message needs only a role; a call needs only an id and a name."""
     assert Message("user") == Message("user", "", (), None, None)
     assert ToolCall("1", "t").arguments == "{}"
     assert Usage().total_tokens == 0
@@ -32,7 +32,7 @@ def test_defaults() -> None:
 
 @pytest.mark.parametrize("arguments", [{}, {"a": 1, "b": ["é", None]}, {"nested": {"a": 1.5}}])
 def test_arguments_of_a_call_may_be_a_dict(arguments: dict[str, object]) -> None:
-    """A dict is encoded, so that the call is the same as one that a model wrote."""
+    """Arguments given as a dict are encoded as JSON text, like a model's arguments."""
     call = ToolCall("1", "t", arguments)
 
     assert msgspec.json.decode(call.arguments) == arguments
@@ -41,21 +41,21 @@ def test_arguments_of_a_call_may_be_a_dict(arguments: dict[str, object]) -> None
 
 @pytest.mark.parametrize("arguments", [None, 3, b"{}", ["a"], {"a": object()}, {"a": float("nan")}, {1j: 2}])
 def test_other_arguments_of_a_call_are_refused(arguments: object) -> None:
-    """What is neither text nor JSON is refused when the call is made, not when it is carried out."""
+    """Arguments other than text or JSON values are refused when the call is made, not when the tool runs."""
     with pytest.raises(UsageError, match="arguments of a tool call"):
         ToolCall("1", "t", arguments)  # type: ignore[arg-type]  # the point of the test
 
 
 @pytest.mark.parametrize("value", [Message("user"), ToolCall("1", "t"), Usage(), Media("image", "image/png")])
 def test_values_are_slotted(value: object) -> None:
-    """Nothing can be stuck onto a value by accident."""
+    """Values accept no new attributes."""
     assert not hasattr(value, "__dict__")
     with pytest.raises(AttributeError):
         value.colour = "blue"  # type: ignore[attr-defined]  # the point of the test
 
 
 def test_usages_count_reasoning_and_cost() -> None:
-    """What was reasoning, what was cached and what it cost add up too; the total is input and output alone."""
+    """Reasoning tokens, cached tokens and cost add up too; the total counts input and output only."""
     total = Usage(10, 5, 3, 8, 0.25) + Usage(1, 1, 1, 1, 0.5)
 
     assert total == Usage(11, 6, 4, 9, 0.75)
@@ -63,7 +63,7 @@ def test_usages_count_reasoning_and_cost() -> None:
 
 
 def test_text_and_media_of_a_message() -> None:
-    """Of a content in parts, the texts are joined by line breaks, and the media are there by themselves."""
+    """The text of a content in parts joins the texts by line breaks; the media are listed apart."""
     image = Media("image", "image/png", b"x")
     message = Message("user", ("What", image, "is this?"))
 
@@ -73,7 +73,7 @@ def test_text_and_media_of_a_message() -> None:
 
 
 def test_bytes_are_not_shown() -> None:
-    """A log that prints a message has the size of its media, not their bytes."""
+    """A repr shows the size of media, not the bytes."""
     assert repr(Media("image", "image/png", b"secret", name="a.png")) == (
         "Media(kind='image', media_type='image/png', data=<6 bytes>, url=None, name='a.png')"
     )
@@ -104,7 +104,7 @@ messages = st.builds(
 @example(Message("user", ()))
 @example(Message("user", ("", Media("image", "image/png", bytes(range(256))))))
 def test_a_message_survives_json(message: Message) -> None:
-    """What is written as JSON is read back equal, parts and their bytes too: backends may store messages so."""
+    """A message written as JSON is read back equal, with parts and bytes: backends may store JSON."""
     again = msgspec.json.decode(msgspec.json.encode(message), type=Message)
 
     assert again == message
@@ -114,12 +114,12 @@ def test_a_message_survives_json(message: Message) -> None:
 
 @given(messages)
 def test_a_message_survives_message_pack(message: Message) -> None:
-    """The same in MessagePack, where bytes stay bytes."""
+    """A message written as MessagePack is read back equal, and bytes stay bytes."""
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=Message) == message
 
 
 def test_messages_of_the_first_version_are_read() -> None:
-    """What was stored before messages had parts and reasoning is read as it was meant."""
+    """Messages stored before parts and reasoning existed are still read."""
     stored = b'{"role":"assistant","content":"hi","tool_calls":[],"tool_call_id":null,"name":null}'
 
     assert msgspec.json.decode(stored, type=Message) == Message("assistant", "hi")

@@ -1,4 +1,4 @@
-"""The values that cross the `Model` protocol, and what counts as a model."""
+"""The values of the `Model` protocol, and the check for a model."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class Parrot:
 
 
 def test_a_model_is_whatever_has_a_name_and_responds() -> None:
-    """The protocol asks for no base class."""
+    """Any object with a name and `respond` is a model, without a base class."""
     assert isinstance(Parrot(), Model)
     assert not isinstance(object(), Model)
 
 
 async def test_a_request_needs_messages_alone() -> None:
-    """All else in a request has a default, and a response is positional in its usual order."""
+    """A request needs only messages. A response takes its fields by position in the usual order."""
     response = await Parrot().respond(ModelRequest([Message("user", "hi")]))
 
     assert response == ModelResponse("hi", (), "", Usage(), "stop")
 
 
 def test_settings_are_shared_and_so_frozen() -> None:
-    """Settings leave everything to the model by default and cannot be changed in place."""
+    """Settings leave every choice to the model by default, and cannot be changed."""
     settings = ModelSettings()
 
     assert (settings.temperature, settings.max_tokens, settings.seed, settings.stop) == (None, None, None, ())
@@ -49,17 +49,17 @@ def test_settings_are_shared_and_so_frozen() -> None:
     [("END", ("END",)), (("a", "b"), ("a", "b")), (["a"], ("a",)), ("", ()), (None, ()), (("", "a"), ("a",))],
 )
 def test_one_stop_sequence_is_one(stop: Any, kept: tuple[str, ...]) -> None:
-    """A single text is one stop sequence, not one for each of its letters."""
+    """A single text is one stop sequence, not one for each letter."""
     assert ModelSettings(stop=stop).stop == kept
 
 
 @pytest.mark.parametrize("stop", [5, (5,), b"END"])
 def test_a_stop_sequence_is_text(stop: Any) -> None:
-    """Anything else is refused where the settings are made."""
+    """A stop sequence other than text is refused when the settings are made."""
     with pytest.raises(UsageError, match="stop is"):
         ModelSettings(stop=stop)
 
 
 def test_requests_share_the_default_settings() -> None:
-    """A request without settings makes none of its own."""
+    """Requests without settings share one default object."""
     assert ModelRequest(()).settings is ModelRequest(()).settings

@@ -1,4 +1,4 @@
-"""Functions that stand among an agent's tools without the decorator."""
+"""Plain functions as tools, without the decorator."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def double_async(number: int) -> int:
 
 
 class Doubler:
-    """Doubles, in several ways."""
+    """Doubling in several ways."""
 
     factor = 2
 
@@ -53,7 +53,7 @@ class Doubler:
 
 @attrs.define
 class Times:
-    """Multiplies. Equal to another by its factor, and so without a hash."""
+    """Multiplication by a factor. Equality by factor leaves the class without a hash."""
 
     factor: int
     __name__: str = "times"
@@ -89,7 +89,7 @@ FUNCTIONS: list[Callable[..., Any]] = [
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 async def test_is_a_tool_as_it_is(function: Callable[..., Any]) -> None:
-    """The model is shown what `@tool` would show it, and the function is called as a tool's is."""
+    """A plain function is shown to the model and called as with `@tool`."""
     shown: list[tuple[str, str, Any]] = []
 
     def call(request: ModelRequest) -> ModelResponse:
@@ -111,7 +111,7 @@ def triple(number: int) -> int:
 
 
 async def test_stands_beside_tools() -> None:
-    """Functions, tools and toolkits may be mixed."""
+    """Functions and tools may be mixed."""
     async with Runtime() as rt:
         calls = [ToolCall("1", "double", {"number": 1}), ToolCall("2", "triple", {"number": 1})]
         agent = Agent(ScriptedModel([calls, "done"]), tools=(double, triple))
@@ -121,7 +121,7 @@ async def test_stands_beside_tools() -> None:
 
 
 async def test_agents_that_share_functions_share_the_tools() -> None:
-    """A function is described once in a runtime, by whatever list it is reached."""
+    """A runtime describes a function once for all agents."""
     seen: list[Any] = []
 
     def look(request: ModelRequest) -> ModelResponse:
@@ -138,7 +138,7 @@ async def test_agents_that_share_functions_share_the_tools() -> None:
 
 
 async def test_objects_that_are_equal_are_tools_of_their_own() -> None:
-    """Of two objects that are equal each is called by the agent that has it."""
+    """Each agent calls its own one of two equal callable objects."""
     one, other = Times(2), Times(2)
     call = ToolCall("1", "times", {"number": 10})
 
@@ -151,10 +151,10 @@ async def test_objects_that_are_equal_are_tools_of_their_own() -> None:
 
 
 async def test_a_runtime_that_is_gone_keeps_no_function() -> None:
-    """What a runtime made of a function is gone with it."""
+    """A dropped runtime keeps no reference to a function."""
 
     def local(number: int) -> int:
-        """Return it."""
+        """Return the number."""
         return number
 
     gone = weakref.ref(local)
@@ -171,7 +171,7 @@ async def test_a_runtime_that_is_gone_keeps_no_function() -> None:
     [(Doubler, "Make an instance of the class: Doubler(...)"), (5, "Give a function"), (None, "Give a function")],
 )
 async def test_what_is_not_a_tool(entry: Any, problem: str) -> None:
-    """A class and what cannot be called are refused, saying what to give."""
+    """A class or an object that cannot be called is refused with a remedy."""
     async with Runtime() as rt:
         with pytest.raises(UsageError, match="is not a tool") as caught:
             await rt.run(Agent(ScriptedModel([]), "clerk", tools=[entry]), "?")
@@ -181,7 +181,7 @@ async def test_what_is_not_a_tool(entry: Any, problem: str) -> None:
 
 
 async def test_a_function_that_cannot_be_described() -> None:
-    """A function without types is refused as `@tool` refuses it, and the agent is named."""
+    """A function without types is refused as by `@tool`, and the error names the agent."""
 
     def untyped(number) -> int:  # type: ignore[no-untyped-def]  # the point of the test
         return 2 * int(number)
@@ -194,7 +194,7 @@ async def test_a_function_that_cannot_be_described() -> None:
 
 
 async def test_a_method_without_its_object() -> None:
-    """Where a method lacks the object that it belongs to, the error says how to give it."""
+    """The error for an unbound method says how to give a bound one."""
     async with Runtime() as rt:
         with pytest.raises(ToolDefinitionError, match="'self' has no type") as caught:
             await rt.run(Agent(ScriptedModel([]), tools=[Doubler.double]), "?")

@@ -1,4 +1,4 @@
-"""The plugin host: found without being imported, loaded when asked for, broken ones named and harmless."""
+"""The plugin host: plugins are found without an import, loaded on demand, and harmless when broken."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHIPPED = {"files", "log", "memory", "sqlite"}
 
 
 def offering(*names: str, help: str = "") -> Callable[[Any], None]:
-    """A registration hook that offers models of these names, each called by how it was asked for."""
+    """Make a registration hook that offers models with these names. Each model's name repeats the request."""
 
     def register_all(register: Any) -> None:
         for name in names:
@@ -34,7 +34,7 @@ def offering(*names: str, help: str = "") -> Callable[[Any], None]:
 
 
 class TestModels:
-    """From spec string to model."""
+    """Models by spec string."""
 
     @pytest.mark.parametrize(
         ("spec", "called"),
@@ -47,14 +47,14 @@ class TestModels:
         ],
     )
     def test_names_and_the_star(self, plugin_point: MakePoint, spec: str, called: str) -> None:
-        """A registered name takes the rest after it; the star takes everything else as it is."""
+        """A registered name gets the rest of the spec; the star gets every other spec unchanged."""
         host = PluginHost([plugin_point("p", agno_rt_register_models=offering("small", "*"))])
 
         assert host.model(spec, {"p": {"k": 1}, "q": {"k": 2}}).name == called
 
     @pytest.mark.parametrize("spec", ["p", "p:", "p:smal", "p:smal:x"])
     def test_a_name_that_is_not_there(self, plugin_point: MakePoint, spec: str) -> None:
-        """An unknown name is told with those that there are."""
+        """An error for an unknown model lists the known models."""
         host = PluginHost([plugin_point("p", agno_rt_register_models=offering("small"))])
         with pytest.raises(NotFound, match=f"unknown model {spec!r}") as caught:
             host.model(spec, {})
@@ -62,7 +62,7 @@ class TestModels:
         assert "p:small" in caught.value.hint
 
     def test_the_star_needs_a_name(self, plugin_point: MakePoint) -> None:
-        """`plugin:` alone names no model, even where any name would do."""
+        """A spec of a plugin alone names no model, even for a plugin with a star."""
         host = PluginHost([plugin_point("p", agno_rt_register_models=offering("*"))])
         with pytest.raises(NotFound) as caught:
             host.model("p:", {})
@@ -70,7 +70,7 @@ class TestModels:
         assert "p:NAME" in caught.value.hint
 
     def test_a_plugin_that_is_not_there(self, plugin_point: MakePoint) -> None:
-        """An unknown plugin is told with the spec and the nearest name."""
+        """An error for an unknown plugin tells the spec and the nearest name."""
         host = PluginHost([plugin_point("openai", agno_rt_register_models=offering("*"))])
         with pytest.raises(NotFound, match=r"unknown plugin 'opnai' .in 'opnai:gpt'") as caught:
             host.model("opnai:gpt", {})
@@ -78,18 +78,18 @@ class TestModels:
         assert "Did you mean 'openai'?" in caught.value.hint
 
     def test_a_plugin_that_offers_something_else(self) -> None:
-        """A plugin without models has none to choose from."""
+        """A plugin without models is not found for a model's spec."""
         with pytest.raises(NotFound, match="unknown model 'memory:x'"):
             PluginHost().model("memory:x", {})
 
     def test_a_name_twice(self, plugin_point: MakePoint) -> None:
-        """A plugin that registers a name twice is broken."""
+        """Registering a name twice breaks the plugin."""
         host = PluginHost([plugin_point("p", agno_rt_register_models=offering("a", "a"))])
         with pytest.raises(PluginError, match="models 'a' is registered twice"):
             host.model("p:a", {})
 
     def test_the_same_name_in_two_plugins(self, plugin_point: MakePoint) -> None:
-        """Models are named within their plugin, so two plugins may use one name."""
+        """Two plugins may offer models of the same name."""
         hook = offering("a")
         host = PluginHost([plugin_point(name, agno_rt_register_models=hook) for name in ("p", "q")])
 
@@ -105,10 +105,10 @@ class TestModels:
 
 
 class TestSuggestions:
-    """What is said of a spec string that nothing goes by."""
+    """Hints for unknown spec strings."""
 
     def test_a_name_without_its_plugin(self, plugin_point: MakePoint) -> None:
-        """A name that a plugin offers is told with its plugin in front."""
+        """The hint for a bare name puts the plugin in front."""
         host = PluginHost([plugin_point("p", agno_rt_register_models=offering("small"))])
 
         assert host.suggest("models", "small") == "Write p:small."
@@ -117,7 +117,7 @@ class TestSuggestions:
         assert caught.value.hint == "Write p:small."
 
     def test_a_plugin_has_its_say(self, plugin_point: MakePoint) -> None:
-        """A plugin that takes any name may say how to write one; one that fails at it says nothing."""
+        """A plugin with a star may suggest a spec; a failing suggestion is dropped."""
 
         def register_all(register: Any) -> None:
             register("*", print, suggest=lambda spec: {"big": "Write p:big."}[spec])
@@ -127,7 +127,7 @@ class TestSuggestions:
         assert [host.suggest("models", spec) for spec in ("big", "odd")] == ["Write p:big.", ""]
 
     def test_plugins_without_models_are_not_named(self, plugin_point: MakePoint) -> None:
-        """Where a model's plugin is unknown, only plugins that have models are listed."""
+        """The hint for a model's unknown plugin lists only plugins with models."""
         points = [
             plugin_point("p", agno_rt_register_models=offering("small")),
             plugin_point("q", agno_rt_register_tools=offering("saw")),
@@ -138,7 +138,7 @@ class TestSuggestions:
         assert caught.value.hint == "Known: p."
 
     def test_a_misspelt_hook(self, plugin_point: MakePoint) -> None:
-        """A hook that does not exist keeps its plugin from loading, and the nearest one is named."""
+        """A misspelt hook keeps the plugin from loading. The error names the nearest hook."""
         host = PluginHost([plugin_point("p", agno_rt_register_tool=offering("saw"))])
         with pytest.raises(PluginError, match="unknown hook 'agno_rt_register_tool'") as caught:
             host.tool("p:saw", {})
@@ -147,10 +147,10 @@ class TestSuggestions:
 
 
 class TestGuardrails:
-    """From spec string to guardrail."""
+    """Guardrails by spec string."""
 
     def test_are_found_as_models_are(self, plugin_point: MakePoint) -> None:
-        """A guardrail's spec reads like a model's; whatever the factory makes is handed on."""
+        """A guardrail's spec reads like a model's. The host returns the factory's value."""
         host = PluginHost([plugin_point("p", agno_rt_register_guardrails=offering("calm", "*"))])
 
         assert host.guardrail("p:calm:0.5", {"p": {"k": 1}}).name == "calm|0.5|{'k': 1}"
@@ -158,7 +158,7 @@ class TestGuardrails:
         assert [offer.name for offer in host.offers("guardrails")] == ["calm", "*"]
 
     def test_one_that_is_not_there(self, plugin_point: MakePoint) -> None:
-        """An unknown guardrail, or one of an unknown plugin, is told with the nearest."""
+        """An error for an unknown guardrail or plugin offers the nearest name."""
         host = PluginHost([plugin_point("p", agno_rt_register_guardrails=offering("calm"))])
         with pytest.raises(NotFound, match="unknown guardrail 'p:clam'") as caught:
             host.guardrail("p:clam", {})
@@ -167,7 +167,7 @@ class TestGuardrails:
             host.guardrail("q:calm", {})
 
     def test_a_broken_plugin(self, plugin_point: MakePoint) -> None:
-        """A plugin that fails is told to who asks, and a factory that fails names what it could not make."""
+        """A broken plugin fails each request; a failing factory is named with the guardrail."""
 
         def factory(rest: str, settings: Any) -> Any:
             raise LookupError("no rules")
@@ -181,17 +181,17 @@ class TestGuardrails:
 
 
 class TestMemory:
-    """From URL to backend."""
+    """Memory backends by URL."""
 
     def make(self, url: str, settings: Mapping[str, Any]) -> Any:
-        """A backend that knows its URL."""
+        """Make a backend that remembers URL and settings."""
         memory = InProcessMemory()
         memory.url = url  # type: ignore[attr-defined]  # a double
         memory.settings = settings  # type: ignore[attr-defined]  # a double
         return memory
 
     def test_a_scheme_of_another_name_is_found(self, plugin_point: MakePoint) -> None:
-        """A scheme that is not named as its plugin is found by asking them all, past the broken."""
+        """A scheme with another name than the plugin's is found by loading all plugins, despite broken plugins."""
 
         def broken(register: Any) -> None:
             raise OSError("gone")
@@ -208,7 +208,7 @@ class TestMemory:
         assert set(host.failures) == {"broken"}
 
     def test_a_scheme_named_as_its_plugin_loads_no_other(self, plugin_point: MakePoint) -> None:
-        """Then the others are not even imported."""
+        """A scheme with the plugin's name loads only this plugin."""
         host = PluginHost(
             [
                 EntryPoint("other", "no_such_module_at_all", "agno_rt"),
@@ -221,21 +221,21 @@ class TestMemory:
 
     @pytest.mark.parametrize("url", ["", "memory", ":x", "agents.db"])
     def test_no_url(self, url: str) -> None:
-        """What is no URL is told how to become one."""
+        """An error for an invalid URL shows a valid one."""
         with pytest.raises(UsageError, match="is not a memory URL") as caught:
             PluginHost().memory(url, {})
 
         assert "sqlite:///" in caught.value.hint
 
     def test_an_unknown_scheme(self) -> None:
-        """An unknown scheme is told with the URL and the nearest."""
+        """An error for an unknown scheme tells the URL and the nearest scheme."""
         with pytest.raises(NotFound, match=r"unknown memory URL scheme 'sqlit' .in 'sqlit:///a'") as caught:
             PluginHost().memory("sqlit:///a", {})
 
         assert "'sqlite'" in caught.value.hint
 
     def test_a_scheme_twice(self, plugin_point: MakePoint) -> None:
-        """Of two plugins that offer one scheme, the second is broken, and the first goes on working."""
+        """A scheme offered by two plugins works for the first plugin, and the second is broken."""
         host = PluginHost(
             [
                 plugin_point(name, agno_rt_register_memory=lambda register: register("mine", self.make))
@@ -250,10 +250,10 @@ class TestMemory:
 
 
 class TestBroken:
-    """Plugins that break."""
+    """Broken plugins."""
 
     def check(self, host: PluginHost, reason: str, name: str = "bad") -> PluginError:
-        """Whoever asks is told, twice the same; a good plugin beside it works; the list has both."""
+        """Check that the bad plugin fails twice alike, that a good plugin works, and that both are listed."""
         for _ in range(2):
             with pytest.raises(PluginError, match=reason) as caught:
                 host.model(f"{name}:x", {})
@@ -268,26 +268,26 @@ class TestBroken:
 
     @pytest.fixture
     def good(self, plugin_point: MakePoint) -> EntryPoint:
-        """A plugin that works."""
+        """Make a plugin that works."""
         return plugin_point("good", agno_rt_register_models=offering("x"))
 
     def test_an_import_that_fails(self, good: EntryPoint) -> None:
-        """A module that is not there."""
+        """A missing module breaks the plugin."""
         error = self.check(PluginHost([EntryPoint("bad", "no_such_module", "agno_rt"), good]), "ModuleNotFoundError")
 
         assert isinstance(error.__cause__, ModuleNotFoundError)
 
     def test_an_attribute_that_is_not_there(self, good: EntryPoint) -> None:
-        """An entry point that leads nowhere within its module."""
+        """An entry point to a missing attribute breaks the plugin."""
         self.check(PluginHost([EntryPoint("bad", "json:no_such_thing", "agno_rt"), good]), "AttributeError")
 
     def test_a_misspelt_hook(self, plugin_point: MakePoint, good: EntryPoint) -> None:
-        """A hook that does not exist is not silently passed over."""
+        """A misspelt hook breaks the plugin."""
         bad = plugin_point("bad", agno_rt_register_model=offering("x"))
         self.check(PluginHost([bad, good]), "agno_rt_register_model'?.*")
 
     def test_wrong_arguments(self, plugin_point: MakePoint, good: EntryPoint) -> None:
-        """A hook with arguments of its own invention."""
+        """A hook with wrong arguments breaks the plugin."""
 
         def hook(registry: Any) -> None:
             """Take another argument."""
@@ -296,13 +296,13 @@ class TestBroken:
 
     @pytest.mark.parametrize(("offered", "factory"), [("x", 42), (42, print), ("", print), (None, print)])
     def test_registering_nonsense(self, plugin_point: MakePoint, good: EntryPoint, offered: Any, factory: Any) -> None:
-        """A name that is no name, or a factory that cannot be called."""
+        """An invalid name or a factory that cannot be called breaks the plugin."""
         bad = plugin_point("bad", agno_rt_register_models=lambda register: register(offered, factory))
         self.check(PluginHost([bad, good]), "TypeError")
 
     @pytest.mark.parametrize("error", [ValueError("oops"), SystemExit(3), ExceptionGroup("g", [ValueError("oops")])])
     def test_a_hook_that_raises(self, plugin_point: MakePoint, good: EntryPoint, error: BaseException) -> None:
-        """Whatever a hook raises, it ends nothing but its own plugin."""
+        """An exception of a hook, even `SystemExit`, breaks only the hook's plugin."""
 
         def hook(register: Any) -> None:
             raise error
@@ -311,7 +311,7 @@ class TestBroken:
         assert self.check(PluginHost([bad, good]), type(error).__name__).__cause__ is error
 
     def test_half_registered_is_not_registered(self, plugin_point: MakePoint, good: EntryPoint) -> None:
-        """What a broken plugin had registered before it broke is not offered, and its names stay free."""
+        """The registrations of a broken plugin are dropped, and the names stay free."""
 
         def half(register: Any) -> None:
             register("mine", lambda url, settings: InProcessMemory())
@@ -327,7 +327,7 @@ class TestBroken:
         assert host.memory("mine:", {})
 
     def test_a_factory_that_fails(self, plugin_point: MakePoint) -> None:
-        """What a factory raises is the plugin's error, made of it anew each time; other factories of it work."""
+        """A factory's exception becomes a new `PluginError` each time. Other factories of the plugin work."""
 
         def factory(rest: str, settings: Any) -> Any:
             raise LookupError("no key")
@@ -344,7 +344,7 @@ class TestBroken:
         assert host.model("p:x", {})
 
     def test_a_factory_that_blames_the_caller(self, plugin_point: MakePoint) -> None:
-        """A factory's `UsageError` is the caller's to mend, and stays one."""
+        """A factory's `UsageError` is passed on to the caller."""
 
         def factory(rest: str, settings: Any) -> Any:
             raise UsageError("there is no such file", hint="Name another.")
@@ -354,14 +354,14 @@ class TestBroken:
             host.model("p:m", {})
 
     def test_two_distributions_with_one_name(self, good: EntryPoint) -> None:
-        """A name that leads to two is nobody's, and the error names both."""
+        """A name offered by two distributions is refused, and the error names both."""
         host = PluginHost([EntryPoint("bad", "one", "agno_rt"), EntryPoint("bad", "two", "agno_rt"), good])
         error = self.check(host, "two distributions offer a plugin 'bad': one and two")
 
         assert "Uninstall" in error.hint
 
     def test_one_distribution_seen_twice(self, plugin_point: MakePoint) -> None:
-        """The same entry point twice, as on a path that is there twice, is one plugin."""
+        """The same entry point found twice, as with a repeated path, is one plugin."""
         point = plugin_point("p", agno_rt_register_models=offering("x"))
         host = PluginHost([point, point])
 
@@ -370,23 +370,23 @@ class TestBroken:
 
 
 class TestObservers:
-    """Observing hooks."""
+    """Observers of plugins."""
 
     def test_returns_what_the_hook_returns(self, plugin_point: MakePoint) -> None:
-        """The hook is given the runtime."""
+        """The hook gets the runtime, and the host returns the hook's observer."""
         host = PluginHost([plugin_point("p", agno_rt_observe=lambda runtime: [runtime].append)])
 
         assert host.observer("p", "the runtime").__self__ == ["the runtime"]  # type: ignore[attr-defined]  # a bound method
 
     def test_a_plugin_that_observes_nothing(self, plugin_point: MakePoint) -> None:
-        """A plugin without the hook, or whose hook returns nothing, cannot be an observer."""
+        """A plugin without an observer is an error, also when the hook returns nothing."""
         for name, hooks in (("p", {}), ("q", {"agno_rt_observe": lambda runtime: None})):
             with pytest.raises(PluginError, match=f"plugin '{name}' observes nothing") as caught:
                 PluginHost([plugin_point(name, **hooks)]).observer(name, None)
             assert "agno_rt_observe" in caught.value.hint
 
     def test_a_hook_that_raises(self, plugin_point: MakePoint) -> None:
-        """A hook that cannot make its observer is the plugin's failure."""
+        """A failing hook is an error of the plugin."""
 
         def observe(runtime: Any) -> Any:
             raise OSError("no socket")
@@ -395,7 +395,7 @@ class TestObservers:
             PluginHost([plugin_point("p", agno_rt_observe=observe)]).observer("p", None)
 
     def test_an_unknown_one(self) -> None:
-        """A name that is no plugin's is told with the nearest."""
+        """An error for an unknown plugin offers the nearest name."""
         with pytest.raises(NotFound, match="unknown plugin 'lok'") as caught:
             PluginHost().observer("lok", None)
 
@@ -403,10 +403,10 @@ class TestObservers:
 
 
 class TestBlocked:
-    """Plugins that are never loaded."""
+    """Blocked plugins, never loaded."""
 
     def test_are_not_there_but_known_to_be_blocked(self) -> None:
-        """A blocked plugin is in no list; whoever asks for it is told why."""
+        """A blocked plugin is in no list. An error for a blocked plugin tells the reason."""
         host = PluginHost(block=["sqlite"])
 
         assert set(host.names()) >= SHIPPED - {"sqlite"}
@@ -421,7 +421,7 @@ class TestBlocked:
             assert "blocked" in caught.value.hint
 
     def test_a_name_that_is_blocked_but_not_installed(self) -> None:
-        """Nobody claims that it is installed."""
+        """The hint for a blocked plugin does not claim an installation."""
         with pytest.raises(NotFound) as caught:
             PluginHost(block=["nope"]).model("nope:x", {})
 
@@ -444,7 +444,7 @@ def test_what_ships_comes_through_the_same_door() -> None:
 
 
 def test_hosts_share_nothing(plugin_point: MakePoint) -> None:
-    """A host that has failures does not pass them on."""
+    """Failures of one host do not reach another host."""
     point = EntryPoint("bad", "no_such_module", "agno_rt")
     PluginHost([point]).plugins()
 
@@ -452,7 +452,7 @@ def test_hosts_share_nothing(plugin_point: MakePoint) -> None:
 
 
 def install(folder: Path, distribution: str, entry: str, code: str, requires: str = "") -> None:
-    """Put a distribution into a folder, as an installer would: a module and its metadata."""
+    """Put a distribution into a folder, as an installer does: a module and metadata."""
     module = distribution.replace("-", "_")
     (folder / f"{module}.py").write_text(code)
     info = folder / f"{module}-1.2.3.dist-info"
@@ -493,7 +493,7 @@ print(json.dumps([names, imported, answer, after, infos]))
 
 
 def test_real_distributions(tmp_path: Path) -> None:
-    """Installed distributions are found without being imported; a good one runs, broken ones are named with version."""
+    """Installed distributions are found without an import. A good plugin runs; errors name broken plugins."""
     install(tmp_path, "throwaway-good", "parrot = throwaway_good", GOOD)
     install(tmp_path, "throwaway-broken", "broken = throwaway_broken", "import no_such_driver")
     install(tmp_path, "throwaway-misspelt", "misspelt = throwaway_misspelt", GOOD.replace("_models", "_modles"))
@@ -556,12 +556,12 @@ KERNEL = version("agno-rt")
     ],
 )
 def test_requirements_of_the_kernel(kernel: str, requirement: str, unmet: str) -> None:
-    """They are read as installers read them; what cannot be read, or is of something else, requires nothing."""
+    """Requirements are read as by installers. Unreadable or foreign requirements require nothing."""
     assert find_unmet(["attrs>=24.2", requirement], kernel) == unmet
 
 
 def test_a_plugin_made_for_another_kernel(tmp_path: Path) -> None:
-    """It is refused before it is imported: the error names it, both versions, and what to install."""
+    """A plugin for another kernel is refused before the import, with both versions and a remedy."""
     install(tmp_path, "made-for", "made = no_such_module", "", "Requires-Dist: agno-rt~=9.1.0")
     [found] = distributions(path=[str(tmp_path)])
     host = PluginHost(found.entry_points)
@@ -578,7 +578,7 @@ def test_a_plugin_made_for_another_kernel(tmp_path: Path) -> None:
 
 
 def test_metadata_that_cannot_be_read_require_nothing(tmp_path: Path) -> None:
-    """A distribution without metadata, as a broken installation leaves it, is loaded as it is."""
+    """A distribution without metadata, as after a broken installation, is loaded unchecked."""
     install(tmp_path, "made-for", "made = made_for", GOOD)
     (tmp_path / "made_for-1.2.3.dist-info" / "METADATA").unlink()
     [found] = distributions(path=[str(tmp_path)])
@@ -591,7 +591,7 @@ def test_metadata_that_cannot_be_read_require_nothing(tmp_path: Path) -> None:
 
 
 def test_the_command_line_names_a_plugin_for_another_kernel(tmp_path: Path) -> None:
-    """`agno-rt plugins` lists it as failed and says what to install; the others, and other commands, go on."""
+    """`agno-rt plugins` lists a plugin for another kernel as failed, with a remedy. Other plugins and commands work."""
     install(tmp_path, "made-for", "made = made_for", "raise Exception", "Requires-Dist: agno-rt~=9.1.0")
     install(tmp_path, "throwaway-good", "parrot = throwaway_good", GOOD, f"Requires-Dist: agno-rt~={KERNEL}")
 

@@ -1,4 +1,4 @@
-"""A pool lends things one by one, in order; whatever ends a block, its thing is put right and given to the next."""
+"""A pool lends things one by one, in order. However a block ends, its thing is reset and lent to the next block."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from agno_rt.testing.schedules import pause, run_schedules
 
 @attrs.define(eq=False)
 class Browser:
-    """A thing with a state of its own."""
+    """A thing with a state."""
 
     number: int
     page: str = ""
@@ -31,7 +31,7 @@ class Browser:
 
 
 class Maker:
-    """Opens browsers, closes them, and knows all of them."""
+    """An opener of browsers that keeps a list of all browsers."""
 
     def __init__(self, *, opening: float = 0, closing: float = 0) -> None:
         self.opening, self.closing = opening, closing
@@ -40,12 +40,12 @@ class Maker:
 
     @property
     def open(self) -> list[int]:
-        """The numbers of those that are not closed."""
+        """List the numbers of the open browsers."""
         return [browser.number for browser in self.browsers if not browser.closed]
 
     @asynccontextmanager
     async def browser(self) -> AsyncIterator[Browser]:
-        """Open one."""
+        """Open a browser."""
         self.begun += 1
         await trio.sleep(self.opening)
         browser = Browser(len(self.browsers))
@@ -58,13 +58,13 @@ class Maker:
 
 
 async def blank(browser: Browser) -> None:
-    """Put a browser right; a checkpoint."""
+    """Reset a browser, with a checkpoint."""
     await trio.lowlevel.checkpoint()
     browser.page = ""
 
 
 async def test_makes_when_needed_and_lends_again() -> None:
-    """Things are made one by one, up to the size; the one that was used last goes out first."""
+    """Things are made on demand, up to the size. The thing used last is lent first."""
     maker = Maker()
     async with Pool(2, maker.browser, name="browsers") as pool:
         assert (pool.made, pool.idle) == (0, 0)
@@ -80,7 +80,7 @@ async def test_makes_when_needed_and_lends_again() -> None:
 
 
 async def test_an_idle_thing_is_taken_without_waiting() -> None:
-    """Entering is no checkpoint then, and neither is leaving where there is nothing to reset."""
+    """Taking an idle thing is not a checkpoint, nor is giving back without a reset."""
     async with Pool(1, Maker().browser) as pool:
         async with pool.take():
             pass
@@ -93,7 +93,7 @@ async def test_an_idle_thing_is_taken_without_waiting() -> None:
 
 
 async def test_waiters_are_served_in_order() -> None:
-    """Who waits longer goes first, and each finds the thing as the reset leaves it."""
+    """Waiters are served in order, and each gets a reset thing."""
     served: list[tuple[int, str]] = []
     async with Pool(1, Maker().browser, reset=blank) as pool, trio.open_nursery() as nursery:
 
@@ -113,7 +113,7 @@ async def test_waiters_are_served_in_order() -> None:
 
 
 async def test_refuses_beyond_its_queue() -> None:
-    """A pool with a bounded queue tells one more at once."""
+    """A pool with a bounded queue refuses further waiters at once."""
     async with Pool(1, Maker().browser, queue=0, name="browsers") as pool, pool.take():
         with pytest.raises(Overloaded, match="limit browsers is reached") as caught:
             async with pool.take():
@@ -122,14 +122,14 @@ async def test_refuses_beyond_its_queue() -> None:
 
 
 async def test_a_waiter_that_is_cancelled_as_it_is_handed_one_gives_it_on() -> None:
-    """The thing goes to whoever is next, whichever of the two comes first."""
+    """A thing handed to a cancelled waiter goes on to the next waiter, in both orders of the two events."""
     for cancel_first in (True, False):
         served: list[int] = []
         async with Pool(1, Maker().browser) as pool, trio.open_nursery() as nursery:
             scopes = [trio.CancelScope(), trio.CancelScope()]
 
             async def wait(number: int, pool: Pool[Browser] = pool, served: list[int] = served) -> None:
-                with scopes[number]:  # noqa: B023 - each round has its own
+                with scopes[number]:  # noqa: B023 - each round has its own scopes
                     async with pool.take():
                         await trio.lowlevel.checkpoint()
                         served.append(number)
@@ -149,7 +149,7 @@ async def test_a_waiter_that_is_cancelled_as_it_is_handed_one_gives_it_on() -> N
 
 
 async def test_a_cancelled_block_gives_its_thing_back_reset() -> None:
-    """The reset is shielded from the cancellation that ended the block."""
+    """A reset is shielded from the cancellation of the block."""
     async with Pool(1, Maker().browser, reset=blank) as pool:
         with trio.CancelScope() as scope:
             async with pool.take() as browser:
@@ -161,7 +161,7 @@ async def test_a_cancelled_block_gives_its_thing_back_reset() -> None:
 
 
 async def test_a_failed_block_gives_its_thing_back_reset() -> None:
-    """The block's error is what its caller meets, and a reset need not be async."""
+    """A failed block raises its own error after the reset. A reset may be synchronous."""
     async with Pool(1, Maker().browser, reset=lambda browser: setattr(browser, "page", "")) as pool:
         used: list[Browser] = []
 
@@ -177,7 +177,8 @@ async def test_a_failed_block_gives_its_thing_back_reset() -> None:
 
 
 async def test_a_thing_that_cannot_be_reset_is_replaced() -> None:
-    """It is closed before another is made in its place; nobody is told, and the pool knows why."""
+    """A thing with a failed reset is closed before the replacement is made. The pool records the error, the caller gets
+    none."""
     maker = Maker()
 
     def refuse(browser: Browser) -> None:
@@ -193,7 +194,7 @@ async def test_a_thing_that_cannot_be_reset_is_replaced() -> None:
 
 
 async def test_a_reset_has_so_long(autojump_clock: trio.testing.MockClock) -> None:
-    """One that hangs is a failed one; whoever waits for the block is held up no longer than that."""
+    """A reset that hangs fails after the timeout, so that the block's end waits no longer."""
     maker = Maker()
 
     async def hang(browser: Browser) -> None:
@@ -208,7 +209,7 @@ async def test_a_reset_has_so_long(autojump_clock: trio.testing.MockClock) -> No
 
 
 async def test_what_fails_to_be_made_is_told_to_who_asked() -> None:
-    """The error arrives bare, the place is free again, and the next who asks has another made."""
+    """An error in making reaches the caller bare. The place is free again, and the next caller gets a new thing."""
     maker, refusals = Maker(), [ValueError("no display")]
 
     @asynccontextmanager
@@ -228,7 +229,7 @@ async def test_what_fails_to_be_made_is_told_to_who_asked() -> None:
 
 
 async def test_making_ends_with_who_asked_for_it(autojump_clock: trio.testing.MockClock) -> None:
-    """A deadline around the block holds for the making too."""
+    """A deadline around the block also bounds the making."""
     maker = Maker(opening=60)
     async with Pool(1, maker.browser) as pool:
         with trio.move_on_after(5) as scope:
@@ -240,7 +241,7 @@ async def test_making_ends_with_who_asked_for_it(autojump_clock: trio.testing.Mo
 
 
 async def test_what_is_made_although_nobody_waits_any_more_is_closed() -> None:
-    """Making that does not heed the cancellation comes to its end, and the thing to its own."""
+    """A thing whose making ignores the cancellation is closed as soon as made."""
     maker, go = Maker(), trio.Event()
 
     @asynccontextmanager
@@ -301,7 +302,7 @@ async def test_a_thing_that_ends_by_itself_is_replaced() -> None:
 
 
 async def test_what_an_async_function_made_is_closed_by_its_aclose() -> None:
-    """Where there is no context manager, the thing's own method is called."""
+    """A thing made by an async function is closed by its own `aclose`."""
 
     class Client:
         closed = 0
@@ -321,7 +322,7 @@ async def test_what_an_async_function_made_is_closed_by_its_aclose() -> None:
 
 
 async def test_leaving_waits_until_all_are_given_back() -> None:
-    """Nobody's thing is closed under them; who still waits for one is told that there will be none."""
+    """Closing a pool waits for lent things. Waiters get an error."""
     maker, seen = Maker(), list[object]()
     give_back = trio.Event()
 
@@ -354,7 +355,7 @@ async def test_leaving_waits_until_all_are_given_back() -> None:
 
 
 async def test_cancelled_around_the_pool_the_block_ends_first() -> None:
-    """What a block does while it is cancelled can still use its thing."""
+    """A cancelled block can still use its thing while unwinding."""
     maker, seen = Maker(), []
     with trio.CancelScope() as scope:
         async with Pool(1, maker.browser) as pool, pool.take() as browser:
@@ -372,7 +373,7 @@ async def test_cancelled_around_the_pool_the_block_ends_first() -> None:
 
 
 async def test_cancelled_while_it_waits_for_others_it_closes_at_once() -> None:
-    """Whoever holds a thing beyond the pool's own scope does not keep a cancellation waiting."""
+    """A cancelled pool does not wait for holders outside the pool's scope."""
     maker, done = Maker(), trio.Event()
 
     async def hold(pool: Pool[Browser]) -> None:
@@ -394,7 +395,7 @@ async def test_cancelled_while_it_waits_for_others_it_closes_at_once() -> None:
 
 
 async def test_closing_has_so_long(autojump_clock: trio.testing.MockClock) -> None:
-    """A thing that takes too long to close is an error of the pool's, after the time that it is given."""
+    """Closing a thing beyond the timeout raises `TimeoutError`."""
     maker = Maker(closing=60)
     with pytest.raises(TimeoutError, match="closing took longer than 2 s"):
         async with Pool(2, maker.browser, timeout=2) as pool, pool.take(), pool.take():
@@ -404,7 +405,7 @@ async def test_closing_has_so_long(autojump_clock: trio.testing.MockClock) -> No
 
 
 async def test_a_failure_to_close_does_not_hide_the_blocks_error() -> None:
-    """It is a note on it."""
+    """An error in closing becomes a note of the block's error."""
 
     @asynccontextmanager
     async def make() -> AsyncIterator[int]:
@@ -424,7 +425,7 @@ async def test_a_failure_to_close_does_not_hide_the_blocks_error() -> None:
 
 
 async def test_wrong_use_is_told() -> None:
-    """Each error says what to do instead."""
+    """Errors for wrong use say what to do."""
     with pytest.raises(UsageError, match="size is 0"):
         Pool(0, Maker().browser)
     with pytest.raises(UsageError, match="timeout is 0"):
@@ -445,7 +446,7 @@ async def test_wrong_use_is_told() -> None:
 
 
 async def test_a_pool_is_opened_again() -> None:
-    """Once closed, it may begin anew, with things of its own."""
+    """A closed pool may be opened again, with new things."""
     maker = Maker()
     pool = Pool(1, maker.browser)
     for number in range(2):
@@ -454,7 +455,7 @@ async def test_a_pool_is_opened_again() -> None:
 
 
 async def test_runs_of_pooled_agents() -> None:
-    """An agent whose tool closes over a browser runs with a browser that nobody else uses meanwhile."""
+    """A pooled agent runs with a browser of its own."""
     maker = Maker()
 
     @asynccontextmanager
@@ -491,7 +492,7 @@ async def test_runs_of_pooled_agents() -> None:
 
 
 async def test_a_pooled_dependency() -> None:
-    """One agent is shared, and each run is given the dependency that it has to itself."""
+    """One agent is shared, and each run gets a pooled dependency."""
 
     @tool
     async def page(browser: Deps[Browser]) -> str:
@@ -506,8 +507,8 @@ async def test_a_pooled_dependency() -> None:
     assert [message.text for message in result.messages if message.role == "tool"] == ["news"]
 
 
-async def _busy() -> None:
-    """Many who take, some cancelled and some failing, with things that now and then cannot be reset."""
+async def _use_pool() -> None:
+    """Take things in many tasks. Some tasks are cancelled, some fail, and some resets fail."""
     maker, resets = Maker(), 0
 
     async def reset(browser: Browser) -> None:
@@ -549,15 +550,15 @@ async def _busy() -> None:
 
 
 def test_in_many_orders() -> None:
-    """Whatever order the tasks run in, no two use one thing, nothing is lent closed, and all are closed in the end."""
-    run_schedules(_busy, 100)
+    """No thing is lent twice or closed, in any order of tasks, and all things are closed in the end."""
+    run_schedules(_use_pool, 100)
 
 
 def test_cancelled_anywhere() -> None:
-    """A cancellation at any checkpoint leaves nothing open and nothing taken."""
+    """A cancellation at any checkpoint leaves no thing open or taken."""
 
     async def scenario(point: CancelPoint) -> None:
         with point:
-            await _busy()
+            await _use_pool()
 
     cancel_everywhere(scenario, at_least=20)

@@ -1,4 +1,4 @@
-"""A project: agents from a Python file, an import path, a TOML file, or none of these."""
+"""Projects: agents from a Python file, an import path, a TOML file, or the shipped project."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ number = 5
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty working directory; what is imported from it is forgotten."""
+    """Enter an empty working directory. Modules imported from the directory are forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     before = set(sys.modules)
@@ -41,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_nothing_named_and_nothing_here(folder: Path) -> None:
-    """Then it is the project that ships: two agents, on the embedded model."""
+    """The default project is the shipped one: two agents on the embedded model."""
     project = load_project()
 
     assert list(project.agents) == ["assistant", "librarian"]
@@ -52,7 +52,7 @@ def test_nothing_named_and_nothing_here(folder: Path) -> None:
 
 
 def test_a_file_without_agents(folder: Path) -> None:
-    """An agent of a file that has none: the error says how to write one there."""
+    """An error for an agent of a file without agents says how to write the agent there."""
     (folder / "agno-rt.toml").write_text("[runtime]\n")
 
     with pytest.raises(NotFound, match=r"unknown agent 'clerk' \(agno-rt.toml\)") as caught:
@@ -61,7 +61,7 @@ def test_a_file_without_agents(folder: Path) -> None:
 
 
 def test_nothing_named_but_a_file_here(folder: Path) -> None:
-    """An agno-rt.toml in the working directory is taken."""
+    """An agno-rt.toml in the working directory is the default project."""
     (folder / "agno-rt.toml").write_text('[agents.mine]\nmodel = "m:x"\ninstructions = "Be."\n')
     project = load_project()
 
@@ -74,7 +74,7 @@ class TestPython:
     """Agents from Python."""
 
     def test_a_file(self, folder: Path) -> None:
-        """Agents at the top level of a file, by their own name or by the variable's."""
+        """Agents at the top level of a file have their own name or the variable's."""
         (folder / "agents.py").write_text(AGENTS)
         project = load_project("agents.py")
 
@@ -83,7 +83,7 @@ class TestPython:
         assert project.config.runtime.load == ("agents.py",)
 
     def test_an_import_path(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The same from a module that can be imported."""
+        """Agents are loaded from a module by import path."""
         (folder / "throwaway_project").mkdir()
         (folder / "throwaway_project" / "__init__.py").write_text("")
         (folder / "throwaway_project" / "agents.py").write_text(AGENTS)
@@ -92,7 +92,7 @@ class TestPython:
         assert load_project("throwaway_project.agents").agents.keys() == {"helper", "same", "boss"}
 
     def test_a_file_may_import_its_neighbours(self, folder: Path) -> None:
-        """A file of agents imports a module beside it as a script would, wherever one stands."""
+        """A file of agents imports modules of the same folder, from any working directory."""
         (folder / "sub").mkdir()
         (folder / "sub" / "throwaway_neighbour.py").write_text("TEXT = 'Be brief.'")
         (folder / "sub" / "agents.py").write_text(
@@ -102,7 +102,7 @@ class TestPython:
         assert load_project("sub/agents.py").agent("a").instructions == "Be brief."
 
     def test_a_file_may_use_its_own_annotations(self, folder: Path) -> None:
-        """Tools and classes in a file of agents are looked up in it by name."""
+        """Annotations of tools and classes are looked up in the file of agents."""
         (folder / "agents.py").write_text(
             "from __future__ import annotations\nimport attrs\nfrom agno_rt import Agent, tool\n"
             "@attrs.define\nclass Place:\n    name: str\n"
@@ -124,7 +124,7 @@ class TestPython:
         ],
     )
     def test_a_file_that_cannot_be_used(self, folder: Path, code: str, reason: str) -> None:
-        """The error names the file and what is wrong in it."""
+        """An error names the file and the fault."""
         (folder / "agents.py").write_text(code)
         with pytest.raises(ConfigError, match=reason) as caught:
             load_project("agents.py")
@@ -132,7 +132,7 @@ class TestPython:
         assert "agents.py" in caught.value.message
 
     def test_an_error_of_ours_stays_as_it_is(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A tool that cannot be described is told as that, from a file and from a module."""
+        """A `ToolDefinitionError` in a file or module is passed on unchanged."""
         (folder / "throwaway_bad.py").write_text("from agno_rt import tool\n@tool\ndef t(x): ...")
         monkeypatch.syspath_prepend(str(folder))
         for source in ("throwaway_bad.py", "throwaway_bad"):
@@ -141,14 +141,14 @@ class TestPython:
 
     @pytest.mark.parametrize("source", ["agent.py", "no/agents.py"])
     def test_a_file_that_is_not_there(self, folder: Path, source: str) -> None:
-        """A missing file is told with the nearest that there is."""
+        """A missing file is an error."""
         (folder / "agents.py").write_text(AGENTS)
         with pytest.raises(NotFound, match="no such file:"):
             load_project(source)
 
     @pytest.mark.parametrize("source", ["no_such_module", "no_such.module", "json.no_such_module", "a/b"])
     def test_a_module_that_is_not_there(self, folder: Path, source: str) -> None:
-        """A module that cannot be found is told with what may be named."""
+        """An error for a missing module says what may be named."""
         with pytest.raises(NotFound, match="unknown module") as caught:
             load_project(source)
 
@@ -158,7 +158,7 @@ class TestPython:
         ("code", "reason"), [("import no_such_module", "no_such_module"), ("1 / 0", "ZeroDivisionError")]
     )
     def test_a_module_that_fails(self, folder: Path, monkeypatch: pytest.MonkeyPatch, code: str, reason: str) -> None:
-        """A module that is there but fails is not called missing."""
+        """An error for a failing module does not call the module missing."""
         (folder / "throwaway_failing.py").write_text(code)
         monkeypatch.syspath_prepend(str(folder))
         with pytest.raises(ConfigError, match=f"throwaway_failing fails when it is imported: .*{reason}"):
@@ -166,7 +166,7 @@ class TestPython:
 
     @pytest.mark.parametrize("source", ["", ".relative", ".."])
     def test_a_source_that_is_none(self, folder: Path, source: str) -> None:
-        """Nonsense is a usage error, too."""
+        """An invalid source is a usage error."""
         with pytest.raises(UsageError):
             load_project(source)
 
@@ -175,13 +175,13 @@ class TestToml:
     """Agents from TOML."""
 
     def test_hooks(self, folder: Path) -> None:
-        """An agent's guardrails are written as spec strings."""
+        """An agent's guardrails are spec strings."""
         (folder / "agno-rt.toml").write_text('[agents.a]\nmodel = "m:x"\nhooks = ["guardrails:pii:output"]\n')
 
         assert load_project().agent("a").hooks == ("guardrails:pii:output",)
 
     def test_loads_python_beside_it(self, folder: Path) -> None:
-        """Files to load are looked for beside the TOML file, wherever one stands."""
+        """Files to load are found beside the TOML file, from any working directory."""
         (folder / "sub").mkdir()
         (folder / "sub" / "agents.py").write_text(AGENTS)
         (folder / "sub" / "my.toml").write_text('[runtime]\nload = ["agents.py"]\n[agents.a]\nmodel = "m:x"\n')
@@ -189,14 +189,14 @@ class TestToml:
         assert load_project("sub/my.toml").agents.keys() == {"a", "helper", "same", "boss"}
 
     def test_a_name_twice(self, folder: Path) -> None:
-        """An agent of one name in both places is refused."""
+        """An agent's name both in TOML and in Python is refused."""
         (folder / "agents.py").write_text(AGENTS)
         (folder / "agno-rt.toml").write_text('[runtime]\nload = ["agents.py"]\n[agents.boss]\nmodel = "m:x"\n')
         with pytest.raises(ConfigError, match=r"agno-rt.toml: .*'boss' in \[agents\] and in agents.py"):
             load_project()
 
     def test_a_file_that_is_not_there(self, folder: Path) -> None:
-        """A missing TOML file is not found, and the nearest is offered."""
+        """An error for a missing TOML file offers the nearest file."""
         (folder / "agno-rt.toml").write_text("")
         with pytest.raises(NotFound, match=r"no such file: 'agno_rt.toml'") as caught:
             load_project("agno_rt.toml")
@@ -205,7 +205,7 @@ class TestToml:
 
 
 def test_an_unknown_agent(folder: Path) -> None:
-    """An agent that is not there is told with where and with the nearest."""
+    """An error for an unknown agent tells the source and the nearest name."""
     with pytest.raises(NotFound, match="unknown agent 'asistant'") as caught:
         shipped_project().agent("asistant")
 
@@ -214,7 +214,7 @@ def test_an_unknown_agent(folder: Path) -> None:
 
 
 async def test_the_runtime_is_as_configured(folder: Path) -> None:
-    """Memory, limits, observers, blocked plugins and settings go into the runtime."""
+    """The runtime gets memory, limits, observers, blocked plugins and settings of the file."""
     (folder / "agno-rt.toml").write_text(
         '[runtime]\nmemory = "sqlite:///mine.db"\nblock = ["files"]\nobservers = ["log"]\n[limits]\nruns = 3\n'
     )
@@ -230,32 +230,32 @@ async def test_the_runtime_is_as_configured(folder: Path) -> None:
 
 
 class TestTables:
-    """Settings of plugins that are not there."""
+    """Settings of plugins that are not loaded."""
 
     def test_a_plugin_that_is_not_installed(self) -> None:
-        """Settings of a plugin that `agno-rt[all]` would install warn, with what to install."""
+        """Settings of a known plugin without an installation give a warning with the command to install."""
         config = Config(plugins={"openai": {}})
         with pytest.warns(ConfigWarning, match=r"(?s)\[plugins.openai\]: .*not installed.*pip install agno-rt-openai"):
             check_tables(config, PluginHost([]))
 
     def test_a_plugin_that_is_blocked(self) -> None:
-        """Settings of a plugin that is blocked may stay where they are."""
+        """Settings of a blocked plugin are accepted."""
         check_tables(Config(runtime=RuntimeConfig(block=("openai",)), plugins={"openai": {}}), PluginHost([]))
 
     def test_a_plugin_that_nobody_knows(self) -> None:
-        """Any other is an error with the nearest name."""
+        """Settings of an unknown plugin are an error with the nearest name."""
         with pytest.raises(ConfigError, match="unknown plugin 'opnai'") as caught:
             check_tables(Config(plugins={"opnai": {}}), PluginHost([]))
         assert "Did you mean 'openai'?" in caught.value.hint
 
     def test_a_wrong_memory_is_told_before_the_runtime_opens(self) -> None:
-        """A project's runtime is not made on a memory that cannot be used."""
+        """A project with an invalid memory URL makes no runtime."""
         with pytest.raises(NotFound, match="memory: unknown memory URL scheme 'postgres'"):
             Project("here", {}, Config(runtime=RuntimeConfig(memory="postgres://x"))).runtime()
 
 
 def test_a_module_that_grows_while_it_is_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A value that adds to its module when it is asked for its class, as lazy ones do, hides no agent."""
+    """A lazy value that changes its module during the search hides no agent."""
     monkeypatch.chdir(tmp_path)
     lazy = "class Lazy:\n    @property\n    def __class__(self):\n        globals()['more'] = 1\n        return Lazy\n"
     Path("lazy_agents.py").write_text(f"from agno_rt import Agent\n{lazy}lazy = Lazy()\na = Agent('template:echo')\n")

@@ -1,4 +1,4 @@
-"""Stored runs as they are shown: step by step, with what they wait for, and whether anybody carries them out."""
+"""Stored runs as shown to people: steps, pending approvals, and stopped runs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def clerk() -> Agent:
 
 
 async def test_the_steps_of_a_run() -> None:
-    """Each step has what belongs to it, in order, with the time at which it was written."""
+    """Each step has its own fields and the time of writing, in order."""
     memory = InProcessMemory()
     async with Runtime(memory=memory) as rt:
         paused = await rt.run(clerk(), "Pay")
@@ -73,7 +73,7 @@ async def test_the_steps_of_a_run() -> None:
 
 
 def test_a_step_that_cannot_be_read() -> None:
-    """One that is damaged says so, and hides no other; one of an older version has no time."""
+    """A damaged step is marked as damaged and hides no other step. An entry of an older version has no time."""
     entries = [
         Entry(0, "begun", b'{"input":[]}'),
         Entry(1, "answered", b"{"),
@@ -87,7 +87,7 @@ def test_a_step_that_cannot_be_read() -> None:
 
 
 async def test_the_tools_of_an_agent() -> None:
-    """They are there by their names, those of toolkits too, with whether a run may wait for a person."""
+    """An agent's tools, also of toolkits, are listed by name, and tell whether a run may pause."""
     async with Runtime() as rt:
         tools = rt.tools(Agent(ScriptedModel([]), "a", tools=[Toolkit("kit", [pay, look])]))
         with pytest.raises(UsageError, match="nothing"):
@@ -97,7 +97,7 @@ async def test_the_tools_of_an_agent() -> None:
 
 
 async def test_finds_an_approval() -> None:
-    """It is found by its id, before and after its decision; by another user, it is not."""
+    """An approval is found by id before and after the decision, but not for another user."""
     async with Runtime() as rt:
         paused = await rt.run(clerk(), "Pay", user="ann")
         approval = paused.approvals[0].id
@@ -113,7 +113,7 @@ async def test_finds_an_approval() -> None:
 
 
 async def test_says_which_runs_are_stopped() -> None:
-    """A run is stopped where it is said to run and nobody carries it out: no process, or one that is gone."""
+    """A running run without a live process counts as stopped."""
     async with Runtime() as rt:
         run = RunRecord("r", "a", "running")
         found = [

@@ -1,4 +1,4 @@
-"""Titles of sessions: what is made of a text."""
+"""Titles of sessions, made from a text."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from agno_rt.names import UNSEEN
     ],
 )
 def test_a_title(text: str, title: str) -> None:
-    """It is one line that can be shown anywhere, cut at a word where there is one near the end."""
+    """A title is one printable line, cut at a word near the end if possible."""
     assert session_title(text) == title
     assert len(title) <= MAX_TITLE
     assert session_title(title) == title
 
 
 def test_a_title_of_any_text() -> None:
-    """No character that steers the text around it is left, and none that UTF-8 cannot carry."""
+    """A title has only printable characters and can be encoded as UTF-8."""
     title = session_title(UNSEEN[:70])
 
     assert title.isprintable()
@@ -44,7 +44,7 @@ def test_a_title_of_any_text() -> None:
 
 
 def test_first_words() -> None:
-    """They are a user's, of the first message that says anything."""
+    """First words come from the first message of a user with text."""
     said = [Message("system", "a"), Message("assistant", "b"), Message("user", " "), Message("user", "c d")]
 
     assert first_words(said) == "c d"

@@ -1,4 +1,4 @@
-"""What may be said of a tool when it is made, and what is refused there and then, with a word on what to do."""
+"""Options of a tool, checked when the tool is made. Each error has a remedy."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ def sync(x: int = 0) -> int:
 
 
 async def waiting(x: int = 0) -> int:
-    """An async one."""
+    """An async function."""
     return x
 
 
 def knowing(context: RunContext) -> None:
-    """One that knows its run."""
+    """A function of the run's context."""
 
 
 def listed(xs: list[int]) -> list[int]:
-    """One for a batch."""
+    """A function for a batch."""
     return xs
 
 
 def asking(x: int, code: FromUser[str]) -> str:
-    """One that asks the user."""
+    """A function with input from the user."""
     return f"{x} {code}"
 
 
 def asking_all(xs: list[int], code: FromUser[str]) -> list[str]:
-    """One for a batch that asks the user."""
+    """A function for a batch, with input from the user."""
     return [f"{x} {code}" for x in xs]
 
 
 def by_position(x: int, /) -> bool:
-    """A function that is no use as `approve`."""
+    """A function unfit for `approve`."""
     return x > 0
 
 
 def test_options_become_fields() -> None:
-    """Each option is the tool's."""
+    """Each option becomes a field of the tool."""
     made = tool(sync, name="x", description="y", parallel=False, timeout=3, retries=2, concurrency=4, calls=5)
 
     assert (made.name, made.description, made.parallel) == ("x", "y", False)
@@ -66,13 +66,13 @@ def test_options_become_fields() -> None:
 
 
 def test_every_option_is_documented() -> None:
-    """What may be said is described where it is listed."""
+    """Every option is described in the docstring of `ToolOptions`."""
     documented = [line.strip().partition(":")[0] for line in (ToolOptions.__doc__ or "").splitlines() if ": " in line]
     assert set(ToolOptions.__annotations__) <= set(documented)
 
 
 def test_a_tool_with_nothing_to_it_is_plain() -> None:
-    """Whatever costs a call more is known once, when the tool is made."""
+    """A tool without costly options is marked as plain when made."""
     assert all(made.plain for made in (tool(waiting), tool(sync, inline=True), tool(waiting, parallel=False)))
     assert not any(
         made.plain
@@ -94,7 +94,7 @@ def test_a_tool_with_nothing_to_it_is_plain() -> None:
 
 
 def test_a_tool_that_may_pause_says_so() -> None:
-    """It is known when the tool is made, so that runs without one pay nothing."""
+    """A tool is marked as pausing when made, so that runs without such tools pay nothing."""
     assert not any(made.pauses for made in (tool(sync), tool(sync, idempotent=True), tool(knowing)))
     assert all(
         made.pauses
@@ -157,7 +157,7 @@ def test_a_tool_that_may_pause_says_so() -> None:
     ],
 )
 def test_what_does_not_go_together(function: Callable[..., Any], options: dict[str, Any], complaint: str) -> None:
-    """The error names the tool and what is wrong, and says what to do."""
+    """An error for conflicting or invalid options names the tool and the fault, and has a hint."""
     with pytest.raises(ToolDefinitionError, match=complaint) as caught:
         tool(function, **options)
 
@@ -166,7 +166,7 @@ def test_what_does_not_go_together(function: Callable[..., Any], options: dict[s
 
 
 def test_a_misspelt_option_has_a_suggestion() -> None:
-    """The nearest option is named."""
+    """An error for a misspelt option offers the nearest option."""
     with pytest.raises(ToolDefinitionError) as caught:
         tool(sync, retrys=2)  # type: ignore[call-overload]  # the point of the test
 
@@ -174,7 +174,7 @@ def test_a_misspelt_option_has_a_suggestion() -> None:
 
 
 def test_a_process_needs_a_function_of_a_module() -> None:
-    """A function within another, a method and an object are not found by name."""
+    """A nested function, a method or an object cannot be found by name in a process."""
 
     def inner() -> None:
         """Do nothing."""
@@ -192,7 +192,7 @@ def test_a_process_needs_a_function_of_a_module() -> None:
 
 
 def test_a_changed_copy_is_checked_too() -> None:
-    """A tool may be changed with `attrs.evolve`; what does not go together is refused there as well."""
+    """A tool changed with `attrs.evolve` is checked again."""
     here = attrs.evolve(process_tools.where, process=False, inline=True)
 
     assert (here.process, here.plain) == (False, True)
@@ -201,15 +201,15 @@ def test_a_changed_copy_is_checked_too() -> None:
 
 
 def test_an_inline_async_tool_may_have_a_deadline() -> None:
-    """An async function waits, whatever is said of it, so that it can be stopped."""
+    """An inline async tool accepts a timeout, because an async function can be stopped."""
     assert tool(waiting, inline=True, timeout=1).limits.timeout == 1
 
 
 class TestInjected:
-    """Parameters that the run fills in, when the tool is made."""
+    """Parameters filled in by the run, checked when the tool is made."""
 
     def test_they_are_hidden(self) -> None:
-        """The schema has the others alone."""
+        """The schema leaves out injected parameters."""
 
         @tool
         def query(context: RunContext | None, db: Deps[Tool], words: str) -> str:
@@ -221,7 +221,7 @@ class TestInjected:
         assert query.decode('{"words": "x"}') == {"words": "x"}
 
     def test_a_type_must_be_said(self) -> None:
-        """`Deps` alone, or of anything, asks for nothing in particular."""
+        """`Deps` without a type, or with `Any`, is refused."""
 
         def bare(db: Deps) -> None:  # type: ignore[type-arg]  # the point of the test
             """Ask."""
@@ -235,7 +235,7 @@ class TestInjected:
             assert "Deps[Database]" in caught.value.hint
 
     def test_what_the_user_fills_in(self) -> None:
-        """The model does not see it; a schema of its own says what the user is asked, in the docstring's words."""
+        """Input from the user is hidden from the model, and has a schema with the docstring's descriptions."""
 
         @tool
         def deploy(
@@ -266,7 +266,7 @@ class TestInjected:
         assert deploy.asks.decode('{"environment": "test"}') == {"environment": "test"}
 
     def test_what_the_user_gives_must_be_said(self) -> None:
-        """`FromUser` alone describes nothing."""
+        """`FromUser` without a type is refused."""
 
         def bare(code: FromUser) -> None:  # type: ignore[type-arg]  # the point of the test
             """Ask."""
@@ -276,18 +276,18 @@ class TestInjected:
         assert "FromUser[str]" in caught.value.hint
 
     def test_the_model_cannot_fill_it_in(self) -> None:
-        """What only the user knows is refused from the model."""
+        """Arguments from the model for the user's input are refused."""
         with pytest.raises(ToolArgumentError, match="unknown field `code`"):
             tool(asking).decode('{"x": 1, "code": "1234"}')
 
     def test_a_type_that_cannot_be_checked(self) -> None:
-        """A protocol that is not for run time is refused when the tool is made, not when it is called."""
+        """A protocol without `runtime_checkable` is refused when the tool is made."""
         with pytest.raises(ToolDefinitionError, match="'db' has a type that `isinstance` cannot check") as caught:
             tool(hopeful)
         assert "@runtime_checkable" in caught.value.hint
 
     def test_one_by_position_alone(self) -> None:
-        """Arguments are passed by name."""
+        """A positional-only injected parameter is refused, because arguments are passed by name."""
 
         def function(context: RunContext, /) -> None:
             """Ask."""
@@ -297,18 +297,18 @@ class TestInjected:
 
 
 def hopeful(db: Deps[Closeable]) -> None:
-    """Ask for something that no value can be checked by."""
+    """Ask for a type without a runtime check."""
 
 
 class Closeable(Protocol):
-    """Something to close."""
+    """An object with `close`."""
 
     def close(self) -> None:
-        """Close it."""
+        """Close the object."""
 
 
 def test_tools_need_no_trio() -> None:
-    """A module of tools, with a process tool and injection, is imported where there is no trio."""
+    """A module of tools, with a process tool and injection, imports without trio."""
     code = (
         "import sys; sys.modules['trio'] = None\n"
         "from agno_rt.tools import tool\n"

@@ -1,4 +1,4 @@
-"""A tool is described once, when it is decorated; what cannot be described fails there and then."""
+"""Tools are described once, when decorated. A function that cannot be described fails at decoration."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Colour(enum.Enum):
 
 @attrs.define
 class Point:
-    """A place."""
+    """A point in the plane."""
 
     x: int
     y: int = 0
@@ -60,7 +60,7 @@ class Options(TypedDict):
 
 @attrs.define
 class Node:
-    """A class that holds its own kind."""
+    """A class with children of the same class."""
 
     name: str
     children: list[Node] = attrs.Factory(list)
@@ -68,16 +68,16 @@ class Node:
 
 @attrs.define
 class Dangling:
-    """A class with a field of a type that is nowhere."""
+    """A class with a field of an undefined type."""
 
     field: Missing  # type: ignore[name-defined]  # noqa: F821 - the point of the test
 
 
 class TestDecorator:
-    """From function to tool."""
+    """Tools made from functions."""
 
     def test_takes_name_description_and_parameters(self) -> None:
-        """Name, docstring and signature become the tool's."""
+        """Name, docstring and signature of the function become the tool's."""
         assert isinstance(weather, Tool)
         assert (weather.name, weather.description) == ("weather", "Current weather in a city.")
         assert weather.parameters == {
@@ -91,7 +91,7 @@ class TestDecorator:
         }
 
     def test_takes_what_is_said(self) -> None:
-        """A name and a description that are given go before the function's."""
+        """A given name and description override the function's."""
 
         @tool(name="sky", description="", inline=True)
         def function() -> None:
@@ -100,7 +100,7 @@ class TestDecorator:
         assert (function.name, function.description, function.inline, function.is_async) == ("sky", "", True, False)
 
     def test_knows_async_functions(self) -> None:
-        """An async function, also behind functools.partial or as a method, is known as one."""
+        """Async functions and async methods make async tools."""
 
         class Service:
             async def method(self, x: int) -> int:
@@ -115,11 +115,11 @@ class TestDecorator:
         assert set(tool(Service().method).parameters["properties"]) == {"x"}
 
     def test_stays_callable(self) -> None:
-        """A tool still is the function that it was made from."""
+        """A tool can be called like its function."""
         assert weather("Seoul", days=2) == "Seoul 2"
 
     def test_takes_a_callable_object(self) -> None:
-        """An object with `__call__` is described by it."""
+        """An object is described by its `__call__`."""
 
         class Lookup:
             """Look a word up."""
@@ -133,7 +133,7 @@ class TestDecorator:
         assert lookup.decode('{"word": "x"}') == {"word": "x"}
 
     def test_shows_itself_shortly(self) -> None:
-        """The repr has no schema in it."""
+        """The repr leaves out the schema."""
         assert "properties" not in repr(weather)
 
     def test_a_toolkit_is_a_named_group(self) -> None:
@@ -142,7 +142,7 @@ class TestDecorator:
 
 
 class Mystery:
-    """A callable that `inspect` cannot read."""
+    """A callable class with an unreadable signature."""
 
     __signature__ = "none"
 
@@ -150,47 +150,47 @@ class Mystery:
         """Do nothing."""
 
 
-def _positional(x: int, /) -> None: ...
-def _arguments(*xs: int) -> None: ...
-def _keywords(**xs: int) -> None: ...
-def _untyped(x) -> None: ...  # type: ignore[no-untyped-def]
-def _unknown(x: Missing) -> None: ...  # type: ignore[name-defined]  # noqa: F821 - the point of the test
-def _broken(x: "list[") -> None: ...  # type: ignore[valid-type]  # noqa: F722 - the point of the test
-def _absent(x: typing.Nope) -> None: ...  # type: ignore[name-defined]  # the point of the test
-def _callback(x: Callable[[], None]) -> None: ...
-def _custom(x: Mystery) -> None: ...
-def _nested(x: Dangling) -> None: ...
+def _take_positional(x: int, /) -> None: ...
+def _take_many(*xs: int) -> None: ...
+def _take_keywords(**xs: int) -> None: ...
+def _take_untyped(x) -> None: ...  # type: ignore[no-untyped-def]
+def _take_unknown_type(x: Missing) -> None: ...  # type: ignore[name-defined]  # noqa: F821 - the point of the test
+def _take_broken_type(x: "list[") -> None: ...  # type: ignore[valid-type]  # noqa: F722 - the point of the test
+def _take_absent_type(x: typing.Nope) -> None: ...  # type: ignore[name-defined]  # the point of the test
+def _take_callback(x: Callable[[], None]) -> None: ...
+def _take_custom_class(x: Mystery) -> None: ...
+def _take_nested_type(x: Dangling) -> None: ...
 
 
 class TestUndescribable:
-    """What fails when it is decorated."""
+    """Functions refused at decoration."""
 
     @pytest.mark.parametrize(
         ("function", "complaint"),
         [
-            (_positional, "'_positional': parameter 'x' is positional-only"),
-            (_arguments, "parameter 'xs' takes any number of arguments"),
-            (_keywords, "parameter 'xs' takes any keyword"),
-            (_untyped, "parameter 'x' has no type"),
-            (_unknown, "annotation that cannot be read: .*Missing"),
-            (_broken, "'_broken'"),
-            (_absent, "'_absent'"),
-            (_callback, "'_callback' cannot be described"),
-            (_custom, "'_custom' cannot be described"),
-            (_nested, "'_nested' .*Missing"),
+            (_take_positional, "'_take_positional': parameter 'x' is positional-only"),
+            (_take_many, "parameter 'xs' takes any number of arguments"),
+            (_take_keywords, "parameter 'xs' takes any keyword"),
+            (_take_untyped, "parameter 'x' has no type"),
+            (_take_unknown_type, "annotation that cannot be read: .*Missing"),
+            (_take_broken_type, "'_take_broken_type'"),
+            (_take_absent_type, "'_take_absent_type'"),
+            (_take_callback, "'_take_callback' cannot be described"),
+            (_take_custom_class, "'_take_custom_class' cannot be described"),
+            (_take_nested_type, "'_take_nested_type' .*Missing"),
             (max, "'max'"),
             (str, "'str'"),
         ],
     )
     def test_names_the_tool_and_the_parameter(self, function: Callable[..., Any], complaint: str) -> None:
-        """The error names what cannot be described, and says what would be right."""
+        """An error names the tool and the fault, and has a hint."""
         with pytest.raises(ToolDefinitionError, match=complaint) as caught:
             tool(function)
 
         assert caught.value.hint
 
     def test_an_annotation_that_is_no_type(self) -> None:
-        """A value in the place of a type is refused, with a default or without."""
+        """A value in place of a type is refused, even with a default."""
 
         def function(x: Any = 1) -> None: ...
 
@@ -199,7 +199,7 @@ class TestUndescribable:
             tool(function)
 
     def test_an_annotation_that_is_no_type_of_a_parameter(self) -> None:
-        """What makes sense elsewhere makes none for a parameter."""
+        """A type for class bodies only, such as `ClassVar`, is refused."""
 
         def function(x: Any = 1) -> None: ...
 
@@ -208,7 +208,7 @@ class TestUndescribable:
             tool(function)
 
     def test_a_tool_needs_a_name(self) -> None:
-        """A lambda and an object have none of their own; a partial has that of its function."""
+        """A lambda and an object have no name of their own; a partial has the name of its function."""
 
         class Caller:
             def __call__(self) -> None: ...
@@ -221,12 +221,12 @@ class TestUndescribable:
             assert tool(nameless, name="caller").name == "caller"
 
     def test_something_that_cannot_be_called(self) -> None:
-        """What is not callable is refused by our error, too."""
+        """An object that cannot be called is refused with a `ToolDefinitionError`."""
         with pytest.raises(ToolDefinitionError, match="'five'"):
             tool(name="five")(5)  # type: ignore[arg-type]  # the point of the test
 
     def test_generators(self) -> None:
-        """A function that yields has no result to tell the model."""
+        """A generator function is refused, because the model needs a result."""
 
         def many() -> Iterator[int]:
             yield 1
@@ -240,10 +240,10 @@ class TestUndescribable:
 
 
 class TestArguments:
-    """From the model's JSON to keyword arguments."""
+    """Arguments decoded from the model's JSON."""
 
     def test_fit(self) -> None:
-        """Arguments that fit are decoded; what is left out is not passed, so the default applies."""
+        """Valid arguments are decoded. Missing arguments are not passed, so that defaults apply."""
         assert weather.decode('{"city": "Seoul"}') == {"city": "Seoul"}
         assert weather.decode('{"city": "Seoul", "days": 3}') == {"city": "Seoul", "days": 3}
 
@@ -260,14 +260,14 @@ class TestArguments:
         ],
     )
     def test_misfit(self, arguments: str, complaint: str) -> None:
-        """Arguments that do not fit are an error that tells the model the tool, the place and the fault."""
+        """An error for invalid arguments tells the model the tool, the place and the fault."""
         with pytest.raises(ToolArgumentError, match="arguments of weather do not fit its schema") as caught:
             weather.decode(arguments)
 
         assert caught.match(complaint)
 
     def test_no_arguments(self) -> None:
-        """A tool without parameters takes an empty object, and nothing at all."""
+        """A tool without parameters accepts an empty object and an empty text."""
 
         @tool
         def now() -> str:
@@ -278,7 +278,7 @@ class TestArguments:
 
     @pytest.mark.parametrize("arguments", ["", " ", "\n\t", "null", " null\n"])
     def test_blank_arguments(self, arguments: str) -> None:
-        """Nothing, in whatever words, is an empty object; where that will not do, the fault is named."""
+        """Blank text and null count as an empty object. A missing required argument is named."""
 
         @tool
         def ping(loud: bool = False) -> str:
@@ -324,7 +324,7 @@ class TestArguments:
             )
 
     def test_a_class_named_as_its_tool(self) -> None:
-        """A tool may be called what a class among its parameters is called."""
+        """A tool may have the name of a class among its parameters."""
 
         @tool(name="Point")
         def function(point: Point) -> None:
@@ -344,7 +344,7 @@ class TestArguments:
 
 
 def references(schema: Any) -> set[str]:
-    """Every `$ref` in a schema."""
+    """Return every `$ref` in a schema."""
     if isinstance(schema, dict):
         own = {schema["$ref"]} if isinstance(schema.get("$ref"), str) else set()
         return own.union(*map(references, schema.values()))
@@ -354,13 +354,13 @@ def references(schema: Any) -> set[str]:
 
 
 def definitions(schema: Mapping[str, Any]) -> set[str]:
-    """Every place in a schema that a `$ref` may lead to."""
+    """Return every target of a `$ref` in a schema."""
     return {f"#/$defs/{name}" for name in schema.get("$defs", {})}
 
 
 @pytest.mark.parametrize("type_", [Point, Box, Node, list[Node], Options, Colour, int, dict[str, Node], Node | None])
 def test_every_reference_in_a_schema_leads_somewhere(type_: Any) -> None:
-    """A schema stands on its own, also for a type that holds its own kind."""
+    """A schema contains all its references, also for a recursive type."""
     schema = type_schema(type_, what="x")
 
     assert references(schema) <= definitions(schema)
@@ -379,7 +379,7 @@ identifiers = st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True).filter(lambda n
 
 @given(st.dictionaries(identifiers, json_types, max_size=4))
 def test_any_signature_of_json_types_is_described(annotations: dict[str, Any]) -> None:
-    """Whatever the parameters, the schema names each, requires each, and refers to nothing that is not in it."""
+    """The schema of any parameters names and requires each, and contains all references."""
 
     def function(**values: Any) -> None: ...
 
@@ -397,7 +397,7 @@ def test_any_signature_of_json_types_is_described(annotations: dict[str, Any]) -
 
 @given(st.text(max_size=20))
 def test_any_text_is_arguments_or_a_tool_argument_error(text: str) -> None:
-    """Whatever a model writes, there is one kind of error for it."""
+    """Any text from a model gives arguments or a `ToolArgumentError`."""
     try:
         arguments = weather.decode(text)
     except ToolArgumentError:
@@ -407,5 +407,5 @@ def test_any_text_is_arguments_or_a_tool_argument_error(text: str) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(-(2**63), 2**63 - 1))
 def test_arguments_come_back_as_they_went(city: str, days: int) -> None:
-    """What is encoded as JSON is decoded to the same values."""
+    """Arguments encoded as JSON are decoded to equal values."""
     assert weather.decode(json.dumps({"city": city, "days": days})) == {"city": city, "days": days}

@@ -1,4 +1,4 @@
-"""Type checkers know what an agent answers: mypy and pyright are asked about the files in `typing/`."""
+"""Type checkers know the output type of an agent: mypy and pyright check the files in `typing/`."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ Checker = Callable[[Path], subprocess.CompletedProcess[str]]
 
 
 def mypy(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Ask mypy, with the repository's settings."""
-    return _ask("-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), str(folder))
+    """Run mypy with the repository's settings."""
+    return _run_checker("-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), str(folder))
 
 
 def pyright(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Ask pyright, with the settings in the folder. Its wheel brings the node that it runs on."""
-    return _ask("-m", "basedpyright", "--project", str(folder), "--pythonpath", sys.executable)
+    """Run pyright with the settings in the folder. Its wheel brings node along."""
+    return _run_checker("-m", "basedpyright", "--project", str(folder), "--pythonpath", sys.executable)
 
 
-def _ask(*arguments: str) -> subprocess.CompletedProcess[str]:
+def _run_checker(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("checker", [mypy, pyright])
 def test_checkers_know_the_output_of_an_agent(checker: Checker) -> None:
-    """Both infer what `typing/outputs.py` asserts, and find each mistake in `typing/mistakes.py`."""
+    """Both checkers accept `typing/outputs.py` and find each mistake in `typing/mistakes.py`."""
     done = checker(TYPING)
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -46,7 +46,7 @@ def test_checkers_know_the_output_of_an_agent(checker: Checker) -> None:
 
 @pytest.mark.parametrize("checker", [mypy, pyright])
 def test_checkers_are_asked(checker: Checker, tmp_path: Path) -> None:
-    """An assertion that does not hold is an error, so that the test above can fail."""
+    """A false assertion is an error, so that the test above can fail."""
     shutil.copy(TYPING / "pyrightconfig.json", tmp_path)
     (tmp_path / "wrong.py").write_text(WRONG, encoding="utf-8")
 

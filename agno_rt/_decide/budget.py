@@ -16,7 +16,7 @@ __all__ = ["Budget", "Refusals", "budget_of", "too_deep"]
 
 
 class Refusals(msgspec.Struct, eq=False):
-    """Counts the runs that were refused because they were nested too deeply within one outermost run.
+    """Counts the runs refused for their depth within one outermost run.
 
     `turns` is the number of turns with a refusal, `last` the latest of these turns. After too many, `ended` is set to
     the runtime's depth, and the runs around end too.
@@ -28,7 +28,7 @@ class Refusals(msgspec.Struct, eq=False):
 
 
 class Budget(msgspec.Struct, eq=False):
-    """The amounts that one run has spent, and its limits. Whatever is spent here is spent in `outer` too."""
+    """The spent amounts of one run, and its limits. Every amount spent here is spent in `outer` too."""
 
     limits: Limits
     outer: Budget | None = None
@@ -89,7 +89,7 @@ class Budget(msgspec.Struct, eq=False):
 
 
 def too_deep(most: int) -> LimitExceeded:
-    """Return the error of a run that is nested too deeply, and of the runs around that have to end with it."""
+    """Return the error of a run nested too deeply, and of the outer runs to end with the run."""
     hint = "Stop the tool that runs an agent from nesting without end, or set Runtime(limits=Limits(depth=...)) higher."
     return LimitExceeded(f"runs within runs are deeper than the runtime's depth ({most})", limit="depth", hint=hint)
 

@@ -1,4 +1,4 @@
-"""Finds the field of an agent that has a value of the wrong type, before a run starts. Pure.
+"""Finds the field of an agent with a value of the wrong type, before a run starts. Pure.
 
 `Agent()` itself checks nothing, so that making an agent costs no more than filling its slots.
 """
@@ -16,8 +16,10 @@ from agno_rt.instructions import Template
 from agno_rt.limits import Limits
 from agno_rt.memory import MemoryPolicy, Summary, UserMemory
 from agno_rt.models import ModelSettings
+from agno_rt.names import check_name
+from agno_rt.runnable import Runnable
 
-__all__ = ["check_agent", "check_limits", "check_values"]
+__all__ = ["check_agent", "check_limits", "check_own_name", "check_runnable", "check_values"]
 
 _Fits: TypeAlias = Callable[[Any], bool]
 _Rule: TypeAlias = tuple[_Fits, str, str]
@@ -25,14 +27,30 @@ _Rule: TypeAlias = tuple[_Fits, str, str]
 
 
 def check_agent(agent: Agent) -> None:
-    """Raise `UsageError` if this is not an agent, or if its name, instructions or description have the wrong type."""
+    """Raise `UsageError` unless the value is an agent with a name, instructions and description of the right types."""
     if not isinstance(agent, Agent):
         raise UsageError(f"{repr_of(agent)} is not an Agent", hint="Write Agent('llamacpp:smollm2', ...).")
     _check_fields("", agent, _AGENT)
 
 
+def check_runnable(runnable: Runnable) -> None:
+    """Raise `UsageError` for a runnable that is not an agent and cannot run, or whose fields have the wrong type."""
+    if type(runnable).conduct is Runnable.conduct:
+        problem = f"the {runnable.kind} {repr_of(runnable)} cannot run"
+        hint = f"Write `async def conduct(self, flow, input)` in the class {type(runnable).__name__}."
+        raise UsageError(problem, hint=hint)
+    _check_fields("", runnable, _RUNNABLE)
+
+
+def check_own_name(runnable: Runnable) -> None:
+    """Raise `UsageError` if the runnable has a name that cannot be a name."""
+    if runnable.name:
+        article = "an" if runnable.kind[:1] in "aeiou" else "a"
+        check_name(f"{article} {runnable.kind}'s name", runnable.name)
+
+
 def check_values(memory: MemoryPolicy, settings: ModelSettings, limits: Limits | None) -> None:
-    """Raise `UsageError` for the first of an agent's values, or of their fields, that has the wrong type."""
+    """Raise `UsageError` for the first of an agent's values, or of their fields, with the wrong type."""
     _check_field("memory", memory, _VALUES["memory"])
     _check_field("settings", settings, _VALUES["settings"])
     check_limits(limits)
@@ -81,14 +99,17 @@ def _is_number(value: object) -> bool:
     return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
-_AGENT: Mapping[str, _Rule] = {
+_RUNNABLE: Mapping[str, _Rule] = {
     "name": (_kind(str), "text", "Write name='assistant', or leave it out."),
+    "description": (_kind(str), "text", "Write description='Answers from the handbook', or leave it out."),
+}
+_AGENT: Mapping[str, _Rule] = {
+    **_RUNNABLE,
     "instructions": (
         _is_instructions,
         "text or a function",
         "Give text, a function of the RunContext, or a Template.",
     ),
-    "description": (_kind(str), "text", "Write description='Answers from the handbook', or leave it out."),
 }
 _VALUES: Mapping[str, _Rule] = {
     "memory": (

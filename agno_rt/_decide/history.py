@@ -23,7 +23,7 @@ CHARACTERS_PER_TOKEN = 4
 def window(messages: Sequence[Message], last: int | None) -> Sequence[Message]:
     """Return the last messages, at most `last`, from a point at which a model can pick up the conversation.
 
-    The first message is a user's if there is one; if not, it is at least not the result of a call that was cut off.
+    The first message is a user's if possible, and otherwise not the result of a missing call.
     """
     whole = last is None or len(messages) < last
     if whole and (not messages or messages[0].role != "tool"):

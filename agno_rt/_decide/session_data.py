@@ -1,6 +1,6 @@
-"""Encodes the data that a session keeps beside its messages: the typed and versioned state, and the summary.
+"""Encodes a session's data beside the messages: the typed and versioned state, and the summary.
 
-An agent that does not use the state or the summary leaves it unchanged. Knows no backend and no run.
+Agents without the state or the summary leave the data unchanged. Knows no backend and no run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class KeptSummary(msgspec.Struct):
 
 
 class Kept(msgspec.Struct, omit_defaults=True):
-    """The data that a session keeps beside its messages."""
+    """The data of a session beside the messages."""
 
     format: int
     state: KeptState | None = None
@@ -138,7 +138,7 @@ _stored_value = functools.partial(plain_value, round_trip=True)
 
 @functools.lru_cache(maxsize=100)
 def _own_decoder(type_: Any) -> Callable[[bytes], Any] | None:
-    """Return the decoder of a type that msgspec alone cannot read, such as pydantic's; `None` for other types."""
+    """Return the decoder of a type unknown to msgspec, such as pydantic's; `None` for other types."""
     try:
         msgspec.json.schema(type_)
     except TypeError:

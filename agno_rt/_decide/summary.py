@@ -1,6 +1,6 @@
-"""Asks a model to summarise the messages that are cut off a history: pure functions over messages and texts.
+"""Asks a model to summarise messages cut off a history: pure functions over messages and texts.
 
-The conversation goes to the model as one text, so that every model can read it, calls and media included.
+The conversation goes to the model as one text, so that every model can read calls and media too.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def pieces(messages: Sequence[Message], tokens: int | None) -> Iterator[Sequence
 def summary_request(
     asked: Summary, old: str, messages: Sequence[Message], tokens: int | None, user: str | None
 ) -> ModelRequest:
-    """Return the request for one summary of the old summary and these messages."""
+    """Return the request for one summary of the old summary and the messages."""
     # In words, which models count better than tokens; a token is about three quarters of an English word.
     prompt = asked.prompt or PROMPT.format(words=max(20, asked.tokens * 2 // 3))
     room = _room_for(tokens)
@@ -64,12 +64,12 @@ def summary_request(
 
 
 def _room_for(tokens: int | None) -> int:
-    """Return the number of characters in a piece of so many tokens."""
+    """Return the number of characters in a piece of `tokens` tokens."""
     return max(LEAST_TOKENS, PIECE_TOKENS if tokens is None else tokens) * CHARACTERS_PER_TOKEN
 
 
 def _write_message(message: Message, room: int) -> str:
-    """Return the message as a paragraph; if it is longer than `room` characters, only its two ends."""
+    """Return the message as a paragraph; only its two ends, if longer than `room` characters."""
     content = message.content
     parts = (content,) if isinstance(content, str) else content
     lines = [described(part) if isinstance(part, Media) else part for part in parts if part]

@@ -18,14 +18,14 @@ from agno_rt.messages import Content, Media
 __all__ = ["Told", "content_of", "contents_of", "failure", "in_words"]
 
 Told: TypeAlias = tuple[Literal["completed", "failed"], Content]
-"""The status of a call, and the content that tells the model of its result."""
+"""The status of a call, and the content of its result for the model."""
 
 
 def content_of(value: Any) -> Content:
-    """Return the content of the message that tells the model of a result.
+    """Return the content of a result, for the message to the model.
 
     Text stays text. Media become parts, alone or among texts in a list or tuple. Anything else becomes JSON. Raises
-    `UsageError` for invalid media, and `TypeError` or msgspec's errors for a value that JSON cannot carry.
+    `UsageError` for invalid media, and `TypeError` or msgspec's errors for a value outside of JSON.
     """
     if isinstance(value, str):
         return _replace_surrogates(value)
@@ -46,7 +46,7 @@ _JSON = frozenset({int, float, bool, dict, type(None)})
 
 
 def contents_of(values: Any, count: int, name: str) -> list[Told]:
-    """Return the results of a batch tool, call by call. Raises `ValueError` unless there is one for each call."""
+    """Return the results of a batch tool, call by call. Raises `ValueError` unless each call has a result."""
     if isinstance(values, str | bytes) or not isinstance(values, Sequence):
         raise ValueError(f"it returned {type(values).__name__}, not a list with a result for each of {count} calls")
     if len(values) != count:
@@ -67,7 +67,7 @@ def _convert_result(value: Any, name: str) -> Told:
 
 
 def failure(name: str, exc: BaseException) -> str:
-    """Return the text that tells the model of a failed tool: the exception's type, and its text if there is one."""
+    """Return the text on a failed tool for the model: the exception's type and text."""
     return f"{name} failed: {named(exc)}"
 
 
@@ -81,7 +81,7 @@ def in_words(content: Content) -> str:
 
 
 def _replace_surrogates(text: str) -> str:
-    """Replace lone surrogates, which cannot be sent; the names of files with undecodable bytes contain them."""
+    """Replace lone surrogates, which cannot be sent; the names of undecodable files contain them."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 

@@ -37,19 +37,19 @@ TRANSITIONS: dict[tuple[State, Step], State] = {
 
 
 _HALF = ("calling", "paused")
-"""The states in which the last message asks for calls that have no results yet."""
+"""The states with calls in the last message, and without their results."""
 _NONE_YET: Any = ()
 """Stands for the messages until `begin` sets them: an empty list for each `Turns` would be thrown away."""
 
 
 class Turns(msgspec.Struct, eq=False, gc=False):
-    """The turns of one run. `messages` is the whole conversation so far; `messages[own:]` are this run's.
+    """The turns of one run. `messages` is the whole conversation so far; `messages[own:]` are the run's own.
 
     `begin` sets the conversation. In state `asking` the driver calls `ask`, asks the model, and hands the response to
     `answered`. In `calling` the driver makes `calls` and hands their messages to `called`. In `checking` the driver
     checks `output` and hands the reason for a refusal, or `None`, to `checked`. In `completed` and `paused` it stops.
 
-    `gc=False` is safe, because no value held here leads back to the `Turns`, and saves time in each run.
+    `gc=False` is safe, because no value in the fields leads back to the `Turns`, and saves time in each run.
     """
 
     max_turns: int
@@ -112,6 +112,12 @@ class Turns(msgspec.Struct, eq=False, gc=False):
         """Stop, because some of the calls wait for a person. The run goes on later, from its journal."""
         self._step("pause")
 
+    def conclude(self, content: str, output: Any = None, finish_reason: FinishReason = "stop") -> None:
+        """Take in the answer of a run that asked no model by itself."""
+        self.content, self.output, self.finish_reason = content, output, finish_reason
+        self.messages.append(Message("assistant", content))
+        self._step("answer")
+
     def checked(self, reason: str | None) -> None:
         """Take in the reason why the output's check refused the answer, or `None`. Raises as `answered` does."""
         if reason is None:
@@ -120,7 +126,7 @@ class Turns(msgspec.Struct, eq=False, gc=False):
             self._correct(reason, "refused")
 
     def own_messages(self) -> tuple[Message, ...]:
-        """Return this run's messages, without calls that have no result: providers refuse a history with such calls."""
+        """Return this run's messages, except calls without a result: providers refuse a history with such calls."""
         messages = self.messages[self.own :] if self.own else self.messages
         return tuple(messages[:-1] if self.state in _HALF else messages)
 
@@ -159,12 +165,12 @@ class Turns(msgspec.Struct, eq=False, gc=False):
 
 
 def _may_be_cut(content: str, written: str, output: Any) -> bool:
-    """Tell whether an answer that ran out of tokens ends in a number, which may go on; other JSON marks its end."""
+    """Tell if an answer out of tokens ends in a number, which may go on; other JSON marks its end."""
     return not isinstance(output, str) and content[-1:].isdigit() and written.rstrip().endswith(content)
 
 
 def _with_ids(calls: Sequence[ToolCall], turn: int) -> Sequence[ToolCall]:
-    """Return the calls with unique ids, by which results find their calls; some models leave ids out or repeat them."""
+    """Return the calls with unique ids, so that results find their calls; some models leave ids out or repeat them."""
     if len(calls) == 1 and calls[0].id:
         return calls
     ids = {call.id for call in calls if call.id}

@@ -77,7 +77,7 @@ def _make_approval(job: Job, tool: Tool, call: ToolCall, reason: str) -> Approva
         "external" if tool.external else "approval" if tool.asks is None else "input",
         agent=job.agent,
         session=None if job.session is None else job.session.id,
-        user=job.user,
+        user=job.asked.user,
         schema=None if tool.asks is None else tool.asks.schema,
         reason=reason,
         created_at=now,
@@ -94,7 +94,7 @@ async def _ask_predicate(
         context = job.context()
         context.call = call
     try:
-        given = predicate.passed(arguments) | fill_in(tool.name, predicate.injected, job.deps, job.state, context)
+        given = predicate.passed(arguments) | fill_in(tool.name, predicate.injected, job.asked.deps, job.state, context)
         said = predicate.function(**given)
         if isinstance(said, Awaitable):
             said = await said

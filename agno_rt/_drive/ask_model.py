@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import attrs
 import msgspec
 import trio
 
+from agno_rt._decide.hooks import Hooks
 from agno_rt._drive import call_hooks
 from agno_rt._drive.job import Job
 from agno_rt._drive.scopes import deadline, ended_as
@@ -30,45 +31,44 @@ from agno_rt.limiter import Limiter
 from agno_rt.messages import ToolCall, Usage
 from agno_rt.models import NO_USAGE, Emit, Model, ModelRequest, ModelResponse, profile_of
 
-__all__ = ["ask_aside", "ask_model", "ask_with_events", "ask_with_hooks", "wait_for_place"]
+__all__ = ["ask_aside", "ask_in_turn", "ask_model", "wait_for_place"]
 
 _RESPONSE_HINT = "Its respond() must return a ModelResponse with text, ToolCalls and a Usage: tell the plugin's author."
 
 
-async def ask_with_events(job: Job, request: ModelRequest) -> ModelResponse:
-    """Ask the model, with its events."""
-    return await _send_events_around(job, request.turn, functools.partial(ask_model, job, request))
+async def ask_in_turn(job: Job, request: ModelRequest, *, streams: bool = True) -> ModelResponse:
+    """Ask the model between the run's hooks, and send events if the run has listeners.
 
-
-async def ask_with_hooks(job: Job, request: ModelRequest) -> ModelResponse:
-    """Ask the model between the run's hooks, with events if the run has listeners."""
-    asked = await call_hooks.before_model(job, job.hooks, request)
-    if job.emitter is None:
-        return await _apply_model_hooks(job, request.turn, asked)
-    return await _send_events_around(job, request.turn, functools.partial(_apply_model_hooks, job, request.turn, asked))
-
-
-async def _send_events_around(job: Job, turn: int, ask: Callable[[Emit], Awaitable[ModelResponse]]) -> ModelResponse:
-    """Call `ask` between the events that the model began and ended."""
-    emitter, name = job.emitter, job.model.name
-    assert emitter is not None
-    await emitter.send(ModelStarted(job.run_id, name, turn))
+    `streams` passes the model's deltas on to the listeners.
+    """
+    emitter, hooks, name, turn = job.emitter, job.resolved.hooks, job.resolved.model.name, request.turn
+    asked = request if hooks is None else await call_hooks.before_model(job, hooks, request)
+    emit = None
+    if emitter is not None:
+        await emitter.send(ModelStarted(job.run_id, name, turn))
+        emit = emitter.send_delta if streams else None
     try:
-        response = await ask(emitter.send_delta)
+        if hooks is None:
+            response = await ask_model(job, request, emit)
+        else:
+            response = await _ask_between_hooks(job, hooks, turn, asked, emit)
     except BaseException as exc:
-        status = ended_as(exc)
-        text = None if status == "cancelled" else text_of(exc)
-        emitter.post(ModelEnded(job.run_id, name, turn, status, NO_USAGE, text))
+        if emitter is not None:
+            status = ended_as(exc)
+            text = None if status == "cancelled" else text_of(exc)
+            emitter.post(ModelEnded(job.run_id, name, turn, status, NO_USAGE, text))
         raise
-    emitter.post(ModelEnded(job.run_id, name, turn, "completed", response.usage, None, response.finish_reason))
+    if emitter is not None:
+        reason = response.finish_reason
+        emitter.post(ModelEnded(job.run_id, name, turn, "completed", response.usage, None, reason))
     return response
 
 
-async def _apply_model_hooks(
-    job: Job, turn: int, asked: ModelRequest | ModelResponse, emit: Emit | None = None
+async def _ask_between_hooks(
+    job: Job, hooks: Hooks, turn: int, asked: ModelRequest | ModelResponse, emit: Emit | None
 ) -> ModelResponse:
     """Ask the model, or take the response of a hook as `asked`; let the hooks after the model see the response."""
-    hooks, form = job.hooks, job.form
+    form = job.resolved.form
     races = bool(hooks.racing) and turn == 1
     stream = None if emit is None else _Stream(emit, guarded=hooks.holds, races=races)
     if isinstance(asked, ModelResponse):
@@ -152,7 +152,8 @@ def _make_deltas(response: ModelResponse) -> Iterator[Delta]:
 
 async def ask_model(job: Job, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
     """Ask the model within the limits of model calls and time; check, price and count its response."""
-    model, limit, limits = job.model, job.model_calls, job.limits
+    resolved = job.resolved
+    model, limit, limits = resolved.model, resolved.model_calls, resolved.limits
     if not limit.try_acquire():
         await wait_for_place(limit, limits.queue_timeout)
     try:
@@ -174,8 +175,8 @@ async def ask_model(job: Job, request: ModelRequest, emit: Emit | None = None) -
         problem := _find_fault(response)
     ):
         raise ModelError(f"the model {model.name} returned {problem}", provider=model.name, hint=_RESPONSE_HINT)
-    if job.profile.price is not None and not response.usage.cost:
-        cost = job.profile.price.of(response.usage)
+    if resolved.profile.price is not None and not response.usage.cost:
+        cost = resolved.profile.price.of(response.usage)
         response = attrs.evolve(response, usage=attrs.evolve(response.usage, cost=cost))
     if job.budget is not None:
         job.budget.spend(response.usage)
@@ -183,16 +184,24 @@ async def ask_model(job: Job, request: ModelRequest, emit: Emit | None = None) -
 
 
 async def ask_aside(job: Job, model: Model, request: ModelRequest) -> ModelResponse:
-    """Ask a model beside the run's own turns, for a summary for example. The run pays for the response."""
-    aside = msgspec.structs.replace(job, model=model, profile=profile_of(model), form=None)
-    response = await ask_model(aside, request)
+    """Ask a model beside the run's own turns, for a summary for example; without hooks, and nothing is streamed.
+
+    The run pays for the response. Raises `ModelError` for an empty response, `LimitExceeded` for a spent budget.
+    """
+    if job.budget is not None:
+        job.budget.check()
+    replace = msgspec.structs.replace
+    resolved = replace(job.resolved, model=model, profile=profile_of(model), form=None, hooks=None)
+    response = await ask_in_turn(replace(job, resolved=resolved), request, streams=False)
     assert job.turns is not None
     job.turns.usage = job.turns.usage + response.usage
+    if not response.content.strip():
+        raise ModelError(f"the model {model.name} returned an empty response", provider=model.name)
     return response
 
 
 async def _ask_in_time(job: Job, request: ModelRequest, emit: Emit | None) -> ModelResponse:
-    model, limits = job.model, job.limits
+    model, limits = job.resolved.model, job.resolved.limits
     with ExitStack() as deadlines:
         if limits.model_timeout is not None:
             deadlines.enter_context(deadline(limits.model_timeout, "model_timeout", f"the model {model.name}"))

@@ -11,6 +11,7 @@ from types import CoroutineType
 from typing import TypeAlias, cast
 
 import attrs
+import msgspec
 import trio
 
 from agno_rt._decide.tool_results import Told, content_of, failure, in_words
@@ -41,7 +42,7 @@ async def call_tools(job: Job, calls: Sequence[ToolCall]) -> list[Message | Appr
     if len(calls) == 1:
         return [await _call_tool(job, calls[0])]
     results: dict[int, Message | Approval] = {}
-    tools = job.tools
+    tools = job.resolved.tools
     for call in calls:
         tool = tools.get(call.name)
         if tool is not None and (tool.batch or not tool.parallel):
@@ -61,7 +62,7 @@ def _split_steps(job: Job, calls: Sequence[ToolCall]) -> list[list[_Unit]]:
     steps: list[list[_Unit]] = [[]]
     batches: dict[str, tuple[list[int], list[ToolCall]]] = {}
     for at, call in enumerate(calls):
-        tool = job.tools.get(call.name)
+        tool = job.resolved.tools.get(call.name)
         unit: _Unit = at, call
         if tool is not None and tool.batch:
             known = batches.get(call.name)
@@ -86,14 +87,14 @@ async def _run_step(job: Job, units: Iterator[_Unit], count: int, results: dict[
             if isinstance(call, ToolCall):
                 results[cast(int, at)] = await _call_tool(job, call)
             else:
-                results.update(zip(cast(list[int], at), await _call_batch(job, call), strict=True))
+                results.update(zip(cast(list[int], at), await _call_tools(job, call), strict=True))
 
     if count == 1:  # in place, as a nursery costs a task
         await work()
         return
     try:
         async with trio.open_nursery() as nursery:
-            for _ in range(min(count, job.limits.tools)):
+            for _ in range(min(count, job.resolved.limits.tools)):
                 nursery.start_soon(work)
     except BaseExceptionGroup as group:
         # Several calls may fail in the same way before the first failure has cancelled the rest.
@@ -102,33 +103,81 @@ async def _run_step(job: Job, units: Iterator[_Unit], count: int, results: dict[
 
 async def _call_tool(job: Job, call: ToolCall) -> Message | Approval:
     began = time.monotonic()  # noqa: F841 - `Runtime.tasks` reads the variable from this frame
-    if job.journal is not None:
-        return await _call_durably(job, job.journal, call)
-    if job.hooks is job.emitter is None:
-        # The plain call: no event, hook or journal entry needs the status, and one function fewer is called.
+    if job.journal is None and job.emitter is None and job.resolved.hooks is None:
+        # The plain call: no event, hook or journal entry needs the status, and fewer functions are called.
         _, content = await _run_tool(job, call)
         return Message("tool", content, (), call.id, call.name)
-    asked, answer = (call, None) if job.hooks is None else await _apply_before_hooks(job, call)
-    return await _finish_call(job, call, asked, answer)
+    [result] = await _call_tools(job, (call,))
+    return result
 
 
-async def _call_durably(job: Job, journal: Journal, call: ToolCall) -> Message | Approval:
-    """Return the call's result, from the journal if stored there, or its Approval. A begun call is not repeated."""
-    turns = job.turns
+class _Asked(msgspec.Struct, eq=False):
+    """A call of the model, the call to make after hooks and approvals, and its result if it need not be made."""
+
+    call: ToolCall
+    asked: ToolCall
+    told: Told | None = None
+
+
+async def _call_tools(job: Job, calls: Sequence[ToolCall]) -> list[Message | Approval]:
+    """Carry out one call, or the calls to one batch tool; events, hooks and the journal see each call by itself.
+
+    A call with a result in the journal is not made again, nor is a call that an earlier process began.
+    """
+    began = time.monotonic()  # noqa: F841 - as above
+    results: dict[str, Message | Approval] = {}
+    asked: list[_Asked] = []
+    # Only a stored run has calls that wait for a person.
+    settles = job.journal is not None or job.resolved.hooks is not None
+    for call in calls:
+        settled = await _settle_call(job, call) if settles else _Asked(call, call)
+        if isinstance(settled, _Asked):
+            asked.append(settled)
+        else:
+            results[call.id] = settled
+    if asked:
+        for each, message in zip(asked, await _make_calls(job, asked), strict=True):
+            results[each.call.id] = message
+    return [results[call.id] for call in calls]
+
+
+async def _settle_call(job: Job, call: ToolCall) -> Message | Approval | _Asked:
+    """Return the call's result or Approval if the journal has one; else apply hooks and approvals to the call."""
+    journal, turns = job.journal, job.turns
     assert turns is not None
+    if journal is None:
+        return await _ask_around(job, call)
     if (told := journal.told(turns, call)) is not None:
         return told
     if journal.under_way(turns, call):
-        return await _finish_call(job, call, call, _UNCERTAIN)
-    settled = await _settle_call(job, journal, call)
-    if isinstance(settled, Approval):
-        return settled
-    asked, answer = settled
-    tool = job.tools.get(asked.name)
-    if answer is None and tool is not None and not tool.idempotent:
-        # Stored before the call, so that a process resuming after a crash does not repeat a side effect.
-        await journal.starting(turns, call)
-    return await _finish_call(job, call, asked, answer)
+        return _Asked(call, call, _UNCERTAIN)
+    decided = journal.decided.get((turns.turn, call.id))
+    if decided is None:
+        return await _ask_around(job, call)
+    if decided.status == "pending":
+        return decided
+    carried = approvals.apply_decision(job, job.resolved.tools.get(decided.call.name), decided)
+    return _Asked(call, carried) if isinstance(carried, ToolCall) else _Asked(call, decided.call, carried)
+
+
+async def _ask_around(job: Job, call: ToolCall) -> Approval | _Asked:
+    """Ask the hooks about the call, and whether the call must wait for a person."""
+    asked = call
+    if job.resolved.hooks is not None:
+        changed = await call_hooks.before_tool(job, job.resolved.hooks, call)
+        if isinstance(changed, str):
+            return _Asked(call, call, ("completed", changed))
+        # The model matches the result with its call by the id, so a hook cannot change the id.
+        asked = changed if changed.id == call.id else attrs.evolve(changed, id=call.id)
+    tool = job.resolved.tools.get(asked.name)
+    if tool is None or not tool.pauses:
+        return _Asked(call, asked)
+    needed = await approvals.require_approval(job, tool, asked)
+    if isinstance(needed, Approval):
+        assert job.turns is not None
+        # The id begins with the run's, so that the run can be found by an approval's id alone.
+        return attrs.evolve(needed, id=f"{job.run_id}.{needed.id[:8]}", turn=job.turns.turn)
+    return _Asked(call, asked, needed)
 
 
 _UNCERTAIN: Told = (
@@ -138,67 +187,78 @@ _UNCERTAIN: Told = (
 """The result of a call that an earlier process began and did not finish."""
 
 
-async def _settle_call(job: Job, journal: Journal, call: ToolCall) -> Approval | tuple[ToolCall, Told | None]:
-    """Apply hooks and approvals. Return (call, None) to run it, (call, answer) to skip it, or the pending Approval."""
-    assert job.turns is not None
-    decided = journal.decided.get((job.turns.turn, call.id))
-    if decided is not None:
-        if decided.status == "pending":
-            return decided
-        carried = approvals.apply_decision(job, job.tools.get(decided.call.name), decided)
-        return (carried, None) if isinstance(carried, ToolCall) else (decided.call, carried)
-    asked, answer = (call, None) if job.hooks is None else await _apply_before_hooks(job, call)
-    tool = job.tools.get(asked.name)
-    if answer is None and tool is not None and tool.pauses:
-        needed = await approvals.require_approval(job, tool, asked)
-        if isinstance(needed, Approval):
-            # The id begins with the run's, so that the run can be found by an approval's id alone.
-            return attrs.evolve(needed, id=f"{job.run_id}.{needed.id[:8]}", turn=job.turns.turn)
-        return asked, needed
-    return asked, answer
-
-
-async def _finish_call(job: Job, call: ToolCall, asked: ToolCall, answer: Told | None) -> Message:
-    """Run the call as `asked`, or use the `answer`; send events, store the result, return the message."""
-    emitter = job.emitter
-    if emitter is not None:
-        await emitter.send(ToolStarted(job.run_id, asked))
+async def _make_calls(job: Job, calls: Sequence[_Asked]) -> list[Message]:
+    """Make the calls between the events of their beginnings and ends, and return their results."""
+    emitter, started = job.emitter, list[ToolCall]()
+    if job.journal is not None:
+        await _store_beginnings(job, job.journal, calls)
     try:
-        status, content = await _run_tool(job, asked) if answer is None else answer
-        if job.hooks is not None:
-            content = await _apply_after_hooks(job, asked, content)
-        if job.journal is not None:
-            assert job.turns is not None
-            await job.journal.called(job.turns, call, (status, content), job.called)
-    except BaseException as exc:
         if emitter is not None:
-            emitter.post(ToolEnded(job.run_id, asked, ended_as(exc), ""))
+            for each in calls:
+                await emitter.send(ToolStarted(job.run_id, each.asked))
+                started.append(each.asked)
+        if len(calls) == 1:
+            results = [calls[0].told or await _run_tool(job, calls[0].asked)]
+        else:
+            results = await _run_tools(job, calls)
+        messages: list[Message] = []
+        plain = job.journal is None and job.resolved.hooks is None
+        for each, (status, told) in zip(calls, results, strict=True):
+            content = told if plain else await _take_result(job, each, (status, told))
+            messages.append(Message("tool", content, (), each.call.id, each.call.name))
+            if emitter is not None:
+                started.remove(each.asked)
+                text = content if type(content) is str else in_words(content)
+                emitter.post(ToolEnded(job.run_id, each.asked, status, text))
+    except BaseException as exc:
+        for call in started:
+            assert emitter is not None
+            emitter.post(ToolEnded(job.run_id, call, ended_as(exc), ""))
         raise
-    if emitter is not None:
-        emitter.post(ToolEnded(job.run_id, asked, status, content if type(content) is str else in_words(content)))
-    return Message("tool", content, (), call.id, call.name)
+    return messages
 
 
-async def _apply_before_hooks(job: Job, call: ToolCall) -> tuple[ToolCall, Told | None]:
-    """Return the call as changed by the hooks, and the answer of a hook that replaces the tool, or None."""
-    made = await call_hooks.before_tool(job, job.hooks, call)
-    if isinstance(made, str):
-        return call, ("completed", made)
-    # The model matches the result with its call by the id, so a hook cannot change the id.
-    return (made if made.id == call.id else attrs.evolve(made, id=call.id)), None
+async def _store_beginnings(job: Job, journal: Journal, calls: Sequence[_Asked]) -> None:
+    """Store which calls begin, so that a process resuming after a crash does not repeat a side effect."""
+    assert job.turns is not None
+    for each in calls:
+        tool = job.resolved.tools.get(each.asked.name)
+        if each.told is None and tool is not None and not tool.idempotent:
+            await journal.starting(job.turns, each.call)
 
 
-async def _apply_after_hooks(job: Job, call: ToolCall, content: Content) -> Content:
-    """Return the result as changed by the hooks. Hooks see text; an unchanged result keeps its media."""
-    changed = await call_hooks.after_tool(job, job.hooks, call, in_words(content))
-    return content if changed is None else changed
+async def _take_result(job: Job, call: _Asked, told: Told) -> Content:
+    """Return the result after the hooks, stored in the journal."""
+    status, content = told
+    if job.resolved.hooks is not None:
+        # Hooks see text; an unchanged result keeps its media.
+        changed = await call_hooks.after_tool(job, job.resolved.hooks, call.asked, in_words(content))
+        content = content if changed is None else changed
+    if job.journal is not None:
+        assert job.turns is not None
+        await job.journal.called(job.turns, call.call, (status, content), job.called)
+    return content
+
+
+async def _run_tools(job: Job, calls: Sequence[_Asked]) -> list[Told]:
+    """Return the result of each call. Calls to one batch tool are made as one; the rest one after another."""
+    told = {each.call.id: each.told for each in calls if each.told is not None}
+    # A hook may have moved a call of the batch to another tool.
+    batch = [each for each in calls if each.told is None and each.asked.name == each.call.name]
+    for each in calls:
+        if each.told is None and each not in batch:
+            told[each.call.id] = await _run_tool(job, each.asked)
+    if batch:
+        results = await invoke_tool(job, job.resolved.tools[batch[0].asked.name], [each.asked for each in batch])
+        told |= {each.call.id: result for each, result in zip(batch, results, strict=True)}
+    return [told[each.call.id] for each in calls]
 
 
 async def _run_tool(job: Job, call: ToolCall) -> Told:
     """Run the tool and return its result for the model. A tool's failure is a result too, and the run goes on."""
-    tool = job.tools.get(call.name)
+    tool = job.resolved.tools.get(call.name)
     if tool is None:
-        return "failed", f"There is no tool {call.name!r}. {suggest('tool', call.name, job.tools)}"
+        return "failed", f"There is no tool {call.name!r}. {suggest('tool', call.name, job.resolved.tools)}"
     if not tool.plain:
         return (await invoke_tool(job, tool, (call,)))[0]
     try:
@@ -208,7 +268,7 @@ async def _run_tool(job: Job, call: ToolCall) -> Told:
             if type(value) is CoroutineType:
                 value = await value
         else:
-            value = await call_in_time(tool, arguments, job.limits.tool_timeout)
+            value = await call_in_time(tool, arguments, job.resolved.limits.tool_timeout)
         # The usual result is plain ASCII text, which needs no conversion.
         return "completed", value if type(value) is str and value.isascii() else content_of(value)
     except (ToolArgumentError, Late) as exc:
@@ -217,79 +277,3 @@ async def _run_tool(job: Job, call: ToolCall) -> Told:
         if must_pass(exc):
             raise
         return "failed", failure(call.name, exc)
-
-
-async def _call_batch(job: Job, calls: Sequence[ToolCall]) -> list[Message]:
-    """Return the results of a turn's calls to a batch tool. Calls with a result in the journal are not repeated."""
-    journal, turns = job.journal, job.turns
-    if journal is None:
-        return await _make_batch(job, calls)
-    assert turns is not None
-    known: dict[str, Message] = {}
-    rest: list[ToolCall] = []
-    for call in calls:
-        if (told := journal.told(turns, call)) is not None:
-            known[call.id] = told
-        elif journal.under_way(turns, call):
-            known[call.id] = await _finish_call(job, call, call, _UNCERTAIN)
-        else:
-            rest.append(call)
-    if rest and not job.tools[rest[0].name].idempotent:
-        for call in rest:
-            await journal.starting(turns, call)
-    made = await _make_batch(job, rest) if rest else []
-    known |= {call.id: message for call, message in zip(rest, made, strict=True)}
-    return [known[call.id] for call in calls]
-
-
-async def _make_batch(job: Job, calls: Sequence[ToolCall]) -> list[Message]:
-    """Run the calls of a turn to a batch tool as one; events, hooks and the journal see each call by itself."""
-    began = time.monotonic()  # noqa: F841 - `Runtime.tasks` reads the variable from this frame
-    emitter = job.emitter
-    asked = [(call, None) if job.hooks is None else await _apply_before_hooks(job, call) for call in calls]
-    started: list[ToolCall] = []
-    results: list[Message] = []
-    try:
-        for made, _ in asked:
-            if emitter is not None:
-                await emitter.send(ToolStarted(job.run_id, made))
-                started.append(made)
-        outcomes = await _run_batch(job, calls[0].name, asked)
-        for call, (made, _), (status, content) in zip(calls, asked, outcomes, strict=True):
-            told = content if job.hooks is None else await _apply_after_hooks(job, made, content)
-            if job.journal is not None:
-                assert job.turns is not None
-                await job.journal.called(job.turns, call, (status, told), job.called)
-            results.append(Message("tool", told, (), call.id, call.name))
-            if emitter is not None:
-                started.remove(made)
-                emitter.post(ToolEnded(job.run_id, made, status, in_words(told)))
-    except BaseException as exc:
-        if emitter is not None:
-            for made in started:
-                emitter.post(ToolEnded(job.run_id, made, ended_as(exc), ""))
-        raise
-    return results
-
-
-async def _run_batch(job: Job, name: str, asked: Sequence[tuple[ToolCall, Told | None]]) -> list[Told]:
-    """Return the result of each call. Calls answered by a hook, or sent to another tool, leave the batch."""
-    told: dict[int, Told] = {}
-    for at, (call, answer) in enumerate(asked):
-        if answer is not None:
-            told[at] = answer
-        elif call.name != name:
-            told[at] = await _run_diverted(job, call)
-    rest = [at for at in range(len(asked)) if at not in told]
-    if rest:
-        told |= zip(rest, await invoke_tool(job, job.tools[name], [asked[at][0] for at in rest]), strict=True)
-    return [told[at] for at in range(len(asked))]
-
-
-async def _run_diverted(job: Job, call: ToolCall) -> Told:
-    """Run a call that a hook moved out of a batch. A call that needs a person is refused."""
-    tool = job.tools.get(call.name)
-    needed = None if tool is None else await approvals.require_approval(job, tool, call)
-    if isinstance(needed, Approval):
-        return "failed", f"{call.name} was not called: it needs a person, and a call of a batch cannot wait for one."
-    return await _run_tool(job, call) if needed is None else needed

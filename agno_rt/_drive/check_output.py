@@ -4,35 +4,25 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
-from agno_rt._decide.output_form import OutputForm
 from agno_rt._decide.turns import Turns
-from agno_rt.context import RunContext
+from agno_rt._drive.job import Job
 from agno_rt.errors import AgnoError, HookError
 from agno_rt.failures import must_pass, named, text_of
 
-__all__ = ["Checking", "check_output"]
+__all__ = ["check_output"]
 
 
-class Checking(Protocol):
-    """The part of a run's job that a check needs."""
-
-    form: OutputForm | None
-
-    def context(self) -> RunContext:
-        """Make the context for the check."""
-        ...
-
-
-async def check_output(job: Checking, turns: Turns) -> str | None:
+async def check_output(job: Job, turns: Turns) -> str | None:
     """Call the output's check; return why it refuses the turns' output, or `None` to accept.
 
     Raises `HookError` if the check raises anything but a `ValueError`, or returns anything but text, a bool or None.
     """
-    assert job.form is not None
-    assert job.form.check is not None
-    check = job.form.check
+    form = job.resolved.form
+    assert form is not None
+    assert form.check is not None
+    check = form.check
     name = getattr(check, "__name__", type(check).__name__)
     try:
         said = check(turns.output, job.context()) if _takes_context(check) else check(turns.output)

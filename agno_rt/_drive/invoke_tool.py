@@ -125,7 +125,7 @@ async def _fill_and_call(job: Job, tool: Tool, calls: Sequence[ToolCall], argume
         context.call = None if tool.batch else calls[0]
         context._send, context._report = progress.send, progress.report
     try:
-        arguments |= fill_in(tool.name, tool.injected, job.deps, job.state, context)
+        arguments |= fill_in(tool.name, tool.injected, job.asked.deps, job.state, context)
         return await _call_in_places(job, tool, arguments, len(calls))
     finally:
         if progress is not None:
@@ -138,11 +138,11 @@ async def _call_in_places(job: Job, tool: Tool, arguments: dict[str, Any], count
     A place that a call around this run holds is not taken again.
     """
     threads = None if tool.is_async or tool.inline or tool.process else _get_threads(job)
-    own = job.places.get(tool.name)
+    own = job.resolved.places.get(tool.name)
     bounds = (own, None if threads is None else threads.places)
     wanted = [limiter for limiter in bounds if limiter is not None and not _is_held_outside(job, limiter)]
     if (full := _try_places(wanted)) is not None and (
-        refusal := await _wait_for_places(tool, wanted, full, job.limits.queue_timeout)
+        refusal := await _wait_for_places(tool, wanted, full, job.resolved.limits.queue_timeout)
     ):
         return [("failed", refusal)] * count
     stay = _Stay(own if own in wanted else None, threads)
@@ -160,8 +160,8 @@ async def _call_in_places(job: Job, tool: Tool, arguments: dict[str, Any], count
 
 
 def _get_threads(job: Job) -> Threads:
-    assert job.workers is not None
-    return job.workers.threads
+    assert job.resolved.workers is not None
+    return job.resolved.workers.threads
 
 
 def _try_places(wanted: Sequence[Limiter]) -> Limiter | None:
@@ -228,7 +228,7 @@ class _Unfit(Exception):
 
 
 async def _call_once(job: Job, tool: Tool, arguments: dict[str, Any], count: int, stay: _Stay) -> list[Told]:
-    seconds = min(filter(None, (tool.limits.timeout, job.limits.tool_timeout)), default=None)
+    seconds = min(filter(None, (tool.limits.timeout, job.resolved.limits.tool_timeout)), default=None)
     if tool.process:
         try:
             content = await run_in_process(tool, arguments, seconds, count if tool.batch else None, _get_processes(job))
@@ -246,7 +246,7 @@ async def _call_once(job: Job, tool: Tool, arguments: dict[str, Any], count: int
 
 
 def _get_processes(job: Job) -> Processes | None:
-    return None if job.workers is None else job.workers.processes
+    return None if job.resolved.workers is None else job.resolved.workers.processes
 
 
 def _is_held_outside(job: Job, limiter: Limiter) -> bool:

@@ -8,11 +8,11 @@ from typing import Literal, TypeAlias
 import trio
 
 from agno_rt._decide.input import Input
-from agno_rt._drive.job import RunResult
 from agno_rt._drive.scopes import raise_first
 from agno_rt._schema.generics import OutputT
 from agno_rt.errors import AgnoError, UsageError
 from agno_rt.failures import add_note
+from agno_rt.result import RunResult
 
 __all__ = ["CONCURRENCY", "OnError", "OnResult", "check_map", "map_runs"]
 

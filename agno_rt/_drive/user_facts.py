@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from agno_rt._drive.job import Job
 from agno_rt.errors import UsageError
 from agno_rt.memory import FactStore, MemoryBackend, UserMemory
@@ -29,4 +31,6 @@ class UserFacts:
                 from agno_rt.facts import fact_tools  # only runs with such tools need the module
 
                 self._tools = {tool.name: tool for tool in fact_tools(store)}
-            job.tools = {**self._tools, **job.tools}
+            # A copy for this run: other runs of the agent may have no user.
+            tools = {**self._tools, **job.resolved.tools}
+            job.resolved = msgspec.structs.replace(job.resolved, tools=tools, nests=True)

@@ -1,4 +1,4 @@
-"""Resolves the names in an agent for its runs: models, tools by name, the output's form and hooks.
+"""Resolves the names in a runnable for its runs: models, tools by name, the output's form and hooks.
 
 Resolved things are kept here, since an agent must stay cheap. Knows plugins, but not sessions, runs or trio.
 """
@@ -6,16 +6,20 @@ Resolved things are kept here, since an agent must stay cheap. Knows plugins, bu
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 import attrs
 import msgspec
 
-from agno_rt._decide.check_agent import check_agent, check_values
-from agno_rt._drive.call_hooks import Hooks
+from agno_rt._decide.budget import budget_of
+from agno_rt._decide.check_agent import check_agent, check_limits, check_own_name, check_runnable, check_values
+from agno_rt._decide.hooks import Hooks
+from agno_rt._drive.job import Resolved, ResolvedAgent
+from agno_rt._drive.take_turns import take_timed_turns, take_turns
 from agno_rt._drive.tool_threads import Workers
+from agno_rt._runtime.opened import HeldPlaces, ToolkitsClosed
 from agno_rt.agent import PLAIN_MEMORY, Agent, ToolLike, limits_of, memory_of, settings_of
 from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
 from agno_rt.failures import must_pass, named, repr_of
@@ -24,8 +28,9 @@ from agno_rt.limiter import Limiter
 from agno_rt.limits import Limits, LimitStatistics
 from agno_rt.memory import MemoryPolicy
 from agno_rt.models import NO_PROFILE, NO_SETTINGS, Binder, Model, ModelProfile, ModelSettings, OutputMode, profile_of
-from agno_rt.names import check_name
 from agno_rt.plugins import PluginHost
+from agno_rt.result import RunResult
+from agno_rt.runnable import Runnable
 from agno_rt.tools import Tool, Toolkit
 from agno_rt.tools import tool as as_tool
 from agno_rt.wrappers.base import Wrapper
@@ -33,33 +38,7 @@ from agno_rt.wrappers.base import Wrapper
 if TYPE_CHECKING:
     from agno_rt._decide.output_form import OutputForm
 
-__all__ = ["Resolved", "Resolver", "ToolkitsClosed", "keep", "wrong_product_error"]
-
-
-class ToolkitsClosed(UsageError):
-    """Toolkits of an agent are not open, and their tools unknown. `toolkits` has each toolkit with its spec, or ""."""
-
-    def __init__(self, toolkits: Mapping[Toolkit, str]) -> None:
-        names = ", ".join(sorted(repr(toolkit.name) for toolkit in toolkits))
-        hint = "Runs open toolkits by themselves. To open them before, `await runtime.open_tools(agent)`."
-        super().__init__(f"toolkits are not open yet, and their tools unknown: {names}", hint=hint)
-        self.toolkits = toolkits
-
-
-class Resolved(msgspec.Struct, eq=False):
-    """The resolved parts of an agent, for its runs. `places` has the limiters of bounded tools by name."""
-
-    model: Model
-    tools: Mapping[str, Tool]
-    places: Mapping[str, Limiter]
-    profile: ModelProfile
-    form: OutputForm | None
-    hooks: Hooks | None
-    summarizer: Model | None
-    pauses: bool
-    memory: MemoryPolicy
-    settings: ModelSettings
-    limits: Limits | None
+__all__ = ["Resolver", "keep", "wrong_product_error"]
 
 
 class _Toolset(msgspec.Struct, eq=False):
@@ -70,32 +49,40 @@ class _Toolset(msgspec.Struct, eq=False):
     pauses: bool = False
 
 
-class _HeldPlaces(dict[str, Limiter]):
-    """The limiters of an agent with opened `toolkits`. The toolkits are in use as long as a run holds this mapping."""
+class Runner(Binder, Protocol):
+    """The part of a runtime that resolved parts need: the models for wrappers, and `run` for runs within runs."""
 
-    __slots__ = ("__weakref__", "toolkits")
-    __hash__ = object.__hash__  # type: ignore[assignment]  # a set of weak references knows the mapping by identity
-    toolkits: Collection[Toolkit]
+    @property
+    def run(self) -> Callable[..., Coroutine[Any, Any, RunResult]]:
+        """Run a runnable."""
+        ...
 
 
 class Resolver:
-    """Resolves the agents of one runtime, by plugins and their settings.
+    """Resolves the runnables of one runtime, by plugins and their settings.
 
     `models` has the models made from specs; `workers` are the threads and processes of tools. `opened` has the tools of
     the toolkits that the runtime holds open; see `_runtime/toolkits.py`.
     """
 
     def __init__(
-        self, plugins: PluginHost, settings: Mapping[str, Mapping[str, Any]], binder: Binder, limits: Limits
+        self,
+        plugins: PluginHost,
+        settings: Mapping[str, Mapping[str, Any]],
+        runner: Runner,
+        limits: Limits,
+        model_calls: Limiter,
     ) -> None:
         self.models: dict[str, Model] = {}
         self.workers = Workers(limits)
         self.opened: dict[Toolkit, Sequence[Tool]] = {}
-        self._held: WeakSet[_HeldPlaces] = WeakSet()
+        self._held: WeakSet[HeldPlaces] = WeakSet()
         self._toolkits: dict[str, Toolkit] = {}
         self._plugins = plugins
         self._settings = settings
-        self._binder = binder
+        self._runner = runner
+        self._limits = limits
+        self._model_calls = model_calls
         self._toolsets: dict[tuple[Any, ...], _Toolset] = {}
         self._functions: dict[Any, tuple[Any, Tool]] = {}
         self._outputs: dict[Any, OutputForm] = {}
@@ -107,8 +94,14 @@ class Resolver:
         self._last = _NOBODY
         self._resolution = _NOTHING
 
-    def resolve(self, agent: Agent) -> Resolved:
-        """Return the resolved parts of the agent. Raises `UsageError` or `PluginError`.
+    def resolve(self, runnable: Runnable) -> Resolved:
+        """Return the resolved parts of the runnable. Raises `UsageError` or `PluginError`."""
+        if isinstance(runnable, Runnable) and not isinstance(runnable, Agent):
+            return self._resolve_flow(runnable)
+        return self.resolve_agent(runnable)
+
+    def resolve_agent(self, agent: Agent) -> ResolvedAgent:
+        """Return the resolved parts of the agent. Raises as `resolve`.
 
         Raises `ToolkitsClosed` if toolkits of the agent are not open and no other fault was found.
         """
@@ -169,7 +162,7 @@ class Resolver:
         """Forget all resolutions with opened toolkits; afterwards only runs hold the toolkits."""
         self._last, self._resolution = _NOBODY, _NOTHING
         self._toolsets = {
-            key: known for key, known in self._toolsets.items() if not isinstance(known.places, _HeldPlaces)
+            key: known for key, known in self._toolsets.items() if not isinstance(known.places, HeldPlaces)
         }
 
     def release(self) -> list[Any]:
@@ -180,9 +173,28 @@ class Resolver:
         self._wrappers.clear()
         return made
 
-    def _resolve(self, agent: Agent) -> Resolved:
+    def _resolve_flow(self, runnable: Runnable) -> Resolved:
+        from agno_rt._drive.conduct import ResolvedFlow, conduct  # agents alone need no flow
+
+        check_runnable(runnable)
+        check_own_name(runnable)
+        limits = None if runnable.limits is None else limits_of(runnable.limits)
+        check_limits(limits)
+        if limits is not None:
+            _check_run_limits(limits)
+        return ResolvedFlow(
+            conduct,
+            limits or self._limits,
+            self._model_calls,
+            is_bounded=budget_of(limits or self._limits, None) is not None,
+            nests=True,
+            conduct=runnable.conduct,
+            run=self._runner.run,
+        )
+
+    def _resolve(self, agent: Agent) -> ResolvedAgent:
         if agent.name:
-            check_name("an agent's name", agent.name)
+            check_own_name(agent)
         # An agent with a list of tools is resolved for each run; the other values mostly stay the same.
         memory, settings, limits = self._fitting
         if agent.memory is not memory or agent.settings is not settings or agent.limits is not limits:
@@ -212,8 +224,25 @@ class Resolver:
         summarizer = None if summary is None or summary.model is None else self.model(summary.model)
         if closed:
             raise ToolkitsClosed(closed)
-        of_tools = toolset.places, profile, form, hooks, summarizer, toolset.pauses
-        return Resolved(model, tools, *of_tools, memory, settings, limits)
+        limits = limits or self._limits
+        return ResolvedAgent(
+            take_turns if limits.turn_timeout is None else take_timed_turns,
+            limits,
+            self._model_calls,
+            is_bounded=budget_of(limits, None) is not None,
+            nests=bool(tools) or form is not None or hooks is not None,
+            pauses=toolset.pauses,
+            memory=memory,
+            form=form,
+            hooks=hooks,
+            model=model,
+            tools=tools,
+            places=toolset.places,
+            profile=profile,
+            summarizer=summarizer,
+            settings=settings,
+            workers=self.workers,
+        )
 
     def model(self, spec: str | Model) -> Model:
         """Return the model of a spec, made at the first use and then shared; or a wrapper's copy for this runtime.
@@ -249,7 +278,7 @@ class Resolver:
         """Return the copy of a wrapper, or of a guardrail with a model, bound to the models of this runtime."""
         bound = self._bound.get(thing)
         if bound is None:
-            bound = thing.bound(self._binder)
+            bound = thing.bound(self._runner)
             self._wrappers.add(bound)
             if bound is not thing:  # a weak key that is its own value is never collected
                 self._bound[thing] = bound
@@ -273,10 +302,13 @@ class Resolver:
                     self._check_process(tool)
             bounded = {name: tool for name, tool in by_name.items() if tool.limits.concurrency is not None}
             pauses = any(tool.pauses for tool in by_name.values())
-            places = {name: self._find_place(tool) for name, tool in bounded.items()}
-            known = _Toolset(by_name, self._hold(opened, places) if opened else places, pauses)
+            places: dict[str, Limiter] = {name: self._find_place(tool) for name, tool in bounded.items()}
+            if opened:
+                places = HeldPlaces(places, opened)
+                self._held.add(places)
+            known = _Toolset(by_name, places, pauses)
             keep(self._toolsets, key, known)
-        if known.places.__class__ is _HeldPlaces:
+        if known.places.__class__ is HeldPlaces:
             for toolkit in known.places.toolkits:
                 self.opened[toolkit] = self.opened.pop(toolkit)  # moved to the end, as the last used
         return known
@@ -312,13 +344,6 @@ class Resolver:
             if not isinstance(tool, Tool):
                 raise _not_a_tool_error(entry, tool)
         return tools
-
-    def _hold(self, toolkits: Collection[Toolkit], places: Mapping[str, Limiter]) -> _HeldPlaces:
-        """Return the places as a mapping that keeps the toolkits in use."""
-        held = _HeldPlaces(places)
-        held.toolkits = toolkits
-        self._held.add(held)
-        return held
 
     def _make_entry(self, spec: str) -> Any:
         """Return the tool or toolkit of the spec. A toolkit with `open` is made once for all agents with the spec."""
@@ -390,7 +415,7 @@ def _has_dict(agent: Agent) -> bool:
 
 _ENTRY = (Tool, Toolkit, str)
 _NOBODY = Agent(cast(Any, object()))
-_NOTHING = cast(Resolved, None)
+_NOTHING = cast(ResolvedAgent, None)
 _NO_TOOLS = _Toolset({}, {})
 _NO_TOOLKITS: Mapping[Toolkit, str] = {}
 _DEFAULTS = Limits()

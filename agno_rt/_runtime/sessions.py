@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from weakref import WeakValueDictionary
 
-from agno_rt._drive.job import Job, SessionAccess, holds
+from agno_rt._drive.job import Job
+from agno_rt._drive.nesting import holds
+from agno_rt._drive.session_access import SessionAccess
 from agno_rt._runtime.resolve import keep
 from agno_rt.errors import UsageError
 from agno_rt.memory import MemoryBackend
@@ -24,7 +27,7 @@ class Sessions:
         self._in_use: WeakValueDictionary[str, SessionAccess] = WeakValueDictionary()
         self._recent: dict[str, SessionAccess] = {}
 
-    def access(self, session: str, outer: Job | None) -> SessionAccess:
+    def access(self, session: str, outer: Job[Any] | None) -> SessionAccess:
         """Return the session for a run within `outer`. Raises `UsageError` if `outer` would wait for itself."""
         access = self._recent.get(session)
         if access is None:

@@ -15,20 +15,21 @@ import attrs
 import msgspec
 import trio
 
+from agno_rt._decide.check_agent import check_own_name
 from agno_rt._decide.journal import Replay
 from agno_rt._drive.approvals import check_decision
+from agno_rt._drive.execute import execute
 from agno_rt._drive.ids import new_id
-from agno_rt._drive.job import Asked, Job, RunResult
+from agno_rt._drive.job import Asked, Job
 from agno_rt._drive.scopes import check_in_trio
 from agno_rt._drive.write_journal import END_SECONDS, Journal
 from agno_rt._runtime.owners import new_owner, process_of, runtime_of, seems_alive
 from agno_rt._schema.pydantic_types import plain_value
-from agno_rt.agent import Agent
 from agno_rt.errors import AgnoError, BackendError, NotFound, RunCancelled, UsageError
 from agno_rt.failures import must_pass, named
 from agno_rt.memory import MemoryBackend
 from agno_rt.messages import Message
-from agno_rt.names import check_name
+from agno_rt.result import RunResult
 from agno_rt.run_store import (
     Approval,
     Decision,
@@ -39,7 +40,7 @@ from agno_rt.run_store import (
     RunStore,
     unknown_run,
 )
-from agno_rt.runs import execute
+from agno_rt.runnable import Runnable
 from agno_rt.tools import Tool
 
 __all__ = ["StoredRuns", "input_of", "load_run", "make_decision"]
@@ -58,20 +59,20 @@ Without it a runtime could not tell whether another one in its own, living proce
 
 
 class StoredRuns:
-    """The stored runs of a runtime: its agents by name, and the runs under way here, each with its cancellation.
+    """The stored runs of a runtime: its runnables by name, and the runs under way here, each with its cancellation.
 
     Args:
         memory: returns the runtime's memory backend, and opens it at the first call
-        tools: opens an agent's toolkits, and returns the agent's tools by name
+        tools: opens a runnable's own toolkits, and returns its own tools by name
     """
 
     def __init__(
-        self, memory: Callable[[], MemoryBackend], tools: Callable[[Agent], Awaitable[Mapping[str, Tool]]]
+        self, memory: Callable[[], MemoryBackend], tools: Callable[[Runnable], Awaitable[Mapping[str, Tool]]]
     ) -> None:
         self._memory = memory
         self._tools = tools
         self._owner = new_owner()
-        self._agents: dict[str, Agent] = {}
+        self._runnables: dict[str, Runnable] = {}
         self._live: dict[str, Callable[[], None]] = {}
         self._owed: dict[str, Callable[[], Awaitable[None]]] = {}
         self._paying = trio.Lock()
@@ -88,30 +89,28 @@ class StoredRuns:
         hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
         raise UsageError(f"the memory backend {type(memory).__name__} stores no runs", hint=hint)
 
-    def add(self, agents: Iterable[Agent]) -> None:
-        """Make agents known by their names, in place of earlier agents of the same names."""
-        agents = tuple(agents)
-        for agent in agents:
-            if agent.name:
-                check_name("an agent's name", agent.name)
-        self._agents.update({agent.name: agent for agent in agents})
+    def add(self, runnables: Iterable[Runnable]) -> None:
+        """Make runnables known by their names, in place of earlier ones of the same names."""
+        runnables = tuple(runnables)
+        for runnable in runnables:
+            check_own_name(runnable)
+        self._runnables.update({runnable.name: runnable for runnable in runnables})
 
-    async def agent_of(self, run: str, user: str | None) -> Agent:
-        """Return the agent of a stored run. Raises `NotFound` for an unknown run or agent."""
+    async def runnable_of(self, run: str, user: str | None) -> Runnable:
+        """Return the runnable of a stored run. Raises `NotFound` for an unknown run or runnable."""
         with _backend_errors(run):
             record, _ = await load_run(self._store, run, user)
-        agent = self._agents.get(record.agent)
-        if agent is None:
+        runnable = self._runnables.get(record.agent)
+        if runnable is None:
             hint = "Give it to resume(..., agent=...), or to Runtime.add(...)."
-            raise NotFound("agent", record.agent, self._agents, where="of a stored run", hint=hint)
-        return agent
+            raise NotFound("agent", record.agent, self._runnables, where="of a stored run", hint=hint)
+        return runnable
 
-    def attach(self, job: Job, agent: Agent, journal: Journal | None) -> None:
-        """Give the job the journal of a claimed run, or a new one, and remember the agent by its name."""
+    def attach(self, job: Job[Any], runnable: Runnable, journal: Journal | None) -> None:
+        """Give the job the journal of a claimed run, or a new one, and remember the runnable by its name."""
         check_in_trio("a Runtime")  # before anything about the run is remembered
-        if agent.name:
-            check_name("an agent's name", agent.name)
-        self._agents.setdefault(agent.name, agent)
+        check_own_name(runnable)
+        self._runnables.setdefault(runnable.name, runnable)
         job.journal = self._new_journal(job) if journal is None else journal
 
     async def claim(self, resume: Resume, asked: Asked) -> Asked:
@@ -150,13 +149,13 @@ class StoredRuns:
         journal.decided = {(each.turn, each.call.id): each for each in approvals}
         return journal
 
-    def _new_journal(self, job: Job) -> Journal:
+    def _new_journal(self, job: Job[Any]) -> Journal:
         store = self._store
         asked = next((message.text for message in reversed(job.input) if message.role == "user"), "")
         session = None if job.session is None else job.session.id
         parent = None if job.outer is None else job.outer.run_id
         record = RunRecord(
-            job.run_id, job.agent, session=session, user=job.user, parent=parent, input=asked, owner=self._owner
+            job.run_id, job.agent, session=session, user=job.asked.user, parent=parent, input=asked, owner=self._owner
         )
         return self._journal(store, record)
 
@@ -202,9 +201,9 @@ class StoredRuns:
         with _backend_errors(_run_of(approval)):
             store = self._store
             found = await self._approval(store, approval, user)
-            agent = self._agents.get(found.agent)
+            runnable = self._runnables.get(found.agent)
             # Only arguments and answers are compared with the tool: a plain decision opens nothing.
-            tools = {} if agent is None or decision.arguments is None else await self._tools(agent)
+            tools = {} if runnable is None or decision.arguments is None else await self._tools(runnable)
             check_decision(tools.get(found.call.name), found, decision)
             return await store.decide(approval, decision)
 
@@ -215,8 +214,8 @@ class StoredRuns:
             raise NotFound("approval", approval, [each.id for each in known])
         return found
 
-    async def execute(self, job: Job, nursery: trio.Nursery | None) -> RunResult:
-        """Carry out a stored run in the caller's task, within reach of `cancel`. Raises as `runs.execute`."""
+    async def execute(self, job: Job[Any], nursery: trio.Nursery | None) -> RunResult:
+        """Carry out a stored run in the caller's task, within reach of `cancel`. Raises as the driver's `execute`."""
         with trio.CancelScope() as scope:
             self.watch(job.run_id, scope.cancel, nursery)
             return await execute(job)

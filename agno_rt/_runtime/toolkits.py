@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 
 import trio
 
-from agno_rt._drive.job import OUTER
+from agno_rt._drive.nesting import OUTER
 from agno_rt._drive.scopes import cause, check_in_trio, raise_cause
 from agno_rt._runtime.closing import CLOSE_SECONDS
-from agno_rt._runtime.resolve import Resolver, ToolkitsClosed
+from agno_rt._runtime.opened import ToolkitsClosed
+from agno_rt._runtime.resolve import Resolver
 from agno_rt.errors import AgnoError, PluginError, UsageError
 from agno_rt.failures import add_note, must_pass, named, repr_of, text_of
 from agno_rt.limits import LimitStatistics

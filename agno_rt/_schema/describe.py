@@ -194,6 +194,7 @@ def _build_schema(type_: Any, rewriter: Rewriter) -> tuple[dict[str, Any], Mappi
         beside = {word: part for word, part in kept.items() if word != "$ref"}
         return _add_words({"$ref": kept["$ref"]}, beside) if "$ref" in kept else _add_choice_type(kept)
 
+    # msgspec's titles only repeat the names of the definitions.
     for component in components.values():
         component.pop("title", None)
     tidied = {name: tidy(component) for name, component in components.items()} | definitions
@@ -260,6 +261,7 @@ def _attach_definitions(schema: dict[str, Any], components: dict[str, Any]) -> d
             needed[name] = components[name]
             waiting |= _find_references(components[name])
     if needed:
+        # In the order of `components`: the set `waiting` has none, and a schema must be the same each time.
         schema = {**schema, "$defs": {name: components[name] for name in components if name in needed}}
     return schema
 

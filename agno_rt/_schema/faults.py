@@ -228,6 +228,7 @@ def _name_kind(value: Any) -> str:
 
 
 def _is_same_value(value: Any, choice: Any) -> bool:
+    # `True == 1` in Python, but not in JSON.
     return bool(value == choice) and isinstance(value, bool) == isinstance(choice, bool)
 
 

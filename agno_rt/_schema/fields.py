@@ -101,6 +101,7 @@ def _find_type_arguments(type_: Any) -> dict[Any, dict[Any, Any]]:
     class_ = get_origin(type_) or type_
     own = dict(zip(getattr(class_, "__parameters__", ()), get_args(type_), strict=False))
     found: dict[Any, dict[Any, Any]] = {class_: own}
+    # `__bases__` does not have the arguments of generic bases.
     for base in getattr(class_, "__orig_bases__", class_.__bases__):
         if isinstance(get_origin(base) or base, type) and get_origin(base) is not typing.Generic:
             for owner, arguments in _find_type_arguments(base).items():

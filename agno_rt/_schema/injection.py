@@ -93,9 +93,11 @@ def _make_checkable(type_: Any, what: str, place: str) -> Any:
     if get_origin(type_) in (Union, types.UnionType):
         return tuple(_make_checkable(part, what, place) for part in get_args(type_) if part is not _NONE)
     type_ = get_origin(type_) or type_
+    # At run time a TypedDict is a dict, and refuses `isinstance`.
     if typing.is_typeddict(type_):
         return dict
     try:
+        # Tried here, so that a type without `isinstance` fails at the definition of the tool and not in a run.
         isinstance(None, type_)
     except TypeError as exc:
         hint = f"Write {title}[...] of a class; a Protocol has to be decorated with @runtime_checkable."

@@ -36,6 +36,7 @@ class Adapter:
     def decode(self, value: Any) -> Any:
         """Build the type from decoded JSON. Raises `ValueError`; the text names each fault and its place."""
         try:
+            # As JSON text: for Python objects, pydantic has other rules, and a strict model refuses the text of a date.
             return self._adapter.validate_json(msgspec.json.encode(value))
         except sys.modules["pydantic_core"].ValidationError as exc:
             told = [f"{fault}{_render_place(keys)}" for keys, fault in _convert_faults(exc, value)]

@@ -40,6 +40,7 @@ _NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
 
 
 class _Anything(type):
+    # msgspec checks the type of the value from `dec_hook`, and a placeholder stands for another type.
     def __instancecheck__(cls, instance: object) -> bool:
         return True
 
@@ -390,6 +391,7 @@ def _make_first_fit_decoder(parts: Sequence[Any]) -> Callable[[Any], Any]:
 def _make_choice_decoder(choices: Sequence[tuple[Any, Any]]) -> Callable[[Any], Any]:
     def decode(value: Any) -> Any:
         for written, meant in choices:
+            # `True == 1` in Python, but not in JSON.
             if written == value and isinstance(written, bool) == isinstance(value, bool):
                 return meant
         raise ValueError(f"Invalid value {value!r}, expected one of {[written for written, _ in choices]}")

@@ -1,7 +1,7 @@
 """Finds the task of each run and each tool call, by reading the frames of trio's tasks on request.
 
-Runs keep no records for this, so a run that nobody asks about pays nothing. A frame is recognised by the code object
-of its function.
+Runs keep no records for inspections, so a run without an inspection pays nothing. A frame is recognised by the code
+object of its function.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import attrs
 import trio
 
 from agno_rt._drive import call_tools
+from agno_rt._drive.execute import execute
 from agno_rt._drive.job import Job
 from agno_rt.messages import ToolCall
-from agno_rt.runs import carry_out, execute
+from agno_rt.runs import carry_out
 from agno_rt.tasktree import Place
 
 __all__ = [
@@ -37,8 +38,8 @@ __all__ = [
 RUN = execute.__code__
 STARTED = carry_out.__code__
 CALL = call_tools._call_tool.__code__
-BATCH = call_tools._make_batch.__code__
-MADE = call_tools._finish_call.__code__
+BATCH = call_tools._call_tools.__code__
+MADE = call_tools._make_calls.__code__
 _OPENING = {RUN, STARTED, CALL, BATCH}
 
 _ROOT = os.path.dirname(os.path.dirname(__file__))
@@ -51,7 +52,7 @@ KERNEL = {
 
 @attrs.define(eq=False)
 class Found:
-    """A run, a tool call, or a batch of calls, with its own frames, without the frames of anything nested in it."""
+    """A run, a tool call, or a batch of calls, with its own frames, without the frames of nested runs and calls."""
 
     job: Job
     task: trio.lowlevel.Task | None
@@ -65,7 +66,7 @@ class Found:
 
 
 def find_all() -> list[Found]:
-    """Find the runs and calls in all tasks of this trio run; a task comes before its child tasks."""
+    """Find the runs and calls in all tasks of the trio run; a task comes before its child tasks."""
     root = trio.lowlevel.current_root_task()
     todo, all_found = [] if root is None else [root], list[Found]()
     while todo:
@@ -87,8 +88,8 @@ def find_in_stack(frames: Iterable[FrameType], task: trio.lowlevel.Task | None =
         elif last is not None:
             last.frames.append(frame)
             if not last.is_run and frame.f_code is MADE:
-                # Hooks may have changed the call.
-                last.calls = (frame.f_locals.get("asked", last.calls[0]),)
+                # Hooks may have changed the calls.
+                last.calls = tuple(each.asked for each in frame.f_locals["calls"])
     return all_found
 
 
@@ -96,7 +97,7 @@ def _find_opening(frame: FrameType, last: Found | None) -> Found | None:
     """Return the run or the calls that begin with the frame, or `None`."""
     code = frame.f_code
     if code not in _OPENING:
-        # Read the variables of known functions only: `f_locals` keeps a copy of them alive with the frame.
+        # Read the variables of known functions only: `f_locals` stores a copy in the frame, and keeps the values alive.
         return None
     held = frame.f_locals
     if code is STARTED:
@@ -106,9 +107,11 @@ def _find_opening(frame: FrameType, last: Found | None) -> Found | None:
         if last is None or last.job is not job:
             return Found(job, None, frames=[frame])
         # A run with a task of its own was found by its outer frame, STARTED.
-        last.frames.append(frame)
         return None
     calls = (held["call"],) if code is CALL else tuple(held["calls"])
+    if last is not None and last.job is job and last.calls == calls:
+        # A single call was found by its outer frame, CALL.
+        return None
     return Found(job, None, calls, frames=[frame]) if calls else None
 
 
@@ -121,7 +124,7 @@ def _frames_of(task: trio.lowlevel.Task) -> Iterator[FrameType]:
 
 
 def stack_of(frame: FrameType | None) -> list[FrameType]:
-    """Return the frames of a running stack, the outermost first, down to the innermost one given."""
+    """Return the frames of a running stack, the outermost first, down to the given frame."""
     frames: list[FrameType] = []
     while frame is not None:
         frames.append(frame)
@@ -137,7 +140,7 @@ def tasks_around(task: trio.lowlevel.Task) -> Iterator[trio.lowlevel.Task]:
 
 
 def place_of(frames: Sequence[FrameType]) -> Place | None:
-    """Return the place of the innermost frame that belongs neither to trio nor to the kernel."""
+    """Return the place of the innermost frame outside of trio and the kernel."""
     for frame in reversed(frames):
         file = frame.f_code.co_filename
         module = str(frame.f_globals.get("__name__", "")).partition(".")[0]

@@ -1,7 +1,7 @@
 """Takes the task tree of a runtime: the activity, the waits and the deadlines of each run and each call.
 
 Deadlines are read from trio's cancel scopes. The order in which functions enter their limits tells the owner of each
-scope in a task; a scope that somebody else opened belongs to the nearest owner outside.
+scope in a task; a scope of the user's code belongs to the nearest owner outside.
 """
 
 from __future__ import annotations
@@ -15,8 +15,16 @@ from typing import Any, TypeAlias
 
 import trio
 
-from agno_rt import runs
-from agno_rt._drive import ask_model, call_hooks, call_tools, conversation, invoke_tool, tool_process
+from agno_rt._drive import (
+    ask_model,
+    call_hooks,
+    call_tools,
+    conversation,
+    execute,
+    invoke_tool,
+    take_turns,
+    tool_process,
+)
 from agno_rt._drive.check_output import check_output
 from agno_rt._drive.emitter import EventBuffer
 from agno_rt._drive.job import Job
@@ -40,9 +48,9 @@ _Held: TypeAlias = Mapping[str, Any]
 
 
 def task_tree(mine: Limiter, limits: Sequence[LimitStatistics] = (), threads: Threads | None = None) -> TaskTree:
-    """Return the task tree of a runtime: its runs are the ones whose model calls share the limiter `mine`.
+    """Return the task tree of a runtime. The model calls of its runs share the limiter `mine`.
 
-    Call it under trio, in the thread and the trio run in which the runtime is open.
+    Call under trio, in the thread and the trio run of the open runtime.
     """
     abandoned = () if threads is None else _list_abandoned(threads)
     return TaskTree(_Tree(find_all(), mine).runs(None), tuple(limits), abandoned)
@@ -54,10 +62,10 @@ def stack_tasks(frame: FrameType, mine: Limiter | None = None) -> tuple[RunTask,
 
 
 class _Tree:
-    """Arranges the runs and calls that were found in a tree."""
+    """Arranges the found runs and calls in a tree."""
 
     def __init__(self, found: Sequence[Found], mine: Limiter | None) -> None:
-        self._found = [each for each in found if mine is None or each.job.model_calls is mine]
+        self._found = [each for each in found if mine is None or each.job.resolved.model_calls is mine]
         self._known = {id(each) for each in self._found}
         self._of_run = {id(each.job): each for each in self._found if each.is_run}
         self._calls_of: dict[int, list[Found]] = {}
@@ -75,7 +83,7 @@ class _Tree:
             self._within.setdefault(id(around), []).append(each)
 
     def _around(self, found: Found) -> Found | None:
-        """Return the run around a call, or the call around a run; if that call is not known, its run."""
+        """Return the run around a call, or the call around a run; the outer run if the call is unknown."""
         if not found.is_run:
             return self._of_run.get(id(found.job))
         before = found.before
@@ -106,17 +114,17 @@ class _Tree:
     def _run(self, found: Found) -> RunTask:
         job, turns, access = found.job, found.job.turns, found.job.session
         doing, waits = _describe_frames(found.frames, RUN_KNOWN, "starting")
-        taken = LimitStatistics("turns", job.limits.turns, 0 if turns is None else turns.turn, 0)
+        taken = LimitStatistics("turns", job.resolved.limits.turns, 0 if turns is None else turns.turn, 0)
         deadlines = self._deadlines(found)
         return RunTask(
             job.run_id,
             job.agent,
             doing,
             None if access is None else access.id,
-            job.user,
+            job.asked.user,
             None if job.outer is None else job.outer.run_id,
             int(taken.in_use),
-            _seconds_since(found, deadlines, job.limits.run_timeout, "run_timeout"),
+            _seconds_since(found, deadlines, job.resolved.limits.run_timeout, "run_timeout"),
             place_of(found.frames),
             waits,
             ()
@@ -162,7 +170,7 @@ class _Tree:
 
 
 def _find_holders(found: Sequence[Found]) -> dict[int, list[str]]:
-    """Return the ids of the runs that hold a session, by the id of the session's lock."""
+    """Return the ids of the runs with a session's lock, by the id of the lock."""
     holders: dict[int, list[str]] = {}
     for each in found:
         access = each.job.session
@@ -189,12 +197,12 @@ def _waits_for(found: Found, limiter: Limiter) -> bool:
 
 
 def _locals_in(found: Found, *functions: CodeType) -> Iterator[_Held]:
-    """Yield the local variables of each frame of these functions."""
+    """Yield the local variables of each frame of the functions."""
     return (frame.f_locals for frame in found.frames if frame.f_code in functions)
 
 
 def _seconds_since(found: Found, deadlines: Sequence[Deadline], seconds: float | None, limit: str) -> float | None:
-    """Return the seconds since the run or the call began: from its own record, else from its deadline."""
+    """Return the age of the run or the call in seconds: from its own record, else from its deadline."""
     noted = (
         [getattr(found.job, "began", None)]
         if found.is_run
@@ -218,7 +226,7 @@ def _find_scopes(found: Sequence[Found]) -> dict[int, list[trio.CancelScope]]:
     for task, carried in by_task.items():
         scopes = _scopes_of(task)
         taken[task] = {id(scope) for scope in scopes}
-        # A task is also in the scopes around its nursery, which belong to the tasks around.
+        # A task is also in the scopes around its nursery; these scopes belong to the tasks around.
         inherited = set().union(*(taken.get(outer, ()) for outer in tasks_around(task)))
         _assign_scopes([scope for scope in scopes if id(scope) not in inherited], carried, owned)
     return owned
@@ -227,7 +235,7 @@ def _find_scopes(found: Sequence[Found]) -> dict[int, list[trio.CancelScope]]:
 def _assign_scopes(
     scopes: Sequence[trio.CancelScope], carried: Sequence[Found], owned: dict[int, list[trio.CancelScope]]
 ) -> None:
-    """Match the scopes of a task with the limits that its frames enter, both from the outside in."""
+    """Match a task's scopes with the limits of its frames, both from the outside in."""
     expected = [(limit, each) for each in carried for frame in each.frames for limit in ENTERS.get(frame.f_code, ())]
     at, owner = 0, carried[0]
     for scope in scopes:
@@ -266,7 +274,7 @@ def _find_threads() -> dict[int, Place]:
 
 
 def _list_abandoned(threads: Threads) -> tuple[AbandonedThread, ...]:
-    """Return the threads that were given up and still run, each with its place."""
+    """Return the abandoned threads, each with its place."""
     frames = sys._current_frames()
     now = time.monotonic()
     return tuple(
@@ -277,7 +285,7 @@ def _list_abandoned(threads: Threads) -> tuple[AbandonedThread, ...]:
 
 def _describe_asking(held: _Held) -> _Doing:
     job: Job = held["job"]
-    return f"asking {job.model.name}", None
+    return f"asking {job.resolved.model.name}", None
 
 
 def _describe_calling(held: _Held) -> _Doing:
@@ -320,15 +328,15 @@ def _describe_as(text: str) -> Callable[[_Held], _Doing]:
 
 _Known: TypeAlias = dict[CodeType, Callable[[_Held], _Doing]]
 
-IN_SESSION = conversation.run_conversation.__code__
+IN_SESSION = execute._converse.__code__
 ACQUIRE = Limiter.acquire.__code__
 IN_THREAD = trio.to_thread.run_sync.__code__
 WORKER = next(inner for inner in IN_THREAD.co_consts if isinstance(inner, CodeType) and inner.co_name == "worker_fn")
-"""The function that a thread of trio runs; its frame holds the task that waits for the thread."""
+"""The function of trio's worker threads; its frame holds the waiting task."""
 
 IN_PROCESS = tool_process.run_in_process.__code__
 TIMED = (invoke_tool.call_in_time.__code__, IN_PROCESS)
-BEGAN = (call_tools._call_tool.__code__, call_tools._make_batch.__code__, call_tools._finish_call.__code__)
+BEGAN = (call_tools._call_tool.__code__, call_tools._call_tools.__code__)
 _JOURNAL = [method.__code__ for method in vars(Journal).values() if isinstance(method, FunctionType)]
 
 KNOWN: _Known = {
@@ -345,7 +353,7 @@ RUN_KNOWN: _Known = KNOWN | {
     check_output.__code__: _describe_as("checking its output"),
     Flight.follow.__code__: _describe_as("waiting for another run that asks the same"),
     render_instructions.__code__: _describe_as("making its instructions"),
-    conversation._store_end.__code__: _describe_as("storing what it added to its session"),
+    conversation.store_conversation.__code__: _describe_as("storing what it added to its session"),
     conversation._load_facts.__code__: _describe_as("reading what is known of its user"),
     conversation._load_session.__code__: _describe_as("reading its session"),
     SharedLock.acquire.__code__: _describe_waiting_elsewhere,
@@ -356,8 +364,8 @@ RUN_KNOWN: _Known = KNOWN | {
 CALL_KNOWN: _Known = KNOWN | {IN_PROCESS: _describe_as("in a process"), IN_THREAD: _describe_as("in a thread")}
 
 ENTERS: dict[CodeType, tuple[str, ...]] = {
-    runs.execute.__code__: ("run_timeout",),
-    runs._take_timed_turns.__code__: ("turn_timeout",),
+    execute.execute.__code__: ("run_timeout",),
+    take_turns.take_timed_turns.__code__: ("turn_timeout",),
     ask_model._ask_in_time.__code__: ("model_timeout", "idle_timeout"),
     ask_model.wait_for_place.__code__: ("queue_timeout",),
     SharedLock.acquire.__code__: ("queue_timeout",),
@@ -365,4 +373,4 @@ ENTERS: dict[CodeType, tuple[str, ...]] = {
     invoke_tool._wait_for_places.__code__: ("queue_timeout",),
     IN_PROCESS: ("tool_timeout",),
 }
-"""The deadlines that a function enters, if they are set, in this order."""
+"""The deadlines of a function, if set, in the order of entering."""

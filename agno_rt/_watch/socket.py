@@ -1,7 +1,7 @@
 """Reports the task tree of a runtime to other processes of the same user, over a Unix socket; finds and asks them too.
 
-A separate thread answers, so that a blocked event loop can be reported as blocked, with its stack. The folder and each
-socket in it belong to the user alone; if the system names the peer's user, the user is checked too.
+A separate thread answers, so that a blocked event loop can be reported as blocked, with its stack. The folder and the
+sockets belong to the user alone; if the system names the peer's user, the user is checked too.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from agno_rt.tasktree import RunTask, TaskTree
 __all__ = ["PATIENCE", "Blocked", "Gone", "Inspection", "Report", "ask", "folders", "sockets"]
 
 PATIENCE = 2.0
-"""Seconds until an event loop that does not answer is reported as blocked."""
+"""Seconds until a silent event loop is reported as blocked."""
 
 _LONGEST = 60.0
-"""The most patience that a request may ask for, as the one thread serves nobody else meanwhile."""
+"""The most patience of a request: the single thread serves nobody else meanwhile."""
 _GRACE = 5.0
 """Seconds for a peer to send its request, or its answer on top of the patience."""
 
 _CLOSING = 1.0
-"""Seconds that `close` waits for the thread. A thread that is still answering ends after its answer."""
+"""Seconds for `close` to wait for the thread. A busy thread ends after its answer."""
 
 _numbers = itertools.count()
 
 
 @attrs.frozen
 class Blocked:
-    """An event loop that has not answered for `seconds`, with the stack of its thread and the runs in the stack.
+    """An event loop without an answer for `seconds`, with the stack of its thread and the runs in the stack.
 
     `stack` has a line for each function, the innermost last.
     """
@@ -92,7 +92,7 @@ def folders() -> list[Path]:
 
 
 def sockets() -> list[tuple[int, Path]]:
-    """Return the process id and the path of each socket, from folders that belong to this user alone."""
+    """Return the process id and the path of each socket in folders of the user alone."""
     if not hasattr(socket, "AF_UNIX"):
         return []
     places = [place for place in folders() if _is_own(place)]
@@ -113,7 +113,7 @@ def ask(path: Path, patience: float = PATIENCE) -> Report:
             asked.sendall(msgspec.json.encode(_Request(patience)) + b"\n")
             answer = b"".join(iter(lambda: asked.recv(65_536), b""))
         except (ConnectionRefusedError, FileNotFoundError):
-            # A socket gets its name only after it listens, so this one's process is dead, not starting.
+            # A socket is named only after listening, so the process is dead, not starting.
             path.unlink(missing_ok=True)
             raise Gone from None
         except TimeoutError:
@@ -169,7 +169,7 @@ class Inspection:
             self._listener.close()
             return
         self.path.unlink(missing_ok=True)
-        # Wakes a request that waits for this very thread to take the task tree.
+        # Wakes a request waiting for this very thread to take the task tree.
         self._answers.put((None, None))
         self._wake.close()
         self._thread.join(_CLOSING)
@@ -186,7 +186,7 @@ class Inspection:
                 ready = {key.fileobj for key, _ in selector.select()}
                 if self._woken in ready:
                     return
-                # A peer that hangs up loses its answer, and must not end the thread for the others.
+                # A peer may hang up during its answer; the thread must go on for the others.
                 with suppress(OSError):
                     peer, _ = self._listener.accept()
                     with peer:
@@ -244,7 +244,7 @@ class Inspection:
                 of, answer = self._answers.get(timeout=max(0.0, until - time.monotonic()))
             except Empty:
                 return None
-            # Skip an answer that came too late for an earlier request.
+            # Skip a late answer to an earlier request.
             if of is ticket:
                 return answer
         return None
@@ -278,7 +278,7 @@ def _open_socket() -> tuple[Path, socket.socket]:
 
 
 def _is_own(place: Path) -> bool:
-    """Tell whether the place is a folder that belongs to this user alone."""
+    """Tell if the place is a folder of the user alone."""
     try:
         # `lstat`: in a shared /tmp, another user could put a symbolic link here.
         found = place.lstat()

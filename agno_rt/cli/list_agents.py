@@ -1,4 +1,4 @@
-"""The agents of a project as a table shows them, also for those who named none."""
+"""A table of the project's agents, also shown when a command names no agent."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from agno_rt.tools import Tool, Toolkit, tool
 __all__ = ["Listed", "ask_which", "list_agents", "print_agents"]
 
 _DESCRIPTION = 200
+"""The most characters of a description."""
 _NARROW = 60
+"""Columns of a terminal too narrow for a table."""
 
 
 @attrs.frozen
 class Listed:
-    """An agent as it is listed: `tools` by their names, or by the spec of those that a plugin makes."""
+    """A row of the table. `tools` has names, or the spec of a tool made by a plugin."""
 
     name: str
     model: str
@@ -36,9 +38,15 @@ class Listed:
 
 
 def list_agents(project: Project) -> list[Listed]:
-    """Describe each agent of the project. Nothing that an agent names is made for it."""
+    """Describe each agent of the project, without making its model or tools."""
     return [
-        Listed(name, _model(agent), _tools(agent), _description(agent), project.sources.get(name, project.source))
+        Listed(
+            name,
+            _name_model(agent),
+            _name_tools(agent),
+            _summarize_agent(agent),
+            project.sources.get(name, project.source),
+        )
         for name, agent in project.agents.items()
     ]
 
@@ -54,7 +62,7 @@ def print_agents(agents: Sequence[Listed], *, err: bool = False) -> None:
 
 
 def _print_blocks(agents: Sequence[Listed], *, err: bool) -> None:
-    """Print an agent in several lines, where a table has no room."""
+    """Print each agent in several lines, for a terminal too narrow for the table."""
     for each in agents:
         click.echo(styled(each.name, bold=True), err=err)
         for line in (each.model, ", ".join(each.tools), each.description, each.source):
@@ -63,23 +71,23 @@ def _print_blocks(agents: Sequence[Listed], *, err: bool) -> None:
 
 
 def ask_which(verb: str, config: str | None) -> UsageError:
-    """List the agents there are, on standard error, and return the error of a command that names none."""
+    """List the project's agents on stderr, and return the error for a command without an agent."""
     agents = list_agents(load_project(config))
     print_agents(agents, err=True)
     example = agents[0].name if agents else "openai:gpt-5"
-    typed = f"agno-rt {verb} {shlex.quote(example)}{_REST.get(verb, '')}"
-    hint = f"Name one: {typed}. Or name a model: `agno-rt models` lists them."
+    typed = f"agno-rt {verb} {shlex.quote(example)}{_EXAMPLES.get(verb, '')}"
+    hint = f"Name an agent: {typed}. Or name a model: `agno-rt models` lists the models."
     return UsageError("no agent is named", hint=hint)
 
 
-_REST = {"run": ' "Hello!"', "map": " inputs.jsonl -o results.jsonl"}
+_EXAMPLES = {"run": ' "Hello!"', "map": " inputs.jsonl -o results.jsonl"}
 
 
-def _model(agent: Agent[Any, Any]) -> str:
+def _name_model(agent: Agent[Any, Any]) -> str:
     return agent.model if isinstance(agent.model, str) else agent.model.name
 
 
-def _tools(agent: Agent[Any, Any]) -> list[str]:
+def _name_tools(agent: Agent[Any, Any]) -> list[str]:
     names: list[str] = []
     for entry in agent.tools:
         if isinstance(entry, str):
@@ -91,8 +99,8 @@ def _tools(agent: Agent[Any, Any]) -> list[str]:
     return names
 
 
-def _description(agent: Agent[Any, Any]) -> str:
-    """What the agent says of itself, or else how its instructions begin."""
+def _summarize_agent(agent: Agent[Any, Any]) -> str:
+    """Return the agent's description, or the first paragraph of its instructions, cut to one line of a table."""
     text = getattr(agent, "description", "") or agent.instructions
     paragraph = " ".join(text.strip().partition("\n\n")[0].split()) if isinstance(text, str) else ""
     return paragraph if len(paragraph) <= _DESCRIPTION else f"{paragraph[: _DESCRIPTION - 1].rstrip()}…"

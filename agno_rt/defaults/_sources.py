@@ -83,6 +83,7 @@ class SourcesHook(Hook):
             return None
         answer, reason = _correct_file_names(response.content.strip(), passages), response.finish_reason
         if self.strict:
+            # Only whole sentences are kept, so the answer is complete even if the model's was cut off.
             answer, reason = _keep_to_passages(answer, passages, question), "stop"
         answer = _name_source(answer, passages)
         return attrs.evolve(response, content=answer, finish_reason=reason)

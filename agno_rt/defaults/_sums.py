@@ -44,6 +44,7 @@ _WORDS = {
         )
     )
 } | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80", "ninety": "90"}
+# In this order: "percent" becomes "%" before "% of" becomes "% *".
 _SIGNS = (
     (r"(?<=[\d%])\s*(?:percent|per cent)\b", "%"),
     (r"%\s*of\b", "% *"),
@@ -92,6 +93,7 @@ def answer_sum(text: str) -> str | None:
 
 def _split_tokens(text: str) -> list[str]:
     tokens = _TOKEN.findall(text)
+    # `findall` skips all other characters: compare, so that no part of the text is lost.
     if "".join(tokens) != re.sub(r"\s", "", text):
         raise _NoSumError
     return tokens
@@ -118,6 +120,7 @@ class _Reader:
         return self._chain(self.signed, "*/")
 
     def signed(self) -> Fraction:
+        # The sign applies to the whole power, as in mathematics: -2^2 is -4.
         if self._take("-"):
             return -self.signed()
         self._take("+")

@@ -82,6 +82,7 @@ class Folder:
         # The worker threads of tools take turns on one connection, guarded by the lock.
         self._index = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         weakref.finalize(self, self._index.close)
+        # The Porter stemmer compares words by their stems: "stars" finds "star".
         self._index.execute("CREATE VIRTUAL TABLE passages USING fts5(file, text, tokenize = 'porter unicode61')")
 
     def search(self, query: str) -> list[Passage]:

@@ -171,6 +171,7 @@ class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
             and (before is None or (stored.updated_at, session) < before)
             and (not asked or asked in stored.called().casefold())
         )
+        # The dictionary has the order of uses, and a load is a use: the order of writes is made here.
         return [_summarize_session(session, self._sessions[session]) for _, session in heapq.nlargest(limit, found)]
 
     async def session_info(self, session: str) -> SessionInfo | None:

@@ -14,15 +14,16 @@ from typing import Any, Generic, Self, TypeVar, TypeVarTuple, final, overload
 
 from agno_rt._drive.map_inputs import CONCURRENCY, OnError, OnResult
 from agno_rt._schema.generics import DepsT, OutputT
-from agno_rt.agent import Agent
 from agno_rt.errors import UsageError
 from agno_rt.events import Event
 from agno_rt.from_asyncio._crossing import Pipe, wait_for_end, wait_for_result
 from agno_rt.from_asyncio._host import Call, Host, abandon
 from agno_rt.from_asyncio._visit import LOOP
 from agno_rt.limits import LimitStatistics
+from agno_rt.result import RunResult
 from agno_rt.run_store import Approval
-from agno_rt.runs import Run, RunResult, RunStream
+from agno_rt.runnable import Runnable
+from agno_rt.runs import Run, RunStream
 from agno_rt.runtime import Input, Runtime
 
 __all__ = ["AsyncioRun", "AsyncioRuntime", "AsyncioStream"]
@@ -59,6 +60,7 @@ class AsyncioRuntime:
             raise UsageError("this runtime is open already", hint="Open it once; share it among tasks.")
         host = self._host = Host(self.runtime)
         self._dropped = weakref.finalize(self, abandon, host)
+        # At the exit of the interpreter, `_host` itself ends the open runtimes.
         self._dropped.atexit = False
         host.start()
         try:
@@ -97,7 +99,7 @@ class AsyncioRuntime:
 
     async def run(
         self,
-        agent: Agent[DepsT, OutputT],
+        agent: Runnable[DepsT, OutputT],
         input: Input,
         *,
         session: str | None = None,
@@ -109,7 +111,7 @@ class AsyncioRuntime:
 
     async def map(
         self,
-        agent: Agent[DepsT, OutputT],
+        agent: Runnable[DepsT, OutputT],
         inputs: Iterable[Input],
         *,
         concurrency: int = CONCURRENCY,
@@ -124,7 +126,7 @@ class AsyncioRuntime:
     @asynccontextmanager
     async def stream(
         self,
-        agent: Agent[DepsT, OutputT],
+        agent: Runnable[DepsT, OutputT],
         input: Input,
         *,
         session: str | None = None,
@@ -151,7 +153,7 @@ class AsyncioRuntime:
 
     async def start(
         self,
-        agent: Agent[DepsT, OutputT],
+        agent: Runnable[DepsT, OutputT],
         input: Input,
         *,
         session: str | None = None,
@@ -171,7 +173,7 @@ class AsyncioRuntime:
     async def resume(
         self,
         run_id: str,
-        agent: Agent[DepsT, OutputT] | None = None,
+        agent: Runnable[DepsT, OutputT] | None = None,
         *,
         user: str | None = None,
         deps: DepsT | None = None,
@@ -215,6 +217,7 @@ class AsyncioRuntime:
 
     def _submit(self, function: Callable[..., Any], *args: Any) -> Call:
         context = contextvars.copy_context()
+        # The asyncio tools of the run belong to the event loop of this caller.
         context.run(LOOP.set, asyncio.get_running_loop())
         return self._running().submit(function, args, context)
 

@@ -112,6 +112,7 @@ _BRANDS = {
     b"qt  ": ("video/quicktime",),
 }
 _ZIPPED = ("application/zip", *(BY_SUFFIX[name] for name in ("docx", "epub", "odt", "pptx", "xlsx")))
+# The sizes of known headers: a text may begin with "BM", too, as in "BMW".
 _BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _SVG = re.compile(

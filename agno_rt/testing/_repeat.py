@@ -56,6 +56,7 @@ def try_every_point(points: Points, attempt: Callable[[], object], repeat: Repea
         _try_point(points, attempt, repeat.only, repeat.seed)
         assert points.fired, f"there is no point {repeat.only}: there are fewer"
         return 1
+    # One attempt more than the limit, since the last one may find no point left.
     for at in range(1, repeat.limit + 2):
         _try_point(points, attempt, at, repeat.seed)
         if not points.fired:

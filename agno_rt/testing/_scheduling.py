@@ -89,6 +89,7 @@ def use_seed(seed: int, *, holding: bool = False) -> Iterator[Scheduler]:
             yield made
     finally:
         module._r, module._ALLOW_DETERMINISTIC_SCHEDULING = before
+        # The keys are the tasks of the runs, which must not be kept alive.
         made.__dict__.pop("slowness", None)
     if not made.asked:
         raise UsageError(

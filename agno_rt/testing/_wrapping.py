@@ -154,6 +154,7 @@ class Wrapping:
 
             return call
 
+        # The hook's own methods alone: the runtime skips methods inherited from `Hook`.
         own = [name for name in _async_methods(hook) if getattr(type(hook), name, 0) is not getattr(Hook, name, None)]
         proxy: Any = _make_proxy(hook, (Hook,) if isinstance(hook, Hook) else (), own, around)
         if (bind := getattr(hook, "bound", None)) is not None:

@@ -127,6 +127,7 @@ class Cassette(Wrapper):
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
         """Answer as recorded, or record the answer. Raises `AssertionError` for an unrecorded request."""
+        # A replay can be cancelled, like a request to a model.
         await trio.lowlevel.checkpoint()
         asked = to_plain_request(request)
         if self._scrub is not None:
@@ -135,6 +136,7 @@ class Cassette(Wrapper):
         if exchange is not None:
             return await _replay_exchange(exchange, emit)
         if self.mode == "replay" or not self._models:
+            # Kept for `check`, because a run turns the error into a `ModelError`, and a test may swallow that.
             self._complaint = self._complaint or self._unrecorded(asked)
             raise AssertionError(self._unrecorded(asked))
         return await self._record(_Exchange(asked), request, emit)

@@ -32,6 +32,7 @@ class WallClock:
 
     def __call__(self) -> float:
         now = trio.current_time() if self._clock is None else self._clock.current_time()
+        # The clock begins at its first use, because outside of trio there is no time to read.
         if self._began is None:
             self._began = now
         return self._offset + now - self._began

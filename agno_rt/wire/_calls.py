@@ -77,6 +77,7 @@ class CallPieces:
             id_, name = _read_id(body), text_of(function.get("name"), "name")
             arguments = _read_arguments(function)
             slot = _read_index(body)
+            # Without an index, the position among several calls of one delta counts.
             if slot is None and len(bodies) > 1:
                 slot = position
             call = self._last = self._find_call(slot, id_, name, arguments)
@@ -132,6 +133,7 @@ class CallPieces:
         if call.name in self._names:
             call.told, shown = len(call.name), self._names[call.name]
             return shown
+        # The rest may complete the name of a renamed tool: hold the part back until then.
         if any(wire.startswith(call.name) for wire in self._names):
             return ""
         shown, call.told = call.name[call.told :], len(call.name)

@@ -107,6 +107,7 @@ def _read_thoughts(value: Any, depth: int = _DEPTH) -> str:
 
 def usage_in(body: Mapping[str, Any], choice: Mapping[str, Any]) -> Usage:
     """Return the token counts of a body or a chunk; zeros without any."""
+    # Groq has a field of its own for the counts of a stream.
     beside = body.get("x_groq")
     places = (body.get("usage"), choice.get("usage"), beside.get("usage") if isinstance(beside, Mapping) else None)
     usage = next((place for place in places if isinstance(place, Mapping) and place), None)

@@ -153,6 +153,7 @@ class StreamedResponse:
             choice = self._find_choice(mappings_of(choices, "choices"))
         if chunk.get("usage") or "x_groq" in chunk or (choice is not None and "usage" in choice):
             usage = usage_in(chunk, choice or {})
+            # Some servers send empty counts, too: the last counts with a number stay.
             if usage.total_tokens:
                 self._usage = usage
         return [] if choice is None else self._read_choice(choice)
@@ -261,6 +262,7 @@ def _find_message(
 ) -> Mapping[str, Any]:
     """Return the message or the delta of a choice; the older completions have a bare text instead."""
     usual, other = places
+    # An empty message counts only if the other place has none.
     message = choice.get(usual) or choice.get(other) or choice.get(usual)
     if message is None and isinstance(choice.get("text"), str):
         return {"content": choice["text"]}

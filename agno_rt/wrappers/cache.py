@@ -132,6 +132,7 @@ class Cache(Wrapper):
             self.bypassed += 1
             return await self.inner.respond(request, emit)
         teller = None if emit is None else Teller(emit)
+        # Again after a flight without an answer: the first follower to run asks, and the others join the new flight.
         while (flight := self._flights.get(key)) is not None and flight.joinable:
             await self._follow(flight, teller)
             if flight.value is not None:
@@ -227,6 +228,7 @@ class Cache(Wrapper):
         assert response is not None
         self.hits += 1
         self.saved = self.saved + response.usage
+        # A follower whose reader has the streamed deltas needs no second copy.
         if teller is not None and not teller.told:
             await _emit_response(response, teller)
         return attrs.evolve(response, usage=NO_USAGE)

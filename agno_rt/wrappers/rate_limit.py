@@ -136,6 +136,7 @@ class RateLimit(Wrapper):
                     self._line.pass_turn(waiter)
                     return
         finally:
+            # After a served, a refused and a cancelled waiter alike, the next in line looks at the buckets again.
             self._line.remove(waiter)
             self._line.wake()
 

@@ -1,4 +1,4 @@
-"""Fields of an agent with values of the wrong kind: a `UsageError` before anything starts, that says what to write."""
+"""Fields of an agent with wrong values: a `UsageError` with a remedy before anything starts."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ KINDS: list[Any] = [5, "sqlite:///chats.db", b"x", True, ["x"], object(), int]
 
 
 class Unseen:
-    """A value that cannot be shown."""
+    """A value with a failing repr."""
 
     def __repr__(self) -> str:
         raise SystemExit(1)
 
 
 async def refusal(field: str, **fields: Any) -> UsageError:
-    """What is said of an agent with these fields, which is never begun; the field is named, and so is the agent."""
+    """Return the error for an agent with these fields. The run never begins, and the error names field and agent."""
     seen: list[Event] = []
     given: dict[str, Any] = {"model": ScriptedModel([]), "name": "bot", **fields}
     agent = Agent(**given)
@@ -36,7 +36,7 @@ async def refusal(field: str, **fields: Any) -> UsageError:
             with pytest.raises(UsageError) as caught:
                 await rt.run(agent, "Go.", session="s", user="ann")
             assert caught.value.message == checked.value.message
-            # Between the two, one that names the same things and is right.
+            # A valid agent in between must not make the runtime accept the wrong one.
             await rt.run(attrs.evolve(agent, **{**RIGHT, "model": ScriptedModel(["x"])}), "Go.")
         assert not any(getattr(event, "agent", "") == "bot" for event in seen)
 
@@ -58,7 +58,7 @@ RIGHT: dict[str, Any] = {
 @pytest.mark.parametrize("field", ["memory", "settings", "limits"])
 @pytest.mark.parametrize("value", KINDS, ids=name_value)
 async def test_values_of_another_kind(field: str, value: Any) -> None:
-    """What other frameworks take there, as a URL, is named with what to write instead."""
+    """A value of another framework's kind, such as a URL, is refused with the right one."""
     error = await refusal(field, **{field: value})
 
     assert repr(value) in error.message
@@ -68,19 +68,19 @@ async def test_values_of_another_kind(field: str, value: Any) -> None:
 
 @pytest.mark.parametrize("value", [None, 5, b"x", ["bot"], object(), Unseen()])
 async def test_names(value: Any) -> None:
-    """A name is text, also where the agent before it named the same things."""
+    """A name other than a text is refused, even after a valid agent with equal parts."""
     await refusal("name", name=value)
 
 
 @pytest.mark.parametrize("value", [None, 5, b"Be.", ["Be."], {"text": "Be."}, object(), Unseen()])
 async def test_instructions(value: Any) -> None:
-    """Instructions are text, a function or a template."""
+    """Instructions other than a text, a function or a template are refused."""
     await refusal("instructions", instructions=value)
 
 
 @pytest.mark.parametrize("value", [None, 5, object(), Unseen(), ScriptedModel])
 async def test_models(value: Any) -> None:
-    """A model is one, and not its class."""
+    """An object other than a model is refused; for a class, the hint says so."""
     error = await refusal("model", model=value)
 
     assert ("class" in error.hint) is (value is ScriptedModel)
@@ -97,7 +97,7 @@ async def test_models(value: Any) -> None:
     ],
 )
 async def test_settings(field: str, values: list[Any]) -> None:
-    """Each setting has its kind."""
+    """A setting of the wrong kind is refused."""
     for value in values:
         await refusal(f"settings.{field}", settings=ModelSettings(**{field: value}))
 
@@ -111,14 +111,14 @@ async def test_settings(field: str, values: list[Any]) -> None:
     ],
 )
 async def test_memory_policies(field: str, values: list[Any]) -> None:
-    """What a policy keeps is said by values of their own kinds."""
+    """A part of a memory policy of the wrong kind is refused."""
     for value in values:
         await refusal(f"memory.{field}", memory=MemoryPolicy(messages=4, **{field: value}))
 
 
 async def test_what_is_within_a_memory_policy() -> None:
-    """The values in it are looked at too."""
-    summary: Any = Summary(prompt=5)  # type: ignore[arg-type]  # which is the fault
+    """Wrong values inside a summary or a user memory are refused."""
+    summary: Any = Summary(prompt=5)  # type: ignore[arg-type]  # the fault
     facts: Any = UserMemory(tools="yes")  # type: ignore[arg-type]  # as above
     await refusal("memory.summary.prompt", memory=MemoryPolicy(messages=4, summary=summary))
     await refusal("memory.facts.tools", memory=MemoryPolicy(facts=facts))
@@ -127,7 +127,7 @@ async def test_what_is_within_a_memory_policy() -> None:
 @pytest.mark.parametrize("field", [each.name for each in attrs.fields(Limits)])
 @pytest.mark.parametrize("value", ["5", b"5", True, [5], {}, float("nan"), -1], ids=name_value)
 def test_limits(field: str, value: Any) -> None:
-    """A limit says so when it is made."""
+    """A limit is checked when made."""
     with pytest.raises(UsageError, match=f"limit {field} is") as caught:
         Limits(**{field: value})
 
@@ -136,14 +136,14 @@ def test_limits(field: str, value: Any) -> None:
 
 @pytest.mark.parametrize("value", KINDS, ids=name_value)
 def test_limits_of_a_runtime(value: Any) -> None:
-    """A runtime takes `Limits` as well."""
+    """A runtime refuses limits of the wrong kind."""
     with pytest.raises(UsageError, match="limits is"):
         Runtime(limits=value)
 
 
 @pytest.mark.parametrize("value", [None, "llamacpp:smollm2", {"model": "x"}, Agent, ScriptedModel([])])
 async def test_something_else_than_an_agent(value: Any) -> None:
-    """What is no agent, such as its model alone, is told so by every way in."""
+    """An object other than an agent, such as a model, is refused by every entry."""
     async with Runtime() as rt:
         for ask in (rt.run, rt.start):
             with pytest.raises(UsageError, match="is not an Agent"):
@@ -153,7 +153,7 @@ async def test_something_else_than_an_agent(value: Any) -> None:
 
 
 async def test_a_part_that_fails_when_it_is_looked_at() -> None:
-    """What an agent's parts raise while they are looked at ends no program either."""
+    """An exception in the check of an agent's part becomes a `UsageError`."""
 
     class Shy:
         name = "shy"

@@ -1,4 +1,4 @@
-"""Budgets: what a run may spend in tool calls, tokens and money, and what a run within it has left."""
+"""Budgets of a run: tool calls, tokens and money, also for nested runs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ ECHO = ToolCall("", "echo", '{"text": "x"}')
 
 
 def calling(*calls: ToolCall, **usage: Any) -> ModelResponse:
-    """A response that calls tools and used so much."""
+    """Make a response with tool calls and usage."""
     return ModelResponse(tool_calls=calls, usage=Usage(**usage), finish_reason="tool_calls")
 
 
 def answer(text: str = "done", **usage: Any) -> ModelResponse:
-    """A response that ends the run."""
+    """Make a response that ends the run."""
     return ModelResponse(text, usage=Usage(**usage))
 
 
@@ -36,7 +36,7 @@ def answer(text: str = "done", **usage: Any) -> ModelResponse:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 async def test_what_is_spent_ends_the_run_before_the_next_turn(limits: Limits, limit: str, spent: str) -> None:
-    """Each budget is refused by its name, with what was spent, and the result so far is not lost."""
+    """A spent budget ends the run before the next turn. The error has the limit, the amount and the result so far."""
     with ScriptedModel([calling(ECHO, input_tokens=10, output_tokens=6, cost=0.5)]) as model:
         async with Runtime() as rt:
             with pytest.raises(LimitExceeded, match=spent) as caught:
@@ -50,7 +50,7 @@ async def test_what_is_spent_ends_the_run_before_the_next_turn(limits: Limits, l
 
 
 async def test_an_answer_is_never_refused() -> None:
-    """A budget that the last turn overruns loses no answer: there is no next turn to refuse."""
+    """An answer beyond the budget is kept, because no further turn follows."""
     with ScriptedModel([answer("42", input_tokens=1_000)]) as model:
         async with Runtime() as rt:
             result = await rt.run(Agent(model, limits=Limits(tokens=10)), "Go!")
@@ -59,12 +59,12 @@ async def test_an_answer_is_never_refused() -> None:
 
 
 async def test_a_turn_that_asks_for_too_many_calls_makes_none() -> None:
-    """Three calls where two are left: the run ends, none of them is made, and history stays valid."""
+    """A turn with more calls than the budget allows makes no call, and the history stays valid."""
     made: list[str] = []
 
     @tool(inline=True)
     def note(text: str) -> str:
-        """Note it."""
+        """Record the text."""
         made.append(text)
         return text
 
@@ -82,7 +82,7 @@ async def test_a_turn_that_asks_for_too_many_calls_makes_none() -> None:
 
 
 class Priced:
-    """A model whose tokens cost money."""
+    """A model with a price for tokens."""
 
     name = "priced"
     profile = ModelProfile(price=Price(input=2.0, output=10.0, cached_input=1.0))
@@ -93,7 +93,7 @@ class Priced:
 
 
 async def test_a_price_makes_a_cost() -> None:
-    """Tokens are turned into money by the model's price, cached input by its own."""
+    """The cost is computed from the model's prices, with a separate price for cached input."""
     async with Runtime() as rt:
         result = await rt.run(Agent(Priced()), "Go!")
 
@@ -101,7 +101,7 @@ async def test_a_price_makes_a_cost() -> None:
 
 
 async def test_a_cost_that_the_provider_told_stands() -> None:
-    """What the provider says it cost is not computed anew."""
+    """A cost from the provider is kept."""
 
     class Telling(Priced):
         async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
@@ -114,10 +114,10 @@ async def test_a_cost_that_the_provider_told_stands() -> None:
 
 
 class TestWithin:
-    """Runs within a run."""
+    """Nested runs."""
 
     async def test_what_an_inner_run_spends_is_spent_outside_too(self) -> None:
-        """The outer run's budget is used up by the run in its tool, and refuses its next turn."""
+        """Usage of a nested run counts for the outer run's budget."""
         inner = ScriptedModel([answer("inner", input_tokens=100)])
         outer = ScriptedModel([calling(ToolCall("", "ask", "{}"), input_tokens=1)])
         async with Runtime() as rt:
@@ -134,7 +134,7 @@ class TestWithin:
         assert caught.value.result.usage.total_tokens == 1
 
     async def test_an_inner_run_has_only_what_is_left(self) -> None:
-        """An inner run with budgets of its own, or none, still ends where the outer one's are spent, and says so."""
+        """A nested run ends when the outer budget is spent, despite a larger budget of its own."""
         inner = ScriptedModel([calling(ECHO, input_tokens=60)])
         outer = ScriptedModel([calling(ToolCall("", "ask", "{}"), input_tokens=1)])
         async with Runtime() as rt:
@@ -152,7 +152,7 @@ class TestWithin:
         assert "LimitExceeded: the run has spent its tokens: 61 of 50" in text
 
     async def test_tool_calls_are_shared(self) -> None:
-        """A tool call of the inner run counts outside; more than are left are refused inside."""
+        """Tool calls of a nested run count for the outer budget, and calls beyond are refused."""
         inner = ScriptedModel([[attributed(at) for at in range(3)]])
         outer = ScriptedModel([ToolCall("", "ask", "{}"), "done"])
         async with Runtime() as rt:
@@ -167,14 +167,14 @@ class TestWithin:
         assert "spent its tool_calls: 1 of 3, and 3 more" in told(result)[0]
 
     async def test_a_run_started_in_the_background_is_its_own(self) -> None:
-        """What `start` begins is no part of the run around it, and spends nothing of its."""
+        """A background run spends nothing of the outer run's budget."""
         inner = ScriptedModel([answer("inner", input_tokens=100)])
         outer = ScriptedModel([calling(ToolCall("", "leave", "{}"), input_tokens=1), "done"])
         async with Runtime() as rt:
 
             @tool
             async def leave() -> str:
-                """Leave it to the background, and wait for it all the same."""
+                """Start a background run and wait for the answer."""
                 run = await rt.start(Agent(inner), "Hi")
                 return (await run.wait()).content
 
@@ -184,20 +184,20 @@ class TestWithin:
 
 
 def attributed(at: int) -> ToolCall:
-    """A call of `echo` with an id of its own."""
+    """Make a call of `echo` with an id."""
     return ToolCall(f"c{at}", "echo", '{"text": "x"}')
 
 
 @pytest.mark.parametrize("name", ["tool_calls", "input_tokens", "output_tokens", "tokens"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "many"])
 def test_a_budget_is_a_whole_number(name: str, value: object) -> None:
-    """Anything else is refused where it is written."""
+    """A budget other than a whole number of at least 1 is refused."""
     with pytest.raises(UsageError, match=name):
         Limits(**{name: value})  # type: ignore[arg-type]  # the point of the test
 
 
 @pytest.mark.parametrize("value", [0, -0.5, True, "much"])
 def test_a_cost_is_an_amount(value: object) -> None:
-    """Anything else is refused where it is written."""
+    """A cost other than an amount above 0 is refused."""
     with pytest.raises(UsageError, match="cost"):
         Limits(cost=value)  # type: ignore[arg-type]  # the point of the test

@@ -1,4 +1,4 @@
-"""Settings, limits and memory policies that are given as dicts."""
+"""Settings, limits and memory policies as dicts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agno_rt.testing import ScriptedModel
 
 
 def a_model(*answers: str) -> tuple[ScriptedModel, list[ModelRequest]]:
-    """A model, and the requests that it was asked."""
+    """Make a model, and a list of its requests."""
     asked: list[ModelRequest] = []
 
     def answer(request: ModelRequest) -> ModelResponse:
@@ -23,7 +23,7 @@ def a_model(*answers: str) -> tuple[ScriptedModel, list[ModelRequest]]:
 
 
 async def test_settings_may_be_a_dict() -> None:
-    """The model is asked with the settings that the dict stands for."""
+    """The model gets the settings of the dict."""
     model, asked = a_model("yes")
     agent = Agent(model, settings={"temperature": 0, "stop": ["."], "extra": {"top_k": 3}})
 
@@ -34,7 +34,7 @@ async def test_settings_may_be_a_dict() -> None:
 
 
 async def test_limits_may_be_a_dict() -> None:
-    """A run stays within the limits that the dict stands for, of the agent as of the runtime."""
+    """Limits from a dict hold for an agent and for a runtime."""
     echo = ToolLoop()
     async with Runtime(limits={"turns": 2}) as rt:
         with pytest.raises(LimitExceeded, match="turns"):
@@ -47,7 +47,7 @@ async def test_limits_may_be_a_dict() -> None:
 
 
 class ToolLoop:
-    """A tool that a model may call again and again."""
+    """A tool for repeated calls."""
 
     def __init__(self) -> None:
         self.pings = 0
@@ -58,12 +58,12 @@ class ToolLoop:
         return "pong"
 
     def steps(self, times: int) -> list[Any]:
-        """So many turns that call it."""
+        """Make a number of turns with a call."""
         return [ToolCall(str(time), "ping") for time in range(times)]
 
 
 async def test_a_memory_policy_may_be_a_dict() -> None:
-    """The model is shown so much of the session as the dict says."""
+    """A policy from a dict bounds the history."""
     model, asked = a_model("one", "two")
     agent = Agent(model, memory={"messages": 0})
 
@@ -75,7 +75,7 @@ async def test_a_memory_policy_may_be_a_dict() -> None:
 
 
 async def test_a_dict_that_changes_holds_from_the_next_run() -> None:
-    """A dict is read for each run: it may have changed."""
+    """A dict is read anew for each run."""
     model, asked = a_model("one", "two")
     settings: dict[str, Any] = {"seed": 1}
     agent = Agent(model, settings=settings)
@@ -108,7 +108,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("fields", "problem", "hint"), WRONG)
 async def test_a_dict_that_cannot_be_used(fields: dict[str, Any], problem: str, hint: str) -> None:
-    """An unknown key, a wrong value and a wrong kind are errors that name the agent and the nearest key."""
+    """An error for an unknown key, a wrong value or a wrong kind names the agent and the nearest key."""
     agent = Agent(ScriptedModel([]), "clerk", **fields)
     async with Runtime() as rt:
         with pytest.raises(UsageError) as caught:
@@ -121,6 +121,6 @@ async def test_a_dict_that_cannot_be_used(fields: dict[str, Any], problem: str, 
 
 @pytest.mark.parametrize("limits", [{"turn": 1}, {"turns": 0}, 5, Limits, [MemoryPolicy()]])
 def test_limits_of_a_runtime_that_cannot_be_used(limits: Any) -> None:
-    """The limits of a runtime are checked when it is made."""
+    """Limits of a runtime are checked when the runtime is made."""
     with pytest.raises(UsageError, match="limit"):
         Runtime(limits=limits)

@@ -1,4 +1,4 @@
-"""An output's form: how a model is asked for a type, and how its answer is read, in each of the three modes."""
+"""Output forms: the request for a type and the reading of an answer, in each of the three modes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Line:
 
 @attrs.define
 class Invoice:
-    """What is to be paid."""
+    """A bill."""
 
     customer: str
     lines: list[Line]
@@ -48,7 +48,7 @@ class Invoice:
 
 @dataclasses.dataclass
 class Refusal:
-    """Why there is no invoice."""
+    """A reason to refuse."""
 
     reason: str
 
@@ -61,7 +61,7 @@ class Options(TypedDict):
 
 
 class Pair(NamedTuple):
-    """Two that belong together."""
+    """Two related values."""
 
     left: int
     right: str = "r"
@@ -74,7 +74,7 @@ class Cat(msgspec.Struct, tag="cat"):
 
 
 class Dog(msgspec.Struct, tag="dog"):
-    """Another."""
+    """Another class with a tag."""
 
     tricks: list[str]
 
@@ -88,7 +88,7 @@ class Colour(enum.Enum):
 
 @attrs.define
 class Page(Generic[T]):
-    """Some of many."""
+    """A page of items."""
 
     items: list[T]
     more: bool = False
@@ -96,7 +96,7 @@ class Page(Generic[T]):
 
 @attrs.define
 class Part:
-    """A class that holds its own kind."""
+    """A class with parts of the same class."""
 
     name: str
     parts: list[Part] = attrs.Factory(list)
@@ -104,7 +104,7 @@ class Part:
 
 @dataclasses.dataclass
 class Plus:
-    """A sum; what it adds up may be sums."""
+    """A sum of numbers or sums."""
 
     left: Plus | Number
     right: Plus | Number
@@ -112,13 +112,13 @@ class Plus:
 
 @dataclasses.dataclass
 class Number:
-    """What sums end in."""
+    """The end of a sum."""
 
     value: int
 
 
 def form_of(type_: Any, mode: OutputMode = "schema", **said: Any) -> OutputForm:
-    """The form of a type."""
+    """Make the form of a type."""
     return output_form(Output(type_, **said), mode)
 
 
@@ -163,12 +163,12 @@ KINDS: list[tuple[Any, str, Any]] = [
 
 
 class TestTypes:
-    """The types that an output may have."""
+    """Types of outputs."""
 
     @pytest.mark.parametrize("mode", MODES)
     @pytest.mark.parametrize(("type_", "text", "value"), KINDS)
     def test_each_is_asked_for_and_read(self, type_: Any, text: str, value: Any, mode: OutputMode) -> None:
-        """What fits the schema is read as the type, with its wrapping and without."""
+        """An answer valid by the schema is read as the type, wrapped or not."""
         form = form_of(type_, mode)
         assert form.schema is not None
         assert form.schema["type"] == "object"
@@ -182,7 +182,7 @@ class TestTypes:
         assert type(form.read(answer)[1]) is type(value)
 
     def test_text_is_free(self) -> None:
-        """`str` asks for nothing and takes everything."""
+        """`str` adds nothing to the request, and accepts any text."""
         form = form_of(str)
         request = form.ask(ModelRequest((Message("user", "Hi"),)))
 
@@ -190,7 +190,7 @@ class TestTypes:
         assert form.read("[1, not JSON") == ("[1, not JSON", "[1, not JSON")
 
     def test_what_json_cannot_carry(self) -> None:
-        """A type that nothing can be read as is refused when the form is made, as no tool's error."""
+        """A type unknown to JSON is a `UsageError` when the form is made."""
         with pytest.raises(UsageError, match=r"output type .*complex") as caught:
             form_of(complex)
         with pytest.raises(UsageError, match=r"output type .*text"):
@@ -199,14 +199,14 @@ class TestTypes:
         assert type(caught.value) is UsageError
 
     def test_the_order_of_a_union_is_kept(self) -> None:
-        """The first alternative that fits is taken, though the two unions are equal."""
+        """The first matching alternative is taken, even though the two unions are equal."""
         text = '"2024-01-31"'
 
         assert form_of(dt.date | str).read(text)[1] == dt.date(2024, 1, 31)
         assert form_of(str | dt.date).read(text)[1] == "2024-01-31"
 
     def test_an_alternative_that_loses_nothing_goes_first(self) -> None:
-        """Where an earlier alternative would pass over a field, the one that knows it is taken."""
+        """An alternative with all fields of the answer overrides an earlier one without."""
 
         @attrs.define
         class Small:
@@ -222,10 +222,10 @@ class TestTypes:
 
 
 class TestOutputValue:
-    """The long form of an agent's output."""
+    """`Output`, the long form of an agent's output."""
 
     def test_defaults(self) -> None:
-        """A bare type leaves everything else to the model's profile and to us."""
+        """A bare type means default mode, attempts and no check."""
         assert Output(int) == Output(int, None, 3, None)
 
     @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ class TestOutputValue:
         [({"mode": "xml"}, "no output mode 'xml'"), ({"attempts": 0}, "0 attempts"), ({"check": 5}, "check is 5")],
     )
     def test_nonsense(self, said: dict[str, Any], complaint: str) -> None:
-        """What cannot be meant is refused, with what can."""
+        """An invalid option is refused with a hint."""
         with pytest.raises(UsageError, match=complaint) as caught:
             Output(int, **said)
 
@@ -241,10 +241,10 @@ class TestOutputValue:
 
 
 class TestBySchema:
-    """A model that is held to a JSON Schema."""
+    """Models bound to a JSON Schema."""
 
     def test_the_request_has_the_schema(self) -> None:
-        """The schema stands in the request; messages and tools stay as they are."""
+        """The request has the schema, and keeps messages and tools."""
         form = form_of(Invoice)
         request = form.ask(ModelRequest((Message("user", "Hi"),), (lookup,)))
 
@@ -252,7 +252,7 @@ class TestBySchema:
         assert (request.tools, request.tool_choice, len(request.messages)) == ((lookup,), "auto", 1)
 
     def test_what_is_no_object_is_wrapped(self) -> None:
-        """Not every service takes another schema than that of an object."""
+        """A schema other than an object's is wrapped, because some services accept only objects."""
         assert form_of(list[int]).schema == {
             "type": "object",
             "properties": {"value": {"type": "array", "items": {"type": "integer"}}},
@@ -267,7 +267,7 @@ class TestBySchema:
             "$defs": {
                 "Invoice": {
                     "type": "object",
-                    "description": "What is to be paid.",
+                    "description": "A bill.",
                     "properties": {
                         "customer": {"type": "string"},
                         "lines": {"type": "array", "items": {"$ref": "#/$defs/Line"}},
@@ -283,7 +283,7 @@ class TestBySchema:
                 },
                 "Refusal": {
                     "type": "object",
-                    "description": "Why there is no invoice.",
+                    "description": "A reason to refuse.",
                     "properties": {"reason": {"type": "string"}},
                     "required": ["reason"],
                 },
@@ -291,12 +291,12 @@ class TestBySchema:
         }
 
     def test_the_content_is_the_value_alone(self) -> None:
-        """The wrapping is between the model and us: the answer's text has none."""
+        """The content is the value without the wrapping."""
         assert form_of(list[int]).read(' {"value": [1,  2]} ') == ("[1,  2]", [1, 2])
         assert form_of(list[int]).read("[1, 2]") == ("[1, 2]", [1, 2])
 
     def test_a_response_is_left_alone(self) -> None:
-        """Only mode `tool` has anything to do with calls."""
+        """A response with calls stays unchanged, unlike in mode `tool`."""
         response = ModelResponse(tool_calls=(ToolCall("1", "final_answer"),))
 
         assert form_of(int).received(response) is response
@@ -309,10 +309,10 @@ def lookup(word: str) -> str:
 
 
 class TestByTool:
-    """A model that answers by a call."""
+    """Models that answer by a tool call."""
 
     def test_the_tool_takes_the_schema(self) -> None:
-        """The tool's parameters are the type, and the model must call a tool."""
+        """The tool has the type's schema as parameters, and the model must call a tool."""
         form = form_of(Refusal, "tool")
         request = form.ask(ModelRequest((), (lookup,)))
 
@@ -325,27 +325,27 @@ class TestByTool:
         ("choice", "asked"), [("auto", "required"), ("required", "required"), ("lookup", "lookup")]
     )
     def test_a_choice_that_was_made_is_kept(self, choice: str, asked: str) -> None:
-        """A run that must call a tool of its own first does so."""
+        """A choice of a specific tool is kept."""
         request = form_of(int, "tool").ask(ModelRequest((), (lookup,), choice))
 
         assert request.tool_choice == asked
 
     def test_no_tool_but_the_answer(self) -> None:
-        """A run that may call no tool is still given the one that it answers by."""
+        """A model with tool choice none still gets the answer's tool."""
         form = form_of(int, "tool")
         request = form.ask(ModelRequest((), (lookup,), "none"))
 
         assert (request.tools, request.tool_choice) == ((form.tool,), "required")
 
     def test_a_name_that_is_taken(self) -> None:
-        """The agent's own tools keep their names."""
+        """The answer's tool avoids names of the agent's tools."""
         form = output_form(Output(int), "tool", {"final_answer", "final_answer_"})
 
         assert form.tool is not None
         assert form.tool.name == "final_answer__"
 
     def test_its_call_is_the_answer(self) -> None:
-        """One call of it becomes the content, and so do two that say the same."""
+        """A call of the answer's tool becomes the content, and so do two equal calls."""
         form = form_of(list[int], "tool")
         call = ToolCall("1", "final_answer", '{"value": [1]}')
         expected = ModelResponse('{"value": [1]}', reasoning="So be it.", finish_reason="stop")
@@ -361,7 +361,7 @@ class TestByTool:
         ids=["another tool", "another answer"],
     )
     def test_beside_other_calls_it_waits(self, others: list[ToolCall]) -> None:
-        """An answer that was written before the other calls had their results is none; the model is told so."""
+        """An answer beside other calls is not taken, because their results are missing. The model is told so."""
         form = form_of(list[int], "tool")
         response = ModelResponse(tool_calls=[ToolCall("1", "final_answer", '{"value": [1]}'), *others])
 
@@ -371,13 +371,13 @@ class TestByTool:
         assert "Not taken" in form.tool()
 
     def test_a_call_that_was_cut_off(self) -> None:
-        """Why the answer ended is not forgotten."""
+        """The finish reason of a cut call is kept."""
         response = ModelResponse(tool_calls=[ToolCall("1", "final_answer", '{"val')], finish_reason="length")
 
         assert form_of(int, "tool").received(response).finish_reason == "length"
 
     def test_text_and_other_calls_pass(self) -> None:
-        """What is no call of the answer's tool is as it was; text that is the answer will do."""
+        """Text and calls of other tools stay unchanged, and a text answer is valid."""
         form = form_of(list[int], "tool")
         for response in (ModelResponse("[1]"), ModelResponse(tool_calls=[ToolCall("1", "lookup")])):
             assert form.received(response) is response
@@ -393,10 +393,10 @@ class TestByTool:
 
 
 class TestByPrompt:
-    """A model that is told in words."""
+    """Models that get the schema in words."""
 
     def test_the_words_end_the_system_message(self) -> None:
-        """The instructions stay first, the conversation as it was; the request's own message is not changed."""
+        """The schema follows the instructions in the system message. The original messages stay unchanged."""
         system, user = Message("system", "Be brief."), Message("user", "Hi")
         form = form_of(Refusal, "prompt")
         request = form.ask(ModelRequest((system, user)))
@@ -408,13 +408,13 @@ class TestByPrompt:
         assert system.content == "Be brief."
 
     def test_without_a_system_message_there_is_one(self) -> None:
-        """A conversation without instructions gets these."""
+        """A conversation without instructions gets a system message."""
         request = form_of(int, "prompt").ask(ModelRequest((Message("user", "Hi"),)))
 
         assert [message.role for message in request.messages] == ["system", "user"]
 
     def test_a_system_message_of_parts(self) -> None:
-        """Media in the instructions stay where they are."""
+        """Media in the instructions keep their place."""
         picture = Media("image", "image/png", b"x")
         request = form_of(int, "prompt").ask(ModelRequest((Message("system", ("Look:", picture)),)))
 
@@ -432,20 +432,20 @@ class TestByPrompt:
         ],
     )
     def test_words_around_the_answer(self, text: str) -> None:
-        """The one JSON value in the answer is the answer."""
+        """The only JSON value among words is the answer."""
         assert form_of(Refusal, "prompt").read(text) == ('{"reason": "r"}', Refusal("r"))
 
     def test_words_around_a_wrapped_answer(self) -> None:
-        """The same for a type that is no object, wrapped or not, in a code fence where it is no array."""
+        """A plain value among words is read, wrapped or in a code fence."""
         for text in ('It is {"value": 5}.', "It is\n```json\n5\n```"):
             assert form_of(int, "prompt").read(text) == ("5", 5)
 
 
 class TestMisfit:
-    """What is wrong with an answer, as the model is told."""
+    """Faults of an answer, as told to the model."""
 
     def test_every_fault_has_its_place(self) -> None:
-        """The model can mend all of it at once."""
+        """Every fault is listed with its place, so that the model can mend all at once."""
         with pytest.raises(Misfit) as caught:
             form_of(Invoice).read('{"lines": [{"what": 1, "price": "x"}, {"wat": "y", "price": 1}], "paid": 0}')
 
@@ -458,7 +458,7 @@ class TestMisfit:
         )
 
     def test_a_place_is_the_one_that_the_model_wrote(self) -> None:
-        """A wrapped answer has its faults within `value`, and one without the wrapping has not."""
+        """Places begin with `value` for a wrapped answer only."""
         form = form_of(list[int])
         with pytest.raises(Misfit, match=r"got `str` - at `\$\.value\[1\]`$"):
             form.read('{"value": [1, "x"]}')
@@ -470,7 +470,7 @@ class TestMisfit:
             form.read("{}")
 
     def test_a_union(self) -> None:
-        """Each alternative that may have been meant has its own reason."""
+        """Each plausible alternative of a union has a reason."""
         with pytest.raises(Misfit) as caught:
             form_of(Invoice | Refusal).read('{"value": {"custom": "A"}}')
 
@@ -479,12 +479,12 @@ class TestMisfit:
         assert str(caught.value).endswith(" - at `$.value`")
 
     def test_a_validator_of_the_class(self) -> None:
-        """What the class itself refuses is told, with its place."""
+        """A refusal by the class's validator is told with its place."""
         with pytest.raises(Misfit, match=r"'price' must be > 0: -1.*`\$\.lines\[0\]`"):
             form_of(Invoice).read('{"customer": "A", "lines": [{"what": "x", "price": -1}]}')
 
     def test_a_validator_within_a_union(self) -> None:
-        """The same where the class is read by way of others."""
+        """A refusal by a validator inside a union is told."""
         with pytest.raises(Misfit, match=r"'price' must be > 0: -1"):
             form_of(list[Line | Refusal]).read('{"value": [{"what": "x", "price": -1}]}')
 
@@ -492,7 +492,7 @@ class TestMisfit:
         "error", [ValueError("odd"), KeyError("odd"), RuntimeError("odd"), ZeroDivisionError("odd")]
     )
     def test_whatever_a_class_raises(self, error: Exception) -> None:
-        """An error of the class's own code is a misfit, whatever its kind."""
+        """Any exception of the class's code is a misfit."""
 
         @attrs.define
         class Angry:
@@ -520,23 +520,23 @@ class TestMisfit:
         ids=["empty", "words", "cut", "two", "python", "nan", "surrogate", "deep"],
     )
     def test_no_json(self, text: str, complaint: str) -> None:
-        """What cannot be read says so, and nothing is guessed."""
+        """An unreadable answer is a misfit with the reason, and nothing is guessed."""
         with pytest.raises(Misfit, match=complaint):
             form_of(Refusal).read(text)
 
     @given(st.text(max_size=30) | st.sampled_from(['{"value": ', "[1, 2", '{"value": "\\ud800"}']))
     def test_any_text_fits_or_is_a_misfit(self, text: str) -> None:
-        """Whatever a model answers, there is one kind of error for it."""
+        """Any answer of a model is read or raises a `Misfit`."""
         for type_ in (Refusal, int, Cat | Dog):
             with contextlib.suppress(Misfit):
                 form_of(type_).read(text)
 
 
 class TestCorrection:
-    """What goes back to the model."""
+    """Corrections sent back to the model."""
 
     def test_it_has_the_reason_and_the_way(self) -> None:
-        """The reason is told as it is; how to answer depends on the mode."""
+        """A correction has the reason unchanged, and the way to answer by mode."""
         said = {mode: form_of(int, mode).correction("Expected `int`.", cut=False).text for mode in MODES}
 
         assert all("Expected `int`." in text for text in said.values())
@@ -546,17 +546,17 @@ class TestCorrection:
         assert "JSON" not in form_of(str).correction("too long", cut=False).text
 
     def test_an_answer_that_was_cut_off(self) -> None:
-        """The model is told to be brief, where that is what is wrong."""
+        """The correction of a cut answer asks for a briefer one."""
         assert "briefer" in form_of(int).correction("x", cut=True).text
         assert "briefer" not in form_of(int).correction("x", cut=False).text
 
 
 def test_arguments_and_answers_have_the_same_faults() -> None:
-    """A tool's parameter and an output of one type are described and refused alike."""
+    """Arguments and answers of one type are refused alike."""
 
     @tool
     def take(invoice: Invoice) -> None:
-        """Take it."""
+        """Take the invoice."""
 
     with pytest.raises(ToolArgumentError, match=r"Expected `str`, got `int` - at `\$\.invoice\.customer`"):
         take.decode('{"invoice": {"customer": 1, "lines": []}}')

@@ -1,4 +1,4 @@
-"""A session's state: typed, versioned, changed in place by tools, and stored with the messages or not at all."""
+"""State of a session: typed, versioned, changed in place by tools, and stored with the messages or not at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from agno_rt.testing import ScriptedModel
 
 @attrs.define
 class Cart:
-    """What somebody wants to buy."""
+    """A list of things to buy."""
 
     items: list[str] = attrs.Factory(list)
     limit: int = 10
@@ -32,29 +32,29 @@ class Cart:
 
 @tool
 async def add(item: str, cart: State[Cart]) -> str:
-    """Put something into the cart."""
+    """Put an item into the cart."""
     cart.items.append(item)
     return f"{len(cart.items)} items"
 
 
 def adding(*items: str) -> list[Any]:
-    """A script that puts each item into the cart, and ends."""
+    """Make a script that puts each item into the cart, and ends."""
     return [ToolCall(f"c{item}", "add", msgspec.json.encode({"item": item}).decode()) for item in items] + ["done"]
 
 
 def shopping(model: ScriptedModel, state: Any = Cart) -> Agent:
-    """An agent with a cart."""
+    """Make an agent with a cart."""
     return Agent(model, "shop", "", [add], memory=MemoryPolicy(state=state))
 
 
 @pytest.fixture(params=["memory", "sqlite"])
 def memory(request: pytest.FixtureRequest, tmp_path: Path) -> MemoryBackend:
-    """Each of the backends."""
+    """Open each backend."""
     return InProcessMemory() if request.param == "memory" else SQLiteMemory(tmp_path / "memory.db")
 
 
 async def test_state_lasts_from_run_to_run(memory: MemoryBackend) -> None:
-    """What a tool changes in place is there in the next run of the session, and on the result."""
+    """A change by a tool is in the result and in the session's next run."""
     with ScriptedModel([*adding("tea"), *adding("milk", "ham")]) as model:
         async with Runtime(memory=memory) as rt:
             first = await rt.run(shopping(model), "buy", session="s")
@@ -66,7 +66,7 @@ async def test_state_lasts_from_run_to_run(memory: MemoryBackend) -> None:
 
 
 async def test_sessions_have_nothing_in_common() -> None:
-    """Each session of one agent has a state of its own, and so has each run without a session."""
+    """Each session, and each run without a session, has a separate state."""
     with ScriptedModel([*adding("tea"), *adding("milk"), *adding("ham"), *adding("egg"), "done"]) as model:
         async with Runtime() as rt:
             agent = shopping(model)
@@ -77,7 +77,7 @@ async def test_sessions_have_nothing_in_common() -> None:
 
 
 async def test_state_is_stored_with_the_messages_or_not_at_all(memory: MemoryBackend) -> None:
-    """A run that fails after a tool changed the state leaves neither the messages nor the change."""
+    """A run that fails after a change of the state stores neither messages nor change."""
     with ScriptedModel([*adding("tea"), adding("milk")[0], ModelError("no"), "done"]) as model:
         async with Runtime(memory=memory) as rt:
             await rt.run(shopping(model), "buy", session="s")
@@ -91,7 +91,7 @@ async def test_state_is_stored_with_the_messages_or_not_at_all(memory: MemoryBac
 
 
 async def test_a_conflict_stores_neither(tmp_path: Path) -> None:
-    """Where a program that takes no lock wrote to the session meanwhile, its state stands."""
+    """The state written meanwhile by a program without locks stands, and the run is a conflict."""
     other = SQLiteMemory(tmp_path / "a.db")
 
     async def meanwhile(_: object) -> str:
@@ -115,7 +115,7 @@ async def test_a_conflict_stores_neither(tmp_path: Path) -> None:
 
 
 async def test_two_runs_at_once_are_put_in_order() -> None:
-    """Runs on one session that are started together each see what the other left."""
+    """Runs started together on one session each see the state of the earlier ones."""
 
     async def slowly(_: object) -> str:
         await trio.lowlevel.checkpoint()
@@ -132,7 +132,7 @@ async def test_two_runs_at_once_are_put_in_order() -> None:
 
 
 async def test_an_agent_without_state_leaves_it() -> None:
-    """An agent that asks for no state, on the same session, loses nothing of it."""
+    """An agent without state keeps the session's stored state."""
     with ScriptedModel([*adding("tea"), "hello", "done"]) as model:
         async with Runtime() as rt:
             await rt.run(shopping(model), "buy", session="s")
@@ -144,7 +144,7 @@ async def test_an_agent_without_state_leaves_it() -> None:
 
 
 async def test_context_has_the_state() -> None:
-    """Instructions see the state as the session has it, and may change it too."""
+    """Instructions see the session's state, and may change the state."""
 
     def count(context: RunContext) -> str:
         context.state.limit += 1
@@ -181,7 +181,7 @@ class Typed(TypedDict, total=False):
 
 @pytest.mark.parametrize("type_", [Counted, Struct, Typed, dict, dict[str, int], list[int]])
 async def test_kinds_of_state(type_: Any) -> None:
-    """Data classes, Structs, TypedDicts and plain containers all serve, and come back as what they are."""
+    """Data classes, Structs, TypedDicts and plain containers are stored and read back as the same type."""
 
     @tool(inline=True)
     def count(context: RunContext) -> str:
@@ -211,26 +211,26 @@ async def test_kinds_of_state(type_: Any) -> None:
 
 @attrs.define
 class Basket:
-    """What a cart became later."""
+    """A newer version of the cart."""
 
     lines: dict[str, int] = attrs.Factory(dict)
 
 
 async def stored_cart(rt: Runtime) -> bytes:
-    """Leave a cart with tea in it in session `s`; its bytes."""
+    """Store a cart with tea in session `s`, and return the bytes."""
     await rt.run(shopping(ScriptedModel(adding("tea"))), "buy", session="s")
     return (await rt.memory.load("s")).data
 
 
 def to_basket(version: int, data: Any) -> Any:
-    """A cart's data as a basket's."""
+    """Convert a cart's data to a basket's."""
     assert version == 1
     return {"lines": dict.fromkeys(data["items"], 1)}
 
 
 @pytest.mark.parametrize("upgrade", [to_basket, lambda version, data: Basket(to_basket(version, data)["lines"])])
 async def test_an_older_state_is_upgraded(upgrade: Callable[[int, Any], Any]) -> None:
-    """`upgrade` is given the stored version and data, and returns the data, or the state, of the new version."""
+    """An upgrade gets the stored version and data, and returns the new data or the new state."""
     newer = SessionState(Basket, version=2, upgrade=upgrade)
     async with Runtime() as rt:
         await stored_cart(rt)
@@ -241,7 +241,7 @@ async def test_an_older_state_is_upgraded(upgrade: Callable[[int, Any], Any]) ->
 
 
 async def test_an_older_state_without_upgrade_is_read_as_it_is() -> None:
-    """A new version that still reads the old data needs no upgrade."""
+    """A new version that reads the old data needs no upgrade."""
     async with Runtime() as rt:
         await stored_cart(rt)
         result = await rt.run(shopping(ScriptedModel(["ok"]), SessionState(Cart, version=3)), "go on", session="s")
@@ -252,13 +252,13 @@ async def test_an_older_state_without_upgrade_is_read_as_it_is() -> None:
 
 
 def broken(version: int, data: Any) -> Any:
-    """An upgrade with a mistake in it."""
+    """Fail to upgrade."""
     raise KeyError("lines")
 
 
 @attrs.define
 class Strict:
-    """Needs what a cart has not."""
+    """A state with a required argument."""
 
     owner: str
 
@@ -274,7 +274,7 @@ class Strict:
     ],
 )
 async def test_a_state_that_does_not_fit(state: SessionState, said: str) -> None:
-    """The error names the session, the stored version and both types; the model is not asked, and nothing is lost."""
+    """An error names session, stored version and both types. The model is not asked, and nothing is lost."""
     async with Runtime() as rt:
         before = await stored_cart(rt)
         with pytest.raises(UsageError) as caught:
@@ -291,11 +291,11 @@ async def test_a_state_that_does_not_fit(state: SessionState, said: str) -> None
 
 @pytest.mark.parametrize("value", [object(), "text", "\udcff", float("nan")])
 async def test_a_state_that_cannot_be_stored(value: object) -> None:
-    """What does not fit the type any more is found before it is stored: the run fails, and the session stands."""
+    """A state that no longer fits its type fails the run before storing, and the session stays unchanged."""
 
     @tool(inline=True)
     def spoil(context: RunContext) -> str:
-        """Put something into the state that does not belong there."""
+        """Put an invalid value into the state."""
         context.state.limit = value
         return "spoilt"
 
@@ -312,7 +312,7 @@ async def test_a_state_that_cannot_be_stored(value: object) -> None:
 
 
 async def test_a_state_that_cannot_be_made() -> None:
-    """A type that needs arguments is told how to be made; with `new` it is."""
+    """An error for a type with required arguments names `new`. With `new`, the state is made."""
     with ScriptedModel(["ok"]) as model:
         async with Runtime() as rt:
             with pytest.raises(UsageError, match="Strict cannot be made") as caught:
@@ -325,7 +325,7 @@ async def test_a_state_that_cannot_be_made() -> None:
 
 @pytest.mark.parametrize(("data", "said"), [(b"junk", "damaged"), (b'{"format":2}', "newer"), (b"{}", "damaged")])
 async def test_data_that_cannot_be_read(data: bytes, said: str) -> None:
-    """Data that are damaged, or of a newer version, are named and left alone."""
+    """Data damaged or of a newer version are an error, and stay unchanged."""
     memory = InProcessMemory()
     await memory.append("s", [Message("user", "hi")], version=0, data=data)
     async with Runtime(memory=memory) as rt:
@@ -338,6 +338,6 @@ async def test_data_that_cannot_be_read(data: bytes, said: str) -> None:
 
 @pytest.mark.parametrize("type_", [object, lambda: None, Callable, 5])
 def test_a_type_that_json_cannot_carry(type_: Any) -> None:
-    """A state of such a type is refused where the policy is written."""
+    """A state's type unknown to JSON is refused by the policy."""
     with pytest.raises(UsageError, match="not a type for a session's state"):
         MemoryPolicy(state=type_)

@@ -1,4 +1,4 @@
-"""The summary of what a policy cuts off: every message is shown or in it, whatever becomes of the model it asks."""
+"""Summaries of cut history: every message is shown or summed up, even if the summarising model fails."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from agno_rt.testing import ScriptedModel
 
 
 class Echoing:
-    """Answers `to QUESTION`."""
+    """A model that answers `to QUESTION`."""
 
     name = "echoing"
 
@@ -39,7 +39,7 @@ class Echoing:
 
 
 class Listing:
-    """Summarises by listing what was said, and fails when it is told to."""
+    """A model that sums up by listing the messages, and fails on demand."""
 
     name = "listing"
 
@@ -49,7 +49,7 @@ class Listing:
         self.requests: list[ModelRequest] = []
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """List."""
+        """List the messages."""
         self.requests.append(request)
         self.asked += 1
         if self.asked in self.failures:
@@ -60,12 +60,12 @@ class Listing:
 
 
 def shown(request: ModelRequest) -> list[str]:
-    """The texts of the messages that a model was shown, the system's apart."""
+    """Return the texts shown to a model, without the system message."""
     return [message.text for message in request.messages if message.role != "system"]
 
 
 def summarised(request: ModelRequest) -> list[str]:
-    """What is in the summary that a model was shown."""
+    """Return the texts in the summary shown to a model."""
     return [
         line[1:]
         for message in request.messages
@@ -76,13 +76,13 @@ def summarised(request: ModelRequest) -> list[str]:
 
 
 async def talk(rt: Runtime, agent: Agent, runs: int, first: int = 0) -> None:
-    """So many runs on session `s`, each with a question of its own."""
+    """Make runs on session `s`, each with a different question."""
     for at in range(first, first + runs):
         await rt.run(agent, f"q{at}", session="s")
 
 
 def said(runs: int) -> list[str]:
-    """All that was said in so many runs, but for the last answer."""
+    """Return all texts of the runs, without the last answer."""
     return [text for at in range(runs) for text in (f"q{at}", f"to q{at}")][:-1]
 
 
@@ -99,7 +99,7 @@ POLICIES = {
 @pytest.mark.parametrize("kind", POLICIES)
 @pytest.mark.parametrize("store", ["memory", "sqlite"])
 async def test_every_message_is_shown_or_in_the_summary(kind: str, store: str, tmp_path: Path) -> None:
-    """In each of many runs, the summary and the messages shown are together the whole conversation, in order."""
+    """Summary and shown messages are together the whole conversation in order, in each of many runs."""
     memory: MemoryBackend = InProcessMemory() if store == "memory" else SQLiteMemory(tmp_path / "a.db")
     model, summarising = Echoing(), Listing()
     policy = POLICIES[kind]
@@ -115,7 +115,7 @@ async def test_every_message_is_shown_or_in_the_summary(kind: str, store: str, t
 
 
 async def test_shows_no_more_than_the_policy_does() -> None:
-    """With a summary, too, at most so many messages go before the input, and at least the share that is kept."""
+    """Shown messages stay within the policy, and above the kept share, also with a summary."""
     model = Echoing()
     agent = Agent(model, memory=MemoryPolicy(messages=8, summary=Summary(Listing(), keep=0.5)))
     async with Runtime() as rt:
@@ -126,7 +126,7 @@ async def test_shows_no_more_than_the_policy_does() -> None:
 
 
 async def test_the_summary_goes_with_the_instructions() -> None:
-    """Instructions and summary are one system message; the summary is told as information."""
+    """Instructions and summary are one system message, and the summary is marked as information."""
     model = Echoing()
     agent = Agent(model, "a", "Be brief.", memory=MemoryPolicy(messages=4, summary=Summary(Listing())))
     async with Runtime() as rt:
@@ -139,7 +139,7 @@ async def test_the_summary_goes_with_the_instructions() -> None:
 
 
 async def test_what_the_model_is_asked() -> None:
-    """The agent's own model is asked, without its tools, for so many tokens, with the old summary and what is cut."""
+    """The agent's own model sums up the old summary and the cut messages, without tools, within the given tokens."""
     with ScriptedModel(["one", "two", "first summary", "three", "four", "second summary", "five"]) as model:
         agent = Agent(model, memory=MemoryPolicy(messages=2, summary=Summary(keep=0, tokens=77)))
         async with Runtime() as rt:
@@ -161,7 +161,7 @@ async def test_what_the_model_is_asked() -> None:
 
 
 async def test_a_prompt_of_ones_own() -> None:
-    """`prompt` takes the place of the usual text."""
+    """The usual text is replaced by `prompt`."""
     summarising = Listing()
     asked = Summary(summarising, prompt="In one haiku.")
     agent = Agent(Echoing(), memory=MemoryPolicy(messages=2, summary=asked))
@@ -172,7 +172,7 @@ async def test_a_prompt_of_ones_own() -> None:
 
 
 async def test_the_run_pays() -> None:
-    """What the summary cost is in the run's usage."""
+    """The cost of a summary is part of the run's usage."""
     agent = Agent(Echoing(), memory=MemoryPolicy(messages=2, summary=Summary(Listing())))
     async with Runtime() as rt:
         await talk(rt, agent, 2)
@@ -182,7 +182,7 @@ async def test_the_run_pays() -> None:
 
 
 async def test_a_summary_is_within_the_budget() -> None:
-    """With nothing left to spend the run ends as it does without a summary, and is not asked for one more."""
+    """A run whose budget is spent by a summary ends without another request."""
     summarising = Listing()
     policy = MemoryPolicy(messages=2, summary=Summary(summarising))
     async with Runtime() as rt:
@@ -195,7 +195,7 @@ async def test_a_summary_is_within_the_budget() -> None:
 
 @pytest.mark.parametrize("failure", [ModelError("no", provider="x"), ValueError("no"), "", "  \n", ToolCall("c", "t")])
 async def test_a_summary_that_fails(failure: Any) -> None:
-    """The run goes on without what is cut, those who listen are told, and the next run tries again."""
+    """A run goes on after a failed summary, observers get the failure, and the next run tries again."""
     model, events = Echoing(), list[Event]()
     with ScriptedModel([failure, "+all of it"], name="summarising") as summarising:
         agent = Agent(model, memory=MemoryPolicy(messages=2, summary=Summary(summarising)))
@@ -215,7 +215,7 @@ async def test_a_summary_that_fails(failure: Any) -> None:
 @given(st.lists(st.integers(1, 40), max_size=8), st.integers(2, 9))
 @settings(max_examples=40)
 def test_failures_lose_nothing(failures: list[int], messages: int) -> None:
-    """Whichever summaries fail, a run that has no failure has it all: shown, or in the summary."""
+    """A run with a successful summary shows or sums up everything, despite earlier failures."""
 
     async def main() -> None:
         model, summarising = Echoing(), Listing(failures)
@@ -231,7 +231,7 @@ def test_failures_lose_nothing(failures: list[int], messages: int) -> None:
 
 
 async def test_cancellation_passes() -> None:
-    """A run that is cancelled while the summary is made stores nothing, and what comes later has it all."""
+    """A run cancelled during the summary stores nothing, and a later run has everything."""
 
     class Stuck(Listing):
         async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
@@ -259,7 +259,7 @@ async def test_cancellation_passes() -> None:
 
 
 async def test_a_summary_outlasts_its_agent() -> None:
-    """An agent without a summary is not shown one, and leaves it as it is."""
+    """An agent without a summary does not see a stored summary, and keeps the summary."""
     model = Echoing()
     summing = Agent(model, memory=MemoryPolicy(messages=4, summary=Summary(Listing(), keep=0.5)))
     async with Runtime() as rt:
@@ -272,21 +272,21 @@ async def test_a_summary_outlasts_its_agent() -> None:
 
 
 class Counting(InProcessMemory):
-    """Notes how much is loaded."""
+    """A backend that records the number of loaded messages."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loaded: list[int] = []
 
     async def load(self, session: str, last: int | None = None) -> Session:
-        """Load and note."""
+        """Record and load."""
         loaded = await super().load(session, last)
         self.loaded.append(len(loaded.messages))
         return loaded
 
 
 async def test_loads_what_it_needs() -> None:
-    """In a long session with a summary no run loads much more than it shows."""
+    """A run in a long session with a summary loads few more messages than shown."""
     memory = Counting()
     agent = Agent(Echoing(), memory=MemoryPolicy(messages=10, summary=Summary(Listing())))
     async with Runtime(memory=memory) as rt:
@@ -297,7 +297,7 @@ async def test_loads_what_it_needs() -> None:
 
 @pytest.mark.parametrize("policy", [MemoryPolicy(None, runs=2), MemoryPolicy(None, tokens=30), MemoryPolicy(4, 1)])
 async def test_loads_no_long_history_to_show_its_end(policy: MemoryPolicy) -> None:
-    """Where the last runs or tokens are shown, a session of thousands of messages is not read from its beginning."""
+    """A policy of last runs or tokens reads only the end of a long session."""
     memory, model = Counting(), Echoing()
     history = [Message(role, f"{role} {at}") for at in range(5_000) for role in ("user", "assistant")]
     await memory.append("s", history, version=0)
@@ -310,7 +310,7 @@ async def test_loads_no_long_history_to_show_its_end(policy: MemoryPolicy) -> No
 
 
 async def test_looks_further_back_step_by_step() -> None:
-    """A last run that is longer than what is loaded at first is found without reading all that is before it."""
+    """A last run longer than the first load is found without reading all earlier messages."""
     memory, model = Counting(), Echoing()
     await memory.append("s", [Message("user", "old"), Message("assistant", "x")] * 2_000, version=0)
     await memory.append("s", [Message("user", "long")] + [Message("assistant", "part")] * 150, version=1)
@@ -323,7 +323,7 @@ async def test_looks_further_back_step_by_step() -> None:
 
 @pytest.mark.parametrize("tokens", [None, 5_000])
 async def test_looks_back_as_far_as_it_must(tokens: int | None) -> None:
-    """One run of very many messages is shown whole, where the policy shows the last run."""
+    """A last run of very many messages is shown whole."""
     memory, model = Counting(), Echoing()
     calls = [(ToolCall(f"c{at}", "t"),) for at in range(500)]
     long = [
@@ -339,7 +339,7 @@ async def test_looks_back_as_far_as_it_must(tokens: int | None) -> None:
 
 
 async def test_a_long_history_is_taken_in_piece_by_piece() -> None:
-    """A policy that comes late summarises what there is in pieces; where one fails, those before it count."""
+    """A late policy sums up the history in pieces. After a failure, earlier pieces count."""
     memory, model = InProcessMemory(), Echoing()
     history = [Message(role, f"{role} {at} " + "x" * 400) for at in range(100) for role in ("user", "assistant")]
     await memory.append("s", history, version=0)
@@ -359,7 +359,7 @@ async def test_a_long_history_is_taken_in_piece_by_piece() -> None:
 
 
 async def test_what_a_piece_has_taken_in_is_not_shown_too() -> None:
-    """Where the second of two pieces fails, the messages of the first are in the summary, and there alone."""
+    """Messages of a first piece are only in the summary, even if the second piece fails."""
     memory, model = InProcessMemory(), Echoing()
     history = [Message(role, f"{role} {at} " + "x" * 400) for at in range(6) for role in ("user", "assistant")]
     await memory.append("s", history, version=0)
@@ -377,7 +377,7 @@ lengths = st.lists(st.tuples(st.sampled_from(["user", "assistant", "tool"]), st.
 
 @given(lengths, st.none() | st.integers(0, 1_000))
 def test_pieces_are_the_whole(parts: list[tuple[Any, int]], tokens: int | None) -> None:
-    """Pieces are the messages in their order, none empty; none but the first begins with a tool's result."""
+    """Pieces hold all messages in order, none is empty, and only the first may begin with a tool's result."""
     messages = [Message(role, "x" * length) for role, length in parts]
     made = list(pieces(messages, tokens))
 
@@ -387,7 +387,7 @@ def test_pieces_are_the_whole(parts: list[tuple[Any, int]], tokens: int | None) 
 
 
 def test_how_messages_are_written_for_the_summary() -> None:
-    """Calls, results and media are told in words; of what is very long, the ends."""
+    """Calls, results and media are written in words; a very long text keeps only its ends."""
     messages = [
         Message("user", ("look", Media("image", "image/png", b"x" * 2_000, None, "cat.png"))),
         Message("assistant", "", (ToolCall("c1", "find", '{"what": "cat"}'),)),
@@ -403,7 +403,7 @@ def test_how_messages_are_written_for_the_summary() -> None:
 
 
 def test_a_call_with_many_long_results_is_shortened() -> None:
-    """One call's results stay together, and are cut to what a model can read at a time, each of them."""
+    """Results of one turn of calls stay together, each cut to fit the model."""
     calls = tuple(ToolCall(f"c{at}", "read") for at in range(50))
     results = [Message("tool", f"result {at} " + "x" * 5_000, (), f"c{at}", "read") for at in range(50)]
     (piece,) = pieces([Message("assistant", "", calls), *results], 1_000)
@@ -415,12 +415,12 @@ def test_a_call_with_many_long_results_is_shortened() -> None:
 
 @pytest.mark.parametrize("wrong", [{"keep": 1}, {"keep": -0.1}, {"keep": "x"}, {"tokens": 0}, {"model": 5}])
 def test_summaries_that_make_no_sense(wrong: dict[str, Any]) -> None:
-    """Values out of range are refused where they are written."""
+    """A summary with values out of range is refused."""
     with pytest.raises(UsageError):
         Summary(**wrong)
 
 
 def test_a_summary_of_nothing() -> None:
-    """A policy that cuts nothing off needs no summary, and is told."""
+    """A summary for a policy without a bound is refused."""
     with pytest.raises(UsageError, match="cuts nothing off"):
         MemoryPolicy(messages=None, summary=Summary())

@@ -1,4 +1,4 @@
-"""What a tool returns reaches the model: text as it is, media as media, anything else as JSON."""
+"""Tool results for the model: text unchanged, media as media, other values as JSON."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Point:
 
 @dataclasses.dataclass
 class Box:
-    """A data class, with another kind of class in it."""
+    """A data class with an attrs class inside."""
 
     corner: Point
 
@@ -58,11 +58,11 @@ class Colour(enum.Enum):
 
 
 async def told(value: Any) -> Content:
-    """What the model is told of a tool that returns this."""
+    """Return the content for a tool's return value."""
 
     @tool(inline=True)
     def give() -> Any:
-        """Give it."""
+        """Return the value."""
         return value
 
     [content] = await told_of(job_of(give), calls_of("give", "{}"))
@@ -94,7 +94,7 @@ async def told(value: Any) -> Content:
     ],
 )
 async def test_values(value: Any, content: str) -> None:
-    """Text goes as it is, and what JSON can carry as JSON."""
+    """Text goes unchanged, and other values go as JSON."""
     assert await told(value) == content
 
 
@@ -103,7 +103,7 @@ async def test_values(value: Any, content: str) -> None:
     [(DOT, (DOT,)), (["a dot", DOT], ("a dot", DOT)), ((DOT, "a dot", DOT), (DOT, "a dot", DOT))],
 )
 async def test_media(value: Any, content: Content) -> None:
-    """Media, alone or among texts, are the parts of the message."""
+    """Media, alone or among texts, become parts of the message."""
     assert await told(value) == content
 
 
@@ -118,7 +118,7 @@ async def test_media(value: Any, content: Content) -> None:
     ],
 )
 async def test_what_cannot_be_told(value: Any, complaint: str) -> None:
-    """The model hears that the tool failed, and of which type its result was."""
+    """An invalid result fails the tool, and the model gets the result's type."""
     content = await told(value)
 
     assert isinstance(content, str)
@@ -127,7 +127,8 @@ async def test_what_cannot_be_told(value: Any, complaint: str) -> None:
 
 
 async def test_a_coroutine() -> None:
-    """One that a plain function returns is awaited; one within a value is told of, and not left as never awaited."""
+    """A returned coroutine is awaited. A coroutine inside a value is a failure, without a warning about a missing
+    await."""
 
     async def inner() -> str:
         return "awaited"
@@ -137,13 +138,13 @@ async def test_a_coroutine() -> None:
 
 
 async def test_characters_that_are_no_unicode() -> None:
-    """They are replaced: no model could be sent them, and the rest of the text is not lost."""
+    """Invalid characters are replaced, so that the model gets the rest of the text."""
     assert await told("a\udcffb") == "a?b"
     assert await told(["a\udcffb", DOT]) == ("a?b", DOT)
 
 
 async def test_an_exception_whose_text_is_no_unicode() -> None:
-    """So are those of an exception, such as one that names a file."""
+    """Invalid characters in an exception's text are replaced, such as in a file's name."""
 
     @tool(inline=True)
     def read() -> str:
@@ -154,7 +155,7 @@ async def test_an_exception_whose_text_is_no_unicode() -> None:
 
 
 async def test_media_in_events_are_described() -> None:
-    """The end of a call tells its content as text."""
+    """The event for the end of a call has media as text."""
     events: list[Event] = []
 
     @tool(inline=True)
@@ -169,7 +170,7 @@ async def test_media_in_events_are_described() -> None:
 
 
 async def test_media_reach_the_model() -> None:
-    """In a run, the next request has them."""
+    """The next request of the run has the media."""
 
     @tool(inline=True)
     def draw() -> Media:

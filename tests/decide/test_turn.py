@@ -1,4 +1,4 @@
-"""The run's state machine, walked without an event loop."""
+"""The run's state machine, without an event loop."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ ATTEMPTS = Output(int).attempts
 
 
 def form(output: Any) -> OutputForm | None:
-    """The form of an output type, by schema; `None` for free text."""
+    """Make the form of an output type, by schema; `None` for free text."""
     if output is None:
         return None
     return output_form(output if isinstance(output, Output) else Output(output), "schema")
 
 
 def begun(max_turns: int = 16, output: Any = None, before: list[Message] | None = None) -> Turns:
-    """A run that was given its input."""
+    """Make turns with an input."""
     turns = Turns(max_turns, form(output))
     turns.begin([] if before is None else before, [HI])
     return turns
 
 
 def result(call: ToolCall) -> Message:
-    """A tool's message for the call."""
+    """Make a tool's message for the call."""
     return Message("tool", "noon", (), call.id, call.name)
 
 
 CHECKED = Output(int, check=lambda value: None)
 
 
-def _unchecked(turns: Turns) -> None:
+def _answer_unchecked(turns: Turns) -> None:
     turns.form = form(CHECKED)
     turns.answered(ModelResponse("1"))
 
@@ -52,7 +52,7 @@ def _unchecked(turns: Turns) -> None:
 STEPS: dict[str, Any] = {
     "calls": lambda turns: turns.answered(ModelResponse(tool_calls=[CALL])),
     "answer": lambda turns: turns.answered(ModelResponse("1")),
-    "unchecked": _unchecked,
+    "unchecked": _answer_unchecked,
     "unfit": lambda turns: turns.answered(ModelResponse("no")),
     "results": lambda turns: turns.called([result(CALL)]),
     "passed": lambda turns: turns.checked(None),
@@ -60,13 +60,13 @@ STEPS: dict[str, Any] = {
 }
 STATES: dict[str, Any] = {
     "asking": lambda: begun(output=int),
-    "calling": lambda: _after("calls"),
-    "checking": lambda: _after("unchecked"),
-    "completed": lambda: _after("answer"),
+    "calling": lambda: _turns_after("calls"),
+    "checking": lambda: _turns_after("unchecked"),
+    "completed": lambda: _turns_after("answer"),
 }
 
 
-def _after(step: str) -> Turns:
+def _turns_after(step: str) -> Turns:
     turns = begun(output=int)
     STEPS[step](turns)
     return turns
@@ -74,20 +74,20 @@ def _after(step: str) -> Turns:
 
 @pytest.mark.parametrize(("state", "step"), list(itertools.product(STATES, STEPS)))
 def test_the_table_is_the_law(state: str, step: str) -> None:
-    """A step that the table lists leads where it says; any other is a `KeyError`."""
+    """A step listed in the table leads to the listed state; any other is a `KeyError`."""
     turns = STATES[state]()
     assert turns.state == state
 
     if (state, step) in TRANSITIONS:
         STEPS[step](turns)
-        assert turns.state == TRANSITIONS[state, step]  # type: ignore[index]  # the states are all there
+        assert turns.state == TRANSITIONS[state, step]  # type: ignore[index]  # `state` is a plain str
     else:
         with pytest.raises(KeyError):
             STEPS[step](turns)
 
 
 def test_an_answer_completes_the_run() -> None:
-    """Text is the answer, and the messages of the run are the input and the answer."""
+    """A text is the answer. The run's own messages are input and answer."""
     turns = begun(before=[Message("system", "be brief")])
     turns.ask()
     turns.answered(ModelResponse("hello", usage=Usage(3, 1)))
@@ -98,7 +98,7 @@ def test_an_answer_completes_the_run() -> None:
 
 
 def test_calls_are_carried_out_and_the_model_is_asked_again() -> None:
-    """Text beside calls is kept in the conversation, but it is not yet the answer."""
+    """Text beside calls is kept as a message, but is not the answer."""
     turns = begun()
     turns.ask()
     turns.answered(ModelResponse("let me see", [CALL], usage=Usage(1, 1)))
@@ -119,7 +119,7 @@ def test_calls_are_carried_out_and_the_model_is_asked_again() -> None:
 
 
 def test_calls_without_results_are_left_out() -> None:
-    """What a run that is broken off while calling adds is still a valid history."""
+    """A run stopped while calling leaves a valid history."""
     turns = begun()
     turns.answered(ModelResponse(tool_calls=[CALL]))
 
@@ -127,12 +127,12 @@ def test_calls_without_results_are_left_out() -> None:
 
 
 def test_nothing_yet() -> None:
-    """A run that was broken off before it began has added nothing."""
+    """A run stopped before the input has no messages."""
     assert Turns(1).own_messages() == ()
 
 
 def test_the_turns_are_limited() -> None:
-    """One turn more than the limit is an error that names it."""
+    """A turn beyond the limit is an error with the limit's name."""
     turns = begun(max_turns=2)
     for _ in range(2):
         turns.ask()
@@ -146,10 +146,10 @@ def test_the_turns_are_limited() -> None:
 
 
 class TestIds:
-    """Results find their calls by id, whatever the model wrote."""
+    """Ids of calls."""
 
     def test_ids_of_their_own_are_kept(self) -> None:
-        """A model that keeps to the rule has its ids kept."""
+        """Unique ids of a model are kept."""
         calls = [ToolCall("a", "x"), ToolCall("b", "x")]
         turns = begun()
         turns.answered(ModelResponse(tool_calls=calls))
@@ -158,7 +158,7 @@ class TestIds:
 
     @pytest.mark.parametrize("ids", [("", ""), ("a", "a"), ("a", "")])
     def test_missing_and_repeated_ids_are_made(self, ids: tuple[str, str]) -> None:
-        """Otherwise each call gets one, the same in the conversation as for the driver."""
+        """Missing or repeated ids are replaced, in the conversation and for the driver."""
         turns = begun()
         turns.ask()
         turns.answered(ModelResponse(tool_calls=[ToolCall(id_, "x") for id_ in ids]))
@@ -169,7 +169,7 @@ class TestIds:
         assert [call.id for call in turns.messages[-1].tool_calls] == made
 
     def test_made_ids_differ_from_turn_to_turn(self) -> None:
-        """Two turns of nameless calls make four ids."""
+        """Two turns of calls without ids have four different ids."""
         turns = begun()
         ids: set[str] = set()
         for _ in range(2):
@@ -181,7 +181,7 @@ class TestIds:
         assert len(ids) == 4
 
     def test_the_models_own_calls_are_not_changed(self) -> None:
-        """A model may keep what it answered."""
+        """The model's own call objects stay unchanged."""
         call = ToolCall("", "x")
         begun().answered(ModelResponse(tool_calls=[call]))
 
@@ -190,7 +190,7 @@ class TestIds:
 
 @attrs.define
 class Angry:
-    """A type that refuses every value, by an error that is no `ValueError`."""
+    """A type that refuses every value with an error other than `ValueError`."""
 
     x: int
 
@@ -199,17 +199,17 @@ class Angry:
 
 
 class TestOutput:
-    """The answer must fit the output type."""
+    """Answers of an output type."""
 
     def test_fit(self) -> None:
-        """An answer that fits is the content as text and the output as a value."""
+        """A valid answer gives the content as text and the output as a value."""
         turns = begun(output=list[int])
         turns.answered(ModelResponse("[1, 2]"))
 
         assert (turns.state, turns.content, turns.output) == ("completed", "[1, 2]", [1, 2])
 
     def test_unfit_is_told_and_asked_again(self) -> None:
-        """The model is told what does not fit, in a message of the user's."""
+        """The fault of an invalid answer goes to the model in a user's message."""
         turns = begun(output=int)
         turns.answered(ModelResponse('"one"'))
 
@@ -219,7 +219,7 @@ class TestOutput:
         assert "Expected `int`, got `str`" in turns.messages[-1].content
 
     def test_unfit_too_often(self) -> None:
-        """After the last attempt the run ends, with every attempt among its messages."""
+        """The run ends after the last attempt, with every attempt among its messages."""
         turns = begun(output=int)
         for _ in range(ATTEMPTS - 1):
             turns.answered(ModelResponse("x"))
@@ -231,7 +231,7 @@ class TestOutput:
         assert sum(message.role == "assistant" for message in turns.own_messages()) == ATTEMPTS
 
     def test_cut_off(self) -> None:
-        """Where the last attempt was cut off, the hint says what to raise."""
+        """The hint names max_tokens after a last attempt cut off."""
         turns = begun(output=int)
         with pytest.raises(OutputError) as caught:  # noqa: PT012 - the whole block is what raises
             for _ in range(ATTEMPTS):
@@ -240,7 +240,7 @@ class TestOutput:
         assert "max_tokens" in caught.value.hint
 
     def test_a_check_may_refuse_what_fits(self) -> None:
-        """The model is told the reason, and the answer that passes is the one that counts."""
+        """The model gets the check's reason, and the accepted answer counts."""
         turns = begun(output=CHECKED)
         turns.answered(ModelResponse("1"))
         assert (turns.state, turns.output) == ("checking", 1)
@@ -253,7 +253,7 @@ class TestOutput:
         assert (turns.state, turns.content, turns.output) == ("completed", "2", 2)
 
     def test_refused_too_often(self) -> None:
-        """A check that refuses every attempt ends the run as a type does that none fits."""
+        """A check that refuses every attempt ends the run, like a type."""
         turns = begun(output=CHECKED)
         for _ in range(ATTEMPTS - 1):
             turns.answered(ModelResponse("1"))
@@ -268,7 +268,7 @@ class TestOutput:
         ids=["empty", "surrogate", "deep", "angry type", "two values", "nan"],
     )
     def test_whatever_is_wrong_with_it_it_does_not_fit(self, type_: Any, content: str) -> None:
-        """Text that cannot even be read as JSON, and a type that refuses it, are no other errors than these."""
+        """Text that is not JSON and a refusing type give only an `OutputError`."""
         turns = begun(output=type_)
         for _ in range(ATTEMPTS - 1):
             turns.answered(ModelResponse(content))
@@ -289,7 +289,7 @@ responses = st.sampled_from(
 
 @given(st.lists(responses, max_size=12), st.integers(1, 6), st.sampled_from([None, int]), st.integers(0, 40))
 def test_any_run_keeps_the_history_valid(script: list[ModelResponse], limit: int, output: Any, stop: int) -> None:
-    """Whatever a model answers and wherever the run is broken off, every call in its messages has its result."""
+    """Every call in the messages has a result, for any answers and any stop."""
     turns, steps = begun(max_turns=limit, output=output), 0
     answers = iter(script)
     try:

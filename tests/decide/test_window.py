@@ -1,4 +1,4 @@
-"""The window cuts a history where a model can take up the thread, and never parts a call from its results."""
+"""Windows of a history begin where a model can take up the thread, and keep calls with their results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ counter = itertools.count()
 
 
 def turn(calls: int) -> list[Message]:
-    """An assistant's message with some calls and their results, or a plain answer."""
+    """Make an assistant's message with calls and their results, or a plain answer."""
     if calls == 0:
         return [Message("assistant", "answer")]
     made = tuple(ToolCall(f"c{next(counter)}", "t") for _ in range(calls))
@@ -25,7 +25,7 @@ def turn(calls: int) -> list[Message]:
 
 
 def conversation(runs: Sequence[Sequence[int]]) -> list[Message]:
-    """Runs, each the user's message and some turns; the last turn is an answer."""
+    """Make runs, each with a user's message and turns; the last turn is an answer."""
     return [
         message
         for turns in runs
@@ -35,7 +35,7 @@ def conversation(runs: Sequence[Sequence[int]]) -> list[Message]:
 
 
 def names(messages: Sequence[Message]) -> str:
-    """The roles' first letters; a capital A has calls."""
+    """Return the first letters of the roles; a capital A has calls."""
     return "".join("A" if message.tool_calls else message.role[0] for message in messages)
 
 
@@ -44,7 +44,7 @@ histories = st.lists(st.lists(st.integers(0, 4), max_size=4), max_size=6).map(co
 
 @given(histories, st.none() | st.integers(0, 60))
 def test_never_parts_a_call_from_its_results(history: list[Message], last: int | None) -> None:
-    """The window is an end of the history, no longer than asked, in which every result has its call."""
+    """The window is an end of the history within the limit, and every result has a call."""
     shown = list(window(history, last))
 
     assert shown == history[len(history) - len(shown) :]
@@ -55,7 +55,7 @@ def test_never_parts_a_call_from_its_results(history: list[Message], last: int |
 
 @given(histories, st.none() | st.integers(0, 60), st.integers(0, 60))
 def test_what_was_loaded_in_part_is_cut_the_same(history: list[Message], last: int | None, loaded: int) -> None:
-    """A backend that loads only the last messages may have cut anywhere; no result is left without its call."""
+    """Every result still has a call after a partial load by the backend."""
     shown = window(history[max(0, len(history) - loaded) :], last)
 
     calls = {call.id for message in shown for call in message.tool_calls}
@@ -64,13 +64,13 @@ def test_what_was_loaded_in_part_is_cut_the_same(history: list[Message], last: i
 
 @given(histories, st.integers(0, 60))
 def test_shows_the_same_whether_or_not_the_backend_cut_first(history: list[Message], last: int) -> None:
-    """It makes no difference whether all of a history was loaded, or just the last messages of it."""
+    """The window is the same for a whole history and for its last messages."""
     assert list(window(history[max(0, len(history) - last) :], last)) == list(window(history, last))
 
 
 @given(histories, st.integers(1, 60))
 def test_begins_with_the_user_where_it_can(history: list[Message], last: int) -> None:
-    """If a user's message is within reach, the window begins with one, as some models insist."""
+    """A window with a user's message begins with one, because some models insist."""
     within = history[max(0, len(history) - last) :]
     if any(message.role == "user" for message in within):
         assert window(history, last)[0].role == "user"
@@ -93,7 +93,7 @@ def test_begins_with_the_user_where_it_can(history: list[Message], last: int) ->
     ],
 )
 def test_examples(runs: list[list[int]], last: int | None, shown: str) -> None:
-    """What goes to the model, by the roles' first letters (a capital A has calls)."""
+    """Windows by example, as first letters of roles; a capital A has calls."""
     assert names(window(conversation(runs), last)) == shown
 
 
@@ -108,7 +108,7 @@ bounds = st.builds(
 
 @given(histories, bounds)
 def test_bounds_never_part_a_call_from_its_results(history: list[Message], bound: Bounds) -> None:
-    """What the bounds show is an end of the history in which every result has its call, and within each bound."""
+    """The bounds show an end of the history within each bound, and every result has a call."""
     shown = history[bound.beginning(history) :]
 
     calls = {call.id for message in shown for call in message.tool_calls}
@@ -120,7 +120,7 @@ def test_bounds_never_part_a_call_from_its_results(history: list[Message], bound
 
 @given(histories, bounds)
 def test_bounds_that_hold_cut_nothing(history: list[Message], bound: Bounds) -> None:
-    """Where the whole history is within the bounds, all of it is shown."""
+    """A history within the bounds is shown whole."""
     within = (
         (bound.messages is None or len(history) <= bound.messages)
         and (bound.runs is None or sum(message.role == "user" for message in history) <= bound.runs)
@@ -131,7 +131,7 @@ def test_bounds_that_hold_cut_nothing(history: list[Message], bound: Bounds) -> 
 
 @given(histories, bounds, st.integers(0, 60))
 def test_bounds_find_the_same_place_in_the_end_of_a_history(history: list[Message], bound: Bounds, loaded: int) -> None:
-    """Where something is cut off what was loaded, the same is shown as of the whole history."""
+    """A cut in a partly loaded history is the same as in the whole history."""
     end = history[max(0, len(history) - loaded) :]
     start = bound.beginning(end)
     if start:
@@ -154,21 +154,21 @@ def test_bounds_find_the_same_place_in_the_end_of_a_history(history: list[Messag
     ],
 )
 def test_bounds_by_example(runs: list[list[int]], bound: Bounds, shown: str) -> None:
-    """The last runs, the last tokens, and both with a number of messages: the narrowest counts."""
+    """The narrowest bound of runs, tokens and messages counts."""
     history = conversation(runs)
 
     assert names(history[bound.beginning(history) :]) == shown
 
 
 def test_two_questions_in_a_row_are_one_run() -> None:
-    """A run begins with a user's message that follows another's answer."""
+    """A run begins with a user's message after another role's."""
     history = [*conversation([[]]), Message("user", "one"), Message("user", "two"), Message("assistant", "both")]
 
     assert names(history[Bounds(runs=1).beginning(history) :]) == "uua"
 
 
 def test_a_share_of_the_bounds() -> None:
-    """Each bound shrinks by itself, rounded down; what is not bounded stays so."""
+    """Each bound shrinks, rounded down; an open bound stays open."""
     policy = MemoryPolicy(messages=None, runs=5, tokens=101)
 
     assert Bounds.of(policy).scaled(0.5) == Bounds(None, 2, 50)
@@ -176,7 +176,7 @@ def test_a_share_of_the_bounds() -> None:
 
 
 def test_estimate_counts_what_a_message_carries() -> None:
-    """Text, the arguments of calls and media all have their tokens; a message without anything has a few."""
+    """Text, arguments of calls and media count as tokens; an empty message counts a few."""
     empty = estimate_tokens(Message("user", ""))
     picture = Media("image", "image/png", b"x")
 
@@ -187,14 +187,14 @@ def test_estimate_counts_what_a_message_carries() -> None:
 
 
 def test_results_alone_are_nothing() -> None:
-    """Where only results are left of a call, nothing is shown."""
+    """Results without calls are not shown."""
     results = [Message("tool", "x", (), "c1", "t")] * 2
 
     assert list(window(results, None)) == list(window(results, 5)) == []
 
 
 def test_a_whole_history_is_not_copied() -> None:
-    """The usual case, a history shorter than the window, costs nothing."""
+    """A history shorter than the window is returned without a copy."""
     history = conversation([[1]])
 
     assert window(history, 100) is history

@@ -1,4 +1,4 @@
-"""The file search tool: passages of text files, up to date, bounded, with their names."""
+"""The file search tool finds passages of text files, up to date, within bounds, with the files' names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agno_rt.testing import ScriptedModel
 
 
 def search(root: Path, query: str, **settings: Any) -> str:
-    """Ask the tool that the spec leads to."""
+    """Call the tool of the spec with the query."""
     found = PluginHost().tool(f"files:search:{root}", {"files": settings})(query)
     assert isinstance(found, str)
     return found
@@ -28,7 +28,7 @@ def search(root: Path, query: str, **settings: Any) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Some documents."""
+    """Make a folder with documents."""
     (tmp_path / "sub").mkdir()
     (tmp_path / ".hidden").mkdir()
     (tmp_path / "moon.md").write_text("# Moon\n\nThe moon has craters.\n\n# Tides\n\nTides follow the moon.\n")
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_finds_passages_and_names_their_files(folder: Path) -> None:
-    """Text files below the folder are searched, by any of the words; hidden and other files are not."""
+    """The tool searches text files below the folder for any of the words, but not hidden or other files."""
     assert search(folder, "stars?") == "From sub/sun.txt:\nThe sun is a star."
     assert "craters" in search(folder, "crater moonwalk")
     for word in ("secret", "hidden"):
@@ -48,7 +48,7 @@ def test_finds_passages_and_names_their_files(folder: Path) -> None:
 
 
 def test_what_is_for_coding_agents_is_no_document(tmp_path: Path) -> None:
-    """A new project has no documents until its user puts some there, though `agno-rt init` writes AGENTS.md."""
+    """AGENTS.md, written by `agno-rt init`, is not a document: a new project has none until its user adds some."""
     (tmp_path / "AGENTS.md").write_text("A tool is a function.")
     folder = Folder(tmp_path, FilesSettings())
 
@@ -61,12 +61,12 @@ def test_what_is_for_coding_agents_is_no_document(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("query", ["", "?!", '"', "NEAR(", "a AND", "* OR", "nothing-of-this"])
 def test_any_query_is_taken(folder: Path, query: str) -> None:
-    """What a model writes is words to look for, never a query language."""
+    """Any query from a model is a list of words, never a query language."""
     assert isinstance(search(folder, query), str)
 
 
 def test_takes_up_changes(folder: Path) -> None:
-    """A search sees files that were added, changed or removed since the last one."""
+    """A search sees files added, changed or removed since the last search."""
     tool = PluginHost().tool(f"files:search:{folder}", {})
     assert "star" in tool("sun")
     (folder / "sub" / "sun.txt").write_text("The sun is hot, and this is longer.")
@@ -80,45 +80,45 @@ def test_takes_up_changes(folder: Path) -> None:
 
 
 def test_is_bounded(folder: Path) -> None:
-    """Passages, files and their sizes are bounded by the settings."""
+    """The settings bound passages, files and file sizes."""
     assert search(folder, "moon", passages=1).count("From ") == 1
     assert search(folder, "sun", max_files=1) == "No document has any of these words."
     assert search(folder, "moon", max_bytes=5) == "No document has any of these words."
 
 
 def test_bytes_that_are_no_text(folder: Path) -> None:
-    """A file in another encoding is read as well as it can be."""
+    """A file in another encoding is read, with replacement characters."""
     (folder / "latin.txt").write_bytes(b"caf\xe9 moonshine")
 
     assert "moonshine" in search(folder, "moonshine")
 
 
 class TestWhatIsPassedOver:
-    """Files that are not the folder's own, or cannot be read: the others are searched all the same."""
+    """The tool skips links and unreadable files, and searches the rest."""
 
     @pytest.fixture
     def outside(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """Another folder, with a secret in it."""
+        """Make another folder, with a secret."""
         other = tmp_path_factory.mktemp("outside")
         (other / "secret.txt").write_text("The comet is a secret.")
         return other
 
-    def found(self, folder: Path) -> None:
-        """What the folder has is found, and nothing of the secret."""
+    def check_search(self, folder: Path) -> None:
+        """Check the folder's own text is found, and the secret is not."""
         assert "star" in search(folder, "star")
         assert search(folder, "comet secret") == "No document has any of these words."
 
     @pytest.mark.parametrize("target", ["secret.txt", "."])
     def test_links(self, folder: Path, outside: Path, target: str) -> None:
-        """A link to a file or a folder elsewhere is not followed, wherever it lies."""
+        """Links to a file or a folder elsewhere are not followed, at any depth."""
         (folder / "notes.txt").symlink_to(outside / target)
         (folder / "sub" / "more").symlink_to(outside / target)
         (folder / "sub" / "relative.md").symlink_to(os.path.relpath(outside / target, folder / "sub"))
 
-        self.found(folder)
+        self.check_search(folder)
 
     def test_a_file_that_became_a_link(self, folder: Path, outside: Path) -> None:
-        """What was read before is forgotten, and the link is not followed."""
+        """After a file becomes a link, its old text is forgotten, and the link is not followed."""
         tool = PluginHost().tool(f"files:search:{folder}", {})
         assert "star" in tool("star")
         (folder / "sub" / "sun.txt").unlink()
@@ -127,30 +127,30 @@ class TestWhatIsPassedOver:
         assert tool("star comet secret") == "No document has any of these words."
 
     def test_a_folder_that_is_itself_a_link(self, folder: Path, outside: Path) -> None:
-        """The folder that the spec names is searched, however it is reached."""
+        """The folder of the spec is searched, even through a link."""
         (outside / "way").symlink_to(folder)
 
         assert "star" in search(outside / "way", "star")
 
     def test_what_is_no_file(self, folder: Path) -> None:
-        """A pipe, a link to nowhere or to itself, a folder with the name of a file."""
+        """Pipes, broken or circular links, devices and folders with a file's name are skipped."""
         os.mkfifo(folder / "pipe.txt")
         (folder / "folder.md").mkdir()
         (folder / "nowhere.md").symlink_to(folder / "no such file")
         (folder / "loop.md").symlink_to("loop.md")
         (folder / "null.md").symlink_to("/dev/zero")
 
-        self.found(folder)
+        self.check_search(folder)
 
     def test_what_is_too_large(self, folder: Path) -> None:
-        """A file that takes no space on the disk, and would take all of the memory."""
+        """A sparse file beyond the size bound is skipped, before a read takes all of the memory."""
         with (folder / "sparse.txt").open("wb") as file:
             file.truncate(1 << 40)
 
-        self.found(folder)
+        self.check_search(folder)
 
     def test_what_may_not_be_read(self) -> None:
-        """A file and a folder without permission."""
+        """Files and folders without read permission are skipped."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             folder.chmod(0o755)
@@ -162,15 +162,15 @@ class TestWhatIsPassedOver:
             (folder / "shut").chmod(0)
             user = os.geteuid()
             try:
-                if user == 0:  # who may read everything
+                if user == 0:  # root can read everything
                     os.seteuid(65534)
-                self.found(folder)
+                self.check_search(folder)
             finally:
                 os.seteuid(user)
                 (folder / "shut").chmod(0o700)
 
     def test_what_lies_very_deep(self, folder: Path) -> None:
-        """A thousand folders within one another take no thousand open files."""
+        """A thousand nested folders do not need a thousand open files."""
         deep = os.open(folder, os.O_RDONLY)
         for _ in range(1_200):
             os.mkdir("d", dir_fd=deep)
@@ -180,8 +180,8 @@ class TestWhatIsPassedOver:
         os.close(deep)
 
         try:
-            self.found(folder)
-        finally:  # too deep for shutil.rmtree, which is recursive
+            self.check_search(folder)
+        finally:  # too deep for shutil.rmtree, a recursive function
             subprocess.run(["rm", "-rf", str(folder / "d")], check=True)
 
 
@@ -199,7 +199,7 @@ class TestWhatIsPassedOver:
     ],
 )
 def test_odd_names(folder: Path, name: bytes, shown: str) -> None:
-    """A file of any name is read, and its name is shown so that it hides nothing; it is forgotten like any other."""
+    """A file of any name is read and later forgotten; its name is shown with control characters escaped."""
     path = os.path.join(os.fsencode(folder), name)
     with open(path, "wb") as file:
         file.write(b"The comet has a tail.")
@@ -212,7 +212,7 @@ def test_odd_names(folder: Path, name: bytes, shown: str) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    """A folder that is not there, and settings that do not fit, are told."""
+    """A missing folder and wrong settings raise errors."""
     with pytest.raises(UsageError, match=r"there is no folder .*nowhere"):
         search(tmp_path / "nowhere", "x")
     with pytest.raises(ConfigError, match=r"\[plugins.files\].*unknown key 'rot'"):
@@ -220,7 +220,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 
 async def test_an_agent_uses_it(folder: Path) -> None:
-    """The spec in an agent's tools is the tool; its root may come from the settings."""
+    """An agent's tools accept the spec; the root may come from the settings."""
     model = ScriptedModel([ToolCall("1", "search", '{"query": "sun"}'), "A star (sun.txt)."])
     async with Runtime(settings={"files": {"root": str(folder)}}) as rt:
         result = await rt.run(Agent(model, tools=["files:search"]), "What is the sun?")
@@ -230,7 +230,7 @@ async def test_an_agent_uses_it(folder: Path) -> None:
 
 @given(st.lists(st.sampled_from(["word", " ", "\n", "\n\n", "# Head\n\n", "x" * 900]), max_size=40).map("".join))
 def test_cutting_loses_no_word(text: str) -> None:
-    """Every word of a text is in some passage, and no passage is much longer than it should be."""
+    """Each word of a text is in a passage, and no passage is much too long."""
     passages = cut_passages(text)
     joined = "".join("".join(passages).split())
 

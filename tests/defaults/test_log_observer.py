@@ -1,4 +1,4 @@
-"""The log observer writes one line for each end of a run, and one for what failed on the way."""
+"""The log observer writes a line for each end of a run, and a line for each failure before."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agno_rt.testing import ScriptedModel
 
 
 async def test_a_run_that_goes_well_is_one_line() -> None:
-    """How long it took comes first, then the agent, the model, the turns, the tokens, and nothing more."""
+    """A run's line has the seconds first, then the agent, the model, the turns and the tokens, and nothing else."""
     with capture_logs() as lines:
         async with Runtime(observers=["log"]) as rt:
             result = await rt.run(Agent(ScriptedModel(["one two"]), "ann"), "x")
@@ -42,7 +42,7 @@ async def test_a_run_that_goes_well_is_one_line() -> None:
 
 
 async def test_what_fails_is_told() -> None:
-    """A failed tool and a failed model are warnings, the failed run an error with its code."""
+    """A failed tool and a failed model are warnings; the failed run is an error with its code."""
     model = ScriptedModel([ToolCall("1", "nope"), ModelError("down")])
     with capture_logs() as lines:
         async with Runtime(observers=["log"]) as rt:
@@ -80,7 +80,7 @@ async def test_a_limited_and_a_cancelled_run() -> None:
 
 
 async def test_a_turn_that_begins_anew() -> None:
-    """A model that is asked again is told as news, with the reason, and the run completes."""
+    """A restarted turn is logged as information, with the reason, and the run completes."""
 
     class Restarting:
         name = "restarting"
@@ -103,7 +103,7 @@ async def test_a_turn_that_begins_anew() -> None:
 
 
 async def test_guardrails_that_trip() -> None:
-    """One that changes a text is news, one that blocks the run a warning, beside the failed run's error."""
+    """A guard's change is logged as information, a guard's block as a warning beside the failed run's error."""
 
     class Careful:
         name = "careful"
@@ -129,7 +129,7 @@ async def test_guardrails_that_trip() -> None:
 
 
 async def test_a_run_that_pauses_and_is_resumed() -> None:
-    """The pause is news, with the number of approvals that the run waits for; its end says that it was resumed."""
+    """A pause is logged with the number of open approvals; the end of the run says `resumed`."""
 
     @tool(approve=True)
     def pay(to: str) -> str:
@@ -154,7 +154,7 @@ async def test_a_run_that_pauses_and_is_resumed() -> None:
 
 
 async def test_a_run_within_a_run() -> None:
-    """The line of the inner one names the outer."""
+    """The line of the inner run names the outer run."""
 
     @tool
     async def ask() -> str:
@@ -169,7 +169,7 @@ async def test_a_run_within_a_run() -> None:
 
 
 async def test_nothing_of_a_run_is_kept() -> None:
-    """After its end a run is forgotten."""
+    """The observer forgets a run after its end."""
     observer: Any = make_observer(structlog.get_logger())
     with capture_logs():
         async with Runtime(observers=[observer]) as rt:

@@ -1,4 +1,4 @@
-"""The memory backends that ship: the contract for both, and for SQLite what happens to its file."""
+"""The shipped memory backends keep the contract; SQLite's file survives upgrades, locks and other processes."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ HI = [Message("user", "hi")]
 
 
 class TestInProcessMemory(MemoryContract, RunContract, FactContract, CacheContract):
-    """`memory:` does what every backend does."""
+    """`memory:` keeps the contract of backends."""
 
     def make_memory(self) -> InProcessMemory:
-        """A fresh one."""
+        """Make a new backend."""
         return InProcessMemory()
 
 
 class TestSQLiteMemory(MemoryContract, RunContract, FactContract, CacheContract):
-    """`sqlite:` does what every backend does."""
+    """`sqlite:` keeps the contract of backends."""
 
     folder: Path
 
@@ -50,16 +50,16 @@ class TestSQLiteMemory(MemoryContract, RunContract, FactContract, CacheContract)
         self.folder = tmp_path
 
     def make_memory(self) -> SQLiteMemory:
-        """A fresh file."""
+        """Make a backend with a new file."""
         return SQLiteMemory(self.folder / "memory.db", busy_seconds=0.05)
 
     def open_again(self) -> SQLiteMemory:
-        """The same file."""
+        """Open the same file."""
         return SQLiteMemory(self.folder / "memory.db")
 
     def make_faults(self) -> list[AbstractContextManager[object]]:
-        """Somebody keeps it locked, or moves it away."""
-        return [locked(self.folder / "memory.db"), moved_away(self.folder / "memory.db")]
+        """Return faults: the file is locked, and the file is moved away."""
+        return [hold_write_lock(self.folder / "memory.db"), move_away(self.folder / "memory.db")]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="locks among processes are Linux's")
@@ -73,25 +73,25 @@ class TestSQLiteLocks(LockContract):
         self.path = tmp_path / "memory.db"
 
     def make_memory(self) -> SQLiteMemory:
-        """A fresh file."""
+        """Make a backend with a new file."""
         return SQLiteMemory(self.path)
 
     def open_again(self) -> SQLiteMemory:
-        """The same file, as another process would open it."""
+        """Open the same file, as another process does."""
         return SQLiteMemory(self.path)
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Another process, as far as SQLite can tell, is writing and does not come to an end."""
+def hold_write_lock(path: Path) -> Iterator[None]:
+    """Hold SQLite's write lock on the file, like another process."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
 
 
 @contextmanager
-def moved_away(path: Path) -> Iterator[None]:
-    """The file is somewhere else for a while."""
+def move_away(path: Path) -> Iterator[None]:
+    """Move the file away for the block."""
     away = path.with_suffix(".away")
     path.rename(away)
     yield
@@ -100,19 +100,19 @@ def moved_away(path: Path) -> Iterator[None]:
 
 @pytest.fixture(params=["memory", "sqlite"])
 async def memory(request: pytest.FixtureRequest, tmp_path: Path) -> MemoryBackend:
-    """Each of the backends."""
+    """Make each of the backends."""
     return InProcessMemory() if request.param == "memory" else SQLiteMemory(tmp_path / "memory.db")
 
 
 async def test_both_are_backends(memory: MemoryBackend) -> None:
-    """They fulfil the protocol."""
+    """Both backends fulfil the protocol."""
     assert isinstance(memory, MemoryBackend)
     await memory.aclose()
 
 
 @pytest.mark.parametrize("last", [0, 1, 3, 4, 99, None])
 async def test_last_is_a_bound(memory: MemoryBackend, last: int | None) -> None:
-    """`last` loads so many messages at most: none for 0, all for `None`."""
+    """`last` bounds the number of loaded messages: none for 0, all for `None`."""
     await memory.append("s", [Message("user", str(at)) for at in range(4)], version=0)
     loaded = await memory.load("s", last)
     await memory.aclose()
@@ -124,7 +124,7 @@ async def test_last_is_a_bound(memory: MemoryBackend, last: int | None) -> None:
 
 
 async def test_a_session_keeps_its_first_user(memory: MemoryBackend) -> None:
-    """The user is noted when the session is made, and not changed later."""
+    """A session keeps the user of its first append, and refuses others."""
     await memory.append("s", HI, version=0, user="ann")
     await memory.append("s", HI, version=1, user="ann")
     with pytest.raises(Forbidden):
@@ -138,7 +138,7 @@ async def test_a_session_keeps_its_first_user(memory: MemoryBackend) -> None:
 
 
 async def test_a_deleted_session_starts_anew(memory: MemoryBackend) -> None:
-    """After deletion the id is free, from version 0, and nothing of the old one comes back."""
+    """After deletion the id is free, from version 0, without the old messages."""
     await memory.append("s", HI * 3, version=0, user="ann")
     await memory.delete("s")
     with pytest.raises(SessionConflict):
@@ -158,7 +158,7 @@ async def test_appending_nothing_is_a_write(memory: MemoryBackend) -> None:
 
 
 async def test_sessions_are_listed_newest_first() -> None:
-    """The session written to last comes first, with the times of its making and its last writing."""
+    """The most recently written session comes first, with the times of its first and last write."""
     times = iter([1.0, 2.0, 3.0])
     memory = InProcessMemory(clock=lambda: next(times))
     await memory.append("a", HI, version=0)
@@ -169,7 +169,7 @@ async def test_sessions_are_listed_newest_first() -> None:
 
 
 async def test_sqlite_lists_sessions_newest_first(tmp_path: Path) -> None:
-    """The same for SQLite, by the system's clock unless another is given."""
+    """SQLite lists the most recently written session first, by the system's clock by default."""
     memory = SQLiteMemory(tmp_path / "a.db")
     await memory.append("a", HI, version=0)
     await memory.append("b", HI, version=0)
@@ -187,7 +187,7 @@ async def test_sqlite_lists_sessions_newest_first(tmp_path: Path) -> None:
     ids=str,
 )
 async def test_sqlite_lists_sessions_by_an_index(tmp_path: Path, asked: dict[str, Any]) -> None:
-    """No list is sorted and no list looks at more sessions than it shows: an index has them in its order."""
+    """An index serves each list in order: SQLite neither sorts nor reads more sessions than the list shows."""
     memory = SQLiteMemory(tmp_path / "a.db")
     await memory.append("s", HI, version=0)
     await memory.aclose()
@@ -207,7 +207,7 @@ async def test_sqlite_lists_sessions_by_an_index(tmp_path: Path, asked: dict[str
 
 @pytest.fixture(params=["memory", "sqlite"])
 def timed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[InProcessMemory | SQLiteMemory, WallClock]:
-    """Each of the backends, with the clock that it goes by."""
+    """Make each of the backends, with its clock."""
     clock = WallClock()
     if request.param == "memory":
         return InProcessMemory(clock), clock
@@ -218,10 +218,10 @@ Timed = tuple[InProcessMemory | SQLiteMemory, WallClock]
 
 
 class TestTime:
-    """The clock of the backends is the caller's to set."""
+    """Callers may set the clock of a backend."""
 
     async def test_sessions(self, timed: Timed) -> None:
-        """A session is as old as the clock says; one that is set back changes no order of messages or versions."""
+        """A session's times follow the clock; a clock set back does not change the order of messages or versions."""
         memory, clock = timed
         await memory.append("a", HI, version=0)
         clock.advance(100)
@@ -236,7 +236,7 @@ class TestTime:
         assert [message.content for message in session.messages] == ["hi", "hi", "later"]
 
     async def test_facts(self, timed: Timed) -> None:
-        """Facts note when they were kept and corrected; those kept last come first, even if the clock was set back."""
+        """Facts have times of their making and correction; the newest come first, even after the clock was set back."""
         memory, clock = timed
         await memory.remember("ann", "one")
         clock.advance(60)
@@ -250,7 +250,7 @@ class TestTime:
         assert texts == ["two", "one again"]
 
     async def test_cached_answers(self, timed: Timed) -> None:
-        """A cached value is there as long as it was given, and not longer; using it makes it last no longer."""
+        """A cached value lives for its seconds; a read does not prolong the time."""
         memory, clock = timed
         await memory.cache("short", b"1", seconds=60)
         await memory.cache("long", b"2", seconds=600)
@@ -269,10 +269,10 @@ class TestTime:
 
 
 class TestFile:
-    """What happens to SQLite's file."""
+    """SQLite's file."""
 
     async def test_is_durable(self, tmp_path: Path) -> None:
-        """What was appended is there after closing and opening again."""
+        """An append is still there after closing and opening the file."""
         path = tmp_path / "a.db"
         calls = (ToolCall("c", "t", '{"a": 1}'),)
         first = SQLiteMemory(path)
@@ -286,7 +286,7 @@ class TestFile:
         assert (session.version, session.user) == (1, "ann")
 
     async def test_is_made_at_the_first_use(self, tmp_path: Path) -> None:
-        """Making the backend opens nothing, and closing what was never opened is fine."""
+        """A new backend opens nothing until its first use; closing an unused backend does nothing."""
         memory = SQLiteMemory(tmp_path / "a.db")
         await memory.aclose()
 
@@ -295,7 +295,7 @@ class TestFile:
     @pytest.mark.parametrize("umask", [0o022, 0o000])
     @pytest.mark.parametrize("through_a_link", [False, True])
     async def test_is_its_owners_alone(self, tmp_path: Path, umask: int, through_a_link: bool) -> None:
-        """The database and all that SQLite puts beside it can be read and written by their owner, and nobody else."""
+        """Only the owner can read and write the database and the files beside it."""
         folder = tmp_path / "there"
         folder.mkdir()
         path = tmp_path / "link.db" if through_a_link else folder / "a.db"
@@ -316,7 +316,7 @@ class TestFile:
 
     @pytest.mark.parametrize("mode", [0o640, 0o666])
     async def test_keeps_the_rights_that_it_has(self, tmp_path: Path, mode: int) -> None:
-        """A file that was made for others to read stays so, and what is put beside it can be read by the same."""
+        """An existing file keeps its permissions, and the files beside it get the same."""
         path = tmp_path / "a.db"
         path.touch()
         path.chmod(mode)
@@ -336,7 +336,7 @@ class TestFile:
         await memory.aclose()
 
     async def test_an_operation_that_was_cancelled_has_not_happened_or_has(self, tmp_path: Path) -> None:
-        """A cancelled append leaves all of it or none."""
+        """A cancelled append is stored whole or not at all."""
         memory = SQLiteMemory(tmp_path / "a.db")
         with trio.CancelScope() as scope:
             scope.cancel()
@@ -347,7 +347,7 @@ class TestFile:
         assert (len(session.messages), session.version) in ((0, 0), (5, 1))
 
     async def test_trios_thread_does_not_wait_for_it(self, tmp_path: Path) -> None:
-        """While another connection holds the file, other tasks go on."""
+        """While another connection locks the file, other tasks go on."""
         path = tmp_path / "a.db"
         memory = SQLiteMemory(path)
         await memory.append("s", HI, version=0)
@@ -362,7 +362,7 @@ class TestFile:
         await memory.aclose()
 
     async def test_locked(self, tmp_path: Path) -> None:
-        """A file that stays locked is an error that says so, and the backend works again afterwards."""
+        """A lasting lock raises an error with the reason; later the backend works again."""
         path = tmp_path / "a.db"
         memory = SQLiteMemory(path, busy_seconds=0.05)
         await memory.append("s", HI, version=0)
@@ -376,7 +376,7 @@ class TestFile:
         await memory.aclose()
 
     async def test_locked_before_it_is_opened(self, tmp_path: Path) -> None:
-        """The same where the very first use meets the lock."""
+        """A lasting lock at the first use raises the same error."""
         path = tmp_path / "a.db"
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")
@@ -387,7 +387,7 @@ class TestFile:
         await memory.aclose()
 
     async def test_not_a_database(self, tmp_path: Path) -> None:
-        """A file of another kind is left alone and named."""
+        """A file of another kind is left unchanged, and the error names the file."""
         path = tmp_path / "notes.txt"
         path.write_text("my notes, which are quite long, and are certainly no database at all " * 20)
         before = path.read_bytes()
@@ -399,7 +399,7 @@ class TestFile:
         assert path.read_bytes() == before
 
     async def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
-        """A missing folder is not made; the error says what to check."""
+        """A missing folder is not made; the error names the folder to check."""
         path = tmp_path / "no" / "a.db"
         with pytest.raises(BackendError, match="unable to open") as caught:
             await SQLiteMemory(path).load("s")
@@ -408,7 +408,7 @@ class TestFile:
         assert "folder exists" in caught.value.hint
 
     async def test_written_by_a_newer_version(self, tmp_path: Path) -> None:
-        """A newer schema is not touched."""
+        """A file with a newer schema is left unchanged."""
         path = tmp_path / "a.db"
         with closing(sqlite3.connect(path)) as other:
             other.execute("PRAGMA user_version = 99")
@@ -418,7 +418,7 @@ class TestFile:
         assert "Upgrade" in caught.value.hint
 
     async def test_a_file_of_version_1(self, tmp_path: Path) -> None:
-        """A file that the first release wrote is brought up to date, with all that is in it."""
+        """A file of the first release is migrated, with its contents."""
         path = tmp_path / "a.db"
         make_version_1(path)
         memory = SQLiteMemory(path)
@@ -440,7 +440,7 @@ class TestFile:
         assert user_version(path) == SCHEMA_VERSION == 5
 
     async def test_a_file_of_version_2(self, tmp_path: Path) -> None:
-        """A file of the second version keeps its sessions, data, facts and answers, and stores runs from then on."""
+        """A file of the second version keeps its sessions, data, facts and answers, and can store runs."""
         path = tmp_path / "a.db"
         make_version_1(path)
         with closing(sqlite3.connect(path)) as made, made:
@@ -469,7 +469,7 @@ class TestFile:
         assert user_version(path) == SCHEMA_VERSION
 
     async def test_sessions_that_were_stored_without_titles(self, tmp_path: Path) -> None:
-        """Sessions of an older release have their first words for a title, are found by it, and can be renamed."""
+        """Sessions of an older release get their first words as a title, which can be searched and renamed."""
         path = tmp_path / "a.db"
         make_version_1(path)
         with closing(sqlite3.connect(path)) as made, made:
@@ -488,7 +488,7 @@ class TestFile:
         assert (info.title, info.agent) == ("Called so", "helper")
 
     async def test_what_was_stored_without_checksums(self, tmp_path: Path) -> None:
-        """Messages and a state that were stored before there were checksums are read; what is added has one."""
+        """Messages and states without checksums, from older releases, are read; new messages have checksums."""
         path = tmp_path / "a.db"
         make_version_1(path)
         with closing(sqlite3.connect(path)) as made, made:
@@ -505,7 +505,7 @@ class TestFile:
         assert isinstance(seals[2], int)
 
     async def test_a_migration_is_all_or_nothing(self, tmp_path: Path) -> None:
-        """Where a migration fails on the way, the file is as it was, and still serves the version that wrote it."""
+        """A failed migration leaves the file unchanged, for the version of its writer."""
         path = tmp_path / "a.db"
         make_version_1(path)
         with closing(sqlite3.connect(path)) as other, other:
@@ -521,7 +521,7 @@ class TestFile:
         assert tables == {"sessions", "messages", "cache"}
 
     async def test_migrated_by_several_at_once(self, tmp_path: Path) -> None:
-        """Of several that open an old file together, one brings it up to date, and none is refused."""
+        """Of several backends that open an old file together, one migrates the file, and all work."""
         for number in range(20):
             path = tmp_path / f"{number}.db"
             make_version_1(path)
@@ -534,7 +534,7 @@ class TestFile:
                 await memory.aclose()
 
     async def test_facts_and_answers_are_durable(self, tmp_path: Path) -> None:
-        """Facts, their ids and cached answers outlast the process; an id is not given again."""
+        """Facts, their ids and cached answers outlast the process; an id is not used again."""
         first = SQLiteMemory(tmp_path / "a.db")
         await first.remember("ann", "one", topics=["a", "b"], session="s")
         await first.remember("ann", "two")
@@ -558,7 +558,7 @@ class TestFile:
         assert cached == [b"a", None, None, b"d"]
 
     async def test_all_of_a_user_is_forgotten(self, tmp_path: Path) -> None:
-        """Of a user whose facts are all forgotten not even the name is left in the tables."""
+        """After all facts of a user are forgotten, the tables do not contain the user's name."""
         path = tmp_path / "a.db"
         memory = SQLiteMemory(path)
         await memory.remember("ann-with-a-long-name", "one")
@@ -569,7 +569,7 @@ class TestFile:
             assert "ann-with-a-long-name" not in "\n".join(other.iterdump())
 
     async def test_an_append_that_fails_halfway_stores_nothing(self, tmp_path: Path) -> None:
-        """Where one message of several cannot be stored, none is, nor the data, and the version stands."""
+        """An append with one message that cannot be stored stores nothing: no message, no data, no version."""
         memory = SQLiteMemory(tmp_path / "a.db")
         await memory.append("s", HI, version=0, data=b"one")
         with pytest.raises(BackendError):
@@ -580,7 +580,7 @@ class TestFile:
         assert (session.version, session.total, session.data) == (1, 1, b"one")
 
     async def test_what_has_begun_is_finished(self, tmp_path: Path) -> None:
-        """An append that is cancelled while it writes is stored and returns; one that waits behind it is not begun."""
+        """A cancelled append finishes once its write has begun; a cancelled append in the queue is not begun."""
         path = tmp_path / "a.db"
         memory = SQLiteMemory(path)
         await memory.append("s", HI, version=0)
@@ -612,7 +612,7 @@ class TestFile:
         assert waited.version == 0
 
     async def test_a_database_of_somebody_else(self, tmp_path: Path) -> None:
-        """Tables of our names that are not ours are an error, not a crash."""
+        """Foreign tables with our names raise an error, not a crash."""
         path = tmp_path / "a.db"
         with closing(sqlite3.connect(path)) as other:
             other.execute("CREATE TABLE sessions (x)")
@@ -620,7 +620,7 @@ class TestFile:
             await SQLiteMemory(path).load("s")
 
     async def test_a_damaged_message(self, tmp_path: Path) -> None:
-        """A stored message that cannot be read is named as damage."""
+        """An unreadable message raises an error with a hint about damage."""
         path = tmp_path / "a.db"
         memory = SQLiteMemory(path)
         await memory.append("s", HI, version=0)
@@ -633,7 +633,7 @@ class TestFile:
         assert "damaged" in caught.value.hint
 
     async def test_text_that_is_no_text(self, tmp_path: Path) -> None:
-        """A lone surrogate, in a message or in an id, is a `BackendError` like every other error here."""
+        """A lone surrogate in a message or an id raises `BackendError`."""
         memory = SQLiteMemory(tmp_path / "a.db")
         with pytest.raises(BackendError):
             await memory.append("s", [Message("user", "\udcff")], version=0)
@@ -642,7 +642,7 @@ class TestFile:
         await memory.aclose()
 
     async def test_read_only(self) -> None:
-        """A file that this user may not write is an error that says so, on the first use."""
+        """A file without write permission raises an error with a remedy at the first use."""
         with unwritable_folder() as path, pytest.raises(BackendError, match=r"readonly|unable to open") as caught:
             await SQLiteMemory(path).load("s")
 
@@ -650,7 +650,7 @@ class TestFile:
         assert caught.value.hint
 
     async def test_made_by_several_at_once(self, tmp_path: Path) -> None:
-        """Of several that make one file together none is refused, whoever comes first."""
+        """Several backends make one file together, and none is refused."""
         for number in range(40):
             together = [SQLiteMemory(tmp_path / f"{number}.db") for _ in range(6)]
             async with trio.open_nursery() as nursery:
@@ -660,7 +660,7 @@ class TestFile:
                 await memory.aclose()
 
     async def test_shared_by_processes(self, tmp_path: Path) -> None:
-        """Several processes append to one file at once, from its very making on; nothing is lost."""
+        """Several processes make a file and append at once, and nothing is lost."""
         path, processes, appends = tmp_path / "a.db", 4, 10
         writers = [
             subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(number), str(appends)])  # noqa: ASYNC220 - the test only waits for them
@@ -720,7 +720,7 @@ INSERT INTO cache VALUES ('key', CAST('value' AS BLOB), NULL, 1);
 
 
 def make_version_1(path: Path) -> None:
-    """A file as agno-rt 0.1 left it, with a session of two messages in it."""
+    """Write a file of agno-rt 0.1, with a session of two messages."""
     with closing(sqlite3.connect(path)) as made, made:
         made.execute("PRAGMA journal_mode = WAL")
         made.executescript(VERSION_1)
@@ -729,7 +729,7 @@ def make_version_1(path: Path) -> None:
 
 
 def user_version(path: Path) -> int:
-    """The version of the file's schema."""
+    """Return the version of the file's schema."""
     with closing(sqlite3.connect(path)) as opened:
         (version,) = opened.execute("PRAGMA user_version").fetchone()
     return int(version)
@@ -765,9 +765,9 @@ trio.run(main, *sys.argv[1:])
 
 @contextmanager
 def unwritable_folder() -> Iterator[Path]:
-    """A database in a folder, neither of which this process may write to while inside."""
-    # Root may write anywhere, so as root the process is somebody else for a while; pytest's own folders would be
-    # closed to that one.
+    """Yield a database in a folder, both without write permission for the process."""
+    # Root may write anywhere, so root changes to another user for the block. The folder is a new one, because the other
+    # user cannot enter pytest's own folders.
     folder = Path(tempfile.mkdtemp())
     path = folder / "a.db"
     with closing(sqlite3.connect(path)) as made:
@@ -788,10 +788,10 @@ def unwritable_folder() -> Iterator[Path]:
 
 
 class TestThroughTheRuntime:
-    """The URLs lead to the backends."""
+    """URLs lead to the backends."""
 
     async def test_urls(self, tmp_path: Path) -> None:
-        """`memory:` and `sqlite:///FILE`, relative and absolute."""
+        """`memory:` and `sqlite:///FILE` are URLs of backends, with relative and absolute paths."""
         host = PluginHost()
         absolute = host.memory(f"sqlite:///{tmp_path}/a.db", {})
 
@@ -801,14 +801,14 @@ class TestThroughTheRuntime:
 
     @pytest.mark.parametrize("url", ["sqlite:", "sqlite:///", "sqlite:a.db", "sqlite://a.db"])
     async def test_a_url_without_file(self, url: str) -> None:
-        """A URL that names no file says how to write one."""
+        """A URL without a file raises an error with an example."""
         with pytest.raises(UsageError, match="names no file") as caught:
             PluginHost().memory(url, {})
 
         assert "sqlite:///agents.db" in caught.value.hint
 
     async def test_a_session_survives_the_process(self, tmp_path: Path) -> None:
-        """A second runtime on the same file goes on with the conversation."""
+        """A second runtime on the same file continues the conversation."""
         url = f"sqlite:///{tmp_path}/a.db"
         with ScriptedModel(["one", "two"]) as model:
             for word in ("a", "b"):
@@ -818,7 +818,7 @@ class TestThroughTheRuntime:
         assert [message.content for message in model.requests[1].messages] == ["a", "one", "b"]
 
     async def test_another_process_that_writes_without_a_lock(self, tmp_path: Path) -> None:
-        """Where another process wrote meanwhile, without asking for the session, the run is stored after that."""
+        """A run is stored despite another process's writes without the session's lock, and after them."""
         url = f"sqlite:///{tmp_path}/a.db"
         other = SQLiteMemory(tmp_path / "a.db")
 
@@ -837,6 +837,6 @@ class TestThroughTheRuntime:
 
 @pytest.mark.parametrize("messages", [-1, 1.5, "3"])
 def test_a_policy_that_makes_no_sense(messages: int) -> None:
-    """How much of the past to show is a whole number from 0 on, or `None`."""
+    """The number of past messages to show is a whole number from 0 on, or `None`."""
     with pytest.raises(UsageError, match="messages"):
         MemoryPolicy(messages=messages)

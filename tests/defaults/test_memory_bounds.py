@@ -1,4 +1,4 @@
-"""What `memory:` keeps at most, and what becomes of the rest: forgotten with a warning, or refused."""
+"""`memory:` has bounds: the oldest entries are forgotten with a warning, or new ones are refused."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ LARGE = "x" * 100_000
 
 
 @contextmanager
-def forgetting() -> Iterator[None]:
-    """It is told, once, that something is forgotten."""
+def expect_forgetting() -> Iterator[None]:
+    """Expect a single warning about forgotten entries."""
     with pytest.warns(RuntimeWarning, match=r"memory: keeps .* are forgotten\..*sqlite:///") as told:
         yield
     assert len(told) == 1
 
 
-async def kept(memory: InProcessMemory) -> set[str]:
-    """The ids of the sessions that are there."""
+async def list_session_ids(memory: InProcessMemory) -> set[str]:
+    """Return the ids of the stored sessions."""
     return {info.id for info in await memory.sessions(limit=1_000)}
 
 
 class TestSessions:
-    """Conversations."""
+    """Bounds of conversations."""
 
     async def test_those_used_longest_ago_are_forgotten(self) -> None:
-        """Of too many, those go that were written to, or read, longest ago."""
+        """Beyond the bound, the sessions with the oldest write or read are forgotten."""
         memory = InProcessMemory(bounds=MemoryBounds(sessions=3))
         for session in "abc":
             await memory.append(session, [Message("user", "hi")], version=0)
         await memory.append("a", [Message("user", "more")], version=1)
         await memory.load("b")
-        with forgetting():
+        with expect_forgetting():
             await memory.append("d", [Message("user", "hi")], version=0)
-            first = await kept(memory)
+            first = await list_session_ids(memory)
             await memory.append("e", [Message("user", "hi")], version=0)
 
         assert first == {"a", "b", "d"}
-        assert await kept(memory) == {"b", "d", "e"}
+        assert await list_session_ids(memory) == {"b", "d", "e"}
         assert (await memory.load("a")).version == 0
 
     @pytest.mark.parametrize(
@@ -66,20 +66,20 @@ class TestSessions:
         ids=["text", "other letters", "parts", "media", "calls", "reasoning"],
     )
     async def test_large_messages(self, message: Message) -> None:
-        """Whatever in a message is large counts: the sessions hold no more than they may, and the last one stays."""
+        """All large parts of messages count: the sessions stay within the bound, and the newest session stays."""
         memory = InProcessMemory(bounds=MemoryBounds(size=MEBIBYTE))
-        with forgetting():
+        with expect_forgetting():
             for number in range(40):
                 await memory.append(str(number), [message], version=0)
-        left = await kept(memory)
+        left = await list_session_ids(memory)
 
         assert 5 <= len(left) <= 11
         assert left == {str(number) for number in range(40 - len(left), 40)}
 
     async def test_many_small_messages(self) -> None:
-        """Small messages count together, soon after they were added, and states with them."""
+        """Small messages and states count too, soon after their append."""
         memory = InProcessMemory(bounds=MemoryBounds(size=MEBIBYTE))
-        with forgetting():
+        with expect_forgetting():
             for session in "abcdefgh" * 100:
                 version = (await memory.load(session)).version
                 await memory.append(session, [Message("user", "hi")] * 5, version=version)
@@ -89,7 +89,7 @@ class TestSessions:
 
     @pytest.mark.parametrize("content", [LARGE, ("look", LARGE)])
     async def test_one_that_is_too_large_by_itself(self, content: Content) -> None:
-        """A session that would take all the room is refused more, and keeps what it has; the answer is not lost."""
+        """A session near the whole bound refuses more, and keeps its messages; the run's answer is not lost."""
         memory = InProcessMemory(bounds=MemoryBounds(size=MEBIBYTE))
         await memory.append("other", [Message("user", "hi")], version=0)
         async with Runtime(memory=memory) as rt:
@@ -105,7 +105,7 @@ class TestSessions:
         assert stored.total == 20
 
     async def test_one_of_many_small_messages(self) -> None:
-        """The same for one that grows by small steps."""
+        """A session of many small messages refuses more at the bound."""
         memory = InProcessMemory(bounds=MemoryBounds(size=MEBIBYTE))
 
         async def grow() -> None:
@@ -117,7 +117,7 @@ class TestSessions:
         assert (await memory.load("s", 0)).total < 1_200
 
     async def test_what_is_deleted_makes_room(self) -> None:
-        """A session that is deleted counts no more."""
+        """A deleted session no longer counts."""
         memory = InProcessMemory(bounds=MemoryBounds(sessions=10, size=MEBIBYTE))
         for _ in range(50):
             await memory.append("s", [Message("user", LARGE)] * 5, version=0, data=LARGE.encode())
@@ -127,7 +127,7 @@ class TestSessions:
         assert [limit.in_use for limit in memory.statistics()] == [1, 0, 0, 0]
 
     async def test_a_runtime_tells_how_much_there_is(self) -> None:
-        """How much is kept of how much is among the runtime's limits."""
+        """The runtime's limits include the memory in use, and its bounds."""
         async with Runtime() as rt:
             await rt.run(Agent(ScriptedModel(["ok"])), "hi", session="s")
             found = {limit.name: limit for limit in rt.statistics()}
@@ -137,11 +137,11 @@ class TestSessions:
 
 
 class TestRuns:
-    """Stored runs and their journals."""
+    """Bounds of stored runs and their journals."""
 
     @staticmethod
     async def add(memory: InProcessMemory, run: str, status: RunStatus, size: int = 10) -> None:
-        """Store a run that stands so."""
+        """Store a run with the status."""
         await memory.create_run(RunRecord(run, "agent", owner="me"), [Entry(0, "begun", bytes(size))])
         if status != "running":
             asked = [Approval(f"of {run}", run, ToolCall("c", "pay"))] if status == "paused" else []
@@ -149,12 +149,12 @@ class TestRuns:
 
     @pytest.mark.parametrize("bounds", [MemoryBounds(runs=3), MemoryBounds(size=35)])
     async def test_those_that_are_over_are_forgotten(self, bounds: MemoryBounds) -> None:
-        """Of too many runs, or too much of their journals, those go that are over, the longest unchanged first."""
+        """Beyond the bounds, ended runs are forgotten, the longest unchanged first."""
         memory = InProcessMemory(bounds=bounds)
         await self.add(memory, "under way", "running")
         await self.add(memory, "one", "completed")
         await self.add(memory, "two", "failed")
-        with forgetting():
+        with expect_forgetting():
             await self.add(memory, "three", "paused")
             await self.add(memory, "four", "completed")
 
@@ -163,7 +163,7 @@ class TestRuns:
 
     @pytest.mark.parametrize("status", ["running", "paused"])
     async def test_those_that_are_not_over_stay(self, status: RunStatus) -> None:
-        """Where none is over, a new run is refused, and so is a step for which there is no room."""
+        """A new run or a step beyond the bound is refused while no run has ended."""
         memory = InProcessMemory(bounds=MemoryBounds(runs=2, size=100))
         await self.add(memory, "one", status)
         await self.add(memory, "two", "running")
@@ -181,7 +181,7 @@ class TestRuns:
 
 
 async def test_facts() -> None:
-    """Facts are never forgotten by themselves: one too many, of all users together, is refused."""
+    """Facts are never forgotten: beyond the bound over all users, a new fact is refused."""
     memory = InProcessMemory(bounds=MemoryBounds(facts=3))
     facts = [await memory.remember(user, "likes tea") for user in ("ann", "bob", "cid")]
     with pytest.raises(BackendError, match="no room for another fact"):
@@ -197,7 +197,7 @@ async def test_facts() -> None:
 
 @pytest.mark.parametrize("bounds", [MemoryBounds(cached=3), MemoryBounds(size=35)])
 async def test_cached_answers(bounds: MemoryBounds) -> None:
-    """Those asked for longest ago are forgotten, without a word, as a cache may."""
+    """Beyond the bound, the least recently used answers are forgotten without a warning."""
     memory = InProcessMemory(bounds=bounds)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""Stored runs in both backends that ship, beyond the contract: times, and what SQLite's file keeps of them."""
+"""Stored runs in both shipped backends, beyond the contract: times, filters, and SQLite's file."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ PAY = Approval("a", "r", ToolCall("c", "pay"))
 
 @pytest.fixture(params=["memory", "sqlite"])
 def timed(request: pytest.FixtureRequest, tmp_path: Path) -> Timed:
-    """Each of the backends, with the clock that it goes by."""
+    """Make each of the backends, with its clock."""
     clock = WallClock()
     if request.param == "memory":
         return InProcessMemory(clock), clock
     return SQLiteMemory(tmp_path / "memory.db", clock=clock), clock
 
 
-async def paused(store: Store, run: str, *approvals: Approval) -> None:
-    """Store a run that waits for these."""
+async def store_paused_run(store: Store, run: str, *approvals: Approval) -> None:
+    """Store a run that waits for the approvals."""
     await store.create_run(RunRecord(run, "agent", owner="me"))
     await store.change_run(run, RunChange("paused", approvals=approvals), owner="me")
 
 
 async def test_an_approval_expires_by_the_clock(timed: Timed) -> None:
-    """To the second, for lists, filters and decisions; what was decided in time stays as it was decided."""
+    """An approval expires to the second, in lists, filters and decisions; an earlier decision stays."""
     store, clock = timed
     start = clock()
-    await paused(
+    await store_paused_run(
         store,
         "r",
         attrs.evolve(PAY, expires_at=start + 60),
@@ -68,7 +68,7 @@ async def test_an_approval_expires_by_the_clock(timed: Timed) -> None:
 
 
 async def test_the_order_of_runs_goes_by_no_clock(timed: Timed) -> None:
-    """The run changed last comes first, even where the clock was set back in between."""
+    """The most recently changed run comes first, even after the clock was set back."""
     store, clock = timed
     await store.create_run(RunRecord("a", "agent", owner="me"))
     clock.advance(-1_000)
@@ -87,9 +87,9 @@ async def test_the_order_of_runs_goes_by_no_clock(timed: Timed) -> None:
 
 
 async def test_an_approval_that_is_stored_again(timed: Timed) -> None:
-    """A run that is paused again, and still waits for the same, changes nothing of what was decided meanwhile."""
+    """Storing the approvals of a paused run again keeps the decisions made in between."""
     store, _ = timed
-    await paused(store, "r", PAY)
+    await store_paused_run(store, "r", PAY)
     await store.decide("a", Decision("denied", reason="no"))
     await store.claim_run("r", "you", held_by=None)
     await store.change_run("r", RunChange("paused", approvals=[PAY, attrs.evolve(PAY, id="b")]), owner="you")
@@ -100,9 +100,9 @@ async def test_an_approval_that_is_stored_again(timed: Timed) -> None:
 
 
 async def test_an_approval_of_another_run(timed: Timed) -> None:
-    """An id that another run's approval has is refused, and nothing of the change is stored."""
+    """A change with another run's approval id is refused as a whole."""
     store, _ = timed
-    await paused(store, "r", PAY)
+    await store_paused_run(store, "r", PAY)
     await store.create_run(RunRecord("s", "agent", owner="me"))
     with pytest.raises(RunConflict, match="approval 'a' of run 's' exists already, in run 'r'"):
         await store.change_run("s", RunChange("paused", entries=[Entry(0, "begun")], approvals=[PAY]), owner="me")
@@ -113,7 +113,7 @@ async def test_an_approval_of_another_run(timed: Timed) -> None:
 
 
 async def test_what_was_loaded_stays_as_it_was(timed: Timed) -> None:
-    """Records, journals and lists that were read are not changed by what is written later."""
+    """Loaded records, journals and lists do not change with later writes."""
     store, _ = timed
     await store.create_run(RunRecord("r", "agent", owner="me"), [Entry(0, "begun", b"0")])
     record, entries = await store.load_run("r")
@@ -127,7 +127,7 @@ async def test_what_was_loaded_stays_as_it_was(timed: Timed) -> None:
 
 
 async def test_text_that_is_no_text(tmp_path: Path) -> None:
-    """A lone surrogate anywhere in the end of a run is an error, and nothing of it is stored, its session included."""
+    """A lone surrogate anywhere in the end of a run raises an error, and nothing is stored, the session included."""
     store = SQLiteMemory(tmp_path / "a.db")
     await store.create_run(RunRecord("r", "agent", owner="me"))
     append = Appending("s", [Message("user", "hi")], 0)
@@ -148,7 +148,7 @@ async def test_text_that_is_no_text(tmp_path: Path) -> None:
 
 
 async def test_runs_of_long_ago(tmp_path: Path) -> None:
-    """A list finds its few among many, whatever is filtered by."""
+    """A filter finds a few runs among many."""
     store = SQLiteMemory(tmp_path / "a.db")
     for number in range(200):
         await store.create_run(RunRecord(str(number), "agent", "completed", "busy", "ann"))

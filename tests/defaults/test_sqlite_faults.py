@@ -1,4 +1,4 @@
-"""What can go wrong with SQLite's file: each is an error that names the file and the remedy, and loses nothing."""
+"""Faults of SQLite's file raise errors with the file and a remedy, and lose nothing."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ LARGE = "x" * 200_000
 
 
 class SmallFile(SQLiteFile):
-    """A file that may not have more than so many pages: full, as far as SQLite is concerned."""
+    """A file with a bound on its pages: SQLite treats the disk as full."""
 
     pages = 60
 
     def open(self, *, to_write: bool) -> sqlite3.Connection:
-        """Bound it."""
+        """Open the file, and set the bound."""
         connection = super().open(to_write=to_write)
         connection.execute(f"PRAGMA max_page_count = {self.pages}")
         return connection
 
 
 class TestFull:
-    """No room is left."""
+    """A full disk."""
 
     async def test_what_fits_is_stored(self, tmp_path: Path) -> None:
-        """Of writes that are stored together, the one that is too large fails alone; each is told its own."""
+        """Of several writes in one batch, only the too large one fails; each caller gets its own result."""
         writer = BatchThread("writer", Writing(SmallFile(tmp_path / "a.db", 1.0, "full")))
         outcomes: dict[str, object] = {}
 
@@ -83,7 +83,7 @@ class TestFull:
         assert stored == dict.fromkeys(outcomes, 1)
 
     async def test_a_full_disk(self, small_disk: Path) -> None:
-        """A disk without room: an error that says so, for whatever is written; reading goes on; with room, writing."""
+        """On a full disk every write raises an error with the reason, and reads go on; with room, writes work again."""
         path, filler = small_disk / "a.db", small_disk / "filler"
         memory = SQLiteMemory(path)
         await memory.append("s", HI, version=0)
@@ -114,7 +114,7 @@ class TestFull:
         assert [entry.seq for entry in entries] == list(range(seq + 1))
 
     async def test_a_full_disk_at_the_first_use(self, small_disk: Path) -> None:
-        """Where there is no room even for the tables, that is told; with room, the same backend works."""
+        """Without room for the tables the first use raises an error; with room, the same backend works."""
         path, filler = small_disk / "a.db", small_disk / "filler"
         filler.write_bytes(b"")
         fill(filler)
@@ -129,7 +129,7 @@ class TestFull:
         assert "make room" in caught.value.hint
 
     def test_a_file_that_may_not_grow(self, tmp_path: Path) -> None:
-        """The same where the operating system bounds the size of files; everything acknowledged is there."""
+        """A limit of the operating system on file sizes raises the same errors, and keeps all acknowledged messages."""
         path = tmp_path / "a.db"
         done = subprocess.run([sys.executable, "-c", BOUNDED, str(path)], capture_output=True, text=True, check=True)
         acknowledged, *errors = done.stdout.splitlines()
@@ -180,7 +180,7 @@ def fill(file: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of one megabyte."""
+    """Make a disk of one megabyte."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
@@ -195,10 +195,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 class TestReadOnly:
-    """This user may not write."""
+    """A file without write permission."""
 
     async def test_a_file_that_becomes_writable(self) -> None:
-        """What is stored can be read; a write is an error that says what to do; and works when that is done."""
+        """Reads work; writes raise an error with a remedy, and work after the remedy."""
         with somebodys_folder() as folder:
             path = folder / "a.db"
             made = SQLiteMemory(path)
@@ -224,7 +224,7 @@ class TestReadOnly:
             await memory.aclose()
 
     async def test_a_file_at_rest(self) -> None:
-        """A file that was closed cleanly is read in a folder where nothing can be written; nothing is left there."""
+        """A cleanly closed file in a read-only folder can be read; the backend leaves nothing in the folder."""
         with somebodys_folder() as folder:
             made = SQLiteMemory(folder / "a b?.db")
             await made.append("s", HI, version=0)
@@ -248,7 +248,7 @@ class TestReadOnly:
         assert (version, after.total) == (2, 2)
 
     async def test_a_file_in_use(self) -> None:
-        """Where a -wal is left beside the file, that is read too, or it is an error: never the file without it."""
+        """A file with a -wal beside it is never read without the -wal: an error is raised instead."""
         with somebodys_folder() as folder:
             path = folder / "a.db"
             made = SQLiteMemory(path)
@@ -269,7 +269,7 @@ class TestReadOnly:
 
 @contextmanager
 def somebodys_folder() -> Iterator[Path]:
-    """A folder of this user's; where that is root, who may write anywhere, the process is somebody else meanwhile."""
+    """Yield a folder of the user's own; root, who may write anywhere, becomes another user for the block."""
     folder, root, nobody = Path(tempfile.mkdtemp()), os.geteuid() == 0, 65534
     if root:
         os.chown(folder, nobody, nobody)
@@ -283,10 +283,10 @@ def somebodys_folder() -> Iterator[Path]:
 
 
 class TestLocked:
-    """Another process keeps the file locked for too long."""
+    """Another process locks the file for too long."""
 
     async def test_by_another_process(self, tmp_path: Path) -> None:
-        """A write is an error that says so; reading goes on; when the other one is gone, writing works."""
+        """A write raises an error with the reason, and reads go on; after the other process has ended, writes work."""
         path = tmp_path / "a.db"
         memory = SQLiteMemory(path, busy_seconds=0.05)
         await memory.append("s", HI, version=0)
@@ -308,7 +308,7 @@ class TestLocked:
         assert "Another process" in caught.value.hint
 
     async def test_a_whole_batch(self, tmp_path: Path) -> None:
-        """Many that wait together are told together, and none of them is stored."""
+        """All writes of a batch get the error, and none is stored."""
         path = tmp_path / "a.db"
         memory = SQLiteMemory(path, busy_seconds=0.2)
         await memory.append("s", HI, version=0)
@@ -341,14 +341,16 @@ signal.pause()
 
 
 class TestDamaged:
-    """A row has garbage in it."""
+    """Rows with garbage."""
 
     @pytest.mark.parametrize(
         "garbage", ["'junk'", "x'ff00'", "x''", "7", "CAST(replace(body, 'hi', 'no') AS BLOB)", "CAST(body AS TEXT)"]
     )
     async def test_a_message(self, tmp_path: Path, garbage: str) -> None:
-        """The error names the table, the session and the message; other sessions can be read, and this one deleted."""
-        memory = await self._stored(tmp_path, f"UPDATE messages SET body = {garbage} WHERE session = 's' AND seq = 2")
+        """The error names table, session and message; others can be read, and the damaged session can be deleted."""
+        memory = await self._make_changed_file(
+            tmp_path, f"UPDATE messages SET body = {garbage} WHERE session = 's' AND seq = 2"
+        )
         with pytest.raises(BackendError, match=r"a\.db: table messages, message 2 of session 's'") as caught:
             await memory.load("s")
         assert len((await memory.load("s", 1)).messages) == 1
@@ -364,8 +366,8 @@ class TestDamaged:
 
     @pytest.mark.parametrize("change", ["data = x'7b7d'", "data = x''", "data = 7", "user = CAST(x'ff' AS TEXT)"])
     async def test_a_session(self, tmp_path: Path, change: str) -> None:
-        """The state and the summary are what was stored, or an error that names the session; others can be read."""
-        memory = await self._stored(tmp_path, f"UPDATE sessions SET {change} WHERE id = 's'")
+        """A damaged state or summary raises an error with the session's name; other sessions can be read."""
+        memory = await self._make_changed_file(tmp_path, f"UPDATE sessions SET {change} WHERE id = 's'")
         with pytest.raises(BackendError, match=r"table sessions, .*session 's'") as caught:
             await memory.load("s")
         assert (await memory.load("t")).data == b"state"
@@ -376,8 +378,8 @@ class TestDamaged:
     @pytest.mark.parametrize("missing", ["seq = 2", "seq >= 2"])
     @pytest.mark.parametrize("last", [None, 3])
     async def test_a_message_that_is_missing(self, tmp_path: Path, missing: str, last: int | None) -> None:
-        """The same for one that is not there, in the middle or at the end."""
-        memory = await self._stored(tmp_path, f"DELETE FROM messages WHERE session = 's' AND {missing}")
+        """A missing message, in the middle or at the end, raises the same error."""
+        memory = await self._make_changed_file(tmp_path, f"DELETE FROM messages WHERE session = 's' AND {missing}")
         with pytest.raises(BackendError, match=r"table messages, message 2 of session 's'.*missing"):
             await memory.load("s", last)
         assert (await memory.load("t")).total == 3
@@ -394,8 +396,8 @@ class TestDamaged:
         ],
     )
     async def test_an_entry(self, tmp_path: Path, change: str) -> None:
-        """An entry that is not what was stored is never handed out; other runs can be read, and this one listed."""
-        memory = await self._stored(tmp_path, change)
+        """A damaged entry is never returned; other runs can be read, and the run itself is listed."""
+        memory = await self._make_changed_file(tmp_path, change)
         with pytest.raises(BackendError, match=r"a\.db: table entries, entry 1 of run 'r'") as caught:
             await memory.load_run("r")
         assert len((await memory.load_run("q"))[1]) == 3
@@ -409,8 +411,8 @@ class TestDamaged:
         "change", ["status = 'nonsense'", "input = CAST(x'ff' AS TEXT)", "created_at = 'then'", "entries = x'00'"]
     )
     async def test_a_record(self, tmp_path: Path, change: str) -> None:
-        """The error names the run; others can be read, and are listed without it."""
-        memory = await self._stored(tmp_path, f"UPDATE runs SET {change} WHERE id = 'r'")
+        """The error names the run; other runs can be read and listed."""
+        memory = await self._make_changed_file(tmp_path, f"UPDATE runs SET {change} WHERE id = 'r'")
         with pytest.raises(BackendError, match="table runs, run 'r'") as caught:
             await memory.load_run("r")
         assert len((await memory.load_run("q"))[1]) == 3
@@ -424,15 +426,17 @@ class TestDamaged:
 
     @pytest.mark.parametrize("column", ["id", "user"])
     async def test_a_session_in_a_list(self, tmp_path: Path, column: str) -> None:
-        """The other sessions are listed, and the one is named, also where its very id is damaged."""
-        memory = await self._stored(tmp_path, f"UPDATE sessions SET {column} = CAST(x'73ff' AS TEXT) WHERE id = 's'")
+        """A list has the other sessions, and a warning names the damaged session, even if its id is damaged."""
+        memory = await self._make_changed_file(
+            tmp_path, f"UPDATE sessions SET {column} = CAST(x'73ff' AS TEXT) WHERE id = 's'"
+        )
         with pytest.warns(DamagedWarning, match=r"table sessions, session 's.*'"):
             assert [info.id for info in await memory.sessions()] == ["t"]
         await memory.aclose()
 
     async def test_an_approval(self, tmp_path: Path) -> None:
-        """The error names the approval and its run; those of other runs can be listed and decided."""
-        memory = await self._stored(tmp_path, "UPDATE approvals SET body = 'junk' WHERE run = 'r'")
+        """The error names the approval and its run; approvals of other runs can be listed and decided."""
+        memory = await self._make_changed_file(tmp_path, "UPDATE approvals SET body = 'junk' WHERE run = 'r'")
         for ask in (lambda: memory.approvals(run="r"), lambda: memory.decide("of r", Decision("approved"))):
             with pytest.raises(BackendError, match=r"a\.db: table approvals, approval 'of r' of run 'r'"):
                 await ask()
@@ -444,16 +448,16 @@ class TestDamaged:
     @pytest.mark.parametrize("change", ["topics = 'junk'", "text = CAST(x'ff' AS TEXT)"])
     @pytest.mark.parametrize("query", [None, "one two"])
     async def test_a_fact(self, tmp_path: Path, change: str, query: str | None) -> None:
-        """The fact is named, and the user's other facts are listed."""
-        memory = await self._stored(tmp_path, f"UPDATE facts SET {change} WHERE user = 'ann'")
+        """A warning names the fact, and the user's other facts are listed."""
+        memory = await self._make_changed_file(tmp_path, f"UPDATE facts SET {change} WHERE user = 'ann'")
         await memory.remember("ann", "two")
         with pytest.warns(DamagedWarning, match="table facts, fact 'f1'"):
             assert [fact.text for fact in await memory.facts("ann", query=query)] == ["two"]
         assert len(await memory.facts("bob")) == 1
         await memory.aclose()
 
-    async def _stored(self, folder: Path, change: str) -> SQLiteMemory:
-        """A file with a few things in it, changed behind the backend's back."""
+    async def _make_changed_file(self, folder: Path, change: str) -> SQLiteMemory:
+        """Make a file with some contents, and change the file behind the backend's back."""
         path = folder / "a.db"
         memory = SQLiteMemory(path)
         for session, run, user in (("s", "r", "ann"), ("t", "q", "bob")):
@@ -468,10 +472,10 @@ class TestDamaged:
 
 
 class TestGone:
-    """Somebody takes the file away under the backend's feet."""
+    """The file disappears under the backend."""
 
     async def test_moved_and_put_back(self, tmp_path: Path) -> None:
-        """While it is away, every use says so and makes no new file; when it is back, all that was stored is there."""
+        """While the file is away, every use raises an error and makes no new file; afterwards all contents are back."""
         path, away = tmp_path / "a.db", tmp_path / "away.db"
         memory = SQLiteMemory(path)
         await memory.append("s", HI, version=0)
@@ -489,7 +493,7 @@ class TestGone:
         assert "put it back" in caught.value.hint
 
     async def test_replaced_by_a_backup(self, tmp_path: Path) -> None:
-        """Where a copy is put in its place, the backend goes on with that, and knows nothing of what is not in it."""
+        """The backend continues with a backup in the file's place, and forgets what the backup does not have."""
         path, backup = tmp_path / "a.db", tmp_path / "backup.db"
         memory = SQLiteMemory(path)
         await memory.append("s", [Message("user", "old")], version=0)
@@ -515,7 +519,7 @@ class TestGone:
         assert kept == session
 
     async def test_deleted_before_anything_was_written(self, tmp_path: Path) -> None:
-        """The same where it was only read until then: the first write does not quietly make a new one."""
+        """The first write after the loss of a file that was only read does not make a new file."""
         path = tmp_path / "a.db"
         memory = SQLiteMemory(path)
         await memory.load("s")
@@ -560,10 +564,10 @@ trio.run(main, sys.argv[1])
 
 
 async def test_kill_9(tmp_path: Path, free_random: Callable[[int], int]) -> None:
-    """Of a process killed at any moment, every step that it was told is stored is there, and no journal has a gap."""
+    """After a kill at any moment, every acknowledged step is stored, and no journal has a gap."""
     for number in range(KILLS):
         path = tmp_path / f"{number}.db"
-        acknowledged = killed(path, free_random(400))
+        acknowledged = run_until_killed(path, free_random(400))
         memory = SQLiteMemory(path)
         for run, steps in acknowledged.items():
             record, entries = await memory.load_run(run)
@@ -577,15 +581,15 @@ async def test_kill_9(tmp_path: Path, free_random: Callable[[int], int]) -> None
         await memory.aclose()
 
 
-def killed(path: Path, lines: int) -> dict[str, int]:
-    """How many steps of each run a process said to be stored, that was killed after so many lines."""
+def run_until_killed(path: Path, lines: int) -> dict[str, int]:
+    """Kill a process after some lines; return the number of acknowledged steps of each run."""
     acknowledged: dict[str, int] = {}
     with subprocess.Popen([sys.executable, "-c", STEPS, str(path)], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         for number, line in enumerate(child.stdout):
             if number == lines:
                 child.send_signal(signal.SIGKILL)
-            if line.endswith("\n"):  # it may have been killed while it was saying so
+            if line.endswith("\n"):  # a kill may cut the last line
                 run, steps = line.split()
                 acknowledged[run] = int(steps)
     assert child.returncode == -signal.SIGKILL
@@ -594,5 +598,5 @@ def killed(path: Path, lines: int) -> dict[str, int]:
 
 @pytest.fixture
 def free_random() -> Callable[[int], int]:
-    """A random number below a bound, another one in each run of the tests."""
+    """Return a function for random numbers below a bound, different in each run of the tests."""
     return lambda bound: int.from_bytes(os.urandom(4), "big") % bound

@@ -1,4 +1,4 @@
-"""How SQLite's backend works: what is written together, beside whom it is read, and that its threads end."""
+"""SQLite's backend writes in batches, reads beside any writer, and ends its threads."""
 
 from __future__ import annotations
 
@@ -27,60 +27,60 @@ HI = [Message("user", "hi")]
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[sqlite3.Connection]:
-    """Somebody else writes to the file, until the block ends or says COMMIT."""
+def hold_write_lock(path: Path) -> Iterator[sqlite3.Connection]:
+    """Hold SQLite's write lock, until the block ends or commits."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield other
 
 
-async def taken(memory: SQLiteMemory) -> None:
+async def wait_until_writing(memory: SQLiteMemory) -> None:
     """Wait until the writing thread is at work."""
     while memory.statistics()[0].in_use == 0:  # noqa: ASYNC110 - a thread sets no event of trio's
         await trio.sleep(0.001)
 
 
-def commits(path: Path) -> int:
-    """How many transactions are in the write-ahead log: frames that say how large the file is after them."""
+def count_commits(path: Path) -> int:
+    """Return the number of transactions in the write-ahead log: frames with the size of the file after a commit."""
     log = path.with_name(path.name + "-wal").read_bytes()
     (page,) = struct.unpack(">I", log[8:12])
     return sum(log[at + 4 : at + 8] != bytes(4) for at in range(32, len(log), 24 + page))
 
 
-def own_threads(path: Path) -> list[str]:
-    """The backend's threads."""
+def list_threads(path: Path) -> list[str]:
+    """Return the names of the backend's threads."""
     return sorted(thread.name for thread in threading.enumerate() if str(path) in thread.name)
 
 
 class TestWriting:
-    """One thread writes, and what comes together is stored together."""
+    """One thread writes, in batches."""
 
     async def test_what_waits_is_one_transaction(self, tmp_path: Path) -> None:
-        """While one write is under way, all others gather, and are stored at once when it is done."""
+        """Writes gather during another write, and are stored in one transaction."""
         path = tmp_path / "a.db"
         memory = SQLiteMemory(path)
         await memory.append("first", HI, version=0)
-        before = commits(path)
+        before = count_commits(path)
 
         async def append(number: int) -> None:
             assert await memory.append(f"s{number}", HI, version=0) == 1
 
         async with trio.open_nursery() as nursery:
-            with writing(path) as other:
+            with hold_write_lock(path) as other:
                 nursery.start_soon(append, 0)
-                await taken(memory)
+                await wait_until_writing(memory)
                 for number in range(1, 100):
                     nursery.start_soon(append, number)
                 await wait_all_tasks_blocked()
                 assert memory.statistics() == (LimitStatistics(str(path), 1, 1, 99),)
                 other.execute("COMMIT")
         assert memory.statistics() == (LimitStatistics(str(path), 1, 0, 0),)
-        assert commits(path) == before + 2
+        assert count_commits(path) == before + 2
         assert len(await memory.sessions(limit=1_000)) == 101
         await memory.aclose()
 
     async def test_one_that_fails_among_others(self, tmp_path: Path) -> None:
-        """Each is told what became of its own write: those that fail, early or late, keep no other from its own."""
+        """Each writer gets its own result: early and late failures do not affect other writes of the batch."""
         path = tmp_path / "a.db"
         memory = SQLiteMemory(path)
         await memory.append("s", HI, version=0)
@@ -103,9 +103,9 @@ class TestWriting:
             "new": lambda: memory.create_run(RunRecord("new", "agent")),
         }
         async with trio.open_nursery() as nursery:
-            with writing(path) as other:
+            with hold_write_lock(path) as other:
                 nursery.start_soon(note, "first", lambda: memory.append("first", HI, version=0))
-                await taken(memory)
+                await wait_until_writing(memory)
                 for name, write in writes.items():
                     nursery.start_soon(note, name, write)
                 await wait_all_tasks_blocked()
@@ -128,7 +128,7 @@ class TestWriting:
         assert (record.status, runs) == ("running", {"r", "new"})
 
     async def test_those_that_are_cancelled(self, tmp_path: Path) -> None:
-        """Of writes that are cancelled, those not begun are not stored; the one that was begun is, and says so."""
+        """A cancelled write in the queue is not stored; a cancelled write under way is stored, and returns."""
         path = tmp_path / "a.db"
         memory = SQLiteMemory(path)
         await memory.append("s", HI, version=0)
@@ -138,10 +138,10 @@ class TestWriting:
             await memory.append(session, HI, version=0)
             returned.append(session)
 
-        with writing(path) as other:
+        with hold_write_lock(path) as other:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(append, "begun")
-                await taken(memory)
+                await wait_until_writing(memory)
                 for number in range(50):
                     nursery.start_soon(append, f"s{number}")
                 with trio.CancelScope(shield=True):
@@ -156,7 +156,7 @@ class TestWriting:
         assert stored == {"s", "begun"}
 
     async def test_a_batch_in_which_each_call_fails_by_surprise(self, tmp_path: Path) -> None:
-        """What is no error of the file's is raised as it is, and the next write works."""
+        """An unexpected error is raised unchanged, and the next write works."""
         memory = SQLiteMemory(tmp_path / "a.db")
         with pytest.raises(AttributeError):
             await memory.create_run("no record")  # type: ignore[arg-type]  # the point of it
@@ -165,17 +165,17 @@ class TestWriting:
 
 
 class TestReading:
-    """Another thread reads, beside whoever writes."""
+    """Another thread reads, beside any writer."""
 
     async def test_does_not_wait_for_whoever_writes(self, tmp_path: Path) -> None:
-        """While another process writes, and a write of our own waits for it, everything can be read."""
+        """Reads go on while another process writes, and while our own write waits."""
         path = tmp_path / "a.db"
         memory = SQLiteMemory(path)
         await memory.append("s", HI, version=0)
         async with trio.open_nursery() as nursery:
-            with writing(path) as other:
+            with hold_write_lock(path) as other:
                 nursery.start_soon(lambda: memory.append("s", HI, version=1))
-                await taken(memory)
+                await wait_until_writing(memory)
                 assert (await memory.load("s")).version == 1
                 assert await memory.runs() == []
                 again = SQLiteMemory(path)
@@ -186,7 +186,7 @@ class TestReading:
         await memory.aclose()
 
     async def test_sees_what_was_written(self, tmp_path: Path) -> None:
-        """What this process was told is stored, and what others have stored, is there at the next reading."""
+        """A read sees each acknowledged write of the process, and the writes of others."""
         path = tmp_path / "a.db"
         memory, other = SQLiteMemory(path), SQLiteMemory(path)
 
@@ -207,7 +207,7 @@ class TestReading:
         await other.aclose()
 
     async def test_a_session_that_somebody_else_made_anew(self, tmp_path: Path) -> None:
-        """One that was deleted, and made again by another process up to the same version, is not taken for the old."""
+        """A session deleted and made again by another process, up to the same version, is read anew."""
         path = tmp_path / "a.db"
         memory, other = SQLiteMemory(path), SQLiteMemory(path)
         await memory.append("s", [Message("user", "old")] * 3, version=0)
@@ -229,7 +229,7 @@ class TestReading:
 
     @pytest.mark.parametrize("lasts", [(3, None, 1), (None, 2, 600), (1, 500, 0, None), (300, 301, 299)])
     async def test_any_number_of_last_messages(self, tmp_path: Path, lasts: tuple[int | None, ...]) -> None:
-        """Whatever was read before, the last so many messages are those; of a long session, too."""
+        """Earlier reads do not change the last messages of a later read, even of a long session."""
         memory = SQLiteMemory(tmp_path / "a.db")
         texts: list[str] = []
         for version in range(6):
@@ -243,7 +243,7 @@ class TestReading:
         await memory.aclose()
 
     async def test_large_messages(self, tmp_path: Path) -> None:
-        """Sessions that are larger than what is kept of them come back whole."""
+        """Sessions larger than the reader's cache are read whole."""
         memory = SQLiteMemory(tmp_path / "a.db")
         for number in range(6):
             await memory.append(f"s{number}", [Message("user", str(number) * 8_000_000)], version=0)
@@ -254,33 +254,33 @@ class TestReading:
 
 
 class TestThreads:
-    """They begin when they are needed, and end when the backend is closed, or nobody has it any more."""
+    """Threads start at the first use, and end with the backend."""
 
     async def test_none_before_the_first_use(self, tmp_path: Path) -> None:
-        """Making a backend starts nothing; closing it then is nothing either."""
+        """A new backend starts no thread; closing an unused backend does nothing."""
         memory = SQLiteMemory(tmp_path / "a.db")
         assert memory.statistics()[0].in_use == 0
-        assert own_threads(tmp_path) == []
+        assert list_threads(tmp_path) == []
         await memory.aclose()
 
     def test_leaves_nothing(self, tmp_path: Path) -> None:
-        """Two trio runs use the backend, one after another; each closes it; no thread and no file is left."""
+        """Two trio runs use the backend one after another and close it; no thread and no file is left."""
         memory = SQLiteMemory(tmp_path / "a.db")
 
         async def main(version: int) -> None:
             await memory.append("s", HI, version=version)
-            assert len(own_threads(tmp_path)) == 1
+            assert len(list_threads(tmp_path)) == 1
             assert (await memory.load("s")).version == version + 1
-            assert len(own_threads(tmp_path)) == 2
+            assert len(list_threads(tmp_path)) == 2
             await memory.aclose()
-            assert own_threads(tmp_path) == []
+            assert list_threads(tmp_path) == []
 
         with no_orphans():
             for version in range(3):
                 trio.run(main, version)
 
     def test_used_by_one_run_after_another(self, tmp_path: Path) -> None:
-        """A backend that stays open serves the next trio run as well."""
+        """An open backend serves the next trio run as well."""
         memory = SQLiteMemory(tmp_path / "a.db")
 
         async def main(version: int) -> int:
@@ -292,7 +292,7 @@ class TestThreads:
             trio.run(memory.aclose)
 
     def test_used_by_two_runs_at_once(self, tmp_path: Path) -> None:
-        """Two trio runs, each in a thread of its own, share a backend, and each is told what is its own."""
+        """Two trio runs in separate threads share a backend, and each gets its own results."""
         memory = SQLiteMemory(tmp_path / "a.db")
 
         async def main(name: str) -> None:
@@ -318,7 +318,7 @@ class TestThreads:
         assert sorted(done) == ["a", "b"]
 
     def test_one_that_is_dropped(self, tmp_path: Path) -> None:
-        """A backend that nobody closed takes its threads and its file with it when it is thrown away."""
+        """A dropped backend, although never closed, ends its threads and closes its file."""
 
         async def main() -> None:
             memory = SQLiteMemory(tmp_path / "a.db")
@@ -330,7 +330,7 @@ class TestThreads:
             gc.collect()
 
     async def test_closing_stores_what_was_asked_for(self, tmp_path: Path) -> None:
-        """Writes that wait when the backend is closed are stored first; it can be used again afterwards."""
+        """Closing first stores the waiting writes; the backend can be used again afterwards."""
         path = tmp_path / "a.db"
         memory = SQLiteMemory(path)
         await memory.append("s", HI, version=0)
@@ -339,31 +339,31 @@ class TestThreads:
             await memory.append(f"s{number}", HI, version=0)
 
         async with trio.open_nursery() as nursery:
-            with writing(path) as other:
+            with hold_write_lock(path) as other:
                 nursery.start_soon(append, 0)
-                await taken(memory)
+                await wait_until_writing(memory)
                 for number in range(1, 10):
                     nursery.start_soon(append, number)
                 await wait_all_tasks_blocked()
                 nursery.start_soon(memory.aclose)
                 await wait_all_tasks_blocked()
                 other.execute("COMMIT")
-        assert own_threads(path) == []
+        assert list_threads(path) == []
         assert len(await memory.sessions()) == 11
         await memory.aclose()
 
     async def test_closing_while_it_is_cancelled(self, tmp_path: Path) -> None:
-        """Closing waits for what is under way, whatever is being cancelled around it."""
+        """Closing waits for its threads, even when cancelled."""
         path = tmp_path / "a.db"
         memory = SQLiteMemory(path)
         await memory.append("s", HI, version=0)
         with trio.CancelScope() as scope:
             scope.cancel()
             await memory.aclose()
-        assert own_threads(path) == []
+        assert list_threads(path) == []
 
     async def test_closed_by_two_at_once(self, tmp_path: Path) -> None:
-        """Neither minds the other, nor somebody who goes on using it."""
+        """Two tasks can close a backend at once, while others use it."""
         memory = SQLiteMemory(tmp_path / "a.db")
         for version in range(20):
             async with trio.open_nursery() as nursery:
@@ -373,17 +373,17 @@ class TestThreads:
                 nursery.start_soon(memory.load, "s")
         assert (await memory.load("s")).version == 20
         await memory.aclose()
-        assert own_threads(tmp_path) == []
+        assert list_threads(tmp_path) == []
 
 
 class TestOptions:
-    """What may follow the file in a URL."""
+    """Options after the file in a URL."""
 
     @pytest.mark.parametrize(
         ("options", "level"), [("", 2), ("?", 2), ("?synchronous=full", 2), ("?synchronous=normal", 1)]
     )
     async def test_synchronous(self, tmp_path: Path, options: str, level: int) -> None:
-        """How long to wait for the disk; by default until the data are there."""
+        """`synchronous` sets the wait for the disk; by default a write waits until the data are on the disk."""
         memory = PluginHost().memory(f"sqlite:///{tmp_path}/a.db{options}", {})
         await memory.append("s", HI, version=0)
         found = await memory._threads.write(lambda connection: connection.execute("PRAGMA synchronous").fetchone())
@@ -402,7 +402,7 @@ class TestOptions:
         ],
     )
     def test_unknown(self, options: str, hint: str) -> None:
-        """An option or a value that there is not names those that there are."""
+        """An unknown option or value raises an error with the known ones."""
         with pytest.raises(UsageError, match=r"a\.db") as caught:
             PluginHost().memory(f"sqlite:///a.db{options}", {})
 

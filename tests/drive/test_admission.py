@@ -1,4 +1,4 @@
-"""The limits over all runs, and runs that tools make: who waits for whom."""
+"""Limits over all runs, also for runs made by tools."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ MakePoint = Callable[..., EntryPoint]
 
 
 class TestRunsWithinRuns:
-    """A tool may run an agent itself; it must never wait for what the run around it holds."""
+    """Runs made by tools never wait for places of the outer run."""
 
     async def test_takes_no_place_of_its_own(self) -> None:
-        """With one run at a time, a tool's own runs, two deep, still get through, in threads too."""
+        """Nested runs two deep get through a limit of one run, also from threads."""
         async with Runtime(limits=Limits(runs=1, queue=0)) as rt:
             inner = Agent(ScriptedModel(["deep", "deep"]))
 
@@ -43,7 +43,7 @@ class TestRunsWithinRuns:
 
             @tool
             def threaded() -> str:
-                """Ask it from a thread."""
+                """Ask another agent from a thread."""
                 return trio.from_thread.run(rt.run, inner, "x").content
 
             calls = [ToolCall("1", "middle"), ToolCall("2", "threaded")]
@@ -51,7 +51,7 @@ class TestRunsWithinRuns:
 
             @tool
             async def outer() -> str:
-                """Ask an agent that asks another."""
+                """Ask an agent with an inner agent."""
                 async with rt.stream(between, "x") as events:
                     async for _ in events:
                         pass
@@ -65,7 +65,7 @@ class TestRunsWithinRuns:
         assert [message.content for message in result.messages if message.role == "tool"] == ["between"]
 
     async def test_may_not_wait_for_the_session_around_it(self) -> None:
-        """A run on the session of the run around it would wait for ever: it is an error, told to the model."""
+        """A nested run on the outer run's session is an error told to the model, not a deadlock."""
         async with Runtime() as rt:
 
             @tool
@@ -80,7 +80,7 @@ class TestRunsWithinRuns:
         assert "session 's' is in use by the run that this one is within" in result.messages[2].content
 
     async def test_one_that_is_started_follows(self) -> None:
-        """In the background, a run on the same session waits for the run around it, and comes after it."""
+        """A background run on the same session waits for the outer run, and comes after."""
         async with Runtime() as rt:
             started = []
 
@@ -100,10 +100,10 @@ class TestRunsWithinRuns:
 
 
 class TestAdmission:
-    """The limits over all runs."""
+    """Limits over all runs."""
 
     async def test_statistics_include_what_models_limit_themselves(self, plugin_point: Callable[..., Any]) -> None:
-        """A model that was made of a spec, and has limits of its own, is asked for them too."""
+        """Statistics include the limits of a model made from a spec."""
 
         class Limited(ScriptedModel):
             def statistics(self) -> tuple[LimitStatistics, ...]:
@@ -124,7 +124,7 @@ class TestAdmission:
             ]
 
     async def test_runs_wait_in_order_and_are_refused_beyond_the_queue(self) -> None:
-        """`runs` are under way, `queue` wait, one more is refused by name and starts nothing."""
+        """Runs beyond `runs` wait in order. A run beyond `queue` is refused by the limit's name, and starts nothing."""
         model, refused, seen = Hanging(), ScriptedModel([]), list[Event]()
         async with Runtime(limits=Limits(runs=2, queue=1), observers=[seen.append]) as rt:
             runs = []
@@ -157,7 +157,7 @@ class TestAdmission:
         assert all(limit.in_use == limit.waiting == 0 for limit in rt.statistics())
 
     async def test_a_run_gives_its_place_back_however_it_ends(self) -> None:
-        """After failures, refusals and cancellations there is room again."""
+        """A failed, refused or cancelled run gives its place back."""
         async with Runtime(limits=Limits(runs=1)) as rt:
             with pytest.raises(ModelError):
                 await rt.run(Agent(ScriptedModel([ModelError("down")])), "x")

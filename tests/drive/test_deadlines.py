@@ -1,4 +1,4 @@
-"""Deadlines of a run's parts, each by its name: queue, turn, idle. Those of runs, models and tools are in test_run."""
+"""Deadlines of a run's parts: queue, turn, idle. Deadlines of runs, models and tools are in test_run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.helpers import Hanging
 
 
 class Slow:
-    """Writes a word after each of some waits."""
+    """A model that writes a word after each wait."""
 
     name = "slow"
 
@@ -23,7 +23,7 @@ class Slow:
         self.waits = waits
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Wait and write, again and again."""
+        """Wait and write in turn."""
         for wait in self.waits:
             await trio.sleep(wait)
             if emit is not None:
@@ -32,10 +32,10 @@ class Slow:
 
 
 class TestIdle:
-    """`idle_timeout`."""
+    """The limit `idle_timeout`."""
 
     async def test_signs_of_life_keep_a_stream_going(self, autojump_clock: MockClock) -> None:
-        """A model that takes long in all, but is never silent for long, is not stopped."""
+        """A slow model with short silences is not stopped."""
         agent = Agent(Slow(2, 2, 2, 2), limits=Limits(idle_timeout=3))
         async with Runtime() as rt, rt.stream(agent, "Go!") as events:
             words = [event async for event in events if isinstance(event, TextDelta)]
@@ -44,7 +44,7 @@ class TestIdle:
 
     @pytest.mark.parametrize("waits", [(4,), (1, 1, 4)])
     async def test_silence_ends_the_run(self, waits: tuple[float, ...], autojump_clock: MockClock) -> None:
-        """Before the first word or after some, silence for too long is an error that names its limit."""
+        """Silence for too long raises an error with the limit's name, before the first word or later."""
         agent = Agent(Slow(*waits), limits=Limits(idle_timeout=3))
         async with Runtime() as rt, rt.stream(agent, "Go!") as events:
             with pytest.raises(DeadlineExceeded, match="silent for more than 3 s") as caught:
@@ -55,7 +55,7 @@ class TestIdle:
         assert trio.current_time() - 0 < 10
 
     async def test_a_slow_reader_is_not_the_models_silence(self, autojump_clock: MockClock) -> None:
-        """While the model waits for its reader, the clock stands."""
+        """The clock stops while the model waits for the reader."""
         agent = Agent(Slow(*[0.001] * 600), limits=Limits(idle_timeout=3))
         async with Runtime() as rt, rt.stream(agent, "Go!") as events:
             words = 0
@@ -67,7 +67,7 @@ class TestIdle:
         assert words == 600
 
     async def test_without_a_stream_it_is_the_whole_answer(self, autojump_clock: MockClock) -> None:
-        """A model that nobody listens to shows no signs of life."""
+        """The whole answer counts as silence without a stream."""
         async with Runtime() as rt:
             with pytest.raises(DeadlineExceeded) as caught:
                 await rt.run(Agent(Slow(2, 2), limits=Limits(idle_timeout=3)), "Go!")
@@ -76,7 +76,7 @@ class TestIdle:
 
 
 async def test_a_turn_is_the_model_and_its_tools(autojump_clock: MockClock) -> None:
-    """`turn_timeout` bounds each turn by itself: what came before is kept, the turn is named."""
+    """Each turn is bounded by `turn_timeout`. The error names the turn, and earlier messages are kept."""
 
     @tool
     async def wait(seconds: float) -> str:
@@ -94,7 +94,7 @@ async def test_a_turn_is_the_model_and_its_tools(autojump_clock: MockClock) -> N
 
 
 async def test_turns_within_their_time_go_on(autojump_clock: MockClock) -> None:
-    """A run of many short turns is not stopped by the turns' deadline."""
+    """A run of many short turns is not stopped by `turn_timeout`."""
 
     @tool
     async def wait(seconds: float) -> str:
@@ -110,10 +110,10 @@ async def test_turns_within_their_time_go_on(autojump_clock: MockClock) -> None:
 
 
 class TestQueue:
-    """`queue_timeout`."""
+    """The limit `queue_timeout`."""
 
     async def test_the_wait_for_a_place(self, autojump_clock: MockClock) -> None:
-        """A run that waits too long for its place is refused by that name, and its place in the queue is free again."""
+        """A run that waits too long for a place is refused by the limit's name, and leaves the queue."""
         async with Runtime(limits=Limits(runs=1, queue_timeout=5)) as rt:
             first = await rt.start(Agent(Hanging()), "Go!")
             await trio.testing.wait_all_tasks_blocked()
@@ -126,7 +126,7 @@ class TestQueue:
         assert caught.value.http_status == 504
 
     async def test_the_wait_for_a_session(self, autojump_clock: MockClock) -> None:
-        """So is the wait for another run on the same session."""
+        """The wait for another run on the session is bounded too."""
         async with Runtime(limits=Limits(queue_timeout=5)) as rt:
             first = await rt.start(Agent(Hanging()), "Go!", session="s")
             await trio.testing.wait_all_tasks_blocked()
@@ -137,7 +137,7 @@ class TestQueue:
         assert caught.value.limit == "queue_timeout"
 
     async def test_the_wait_for_the_model(self, autojump_clock: MockClock) -> None:
-        """So is the wait for a place among the model calls."""
+        """The wait for a place among the model calls is bounded too."""
         async with Runtime(limits=Limits(model_calls=1, queue_timeout=5)) as rt:
             first = await rt.start(Agent(Hanging()), "Go!")
             await trio.testing.wait_all_tasks_blocked()
@@ -147,7 +147,7 @@ class TestQueue:
 
 
 async def test_an_inner_run_ends_with_the_outer_ones_deadline(autojump_clock: MockClock) -> None:
-    """However long it may take itself, a run within a tool has only the time that is left outside."""
+    """A nested run ends at the outer run's deadline, despite a longer deadline of its own."""
     inner = Hanging()
     outer = ScriptedModel([ToolCall("a", "ask", "{}")])
     async with Runtime() as rt:

@@ -1,4 +1,4 @@
-"""Runs within runs: how deep they may go, who is told, and that an agent which calls itself ends by itself."""
+"""Nested runs: the depth limit, errors told to the model, and the end of endless recursion."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WAYS = ("run", "stream", "thread")
 
 
 def delegating(rt: Runtime, agents: list[Agent], way: str = "run", *, forgiving: bool = False) -> Tool:
-    """A tool that runs the agent, whose failure it may keep from the model."""
+    """Make a tool that runs the agent. A forgiving tool hides the agent's failure from the model."""
 
     def ask() -> str:
         return run(agents[0], "Do it.", limits=rt.limits).content
@@ -39,7 +39,7 @@ def delegating(rt: Runtime, agents: list[Agent], way: str = "run", *, forgiving:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("forgiving", [False, True])
 async def test_an_agent_that_calls_itself_ends(way: str, forgiving: bool) -> None:
-    """A model that always delegates is asked no more than a few times, whatever the tool makes of the refusal."""
+    """A model that always delegates is asked a few times only, even if the tool hides the refusal."""
     model = ScriptedModel(lambda request: DELEGATE)
     agents: list[Agent] = []
 
@@ -56,7 +56,7 @@ async def test_an_agent_that_calls_itself_ends(way: str, forgiving: bool) -> Non
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
 async def test_the_model_is_told_and_may_go_on(depth: int) -> None:
-    """Where a run would be too deep, its tool has failed by the limit's name; the runs around it get their answers."""
+    """A run beyond the depth fails its tool by the limit's name. The outer runs get their answers."""
     refused: list[str] = []
 
     def answer(request: ModelRequest) -> ToolCall | str:
@@ -81,7 +81,7 @@ async def test_the_model_is_told_and_may_go_on(depth: int) -> None:
 
 
 async def test_many_at_once_are_one_refusal() -> None:
-    """A model that asks for many runs in one turn, all of them too deep, is told of each and may still answer."""
+    """The model is told of each of many nested runs that are too deep, and may still answer."""
     calls = [ToolCall(str(at), "delegate") for at in range(30)]
     agents: list[Agent] = []
     async with Runtime(limits=Limits(depth=1)) as rt:
@@ -93,7 +93,7 @@ async def test_many_at_once_are_one_refusal() -> None:
 
 
 async def test_as_many_beside_one_another_as_you_like() -> None:
-    """The limit is of runs within one another: one after another, and beside each other, there may be any number."""
+    """The limit bounds nesting, not the number of runs in sequence or in parallel."""
     calls = [[ToolCall(str(at), "delegate") for at in range(20)] for _ in range(3)]
     inner = Agent(ScriptedModel(lambda request: "Done."))
     async with Runtime(limits=Limits(depth=2)) as rt:
@@ -103,7 +103,7 @@ async def test_as_many_beside_one_another_as_you_like() -> None:
 
 
 async def test_it_is_a_limit_of_the_runtime() -> None:
-    """An agent's own limits cannot name a depth: it would hold for the runs around it."""
+    """The depth is a limit of the runtime only, and is refused among an agent's limits."""
     async with Runtime() as rt:
         with pytest.raises(UsageError, match="limit depth holds for a whole runtime"):
             await rt.run(Agent(ScriptedModel([]), limits=Limits(depth=3)), "Go.")

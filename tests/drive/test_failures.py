@@ -1,4 +1,4 @@
-"""What a run's own code raises, whatever it is, ends that run at most: the program and the other runs go on."""
+"""Exceptions of users' code end at most one run. The program and the other runs go on."""
 
 from __future__ import annotations
 
@@ -50,25 +50,25 @@ Make = Callable[[], BaseException]
 
 
 class Own(BaseException):
-    """Of the user's own."""
+    """An exception class of a user."""
 
 
 class Wordless(Exception):
-    """Has a text that is never set."""
+    """An exception whose `__str__` fails on a missing attribute."""
 
     def __str__(self) -> str:
-        return self.detail  # type: ignore[attr-defined,no-any-return]  # which is the fault
+        return self.detail  # type: ignore[attr-defined,no-any-return]  # the fault
 
 
 class Numbered(Exception):
-    """Has a text that is no text."""
+    """An exception whose `__str__` returns a number."""
 
     def __str__(self) -> str:
-        return 5  # type: ignore[return-value]  # noqa: PLE0307 - which is the fault
+        return 5  # type: ignore[return-value]  # noqa: PLE0307 - the fault
 
 
 class Exiting(BaseException):
-    """Ends the program when its text is asked for."""
+    """An exception whose `__str__` ends the program."""
 
     def __str__(self) -> str:
         raise SystemExit(4)
@@ -76,23 +76,23 @@ class Exiting(BaseException):
 
 @dataclasses.dataclass(frozen=True)
 class Frozen(Exception):
-    """Lets nobody set anything."""
+    """An exception without assignable attributes."""
 
     reason: str = "frozen"
 
 
 @dataclasses.dataclass(frozen=True)
 class FrozenError(ModelError):
-    """One of ours that lets nobody set anything."""
+    """A `ModelError` without assignable attributes."""
 
     reason: str = "frozen"
 
 
 class Odd(Exception):
-    """Has attributes of other names' kinds."""
+    """An exception with attributes of unusual types."""
 
     code = 3
-    add_note = None  # type: ignore[assignment]  # which is the fault
+    add_note = None  # type: ignore[assignment]  # the fault
 
     @property
     def message(self) -> str:
@@ -101,7 +101,7 @@ class Odd(Exception):
 
 
 def mixed() -> BaseException:
-    """A group in a group, of an exit and a failure."""
+    """Make a group with an exit inside an inner group, and a failure."""
     return BaseExceptionGroup("outer", [BaseExceptionGroup("inner", [SystemExit(1)]), ValueError("deep")])
 
 
@@ -122,7 +122,7 @@ ODD: dict[str, Make] = {
     "UnicodeError": lambda: UnicodeError("half a \ud800 pair"),
     "ValueError": lambda: ValueError("much " * 1_000_000),
     "StopAsyncIteration": StopAsyncIteration,
-    "RuntimeError": StopIteration,  # as Python says it of a coroutine
+    "RuntimeError": StopIteration,  # a coroutine turns StopIteration into RuntimeError
     "RecursionError": RecursionError,
     "MemoryError": MemoryError,
 }
@@ -130,41 +130,41 @@ raising = pytest.mark.parametrize(("name", "make"), [*EXITS.items(), *ODD.items(
 
 
 def tools_that_raise(make: Make) -> list[Tool]:
-    """A tool of each kind that raises it."""
+    """Make a raising tool of each kind."""
 
     @tool(name="a")
     async def in_task() -> str:
-        """Raise it in the run's own task."""
+        """Raise in the run's own task."""
         raise make()
 
     @tool(name="b")
     def in_thread() -> str:
-        """Raise it in a thread."""
+        """Raise in a thread."""
         raise make()
 
     @tool(name="c", inline=True)
     def in_place() -> str:
-        """Raise it in place."""
+        """Raise inline."""
         raise make()
 
     @tool(name="d", batch=True)
     def in_batch(items: list[int]) -> list[int]:
-        """Raise it for several calls."""
+        """Raise in a batch."""
         raise make()
 
     @tool(name="e", concurrency=1, timeout=60)
     async def in_turn(context: RunContext) -> str:
-        """Raise it where calls have limits."""
+        """Raise in a call with limits."""
         raise make()
 
     @tool(name="f", concurrency=1, timeout=60)
     def in_thread_in_turn() -> str:
-        """Raise it in a thread, where calls have limits."""
+        """Raise in a thread, in a call with limits."""
         raise make()
 
     @tool(name="g")
     async def in_nursery() -> str:
-        """Raise it beside what it waits for."""
+        """Raise beside a waiting task."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.sleep_forever)
             raise make()
@@ -174,7 +174,7 @@ def tools_that_raise(make: Make) -> list[Tool]:
 
 @raising
 async def test_a_tool_has_failed(name: str, make: Make, well_formed: WellFormed) -> None:
-    """The model is told, by type, of what a tool of any kind raises, alone or beside others; the run goes on."""
+    """An exception of any kind of tool, alone or among other calls, is told to the model, and the run goes on."""
     tools = tools_that_raise(make)
     calls = [ToolCall(each.name, each.name, '{"item": 1}' if each.batch else "{}") for each in tools]
     model = ScriptedModel([calls, calls[0], "Done."])
@@ -187,7 +187,7 @@ async def test_a_tool_has_failed(name: str, make: Make, well_formed: WellFormed)
     assert result.content == "Done."
     assert len(told(result)) == len(calls) + 1
     for text in told(result):
-        # A StopIteration is one in place, and a RuntimeError where it left a coroutine; a nursery wraps what it raises.
+        # Inline, a StopIteration stays; a coroutine turns one into RuntimeError. A nursery wraps exceptions in a group.
         assert " failed: " in text
         assert name in text or "StopIteration" in text
         assert len(text) < 7 * MOST_TEXT
@@ -195,7 +195,7 @@ async def test_a_tool_has_failed(name: str, make: Make, well_formed: WellFormed)
 
 
 def raises(make: Make) -> Callable[..., NoReturn]:
-    """A function that raises it, whatever it is given."""
+    """Make a function that raises for any arguments."""
 
     def function(*_: Any, **__: Any) -> NoReturn:
         raise make()
@@ -204,7 +204,7 @@ def raises(make: Make) -> Callable[..., NoReturn]:
 
 
 def raises_later(make: Make) -> Callable[..., Awaitable[NoReturn]]:
-    """The same as a coroutine function."""
+    """Make a coroutine function that raises for any arguments."""
 
     async def function(*_: Any, **__: Any) -> NoReturn:
         raise make()
@@ -214,17 +214,17 @@ def raises_later(make: Make) -> Callable[..., Awaitable[NoReturn]]:
 
 @attrs.define(eq=False)
 class Raising:
-    """A model, and a guardrail, that raises."""
+    """A model and a guardrail that raises."""
 
     make: Make
     name: str = "raising"
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Raise it."""
+        """Raise the exception."""
         raise self.make()
 
     async def check(self, context: RunContext, text: str) -> None:
-        """Raise it."""
+        """Raise the exception."""
         raise self.make()
 
 
@@ -232,7 +232,7 @@ class Grouping(Raising):
     """A model that raises out of a nursery."""
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Raise it beside what waits."""
+        """Raise beside a waiting task."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.sleep_forever)
             nursery.start_soon(raises_later(self.make))
@@ -240,18 +240,18 @@ class Grouping(Raising):
 
 
 def answering() -> ScriptedModel:
-    """A model that always says the same."""
+    """Make a model that always gives the same answer."""
     return ScriptedModel(lambda request: '{"a": 1}')
 
 
 def hooked(place: str, make: Make) -> Hook:
-    """A hook that raises at the place."""
+    """Make a hook that raises at the place."""
     made: Hook = type("Raiser", (Hook,), {place: raises_later(make)})()
     return made
 
 
 def backend(method: str, make: Make) -> InProcessMemory:
-    """A memory backend of which one method raises."""
+    """Make a memory backend with one raising method."""
     made: InProcessMemory = type("Broken", (InProcessMemory,), {method: raises_later(make)})()
     return made
 
@@ -267,7 +267,7 @@ CALLS = [ToolCall("1", "ok"), ToolCall("2", "ok")]
 
 
 def asking(make: Make) -> Agent:
-    """An agent with a tool that asks whether it needs an approval."""
+    """Make an agent with a tool whose `approve` raises."""
 
     @tool(approve=raises(make))
     async def guarded() -> str:
@@ -278,7 +278,7 @@ def asking(make: Make) -> Agent:
 
 
 def typed(make: Make) -> type:
-    """A class of which no object can be made."""
+    """Make a class whose objects cannot be made."""
 
     @dataclasses.dataclass
     class Answer:
@@ -291,7 +291,7 @@ def typed(make: Make) -> type:
 
 
 def calling(**fields: Any) -> Agent:
-    """An agent that calls two tools, then answers."""
+    """Make an agent that calls two tools, then answers."""
     return Agent(ScriptedModel([CALLS, "x"]), tools=[ok], **fields)
 
 
@@ -299,12 +299,12 @@ JOURNAL = MemoryPolicy(journal=True)
 
 
 def at_hook(place: str) -> Callable[[Make], Setting]:
-    """An agent with a hook that raises there."""
+    """Make an agent with a hook that raises at the place."""
     return lambda make: (calling(hooks=[hooked(place, make)]), {})
 
 
 def at_store(method: str, **asked: Any) -> Callable[[Make], Setting]:
-    """An agent and a backend of which the method raises; without a session its runs are stored."""
+    """Make an agent and a backend with a raising method. Without a session, runs are stored."""
     memory = {} if asked else {"memory": JOURNAL}
     return lambda make: (calling(**memory), {"memory": backend(method, make), **asked})
 
@@ -354,7 +354,7 @@ WAYS = ("run", "start", "stream")
 
 
 async def carry_out(rt: Runtime, way: str, agent: Agent, **asked: Any) -> RunResult:
-    """Run the agent in that way."""
+    """Run the agent in one of the ways."""
     if way == "run":
         return await rt.run(agent, "Go.", **asked)
     if way == "start":
@@ -369,14 +369,14 @@ async def carry_out(rt: Runtime, way: str, agent: Agent, **asked: Any) -> RunRes
 @raising
 @pytest.mark.parametrize("seam", SEAMS)
 async def test_only_that_run_fails(seam: str, name: str, make: Make, well_formed: WellFormed) -> None:
-    """However the run was asked for, it fails with one of our errors and one last event; another run goes on."""
+    """The run fails with one `AgnoError` and one last event, in each way to run, and another run goes on."""
     kind, setting = SEAMS[seam]
     for way in WAYS:
         agent, asked = setting(make)
         seen: list[Event] = []
         async with Runtime(memory=asked.pop("memory", "memory:"), observers=[seen.append]) as rt:
             go = trio.Event()
-            other = await rt.start(Agent(ScriptedModel([functools.partial(_after, go)])), "Go.")
+            other = await rt.start(Agent(ScriptedModel([functools.partial(_answer_after, go)])), "Go.")
             await wait_all_tasks_blocked()
             with pytest.raises(kind) as caught:
                 await carry_out(rt, way, agent, **asked)
@@ -394,14 +394,14 @@ async def test_only_that_run_fails(seam: str, name: str, make: Make, well_formed
         str(error).encode()
 
 
-async def _after(go: trio.Event, request: ModelRequest) -> str:
+async def _answer_after(go: trio.Event, request: ModelRequest) -> str:
     await go.wait()
     return "Here."
 
 
 @raising
 async def test_a_check_refuses_or_fails(name: str, make: Make) -> None:
-    """What an output's check raises is an answer that will not do where it is a ValueError; else the check failed."""
+    """A `ValueError` of an output's check refuses the answer; any other exception fails the check."""
     agent = Agent(answering(), output=Output(dict, check=raises(make)))
     async with Runtime() as rt:
         with pytest.raises(OutputError if isinstance(make(), ValueError) else HookError):
@@ -411,7 +411,7 @@ async def test_a_check_refuses_or_fails(name: str, make: Make) -> None:
 @raising
 @pytest.mark.filterwarnings("ignore:the observer")
 async def test_an_observer_is_dropped(name: str, make: Make) -> None:
-    """An observer that raises hears no more; the run and the other observers go on."""
+    """A raising observer is dropped. The run and the other observers go on."""
     seen: list[Event] = []
     async with Runtime(observers=[raises(make), seen.append]) as rt:
         result = await rt.run(Agent(answering()), "Go.")
@@ -422,7 +422,7 @@ async def test_an_observer_is_dropped(name: str, make: Make) -> None:
 
 @raising
 async def test_plugins_are_named(name: str, make: Make, plugin_point: Callable[..., Any]) -> None:
-    """What a plugin raises when it is loaded, or asked for something, is a `PluginError` of its own."""
+    """An exception of a plugin, in loading or later, is a `PluginError` with the plugin's name."""
 
     def offer(register: Any) -> None:
         register("m", raises(make))
@@ -440,7 +440,7 @@ async def test_plugins_are_named(name: str, make: Make, plugin_point: Callable[.
 
 @raising
 async def test_what_cannot_be_closed_is_told(name: str, make: Make, plugin_point: Callable[..., Any]) -> None:
-    """A model that fails to close is a `BackendError` after the runs, and the rest is closed."""
+    """A model that fails to close raises a `BackendError` after the runs, and the other models are closed."""
     closed: list[str] = []
 
     class Closing(ScriptedModel):
@@ -464,7 +464,7 @@ async def test_what_cannot_be_closed_is_told(name: str, make: Make, plugin_point
 
 @raising
 async def test_a_store_of_runs_that_breaks(name: str, make: Make) -> None:
-    """What the backend raises when stored runs are asked for is a `BackendError` of who asks."""
+    """An exception of the run store reaches the caller as a `BackendError`."""
     asked: dict[str, Callable[[Runtime], Awaitable[Any]]] = {
         "load_run": lambda rt: rt.resume("r"),
         "approvals": lambda rt: rt.approve("r.1"),
@@ -479,7 +479,7 @@ async def test_a_store_of_runs_that_breaks(name: str, make: Make) -> None:
 
 @pytest.mark.parametrize("junk", [None, 5, "s", [], object()], ids=name_value)
 async def test_a_backend_that_returns_something_else(junk: Any) -> None:
-    """What is no session, and what are no facts, is a `BackendError` that says what it is."""
+    """A backend's wrong return value is a `BackendError` that names the value's type."""
 
     async def give(*_: Any, **__: Any) -> Any:
         return junk
@@ -495,7 +495,7 @@ async def test_a_backend_that_returns_something_else(junk: Any) -> None:
 
 
 async def test_a_store_that_cannot_say_what_is_cancelled(autojump_clock: trio.testing.MockClock) -> None:
-    """Looking for runs that somebody elsewhere wants cancelled goes on after a failure of any kind."""
+    """Polling for cancellations from elsewhere goes on after any failure."""
     asked: list[Sequence[str]] = []
 
     class Deaf(InProcessMemory):
@@ -514,19 +514,19 @@ async def test_a_store_that_cannot_say_what_is_cancelled(autojump_clock: trio.te
 
 
 class TestGoingThrough:
-    """What is no failure of the code that raises it."""
+    """Exceptions that are not failures of the raising code."""
 
     async def test_an_interrupt(self) -> None:
-        """A KeyboardInterrupt goes to whoever runs the program, out of a group too."""
+        """A KeyboardInterrupt reaches the program's caller, also out of a group."""
         for one in (KeyboardInterrupt(), BaseExceptionGroup("g", [KeyboardInterrupt(), ValueError("x")])):
             async with Runtime() as rt:
-                tools = tools_that_raise(lambda one=one: one)  # type: ignore[misc]  # one for each
+                tools = tools_that_raise(lambda one=one: one)  # type: ignore[misc]  # bound to the loop's value
                 for each in tools[:3]:
                     with pytest.raises(KeyboardInterrupt):
                         await rt.run(Agent(ScriptedModel([ToolCall("1", each.name)]), tools=tools), "Go.")
 
     async def test_a_cancellation_that_was_kept(self, autojump_clock: trio.testing.MockClock) -> None:
-        """A `Cancelled` of another time, as of a cache of failures, is a failure while nothing is cancelled."""
+        """A stored `Cancelled`, raised again while nothing is cancelled, is a failure."""
         kept: list[BaseException] = []
         with trio.move_on_after(1):
             try:
@@ -550,7 +550,7 @@ class TestGoingThrough:
         assert scope.cancelled_caught
 
     async def test_a_cancellation_beside_an_exit(self) -> None:
-        """A run that is cancelled is cancelled, though a tool exits on the way."""
+        """A cancelled run stays cancelled, even if a tool exits meanwhile."""
 
         @tool
         async def leaving() -> str:
@@ -573,7 +573,7 @@ class TestGoingThrough:
 
     @pytest.mark.parametrize("way", WAYS)
     async def test_outcomes_of_pytest(self, way: str) -> None:
-        """In a test, `pytest.fail` and `pytest.skip` in a tool end the test, instead of being told to the model."""
+        """`pytest.fail` and `pytest.skip` in a tool end the test, and are not told to the model."""
 
         @tool
         async def judge() -> str:
@@ -585,7 +585,7 @@ class TestGoingThrough:
                 await carry_out(rt, way, Agent(ScriptedModel([ToolCall("1", "judge"), "x"]), tools=[judge]))
 
     def test_a_coroutine_that_is_closed(self) -> None:
-        """Python's own way to end a coroutine is no failure of what it waited for."""
+        """Closing a coroutine is not a failure of the awaited code."""
 
         async def wait() -> None:
             await trio.sleep_forever()
@@ -609,7 +609,7 @@ class TestGoingThrough:
 
 
 class TestTexts:
-    """What is said of an exception."""
+    """Texts for exceptions."""
 
     @pytest.mark.parametrize(
         ("exc", "expected"),
@@ -629,11 +629,11 @@ class TestTexts:
         ],
     )
     def test_a_line(self, exc: BaseException, expected: str) -> None:
-        """The type, and the text if one can be made; of a group, what is in it."""
+        """A text has the type and the message, if `__str__` works; for a group, the members."""
         assert named(exc) == expected
 
     def test_much_is_cut_in_the_middle(self) -> None:
-        """Of a long text the beginning and the end are told, and how much is left out."""
+        """A long text keeps beginning and end, and tells the size of the gap."""
         text = named(ValueError("a" * MOST_TEXT + "b" * MOST_TEXT))
 
         assert len(text) < MOST_TEXT + 100
@@ -642,7 +642,7 @@ class TestTexts:
         assert "[... 10,000 characters ...]" in text
 
     def test_a_group_as_deep_as_you_like(self) -> None:
-        """A group nested deeper than Python's stack is judged and told all the same."""
+        """A group nested deeper than Python's stack is judged and described."""
         group: BaseException = SystemExit(1)
         for _ in range(5_000):
             group = BaseExceptionGroup("g", [group])
@@ -652,7 +652,7 @@ class TestTexts:
         assert len(list(leaves(group))) == 1
 
     def test_notes_are_added_where_that_can_be(self) -> None:
-        """An exception that refuses a note is left as it is."""
+        """An exception that refuses a note stays unchanged."""
         for exc in (ValueError("x"), Odd(), Frozen()):
             add_note(exc, "a note")
 
@@ -660,7 +660,7 @@ class TestTexts:
         assert repr_of("x" * 1_000).endswith("...")
 
     def test_a_value_whose_repr_fails(self) -> None:
-        """It is shown by its type."""
+        """A value with a failing repr is shown by type."""
 
         class Hidden:
             def __repr__(self) -> str:
@@ -669,7 +669,7 @@ class TestTexts:
         assert repr_of(Hidden()) == "<Hidden>"
 
     def test_an_error_of_a_subclass_with_an_own_beginning(self) -> None:
-        """A subclass of one of our errors that does not call its `__init__` has all that callers read."""
+        """A subclass of `AgnoError` without a call of `super().__init__` still has every attribute."""
 
         class Teapot(ModelError):
             def __init__(self, cups: int) -> None:
@@ -683,7 +683,7 @@ class TestTexts:
 
 
 class TestFrozenErrors:
-    """Errors of ours whose class a user has frozen."""
+    """Instances of `AgnoError` in classes frozen by a user."""
 
     @pytest.mark.parametrize(
         "wrap",
@@ -698,7 +698,7 @@ class TestFrozenErrors:
     )
     @pytest.mark.parametrize("limits", [Limits(), Limits(run_timeout=60, turn_timeout=60, model_timeout=60)])
     async def test_a_run_ends_with_it(self, wrap: Callable[[Any], Any], limits: Limits) -> None:
-        """It comes out as it is, with the run's result, through every wrapper and deadline."""
+        """A frozen error passes every wrapper and deadline unchanged, with the run's result."""
         async with Runtime() as rt:
             with pytest.raises(FrozenError) as caught:
                 await rt.run(Agent(wrap(ScriptedModel([FrozenError()])), limits=limits), "Go.")
@@ -706,11 +706,11 @@ class TestFrozenErrors:
         assert caught.value.result.status == "failed"
 
     async def test_a_tool_that_raises_one_in_time(self) -> None:
-        """A tool's deadline does not change what it raises."""
+        """A tool's deadline does not change the tool's exception."""
 
         @tool(timeout=60)
         async def freeze() -> str:
-            """Raise it."""
+            """Raise a frozen error."""
             raise Frozen("cold")
 
         async with Runtime() as rt:
@@ -720,7 +720,7 @@ class TestFrozenErrors:
 
 
 async def test_an_error_keeps_what_it_was_raised_in_the_middle_of() -> None:
-    """A model's error that comes of handling another still shows that one in its traceback."""
+    """A model's error raised while handling another exception keeps the other as its context."""
 
     class Stumbling:
         name = "stumbling"
@@ -741,7 +741,7 @@ async def test_an_error_keeps_what_it_was_raised_in_the_middle_of() -> None:
 
 @dataclasses.dataclass
 class ExitingArgument:
-    """A parameter's class that exits when it is made."""
+    """A parameter's class that exits in its constructor."""
 
     x: int
 
@@ -750,11 +750,11 @@ class ExitingArgument:
 
 
 def test_a_type_that_exits_refuses_the_arguments() -> None:
-    """Whatever a parameter's own class raises when it is made, the arguments do not fit."""
+    """Any exception of a parameter's class makes the arguments invalid."""
 
     @tool(inline=True)
     def take(thing: ExitingArgument) -> str:
-        """Take it."""
+        """Take the thing."""
         return "taken"
 
     with pytest.raises(ToolArgumentError, match="bye"):

@@ -1,4 +1,4 @@
-"""Hooks around a run's steps, and the stream of a run that has some, through the public interface."""
+"""Hooks around a run's steps, and streams of runs with hooks, through the public interface."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ ECHO = ToolCall("1", "echo", '{"text": "hi"}')
 
 
 class Noting(Hook):
-    """Notes each step that it is asked about."""
+    """A hook that logs each step."""
 
     def __init__(self, name: str, notes: list[str]) -> None:
         self.name = name
         self.notes = notes
 
     async def before_run(self, context: RunContext, input: tuple[Message, ...]) -> None:
-        """Note it."""
+        """Log the step."""
         self.notes.append(f"{self.name} before run of {context.agent}: {input[-1].text}")
 
     async def after_run(self, context: RunContext, content: str) -> None:
-        """Note it."""
+        """Log the step."""
         self.notes.append(f"{self.name} after run: {content}")
 
     async def before_model(self, context: RunContext, request: ModelRequest) -> None:
-        """Note it."""
+        """Log the step."""
         self.notes.append(f"{self.name} before model, turn {request.turn}")
 
     async def after_model(self, context: RunContext, response: ModelResponse) -> None:
-        """Note it."""
+        """Log the step."""
         self.notes.append(f"{self.name} after model")
 
     async def before_tool(self, context: RunContext, call: ToolCall) -> None:
-        """Note it."""
+        """Log the step."""
         assert context.call == call
         self.notes.append(f"{self.name} before {call.name}")
 
     async def after_tool(self, context: RunContext, call: ToolCall, content: str) -> None:
-        """Note it."""
+        """Log the step."""
         self.notes.append(f"{self.name} after {call.name}: {content}")
 
 
 async def test_they_stand_around_every_step_as_layers() -> None:
-    """Before a step in the agent's order, after it in the reverse; a turn that calls tools is not the answer yet."""
+    """Hooks run in order before a step and in reverse order after. A turn with tool calls is not yet the answer."""
     notes: list[str] = []
     with ScriptedModel([ECHO, "done"]) as model:
         agent = Agent(model, "clerk", tools=[echo], hooks=[Noting("A", notes), Noting("B", notes)])
@@ -81,35 +81,35 @@ async def test_they_stand_around_every_step_as_layers() -> None:
 
 
 class Changing(Hook):
-    """Changes whatever passes."""
+    """A hook that changes every value."""
 
     async def before_run(self, context: RunContext, input: tuple[Message, ...]) -> tuple[Message, ...]:
-        """In capitals."""
+        """Write the input in capitals."""
         return tuple(attrs.evolve(message, content=message.text.upper()) for message in input)
 
     async def after_run(self, context: RunContext, content: str) -> str:
-        """With a full stop."""
+        """Add a full stop."""
         return f"{content}."
 
     async def before_model(self, context: RunContext, request: ModelRequest) -> ModelRequest:
-        """With one message more, for this turn alone."""
+        """Add one message, for this turn only."""
         return attrs.evolve(request, messages=(*request.messages, Message("user", f"turn {request.turn}")))
 
     async def after_model(self, context: RunContext, response: ModelResponse) -> ModelResponse:
-        """Without spaces around it."""
+        """Strip spaces."""
         return attrs.evolve(response, content=response.content.strip())
 
     async def before_tool(self, context: RunContext, call: ToolCall) -> ToolCall:
-        """With another argument."""
+        """Change the argument."""
         return attrs.evolve(call, arguments='{"text": "changed"}')
 
     async def after_tool(self, context: RunContext, call: ToolCall, content: str) -> str:
-        """In brackets."""
+        """Put the result in brackets."""
         return f"[{content}]"
 
 
 async def test_each_may_change_what_passes() -> None:
-    """The changed input is stored, the changed answer returned and stored; a changed request is that turn's alone."""
+    """A changed input is stored; a changed answer is returned and stored; a changed request holds for one turn."""
     events: list[Event] = []
     with ScriptedModel([ECHO, "  done "]) as model:
         async with Runtime(observers=[events.append]) as rt:
@@ -123,19 +123,19 @@ async def test_each_may_change_what_passes() -> None:
 
 
 class Answering(Hook):
-    """Answers in the place of the model and of tools."""
+    """A hook that answers in place of the model and of tools."""
 
     async def before_model(self, context: RunContext, request: ModelRequest) -> ModelResponse | None:
         """Answer the first turn."""
         return ModelResponse(tool_calls=[ECHO]) if request.turn == 1 else None
 
     async def before_tool(self, context: RunContext, call: ToolCall) -> str:
-        """Answer."""
+        """Answer the call."""
         return "from the hook"
 
 
 async def test_one_may_answer_in_the_place_of_a_model_or_a_tool() -> None:
-    """Then the model is not asked, the tool not called, and the run goes on as if they had answered."""
+    """A hook's answer replaces the model or tool call, and the run goes on."""
     with ScriptedModel(["done"]) as model:
         async with Runtime() as rt:
             result = await rt.run(Agent(model, tools=[echo], hooks=[Answering()]), "go")
@@ -148,7 +148,7 @@ PLACES = ["before_run", "before_model", "after_model", "before_tool", "after_too
 
 
 def raising(place: str, error: Exception) -> Hook:
-    """A hook that raises at one place."""
+    """Make a hook that raises at one place."""
 
     async def refuse(self: Hook, context: RunContext, *passing: Any) -> None:
         raise error
@@ -159,7 +159,7 @@ def raising(place: str, error: Exception) -> Hook:
 
 @pytest.mark.parametrize("place", PLACES)
 async def test_a_block_ends_the_run_wherever_it_is(place: str) -> None:
-    """The caller meets the `Blocked` itself, with the result so far; the session has nothing of the run."""
+    """The caller gets the `Blocked` itself with the result so far, and the session stays empty."""
     hook = raising(place, Blocked("not this", guard="refusing", reason="policy"))
     model = ScriptedModel([ECHO, "done"])
     async with Runtime() as rt:
@@ -173,7 +173,7 @@ async def test_a_block_ends_the_run_wherever_it_is(place: str) -> None:
 
 @pytest.mark.parametrize("place", PLACES)
 async def test_a_hook_that_breaks_is_named(place: str) -> None:
-    """Any exception of its own is a `HookError` with its name and its cause, never told to the model."""
+    """Another exception of a hook is a `HookError` with name and cause, never told to the model."""
     async with Runtime() as rt:
         agent = Agent(ScriptedModel([ECHO, "done"]), tools=[echo], hooks=[raising(place, KeyError("x"))])
         with pytest.raises(HookError, match="the hook refusing failed: KeyError: 'x'") as caught:
@@ -184,7 +184,7 @@ async def test_a_hook_that_breaks_is_named(place: str) -> None:
 
 
 async def test_what_a_refused_response_cost_is_counted() -> None:
-    """A response that a hook refuses goes no further, but it was paid for."""
+    """The usage of a refused response is counted."""
     model = ScriptedModel([ModelResponse("no", usage=Usage(10, 5))])
     async with Runtime() as rt:
         with pytest.raises(Blocked) as caught:
@@ -194,10 +194,10 @@ async def test_what_a_refused_response_cost_is_counted() -> None:
 
 
 class TestStreams:
-    """What a reader sees of a run with hooks."""
+    """Streams of runs with hooks."""
 
     async def test_a_changed_answer_is_streamed_anew(self) -> None:
-        """The reader is told that what came so far is void, and gets the text that counts."""
+        """A changed answer restarts the turn in the stream, and the final text follows."""
         async with Runtime() as rt, rt.stream(Agent(ScriptedModel([" a b "]), hooks=[Changing()]), "go") as stream:
             events = [event async for event in stream]
 
@@ -205,7 +205,7 @@ class TestStreams:
         assert "".join(event.text for event in events[restart:] if isinstance(event, TextDelta)) == "a b."
 
     async def test_a_hook_that_holds_takes_nothing_back(self) -> None:
-        """What the model wrote is held back until the hook has seen it: a reader gets the text that counts alone."""
+        """A hook with `holds` delays the text, so that the reader gets only the final text."""
 
         class Holding(Changing):
             holds = True
@@ -217,7 +217,7 @@ class TestStreams:
         assert "turn_restarted" not in map(event_type, events)
 
     async def test_an_unchanged_answer_is_not_streamed_twice(self) -> None:
-        """Hooks that change nothing leave the stream as it is."""
+        """A hook without changes leaves the stream unchanged."""
         async with Runtime() as rt, rt.stream(Agent(ScriptedModel(["a b"]), hooks=[Noting("A", [])]), "go") as stream:
             events = [event async for event in stream]
 
@@ -225,7 +225,7 @@ class TestStreams:
         assert "turn_restarted" not in map(event_type, events)
 
     async def test_a_guarded_output_is_held_back_until_it_has_passed(self) -> None:
-        """Nothing of an answer that is refused leaves the run; of one that is changed, only the changed text."""
+        """A refused answer never leaves the run; of a changed answer, only the changed text does."""
         for text, reaches in (("my secret", "my ******"), ("fine", "fine"), ("bomb", "")):
             agent = Agent(ScriptedModel([text]), hooks=[Guard(Rail(), on=("output",))])
             events: list[Event] = []
@@ -241,7 +241,7 @@ class TestStreams:
 
 
 class Rail:
-    """Blocks bombs and stars out secrets; as slow as it is told to be."""
+    """A guardrail that blocks bombs and stars out secrets, after a delay."""
 
     name = "rail"
 
@@ -249,7 +249,7 @@ class Rail:
         self.seconds = seconds
 
     async def check(self, context: RunContext, text: str) -> Verdict | None:
-        """Judge it."""
+        """Judge the text."""
         await trio.sleep(self.seconds)
         if "bomb" in text:
             return Verdict("a bomb")
@@ -260,7 +260,7 @@ class TestRacing:
     """Guardrails that race the model."""
 
     async def test_a_block_cancels_the_model_at_once(self) -> None:
-        """The model is under way meanwhile; the block ends it, and the caller meets the block alone."""
+        """A block cancels the running model, and the caller gets only the block."""
         model = Hanging()
         async with Runtime() as rt:
             with pytest.raises(Blocked, match="blocked the input: a bomb"):
@@ -269,7 +269,7 @@ class TestRacing:
         assert (model.asked, model.cancelled) == (1, 1)
 
     async def test_nothing_leaves_the_run_before_the_verdict(self, autojump_clock: trio.testing.MockClock) -> None:
-        """An answer that is there before the verdict waits for it: no text is streamed, no tool is called."""
+        """No text of an early answer is streamed, and no tool is called, before the verdict."""
         events: list[Event] = []
         agent = Agent(ScriptedModel([ECHO]), tools=[echo], hooks=[Guard(Rail(5), race=True)])
         async with Runtime(observers=[events.append]) as rt:
@@ -285,7 +285,7 @@ class TestRacing:
         ]
 
     async def test_the_stream_flows_once_the_input_has_passed(self, autojump_clock: trio.testing.MockClock) -> None:
-        """What the model wrote before the verdict comes then, in its order, and the rest as it is written."""
+        """Text from before the verdict follows the verdict, in order; later text comes as written."""
         seen: list[tuple[float, str]] = []
         start = trio.current_time()
 
@@ -306,13 +306,13 @@ class TestRacing:
         assert seen == [(2.5, "a"), (2.5, "b"), (3.0, "c"), (4.0, "d")]
 
     async def test_a_model_that_fails_first_is_the_news(self, autojump_clock: trio.testing.MockClock) -> None:
-        """The guardrails are cancelled, and the caller meets the model's error."""
+        """A model's error cancels the guardrails, and reaches the caller."""
         async with Runtime() as rt:
             with pytest.raises(ModelError, match="down"):
                 await rt.run(Agent(ScriptedModel([ModelError("down")]), hooks=[Guard(Rail(5), race=True)]), "go")
 
     async def test_all_of_them_must_let_it_pass(self, autojump_clock: trio.testing.MockClock) -> None:
-        """Several race at once, and the slowest verdict counts as the first does."""
+        """Several guardrails race at once, and the slowest verdict counts too."""
         hooks = [Guard(Rail(1), race=True), Guard(Rail(3), race=True)]
         start = trio.current_time()
         async with Runtime() as rt:
@@ -327,14 +327,14 @@ class TestWhatIsNoHook:
 
     @pytest.mark.parametrize("hooks", ["guardrails:pii", 5, Rail()])
     async def test_no_sequence(self, hooks: Any) -> None:
-        """Hooks are a sequence."""
+        """Hooks other than a sequence are refused."""
         async with Runtime() as rt:
             with pytest.raises(UsageError, match="hooks are"):
                 await rt.run(Agent(ScriptedModel([]), hooks=hooks), "x")
 
     @pytest.mark.parametrize("hook", [5, None, Rail, object(), print])
     async def test_no_hook(self, hook: Any) -> None:
-        """What is neither hook nor guardrail is named, and a class is told to be made."""
+        """An entry other than a hook or guardrail is refused with a hint."""
         async with Runtime() as rt:
             with pytest.raises(UsageError, match="is not a hook") as caught:
                 await rt.run(Agent(ScriptedModel([]), hooks=[hook]), "x")
@@ -343,7 +343,7 @@ class TestWhatIsNoHook:
 
 @pytest.mark.parametrize("place", PLACES)
 async def test_nonsense_from_a_hook_is_named(place: str) -> None:
-    """A hook that returns what it may not is a `HookError` that says what was expected."""
+    """A wrong return value of a hook is a `HookError` that tells the expected type."""
 
     async def wrong(self: Hook, context: RunContext, *passing: Any) -> Any:
         return {"wrong": True}
@@ -356,7 +356,7 @@ async def test_nonsense_from_a_hook_is_named(place: str) -> None:
 
 
 class Plain:
-    """A guardrail whose author forgot the `async`."""
+    """A guardrail that lacks the `async`."""
 
     name = "plain"
 
@@ -364,7 +364,7 @@ class Plain:
         self.says = says
 
     def check(self, context: RunContext, text: str) -> Any:
-        """Judge, or fail to."""
+        """Judge the text, or fail."""
         if isinstance(self.says, Exception):
             raise self.says
         return self.says
@@ -373,7 +373,7 @@ class Plain:
 @pytest.mark.parametrize("says", [None, True, "no", KeyError("x")])
 @pytest.mark.parametrize("race", [False, True])
 async def test_a_guardrail_that_is_none_is_named(says: Any, race: bool) -> None:
-    """One that cannot be awaited, or that says something else than a verdict, is a `HookError` with its name."""
+    """A guardrail that is not async, or returns another value than a verdict, is a `HookError` with the name."""
 
     class Awaited(Plain):
         async def check(self, context: RunContext, text: str) -> Any:

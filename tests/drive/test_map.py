@@ -1,4 +1,4 @@
-"""One agent on many inputs: a bounded number at once, results in the inputs' order, failures raised or kept."""
+"""One agent on many inputs: bounded concurrency, results in the inputs' order, failures raised or kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.helpers import Hanging
 
 
 class Shouting:
-    """Answers with the input in capitals, after others had their turn; fails on an input that says so."""
+    """A model that answers in capitals after a pause, and fails on an input with "fail"."""
 
     name = "shouting"
 
@@ -41,7 +41,7 @@ class Shouting:
 
 
 async def test_results_have_the_order_of_the_inputs() -> None:
-    """Whichever run ends first, each result stands at its input's place."""
+    """Each result has the place of its input, in any order of completion."""
 
     async def scenario() -> None:
         async with Runtime() as rt:
@@ -54,7 +54,7 @@ async def test_results_have_the_order_of_the_inputs() -> None:
 
 @pytest.mark.parametrize("concurrency", [1, 3, 100])
 async def test_no_more_run_at_once_than_was_asked(concurrency: int) -> None:
-    """The bound holds, and is used."""
+    """The concurrency is bounded and fully used."""
     model = Shouting()
     async with Runtime() as rt:
         await rt.map(Agent(model), [str(at) for at in range(20)], concurrency=concurrency)
@@ -84,7 +84,7 @@ async def test_a_generator_is_asked_when_there_is_room() -> None:
 
 
 async def test_the_first_failure_ends_the_map() -> None:
-    """It is raised bare, as `run` raises it, and names its input; runs under way are cancelled."""
+    """The first failure is raised bare with a note of the input, and other runs are cancelled."""
     hanging = Hanging()
 
     class Either:
@@ -104,7 +104,7 @@ async def test_the_first_failure_ends_the_map() -> None:
 
 
 async def test_failures_are_kept() -> None:
-    """With `keep`, each failure stands at its place with its error, and the others are there."""
+    """Failures kept by `keep` are results with an error, among the other results."""
     async with Runtime() as rt:
         results = await rt.map(Agent(Shouting()), ["a", "fail", " ", "b"], on_error="keep")
 
@@ -115,7 +115,7 @@ async def test_failures_are_kept() -> None:
 
 
 async def test_each_result_is_told_when_it_is_there() -> None:
-    """`on_result` is given the input's place and the result, once for each."""
+    """A callback in `on_result` gets the input's index and the result, once for each."""
     told: dict[int, str] = {}
 
     async with Runtime() as rt:
@@ -127,7 +127,7 @@ async def test_each_result_is_told_when_it_is_there() -> None:
 
 
 async def test_a_failing_callback_ends_the_map() -> None:
-    """An error of the caller's own is raised as it is, from wherever it comes."""
+    """A callback's error is raised unchanged."""
 
     def refuse(at: int, result: RunResult) -> None:
         raise ValueError("disk full")
@@ -138,7 +138,7 @@ async def test_a_failing_callback_ends_the_map() -> None:
 
 
 async def test_cancelled_it_leaves_nothing_behind() -> None:
-    """A cancellation around the map cancels its runs."""
+    """A cancellation around the map cancels all runs of the map."""
     model = Hanging()
     async with Runtime() as rt:
         with trio.move_on_after(0.01) as scope:
@@ -149,7 +149,7 @@ async def test_cancelled_it_leaves_nothing_behind() -> None:
 
 
 async def test_within_a_run() -> None:
-    """A tool may map another agent over what it has: its runs take no place that the run around them holds."""
+    """A tool may map another agent: the runs need no places beside the outer run's."""
     async with Runtime(limits=Limits(runs=1, queue=0)) as rt:
 
         @tool
@@ -183,27 +183,27 @@ async def test_what_cannot_be_mapped(inputs: Any, options: dict[str, Any], messa
 
 
 async def test_an_agent_that_cannot_run_is_refused_at_once() -> None:
-    """What is wrong with the agent is no failure of an input."""
+    """A fault of the agent is raised, not kept as a failure of an input."""
     async with Runtime() as rt:
         with pytest.raises(UsageError):
             await rt.map(Agent("nowhere:model", "lost"), ["a", "b"], on_error="keep")
 
 
 async def test_a_runtime_that_is_not_open() -> None:
-    """It is said once, not of each input."""
+    """A closed runtime is one error, not an error for each input."""
     with pytest.raises(UsageError, match="not open"):
         await Runtime().map(Agent(Shouting()), ["a"], on_error="keep")
 
 
 async def test_no_inputs() -> None:
-    """Nothing comes of nothing."""
+    """A map without inputs has no results."""
     async with Runtime() as rt:
         assert await rt.map(Agent(Shouting()), []) == []
 
 
 @in_asyncio
 async def test_from_asyncio() -> None:
-    """The same from asyncio code."""
+    """A map runs from asyncio code too."""
     async with AsyncioRuntime() as rt:
         results = await rt.map(Agent(Shouting()), ["a", "fail"], on_error="keep", concurrency=2)
 

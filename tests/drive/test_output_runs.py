@@ -1,4 +1,4 @@
-"""Runs with an output type, through the public interface: the three modes, corrections, checks, what fails."""
+"""Runs with an output type, through the public interface: three modes, corrections, checks, failures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MODES: tuple[OutputMode, ...] = ("schema", "tool", "prompt")
 
 @attrs.define
 class Sale:
-    """What was sold."""
+    """A sale."""
 
     item: str
     price: float = attrs.field(validator=attrs.validators.gt(0))
@@ -30,13 +30,13 @@ class Sale:
 
 @dataclasses.dataclass
 class Nothing:
-    """Why nothing was sold."""
+    """A reason for the lack of a sale."""
 
     reason: str
 
 
 def answered(mode: OutputMode, text: str) -> ModelResponse:
-    """A response that answers with the JSON, as a model of that mode does."""
+    """Make a response with the JSON, as a model of the mode answers."""
     usage = Usage(10, 5)
     if mode == "tool":
         calls = (ToolCall("a1", "final_answer", text),)
@@ -45,21 +45,21 @@ def answered(mode: OutputMode, text: str) -> ModelResponse:
 
 
 def scripted(mode: OutputMode, *texts: str) -> ScriptedModel:
-    """A model of that mode which answers with these, one after the other."""
+    """Make a model of the mode with these answers in turn."""
     return ScriptedModel([answered(mode, text) for text in texts], profile=ModelProfile(output=mode))
 
 
 def told(request: ModelRequest) -> str:
-    """The last that the model was told."""
+    """Return the last message to the model."""
     return request.messages[-1].text
 
 
 @pytest.mark.parametrize("mode", MODES)
 class TestEachMode:
-    """What holds however the model is told of the type."""
+    """Behaviour common to all modes."""
 
     async def test_valid(self, mode: OutputMode) -> None:
-        """An answer that fits is the run's output; its text is the JSON alone."""
+        """A valid answer becomes the run's output. The content is only the JSON."""
         with scripted(mode, '{"item": "tea", "price": 3}') as model:
             async with Runtime() as rt:
                 result = await rt.run(Agent(model, output=Sale), "What was sold?")
@@ -70,7 +70,7 @@ class TestEachMode:
         assert not result.messages[-1].tool_calls
 
     async def test_how_the_model_is_told(self, mode: OutputMode) -> None:
-        """By the request's schema, by a tool that it must call, or by the system message; and in one way alone."""
+        """The model gets the type in one way only: the request's schema, a required tool, or the system message."""
         with scripted(mode, '{"item": "tea", "price": 3}') as model:
             async with Runtime() as rt:
                 await rt.run(Agent(model, instructions="Be brief.", tools=[echo], output=Sale), "What was sold?")
@@ -83,7 +83,7 @@ class TestEachMode:
         assert ("JSON Schema" in request.messages[0].text) == (mode == "prompt")
 
     async def test_corrected(self, mode: OutputMode) -> None:
-        """An answer that does not fit goes back with every fault, and the next one counts; both were paid for."""
+        """An invalid answer goes back with every fault, and a later answer counts. Usage adds up."""
         with scripted(
             mode, '{"item": 1, "price": "free"}', '{"item": "tea", "price": 0}', '{"item": "a", "price": 1}'
         ) as model:
@@ -98,7 +98,7 @@ class TestEachMode:
         assert [message.role for message in result.messages] == ["user", *["assistant", "user"] * 2, "assistant"]
 
     async def test_never_right(self, mode: OutputMode) -> None:
-        """After so many attempts the run fails, with all that was said in the result."""
+        """The run fails after the last attempt, with all messages in the result."""
         with scripted(mode, '{"item": 1}', '{"item": 2}') as model:
             async with Runtime() as rt:
                 with pytest.raises(OutputError, match=r"does not fit the output type: .*`price`") as caught:
@@ -111,7 +111,7 @@ class TestEachMode:
         assert "2 attempts" in caught.value.hint
 
     async def test_a_union_is_picked(self, mode: OutputMode) -> None:
-        """The answer says which it is; what is no object is wrapped on the way, and not in the result."""
+        """The answer picks a member of a union. The wrapping object is removed from the result."""
         sold, nothing = '{"value": {"item": "tea", "price": 3}}', '{"value": {"reason": "closed"}}'
         with scripted(mode, sold, nothing) as model:
             async with Runtime() as rt:
@@ -122,7 +122,7 @@ class TestEachMode:
         assert results[1].content == '{"reason": "closed"}'
 
     async def test_a_plain_type(self, mode: OutputMode) -> None:
-        """A list of plain values comes out of its wrapping."""
+        """A list of plain values is unwrapped."""
         with scripted(mode, '{"value": ["x"]}', '{"value": [1, 2]}') as model:
             async with Runtime() as rt:
                 result = await rt.run(Agent(model, output=list[int]), "Count.")
@@ -131,7 +131,7 @@ class TestEachMode:
         assert "`$.value[0]`" in told(model.requests[1])
 
     async def test_tools_come_first(self, mode: OutputMode) -> None:
-        """A run may call tools before it answers."""
+        """A run may call tools before the answer."""
         call = ToolCall("c1", "echo", '{"text": "tea"}')
         steps: list[Any] = [call, answered(mode, '{"item": "tea", "price": 3}')]
         with ScriptedModel(steps, profile=ModelProfile(output=mode)) as model:
@@ -142,7 +142,7 @@ class TestEachMode:
         assert [message.role for message in result.messages] == ["user", "assistant", "tool", "assistant"]
 
     async def test_cut_off(self, mode: OutputMode) -> None:
-        """An answer that was cut off is told to be briefer; one that never is whole says what to raise."""
+        """A model whose answer was cut is asked to be briefer. The final error says to raise max_tokens."""
         cut = attrs.evolve(answered("tool" if mode == "tool" else "schema", '{"item": "te'), finish_reason="length")
         with ScriptedModel([cut, cut, cut], profile=ModelProfile(output=mode)) as model:
             async with Runtime() as rt:
@@ -155,7 +155,7 @@ class TestEachMode:
         assert caught.value.result.finish_reason == "length"
 
     async def test_in_a_session(self, mode: OutputMode) -> None:
-        """The conversation goes on after an answer of a type, and what was asked for is no part of it."""
+        """A session goes on after a typed answer, without the request for the type."""
         text = '{"item": "tea", "price": 3}'
         with scripted(mode, text, text) as model:
             async with Runtime() as rt:
@@ -186,11 +186,11 @@ class TestEachMode:
 
 
 class TestCutNumbers:
-    """Numbers that a limit of tokens may have cut."""
+    """Numbers cut by a limit of tokens."""
 
     @pytest.mark.parametrize(("type_", "text"), [(int, "1234"), (float, "2.5"), (int | bool, " 12")])
     async def test_is_no_answer(self, type_: Any, text: str) -> None:
-        """Half a number is a number: it is refused, and the error says what to raise."""
+        """A number cut off is refused, and the error says to raise max_tokens."""
         cut = ModelResponse(text, finish_reason="length")
         async with Runtime() as rt:
             with pytest.raises(OutputError, match="may be the beginning of a longer number") as caught:
@@ -207,7 +207,7 @@ class TestCutNumbers:
         ],
     )
     async def test_what_is_whole(self, type_: Any, text: str, value: Any) -> None:
-        """An answer that says itself where it ends, one of text, and one that was not cut are taken."""
+        """An answer with a clear end, a text, and an uncut answer are accepted."""
         said = ModelResponse(text, finish_reason="stop" if text == "12" else "length")
         async with Runtime() as rt:
             result = await rt.run(Agent(ScriptedModel([said]), output=Output(type_, attempts=1)), "How many?")
@@ -215,10 +215,10 @@ class TestCutNumbers:
 
 
 class TestModes:
-    """Where the mode comes from."""
+    """Selection of the mode."""
 
     async def test_the_output_goes_before_the_profile(self) -> None:
-        """A mode that the agent names is taken, whatever the model says of itself."""
+        """The mode of the output overrides the model's profile."""
         with ScriptedModel([answered("tool", '{"value": 1}')], profile=ModelProfile(output="prompt")) as model:
             async with Runtime() as rt:
                 result = await rt.run(Agent(model, output=Output(int, mode="tool")), "Count.")
@@ -226,7 +226,7 @@ class TestModes:
         assert result.output == 1
 
     async def test_one_agent_type_on_models_of_several_modes(self) -> None:
-        """What was made for one model's mode is not taken for another's."""
+        """Each model gets the type in its own mode, in one runtime."""
         models = [scripted(mode, '{"value": 1}') for mode in MODES]
         async with Runtime() as rt:
             results = [await rt.run(Agent(model, output=int), "Count.") for model in models]
@@ -235,7 +235,7 @@ class TestModes:
         assert [model.requests[0].output is not None for model in models] == [True, False, False]
 
     async def test_free_text(self) -> None:
-        """`str` is free text: nothing is asked for, and everything fits."""
+        """A model with output `str` gets no schema, and any text is valid."""
         with ScriptedModel(["[1, it is"], profile=ModelProfile(output="tool")) as model:
             async with Runtime() as rt:
                 result = await rt.run(Agent(model, output=str), "Say it.")
@@ -244,7 +244,7 @@ class TestModes:
         assert (model.requests[0].output, model.requests[0].tools) == (None, ())
 
     async def test_the_answer_beside_another_call(self) -> None:
-        """An answer that does not wait for a tool's result is not taken; the model is told why and answers again."""
+        """An answer beside another tool call is not taken. The model gets the reason and answers again."""
         calls = [ToolCall("1", "final_answer", '{"value": 1}'), ToolCall("2", "echo", '{"text": "2"}')]
         steps: list[Any] = [calls, answered("tool", '{"value": 2}')]
         with ScriptedModel(steps, profile=ModelProfile(output="tool")) as model:
@@ -256,7 +256,7 @@ class TestModes:
         assert ["Not taken" in message.text for message in results] == [True, False]
 
     async def test_a_tool_called_as_the_answer(self) -> None:
-        """The agent's own `final_answer` stays its own."""
+        """An agent's own tool `final_answer` stays usable."""
 
         @tool(inline=True)
         def final_answer(text: str) -> str:
@@ -274,14 +274,14 @@ class TestModes:
         assert result.output == 2
 
     async def test_a_type_that_json_cannot_carry(self) -> None:
-        """The run fails before the model is asked."""
+        """An output type unknown to JSON fails the run before the model is asked."""
         with ScriptedModel([]) as model:
             async with Runtime() as rt:
                 with pytest.raises(UsageError, match="complex"):
                     await rt.run(Agent(model, output=complex), "Count.")
 
     async def test_what_is_no_type(self) -> None:
-        """A value in the place of a type is the caller's mistake."""
+        """A value in place of a type is a usage error."""
         wrong: list[Any] = [[int], {"a": int}, 5]
         with ScriptedModel([]) as model:
             async with Runtime() as rt:
@@ -290,7 +290,7 @@ class TestModes:
                         await rt.run(Agent(model, output=nonsense), "Count.")
 
     async def test_turns_end_a_run_that_is_never_right(self) -> None:
-        """The limit of turns holds for attempts, too, and the error says what was wrong with the last."""
+        """The limit of turns bounds attempts too, and the error has the fault of the last attempt."""
         with scripted("schema", '"a"', '"b"') as model:
             async with Runtime() as rt:
                 agent = Agent(model, output=Output(int, attempts=9), limits=Limits(turns=2))
@@ -301,46 +301,46 @@ class TestModes:
 
 
 def positive(value: int) -> str | None:
-    """Refuse what is not above zero, by a reason."""
+    """Refuse a number of zero or less with a reason."""
     return None if value > 0 else "It must be above zero."
 
 
 async def positive_later(value: int) -> str | None:
-    """The same, with a wait."""
+    """Refuse with a reason after a checkpoint."""
     await trio.lowlevel.checkpoint()
     return positive(value)
 
 
 def positive_or_raise(value: int) -> None:
-    """The same, by raising."""
+    """Refuse by raising."""
     if value <= 0:
         raise ValueError("It must be above zero.")
 
 
 def positive_or_not(value: int) -> bool:
-    """The same, without a reason."""
+    """Refuse without a reason."""
     return value > 0
 
 
 def positive_in(value: int, context: RunContext) -> str | None:
-    """The same, for the run's user."""
+    """Refuse with a reason for the run's user."""
     return None if value > 0 else f"It must be above zero for {context.user}, in {context.agent}."
 
 
 class Bound:
-    """The same as a method and as a callable object."""
+    """The check as a method and as a callable object."""
 
     async def method(self, value: int) -> str | None:
-        """Refuse what is not above zero."""
+        """Refuse a number of zero or less."""
         return positive(value)
 
     def __call__(self, value: int) -> str | None:
-        """Refuse what is not above zero."""
+        """Refuse a number of zero or less."""
         return positive(value)
 
 
 class TestChecks:
-    """What looks at an answer that fits."""
+    """Checks of valid answers."""
 
     @pytest.mark.parametrize(
         ("check", "reason"),
@@ -355,7 +355,7 @@ class TestChecks:
         ],
     )
     async def test_refuses(self, check: Any, reason: str) -> None:
-        """The model is told the reason and answers again; the answer that passes is the output."""
+        """The model gets the reason and answers again, and the first accepted answer is the output."""
         with scripted("schema", '{"value": 0}', '{"value": 4}') as model:
             async with Runtime() as rt:
                 agent = Agent(model, "counter", output=Output(int, check=check))
@@ -365,7 +365,7 @@ class TestChecks:
         assert reason in told(model.requests[1])
 
     async def test_refuses_to_the_end(self) -> None:
-        """Attempts are counted together, whoever refuses them."""
+        """Attempts refused by type and by check count together."""
         with scripted("schema", '{"value": "x"}', '{"value": 0}') as model:
             async with Runtime() as rt:
                 agent = Agent(model, output=Output(int, attempts=2, check=positive))
@@ -373,7 +373,7 @@ class TestChecks:
                     await rt.run(agent, "Count.")
 
     async def test_of_text(self) -> None:
-        """Free text may be checked as well."""
+        """Free text may be checked too."""
         with ScriptedModel(["Well, well.", "Yes."]) as model:
             async with Runtime() as rt:
                 check = Output(str, check=lambda text: "One word." if " " in text else None)
@@ -382,7 +382,7 @@ class TestChecks:
         assert result.output == "Yes."
 
     async def test_fails(self) -> None:
-        """A check with a bug fails the run by its name, and the bug is the cause."""
+        """A broken check fails the run by name, with the bug as the cause."""
 
         def broken(value: int) -> None:
             raise LookupError("nowhere")
@@ -397,7 +397,7 @@ class TestChecks:
         assert caught.value.result is not None
 
     async def test_returns_nonsense(self) -> None:
-        """A check that returns something else is told what to return."""
+        """A wrong return value of a check is an error with a hint."""
         with scripted("schema", '{"value": 1}') as model:
             async with Runtime() as rt:
                 agent = Agent(model, output=Output(int, check=lambda value: value + 1))
@@ -407,7 +407,7 @@ class TestChecks:
         assert "text" in caught.value.hint
 
     async def test_ends_the_run_by_an_error_of_ours(self) -> None:
-        """A check may give up for good."""
+        """A check may end the run with an `AgnoError`."""
 
         def gone(value: int) -> None:
             raise NotFound("number", str(value), ["2"])
@@ -418,7 +418,7 @@ class TestChecks:
                     await rt.run(Agent(model, output=Output(int, check=gone)), "Count.")
 
     async def test_is_cancelled_with_its_run(self, autojump_clock: trio.testing.MockClock) -> None:
-        """A check that waits is within the run's deadlines."""
+        """The run's deadline bounds a waiting check."""
 
         async def waiting(value: int) -> None:
             await trio.sleep_forever()
@@ -431,10 +431,10 @@ class TestChecks:
 
 
 class TestSharing:
-    """Several runs at once."""
+    """Concurrent runs with an output type."""
 
     async def test_runs_of_one_agent_share_nothing(self) -> None:
-        """Each run has its own attempts and its own output."""
+        """Each run has its own attempts and output."""
 
         def answer(request: ModelRequest) -> ModelResponse:
             number = int(request.messages[0].text)

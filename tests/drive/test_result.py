@@ -1,4 +1,4 @@
-"""What a run's result tells beside the answer: the calls that the model asked for, and how long the run took."""
+"""Facts in a run's result beside the answer: tool calls and duration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HALL, BARN = ToolCall("1", "look", '{"place": "hall"}'), ToolCall("2", "look", '
 
 
 def test_tool_calls_are_those_of_all_turns_in_order() -> None:
-    """Calls of several turns, and several of one, are there in the order in which the model asked for them."""
+    """Tool calls of all turns are listed in the model's order."""
     model = ScriptedModel([ModelResponse("", (HALL, BARN)), ToolCall("3", "look", '{"place": "attic"}'), "Nowhere."])
     result = run(Agent(model, tools=[look]), "Where is it?")
 
@@ -27,12 +27,12 @@ def test_tool_calls_are_those_of_all_turns_in_order() -> None:
 
 
 def test_a_run_without_tools_has_no_calls() -> None:
-    """There is nothing to list."""
+    """A run without tools has an empty list of calls."""
     assert run(Agent(ScriptedModel(["Hello."])), "Hi").tool_calls == ()
 
 
 async def test_duration_is_from_the_call_to_the_end() -> None:
-    """A run within another takes less time than that one, and neither takes none."""
+    """An inner run has a shorter duration than the outer run, and both are above zero."""
     inner: list[RunResult] = []
     async with Runtime() as rt:
 
@@ -48,7 +48,7 @@ async def test_duration_is_from_the_call_to_the_end() -> None:
 
 
 def test_a_failed_run_has_them_too() -> None:
-    """The result of an error says what was called, and for how long the run went on."""
+    """An error's result has calls and duration too."""
     model = ScriptedModel([HALL, ModelError("no more")])
     with pytest.raises(ModelError) as caught:
         run(Agent(model, tools=[look]), "Where is it?")
@@ -58,7 +58,7 @@ def test_a_failed_run_has_them_too() -> None:
 
 
 def test_a_result_made_by_hand_took_no_time() -> None:
-    """A result that no run made has neither."""
+    """A result made by hand has no calls and no duration."""
     made: RunResult = RunResult("r", "completed", "Hello.")
 
     assert (made.duration, made.tool_calls) == (0.0, ())

@@ -47,7 +47,7 @@ class TestAnswer:
     """A run without tools."""
 
     async def test_gives_the_models_answer(self) -> None:
-        """The result has the answer, the run's own messages, and the usage; the instructions go first."""
+        """The result has the answer, the run's own messages and the usage. Instructions come first."""
         with ScriptedModel(["Hello."]) as model:
             async with Runtime() as rt:
                 result = await rt.run(Agent(model, "a", "Be brief."), "Hi")
@@ -65,7 +65,7 @@ class TestAnswer:
         assert len(ids) == 300
 
     async def test_answers_a_conversation(self) -> None:
-        """Messages may be given instead of text, and are used as they stand."""
+        """Messages given in place of text are used unchanged."""
         conversation = [Message("user", "1"), Message("assistant", "2"), Message("user", "3")]
         with ScriptedModel(["4"]) as model:
             async with Runtime() as rt:
@@ -76,14 +76,14 @@ class TestAnswer:
         assert len(conversation) == 3
 
     async def test_an_empty_answer_is_an_answer(self) -> None:
-        """A model may have nothing to say."""
+        """An empty answer completes the run."""
         async with Runtime() as rt:
             result = await rt.run(Agent(ScriptedModel([""])), "Hi")
 
         assert (result.status, result.content) == ("completed", "")
 
     async def test_settings_reach_the_model(self) -> None:
-        """The agent's settings go along; a tool choice holds for the first turn alone."""
+        """The agent's settings reach the model. A tool choice holds for the first turn only."""
         settings = ModelSettings(seed=3, tool_choice="required")
         with ScriptedModel([ToolCall("1", "echo"), "done"]) as model:
             async with Runtime() as rt:
@@ -93,7 +93,7 @@ class TestAnswer:
         assert all(request.settings is settings and request.tools == (echo,) for request in model.requests)
 
     async def test_a_request_is_not_changed_by_later_turns(self) -> None:
-        """What a model was given stays as it was."""
+        """A request stays unchanged after later turns."""
         with ScriptedModel([ToolCall("1", "echo"), "done"]) as model:
             async with Runtime() as rt:
                 await rt.run(Agent(model, tools=[echo]), "Hi")
@@ -101,7 +101,7 @@ class TestAnswer:
         assert [len(request.messages) for request in model.requests] == [1, 3]
 
     async def test_is_a_checkpoint(self) -> None:
-        """A run lets other tasks run, and can be cancelled, however quick the model is."""
+        """A run is a checkpoint, even with an instant model."""
         model = ScriptedModel(["x"])
         async with Runtime() as rt:
             with trio.CancelScope() as scope:
@@ -116,7 +116,7 @@ class TestTools:
     """Turns with tool calls."""
 
     async def test_results_go_back_to_the_model(self) -> None:
-        """A call is carried out and its result told, with the call's id and the tool's name."""
+        """A tool's result goes to the model with the call's id and the tool's name."""
         with ScriptedModel([ToolCall("c1", "echo", '{"text": "hey"}'), "It said hey."]) as model:
             async with Runtime() as rt:
                 result = await rt.run(Agent(model, tools=[echo]), "Try it")
@@ -126,7 +126,7 @@ class TestTools:
         assert result.content == "It said hey."
 
     async def test_usage_adds_up(self) -> None:
-        """The result's usage is that of all turns together."""
+        """The result's usage is the sum over all turns."""
         steps = [
             ModelResponse(tool_calls=[ToolCall("1", "echo")], usage=Usage(10, 1)),
             ModelResponse(tool_calls=[ToolCall("2", "echo")], usage=Usage(20, 2)),
@@ -138,13 +138,13 @@ class TestTools:
         assert result.usage == Usage(60, 6)
 
     async def test_several_run_at_once_and_keep_their_order(self) -> None:
-        """The calls of one turn run together; their results are told in the order of the calls."""
+        """Calls of one turn run concurrently. The results keep the order of the calls."""
         order: list[int] = []
         events = [trio.Event() for _ in range(4)]
 
         @tool
         async def step(at: int) -> int:
-            """Finish after the one behind."""
+            """Finish after the next call."""
             if at < 3:
                 await events[at + 1].wait()
             order.append(at)
@@ -160,12 +160,12 @@ class TestTools:
 
     @pytest.mark.parametrize(("limit", "most"), [(1, 1), (2, 2), (8, 5)])
     async def test_no_more_at_once_than_the_limit(self, limit: int, most: int) -> None:
-        """The limit `tools` bounds how many calls of a turn are under way."""
+        """The limit `tools` bounds the concurrent calls of a turn."""
         under_way, peak = 0, 0
 
         @tool
         async def work() -> None:
-            """Count who is here."""
+            """Count concurrent calls."""
             nonlocal under_way, peak
             under_way += 1
             peak = max(peak, under_way)
@@ -180,19 +180,19 @@ class TestTools:
         assert len(told(result)) == 5
 
     async def test_synchronous_ones_run_in_threads(self) -> None:
-        """A synchronous tool does not hold up trio's thread, and two run at once; an inline one runs in place."""
+        """A synchronous tool runs in a thread, so that two run at once; an inline tool runs in trio's thread."""
         here = threading.get_ident()
         both = threading.Barrier(2, timeout=10)
 
         @tool
         def meet() -> bool:
-            """Wait for the other."""
+            """Wait for the other call."""
             both.wait()
             return threading.get_ident() == here
 
         @tool(inline=True)
         def place() -> bool:
-            """Tell whether this is trio's thread."""
+            """Return True in trio's thread."""
             return threading.get_ident() == here
 
         calls = [ToolCall("1", "meet"), ToolCall("2", "meet"), ToolCall("3", "place")]
@@ -208,11 +208,11 @@ class TestTools:
         [("as it is", "as it is"), (None, "null"), (5, "5"), ({"a": [1.5]}, '{"a":[1.5]}'), (Usage(1, 2), None)],
     )
     async def test_results_that_are_no_text_are_told_as_json(self, value: Any, text: str | None) -> None:
-        """Text goes as it is; anything else as JSON."""
+        """A text result goes unchanged; any other result goes as JSON."""
 
         @tool(inline=True)
         def give() -> Any:
-            """Give it."""
+            """Return the value."""
             return value
 
         async with Runtime() as rt:
@@ -221,7 +221,7 @@ class TestTools:
         assert told(result) == [text or msgspec.json.encode(value).decode()]
 
     async def test_whatever_goes_wrong_is_told_and_the_run_goes_on(self) -> None:
-        """Unknown tools, bad arguments, tools that raise or return what cannot be told: the model hears of each."""
+        """Unknown tools, bad arguments, failures and invalid results are told to the model, and the run goes on."""
 
         @tool
         def broken() -> str:
@@ -236,7 +236,7 @@ class TestTools:
 
         @tool(inline=True)
         def odd() -> object:
-            """Give something that is no JSON."""
+            """Return an object unknown to JSON."""
             return object()
 
         @tool(inline=True)
@@ -272,14 +272,14 @@ class TestTools:
         assert result.content == "sorry"
 
     async def test_an_agent_without_tools_is_told_so(self) -> None:
-        """A model that makes up a tool hears that there is none."""
+        """A made-up call is answered by a message about the lack of tools."""
         async with Runtime() as rt:
             result = await rt.run(Agent(ScriptedModel([ToolCall("1", "x"), "sorry"])), "x")
 
         assert told(result) == ["There is no tool 'x'. There are no tools."]
 
     async def test_calls_without_ids_find_their_results(self) -> None:
-        """Where a model gives its calls no ids, or one twice, results still belong to their calls."""
+        """Calls without ids, or with equal ids, still get matching results."""
         calls = [ToolCall("", "echo", '{"text": "a"}'), ToolCall("", "echo", '{"text": "b"}')]
         async with Runtime() as rt:
             result = await rt.run(Agent(ScriptedModel([calls, "x"]), tools=[echo]), "x")
@@ -291,7 +291,7 @@ class TestTools:
             assert f'"{message.content}"' in asked[message.tool_call_id]
 
     async def test_a_tool_may_run_an_agent(self) -> None:
-        """A run inside a run is a run like any other."""
+        """A tool may run another agent."""
 
         async def ask(rt: Runtime) -> RunResult:
             @tool
@@ -330,7 +330,7 @@ class Options(TypedDict):
 
 
 class TestOutput:
-    """Answers of a type."""
+    """Typed answers."""
 
     @pytest.mark.parametrize(
         ("type_", "answer", "output"),
@@ -345,7 +345,7 @@ class TestOutput:
         ],
     )
     async def test_types(self, type_: Any, answer: str, output: Any) -> None:
-        """The model is given the schema, and the result has the value beside the text."""
+        """The model gets the schema, and the result has the value and the text."""
         with ScriptedModel([answer]) as model:
             async with Runtime() as rt:
                 result = await rt.run(Agent(model, output=type_), "x")
@@ -354,7 +354,7 @@ class TestOutput:
         assert model.requests[0].output is not None
 
     async def test_unfit_twice_then_fit(self) -> None:
-        """The model is told what was wrong and tries again; each attempt is a turn."""
+        """The model gets the faults and tries again. Each attempt is a turn."""
         with ScriptedModel(["no", '"no"', "7"]) as model:
             async with Runtime() as rt:
                 result = await rt.run(Agent(model, output=int), "x")
@@ -364,7 +364,7 @@ class TestOutput:
         assert result.usage == Usage(3, 3)
 
     async def test_unfit_thrice(self) -> None:
-        """Then the run ends, and its attempts are not lost."""
+        """The run fails after three invalid answers, and the result has all attempts."""
         with ScriptedModel(["no", "no", "no"]) as model:
             async with Runtime() as rt:
                 with pytest.raises(OutputError, match="does not fit the output type") as caught:
@@ -383,7 +383,7 @@ class TestOutput:
         assert list(stored.messages) == []
 
     async def test_tools_and_output(self) -> None:
-        """An agent may have both."""
+        """An agent may have both tools and an output type."""
         async with Runtime() as rt:
             model = ScriptedModel([ToolCall("1", "echo"), "5"])
             result = await rt.run(Agent(model, tools=[echo], output=int), "x")
@@ -395,7 +395,7 @@ class TestLimits:
     """Limits of one run."""
 
     async def test_turns(self) -> None:
-        """A run that never answers ends with an error that has all that was done."""
+        """A run that uses up its turns raises an error with the result so far."""
         calls = [ToolCall(str(at), "echo", f'{{"text": "{at}"}}') for at in range(3)]
         with ScriptedModel(calls) as model:
             async with Runtime(limits=Limits(turns=3)) as rt:
@@ -408,13 +408,13 @@ class TestLimits:
         assert told(result) == ["0", "1", "2"]
 
     async def test_an_agents_own(self) -> None:
-        """An agent's limits stand in for the runtime's."""
+        """An agent's limits override the runtime's."""
         async with Runtime(limits=Limits(turns=1)) as rt:
             agent = Agent(ScriptedModel([ToolCall("1", "echo"), "x"]), tools=[echo], limits=Limits(turns=2))
             assert (await rt.run(agent, "x")).content == "x"
 
     async def test_run_timeout(self, autojump_clock: trio.testing.MockClock) -> None:
-        """A run that takes too long ends with what it has so far."""
+        """A run beyond its deadline raises an error with the result so far."""
         model = ScriptedModel([ToolCall("1", "echo", '{"text": "a"}'), ToolCall("2", "forever")])
         async with Runtime(limits=Limits(run_timeout=5)) as rt:
             with pytest.raises(DeadlineExceeded, match="the run took longer than 5 s") as caught:
@@ -427,7 +427,7 @@ class TestLimits:
         assert [message.role for message in caught.value.result.messages] == ["user", "assistant", "tool"]
 
     async def test_run_timeout_counts_the_queue(self, autojump_clock: trio.testing.MockClock) -> None:
-        """Waiting for a place, or for the session, is a part of the run's time."""
+        """The run's time includes the wait for a place or a session."""
         async with Runtime(limits=Limits(runs=1)) as rt:
             first = await rt.start(Agent(Hanging()), "x")
             with pytest.raises(DeadlineExceeded):
@@ -442,7 +442,7 @@ class TestLimits:
         assert trio.current_time() == pytest.approx(4)
 
     async def test_model_timeout(self, autojump_clock: trio.testing.MockClock) -> None:
-        """One slow model call ends the run, and is named."""
+        """A slow model call ends the run, and the error names the model."""
         async with Runtime(limits=Limits(model_timeout=1.5)) as rt:
             with pytest.raises(DeadlineExceeded, match=r"the model hanging took longer than 1.5 s") as caught:
                 await rt.run(Agent(Hanging()), "x")
@@ -461,7 +461,7 @@ class TestLimits:
         assert all("the tool forever took longer than 3 s" in text for text in told(result))
 
     async def test_a_tools_thread_is_left_behind(self) -> None:
-        """A thread cannot be stopped: the run goes on without it."""
+        """A tool's thread cannot be stopped: after the timeout, the run goes on without the thread."""
         release = threading.Event()
 
         @tool
@@ -480,7 +480,7 @@ class TestLimits:
         assert "took longer than 0.01 s" in told(result)[0]
 
     async def test_model_calls(self) -> None:
-        """Model calls over all runs are bounded; more of them wait."""
+        """The number of model calls over all runs is bounded; further calls wait."""
         under_way, peak = 0, 0
 
         async def count(_: ModelRequest) -> str:
@@ -500,10 +500,10 @@ class TestLimits:
 
 
 class TestModelErrors:
-    """A model that gives no answer that can be used."""
+    """Models without a usable answer."""
 
     async def test_a_model_error_passes_through_unchanged(self) -> None:
-        """The plugin's own error reaches the caller, with all that it says, and with the result so far."""
+        """A `ModelError` reaches the caller unchanged, with the result so far."""
         error = ModelError("busy", provider="acme", status=429, retryable=True, retry_after=1.0)
         async with Runtime() as rt:
             with pytest.raises(ModelError) as caught:
@@ -519,7 +519,7 @@ class TestModelErrors:
         "error", [ValueError("boom"), KeyError("x"), trio.TooSlowError(), ExceptionGroup("many", [OSError("a")])]
     )
     async def test_any_other_error_becomes_one(self, error: Exception) -> None:
-        """Whatever a model raises, the caller meets a `ModelError` that names the model and keeps the cause."""
+        """Any other exception of a model becomes a `ModelError` with the model's name and the cause."""
         async with Runtime() as rt:
             with pytest.raises(ModelError, match=f"the model scripted failed: {type(error).__name__}") as caught:
                 await rt.run(Agent(ScriptedModel([error])), "x")
@@ -528,7 +528,7 @@ class TestModelErrors:
         assert caught.value.provider == "scripted"
 
     async def test_a_usage_error_of_the_model_stays_one(self) -> None:
-        """A model may blame the caller."""
+        """A model's `UsageError` is passed on."""
         async with Runtime() as rt:
             with pytest.raises(UsageError, match="no such model"):
                 await rt.run(Agent(ScriptedModel([UsageError("no such model")])), "x")
@@ -547,7 +547,7 @@ class TestModelErrors:
         ids=repr,
     )
     async def test_nonsense_is_a_model_error(self, nonsense: Any) -> None:
-        """What is no response, or one with the wrong things in it, is the model's fault, and nothing is stored."""
+        """An invalid response is a `ModelError`, and nothing is stored."""
 
         class Nonsense:
             name = "nonsense"
@@ -565,7 +565,7 @@ class TestModelErrors:
         assert list(stored.messages) == []
 
     async def test_a_model_that_is_not_async(self) -> None:
-        """A model whose `respond` does not return an awaitable is one that failed."""
+        """A synchronous `respond` is a failure of the model."""
 
         class Synchronous:
             name = "sync"
@@ -579,10 +579,10 @@ class TestModelErrors:
 
 
 class TestEvents:
-    """What a run says of itself."""
+    """Events of a run."""
 
     async def test_in_order(self, well_formed: WellFormed) -> None:
-        """Everything that happens is told, in order, with what came of it."""
+        """Every step has an event, in order, with its outcome."""
         events: list[Event] = []
         model = ScriptedModel([ToolCall("c1", "echo", '{"text": "hey"}'), "Hello you."])
         async with Runtime(observers=[events.append]) as rt:
@@ -603,7 +603,7 @@ class TestEvents:
         assert [event.text for event in events if isinstance(event, TextDelta)] == ["Hello ", "you."]
 
     async def test_the_user_is_told_without_a_session(self) -> None:
-        """Who asked is known, whether or not it is kept."""
+        """An event has the user even without a session."""
         events: list[Event] = []
         async with Runtime(observers=[events.append]) as rt:
             await rt.run(Agent(ScriptedModel(["x"])), [Message("user", "1"), Message("assistant", "2")], user="ann")
@@ -612,7 +612,7 @@ class TestEvents:
         assert (events[0].user, events[0].session, events[0].input) == ("ann", None, "1")
 
     async def test_failures(self, well_formed: WellFormed) -> None:
-        """What fails ends too, with its error; the run's last event has the error's code."""
+        """A failed step ends with an error. The run's last event has the error's code."""
         events: list[Event] = []
         async with Runtime(observers=[events.append]) as rt:
             with pytest.raises(ModelError):
@@ -625,7 +625,7 @@ class TestEvents:
         assert (last.code, last.error) == ("model", "down\nwait")
 
     async def test_a_refused_run_says_nothing(self) -> None:
-        """A run that was never admitted did not start."""
+        """A refused run has no events."""
         events: list[Event] = []
         async with Runtime(limits=Limits(runs=1, queue=0), observers=[events.append]) as rt:
             first = await rt.start(Agent(Hanging()), "x")

@@ -1,4 +1,4 @@
-"""How often runs let others run: where nothing in them waits, a task has a share of runs before it yields."""
+"""Checkpoints in runs: a task whose runs never wait yields after a share of runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Wait = Callable[[], Awaitable[None]]
 
 
 class Model:
-    """Awaits what it is given, then answers, or fails with what it is given."""
+    """A model that awaits a function, then answers or fails."""
 
     name = "model"
 
@@ -45,12 +45,12 @@ WAITS: dict[str, Wait | None] = {
 
 
 SHARE = 32
-"""The runs that a task may make before it lets others run."""
+"""The number of runs after which a task must yield."""
 
 
 @pytest.mark.parametrize("wait", [wait for wait in WAITS if wait != "nothing"])
 async def test_a_run_whose_model_waits_is_a_checkpoint(wait: str) -> None:
-    """A run in which something waits notices a cancellation and lets others run."""
+    """A run with a waiting model is a checkpoint."""
     async with Runtime() as rt:
         with trio.testing.assert_checkpoints():
             await rt.run(Agent(Model(WAITS[wait])), "hello")
@@ -58,7 +58,7 @@ async def test_a_run_whose_model_waits_is_a_checkpoint(wait: str) -> None:
 
 @pytest.mark.parametrize(("wait", "steps"), [("nothing", 0), ("a checkpoint", 1)])
 async def test_a_run_takes_no_step_of_its_own(wait: str, steps: int) -> None:
-    """A run takes the scheduler's steps that its model waits for, and no other."""
+    """A run takes only the scheduler steps of its model."""
     async with Runtime() as rt:
         agent = Agent(Model(WAITS[wait]))
 
@@ -74,7 +74,7 @@ RUNS = SHARES * SHARE
 
 
 async def turns_of_another(one: Callable[[], Awaitable[object]]) -> int:
-    """Make many runs in a task, and tell how many turns another task had meanwhile; its last one may be yet to come."""
+    """Make many runs in a task, and count the turns of another task. The last turn may be missing."""
     turns = 0
 
     async def others() -> None:
@@ -92,7 +92,7 @@ async def turns_of_another(one: Callable[[], Awaitable[object]]) -> int:
 
 
 async def test_runs_in_a_row_let_others_run_within_a_share() -> None:
-    """A task whose models answer at once does not keep another from running for more than its share."""
+    """A task with instant models yields within its share."""
     async with Runtime() as rt:
         agent = Agent(Model())
 
@@ -100,7 +100,7 @@ async def test_runs_in_a_row_let_others_run_within_a_share() -> None:
 
 
 async def test_runs_that_fail_at_once_let_others_run_within_a_share() -> None:
-    """A retry loop around runs that fail at once does not keep everybody else from running."""
+    """A retry loop of runs that fail at once yields within its share."""
     async with Runtime() as rt:
         agent = Agent(Model(error=ModelError("down")))
 
@@ -112,7 +112,7 @@ async def test_runs_that_fail_at_once_let_others_run_within_a_share() -> None:
 
 
 async def test_runtimes_in_turns_have_one_share_in_a_task() -> None:
-    """A task that uses several runtimes has no more of the time for it."""
+    """Several runtimes in one task have one share together."""
     async with Runtime() as one, Runtime() as other:
 
         async def both() -> None:
@@ -123,7 +123,7 @@ async def test_runtimes_in_turns_have_one_share_in_a_task() -> None:
 
 
 async def test_streams_let_others_run_within_a_share() -> None:
-    """A stream has a task of its own, and its reader waits for it each time."""
+    """A stream yields on every run, because the reader waits for the stream's task."""
     async with Runtime() as rt:
 
         async def stream() -> None:
@@ -135,7 +135,7 @@ async def test_streams_let_others_run_within_a_share() -> None:
 
 
 async def test_runs_that_take_long_let_others_run_each_time() -> None:
-    """A share is bounded in time too: a model that computes for long without waiting uses it up in one run."""
+    """A share is bounded in time too: a model with a long computation uses up the share in one run."""
 
     async def compute() -> None:
         until = trio.current_time() + 0.0005
@@ -149,7 +149,7 @@ async def test_runs_that_take_long_let_others_run_each_time() -> None:
 
 
 async def test_a_deadline_ends_a_loop_of_runs_that_wait_for_nothing() -> None:
-    """A time limit around runs whose models answer at once is noticed."""
+    """A deadline ends a loop of runs with instant models."""
     model = Model()
     async with Runtime() as rt:
         with trio.move_on_after(0) as scope:
@@ -161,7 +161,7 @@ async def test_a_deadline_ends_a_loop_of_runs_that_wait_for_nothing() -> None:
 
 
 def test_under_a_schedule_each_run_lets_others_run() -> None:
-    """The testing kit's schedules see every interleaving of runs, however fast their models are."""
+    """Each run under a schedule of the testing kit is a checkpoint, even with an instant model."""
 
     async def scenario() -> None:
         async with Runtime() as rt:
@@ -173,7 +173,7 @@ def test_under_a_schedule_each_run_lets_others_run() -> None:
 
 
 async def test_a_run_within_a_run_counts_for_both() -> None:
-    """A run and the run that its tool makes let others run within one share."""
+    """Nested runs and outer runs yield within one share."""
     async with Runtime() as rt:
 
         @tool
@@ -193,7 +193,7 @@ async def test_a_run_within_a_run_counts_for_both() -> None:
 
 
 async def test_in_a_cancelled_scope_no_model_is_asked() -> None:
-    """A cancellation that is there already is noticed before anything is done."""
+    """A run in a cancelled scope ends before the model is asked."""
     model = Model()
     async with Runtime() as rt:
         with trio.CancelScope() as scope:
@@ -205,7 +205,7 @@ async def test_in_a_cancelled_scope_no_model_is_asked() -> None:
 
 
 async def test_an_answer_is_not_lost_to_a_cancellation_that_comes_after_it() -> None:
-    """Once the model has answered without waiting, the run is completed, and says so."""
+    """A cancellation after the answer leaves the run completed."""
     with trio.CancelScope() as scope:
 
         async def answered_late() -> None:

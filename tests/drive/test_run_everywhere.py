@@ -1,4 +1,4 @@
-"""A run with everything in it, cancelled at every step, failing at every call, and under a thousand schedules."""
+"""A run with every feature: cancelled at every step, failing at every call, under many schedules."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Tally:
 
 @tool
 async def look(where: str, context: RunContext, tally: State[Tally]) -> str:
-    """Look somewhere, and say how far it is."""
+    """Look somewhere, with progress."""
     tally.calls += 1
     await context.progress({"at": where})
     await trio.lowlevel.checkpoint()
@@ -50,36 +50,36 @@ async def wait() -> str:
 
 
 class Nod(Hook):
-    """Stands around every step, and changes none."""
+    """A hook at two steps, without changes."""
 
     async def before_model(self, context: RunContext, request: ModelRequest) -> None:
-        """Let it pass."""
+        """Pass the request."""
         await trio.lowlevel.checkpoint()
 
     async def after_tool(self, context: RunContext, call: ToolCall, content: str) -> None:
-        """Let it pass."""
+        """Pass the result."""
         await trio.lowlevel.checkpoint()
 
 
 class Calm:
-    """A guardrail that lets everything pass, after a moment."""
+    """A guardrail that passes every text, after a checkpoint."""
 
     name = "calm"
 
     async def check(self, context: RunContext, text: str) -> Verdict | None:
-        """Look at it."""
+        """Pass the text."""
         await trio.lowlevel.checkpoint()
         return None
 
 
 def script() -> ScriptedModel:
-    """Two calls at once, then an answer in pieces."""
+    """Make a model with several calls at once, then an answer in pieces."""
     calls = [ToolCall("1", "look", '{"where": "here"}'), ToolCall("2", "wait", "{}"), ToolCall("3", "nothing", "{}")]
     return ScriptedModel([calls, ModelResponse("all is well", reasoning="I looked.")])
 
 
 def agent(model: Model, faults: Faults | Pauses | None = None) -> Agent:
-    """An agent with tools, hooks, a state, facts and a budget."""
+    """Make an agent with tools, hooks, a state, facts and a budget."""
     tools = [look, wait]
     hooks: list[Hook | Guard] = [Nod(), Guard(Calm(), on=("input",), race=True), Guard(Calm(), on=("output",))]
     if faults is not None:
@@ -93,14 +93,14 @@ ROLES = ["user", "assistant", "tool", "tool", "tool", "assistant"]
 
 
 def whole_or_nothing(messages: Sequence[Message]) -> bool:
-    """Whether the history has the whole run; it must not have a part of it."""
+    """Return True for a whole run in the history, False for an empty history. Fail on a part of a run."""
     roles = [message.role for message in messages]
     assert roles in ([], ROLES), f"half a history: {roles}"
     return bool(roles)
 
 
 def ends_once(events: Sequence[Event]) -> RunEnded | None:
-    """The run's last event. A run that began has one and only one, and each thing that started in it ended."""
+    """Return the run's last event. Check that a run that began ends once, and that each started step ended."""
     names = [event_type(event) for event in events]
     assert names.count("run_started") == names.count("run_ended") <= 1, names
     assert names.count("model_started") == names.count("model_ended"), names
@@ -113,13 +113,13 @@ def ends_once(events: Sequence[Event]) -> RunEnded | None:
 
 
 def nothing_is_held(rt: Runtime) -> None:
-    """No place of any limit is taken, and nobody waits for one."""
+    """Check that no place of a limit is taken or waited for."""
     for limit in places(rt):
         assert (limit.in_use, limit.waiting) == (0, 0), limit
 
 
 async def goes_on(rt: Runtime, memory: MemoryBackend, stored: bool, state: Tally) -> None:
-    """The session is free, readable, and goes on from where it is."""
+    """Check that the session is free, readable, and goes on from its stored state."""
     model = ScriptedModel(["still here"])
     result = await rt.run(agent(model), "and now?", session="s", user="ann")
     assert result.content == "still here"
@@ -128,7 +128,7 @@ async def goes_on(rt: Runtime, memory: MemoryBackend, stored: bool, state: Tally
 
 
 def tasks() -> set[str]:
-    """The tasks that are under way, trio's own and the tests' included."""
+    """Return the running tasks, including trio's own and the test's."""
     root = trio.lowlevel.current_root_task()
     assert root is not None
     waiting, found = [root], set()
@@ -141,7 +141,7 @@ def tasks() -> set[str]:
 
 @pytest.mark.parametrize("streaming", [True, False], ids=["streaming", "not streaming"])
 def test_cancelled_at_every_step(streaming: bool) -> None:
-    """No task is left, the history is whole or not there, and the run has exactly one terminal event."""
+    """A cancelled run leaves no task, a whole history or none, and exactly one terminal event."""
     outcomes: set[str] = set()
 
     async def scenario(point: CancelPoint) -> None:
@@ -161,7 +161,7 @@ def test_cancelled_at_every_step(streaming: bool) -> None:
             ended = ends_once(events)
             if ended is not None:
                 outcomes.add(ended.status)
-                # What is stored cannot be taken back any more: such a run was completed, or cut off after its end.
+                # A stored run cannot be taken back: its status is completed, or cancelled after the end.
                 assert ended.status == "cancelled" or stored, ended
             assert point.cancelled or stored
             nothing_is_held(rt)
@@ -173,7 +173,7 @@ def test_cancelled_at_every_step(streaming: bool) -> None:
 
 
 def test_failing_at_every_call() -> None:
-    """Whichever call of a model, a tool, a hook, an observer or the memory fails: as when cancelled."""
+    """A failing call of model, tool, hook, observer or memory leaves a whole history or none, and one end."""
     outcomes: set[str] = set()
 
     async def scenario(faults: Faults) -> None:
@@ -185,7 +185,7 @@ def test_failing_at_every_call() -> None:
             try:
                 async with rt.stream(agent(script(), faults), "look", session="s", user="ann") as stream:
                     async for event in stream:
-                        told.append(event)  # noqa: PERF401 - what came before an error counts
+                        told.append(event)  # noqa: PERF401 - events before an error count
             except AgnoError as exc:
                 error = exc
             stored = whole_or_nothing((await memory.load("s")).messages)
@@ -197,7 +197,7 @@ def test_failing_at_every_call() -> None:
             if error is not None:
                 assert error.result.status == ended.status == "failed"
                 assert "injected" in f"{error} {error.__cause__}"
-            # A backend that stored and then failed has stored: the caller is told of the failure, and nothing is half.
+            # A backend may store and then fail: the caller gets the failure, and the history is whole.
             assert stored or error is not None
             nothing_is_held(rt)
             outcome = stream.result if error is None else error.result
@@ -210,7 +210,7 @@ def test_failing_at_every_call() -> None:
 
 
 def test_two_runs_on_one_session_under_many_schedules() -> None:
-    """No message is lost or mixed with another run's, whatever the order in which tasks go on."""
+    """Two runs on a session lose or mix no messages, in any order of tasks."""
 
     async def scenario() -> None:
         pauses, memory = Pauses(), InProcessMemory()

@@ -1,4 +1,4 @@
-"""Runs that share a session, and runs that are cancelled, fail or run out of time at any moment."""
+"""Runs on a shared session, and runs cancelled, failing or out of time at any moment."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ WellFormed = Callable[[Sequence[Event]], None]
 
 
 class TestSessions:
-    """Runs that belong to a conversation."""
+    """Runs of a conversation."""
 
     async def test_history_goes_before_the_input(self) -> None:
-        """A session's runs see what was said before, tool calls included; another session's do not."""
+        """A run sees the session's history with tool calls, and nothing of another session."""
         with ScriptedModel([ToolCall("1", "echo"), "one", "two", "other"]) as model:
             agent = Agent(model, instructions="Be.", tools=[echo])
             async with Runtime() as rt:
@@ -56,7 +56,7 @@ class TestSessions:
         assert roles[3] == ["system", "user"]
 
     async def test_instructions_are_not_history(self) -> None:
-        """The system message belongs to the agent, not to the session."""
+        """Instructions are not stored in the session."""
         async with Runtime() as rt:
             result = await rt.run(Agent(ScriptedModel(["x"]), instructions="Be."), "a", session="s", user="ann")
             stored = await rt.memory.load("s")
@@ -69,7 +69,7 @@ class TestSessions:
         [(None, ["a", "1", "b", "2", "c"]), (3, ["b", "2", "c"]), (2, ["b", "2", "c"]), (0, ["c"])],
     )
     async def test_memory_policy(self, messages: int | None, shown: list[str]) -> None:
-        """The policy bounds what of the past the model sees, beginning with a user's message."""
+        """The policy bounds the history shown to the model, beginning with a user's message."""
         with ScriptedModel(["1", "2", "3"]) as model:
             agent = Agent(model, memory=MemoryPolicy(messages=messages))
             async with Runtime() as rt:
@@ -79,7 +79,7 @@ class TestSessions:
         assert [message.content for message in model.requests[2].messages] == shown
 
     async def test_a_run_without_answer_leaves_no_trace(self) -> None:
-        """What fails or is cut off is not appended, not even in half."""
+        """A failed run appends nothing, not even a part."""
         model = ScriptedModel([ToolCall("1", "echo"), ModelError("down"), "fine"])
         agent = Agent(model, tools=[echo])
         async with Runtime() as rt:
@@ -90,7 +90,7 @@ class TestSessions:
         assert [message.content for message in model.requests[2].messages] == ["b"]
 
     async def test_two_runs_at_once_are_put_in_order(self) -> None:
-        """The second run on a session waits for a slow first one, and sees what it said."""
+        """The second run on a session waits for a slow first run, and sees its messages."""
         go = trio.Event()
 
         async def slow(_: ModelRequest) -> str:
@@ -115,7 +115,7 @@ class TestSessions:
         assert [message.content for message in stored.messages] == ["a", "first", "b", "second"]
 
     async def test_a_cancelled_first_run_does_not_hold_up_the_second(self) -> None:
-        """When the first is cancelled, the second takes its turn and the first has left no trace."""
+        """A second run starts once the first is cancelled, and the first leaves no trace."""
         with ScriptedModel(["second"]) as model:
             async with Runtime() as rt:
                 first = await rt.start(Agent(Hanging()), "a", session="s")
@@ -129,7 +129,7 @@ class TestSessions:
         assert [message.content for message in stored.messages] == ["b", "second"]
 
     async def test_a_second_run_that_gives_up_waiting_harms_nobody(self) -> None:
-        """A run cancelled while it waits for the session leaves the lock to those behind."""
+        """A run cancelled while waiting for the session leaves the lock to the next run."""
         go = trio.Event()
 
         async def slow(_: ModelRequest) -> str:
@@ -150,12 +150,12 @@ class TestSessions:
         assert [message.content for message in stored.messages] == ["a", "first", "c", "third"]
 
     async def test_many_runs_on_one_session_lose_nothing(self) -> None:
-        """Fifty runs at once on a session: every word and every answer is there, each pair together."""
+        """Fifty runs at once on a session store every question with its answer."""
         async with Runtime() as rt:
             async with trio.open_nursery() as nursery:
                 for at in range(50):
                     agent = Agent(ScriptedModel([f"answer {at}"]))
-                    nursery.start_soon(lambda agent=agent, at=at: rt.run(agent, f"word {at}", session="s"))  # type: ignore[misc]  # a closure per run
+                    nursery.start_soon(lambda agent=agent, at=at: rt.run(agent, f"word {at}", session="s"))  # type: ignore[misc]  # a closure for each run
             stored = await rt.memory.load("s")
 
         words = [message.text for message in stored.messages]
@@ -163,7 +163,7 @@ class TestSessions:
         assert words[1::2] == [word.replace("word", "answer") for word in words[::2]]
 
     async def test_a_backend_that_breaks_is_a_backend_error(self) -> None:
-        """Whatever a backend raises, the caller meets a `BackendError` that names the session, with its result."""
+        """A backend's exception becomes a `BackendError` with the session's name and the result."""
         async with Runtime(memory=Memory(load=OSError("disk"))) as rt:
             with pytest.raises(BackendError, match="session 's': OSError: disk") as loading:
                 await rt.run(Agent(ScriptedModel([])), "x", session="s")
@@ -176,7 +176,7 @@ class TestSessions:
         assert storing.value.result.status == "failed"
 
     async def test_storing_is_finished_although_cancelled(self) -> None:
-        """An answer whose storing has begun is stored and given, even if the run is cancelled in that moment."""
+        """A cancellation while an answer is being stored leaves the run completed and stored."""
         memory = Memory()
 
         async with Runtime(memory=memory) as rt:
@@ -189,7 +189,7 @@ class TestSessions:
         assert len(stored.messages) == 2
 
     async def test_storing_that_hangs_can_be_cancelled(self, autojump_clock: trio.testing.MockClock) -> None:
-        """A store that cannot begin holds up neither a cancelled run nor one with a deadline; the answer is kept."""
+        """A hanging store holds up neither a cancelled run nor a deadline, and the result has the answer."""
         async with Runtime(memory=Memory(append=trio.sleep_forever)) as rt:
             agent = Agent(ScriptedModel(["answer"]), limits=Limits(run_timeout=3))
             with pytest.raises(DeadlineExceeded) as caught:
@@ -204,27 +204,27 @@ class TestSessions:
         assert result.status == "cancelled"
 
     async def test_locks_of_sessions_are_let_go(self) -> None:
-        """A runtime that has seen many sessions keeps the recent ones at hand, and does not grow by the others."""
+        """A runtime keeps recent sessions only, and does not grow with their number."""
         agent = Agent(ScriptedModel(lambda request: "x"))
         async with Runtime(memory=Memory(append=trio.lowlevel.checkpoint)) as rt:
             sizes = []
             for at in range(2_500):
                 await rt.run(agent, "x", session=f"session {at}")
-                sizes.append(_most_kept(rt))
+                sizes.append(_count_kept_sessions(rt))
 
         assert 1 <= max(sizes) <= 1_000
-        assert _most_kept(rt) == 0
+        assert _count_kept_sessions(rt) == 0
 
 
-def _most_kept(rt: Runtime) -> int:
-    """How many things by sessions' names the runtime has, where it has most."""
+def _count_kept_sessions(rt: Runtime) -> int:
+    """Return the largest number of sessions' names among the runtime's mappings."""
     parts = [*vars(rt).values(), *vars(rt._sessions).values()]
     kept = [value for value in parts if isinstance(value, Mapping)]
     return max(sum(str(key).startswith("session ") for key in keys) for keys in kept)
 
 
 class Memory(InProcessMemory):
-    """An in-process backend that has checkpoints, and can fail or wait on demand."""
+    """An in-process backend with checkpoints, failing or waiting on demand."""
 
     def __init__(
         self,
@@ -238,7 +238,7 @@ class Memory(InProcessMemory):
 
     async def load(self, session: str, last: int | None = None) -> Session:
         """Load, with a checkpoint before and after."""
-        await _act(self._on_load)
+        await _raise_or_wait(self._on_load)
         loaded = await super().load(session, last)
         await trio.lowlevel.checkpoint()
         return loaded
@@ -253,8 +253,8 @@ class Memory(InProcessMemory):
         data: bytes | None = None,
         agent: str = "",
     ) -> int:
-        """Append: it waits to begin, then it finishes, shielded."""
-        await _act(self._on_append)
+        """Wait, then append within a shield."""
+        await _raise_or_wait(self._on_append)
         with trio.CancelScope(shield=True):
             self.appending()
             await trio.lowlevel.checkpoint()
@@ -263,14 +263,14 @@ class Memory(InProcessMemory):
         return version
 
 
-async def _act(on: Exception | Callable[[], Awaitable[None]] | None) -> None:
+async def _raise_or_wait(on: Exception | Callable[[], Awaitable[None]] | None) -> None:
     if isinstance(on, Exception):
         raise on
     await (trio.lowlevel.checkpoint if on is None else on)()
 
 
 class AtStep(trio.abc.Instrument):
-    """Calls a function just before the n-th step that trio takes, of whichever task."""
+    """An instrument that calls a function before the n-th step of trio."""
 
     def __init__(self, number: int, call: Callable[[], None]) -> None:
         self.left = number
@@ -284,7 +284,7 @@ class AtStep(trio.abc.Instrument):
 
 
 class Busy:
-    """A model with checkpoints everywhere: two turns of parallel calls, then an answer; text is emitted in pieces."""
+    """A model with many checkpoints: two turns of parallel calls, then an answer, with text emitted in pieces."""
 
     name = "busy"
 
@@ -313,7 +313,7 @@ async def nap() -> str:
 
 @tool
 async def nest() -> str:
-    """Fail in a task of its own, also when being cancelled."""
+    """Fail in a child task, also when cancelled."""
 
     async def child() -> None:
         try:
@@ -331,12 +331,12 @@ Way = Callable[[Runtime, Agent], Awaitable[RunResult | None]]
 
 
 async def by_run(rt: Runtime, agent: Agent) -> RunResult | None:
-    """Run it."""
+    """Run the agent."""
     return await rt.run(agent, "x", session="s")
 
 
 async def by_stream(rt: Runtime, agent: Agent) -> RunResult | None:
-    """Stream it, reading slowly."""
+    """Stream the run, and read slowly."""
     async with rt.stream(agent, "x", session="s") as events:
         async for _ in events:
             await trio.lowlevel.checkpoint()
@@ -344,7 +344,7 @@ async def by_stream(rt: Runtime, agent: Agent) -> RunResult | None:
 
 
 async def by_start(rt: Runtime, agent: Agent) -> RunResult | None:
-    """Start it and wait."""
+    """Start the run and wait."""
     run = await rt.start(agent, "x", session="s")
     try:
         return await run.wait()
@@ -354,7 +354,7 @@ async def by_start(rt: Runtime, agent: Agent) -> RunResult | None:
 
 @pytest.mark.parametrize("way", [by_run, by_stream, by_start])
 def test_cancelled_at_any_step(way: Way, well_formed: WellFormed) -> None:
-    """Wherever a run is cancelled: no task is left, no place is held, no half history is kept, all that began ends."""
+    """A run cancelled at any step leaves no task, no held place and no partial history, and every start has an end."""
 
     async def attempt(step: int) -> bool:
         memory, seen, result = Memory(), list[Event](), None
@@ -386,7 +386,7 @@ def test_cancelled_at_any_step(way: Way, well_formed: WellFormed) -> None:
 @pytest.mark.parametrize("way", [by_run, by_stream, by_start])
 @pytest.mark.parametrize("error", [ValueError("bang"), ModelError("bang"), ExceptionGroup("g", [ValueError("bang")])])
 def test_failing_at_any_call(way: Way, error: Exception, well_formed: WellFormed) -> None:
-    """Wherever the model, a tool or the memory raises: one of our errors with a result, or a run that goes on."""
+    """An exception of model, tool or memory at any call ends as an `AgnoError` with a result, or the run goes on."""
 
     async def attempt(at: int) -> bool:
         calls = 0
@@ -415,7 +415,7 @@ def test_failing_at_any_call(way: Way, error: Exception, well_formed: WellFormed
             except AgnoError as exc:
                 result = exc.result
                 assert result is not None
-                assert result.error is exc  # noqa: PT017 - it is raised again
+                assert result.error is exc  # noqa: PT017 - the error's result is checked below
                 assert result.status == "failed"
             assert not any(nursery.child_tasks for nursery in trio.lowlevel.current_task().child_nurseries)
         well_formed(seen)
@@ -431,11 +431,11 @@ def test_failing_at_any_call(way: Way, error: Exception, well_formed: WellFormed
 
 
 async def test_a_deadline_at_any_time(autojump_clock: trio.testing.MockClock, well_formed: WellFormed) -> None:
-    """Wherever the run's deadline falls, the error is the deadline's, and what began has ended."""
+    """A run's deadline at any time raises the deadline's error, and every start has an end."""
 
     @tool
     async def second() -> str:
-        """Take a second, and fail in a nursery when there is no time for it."""
+        """Take a second, and fail in a nursery when cancelled."""
         late = True
 
         async def grumble() -> None:
@@ -474,7 +474,7 @@ class TestBareErrors:
     """A single cause reaches the caller bare, never in an `ExceptionGroup`."""
 
     async def failing_when_cancelled(self) -> Tool:
-        """A tool that fails in a nursery while it is being cancelled."""
+        """Make a tool that fails in a nursery when cancelled."""
 
         @tool
         async def sore() -> str:
@@ -494,7 +494,7 @@ class TestBareErrors:
         return sore
 
     async def test_a_backend_that_fails_while_being_cancelled(self) -> None:
-        """A memory backend with a nursery of its own is no exception: the run is cancelled, not failed."""
+        """A backend that fails in a nursery when cancelled leaves the run cancelled, not failed."""
 
         class Sore(InProcessMemory):
             async def load(self, session: str, last: int | None = None) -> Session:
@@ -523,7 +523,7 @@ class TestBareErrors:
     async def test_a_tool_that_fails_while_being_cancelled(
         self, autojump_clock: trio.testing.MockClock, calls: int
     ) -> None:
-        """The cancellation goes through, by whichever scope it came; the tool's failure does not replace it."""
+        """A cancellation of any scope is not replaced by a tool's failure."""
         sore = await self.failing_when_cancelled()
         asked = [ToolCall(str(at), "sore") for at in range(calls)]
 
@@ -545,7 +545,7 @@ class TestBareErrors:
             assert result.content == "x"
 
     async def test_a_model_that_fails_while_being_cancelled(self, autojump_clock: trio.testing.MockClock) -> None:
-        """The same for a model with tasks of its own."""
+        """A cancellation is not replaced by a model's failure."""
         sore = await self.failing_when_cancelled()
 
         async def hurt(_: ModelRequest) -> str:
@@ -562,11 +562,11 @@ class TestBareErrors:
 
     @pytest.mark.parametrize("started", [False, True])
     def test_control_c(self, started: bool) -> None:
-        """Ctrl-C during parallel tools is a bare `KeyboardInterrupt`."""
+        """Ctrl-C during parallel tools raises a bare `KeyboardInterrupt`."""
 
         @tool(inline=True)
         def interrupt() -> str:
-            """Press it."""
+            """Press Ctrl-C."""
             signal.raise_signal(signal.SIGINT)
             return "x"
 
@@ -584,7 +584,7 @@ class TestBareErrors:
 
 
 def test_the_doubles_here_fulfil_the_protocols() -> None:
-    """The models and the backend that these tests make up are what the kernel expects."""
+    """The models and the backend of these tests fulfil the kernel's protocols."""
     assert isinstance(Hanging(), Model)
     assert isinstance(Busy(), Model)
     assert isinstance(Memory(), MemoryBackend)

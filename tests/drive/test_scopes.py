@@ -1,4 +1,4 @@
-"""One cause stands for a group, and each end has a status."""
+"""Exception groups reduced to one cause, and statuses of errors."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ ONE, TWO, STOP = ValueError("one"), KeyError("two"), KeyboardInterrupt()
     ],
 )
 def test_one_cause_stands_for_a_group(group: BaseExceptionGroup[BaseException], expected: BaseException) -> None:
-    """However deep it is, a single failure comes out bare; an interrupt comes before failures."""
+    """A single failure comes out of any depth bare; an interrupt overrides failures."""
     assert cause(group) is expected
 
 
 def test_several_causes_stay_a_group() -> None:
-    """Where several failed for reasons of their own, nobody picks one."""
+    """Several failures stay a group."""
     group = BaseExceptionGroup("g", [ONE, BaseExceptionGroup("h", [TWO])])
 
     assert cause(group) is group
 
 
 async def test_a_cancellation_comes_before_failures() -> None:
-    """Trio gets its `Cancelled` back, and an interrupt comes before even that."""
+    """A `Cancelled` overrides failures, and an interrupt overrides a `Cancelled`."""
     with trio.CancelScope() as scope:
         scope.cancel()
         try:
@@ -52,7 +52,7 @@ async def test_a_cancellation_comes_before_failures() -> None:
 
 
 def test_statuses_and_names() -> None:
-    """A limit limits, all else fails; an exception without a text is its type."""
+    """A limit gives the status limited, any other error failed. An exception without a text is named by type."""
     assert ended_as(LimitExceeded("x", limit="turns")) == "limited"
     assert ended_as(ModelError("x")) == ended_as(STOP) == "failed"
     assert (named(ONE), named(STOP)) == ("ValueError: one", "KeyboardInterrupt")
@@ -61,7 +61,7 @@ def test_statuses_and_names() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks a child")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_draws_ids_of_its_own() -> None:
-    """Parent and child never hand out the same id."""
+    """Parent and child never share an id."""
     new_id()
     reader, writer = os.pipe()
     child = os.fork()

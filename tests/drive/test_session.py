@@ -1,4 +1,4 @@
-"""What a session brings to a run: how much history is shown, in which order things happen, and when it is stored."""
+"""Sessions in runs: the history shown, the order of steps, and the time of storing."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tests.helpers import echo
 
 @attrs.define
 class Count:
-    """A state."""
+    """A session's state."""
 
     runs: int = 0
 
 
 def shown(request: ModelRequest) -> list[str]:
-    """What goes before the input: texts, and the names of tools that are called."""
+    """Return the texts before the input, or the names of called tools."""
     return [
         message.text or "+".join(call.name for call in message.tool_calls)
         for message in request.messages[:-1]
@@ -40,7 +40,7 @@ def shown(request: ModelRequest) -> list[str]:
 
 
 async def after(history: Sequence[Message], policy: MemoryPolicy, memory: MemoryBackend | None = None) -> list[str]:
-    """What a run is shown of the history."""
+    """Return the history shown to a run."""
     memory = memory or InProcessMemory()
     await memory.append("s", history, version=0)
     with ScriptedModel(["ok"]) as model:
@@ -71,7 +71,7 @@ class TestSystemMessages:
     @pytest.mark.parametrize("store", ["memory", "sqlite"])
     @pytest.mark.parametrize("policy", [MemoryPolicy(), MemoryPolicy(runs=5), MemoryPolicy(journal=True)])
     async def test_hold_for_their_run(self, store: str, policy: MemoryPolicy, tmp_path: Path) -> None:
-        """They stand behind the instructions, as one message, and are no part of the session."""
+        """System messages follow the instructions, in one message, and are not stored."""
         inputs = [
             [Message("system", "One word."), Message("user", "One?")],
             [Message("user", "Two?"), Message("system", "Two words."), Message("system", "In French.")],
@@ -96,7 +96,7 @@ class TestSystemMessages:
 
 
 class TestHistory:
-    """The policies, through both backends."""
+    """Policies for the history, with both backends."""
 
     @pytest.mark.parametrize("store", ["memory", "sqlite"])
     @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ class TestHistory:
         ],
     )
     async def test_what_is_shown(self, policy: MemoryPolicy, expected: list[str], store: str, tmp_path: Path) -> None:
-        """The last messages, runs or tokens; the narrowest bound counts; a call and its results are one."""
+        """The history is the last messages, runs or tokens by the narrowest bound; a call stays with its results."""
         memory = InProcessMemory() if store == "memory" else SQLiteMemory(tmp_path / "a.db")
 
         assert await after(HISTORY, policy, memory) == expected
@@ -136,7 +136,7 @@ class TestHistory:
         assert await after(history, MemoryPolicy(tokens=1_100)) == ["look", "a cat"]
 
     async def test_a_summary_is_kept(self) -> None:
-        """What a run has summed up is shown to it, stored with the session, and shown to the next run too."""
+        """A summary is shown to its run, stored with the session, and shown to the next run."""
         memory = InProcessMemory()
         await memory.append("s", HISTORY, version=0)
         with ScriptedModel(["all of it", "ok", "ok"]) as model:
@@ -152,7 +152,7 @@ class TestHistory:
         assert shown(second) == [*shown(first), "now", "ok"]
 
     async def test_a_session_is_shared_by_agents(self) -> None:
-        """Two agents with policies of their own each see as much of the one conversation as theirs says."""
+        """Two agents on one session each see the history by their own policy."""
         with ScriptedModel(["1", "2", "3", "4"]) as model:
             async with Runtime() as rt:
                 wide, narrow = Agent(model), Agent(model, memory=MemoryPolicy(runs=1))
@@ -167,7 +167,7 @@ class TestHistory:
         ]
 
     async def test_a_count_that_fails(self) -> None:
-        """An error in the caller's own function is the cause of the run's, and nothing is stored."""
+        """An error of the caller's `count` is the cause of the run's error, and nothing is stored."""
 
         def count(message: Message) -> int:
             raise ZeroDivisionError("count")
@@ -180,19 +180,19 @@ class TestHistory:
 
 
 class Noting(InProcessMemory):
-    """Writes down what is asked of it."""
+    """A backend that logs its calls."""
 
     def __init__(self, notes: list[str]) -> None:
         super().__init__()
         self.notes = notes
 
     async def load(self, session: str, last: int | None = None) -> Session:
-        """Load, and note."""
+        """Log and load."""
         self.notes.append("load")
         return await super().load(session, last)
 
     async def facts(self, user: str, *, query: str | None = None, limit: int = 100) -> list[Fact]:
-        """Look up, and note with what."""
+        """Log the query and search."""
         self.notes.append(f"facts {query}")
         return await super().facts(user, query=query, limit=limit)
 
@@ -206,19 +206,19 @@ class Noting(InProcessMemory):
         data: bytes | None = None,
         agent: str = "",
     ) -> int:
-        """Append, and note how much."""
+        """Log the size and append."""
         self.notes.append(f"append {len(messages)}{'' if data is None else ' and data'}")
         return await super().append(session, messages, version=version, user=user, data=data, agent=agent)
 
 
 class Stepping(Hook):
-    """Notes the state before the run, and changes the input."""
+    """A hook that logs the state before the run, and changes the input."""
 
     def __init__(self, notes: list[str]) -> None:
         self.notes = notes
 
     async def before_run(self, context: RunContext, input: tuple[Message, ...]) -> tuple[Message, ...]:
-        """Note."""
+        """Log and change."""
         self.notes.append(f"before_run {context.state}")
         context.state.runs += 1
         return (Message("user", "changed"),)
@@ -231,10 +231,10 @@ def look(state: State[Count], context: RunContext) -> str:
 
 
 class TestOrder:
-    """What happens when."""
+    """The order of steps."""
 
     async def test_the_whole_order(self) -> None:
-        """Load, hooks with the state, instructions, facts for the input as the hooks left it, turns, one append."""
+        """A run loads, calls hooks, instructions and facts for the changed input, takes turns, and appends once."""
         notes: list[str] = []
 
         def instructions(context: RunContext) -> str:
@@ -264,7 +264,7 @@ class TestOrder:
         assert result.state == Count(1)
 
     async def test_data_are_written_when_they_change(self) -> None:
-        """A run that leaves the state as it was writes messages alone."""
+        """A run without a change of the state writes only messages."""
         notes: list[str] = []
         async with Runtime(memory=Noting(notes)) as rt:
             for _ in range(2):
@@ -273,7 +273,7 @@ class TestOrder:
         assert notes == ["load", "append 2 and data", "load", "append 2"]
 
     async def test_a_run_without_a_session_goes_the_same_way(self) -> None:
-        """Hooks, state, instructions and facts are there, and nothing is loaded or stored."""
+        """A run without a session has hooks, state, instructions and facts, but loads and stores nothing."""
         notes: list[str] = []
         with ScriptedModel([ToolCall("c", "look"), "ok"]) as model:
             policy = MemoryPolicy(state=Count, facts=UserMemory())
@@ -288,7 +288,7 @@ class TestOrder:
         assert "Ann drinks tea." in model.requests[0].messages[0].text
 
     async def test_a_hook_that_refuses(self) -> None:
-        """A blocked input leaves the session as it was, and free."""
+        """A blocked input leaves the session unchanged and free."""
 
         class Refusing(Hook):
             async def before_run(self, context: RunContext, input: tuple[Message, ...]) -> None:
@@ -305,11 +305,11 @@ ALL = MemoryPolicy(2, state=Count, facts=UserMemory(), summary=Summary())
 
 
 class TestLock:
-    """Runs on one session, in order."""
+    """Runs in order on one session."""
 
     @pytest.mark.parametrize("policy", [MemoryPolicy(), ALL])
     async def test_what_waits_for_the_session_has_a_limit(self, policy: MemoryPolicy, autojump_clock: Any) -> None:
-        """A run that waits too long for the session is told which limit it was; the session goes on."""
+        """A run that waits too long for the session gets an error with the limit's name, and the session goes on."""
 
         async def slow(_: object) -> str:
             await trio.sleep(10)
@@ -331,7 +331,7 @@ class TestLock:
 
     @pytest.mark.parametrize("policy", [MemoryPolicy(), ALL])
     async def test_a_cancelled_run_leaves_nothing(self, policy: MemoryPolicy) -> None:
-        """Cancelled in the middle of its turns, a run stores nothing, and the next one has the session."""
+        """A run cancelled between turns stores nothing, and the next run gets the session."""
 
         async def stuck(_: object) -> str:
             await trio.sleep_forever()
@@ -350,7 +350,7 @@ class TestLock:
 
     @pytest.mark.parametrize("policy", [MemoryPolicy(), ALL])
     async def test_many_users_and_sessions_at_once(self, policy: MemoryPolicy) -> None:
-        """One agent, many conversations at once: each has its own messages, and no others."""
+        """Each of many concurrent conversations of one agent has only its own messages."""
 
         async def answer(request: ModelRequest) -> str:
             await trio.lowlevel.checkpoint()
@@ -371,11 +371,11 @@ class TestLock:
 
 
 class TestBackends:
-    """Backends that misbehave."""
+    """Faulty backends."""
 
     @pytest.mark.parametrize("policy", [MemoryPolicy(), ALL])
     async def test_a_backend_that_fails(self, policy: MemoryPolicy) -> None:
-        """Whatever it raises when it loads or stores, the caller meets a `BackendError` that names the session."""
+        """An exception of a backend becomes a `BackendError` with the session's name."""
 
         class Failing(InProcessMemory):
             broken = "load"
@@ -411,6 +411,6 @@ class TestBackends:
     ],
 )
 def test_policies_that_make_no_sense(wrong: dict[str, Any]) -> None:
-    """What a policy cannot mean is refused where it is written, with the field's name."""
+    """An invalid policy is refused with the field's name."""
     with pytest.raises(UsageError, match=str(next(iter(wrong)))):
         MemoryPolicy(**wrong)

@@ -1,4 +1,4 @@
-"""Runs of several processes, or several runtimes, on one session: in order, and none of their answers thrown away."""
+"""Runs of several processes or runtimes on one session: in order, and without lost answers."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ trio.run(main, *sys.argv[1:])
 
 @attrs.define
 class Count:
-    """A state."""
+    """A session's state."""
 
     runs: int = 0
 
@@ -96,7 +96,7 @@ def count(state: State[Count]) -> str:
 
 
 def answers_of_processes(url: str, processes: int, runs: int, kind: str) -> list[list[int]]:
-    """Let so many processes run on one session, all at once; what each was answered."""
+    """Run processes on one session at once. Return the answers of each process."""
     arguments = [sys.executable, "-c", PROGRAM, url, str(runs), kind]
     started = [
         subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(processes)
@@ -119,11 +119,11 @@ def answers_of_processes(url: str, processes: int, runs: int, kind: str) -> list
 
 @linux
 class TestProcesses:
-    """Programs that share a file."""
+    """Programs with a shared file."""
 
     @pytest.mark.parametrize("kind", ["plain", "journal", "state"])
     def test_each_run_sees_those_before_it(self, kind: str, tmp_path: Path) -> None:
-        """Of several processes on one session, every run is stored, after the runs that it was shown, and no other."""
+        """Several processes on one session store every run after exactly the runs it was shown."""
         url = f"sqlite:///{tmp_path}/a.db"
 
         told = answers_of_processes(url, 4, 6, kind)
@@ -137,7 +137,7 @@ class TestProcesses:
             assert b'"runs":24' in stored.data
 
     def test_a_process_that_is_killed(self, tmp_path: Path) -> None:
-        """A process killed in the middle of a run holds nothing up."""
+        """A process killed during a run holds up no other process."""
         url = f"sqlite:///{tmp_path}/a.db"
         arguments = [sys.executable, "-c", HOLDER, url]
         with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as holder:
@@ -148,7 +148,7 @@ class TestProcesses:
                 async with Runtime(memory=url) as rt:
                     run = await rt.start(Agent(ScriptedModel(["ok"])), "hi", session="s")
                     with trio.fail_after(10):
-                        while "another process has" not in str(rt.tasks()):  # noqa: ASYNC110 - nothing tells when
+                        while "another process has" not in str(rt.tasks()):  # noqa: ASYNC110 - the wait for a lock sets no event
                             await trio.sleep(0.001)
                     holder.send_signal(signal.SIGKILL)
                     with trio.fail_after(10):
@@ -160,7 +160,7 @@ class TestProcesses:
                 holder.kill()
 
     async def test_the_file_of_locks_is_private(self, tmp_path: Path) -> None:
-        """It is as private as the database, is made by the first run in a session, and holds nothing."""
+        """The file of locks has the database's permissions, is made by the first run, and stays empty."""
         path = tmp_path / "a.db"
         async with Runtime(memory=f"sqlite:///{path}") as rt:
             await rt.memory.load("s")
@@ -174,17 +174,17 @@ class TestProcesses:
 
 
 def held(memory: MemoryBackend, session: str = "s") -> Any:
-    """Take the session's lock, as another process would."""
+    """Take the session's lock, like another process."""
     assert isinstance(memory, SessionLocks)
     return memory.lock_session(session, wait=False)
 
 
 @linux
 class TestWaiting:
-    """A run whose session another process has."""
+    """Runs on a session held by another process."""
 
     async def test_has_a_limit(self, tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
-        """A run that waits too long is told which limit it was, before its model is asked; then the session is free."""
+        """A run that waits too long gets the limit's name before the model is asked. The session is free later."""
         path = tmp_path / "a.db"
         other = SQLiteMemory(path)
         hasty = Agent(ScriptedModel([]), limits=Limits(queue_timeout=1))
@@ -200,7 +200,7 @@ class TestWaiting:
         assert result.content == "ok"
 
     async def test_two_that_wait_for_each_other(self, tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
-        """Runs of two processes, each within a run on the session that the other wants, end with a clear error."""
+        """Nested runs of two processes, each on the other's session, end with a clear error."""
         url = f"sqlite:///{tmp_path}/a.db"
         both = trio.Event()
         inner: list[BaseException] = []
@@ -233,7 +233,7 @@ class TestWaiting:
         assert "another process has" in str(inner[0])
 
     async def test_one_that_is_cancelled(self, tmp_path: Path) -> None:
-        """Cancelled while it waits, a run leaves the session to the others."""
+        """A run cancelled while waiting leaves the session to others."""
         path = tmp_path / "a.db"
         other = SQLiteMemory(path)
         async with Runtime(memory=f"sqlite:///{path}") as rt:
@@ -249,7 +249,7 @@ class TestWaiting:
         assert again
 
     async def test_runtimes_that_share_a_backend(self, tmp_path: Path) -> None:
-        """Two runtimes of one process that are given one backend are put in order as well."""
+        """Runs of two runtimes with one backend take turns too."""
         memory = SQLiteMemory(tmp_path / "a.db")
 
         async def answer(request: ModelRequest) -> str:
@@ -267,7 +267,7 @@ class TestWaiting:
 
 
 class Busy(InProcessMemory):
-    """A session that somebody without locks writes to before each of the first so many appends."""
+    """A backend whose session is changed by another writer before each of the first appends."""
 
     def __init__(self, times: int, *, user: str | None = None) -> None:
         super().__init__()
@@ -275,7 +275,7 @@ class Busy(InProcessMemory):
         self.user = user
 
     async def append(self, session: str, messages: Sequence[Message], *, version: int, **rest: Any) -> int:
-        """Let the other come first."""
+        """Append after the other writer."""
         if self.times:
             self.times -= 1
             now = await self.load(session)
@@ -284,7 +284,7 @@ class Busy(InProcessMemory):
 
 
 class TestWithoutLocks:
-    """Backends that cannot lock a session among processes: the answer is stored after the others'."""
+    """Backends without locks among processes: answers are stored after other writers'."""
 
     @pytest.mark.parametrize(
         "policy",
@@ -298,7 +298,7 @@ class TestWithoutLocks:
     )
     @pytest.mark.parametrize("times", [1, 3])
     async def test_stored_after_them(self, policy: MemoryPolicy, times: int) -> None:
-        """A run whose session another process has written to meanwhile is stored after that, whole."""
+        """A run on a session changed meanwhile is stored whole, after the change."""
         memory = Busy(0)
         await memory.append("s", [Message("user", "a"), Message("assistant", "b")], version=0, data=b"")
         if policy.state is not None:
@@ -315,7 +315,7 @@ class TestWithoutLocks:
         assert [message.text for message in stored.messages[before:]] == [*["other"] * times, "hi", "ok"]
 
     async def test_a_changed_state(self) -> None:
-        """A run that has changed the state would undo what the other changed: it is told, and its answer is kept."""
+        """A changed state cannot be stored over another writer's: the run raises a conflict with the answer."""
         memory = Busy(1)
         agent = Agent(ScriptedModel([ToolCall("c", "count"), "ok"]), tools=[count], memory=MemoryPolicy(state=Count))
         async with Runtime(memory=memory) as rt:
@@ -327,7 +327,7 @@ class TestWithoutLocks:
         assert [message.text for message in stored.messages] == ["other"]
 
     async def test_a_session_that_somebody_else_began(self) -> None:
-        """A run never adds to a session that another user has begun meanwhile."""
+        """A run never adds to a session begun meanwhile by another user."""
         memory = Busy(1, user="bob")
         async with Runtime(memory=memory) as rt:
             with pytest.raises(Forbidden) as caught:
@@ -338,7 +338,7 @@ class TestWithoutLocks:
         assert [message.text for message in stored.messages] == ["other"]
 
     async def test_a_session_that_was_deleted(self) -> None:
-        """What was deleted while a run was under way is not brought back by it."""
+        """A session deleted during a run stays deleted."""
         memory = InProcessMemory()
         await memory.append("s", [Message("user", "secret")], version=0)
 
@@ -354,7 +354,7 @@ class TestWithoutLocks:
         assert stored.total == 0
 
     async def test_a_session_that_never_comes_to_rest(self) -> None:
-        """A run gives up after a number of tries, with its answer kept."""
+        """A run gives up after a number of tries, and the error has the answer."""
         memory = Busy(1_000)
         async with Runtime(memory=memory) as rt:
             with pytest.raises(SessionConflict) as caught:
@@ -364,7 +364,7 @@ class TestWithoutLocks:
         assert memory.times > 900
 
     async def test_a_folder_that_takes_no_locks(self, tmp_path: Path) -> None:
-        """Where the file of locks cannot be made, runs go on without."""
+        """Runs go on unlocked without a file of locks."""
         path = tmp_path / "a.db"
         (tmp_path / "a.db-lock").mkdir()
         async with Runtime(memory=f"sqlite:///{path}") as rt:
@@ -373,7 +373,7 @@ class TestWithoutLocks:
         assert result.content == "ok"
 
     async def test_a_lock_that_fails(self) -> None:
-        """A backend that fails to lock is an error that names the session, before the model is asked."""
+        """A failure to lock is an error with the session's name before the model is asked."""
 
         class Failing(InProcessMemory):
             async def lock_session(self, session: str, *, wait: bool) -> bool:
@@ -387,7 +387,7 @@ class TestWithoutLocks:
                 await rt.run(Agent(ScriptedModel([])), "hi", session="s")
 
     async def test_an_unlocking_that_fails(self) -> None:
-        """A run that is stored has not failed because its session could not be given back; that is a warning."""
+        """A failure to unlock a stored run is only a warning."""
 
         class Failing(InProcessMemory):
             async def lock_session(self, session: str, *, wait: bool) -> bool:
@@ -406,14 +406,14 @@ class TestWithoutLocks:
 
 
 class Locking(InProcessMemory):
-    """Locks sessions, as far as those can tell who share it; and has the processor to itself at no moment."""
+    """A backend that locks sessions among runtimes of one process, with checkpoints."""
 
     def __init__(self) -> None:
         super().__init__()
         self.held: set[str] = set()
 
     async def lock_session(self, session: str, *, wait: bool) -> bool:
-        """Take it, once it is free."""
+        """Take the lock once free."""
         await trio.lowlevel.checkpoint()
         while session in self.held:
             if not wait:
@@ -423,16 +423,16 @@ class Locking(InProcessMemory):
         return True
 
     async def unlock_session(self, session: str) -> None:
-        """Give it back."""
+        """Give the lock back."""
         await trio.lowlevel.checkpoint()
         self.held.remove(session)
 
 
 class TestEverywhere:
-    """With a backend that locks, wherever a run ends."""
+    """A backend with locks, and runs that end at any step."""
 
     def test_cancelled(self) -> None:
-        """A run that is cancelled at any step keeps the session from nobody, and is stored whole or not at all."""
+        """A run cancelled at any step frees the session, and is stored whole or not at all."""
 
         async def scenario(point: CancelPoint) -> None:
             memory, pauses = Locking(), Pauses()
@@ -451,12 +451,12 @@ class TestEverywhere:
         cancel_everywhere(scenario, at_least=5, virtual=True)
 
     def test_failing(self) -> None:
-        """The same for a failure of the store, or of the model."""
+        """A failure of the store or of the model frees the session too."""
 
         async def scenario(faults: Faults) -> None:
             memory = Locking()
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)  # a lock that could not be given back
+                warnings.simplefilter("ignore", RuntimeWarning)  # a failure to unlock
                 async with Runtime(memory=faults.memory(memory)) as rt:
                     try:
                         await rt.run(Agent(faults.model(ScriptedModel(["1"]))), "a", session="s")

@@ -1,4 +1,4 @@
-"""Runs on one session under a thousand schedules: in every one of them nothing is lost, mixed up or half."""
+"""Runs on one session under a thousand schedules: no message is lost, mixed up or halved."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SCHEDULES = 1_000
 
 @attrs.define
 class Log:
-    """A state: what was done."""
+    """A session's state: a list of finished work."""
 
     done: list[str] = attrs.Factory(list)
 
 
 @tool
 async def work(word: str, log: State[Log]) -> str:
-    """Read the state, let others run, and write it: what two runs at once would spoil."""
+    """Read the state, yield, and write: a race between unordered runs."""
     before = list(log.done)
     await pause()
     log.done[:] = [*before, word]
@@ -36,13 +36,13 @@ async def work(word: str, log: State[Log]) -> str:
 
 @tool
 async def look(word: str) -> str:
-    """Do nothing for a while."""
+    """Yield for a while."""
     await pause()
     return f"looked at {word}"
 
 
 def answer(request: ModelRequest) -> str | list[ToolCall]:
-    """Two tool calls at once, then an answer to the run's question; where a summary is asked for, that."""
+    """Return two calls at once, then an answer to the question; or a summary on request."""
     if request.turn == 0:
         return "the summary"
     word = next(message.text for message in reversed(request.messages) if message.role == "user")
@@ -52,7 +52,7 @@ def answer(request: ModelRequest) -> str | list[ToolCall]:
 
 
 def of_run(word: str) -> list[tuple[str, str]]:
-    """The messages of the run with this question: roles and texts."""
+    """Return roles and texts of the run with the question."""
     return [
         ("user", word),
         ("assistant", f"work {word}, look {word}"),
@@ -63,7 +63,7 @@ def of_run(word: str) -> list[tuple[str, str]]:
 
 
 def order_of(messages: Sequence[Message]) -> list[str]:
-    """The runs' questions in their order, after a check that each run's messages are together and whole."""
+    """Return the questions in order. Check that each run's messages are together and whole."""
     texts = [(message.role, message.text or ", ".join(call.id for call in message.tool_calls)) for message in messages]
     order = [texts[at][1] for at in range(0, len(texts), 5)]
     assert texts == [message for word in order for message in of_run(word)]
@@ -71,7 +71,7 @@ def order_of(messages: Sequence[Message]) -> list[str]:
 
 
 def test_two_runs_on_one_session() -> None:
-    """Whatever the schedule, both runs are there whole, one after the other, and the second saw the first."""
+    """Both runs are stored whole in sequence, in any schedule, and the second sees the first."""
     orders = set()
 
     async def scenario() -> None:
@@ -97,7 +97,7 @@ def test_two_runs_on_one_session() -> None:
 
 
 def test_with_a_summary_and_a_run_that_is_cancelled() -> None:
-    """Of three runs, one cancelled at some moment, two are there whole, and the cancelled one whole or not at all."""
+    """Two of three runs are stored whole, and the cancelled third whole or not at all."""
     ends = set()
 
     async def scenario() -> None:
@@ -112,7 +112,7 @@ def test_with_a_summary_and_a_run_that_is_cancelled() -> None:
             results = [await run.wait() for run in runs]
         stored = await memory.load("s")
         there = order_of(stored.messages)
-        # A backend that waits after it has written, as this one does, may be cancelled then.
+        # The backend yields after writing, and a cancellation may come then.
         assert sorted(there) in (["one", "three", "two"], ["one", "three"])
         assert "two" in there or results[1].status == "cancelled"
         assert stored.version == len(there)
@@ -123,7 +123,7 @@ def test_with_a_summary_and_a_run_that_is_cancelled() -> None:
 
 
 def test_two_processes() -> None:
-    """Two runtimes on one backend know nothing of each other's locks: one run is stored, the other told, none lost."""
+    """Two runtimes on one backend know nothing of each other's locks: one run is stored, the other refused."""
 
     async def scenario() -> None:
         pauses, memory = Pauses(), InProcessMemory()
@@ -153,7 +153,7 @@ def test_two_processes() -> None:
 
 
 def test_two_users_begin_one_session_that_is_deleted_meanwhile() -> None:
-    """Each in a runtime of their own, one run after another: no session ever has, or shows, what another user said."""
+    """A session never has or shows messages of another user, with two runtimes and a deletion in between."""
     seen = set[str | None]()
 
     async def scenario() -> None:

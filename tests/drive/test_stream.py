@@ -1,4 +1,4 @@
-"""Streaming a run: events in order, back-pressure, leaving early, errors."""
+"""Streams of runs: events in order, back-pressure, leaving early, errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def nap() -> str:
 
 
 class Talker:
-    """A model that emits so many words, and counts how many it has got rid of."""
+    """A model that emits a number of words, and counts the words taken."""
 
     name = "talker"
 
@@ -36,7 +36,7 @@ class Talker:
         self.cancelled = False
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Talk."""
+        """Emit the words."""
         assert emit is not None
         try:
             for at in range(self.words):
@@ -49,7 +49,7 @@ class Talker:
 
 
 async def test_events_come_in_order(well_formed: WellFormed) -> None:
-    """A reader gets everything that happens, and the result at the end."""
+    """A reader gets every event, and the result at the end."""
     steps = [
         ModelResponse(tool_calls=[ToolCall("1", "nap"), ToolCall("2", "nap")]),
         ModelResponse("Good morning.", reasoning="hm"),
@@ -69,7 +69,7 @@ async def test_events_come_in_order(well_formed: WellFormed) -> None:
 
 
 async def test_a_run_streams_or_not_the_same_way() -> None:
-    """The result of a streamed run is that of the same run unstreamed."""
+    """A streamed run has the same result as an unstreamed run."""
 
     def agent() -> Agent:
         return Agent(ScriptedModel([ToolCall("1", "nap"), "done"]), tools=[nap])
@@ -85,7 +85,7 @@ async def test_a_run_streams_or_not_the_same_way() -> None:
 
 
 async def test_without_a_listener_the_model_is_not_asked_to_emit() -> None:
-    """A model is given `emit` only where somebody listens."""
+    """A model gets `emit` only with a listener."""
     emits: list[bool] = []
 
     class Watching:
@@ -104,7 +104,7 @@ async def test_without_a_listener_the_model_is_not_asked_to_emit() -> None:
 
 
 async def test_a_slow_reader_slows_the_run_and_loses_nothing() -> None:
-    """The run gets no further ahead of its reader than the buffer is long; every event arrives."""
+    """A run stays ahead of its reader by at most the buffer, and every event arrives."""
     model = Talker(3 * STREAM_BUFFER)
     async with Runtime() as rt, rt.stream(Agent(model), "x") as events:
         await wait_all_tasks_blocked()
@@ -125,7 +125,7 @@ async def test_a_slow_reader_slows_the_run_and_loses_nothing() -> None:
 
 
 async def test_parallel_tools_behind_a_slow_reader() -> None:
-    """Many writers that wait for one reader all get their turn."""
+    """Many tools waiting for one reader all get their turn."""
     calls = [ToolCall(str(at), "nap") for at in range(2 * STREAM_BUFFER)]
     agent = Agent(ScriptedModel([calls, "x"]), tools=[nap])
     async with Runtime(limits=Limits(tools=20)) as rt, rt.stream(agent, "x") as events:
@@ -139,7 +139,7 @@ async def test_parallel_tools_behind_a_slow_reader() -> None:
 
 
 async def test_leaving_early_cancels_and_waits(well_formed: WellFormed) -> None:
-    """After the block the run is over: the model was cancelled and has unwound."""
+    """Leaving the block early cancels the model and waits until the model has unwound."""
     model = Talker(10_000)
     seen: list[Event] = []
     async with Runtime(observers=[seen.append]) as rt:
@@ -156,7 +156,7 @@ async def test_leaving_early_cancels_and_waits(well_formed: WellFormed) -> None:
 
 
 async def test_leaving_at_once() -> None:
-    """A stream that nobody reads costs nothing more."""
+    """A stream left unread is cancelled."""
     async with Runtime() as rt:
         async with rt.stream(Agent(ScriptedModel([])), "x") as events:
             pass
@@ -165,7 +165,7 @@ async def test_leaving_at_once() -> None:
 
 
 async def test_cancelled_in_a_full_buffer(well_formed: WellFormed) -> None:
-    """A run that waits for its reader when it is cancelled tells its observers of nothing that does not end."""
+    """Observers get an end for every start, even after a cancellation at a full buffer."""
     for words in range(STREAM_BUFFER - 4, STREAM_BUFFER + 2):
         seen: list[Event] = []
 
@@ -183,7 +183,7 @@ async def test_cancelled_in_a_full_buffer(well_formed: WellFormed) -> None:
 
 
 async def test_cancel_still_delivers_the_end() -> None:
-    """A cancelled run's last events still come, its `RunEnded` last, and then the iteration just ends."""
+    """A cancelled run still delivers its last events with `RunEnded`, and the iteration ends."""
     model = Talker(10_000)
     async with Runtime() as rt, rt.stream(Agent(model), "x") as events:
         seen = []
@@ -200,16 +200,16 @@ async def test_cancel_still_delivers_the_end() -> None:
 
 
 class TestErrors:
-    """A run that ends without an answer."""
+    """Runs without an answer."""
 
     async def test_the_error_comes_after_the_last_event(self, well_formed: WellFormed) -> None:
-        """The reader gets `RunEnded` first, then the run's own error, bare, every time it asks again."""
+        """The reader first gets `RunEnded`, then the run's own error, bare, at each further step."""
         error = ModelError("down")
         seen: list[Event] = []
         async with Runtime() as rt, rt.stream(Agent(ScriptedModel([error])), "x") as events:
             with pytest.raises(ModelError) as caught:  # noqa: PT012 - the whole block is what raises
                 async for event in events:
-                    seen.append(event)  # noqa: PERF401 - it raises on the way
+                    seen.append(event)  # noqa: PERF401 - events before the error count
             with pytest.raises(ModelError):
                 await events.__anext__()
 
@@ -220,14 +220,14 @@ class TestErrors:
         assert events.result is error.result
 
     async def test_it_leaves_the_blocks_bare(self) -> None:
-        """Not caught inside, the error leaves both blocks as itself."""
+        """An uncaught error leaves both blocks bare."""
         with pytest.raises(ModelError, match="down"):  # noqa: PT012 - the whole block is what raises
             async with Runtime() as rt, rt.stream(Agent(ScriptedModel([ModelError("down")])), "x") as events:
                 async for _ in events:
                     pass
 
     async def test_a_bodys_own_error_stays_bare(self) -> None:
-        """An error of the reader's own leaves the blocks as itself, and the run is cancelled."""
+        """An error of the reader leaves both blocks bare, and the run is cancelled."""
         model = Talker(10_000)
         with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the whole block is what raises
             async with Runtime() as rt, rt.stream(Agent(model), "x") as events:
@@ -237,7 +237,7 @@ class TestErrors:
         assert model.cancelled
 
     async def test_a_refused_run(self) -> None:
-        """A run beyond the queue has no events, only its error."""
+        """A run beyond the queue has only an error, and no events."""
         async with Runtime(limits=Limits(runs=1, queue=0)) as rt, rt.stream(Agent(Talker(10_000)), "x"):
             await wait_all_tasks_blocked()
             async with rt.stream(Agent(ScriptedModel([])), "x") as events:
@@ -245,14 +245,14 @@ class TestErrors:
                     await events.__anext__()
 
     async def test_bad_input_is_refused_at_the_door(self) -> None:
-        """A run that cannot be carried out is refused when the block is entered."""
+        """Invalid input is refused when the block is entered."""
         async with Runtime() as rt:
             with pytest.raises(UsageError, match="empty"):
                 async with rt.stream(Agent(ScriptedModel([])), " "):
                     pass
 
     async def test_nonsense_from_a_models_emit(self, well_formed: WellFormed) -> None:
-        """A model that emits what is no delta is a model that failed."""
+        """Emitting another object than a delta is a failure of the model."""
 
         class Odd:
             name = "odd"
@@ -266,15 +266,15 @@ class TestErrors:
         async with Runtime() as rt, rt.stream(Agent(Odd()), "x") as events:
             with pytest.raises(ModelError, match="odd"):  # noqa: PT012 - the whole block is what raises
                 async for event in events:
-                    seen.append(event)  # noqa: PERF401 - it raises on the way
+                    seen.append(event)  # noqa: PERF401 - events before the error count
         well_formed(seen)
 
 
 class TestDeadlines:
-    """Deadlines around a stream, and its own."""
+    """Deadlines around streams and of runs."""
 
     async def test_the_callers_own(self, autojump_clock: trio.testing.MockClock) -> None:
-        """`move_on_after` around the block, or inside it, ends the run and nothing else."""
+        """A `move_on_after` around or inside the block ends only the run."""
 
         async def slow(_: ModelRequest) -> str:
             await trio.sleep(100)
@@ -298,7 +298,7 @@ class TestDeadlines:
         assert events.result.status == "cancelled"
 
     async def test_the_runs(self, autojump_clock: trio.testing.MockClock) -> None:
-        """The run's own deadline is an error of the iteration, with what was said so far."""
+        """The run's deadline raises in the iteration, after the events so far."""
 
         class Trailing:
             name = "trailing"
@@ -312,7 +312,7 @@ class TestDeadlines:
             seen: list[Event] = []
             with pytest.raises(DeadlineExceeded):  # noqa: PT012 - the whole block is what raises
                 async for event in events:
-                    seen.append(event)  # noqa: PERF401 - it raises on the way
+                    seen.append(event)  # noqa: PERF401 - events before the error count
 
         assert [type(event).__name__ for event in seen][-3:] == ["TextDelta", "ModelEnded", "RunEnded"]
         assert isinstance(seen[-1], RunEnded)
@@ -320,7 +320,7 @@ class TestDeadlines:
 
 
 async def test_a_shared_delta_belongs_to_each_run_that_it_is_sent_in() -> None:
-    """A model that emits one and the same delta in two runs at once mixes nothing up."""
+    """A delta emitted in two concurrent runs belongs to both."""
     constant = TextDelta("hello")
 
     class Constant:
@@ -343,7 +343,7 @@ async def test_a_shared_delta_belongs_to_each_run_that_it_is_sent_in() -> None:
 
 
 async def test_a_streamed_session_is_stored() -> None:
-    """A stream belongs to a session like any run."""
+    """A streamed run is stored in the session."""
     async with Runtime() as rt:
         for word in ("a", "b"):
             async with rt.stream(Agent(ScriptedModel([word.upper()])), word, session="s") as events:

@@ -1,4 +1,4 @@
-"""A batch tool is called once for all its calls of a turn; each call has its own arguments, result and events."""
+"""Batch tools: one call for all calls of a turn. Each call keeps its own arguments, result and events."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ WellFormed = Callable[[Sequence[Event]], None]
 
 @attrs.define
 class Point:
-    """A place."""
+    """A point in the plane."""
 
     x: int
     y: int = 0
 
 
 class TestSchema:
-    """What the model sees of one."""
+    """The schema of a batch tool."""
 
     def test_of_objects(self) -> None:
-        """An item that is an object is what a call is described as."""
+        """The schema of a list of objects is the object's."""
 
         @tool(batch=True)
         def move(points: list[Point]) -> list[str]:
-            """Move there."""
+            """Move to the points."""
             return []
 
         assert move.parameters["type"] == "object"
@@ -47,7 +47,7 @@ class TestSchema:
         assert move.decode('{"x": 1}') == {"points": Point(1)}
 
     def test_of_plain_values(self) -> None:
-        """One that is not has a parameter by itself, described as the list was."""
+        """The schema of a list of plain values has one parameter with the list's description."""
 
         @tool(batch=True)
         def embed(texts: Sequence[Annotated[str, msgspec.Meta(max_length=3)]]) -> list[str]:
@@ -67,7 +67,7 @@ class TestSchema:
             embed.decode('{"item": "abcd"}')
 
     def test_beside_what_is_filled_in(self) -> None:
-        """What the run fills in may stand beside the list."""
+        """Injected parameters may stand beside the list."""
 
         @tool(batch=True)
         def embed(context: RunContext, texts: list[str], db: Deps[dict[str, str]]) -> list[str]:
@@ -79,7 +79,7 @@ class TestSchema:
 
 @tool(batch=True)
 async def double(numbers: list[int]) -> list[Any]:
-    """Double a number; a negative one is refused, and there must be no zero."""
+    """Double a number. A negative number is refused, and zero fails the batch."""
     batches.append(numbers)
     if 0 in numbers:
         raise OSError("zero")
@@ -90,17 +90,17 @@ batches: list[list[int]] = []
 
 
 @pytest.fixture(autouse=True)
-def _fresh() -> None:
+def _clear_batches() -> None:
     batches.clear()
 
 
 def numbers(*items: object) -> list[ToolCall]:
-    """Calls of `double`."""
+    """Make calls of `double`."""
     return calls_of("double", *[msgspec.json.encode({"item": item}).decode() for item in items])
 
 
 async def test_all_calls_of_a_turn_are_one(well_formed: WellFormed) -> None:
-    """The function is called once, its results are matched with the calls, and each has its own events."""
+    """The function is called once; results match the calls, and each call has its own events."""
     events: list[Event] = []
     with ScriptedModel([numbers(1, 2, 3), numbers(4), "x"]) as model:
         async with Runtime(observers=[events.append]) as rt:
@@ -114,7 +114,7 @@ async def test_all_calls_of_a_turn_are_one(well_formed: WellFormed) -> None:
 
 
 async def test_among_others() -> None:
-    """Other tools' calls stand between them, and keep their places."""
+    """Calls of other tools in between keep their places."""
     first, second, third = numbers(1, 2, 3)
     calls = [first, ToolCall("e", "echo", '{"text": "hey"}'), second, ToolCall("n", "nothing"), third]
     contents = await told_of(job_of(double, echo), calls)
@@ -125,7 +125,7 @@ async def test_among_others() -> None:
 
 
 async def test_a_bad_argument_is_told_to_its_call_alone() -> None:
-    """It does not enter the batch; without any that is good, there is none."""
+    """An invalid argument fails only its own call. A batch without valid arguments is not called."""
     contents = await told_of(job_of(double), numbers(1, "two", 3))
 
     assert (contents[0], contents[2]) == ("2", "6")
@@ -137,7 +137,7 @@ async def test_a_bad_argument_is_told_to_its_call_alone() -> None:
 
 
 async def test_an_exception_as_a_result() -> None:
-    """It is told to its call, as a failure; the others have their results."""
+    """An exception among the results fails its own call; the other calls have results."""
     events: list[Event] = []
     contents = await told_of(job_of(double, emitter=listening(events)), numbers(1, -2))
 
@@ -146,7 +146,7 @@ async def test_an_exception_as_a_result() -> None:
 
 
 async def test_a_failure_is_told_to_each() -> None:
-    """What the function raises befalls all calls."""
+    """An exception of the function fails all calls."""
     assert await told_of(job_of(double), numbers(1, 0)) == ["double failed: OSError: zero"] * 2
 
 
@@ -161,11 +161,11 @@ async def test_a_failure_is_told_to_each() -> None:
     ],
 )
 async def test_results_that_match_no_calls(results: Any, complaint: str) -> None:
-    """With a result too few or too many nobody can say whose each is: every call is told so."""
+    """Every call fails with too few or too many results."""
 
     @tool(batch=True, inline=True, retries=3)
     def give(items: list[int]) -> Any:
-        """Give it."""
+        """Return the results."""
         return results
 
     contents = await told_of(job_of(give), calls_of("give", '{"item": 1}', '{"item": 2}'))
@@ -173,11 +173,11 @@ async def test_results_that_match_no_calls(results: Any, complaint: str) -> None
 
 
 async def test_its_limits() -> None:
-    """A batch takes one place and one attempt; each of its calls counts as a call."""
+    """A batch takes one place and one attempt. Each call of the batch counts as a call."""
 
     @tool(batch=True, calls=2, retries=1, concurrency=1)
     def shaky(items: list[int]) -> list[int]:
-        """Work at the second time."""
+        """Fail once, then work."""
         tries.append(items)
         if len(tries) == 1:
             raise OSError("not yet")
@@ -191,7 +191,7 @@ async def test_its_limits() -> None:
 
 
 async def test_its_deadline(autojump_clock: MockClock) -> None:
-    """A batch that takes too long is told to each of its calls."""
+    """A batch beyond its deadline fails all calls."""
 
     @tool(batch=True, timeout=3)
     async def slow(items: list[int]) -> list[int]:
@@ -204,12 +204,12 @@ async def test_its_deadline(autojump_clock: MockClock) -> None:
 
 
 async def test_one_that_runs_alone() -> None:
-    """With `parallel=False` the batch runs at the place of its first call, beside nothing else."""
+    """A batch with `parallel=False` runs at the place of its first call, beside no other call."""
     under_way: list[str] = []
 
     @tool(batch=True, parallel=False)
     async def alone(items: list[int]) -> list[int]:
-        """See that nobody is here."""
+        """Check that no other call runs."""
         assert not under_way
         under_way.append("alone")
         await wait_all_tasks_blocked()
@@ -218,7 +218,7 @@ async def test_one_that_runs_alone() -> None:
 
     @tool
     async def beside() -> str:
-        """See who is here."""
+        """Check that the batch does not run."""
         assert "alone" not in under_way
         under_way.append("beside")
         await wait_all_tasks_blocked()
@@ -232,7 +232,7 @@ async def test_one_that_runs_alone() -> None:
 
 
 async def test_what_is_filled_in() -> None:
-    """The context belongs to no single call; progress is told of each."""
+    """The context of a batch has no call, and progress is reported for each call."""
 
     @tool(batch=True)
     async def tell(context: RunContext, items: list[int]) -> list[bool]:
@@ -251,7 +251,7 @@ async def test_what_is_filled_in() -> None:
 
 @pytest.mark.parametrize("calls", [1, 2])
 async def test_what_is_missing_ends_the_run(calls: int) -> None:
-    """As for any tool; every call that was started has ended."""
+    """A missing dependency ends the run, and every started call has ended."""
 
     @tool(batch=True)
     async def ask(db: Deps[dict[str, str]], items: list[int]) -> list[int]:
@@ -265,7 +265,7 @@ async def test_what_is_missing_ends_the_run(calls: int) -> None:
 
 
 async def test_cancelled() -> None:
-    """Each call ends once, as cancelled."""
+    """Each call of a cancelled batch ends once, as cancelled."""
 
     @tool(batch=True)
     async def hang(items: list[int]) -> list[int]:

@@ -1,4 +1,4 @@
-"""A turn of tools of every kind, cancelled at each of its steps: nothing is left behind, and what began has ended."""
+"""A turn with tools of every kind, cancelled at each step: no leftovers, and every start has an end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Cart:
 
 @tool(concurrency=1, retries=1, timeout=60)
 async def bounded(context: RunContext, text: str) -> str:
-    """Wait for a place, tell of it, and fail at first."""
+    """Wait for a place, report progress, and fail on demand."""
     await context.progress(text)
     await trio.lowlevel.checkpoint()
     if text.startswith("!"):
@@ -38,7 +38,7 @@ async def bounded(context: RunContext, text: str) -> str:
 
 @tool(parallel=False)
 async def alone(cart: State[Cart], thing: str) -> int:
-    """Put something in."""
+    """Put a thing into the cart."""
     await trio.lowlevel.checkpoint()
     cart.things.append(thing)
     return len(cart.things)
@@ -53,20 +53,20 @@ async def batch(factor: Deps[int], numbers: list[int]) -> list[int]:
 
 @tool(concurrency=1)
 def threaded(context: RunContext) -> str:
-    """Tell of it from a thread."""
+    """Report progress from a thread."""
     context.report("in a thread")
     return "x"
 
 
 class Passing(Hook):
-    """Lets everything pass, after a step of its own."""
+    """A hook with checkpoints and without changes."""
 
     async def before_tool(self, context: RunContext, call: ToolCall) -> None:
-        """Before a call."""
+        """Pass the call."""
         await trio.lowlevel.checkpoint()
 
     async def after_tool(self, context: RunContext, call: ToolCall, content: str) -> None:
-        """After a call."""
+        """Pass the result."""
         await trio.lowlevel.checkpoint()
 
 
@@ -82,7 +82,7 @@ TOLD = ["a", "3", "bounded failed: OSError: !b (2 attempts)", "1", "6", "c", "x"
 
 
 def in_order(events: list[Event]) -> None:
-    """What started has ended, once, and said nothing before or after; the run's end is the last."""
+    """Check that each start has one end, with progress in between, and that the run's end is last."""
     open_: Counter[str] = Counter()
     for event in events:
         if isinstance(event, ToolStarted):
@@ -99,7 +99,7 @@ def in_order(events: list[Event]) -> None:
 
 @pytest.mark.parametrize("hooked", [False, True])
 def test_at_every_step(hooked: bool) -> None:
-    """Wherever it is cancelled: every place is free, each call has ended once, history is whole or as it was."""
+    """A cancellation at any step frees all places, ends each call once, and leaves a whole history or none."""
     tools = [bounded, alone, batch, threaded]
 
     async def scenario(point: CancelPoint) -> None:
@@ -114,10 +114,10 @@ def test_at_every_step(hooked: bool) -> None:
         events: list[Event] = []
         result = None
         async with Runtime(memory=memory, observers=[events.append]) as rt:
-            # A thread cannot be stopped: it is left behind, perhaps while it tells of itself.
+            # A thread cannot be stopped, and is left behind, perhaps while reporting progress.
             with left_nothing(tasks=True, resources=False, allow=["Progress._relay"]), point:
                 result = await rt.run(agent, "x", session="s", deps=3)
-            with trio.fail_after(5):  # until the thread has ended
+            with trio.fail_after(5):  # a thread keeps its place until its end
                 while any(limit.in_use for limit in places(rt)):
                     await trio.lowlevel.checkpoint()
             stored = (await rt.memory.load("s")).messages

@@ -1,4 +1,4 @@
-"""Hooks around tool calls: they change the call, answer it, change what is told, or refuse it and end the run."""
+"""Hooks around tool calls: change the call, answer in its place, change the result, or refuse and end the run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from agno_rt import Agent, Runtime, ToolCall, tool
-from agno_rt._drive.call_hooks import Hooks
+from agno_rt._decide.hooks import Hooks
 from agno_rt.context import RunContext
 from agno_rt.errors import Blocked, HookError
 from agno_rt.events import Event, RunEnded, ToolEnded, ToolStarted
@@ -26,21 +26,21 @@ DOT = image(b"\x89PNG\r\n\x1a\n" + bytes(32), name="dot.png")
 
 @attrs.define(eq=False)
 class Around(Hook):
-    """Does with a call what it is told to, and notes what it sees."""
+    """A hook with scripted actions and a log."""
 
     before: Callable[[ToolCall], ToolCall | str | None] = lambda call: None
     after: Callable[[ToolCall, str], str | None] = lambda call, content: None
     seen: list[object] = attrs.Factory(list)
 
     async def before_tool(self, context: RunContext, call: ToolCall) -> ToolCall | str | None:
-        """Before a call."""
+        """Act before a call."""
         await trio.lowlevel.checkpoint()
         assert context.call == call
         self.seen.append(call)
         return self.before(call)
 
     async def after_tool(self, context: RunContext, call: ToolCall, content: str) -> str | None:
-        """After a call."""
+        """Act after a call."""
         await trio.lowlevel.checkpoint()
         assert context.call == call
         self.seen.append(content)
@@ -48,12 +48,12 @@ class Around(Hook):
 
 
 def with_text(text: str) -> Callable[[ToolCall], ToolCall]:
-    """Change a call's argument."""
+    """Make a function that changes a call's argument."""
     return lambda call: attrs.evolve(call, arguments=f'{{"text": "{text}"}}', id="another")
 
 
 async def test_they_see_what_passes(well_formed: WellFormed) -> None:
-    """A hook that changes nothing sees each call and what is told of it, failures too."""
+    """A hook without changes sees each call and each result, failures too."""
     hook = Around()
     calls = [*calls_of("echo", '{"text": "a"}', "{"), ToolCall("n", "nothing")]
     events: list[Event] = []
@@ -66,7 +66,7 @@ async def test_they_see_what_passes(well_formed: WellFormed) -> None:
 
 
 async def test_a_changed_call() -> None:
-    """The tool is called as the hook has it, and so the event says; the result is the model's call's."""
+    """The tool and the event get the changed call; the result belongs to the model's call."""
     events: list[Event] = []
     job = job_of(echo, hooks=Hooks.of([Around(with_text("b"))]), emitter=listening(events))
 
@@ -76,7 +76,7 @@ async def test_a_changed_call() -> None:
 
 
 async def test_an_answer_in_its_place() -> None:
-    """The tool is not called; the answer is told as its result, with an event for its start and its end."""
+    """A hook's answer becomes the result without a call of the tool, with events for start and end."""
     events: list[Event] = []
     hook = Around(lambda call: "mine", lambda call, content: f"<{content}>")
     job = job_of(forever, hooks=Hooks.of([hook]), emitter=listening(events))
@@ -88,7 +88,7 @@ async def test_an_answer_in_its_place() -> None:
 
 
 async def test_layers() -> None:
-    """Several are asked in order before a call, and in the reverse order after it."""
+    """Several hooks run in order before a call, and in reverse order after."""
     outer = Around(with_text("outer"), lambda call, content: f"outer({content})")
     inner = Around(with_text("inner"), lambda call, content: f"inner({content})")
 
@@ -97,7 +97,7 @@ async def test_layers() -> None:
 
 
 async def test_media_pass() -> None:
-    """A hook is shown media as text; where it changes nothing, they reach the model, else the text does."""
+    """A hook sees media as text. Without a change, the media reach the model; otherwise the text does."""
 
     @tool(inline=True)
     def draw() -> list[str | Media]:
@@ -116,7 +116,7 @@ async def test_media_pass() -> None:
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("error", [Blocked("no", guard="g"), ValueError("bang")])
 async def test_a_refusal_ends_the_run(calls: int, when: str, error: Exception, well_formed: WellFormed) -> None:
-    """Whenever a hook refuses or fails, the run ends with that, bare; whatever had started has ended."""
+    """A hook that refuses or fails ends the run with a bare error, and every start has an end."""
 
     def refuse(call: ToolCall, content: str = "") -> None:
         raise error
@@ -135,7 +135,7 @@ async def test_a_refusal_ends_the_run(calls: int, when: str, error: Exception, w
 
 
 async def test_around_a_batch() -> None:
-    """Each call of a batch has its hooks: one is changed, one answered, one sent to another tool."""
+    """Each call of a batch has its own hooks: a change, an answer, a call of another tool."""
     batches: list[list[int]] = []
 
     @tool(batch=True)

@@ -1,4 +1,4 @@
-"""A tool is given what it asks for by type: the run, what the caller passed, the session's state."""
+"""Injection by type: the run's context, the caller's dependencies, the session's state."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from tests.tool_helpers import calls_of, job_of, listening, told_of
 
 @attrs.define
 class Database:
-    """Something that a caller passes."""
+    """A dependency of the caller."""
 
     name: str
 
 
 @attrs.define
 class Replica(Database):
-    """Another kind of it."""
+    """A subclass of the dependency."""
 
 
 @attrs.define
@@ -41,7 +41,7 @@ class Cart:
 
 
 class Settings(NamedTuple):
-    """A tuple that is one thing."""
+    """A named tuple as one dependency."""
 
     loud: bool
 
@@ -54,23 +54,23 @@ class Options(TypedDict):
 
 @runtime_checkable
 class Named(Protocol):
-    """Whatever has a name."""
+    """A protocol with a name."""
 
     name: str
 
 
 async def called(function: Callable[..., Any], **more: Any) -> Any:
-    """What the model is told of a tool made of this."""
+    """Return the content of a call of the function as a tool."""
     made = tool(function, name="it")
     [content] = await told_of(job_of(made, **more), calls_of("it", "{}"))
     return content
 
 
 class TestContext:
-    """`RunContext`."""
+    """Injection of `RunContext`."""
 
     async def test_the_run(self) -> None:
-        """It says which run, for whom, and what was asked; the call under way as well."""
+        """The context has run, agent, session, user, input, dependencies and call."""
         seen: list[RunContext | None] = []
 
         @tool
@@ -94,7 +94,7 @@ class TestContext:
         assert told(result) == ["x"]
 
     async def test_each_call_has_its_own(self) -> None:
-        """The calls of one turn do not share one."""
+        """Calls of one turn have separate contexts."""
         seen: list[Any] = []
 
         @tool
@@ -108,7 +108,7 @@ class TestContext:
 
     @pytest.mark.parametrize("inline", [True, False])
     async def test_what_a_tool_uses_itself(self, inline: bool) -> None:
-        """A tool that asks a model by itself can say what that used: it counts for the run and its budgets."""
+        """Usage reported by a tool counts for the run and its budgets."""
 
         @tool(inline=inline)
         def ask(context: RunContext) -> str:
@@ -126,7 +126,7 @@ class TestContext:
 
 
 class TestDeps:
-    """`Deps[...]`."""
+    """Injection of `Deps[...]`."""
 
     @pytest.mark.parametrize(
         ("deps", "name"),
@@ -137,7 +137,7 @@ class TestDeps:
         ],
     )
     async def test_by_type(self, deps: Any, name: str) -> None:
-        """What was passed is found by its class or a base of it, alone or as the first among several."""
+        """A dependency is found by class or base class, alone or as the first match of several."""
 
         def function(db: Deps[Database]) -> str:
             """Ask."""
@@ -146,7 +146,7 @@ class TestDeps:
         assert await called(function, deps=deps) == name
 
     async def test_kinds_of_types(self) -> None:
-        """Protocols, unions, typed dictionaries, generic types and tuples that are one thing are types, too."""
+        """Protocols, unions, typed dictionaries, generic types and callables are valid types."""
 
         async def function(
             named: Deps[Named],
@@ -162,7 +162,7 @@ class TestDeps:
         assert await called(function, deps=deps) == '["a",1.5,{"loud":true},["w"],"called"]'
 
     async def test_a_named_tuple_is_one_thing(self) -> None:
-        """What is passed may be a tuple by itself."""
+        """A named tuple counts as one dependency."""
 
         def function(settings: Deps[Settings]) -> bool:
             """Ask."""
@@ -171,7 +171,7 @@ class TestDeps:
         assert await called(function, deps=Settings(loud=True)) == "true"
 
     async def test_what_may_be_missing(self) -> None:
-        """A default stands in for what was not passed, and so does `None` where the type says so."""
+        """A missing dependency becomes the default, or `None` for an optional type."""
 
         def default(db: Deps[Database] = Database("default")) -> str:  # noqa: B008 - the point of the test
             """Ask."""
@@ -197,7 +197,7 @@ class TestDeps:
     )
     @pytest.mark.parametrize("calls", [1, 3])
     async def test_what_is_missing_ends_the_run(self, deps: Any, given: str, calls: int) -> None:
-        """It is the caller's to mend: a bare `UsageError`, however many calls there are; the model hears nothing."""
+        """A missing dependency is a bare `UsageError` for the caller, for any number of calls."""
         ran: list[str] = []
 
         @tool(inline=True)
@@ -224,7 +224,7 @@ class TestDeps:
         assert isinstance(events[-1], RunEnded)
 
     async def test_arguments_come_first(self) -> None:
-        """Arguments that do not fit are told to the model, before anything is filled in."""
+        """Invalid arguments are told to the model before any injection."""
 
         @tool
         def query(db: Deps[Database], words: str) -> str:
@@ -235,7 +235,7 @@ class TestDeps:
         assert "do not fit" in str(content)
 
     async def test_the_model_cannot_pass_one(self) -> None:
-        """What is hidden is no argument: a model that names it is refused."""
+        """Arguments from the model for injected parameters are refused."""
 
         @tool
         def query(context: RunContext, db: Deps[Database]) -> str:
@@ -248,7 +248,7 @@ class TestDeps:
         assert contents[2] == "mine"
 
     async def test_beside_described_parameters(self) -> None:
-        """An annotation may say other things as well."""
+        """An annotation may carry other metadata too."""
 
         def function(db: Annotated[Deps[Database], "the main one"], x: Annotated[int, msgspec.Meta(ge=1)] = 1) -> str:
             """Ask."""
@@ -258,14 +258,14 @@ class TestDeps:
 
 
 class TestState:
-    """`State[...]`."""
+    """Injection of `State[...]`."""
 
     async def test_is_changed_in_place(self) -> None:
-        """Two runs of a session see one state; what a tool did to it is there in the next."""
+        """Runs of a session share one state, and changes last."""
 
         @tool
         async def put(cart: State[Cart], thing: str) -> int:
-            """Put it in."""
+            """Put a thing into the cart."""
             cart.things.append(thing)
             return len(cart.things)
 
@@ -285,11 +285,11 @@ class TestState:
 
     @pytest.mark.parametrize(("state", "was"), [(None, "has none"), (Database("x"), "has Database")])
     async def test_none_of_the_type(self, state: Any, was: str) -> None:
-        """An agent without such a state is a mistake in the program, and ends the run."""
+        """An agent without the state's type is the caller's mistake, and ends the run."""
 
         @tool
         def put(cart: State[Cart]) -> None:
-            """Put it in."""
+            """Put a thing into the cart."""
 
         with pytest.raises(UsageError, match=f"'put' needs the session's state as Cart for 'cart', .* {was}") as caught:
             await told_of(job_of(put, state=state), calls_of("put", "{}"))
@@ -297,10 +297,10 @@ class TestState:
         assert "MemoryPolicy(state=Cart)" in caught.value.hint
 
     async def test_none_where_there_may_be_none(self) -> None:
-        """A tool may do without."""
+        """An optional state may be missing."""
 
         def put(cart: State[Cart] | None, other: State[Cart] = Cart(["default"])) -> Any:  # noqa: B008 - the point
-            """Put it in."""
+            """Put a thing into the cart."""
             return [cart, other]
 
         assert await called(put) == '[null,{"things":["default"]}]'
@@ -308,7 +308,7 @@ class TestState:
 
 
 async def test_a_wrapped_function_is_given_the_same() -> None:
-    """A copy of a tool with a function around its own still has what is filled in passed by name."""
+    """A copy of a tool with a wrapped function still gets injected values by name."""
 
     @tool(inline=True)
     def query(db: Deps[Database], words: str) -> str:
@@ -324,7 +324,7 @@ async def test_a_wrapped_function_is_given_the_same() -> None:
 
 
 def test_a_dependency_by_hand() -> None:
-    """A tool that has the context may ask it, and hears what is missing."""
+    """A tool may ask its context for a dependency, and gets an error for a missing one."""
     context = RunContext("r", deps=(1, Database("a")))
 
     assert context.dep(Database).name == "a"

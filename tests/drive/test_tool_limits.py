@@ -1,4 +1,4 @@
-"""A tool's own limits: its time, its attempts, its places, how often it may be called; and its place in the order."""
+"""Limits of a single tool: timeout, retries, concurrency, calls, and order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WellFormed = Callable[[Sequence[Event]], None]
 
 
 class TestTimeout:
-    """`timeout`."""
+    """The option `timeout`."""
 
     @pytest.mark.parametrize(
         ("own", "run", "seconds"), [(3, None, 3), (3, 5, 3), (5, 3, 3), (None, 3, 3), (0.5, 4, 0.5)]
@@ -30,7 +30,7 @@ class TestTimeout:
     async def test_the_narrower_counts(
         self, own: float | None, run: float | None, seconds: float, autojump_clock: MockClock
     ) -> None:
-        """Of the tool's own and the run's, whichever is over first ends the call, and the model is told."""
+        """The shorter of the tool's and the run's timeout ends the call, and the model is told."""
         cancelled: list[float] = []
 
         @tool(timeout=own)
@@ -48,7 +48,7 @@ class TestTimeout:
         assert cancelled == [pytest.approx(began + seconds)]
 
     async def test_of_a_thread(self) -> None:
-        """A thread cannot be stopped: the call ends without it, and the model hears that it may go on."""
+        """A thread cannot be stopped: the call ends without the thread, and the model is told."""
         release = threading.Event()
 
         @tool(timeout=0.01, retries=5)
@@ -66,15 +66,15 @@ class TestTimeout:
             release.set()
 
         assert "took longer than 0.01 s. It could not be stopped" in str(content)
-        # A thread that had not begun when its time was up does not make the call at all.
+        # A thread that has not begun before the timeout never makes the call.
         assert len(began) < 2, "it was tried again while it was still at it"
 
     async def test_a_deadline_within_the_tool_is_its_own(self, autojump_clock: MockClock) -> None:
-        """What the tool raises because of another deadline is told as it is."""
+        """A tool's error of another deadline is told unchanged."""
 
         @tool(timeout=5)
         async def inner() -> str:
-            """Ask an agent that takes too long."""
+            """Fail with the deadline of an inner run."""
             raise DeadlineExceeded("the run took longer than 1 s", limit="run_timeout")
 
         [content] = await told_of(job_of(inner), calls_of("inner", "{}"))
@@ -82,15 +82,15 @@ class TestTimeout:
 
 
 class TestRetries:
-    """`retries`."""
+    """The option `retries`."""
 
     async def test_until_it_works(self) -> None:
-        """A tool that fails is tried again, and the model hears of the success alone."""
+        """A failing tool is tried again, and the model only gets the success."""
         attempts: list[int] = []
 
         @tool(retries=3)
         async def shaky(at: int) -> str:
-            """Work at the third time."""
+            """Fail twice, then work."""
             attempts.append(at)
             if len(attempts) < 3:
                 raise OSError("not yet")
@@ -104,7 +104,7 @@ class TestRetries:
 
     @pytest.mark.parametrize("inline", [False, True])
     async def test_at_most_so_often(self, inline: bool) -> None:
-        """Then the model hears of the last failure, and how many there were."""
+        """The model gets the last failure and the number of attempts after the last attempt."""
         attempts: list[bool] = []
 
         @tool(retries=2, inline=inline)
@@ -118,7 +118,7 @@ class TestRetries:
         assert len(attempts) == 3
 
     async def test_each_has_its_own_time(self, autojump_clock: MockClock) -> None:
-        """The deadline is for one attempt."""
+        """The timeout holds for each attempt."""
 
         @tool(retries=2, timeout=4)
         async def slow() -> str:
@@ -131,7 +131,7 @@ class TestRetries:
         assert trio.current_time() == pytest.approx(12)
 
     async def test_arguments_are_not_tried_again(self) -> None:
-        """Neither those that do not fit, nor those that the tool itself refuses, nor a result that cannot be told."""
+        """Invalid arguments, refused arguments and invalid results are not tried again."""
         attempts: list[int] = []
 
         @tool(retries=5)
@@ -149,7 +149,7 @@ class TestRetries:
         assert attempts == [1, 2]
 
     async def test_a_cancellation_is_not_tried_again(self) -> None:
-        """A call that is cancelled, while it works or fails, is over."""
+        """A cancelled call is not tried again."""
         attempts: list[bool] = []
 
         @tool(retries=5)
@@ -170,15 +170,15 @@ class TestRetries:
 
 
 class TestConcurrency:
-    """`concurrency`."""
+    """The option `concurrency`."""
 
     async def test_over_two_runs(self) -> None:
-        """One tool's calls are bounded over the whole runtime, whichever run makes them; another's are not."""
+        """The bound on a tool's calls holds over all runs of the runtime."""
         under_way, peak = 0, 0
 
         @tool(concurrency=2)
         async def work() -> None:
-            """Count who is here."""
+            """Count concurrent calls."""
             nonlocal under_way, peak
             under_way += 1
             peak = max(peak, under_way)
@@ -196,7 +196,7 @@ class TestConcurrency:
         assert (limit.total, limit.in_use, limit.waiting) == (2, 0, 0)
 
     async def test_the_wait_is_not_the_tools_time(self, autojump_clock: MockClock) -> None:
-        """A deadline begins when the tool does."""
+        """The timeout begins with the call, not with the wait for a place."""
 
         @tool(concurrency=1, timeout=3)
         async def work() -> str:
@@ -208,7 +208,7 @@ class TestConcurrency:
         assert trio.current_time() == pytest.approx(6)
 
     async def test_the_wait_has_a_limit_of_its_own(self, autojump_clock: MockClock) -> None:
-        """`queue_timeout` bounds it; the model is told, and the run goes on."""
+        """A wait beyond `queue_timeout` is told to the model, and the run goes on."""
 
         @tool(concurrency=1)
         async def work() -> str:
@@ -223,7 +223,7 @@ class TestConcurrency:
         ]
 
     async def test_a_place_is_given_back_however_it_ends(self) -> None:
-        """After a failure, a cancellation or a result, the place is free."""
+        """A result, a failure or a cancellation gives the place back."""
 
         @tool(concurrency=1)
         async def work(how: str) -> str:
@@ -238,21 +238,21 @@ class TestConcurrency:
         for how in ("fail", "hang", "work"):
             with trio.move_on_after(0.01):
                 await told_of(job, calls_of("work", f'{{"how": "{how}"}}'))
-            assert job.places["work"].statistics().in_use == 0
+            assert job.resolved.places["work"].statistics().in_use == 0
 
     async def test_a_thread_keeps_its_place_until_it_ends(self) -> None:
-        """What is left behind still counts: no more of it are under way than may be."""
+        """A thread left behind keeps its place until its end."""
         release, entered = threading.Event(), threading.Semaphore(0)
 
         @tool(concurrency=1)
         def stuck() -> str:
-            """Wait to be let go."""
+            """Wait for the release."""
             entered.release()
             release.wait(10)
             return "done"
 
         job = job_of(stuck)
-        place = job.places["stuck"]
+        place = job.resolved.places["stuck"]
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(told_of, job, calls_of("stuck", "{}"))
@@ -271,28 +271,28 @@ class TestConcurrency:
             await place.acquire()
 
     async def test_one_that_is_cancelled_before_it_began(self) -> None:
-        """A call that is cancelled while it waits for a thread gives its place back, and is never made."""
+        """A call cancelled while waiting for a thread gives its place back, and is never made."""
         made: list[bool] = []
 
         @tool(concurrency=1)
         def work() -> str:
-            """Note it."""
+            """Record the call."""
             made.append(True)
             return ""
 
         job = job_of(work, limits=Limits(threads=1))
-        assert job.workers is not None
-        async with job.workers.threads.places:
+        assert job.resolved.workers is not None
+        async with job.resolved.workers.threads.places:
             with trio.move_on_after(0.01) as scope:
                 await told_of(job, calls_of("work", "{}"))
         assert scope.cancelled_caught
-        assert job.places["work"].statistics().in_use == 0
+        assert job.resolved.places["work"].statistics().in_use == 0
         assert await told_of(job, calls_of("work", "{}")) == [""]
         assert made == [True]
 
     async def test_a_call_within_a_call_does_not_wait_for_it(self, autojump_clock: MockClock) -> None:
-        """A tool that runs an agent with the same tool would wait for itself in vain."""
-        # Where all wait for one another the clock jumps, however busy the machine is.
+        """A nested call of the same tool does not wait for the outer call's place: the wait would never end."""
+        # In a deadlock the clock jumps at once, even on a busy machine.
         async with Runtime() as rt:
 
             @tool(concurrency=1)
@@ -308,13 +308,13 @@ class TestConcurrency:
                 assert told(await rt.run(outer, "x")) == ["bottom"]
 
     async def test_a_run_in_the_background_does_wait(self) -> None:
-        """A run that a tool starts, and leaves, is not within it."""
+        """A call of a background run started by the tool waits for a place."""
         order: list[str] = []
         async with Runtime() as rt:
 
             @tool(concurrency=1)
             async def work(name: str) -> str:
-                """Start another, and be the first to end."""
+                """Start a background run, and end before its call."""
                 if name == "first":
                     call = ToolCall("i", "work", '{"name": "second"}')
                     await rt.start(Agent(ScriptedModel([call, "x"]), tools=[work]), "x")
@@ -328,10 +328,10 @@ class TestConcurrency:
 
 
 class TestCalls:
-    """`calls`."""
+    """The option `calls`."""
 
     async def test_so_often_in_a_run(self) -> None:
-        """One call more is not made, and the model is told; the next run has all of them again."""
+        """A call beyond the limit is refused and told to the model. The next run starts from zero."""
         made: list[str] = []
 
         @tool(calls=2)
@@ -353,7 +353,7 @@ class TestCalls:
         assert made == ["a", "b"] * 2
 
     async def test_arguments_that_do_not_fit_are_no_call(self) -> None:
-        """A model that corrects itself has lost nothing; nor do attempts count."""
+        """Invalid arguments and further attempts do not count as calls."""
 
         @tool(calls=1, retries=2)
         async def once(at: int) -> str:
@@ -369,11 +369,11 @@ class TestCalls:
 
 
 class TestOrder:
-    """`parallel=False`."""
+    """The option `parallel=False`."""
 
     @pytest.mark.parametrize("threads", [False, True])
     async def test_it_runs_alone(self, threads: bool) -> None:
-        """Such a call begins when those before it are done, and those after it begin when it is done."""
+        """A call alone begins after earlier calls, and later calls begin after its end."""
         under_way: list[str] = []
         order: list[str] = []
         both = threading.Barrier(2, timeout=10)
@@ -384,21 +384,21 @@ class TestOrder:
             order.append(name)
 
         async def work_async(name: str) -> str:
-            """Do something, beside others."""
+            """Work beside other calls."""
             note(name)
             await wait_all_tasks_blocked()
             under_way.remove(name)
             return name
 
         def work_thread(name: str) -> str:
-            """Do something, beside another, or wait for it in vain."""
+            """Work beside one other call."""
             note(name)
             both.wait()
             under_way.remove(name)
             return name
 
         def alone_thread(name: str) -> str:
-            """Do something alone."""
+            """Work alone."""
             note(name)
             under_way.remove(name)
             return name
@@ -421,11 +421,11 @@ class TestOrder:
         ]
 
     async def test_in_a_run(self, well_formed: WellFormed) -> None:
-        """Through the runtime, its events come in the order of the calls."""
+        """Events of a run have the order of the calls."""
 
         @tool(parallel=False)
         async def write(text: str) -> str:
-            """Write it."""
+            """Return the text after a checkpoint."""
             await trio.lowlevel.checkpoint()
             return text
 
@@ -442,11 +442,11 @@ class TestOrder:
         assert steps == [(name, call.id) for call in calls for name in ("ToolStarted", "ToolEnded")]
 
     async def test_cancelled_in_the_middle(self) -> None:
-        """What has not begun does not begin; what has begun ends once."""
+        """No further call begins after a cancellation, and each begun call ends once."""
 
         @tool(parallel=False)
         async def write(text: str) -> str:
-            """Hang at the second."""
+            """Hang at the second call."""
             if text == "1":
                 await trio.sleep_forever()
             return text

@@ -1,4 +1,4 @@
-"""Whether a call must wait for a person, what that person may decide, and what becomes of the call then."""
+"""Calls that wait for a person: the question, the possible decisions, and the outcome."""
 
 from __future__ import annotations
 
@@ -42,33 +42,33 @@ APPROVED = tool(pay, approve=True)
 
 @attrs.define
 class Allowance:
-    """What a caller passes along."""
+    """A dependency of the caller."""
 
     amount: int
 
 
 def call_of(made: Tool, arguments: str = '{"to": "Ann"}', id: str = "c1") -> ToolCall:
-    """A call of the tool."""
+    """Make a call of the tool."""
     return ToolCall(id, made.name, arguments)
 
 
 async def asked_of(made: Tool, arguments: str = '{"to": "Ann"}', **more: Any) -> Any:
-    """What a call has to wait for, if anything."""
+    """Return the approval that a call waits for, an immediate result, or None."""
     return await require_approval(job_of(made, **more), made, call_of(made, arguments))
 
 
 async def pending(made: Tool, arguments: str = '{"to": "Ann"}') -> Approval:
-    """The approval that a call waits for."""
+    """Return the approval that a call waits for."""
     approval = await asked_of(made, arguments)
     assert isinstance(approval, Approval)
     return approval
 
 
 class TestAsked:
-    """Whether a call must wait."""
+    """The question to a person."""
 
     async def test_a_call_that_needs_approval(self) -> None:
-        """The approval says which call of which run it is about, for whom, and that it never expires."""
+        """An approval has call, run, agent, session and user, and never expires by default."""
         approval = await asked_of(APPROVED, user="bob")
 
         assert isinstance(approval, Approval)
@@ -80,13 +80,13 @@ class TestAsked:
         assert approval.expires_at is None
 
     async def test_it_may_expire(self) -> None:
-        """So many seconds after it was asked."""
+        """An approval expires `expires` seconds after its creation."""
         approval = await pending(tool(pay, approve=True, expires=90))
 
         assert approval.expires_at == approval.created_at + 90
 
     async def test_what_is_asked(self) -> None:
-        """Input comes with the schema of what is wanted; an external call with its arguments alone."""
+        """An approval for input has the schema of the input; an external call has only its arguments."""
         wanted = await pending(deploy, '{"version": "1"}')
         outside = await pending(scan, '{"page": 3}')
 
@@ -97,20 +97,20 @@ class TestAsked:
         assert (outside.kind, outside.schema) == ("external", None)
 
     async def test_other_tools_ask_nobody(self) -> None:
-        """A tool that never pauses goes on, whatever its arguments."""
+        """A tool without pauses goes on, with any arguments."""
         assert await asked_of(tool(pay), "nonsense") is None
 
     @pytest.mark.parametrize("made", [APPROVED, tool(pay, approve=lambda to: 1 / 0)])
     @pytest.mark.parametrize("arguments", ["nonsense", '{"to": 5}', "{}", '{"to": "Ann", "from": "Bob"}'])
     async def test_nobody_is_asked_of_nonsense(self, made: Tool, arguments: str) -> None:
-        """Arguments that do not fit are told to the model, and no person sees them."""
+        """Invalid arguments are told to the model, and no person is asked."""
         status, content = await asked_of(made, arguments)
 
         assert status == "failed"
         assert content.startswith("The arguments of pay do not fit its schema: ")
 
     async def test_nobody_is_asked_of_one_call_too_many(self) -> None:
-        """A call that would not be made whatever the person says is refused at once."""
+        """A call beyond the tool's limit is refused at once, and no person is asked."""
         made = tool(pay, approve=True, calls=2)
 
         assert isinstance(await asked_of(made, called={"pay": 1}), Approval)
@@ -126,7 +126,7 @@ class TestPredicate:
 
     @pytest.mark.parametrize("amount", [None, 10, 11])
     async def test_it_decides(self, amount: int | None) -> None:
-        """It is passed what it names; where the model left something out, that is the tool's own default."""
+        """The function gets the named arguments, with the tool's defaults for missing arguments."""
         made = tool(pay, approve=lambda amount: amount > 10)
         arguments = {"to": "Ann"} if amount is None else {"to": "Ann", "amount": amount}
 
@@ -135,7 +135,7 @@ class TestPredicate:
         assert isinstance(found, Approval) if amount == 11 else found is None
 
     async def test_it_may_take_everything(self) -> None:
-        """One with `**` is passed all arguments, the defaults too; a default of its own is left alone."""
+        """A function with `**` gets all arguments and the tool's defaults. Its own defaults stay."""
         seen: list[Any] = []
 
         def note(most: int = 5, **arguments: Any) -> None:
@@ -145,7 +145,7 @@ class TestPredicate:
         assert seen == [(5, {"to": "Ann", "amount": 10})]
 
     async def test_it_may_wait_and_give_a_reason(self) -> None:
-        """An async one is awaited; text is why a person is asked."""
+        """An async function is awaited. A returned text is the reason for the approval."""
 
         async def check(to: str) -> str:
             await trio.lowlevel.checkpoint()
@@ -157,7 +157,7 @@ class TestPredicate:
         assert (await pending(made, '{"to": "Bob"}')).reason == "Bob is new"
 
     async def test_the_run_fills_in(self) -> None:
-        """It may ask for the run, its dependencies and its state, as a tool may."""
+        """The function may ask for context, dependencies and state, like a tool."""
         seen: list[Any] = []
 
         def check(context: RunContext, allowed: Deps[Allowance], state: State[dict[str, int]], amount: int) -> bool:
@@ -175,7 +175,7 @@ class TestPredicate:
             await asked_of(made, user="bob")
 
     async def test_one_that_fails_ends_the_run(self) -> None:
-        """The call is not made, and whoever wrote it learns which it was."""
+        """A failing function ends the run with an error that names the tool, and the call is not made."""
         with pytest.raises(HookError, match="whether pay needs approval failed: ZeroDivisionError") as caught:
             await asked_of(tool(pay, approve=lambda amount: 1 / 0))
 
@@ -184,14 +184,14 @@ class TestPredicate:
 
     @pytest.mark.parametrize("said", [1, 0, [], object()])
     async def test_one_that_returns_something_else(self, said: Any) -> None:
-        """What is neither true nor false is taken for neither."""
+        """A value other than a truth value, text or None is refused."""
         with pytest.raises(HookError, match=f"returned a {type(said).__name__}") as caught:
             await asked_of(tool(pay, approve=lambda: said))
 
         assert caught.value.hint
 
     async def test_one_that_refuses(self) -> None:
-        """It may refuse the arguments itself: the model is told, and nobody is asked."""
+        """The function may refuse the arguments: the model is told, and no person is asked."""
 
         def check(amount: int) -> bool:
             if amount > 5:
@@ -201,7 +201,7 @@ class TestPredicate:
         assert await asked_of(tool(pay, approve=check)) == ("failed", "Never more than 5.")
 
     async def test_it_is_cancelled_with_its_run(self) -> None:
-        """A cancellation is no failure of the function."""
+        """A cancellation is not a failure of the function."""
 
         async def check() -> bool:
             await trio.sleep_forever()
@@ -213,7 +213,7 @@ class TestPredicate:
         assert scope.cancelled_caught
 
     async def test_an_object_and_a_method(self) -> None:
-        """Whatever can be called will do."""
+        """Callable objects and methods are accepted."""
 
         class Rule:
             def __call__(self, amount: int) -> bool:
@@ -227,15 +227,15 @@ class TestPredicate:
 
 
 def decided(approval: Approval, **more: Any) -> Approval:
-    """The approval, decided."""
+    """Return the approval with a decision."""
     return attrs.evolve(approval, **more)
 
 
 class TestCarried:
-    """What becomes of a call that was decided."""
+    """Outcomes of decided calls."""
 
     async def test_approved(self) -> None:
-        """The call is made as the model wrote it, or as whoever approved of it changed it."""
+        """An approved call is made with the model's arguments, or with the person's."""
         approval = await pending(APPROVED)
         edited = '{"to": "Ann", "amount": 1}'
 
@@ -255,7 +255,7 @@ class TestCarried:
         ],
     )
     async def test_not_made(self, more: dict[str, Any], content: str) -> None:
-        """The model is told why, with a tool that is still there or without."""
+        """The model gets the reason for a refused call, with or without the tool at hand."""
         approval = decided(await pending(APPROVED), **more)
 
         assert (
@@ -265,7 +265,7 @@ class TestCarried:
         )
 
     async def test_pending(self) -> None:
-        """One that nobody has decided comes to nothing yet."""
+        """A pending approval has no outcome yet."""
         with pytest.raises(UsageError, match="of pay is not decided yet") as caught:
             apply_decision(job_of(), APPROVED, await pending(APPROVED))
 
@@ -283,7 +283,7 @@ class TestCarried:
         ],
     )
     async def test_an_external_result(self, given: str, content: str) -> None:
-        """Text is told as it is, anything else as JSON; the tool need not be there any more."""
+        """A text result goes to the model unchanged, any other result as JSON, even without the tool."""
         approval = decided(await pending(scan, '{"page": 1}'), status="answered", arguments=given)
 
         assert (
@@ -293,7 +293,7 @@ class TestCarried:
         )
 
     async def test_input(self) -> None:
-        """The function gets the model's arguments and the user's, beside all that the run fills in."""
+        """The function gets the model's arguments, the user's input, and the injected values."""
         seen: list[Any] = []
 
         @tool(timeout=5, retries=1)
@@ -319,7 +319,7 @@ class TestCarried:
         assert seen == [("a", "11", 3, 7, "c1"), ("b", "22", 1, 7, "c2")]
 
     async def test_input_is_read_as_its_type(self) -> None:
-        """What the user gave is checked and made what the parameter says, as arguments are."""
+        """The user's input is decoded to the parameter's type, like arguments."""
 
         @tool
         def move(to: FromUser[Allowance], until: FromUser[set[int]]) -> str:
@@ -334,7 +334,7 @@ class TestCarried:
         assert await invoke_tool(job, move, [call]) == [("completed", "(Allowance(amount=2), {1})")]
 
     async def test_input_for_a_tool_that_has_changed(self) -> None:
-        """An answer that a newer version of the tool cannot use is told, and the function is not called."""
+        """Input unfit for a newer version of the tool is told to the model, and the function is not called."""
 
         @tool(name="deploy")
         def newer(version: str, region: FromUser[str]) -> None:
@@ -351,7 +351,7 @@ class TestCarried:
         assert apply_decision(job_of(), None, approval) is approval.call
 
     async def test_nobody_was_asked(self) -> None:
-        """A call that went past the user ends the run; the function is not called without what it asks for."""
+        """A call without the user's input ends the run, and the function is not called."""
         with pytest.raises(UsageError, match="takes 'environment' from the user, and nobody was asked") as caught:
             await invoke_tool(job_of(deploy), deploy, [call_of(deploy, '{"version": "1"}')])
 
@@ -359,11 +359,11 @@ class TestCarried:
 
 
 def by_hand(amount: Annotated[int, Meta(ge=0)], to: str = "") -> None:
-    """A tool with bounds."""
+    """Take bounded arguments."""
 
 
 class TestCheckDecision:
-    """What a person may decide."""
+    """Checks of a person's decision."""
 
     @pytest.mark.parametrize(
         ("made", "decision"),
@@ -380,7 +380,7 @@ class TestCheckDecision:
         ],
     )
     async def test_what_fits(self, made: Tool, decision: Decision) -> None:
-        """A decision of the right kind passes, with the tool at hand or not."""
+        """A decision of the right kind passes, with or without the tool at hand."""
         approval = await pending(
             made, {"pay": '{"to": "A"}', "deploy": '{"version": "1"}', "scan": '{"page": 1}'}[made.name]
         )
@@ -397,7 +397,7 @@ class TestCheckDecision:
         ],
     )
     def test_the_wrong_kind(self, kind: Any, status: Any, hint: str) -> None:
-        """The error says what it is, and what may be decided of it."""
+        """An error for a wrong decision names the kind of approval and the possible decisions."""
         approval = Approval("a1", "run", call_of(APPROVED), kind)
 
         with pytest.raises(UsageError, match=f"a1 of pay is of kind {kind} and cannot be {status}") as caught:
@@ -423,7 +423,7 @@ class TestCheckDecision:
         ],
     )
     def test_what_does_not_fit(self, made: Tool, arguments: str, faults: list[str]) -> None:
-        """Every fault is named, with its place, before anything is decided."""
+        """An error for an invalid decision names every fault with its place."""
         kind: Any = "external" if made.external else "approval" if made.asks is None else "input"
         schema = None if made.asks is None else made.asks.schema
         approval = Approval("a1", "run", call_of(made), kind, schema=schema)
@@ -435,7 +435,7 @@ class TestCheckDecision:
         assert caught.value.hint
 
     def test_input_is_checked_without_its_tool(self) -> None:
-        """The approval has the schema, which is enough: a server need not know the agent."""
+        """Input is checked by the approval's schema, so that a server need not know the agent."""
         assert deploy.asks is not None
         stored = msgspec.json.decode(msgspec.json.encode(deploy.asks.schema))
         approval = Approval("a1", "run", call_of(deploy), "input", schema=stored)
@@ -444,7 +444,7 @@ class TestCheckDecision:
             check_decision(None, approval, Decision("answered", "{}"))
 
     def test_what_a_type_itself_refuses(self) -> None:
-        """What no schema says is found where the tool is at hand."""
+        """A fault beyond the schema is found only with the tool at hand."""
 
         @attrs.define
         class Even:
@@ -479,13 +479,13 @@ class TestCheckDecision:
         ],
     )
     def test_too_little_and_too_much(self, kind: Any, decision: Decision, complaint: str) -> None:
-        """An answer is needed to answer, and has no place beside a denial."""
+        """A decision of answered needs an answer; a denial accepts none."""
         with pytest.raises(UsageError, match=complaint) as caught:
             check_decision(None, Approval("a1", "run", call_of(APPROVED), kind), decision)
         assert caught.value.hint
 
     def test_a_tool_whose_decoder_fails(self) -> None:
-        """Whatever a hand-made tool raises of the arguments, they are refused."""
+        """An exception of a hand-made tool's decoder refuses the arguments."""
 
         def decode(text: str) -> dict[str, Any]:
             raise RuntimeError("no")
@@ -496,7 +496,7 @@ class TestCheckDecision:
 
 
 async def test_a_hand_made_tool() -> None:
-    """A tool that was not made of a signature is asked about by the names in its schema."""
+    """A tool without a signature passes the names of its schema to `approve`."""
     schema = {"type": "object", "properties": {"amount": {"type": "integer"}}}
     decode: Callable[[str], dict[str, Any]] = msgspec.json.decode
 

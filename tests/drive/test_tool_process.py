@@ -1,4 +1,4 @@
-"""A process tool runs in a process of its own, which is gone when it took too long or its run was cancelled."""
+"""Process tools run in a process of their own, killed after a timeout or a cancellation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import trio
-import trio_parallel  # type: ignore[import-untyped]  # it comes without types
+import trio_parallel  # type: ignore[import-untyped]  # the package has no types
 
 from agno_rt import Agent, Limits, Runtime, ToolCall
 from agno_rt._drive.tool_process import Processes, run_in_process
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def gone(pid: int) -> bool:
-    """Whether there is no process of that number, not even a dead one that nobody has asked about."""
+    """Return True without a process of the id, not even a zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -38,7 +38,7 @@ def gone(pid: int) -> bool:
 
 
 def dead(pid: int) -> bool:
-    """Whether the process has ended, be it that whoever took it over has not asked about it."""
+    """Return True if the process has ended, even as a zombie."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
     except FileNotFoundError:
@@ -47,7 +47,7 @@ def dead(pid: int) -> bool:
 
 
 async def written(file: Path) -> int:
-    """The number in a file, once it is there."""
+    """Wait for the file, and return the number inside."""
     path, text = trio.Path(file), ""
     with trio.fail_after(30):
         while not text:
@@ -58,7 +58,7 @@ async def written(file: Path) -> int:
 
 
 async def test_it_runs_elsewhere() -> None:
-    """The function's process is not this one, and is kept for the next call."""
+    """The function runs in another process, kept for the next call."""
     first, second = await told_of(job_of(process_tools.where), calls_of("where", "{}")) + await told_of(
         job_of(process_tools.where), calls_of("where", "{}")
     )
@@ -68,7 +68,7 @@ async def test_it_runs_elsewhere() -> None:
 
 
 async def test_arguments_and_results() -> None:
-    """Classes go there and come back, media too; what cannot be told, or is refused, is heard of."""
+    """Arguments and results may be classes or media. Refusals, failures and invalid results are told to the model."""
     tools = [process_tools.mirror, process_tools.draw, process_tools.odd, process_tools.refuse, process_tools.fail]
     job = job_of(*tools)
 
@@ -88,14 +88,14 @@ async def test_arguments_and_results() -> None:
 
 
 async def test_a_batch() -> None:
-    """A batch is one call there, too."""
+    """A batch is one call in the process."""
     calls = calls_of("double", '{"item": 1}', '{"item": 2}')
     assert await told_of(job_of(process_tools.double), calls) == ["2", "4"]
 
 
 async def test_at_its_deadline(tmp_path: Path) -> None:
-    """A function that spins is killed at its deadline: its process is gone, and the model is told."""
-    await told_of(job_of(process_tools.where), calls_of("where", "{}"))  # so that a process is there
+    """A function that spins is killed at its deadline: the process is gone, and the model is told."""
+    await told_of(job_of(process_tools.where), calls_of("where", "{}"))  # start a process beforehand
     file = tmp_path / "pid"
     async with Runtime() as rt:
         call = ToolCall("1", "spin", f'{{"file": "{file}"}}')
@@ -107,7 +107,7 @@ async def test_at_its_deadline(tmp_path: Path) -> None:
 
 
 async def test_at_the_runs_deadline(tmp_path: Path) -> None:
-    """The run's `tool_timeout` kills it as well, and the next call has a process again."""
+    """The run's `tool_timeout` kills the process too, and the next call gets a new process."""
     await told_of(job_of(process_tools.where), calls_of("where", "{}"))
     file = tmp_path / "pid"
     job = job_of(process_tools.spin_on, process_tools.where, limits=Limits(tool_timeout=1.5))
@@ -121,11 +121,11 @@ async def test_at_the_runs_deadline(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("calls", [1, 2])
 async def test_cancelled(tmp_path: Path, calls: int) -> None:
-    """A run that is cancelled leaves no process behind; each call has ended, as cancelled."""
+    """A cancelled run leaves no process behind, and each call has ended as cancelled."""
     files = [tmp_path / str(at) for at in range(calls)]
     asked = [ToolCall(str(at), "spin_on", f'{{"file": "{file}"}}') for at, file in enumerate(files)]
     events: list[Event] = []
-    # As many at once as there are processors: with one alone, the second would have to wait for ever.
+    # The default is one worker a processor: on one processor the second call would wait for ever.
     limiter = trio_parallel.current_default_worker_limiter()
     limiter.total_tokens = max(limiter.total_tokens, calls)
     async with Runtime(observers=[events.append]) as rt:
@@ -141,9 +141,9 @@ async def test_cancelled(tmp_path: Path, calls: int) -> None:
 
 
 async def test_a_runtimes_own_processes() -> None:
-    """They are kept between calls, and are gone when they are closed; one that died meanwhile is no error."""
+    """A runtime's processes are kept between calls and gone after closing. A dead process is not an error."""
     processes = Processes()
-    await processes.aclose()  # there are none yet
+    await processes.aclose()  # closing without processes
     try:
         pids = [int(await run_in_process(process_tools.where, {}, None, None, processes)) for _ in range(2)]
         assert pids[0] == pids[1]
@@ -161,7 +161,7 @@ async def test_a_runtimes_own_processes() -> None:
 
 
 async def test_a_crash() -> None:
-    """A process that dies is told, with how it died, and the run goes on."""
+    """A crash is told to the model with the exit code, and the run goes on."""
     async with Runtime() as rt:
         model = ScriptedModel([ToolCall("1", "crash"), ToolCall("2", "leave"), ToolCall("3", "where"), "x"])
         tools = [process_tools.crash, process_tools.leave, process_tools.where]
@@ -174,13 +174,13 @@ async def test_a_crash() -> None:
 
 @pytest.mark.parametrize("how", ["signal", "exit", "at once"])
 async def test_tried_again(tmp_path: Path, how: str) -> None:
-    """A process that was killed, or ended itself, is one attempt."""
+    """A process killed or ended by itself counts as one attempt."""
     arguments = f'{{"file": "{tmp_path / "asked"}", "how": "{how}"}}'
     assert await told_of(job_of(process_tools.die), calls_of("die", arguments)) == ["alive"]
 
 
 async def test_a_function_under_another_name() -> None:
-    """A tool may have another name than its function; one whose function is not found is the program's mistake."""
+    """A tool may have another name than its function. A function that is not found is an error for the caller."""
     assert await told_of(job_of(process_tools.renamed), calls_of("renamed", "{}")) == ["original"]
 
     events: list[Event] = []
@@ -191,7 +191,7 @@ async def test_a_function_under_another_name() -> None:
 
 
 async def test_arguments_that_cannot_be_sent() -> None:
-    """A class that the process cannot find is told as a failure."""
+    """Arguments of a class unknown to the process are a failure."""
 
     def decode(text: str) -> dict[str, object]:
         return {"point": lambda: None}
@@ -203,7 +203,7 @@ async def test_arguments_that_cannot_be_sent() -> None:
 
 
 async def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where trio-parallel is not installed the run ends with what to install, whatever the model said."""
+    """A run without trio-parallel ends with an error that names the package to install."""
     monkeypatch.setitem(sys.modules, "trio_parallel", None)
     async with Runtime() as rt:
         with pytest.raises(UsageError, match="'where' runs in a process, but trio-parallel is not installed") as caught:
@@ -271,7 +271,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("body", ["while True: pass", "re.match('(a+)+b', 'a' * 60)", "time.sleep(600)"])
 async def test_it_ends_with_a_program_that_is_killed(tmp_path: Path, body: str) -> None:
-    """A process that is killed cannot end its workers. They end all the same, also in code that holds the GIL."""
+    """Workers of a killed program end by themselves, even in code with the GIL."""
     noted, file = tmp_path / "pid", tmp_path / "program.py"
     file.write_text(KILLED.replace("BODY", body).replace("FILE", str(noted)), encoding="utf-8")
 
@@ -288,11 +288,11 @@ async def test_it_ends_with_a_program_that_is_killed(tmp_path: Path, body: str) 
 
 
 class TestProject:
-    """Tools in a project's agents.py, which no import finds."""
+    """Tools in a project's agents.py, unknown to the import system."""
 
     @pytest.mark.parametrize("file", ["agents.py", "odd name.py"])
     async def test_its_process_reads_the_same_file(self, tmp_path: Path, file: str) -> None:
-        """The function, its classes and its module's constants are found there; results are as anywhere."""
+        """The process finds the function, classes and constants in the file."""
         (tmp_path / file).write_text(AGENTS, encoding="utf-8")
         project = load_project(str(tmp_path / file))
 
@@ -302,7 +302,7 @@ class TestProject:
         assert told(result) == ["Point(x=2, y=1) of 7"]
 
     async def test_two_files_of_one_name(self, tmp_path: Path) -> None:
-        """Each has its own functions."""
+        """Two files of the same name have their own functions."""
         results = []
         projects = []
         for at in (1, 2):
@@ -318,7 +318,7 @@ class TestProject:
         assert results == ["Point(x=2, y=1) of 1", "Point(x=2, y=1) of 2"]
 
     async def test_a_file_that_fails_there(self, tmp_path: Path) -> None:
-        """What goes wrong when the process reads the file is told, with the file."""
+        """A failure to read the file in the process is told with the file's name."""
         path = tmp_path / "agents.py"
         path.write_text(AGENTS, encoding="utf-8")
         project = load_project(str(path))
@@ -330,7 +330,7 @@ class TestProject:
         assert told(result) == [f"listed failed: its process cannot import {path}: ZeroDivisionError: division by zero"]
 
     def test_from_the_command_line(self, tmp_path: Path) -> None:
-        """`agno-rt run agents.py` has them too."""
+        """Process tools work in `agno-rt run agents.py`."""
         (tmp_path / "agents.py").write_text(AGENTS, encoding="utf-8")
         done = program("-m", "agno_rt.cli", "run", str(tmp_path / "agents.py:swapper"), "x")
 
@@ -339,7 +339,7 @@ class TestProject:
 
 
 def test_a_module_that_nobody_can_read() -> None:
-    """A function of a module that the program made by itself is refused beforehand."""
+    """A function of a module made by the program is refused beforehand."""
     module = types.ModuleType("made_up")
     sys.modules["made_up"] = module
     try:
@@ -371,7 +371,7 @@ GUARD = "if __name__ == '__main__':\n    main()\n"
 
 
 def program(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run Python by itself."""
+    """Run Python on its own."""
     return subprocess.run(
         [sys.executable, *arguments], input=text, capture_output=True, text=True, check=False, cwd=ROOT, timeout=60
     )
@@ -381,7 +381,7 @@ class TestMain:
     """Tools in a program's own file."""
 
     def test_a_program(self, tmp_path: Path) -> None:
-        """A program that is guarded works."""
+        """A guarded program works."""
         file = tmp_path / "program.py"
         file.write_text(PROGRAM + GUARD, encoding="utf-8")
         done = program(str(file))
@@ -390,7 +390,7 @@ class TestMain:
         assert done.returncode == 0
 
     def test_one_without_a_guard(self, tmp_path: Path) -> None:
-        """One that is not guarded would run twice: its process says so, and the model hears that it died."""
+        """An unguarded program would run twice: the process says so, and the model gets its death."""
         file = tmp_path / "program.py"
         file.write_text(PROGRAM + "main()\n", encoding="utf-8")
         done = program(str(file))
@@ -400,7 +400,7 @@ class TestMain:
 
     @pytest.mark.parametrize("way", ["-c", "-"])
     def test_what_was_typed_in(self, way: str) -> None:
-        """A function that is in no file cannot be found, and the error says where to put it."""
+        """A typed-in function cannot be found, and the error names a better place."""
         done = program("-c", PROGRAM + GUARD) if way == "-c" else program("-", text=PROGRAM + GUARD)
 
         assert "the function was typed in, not read from a file" in done.stderr

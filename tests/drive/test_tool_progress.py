@@ -1,4 +1,4 @@
-"""A tool says how far it is, in order, from trio's thread or its own, until it has ended."""
+"""Progress of tools, in order, from trio's thread or a thread of the tool, until the tool's end."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tests.tool_helpers import calls_of, job_of, listening, told_of
 
 @attrs.define
 class Step:
-    """Something that JSON can carry."""
+    """A class for JSON."""
 
     at: int
 
 
 @tool
 async def awaiting(context: RunContext) -> str:
-    """Tell three times."""
+    """Report progress three times."""
     for at in range(3):
         await context.progress({"at": at})
     return "done"
@@ -36,7 +36,7 @@ async def awaiting(context: RunContext) -> str:
 
 @tool
 def in_thread(context: RunContext) -> str:
-    """Tell three times, from a thread."""
+    """Report progress three times, from a thread."""
     for at in range(3):
         context.report({"at": at})
     return "done"
@@ -44,7 +44,7 @@ def in_thread(context: RunContext) -> str:
 
 @tool(inline=True)
 def in_place(context: RunContext) -> str:
-    """Tell three times, in place."""
+    """Report progress three times, inline."""
     for at in range(3):
         context.report({"at": at})
     return "done"
@@ -52,7 +52,7 @@ def in_place(context: RunContext) -> str:
 
 @tool
 async def reporting(context: RunContext) -> str:
-    """Tell three times, from a function that could wait, without waiting."""
+    """Report progress three times, from an async function without waiting."""
     for at in range(3):
         context.report({"at": at})
     return "done"
@@ -63,7 +63,7 @@ TOOLS = [awaiting, in_thread, in_place, reporting]
 
 @pytest.mark.parametrize("one", TOOLS, ids=lambda one: one.name)
 async def test_between_start_and_end(one: Any) -> None:
-    """Progress comes in order, between the call's start and its end, with the run and the call."""
+    """Progress comes in order, between the call's start and end, with run and call."""
     async with Runtime() as rt:
         agent = Agent(ScriptedModel([ToolCall("c", one.name), "x"]), tools=[one])
         async with rt.stream(agent, "Go!") as stream:
@@ -78,23 +78,23 @@ async def test_between_start_and_end(one: Any) -> None:
 
 @pytest.mark.parametrize("one", TOOLS, ids=lambda one: one.name)
 async def test_nobody_listens(one: Any) -> None:
-    """Then it goes nowhere, and the tool works all the same."""
+    """Progress without a listener is dropped, and the tool works."""
     async with Runtime() as rt:
         assert told(await rt.run(Agent(ScriptedModel([ToolCall("c", one.name), "x"]), tools=[one]), "x")) == ["done"]
 
 
 @pytest.mark.parametrize("listened", [False, True])
 async def test_what_is_no_json(listened: bool) -> None:
-    """It is the tool's mistake, named with its type, whether anybody listens or not."""
+    """Progress that is not JSON is a failure of the tool, named by type, with or without a listener."""
 
     @tool
     async def awaits(context: RunContext) -> None:
-        """Tell what cannot be told."""
+        """Report an object unknown to JSON."""
         await context.progress({"at": object()})
 
     @tool
     def reports(context: RunContext) -> None:
-        """The same, from a thread."""
+        """Report an object unknown to JSON, from a thread."""
         context.report({"at": object()})
 
     events: list[Event] = []
@@ -107,11 +107,11 @@ async def test_what_is_no_json(listened: bool) -> None:
 
 
 async def test_what_is_sent_is_what_it_was() -> None:
-    """Classes are sent as plain data, and what the tool changes later is not what was told."""
+    """Classes are sent as plain data, and later changes do not reach the event."""
 
     @tool
     async def change(context: RunContext) -> None:
-        """Tell of a list, and change it."""
+        """Report a list, then change the list."""
         steps = [Step(1)]
         await context.progress(steps)
         steps.append(Step(2))
@@ -122,12 +122,12 @@ async def test_what_is_sent_is_what_it_was() -> None:
 
 
 async def test_after_the_end() -> None:
-    """Once the tool has ended, progress is dropped, from wherever it comes."""
+    """Progress after the tool's end is dropped, from any thread."""
     kept: list[RunContext] = []
 
     @tool
     async def keep(context: RunContext) -> None:
-        """Let the context out."""
+        """Let the context escape."""
         kept.append(context)
 
     events: list[Event] = []
@@ -141,7 +141,7 @@ async def test_after_the_end() -> None:
 
 
 async def test_a_slow_reader_makes_both_wait() -> None:
-    """With no room in the stream's buffer, an async tool waits, and so does a thread; nothing is lost."""
+    """Async tools and threads wait at a full buffer, and no progress is lost."""
     for one in (awaiting, in_thread):
         events: list[Event] = []
         buffer = EventBuffer(1)
@@ -157,13 +157,13 @@ async def test_a_slow_reader_makes_both_wait() -> None:
 
 
 async def test_a_thread_that_waits_is_let_go() -> None:
-    """A thread that waits for a reader who never comes is let go when its call is cancelled, and tells no more."""
+    """A thread waiting for an absent reader is released when its call is cancelled, and reports no more."""
     left = threading.Event()
     reported: list[int] = []
 
     @tool
     def chatty(context: RunContext) -> None:
-        """Tell more than there is room for."""
+        """Report more progress than the buffer holds."""
         try:
             for at in range(5):
                 context.report(at)
@@ -187,13 +187,13 @@ async def test_a_thread_that_waits_is_let_go() -> None:
 
 
 def test_a_thread_that_outlives_trio() -> None:
-    """A thread that was left behind may still report when trio has ended: nothing happens."""
+    """A thread left behind may report after trio's end, without effect."""
     release, left = threading.Event(), threading.Event()
     failures: list[BaseException] = []
 
     @tool(timeout=0.01)
     def stuck(context: RunContext) -> None:
-        """Wait, and tell."""
+        """Wait, then report."""
         try:
             release.wait(60)
             context.report("late")
@@ -213,7 +213,7 @@ def test_a_thread_that_outlives_trio() -> None:
 
 
 async def test_a_thread_of_the_tools_own() -> None:
-    """A thread that the tool itself makes may report as well."""
+    """A thread started by the tool may report too."""
 
     @tool
     def spread(context: RunContext) -> str:
@@ -231,6 +231,6 @@ async def test_a_thread_of_the_tools_own() -> None:
 
 
 async def test_outside_a_tool() -> None:
-    """A context that belongs to no call tells nobody."""
+    """A context without a call drops progress."""
     await RunContext("r").progress(1)
     RunContext("r").report(1)

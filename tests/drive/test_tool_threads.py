@@ -1,4 +1,4 @@
-"""Threads of sync tools: how many there may be, and what becomes of those that hang."""
+"""Threads of sync tools: bounds, and threads that hang."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from tests.helpers import told
 
 
 class Release(threading.Event):
-    """Lets tools that hang go on; `entered` is how many do."""
+    """An event that releases hanging tools, and counts them in `entered`."""
 
     entered = 0
 
 
 @pytest.fixture
 def release() -> Iterator[Release]:
-    """Let go of them at the end of the test at the latest."""
+    """Make a release, set at the end of the test."""
     event = Release()
     yield event
     event.set()
 
 
 def hanging(release: Release, **options: float) -> Tool:
-    """A tool whose thread hangs until it is let go."""
+    """Make a tool whose thread hangs until the release."""
 
     @tool(timeout=options.get("timeout"))
     def hang() -> str:
@@ -52,20 +52,20 @@ def quick() -> str:
 
 
 def standing(rt: Runtime) -> dict[str, tuple[float, float, int]]:
-    """How the limits of threads stand: size, in use, waiting."""
+    """Return size, use and waiters of the limits for threads."""
     limits = {limit.name: (limit.total, limit.in_use, limit.waiting) for limit in rt.statistics()}
     return {name: limits[name] for name in ("threads", "abandoned_threads")}
 
 
 async def ended(rt: Runtime) -> None:
-    """Wait until no thread that was given up is left."""
+    """Wait for the end of all abandoned threads."""
     with trio.fail_after(30):
         while standing(rt)["abandoned_threads"][1]:
             await trio.lowlevel.checkpoint()
 
 
 async def give_up(rt: Runtime, hang: Tool, release: Release, count: int, *, cancel: bool = False) -> None:
-    """Give up calls of the tool until so many threads hang. One that had not begun when it was given up just ends."""
+    """Abandon calls of the tool until `count` threads hang. A thread not yet begun just ends."""
     with trio.fail_after(60):
         while release.entered < count:
             run = await rt.start(Agent(calls("hang"), tools=[hang]), "x")
@@ -78,13 +78,13 @@ async def give_up(rt: Runtime, hang: Tool, release: Release, count: int, *, canc
 
 
 def calls(*names: str) -> ScriptedModel:
-    """A model that calls these tools one after another."""
+    """Make a model that calls the tools in turn."""
     return ScriptedModel([*(ToolCall(str(at), name) for at, name in enumerate(names)), "done"])
 
 
 @pytest.mark.parametrize("how", ["timed out", "cancelled"])
 async def test_tools_that_hang_do_not_stop_others(how: str, release: Release) -> None:
-    """A call that was given up gives its place back, though its thread has not ended; the thread is counted."""
+    """An abandoned call gives its place back before its thread ends, and the thread is counted."""
     async with Runtime(limits=Limits(threads=2)) as rt:
         if how == "cancelled":
             await give_up(rt, hanging(release), release, 5, cancel=True)
@@ -100,7 +100,7 @@ async def test_tools_that_hang_do_not_stop_others(how: str, release: Release) ->
 
 
 async def test_beyond_the_bound_it_is_said_which_tools_hang(release: Release) -> None:
-    """No further thread is begun, and the model is told why; once a thread has ended, tools are called again."""
+    """No thread begins beyond the bound, and the model is told; after a thread's end, tools are called again."""
     async with Runtime(limits=Limits(abandoned_threads=2)) as rt:
         hang = hanging(release, timeout=0.01)
         await give_up(rt, hang, release, 2)
@@ -118,12 +118,12 @@ async def test_beyond_the_bound_it_is_said_which_tools_hang(release: Release) ->
 
 @pytest.mark.parametrize("concurrency", [None, 1])
 async def test_no_more_than_that_at_once(concurrency: int | None, release: Release) -> None:
-    """Calls beyond `threads` wait, over all runs; the wait is not the tool's time, and is seen in the task tree."""
+    """Calls beyond `threads` wait, over all runs. The task tree shows the wait, and the timeout begins later."""
     entered: list[bool] = []
 
     @tool(timeout=60, concurrency=concurrency)
     def work() -> str:
-        """Wait to be let go."""
+        """Wait for the release."""
         entered.append(True)
         release.wait(60)
         return "done"
@@ -148,7 +148,7 @@ async def test_no_more_than_that_at_once(concurrency: int | None, release: Relea
 
 
 async def test_the_wait_has_a_limit_of_its_own(release: Release) -> None:
-    """`queue_timeout` bounds it; the model is told, and the run goes on."""
+    """A wait beyond `queue_timeout` is told to the model, and the run goes on."""
     async with Runtime(limits=Limits(threads=1, queue_timeout=0.01)) as rt:
         first = await rt.start(Agent(calls("hang"), tools=[hanging(release)]), "x")
         await wait_all_tasks_blocked()
@@ -160,7 +160,7 @@ async def test_the_wait_has_a_limit_of_its_own(release: Release) -> None:
 
 
 async def test_a_run_within_a_tool_does_not_wait_for_its_thread() -> None:
-    """A sync tool that runs an agent with a sync tool would wait for itself in vain."""
+    """A nested call of a sync tool does not wait for the outer call's thread: the wait would never end."""
     async with Runtime(limits=Limits(threads=1)) as rt:
 
         @tool
@@ -178,7 +178,7 @@ async def test_a_run_within_a_tool_does_not_wait_for_its_thread() -> None:
 
 
 async def test_places_and_threads_are_not_held_for_each_other(release: Release) -> None:
-    """A call that waits for a thread holds no place of its tool: a call within the thread may need that place."""
+    """A call waiting for a thread holds no place of the tool: a call within the thread may need the place."""
 
     @tool(concurrency=1)
     def narrow() -> str:
@@ -189,7 +189,7 @@ async def test_places_and_threads_are_not_held_for_each_other(release: Release) 
 
         @tool
         def outer() -> str:
-            """Wait to be let go, and then call the other tool."""
+            """Wait for the release, then call the other tool."""
             release.wait(60)
             return " ".join(told(trio.from_thread.run(rt.run, Agent(calls("narrow"), tools=[narrow]), "x")))
 
@@ -205,7 +205,7 @@ async def test_places_and_threads_are_not_held_for_each_other(release: Release) 
 
 
 async def test_the_tree_has_a_line_for_what_hangs(release: Release) -> None:
-    """How many threads of which tool were given up, for how long, and where they are."""
+    """The task tree lists abandoned threads with tool, duration and place in the code."""
     async with Runtime() as rt:
         await give_up(rt, hanging(release, timeout=0.01), release, 2)
         tree = rt.tasks()
@@ -235,7 +235,7 @@ print(run(Agent(ScriptedModel([ToolCall("1", "hang"), "done"]), tools=[hang]), "
 
 
 def test_the_program_ends_all_the_same(tmp_path: Path) -> None:
-    """A thread that hangs for ever does not keep the process."""
+    """A hanging thread does not keep the program alive."""
     file = tmp_path / "program.py"
     file.write_text(PROGRAM)
 

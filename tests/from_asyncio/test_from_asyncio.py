@@ -32,14 +32,14 @@ WHO = ContextVar("who", default="nobody")
 
 @attrs.define
 class Database:
-    """What a caller passes."""
+    """A caller's dependency."""
 
     rows: int
 
 
 @tool
 async def who(database: Deps[Database], context: RunContext) -> str:
-    """Who asks, and of what."""
+    """Return the asking user and the database."""
     return f"{WHO.get()}, {database.rows} rows, in {threading.current_thread().name}, for {context.user}"
 
 
@@ -48,7 +48,7 @@ CALL_WHO = ToolCall("1", "who", "{}")
 
 @in_asyncio
 async def test_runs_an_agent() -> None:
-    """A tool sees the task's contextvars and the caller's dependencies, in the runtime's thread; sessions are kept."""
+    """A tool gets the task's contextvars and the caller's dependencies, in the runtime's thread; sessions are kept."""
     agent = Agent(ScriptedModel([CALL_WHO, "Ann.", "Still."]), "assistant", tools=[who])
     async with AsyncioRuntime() as rt:
         WHO.set("ann")
@@ -63,7 +63,7 @@ async def test_runs_an_agent() -> None:
 
 @in_asyncio
 async def test_what_a_tool_sets_stays_in_the_run() -> None:
-    """The run has a copy of the contextvars: as in a task of its own, nothing comes back."""
+    """The run has a copy of the contextvars: changes by tools do not come back."""
 
     @tool
     async def rename() -> str:
@@ -83,7 +83,7 @@ async def test_what_a_tool_sets_stays_in_the_run() -> None:
 
 @in_asyncio
 async def test_errors_cross_unchanged() -> None:
-    """The very object that was raised arrives, with its result; one cause is never a group."""
+    """The raised error object itself arrives, with its result; a single error never comes in a group."""
     failure = ModelError("it is down", hint="Wait.", provider="scripted", status=503)
 
     async def grouped(_: Runtime) -> None:
@@ -106,7 +106,7 @@ async def test_errors_cross_unchanged() -> None:
 
 @in_asyncio
 async def test_an_error_is_held_by_nobody() -> None:
-    """What was raised is freed as soon as its handler is left, without the garbage collector."""
+    """An error is freed at the end of its handler, without the garbage collector."""
 
     class Big(Exception):
         pass
@@ -129,7 +129,7 @@ async def test_an_error_is_held_by_nobody() -> None:
 
 @in_asyncio
 async def test_calls_anything_in_the_runtimes_thread() -> None:
-    """Coroutine functions are awaited under trio, other functions are called there; arguments are passed on."""
+    """`call` awaits coroutine functions under trio, and calls others in the runtime's thread, with all arguments."""
 
     async def add(_: Runtime, one: int, two: int) -> int:
         await trio.lowlevel.checkpoint()
@@ -144,7 +144,7 @@ async def test_calls_anything_in_the_runtimes_thread() -> None:
 
 @in_asyncio
 async def test_a_cancelled_task_waits_until_the_run_has_unwound() -> None:
-    """However often it is cancelled meanwhile, `CancelledError` goes on when nothing of the run is left."""
+    """Repeated cancellations do not hurry the task: `CancelledError` is raised after the run has unwound."""
     gate = Gate()
     model = Waiting(gate)
     async with AsyncioRuntime() as rt:
@@ -166,7 +166,7 @@ async def test_a_cancelled_task_waits_until_the_run_has_unwound() -> None:
 
 @in_asyncio
 async def test_timeouts_work() -> None:
-    """`asyncio.timeout` and `wait_for` end in their own `TimeoutError`, and leave the task as it was."""
+    """`asyncio.timeout` and `wait_for` raise `TimeoutError`, and the task is not marked as cancelled."""
     model = Waiting()
 
     limits: list[asyncio.Timeout] = []
@@ -192,14 +192,14 @@ async def test_timeouts_work() -> None:
         assert current.cancelling() == 0
         assert (await rt.run(Agent(ScriptedModel(["Fine."])), "Hi")).content == "Fine."
 
-    # The second may have been over before the model was asked.
+    # The second timeout may come before the model is asked.
     assert model.running == 0
     assert model.unwound in (1, 2)
 
 
 @in_asyncio
 async def test_a_cancellation_from_outside_is_not_taken_for_the_timeout() -> None:
-    """Cancelled while a timeout's cancellation unwinds, the task ends as cancelled."""
+    """A task cancelled during the unwinding of a timeout ends as cancelled."""
     gate = Gate()
     model = Waiting(gate)
 
@@ -223,7 +223,7 @@ async def test_a_cancellation_from_outside_is_not_taken_for_the_timeout() -> Non
 
 @in_asyncio
 async def test_a_failing_sibling_cancels_a_run() -> None:
-    """A `TaskGroup` is left when the run has unwound, with the sibling's error alone."""
+    """A `TaskGroup` ends after the run has unwound, with the sibling's error alone."""
     model = Waiting()
 
     async def fail() -> None:
@@ -244,7 +244,7 @@ async def test_a_failing_sibling_cancels_a_run() -> None:
 
 @in_asyncio
 async def test_cancelled_after_any_number_of_rounds_of_the_loop() -> None:
-    """Whenever it comes, the cancellation ends in the answer or in `CancelledError`, and nothing is left running."""
+    """After any number of rounds, a cancelled task ends in an answer or `CancelledError`, and nothing runs on."""
     model = Stepping(20)
     cancelled = 0
     async with AsyncioRuntime() as rt:
@@ -264,7 +264,7 @@ async def test_cancelled_after_any_number_of_rounds_of_the_loop() -> None:
 
 @in_asyncio
 async def test_cancelled_at_any_step_of_the_run() -> None:
-    """The same, with the moment chosen on trio's side: at each of the model's steps."""
+    """A cancellation at any step of the model ends in an answer or `CancelledError`, and nothing runs on."""
     loop = asyncio.get_running_loop()
     model = Stepping(30)
     async with AsyncioRuntime() as rt:
@@ -283,7 +283,7 @@ async def test_cancelled_at_any_step_of_the_run() -> None:
 
 @in_asyncio
 async def test_what_fails_while_it_is_cancelled_is_the_cause() -> None:
-    """The cancellation is the news; the error is not lost."""
+    """An error during a cancellation becomes the cause of `CancelledError`."""
     asked = Signal()
 
     async def fail(_: Runtime) -> None:
@@ -305,7 +305,7 @@ async def test_what_fails_while_it_is_cancelled_is_the_cause() -> None:
 
 @in_asyncio
 async def test_a_thousand_runs_at_once() -> None:
-    """They share one thread, and each has its own answer."""
+    """A thousand runs share one thread, and each has its own answer."""
     model = ScriptedModel(lambda request: f"You said {request.messages[-1].text}.")
     async with AsyncioRuntime() as rt:
         results = await asyncio.gather(*(rt.run(Agent(model), f"{number}") for number in range(1_000)))
@@ -315,7 +315,7 @@ async def test_a_thousand_runs_at_once() -> None:
 
 @in_asyncio
 async def test_a_thousand_runs_cancelled_at_once() -> None:
-    """All have unwound when the group is left."""
+    """A thousand cancelled runs have unwound at the end of the group."""
     model = Waiting()
     async with AsyncioRuntime() as rt:
         tasks = [asyncio.create_task(rt.run(Agent(model), "Hi")) for _ in range(1_000)]
@@ -331,7 +331,7 @@ async def test_a_thousand_runs_cancelled_at_once() -> None:
 
 @in_asyncio
 async def test_background_runs() -> None:
-    """A run that was started is waited for, asked and cancelled; cancelling a wait leaves it running."""
+    """A background run can be awaited, inspected and cancelled; a cancelled wait leaves the run alone."""
     model = Waiting()
     async with AsyncioRuntime() as rt:
         run = await rt.start(Agent(ScriptedModel(["Done."])), "Hi")
@@ -356,7 +356,7 @@ async def test_background_runs() -> None:
 
 @in_asyncio
 async def test_a_run_that_nobody_knows_of_is_not_left_running() -> None:
-    """Whenever a task is cancelled that starts one, the run is cancelled too unless its `Run` was returned."""
+    """A cancelled `start` cancels its run, unless the `Run` was returned."""
     model = Waiting()
     async with AsyncioRuntime() as rt:
         for rounds in range(60):
@@ -376,7 +376,7 @@ async def test_a_run_that_nobody_knows_of_is_not_left_running() -> None:
 
 @in_asyncio
 async def test_leaving_waits_for_what_is_under_way() -> None:
-    """Calls of other tasks and background runs come to their end first."""
+    """`aclose` waits for calls of other tasks and for background runs."""
     gates = Gate(), Gate()
     began = Signal()
 
@@ -409,7 +409,7 @@ async def test_leaving_waits_for_what_is_under_way() -> None:
 
 @in_asyncio
 async def test_an_error_in_the_block_cancels_what_is_under_way() -> None:
-    """The error goes on when all has unwound; whoever still waits in another task is told why."""
+    """The block's error goes on after all runs have unwound; callers in other tasks get an error with the reason."""
     model = Waiting()
     call: asyncio.Task[Any] | None = None
     rt = AsyncioRuntime()
@@ -431,7 +431,7 @@ async def test_an_error_in_the_block_cancels_what_is_under_way() -> None:
 
 
 class Stuck(InProcessMemory):
-    """A memory backend that cannot be closed."""
+    """A memory backend with a failing `aclose`."""
 
     name = "stuck"
 
@@ -442,7 +442,7 @@ class Stuck(InProcessMemory):
 
 @in_asyncio
 async def test_nothing_new_begins_while_it_unwinds() -> None:
-    """Whoever tries again and again does not keep the runtime from closing."""
+    """A task with endless new calls does not keep the runtime from closing."""
     gate = Gate()
     holding, waiting = Waiting(gate), Waiting()
     refused = asyncio.Event()
@@ -474,7 +474,7 @@ async def test_nothing_new_begins_while_it_unwinds() -> None:
 
 @in_asyncio
 async def test_a_runtime_that_cannot_be_closed(plugin_point: Any) -> None:
-    """Its failure is raised; where the block has an error of its own, it is a note on that."""
+    """A failure of `aclose` is raised, or becomes a note on the block's own error."""
     from agno_rt.errors import BackendError
     from agno_rt.plugins import PluginHost
 
@@ -502,7 +502,7 @@ async def test_a_runtime_that_cannot_be_closed(plugin_point: Any) -> None:
 
 @in_asyncio
 async def test_closing_is_cancelled() -> None:
-    """Whoever is cancelled while waiting for the end cancels what is under way: a call, or a background run."""
+    """A cancelled `aclose` cancels the calls and background runs under way."""
     for start in (True, False):
         model = Waiting()
         rt = await AsyncioRuntime().open()
@@ -523,7 +523,7 @@ async def test_closing_is_cancelled() -> None:
 
 @in_asyncio
 async def test_opening_is_cancelled() -> None:
-    """Whenever the cancellation comes, no thread is left, and the runtime can be opened again."""
+    """A cancelled `open` leaves no thread, and the runtime can be opened again."""
     rt = AsyncioRuntime()
     for rounds in range(10):
         task = asyncio.create_task(rt.open())
@@ -542,7 +542,7 @@ async def test_opening_is_cancelled() -> None:
 
 @in_asyncio
 async def test_wrong_use_is_told() -> None:
-    """Each error says what to do instead; one that is met while opening leaves nothing open."""
+    """Errors of wrong use have a remedy; an error while opening leaves nothing open."""
     rt = AsyncioRuntime()
     with pytest.raises(UsageError, match="not open"):
         await rt.run(Agent(ScriptedModel([])), "Hi")
@@ -556,7 +556,7 @@ async def test_wrong_use_is_told() -> None:
 
 
 def test_several_loops_and_threads_share_one() -> None:
-    """Each thread's event loop waits for its own runs, in the one runtime."""
+    """Event loops of several threads share a runtime, and each loop waits for its own runs."""
     model = ScriptedModel(lambda request: request.messages[-1].text)
     answers: dict[int, list[str]] = {}
 
@@ -579,7 +579,7 @@ def test_several_loops_and_threads_share_one() -> None:
 
 @in_asyncio
 async def test_runs_go_on_while_the_loop_is_blocked() -> None:
-    """The program may block its event loop: the runs of other loops, and background runs, do not wait for it."""
+    """A blocked event loop does not stop the runs of other loops, or background runs."""
     done = threading.Event()
 
     def answer(_: object) -> str:
@@ -594,7 +594,7 @@ async def test_runs_go_on_while_the_loop_is_blocked() -> None:
 
 @in_asyncio
 async def test_stored_runs() -> None:
-    """What a run waits for is decided, and the run gone on with, forked and cancelled, by their ids."""
+    """Approvals are decided, and stored runs resumed, forked and cancelled, by their ids."""
     from agno_rt import MemoryPolicy
 
     @tool(approve=True)
@@ -630,7 +630,7 @@ async def test_stored_runs() -> None:
 
 @in_asyncio
 async def test_the_stored_runs_of_another_user() -> None:
-    """Whoever asks for one as another user is told that there is none, by every method; its own user goes on."""
+    """To another user a stored run does not exist, in every method; the run's own user can go on."""
 
     @tool(approve=True)
     async def pay() -> str:
@@ -660,7 +660,7 @@ async def test_the_stored_runs_of_another_user() -> None:
 
 
 def test_messages_are_the_same_objects() -> None:
-    """Nothing is copied on the way."""
+    """Messages are not copied on the way."""
 
     async def main() -> tuple[Message, Message]:
         message = Message("user", "Hi")
@@ -675,7 +675,7 @@ def test_messages_are_the_same_objects() -> None:
 
 @in_asyncio
 async def test_an_exit_in_a_run_is_the_callers() -> None:
-    """`SystemExit` crosses over, as it would out of an asyncio task."""
+    """`SystemExit` crosses over, as out of an asyncio task."""
 
     async def leave(_: Runtime) -> None:
         raise SystemExit(3)

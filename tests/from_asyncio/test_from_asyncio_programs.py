@@ -1,4 +1,4 @@
-"""Whole programs: an HTTP server on asyncio, an interrupt, and runtimes that nobody closes."""
+"""Whole programs: an HTTP server on asyncio, an interrupt, and runtimes left open."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 def make_app(rt: AsyncioRuntime, model: Any) -> App:
-    """An application as a user writes it: one agent, asked by text or as a stream."""
+    """Make an application with one agent, and routes for answers and streams."""
     agent = Agent(model, "assistant")
 
     async def ask(request: Request) -> JSONResponse:
@@ -57,8 +57,8 @@ def make_app(rt: AsyncioRuntime, model: Any) -> App:
 
 
 @asynccontextmanager
-async def serving(app: App) -> AsyncIterator[int]:
-    """Serve the application on a port of this machine, a request a connection; hanging up cancels the request."""
+async def serve(app: App) -> AsyncIterator[int]:
+    """Serve the application on a local port, one request a connection; a client's hanging up cancels the request."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -95,7 +95,7 @@ async def serving(app: App) -> AsyncIterator[int]:
 
 
 async def post(port: int, path: str, text: str) -> tuple[int, str]:
-    """Ask the server: the status and the body."""
+    """Ask the server, and return the status and the body."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"POST {path} HTTP/1.1\r\ncontent-length: {len(text)}\r\n\r\n{text}".encode())
     answer = (await reader.read()).decode()
@@ -107,13 +107,13 @@ async def post(port: int, path: str, text: str) -> tuple[int, str]:
 
 @in_asyncio
 async def test_an_http_server_on_asyncio() -> None:
-    """Many requests at once each run an agent: answers, errors with their status, and streams."""
+    """Concurrent requests each run an agent: answers, errors with their status, and streams."""
 
     def answer(request: Any) -> Any:
         text = request.messages[-1].text
         return ModelError("it is down") if text == "fail" else f"you said {text}"
 
-    async with AsyncioRuntime() as rt, serving(make_app(rt, ScriptedModel(answer))) as port:
+    async with AsyncioRuntime() as rt, serve(make_app(rt, ScriptedModel(answer))) as port:
         texts = [f"text {number}" for number in range(50)]
         answers = await asyncio.gather(*(post(port, "/ask", text) for text in texts))
         streams = await asyncio.gather(*(post(port, "/stream", text) for text in texts))
@@ -128,9 +128,9 @@ async def test_an_http_server_on_asyncio() -> None:
 
 @in_asyncio
 async def test_a_client_that_hangs_up() -> None:
-    """Its run is cancelled, whether it was to answer or to stream."""
+    """A client that hangs up cancels the run, for answers and streams."""
     model = Waiting()
-    async with AsyncioRuntime() as rt, serving(make_app(rt, model)) as port:
+    async with AsyncioRuntime() as rt, serve(make_app(rt, model)) as port:
         for number, path in enumerate(("/ask", "/stream"), 1):
             model.asked = Signal()
             _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -144,7 +144,7 @@ async def test_a_client_that_hangs_up() -> None:
 
 
 def test_an_interrupt() -> None:
-    """Ctrl-C ends the program when its runs have unwound."""
+    """Ctrl-C ends the program after its runs have unwound."""
     models: list[Waiting] = []
 
     async def main() -> None:
@@ -161,7 +161,7 @@ def test_an_interrupt() -> None:
 
 
 def test_a_runtime_that_is_dropped() -> None:
-    """It warns, and what was under way is cancelled; its thread ends by itself."""
+    """A dropped runtime warns, cancels all runs and ends the thread."""
     host: list[Any] = []
     models: list[Waiting] = []
 
@@ -235,8 +235,8 @@ print("ended", flush=True)
 WAITING = "Agent(Waiting())"
 
 
-def ended(**parts: str) -> tuple[int, list[str], str]:
-    """Run the program with these parts: how it ended, what it said, what it complained of."""
+def run_program(**parts: str) -> tuple[int, list[str], str]:
+    """Run the program with the parts; return exit code, output and errors."""
     program = string.Template(PROGRAM).substitute(parts)
     done = subprocess.run(
         [sys.executable, "-W", "always::ResourceWarning", "-c", program],
@@ -249,25 +249,27 @@ def ended(**parts: str) -> tuple[int, list[str], str]:
 
 
 def test_a_program_that_ends_without_closing() -> None:
-    """The interpreter exits, what was under way unwinds before, and a warning says what was forgotten."""
-    code, said, complaints = ended(AGENT=WAITING, END="pass", RUN="asyncio.run(main())", EXIT="30")
+    """Runs unwind before the interpreter exits, and a warning names the runtime left open."""
+    code, said, complaints = run_program(AGENT=WAITING, END="pass", RUN="asyncio.run(main())", EXIT="30")
 
     assert (code, said) == (0, ["asked", "ended", "unwound"])
     assert "ResourceWarning: an AsyncioRuntime was left open" in complaints
 
 
 def test_a_program_whose_loop_is_gone() -> None:
-    """A tool that waits for a loop which nobody runs any more does not keep the interpreter from exiting."""
+    """A tool on an event loop that has ended does not keep the interpreter from exiting."""
     run = "loop = asyncio.new_event_loop(); loop.run_until_complete(main())"
-    code, said, complaints = ended(AGENT="Agent(Calling(), tools=[stubborn])", END="pass", RUN=run, EXIT="0.2")
+    code, said, complaints = run_program(AGENT="Agent(Calling(), tools=[stubborn])", END="pass", RUN=run, EXIT="0.2")
 
     assert (code, said) == (0, ["asked", "ended"])
     assert "ResourceWarning: an AsyncioRuntime was left open" in complaints
 
 
 def test_a_program_that_is_ended_by_an_error() -> None:
-    """An error past the runtime, the last reference still held, is what the program ends with."""
-    code, said, complaints = ended(AGENT=WAITING, END="raise ValueError('mine')", RUN="asyncio.run(main())", EXIT="30")
+    """The program ends with the error raised in its block, although a reference still holds the runtime."""
+    code, said, complaints = run_program(
+        AGENT=WAITING, END="raise ValueError('mine')", RUN="asyncio.run(main())", EXIT="30"
+    )
 
     assert (code, said) == (1, ["asked", "unwound"])
     assert "ValueError: mine" in complaints

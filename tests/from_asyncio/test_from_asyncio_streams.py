@@ -1,4 +1,4 @@
-"""Events of a run reach a reader in an event loop, in order, no faster than it reads; leaving early ends the run."""
+"""A run's events reach a reader in an event loop, in order, at the reader's pace; leaving early ends the run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.no_orphans
 
 
 class Pouring:
-    """A model that emits many deltas, and counts them."""
+    """A model with many deltas, and a counter of the emitted ones."""
 
     name = "pouring"
 
@@ -32,7 +32,7 @@ class Pouring:
         self.emitted = 0
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Emit them."""
+        """Emit the deltas."""
         assert emit is not None
         for number in range(self.count):
             await emit(TextDelta(f"{number} "))
@@ -40,14 +40,14 @@ class Pouring:
         return ModelResponse("done")
 
 
-def plain(events: Sequence[Event]) -> list[str]:
-    """The events' types, and the texts of deltas."""
+def describe(events: Sequence[Event]) -> list[str]:
+    """Return the events' types, and the texts of deltas."""
     return [event.text if isinstance(event, TextDelta) else event_type(event) for event in events]
 
 
 @in_asyncio
 async def test_the_events_are_those_of_trio(well_formed: Callable[[Sequence[Event]], None]) -> None:
-    """The same events in the same order, the result with them, and their end where the run's is."""
+    """The stream has the same events as under trio, in the same order, and ends with the run."""
 
     def agent() -> Agent:
         return Agent(ScriptedModel([ToolCall("1", "echo", '{"text": "hi"}'), "Hello there."]), tools=[echo])
@@ -66,7 +66,7 @@ async def test_the_events_are_those_of_trio(well_formed: Callable[[Sequence[Even
             assert [event async for event in stream] == []
 
     well_formed(events)
-    assert plain(events) == plain(expected)
+    assert describe(events) == describe(expected)
 
 
 @in_asyncio
@@ -86,7 +86,7 @@ async def test_a_long_stream_arrives_whole() -> None:
 
 @in_asyncio
 async def test_a_slow_reader_slows_the_run() -> None:
-    """What is under way between the two is bounded: the run waits for its reader, and goes on when that does."""
+    """The buffer between run and reader is bounded: the run waits for a slow reader."""
     model = Pouring(10_000)
     async with AsyncioRuntime() as rt, rt.stream(Agent(model), "Hi") as stream:
         async for event in stream:
@@ -104,7 +104,7 @@ async def test_a_slow_reader_slows_the_run() -> None:
 
 @in_asyncio
 async def test_leaving_early_ends_the_run() -> None:
-    """When the block is left, the run has unwound; nothing more comes, and nothing is raised."""
+    """Leaving the block early unwinds the run, without an error."""
     model = Waiting()
     async with AsyncioRuntime() as rt:
         async with rt.stream(Agent(model), "Hi") as stream:
@@ -121,7 +121,7 @@ async def test_leaving_early_ends_the_run() -> None:
 
 @in_asyncio
 async def test_an_error_in_the_block_ends_the_run() -> None:
-    """It is the error that is met outside."""
+    """An error in the block unwinds the run, and is raised unchanged."""
     model = Waiting()
 
     async def read() -> None:
@@ -137,7 +137,7 @@ async def test_an_error_in_the_block_ends_the_run() -> None:
 
 @in_asyncio
 async def test_the_runs_error_comes_after_its_events() -> None:
-    """The last event is `RunEnded`, then the iteration raises; so does the block where nothing has started."""
+    """The last event is `RunEnded`, then the iteration raises; the block raises when nothing has started."""
 
     async def read(agent: Agent) -> list[Event]:
         events: list[Event] = []
@@ -165,7 +165,7 @@ async def test_the_runs_error_comes_after_its_events() -> None:
 
 @in_asyncio
 async def test_a_stream_is_cancelled() -> None:
-    """`cancel` lets the remaining events come, up to the last."""
+    """After `cancel` the remaining events come, up to the last."""
     model = Waiting()
     async with AsyncioRuntime() as rt, rt.stream(Agent(model), "Hi") as stream:
         await model.asked.wait()
@@ -199,13 +199,13 @@ async def test_waiting_for_one_event_is_given_up() -> None:
 
 
 def usage_of(stream: Any) -> Any:
-    """What the run has used."""
+    """Return the run's usage."""
     return stream.result.usage
 
 
 @in_asyncio
 async def test_cancelled_at_any_moment() -> None:
-    """Whenever the reading task is cancelled, the run has unwound when it ends."""
+    """After a cancellation of the reader at any moment, the run has unwound."""
     model = Stepping(10)
     finished = 0
 
@@ -229,7 +229,7 @@ async def test_cancelled_at_any_moment() -> None:
 
 @in_asyncio
 async def test_a_cancelled_reader_waits_until_the_run_has_unwound() -> None:
-    """Again and again cancelled, it leaves the block only then."""
+    """Repeated cancellations do not hurry the reader: the block ends after the run has unwound."""
     gate = Gate()
     model = Waiting(gate)
 

@@ -24,14 +24,14 @@ pytestmark = pytest.mark.no_orphans
 WHO = ContextVar("who", default="nobody")
 
 
-def calling(name: str, arguments: str = "{}") -> ScriptedModel:
-    """A model that calls the tool once."""
+def calling_model(name: str, arguments: str = "{}") -> ScriptedModel:
+    """Make a model with one call of the tool."""
     return ScriptedModel([ToolCall("1", name, arguments), "Done."])
 
 
 @in_asyncio
 async def test_a_tool_on_the_event_loop() -> None:
-    """It runs in the thread of the loop from which the run was asked for, with the run's contextvars."""
+    """The tool runs in the thread of the caller's event loop, with the run's contextvars."""
     loop = asyncio.get_running_loop()
 
     @tool
@@ -50,18 +50,18 @@ async def test_a_tool_on_the_event_loop() -> None:
     assert look.parameters["properties"] == {"city": {"type": "string", "description": "which one"}}
     async with AsyncioRuntime() as rt:
         WHO.set("ann")
-        agent = Agent(calling("look", '{"city": "Seoul"}'), tools=[look])
+        agent = Agent(calling_model("look", '{"city": "Seoul"}'), tools=[look])
         assert told(await rt.run(agent, "Go.", user="u")) == ["ann at Seoul in MainThread for u"]
 
 
 @in_asyncio
 async def test_what_it_raises_is_the_tools() -> None:
-    """The model is told, as of any tool; awaited by hand, the error is the very same."""
+    """The model sees the tool's error; awaited by hand, the function raises the error object itself."""
     failure = OSError("no such page")
 
     @to_asyncio
     async def fetch() -> str:
-        """Fetch it."""
+        """Fetch a page."""
         await asyncio.sleep(0)
         raise failure
 
@@ -71,12 +71,12 @@ async def test_what_it_raises_is_the_tools() -> None:
         assert caught.value is failure
 
     async with AsyncioRuntime() as rt:
-        assert "no such page" in told(await rt.run(Agent(calling("fetch"), tools=[tool(fetch)]), "Go."))[0]
+        assert "no such page" in told(await rt.run(Agent(calling_model("fetch"), tools=[tool(fetch)]), "Go."))[0]
         await rt.call(by_hand)
 
 
 class Holding:
-    """A tool's function that waits on the event loop, and that takes its time to unwind."""
+    """A tool function with an endless wait on the event loop and a slow end."""
 
     def __init__(self) -> None:
         self.began, self.unwinding, self.go = Signal(), Signal(), asyncio.Event()
@@ -97,7 +97,7 @@ class Holding:
 
 @in_asyncio
 async def test_a_cancelled_run_cancels_it_and_waits() -> None:
-    """The task has ended before the run goes on, whether the run is cancelled, late or in the background."""
+    """The tool's task ends before the cancelled run goes on: after a cancellation, a timeout, or in the background."""
 
     async def unwind(holding: Holding, ended: asyncio.Task[Any]) -> None:
         await holding.unwinding.wait()
@@ -108,7 +108,7 @@ async def test_a_cancelled_run_cancels_it_and_waits() -> None:
 
     async with AsyncioRuntime() as rt:
         holding = Holding()
-        task = asyncio.create_task(rt.run(Agent(calling("hold"), tools=[hold(holding)]), "Go."))
+        task = asyncio.create_task(rt.run(Agent(calling_model("hold"), tools=[make_holding_tool(holding)]), "Go."))
         await holding.began.wait()
         task.cancel()
         await unwind(holding, task)
@@ -118,12 +118,14 @@ async def test_a_cancelled_run_cancels_it_and_waits() -> None:
 
         holding = Holding()
         limits = Limits(tool_timeout=0.01)
-        late = asyncio.create_task(rt.run(Agent(calling("hold"), tools=[hold(holding)], limits=limits), "Go."))
+        late = asyncio.create_task(
+            rt.run(Agent(calling_model("hold"), tools=[make_holding_tool(holding)], limits=limits), "Go.")
+        )
         await unwind(holding, late)
         assert "took longer than 0.01 s" in told(await late)[0]
 
         holding = Holding()
-        run = await rt.start(Agent(calling("hold"), tools=[hold(holding)]), "Go.")
+        run = await rt.start(Agent(calling_model("hold"), tools=[make_holding_tool(holding)]), "Go.")
         await holding.began.wait()
         run.cancel()
         waiting = asyncio.create_task(run.wait())
@@ -131,8 +133,8 @@ async def test_a_cancelled_run_cancels_it_and_waits() -> None:
         assert (await waiting).status == "cancelled"
 
 
-def hold(holding: Holding) -> Any:
-    """It as a tool."""
+def make_holding_tool(holding: Holding) -> Any:
+    """Make a tool of the function."""
 
     async def hold() -> str:
         """Hold."""
@@ -143,7 +145,7 @@ def hold(holding: Holding) -> Any:
 
 @in_asyncio
 async def test_cancelled_from_elsewhere_it_has_failed() -> None:
-    """A task that cancels itself, or is cancelled by the program, does not cancel the run."""
+    """A tool task cancelled by itself or by the program does not cancel the run."""
 
     @tool
     @to_asyncio
@@ -156,14 +158,14 @@ async def test_cancelled_from_elsewhere_it_has_failed() -> None:
         return "never"
 
     async with AsyncioRuntime() as rt:
-        result = await rt.run(Agent(calling("give_up"), tools=[give_up]), "Go.")
+        result = await rt.run(Agent(calling_model("give_up"), tools=[give_up]), "Go.")
 
     assert "was cancelled from elsewhere" in told(result)[0]
 
 
 @in_asyncio
 async def test_an_exit_is_the_tools_failure() -> None:
-    """What would end the event loop, and the program with it, is told to the model; the loop and the run go on."""
+    """`SystemExit` and the like become tool errors for the model; the event loop and the run go on."""
 
     @tool
     @to_asyncio
@@ -175,13 +177,13 @@ async def test_an_exit_is_the_tools_failure() -> None:
     @tool
     @to_asyncio
     async def close() -> str:
-        """Do as a coroutine that is closed."""
+        """Raise `GeneratorExit`, like a closed coroutine."""
         raise GeneratorExit
 
     @tool
     @to_asyncio
     async def cancel() -> str:
-        """Do as a task that is cancelled."""
+        """Raise `CancelledError`, like a cancelled task."""
         raise asyncio.CancelledError
 
     calls = [ToolCall(name, name) for name in ("leave", "close", "cancel")]
@@ -197,11 +199,11 @@ async def test_an_exit_is_the_tools_failure() -> None:
 
 @in_asyncio
 async def test_asyncio_code_may_await_it_too() -> None:
-    """There it is the function as it was, with or without a runtime."""
+    """In asyncio the function itself is awaited, with or without a runtime."""
 
     @to_asyncio
     async def fetch(url: str) -> str:
-        """Fetch it."""
+        """Fetch a page."""
         await asyncio.sleep(0)
         return f"page of {url}"
 
@@ -209,11 +211,11 @@ async def test_asyncio_code_may_await_it_too() -> None:
 
 
 async def test_without_an_event_loop_it_is_told() -> None:
-    """Under plain trio there is none: the tool fails, and says what to do."""
+    """Under plain trio the tool fails with a remedy."""
 
     @to_asyncio
     async def fetch() -> str:
-        """Fetch it."""
+        """Fetch a page."""
         return "never"
 
     with pytest.raises(UsageError, match="fetch belongs to asyncio"):
@@ -221,13 +223,13 @@ async def test_without_an_event_loop_it_is_told() -> None:
 
 
 def test_its_loop_has_ended() -> None:
-    """A background run that outlives the loop it came from is told when it needs it, and goes on."""
+    """After the end of its event loop, a background run gets an error from the tool, and goes on."""
     gate: list[trio.Event] = []
 
     @tool
     @to_asyncio
     async def fetch() -> str:
-        """Fetch it."""
+        """Fetch a page."""
         return "never"
 
     async def wait(_: object) -> ToolCall:
@@ -258,7 +260,7 @@ def test_its_loop_has_ended() -> None:
 
 @in_asyncio
 async def test_a_run_within_an_asyncio_tool() -> None:
-    """It is part of the outer run, as one within a trio tool is: its parent, its budget, its session, its end."""
+    """A run within an asyncio tool is part of the outer run, as under trio: parent, limits and cancellation."""
     inner_model = Waiting()
     started: list[Any] = []
 
@@ -271,7 +273,7 @@ async def test_a_run_within_an_asyncio_tool() -> None:
     @tool
     @to_asyncio
     async def wait() -> str:
-        """Ask one that never answers."""
+        """Ask an agent without an answer."""
         return (await rt.run(Agent(inner_model, "inner"), "Hi")).content
 
     def observe(event: Any) -> None:
@@ -279,12 +281,12 @@ async def test_a_run_within_an_asyncio_tool() -> None:
             started.append(event)
 
     async with AsyncioRuntime(observers=[observe], limits=Limits(runs=1)) as rt:
-        result = await rt.run(Agent(calling("ask", '{"question": "Why"}'), "outer", tools=[ask]), "Go.")
+        result = await rt.run(Agent(calling_model("ask", '{"question": "Why"}'), "outer", tools=[ask]), "Go.")
         assert told(result) == ["Why!"]
         assert [event.agent for event in started] == ["outer", "inner"]
         assert started[1].parent == started[0].run_id
 
-        task = asyncio.create_task(rt.run(Agent(calling("wait"), "outer", tools=[wait]), "Go."))
+        task = asyncio.create_task(rt.run(Agent(calling_model("wait"), "outer", tools=[wait]), "Go."))
         await inner_model.asked.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -294,7 +296,7 @@ async def test_a_run_within_an_asyncio_tool() -> None:
 
 @in_asyncio
 async def test_closing_lets_asyncio_tools_of_background_runs_finish() -> None:
-    """A background run may still call over while the runtime waits for it."""
+    """The tools of a background run can use the event loop while the runtime closes."""
     go = asyncio.Event()
 
     @tool
@@ -305,7 +307,7 @@ async def test_closing_lets_asyncio_tools_of_background_runs_finish() -> None:
         return (await rt.run(Agent(ScriptedModel(["Still open."]), "inner"), "Hi")).content
 
     rt = await AsyncioRuntime().open()
-    run = await rt.start(Agent(calling("ask"), tools=[ask]), "Go.")
+    run = await rt.start(Agent(calling_model("ask"), tools=[ask]), "Go.")
     await settle(rt)
     closing = asyncio.create_task(rt.aclose())
     await ticks(20)
@@ -318,7 +320,7 @@ async def test_closing_lets_asyncio_tools_of_background_runs_finish() -> None:
 
 @in_asyncio
 async def test_cancelled_at_any_moment() -> None:
-    """Runs whose tools run on the loop, and run others from there, leave nothing behind on either side."""
+    """Cancelled at any moment, runs with tools on the event loop and inner runs leave nothing behind."""
     model = Stepping(3)
     running = 0
 
@@ -348,13 +350,13 @@ async def test_cancelled_at_any_moment() -> None:
 
 @in_asyncio
 async def test_a_model_on_the_event_loop() -> None:
-    """A model's `respond` may be asyncio code as well, where it does not stream."""
+    """A model's `respond` may be asyncio code, without streaming."""
 
     class Remote:
         name = "remote"
 
         async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-            """Ask a client that knows asyncio alone."""
+            """Ask an asyncio client."""
             return ModelResponse(await self.fetch(request.messages[-1].text))
 
         @to_asyncio

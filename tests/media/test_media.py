@@ -1,4 +1,4 @@
-"""Media for a model: made of paths, bytes and URLs with their type found out, and checked for a model."""
+"""Media for a model: made of paths, bytes and URLs, with a detected type, and checked for a model."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ MAKERS: dict[str, Callable[..., Media]] = {
 PNG_URL = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
 
 
-def refused(make: Callable[..., Media], *args: Any, **options: Any) -> str:
-    """What the error says, its hint included."""
+def error_text(make: Callable[..., Media], *args: Any, **options: Any) -> str:
+    """Return the text of the raised error, with its hint."""
     with pytest.raises(UsageError) as caught:
         make(*args, **options)
     assert caught.value.hint, "an error says what to do"
@@ -35,11 +35,11 @@ def refused(make: Callable[..., Media], *args: Any, **options: Any) -> str:
 
 
 class TestSources:
-    """Where media may come from."""
+    """Sources of media."""
 
     @pytest.mark.parametrize(("suffix", "sample"), BINARIES.items(), ids=BINARIES)
     def test_a_file_s_path(self, tmp_path: Path, suffix: str, sample: tuple[bytes, str]) -> None:
-        """A path, as text or as a `Path`, is read; the part has the file's bytes, its type and its name."""
+        """A path, as text or as a `Path`, is read; the part has the file's bytes, type and name."""
         path = tmp_path / f"a.b.{suffix.upper()}"
         path.write_bytes(sample[0])
         made = media.file(path)
@@ -52,7 +52,7 @@ class TestSources:
 
     @pytest.mark.parametrize("form", [bytes, bytearray, memoryview])
     def test_bytes(self, form: Callable[[bytes], Any]) -> None:
-        """Bytes of each kind are taken as they are, and kept as `bytes`."""
+        """All kinds of bytes are accepted, and kept as `bytes`."""
         made = media.image(form(PNG))
 
         assert made == Media("image", "image/png", PNG)
@@ -71,7 +71,7 @@ class TestSources:
         ],
     )
     def test_a_data_url(self, url: str, data: bytes, kind: str) -> None:
-        """A `data:` URL is decoded: base64 without padding or with line breaks too, and per cent."""
+        """A `data:` URL is decoded: percent escapes, and base64 even without padding or with line breaks."""
         assert media.file(url) == Media("file", kind, data)
 
     @pytest.mark.parametrize(
@@ -86,12 +86,12 @@ class TestSources:
         ],
     )
     def test_a_url_is_passed_on(self, make: Callable[..., Media], url: str, kind: str, name: str | None) -> None:
-        """Nothing is fetched: the part has the URL, and what its ending says."""
+        """A URL is not fetched: the part has the URL, with the type and name of its ending."""
         assert make(url) == Media(make.__name__, kind, None, url.strip(), name)  # type: ignore[arg-type]  # it is one
 
     @pytest.mark.parametrize(("suffix", "sample"), BINARIES.items(), ids=BINARIES)
     def test_whatever_it_is(self, suffix: str, sample: tuple[bytes, str]) -> None:
-        """Where nobody says what it is, its type says of which kind a part is."""
+        """Without a kind, the type decides the kind of a part."""
         made = media.attachment(sample[0], name=f"a.{suffix}")
 
         assert made.kind == {"image": "image", "audio": "audio", "video": "video"}.get(made.media_type[:5], "file")
@@ -99,13 +99,13 @@ class TestSources:
         assert media.attachment("https://example.com/a") == media.file("https://example.com/a")
 
     def test_what_is_said_goes_before_what_a_url_is_called(self) -> None:
-        """A type and a name that are given are taken, in their usual form."""
+        """A given type and name win over the URL's, in their usual form."""
         made = media.image("https://example.com/x.bin", media_type="Image/JPG; q=1", name="cat")
 
         assert made == Media("image", "image/jpeg", None, "https://example.com/x.bin", "cat")
 
     def test_what_the_bytes_leave_open(self) -> None:
-        """A container that may hold sound or pictures is what was asked for; a name or a type decides for a file."""
+        """The function called decides between sound and pictures in a container; for a file, a name or a type does."""
         ogg, mp4 = BINARIES["ogg"][0], BINARIES["mp4"][0]
 
         assert media.audio(ogg).media_type == "audio/ogg"
@@ -121,7 +121,7 @@ class TestSources:
 
 
 class TestErrors:
-    """What is refused, and what is said of it."""
+    """Refused media, and their errors."""
 
     @pytest.mark.parametrize(
         ("make", "data", "options", "said"),
@@ -148,31 +148,31 @@ class TestErrors:
         ],
     )
     def test_bytes(self, make: Callable[..., Media], data: bytes, options: dict[str, Any], said: str) -> None:
-        """Bytes of another kind than asked for or said, empty ones, and too many of them."""
-        assert said in refused(make, data, **options)
+        """Bytes of another kind, empty bytes and too many bytes are refused."""
+        assert said in error_text(make, data, **options)
 
     @pytest.mark.parametrize("source", [None, 5, "", ["a.png"], Path()])
     def test_what_is_no_source(self, source: Any) -> None:
-        """Neither a path nor bytes nor a URL."""
-        said = refused(media.image, source)
+        """Other values than paths, bytes and URLs are refused."""
+        said = error_text(media.image, source)
 
         assert "the source of the image is" in said or "is a folder" in said
 
     def test_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A file that is not there, is a folder, is not a regular file, cannot be read or is too large, by its name."""
+        """The error names a missing, irregular, unreadable or too large file, or a folder."""
         monkeypatch.chdir(tmp_path)
         (tmp_path / "cat.png").write_bytes(PNG)
         (tmp_path / "empty.png").touch()
 
-        assert refused(media.image, "dog.png") == f"there is no file dog.png\nLooked in {tmp_path}."
-        assert refused(media.image, tmp_path / "no" / "dog.png").endswith("Check its path.")
-        assert "is a folder" in refused(media.image, tmp_path)
-        assert "is not a regular file" in refused(media.image, "/dev/null")
-        assert "cannot be read" in refused(media.image, "a\0b")
-        assert "cannot be read: File name too long" in refused(media.image, "a" * 5_000)
-        assert "empty.png is empty" in refused(media.image, "empty.png")
+        assert error_text(media.image, "dog.png") == f"there is no file dog.png\nLooked in {tmp_path}."
+        assert error_text(media.image, tmp_path / "no" / "dog.png").endswith("Check its path.")
+        assert "is a folder" in error_text(media.image, tmp_path)
+        assert "is not a regular file" in error_text(media.image, "/dev/null")
+        assert "cannot be read" in error_text(media.image, "a\0b")
+        assert "cannot be read: File name too long" in error_text(media.image, "a" * 5_000)
+        assert "empty.png is empty" in error_text(media.image, "empty.png")
         too_large = f"cat.png is too large: it has {len(PNG)} bytes, and at most 20 bytes may be sent"
-        assert too_large in refused(media.image, "cat.png", max_bytes=20)
+        assert too_large in error_text(media.image, "cat.png", max_bytes=20)
         assert media.image("cat.png", max_bytes=len(PNG)).data == PNG
 
     @pytest.mark.parametrize(
@@ -194,24 +194,24 @@ class TestErrors:
         ],
     )
     def test_urls(self, url: str, said: str) -> None:
-        """A URL that cannot be passed on, or not be decoded."""
-        assert said in refused(media.image, url)
+        """A URL with a wrong scheme or form is refused."""
+        assert said in error_text(media.image, url)
 
     def test_large_data_urls_are_not_decoded(self) -> None:
-        """A `data:` URL is refused by its length, before its bytes are made; a short one by its bytes."""
-        assert "it has more" in refused(media.file, "data:," + "a" * 100, max_bytes=10)
-        assert "it has 12 bytes" in refused(media.file, "data:," + "a" * 12, max_bytes=10)
+        """A long `data:` URL is refused by its length, before decoding; a short URL by its bytes."""
+        assert "it has more" in error_text(media.file, "data:," + "a" * 100, max_bytes=10)
+        assert "it has 12 bytes" in error_text(media.file, "data:," + "a" * 12, max_bytes=10)
 
     def test_long_urls_are_shortened(self) -> None:
-        """An error shows the beginning of a long URL, without what would steer a terminal."""
-        said = refused(media.image, "ftp://\x1b[31m" + "a" * 500)
+        """An error shows the beginning of a long URL, without control characters for a terminal."""
+        said = error_text(media.image, "ftp://\x1b[31m" + "a" * 500)
 
         assert "\x1b" not in said
         assert len(said) < 200
 
     @given(st.text(max_size=30).map("data:".__add__) | st.binary(max_size=30))
     def test_anything_is_media_or_a_usage_error(self, source: str | bytes) -> None:
-        """Whatever the source holds, there is one kind of error to expect."""
+        """For any source, the only error is `UsageError`."""
         try:
             made = media.file(source)
         except UsageError:
@@ -221,7 +221,7 @@ class TestErrors:
 
 
 class TestContent:
-    """What a message may hold."""
+    """The content of a message."""
 
     @pytest.mark.parametrize(
         "content", ["", "hi", (), ("a", Media("image", "image/png", PNG)), (Media("file", "a/b", None, "https://x"),)]
@@ -247,7 +247,7 @@ class TestContent:
         ],
     )
     def test_what_is_not(self, content: Any, said: str) -> None:
-        """The error names the part and what is wrong with it."""
+        """The error names the part and its fault."""
         with pytest.raises(UsageError) as caught:
             media.check_content(content)
         assert said in caught.value.message
@@ -255,17 +255,17 @@ class TestContent:
 
     @pytest.mark.parametrize("source", [PNG, "https://example.com/cat"])
     def test_what_is_made_here_is_well_formed(self, source: Any) -> None:
-        """Whatever the makers return may go into a message."""
+        """Media of the functions pass."""
         media.check_content((media.image(source),))
 
 
-def asked(*parts: str | Media) -> list[Message]:
-    """A conversation of one question with those parts."""
+def ask_with(*parts: str | Media) -> list[Message]:
+    """Make a conversation of one question with the parts."""
     return [Message("user", parts)]
 
 
 class TestForAModel:
-    """Whether a model takes what a request holds."""
+    """The media of a request, and the model's accepted types."""
 
     @pytest.mark.parametrize(
         ("takes", "part"),
@@ -281,8 +281,8 @@ class TestForAModel:
         ],
     )
     def test_what_it_takes(self, takes: tuple[str, ...] | None, part: Media) -> None:
-        """By its type or its family; anything where that is not known; and text always, for it is sent as text."""
-        media.check_media(asked("What is this?", part), ModelProfile(media=takes), "m")
+        """A model accepts media by type or family, anything if its types are unknown, and always text, sent as text."""
+        media.check_media(ask_with("What is this?", part), ModelProfile(media=takes), "m")
 
     @pytest.mark.parametrize(
         ("takes", "part", "said"),
@@ -304,15 +304,17 @@ class TestForAModel:
         ],
     )
     def test_what_it_does_not_take(self, takes: tuple[str, ...], part: Media, said: str) -> None:
-        """The error names the model, the part and what the model does take. A text that must be fetched is no text."""
+        """The error names the model, the part and the accepted types. A URL of a text counts as a file."""
         with pytest.raises(UsageError) as caught:
-            media.check_media([Message("system", "x"), *asked("What is this?", part)], ModelProfile(media=takes), "m")
+            media.check_media(
+                [Message("system", "x"), *ask_with("What is this?", part)], ModelProfile(media=takes), "m"
+            )
         assert said in caught.value.message
         assert caught.value.hint == (f"It accepts {', '.join(takes)}." if takes else "It accepts text only.")
 
     def test_how_much(self) -> None:
         """The bytes of a whole conversation count together."""
-        conversation = [*asked(media.image(PNG)), Message("assistant", "A dot."), *asked(media.image(PNG))]
+        conversation = [*ask_with(media.image(PNG)), Message("assistant", "A dot."), *ask_with(media.image(PNG))]
         media.check_media(conversation, ModelProfile(), "m", max_bytes=2 * len(PNG))
 
         with pytest.raises(UsageError, match=f"m have more than {2 * len(PNG) - 1:,} bytes together") as caught:
@@ -320,7 +322,7 @@ class TestForAModel:
         assert "history" in caught.value.hint
 
     def test_files_of_text_become_text(self) -> None:
-        """A file of text is put in under its name; where nothing else is left, the content is one text."""
+        """A text file is put in under its name; with text alone left, the content is a single string."""
         notes, image = media.file("\ufeffPort 7070.".encode(), name="a.md"), media.image(PNG)
 
         assert media.inlined("a") == "a"
@@ -330,7 +332,7 @@ class TestForAModel:
         assert media.inlined((media.image(b"<svg/>"),)) == (media.image(b"<svg/>"),)
 
     def test_a_url_of_anything(self) -> None:
-        """Bytes become a `data:` URL that is read back to the same part; a URL is itself."""
+        """Bytes become a `data:` URL, and the URL becomes the same part again; a URL stays the same."""
         assert media.data_url(media.image(PNG)) == PNG_URL
         assert media.image(media.data_url(media.image(PNG))) == media.image(PNG)
         assert media.data_url(media.image("https://example.com/cat")) == "https://example.com/cat"
@@ -348,6 +350,6 @@ class TestForAModel:
         ],
     )
     def test_what_people_are_shown(self, part: Media, shown: str) -> None:
-        """A part is described by its kind, its name, URL or type, and its size; never by its bytes."""
+        """A description has the kind, the name, URL or type, and the size, but never the bytes."""
         assert media.described(part) == shown
         assert "xxx" not in repr(part)

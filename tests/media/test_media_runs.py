@@ -1,4 +1,4 @@
-"""Media and reasoning in whole runs: they reach the model, are checked for it, kept in sessions, and told apart."""
+"""Media and reasoning in whole runs: sent to the model, checked for the model, and kept in sessions."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ DOT = media.image(PNG, name="dot.png")
 
 
 def parts(*given: Part) -> list[Part]:
-    """An input of parts."""
+    """Return the parts as an input."""
     return list(given)
 
 
 class Taking(ScriptedModel):
-    """A scripted model that takes media of these types alone."""
+    """A scripted model that accepts the listed media types alone."""
 
     def __init__(self, steps: Any, *kinds: str) -> None:
         super().__init__(steps)
@@ -32,11 +32,11 @@ class Taking(ScriptedModel):
 
 
 class TestMedia:
-    """What is attached to an input."""
+    """Media in an input."""
 
     @pytest.mark.parametrize("input", [["What is this?", DOT], ("What is this?", DOT)])
     async def test_parts_are_one_message(self, input: Any) -> None:
-        """A list or tuple of texts and media is one message of the user's; events tell of its text."""
+        """A list or tuple of texts and media is a single user message; events have its text."""
         with Taking(["A dot."], "image/*") as model:
             async with Runtime() as runtime, runtime.stream(Agent(model), input) as stream:
                 events: list[Event] = [event async for event in stream]
@@ -49,7 +49,7 @@ class TestMedia:
 
     @pytest.mark.parametrize("memory", ["memory:", "sqlite"])
     async def test_a_session_keeps_them(self, tmp_path: Path, memory: str) -> None:
-        """Bytes, URLs and reasoning come back from the session as they were; SQLite's in another process's runtime."""
+        """A session returns bytes, URLs and reasoning unchanged; SQLite's also in another runtime."""
         url = f"sqlite:///{tmp_path / 'a.db'}" if memory == "sqlite" else memory
         cat = media.image("https://example.com/cat.png")
         model = ScriptedModel([ModelResponse("Two.", reasoning="One, two."), "A dot and a cat."])
@@ -67,7 +67,7 @@ class TestMedia:
         assert answered == Message("assistant", "Two.", reasoning="One, two.")
 
     async def test_a_model_gets_what_it_takes_alone(self) -> None:
-        """What is sent to a model that does not take it is the caller's to mend; the model is not asked."""
+        """Media that the model does not accept raise a `UsageError`, and the model is not asked."""
         seeing, blind = Taking([], "image/png"), Taking([])
         async with Runtime() as runtime:
             with pytest.raises(UsageError, match="does not accept application/pdf, and was given"):
@@ -80,7 +80,7 @@ class TestMedia:
         assert (len(seeing.requests), len(blind.requests)) == (0, 0)
 
     async def test_what_a_model_cannot_see_of_the_past_is_told_in_words(self) -> None:
-        """Media in the history, or from a tool, are none of the caller's: the model is told that they were there."""
+        """Media in the history or from a tool, if the model does not accept the type, are described in words."""
 
         @tool(inline=True)
         def camera() -> Media:
@@ -109,13 +109,13 @@ class TestMedia:
         ],
     )
     async def test_what_is_malformed(self, input: Any) -> None:
-        """Parts that are none, empty ones, and media that are not as they should be, never reach a model."""
+        """Empty or malformed parts never reach a model."""
         async with Runtime() as runtime:
             with pytest.raises(UsageError):
                 await runtime.run(Agent(ScriptedModel([])), input)
 
     async def test_a_tool_returns_them(self) -> None:
-        """What a tool returns as media is shown to the model with its result."""
+        """Media from a tool are shown to the model with the tool's result."""
 
         @tool(inline=True)
         def camera() -> Media:
@@ -130,10 +130,10 @@ class TestMedia:
 
 
 class TestReasoning:
-    """What a model thinks on the way."""
+    """A model's reasoning."""
 
     async def test_it_is_apart_from_the_answer(self) -> None:
-        """It streams as deltas of its own; the result and its last message have it beside the answer."""
+        """Reasoning streams as separate deltas; the result and the last message have reasoning and answer apart."""
         model = ScriptedModel([ModelResponse("So.", reasoning="Hm.", usage=Usage(9, 5, 3, 8))])
         async with Runtime() as runtime, runtime.stream(Agent(model), "Well?") as stream:
             events = [event async for event in stream]
@@ -146,11 +146,11 @@ class TestReasoning:
         assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "So."
 
     async def test_it_is_counted_over_all_turns(self) -> None:
-        """Tokens of reasoning add up; the result's reasoning is that of the answer's turn."""
+        """Reasoning tokens add up over all turns; the result has the reasoning of the last turn."""
 
         @tool(inline=True)
         def clock() -> str:
-            """What time it is."""
+            """Tell the time."""
             return "noon"
 
         calling = ModelResponse("", (ToolCall("c1", "clock"),), "I have to look.", Usage(5, 4, 4))
@@ -162,7 +162,7 @@ class TestReasoning:
         assert result.messages[1].reasoning == "I have to look."
 
     async def test_the_model_may_have_it_back(self) -> None:
-        """The request holds what was thought in earlier turns: a provider that wants it back can be given it."""
+        """The request has the reasoning of earlier turns, for providers that want the text back."""
         seen: list[str] = []
 
         def answer(request: ModelRequest) -> str:

@@ -1,4 +1,4 @@
-"""What kind of media bytes are, by how they begin."""
+"""Media types are detected by the first bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.samples import BINARIES, PNG
 
 @pytest.mark.parametrize(("suffix", "sample"), BINARIES.items(), ids=BINARIES)
 def test_each_format_is_known_by_its_beginning(suffix: str, sample: tuple[bytes, str]) -> None:
-    """A file's bytes alone say what it is; what its ending says is among what it may be."""
+    """The first bytes alone give a file's type; the type of its ending is among the results."""
     data, kind = sample
 
     assert sniff(data)[0] == kind
@@ -31,7 +31,7 @@ def test_each_format_is_known_by_its_beginning(suffix: str, sample: tuple[bytes,
     ],
 )
 def test_variants_of_a_format(data: bytes, kinds: tuple[str, ...]) -> None:
-    """Older versions, the other byte order, brands that several formats use, and unknown ones of a known container."""
+    """Older versions, the other byte order, shared brands, and unknown brands of a known container are recognised."""
     assert sniff(data) == kinds
 
 
@@ -50,7 +50,7 @@ def test_variants_of_a_format(data: bytes, kinds: tuple[str, ...]) -> None:
     ],
 )
 def test_what_is_of_no_known_kind(data: bytes) -> None:
-    """Noise, text that is no UTF-8, and what only looks like a frame of sound are nothing, but empty is a text."""
+    """Noise, text outside of UTF-8, and bytes similar to a frame of sound have no type; empty bytes are text."""
     assert sniff(data) == (("text/plain",) if not data else ())
 
 
@@ -58,7 +58,7 @@ def test_what_is_of_no_known_kind(data: bytes) -> None:
     "text", ["a", "Grüße, 世界 👋\n\tx\r\n", "\ufeffwith a mark", "BMW", "PK", "ID3 tags", "OggS", "a\x1b[31m"]
 )
 def test_text(text: str) -> None:
-    """UTF-8 without control characters is text, whatever it begins with; a terminal's colours are no offence."""
+    """UTF-8 without control characters is text, whatever the beginning; escape sequences of a terminal are allowed."""
     assert sniff(text.encode()) == ("text/plain",)
 
 
@@ -71,7 +71,7 @@ def test_text(text: str) -> None:
     ],
 )
 def test_a_drawing_is_text_and_image(text: str) -> None:
-    """SVG is an image that is written as text, with or without what may come before its element."""
+    """SVG is an image and a text, with or without a prolog before its element."""
     assert sniff(text.encode()) == ("image/svg+xml", "text/plain")
     assert sniff(f"x{text}".encode()) == ("text/plain",)
 
@@ -82,7 +82,7 @@ def test_a_drawing_is_text_and_image(text: str) -> None:
 @example(b"BM")
 @example(b"RIFF")
 def test_any_bytes_have_types_or_none(data: bytes) -> None:
-    """Whatever the bytes are, also a file's first few, the answer is a tuple of types by their usual names."""
+    """Any bytes, even the first few of a file, have types by their usual names, or none."""
     assert all(canonical(kind) == kind for kind in sniff(data))
 
 
@@ -103,12 +103,12 @@ def test_any_bytes_have_types_or_none(data: bytes) -> None:
     ],
 )
 def test_names_of_types(given: str, usual: str) -> None:
-    """A type has one name here, in small letters and without parameters; what is none has none."""
+    """A type has one name, in small letters and without parameters; a malformed type has an empty name."""
     assert canonical(given) == usual
 
 
 def test_endings() -> None:
-    """An ending is what follows the last dot, in small letters; each that is known has a type by its usual name."""
+    """An ending follows the last dot, in small letters; each known ending has a type by its usual name."""
     assert [suffix_of(name) for name in ("a.tar.GZ", "a", ".png", "a.")] == ["gz", "", "png", ""]
     assert all(canonical(kind) == kind for kind in BY_SUFFIX.values())
 
@@ -124,5 +124,5 @@ def test_endings() -> None:
     ],
 )
 def test_types_of_text(kind: str, is_text: bool) -> None:
-    """What people read as text, whatever family its type is of; a drawing is for the eye."""
+    """Types of readable text count as text, in any family; drawings do not."""
     assert is_text_type(kind) is is_text

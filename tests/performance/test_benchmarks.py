@@ -1,4 +1,4 @@
-"""The tables of the performance history: that each measures what it says, and that none is skipped unseen."""
+"""The tables of the performance history measure what their names say, and no table is skipped by mistake."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ ATTRIBUTES_OF_ASV = {
 MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 
 
-def methods(module: str) -> list[tuple[ast.FunctionDef, str]]:
-    """The methods that asv takes for tracked values, each with the first of its decorators' names."""
+def tracked_methods(module: str) -> list[tuple[ast.FunctionDef, str]]:
+    """Return the methods with tracked values, each with the name of its first decorator."""
     tree = ast.parse((FOLDER / f"{module}.py").read_text(encoding="utf-8"))
     return [
         (node, ast.unparse(node.decorator_list[0]).partition("(")[0] if node.decorator_list else "")
@@ -35,7 +35,7 @@ def methods(module: str) -> list[tuple[ast.FunctionDef, str]]:
 
 @pytest.mark.parametrize("module", [name for name in MODULES if "Parts()" in (FOLDER / f"{name}.py").read_text()])
 def test_all_parts_are_here(module: str) -> None:
-    """What a table skips on old commits is skipped on this one by no mistake."""
+    """The parts skipped on old commits are all present on the current commit."""
     if module == "common":
         return
     importlib.import_module(f"benchmarks.{module}").setup()
@@ -43,15 +43,15 @@ def test_all_parts_are_here(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_exact_count_is_held(module: str) -> None:
-    """A table with exact counts is among those that the gate takes."""
-    exact = [node.name for node, decorator in methods(module) if decorator == "exact"]
+    """The gate counts each table with exact counts."""
+    exact = [node.name for node, decorator in tracked_methods(module) if decorator == "exact"]
 
     assert not exact or module in counted.TABLES, f"add {module!r} to benchmarks.counted.TABLES"
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if methods(name)])
+@pytest.mark.parametrize("module", [name for name in MODULES if tracked_methods(name)])
 def test_no_name_is_taken_for_an_attribute_of_asv(module: str) -> None:
-    """asv reads how to measure from a benchmark's module too: an imported `repeat` or `unit` would be taken for it."""
+    """asv reads settings from a benchmark's module, too: an imported `repeat` or `unit` would change the measuring."""
     tree = ast.parse((FOLDER / f"{module}.py").read_text(encoding="utf-8"))
     bound = {alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, IMPORTS) for alias in node.names}
     bound |= {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
@@ -60,7 +60,7 @@ def test_no_name_is_taken_for_an_attribute_of_asv(module: str) -> None:
 
 
 def test_a_missing_part_skips() -> None:
-    """A table whose part is missing says so when asv sets it up, and other errors are not taken for that."""
+    """A table with a missing part is skipped by asv; other errors are raised."""
     with common.Parts() as setup:
         from agno_rt import no_such_part  # type: ignore[attr-defined] # noqa: F401
 
@@ -71,7 +71,7 @@ def test_a_missing_part_skips() -> None:
 
 
 async def test_allocations() -> None:
-    """Each time that memory is asked for counts once; what is neither kept nor asked for does not."""
+    """`allocations` counts each request for memory; a loop without requests counts zero."""
 
     async def making(times: int) -> None:
         for _ in repeat(None, times):
@@ -86,7 +86,7 @@ async def test_allocations() -> None:
 
 
 async def test_statements(tmp_path: Path) -> None:
-    """The statements on files that are opened meanwhile are counted, and no longer than meanwhile."""
+    """`statements` counts the statements on files opened in the block, and stops after the block."""
     with Statements() as opened:
         connection = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
 
@@ -106,7 +106,7 @@ async def test_statements(tmp_path: Path) -> None:
 
 
 def test_one() -> None:
-    """A benchmark is found by its name and the places of its parameters, and skipped where asv would skip it."""
+    """`one.measure` finds a benchmark by its name and the indexes of its parameters, and skips as asv does."""
     assert one.measure("run.Run.track_scheduler_steps", [1]) == 0
     with pytest.raises(NotImplementedError):
         one.measure("run.Tools.track_checkpoints_a_run", [1, 0])

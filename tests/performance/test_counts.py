@@ -1,4 +1,4 @@
-"""What must be true of a run whatever it costs; how much it costs is held by the gate (`benchmarks/gate.py`)."""
+"""Facts about every run, whatever its cost; the gate (`benchmarks/gate.py`) holds the cost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ every_run = pytest.mark.parametrize("body", [simple_runs, tool_runs, session_run
 
 @every_run
 async def test_scheduler_steps(body: Bodies) -> None:
-    """A run whose model answers at once takes no step of the scheduler by itself."""
+    """A run with an immediate model takes no scheduler step of its own."""
     async with Runtime() as rt:
         await remember(rt, 100)
 
@@ -30,7 +30,7 @@ async def test_scheduler_steps(body: Bodies) -> None:
 
 @every_run
 async def test_events(body: Bodies) -> None:
-    """No event is made that nobody hears; with somebody who listens, there are some."""
+    """Without an observer no event object is made; with an observer there are some."""
     heard: list[Event] = []
     async with Runtime() as rt, Runtime(observers=[heard.append]) as listened:
         for runtime in (rt, listened):
@@ -43,7 +43,7 @@ async def test_events(body: Bodies) -> None:
 
 
 async def lines_that_make_events(body: measuring.Times) -> set[tuple[str, int]]:
-    """Where one of the body makes events: the lines of the kernel that it runs, of those that call an event's class."""
+    """Return the kernel's lines that make events and run in the body."""
     ran: set[tuple[str, int]] = set()
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
@@ -62,7 +62,7 @@ async def lines_that_make_events(body: measuring.Times) -> set[tuple[str, int]]:
 
 
 def event_lines() -> Iterator[tuple[str, int]]:
-    """Each line of the kernel that calls the class of an event."""
+    """Yield each line of the kernel that calls an event class."""
     made = {name for name, value in vars(events).items() if isinstance(value, type) and issubclass(value, Event)}
     for path in Path(events.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

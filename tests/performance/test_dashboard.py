@@ -1,4 +1,4 @@
-"""The dashboard in a real browser, as `make dashboard` serves it and as `agno-rt serve` does: pages, links, graphs."""
+"""The dashboard in a real browser, served by `make dashboard` and by `agno-rt serve`: pages, links, graphs."""
 
 from __future__ import annotations
 
@@ -43,16 +43,18 @@ quick = Agent(ScriptedModel(["Done."]), "quick")
 """
 
 
-def need(is_there: bool, reason: str) -> None:
+def require(is_there: bool, reason: str) -> None:
     if not is_there:
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    """A project with results of two commits, which asv measured, and the scripts of asv's pages at hand."""
+    """Make a project with asv's results of two commits, and with the scripts of asv's pages."""
     known = ROOT / scripts.FOLDER
-    need(not scripts.missing(known), "asv's scripts are not here: fetch them with `python -m benchmarks.site.scripts`")
+    require(
+        not scripts.missing(known), "asv's scripts are not here: fetch them with `python -m benchmarks.site.scripts`"
+    )
     made = tiny_project(tmp_path_factory.mktemp("dashboard"))
     facts = {"machine": "bench-box", "os": "Debian", "cpu": "Fast one", "num_cpu": "4", "ram": "8 GB"}
     (made.root.parent / ".asv-machine.json").write_text(json.dumps({"version": 1, "bench-box": facts}))
@@ -70,7 +72,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 @pytest.fixture(scope="module")
 def by_make(project: Tiny) -> Iterator[str]:
-    """Where `make dashboard` serves it."""
+    """Serve the dashboard with `make dashboard`, and yield the URL."""
     command = [sys.executable, "-m", "benchmarks.dashboard", "--project", str(project.root), "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, env=project.environ(), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -82,7 +84,7 @@ def by_make(project: Tiny) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def by_serve(project: Tiny, by_make: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where `agno-rt serve` serves the same."""
+    """Serve the dashboard with `agno-rt serve`, and yield the URL."""
     folder = tmp_path_factory.mktemp("served")
     (folder / "agents.py").write_text(AGENTS)
     command = [sys.executable, "-m", "agno_rt.cli", "serve", "agents.py", "--port", "0", "--grace", "0"]
@@ -97,8 +99,8 @@ def by_serve(project: Tiny, by_make: str, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, driven by Playwright."""
-    need(CHROMIUM.exists(), f"there is no {CHROMIUM}: install it with `apt-get install chromium`")
+    """Start Debian's Chromium with Playwright."""
+    require(CHROMIUM.exists(), f"there is no {CHROMIUM}: install it with `apt-get install chromium`")
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield launched
@@ -107,14 +109,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(params=["by_make", "by_serve"])
 def url(request: pytest.FixtureRequest) -> str:
-    """Where the dashboard is, one place after the other."""
+    """Return the URL of the dashboard, from each of the two servers."""
     found: str = request.getfixturevalue(request.param)
     return found
 
 
 @pytest.fixture
 def page(browser: Browser, url: str) -> Iterator[Page]:
-    """Its first page. An error in the console, an answer that is none, or a request to elsewhere fails the test."""
+    """Open the first page. An error in the console, a failed response or a request to another host fails the test."""
     context = browser.new_context(viewport={"width": 1100, "height": 760})
     complaints: list[str] = []
     opened = context.new_page()
@@ -131,7 +133,7 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
 
 
 def test_the_first_page(page: Page) -> None:
-    """It says in plain words what was measured where, how to read it, and the numbers of the latest commit."""
+    """The page has the project, the machine, a guide for readers, and the numbers of the latest commit."""
     expect(page.get_by_role("heading", name="tiny: how fast, commit by commit")).to_be_visible()
     expect(page.locator("body")).to_contain_text("Fast one, 4 cores")
     expect(page.get_by_role("heading", name="Sums")).to_be_visible()
@@ -146,7 +148,7 @@ def test_the_first_page(page: Page) -> None:
 
 
 def test_a_link_leads_to_a_graph(page: Page) -> None:
-    """A benchmark's link opens asv's graph of it, drawn; its name leads back."""
+    """A benchmark's link opens asv's graph, with a line; the project's name leads back."""
     page.get_by_role("link", name="The calls that a sum makes.").click()
 
     expect(page.locator("#title")).to_contain_text("sums.Sums.track_calls")
@@ -161,12 +163,12 @@ def test_a_link_leads_to_a_graph(page: Page) -> None:
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The dashboard of agno_rt itself: a clone, with the results that are kept in it."""
-    need((ROOT / ".git").exists(), "this is not a git checkout")
-    need((ROOT / scripts.FOLDER).exists(), "the scripts are not there: make dashboard")
+    """Serve the dashboard of agno_rt itself: a clone with the stored results."""
+    require((ROOT / ".git").exists(), "this is not a git checkout")
+    require((ROOT / scripts.FOLDER).exists(), "the scripts are not there: make dashboard")
     clone = tmp_path_factory.mktemp("own") / "agno_rt"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-    # asv publishes the main branch; this may be another.
+    # asv publishes the main branch, and the checkout may be on another.
     subprocess.run(["git", "-C", str(clone), "checkout", "--quiet", "-B", "main"], check=True)
     shutil.copytree(ROOT / scripts.FOLDER, clone / scripts.FOLDER)
     command = [sys.executable, "-m", "benchmarks.dashboard", "--project", str(clone), "--port", "0"]
@@ -179,7 +181,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_every_link_leads_to_a_line(browser: Browser, own: str) -> None:
-    """Each link of the first page to a graph opens one that has points, parameters included; none is empty."""
+    """Each link from the first page to a graph, parameters included, opens a graph with points."""
     page = browser.new_page()
     page.goto(own)
     links = page.eval_on_selector_all(
@@ -227,7 +229,7 @@ def test_graphs_have_labels_and_colours(browser: Browser, own: str, scheme: str)
 
 
 def test_peers_are_on_the_first_page(browser: Browser, own: str) -> None:
-    """The figures of the last `make peers` are there, HTTP too, with day and versions; their goals are judged."""
+    """The first page has the last figures of `make peers`, HTTP too, with day and versions, and judges the goals."""
     page = browser.new_page()
     page.goto(own)
     results = PeerResults.load()
@@ -245,7 +247,7 @@ def test_peers_are_on_the_first_page(browser: Browser, own: str) -> None:
 
 
 def test_rates_are_not_read_as_regressions() -> None:
-    """asv takes more for worse, which runs a second are not: none is looked at for regressions."""
+    """asv treats larger numbers as worse; rates, better when larger, are excluded from its regressions."""
     conf = json.loads((ROOT / "asv.conf.json").read_text(encoding="utf-8"))
     unread = [pattern for pattern, first in conf["regressions_first_commits"].items() if first is None]
 
@@ -254,7 +256,7 @@ def test_rates_are_not_read_as_regressions() -> None:
 
 
 def test_asvs_own_lists(page: Page) -> None:
-    """The grid, the list and the steps of asv are there and have the benchmarks."""
+    """asv's grid, list and regressions exist and have the benchmarks."""
     page.get_by_role("link", name="All graphs at a glance").click()
     expect(page.locator("#summarygrid-display")).to_contain_text("Sums.track_calls")
     expect(page.locator("#summarygrid-display canvas").first).to_be_visible()
@@ -265,7 +267,7 @@ def test_asvs_own_lists(page: Page) -> None:
 
 
 def test_the_commits(page: Page, project: Tiny) -> None:
-    """A point in a graph leads to its commit's line: hash, day, tag, subject."""
+    """The page of commits has a line for each point of a graph: hash, day, tag and subject."""
     page.get_by_role("link", name="The commits").click()
 
     expect(page.locator("tr[id]")).to_have_count(2)
@@ -276,7 +278,7 @@ def test_the_commits(page: Page, project: Tiny) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1100, 360])
 def test_looks(browser: Browser, by_make: str, tmp_path: Path, scheme: str, width: int) -> None:
-    """The first page is no wider than the window, light and dark differ, and a picture is left to be looked at."""
+    """The first page fits the window, light and dark differ, and a screenshot is saved for people."""
     context = browser.new_context(
         viewport={"width": width, "height": 760}, color_scheme="dark" if scheme == "dark" else "light"
     )
@@ -293,7 +295,7 @@ def test_looks(browser: Browser, by_make: str, tmp_path: Path, scheme: str, widt
 
 class TestWords:
     def test_of_benchmarks(self, tmp_path: Path) -> None:
-        """Docstrings are found in the file, also those of the class that another one is made from; marks too."""
+        """Words come from the file's docstrings and marks, inherited ones too."""
         (tmp_path / "sums.py").write_text(
             '"""A table.\n\nMore of it."""\n'
             'class Base:\n    """A group."""\n    @exact("calls")\n    def track_a(self):\n        """One."""\n'
@@ -322,11 +324,11 @@ class TestWords:
         ],
     )
     def test_numbers(self, value: float | None, unit: str, expected: str) -> None:
-        """A number has three digits and the unit that fits it."""
+        """A number has three digits and a fitting unit."""
         assert shown(value, unit) == expected
 
     def test_goals(self) -> None:
-        """Every goal of the performance page is on the first page; what is measured is told and leads to its graph."""
+        """The first page has every goal of the performance page; measured goals have a verdict and a link."""
         name, params = "create.Create.track_ratio_to_bare_object", [["'simple'", "'with tools'"]]
         result = Result("c" * 40, 0, "bench-box", "3.11", {name: Row([1.1, 2.2], params, "v")})
         benchmark = {"name": name, "version": "v", "unit": "x", "params": params, "param_names": ["agent"]}
@@ -342,7 +344,7 @@ class TestWords:
 
 class TestPublishing:
     def test_nothing_to_show(self, tmp_path: Path, project: Tiny) -> None:
-        """Without results it says so, and how to get some."""
+        """Without results the command fails, and names the command for new results."""
         empty = tiny_project(tmp_path)
         shutil.copytree(project.root / scripts.FOLDER, empty.root / scripts.FOLDER)
         done = empty.run("dashboard", "--publish-only")
@@ -352,7 +354,7 @@ class TestPublishing:
         assert "Traceback" not in done.stderr
 
     def test_a_port_in_use(self, project: Tiny, by_make: str) -> None:
-        """A port that is taken is one line with the way out."""
+        """A port in use is reported in one line, with a remedy."""
         port = by_make.rstrip("/").rpartition(":")[2]
         done = project.run("dashboard", "--port", port)
 
@@ -361,14 +363,14 @@ class TestPublishing:
         assert "make dashboard PORT=" in done.stderr
 
     def test_asks_for_a_script_that_is_not_known(self) -> None:
-        """A version of asv that wants other scripts is told of, before a page names anything outside."""
+        """An unknown script of a new asv raises an error, before a page refers to another host."""
         page = '<script src="https://cdn.example.com/new-plot.js" integrity="sha256-x"></script>'
 
         with pytest.raises(UsageError, match=r"new-plot\.js"):
             scripts.localize(page)
 
     def test_names_nothing_outside(self, project: Tiny, by_make: str) -> None:
-        """No published page has a script, a style or a picture from elsewhere."""
+        """No published page has a script, a style or a picture from another host."""
         pages = list((project.root / ".asv/html").glob("*.html"))
 
         assert {page.name for page in pages} == {"index.html", "graphs.html", "commits.html"}
@@ -376,7 +378,7 @@ class TestPublishing:
             assert re.search(r'(src|href)="(https?:)?//', page.read_text(encoding="utf-8")) is None
 
     def test_tells_no_folder(self, project: Tiny, by_make: str) -> None:
-        """What is published tells nothing of where it was measured."""
+        """Published files do not contain the folder of the measuring."""
         folder = project.root / ".asv/html"
         published = [file for file in folder.rglob("*") if file.suffix in (".html", ".json", ".xml")]
 

@@ -1,4 +1,4 @@
-"""The gate: a count that grows fails, unless the baseline was changed with it and says why."""
+"""The gate fails for a grown count, unless the baseline changed too, with a new reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 @pytest.fixture
 def baseline(tmp_path: Path) -> Path:
-    """A baseline in a repository of its own, without a commit."""
+    """Make the path of a baseline, in a repository without a commit."""
     git(tmp_path, "init", "--quiet", "--initial-branch=main")
     return tmp_path / "baseline.toml"
 
@@ -40,7 +40,7 @@ def run(baseline: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def write(baseline: Path) -> Write:
-    """Write the baseline as a person could."""
+    """Write the baseline by hand, like a person."""
 
     def lay_down(version: str = VERSION, reason: str = "as first counted", **counts: int) -> None:
         tables = [
@@ -53,7 +53,7 @@ def write(baseline: Path) -> Write:
 
 
 def git(folder: Path, *arguments: str) -> None:
-    """Run git there, as somebody."""
+    """Run git in the folder, as a made-up user."""
     somebody = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.org", "-c", "commit.gpgsign=false"]
     subprocess.run(["git", *somebody, *arguments], cwd=folder, check=True)
 
@@ -65,24 +65,24 @@ def commit(baseline: Path) -> None:
 
 
 class TestHold:
-    """What is measured, against what is recorded."""
+    """Measured counts against the recorded ones."""
 
     def test_the_same(self, run: Run, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-        """Counts as they are recorded hold, in a repository without a commit too."""
+        """Counts equal to the record pass, even in a repository without a commit."""
         write(one=94, two=1)
 
         assert run(one=94, two=1) == 0
         assert "2 exact counts hold" in capsys.readouterr().out
 
     def test_without_a_repository(self, run: Run, write: Write, baseline: Path) -> None:
-        """The gate needs no git: what it cannot compare with, it leaves out."""
+        """Without git the gate skips the comparison with earlier commits."""
         (baseline.parent / ".git").rename(baseline.parent / "no-git")
         write(one=94)
 
         assert run(one=94) == 0
 
     def test_grown(self, run: Run, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-        """One that grew fails, and is told with both values and the remedy."""
+        """A grown count fails; the message has both values and the remedy."""
         write(one=94, two=1)
 
         assert run(one=97, two=1) == 1
@@ -92,28 +92,28 @@ class TestHold:
         assert "two" not in told
 
     def test_fallen(self, run: Run, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-        """One that fell passes, and is told, so that it is held there."""
+        """A fallen count passes; the message asks for a new record."""
         write(one=94)
 
         assert run(one=90) == 0
         assert "one fell from 94 to 90 calls" in capsys.readouterr().out
 
     def test_one_that_is_not_recorded(self, run: Run, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-        """A new count needs its record."""
+        """A new count without a record fails."""
         write(one=94)
 
         assert run(one=94, new=3) == 1
         assert "new: 3 calls measured, none recorded" in capsys.readouterr().err
 
     def test_one_that_is_measured_no_more(self, run: Run, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-        """A count does not go away unseen."""
+        """A recorded count without a measurement fails."""
         write(one=94, gone=3)
 
         assert run(one=94) == 1
         assert "gone: recorded, but measured no more" in capsys.readouterr().err
 
     def test_another_unit(self, run: Run, write: Write, baseline: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """Values of different units are not compared."""
+        """Values of different units are not compared, and fail."""
         write(one=94)
         baseline.write_text(baseline.read_text().replace("calls", "bytes"))
 
@@ -121,7 +121,7 @@ class TestHold:
         assert "one: measured in calls, recorded in bytes" in capsys.readouterr().err
 
     def test_without_a_reason(self, run: Run, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-        """A record says why."""
+        """A record without a reason fails."""
         write(reason=" ", one=94)
 
         assert run(one=94) == 1
@@ -131,11 +131,11 @@ class TestHold:
     def test_no_baseline_but_something_else(
         self, run: Run, baseline: Path, capsys: pytest.CaptureFixture[str], text: str
     ) -> None:
-        """A file that is no baseline is misuse, told with its place."""
+        """A malformed baseline is an error with the file's name."""
         baseline.write_text(text)
 
         assert run(one=94) == 2
-        assert f"{baseline} is no baseline" in capsys.readouterr().err
+        assert f"{baseline} is not a baseline" in capsys.readouterr().err
 
 
 class TestVersions:
@@ -145,7 +145,7 @@ class TestVersions:
     def test_no_baseline_for_this_one(
         self, run: Run, write: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ci: str
     ) -> None:
-        """It is told, and holds nothing; but where CI runs, the version that must have one fails without."""
+        """Without a baseline for the version the gate passes with a note; in CI, Python 3.11 fails."""
         monkeypatch.setenv("CI", ci)
         write(version="2.7", one=1)
 
@@ -153,7 +153,7 @@ class TestVersions:
         assert f"no baseline for Python {VERSION}" in capsys.readouterr().out
 
     def test_recording_keeps_the_others(self, run: Run, write: Write, baseline: Path) -> None:
-        """The baseline of another version stays as it is."""
+        """Recording keeps the baselines of other versions."""
         write(version="2.7", one=1)
 
         assert run("--record", "why", one=94) == 0
@@ -164,10 +164,10 @@ class TestVersions:
 
 
 class TestCommits:
-    """The record, against that of earlier commits."""
+    """The record against earlier commits."""
 
     def test_grown_with_a_new_reason(self, run: Run, write: Write, baseline: Path) -> None:
-        """What grew and says why passes: before it is committed, and after."""
+        """A raised record with a new reason passes, before and after the commit."""
         write(one=94)
         commit(baseline)
         write(reason="tools have a deadline", one=97)
@@ -179,7 +179,7 @@ class TestCommits:
     def test_grown_with_the_same_reason(
         self, run: Run, write: Write, baseline: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """A record that was only raised fails: before it is committed, and after."""
+        """A raised record with the old reason fails, before and after the commit."""
         write(one=94)
         commit(baseline)
         write(one=97)
@@ -192,7 +192,7 @@ class TestCommits:
         assert "at HEAD^ and as 97 now" in capsys.readouterr().err
 
     def test_grown_some_commits_ago(self, run: Run, write: Write, baseline: Path) -> None:
-        """A branch is held to where it began, however many commits it has."""
+        """A branch of many commits is compared with its beginning."""
         write(one=94)
         commit(baseline)
         git(baseline.parent, "update-ref", "refs/remotes/origin/main", "HEAD")
@@ -204,7 +204,7 @@ class TestCommits:
         assert run(one=97, two=1) == 1
 
     def test_lowered(self, run: Run, write: Write, baseline: Path) -> None:
-        """A record that is lowered keeps its reason if it likes."""
+        """A lowered record may keep its reason."""
         write(one=94)
         commit(baseline)
         write(one=90)
@@ -218,7 +218,7 @@ class TestRecord:
     def test_what_changed_gets_the_reason(
         self, run: Run, write: Write, baseline: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """New values get the reason, the others keep theirs, and what is measured no more is dropped."""
+        """New values get the reason, the others keep theirs, and values without a measurement are dropped."""
         write(same=1, grown=94, fallen=5, gone=2)
 
         assert run("--record", 'a "quoted" reason — ü', same=1, grown=97, fallen=4, **{CALLS: 3}) == 0
@@ -230,13 +230,13 @@ class TestRecord:
         assert run(same=1, grown=97, fallen=4, **{CALLS: 3}) == 0
 
     def test_without_a_reason(self, run: Run, baseline: Path) -> None:
-        """Nothing is recorded without saying why."""
+        """Recording without a reason fails."""
         assert run("--record", " ", one=94) == 2
         assert not baseline.exists()
 
 
 def test_the_command(run: Run, write: Write, baseline: Path) -> None:
-    """As `make gate` and CI start it, the exit code tells."""
+    """`make gate` and CI get the exit code of the gate."""
     write(one=94)
     run(one=97)
     command = [sys.executable, "-m", "benchmarks.gate", "--baseline", str(baseline)]
@@ -255,7 +255,7 @@ def test_the_command(run: Run, write: Write, baseline: Path) -> None:
 
 
 def test_the_baseline_that_ships() -> None:
-    """It can be read, is for the version that CI runs, and every record says why."""
+    """The shipped baseline is readable, covers the Python version of CI, and has a reason for each record."""
     entries = gate.read(gate.BASELINE)["3.11"]
 
     assert CALLS in entries

@@ -1,4 +1,4 @@
-"""The history of results: which commits are measured, and that what is kept of it is small and tells no secrets."""
+"""The history of results: the measured commits; stored results are small and contain no secrets."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ MACHINE = "bench-box"
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tiny, subprocess.CompletedProcess[str]]:
-    """A project whose history was measured, and what that said."""
+    """Measure the history of a project; return the project and the finished process."""
     project = tiny_project(tmp_path_factory.mktemp("history"))
     return project, project.run("history", "--machine", MACHINE, "--commits", "5")
 
 
 @pytest.fixture(scope="module")
 def kept(measured: tuple[Tiny, object], tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    """A copy of it, whose results are kept."""
+    """Copy the project, and store its results."""
     project = Tiny(tmp_path_factory.mktemp("kept") / "project", measured[0].commits)
     shutil.copytree(measured[0].root, project.root, ignore=shutil.ignore_patterns("env"))
     done = project.run("keep", "--machine", MACHINE)
@@ -37,7 +37,7 @@ def kept(measured: tuple[Tiny, object], tmp_path_factory: pytest.TempPathFactory
 
 
 def assert_fit_to_keep(folder: Path) -> None:
-    """What is kept of one machine is small, and tells neither folders nor the machine's own name."""
+    """Check a machine's stored results: small files, without folders or the machine's own name."""
     files = sorted(folder.glob("*.json"))
     assert len(files) <= 61, f"{folder} has {len(files)} files: run `make bench-keep`, which thins them out"
     for file in files:
@@ -52,7 +52,7 @@ def assert_fit_to_keep(folder: Path) -> None:
 
 class TestMeasuring:
     def test_what_can_be_built(self, measured: tuple[Tiny, subprocess.CompletedProcess[str]]) -> None:
-        """A commit that cannot be built is reported with its subject and passed over; the others are measured."""
+        """A commit with a failing build is reported with its subject and skipped; the others are measured."""
         project, done = measured
 
         assert done.returncode == 0, done.stderr
@@ -63,14 +63,14 @@ class TestMeasuring:
         assert {result.commit for result in results} == {project.commits[0], project.commits[2]}
 
     def test_what_is_measured_is_skipped(self, measured: tuple[Tiny, subprocess.CompletedProcess[str]]) -> None:
-        """Asked again, nothing is measured twice, and what failed is not tried again unasked."""
+        """A second call measures nothing again, and does not retry failures."""
         done = measured[0].run("history", "--machine", MACHINE, "--commits", "5")
 
         assert done.returncode == 0
         assert "Nothing to measure: 2 commits are measured already, 1 failed before (RETRY=1" in done.stdout
 
     def test_what_was_kept_is_skipped(self, kept: Tiny, tmp_path: Path) -> None:
-        """In a fresh clone nothing is measured that is kept in the repository."""
+        """A fresh clone does not measure commits with stored results."""
         clone = Tiny(tmp_path / "project", kept.commits)
         shutil.copytree(kept.root, clone.root, ignore=shutil.ignore_patterns(".asv"))
         done = clone.run("history", "--machine", MACHINE, "--commits", "1")
@@ -78,14 +78,14 @@ class TestMeasuring:
         assert "Nothing to measure: 2 commits are measured already." in done.stdout, done.stdout + done.stderr
 
     def test_a_regular_expression_that_finds_nothing(self, measured: tuple[Tiny, object]) -> None:
-        """It is an error that names it."""
+        """The error names an expression without a matching benchmark."""
         done = measured[0].run("history", "--bench", "no_such")
 
         assert done.returncode == 1
         assert "no benchmark's name has 'no_such'" in done.stderr
 
     def test_commits_are_spread_evenly(self) -> None:
-        """The newest and the oldest are among them, the others between at even distances."""
+        """The newest and the oldest commit are chosen, the others at even distances."""
         history = [f"c{at}" for at in range(9)]
 
         assert spread(history, 3) == ["c0", "c4", "c8"]
@@ -95,7 +95,7 @@ class TestMeasuring:
 
 class TestKeeping:
     def test_small_and_silent(self, kept: Tiny) -> None:
-        """Kept are numbers, and of the machine what kind it is; what this repository keeps is fit for it too."""
+        """Stored results are numbers and the kind of machine; this repository's own results pass the check too."""
         folder = kept.root / "benchmarks/results" / MACHINE
 
         for one in (folder, *(ROOT / "benchmarks/results").glob("*/")):
@@ -115,7 +115,7 @@ class TestKeeping:
         assert rows["sums.Sums.track_ratio_to_len"].values == [1.245, 2.235]
 
     def test_keeping_again_changes_nothing(self, kept: Tiny) -> None:
-        """The same results make the same files."""
+        """Storing the same results again changes no file."""
         folder = kept.root / "benchmarks/results" / MACHINE
         before = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
         kept.run("keep", "--machine", MACHINE)
@@ -123,7 +123,7 @@ class TestKeeping:
         assert {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()} == before
 
     def test_what_is_not_kept(self, measured: tuple[Tiny, object]) -> None:
-        """Nothing of a machine that measured nothing, and nothing under this machine's own name."""
+        """Nothing is stored for a machine without results, or under the machine's own name."""
         unknown = measured[0].run("keep", "--machine", "other")
         own = measured[0].run("keep", "--machine", platform.node())
 
@@ -134,7 +134,7 @@ class TestKeeping:
 
 class TestThinning:
     def test_the_last_then_tags_and_every_tenth(self) -> None:
-        """The last thirty stay; of those before, the tagged and every tenth from the beginning; sixty in all."""
+        """The last thirty stay, then tagged commits and every tenth, up to sixty."""
         history = [f"c{number}" for number in range(1000, 0, -1)]
         kept = thin(set(history), history, {"c7", "c955"})
 
@@ -144,11 +144,11 @@ class TestThinning:
         assert thin({"c7", "c6"}, history, {"c7"}) == ["c7", "c6"]
 
     def test_what_is_in_no_history(self) -> None:
-        """A commit that is in no branch any more goes, unless it is tagged."""
+        """A commit outside of the history is dropped, unless tagged."""
         assert thin({"gone", "tagged", "c1"}, ["c2", "c1"], {"tagged"}) == ["c1", "tagged"]
 
     def test_growing_keeps_what_was_kept(self) -> None:
-        """Every tenth stays the tenth when commits are added."""
+        """With new commits, every tenth commit stays the same."""
         history = [f"c{number}" for number in range(100, 0, -1)]
         before = set(thin(set(history), history, ()))
         longer = ["c103", "c102", "c101", *history]
@@ -159,7 +159,7 @@ class TestThinning:
 
 class TestResults:
     def test_written_and_read(self, tmp_path: Path) -> None:
-        """What is written is read back."""
+        """A written result is read back."""
         row = Row([1.5, None], [["1", "2"]], "abc", [1.0, None], [2.0, None])
         result = Result("c" * 40, 1_000, MACHINE, "3.11", {"a.B.time_c": row}, "py3.11")
         write_result(result, tmp_path)
@@ -167,13 +167,13 @@ class TestResults:
         assert read_folder(tmp_path) == [result]
 
     def test_another_format(self, tmp_path: Path) -> None:
-        """A file of another format is refused by name."""
+        """The error names a file of another format."""
         (tmp_path / "x.json").write_text('{"version": 3}', encoding="utf-8")
         with pytest.raises(ValueError, match=r"x\.json"):
             read_folder(tmp_path)
 
     def test_merging(self) -> None:
-        """Of a benchmark measured twice the later result counts, unless it failed."""
+        """For a benchmark measured twice the later result counts, unless the later one failed."""
         good, better, failed = (Row([value], [], "v") for value in (1.0, 2.0, None))
 
         def of(**rows: Row) -> Result:
@@ -196,5 +196,5 @@ class TestResults:
         ],
     )
     def test_rounding(self, value: float | None, expected: float | None) -> None:
-        """Four digits; whole numbers stay whole; what is no number is nothing."""
+        """Numbers are rounded to four digits, whole numbers stay, and NaN or infinity becomes `None`."""
         assert rounded(value) == expected

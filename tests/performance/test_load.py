@@ -1,4 +1,4 @@
-"""The load generator of the benchmarks, against a real server: it counts answers, and takes no failure for one."""
+"""The benchmarks' load generator, against a real server: the generator counts answers, and reports failures."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ tools = pytest.mark.parametrize(
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers a POST of the right body, in two pieces, by what the path asks for."""
+    """Answer a POST with the right body in two pieces; the path chooses the behaviour."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     answered = 0
 
     def do_POST(self) -> None:
-        """Answer."""
+        """Answer the request."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         right = body == BODY.encode() and self.headers["Content-Type"] == "application/json"
         self.send_response(200 if right and self.path != "/wrong" else 500)
@@ -46,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class QuietServer(ThreadingHTTPServer):
-    """A server whose clients may leave in the middle of an answer."""
+    """A server for clients that may leave in the middle of an answer."""
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Be quiet."""
@@ -54,7 +54,7 @@ class QuietServer(ThreadingHTTPServer):
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    """A server, and where it is."""
+    """Start a server, and yield the URL."""
     Handler.answered = 0
     with QuietServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -66,7 +66,7 @@ def url() -> Iterator[str]:
 
 @tools
 def test_counts_answers(url: str, tool: str) -> None:
-    """What is told is what the server answered, over all connections, and by which tool."""
+    """The rate matches the server's count over all connections; the result names the tool."""
     measured = load(Asked(f"{url}/right", BODY, connections=3, seconds=1), tool)
 
     assert 0 < measured.requests_a_second <= Handler.answered * 1.1
@@ -76,24 +76,24 @@ def test_counts_answers(url: str, tool: str) -> None:
 
 @tools
 def test_a_failure_is_no_answer(url: str, tool: str) -> None:
-    """A status that is no success is told as it is."""
+    """A failing status raises `LoadFailed`."""
     with pytest.raises(LoadFailed, match=r"500|Non-2xx"):
         load(Asked(f"{url}/wrong", BODY, connections=2, seconds=1), tool)
 
 
 @pytest.mark.parametrize(("path", "why"), [("/closes", "closed a connection"), ("/endless", "without a length")])
 def test_connections_have_to_be_kept(url: str, path: str, why: str) -> None:
-    """A server that closes, or whose answers have no end, is not measured."""
+    """A server that closes connections, or omits the length of an answer, raises `LoadFailed`."""
     with pytest.raises(LoadFailed, match=why):
         load(Asked(url + path, BODY, connections=1, seconds=1), "own")
 
 
 def test_nobody_there(url: str) -> None:
-    """An address at which nobody listens is named."""
+    """The error names an address without a server."""
     with pytest.raises(LoadFailed, match=r"http://127\.0\.0\.1:1/"):
         load(Asked("http://127.0.0.1:1/", BODY, connections=1, seconds=1), "own")
 
 
 def test_tool() -> None:
-    """wrk is taken where it is there."""
+    """wrk is the tool if installed."""
     assert load_tool() == ("own" if shutil.which("wrk") is None else "wrk")

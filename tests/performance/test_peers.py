@@ -1,4 +1,4 @@
-"""Peers side by side: processes that speak the protocol take turns, and what came of it is a table in a page."""
+"""Peers side by side: processes with the protocol take turns, and their results become a table in a page."""
 
 # ruff: noqa: RUF001 - the page's own sign for "times"
 
@@ -54,18 +54,18 @@ serve({about!r}, dict(run={run}, tool={tool}))
 
 
 class BreakingOffError(Exception):
-    """Whatever ends a measuring early."""
+    """An early end of a measuring."""
 
 
 class Fakes:
-    """Peers that say of their rows what they are told to."""
+    """Peers with made-up rows."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.commands = folder, dict[str, Sequence[str]]()
         self.turns = folder / "turns"
 
     def add(self, name: str, run: str, tool: str = "takes(1)", **about: Any) -> None:
-        """One whose rows are those functions of the script above."""
+        """Add a peer with functions of the script above as rows."""
         script = self.folder / f"{name}.py"
         about = {"versions": {name: "1.0", "Python": "3"}, **about}
         script.write_text(
@@ -74,22 +74,22 @@ class Fakes:
         self.commands[name] = [sys.executable, str(script)]
 
     async def measure(self, *rows: Row, **options: Any) -> Results:
-        """All of them, in so many rounds."""
+        """Measure all peers."""
         options = {"rounds": 3, **options}
         return await measure(Plan(self.commands, rows or (RUN, TOOL), **options), say=lambda line: None)
 
 
 @pytest.fixture
 def fakes(tmp_path: Path) -> Fakes:
-    """No peer yet."""
+    """Make an empty set of peers."""
     return Fakes(tmp_path)
 
 
 class TestMeasuring:
-    """Real processes, which speak the protocol of `benchmarks/peers/protocol.py`."""
+    """Real processes with the protocol of `benchmarks/peers/protocol.py`."""
 
     async def test_values_and_ratios(self, fakes: Fakes) -> None:
-        """What a peer's process says is what the results hold, and the ratio is to ours."""
+        """The results hold the values of a peer's process; a ratio compares with agno_rt."""
         fakes.add("agno_rt", "takes(0.5)")
         fakes.add("agno", "takes(2)", notes={"run": "with its own loop"})
 
@@ -102,7 +102,7 @@ class TestMeasuring:
         assert results.peers["agno"] == {"versions": {"agno": "1.0", "Python": "3"}}
 
     async def test_peers_take_turns(self, fakes: Fakes) -> None:
-        """Each round has every peer once, and every other one goes the other way round."""
+        """Each round asks every peer once, and every second round in reverse order."""
         for name in ("agno_rt", "agno", "langgraph"):
             fakes.add(name, "takes(1)")
 
@@ -113,7 +113,7 @@ class TestMeasuring:
         assert fakes.turns.read_text().split() == [*tries, *rounds]
 
     async def test_a_slow_row_is_done_less_often(self, fakes: Fakes) -> None:
-        """One that takes long is done a few times only; the quick ones beside it as often as was asked."""
+        """A slow row is measured a few times only; quick rows as often as requested."""
         fakes.add("agno_rt", "takes(0.1)")
         fakes.add("smolagents", "takes(9)")
 
@@ -124,7 +124,7 @@ class TestMeasuring:
         assert turns.count("agno_rt") == 1 + 5
 
     async def test_most(self, fakes: Fakes) -> None:
-        """A peer is not asked for more of a row than it can do."""
+        """A peer is not asked for more repetitions than its limit."""
         fakes.add("agno", "few", most={"run": 7})
 
         results = await fakes.measure(RUN)
@@ -132,7 +132,7 @@ class TestMeasuring:
         assert results.value("run", "agno") == pytest.approx(1e-6), results.rows
 
     async def test_one_of_many(self, fakes: Fakes) -> None:
-        """Where one round is many of what the row speaks of, the value is of one of those."""
+        """For a row of many parts the value is the time of one part."""
         fakes.add("agno", "takes(2)")
 
         results = await fakes.measure(Row("run", "a thousand together, each", parts=1000))
@@ -140,7 +140,7 @@ class TestMeasuring:
         assert results.value("run", "agno") == 0.002
 
     async def test_a_peer_that_dies(self, fakes: Fakes) -> None:
-        """It is told as failed with its last words, in this row and from then on; the others go on."""
+        """A peer that dies has failed with its last words, in the row and from then on; the others go on."""
         fakes.add("agno_rt", "takes(1)")
         fakes.add("agno", "dies")
 
@@ -154,7 +154,7 @@ class TestMeasuring:
         assert "failed: ended with status 3: the disk is full" in page(results)
 
     async def test_a_row_that_fails(self, fakes: Fakes) -> None:
-        """The peer lives on and does its other rows."""
+        """After a failed row the peer does its other rows."""
         fakes.add("agno", "breaks", "takes(3)")
 
         results = await fakes.measure()
@@ -163,7 +163,7 @@ class TestMeasuring:
         assert results.value("tool", "agno") == 3.0
 
     async def test_a_peer_that_falls_silent(self, fakes: Fakes) -> None:
-        """Its answer has a limit, and its process is ended."""
+        """A silent peer fails after the time limit, and its process is ended."""
         fakes.add("agno", "hangs")
         fakes.add("agno_rt", "takes(1)")
 
@@ -177,12 +177,12 @@ class TestMeasuring:
         [
             (["/nonexistent/peer"], "cannot be started: No such file or directory"),
             ([sys.executable, "-c", "import nothing_of_that_name"], "No module named 'nothing_of_that_name'"),
-            ([sys.executable, "-c", "print('hello')"], "answered with what is no JSON"),
-            ([sys.executable, "-c", "print(1)"], "answered with what is no object of JSON"),
+            ([sys.executable, "-c", "print('hello')"], "answered with text that is not JSON"),
+            ([sys.executable, "-c", "print(1)"], "answered with JSON that is not an object"),
         ],
     )
     async def test_a_peer_that_does_not_come_up(self, fakes: Fakes, command: list[str], reason: str) -> None:
-        """It is told why, and the others are measured."""
+        """A peer that cannot start is absent with a reason, and the others are measured."""
         fakes.add("agno_rt", "takes(1)")
         fakes.commands["agno_go"] = command
 
@@ -193,7 +193,7 @@ class TestMeasuring:
         assert reason in page(results)
 
     async def test_imports_are_measured_in_fresh_processes(self, fakes: Fakes) -> None:
-        """Each with its own interpreter; a program that is compiled has none to measure."""
+        """Imports are measured in fresh interpreters; a compiled program has no imports."""
         fakes.add("agno", "takes(1)", **{"import": "import json"})
         fakes.add("langgraph", "takes(1)", **{"import": "import nothing_of_that_name"})
         fakes.add("agno_go", "takes(1)")
@@ -206,7 +206,7 @@ class TestMeasuring:
         assert results.rows["import"]["agno_go"] == {"note": "a compiled program imports nothing"}
 
     async def test_what_is_known_is_saved_row_by_row(self, fakes: Fakes, tmp_path: Path) -> None:
-        """So that a fault of the last row does not cost the others. What is read back is what was written."""
+        """Results are saved after each row, so that a later fault does not lose the others, and can be loaded again."""
         fakes.add("agno", "takes(1)")
         said: list[str] = []
 
@@ -227,7 +227,7 @@ class TestPage:
 
     @pytest.fixture
     def results(self) -> Results:
-        """Three peers; one has a note, one failed in a row, one is not there."""
+        """Three peers: a note, a failed row, and an absent peer."""
         results = Results("2026-01-02", 7, {"cpu": "a processor", "num_cpu": "2", "ram": "24 GB", "os": "Linux"})
         results.peers = {
             "agno_rt": {"versions": {"agno-rt": "0.2", "Python": "3.11.7"}},
@@ -246,7 +246,7 @@ class TestPage:
         return results
 
     def test_cells(self, results: Results) -> None:
-        """A value in a unit that fits it, how many times agno_rt is better, and a mark where there is more to say."""
+        """A cell has the value in a fitting unit, the ratio to agno_rt, and a mark for a footnote."""
         text = page(results).replace("\N{NO-BREAK SPACE}", " ")
 
         assert "| create an agent | **0.25 µs** | — (1) | 20 µs<br>(80 ×) |" in text
@@ -259,11 +259,11 @@ class TestPage:
         assert "(3) Agno: failed: out of luck." in text
 
     def test_a_row_that_nobody_did_is_left_out(self, results: Results) -> None:
-        """It would tell nothing."""
+        """A row without results is left out."""
         assert "add a message" not in page(results)
 
     def test_what_was_measured_where(self, results: Results) -> None:
-        """The date, the machine and the versions stand above the table, the ways below it."""
+        """The date, the machine and the versions stand above the table, the methods below."""
         text = page(results)
 
         assert "2026-01-02" in text
@@ -272,7 +272,7 @@ class TestPage:
         assert "- **Agno**: `Agent.arun`" in text
 
     def test_goals(self, results: Results) -> None:
-        """Each with what came of it: it holds, falls short, or was not measured."""
+        """Each goal has its result: holds, short, or not measured."""
         text = reached(results)
 
         assert "| simple run of a new agent | at least 30 × faster than Agno | 40 × | holds |" in text
@@ -280,27 +280,27 @@ class TestPage:
         assert "at least 70 × faster than Agno | 50 × | **short by 40 %** |" in text
 
     def test_verdicts_at_most(self) -> None:
-        """A bound from above is told as how much too long it takes."""
+        """A goal with an upper bound counts the excess time."""
         goal = Goal("run", "agno_go", at_most=0.5)
 
         assert verdict(goal, 2.0) == "holds"
         assert verdict(goal, 1.6) == "**short by 25 %**"
 
     def test_a_row_that_ours_lacks_has_another_to_compare_with(self) -> None:
-        """Creating with a logger is compared with creating."""
+        """Creating with a logger is compared with plain creating, since agno_rt has no such row."""
         results = Results(rows={"create": {"agno_rt": {"best": 2.0}}, "create_quiet": {"agno_go": {"best": 3.0}}})
 
         assert results.ratio("create_quiet", "agno_go") == 1.5
 
     def test_the_terminal_is_told_a_row_in_a_line(self, results: Results) -> None:
-        """Whoever waits sees what came of each row."""
+        """The terminal gets one line for each row."""
         row = next(row for row in ROWS if row.name == "tool")
 
         assert told(results, row) == "agno_rt 20 µs, agno -"
 
     @pytest.mark.parametrize("text", ["[]", '{"speed": 1}', "no JSON"])
     def test_a_file_of_another_kind(self, tmp_path: Path, text: str) -> None:
-        """It is told to be none of ours."""
+        """A file of another format raises an error."""
         (tmp_path / "results.json").write_text(text)
 
         with pytest.raises(UsageError, match="holds no results of peers"):
@@ -308,10 +308,10 @@ class TestPage:
 
 
 class TestMarkers:
-    """What stands between two markers is a command's, the rest is people's."""
+    """The text between two markers belongs to a command, the rest to people."""
 
     def test_only_what_is_between_them_changes(self, tmp_path: Path) -> None:
-        """Writing the same again changes nothing."""
+        """Only the text between the markers changes; writing the same text again changes nothing."""
         at = tmp_path / "page.md"
         at.write_text("# Title\n\n<!-- peers:begin -->\n\nold\n<!-- peers:end -->\n\nThe rest.\n")
 
@@ -331,7 +331,7 @@ class TestMarkers:
         ],
     )
     def test_markers_that_are_not_right(self, tmp_path: Path, text: str, message: str) -> None:
-        """The page is left as it is, and the line to write is named."""
+        """Wrong markers leave the page unchanged, and the error names the line to write."""
         at = tmp_path / "page.md"
         at.write_text(text)
 
@@ -341,16 +341,16 @@ class TestMarkers:
         assert at.read_text() == text
 
     def test_no_page(self, tmp_path: Path) -> None:
-        """It is named."""
+        """The error names a missing page."""
         with pytest.raises(UsageError, match=r"there is no page .*page\.md"):
             replace_between(tmp_path / "page.md", "peers", "new")
 
 
 class TestCommand:
-    """The command, as `make peers` calls it."""
+    """The command of `make peers`."""
 
     def test_agno_rt_itself(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-        """Its own script does every row that it names: none fails, and what was measured can be saved."""
+        """agno_rt's own script does all its rows without a failure, and the results can be saved."""
         names = ",".join(row.name for row in ROWS if row.name not in ("create_quiet", "http", "http_two"))
         save = tmp_path / "results.json"
 
@@ -362,7 +362,7 @@ class TestCommand:
         assert "| create an agent | **" in said
 
     def test_agno_rt_over_http(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-        """Its server answers each run under load; where nothing can make the load, that is said."""
+        """agno_rt's server answers runs under load; without wrk, a note says so."""
         save = tmp_path / "results.json"
 
         assert main(["--peers", "agno_rt", "--rows", "http", "--rounds", "1", "--save", str(save)]) == 0
@@ -374,7 +374,7 @@ class TestCommand:
             assert found == {"note": "wrk, which makes the load, is not installed"}
 
     def test_peers_that_are_not_there(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """It is said how they come to be there."""
+        """An absent peer is reported as not measured."""
         assert main(["--peers", "agno_go", "--rows", "run", "--rounds", "1"]) == 0
 
         assert "not measured" in capsys.readouterr().out
@@ -384,13 +384,13 @@ class TestCommand:
         [
             (["--peers", "langraph"], "unknown peer 'langraph'"),
             (["--rows", "runs"], "unknown row 'runs'"),
-            (["--agno-go", "docs"], "docs is no program that can be run"),
+            (["--agno-go", "docs"], "docs is not a program that can be run"),
         ],
     )
     def test_names_that_there_are_not(
         self, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
     ) -> None:
-        """The nearest is offered, or what to do."""
+        """An unknown name raises an error with a hint."""
         assert main([*arguments, "--rounds", "1"]) == 1
 
         said = capsys.readouterr().err
@@ -400,7 +400,7 @@ class TestCommand:
     def test_a_page_without_markers_is_told_before_anything_is_measured(
         self, capsys: pytest.CaptureFixture[str], tmp_path: Path
     ) -> None:
-        """Else all of it would be lost in the end."""
+        """A page without markers is refused before the measuring, so that no result is lost."""
         (tmp_path / "page.md").write_text("# Title\n")
 
         assert main([], tmp_path / "page.md", tmp_path / "results.json") == 1
@@ -410,7 +410,7 @@ class TestCommand:
         assert captured.out == ""
 
     def test_the_page_alone(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-        """From results that are there already."""
+        """The page can be written from saved results."""
         at, results = tmp_path / "page.md", tmp_path / "results.json"
         at.write_text("<!-- peers:begin -->\n<!-- peers:end -->\n")
         assert main(["--page-only"], at, results) == 1
@@ -422,7 +422,7 @@ class TestCommand:
         assert "| simple run of a new agent | 1\N{NO-BREAK SPACE}ms |" in at.read_text()
 
     def test_every_peer_has_a_script(self) -> None:
-        """And what to install, but for ours and the one that is compiled."""
+        """Each peer has a script and a list of requirements, except agno_rt and the compiled peer."""
         folder = Path(__file__).parents[2] / "benchmarks" / "peers"
         for kind in PEERS:
             if kind.name != "agno_go":

@@ -1,4 +1,4 @@
-"""The performance pages: every goal has its line, every benchmark is there, and a verdict is what the numbers say."""
+"""The performance pages: every goal has its line, every benchmark exists, and a verdict follows from the numbers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIMPLE = Value(BENCHMARK, ("simple",))
 
 
 def results_of(values: Mapping[Value, float | None]) -> Results:
-    """Results as asv has them of a commit."""
+    """Make results of a commit in asv's form."""
     numbers: dict[str, dict[tuple[str, ...], float | None]] = {}
     for value, found in values.items():
         numbers.setdefault(value.benchmark, {})[tuple(repr(each) for each in value.params)] = found
@@ -35,7 +35,7 @@ def results_of(values: Mapping[Value, float | None]) -> Results:
 
 
 def goal_of(**changes: Any) -> Measured:
-    """A goal of at most two checkpoints."""
+    """Make a goal of at most two checkpoints."""
     given = {
         "row": "run",
         "what": "simple",
@@ -47,12 +47,12 @@ def goal_of(**changes: Any) -> Measured:
 
 
 def peers_of(best: Mapping[str, Mapping[str, float]]) -> PeerResults:
-    """What was measured of peers: by row and peer, in seconds or what the row counts in."""
+    """Make results of peers, by row and peer, in seconds or in the row's unit."""
     return PeerResults(rows={row: {peer: {"best": of} for peer, of in those.items()} for row, those in best.items()})
 
 
 class TestTheGoals:
-    """What `goals.py` says."""
+    """The goals in `goals.py`."""
 
     @pytest.mark.parametrize(
         "row",
@@ -75,15 +75,15 @@ class TestTheGoals:
         ],
     )
     def test_no_row_is_missing(self, row: str) -> None:
-        """Each row of what is to be reached has a goal."""
+        """Each required row has a goal."""
         assert row in {goal.row for goal in goals()}
 
     def test_every_goal_against_a_peer_is_there(self) -> None:
-        """What the peers' table has to prove is a row here."""
+        """Each goal of the peers' table is a goal of the page."""
         assert {goal.goal for goal in goals() if isinstance(goal, Against)} == set(PEER_GOALS)
 
     def test_bounds_are_those_of_the_quick_table(self) -> None:
-        """`agno-rt bench` and the page judge by the same numbers."""
+        """`agno-rt bench` and the page have the same bounds."""
         bounds = {(goal.bound, goal.unit) for goal in goals() if isinstance(goal, Measured)}
         quick = {
             (goal.bound, goal.unit) for name, goal in QUICK_GOALS.items() if name not in ("plugin", "waiting-1000")
@@ -92,16 +92,16 @@ class TestTheGoals:
         assert quick <= bounds
 
 
-def named() -> list[Value]:
-    """Every number of asv that a goal or a row of growth names."""
+def list_asv_values() -> list[Value]:
+    """Return every value of asv in the goals and the rows of growth."""
     measured = [goal for goal in goals() if isinstance(goal, Measured)]
     values = [value for goal in measured for value in (goal.value, goal.over, goal.also) if value is not None]
     return values + [Value(each.benchmark, (counts(each)[-1], *each.others)) for each in GROWING]
 
 
-@pytest.mark.parametrize("value", sorted(set(named()), key=str), ids=str)
+@pytest.mark.parametrize("value", sorted(set(list_asv_values()), key=str), ids=str)
 def test_every_benchmark_is_there(value: Value) -> None:
-    """A benchmark that a page names exists, and has those parameters."""
+    """Each benchmark on a page exists, with the parameters of the page."""
     module, name, method = value.benchmark.split(".")
     table = getattr(importlib.import_module(f"benchmarks.{module}"), name)
     known = parameters_of(table)
@@ -133,20 +133,20 @@ class TestTheLines:
         ],
     )
     def test_verdicts(self, measured: float, bound: float, at_least: bool, expected: str) -> None:
-        """How far a number is beyond its bound, in whole percents, one at least."""
+        """A number beyond its bound is short by whole percents, at least one."""
         goal = goal_of(bound=bound, at_least=at_least)
 
         assert line(goal, Sources(results_of({goal.value: measured}))).verdict == expected
 
     def test_a_ratio_of_two(self) -> None:
-        """A goal may be of one number over another."""
+        """A goal may be the ratio of two numbers."""
         few, many = (Value("growth.Messages.track_append", (count, "memory")) for count in (10, 100_000))
         goal = goal_of(value=many, over=few, bound=1.15, unit="x")
 
         assert line(goal, Sources(results_of({few: 0.1, many: 0.11}))).measured == "1.10 x"
 
     def test_a_number_that_is_not_there(self) -> None:
-        """It is an error that names the benchmark and the command, unless rows may lack."""
+        """A missing number raises an error with the benchmark and the command, unless partial results are allowed."""
         with pytest.raises(
             UsageError, match=r"run\.Run\.track_checkpoints_a_run\('simple'\) .* was not measured"
         ) as caught:
@@ -156,18 +156,18 @@ class TestTheLines:
         assert line(goal_of(), Sources(results_of({}), partial=True)).verdict == "not measured"
 
     def test_a_benchmark_that_failed(self) -> None:
-        """asv has no number for it, and the error says so."""
+        """A failed benchmark, without a number in asv, raises an error."""
         with pytest.raises(UsageError, match="failed or was skipped"):
             line(goal_of(), Sources(results_of({goal_of().value: None})))
 
     def test_what_is_not_built(self) -> None:
-        """Such a row says so, and needs no result."""
+        """A row of an unbuilt part has no result."""
         found = line(NotBuilt("team", "at most so much"), Sources(results_of({})))
 
         assert found.verdict == "not built yet; its benchmark comes with the part"
 
     def test_at_most_of_a_peer(self) -> None:
-        """Both times are told in a unit that fits, and the ratio is of ours to theirs."""
+        """Both times have a fitting unit, and the ratio is ours to theirs."""
         goal = next(goal for goal in goals() if isinstance(goal, Against) and goal.goal.row == "run_history")
         peers = peers_of({"run_history": {"agno_rt": 22e-6, "agno_go": 50e-6}})
         found = line(goal, Sources(results_of({}), peers))
@@ -176,7 +176,7 @@ class TestTheLines:
         assert found.verdict == "**short by 10 %**"
 
     def test_at_least_as_fast_as_a_peer(self) -> None:
-        """Where the goal is to be so many times as fast, the ratio is of theirs to ours."""
+        """A goal of "so many times as fast" has the ratio of theirs to ours."""
         goal = next(goal for goal in goals() if isinstance(goal, Against) and goal.goal.row == "http_two")
         peers = peers_of({"http_two": {"agno_rt": 18_000}, "http": {"agno": 250}})
         found = line(goal, Sources(results_of({}), peers))
@@ -185,7 +185,7 @@ class TestTheLines:
         assert found.verdict == "holds"
 
     def test_a_peer_that_was_not_measured(self) -> None:
-        """It is an error that names the row, the peer and the command."""
+        """A missing result of a peer raises an error with the row, the peer and the command."""
         goal = next(goal for goal in goals() if isinstance(goal, Against))
         with pytest.raises(UsageError, match="'create' has no result of Agno-Go") as caught:
             line(goal, Sources(results_of({}), peers_of({})))
@@ -194,7 +194,7 @@ class TestTheLines:
 
     @pytest.mark.parametrize(("calls", "expected"), [(55, "holds"), (56, "holds"), (60, "**short by 7 %**")])
     def test_counts(self, calls: int, expected: str) -> None:
-        """The verdict on counts is that on the worst of them."""
+        """The worst count decides the verdict."""
         goal = Recorded(row="exact counts", what="Python calls", names={"simple": "a", "tool": "b"})
         sources = Sources(results_of({}), counted={"a": calls, "b": 94}, recorded={"a": 56, "b": 94})
         found = line(goal, sources)
@@ -204,13 +204,13 @@ class TestTheLines:
         assert found.measured == f"{calls} / 94"
 
     def test_a_count_that_is_not_recorded(self) -> None:
-        """It is an error."""
+        """A count without a record raises an error."""
         goal = Recorded(row="exact counts", what="Python calls", names={"simple": "a"})
         with pytest.raises(UsageError, match="the exact count a "):
             line(goal, Sources(results_of({}), counted={"a": 1}))
 
     def test_shortfalls_say_why(self) -> None:
-        """What is missed is listed with its reason; what holds is not."""
+        """Missed goals are listed with their reasons; goals that hold are not."""
         missed, kept = goal_of(why="Trio takes that long."), goal_of(bound=3.0)
         sources = Sources(results_of({missed.value: 2.5}))
         text = shortfalls([line(missed, sources), line(kept, sources)])
@@ -231,17 +231,17 @@ class TestTheLines:
     ],
 )
 def test_numbers_have_three_digits(found: float, text: str) -> None:
-    """More would be noise; whole numbers are shown whole."""
+    """Numbers have three digits; whole numbers are shown whole."""
     assert number(found) == text
 
 
 def test_many_bytes_are_shown_in_larger_units() -> None:
-    """Nobody reads seven digits."""
+    """Large numbers of bytes are shown in kB or MB."""
     assert [amount(found, "bytes") for found in (104, 44_523, 4_354_048)] == ["104 bytes", "44.5 kB", "4.35 MB"]
 
 
 def test_the_regular_expression_takes_those_alone() -> None:
-    """asv matches a name with its parameters."""
+    """The expression matches a benchmark's name alone, with and without parameters, as asv does."""
     import re
 
     pattern = re.compile(regex([BENCHMARK]))
@@ -253,7 +253,7 @@ def test_the_regular_expression_takes_those_alone() -> None:
 
 
 class TestGrowth:
-    """From numbers by count to a verdict."""
+    """A verdict from numbers by count."""
 
     @pytest.mark.parametrize(
         ("of", "numbers", "ratio", "power", "expected"),
@@ -266,7 +266,7 @@ class TestGrowth:
         ],
     )
     def test_verdicts(self, of: Any, numbers: dict[int, float], ratio: float, power: float, expected: str) -> None:
-        """What comes once is taken off; then one of many costs what one of few does, or more, or less."""
+        """A fixed cost is subtracted; then the cost of one of many is compared with one of few."""
         found = grown(Growing("things", "a run", BENCHMARK, "checkpoints", of=of), numbers)
 
         assert found.ratio == pytest.approx(ratio)
@@ -274,11 +274,11 @@ class TestGrowth:
         assert found.verdict == expected
 
     def test_no_reason_is_left_over(self) -> None:
-        """A reason is of a row that is there."""
+        """Each reason belongs to an existing row."""
         assert WHY.keys() <= {each.benchmark for each in GROWING}
 
     def test_what_cannot_be_told_from_noise(self) -> None:
-        """Where the most cost no more than the fewest, no power is made of it."""
+        """No power is computed if the most cost no more than the fewest."""
         found = grown(Growing("things", "a run", BENCHMARK, "ms", of="all"), {1: 5.0, 10: 4.9, 100: 5.1})
 
         assert "none that can be told" in table([(found.growing, found)])
@@ -292,7 +292,7 @@ class TestThePages:
 
     @pytest.mark.parametrize("goal", goals(), ids=lambda goal: f"{goal.row}: {goal.what}")
     def test_every_goal_has_its_line(self, goal: Goal) -> None:
-        """`docs/performance.md` has a line for it, with the goal's own words and its command."""
+        """`docs/performance.md` has a line for each goal, with the goal's own words and its command."""
         sources = Sources(results_of({}), recorded={}, partial=True)
         wanted = line(goal, sources)
         text = (ROOT / "docs/performance.md").read_text()
@@ -305,14 +305,14 @@ class TestThePages:
 
     @pytest.mark.parametrize("growing", GROWING, ids=lambda each: f"{each.thing}: {each.what}")
     def test_every_growth_has_its_line(self, growing: Growing) -> None:
-        """`docs/growth.md` has a line for each."""
+        """`docs/growth.md` has a line for each row of growth."""
         text = (ROOT / "docs/growth.md").read_text()
 
         assert text.count(f"\n| {growing.thing} | {growing.what} |") == 1, "run `make performance`"
 
     @pytest.mark.parametrize(("name", "part"), [("performance.md", "shortfalls"), ("growth.md", "reasons")])
     def test_nothing_falls_short_without_a_reason(self, name: str, part: str) -> None:
-        """Each shortfall on a page has a sentence that says why."""
+        """Each shortfall on a page has a sentence with the reason."""
         text = (ROOT / "docs" / name).read_text().partition(f"{part}:begin -->")[2].partition(f"<!-- {part}:end")[0]
 
         for each in [listed.rstrip() for listed in text.splitlines() if listed.startswith("- **")]:
@@ -320,30 +320,30 @@ class TestThePages:
             assert not each.endswith("%."), f"{each}: say why, and run `make performance`"
 
     def test_results_are_read_from_files_of_asv(self, tmp_path: Path) -> None:
-        """Of the commit that is asked for; numbers that asv has not, or failed at, are none."""
-        project(tmp_path, "here", {BENCHMARK: ([2.5, None], [["'simple'", "'tool'"]])})
+        """Results of the requested commit come from asv's files; missing or failed numbers are `None`."""
+        make_project(tmp_path, "here", {BENCHMARK: ([2.5, None], [["'simple'", "'tool'"]])})
         results = Results.of(COMMIT, root=tmp_path)
 
         assert results[Value(BENCHMARK, ("simple",), 2.0)] == 5.0
         assert results.get(Value(BENCHMARK, ("tool",))) is None
 
     def test_results_of_several_machines(self, tmp_path: Path) -> None:
-        """Which of them is asked for."""
+        """With results of several machines, an error asks for the machine."""
         for machine, found in (("here", 1.0), ("there", 2.0)):
-            project(tmp_path, machine, {BENCHMARK: ([found], [])})
+            make_project(tmp_path, machine, {BENCHMARK: ([found], [])})
         with pytest.raises(UsageError, match="results of here, there"):
             Results.of(COMMIT, root=tmp_path)
 
         assert Results.of(COMMIT, machine="there", root=tmp_path)[Value(BENCHMARK)] == 2.0
 
     def test_no_results(self, tmp_path: Path) -> None:
-        """A commit that was not measured is an error."""
-        project(tmp_path, "here", {})
+        """A commit without results raises an error."""
+        make_project(tmp_path, "here", {})
         with pytest.raises(UsageError, match="no results of commit ffffffff"):
             Results.of("f" * 40, root=tmp_path)
 
     def test_a_page_is_written(self, tmp_path: Path) -> None:
-        """Between its markers; what else is there stays. What falls short without a reason is told."""
+        """The command writes between the markers, and reports shortfalls without a reason."""
         path = tmp_path / "performance.md"
         path.write_text("before\n" + "".join(f"<!-- {name}:{at} -->\n" for name in PARTS for at in ("begin", "end")))
         heavy = Value("create.Create.track_bytes", ("simple",))
@@ -357,7 +357,7 @@ class TestThePages:
         assert "bytes an agent, simple: at most 112 bytes falls short" in short[0]
 
     def test_where_and_when_is_told_without_names(self) -> None:
-        """The machine's own name and folders are nobody's business."""
+        """A page has the day, the commit and the Python, but neither the machine's name nor a folder."""
         import platform
 
         text = page.measured_on(results_of({}))
@@ -369,7 +369,7 @@ class TestThePages:
         assert "/" not in text.replace("GNU/Linux", "")
 
     def test_outside_a_clone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """There is no commit to measure."""
+        """Outside of a repository there is no commit to measure."""
         from benchmarks.reading import commit
 
         monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
@@ -377,8 +377,8 @@ class TestThePages:
             commit(tmp_path)
 
 
-def project(root: Path, machine: str, found: Mapping[str, tuple[list[float | None], list[list[str]]]]) -> None:
-    """A folder as asv leaves it: its configuration, and a machine's results of the commit."""
+def make_project(root: Path, machine: str, found: Mapping[str, tuple[list[float | None], list[list[str]]]]) -> None:
+    """Make a folder like asv's: a configuration, and a machine's results of the commit."""
     (root / "asv.conf.json").write_text(json.dumps({"results_dir": "results"}))
     folder = root / "results" / machine
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Runs that wait for a person: paused, stored, decided once, and gone on with where they were, in any runtime."""
+"""Runs that wait for a person: paused, stored, decided once, and resumed where they stopped, in any runtime."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.helpers import echo, told
 
 @attrs.define
 class Till:
-    """The dependency of a run, with a record of its use."""
+    """A dependency of a run, with a record of its use."""
 
     paid: list[str] = attrs.Factory(list)
 
@@ -49,32 +49,32 @@ def scan(page: int) -> None:
 
 
 def call(id: str, name: str = "pay", arguments: str = '{"to": "Ann"}') -> ToolCall:
-    """A call, to pay Ann unless it says otherwise."""
+    """Make a call; the default pays Ann."""
     return ToolCall(id, name, arguments)
 
 
 def clerk(*steps: Step, tools: tuple[Tool, ...] = (pay, deploy, scan, echo), **more: Any) -> Agent:
-    """An agent whose model says these things, one after another."""
+    """Make an agent whose model takes the steps in turn."""
     return Agent(ScriptedModel(list(steps)), "clerk", tools=list(tools), **more)
 
 
 def asked(agent: Agent) -> int:
-    """The number of requests to the agent's model."""
+    """Return the number of requests to the agent's model."""
     assert isinstance(agent.model, ScriptedModel)
     return len(agent.model.requests)
 
 
 @pytest.fixture(params=["in process", "on a file"])
 def memory(request: pytest.FixtureRequest, tmp_path: Path) -> str | MemoryBackend:
-    """A store of runs, shared by the runtimes of a test."""
+    """Open a store of runs, shared by the runtimes of a test."""
     return InProcessMemory() if request.param == "in process" else f"sqlite:///{tmp_path / 'agents.db'}"
 
 
 class TestApprove:
-    """A call is made when a person approves of it, and not before."""
+    """A call is made only after a person's approval."""
 
     async def test_it_waits_and_goes_on(self, memory: Any) -> None:
-        """The run ends as paused; another runtime makes the call, and asks the model nothing twice."""
+        """The run pauses, and another runtime makes the call without asking the model again."""
         till, agent = Till(), clerk([call("1")], "done")
         async with Runtime(memory=memory) as rt:
             paused = await rt.run(agent, "Pay Ann", session="s", user="bob", deps=till)
@@ -108,7 +108,7 @@ class TestApprove:
         assert [message.role for message in session.messages] == ["user", "assistant", "tool", "assistant"]
 
     async def test_other_arguments(self, memory: Any) -> None:
-        """Whoever approves may change the arguments; what the model wrote stays what it wrote."""
+        """An approval may change the arguments; the model's message stays unchanged."""
         till, agent = Till(), clerk([call("1")], "done")
         async with Runtime(memory=memory) as rt:
             paused = await rt.run(agent, "Pay Ann", deps=till)
@@ -123,7 +123,7 @@ class TestApprove:
         assert result.messages[1].tool_calls == (call("1"),)
 
     async def test_it_is_asked_only_where_it_must_be(self, memory: Any) -> None:
-        """A function of the arguments decides of which calls a person is asked, and says why."""
+        """A function of the arguments decides on approval, and gives the reason."""
 
         def check(amount: int, context: RunContext) -> str | None:
             return f"{context.user} pays {amount}" if amount > 10 else None
@@ -140,7 +140,7 @@ class TestApprove:
         assert (till.paid, told(result)) == (["1 to Ann", "11 to Bob"], ["paid 1", "paid 11"])
 
     async def test_a_function_that_fails(self) -> None:
-        """The call is not made, and the run ends with an error that names the tool."""
+        """A failing function ends the run with an error that names the tool, and the call is not made."""
 
         async def check() -> bool:
             raise ValueError("broken")
@@ -153,7 +153,7 @@ class TestApprove:
         assert till.paid == []
 
     async def test_nonsense_is_told_to_the_model(self) -> None:
-        """No person is asked about arguments that do not fit."""
+        """Invalid arguments go back to the model, and no person is asked."""
         till, agent = Till(), clerk([call("1", arguments='{"too": 1}')], "sorry")
         async with Runtime() as rt:
             result = await rt.run(agent, "Pay", deps=till)
@@ -162,7 +162,7 @@ class TestApprove:
         assert "do not fit its schema" in told(result)[0]
 
     async def test_one_call_too_many(self, memory: Any) -> None:
-        """The calls of a limited tool are counted over a pause: a call over the limit asks nobody."""
+        """Calls of a limited tool are counted over a pause: a call over the limit asks nobody."""
         once = attrs.evolve(pay, limits=attrs.evolve(pay.limits, calls=1))
         till = Till()
         agent = clerk([call("1")], [call("2", "scan", '{"page": 1}')], [call("3")], "done", tools=(once, scan))
@@ -177,7 +177,7 @@ class TestApprove:
         assert told(result)[2].startswith("pay was not called: ")
 
     async def test_budgets_count_what_waited(self) -> None:
-        """A call that waited counts against the run's budget of tool calls, as any other."""
+        """A call that waited counts against the run's budget of tool calls."""
         till, agent = Till(), clerk([call("1")], [call("2")], "done", limits=Limits(tool_calls=1))
         async with Runtime() as rt:
             paused = await rt.run(agent, "Pay", deps=till)
@@ -189,14 +189,14 @@ class TestApprove:
 
 
 class TestDeny:
-    """A call is not made."""
+    """Denied and expired calls."""
 
     @pytest.mark.parametrize(
         ("reason", "content"),
         [("too much", "pay was denied: too much"), ("", "pay was denied: no reason was given")],
     )
     async def test_with_a_reason(self, memory: Any, reason: str, content: str) -> None:
-        """The model is told why, and goes on."""
+        """The model gets the reason for a denial, and goes on."""
         till, agent = Till(), clerk([call("1")], "I am sorry.")
         async with Runtime(memory=memory) as rt:
             paused = await rt.run(agent, "Pay Ann", deps=till)
@@ -207,7 +207,7 @@ class TestDeny:
         assert (result.content, told(result), till.paid) == ("I am sorry.", [content], [])
 
     async def test_expired(self, memory: Any) -> None:
-        """An expired approval cannot be decided, and the model is told that nobody decided."""
+        """An expired approval cannot be decided, and the model is told so."""
         brief = attrs.evolve(pay, expires=1e-6)
         till, agent = Till(), clerk([call("1")], "too late", tools=(brief,))
         async with Runtime(memory=memory) as rt:
@@ -224,7 +224,7 @@ class TestDeny:
         assert told(result) == ["pay was not called: nobody approved it in time."]
 
     async def test_in_time(self) -> None:
-        """Until then it is open."""
+        """An approval decided before its expiry stays valid later."""
         ahead = [0.0]
         started = trio.current_time()
         memory = InProcessMemory(clock=lambda: 4e9 + ahead[0] + trio.current_time() - started)
@@ -242,7 +242,7 @@ class TestInput:
     """Input from the user."""
 
     async def test_the_user_fills_it_in(self, memory: Any) -> None:
-        """The function gets the model's arguments and the user's; what does not fit is refused, and can be mended."""
+        """The function gets the model's arguments and the user's. Invalid input is refused, and can be corrected."""
         till = Till()
         agent = clerk([call("1", "deploy", '{"version": "1"}')], "done")
         async with Runtime(memory=memory) as rt:
@@ -252,7 +252,7 @@ class TestInput:
             assert approval.schema is not None
             assert approval.schema["required"] == ["place"]
         async with Runtime(memory=memory) as rt:
-            # This runtime does not know the agent: the schema is enough.
+            # This runtime does not know the agent; the stored schema is enough.
             with pytest.raises(UsageError) as caught:
                 await rt.answer(approval.id, {"place": "prod", "copies": "two", "when": 1})
             assert all(place in caught.value.message for place in ("`$.place`", "`$.copies`", "`when`"))
@@ -264,7 +264,7 @@ class TestInput:
         assert (till.paid, told(result), result.content) == (["1 live 2"], ["1 is live"], "done")
 
     async def test_several_calls_have_their_own(self, memory: Any) -> None:
-        """Two calls of one turn are asked for, and given what they need, each by itself."""
+        """Two calls of one turn are asked for separately, and each gets its own input."""
         till = Till()
         calls = [call("1", "deploy", '{"version": "1"}'), call("2", "deploy", '{"version": "2"}')]
         agent = clerk(calls, "done")
@@ -279,7 +279,7 @@ class TestInput:
         assert told(result) == ["1 is live", "2 is test"]
 
     async def test_the_user_may_refuse(self) -> None:
-        """A person who is asked for input may deny the call."""
+        """A user asked for input may deny the call."""
         till, agent = Till(), clerk([call("1", "deploy", '{"version": "1"}')], "pity")
         async with Runtime() as rt:
             paused = await rt.run(agent, "Deploy", deps=till)
@@ -290,14 +290,14 @@ class TestInput:
 
 
 class TestExternal:
-    """A call that the caller carries out."""
+    """External calls, carried out by the caller."""
 
     @pytest.mark.parametrize(
         ("value", "content"),
         [("It says: hello.", "It says: hello."), ({"words": ["a", 1]}, '{"words":["a",1]}'), (None, "null")],
     )
     async def test_its_result(self, memory: Any, value: Any, content: str) -> None:
-        """The function is never called: what the caller gives is told, text as it is and the rest as JSON."""
+        """The function is never called. The caller's result goes to the model: text unchanged, other values as JSON."""
         agent = clerk([call("1", "scan", '{"page": 3}')], "done")
         async with Runtime(memory=memory) as rt:
             paused = await rt.run(agent, "Scan")
@@ -311,10 +311,10 @@ class TestExternal:
 
 
 class TestTurns:
-    """Several calls, several pauses."""
+    """Several calls and several pauses."""
 
     async def test_siblings_finish(self, memory: Any) -> None:
-        """Calls of the same turn that need nobody are made before the run pauses, and not again after it."""
+        """Calls of the same turn without approval are made before the pause, and not again afterwards."""
         till = Till()
         free = attrs.evolve(pay, name="gift", approve=False)
         calls = [call("1", "gift"), call("2"), call("3", "echo", '{"text": "hi"}'), call("4", "nothing", "{}")]
@@ -331,7 +331,7 @@ class TestTurns:
         assert told(result)[3].startswith("There is no tool 'nothing'")
 
     async def test_what_is_still_open_keeps_waiting(self, memory: Any) -> None:
-        """A run that is resumed too early makes the calls that were decided, and waits for the same others."""
+        """A run resumed too early makes the decided calls, and waits for the same other approvals."""
         till, agent = Till(), clerk([call("1"), call("2", arguments='{"to": "Bob"}')], "done")
         async with Runtime(memory=memory) as rt:
             paused = await rt.run(agent, "Pay", deps=till)
@@ -348,7 +348,7 @@ class TestTurns:
         assert (told(result), till.paid, asked(agent)) == (["pay was denied: no", "paid 1"], ["1 to Bob"], 2)
 
     async def test_two_pauses(self, memory: Any) -> None:
-        """A run may wait as often as it needs; the ids that a model gives its calls may come again."""
+        """A run may pause several times, even with repeated ids of calls."""
         till = Till()
         agent = clerk(
             [call("1")], [call("1", arguments='{"to": "Bob"}')], [call("1", "deploy", '{"version": "1"}')], "done"
@@ -370,7 +370,7 @@ class TestTurns:
         assert (till.paid, asked(agent)) == (["1 to Ann", "1 test 1"], 4)
 
     async def test_one_that_runs_alone(self) -> None:
-        """A tool that may not run beside others waits in its place; those before and after it are made."""
+        """A tool that runs alone waits in its place, and earlier and later calls are made."""
         till, alone = Till(), attrs.evolve(pay, parallel=False)
         agent = clerk([call("1", "echo", '{"text": "a"}'), call("2"), call("3", "echo", '{"text": "b"}')], "done")
         agent = attrs.evolve(agent, tools=[alone, echo])
@@ -383,10 +383,10 @@ class TestTurns:
 
 
 class TestOnce:
-    """Each approval is decided once, and is its run's alone."""
+    """Each approval is decided once, for one run."""
 
     async def test_decided_twice(self, memory: Any) -> None:
-        """The second decision changes nothing, and says what became of it."""
+        """A second decision is a conflict with the first one's outcome, and changes nothing."""
         till, agent = Till(), clerk([call("1")], "done")
         async with Runtime(memory=memory) as rt:
             paused = await rt.run(agent, "Pay Ann", deps=till)
@@ -402,7 +402,7 @@ class TestOnce:
         assert (told(result), till.paid) == (["pay was denied: no"], [])
 
     async def test_decided_by_two_at_once(self, memory: Any) -> None:
-        """Of two who decide at the same time, one is told that the other was first."""
+        """One of two concurrent decisions is a conflict."""
         agent = clerk([call("1")], "done")
         outcomes: list[str] = []
         async with Runtime(memory=memory) as rt:
@@ -426,7 +426,7 @@ class TestOnce:
         assert sorted(outcomes) == sorted(["conflict", stored.status])
 
     async def test_nobody_elses(self, memory: Any) -> None:
-        """A decision for one run does not let another run go on."""
+        """A decision for one run does not resume another run."""
         till, agent = Till(), clerk([call("1")], [call("1", arguments='{"to": "Bob"}')], "done")
         async with Runtime(memory=memory) as rt:
             ann = await rt.run(agent, "Pay Ann", user="ann", deps=till)
@@ -443,7 +443,7 @@ class TestOnce:
         assert till.paid == ["1 to Ann"]
 
     async def test_the_model_cannot_answer_for_the_user(self) -> None:
-        """An argument for the user is refused from the model, before anybody is asked."""
+        """A model's argument for the user's parameter is refused before a person is asked."""
         till = Till()
         agent = clerk([call("1", "deploy", '{"version": "1", "place": "live"}')], "sorry")
         async with Runtime() as rt:
@@ -457,7 +457,7 @@ class Diverting(Hook):
     """A hook that sends calls to another tool."""
 
     async def before_tool(self, context: RunContext, call: ToolCall) -> ToolCall | str | None:
-        """Send what is for `echo` or `all` to `pay`; answer what is for `scan`."""
+        """Answer calls of `scan`; turn other calls into calls of `pay`."""
         if call.name == "scan":
             return "scanned already"
         return ToolCall(call.id, "pay", '{"to": "Bob"}')
@@ -467,7 +467,7 @@ class TestHooks:
     """Hooks see a call before a person does."""
 
     async def test_what_a_hook_makes_of_a_call_is_asked(self, memory: Any) -> None:
-        """A person sees the call as it would be made, and a call that a hook answers is asked of nobody."""
+        """A person sees the call as changed by hooks. A call answered by a hook asks nobody."""
         till = Till()
         agent = clerk([call("1", "echo", "{}"), call("2", "scan", '{"page": 1}')], "done", hooks=[Diverting()])
         async with Runtime(memory=memory) as rt:
@@ -480,7 +480,7 @@ class TestHooks:
         assert (told(result), till.paid) == (["paid 1", "scanned already"], ["1 to Bob"])
 
     async def test_out_of_a_batch(self) -> None:
-        """A call that a hook takes out of a batch is not made without approval either."""
+        """A call taken out of a batch by a hook is not made without approval."""
 
         @tool(name="all", batch=True)
         def every(xs: list[int]) -> list[int]:
@@ -497,10 +497,11 @@ class TestHooks:
 
 
 class TestEvents:
-    """Whoever watches a run sees it wait."""
+    """Events of paused runs."""
 
     async def test_a_stream_ends_paused(self, memory: Any) -> None:
-        """It says what is waited for, and ends; the stream of the resumed run begins anew and ends as any other."""
+        """A stream names the approval and ends as paused. A stream of the resumed run starts anew and ends as
+        completed."""
         till, agent = Till(), clerk([call("1"), call("2", "echo", "{}")], "done")
         async with Runtime(memory=memory) as rt:
             async with rt.stream(agent, "Pay", deps=till) as stream:
@@ -521,7 +522,7 @@ class TestEvents:
         assert events[-1].status == "completed"
 
     async def test_a_run_in_the_background(self) -> None:
-        """Its result is the paused one."""
+        """A background run ends with a paused result."""
         agent = clerk([call("1")], "done")
         async with Runtime() as rt:
             run = await rt.start(agent, "Pay", deps=Till())
@@ -529,7 +530,7 @@ class TestEvents:
 
 
 async def test_what_has_been_said_meanwhile() -> None:
-    """While a run waits, its session is free: another run takes its turn, and nothing of either is lost or mixed up."""
+    """A paused run leaves its session free: another run takes its turn, and no message is lost or mixed up."""
     memory = InProcessMemory()
     till, agent = Till(), clerk([call("1")], "in between", "done")
     async with Runtime(memory=memory) as rt:
@@ -545,10 +546,10 @@ async def test_what_has_been_said_meanwhile() -> None:
 
 
 async def test_a_backend_that_stores_no_runs() -> None:
-    """An agent that may have to wait needs somewhere to be stored; that is said before anything is done."""
+    """An agent that may pause is refused by a backend without runs, before anything starts."""
 
     class Forgetful:
-        """A memory backend for sessions alone."""
+        """A memory backend for sessions only."""
 
         def __init__(self) -> None:
             inner = InProcessMemory()
@@ -566,7 +567,7 @@ async def test_a_backend_that_stores_no_runs() -> None:
 
 
 def test_cancelled_at_every_step() -> None:
-    """Wherever a run that waits is cancelled, before its pause or after it, it can go on, and pays once at most."""
+    """A pausing run cancelled at any step can be resumed, and pays at most once."""
 
     async def scenario(point: CancelPoint) -> None:
         memory, till = InProcessMemory(), Till()

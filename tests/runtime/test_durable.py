@@ -1,4 +1,4 @@
-"""Runs that are stored step by step: resumed, forked, cancelled by their ids; nothing that finished is done again."""
+"""Runs stored step by step: resumed, forked, cancelled by id. Finished work is never repeated."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ SCHEDULES = 1_000 if os.environ.get("CI") else 100
 
 
 def calls(*names: str) -> list[ToolCall]:
-    """A call to each tool."""
+    """Make a call of each tool."""
     return [ToolCall(f"c{at}", name, "{}") for at, name in enumerate(names)]
 
 
 class TestResume:
-    """A run goes on where it was, in another runtime on the same store."""
+    """Resuming a run in another runtime on the same store."""
 
     async def test_after_a_failure(self) -> None:
-        """Stored answers and tool results are not asked for again."""
+        """Stored answers and tool results are not requested again."""
         made: list[str] = []
 
         @tool
         async def note() -> str:
-            """Note it."""
+            """Record the call."""
             made.append("note")
             return "noted"
 
@@ -79,7 +79,7 @@ class TestResume:
         assert [(run.status, run.content, run.owner) for run in await memory.runs()] == [("completed", "done", None)]
 
     async def test_it_is_shown_what_it_was_shown(self) -> None:
-        """The system message and the history are those of its beginning, though other runs went on meanwhile."""
+        """A resumed run sees its first system message and history, despite other runs in between."""
         memory = InProcessMemory()
         first = Agent(ScriptedModel(["one"]), "clerk", "Be.", memory=MemoryPolicy(2, journal=True))
         failing = attrs.evolve(first, model=ScriptedModel([calls("echo"), ModelError("down")]), tools=[echo])
@@ -97,7 +97,7 @@ class TestResume:
         assert texts == ["a", "one", "c", "between", "b", "", "", "done"]
 
     async def test_usage_and_budgets_go_on(self) -> None:
-        """The budget spent by an earlier process stays spent."""
+        """A budget spent in an earlier process stays spent."""
         response = ModelResponse(tool_calls=calls("echo"), usage=Usage(50, 10))
         agent = Agent(
             ScriptedModel([response, ModelError("down")]), "a", tools=[echo], memory=JOURNAL, limits=Limits(tokens=100)
@@ -113,7 +113,7 @@ class TestResume:
         assert spent.value.result.usage == Usage(90, 15)
 
     async def test_the_state_goes_on(self) -> None:
-        """Changes of tools to the session's state are restored, and stored at the end."""
+        """Changes of the session's state by tools are restored, and stored at the end."""
 
         @tool
         async def add(tally: State[Tally]) -> str:
@@ -135,7 +135,7 @@ class TestResume:
         assert result.state == after.state == Tally(2)
 
     async def test_a_state_that_was_changed_meanwhile_is_a_conflict(self) -> None:
-        """Neither run's change is lost: the resumed one is told, and stores nothing."""
+        """A state changed by another run makes the resumed run a conflict, and nothing is stored."""
         policy = MemoryPolicy(journal=True, state=dict)
         agent = Agent(ScriptedModel([ModelError("down")]), "a", memory=policy)
         async with Runtime() as rt:
@@ -146,7 +146,7 @@ class TestResume:
                 await rt.resume(caught.value.result.run_id, attrs.evolve(agent, model=ScriptedModel([])))
 
     async def test_a_deadline(self, autojump_clock: trio.testing.MockClock) -> None:
-        """A run that took too long goes on where it was."""
+        """A run stopped by a deadline can be resumed."""
         agent = Agent(Hanging(), "a", memory=JOURNAL, limits=Limits(run_timeout=5))
         async with Runtime() as rt:
             with pytest.raises(DeadlineExceeded) as caught:
@@ -158,7 +158,7 @@ class TestResume:
         assert result.content == "done"
 
     async def test_output_and_its_check(self) -> None:
-        """Attempts that did not fit count, and an answer that was checked is not checked again."""
+        """Earlier invalid attempts count, and a checked answer is not checked again."""
         checked: list[int] = []
 
         def check(value: int) -> str | None:
@@ -175,7 +175,7 @@ class TestResume:
         assert (result.output, checked) == (2, [1, 2])
 
     async def test_streamed_and_in_the_background(self) -> None:
-        """The events of a resumed run begin with a `RunStarted` that says so, and end once."""
+        """Events of a resumed run begin with a `RunStarted` marked as resumed, and end once."""
         agent = Agent(ScriptedModel([ModelError("down")]), "a", memory=JOURNAL)
         async with Runtime() as rt:
             ids = []
@@ -196,7 +196,7 @@ class TestResume:
         assert isinstance(events[-1], RunEnded)
 
     async def test_what_cannot_be_resumed(self) -> None:
-        """An unknown run, a completed one, an agent that nobody knows, a session beside it: each is said plainly."""
+        """An unknown run, a completed run, an unknown agent and an extra session are errors."""
         agent = Agent(ScriptedModel(["done"]), "a", memory=JOURNAL)
         async with Runtime() as rt:
             run_id = (await rt.run(agent, "go")).run_id
@@ -215,7 +215,7 @@ class TestResume:
                     await other.resume(run_id)
 
     async def test_an_agent_that_cannot_run_takes_nothing(self) -> None:
-        """A mistake in the agent is told, and the run is free: the next one who resumes it goes on."""
+        """A wrong agent is an error that leaves the run free, so that a later resume goes on."""
         agent = Agent(ScriptedModel([ModelError("down")]), "a", memory=JOURNAL)
         async with Runtime() as rt:
             with pytest.raises(ModelError) as caught:
@@ -228,7 +228,7 @@ class TestResume:
 
             @tool
             async def again() -> str:
-                """Go on with a run whose session is in use here."""
+                """Resume a run whose session is in use here."""
                 with pytest.raises(UsageError, match="in use"):
                     await rt.run(attrs.evolve(agent, model=ScriptedModel([])), Resume(run_id))
                 return "in use"
@@ -240,7 +240,7 @@ class TestResume:
         assert result.content == "done"
 
     async def test_two_at_once(self) -> None:
-        """One wins, the other is told, whoever they are."""
+        """Two concurrent resumes give one result at most, and a conflict."""
         memory = InProcessMemory()
         agent = Agent(ScriptedModel([ModelError("down")]), "a", memory=JOURNAL)
         async with Runtime(memory=memory) as one, Runtime(memory=memory) as two:
@@ -264,7 +264,7 @@ class TestResume:
                 assert sorted(outcomes) in (["done", "told"], ["told", "told"])
 
     async def test_a_backend_that_stores_no_runs(self) -> None:
-        """It is named before anything starts."""
+        """A backend without runs is named before anything starts."""
 
         class Plain:
             async def load(self, session: str, last: int | None = None) -> Any:
@@ -294,11 +294,12 @@ class TestResume:
 
 
 class TestUnderWay:
-    """Calls that were under way when the process ended."""
+    """Calls cut off by the end of the process."""
 
     @pytest.mark.parametrize("idempotent", [True, False])
     async def test_only_what_is_idempotent_is_made_again(self, idempotent: bool) -> None:
-        """The model is told of the other that nobody knows; a call that had finished is never made again."""
+        """An idempotent call is repeated. The model is told of any other unfinished call; a finished call is never
+        repeated."""
         made: Counter[str] = Counter()
         go = trio.Event()
 
@@ -332,10 +333,10 @@ class TestUnderWay:
 
 
 class TestCancel:
-    """Runs are cancelled by their ids."""
+    """Cancelling runs by id."""
 
     async def test_here(self) -> None:
-        """A run in the caller's task ends with `RunCancelled`, and can be resumed."""
+        """A cancelled run in the caller's task ends with `RunCancelled`, and can be resumed."""
         async with Runtime() as rt:
             agent = Agent(Hanging(), "a", memory=JOURNAL)
             caught: list[RunCancelled] = []
@@ -357,7 +358,7 @@ class TestCancel:
             assert not await rt.cancel(record.id)
 
     async def test_from_elsewhere(self, autojump_clock: trio.testing.MockClock) -> None:
-        """Another runtime on the same store asks for it; whoever carries it out looks every second."""
+        """A runtime cancels a run of another one through the store, checked every second."""
         memory = InProcessMemory()
         async with Runtime(memory=memory) as one, Runtime(memory=memory) as two:
             run = await one.start(Agent(Hanging(), "a", memory=JOURNAL), "go")
@@ -369,10 +370,10 @@ class TestCancel:
 
 
 class TestFork:
-    """A run begins anew from a step of another."""
+    """Forks of stored runs."""
 
     async def test_from_any_step(self) -> None:
-        """The fork has the steps up to there, and goes its own way; the first run stays as it is."""
+        """A fork has the steps up to the given one, and the first run stays unchanged."""
         script: Sequence[Any] = [calls("echo"), calls("echo"), "done"]
         agent = Agent(ScriptedModel(script), "a", tools=[echo], memory=JOURNAL)
         async with Runtime() as rt:
@@ -399,18 +400,18 @@ class Seen:
 
 
 def scenario_agent(model: Model, seen: Seen, wrap: Faults | Pauses | None = None) -> Agent:
-    """Parallel tools that count what they do, a state, a session."""
+    """Make an agent with counting parallel tools, a state and a journal."""
 
     @tool
     async def one() -> str:
-        """Do it."""
+        """Count the call after a checkpoint."""
         await trio.lowlevel.checkpoint()
         seen.finished["one"] += 1
         return "one"
 
     @tool
     async def two() -> str:
-        """Do it."""
+        """Count the call before a checkpoint."""
         seen.finished["two"] += 1
         await trio.lowlevel.checkpoint()
         return "two"
@@ -422,12 +423,12 @@ def scenario_agent(model: Model, seen: Seen, wrap: Faults | Pauses | None = None
 
 
 def answers(request: Any) -> Any:
-    """Two calls, then an answer: whoever asks, and however often."""
+    """Return two calls, then an answer, for any number of requests."""
     return "done" if request.messages[-1].role == "tool" else calls("one", "two")
 
 
 async def goes_on(memory: InProcessMemory, seen: Seen, run_id: str | None = None) -> None:
-    """Whatever was stored is readable and resumable, and no call that finished is made again."""
+    """Check that the stored run is readable and resumable, and that no finished call is repeated."""
     records = await memory.runs()
     if not records:
         return
@@ -447,7 +448,7 @@ async def goes_on(memory: InProcessMemory, seen: Seen, run_id: str | None = None
 
 
 def test_cancelled_at_every_step() -> None:
-    """With the journal on: the stored state is readable and resumable, wherever the run was cancelled."""
+    """A run with a journal, cancelled at any step, leaves a readable and resumable state."""
 
     async def scenario(point: CancelPoint) -> None:
         seen, memory, pauses = Seen(), InProcessMemory(), Pauses()
@@ -464,7 +465,7 @@ def test_cancelled_at_every_step() -> None:
 
 
 def test_failing_at_every_call() -> None:
-    """The same for a failure of the model, a tool or the store, before or after it did its work."""
+    """A failure of model, tool or store, before or after the work, leaves a readable and resumable state."""
 
     async def scenario(faults: Faults) -> None:
         seen, memory = Seen(), InProcessMemory()
@@ -480,7 +481,7 @@ def test_failing_at_every_call() -> None:
 
 
 def test_two_resumes_under_many_schedules() -> None:
-    """Of two who resume a run at once exactly one carries it out, whatever the order in which tasks go on."""
+    """Exactly one of two concurrent resumes carries out the run, in any order of tasks."""
 
     async def scenario() -> None:
         seen, memory, pauses = Seen(), InProcessMemory(), Pauses()
@@ -510,7 +511,7 @@ def test_two_resumes_under_many_schedules() -> None:
 
 
 async def test_on_a_file(tmp_path: Path) -> None:
-    """The same in SQLite: a run is resumed from the file by another runtime."""
+    """A run stored in SQLite is resumed from the file by another runtime."""
     url = f"sqlite:///{tmp_path / 'runs.db'}"
     agent = Agent(ScriptedModel([calls("echo"), ModelError("down")]), "a", tools=[echo], memory=JOURNAL)
     async with Runtime(memory=url) as rt:

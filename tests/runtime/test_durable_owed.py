@@ -1,4 +1,4 @@
-"""Runs that break off while the store cannot be written to: who carried them out lets go of them as soon as it can."""
+"""Runs that break off while the store is full: the process gives them up as soon as there is room."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ JOURNAL = MemoryPolicy(journal=True)
 
 
 class Full(InProcessMemory):
-    """A store whose disk is full while `full` says so."""
+    """A store with a full disk while `full` is set."""
 
     full = False
 
     async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
-        """Fail while it is full."""
-        self._check()
+        """Fail while the disk is full."""
+        self._fail_if_full()
         await super().write_run(run, entries, owner=owner)
 
     async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
-        """Fail while it is full."""
-        self._check()
+        """Fail while the disk is full."""
+        self._fail_if_full()
         return await super().change_run(run, change, owner=owner)
 
-    def _check(self) -> None:
+    def _fail_if_full(self) -> None:
         if self.full:
             raise BackendError("the disk is full", hint="Make room.")
 
 
 class TestOwed:
-    """Runs whose end could not be stored when they ended."""
+    """Runs whose end could not be stored in time."""
 
     @staticmethod
     async def fail(rt: Runtime, memory: Full, steps: Sequence[Any]) -> str:
-        """A run that breaks off while the disk is full; its id."""
+        """Break off a run on a full disk, and return the run's id."""
 
         def fill(_: object) -> str:
             memory.full = True
@@ -60,7 +60,7 @@ class TestOwed:
     async def test_are_let_go_once_there_is_room(
         self, steps: list[Any], autojump_clock: trio.testing.MockClock
     ) -> None:
-        """A run that was cut off by a full disk is nobody's once there is room, while the process lives on."""
+        """A run cut off by a full disk loses its owner once room appears, while the process lives."""
         memory = Full()
         async with Runtime(memory=memory) as rt:
             run_id = await self.fail(rt, memory, steps)
@@ -77,7 +77,7 @@ class TestOwed:
         assert result.content == "done"
 
     async def test_are_let_go_at_the_end(self) -> None:
-        """A runtime that closes lets go of them, if there is room by then."""
+        """A closing runtime gives up the run, if the disk has room by then."""
         memory = Full()
         async with Runtime(memory=memory) as rt:
             run_id = await self.fail(rt, memory, [])
@@ -86,7 +86,7 @@ class TestOwed:
         assert (await memory.load_run(run_id))[0].owner is None
 
     async def test_are_resumed_where_they_broke_off(self) -> None:
-        """The runtime that they broke off in resumes them at once, and does not end them a second time."""
+        """The same runtime can resume the run at once, and does not end the run twice."""
         memory = Full()
         async with Runtime(memory=memory) as rt:
             run_id = await self.fail(rt, memory, [])
@@ -99,7 +99,7 @@ class TestOwed:
         assert [entry.seq for entry in entries] == list(range(len(entries)))
 
     async def test_of_a_runtime_that_is_gone(self) -> None:
-        """If the disk stays full until the runtime closes, another runtime of the process goes on with the runs."""
+        """Another runtime of the process resumes the run, if the disk stays full until the first one closes."""
         memory = Full()
         async with Runtime(memory=memory) as rt:
             run_id = await self.fail(rt, memory, [])
@@ -113,7 +113,7 @@ class TestOwed:
 
     @pytest.mark.parametrize("meanwhile", ["deleted", "taken over"])
     async def test_that_somebody_else_has_seen_to(self, meanwhile: str, autojump_clock: trio.testing.MockClock) -> None:
-        """A run that was deleted, or taken over by force, is not written to any more."""
+        """A run deleted or taken over is not written again."""
         memory = Full()
         async with Runtime(memory=memory) as rt:
             run_id = await self.fail(rt, memory, [])

@@ -1,4 +1,4 @@
-"""Processes that are killed in the middle of their runs."""
+"""Processes killed during their runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROUNDS = 200 if os.environ.get("CI") else 20
 
 
 def test_every_run_resumes_and_nothing_is_done_twice(tmp_path: Path) -> None:
-    """kill -9 at random moments of runs with parallel tools, an approval and a session: see `tests.killing`."""
+    """Every run resumes after kill -9 at a random moment, and no call is repeated: see `tests.killing`."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.killing", str(tmp_path), str(ROUNDS), "7"],
         cwd=ROOT,
@@ -26,5 +26,5 @@ def test_every_run_resumes_and_nothing_is_done_twice(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     summary = json.loads(done.stdout)
     assert summary["rounds"] == ROUNDS
-    # The moments were random indeed: some runs had finished, some were in the middle, with calls done.
+    # Proof of random moments: some runs had finished, others were cut off with calls done.
     assert min(summary["done"], summary["resumed"], summary["recorded"]) > 0, summary

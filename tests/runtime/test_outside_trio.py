@@ -1,4 +1,4 @@
-"""A runtime that is trio's, used where trio does not run: every way in says what to do instead."""
+"""A runtime used outside of trio: every entry says what to do instead."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KIT = Toolkit("kit", open=contextlib.AsyncExitStack)  # type: ignore[arg-type]  
 
 
 async def enter(manager: AbstractAsyncContextManager[object]) -> None:
-    """Open it, and close it."""
+    """Open and close the manager."""
     async with manager:
         pass
 
@@ -48,19 +48,19 @@ WAYS: dict[str, Callable[[Runtime], Awaitable[Any]]] = {
 
 
 def by_asyncio(coroutine: Coroutine[Any, Any, Any]) -> None:
-    """Carry it out under asyncio."""
+    """Run the coroutine under asyncio."""
     asyncio.run(coroutine)
 
 
 def by_hand(coroutine: Coroutine[Any, Any, Any]) -> None:
-    """Carry it out under no event loop at all."""
+    """Run the coroutine without an event loop."""
     with contextlib.suppress(StopIteration):
         coroutine.send(None)
     coroutine.close()
 
 
 def check(error: UsageError) -> None:
-    """It says what was used, and what to use."""
+    """Check that the error names the mistake and the remedies."""
     assert "outside of trio" in error.message
     for word in ("AsyncioRuntime", "trio.run", "agno_rt.run"):
         assert word in error.hint
@@ -71,7 +71,7 @@ under = pytest.mark.parametrize("carry_out", [by_asyncio, by_hand])
 
 @under
 def test_opening(carry_out: Callable[[Coroutine[Any, Any, Any]], None]) -> None:
-    """A runtime and a pool cannot be opened there."""
+    """A runtime or a pool cannot be opened outside of trio."""
     for manager in (Runtime(), AgentPool(1, lambda: AGENT)):
         with pytest.raises(UsageError) as caught:
             carry_out(enter(manager))
@@ -81,7 +81,7 @@ def test_opening(carry_out: Callable[[Coroutine[Any, Any, Any]], None]) -> None:
 @under
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_not_open(carry_out: Callable[[Coroutine[Any, Any, Any]], None], way: str) -> None:
-    """Somebody who has not opened it is told the same, and not to open it."""
+    """A closed runtime used outside of trio gives the same error, without advice to open."""
 
     async def ask() -> None:
         await WAYS[way](Runtime())
@@ -94,7 +94,7 @@ def test_what_is_not_open(carry_out: Callable[[Coroutine[Any, Any, Any]], None],
 @under
 @pytest.mark.parametrize("way", WAYS)
 async def test_what_is_open_elsewhere(carry_out: Callable[[Coroutine[Any, Any, Any]], None], way: str) -> None:
-    """A runtime that is open in trio's thread cannot be used in another, and goes on."""
+    """A runtime open in trio's thread cannot be used in another thread, and goes on."""
     async with Runtime() as rt:
 
         async def ask() -> None:
@@ -107,19 +107,19 @@ async def test_what_is_open_elsewhere(carry_out: Callable[[Coroutine[Any, Any, A
 
 
 def test_what_is_under_way() -> None:
-    """The tree of tasks is trio's too."""
+    """The task tree cannot be read outside of trio."""
     with pytest.raises(UsageError) as caught:
         Runtime().tasks()
     check(caught.value)
 
 
 async def run_in_a_loop() -> str:
-    """Run an agent from synchronous code, in a coroutine."""
+    """Run an agent from synchronous code within a coroutine."""
     return run(AGENT, "x").content
 
 
 def test_run_in_an_asyncio_loop_warns() -> None:
-    """It works, and nothing else in the loop goes on meanwhile: whoever wrote a server is told what to use."""
+    """A run in an asyncio loop works with a warning: the loop blocks, and `AsyncioRuntime` would not."""
     with pytest.warns(ResourceWarning, match=r"blocks the asyncio loop .*AsyncioRuntime") as told:
         assert asyncio.run(run_in_a_loop()) == "x"
 
@@ -127,14 +127,14 @@ def test_run_in_an_asyncio_loop_warns() -> None:
 
 
 def test_run_in_a_notebook_does_not_warn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There the loop waits for each cell in any case."""
+    """A run in a notebook does not warn, because the loop waits for each cell anyway."""
     monkeypatch.setattr(builtins, "get_ipython", lambda: None, raising=False)
 
     assert asyncio.run(run_in_a_loop()) == "x"
 
 
 def test_run_beside_an_asyncio_loop_does_not_warn() -> None:
-    """In a thread of the loop's program it blocks that thread alone."""
+    """A run in a thread beside the loop does not warn: only the thread is blocked."""
 
     async def main() -> str:
         return (await asyncio.to_thread(run, AGENT, "x")).content

@@ -1,4 +1,4 @@
-"""The owner of a session, a run or an approval: nobody else can see or change any of them."""
+"""Owners of sessions, runs and approvals: other users can neither see nor change them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.helpers import echo
 Ask = Callable[[Runtime, Agent, str | None], Awaitable[object]]
 
 OTHERS = [("ann", "bob"), ("ann", "Ann"), ("ann", "ann "), ("ann", None), (None, "bob")]
-"""Whose the session is, and who comes to it."""
+"""The owner of a session, and another user."""
 
 
 @attrs.define
@@ -64,17 +64,18 @@ async def start(rt: Runtime, agent: Agent, user: str | None) -> object:
 
 @pytest.fixture(params=["memory", "sqlite"])
 def memory(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """Each of the backends."""
+    """Open each backend."""
     return InProcessMemory() if request.param == "memory" else SQLiteMemory(tmp_path / "memory.db")
 
 
 class TestSession:
-    """A session belongs to the user for whom it began, or to nobody in particular."""
+    """A session belongs to its first user, or to no user."""
 
     @pytest.mark.parametrize("ask", [run, stream, start], ids=lambda ask: ask.__name__)
     @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
     async def test_a_run_of_another_is_refused(self, policy: MemoryPolicy, ask: Ask, memory: Any) -> None:
-        """Before the model is asked, whatever the session keeps; nothing is stored, and the owner goes on."""
+        """A run of another user is refused before the model is asked, for any policy. Nothing is stored, and the owner
+        goes on."""
         with ScriptedModel(["Noted.", "4711."]) as model:
             async with Runtime(memory=memory) as rt:
                 agent = Agent(model, "clerk", memory=policy)
@@ -95,7 +96,8 @@ class TestSession:
 
     @pytest.mark.parametrize(("owner", "other"), OTHERS)
     async def test_who_is_another(self, owner: str | None, other: str | None, memory: Any) -> None:
-        """Users are compared exactly. Whoever names none is not let in to a user's, nor a user where none was named."""
+        """Users are compared exactly. A run without a user is refused in a user's session, and a user in a session
+        without one."""
         async with Runtime(memory=memory) as rt:
             await rt.run(Agent(ScriptedModel(["Noted."])), "The code is 4711.", session="s", user=owner)
             with pytest.raises(Forbidden):
@@ -107,7 +109,7 @@ class TestSession:
         assert users == [owner]
 
     async def test_one_of_two_first_runs_gets_it(self, memory: Any) -> None:
-        """Two users who begin a session at once: the second is told before the model is asked."""
+        """The second of two users who begin a session at once is refused before the model is asked."""
         refused: list[str] = []
         model = ScriptedModel(["ok"])
 
@@ -129,7 +131,7 @@ class TestSession:
 
     @pytest.mark.parametrize("policy", [POLICIES["plain"], POLICIES["state"], POLICIES["journal"]])
     async def test_two_who_begin_it_at_once(self, policy: MemoryPolicy, tmp_path: Path) -> None:
-        """If two runs both find no session, the run that ends later stores nothing in it.
+        """The later of two runs that both find no session stores nothing.
 
         Runs wait for each other; a program that writes without a lock does not.
         """
@@ -152,7 +154,7 @@ class TestSession:
         assert "ann" not in caught.value.full_text
 
     async def test_a_session_that_was_deleted_is_free(self, memory: Any) -> None:
-        """Another user may begin it anew, and is shown nothing of what was in it."""
+        """Another user may begin a deleted session anew, and sees nothing of the old one."""
         with ScriptedModel(["ok"]) as model:
             async with Runtime(memory=memory) as rt:
                 await rt.run(Agent(ScriptedModel(["Noted."])), "The code is 4711.", session="s", user="ann")
@@ -185,12 +187,12 @@ async def pay(to: str) -> str:
 
 @tool
 def deploy(place: FromUser[str]) -> str:
-    """Deploy it."""
+    """Deploy to the place."""
     return place
 
 
 def desk(*more: str) -> Agent:
-    """An agent whose run pauses, with a call to approve of and an input to give."""
+    """Make an agent whose run pauses for an approval and an input."""
     calls = [ToolCall("1", "pay", '{"to": "Ann"}'), ToolCall("2", "deploy", "{}")]
     return Agent(ScriptedModel([calls, *more]), "desk", tools=[pay, deploy, echo])
 
@@ -210,13 +212,13 @@ OF_AN_APPROVAL: dict[str, Callable[[Runtime, str, str], Awaitable[object]]] = {
 
 
 class TestRun:
-    """A stored run and what it waits for belong to the user for whom it began: `user` says who asks."""
+    """A stored run with its approvals belongs to its first user; `user` names the caller."""
 
     @pytest.mark.parametrize("what", OF_A_RUN.values(), ids=OF_A_RUN)
     async def test_a_run_of_another_is_not_found(
         self, what: Callable[[Runtime, str, str], Awaitable[object]], memory: Any
     ) -> None:
-        """In the words that are said of an id that nothing has; the run stays as it is."""
+        """A run of another user gives the error of an unknown id, and stays unchanged."""
         async with Runtime(memory=memory) as rt:
             paused = await rt.run(desk(), "Pay", user="ann")
             nobodys = await rt.run(desk(), "Pay")
@@ -236,7 +238,7 @@ class TestRun:
     async def test_an_approval_of_another_is_not_found(
         self, what: Callable[[Runtime, str, str], Awaitable[object]], memory: Any
     ) -> None:
-        """In the words that are said of an id that nothing has; it stays open, for its own user."""
+        """An approval of another user gives the error of an unknown id, and stays pending."""
         async with Runtime(memory=memory) as rt:
             (first, second) = (await rt.run(desk(), "Pay", user="ann")).approvals
             texts = set()
@@ -251,7 +253,7 @@ class TestRun:
         assert after == ["pending", "pending"]
 
     async def test_its_own_user_goes_on(self, memory: Any) -> None:
-        """The owner may list, decide and resume a run; a fork belongs to the same user, who alone may cancel it."""
+        """The owner may list, decide, resume and fork a run. A fork belongs to the owner, who alone may cancel it."""
         agent = desk("done")
         async with Runtime(memory=memory) as rt:
             paused = await rt.run(agent, "Pay", session="s", user="ann")
@@ -273,7 +275,7 @@ class TestRun:
         assert of_bob == ([], [])
 
     async def test_one_under_way_here_is_not_cancelled_by_another(self) -> None:
-        """The run of another is not found, though this very runtime carries it out."""
+        """A run of another user is not found, even if running in the same runtime."""
         async with Runtime() as rt:
             asked = trio.Event()
 
@@ -305,11 +307,11 @@ REFUSED = {
 
 
 class TestNames:
-    """Names have a bound, and none of them steers a terminal or breaks a line."""
+    """Names are bounded, and cannot steer a terminal or break a line."""
 
     @pytest.mark.parametrize(("name", "said"), REFUSED.items(), ids=lambda value: ascii(value)[:16])
     async def test_what_is_refused(self, name: str, said: str, memory: Any) -> None:
-        """As a session, as a user, as an agent whose runs are stored: told with the bound, and nothing is stored."""
+        """A bad name of session, user or agent is refused with the bound, and nothing is stored."""
         async with Runtime(memory=memory) as rt:
             agent = Agent(ScriptedModel([]), "clerk")
             with pytest.raises(UsageError, match=f"session's name.*{said}") as caught:
@@ -330,7 +332,7 @@ class TestNames:
 
     @pytest.mark.parametrize("name", ["é" * MAX_NAME, "\N{WAVING HAND SIGN}" * MAX_NAME, "می‌خواهم", "山田　太郎", " "])
     async def test_what_is_taken(self, name: str, memory: Any) -> None:
-        """Names of any script, joiners and wide spaces in them, up to the bound."""
+        """Names of any script are accepted, with joiners and wide spaces, up to the bound."""
         async with Runtime(memory=memory) as rt:
             await rt.run(Agent(ScriptedModel(["ok"]), name, memory=POLICIES["journal"]), "hi", session=name, user=name)
             infos, runs = await memory.sessions(user=name), await memory.runs(session=name)
@@ -341,7 +343,7 @@ class TestNames:
 
     @pytest.mark.parametrize("name", [5, b"s", 1.5, True])
     async def test_what_is_no_text(self, name: Any) -> None:
-        """A session or a user of another type is told by it."""
+        """A name of another type is refused, and the error names the type."""
         async with Runtime() as rt:
             with pytest.raises(UsageError, match=type(name).__name__):
                 await rt.run(Agent(ScriptedModel([])), "hi", session=name)
@@ -368,7 +370,7 @@ class TestNames:
         await memory.aclose()
 
     async def test_what_an_older_version_stored_is_read(self, tmp_path: Path) -> None:
-        """Sessions and facts under names that are refused now are listed, read and deleted."""
+        """Sessions and facts stored under names refused today are listed, read and deleted."""
         path = tmp_path / "a.db"
         names = ["", "two\nlines", "nna\u202e", "x" * (MAX_NAME + 1)]
         memory = SQLiteMemory(path)

@@ -18,18 +18,18 @@ MISSING = Finding("error", "the weights are not here", "Fetch them.")
 
 
 class Unready(ScriptedModel):
-    """A model whose weights are missing; `times` counts how often it was asked whether it is ready."""
+    """A model without weights; `times` counts the checks."""
 
     times = 0
 
     def check_ready(self) -> None:
-        """Raise what a run would meet."""
+        """Raise the error of a run."""
         self.times += 1
         raise UsageError(MISSING.message, hint=MISSING.hint)
 
 
 class Plain:
-    """A model with nothing to say of itself."""
+    """A model without a check."""
 
     name = "plain"
 
@@ -39,12 +39,12 @@ class Plain:
 
 
 def found(level: Any, message: str, hint: str = "", *agents: str) -> Finding:
-    """A finding about those agents."""
+    """Make a finding about the agents."""
     return Finding(level, message, hint, agents)
 
 
 async def test_nothing_is_found_where_all_is_well() -> None:
-    """Models, tools and memory without the method, or with one that returns nothing, are ready."""
+    """Models, tools and memory without a check, or with a silent one, are ready."""
 
     @tool(inline=True, check_ready=lambda: None)
     def shout(text: str) -> str:
@@ -55,7 +55,7 @@ async def test_nothing_is_found_where_all_is_well() -> None:
 
 
 async def test_agents_that_share_a_problem_share_a_finding() -> None:
-    """A model that lacks something is asked once, and the finding names each agent that asks it."""
+    """A shared model is checked once, and the finding names each agent."""
     model = Unready([])
 
     async with Runtime() as runtime:
@@ -67,7 +67,7 @@ async def test_agents_that_share_a_problem_share_a_finding() -> None:
 
 
 async def test_models_within_models_and_summarizers_are_asked() -> None:
-    """A model within a wrapper, and one that writes summaries, are as necessary as any."""
+    """Models inside a wrapper or a summary are checked too."""
     wrapped = Agent(Fallback(Plain(), Unready([])), "wrapped")
     summed = Agent(Plain(), "summed", memory=MemoryPolicy(messages=8, summary=Summary(model=Unready([]))))
 
@@ -78,7 +78,7 @@ async def test_models_within_models_and_summarizers_are_asked() -> None:
 
 
 def noting(note: Any) -> Tool:
-    """A tool whose check is that function."""
+    """Make a tool with the function as its check."""
 
     @tool(check_ready=note)
     def look() -> str:
@@ -88,7 +88,7 @@ def noting(note: Any) -> Tool:
 
 
 async def test_what_is_good_to_know_is_a_note() -> None:
-    """A line that a check returns is a note, whether it is a coroutine function or not."""
+    """A line returned by a check, plain or async, is a note."""
 
     async def later() -> str:
         return "7 shelves"
@@ -101,7 +101,7 @@ async def test_what_is_good_to_know_is_a_note() -> None:
 
 
 async def test_a_check_that_fails_is_a_warning() -> None:
-    """A bug in a check is told, and keeps nobody from running."""
+    """A failing check is only a warning."""
 
     def broken() -> None:
         raise ValueError("oops")
@@ -115,7 +115,7 @@ async def test_a_check_that_fails_is_a_warning() -> None:
 
 
 async def test_an_agent_that_cannot_run_is_an_error() -> None:
-    """An unknown name in an agent is found, and the other agents are checked all the same."""
+    """An unknown name in an agent is an error, and the other agents are still checked."""
     async with Runtime() as runtime:
         findings = await check_ready(runtime, Agent("nosuch:model", "lost"), Agent(Unready([]), "found"))
 
@@ -133,7 +133,7 @@ def pay(amount: int) -> str:
 
 
 async def test_a_run_that_may_pause_needs_a_memory_that_lasts(tmp_path: Path) -> None:
-    """An agent whose tools wait for a person is warned of `memory:`, and of no file."""
+    """An agent whose runs may pause gives a warning with `memory:`, and none with a file."""
     clerk = Agent(Plain(), "clerk", tools=[pay])
 
     async with Runtime() as runtime:
@@ -149,7 +149,7 @@ async def test_a_run_that_may_pause_needs_a_memory_that_lasts(tmp_path: Path) ->
 
 @pytest.mark.parametrize("memory", ["sqlite:///{}/no/such/dir/a.db", "sqlite:///{}/text.db", "postgres://x"])
 async def test_a_memory_that_does_not_open_is_found(memory: str, tmp_path: Path) -> None:
-    """A folder that is missing, a file that is no database, and a URL that nobody knows."""
+    """A missing folder, a file other than a database, and an unknown URL are found."""
     (tmp_path / "text.db").write_text("this is text, and long enough to be taken for a header " * 40)
 
     async with Runtime(memory=memory.format(tmp_path)) as runtime:
@@ -167,14 +167,14 @@ async def test_the_memory_can_be_left_alone() -> None:
 
 
 async def test_a_memory_that_opens_is_not_mentioned(tmp_path: Path) -> None:
-    """A file that other runs have written is opened, and is well."""
+    """A file written by earlier runs gives no finding."""
     async with Runtime(memory=f"sqlite:///{tmp_path}/a.db") as runtime:
         await runtime.run(Agent(Plain(), "a"), "hi", session="s")
         assert await check_ready(runtime, Agent(Plain(), "a")) == []
 
 
 async def test_a_folder_says_how_many_documents_it_has(tmp_path: Path) -> None:
-    """The search tool counts its documents; a folder without any is a warning that says what to do."""
+    """The search tool counts its documents. An empty folder is a warning with a hint."""
     agent = Agent(Plain(), "librarian", tools=[f"files:search:{tmp_path}"])
 
     async with Runtime() as runtime:

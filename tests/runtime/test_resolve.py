@@ -35,14 +35,14 @@ class TestInput:
 
     @pytest.mark.parametrize("input", ["", "  \n", [], (), b"x", None, 42, ["", " "], [None], Message("user", "x")])
     async def test_input(self, input: Any) -> None:
-        """The input is text with something in it, or messages."""
+        """An input other than text with content or messages is refused."""
         async with Runtime() as rt:
             with pytest.raises(UsageError, match="the input is") as caught:
                 await rt.run(Agent(ScriptedModel([])), input)
         assert caught.value.hint
 
     async def test_text_that_is_no_text(self) -> None:
-        """A lone surrogate, as from a command line that is not UTF-8, is refused before a model is asked."""
+        """A lone surrogate, as from a command line without UTF-8, is refused before a model is asked."""
         async with Runtime() as rt:
             for text in ("\udcff", [Message("user", "\udcff")]):
                 with pytest.raises(UsageError, match="the input"):
@@ -50,14 +50,14 @@ class TestInput:
 
     @pytest.mark.parametrize("model", [None, 42, object(), ScriptedModel])
     async def test_model(self, model: Any) -> None:
-        """A model is a spec or a `Model`; the class of one is not."""
+        """A model is a spec or a `Model` object, not a class."""
         async with Runtime() as rt:
             with pytest.raises(UsageError, match="not a model"):
                 await rt.run(Agent(model), "x")
 
     @pytest.mark.parametrize("spec", ["", "nope", "nope:x", ":x"])
     async def test_model_spec(self, spec: str) -> None:
-        """A spec whose plugin is not there is named, with the nearest."""
+        """A spec with an unknown plugin is refused with the nearest name."""
         async with Runtime() as rt:
             with pytest.raises(NotFound, match=r"unknown (plugin|model)"):
                 await rt.run(Agent(spec), "x")
@@ -67,14 +67,14 @@ class TestInput:
         [[{}], [None], [int], [[echo]], echo, "plugin:x", [Toolkit("k", [print])], 5],  # type: ignore[list-item]  # the point of the test
     )
     async def test_tools(self, tools: Any) -> None:
-        """Tools are a sequence of functions, tools, toolkits and specs."""
+        """Tools other than a sequence of functions, tools, toolkits and specs are refused."""
         async with Runtime() as rt:
             with pytest.raises(UsageError, match="tools") as caught:
                 await rt.run(Agent(ScriptedModel([]), tools=tools), "x")
         assert caught.value.hint
 
     async def test_two_tools_of_one_name(self) -> None:
-        """Two different tools of one name are refused; the same one twice is no trouble."""
+        """Two different tools of one name are refused; the same tool twice is accepted."""
         other = tool(name="echo", inline=True)(lambda: "other")
         async with Runtime() as rt:
             with pytest.raises(UsageError, match="two tools of the agent are called 'echo'"):
@@ -83,21 +83,21 @@ class TestInput:
 
     @pytest.mark.parametrize("output", [{"type": "object"}, 5, [int], object])
     async def test_output(self, output: Any) -> None:
-        """An output type that no schema describes is refused."""
+        """An output type without a schema is refused."""
         async with Runtime() as rt:
             with pytest.raises(UsageError, match="output"):
                 await rt.run(Agent(ScriptedModel([]), output=output), "x")
 
     @pytest.mark.parametrize("name", ["runs", "queue", "model_calls", "threads", "abandoned_threads"])
     async def test_a_limit_of_the_runtime_on_an_agent(self, name: str) -> None:
-        """Limits that hold for a whole runtime make no sense on one agent."""
+        """Limits of a whole runtime are refused on an agent."""
         async with Runtime() as rt:
             with pytest.raises(UsageError, match=f"limit {name} holds for a whole runtime") as caught:
                 await rt.run(Agent(ScriptedModel([]), limits=Limits(**{name: 7})), "x")
         assert f"Runtime(limits=Limits({name}=" in caught.value.hint
 
     async def test_check_says_it_beforehand(self) -> None:
-        """`check` raises what a run would, without running, in a runtime that is open or not."""
+        """`check` raises a run's errors without running, in an open or closed runtime."""
         rt = Runtime()
         rt.check(Agent(ScriptedModel([]), tools=[echo], output=int))
         with pytest.raises(NotFound):
@@ -107,10 +107,10 @@ class TestInput:
 
 
 class TestWhatAgentsName:
-    """Specs lead to plugins."""
+    """Specs of models, tools and memories."""
 
     async def test_models_are_made_once_and_shared(self, plugin_point: MakePoint) -> None:
-        """A spec's model is made at its first use, with the rest of the spec and the plugin's settings."""
+        """A spec's model is made at the first use, with the rest of the spec and the plugin's settings."""
         made: list[Any] = []
 
         def factory(rest: str, settings: Mapping[str, Any]) -> ScriptedModel:
@@ -127,7 +127,7 @@ class TestWhatAgentsName:
         assert made == [("large", {"key": 1}), ("", {"key": 1})]
 
     async def test_tools_and_toolkits_by_spec(self, plugin_point: MakePoint) -> None:
-        """A spec in an agent's tools stands for the tool, or for all tools of the toolkit, that a plugin makes."""
+        """A spec in an agent's tools stands for a plugin's tool, or for all tools of a plugin's toolkit."""
 
         def register(register: Any) -> None:
             register("one", lambda rest, settings: echo)
@@ -141,7 +141,7 @@ class TestWhatAgentsName:
         assert [message.content for message in result.messages if message.role == "tool"] == ["", "from kit"]
 
     async def test_factories_that_return_nonsense(self, plugin_point: MakePoint) -> None:
-        """A plugin that makes something else than a model, a tool or a memory is named in the error."""
+        """A factory's wrong return value is an error that names the plugin."""
 
         def nonsense(register: Any) -> None:
             register("odd", lambda rest, settings: 42)
@@ -159,7 +159,7 @@ class TestWhatAgentsName:
                 assert caught.value.plugin == "odd"
 
     async def test_a_schema_is_made_once(self) -> None:
-        """Agents that share an output type share its schema."""
+        """Agents with the same output type share the schema."""
         model = ScriptedModel(["1", "2"])
         async with Runtime() as rt:
             for _ in range(2):
@@ -168,7 +168,7 @@ class TestWhatAgentsName:
         assert model.requests[0].output is model.requests[1].output
 
     async def test_the_order_of_a_union_counts(self) -> None:
-        """Two unions of the same members are equal to Python, and read an answer as different things."""
+        """Two unions of the same members in another order are equal to Python, but read an answer differently."""
         model = ScriptedModel(['{"value": "2024-01-31"}'] * 2)
         async with Runtime() as rt:
             first = await rt.run(Agent(model, output=date | str), "x")
@@ -177,7 +177,7 @@ class TestWhatAgentsName:
         assert [first.output, second.output] == [date(2024, 1, 31), "2024-01-31"]
 
     async def test_does_not_grow_by_tools_made_for_one_run(self) -> None:
-        """Agents made for one run, with tools and output types of their own, do not pile up in the runtime."""
+        """Tools and output types of agents made for one run do not pile up in the runtime."""
         tools: list[weakref.ref[Any]] = []
         types: list[weakref.ref[Any]] = []
 
@@ -194,7 +194,7 @@ class TestWhatAgentsName:
             assert sum(ref() is not None for ref in types) <= 1_100
 
     async def test_each_run_is_of_its_own_agent(self) -> None:
-        """A resolution serves the next run only for the very same names, in any order, changed or not."""
+        """A cached resolution serves only an agent with the very same names, in any order of runs, changed or not."""
 
         @tool(inline=True)
         def other() -> str:
@@ -226,11 +226,11 @@ class TestWhatAgentsName:
 
 
 class TestToolChoice:
-    """The tool that the model must call."""
+    """The choice of a tool for the model."""
 
     @pytest.mark.parametrize("choice", ["echo", "required", "none"])
     async def test_it_holds_for_the_first_turn(self, choice: str) -> None:
-        """The first request has it, the next ones leave the choice to the model, so that a run can end."""
+        """A tool choice holds for the first request; later requests leave the model free, so that a run can end."""
         with ScriptedModel([ToolCall("1", "echo"), "done"]) as model:
             async with Runtime() as rt:
                 await rt.run(Agent(model, tools=[echo], settings=ModelSettings(tool_choice=choice)), "go")
@@ -238,7 +238,8 @@ class TestToolChoice:
         assert [request.tool_choice for request in model.requests] == [choice, "auto"]
 
     async def test_a_tool_that_the_agent_has_not(self) -> None:
-        """It is refused before a model is asked, with the nearest name; so is `required` without any tool."""
+        """An unknown tool choice is refused before a model is asked, with the nearest name; so is `required` without
+        tools."""
         async with Runtime() as rt:
             for tools, choice, hint in (
                 ([echo], "ecko", "'echo'"),

@@ -1,4 +1,4 @@
-"""The runtime: opening and closing, background runs, what agents name, the limits over all runs, observers."""
+"""The runtime: opening and closing, background runs, plugins, limits over all runs, observers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MakePoint = Callable[..., EntryPoint]
 
 
 class Closing:
-    """A model that has to be closed."""
+    """A model with `aclose`."""
 
     def __init__(self, name: str, error: Exception | None = None, seconds: float = 0) -> None:
         self.name = name
@@ -50,7 +50,7 @@ class Closing:
         return ModelResponse(self.name)
 
     async def aclose(self) -> None:
-        """Close, slowly or not at all."""
+        """Close slowly, or fail."""
         self.closed += 1
         await trio.sleep(self._seconds)
         if self._error is not None:
@@ -59,7 +59,7 @@ class Closing:
 
 @attrs.define
 class Fleet:
-    """A plugin host with models and a memory that are to be closed."""
+    """A plugin host whose models and memory must be closed."""
 
     host: PluginHost
     models: dict[str, Closing]
@@ -68,7 +68,7 @@ class Fleet:
 
 @pytest.fixture
 def fleet(plugin_point: MakePoint) -> Callable[..., Fleet]:
-    """Make a host with the models given, under the plugin `fleet`, and the memory `fleet:`."""
+    """Make a host with the given models under the plugin `fleet`, and the memory `fleet:`."""
 
     def make(*models: Closing) -> Fleet:
         by_name = {model.name: model for model in models}
@@ -83,7 +83,7 @@ def fleet(plugin_point: MakePoint) -> Callable[..., Fleet]:
 
         def make_memory(url: str, settings: Mapping[str, Any]) -> ClosingMemory:
             memories.append(ClosingMemory())
-            return memories[-1]  # type: ignore[no-any-return]  # it was put there a line before
+            return memories[-1]  # type: ignore[no-any-return]  # appended a line above
 
         def register_models(register: Any) -> None:
             for name, model in by_name.items():
@@ -100,10 +100,10 @@ def fleet(plugin_point: MakePoint) -> Callable[..., Fleet]:
 
 
 class TestOpening:
-    """`async with Runtime()`."""
+    """Opening a runtime with `async with`."""
 
     async def test_is_needed(self) -> None:
-        """Outside its block a runtime runs nothing, and says so."""
+        """A closed runtime refuses to run, with a hint."""
         rt = Runtime()
         with pytest.raises(UsageError, match="not open") as before:
             await rt.run(Agent(ScriptedModel([])), "x")
@@ -115,7 +115,7 @@ class TestOpening:
         assert "async with" in before.value.hint
 
     async def test_once_at_a_time(self) -> None:
-        """Opening it twice at once is refused; opening it again later is not."""
+        """Opening a runtime twice at once is refused; opening again later is not."""
         rt = Runtime()
         async with rt:
             with pytest.raises(UsageError, match="open already"):
@@ -135,12 +135,12 @@ class TestOpening:
 
     @pytest.mark.parametrize("memory", [42, None, object()])
     def test_a_memory_that_is_none(self, memory: Any) -> None:
-        """A memory that is neither a URL nor a backend is refused when the runtime is made."""
+        """A memory other than a URL or a backend is refused when the runtime is made."""
         with pytest.raises(UsageError, match="is not a memory"):
             Runtime(memory=memory)
 
     async def test_a_bare_error_leaves_it(self) -> None:
-        """An error of the block's own is itself outside, with background runs under way or failed."""
+        """An error of the block leaves the runtime bare, with background runs running or failed."""
         model = Hanging()
         with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the whole block is what raises
             async with Runtime() as rt:
@@ -152,7 +152,7 @@ class TestOpening:
         assert model.cancelled == 1
 
     async def test_a_bare_error_leaves_it_when_cancelled_too(self) -> None:
-        """A cancellation from outside does not take the place of the block's own error."""
+        """A cancellation from outside does not replace the block's own error."""
         with pytest.raises(ZeroDivisionError), trio.CancelScope() as scope:  # noqa: PT012 - the whole block is what raises
             async with Runtime() as rt:
                 await rt.start(Agent(Hanging()), "x")
@@ -165,7 +165,7 @@ class TestClosing:
     """The end of the runtime's block."""
 
     async def test_closes_what_it_made_once(self, fleet: Callable[..., Fleet]) -> None:
-        """Models and memory that were made are closed once, in a runtime that was used much."""
+        """Models and memory made by the runtime are closed once, even after many runs."""
         ships = fleet(Closing("a"), Closing("b"), Closing("unused"))
         async with Runtime(plugins=ships.host, memory="fleet:") as rt:
             for name in ("a", "b", "a"):
@@ -176,7 +176,7 @@ class TestClosing:
         assert [memory.closed for memory in ships.memory] == [1]
 
     async def test_does_not_close_what_it_was_given(self) -> None:
-        """A model or a memory given as an object belongs to whoever made it."""
+        """A model or a memory given as an object is not closed."""
         model, memory = Closing("mine"), InProcessMemory()
         async with Runtime(memory=memory) as rt:
             await rt.run(Agent(model), "x", session="s")
@@ -185,7 +185,7 @@ class TestClosing:
         assert (await memory.load("s")).version == 1
 
     async def test_closes_after_an_error_and_a_cancellation(self, fleet: Callable[..., Fleet]) -> None:
-        """However the block is left, what was made is closed, although everything around is being cancelled."""
+        """The runtime's models are closed after an error or a cancellation too."""
         ships = fleet(Closing("a", seconds=0.001))
         with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the whole block is what raises
             async with Runtime(plugins=ships.host) as rt:
@@ -201,7 +201,7 @@ class TestClosing:
         assert ships.models["a"].closed == 2
 
     async def test_one_that_cannot_be_closed_does_not_keep_the_others_open(self, fleet: Callable[..., Fleet]) -> None:
-        """Each is closed; the failure is told, by name."""
+        """A failure to close is told by name, and the others are closed."""
         ships = fleet(Closing("a", OSError("stuck")), Closing("b"))
         with pytest.raises(AgnoError, match=r"a .*closed.*OSError: stuck"):  # noqa: PT012 - the whole block is what raises
             async with Runtime(plugins=ships.host, memory="fleet:") as rt:
@@ -212,7 +212,7 @@ class TestClosing:
         assert ships.models["b"].closed == ships.memory[0].closed == 1
 
     async def test_the_blocks_error_goes_first(self, fleet: Callable[..., Fleet]) -> None:
-        """If the block fails too, its error leaves the block, with a note on the other error."""
+        """The block's error is raised even if closing fails too, with a note on the other error."""
         ships = fleet(Closing("a", OSError("stuck")))
         with pytest.raises(ZeroDivisionError) as caught:  # noqa: PT012 - the whole block is what raises
             async with Runtime(plugins=ships.host) as rt:
@@ -224,7 +224,7 @@ class TestClosing:
     async def test_closing_is_bounded(
         self, fleet: Callable[..., Fleet], autojump_clock: trio.testing.MockClock
     ) -> None:
-        """One that hangs holds up the end for some seconds only, and is named."""
+        """A model that hangs in closing delays the end by a few seconds, and is named."""
         ships = fleet(Closing("a", seconds=1e6), Closing("b"))
         with pytest.raises(AgnoError, match="a took longer than 10 s to close"):  # noqa: PT012 - the whole block is what raises
             async with Runtime(plugins=ships.host) as rt:
@@ -235,7 +235,7 @@ class TestClosing:
         assert ships.models["b"].closed == 1
 
     async def test_waits_for_background_runs(self) -> None:
-        """Leaving the block in peace lets background runs come to their end."""
+        """Leaving the block waits for background runs."""
         go = trio.Event()
 
         async def slow(_: ModelRequest) -> str:
@@ -245,17 +245,17 @@ class TestClosing:
         async with trio.open_nursery() as nursery:
             async with Runtime() as rt:
                 run = await rt.start(Agent(ScriptedModel([slow])), "x")
-                nursery.start_soon(self._later, go)
+                nursery.start_soon(self._set_later, go)
 
             assert run.result is not None
             assert run.result.content == "done"
 
-    async def _later(self, event: trio.Event) -> None:
+    async def _set_later(self, event: trio.Event) -> None:
         await wait_all_tasks_blocked()
         event.set()
 
     async def test_cancelled_while_waiting(self) -> None:
-        """A runtime that is cancelled while it waits for background runs cancels them."""
+        """A runtime cancelled while waiting for background runs cancels them."""
         model = Hanging()
         with trio.CancelScope() as scope:
             async with trio.open_nursery() as nursery:
@@ -274,10 +274,10 @@ class TestClosing:
 
 
 class TestBackground:
-    """`Runtime.start`."""
+    """Background runs by `Runtime.start`."""
 
     async def test_returns_at_once_and_can_be_waited_for(self) -> None:
-        """The run goes on by itself; whoever waits gets the result, several times if they like."""
+        """The run goes on by itself, and `wait` returns the result any number of times."""
         async with Runtime() as rt:
             run = await rt.start(Agent(ScriptedModel(["done"])), "x")
             assert run.result is None
@@ -287,7 +287,7 @@ class TestBackground:
         assert (result.content, result.run_id) == ("done", run.id)
 
     async def test_cancel(self) -> None:
-        """A cancelled run has a result: what it had so far."""
+        """A cancelled run has a result with the messages so far."""
 
         async def hang(_: ModelRequest) -> str:
             await trio.sleep_forever()
@@ -307,7 +307,7 @@ class TestBackground:
         assert list(stored.messages) == []
 
     async def test_cancel_before_it_has_begun(self) -> None:
-        """A run may be cancelled in the moment that it is started, or when it is long over."""
+        """A run may be cancelled right after the start, or after its end."""
         async with Runtime() as rt:
             run = await rt.start(Agent(ScriptedModel([])), "x")
             run.cancel()
@@ -319,7 +319,7 @@ class TestBackground:
             assert (await over.wait()).status == "completed"
 
     async def test_its_error_is_raised_by_wait(self) -> None:
-        """A run that fails in the background harms nobody; whoever waits meets its error."""
+        """A failing background run disturbs no other run, and `wait` raises the error."""
         error = ModelError("down")
         async with Runtime() as rt:
             run = await rt.start(Agent(ScriptedModel([error])), "x")
@@ -333,7 +333,7 @@ class TestBackground:
         assert run.result is error.result
 
     async def test_waiting_may_be_given_up(self) -> None:
-        """Giving up waiting does not cancel the run."""
+        """Giving up `wait` does not cancel the run."""
         async with Runtime() as rt:
             run = await rt.start(Agent(Hanging()), "x")
             with trio.move_on_after(0) as scope:
@@ -344,7 +344,7 @@ class TestBackground:
 
 
 class TestObservers:
-    """Whoever listens to all runs."""
+    """Observers of all runs."""
 
     async def test_see_the_events_of_all_runs(self) -> None:
         """Every observer gets every event of every run, streamed, started or plain."""
@@ -362,7 +362,7 @@ class TestObservers:
         assert sum(isinstance(event, RunEnded) for event in first) == 3
 
     async def test_one_that_raises_is_dropped_and_reported(self) -> None:
-        """It hears no more, others go on, the run too; a warning names it."""
+        """A raising observer is dropped with a warning. Other observers and the run go on."""
         calls: list[Event] = []
         seen: list[Event] = []
 
@@ -379,7 +379,7 @@ class TestObservers:
         assert sum(isinstance(event, RunEnded) for event in seen) == 2
 
     async def test_one_that_cannot_be_hashed_is_dropped_too(self) -> None:
-        """An observer may be any callable."""
+        """A raising observer without a hash is dropped too."""
 
         @attrs.define
         class Broken:
@@ -397,7 +397,7 @@ class TestObservers:
         assert broken.calls == 1
 
     async def test_plugins_observe_by_name(self, plugin_point: MakePoint) -> None:
-        """A plugin's name among the observers asks its hook, once, with the runtime."""
+        """A plugin's name among the observers calls the plugin's hook once, with the runtime."""
         asked: list[Runtime] = []
         seen: list[Event] = []
 
@@ -413,14 +413,14 @@ class TestObservers:
         assert isinstance(seen[-1], RunEnded)
 
     async def test_an_observer_that_is_not_there(self) -> None:
-        """An unknown name is an error when the runtime opens, and nothing stays open."""
+        """An unknown observer is an error when the runtime opens, and nothing stays open."""
         rt = Runtime(observers=["nope"])
         for _ in range(2):
             with pytest.raises(NotFound, match="unknown plugin 'nope'"):
                 await rt.__aenter__()
 
     async def test_a_plugins_observer_that_raises_is_a_failure_of_the_plugin(self, plugin_point: MakePoint) -> None:
-        """It is dropped and reported among the plugins' failures; the plugin's models go on working."""
+        """A plugin's raising observer is a failure of the plugin, and the plugin's models still work."""
 
         def observe(runtime: Runtime) -> Callable[[Event], None]:
             def broken(event: Event) -> None:
@@ -442,16 +442,16 @@ class TestObservers:
 
 
 class TestSynchronous:
-    """`agno_rt.run` for code without trio."""
+    """`agno_rt.run`, for code without trio."""
 
     def test_runs_an_agent(self) -> None:
-        """One call opens a runtime, runs, closes."""
+        """One call opens a runtime, runs the agent, and closes the runtime."""
         result = agno_rt.run(Agent(ScriptedModel(["Hello."])), "Hi")
 
         assert (result.content, result.status) == ("Hello.", "completed")
 
     def test_takes_the_runtimes_options(self) -> None:
-        """Session, user and what a `Runtime` takes go along."""
+        """A synchronous run accepts session, user and the runtime's options."""
         memory, seen = InProcessMemory(), list[Event]()
         for word in ("a", "b"):
             agno_rt.run(
@@ -462,21 +462,21 @@ class TestSynchronous:
         assert sum(isinstance(event, RunEnded) for event in seen) == 2
 
     def test_raises_bare_errors(self) -> None:
-        """An error is itself, with its result."""
+        """A synchronous run raises a bare error with a result."""
         with pytest.raises(ModelError, match="down") as caught:
             agno_rt.run(Agent(ScriptedModel([ModelError("down")])), "x")
 
         assert caught.value.result.messages == (Message("user", "x"),)
 
     async def test_inside_trio_is_refused(self) -> None:
-        """Inside trio it would block everything, so it says what to do instead."""
+        """A synchronous run inside trio would block everything, and is refused with a hint."""
         with pytest.raises(UsageError, match="inside trio") as caught:
             agno_rt.run(Agent(ScriptedModel([])), "x")
 
         assert "async with Runtime()" in caught.value.hint
 
     async def test_in_a_thread_beside_trio(self) -> None:
-        """A thread is outside trio, and so is a synchronous tool."""
+        """A synchronous run works in a thread, such as in a synchronous tool."""
 
         @tool
         def ask() -> str:
@@ -491,7 +491,7 @@ class TestSynchronous:
 
 
 async def test_two_runtimes_share_nothing() -> None:
-    """There may be any number of runtimes at once, each with sessions and limits of its own."""
+    """Any number of runtimes may be open at once, each with separate sessions and limits."""
     async with Runtime() as one, Runtime(limits=Limits(runs=1)) as two:
         await one.run(Agent(ScriptedModel(["x"])), "x", session="s")
         assert (await two.memory.load("s")).version == 0
@@ -500,7 +500,7 @@ async def test_two_runtimes_share_nothing() -> None:
 
 
 async def test_settings_of_an_agent_hold_for_it_alone() -> None:
-    """Two agents on one model keep their own settings."""
+    """Two agents on one model keep separate settings."""
     model = ScriptedModel(["a", "b"])
     agents: Sequence[Agent] = [Agent(model, settings=ModelSettings(seed=at)) for at in (1, 2)]
     async with Runtime() as rt:

@@ -18,7 +18,7 @@ import trio.lowlevel
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import agno_rt
-from agno_rt import Agent, Runtime, Tool, ToolCall, Toolkit, tool
+from agno_rt import Agent, Runnable, Runtime, Tool, ToolCall, Toolkit, tool
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.errors import BackendError, PluginError, ToolDefinitionError, UsageError
 from agno_rt.from_asyncio import AsyncioRuntime, to_asyncio
@@ -909,3 +909,31 @@ class TestTestingKit:
             assert not faults.fired or "toolkit 'files'" in told or "ask failed" in told
 
         fail_everywhere(scenario, at_least=3)
+
+
+class TestParts:
+    async def test_of_a_flow_are_opened_by_their_own_first_runs(self) -> None:
+        """A runnable over agents opens what its run reaches; `open_tools` opens everything within it."""
+
+        @attrs.define
+        class First(Runnable[Any, Any]):
+            name: str
+            members: Sequence[Agent]
+
+            def parts(self) -> Sequence[Agent]:
+                return self.members
+
+            async def conduct(self, flow: Any, input: Any) -> Any:
+                return await flow.run(self.members[0], input)
+
+        used, unused = Server("used"), Server("unused")
+        members = [Agent(asking(), server.name, tools=(server.kit(),)) for server in (used, unused)]
+        first = First("first", members)
+        async with Runtime() as rt:
+            rt.check(first)
+            assert (await rt.run(first, "x")).content == "HI 1"
+            assert (used.open_now, unused.open_now) == (1, 0)
+            assert await rt.open_tools(first) == {}
+            assert (used.opened, unused.opened) == (1, 1)
+            assert await check_ready(rt, first, memory=False, toolkits=True) == []
+        assert used.open_now == unused.open_now == 0

@@ -1,4 +1,4 @@
-"""What is said of a JSON value that does not fit its schema: every fault, with its place."""
+"""All faults of a JSON value against its schema, with their places."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ ORDER = {
 }
 
 
-def of(**fields: Any) -> list[str]:
-    """The faults of an order with these fields."""
+def order_faults(**fields: Any) -> list[str]:
+    """Return the faults of an order with the fields."""
     return list(faults({"customer": "abc", **fields}, ORDER))
 
 
@@ -103,8 +103,8 @@ class TestEach:
         ],
     )
     def test_is_told_with_its_place(self, fields: dict[str, Any], fault: str) -> None:
-        """The text says what was expected, what there is, and where."""
-        assert of(**fields) == [fault]
+        """The text has the expected value, the actual value and the place."""
+        assert order_faults(**fields) == [fault]
 
     @pytest.mark.parametrize(
         "fields",
@@ -119,21 +119,21 @@ class TestEach:
         ],
     )
     def test_what_fits_has_none(self, fields: dict[str, Any]) -> None:
-        """There is nothing to say of a value that fits."""
-        assert of(**fields) == []
+        """A fitting value has no faults."""
+        assert order_faults(**fields) == []
 
     def test_a_value_that_is_no_object(self) -> None:
         """The outermost place needs no name."""
         assert list(faults([1], ORDER)) == ["Expected `object`, got `array`"]
 
     def test_a_place_with_an_odd_name(self) -> None:
-        """A key that is no identifier is quoted."""
+        """A key outside of the form of identifiers is quoted."""
         schema = {"type": "object", "additionalProperties": {"type": "integer"}}
 
         assert list(faults({"a b": "x"}, schema)) == ['Expected `int`, got `str` - at `$["a b"]`']
 
     def test_unknown_words_are_passed_over(self) -> None:
-        """A schema that somebody else wrote may say more than is checked here."""
+        """Unknown keywords of a foreign schema are ignored."""
         assert list(faults(1, {"type": "integer", "not": {"const": 1}})) == []
 
 
@@ -155,59 +155,59 @@ SHAPES: dict[str, Any] = {
 
 
 class TestAlternatives:
-    """Values that may be of several kinds."""
+    """Values with alternatives."""
 
     def test_each_that_may_be_meant_has_its_reason(self) -> None:
-        """The model learns what is missing for either."""
+        """The text lists the faults of each possible alternative."""
         (fault,) = faults({"radius": "big"}, SHAPES)
 
         assert "not Circle: Object missing required field `kind` and Expected `float`, got `str` at `$.radius`" in fault
         assert "not Square: Object missing required field `kind` and Object missing required field `side`" in fault
 
     def test_the_value_says_which_it_is(self) -> None:
-        """Where a tag names the alternative, only that one's faults are told, with their own places."""
+        """With a tag for the alternative, only its faults are reported, with their own places."""
         assert list(faults({"kind": "circle", "radius": "big"}, SHAPES)) == [
             "Expected `float`, got `str` - at `$.radius`"
         ]
         assert "not Square" in next(faults({"kind": "oval"}, SHAPES))
 
     def test_the_one_that_is_wrong_within(self) -> None:
-        """An alternative that fits but for what is deeper in it is the one that was meant."""
+        """An alternative that fits except for an inner value is the intended one."""
         schema = {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "array", "maxItems": 0}]}
 
         assert list(faults([1, "x"], schema)) == ["Expected `int`, got `str` - at `$[1]`"]
 
     def test_no_alternative_is_of_its_kind(self) -> None:
-        """The kinds that would do are listed, each once."""
+        """Without an alternative of the value's type, the accepted types are listed once each."""
         assert list(faults("x", SHAPES)) == ["Expected `Circle | Square`, got `str`"]
 
 
 class TestMany:
-    """Values with more than one fault."""
+    """Values with several faults."""
 
     def test_all_are_told_at_once(self) -> None:
-        """The model can mend them together."""
+        """All faults are reported together, so that the model can mend them at once."""
         assert explain({"customer": 1, "count": 0}, ORDER) == (
             "Expected `str`, got `int` - at `$.customer`; Expected a number >= 1, got 0 - at `$.count`"
         )
 
     def test_not_without_end(self) -> None:
-        """The first few are told, and how many more there are."""
+        """The first faults are listed, and the number of the rest."""
         text = explain({"customer": "abc", **{f"x{at}": 1 for at in range(MOST + 3)}}, ORDER)
 
         assert text.count("unknown field") == MOST
         assert text.endswith("; and 3 more")
 
     def test_none(self) -> None:
-        """Nothing is said where nothing is wrong."""
+        """A value without faults has an empty text."""
         assert explain({"customer": "abc"}, ORDER) == ""
 
     def test_long_values_are_cut(self) -> None:
-        """A fault is short, whatever the model wrote."""
+        """A fault with a long value is cut."""
         assert len(explain({"customer": "abc", "kind": "x" * 10_000}, ORDER)) < 300
 
     def test_many_choices_are_cut(self) -> None:
-        """So it is where there are many to choose from."""
+        """A list of many choices is cut."""
         text = explain("x", {"enum": [f"choice {at}" for at in range(1000)]})
 
         assert "..." in text
@@ -217,7 +217,7 @@ class TestMany:
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(made=parameters(), data=st.data())
 def test_there_are_faults_where_another_sees_them(made: list[Parameter], data: st.DataObject) -> None:
-    """A value has faults if and only if the jsonschema package finds errors in it; formats are its own affair."""
+    """A value has faults if and only if the jsonschema package finds errors; formats are not compared."""
     schema = tool(function_of(made)).parameters
     value = broken(data.draw, instances(data.draw, schema, schema.get("$defs", {})))
     found = [fault for fault in faults(value, schema) if "such as" not in fault]

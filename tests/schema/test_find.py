@@ -1,4 +1,4 @@
-"""The JSON value in an answer that has words around it: found where there is one, refused where there is any doubt."""
+"""The JSON value in an answer with words around: found if unique, refused in doubt."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ words = st.text(st.characters(exclude_characters='{}[]"`'), max_size=20)
 
 
 class TestFound:
-    """Where there is one value."""
+    """Texts with one value."""
 
     @pytest.mark.parametrize(
         ("text", "found"),
@@ -50,33 +50,33 @@ class TestFound:
         ],
     )
     def test_as_it_stands(self, text: str, found: str) -> None:
-        """The value is a part of the text, not written anew."""
+        """The result is a part of the text, not written anew."""
         assert find_json(text) == found
 
     @given(values)
     def test_a_text_that_is_json_is_the_value(self, value: object) -> None:
-        """With nothing around it but white space, any JSON value is found."""
+        """Any JSON value is found in white space."""
         text = json.dumps(value)
 
         assert find_json(f" \n{text}\t") == text
 
     @given(st.lists(values, min_size=1) | st.dictionaries(st.text(max_size=5), values, min_size=1), words, words)
     def test_an_object_or_array_among_words(self, value: object, before: str, after: str) -> None:
-        """Words without brackets do not hide it."""
+        """An object or array is found among words without brackets."""
         text = json.dumps(value)
 
         assert json.loads(find_json(f"{before} {text} {after}")) == value
 
     @given(values, words)
     def test_any_value_in_a_code_fence(self, value: object, before: str) -> None:
-        """A fence says that what is in it is meant."""
+        """Any JSON value is found in a code fence."""
         text = json.dumps(value)
 
         assert json.loads(find_json(f"{before}\n```json\n{text}\n```\n")) == value
 
 
 class TestRefused:
-    """Where there is none, or there are several."""
+    """Texts with no value or several values."""
 
     @pytest.mark.parametrize(
         ("text", "reason"),
@@ -103,24 +103,24 @@ class TestRefused:
         ],
     )
     def test_says_why(self, text: str, reason: str) -> None:
-        """The model that wrote it can tell what to do better."""
+        """The error has a reason for the model."""
         with pytest.raises(ValueError, match=reason):
             find_json(text)
 
     def test_what_is_within_a_broken_value_is_not_taken(self) -> None:
-        """An inner object may be a part of an answer that was cut off."""
+        """An inner object of a broken value is not found: the answer may be cut off."""
         with pytest.raises(ValueError, match="broken or cut off"):
             find_json('{"all": [{"a": 1}, {"a": 2}')
 
     @pytest.mark.parametrize("text", ["[" * 50_000, '{"a":' * 50_000, "{" * 100_000, '[{"' * 30_000, "```\n" * 50_001])
     def test_takes_its_time_by_the_length(self, text: str) -> None:
-        """What is deep or repeats itself without end is refused like anything else."""
+        """Deep or endless text is refused in linear time."""
         with pytest.raises(ValueError, match="JSON"):
             find_json(text)
 
     @given(st.text(st.sampled_from('{}[]",:1a` \n\\tfn'), max_size=40))
     def test_whatever_is_found_is_json(self, text: str) -> None:
-        """Found or refused: nothing else happens."""
+        """Any text yields JSON or `ValueError`."""
         try:
             found = find_json(text)
         except ValueError:

@@ -1,4 +1,4 @@
-"""Models of pydantic as outputs, parameters, results, states and dependencies. All of it is pydantic's own doing."""
+"""Pydantic models as outputs, parameters, results, states and dependencies, read by pydantic itself."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class City(BaseModel):
     @field_validator("name")
     @classmethod
     def known(cls, name: str) -> str:
-        """Refuse a city that there is not."""
+        """Refuse an unknown city."""
         if name == "Atlantis":
             raise ValueError("there is no Atlantis")
         return name.title()
@@ -68,7 +68,7 @@ SEOUL = {"name": "seoul", "population": 9_400_000, "country": {"code": "KR"}}
 
 
 def seoul() -> City:
-    """The city that `SEOUL` is read as."""
+    """Return the city of `SEOUL`."""
     return City(name="seoul", population=9_400_000, country=Country(code="KR"))
 
 
@@ -111,7 +111,7 @@ class Point:
 
 @dataclasses.dataclass
 class Stop:
-    """A data class with a model in it."""
+    """A data class with a model as a field."""
 
     city: City
     nights: int = 1
@@ -119,7 +119,7 @@ class Stop:
 
 @attrs.define
 class Journey:
-    """An attrs class with models in it."""
+    """An attrs class with models as fields."""
 
     stops: list[City]
     home: City | None = None
@@ -132,7 +132,7 @@ class Colour(enum.Enum):
 
 
 class Box(BaseModel):
-    """A model with what JSON carries in other words."""
+    """A model with types unknown to JSON."""
 
     colour: Colour
     wrapped: bytes = b""
@@ -175,7 +175,7 @@ TYPES: list[tuple[Any, Any, Any]] = [
 @pytest.mark.parametrize("mode", ["schema", "tool", "prompt"])
 @pytest.mark.parametrize(("type_", "written", "value"), TYPES)
 async def test_an_answer(type_: Any, written: Any, value: Any, mode: OutputMode) -> None:
-    """The model is told the schema, in each of the modes, and its answer is read as the type."""
+    """In each output mode the model gets the schema, and the answer is read as the type."""
     with ScriptedModel([msgspec.json.encode(written).decode()], profile=ModelProfile(output=mode)) as model:
         async with Runtime() as rt:
             result = await rt.run(Agent(model, output=type_), "?")
@@ -184,8 +184,8 @@ async def test_an_answer(type_: Any, written: Any, value: Any, mode: OutputMode)
     assert type(result.output) is type(value)
 
 
-def taking(type_: Any) -> Callable[..., Any]:
-    """A function with a parameter of the type."""
+def make_function(type_: Any) -> Callable[..., Any]:
+    """Make a function with a parameter of the type."""
 
     def take(thing: Any) -> str:
         """Take a thing."""
@@ -200,8 +200,8 @@ def taking(type_: Any) -> Callable[..., Any]:
 
 @pytest.mark.parametrize(("type_", "written", "value"), TYPES)
 async def test_a_parameter(type_: Any, written: Any, value: Any) -> None:
-    """A tool is called with what its argument is read as; the schema that the model is shown allows the argument."""
-    take: Any = taking(type_)
+    """A tool gets its argument as the type, and the tool's schema allows the argument."""
+    take: Any = make_function(type_)
     call = ToolCall("1", "take", {"thing": written})
 
     async with Runtime() as rt:
@@ -245,8 +245,8 @@ MISFITS: list[tuple[Any, Any, list[str]]] = [
 
 @pytest.mark.parametrize(("type_", "written", "faults"), MISFITS)
 def test_arguments_that_do_not_fit(type_: Any, written: Any, faults: list[str]) -> None:
-    """Every fault is told in words, with its place, and without a link to pydantic's pages."""
-    take = tool(taking(type_))
+    """Every fault is reported in words, with its place, and without a link to pydantic's pages."""
+    take = tool(make_function(type_))
 
     with pytest.raises(ToolArgumentError) as caught:
         take.decode(msgspec.json.encode({"thing": written}).decode())
@@ -257,7 +257,7 @@ def test_arguments_that_do_not_fit(type_: Any, written: Any, faults: list[str]) 
 
 
 async def test_an_answer_that_does_not_fit_goes_back() -> None:
-    """The model is told what is wrong with its answer, and answers again."""
+    """The model gets the faults of its answer, and answers again."""
     answers = [{**SEOUL, "population": 0}, {**SEOUL, "name": "Atlantis"}, SEOUL]
     with ScriptedModel([msgspec.json.encode(answer).decode() for answer in answers]) as model:
         async with Runtime() as rt:
@@ -270,7 +270,7 @@ async def test_an_answer_that_does_not_fit_goes_back() -> None:
 
 
 async def test_a_validator_that_breaks_is_a_misfit() -> None:
-    """What a validator raises is told to the model, whatever it is, and the run goes on to its attempts' end."""
+    """Any error of a validator goes to the model, and the run fails after the last attempt."""
 
     def broken(value: int) -> int:
         raise RuntimeError("the validator broke")
@@ -285,7 +285,7 @@ async def test_a_validator_that_breaks_is_a_misfit() -> None:
 
 
 class Strict(BaseModel):
-    """A model that takes nothing else."""
+    """A strict model without other fields."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -294,8 +294,8 @@ class Strict(BaseModel):
 
 
 def test_the_rules_are_those_of_json() -> None:
-    """A strict model takes dates as text, as JSON has them, no text for a number, and no other field."""
-    take = tool(taking(Strict))
+    """A strict model reads dates from text, as in JSON, but no number from text, and refuses other fields."""
+    take = tool(make_function(Strict))
     day = "2024-01-31"
 
     given = take.decode(f'{{"thing": {{"number": 1, "day": "{day}"}}}}')
@@ -307,8 +307,8 @@ def test_the_rules_are_those_of_json() -> None:
 
 
 def test_schemas_are_like_ours() -> None:
-    """Without titles that only repeat a name, `const`, `oneOf` and `discriminator`, which not every provider knows."""
-    schema = tool(taking(list[Annotated[Cat | Dog, Field(discriminator="kind")]])).parameters
+    """Schemas avoid redundant titles, `const`, `oneOf` and `discriminator`, unknown to some providers."""
+    schema = tool(make_function(list[Annotated[Cat | Dog, Field(discriminator="kind")]])).parameters
 
     words = msgspec.json.encode(schema).decode()
     assert not [word for word in ('"title"', '"const"', '"oneOf"', '"discriminator"') if word in words]
@@ -317,7 +317,7 @@ def test_schemas_are_like_ours() -> None:
 
 
 def test_models_of_one_name_are_told_apart() -> None:
-    """Two models of one name go by longer names, and each reads its own."""
+    """Two models of one name get longer names in the schema, and each reads its own values."""
 
     def other() -> Any:
         class City(BaseModel):
@@ -341,11 +341,11 @@ def _move_between(source_type: Any, target_type: Any) -> Callable[..., Any]:
 
 
 def test_a_model_and_a_class_of_one_name() -> None:
-    """A model and another class may share a name; so may an enum that is a parameter and in a model as well."""
+    """A model and another class may share a name; an enum may be a parameter and a model's field."""
 
     @attrs.define
     class Cat:
-        """Not the model."""
+        """A cat of another kind."""
 
         lives: int
 
@@ -363,7 +363,7 @@ def test_a_model_and_a_class_of_one_name() -> None:
 
 
 class Invoice(BaseModel):
-    """A model with what providers know in other words."""
+    """A model with types that pydantic describes in unusual words."""
 
     total: decimal.Decimal
     payer: Country = Field(description="who pays")
@@ -372,8 +372,8 @@ class Invoice(BaseModel):
 
 
 def test_schemas_have_what_providers_know() -> None:
-    """A reference stands alone, no pattern looks around, and formats are those that everybody knows."""
-    schema = tool(taking(Invoice)).parameters
+    """A reference stands alone, patterns have no lookaround, and formats are common ones."""
+    schema = tool(make_function(Invoice)).parameters
 
     words = msgspec.json.encode(schema).decode()
     properties = schema["$defs"]["Invoice"]["properties"]
@@ -384,7 +384,7 @@ def test_schemas_have_what_providers_know() -> None:
 
 
 def test_a_field_as_a_default() -> None:
-    """A parameter whose default is a `Field` is refused, since the function would be passed that."""
+    """A `Field` as a parameter's default is refused, since the function would get the `Field` itself."""
 
     def take(count: int = Field(gt=0)) -> int:
         return count
@@ -396,7 +396,7 @@ def test_a_field_as_a_default() -> None:
 
 
 def test_a_model_as_a_default() -> None:
-    """A parameter whose default is a model may be left out."""
+    """A parameter with a model as its default is optional."""
 
     @tool
     def take(thing: Country = Country(code="KR"), other: Country | None = None) -> str:  # noqa: B008
@@ -408,7 +408,7 @@ def test_a_model_as_a_default() -> None:
 
 
 async def test_a_batch() -> None:
-    """Each call of a batch tool is one model, described as itself."""
+    """Each call of a batch tool is one model, with the model's own schema."""
 
     @tool(batch=True)
     async def locate(cities: list[City]) -> list[str]:
@@ -425,22 +425,22 @@ async def test_a_batch() -> None:
 
 
 class Unfinished(BaseModel):
-    """A model with a field of a type that there is not."""
+    """A model with a field of a missing type."""
 
     what: "Missing"  # type: ignore[name-defined]  # noqa: F821, UP037 - the point of the test
 
 
 class Callback(BaseModel):
-    """A model that JSON cannot carry."""
+    """A model with a type outside of JSON."""
 
     call: Callable[[], int]
 
 
 @pytest.mark.parametrize("type_", [Unfinished, Callback, list[Callback]])
 async def test_models_that_cannot_be_used(type_: Any) -> None:
-    """They are errors where they are named: of a tool when it is made, of an output as no tool's."""
+    """A model without a schema raises an error: for a tool at its definition, for an output in the run."""
     with pytest.raises(ToolDefinitionError, match="cannot be described") as of_tool:
-        tool(taking(type_))
+        tool(make_function(type_))
     async with Runtime() as rt:
         with pytest.raises(UsageError, match=r"the output type .* cannot be described") as of_output:
             await rt.run(Agent(ScriptedModel([]), "clerk", output=type_), "?")
@@ -467,7 +467,7 @@ RESULTS: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize(("returned", "shown"), RESULTS)
 async def test_a_result(returned: Any, shown: Any) -> None:
-    """The model is told a result as JSON, its fields by the names of the schema, and of a secret nothing."""
+    """A result goes to the model as JSON, with the schema's field names, and without secrets."""
 
     @tool
     async def look() -> Any:
@@ -492,13 +492,13 @@ class Cart(BaseModel):
     @pydantic.computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
     @property
     def count(self) -> int:
-        """How many lines there are."""
+        """Return the number of lines."""
         return len(self.lines)
 
 
 @attrs.define
 class Wallet:
-    """A state that has a model in it."""
+    """A state with a model as a field."""
 
     cart: Cart = attrs.Factory(Cart)
 
@@ -515,7 +515,7 @@ async def put(cart: State[Cart] | None = None, wallet: State[Wallet] | None = No
 
 @pytest.mark.parametrize("type_", [Cart, Wallet, SessionState(Cart, version=2)])
 async def test_a_state(type_: Any) -> None:
-    """A session's state may be a model, or have one in it: it is stored, and read again by the next run."""
+    """A session's state may be a model or contain models: the next run reads the stored state."""
     steps: list[Any] = [ToolCall("1", "put"), "done"]
     agent = Agent(ScriptedModel(steps * 2), tools=[put], memory=MemoryPolicy(state=type_))
     async with Runtime() as rt:
@@ -529,7 +529,7 @@ async def test_a_state(type_: Any) -> None:
 
 
 async def test_a_stored_state_that_does_not_fit() -> None:
-    """A stored state that the model's validators refuse is an error, and nothing is changed."""
+    """A stored state that the model's validators refuse raises an error, and the session stays unchanged."""
 
     class Account(BaseModel):
         balance: int = 0
@@ -545,13 +545,13 @@ async def test_a_stored_state_that_does_not_fit() -> None:
 
 
 class Settings(BaseModel):
-    """What tools need."""
+    """A dependency of tools."""
 
     zone: str
 
 
 async def test_a_dependency() -> None:
-    """Dependencies are found by the model's class, by tools, contexts and templates."""
+    """Tools, contexts and templates get dependencies by the model's class."""
 
     @tool
     async def zone(settings: Deps[Settings], context: RunContext[Settings]) -> str:
@@ -569,7 +569,7 @@ async def test_a_dependency() -> None:
 
 @pytest.mark.parametrize("filled_in", [SEOUL, seoul()])
 async def test_what_a_user_fills_in(filled_in: Any) -> None:
-    """A parameter that the user fills in may be a model: its schema is shown to them, and their answer is checked."""
+    """A parameter filled in by the user may be a model: the approval has its schema, and the answer is checked."""
 
     @tool
     async def travel(to: FromUser[City]) -> str:
@@ -591,7 +591,7 @@ async def test_what_a_user_fills_in(filled_in: Any) -> None:
 
 
 async def test_a_run_that_is_resumed_reads_its_answer_again() -> None:
-    """The journal has what the model wrote, which is read as the model again."""
+    """A resumed run reads the model's answer in the journal again."""
     agent = Agent(
         ScriptedModel([msgspec.json.encode(SEOUL).decode()]), "clerk", output=City, memory=MemoryPolicy(journal=True)
     )
@@ -639,7 +639,7 @@ assert not [name for name in sys.modules if name.partition(".")[0] in ("pydantic
 
 
 def test_who_does_not_use_it_does_not_import_it() -> None:
-    """Classes of other kinds as outputs, parameters, results and states import nothing of pydantic."""
+    """Programs without pydantic models never import pydantic."""
     done = subprocess.run([sys.executable, "-c", UNUSED], capture_output=True, text=True, check=False)
 
     assert (done.stdout.strip(), done.stderr) == ("Trip(city='Seoul')", "")

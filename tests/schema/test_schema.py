@@ -1,4 +1,4 @@
-"""From types to JSON Schemas and decoders: what msgspec takes as it is, and what is rewritten for it."""
+"""JSON Schemas and decoders of types: types for msgspec as such, and rewritten ones."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ UserId = NewType("UserId", Annotated[int, msgspec.Meta(ge=1)])
 
 @attrs.frozen
 class Ge:
-    """A bound as the annotated-types package has it."""
+    """A bound in the form of annotated-types."""
 
     ge: int
 
 
 @attrs.frozen
 class Len:
-    """Another."""
+    """Bounds of a length in the form of annotated-types."""
 
     min_length: int
     max_length: int | None = None
@@ -43,13 +43,13 @@ class Len:
 
 @attrs.frozen
 class Doc:
-    """A description as typing_extensions has it."""
+    """A description in the form of typing_extensions."""
 
     documentation: str
 
 
 class Mixed(enum.Enum):
-    """A choice of several kinds."""
+    """An enum with values of several types."""
 
     ONE = 1
     TEXT = "text"
@@ -57,7 +57,7 @@ class Mixed(enum.Enum):
 
 
 class Corner(enum.Enum):
-    """A choice of what JSON cannot carry."""
+    """An enum with values outside of JSON."""
 
     TOP = (0, 1)
     LOW = (0, 0)
@@ -72,14 +72,14 @@ class Base(Generic[T]):
 
 @attrs.define
 class Child(Base[int | Mixed]):
-    """One that says what it is generic in."""
+    """A subclass with an argument for the type variable."""
 
     name: str = ""
 
 
 @attrs.define
 class Two(Generic[T, K]):
-    """One of two types, one of them within another."""
+    """A generic class with two variables, one of them in a nested class."""
 
     first: list[T]
     second: Base[K]
@@ -87,7 +87,7 @@ class Two(Generic[T, K]):
 
 @attrs.define
 class Converted:
-    """A class that changes what it is given."""
+    """A class with a converter and other options of attrs."""
 
     tags: frozenset[str] = attrs.field(converter=frozenset)
     _secret: int = 0
@@ -97,7 +97,7 @@ class Converted:
 
 @dataclasses.dataclass
 class Late:
-    """A class with a field that it fills in by itself, and one that it is only made with."""
+    """A class with a computed field and an init-only field."""
 
     width: int
     scale: dataclasses.InitVar[int]
@@ -108,28 +108,28 @@ class Late:
 
 
 class Options(TypedDict):
-    """Keys that may be left out, with a type that is rewritten."""
+    """Optional keys, and a rewritten type."""
 
     corner: Corner
     when: NotRequired[dt.datetime]
 
 
 class Pair(NamedTuple):
-    """An array, with a type that is rewritten."""
+    """An array with a rewritten type."""
 
     corner: Corner
     size: int = 1
 
 
 class Tagged(msgspec.Struct, tag="tagged", rename="camel", forbid_unknown_fields=True):
-    """A Struct with all that one may have, and a type that is rewritten."""
+    """A Struct with many options, and a rewritten type."""
 
     my_corner: Corner
     my_number: Annotated[int, Ge(3)] = 5
 
 
 class Rows(msgspec.Struct, array_like=True):
-    """A Struct that is an array."""
+    """A Struct in the form of an array."""
 
     corner: Corner
     count: int = 2
@@ -137,30 +137,30 @@ class Rows(msgspec.Struct, array_like=True):
 
 @attrs.define
 class Tree:
-    """A class that holds its own kind, in a union."""
+    """A recursive class, by a union."""
 
     parts: list[Tree | Leaf]
 
 
 @attrs.define
 class Leaf:
-    """What a tree ends in."""
+    """The end of a tree."""
 
     name: str
 
 
 def schema_of(type_: Any) -> dict[str, Any]:
-    """The schema of a type."""
+    """Return the schema of a type."""
     return type_schema(type_, what="it")
 
 
-def read(type_: Any, text: str) -> Any:
-    """The type, read from JSON."""
+def read_json(type_: Any, text: str) -> Any:
+    """Read a value of the type from JSON."""
     return type_decoder(type_)(text)
 
 
 class TestConstraints:
-    """What an annotation says of the values."""
+    """Constraints in annotations."""
 
     @pytest.mark.parametrize(
         ("type_", "schema", "fits", "fault"),
@@ -198,36 +198,36 @@ class TestConstraints:
         ],
     )
     def test_is_described_and_held(self, type_: Any, schema: Any, fits: str, fault: tuple[str, str]) -> None:
-        """A bound is in the schema, and what is beyond it is refused."""
+        """A bound is in the schema, and a value beyond the bound is refused."""
         assert schema_of(type_) == schema
-        read(type_, fits)
+        read_json(type_, fits)
         with pytest.raises(msgspec.ValidationError, match=re.escape(fault[1])):
-            read(type_, fault[0])
+            read_json(type_, fault[0])
 
     @pytest.mark.parametrize("type_", [Annotated[int, "How many."], Annotated[int, Doc("How many.")]])
     def test_a_description(self, type_: Any) -> None:
-        """Words about a type are its description."""
+        """A text in an annotation is the description."""
         assert schema_of(type_) == {"type": "integer", "description": "How many."}
 
     @pytest.mark.parametrize("note", [object(), int, len, None, 5, Ge])
     def test_a_note_that_says_nothing(self, note: Any) -> None:
-        """What is no bound and no text is somebody else's."""
+        """Other objects in an annotation are ignored."""
         assert schema_of(Annotated[int | Corner, note]) == schema_of(int | Corner)
 
     def test_a_bound_of_nothing(self) -> None:
-        """A bound that holds for no alternative is a mistake."""
+        """A bound that fits no alternative raises an error."""
         with pytest.raises(ToolDefinitionError, match="`min_length` bounds none of"):
             schema_of(Annotated[int | None, Len(2)])
 
 
 class Size(enum.IntEnum):
-    """A choice of one number."""
+    """An enum with a single number."""
 
     SMALL = 1
 
 
 class TestUnions:
-    """Alternatives that msgspec refuses, or gets wrong."""
+    """Unions that msgspec refuses or reads wrongly."""
 
     @pytest.mark.parametrize(
         ("type_", "values"),
@@ -256,33 +256,33 @@ class TestUnions:
         ],
     )
     def test_each_alternative_is_read(self, type_: Any, values: dict[str, Any]) -> None:
-        """What one alternative takes is taken, whatever the others forbid."""
+        """A value of one alternative is read, whatever the bounds of the others."""
         for text, value in values.items():
-            assert read(type_, text) == value
-            assert type(read(type_, text)) is type(value)
+            assert read_json(type_, text) == value
+            assert type(read_json(type_, text)) is type(value)
         with pytest.raises(msgspec.ValidationError):
-            read(type_, "false")
+            read_json(type_, "false")
 
     def test_a_tuple_beside_a_bound_does_not_kill_the_process(self) -> None:
-        """msgspec 0.22 reads beyond what it has when it is shown such a union; it is never shown one."""
+        """msgspec 0.22 reads beyond the end of a buffer for such a union, so the kernel never passes one to msgspec."""
         union: Any = tuple[int, str] | Annotated[int, msgspec.Meta(ge=0, le=10)]
         wrapped = attrs.make_class("Wrapped", {"value": attrs.field(type=union)})
         for at in range(300):
             for type_ in (union, wrapped, list[union | None]):
-                describe(_taking(type_), f"tool{at}")
+                describe(_make_function(type_), f"tool{at}")
         gc.collect()
 
-        assert read(wrapped, '{"value": 3}').value == 3
+        assert read_json(wrapped, '{"value": 3}').value == 3
 
     def test_places_within_alternatives(self) -> None:
-        """A fault that only the class knows of has one place, from the outermost to the innermost."""
+        """A fault found by the class has a single place, from the outermost to the innermost."""
 
         @attrs.define
         class Strict:
             day: dt.date = attrs.field(validator=attrs.validators.ge(dt.date(2000, 1, 1)))
 
         with pytest.raises(msgspec.ValidationError, match=r"day.* must be >= .*`\$\.parts\[1\]`") as caught:
-            read(
+            read_json(
                 attrs.make_class("Holder", {"parts": attrs.field(type=list[Annotated[Strict | Corner, "x"]])}),
                 '{"parts": ["TOP", {"day": "1999-01-01"}]}',
             )
@@ -302,11 +302,11 @@ class TestChoices:
         ],
     )
     def test_what_msgspec_refuses(self, type_: Any, choices: list[Any], text: str, value: Any) -> None:
-        """Values that JSON has are written as they are, others by their names."""
+        """JSON values are written as such, other values by their names."""
         assert schema_of(type_)["enum"] == choices
-        assert read(type_, text) is value
+        assert read_json(type_, text) is value
         with pytest.raises(msgspec.ValidationError, match=r"^Invalid value true, expected one of"):
-            read(type_, "true")
+            read_json(type_, "true")
 
     @pytest.mark.parametrize(
         ("type_", "schema"),
@@ -320,45 +320,45 @@ class TestChoices:
         ],
     )
     def test_choices_have_a_type(self, type_: Any, schema: dict[str, Any]) -> None:
-        """What may be chosen has its type beside it, for some providers require one."""
+        """Choices have a `type`, because some providers require the keyword."""
         assert schema_of(type_) == schema
 
     def test_nothing_to_choose_from(self) -> None:
-        """An enum without members, and a literal that JSON cannot carry, are refused."""
+        """Enums without members, and literals outside of JSON, are refused."""
         for type_ in (enum.Enum("Empty", []), Literal[b"x"]):
             with pytest.raises(ToolDefinitionError, match="cannot be described"):
                 schema_of(type_)
 
 
 class TestPlainTypes:
-    """Types that JSON has no word for."""
+    """Types without a JSON type."""
 
     def test_times_say_their_format(self) -> None:
-        """A model that knows the format writes it right the first time."""
+        """Dates and times have a `format`, so that a model writes them right the first time."""
         assert schema_of(dt.datetime) == {"type": "string", "format": "date-time"}
         assert schema_of(list[dt.time]) == {"type": "array", "items": {"type": "string", "format": "time"}}
         assert "pattern" in schema_of(Annotated[dt.datetime, msgspec.Meta(tz=False)])
 
     def test_a_decimal_is_a_number_or_a_text(self) -> None:
-        """Both are read with each of their digits."""
+        """A decimal is read from numbers and texts, with each digit."""
         assert schema_of(Annotated[decimal.Decimal, "A price."]) == {
             "anyOf": [{"type": "number"}, {"type": "string", "format": "decimal"}],
             "description": "A price.",
         }
-        assert read(decimal.Decimal, "1.10") == read(decimal.Decimal, '"1.10"') == decimal.Decimal("1.10")
+        assert read_json(decimal.Decimal, "1.10") == read_json(decimal.Decimal, '"1.10"') == decimal.Decimal("1.10")
 
     @pytest.mark.parametrize(("text", "value"), [("2.0", 2), ("1e3", 1000), ("-0.0", 0)])
     def test_an_integer_with_a_fraction_of_nothing(self, text: str, value: int) -> None:
-        """To JSON Schema `2.0` is an integer, and so it is here, however deep; `2.5` is none."""
-        assert read(int, text) == value
-        assert type(read(int, text)) is int
-        assert read(list[dict[str, int | Corner]], f'[{{"a": {text}}}]') == [{"a": value}]
+        """`2.0` is an integer, as in JSON Schema, at any depth; `2.5` is not."""
+        assert read_json(int, text) == value
+        assert type(read_json(int, text)) is int
+        assert read_json(list[dict[str, int | Corner]], f'[{{"a": {text}}}]') == [{"a": value}]
         with pytest.raises(msgspec.ValidationError, match="Expected `int`, got `float`"):
-            read(int, "2.5")
+            read_json(int, "2.5")
 
     def test_large_numbers_are_kept(self) -> None:
-        """No digit of an integer is lost, though another number has to be mended."""
-        assert read(list[int], "[123456789012345678901, 2.0]") == [123456789012345678901, 2]
+        """Large integers keep each digit, even beside a whole float."""
+        assert read_json(list[int], "[123456789012345678901, 2.0]") == [123456789012345678901, 2]
 
     @pytest.mark.parametrize(
         ("key", "words", "good", "bad"),
@@ -372,26 +372,26 @@ class TestPlainTypes:
         ],
     )
     def test_keys_that_are_not_any_text(self, key: Any, words: dict[str, Any], good: str, bad: str) -> None:
-        """A schema says of the keys what is read from them."""
+        """A schema describes the types of keys, and keys are checked."""
         for type_ in (dict[key, bool], Mapping[key, bool]):
             assert schema_of(type_) == {
                 "type": "object",
                 "additionalProperties": {"type": "boolean"},
                 "propertyNames": words,
             }
-            assert len(read(type_, json.dumps({good: True}))) == 1
+            assert len(read_json(type_, json.dumps({good: True}))) == 1
             with pytest.raises(msgspec.ValidationError, match=f'Key "{bad}" does not fit'):
-                read(type_, json.dumps({bad: True}))
+                read_json(type_, json.dumps({bad: True}))
 
     @pytest.mark.parametrize("key", [bool, None, tuple[int, int], Corner, Leaf])
     def test_keys_that_are_never_text(self, key: Any) -> None:
-        """A dict whose keys no text is read as is refused when it is described."""
+        """A dict with keys that cannot be read from text is refused."""
         with pytest.raises(ToolDefinitionError, match="keys of a JSON object are text"):
             schema_of(dict[key, int])
 
     @pytest.mark.parametrize("type_", [complex, object, type, re.Pattern, Sequence[range]])
     def test_what_json_cannot_carry(self, type_: Any) -> None:
-        """The error names the type, in one line, and what would do."""
+        """The error names the type in one line, and has a hint."""
         with pytest.raises(ToolDefinitionError, match="JSON cannot carry") as caught:
             schema_of(type_)
 
@@ -400,81 +400,81 @@ class TestPlainTypes:
 
 
 class TestClasses:
-    """Classes that are read by way of a Struct with their fields."""
+    """Classes that are read through a Struct with the same fields."""
 
     def test_generic_in_what_a_subclass_says(self) -> None:
-        """A field's type variable is what the class that has the field was given for it."""
+        """A type variable of a base class has the subclass's argument."""
         assert schema_of(Child)["properties"]["value"] == {"anyOf": [{"type": "integer"}, {"enum": [1, "text", 0.5]}]}
-        assert read(Child, '{"value": "text", "name": "x"}') == Child(Mixed.TEXT, "x")
+        assert read_json(Child, '{"value": "text", "name": "x"}') == Child(Mixed.TEXT, "x")
         with pytest.raises(msgspec.ValidationError, match=r"`\$\.value`"):
-            read(Child, '{"value": "other"}')
+            read_json(Child, '{"value": "other"}')
 
     def test_generic_in_two(self) -> None:
-        """Arguments go to the fields that they are meant for, and through to the classes in them."""
+        """Arguments reach their fields, and the classes within."""
         type_ = Two[Corner, Annotated[int, Ge(3)]]
 
-        assert read(type_, '{"first": ["TOP"], "second": {"value": 3}}') == Two([Corner.TOP], Base(3))
+        assert read_json(type_, '{"first": ["TOP"], "second": {"value": 3}}') == Two([Corner.TOP], Base(3))
         with pytest.raises(msgspec.ValidationError, match=r">= 3.*`\$\.second\.value`"):
-            read(type_, '{"first": ["TOP"], "second": {"value": 2}}')
+            read_json(type_, '{"first": ["TOP"], "second": {"value": 2}}')
 
     def test_one_generic_class_with_several_arguments(self) -> None:
-        """The schema tells them apart."""
+        """A generic class with several arguments has a definition for each."""
         schema = schema_of(tuple[Base[Corner], Base[Mixed]])
 
         assert len(schema["$defs"]) == 2
-        assert read(tuple[Base[Corner], Base[Mixed]], '[{"value": "TOP"}, {"value": 1}]') == (
+        assert read_json(tuple[Base[Corner], Base[Mixed]], '[{"value": "TOP"}, {"value": 1}]') == (
             Base(Corner.TOP),
             Base(Mixed.ONE),
         )
 
     def test_an_attrs_class_makes_itself(self) -> None:
-        """Converters run, private fields go by their names, and what the class sets by itself is no field."""
+        """Converters run, private fields keep their names, and fields outside of `__init__` are left out."""
         assert schema_of(Converted)["properties"].keys() == {"tags", "_secret", "other"}
 
-        made = read(Converted, '{"tags": ["a", "a"], "_secret": 3, "other": "x"}')
+        made = read_json(Converted, '{"tags": ["a", "a"], "_secret": 3, "other": "x"}')
         assert (made.tags, made._secret, made.count, made.other) == (frozenset("a"), 3, 7, "x")
 
     def test_a_data_class_makes_itself(self) -> None:
-        """What `__init__` alone takes is a field, and what it does not take is none."""
+        """Init-only fields are in the schema, and computed fields are not."""
         assert schema_of(Late)["required"] == ["width", "scale"]
-        assert read(Late, '{"width": 3, "scale": 4}').area == 12
+        assert read_json(Late, '{"width": 3, "scale": 4}').area == 12
 
     def test_a_typed_dict(self) -> None:
-        """Keys that may be left out may be, though the annotations are texts."""
+        """Keys marked as `NotRequired` are optional, although the annotations are texts."""
         assert schema_of(Options)["required"] == ["corner"]
-        assert read(Options, '{"corner": "TOP"}') == {"corner": Corner.TOP}
+        assert read_json(Options, '{"corner": "TOP"}') == {"corner": Corner.TOP}
         with pytest.raises(msgspec.ValidationError, match="required field `corner`"):
-            read(Options, "{}")
+            read_json(Options, "{}")
 
     def test_a_named_tuple(self) -> None:
-        """It is an array of so many and no more; what has a default may be left out."""
-        assert read(Pair, '["TOP"]') == Pair(Corner.TOP)
+        """A named tuple is an array of bounded length; items with defaults are optional."""
+        assert read_json(Pair, '["TOP"]') == Pair(Corner.TOP)
         for text, fault in (("[]", "at least 1"), ('["TOP", 1, 2]', "at most 2")):
             with pytest.raises(msgspec.ValidationError, match=fault):
-                read(Pair, text)
+                read_json(Pair, text)
 
     def test_a_struct(self) -> None:
-        """Its names, tag, defaults and strictness are kept."""
+        """A Struct keeps its names, tag, defaults and strictness."""
         schema = schema_of(Tagged)
         assert schema["properties"].keys() == {"type", "myCorner", "myNumber"}
         assert schema["properties"]["myNumber"] == {"type": "integer", "minimum": 3, "default": 5}
         assert schema["additionalProperties"] is False
 
-        assert read(Tagged, '{"type": "tagged", "myCorner": "LOW"}') == Tagged(Corner.LOW)
+        assert read_json(Tagged, '{"type": "tagged", "myCorner": "LOW"}') == Tagged(Corner.LOW)
         for text in ('{"type": "x", "myCorner": "LOW"}', '{"type": "tagged", "myCorner": "LOW", "more": 1}'):
             with pytest.raises(msgspec.ValidationError):
-                read(Tagged, text)
+                read_json(Tagged, text)
 
     def test_a_struct_that_is_an_array(self) -> None:
-        """It stays one."""
-        assert read(Rows, '["TOP", 3]') == Rows(Corner.TOP, 3)
+        """An array-like Struct stays an array."""
+        assert read_json(Rows, '["TOP", 3]') == Rows(Corner.TOP, 3)
 
     def test_descriptions_and_defaults(self) -> None:
-        """A class that is rewritten is described as it would be otherwise."""
+        """A rewritten class has the same schema as an ordinary class."""
 
         @attrs.define
         class Plain:
-            """What it is."""
+            """A thing."""
 
             number: int = 3
             names: list[str] = attrs.Factory(list)
@@ -482,7 +482,7 @@ class TestClasses:
 
         @attrs.define
         class Rewritten:
-            """What it is."""
+            """A thing."""
 
             number: int = 3
             names: list[str] = attrs.Factory(list)
@@ -494,13 +494,13 @@ class TestClasses:
         assert rewritten == schema_of(Plain)
 
     def test_holding_its_own_kind(self) -> None:
-        """A class may hold itself by way of a union."""
-        assert read(Tree, '{"parts": [{"name": "x"}, {"parts": []}]}') == Tree([Leaf("x"), Tree([])])
+        """A class may contain itself in a union."""
+        assert read_json(Tree, '{"parts": [{"name": "x"}, {"parts": []}]}') == Tree([Leaf("x"), Tree([])])
         with pytest.raises(msgspec.ValidationError, match=r"`\$\.parts\[0\]\.parts\[0\]`"):
-            read(Tree, '{"parts": [{"parts": [5]}]}')
+            read_json(Tree, '{"parts": [{"parts": [5]}]}')
 
     def test_two_of_one_name(self) -> None:
-        """Classes that a schema could not tell apart are refused, with their name."""
+        """Two classes of one name in a schema are refused, with the name."""
         first, second = (attrs.make_class("Same", {"x": attrs.field(type=type_)}) for type_ in (int, str))
         with pytest.raises(ToolDefinitionError, match=r"two classes called .*Same") as caught:
             schema_of(tuple.__class_getitem__((first, second)))
@@ -508,7 +508,7 @@ class TestClasses:
         assert "Rename one" in caught.value.hint
 
     def test_a_union_of_tagged_structs_needs_no_more_words(self) -> None:
-        """Words that not every service knows are left out."""
+        """Keywords unknown to some services are left out."""
 
         class Cat(msgspec.Struct, tag=True):
             lives: int
@@ -521,9 +521,9 @@ class TestClasses:
         assert "uniqueItems" not in text
 
 
-def _taking(type_: Any, default: Any = ...) -> Any:
+def _make_function(type_: Any, default: Any = ...) -> Any:
     def function(value: Any = default) -> Any:
-        """Take it."""
+        """Return the value."""
         return value
 
     function.__annotations__ = {"value": type_}
@@ -546,8 +546,8 @@ class TestDescribe:
         ],
     )
     def test_a_default_is_noted(self, type_: Any, default: Any, noted: Any) -> None:
-        """The model learns what holds if it says nothing; the function's own default applies."""
-        described = describe(_taking(type_, default), "take")
+        """The schema has the default for the model; the function's own default applies."""
+        described = describe(_make_function(type_, default), "take")
 
         assert described.schema["properties"]["value"]["default"] == noted
         assert described.schema["required"] == []
@@ -555,14 +555,14 @@ class TestDescribe:
 
     @pytest.mark.parametrize(("type_", "default"), [(int, None), (Corner, Corner.TOP), (str, object()), (int, "x")])
     def test_a_default_that_does_not_fit_is_not_noted(self, type_: Any, default: Any) -> None:
-        """A model that wrote such a default would be refused."""
-        described = describe(_taking(type_, default), "take")
+        """A default outside of the type is left out of the schema, since the decoder would refuse the value."""
+        described = describe(_make_function(type_, default), "take")
 
         assert "default" not in described.schema["properties"]["value"]
         assert described.decode("{}") == {}
 
     def test_hidden_parameters(self) -> None:
-        """What the model is not to know of is in no schema, and no argument."""
+        """A hidden parameter is neither in the schema nor an argument."""
 
         def function(context: complex, word: str) -> None: ...
 
@@ -573,7 +573,7 @@ class TestDescribe:
             described.decode('{"word": "x", "context": 1}')
 
     def test_what_is_said_of_them(self) -> None:
-        """Descriptions from elsewhere stand where the annotation has none, beside a reference, too."""
+        """Other descriptions apply where the annotation has none, beside a reference too."""
 
         def function(word: str, leaf: Leaf, count: Annotated[int, "How many."] = 1) -> None: ...
 
@@ -585,7 +585,7 @@ class TestDescribe:
         }
 
     def test_any_name_will_do(self) -> None:
-        """A parameter may be called what a Struct's field may not."""
+        """A parameter may have a name that a Struct's field may not have."""
 
         names = ["__x", "__init__", "p0", "f0", "class_", "données"]
         described = describe(function_of([Parameter(name, int, ...) for name in names]), "f")
@@ -593,7 +593,7 @@ class TestDescribe:
         assert described.decode(json.dumps(dict.fromkeys(names, 1))) == dict.fromkeys(names, 1)
 
     def test_a_plain_function_is_one_decode(self) -> None:
-        """Nothing of ours runs for the arguments of a plain function: no hook, no conversion."""
+        """The arguments of a plain function are read by msgspec alone: no hook, no conversion."""
 
         def function(city: str, days: int = 1, tags: list[str] | None = None, where: Leaf | None = None) -> None: ...
 
@@ -605,33 +605,33 @@ class TestDescribe:
         }
 
     def test_what_is_nested_too_deeply(self) -> None:
-        """Arguments without an end are refused as others are."""
-        decode = describe(_taking(Any), "f").decode
+        """Endlessly nested arguments are refused with an error."""
+        decode = describe(_make_function(Any), "f").decode
         with pytest.raises(msgspec.DecodeError, match="nested too deeply"):
             decode('{"value": ' + "[" * 100_000)
 
     @pytest.mark.parametrize("text", ["", "{", "nonsense", '{"value": "\ud800"}'])
     def test_no_json(self, text: str) -> None:
-        """Text that is no JSON is told apart from values that do not fit."""
+        """Malformed JSON raises another error than a misfit."""
         with pytest.raises(msgspec.DecodeError) as caught:
-            describe(_taking(Any), "f").decode(text)
+            describe(_make_function(Any), "f").decode(text)
 
         assert not isinstance(caught.value, msgspec.ValidationError)
 
 
 class TestConvert:
-    """Values that were read from JSON before."""
+    """Conversion of values already read from JSON."""
 
     def test_reads_as_the_decoder_does(self) -> None:
-        """Rewritten types, keys that are texts and whole floats are read alike."""
+        """`convert` reads rewritten types, text keys and whole floats like the decoder."""
         assert convert({"parts": [{"name": "x"}]}, Tree) == Tree([Leaf("x")])
         assert convert({"2024-01-31": 2.0}, dict[dt.date, int]) == {dt.date(2024, 1, 31): 2}
 
     def test_names_every_fault(self) -> None:
-        """What does not fit is said in full."""
+        """The error has every fault."""
         with pytest.raises(msgspec.ValidationError, match=r"`\$\.a`; .*`\$\.b`"):
             convert({"a": "x", "b": "y"}, dict[str, int])
 
     def test_a_type_that_cannot_be_hashed(self) -> None:
-        """Nothing is kept of it, and it is read all the same."""
+        """A type without a hash is converted too, but not cached."""
         assert convert(3, Annotated[int, [1, 2], Ge(3)]) == 3

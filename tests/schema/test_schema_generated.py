@@ -1,6 +1,6 @@
-"""Generated tools: what a tool's schema allows is accepted, what it forbids is refused in words a model can act on.
+"""Generated tools: arguments allowed by the schema are accepted, others are refused with words for a model.
 
-The judge of what a schema allows is the jsonschema package, which knows nothing of ours.
+The judge is the jsonschema package, independent of our code.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.strategies import Parameter, broken, fits, function_of, instances, pa
 EXAMPLES = 10_000 if os.environ.get("CI") == "true" else 500
 
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example)
-"""Classes are made for each example; on a machine that is busy this is slow."""
+"""Each example makes classes, slowly on a busy machine."""
 
 _READERS: dict[str, Callable[[str], object]] = {
     "date-time": dt.datetime.fromisoformat,
@@ -66,28 +66,28 @@ _FAULT = re.compile(
 
 
 def errors_of(value: Any, schema: Any) -> list[Any]:
-    """What the judge has against the value."""
+    """Return the judge's errors for the value."""
     return list(_JUDGE(schema, format_checker=_FORMATS).iter_errors(value))
 
 
-def _step(step: int | str) -> str:
+def _format_step(step: int | str) -> str:
     if isinstance(step, int):
         return f"[{step}]"
     return f".{step}" if step.isidentifier() else f"[{json.dumps(step, ensure_ascii=False)}]"
 
 
-def places(errors: list[Any]) -> set[str]:
-    """Where the judge sees something wrong, in alternatives too."""
+def error_places(errors: list[Any]) -> set[str]:
+    """Return the places of the judge's errors, also in alternatives."""
     found: set[str] = set()
     for error in errors:
         steps = [step if isinstance(step, int) else str(step) for step in error.absolute_path]
-        found.add("$" + "".join(map(_step, steps)))
-        found |= places(list(error.context or ()))
+        found.add("$" + "".join(map(_format_step, steps)))
+        found |= error_places(list(error.context or ()))
     return found
 
 
-def check(generated: Tool, value: Any, made: list[Parameter]) -> None:
-    """Hold what the tool does with the arguments against what the judge says of them."""
+def check_decoding(generated: Tool, value: Any, made: list[Parameter]) -> None:
+    """Compare the tool's decoding of the arguments with the judge's errors."""
     wrong = errors_of(value, generated.parameters)
     if value is None and not errors_of({}, generated.parameters):
         event("accepted as nothing")
@@ -99,7 +99,7 @@ def check(generated: Tool, value: Any, made: list[Parameter]) -> None:
         said = str(caught.value)
         assert said.startswith("The arguments of made do not fit its schema: ")
         assert _FAULT.search(said), said
-        seen = places(wrong)
+        seen = error_places(wrong)
         outermost = "$" in seen and ("field `" in said or "Expected `object`" in said)
         assert outermost or any(f"`{place}`" in said for place in seen - {"$"}), (said, seen)
         assert len(said) < 3000, said
@@ -114,24 +114,24 @@ def check(generated: Tool, value: Any, made: list[Parameter]) -> None:
 
 
 class TestGenerated:
-    """Tools that nobody wrote."""
+    """Generated tools."""
 
     @settings(max_examples=EXAMPLES, suppress_health_check=SLOW)
     @given(made=parameters(), data=st.data())
     def test_what_the_schema_says_holds(self, made: list[Parameter], data: st.DataObject) -> None:
-        """Arguments that fit the schema are read as the types say; others are refused with the place and the fault."""
+        """Fitting arguments are read as the types; others are refused with the place and the fault."""
         generated = tool(function_of(made))
         schema = generated.parameters
 
         value = instances(data.draw, schema, schema.get("$defs", {}))
         assert not errors_of(value, schema)
-        check(generated, value, made)
-        check(generated, broken(data.draw, value), made)
+        check_decoding(generated, value, made)
+        check_decoding(generated, broken(data.draw, value), made)
 
     @settings(max_examples=100, suppress_health_check=SLOW)
     @given(made=parameters())
     def test_each_schema_is_one(self, made: list[Parameter]) -> None:
-        """A schema is a JSON Schema, by JSON Schema's own; and it is the same each time."""
+        """A schema is a valid JSON Schema, and the same each time."""
         schema = tool(function_of(made)).parameters
 
         jsonschema.Draft202012Validator.check_schema(schema)
@@ -140,7 +140,7 @@ class TestGenerated:
     @settings(max_examples=200, suppress_health_check=SLOW)
     @given(type_=parameter_types().filter(lambda type_: type_ is not str), data=st.data())
     def test_outputs_are_read_as_parameters_are(self, type_: Any, data: st.DataObject) -> None:
-        """An answer that fits an output's schema is read as the type says; another fits in some way, or is a misfit."""
+        """A fitting answer is read as the output type; another answer is read in some way, or is a misfit."""
         form = output_form(Output(type_), "schema")
         schema = form.schema
         assert schema is not None

@@ -1,4 +1,4 @@
-"""What a docstring says of a parameter is found, in the styles that people write, and is not told twice."""
+"""Descriptions of parameters are read from docstrings of common styles, and left out of the tool's description."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_styles(doc: str) -> None:
     ],
 )
 def test_shapes(doc: str | None, text: str, said: dict[str, str]) -> None:
-    """Empty lines, blocks, several names of one text: whatever is readable is read."""
+    """Empty lines, blocks, and several names with one text are read."""
     assert parameter_docs(doc, ["a", "b"]) == (text, said)
 
 
@@ -121,12 +121,12 @@ def test_shapes(doc: str | None, text: str, said: dict[str, str]) -> None:
     ],
 )
 def test_what_is_no_parameter_stays(doc: str) -> None:
-    """What is of no known shape, or of a name that is not asked for, is told as it was written."""
+    """Text of an unknown form, or about an unknown name, stays unchanged."""
     assert parameter_docs(doc, ["a", "b"]) == (doc, {})
 
 
 def test_a_section_of_which_a_part_is_known() -> None:
-    """What is left keeps its heading."""
+    """The rest of a partly known section keeps its heading."""
     text, said = parameter_docs("Do.\n\nArgs:\n    a: One.\n    c: Three.", ["a", "b"])
 
     assert text == "Do.\n\nArgs:\n    c: Three."
@@ -135,7 +135,7 @@ def test_a_section_of_which_a_part_is_known() -> None:
 
 @given(st.text(st.sampled_from("ab: \n-Args():param\t"), max_size=60))
 def test_any_text_is_read_or_left(doc: str) -> None:
-    """Whatever is written, nothing fails, and what is said is text."""
+    """Any docstring is read without an error, and descriptions are text."""
     text, said = parameter_docs(doc, ["a", "b"])
 
     assert said.keys() <= {"a", "b"}
@@ -147,7 +147,7 @@ class TestTools:
     """Descriptions in a tool's schema."""
 
     def test_a_parameter_is_described(self) -> None:
-        """The schema says what the docstring said, and the description is without it."""
+        """The schema has the docstring's text on a parameter, and the tool's description does not."""
 
         @tool
         def weather(city: str, days: int = 1) -> str:
@@ -165,7 +165,7 @@ class TestTools:
         assert (properties["days"]["description"], properties["days"]["default"]) == ("how many", 1)
 
     def test_an_annotation_wins(self) -> None:
-        """What `Annotated` says goes before the docstring, which is not told beside it."""
+        """A description in `Annotated` wins over the docstring's, and the docstring's is dropped."""
 
         @tool
         def weather(city: Annotated[str, msgspec.Meta(description="by itself")]) -> str:
@@ -180,7 +180,7 @@ class TestTools:
         assert weather.description == "Tell the weather."
 
     def test_what_is_hidden_is_not_told_of(self) -> None:
-        """A parameter that the run fills in is in neither."""
+        """A hidden parameter is neither in the schema nor in the description."""
 
         @tool
         def weather(context: RunContext, city: str) -> str:
@@ -196,7 +196,7 @@ class TestTools:
         assert set(weather.parameters["properties"]) == {"city"}
 
     def test_a_description_that_is_given(self) -> None:
-        """It stands in for the docstring's text; what that says of parameters is used all the same."""
+        """A given description replaces the docstring's text; the docstring's parameters are still used."""
 
         @tool(description="Weather!")
         def weather(city: str) -> str:
@@ -211,7 +211,7 @@ class TestTools:
         assert weather.parameters["properties"]["city"]["description"] == "where"
 
     def test_a_callable_object(self) -> None:
-        """The class says what it is for, its `__call__` what the parameters are."""
+        """The class's docstring is the description, and the docstring of `__call__` describes the parameters."""
 
         class Lookup:
             """Look a word up."""

@@ -1,4 +1,4 @@
-"""Whatever can be called may be a tool: partials, methods, objects, decorated functions; and their annotations."""
+"""Any callable may be a tool: partials, methods, objects, decorated functions; and their annotations."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ class AsyncGreeter(Greeter):
         return await self.agreet(name)
 
 
-def decorated(function: Greet) -> Greet:
-    """A decorator as most are."""
+def decorate(function: Greet) -> Greet:
+    """Wrap the function, like most decorators."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -91,8 +91,8 @@ def decorated(function: Greet) -> Greet:
     return wrapper
 
 
-def blocking(function: Callable[..., Awaitable[str]]) -> Greet:
-    """A decorator that makes a sync function of an async one, from a thread."""
+def run_from_thread(function: Callable[..., Awaitable[str]]) -> Greet:
+    """Make a sync function of an async one, called from a thread."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> str:
@@ -112,59 +112,59 @@ WAYS: dict[str, Greet] = {
     "partial of an object": functools.partial(Greeter("Hi")),
     "partial of an async object": functools.partial(AsyncGreeter("Hi")),
     "partial of a tool": functools.partial(tool(greet), "Hi"),
-    "partial of a decorated function": functools.partial(decorated(greet), greeting="Hi"),
+    "partial of a decorated function": functools.partial(decorate(greet), greeting="Hi"),
     "method": Greeter("Hi").greet,
     "async method": Greeter("Hi").agreet,
     "class method": Greeter.greet_all,
     "static method": Greeter.greet_any,
     "object": Greeter("Hi"),
     "async object": AsyncGreeter("Hi"),
-    "decorated partial": decorated(functools.partial(greet, "Hi")),
-    "decorated method": decorated(Greeter("Hi").greet),
-    "decorated object": decorated(Greeter("Hi")),
-    "decorated twice": decorated(decorated(functools.partial(greet, greeting="Hi"))),
-    "sync around async": decorated(functools.partial(agreet, "Hi")),
-    "sync around an async method": decorated(Greeter("Hi").agreet),
-    "lambda around async": decorated(Greeter("Hi").agreet),
-    "blocking around async": blocking(functools.partial(agreet, "Hi")),
+    "decorated partial": decorate(functools.partial(greet, "Hi")),
+    "decorated method": decorate(Greeter("Hi").greet),
+    "decorated object": decorate(Greeter("Hi")),
+    "decorated twice": decorate(decorate(functools.partial(greet, greeting="Hi"))),
+    "sync around async": decorate(functools.partial(agreet, "Hi")),
+    "sync around an async method": decorate(Greeter("Hi").agreet),
+    "lambda around async": decorate(Greeter("Hi").agreet),
+    "blocking around async": run_from_thread(functools.partial(agreet, "Hi")),
     "cached": functools.lru_cache(functools.partial(greet, "Hi")),
     "another tool": tool(Greeter("Hi").greet),
 }
 
 
-async def answer(made: Tool, arguments: str = '{"name": "Ann"}') -> str:
-    """What a model is told of one call."""
+async def call_tool(made: Tool, arguments: str = '{"name": "Ann"}') -> str:
+    """Return the tool's answer to the model."""
     model = ScriptedModel([ToolCall("1", made.name, arguments), "done"])
     async with Runtime() as rt:
         [said] = told(await rt.run(Agent(model, tools=[made]), "Go."))
     return said
 
 
-# One that waits for an async function from a thread needs one.
+# A sync function around an async one cannot run inline: the wrapper waits in a thread for trio's.
 @pytest.mark.parametrize(
     ("way", "inline"), [*((way, False) for way in WAYS), *((way, True) for way in WAYS if "blocking" not in way)]
 )
 async def test_it_is_called(way: str, inline: bool) -> None:
-    """Its open parameters are described and filled in; what is bound the model neither sees nor changes."""
+    """The open parameters are described and filled in; the model can neither see nor change bound ones."""
     made = tool(name="hello", inline=inline)(WAYS[way])
 
     assert made.description == "Greet somebody."
     assert made.parameters["properties"].keys() == {"name"}
     assert made.parameters["required"] == ["name"]
-    assert await answer(made) == "Hi, Ann!"
-    assert "hello do not fit" in await answer(made, '{"name": "Ann", "greeting": "Bye"}')
+    assert await call_tool(made) == "Hi, Ann!"
+    assert "hello do not fit" in await call_tool(made, '{"name": "Ann", "greeting": "Bye"}')
 
 
 @pytest.mark.parametrize("bound", [functools.partial(greet, "Hi"), functools.partial(greet, greeting="Hi")])
 def test_the_docstring_of_a_partials_function_describes(bound: Greet) -> None:
-    """What it says of a parameter is its description."""
+    """A parameter has the description in the docstring of the partial's function."""
     made = tool(name="hello")(bound)
 
     assert made.parameters["properties"] == {"name": {"type": "string", "description": "whom"}}
 
 
 async def test_a_batch_and_a_context_behind_a_partial() -> None:
-    """What is asked for by its type is found there too."""
+    """The context and the batch are found behind a partial."""
 
     def scaled(factor: int, numbers: list[int], context: RunContext) -> list[str]:
         """Scale a number."""
@@ -172,15 +172,15 @@ async def test_a_batch_and_a_context_behind_a_partial() -> None:
 
     made = tool(name="scale", batch=True)(functools.partial(scaled, 3))
 
-    assert await answer(made, '{"item": 2}') == "6 "
+    assert await call_tool(made, '{"item": 2}') == "6 "
 
 
 async def test_a_coroutine_of_a_call_that_was_given_up() -> None:
-    """It is closed, and not left as never awaited."""
+    """The coroutine of a timed-out call is closed, without a warning about a missing await."""
     release = threading.Event()
 
     def slow(name: str) -> Any:
-        """Hand out a coroutine, too late."""
+        """Return a coroutine too late."""
         release.wait(30)
         return agreet("Hi", name)
 
@@ -197,33 +197,33 @@ async def test_a_coroutine_of_a_call_that_was_given_up() -> None:
 
 
 class TestAnnotations:
-    """Annotations that cannot be read while the program runs."""
+    """Annotations that cannot be evaluated at run time."""
 
     def test_of_the_result(self) -> None:
-        """No model hears of it, so it may be there for type checkers alone."""
+        """The annotation of the result may be missing at run time, since models do not see the result's type."""
 
         def price(item: str) -> Decimal:
-            """What an item costs."""
+            """Return the price of an item."""
             raise NotImplementedError
 
         assert tool(price).parameters["properties"] == {"item": {"type": "string"}}
-        assert tool(decorated(price)).parameters["required"] == ["item"]
+        assert tool(decorate(price)).parameters["required"] == ["item"]
 
     async def test_of_what_is_bound(self) -> None:
-        """A parameter that a partial has bound needs no type."""
+        """A parameter bound by a partial needs no type."""
 
         def pay(amount: Decimal | int, to: str) -> str:
             """Pay somebody."""
             return f"{to}: {amount}"
 
         made = tool(name="pay")(functools.partial(pay, 5))
-        assert await answer(made, '{"to": "Ann"}') == "Ann: 5"
+        assert await call_tool(made, '{"to": "Ann"}') == "Ann: 5"
         made = tool(name="pay")(functools.partial(pay, amount=5))
-        assert await answer(made, '{"to": "Ann"}') == "Ann: 5"
+        assert await call_tool(made, '{"to": "Ann"}') == "Ann: 5"
 
-    @pytest.mark.parametrize("wrap", [lambda function: function, decorated, functools.partial])
+    @pytest.mark.parametrize("wrap", [lambda function: function, decorate, functools.partial])
     def test_of_a_parameter(self, wrap: Callable[[Greet], Greet]) -> None:
-        """The error names the parameter and the type, and says what to do."""
+        """The error names the parameter and the type, and has a remedy."""
 
         def pay(to: str, amount: Decimal, part: Fraction) -> str:
             """Pay somebody."""

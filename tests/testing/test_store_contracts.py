@@ -1,4 +1,4 @@
-"""The contracts for stores catch those that break them, one rule each."""
+"""The contracts for stores detect faulty stores, one rule each."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from agno_rt.testing.contracts import CacheContract, FactContract, LockContract,
 
 
 class Uncounting(InProcessMemory):
-    """Counts what it loaded."""
+    """Counts the loaded messages only."""
 
     async def load(self, session: str, last: int | None = None) -> Session:
-        """Say that what was asked for is all."""
+        """Set the total to the number of loaded messages."""
         loaded = await super().load(session, last)
         return attrs.evolve(loaded, total=len(loaded.messages))
 
 
 class Dropping(InProcessMemory):
-    """Loses the data where an append has none."""
+    """Loses the data at an append without data."""
 
     async def append(
         self,
@@ -41,12 +41,12 @@ class Dropping(InProcessMemory):
         data: bytes | None = None,
         agent: str = "",
     ) -> int:
-        """Put nothing in the place of the data."""
+        """Replace missing data with nothing."""
         return await super().append(session, messages, version=version, user=user, data=data or b"")
 
 
 class Hasty(InProcessMemory):
-    """Writes the data before it looks at the version."""
+    """Writes the data before the check of the version."""
 
     async def append(
         self,
@@ -58,7 +58,7 @@ class Hasty(InProcessMemory):
         data: bytes | None = None,
         agent: str = "",
     ) -> int:
-        """Two steps."""
+        """Write the data even after a conflict."""
         try:
             return await super().append(session, messages, version=version, user=user, data=data, agent=agent)
         except SessionConflict:
@@ -67,7 +67,7 @@ class Hasty(InProcessMemory):
 
 
 class Halving(InProcessMemory):
-    """Stores half of the messages when it is cancelled."""
+    """Stores half of the messages at a cancellation."""
 
     async def append(
         self,
@@ -79,7 +79,7 @@ class Halving(InProcessMemory):
         data: bytes | None = None,
         agent: str = "",
     ) -> int:
-        """Wait in the middle."""
+        """Pause in the middle."""
         version = await super().append(session, messages[:1], version=version, user=user)
         await trio.lowlevel.checkpoint()
         self._sessions[session].version -= 1
@@ -90,7 +90,7 @@ class Texting(InProcessMemory):
     """Keeps the text of messages alone."""
 
     async def load(self, session: str, last: int | None = None) -> Session:
-        """Leave media out."""
+        """Remove media."""
         loaded = await super().load(session, last)
         return attrs.evolve(loaded, messages=[attrs.evolve(each, content=each.text) for each in loaded.messages])
 
@@ -99,7 +99,7 @@ class Open(InProcessMemory):
     """Keeps the facts of all users together."""
 
     async def remember(self, user: str, text: str, *, session: str | None = None, topics: Sequence[str] = ()) -> Fact:
-        """Keep it for everybody."""
+        """Keep the fact for everybody."""
         fact = await super().remember(user, text, session=session, topics=topics)
         for other in ("bob", "ann"):
             if user and other != user:
@@ -108,16 +108,16 @@ class Open(InProcessMemory):
 
 
 class Telling(InProcessMemory):
-    """Says in an error what another user's fact is."""
+    """Reveals another user's fact in an error."""
 
     async def forget(self, user: str, id: str | None = None) -> int:
-        """Forget whoever's it is."""
+        """Forget the fact of any user."""
         owners = [owner for owner, known in self._users.items() if id in known.facts]
         return await super().forget(owners[0] if owners else user, id)
 
 
 class Reusing(InProcessMemory):
-    """Gives the id of a forgotten fact to the next."""
+    """Uses the id of a forgotten fact again."""
 
     async def forget(self, user: str, id: str | None = None) -> int:
         """Count back."""
@@ -132,13 +132,13 @@ class Repeating(InProcessMemory):
     """Keeps the same fact again."""
 
     async def remember(self, user: str, text: str, *, session: str | None = None, topics: Sequence[str] = ()) -> Fact:
-        """Make every text another."""
+        """Make each text different."""
         self.count = getattr(self, "count", 0) + 1
         return await super().remember(user, f"{text}{' ' + str(self.count) if text.strip() else ''}", topics=topics)
 
 
 class Quiet(InProcessMemory):
-    """Says nothing of what is not there."""
+    """Ignores missing facts."""
 
     async def forget(self, user: str, id: str | None = None) -> int:
         """Forget nothing."""
@@ -152,12 +152,12 @@ class Unordered(InProcessMemory):
     """Lists facts oldest first."""
 
     async def facts(self, user: str, *, query: str | None = None, limit: int = 100) -> list[Fact]:
-        """Turn them round."""
+        """Reverse the order."""
         return (await super().facts(user, query=query, limit=limit))[::-1]
 
 
 class Listing(InProcessMemory):
-    """Finds everything, whatever is searched for."""
+    """Finds everything, for any query."""
 
     async def facts(self, user: str, *, query: str | None = None, limit: int = 100) -> list[Fact]:
         """Ignore the query."""
@@ -205,7 +205,7 @@ class Careless(InProcessMemory):
     """Lets anybody write to a run."""
 
     async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
-        """Write as whoever owns it, or take it."""
+        """Write as the owner, or claim the run."""
         if run in self._runs:
             owner = self._runs[run].record.owner or (await self.claim_run(run, owner, held_by=None)).owner or ""
         await super().write_run(run, entries, owner=owner)
@@ -222,29 +222,29 @@ class Renumbering(InProcessMemory):
 
 
 class Overwriting(InProcessMemory):
-    """Lets a run take the place of another of its id."""
+    """Lets a new run replace a run of the same id."""
 
     async def create_run(self, run: RunRecord, entries: Sequence[Entry] = ()) -> None:
-        """Forget the other one."""
+        """Delete the existing run."""
         await self.delete_run(run.id)
         await super().create_run(run, entries)
 
 
 class Stepwise(InProcessMemory):
-    """Ends a run in two steps: the run, and then its session."""
+    """Ends a run in two steps: the run, then its session."""
 
     async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
-        """The session last."""
+        """Change the session last."""
         await super().change_run(run, attrs.evolve(change, append=None), owner=owner)
         more = change.append
         return None if more is None else await self.append(more.session, more.messages, version=more.version)
 
 
 class SessionFirst(InProcessMemory):
-    """Ends a run in two steps: its session, and then the run."""
+    """Ends a run in two steps: its session, then the run."""
 
     async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
-        """The session first."""
+        """Change the session first."""
         more, version = change.append, None
         if more is not None:
             version = await self.append(
@@ -255,36 +255,36 @@ class SessionFirst(InProcessMemory):
 
 
 class Possessive(InProcessMemory):
-    """Keeps the owner of a run that was let go of."""
+    """Keeps the owner of a released run."""
 
     async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
-        """Own it still."""
+        """Set the owner again."""
         version = await super().change_run(run, change, owner=owner)
         self._runs[run].record = attrs.evolve(self._runs[run].record, owner=owner)
         return version
 
 
 class Generous(InProcessMemory):
-    """Gives a run to whoever claims it."""
+    """Gives a run to any claimer."""
 
     async def claim_run(self, run: str, owner: str, *, held_by: str | None) -> RunRecord:
-        """Take it from whoever has it."""
+        """Take the run from any owner."""
         held_by = self._runs[run].record.owner if run in self._runs else None
         return await super().claim_run(run, owner, held_by=held_by)
 
 
 class Slow(InProcessMemory):
-    """Looks, waits, and only then does it."""
+    """Reads, waits, and then writes."""
 
     async def claim_run(self, run: str, owner: str, *, held_by: str | None) -> RunRecord:
-        """Two may pass."""
+        """Let two callers pass."""
         free = run in self._runs and self._runs[run].record.owner == held_by
         await trio.lowlevel.checkpoint()
         held_by = self._runs[run].record.owner if free else held_by
         return await super().claim_run(run, owner, held_by=held_by)
 
     async def decide(self, approval: str, decision: Decision) -> Approval:
-        """Two may pass."""
+        """Let two callers pass."""
         known = self._approvals.get(approval)
         await trio.lowlevel.checkpoint()
         if known is not None:
@@ -293,17 +293,17 @@ class Slow(InProcessMemory):
 
 
 class Reviving(InProcessMemory):
-    """Lets a run that is completed be claimed."""
+    """Allows claims of completed runs."""
 
     async def claim_run(self, run: str, owner: str, *, held_by: str | None) -> RunRecord:
-        """As if it were paused."""
+        """Treat the run as paused."""
         if run in self._runs and self._runs[run].record.status == "completed":
             self._runs[run].record = attrs.evolve(self._runs[run].record, status="paused")
         return await super().claim_run(run, owner, held_by=held_by)
 
 
 class Ordered(InProcessMemory):
-    """Lists runs by when they were made, and of all users."""
+    """Lists runs by creation time, for all users."""
 
     async def runs(
         self,
@@ -314,16 +314,16 @@ class Ordered(InProcessMemory):
         unowned: bool = False,
         limit: int = 100,
     ) -> list[RunRecord]:
-        """The newest first."""
+        """Put the newest first."""
         found = await super().runs(status=status, session=session, limit=limit)
         return sorted(found, key=lambda run: run.created_at, reverse=True)
 
 
 class Eager(InProcessMemory):
-    """Cancels a run at once, whoever owns it."""
+    """Cancels a run at once, with any owner."""
 
     async def cancel_run(self, run: str) -> bool:
-        """Take it from its owner."""
+        """Take the run from its owner."""
         asked = await super().cancel_run(run)
         if asked:
             self._runs[run].record = attrs.evolve(self._runs[run].record, status="cancelled", owner=None)
@@ -331,7 +331,7 @@ class Eager(InProcessMemory):
 
 
 class Grudging(InProcessMemory):
-    """Remembers for ever that a run was to be cancelled."""
+    """Remembers a cancellation for ever."""
 
     async def claim_run(self, run: str, owner: str, *, held_by: str | None) -> RunRecord:
         """Keep the mark."""
@@ -342,7 +342,7 @@ class Grudging(InProcessMemory):
 
 
 class Hoarding(InProcessMemory):
-    """Keeps the approvals of a run that is deleted."""
+    """Keeps the approvals of a deleted run."""
 
     async def delete_run(self, run: str) -> bool:
         """Forget the run alone."""
@@ -350,15 +350,15 @@ class Hoarding(InProcessMemory):
 
 
 class Silent(InProcessMemory):
-    """Has nothing to say of a run that nobody knows."""
+    """Ignores unknown runs."""
 
     async def cancel_run(self, run: str) -> bool:
-        """Say that it is over."""
+        """Treat an unknown run as ended."""
         return run in self._runs and await super().cancel_run(run)
 
 
 class Forgetful(InProcessMemory):
-    """Does not keep what is wanted of the user."""
+    """Loses the schema of approvals."""
 
     async def approvals(
         self,
@@ -369,7 +369,7 @@ class Forgetful(InProcessMemory):
         unowned: bool = False,
         limit: int = 100,
     ) -> list[Approval]:
-        """Leave the schema out."""
+        """Remove the schema."""
         found = await super().approvals(run=run, status=status, user=user, limit=limit)
         return [attrs.evolve(each, schema=None) for each in found]
 
@@ -384,10 +384,10 @@ class Patient(InProcessMemory):
 
 
 class Partial(InProcessMemory):
-    """Writes what it can until it is cancelled."""
+    """Writes a part before a cancellation."""
 
     async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
-        """Wait in the middle."""
+        """Pause in the middle."""
         await super().write_run(run, entries[:1], owner=owner)
         await trio.lowlevel.checkpoint()
         await super().write_run(run, entries[1:], owner=owner)
@@ -403,7 +403,7 @@ class Sloppy(InProcessMemory):
 
 
 class Timeless(InProcessMemory):
-    """Does not know when a run was made."""
+    """Forgets the creation time of runs."""
 
     async def create_run(self, run: RunRecord, entries: Sequence[Entry] = ()) -> None:
         """Leave the times alone."""
@@ -424,14 +424,14 @@ class Welcoming(InProcessMemory):
         data: bytes | None = None,
         agent: str = "",
     ) -> int:
-        """Take everybody for the session's own user."""
+        """Treat everybody as the session's own user."""
         stored = self._sessions.get(session)
         user = user if stored is None else stored.user
         return await super().append(session, messages, version=version, user=user, data=data, agent=agent)
 
 
 class Racing(InProcessMemory):
-    """Looks whether there is such a session, waits, and only then makes it."""
+    """Checks for the session, waits, and then creates the session."""
 
     async def append(
         self,
@@ -443,7 +443,7 @@ class Racing(InProcessMemory):
         data: bytes | None = None,
         agent: str = "",
     ) -> int:
-        """Put the new session in the place of another user's."""
+        """Replace another user's session with the new one."""
         is_new = session not in self._sessions
         await trio.lowlevel.checkpoint()
         if is_new:
@@ -464,7 +464,7 @@ class Boundless(InProcessMemory):
         data: bytes | None = None,
         agent: str = "",
     ) -> int:
-        """Give the session its name when it is there."""
+        """Rename the session after its creation."""
         if session in self._sessions:
             return await super().append(session, messages, version=version, user=user, data=data, agent=agent)
         version = await super().append("new", messages, version=version, data=data)
@@ -473,7 +473,7 @@ class Boundless(InProcessMemory):
         return version
 
     async def create_run(self, run: RunRecord, entries: Sequence[Entry] = ()) -> None:
-        """Give the run its names when it is there."""
+        """Rename the run after its creation."""
         await super().create_run(RunRecord("new", "agent"), entries)
         self._runs[run.id] = self._runs.pop("new")
 
@@ -506,7 +506,7 @@ class Showing(InProcessMemory):
 
 
 class Cutting(InProcessMemory):
-    """Looks for a user's approvals among the first that there are."""
+    """Filters approvals by user after the limit."""
 
     async def approvals(
         self,
@@ -517,7 +517,7 @@ class Cutting(InProcessMemory):
         unowned: bool = False,
         limit: int = 100,
     ) -> list[Approval]:
-        """Cut first."""
+        """Apply the limit first."""
         found = await super().approvals(run=run, status=status, limit=limit)
         return [each for each in found if user in (None, each.user)]
 
@@ -576,7 +576,7 @@ class Cutting(InProcessMemory):
     ],
 )
 def test_the_contracts_catch(contract: type[Any], backend: type[Any], test: str) -> None:
-    """Each test of a contract fails for a store that breaks its rule, and holds for one that keeps it."""
+    """Each test of a contract fails for a store with the fault, and passes for a sound store."""
 
     class Broken(contract):  # type: ignore[misc]  # one of three
         def make_memory(self) -> Any:
@@ -593,13 +593,13 @@ def test_the_contracts_catch(contract: type[Any], backend: type[Any], test: str)
 
 @pytest.mark.parametrize("contract", [MemoryContract, RunContract, FactContract, CacheContract])
 def test_a_contract_without_a_store_says_so(contract: type[Any]) -> None:
-    """A subclass that forgot its factory is told."""
+    """A subclass without its factory raises an error with the method to override."""
     with pytest.raises(NotImplementedError, match="override make_memory"):
         contract().make_memory()
 
 
 def test_contracts_combine() -> None:
-    """One class runs all the contracts of a backend that does it all."""
+    """One class may combine all contracts of a backend."""
     contracts = (MemoryContract, RunContract, FactContract, CacheContract)
 
     class Whole(*contracts):  # type: ignore[misc]  # the four of them
@@ -613,7 +613,7 @@ def test_contracts_combine() -> None:
 
 
 class Locking(InProcessMemory):
-    """Locks sessions in a set that those who are to see each other have in common."""
+    """Locks sessions in a set shared by several backends."""
 
     def __init__(self, held: set[str]) -> None:
         super().__init__()
@@ -621,7 +621,7 @@ class Locking(InProcessMemory):
         self.mine: set[str] = set()
 
     async def lock_session(self, session: str, *, wait: bool) -> bool:
-        """Take it, once it is free."""
+        """Take the lock when free."""
         while wait and session in self.held:
             await trio.lowlevel.checkpoint()
         if session in self.held:
@@ -631,51 +631,51 @@ class Locking(InProcessMemory):
         return True
 
     async def unlock_session(self, session: str) -> None:
-        """Give it back."""
+        """Release the lock."""
         self.held.discard(session)
 
     async def aclose(self) -> None:
-        """Give all back."""
+        """Release all locks."""
         self.held -= self.mine
 
 
 class Crowding(Locking):
-    """Gives a session to all who wait."""
+    """Gives a session to all waiting callers."""
 
     async def lock_session(self, session: str, *, wait: bool) -> bool:
-        """Wait for nobody."""
+        """Do not wait."""
         return wait or await super().lock_session(session, wait=wait)
 
 
 class Coarse(Locking):
-    """Has one lock for all sessions."""
+    """Has a single lock for all sessions."""
 
     async def lock_session(self, session: str, *, wait: bool) -> bool:
-        """Whatever the session."""
+        """Lock all sessions."""
         return await super().lock_session("all", wait=wait)
 
 
 class Clinging(Locking):
-    """Unlocks only where nothing is being cancelled."""
+    """Unlocks only without a cancellation."""
 
     async def unlock_session(self, session: str) -> None:
-        """Wait first."""
+        """Pause first."""
         await trio.lowlevel.checkpoint()
         await super().unlock_session(session)
 
 
 class Dying(Locking):
-    """Keeps what it holds when it is closed."""
+    """Keeps its locks when closed."""
 
     async def aclose(self) -> None:
-        """Give nothing back."""
+        """Release nothing."""
 
 
 class Booking(Locking):
-    """Keeps a place for who has waited, also where he went away."""
+    """Keeps a place in the queue for cancelled waiters."""
 
     async def lock_session(self, session: str, *, wait: bool) -> bool:
-        """Wait behind those who went away, too."""
+        """Wait behind cancelled waiters, too."""
         if wait:
             self.held.add(f"{session} is booked")
         if not wait and f"{session} is booked" in self.held:
@@ -694,7 +694,7 @@ class Booking(Locking):
     ],
 )
 def test_what_a_lock_is_held_to(backend: type[Locking], test: str) -> None:
-    """Each test of the contract for locks fails for a backend that breaks its rule, and holds for one that keeps it."""
+    """Each test of the contract for locks fails for a backend with the fault, and passes for a sound one."""
     held: set[str] = set()
 
     class Sound(LockContract):
@@ -716,10 +716,10 @@ def test_what_a_lock_is_held_to(backend: type[Locking], test: str) -> None:
 
 
 class Shared(InProcessMemory):
-    """One whose sessions, runs and facts outlast it; but it forgets the last session, and the last step of each run."""
+    """Outlasts its closing, but loses the last session, the last step of each run, and all facts."""
 
     async def aclose(self) -> None:
-        """Forget a little."""
+        """Forget a part."""
         if self._sessions:
             self._sessions.popitem()
         for stored in self._runs.values():
@@ -737,7 +737,7 @@ class Shared(InProcessMemory):
     ],
 )
 def test_what_should_outlast_the_backend(contract: type[Any], test: str) -> None:
-    """A store that can be opened again is held to have everything; one that cannot is not."""
+    """A store with `open_again` must keep everything; a store without is not tested."""
 
     class Durable(contract):  # type: ignore[misc]  # one of three
         def make_memory(self) -> Any:
@@ -757,7 +757,7 @@ def test_what_should_outlast_the_backend(contract: type[Any], test: str) -> None
 
 
 class Failing(InProcessMemory):
-    """One that fails as long as it is told to, and has stored what it says it has not."""
+    """Fails on request, although the values are stored."""
 
     broken = False
 
@@ -771,13 +771,13 @@ class Failing(InProcessMemory):
         data: bytes | None = None,
         agent: str = "",
     ) -> int:
-        """Store it all the same."""
+        """Store the messages, then fail."""
         version = await super().append(session, messages, version=version, user=user, data=data, agent=agent)
         self._fail()
         return version
 
     async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
-        """Store it all the same."""
+        """Store the entries, then fail."""
         await super().write_run(run, entries, owner=owner)
         self._fail()
 
@@ -791,7 +791,7 @@ class Failing(InProcessMemory):
     [(MemoryContract, "test_a_store_that_fails"), (RunContract, "test_a_journal_in_a_store_that_fails")],
 )
 def test_what_a_fault_may_do(contract: type[Any], test: str) -> None:
-    """A store that can be made to fail is held to say so, and to have stored nothing then."""
+    """A store with `make_faults` must raise an error, and store nothing."""
 
     class Faulty(contract):  # type: ignore[misc]  # one of two
         def make_memory(self) -> Any:

@@ -1,4 +1,4 @@
-"""The testing kit: a scripted model that catches wrong use, and contracts that catch bad plugins."""
+"""The testing kit: a scripted model that detects wrong use, and contracts that detect faulty plugins."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ pytest_plugins = ["pytester"]
 
 
 class TestScriptedModel:
-    """A model that follows a script."""
+    """A model with a script."""
 
     def test_is_a_model(self) -> None:
-        """It fulfils the protocol."""
+        """The model fulfils the protocol."""
         assert isinstance(ScriptedModel([]), Model)
 
     async def test_every_kind_of_step(self) -> None:
-        """Texts, responses, calls, several calls, exceptions, and functions of the request, async or not."""
+        """A step is a text, a response, one or several calls, an exception, or a function of the request, async too."""
         call, response = ToolCall("1", "t"), ModelResponse("r", usage=Usage(5, 5))
 
         async def later(request: ModelRequest) -> str:
@@ -57,7 +57,7 @@ class TestScriptedModel:
         assert model.requests == [REQUEST] * 7
 
     async def test_emits_what_it_answers(self) -> None:
-        """Reasoning first, then the text word by word, then the calls."""
+        """The model emits the reasoning, then the text word by word, then the calls."""
         deltas: list[Delta] = []
 
         async def emit(delta: Delta) -> None:
@@ -70,7 +70,7 @@ class TestScriptedModel:
         assert deltas == [ReasoningDelta("hm"), TextDelta("a "), TextDelta("b"), ToolCallDelta(0, "1", "t", "{}")]
 
     async def test_fails_on_an_unexpected_call(self) -> None:
-        """More calls than steps fail at once, and again at the end, even if the first was swallowed."""
+        """A call beyond the script fails at once, and again in the final check, even after a swallowed error."""
         model = ScriptedModel(["one"], name="m")
         await model.respond(REQUEST)
         with pytest.raises(AssertionError, match=r"'m' was asked 2 times; its script has 1 step$"):
@@ -79,29 +79,29 @@ class TestScriptedModel:
             model.check()
 
     async def test_an_unexpected_call_in_a_run_cannot_hide(self) -> None:
-        """A run makes a `ModelError` of it, which a test might swallow; the block's end tells."""
+        """A run turns the failure into a `ModelError`, which a test may swallow; the end of the block fails too."""
         with pytest.raises(AssertionError, match="asked 1 time; its script has 0 steps"), ScriptedModel([]) as model:  # noqa: PT012 - the whole block is what raises
             async with Runtime() as rt:
                 with pytest.raises(ModelError, match="AssertionError"):
                     await rt.run(Agent(model), "x")
 
     def test_fails_on_a_step_left_over(self) -> None:
-        """A step that was never used is an error at the end, that shows the step."""
+        """An unused step is an error at the end, and the message has the step."""
         left_over = pytest.raises(AssertionError, match="2 steps left over, the first of them 'one'")
         with left_over, ScriptedModel(["one", "two"]):
             pass
 
     def test_a_failing_test_keeps_its_own_error(self) -> None:
-        """A block that fails already is not told about steps left over."""
+        """A failing block raises its own error, without the unused steps."""
         with pytest.raises(ZeroDivisionError), ScriptedModel(["one"]):
             raise ZeroDivisionError
 
 
 class TestReply:
-    """A step that takes time, or breaks off."""
+    """A slow or failing step."""
 
     async def test_takes_its_time(self, autojump_clock: MockClock) -> None:
-        """It waits before it answers, and between the pieces that it streams, in trio's time."""
+        """The model waits before its answer, and between the streamed pieces, on trio's clock."""
         began = trio.current_time()
         arrived: list[tuple[float, Delta]] = []
 
@@ -116,7 +116,7 @@ class TestReply:
         assert (answer.content, trio.current_time() - began) == ("d", 5)
 
     async def test_breaks_off(self) -> None:
-        """It streams what it has, and raises in place of the answer."""
+        """The model streams the text, and then raises the error."""
         deltas: list[Delta] = []
 
         async def emit(delta: Delta) -> None:
@@ -129,7 +129,7 @@ class TestReply:
         assert deltas == [TextDelta("half "), TextDelta("an")]
 
     async def test_is_what_a_function_may_return(self, autojump_clock: MockClock) -> None:
-        """A function of the request may answer with one, and one may hold an exception."""
+        """A function of the request may return a `Reply`, and a `Reply` may have an exception."""
         began = trio.current_time()
         model = ScriptedModel([lambda request: Reply(ModelError("late"), after=2)])
         with pytest.raises(ModelError, match="late"):
@@ -138,7 +138,7 @@ class TestReply:
         assert trio.current_time() - began == 2
 
     async def test_a_slow_model_meets_its_deadline(self, autojump_clock: MockClock) -> None:
-        """A run's deadline comes before an answer that takes longer."""
+        """A run's deadline comes before a slow answer."""
         agent = Agent(ScriptedModel([Reply("too late", after=60)]), limits=Limits(model_timeout=30))
         async with Runtime() as rt:
             with pytest.raises(DeadlineExceeded):
@@ -146,10 +146,10 @@ class TestReply:
 
 
 class TestSharedScripts:
-    """Models that several runs ask at once."""
+    """Models shared by concurrent runs."""
 
     async def test_a_script_for_each_question(self) -> None:
-        """A request goes on with the script of its last user message, whatever others ask meanwhile."""
+        """A request continues the script of its last user message, whatever other runs ask."""
         answers: dict[str, list[str]] = {"tea?": [], "coffee?": []}
         scripts = {"tea?": ["Green.", "Black."], "coffee?": [Reply("None."), "Still none."]}
 
@@ -167,7 +167,7 @@ class TestSharedScripts:
         assert answers == {"tea?": ["Green.", "Black."], "coffee?": ["None.", "Still none."]}
 
     async def test_a_question_without_a_script(self) -> None:
-        """What no script is for is unexpected, and the message lists what there is."""
+        """A question without a script fails, and the message lists the scripts."""
         model = ScriptedModel({"tea?": ["Green."]}, name="m")
         with pytest.raises(
             AssertionError, match=r"'m' was asked 'hi', for which it has no script; it has one for 'tea"
@@ -177,7 +177,7 @@ class TestSharedScripts:
             model.check()
 
     async def test_a_script_that_is_used_up(self) -> None:
-        """More of the same question fails, and what is left over of another is told."""
+        """A question beyond its script fails, and unused steps of other scripts are reported."""
         model = ScriptedModel({"hi": ["one"], "tea?": ["Green."]}, name="m")
         await model.respond(REQUEST)
         with pytest.raises(AssertionError, match=r"model 'm', on 'tea\?', has 1 step left over, .* 'Green.'"):
@@ -186,7 +186,7 @@ class TestSharedScripts:
             await model.respond(REQUEST)
 
     async def test_a_function_answers_everything(self) -> None:
-        """A model that is a function has no steps to be left over or missed."""
+        """A model of a function has no steps to run out of or to leave."""
         with ScriptedModel(lambda request: f"you said {request.messages[-1].text}") as model:
             answers = [(await model.respond(REQUEST)).content for _ in range(3)]
 
@@ -194,12 +194,12 @@ class TestSharedScripts:
 
     @pytest.mark.parametrize("steps", ["one", ModelResponse("one"), {"hi": "one"}])
     def test_one_step_is_no_script(self, steps: Any) -> None:
-        """A single step in the place of several is caught where it is made."""
+        """A single step instead of several is refused in the constructor."""
         with pytest.raises(UsageError, match="not several steps"):
             ScriptedModel(steps)
 
     async def test_its_profile_decides_how_it_is_asked(self) -> None:
-        """A model that takes no schemas is told of the output type by a tool."""
+        """A model without schemas gets the output type as a tool."""
         call = ToolCall("1", "final_answer", '{"value": 3}')
         profile = ModelProfile(output="tool", price=Price(1_000_000, 0))
         with ScriptedModel([lambda request: attrs.evolve(call, name=request.tools[0].name)], profile=profile) as model:
@@ -211,7 +211,7 @@ class TestSharedScripts:
 
 
 async def test_the_fixture_makes_models(scripted_model: Callable[..., ScriptedModel]) -> None:
-    """The fixture takes steps one by one, and checks every model that it made."""
+    """The fixture accepts steps one by one, and checks each of its models."""
     one, two = scripted_model("a", "b"), scripted_model(name="two")
     async with Runtime() as rt:
         await rt.run(Agent(one), [*REQUEST.messages])
@@ -221,7 +221,7 @@ async def test_the_fixture_makes_models(scripted_model: Callable[..., ScriptedMo
 
 
 def test_the_fixture_checks_at_the_end(pytester: pytest.Pytester) -> None:
-    """A test that uses `scripted_model` fails when its script was not used up."""
+    """A test with `scripted_model` fails for an unused step."""
     pytester.makepyfile(
         """
         import trio
@@ -241,13 +241,13 @@ def test_the_fixture_checks_at_the_end(pytester: pytest.Pytester) -> None:
 
 
 class Good:
-    """A model that fulfils the contract."""
+    """A model in line with the contract."""
 
     name: str = "good"
     text = "Hello there."
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Call the tool that is required, else say hello."""
+        """Call the required tool, else say hello."""
         await trio.lowlevel.checkpoint()
         if request.tool_choice == "required":
             return ModelResponse(tool_calls=[ToolCall("1", request.tools[0].name, '{"city": "Seoul"}')])
@@ -260,7 +260,7 @@ class TestGoodModel(ModelContract):
     """The contract lets a good model pass."""
 
     def make_model(self) -> Model:
-        """One that is good."""
+        """Make the good model."""
         return Good()
 
 
@@ -279,7 +279,7 @@ class Silent(Good):
 
 
 class Inexact(Good):
-    """Emits something else than it answers."""
+    """Emits another text than the answer."""
 
     text = "Hello"
 
@@ -312,7 +312,7 @@ class Wordy(Good):
     ],
 )
 def test_the_model_contract_catches(model: type[Good], test: str) -> None:
-    """Each test of the contract fails for a model that breaks it."""
+    """Each test of the contract fails for a model with the fault."""
 
     class Contract(ModelContract):
         def make_model(self) -> Model:
@@ -323,7 +323,7 @@ def test_the_model_contract_catches(model: type[Good], test: str) -> None:
 
 
 def test_a_model_without_tools_is_excused() -> None:
-    """`calls_tools = False` says that a model never calls any."""
+    """`calls_tools = False` excuses a model without tool calls."""
 
     class Contract(ModelContract):
         calls_tools = False
@@ -347,7 +347,7 @@ class Reversed(InProcessMemory):
     """Returns messages newest first."""
 
     async def load(self, session: str, last: int | None = None) -> Session:
-        """Turn them round."""
+        """Reverse the order."""
         loaded = await super().load(session, last)
         return Session(session, loaded.messages[::-1], loaded.version, loaded.user)
 
@@ -373,17 +373,17 @@ class Careless(InProcessMemory):
         data: bytes | None = None,
         agent: str = "",
     ) -> int:
-        """Append to whatever is there."""
+        """Append at the current version."""
         return await super().append(
             session, messages, version=(await self.load(session)).version, user=user, data=data, agent=agent
         )
 
 
 class Shared(InProcessMemory):
-    """Hands out its own list."""
+    """Returns the stored list itself."""
 
     async def load(self, session: str, last: int | None = None) -> Session:
-        """No copy."""
+        """Skip the copy."""
         loaded = await super().load(session)
         stored = self._sessions.get(session)
         return loaded if stored is None else Session(session, stored.messages, loaded.version, loaded.user)
@@ -411,7 +411,7 @@ class Racy(InProcessMemory):
 
 
 class Undeleted(InProcessMemory):
-    """Says that it deletes."""
+    """Deletes nothing."""
 
     async def delete(self, session: str) -> bool:
         """Do nothing."""
@@ -430,12 +430,12 @@ class Untitled(InProcessMemory):
     """Has no titles."""
 
     async def sessions(self, **asked: Any) -> list[SessionInfo]:
-        """Leave them out."""
+        """Remove the titles."""
         return [attrs.evolve(info, title="") for info in await super().sessions(**asked)]
 
 
 class Unnamed(InProcessMemory):
-    """Says that it renames."""
+    """Renames nothing."""
 
     async def rename(self, session: str, title: str) -> bool:
         """Do nothing."""
@@ -443,7 +443,7 @@ class Unnamed(InProcessMemory):
 
 
 class Unsigned(InProcessMemory):
-    """Does not note who writes."""
+    """Does not store the writing agent."""
 
     async def append(self, session: str, messages: Sequence[Message], **more: Any) -> int:
         """Leave the agent out."""
@@ -477,7 +477,7 @@ class Unsearched(InProcessMemory):
     ],
 )
 def test_the_memory_contract_catches(backend: type[InProcessMemory], test: str) -> None:
-    """Each test of the contract fails for a backend that breaks it."""
+    """Each test of the contract fails for a backend with the fault."""
 
     class Contract(MemoryContract):
         def make_memory(self) -> Any:
@@ -489,6 +489,6 @@ def test_the_memory_contract_catches(backend: type[InProcessMemory], test: str) 
 
 @pytest.mark.parametrize("contract", [ModelContract().make_model, MemoryContract().make_memory])
 def test_a_contract_without_factory_says_so(contract: Callable[[], Any]) -> None:
-    """A subclass that forgot its factory is told."""
+    """A subclass without its factory raises an error with the method to override."""
     with pytest.raises(NotImplementedError, match="override make_"):
         contract()

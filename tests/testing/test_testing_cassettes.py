@@ -1,4 +1,4 @@
-"""Recorded models: what a cassette keeps, what it answers, and what it says when it has no answer."""
+"""Recorded models: contents of a cassette, its answers, and its errors without an answer."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Tape = dict[str, Any]
 
 @tool
 async def weather(city: str) -> str:
-    """The weather in a city."""
+    """Tell the weather in a city."""
     return f"sunny in {city}"
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the cassette is."""
+    """Return the path of the cassette."""
     return tmp_path / "cassettes" / "talk.json"
 
 
@@ -44,21 +44,21 @@ async def record(path: Path, steps: list[Any], requests: list[ModelRequest], **o
 
 
 def text_of(path: Path) -> str:
-    """The file's text."""
+    """Return the file's text."""
     return path.read_text(encoding="utf-8")
 
 
-def recorded(path: Path) -> Tape:
-    """The file, read."""
+def read_tape(path: Path) -> Tape:
+    """Return the parsed file."""
     tape: Tape = json.loads(text_of(path))
     return tape
 
 
 class TestRecordAndReplay:
-    """What is recorded is answered again, without the model."""
+    """Recorded exchanges are replayed without the model."""
 
     async def test_answers_as_recorded(self, path: Path) -> None:
-        """Text, reasoning, calls and usage come back as they were."""
+        """Text, reasoning, calls and usage are replayed unchanged."""
         call = ToolCall("a", "weather", '{"city": "Seoul"}')
         response = ModelResponse("It is", [call], "hm", Usage(3, 4, 2, 1, 0.5), "tool_calls")
         other = ModelRequest([Message("user", "else")])
@@ -70,7 +70,7 @@ class TestRecordAndReplay:
         assert answers == [ModelResponse("something else", usage=Usage(1, 2)), response]
 
     async def test_streams_as_recorded(self, path: Path) -> None:
-        """What was streamed comes again piece by piece; what was not, to a reader of it, in one piece of each kind."""
+        """A streamed answer is replayed piece by piece; any other comes in one piece of each kind."""
         response = ModelResponse("a b", [ToolCall("1", "t", "{}")], "hm")
         heard: list[Delta] = []
         again: list[Delta] = []
@@ -93,7 +93,7 @@ class TestRecordAndReplay:
         assert again == [*heard, ReasoningDelta("hm"), TextDelta("a b"), call]
 
     async def test_fails_as_recorded(self, path: Path) -> None:
-        """A model's failure comes back with all that it said, after what was streamed before it."""
+        """A model's error is replayed with all attributes, after the streamed pieces."""
         error = ModelError("busy", hint="Wait.", provider="x", status=429, retryable=True, retry_after=1.5)
         heard: list[Delta] = []
 
@@ -113,14 +113,14 @@ class TestRecordAndReplay:
         assert heard == [TextDelta("half")] * 2
 
     async def test_the_same_question_twice(self, path: Path) -> None:
-        """Each exchange answers once, in the order in which they were recorded."""
+        """Each exchange answers once, in the order of the recording."""
         await record(path, ["one", "two"], [HI, HI])
 
         with Cassette(path) as cassette:
             assert [(await cassette.respond(HI)).content for _ in "12"] == ["one", "two"]
 
     async def test_knows_the_recorded_model(self, path: Path) -> None:
-        """Its name and the facts about it come from the file, so that a run asks in the same way."""
+        """The name and profile come from the file, so that a run asks in the same way."""
         profile = ModelProfile(output="tool", media=("image/*",))
         with ScriptedModel(["ok"], name="openai:gpt-5", profile=profile) as model:
             with Cassette(path, model, mode="record") as cassette:
@@ -131,7 +131,7 @@ class TestRecordAndReplay:
         assert (replayed.name, replayed.profile) == ("openai:gpt-5", profile)
 
     async def test_an_answer_that_is_cancelled_is_not_recorded(self, path: Path, autojump_clock: Any) -> None:
-        """Half an exchange is none; those before and after it are kept."""
+        """A cancelled exchange is not recorded; the exchanges before and after are."""
         steps: list[Step] = ["one", Reply("never", after=1_000), "three"]
         with ScriptedModel(steps) as model, Cassette(path, model, mode="record") as cassette:
             await cassette.respond(HI)
@@ -139,10 +139,10 @@ class TestRecordAndReplay:
                 await cassette.respond(HI)
             await cassette.respond(HI)
 
-        assert [one["response"]["content"] for one in recorded(path)["exchanges"]] == ["one", "three"]
+        assert [one["response"]["content"] for one in read_tape(path)["exchanges"]] == ["one", "three"]
 
     async def test_concurrent_exchanges_keep_their_order(self, path: Path, autojump_clock: Any) -> None:
-        """The file has them in the order in which they were asked, whichever is answered first."""
+        """The file has the exchanges in the order of the requests, not of the answers."""
         scripts = {"slow": [Reply("late", after=9)], "quick": [Reply("soon", after=2)]}
 
         async def ask(cassette: Cassette, text: str, after: float) -> None:
@@ -157,10 +157,10 @@ class TestRecordAndReplay:
                     nursery.start_soon(ask, cassette, "slow", 0)
                     nursery.start_soon(ask, cassette, "quick", 1)
 
-        assert [one["response"]["content"] for one in recorded(path)["exchanges"]] == ["late", "soon"]
+        assert [one["response"]["content"] for one in read_tape(path)["exchanges"]] == ["late", "soon"]
 
     async def test_can_be_cancelled(self, path: Path) -> None:
-        """Replaying is a checkpoint, as asking is."""
+        """Replaying is a checkpoint, like asking."""
         await record(path, ["one"], [HI])
         with trio.CancelScope() as scope:
             scope.cancel()
@@ -170,10 +170,10 @@ class TestRecordAndReplay:
 
 
 class TestTheFile:
-    """It is read by people, and is the same each time."""
+    """The file is readable for people, and the same each time."""
 
     async def test_is_readable(self, path: Path) -> None:
-        """What is as by default is not in it, what fits into a line is on one, and text is text."""
+        """Default values are left out, short objects are on one line, and text is not escaped."""
         await record(path, ["안녕하세요, nice"], [HI])
 
         assert text_of(path) == (
@@ -190,7 +190,7 @@ class TestTheFile:
         )
 
     async def test_has_all_that_changes_an_answer(self, path: Path) -> None:
-        """Messages, tools with their schemas, settings, the output's schema and the user; media by their hash alone."""
+        """A request has messages, tools with their schemas, settings, output schema and user; media as hashes alone."""
         image = Media("image", "image/png", b"\x89PNG")
         history = (
             Message("user", ("look", image)),
@@ -200,7 +200,7 @@ class TestTheFile:
         request = ModelRequest(history, [weather], "required", {"type": "object"}, ModelSettings(0.5), 2, "alice")
         await record(path, ["fine"], [request])
 
-        asked = recorded(path)["exchanges"][0]["request"]
+        asked = read_tape(path)["exchanges"][0]["request"]
         digest = "0f4636c78f65d3639ece5a064b5ae753e3408614a14fb18ab4d7540d2c248543"
         assert asked["messages"] == [
             {
@@ -223,7 +223,7 @@ class TestTheFile:
         assert "turn" not in asked
 
     async def test_is_the_same_each_time(self, path: Path) -> None:
-        """Recording the same again changes nothing."""
+        """Recording the same exchanges again does not change the file."""
         await record(path, ["one", "two"], [HI, HI])
         before = text_of(path)
         await record(path, ["one", "two"], [HI, HI])
@@ -231,7 +231,7 @@ class TestTheFile:
         assert text_of(path) == before
 
     async def test_scrubs_what_must_not_be_in_it(self, path: Path) -> None:
-        """What is scrubbed is neither stored nor compared."""
+        """Scrubbed values are neither stored nor compared."""
 
         def scrub(request: dict[str, Any]) -> dict[str, Any]:
             return request | {"user": "somebody"}
@@ -243,7 +243,7 @@ class TestTheFile:
         assert "alice" not in text_of(path)
 
     async def test_settings_that_no_file_can_carry(self, path: Path) -> None:
-        """Something in the settings that is no JSON is an error of the caller's."""
+        """Settings without a JSON form raise `UsageError`."""
         request = attrs.evolve(HI, settings=ModelSettings(extra={"when": object()}))
         with pytest.raises(UsageError, match="cannot be written to a cassette"):
             await record(path, [], [request])
@@ -262,7 +262,7 @@ class TestTheFile:
         ],
     )
     def test_a_file_that_is_none(self, path: Path, text: str, why: str) -> None:
-        """What is broken is told with its place, and how to record it again."""
+        """A broken file raises an error with the place, and with the command for a new recording."""
         path.parent.mkdir()
         path.write_text(text)
         with pytest.raises(UsageError, match=why) as caught:
@@ -275,7 +275,7 @@ class TestWhatIsNotRecorded:
     """A request without an answer, and an answer without a request."""
 
     async def test_shows_what_differs(self, path: Path) -> None:
-        """The message shows the nearest recorded request's difference, and nothing of the others."""
+        """The message has the difference from the nearest recorded request, and nothing of other requests."""
         other = ModelRequest([Message("user", "something else altogether")], tool_choice="required")
         await record(path, ["one", "two"], [HI, other])
         cassette = Cassette(path)
@@ -290,7 +290,7 @@ class TestWhatIsNotRecorded:
         assert "pytest --agno-rt-record" in lines[-1]
 
     async def test_a_long_difference_is_cut(self, path: Path) -> None:
-        """A message stays readable."""
+        """A long difference is cut."""
         await record(path, ["one"], [HI])
         asked = ModelRequest([Message("user", f"{number}") for number in range(1_000)])
         with pytest.raises(AssertionError, match=r"\.\.\. and \d+ lines more") as caught:
@@ -299,7 +299,7 @@ class TestWhatIsNotRecorded:
         assert len(str(caught.value).splitlines()) < 70
 
     async def test_asked_once_more(self, path: Path) -> None:
-        """A request that was recorded once has one answer."""
+        """A request recorded once is answered once."""
         await record(path, ["one"], [HI])
         cassette = Cassette(path)
         await cassette.respond(HI)
@@ -307,7 +307,7 @@ class TestWhatIsNotRecorded:
             await cassette.respond(HI)
 
     async def test_cannot_hide(self, path: Path) -> None:
-        """A run makes a `ModelError` of it, which a test might swallow; the block's end tells."""
+        """A run turns the failure into a `ModelError`, which a test may swallow; the end of the block fails too."""
         await record(path, ["one"], [HI])
         with pytest.raises(AssertionError, match="has no such request"), Cassette(path) as cassette:  # noqa: PT012 - the whole block is what raises
             async with Runtime() as rt:
@@ -315,20 +315,20 @@ class TestWhatIsNotRecorded:
                     await rt.run(Agent(cassette), "something else")
 
     async def test_what_nobody_asked_for(self, path: Path) -> None:
-        """An exchange that is left over is an error at the end, that shows its request."""
+        """An unused exchange is an error at the end, and the message has its request."""
         await record(path, ["one"], [HI])
         left = pytest.raises(AssertionError, match=r"has 1 exchange that nobody asked for, the first:\n.*\"hi\"")
         with left, Cassette(path):
             pass
 
     async def test_a_failing_test_keeps_its_own_error(self, path: Path) -> None:
-        """A block that fails already is not told about exchanges left over."""
+        """A failing block raises its own error, without the unused exchanges."""
         await record(path, ["one"], [HI])
         with pytest.raises(ZeroDivisionError), Cassette(path):
             raise ZeroDivisionError
 
     def test_no_file(self, path: Path) -> None:
-        """A cassette that was never recorded says so at once, and how to."""
+        """A missing cassette raises an error at once, with the command for a recording."""
         with pytest.raises(UsageError, match="there is no cassette") as caught:
             Cassette(path)
 
@@ -340,16 +340,16 @@ class TestWhatIsNotRecorded:
             Cassette(path, mode="record")
 
     def test_no_such_mode(self, path: Path) -> None:
-        """A misspelt mode is told."""
+        """A misspelt mode raises `UsageError`."""
         with pytest.raises(UsageError, match="mode of a cassette is 'rec'"):
             Cassette(path, mode="rec")  # type: ignore[arg-type]
 
 
 class TestAuto:
-    """Asks the model for what is missing alone."""
+    """The mode with calls of the model for missing exchanges only."""
 
     async def test_records_what_is_missing(self, path: Path) -> None:
-        """What is recorded is replayed, the rest recorded after it."""
+        """Recorded exchanges are replayed, and new ones are recorded after them."""
         await record(path, ["one"], [HI])
         other = ModelRequest([Message("user", "else")])
         with ScriptedModel(["two"]) as model, Cassette(path, model, mode="auto") as cassette:
@@ -360,32 +360,32 @@ class TestAuto:
             assert [(await cassette.respond(request)).content for request in (HI, other)] == answers
 
     async def test_forgets_what_is_no_longer_asked(self, path: Path) -> None:
-        """An exchange that is left over is taken out of the file."""
+        """An unused exchange is removed from the file."""
         await record(path, ["one", "two"], [HI, attrs.evolve(HI, user="alice")])
         with Cassette(path, ScriptedModel([]), mode="auto") as cassette:
             await cassette.respond(HI)
 
-        assert len(recorded(path)["exchanges"]) == 1
+        assert len(read_tape(path)["exchanges"]) == 1
 
     async def test_begins_without_a_file(self, path: Path) -> None:
-        """The first time there is nothing to replay."""
+        """Without a file everything is recorded."""
         with ScriptedModel(["one"]) as model, Cassette(path, model, mode="auto") as cassette:
             await cassette.respond(HI)
 
-        assert len(recorded(path)["exchanges"]) == 1
+        assert len(read_tape(path)["exchanges"]) == 1
 
     async def test_without_a_model(self, path: Path) -> None:
-        """Where it has no model either, a missing request fails as in replay."""
+        """Without a model, a missing request fails as in replay."""
         with pytest.raises(AssertionError, match="is empty, and is asked"):
             await Cassette(path, mode="auto").respond(HI)
 
 
 class TestInARuntime:
-    """A cassette is a model like any other, and may hold a spec string."""
+    """A cassette is a model like any other, and may have a spec."""
 
     @pytest.mark.parametrize("streamed", [False, True])
     async def test_a_run_with_tools(self, path: Path, streamed: bool) -> None:
-        """A whole run in a session is recorded, and goes the same way again."""
+        """A whole run in a session is recorded and replayed."""
         call = ToolCall("", "weather", '{"city": "Seoul"}')
         steps: list[Step] = [call, "It is sunny in Seoul.", "As I said: sunny."]
 
@@ -408,10 +408,10 @@ class TestInARuntime:
             again = await talk(cassette)
 
         assert first == again == steps[1:]
-        assert len(recorded(path)["exchanges"]) == 3
+        assert len(read_tape(path)["exchanges"]) == 3
 
     async def test_a_spec_is_bound_by_the_runtime(self, path: Path, plugin_point: Callable[..., EntryPoint]) -> None:
-        """The model to record may be named as agents name theirs; replaying needs no plugin."""
+        """The model to record may be a spec; replaying needs no plugin."""
         with ScriptedModel(["one"], name="mine:small") as model:
 
             def offer(register: Register) -> None:
@@ -427,13 +427,13 @@ class TestInARuntime:
         assert (result.content, cassette.name) == ("one", "mine:small")
 
     async def test_a_spec_needs_a_runtime(self, path: Path) -> None:
-        """Outside of a runtime nobody knows what a spec stands for."""
+        """A spec cannot be recorded outside of a runtime."""
         with pytest.raises(UsageError, match="outside of a runtime"):
             await Cassette(path, "mine:small", mode="record").respond(HI)
 
 
 class TestAReplayIsAModel(ModelContract):
-    """What is replayed keeps the contract of models."""
+    """A replayed model fulfils the contract of models."""
 
     calls_tools = False
 
@@ -442,5 +442,5 @@ class TestAReplayIsAModel(ModelContract):
         self.path = tmp_path / "contract.json"
 
     def make_model(self) -> Model:
-        """A cassette that records a model which always says the same."""
+        """Make a recording cassette of a constant model."""
         return Cassette(self.path, ScriptedModel(lambda request: "Hello there."), mode="auto")

@@ -1,4 +1,4 @@
-"""Cancelling a scenario at every step, and letting each of its parts' calls fail: what they find, and what they say."""
+"""Cancelling a scenario at every step, and failing each call of its parts: the faults found, and the reports."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ from agno_rt.wrappers.retry import Retry
 HI = ModelRequest([Message("user", "hi")])
 
 
-def notes(caught: pytest.ExceptionInfo[BaseException]) -> str:
-    """What was added to the exception."""
+def joined_notes(caught: pytest.ExceptionInfo[BaseException]) -> str:
+    """Return the notes of the exception."""
     return "\n".join(caught.value.__notes__)
 
 
 class TestCancelEverywhere:
-    """One run for each step, each cancelled one step later."""
+    """One run for each step, cancelled one step later each time."""
 
     def test_counts_the_steps_of_all_tasks(self) -> None:
-        """Every point is met once: before and after each step of each task in the block, until it is through."""
+        """Each point is tried once: before and after each step of each task in the block, until the block completes."""
         outcomes: list[bool] = []
 
         async def scenario(point: CancelPoint) -> None:
@@ -62,7 +62,7 @@ class TestCancelEverywhere:
         assert outcomes == [True] * count + [False]
 
     def test_finds_a_cancellation_that_is_swallowed(self) -> None:
-        """Code that takes `Cancelled` for a failure of its own goes on without its answer."""
+        """Code that treats `Cancelled` as its own failure goes on without an answer, and is found."""
 
         async def ask() -> str | None:
             try:
@@ -80,10 +80,10 @@ class TestCancelEverywhere:
         with pytest.raises(AssertionError) as caught:
             cancel_everywhere(scenario)
 
-        assert re.search(r"at point \d+: cancelled .* in ask \(.*test_testing_injection.py:\d+\)", notes(caught))
+        assert re.search(r"at point \d+: cancelled .* in ask \(.*test_testing_injection.py:\d+\)", joined_notes(caught))
 
     def test_finds_half_of_a_change(self) -> None:
-        """State that is changed on both sides of an await is found between the two."""
+        """State changed on both sides of an await is found between the two changes."""
 
         async def move(accounts: dict[str, int]) -> None:
             accounts["a"] -= 1
@@ -100,7 +100,7 @@ class TestCancelEverywhere:
             cancel_everywhere(scenario)
 
     def test_a_point_can_be_tried_alone(self) -> None:
-        """The number in the note leads to the same failure at once; a number too high is told."""
+        """The number in the note repeats the failure at once; a number beyond the last point is an error."""
 
         async def scenario(point: CancelPoint) -> None:
             done = []
@@ -113,17 +113,17 @@ class TestCancelEverywhere:
 
         with pytest.raises(AssertionError) as caught:
             cancel_everywhere(scenario)
-        found = re.search(r"at point (\d+): .*only=\1, or --agno-rt-point=\1", notes(caught))
+        found = re.search(r"at point (\d+): .*only=\1, or --agno-rt-point=\1", joined_notes(caught))
         assert found is not None
         with pytest.raises(AssertionError) as again:
             cancel_everywhere(scenario, only=int(found[1]))
 
-        assert notes(again) == notes(caught)
+        assert joined_notes(again) == joined_notes(caught)
         with pytest.raises(AssertionError, match="there is no point 1000"):
             cancel_everywhere(scenario, only=1_000)
 
     def test_a_scenario_that_tries_too_little(self) -> None:
-        """Fewer points than expected, more than the limit, and no block at all are failures."""
+        """Fewer points than `at_least`, more than `limit`, and a scenario without a block are failures."""
 
         async def short(point: CancelPoint) -> None:
             with point:
@@ -140,7 +140,7 @@ class TestCancelEverywhere:
             cancel_everywhere(without)
 
     def test_one_block_at_a_time(self) -> None:
-        """A point that is entered within itself is refused."""
+        """A point cannot be entered within itself."""
 
         async def scenario(point: CancelPoint) -> None:
             with point, point:
@@ -150,7 +150,7 @@ class TestCancelEverywhere:
             cancel_everywhere(scenario)
 
     def test_errors_of_the_block_come_out(self) -> None:
-        """What the block raises of its own is not taken for its cancellation."""
+        """The block's own error is raised, not treated as a cancellation."""
 
         async def scenario(point: CancelPoint) -> None:
             with point:
@@ -161,7 +161,7 @@ class TestCancelEverywhere:
             cancel_everywhere(scenario)
 
     def test_a_hang_is_found_on_a_virtual_clock(self) -> None:
-        """A scenario that waits for ever fails at once, and says where each task waits."""
+        """A scenario with an endless wait fails at once, and the error has the place of each waiting task."""
 
         async def waits() -> None:
             await trio.Event().wait()
@@ -176,7 +176,7 @@ class TestCancelEverywhere:
             cancel_everywhere(scenario, virtual=True)
 
     async def test_needs_a_test_that_is_not_async(self) -> None:
-        """It runs trio itself, and says so where trio is running."""
+        """The function runs trio itself, and raises `UsageError` within a trio run."""
 
         async def scenario(point: CancelPoint) -> None:
             raise NotImplementedError
@@ -187,7 +187,7 @@ class TestCancelEverywhere:
         assert "not async" in caught.value.hint
 
     def test_a_run_ends_once_wherever_it_is_cancelled(self) -> None:
-        """A streamed run with parallel tools in a session: one end, and all of its history or none."""
+        """A cancelled stream with parallel tools in a session has one end, and stores all of its history or none."""
 
         @tool
         async def slow(text: str) -> str:
@@ -221,10 +221,10 @@ class TestCancelEverywhere:
 
 
 class TestFailEverywhere:
-    """One run for each call, each failing one call later."""
+    """One run for each call, failing one call later each time."""
 
     def test_each_call_fails_before_and_after(self) -> None:
-        """What does something fails before it and when it is done; what only reads fails once."""
+        """A call with an effect fails before and after the effect; a read fails once."""
         fired: list[str] = []
         told: list[str] = []
 
@@ -242,7 +242,7 @@ class TestFailEverywhere:
         assert told == [f"injected at point {number}, {what}" for number, what in enumerate(fired[:3], 1)]
 
     def test_finds_half_of_a_change(self) -> None:
-        """Code that stores before it has all of it leaves half behind when the rest fails."""
+        """Code that stores the first half early leaves a half when the rest fails, and is found."""
 
         async def answer(memory: MemoryBackend, model: Model) -> None:
             version = await memory.append("s", [Message("user", "hi")], version=0)
@@ -258,10 +258,10 @@ class TestFailEverywhere:
         with pytest.raises(AssertionError) as caught:
             fail_everywhere(scenario)
 
-        assert "at point 2: memory.append, done. Try it alone: only=2" in notes(caught)
+        assert "at point 2: memory.append, done. Try it alone: only=2" in joined_notes(caught)
 
     def test_with_an_error_of_its_own(self) -> None:
-        """The failure may be one that the code knows how to handle: here it is asked again."""
+        """The injected error may be of a kind that the code handles, here by a retry."""
         answers: list[str] = []
 
         async def scenario(faults: Faults) -> None:
@@ -285,7 +285,7 @@ class TestFailEverywhere:
         assert fail_everywhere(scenario, at_least=2) == 2
 
     def test_tools_in_threads(self) -> None:
-        """A call in a worker thread fails as any other."""
+        """A call in a worker thread fails like any other."""
 
         @tool
         def slow(text: str) -> str:
@@ -305,7 +305,7 @@ class TestFailEverywhere:
         assert all("injected at point" in text for text in told[:2])
 
     def test_a_run_fails_as_one_of_ours_at_every_step(self) -> None:
-        """Models, tools, memory and hooks that fail: one of our errors, one end, and all of the history or none."""
+        """A failure in any part of a run yields an `AgnoError`, one end, and all of the history or none."""
 
         class Noting(Hook):
             async def before_run(self, context: RunContext, input: tuple[Message, ...]) -> None:
@@ -316,7 +316,7 @@ class TestFailEverywhere:
 
         @tool
         async def weather(city: str) -> str:
-            """The weather."""
+            """Tell the weather."""
             return "sunny"
 
         call = ToolCall("1", "weather", '{"city": "Seoul"}')
@@ -342,17 +342,17 @@ class TestFailEverywhere:
 
 
 class Asking(Hook):
-    """A guardrail as those that ask a model: the runtime binds it, and takes what that returns."""
+    """A guardrail with a model: the runtime uses the result of `bound` instead."""
 
     def __init__(self, model: Any = "mine:small") -> None:
         self.model = model
 
     def bound(self, binder: Any) -> Asking:
-        """Another one, with the runtime's model."""
+        """Return a copy with the runtime's model."""
         return self if not isinstance(self.model, str) else Asking(ScriptedModel([]))
 
     async def before_run(self, context: RunContext, input: tuple[Message, ...]) -> None:
-        """Look at it."""
+        """Look at the input."""
 
 
 @tool(process=True)
@@ -362,26 +362,26 @@ def heavy() -> str:
 
 
 class Rail:
-    """A guardrail that lets everything pass."""
+    """A guardrail without objections."""
 
     name = "rail"
 
     async def check(self, context: RunContext, text: str) -> Verdict | None:
-        """Let it pass."""
+        """Let the text pass."""
         return None
 
 
 class Offering(InProcessMemory):
-    """A memory backend with something of its own."""
+    """A memory backend with an attribute outside the protocol."""
 
     url = "offering:"
 
 
 class TestWrapping:
-    """A wrapped part is as the part itself to whoever uses it."""
+    """Wrapped parts behave like the parts themselves."""
 
     async def test_models(self) -> None:
-        """A wrapped model keeps its name and what else it has, and has a point before each delta."""
+        """A wrapped model keeps its name and other attributes, and has a point before each delta."""
         faults, heard = Faults(), list[Delta]()
 
         async def hear(delta: Delta) -> None:
@@ -399,7 +399,7 @@ class TestWrapping:
         assert faults.points == ["model m", "model m, emitting", "model m, emitting", "model m, done"]
 
     async def test_memory(self) -> None:
-        """A wrapped backend is a backend, with all that it has beside the protocol."""
+        """A wrapped backend keeps the protocol and all other attributes."""
         faults = Faults()
         memory = faults.memory(Offering())
 
@@ -430,13 +430,13 @@ class TestWrapping:
         assert faults.points == ["tool one", "tool one, done", "tool two", "tool two, done"]
 
     def test_a_tool_in_a_process(self) -> None:
-        """Nothing can be injected into another process, which is told."""
+        """A tool in a process of its own cannot be wrapped, and raises `UsageError`."""
 
         with pytest.raises(UsageError, match="'heavy' runs in a process of its own"):
             Faults().tool(heavy)
 
     async def test_hooks(self) -> None:
-        """A wrapped hook has the methods of its own alone, so that those it has not cost nothing."""
+        """A wrapped hook has the methods of the hook alone, so that missing methods cost nothing."""
         faults = Faults()
         hook = faults.hook(Asking(ScriptedModel([])))
 
@@ -446,7 +446,7 @@ class TestWrapping:
         assert hook.bound(None) is hook
 
     async def test_a_hook_that_is_bound(self) -> None:
-        """What the runtime takes in the place of a hook is wrapped, too."""
+        """The hook returned by `bound` is wrapped, too."""
         faults = Faults()
         with ScriptedModel(["ok"]) as model:
             async with Runtime() as rt:
@@ -455,7 +455,7 @@ class TestWrapping:
         assert faults.points == ["hook Asking.before_run", "hook Asking.before_run, done"]
 
     async def test_guardrails(self) -> None:
-        """A guardrail, and one in its places, is wrapped by its name."""
+        """A guardrail, bare or in a `Guard`, is wrapped with its name."""
         faults = Faults()
         hooks: list[Guardrail | Guard] = [faults.hook(Rail()), faults.hook(Guard(Rail(), on=("output",)))]
         with ScriptedModel(["ok"]) as model:
@@ -479,7 +479,7 @@ class TestWrapping:
         assert len(seen) >= 4
 
     async def test_wrappers(self) -> None:
-        """A wrapper within, around a spec string even, is bound by the runtime as if it were bare."""
+        """The runtime binds a wrapper inside a wrapped model, even around a spec, like a bare wrapper."""
         faults = Faults()
         with ScriptedModel(["ok"]) as model:
             async with Runtime() as rt:
@@ -493,7 +493,7 @@ class TestClocks:
     """Time in tests."""
 
     def test_a_virtual_run_takes_no_time(self) -> None:
-        """`run_virtually` jumps over every wait, passes arguments and returns what comes of it."""
+        """`run_virtually` jumps over every wait, passes arguments and returns the result."""
 
         async def sleep(seconds: float) -> float:
             began = trio.current_time()
@@ -503,7 +503,7 @@ class TestClocks:
         assert run_virtually(sleep, 1_000_000) == 1_000_000
 
     async def test_a_wall_clock_follows_trio(self, autojump_clock: MockClock) -> None:
-        """It begins at a fixed time of day, passes as trio's time does, and may be set, also back."""
+        """The clock begins at a fixed time, follows trio's clock, and may be set, also back."""
         clock, follower = WallClock(), WallClock(autojump_clock, start=100)
         assert (clock(), follower()) == (1_767_225_600, 100)
         await trio.sleep(60)
@@ -514,7 +514,7 @@ class TestClocks:
 
 
 class Broken:
-    """A model that answers without a name."""
+    """A model without attributes beyond the protocol."""
 
     name = "broken"
 
@@ -524,7 +524,7 @@ class Broken:
 
 
 def test_a_fault_that_nobody_armed() -> None:
-    """Without `at`, every call passes and is noted."""
+    """Without `at`, every call passes, and its points are counted."""
     faults = Faults()
     made: Sequence[ModelResponse] = [run_virtually(faults.model(Broken()).respond, HI)]
 

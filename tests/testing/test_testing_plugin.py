@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures, markers and options, as a user's tests meet them."""
+"""The pytest plugin: fixtures, markers and options in a user's tests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Run = Callable[..., pytest.RunResult]
 @pytest.fixture
 def run(pytester: pytest.Pytester) -> Run:
     """Run a test module under strict options, with pytest-trio's mode or without."""
-    # pytester forgets the modules that a run within brings; what is there already is one for all.
+    # pytester drops modules imported during an inner run, so the package is imported completely before.
     for package in (agno_rt, agno_rt.testing):
         for name in dir(package):
             getattr(package, name)
@@ -77,7 +77,7 @@ class TestSchedulesMarker:
 
     @pytest.mark.parametrize("trio_mode", [True, False])
     def test_finds_a_race_and_replays_it(self, run: Run, trio_mode: bool) -> None:
-        """The failure names the seed, with pytest-trio's mode or without; that seed alone fails again, at once."""
+        """The failure names the seed, with or without pytest-trio's mode, and a run with the seed fails at once."""
         found = run(RACE, trio_mode=trio_mode)
         found.assert_outcomes(failed=1)
         told = re.search(r"Replay it: .*pytest (--agno-rt-seed=\d+)\.", found.stdout.str())
@@ -88,7 +88,7 @@ class TestSchedulesMarker:
         again.stdout.fnmatch_lines(["*after 0 that passed*"])
 
     def test_with_the_trio_marker(self, run: Run) -> None:
-        """Somebody who marks tests for pytest-trio one by one may mark this one, too."""
+        """The marker works beside pytest-trio's own marker on a test."""
         source = RACE.replace("async def test_race", "@pytest.mark.trio\n    async def test_race")
         run(source, trio_mode=False).assert_outcomes(failed=1)
 
@@ -103,13 +103,13 @@ class TestSchedulesMarker:
         ],
     )
     def test_how_many(self, run: Run, pytester: pytest.Pytester, count: str, options: list[str], runs: int) -> None:
-        """As many as the marker says, or the command line; each on a virtual clock of its own."""
+        """The marker or the command line sets the number of schedules; each has a virtual clock of its own."""
         run(COUNTING.replace("COUNT", count), *options).assert_outcomes(passed=1)
 
         assert (pytester.path / "runs").read_text() == "x" * runs
 
     def test_takes_fixtures_and_parameters(self, run: Run) -> None:
-        """Fixtures are made once for all schedules, but for a clock, which begins anew each time."""
+        """Fixtures are made once for all schedules, except the clock, made anew for each."""
         result = run(
             """
             import pytest, trio
@@ -136,7 +136,7 @@ class TestSchedulesMarker:
         result.assert_outcomes(passed=2)
 
     def test_a_test_that_runs_trio_itself(self, run: Run) -> None:
-        """A test that is not async is called once for each schedule."""
+        """A sync test is called once for each schedule."""
         result = run(
             """
             import pytest, trio
@@ -155,7 +155,7 @@ class TestSchedulesMarker:
         result.assert_outcomes(passed=2)
 
     def test_async_fixtures_are_refused(self, run: Run) -> None:
-        """A fixture that lives in one trio run cannot be used in a thousand, and the test says so."""
+        """An async fixture, bound to one trio run, is refused for many schedules."""
         result = run(
             """
             import pytest
@@ -191,7 +191,7 @@ class TestSchedulesMarker:
         result.assert_outcomes(skipped=1, xfailed=1)
 
     def test_other_tests_are_left_alone(self, run: Run) -> None:
-        """A test without the marker runs as ever, after one that has it, too."""
+        """A test without the marker runs as usual, even after a test with the marker."""
         run(RACE + "\n\n    async def test_plain(autojump_clock):\n        await trio.sleep(5)\n").assert_outcomes(
             failed=1, passed=1
         )
@@ -202,7 +202,7 @@ class TestNoOrphansMarker:
 
     @pytest.mark.parametrize("more", ["", "@pytest.mark.schedules(3)"])
     def test_finds_what_is_left(self, run: Run, more: str) -> None:
-        """Tasks are looked for within trio's run, also under each of many schedules; the rest after it."""
+        """Tasks are searched at the end of trio's run, under each schedule too; other leaks after the test."""
         result = run(
             f"""
             import pytest, socket, trio
@@ -236,7 +236,7 @@ class TestNoOrphansMarker:
         )
 
     def test_allows_what_it_is_told(self, run: Run) -> None:
-        """The marker takes what the function takes."""
+        """The marker accepts the arguments of the function."""
         result = run(
             """
             import pytest, socket, trio
@@ -258,7 +258,7 @@ class TestNoOrphansMarker:
         result.assert_outcomes(passed=3)
 
     def test_async_fixtures_are_there_before(self, run: Run) -> None:
-        """What pytest-trio's fixtures have open while the test runs is not the test's; it is closed when it is over."""
+        """The resources of pytest-trio's fixtures do not count as leaks of the test."""
         result = run(
             """
             import pytest, socket, trio
@@ -279,7 +279,7 @@ class TestNoOrphansMarker:
         result.assert_outcomes(passed=1)
 
     def test_a_failing_test_keeps_its_own_error(self, run: Run) -> None:
-        """What it left behind only follows from that."""
+        """A failing test reports its own error, without the leaks."""
         result = run(
             """
             import pytest, socket
@@ -300,7 +300,7 @@ class TestNoOrphansMarker:
 
 
 class TestFunctionsAsFixtures:
-    """`run_schedules`, `cancel_everywhere` and `fail_everywhere` with what the command line says."""
+    """`run_schedules`, `cancel_everywhere` and `fail_everywhere` as fixtures, with the command line's options."""
 
     def test_without_options(
         self,
@@ -308,7 +308,7 @@ class TestFunctionsAsFixtures:
         cancel_everywhere: Callable[..., int],
         fail_everywhere: Callable[..., int],
     ) -> None:
-        """They are the functions themselves."""
+        """Without options the fixtures are the functions themselves."""
 
         async def cancelled(point: CancelPoint) -> None:
             with point:
@@ -323,7 +323,7 @@ class TestFunctionsAsFixtures:
         assert fail_everywhere(failed) == 1
 
     def test_seeds_and_counts(self, run: Run) -> None:
-        """The command line has the last word."""
+        """Options of the command line override arguments."""
         source = """
             import trio
 
@@ -341,7 +341,7 @@ class TestFunctionsAsFixtures:
         run(source.replace("EXPECTED", "4"), "--agno-rt-schedules=4").assert_outcomes(passed=1)
 
     def test_points(self, run: Run) -> None:
-        """`--agno-rt-point` goes straight to the point that a failure names."""
+        """`--agno-rt-point` tries the point of a failure alone."""
         source = """
             import trio
 
@@ -392,10 +392,10 @@ TALK = """
 
 
 class TestCassetteFixture:
-    """Cassettes in files that are named after the test."""
+    """Cassettes in files with the test's name."""
 
     def test_records_and_replays(self, run: Run, pytester: pytest.Pytester) -> None:
-        """Recorded on demand, then replayed without asking the model; recorded anew on demand again."""
+        """A cassette is recorded on request, replayed without the model, and recorded again on request."""
         file = pytester.path / "cassettes" / "test_it" / "TestTalk.test_it.json"
         missing = run(TALK)
         missing.assert_outcomes(failed=1)
@@ -409,20 +409,20 @@ class TestCassetteFixture:
         assert json.loads(file.read_text())["exchanges"][0]["response"]["content"] == "second"
 
     def test_records_what_is_new(self, run: Run) -> None:
-        """`--agno-rt-record-new` asks only what is not recorded yet."""
+        """`--agno-rt-record-new` asks the model only for missing exchanges."""
         run(TALK.replace("ANSWER", "first"), "--agno-rt-record-new").assert_outcomes(passed=1)
         more = TALK.replace("ANSWER", "second") + '            assert ask(model, "new") == "second"\n'
         run(more, "--agno-rt-record-new").assert_outcomes(passed=1)
         run(more).assert_outcomes(passed=1)
 
     def test_checks_at_the_end(self, run: Run) -> None:
-        """An exchange that nobody asked for is an error, but not of a test that fails already."""
+        """An unused exchange is an error, except for a test that already fails."""
         run(TALK.replace("ANSWER", "first"), "--agno-rt-record").assert_outcomes(passed=1)
         run(TALK.replace("assert ask(model)", "assert 'first'")).assert_outcomes(passed=1, errors=1)
         run(TALK.replace("assert ask(model)", "assert 'other'")).assert_outcomes(failed=1)
 
     def test_several_in_one_test(self, run: Run, pytester: pytest.Pytester) -> None:
-        """The second one needs a name; parameters are in the names of the files."""
+        """A second cassette needs a name; file names include parameters."""
         source = """
             import pytest
             from agno_rt.testing import ScriptedModel
@@ -445,17 +445,17 @@ class TestCassetteFixture:
         twice.stdout.fnmatch_lines(["*give the second one a `name`*"])
 
     def test_no_model_to_record(self, run: Run) -> None:
-        """A test whose cassettes name no model can be replayed only."""
+        """A cassette without a model cannot be recorded."""
         run("def test_it(cassette):\n    cassette()\n", "--agno-rt-record").stdout.fnmatch_lines(
             ["*UsageError: cassette * has no model to record*"]
         )
 
 
 class TestScriptedModelFixture:
-    """Models that are checked when the test is over."""
+    """Models with a check at the end of the test."""
 
     def test_a_failing_test_keeps_its_own_error(self, run: Run) -> None:
-        """Steps that are left over because the test failed are not told."""
+        """A failing test reports its own error, without the unused steps."""
         result = run("def test_it(scripted_model):\n    scripted_model('one')\n    raise ZeroDivisionError\n")
         result.assert_outcomes(failed=1)
 
@@ -475,7 +475,7 @@ class TestScriptedModelFixture:
 
 
 def test_the_plugin_imports_nothing_by_itself(pytester: pytest.Pytester) -> None:
-    """Until a fixture or a marker is used, none of agno_rt is imported but the plugin's own module."""
+    """Until a fixture or a marker is used, the plugin imports only its own modules of agno_rt."""
     pytester.makepyfile(
         """
         import sys
@@ -489,7 +489,7 @@ def test_the_plugin_imports_nothing_by_itself(pytester: pytest.Pytester) -> None
 
 
 def test_the_page_on_testing(run: Run) -> None:
-    """Its examples pass as they stand, but for those that need a recorded model."""
+    """The examples on the page pass unchanged, except two for a recorded model."""
     page = (Path(__file__).parents[2] / "docs" / "howto" / "testing.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     result = run("\n".join(blocks), "--agno-rt-schedules=50", "-k", "not real_thing and not for_a_user")
@@ -498,7 +498,7 @@ def test_the_page_on_testing(run: Run) -> None:
 
 
 def test_the_options_are_in_the_help(pytester: pytest.Pytester) -> None:
-    """Whoever asks pytest for help or markers finds ours."""
+    """pytest's help and list of markers include the plugin's."""
     options = pytester.runpytest_inprocess("--help").stdout.str()
     markers = pytester.runpytest_inprocess("--markers").stdout.str()
 
@@ -508,9 +508,9 @@ def test_the_options_are_in_the_help(pytester: pytest.Pytester) -> None:
 
 
 def test_the_kit_offers_what_it_names() -> None:
-    """Every name in `__all__` is there, and nothing else is made up."""
+    """Every name in `__all__` exists, and other names raise `AttributeError`."""
     kit = importlib.import_module("agno_rt.testing")
-    offered: list[str] = kit.__all__  # as `import *` asks
+    offered: list[str] = kit.__all__  # `__all__` as `import *` reads it
     assert {name: getattr(agno_rt.testing, name) for name in offered}
     assert set(offered) <= set(dir(agno_rt.testing))
     assert _marks.Schedules(5).narrowed(None, None) == _marks.Schedules(5)

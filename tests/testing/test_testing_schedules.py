@@ -1,4 +1,4 @@
-"""The schedule fuzzer: it finds planted races, says which seed shows them, and shows them again."""
+"""The schedule fuzzer finds planted races, names the seed, and repeats the failure with the seed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from agno_rt.testing import Pauses, ScriptedModel, pause, run_schedules
 
 
 def seed_of(caught: pytest.ExceptionInfo[BaseException]) -> int:
-    """The seed that a failure names."""
+    """Return the seed named by a failure."""
     told = r"seed (\d+), after \1 that passed. Replay it: first=\1, count=1, or pytest --agno-rt-seed=\1\."
     found = re.search(told, "\n".join(caught.value.__notes__))
     assert found is not None
@@ -25,10 +25,10 @@ def seed_of(caught: pytest.ExceptionInfo[BaseException]) -> int:
 
 
 class TestFindsRaces:
-    """Planted bugs that a plain run does not show."""
+    """Planted bugs invisible in a plain run."""
 
     def test_a_lost_update(self) -> None:
-        """Two tasks that read, wait and write: found, and shown again by the seed alone."""
+        """A lost update of two tasks is found, and repeated by the seed alone."""
 
         async def scenario() -> None:
             total = 0
@@ -54,7 +54,7 @@ class TestFindsRaces:
         assert run_schedules(scenario, seed) == seed
 
     def test_a_task_that_is_far_slower_than_another(self) -> None:
-        """Some schedules hold tasks back, so that far fewer steps take longer than many."""
+        """Some schedules slow a task down, so that few steps take longer than many."""
 
         async def scenario() -> None:
             done: list[str] = []
@@ -73,7 +73,7 @@ class TestFindsRaces:
             run_schedules(scenario, 200)
 
     def test_a_deadlock(self) -> None:
-        """Two locks taken in two orders: found as a hang, with the line where each task waits."""
+        """Two locks taken in opposite orders are found as a hang, with the line of each waiting task."""
 
         async def scenario() -> None:
             one, two = trio.Lock(), trio.Lock()
@@ -92,7 +92,7 @@ class TestFindsRaces:
             run_schedules(scenario, 100)
 
     def test_what_a_fast_stand_in_hides(self) -> None:
-        """A backend that answers at once hides a conflict; with `Pauses` around it, it is found."""
+        """A backend without checkpoints hides a conflict; `Pauses` around the backend shows the conflict."""
 
         async def scenario(memory: MemoryBackend) -> None:
             async def write() -> None:
@@ -110,10 +110,10 @@ class TestFindsRaces:
 
 
 class TestSchedules:
-    """What a seed decides, and what it leaves alone."""
+    """Effects of a seed."""
 
     def test_a_seed_is_a_schedule(self) -> None:
-        """The same seed gives the same order, and other seeds give many others."""
+        """Equal seeds give equal orders, and different seeds give many orders."""
         orders: list[str] = []
 
         async def scenario() -> None:
@@ -136,7 +136,7 @@ class TestSchedules:
         assert len(set(orders)) > 40
 
     def test_all_tasks_come_to_an_end(self) -> None:
-        """Nobody is held back for ever, and the clock is a virtual one."""
+        """No task waits for ever, and the clock is virtual."""
         ends: list[float] = []
 
         async def scenario() -> None:
@@ -149,7 +149,7 @@ class TestSchedules:
         assert ends == [3_600] * 30
 
     def test_a_real_clock(self) -> None:
-        """Without the virtual clock time is the machine's."""
+        """Without the virtual clock, time is the machine's."""
 
         async def scenario() -> None:
             assert trio.current_time() > 0
@@ -157,7 +157,7 @@ class TestSchedules:
         assert run_schedules(scenario, 3, virtual=False) == 3
 
     async def test_pause_is_a_checkpoint(self) -> None:
-        """Without a seed, too."""
+        """`pause` is a checkpoint, even without a seed."""
         with trio.CancelScope() as scope:
             scope.cancel()
             await pause()
@@ -165,7 +165,7 @@ class TestSchedules:
         assert scope.cancelled_caught
 
     def test_trio_is_as_it_was_afterwards(self) -> None:
-        """Also when the scenario fails: other tests have trio's own order."""
+        """trio's own order is restored, even after a failure."""
         module = scheduling.find_trio_scheduler()
         before = module._r, module._ALLOW_DETERMINISTIC_SCHEDULING
 
@@ -179,7 +179,7 @@ class TestSchedules:
         assert scheduling.current_scheduler() is None
 
     async def test_needs_a_test_that_is_not_async(self) -> None:
-        """It runs trio itself, and says so where trio is running."""
+        """The function runs trio itself, and raises `UsageError` within a trio run."""
 
         async def scenario() -> None:
             raise NotImplementedError
@@ -188,12 +188,12 @@ class TestSchedules:
             run_schedules(scenario)
 
     def test_a_trio_that_does_not_ask(self) -> None:
-        """A schedule that had no effect is told, not taken for a pass."""
+        """A schedule without an effect on trio raises an error instead of passing."""
         with pytest.raises(UsageError, match="did not ask for an order"), scheduling.use_seed(1):
             pass
 
     def test_a_trio_that_is_another(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where trio's scheduler is not as it was, that is told with the versions that will do."""
+        """A trio with another scheduler raises an error with the supported versions."""
         monkeypatch.delattr(scheduling.find_trio_scheduler(), "_ALLOW_DETERMINISTIC_SCHEDULING")
         with pytest.raises(UsageError, match="has no _ALLOW_DETERMINISTIC_SCHEDULING") as caught:
             run_schedules(trio.lowlevel.checkpoint, 1)
@@ -202,7 +202,7 @@ class TestSchedules:
 
 
 def test_two_runs_on_one_session() -> None:
-    """Under a thousand schedules no message of either is lost, and none stands within the other's."""
+    """Under a thousand schedules no message of two runs is lost, and their messages do not mix."""
 
     async def scenario() -> None:
         pauses = Pauses()

@@ -1,4 +1,4 @@
-"""Mistakes that a type checker finds. Each is ignored where it stands; one that is not found is an unused ignore."""
+"""Mistakes for a type checker to find. Each is ignored in its line; a missed mistake is an unused ignore."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .outputs import City, Database, Trip
 
 
 def wrong_output(agent: Agent[Any, Trip]) -> None:
-    """The answer is taken for something else."""
+    """The answer is used as something else."""
     city: City = run(agent, "hi").output  # type: ignore[assignment]
     name = run(agent, "hi").output.name  # type: ignore[attr-defined]
     text = run(Agent("m:x"), "hi").output.upper()  # type: ignore[attr-defined]
@@ -18,7 +18,7 @@ def wrong_output(agent: Agent[Any, Trip]) -> None:
 
 
 def wrong_agent() -> None:
-    """An agent is made of what it cannot be made of, or taken for another."""
+    """An agent has wrong arguments, or a wrong type."""
     Agent("m:x", output=3)  # type: ignore[call-overload]
     Agent("m:x", outptu=Trip)  # type: ignore[call-overload]
     Agent("m:x", tools=[3])  # type: ignore[list-item]
@@ -29,6 +29,6 @@ def wrong_agent() -> None:
 
 
 async def wrong_dependencies(rt: Runtime, agent: Agent[Database, Trip]) -> None:
-    """The run is given another dependency than the agent has."""
+    """The run has another dependency than the agent."""
     await rt.run(agent, "hi", deps=City("x"))  # type: ignore[misc]
     run(agent, "hi", deps="text")  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""What a type checker makes of an agent's answer. Checked, not run: `test_typing.py` asks mypy and pyright."""
+"""Types of an agent's answer. Checked, not run: `test_typing.py` asks mypy and pyright."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Trip:
 
 @attrs.define
 class City:
-    """Another one."""
+    """A second attrs class."""
 
     name: str
 
@@ -52,7 +52,7 @@ def an_agent_knows_what_it_answers() -> None:
 
 
 def made_of_a_parameter(output: type[Trip] | Output[Trip]) -> Agent[Any, Trip]:
-    """A function may make an agent of a type that it is given."""
+    """A function may make an agent of a parameter's type."""
     return Agent("m:x", output=output)
 
 
@@ -70,7 +70,7 @@ def run_knows() -> None:
 
 
 async def a_runtime_knows(rt: Runtime, agent: Agent[Any, Trip]) -> None:
-    """So do `run`, `start`, `stream` and `resume`."""
+    """`Runtime.run`, `start`, `stream` and `resume` return the result of the agent's output."""
     assert_type(await rt.run(agent, "hi"), RunResult[Trip])
     assert_type(await rt.start(agent, "hi"), Run[Trip])
     assert_type(await (await rt.start(agent, "hi")).wait(), RunResult[Trip])
@@ -85,7 +85,7 @@ async def a_runtime_knows(rt: Runtime, agent: Agent[Any, Trip]) -> None:
 
 
 async def asyncio_knows(rt: AsyncioRuntime, agent: Agent[Any, Trip]) -> None:
-    """So does the runtime for asyncio."""
+    """The methods of the runtime for asyncio do too."""
     assert_type(await rt.run(agent, "hi"), RunResult[Trip])
     assert_type(await rt.start(agent, "hi"), AsyncioRun[Trip])
     assert_type(await (await rt.start(agent, "hi")).wait(), RunResult[Trip])
@@ -96,15 +96,15 @@ async def asyncio_knows(rt: AsyncioRuntime, agent: Agent[Any, Trip]) -> None:
 
 
 class Database:
-    """What tools need."""
+    """A dependency of tools."""
 
 
 class Replica(Database):
-    """A kind of it."""
+    """A subclass of the dependency."""
 
 
 async def dependencies_are_checked(rt: Runtime, agent: Agent[Database, Trip]) -> None:
-    """An agent that says what it depends on is given that."""
+    """An agent with a dependency type accepts a dependency of the type."""
     await rt.run(agent, "hi", deps=Database())
     await rt.run(agent, "hi", deps=Replica())
     run(agent, "hi", deps=Database())
@@ -115,7 +115,7 @@ async def dependencies_are_checked(rt: Runtime, agent: Agent[Database, Trip]) ->
 def agents_of_all_kinds_may_be_mixed(
     trips: Agent[Database, Trip], plain: Agent, pool: AgentPool, agents: Sequence[Agent[Any, object]]
 ) -> None:
-    """A bare `Agent` is one of any kind; an agent that answers a `Trip` is one that answers an `object`."""
+    """A bare `Agent` is an agent of any kind; an agent for a `Trip` is an agent for an `object`."""
     mixed: list[Agent] = [trips, plain, Agent("m:x"), Agent("m:x", output=Trip)]
     objects: Sequence[Agent[Any, object]] = [trips, Agent("m:x", output=City), *agents]
     needs_less: Agent[Replica, Trip] = trips
@@ -137,7 +137,7 @@ def dicts_and_functions_will_do() -> None:
 
 
 class Search:
-    """An object that is called, with a method besides."""
+    """A callable object with a method."""
 
     def __call__(self, words: str) -> str:
         """Search."""
@@ -149,7 +149,7 @@ class Search:
 
 
 def tools_are_made_of_whatever_is_called() -> None:
-    """Functions, methods, partials and objects, async or not, are tools as they are, and by `tool`."""
+    """Functions, methods, partials and objects, async or not, are tools as such, and by `tool`."""
 
     async def fetch(place: str, limit: int) -> str:
         return place[:limit]
@@ -177,7 +177,7 @@ def tools_are_made_of_whatever_is_called() -> None:
 
 
 def a_result_tells_more(result: RunResult[Trip]) -> None:
-    """The calls of tools, and how long the run took."""
+    """A result has the calls of tools and the run's duration."""
     assert_type(result.tool_calls, tuple[ToolCall, ...])
     assert_type(result.duration, float)
     assert_type(UsageError("no", hint="yes").full_text, str)

@@ -1,4 +1,4 @@
-"""The socket at which a runtime can be asked what it does: whatever comes, it answers the next one."""
+"""The inspection socket of a runtime: after any request, the next one is answered."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from agno_rt.testing import ScriptedModel
 
 @pytest.fixture(autouse=True)
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder for sockets that is the test's own, with a short path."""
+    """Make a folder for the test's sockets, with a short path."""
     with tempfile.TemporaryDirectory(prefix="insp") as name:
         monkeypatch.setenv("XDG_RUNTIME_DIR", name)
         monkeypatch.setattr(tempfile, "tempdir", name)
         yield Path(name)
 
 
-async def asked(path: Path, patience: float = 60.0) -> Report:
-    """Ask as another process would, which does not wait under trio."""
+async def ask_process(path: Path, patience: float = 60.0) -> Report:
+    """Ask like another process, outside of trio."""
     return await trio.to_thread.run_sync(ask, path, patience)
 
 
-async def said(path: Path, *pieces: bytes) -> bytes:
-    """What is answered to these bytes."""
+async def send(path: Path, *pieces: bytes) -> bytes:
+    """Send the pieces, and return the answer."""
 
     def talk() -> bytes:
         with socket.socket(socket.AF_UNIX) as peer:
@@ -52,29 +52,29 @@ async def said(path: Path, *pieces: bytes) -> bytes:
 
 
 class TestAnswers:
-    """What is said to whoever asks."""
+    """Reports for other processes."""
 
     async def test_a_runtime(self) -> None:
-        """It says which process it is, where its configuration is from, and what is under way."""
+        """A report has the process id, the origin of the configuration, and the task tree."""
         async with Runtime(origin="agno-rt.toml") as rt:
             inspector = inspect(rt)
-            report = await asked(inspector.path)
+            report = await ask_process(inspector.path)
             inspector.close()
 
         assert (report.pid, report.origin, report.error) == (os.getpid(), "agno-rt.toml", "")
         assert report.tasks == TaskTree((), rt.statistics())
 
     async def test_a_tree_that_cannot_be_taken(self) -> None:
-        """A failure is told, and harms neither trio nor the next answer."""
+        """A failing snapshot is reported, and does not affect trio or the next report."""
         trees: list[TaskTree] = []
 
         def look() -> TaskTree:
             return trees.pop()
 
         inspection = Inspection(look)
-        failed = await asked(inspection.path)
+        failed = await ask_process(inspection.path)
         trees.append(TaskTree())
-        report = await asked(inspection.path)
+        report = await ask_process(inspection.path)
         inspection.close()
 
         assert failed.error == "its tasks cannot be read: IndexError: pop from empty list"
@@ -82,34 +82,34 @@ class TestAnswers:
 
     @pytest.mark.parametrize("garbage", [b"", b"GET / HTTP/1.1\r\n\r\n", b"[]\n", b"\xff" * 4_096])
     async def test_garbage(self, garbage: bytes) -> None:
-        """Who asks what is not understood is told nothing, and the next one is answered."""
+        """An unreadable request gets no answer, and the next request is answered."""
         inspection = Inspection(TaskTree)
-        nothing = await said(inspection.path, garbage)
-        report = await asked(inspection.path)
+        nothing = await send(inspection.path, garbage)
+        report = await ask_process(inspection.path)
         inspection.close()
 
         assert nothing == b""
         assert report.tasks == TaskTree()
 
     async def test_a_request_in_pieces(self) -> None:
-        """What comes in pieces is put together; fields of later versions are passed over."""
+        """A request may come in pieces; unknown fields are ignored."""
         inspection = Inspection(TaskTree)
-        answer = await said(inspection.path, b'{"patience": 60', b', "later": 1}\n')
+        answer = await send(inspection.path, b'{"patience": 60', b', "later": 1}\n')
         inspection.close()
 
         assert msgspec.json.decode(answer, type=Report).tasks == TaskTree()
 
     async def test_an_answer_that_comes_too_late(self) -> None:
-        """What an event loop says once it goes on again is not taken for the answer to the next question."""
+        """A late answer of a blocked event loop is not used for the next request."""
         numbers = iter(range(10))
         inspection = Inspection(lambda: TaskTree(limits=tuple(rt.statistics()[: next(numbers)])))
         async with Runtime() as rt:
             reports: list[Report] = []
-            # This very thread does not go on until it is reported as blocked.
+            # trio's own thread waits here, until the other thread reports the loop as blocked.
             thread = threading.Thread(target=lambda: reports.append(ask(inspection.path, 0.05)))
             thread.start()
             thread.join()
-            report = await asked(inspection.path)
+            report = await ask_process(inspection.path)
         inspection.close()
 
         assert reports[0].blocked is not None
@@ -120,7 +120,7 @@ class TestAnswers:
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can be somebody else")
 async def test_somebody_else_is_told_nothing(place: Path) -> None:
-    """Even where the folder lets them in, others than the user get no answer."""
+    """Other users get no answer, even if the folder's permissions let them in."""
     inspection = Inspection(TaskTree)
     for path, mode in ((place, 0o755), (place / "agno-rt", 0o755), (inspection.path, 0o666)):
         os.chmod(path, mode)
@@ -128,7 +128,7 @@ async def test_somebody_else_is_told_nothing(place: Path) -> None:
     command = ["python3", "-I", "-S", "-c", talk, str(inspection.path)]
 
     done = await trio.run_process(command, user=65_534, capture_stdout=True)
-    report = await asked(inspection.path)
+    report = await ask_process(inspection.path)
     inspection.close()
 
     assert done.stdout == b"b''\n"
@@ -136,10 +136,10 @@ async def test_somebody_else_is_told_nothing(place: Path) -> None:
 
 
 class TestClosing:
-    """How it ends."""
+    """Closing of the socket."""
 
     async def test_leaves_nothing(self, place: Path) -> None:
-        """Closed, twice even, it has no socket and no thread, and who asks is told that it is gone."""
+        """Closing, even twice, removes the socket and the thread, and later callers get `Gone`."""
         before = threading.active_count()
         inspection = Inspection(TaskTree)
         assert sockets() == [(os.getpid(), inspection.path)]
@@ -152,7 +152,7 @@ class TestClosing:
             ask(inspection.path)
 
     async def test_while_somebody_asks(self) -> None:
-        """One who waits for an answer is told at once."""
+        """A waiting caller gets an error at once."""
         entered = threading.Event()
 
         def look() -> TaskTree:
@@ -178,10 +178,10 @@ class TestClosing:
 
 
 class TestFolder:
-    """Where sockets are."""
+    """The folder of the sockets."""
 
     async def test_without_a_runtime_folder(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where the system offers none, it is a folder among the temporary ones, which is always looked at too."""
+        """Without `XDG_RUNTIME_DIR` the sockets are in a temporary folder; searches always include the folder."""
         monkeypatch.delenv("XDG_RUNTIME_DIR")
         inspection = Inspection(TaskTree)
         assert inspection.path.parent == place / f"agno-rt-{os.getuid()}"
@@ -192,7 +192,7 @@ class TestFolder:
         inspection.close()
 
     async def test_of_others(self, place: Path) -> None:
-        """A folder that others may write to is not used, and what is in it is not asked."""
+        """A folder writable by others is refused, and its sockets are not listed."""
         (place / "agno-rt").mkdir(mode=0o777)
         (place / "agno-rt" / "1.0.sock").touch()
         with pytest.raises(BackendError, match="not a folder that belongs to this user alone") as caught:
@@ -202,14 +202,14 @@ class TestFolder:
         assert sockets() == []
 
     async def test_a_link(self, place: Path) -> None:
-        """A link in the folder's place is not followed."""
+        """A link instead of the folder is not followed."""
         (place / "elsewhere").mkdir(mode=0o700)
         (place / "agno-rt").symlink_to(place / "elsewhere")
         with pytest.raises(BackendError, match="not a folder that belongs to this user alone"):
             Inspection(TaskTree)
 
     async def test_a_path_that_is_too_long(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The error names the path, and what to do."""
+        """The error names a path beyond the length of sockets, and a remedy."""
         long = place / ("x" * 100)
         long.mkdir()
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
@@ -220,7 +220,7 @@ class TestFolder:
         assert list((long / "agno-rt").iterdir()) == []
 
     async def test_the_plugin_says_why(self, place: Path) -> None:
-        """A runtime that was to have one and cannot does not open."""
+        """A runtime with a failing inspect plugin does not open."""
         (place / "agno-rt").mkdir(mode=0o755)
         with pytest.raises(BackendError, match="alone"):
             async with Runtime(observers=["inspect"]):
@@ -228,11 +228,11 @@ class TestFolder:
 
 
 async def test_it_changes_no_run() -> None:
-    """With the observer, runs answer as they do without; it raises at nothing that it is told."""
+    """The inspect observer does not change a run's result, and raises at no event."""
     async with Runtime(observers=["inspect"]) as rt:
         result = await rt.run(Agent(ScriptedModel(["ok"])), "x")
         (_, path), *_ = sockets()
-        report = await asked(path)
+        report = await ask_process(path)
         for observer in rt._observers.heard:
             if isinstance(observer, Inspection):
                 observer.close()
@@ -243,7 +243,7 @@ async def test_it_changes_no_run() -> None:
 
 
 def test_a_process_of_another_version() -> None:
-    """An answer that is not understood is an error of that process's, not of the one who asks."""
+    """A malformed answer is reported as another version of the process."""
     with tempfile.TemporaryDirectory(prefix="insp") as name, socket.socket(socket.AF_UNIX) as listener:
         path = Path(name) / f"{os.getpid()}.0.sock"
         listener.bind(os.fspath(path))

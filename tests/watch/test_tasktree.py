@@ -1,4 +1,4 @@
-"""The task tree of a running runtime: what it says of runs that wait for everything that a run can wait for."""
+"""The task tree of a running runtime: runs that wait for all possible reasons."""
 
 from __future__ import annotations
 
@@ -22,41 +22,41 @@ from agno_rt.testing import ScriptedModel
 from tests.helpers import Hanging, forever
 
 
-def taken(rt: Runtime) -> TaskTree:
-    """The tree, as it comes over the wire."""
+def take_tree(rt: Runtime) -> TaskTree:
+    """Return the tree, after a check of its JSON form."""
     tree = task_tree(rt._model_calls, rt.statistics())
     assert msgspec.json.decode(msgspec.json.encode(tree), type=TaskTree) == tree
     return tree
 
 
-async def only(rt: Runtime) -> RunTask:
-    """The one run under way, once nothing moves any more."""
+async def only_run(rt: Runtime) -> RunTask:
+    """Return the single run, once all tasks are blocked."""
     await wait_all_tasks_blocked()
-    (run,) = taken(rt).runs
+    (run,) = take_tree(rt).runs
     return run
 
 
-def calling(*names: str) -> ScriptedModel:
-    """A model that calls these tools, and then answers."""
+def calling_model(*names: str) -> ScriptedModel:
+    """Make a model with calls of the tools, then an answer."""
     return ScriptedModel([[ToolCall(str(at), name) for at, name in enumerate(names, 1)], "done"])
 
 
 class TestRuns:
-    """What is said of a run."""
+    """Runs in the tree."""
 
     async def test_nothing(self) -> None:
-        """A runtime in which nothing is under way has an empty tree, and says so."""
+        """An idle runtime has an empty tree."""
         async with Runtime() as rt:
             await rt.run(Agent(ScriptedModel(["ok"])), "x")
 
-            assert taken(rt).runs == ()
-            assert str(taken(rt)) == "nothing under way"
+            assert take_tree(rt).runs == ()
+            assert str(take_tree(rt)) == "nothing under way"
 
     async def test_asking(self) -> None:
-        """A run that waits for its model: who, for whom, in which turn, and where in the model's code."""
+        """A run that waits for its model has agent, session, user, turn, and a place in the model's code."""
         async with Runtime() as rt:
             started = await rt.start(Agent(Hanging(), "assistant"), "x", session="s", user="ann")
-            run = await only(rt)
+            run = await only_run(rt)
             started.cancel()
 
         assert (run.id, run.agent, run.session, run.user) == (started.id, "assistant", "s", "ann")
@@ -69,31 +69,31 @@ class TestRuns:
         assert " · asking hanging at Hanging.respond" in line
 
     async def test_not_begun(self) -> None:
-        """A run that was started and has not had its turn yet is there."""
+        """A started run is in the tree before its first turn."""
         async with Runtime() as rt:
             started = await rt.start(Agent(ScriptedModel(["ok"])), "x")
-            (run,) = taken(rt).runs
+            (run,) = take_tree(rt).runs
 
         assert (run.id, run.doing, run.turn) == (started.id, "starting", 0)
 
     async def test_in_the_foreground(self) -> None:
-        """Runs in tasks of the program's own are found like those in the background; others' are not."""
+        """Runs in the program's own tasks are included; runs of another runtime are not."""
         async with Runtime() as rt, Runtime() as other, trio.open_nursery() as nursery:
             nursery.start_soon(rt.run, Agent(Hanging(), "mine"), "x")
             nursery.start_soon(other.run, Agent(Hanging(), "other"), "x")
-            run = await only(rt)
+            run = await only_run(rt)
             nursery.cancel_scope.cancel()
 
         assert run.agent == "mine"
 
     async def test_queued(self) -> None:
-        """A run without a place names the limit, and how many have and want one."""
+        """A queued run names the limit, with the numbers of running and waiting runs."""
         async with Runtime(limits=Limits(runs=1)) as rt:
             first = await rt.start(Agent(Hanging()), "x")
             await wait_all_tasks_blocked()
             second = await rt.start(Agent(Hanging()), "x")
             await wait_all_tasks_blocked()
-            tree = taken(rt)
+            tree = take_tree(rt)
             first.cancel()
             second.cancel()
 
@@ -105,13 +105,13 @@ class TestRuns:
         assert tree.run("another") is None
 
     async def test_waiting_for_a_place_to_ask(self) -> None:
-        """The same for a place among the model calls."""
+        """A run in the queue for model calls names the limit."""
         async with Runtime(limits=Limits(model_calls=1)) as rt:
             runs = []
             for _ in range(2):
                 runs.append(await rt.start(Agent(Hanging()), "x"))
                 await wait_all_tasks_blocked()
-            waiting = taken(rt).run(runs[1].id)
+            waiting = take_tree(rt).run(runs[1].id)
             for run in runs:
                 run.cancel()
 
@@ -122,13 +122,13 @@ class TestRuns:
         )
 
     async def test_waiting_for_a_session(self) -> None:
-        """Of two runs on one session, the second says which one it waits for."""
+        """The second of two runs on a session names the first."""
         async with Runtime() as rt:
             first = await rt.start(Agent(Hanging()), "x", session="s")
             await wait_all_tasks_blocked()
             second = await rt.start(Agent(Hanging()), "x", session="s")
             await wait_all_tasks_blocked()
-            tree = taken(rt)
+            tree = take_tree(rt)
             first.cancel()
             second.cancel()
 
@@ -141,13 +141,13 @@ class TestRuns:
         assert f"held by run {first.id}" in str(tree)
 
     async def test_the_reader_of_a_stream(self) -> None:
-        """A run whose events nobody reads waits for its reader."""
+        """A run with unread events waits for its reader."""
 
         class Flood:
             name = "flood"
 
             async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-                """Never stop."""
+                """Emit for ever."""
                 from agno_rt.events import TextDelta
 
                 assert emit is not None
@@ -155,14 +155,14 @@ class TestRuns:
                     await emit(TextDelta("more"))
 
         async with Runtime() as rt, rt.stream(Agent(Flood()), "x"):
-            run = await only(rt)
+            run = await only_run(rt)
 
         assert run.doing == "waiting for the reader of its stream"
         assert run.waits is not None
         assert (run.waits.name, run.waits.waiting) == ("stream_buffer", 1)
 
     async def test_wrappers(self, autojump_clock: MockClock) -> None:
-        """What waits in a wrapper of the model is told from what asks it."""
+        """A wait in a wrapper is distinguished from a wait for the model."""
         limited = RateLimit(ScriptedModel(["ok"], name="small"), requests=1, per=100)
         failing = ScriptedModel([ModelError("down", retryable=True)], name="down")
         again = Retry(failing, wait=50, jitter=lambda: 1.0)
@@ -170,7 +170,7 @@ class TestRuns:
             await rt.run(Agent(limited), "x")
             runs = [await rt.start(Agent(limited), "x"), await rt.start(Agent(again), "x")]
             await wait_all_tasks_blocked()
-            tree = taken(rt)
+            tree = take_tree(rt)
             for started in runs:
                 started.cancel()
 
@@ -183,46 +183,46 @@ class TestRuns:
         assert retrying.doing == f"waiting to ask again ({again.name})"
 
     async def test_hooks(self) -> None:
-        """A hook that does not come back is named."""
+        """A hanging hook is named."""
 
         class Slow(AgentHook):
             async def before_run(self, context: Any, input: Any) -> None:
-                """Never come back."""
+                """Wait for ever."""
                 await trio.sleep_forever()
 
         async with Runtime() as rt:
             started = await rt.start(Agent(ScriptedModel([]), hooks=[Slow()]), "x")
-            run = await only(rt)
+            run = await only_run(rt)
             started.cancel()
 
         assert run.doing == "in the hook Slow"
 
     async def test_storage(self) -> None:
-        """A memory backend that does not come back is seen."""
+        """A hanging memory backend is visible."""
         from agno_rt.defaults.memory import InProcessMemory
 
         class Slow(InProcessMemory):
             async def load(self, id: str, last: int | None = None) -> Any:
-                """Never come back."""
+                """Wait for ever."""
                 await trio.sleep_forever()
 
         async with Runtime(memory=Slow()) as rt:
             started = await rt.start(Agent(ScriptedModel([])), "x", session="s")
-            run = await only(rt)
+            run = await only_run(rt)
             started.cancel()
 
         assert run.doing == "reading its session"
 
     async def test_keeps_nothing(self) -> None:
-        """Looking leaves nothing behind: the model of a run that was looked at is free when the run is over."""
+        """A snapshot keeps no references: after the run its model is freed."""
         async with Runtime() as rt:
             model = Hanging()
             alive = weakref.ref(model)
             started = await rt.start(Agent(model), "x")
-            await only(rt)
+            await only_run(rt)
             started.cancel()
             await wait_all_tasks_blocked()
-            assert taken(rt).runs == ()
+            assert take_tree(rt).runs == ()
             del started, model
         gc.collect()
 
@@ -230,21 +230,21 @@ class TestRuns:
 
 
 class TestCalls:
-    """What is said of tool calls, and of runs within them."""
+    """Tool calls and nested runs in the tree."""
 
     async def test_parallel(self) -> None:
-        """Calls of one turn hang below their run, in the order in which the model made them; the rest is counted."""
+        """The calls of a turn are children of the run, in the model's order; finished calls are counted."""
 
         @tool
         async def quick() -> str:
-            """Come back at once."""
+            """Return at once."""
             return "ok"
 
         async with Runtime(limits=Limits(tools=2)) as rt:
             started = await rt.start(
-                Agent(calling("quick", "forever", "forever", "forever"), tools=[quick, forever]), "x"
+                Agent(calling_model("quick", "forever", "forever", "forever"), tools=[quick, forever]), "x"
             )
-            run = await only(rt)
+            run = await only_run(rt)
             started.cancel()
 
         assert (run.doing, run.turn) == ("calling quick, forever (1 of 4 done)", 1)
@@ -257,7 +257,7 @@ class TestCalls:
         assert run.calls[0].place.file.endswith("helpers.py")
 
     async def test_in_a_thread(self) -> None:
-        """A synchronous tool is in a thread, and it is said where."""
+        """A sync tool is shown in a thread, with its place."""
         begun, end = threading.Event(), threading.Event()
 
         @tool
@@ -268,9 +268,9 @@ class TestCalls:
             return "ok"
 
         async with Runtime() as rt:
-            await rt.start(Agent(calling("stuck"), tools=[stuck]), "x")
+            await rt.start(Agent(calling_model("stuck"), tools=[stuck]), "x")
             await trio.to_thread.run_sync(begun.wait)
-            (run,) = taken(rt).runs
+            (run,) = take_tree(rt).runs
             end.set()
 
         (call,) = run.calls
@@ -279,17 +279,17 @@ class TestCalls:
         assert call.place.file == threading.__file__ or call.place.function.endswith("stuck")
 
     async def test_waiting_for_a_place(self) -> None:
-        """A call that waits for its tool's limit names it."""
+        """A call in the queue of its tool's limit names the limit."""
 
         @tool(concurrency=1)
         async def narrow() -> str:
-            """One at a time."""
+            """Wait for ever, one call at a time."""
             await trio.sleep_forever()
             return ""
 
         async with Runtime() as rt:
-            started = await rt.start(Agent(calling("narrow", "narrow"), tools=[narrow]), "x")
-            run = await only(rt)
+            started = await rt.start(Agent(calling_model("narrow", "narrow"), tools=[narrow]), "x")
+            run = await only_run(rt)
             started.cancel()
 
         doing = {call.doing: call.waits for call in run.calls}
@@ -298,7 +298,7 @@ class TestCalls:
         assert doing[waiting] == LimitStatistics("tool 'narrow'", 1, 1, 1)
 
     async def test_batch(self) -> None:
-        """The calls of a batch are one."""
+        """The calls of a batch are one node."""
 
         @tool(batch=True)
         async def look(places: list[str]) -> list[str]:
@@ -309,42 +309,42 @@ class TestCalls:
         calls = [ToolCall("a", "look", '{"item": "x"}'), ToolCall("b", "look", '{"item": "y"}')]
         async with Runtime() as rt:
             started = await rt.start(Agent(ScriptedModel([calls]), tools=[look]), "x")
-            run = await only(rt)
+            run = await only_run(rt)
             started.cancel()
 
         assert [(call.name, call.ids) for call in run.calls] == [("look", ("a", "b"))]
 
     async def test_runs_within(self) -> None:
-        """Runs in tools hang below the call that made them, at any depth, however they were made."""
+        """Nested runs are children of their calls, at any depth and by any method."""
         async with Runtime() as rt:
             leaf = Agent(Hanging(), "leaf")
 
             @tool
             async def plain() -> str:
-                """Run it here."""
+                """Run the agent in the tool's task."""
                 return (await rt.run(leaf, "x")).content
 
             @tool
             async def several() -> str:
-                """Run it in tasks of the tool's own."""
+                """Run the agent in tasks of the tool's own."""
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(rt.run, leaf, "x")
                     nursery.start_soon(rt.run, leaf, "x")
                 return ""
 
-            middle = Agent(calling("plain", "several"), "middle", tools=[plain, several])
+            middle = Agent(calling_model("plain", "several"), "middle", tools=[plain, several])
 
             @tool
             async def streamed() -> str:
-                """Stream it."""
+                """Stream the agent."""
                 async with rt.stream(middle, "x") as events:
                     async for _ in events:
                         pass
                 return ""
 
-            started = await rt.start(Agent(calling("streamed"), "top", tools=[streamed]), "x")
-            run = await only(rt)
-            lines = str(taken(rt)).splitlines()[1:]
+            started = await rt.start(Agent(calling_model("streamed"), "top", tools=[streamed]), "x")
+            run = await only_run(rt)
+            lines = str(take_tree(rt)).splitlines()[1:]
             started.cancel()
 
         (call,) = run.calls
@@ -365,73 +365,73 @@ class TestCalls:
         ]
 
     async def test_from_a_thread(self) -> None:
-        """A run that a tool makes from its thread is below the call."""
+        """A run started from a tool's thread is a child of the call."""
         async with Runtime() as rt:
             leaf = Agent(Hanging(), "leaf")
 
             @tool
             def threaded() -> str:
-                """Run it from a thread."""
+                """Run the agent from a thread."""
                 return trio.from_thread.run(rt.run, leaf, "x").content
 
             with trio.CancelScope() as scope:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(rt.run, Agent(calling("threaded"), "top", tools=[threaded]), "x")
-                    while not (within := [run for run in taken(rt).all_runs() if run.doing == "asking hanging"]):
+                    nursery.start_soon(rt.run, Agent(calling_model("threaded"), "top", tools=[threaded]), "x")
+                    while not (within := [run for run in take_tree(rt).all_runs() if run.doing == "asking hanging"]):
                         await trio.lowlevel.checkpoint()
-                    (run,) = taken(rt).runs
+                    (run,) = take_tree(rt).runs
                     scope.cancel()
         assert [leaf.id for call in run.calls for leaf in call.runs] == [within[0].id]
 
     async def test_asked_from_within(self) -> None:
-        """A tool that looks at the tree is in it."""
+        """A tool that takes the tree is in the tree."""
         async with Runtime() as rt:
             trees: list[TaskTree] = []
 
             @tool
             async def look() -> str:
-                """Look around."""
-                trees.append(taken(rt))
+                """Take the tree."""
+                trees.append(take_tree(rt))
                 return "ok"
 
-            await rt.run(Agent(calling("look"), "top", tools=[look]), "x")
+            await rt.run(Agent(calling_model("look"), "top", tools=[look]), "x")
 
         (run,) = trees[0].runs
         assert [(call.name, call.ids) for call in run.calls] == [("look", ("1",))]
 
     async def test_changed_by_a_hook(self) -> None:
-        """A call is shown as it is made, not as it was asked for."""
+        """A call changed by a hook is shown as changed."""
 
         class Renaming(AgentHook):
             async def before_tool(self, context: Any, call: ToolCall) -> ToolCall:
-                """Another tool."""
+                """Call another tool."""
                 return ToolCall(call.id, "forever")
 
         async with Runtime() as rt:
-            started = await rt.start(Agent(calling("other"), tools=[forever], hooks=[Renaming()]), "x")
-            run = await only(rt)
+            started = await rt.start(Agent(calling_model("other"), tools=[forever], hooks=[Renaming()]), "x")
+            run = await only_run(rt)
             started.cancel()
 
         assert [call.name for call in run.calls] == ["forever"]
 
 
 class TestDeadlines:
-    """How long still."""
+    """Deadlines in the tree."""
 
     async def test_each_has_its_own(self, autojump_clock: MockClock) -> None:
-        """Deadlines are named, hang where they belong, and tell how long a thing has been under way."""
+        """Deadlines have names and belong to their nodes; each node has its age."""
         limits = Limits(run_timeout=100, turn_timeout=50, tool_timeout=20, model_timeout=10)
         async with Runtime(limits=limits) as rt:
             leaf = Agent(Hanging(), "leaf", limits=Limits(run_timeout=15, model_timeout=12))
 
             @tool
             async def deeper() -> str:
-                """Run another."""
+                """Run another agent."""
                 return (await rt.run(leaf, "x")).content
 
-            started = await rt.start(Agent(calling("deeper"), tools=[deeper]), "x")
+            started = await rt.start(Agent(calling_model("deeper"), tools=[deeper]), "x")
             await trio.sleep(5)
-            (run,) = taken(rt).runs
+            (run,) = take_tree(rt).runs
             started.cancel()
 
         (call,) = run.calls
@@ -439,23 +439,23 @@ class TestDeadlines:
         assert run.deadlines == (Deadline("run_timeout", 95), Deadline("turn_timeout", 45))
         assert call.deadlines == (Deadline("tool_timeout", 15),)
         assert within.deadlines == (Deadline("run_timeout", 10), Deadline("model_timeout", 7))
-        # The clock of the machine, which stands still here.
+        # `since` is measured by the machine's clock, unaffected by the virtual one.
         assert all(since is not None and 0 <= since < 60 for since in (run.since, call.since, within.since))
         assert "tool_timeout in 15.0 s" in str(TaskTree((run,)))
 
     async def test_of_parallel_calls(self, autojump_clock: MockClock) -> None:
-        """Each of several calls has its own; those of the run are not told twice."""
+        """Each parallel call has its own deadline, without the run's."""
 
         @tool(timeout=3)
         async def hasty() -> str:
-            """Have little time."""
+            """Wait for ever."""
             await trio.sleep_forever()
             return ""
 
         async with Runtime(limits=Limits(run_timeout=100, tool_timeout=20)) as rt:
-            started = await rt.start(Agent(calling("hasty", "forever"), tools=[hasty, forever]), "x")
+            started = await rt.start(Agent(calling_model("hasty", "forever"), tools=[hasty, forever]), "x")
             await trio.sleep(1)
-            (run,) = taken(rt).runs
+            (run,) = take_tree(rt).runs
             started.cancel()
 
         assert run.deadlines == (Deadline("run_timeout", 99),)
@@ -465,13 +465,13 @@ class TestDeadlines:
         ]
 
     async def test_in_a_queue(self, autojump_clock: MockClock) -> None:
-        """How long a run waits in the queue still."""
+        """A queued run has the deadline of the queue."""
         async with Runtime(limits=Limits(runs=1, queue_timeout=30)) as rt:
             first = await rt.start(Agent(Hanging()), "x")
             await wait_all_tasks_blocked()
             second = await rt.start(Agent(Hanging()), "x")
             await trio.sleep(10)
-            queued = taken(rt).run(second.id)
+            queued = take_tree(rt).run(second.id)
             first.cancel()
             second.cancel()
 
@@ -479,7 +479,7 @@ class TestDeadlines:
         assert queued.deadlines == (Deadline("queue_timeout", 20),)
 
     async def test_of_the_program(self, autojump_clock: MockClock) -> None:
-        """A scope around a run counts, without a name; one that is shielded from hides what is outside."""
+        """The deadline of a scope around the run counts, without a name; a shield hides outer deadlines."""
         async with Runtime() as rt:
 
             async def shielded() -> None:
@@ -491,7 +491,7 @@ class TestDeadlines:
                     nursery.start_soon(rt.run, Agent(Hanging(), "plain"), "x")
                     nursery.start_soon(shielded)
                     await trio.sleep(1)
-                    runs = {run.agent: run for run in taken(rt).runs}
+                    runs = {run.agent: run for run in take_tree(rt).runs}
                     nursery.cancel_scope.cancel()
 
         assert runs["plain"].deadlines == (Deadline("", 8),)
@@ -499,11 +499,11 @@ class TestDeadlines:
         assert "a deadline in 8.0 s" in str(TaskTree((runs["plain"],)))
 
     async def test_budgets(self) -> None:
-        """What a run has spent of its budgets, and so what is left."""
-        agent = Agent(calling("forever"), tools=[forever], limits=Limits(tokens=100, tool_calls=5))
+        """A run has the used and total amounts of its budgets."""
+        agent = Agent(calling_model("forever"), tools=[forever], limits=Limits(tokens=100, tool_calls=5))
         async with Runtime() as rt:
             started = await rt.start(agent, "x")
-            run = await only(rt)
+            run = await only_run(rt)
             started.cancel()
 
         assert {each.name: (each.in_use, each.total) for each in run.budgets} == {
@@ -515,16 +515,16 @@ class TestDeadlines:
 
 
 class TestText:
-    """The form for people."""
+    """The text form for people."""
 
     def test_times(self) -> None:
-        """Times are read at a glance, and a deadline that has passed says so."""
+        """Times are readable, and a passed deadline is marked as over."""
         run = RunTask("r", since=3_725.0, deadlines=(Deadline("run_timeout", 125.0), Deadline("", -0.5)))
 
         assert str(TaskTree((run,))) == "run r · for 1 h 2 min · run_timeout in 2 min 5 s · a deadline is over"
 
     def test_calls_and_runs(self) -> None:
-        """Runs of which the call is not known come after the calls."""
+        """Nested runs without a known call come after the calls."""
         run = RunTask("r", calls=(CallTask("a", ("1",)),), runs=(RunTask("q"),))
 
         assert str(TaskTree((run,))).splitlines() == ["run r", "├─ a 1 · running", "└─ run q"]

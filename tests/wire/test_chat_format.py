@@ -26,35 +26,35 @@ def weather(city: str) -> str:
 
 
 def b64(data: bytes) -> str:
-    """The bytes in base64."""
+    """Return the bytes in base64."""
     return base64.b64encode(data).decode()
 
 
-def closed(schema: Any) -> dict[str, Any]:
-    """The schema of an object with that one property, as strict mode wants it."""
+def closed_object(schema: Any) -> dict[str, Any]:
+    """Return the schema of an object with the property, in the form of strict mode."""
     return {"type": "object", "properties": {"a": schema}, "required": ["a"], "additionalProperties": False}
 
 
-def nested(levels: int) -> dict[str, Any]:
-    """Lists within lists, in an object."""
+def nested_lists(levels: int) -> dict[str, Any]:
+    """Return the schema of nested lists in an object."""
     schema: dict[str, Any] = {"type": "integer"}
     for _ in range(levels - 1):
         schema = {"type": "array", "items": schema}
-    return closed(schema)
+    return closed_object(schema)
 
 
 class TestRequest:
-    """What is sent."""
+    """Request bodies."""
 
     def test_a_plain_question(self) -> None:
-        """A question without anything else is a model and messages, and no key more."""
+        """A bare question has a model and messages, and no other key."""
         assert request_body(ModelRequest([Message("user", "hi")]), "m") == {
             "model": "m",
             "messages": [{"role": "user", "content": "hi"}],
         }
 
     def test_a_conversation_with_calls(self) -> None:
-        """Calls and results carry their ids; a name goes with every role but a tool's."""
+        """Calls and results have their ids; a name is sent for every role except a tool's."""
         conversation = [
             Message("user", "hi", name="ann"),
             Message("assistant", "", (ToolCall("c1", "weather", '{"city": "x"}'),)),
@@ -83,7 +83,7 @@ class TestRequest:
         ],
     )
     def test_tools(self, choice: str, sent: Any) -> None:
-        """Tools go with their schema, and the choice by word or by name."""
+        """Tools are sent with their schema, and the choice as a word or a name."""
         body = request_body(ModelRequest([], [weather], choice), "m")
 
         assert body["tool_choice"] == sent
@@ -102,33 +102,33 @@ class TestRequest:
         ("schema", "strict"),
         [
             ({"type": "object", "properties": {}, "additionalProperties": False}, True),
-            (closed({"type": "integer", "minimum": 1}), True),
-            (closed({"type": "string", "format": "date"}), True),
-            (closed({"type": "string", "enum": ["a"], "description": "A."}), True),
-            (closed({"type": "array", "items": {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]}}), True),
-            ({**closed({"$ref": "#/$defs/A"}), "$defs": {"A": closed({"$ref": "#/$defs/A"})}}, True),
+            (closed_object({"type": "integer", "minimum": 1}), True),
+            (closed_object({"type": "string", "format": "date"}), True),
+            (closed_object({"type": "string", "enum": ["a"], "description": "A."}), True),
+            (closed_object({"type": "array", "items": {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]}}), True),
+            ({**closed_object({"$ref": "#/$defs/A"}), "$defs": {"A": closed_object({"$ref": "#/$defs/A"})}}, True),
             ({"type": "integer"}, False),
             ({"anyOf": [{"type": "object"}]}, False),
             ({"type": "object", "properties": {}}, False),
-            ({**closed({"type": "integer"}), "required": []}, False),
-            ({**closed({"$ref": "#/$defs/A"}), "$defs": {"A": {"type": "object"}}}, False),
-            (closed({}), False),
-            (closed({"enum": ["a", 1]}), False),
-            (closed({"type": "array"}), False),
-            (closed({"type": "array", "prefixItems": [{"type": "integer"}], "items": False}), False),
-            (closed({"type": "array", "items": {"anyOf": [{"type": "integer"}, {}]}}), False),
-            (closed({"type": "string", "format": "decimal"}), False),
-            (closed({"type": "string", "contentEncoding": "base64"}), False),
-            (closed({"type": "string", "minLength": 1}), False),
-            (closed({"type": "integer", "default": 1}), False),
-            (closed({"type": "object", "additionalProperties": {"type": "integer"}}), False),
-            (closed({"type": "string", "enum": [str(choice) for choice in range(2_000)]}), False),
-            (nested(9), True),
-            (nested(11), False),
+            ({**closed_object({"type": "integer"}), "required": []}, False),
+            ({**closed_object({"$ref": "#/$defs/A"}), "$defs": {"A": {"type": "object"}}}, False),
+            (closed_object({}), False),
+            (closed_object({"enum": ["a", 1]}), False),
+            (closed_object({"type": "array"}), False),
+            (closed_object({"type": "array", "prefixItems": [{"type": "integer"}], "items": False}), False),
+            (closed_object({"type": "array", "items": {"anyOf": [{"type": "integer"}, {}]}}), False),
+            (closed_object({"type": "string", "format": "decimal"}), False),
+            (closed_object({"type": "string", "contentEncoding": "base64"}), False),
+            (closed_object({"type": "string", "minLength": 1}), False),
+            (closed_object({"type": "integer", "default": 1}), False),
+            (closed_object({"type": "object", "additionalProperties": {"type": "integer"}}), False),
+            (closed_object({"type": "string", "enum": [str(choice) for choice in range(2_000)]}), False),
+            (nested_lists(9), True),
+            (nested_lists(11), False),
         ],
     )
     def test_an_output_schema(self, schema: dict[str, Any], strict: bool) -> None:
-        """A schema is asked for, strictly where OpenAI would take it so: closed objects, of words that it knows."""
+        """A schema is strict where OpenAI accepts strict ones: closed objects with supported keywords."""
         sent = request_body(ModelRequest([], output=schema), "m")["response_format"]
 
         assert sent["type"] == "json_schema"
@@ -136,7 +136,7 @@ class TestRequest:
         assert sent["json_schema"].get("strict", False) is strict
 
     def test_settings(self) -> None:
-        """Settings that are set go along, zero included, and `extra` has the last word."""
+        """Given settings are sent, zero included, and `extra` overrides all keys."""
         settings = ModelSettings(0.0, 5, 0, ("a", "b"), extra={"top_p": 0.5, "model": "other"})
 
         assert request_body(ModelRequest([], settings=settings), "m") == {
@@ -150,14 +150,14 @@ class TestRequest:
         }
 
 
-def sent(*messages: Message, **options: Any) -> list[Any]:
-    """What the messages become."""
+def sent_messages(*messages: Message, **options: Any) -> list[Any]:
+    """Return the messages of the request's body."""
     bodies: list[Any] = request_body(ModelRequest(messages), "m", **options)["messages"]
     return bodies
 
 
 class TestMedia:
-    """How media are sent."""
+    """Media in request bodies."""
 
     @pytest.mark.parametrize(
         ("part", "body"),
@@ -182,24 +182,24 @@ class TestMedia:
         ],
     )
     def test_parts_of_a_user_s_message(self, part: Part, body: dict[str, Any]) -> None:
-        """Each part of a user's message has its place in the format, in its order."""
+        """Each part of a user's message has its form, in order."""
         image = {"type": "image_url", "image_url": {"url": "https://host/x"}}
 
-        assert sent(Message("user", (part, media.image("https://host/x")))) == [
+        assert sent_messages(Message("user", (part, media.image("https://host/x")))) == [
             {"role": "user", "content": [body, image]}
         ]
 
     def test_files_of_text_are_text(self) -> None:
-        """A file of text is no attachment: any model can read it, whatever the message's role."""
+        """A text file is sent as text, readable for any model, in any role."""
         notes = media.file(b"Port 7070.", name="a.md")
 
-        assert sent(Message("user", ("Which port?", notes)), Message("system", (notes,))) == [
+        assert sent_messages(Message("user", ("Which port?", notes)), Message("system", (notes,))) == [
             {"role": "user", "content": "Which port?\n\na.md:\n\nPort 7070."},
             {"role": "system", "content": "a.md:\n\nPort 7070."},
         ]
 
     def test_what_tools_return(self) -> None:
-        """A tool's media come behind all results of its turn, each named; the result says that there is something."""
+        """A tool's media follow all results of the turn, each with the tool's name; the result describes the media."""
         conversation = [
             Message("user", "Look."),
             Message("assistant", "", (ToolCall("c1", "camera"), ToolCall("c2", "clock"))),
@@ -214,20 +214,20 @@ class TestMedia:
             ],
         }
 
-        assert sent(*conversation)[2:] == [
+        assert sent_messages(*conversation)[2:] == [
             {"role": "tool", "content": "Taken.\n[image now.png, 69 bytes]", "tool_call_id": "c1"},
             {"role": "tool", "content": "noon", "tool_call_id": "c2"},
             shown,
         ]
         again = [*conversation, Message("assistant", "A dot."), Message("user", "Thanks.")]
-        assert [body["role"] for body in sent(*again)] == [
+        assert [body["role"] for body in sent_messages(*again)] == [
             *("user", "assistant", "tool", "tool", "user"),
             *("assistant", "user"),
         ]
 
     def test_a_tool_without_a_name(self) -> None:
-        """A result that does not say whose it is shows its media all the same."""
-        [_, shown] = sent(Message("tool", (media.image(PNG),), (), "c1"))
+        """A result without a tool's name shows its media, too."""
+        [_, shown] = sent_messages(Message("tool", (media.image(PNG),), (), "c1"))
 
         assert shown["content"][0]["text"] == "A tool returned [image image/png, 69 bytes]:"
 
@@ -242,18 +242,18 @@ class TestMedia:
         ],
     )
     def test_what_the_format_cannot_carry(self, message: Message, said: str) -> None:
-        """It is the caller's to mend, and the error says how."""
+        """Unsupported media raise an error with a hint for the caller."""
         with pytest.raises(UsageError) as caught:
-            sent(message)
+            sent_messages(message)
         assert said in caught.value.message
         assert caught.value.hint
 
     def test_earlier_reasoning(self) -> None:
-        """What the model thought before is left out, unless the server wants it back in a field of its own."""
+        """Earlier reasoning is left out, unless the server wants the text in a field of its own."""
         turns = [Message("user", "hi", reasoning="?"), Message("assistant", "hello", reasoning="hm")]
 
-        assert sent(*turns) == [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
-        assert sent(*turns, reasoning_field="reasoning_content")[1] == {
+        assert sent_messages(*turns) == [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
+        assert sent_messages(*turns, reasoning_field="reasoning_content")[1] == {
             "role": "assistant",
             "content": "hello",
             "reasoning_content": "hm",
@@ -261,22 +261,22 @@ class TestMedia:
 
 
 def completion(message: Any, **more: Any) -> dict[str, Any]:
-    """A completion's body around a message."""
+    """Return a completion's body with the message."""
     return {"choices": [{"message": message, **more}]}
 
 
 class TestResponse:
-    """What comes back in one piece."""
+    """Responses from whole bodies."""
 
     def test_text(self) -> None:
-        """Content, reasoning, usage and the reason to stop are taken over."""
+        """Content, reasoning, usage and finish reason are read."""
         body = completion({"content": "hi", "reasoning_content": "hm"}, finish_reason="length")
         body["usage"] = {"prompt_tokens": 3, "completion_tokens": 4}
 
         assert response(body) == ModelResponse("hi", (), "hm", Usage(3, 4), "length")
 
     def test_calls(self) -> None:
-        """Calls are taken over; a call without id gets one, and calls make the reason."""
+        """Calls are read; a call without an id gets one, and calls decide the finish reason."""
         calls = [{"id": "c1", "function": {"name": "a", "arguments": "{}"}}, {"function": {"name": "b"}}]
         answer = response(completion({"content": None, "tool_calls": calls}))
 
@@ -284,11 +284,11 @@ class TestResponse:
         assert answer.finish_reason == "tool_calls"
 
     def test_little(self) -> None:
-        """What is absent or null is empty; an unknown reason is `stop`; the other name for reasoning is known."""
+        """Missing values and nulls are empty; an unknown finish reason is `stop`; `reasoning` is an alias."""
         assert response(completion({"reasoning": "hm"}, finish_reason="eos")) == ModelResponse(reasoning="hm")
 
     def test_content_in_parts(self) -> None:
-        """Reasoning and text may come as parts of one content; parts of other types are passed over."""
+        """Reasoning and text may be parts of the content; parts of other types are ignored."""
         parts = [
             {"type": "thinking", "thinking": [{"type": "text", "text": "hm, "}, {"type": "reference"}]},
             {"type": "thinking", "thinking": "so"},
@@ -302,7 +302,7 @@ class TestResponse:
         assert (answer.reasoning, answer.content) == ("hm, so", "hi there!")
 
     def test_a_refusal_is_what_the_model_said(self) -> None:
-        """Where the model refuses, its words are the answer, streamed or not."""
+        """A refusal is the answer's text, streamed or not."""
         stream = StreamedResponse()
         assert stream.feed({"choices": [{"delta": {"refusal": "No."}}]}) == [TextDelta("No.")]
 
@@ -323,7 +323,7 @@ class TestResponse:
                 },
                 Usage(9, 5, 3, 8),
             ),
-            # Left out of the answer's tokens, and yet in the total: they are put back.
+            # Some servers omit reasoning tokens from the completion and count them in the total: they are added back.
             (
                 {
                     "prompt_tokens": 9,
@@ -342,7 +342,7 @@ class TestResponse:
         ],
     )
     def test_tokens(self, usage: Any, counted: Usage) -> None:
-        """Reasoning and cached tokens are counted where the server gives them, and are never more than the whole."""
+        """Reasoning and cached tokens are read, and never exceed the whole."""
         stream = StreamedResponse()
         stream.feed({"choices": [], "usage": usage})
 
@@ -366,16 +366,16 @@ class TestResponse:
         ],
     )
     def test_another_shape_is_an_error_that_says_where(self, body: Any, complaint: str) -> None:
-        """The error names the place, what is there and what was expected."""
+        """The error names the place, the actual and the expected type."""
         with pytest.raises(ValueError, match=complaint):
             response(body)
 
 
 class TestStream:
-    """What comes in pieces."""
+    """Responses from chunks."""
 
     def test_text_in_pieces(self) -> None:
-        """Each chunk yields its delta, and all of them make the response."""
+        """Each chunk yields its delta, and together they make the response."""
         stream = StreamedResponse()
         deltas = [
             *stream.feed({"choices": [{"delta": {"role": "assistant", "reasoning_content": "hm"}}]}),
@@ -391,7 +391,7 @@ class TestStream:
         assert stream.response() == ModelResponse("hello", (), "hm", Usage(1, 2), "stop")
 
     def test_calls_in_pieces(self) -> None:
-        """Calls come interleaved, told apart by their index; the first piece has id and name."""
+        """Interleaved calls are separated by their index; the first piece has id and name."""
         stream = StreamedResponse()
 
         def feed(index: int, **piece: Any) -> list[Any]:
@@ -407,7 +407,7 @@ class TestStream:
         assert answer.finish_reason == "tool_calls"
 
     def test_pieces_without_index_count_themselves(self) -> None:
-        """Where a server leaves the index out, the place in the list stands for it."""
+        """Without an index, the position in the list counts."""
         stream = StreamedResponse()
         stream.feed(
             {"choices": [{"delta": {"tool_calls": [{"function": {"name": "a"}}, {"function": {"name": "b"}}]}}]}
@@ -416,7 +416,7 @@ class TestStream:
         assert [call.name for call in stream.response().tool_calls] == ["a", "b"]
 
     def test_one_index_for_several_calls(self) -> None:
-        """Where a server sends the index 0 for each call, the ids tell them apart, for later pieces too."""
+        """With index 0 for each call, the ids separate the calls, later pieces included."""
         stream = StreamedResponse()
         for id_, arguments in (("a", "1"), ("b", "2"), ("a", "3"), ("b", "4")):
             piece = {"index": 0, "id": id_, "function": {"arguments": arguments}}
@@ -425,7 +425,7 @@ class TestStream:
         assert [(call.id, call.arguments) for call in stream.response().tool_calls] == [("a", "13"), ("b", "24")]
 
     def test_an_error_in_the_middle(self) -> None:
-        """A server that fails in mid-stream says so in a chunk, which is no answer."""
+        """An error in a chunk is raised."""
         with pytest.raises(ValueError, match=r"broke off with an error: .*out of memory"):
             StreamedResponse().feed({"error": {"message": "out of memory"}})
 
@@ -435,7 +435,7 @@ class TestStream:
             StreamedResponse().feed({"choices": [{"delta": {"tool_calls": [{"index": "x"}]}}]})
 
     def test_a_chunk_without_choices_brings_nothing(self) -> None:
-        """Keep-alives and usage chunks are no deltas."""
+        """Chunks without choices yield no deltas."""
         assert StreamedResponse().feed({"choices": None}) == []
 
 
@@ -465,7 +465,7 @@ bodies = st.recursive(
 @example({**completion({}), "usage": {"prompt_tokens": float("inf")}})
 @example({**completion({}), "usage": {"prompt_tokens": "many"}})
 def test_any_body_is_a_response_or_a_value_error(body: Any) -> None:
-    """Whatever JSON a server sends, a plugin has one kind of error to expect."""
+    """Any JSON body is a response or a `ValueError`."""
     try:
         answer = response(body)
     except ValueError:
@@ -479,7 +479,7 @@ def test_any_body_is_a_response_or_a_value_error(body: Any) -> None:
 @example([{"choices": [{"finish_reason": []}]}, {"choices": [{"finish_reason": [1]}]}])
 @example([{"usage": {"completion_tokens": {"a": 1}}}])
 def test_any_chunks_are_a_response_or_a_value_error(chunks: list[Any]) -> None:
-    """The same holds for a stream."""
+    """Any chunks are a response or a `ValueError`."""
     stream = StreamedResponse()
     try:
         for chunk in chunks:
@@ -493,7 +493,7 @@ def test_any_chunks_are_a_response_or_a_value_error(chunks: list[Any]) -> None:
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(["a", "b ", "é", "👋"]), max_size=8), st.data())
 def test_a_stream_says_what_one_piece_says(words: list[str], data: st.DataObject) -> None:
-    """However a text is cut into chunks, the response is the same."""
+    """Any cut of a text into chunks gives the same response."""
     text = "".join(words)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=4)))
     stream = StreamedResponse()

@@ -1,4 +1,4 @@
-"""The chat completions format as servers write it that do not keep to it: read in every form, never silently wrong."""
+"""Chat completions of servers with deviations from the format: read in every form, or refused, never misread."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ WEATHER = ToolCall("a", "weather", ROME)
 
 
 def chunk(delta: Any = None, finish: Any = None, **more: Any) -> dict[str, Any]:
-    """A chunk with one choice."""
+    """Return a chunk with one choice."""
     return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish, **more}]}
 
 
 def piece(name: Any = None, arguments: Any = None, **more: Any) -> dict[str, Any]:
-    """A chunk with one piece of a call."""
+    """Return a chunk with one piece of a call."""
     return chunk({"tool_calls": [{**more, "function": {"name": name, "arguments": arguments}}]})
 
 
-def streamed(*chunks: dict[str, Any], finish: str | None = "stop", **options: Any) -> ModelResponse:
-    """The response of a stream, whose deltas say the same."""
+def stream_response(*chunks: dict[str, Any], finish: str | None = "stop", **options: Any) -> ModelResponse:
+    """Return the response of a stream, after a check of its deltas."""
     stream = StreamedResponse(**options)
     deltas = [delta for each in (*chunks, chunk({}, finish)) for delta in stream.feed(each)] + stream.end()
     answer = stream.response()
@@ -44,8 +44,8 @@ def streamed(*chunks: dict[str, Any], finish: str | None = "stop", **options: An
     return answer
 
 
-def whole(message: Any, finish: Any = "stop", **more: Any) -> ModelResponse:
-    """The response of a body."""
+def whole_response(message: Any, finish: Any = "stop", **more: Any) -> ModelResponse:
+    """Return the response of a body."""
     return response({"choices": [{"message": message, "finish_reason": finish}], **more})
 
 
@@ -76,26 +76,26 @@ class TestCalls:
         ],
     )
     def test_one_call_however_it_is_written(self, chunks: list[dict[str, Any]]) -> None:
-        """A call is made once, with its name and its arguments, whatever is missing, repeated or in parts."""
-        [call] = streamed(*chunks).tool_calls
+        """A call is read once, with its name and its arguments, even with missing or repeated pieces."""
+        [call] = stream_response(*chunks).tool_calls
 
         assert (call.name, call.arguments.replace(" ", "")) == ("weather", ROME.replace(" ", ""))
 
     @pytest.mark.parametrize("index", [{}, {"index": 0}])
     @pytest.mark.parametrize("ids", [("a", "b"), ("a", None), (None, None)])
     def test_several_calls_without_an_index(self, index: dict[str, int], ids: tuple[Any, Any]) -> None:
-        """Where the index does not tell calls apart, ids do, and else that the one before is whole."""
+        """Without a useful index, ids separate the calls; without ids, a new name after a complete call does."""
         pieces = [piece("weather", '{"city": ', id=ids[0], **index), piece(None, '"Rome"}', **index)]
         pieces += [piece("clock", '{"zone": ', id=ids[1], **index), piece(None, '"CET"}', **index)]
 
-        calls = streamed(*pieces).tool_calls
+        calls = stream_response(*pieces).tool_calls
 
         assert [(call.name, call.arguments) for call in calls] == [("weather", ROME), ("clock", '{"zone": "CET"}')]
         assert len({call.id for call in calls}) == 2
 
     def test_calls_of_one_tool_that_differ(self) -> None:
-        """A second call of the same tool is a second call, if its arguments are others."""
-        calls = streamed(piece("weather", ROME), piece("weather", '{"city": "Oslo"}')).tool_calls
+        """A second call of the same tool with other arguments is separate."""
+        calls = stream_response(piece("weather", ROME), piece("weather", '{"city": "Oslo"}')).tool_calls
 
         assert [call.arguments for call in calls] == [ROME, '{"city": "Oslo"}']
 
@@ -109,8 +109,8 @@ class TestCalls:
         ],
     )
     def test_whole_calls(self, body: dict[str, Any], call: str) -> None:
-        """The same habits in a body of one piece."""
-        [made] = whole({"content": None, "tool_calls": [body]}, "tool_calls").tool_calls
+        """Deviating calls in whole bodies are read, too."""
+        [made] = whole_response({"content": None, "tool_calls": [body]}, "tool_calls").tool_calls
 
         assert (made.name, made.arguments.replace(" ", "")) == ("weather", call.replace(" ", ""))
 
@@ -118,13 +118,13 @@ class TestCalls:
         """A `function_call` is a call."""
         old = {"function_call": {"name": "weather", "arguments": ROME}}
 
-        assert whole(old, "function_call").tool_calls == (ToolCall("call_0", "weather", ROME),)
-        assert streamed(chunk(old), finish="function_call").tool_calls == (ToolCall("call_0", "weather", ROME),)
+        assert whole_response(old, "function_call").tool_calls == (ToolCall("call_0", "weather", ROME),)
+        assert stream_response(chunk(old), finish="function_call").tool_calls == (ToolCall("call_0", "weather", ROME),)
 
     @pytest.mark.parametrize("arguments", ['{"city": "Ro', f'{ROME}{{"city": "Oslo"}}', "[1]", "5"])
     def test_what_cannot_be_made_sense_of_stays(self, arguments: str) -> None:
-        """Arguments that are cut, or two, are no arguments of the tool, and it says so to the model."""
-        [call] = streamed(piece("weather", arguments, index=0, id="a")).tool_calls
+        """Broken or doubled arguments are kept, for an error message to the model."""
+        [call] = stream_response(piece("weather", arguments, index=0, id="a")).tool_calls
 
         assert call.arguments == arguments
 
@@ -138,17 +138,17 @@ class TestCalls:
         ],
     )
     def test_what_contradicts_itself_is_an_error(self, chunks: list[dict[str, Any]], said: str) -> None:
-        """No call is guessed from pieces that do not go together."""
+        """Contradicting pieces raise an error instead of a guessed call."""
         with pytest.raises(ValueError, match=said):
-            streamed(*chunks)
+            stream_response(*chunks)
 
     def test_a_reason_without_its_call(self) -> None:
-        """An answer that ended to call a tool, and has neither call nor text, is none; with text, the text is."""
+        """A finish reason of tool calls without a call or text raises an error; with text, the text is the answer."""
         with pytest.raises(ValueError, match="there is no call"):
-            streamed(finish="tool_calls")
+            stream_response(finish="tool_calls")
         with pytest.raises(ValueError, match="there is no call"):
-            whole({"content": ""}, "tool_calls")
-        assert whole({"content": "Hi."}, "tool_calls") == ModelResponse("Hi.")
+            whole_response({"content": ""}, "tool_calls")
+        assert whole_response({"content": "Hi."}, "tool_calls") == ModelResponse("Hi.")
 
 
 class TestTexts:
@@ -167,9 +167,9 @@ class TestTexts:
     )
     def test_content(self, message: dict[str, Any], said: str) -> None:
         """A content may be a text, a part, or a list of both, with nulls anywhere."""
-        assert whole(message).content == said
-        assert streamed(chunk(message)).content == said
-        assert streamed(chunk(None, message=message)).content == said
+        assert whole_response(message).content == said
+        assert stream_response(chunk(message)).content == said
+        assert stream_response(chunk(None, message=message)).content == said
 
     @pytest.mark.parametrize(
         "field",
@@ -184,23 +184,23 @@ class TestTexts:
         ],
     )
     def test_reasoning(self, field: dict[str, Any]) -> None:
-        """What a model thought may be a text, a list or an object; it is told once, and apart from the answer."""
+        """Reasoning may be a text, a list or an object; the text is read once, apart from the answer."""
         message = {"content": "Hello", **field}
 
-        for answer in (whole(message), streamed(chunk(message))):
+        for answer in (whole_response(message), stream_response(chunk(message))):
             assert (answer.reasoning, answer.content) == ("Hm.", "Hello")
 
     @pytest.mark.parametrize("odd", [5, True, {"effort": "low"}, [[[5]]], [None], {}])
     def test_reasoning_of_no_form(self, odd: Any) -> None:
-        """Reasoning that cannot be read costs nobody the answer."""
-        assert whole({"content": "Hello", "reasoning": odd}) == ModelResponse("Hello")
+        """Unreadable reasoning does not cost the answer."""
+        assert whole_response({"content": "Hello", "reasoning": odd}) == ModelResponse("Hello")
 
     def test_the_older_completions(self) -> None:
         """A choice may have its text without a message."""
         choice = {"text": "Hello", "index": 0, "finish_reason": "stop"}
 
         assert response({"choices": [choice]}).content == "Hello"
-        assert streamed({"choices": [choice]}).content == "Hello"
+        assert stream_response({"choices": [choice]}).content == "Hello"
 
     @pytest.mark.parametrize(
         "chunks",
@@ -212,16 +212,16 @@ class TestTexts:
         ],
     )
     def test_whole_messages_in_a_stream(self, chunks: list[dict[str, Any]]) -> None:
-        """A message in the place of a delta is a piece; one behind the deltas says again what they said."""
+        """A message instead of a delta is a piece; a message after all deltas repeats their text."""
         sent = [chunk(None, **each) if "message" in each else chunk(each) for each in chunks]
 
-        assert streamed(*sent).content == "Hello"
+        assert stream_response(*sent).content == "Hello"
 
     def test_a_closing_message_with_reasoning(self) -> None:
-        """What was thought is not told again as an answer, with tags and without."""
+        """A closing message does not repeat reasoning as an answer, with or without tags."""
         for pieces in ([{"content": "<think>Hm.</think>"}], [{"content": "<think>Hm.</think>"}, {"content": "So."}]):
             closing = chunk(None, message={"content": "<think>Hm.</think>So."})
-            answer = streamed(*map(chunk, pieces), closing, think_tags="start")
+            answer = stream_response(*map(chunk, pieces), closing, think_tags="start")
             assert (answer.reasoning, answer.content) == ("Hm.", "So.")
 
     @pytest.mark.parametrize(
@@ -232,12 +232,12 @@ class TestTexts:
         ],
     )
     def test_a_closing_message_that_says_otherwise(self, message: dict[str, Any]) -> None:
-        """Where the pieces and the whole do not agree, neither is the answer."""
+        """A closing message in contradiction to the pieces raises an error."""
         with pytest.raises(ValueError, match="at the end of the stream"):
-            streamed(chunk({"content": "Hello"}), piece("weather", ROME, index=0), chunk(None, message=message))
+            stream_response(chunk({"content": "Hello"}), piece("weather", ROME, index=0), chunk(None, message=message))
 
     def test_several_choices(self) -> None:
-        """The answer is one of them, never a mixture; where that one does not end, there is no answer."""
+        """One choice is the answer, never a mixture; without an end of the choice there is no answer."""
         chunks = [
             {"choices": [{"index": at, "delta": {"content": text}, "finish_reason": end}]}
             for at, text, end in [(1, "two ", None), (0, "one ", None), (1, "two", None), (0, "one", "stop")]
@@ -252,7 +252,7 @@ class TestTexts:
 
     @given(st.text(max_size=12), st.data())
     def test_half_characters_meet_again(self, text: str, data: st.DataObject) -> None:
-        """Cut between the bytes of a character, or between the halves of a surrogate pair, a text is the same."""
+        """A text cut between the bytes of a character, or in a surrogate pair, is joined again."""
         raw = data.draw(st.sampled_from(["bytes", "units"]))
         encoded = text.encode("utf-8" if raw == "bytes" else "utf-16-le")
         step = 1 if raw == "bytes" else 2
@@ -264,15 +264,19 @@ class TestTexts:
             for part in parts
         ]
 
-        assert streamed(*(chunk({"content": each}) for each in pieces)).content == text
+        assert stream_response(*(chunk({"content": each}) for each in pieces)).content == text
 
     @pytest.mark.parametrize("broken", ["\ud83d", "a\udcffb", "\udce2\udc82"])
     def test_half_characters_that_stay_alone(self, broken: str) -> None:
-        """What never becomes a character is replaced, in every place where a server can put a text."""
+        """An incomplete character is replaced, in every text of a response."""
         body = {"id": broken, "function": {"name": broken, "arguments": f'{{"a": "{broken}"}}'}}
         message = {"content": broken, "reasoning": broken, "tool_calls": [body]}
 
-        for answer in (whole(message), streamed(chunk(message)), streamed(chunk({"content": broken, **message}))):
+        for answer in (
+            whole_response(message),
+            stream_response(chunk(message)),
+            stream_response(chunk({"content": broken, **message})),
+        ):
             [call] = answer.tool_calls
             said = (answer.content, answer.reasoning, call.id, call.name, call.arguments)
             assert all("\ufffd" in each and each.encode() for each in said)
@@ -299,13 +303,13 @@ class TestReasonsAndCounts:
         ],
     )
     def test_reasons_in_other_words(self, word: Any, reason: str) -> None:
-        """A cut or filtered answer is known by whatever word the server has for it."""
-        assert whole({"content": "Hi."}, word).finish_reason == reason
-        assert streamed(chunk({"content": "Hi."}, word), finish=None).finish_reason == reason
+        """A cut or filtered answer is recognised by the words of several servers."""
+        assert whole_response({"content": "Hi."}, word).finish_reason == reason
+        assert stream_response(chunk({"content": "Hi."}, word), finish=None).finish_reason == reason
 
     @pytest.mark.parametrize("word", [None, "", "null", "None", False])
     def test_reasons_that_are_none(self, word: Any) -> None:
-        """A stream goes on after them."""
+        """Empty finish reasons do not end a stream."""
         stream = StreamedResponse()
         stream.feed(chunk({"content": "Hi."}, word))
         assert not stream.finished
@@ -313,11 +317,11 @@ class TestReasonsAndCounts:
     @pytest.mark.parametrize("word", ["error", "ERROR", "network_error", "aborted", "insufficient_system_resource"])
     @pytest.mark.parametrize("content", ["", "The answer is"])
     def test_a_server_that_lost_the_model(self, word: str, content: str) -> None:
-        """What there is of an answer is not one, whole or in pieces."""
+        """A partial answer after a server's error is not an answer, whole or in pieces."""
         with pytest.raises(ReportedError, match=word):
-            whole({"content": content}, word)
+            whole_response({"content": content}, word)
         with pytest.raises(ReportedError, match=word):
-            streamed(chunk({"content": content}), finish=word)
+            stream_response(chunk({"content": content}), finish=word)
 
     @pytest.mark.parametrize(
         "body",
@@ -335,18 +339,18 @@ class TestReasonsAndCounts:
         ],
     )
     def test_errors_in_the_place_of_an_answer(self, body: dict[str, Any]) -> None:
-        """An error is found with the key `error` and without it, and is kept as the server wrote it."""
+        """An error is found with and without the key `error`, and is kept in the server's form."""
         for read in (response, StreamedResponse().feed):
             with pytest.raises(ReportedError) as caught:
                 read(body)
             assert "full" in str(caught.value.error) or caught.value.error == body
 
     def test_an_error_that_is_none(self) -> None:
-        """Some servers send an empty one with every answer, or say each time that all is well."""
-        assert streamed({"choices": [], "code": 0, "message": "ok"}, chunk({"content": "Hi."})).content == "Hi."
-        assert streamed({"choices": [], "usage": {"prompt_tokens": 1}, "msg": "done"}).usage == Usage(1)
-        assert whole({"content": "Hi."}, error={"message": "", "code": 0}).content == "Hi."
-        assert streamed({**chunk({"content": "Hi."}), "error": {"message": None}}).content == "Hi."
+        """Empty errors, and notes of success, are ignored."""
+        assert stream_response({"choices": [], "code": 0, "message": "ok"}, chunk({"content": "Hi."})).content == "Hi."
+        assert stream_response({"choices": [], "usage": {"prompt_tokens": 1}, "msg": "done"}).usage == Usage(1)
+        assert whole_response({"content": "Hi."}, error={"message": "", "code": 0}).content == "Hi."
+        assert stream_response({**chunk({"content": "Hi."}), "error": {"message": None}}).content == "Hi."
 
     @pytest.mark.parametrize(
         ("tokens", "counted"),
@@ -356,12 +360,12 @@ class TestReasonsAndCounts:
         ],
     )
     def test_counts(self, tokens: Any, counted: int) -> None:
-        """A count is a whole number of at least 0, and one that is not costs nobody the answer."""
+        """A count is a whole number of at least 0; other values do not cost the answer."""
         usage = {"prompt_tokens": tokens, "completion_tokens": 2, "total_tokens": tokens}
         details = {"prompt_tokens_details": {"cached_tokens": tokens}}
 
-        assert whole({"content": "Hi."}, usage=usage | details).usage == Usage(counted, 2, 0, counted)
-        assert streamed({"choices": [], "usage": usage}).usage == Usage(counted, 2)
+        assert whole_response({"content": "Hi."}, usage=usage | details).usage == Usage(counted, 2, 0, counted)
+        assert stream_response({"choices": [], "usage": usage}).usage == Usage(counted, 2)
 
     @pytest.mark.parametrize(
         "chunks",
@@ -374,12 +378,12 @@ class TestReasonsAndCounts:
         ],
     )
     def test_counts_in_other_places(self, chunks: list[dict[str, Any]]) -> None:
-        """The last count that says something is the answer's, wherever it stands."""
-        assert streamed(*chunks).usage == Usage(3, 2)
+        """The last meaningful usage counts, in any place."""
+        assert stream_response(*chunks).usage == Usage(3, 2)
 
 
-def named(name: str) -> Tool:
-    """A tool of that name."""
+def make_tool(name: str) -> Tool:
+    """Make a tool with the name."""
 
     @tool(name=name)
     def look() -> str:
@@ -393,12 +397,14 @@ ODD = ["my tool!", " ", "été", "a" * 65, "a.b", "a/b", "天気", "weather "]
 
 
 class TestNames:
-    """Tools whose names the format does not allow."""
+    """Tools with names outside of the format."""
 
     @pytest.mark.parametrize("name", ODD)
     def test_there_and_back(self, name: str) -> None:
-        """What is sent is allowed, in the tools, the choice and the history; what comes back is the tool's own name."""
-        asked = ModelRequest((Message("assistant", "", (ToolCall("a", name),)),), (named(name), named("plain")), name)
+        """Names are sent in an allowed form, in tools, choice and history; a response has the original name."""
+        asked = ModelRequest(
+            (Message("assistant", "", (ToolCall("a", name),)),), (make_tool(name), make_tool("plain")), name
+        )
         body = request_body(asked, "m")
         wire = body["tools"][0]["function"]["name"]
         call = {"id": "b", "function": {"name": wire, "arguments": "{}"}}
@@ -411,35 +417,35 @@ class TestNames:
         assert body["tools"][1]["function"]["name"] == "plain"
         for answer in (
             response({"choices": [{"message": {"tool_calls": [call]}}]}, names=tool_names(asked)),
-            streamed(chunk({"tool_calls": [call]}), names=tool_names(asked)),
-            streamed(*(piece(part, index=0, id="b") for part in (wire[:3], wire[3:])), names=tool_names(asked)),
+            stream_response(chunk({"tool_calls": [call]}), names=tool_names(asked)),
+            stream_response(*(piece(part, index=0, id="b") for part in (wire[:3], wire[3:])), names=tool_names(asked)),
         ):
             assert [made.name for made in answer.tool_calls] == [name]
 
     def test_names_stay_apart(self) -> None:
-        """No two tools go by one name, and a tool has the same name in every request."""
-        tools = [*map(named, ODD), named("a_b")]
-        taken = request_body(ModelRequest((), [named("my tool!")]), "m")["tools"][0]["function"]["name"]
-        together = request_body(ModelRequest((), [*tools, named(taken)]), "m")["tools"]
+        """Sent names are unique, and a tool has the same name in every request."""
+        tools = [*map(make_tool, ODD), make_tool("a_b")]
+        taken = request_body(ModelRequest((), [make_tool("my tool!")]), "m")["tools"][0]["function"]["name"]
+        together = request_body(ModelRequest((), [*tools, make_tool(taken)]), "m")["tools"]
         sent = [each["function"]["name"] for each in together]
 
         assert len(set(sent)) == len(sent)
         assert sent[1:9] == [
             each["function"]["name"] for each in request_body(ModelRequest((), tools), "m")["tools"][1:]
         ]
-        names = tool_names(ModelRequest((), [*tools, named(taken)]))
+        names = tool_names(ModelRequest((), [*tools, make_tool(taken)]))
         assert sorted(names.get(each, each) for each in sent) == sorted([*ODD, "a_b", taken])
 
     def test_allowed_names_are_left(self) -> None:
-        """Usually there is nothing to be led back."""
-        assert tool_names(ModelRequest((), [named("get_weather-2")])) == {}
+        """Allowed names are sent unchanged."""
+        assert tool_names(ModelRequest((), [make_tool("get_weather-2")])) == {}
 
 
 class TestSent:
-    """What goes out."""
+    """Details of request bodies."""
 
     def test_answers_of_nothing_are_left_out(self) -> None:
-        """An assistant's message without text and calls is not sent; one with what it thought is, where that goes."""
+        """An assistant's empty message is not sent, except with reasoning for a server with such a field."""
         history = [
             Message("user", "One?"),
             Message("assistant", "", reasoning="Hm."),
@@ -453,13 +459,13 @@ class TestSent:
 
     @pytest.mark.parametrize("arguments", ["", " ", "\n"])
     def test_blank_arguments_in_the_history(self, arguments: str) -> None:
-        """Servers that read the arguments of earlier calls find an object."""
+        """Blank arguments in the history are sent as an empty object, for servers that parse them."""
         body = request_body(ModelRequest((Message("assistant", "", (ToolCall("a", "b", arguments),)),)), "m")
 
         assert body["messages"][0]["tool_calls"][0]["function"]["arguments"] == "{}"
 
     def test_system_messages_first(self) -> None:
-        """Where the server wants it, all system messages are one, before everything else; else they stay."""
+        """With `system_first`, all system messages are joined at the beginning; otherwise they stay in place."""
         said = [Message("system", "A."), Message("user", "Hi."), Message("system", ""), Message("system", "B.")]
 
         first = request_body(ModelRequest(said), "m", system_first=True)["messages"]
@@ -491,16 +497,16 @@ JUNK: list[dict[str, Any]] = [
 ]
 
 
-def mangled(chunks: Iterable[dict[str, Any]], data: st.DataObject) -> list[dict[str, Any]]:
-    """The chunks in odd shapes, with junk between them, perhaps cut off."""
+def mangle(chunks: Iterable[dict[str, Any]], data: st.DataObject) -> list[dict[str, Any]]:
+    """Return the chunks in odd shapes, with junk in between, perhaps cut off."""
     result: list[dict[str, Any]] = []
     for each in chunks:
         result += data.draw(st.lists(st.sampled_from(JUNK), max_size=1))
-        result.append(_reshaped(each, data.draw(st.sampled_from(SHAPES))))
+        result.append(_reshape_chunk(each, data.draw(st.sampled_from(SHAPES))))
     return result[: data.draw(st.integers(0, len(result)) | st.just(len(result)))]
 
 
-def _reshaped(each: dict[str, Any], shape: str) -> dict[str, Any]:
+def _reshape_chunk(each: dict[str, Any], shape: str) -> dict[str, Any]:
     choice = each["choices"][0]
     delta = {**choice["delta"]}
     match shape:
@@ -521,10 +527,10 @@ def _reshaped(each: dict[str, Any], shape: str) -> dict[str, Any]:
 
 @given(st.data())
 def test_a_mangled_stream_is_an_answer_or_an_error(data: st.DataObject) -> None:
-    """Whatever is done to a stream, no call comes of it that the model did not make."""
+    """No damage to a stream yields a call that the model did not make."""
     stream = StreamedResponse()
     try:
-        for each in mangled([*PIECES, chunk({}, "tool_calls")], data):
+        for each in mangle([*PIECES, chunk({}, "tool_calls")], data):
             stream.feed(each)
         calls = stream.response().tool_calls
     except ValueError:

@@ -1,4 +1,4 @@
-"""Reasoning within a model's text: what is split off, and what is left alone."""
+"""Reasoning in think tags: split off at the start of a text, and left alone elsewhere."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from agno_rt.events import ReasoningDelta, TextDelta
 from agno_rt.wire.chat_completions import StreamedResponse, ThinkTags, response
 
 
-def split(pieces: Iterable[str], tags: ThinkTags = "start") -> tuple[str, str]:
-    """The reasoning and the answer in a text that comes in pieces, as the chat format's stream tells them apart."""
+def split_text(pieces: Iterable[str], tags: ThinkTags = "start") -> tuple[str, str]:
+    """Return the reasoning and the answer of a streamed text."""
     stream = StreamedResponse(tags)
     deltas = [delta for piece in pieces for delta in stream.feed({"choices": [{"delta": {"content": piece}}]})]
     deltas += stream.end()
@@ -48,9 +48,9 @@ def split(pieces: Iterable[str], tags: ThinkTags = "start") -> tuple[str, str]:
     ],
 )
 def test_only_a_tag_at_the_start_is_one(text: str, reasoning: str, answer: str) -> None:
-    """Reasoning is what a first `<think>` encloses; an answer that mentions the tag is left as it is."""
-    assert split([text]) == (reasoning, answer)
-    assert split(text) == (reasoning, answer)
+    """The first `<think>` tag at the start encloses the reasoning; tags elsewhere belong to the answer."""
+    assert split_text([text]) == (reasoning, answer)
+    assert split_text(text) == (reasoning, answer)
 
 
 @pytest.mark.parametrize(
@@ -66,14 +66,14 @@ def test_only_a_tag_at_the_start_is_one(text: str, reasoning: str, answer: str) 
     ],
 )
 def test_a_tag_that_the_prompt_opened(text: str, reasoning: str, answer: str) -> None:
-    """Where the chat template opens the tag, the text begins in the middle of the reasoning."""
-    assert split([text], "opened") == (reasoning, answer)
-    assert split(text, "opened") == (reasoning, answer)
+    """With a tag opened by the chat template, the text begins inside the reasoning."""
+    assert split_text([text], "opened") == (reasoning, answer)
+    assert split_text(text, "opened") == (reasoning, answer)
 
 
 def test_off_leaves_everything() -> None:
-    """With splitting off, the tags are the answer's."""
-    assert split(["<think>why</think>", "so"], "off") == ("", "<think>why</think>so")
+    """With splitting off, the tags belong to the answer."""
+    assert split_text(["<think>why</think>", "so"], "off") == ("", "<think>why</think>so")
 
 
 PIECES = st.lists(
@@ -84,20 +84,20 @@ PIECES = st.lists(
 @given(PIECES, st.data(), st.sampled_from(["off", "start", "opened"]))
 @example(["<think>", " ", "</think>", " "], None, "start")
 def test_any_cut_gives_the_same(words: list[str], data: st.DataObject | None, tags: ThinkTags) -> None:
-    """However the text is cut, inside a tag too, the same is split off; in one piece as well."""
+    """Any cut of the text, even in a tag, gives the same split as one piece."""
     text = "".join(words)
     cuts = [] if data is None else sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
     pieces = [text[start:end] for start, end in itertools.pairwise([0, *cuts, len(text)])]
 
     whole = response({"choices": [{"message": {"content": text}}]}, tags)
-    assert split(pieces, tags) == split(text, tags) == (whole.reasoning, whole.content)
+    assert split_text(pieces, tags) == split_text(text, tags) == (whole.reasoning, whole.content)
 
 
 @given(PIECES)
 def test_nothing_but_tags_and_space_is_lost(words: list[str]) -> None:
-    """What comes out is what went in, less one pair of tags and the white space around it."""
+    """The output is the input without one pair of tags and the surrounding white space."""
     text = "".join(words)
-    reasoning, answer = split([text])
+    reasoning, answer = split_text([text])
 
     if reasoning or not text.lstrip().startswith("<think>"):
         assert "".join((reasoning + answer).split()) in (
@@ -108,7 +108,7 @@ def test_nothing_but_tags_and_space_is_lost(words: list[str]) -> None:
 
 
 def test_a_server_that_tells_them_apart_itself() -> None:
-    """Once reasoning comes in a field of its own, a tag in the answer is text."""
+    """After reasoning in a field of its own, a tag in the answer is text."""
     stream = StreamedResponse("start")
     deltas = [
         *stream.feed({"choices": [{"delta": {"reasoning_content": "why"}}]}),
@@ -121,7 +121,7 @@ def test_a_server_that_tells_them_apart_itself() -> None:
 
 
 def test_long_white_space_costs_its_length() -> None:
-    """White space that comes in very many pieces is taken in, and is there in the end."""
-    assert split(itertools.chain([" "] * 20_000, ["so"])) == ("", " " * 20_000 + "so")
-    reasoning, answer = split(itertools.chain(["<think>a"], [" "] * 20_000, ["b</think>so"]))
+    """White space in very many pieces is kept, in linear time."""
+    assert split_text(itertools.chain([" "] * 20_000, ["so"])) == ("", " " * 20_000 + "so")
+    reasoning, answer = split_text(itertools.chain(["<think>a"], [" "] * 20_000, ["b</think>so"]))
     assert (len(reasoning), answer) == (20_002, "so")

@@ -1,4 +1,4 @@
-"""A cache answers what was asked before, apart for every difference that matters, and asks once where many ask."""
+"""A cache repeats the answer to an equal request, separates different requests, and makes one call for many askers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.services import PAUSE, Act, Reader, Registry, Service, ask, busy
 
 
 class Store:
-    """A store elsewhere, which takes its time and may fail; `values` is what it holds."""
+    """A slow, fallible store; `values` has its contents."""
 
     def __init__(self, *, seconds: float = 0, read_error: Exception | None = None) -> None:
         self.seconds = seconds
@@ -45,7 +45,7 @@ class Store:
         self.reads = 0
 
     async def cached(self, key: str) -> bytes | None:
-        """What is kept under the key."""
+        """Return the value of the key."""
         self.reads += 1
         await trio.sleep(self.seconds)
         if self.read_error is not None:
@@ -53,7 +53,7 @@ class Store:
         return self.values.get(key)
 
     async def cache(self, key: str, value: bytes, *, seconds: float | None = None, size: int | None = None) -> None:
-        """Keep it."""
+        """Keep the value."""
         await trio.sleep(self.seconds)
         if self.write_error is not None:
             raise self.write_error
@@ -61,14 +61,14 @@ class Store:
         self.values[key] = value
 
     async def uncache(self, key: str | None = None) -> int:
-        """Forget all."""
+        """Forget all values."""
         count = len(self.values)
         self.values.clear()
         return count
 
 
-def counting(**service: Any) -> Service:
-    """A service that answers each call otherwise."""
+def make_counting_service(**service: Any) -> Service:
+    """Make a service with a different answer for each call."""
     return Service(*[f"Answer {number}." for number in range(100)], **service)
 
 
@@ -95,29 +95,29 @@ REQUEST = ModelRequest(
 
 
 def with_message(at: int, **changes: Any) -> ModelRequest:
-    """The request with one message changed."""
+    """Return the request with one message changed."""
     messages = list(REQUEST.messages)
     messages[at] = attrs.evolve(messages[at], **changes)
     return attrs.evolve(REQUEST, messages=messages)
 
 
 def with_media(**changes: Any) -> ModelRequest:
-    """The request with other media."""
+    """Return the request with other media."""
     return with_message(1, content=("Hi", attrs.evolve(PICTURE, **changes)))
 
 
 def with_call(**changes: Any) -> ModelRequest:
-    """The request with another call in its history."""
+    """Return the request with another call in its history."""
     return with_message(2, tool_calls=(attrs.evolve(REQUEST.messages[2].tool_calls[0], **changes),))
 
 
 def with_settings(**changes: Any) -> ModelRequest:
-    """The request with other settings."""
+    """Return the request with other settings."""
     return attrs.evolve(REQUEST, settings=attrs.evolve(REQUEST.settings, **changes))
 
 
 def with_tool(**changes: Any) -> ModelRequest:
-    """The request with another tool."""
+    """Return the request with another tool."""
     return attrs.evolve(REQUEST, tools=[attrs.evolve(look, **changes)])
 
 
@@ -163,11 +163,11 @@ DIFFERENT = {
 
 
 class TestKey:
-    """What makes two requests the same."""
+    """The key of a request: equal requests share an answer."""
 
     async def test_the_same_again_is_not_asked(self) -> None:
-        """Equal values are the same, whatever objects they are in."""
-        service = counting()
+        """Equal requests get one answer, even when their messages are different objects."""
+        service = make_counting_service()
         cache = Cache(service)
         same = msgspec.convert(msgspec.to_builtins(REQUEST.messages), tuple[Message, ...])
         answers = [await cache.respond(REQUEST), await cache.respond(attrs.evolve(REQUEST, messages=list(same)))]
@@ -177,8 +177,8 @@ class TestKey:
 
     @pytest.mark.parametrize("other", DIFFERENT.values(), ids=DIFFERENT.keys())
     async def test_whatever_may_change_an_answer_is_asked(self, other: ModelRequest) -> None:
-        """Each difference is one, in a shared cache too unless it is the user."""
-        cache, shared = Cache(counting()), Cache(counting(), shared=True)
+        """Each difference leads to a call; a shared cache ignores a different user."""
+        cache, shared = Cache(make_counting_service()), Cache(make_counting_service(), shared=True)
         for one in (cache, shared):
             await one.respond(REQUEST)
         is_user = other.user != REQUEST.user
@@ -187,16 +187,16 @@ class TestKey:
         assert (await shared.respond(other)).content == ("Answer 0." if is_user else "Answer 1.")
 
     def test_every_field_is_thought_of(self) -> None:
-        """A new field of a request, a tool or a response is either in the key, or is known to change no answer."""
+        """Each field is in the key or cannot change the answer; a new field fails here until somebody decides."""
         assert {field.name for field in attrs.fields(ModelRequest)} == {
             *("messages", "tools", "tool_choice", "output", "settings", "user"),
-            "turn",  # no provider is told of it
+            "turn",  # providers never see the turn
         }
         assert {"name", "description", "parameters"} <= {field.name for field in attrs.fields(Tool)}
 
     async def test_the_turn_is_no_difference(self) -> None:
-        """The same conversation is the same, however it came about."""
-        cache = Cache(counting())
+        """A request in another turn of the same conversation hits the cache."""
+        cache = Cache(make_counting_service())
         await cache.respond(REQUEST)
         await cache.respond(attrs.evolve(REQUEST, turn=9))
 
@@ -211,7 +211,7 @@ class TestKey:
         )
     )
     def test_no_two_conversations_run_together(self, conversations: list[list[tuple[Any, str]]]) -> None:
-        """However their texts are cut."""
+        """Different conversations have different keys, even where their joined texts are equal."""
         one, other = (
             key_of([], ModelRequest([Message(role, text) for role, text in conversation]), shared=False)
             for conversation in conversations
@@ -220,16 +220,16 @@ class TestKey:
         assert one != other
 
     def test_models_are_told_apart(self) -> None:
-        """By class, by name, by `identity`, and by what wraps them; not by what they are not asked for."""
+        """Class, name, `identity` and wrappers set models apart; the scripted answers do not."""
 
         class Other(Service):
-            """Another class with the same name."""
+            """A second model class."""
 
         class Translated(Wrapper):
-            """A wrapper that changes answers."""
+            """A wrapper with changed answers."""
 
         class Configured(Service):
-            """A model of one name at several places."""
+            """A model with one name and several configurations."""
 
             def __init__(self, identity: Any) -> None:
                 super().__init__()
@@ -248,7 +248,7 @@ class TestKey:
         assert identity(Configured(len)) == identity(Configured(""))
 
     def test_a_key_is_the_same_in_every_process(self) -> None:
-        """A change of this key empties all stores: raise the format's number, and write down the new one."""
+        """A change of the key empties all stores: raise the format's number, and write the new key here."""
         key = key_of(["a.Model", "a:x", "", []], ask(settings=ModelSettings(0.5), user="ann"), shared=False)
 
         assert key == "c1efd13d85c73e6a68ac792efff8170df69a0b9e54ae4b0005a89baff7649ed2"
@@ -259,8 +259,8 @@ class TestKey:
         ids=["int", "object", "text"],
     )
     async def test_what_cannot_be_told_apart_goes_past(self, extra: dict[Any, Any]) -> None:
-        """It is asked each time, and nothing is kept of it."""
-        cache = Cache(counting())
+        """A request without a key reaches the model each time, and the cache keeps nothing."""
+        cache = Cache(make_counting_service())
         request = with_settings(extra=extra)
         answers = [(await cache.respond(request)).content for _ in range(2)]
 
@@ -269,10 +269,10 @@ class TestKey:
 
 
 class TestHit:
-    """What comes from a cache."""
+    """Answers from the cache."""
 
     async def test_costs_nothing(self) -> None:
-        """Its usage is zero, and what it would have been is counted apart."""
+        """A hit has zero usage; `saved` counts the usage of the original."""
         profile = ModelProfile(price=Price(1, 1))
         answer = ModelResponse("Hello.", usage=Usage(10, 5, 2, 1, 0.25))
         cache = Cache(Service(answer, profile=profile))
@@ -284,7 +284,7 @@ class TestHit:
         assert cache.profile is profile
 
     async def test_a_runs_budget_is_not_charged(self) -> None:
-        """A run that is answered from the cache has used nothing."""
+        """A run with a cached answer uses no tokens."""
         agent = Agent(Cache(Service("Hello.")), limits=Limits(tokens=15))
         async with Runtime() as runtime:
             results = [await runtime.run(agent, "Hi") for _ in range(3)]
@@ -292,7 +292,7 @@ class TestHit:
         assert [result.usage.total_tokens for result in results] == [15, 0, 0]
 
     async def test_has_all_of_the_answer(self) -> None:
-        """Text, reasoning, calls and how it ended."""
+        """A hit has the text, reasoning, calls and finish reason of the answer."""
         answer = ModelResponse(
             "Hello.", [ToolCall("1", "look", "{}"), ToolCall("2", "look")], "Hm.", NO_USAGE, "tool_calls"
         )
@@ -303,7 +303,7 @@ class TestHit:
         assert hit == attrs.evolve(answer, tool_calls=tuple(answer.tool_calls))
 
     async def test_nobody_shares_it(self) -> None:
-        """Whoever changes a response changes only their own."""
+        """A caller who changes a response changes only their own copy."""
         cache = Cache(Service(ModelResponse("Hello.", [ToolCall("1", "look")])))
         first = await cache.respond(ask())
         for spoiled in (first, await cache.respond(ask()), await cache.respond(ask())):
@@ -313,7 +313,7 @@ class TestHit:
         assert await cache.respond(ask()) == ModelResponse("Hello.", (ToolCall("1", "look"),))
 
     async def test_is_emitted(self) -> None:
-        """A reader sees the reasoning, the text and each call; an answer that was emitted in pieces is one piece."""
+        """A reader gets the reasoning, the text and each call of a hit, each in one piece."""
         calls = [ToolCall("1", "look", '{"where": "here"}'), ToolCall("2", "look", "{}")]
         cache = Cache(ScriptedModel([ModelResponse("Hello to you.", calls, "Hm.")]))
         first, second = Reader(), Reader()
@@ -325,7 +325,7 @@ class TestHit:
         assert len(first.deltas) > len(second.deltas)
 
     async def test_of_text_alone_emits_text_alone(self) -> None:
-        """Nothing is emitted for what is not there."""
+        """A hit with text alone emits text alone."""
         cache, reader = Cache(Service("Hello.")), Reader()
         await cache.respond(ask())
         await cache.respond(ask(), reader)
@@ -333,7 +333,7 @@ class TestHit:
         assert [type(delta) for delta in reader.deltas] == [TextDelta]
 
     async def test_through_a_runtime(self) -> None:
-        """A streamed run that hits is told of as any other."""
+        """A streamed run with a hit has the same events as any run."""
         model = ScriptedModel([ToolCall("1", "look", '{"where": "here"}'), "Nothing."])
         agent = Agent(Cache(model), tools=[look])
         async with Runtime() as runtime:
@@ -346,7 +346,7 @@ class TestHit:
 
 
 class TestKeeping:
-    """What is kept, how long, and how much."""
+    """Contents, lifetime and size of a cache."""
 
     @pytest.mark.parametrize(
         ("response", "kept"),
@@ -360,7 +360,7 @@ class TestKeeping:
         ids=["text", "calls", "cut off", "filtered", "empty"],
     )
     async def test_only_what_is_complete(self, response: ModelResponse, kept: bool) -> None:
-        """An answer that was cut off or is empty is asked for again."""
+        """The cache does not keep a cut off or empty answer."""
         service = Service(response)
         cache = Cache(service)
         for _ in range(2):
@@ -370,14 +370,14 @@ class TestKeeping:
         assert len(service.requests) == (1 if kept else 2)
 
     async def test_keep_decides(self) -> None:
-        """A caller may say what is worth keeping."""
-        service = counting()
+        """`keep` chooses the answers to keep."""
+        service = make_counting_service()
         cache = Cache(service, keep=lambda response: response.content != "Answer 0.")
 
         assert [(await cache.respond(ask())).content for _ in range(3)] == ["Answer 0.", "Answer 1.", "Answer 1."]
 
     async def test_never_errors(self) -> None:
-        """A failure is asked for again."""
+        """A failure is not kept: the next request reaches the model."""
         cache = Cache(Service(busy(), "Hello."))
         with pytest.raises(ModelError):
             await cache.respond(ask())
@@ -385,8 +385,8 @@ class TestKeeping:
         assert (await cache.respond(ask())).content == "Hello."
 
     async def test_for_its_time(self, autojump_clock: MockClock) -> None:
-        """A hit does not prolong it."""
-        cache = Cache(counting(), ttl=10)
+        """An answer expires after its `ttl`; a hit does not prolong the time."""
+        cache = Cache(make_counting_service(), ttl=10)
         answers = []
         for _ in range(4):
             answers.append((await cache.respond(ask())).content)
@@ -395,16 +395,16 @@ class TestKeeping:
         assert answers == ["Answer 0."] * 3 + ["Answer 1."]
 
     async def test_for_ever(self, autojump_clock: MockClock) -> None:
-        """Without a time it stays."""
-        cache = Cache(counting(), ttl=None)
+        """Without a `ttl`, an answer never expires."""
+        cache = Cache(make_counting_service(), ttl=None)
         await cache.respond(ask())
         await trio.sleep(80_000)
 
         assert (await cache.respond(ask())).content == "Answer 0."
 
     async def test_so_many(self) -> None:
-        """Of more, those asked for longest ago are forgotten."""
-        service = counting()
+        """A full cache forgets the least recently used answers."""
+        service = make_counting_service()
         cache = Cache(service, size=2)
         for text in ("a", "b", "a", "c", "a", "b"):
             await cache.respond(ask(text))
@@ -413,8 +413,8 @@ class TestKeeping:
         assert cache.statistics() == (LimitStatistics("cache of service", 2, 2, 0),)
 
     async def test_until_it_is_cleared(self) -> None:
-        """Then all are asked again."""
-        cache = Cache(counting())
+        """After `clear`, each request reaches the model."""
+        cache = Cache(make_counting_service())
         await cache.respond(ask())
         await cache.clear()
 
@@ -422,7 +422,7 @@ class TestKeeping:
         assert (await cache.respond(ask())).content == "Answer 1."
 
     async def test_an_answer_from_before_is_not_kept_after_clearing(self, autojump_clock: MockClock) -> None:
-        """Who asked before has it; who asks afterwards neither waits for it nor gets it."""
+        """An answer requested before `clear` reaches its callers only; a later request makes a new call."""
         cache = Cache(Service([5.0, "old"], [1.0, "new"]))
         answers = []
 
@@ -444,11 +444,11 @@ class TestKeeping:
 
 
 class TestStore:
-    """A store that is not the cache's own."""
+    """A store outside of the cache."""
 
     async def test_outlives_the_cache(self) -> None:
-        """Another cache with the store has the answers; it is told how long and how many."""
-        store, service = Store(), counting()
+        """A second cache with the same store has the answers; the store gets the lifetime and the size."""
+        store, service = Store(), make_counting_service()
         await Cache(service, store=store, ttl=5, size=7).respond(ask())
         hit = await Cache(service, store=store).respond(ask())
 
@@ -456,13 +456,13 @@ class TestStore:
         assert store.asked == [(5, 7)]
 
     async def test_holds_apart_what_differs(self) -> None:
-        """Users, and models of another name."""
+        """A store separates users, models of different names, and shared caches."""
         store = Store()
-        await Cache(counting(), store=store).respond(ask(user="ann"))
+        await Cache(make_counting_service(), store=store).respond(ask(user="ann"))
         for cache, user in (
-            (Cache(counting(), store=store), "bob"),
-            (Cache(counting(name="other"), store=store), "ann"),
-            (Cache(counting(), store=store, shared=True), "ann"),
+            (Cache(make_counting_service(), store=store), "bob"),
+            (Cache(make_counting_service(name="other"), store=store), "ann"),
+            (Cache(make_counting_service(), store=store, shared=True), "ann"),
         ):
             await cache.respond(ask(user=user))
             assert cache.hits == 0
@@ -473,9 +473,9 @@ class TestStore:
         "value", [b"", b"\xc1 no value", msgspec.msgpack.encode(("agno_rt cache 0", ModelResponse()))]
     )
     async def test_what_is_damaged_is_not_there(self, value: bytes) -> None:
-        """It is asked for again, and put in place of it."""
+        """A damaged value counts as missing: the model is asked, and the new answer replaces the value."""
         store = Store()
-        cache = Cache(counting(), store=store)
+        cache = Cache(make_counting_service(), store=store)
         await cache.respond(ask())
         for key in store.values:
             store.values[key] = value
@@ -486,7 +486,7 @@ class TestStore:
 
     @given(at=st.integers(0, 200), bit=st.integers(0, 7), length=st.integers(0, 200))
     def test_any_damage(self, at: int, bit: int, length: int) -> None:
-        """Whatever happened to the bytes, they are a response or they are not; reading them is no error."""
+        """Damaged bytes yield a response or `None`, never an error."""
         value = pack(ModelResponse("Hello.", (ToolCall("1", "look"),), "Hm.", Usage(1, 2, 3, 4, 0.5)))
         assert value is not None
         flipped = bytearray(value)
@@ -497,9 +497,9 @@ class TestStore:
             assert response is None or isinstance(response.content, str)
 
     async def test_that_fails_holds_nobody_up(self) -> None:
-        """The model is asked; how often and why it failed can be seen."""
+        """A failing store does not fail the request; `failures` and `failure` report the fault."""
         store = Store(read_error=BackendError("it cannot be read"))
-        cache = Cache(counting(), store=store)
+        cache = Cache(make_counting_service(), store=store)
 
         assert (await cache.respond(ask())).content == "Answer 0."
         assert (cache.failures, cache.failure) == (1, "it cannot be read")
@@ -510,9 +510,9 @@ class TestStore:
         assert (await cache.respond(ask())).content == "Answer 2."
 
     async def test_a_bug_in_it_is_raised(self) -> None:
-        """Only what a store may raise is passed over."""
+        """An error outside of a store's contract is raised."""
         store = Store(read_error=ValueError("a bug"))
-        cache = Cache(counting(), store=store)
+        cache = Cache(make_counting_service(), store=store)
         with pytest.raises(ValueError, match="a bug"):
             await cache.respond(ask())
         store.read_error = None
@@ -520,8 +520,8 @@ class TestStore:
         assert (await cache.respond(ask())).content == "Answer 0."
 
     async def test_is_read_once_for_all_who_ask(self, autojump_clock: MockClock) -> None:
-        """Requests that are the same share the reading, and the answer that is found."""
-        store, service = Store(seconds=1), counting()
+        """Concurrent equal requests share one read and the answer."""
+        store, service = Store(seconds=1), make_counting_service()
         await Cache(service, store=store).respond(ask())
         store.reads = 0
         cache, readers = Cache(service, store=store), [Reader() for _ in range(3)]
@@ -533,9 +533,9 @@ class TestStore:
         assert [reader.text for reader in readers] == ["Answer 0."] * 3
 
     async def test_nobody_waits_for_the_writing_of_another(self, autojump_clock: MockClock) -> None:
-        """Once there is an answer it is given."""
+        """A request gets an answer before the answer is written to a slow store."""
         store = Store(seconds=10)
-        cache = Cache(counting(), store=store)
+        cache = Cache(make_counting_service(), store=store)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(cache.respond, ask())
             await trio.sleep(15)
@@ -549,8 +549,8 @@ class TestMemory:
     """A cache in the runtime's memory backend."""
 
     async def test_is_bound_to_it(self) -> None:
-        """Around a spec and around a model; it outlives what was bound."""
-        memory, service = InProcessMemory(), counting()
+        """A cache around a spec and around a model use the runtime's memory; the answers outlive the bound cache."""
+        memory, service = InProcessMemory(), make_counting_service()
         for model in ("a", service):
             bound = Cache(model, store="memory").bound(Registry(memory, a=service))
             assert (await bound.respond(ask())).content == "Answer 0."
@@ -559,9 +559,9 @@ class TestMemory:
 
     @pytest.mark.parametrize("where", ["memory", "sqlite"])
     async def test_through_a_runtime(self, where: str, tmp_path: Path) -> None:
-        """Two runtimes with one memory ask the model once; one in a file is there for other processes too."""
+        """Two runtimes with one memory ask the model once, in one process and through a file."""
         memory = InProcessMemory() if where == "memory" else f"sqlite:///{tmp_path / 'agents.db'}"
-        service = counting()
+        service = make_counting_service()
         cache = Cache(service, store="memory")
         contents = []
         for _ in range(2):
@@ -575,8 +575,8 @@ class TestMemory:
         assert len(service.requests) == 1
 
     async def test_each_runtime_has_its_own(self) -> None:
-        """The cache that was written down is bound anew to each, and itself to none."""
-        cache, memories = Cache(counting(), store="memory"), [InProcessMemory(), InProcessMemory()]
+        """Each runtime gets a bound cache with its own memory; the original cache stays unbound."""
+        cache, memories = Cache(make_counting_service(), store="memory"), [InProcessMemory(), InProcessMemory()]
         bound = [cache.bound(Registry(memory)) for memory in memories]
         answers = [(await model.respond(ask())).content for model in bound]
 
@@ -585,7 +585,7 @@ class TestMemory:
             await cache.respond(ask())
 
     def test_that_keeps_no_answers(self) -> None:
-        """It is named, with what to do."""
+        """The error names a memory without a cache, and a remedy."""
 
         class Sessions:
             """A memory for sessions alone."""
@@ -596,7 +596,7 @@ class TestMemory:
         assert "leave store out" in caught.value.hint
 
     async def test_outside_of_a_runtime(self) -> None:
-        """There is no memory to ask, and it says so."""
+        """A cache in the runtime's memory raises `UsageError` outside of a runtime."""
         cache = Cache(Service(), store="memory")
         for use in (cache.respond(ask()), cache.clear()):
             with pytest.raises(UsageError, match="outside of a runtime"):
@@ -604,10 +604,10 @@ class TestMemory:
 
 
 class TestTogether:
-    """The same request by many at once."""
+    """Equal requests by many callers at once."""
 
     async def test_is_asked_once(self, autojump_clock: MockClock) -> None:
-        """All have the answer, each an object of its own, and one pays."""
+        """One call serves all callers; each gets a separate object, and one pays."""
         service = Service([5.0, ModelResponse("Hello.", (ToolCall("1", "look"),), usage=Usage(10, 5))])
         cache = Cache(service)
         answers: list[ModelResponse] = []
@@ -628,7 +628,7 @@ class TestTogether:
         assert (cache.hits, cache.misses, cache.saved, cache.waiting) == (3, 1, Usage(30, 15), 0)
 
     async def test_others_are_asked_beside(self, autojump_clock: MockClock) -> None:
-        """Different requests, and those of different users, do not wait for each other."""
+        """Different requests, and requests of different users, run at the same time."""
         service = Service([5.0, "Hello."])
         cache = Cache(service)
         async with trio.open_nursery() as nursery:
@@ -638,7 +638,7 @@ class TestTogether:
         assert (service.most, trio.current_time()) == (3, 5)
 
     async def test_an_answer_that_is_not_kept_is_shared_all_the_same(self, autojump_clock: MockClock) -> None:
-        """By those who waited for it."""
+        """All callers of one call share an answer, even where the cache does not keep the answer."""
         service = Service([5.0, ModelResponse("Hel", finish_reason="length")])
         cache = Cache(service)
         async with trio.open_nursery() as nursery:
@@ -648,7 +648,7 @@ class TestTogether:
         assert len(service.requests) == 1
 
     async def test_streams_to_all_as_it_comes(self, autojump_clock: MockClock) -> None:
-        """Who comes later is told at once what the others were told; each is given deltas of its own."""
+        """All readers get the stream as it comes; a late reader catches up, and each gets separate deltas."""
         cache = Cache(Service(["One ", 5.0, "two ", 5.0, "three."]))
         readers = [Reader() for _ in range(3)]
         async with trio.open_nursery() as nursery:
@@ -664,7 +664,7 @@ class TestTogether:
         assert not any(reader.restarts for reader in readers)
 
     async def test_a_stream_behind_one_that_does_not(self, autojump_clock: MockClock) -> None:
-        """It has the whole in the end; the other way round, the answer is enough."""
+        """Behind a silent call, a streaming caller gets the whole answer at the end; the reverse works too."""
         cache, reader = Cache(Service([5.0, "One ", "two."])), Reader()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(cache.respond, ask())
@@ -678,7 +678,7 @@ class TestTogether:
         assert len(reader.deltas) == 1
 
     async def test_a_reader_that_is_slow_holds_up_nobody_else(self, autojump_clock: MockClock) -> None:
-        """Not even the one whose request it is."""
+        """A slow reader delays neither the other callers nor the call."""
         cache, reader = Cache(Service(["One ", "two ", "three."])), Reader()
         done: list[float] = []
 
@@ -701,7 +701,7 @@ class TestTogether:
         assert trio.current_time() == 300
 
     async def test_what_is_not_kept_is_for_those_who_waited(self, autojump_clock: MockClock) -> None:
-        """Who comes when it is there already asks anew, however long the first takes to read."""
+        """An answer that is not kept serves the callers of its time; a later request makes a new call."""
         cut = ModelResponse("Hel", finish_reason="length")
         cache, reader = Cache(Service(["Hel", 1.0, cut], "Hello.")), Reader()
 
@@ -718,7 +718,7 @@ class TestTogether:
         assert reader.text == "Hel"
 
     async def test_two_streams_read_in_any_order(self, autojump_clock: MockClock) -> None:
-        """One program may read two runs' streams one after the other, the follower's first."""
+        """A program can read two runs' streams one after the other, beginning with the follower's."""
         agent = Agent(Cache(Service([*["word "] * 250, 5.0, *["word "] * 250])))
         async with Runtime() as runtime, runtime.stream(agent, "Hi") as one:
             await wait_all_tasks_blocked()
@@ -730,7 +730,7 @@ class TestTogether:
         assert texts == [["word "] * 500] * 2
 
     async def test_signs_of_life_reach_all(self, autojump_clock: MockClock) -> None:
-        """A run that waits for another's answer is not taken for silent while that comes."""
+        """A run behind another's call stays alive while the answer streams in."""
         agent = Agent(Cache(Service([3.0, "word "] * 5)), limits=Limits(idle_timeout=5))
         contents: list[str] = []
 
@@ -748,10 +748,10 @@ class TestTogether:
 
 
 class TestFailure:
-    """The one that asks fails, for all who wait."""
+    """A shared call fails for all callers."""
 
     async def test_all_have_the_error(self, autojump_clock: MockClock) -> None:
-        """The one that asked its own, the others copies: what is written into one is not in another."""
+        """The first caller gets the error, the others get copies; a change of one error does not reach another."""
         error = busy(retry_after=3)
         error.__cause__ = OSError("refused")
         error.add_note("a note")
@@ -783,7 +783,7 @@ class TestFailure:
         assert (cache.waiting, cache.hits) == (0, 0)
 
     async def test_any_of_our_errors(self, autojump_clock: MockClock) -> None:
-        """Those with parameters of their own too."""
+        """Errors with parameters of their own are copied too."""
         cache = Cache(Service([5.0, NotFound("model", "x", ["y"])]))
         texts: list[str] = []
 
@@ -800,7 +800,7 @@ class TestFailure:
 
     @pytest.mark.parametrize("streamed", [False, True])
     async def test_a_bug_is_the_callers_own(self, streamed: bool, autojump_clock: MockClock) -> None:
-        """What is none of our errors says nothing of the model: the next one asks for itself."""
+        """A bug reaches one caller only: the next caller makes a new call."""
         service = Service([5.0, ValueError("a bug")], ["Hello."])
         cache, answers = Cache(service), []
 
@@ -821,7 +821,7 @@ class TestFailure:
         assert len(service.requests) == 2
 
     async def test_a_reader_that_fails_is_the_callers_own(self, autojump_clock: MockClock) -> None:
-        """It is raised bare, the call is given up, and the next one asks."""
+        """A reader's error is raised bare and ends the call; the next caller makes a new call."""
         cache, reader = Cache(Service(["Hel", 5.0, "lo."])), Reader()
 
         async def emit(delta: Delta) -> None:
@@ -841,7 +841,7 @@ class TestFailure:
         assert len(reader.restarts) == 1
 
     async def test_what_is_no_response_is_passed_on(self, autojump_clock: MockClock) -> None:
-        """For the run to complain of; nobody else gets it, and it is not kept."""
+        """A result without a response goes to its caller alone, for the run to report."""
 
         class Broken(Service):
             async def respond(self, request, emit=None):  # type: ignore[no-untyped-def]
@@ -861,7 +861,7 @@ class TestFailure:
         assert len(broken.requests) == 2
 
     async def test_a_response_that_cannot_be_kept(self, autojump_clock: MockClock) -> None:
-        """Text that is no Unicode goes to who asked, and nothing breaks."""
+        """Text outside of Unicode reaches the caller, and is not kept."""
         service = Service([1.0, ModelResponse("\ud800")])
         cache = Cache(service)
 
@@ -870,10 +870,10 @@ class TestFailure:
 
 
 class TestCancellation:
-    """The one that asks, or one that waits, is cancelled."""
+    """The calling task or a waiting task is cancelled."""
 
     async def test_another_takes_over(self, autojump_clock: MockClock) -> None:
-        """One of those who wait asks; nobody else is cancelled, and nobody is lost."""
+        """A waiting task repeats a cancelled call; all others get the answer."""
         service = Service([5.0, "Hello."])
         cache, answers = Cache(service), []
 
@@ -893,7 +893,7 @@ class TestCancellation:
         assert trio.current_time() == 8
 
     async def test_its_readers_are_told(self, autojump_clock: MockClock) -> None:
-        """What a follower was told of the call that was given up is void."""
+        """A follower's reader gets a restart when the followed call is cancelled."""
         cache, reader = Cache(Service(["Hel", 5.0, "lo."])), Reader()
         async with trio.open_nursery() as nursery:
             with trio.move_on_after(3):
@@ -906,7 +906,7 @@ class TestCancellation:
         assert reader.restarts == ["service is asked again: the run that had asked it was ended"]
 
     async def test_stops_a_model_that_only_emits(self) -> None:
-        """To emit is to give others their turn, and to learn that nobody wants the rest."""
+        """A model that only emits still meets a cancellation: emitting is a checkpoint."""
         service = Service(["word "] * 100)
         with trio.CancelScope() as scope:
 
@@ -919,7 +919,7 @@ class TestCancellation:
         assert service.cancelled == 1
 
     async def test_one_that_waits_is_no_loss(self, autojump_clock: MockClock) -> None:
-        """The call goes on for the others."""
+        """The call goes on when a waiting task gives up."""
         service = Service([5.0, "Hello."])
         cache, answers = Cache(service), []
 
@@ -936,7 +936,7 @@ class TestCancellation:
         assert (len(service.requests), cache.waiting) == (1, 0)
 
     async def test_a_runs_deadline_is_its_own(self, autojump_clock: MockClock) -> None:
-        """A run whose time is up ends; one that waited for its answer has it."""
+        """A deadline ends one run; another run behind the same call gets the answer."""
         service = Service([5.0, "Hello."])
         cache = Cache(service)
         async with Runtime() as runtime, trio.open_nursery() as nursery:
@@ -953,7 +953,7 @@ class TestCancellation:
         assert len(service.requests) == 2
 
     async def test_nothing_is_held_afterwards(self) -> None:
-        """A call that was given up leaves nothing."""
+        """A cancelled call leaves no flight in memory."""
         cache = Cache(Service([60.0, "Hello."]))
         with trio.move_on_after(0):
             await cache.respond(ask(), Reader())
@@ -962,7 +962,7 @@ class TestCancellation:
         assert not [flight for flight in gc.get_objects() if type(flight).__name__ == "Flight"]
 
 
-def _scenario(streamed: bool, store: Callable[[], CacheStore | None]) -> None:
+def _try_schedules(streamed: bool, store: Callable[[], CacheStore | None]) -> None:
     outcomes: list[str] = []
     keeps_slowly = store() is not None
 
@@ -992,7 +992,7 @@ def _scenario(streamed: bool, store: Callable[[], CacheStore | None]) -> None:
         assert {2, 3, 4} <= answers.keys()
         assert set(answers.values()) == {"Hello."}
         assert service.most == 1, "two asked at once"
-        # Whatever was answered is kept; only where that takes a while, it may be cut short.
+        # A slow store may lose the answer of a finished call to a cancellation; without a store each answer is kept.
         assert len(service.requests) == 1 + service.cancelled or (keeps_slowly and len(service.requests) <= 3)
         assert cache.waiting == 0
         if streamed:
@@ -1000,12 +1000,12 @@ def _scenario(streamed: bool, store: Callable[[], CacheStore | None]) -> None:
         outcomes.append(f"{service.cancelled}")
 
     run_schedules(scenario, 300)
-    # Else these schedules show nothing.
+    # Without both outcomes the schedules have not tried the takeover.
     assert {"0", "1"} <= set(outcomes)
 
 
-class _Pausing(Store):
-    """A store that lets others run."""
+class _PausingStore(Store):
+    """A store with a pause in each method."""
 
     async def cached(self, key: str) -> bytes | None:
         await pause()
@@ -1017,14 +1017,14 @@ class _Pausing(Store):
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-@pytest.mark.parametrize("store", [lambda: None, _Pausing], ids=["own", "elsewhere"])
+@pytest.mark.parametrize("store", [lambda: None, _PausingStore], ids=["own", "elsewhere"])
 def test_under_many_schedules(streamed: bool, store: Callable[[], CacheStore | None]) -> None:
-    """Five ask the same and two are cancelled at any moment: the others have the answer, of one call at a time."""
-    _scenario(streamed, store)
+    """Of five equal requests two are cancelled at any moment: the others get the answer, with one call at a time."""
+    _try_schedules(streamed, store)
 
 
 def test_failures_under_many_schedules() -> None:
-    """A call that fails is the answer to some, and those after it have another; nobody waits for ever."""
+    """A failed call fails its callers, and later callers get a new answer; no caller hangs."""
 
     async def scenario() -> None:
         calls: list[list[Act]] = [[PAUSE, "Hel", busy()], [PAUSE, ValueError("a bug")], [PAUSE, "Hello."]]
@@ -1057,6 +1057,6 @@ def test_failures_under_many_schedules() -> None:
     ids=str,
 )
 def test_refuses_settings_that_cannot_be(settings: dict[str, Any]) -> None:
-    """A wrong setting is found when it is written."""
+    """A wrong setting raises `UsageError` in the constructor."""
     with pytest.raises(UsageError, match=r"^(the store of a cache|ttl|size) is "):
         Cache("a:x", **settings)

@@ -1,4 +1,4 @@
-"""A fallback asks the next model where one fails, and says in the end what all of them said."""
+"""A fallback asks the next model after a failure, and reports all failures at the end."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ from agno_rt.wrappers.fallback import Fallback, another_may
 from tests.services import Act, Reader, Service, ask, busy
 
 
-def named(name: str, *calls: Act | list[Act]) -> Service:
-    """A service with a name."""
+def make_service(name: str, *calls: Act | list[Act]) -> Service:
+    """Make a service with a name."""
     return Service(*calls, name=name)
 
 
 class TestChain:
-    """Who is asked."""
+    """The order of the models."""
 
     async def test_the_first_that_answers(self) -> None:
-        """Those after it are not asked; the counts say whose answers there were."""
-        models = named("a", busy()), named("b", ModelError("no key", status=401)), named("c", "Hello."), named("d")
+        """The first answer wins: later models are not asked, and `answered` counts the answers by model."""
+        models = (
+            make_service("a", busy()),
+            make_service("b", ModelError("no key", status=401)),
+            make_service("c", "Hello."),
+            make_service("d"),
+        )
         fallback = Fallback(*models)
 
         assert (await fallback.respond(ask())).content == "Hello."
@@ -34,22 +39,22 @@ class TestChain:
         assert fallback.name == "a or b or c or d"
 
     async def test_the_first_is_asked_first_each_time(self) -> None:
-        """A failure is forgotten with the request."""
-        fallback = Fallback(named("a", busy(), "A."), named("b", "B."))
+        """Each request begins with the first model, even after a failure."""
+        fallback = Fallback(make_service("a", busy(), "A."), make_service("b", "B."))
 
         assert [(await fallback.respond(ask())).content for _ in range(2)] == ["B.", "A."]
         assert fallback.answered == {"a": 1, "b": 1}
 
     async def test_a_group_of_one_error_is_that_error(self) -> None:
-        """A model with a nursery in it is no different."""
-        fallback = Fallback(named("a", ExceptionGroup("nursery", [busy()])), named("b", "B."))
+        """A group with a single error counts as the error itself."""
+        fallback = Fallback(make_service("a", ExceptionGroup("nursery", [busy()])), make_service("b", "B."))
 
         assert (await fallback.respond(ask())).content == "B."
 
     async def test_the_answer_has_the_price_of_its_model(self) -> None:
-        """What it cost is said in the response, as no one price holds for all."""
+        """The response has the cost at its own model's price; the fallback's profile has no price."""
         price = ModelProfile("tool", price=Price(1_000_000, 2_000_000))
-        fallback = Fallback(named("a", busy()), Service("B.", name="b", profile=price))
+        fallback = Fallback(make_service("a", busy()), Service("B.", name="b", profile=price))
         paid = Fallback(Service(ModelResponse("A.", usage=Usage(1, 1, cost=7.0)), profile=price))
 
         assert (await fallback.respond(ask())).usage == Usage(10, 5, cost=20.0)
@@ -57,31 +62,38 @@ class TestChain:
         assert fallback.profile.price is None
         assert fallback.profile.output == "schema"
 
+    def test_the_first_model_says_where_models_run(self) -> None:
+        """A fallback is loaded into the process if its first model is."""
+        here, there = Service("A.", profile=ModelProfile(in_process=True)), make_service("b", "B.")
+
+        assert Fallback(here, there).profile.in_process
+        assert not Fallback(there, here).profile.in_process
+
     async def test_a_cancellation_is_no_failure(self, autojump_clock: MockClock) -> None:
-        """It goes through, and nobody else is asked."""
-        second = named("b")
+        """A cancellation passes through, and no other model is asked."""
+        second = make_service("b")
         with trio.move_on_after(1) as scope:
-            await Fallback(named("a", [60.0]), second).respond(ask())
+            await Fallback(make_service("a", [60.0]), second).respond(ask())
 
         assert scope.cancelled_caught
         assert not second.requests
 
 
 class TestStreams:
-    """What readers see."""
+    """Events for readers."""
 
     async def test_takes_back_what_the_failed_one_emitted(self) -> None:
-        """The restart says who failed, why, and who is asked."""
+        """The restart names the failed model, the reason and the next model."""
         reader = Reader()
-        fallback = Fallback(named("a", ["Hel", busy()]), named("b", busy()), named("c", "Hello."))
+        fallback = Fallback(make_service("a", ["Hel", busy()]), make_service("b", busy()), make_service("c", "Hello."))
         await fallback.respond(ask(), reader)
 
         assert reader.text == "Hello."
         assert reader.restarts == ["a failed, and b is asked: it is busy."]
 
     async def test_through_a_runtime(self) -> None:
-        """The run goes on with the next model, and its stream says so."""
-        agent = Agent(Fallback(named("a", ["Hel", busy()]), named("b", "Hello.")))
+        """The run goes on with the next model, and its stream has the restart."""
+        agent = Agent(Fallback(make_service("a", ["Hel", busy()]), make_service("b", "Hello.")))
         async with Runtime() as runtime:
             async with runtime.stream(agent, "Hi") as events:
                 seen = [event async for event in events]
@@ -92,15 +104,17 @@ class TestStreams:
 
 
 class TestAllFail:
-    """What is raised."""
+    """Errors at the end of the chain."""
 
     async def test_the_last_error_tells_of_the_others(self) -> None:
-        """Its hint has a line of each, its notes all of it; its own cause is kept."""
+        """The last error keeps its cause; its hint has a line for each earlier failure, its notes the full texts."""
         long = ModelError(f"{'x' * 300}\nmore", hint="Nothing.")
         last = busy()
         last.__cause__ = OSError("refused")
         with pytest.raises(ModelError) as caught:
-            await Fallback(named("a", ModelError("no key.")), named("b", long), named("c", last)).respond(ask())
+            await Fallback(
+                make_service("a", ModelError("no key.")), make_service("b", long), make_service("c", last)
+            ).respond(ask())
 
         assert caught.value is last
         assert isinstance(last.__cause__, OSError)
@@ -110,31 +124,31 @@ class TestAllFail:
 
     @pytest.mark.parametrize("error", [OutputError("no fit"), ValueError("a bug"), UsageError("too large")])
     async def test_errors_that_another_would_meet_too(self, error: Exception) -> None:
-        """They are raised at once, with what failed before."""
-        last = named("c")
+        """An error outside of `on` is raised at once, with notes on earlier failures."""
+        last = make_service("c")
         with pytest.raises(type(error)) as caught:
-            await Fallback(named("a", busy()), named("b", error), last).respond(ask())
+            await Fallback(make_service("a", busy()), make_service("b", error), last).respond(ask())
 
         assert caught.value is error
         assert not last.requests
         assert error.__notes__ == ["a failed too: ModelError: it is busy\nWait."]
 
     async def test_on_decides(self) -> None:
-        """A caller may say which errors are reason to ask the next."""
-        models = named("a", ValueError("a bug")), named("b", "B.")
+        """`on` chooses the errors after which the next model is asked."""
+        models = make_service("a", ValueError("a bug")), make_service("b", "B.")
 
         assert (await Fallback(*models, on=lambda exc: isinstance(exc, ValueError)).respond(ask())).content == "B."
         with pytest.raises(ModelError):
-            await Fallback(named("a", busy()), named("b"), on=lambda exc: False).respond(ask())
+            await Fallback(make_service("a", busy()), make_service("b"), on=lambda exc: False).respond(ask())
 
     def test_by_default_a_models_errors_are(self) -> None:
-        """But for an answer that does not fit, which is not the model's being away."""
+        """Errors of models lead to the next model; `OutputError`, bugs and others do not."""
         assert another_may(busy())
         assert another_may(Overloaded("full", limit="requests"))
         assert not another_may(OutputError("no fit"))
         assert not another_may(ValueError("a bug"))
 
     def test_of_none(self) -> None:
-        """A chain of nothing is refused when it is written."""
+        """A fallback without models is refused in the constructor."""
         with pytest.raises(UsageError, match="a fallback of 0 models has too few"):
             Fallback()

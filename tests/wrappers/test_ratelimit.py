@@ -1,4 +1,4 @@
-"""A rate limit lets through what its buckets hold, in order and in turns, and loses nothing when somebody gives up."""
+"""A rate limit admits requests at its rate, in order and in turns, and loses nothing when a caller gives up."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from agno_rt.wrappers.retry import Retry
 from tests.services import PAUSE, Act, Service, ask, busy
 
 
-def using(tokens: int) -> ModelResponse:
-    """A response that used so many tokens."""
+def response_using(tokens: int) -> ModelResponse:
+    """Return a response with the tokens as usage."""
     return ModelResponse("Hello.", usage=Usage(tokens, 0))
 
 
 async def ask_all(limit: RateLimit, count: int, user: str | None = None) -> None:
-    """So many requests at once, put in order."""
+    """Ask `count` times at once, in order."""
     async with trio.open_nursery() as nursery:
         for _ in range(count):
             nursery.start_soon(limit.respond, ask(user=user))
@@ -39,14 +39,14 @@ class TestRequests:
     """Requests in a period."""
 
     async def test_lets_a_periods_worth_through_at_once(self, autojump_clock: MockClock) -> None:
-        """Then one each time there is one again, without anybody looking in between."""
+        """A period's requests pass at once; then one passes each time the bucket has room, without polling."""
         service = Service("Hello.")
         await ask_all(RateLimit(service, requests=3, per=60), 6)
 
         assert service.asked_at == [0, 0, 0, 20, 40, 60]
 
     async def test_a_burst_is_what_may_be_saved_up(self, autojump_clock: MockClock) -> None:
-        """A shorter burst spreads the same rate; it is one request at least."""
+        """A shorter burst spreads the same rate; a burst is at least one request."""
         spread, one = Service("Hello."), Service("Hello.")
         await ask_all(RateLimit(spread, requests=60, per=60, burst=2), 4)
         began = trio.current_time()
@@ -56,7 +56,7 @@ class TestRequests:
         assert [at - began for at in one.asked_at] == [0, 10, 20]
 
     async def test_is_filled_while_nobody_asks(self, autojump_clock: MockClock) -> None:
-        """Up to its size, and no more."""
+        """The bucket fills up to its size while idle, and no further."""
         service = Service("Hello.")
         limit = RateLimit(service, requests=2, per=10)
         await ask_all(limit, 2)
@@ -66,7 +66,7 @@ class TestRequests:
         assert service.asked_at == [0, 0, 1_000, 1_000, 1_005]
 
     async def test_with_room_it_does_not_wait(self) -> None:
-        """There is no checkpoint before the model."""
+        """With room in the bucket there is no checkpoint before the model."""
         with trio.CancelScope() as scope:
             scope.cancel()
             await RateLimit(Service("Hello."), requests=1, tokens=1_000).respond(ask())
@@ -81,7 +81,7 @@ class TestRequests:
         burst=st.floats(1e-3, 1e3) | st.none(),
     )
     def test_never_more_than_the_rate(self, rate: float, per: float, count: int, burst: float | None) -> None:
-        """Whatever the numbers: within any span no more than the bucket and what ran in; and it comes to an end."""
+        """Any span admits at most the bucket and its refill, for all settings; all requests end."""
         service = Service("Hello.")
         limit = RateLimit(service, requests=rate, per=per, burst=burst)
         run_virtually(ask_all, limit, count)
@@ -98,18 +98,18 @@ class TestTokens:
     """Tokens in a period."""
 
     async def test_settles_with_what_was_used(self, autojump_clock: MockClock) -> None:
-        """More than estimated is a debt, paid back before anybody else is let through."""
-        service = Service(using(100), using(300), using(10))
+        """Usage beyond the estimate is a debt, paid back before the next request."""
+        service = Service(response_using(100), response_using(300), response_using(10))
         limit = RateLimit(service, tokens=100, per=100)
         for _ in range(3):
             await limit.respond(ask())
 
-        # The estimate of "Hi" is 5: after the first there is nothing left, after the second a debt of 300.
+        # The estimate of "Hi" is 5: after the first request the bucket is empty, after the second the debt is 300.
         assert service.asked_at == [0, 5, 305]
 
     async def test_gives_back_what_was_not_used(self, autojump_clock: MockClock) -> None:
-        """Who waits is let through as soon as another's estimate turns out too high."""
-        service = Service([10.0, using(20)])
+        """A waiting request passes as soon as the usage of another turns out lower than its estimate."""
+        service = Service([10.0, response_using(20)])
         limit = RateLimit(service, tokens=1_000, per=10_000)
         big = ask(settings=ModelSettings(max_tokens=900))
         async with trio.open_nursery() as nursery:
@@ -121,7 +121,7 @@ class TestTokens:
         assert limit.statistics()[0].in_use == pytest.approx(40 - 20 / 10)
 
     async def test_a_response_without_usage_used_the_estimate(self, autojump_clock: MockClock) -> None:
-        """So did one that failed: nobody knows better."""
+        """A response without usage counts as its estimate, and so does a failure."""
         service = Service(ModelResponse("Hello."), busy(), "Hello.")
         limit = RateLimit(service, tokens=10, per=10)
         await limit.respond(ask())
@@ -132,8 +132,8 @@ class TestTokens:
         assert service.asked_at == [0, 0, 5]
 
     async def test_larger_than_the_bucket(self, autojump_clock: MockClock) -> None:
-        """It waits until the bucket is full, and goes into debt: it is not refused for ever."""
-        service = Service(using(50), using(500), using(5))
+        """A request larger than the bucket waits for a full bucket, then leaves a debt; a refusal would never end."""
+        service = Service(response_using(50), response_using(500), response_using(5))
         limit = RateLimit(service, tokens=100, per=100)
         await limit.respond(ask())
         await limit.respond(ask(settings=ModelSettings(max_tokens=500)))
@@ -142,7 +142,7 @@ class TestTokens:
         assert service.asked_at == [0, 50, 455]
 
     async def test_counts_tools_and_schemas(self, autojump_clock: MockClock) -> None:
-        """What the model is told besides the messages counts too."""
+        """The estimate includes tools and schemas."""
 
         @tool
         def look(where: str) -> str:
@@ -157,8 +157,8 @@ class TestTokens:
         assert plain.statistics()[0].in_use + 20 < told.statistics()[0].in_use
 
     async def test_both_limits_hold(self, autojump_clock: MockClock) -> None:
-        """The one that takes longer decides, each time."""
-        service = Service(using(5), using(55), using(5))
+        """With two limits, the slower one decides each time."""
+        service = Service(response_using(5), response_using(55), response_using(5))
         limit = RateLimit(service, requests=1, tokens=10, per=10)
         for _ in range(3):
             await limit.respond(ask())
@@ -167,10 +167,10 @@ class TestTokens:
 
 
 class TestRefusals:
-    """What the provider says."""
+    """Refusals by the provider."""
 
     async def test_nobody_asks_before_the_provider_said(self, autojump_clock: MockClock) -> None:
-        """Neither who asks again, nor who waits, nor who comes."""
+        """After `retry_after`, all requests wait for the provider's time: repeated, queued and new."""
         service = Service(busy(status=503, retry_after=30), "Hello.")
         limit = RateLimit(service, requests=100)
         with pytest.raises(ModelError):
@@ -180,7 +180,7 @@ class TestRefusals:
         assert service.asked_at == [0, 30, 30]
 
     async def test_a_429_empties_the_buckets(self, autojump_clock: MockClock) -> None:
-        """What was saved up is not there, whatever we counted; it fills again from then on."""
+        """A 429 empties the buckets; refilling begins at the refusal."""
         service = Service(busy(status=429), "Hello.")
         limit = RateLimit(service, requests=6, tokens=600, per=60)
         with pytest.raises(ModelError):
@@ -190,7 +190,7 @@ class TestRefusals:
         assert service.asked_at == [0, 10, 20]
 
     async def test_who_waits_already_waits_longer(self, autojump_clock: MockClock) -> None:
-        """A refusal that comes while somebody waits for their moment puts it off."""
+        """A refusal delays requests that already wait."""
         service = Service([5.0, busy(status=429, retry_after=100)], "Hello.")
         limit = RateLimit(service, requests=1, per=10)
         async with trio.open_nursery() as nursery:
@@ -207,7 +207,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("seconds", [math.inf, math.nan, -5.0])
     async def test_a_wait_that_is_none(self, seconds: float, autojump_clock: MockClock) -> None:
-        """A number without an end, or in the past, holds nobody up."""
+        """An infinite, negative or NaN `retry_after` is ignored."""
         service = Service(busy(retry_after=seconds), "Hello.")
         limit = RateLimit(service, requests=10)
         with pytest.raises(ModelError):
@@ -217,7 +217,7 @@ class TestRefusals:
         assert service.asked_at == [0, 0]
 
     async def test_under_a_retry(self, autojump_clock: MockClock) -> None:
-        """Many who were refused together come back within the rate."""
+        """Requests refused together are retried within the rate."""
         refusals: list[list[Act]] = [[1.0, busy(status=429, retry_after=30)] for _ in range(3)]
         service = Service(*refusals, "Hello.")
         limit = Retry(RateLimit(service, requests=3, per=30), wait=0)
@@ -228,7 +228,7 @@ class TestRefusals:
         assert service.asked_at == [0, 0, 0, 31, 31, 31]
 
     async def test_other_errors_are_no_matter(self, autojump_clock: MockClock) -> None:
-        """They are raised as they are."""
+        """Other errors are raised unchanged, and do not slow the limit."""
         error = ValueError("a bug")
         limit = RateLimit(Service(error, "Hello."), requests=2)
         with pytest.raises(ValueError, match="a bug") as caught:
@@ -240,10 +240,10 @@ class TestRefusals:
 
 
 class TestQueue:
-    """Who waits, and how many."""
+    """Order and length of the queue."""
 
     async def test_refuses_beyond_the_queue(self, autojump_clock: MockClock) -> None:
-        """At once, naming the limit, the model and what would help."""
+        """A full queue refuses at once; the error names the limit, the model and a remedy."""
         limit = RateLimit(Service("Hello."), requests=1, tokens=1e9, per=60, queue=1)
         async with trio.open_nursery() as nursery:
             await limit.respond(ask())
@@ -259,8 +259,8 @@ class TestQueue:
         assert caught.value.hint == "Try again later, or raise requests or the queue (1) of its RateLimit."
 
     async def test_names_the_tokens(self, autojump_clock: MockClock) -> None:
-        """The limit that is short is the one that is named; and whether the provider asked to wait."""
-        limit = RateLimit(Service(using(100)), requests=100, tokens=10, queue=0)
+        """The error names the exhausted limit, and a wait requested by the provider."""
+        limit = RateLimit(Service(response_using(100)), requests=100, tokens=10, queue=0)
         await limit.respond(ask())
         with pytest.raises(Overloaded, match="limit tokens of service") as caught:
             await limit.respond(ask())
@@ -272,8 +272,8 @@ class TestQueue:
             await asked.respond(ask())
 
     async def test_a_newcomer_does_not_pass(self, autojump_clock: MockClock) -> None:
-        """Not even a small one, before a large one that waits."""
-        service = Service(using(50), using(1))
+        """A small new request does not pass a large one in the queue."""
+        service = Service(response_using(50), response_using(1))
         limit = RateLimit(service, tokens=100, per=100)
         await limit.respond(ask())
         async with trio.open_nursery() as nursery:
@@ -284,7 +284,7 @@ class TestQueue:
         assert [request.messages[0].text[:5] for request in service.requests] == ["Hi", "large", "small"]
 
     async def test_one_that_gave_up_is_passed_over(self, autojump_clock: MockClock) -> None:
-        """The next in line has the place, at the moment that was the other's, and nothing is lost."""
+        """After a request gives up, the next in line takes its place and its moment."""
         service = Service("Hello.")
         limit = RateLimit(service, requests=1, per=10)
         await limit.respond(ask())
@@ -308,8 +308,8 @@ class TestQueue:
         assert limit.waiting == 0
 
     async def test_one_that_gives_up_as_its_turn_comes(self, autojump_clock: MockClock) -> None:
-        """It takes nothing, and does not ask."""
-        service = Service([10.0, using(20)])
+        """A request cancelled at its turn uses no tokens, and is not sent."""
+        service = Service([10.0, response_using(20)])
         limit = RateLimit(service, tokens=1_000, per=10_000)
         big = ask(settings=ModelSettings(max_tokens=900))
         async with trio.open_nursery() as nursery:
@@ -331,7 +331,7 @@ class TestQueue:
         assert limit.statistics()[0].in_use == 20 - 10 / 10
 
     async def test_is_given_up_at_a_runs_deadline(self, autojump_clock: MockClock) -> None:
-        """A wait counts as the model's time."""
+        """The wait counts towards the model's deadline."""
         limit = RateLimit(Service("Hello."), requests=1)
         async with Runtime() as runtime:
             agent = Agent(limit, limits=Limits(model_timeout=5))
@@ -345,7 +345,7 @@ class TestFairness:
     """Users take turns."""
 
     async def test_a_burst_of_one_does_not_hold_up_others(self, autojump_clock: MockClock) -> None:
-        """Each user has a turn, then each the next; within a user's the order is kept."""
+        """Users take turns; the requests of each user keep their order."""
         service = Service("Hello.")
         limit = RateLimit(service, requests=1, per=1)
         users = ["a", "a", "a", "a", "b", "c", "b"]
@@ -358,7 +358,7 @@ class TestFairness:
         assert asked == [("a", "0"), ("a", "1"), ("b", "4"), ("c", "5"), ("a", "2"), ("b", "6"), ("a", "3")]
 
     async def test_who_fills_the_queue_gives_way(self, autojump_clock: MockClock) -> None:
-        """The last of the user with most is refused for a newcomer with less; not for one with as much."""
+        """A full queue refuses the last request of the busiest user in favour of a newcomer with fewer requests."""
         service = Service("Hello.")
         limit = RateLimit(service, requests=1, per=1, queue=4)
         refused: list[str] = []
@@ -380,7 +380,7 @@ class TestFairness:
         assert [request.messages[0].text for request in service.requests[1:]] == ["0", "4", "1", "5"]
 
     async def test_runs_without_a_user_are_of_one(self, autojump_clock: MockClock) -> None:
-        """They share their turns."""
+        """Runs without a user share one user's turns."""
         service = Service("Hello.")
         limit = RateLimit(service, requests=1, per=1)
         async with trio.open_nursery() as nursery:
@@ -392,11 +392,11 @@ class TestFairness:
 
 
 class TestStatistics:
-    """How the limits stand."""
+    """Statistics of the limits."""
 
     async def test_says_what_is_spent_and_who_waits(self, autojump_clock: MockClock) -> None:
-        """It comes back as time goes by; a debt is more than the size."""
-        limit = RateLimit(Service([1.0, using(900)]), requests=1, tokens=600)
+        """The use falls as time goes by; a debt is more than the size."""
+        limit = RateLimit(Service([1.0, response_using(900)]), requests=1, tokens=600)
         assert limit.statistics() == (
             LimitStatistics("requests of service", 1, 0, 0),
             LimitStatistics("tokens of service", 600, 0, 0),
@@ -413,7 +413,7 @@ class TestStatistics:
             nursery.cancel_scope.cancel()
 
     def test_can_be_asked_outside_of_trio(self) -> None:
-        """Then it is how it stood last."""
+        """Outside of trio the statistics have the last state."""
         limit = RateLimit(Service("Hello."), requests=2)
         run_virtually(limit.respond, ask())
 
@@ -421,7 +421,7 @@ class TestStatistics:
 
 
 def test_under_many_schedules() -> None:
-    """With users who give up at any moment, everybody else is served, in the time that the rate takes, and in turns."""
+    """While users give up at any moment, all others are served in turns, within the time of the rate."""
 
     async def scenario() -> None:
         service = Service([PAUSE, "Hello."])
@@ -438,7 +438,7 @@ def test_under_many_schedules() -> None:
                 nursery.start_soon(run, number, 2.0 if number % 4 == 1 else math.inf)
 
         assert set(served) >= {number for number in range(12) if number % 4 != 1}
-        # Nothing that was let through was lost on one who had given up: a second for each request but the first.
+        # A request that gave up has cost no permit: one second passes for each request but the first.
         assert service.asked_at == list(range(len(service.asked_at)))
         assert limit.waiting == 0
 
@@ -462,6 +462,6 @@ def test_under_many_schedules() -> None:
     ids=str,
 )
 def test_refuses_settings_that_cannot_be(settings: dict[str, Any]) -> None:
-    """A wrong setting is found when it is written."""
+    """A wrong setting raises `UsageError` in the constructor."""
     with pytest.raises(UsageError, match=r"a rate limit has no limit|(requests|tokens|per|burst|queue) is "):
         RateLimit("a:x", **settings)

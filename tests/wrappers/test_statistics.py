@@ -1,4 +1,4 @@
-"""Everything that waits can be asked how it stands: limits, bounded tools, wrappers, memory, budgets, streams."""
+"""Limits, bounded tools, wrappers, memory, budgets and streams have statistics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agno_rt.testing import ScriptedModel
 from tests.helpers import Hanging, forever
 
 RUNTIME = ["runs", "model_calls", "threads", "abandoned_threads"]
-"""The limits that every runtime has."""
+"""The limits of every runtime."""
 
 
 async def test_a_bounded_tool() -> None:
@@ -37,7 +37,7 @@ async def test_a_bounded_tool() -> None:
 
 
 async def test_a_wrapper_around_a_model() -> None:
-    """A rate limit is asked too, although the agent was given the object and no spec."""
+    """The statistics include the rate limit of a model object, not only of a spec."""
     limited = RateLimit(ScriptedModel(["a"]), requests=10)
     async with Runtime() as rt:
         await rt.run(Agent(limited), "go")
@@ -45,7 +45,7 @@ async def test_a_wrapper_around_a_model() -> None:
 
 
 async def test_a_memory_backend(tmp_path: Path) -> None:
-    """The SQLite file says how many wait for it."""
+    """The statistics include the requests that wait for the SQLite file."""
     path = tmp_path / "chats.db"
     async with Runtime(memory=f"sqlite:///{path}") as rt:
         assert [limit.name for limit in rt.statistics()] == RUNTIME
@@ -54,7 +54,7 @@ async def test_a_memory_backend(tmp_path: Path) -> None:
 
 
 async def test_a_run_under_way() -> None:
-    """Its turns, and those budgets that its limits bound."""
+    """A run has statistics of its turns and of its bounded budgets."""
     model = ScriptedModel([ModelResponse(tool_calls=[ToolCall("1", "forever")], usage=Usage(30, 12))])
     agent = Agent(model, tools=[forever], limits=Limits(turns=5, tool_calls=3, tokens=100))
     async with Runtime() as rt:
@@ -70,7 +70,7 @@ async def test_a_run_under_way() -> None:
 
 
 async def test_a_stream() -> None:
-    """How many events its reader is behind, and that the run waits for it when that are too many."""
+    """A stream has statistics of its unread events, and of the run's wait for a full buffer."""
     async with Runtime() as rt:
         async with rt.stream(Agent(Hanging()), "go") as stream:
             await wait_all_tasks_blocked()

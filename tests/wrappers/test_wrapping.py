@@ -1,4 +1,4 @@
-"""A wrapper is a model around models: bound by a runtime where they are specs, used as it is where they are models."""
+"""A wrapper is a model around models: a runtime binds specs, and uses models as they are."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from tests.services import Reader, Registry, Service, ask, busy
 
 
 class TestWrapper:
-    """The base of all."""
+    """The base class of wrappers."""
 
     async def test_asks_the_model_within(self) -> None:
-        """Without a `respond` of its own it changes nothing."""
+        """A wrapper without a `respond` of its own changes nothing."""
         service = Service("Hello.")
         wrapper = Wrapper(service)
 
@@ -41,14 +41,14 @@ class TestWrapper:
         assert wrapper.models() == (service,)
 
     def test_refuses_what_is_no_model(self) -> None:
-        """It says which wrapper was given what."""
+        """The error names the wrapper and the wrong value."""
         with pytest.raises(UsageError, match="7 within a retry is not a model") as caught:
             Retry(7)  # type: ignore[arg-type]
 
         assert "openai:gpt-5" in caught.value.hint
 
     async def test_a_spec_is_bound_by_a_runtime(self) -> None:
-        """Bound, it is another around the runtime's model; itself, it knows the spec alone and says so when asked."""
+        """A bound wrapper is a copy around the runtime's model; the original has the spec, and raises when asked."""
         service = Service("Hello.", profile=ModelProfile("tool"))
         wrapper = Retry("busy")
         bound = wrapper.bound(Registry(busy=service))
@@ -64,13 +64,13 @@ class TestWrapper:
                 use()
 
     def test_around_models_it_is_used_as_it_is(self) -> None:
-        """There is nothing to bind, at any depth."""
+        """A wrapper around models, at any depth, needs no binding."""
         wrapper = Retry(Fallback(Service(), Service()))
 
         assert wrapper.bound(Registry()) is wrapper
 
     async def test_each_runtime_begins_anew(self) -> None:
-        """What one bound wrapper counts, another does not."""
+        """Each bound copy counts for itself."""
         wrapper = Retry("a", wait=0)
         one, other = (wrapper.bound(Registry(a=Service(busy(), "Hello."))) for _ in range(2))
         assert isinstance(one, Retry)
@@ -80,7 +80,7 @@ class TestWrapper:
         assert (one.retries, other.retries, wrapper.retries) == (1, 0, 0)
 
     async def test_a_runtime_binds_it_once(self) -> None:
-        """Agents with the same wrapper share what it keeps, and the model is asked through it."""
+        """Agents with the same wrapper share its cache, and the run asks through the wrapper."""
         wrapper = Cache(ScriptedModel(["Hello."]))
         async with Runtime() as runtime:
             results = [await runtime.run(Agent(wrapper, name), "Hi") for name in ("one", "other")]
@@ -92,10 +92,10 @@ class TestWrapper:
 
 
 class TestTeller:
-    """Whether readers have something of the turn."""
+    """A `Teller` remembers if readers have seen part of the turn."""
 
     async def test_tells_of_a_restart_only_what_was_told(self) -> None:
-        """With nothing emitted there is nothing to take back, nor twice."""
+        """A restart is emitted once, and only after a delta."""
         reader = Reader()
         teller = Teller(reader)
         await teller.restart("nothing yet")
@@ -108,7 +108,7 @@ class TestTeller:
 
 
 class TestSharedMedia:
-    """What several models take."""
+    """Media types common to several models."""
 
     @pytest.mark.parametrize(
         ("takes", "shared"),
@@ -122,7 +122,7 @@ class TestSharedMedia:
         ],
     )
     def test_is_what_all_take(self, takes: list[tuple[str, ...] | None], shared: tuple[str, ...] | None) -> None:
-        """A type counts where each of those that say what they take takes it."""
+        """A type is shared if each model with a list of media accepts the type."""
         assert shared_media([ModelProfile(media=media) for media in takes]) == shared
         models = [Service(profile=ModelProfile(media=media)) for media in takes]
         assert Fallback(*models).profile.media == shared
@@ -132,7 +132,7 @@ class TestLastingClock:
     """A clock over several runs of trio."""
 
     def test_never_goes_back(self) -> None:
-        """Virtual time passes within a run, and the next run goes on from there, wherever its own clock begins."""
+        """Virtual time goes on from one run to the next, although each run's own clock starts anew."""
         clock = LastingClock()
 
         async def wait() -> tuple[float, float]:
@@ -149,7 +149,7 @@ class TestLastingClock:
 
 
 def test_a_remark_goes_where_people_read_it() -> None:
-    """Into the hint of our errors, and a note of others."""
+    """A remark goes into the hint of an `AgnoError`, and into a note of other errors."""
     ours, other = ModelError("no", hint="Wait."), ValueError("no")
     remark(ours, "Twice.")
     remark(other, "Twice.")
@@ -158,8 +158,8 @@ def test_a_remark_goes_where_people_read_it() -> None:
     assert other.__notes__ == ["Twice."]
 
 
-class _Failing(Service):
-    """Fails anew each time, and knows which of its errors there still are."""
+class _FailingService(Service):
+    """A service with a new error each time, and weak references to its errors."""
 
     errors: ClassVar[weakref.WeakSet[ModelError]] = weakref.WeakSet()
 
@@ -186,9 +186,9 @@ class _Failing(Service):
     ids=["wrapper", "retry", "fallback", "hedge", "rate limit", "cache"],
 )
 async def test_an_error_holds_nothing_alive(make: Callable[[Model], Model], emit: Emit | None) -> None:
-    """When the caller lets go of it, the errors of all models are gone, and what they hold, without the collector."""
-    _Failing.errors.clear()
-    wrapper = make(_Failing())
+    """After the caller drops the error, the errors of all models are freed without the garbage collector."""
+    _FailingService.errors.clear()
+    wrapper = make(_FailingService())
     gc.collect()
     gc.disable()
     try:
@@ -196,7 +196,7 @@ async def test_an_error_holds_nothing_alive(make: Callable[[Model], Model], emit
             await wrapper.respond(ask(), emit)
         await trio.lowlevel.checkpoint()
 
-        assert not list(_Failing.errors)
+        assert not list(_FailingService.errors)
     finally:
         gc.enable()
 
@@ -205,7 +205,7 @@ class TestComposition:
     """Wrappers around wrappers around specs, bound together."""
 
     async def test_all_at_once(self, autojump_clock: MockClock) -> None:
-        """A cache of a retried fallback of two: the first fails, both fail, the second answers; then the cache does."""
+        """A cache of a retried fallback: the first fails, both fail, the second answers, the cache repeats it."""
         first = Service(busy(), name="a:x")
         second = Service(["Hel", busy()], ["Hel", "lo."], name="b:y", profile=ModelProfile(price=Price(1e5, 2e5)))
         stack = Cache(Retry(Fallback("a:x", "b:y"), wait=1, jitter=lambda: 1.0))
@@ -224,7 +224,7 @@ class TestComposition:
         assert bound.saved.cost == 2.0
 
     async def test_through_a_runtime(self, autojump_clock: MockClock) -> None:
-        """A run asks through all of them, and counts the tokens of the one that answered."""
+        """A run asks through all wrappers, and counts the tokens of the model that answered."""
         service = Service(busy(), "Hello.", name="first")
         model = Cache(RateLimit(Retry(Hedge(service, Service(busy(), name="second"))), requests=10))
         async with Runtime() as runtime:

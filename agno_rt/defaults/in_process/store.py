@@ -85,6 +85,7 @@ class InProcessFacts:
         if self._facts >= self._most_facts:
             raise no_room("another fact", f"{self._most_facts:,} facts about all users together")
         self._facts += 1
+        # Never counted down, so that the id of a forgotten fact is not used again.
         known.made += 1
         now = self._clock()
         fact = Fact(f"f{known.made}", user, text, now, now, session, topics)
@@ -155,6 +156,7 @@ class InProcessCache:
         self._cached[key] = value, None if seconds is None else self._clock() + seconds
         self._cached_bytes += len(value)
         most = self._cache_bounds.cached if size is None else min(size, self._cache_bounds.cached)
+        # A value beyond the whole size is dropped at once: a cache may forget anything.
         while len(self._cached) > most or self._cached_bytes > self._cache_bounds.size:
             self._uncache(next(iter(self._cached)))
 
@@ -243,6 +245,7 @@ class InProcessRuns:
         now = self._clock()
         for approval in change.approvals:
             made = attrs.evolve(approval, run=run, created_at=approval.created_at or now)
+            # An approval that is stored again keeps the decision made in between.
             self._approvals.setdefault(approval.id, made)
         self._write(
             stored,
@@ -342,6 +345,7 @@ class InProcessRuns:
         if len(self._runs) + runs <= bounds.runs and self._run_bytes + size <= bounds.size:
             return
         bound = f"{bounds.runs:,} stored runs, {bounds.size // MEBIBYTE:,} MiB of journals"
+        # The least recently changed first: `_write` moves each changed run to the end.
         for run in [each for each, stored in self._runs.items() if stored.record.status in OVER]:
             if len(self._runs) + runs <= bounds.runs and self._run_bytes + size <= bounds.size:
                 break

@@ -230,6 +230,7 @@ class SQLiteMemory:
         """See `CacheStore.cached`."""
         value = await self._read(_cache.read_answer, key, self._clock())
         if value is not None:
+            # The key moves to the end of the dictionary, so that the oldest note is dropped first.
             self._asked.pop(key, None)
             self._asked[key] = None
             if len(self._asked) > _cache.NOTED:
@@ -250,6 +251,7 @@ class SQLiteMemory:
     async def aclose(self) -> None:
         """Finish pending writes, and close the files."""
         self._locks.close()
+        # Shielded: a cancelled program still waits for its pending writes.
         with trio.move_on_after(CLOSE_SECONDS, shield=True):
             await self._threads.close()
 
@@ -300,6 +302,7 @@ _OPTIONS = ("synchronous",)
 
 def _make_sqlite(url: str, settings: Mapping[str, Any]) -> SQLiteMemory:
     path, _, options = url.removeprefix("sqlite:///").partition("?")
+    # Without the three slashes, as in sqlite:a.db, nothing was removed from the URL.
     if url.partition("?")[0] == path or not path:
         hint = "Write sqlite:///agents.db (relative) or sqlite:////var/lib/agents.db (absolute)."
         raise UsageError(f"{url!r} names no file", hint=hint)

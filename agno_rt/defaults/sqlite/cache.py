@@ -42,6 +42,7 @@ def write_answer(connection: sqlite3.Connection, new: NewAnswer) -> None:
     """Store the value, delete expired values, and reduce the table to the new value's `size`."""
     connection.execute("DELETE FROM cache WHERE expires_at <= ?", (new.now,))
     (used,) = connection.execute("SELECT coalesce(max(used), 0) FROM cache").fetchone()
+    # The noted reads came before this write, in their order; the new value is the most recently used.
     uses = [(used + at, asked) for at, asked in enumerate(new.asked, 1)]
     connection.executemany("UPDATE cache SET used = ? WHERE entry = ?", uses)
     connection.execute(

@@ -40,6 +40,7 @@ def remember_fact(connection: sqlite3.Connection, new: Fact) -> Fact:
 def list_facts(connection: sqlite3.Connection, user: str, query: str | None, limit: int) -> Listed[Fact]:
     """List the user's facts, newest first, or the facts that fit the query."""
     newest_first = f"{_FACT} ORDER BY step DESC LIMIT ?"
+    # A query ranks all facts, without a limit (-1); the limit applies after the ranking.
     asked = (user, limit if query is None else -1)
     found, damaged = read_rows(lambda: connection.execute(newest_first, asked), _decode_fact, "facts", (0, 1, 2, 5))
     return found if query is None else ranked(found, query, limit), damaged
@@ -65,6 +66,7 @@ def forget_facts(connection: sqlite3.Connection, user: str, id: str | None) -> i
     """Delete the fact, or all facts of the user; return how many."""
     if id is None:
         forgotten = connection.execute("DELETE FROM facts WHERE user = ?", (user,)).rowcount
+        # After the last fact, not even the name of the user stays in the file.
         connection.execute("DELETE FROM fact_users WHERE user = ?", (user,))
         return forgotten
     if not connection.execute("DELETE FROM facts WHERE user = ? AND id = ?", (user, id)).rowcount:

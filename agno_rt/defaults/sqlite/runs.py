@@ -80,6 +80,7 @@ def change_run(
     count = _count_entries(connection, run, owner)
     check_order(run, count, asked.entries)
     approvals = _approvals.select_new(connection, run, asked.approvals, now)
+    # The last step that may refuse: an append checks its session before it writes.
     version = None if append is None else _sessions.append_messages(connection, append)
     _add_entries(connection, run, asked.entries)
     _approvals.add_approvals(connection, approvals)

@@ -141,10 +141,12 @@ def list_sessions(connection: sqlite3.Connection, wanted: WantedSessions) -> Lis
     elif wanted.unowned:
         conditions.append("user IS NULL")
     if wanted.before is not None:
+        # The id orders sessions of the same time, so that pages neither repeat nor skip a session.
         conditions.append("(updated_at, id) < (?, ?)")
         values += wanted.before
     if wanted.query:
         _offer_search(connection)
+        # As bytes, because sqlite3 could not decode a damaged title for the function.
         conditions.append("title_has(id, CAST(title AS BLOB), ?)")
         values.append(wanted.query.casefold())
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""

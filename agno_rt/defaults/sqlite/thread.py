@@ -88,12 +88,14 @@ class BatchThread:
                 thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 thread.start()
                 self._thread = thread
+            # One signal for each batch: the thread takes all waiting items at once.
             if not self._waiting:
                 self._signal.put(None)
             self._waiting[item] = None
 
         def abort(raise_cancel: object) -> trio.lowlevel.Abort:
             with self._lock:
+                # Waiting items have the value None, so `self` means that the thread has taken the item.
                 mine = self._waiting.pop(item, self) is None
             return trio.lowlevel.Abort.SUCCEEDED if mine else trio.lowlevel.Abort.FAILED
 

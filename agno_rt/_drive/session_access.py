@@ -1,0 +1,37 @@
+"""The access of a run to its session. Knows storage only by the protocols in `memory`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from agno_rt.limiter import Limiter
+from agno_rt.memory import MemoryBackend
+
+if TYPE_CHECKING:
+    from agno_rt._drive.session_order import SharedLock
+
+__all__ = ["SessionAccess"]
+
+
+class SessionAccess(msgspec.Struct, eq=False, weakref=True):
+    """The session that a run reads and appends to, with the lock for runs of this process.
+
+    `shared` is set if the memory backend also orders the runs of other processes.
+    """
+
+    id: str
+    memory: MemoryBackend
+    lock: Limiter
+    shared: SharedLock | None = None
+
+    @classmethod
+    def of(cls, session: str, memory: Any) -> SessionAccess:
+        """Make the access to a session of the memory backend."""
+        access = cls(session, memory, Limiter(f"session {session!r}", 1))
+        if hasattr(memory, "lock_session"):  # isinstance() with the protocol would take microseconds
+            from agno_rt._drive.session_order import SharedLock  # only for backends that lock sessions
+
+            access.shared = SharedLock(session, memory)
+        return access
