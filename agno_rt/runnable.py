@@ -30,9 +30,10 @@ class Runnable(Generic[DepsT, OutputT]):
                 return self.steps
 
             async def conduct(self, flow, input):
+                given = input
                 for step in self.steps:
-                    result = await flow.run(step, input)
-                    input = result.content
+                    result = await flow.run(step, given)
+                    given = result.content
                 return result
     """
 

@@ -9,13 +9,14 @@ import sys
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import attrs
 import trio
 
 from agno_rt.agent import Agent
 from agno_rt.cli.default_memory import data_folder, tilde
+from agno_rt.cli.list_agents import name_model
 from agno_rt.cli.list_models import find_fault, find_missing, list_models
 from agno_rt.cli.tables import counted
 from agno_rt.cli.target import configuration
@@ -24,6 +25,7 @@ from agno_rt.errors import AgnoError
 from agno_rt.plugins import PluginHost
 from agno_rt.project import Project, check_tables, load_project
 from agno_rt.readiness import check_ready
+from agno_rt.runnable import Runnable
 from agno_rt.runtime import Runtime
 
 __all__ = ["Line", "examine"]
@@ -108,11 +110,11 @@ def _load_project(config: str | None) -> tuple[Project | None, list[Line]]:
 
 
 def _describe_configuration(project: Project, read: Config, config: str | None) -> Line:
-    names = ", ".join(project.agents) or "none"
+    names = ", ".join(project.runnables) or "none"
     if read.path is None and config is None:
         hint = "`agno-rt init` writes an agno-rt.toml to start from."
         return Line("note", "configuration", f"no agno-rt.toml here; the agents that ship are used: {names}", hint)
-    return Line("ok", "configuration", f"{project.source}, with {counted(len(project.agents), 'agent')}: {names}")
+    return Line("ok", "configuration", f"{project.source}, with {counted(len(project.runnables), 'agent')}: {names}")
 
 
 def _check_models(read: Config, host: PluginHost) -> Iterator[Line]:
@@ -150,26 +152,27 @@ async def _check_agents(project: Project) -> list[Line]:
     lines: list[Line] = []
     try:
         async with project.runtime() as runtime:
-            for name, agent in project.agents.items():
+            for name, agent in project.runnables.items():
                 lines += await _check_agent(runtime, name, agent)
     except AgnoError as exc:
         lines.append(Line("error", "agents", f"agents cannot run: {exc.message}", exc.hint))
     return lines
 
 
-async def _check_agent(runtime: Runtime, name: str, agent: Agent[Any, Any]) -> list[Line]:
-    fault = await find_fault(runtime, agent.model)
+async def _check_agent(runtime: Runtime, name: str, agent: Runnable) -> list[Line]:
+    fault = await find_fault(runtime, agent.model) if isinstance(agent, Agent) else None
     lines = []
     for finding in await check_ready(runtime, agent, toolkits=True):
         if finding.level == "error" or (finding.message, finding.hint) == fault:
-            lines.append(Line("error", "agents", f"agent {name} cannot answer: {finding.message}", finding.hint))
+            lines.append(Line("error", "agents", f"{agent.kind} {name} cannot answer: {finding.message}", finding.hint))
         elif finding.agents:
             status: Status = "note" if finding.level == "note" else "warning"
-            lines.append(Line(status, "agents", f"agent {name}: {finding.message}", finding.hint))
+            lines.append(Line(status, "agents", f"{agent.kind} {name}: {finding.message}", finding.hint))
     if any(line.status == "error" for line in lines):
         return lines
-    model = agent.model if isinstance(agent.model, str) else agent.model.name
-    return [Line("ok", "agents", f"agent {name} can answer, with {model}"), *lines]
+    if not isinstance(agent, Agent):
+        return [Line("ok", "agents", f"{agent.kind} {name} can answer"), *lines]
+    return [Line("ok", "agents", f"agent {name} can answer, with {name_model(agent)}"), *lines]
 
 
 def _check_port(read: Config, host: PluginHost) -> Iterator[Line]:

@@ -19,6 +19,7 @@ from agno_rt.errors import NotFound, UsageError
 from agno_rt.failures import repr_of
 from agno_rt.plugins import PluginHost
 from agno_rt.project import load_project
+from agno_rt.runnable import Runnable
 from agno_rt.tools import Tool, Toolkit
 
 __all__ = ["Changes", "change_agent", "choose_agent", "find_tool", "split_words"]
@@ -55,8 +56,13 @@ def choose_agent(verb: str, spec: str | None, config: str | None, changes: Chang
     return attrs.evolve(target, agent=agent, typed=changes.options())
 
 
-def change_agent(agent: Agent, changes: Changes, host: PluginHost) -> Agent:
-    """Return the agent with the changes. Raises `UsageError` for an unknown tool."""
+def change_agent(agent: Runnable, changes: Changes, host: PluginHost) -> Runnable:
+    """Return the agent with the changes. Raises `UsageError` for an unknown tool, or for anything but an agent."""
+    if changes == Changes():
+        return agent
+    if not isinstance(agent, Agent):
+        problem = f"{agent.name} is a {agent.kind}, which options cannot change:{changes.options()}"
+        raise UsageError(problem, hint="Change one of its agents in its file, or leave the options out.")
     changed: dict[str, Any] = {}
     if changes.model is not None:
         changed["model"] = changes.model
@@ -64,7 +70,7 @@ def change_agent(agent: Agent, changes: Changes, host: PluginHost) -> Agent:
         changed["instructions"] = changes.system
     if changes.tools:
         changed["tools"] = (*agent.tools, *(find_tool(spec, host) for spec in changes.tools))
-    return attrs.evolve(agent, **changed) if changed else agent
+    return attrs.evolve(agent, **changed)
 
 
 def split_words(words: tuple[str, ...], config: str | None, changes: Changes) -> tuple[str | None, tuple[str, ...]]:
@@ -83,7 +89,7 @@ def split_words(words: tuple[str, ...], config: str | None, changes: Changes) ->
         return first, words[1:]
     if len(words) == 1:
         return None, words
-    close = difflib.get_close_matches(first, load_project(config).agents, n=1)
+    close = difflib.get_close_matches(first, load_project(config).runnables, n=1)
     nearest = f"Did you mean {close[0]!r}? Otherwise quote the question" if close else "Quote the question"
     asked = f"agno-rt run -m {shlex.quote(changes.model)} {shlex.quote(' '.join(words))}"
     raise UsageError(f"{first!r} is not an agent, and the question is not quoted", hint=f"{nearest}: {asked}")

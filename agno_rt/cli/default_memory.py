@@ -12,6 +12,7 @@ from agno_rt.cli.target import Target
 from agno_rt.config import Config
 from agno_rt.errors import BackendError
 from agno_rt.project import Project
+from agno_rt.runnable import Runnable, list_parts
 from agno_rt.tools import Tool, Toolkit, tool
 
 __all__ = [
@@ -48,9 +49,10 @@ def project_for_run(target: Target, *, session: str | None) -> Project:
 
     A lasting memory is needed for a named session, and for a run that may be stored.
     """
-    if session is not None or memory_of(target.agent.memory).journal:
+    agent = target.agent
+    if session is not None or (isinstance(agent, Agent) and memory_of(agent.memory).journal):
         return lasting_project(target.project)[0]
-    if not may_be_stored(target.agent):
+    if not may_be_stored(agent):
         return target.project
     try:
         return lasting_project(target.project)[0]
@@ -74,9 +76,10 @@ def lasting_project(project: Project) -> tuple[Project, Path | None]:
     return project if path is None else attrs.evolve(project, config=config), path
 
 
-def may_be_stored(agent: Agent) -> bool:
-    """Tell whether runs of the agent may be stored: by its memory policy, or because a tool may pause the run."""
-    return memory_of(agent.memory).journal or any(map(_may_pause, agent.tools))
+def may_be_stored(runnable: Runnable) -> bool:
+    """Tell whether runs of an agent within may be stored: by its memory policy, or because a tool may pause the run."""
+    agents = [part for part in list_parts(runnable) if isinstance(part, Agent)]
+    return any(memory_of(agent.memory).journal or any(map(_may_pause, agent.tools)) for agent in agents)
 
 
 def tilde(path: Path) -> str:

@@ -16,9 +16,10 @@ from agno_rt.cli.report import styled
 from agno_rt.cli.tables import Column, print_table, print_wrapped
 from agno_rt.errors import UsageError
 from agno_rt.project import Project, load_project
+from agno_rt.runnable import Runnable
 from agno_rt.tools import Tool, Toolkit, tool
 
-__all__ = ["Listed", "ask_which", "list_agents", "print_agents"]
+__all__ = ["Listed", "ask_which", "list_agents", "name_model", "print_agents"]
 
 _DESCRIPTION = 200
 """The most characters of a description."""
@@ -28,7 +29,12 @@ _NARROW = 60
 
 @attrs.frozen
 class Listed:
-    """A row of the table. `tools` has names, or the spec of a tool made by a plugin."""
+    """A row of the table.
+
+    Attributes:
+        model: the model's name or spec; for another runnable than an agent its kind and its parts
+        tools: names, or the spec of a tool made by a plugin
+    """
 
     name: str
     model: str
@@ -38,16 +44,16 @@ class Listed:
 
 
 def list_agents(project: Project) -> list[Listed]:
-    """Describe each agent of the project, without making its model or tools."""
+    """Describe each agent and other runnable of the project, without making its model or tools."""
     return [
         Listed(
             name,
-            _name_model(agent),
-            _name_tools(agent),
-            _summarize_agent(agent),
+            name_model(runnable),
+            _name_tools(runnable) if isinstance(runnable, Agent) else [],
+            _summarize(runnable),
             project.sources.get(name, project.source),
         )
-        for name, agent in project.agents.items()
+        for name, runnable in project.runnables.items()
     ]
 
 
@@ -83,8 +89,12 @@ def ask_which(verb: str, config: str | None) -> UsageError:
 _EXAMPLES = {"run": ' "Hello!"', "map": " inputs.jsonl -o results.jsonl"}
 
 
-def _name_model(agent: Agent[Any, Any]) -> str:
-    return agent.model if isinstance(agent.model, str) else agent.model.name
+def name_model(runnable: Runnable) -> str:
+    """Return the name or the spec of an agent's model; for another runnable its kind and its parts."""
+    if isinstance(runnable, Agent):
+        return runnable.model if isinstance(runnable.model, str) else runnable.model.name
+    parts = ", ".join(part.name or part.kind for part in runnable.parts())
+    return f"{runnable.kind} of {parts}" if parts else runnable.kind
 
 
 def _name_tools(agent: Agent[Any, Any]) -> list[str]:
@@ -99,8 +109,8 @@ def _name_tools(agent: Agent[Any, Any]) -> list[str]:
     return names
 
 
-def _summarize_agent(agent: Agent[Any, Any]) -> str:
-    """Return the agent's description, or the first paragraph of its instructions, cut to one line of a table."""
-    text = getattr(agent, "description", "") or agent.instructions
+def _summarize(runnable: Runnable) -> str:
+    """Return the description, or the first paragraph of an agent's instructions, cut to one line of a table."""
+    text = runnable.description or (runnable.instructions if isinstance(runnable, Agent) else "")
     paragraph = " ".join(text.strip().partition("\n\n")[0].split()) if isinstance(text, str) else ""
     return paragraph if len(paragraph) <= _DESCRIPTION else f"{paragraph[: _DESCRIPTION - 1].rstrip()}…"

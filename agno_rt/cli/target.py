@@ -16,6 +16,7 @@ from agno_rt.config import FILE_NAME, Config, load_config
 from agno_rt.errors import ConfigError, NotFound, UsageError
 from agno_rt.plugins import PluginHost, extra_plugins
 from agno_rt.project import Project, load_project
+from agno_rt.runnable import Runnable
 from agno_rt.wrappers.base import Wrapper
 
 __all__ = ["Target", "configuration", "find_agent", "is_agent", "local_config", "model_target"]
@@ -34,7 +35,7 @@ class Target:
         typed: the options that changed the agent, as a person typed them
     """
 
-    agent: Agent
+    agent: Runnable
     project: Project
     origin: str
     typed: str = ""
@@ -43,9 +44,12 @@ class Target:
     def provisional(self) -> bool:
         """True if text of the model may turn out not to be the answer.
 
-        Tools and an output type can take several turns; hooks and wrappers of models can restart a turn.
+        Tools and an output type can take several turns; hooks and wrappers of models can restart a turn. A runnable
+        that is not an agent has no text of a model of its own.
         """
         agent = self.agent
+        if not isinstance(agent, Agent):
+            return False
         return bool(agent.tools or agent.hooks) or agent.output is not None or isinstance(agent.model, Wrapper)
 
 
@@ -74,9 +78,9 @@ def find_agent(spec: str, config: str | None) -> Target:
         if host.provides(spec.partition(":")[0], "models"):
             return model_target(spec, config)
         project = _load_source(source, spec, host)
-    agent = project.agent(name) if name else _find_only_agent(project, source)
+    agent = project.runnable(name) if name else _find_only_agent(project, source)
     if config is not None:
-        project = attrs.evolve(load_project(config), agents=project.agents)
+        project = attrs.evolve(load_project(config), runnables=project.runnables)
     return Target(agent, project, source)
 
 
@@ -91,7 +95,7 @@ def is_agent(spec: str, config: str | None) -> bool:
     """Tell whether `spec` is the name of a project's agent, or an existing file or module."""
     source, name = _split_spec(spec)
     if source is None:
-        return name in load_project(config).agents
+        return name in load_project(config).runnables
     if source.endswith(_FILES):
         return Path(source).is_file()
     if not all(part.isidentifier() for part in (*source.split("."), name)):
@@ -124,9 +128,9 @@ def _split_spec(spec: str) -> tuple[str | None, str]:
     return (source, name) if colon else (None, name)
 
 
-def _find_named_agent(project: Project, name: str) -> Agent:
+def _find_named_agent(project: Project, name: str) -> Runnable:
     try:
-        return project.agent(name)
+        return project.runnable(name)
     except NotFound as exc:
         if hint := project.plugins().suggest("models", name):
             raise NotFound(
@@ -159,11 +163,11 @@ def _suggest_model(host: PluginHost, plugin: str, spec: str) -> str:
     return f"Did you mean the model {close[0]}{spec.removeprefix(plugin)}?" if close else ""
 
 
-def _find_only_agent(project: Project, source: str) -> Agent:
-    if len(project.agents) == 1:
-        return next(iter(project.agents.values()))
-    if not project.agents:
+def _find_only_agent(project: Project, source: str) -> Runnable:
+    if len(project.runnables) == 1:
+        return next(iter(project.runnables.values()))
+    if not project.runnables:
         raise UsageError(f"{source} has no agents", hint="Write a table [agents.NAME] with a `model` in it.")
-    names = sorted(project.agents)
+    names = sorted(project.runnables)
     hint = f"Name one: {', '.join(f'{source}:{name}' for name in names[:12])}."
     raise UsageError(f"{source} has {len(names)} agents", hint=hint)

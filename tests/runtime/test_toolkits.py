@@ -108,10 +108,11 @@ class Server:
 
 def asking(*texts: str, name: str = "ask") -> ScriptedModel:
     """A model that asks the tool once for each run, then says what it was told."""
-    return ScriptedModel(lambda request: _next(request, name, texts or ("hi",)))
+    return ScriptedModel(lambda request: next_step(request, name, texts or ("hi",)))
 
 
-def _next(request: Any, name: str, texts: tuple[str, ...]) -> Any:
+def next_step(request: Any, name: str, texts: tuple[str, ...]) -> Any:
+    """Call the tool with each text, or repeat its last result."""
     if request.messages[-1].role == "tool":
         return request.messages[-1].text
     return [ToolCall(f"c{number}", name, f'{{"text": "{text}"}}') for number, text in enumerate(texts)]
@@ -260,7 +261,7 @@ class TestOpening:
             assert (await rt.run(Agent(asking(), "a", tools=(server.kit(),)), "x")).content == "function hi"
 
     async def test_precedes_a_run_with_an_output_tool_and_tool_choice(self) -> None:
-        """What an agent says of tools is checked against those that opening finds."""
+        """A tool choice is checked against the opened tools."""
         server = Server()
         agent = Agent(asking(), "a", tools=(server.kit(),), settings={"tool_choice": "ask"})
         async with Runtime() as rt:
@@ -376,7 +377,7 @@ class TestFailure:
         ],
     )
     async def test_of_a_wrong_open_says_what_is_wrong(self, open_: Callable[[], Any], text: str) -> None:
-        """What `open` must return and what the context manager must yield is said where it does not."""
+        """A wrong return value of `open` and a wrong yield are told."""
         async with Runtime() as rt:
             with pytest.raises(agno_rt.AgnoError, match=f"toolkit 'k' cannot be opened: .*{text}|{text}"):
                 await rt.run(Agent(asking(), "a", tools=(Toolkit("k", open=open_),)), "x")

@@ -12,10 +12,12 @@ from pathlib import Path
 import attrs
 import click
 
-from agno_rt.cli.chat.dialogue import Dialogue, model_name
+from agno_rt.agent import Agent
+from agno_rt.cli.chat.dialogue import Dialogue
 from agno_rt.cli.chat.line_input import LineInput
 from agno_rt.cli.chat.session_names import next_name
 from agno_rt.cli.default_memory import tilde
+from agno_rt.cli.list_agents import name_model
 from agno_rt.cli.report import clean, notice, remark, styled
 from agno_rt.cli.text.word_wrap import wrap_terms
 from agno_rt.errors import NotFound, UsageError, suggest
@@ -102,14 +104,23 @@ _KEYS = {
 
 
 def _change_model(commands: Commands, spec: str) -> None:
-    dialogue, agent = commands.dialogue, commands.dialogue.conversation.agent
+    dialogue, agent = commands.dialogue, _current_agent(commands)
     if not spec:
         known = ", ".join(_known_models(dialogue))
-        remark(f"{model_name(agent)} answers. For another model: /model SPEC{f', as in {known}' if known else ''}.")
+        remark(f"{name_model(agent)} answers. For another model: /model SPEC{f', as in {known}' if known else ''}.")
         return
     dialogue.change_agent(attrs.evolve(agent, model=spec))
     dialogue.changed["-m"] = spec
     remark(f"{spec} answers from now on.")
+
+
+def _current_agent(commands: Commands) -> Agent:
+    """Return the agent of the chat. Raises `UsageError` for anything but an agent."""
+    runnable = commands.dialogue.conversation.agent
+    if isinstance(runnable, Agent):
+        return runnable
+    problem = f"{runnable.name} is a {runnable.kind}, and has no model and no instructions of its own"
+    raise UsageError(problem, hint="Talk with one of its agents: /agent NAME.")
 
 
 def _known_models(dialogue: Dialogue) -> list[str]:
@@ -130,16 +141,16 @@ def _switch_agent(commands: Commands, name: str) -> None:
         known = ", ".join(_known_agents(dialogue))
         remark(f"{dialogue.conversation.agent.name} answers. For another agent: /agent NAME, of {known}.")
         return
-    dialogue.change_agent(dialogue.target.project.agent(name))
+    dialogue.change_agent(dialogue.target.project.runnable(name))
     remark(f"{name} answers from now on.")
 
 
 def _known_agents(dialogue: Dialogue) -> list[str]:
-    return sorted(dialogue.target.project.agents)
+    return sorted(dialogue.target.project.runnables)
 
 
 def _change_instructions(commands: Commands, text: str) -> None:
-    dialogue, agent = commands.dialogue, commands.dialogue.conversation.agent
+    dialogue, agent = commands.dialogue, _current_agent(commands)
     if text:
         dialogue.change_agent(attrs.evolve(agent, instructions=text))
         remark("The agent has these instructions from now on, until you leave.")

@@ -11,9 +11,9 @@ import attrs
 import click
 
 from agno_rt._decide.input import Input
-from agno_rt.agent import Agent
 from agno_rt.cli.chat.session_names import latest_session, may_be_of_project, next_name
 from agno_rt.cli.default_memory import tilde
+from agno_rt.cli.list_agents import name_model
 from agno_rt.cli.report import notice, remark, show_findings, styled
 from agno_rt.cli.run_agent.conversation import Conversation
 from agno_rt.cli.run_agent.decide_approvals import can_ask, settle_run
@@ -28,8 +28,9 @@ from agno_rt.memory import SessionInfo
 from agno_rt.messages import Message, Part
 from agno_rt.names import check_name
 from agno_rt.result import RunResult
+from agno_rt.runnable import Runnable
 
-__all__ = ["Dialogue", "Manner", "model_name"]
+__all__ = ["Dialogue", "Manner"]
 
 _SHOWN = 400
 """The most characters of the last question, and of its answer, to show when a session is continued."""
@@ -147,7 +148,7 @@ class Dialogue:
         if is_interactive():
             self._show_last(messages)
 
-    def change_agent(self, agent: Agent) -> None:
+    def change_agent(self, agent: Runnable) -> None:
         """Let this agent answer from now on. Raises the errors of an agent that cannot run."""
         self.conversation.check(agent)
         self.conversation.agent = agent
@@ -169,7 +170,7 @@ class Dialogue:
         agent, info = self.conversation.agent, self.conversation.info(self.session)
         said = f"{counted(len(messages), 'message')} so far" if messages else "new"
         title = f' "{one_line(info.title)}"' if info is not None and info.title else ""
-        name, model = one_line(agent.name), one_line(model_name(agent))
+        name, model = one_line(agent.name), one_line(name_model(agent))
         on = "" if name == model else f" on {model}"
         line = f"{name}{on}, session {one_line(self.session)}{title} ({said})"
         line = wrap_words(line) if sys.stderr.isatty() else line
@@ -221,11 +222,6 @@ def question_of(messages: Sequence[Message]) -> list[Message]:
     """Return the question of an exchange: the user's messages at its beginning."""
     end = next((at for at, message in enumerate(messages) if message.role != "user"), len(messages))
     return list(messages[:end])
-
-
-def model_name(agent: Agent) -> str:
-    """Return the name or the spec of an agent's model."""
-    return agent.model if isinstance(agent.model, str) else agent.model.name
 
 
 def _input_text(asked: Input) -> str:

@@ -26,11 +26,12 @@ from agno_rt.cli.terminal import hold_keys, restore_settings
 from agno_rt.errors import BackendError, NotFound, UsageError
 from agno_rt.memory import SessionInfo, foreign_session
 from agno_rt.messages import Message
-from agno_rt.models import profile_of
+from agno_rt.models import Model, profile_of
 from agno_rt.project import Project
 from agno_rt.readiness import Finding, check_ready
 from agno_rt.result import RunResult
 from agno_rt.run_store import Approval, Decision, Resume, RunStore
+from agno_rt.runnable import Runnable, list_parts
 from agno_rt.runtime import Runtime
 from agno_rt.tools import Tool
 
@@ -49,7 +50,7 @@ class Conversation:
     `lasts` is true if the runtime's memory outlives the process.
     """
 
-    agent: Agent
+    agent: Runnable
     runtime: Runtime
     token: trio.lowlevel.TrioToken
     user: str | None = None
@@ -66,7 +67,7 @@ class Conversation:
         with hold_keys(), on_interrupt(stop, restore_settings), display:
             return self._call_in_trio(partial(self._ask, input, session, display, scope))
 
-    def check(self, agent: Agent | None = None) -> None:
+    def check(self, agent: Runnable | None = None) -> None:
         """Check the conversation's agent, or another agent. Raises the error that its run would raise."""
 
         async def check() -> None:
@@ -151,8 +152,11 @@ class Conversation:
 
     def _is_in_process(self, name: str) -> bool:
         """Tell whether a model of the agent, by its name, is loaded into this process at its first call."""
-        summary = memory_of(self.agent.memory).summary
-        specs = [self.agent.model, None if summary is None else summary.model]
+        specs: list[str | Model | None] = []
+        for part in list_parts(self.agent):
+            if isinstance(part, Agent):
+                summary = memory_of(part.memory).summary
+                specs += [part.model, None if summary is None else summary.model]
         # The run has begun, so the runtime has made the models already.
         models = [self.runtime.model(spec) for spec in specs if spec is not None]
         return any(model.name == name and profile_of(model).in_process for model in models)
@@ -178,7 +182,7 @@ async def decide(runtime: Runtime, approval: str, decision: Decision, user: str 
 
 
 @contextmanager
-def open_conversation(project: Project, agent: Agent, user: str | None = None) -> Iterator[Conversation]:
+def open_conversation(project: Project, agent: Runnable, user: str | None = None) -> Iterator[Conversation]:
     """Open the project's runtime in another thread, and close it after the block. Raises the errors of opening."""
     opened: Future[tuple[Runtime, trio.lowlevel.TrioToken, trio.Event]] = Future()
     with ThreadPoolExecutor(1, thread_name_prefix="agno-rt") as pool:

@@ -54,12 +54,12 @@ def resume_run(place: Place, record: RunRecord, going: ResumeOptions) -> int:
 
 def _ask_to_resume(place: Place, record: RunRecord, going: ResumeOptions) -> RunResult:
     project = place.project()
-    agent, host = project.agents.get(record.agent), project.plugins()
+    agent, host = project.runnables.get(record.agent), project.plugins()
     if agent is None and host.provides(record.agent.partition(":")[0], "models"):
         agent = Agent(record.agent, name=record.agent)  # as made by `agno-rt run` for a model
     if agent is None:
         hint = "Name the agent's project with --config: its agno-rt.toml, or the file with the agent."
-        raise NotFound("agent", record.agent, project.agents, where=f"of run {record.id}", hint=hint)
+        raise NotFound("agent", record.agent, project.runnables, where=f"of run {record.id}", hint=hint)
     agent = change_agent(agent, going.changes, host)
     provisional = Target(agent, project, "").provisional
     display = Display(provisional=provisional, answer=not going.as_json, reasoning=going.reasoning)
