@@ -162,7 +162,7 @@ async def _check_agents(project: Project) -> list[Line]:
 async def _check_agent(runtime: Runtime, name: str, agent: Runnable) -> list[Line]:
     fault = await find_fault(runtime, agent.model) if isinstance(agent, Agent) else None
     lines = []
-    for finding in await check_ready(runtime, agent):
+    for finding in await check_ready(runtime, agent, toolkits=True):
         if finding.level == "error" or (finding.message, finding.hint) == fault:
             lines.append(Line("error", "agents", f"{agent.kind} {name} cannot answer: {finding.message}", finding.hint))
         elif finding.agents:

@@ -89,9 +89,9 @@ def tilde(path: Path) -> str:
 
 
 def _may_pause(entry: ToolLike) -> bool:
-    """Tell whether a call of the tool may have to wait. A tool made by a plugin is not known yet, so it may."""
+    """Tell whether a call may have to wait. Tools of plugins and of toolkits to open are not known yet, so they may."""
     if isinstance(entry, Toolkit):
-        return any(each.pauses for each in entry.tools)
+        return entry.open is not None or any(each.pauses for each in entry.tools)
     if isinstance(entry, str):
         return True
     return entry.pauses if isinstance(entry, Tool) else tool(entry).pauses

@@ -103,7 +103,7 @@ def _name_tools(agent: Agent[Any, Any]) -> list[str]:
         if isinstance(entry, str):
             names.append(entry)
         elif isinstance(entry, Toolkit):
-            names += [each.name for each in entry.tools]
+            names += [entry.name] if entry.open is not None else [each.name for each in entry.tools]
         else:
             names.append((entry if isinstance(entry, Tool) else tool(entry)).name)
     return names

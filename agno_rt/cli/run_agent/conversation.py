@@ -17,7 +17,7 @@ import msgspec
 import trio
 
 from agno_rt._decide.input import Input
-from agno_rt.agent import Agent, ToolLike, memory_of
+from agno_rt.agent import Agent, memory_of
 from agno_rt.cli.default_memory import may_be_stored
 from agno_rt.cli.run_agent.display import Display
 from agno_rt.cli.run_agent.interrupts import on_interrupt
@@ -33,7 +33,7 @@ from agno_rt.result import RunResult
 from agno_rt.run_store import Approval, Decision, Resume, RunStore
 from agno_rt.runnable import Runnable, list_parts
 from agno_rt.runtime import Runtime
-from agno_rt.tools import Tool, Toolkit, tool
+from agno_rt.tools import Tool
 
 __all__ = ["Conversation", "decide", "open_conversation"]
 
@@ -76,8 +76,8 @@ class Conversation:
         self._call_in_trio(check)
 
     def findings(self) -> list[Finding]:
-        """Return the findings about the agent's readiness: errors, warnings and notes."""
-        return self._call_in_trio(partial(check_ready, self.runtime, self.agent, memory=False))
+        """Return the findings about the agent's readiness: errors, warnings and notes. Opens the agent's toolkits."""
+        return self._call_in_trio(partial(check_ready, self.runtime, self.agent, memory=False, toolkits=True))
 
     def decide(self, approval: Approval, decision: Decision) -> None:
         """Decide an approval of a paused run. Raises `UsageError` for a wrong value or an approval decided before."""
@@ -136,15 +136,8 @@ class Conversation:
         return self._call_in_trio(partial(drop_last_exchange, self.runtime.memory, session, self.user, count))
 
     def tools(self) -> list[Tool]:
-        """Return the agent's tools, including the tools of plugins."""
-        entries = self.agent.tools if isinstance(self.agent, Agent) else ()
-        return [tool for entry in entries for tool in self._resolve_tools(entry)]
-
-    def _resolve_tools(self, entry: ToolLike) -> Sequence[Tool]:
-        made = self.runtime.plugins.tool(entry, self.runtime.settings) if isinstance(entry, str) else entry
-        if isinstance(made, Toolkit):
-            return made.tools
-        return (made if isinstance(made, Tool) else tool(made),)
+        """Return the agent's tools, including the tools of plugins and toolkits."""
+        return list(self._call_in_trio(partial(self.runtime.open_tools, self.agent)).values())
 
     async def _ask(self, input: Input, session: str | None, display: Display, scope: trio.CancelScope) -> RunResult:
         # A resumed run keeps the session and the user of its beginning.

@@ -23,8 +23,8 @@ __all__ = ["command"]
 def command(config: str | None, as_json: bool) -> int:
     """Check Python, plugins, models, memory, agents and the port.
 
-    Each line says what was found, and what to do if something is missing. No model is loaded, no server is asked, and
-    nothing is changed. The exit code is 1 if something is broken.
+    Each line says what was found, and what to do if something is missing. Toolkits are opened for a moment; no model is
+    loaded or asked, and nothing is changed. The exit code is 1 if something is broken.
     """
     from agno_rt.cli.checkup import examine
     from agno_rt.cli.tables import print_json_lines

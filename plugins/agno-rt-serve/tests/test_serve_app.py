@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
@@ -24,7 +25,9 @@ from agno_rt import (
     ModelResponse,
     Runnable,
     RunResult,
+    Tool,
     ToolCall,
+    Toolkit,
     Usage,
     tool,
 )
@@ -118,6 +121,31 @@ class TestReading:
             listed = (await http.get("/agents")).json()["agents"][0]["tools"]
 
         assert listed == [{"name": "look", "description": "Look at a place.", "approve": False}]
+
+    async def test_opens_toolkits(self, serve_agents: Any) -> None:
+        """A toolkit that has to be opened is listed by its name, opened by the first run, and shared by the others."""
+        log: list[str] = []
+
+        @asynccontextmanager
+        async def connect() -> AsyncIterator[list[Tool]]:
+            log.append("asked")
+            if len(log) == 1:
+                raise ConnectionRefusedError("port 99")
+            yield [weather]
+
+        steps: list[ToolCall | str] = [ToolCall("1", "weather", '{"city": "Seoul"}'), "Sunny."]
+        agent = Agent(ScriptedModel(steps * 2), "a", tools=[Toolkit("sky", open=connect)])
+        async with client(await serve_agents(agent)) as http:
+            listed = (await http.get("/agents")).json()["agents"][0]["tools"]
+            failed = await http.post("/agents/a/runs", json={"input": "x"})
+            done = await http.post("/agents/a/runs", json={"input": "x"})
+            streamed = await http.post("/agents/a/runs", json={"input": "x"}, headers=SSE)
+
+        assert [tool["name"] for tool in listed] == ["sky"]
+        assert (failed.status_code, failed.json()["error"]["code"]) == (500, "plugin")
+        assert done.json()["content"] == "Sunny."
+        assert events(streamed.text)[-1][2]["status"] == "completed"
+        assert log == ["asked"] * 2
 
     async def test_outputs_of_pydantic(self, serve_agents: Any) -> None:
         """A pydantic model as output is sent as JSON, with the names of its schema."""

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from agno_rt import Agent, Event, Runnable, Tool, Toolkit, tool
+from agno_rt import Agent, AgnoError, Event, Runnable, Tool, Toolkit, tool
 from agno_rt.agent import ToolLike
 from agno_rt.errors import ConfigError, suggest
 from agno_rt.project import shipped_project
@@ -109,9 +109,12 @@ class Numbered:
         return server_sent_event(self._number, event)
 
 
-def tool_names(agent: Agent, resolve: Resolve) -> set[str]:
-    """Return the names of the agent's tools. `resolve` turns a spec into the tool or toolkit, where it can."""
-    return {tool.name for entry in agent.tools for tool in _describe_tools(entry, resolve)}
+def tool_names(agent: Agent, site: Site) -> set[str]:
+    """Return the names of the agent's tools; none if the agent cannot run, or its toolkits are not open yet."""
+    try:
+        return set(site.runtime.tools(agent))
+    except AgnoError:
+        return set()  # the run says what is wrong
 
 
 def _describe_agent(name: str, runnable: Runnable, resolve: Resolve) -> _Agent:
@@ -129,6 +132,8 @@ def _describe_tools(entry: ToolLike, resolve: Resolve) -> list[_Tool]:
         entry = resolve(entry)
     if isinstance(entry, str):
         return [_Tool(entry)]
+    if isinstance(entry, Toolkit) and entry.open is not None:
+        return [_Tool(entry.name)]
     tools = entry.tools if isinstance(entry, Toolkit) else (entry if isinstance(entry, Tool) else tool(entry),)
     return [_Tool(each.name, each.description, each.pauses) for each in tools]
 

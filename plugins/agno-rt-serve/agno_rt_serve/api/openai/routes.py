@@ -54,7 +54,7 @@ class ChatCompletions:
         agent = self._agent(chat.model)
         taken = None
         if isinstance(agent, Agent):
-            own = tool_names(agent, self._site.tool) if chat.tools else set()
+            own = tool_names(agent, self._site) if chat.tools else set()
             agent, taken = add_tools(request.apply_settings(agent, chat), own, chat)
         else:
             request.check_no_settings(chat, agent.kind)
