@@ -1,7 +1,7 @@
 """The run as a state machine: a response or tool results in, the next state out. No await, no trio, no clock, no I/O.
 
-Every decision about the course of a run is made here, and `runs.py` acts on the state. `TRANSITIONS` lists all allowed
-steps; any other step is a bug in the driver and raises `KeyError`.
+Every decision about the course of a run is made here, and `_drive.take_turns` acts on the state. `TRANSITIONS` lists
+all allowed steps; any other step is a bug in the driver and raises `KeyError`.
 """
 
 from __future__ import annotations
