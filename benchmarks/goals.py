@@ -75,48 +75,48 @@ Goal: TypeAlias = Measured | Against | Recorded | NotBuilt
 
 WHY: dict[str, str] = {
     "simple run, new agent: against Agno-Go": (
-        "Agno-Go's own time moves between runs of `make peers` on one machine: it was 2.4 and 2.9 µs, and the "
-        "ratio 1.55 and 1.25. A run takes as long now as the straightforward loop of `benchmarks/floor.py`, which"
-        " makes an agent, two messages, a request and a result, and passes one checkpoint: 1.5 checkpoints each."
+        "Agno-Go's time varies between runs of `make peers` on one machine: 2.4 and 2.9 µs, for ratios of 1.55 and "
+        "1.25. A run now takes as long as the straightforward loop of `benchmarks/floor.py`, 1.5 checkpoints. The "
+        "loop makes an agent, two messages, a request and a result, and passes one checkpoint."
     ),
     "simple run, memory of 100 messages: against Agno-Go": (
-        "It was 0.42 and 0.44 x in two runs. The last hundred messages are copied three times: when they are "
-        "loaded, when they are shown to the model, and for the request, which a model may keep."
+        "Two runs of `make peers` gave 0.42 and 0.44 x. The last hundred messages are copied three times: to load "
+        "them, to show them to the model, and for the request, which a model may keep."
     ),
     "tool run: against Agno": (
-        "A sixtieth of Agno's time is 6.8 µs. The straightforward loop, which decodes the arguments and calls the"
-        " function, takes 5.2 µs."
+        "A sixtieth of Agno's time is 6.8 µs. The straightforward loop, which decodes the arguments and calls the "
+        "function, takes 5.2 µs."
     ),
     "tool run, memory of 100 messages: against Agno-Go": (
-        "It was 0.49 and 0.62 x in two runs, in which Agno-Go took 32 and 26 µs. Two turns copy the history for "
-        "the model, and the messages that are shown are cut where a model can take up the thread, which a history"
-        " of tool calls makes longer."
+        "Two runs of `make peers` gave 0.49 and 0.62 x; Agno-Go took 32 and 26 µs. Both turns copy the history for "
+        "the model. The copy begins at a user's message, and among tool calls the search for a user's message takes"
+        " longer."
     ),
     "memory add: to 10 messages": (
-        "Each append compares the user, and counts what it adds towards the bounds of what `memory:` keeps. "
-        "Before it did, it took 0.1 µs less."
+        "Each append compares the user, and checks the added size against the bounds of `memory:`. Without these "
+        "checks, an append took 0.1 µs less."
     ),
-    "memory add: to 100,000 messages": ("The same."),
+    "memory add: to 100,000 messages": "The same checks as for 10 messages.",
     "concurrent: 10,000 runs that wait 100 ms, against bare trio tasks": (
-        "It was 1.41 and 1.62 x in two runs. A bare task that waits holds 13 objects that Python's garbage "
-        "collector walks, a run 8 more: its coroutines, its messages, its state. With the collector off, a run "
-        "takes 1.1 times the time of a bare task."
+        "Two measurements gave 1.41 and 1.62 x. Python's garbage collector walks 13 objects of a waiting bare task,"
+        " and 8 more of a run: coroutines, messages, state. With the collector off, a run takes 1.1 times the time "
+        "of a bare task."
     ),
     "concurrent: a run at 50,000, against one at 1,000": (
-        "It is the full collections of Python's garbage collector: they walk every object that waits. In CPU "
-        "time, a bare trio task at 50,000 took 2.0 times what one at 1,000 did. With the settings of `agno-rt "
-        "serve` it is the row below; other programs may set the same, see [below](#many-runs-at-once)."
+        "Full collections of Python's garbage collector walk every waiting object. In CPU time, a bare trio task at"
+        " 50,000 took 2.0 times as long as a bare task at 1,000. A row below has the settings of `agno-rt serve`, "
+        "which your program may use too: see [below](#many-runs-at-once)."
     ),
-    "concurrent: the same with the garbage collector of `agno-rt serve`": (
-        "It was 1.41 and 1.52 x in two runs, and is the full collections that are left."
+    "concurrent: a run at 50,000, against one at 1,000, garbage collector of `agno-rt serve`": (
+        "Two measurements gave 1.41 and 1.52 x. The remaining full collections take the time."
     ),
     "concurrent: against Agno-Go": (
-        "A thousand goroutines begin, run and end in 3.3 µs each, on both cores. A bare trio task that does "
-        "nothing takes 3.5 µs to begin and end."
+        "A thousand goroutines begin, run and end in 3.3 µs each, on both cores. A bare trio task that does nothing"
+        " takes 3.5 µs to begin and end."
     ),
     "HTTP, simple run, two workers: against Agno": (
-        "On this machine a process of Agno's serves 819 runs/s, and one of agno_rt 30,700; on the machine before "
-        "it was 472, and the goal held. Two workers share two cores with the load."
+        "On this machine a process of Agno serves 819 runs/s, and a process of agno_rt 30,700. On the machine "
+        "before, Agno served 472 runs/s, and the goal was reached. The two workers share two cores with the load."
     ),
 }
 """Reasons of goals that are not reached, by row and part: the measured floor. The list only shrinks."""
@@ -221,7 +221,9 @@ def _list_concurrency() -> Iterator[Goal]:
     yield _make_at_most(row, "a run at 50,000, against one at 1,000", 1.5, more, unit="x")
     yield _make_against(row, "concurrent", "agno_go")
     served = Value("concurrent.CostServed.track_ratio_50000_to_1000")
-    yield _make_at_most(row, "the same with the garbage collector of `agno-rt serve`", 1.5, served, unit="x")
+    yield _make_at_most(
+        row, "a run at 50,000, against one at 1,000, garbage collector of `agno-rt serve`", 1.5, served, unit="x"
+    )
     held = Value("concurrent.Waiting.track_bytes_a_waiting_run", (10_000,))
     yield _make_at_most(row, "memory a waiting run", "waiting-bytes", held)
 

@@ -48,58 +48,80 @@ class Growing:
 RUN = "checkpoints"
 
 WHY = {
-    "growth.Agents.track_run": "What a runtime derives of agents it keeps for 1,000 of a kind, and begins anew beyond "
-    "that, so that agents which are made for each request do not fill the memory. Where more take turns, each run "
-    "derives again what it needs: a step up, and level from there on.",
-    "growth.Outputs.track_run": "A runtime keeps the schemas of 1,000 output types, and begins anew beyond that. Where "
-    "more take turns, each run makes its own again: a step up, and level from there on.",
-    "growth.Sessions.track_list": "It looks at every session for those that were written to last. With "
-    "100,000 of them that is a thirtieth of a second.",
-    "growth.Sessions.track_list_of_user": "It looks at every session: nothing is kept by user.",
-    "growth.SessionsInSQLite.track_all": "Sessions come in another order than the file keeps them in: its pages "
-    "split, and are not full. Packed by `VACUUM`, one of 10,000 takes 327 bytes.",
-    "growth.SessionsInSQLite.track_list_of_user": "It looks at the sessions from the one that was written to last on, "
-    "until it has enough of that user's; for one who has few, that is all of them.",
-    "concurrent.Concurrent.track_microseconds_a_run": "Python's garbage collector walks every object that waits, each "
-    "time it makes a full collection. In CPU time, a run at 50,000 took 2.3 times what one at 1,000 did, and a bare "
-    "trio task 2.0 times; with the collector off, 1.05 times and 1.14 times.",
-    "growth_run.Observers.track_run": "The first observer costs 13 checkpoints, since it has events made; from then on "
-    "each costs about 1. Between one and two the difference, 0.4, is smaller than the noise.",
-    "growth_run.Turns.track_run": "Each turn hands the model all messages so far. In CPU time, that is nothing beside "
-    "the rest at 100 turns, a quarter of it at 1,000, and two thirds at 5,000.",
+    "growth.Agents.track_run": (
+        "A runtime derives data from each agent. It keeps 1,000 entries of a kind, then begins anew, so that agents"
+        " made for each request do not fill the memory. If more agents take turns, each run derives its data again:"
+        " one step up, then level."
+    ),
+    "growth.Outputs.track_run": (
+        "A runtime keeps the schemas of 1,000 output types, then begins anew. If more types take turns, each run "
+        "makes its schema again: one step up, then level."
+    ),
+    "growth.Sessions.track_list": (
+        "Listing looks at every session to find the sessions written last. For 100,000 sessions this takes a "
+        "thirtieth of a second."
+    ),
+    "growth.Sessions.track_list_of_user": "Listing looks at every session: `memory:` has no index by user.",
+    "growth.SessionsInSQLite.track_all": (
+        "Sessions are added in another order than the order in the file: pages split, and are not full. Packed by "
+        "`VACUUM`, a session among 10,000 takes 327 bytes."
+    ),
+    "growth.SessionsInSQLite.track_list_of_user": (
+        "Listing goes from the session written last to older sessions, until it has enough of the user's. For a "
+        "user with few sessions, it looks at all sessions."
+    ),
+    "concurrent.Concurrent.track_microseconds_a_run": (
+        "Each full collection of Python's garbage collector walks every waiting object. In CPU time, a run at "
+        "50,000 took 2.3 times as long as a run at 1,000, and a bare trio task 2.0 times as long; with the "
+        "collector off, 1.05 times and 1.14 times."
+    ),
+    "growth_run.Observers.track_run": (
+        "The first observer costs 13 checkpoints, because events are made only for observers; each further observer"
+        " costs about 1. The step from one observer to two, 0.4, is smaller than the noise."
+    ),
+    "growth_run.Turns.track_run": (
+        "Each turn hands all earlier messages to the model. Beside the rest of the run, in CPU time, this is "
+        "nothing at 100 turns, a quarter at 1,000, and two thirds at 5,000."
+    ),
 }
 """Reasons for costs beyond a straight line, by benchmark, measured. The list only shrinks."""
 
 GROWING = (
-    Growing("agents", "a run; they name one model", "growth.Agents.track_run", RUN, ("plain",)),
-    Growing("agents", "a run; each has a model of its own", "growth.Agents.track_run", RUN, ("own model",)),
-    Growing("agents", "a run; each has a tool of its own", "growth.Agents.track_run", RUN, ("own tool",)),
-    Growing("agents", "a run; each has an output type of its own", "growth.Outputs.track_run", RUN),
-    Growing("agents", "what the runtime keeps of plain ones", "growth.Agents.track_kept", "bytes", ("plain",), "all"),
-    Growing("agents", "the same of those with a tool", "growth.Agents.track_kept", "bytes", ("own tool",), "all"),
+    Growing("agents", "a run; all agents share a model", "growth.Agents.track_run", RUN, ("plain",)),
+    Growing("agents", "a run; each agent has a model of its own", "growth.Agents.track_run", RUN, ("own model",)),
+    Growing("agents", "a run; each agent has a tool of its own", "growth.Agents.track_run", RUN, ("own tool",)),
+    Growing("agents", "a run; each agent has an output type of its own", "growth.Outputs.track_run", RUN),
+    Growing("agents", "kept by the runtime, plain agents", "growth.Agents.track_kept", "bytes", ("plain",), "all"),
+    Growing(
+        "agents", "kept by the runtime, agents with a tool", "growth.Agents.track_kept", "bytes", ("own tool",), "all"
+    ),
     Growing("sessions", "a run, `memory:`", "growth.Sessions.track_run", RUN),
-    Growing("sessions", "what they take, `memory:`", "growth.Sessions.track_all", "bytes", of="all"),
-    Growing("sessions", "to list a hundred, `memory:`", "growth.Sessions.track_list", RUN, least=100),
-    Growing("sessions", "to list one user's, `memory:`", "growth.Sessions.track_list_of_user", RUN, least=100),
+    Growing("sessions", "memory of all, `memory:`", "growth.Sessions.track_all", "bytes", of="all"),
+    Growing("sessions", "a list of 100, `memory:`", "growth.Sessions.track_list", RUN, least=100),
+    Growing("sessions", "a list of a user's sessions, `memory:`", "growth.Sessions.track_list_of_user", RUN, least=100),
     Growing("sessions", "a run, SQLite", "growth.SessionsInSQLite.track_run", RUN),
-    Growing("sessions", "what they take, SQLite", "growth.SessionsInSQLite.track_all", "bytes", of="all"),
-    Growing("sessions", "to list a hundred, SQLite", "growth.SessionsInSQLite.track_list", RUN, least=100),
-    Growing("sessions", "to list one user's, SQLite", "growth.SessionsInSQLite.track_list_of_user", RUN, least=100),
+    Growing("sessions", "size of the file, SQLite", "growth.SessionsInSQLite.track_all", "bytes", of="all"),
+    Growing("sessions", "a list of 100, SQLite", "growth.SessionsInSQLite.track_list", RUN, least=100),
+    Growing(
+        "sessions", "a list of a user's sessions, SQLite", "growth.SessionsInSQLite.track_list_of_user", RUN, least=100
+    ),
     Growing("messages of a session", "a run, `memory:`", "growth.Messages.track_run", RUN, ("memory",)),
-    Growing("messages of a session", "to append one, `memory:`", "growth.Messages.track_append", RUN, ("memory",)),
-    Growing("messages of a session", "to load the last 100, `memory:`", "growth.Messages.track_load", RUN, ("memory",)),
+    Growing("messages of a session", "an append, `memory:`", "growth.Messages.track_append", RUN, ("memory",)),
+    Growing(
+        "messages of a session", "a load of the last 100, `memory:`", "growth.Messages.track_load", RUN, ("memory",)
+    ),
     Growing("messages of a session", "a run, SQLite", "growth.Messages.track_run", RUN, ("sqlite",)),
-    Growing("messages of a session", "to append one, SQLite", "growth.Messages.track_append", RUN, ("sqlite",)),
-    Growing("messages of a session", "to load the last 100, SQLite", "growth.Messages.track_load", RUN, ("sqlite",)),
+    Growing("messages of a session", "an append, SQLite", "growth.Messages.track_append", RUN, ("sqlite",)),
+    Growing("messages of a session", "a load of the last 100, SQLite", "growth.Messages.track_load", RUN, ("sqlite",)),
     Growing("plugins", "a process that opens a runtime", "growth.Plugins.track_open", "ms"),
-    Growing("plugins", "to find them", "growth.Plugins.track_find", RUN, of="all"),
+    Growing("plugins", "finding all", "growth.Plugins.track_find", RUN, of="all"),
     Growing("plugins", "`agno-rt plugins`", "growth.Plugins.track_list", "ms", of="all"),
     Growing("observers", "a run of 100 tokens", "growth_run.Observers.track_run", RUN, of="all", least=1),
-    Growing("streams at once", "all, each of 100 tokens", "growth_run.Streams.track_all", RUN, of="all"),
+    Growing("streams at once", "all streams, 100 tokens each", "growth_run.Streams.track_all", RUN, of="all"),
     Growing("tokens", "a streamed run", "growth_run.Tokens.track_run", RUN, of="all"),
-    Growing("runs at once", "one of them", "concurrent.Concurrent.track_microseconds_a_run", "µs", least=1_000),
-    Growing("runs at once", "the memory of one", "concurrent.Waiting.track_bytes_a_waiting_run", "bytes"),
-    Growing("tools that an agent has", "a run, none called", "growth_run.Tools.track_run", RUN, of="all"),
+    Growing("runs at once", "a run", "concurrent.Concurrent.track_microseconds_a_run", "µs", least=1_000),
+    Growing("runs at once", "memory of a run", "concurrent.Waiting.track_bytes_a_waiting_run", "bytes"),
+    Growing("tools of an agent", "a run without tool calls", "growth_run.Tools.track_run", RUN, of="all"),
     Growing("tool calls in a turn", "a run", "growth_run.Calls.track_run", RUN, of="all", least=2),
     Growing("turns with a tool call", "a run", "growth_run.Turns.track_run", RUN, of="all"),
     Growing("characters of the input", "a run, ASCII", "growth_run.Input.track_run", RUN, ("ASCII",)),
@@ -179,7 +201,7 @@ def _fit_power(points: Sequence[tuple[float, float]]) -> float:
 def table(rows: Sequence[tuple[Growing, Growth | None]]) -> str:
     """Render the rows as a table of a page."""
     lines = [
-        "| more and more | what is measured | few | many | one of many by one of few | all grows as | |",
+        "| number of | cost | few | many | one of many by one of few | all grows as | |",
         "|---|---|---|---|---|---|---|",
     ]
     for growing, found in rows:
@@ -187,7 +209,7 @@ def table(rows: Sequence[tuple[Growing, Growth | None]]) -> str:
             lines.append(f"| {growing.thing} | {growing.what} | | | | | {NOT_MEASURED} |")
             continue
         (few, least), *_, (many, most) = found.numbers.items()
-        ratio = f"{number(found.ratio)} x" if found.ratio else "none that can be told"
+        ratio = f"{number(found.ratio)} x" if found.ratio else "within the noise"
         power = f"n^{found.power:.2f}" if found.ratio else ""
         lines.append(
             f"| {growing.thing} | {growing.what} | {few:,}: {amount(least, growing.unit)} "
@@ -199,4 +221,4 @@ def table(rows: Sequence[tuple[Growing, Growth | None]]) -> str:
 def reasons(rows: Sequence[tuple[Growing, Growth | None]]) -> str:
     """Render the reasons of costs beyond a straight line."""
     lines = [f"- **{each.thing}**, {each.what}: {each.why}" for each, found in rows if found is not None and found.more]
-    return "\n".join(lines) or "None is more than a straight line."
+    return "\n".join(lines) or "Nothing grows faster than a straight line."

@@ -91,13 +91,13 @@ def _find_missing(benchmarks: Mapping[str, Mapping[str, Any]], rows: Mapping[str
         row = rows.get(name)
         if row is None or row.version not in (None, benchmarks[name]["version"]):
             return False
-        return row.tells or not retry
+        return row.has_values or not retry
 
     return {name for name in benchmarks if not is_done(name)}
 
 
 def _describe_done(before: Mapping[str, Mapping[str, Row]], commits: Collection[str]) -> str:
-    failed = sum(not any(row.tells for row in before[commit].values()) for commit in commits)
+    failed = sum(not any(row.has_values for row in before[commit].values()) for commit in commits)
     measured = f"{len(commits) - failed} commits are measured already"
     return measured + (f", {failed} failed before (RETRY=1 tries them again)" if failed else "")
 

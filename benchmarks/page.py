@@ -99,7 +99,7 @@ def write_reach(path: Path, sources: reach_table.Sources) -> list[str]:
     Raises `UsageError` if a result is missing and all are needed, or the page lacks its markers.
     """
     lines = [reach_table.line(goal, sources) for goal in goals()]
-    note = "What is told of peers is from one run of `make peers`: see below."
+    note = "The peers' values are from one run of `make peers`: see below."
     replace_between(path, "reach", f"{measured_on(sources.results)} {note}\n\n{reach_table.table(lines)}")
     replace_between(path, "shortfalls", reach_table.shortfalls(lines))
     short = [line for line in lines if line.short is not None]

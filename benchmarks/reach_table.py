@@ -225,7 +225,7 @@ def table(lines: Sequence[Line]) -> str:
         beside = f"<br>{line.peer}: {line.ratio}" if line.peer else ""
         again = f"({commands.setdefault(line.command, len(commands) + 1)})" if line.command else ""
         rows.append(f"| {line.row} | {line.goal} | {line.measured}{beside} | {line.verdict} | {again} |")
-    head = "| what | to reach | measured | verdict | again |\n|---|---|---|---|---|"
+    head = "| work | goal | measured | verdict | again |\n|---|---|---|---|---|"
     again = "\n".join(f"({at}) `{command}`<br>" for command, at in commands.items()).removesuffix("<br>")
     return "\n".join([head, *rows]) + (f"\n\nTo measure a line again:\n\n{again}" if again else "")
 
@@ -233,4 +233,4 @@ def table(lines: Sequence[Line]) -> str:
 def shortfalls(lines: Iterable[Line]) -> str:
     """Render the shortfalls with the reasons."""
     short = [f"- **{line.row}**, {line.goal}: {line.verdict.strip('*')}. {line.why}" for line in lines if line.short]
-    return "\n".join(short) or "Nothing: every row that is measured holds."
+    return "\n".join(short) or "None: every measured row holds."

@@ -37,7 +37,7 @@ class Import:
 
 
 class Plugins:
-    """Processes with many plugins installed, beside those of the environment: the kernel's own, if asv made it."""
+    """Processes with many plugins, beside the environment's own. An environment of asv has only the kernel's."""
 
     params = (0, 15, 25)
     param_names = ("plugins",)

@@ -12,8 +12,8 @@ __all__ = ["figure", "page", "reached", "told"]
 X = "\N{MULTIPLICATION SIGN}"
 NARROW = "\N{NO-BREAK SPACE}"
 HOW = (
-    "How each is measured, with a model of its own kind that answers at once, on its asynchronous interface where it "
-    "has one, with telemetry off, and with logging off where a row does not say otherwise:"
+    "Each peer has a model of its own kind, which answers at once, and is measured on its asynchronous interface, if "
+    "any. Telemetry is off; logging is off unless a row says otherwise:"
 )
 _TITLES = {kind.name: kind.title for kind in PEERS}
 _ROWS = {row.name: row for row in ROWS}
@@ -71,8 +71,8 @@ def _describe_measurement(results: Results, kinds: Iterable[PeerKind]) -> str:
     ]
     return (
         f"Measured on {results.date} by `make peers` ({', '.join(fact for fact in facts if fact)}, CPython {python}): "
-        f"{'; '.join(versions)}. All processes are there together and take turns in {results.rounds} rounds (fewer "
-        "where one takes long); the best counts. "
+        f"{'; '.join(versions)}. All processes run at the same time and take turns in {results.rounds} "
+        "rounds, fewer in slow rows; the best round counts. "
         "In brackets: how many times as fast, or as small, agno_rt is in the same row."
     )
 
