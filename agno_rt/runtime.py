@@ -33,7 +33,6 @@ from agno_rt._runtime.observers import Observers
 from agno_rt._runtime.opened import ToolkitsClosed
 from agno_rt._runtime.resolve import Resolver, wrong_product_error
 from agno_rt._runtime.sessions import Sessions
-from agno_rt._runtime.stored_runs import StoredRuns, input_of, make_decision
 from agno_rt._runtime.toolkits import Toolkits, not_open_error
 from agno_rt._schema.generics import DepsT, OutputT
 from agno_rt.agent import Agent, limits_of
@@ -53,6 +52,7 @@ from agno_rt.runs import STREAM_BUFFER, Run, RunStream, carry_out, stop
 from agno_rt.tools import Tool
 
 if TYPE_CHECKING:
+    from agno_rt._runtime.stored_runs import StoredRuns
     from agno_rt.tasktree import TaskTree
 
 __all__ = ["Input", "Runtime", "run"]
@@ -300,17 +300,17 @@ class Runtime:
         Raises `NotFound`, `ApprovalConflict` for a decided or expired approval, and `UsageError` for arguments that do
         not fit the tool.
         """
-        return await self._stored.decide(approval, make_decision("approved", arguments, by=by), user)
+        return await self._stored.decide(approval, "approved", arguments, by=by, user=user)
 
     async def deny(
         self, approval: str, reason: str = "", *, user: str | None = None, by: str | None = None
     ) -> Approval:
         """Refuse the waiting call, with a reason for the model. Then resume the run. Raises as `approve`."""
-        return await self._stored.decide(approval, make_decision("denied", reason=reason, by=by), user)
+        return await self._stored.decide(approval, "denied", reason=reason, by=by, user=user)
 
     async def answer(self, approval: str, value: Any, *, user: str | None = None, by: str | None = None) -> Approval:
         """Give the user's input for a tool, or the result of a tool carried out elsewhere. Raises as `approve`."""
-        return await self._stored.decide(approval, make_decision("answered", value, by=by), user)
+        return await self._stored.decide(approval, "answered", value, by=by, user=user)
 
     @property
     def memory(self) -> MemoryBackend:
@@ -374,7 +374,9 @@ class Runtime:
 
     @property
     def _stored(self) -> StoredRuns:
-        if self._stored_runs is None:  # made late, since few runtimes store runs
+        if self._stored_runs is None:
+            from agno_rt._runtime.stored_runs import StoredRuns  # few runtimes store runs
+
             self._stored_runs = StoredRuns(lambda: self.memory, self._open_tools)
         return self._stored_runs
 
@@ -404,7 +406,7 @@ class Runtime:
             runnable.name,
             resolved,
             asked,
-            as_messages(input) if journal is None else input_of(journal),
+            as_messages(input) if journal is None else journal.input,
             getattr(runnable, "instructions", ""),
             self._admission if outer is None or not holds(outer, self._admission) else self._within,
             None if asked.session is None else self._sessions.access(asked.session, outer),
@@ -441,9 +443,8 @@ class Runtime:
 
     def _of_runnable(self, error: AgnoError, runnable: Runnable) -> AgnoError:
         """Return the error with the runnable as its place."""
-        return error.at(
-            self._place(f"{runnable.kind} {repr_of(runnable.name)}" if getattr(runnable, "name", "") else "")
-        )
+        name, kind = getattr(runnable, "name", ""), getattr(runnable, "kind", "agent")
+        return error.at(self._place(f"{kind} {repr_of(name)}" if name else ""))
 
     def _place(self, part: str) -> str:
         return ", ".join(filter(None, (self.origin, part)))

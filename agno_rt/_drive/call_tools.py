@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from types import CoroutineType
-from typing import TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import attrs
 import msgspec
@@ -19,13 +19,15 @@ from agno_rt._drive import approvals, call_hooks
 from agno_rt._drive.invoke_tool import Late, call_in_time, invoke_tool
 from agno_rt._drive.job import Job
 from agno_rt._drive.scopes import ended_as, raise_first
-from agno_rt._drive.write_journal import Journal
 from agno_rt.errors import suggest
 from agno_rt.events import ToolEnded, ToolStarted
 from agno_rt.failures import must_pass, text_of
 from agno_rt.messages import Content, Message, ToolCall
 from agno_rt.run_store import Approval
 from agno_rt.tools import ToolArgumentError
+
+if TYPE_CHECKING:
+    from agno_rt._drive.write_journal import Journal  # stored runs alone need the module
 
 __all__ = ["call_tools"]
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from agno_rt._decide.turns import Turns
 from agno_rt._drive.ask_model import ask_in_turn, ask_model
 from agno_rt._drive.call_tools import call_tools
 from agno_rt._drive.job import Job
 from agno_rt._drive.scopes import deadline
-from agno_rt._drive.write_journal import Journal
 from agno_rt.events import ApprovalAsked
 from agno_rt.messages import Message
 from agno_rt.models import ModelRequest
 from agno_rt.run_store import Approval
+
+if TYPE_CHECKING:
+    from agno_rt._drive.write_journal import Journal  # stored runs alone need the module
 
 __all__ = ["take_timed_turns", "take_turns"]
 

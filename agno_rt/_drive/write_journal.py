@@ -65,6 +65,12 @@ class Journal(msgspec.Struct, eq=False):
     state: Callable[[], bytes] | None = None
     turn: trio.Lock = msgspec.field(default_factory=trio.Lock)
 
+    @property
+    def input(self) -> tuple[Message, ...]:
+        """The original input of a resumed run."""
+        assert self.replay is not None
+        return self.replay.begun.input
+
     async def begin(self, begun: Begun) -> None:
         """Store the run, with its input and the messages shown to the model."""
         await self._stored(self.store.create_run(self.record, [encode_entry(0, begun, time.time())]))

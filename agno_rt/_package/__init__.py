@@ -1,1 +1,1 @@
-"""The package itself: its public names, found at their first use, and the versions that plugins require. Knows nothing."""
+"""The package itself: its public names, found at first use, and the versions that plugins require. Knows nothing."""

@@ -28,7 +28,6 @@ from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.errors import AgnoError, BackendError, NotFound, RunCancelled, UsageError
 from agno_rt.failures import must_pass, named
 from agno_rt.memory import MemoryBackend
-from agno_rt.messages import Message
 from agno_rt.result import RunResult
 from agno_rt.run_store import (
     Approval,
@@ -43,7 +42,7 @@ from agno_rt.run_store import (
 from agno_rt.runnable import Runnable
 from agno_rt.tools import Tool
 
-__all__ = ["StoredRuns", "input_of", "load_run", "make_decision"]
+__all__ = ["StoredRuns", "load_run"]
 
 WATCH_SECONDS = 1.0
 """Seconds between two looks into the store for runs that another process wants cancelled."""
@@ -196,8 +195,18 @@ class StoredRuns:
         with _backend_errors(_run_of(approval)):
             return await self._approval(self._store, approval, user)
 
-    async def decide(self, approval: str, decision: Decision, user: str | None) -> Approval:
+    async def decide(
+        self,
+        approval: str,
+        status: Literal["approved", "denied", "answered"],
+        value: Any = None,
+        *,
+        reason: str = "",
+        by: str | None,
+        user: str | None,
+    ) -> Approval:
         """Decide an approval. Raises `NotFound`, `ApprovalConflict`, and `UsageError` for unfit arguments."""
+        decision = Decision(status, _encode_value(value, needed=status == "answered"), reason, by)
         with _backend_errors(_run_of(approval)):
             store = self._store
             found = await self._approval(store, approval, user)
@@ -314,25 +323,14 @@ async def load_run(store: RunStore, run: str, user: str | None) -> tuple[RunReco
     return record, entries
 
 
-def input_of(journal: Journal) -> tuple[Message, ...]:
-    """Return the original input of a claimed run."""
-    assert journal.replay is not None
-    return journal.replay.begun.input
-
-
-def make_decision(
-    status: Literal["approved", "denied", "answered"], value: Any = None, *, reason: str = "", by: str | None = None
-) -> Decision:
-    """Return the decision with its value as JSON. Raises `UsageError` for a value that JSON cannot carry."""
+def _encode_value(value: Any, *, needed: bool) -> str | None:
+    """Encode a person's arguments or answer as JSON; `None` is an answer only if `needed`. Raises `UsageError`."""
+    if value is None and not needed:
+        return None
     try:
-        arguments = (
-            None
-            if value is None and status != "answered"
-            else msgspec.json.encode(value, enc_hook=plain_value).decode()
-        )
+        return msgspec.json.encode(value, enc_hook=plain_value).decode()
     except (TypeError, ValueError) as exc:
-        raise UsageError(f"what was given cannot be stored: {exc}", hint="Give what JSON can carry.") from exc
-    return Decision(status, arguments, reason, by)
+        raise UsageError(f"the given value cannot be stored: {exc}", hint="Give a value that JSON can carry.") from exc
 
 
 def _fork_record(record: RunRecord) -> RunRecord:
