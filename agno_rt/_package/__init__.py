@@ -1,1 +1,1 @@
-"""The package itself: its public names, found at first use, and the versions that plugins require. Knows nothing."""
+"""The package itself: the public names, found at first use, and the versions required by plugins. Knows nothing."""

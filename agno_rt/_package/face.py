@@ -1,4 +1,4 @@
-"""Offers the public names of a package from its stub, and imports each at its first use.
+"""Offers the public names of a package from its stub, and imports each at first use.
 
 Type checkers read the same stub, so a public name is written once.
 """

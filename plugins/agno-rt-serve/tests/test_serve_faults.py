@@ -266,7 +266,7 @@ def test_paths_that_steer_terminals(launch: Any, address: Any, path: str) -> Non
     process = launch(BROKEN, "--access-log")
     answer = httpx2.get(address(process) + path, timeout=60)
     process.terminate()
-    [line] = [line for line in "".join(process.communicate(timeout=60)).split("\n") if "404" in line]
+    [line] = [line for line in "".join(process.communicate(timeout=60)).split("\n") if "GET" in line and "404" in line]
 
     assert answer.status_code == 404
     assert line.isprintable()
