@@ -21,6 +21,7 @@ __all__ = [
     "DeadlineExceeded",
     "Forbidden",
     "HookError",
+    "JournalMismatch",
     "LimitExceeded",
     "ModelError",
     "NotFound",
@@ -229,6 +230,20 @@ class RunCancelled(AgnoError):
 
     code = "cancelled"
     http_status = 409
+
+
+class JournalMismatch(AgnoError):
+    """A resumed workflow does something else than its journal says: the code has changed, or depends on chance.
+
+    `path` is the place of the difference.
+    """
+
+    code = "journal_mismatch"
+    http_status = 409
+
+    def __init__(self, message: str, *, path: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
 
 
 class BackendError(AgnoError):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Generic
-
-import attrs
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, ClassVar, Generic, Literal, TypeAlias
 
 from agno_rt._schema.generics import DepsT, OutputT
 from agno_rt.limits import Limits
 from agno_rt.messages import Message
 from agno_rt.result import RunResult
 
-__all__ = ["Flow", "Runnable", "list_parts"]
+__all__ = ["Flow", "Group", "OnError", "Runnable", "list_parts"]
+
+OnError: TypeAlias = Literal["cancel", "keep"]
 
 
 class Runnable(Generic[DepsT, OutputT]):
@@ -62,9 +63,27 @@ class Runnable(Generic[DepsT, OutputT]):
         raise NotImplementedError
 
 
-@attrs.define(eq=False)
+class Group:
+    """Branches of a flow that run at the same time, from `Flow.group`. The block ends when all branches have ended."""
+
+    __slots__ = ()
+
+    results: list[Any]
+    """The results in the order of `start`: complete after the block."""
+
+    def start(self, what: Runnable | Callable[..., Any], *args: Any, key: str | None = None, **options: Any) -> None:
+        """Start a branch: a runnable with its input, or a function with its arguments. The `key` names the branch.
+
+        Without a `key` the branch has its number, from 0. Raises `UsageError` for a key that is taken.
+        """
+        raise NotImplementedError
+
+
 class Flow:
-    """A run under way, as seen by `Runnable.conduct`.
+    """A run under way, as seen by `Runnable.conduct` and by workflows.
+
+    Each thing that a flow does has a path, `scope/name#n`: the scope is empty, or the path of a branch; `n` counts the
+    uses of the name in the scope. Only the tasks that the flow started may use the flow.
 
     Attributes:
         run_id: the run's id
@@ -74,22 +93,66 @@ class Flow:
         deps: the caller's `deps=`, which the runs within receive too
     """
 
+    __slots__ = ("deps", "history", "run_id", "session", "user")
+
     run_id: str
     session: str | None
     user: str | None
     history: Sequence[Message]
     deps: Any
-    _run: Callable[..., Coroutine[Any, Any, RunResult]] = attrs.field(repr=False)
+
+    @property
+    def path(self) -> str:
+        """The path of the present branch; empty outside of groups."""
+        raise NotImplementedError
 
     async def run(
-        self, runnable: Runnable[Any, OutputT], input: Any, *, session: str | None = None
+        self, runnable: Runnable[Any, OutputT], input: Any, *, session: str | None = None, name: str | None = None
     ) -> RunResult[OutputT]:
         """Run another runnable within this run, for the same user, and return the result. Raises as `Runtime.run`.
 
         The run within counts towards this run's budgets and ends with this run. It sees the input and nothing else,
-        unless it has a `session` of its own.
+        unless it has a `session` of its own. The input may also be a `RunResult`, a list with results, or a value that
+        JSON can carry. The `name` in the path is the runnable's by default.
         """
-        return await self._run(runnable, input, session=session, user=self.user, deps=self.deps)
+        raise NotImplementedError
+
+    def group(
+        self, name: str = "group", *, limit: int | None = None, on_error: OnError = "cancel"
+    ) -> AbstractAsyncContextManager[Group]:
+        """Open a group of branches, at most `limit` at once: `async with flow.group("parts") as parts:`.
+
+        With `on_error="cancel"` the first failure cancels the other branches and is raised; with `keep` the error has
+        the branch's place among the results.
+        """
+        raise NotImplementedError
+
+    async def first(self, *runnables: Runnable[Any, OutputT], input: Any, name: str = "first") -> RunResult[OutputT]:
+        """Run the runnables at once, return the first result, and cancel the others.
+
+        Raises the error of the last failure if every run fails.
+        """
+        raise NotImplementedError
+
+    async def map(
+        self,
+        runnable: Runnable[Any, OutputT] | Callable[..., Any],
+        inputs: Iterable[Any],
+        *,
+        limit: int | None = None,
+        on_error: OnError = "cancel",
+        key: Callable[[Any], str] | None = None,
+        name: str = "map",
+    ) -> list[Any]:
+        """Run the runnable, or call the function, on each input as a group; return the results in the inputs' order.
+
+        `key` makes the names of the branches from the inputs; without it, the branches are numbered.
+        """
+        raise NotImplementedError
+
+    def limits(self, limits: Limits | Mapping[str, Any]) -> AbstractContextManager[None]:
+        """Bound the block: its budgets are part of the run's budgets, and `run_timeout` is the block's deadline."""
+        raise NotImplementedError
 
 
 def list_parts(runnable: Runnable) -> Iterator[Runnable]:

@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 
 from agno_rt._decide.turns import Turns
+from agno_rt._drive.flow import LiveFlow
 from agno_rt._drive.job import Job, Resolved
+from agno_rt._drive.scopes import cause
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.errors import AgnoError, HookError
 from agno_rt.failures import must_pass, named
@@ -27,28 +29,20 @@ class ResolvedFlow(Resolved, kw_only=True):
 
 
 async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
-    """Call the runnable's `conduct`, and take in the answer and the usage of the runs within."""
-
-    async def run(*args: Any, **options: Any) -> RunResult:
-        try:
-            result = await job.resolved.run(*args, **options)
-        except AgnoError as exc:
-            if exc.result is not None:
-                turns.usage = turns.usage + exc.result.usage
-            raise
-        turns.usage = turns.usage + result.usage
-        return result
-
-    session = None if job.session is None else job.session.id
-    flow = Flow(job.run_id, session, job.asked.user, tuple(turns.messages[: turns.own]), job.asked.deps, run)
+    """Call the runnable's `conduct`, and take in the answer."""
+    flow = LiveFlow(job, turns)
     try:
-        answer = await job.resolved.conduct(flow, job.input)
-    except AgnoError:
-        raise
+        with flow.opened():
+            answer = await job.resolved.conduct(flow, job.input)
     except BaseException as exc:
+        bare = cause(exc)  # the runnable's own nurseries put a single failure into a group
+        if bare is exc and isinstance(exc, AgnoError):
+            raise
         if must_pass(exc):
             raise
-        raise HookError(f"{job.agent or 'a runnable'} failed: {named(exc)}", hook="conduct") from exc
+        if isinstance(bare, AgnoError):
+            raise bare from bare.__cause__
+        raise HookError(f"{job.agent or 'a runnable'} failed: {named(bare)}", hook="conduct") from bare
     if isinstance(answer, RunResult):
         turns.conclude(answer.content, answer.output, answer.finish_reason)
     elif answer is None or isinstance(answer, str):
