@@ -51,6 +51,7 @@ def test_codes_are_stable_and_unique() -> None:
         "DeadlineExceeded": "deadline",
         "Forbidden": "forbidden",
         "HookError": "hook",
+        "JournalMismatch": "journal_mismatch",
         "LimitExceeded": "limit",
         "ModelError": "model",
         "NotFound": "not_found",
