@@ -1,6 +1,7 @@
 # The public names, once: type checkers read them here, and the package imports each when it is asked for.
 
 from agno_rt.agent import Agent as Agent
+from agno_rt.ask import Ask as Ask
 from agno_rt.context import Deps as Deps
 from agno_rt.context import FromUser as FromUser
 from agno_rt.context import RunContext as RunContext
@@ -37,6 +38,8 @@ from agno_rt.runtime import run as run
 from agno_rt.tools import Tool as Tool
 from agno_rt.tools import Toolkit as Toolkit
 from agno_rt.tools import tool as tool
+from agno_rt.workflows import step as step
+from agno_rt.workflows import workflow as workflow
 from agno_rt.wrappers.cache import Cache as Cache
 from agno_rt.wrappers.fallback import Fallback as Fallback
 from agno_rt.wrappers.fallback import Hedge as Hedge

@@ -7,7 +7,9 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, ClassVar, Generic, Literal, TypeAlias
 
 from agno_rt._schema.generics import DepsT, OutputT
+from agno_rt.ask import Ask
 from agno_rt.limits import Limits
+from agno_rt.memory import MemoryPolicy
 from agno_rt.messages import Message
 from agno_rt.result import RunResult
 
@@ -50,6 +52,9 @@ class Runnable(Generic[DepsT, OutputT]):
 
     limits: Limits | Mapping[str, Any] | None = None
     """The limits of each run, as `Limits` or a dict of its fields; `None` for the runtime's."""
+
+    memory: MemoryPolicy | Mapping[str, Any] = MemoryPolicy()
+    """The memory policy. With `journal`, each run is stored with its steps, and can be resumed."""
 
     def parts(self) -> Sequence[Runnable]:
         """Return the runnables that a run of this one may run."""
@@ -148,6 +153,50 @@ class Flow:
 
         `key` makes the names of the branches from the inputs; without it, the branches are numbered.
         """
+        raise NotImplementedError
+
+    @property
+    def version(self) -> int:
+        """The version of the workflow when this run began, so that older runs keep to the older code."""
+        raise NotImplementedError
+
+    async def ask(self, question: Ask, *, expires: float | None = None, name: str = "ask") -> Any:
+        """Ask a person, and return the answer. The branch waits; the run pauses when every branch waits.
+
+        The question is an approval of kind `input`: answer by `Runtime.answer`, the command line or the server, and
+        resume the run. Raises `Unanswered` if the person refuses, or does not answer in time; `UsageError` in a run
+        that is not stored.
+        """
+        raise NotImplementedError
+
+    async def sleep(self, seconds: float, *, name: str = "sleep") -> None:
+        """Wait. The time of the end is recorded: a resumed run waits for the rest only.
+
+        A run that also waits for people pauses meanwhile; resume it after the time.
+        """
+        raise NotImplementedError
+
+    async def now(self) -> float:
+        """Return the time in seconds since the epoch: recorded, and so the same in a resumed run."""
+        raise NotImplementedError
+
+    async def random(self) -> float:
+        """Return a random number from 0 to 1: recorded, and so the same in a resumed run."""
+        raise NotImplementedError
+
+    async def id(self) -> str:
+        """Return a new id: recorded, and so the same in a resumed run."""
+        raise NotImplementedError
+
+    async def changed(self, change: str) -> bool:
+        """Return whether this run has the change: `if await flow.changed("fix-7"): ...` guards new code.
+
+        Runs that passed the place before the change get False, and keep to the old code.
+        """
+        raise NotImplementedError
+
+    def stop(self, reason: str = "") -> Any:
+        """Return the answer of a run that ends early: `return flow.stop("declined")`."""
         raise NotImplementedError
 
     def limits(self, limits: Limits | Mapping[str, Any]) -> AbstractContextManager[None]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import sys
 import time
-import warnings
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
@@ -24,12 +23,13 @@ from agno_rt._decide.input import Input, as_messages
 from agno_rt._drive.emitter import Emitter, EventBuffer
 from agno_rt._drive.execute import execute
 from agno_rt._drive.ids import new_id
-from agno_rt._drive.job import Asked, Job, Resolved, ResolvedAgent
+from agno_rt._drive.job import Asked, AskedWithin, Job, Resolved, ResolvedAgent
 from agno_rt._drive.map_inputs import CONCURRENCY, OnError, OnResult, check_map, map_runs
 from agno_rt._drive.nesting import OUTER, check_depth, holds
-from agno_rt._drive.scopes import check_in_trio, is_loop_blocked, raise_cause
+from agno_rt._drive.scopes import check_in_trio, raise_cause, warn_of_blocked_loop
 from agno_rt._drive.user_facts import UserFacts
 from agno_rt._runtime.closing import close_all
+from agno_rt._runtime.observers import make_observers
 from agno_rt._runtime.resolve import Resolver, wrong_product_error
 from agno_rt._runtime.sessions import Sessions
 from agno_rt._runtime.stored_runs import StoredRuns, input_of, make_decision
@@ -108,8 +108,12 @@ class Runtime:
         if self._nursery is not None:
             raise UsageError("this runtime is open already", hint="Open a Runtime once; share it among tasks.")
         check_in_trio("a Runtime")
-        with self._placing("observers"):
-            await self._observe()
+        try:
+            with self._placing("observers"):
+                self._observers = make_observers(self._asked_observers, self.plugins, self, self._made)
+        except BaseException as exc:
+            await self._close(exc)
+            raise
         self._nursery_manager = trio.open_nursery()
         self._nursery = await self._nursery_manager.__aenter__()
         return self
@@ -134,19 +138,6 @@ class Runtime:
             if self._stored_runs is not None:
                 await self._stored_runs.pay_all()  # needs the memory, so before it is closed
             await self._close(exc)
-
-    async def _observe(self) -> None:
-        """Make the named observers. An observer that hears nothing is only kept for closing, and costs runs nothing."""
-        try:
-            for asked in self._asked_observers:
-                observer = self.plugins.observer(asked, self) if isinstance(asked, str) else asked
-                if observer is not asked:
-                    self._made.append(observer)
-                if getattr(observer, "hears", True):
-                    self._observers += (observer,)
-        except BaseException as exc:
-            await self._close(exc)
-            raise
 
     # Not `async`: each waiting run would hold a second coroutine, for the garbage collector to visit.
     def run(
@@ -381,7 +372,9 @@ class Runtime:
         journal, around = asked.journal, None if outer is None else outer.budget
         if asked.user is not None:
             check_name("a user's name", asked.user)
-        run_id = new_id() if journal is None else journal.record.id
+        # Compared by class, as above.
+        child = asked.child if asked.__class__ is AskedWithin else None
+        run_id = child or (new_id() if journal is None else journal.record.id)
         emitter = None
         if buffer is not None or self._observers:
             emitter = Emitter(run_id, self._observers, buffer, self._observer_failed)
@@ -403,9 +396,18 @@ class Runtime:
         memory = resolved.memory
         if memory.facts is not None and asked.user is not None:
             self._facts.give(job, memory.facts, self.memory)
-        if memory.journal or resolved.pauses or journal is not None:
+        if memory.journal or resolved.pauses or journal is not None or child is not None:
             self._stored.attach(job, runnable, journal)
         return job
+
+    async def run_within(self, runnable: Runnable, input: Input, asked: AskedWithin) -> RunResult:
+        """Run a runnable within a flow, for `Flow.run`; go on with the run if an earlier process began it."""
+        if asked.is_resumed:
+            known = await self._stored.find_within(asked, self._resolve(runnable))
+            if known is not None:
+                return known if isinstance(known, RunResult) else await self._run_resumed(runnable, known, asked)
+        job = self._job(runnable, input, asked, None, OUTER.get())
+        return await (execute(job) if job.journal is None else self._stored.execute(job, self._nursery))
 
     async def _run_resumed(self, agent: Runnable, resume: Resume, asked: Asked) -> RunResult:
         job = await self._resumed(agent, resume, asked, None, OUTER.get())
@@ -483,13 +485,7 @@ def run(
     """
     if trio.lowlevel.in_trio_run():
         raise UsageError("run() was called inside trio", hint="There, `async with Runtime() as rt: await rt.run(...)`.")
-    if is_loop_blocked():
-        warnings.warn(
-            "run() blocks the asyncio loop in which it was called until the run is over. There, use `async with "
-            "agno_rt.from_asyncio.AsyncioRuntime() as rt: await rt.run(...)`.",
-            ResourceWarning,
-            stacklevel=2,
-        )
+    warn_of_blocked_loop()
 
     async def main() -> RunResult[OutputT]:
         async with Runtime(**options) as runtime:

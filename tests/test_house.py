@@ -42,11 +42,13 @@ FLOORS: dict[str, int] = {
     "wire": 2,
     # 3 declarations
     "agent": 3,
+    "ask": 3,
     "hooks": 3,
     "instructions": 3,
     "output": 3,
     "result": 3,
     "runnable": 3,
+    "workflows": 3,
     # 4 decisions
     "_decide": 4,
     "facts": 4,
@@ -412,6 +414,7 @@ def test_the_public_surface() -> None:
         "Agent",
         "AgentPool",
         "AgnoError",
+        "Ask",
         "Cache",
         "Deps",
         "Emit",
@@ -450,7 +453,9 @@ def test_the_public_surface() -> None:
         "Verdict",
         "hookimpl",
         "run",
+        "step",
         "tool",
+        "workflow",
     ]
 
 

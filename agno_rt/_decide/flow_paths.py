@@ -40,6 +40,11 @@ class PlaceCounter:
         """The numbers of the place that the next `take` gives."""
         return (*self.trail, self._taken)
 
+    def preview(self, name: str) -> str:
+        """Return the name with its number, as the next `take` of the name gives it."""
+        name = escape_name(name)
+        return f"{name}#{self._counts.get(name, 0) + 1}"
+
     def take(self, name: str) -> Place:
         """Return the place of the next use of the name."""
         name = escape_name(name)

@@ -4,37 +4,24 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from contextlib import nullcontext
 from types import TracebackType
 from typing import Any, Self
 
 import trio
 
 from agno_rt._decide.flow_paths import Place, PlaceCounter, name_branch
-from agno_rt._drive.flow_scope import SCOPE, Scope
+from agno_rt._drive.flow_scope import Scope
 from agno_rt._drive.scopes import cause
 from agno_rt.errors import JournalMismatch, UsageError
 from agno_rt.failures import must_pass
 from agno_rt.runnable import Group, OnError, Runnable
+from agno_rt.workflows import SCOPE
 
 __all__ = ["LiveGroup"]
 
 
 class LiveGroup(Group):
     """A group under way. `flow` is the `LiveFlow`; the scope is the branch that opened the group."""
-
-    __slots__ = (
-        "_failure",
-        "_flow",
-        "_keep",
-        "_limit",
-        "_manager",
-        "_names",
-        "_nursery",
-        "_place",
-        "_scope",
-        "results",
-    )
 
     def __init__(self, flow: Any, scope: Scope, name: str, limit: int | None, on_error: OnError) -> None:
         if on_error not in ("cancel", "keep"):
@@ -47,6 +34,8 @@ class LiveGroup(Group):
         self._keep = on_error == "keep"
         self._limit = None if limit is None else trio.Semaphore(limit)
         self._names: dict[str, None] = {}
+        self._left = 0
+        self._is_waiting = False
         self._failure: BaseException | None = None
         self._nursery: trio.Nursery | None = None
         self._manager: Any = None
@@ -73,29 +62,42 @@ class LiveGroup(Group):
         number = len(self.results)
         counter = PlaceCounter(f"{self.path}/{name}", (*self._place.trail, number))
         self.results.append(None)
-        self._flow.branch_begins()
+        self._left += 1
+        self._flow.waits.begin()
         self._nursery.start_soon(self._carry_out, number, counter, what, args, options, name=counter.path)
 
     async def _carry_out(
         self, number: int, counter: PlaceCounter, what: Any, args: tuple[Any, ...], options: dict[str, Any]
     ) -> None:
-        SCOPE.set(Scope(self._flow, counter, self._limit))
+        scope = Scope(self._flow, counter, self._limit)
+        SCOPE.set(scope)
         try:
-            async with nullcontext() if self._limit is None else self._limit:
-                if isinstance(what, Runnable):
-                    self.results[number] = await self._flow.run(what, *args, **options)
-                else:
-                    value = what(*args, **options)
-                    self.results[number] = await value if inspect.isawaitable(value) else value
+            await scope.retake_share()
+            if isinstance(what, Runnable):
+                self.results[number] = await self._flow.run(what, *args, **options)
+            else:
+                value = what(*args, **options)
+                self.results[number] = await value if inspect.isawaitable(value) else value
         except BaseException as exc:
             bare = cause(exc)
             if must_pass(bare) or not self._keep or isinstance(bare, JournalMismatch):
-                if self._failure is None and not must_pass(bare):
-                    self._failure = bare
+                self._fail(bare)
                 raise
             self.results[number] = bare
         finally:
-            self._flow.branch_ends()
+            scope.give_share()
+            self._left -= 1
+            if self._left or not self._is_waiting:
+                self._flow.waits.end()
+            else:
+                # The owner of the group takes over this branch's share of being busy.
+                self._is_waiting = False
+
+    def _fail(self, exc: BaseException) -> None:
+        """Cancel the group for a failure, while this branch still counts as busy."""
+        if not must_pass(exc):
+            self._failure = self._failure or exc
+            self.cancel()
 
     async def __aenter__(self) -> Self:
         self._manager = trio.open_nursery()
@@ -105,8 +107,12 @@ class LiveGroup(Group):
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        # The owner waits for the branches, and does nothing itself: it does not count as busy.
-        self._flow.branch_ends()
+        if exc is not None:
+            self.cancel()
+        if self._left:
+            # The owner waits for the branches, and does nothing itself: it does not count as busy.
+            self._is_waiting = True
+            self._flow.waits.end()
         try:
             quiet: bool | None = await self._manager.__aexit__(kind, exc, traceback)
             return quiet
@@ -124,4 +130,3 @@ class LiveGroup(Group):
                 del bare, group
         finally:
             self._nursery = None
-            self._flow.branch_begins()

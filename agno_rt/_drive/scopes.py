@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import math
 import sys
+import warnings
 from types import TracebackType
 from typing import NoReturn
 from weakref import WeakKeyDictionary
@@ -24,6 +25,7 @@ __all__ = [
     "is_loop_blocked",
     "raise_cause",
     "raise_first",
+    "warn_of_blocked_loop",
 ]
 
 
@@ -143,3 +145,14 @@ def is_loop_blocked() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def warn_of_blocked_loop() -> None:
+    """Warn with a `ResourceWarning`, for the caller's caller, that `run()` blocks an asyncio loop."""
+    if is_loop_blocked():
+        warnings.warn(
+            "run() blocks the asyncio loop in which it was called until the run is over. There, use `async with "
+            "agno_rt.from_asyncio.AsyncioRuntime() as rt: await rt.run(...)`.",
+            ResourceWarning,
+            stacklevel=3,
+        )

@@ -16,7 +16,8 @@ import msgspec
 from agno_rt._decide.budget import budget_of
 from agno_rt._decide.check_agent import check_agent, check_limits, check_own_name, check_runnable, check_values
 from agno_rt._decide.hooks import Hooks
-from agno_rt._drive.job import Resolved, ResolvedAgent
+from agno_rt._decide.input import Input
+from agno_rt._drive.job import AskedWithin, Resolved, ResolvedAgent
 from agno_rt._drive.take_turns import take_timed_turns, take_turns
 from agno_rt._drive.tool_threads import Workers
 from agno_rt.agent import PLAIN_MEMORY, Agent, ToolLike, limits_of, memory_of, settings_of
@@ -29,7 +30,7 @@ from agno_rt.memory import MemoryPolicy
 from agno_rt.models import NO_PROFILE, NO_SETTINGS, Binder, Model, ModelProfile, ModelSettings, OutputMode, profile_of
 from agno_rt.plugins import PluginHost
 from agno_rt.result import RunResult
-from agno_rt.runnable import Runnable
+from agno_rt.runnable import Runnable, list_parts
 from agno_rt.tools import Tool, Toolkit
 from agno_rt.tools import tool as as_tool
 from agno_rt.wrappers.base import Wrapper
@@ -54,6 +55,10 @@ class Runner(Binder, Protocol):
     @property
     def run(self) -> Callable[..., Coroutine[Any, Any, RunResult]]:
         """Run a runnable."""
+        ...
+
+    async def run_within(self, runnable: Runnable, input: Input, asked: AskedWithin) -> RunResult:
+        """Run a runnable within a flow."""
         ...
 
 
@@ -150,15 +155,34 @@ class Resolver:
         check_limits(limits)
         if limits is not None:
             _check_run_limits(limits)
+        memory = memory_of(runnable.memory)
+        check_values(memory, NO_SETTINGS, None)
+        pauses = any(
+            type(part) is Agent and part.tools and self._find_toolset(part.tools).pauses
+            for part in list_parts(runnable)
+        )
         return ResolvedFlow(
             conduct,
             limits or self._limits,
             self._model_calls,
             is_bounded=budget_of(limits or self._limits, None) is not None,
             nests=True,
+            pauses=pauses,
+            memory=memory,
             conduct=runnable.conduct,
-            run=self._runner.run,
+            run=self._runner.run_within,
+            read_output=self._read_output,
+            workers=self.workers,
+            code_version=getattr(runnable, "version", 1),
+            read_answer=getattr(runnable, "read_output", msgspec.json.decode),
         )
+
+    def _read_output(self, runnable: Runnable, content: str, output: bytes) -> Any:
+        """Return the output of a stored run of the runnable, from its content or its JSON."""
+        form = self.resolve(runnable).form
+        if form is not None:
+            return form.read(content)[1]
+        return getattr(runnable, "read_output", msgspec.json.decode)(output) if output else None
 
     def _resolve(self, agent: Agent) -> ResolvedAgent:
         if agent.name:
