@@ -21,6 +21,7 @@ __all__ = [
     "DeadlineExceeded",
     "Forbidden",
     "HookError",
+    "JournalMismatch",
     "LimitExceeded",
     "ModelError",
     "NotFound",
@@ -29,8 +30,12 @@ __all__ = [
     "PluginError",
     "RunCancelled",
     "SessionConflict",
+    "StepFailed",
+    "StepUncertain",
     "ToolDefinitionError",
+    "Unanswered",
     "UsageError",
+    "WorkflowError",
     "code_of",
     "suggest",
 ]
@@ -229,6 +234,45 @@ class RunCancelled(AgnoError):
 
     code = "cancelled"
     http_status = 409
+
+
+class WorkflowError(AgnoError):
+    """A workflow cannot go on at `path`: the place of a step, as `scope/name#n`."""
+
+    code = "workflow"
+
+    def __init__(self, message: str, *, path: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
+
+
+class StepFailed(WorkflowError):
+    """A step of a workflow raised an exception of its own; the message names the exception."""
+
+    code = "step_failed"
+
+
+class StepUncertain(WorkflowError):
+    """A step had begun when the program ended: nobody knows whether it was done. It was not done again."""
+
+    code = "step_uncertain"
+    http_status = 409
+
+
+class JournalMismatch(WorkflowError):
+    """A resumed workflow does something else than its journal says: the code has changed, or depends on chance."""
+
+    code = "journal_mismatch"
+    http_status = 409
+
+
+class Unanswered(WorkflowError):
+    """A person refused to answer a workflow's question, or did not answer in time; `reason` is the person's."""
+
+    code = "unanswered"
+    http_status = 409
+
+    reason: str = ""
 
 
 class BackendError(AgnoError):

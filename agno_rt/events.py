@@ -81,7 +81,8 @@ class TurnRestarted(_Event):
 class RunStarted(_Event):
     """A run began, or continues if `resumed`.
 
-    `parent` is the id of the run around it, for a run made by a tool or a hook.
+    `parent` is the id of the run around it, for a run made by a tool, a hook or a workflow; `path` is its place in the
+    workflow.
     """
 
     run_id: str
@@ -91,6 +92,7 @@ class RunStarted(_Event):
     user: str | None = None
     parent: str | None = None
     resumed: bool = False
+    path: str = ""
 
 
 class ModelStarted(_Event):

@@ -15,6 +15,7 @@ from agno_rt.errors import BackendError, NotFound, UsageError
 from agno_rt.messages import Message, ToolCall
 
 __all__ = [
+    "ASK",
     "Appending",
     "Approval",
     "ApprovalConflict",
@@ -34,8 +35,13 @@ __all__ = [
 ]
 
 RunStatus: TypeAlias = Literal["running", "paused", "completed", "failed", "cancelled", "limited"]
-EntryKind: TypeAlias = Literal["begun", "answered", "checked", "started", "called", "paused", "ended"]
+EntryKind: TypeAlias = Literal[
+    "begun", "answered", "checked", "started", "called", "paused", "ended", "step_begun", "step_ended"
+]
 ApprovalKind: TypeAlias = Literal["approval", "input", "external"]
+ASK = "ask"
+"""The name of the call in an approval that is a workflow's question."""
+
 ApprovalStatus: TypeAlias = Literal["pending", "approved", "denied", "answered", "expired"]
 
 

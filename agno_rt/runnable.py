@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Generic
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, ClassVar, Generic, Literal, TypeAlias
 
 import attrs
 
 from agno_rt._schema.generics import DepsT, OutputT
 from agno_rt.limits import Limits
+from agno_rt.memory import MemoryPolicy
 from agno_rt.messages import Message
 from agno_rt.result import RunResult
 
-__all__ = ["Flow", "Runnable", "list_parts"]
+__all__ = ["Ask", "Flow", "Group", "OnError", "Runnable", "Stop", "list_parts"]
+
+OnError: TypeAlias = Literal["cancel", "keep"]
 
 
 class Runnable(Generic[DepsT, OutputT]):
@@ -51,6 +55,9 @@ class Runnable(Generic[DepsT, OutputT]):
     limits: Limits | Mapping[str, Any] | None = None
     """The limits of each run, as `Limits` or a dict of its fields; `None` for the runtime's."""
 
+    memory: MemoryPolicy | Mapping[str, Any] = MemoryPolicy()
+    """The memory policy. With `journal`, each run is stored with its steps, and can be resumed."""
+
     def parts(self) -> Sequence[Runnable]:
         """Return the runnables that a run of this one may run."""
         return ()
@@ -63,9 +70,49 @@ class Runnable(Generic[DepsT, OutputT]):
         raise NotImplementedError
 
 
-@attrs.define(eq=False)
+@attrs.frozen
+class Ask:
+    """A question to a person, for `Flow.ask`.
+
+    Attributes:
+        type: the type of the answer, as for an agent's output: `bool`, `str`, `Literal["a", "b"]`, a class
+        question: the question
+        expires: the seconds after which no answer is possible; `None` for never
+    """
+
+    type: Any
+    question: str
+    expires: float | None = None
+
+
+@attrs.frozen
+class Stop:
+    """The answer of a workflow that ends early, from `Flow.stop`: the `reason` is the content of its result."""
+
+    reason: str = ""
+
+
+class Group:
+    """Branches of a flow that run at the same time, from `Flow.group`. The block ends when all branches have ended."""
+
+    __slots__ = ()
+
+    results: list[Any]
+    """The results in the order of `start`: complete after the block."""
+
+    def start(self, what: Runnable | Callable[..., Any], *args: Any, key: str | None = None, **options: Any) -> None:
+        """Start a branch: a runnable with its input, or a function with its arguments. The `key` names the branch.
+
+        Without a `key` the branch has its number, from 0. Raises `UsageError` for a key that is taken.
+        """
+        raise NotImplementedError
+
+
 class Flow:
-    """A run under way, as seen by `Runnable.conduct`.
+    """A run under way, as seen by `Runnable.conduct` and by workflows.
+
+    Each thing that a flow does has a path, `scope/name#n`: the scope is empty, or the path of a branch; `n` counts the
+    uses of the name in the scope. Only the tasks that the flow started may use the flow.
 
     Attributes:
         run_id: the run's id
@@ -75,22 +122,110 @@ class Flow:
         deps: the caller's `deps=`, which the runs within receive too
     """
 
+    __slots__ = ("deps", "history", "run_id", "session", "user")
+
     run_id: str
     session: str | None
     user: str | None
     history: Sequence[Message]
     deps: Any
-    _run: Callable[..., Coroutine[Any, Any, RunResult]] = attrs.field(repr=False)
+
+    @property
+    def path(self) -> str:
+        """The path of the present branch; empty outside of groups."""
+        raise NotImplementedError
 
     async def run(
-        self, runnable: Runnable[Any, OutputT], input: Any, *, session: str | None = None
+        self, runnable: Runnable[Any, OutputT], input: Any, *, session: str | None = None, name: str | None = None
     ) -> RunResult[OutputT]:
         """Run another runnable within this run, for the same user, and return the result. Raises as `Runtime.run`.
 
         The run within counts towards this run's budgets and ends with this run. It sees the input and nothing else,
-        unless it has a `session` of its own.
+        unless it has a `session` of its own. The input may also be a `RunResult`, a list with results, or a value that
+        JSON can carry. The `name` in the path is the runnable's by default.
         """
-        return await self._run(runnable, input, session=session, user=self.user, deps=self.deps)
+        raise NotImplementedError
+
+    def group(
+        self, name: str = "group", *, limit: int | None = None, on_error: OnError = "cancel"
+    ) -> AbstractAsyncContextManager[Group]:
+        """Open a group of branches, at most `limit` at once: `async with flow.group("parts") as parts:`.
+
+        With `on_error="cancel"` the first failure cancels the other branches and is raised; with `keep` the error has
+        the branch's place among the results.
+        """
+        raise NotImplementedError
+
+    async def first(self, *runnables: Runnable[Any, OutputT], input: Any, name: str = "first") -> RunResult[OutputT]:
+        """Run the runnables at once, return the first result, and cancel the others.
+
+        Raises the error of the last failure if every run fails.
+        """
+        raise NotImplementedError
+
+    async def map(
+        self,
+        runnable: Runnable[Any, OutputT] | Callable[..., Any],
+        inputs: Iterable[Any],
+        *,
+        limit: int | None = None,
+        on_error: OnError = "cancel",
+        key: Callable[[Any], str] | None = None,
+        name: str = "map",
+    ) -> list[Any]:
+        """Run the runnable, or call the function, on each input as a group; return the results in the inputs' order.
+
+        `key` makes the names of the branches from the inputs; without it, the branches are numbered.
+        """
+        raise NotImplementedError
+
+    @property
+    def version(self) -> int:
+        """The version of the workflow when this run began, so that older runs keep to the older code."""
+        raise NotImplementedError
+
+    async def ask(self, question: Ask, *, expires: float | None = None, name: str = "ask") -> Any:
+        """Ask a person, and return the answer. The branch waits; the run pauses when every branch waits.
+
+        The question is an approval of kind `input`: answer by `Runtime.answer`, the command line or the server, and
+        resume the run. Raises `Unanswered` if the person refuses, or does not answer in time; `UsageError` in a run
+        that is not stored.
+        """
+        raise NotImplementedError
+
+    async def sleep(self, seconds: float, *, name: str = "sleep") -> None:
+        """Wait. The time of the end is recorded: a resumed run waits for the rest only.
+
+        A run that also waits for people pauses meanwhile; resume it after the time.
+        """
+        raise NotImplementedError
+
+    async def now(self) -> float:
+        """Return the time in seconds since the epoch: recorded, and so the same in a resumed run."""
+        raise NotImplementedError
+
+    async def random(self) -> float:
+        """Return a random number from 0 to 1: recorded, and so the same in a resumed run."""
+        raise NotImplementedError
+
+    async def id(self) -> str:
+        """Return a new id: recorded, and so the same in a resumed run."""
+        raise NotImplementedError
+
+    async def changed(self, change: str) -> bool:
+        """Return whether this run has the change: `if await flow.changed("fix-7"): ...` guards new code.
+
+        Runs that passed the place before the change get False, and keep to the old code.
+        """
+        raise NotImplementedError
+
+    def stop(self, reason: str = "") -> Any:
+        """Return the answer of a run that ends early: `return flow.stop("declined")`."""
+        raise NotImplementedError
+
+    def limits(self, limits: Limits | Mapping[str, Any]) -> AbstractContextManager[None]:
+        """Bound the block: its budgets are part of the run's budgets, and `run_timeout` is the block's deadline."""
+        raise NotImplementedError
 
 
 def list_parts(runnable: Runnable) -> Iterator[Runnable]:

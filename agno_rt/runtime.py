@@ -23,15 +23,16 @@ from agno_rt._decide.input import Input, as_messages
 from agno_rt._drive.emitter import Emitter, EventBuffer
 from agno_rt._drive.execute import execute
 from agno_rt._drive.ids import new_id
-from agno_rt._drive.job import Asked, Job, Resolved, ResolvedAgent
+from agno_rt._drive.job import Asked, AskedWithin, Job, Resolved, ResolvedAgent
 from agno_rt._drive.map_inputs import CONCURRENCY, OnError, OnResult, check_map, map_runs
 from agno_rt._drive.nesting import OUTER, check_depth, holds
-from agno_rt._drive.scopes import check_in_trio, check_outside_trio, raise_cause
+from agno_rt._drive.scopes import check_in_trio, raise_cause
 from agno_rt._drive.user_facts import UserFacts
+from agno_rt._runtime.check_parts import wrong_product_error
 from agno_rt._runtime.closing import close_all
 from agno_rt._runtime.observers import Observers
 from agno_rt._runtime.opened import ToolkitsClosed
-from agno_rt._runtime.resolve import Resolver, wrong_product_error
+from agno_rt._runtime.resolve import Resolver
 from agno_rt._runtime.sessions import Sessions
 from agno_rt._runtime.toolkits import Toolkits, not_open_error
 from agno_rt._schema.generics import DepsT, OutputT
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from agno_rt._runtime.stored_runs import StoredRuns
     from agno_rt.tasktree import TaskTree
 
-__all__ = ["Input", "Runtime", "run"]
+__all__ = ["Input", "Runtime"]
 
 
 class Runtime:
@@ -396,7 +397,9 @@ class Runtime:
         journal, around = asked.journal, None if outer is None else outer.budget
         if asked.user is not None:
             check_name("a user's name", asked.user)
-        run_id = new_id() if journal is None else journal.record.id
+        # Compared by class, as above.
+        child = asked.child if asked.__class__ is AskedWithin else None
+        run_id = child or (new_id() if journal is None else journal.record.id)
         emitter = None
         if buffer is not None or self._observers.heard:
             emitter = Emitter(run_id, self._observers.heard, buffer, self._observers.drop)
@@ -418,9 +421,24 @@ class Runtime:
         memory = resolved.memory
         if memory.facts is not None and asked.user is not None:
             self._facts.give(job, memory.facts, self.memory)
-        if memory.journal or resolved.pauses or journal is not None:
+        if memory.journal or resolved.pauses or journal is not None or child is not None:
             self._stored.attach(job, runnable, journal)
         return job
+
+    async def run_within(self, runnable: Runnable, input: Input, asked: AskedWithin) -> RunResult:
+        """Run a runnable within a flow, for `Flow.run`; go on with the run if an earlier process began it."""
+        if asked.is_resumed:
+            await self._open_tools(runnable)
+            known = await self._stored.find_within(asked, self._resolve(runnable))
+            if isinstance(known, RunResult):
+                return known
+            if known is not None:
+                return await self._execute(self._resumed(runnable, known, asked, None, OUTER.get()))
+        try:
+            job = self._job(runnable, input, asked, None, OUTER.get())
+        except ToolkitsClosed:
+            job = await self._open_job(runnable, input, asked, None, OUTER.get())
+        return await (execute(job) if job.journal is None else self._stored.execute(job, self._nursery))
 
     async def _execute(self, coming: Coroutine[Any, Any, Job[Any]]) -> RunResult:
         job = await coming
@@ -475,26 +493,3 @@ class Runtime:
         self._backend = None
         self._sessions.clear()
         await close_all(made, error)
-
-
-def run(
-    agent: Runnable[DepsT, OutputT],
-    input: Input,
-    *,
-    session: str | None = None,
-    user: str | None = None,
-    deps: DepsT | None = None,
-    **options: Any,
-) -> RunResult[OutputT]:
-    """Run an agent from synchronous code, in a runtime of its own. `options` are the arguments of `Runtime`.
-
-    Raises as `Runtime.run`, and `UsageError` inside trio. Inside a running asyncio loop `run` blocks everything else
-    in the loop and warns with a `ResourceWarning`; not in a notebook, where nothing else waits.
-    """
-    check_outside_trio()
-
-    async def main() -> RunResult[OutputT]:
-        async with Runtime(**options) as runtime:
-            return await runtime.run(agent, input, session=session, user=user, deps=deps)
-
-    return trio.run(main)

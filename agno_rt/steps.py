@@ -10,7 +10,18 @@ from typing import Any
 
 import attrs
 
-from agno_rt._decide.journal import Answered, Begun, Called, Checked, Paused, Started, describe_entry, read_entry
+from agno_rt._decide.journal import (
+    Answered,
+    Begun,
+    Called,
+    Checked,
+    Paused,
+    Started,
+    StepBegun,
+    StepEnded,
+    describe_entry,
+    read_entry,
+)
 from agno_rt.errors import BackendError
 from agno_rt.messages import Message, ToolCall, Usage
 from agno_rt.run_store import Entry, EntryKind
@@ -24,8 +35,8 @@ class Step:
 
     Attributes:
         seq: the number in the journal, from 0
-        kind: `begun`, `answered` (by the model), `checked` (the output), `started` and `called` (a tool), `paused` or
-            `ended`
+        kind: `begun`, `answered` (by the model), `checked` (the output), `started` and `called` (a tool), `paused`,
+            `step_begun` and `step_ended` (a workflow's step), or `ended`
         text: the step in a line
         at: the time of writing, in seconds since the epoch; `None` in journals of older versions
         turn: the turn of the step
@@ -33,7 +44,7 @@ class Step:
         reasoning: the model's thinking
         tool_calls: the model's tool calls
         call: the id of the tool call that began or ended
-        name: the name of its tool
+        name: the name of its tool, or the path of a workflow's step
         status: the outcome of the call or of the run
         usage: the model's usage for its answer
         error: the reason why the run has no answer, or why the output was refused
@@ -85,6 +96,12 @@ def _read_fields(body: Any) -> dict[str, Any]:
             found = {"turn": body.turn, "call": body.call}
         case Checked():
             found = {"error": body.reason}
+        case StepBegun():
+            found = {"name": body.path}
+        case StepEnded():
+            error = None if body.error is None else body.error.message
+            found = {"name": body.path, "status": "failed" if body.error else "completed", "error": error}
+            found["usage"] = body.usage
         case Paused():
             found = {"approvals": tuple(body.approvals)}
         case _:

@@ -51,6 +51,7 @@ def test_codes_are_stable_and_unique() -> None:
         "DeadlineExceeded": "deadline",
         "Forbidden": "forbidden",
         "HookError": "hook",
+        "JournalMismatch": "journal_mismatch",
         "LimitExceeded": "limit",
         "ModelError": "model",
         "NotFound": "not_found",
@@ -59,8 +60,12 @@ def test_codes_are_stable_and_unique() -> None:
         "PluginError": "plugin",
         "RunCancelled": "cancelled",
         "SessionConflict": "session_conflict",
+        "StepFailed": "step_failed",
+        "StepUncertain": "step_uncertain",
         "ToolDefinitionError": "tool_definition",
+        "Unanswered": "unanswered",
         "UsageError": "usage",
+        "WorkflowError": "workflow",
     }
 
 

@@ -29,6 +29,9 @@ __all__ = [
     "Paused",
     "Replay",
     "Started",
+    "StepBegun",
+    "StepEnded",
+    "StoredError",
     "describe_entry",
     "encode_entry",
     "read_entry",
@@ -48,7 +51,7 @@ class Body(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Begun(Body):
     """The run's input, the system message, and the number of the session's messages that were `shown` to the model.
 
-    `total` (of messages), `version` and `state` are the session's when the run began.
+    `total` (of messages), `version` and `state` are the session's when the run began, `code_version` the workflow's.
     """
 
     input: tuple[Message, ...]
@@ -57,6 +60,7 @@ class Begun(Body):
     total: int = 0
     version: int = 0
     state: msgspec.Raw = NO_STATE
+    code_version: int = 1
 
 
 class Answered(Body):
@@ -106,10 +110,53 @@ class Paused(Body):
 
 
 class Ended(Body):
-    """The end of the run; a run with another status than completed can be resumed."""
+    """The end of the run; a run with another status than completed can be resumed.
+
+    `output` is the answer of a workflow, as JSON. `again` has the paths of the steps whose failures ended the workflow:
+    a resumed run takes these steps again.
+    """
 
     status: str
     error: str | None = None
+    output: msgspec.Raw = NO_STATE
+    again: tuple[str, ...] = ()
+
+
+class StepBegun(Body):
+    """The beginning of a workflow's step that must not be done twice, or of a wait `until` a time.
+
+    `path` names the step; `trail` has the numbers of the places on the path; `digest` is the arguments'.
+    """
+
+    path: str
+    trail: tuple[int, ...]
+    digest: str = ""
+    until: float = 0.0
+
+
+class StoredError(msgspec.Struct, omit_defaults=True):
+    """An error as stored: its code, its text, its hint, and its simple attributes."""
+
+    code: str
+    message: str
+    hint: str = ""
+    fields: dict[str, Any] = {}
+
+
+class StepEnded(Body):
+    """The result of a workflow's step: its value as JSON, or its error. `began` is the time of its beginning.
+
+    For a run within the workflow, `run` is its id, `usage` its usage, and the value is a `StoredResult`.
+    """
+
+    path: str
+    trail: tuple[int, ...]
+    digest: str = ""
+    value: msgspec.Raw = NO_STATE
+    error: StoredError | None = None
+    run: str | None = None
+    usage: Usage | None = None
+    began: float = 0.0
 
 
 _BODIES: dict[EntryKind, type[Body]] = {
@@ -120,6 +167,8 @@ _BODIES: dict[EntryKind, type[Body]] = {
     "called": Called,
     "paused": Paused,
     "ended": Ended,
+    "step_begun": StepBegun,
+    "step_ended": StepEnded,
 }
 _KINDS: dict[type[Body], EntryKind] = {body: kind for kind, body in _BODIES.items()}
 
@@ -234,6 +283,10 @@ def describe_entry(each: Entry, run: str = "") -> str:
             line = f"turn {body.turn}: {body.name} {body.status}: {said}"
         case Paused():
             line = f"paused for {len(body.approvals)} {'approval' if len(body.approvals) == 1 else 'approvals'}"
+        case StepBegun():
+            line = f"{body.path} began"
+        case StepEnded():
+            line = f"{body.path} failed: {body.error.message}" if body.error else f"{body.path} done"
         case _:
             line = f"{body.status}{f': {body.error}' if body.error else ''}"
     return line

@@ -29,6 +29,7 @@ TRANSITIONS: dict[tuple[State, Step], State] = {
     ("asking", "answer"): "completed",
     ("asking", "unchecked"): "checking",
     ("asking", "unfit"): "asking",
+    ("asking", "pause"): "paused",
     ("calling", "results"): "asking",
     ("calling", "pause"): "paused",
     ("checking", "passed"): "completed",
@@ -109,7 +110,7 @@ class Turns(msgspec.Struct, eq=False, gc=False):
         self.state = TRANSITIONS[self.state, "results"]
 
     def pause(self) -> None:
-        """Stop, because some of the calls wait for a person. The run goes on later, from its journal."""
+        """Stop, because calls or questions wait for a person. The run goes on later, from its journal."""
         self._step("pause")
 
     def conclude(self, content: str, output: Any = None, finish_reason: FinishReason = "stop") -> None:
@@ -128,7 +129,7 @@ class Turns(msgspec.Struct, eq=False, gc=False):
     def own_messages(self) -> tuple[Message, ...]:
         """Return this run's messages, except calls without a result: providers refuse a history with such calls."""
         messages = self.messages[self.own :] if self.own else self.messages
-        return tuple(messages[:-1] if self.state in _HALF else messages)
+        return tuple(messages[:-1] if self.state in _HALF and messages[-1].tool_calls else messages)
 
     def _step(self, step: Step) -> None:
         self.state = TRANSITIONS[self.state, step]

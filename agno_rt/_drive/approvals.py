@@ -23,7 +23,7 @@ from agno_rt.messages import ToolCall
 from agno_rt.run_store import Approval, ApprovalKind, Decision
 from agno_rt.tools import Tool, ToolArgumentError
 
-__all__ = ["apply_decision", "check_decision", "require_approval"]
+__all__ = ["apply_decision", "check_decision", "require_approval", "wrap_answer"]
 
 _Arguments: TypeAlias = dict[str, Any]
 
@@ -148,6 +148,19 @@ def _apply_answer(job: Job, tool: Tool | None, approval: Approval) -> ToolCall |
             return "failed", f"{call.name} was not called: the user's answer no longer fits: {exc}"
         job.given = {**(job.given or {}), call.id: given}
     return call
+
+
+def wrap_answer(decision: Decision) -> Decision:
+    """Return the decision with a bare answer to a workflow's question put into the question's form."""
+    if decision.status != "answered" or decision.arguments is None:
+        return decision
+    try:
+        value = msgspec.json.decode(decision.arguments)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return decision  # `check_decision` says what is wrong
+    if isinstance(value, dict) and value.keys() == {"answer"}:
+        return decision
+    return attrs.evolve(decision, arguments=f'{{"answer":{decision.arguments}}}')
 
 
 def check_decision(tool: Tool | None, approval: Approval, decision: Decision) -> None:

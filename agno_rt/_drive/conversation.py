@@ -98,7 +98,15 @@ async def _store_beginning(job: Job, journal: Journal, turns: Turns, session: Se
     system = turns.messages[0].text if turns.own > count else ""
     total, version = (0, 0) if session is None else (session.total, session.version)
     await journal.begin(
-        Begun(job.input, system, count, total, version, NO_STATE if state is None else msgspec.Raw(state()))
+        Begun(
+            job.input,
+            system,
+            count,
+            total,
+            version,
+            NO_STATE if state is None else msgspec.Raw(state()),
+            job.resolved.code_version,
+        )
     )
 
 

@@ -16,7 +16,7 @@ from agno_rt._decide.turns import Turns
 from agno_rt._drive.ask_model import wait_for_place
 from agno_rt._drive.conversation import open_conversation, store_conversation
 from agno_rt._drive.fairness import UNTOUCHED, Share, use_share
-from agno_rt._drive.job import Job
+from agno_rt._drive.job import AskedWithin, Job
 from agno_rt._drive.nesting import OUTER, session_patience
 from agno_rt._drive.scopes import cause, check_in_trio, deadline, ended_as
 from agno_rt.errors import AgnoError, HookError, code_of
@@ -184,4 +184,5 @@ def _make_started_event(job: Job[Any]) -> RunStarted:
     session = None if job.session is None else job.session.id
     parent = None if job.outer is None else job.outer.run_id
     resumed = job.journal is not None and job.journal.replay is not None
-    return RunStarted(job.run_id, job.agent, asked, session, job.asked.user, parent, resumed)
+    path = job.asked.path if isinstance(job.asked, AskedWithin) else ""
+    return RunStarted(job.run_id, job.agent, asked, session, job.asked.user, parent, resumed, path)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 import msgspec
 import trio
@@ -44,7 +44,7 @@ else:
 
     ResolvedT = TypeVar("ResolvedT")
 
-__all__ = ["NO_PLACES", "Asked", "Job", "Resolved", "ResolvedAgent"]
+__all__ = ["NO_PLACES", "Asked", "AskedWithin", "Job", "Resolved", "ResolvedAgent"]
 
 NO_PLACES: Mapping[str, Limiter] = {}
 
@@ -66,6 +66,8 @@ class Resolved(msgspec.Struct, eq=False):
     memory: MemoryPolicy = PLAIN_MEMORY
     form: OutputForm | None = None
     hooks: Hooks | None = None
+
+    code_version: ClassVar[int] = 1
 
 
 class ResolvedAgent(Resolved, kw_only=True):
@@ -91,6 +93,17 @@ class Asked(msgspec.Struct, eq=False):
     user: str | None = None
     deps: Any = None
     journal: Journal | None = None
+
+
+class AskedWithin(Asked, kw_only=True):
+    """The options of a run within a flow: its `path` there. In a stored flow, `child` is its id, and it is stored too.
+
+    `is_resumed` is set if an earlier process may have begun the run.
+    """
+
+    path: str = ""
+    child: str | None = None
+    is_resumed: bool = False
 
 
 class Job(msgspec.Struct, Generic[ResolvedT], eq=False):

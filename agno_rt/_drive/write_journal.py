@@ -25,6 +25,8 @@ from agno_rt._decide.journal import (
     Paused,
     Replay,
     Started,
+    StepBegun,
+    StepEnded,
     encode_entry,
 )
 from agno_rt._decide.tool_results import Told
@@ -48,7 +50,8 @@ class Journal(msgspec.Struct, eq=False):
 
     `state` encodes the session's state. `decided` has the approvals of a run that was paused, by turn and call;
     `waiting` has the approvals for which the run pauses now. `gone` is called when the run is no longer under way.
-    `owe` takes a function that stores the run's end, to call again later if the end cannot be stored now.
+    `owe` takes a function that stores the run's end, to call again later if the end cannot be stored now. `output` and
+    `again` are a workflow's for its end, see `Ended`.
     """
 
     store: RunStore
@@ -64,6 +67,8 @@ class Journal(msgspec.Struct, eq=False):
     let_go: bool = False
     state: Callable[[], bytes] | None = None
     turn: trio.Lock = msgspec.field(default_factory=trio.Lock)
+    output: msgspec.Raw = NO_STATE
+    again: tuple[str, ...] = ()
 
     @property
     def input(self) -> tuple[Message, ...]:
@@ -118,16 +123,26 @@ class Journal(msgspec.Struct, eq=False):
         state, kept = self._state(), None if counts is None else dict(counts)
         await self._write(Called(turns.turn, call.id, call.name, status, content, turns.usage, state, kept))
 
+    async def add(self, body: StepBegun | StepEnded) -> None:
+        """Store the beginning or the end of a workflow's step."""
+        await self._write(body)
+
     async def pause(self) -> None:
         """Store the pause and the new approvals in `waiting`. No process owns the run after that."""
-        new = [each for each in self.waiting if (each.turn, each.call.id) not in self.decided]
+        # A workflow also waits for the approvals of the runs within, which these have stored.
+        new = [
+            each
+            for each in self.waiting
+            if each.run == self.record.id and (each.turn, each.call.id) not in self.decided
+        ]
         await self._let_go(Paused([each.id for each in self.waiting]), RunChange("paused", approvals=new))
 
     async def end(self, status: RunStatus, content: str, error: BaseException | None, append: Appending | None) -> None:
         """Store the end of the run and its messages for the session in one step. An incomplete run can go on later."""
         text = None if error is None else text_of(error)
         code = None if error is None else code_of(error)
-        await self._let_go(Ended(status, text), RunChange(status, content, text, code, append=append))
+        ended = Ended(status, text, self.output)
+        await self._let_go(ended, RunChange(status, content, text, code, append=append))
 
     async def broken_off(self, status: RunStatus, content: str, error: BaseException) -> None:
         """Store the end of a run without an answer, even while the run is being cancelled.
@@ -137,7 +152,8 @@ class Journal(msgspec.Struct, eq=False):
         if not self.begun or self.let_go:
             return
         text, code = (None, None) if status == "cancelled" else (text_of(error), code_of(error))
-        store_end = functools.partial(self._end_anyhow, Ended(status, text), RunChange(status, content, text, code))
+        ended = Ended(status, text, again=self.again)
+        store_end = functools.partial(self._end_anyhow, ended, RunChange(status, content, text, code))
         try:
             with trio.move_on_after(END_SECONDS, shield=True):
                 await store_end()

@@ -16,12 +16,21 @@ import msgspec
 from agno_rt._decide.budget import budget_of
 from agno_rt._decide.check_agent import check_agent, check_limits, check_own_name, check_runnable, check_values
 from agno_rt._decide.hooks import Hooks
-from agno_rt._drive.job import Resolved, ResolvedAgent
+from agno_rt._decide.input import Input
+from agno_rt._drive.job import AskedWithin, Resolved, ResolvedAgent
 from agno_rt._drive.take_turns import take_timed_turns, take_turns
 from agno_rt._drive.tool_threads import Workers
+from agno_rt._runtime.check_parts import (
+    check_choice,
+    check_run_limits,
+    name_tools,
+    not_a_hook_error,
+    not_a_tool_error,
+    wrong_product_error,
+)
 from agno_rt._runtime.opened import HeldPlaces, ToolkitsClosed
 from agno_rt.agent import PLAIN_MEMORY, Agent, ToolLike, limits_of, memory_of, settings_of
-from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
+from agno_rt.errors import AgnoError, UsageError
 from agno_rt.failures import must_pass, named, repr_of
 from agno_rt.hooks import Guard, Guardrail, Hook
 from agno_rt.limiter import Limiter
@@ -30,7 +39,7 @@ from agno_rt.memory import MemoryPolicy
 from agno_rt.models import NO_PROFILE, NO_SETTINGS, Binder, Model, ModelProfile, ModelSettings, OutputMode, profile_of
 from agno_rt.plugins import PluginHost
 from agno_rt.result import RunResult
-from agno_rt.runnable import Runnable
+from agno_rt.runnable import Runnable, list_parts
 from agno_rt.tools import Tool, Toolkit
 from agno_rt.tools import tool as as_tool
 from agno_rt.wrappers.base import Wrapper
@@ -38,7 +47,7 @@ from agno_rt.wrappers.base import Wrapper
 if TYPE_CHECKING:
     from agno_rt._decide.output_form import OutputForm
 
-__all__ = ["Resolver", "keep", "wrong_product_error"]
+__all__ = ["Resolver", "keep"]
 
 
 class _Toolset(msgspec.Struct, eq=False):
@@ -55,6 +64,10 @@ class Runner(Binder, Protocol):
     @property
     def run(self) -> Callable[..., Coroutine[Any, Any, RunResult]]:
         """Run a runnable."""
+        ...
+
+    async def run_within(self, runnable: Runnable, input: Input, asked: AskedWithin) -> RunResult:
+        """Run a runnable within a flow."""
         ...
 
 
@@ -174,23 +187,46 @@ class Resolver:
         return made
 
     def _resolve_flow(self, runnable: Runnable) -> Resolved:
-        from agno_rt._drive.conduct import ResolvedFlow, conduct  # agents alone need no flow
+        from agno_rt._flow.conduct import ResolvedFlow, conduct  # agents alone need no flow
 
         check_runnable(runnable)
         check_own_name(runnable)
         limits = None if runnable.limits is None else limits_of(runnable.limits)
         check_limits(limits)
         if limits is not None:
-            _check_run_limits(limits)
+            check_run_limits(limits)
+        memory = memory_of(runnable.memory)
+        check_values(memory, NO_SETTINGS, None)
+        pauses = any(isinstance(part, Agent) and self._may_pause(part) for part in list_parts(runnable))
         return ResolvedFlow(
             conduct,
             limits or self._limits,
             self._model_calls,
             is_bounded=budget_of(limits or self._limits, None) is not None,
             nests=True,
+            pauses=pauses,
+            memory=memory,
             conduct=runnable.conduct,
-            run=self._runner.run,
+            run=self._runner.run_within,
+            read_output=self._read_output,
+            workers=self.workers,
+            code_version=getattr(runnable, "version", 1),
+            read_answer=getattr(runnable, "read_output", msgspec.json.decode),
         )
+
+    def _may_pause(self, agent: Agent) -> bool:
+        """Return whether a tool of the agent may wait for a person; toolkits that are not open may have such tools."""
+        try:
+            return bool(agent.tools) and self._find_toolset(agent.tools).pauses
+        except ToolkitsClosed:
+            return True
+
+    def _read_output(self, runnable: Runnable, content: str, output: bytes) -> Any:
+        """Return the output of a stored run of the runnable, from its content or its JSON."""
+        form = self.resolve(runnable).form
+        if form is not None:
+            return form.read(content)[1]
+        return getattr(runnable, "read_output", msgspec.json.decode)(output) if output else None
 
     def _resolve(self, agent: Agent) -> ResolvedAgent:
         if agent.name:
@@ -203,7 +239,7 @@ class Resolver:
             check_values(memory, settings, limits)
             self._fitting = memory, settings, limits
         if limits is not None:
-            _check_run_limits(limits)
+            check_run_limits(limits)
         model = self.model(agent.model)
         profile = getattr(model, "profile", NO_PROFILE)
         profile = profile if type(profile) is ModelProfile else profile_of(model)
@@ -218,7 +254,7 @@ class Resolver:
             form = self._find_form(agent.output, profile.output, tools)
             tools = tools if form.tool is None else {**tools, form.tool.name: form.tool}
         if settings.tool_choice != "auto" and memory.facts is None and not closed:
-            _check_choice(settings.tool_choice, tools)
+            check_choice(settings.tool_choice, tools)
         hooks = self._find_hooks(agent.hooks) if agent.hooks else None
         summary = memory.summary
         summarizer = None if summary is None or summary.model is None else self.model(summary.model)
@@ -294,7 +330,7 @@ class Resolver:
         known = self._toolsets.get(key)
         if known is None:
             opened: dict[Toolkit, str] = {}
-            by_name = _name_tools([tool for entry in key for tool in self._list_tools(entry, opened)])
+            by_name = name_tools([tool for entry in key for tool in self._list_tools(entry, opened)])
             if closed := {toolkit: spec for toolkit, spec in opened.items() if toolkit not in self.opened}:
                 raise ToolkitsClosed(closed)
             for tool in by_name.values():
@@ -316,7 +352,7 @@ class Resolver:
     def _find_tool(self, function: Any) -> Tool:
         """Return the tool of a function, made once for all agents with the function."""
         if isinstance(function, type) or not callable(function):
-            raise _not_a_tool_error(function, function)
+            raise not_a_tool_error(function, function)
         # Other callables by identity: equal objects may hold different state, and some have no hash. The object is kept
         # beside its tool, so that no other object can get the same id.
         key = function if inspect.isroutine(function) else id(function)
@@ -342,7 +378,7 @@ class Resolver:
         tools = made.tools if isinstance(made, Toolkit) else (made,)
         for tool in tools:
             if not isinstance(tool, Tool):
-                raise _not_a_tool_error(entry, tool)
+                raise not_a_tool_error(entry, tool)
         return tools
 
     def _make_entry(self, spec: str) -> Any:
@@ -403,7 +439,7 @@ class Resolver:
         if isinstance(made, Hook):
             return self._bind(made) if hasattr(made, "bound") else made
         if not isinstance(made, Guard | Guardrail) or isinstance(made, type):
-            raise _not_a_hook_error(entry, made)
+            raise not_a_hook_error(entry, made)
         guard = made if isinstance(made, Guard) else Guard(made)
         return attrs.evolve(guard, rail=self._bind(guard.rail)) if hasattr(guard.rail, "bound") else guard
 
@@ -418,7 +454,6 @@ _NOBODY = Agent(cast(Any, object()))
 _NOTHING = cast(ResolvedAgent, None)
 _NO_TOOLS = _Toolset({}, {})
 _NO_TOOLKITS: Mapping[Toolkit, str] = {}
-_DEFAULTS = Limits()
 
 
 _KEPT = 1_000
@@ -433,54 +468,3 @@ def keep(kept: dict[K, V], key: K, value: V) -> None:
     if len(kept) >= _KEPT:
         kept.clear()
     kept[key] = value
-
-
-def wrong_product_error(spec: str, made: object, what: str) -> PluginError:
-    """Return the error of a plugin whose product for the spec string or URL is not a `what`."""
-    plugin = spec.partition(":")[0]
-    return PluginError(
-        f"plugin {plugin!r} made a {type(made).__name__} of {spec!r}, which is not a {what}", plugin=plugin
-    )
-
-
-def _not_a_hook_error(entry: object, made: object) -> AgnoError:
-    if isinstance(entry, str):
-        return wrong_product_error(entry, made, "Hook or guardrail")
-    hint = "Give a Hook, a guardrail, a Guard around one, or a spec string such as 'guardrails:pii'."
-    if isinstance(made, type):
-        hint = f"Make an instance of the class: {made.__name__}()."
-    return UsageError(f"{made!r} in an agent's hooks is not a hook", hint=hint)
-
-
-def _not_a_tool_error(entry: object, made: object) -> AgnoError:
-    if isinstance(entry, str):
-        return wrong_product_error(entry, made, "Tool")
-    hint = "Give a function, a Tool, a Toolkit, or a spec string of a tool."
-    if isinstance(made, type):
-        hint = f"Make an instance of the class: {made.__name__}(...)."
-    return UsageError(f"{made!r} in an agent's tools is not a tool", hint=hint)
-
-
-def _name_tools(tools: Sequence[Tool]) -> Mapping[str, Tool]:
-    by_name: dict[str, Tool] = {}
-    for tool in tools:
-        if by_name.setdefault(tool.name, tool) is not tool:
-            hint = "Give one of them another name: @tool(name=...)."
-            raise UsageError(f"two tools of the agent are called {tool.name!r}", hint=hint)
-    return by_name
-
-
-def _check_choice(choice: str, tools: Mapping[str, Tool]) -> None:
-    if choice == "none" or choice in tools or (choice == "required" and tools):
-        return
-    if choice == "required":
-        hint = "Give the agent tools, or leave tool_choice out."
-        raise UsageError("tool_choice is 'required', and the agent has no tools", hint=hint)
-    raise NotFound("tool", choice, tools, where="tool_choice", hint="" if tools else "The agent has no tools.")
-
-
-def _check_run_limits(limits: Limits) -> None:
-    for name in ("runs", "queue", "model_calls", "depth", "threads", "abandoned_threads"):
-        if getattr(limits, name) != getattr(_DEFAULTS, name):
-            hint = f"Give it to the runtime: Runtime(limits=Limits({name}=...))."
-            raise UsageError(f"limit {name} holds for a whole runtime, not for one agent", hint=hint)

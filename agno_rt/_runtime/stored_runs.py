@@ -17,12 +17,13 @@ import trio
 
 from agno_rt._decide.check_agent import check_own_name
 from agno_rt._decide.journal import Replay
-from agno_rt._drive.approvals import check_decision
+from agno_rt._drive.approvals import check_decision, wrap_answer
 from agno_rt._drive.execute import execute
 from agno_rt._drive.ids import new_id
-from agno_rt._drive.job import Asked, Job
+from agno_rt._drive.job import Asked, AskedWithin, Job, Resolved
 from agno_rt._drive.scopes import check_in_trio
 from agno_rt._drive.write_journal import END_SECONDS, Journal
+from agno_rt._runtime.completed import read_completed
 from agno_rt._runtime.owners import new_owner, process_of, runtime_of, seems_alive
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.errors import AgnoError, BackendError, NotFound, RunCancelled, UsageError
@@ -30,6 +31,7 @@ from agno_rt.failures import must_pass, named
 from agno_rt.memory import MemoryBackend
 from agno_rt.result import RunResult
 from agno_rt.run_store import (
+    ASK,
     Approval,
     Decision,
     Entry,
@@ -117,11 +119,24 @@ class StoredRuns:
 
         Raises `NotFound`, `RunConflict` for a completed run or a run under way, `UsageError` for a session.
         """
-        if asked.session is not None:
+        if asked.session is not None and not isinstance(asked, AskedWithin):
             raise UsageError("a stored run has a session of its own", hint="Leave session= out to resume it.")
         with _backend_errors(resume.run_id):
             journal = await self._claim(self._store, resume, asked.user)
-        return Asked(journal.record.session, journal.record.user, asked.deps, journal)
+        found = journal.record.session, journal.record.user, asked.deps, journal
+        return AskedWithin(*found, path=asked.path) if isinstance(asked, AskedWithin) else Asked(*found)
+
+    async def find_within(self, asked: AskedWithin, resolved: Resolved) -> RunResult | Resume | None:
+        """Return the result of a run within a flow, a value to resume the run, or None for a new run."""
+        assert asked.child is not None, "only a stored flow is resumed"
+        with _backend_errors(asked.child):
+            try:
+                record, entries = await self._store.load_run(asked.child)
+            except NotFound:
+                return None
+            if record.status != "completed":
+                return Resume(asked.child)
+            return read_completed(record, entries, resolved)
 
     async def _claim(self, store: RunStore, resume: Resume, user: str | None) -> Journal:
         if resume.run_id in self._owed:
@@ -213,6 +228,8 @@ class StoredRuns:
             runnable = self._runnables.get(found.agent)
             # Only arguments and answers are compared with the tool: a plain decision opens nothing.
             tools = {} if runnable is None or decision.arguments is None else await self._tools(runnable)
+            if found.call.name == ASK and ASK not in tools:
+                decision = wrap_answer(decision)
             check_decision(tools.get(found.call.name), found, decision)
             return await store.decide(approval, decision)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from agno_rt.errors import ToolDefinitionError
 
-__all__ = ["UNREADABLE", "called_by", "hints_of", "parameter_names", "signature_of"]
+__all__ = ["UNREADABLE", "called_by", "hints_of", "parameter_names", "return_hint", "signature_of"]
 
 UNREADABLE = (NameError, AttributeError, SyntaxError)
 """Errors of evaluating an annotation that is a string."""
@@ -58,6 +58,14 @@ def hints_of(function: Callable[..., Any], name: str) -> dict[str, Any]:
         for parameter in signature_of(function, name).parameters.values()
         if parameter.kind not in _ANY_NUMBER and parameter.name in annotations
     }
+
+
+def return_hint(function: Callable[..., Any], name: str) -> Any:
+    """Return the type that the function is annotated to return; `Any` without an annotation. Raises as `hints_of`."""
+    annotated, _ = _find_annotated(function)
+    if "return" not in getattr(annotated, "__annotations__", {}):
+        return Any
+    return _read_hint(annotated, "return", name)
 
 
 def _find_annotated(function: Callable[..., Any]) -> tuple[Any, set[str]]:

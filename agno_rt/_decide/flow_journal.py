@@ -1,0 +1,148 @@
+"""The steps of a workflow in its journal: looked up by their paths, and turned into values and errors again. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from agno_rt._decide.flow_paths import Place
+from agno_rt._decide.journal import NO_STATE, Ended, StepBegun, StepEnded, StoredError
+from agno_rt._schema.pydantic_types import plain_value
+from agno_rt.errors import AgnoError, JournalMismatch, StepFailed
+from agno_rt.messages import Message, Usage
+from agno_rt.models import NO_USAGE, FinishReason
+from agno_rt.result import RunResult
+
+__all__ = [
+    "FlowReplay",
+    "StoredResult",
+    "child_id",
+    "digest_of",
+    "read_error",
+    "store_error",
+    "store_result",
+]
+
+_SIMPLE = (str, int, float, bool, type(None))
+_UNSTORED = frozenset(("message", "hint", "result", "_placed", "__notes__"))
+
+
+class StoredResult(msgspec.Struct, omit_defaults=True):
+    """The result of a run within a workflow, as stored. `output` is JSON, and empty for a run without an output."""
+
+    content: str
+    output: msgspec.Raw = NO_STATE
+    messages: tuple[Message, ...] = ()
+    finish_reason: FinishReason = "stop"
+    reasoning: str = ""
+
+
+class FlowReplay:
+    """The steps of an earlier process, by path. Without entries, every step is new."""
+
+    def __init__(self, steps: Iterable[Any] = ()) -> None:
+        self.begun: dict[str, StepBegun] = {}
+        self._ended: dict[str, StepEnded] = {}
+        # The names that were used in each scope, by number, to find a step that now has another name.
+        self._names: dict[tuple[str, int], str] = {}
+        self._lengths: dict[str, int] = {}
+        for body in steps:
+            if isinstance(body, StepBegun):
+                self.begun[body.path] = body
+                self._note_names(body)
+            elif isinstance(body, StepEnded):
+                self._ended[body.path] = body
+                self._note_names(body)
+            elif isinstance(body, Ended):
+                for path in body.again:
+                    self._ended.pop(path, None)
+                    self.begun.pop(path, None)
+
+    def _note_names(self, body: StepBegun | StepEnded) -> None:
+        # A path alternates names with branches, `group#1/branch/step#1`, and so does its trail.
+        parts = body.path.split("/")
+        for at in range(0, len(parts), 2):
+            scope, number = "/".join(parts[:at]), body.trail[at]
+            self._names[scope, number] = parts[at]
+            self._lengths[scope] = max(self._lengths.get(scope, 0), number + 1)
+
+    def check_place(self, place: Place) -> None:
+        """Raise `JournalMismatch` if the journal has another name at the place."""
+        known = self._names.get((place.scope, place.trail[-1]))
+        name = place.path.rpartition("/")[2]
+        if known is not None and known != name:
+            scope = f"{place.scope}/" if place.scope else ""
+            raise _mismatch(f"the workflow does {place.path}, and its journal has {scope}{known} there", place.path)
+
+    def find(self, place: Place, digest: str) -> StepEnded | None:
+        """Return the ended step at the place. Raises `JournalMismatch` for other arguments than the journal's."""
+        for found in (self._ended.get(place.path), self.begun.get(place.path)):
+            if found is not None and found.digest != digest:
+                problem = f"{place.path} gets other arguments than in the journal ({digest}, not {found.digest})"
+                raise _mismatch(problem, place.path)
+        return self._ended.get(place.path)
+
+    def usage_of(self, place: Place) -> Usage:
+        """Return the usage of the run at the place, ended or failed."""
+        found = self._ended.get(place.path)
+        return NO_USAGE if found is None or found.usage is None else found.usage
+
+    def has_change(self, scope: str, number: int, name: str) -> bool:
+        """Return whether code marked by the change may run at this place: the mark is there, or nothing is yet."""
+        return self._names.get((scope, number)) == name or self._lengths.get(scope, 0) <= number
+
+
+def _mismatch(problem: str, path: str) -> JournalMismatch:
+    hint = (
+        "Guard changed code by `if await flow.changed('id'):`, or by `flow.version`; or fork the run before the step. "
+        "Times, random numbers and ids must come from the flow: `flow.now()`, `flow.random()`, `flow.id()`."
+    )
+    return JournalMismatch(problem, path=path, hint=hint)
+
+
+def digest_of(*values: Any) -> str:
+    """Return a short digest of the values, the same in each process. Objects count by their types."""
+    text = msgspec.json.encode(values, enc_hook=_describe_value, order="deterministic")
+    return hashlib.blake2b(text, digest_size=8).hexdigest()
+
+
+def _describe_value(value: Any) -> Any:
+    try:
+        return plain_value(value)
+    except TypeError:
+        return getattr(value, "name", None) or f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def child_id(run: str, path: str) -> str:
+    """Return the id of the run within `run` at the path: whoever resumes `run` finds the same id."""
+    return hashlib.blake2b(f"{run}/{path}".encode(), digest_size=12).hexdigest()
+
+
+def store_result(result: RunResult, output: bytes) -> StoredResult:
+    """Return the result as a value to store; `output` is the result's output as JSON."""
+    raw = msgspec.Raw(output) if output else NO_STATE  # only this very object is left out of the JSON
+    return StoredResult(result.content, raw, result.messages, result.finish_reason, result.reasoning)
+
+
+def store_error(exc: AgnoError) -> StoredError:
+    """Return the error as a value to store."""
+    fields = {name: value for name, value in vars(exc).items() if name not in _UNSTORED and isinstance(value, _SIMPLE)}
+    return StoredError(exc.code, exc.message, exc.hint, fields)
+
+
+def read_error(stored: StoredError) -> AgnoError:
+    """Return the stored error: of the same class where the class is known, with the same text and attributes."""
+    classes = [AgnoError]
+    for cls in classes:
+        classes.extend(cls.__subclasses__())
+    found = next((cls for cls in classes if cls.code == stored.code and cls is not AgnoError), StepFailed)
+    # Not by the class's `__init__`, which may take anything.
+    error = found.__new__(found, stored.message)
+    Exception.__init__(error, stored.message)
+    error.message, error.hint = stored.message, stored.hint
+    for name, value in stored.fields.items():
+        setattr(error, name, value)
+    return error

@@ -1,0 +1,55 @@
+"""The scopes of a flow under way: each branch is one task, and names the things that it does."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from typing import Any
+
+import trio
+
+from agno_rt._decide.flow_paths import Place, PlaceCounter
+from agno_rt.errors import UsageError
+
+__all__ = ["Scope"]
+
+
+class Scope:
+    """A branch of a flow: its task, its names, and its share of a group's limit, if there is one."""
+
+    __slots__ = ("_has_share", "_limit", "counter", "flow", "task")
+
+    def __init__(self, flow: Any, counter: PlaceCounter, limit: trio.Semaphore | None = None) -> None:
+        self.flow = flow
+        self.counter = counter
+        self.task = trio.lowlevel.current_task()
+        self._limit = limit
+        self._has_share = False
+
+    async def retake_share(self) -> None:
+        """Take the branch's share of the group's limit, if there is one, waiting for it if necessary."""
+        if self._limit is not None and not self._has_share:
+            await self._limit.acquire()
+            self._has_share = True
+
+    def give_share(self) -> None:
+        """Give the branch's share of the group's limit to another branch."""
+        if self._limit is not None and self._has_share:
+            self._has_share = False
+            self._limit.release()
+
+    def check_task(self, what: str) -> None:
+        """Raise `UsageError` if the present task is not the branch's: the flow did not start the task."""
+        if trio.lowlevel.current_task() is not self.task:
+            path = f"{self.counter.path}/{what}" if self.counter.path else what
+            hint = "Start it as a branch: `async with flow.group() as group: group.start(...)`."
+            raise UsageError(f"{path} was used in a task that the flow did not start", hint=hint)
+
+    def call_step(self, step: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Awaitable[Any]:
+        """Call a step of this branch, or find its recorded result."""
+        called: Awaitable[Any] = self.flow.call_step(self, step, args, kwargs)
+        return called
+
+    def take(self, name: str) -> Place:
+        """Return the place of the next use of the name in this branch. Raises `UsageError` as `check_task`."""
+        self.check_task(name)
+        return self.counter.take(name)
