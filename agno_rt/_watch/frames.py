@@ -6,7 +6,6 @@ object of its function.
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
