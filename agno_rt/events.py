@@ -19,6 +19,7 @@ __all__ = [
     "Delta",
     "Event",
     "GuardTripped",
+    "MessageReceived",
     "ModelEnded",
     "ModelStarted",
     "ReasoningDelta",
@@ -162,6 +163,14 @@ class ApprovalAsked(_Event):
     reason: str = ""
 
 
+class MessageReceived(_Event):
+    """A message was sent to the run under way, and the request of the next turn has the message."""
+
+    run_id: str
+    text: str
+    turn: int
+
+
 class RunEnded(_Event):
     """The run is over: the last event of every run. `code` is the error's code, if there was an error."""
 
@@ -184,6 +193,7 @@ Event: TypeAlias = (
     | ToolEnded
     | GuardTripped
     | ApprovalAsked
+    | MessageReceived
     | RunEnded
 )
 

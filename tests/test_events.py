@@ -14,6 +14,7 @@ from agno_rt.events import (
     Delta,
     Event,
     GuardTripped,
+    MessageReceived,
     ModelEnded,
     ModelStarted,
     ReasoningDelta,
@@ -44,6 +45,7 @@ EXAMPLES: list[Event] = [
     ToolEnded("r", CALL, "failed", "no"),
     GuardTripped("r", "pii", "input", "changed", "1 email"),
     ApprovalAsked("r", "r.1", CALL, "approval", "it costs money"),
+    MessageReceived("r", "and hurry", 2),
     RunEnded("r", "limited", "", Usage(), "too many", "limit"),
 ]
 

@@ -23,6 +23,7 @@ from agno_rt._decide.journal import (
     Checked,
     Ended,
     Paused,
+    Received,
     Replay,
     Started,
     StepBegun,
@@ -99,6 +100,10 @@ class Journal(msgspec.Struct, eq=False):
                 self._state(),
             )
         )
+
+    async def received(self, messages: tuple[Message, ...]) -> None:
+        """Store messages that were sent to the run, before the run acts on them."""
+        await self._write(Received(messages))
 
     async def checked(self, reason: str | None) -> None:
         """Store the verdict of the output's check."""

@@ -368,6 +368,42 @@ class TestRuns:
         assert (told[-1]["type"], told[-1]["status"]) == ("run_ended", "cancelled")
         assert (again.status_code, again.json().get("cancelled")) == ((200, False) if policy.journal else (404, None))
 
+    async def test_sends_messages_to_a_run_under_way(self, serve_agents: Any) -> None:
+        """A streamed run takes a message by its id and answers it; other users and other runs are not found."""
+        go, requests = trio.Event(), []
+
+        class Waiting:
+            name = "waiting"
+
+            async def respond(self, request: ModelRequest, emit: Any = None) -> ModelResponse:
+                requests.append([message.text for message in request.messages if message.role == "user"])
+                if len(requests) == 1:
+                    await emit(TextDelta("well"))
+                    await go.wait()
+                return ModelResponse(f"answer {len(requests)}")
+
+        told: list[dict[str, Any]] = []
+        sent: list[Any] = []
+        async with client(await serve_agents(Agent(Waiting(), "waiting"))) as http:
+            asked: dict[str, Any] = {"json": {"input": "hi", "user": "ann"}, "headers": SSE}
+            async with http.stream("POST", "/agents/waiting/runs", **asked) as stream:
+                async for line in stream.aiter_lines():
+                    if not line.startswith("data: "):
+                        continue
+                    told.append(json.loads(line.removeprefix("data: ")))
+                    if told[-1]["type"] == "text_delta":
+                        path = f"/runs/{told[-1]['run_id']}/messages"
+                        sent.append(await http.post(path, json={"input": "and?", "user": "bob"}))
+                        sent.append(await http.post(path, json={"input": "", "user": "ann"}))
+                        sent.append(await http.post(path, json={"input": "and?", "user": "ann"}))
+                        go.set()
+            sent.append(await http.post(path, json={"input": "late", "user": "ann"}))
+
+        assert [answer.status_code for answer in sent] == [404, 400, 200, 404]
+        assert requests == [["hi"], ["hi", "and?"]]
+        assert [event["text"] for event in told if event["type"] == "message_received"] == ["and?"]
+        assert told[-1]["content"] == "answer 2"
+
     async def test_cancels_a_run_that_is_not_streamed(self, serve_agents: Any) -> None:
         """A client that waits for the answer is told that the run was cancelled."""
         stuck, answers = Stuck(), []

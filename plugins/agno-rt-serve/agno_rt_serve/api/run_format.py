@@ -15,7 +15,7 @@ from agno_rt.output import plain_value
 from agno_rt_serve.api.parts import Accepts, Attached, make
 from agno_rt_serve.errors import HttpError
 
-__all__ = ["RunBody", "decode", "input_of", "result_body", "server_sent_event"]
+__all__ = ["InputPart", "RunBody", "decode", "input_of", "result_body", "server_sent_event"]
 
 Resolve: TypeAlias = Callable[[str], Tool | Toolkit | str]
 
@@ -47,10 +47,13 @@ class _File(_Attached, tag="file"):
     pass
 
 
+InputPart: TypeAlias = _Text | _Image | _Audio | _Video | _File
+
+
 class RunBody(msgspec.Struct, forbid_unknown_fields=True):
     """The body of `POST /agents/{name}/runs`. `input` is text, or parts: texts and attachments."""
 
-    input: str | list[_Text | _Image | _Audio | _Video | _File]
+    input: str | list[InputPart]
     session: str | None = None
     user: str | None = None
 
@@ -84,13 +87,13 @@ def decode(body: bytes) -> RunBody:
         raise HttpError(400, "invalid_json", f"the body is not valid JSON: {exc}", hint) from exc
 
 
-def input_of(body: RunBody, accepts: Accepts) -> str | list[Part]:
-    """Return the input to run on. Raises `HttpError` 400 or 413 that names the part and the fault."""
-    if isinstance(body.input, str):
-        return body.input
-    if not body.input:
+def input_of(given: str | list[InputPart], accepts: Accepts) -> str | list[Part]:
+    """Return the input of a body to run on. Raises `HttpError` 400 or 413 that names the part and the fault."""
+    if isinstance(given, str):
+        return given
+    if not given:
         raise HttpError(400, "invalid_body", "the input has no parts", f"{_INPUT} {_PARTS}")
-    return [_make_part(part, f"input[{at}]", accepts) for at, part in enumerate(body.input)]
+    return [_make_part(part, f"input[{at}]", accepts) for at, part in enumerate(given)]
 
 
 def result_body(result: RunResult, session: str | None, approvals: list[dict[str, Any]] | None) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import attrs
 
@@ -56,6 +57,19 @@ class Runner:
         if stream is None or owner != user:
             return False
         stream.cancel()
+        return True
+
+    def send_message(
+        self, run: str, input: str | Sequence[Part], when: Literal["next", "end"], user: str | None
+    ) -> bool:
+        """Send a message to the user's run if it is streamed here. Return whether there was such a run.
+
+        Raises `UsageError` for a run that takes no message.
+        """
+        stream, owner = self._streams.get(run, (None, None))
+        if stream is None or owner != user:
+            return False
+        stream.send(input, when)
         return True
 
     async def run(self, task: Task) -> RunResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -11,7 +11,7 @@ from agno_rt.steps import read_steps
 from agno_rt_serve.api.agents import Numbered
 from agno_rt_serve.api.approvals import Shown
 from agno_rt_serve.api.routing import Route, path_value, read_body, read_query
-from agno_rt_serve.api.run_format import result_body
+from agno_rt_serve.api.run_format import InputPart, input_of, result_body
 from agno_rt_serve.api.runner import Task
 from agno_rt_serve.api.site import Site
 from agno_rt_serve.errors import HttpError
@@ -28,6 +28,14 @@ class _ListQuery(msgspec.Struct, forbid_unknown_fields=True):
     session: str | None = None
     user: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+
+
+class _MessageBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A message to a run under way; the input is as a new run's."""
+
+    input: str | list[InputPart]
+    when: Literal["next", "end"] = "next"
+    user: str | None = None
 
 
 class _UserQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -48,6 +56,7 @@ class StoredRuns:
             Route("GET", "/runs/{id}", self._get),
             Route("POST", "/runs/{id}/resume", self._resume),
             Route("POST", "/runs/{id}/cancel", self._cancel),
+            Route("POST", "/runs/{id}/messages", self._send_message),
         ]
 
     async def _list(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,6 +103,15 @@ class StoredRuns:
             record, _ = await self._site.load_run(run, body.user)
             cancelled = await self._site.runtime.cancel(record.id)
         await respond(send, 200, JSON, msgspec.json.encode({"cancelled": cancelled}))
+
+    async def _send_message(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_body(scope, receive, _MessageBody)
+        run = path_value(scope, "id")
+        given = input_of(body.input, self._site.accepts)
+        if not self._site.runner.send_message(run, given, body.when, body.user):
+            hint = "Send the message while the run's stream is open, to the process that streams the run."
+            raise HttpError(404, "not_found", f"no run {run!r} is streamed here", hint)
+        await respond(send, 200, JSON, b'{"sent":true}')
 
     def _render_record(self, record: RunRecord) -> dict[str, Any]:
         """Return the record as values for JSON. Clients see whether a process has the run, but not which."""
