@@ -79,6 +79,7 @@ def test_names_on_the_wire_are_stable() -> None:
         "tool_ended",
         "guard_tripped",
         "approval_asked",
+        "message_received",
         "run_ended",
     ]
 
