@@ -14,6 +14,8 @@ from agno_rt.testing.contracts import RunContract as RunContract
 from agno_rt.testing.faults import Faults as Faults
 from agno_rt.testing.faults import InjectedFault as InjectedFault
 from agno_rt.testing.faults import fail_everywhere as fail_everywhere
+from agno_rt.testing.killing import KillPoint as KillPoint
+from agno_rt.testing.killing import kill_everywhere as kill_everywhere
 from agno_rt.testing.orphans import no_orphans as no_orphans
 from agno_rt.testing.schedules import Pauses as Pauses
 from agno_rt.testing.schedules import pause as pause
