@@ -35,6 +35,7 @@ __all__ = [
     "describe_entry",
     "encode_entry",
     "read_entry",
+    "steps_again",
 ]
 
 
@@ -186,6 +187,12 @@ def read_entry(entry: Entry, run: str) -> Any:
     except (KeyError, msgspec.MsgspecError, UnicodeError) as exc:
         hint = f"Restore the store from a backup, or fork the run before it: fork({run!r}, {entry.seq})."
         raise BackendError(f"entry {entry.seq} of the journal of run {run!r} is damaged: {exc}", hint=hint) from exc
+
+
+def steps_again(entry: Entry, run: str) -> Sequence[str]:
+    """Return the paths of the steps that a resumed workflow takes again because of this entry."""
+    body = read_entry(entry, run) if entry.kind == "ended" else None
+    return body.again if isinstance(body, Ended) else ()
 
 
 class Replay(msgspec.Struct, eq=False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import attrs
@@ -32,7 +32,7 @@ from agno_rt._schema.generics import OutputT
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.agent import limits_of
 from agno_rt.ask import Ask, Stop
-from agno_rt.errors import AgnoError, StepUncertain, UsageError
+from agno_rt.errors import AgnoError, LimitExceeded, StepUncertain, UsageError
 from agno_rt.limits import Limits
 from agno_rt.messages import Usage
 from agno_rt.models import NO_USAGE
@@ -101,7 +101,7 @@ class LiveFlow(Flow):
         if done is not None:
             return self._read_result(runnable, done)
         asked = AskedWithin(session, self.user, self.deps, path=place.path, child=child)
-        asked.is_resumed = self.record.is_resumed
+        asked.is_resumed, asked.is_forced = self.record.is_resumed, self.record.is_forced
         try:
             result = await self._run(runnable, given, asked)
         except AgnoError as exc:
@@ -240,18 +240,25 @@ class LiveFlow(Flow):
         """See `Flow.limits`."""
         limits = limits_of(limits)
         _check_block_limits(limits)
-        outer = OUTER.get()
+        scope, outer = self._scope("limits"), OUTER.get()
         assert outer is not None, "a flow's run is the outer run of the runs within"
+        place, around = self.take_place(scope, "limits"), scope.overdue
+        ended = self.record.find_failure(place)
+        scope.overdue = ended or around
         # A copy of the run with the block's budget: runs within the block are inside of both.
         token = OUTER.set(msgspec.structs.replace(outer, budget=budget_of(limits, outer.budget)))
         try:
-            if limits.run_timeout is None:
+            with ExitStack() as timed:
+                if limits.run_timeout is not None:
+                    timed.enter_context(deadline(limits.run_timeout, "run_timeout", "a block of the workflow"))
                 yield
-            else:
-                with deadline(limits.run_timeout, "run_timeout", "a block of the workflow"):
-                    yield
+        except LimitExceeded as exc:
+            if ended is None:
+                self.record.fail_later(place, exc)
+            raise
         finally:
             OUTER.reset(token)
+            scope.overdue = around
 
     def take_place(self, scope: Scope, name: str) -> Place:
         """Return the place of the next use of the name in the scope. Raises `JournalMismatch`."""
@@ -277,6 +284,8 @@ class LiveFlow(Flow):
             raise
         if done is not None:
             self._spend(done.usage or NO_USAGE)
+        elif (scope := SCOPE.get()).overdue is not None:
+            raise scope.overdue
         return done
 
     def _spend(self, usage: Usage) -> None:

@@ -51,7 +51,7 @@ class Journal(msgspec.Struct, eq=False):
     `state` encodes the session's state. `decided` has the approvals of a run that was paused, by turn and call;
     `waiting` has the approvals for which the run pauses now. `gone` is called when the run is no longer under way.
     `owe` takes a function that stores the run's end, to call again later if the end cannot be stored now. `output` and
-    `again` are a workflow's for its end, see `Ended`.
+    `again` are a workflow's for its end, see `Ended`. `forced` tells that the run was taken over by force.
     """
 
     store: RunStore
@@ -69,6 +69,7 @@ class Journal(msgspec.Struct, eq=False):
     turn: trio.Lock = msgspec.field(default_factory=trio.Lock)
     output: msgspec.Raw = NO_STATE
     again: tuple[str, ...] = ()
+    forced: bool = False
 
     async def begin(self, begun: Begun) -> None:
         """Store the run, with its input and the messages shown to the model."""
@@ -117,9 +118,12 @@ class Journal(msgspec.Struct, eq=False):
         state, kept = self._state(), None if counts is None else dict(counts)
         await self._write(Called(turns.turn, call.id, call.name, status, content, turns.usage, state, kept))
 
-    async def add(self, body: StepBegun | StepEnded) -> None:
-        """Store the beginning or the end of a workflow's step."""
-        await self._write(body)
+    async def add(self, *bodies: StepBegun | StepEnded) -> None:
+        """Store beginnings and ends of a workflow's steps, all or none."""
+        async with self.turn:
+            entries = [encode_entry(seq, body, time.time()) for seq, body in enumerate(bodies, self.seq)]
+            await self._stored(self.store.write_run(self.record.id, entries, owner=self.owner))
+            self.seq += len(entries)
 
     async def pause(self) -> None:
         """Store the pause and the new approvals in `waiting`. No process owns the run after that."""

@@ -17,6 +17,7 @@ from agno_rt import (
     Limits,
     ModelRequest,
     ModelResponse,
+    Runnable,
     Runtime,
     ToolCall,
     Usage,
@@ -35,7 +36,7 @@ from agno_rt.errors import (
     UsageError,
 )
 from agno_rt.events import ApprovalAsked, RunEnded, RunStarted
-from agno_rt.run_store import ApprovalConflict
+from agno_rt.run_store import ApprovalConflict, RunConflict
 from agno_rt.testing import ScriptedModel
 
 
@@ -861,3 +862,180 @@ async def test_a_workflow_without_a_journal() -> None:
         assert await rt.memory.runs() == []  # type: ignore[attr-defined]
         with pytest.raises(UsageError, match="ask#1 needs a stored run"):
             await rt.run(flow_of, "ask")
+
+
+async def test_a_fork_takes_a_failed_step_again() -> None:
+    """A fork of a whole failed run takes the failed step again, as a resumed run does."""
+    fails = [True]
+
+    @step
+    async def work() -> str:
+        if fails[0]:
+            raise Fault
+        return "done"
+
+    @workflow
+    async def flow_of(flow: Flow) -> str:
+        return await work()
+
+    async with Runtime() as rt:
+        with pytest.raises(StepFailed) as caught:
+            await rt.run(flow_of, "go")
+        fails[0] = False
+        assert (await rt.resume(await rt.fork(caught.value.result.run_id))).content == "done"
+
+
+async def test_two_resume_the_same_runs() -> None:
+    """Of two runtimes that resume the same orphans, each run is carried out by one: a failed claim does nothing."""
+    memory, done = InProcessMemory(), list[str]()
+
+    @step
+    async def work(name: str) -> None:
+        done.append(name)
+        await trio.lowlevel.checkpoint()
+
+    @workflow
+    async def flow_of(name: str, flow: Flow) -> str:
+        await flow.ask(Ask(str, "Go?"))
+        await work(name)
+        return name
+
+    refused: list[str] = []
+    async with Runtime(memory=memory) as one, Runtime(memory=memory) as two:
+        runs = [(await one.run(flow_of, f"run{number}")).run_id for number in range(20)]
+        for approval in await memory.approvals():
+            await one.answer(approval.id, "yes")
+
+        async def resume_all(rt: Runtime) -> None:
+            for run in runs:
+                try:
+                    await rt.resume(run, flow_of)
+                except RunConflict:
+                    refused.append(run)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(resume_all, one)
+            nursery.start_soon(resume_all, two)
+
+    assert sorted(done) == sorted(f"run{number}" for number in range(20))
+    assert sorted(refused) == sorted(runs)
+
+
+async def test_a_run_within_has_a_session() -> None:
+    """A run within may have a session; a resumed workflow adds nothing to the session again."""
+    memory = InProcessMemory()
+    fails = [True]
+
+    @step
+    async def work() -> None:
+        if fails[0]:
+            raise Fault
+
+    @workflow
+    async def flow_of(flow: Flow) -> str:
+        await flow.run(agent("talker", "hello", "never"), "hi", session="talk")
+        await work()
+        return flow.session or ""
+
+    async with Runtime(memory=memory) as rt:
+        with pytest.raises(StepFailed) as caught:
+            await rt.run(flow_of, "go", session="whole", user="ann")
+        fails[0] = False
+        assert (await rt.resume(caught.value.result.run_id)).content == "whole"
+
+    assert [message.text for message in (await memory.load("talk")).messages] == ["hi", "hello"]
+    assert [message.text for message in (await memory.load("whole")).messages] == ["go", "whole"]
+    assert (await memory.load("talk")).user == "ann"
+
+
+async def test_a_class_of_runnables_is_stored_when_asked() -> None:
+    """A class with `conduct` is durable too: with `memory={"journal": True}`, or if an agent within needs a person."""
+
+    @tool(approve=True)
+    async def send() -> str:
+        """Send."""
+        return "sent"
+
+    sender = Agent(ScriptedModel([ToolCall("1", "send", "{}"), "all done"]), "sender", tools=[send])
+
+    @attrs.define(eq=False)
+    class Pair(Runnable[Any, Any]):
+        members: list[Agent]
+        name: str = "pair"
+
+        def parts(self) -> list[Agent]:
+            return self.members
+
+        async def conduct(self, flow: Flow, input: Any) -> list[str]:
+            return [(await flow.run(member, input)).content for member in self.members]
+
+    first = agent("first", "one")
+    pair = Pair([first, sender])
+    async with Runtime() as rt:
+        paused = await rt.run(pair, "go")
+        assert paused.status == "paused"
+        await rt.approve(paused.approvals[0].id)
+        assert (await rt.resume(paused.run_id)).output == ["one", "all done"]
+    assert len(first.model.requests) == 1  # type: ignore[union-attr]
+
+
+async def test_cancelled_by_its_id() -> None:
+    """A workflow is cancelled by its id, its runs within end with it, and it can be resumed."""
+    waits = [True]
+
+    async def answer(request: ModelRequest) -> str:
+        if waits[0]:
+            started.set()
+            await trio.sleep_forever()
+        return "answer"
+
+    started = trio.Event()
+    slow = Agent(ScriptedModel([answer] * 3), "slow")
+
+    @workflow
+    async def flow_of(flow: Flow) -> str:
+        return (await flow.run(slow, "go")).content
+
+    async with Runtime() as rt:
+        run = await rt.start(flow_of, "go")
+        await started.wait()
+        assert await rt.cancel(run.id)
+        assert (await run.wait()).status == "cancelled"
+        assert {each.status for each in await rt.memory.runs()} == {"cancelled"}  # type: ignore[attr-defined]
+        waits[0] = False
+        assert (await rt.resume(run.id)).content == "answer"
+
+
+async def test_the_end_of_a_block_is_replayed(autojump_clock: Any) -> None:
+    """A block that a deadline ended is ended in a resumed run too, where the journal stops, without waiting again."""
+    done, fails = list[str](), [True]
+
+    @step(idempotent=True)
+    async def work(name: str) -> str:
+        done.append(name)
+        if name == "slow":
+            await trio.sleep(100)
+        if name == "after" and fails[0]:
+            raise Fault
+        return name
+
+    @workflow
+    async def flow_of(flow: Flow) -> list[str]:
+        found: list[str] = []
+        try:
+            with flow.limits(Limits(run_timeout=10)):
+                found.append(await work("quick"))
+                async with flow.group() as group:
+                    group.start(work, "slow")
+        except DeadlineExceeded as exc:
+            found.append(exc.limit)
+        return [*found, await work("between"), await work("after")]
+
+    async with Runtime() as rt:
+        with pytest.raises(StepFailed) as caught:
+            await rt.run(flow_of, "go")
+        fails[0] = False
+        result = await rt.resume(caught.value.result.run_id)
+
+    assert result.output == ["quick", "run_timeout", "between", "after"]
+    assert done == ["quick", "slow", "between", "after", "after"]
