@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any, ClassVar, Generic, Literal, TypeAlias
+from typing import Any, ClassVar, Generic, Literal, Never, TypeAlias
 
 from agno_rt._schema.generics import DepsT, OutputT
 from agno_rt.ask import Ask
@@ -195,8 +195,11 @@ class Flow:
         """
         raise NotImplementedError
 
-    def stop(self, reason: str = "") -> Any:
-        """Return the answer of a run that ends early: `return flow.stop("declined")`."""
+    def stop(self, reason: str = "") -> Never:
+        """Return the answer of a run that ends early: `return flow.stop("declined")`.
+
+        The type is `Never`, so that checkers accept it in functions of any type.
+        """
         raise NotImplementedError
 
     def limits(self, limits: Limits | Mapping[str, Any]) -> AbstractContextManager[None]:

@@ -1,4 +1,4 @@
-"""A workflow that fails in the middle goes on where it stopped, and a step that may have been done is not done twice."""
+"""A workflow that fails goes on where it stopped, and a step that may have been done is not done twice."""
 
 import trio
 

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any, TypeVar
+from typing import Any, Never, TypeVar
 
 import attrs
 import msgspec
@@ -231,9 +231,9 @@ class LiveFlow(Flow):
             await self.record.end(place, "", b"true", began=time.time())
         return True
 
-    def stop(self, reason: str = "") -> Stop:
+    def stop(self, reason: str = "") -> Never:
         """See `Flow.stop`."""
-        return Stop(reason)
+        return Stop(reason)  # type: ignore[misc]  # see there
 
     @contextmanager
     def limits(self, limits: Limits | Mapping[str, Any]) -> Iterator[None]:

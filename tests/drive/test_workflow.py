@@ -411,7 +411,7 @@ async def test_a_question_pauses_the_run() -> None:
     async def publish(topic: str, flow: Flow) -> str:
         await work()
         if not await flow.ask(Ask(bool, "Publish?")):
-            return flow.stop("declined")  # type: ignore[no-any-return]
+            return flow.stop("declined")
         return "published"
 
     async with Runtime(memory=memory, observers=[seen.append]) as rt:
