@@ -169,6 +169,14 @@ class Flow:
         """
         raise NotImplementedError
 
+    async def signal(self, signal: str, *, timeout: float | None = None, name: str = "signal") -> Any:
+        """Return the value of the next signal of this name, sent by `Runtime.signal`; wait for it if needed.
+
+        Each signal is received once, in the order of sending. Without a `timeout` the run pauses when every branch
+        waits: resume it after sending. With a `timeout` it stays, and raises `DeadlineExceeded` after so many seconds.
+        """
+        raise NotImplementedError
+
     async def sleep(self, seconds: float, *, name: str = "sleep") -> None:
         """Wait. The time of the end is recorded: a resumed run waits for the rest only.
 

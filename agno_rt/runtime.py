@@ -45,7 +45,7 @@ from agno_rt.models import Model
 from agno_rt.names import check_name
 from agno_rt.plugins import PluginHost
 from agno_rt.result import RunResult
-from agno_rt.run_store import Approval, Resume, RunRecord
+from agno_rt.run_store import Approval, Resume, RunRecord, RunStatus
 from agno_rt.runnable import Runnable, list_parts
 from agno_rt.runs import STREAM_BUFFER, Run, RunStream, carry_out, stop
 from agno_rt.tools import Tool
@@ -270,6 +270,13 @@ class Runtime:
         """Cancel a stored run in any process; return False for an ended run. A cancelled run can be resumed."""
         return await self._stored.cancel(run_id, user)
 
+    async def signal(self, run_id: str, name: str, value: Any = None, *, user: str | None = None) -> RunStatus:
+        """Send a signal to a workflow's run, for `Flow.signal`; return the run's status. Resume a paused run then.
+
+        Raises `NotFound`, `RunConflict` for a completed run, and `UsageError` for a value that JSON cannot carry.
+        """
+        return await self._stored.signal(run_id, name, value, user)
+
     def is_stopped(self, record: RunRecord) -> bool:
         """Return whether a stored run is `running` without a living process, and can be resumed."""
         return self._stored.is_stopped(record)
@@ -372,7 +379,6 @@ class Runtime:
         journal, around = asked.journal, None if outer is None else outer.budget
         if asked.user is not None:
             check_name("a user's name", asked.user)
-        # Compared by class, as above.
         child = asked.child if asked.__class__ is AskedWithin else None
         run_id = child or (new_id() if journal is None else journal.record.id)
         emitter = None

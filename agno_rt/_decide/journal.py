@@ -147,7 +147,8 @@ class StoredError(msgspec.Struct, omit_defaults=True):
 class StepEnded(Body):
     """The result of a workflow's step: its value as JSON, or its error. `began` is the time of its beginning.
 
-    For a run within the workflow, `run` is its id, `usage` its usage, and the value is a `StoredResult`.
+    For a run within the workflow, `run` is its id, `usage` its usage, and the value is a `StoredResult`. `signal` is
+    the number of the signal that the step took.
     """
 
     path: str
@@ -158,6 +159,7 @@ class StepEnded(Body):
     run: str | None = None
     usage: Usage | None = None
     began: float = 0.0
+    signal: int = 0
 
 
 _BODIES: dict[EntryKind, type[Body]] = {

@@ -22,6 +22,7 @@ from agno_rt._drive.flow_ask import Questions
 from agno_rt._drive.flow_group import LiveGroup
 from agno_rt._drive.flow_record import FlowRecord
 from agno_rt._drive.flow_scope import Scope
+from agno_rt._drive.flow_signals import Signals
 from agno_rt._drive.flow_step import call_step_function
 from agno_rt._drive.flow_waits import Waits
 from agno_rt._drive.ids import new_id
@@ -51,9 +52,9 @@ _BLOCK_LIMITS = frozenset(("tool_calls", "input_tokens", "output_tokens", "token
 class LiveFlow(Flow):
     """The flow of one run; its first scope belongs to the task that makes it."""
 
-    __slots__ = ("_job", "_turns", "questions", "record", "waits")
+    __slots__ = ("_counts_budget", "_job", "_turns", "questions", "record", "signals", "waits")
 
-    def __init__(self, job: Job[Any], turns: Turns) -> None:
+    def __init__(self, job: Job[Any], turns: Turns, *, counts_budget: bool = True) -> None:
         self.run_id = job.run_id
         self.session = None if job.session is None else job.session.id
         self.user = job.asked.user
@@ -64,6 +65,8 @@ class LiveFlow(Flow):
         self.waits = Waits()
         self.record = FlowRecord(job)
         self.questions = Questions(job, self.record, self.waits)
+        self.signals = Signals(job.run_id, self.record, self.waits)
+        self._counts_budget = counts_budget
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -110,7 +113,7 @@ class LiveFlow(Flow):
         if result.status == "paused":
             await self.questions.wait_with(scope, result.approvals)
         value = msgspec.json.encode(store_result(result, self._write_output(result)))
-        await self.record.end(place, digest, value, began=began, of=result)
+        await self.record.end(place, digest, value, began=began, run=child, usage=result.usage)
         return result
 
     async def call_step(
@@ -192,6 +195,11 @@ class LiveFlow(Flow):
         if expires is not None:
             question = attrs.evolve(question, expires=expires)
         return await self.questions.ask(scope, self.take_place(scope, name), question)
+
+    async def signal(self, signal: str, *, timeout: float | None = None, name: str = "signal") -> Any:
+        """See `Flow.signal`."""
+        scope = self._scope(name)
+        return await self.signals.wait(scope, self.take_place(scope, name), signal, timeout)
 
     async def sleep(self, seconds: float, *, name: str = "sleep") -> None:
         """See `Flow.sleep`."""
@@ -292,7 +300,7 @@ class LiveFlow(Flow):
         if usage is not NO_USAGE:
             self._turns.usage = self._turns.usage + usage
             outer = OUTER.get()
-            if outer is not None and outer.budget is not None:
+            if self._counts_budget and outer is not None and outer.budget is not None:
                 outer.budget.spend(usage)
 
     async def _draw(self, name: str, type_: type[T], draw: Callable[[], T]) -> T:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +14,6 @@ from agno_rt._drive.job import Job
 from agno_rt._drive.write_journal import Journal
 from agno_rt.errors import AgnoError, UsageError
 from agno_rt.messages import Usage
-from agno_rt.result import RunResult
 from agno_rt.run_store import Approval
 
 __all__ = ["FlowRecord"]
@@ -103,11 +102,15 @@ class FlowRecord:
         if self._journal is not None:
             await self._add(self._journal, StepBegun(place.path, place.trail, digest, until))
 
-    async def end(self, place: Place, digest: str, value: bytes, *, began: float, of: RunResult | None = None) -> None:
-        """Record the value of a step, or of a run within with the run's result."""
+    @property
+    def taken_signals(self) -> Collection[int]:
+        """The numbers of the signals that steps of an earlier process took."""
+        return self._replay.signals
+
+    async def end(self, place: Place, digest: str, value: bytes, *, began: float, **more: Any) -> None:
+        """Record the value of a step; `more` are further fields of `StepEnded`."""
         if self._journal is not None:
-            run, usage = (None, None) if of is None else (of.run_id, of.usage)
-            body = StepEnded(place.path, place.trail, digest, msgspec.Raw(value), run=run, usage=usage, began=began)
+            body = StepEnded(place.path, place.trail, digest, msgspec.Raw(value), began=began, **more)
             await self._add(self._journal, body)
 
     async def fail(self, place: Place, digest: str, error: AgnoError, *, began: float, run: str | None = None) -> None:

@@ -125,15 +125,20 @@ class Journal(msgspec.Struct, eq=False):
             await self._stored(self.store.write_run(self.record.id, entries, owner=self.owner))
             self.seq += len(entries)
 
-    async def pause(self) -> None:
-        """Store the pause and the new approvals in `waiting`. No process owns the run after that."""
+    async def pause(self, signals: int | None = None) -> None:
+        """Store the pause and the new approvals in `waiting`. No process owns the run after that.
+
+        Raises `SignalsWaiting` if the run has more than so many `signals`.
+        """
         # A workflow also waits for the approvals of the runs within, which these have stored.
         new = [
             each
             for each in self.waiting
             if each.run == self.record.id and (each.turn, each.call.id) not in self.decided
         ]
-        await self._let_go(Paused([each.id for each in self.waiting]), RunChange("paused", approvals=new))
+        await self._let_go(
+            Paused([each.id for each in self.waiting]), RunChange("paused", approvals=new, signals=signals)
+        )
 
     async def end(self, status: RunStatus, content: str, error: BaseException | None, append: Appending | None) -> None:
         """Store the end of the run and its messages for the session in one step. An incomplete run can go on later."""

@@ -39,7 +39,9 @@ from agno_rt.run_store import (
     Resume,
     RunConflict,
     RunRecord,
+    RunStatus,
     RunStore,
+    SignalStore,
     unknown_run,
 )
 from agno_rt.runnable import Runnable
@@ -200,6 +202,18 @@ class StoredRuns:
             return True
         with _backend_errors(run):
             return await self._store.cancel_run(run)
+
+    async def signal(self, run: str, name: str, value: Any, user: str | None) -> RunStatus:
+        """Store a signal for a run, and return the run's status. Raises `NotFound`, `RunConflict`, `UsageError`."""
+        with _backend_errors(run):
+            store = self._store
+            if not isinstance(store, SignalStore):
+                hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
+                raise UsageError(f"the memory backend {type(store).__name__} keeps no signals", hint=hint)
+            if user is not None:
+                await load_run(self._store, run, user)
+            text = make_decision("answered", value).arguments or "null"
+            return await store.send_signal(run, name, text.encode())
 
     def is_stopped(self, record: RunRecord) -> bool:
         """Return whether a run is stored as `running` without a living owner."""

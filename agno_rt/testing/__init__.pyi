@@ -11,6 +11,7 @@ from agno_rt.testing.contracts import LockContract as LockContract
 from agno_rt.testing.contracts import MemoryContract as MemoryContract
 from agno_rt.testing.contracts import ModelContract as ModelContract
 from agno_rt.testing.contracts import RunContract as RunContract
+from agno_rt.testing.contracts import SignalContract as SignalContract
 from agno_rt.testing.faults import Faults as Faults
 from agno_rt.testing.faults import InjectedFault as InjectedFault
 from agno_rt.testing.faults import fail_everywhere as fail_everywhere

@@ -30,6 +30,7 @@ from agno_rt.errors import (
     DeadlineExceeded,
     JournalMismatch,
     ModelError,
+    NotFound,
     StepFailed,
     StepUncertain,
     Unanswered,
@@ -37,7 +38,7 @@ from agno_rt.errors import (
 )
 from agno_rt.events import ApprovalAsked, RunEnded, RunStarted
 from agno_rt.run_store import ApprovalConflict, RunConflict
-from agno_rt.testing import ScriptedModel
+from agno_rt.testing import Pauses, ScriptedModel, pause, run_schedules
 
 
 def agent(name: str, *answers: Any) -> Agent:
@@ -1039,3 +1040,84 @@ async def test_the_end_of_a_block_is_replayed(autojump_clock: Any) -> None:
 
     assert result.output == ["quick", "run_timeout", "between", "after"]
     assert done == ["quick", "slow", "between", "after", "after"]
+
+
+async def test_a_signal_from_elsewhere() -> None:
+    """A run that waits for a signal pauses; a signal by any runtime is received once, with its value."""
+    memory = InProcessMemory()
+
+    @workflow
+    async def flow_of(flow: Flow) -> list[Any]:
+        return [await flow.signal("mail"), await flow.signal("mail")]
+
+    async with Runtime(memory=memory) as rt:
+        paused = await rt.run(flow_of, "go", user="ann")
+        assert (paused.status, paused.approvals) == ("paused", ())
+    async with Runtime(memory=memory) as rt:
+        assert await rt.signal(paused.run_id, "post", "ignored") == "paused"
+        assert await rt.signal(paused.run_id, "mail", {"n": 1}, user="ann") == "paused"
+        assert (await rt.resume(paused.run_id, flow_of)).status == "paused"
+        await rt.signal(paused.run_id, "mail", [2])
+        assert (await rt.resume(paused.run_id, flow_of)).output == [{"n": 1}, [2]]
+        with pytest.raises(RunConflict, match="takes no signal"):
+            await rt.signal(paused.run_id, "mail")
+        with pytest.raises(NotFound):
+            await rt.signal(paused.run_id, "mail", user="bob")
+        with pytest.raises(UsageError, match="cannot be stored"):
+            await rt.signal(paused.run_id, "mail", object())
+
+
+async def test_a_signal_with_a_timeout(autojump_clock: Any) -> None:
+    """With a timeout the run stays, receives a signal that comes in time, and fails by name afterwards."""
+
+    @workflow
+    async def flow_of(flow: Flow) -> list[Any]:
+        first = await flow.signal("mail", timeout=100)
+        try:
+            await flow.signal("mail", timeout=0.01)
+        except DeadlineExceeded as exc:
+            return [first, str(exc)]
+        return []
+
+    async with Runtime() as rt:
+        run = await rt.start(flow_of, "go")
+        await trio.sleep(10)
+        assert await rt.signal(run.id, "mail", "hi") == "running"
+        assert (await run.wait()).output == ["hi", "signal#2 waited for the signal 'mail' for longer than 0.01 s"]
+
+
+def test_no_signal_is_lost() -> None:
+    """Signals that come at any moment, also between the last look and the pause, are received once and in order."""
+
+    async def scenario() -> None:
+        memory = Pauses().memory(InProcessMemory())
+
+        @step(idempotent=True)
+        async def work(number: int) -> int:
+            return number
+
+        @workflow
+        async def flow_of(flow: Flow) -> list[Any]:
+            return [await work(await flow.signal("mail")) for _ in range(5)]
+
+        async with Runtime(memory=memory) as rt:
+            run = await rt.start(flow_of, "go")
+
+            async def send() -> None:
+                for number in range(5):
+                    await pause()
+                    while True:
+                        try:
+                            await rt.signal(run.id, "mail", number)
+                            break
+                        except NotFound:  # the run has not been stored yet
+                            await trio.sleep(0.1)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(send)
+            result = await run.wait()
+            while result.status == "paused":
+                result = await rt.resume(run.id, flow_of)
+            assert result.output == [0, 1, 2, 3, 4]
+
+    run_schedules(scenario, 100)
