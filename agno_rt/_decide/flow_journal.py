@@ -87,6 +87,10 @@ class FlowReplay:
                 raise _mismatch(problem, place.path)
         return self._ended.get(place.path)
 
+    def has_ended(self, place: Place) -> bool:
+        """Return whether the step at the place has ended."""
+        return place.path in self._ended
+
     def usage_of(self, place: Place) -> Usage:
         """Return the usage of the run at the place, ended or failed."""
         found = self._ended.get(place.path)

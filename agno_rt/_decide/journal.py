@@ -295,7 +295,20 @@ def describe_entry(each: Entry, run: str = "") -> str:
         case StepBegun():
             line = f"{body.path} began"
         case StepEnded():
-            line = f"{body.path} failed: {body.error.message}" if body.error else f"{body.path} done"
+            line = f"{body.path}: {_describe_end(body)}"
         case _:
             line = f"{body.status}{f': {body.error}' if body.error else ''}"
     return line
+
+
+class _Content(msgspec.Struct):
+    content: str
+
+
+def _describe_end(body: StepEnded) -> str:
+    """Describe the result of a workflow's step: its error, the answer of a run, or its value as JSON."""
+    if body.error is not None:
+        return f"failed: {body.error.message}"
+    if body.run is not None:
+        return msgspec.json.decode(body.value, type=_Content).content
+    return bytes(body.value).decode(errors="replace")

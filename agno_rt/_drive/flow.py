@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Never, TypeVar
 
 import attrs
 import msgspec
 
+from agno_rt import events
 from agno_rt._decide.budget import budget_of
 from agno_rt._decide.flow_input import input_for_run
 from agno_rt._decide.flow_journal import StoredResult, child_id, digest_of, store_result
@@ -28,12 +30,13 @@ from agno_rt._drive.flow_waits import Waits
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import AskedWithin, Job
 from agno_rt._drive.nesting import OUTER
-from agno_rt._drive.scopes import deadline
+from agno_rt._drive.scopes import cause, deadline, ended_as
 from agno_rt._schema.generics import OutputT
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.agent import limits_of
 from agno_rt.ask import Ask, Stop
 from agno_rt.errors import AgnoError, LimitExceeded, StepUncertain, UsageError
+from agno_rt.failures import text_of
 from agno_rt.limits import Limits
 from agno_rt.messages import Usage
 from agno_rt.models import NO_USAGE
@@ -122,7 +125,7 @@ class LiveFlow(Flow):
         """Call a step's function, or return its recorded value."""
         place, began = self.take_place(scope, step.name), time.time()
         if not self.record.is_stored:
-            return await self._call_step_function(step, place, args, kwargs)
+            return await self._announce(place, functools.partial(self._call_step_function, step, place, args, kwargs))
         digest = digest_of(args, kwargs)
         if (done := self._find(place, digest)) is not None:
             return step.read(bytes(done.value))
@@ -131,7 +134,8 @@ class LiveFlow(Flow):
                 raise _uncertain_error(place, self.run_id)
             await self.record.begin(place, digest)
         try:
-            value = step.encode(await self._call_step_function(step, place, args, kwargs))
+            call = functools.partial(self._call_step_function, step, place, args, kwargs)
+            value = step.encode(await self._announce(place, call))
         except AgnoError as exc:
             await self.record.fail(place, digest, exc, began=began)
             raise
@@ -194,12 +198,14 @@ class LiveFlow(Flow):
         scope = self._scope(name)
         if expires is not None:
             question = attrs.evolve(question, expires=expires)
-        return await self.questions.ask(scope, self.take_place(scope, name), question)
+        place = self.take_place(scope, name)
+        return await self._announce(place, functools.partial(self.questions.ask, scope, place, question))
 
     async def signal(self, signal: str, *, timeout: float | None = None, name: str = "signal") -> Any:
         """See `Flow.signal`."""
         scope = self._scope(name)
-        return await self.signals.wait(scope, self.take_place(scope, name), signal, timeout)
+        place = self.take_place(scope, name)
+        return await self._announce(place, functools.partial(self.signals.wait, scope, place, signal, timeout))
 
     async def sleep(self, seconds: float, *, name: str = "sleep") -> None:
         """See `Flow.sleep`."""
@@ -212,7 +218,7 @@ class LiveFlow(Flow):
         until = now + seconds if begun is None else begun.until
         if begun is None:
             await self.record.begin(place, digest, until)
-        await self.waits.wait(scope, max(0.0, until - now))
+        await self._announce(place, functools.partial(self.waits.wait, scope, max(0.0, until - now)))
         await self.record.end(place, digest, b"null", began=until - seconds)
 
     async def now(self) -> float:
@@ -302,6 +308,24 @@ class LiveFlow(Flow):
             outer = OUTER.get()
             if self._counts_budget and outer is not None and outer.budget is not None:
                 outer.budget.spend(usage)
+
+    async def _announce(self, place: Place, work: Callable[[], Awaitable[T]]) -> T:
+        """Do the work between the events of its beginning and its end. Finished work of an earlier process has none."""
+        emitter, path = self._job.emitter, place.path
+        if emitter is None or self.record.has_ended(place):
+            return await work()
+        await emitter.send(events.StepStarted(self.run_id, path))
+        try:
+            value = await work()
+        except BaseException as exc:
+            status = ended_as(exc)
+            if status == "cancelled":
+                emitter.post(events.StepEnded(self.run_id, path, "paused" if self.waits.is_paused else status))
+            else:
+                emitter.post(events.StepEnded(self.run_id, path, status, text_of(cause(exc))))
+            raise
+        emitter.post(events.StepEnded(self.run_id, path, "completed"))
+        return value
 
     async def _draw(self, name: str, type_: type[T], draw: Callable[[], T]) -> T:
         """Return a recorded value, drawn once."""

@@ -84,6 +84,10 @@ class FlowRecord:
             raise error
         return found
 
+    def has_ended(self, place: Place) -> bool:
+        """Return whether an earlier process ended the step at the place."""
+        return self._replay.has_ended(place)
+
     def find_failure(self, place: Place) -> AgnoError | None:
         """Return the recorded failure of the block at the place, or None."""
         found = self._replay.find(place, "")

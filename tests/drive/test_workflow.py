@@ -36,7 +36,7 @@ from agno_rt.errors import (
     Unanswered,
     UsageError,
 )
-from agno_rt.events import ApprovalAsked, RunEnded, RunStarted
+from agno_rt.events import ApprovalAsked, RunEnded, RunStarted, StepEnded, StepStarted
 from agno_rt.run_store import ApprovalConflict, RunConflict
 from agno_rt.testing import Pauses, ScriptedModel, pause, run_schedules
 
@@ -419,7 +419,12 @@ async def test_a_question_pauses_the_run() -> None:
         first = await rt.run(publish, "x")
     [approval] = first.approvals
     assert (first.status, approval.kind, approval.reason, approval.call.id) == ("paused", "input", "Publish?", "ask#1")
-    assert [type(event) for event in seen] == [RunStarted, ApprovalAsked, RunEnded]
+    kinds = [RunStarted, StepStarted, StepEnded, StepStarted, StepEnded, ApprovalAsked, RunEnded]
+    assert [type(event) for event in seen] == kinds
+    assert [(each.path, each.status) for each in seen if isinstance(each, StepEnded)] == [
+        ("work#1", "completed"),
+        ("ask#1", "paused"),
+    ]
 
     async with Runtime(memory=memory) as rt:
         assert await memory.approvals(run=first.run_id, status="pending") == [approval]

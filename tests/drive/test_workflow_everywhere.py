@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from agno_rt import Agent, Ask, Flow, ModelRequest, Runtime, step, workflow
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.errors import AgnoError, StepUncertain
-from agno_rt.events import RunEnded, RunStarted
+from agno_rt.events import RunEnded, RunStarted, StepEnded, StepStarted
 from agno_rt.steps import read_steps
 from agno_rt.testing import (
     Faults,
@@ -173,9 +173,11 @@ async def answer_all(rt: Runtime, runnable: Any, result: Any) -> Any:
 
 
 def check_events(seen: list[Any]) -> None:
-    """Check that each run that began has ended once."""
+    """Check that each run and each step that began has ended once."""
     started = Counter(event.run_id for event in seen if isinstance(event, RunStarted))
     assert started == Counter(event.run_id for event in seen if isinstance(event, RunEnded))
+    began = Counter((event.run_id, event.path) for event in seen if isinstance(event, StepStarted))
+    assert began == Counter((event.run_id, event.path) for event in seen if isinstance(event, StepEnded))
 
 
 def test_cancelled_at_every_step() -> None:
