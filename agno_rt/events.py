@@ -1,7 +1,8 @@
 """The events of a run, as small values: the only source of news about a run. Knows nothing of agents or trio.
 
 A run sends `RunStarted` first and `RunEnded` last, exactly once each, however it ends. Each step that starts also ends
-in between: a `ModelStarted` has its `ModelEnded`, a `ToolStarted` its `ToolEnded`. Deltas arrive as the model writes.
+in between: a `ModelStarted` has its `ModelEnded`, a `ToolStarted` its `ToolEnded`, a `StepStarted` its `StepEnded`.
+Deltas arrive as the model writes.
 Events are msgspec Structs because a token stream makes thousands of them. An encoded event carries its name in the
 field `type` (`{"type": "text_delta", ...}`).
 """
@@ -26,6 +27,8 @@ __all__ = [
     "RunEnded",
     "RunStarted",
     "Status",
+    "StepEnded",
+    "StepStarted",
     "TextDelta",
     "ToolCallDelta",
     "ToolEnded",
@@ -143,6 +146,22 @@ class ToolEnded(_Event):
     content: str
 
 
+class StepStarted(_Event):
+    """A step or a wait of a workflow began, at `path`. Runs within have their own `RunStarted`, with their path."""
+
+    run_id: str
+    path: str
+
+
+class StepEnded(_Event):
+    """A step or a wait of a workflow is over; it is `paused` if its branch waits for a person, or for a signal."""
+
+    run_id: str
+    path: str
+    status: Status
+    error: str | None = None
+
+
 class GuardTripped(_Event):
     """A guardrail found a problem at `where` (`input`, `output`, ...) and blocked the run, or changed the text."""
 
@@ -191,6 +210,8 @@ Event: TypeAlias = (
     | ToolStarted
     | ToolProgress
     | ToolEnded
+    | StepStarted
+    | StepEnded
     | GuardTripped
     | ApprovalAsked
     | MessageReceived

@@ -30,6 +30,9 @@ __all__ = [
     "RunRecord",
     "RunStatus",
     "RunStore",
+    "Signal",
+    "SignalStore",
+    "SignalsWaiting",
     "unknown_approval",
     "unknown_run",
 ]
@@ -50,6 +53,10 @@ class RunConflict(BackendError):
 
     code = "run_conflict"
     http_status = 409
+
+
+class SignalsWaiting(RunConflict):
+    """The run cannot pause: a signal came that the run has not seen. Nothing was changed."""
 
 
 class ApprovalConflict(UsageError):
@@ -162,7 +169,10 @@ class Appending:
 
 @attrs.frozen
 class RunChange:
-    """The state of a run when its owner lets go: paused, or over. A store saves all of it in one step, or nothing."""
+    """The state of a run when its owner lets go: paused, or over. A store saves all of it in one step, or nothing.
+
+    `signals` is the number of signals that a pausing run has seen, if it waits for signals.
+    """
 
     status: RunStatus
     content: str = ""
@@ -171,6 +181,18 @@ class RunChange:
     entries: Sequence[Entry] = ()
     approvals: Sequence[Approval] = ()
     append: Appending | None = None
+    signals: int | None = None
+
+
+@attrs.frozen
+class Signal:
+    """A signal to a run: `seq` counts the run's signals from 1, `value` is JSON, `sent_at` seconds since the epoch."""
+
+    run: str
+    seq: int
+    name: str
+    value: bytes
+    sent_at: float
 
 
 @attrs.frozen
@@ -282,4 +304,24 @@ class RunStore(Protocol):
 
         Raises `NotFound` for an unknown approval, and `ApprovalConflict` for an approval that is decided or expired.
         """
+        ...
+
+
+@runtime_checkable
+class SignalStore(Protocol):
+    """The protocol of a `RunStore` that keeps signals, for `Flow.signal` and `Runtime.signal`.
+
+    Its `change_run` raises `SignalsWaiting`, and changes nothing, if `RunChange.signals` is less than the number of the
+    run's signals.
+    """
+
+    async def send_signal(self, run: str, name: str, value: bytes) -> RunStatus:
+        """Store a signal for the run, and return the run's status, in one step.
+
+        Raises `NotFound` for an unknown run, and `RunConflict` for a completed run.
+        """
+        ...
+
+    async def signals(self, run: str, *, after: int = 0) -> list[Signal]:
+        """Return the run's signals with a `seq` above `after`, in order. Raises `NotFound` for an unknown run."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any, ClassVar, Generic, Literal, TypeAlias
+from typing import Any, ClassVar, Generic, Literal, Never, TypeAlias
 
 import attrs
 
@@ -193,6 +193,14 @@ class Flow:
         """
         raise NotImplementedError
 
+    async def signal(self, signal: str, *, timeout: float | None = None, name: str = "signal") -> Any:
+        """Return the value of the next signal of this name, sent by `Runtime.signal`; wait for it if needed.
+
+        Each signal is received once, in the order of sending. Without a `timeout` the run pauses when every branch
+        waits: resume it after sending. With a `timeout` it stays, and raises `DeadlineExceeded` after so many seconds.
+        """
+        raise NotImplementedError
+
     async def sleep(self, seconds: float, *, name: str = "sleep") -> None:
         """Wait. The time of the end is recorded: a resumed run waits for the rest only.
 
@@ -219,8 +227,11 @@ class Flow:
         """
         raise NotImplementedError
 
-    def stop(self, reason: str = "") -> Any:
-        """Return the answer of a run that ends early: `return flow.stop("declined")`."""
+    def stop(self, reason: str = "") -> Never:
+        """Return the answer of a run that ends early: `return flow.stop("declined")`.
+
+        The type is `Never`, so that checkers accept it in functions of any type.
+        """
         raise NotImplementedError
 
     def limits(self, limits: Limits | Mapping[str, Any]) -> AbstractContextManager[None]:

@@ -47,7 +47,7 @@ from agno_rt.models import Model
 from agno_rt.names import check_name
 from agno_rt.plugins import PluginHost
 from agno_rt.result import RunResult
-from agno_rt.run_store import Approval, Resume, RunRecord
+from agno_rt.run_store import Approval, Resume, RunRecord, RunStatus
 from agno_rt.runnable import Runnable, list_parts
 from agno_rt.runs import STREAM_BUFFER, Run, RunStream, carry_out, stop
 from agno_rt.tools import Tool
@@ -285,6 +285,13 @@ class Runtime:
         """Cancel a stored run in any process; return False for an ended run. A cancelled run can be resumed."""
         return await self._stored.cancel(run_id, user)
 
+    async def signal(self, run_id: str, name: str, value: Any = None, *, user: str | None = None) -> RunStatus:
+        """Send a signal to a workflow's run, for `Flow.signal`; return the run's status. Resume a paused run then.
+
+        Raises `NotFound`, `RunConflict` for a completed run, and `UsageError` for a value that JSON cannot carry.
+        """
+        return await self._stored.signal(run_id, name, value, user)
+
     def is_stopped(self, record: RunRecord) -> bool:
         """Return whether a stored run is `running` without a living process, and can be resumed."""
         return self._stored.is_stopped(record)
@@ -397,7 +404,6 @@ class Runtime:
         journal, around = asked.journal, None if outer is None else outer.budget
         if asked.user is not None:
             check_name("a user's name", asked.user)
-        # Compared by class, as above.
         child = asked.child if asked.__class__ is AskedWithin else None
         run_id = child or (new_id() if journal is None else journal.record.id)
         emitter = None
@@ -430,15 +436,11 @@ class Runtime:
         if asked.is_resumed:
             await self._open_tools(runnable)
             known = await self._stored.find_within(asked, self._resolve(runnable))
-            if isinstance(known, RunResult):
-                return known
-            if known is not None:
+            if isinstance(known, Resume):
                 return await self._execute(self._resumed(runnable, known, asked, None, OUTER.get()))
-        try:
-            job = self._job(runnable, input, asked, None, OUTER.get())
-        except ToolkitsClosed:
-            job = await self._open_job(runnable, input, asked, None, OUTER.get())
-        return await (execute(job) if job.journal is None else self._stored.execute(job, self._nursery))
+            if known is not None:
+                return known
+        return await self._execute(self._open_job(runnable, input, asked, None, OUTER.get()))
 
     async def _execute(self, coming: Coroutine[Any, Any, Job[Any]]) -> RunResult:
         job = await coming

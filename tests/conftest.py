@@ -20,6 +20,8 @@ from agno_rt.events import (
     ModelEnded,
     ModelStarted,
     ReasoningDelta,
+    StepEnded,
+    StepStarted,
     TextDelta,
     ToolCallDelta,
     ToolEnded,
@@ -105,7 +107,7 @@ def _check_event(event: Event, open_: list[tuple[str, str]]) -> None:
             assert ("tool", event.call.id) in open_, event
         case TextDelta() | ReasoningDelta() | ToolCallDelta():
             assert [kind for kind, _ in open_] == ["model"], event
-        case TurnRestarted() | GuardTripped():
+        case TurnRestarted() | GuardTripped() | StepStarted() | StepEnded():
             pass
         case _:
             assert not open_, event

@@ -45,6 +45,7 @@ class FlowReplay:
 
     def __init__(self, steps: Iterable[Any] = ()) -> None:
         self.begun: dict[str, StepBegun] = {}
+        self.signals: set[int] = set()
         self._ended: dict[str, StepEnded] = {}
         # The names that were used in each scope, by number, to find a step that now has another name.
         self._names: dict[tuple[str, int], str] = {}
@@ -55,6 +56,7 @@ class FlowReplay:
                 self._note_names(body)
             elif isinstance(body, StepEnded):
                 self._ended[body.path] = body
+                self.signals.add(body.signal)
                 self._note_names(body)
             elif isinstance(body, Ended):
                 for path in body.again:
@@ -84,6 +86,10 @@ class FlowReplay:
                 problem = f"{place.path} gets other arguments than in the journal ({digest}, not {found.digest})"
                 raise _mismatch(problem, place.path)
         return self._ended.get(place.path)
+
+    def has_ended(self, place: Place) -> bool:
+        """Return whether the step at the place has ended."""
+        return place.path in self._ended
 
     def usage_of(self, place: Place) -> Usage:
         """Return the usage of the run at the place, ended or failed."""

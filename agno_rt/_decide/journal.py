@@ -36,6 +36,7 @@ __all__ = [
     "describe_entry",
     "encode_entry",
     "read_entry",
+    "steps_again",
 ]
 
 
@@ -153,7 +154,8 @@ class StoredError(msgspec.Struct, omit_defaults=True):
 class StepEnded(Body):
     """The result of a workflow's step: its value as JSON, or its error. `began` is the time of its beginning.
 
-    For a run within the workflow, `run` is its id, `usage` its usage, and the value is a `StoredResult`.
+    For a run within the workflow, `run` is its id, `usage` its usage, and the value is a `StoredResult`. `signal` is
+    the number of the signal that the step took.
     """
 
     path: str
@@ -164,6 +166,7 @@ class StepEnded(Body):
     run: str | None = None
     usage: Usage | None = None
     began: float = 0.0
+    signal: int = 0
 
 
 _BODIES: dict[EntryKind, type[Body]] = {
@@ -194,6 +197,12 @@ def read_entry(entry: Entry, run: str) -> Any:
     except (KeyError, msgspec.MsgspecError, UnicodeError) as exc:
         hint = f"Restore the store from a backup, or fork the run before it: fork({run!r}, {entry.seq})."
         raise BackendError(f"entry {entry.seq} of the journal of run {run!r} is damaged: {exc}", hint=hint) from exc
+
+
+def steps_again(entry: Entry, run: str) -> Sequence[str]:
+    """Return the paths of the steps that a resumed workflow takes again because of this entry."""
+    body = read_entry(entry, run) if entry.kind == "ended" else None
+    return body.again if isinstance(body, Ended) else ()
 
 
 class Replay(msgspec.Struct, eq=False):
@@ -298,7 +307,20 @@ def describe_entry(each: Entry, run: str = "") -> str:
         case StepBegun():
             line = f"{body.path} began"
         case StepEnded():
-            line = f"{body.path} failed: {body.error.message}" if body.error else f"{body.path} done"
+            line = f"{body.path}: {_describe_end(body)}"
         case _:
             line = f"{body.status}{f': {body.error}' if body.error else ''}"
     return line
+
+
+class _Content(msgspec.Struct):
+    content: str
+
+
+def _describe_end(body: StepEnded) -> str:
+    """Describe the result of a workflow's step: its error, the answer of a run, or its value as JSON."""
+    if body.error is not None:
+        return f"failed: {body.error.message}"
+    if body.run is not None:
+        return msgspec.json.decode(body.value, type=_Content).content
+    return bytes(body.value).decode(errors="replace")

@@ -52,7 +52,7 @@ class Journal(msgspec.Struct, eq=False):
     `state` encodes the session's state. `decided` has the approvals of a run that was paused, by turn and call;
     `waiting` has the approvals for which the run pauses now. `gone` is called when the run is no longer under way.
     `owe` takes a function that stores the run's end, to call again later if the end cannot be stored now. `output` and
-    `again` are a workflow's for its end, see `Ended`.
+    `again` are a workflow's for its end, see `Ended`. `forced` tells that the run was taken over by force.
     """
 
     store: RunStore
@@ -70,6 +70,7 @@ class Journal(msgspec.Struct, eq=False):
     turn: trio.Lock = msgspec.field(default_factory=trio.Lock)
     output: msgspec.Raw = NO_STATE
     again: tuple[str, ...] = ()
+    forced: bool = False
 
     @property
     def input(self) -> tuple[Message, ...]:
@@ -128,19 +129,27 @@ class Journal(msgspec.Struct, eq=False):
         state, kept = self._state(), None if counts is None else dict(counts)
         await self._write(Called(turns.turn, call.id, call.name, status, content, turns.usage, state, kept))
 
-    async def add(self, body: StepBegun | StepEnded) -> None:
-        """Store the beginning or the end of a workflow's step."""
-        await self._write(body)
+    async def add(self, *bodies: StepBegun | StepEnded) -> None:
+        """Store beginnings and ends of a workflow's steps, all or none."""
+        async with self.turn:
+            entries = [encode_entry(seq, body, time.time()) for seq, body in enumerate(bodies, self.seq)]
+            await self._stored(self.store.write_run(self.record.id, entries, owner=self.owner))
+            self.seq += len(entries)
 
-    async def pause(self) -> None:
-        """Store the pause and the new approvals in `waiting`. No process owns the run after that."""
+    async def pause(self, signals: int | None = None) -> None:
+        """Store the pause and the new approvals in `waiting`. No process owns the run after that.
+
+        Raises `SignalsWaiting` if the run has more than so many `signals`.
+        """
         # A workflow also waits for the approvals of the runs within, which these have stored.
         new = [
             each
             for each in self.waiting
             if each.run == self.record.id and (each.turn, each.call.id) not in self.decided
         ]
-        await self._let_go(Paused([each.id for each in self.waiting]), RunChange("paused", approvals=new))
+        await self._let_go(
+            Paused([each.id for each in self.waiting]), RunChange("paused", approvals=new, signals=signals)
+        )
 
     async def end(self, status: RunStatus, content: str, error: BaseException | None, append: Appending | None) -> None:
         """Store the end of the run and its messages for the session in one step. An incomplete run can go on later."""

@@ -45,6 +45,8 @@ class Questions:
         done = self._record.find(place, digest)
         if done is not None:
             return type_decoder(answer)(bytes(done.value)).answer
+        if scope.overdue is not None:
+            raise scope.overdue
         approval = self._record.decided.get((0, place.path))
         if approval is None:
             approval = self._make_approval(place, question, schema)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import msgspec
 
+from agno_rt._decide.journal import Replay
 from agno_rt._decide.turns import Turns
 from agno_rt._drive.job import AskedWithin, Job, Resolved
 from agno_rt._drive.scopes import cause
@@ -18,7 +19,7 @@ from agno_rt.events import ApprovalAsked
 from agno_rt.failures import must_pass, named
 from agno_rt.messages import Message
 from agno_rt.result import RunResult
-from agno_rt.run_store import Approval
+from agno_rt.run_store import SignalsWaiting
 from agno_rt.runnable import Flow, Runnable, Stop
 
 __all__ = ["ResolvedFlow", "conduct"]
@@ -41,11 +42,27 @@ class ResolvedFlow(Resolved, kw_only=True):
 
 async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
     """Call the runnable's `conduct`, and take in the answer; or store the pause of a flow that waits for people."""
-    flow = LiveFlow(job, turns)
-    answer: Any = None
+    flow, usage = LiveFlow(job, turns), turns.usage
+    while True:
+        answer = await _call_conduct(job, flow)
+        if not flow.waits.scope.cancelled_caught:
+            return _take_answer(job, turns, answer)
+        try:
+            return await _pause(job, turns, flow)
+        except SignalsWaiting:
+            # A signal came between the flow's last look and its pause: go on from the journal, as a new process would.
+            assert job.journal is not None
+            _, entries = await job.journal.store.load_run(job.run_id)
+            job.journal.replay, job.journal.waiting = Replay.of(job.run_id, entries), ()
+            turns.usage = usage
+            flow = LiveFlow(job, turns, counts_budget=False)
+
+
+async def _call_conduct(job: Job[ResolvedFlow], flow: LiveFlow) -> Any:
+    """Return the answer of the runnable's `conduct`; None if the flow paused. Raises one bare error."""
     try:
         with flow.opened():
-            answer = await job.resolved.conduct(flow, job.input)
+            return await job.resolved.conduct(flow, job.input)
     except BaseException as exc:
         flow.record.note_end(exc)
         bare = cause(exc)  # the runnable's own nurseries put a single failure into a group
@@ -56,9 +73,10 @@ async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
         if isinstance(bare, AgnoError):
             raise bare from bare.__cause__
         raise HookError(f"{job.agent or 'a runnable'} failed: {named(bare)}", hook="conduct") from bare
-    if flow.waits.scope.cancelled_caught:
-        await _pause(job, turns, flow.questions.waiting)
-    elif isinstance(answer, Stop):
+
+
+def _take_answer(job: Job[ResolvedFlow], turns: Turns, answer: Any) -> None:
+    if isinstance(answer, Stop):
         turns.conclude(answer.reason)
     elif isinstance(answer, RunResult):
         turns.conclude(answer.content, answer.output, answer.finish_reason)
@@ -73,11 +91,12 @@ async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
         turns.conclude(content, answer)
 
 
-async def _pause(job: Job[ResolvedFlow], turns: Turns, waiting: Sequence[Approval]) -> None:
-    assert job.journal is not None, "only a stored flow asks people"
-    job.journal.waiting = tuple(waiting)
+async def _pause(job: Job[ResolvedFlow], turns: Turns, flow: LiveFlow) -> None:
+    """Store the pause. Raises `SignalsWaiting` if the flow has not seen all of its signals."""
+    assert job.journal is not None, "only a stored flow waits for people"
+    job.journal.waiting = waiting = tuple(flow.questions.waiting)
+    await job.journal.pause(flow.signals.seen)
     turns.pause()
-    await job.journal.pause()
     if job.emitter is not None:
         for each in waiting:
             if each.run == job.run_id:

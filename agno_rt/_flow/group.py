@@ -70,6 +70,7 @@ class LiveGroup(Group):
         self, number: int, counter: PlaceCounter, what: Any, args: tuple[Any, ...], options: dict[str, Any]
     ) -> None:
         scope = Scope(self._flow, counter, self._limit)
+        scope.overdue = self._scope.overdue
         SCOPE.set(scope)
         try:
             await scope.retake_share()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, Never, TypeVar
 
 import attrs
 import msgspec
 
+from agno_rt import events
 from agno_rt._decide.budget import budget_of
 from agno_rt._decide.flow_input import input_for_run
 from agno_rt._decide.flow_journal import StoredResult, child_id, digest_of, store_result
@@ -21,17 +23,19 @@ from agno_rt._decide.turns import Turns
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import AskedWithin, Job
 from agno_rt._drive.nesting import OUTER
-from agno_rt._drive.scopes import deadline
+from agno_rt._drive.scopes import cause, deadline, ended_as
 from agno_rt._flow.ask import Questions
 from agno_rt._flow.group import LiveGroup
 from agno_rt._flow.record import FlowRecord
 from agno_rt._flow.scope import Scope
+from agno_rt._flow.signals import Signals
 from agno_rt._flow.step import call_step_function
 from agno_rt._flow.waits import Waits
 from agno_rt._schema.generics import OutputT
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.agent import limits_of
-from agno_rt.errors import AgnoError, StepUncertain, UsageError
+from agno_rt.errors import AgnoError, LimitExceeded, StepUncertain, UsageError
+from agno_rt.failures import text_of
 from agno_rt.limits import Limits
 from agno_rt.messages import Usage
 from agno_rt.models import NO_USAGE
@@ -50,9 +54,9 @@ _BLOCK_LIMITS = frozenset(("tool_calls", "input_tokens", "output_tokens", "token
 class LiveFlow(Flow):
     """The flow of one run; its first scope belongs to the task that makes it."""
 
-    __slots__ = ("_job", "_turns", "questions", "record", "waits")
+    __slots__ = ("_counts_budget", "_job", "_turns", "questions", "record", "signals", "waits")
 
-    def __init__(self, job: Job[Any], turns: Turns) -> None:
+    def __init__(self, job: Job[Any], turns: Turns, *, counts_budget: bool = True) -> None:
         self.run_id = job.run_id
         self.session = None if job.session is None else job.session.id
         self.user = job.asked.user
@@ -63,6 +67,8 @@ class LiveFlow(Flow):
         self.waits = Waits()
         self.record = FlowRecord(job)
         self.questions = Questions(job, self.record, self.waits)
+        self.signals = Signals(job.run_id, self.record, self.waits)
+        self._counts_budget = counts_budget
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -100,7 +106,7 @@ class LiveFlow(Flow):
         if done is not None:
             return self._read_result(runnable, done)
         asked = AskedWithin(session, self.user, self.deps, path=place.path, child=child)
-        asked.is_resumed = self.record.is_resumed
+        asked.is_resumed, asked.is_forced = self.record.is_resumed, self.record.is_forced
         try:
             result = await self._run(runnable, given, asked)
         except AgnoError as exc:
@@ -109,7 +115,7 @@ class LiveFlow(Flow):
         if result.status == "paused":
             await self.questions.wait_with(scope, result.approvals)
         value = msgspec.json.encode(store_result(result, self._write_output(result)))
-        await self.record.end(place, digest, value, began=began, of=result)
+        await self.record.end(place, digest, value, began=began, run=child, usage=result.usage)
         return result
 
     async def call_step(
@@ -118,7 +124,7 @@ class LiveFlow(Flow):
         """Call a step's function, or return its recorded value."""
         place, began = self.take_place(scope, step.name), time.time()
         if not self.record.is_stored:
-            return await self._call_step_function(step, place, args, kwargs)
+            return await self._announce(place, functools.partial(self._call_step_function, step, place, args, kwargs))
         digest = digest_of(args, kwargs)
         if (done := self._find(place, digest)) is not None:
             return step.read(bytes(done.value))
@@ -127,7 +133,8 @@ class LiveFlow(Flow):
                 raise _uncertain_error(place, self.run_id)
             await self.record.begin(place, digest)
         try:
-            value = step.encode(await self._call_step_function(step, place, args, kwargs))
+            call = functools.partial(self._call_step_function, step, place, args, kwargs)
+            value = step.encode(await self._announce(place, call))
         except AgnoError as exc:
             await self.record.fail(place, digest, exc, began=began)
             raise
@@ -190,7 +197,14 @@ class LiveFlow(Flow):
         scope = self._scope(name)
         if expires is not None:
             question = attrs.evolve(question, expires=expires)
-        return await self.questions.ask(scope, self.take_place(scope, name), question)
+        place = self.take_place(scope, name)
+        return await self._announce(place, functools.partial(self.questions.ask, scope, place, question))
+
+    async def signal(self, signal: str, *, timeout: float | None = None, name: str = "signal") -> Any:
+        """See `Flow.signal`."""
+        scope = self._scope(name)
+        place = self.take_place(scope, name)
+        return await self._announce(place, functools.partial(self.signals.wait, scope, place, signal, timeout))
 
     async def sleep(self, seconds: float, *, name: str = "sleep") -> None:
         """See `Flow.sleep`."""
@@ -203,7 +217,7 @@ class LiveFlow(Flow):
         until = now + seconds if begun is None else begun.until
         if begun is None:
             await self.record.begin(place, digest, until)
-        await self.waits.wait(scope, max(0.0, until - now))
+        await self._announce(place, functools.partial(self.waits.wait, scope, max(0.0, until - now)))
         await self.record.end(place, digest, b"null", began=until - seconds)
 
     async def now(self) -> float:
@@ -230,27 +244,34 @@ class LiveFlow(Flow):
             await self.record.end(place, "", b"true", began=time.time())
         return True
 
-    def stop(self, reason: str = "") -> Stop:
+    def stop(self, reason: str = "") -> Never:
         """See `Flow.stop`."""
-        return Stop(reason)
+        return Stop(reason)  # type: ignore[misc]  # see there
 
     @contextmanager
     def limits(self, limits: Limits | Mapping[str, Any]) -> Iterator[None]:
         """See `Flow.limits`."""
         limits = limits_of(limits)
         _check_block_limits(limits)
-        outer = OUTER.get()
+        scope, outer = self._scope("limits"), OUTER.get()
         assert outer is not None, "a flow's run is the outer run of the runs within"
+        place, around = self.take_place(scope, "limits"), scope.overdue
+        ended = self.record.find_failure(place)
+        scope.overdue = ended or around
         # A copy of the run with the block's budget: runs within the block are inside of both.
         token = OUTER.set(msgspec.structs.replace(outer, budget=budget_of(limits, outer.budget)))
         try:
-            if limits.run_timeout is None:
+            with ExitStack() as timed:
+                if limits.run_timeout is not None:
+                    timed.enter_context(deadline(limits.run_timeout, "run_timeout", "a block of the workflow"))
                 yield
-            else:
-                with deadline(limits.run_timeout, "run_timeout", "a block of the workflow"):
-                    yield
+        except LimitExceeded as exc:
+            if ended is None:
+                self.record.fail_later(place, exc)
+            raise
         finally:
             OUTER.reset(token)
+            scope.overdue = around
 
     def take_place(self, scope: Scope, name: str) -> Place:
         """Return the place of the next use of the name in the scope. Raises `JournalMismatch`."""
@@ -276,14 +297,34 @@ class LiveFlow(Flow):
             raise
         if done is not None:
             self._spend(done.usage or NO_USAGE)
+        elif (scope := SCOPE.get()).overdue is not None:
+            raise scope.overdue
         return done
 
     def _spend(self, usage: Usage) -> None:
         if usage is not NO_USAGE:
             self._turns.usage = self._turns.usage + usage
             outer = OUTER.get()
-            if outer is not None and outer.budget is not None:
+            if self._counts_budget and outer is not None and outer.budget is not None:
                 outer.budget.spend(usage)
+
+    async def _announce(self, place: Place, work: Callable[[], Awaitable[T]]) -> T:
+        """Do the work between the events of its beginning and its end. Finished work of an earlier process has none."""
+        emitter, path = self._job.emitter, place.path
+        if emitter is None or self.record.has_ended(place):
+            return await work()
+        await emitter.send(events.StepStarted(self.run_id, path))
+        try:
+            value = await work()
+        except BaseException as exc:
+            status = ended_as(exc)
+            if status == "cancelled":
+                emitter.post(events.StepEnded(self.run_id, path, "paused" if self.waits.is_paused else status))
+            else:
+                emitter.post(events.StepEnded(self.run_id, path, status, text_of(cause(exc))))
+            raise
+        emitter.post(events.StepEnded(self.run_id, path, "completed"))
+        return value
 
     async def _draw(self, name: str, type_: type[T], draw: Callable[[], T]) -> T:
         """Return a recorded value, drawn once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +14,6 @@ from agno_rt._drive.job import Job
 from agno_rt._drive.write_journal import Journal
 from agno_rt.errors import AgnoError, UsageError
 from agno_rt.messages import Usage
-from agno_rt.result import RunResult
 from agno_rt.run_store import Approval
 
 __all__ = ["FlowRecord"]
@@ -25,13 +24,15 @@ _NOTHING_YET = FlowReplay()
 class FlowRecord:
     """The recorded steps of one run. Without a journal nothing is recorded, and each step is new."""
 
-    __slots__ = ("_failures", "_journal", "_replay")
+    __slots__ = ("_failures", "_journal", "_late", "_replay")
 
     def __init__(self, job: Job[Any]) -> None:
         self._journal: Journal | None = job.journal
         replay = None if job.journal is None else job.journal.replay
         self._replay = _NOTHING_YET if replay is None else FlowReplay(replay.steps)
         self._failures: list[tuple[AgnoError, str]] = []
+        # Ends of blocks, to be stored together with the next step: no step after a block may be stored without it.
+        self._late: list[StepEnded] = []
 
     @property
     def is_stored(self) -> bool:
@@ -42,6 +43,11 @@ class FlowRecord:
     def is_resumed(self) -> bool:
         """True if an earlier process began the run."""
         return self._journal is not None and self._journal.replay is not None
+
+    @property
+    def is_forced(self) -> bool:
+        """True if the run was taken over by force, and so may the runs within be."""
+        return self._journal is not None and self._journal.forced
 
     @property
     def code_version(self) -> int | None:
@@ -78,6 +84,15 @@ class FlowRecord:
             raise error
         return found
 
+    def has_ended(self, place: Place) -> bool:
+        """Return whether an earlier process ended the step at the place."""
+        return self._replay.has_ended(place)
+
+    def find_failure(self, place: Place) -> AgnoError | None:
+        """Return the recorded failure of the block at the place, or None."""
+        found = self._replay.find(place, "")
+        return None if found is None or found.error is None else read_error(found.error)
+
     def usage_of(self, place: Place) -> Usage:
         """Return the recorded usage of the step at the place."""
         return self._replay.usage_of(place)
@@ -89,14 +104,18 @@ class FlowRecord:
     async def begin(self, place: Place, digest: str, until: float = 0.0) -> None:
         """Record the beginning of a step."""
         if self._journal is not None:
-            await self._journal.add(StepBegun(place.path, place.trail, digest, until))
+            await self._add(self._journal, StepBegun(place.path, place.trail, digest, until))
 
-    async def end(self, place: Place, digest: str, value: bytes, *, began: float, of: RunResult | None = None) -> None:
-        """Record the value of a step, or of a run within with the run's result."""
+    @property
+    def taken_signals(self) -> Collection[int]:
+        """The numbers of the signals that steps of an earlier process took."""
+        return self._replay.signals
+
+    async def end(self, place: Place, digest: str, value: bytes, *, began: float, **more: Any) -> None:
+        """Record the value of a step; `more` are further fields of `StepEnded`."""
         if self._journal is not None:
-            run, usage = (None, None) if of is None else (of.run_id, of.usage)
-            raw = msgspec.Raw(value)
-            await self._journal.add(StepEnded(place.path, place.trail, digest, raw, run=run, usage=usage, began=began))
+            body = StepEnded(place.path, place.trail, digest, msgspec.Raw(value), began=began, **more)
+            await self._add(self._journal, body)
 
     async def fail(self, place: Place, digest: str, error: AgnoError, *, began: float, run: str | None = None) -> None:
         """Record the failure of a step, with the usage of a run that failed."""
@@ -104,10 +123,20 @@ class FlowRecord:
             return
         usage = None if error.result is None else error.result.usage
         stored = store_error(error)
-        await self._journal.add(
-            StepEnded(place.path, place.trail, digest, NO_STATE, stored, run=run, usage=usage, began=began)
+        await self._add(
+            self._journal,
+            StepEnded(place.path, place.trail, digest, NO_STATE, stored, run=run, usage=usage, began=began),
         )
         self._failures.append((error, place.path))
+
+    def fail_later(self, place: Place, error: AgnoError) -> None:
+        """Record the failure of a block together with the next step."""
+        if self._journal is not None:
+            self._late.append(StepEnded(place.path, place.trail, error=store_error(error)))
+
+    async def _add(self, journal: Journal, body: StepBegun | StepEnded) -> None:
+        late, self._late = self._late, []
+        await journal.add(*late, body)
 
     def note_end(self, exc: BaseException) -> None:
         """Note which failures ended the run: a resumed run takes these steps again, and no others."""

@@ -8,15 +8,18 @@ from typing import Any
 import trio
 
 from agno_rt._decide.flow_paths import Place, PlaceCounter
-from agno_rt.errors import UsageError
+from agno_rt.errors import AgnoError, UsageError
 
 __all__ = ["Scope"]
 
 
 class Scope:
-    """A branch of a flow: its task, its names, and its share of a group's limit, if there is one."""
+    """A branch of a flow: its task, its names, and its share of a group's limit, if there is one.
 
-    __slots__ = ("_has_share", "_limit", "counter", "flow", "task")
+    `overdue` is the error that ended the present block in an earlier process: nothing new begins in the block.
+    """
+
+    __slots__ = ("_has_share", "_limit", "counter", "flow", "overdue", "task")
 
     def __init__(self, flow: Any, counter: PlaceCounter, limit: trio.Semaphore | None = None) -> None:
         self.flow = flow
@@ -24,6 +27,7 @@ class Scope:
         self.task = trio.lowlevel.current_task()
         self._limit = limit
         self._has_share = False
+        self.overdue: AgnoError | None = None
 
     async def retake_share(self) -> None:
         """Take the branch's share of the group's limit, if there is one, waiting for it if necessary."""

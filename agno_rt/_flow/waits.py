@@ -41,10 +41,10 @@ class Waits:
         """Wait in this branch until the flow pauses. The branch's share of its group's limit is free meanwhile."""
         await self._park(scope, asks=True)
 
-    async def wait(self, scope: Scope, seconds: float) -> None:
-        """Wait in this branch for some seconds, without being busy."""
+    async def wait(self, scope: Scope, seconds: float, *, pauses: bool = False) -> None:
+        """Wait in this branch for some seconds, without being busy. With `pauses` the flow may pause meanwhile."""
         with trio.move_on_after(seconds):
-            await self._park(scope, asks=False)
+            await self._park(scope, asks=pauses)
         await scope.retake_share()
 
     async def _park(self, scope: Scope, *, asks: bool) -> None:

@@ -16,7 +16,7 @@ import msgspec
 import trio
 
 from agno_rt._decide.check_agent import check_own_name
-from agno_rt._decide.journal import Replay
+from agno_rt._decide.journal import Replay, steps_again
 from agno_rt._drive.approvals import check_decision, wrap_answer
 from agno_rt._drive.execute import execute
 from agno_rt._drive.ids import new_id
@@ -38,7 +38,9 @@ from agno_rt.run_store import (
     Resume,
     RunConflict,
     RunRecord,
+    RunStatus,
     RunStore,
+    SignalStore,
     unknown_run,
 )
 from agno_rt.runnable import Runnable
@@ -135,7 +137,7 @@ class StoredRuns:
             except NotFound:
                 return None
             if record.status != "completed":
-                return Resume(asked.child)
+                return Resume(asked.child, asked.is_forced)
             return read_completed(record, entries, resolved)
 
     async def _claim(self, store: RunStore, resume: Resume, user: str | None) -> Journal:
@@ -159,7 +161,7 @@ class StoredRuns:
             self.release(record.id)
             raise
         journal = self._journal(store, record)
-        journal.replay, journal.seq, journal.begun = replay, len(entries), True
+        journal.replay, journal.seq, journal.begun, journal.forced = replay, len(entries), True, resume.force
         journal.decided = {(each.turn, each.call.id): each for each in approvals}
         return journal
 
@@ -186,7 +188,8 @@ class StoredRuns:
             if not taken or (entries is not None and not 0 < entries <= len(all_entries)):
                 hint = f"Give a number from 1 to {len(all_entries)}: it has so many."
                 raise UsageError(f"run {run!r} cannot be forked at entry {entries}", hint=hint)
-            while taken and taken[-1].kind in ("paused", "ended"):
+            # A workflow's end stays: it names the steps to take again.
+            while taken and taken[-1].kind in ("paused", "ended") and not steps_again(taken[-1], run):
                 taken = taken[:-1]
             fork = _fork_record(record)
             await store.create_run(fork, taken)
@@ -200,6 +203,18 @@ class StoredRuns:
             return True
         with _backend_errors(run):
             return await self._store.cancel_run(run)
+
+    async def signal(self, run: str, name: str, value: Any, user: str | None) -> RunStatus:
+        """Store a signal for a run, and return the run's status. Raises `NotFound`, `RunConflict`, `UsageError`."""
+        with _backend_errors(run):
+            store = self._store
+            if not isinstance(store, SignalStore):
+                hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
+                raise UsageError(f"the memory backend {type(store).__name__} keeps no signals", hint=hint)
+            if user is not None:
+                await load_run(self._store, run, user)
+            text = _encode_value(value, needed=True) or "null"
+            return await store.send_signal(run, name, text.encode())
 
     def is_stopped(self, record: RunRecord) -> bool:
         """Return whether a run is stored as `running` without a living owner."""

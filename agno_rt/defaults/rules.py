@@ -8,7 +8,16 @@ import attrs
 
 from agno_rt.errors import SessionConflict
 from agno_rt.names import check_name
-from agno_rt.run_store import Approval, ApprovalConflict, Decision, Entry, RunConflict, RunRecord, RunStatus
+from agno_rt.run_store import (
+    Approval,
+    ApprovalConflict,
+    Decision,
+    Entry,
+    RunConflict,
+    RunRecord,
+    RunStatus,
+    SignalsWaiting,
+)
 
 __all__ = [
     "OVER",
@@ -19,6 +28,8 @@ __all__ = [
     "check_names",
     "check_order",
     "check_owner",
+    "check_signalled",
+    "check_signals",
     "moved_on",
     "new_record",
     "run_taken",
@@ -78,6 +89,19 @@ def check_order(run: str, stored: int, entries: Sequence[Entry]) -> None:
         if entry.seq != at:
             hint = "Somebody else wrote to its journal, or a step was left out; nothing was stored."
             raise RunConflict(f"the next entry of run {run!r} is {at}, not {entry.seq}", hint=hint)
+
+
+def check_signals(run: str, stored: int, seen: int | None) -> None:
+    """Raise `SignalsWaiting` if the run has not seen all of its signals."""
+    if seen is not None and seen < stored:
+        raise SignalsWaiting(f"run {run!r} has seen {seen} of {stored} signals", hint="Go on with the run.")
+
+
+def check_signalled(run: str, status: RunStatus, name: str) -> None:
+    """Raise `RunConflict` for a signal to a completed run, and `UsageError` for a name that cannot be a name."""
+    check_name("a signal's name", name)
+    if status == "completed":
+        raise RunConflict(f"run {run!r} is completed, and takes no signal", hint="Start a new run.")
 
 
 def check_claim(run: str, status: RunStatus, owned_by: str | None, held_by: str | None) -> None:

@@ -11,9 +11,12 @@ from agno_rt.testing.contracts import LockContract as LockContract
 from agno_rt.testing.contracts import MemoryContract as MemoryContract
 from agno_rt.testing.contracts import ModelContract as ModelContract
 from agno_rt.testing.contracts import RunContract as RunContract
+from agno_rt.testing.contracts import SignalContract as SignalContract
 from agno_rt.testing.faults import Faults as Faults
 from agno_rt.testing.faults import InjectedFault as InjectedFault
 from agno_rt.testing.faults import fail_everywhere as fail_everywhere
+from agno_rt.testing.killing import KillPoint as KillPoint
+from agno_rt.testing.killing import kill_everywhere as kill_everywhere
 from agno_rt.testing.orphans import no_orphans as no_orphans
 from agno_rt.testing.schedules import Pauses as Pauses
 from agno_rt.testing.schedules import pause as pause

@@ -20,10 +20,19 @@ from agno_rt.testing._ownership import SessionOwnership
 from agno_rt.testing._session_lists import SessionLists
 from agno_rt.testing.lock_contracts import LockContract
 from agno_rt.testing.run_contracts import RunContract
+from agno_rt.testing.signal_contracts import SignalContract
 from agno_rt.testing.store_contracts import CacheContract, FactContract
 from agno_rt.tools import tool
 
-__all__ = ["CacheContract", "FactContract", "LockContract", "MemoryContract", "ModelContract", "RunContract"]
+__all__ = [
+    "CacheContract",
+    "FactContract",
+    "LockContract",
+    "MemoryContract",
+    "ModelContract",
+    "RunContract",
+    "SignalContract",
+]
 
 
 class ModelContract:

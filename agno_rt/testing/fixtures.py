@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agno_rt.testing.cassettes import Cassette, Mode, Scrub
     from agno_rt.testing.scripted import ScriptedModel
 
-__all__ = ["cancel_everywhere", "cassette", "fail_everywhere", "run_schedules", "scripted_model"]
+__all__ = ["cancel_everywhere", "cassette", "fail_everywhere", "kill_everywhere", "run_schedules", "scripted_model"]
 
 SCHEDULES = "schedules(count=1000, first=0, virtual=True): run the async test under many seeded trio schedules"
 NO_ORPHANS = "no_orphans(resources=True, allow=()): fail a test that leaves a task, thread, process, file or socket"
@@ -32,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("agno-rt", "tests of agents")
     group.addoption("--agno-rt-seed", type=int, metavar="N", help="run the schedule of this seed alone")
     group.addoption("--agno-rt-schedules", type=int, metavar="N", help="run so many schedules in each test")
-    group.addoption("--agno-rt-point", type=int, metavar="N", help="cancel, or fail, at this point alone")
+    group.addoption("--agno-rt-point", type=int, metavar="N", help="cancel, fail or kill at this point alone")
     group.addoption("--agno-rt-record", action="store_true", help="record all cassettes anew, asking their models")
     group.addoption("--agno-rt-record-new", action="store_true", help="ask models only what their cassettes lack")
 
@@ -161,6 +161,14 @@ def fail_everywhere(request: pytest.FixtureRequest) -> Callable[..., int]:
     from agno_rt.testing.faults import fail_everywhere
 
     return functools.partial(fail_everywhere, only=request.config.getoption("--agno-rt-point"))
+
+
+@pytest.fixture
+def kill_everywhere(request: pytest.FixtureRequest) -> Callable[..., int]:
+    """`agno_rt.testing.kill_everywhere`, at the single point of `--agno-rt-point` if given."""
+    from agno_rt.testing.killing import kill_everywhere
+
+    return functools.partial(kill_everywhere, only=request.config.getoption("--agno-rt-point"))
 
 
 @pytest.fixture

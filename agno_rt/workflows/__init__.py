@@ -10,7 +10,7 @@ import inspect
 import types
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
-from typing import Any, Generic, ParamSpec, TypeVar, get_origin, overload
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, get_origin, overload
 
 import attrs
 import msgspec
@@ -117,6 +117,16 @@ def _reader_of(function: Callable[..., Any], name: str) -> Callable[[bytes], Any
     return type_decoder(type(None) if hint is None else hint)
 
 
+class _StepDecorator(Protocol):
+    """A decorator for async functions, and for sync ones, whose calls a workflow awaits."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, T]], /) -> StepFunction[P, Coroutine[Any, Any, T]]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, Any], /) -> StepFunction[P, Any]: ...
+
+
 @overload
 def step(function: Callable[P, Coroutine[Any, Any, T]], /) -> StepFunction[P, Coroutine[Any, Any, T]]: ...
 
@@ -133,7 +143,7 @@ def step(
     retries: int = 0,
     backoff: float = 0.5,
     idempotent: bool = False,
-) -> Callable[[Callable[P, T]], StepFunction[P, T]]: ...
+) -> _StepDecorator: ...
 
 
 def step(

@@ -27,12 +27,19 @@ from agno_rt.memory import MemoryBackend, MemoryPolicy
 from agno_rt.plugins import PluginHost
 from agno_rt.run_store import Entry, RunRecord
 from agno_rt.testing import ScriptedModel, WallClock
-from agno_rt.testing.contracts import CacheContract, FactContract, LockContract, MemoryContract, RunContract
+from agno_rt.testing.contracts import (
+    CacheContract,
+    FactContract,
+    LockContract,
+    MemoryContract,
+    RunContract,
+    SignalContract,
+)
 
 HI = [Message("user", "hi")]
 
 
-class TestInProcessMemory(MemoryContract, RunContract, FactContract, CacheContract):
+class TestInProcessMemory(MemoryContract, RunContract, SignalContract, FactContract, CacheContract):
     """`memory:` keeps the contract of backends."""
 
     def make_memory(self) -> InProcessMemory:
@@ -40,7 +47,7 @@ class TestInProcessMemory(MemoryContract, RunContract, FactContract, CacheContra
         return InProcessMemory()
 
 
-class TestSQLiteMemory(MemoryContract, RunContract, FactContract, CacheContract):
+class TestSQLiteMemory(MemoryContract, RunContract, SignalContract, FactContract, CacheContract):
     """`sqlite:` keeps the contract of backends."""
 
     folder: Path
@@ -437,7 +444,7 @@ class TestFile:
         assert ([message.text for message in after.messages], after.version, after.data) == (["new"], 3, b"state")
         assert [(info.id, info.user, info.messages, info.created_at) for info in infos] == [("old", "ann", 3, 10.0)]
         assert kept == (["Ann drinks tea."], b"value")
-        assert user_version(path) == SCHEMA_VERSION == 5
+        assert user_version(path) == SCHEMA_VERSION == 6
 
     async def test_a_file_of_version_2(self, tmp_path: Path) -> None:
         """A file of the second version keeps its sessions, data, facts and answers, and can store runs."""

@@ -17,6 +17,7 @@ from agno_rt import (
     Limits,
     ModelRequest,
     ModelResponse,
+    Runnable,
     Runtime,
     ToolCall,
     Usage,
@@ -29,14 +30,15 @@ from agno_rt.errors import (
     DeadlineExceeded,
     JournalMismatch,
     ModelError,
+    NotFound,
     StepFailed,
     StepUncertain,
     Unanswered,
     UsageError,
 )
-from agno_rt.events import ApprovalAsked, RunEnded, RunStarted
-from agno_rt.run_store import ApprovalConflict
-from agno_rt.testing import ScriptedModel
+from agno_rt.events import ApprovalAsked, RunEnded, RunStarted, StepEnded, StepStarted
+from agno_rt.run_store import ApprovalConflict, RunConflict
+from agno_rt.testing import Pauses, ScriptedModel, pause, run_schedules
 
 
 def agent(name: str, *answers: Any) -> Agent:
@@ -410,14 +412,19 @@ async def test_a_question_pauses_the_run() -> None:
     async def publish(topic: str, flow: Flow) -> str:
         await work()
         if not await flow.ask(Ask(bool, "Publish?")):
-            return flow.stop("declined")  # type: ignore[no-any-return]
+            return flow.stop("declined")
         return "published"
 
     async with Runtime(memory=memory, observers=[seen.append]) as rt:
         first = await rt.run(publish, "x")
     [approval] = first.approvals
     assert (first.status, approval.kind, approval.reason, approval.call.id) == ("paused", "input", "Publish?", "ask#1")
-    assert [type(event) for event in seen] == [RunStarted, ApprovalAsked, RunEnded]
+    kinds = [RunStarted, StepStarted, StepEnded, StepStarted, StepEnded, ApprovalAsked, RunEnded]
+    assert [type(event) for event in seen] == kinds
+    assert [(each.path, each.status) for each in seen if isinstance(each, StepEnded)] == [
+        ("work#1", "completed"),
+        ("ask#1", "paused"),
+    ]
 
     async with Runtime(memory=memory) as rt:
         assert await memory.approvals(run=first.run_id, status="pending") == [approval]
@@ -861,3 +868,261 @@ async def test_a_workflow_without_a_journal() -> None:
         assert await rt.memory.runs() == []  # type: ignore[attr-defined]
         with pytest.raises(UsageError, match="ask#1 needs a stored run"):
             await rt.run(flow_of, "ask")
+
+
+async def test_a_fork_takes_a_failed_step_again() -> None:
+    """A fork of a whole failed run takes the failed step again, as a resumed run does."""
+    fails = [True]
+
+    @step
+    async def work() -> str:
+        if fails[0]:
+            raise Fault
+        return "done"
+
+    @workflow
+    async def flow_of(flow: Flow) -> str:
+        return await work()
+
+    async with Runtime() as rt:
+        with pytest.raises(StepFailed) as caught:
+            await rt.run(flow_of, "go")
+        fails[0] = False
+        assert (await rt.resume(await rt.fork(caught.value.result.run_id))).content == "done"
+
+
+async def test_two_resume_the_same_runs() -> None:
+    """Of two runtimes that resume the same orphans, each run is carried out by one: a failed claim does nothing."""
+    memory, done = InProcessMemory(), list[str]()
+
+    @step
+    async def work(name: str) -> None:
+        done.append(name)
+        await trio.lowlevel.checkpoint()
+
+    @workflow
+    async def flow_of(name: str, flow: Flow) -> str:
+        await flow.ask(Ask(str, "Go?"))
+        await work(name)
+        return name
+
+    refused: list[str] = []
+    async with Runtime(memory=memory) as one, Runtime(memory=memory) as two:
+        runs = [(await one.run(flow_of, f"run{number}")).run_id for number in range(20)]
+        for approval in await memory.approvals():
+            await one.answer(approval.id, "yes")
+
+        async def resume_all(rt: Runtime) -> None:
+            for run in runs:
+                try:
+                    await rt.resume(run, flow_of)
+                except RunConflict:
+                    refused.append(run)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(resume_all, one)
+            nursery.start_soon(resume_all, two)
+
+    assert sorted(done) == sorted(f"run{number}" for number in range(20))
+    assert sorted(refused) == sorted(runs)
+
+
+async def test_a_run_within_has_a_session() -> None:
+    """A run within may have a session; a resumed workflow adds nothing to the session again."""
+    memory = InProcessMemory()
+    fails = [True]
+
+    @step
+    async def work() -> None:
+        if fails[0]:
+            raise Fault
+
+    @workflow
+    async def flow_of(flow: Flow) -> str:
+        await flow.run(agent("talker", "hello", "never"), "hi", session="talk")
+        await work()
+        return flow.session or ""
+
+    async with Runtime(memory=memory) as rt:
+        with pytest.raises(StepFailed) as caught:
+            await rt.run(flow_of, "go", session="whole", user="ann")
+        fails[0] = False
+        assert (await rt.resume(caught.value.result.run_id)).content == "whole"
+
+    assert [message.text for message in (await memory.load("talk")).messages] == ["hi", "hello"]
+    assert [message.text for message in (await memory.load("whole")).messages] == ["go", "whole"]
+    assert (await memory.load("talk")).user == "ann"
+
+
+async def test_a_class_of_runnables_is_stored_when_asked() -> None:
+    """A class with `conduct` is durable too: with `memory={"journal": True}`, or if an agent within needs a person."""
+
+    @tool(approve=True)
+    async def send() -> str:
+        """Send."""
+        return "sent"
+
+    sender = Agent(ScriptedModel([ToolCall("1", "send", "{}"), "all done"]), "sender", tools=[send])
+
+    @attrs.define(eq=False)
+    class Pair(Runnable[Any, Any]):
+        members: list[Agent]
+        name: str = "pair"
+
+        def parts(self) -> list[Agent]:
+            return self.members
+
+        async def conduct(self, flow: Flow, input: Any) -> list[str]:
+            return [(await flow.run(member, input)).content for member in self.members]
+
+    first = agent("first", "one")
+    pair = Pair([first, sender])
+    async with Runtime() as rt:
+        paused = await rt.run(pair, "go")
+        assert paused.status == "paused"
+        await rt.approve(paused.approvals[0].id)
+        assert (await rt.resume(paused.run_id)).output == ["one", "all done"]
+    assert len(first.model.requests) == 1  # type: ignore[union-attr]
+
+
+async def test_cancelled_by_its_id() -> None:
+    """A workflow is cancelled by its id, its runs within end with it, and it can be resumed."""
+    waits = [True]
+
+    async def answer(request: ModelRequest) -> str:
+        if waits[0]:
+            started.set()
+            await trio.sleep_forever()
+        return "answer"
+
+    started = trio.Event()
+    slow = Agent(ScriptedModel([answer] * 3), "slow")
+
+    @workflow
+    async def flow_of(flow: Flow) -> str:
+        return (await flow.run(slow, "go")).content
+
+    async with Runtime() as rt:
+        run = await rt.start(flow_of, "go")
+        await started.wait()
+        assert await rt.cancel(run.id)
+        assert (await run.wait()).status == "cancelled"
+        assert {each.status for each in await rt.memory.runs()} == {"cancelled"}  # type: ignore[attr-defined]
+        waits[0] = False
+        assert (await rt.resume(run.id)).content == "answer"
+
+
+async def test_the_end_of_a_block_is_replayed(autojump_clock: Any) -> None:
+    """A block that a deadline ended is ended in a resumed run too, where the journal stops, without waiting again."""
+    done, fails = list[str](), [True]
+
+    @step(idempotent=True)
+    async def work(name: str) -> str:
+        done.append(name)
+        if name == "slow":
+            await trio.sleep(100)
+        if name == "after" and fails[0]:
+            raise Fault
+        return name
+
+    @workflow
+    async def flow_of(flow: Flow) -> list[str]:
+        found: list[str] = []
+        try:
+            with flow.limits(Limits(run_timeout=10)):
+                found.append(await work("quick"))
+                async with flow.group() as group:
+                    group.start(work, "slow")
+        except DeadlineExceeded as exc:
+            found.append(exc.limit)
+        return [*found, await work("between"), await work("after")]
+
+    async with Runtime() as rt:
+        with pytest.raises(StepFailed) as caught:
+            await rt.run(flow_of, "go")
+        fails[0] = False
+        result = await rt.resume(caught.value.result.run_id)
+
+    assert result.output == ["quick", "run_timeout", "between", "after"]
+    assert done == ["quick", "slow", "between", "after", "after"]
+
+
+async def test_a_signal_from_elsewhere() -> None:
+    """A run that waits for a signal pauses; a signal by any runtime is received once, with its value."""
+    memory = InProcessMemory()
+
+    @workflow
+    async def flow_of(flow: Flow) -> list[Any]:
+        return [await flow.signal("mail"), await flow.signal("mail")]
+
+    async with Runtime(memory=memory) as rt:
+        paused = await rt.run(flow_of, "go", user="ann")
+        assert (paused.status, paused.approvals) == ("paused", ())
+    async with Runtime(memory=memory) as rt:
+        assert await rt.signal(paused.run_id, "post", "ignored") == "paused"
+        assert await rt.signal(paused.run_id, "mail", {"n": 1}, user="ann") == "paused"
+        assert (await rt.resume(paused.run_id, flow_of)).status == "paused"
+        await rt.signal(paused.run_id, "mail", [2])
+        assert (await rt.resume(paused.run_id, flow_of)).output == [{"n": 1}, [2]]
+        with pytest.raises(RunConflict, match="takes no signal"):
+            await rt.signal(paused.run_id, "mail")
+        with pytest.raises(NotFound):
+            await rt.signal(paused.run_id, "mail", user="bob")
+        with pytest.raises(UsageError, match="cannot be stored"):
+            await rt.signal(paused.run_id, "mail", object())
+
+
+async def test_a_signal_with_a_timeout(autojump_clock: Any) -> None:
+    """With a timeout the run stays, receives a signal that comes in time, and fails by name afterwards."""
+
+    @workflow
+    async def flow_of(flow: Flow) -> list[Any]:
+        first = await flow.signal("mail", timeout=100)
+        try:
+            await flow.signal("mail", timeout=0.01)
+        except DeadlineExceeded as exc:
+            return [first, str(exc)]
+        return []
+
+    async with Runtime() as rt:
+        run = await rt.start(flow_of, "go")
+        await trio.sleep(10)
+        assert await rt.signal(run.id, "mail", "hi") == "running"
+        assert (await run.wait()).output == ["hi", "signal#2 waited for the signal 'mail' for longer than 0.01 s"]
+
+
+def test_no_signal_is_lost() -> None:
+    """Signals that come at any moment, also between the last look and the pause, are received once and in order."""
+
+    async def scenario() -> None:
+        memory = Pauses().memory(InProcessMemory())
+
+        @step(idempotent=True)
+        async def work(number: int) -> int:
+            return number
+
+        @workflow
+        async def flow_of(flow: Flow) -> list[Any]:
+            return [await work(await flow.signal("mail")) for _ in range(5)]
+
+        async with Runtime(memory=memory) as rt:
+            run = await rt.start(flow_of, "go")
+
+            async def send() -> None:
+                for number in range(5):
+                    await pause()
+                    while True:
+                        try:
+                            await rt.signal(run.id, "mail", number)
+                            break
+                        except NotFound:  # the run has not been stored yet
+                            await trio.sleep(0.1)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(send)
+            result = await run.wait()
+            while result.status == "paused":
+                result = await rt.resume(run.id, flow_of)
+            assert result.output == [0, 1, 2, 3, 4]
+
+    run_schedules(scenario, 100)

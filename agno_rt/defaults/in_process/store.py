@@ -22,6 +22,8 @@ from agno_rt.defaults.rules import (
     check_names,
     check_order,
     check_owner,
+    check_signalled,
+    check_signals,
     new_record,
     run_taken,
 )
@@ -46,6 +48,7 @@ from agno_rt.run_store import (
     RunChange,
     RunRecord,
     RunStatus,
+    Signal,
     unknown_approval,
     unknown_run,
 )
@@ -178,11 +181,12 @@ class InProcessCache:
 
 @attrs.define(eq=False)
 class _Run:
-    """A run and its journal; `size` is the bytes of its entries."""
+    """A run, its journal and its signals; `size` is the bytes of its entries and signals."""
 
     record: RunRecord
     entries: list[Entry]
     size: int = 0
+    signals: list[Signal] = attrs.Factory(list)
 
 
 class InProcessRuns:
@@ -232,6 +236,7 @@ class InProcessRuns:
         """See `RunStore.change_run`."""
         stored, version = self._run_owned_by(run, owner), None
         check_order(run, len(stored.entries), change.entries)
+        check_signals(run, len(stored.signals), change.signals)
         for approval in change.approvals:
             known = self._approvals.get(approval.id)
             if known is not None and known.run != run:
@@ -302,6 +307,20 @@ class InProcessRuns:
     async def cancels(self, runs: Sequence[str]) -> set[str]:
         """See `RunStore.cancels`."""
         return {run for run in runs if run in self._runs and self._runs[run].record.cancel_requested}
+
+    async def send_signal(self, run: str, name: str, value: bytes) -> RunStatus:
+        """See `SignalStore.send_signal`."""
+        stored = self._run(run)
+        check_signalled(run, stored.record.status, name)
+        self._make_room_for_run(len(value))
+        stored.signals.append(Signal(run, len(stored.signals) + 1, name, value, self._clock()))
+        stored.size += len(value)
+        self._run_bytes += len(value)
+        return stored.record.status
+
+    async def signals(self, run: str, *, after: int = 0) -> list[Signal]:
+        """See `SignalStore.signals`."""
+        return self._run(run).signals[after:]
 
     async def delete_run(self, run: str) -> bool:
         """See `RunStore.delete_run`."""

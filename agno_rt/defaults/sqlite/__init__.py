@@ -40,7 +40,7 @@ from agno_rt.hookspecs import Register, hookimpl
 from agno_rt.limits import LimitStatistics
 from agno_rt.memory import DamagedWarning, Fact, Session, SessionInfo, first_words, session_title
 from agno_rt.messages import Message
-from agno_rt.run_store import Approval, ApprovalStatus, Decision, Entry, RunChange, RunRecord, RunStatus
+from agno_rt.run_store import Approval, ApprovalStatus, Decision, Entry, RunChange, RunRecord, RunStatus, Signal
 
 __all__ = ["BUSY_SECONDS", "SCHEMA_VERSION", "SQLiteMemory"]
 
@@ -180,6 +180,14 @@ class SQLiteMemory:
     async def cancels(self, runs: Sequence[str]) -> set[str]:
         """See `RunStore.cancels`."""
         return await self._read(_runs.find_cancelled, tuple(runs))
+
+    async def send_signal(self, run: str, name: str, value: bytes) -> RunStatus:
+        """See `SignalStore.send_signal`."""
+        return await self._write(_runs.send_signal, run, name, value, self._clock())
+
+    async def signals(self, run: str, *, after: int = 0) -> list[Signal]:
+        """See `SignalStore.signals`."""
+        return await self._read(_runs.list_signals, run, after)
 
     async def delete_run(self, run: str) -> bool:
         """See `RunStore.delete_run`."""

@@ -85,6 +85,13 @@ _SCHEMAS = (
     ALTER TABLE sessions ADD COLUMN agent TEXT NOT NULL DEFAULT '';
     CREATE INDEX sessions_by_user ON sessions (user, updated_at)
     """,
+    """
+    CREATE TABLE signals (
+        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, seq INTEGER NOT NULL, name TEXT NOT NULL,
+        value BLOB NOT NULL, sent_at REAL NOT NULL,
+        PRIMARY KEY (run, seq)
+    ) WITHOUT ROWID
+    """,
 )
 """The additions of each version of the schema. Never change a released version: files with it exist."""
 

@@ -18,6 +18,8 @@ from agno_rt.defaults.rules import (
     check_claim,
     check_order,
     check_owner,
+    check_signalled,
+    check_signals,
     new_record,
     run_taken,
 )
@@ -26,7 +28,7 @@ from agno_rt.defaults.sqlite import sessions as _sessions
 from agno_rt.defaults.sqlite.faults import Damaged
 from agno_rt.defaults.sqlite.rows import Listed, read_row, read_rows
 from agno_rt.defaults.sqlite.sessions import NewMessages
-from agno_rt.run_store import Entry, EntryKind, RunChange, RunRecord, RunStatus, unknown_run
+from agno_rt.run_store import Entry, EntryKind, RunChange, RunRecord, RunStatus, Signal, unknown_run
 
 __all__ = [
     "WantedRuns",
@@ -37,7 +39,9 @@ __all__ = [
     "delete_run",
     "find_cancelled",
     "list_runs",
+    "list_signals",
     "load_run",
+    "send_signal",
     "write_entries",
 ]
 
@@ -79,6 +83,8 @@ def change_run(
     """End the ownership of a run with its new status; `append` holds the run's messages for its session."""
     count = _count_entries(connection, run, owner)
     check_order(run, count, asked.entries)
+    if asked.signals is not None:
+        check_signals(run, _count_signals(connection, run), asked.signals)
     approvals = _approvals.select_new(connection, run, asked.approvals, now)
     # The last step that may refuse: an append checks its session before it writes.
     version = None if append is None else _sessions.append_messages(connection, append)
@@ -168,6 +174,36 @@ def find_cancelled(connection: sqlite3.Connection, asked: Sequence[str]) -> set[
             for (run,) in connection.execute(f"SELECT id FROM runs WHERE cancel_requested AND id IN ({marks})", some)
         )
     return found
+
+
+def send_signal(connection: sqlite3.Connection, run: str, name: str, value: bytes, now: float) -> RunStatus:
+    """Store a signal for the run, and return the run's status."""
+    status = _read_status(connection, run)
+    check_signalled(run, status, name)
+    seq = _count_signals(connection, run) + 1
+    connection.execute("INSERT INTO signals VALUES (?, ?, ?, ?, ?)", (run, seq, name, value, now))
+    return status
+
+
+def list_signals(connection: sqlite3.Connection, run: str, after: int) -> list[Signal]:
+    """Return the run's signals above a number, in order."""
+    _read_status(connection, run)
+    query = "SELECT run, seq, name, value, sent_at FROM signals WHERE run = ? AND seq > ? ORDER BY seq"
+    return [Signal(*row) for row in connection.execute(query, (run, after))]
+
+
+def _read_status(connection: sqlite3.Connection, run: str) -> RunStatus:
+    row = connection.execute("SELECT status FROM runs WHERE id = ?", (run,)).fetchone()
+    if row is None:
+        raise unknown_run(run)
+    status: RunStatus = row[0]
+    return status
+
+
+def _count_signals(connection: sqlite3.Connection, run: str) -> int:
+    # Signals are numbered without gaps, and deleted only with their run.
+    row = connection.execute("SELECT coalesce(max(seq), 0) FROM signals WHERE run = ?", (run,)).fetchone()
+    return int(row[0])
 
 
 def delete_run(connection: sqlite3.Connection, run: str) -> bool:
