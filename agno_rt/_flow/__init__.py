@@ -1,1 +1,1 @@
-"""Carries out runnables that conduct others, under trio: groups, recorded steps, questions, durable waits."""
+"""Carries out conducting runnables under trio: groups, recorded steps, questions, durable waits."""

@@ -1,4 +1,4 @@
-"""The questions of a flow to people: each is an approval of kind `input`, and its branch waits until it is decided."""
+"""The questions of a flow to people. A question is an approval of kind `input`; the branch waits for the decision."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Questions"]
 
 
 class Questions:
-    """The questions of one flow. `waiting` has the approvals that the flow waits for, those of runs within too."""
+    """The questions of one flow. `waiting` has the pending approvals, also of runs within."""
 
     __slots__ = ("_job", "_record", "_waits", "waiting")
 

@@ -1,4 +1,4 @@
-"""Carries out the run of a runnable that conducts other runnables. Knows no kind of runnable."""
+"""Carries out the run of a conducting runnable. Knows no kind of runnable."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ __all__ = ["LiveGroup"]
 
 
 class LiveGroup(Group):
-    """A group under way. `flow` is the `LiveFlow`; the scope is the branch that opened the group."""
+    """A group under way. `flow` is the `LiveFlow`; the scope is the branch around the group."""
 
     def __init__(self, flow: Any, scope: Scope, name: str, limit: int | None, on_error: OnError) -> None:
         if on_error not in ("cancel", "keep"):

@@ -1,4 +1,4 @@
-"""The flow of a run under way: runs others within the run, at once or in turn, and names each thing that it does."""
+"""The flow of a run under way: runs others within the run, at once or in turn, and names each step."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _BLOCK_LIMITS = frozenset(("tool_calls", "input_tokens", "output_tokens", "token
 
 
 class LiveFlow(Flow):
-    """The flow of one run; its first scope belongs to the task that makes it."""
+    """The flow of one run; the first scope belongs to the task of the run."""
 
     __slots__ = ("_counts_budget", "_job", "_turns", "questions", "record", "signals", "waits")
 
@@ -72,7 +72,7 @@ class LiveFlow(Flow):
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Make the present task the flow's main branch for the block, which a pause of the flow ends."""
+        """Make the present task the flow's main branch for the block. A pause of the flow ends the block."""
         token = SCOPE.set(Scope(self, PlaceCounter()))
         try:
             with self.waits.scope:
@@ -289,7 +289,7 @@ class LiveFlow(Flow):
         return scope
 
     def _find(self, place: Place, digest: str) -> StepEnded | None:
-        """Return the recorded end of the step, if there is one, and count its usage. Raises a recorded failure."""
+        """Return the recorded end of the step, if any, and count the usage. Raises a recorded failure."""
         try:
             done = self.record.find(place, digest)
         except AgnoError:
@@ -309,7 +309,7 @@ class LiveFlow(Flow):
                 outer.budget.spend(usage)
 
     async def _announce(self, place: Place, work: Callable[[], Awaitable[T]]) -> T:
-        """Do the work between the events of its beginning and its end. Finished work of an earlier process has none."""
+        """Do the work between the events of the beginning and the end. An earlier process's finished work has no events."""
         emitter, path = self._job.emitter, place.path
         if emitter is None or self.record.has_ended(place):
             return await work()
@@ -353,7 +353,7 @@ class LiveFlow(Flow):
             SCOPE.reset(token)
 
     async def _run(self, runnable: Runnable[Any, OutputT], input: Any, asked: AskedWithin) -> RunResult[OutputT]:
-        """Run the runnable in this task, and count its usage."""
+        """Run the runnable in the present task, and count the usage."""
         turns = self._turns
         token = SCOPE.set(None)
         try:
@@ -374,7 +374,7 @@ class LiveFlow(Flow):
         return msgspec.json.encode(result.output, enc_hook=_encode_part)
 
     def _read_result(self, runnable: Runnable[Any, OutputT], done: StepEnded) -> RunResult[OutputT]:
-        """Return the result of a run within that an earlier process carried out."""
+        """Return the result of a run within, carried out by an earlier process."""
         stored = msgspec.json.decode(done.value, type=StoredResult)
         return RunResult(
             done.run or "",

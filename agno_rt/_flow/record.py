@@ -72,7 +72,7 @@ class FlowRecord:
         self._replay.check_place(place)
 
     def has_change(self, scope: str, number: int, name: str) -> bool:
-        """Return whether code marked by the change may run at this place."""
+        """Return True if code marked by the change may run at the place."""
         return self._replay.has_change(scope, number, name)
 
     def find(self, place: Place, digest: str) -> StepEnded | None:
@@ -108,7 +108,7 @@ class FlowRecord:
 
     @property
     def taken_signals(self) -> Collection[int]:
-        """The numbers of the signals that steps of an earlier process took."""
+        """The numbers of the signals taken by steps of an earlier process."""
         return self._replay.signals
 
     async def end(self, place: Place, digest: str, value: bytes, *, began: float, **more: Any) -> None:
@@ -139,7 +139,7 @@ class FlowRecord:
         await journal.add(*late, body)
 
     def note_end(self, exc: BaseException) -> None:
-        """Note which failures ended the run: a resumed run takes these steps again, and no others."""
+        """Note the failures behind the end of the run: a resumed run takes only the failed steps again."""
         if self._journal is None:
             return
         chain: list[BaseException | None] = [exc]

@@ -1,4 +1,4 @@
-"""The scopes of a flow under way: each branch is one task, and names the things that it does."""
+"""The scopes of a flow under way: each branch is a task, and names the steps in the task."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["Scope"]
 
 
 class Scope:
-    """A branch of a flow: its task, its names, and its share of a group's limit, if there is one.
+    """A branch of a flow: the task, the names of steps, and the share of a group's limit, if any.
 
-    `overdue` is the error that ended the present block in an earlier process: nothing new begins in the block.
+    `overdue` is the error of the present block in an earlier process: nothing new begins in the block.
     """
 
     __slots__ = ("_has_share", "_limit", "counter", "flow", "overdue", "task")
@@ -30,7 +30,7 @@ class Scope:
         self.overdue: AgnoError | None = None
 
     async def retake_share(self) -> None:
-        """Take the branch's share of the group's limit, if there is one, waiting for it if necessary."""
+        """Take the branch's share of the group's limit, if any. Wait for a free share."""
         if self._limit is not None and not self._has_share:
             await self._limit.acquire()
             self._has_share = True
@@ -49,11 +49,11 @@ class Scope:
             raise UsageError(f"{path} was used in a task that the flow did not start", hint=hint)
 
     def call_step(self, step: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Awaitable[Any]:
-        """Call a step of this branch, or find its recorded result."""
+        """Call a step of the branch, or find the recorded result."""
         called: Awaitable[Any] = self.flow.call_step(self, step, args, kwargs)
         return called
 
     def take(self, name: str) -> Place:
-        """Return the place of the next use of the name in this branch. Raises `UsageError` as `check_task`."""
+        """Return the place of the next use of the name in the branch. Raises `UsageError` as `check_task`."""
         self.check_task(name)
         return self.counter.take(name)

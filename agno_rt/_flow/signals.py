@@ -1,4 +1,4 @@
-"""The signals of a flow: values that others send to the run, each taken by one `Flow.signal`."""
+"""The signals of a flow: values sent to the run, each taken by a single `Flow.signal`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Signals:
         self.seen: int | None = None
 
     async def wait(self, scope: Scope, place: Place, name: str, timeout: float | None) -> Any:
-        """Return the value of the first signal of the name that nothing else has taken, waiting for it if needed.
+        """Return the value of the first free signal of the name. Wait for a signal if there is none.
 
         Raises `DeadlineExceeded` after `timeout` seconds.
         """
@@ -78,7 +78,7 @@ class Signals:
         return now + timeout
 
     async def _take(self, store: SignalStore, name: str) -> Signal | None:
-        """Return the oldest signal of the name that nothing has taken, and take it."""
+        """Take the oldest free signal of the name, and return the signal."""
         left = self._left.get(name)
         if not left:
             taken = self._record.taken_signals

@@ -1,4 +1,4 @@
-"""Calls the function of a workflow's step: in a thread if it is sync, within its time, and again after a failure."""
+"""Calls the function of a step: a sync function in a thread, within the time limit, and again after a failure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["call_step_function"]
 async def call_step_function(
     step: StepFunction[..., Any], path: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], threads: Threads
 ) -> Any:
-    """Call the function and return its value. Raises an `AgnoError` after the last attempt, with the path in its text.
+    """Call the function and return its value. Raises an `AgnoError` after the last attempt, with the path in the text.
 
     A wrong use of agno_rt is not tried again.
     """

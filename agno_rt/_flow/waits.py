@@ -1,6 +1,6 @@
 """Counts the busy branches of a flow, and pauses the flow when each branch left waits, and some wait for a person.
 
-A branch that waits for its own group is not busy either: the last branch of the group hands its share over. Whatever a
+A branch waiting for a group of its own is not busy either: the last branch of the group hands a share over. Whatever a
 cancellation wakes is busy again at once, before any other task runs, so that a failure is never taken for a pause.
 """
 
