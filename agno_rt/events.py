@@ -94,7 +94,10 @@ class RunStarted(_Event):
 
 
 class ModelStarted(_Event):
-    """The model was asked. `turn` counts from 1, and is 0 for a call outside the turns, such as a summary."""
+    """The model was asked. `model` is empty if a hook answers in the model's place.
+
+    `turn` counts from 1, and is 0 for a call outside the turns, such as a summary.
+    """
 
     run_id: str
     model: str

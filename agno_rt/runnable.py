@@ -20,7 +20,7 @@ class Runnable(Generic[DepsT, OutputT]):
     """A named value that a runtime runs: `run`, `stream`, `start`, `map`, the command line and the server take any.
 
     An `Agent` is one, whose runs ask a model. To run something else, write a subclass with `conduct`, a coroutine that
-    runs other runnables and returns the answer:
+    runs other runnables and returns the answer::
 
         @attrs.define
         class Chain(Runnable):
@@ -31,9 +31,10 @@ class Runnable(Generic[DepsT, OutputT]):
                 return self.steps
 
             async def conduct(self, flow, input):
+                given = input
                 for step in self.steps:
-                    result = await flow.run(step, input)
-                    input = result.content
+                    result = await flow.run(step, given)
+                    given = result.content
                 return result
     """
 

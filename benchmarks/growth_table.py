@@ -1,7 +1,7 @@
-"""The table of how cost grows: which benchmark tells of what, and whether a straight line comes of it. Runs nothing.
+"""The table of growth: the benchmark of each growing thing, and a verdict on its line. Runs nothing.
 
-Where cost is a straight line, one of many costs what one of few does. That is the ratio here: what one costs where
-there are the most, by what it costs where there are few.
+On a straight line, one of many costs as much as one of few. The ratio in the table is the cost of one among the most by
+the cost of one among few.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from .reading import Results, Value
 __all__ = ["GROWING", "Growing", "Growth", "benchmarks", "counts", "growth", "reasons", "table"]
 
 STRAIGHT = 1.5
-"""Up to this ratio a line is called straight: a larger heap misses the processor's caches more often."""
+"""Highest ratio of a straight line: a larger heap misses the processor's caches more often."""
 
 
 @attrs.frozen
 class Growing:
-    """Something that there can be more and more of, and the benchmark that tells what it costs.
+    """A thing with a growing number, and the benchmark of its cost.
 
-    The benchmark's first parameter is how many there are; `others` are the rest. `of` says what the benchmark's number
-    is: the cost of `one` while there are so many, or of `all` of them with what comes once. Fewer than `least` are left
-    out.
+    The benchmark's first parameter is the number; `others` are the other parameters. `of` tells the meaning of the
+    benchmark's result: the cost of `one` at that number, or of `all` of them with a constant part. Numbers below
+    `least` are left out.
     """
 
     thing: str
@@ -41,7 +41,7 @@ class Growing:
 
     @property
     def why(self) -> str:
-        """The reason, where it is more than a straight line."""
+        """Return the reason if the cost grows faster than a straight line."""
         return WHY.get(self.benchmark, "")
 
 
@@ -68,7 +68,7 @@ WHY = {
     "growth_run.Turns.track_run": "Each turn hands the model all messages so far. In CPU time, that is nothing beside "
     "the rest at 100 turns, a quarter of it at 1,000, and two thirds at 5,000.",
 }
-"""By benchmark, why something costs more than a straight line, measured. The list only shrinks."""
+"""Reasons for costs beyond a straight line, by benchmark, measured. The list only shrinks."""
 
 GROWING = (
     Growing("agents", "a run; they name one model", "growth.Agents.track_run", RUN, ("plain",)),
@@ -108,12 +108,12 @@ GROWING = (
 
 
 def benchmarks() -> list[str]:
-    """The names of all benchmarks that the table is of."""
+    """Return the names of all benchmarks of the table."""
     return sorted({growing.benchmark for growing in GROWING})
 
 
 def counts(growing: Growing) -> list[int]:
-    """How many there are, from the fewest on: what the benchmark says itself."""
+    """Return the numbers of the thing in ascending order, from the benchmark's own parameters."""
     module, name, _ = growing.benchmark.split(".")
     params: Any = getattr(importlib.import_module(f"{__package__}.{module}"), name).params
     first = params[0] if isinstance(params[0], tuple | list) else params
@@ -122,7 +122,7 @@ def counts(growing: Growing) -> list[int]:
 
 @attrs.frozen
 class Growth:
-    """What came of it: the numbers by count, what one costs with the most by what it costs with few, and the power."""
+    """The growth of a cost: results by number, the ratio of the most to few, and the power."""
 
     growing: Growing
     numbers: dict[int, float]
@@ -131,12 +131,12 @@ class Growth:
 
     @property
     def more(self) -> bool:
-        """Whether it is more than a straight line."""
+        """Return whether the cost grows faster than a straight line."""
         return self.ratio > STRAIGHT
 
     @property
     def verdict(self) -> str:
-        """The same in words."""
+        """Return the verdict in words."""
         if self.more:
             return "**more than a straight line**"
         if self.growing.of == "one":
@@ -145,7 +145,7 @@ class Growth:
 
 
 def growth(growing: Growing, results: Results, *, partial: bool = False) -> Growth | None:
-    """How its cost grows. Raises `UsageError` where a result is not there; nothing, where `partial` lets it lack."""
+    """Return the growth of the cost, or None if a result is missing and `partial`; else raises `UsageError`."""
     numbers = {}
     for count in counts(growing):
         value = Value(growing.benchmark, (count, *growing.others))
@@ -157,19 +157,19 @@ def growth(growing: Growing, results: Results, *, partial: bool = False) -> Grow
 
 
 def grown(growing: Growing, numbers: dict[int, float]) -> Growth:
-    """What comes of the numbers: of each count, what one costs there; less what comes once, where it is in them."""
+    """Return the growth for the results: the cost of one at each number, without the constant part of `all`."""
     (few, once), *more = numbers.items()
     if growing.of == "all":
         each = [(count - few, (found - once) / (count - few)) for count, found in more]
     else:
         each = list(numbers.items())
-    if min(cost for _, cost in each) <= 0:  # Of nothing that could be told from noise, no more is made.
+    if min(cost for _, cost in each) <= 0:  # Within the noise, the cost does not grow.
         return Growth(growing, numbers, 0.0, 0.0)
-    return Growth(growing, numbers, each[-1][1] / each[0][1], 1 + _slope(each))
+    return Growth(growing, numbers, each[-1][1] / each[0][1], 1 + _fit_power(each))
 
 
-def _slope(points: Sequence[tuple[float, float]]) -> float:
-    """By which power the second grows with the first: the slope of the line that fits their logarithms best."""
+def _fit_power(points: Sequence[tuple[float, float]]) -> float:
+    """Return the power by which the second grows with the first: the slope of the line through the logarithms."""
     logs = [(math.log(count), math.log(cost)) for count, cost in points]
     x, y = (sum(axis) / len(logs) for axis in zip(*logs, strict=True))
     across = sum((count - x) ** 2 for count, _ in logs)
@@ -177,7 +177,7 @@ def _slope(points: Sequence[tuple[float, float]]) -> float:
 
 
 def table(rows: Sequence[tuple[Growing, Growth | None]]) -> str:
-    """The rows as a table of a page."""
+    """Render the rows as a table of a page."""
     lines = [
         "| more and more | what is measured | few | many | one of many by one of few | all grows as | |",
         "|---|---|---|---|---|---|---|",
@@ -197,6 +197,6 @@ def table(rows: Sequence[tuple[Growing, Growth | None]]) -> str:
 
 
 def reasons(rows: Sequence[tuple[Growing, Growth | None]]) -> str:
-    """Why some are more than a straight line."""
+    """Render the reasons of costs beyond a straight line."""
     lines = [f"- **{each.thing}**, {each.what}: {each.why}" for each, found in rows if found is not None and found.more]
     return "\n".join(lines) or "None is more than a straight line."

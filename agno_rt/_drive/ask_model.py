@@ -41,8 +41,10 @@ async def ask_in_turn(job: Job, request: ModelRequest, *, streams: bool = True) 
 
     `streams` passes the model's deltas on to the listeners.
     """
-    emitter, hooks, name, turn = job.emitter, job.resolved.hooks, job.resolved.model.name, request.turn
+    emitter, hooks, turn = job.emitter, job.resolved.hooks, request.turn
     asked = request if hooks is None else await call_hooks.before_model(job, hooks, request)
+    # Events name no model where a hook answers in the model's place.
+    name = job.resolved.model.name if type(asked) is ModelRequest else ""
     emit = None
     if emitter is not None:
         await emitter.send(ModelStarted(job.run_id, name, turn))

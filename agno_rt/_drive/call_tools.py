@@ -103,12 +103,14 @@ async def _run_step(job: Job, units: Iterator[_Unit], count: int, results: dict[
 
 async def _call_tool(job: Job, call: ToolCall) -> Message | Approval:
     began = time.monotonic()  # noqa: F841 - `Runtime.tasks` reads the variable from this frame
-    if job.journal is None and job.emitter is None and job.resolved.hooks is None:
-        # The plain call: no event, hook or journal entry needs the status, and fewer functions are called.
-        _, content = await _run_tool(job, call)
-        return Message("tool", content, (), call.id, call.name)
-    [result] = await _call_tools(job, (call,))
-    return result
+    if job.journal is not None or job.resolved.hooks is not None:
+        [result] = await _call_tools(job, (call,))
+        return result
+    if job.emitter is not None:
+        return (await _make_calls(job, (_Asked(call, call),)))[0]
+    # The plain call: no event, hook or journal entry needs the status, and fewer functions are called.
+    _, content = await _run_tool(job, call)
+    return Message("tool", content, (), call.id, call.name)
 
 
 class _Asked(msgspec.Struct, eq=False):
@@ -189,7 +191,8 @@ _UNCERTAIN: Told = (
 
 async def _make_calls(job: Job, calls: Sequence[_Asked]) -> list[Message]:
     """Make the calls between the events of their beginnings and ends, and return their results."""
-    emitter, started = job.emitter, list[ToolCall]()
+    emitter = job.emitter
+    started: list[ToolCall] = []
     if job.journal is not None:
         await _store_beginnings(job, job.journal, calls)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import math
 import sys
+import warnings
 from types import TracebackType
 from typing import NoReturn
 from weakref import WeakKeyDictionary
@@ -19,6 +20,7 @@ __all__ = [
     "DEADLINES",
     "cause",
     "check_in_trio",
+    "check_outside_trio",
     "deadline",
     "ended_as",
     "is_loop_blocked",
@@ -128,6 +130,19 @@ def check_in_trio(what: str) -> None:
             "trio.run(main). For one run from synchronous code there is agno_rt.run(agent, input)."
         ),
     )
+
+
+def check_outside_trio() -> None:
+    """Raise `UsageError` for `agno_rt.run` inside trio; warn that it blocks a running asyncio loop."""
+    if trio.lowlevel.in_trio_run():
+        raise UsageError("run() was called inside trio", hint="There, `async with Runtime() as rt: await rt.run(...)`.")
+    if is_loop_blocked():
+        warnings.warn(
+            "run() blocks the asyncio loop in which it was called until the run is over. There, use `async with "
+            "agno_rt.from_asyncio.AsyncioRuntime() as rt: await rt.run(...)`.",
+            ResourceWarning,
+            stacklevel=3,
+        )
 
 
 def is_loop_blocked() -> bool:

@@ -19,6 +19,7 @@ from agno_rt._decide.hooks import Hooks
 from agno_rt._drive.job import Resolved, ResolvedAgent
 from agno_rt._drive.take_turns import take_timed_turns, take_turns
 from agno_rt._drive.tool_threads import Workers
+from agno_rt._runtime.opened import HeldPlaces, ToolkitsClosed
 from agno_rt.agent import PLAIN_MEMORY, Agent, ToolLike, limits_of, memory_of, settings_of
 from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
 from agno_rt.failures import must_pass, named, repr_of
@@ -60,7 +61,8 @@ class Runner(Binder, Protocol):
 class Resolver:
     """Resolves the runnables of one runtime, by plugins and their settings.
 
-    `models` has the models made from specs; `workers` are the threads and processes of tools.
+    `models` has the models made from specs; `workers` are the threads and processes of tools. `opened` has the tools of
+    the toolkits that the runtime holds open; see `_runtime/toolkits.py`.
     """
 
     def __init__(
@@ -73,6 +75,9 @@ class Resolver:
     ) -> None:
         self.models: dict[str, Model] = {}
         self.workers = Workers(limits)
+        self.opened: dict[Toolkit, Sequence[Tool]] = {}
+        self._held: WeakSet[HeldPlaces] = WeakSet()
+        self._toolkits: dict[str, Toolkit] = {}
         self._plugins = plugins
         self._settings = settings
         self._runner = runner
@@ -96,7 +101,10 @@ class Resolver:
         return self.resolve_agent(runnable)
 
     def resolve_agent(self, agent: Agent) -> ResolvedAgent:
-        """Return the resolved parts of the agent. Raises as `resolve`."""
+        """Return the resolved parts of the agent. Raises as `resolve`.
+
+        Raises `ToolkitsClosed` if toolkits of the agent are not open and no other fault was found.
+        """
         last = self._last
         try:
             # Compared by class: isinstance would be a call for each run.
@@ -132,6 +140,30 @@ class Resolver:
             self._last = Agent(agent.model, "", "", *fields)
             self._resolution = resolved
         return resolved
+
+    def publish(self, toolkit: Toolkit, tools: Sequence[Tool]) -> None:
+        """Replace the tools of an opened toolkit. Runs under way keep the old tools."""
+        if toolkit in self.opened:
+            self._forget_holders()
+        self.opened[toolkit] = tools
+
+    def forget(self, toolkit: Toolkit) -> None:
+        """Forget the tools of an opened toolkit, so that the next run of an agent with the toolkit opens it anew."""
+        if self.opened.pop(toolkit, None) is not None:
+            self._forget_holders()
+
+    def idle_toolkits(self) -> list[Toolkit]:
+        """Return the opened toolkits without runs, with the longest unused toolkit first."""
+        self._forget_holders()
+        used = {toolkit for places in self._held for toolkit in places.toolkits}
+        return [toolkit for toolkit in self.opened if toolkit not in used]
+
+    def _forget_holders(self) -> None:
+        """Forget all resolutions with opened toolkits; afterwards only runs hold the toolkits."""
+        self._last, self._resolution = _NOBODY, _NOTHING
+        self._toolsets = {
+            key: known for key, known in self._toolsets.items() if not isinstance(known.places, HeldPlaces)
+        }
 
     def release(self) -> list[Any]:
         """Forget all made things, and return the closable ones. A later run makes them anew."""
@@ -175,16 +207,23 @@ class Resolver:
         model = self.model(agent.model)
         profile = getattr(model, "profile", NO_PROFILE)
         profile = profile if type(profile) is ModelProfile else profile_of(model)
-        toolset = self._find_toolset(agent.tools) if agent.tools else _NO_TOOLS
+        closed: Mapping[Toolkit, str] = _NO_TOOLKITS
+        try:
+            toolset = self._find_toolset(agent.tools) if agent.tools else _NO_TOOLS
+        except ToolkitsClosed as exc:
+            # Raised again below, so that the other faults of the agent show before anything is opened.
+            toolset, closed = _NO_TOOLS, exc.toolkits
         tools, form = toolset.tools, None
         if agent.output is not None:
             form = self._find_form(agent.output, profile.output, tools)
             tools = tools if form.tool is None else {**tools, form.tool.name: form.tool}
-        if settings.tool_choice != "auto" and memory.facts is None:
+        if settings.tool_choice != "auto" and memory.facts is None and not closed:
             _check_choice(settings.tool_choice, tools)
         hooks = self._find_hooks(agent.hooks) if agent.hooks else None
         summary = memory.summary
         summarizer = None if summary is None or summary.model is None else self.model(summary.model)
+        if closed:
+            raise ToolkitsClosed(closed)
         limits = limits or self._limits
         return ResolvedAgent(
             take_turns if limits.turn_timeout is None else take_timed_turns,
@@ -254,14 +293,24 @@ class Resolver:
             key = tuple(entry if isinstance(entry, _ENTRY) else self._find_tool(entry) for entry in key)
         known = self._toolsets.get(key)
         if known is None:
-            by_name = _name_tools([tool for entry in key for tool in self._list_tools(entry)])
+            opened: dict[Toolkit, str] = {}
+            by_name = _name_tools([tool for entry in key for tool in self._list_tools(entry, opened)])
+            if closed := {toolkit: spec for toolkit, spec in opened.items() if toolkit not in self.opened}:
+                raise ToolkitsClosed(closed)
             for tool in by_name.values():
                 if tool.process:
                     self._check_process(tool)
             bounded = {name: tool for name, tool in by_name.items() if tool.limits.concurrency is not None}
             pauses = any(tool.pauses for tool in by_name.values())
-            known = _Toolset(by_name, {name: self._find_place(tool) for name, tool in bounded.items()}, pauses)
+            places: dict[str, Limiter] = {name: self._find_place(tool) for name, tool in bounded.items()}
+            if opened:
+                places = HeldPlaces(places, opened)
+                self._held.add(places)
+            known = _Toolset(by_name, places, pauses)
             keep(self._toolsets, key, known)
+        if known.places.__class__ is HeldPlaces:
+            for toolkit in known.places.toolkits:
+                self.opened[toolkit] = self.opened.pop(toolkit)  # moved to the end, as the last used
         return known
 
     def _find_tool(self, function: Any) -> Tool:
@@ -284,13 +333,28 @@ class Resolver:
         if self.workers.processes is None:
             self.workers.processes = Processes()
 
-    def _list_tools(self, entry: Any) -> Sequence[Tool]:
-        made = self._plugins.tool(entry, self._settings) if isinstance(entry, str) else entry
+    def _list_tools(self, entry: Any, opened: dict[Toolkit, str]) -> Sequence[Tool]:
+        """Return the tools of an entry in an agent's tools. Add a toolkit with `open` to `opened`, with its spec."""
+        made = self._make_entry(entry) if isinstance(entry, str) else entry
+        if isinstance(made, Toolkit) and made.open is not None:
+            opened[made] = entry if isinstance(entry, str) else ""
+            return self.opened.get(made, ())
         tools = made.tools if isinstance(made, Toolkit) else (made,)
         for tool in tools:
             if not isinstance(tool, Tool):
                 raise _not_a_tool_error(entry, tool)
         return tools
+
+    def _make_entry(self, spec: str) -> Any:
+        """Return the tool or toolkit of the spec. A toolkit with `open` is made once for all agents with the spec."""
+        made = self._toolkits.get(spec)
+        if made is None:
+            made = self._plugins.tool(spec, self._settings)
+            if isinstance(made, Toolkit) and made.open is not None:
+                if len(self._toolkits) >= _KEPT:
+                    self._toolkits = {spec: known for spec, known in self._toolkits.items() if known in self.opened}
+                self._toolkits[spec] = made
+        return made
 
     def _find_place(self, tool: Tool) -> Limiter:
         place = self._places.get(tool)
@@ -353,6 +417,7 @@ _ENTRY = (Tool, Toolkit, str)
 _NOBODY = Agent(cast(Any, object()))
 _NOTHING = cast(ResolvedAgent, None)
 _NO_TOOLS = _Toolset({}, {})
+_NO_TOOLKITS: Mapping[Toolkit, str] = {}
 _DEFAULTS = Limits()
 
 

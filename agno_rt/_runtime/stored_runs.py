@@ -63,10 +63,12 @@ class StoredRuns:
 
     Args:
         memory: returns the runtime's memory backend, and opens it at the first call
-        tools: returns a runnable's own tools by their names
+        tools: opens a runnable's own toolkits, and returns its own tools by name
     """
 
-    def __init__(self, memory: Callable[[], MemoryBackend], tools: Callable[[Runnable], Mapping[str, Tool]]) -> None:
+    def __init__(
+        self, memory: Callable[[], MemoryBackend], tools: Callable[[Runnable], Awaitable[Mapping[str, Tool]]]
+    ) -> None:
         self._memory = memory
         self._tools = tools
         self._owner = new_owner()
@@ -200,7 +202,8 @@ class StoredRuns:
             store = self._store
             found = await self._approval(store, approval, user)
             runnable = self._runnables.get(found.agent)
-            tools = {} if runnable is None else self._tools(runnable)
+            # Only arguments and answers are compared with the tool: a plain decision opens nothing.
+            tools = {} if runnable is None or decision.arguments is None else await self._tools(runnable)
             check_decision(tools.get(found.call.name), found, decision)
             return await store.decide(approval, decision)
 

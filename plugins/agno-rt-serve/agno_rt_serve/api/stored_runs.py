@@ -1,4 +1,4 @@
-"""The runs that are stored, and those under way here: shown, resumed and cancelled by their ids."""
+"""Stored runs, and runs under way here: shown, resumed and cancelled by their ids."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from agno_rt_serve.http.asgi import JSON, Receive, Scope, Send, header, request_
 __all__ = ["StoredRuns"]
 
 _MANY = 10_000
-"""So many approvals of one run are shown."""
+"""The most approvals of one run that are shown."""
 
 
-class _Listed(msgspec.Struct, forbid_unknown_fields=True):
+class _ListQuery(msgspec.Struct, forbid_unknown_fields=True):
     status: RunStatus | None = None
     session: str | None = None
     user: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
 
 
-class _Asked(msgspec.Struct, forbid_unknown_fields=True):
+class _UserQuery(msgspec.Struct, forbid_unknown_fields=True):
     user: str | None = None
 
 
 class StoredRuns:
-    """Lists and shows stored runs, resumes them, and cancels whatever run is under way."""
+    """Lists, shows and resumes stored runs, and cancels any run under way."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
         self._shown = Shown(site)
 
     def routes(self) -> list[Route]:
-        """Return what is answered."""
+        """Return the routes."""
         return [
             Route("GET", "/runs", self._list),
             Route("GET", "/runs/{id}", self._get),
@@ -51,7 +51,7 @@ class StoredRuns:
         ]
 
     async def _list(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = read_query(scope, _Listed)
+        asked = read_query(scope, _ListQuery)
         records = await self._site.run_store().runs(
             status=asked.status,
             session=asked.session,
@@ -59,23 +59,23 @@ class StoredRuns:
             unowned=asked.user is None,
             limit=asked.limit,
         )
-        await respond(send, 200, JSON, msgspec.json.encode({"runs": [self._record(each) for each in records]}))
+        await respond(send, 200, JSON, msgspec.json.encode({"runs": [self._render_record(each) for each in records]}))
 
     async def _get(self, scope: Scope, receive: Receive, send: Send) -> None:
-        record, entries = await self._site.load_run(path_value(scope, "id"), read_query(scope, _Asked).user)
+        record, entries = await self._site.load_run(path_value(scope, "id"), read_query(scope, _UserQuery).user)
         approvals = self._shown.all(await self._site.run_store().approvals(run=record.id, limit=_MANY))
-        shown = self._record(record) | {"approvals": approvals, "steps": read_steps(entries, record.id)}
+        shown = self._render_record(record) | {"approvals": approvals, "steps": read_steps(entries, record.id)}
         await respond(send, 200, JSON, msgspec.json.encode(shown))
 
     async def _resume(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await read_body(scope, receive, _Asked)
+        body = await read_body(scope, receive, _UserQuery)
         record, _ = await self._site.load_run(path_value(scope, "id"), body.user)
         if record.status == "completed":
-            hint = "GET /runs/ID has its answer. `agno-rt runs fork` goes on from one of its steps."
+            hint = "GET /runs/ID has the answer. `agno-rt runs fork` goes on from one of the run's steps."
             raise HttpError(409, "run_conflict", "this run is completed", hint)
-        agent = self._site.project.agents.get(record.agent)
+        agent = self._site.project.runnables.get(record.agent)
         if agent is None:
-            hint = f"Serve the project that has the agent {record.agent!r} and this run's memory."
+            hint = f"Serve a project with the agent {record.agent!r} and this run's memory."
             raise HttpError(404, "not_found", f"this server has no agent {record.agent!r} any more", hint)
         task = Task(agent, Resume(record.id), user=record.user)
         if b"text/event-stream" in header(scope, b"accept"):
@@ -86,7 +86,7 @@ class StoredRuns:
             await respond(send, 200, JSON, result_body(result, record.session, approvals))
 
     async def _cancel(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await read_body(scope, receive, _Asked)
+        body = await read_body(scope, receive, _UserQuery)
         run = path_value(scope, "id")
         # A run that is streamed here need not be stored to be cancelled.
         cancelled = self._site.runner.cancel_run(run, body.user)
@@ -95,8 +95,8 @@ class StoredRuns:
             cancelled = await self._site.runtime.cancel(record.id)
         await respond(send, 200, JSON, msgspec.json.encode({"cancelled": cancelled}))
 
-    def _record(self, record: RunRecord) -> dict[str, Any]:
-        """Return the record as JSON has it. Which process has the run is no client's business, but whether one does."""
+    def _render_record(self, record: RunRecord) -> dict[str, Any]:
+        """Return the record as values for JSON. Clients see whether a process has the run, but not which."""
         made: dict[str, Any] = msgspec.to_builtins(record)
         del made["owner"]
         return made | {"stopped": self._site.runtime.is_stopped(record)}

@@ -1,4 +1,4 @@
-"""Copies a folder that ships with agno_rt to where the user wants it, whole or not at all. Knows no verb."""
+"""Copies a folder of agno_rt to a folder of the user, completely or not at all. Knows no verb."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from agno_rt.errors import UsageError
 
 __all__ = ["copy_files", "files_below"]
 
-_LEFT_BEHIND = frozenset({"__pycache__", "dist", "build"})
+_GENERATED = frozenset({"__pycache__", "dist", "build"})
 
 
 def files_below(folder: Path) -> list[Path]:
-    """The files below the folder, relative to it, without what tools leave behind."""
-    return sorted(path.relative_to(folder) for path in _walk(folder))
+    """Return the paths of the files below the folder, relative to the folder, without caches and builds."""
+    return sorted(path.relative_to(folder) for path in _walk_files(folder))
 
 
 def copy_files(
@@ -29,10 +29,9 @@ def copy_files(
 ) -> list[Path]:
     """Copy the files below `source` to `target` and return their new paths; `rename` maps paths and contents.
 
-    A `private` copy is for its owner alone, from the moment that it is there. A file named in `spare` that is there
-    already stays as it is.
+    Only the owner can read a `private` copy, from its creation on. An existing file with a name in `spare` is kept.
 
-    Raises `UsageError`, before anything is written, where one of them is there already, or the place cannot be used.
+    Raises `UsageError` for an existing file, before anything is written, and for a folder that cannot be written.
     """
     files = {target / rename(path.as_posix()): source / path for path in files_below(source)}
     files = {path: original for path, original in files.items() if original.name not in spare or not path.exists()}
@@ -47,6 +46,7 @@ def copy_files(
         for path, original in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             text = rename(original.read_text(encoding="utf-8"))
+            # "x": a file created in the meantime by somebody else is not overwritten.
             with open(path, "x", encoding="utf-8", opener=_open_private if private else None) as file:
                 file.write(text)
             if not private:
@@ -60,9 +60,9 @@ def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk_files(folder: Path) -> Iterator[Path]:
     for path in folder.iterdir():
         if path.is_file() and path.suffix != ".pyc":
             yield path
-        elif path.is_dir() and path.name not in _LEFT_BEHIND and not path.name.startswith("."):
-            yield from _walk(path)
+        elif path.is_dir() and path.name not in _GENERATED and not path.name.startswith("."):
+            yield from _walk_files(path)

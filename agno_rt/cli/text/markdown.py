@@ -1,6 +1,6 @@
-"""Shows Markdown in a terminal while it arrives: word by word, each block in its form, and nothing drawn twice.
+"""Markdown shown in a terminal while it arrives: word by word, each block in its form, and nothing drawn twice.
 
-Only what is certain is written: a word once it is whole, a line of code once it ends, a table once it is over.
+Only certain text is written: a complete word, a complete line of code, a complete table.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 import attrs
 from rich.cells import cell_len
 
-from agno_rt.cli.code_lines import CodeLines
-from agno_rt.cli.inline_markdown import Kind, Span, read_inline
-from agno_rt.cli.markdown_table import column_widths, read_rows
-from agno_rt.cli.word_wrap import WordWriter
+from agno_rt.cli.text.code_lines import CodeLines
+from agno_rt.cli.text.inline_markdown import Kind, Span, read_inline
+from agno_rt.cli.text.markdown_table import column_widths, read_rows
+from agno_rt.cli.text.word_wrap import WordWriter
 
 __all__ = ["MarkdownWriter"]
 
@@ -27,12 +27,13 @@ _QUOTE = re.compile(r"> ?")
 _UNDECIDED = re.compile(
     r"(?:#{1,6}|\d{1,9}[.)]?|[-*_+](?:[ \t]*[-*_])*[ \t]*|[-*+][ \t]+\[(?:[ xX](?:\][ \t]*)?)?|`{1,3}|~{1,3})?$"
 )
-"""The beginning of a line that more text could still make one block or another of."""
+"""The beginning of a line whose kind of block depends on more text."""
 
 _LONGEST_START = 200
-"""Characters of a line that wait at most until it shows what block they begin."""
+"""The most characters of a line that wait for a decision about the block."""
 
 _LONGEST_QUOTE = 16
+"""The most cells of quote marks on a line, so that deeply nested quotes leave room for text."""
 
 _STYLES: Mapping[Kind, str] = {"bold": "1", "italic": "3", "strike": "9", "link": "4", "url": "2;4", "code": "36"}
 _DIM, _BOLD = "2", "1"
@@ -40,9 +41,9 @@ _DIM, _BOLD = "2", "1"
 
 @attrs.define
 class MarkdownWriter:
-    """Takes text in pieces with `feed`; `finish` writes what waits and ends the line. Then a new text may begin.
+    """A writer of Markdown: takes pieces of text with `feed`. After `finish` a new text may begin.
 
-    The text must be free of control characters. Without `colour` only bold, italic and the like are used.
+    The text must be free of control characters. Without `colour` only styles such as bold and italic are used.
     """
 
     write: Callable[[str], None]
@@ -50,9 +51,9 @@ class MarkdownWriter:
     colour: bool = True
     _words: WordWriter = attrs.field(init=False)
     _line: str = attrs.field(default="", init=False)
-    """What of the line has not been written."""
+    """The part of the line that waits to be written."""
     _before: str = attrs.field(default="", init=False)
-    """The last character of the line that was read."""
+    """The last character of the line's part that was read."""
     _style: str = attrs.field(default="", init=False)
     _in_text: bool = attrs.field(default=False, init=False)
     _code: CodeLines | None = attrs.field(default=None, init=False)
@@ -60,35 +61,37 @@ class MarkdownWriter:
     _levels: list[int] = attrs.field(factory=list, init=False)
     _quote: str = attrs.field(default="", init=False)
     _gap: bool = attrs.field(default=False, init=False)
-    """Whether an empty line comes before the next block."""
+    """True if an empty line comes before the next block."""
     _any: bool = attrs.field(default=False, init=False)
-    """Whether any block has been written."""
+    """True after the first block."""
 
     def __attrs_post_init__(self) -> None:
         self._words = WordWriter(self.write, self.width)
 
     @property
     def is_open(self) -> bool:
-        """Whether something waits to be written, or stands on a line that has not ended."""
+        """True if text waits to be written, or the present line has text."""
         return bool(self._line or self._table) or self._code is not None or self._words.is_open
 
     def feed(self, text: str) -> None:
-        """Take in a piece of text and write what is certain."""
+        """Take in a piece of text and write the certain part."""
         for line in text.splitlines(keepends=True):
             self._line += line.rstrip("\r\n")
             self._advance(whole=line.endswith(("\n", "\r")))
 
     def finish(self) -> None:
-        """Write what waits and end the line."""
+        """Write the waiting text and end the line."""
         if self._line or self._in_text:
             self._advance(whole=True)
         self._end_table()
         if self._words.is_open:
             self._words.end_line()
+        # A model may end in the middle of a code block: the next answer must not be taken for code.
         self._code, self._levels, self._quote = None, [], ""
         self._gap = self._any = False
 
     def _advance(self, *, whole: bool) -> None:
+        # Code is coloured by the line, and a table's widths depend on all its rows: both wait for whole lines.
         if self._in_text:
             self._write_text(whole=whole)
         elif self._code is not None:
@@ -104,6 +107,7 @@ class MarkdownWriter:
             self._begin_block(whole=whole)
 
     def _is_undecided(self) -> bool:
+        # A hostile line could stay undecided without end.
         if len(self._line) > _LONGEST_START:
             return False
         start = self._line.lstrip()
@@ -132,8 +136,9 @@ class MarkdownWriter:
             self._write_text(whole=whole)
 
     def _begin_line(self, line: str) -> str:
-        """Write what the line begins with, in its form, and return the text behind it."""
+        """Write the marks at the beginning of the line in their form, and return the text behind."""
         rest, quote = line.lstrip(), ""
+        # Markdown counts a tab as the blanks up to the next multiple of four columns.
         depth = len(line.expandtabs(4)) - len(rest.expandtabs(4))
         while len(quote) < _LONGEST_QUOTE and (found := _QUOTE.match(rest)):
             quote += "│ "
@@ -160,13 +165,13 @@ class MarkdownWriter:
         return rest
 
     def _separate(self, *, always: bool = False) -> None:
-        """Write an empty line where one belongs between the last block and the next."""
+        """Write an empty line between the last block and the next, if needed."""
         if self._any and (self._gap or always):
             self._words.end_line()
         self._gap, self._any = False, True
 
     def _begin_item(self, depth: int, quote: str, found: re.Match[str]) -> None:
-        """Write the item's mark, indented by how deep the item is nested."""
+        """Write the item's mark, indented by the depth of the item."""
         while self._levels and self._levels[-1] > depth:
             self._levels.pop()
         if not self._levels or depth > self._levels[-1] + 1:
@@ -179,11 +184,11 @@ class MarkdownWriter:
         self._words.begin(lead + mark, _DIM if quote else "", indent=lead + " " * len(mark))
 
     def _begin_plain(self, depth: int, quote: str) -> None:
-        lead = quote + self._lead(depth)
+        lead = quote + self._list_indent(depth)
         self._words.begin(lead, _DIM if quote else "", indent=lead)
 
-    def _lead(self, depth: int) -> str:
-        """What goes before something within the items of a list that are less indented; the others have ended."""
+    def _list_indent(self, depth: int) -> str:
+        """Return the indent of a block by the open list items around it, and close the other items."""
         self._levels = [level for level in self._levels if level < depth]
         return "  " * len(self._levels)
 
@@ -193,25 +198,25 @@ class MarkdownWriter:
         if read := taken[: len(taken) - len(self._line)]:
             self._before = read[-1]
         for span in spans:
-            self._words.add(self._shown(span), self._sgr(span, self._style))
+            self._words.add(self._span_text(span), self._span_style(span, self._style))
         if whole:
             self._words.end_line()
             self._in_text = False
 
-    def _shown(self, span: Span) -> str:
-        """The span's text; code keeps its backticks where no colour tells it."""
+    def _span_text(self, span: Span) -> str:
+        """Return the span's text, for code without colour in backticks."""
         text, kinds = span
         return f"`{text}`" if "code" in kinds and not self.colour else text
 
-    def _sgr(self, span: Span, style: str) -> str:
-        """The style of the span within a text of that style."""
+    def _span_style(self, span: Span, style: str) -> str:
+        """Return the SGR parameters of the span within a text of the style."""
         kinds = (kind for kind in _STYLES if kind in span[1] and (kind != "code" or self.colour))
         return ";".join(filter(None, (style, *(_STYLES[kind] for kind in kinds))))
 
     def _begin_code(self, indent: str, fence: str, info: str) -> None:
         self._code = CodeLines(info.split(maxsplit=1)[0] if info else "", fence, len(indent), colour=self.colour)
         self._separate()
-        self._words.add_raw(self._lead(len(indent)) + fence + info, _DIM)
+        self._words.add_raw(self._list_indent(len(indent)) + fence + info, _DIM)
         self._words.end_line()
 
     def _write_code(self, code: CodeLines) -> None:
@@ -256,10 +261,10 @@ class MarkdownWriter:
                 self._words.end_line()
 
     def _cell_width(self, cell: str) -> int:
-        return cell_len("".join(self._shown(span) for span in read_inline(cell, whole=True)[0]))
+        return cell_len("".join(self._span_text(span) for span in read_inline(cell, whole=True)[0]))
 
     def _write_list(self, rows: Sequence[Sequence[str]]) -> None:
-        """Write a table that is too wide: a row's cells below each other, each behind its title."""
+        """Write a table too wide for columns: the cells of each row on lines of their own, behind their titles."""
         titles = rows[0]
         for number, row in enumerate(rows[1:]):
             if number:
@@ -272,8 +277,8 @@ class MarkdownWriter:
 
     def _write_words(self, text: str, style: str) -> None:
         for span in read_inline(text, whole=True)[0]:
-            self._words.add(self._shown(span), self._sgr(span, style))
+            self._words.add(self._span_text(span), self._span_style(span, style))
 
     def _write_cell(self, cell: str, style: str) -> None:
         for span in read_inline(cell, whole=True)[0]:
-            self._words.add_raw(self._shown(span), self._sgr(span, style))
+            self._words.add_raw(self._span_text(span), self._span_style(span, style))

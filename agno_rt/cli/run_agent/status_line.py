@@ -1,4 +1,4 @@
-"""A line at the foot of a terminal that says what is under way. It is erased before anything else is written."""
+"""A line at the foot of a terminal about the work under way, erased before anything else is written."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from agno_rt.cli.report import clean, styled
 __all__ = ["StatusLine", "can_show_status"]
 
 _AFTER = 0.15
-"""Seconds before anything is shown, so that what is quick does not flash."""
+"""Seconds before anything is shown, so that quick work does not flash."""
 
 _TICK = 0.1
 _SECONDS_FROM = 2.0
-"""Seconds from which on the line says how many they are."""
+"""Seconds after which the line shows the elapsed seconds."""
 
 
 def can_show_status() -> bool:
-    """Whether a line on stderr would be seen, and can be erased again."""
+    """Tell whether a line on stderr would be seen, and can be erased."""
     return sys.stdout.isatty() and sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
 
 
 class StatusLine:
-    """Shows a text from `show` to `hide`, drawn by a thread of its own. Use it in a `with` block, which ends that."""
+    """A text shown from `show` to `hide`, drawn by a thread of its own. `close` ends the thread."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -39,7 +39,7 @@ class StatusLine:
         self._thread: threading.Thread | None = None
 
     def show(self, text: str) -> None:
-        """Show the text a moment from now, in place of what is shown."""
+        """Replace the shown text, after a short delay."""
         with self._changed:
             self._text, self._since = " ".join(clean(text).split()), time.monotonic()
             if self._thread is None:
@@ -49,7 +49,7 @@ class StatusLine:
             self._changed.notify()
 
     def hide(self) -> None:
-        """Erase the line. When this returns, nothing of it is there, and nothing will be drawn."""
+        """Erase the line. Nothing is drawn after the return."""
         with self._changed:
             self._text = ""
             self._erase(sys.stderr)
@@ -80,13 +80,13 @@ class StatusLine:
     def _write(self, stream: TextIO, frame: str, waited: float) -> None:
         from rich.cells import cell_len, set_cell_size
 
-        from agno_rt.cli.word_wrap import terminal_width
+        from agno_rt.cli.text.word_wrap import terminal_width
 
         after = f" {waited:.0f} s" if waited >= _SECONDS_FROM else ""
         room = terminal_width() - len(after) - 2
         text = self._text if cell_len(self._text) <= room else f"{set_cell_size(self._text, max(0, room - 1))}…"
-        # The old line is written over, not erased first: so it does not flicker.
-        # Where the terminal has gone, the run notices; this line does not matter.
+        # The old line is overwritten, not erased first, which would flicker.
+        # A closed terminal ends the run elsewhere; this line does not matter.
         with suppress(OSError, ValueError):
             stream.write(f"\r{styled(f'{frame} {text}{after}', dim=True)}\x1b[K")
             stream.flush()

@@ -1,6 +1,6 @@
-"""Writes styled text to a terminal word by word, so that no word is cut at the edge. It never moves the cursor back.
+"""Styled text written to a terminal word by word, so that no word is cut at the edge.
 
-What has been written stays as it is, so a stream of text neither flickers nor spoils what can be scrolled back to.
+The cursor never moves back and written text never changes: a stream does not flicker, and scrolling back shows all.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _IDEOGRAPH = re.compile(f"[{_OPENING}]*[{_IDEOGRAPHS}]")
 
 @attrs.define
 class WordWriter:
-    """Puts words on lines of `width()` cells at most. A style is the parameters of an SGR sequence, such as `1;36`.
+    """Writes words on lines of at most `width()` cells. A style is the parameters of an SGR sequence, such as `1;36`.
 
-    A word is written once it is known to be whole, so the last one waits for `flush`. A word longer than a line begins
-    one of its own and is left to the terminal, so that a long URL can still be copied.
+    A word is written when complete, so the last word waits for `flush`. A word longer than a line begins a line of its
+    own and is broken by the terminal, so that a long URL can still be copied.
 
     Attributes:
-        indent: what each further line of the paragraph begins with, and its style
+        indent: the beginning of each further line of the paragraph, and its style
     """
 
     write: Callable[[str], None]
@@ -50,7 +50,7 @@ class WordWriter:
 
     @property
     def is_open(self) -> bool:
-        """Whether the line has something on it, or a word waits to be written."""
+        """True if the line has text, or a word waits to be written."""
         return self._column > 0 or bool(self._word)
 
     def add(self, text: str, style: str = "") -> None:
@@ -64,28 +64,28 @@ class WordWriter:
             else:
                 if self._may_break_before(piece):
                     self._end_word()
-                # What belongs together, as an emoji of several characters does, is measured together.
+                # The pieces of an emoji of several characters must be measured together.
                 joins = bool(self._word) and self._word[-1][1] == style
                 self._word.append((self._word.pop()[0] + piece if joins else piece, style))
 
     def begin(self, prefix: str, style: str = "", *, indent: str = "") -> None:
-        """Begin a line with a bullet or the like; `indent` is what the lines begin with that it is broken into."""
+        """Begin a line with a prefix such as a bullet; `indent` begins each further line of the paragraph."""
         self.indent = indent, style
         self._put(prefix, style)
         self._fresh = True
 
     def add_raw(self, text: str, style: str = "") -> None:
-        """Write the text as it stands, blanks included, and let the terminal break it where it must."""
+        """Write the text unchanged, with its blanks, and let the terminal break the line."""
         self._end_word()
         self._put(text, style)
         self._fresh = False
 
     def flush(self) -> None:
-        """Write the word that waits."""
+        """Write the waiting word."""
         self._end_word()
 
     def end_line(self) -> None:
-        """End the line, with what waits on it."""
+        """Write the waiting word and end the line."""
         self._end_word()
         self._restyle("")
         self.write("\n")
@@ -124,7 +124,6 @@ class WordWriter:
     def _put(self, text: str, style: str) -> None:
         if not text:
             return
-        # A space shows no more than what underlines or colours it.
         self._restyle(style)
         self.write(text)
         self._column += cell_len(text)
@@ -136,7 +135,7 @@ class WordWriter:
 
 
 class DimWriter:
-    """Writes text word by word in one style."""
+    """Writes text word by word in a single style."""
 
     def __init__(self, write: Callable[[str], None], width: Callable[[], int], style: str) -> None:
         self._words = WordWriter(write, width)
@@ -144,7 +143,7 @@ class DimWriter:
 
     @property
     def is_open(self) -> bool:
-        """Whether the line has something on it, or a word waits to be written."""
+        """True if the line has text, or a word waits to be written."""
         return self._words.is_open
 
     def feed(self, text: str) -> None:
@@ -157,13 +156,13 @@ class DimWriter:
 
 
 def terminal_width() -> int:
-    """Return how many cells of a line are written on."""
+    """Return the usable cells of a line."""
     columns = shutil.get_terminal_size().columns
     if not sys.stdout.isatty():
-        # Where answers go to a file, the terminal is where stderr goes.
+        # With answers redirected to a file, messages still go to a terminal on stderr.
         with suppress(OSError, ValueError):
             columns = os.get_terminal_size(sys.stderr.fileno()).columns
-    # A line that fills the terminal to its last cell is followed by an empty one in some.
+    # Some terminals add an empty line after a line that fills the last cell.
     return max(1, columns - 1)
 
 
@@ -177,7 +176,7 @@ def wrap_words(text: str) -> str:
 
 
 def wrap_terms(rows: Sequence[tuple[str, str]]) -> str:
-    """Return terms with what is said of each: beside them, or, where a line is short, below."""
+    """Return terms with their explanations beside, or, in a narrow terminal, below."""
     widest = max(cell_len(term) for term, _ in rows)
     beside = widest + 4 < terminal_width() // 2
     indent = " " * (widest + 4 if beside else 6)

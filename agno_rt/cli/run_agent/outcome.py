@@ -1,4 +1,4 @@
-"""What is said of a run once it is over, or paused: its JSON, its exit code, how to go on with it."""
+"""The outcome of a finished or paused run: its JSON, its exit code, and the commands to resume it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from agno_rt.cli.display import call_line
 from agno_rt.cli.report import clean, notice
+from agno_rt.cli.run_agent.display import call_line
 from agno_rt.cli.values import fields_of, kinds_of
 from agno_rt.errors import AgnoError
 from agno_rt.result import RunResult
@@ -16,18 +16,18 @@ from agno_rt.run_store import Approval
 __all__ = ["PAUSED", "exit_code", "result_fields", "result_json", "show_paused"]
 
 PAUSED = 75
-"""The exit code of a run that waits for somebody; sysexits.h has it for what may succeed later."""
+"""The exit code of a paused run: EX_TEMPFAIL of sysexits.h, for a failure that may succeed later."""
 
 _INTERRUPTED = 130
 
 
 def exit_code(result: RunResult) -> int:
-    """0 for an answer, 75 for a run that is paused, 130 for one that Ctrl-C cancelled."""
+    """Return 0 for an answer, 75 for a paused run, 130 for a run cancelled by Ctrl-C."""
     return {"cancelled": _INTERRUPTED, "paused": PAUSED}.get(result.status, 0)
 
 
 def result_json(result: RunResult | None, session: str | None, error: AgnoError | None) -> bytes:
-    """The run as JSON; see `result_fields`."""
+    """Return the run as JSON; see `result_fields`."""
     import msgspec
 
     from agno_rt.output import plain_value
@@ -36,7 +36,7 @@ def result_json(result: RunResult | None, session: str | None, error: AgnoError 
 
 
 def result_fields(result: RunResult | None, session: str | None, error: AgnoError | None) -> dict[str, Any]:
-    """The run as the server gives it; without a result where it never began. A paused one has its `approvals` too."""
+    """Return the run in the server's format. Without a `result` the run never began; a paused run has `approvals`."""
     body: dict[str, Any] = {
         "run_id": result and result.run_id,
         "status": result.status if result else "failed",
@@ -53,29 +53,30 @@ def result_fields(result: RunResult | None, session: str | None, error: AgnoErro
 
 
 def show_paused(result: RunResult, options: str, *, lasts: bool = True) -> None:
-    """Say on stderr what the run waits for, and what to type to go on; `options` say where it is kept."""
+    """Print on stderr the commands to decide and resume a paused run, with the `options` of its memory."""
     click.echo(f"Paused: run {result.run_id} waits.", err=True)
     if not lasts:
-        notice('It ends with this process, for the memory is `memory:`. One that lasts is `memory = "sqlite:///a.db"`.')
+        notice('It ends with this process: the memory is `memory:`. To keep runs, set `memory = "sqlite:///a.db"`.')
         return
-    click.echo("Decide, and go on:", err=True)
+    click.echo("To decide and resume:", err=True)
+    # Deciding a single approval can resume the run at once; several must all be decided first.
     alone = len(result.approvals) == 1
     for approval in result.approvals:
-        about = _wanted(approval) if alone else call_line(approval.call)[2:]
-        command = f"  {_command(approval)}{options}{' --resume' if alone else ''}"
+        about = _describe_answer(approval) if alone else call_line(approval.call)[2:]
+        command = f"  {_decision_command(approval)}{options}{' --resume' if alone else ''}"
         click.echo(clean(f"{command}  # {about}" if about else command), err=True)
     if not alone:
         click.echo(f"  agno-rt runs resume {result.run_id}{options}", err=True)
 
 
-def _command(approval: Approval) -> str:
+def _decision_command(approval: Approval) -> str:
     if approval.kind == "approval":
         return f"agno-rt approvals approve {approval.id}"
     return f"agno-rt approvals answer {approval.id} VALUE"
 
 
-def _wanted(approval: Approval) -> str:
-    """What an answer has to have."""
+def _describe_answer(approval: Approval) -> str:
+    """Return the fields and types of the requested answer, as in `{"city": string}`."""
     if approval.kind != "input" or approval.schema is None:
         return ""
     fields = fields_of(approval.schema).items()

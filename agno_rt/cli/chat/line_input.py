@@ -1,6 +1,6 @@
-"""Reads what a person types, or what a pipe holds, as inputs of one or more lines.
+"""Inputs of one or more lines, typed by a person or read from a pipe.
 
-For the main thread alone: readline and Ctrl-C work only there. GNU readline does the editing, where Python has it.
+Only for the main thread: readline and Ctrl-C do not work elsewhere. GNU readline edits the lines, if Python has it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Self
 
 import attrs
 
-from agno_rt.cli.input_history import History
-from agno_rt.cli.terminal import is_dumb, is_interactive, prefilled, read_from, readline_module
+from agno_rt.cli.chat.input_history import History
+from agno_rt.cli.terminal import is_dumb, is_interactive, prefill, read_from, readline_module
 
 __all__ = ["Complete", "LineInput", "Typed"]
 
@@ -22,7 +22,7 @@ PROMPT, MORE = "> ", ". "
 QUOTES = '"""'
 
 Complete = Callable[[str], Iterable[str]]
-"""What a line that is begun may become: whole lines."""
+"""Completes the beginning of a line: returns whole lines."""
 
 _NEWLINE_KEYS = (r"\C-j", r"\e\C-m", r"\e\C-j")
 """Ctrl-J, and Alt+Enter."""
@@ -30,7 +30,7 @@ _NEWLINE_KEYS = (r"\C-j", r"\e\C-m", r"\e\C-j")
 
 @attrs.frozen
 class Typed:
-    """An input. One that is `quoted` is a question, whatever it begins with."""
+    """An input. A `quoted` input is a question, even with a slash at its beginning."""
 
     text: str
     quoted: bool = False
@@ -38,8 +38,9 @@ class Typed:
 
 @attrs.define
 class LineInput:
-    """Reads inputs one by one; use it in a `with` block. A backslash at its end continues a line; `three quotes` and
-    `/multi` begin a block. Several lines that are pasted are one input.
+    """A reader of inputs, one by one, for use in a `with` block.
+
+    A backslash at the end continues a line; three quotes and `/multi` begin a block. Pasted lines are one input.
     """
 
     complete: Complete
@@ -61,62 +62,62 @@ class LineInput:
             self._readline.set_auto_history(True)
 
     def read(self) -> Typed | None:
-        """Return the next input, or `None` at the end. Raises `KeyboardInterrupt` for Ctrl-C, which discards it."""
+        """Return the next input, or `None` at the end. Ctrl-C discards the line and raises `KeyboardInterrupt`."""
         typed = self._read_input()
         if typed is not None and typed.text.strip():
             self._remember(typed.text)
         return typed
 
     def edit(self, text: str) -> str | None:
-        """Have a text changed, and return it; `None` where that is given up."""
+        """Let the person change the text, and return it; `None` for Ctrl-C and Ctrl-D."""
         try:
-            with prefilled(text), self._keys():
-                return self._line(PROMPT)
+            with prefill(text), self._newline_keys():
+                return self._read_line(PROMPT)
         except KeyboardInterrupt:
             print(file=sys.stderr)
             return None
 
     def _read_input(self) -> Typed | None:
-        with self._keys():
-            line = self._line(PROMPT)
+        with self._newline_keys():
+            line = self._read_line(PROMPT)
             if line is None:
                 return None
             start = line.strip()
             if start == "/multi":
-                return Typed(self._block([], lambda line: line.strip() == "/end"), quoted=True)
+                return Typed(self._read_block([], lambda line: line.strip() == "/end"), quoted=True)
             if start.startswith(QUOTES):
-                return Typed(self._quoted(line), quoted=True)
+                return Typed(self._read_quoted(line), quoted=True)
             lines = [line]
             while lines[-1].endswith("\\") and not lines[-1].endswith("\\\\"):
-                following = self._line(MORE)
+                following = self._read_line(MORE)
                 lines[-1] = lines[-1][:-1]
                 if following is None:
                     break
                 lines.append(following)
             return Typed("\n".join(lines))
 
-    def _quoted(self, line: str) -> str:
+    def _read_quoted(self, line: str) -> str:
         first = line.strip()[len(QUOTES) :]
         if first.rstrip().endswith(QUOTES):
             return first.rstrip().removesuffix(QUOTES)
-        text = self._block([first] if first else [], lambda line: line.rstrip().endswith(QUOTES), keep=True)
+        text = self._read_block([first] if first else [], lambda line: line.rstrip().endswith(QUOTES), keep=True)
         return text.rstrip().removesuffix(QUOTES).rstrip("\n")
 
-    def _block(self, lines: list[str], is_end: Callable[[str], bool], *, keep: bool = False) -> str:
-        """The lines up to the one that ends the block, or up to the end of all input."""
-        while (line := self._line(MORE)) is not None:
+    def _read_block(self, lines: list[str], is_end: Callable[[str], bool], *, keep: bool = False) -> str:
+        """Return the lines up to the end of the block, or of all input."""
+        while (line := self._read_line(MORE)) is not None:
             if is_end(line):
                 lines += [line] if keep else []
                 break
             lines.append(line)
         return "\n".join(lines)
 
-    def _line(self, prompt: str) -> str | None:
+    def _read_line(self, prompt: str) -> str | None:
         try:
             line = read_from(prompt) if is_interactive() else input()
         except EOFError:
             if is_interactive() and not (self._pastes and sys.stdout.isatty()):
-                print(file=sys.stderr)  # readline does, where it looks out for what is pasted
+                print(file=sys.stderr)  # with bracketed paste, readline itself prints the line feed
             return None
         return line.replace("\r\n", "\n").replace("\r", "\n")
 
@@ -136,25 +137,27 @@ class LineInput:
         readline.clear_history()
         for text in [] if self.history is None else self.history.load():
             readline.add_history(text)
-        readline.set_completer(self._completion)
+        readline.set_completer(self._complete_word)
         readline.set_completer_delims(" \t\n")
+        # On macOS the module is often libedit, with other commands and without bracketed paste.
         if "libedit" in (readline.__doc__ or ""):
             readline.parse_and_bind("bind ^I rl_complete")
             return
         readline.parse_and_bind("tab: complete")
         if not is_dumb():
-            # Python turns it off: pasted lines would else arrive as so many inputs.
+            # Python turns this off; without it, each pasted line would be an input of its own.
             readline.parse_and_bind("set enable-bracketed-paste on")
             self._pastes = True
 
     @contextmanager
-    def _keys(self) -> Iterator[None]:
-        """Inside the block the keys that begin a new line do, elsewhere they end the input."""
+    def _newline_keys(self) -> Iterator[None]:
+        """Let the newline keys insert a line feed inside the block; outside they end the input."""
         readline = self._readline
         if readline is None or "libedit" in (readline.__doc__ or ""):
             yield
             return
         for key in _NEWLINE_KEYS:
+            # Ctrl-V inserts the next key as it is.
             readline.parse_and_bind(rf'"{key}": "\C-v\C-j"')
         try:
             yield
@@ -162,7 +165,7 @@ class LineInput:
             for key in _NEWLINE_KEYS:
                 readline.parse_and_bind(rf'"{key}": accept-line')
 
-    def _completion(self, word: str, number: int) -> str | None:
+    def _complete_word(self, word: str, number: int) -> str | None:
         assert self._readline is not None
         if number == 0:
             begin = self._readline.get_begidx()

@@ -1,4 +1,4 @@
-"""Asks the person at the terminal what a paused run waits for, and goes on with the run. For the main thread alone."""
+"""Asks a person at the terminal for the decisions of a paused run, and resumes it. Only for the main thread."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import Any
 
 import msgspec
 
-from agno_rt.cli.conversation import Conversation
-from agno_rt.cli.display import Display, call_line
 from agno_rt.cli.report import clean, remark, show_error
+from agno_rt.cli.run_agent.conversation import Conversation
+from agno_rt.cli.run_agent.display import Display, call_line
 from agno_rt.cli.terminal import ask, is_interactive
 from agno_rt.cli.values import fields_of, kinds_of, value_of
 from agno_rt.errors import UsageError
 from agno_rt.result import RunResult
 from agno_rt.run_store import Approval, ApprovalConflict, Decision, Resume
 
-__all__ = ["can_ask", "settled"]
+__all__ = ["can_ask", "settle_run"]
 
 
 def can_ask() -> bool:
-    """Whether somebody is at the terminal who sees a question and can answer."""
+    """Tell whether a person at a terminal can see a question and answer."""
     return is_interactive() and sys.stderr.isatty()
 
 
-def settled(conversation: Conversation, result: RunResult, display: Display) -> RunResult:
-    """Ask for what a paused run waits for and go on with it, until it is over, or the person leaves it for later."""
-    while result.status == "paused" and all(_decided(conversation, each) for each in result.approvals):
+def settle_run(conversation: Conversation, result: RunResult, display: Display) -> RunResult:
+    """Ask for decisions and resume the run, until the run ends or the person leaves a decision for later."""
+    while result.status == "paused" and all(_settle_approval(conversation, each) for each in result.approvals):
         result = conversation.ask(Resume(result.run_id), None, display)
     return result
 
 
-def _decided(conversation: Conversation, approval: Approval) -> bool:
-    """Whether the approval is decided: by the person here, or by somebody else meanwhile."""
+def _settle_approval(conversation: Conversation, approval: Approval) -> bool:
+    """Ask until the approval is decided, here or by somebody else. Return false if the person leaves it for later."""
     while approval.status == "pending":
-        decision = _ASK[approval.kind](approval)
+        decision = _QUESTIONS[approval.kind](approval)
         if decision is None:
             return False
         try:
@@ -43,20 +43,21 @@ def _decided(conversation: Conversation, approval: Approval) -> bool:
         except ApprovalConflict as exc:
             remark(exc.message)
         except UsageError as exc:
+            # The values do not fit the tool: ask again.
             show_error(exc.message, exc.hint)
             continue
         return True
     return True
 
 
-def _called(approval: Approval) -> str:
+def _render_call(approval: Approval) -> str:
     return clean(call_line(approval.call)[2:])
 
 
-def _approval(approval: Approval) -> Decision | None:
+def _ask_approval(approval: Approval) -> Decision | None:
     if approval.reason:
-        remark(f"It is asked because: {approval.reason}")
-    while (said := ask(f"Approve {_called(approval)}? [y]es, [n]o, [e]dit, [l]ater: ")) is not None:
+        remark(f"Reason: {approval.reason}")
+    while (said := ask(f"Approve {_render_call(approval)}? [y]es, [n]o, [e]dit, [l]ater: ")) is not None:
         match said.lower():
             case "y" | "yes":
                 return Decision("approved")
@@ -64,7 +65,7 @@ def _approval(approval: Approval) -> Decision | None:
                 reason = ask("Why not? ")
                 return None if reason is None else Decision("denied", reason=reason)
             case "e" | "edit":
-                arguments = _edited(approval.call.arguments or "{}")
+                arguments = _edit_arguments(approval.call.arguments or "{}")
                 if arguments is not None:
                     return Decision("approved", arguments)
             case "l" | "later":
@@ -74,18 +75,19 @@ def _approval(approval: Approval) -> Decision | None:
     return None
 
 
-def _edited(arguments: str) -> str | None:
-    remark(f"The arguments are {arguments}; an empty line leaves them as they are.")
+def _edit_arguments(arguments: str) -> str | None:
+    remark(f"The arguments are {arguments}; an empty line keeps them.")
     changed = ask("Arguments: ", arguments)
     return changed if changed is None else changed or arguments
 
 
-def _input(approval: Approval) -> Decision | None:
-    remark(f"{_called(approval)} asks you for something. Ctrl-D leaves it for later.")
+def _ask_input(approval: Approval) -> Decision | None:
+    remark(f"{_render_call(approval)} asks you for an input. Ctrl-D leaves it for later.")
     schema: Mapping[str, Any] = approval.schema or {}
     needed, values = schema.get("required", ()), {}
+    # Field by field, so that a wrong value is asked for again alone.
     for name, part in fields_of(schema).items():
-        value = _field(name, part, needed=name in needed)
+        value = _ask_field(name, part, needed=name in needed)
         if value is None:
             return None
         if value:
@@ -93,14 +95,14 @@ def _input(approval: Approval) -> Decision | None:
     return Decision("answered", msgspec.json.encode(values).decode())
 
 
-def _field(name: str, schema: Mapping[str, Any], *, needed: bool) -> tuple[Any, ...] | None:
-    """The value of a field, in a tuple; nothing in it where it is left out, and `None` for later."""
+def _ask_field(name: str, schema: Mapping[str, Any], *, needed: bool) -> tuple[Any, ...] | None:
+    """Return a field's value in a tuple, an empty tuple for a field left out, and `None` for later."""
     if text := schema.get("description"):
         remark(str(text))
     choices = ", ".join(str(value) for value in schema.get("enum", ()))
     kind = choices or " or ".join(kinds_of(schema))
-    left = "" if needed else "may be empty"
-    about = "; ".join(filter(None, (kind, left)))
+    optional = "" if needed else "may be empty"
+    about = "; ".join(filter(None, (kind, optional)))
     while (said := ask(f"{name}{f' ({about})' if about else ''}: ")) is not None:
         if not said and not needed:
             return ()
@@ -114,9 +116,9 @@ def _field(name: str, schema: Mapping[str, Any], *, needed: bool) -> tuple[Any, 
     return None
 
 
-def _external(approval: Approval) -> Decision | None:
-    said = ask(f"The result of {_called(approval)}, as JSON or text; Ctrl-D for later: ")
+def _ask_result(approval: Approval) -> Decision | None:
+    said = ask(f"The result of {_render_call(approval)}, as JSON or text; Ctrl-D for later: ")
     return None if said is None else Decision("answered", msgspec.json.encode(value_of(said, {})).decode())
 
 
-_ASK = {"approval": _approval, "input": _input, "external": _external}
+_QUESTIONS = {"approval": _ask_approval, "input": _ask_input, "external": _ask_result}

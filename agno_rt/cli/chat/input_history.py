@@ -1,4 +1,4 @@
-"""What was typed in earlier chats, in a file of the user's: a JSON string a line, as inputs may have several lines."""
+"""The history of typed inputs, in a file of the user: a JSON string on each line, as inputs may have several lines."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import attrs
 __all__ = ["History"]
 
 _MOST = 1_000
-"""Inputs that are brought back."""
+"""The most inputs to load."""
 
 _LONGEST = 20_000
-"""Characters of an input that is kept."""
+"""The most characters of an input to store; longer inputs are not stored."""
 
 
 @attrs.frozen
 class History:
-    """The inputs in a file that only its user can read. Where it cannot be read or written, there is none."""
+    """The inputs in a file, readable only by the user. A file that cannot be read or written counts as empty."""
 
     path: Path
 
     def load(self) -> list[str]:
-        """Return the last inputs, oldest first. A file that has grown too long is cut."""
+        """Return the last inputs, oldest first, and shorten a file that has grown too long."""
         try:
             with self.path.open(encoding="utf-8", errors="replace") as file:
                 lines = file.readlines()
@@ -36,14 +36,14 @@ class History:
         if len(lines) > 2 * _MOST:
             with suppress(OSError):
                 self._replace(kept)
-        return [text for line in kept for text in _read(line)]
+        return [text for line in kept for text in _decode_line(line)]
 
     def add(self, text: str) -> None:
-        """Keep an input."""
+        """Add an input."""
         if len(text) > _LONGEST:
             return
         with suppress(OSError), os.fdopen(self._open(self.path, os.O_APPEND), "w", encoding="utf-8") as file:
-            # In one piece, so that chats in two terminals do not tear each other's lines.
+            # A single write, so that chats in two terminals do not mix their lines.
             file.write(json.dumps(text) + "\n")
 
     def _replace(self, lines: list[str]) -> None:
@@ -57,7 +57,7 @@ class History:
         return os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600)
 
 
-def _read(line: str) -> Iterator[str]:
+def _decode_line(line: str) -> Iterator[str]:
     with suppress(ValueError):
         text = json.loads(line)
         if isinstance(text, str):

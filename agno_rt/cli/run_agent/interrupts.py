@@ -1,4 +1,4 @@
-"""What Ctrl-C does while something is under way. For the main thread alone: only there do signals arrive."""
+"""Ctrl-C during a run. Only for the main thread, which is the only one to receive signals."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["on_interrupt"]
 
 @contextmanager
 def on_interrupt(stop: Callable[[], None], release: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Inside the block the first Ctrl-C calls `stop`, which must be quick; the third ends the process at once.
+    """Call `stop`, which must be quick, on the first Ctrl-C inside the block; the third ends the process at once.
 
-    Before it can, `release` gives back what the process would otherwise take with it, such as the terminal's settings.
+    The second Ctrl-C calls `release`, which restores for instance the terminal's settings before such an end.
     """
     pressed = itertools.count(1)
 
@@ -27,6 +27,7 @@ def on_interrupt(stop: Callable[[], None], release: Callable[[], None] = lambda:
             return
         release()
         notice("Still stopping. Press Ctrl-C again to end agno-rt at once.")
+        # The default handler ends the process even while Python waits in C code.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     before = signal.signal(signal.SIGINT, handle)

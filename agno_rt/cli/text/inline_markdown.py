@@ -1,7 +1,7 @@
-"""Reads the Markdown within a line as it arrives: emphasis, code, links. Knows no terminal.
+"""Markdown within a line, read as it arrives: emphasis, code, links. Knows no terminal.
 
-Text is given out as soon as its style is certain. What opens with a marker waits for the one that closes it; where none
-comes before the line ends, the marker is text.
+Text is returned as soon as its style is certain. Text behind an opening marker waits for the closing marker; at the end
+of the line the marker is text.
 """
 
 from __future__ import annotations
@@ -13,19 +13,21 @@ __all__ = ["Kind", "Span", "read_inline"]
 
 Kind = Literal["bold", "italic", "strike", "code", "link", "url"]
 Span: TypeAlias = tuple[str, frozenset[Kind]]
-"""A piece of text, and what it is."""
+"""A piece of text and its kinds."""
 
 _MOST = 500
-"""Characters within which a marker must be closed. It bounds what waits, and what a hostile text can cost."""
+"""The most characters between two markers: a bound of the waiting text, and of the time for a hostile text."""
 
 _DEEPEST = 8
+"""The most kinds of a span: a bound of the nesting, as each level reads its text again."""
 
 _RUNS = "*_`~"
-"""Markers of which several in a row are another one: whether one ends shows with the next character."""
+"""Markers with another meaning when repeated, as `*` and `**`: the end of such a marker needs the next character."""
 
 _MARKER = re.compile(r"[`*_~\[!<\\]")
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 _CODE = re.compile(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
+# The longest marker first: otherwise `***` would be read as `**` and `*`.
 _EMPHASIS: tuple[tuple[re.Pattern[str], frozenset[Kind]], ...] = (
     (re.compile(r"\*\*\*(?=[^\s*])(.+?)(?<=[^\s])\*\*\*"), frozenset({"bold", "italic"})),
     (re.compile(r"\*\*(?=[^\s*])((?:[^*]|\*(?!\*))+?)(?<=[^\s])\*\*(?!\*)"), frozenset({"bold"})),
@@ -44,9 +46,9 @@ NONE: frozenset[Kind] = frozenset()
 
 
 def read_inline(text: str, *, whole: bool, before: str = "", kinds: frozenset[Kind] = NONE) -> tuple[list[Span], str]:
-    """Return the spans that are certain, and the rest, which waits for more. Of a `whole` line nothing waits.
+    """Return the certain spans and the rest, which waits for more text. The rest of a `whole` line is empty.
 
-    `before` is the character in front of the text, by which a `_` within a word is told from a marker.
+    `before` is the character in front of the text: a `_` within a word is not a marker.
     """
     spans: list[Span] = []
     at = 0
@@ -55,9 +57,10 @@ def read_inline(text: str, *, whole: bool, before: str = "", kinds: frozenset[Ki
         if start > at:
             spans.append((text[at:start], kinds))
         previous = text[start - 1] if start else before
-        inner = _construct(text, start, previous, kinds)
+        inner = _read_construct(text, start, previous, kinds)
         if inner is not None:
             made, end = inner
+            # The next character may make the closing marker longer, and so another marker.
             if end == len(text) and not whole and text[-1] in _RUNS:
                 return spans, text[start:]
             spans.extend(made)
@@ -76,26 +79,26 @@ def read_inline(text: str, *, whole: bool, before: str = "", kinds: frozenset[Ki
     return spans, ""
 
 
-def _construct(text: str, start: int, previous: str, kinds: frozenset[Kind]) -> tuple[list[Span], int] | None:
-    """The spans of what begins there, and where it ends; `None` where nothing whole does."""
+def _read_construct(text: str, start: int, previous: str, kinds: frozenset[Kind]) -> tuple[list[Span], int] | None:
+    """Return the spans of the construct at `start`, and its end; `None` for no complete construct."""
     marker = text[start]
     if marker == "\\":
-        return _literal(_ESCAPED.match(text, start, start + _MOST), kinds)
+        return _read_escape(_ESCAPED.match(text, start, start + _MOST), kinds)
     if marker == "`":
         found = _CODE.match(text, start, start + _MOST)
-        return None if found is None else ([(_code_text(found[2]), kinds | {"code"})], found.end())
+        return None if found is None else ([(_trim_code(found[2]), kinds | {"code"})], found.end())
     if marker in "[!":
         found = _LINK.match(text, start, start + _MOST)
-        return None if found is None else (_link(found[1], found[2], kinds), found.end())
+        return None if found is None else (_render_link(found[1], found[2], kinds), found.end())
     if marker == "<":
         found = _URL.match(text, start, start + _MOST)
         return None if found is None else ([(found[1], kinds | {"url"})], found.end())
     if marker == "_" and (previous.isalnum() or previous == "_"):
         return None
-    return _emphasis(text, start, kinds)
+    return _read_emphasis(text, start, kinds)
 
 
-def _emphasis(text: str, start: int, kinds: frozenset[Kind]) -> tuple[list[Span], int] | None:
+def _read_emphasis(text: str, start: int, kinds: frozenset[Kind]) -> tuple[list[Span], int] | None:
     for pattern, more in _EMPHASIS:
         found = pattern.match(text, start, start + _MOST)
         if found is not None and len(kinds) < _DEEPEST and more - kinds:
@@ -104,17 +107,18 @@ def _emphasis(text: str, start: int, kinds: frozenset[Kind]) -> tuple[list[Span]
     return None
 
 
-def _literal(found: re.Match[str] | None, kinds: frozenset[Kind]) -> tuple[list[Span], int] | None:
+def _read_escape(found: re.Match[str] | None, kinds: frozenset[Kind]) -> tuple[list[Span], int] | None:
     return None if found is None else ([(found[1], kinds)], found.end())
 
 
-def _code_text(text: str) -> str:
-    """What is within backticks: a blank on both sides is there to part a backtick from them."""
+def _trim_code(text: str) -> str:
+    """Return the text within backticks, without a blank on both sides, which separates inner backticks."""
     return text[1:-1] if len(text) > 2 and text[0] == text[-1] == " " and text.strip() else text
 
 
-def _link(label: str, url: str, kinds: frozenset[Kind]) -> list[Span]:
-    """The label and the address beside it: where a link leads must be seen."""
+def _render_link(label: str, url: str, kinds: frozenset[Kind]) -> list[Span]:
+    """Return the spans of the label and, in brackets, of the address."""
+    # The address is always shown: a model must not hide a link's target behind its label.
     spans, _ = read_inline(label, whole=True, kinds=kinds | {"link"}) if "link" not in kinds else ([(label, kinds)], "")
     if not url or label == url:
         return spans
@@ -124,7 +128,7 @@ def _link(label: str, url: str, kinds: frozenset[Kind]) -> list[Span]:
 
 
 def _may_open(text: str, start: int, previous: str) -> bool:
-    """Whether more text could make something of the marker that stands there."""
+    """Tell whether more text could complete a construct at `start`."""
     marker, rest = text[start], text[start + 1 :]
     if marker == "\\":
         return not rest
