@@ -34,6 +34,7 @@ from agno_rt.runs import Run as Run
 from agno_rt.runs import RunStream as RunStream
 from agno_rt.runtime import Runtime as Runtime
 from agno_rt.runtime import run as run
+from agno_rt.team import Team as Team
 from agno_rt.tools import Tool as Tool
 from agno_rt.tools import Toolkit as Toolkit
 from agno_rt.tools import tool as tool

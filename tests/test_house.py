@@ -47,6 +47,7 @@ FLOORS: dict[str, int] = {
     "output": 3,
     "result": 3,
     "runnable": 3,
+    "team": 3,
     # 4 decisions
     "_decide": 4,
     "facts": 4,
@@ -58,6 +59,7 @@ FLOORS: dict[str, int] = {
     "pool": 5,
     "runs": 5,
     "tasktree": 5,
+    "teams": 5,
     "wrappers": 5,
     # 6 host
     "_requirements": 6,
@@ -442,6 +444,7 @@ def test_the_public_surface() -> None:
         "Runnable",
         "Runtime",
         "State",
+        "Team",
         "Template",
         "Tool",
         "ToolCall",
@@ -464,6 +467,7 @@ def test_hooks_are_documented() -> None:
         "agno_rt_register_guardrails",
         "agno_rt_register_memory",
         "agno_rt_register_models",
+        "agno_rt_register_modes",
         "agno_rt_register_routes",
         "agno_rt_register_tools",
     }

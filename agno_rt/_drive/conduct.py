@@ -44,7 +44,8 @@ async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
             raise bare from bare.__cause__
         raise HookError(f"{job.agent or 'a runnable'} failed: {named(bare)}", hook="conduct") from bare
     if isinstance(answer, RunResult):
-        turns.conclude(answer.content, answer.output, answer.finish_reason)
+        speaker = answer.messages[-1].name if answer.messages else None
+        turns.conclude(answer.content, answer.output, answer.finish_reason, speaker)
     elif answer is None or isinstance(answer, str):
         turns.conclude(answer or "")
     else:

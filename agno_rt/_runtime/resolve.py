@@ -20,6 +20,7 @@ from agno_rt._drive.job import Resolved, ResolvedAgent
 from agno_rt._drive.take_turns import take_timed_turns, take_turns
 from agno_rt._drive.tool_threads import Workers
 from agno_rt._runtime.opened import HeldPlaces, ToolkitsClosed
+from agno_rt._runtime.prepare_team import prepare_team
 from agno_rt.agent import PLAIN_MEMORY, Agent, ToolLike, limits_of, memory_of, settings_of
 from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
 from agno_rt.failures import must_pass, named, repr_of
@@ -31,6 +32,7 @@ from agno_rt.models import NO_PROFILE, NO_SETTINGS, Binder, Model, ModelProfile,
 from agno_rt.plugins import PluginHost
 from agno_rt.result import RunResult
 from agno_rt.runnable import Runnable
+from agno_rt.team import Team
 from agno_rt.tools import Tool, Toolkit
 from agno_rt.tools import tool as as_tool
 from agno_rt.wrappers.base import Wrapper
@@ -96,6 +98,8 @@ class Resolver:
 
     def resolve(self, runnable: Runnable) -> Resolved:
         """Return the resolved parts of the runnable. Raises `UsageError` or `PluginError`."""
+        if isinstance(runnable, Team):
+            runnable = prepare_team(runnable, self._plugins, self._settings)
         if isinstance(runnable, Runnable) and not isinstance(runnable, Agent):
             return self._resolve_flow(runnable)
         return self.resolve_agent(runnable)
@@ -242,6 +246,7 @@ class Resolver:
             summarizer=summarizer,
             settings=settings,
             workers=self.workers,
+            run=self._runner.run,
         )
 
     def model(self, spec: str | Model) -> Model:
