@@ -137,7 +137,9 @@ class Team(Runnable[DepsT, OutputT]):
     def parts(self) -> Sequence[Runnable]:
         """Return the members, and the runnables of the mode, each with its model."""
         own = self.mode.parts() if isinstance(self.mode, Mode) else ()
-        return [give_model(part, self.model) for part in (*self.members, *own)]
+        # Each once: a member may also be the team's judge, say.
+        parts = {id(part): part for part in (*self.members, *own)}
+        return [give_model(part, self.model) for part in parts.values()]
 
     async def conduct(self, flow: Flow, input: tuple[Message, ...]) -> Any:
         """Let the members work in the team's mode. The runtime has replaced the mode's name by the mode."""
