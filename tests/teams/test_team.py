@@ -46,7 +46,11 @@ A, B = echo("a"), echo("b")
         (Team([A, B], Handoff(A, [A])), "edges of Handoff are", "Give a dict"),  # type: ignore[arg-type]
         (Team([A, B], Handoff(A, {}, most=0)), "most of Handoff is 0", "at least 1"),
         (Team([A, Team([B], name="t")], Handoff(A, {"t": [A]})), "'t' in edges of Handoff is a team", "Only agents"),
-        (Team([A, attrs.evolve(B, output=int)], Handoff(A, {"b": [A]})), "the agent 'b' has an output", "Leave out"),
+        (
+            Team([A, Agent(B.model, "b", output=int)], Handoff(A, {"b": [A]})),
+            "the agent 'b' has an output",
+            "Leave out",
+        ),
         (Team([A], Consensus(rounds=0)), "rounds of Consensus is 0", "at least 1"),
         (Team([A], Consensus(agree=3)), "agree of Consensus is 3", "or a function"),  # type: ignore[arg-type]
         (Team([A], GroupChat(rounds=True)), "rounds of GroupChat is True", "at least 1"),
@@ -225,8 +229,12 @@ async def test_a_mode_of_a_plugin(plugin_point: Callable[..., EntryPoint]) -> No
     """A plugin adds a mode by the hook `agno_rt_register_modes`; a team names it `plugin:name`."""
     made: list[Any] = []
 
+    def make_loudest(rest: str, settings: Any) -> Loudest:
+        made.append((rest, settings))
+        return Loudest()
+
     def register_modes(register: Any) -> None:
-        register("loudest", lambda rest, settings: made.append((rest, settings)) or Loudest(), "The longest answer.")
+        register("loudest", make_loudest, "The longest answer.")
         register("broken", lambda rest, settings: 7)
 
     host = PluginHost([plugin_point("p", agno_rt_register_modes=register_modes)])
