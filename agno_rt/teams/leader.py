@@ -87,12 +87,15 @@ class _Desk:
             scope.cancel()
 
 
-_DESK: ContextVar[_Desk] = ContextVar("agno_rt_desk")
+_DESK: ContextVar[_Desk | None] = ContextVar("agno_rt_desk", default=None)
 """The desk of the innermost leader around the present task. All runs share the tool, so the tool has no desk."""
 
 
 async def _delegate(member: str, task: str, context: RunContext) -> str:
     desk = _DESK.get()
+    if desk is None:
+        hint = "Resume the run of the team."
+        raise UsageError("the leader's run was resumed outside of the team", hint=hint)
     given = add_note(desk.before, f"Your task: {task}") if desk.before else task
     with trio.CancelScope() as scope:
         desk.scopes.append(scope)
@@ -121,9 +124,9 @@ class _EndOnFailure(Hook):
     """Ends the leader's run with the failure of a member, before the model is asked again."""
 
     async def before_model(self, context: RunContext, request: ModelRequest) -> None:
-        failure = _DESK.get().failure
-        if failure is not None:
-            raise failure
+        desk = _DESK.get()
+        if desk is not None and desk.failure is not None:
+            raise desk.failure
 
 
 _END_ON_FAILURE = _EndOnFailure()
