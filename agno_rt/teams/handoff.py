@@ -72,10 +72,10 @@ class Handoff(Mode):
         """See `Mode.conduct`."""
         edges, active = self._list_edges(members), self._find_active(flow.history, members)
         conversation = put_history(flow, input)
-        given = conversation
-        for count in range(self.most + 1):
+        given, handoffs = conversation, 0
+        while True:
             member, targets = members.find(active), edges.get(active, ())
-            if targets and count < self.most and isinstance(member, Agent):
+            if targets and handoffs < self.most and isinstance(member, Agent):
                 hand_over = _make_handoff_tool(targets, _describe_targets(targets, members))
                 member = attrs.evolve(member, tools=(*member.tools, hand_over), hooks=(*member.hooks, _END_OF_TURN))
             result = await flow.run(member, given)
@@ -84,7 +84,7 @@ class Handoff(Mode):
                 break
             reason = f": {chosen.reason}" if chosen.reason else "."
             given = add_note(conversation, f"({active} handed the conversation over to you{reason})")
-            active = chosen.to
+            active, handoffs = chosen.to, handoffs + 1
         # The name of the last message tells the session's next run who is active.
         last = Message("assistant", result.content, name=active)
         return attrs.evolve(result, messages=(*result.messages[:-1], last))
@@ -161,10 +161,10 @@ def _make_handoff_tool(targets: tuple[str, ...], list_of_targets: str) -> Tool:
         first = f"{handoffs[0].to} takes over the conversation."
         return [first, *("Not done: only the first handoff of a turn counts." for _ in handoffs[1:])]
 
-    item = msgspec.defstruct(
+    item: Any = msgspec.defstruct(
         "Handoff",
         [("to", Literal[targets]), ("reason", str, "")],
     )
-    hand_over.__annotations__["handoffs"] = list[item]  # type: ignore[valid-type]  # mypy sees no type made at run time
+    hand_over.__annotations__["handoffs"] = list[item]
     description = f"Hand the conversation over to another, who then answers the user.\n{list_of_targets}"
     return tool(hand_over, name=_TOOL, description=description, batch=True, inline=True)

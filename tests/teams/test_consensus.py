@@ -10,8 +10,7 @@ from agno_rt import Agent, Runtime, Team
 from agno_rt.errors import ModelError
 from agno_rt.teams import Consensus
 from agno_rt.testing import ScriptedModel
-
-from .members import echo, failing, requests_of, saying
+from tests.teams.members import echo, failing, requests_of, saying
 
 
 async def test_rounds_until_agreement() -> None:

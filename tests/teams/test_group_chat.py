@@ -9,8 +9,7 @@ import pytest
 from agno_rt import Runtime, Team
 from agno_rt.errors import ModelError, NotFound, UsageError
 from agno_rt.teams import GroupChat, Said
-
-from .members import echo, failing, requests_of, saying
+from tests.teams.members import echo, failing, requests_of, saying
 
 
 async def test_members_speak_in_turn() -> None:

@@ -12,8 +12,7 @@ from agno_rt.errors import ModelError
 from agno_rt.events import ToolEnded, ToolStarted
 from agno_rt.teams import Handoff
 from agno_rt.testing import ScriptedModel
-
-from .members import echo, failing, hand_over, requests_of, saying, texts_of
+from tests.teams.members import echo, failing, hand_over, requests_of, saying, texts_of
 
 
 async def test_the_conversation_moves() -> None:

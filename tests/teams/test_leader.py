@@ -13,8 +13,7 @@ from agno_rt.errors import LimitExceeded, ModelError
 from agno_rt.events import RunStarted, ToolEnded, ToolStarted
 from agno_rt.teams import Leader
 from agno_rt.testing import ScriptedModel
-
-from .members import delegate, echo, failing, requests_of, saying, slow, texts_of
+from tests.teams.members import delegate, echo, failing, requests_of, saying, slow, texts_of
 
 
 def last_two(request: Any) -> str:

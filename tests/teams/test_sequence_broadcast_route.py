@@ -13,8 +13,7 @@ from agno_rt.media import image
 from agno_rt.models import ModelProfile
 from agno_rt.teams import Broadcast, Route, Sequence
 from agno_rt.testing import ScriptedModel
-
-from .members import echo, failing, requests_of, saying, slow, texts_of
+from tests.teams.members import echo, failing, requests_of, saying, slow, texts_of
 
 
 async def test_a_sequence_hands_answers_on() -> None:

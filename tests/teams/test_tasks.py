@@ -12,8 +12,7 @@ from agno_rt import Agent, Runtime, Team
 from agno_rt.errors import LimitExceeded, ModelError, OutputError
 from agno_rt.teams import Tasks
 from agno_rt.testing import ScriptedModel
-
-from .members import echo, failing, requests_of, saying, slow
+from tests.teams.members import echo, failing, requests_of, saying, slow
 
 
 def plan(*tasks: tuple[str, str, str, list[str]]) -> str:

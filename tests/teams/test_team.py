@@ -17,8 +17,7 @@ from agno_rt.plugins import PluginHost
 from agno_rt.runnable import list_parts
 from agno_rt.teams import Broadcast, Consensus, GroupChat, Handoff, Leader, Members, Mode, Route, Sequence, Tasks
 from agno_rt.testing import Pauses, ScriptedModel, cancel_everywhere, run_schedules
-
-from .members import delegate, echo, failing, saying, slow
+from tests.teams.members import delegate, echo, failing, saying, slow
 
 A, B = echo("a"), echo("b")
 
