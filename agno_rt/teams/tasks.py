@@ -98,7 +98,8 @@ def _make_plan_type(names: tuple[str, ...]) -> Output[Any]:
             ("needs", list[str], msgspec.field(default_factory=list)),
         ],
     )
-    return Output(list[task], check=_check_plan)
+    plan: Any = list[task]
+    return Output(plan, check=_check_plan)
 
 
 def _check_plan(plan: Sequence[Any]) -> str | None:
