@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from agno_rt import Agent, Runtime, Team, ToolCall, tool
+from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.errors import ModelError
 from agno_rt.events import ToolEnded, ToolStarted
 from agno_rt.teams import Handoff
-from agno_rt.testing import ScriptedModel
+from agno_rt.testing import Pauses, ScriptedModel, cancel_everywhere
 from tests.teams.members import echo, failing, hand_over, requests_of, saying, texts_of
 
 
@@ -160,3 +161,35 @@ async def test_a_failure_after_a_handoff() -> None:
         with pytest.raises(ModelError):
             await rt.run(team, "pay", session="s")
         assert (await rt.run(team, "hi", session="s")).content == "hello"
+
+
+async def test_there_and_back() -> None:
+    """A hands to B and B back to A: no request has a call without a result, or a call of another member."""
+    a, b = saying("a", hand_over("b"), "done"), saying("b", hand_over("a", reason="not mine"))
+    async with Runtime() as rt:
+        result = await rt.run(Team([a, b], Handoff(a, {a: [b]}, back=True)), "x")
+
+    assert result.content == "done"
+    assert texts_of(requests_of(a)[1].messages) == ["user: x\n\n(b handed the conversation over to you: not mine)"]
+    for request in (*requests_of(a), *requests_of(b)):
+        assert not any(message.tool_calls for message in request.messages)
+
+
+def test_a_cancelled_handoff_leaves_the_session_whole() -> None:
+    """A run cancelled at any point stores all of its turn or nothing, and the next turn goes to the right member."""
+
+    async def scenario(point: Any) -> None:
+        pauses = Pauses()
+        steps = {"pay": [hand_over("b")], "hi": ["hello"]}
+        a = Agent(pauses.model(ScriptedModel(steps)), "a")
+        b = Agent(pauses.model(ScriptedModel(lambda request: "paid")), "b")
+        team = Team([a, b], Handoff(a, {a: ["b"]}), name="desk")
+        async with Runtime(memory=pauses.memory(InProcessMemory())) as rt:
+            with point:
+                await rt.run(team, "pay", session="s")
+            stored = texts_of((await rt.memory.load("s")).messages)
+            assert stored in ([], ["user: pay", "assistant: paid"])
+            answer = await rt.run(team, "hi", session="s")
+        assert answer.content == ("paid" if stored else "hello")
+
+    assert cancel_everywhere(scenario, at_least=10, virtual=True)
