@@ -26,6 +26,7 @@ def prepare_team(team: Team, plugins: PluginHost, settings: Mapping[str, Mapping
     Raises `UsageError` for a team that cannot run.
     """
     _check_members(team)
+    _check_nesting(team, {id(team.members)}, set())
     mode: Any = team.mode
     if isinstance(mode, str):
         mode = plugins.mode(mode, settings) if ":" in mode else make_mode(mode, {})
@@ -43,6 +44,17 @@ def prepare_team(team: Team, plugins: PluginHost, settings: Mapping[str, Mapping
     return team if mode is team.mode else attrs.evolve(team, mode=mode)
 
 
+def _check_nesting(team: Team, around: set[int], done: set[int]) -> None:
+    """Raise `UsageError` for a team within itself. Teams are known by their lists of members, which copies share."""
+    for member in team.members if isinstance(team.members, Sequence) else ():
+        if not isinstance(member, Team) or (key := id(member.members)) in done:
+            continue
+        if key in around:
+            raise UsageError(f"the team {member.name!r} is within itself", hint="Leave it out of its own members.")
+        _check_nesting(member, around | {key}, done)
+        done.add(key)
+
+
 def _check_members(team: Team) -> None:
     members: Any = team.members
     if isinstance(members, str) or not isinstance(members, Sequence):
@@ -54,8 +66,6 @@ def _check_members(team: Team) -> None:
         if not isinstance(member, Runnable):
             hint = "Give agents, teams or other runnables."
             raise UsageError(f"member {number} is {repr_of(member)}, not a runnable", hint=hint)
-        if member is team:
-            raise UsageError(f"member {number} is the team itself", hint="Leave it out.")
         name = member.name or str(number)
         if name in known:
             hint = "Give one of them another name: attrs.evolve(agent, name='...') makes a copy."

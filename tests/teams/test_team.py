@@ -28,6 +28,7 @@ A, B = echo("a"), echo("b")
         (Team([]), "the team has no members", "Give at least one"),
         (Team([A, A]), "two members are called 'a'", "Give one of them another name"),
         (Team([A, "b"]), "member 2 is 'b', not a runnable", "Give agents"),  # type: ignore[list-item]
+        (Team([Team(7, name="desk")]), "members are 7, not a seq", "Write Team"),  # type: ignore[arg-type]
         (Team("ab"), "members are 'ab', not a sequence", "Write Team"),  # type: ignore[arg-type]
         (Team([A], "sequentiel"), "unknown mode 'sequentiel'", "Did you mean 'sequential'?"),
         (Team([A], "route"), "mode 'route' needs the settings by", "Write mode=Route"),
@@ -72,13 +73,17 @@ async def test_checks(team: Team, problem: str, hint: str) -> None:
 
 
 async def test_a_team_within_itself() -> None:
-    """A team that was made its own member is refused."""
+    """A team that was made its own member is refused, however deep, also by `check`; shared members are not."""
     members: list[Runnable] = [A]
-    team = Team(members, name="desk")
-    members.append(team)
+    inner = Team(members, name="inner")
+    team = Team([inner, Team([inner], name="other")], "parallel", name="desk", model=ScriptedModel([]))
     async with Runtime() as rt:
-        with pytest.raises(UsageError, match="member 2 is the team itself"):
+        assert (await rt.run(team, "go")).output == {"inner": "a(go)", "other": "a(go)"}
+        members.append(Team([inner], name="loop"))
+        with pytest.raises(UsageError, match="the team 'inner' is within itself"):
             await rt.run(team, "go")
+        with pytest.raises(UsageError, match="the team 'inner' is within itself"):
+            rt.check(team)
 
 
 async def test_making_a_team_computes_nothing() -> None:
