@@ -35,6 +35,7 @@ from agno_rt.runnable import Runnable as Runnable
 from agno_rt.runs import Run as Run
 from agno_rt.runs import RunStream as RunStream
 from agno_rt.runtime import Runtime as Runtime
+from agno_rt.teams.team import Team as Team
 from agno_rt.tools import Tool as Tool
 from agno_rt.tools import Toolkit as Toolkit
 from agno_rt.tools import tool as tool

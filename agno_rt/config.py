@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import attrs
 import msgspec
@@ -25,6 +25,7 @@ __all__ = [
     "Config",
     "ConfigWarning",
     "RuntimeConfig",
+    "TeamConfig",
     "load_config",
     "read_settings",
     "settings_error",
@@ -64,6 +65,20 @@ class AgentConfig:
 
 
 @attrs.frozen
+class TeamConfig:
+    """A table `[teams.NAME]`: a team of runnables, by their names. `settings` are the mode's fields."""
+
+    members: tuple[str, ...]
+    mode: str = "sequential"
+    settings: Mapping[str, Any] = attrs.Factory(dict)
+    description: str = ""
+    limits: Limits | None = None
+    on_error: Literal["cancel", "keep"] = "cancel"
+    at_once: int | None = None
+    model: str | None = None
+
+
+@attrs.frozen
 class Config:
     """A whole agno-rt.toml. `path` is the file, or `None` without a file."""
 
@@ -72,6 +87,7 @@ class Config:
     limits: Limits = Limits()
     agents: Mapping[str, AgentConfig] = attrs.Factory(dict)
     plugins: Mapping[str, Mapping[str, Any]] = attrs.Factory(dict)
+    teams: Mapping[str, TeamConfig] = attrs.Factory(dict)
 
 
 def load_config(path: Path) -> Config:
@@ -98,10 +114,10 @@ def read_settings(cls: type[C], settings: Mapping[str, Any], where: str) -> C:
     return reader.table(cls, settings, where.strip("[]"))
 
 
-def settings_error(problem: str, settings: Mapping[str, Any], where: str, hint: str = "") -> ConfigError:
-    """Return an error about a whole table, with the file and the line if `settings` come from a file."""
+def settings_error(problem: str, settings: Mapping[str, Any], where: str, hint: str = "", key: str = "") -> ConfigError:
+    """Return an error about a table or one of its keys, with the file and the line if `settings` come from a file."""
     reader = settings.reader if isinstance(settings, Table) else _Reader(None, "")
-    return reader.error(problem, where.strip("[]"), "", hint)
+    return reader.error(problem, where.strip("[]"), key, hint)
 
 
 class Table(dict[str, Any]):
@@ -127,8 +143,14 @@ class _Reader:
             runtime=self.table(RuntimeConfig, self._mapping(data, "runtime"), "runtime"),
             limits=self.table(Limits, self._mapping(data, "limits"), "limits"),
             agents={name: self.table(AgentConfig, table, f"agents.{name}") for name, table in agents.items()},
+            teams={name: self._team(name, table) for name, table in self._tables(data, "teams").items()},
             plugins={name: Table(table, self) for name, table in self._tables(data, "plugins").items()},
         )
+
+    def _team(self, name: str, data: Mapping[str, Any]) -> TeamConfig:
+        config = self.table(TeamConfig, data, f"teams.{name}")
+        # A `Table`, so that an error in a setting can name the line.
+        return attrs.evolve(config, settings=Table(config.settings, self))
 
     def table(self, cls: type[C], data: Mapping[str, Any], where: str) -> C:
         self._known(cls, data, where)
@@ -194,6 +216,9 @@ def _find_line_of(text: str, table: str, key: str) -> int | None:
                 return number
         elif inside and key and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
             return number
+    if header is None and "." in table:
+        # The table may be written within the line of its key: settings = {by = "triage"}.
+        return _find_line_of(text, *table.rpartition(".")[::2])
     return header
 
 

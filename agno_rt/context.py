@@ -57,6 +57,12 @@ def _drop_usage(usage: Usage) -> None:
     """Drop usage outside a run."""
 
 
+async def _run_nothing(runnable: Any, input: Any, session: str | None) -> Any:
+    """Refuse a run within a context without a run."""
+    hint = "Give the tool a context of a run; in a test, run an agent that has the tool."
+    raise UsageError("this context belongs to no run, and cannot run others", hint=hint)
+
+
 async def _give_way_to_nobody() -> None:
     """Give way outside a run: do nothing."""
 
@@ -94,6 +100,7 @@ class RunContext(Generic[ContextDepsT]):
     _send: Callable[[Any], Awaitable[None]] = attrs.field(default=_drop_progress, repr=False)
     _report: Callable[[Any], None] = attrs.field(default=_drop_report, repr=False)
     _give_way: Callable[[], Awaitable[None]] = attrs.field(default=_give_way_to_nobody, repr=False)
+    _run: Callable[[Any, Any, str | None], Awaitable[Any]] = attrs.field(default=_run_nothing, repr=False)
     # The user's values for calls that asked for input, by the calls' ids.
     _given: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
 
@@ -105,6 +112,14 @@ class RunContext(Generic[ContextDepsT]):
     def spend(self, usage: Usage) -> None:
         """Add usage of a model by a tool or a hook itself to the run's usage and budgets."""
         self._spend(usage)
+
+    async def run(self, runnable: Any, input: Any, *, session: str | None = None) -> Any:
+        """Run an agent or another runnable within this run, for the same user and with the same `deps`.
+
+        Returns the `RunResult`, and raises as `Runtime.run`. The run within counts towards this run's budgets and usage
+        and ends with this run. It sees the input and nothing else, unless it has a `session` of its own.
+        """
+        return await self._run(runnable, input, session)
 
     async def progress(self, data: Any) -> None:
         """Report a tool's progress to listeners; `data` is anything that JSON can carry.

@@ -24,6 +24,7 @@ __all__ = [
     "agno_rt_register_guardrails",
     "agno_rt_register_memory",
     "agno_rt_register_models",
+    "agno_rt_register_modes",
     "agno_rt_register_routes",
     "agno_rt_register_tools",
     "hookimpl",
@@ -84,6 +85,14 @@ def agno_rt_register_guardrails(register: Register) -> None:
     """Offer guardrails and hooks. The spec `plugin:name` or `plugin:name:rest` leads to `factory(rest, settings)`.
 
     A factory returns a `Guardrail`, to guard the input; a `Guard`, with its own places; or a `Hook`.
+    """
+
+
+@hookspec
+def agno_rt_register_modes(register: Register) -> None:
+    """Offer modes of teams. The spec `plugin:name` or `plugin:name:rest` leads to `factory(rest, settings) -> Mode`.
+
+    A mode is a subclass of `agno_rt.teams.Mode`: `Team([a, b], "plugin:name")`. The factory is called for each run.
     """
 
 

@@ -72,8 +72,9 @@ class Message:
     """One message of a conversation. `content` is text, or a tuple of texts and `Media`, in order.
 
     An assistant's message may carry `tool_calls`. Each call is answered by one message of role `tool` with the call's
-    `id` as its `tool_call_id` and the tool's name as its `name`. `reasoning` is the model's thinking, which is not part
-    of the answer. Read-only by convention: histories share messages.
+    `id` as its `tool_call_id` and the tool's name as its `name`. The `name` of an assistant's message is the member who
+    answered for a team. `reasoning` is the model's thinking, which is not part of the answer. Read-only by convention:
+    histories share messages.
     """
 
     role: Role

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Offer", "PluginHost", "PluginInfo", "extra_plugins"]
 
 GROUP = "agno_rt"
-KINDS = ("models", "tools", "guardrails", "memory", "commands", "routes")
+KINDS = ("models", "tools", "guardrails", "modes", "memory", "commands", "routes")
 """The kinds of things that plugins register, each by the hook `agno_rt_register_KIND`."""
 
 _SHARED = ("memory", "commands", "routes")
@@ -104,6 +104,10 @@ class PluginHost:
     def guardrail(self, spec: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
         """Make the guardrail or hook of a spec string. Raises `UsageError`, `NotFound` or `PluginError`."""
         return self._make("guardrails", spec, settings)
+
+    def mode(self, spec: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
+        """Make the mode of a spec string, for a team. Raises `UsageError`, `NotFound` or `PluginError`."""
+        return self._make("modes", spec, settings)
 
     def memory(self, url: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
         """Make the memory backend of a URL. Raises `UsageError`, `NotFound` or `PluginError`."""

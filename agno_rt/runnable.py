@@ -241,10 +241,11 @@ class Flow:
 
 def list_parts(runnable: Runnable) -> Iterator[Runnable]:
     """Yield the runnable and everything within it, each once."""
-    todo, seen = [runnable], set[int]()
+    # The parts are kept, since `parts` may make new ones, and a new one could get the id of one that is gone.
+    todo, seen = [runnable], dict[int, Runnable]()
     while todo:
         part = todo.pop()
         if id(part) not in seen:
-            seen.add(id(part))
+            seen[id(part)] = part
             yield part
             todo += reversed(part.parts())

@@ -60,6 +60,7 @@ FLOORS: dict[str, int] = {
     "pool": 5,
     "runs": 5,
     "tasktree": 5,
+    "teams": 5,
     "wrappers": 5,
     # 6 host
     "config": 6,
@@ -454,6 +455,7 @@ def test_the_public_surface() -> None:
         "Runnable",
         "Runtime",
         "State",
+        "Team",
         "Template",
         "Tool",
         "ToolCall",
@@ -478,6 +480,7 @@ def test_hooks_are_documented() -> None:
         "agno_rt_register_guardrails",
         "agno_rt_register_memory",
         "agno_rt_register_models",
+        "agno_rt_register_modes",
         "agno_rt_register_routes",
         "agno_rt_register_tools",
     }

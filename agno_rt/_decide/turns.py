@@ -127,10 +127,12 @@ class Turns(msgspec.Struct, eq=False, gc=False):
         """Stop, because calls or questions wait for a person. The run goes on later, from its journal."""
         self._step("pause")
 
-    def conclude(self, content: str, output: Any = None, finish_reason: FinishReason = "stop") -> None:
-        """Take in the answer of a run that asked no model by itself."""
+    def conclude(
+        self, content: str, output: Any = None, finish_reason: FinishReason = "stop", speaker: str | None = None
+    ) -> None:
+        """Take in the answer of a run that asked no model by itself; `speaker` is the message's name."""
         self.content, self.output, self.finish_reason = content, output, finish_reason
-        self.messages.append(Message("assistant", content))
+        self.messages.append(Message("assistant", content, name=speaker))
         self._step("answer")
 
     def checked(self, reason: str | None) -> None:

@@ -6,7 +6,7 @@ Knows no driver and no runtime.
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias
 
 import msgspec
@@ -16,6 +16,7 @@ from agno_rt._decide.budget import Budget
 from agno_rt._decide.turns import Turns
 from agno_rt.agent import PLAIN_MEMORY
 from agno_rt.context import RunContext
+from agno_rt.errors import AgnoError
 from agno_rt.instructions import Instructions
 from agno_rt.limiter import Limiter
 from agno_rt.limits import Limits
@@ -74,7 +75,7 @@ class ResolvedAgent(Resolved, kw_only=True):
     """The resolved parts of an agent.
 
     `places` has the limiters of bounded tools by name, `summarizer` the model for summaries, `workers` the threads and
-    worker processes of tools.
+    worker processes of tools, `run` the runtime's method for runs within a tool or a hook.
     """
 
     model: Model
@@ -84,6 +85,7 @@ class ResolvedAgent(Resolved, kw_only=True):
     summarizer: Model | None = None
     settings: ModelSettings = NO_SETTINGS
     workers: Workers | None = None
+    run: Callable[..., Coroutine[Any, Any, RunResult]] | None = None
 
 
 class Asked(msgspec.Struct, eq=False):
@@ -170,6 +172,7 @@ class Job(msgspec.Struct, Generic[ResolvedT], eq=False):
             usage=self._usage,
             spend=self.spend,
             give_way=trio.lowlevel.checkpoint,
+            run=self._run_within,
         )
 
     def spend(self, usage: Usage) -> None:
@@ -179,6 +182,20 @@ class Job(msgspec.Struct, Generic[ResolvedT], eq=False):
             self.turns.usage = self.turns.usage + usage
             if self.budget is not None:
                 self.budget.spend(usage)
+
+    async def _run_within(self, runnable: Any, input: Any, session: str | None) -> RunResult:
+        """Run another runnable within this run, and count its usage. The budgets around it have counted it already."""
+        run, turns = getattr(self.resolved, "run", None), self.turns
+        assert run is not None, "only the code of an agent's run has a context"
+        assert turns is not None, "the run has begun"
+        try:
+            result: RunResult = await run(runnable, input, session=session, user=self.asked.user, deps=self.asked.deps)
+        except AgnoError as exc:
+            if exc.result is not None:
+                turns.usage = turns.usage + exc.result.usage
+            raise
+        turns.usage = turns.usage + result.usage
+        return result
 
     def _usage(self) -> Usage:
         return NO_USAGE if self.turns is None else self.turns.usage

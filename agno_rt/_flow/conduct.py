@@ -79,7 +79,8 @@ def _take_answer(job: Job[ResolvedFlow], turns: Turns, answer: Any) -> None:
     if isinstance(answer, Stop):
         turns.conclude(answer.reason)
     elif isinstance(answer, RunResult):
-        turns.conclude(answer.content, answer.output, answer.finish_reason)
+        speaker = answer.messages[-1].name if answer.messages else None
+        turns.conclude(answer.content, answer.output, answer.finish_reason, speaker)
     elif answer is None or isinstance(answer, str):
         turns.conclude(answer or "")
     else:

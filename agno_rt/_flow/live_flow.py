@@ -309,7 +309,7 @@ class LiveFlow(Flow):
                 outer.budget.spend(usage)
 
     async def _announce(self, place: Place, work: Callable[[], Awaitable[T]]) -> T:
-        """Do the work between the events of the beginning and the end. An earlier process's finished work has no events."""
+        """Do the work between the events of the beginning and the end. Work found in the journal has no events."""
         emitter, path = self._job.emitter, place.path
         if emitter is None or self.record.has_ended(place):
             return await work()

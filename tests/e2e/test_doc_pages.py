@@ -17,6 +17,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 EMBEDDED = ("tutorial/index", "howto/many-inputs", "howto/documents", "howto/web-app")
 OFFLINE = (
     "howto/observability",
+    "concepts/teams",
     "howto/several-agents",
     "howto/approvals",
     "howto/plugins",

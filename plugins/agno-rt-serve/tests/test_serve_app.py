@@ -25,6 +25,7 @@ from agno_rt import (
     ModelResponse,
     Runnable,
     RunResult,
+    Team,
     Tool,
     ToolCall,
     Toolkit,
@@ -36,6 +37,7 @@ from agno_rt.errors import ModelError
 from agno_rt.events import TextDelta, TurnRestarted
 from agno_rt.hooks import Verdict
 from agno_rt.models import Emit, ModelProfile
+from agno_rt.teams import Sequence as InSequence
 from agno_rt.testing import ScriptedModel
 
 USAGE = {"input_tokens": 0, "output_tokens": 0, "reasoning_tokens": 0, "cached_tokens": 0, "cost": 0.0}
@@ -689,6 +691,21 @@ class TestOtherRunnables:
         assert (done["status"], done["content"]) == ("completed", "zero one two")
         names = [name for name, _, _ in events(streamed.text)]
         assert (names[0], names[-1]) == ("run_started", "run_ended")
+
+    async def test_a_team(self, serve_agents: Any) -> None:
+        """A team is listed with its members, and keeps a session over HTTP."""
+
+        def count(request: ModelRequest) -> str:
+            return f"{len(request.messages)} messages"
+
+        team = Team([Agent(ScriptedModel(count), "a")], InSequence(share="history"), name="desk")
+        async with client(await serve_agents(team)) as http:
+            [listed] = (await http.get("/agents")).json()["agents"]
+            body = {"input": "zero", "session": "s"}
+            answers = [(await http.post("/agents/desk/runs", json=body)).json()["content"] for _ in range(2)]
+
+        assert (listed["name"], listed["kind"], listed["parts"]) == ("desk", "team", ["a"])
+        assert answers == ["1 messages", "3 messages"]
 
     async def test_as_a_model(self, serve_agents: Any, chain: Chain) -> None:
         """OpenAI's clients use the runnable as a model; settings of a model are refused by name."""

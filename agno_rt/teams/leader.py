@@ -1,0 +1,146 @@
+"""The mode in which an agent leads: gives tasks to members by tool calls, and writes the answer."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from contextvars import ContextVar
+from typing import Any, Literal
+
+import attrs
+import trio
+
+from agno_rt.agent import Agent
+from agno_rt.context import RunContext
+from agno_rt.errors import AgnoError, UsageError
+from agno_rt.hooks import Hook
+from agno_rt.messages import Message
+from agno_rt.models import ModelRequest
+from agno_rt.runnable import Flow
+from agno_rt.teams._words import Share, add_note, check_share, describe_members, put_history, tell_answer
+from agno_rt.teams.team import Members, Mode
+from agno_rt.tools import Tool, tool
+
+__all__ = ["Leader"]
+
+
+@attrs.frozen
+class Leader(Mode):
+    """An agent leads, with a tool `delegate(member, task)`, and writes the team's answer. Short: `"leader-follower"`.
+
+    Calls of one turn run together, at most `Limits.tools` of the leader at once. The leader sees the session's history,
+    a member the task alone. The members' runs are within the leader's run, and count towards the leader's limits. With
+    `on_error="keep"` the leader is told of a member's failure; with `"cancel"` the failure cancels the other tasks of
+    the turn and ends the run.
+
+    Attributes:
+        agent: the leader, from outside the members; `None` for the first member
+        share: `"history"` to show members the conversation before the task
+    """
+
+    agent: Agent | None = None
+    share: Share = "task"
+
+    def check(self, members: Members) -> None:
+        """See `Mode.check`."""
+        check_share("Leader", self.share)
+        leader, followers = self._split_members(members)
+        if not isinstance(leader, Agent):
+            hint = "Give an agent: Leader(editor)."
+            raise UsageError(f"the leader {leader.name!r} is a {leader.kind}, not an agent", hint=hint)
+        if not len(followers):
+            raise UsageError("the leader has nobody to lead", hint="Give the team a member more.")
+
+    async def conduct(self, flow: Flow, members: Members, input: tuple[Message, ...]) -> Any:
+        """See `Mode.conduct`."""
+        leader, followers = self._split_members(members)
+        assert isinstance(leader, Agent), "as `check` has found"
+        delegate = _make_delegate_tool(followers.names, describe_members(followers))
+        copy = attrs.evolve(leader, tools=(*leader.tools, delegate), hooks=(*leader.hooks, _END_ON_FAILURE))
+        before = put_history(flow, input) if self.share == "history" else ()
+        token = _DESK.set(_Desk(followers, before))
+        try:
+            return await flow.run(copy, put_history(flow, input))
+        finally:
+            _DESK.reset(token)
+
+    def _split_members(self, members: Members) -> tuple[Any, Members]:
+        return (members[0], members[1:]) if self.agent is None else (self.agent, members)
+
+
+class _Desk:
+    """The tasks under way for one run of a leader, and the failure to end the run with."""
+
+    __slots__ = ("before", "failure", "members", "places", "scopes")
+
+    def __init__(self, members: Members, before: Sequence[Message]) -> None:
+        self.members = members
+        self.before = before
+        self.failure: AgnoError | None = None
+        self.places = None if members.at_once is None else trio.Semaphore(members.at_once)
+        self.scopes: list[trio.CancelScope] = []
+
+    def fail(self, failure: AgnoError) -> None:
+        """Cancel the other tasks, and let the leader's run end with the failure."""
+        self.failure = self.failure or failure
+        for scope in self.scopes:
+            scope.cancel()
+
+
+_DESK: ContextVar[_Desk | None] = ContextVar("agno_rt_desk", default=None)
+"""The desk of the innermost leader around the present task. All runs share the tool, so the tool has no desk."""
+
+
+async def _delegate(member: str, task: str, context: RunContext) -> str:
+    desk = _DESK.get()
+    if desk is None:
+        hint = "Resume the run of the team."
+        raise UsageError("the leader's run was resumed outside of the team", hint=hint)
+    given = add_note(desk.before, f"Your task: {task}") if desk.before else task
+    with trio.CancelScope() as scope:
+        desk.scopes.append(scope)
+        try:
+            if desk.places is not None:
+                await desk.places.acquire()
+            try:
+                result = await context.run(desk.members.find(member), given)
+            finally:
+                if desk.places is not None:
+                    desk.places.release()
+        except AgnoError as exc:
+            if desk.members.on_error == "cancel":
+                desk.fail(exc)
+            return f"{member} {tell_answer(exc)}"
+        finally:
+            desk.scopes.remove(scope)
+        if result.status == "paused":
+            waiting = ", ".join(approval.id for approval in result.approvals)
+            return f"{member} waits for a person ({waiting}), and does not answer in this run."
+        return str(result.content)
+    return "cancelled, because the task of another member failed"
+
+
+class _EndOnFailure(Hook):
+    """Ends the leader's run with the failure of a member, before the model is asked again."""
+
+    async def before_model(self, context: RunContext, request: ModelRequest) -> None:
+        desk = _DESK.get()
+        if desk is not None and desk.failure is not None:
+            raise desk.failure
+
+
+_END_ON_FAILURE = _EndOnFailure()
+
+
+# Kept by value, so that runs of a team share the tool and its schema.
+@functools.lru_cache(maxsize=256)
+def _make_delegate_tool(names: tuple[str, ...], list_of_members: str) -> Tool:
+    async def delegate(member: str, task: str, context: RunContext) -> str:
+        return await _delegate(member, task, context)
+
+    delegate.__annotations__["member"] = Literal[names]
+    description = (
+        "Give a task to a member of the team, and receive the answer. The member sees nothing but the task: write "
+        f"everything that is needed into it. Give independent tasks in the same turn.\n{list_of_members}"
+    )
+    return tool(delegate, description=description, idempotent=True)
