@@ -1,8 +1,7 @@
 """The runtime: holds resources open while agents run, resolves the names in agents, and starts runs.
 
-A runtime holds the plugin host, model clients, the memory backend, the limits and the nursery of background runs. Any
-number of runtimes may be open. Runtimes of one process share only a registry of weak references, which tells whether
-another runtime still carries out a stored run; see `_runtime/stored_runs.py`.
+A runtime holds the plugin host, model clients, the memory backend, the limits and the nursery of background runs. The
+runtimes of a process share only weak references, by which to know who carries out a run (`_runtime/stored_runs.py`).
 """
 
 from __future__ import annotations
@@ -440,7 +439,11 @@ class Runtime:
                 return await self._execute(self._resumed(runnable, known, asked, None, OUTER.get()))
             if known is not None:
                 return known
-        return await self._execute(self._open_job(runnable, input, asked, None, OUTER.get()))
+        try:
+            job = self._job(runnable, input, asked, None, OUTER.get())
+        except ToolkitsClosed:
+            job = await self._open_job(runnable, input, asked, None, OUTER.get())
+        return await (execute(job) if job.journal is None else self._stored.execute(job, self._nursery))
 
     async def _execute(self, coming: Coroutine[Any, Any, Job[Any]]) -> RunResult:
         job = await coming
