@@ -1126,3 +1126,37 @@ def test_no_signal_is_lost() -> None:
             assert result.output == [0, 1, 2, 3, 4]
 
     run_schedules(scenario, 100)
+
+
+async def test_a_fork_before_a_step() -> None:
+    """A fork at a path takes the step again, and what follows from it; other branches keep their results."""
+    done: list[str] = []
+
+    @step
+    async def work(name: str) -> str:
+        done.append(name)
+        return name
+
+    async def branch(name: str) -> None:
+        await work(f"{name}1")
+        await work(f"{name}2")
+
+    @workflow
+    async def flow_of(flow: Flow) -> None:
+        await work("before")
+        async with flow.group("two") as two:
+            two.start(branch, "a", key="a")
+            two.start(branch, "b", key="b")
+        await work("after")
+
+    async with Runtime() as rt:
+        run = (await rt.run(flow_of, "go")).run_id
+        done.clear()
+        fork = await rt.fork(run, "two#1/a/work#2")
+        assert (await rt.resume(fork)).status == "completed"
+        assert done == ["a2", "after"]
+        done.clear()
+        await rt.resume(await rt.fork(run, "work#1"))
+        assert sorted(done) == ["a1", "a2", "after", "b1", "b2", "before"]
+        with pytest.raises(NotFound, match="unknown step 'two#1/c/work#1'"):
+            await rt.fork(run, "two#1/c/work#1")
