@@ -113,8 +113,12 @@ def _mismatch(problem: str, path: str) -> JournalMismatch:
 
 
 def digest_of(*values: Any) -> str:
-    """Return a short digest of the values, the same in each process. Objects count by their types."""
-    text = msgspec.json.encode(values, enc_hook=_describe_value, order="deterministic")
+    """Return a short digest of the values, the same in each process. Objects count by their names or types."""
+    try:
+        text = msgspec.json.encode(values, enc_hook=_describe_value, order="deterministic")
+    except (TypeError, ValueError, RecursionError):
+        # Dicts with keys that JSON does not have, and the like: compared by the types of the values alone.
+        text = ",".join(type(value).__qualname__ for value in values).encode()
     return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 

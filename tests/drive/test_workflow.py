@@ -1160,3 +1160,77 @@ async def test_a_fork_before_a_step() -> None:
         assert sorted(done) == ["a1", "a2", "after", "b1", "b2", "before"]
         with pytest.raises(NotFound, match="unknown step 'two#1/c/work#1'"):
             await rt.fork(run, "two#1/c/work#1")
+
+
+def test_all_failures_of_a_group_are_tried_again() -> None:
+    """When several branches have failed before the group ended, one resumed run tries all of them again."""
+
+    async def scenario() -> None:
+        fails, both, begun = [True], trio.Event(), list[str]()
+
+        @step(idempotent=True)
+        async def work(name: str) -> str:
+            begun.append(name)
+            if len(begun) == 2:
+                both.set()
+            await both.wait()
+            if fails[0]:
+                raise Fault(name)
+            return name
+
+        @workflow
+        async def flow_of(flow: Flow) -> list[str]:
+            return await flow.map(work, "ab")
+
+        async with Runtime() as rt:
+            with pytest.raises(StepFailed) as caught:
+                await rt.run(flow_of, "go")
+            fails[0] = False
+            assert (await rt.resume(caught.value.result.run_id)).output == ["a", "b"]
+
+    run_schedules(scenario, 30)
+
+
+async def test_a_failure_in_a_nursery_of_the_users_own_is_tried_again() -> None:
+    """A failure that a nursery has put into a group counts as the end of the run too."""
+    fails = [True]
+
+    @step
+    async def work() -> str:
+        if fails[0]:
+            raise Fault
+        return "done"
+
+    @workflow
+    async def flow_of(flow: Flow) -> str:
+        async with trio.open_nursery():
+            return await work()
+
+    async with Runtime() as rt:
+        with pytest.raises(StepFailed) as caught:
+            await rt.run(flow_of, "go")
+        fails[0] = False
+        assert (await rt.resume(caught.value.result.run_id)).content == "done"
+
+
+async def test_a_sync_step_that_hangs_is_not_called_again() -> None:
+    """A thread cannot be stopped: an attempt beyond its time is the last one."""
+    calls: list[int] = []
+    release = threading.Event()
+
+    @step(timeout=0.05, retries=3, backoff=0)
+    def hang() -> None:
+        calls.append(1)
+        release.wait(10)
+
+    @workflow
+    async def flow_of(flow: Flow) -> None:
+        await hang()
+
+    async with Runtime() as rt:
+        try:
+            with pytest.raises(DeadlineExceeded, match="hang#1"):
+                await rt.run(flow_of, "go")
+        finally:
+            release.set()
+    assert calls == [1]
