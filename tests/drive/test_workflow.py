@@ -37,7 +37,7 @@ from agno_rt.errors import (
     UsageError,
 )
 from agno_rt.events import ApprovalAsked, RunEnded, RunStarted, StepEnded, StepStarted
-from agno_rt.run_store import ApprovalConflict, RunConflict
+from agno_rt.run_store import ApprovalConflict, Resume, RunConflict
 from agno_rt.testing import Pauses, ScriptedModel, pause, run_schedules
 
 
@@ -430,6 +430,9 @@ async def test_a_question_pauses_the_run() -> None:
         assert await memory.approvals(run=first.run_id, status="pending") == [approval]
         again = await rt.resume(first.run_id, publish)
         assert (again.status, again.approvals) == ("paused", (approval,))
+        async with rt.stream(publish, Resume(first.run_id)) as events:
+            asked = [event.approval async for event in events if isinstance(event, ApprovalAsked)]
+        assert asked == [approval.id]
         with pytest.raises(UsageError, match="does not fit"):
             await rt.answer(approval.id, {"answer": "perhaps"})
         await rt.answer(approval.id, {"answer": False})
