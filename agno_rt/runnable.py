@@ -22,7 +22,7 @@ class Runnable(Generic[DepsT, OutputT]):
     """A named value that a runtime runs: `run`, `stream`, `start`, `map`, the command line and the server take any.
 
     An `Agent` is one, whose runs ask a model. To run something else, write a subclass with `conduct`, a coroutine that
-    runs other runnables and returns the answer:
+    runs other runnables and returns the answer::
 
         @attrs.define
         class Chain(Runnable):
