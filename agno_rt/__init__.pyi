@@ -1,7 +1,7 @@
 # The public names, once: type checkers read them here, and the package imports each when it is asked for.
 
+from agno_rt._runtime.run_sync import run as run
 from agno_rt.agent import Agent as Agent
-from agno_rt.ask import Ask as Ask
 from agno_rt.context import Deps as Deps
 from agno_rt.context import FromUser as FromUser
 from agno_rt.context import RunContext as RunContext
@@ -29,12 +29,12 @@ from agno_rt.models import ModelSettings as ModelSettings
 from agno_rt.output import Output as Output
 from agno_rt.pool import AgentPool as AgentPool
 from agno_rt.result import RunResult as RunResult
+from agno_rt.runnable import Ask as Ask
 from agno_rt.runnable import Flow as Flow
 from agno_rt.runnable import Runnable as Runnable
 from agno_rt.runs import Run as Run
 from agno_rt.runs import RunStream as RunStream
 from agno_rt.runtime import Runtime as Runtime
-from agno_rt.runtime import run as run
 from agno_rt.tools import Tool as Tool
 from agno_rt.tools import Toolkit as Toolkit
 from agno_rt.tools import tool as tool

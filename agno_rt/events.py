@@ -20,6 +20,7 @@ __all__ = [
     "Delta",
     "Event",
     "GuardTripped",
+    "MessageReceived",
     "ModelEnded",
     "ModelStarted",
     "ReasoningDelta",
@@ -99,7 +100,10 @@ class RunStarted(_Event):
 
 
 class ModelStarted(_Event):
-    """The model was asked. `turn` counts from 1, and is 0 for a call outside the turns, such as a summary."""
+    """The model was asked. `model` is empty if a hook answers in the model's place.
+
+    `turn` counts from 1, and is 0 for a call outside the turns, such as a summary.
+    """
 
     run_id: str
     model: str
@@ -178,6 +182,14 @@ class ApprovalAsked(_Event):
     reason: str = ""
 
 
+class MessageReceived(_Event):
+    """A message was sent to the run under way, and the request of the next turn has the message."""
+
+    run_id: str
+    text: str
+    turn: int
+
+
 class RunEnded(_Event):
     """The run is over: the last event of every run. `code` is the error's code, if there was an error."""
 
@@ -202,6 +214,7 @@ Event: TypeAlias = (
     | StepEnded
     | GuardTripped
     | ApprovalAsked
+    | MessageReceived
     | RunEnded
 )
 

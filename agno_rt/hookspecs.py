@@ -74,7 +74,8 @@ def agno_rt_register_models(register: Register) -> None:
 def agno_rt_register_tools(register: Register) -> None:
     """Offer tools. The spec `plugin:name` or `plugin:name:rest` leads to `factory(rest, settings)`.
 
-    A factory returns a `Tool` or a `Toolkit`.
+    A factory returns a `Tool` or a `Toolkit`, at once. If tools need a connection, return a `Toolkit` with `open`: the
+    runtime opens it before the first run that needs them.
     """
 
 

@@ -86,11 +86,13 @@ class ModelProfile:
             leave the refusal to the provider
         price: the price of the model's tokens, if known; a run then counts the cost of each turn without a cost of its
             own
+        in_process: true for a model that is loaded into this process at its first call, which takes seconds
     """
 
     output: OutputMode = "schema"
     media: tuple[str, ...] | None = None
     price: Price | None = None
+    in_process: bool = False
 
 
 NO_SETTINGS = ModelSettings()

@@ -327,7 +327,7 @@ def _check_kernel(name: str, point: EntryPoint) -> PluginError | None:
     # Plugins that ship with the kernel always fit, and reading metadata takes time.
     if point.dist is None or point.value.startswith("agno_rt."):
         return None
-    from agno_rt._requirements import KERNEL, find_unmet, kernel_version
+    from agno_rt._package.requirements import KERNEL, find_unmet, kernel_version
 
     try:
         requirements = point.dist.requires or ()

@@ -1,4 +1,4 @@
-"""A project: the agents of a Python file, an import path or an agno-rt.toml, with the configuration of their runtime.
+"""A project: the runnables of a Python file, an import path or an agno-rt.toml, with the configuration of a runtime.
 
 The command line and the server start from a project. Without a source and an agno-rt.toml in the working directory,
 they take the project that ships with agno_rt, which `agno-rt init` writes.
@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import attrs
 
@@ -18,39 +19,45 @@ from agno_rt.agent import Agent
 from agno_rt.config import FILE_NAME, AgentConfig, Config, ConfigWarning, RuntimeConfig, load_config, settings_error
 from agno_rt.errors import ConfigError, NotFound, suggest
 from agno_rt.plugins import PluginHost, extra_plugins
+from agno_rt.runnable import Runnable
 from agno_rt.runtime import Runtime
 
 __all__ = ["Project", "check_tables", "load_project", "shipped_project"]
 
+R = TypeVar("R", bound=Runnable)
+
 
 @attrs.frozen
 class Project:
-    """Agents by name, and the configuration of their runtime.
+    """Agents and other runnables by name, and the configuration of their runtime.
 
-    `source` is the project's origin; `sources` has the file or module of each agent by the agent's name.
+    `source` is the project's origin; `sources` has the file or module of each runnable by the runnable's name.
     """
 
     source: str
-    agents: dict[str, Agent]
+    runnables: Mapping[str, Runnable]
     config: Config = Config()
     sources: Mapping[str, str] = attrs.Factory(dict)
 
+    @property
+    def agents(self) -> dict[str, Agent]:
+        """The runnables that are agents, by name."""
+        return {name: each for name, each in self.runnables.items() if isinstance(each, Agent)}
+
+    def runnable(self, name: str) -> Runnable:
+        """Return the runnable of a name. Raises `NotFound`, with the nearest name."""
+        return _find(name, self.runnables, self.source)
+
     def agent(self, name: str) -> Agent:
         """Return the agent of a name. Raises `NotFound`, with the nearest name."""
-        agent = self.agents.get(name)
-        if agent is None:
-            hint = (
-                "" if self.agents else f"It has no agents: write [agents.{name}] with a model, or load a Python file."
-            )
-            raise NotFound("agent", name, self.agents, where=self.source, hint=hint)
-        return agent
+        return _find(name, self.agents, self.source)
 
     def plugins(self) -> PluginHost:
         """Return a new plugin host without the plugins that the configuration blocks."""
         return PluginHost(block=self.config.runtime.block)
 
     def runtime(self) -> Runtime:
-        """Return a new runtime with the project's configuration and agents, not yet open.
+        """Return a new runtime with the project's configuration and runnables, not yet open.
 
         Raises `UsageError` for an unusable memory URL, and for settings of an unknown plugin. Warns with a
         `ConfigWarning` about settings of a plugin that is not installed.
@@ -66,11 +73,19 @@ class Project:
             observers=config.runtime.observers,
             origin=self.source,
         )
-        if self.agents:
-            runtime.add(*self.agents.values())
+        if self.runnables:
+            runtime.add(*self.runnables.values())
         if config.runtime.memory != "memory:":
             _ = runtime.memory  # a wrong URL fails now, and not at the first use of a session
         return runtime
+
+
+def _find(name: str, known: Mapping[str, R], source: str) -> R:
+    found = known.get(name)
+    if found is None:
+        hint = "" if known else f"It has no agents: write [agents.{name}] with a model, or load a Python file."
+        raise NotFound("agent", name, known, where=source, hint=hint)
+    return found
 
 
 def check_tables(config: Config, plugins: PluginHost) -> None:
@@ -105,10 +120,10 @@ def load_project(source: str | None = None) -> Project:
     if source.endswith(".toml"):
         must_exist(Path(source))
         return _load_toml(Path(source))
-    agents = _load_agents(source, Path())
-    if not agents:
+    runnables = _load_runnables(source, Path())
+    if not runnables:
         raise ConfigError(f"{source} has no agents", hint="Assign one at its top level: assistant = Agent(...).")
-    return Project(source, agents, Config(runtime=RuntimeConfig(load=(source,))), dict.fromkeys(agents, source))
+    return Project(source, runnables, Config(runtime=RuntimeConfig(load=(source,))), dict.fromkeys(runnables, source))
 
 
 def shipped_project() -> Project:
@@ -120,7 +135,7 @@ def shipped_project() -> Project:
             folder / FILE_NAME, attrs.evolve(config, runtime=attrs.evolve(config.runtime, load=()))
         )
     shipped = "the agents that ship with agno_rt"
-    return attrs.evolve(project, source=shipped, sources=dict.fromkeys(project.agents, "ships with agno_rt"))
+    return attrs.evolve(project, source=shipped, sources=dict.fromkeys(project.runnables, "ships with agno_rt"))
 
 
 def _load_toml(path: Path) -> Project:
@@ -128,17 +143,17 @@ def _load_toml(path: Path) -> Project:
 
 
 def _build_project(path: Path, config: Config) -> Project:
-    agents = {name: _build_agent(name, table) for name, table in config.agents.items()}
-    sources = dict.fromkeys(agents, str(path))
+    runnables: dict[str, Runnable] = {name: _build_agent(name, table) for name, table in config.agents.items()}
+    sources = dict.fromkeys(runnables, str(path))
     if config.runtime.load:
         import_from(path.parent)
     for source in config.runtime.load:
-        for name, agent in _load_agents(source, path.parent).items():
-            if agents.setdefault(name, agent) is not agent:
+        for name, runnable in _load_runnables(source, path.parent).items():
+            if runnables.setdefault(name, runnable) is not runnable:
                 hint = "Rename one of them."
                 raise ConfigError(f"{path}: there is an agent {name!r} in [agents] and in {source}", hint=hint)
             sources.setdefault(name, source)
-    return Project(str(path), agents, config, sources)
+    return Project(str(path), runnables, config, sources)
 
 
 def _build_agent(name: str, config: AgentConfig) -> Agent:
@@ -155,19 +170,26 @@ def _build_agent(name: str, config: AgentConfig) -> Agent:
     )
 
 
-def _load_agents(source: str, folder: Path) -> dict[str, Agent]:
+def _load_runnables(source: str, folder: Path) -> dict[str, Runnable]:
     module = load_module(source, folder)
-    found = [(attribute, value) for attribute, value in tuple(vars(module).items()) if isinstance(value, Agent)]
-    return _name_agents(found, source)
+    found = [(variable, value) for variable, value in tuple(vars(module).items()) if isinstance(value, Runnable)]
+    return _name_runnables(found, source)
 
 
-def _name_agents(found: Iterable[tuple[str, Agent]], source: str) -> dict[str, Agent]:
-    """Return the agents by name; an agent without a name is named after its variable."""
-    agents: dict[str, Agent] = {}
-    for attribute, value in found:
-        agent = value if value.name else attrs.evolve(value, name=attribute)
-        other = agents.setdefault(agent.name, agent)
-        # One agent under two variables is not a conflict.
-        if other is not agent and other is not value:
-            raise ConfigError(f"{source} has two agents named {agent.name!r}", hint="Give one of them another name.")
-    return agents
+def _name_runnables(found: Iterable[tuple[str, Runnable]], source: str) -> dict[str, Runnable]:
+    """Return the runnables by name; a runnable without a name is named after its variable."""
+    runnables: dict[str, Runnable] = {}
+    for variable, value in found:
+        runnable = value if value.name else _name_after(variable, value, source)
+        other = runnables.setdefault(runnable.name, runnable)
+        # One runnable under two variables is not a conflict.
+        if other is not runnable and other is not value:
+            raise ConfigError(f"{source} has two agents named {runnable.name!r}", hint="Give one of them another name.")
+    return runnables
+
+
+def _name_after(variable: str, value: Runnable, source: str) -> Runnable:
+    if not attrs.has(type(value)):
+        raise ConfigError(f"{source}: the {value.kind} {variable} has no name", hint=f"Write {variable}.name = ...")
+    named: Runnable = attrs.evolve(cast(Any, value), name=variable)
+    return named

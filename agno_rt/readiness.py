@@ -15,11 +15,14 @@ import attrs
 import trio
 
 from agno_rt._drive.job import ResolvedAgent
+from agno_rt._runtime.opened import ToolkitsClosed
 from agno_rt.agent import Agent
 from agno_rt.errors import AgnoError
 from agno_rt.failures import must_pass, named
+from agno_rt.models import NO_SETTINGS
 from agno_rt.runnable import Runnable, list_parts
 from agno_rt.runtime import Runtime
+from agno_rt.tools import Toolkit
 from agno_rt.wrappers.base import Wrapper
 
 __all__ = ["Finding", "FindingLevel", "check_ready"]
@@ -48,18 +51,21 @@ class Finding:
         return f"{', '.join(self.agents)}: {self.message}" if self.agents else self.message
 
 
-async def check_ready(runtime: Runtime, *agents: Runnable, memory: bool = True) -> list[Finding]:
+async def check_ready(
+    runtime: Runtime, *agents: Runnable, memory: bool = True, toolkits: bool = False
+) -> list[Finding]:
     """Check whether the agents can answer now, and whether the runtime's memory opens, without asking a model.
 
-    A finding on several agents is returned once, with all their names. `memory=False` skips the memory. Raises
-    nothing: a check that fails is a finding, too.
+    A finding on several agents is returned once, with all their names. `memory=False` skips the memory. With
+    `toolkits`, the agents' toolkits are opened, which may take time and ask other machines; otherwise the tools of a
+    toolkit that is not open are not checked. Raises nothing: a check that fails is a finding, too.
     """
     places: dict[Finding, tuple[str, ...]] = {}
     # Shared models and tools are checked once. Knowing them by id is safe, since the runtime keeps them alive.
     asked: dict[int, Finding | None] = {}
     for agent in agents:
         name = agent.name or "agent"
-        for finding in await _check_runnable(runtime, agent, asked):
+        for finding in await _check_runnable(runtime, agent, asked, toolkits):
             names = places.get(finding, ())
             places[finding] = names if name in names else (*names, name)
     found = [attrs.evolve(finding, agents=names) for finding, names in places.items()]
@@ -67,9 +73,13 @@ async def check_ready(runtime: Runtime, *agents: Runnable, memory: bool = True) 
     return found if of_memory is None else [*found, of_memory]
 
 
-async def _check_runnable(runtime: Runtime, runnable: Runnable, asked: dict[int, Finding | None]) -> list[Finding]:
+async def _check_runnable(
+    runtime: Runtime, runnable: Runnable, asked: dict[int, Finding | None], toolkits: bool
+) -> list[Finding]:
     try:
         runtime.check(runnable)
+        if toolkits:
+            await runtime.open_tools(runnable)
     except AgnoError as exc:
         return [Finding("error", exc.message, exc.hint)]
     findings: dict[Finding, None] = {}
@@ -80,7 +90,7 @@ async def _check_runnable(runtime: Runtime, runnable: Runnable, asked: dict[int,
 
 
 async def _check_agent(runtime: Runtime, agent: Agent, asked: dict[int, Finding | None]) -> list[Finding]:
-    resolved = runtime._resolver.resolve_agent(agent)
+    resolved = _resolve_open_parts(runtime, agent)
     models = list(_list_models(resolved))
     parts = [*models, *resolved.tools.values()]
     for part in parts:
@@ -88,6 +98,17 @@ async def _check_agent(runtime: Runtime, agent: Agent, asked: dict[int, Finding 
             asked[id(part)] = await _check_part(part, "error" if part in models else "warning")
     found = [finding for part in parts if (finding := asked[id(part)]) is not None]
     return [*found, _FORGETS] if resolved.pauses and runtime._memory == "memory:" else found
+
+
+def _resolve_open_parts(runtime: Runtime, agent: Agent) -> ResolvedAgent:
+    """Resolve a checked agent; without its toolkits that are not open."""
+    try:
+        return runtime._resolver.resolve_agent(agent)
+    except ToolkitsClosed as exc:
+        closed = {*exc.toolkits, *exc.toolkits.values()}
+    # The settings may choose a tool of these toolkits.
+    tools = [entry for entry in agent.tools if not (isinstance(entry, Toolkit | str) and entry in closed)]
+    return runtime._resolver.resolve_agent(attrs.evolve(agent, tools=tools, settings=NO_SETTINGS))
 
 
 def _list_models(resolved: ResolvedAgent) -> Iterator[Any]:

@@ -39,7 +39,7 @@ __all__ = [
 
 RunStatus: TypeAlias = Literal["running", "paused", "completed", "failed", "cancelled", "limited"]
 EntryKind: TypeAlias = Literal[
-    "begun", "answered", "checked", "started", "called", "paused", "ended", "step_begun", "step_ended"
+    "begun", "answered", "checked", "started", "called", "paused", "received", "ended", "step_begun", "step_ended"
 ]
 ApprovalKind: TypeAlias = Literal["approval", "input", "external"]
 ASK = "ask"

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, ClassVar, Generic, Literal, Never, TypeAlias
 
+import attrs
+
 from agno_rt._schema.generics import DepsT, OutputT
-from agno_rt.ask import Ask
 from agno_rt.limits import Limits
 from agno_rt.memory import MemoryPolicy
 from agno_rt.messages import Message
 from agno_rt.result import RunResult
 
-__all__ = ["Flow", "Group", "OnError", "Runnable", "list_parts"]
+__all__ = ["Ask", "Flow", "Group", "OnError", "Runnable", "Stop", "list_parts"]
 
 OnError: TypeAlias = Literal["cancel", "keep"]
 
@@ -33,9 +34,10 @@ class Runnable(Generic[DepsT, OutputT]):
                 return self.steps
 
             async def conduct(self, flow, input):
+                given = input
                 for step in self.steps:
-                    result = await flow.run(step, input)
-                    input = result.content
+                    result = await flow.run(step, given)
+                    given = result.content
                 return result
     """
 
@@ -66,6 +68,28 @@ class Runnable(Generic[DepsT, OutputT]):
         An agent has no use for the method: a run of an agent asks the model and calls tools.
         """
         raise NotImplementedError
+
+
+@attrs.frozen
+class Ask:
+    """A question to a person, for `Flow.ask`.
+
+    Attributes:
+        type: the type of the answer, as for an agent's output: `bool`, `str`, `Literal["a", "b"]`, a class
+        question: the question
+        expires: the seconds after which no answer is possible; `None` for never
+    """
+
+    type: Any
+    question: str
+    expires: float | None = None
+
+
+@attrs.frozen
+class Stop:
+    """The answer of a workflow that ends early, from `Flow.stop`: the `reason` is the content of its result."""
+
+    reason: str = ""
 
 
 class Group:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, Self, final
+from typing import TYPE_CHECKING, Any, Generic, Self, final
 
 import attrs
 import trio
@@ -14,6 +14,10 @@ from agno_rt._schema.generics import OutputT
 from agno_rt.events import Event
 from agno_rt.limits import LimitStatistics
 from agno_rt.result import RunResult
+
+if TYPE_CHECKING:
+    from agno_rt._decide.input import Input
+    from agno_rt._drive.job import When
 
 __all__ = ["STREAM_BUFFER", "Run", "RunStream", "carry_out", "stop"]
 
@@ -42,6 +46,18 @@ class Run(Generic[OutputT]):
     def cancel(self) -> None:
         """Cancel the run; `wait` then returns its result so far, with status `cancelled`."""
         self._scope.cancel()
+
+    def send(self, input: Input, when: When = "next") -> None:
+        """Send a user's message to the run under way, to steer the run.
+
+        The model sees the message in its next turn, after the calls of the present one (`when="next"`), or once the run
+        has an answer (`when="end"`). A message for the next turn that comes while the last answer is written is not
+        lost: the run goes on. The messages are the run's own: they are stored in its journal and in its session.
+        Raises `RunConflict` for a run that is over or paused, and `UsageError` for runs of anything but an agent.
+        """
+        from agno_rt._drive.inbox import put_message  # few runs receive messages
+
+        put_message(self._job, input, when)
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
         """Return how much the run has spent of its turns and of each bounded budget."""
@@ -86,6 +102,10 @@ class RunStream(Generic[OutputT]):
     def result(self) -> RunResult[OutputT] | None:
         """The result, or `None` while the run is under way."""
         return self.run.result
+
+    def send(self, input: Input, when: When = "next") -> None:
+        """Send a user's message to the run under way, as `Run.send`."""
+        self.run.send(input, when)
 
     def cancel(self) -> None:
         """Cancel the run; its remaining events, up to `RunEnded`, still come."""

@@ -11,7 +11,7 @@ import functools
 import sys
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,16 +26,18 @@ from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import Asked, AskedWithin, Job, Resolved, ResolvedAgent
 from agno_rt._drive.map_inputs import CONCURRENCY, OnError, OnResult, check_map, map_runs
 from agno_rt._drive.nesting import OUTER, check_depth, holds
-from agno_rt._drive.scopes import check_in_trio, raise_cause, warn_of_blocked_loop
+from agno_rt._drive.scopes import check_in_trio, raise_cause
 from agno_rt._drive.user_facts import UserFacts
+from agno_rt._runtime.check_parts import wrong_product_error
 from agno_rt._runtime.closing import close_all
-from agno_rt._runtime.observers import make_observers
-from agno_rt._runtime.resolve import Resolver, wrong_product_error
+from agno_rt._runtime.observers import Observers
+from agno_rt._runtime.opened import ToolkitsClosed
+from agno_rt._runtime.resolve import Resolver
 from agno_rt._runtime.sessions import Sessions
-from agno_rt._runtime.stored_runs import StoredRuns, input_of, make_decision
+from agno_rt._runtime.toolkits import Toolkits, not_open_error
 from agno_rt._schema.generics import DepsT, OutputT
 from agno_rt.agent import Agent, limits_of
-from agno_rt.errors import UsageError
+from agno_rt.errors import AgnoError, UsageError
 from agno_rt.failures import repr_of
 from agno_rt.hookspecs import Observer
 from agno_rt.limiter import Limiter
@@ -51,9 +53,10 @@ from agno_rt.runs import STREAM_BUFFER, Run, RunStream, carry_out, stop
 from agno_rt.tools import Tool
 
 if TYPE_CHECKING:
+    from agno_rt._runtime.stored_runs import StoredRuns
     from agno_rt.tasktree import TaskTree
 
-__all__ = ["Input", "Runtime", "run"]
+__all__ = ["Input", "Runtime"]
 
 
 class Runtime:
@@ -68,7 +71,7 @@ class Runtime:
         origin: the file with these settings, for error messages
 
     Leaving the block waits for background runs; leaving by an error or a cancellation cancels them. Then the runtime
-    closes the models and the memory of its own making; models and memory given to the runtime stay open.
+    closes toolkits, and the models and the memory of its own making; models and memory given to it stay open.
     """
 
     def __init__(
@@ -89,15 +92,14 @@ class Runtime:
         self.settings = settings or {}
         self._memory = memory
         self._backend: MemoryBackend | None = None
-        self._asked_observers = observers
         self.origin = origin
-        self._observers: tuple[Observer, ...] = ()
-        self._made: list[Any] = []
+        self._observers = Observers(self.plugins, observers)
         self._sessions = Sessions(lambda: self.memory)
         self._stored_runs: StoredRuns | None = None
         self._admission = Limiter("runs", self.limits.runs, self.limits.queue)
         self._model_calls = Limiter("model_calls", self.limits.model_calls)
         self._resolver = Resolver(self.plugins, self.settings, self, self.limits, self._model_calls)
+        self._toolkits = Toolkits(self._resolver)
         # Runs started by tools have no place of their own: they would wait for the place of the run around them.
         self._within = Limiter("runs within runs", sys.maxsize)
         self._facts = UserFacts()
@@ -110,10 +112,11 @@ class Runtime:
         check_in_trio("a Runtime")
         try:
             with self._placing("observers"):
-                self._observers = make_observers(self._asked_observers, self.plugins, self, self._made)
+                self._observers.make(self)
         except BaseException as exc:
             await self._close(exc)
             raise
+        await self._toolkits.enter()
         self._nursery_manager = trio.open_nursery()
         self._nursery = await self._nursery_manager.__aenter__()
         return self
@@ -135,9 +138,12 @@ class Runtime:
             raise_cause(group)
         finally:
             self._nursery = None
-            if self._stored_runs is not None:
-                await self._stored_runs.pay_all()  # needs the memory, so before it is closed
-            await self._close(exc)
+            try:
+                if self._stored_runs is not None:
+                    await self._stored_runs.pay_all()  # needs the memory, so before it is closed
+                await self._close(exc)
+            finally:
+                await self._toolkits.leave()
 
     # Not `async`: each waiting run would hold a second coroutine, for the garbage collector to visit.
     def run(
@@ -161,8 +167,11 @@ class Runtime:
         `BackendError` and the like, each with `.result`, for a run that ended without an answer.
         """
         if type(input) is Resume:
-            return self._run_resumed(agent, input, Asked(session, user, deps))
-        job = self._job(agent, input, Asked(session, user, deps), None, OUTER.get())
+            return self._execute(self._resumed(agent, input, Asked(session, user, deps), None, OUTER.get()))
+        try:
+            job = self._job(agent, input, Asked(session, user, deps), None, OUTER.get())
+        except ToolkitsClosed:
+            return self._execute(self._open_job(agent, input, Asked(session, user, deps), None, OUTER.get()))
         return execute(job) if job.journal is None else self._stored.execute(job, self._nursery)
 
     @asynccontextmanager
@@ -183,7 +192,10 @@ class Runtime:
         if type(input) is Resume:
             job = await self._resumed(agent, input, Asked(session, user, deps), buffer, OUTER.get())
         else:
-            job = self._job(agent, input, Asked(session, user, deps), buffer, OUTER.get())
+            try:
+                job = self._job(agent, input, Asked(session, user, deps), buffer, OUTER.get())
+            except ToolkitsClosed:
+                job = await self._open_job(agent, input, Asked(session, user, deps), buffer, OUTER.get())
         run = self._spawn(job, buffer)
         try:
             yield RunStream(run, buffer)
@@ -199,11 +211,14 @@ class Runtime:
         user: str | None = None,
         deps: DepsT | None = None,
     ) -> Run[OutputT]:
-        """Start the run in the background, owned by this runtime, and return at once."""
+        """Start the run in the background, owned by this runtime, and return at once, or when its toolkits are open."""
         if type(input) is Resume:
             job = await self._resumed(agent, input, Asked(session, user, deps), None, None)
         else:
-            job = self._job(agent, input, Asked(session, user, deps), None, None)
+            try:
+                job = self._job(agent, input, Asked(session, user, deps), None, None)
+            except ToolkitsClosed:
+                job = await self._open_job(agent, input, Asked(session, user, deps), None, None)
         return self._spawn(job, None)
 
     async def map(
@@ -224,12 +239,12 @@ class Runtime:
         raised with a note of the input's place. Raises `UsageError` before the first run, and as `run`.
         """
         if self._nursery is None:
-            raise _not_open_error()
+            raise not_open_error()
         check_map(concurrency, on_error)
-        # A string is a sequence too: each of its characters would become an input.
-        if isinstance(inputs, str):
+        if isinstance(inputs, str):  # a sequence too: each of its characters would become an input
             raise UsageError("the inputs of a map are one string", hint="Give a list of inputs: [...].")
         self.check(agent)
+        await self._open_tools(agent)
         return await map_runs(functools.partial(self.run, agent, deps=deps), inputs, concurrency, on_error, on_result)
 
     def add(self, *runnables: Runnable) -> None:
@@ -293,17 +308,17 @@ class Runtime:
         Raises `NotFound`, `ApprovalConflict` for a decided or expired approval, and `UsageError` for arguments that do
         not fit the tool.
         """
-        return await self._stored.decide(approval, make_decision("approved", arguments, by=by), user)
+        return await self._stored.decide(approval, "approved", arguments, by=by, user=user)
 
     async def deny(
         self, approval: str, reason: str = "", *, user: str | None = None, by: str | None = None
     ) -> Approval:
         """Refuse the waiting call, with a reason for the model. Then resume the run. Raises as `approve`."""
-        return await self._stored.decide(approval, make_decision("denied", reason=reason, by=by), user)
+        return await self._stored.decide(approval, "denied", reason=reason, by=by, user=user)
 
     async def answer(self, approval: str, value: Any, *, user: str | None = None, by: str | None = None) -> Approval:
         """Give the user's input for a tool, or the result of a tool carried out elsewhere. Raises as `approve`."""
-        return await self._stored.decide(approval, make_decision("answered", value, by=by), user)
+        return await self._stored.decide(approval, "answered", value, by=by, user=user)
 
     @property
     def memory(self) -> MemoryBackend:
@@ -323,15 +338,15 @@ class Runtime:
         return self._resolver.model(spec)
 
     def check(self, agent: Runnable) -> None:
-        """Resolve all names in the agent, without running the agent. Raises as a run would."""
+        """Resolve all names in the agent, without running it or opening toolkits. Raises as a run would."""
         for part in list_parts(agent):
-            self._resolve(part)
+            with suppress(ToolkitsClosed):
+                self._resolve(part)
 
     def tools(self, agent: Runnable) -> Mapping[str, Tool]:
         """Return the agent's tools by name, tools of plugins and toolkits included. Raises as a run would.
 
-        A run of the agent may wait for a person if any of the tools `pauses`. A runnable that is not an agent has no
-        tools of its own.
+        A run may wait for a person if a tool `pauses`. Only agents have tools. For toolkits not open, see `open_tools`.
         """
         resolved = self._resolve(agent)
         return resolved.tools if isinstance(resolved, ResolvedAgent) else {}
@@ -342,11 +357,20 @@ class Runtime:
         except UsageError as exc:
             raise self._of_runnable(exc, runnable) from exc.__cause__
 
+    async def open_tools(self, agent: Runnable) -> Mapping[str, Tool]:
+        """Open the toolkits of the agent and of its parts, and return its own tools by name. Raises as a run would."""
+        for part in list_parts(agent):
+            await self._open_tools(part)
+        return await self._open_tools(agent)
+
+    async def _open_tools(self, runnable: Runnable) -> Mapping[str, Tool]:
+        return await self._toolkits.open_for(lambda: self.tools(runnable), lambda exc: self._of_runnable(exc, runnable))
+
     def statistics(self) -> tuple[LimitStatistics, ...]:
-        """Return the state of the limits over all runs, then of the limits of tools, models, wrappers and memory."""
+        """Return the state of the limits over all runs, then those of toolkits, tools, models, wrappers and memory."""
         backend = self._backend if isinstance(self._memory, str) else self._memory
         of_memory = getattr(backend, "statistics", tuple)
-        shared = self._admission.statistics(), self._model_calls.statistics()
+        shared = self._admission.statistics(), self._model_calls.statistics(), *self._toolkits.statistics()
         return (*shared, *self._resolver.workers.threads.statistics(), *self._resolver.statistics(), *of_memory())
 
     def tasks(self) -> TaskTree:
@@ -358,16 +382,17 @@ class Runtime:
 
     @property
     def _stored(self) -> StoredRuns:
-        if self._stored_runs is None:  # made late, since few runtimes store runs
-            self._stored_runs = StoredRuns(lambda: self.memory, self.tools)
+        if self._stored_runs is None:
+            from agno_rt._runtime.stored_runs import StoredRuns  # few runtimes store runs
+
+            self._stored_runs = StoredRuns(lambda: self.memory, self._open_tools)
         return self._stored_runs
 
     def _job(
         self, runnable: Runnable, input: Input, asked: Asked, buffer: EventBuffer | None, outer: Job[Any] | None
     ) -> Job[Any]:
         if self._nursery is None:
-            check_in_trio("a Runtime")
-            raise _not_open_error()
+            raise not_open_error()
         try:
             # Compared by class, and not by `_resolve`: each run of an agent would pay for another call.
             resolver = self._resolver
@@ -382,15 +407,15 @@ class Runtime:
         child = asked.child if asked.__class__ is AskedWithin else None
         run_id = child or (new_id() if journal is None else journal.record.id)
         emitter = None
-        if buffer is not None or self._observers:
-            emitter = Emitter(run_id, self._observers, buffer, self._observer_failed)
+        if buffer is not None or self._observers.heard:
+            emitter = Emitter(run_id, self._observers.heard, buffer, self._observers.drop)
         # By position: keywords cost each run five allocations (`python -m benchmarks.gate`).
         job: Job[Any] = Job(
             run_id,
             runnable.name,
             resolved,
             asked,
-            as_messages(input) if journal is None else input_of(journal),
+            as_messages(input) if journal is None else journal.input,
             getattr(runnable, "instructions", ""),
             self._admission if outer is None or not holds(outer, self._admission) else self._within,
             None if asked.session is None else self._sessions.access(asked.session, outer),
@@ -409,32 +434,37 @@ class Runtime:
     async def run_within(self, runnable: Runnable, input: Input, asked: AskedWithin) -> RunResult:
         """Run a runnable within a flow, for `Flow.run`; go on with the run if an earlier process began it."""
         if asked.is_resumed:
+            await self._open_tools(runnable)
             known = await self._stored.find_within(asked, self._resolve(runnable))
+            if isinstance(known, Resume):
+                return await self._execute(self._resumed(runnable, known, asked, None, OUTER.get()))
             if known is not None:
-                return known if isinstance(known, RunResult) else await self._run_resumed(runnable, known, asked)
-        job = self._job(runnable, input, asked, None, OUTER.get())
+                return known
+        return await self._execute(self._open_job(runnable, input, asked, None, OUTER.get()))
+
+    async def _execute(self, coming: Coroutine[Any, Any, Job[Any]]) -> RunResult:
+        job = await coming
         return await (execute(job) if job.journal is None else self._stored.execute(job, self._nursery))
 
-    async def _run_resumed(self, agent: Runnable, resume: Resume, asked: Asked) -> RunResult:
-        job = await self._resumed(agent, resume, asked, None, OUTER.get())
-        return await self._stored.execute(job, self._nursery)
+    async def _open_job(self, runnable: Runnable, *rest: Any) -> Job[Any]:
+        await self._open_tools(runnable)
+        return self._job(runnable, *rest)  # nothing waits in between, so no toolkit has closed
 
-    async def _resumed(
-        self, agent: Runnable, resume: Resume, asked: Asked, buffer: EventBuffer | None, outer: Job[Any] | None
-    ) -> Job[Any]:
+    async def _resumed(self, agent: Runnable, resume: Resume, asked: Asked, *rest: Any) -> Job[Any]:
         """Claim a stored run and return the job. With an unusable agent, nothing is claimed."""
         self.check(agent)
+        await self._open_tools(agent)
         asked = await self._stored.claim(resume, asked)
         try:
-            return self._job(agent, resume, asked, buffer, outer)
+            return await self._open_job(agent, resume, asked, *rest)
         except BaseException:
             self._stored.release(resume.run_id)
             raise
 
-    def _of_runnable(self, error: UsageError, runnable: Runnable) -> UsageError:
+    def _of_runnable(self, error: AgnoError, runnable: Runnable) -> AgnoError:
         """Return the error with the runnable as its place."""
-        named = getattr(runnable, "name", "")
-        return error.at(self._place(f"{runnable.kind} {repr_of(named)}" if named else ""))
+        name, kind = getattr(runnable, "name", ""), getattr(runnable, "kind", "agent")
+        return error.at(self._place(f"{kind} {repr_of(name)}" if name else ""))
 
     def _place(self, part: str) -> str:
         return ", ".join(filter(None, (self.origin, part)))
@@ -459,42 +489,9 @@ class Runtime:
             raise
         return run
 
-    def _observer_failed(self, observer: Observer, exc: BaseException) -> None:
-        self._observers = tuple(other for other in self._observers if other is not observer)
-        self.plugins.observer_failed(observer, exc)
-
     async def _close(self, error: BaseException | None) -> None:
         """Close the things made by the runtime. A failure is raised, or becomes a note of the block's own `error`."""
-        made = [*self._resolver.release(), self._backend, *self._made]
-        self._backend, self._made, self._observers = None, [], ()
+        made = [*self._toolkits.release(), *self._resolver.release(), self._backend, *self._observers.release()]
+        self._backend = None
         self._sessions.clear()
         await close_all(made, error)
-
-
-def _not_open_error() -> UsageError:
-    return UsageError("this runtime is not open", hint="Use it inside `async with Runtime() as rt:`.")
-
-
-def run(
-    agent: Runnable[DepsT, OutputT],
-    input: Input,
-    *,
-    session: str | None = None,
-    user: str | None = None,
-    deps: DepsT | None = None,
-    **options: Any,
-) -> RunResult[OutputT]:
-    """Run an agent from synchronous code, in a runtime of its own. `options` are the arguments of `Runtime`.
-
-    Raises as `Runtime.run`, and `UsageError` inside trio. Inside a running asyncio loop `run` blocks everything else
-    in the loop and warns with a `ResourceWarning`; not in a notebook, where nothing else waits.
-    """
-    if trio.lowlevel.in_trio_run():
-        raise UsageError("run() was called inside trio", hint="There, `async with Runtime() as rt: await rt.run(...)`.")
-    warn_of_blocked_loop()
-
-    async def main() -> RunResult[OutputT]:
-        async with Runtime(**options) as runtime:
-            return await runtime.run(agent, input, session=session, user=user, deps=deps)
-
-    return trio.run(main)

@@ -7,8 +7,9 @@ import functools
 import inspect
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, get_args, get_origin, overload
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypedDict, Unpack, get_args, get_origin, overload
 
 import attrs
 import msgspec
@@ -134,12 +135,39 @@ class Tool:
         return self.function(*args, **kwargs)
 
 
+Functions: TypeAlias = Sequence[Tool | Callable[..., Any]]
+Opened: TypeAlias = Functions | AsyncIterable[Functions]
+"""What the context manager of a toolkit yields."""
+
+
 @attrs.define(eq=False)
 class Toolkit:
-    """A named group of tools with what they share. An agent with a toolkit has all of the toolkit's tools."""
+    """A named group of tools with what they share. An agent with a toolkit has all of the toolkit's tools.
+
+    Attributes:
+        name: the name, for people and errors
+        tools: the tools; none for a toolkit with `open`
+        open: opens what the tools share, such as a connection to a server, and finds the tools: a function without
+            arguments that returns an async context manager, which yields a sequence of tools and functions, or, for
+            tools that change, an async iterable of such sequences. Each runtime enters the context manager before the
+            first run with the toolkit and leaves it at its end, both in the same task
+
+    Raises `ToolDefinitionError` for a toolkit with both tools and `open`.
+    """
 
     name: str
-    tools: Sequence[Tool]
+    tools: Sequence[Tool] = ()
+    open: Callable[[], AbstractAsyncContextManager[Opened]] | None = attrs.field(default=None, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        if self.open is None:
+            return
+        if self.tools:
+            hint = "Leave tools out; yield all tools from the context manager."
+            raise ToolDefinitionError(f"toolkit {self.name!r} has both tools and open", hint=hint)
+        if not callable(self.open):
+            hint = "Give the function itself, without calling it: open=connect."
+            raise ToolDefinitionError(f"open of toolkit {self.name!r} is {self.open!r}, not a function", hint=hint)
 
 
 class ToolOptions(TypedDict, total=False):

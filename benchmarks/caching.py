@@ -1,4 +1,4 @@
-"""What a cache is worth: a request that was answered before, and many that are the same and come at once."""
+"""The value of a cache: for a request that was answered before, and for many equal requests at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TOGETHER = 100
 
 
 class SlowModel:
-    """Answers after a while, and counts how often it is asked."""
+    """A model that answers after a while, and counts requests."""
 
     name = "slow"
 
@@ -44,7 +44,7 @@ class SlowModel:
         return ANSWER
 
 
-def _runs(runtime: Runtime, agent: Agent) -> Times:
+def _repeat_runs(runtime: Runtime, agent: Agent) -> Times:
     async def runs(times: int) -> None:
         for _ in range(times):
             await runtime.run(agent, "hello")
@@ -57,29 +57,29 @@ class Hit:
 
     @measured_in("x")
     def track_ratio_to_a_model_that_answers_at_once(self) -> float:
-        """How many times as long it takes as with a model that takes no time: what looking it up costs."""
+        """Time of a run relative to a run whose model takes no time: the cost of the lookup."""
 
         async def body(runtime: Runtime) -> float:
             cached, plain = Agent(Cache(InstantModel()), "cached"), Agent(INSTANT, "plain")
-            return await ratio(_runs(runtime, cached), _runs(runtime, plain), times=200)
+            return await ratio(_repeat_runs(runtime, cached), _repeat_runs(runtime, plain), times=200)
 
         return float(in_runtime(body))
 
     @measured_in("checkpoints")
     def track_checkpoints_a_run(self) -> float:
-        """How many bare trio checkpoints it takes as long as."""
+        """Time of a run in bare trio checkpoints."""
 
         async def body(runtime: Runtime) -> float:
-            return await ratio(_runs(runtime, Agent(Cache(InstantModel()), "cached")), checkpoints, times=200)
+            return await ratio(_repeat_runs(runtime, Agent(Cache(InstantModel()), "cached")), checkpoints, times=200)
 
         return float(in_runtime(body))
 
     @exact("calls")
     def track_python_calls(self) -> int:
-        """Python calls of it."""
+        """Python calls of a run."""
 
         async def body(runtime: Runtime) -> int:
-            return await measuring.python_calls(_runs(runtime, Agent(Cache(InstantModel()), "cached")))
+            return await measuring.python_calls(_repeat_runs(runtime, Agent(Cache(InstantModel()), "cached")))
 
         return int(in_runtime(body))
 
@@ -89,26 +89,26 @@ class Together:
 
     @exact("requests")
     def track_requests(self) -> int:
-        """How often the model is asked."""
+        """Number of requests to the model."""
         model = SlowModel()
-        in_runtime(lambda runtime: _together(runtime, Agent(Cache(model), "cached")))
+        in_runtime(lambda runtime: _time_together(runtime, Agent(Cache(model), "cached")))
         return model.asked
 
     @measured_in("x")
     def track_ratio_to_no_cache(self) -> float:
-        """How many times as long they take as without a cache, where each asks: the best of rounds that take turns."""
+        """Time relative to a hundred runs without a cache: the best of rounds that take turns."""
 
         async def body(runtime: Runtime) -> float:
             best = [float("inf"), float("inf")]
             for _ in range(10):
                 for at, agent in enumerate((Agent(Cache(SlowModel()), "cached"), Agent(SlowModel(), "plain"))):
-                    best[at] = min(best[at], await _together(runtime, agent))
+                    best[at] = min(best[at], await _time_together(runtime, agent))
             return best[0] / best[1]
 
         return float(in_runtime(body))
 
 
-async def _together(runtime: Runtime, agent: Agent) -> float:
+async def _time_together(runtime: Runtime, agent: Agent) -> float:
     start = time.perf_counter()
     async with trio.open_nursery() as nursery:
         for _ in range(TOGETHER):

@@ -1,7 +1,7 @@
-"""What the tables share: models that answer at once, what is run again and again, and how it is measured.
+"""Shared parts of the tables: models that answer at once, bodies to repeat, and the measuring.
 
-asv measures old commits with these benchmarks. All are measured alike, by the measuring kit of this checkout; a table
-whose parts a commit does not have yet is skipped there: see `Parts`.
+asv measures old commits with these benchmarks. All commits are measured alike, by the measuring kit of this checkout. A
+table is skipped at commits that lack one of its parts: see `Parts`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agno_rt.testing.measuring import Times as Times  # noqa: PLC0414
 else:
     if importlib.util.find_spec("agno_rt._drive") is None:
-        # The kit asks for the share that tasks have of their thread. It has moved, and the first commits have none.
+        # The kit asks for the tasks' share of their thread. The module has moved since, and the first commits lack it.
         try:
             from agno_rt import _fairness
         except ImportError:
@@ -50,9 +50,9 @@ CALL = ModelResponse(tool_calls=(ToolCall("call", "double", '{"number": 21}'),))
 
 
 class Parts:
-    """Imports of parts that an old commit does not have: `with Parts() as setup: from agno_rt.pool import Pool`.
+    """Imports of parts that an old commit may lack: `with Parts() as setup: from agno_rt.pool import Pool`.
 
-    Where one is missing, the module's `setup`, which asv calls, skips all that the module measures.
+    If a part is missing, the module's `setup`, which asv calls, skips all benchmarks of the module.
     """
 
     def __init__(self) -> None:
@@ -69,15 +69,15 @@ class Parts:
         return self._missing is not None
 
     def __call__(self, *parameters: object) -> None:
-        """Skip, if a part is missing."""
+        """Skip the benchmark if a part is missing."""
         if self._missing is not None:
             raise NotImplementedError(f"not here: {self._missing}") from self._missing
 
 
 def measured_in(name: str) -> Callable[[F], F]:
-    """Say in which unit a `track_` benchmark is; asv reads it from the function, and less is better for it.
+    """Set the unit of a `track_` benchmark, for which less is better; asv reads the unit from the function.
 
-    It is not called `unit`, since a module's own names that are asv's attributes are taken for them.
+    The function is not called `unit`, because asv would take a module's own `unit` for its attribute.
     """
 
     def mark(function: F) -> F:
@@ -88,7 +88,7 @@ def measured_in(name: str) -> Callable[[F], F]:
 
 
 def exact(name: str, **more: Any) -> Callable[[F], F]:
-    """Say in which unit an exact count is, which the gate holds: see `gate.py`. `more` is what else asv is told."""
+    """Set the unit of an exact count, which the gate holds: see `gate.py`. `more` has further attributes for asv."""
 
     def mark(function: F) -> F:
         function.__dict__.update(more, unit=name, exact=True)
@@ -98,7 +98,7 @@ def exact(name: str, **more: Any) -> Callable[[F], F]:
 
 
 class InstantModel:
-    """Answers at once, so that what is timed is the runtime's own cost."""
+    """A model that answers at once, so that only the runtime's own cost is timed."""
 
     name = "instant"
 
@@ -108,7 +108,7 @@ class InstantModel:
 
 
 class CallingModel:
-    """Calls one tool, or several at once, then answers: two turns."""
+    """A model that calls one tool, or several at once, and then answers: two turns."""
 
     name = "calling"
 
@@ -117,12 +117,12 @@ class CallingModel:
         self._first = CALL if calls == 1 else ModelResponse(tool_calls=made)
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Call the tool, or answer when its result is there."""
+        """Call the tool, or answer once the tool's result is there."""
         return ANSWER if request.messages[-1].role == "tool" else self._first
 
 
 class ParkedModel:
-    """Waits until it is told to go on."""
+    """A model whose answers wait for a release."""
 
     name = "parked"
 
@@ -145,7 +145,7 @@ INSTANT, CALLING = InstantModel(), CallingModel()
 
 
 def simple_runs(runtime: Runtime) -> Times:
-    """Runs of a new agent each, with one turn."""
+    """Runs of a new agent each, with a single turn."""
 
     async def runs(times: int) -> None:
         for _ in itertools.repeat(None, times):
@@ -177,18 +177,18 @@ def session_runs(runtime: Runtime) -> Times:
 
 
 async def remember(runtime: Runtime, messages: int) -> None:
-    """Fill the session with so many messages."""
+    """Fill the session with `messages` messages."""
     if messages:
         await runtime.memory.append("session", past(messages), version=0)
 
 
 def past(messages: int) -> list[Message]:
-    """A conversation of so many messages."""
+    """Make a conversation of `messages` messages."""
     return [Message("user" if at % 2 == 0 else "assistant", "hello") for at in range(messages)]
 
 
 def in_runtime(body: Callable[[Runtime], Awaitable[Any]], **options: Any) -> Any:
-    """Open a runtime under trio and return what `body` makes of it."""
+    """Open a runtime under trio and return the result of `body`."""
 
     async def main() -> Any:
         async with Runtime(**options) as runtime:
@@ -199,6 +199,6 @@ def in_runtime(body: Callable[[Runtime], Awaitable[Any]], **options: Any) -> Any
 
 @contextmanager
 def sqlite_url(synchronous: str = "full") -> Iterator[str]:
-    """The URL of a memory in a new SQLite file, which is deleted afterwards."""
+    """Yield the URL of a memory in a new SQLite file, which is deleted afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         yield f"sqlite:///{Path(folder) / 'sessions.db'}?synchronous={synchronous}"

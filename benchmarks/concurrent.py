@@ -1,4 +1,4 @@
-"""Many runs at once, whose models all wait: against as many bare trio tasks that wait as long."""
+"""Many runs at once, whose models all wait, against as many bare trio tasks with the same wait."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MANY = Limits(runs=100_000, queue=0, model_calls=100_000)
 
 
 class WaitingModel:
-    """Answers after a while, as one behind a network does."""
+    """A model that answers after a while, as a model behind a network does."""
 
     name = "waiting"
 
@@ -29,7 +29,7 @@ class WaitingModel:
         return ANSWER
 
 
-async def _at_once(one: Callable[[], Awaitable[object]], count: int) -> float:
+async def _time_together(one: Callable[[], Awaitable[object]], count: int) -> float:
     start = time.perf_counter()
     async with trio.open_nursery() as nursery:
         for _ in range(count):
@@ -37,65 +37,65 @@ async def _at_once(one: Callable[[], Awaitable[object]], count: int) -> float:
     return time.perf_counter() - start
 
 
-async def _bare() -> None:
+async def _wait_bare() -> None:
     await trio.sleep(WAIT_SECONDS)
 
 
 class Concurrent:
-    """So many runs at once, each of which waits a tenth of a second for its model."""
+    """Many runs at once, with models that take a tenth of a second."""
 
     params = (1, 100, 1_000, 10_000, 50_000)
     param_names = ("runs",)
     timeout = 300
 
     def setup(self, runs: int) -> None:
-        """Fewer rounds where one takes seconds."""
+        """Choose fewer rounds if a round takes seconds."""
         self.rounds = 5 if runs <= 1_000 else 2
 
     @measured_in("x")
     def track_ratio_to_bare_tasks(self, runs: int) -> float:
-        """How many times as long they take as bare tasks: the best of rounds in which the two take turns."""
+        """Time relative to bare tasks: the best of rounds that take turns."""
 
         async def body(runtime: Runtime) -> float:
             agent, best = Agent(WaitingModel(), "waiting"), [float("inf"), float("inf")]
-            bodies = (lambda: runtime.run(agent, "hello"), _bare)
+            bodies = (lambda: runtime.run(agent, "hello"), _wait_bare)
             for _ in range(self.rounds):
                 for at, one in enumerate(bodies):
-                    best[at] = min(best[at], await _at_once(one, runs))
+                    best[at] = min(best[at], await _time_together(one, runs))
             return best[0] / best[1]
 
         return float(in_runtime(body, limits=MANY))
 
     @measured_in("µs")
     def track_microseconds_a_run(self, runs: int) -> float:
-        """The time of all by their number, less the wait itself; the best of several."""
+        """Time of all runs by their number, without the wait; the best of several rounds."""
 
         async def body(runtime: Runtime) -> float:
             agent = Agent(WaitingModel(), "waiting")
-            times = [await _at_once(lambda: runtime.run(agent, "hello"), runs) for _ in range(self.rounds)]
+            times = [await _time_together(lambda: runtime.run(agent, "hello"), runs) for _ in range(self.rounds)]
             return (min(times) - WAIT_SECONDS) / runs * 1e6
 
         return float(in_runtime(body, limits=MANY))
 
 
 class Cost:
-    """What a run costs among very many, against what it costs among fewer."""
+    """Cost of a run among very many runs, relative to the cost among fewer."""
 
     timeout = 300
 
     @measured_in("x")
     def track_ratio_50000_to_1000(self) -> float:
-        """How many times as much a run of 50,000 at once takes as one of 1,000: the best of rounds that take turns."""
-        return _ratio_50000_to_1000()
+        """Cost of a run among 50,000 relative to a run among 1,000: the best of rounds that take turns."""
+        return _measure_ratio_50000_to_1000()
 
 
 class CostServed:
-    """The same in a process whose garbage collector is set as `agno-rt serve` sets its own."""
+    """Cost of a run among very many runs, with the garbage collector's settings of `agno-rt serve`."""
 
     timeout = 300
 
     def setup(self) -> None:
-        """Set it; asv gives each benchmark a process of its own."""
+        """Change the settings. The process is the benchmark's own, so asv's other benchmarks keep theirs."""
         try:
             from agno_rt_serve.process import tune_collector
         except ImportError as exc:
@@ -104,22 +104,22 @@ class CostServed:
         tune_collector()
 
     def teardown(self) -> None:
-        """Set it back."""
+        """Restore the settings."""
         gc.set_threshold(*self._thresholds)
         gc.unfreeze()
 
     @measured_in("x")
     def track_ratio_50000_to_1000(self) -> float:
-        """How many times as much a run of 50,000 at once takes as one of 1,000: the best of rounds that take turns."""
-        return _ratio_50000_to_1000()
+        """Cost of a run among 50,000 relative to a run among 1,000: the best of rounds that take turns."""
+        return _measure_ratio_50000_to_1000()
 
 
-def _ratio_50000_to_1000() -> float:
+def _measure_ratio_50000_to_1000() -> float:
     async def body(runtime: Runtime) -> float:
         agent, best = Agent(WaitingModel(), "waiting"), {50_000: float("inf"), 1_000: float("inf")}
         for _ in range(2):
             for count in (1_000, 50_000, 1_000):
-                taken = await _at_once(lambda: runtime.run(agent, "hello"), count) - WAIT_SECONDS
+                taken = await _time_together(lambda: runtime.run(agent, "hello"), count) - WAIT_SECONDS
                 best[count] = min(best[count], taken / count)
         return best[50_000] / best[1_000]
 

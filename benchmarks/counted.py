@@ -1,4 +1,4 @@
-"""Finds the exact counts of all tables and takes each in a process of its own. Knows no baseline: see `gate.py`."""
+"""Finds the exact counts of all tables, and takes each in a process of its own. Knows no baseline: see `gate.py`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .one import parameters_of
 __all__ = ["TABLES", "Count", "counts"]
 
 TABLES = ("caching", "create", "http", "observers", "run", "sqlite", "stream", "workflow")
-"""The modules that have exact counts. A test finds those that are missing here."""
+"""The modules with exact counts. A test finds missing ones."""
 
 
 @attrs.frozen
 class Count:
-    """An exact count: what was measured, in which unit."""
+    """An exact count with a unit."""
 
     value: int
     unit: str
@@ -41,16 +41,16 @@ class _Asked:
 
 
 def counts() -> dict[str, Count]:
-    """Every exact count by its name, such as `run.Run.track_python_calls(tool)`.
+    """Take every exact count. Return the counts by name, such as `run.Run.track_python_calls(tool)`.
 
-    Raises `UsageError` for one that cannot be taken.
+    Raises `UsageError` if a count cannot be taken.
     """
-    asked = [one for module in TABLES for one in _exact(importlib.import_module(f"benchmarks.{module}"))]
+    asked = [one for module in TABLES for one in _find_exact(importlib.import_module(f"benchmarks.{module}"))]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return {one.name: count for one, count in zip(asked, threads.map(_taken, asked), strict=True)}
+        return {one.name: count for one, count in zip(asked, threads.map(_take_count, asked), strict=True)}
 
 
-def _exact(module: Any) -> Iterator[_Asked]:
+def _find_exact(module: Any) -> Iterator[_Asked]:
     for table in vars(module).values():
         if not isinstance(table, type) or table.__module__ != module.__name__:
             continue
@@ -65,7 +65,7 @@ def _exact(module: Any) -> Iterator[_Asked]:
                 yield _Asked(f"{name}({values})" if values else name, function.unit, arguments)
 
 
-def _taken(asked: _Asked) -> Count:
+def _take_count(asked: _Asked) -> Count:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.one", *asked.arguments],
         cwd=Path(__file__).parents[1],

@@ -1,4 +1,4 @@
-"""Counts that take more than the measuring kit has: allocations, by memray, and the statements that SQLite runs."""
+"""Counts beyond the measuring kit: allocations, by memray, and the statements that SQLite runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Self
 from .common import Times, measuring
 
 IDS_IN_A_BATCH = 256
-"""How many ids the kernel draws at a time. So many runs are counted, that each takes its share in one batch."""
+"""Number of ids that the kernel draws at a time. Counting this many runs gives each the same share of one batch."""
 
 
 def memray_is_here(*parameters: object) -> None:
@@ -23,19 +23,19 @@ def memray_is_here(*parameters: object) -> None:
 
 
 async def allocations(body: Times, times: int = IDS_IN_A_BATCH) -> int:
-    """How often one of `body` asks Python's allocators for memory, to the nearest whole number.
+    """Count the requests of one `body` to Python's allocators, to the nearest whole number.
 
-    Exact in a process that has done the same before, under the tracker too, whose first time takes a few less: what is
-    kept for reuse (free lists) is not asked for again. A body
-    that counts its turns by `range` makes a number each, and so seems to take one more; `itertools.repeat` makes none.
+    The count is exact if the process has done the same before, also under the tracker: the first time takes a few less
+    under the tracker, because objects in free lists are reused. A body that counts its turns by `range` makes a number
+    each, and so seems to take one more; `itertools.repeat` makes none.
     """
     async with measuring.unshared():
-        await _allocations(body, times)
-        few, many = await _allocations(body, times), await _allocations(body, 2 * times)
+        await _count_allocations(body, times)
+        few, many = await _count_allocations(body, times), await _count_allocations(body, 2 * times)
     return round((many - few) / times)
 
 
-async def _allocations(body: Times, times: int) -> int:
+async def _count_allocations(body: Times, times: int) -> int:
     import memray
 
     freed = {memray.AllocatorType.FREE, memray.AllocatorType.MUNMAP, memray.AllocatorType.PYMALLOC_FREE}
@@ -56,7 +56,7 @@ async def _allocations(body: Times, times: int) -> int:
 
 
 async def statements(body: Times, opened: Statements) -> int:
-    """The statements that one more of `body` takes: exact."""
+    """Count the statements of another `body`, exactly."""
 
     async def counted(times: int) -> int:
         before = opened.count
@@ -68,23 +68,23 @@ async def statements(body: Times, opened: Statements) -> int:
 
 
 class Statements:
-    """Counts the statements that are run on the SQLite files which are opened within its block."""
+    """Counter of the statements on SQLite files opened within the block."""
 
     def __init__(self) -> None:
         self.count = 0
         self._connect: Any = sqlite3.connect
 
     def __enter__(self) -> Self:
-        sqlite3.connect = self._opened  # type: ignore[assignment]  # nothing else is told of a new connection in time
+        sqlite3.connect = self._connect_counted  # type: ignore[assignment]  # no other hook gets a new connection in time
         return self
 
     def __exit__(self, *exc: object) -> None:
         sqlite3.connect = self._connect
 
-    def _opened(self, *arguments: Any, **options: Any) -> sqlite3.Connection:
+    def _connect_counted(self, *arguments: Any, **options: Any) -> sqlite3.Connection:
         connection: sqlite3.Connection = self._connect(*arguments, **options)
-        connection.set_trace_callback(self._ran)
+        connection.set_trace_callback(self._count_statement)
         return connection
 
-    def _ran(self, statement: str) -> None:
+    def _count_statement(self, statement: str) -> None:
         self.count += 1

@@ -1,4 +1,4 @@
-"""Creating agents: what one takes, in time and in bytes, and what it takes to make them in many tasks or threads."""
+"""Creating agents: the time and bytes of one agent, and the time of many agents in tasks or threads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Bare = attrs.make_class(
     slots=True,
     weakref_slot=False,
 )
-"""The floor: a slotted attrs object with as many fields as an agent has."""
+"""The floor: a slotted attrs object with as many fields as an agent."""
 
 MAKERS: dict[str, Callable[[], object]] = {
     "simple": lambda: Agent(INSTANT, "assistant"),
@@ -40,8 +40,9 @@ MAKERS: dict[str, Callable[[], object]] = {
 
 
 class Create:
-    """An agent, made as a program makes it. Its time has two calls of the benchmark's own in it, so it is longer than
-    that of the table beside other frameworks, where agents are made in a loop.
+    """An agent, made as a program makes one. Its time includes two calls of the benchmark's own.
+
+    The table beside other frameworks has less, because its agents are made in a loop.
     """
 
     params = tuple(MAKERS)
@@ -94,39 +95,39 @@ class Create:
 
 
 class Python:
-    """The Python that the tables are measured with."""
+    """The Python of the tables."""
 
     @measured_in("threads")
     def track_threads_at_once(self) -> int:
-        """How many threads run Python at a time: as many as there are processors, or one with the global lock."""
+        """Number of threads that run Python at a time: all processors, or one with the global lock."""
         has_lock: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
         return 1 if has_lock() else os.cpu_count() or 1
 
 
 class Parallel:
-    """Ten thousand agents made by a hundred tasks of a nursery, or by two threads, against one loop that makes them."""
+    """Ten thousand agents made by a hundred tasks of a nursery, or by two threads, against one loop."""
 
     params = ("tasks", "threads")
     param_names = ("made_by",)
 
     @measured_in("x")
     def track_ratio_to_one_loop(self, made_by: str) -> float:
-        """How many times as long it takes: below 1 it pays. Python with the global lock makes them one at a time."""
+        """Time relative to the loop: below 1 pays. With the global lock, only a single thread runs Python."""
         several: Times = self._in_tasks if made_by == "tasks" else self._in_threads
 
         async def one_loop(times: int) -> None:
             for _ in range(times):
-                self._make(MANY)
+                self._make_agents(MANY)
 
         return trio.run(ratio, several, one_loop, 3, 10)
 
-    def _make(self, count: int) -> None:
+    def _make_agents(self, count: int) -> None:
         for _ in range(count):
             Agent(INSTANT, "assistant")
 
     async def _in_tasks(self, times: int) -> None:
         async def task() -> None:
-            self._make(MANY // 100)
+            self._make_agents(MANY // 100)
 
         for _ in range(times):
             async with trio.open_nursery() as nursery:
@@ -137,4 +138,4 @@ class Parallel:
         for _ in range(times):
             async with trio.open_nursery() as nursery:
                 for _ in range(2):
-                    nursery.start_soon(trio.to_thread.run_sync, self._make, MANY // 2)
+                    nursery.start_soon(trio.to_thread.run_sync, self._make_agents, MANY // 2)

@@ -1,7 +1,7 @@
-"""`make dashboard`: publishes what was measured, here and on the reference machine, and serves it on this machine.
+"""`make dashboard`: publishes the results of this machine and the reference machine, and serves them locally.
 
-asv makes its pages of graphs; ours is laid before them. What is published names nothing outside: it works from any
-folder of any server, without a network. asv's own page is `graphs.html` in it; `index.html` is ours.
+asv makes its pages of graphs; ours come before them. The published pages load nothing from elsewhere, so they work in
+any folder of any server, without a network. asv's own page becomes `graphs.html`; `index.html` is ours.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ __all__ = ["main", "publish"]
 
 REFERENCE = "reference"
 
-# asv's page begins with a line about asv; ours with the way back to what was measured. asv fills in the name.
+# asv's page begins with a line about asv. Ours begins with a link to the project's page; asv fills in the name.
 _LINE = re.compile(r'<p class="navbar-text">.*?</p>', re.DOTALL)
 _BACK = '<p class="navbar-text"><a id="project-name" href="index.html" class="navbar-link">project</a></p>'
 
-# What asv's page lacks: dark colours, and labels on the x axis. After its own, which they change.
+# Additions to asv's page, after the files that they override: dark colours, and labels on the x axis.
 _ADDED = {
     "graphs.css": '<link rel="stylesheet" href="graphs.css">',
     "graphs.js": '<script src="graphs.js"></script>',
@@ -48,7 +48,7 @@ _ADDED = {
 
 @attrs.frozen
 class Own:
-    """What the opening page has of this project alone: its goals, the performance page's day, the table of peers."""
+    """Contents of the opening page for this project only: goals, the performance page's day, the table of peers."""
 
     aims: Callable[[Result], Sequence[Aim]] = lambda result: ()
     page_day: str = ""
@@ -56,17 +56,17 @@ class Own:
 
 
 def publish(project: Project, own: Own | None = None) -> Path:
-    """Publish the dashboard; returns its folder. What was published before is replaced at once, when all is made.
+    """Publish the dashboard and return its folder. The old dashboard is replaced at once, when all pages are made.
 
-    `own` is what the pages of this project have besides: what is to be reached, and the figures of peers.
+    `own` has the contents of this project alone: its goals, and the figures of peers.
 
     Raises:
-        UsageError: there are no results, asv's scripts cannot be had, or asv fails.
+        UsageError: there are no results, asv's scripts are not available, or asv fails.
     """
     fetch(project.scripts)
     found = project.discover()
     results, machines = _lay_results(project)
-    benchmarks = _shown(found, results)
+    benchmarks = _select_shown(found, results)
     if not benchmarks:
         why = "are all of other versions of the benchmarks" if results else "are none"
         raise UsageError(f"there is nothing to show: results there {why}", hint="Measure: make bench-history")
@@ -74,14 +74,14 @@ def publish(project: Project, own: Own | None = None) -> Path:
     project.asv("publish", "--no-pull", config=project.work / "asv.conf.json")
     made = project.work / "html"
     _bring_home(made, project.scripts)
-    _add_pages(project, made, _contents(project, results, machines, benchmarks, own or Own()))
+    _add_pages(project, made, _collect_contents(project, results, machines, benchmarks, own or Own()))
     shutil.rmtree(project.html, ignore_errors=True)
     made.rename(project.html)
     return project.html
 
 
 def _lay_results(project: Project) -> tuple[list[Result], dict[str, dict[str, Any]]]:
-    """Lay what is kept and what is local where asv publishes from, trimmed alike: one graph, wherever it was built."""
+    """Trim kept and local results alike, and lay them out for asv, so that both are in the same graph."""
     found: list[Result] = []
     machines: dict[str, dict[str, Any]] = {}
     for place in (project.kept, project.local):
@@ -101,14 +101,14 @@ def _lay_results(project: Project) -> tuple[list[Result], dict[str, dict[str, An
     return results, machines
 
 
-def _shown(benchmarks: dict[str, dict[str, Any]], results: Sequence[Result]) -> dict[str, dict[str, Any]]:
-    """The benchmarks of which there is a result of their present version: asv has no graph of the others."""
+def _select_shown(benchmarks: dict[str, dict[str, Any]], results: Sequence[Result]) -> dict[str, dict[str, Any]]:
+    """Return the benchmarks that have a result of their present version; asv has no graph of the others."""
     told = {(name, row.version) for result in results for name, row in result.rows.items()}
     return {name: one for name, one in benchmarks.items() if (name, one["version"]) in told or (name, None) in told}
 
 
 def _bring_home(made: Path, scripts: Path) -> None:
-    """Let asv's page name nothing outside, and make room for ours."""
+    """Replace outside addresses in asv's page, and make room for our pages."""
     lay(scripts, made)
     page = localize((made / "index.html").read_text(encoding="utf-8"))
     page = _LINE.sub(_BACK, page, count=1)
@@ -122,7 +122,7 @@ def _bring_home(made: Path, scripts: Path) -> None:
         feed.write_text(feed.read_text(encoding="utf-8").replace("index.html#", "graphs.html#"), encoding="utf-8")
 
 
-def _contents(
+def _collect_contents(
     project: Project,
     results: Sequence[Result],
     machines: dict[str, dict[str, Any]],
@@ -140,14 +140,14 @@ def _contents(
         words={name: read_words(project.root / "benchmarks", name) for name in benchmarks},
         machine=machines[chosen],
         others=[name for name in machines if name != chosen and by_machine[name]],
-        commits=_commits(project, results, order),
+        commits=_list_commits(project, results, order),
         aims=own.aims(shown[-1]),
         page_day=own.page_day,
         beside=own.beside,
     )
 
 
-def _commits(project: Project, results: Sequence[Result], order: dict[str, int]) -> list[Commit]:
+def _list_commits(project: Project, results: Sequence[Result], order: dict[str, int]) -> list[Commit]:
     tags = project.tags()
     measured = {result.commit: result.date for result in results}
     known = sorted((commit for commit in measured if commit in order), key=order.__getitem__)
@@ -163,14 +163,14 @@ def _add_pages(project: Project, made: Path, contents: Contents) -> None:
     (made / "commits.html").write_text(commits_page(contents.project, contents.commits), encoding="utf-8")
 
 
-def _own() -> Own:
+def _load_own() -> Own:
     page = read_page()
     beside = peers_part(PeerResults.load()) if RESULTS.is_file() else ""
     return Own(partial(aims_of, page=page), page.day, beside)
 
 
 def serve(folder: Path, port: int) -> None:
-    """Serve the folder to this machine alone, until Ctrl-C."""
+    """Serve the folder to this machine only, until Ctrl-C."""
     handler = partial(_Quiet, directory=str(folder))
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), handler)
@@ -188,7 +188,7 @@ def serve(folder: Path, port: int) -> None:
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
-        """Say nothing of each request."""
+        """Do not print requests."""
 
     def end_headers(self) -> None:
         self.send_header("Cache-Control", "no-cache")
@@ -196,7 +196,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command: exit code 1 where there is nothing to show."""
+    """Run the command. Return exit code 1 if there is nothing to show."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dashboard", description="Publish the dashboard.")
     parser.add_argument("--port", type=int, default=7778, help="where to serve it; 0 takes a free one [7778]")
     parser.add_argument("--project", type=Path, default=Path(), help="the project's folder [this one]")
@@ -204,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     project = Project(options.project.resolve())
     try:
-        folder = publish(project, _own())
+        folder = publish(project, _load_own())
         if options.publish_only:
             print(f"Published in {folder.relative_to(project.root)}. `agno-rt serve --benchmarks` takes that folder.")
         else:

@@ -1,7 +1,7 @@
-"""What the agents that ship answer to first inputs, on the embedded model: `python -m benchmarks.first_inputs`.
+"""Answers of the shipped agents to first inputs, on the embedded model: `python -m benchmarks.first_inputs`.
 
-Each input has a pattern that a good answer fits. The patterns say what a person would accept, and were written before
-the answers were seen. An answer is bad as well if it repeats itself, was cut off, or goes on and on.
+Each input has a pattern of good answers. The patterns describe answers that a person would accept, and were written
+before any answer was seen. An answer is bad as well if it repeats itself, was cut off, or never ends.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ FRUIT = "apple|banana|orange|grape|mango|pear|berr|cherr|peach|kiwi|lemon|melon|
 
 @attrs.frozen
 class Case:
-    """An input, and the pattern that a good answer fits."""
+    """An input, and the pattern of good answers."""
 
     input: str
     good: str
@@ -130,7 +130,7 @@ LIBRARY_QUESTIONS = (
 
 @attrs.frozen
 class Answer:
-    """What came of a case."""
+    """The answer to a case."""
 
     case: Case
     text: str
@@ -138,12 +138,12 @@ class Answer:
 
     @property
     def loops(self) -> bool:
-        """Whether the answer repeats itself."""
+        """Return whether the answer has a loop."""
         return has_loop(self.text)
 
     @property
     def verdict(self) -> str:
-        """`good`, or what is wrong with the answer."""
+        """Return `good`, or the fault of the answer."""
         if self.loops:
             return "loop"
         if self.finish_reason != "stop":
@@ -154,7 +154,7 @@ class Answer:
 
 
 def has_loop(text: str) -> bool:
-    """Whether words are said again and again right after each other, or a sentence three times."""
+    """Return whether words repeat right after each other, or a sentence occurs three times."""
     words = re.findall(r"\w+", text.lower())
     for length in range(1, 21):
         times = 4 if length <= 3 else 3 if length <= 8 else 2
@@ -167,26 +167,26 @@ def has_loop(text: str) -> bool:
 
 
 async def ask_assistant(cases: Sequence[Case] = FIRST_INPUTS) -> list[Answer]:
-    """Ask the `assistant` that ships, once for each case, as `agno-rt run assistant` does."""
-    return await _ask("assistant", cases)
+    """Ask the shipped `assistant` once for each case, as `agno-rt run assistant` does."""
+    return await _ask_agent("assistant", cases)
 
 
 async def ask_librarian(
     folder: Path, cases: Sequence[Case] = LIBRARY_QUESTIONS, documents: Mapping[str, str] = DOCUMENTS
 ) -> list[Answer]:
-    """Put the documents into the folder, which is the current one, and ask the `librarian` that ships about them."""
+    """Put the documents into the current folder, and ask the shipped `librarian` about the documents."""
     for name, text in documents.items():
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    return await _ask("librarian", cases)
+    return await _ask_agent("librarian", cases)
 
 
-async def _ask(name: str, cases: Sequence[Case]) -> list[Answer]:
+async def _ask_agent(name: str, cases: Sequence[Case]) -> list[Answer]:
     project = shipped_project()
     answers: list[Answer] = []
     async with project.runtime() as runtime:
-        for case in cases:  # one after the other: a model that decodes two at once may round otherwise
+        for case in cases:  # one case after the other: a model that decodes two at once may round otherwise
             try:
                 result = await runtime.run(project.agent(name), case.input)
             except AgnoError as exc:
@@ -197,7 +197,7 @@ async def _ask(name: str, cases: Sequence[Case]) -> list[Answer]:
 
 
 def table(title: str, answers: Sequence[Answer]) -> Iterator[str]:
-    """The lines of a table for people."""
+    """Yield the lines of a table for people."""
     good = sum(answer.verdict == "good" for answer in answers)
     loops = sum(answer.loops for answer in answers)
     yield f"{title}: {good} of {len(answers)} good, {loops} loops"
@@ -207,7 +207,7 @@ def table(title: str, answers: Sequence[Answer]) -> Iterator[str]:
 
 
 @contextmanager
-def _documents_folder() -> Iterator[Path]:
+def _open_documents_folder() -> Iterator[Path]:
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -218,12 +218,12 @@ def _documents_folder() -> Iterator[Path]:
 
 
 def main() -> None:
-    """Ask both agents and print the tables; `assistant` or `librarian` as an argument asks that one alone."""
+    """Ask both agents and print the tables; `assistant` or `librarian` as an argument asks that agent only."""
     wanted = sys.argv[1:] or ["assistant", "librarian"]
     if "assistant" in wanted:
         print(*table("assistant, first inputs", trio.run(ask_assistant)), sep="\n", flush=True)
     if "librarian" in wanted:
-        with _documents_folder() as folder:
+        with _open_documents_folder() as folder:
             print(*table("librarian, five short files", trio.run(ask_librarian, folder)), sep="\n")
 
 

@@ -1,7 +1,7 @@
-"""The floor of a run: a straightforward loop of a few lines, which has the one checkpoint and none of what a run adds.
+"""The floor of a run: a straightforward loop of a few lines, with the one checkpoint and nothing else of a run.
 
-It knows no limits, no errors, no events, no plugins, and keeps no session but a list. What the page says of floors is
-measured with it.
+The loop has no limits, errors, events or plugins, and keeps its session in a list. The performance page compares with
+this floor.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .common import checkpoints, measured_in, ratio
 
 @attrs.define
 class Message:
-    """A message, with as much in it as one of agno_rt's."""
+    """A message with as many fields as agno_rt's."""
 
     role: str
     content: str
@@ -40,7 +40,7 @@ class Call:
 
 @attrs.define
 class Request:
-    """What the model is asked."""
+    """A request to the model."""
 
     messages: tuple[Message, ...]
     tools: Sequence[Any]
@@ -48,7 +48,7 @@ class Request:
 
 @attrs.define
 class Response:
-    """What it answers."""
+    """An answer of the model."""
 
     content: str = ""
     calls: tuple[Call, ...] = ()
@@ -56,7 +56,7 @@ class Response:
 
 @attrs.define
 class Result:
-    """What comes of a run."""
+    """A result of a run."""
 
     id: str
     status: str
@@ -65,7 +65,7 @@ class Result:
 
 
 class Arguments(msgspec.Struct):
-    """What the tool takes."""
+    """Arguments of the tool."""
 
     number: int
 
@@ -74,7 +74,7 @@ ANSWER, CALL = Response("ok"), Response("", (Call("call", "double", '{"number": 
 
 
 class Instant:
-    """Answers at once."""
+    """A model with an immediate answer."""
 
     async def respond(self, request: Request) -> Response:
         """Answer."""
@@ -82,16 +82,16 @@ class Instant:
 
 
 class Calling:
-    """Calls the tool, then answers."""
+    """A model that calls the tool, and then answers."""
 
     async def respond(self, request: Request) -> Response:
-        """Call it, or answer."""
+        """Call the tool, or answer."""
         return ANSWER if request.messages[-1].role == "tool" else CALL
 
 
 @attrs.define
 class Agent:
-    """An agent, with as many fields as one of agno_rt's."""
+    """An agent with as many fields as agno_rt's."""
 
     model: Any
     name: str = ""
@@ -114,7 +114,7 @@ decode = msgspec.json.Decoder(Arguments).decode
 
 
 async def run(agent: Agent, text: str, history: Sequence[Message] = ()) -> Result:
-    """The loop: ask the model, carry out its calls, until it answers."""
+    """Ask the model and carry out its calls until the model answers."""
     messages = [*history, Message("user", text)]
     await trio.lowlevel.checkpoint()
     while True:
@@ -128,19 +128,19 @@ async def run(agent: Agent, text: str, history: Sequence[Message] = ()) -> Resul
 
 
 async def simple(times: int) -> None:
-    """A new agent each, one turn."""
+    """Run a new agent each time, for a single turn."""
     for _ in range(times):
         await run(Agent(INSTANT, "assistant"), "hello")
 
 
 async def with_tool(times: int) -> None:
-    """A new agent each, one call and two turns."""
+    """Run a new agent each time, with one call and two turns."""
     for _ in range(times):
         await run(Agent(CALLING, "assistant", "", (double,)), "hello")
 
 
 async def in_session(times: int) -> None:
-    """One agent, whose model is shown the last hundred messages of a list, to which is added."""
+    """Run an agent with the last hundred messages of a growing list."""
     agent, past = Agent(INSTANT, "assistant"), [Message("user", "hello")] * 100
     for _ in range(times):
         past += (await run(agent, "hello", past[-100:])).messages
@@ -158,5 +158,5 @@ class Straightforward:
 
     @measured_in("checkpoints")
     def track_checkpoints_a_run(self, run: str) -> float:
-        """How many bare checkpoints it takes as long as."""
+        """Time of a run in bare trio checkpoints."""
         return trio.run(ratio, BODIES[run], checkpoints)

@@ -1,4 +1,4 @@
-"""What it costs to cross over from asyncio, beside what the run itself costs."""
+"""Cost of crossing over from asyncio, beside the cost of the run itself."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ EVENTS = 2_000
 
 
 class Pouring:
-    """Emits many deltas."""
+    """A model that emits many deltas."""
 
     name = "pouring"
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Emit them."""
+        """Emit the deltas."""
         assert emit is not None
         for _ in range(EVENTS):
             await emit(TextDelta("a"))
@@ -34,7 +34,7 @@ class Pouring:
 
 
 def measured(body: Callable[[AsyncioRuntime], Awaitable[int]]) -> float:
-    """Microseconds for each of what the body does, which says how many that was: the best of several rounds."""
+    """Return the microseconds for each operation of `body`, which returns their number: the best of several rounds."""
 
     async def main() -> float:
         best = float("inf")
@@ -49,7 +49,7 @@ def measured(body: Callable[[AsyncioRuntime], Awaitable[int]]) -> float:
 
 
 class Cross:
-    """From an asyncio program to the runtime in its thread, and back."""
+    """Crossings from an asyncio program to the runtime in its thread, and back."""
 
     @measured_in("µs")
     def track_microseconds_a_run(self) -> float:
@@ -87,7 +87,7 @@ class Cross:
 
 
 class Stay:
-    """The same within trio, to compare with."""
+    """The same stream within trio, to compare with."""
 
     @measured_in("µs")
     def track_microseconds_an_event(self) -> float:

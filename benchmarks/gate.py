@@ -1,7 +1,7 @@
-"""Holds every exact count to the recorded baseline: `python -m benchmarks.gate`, and `--record "reason"` to change it.
+"""Holds every exact count to the recorded baseline: `python -m benchmarks.gate`; `--record "reason"` sets it.
 
-A count that grows fails, unless the baseline was changed with it and says why. The baseline lies in `baseline.toml`,
-one table for each minor version of Python, since each counts differently.
+A count that grows fails, unless the baseline was changed as well and gives a reason. The baseline lies in
+`baseline.toml`, one table for each minor version of Python, since each counts differently.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["BASELINE", "Entry", "main"]
 
 BASELINE = Path(__file__).with_name("baseline.toml")
 HELD_ON = "3.11"
-"""The version of Python that must have a baseline where CI runs."""
+"""The version of Python that must have a baseline in CI."""
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 RECORD = 'python -m benchmarks.gate --record "why"'
 HEAD = """\
@@ -38,7 +38,7 @@ Baseline = Mapping[str, "Entry"]
 
 @attrs.frozen
 class Entry:
-    """What is recorded of a count: its value, its unit, and why it is what it is, or why it last changed."""
+    """The record of a count: the value, the unit, and the reason for the value or for the last change."""
 
     value: int
     unit: str
@@ -47,33 +47,33 @@ class Entry:
 
 @attrs.frozen
 class Before:
-    """The baseline as an earlier commit has it."""
+    """The baseline of an earlier commit."""
 
     revision: str
     entries: Baseline
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Hold the counts to the baseline, or record them. Returns the exit code: 0 if all hold, 1 if not, 2 for misuse."""
-    options = _options().parse_args(argv)
+    """Hold the counts to the baseline, or record them. Return the exit code: 0 if all hold, 1 if not, 2 for misuse."""
+    options = _make_parser().parse_args(argv)
     try:
         recorded = read(options.baseline)
-        measured = _given(options.measured) if options.measured else counts()
+        measured = _read_measured(options.measured) if options.measured else counts()
         if options.record is not None:
-            return _record(options.baseline, recorded, measured, options.record)
-        return _hold(options.baseline, recorded, measured)
+            return _record_counts(options.baseline, recorded, measured, options.record)
+        return _hold_counts(options.baseline, recorded, measured)
     except UsageError as exc:
         print(f"error: {exc}\nhint: {exc.hint}", file=sys.stderr)
         return 2
 
 
 def read(path: Path) -> dict[str, dict[str, Entry]]:
-    """The baselines in a file by the version of Python; none if there is no file. Raises `UsageError`."""
-    return _parsed(path.read_text(encoding="utf-8"), str(path)) if path.exists() else {}
+    """Read the baselines in a file by the version of Python; none if there is no file. Raises `UsageError`."""
+    return _parse_baselines(path.read_text(encoding="utf-8"), str(path)) if path.exists() else {}
 
 
 def problems(measured: Mapping[str, Count], recorded: Baseline) -> Iterator[str]:
-    """What is wrong with the counts as they are measured, against those that are recorded."""
+    """Yield the faults of the measured counts, compared with the recorded ones."""
     for name, count in measured.items():
         entry = recorded.get(name)
         if entry is None:
@@ -93,7 +93,7 @@ def problems(measured: Mapping[str, Count], recorded: Baseline) -> Iterator[str]
 
 
 def grown_silently(recorded: Baseline, before: Before) -> Iterator[str]:
-    """The counts whose record grew since an earlier commit, with the reason that they had there."""
+    """Yield the counts whose record grew since an earlier commit, with the same reason as then."""
     for name, entry in recorded.items():
         then = before.entries.get(name)
         if then is not None and entry.value > then.value and entry.reason == then.reason:
@@ -101,14 +101,14 @@ def grown_silently(recorded: Baseline, before: Before) -> Iterator[str]:
             yield f"{name}: {change}, with the same reason. Say why it grew: {RECORD}"
 
 
-def _hold(path: Path, baselines: Mapping[str, Baseline], measured: Mapping[str, Count]) -> int:
+def _hold_counts(path: Path, baselines: Mapping[str, Baseline], measured: Mapping[str, Count]) -> int:
     recorded = baselines.get(VERSION)
     if recorded is None:
         must = VERSION == HELD_ON and os.environ.get("CI") == "true"
         print(f"{path.name} has no baseline for Python {VERSION}" + (f". Record one: {RECORD}" if must else "."))
         return int(must)
     wrong = list(problems(measured, recorded))
-    for before in _befores(path):
+    for before in _load_befores(path):
         wrong += [problem for problem in grown_silently(recorded, before) if problem not in wrong]
     for problem in wrong:
         print(f"error: {problem}", file=sys.stderr)
@@ -121,7 +121,7 @@ def _hold(path: Path, baselines: Mapping[str, Baseline], measured: Mapping[str, 
     return int(bool(wrong))
 
 
-def _record(path: Path, baselines: Mapping[str, Baseline], measured: Mapping[str, Count], reason: str) -> int:
+def _record_counts(path: Path, baselines: Mapping[str, Baseline], measured: Mapping[str, Count], reason: str) -> int:
     if not reason.strip():
         raise UsageError("--record has no reason", hint='Say why the counts are what they are: --record "why".')
     old = baselines.get(VERSION, {})
@@ -132,11 +132,11 @@ def _record(path: Path, baselines: Mapping[str, Baseline], measured: Mapping[str
         new[name] = then if same and then is not None else Entry(count.value, count.unit, reason.strip())
         if not same:
             print(f"{name}: {'new' if then is None else then.value} -> {count.value} {count.unit}")
-    path.write_text(_written({**baselines, VERSION: new}), encoding="utf-8")
+    path.write_text(_render_baselines({**baselines, VERSION: new}), encoding="utf-8")
     return 0
 
 
-def _written(baselines: Mapping[str, Baseline]) -> str:
+def _render_baselines(baselines: Mapping[str, Baseline]) -> str:
     lines = [HEAD]
     for version, entries in sorted(baselines.items()):
         for name, entry in entries.items():
@@ -145,7 +145,7 @@ def _written(baselines: Mapping[str, Baseline]) -> str:
     return "\n".join(lines)
 
 
-def _parsed(text: str, place: str) -> dict[str, dict[str, Entry]]:
+def _parse_baselines(text: str, place: str) -> dict[str, dict[str, Entry]]:
     try:
         return {
             version: {name: Entry(int(entry["value"]), entry["unit"], entry["reason"]) for name, entry in table.items()}
@@ -153,19 +153,19 @@ def _parsed(text: str, place: str) -> dict[str, dict[str, Entry]]:
         }
     except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError, ValueError) as exc:
         hint = "Each count is a table with value, unit and reason; take the file from the last commit, and record."
-        raise UsageError(f"{place} is no baseline: {exc!r}", hint=hint) from exc
+        raise UsageError(f"{place} is not a baseline: {exc!r}", hint=hint) from exc
 
 
-def _befores(path: Path) -> Iterator[Before]:
-    """The baseline at the last commit, at the one before it, and where this branch began; as far as they are there."""
-    for revision in ("HEAD", "HEAD^", _git(path, "merge-base", "HEAD", "origin/main")):
-        text = revision and _git(path, "show", f"{revision}:./{path.name}")
+def _load_befores(path: Path) -> Iterator[Before]:
+    """Yield the baselines of the last commit, the commit before, and the beginning of the branch, if available."""
+    for revision in ("HEAD", "HEAD^", _run_git(path, "merge-base", "HEAD", "origin/main")):
+        text = revision and _run_git(path, "show", f"{revision}:./{path.name}")
         if text:
-            yield Before(revision[:12], _parsed(text, f"{path.name} at {revision}").get(VERSION, {}))
+            yield Before(revision[:12], _parse_baselines(text, f"{path.name} at {revision}").get(VERSION, {}))
 
 
-def _git(path: Path, *arguments: str) -> str:
-    """What git says; nothing where it fails: without git, without a repository, in one that is young or shallow."""
+def _run_git(path: Path, *arguments: str) -> str:
+    """Return git's output, or "" if git fails: without git, outside a repository, in a young or shallow one."""
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=path.parent, capture_output=True, encoding="utf-8", check=False, timeout=60
@@ -175,11 +175,11 @@ def _git(path: Path, *arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _given(path: Path) -> dict[str, Count]:
+def _read_measured(path: Path) -> dict[str, Count]:
     return {name: Count(*pair) for name, pair in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
-def _options() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmarks.gate", description="Hold the exact counts to the baseline.")
     parser.add_argument("--record", metavar="REASON", help="rewrite the baseline; what changed gets this reason")
     parser.add_argument("--baseline", type=Path, default=BASELINE, metavar="FILE", help="another baseline")

@@ -1,7 +1,7 @@
-"""What agno_rt is to reach, every row of it, and by what it is told whether it does. Values alone.
+"""The goals of agno_rt, every row of them, and the measurements that tell if they are reached. Values only.
 
-The bounds that `agno-rt bench` has too are written there, those against peers where peers are measured. `page` writes
-`docs/performance.md` from these.
+The bounds that `agno-rt bench` shares are written there, those against peers beside the peers' rows. `page` writes
+`docs/performance.md` from these goals.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ __all__ = ["Against", "Goal", "Measured", "NotBuilt", "Recorded", "goals", "titl
 
 @attrs.frozen(kw_only=True)
 class Measured:
-    """A number that asv measures, and the bound that it keeps: at most so much, or at least, in `unit`.
+    """A number that asv measures, and its bound in `unit`: an upper bound, or a lower one with `at_least`.
 
-    With `over`, the number is divided by that one. `also` is shown beside it, in `also_unit`; `beside` is a row of the
-    peers and a peer whose value is shown beside it, where no ratio to it is asked for. `why` is the reason if it falls
-    short: the floor that stops it, measured.
+    With `over`, the number is divided by the other number. `also` is shown beside the number, in `also_unit`; `beside`
+    is a row of the peers and a peer whose value is shown beside the number without a goal for their ratio. `why` is the
+    reason if the number falls short: the floor that stops it, measured.
     """
 
     row: str
@@ -44,7 +44,7 @@ class Measured:
 
 @attrs.frozen(kw_only=True)
 class Against:
-    """A ratio to a peer, measured side by side with it: `goal` has the bound. `why` is the reason if it falls short."""
+    """A ratio to a peer, measured side by side: `goal` has the bound. `why` is the reason if the ratio falls short."""
 
     row: str
     what: str
@@ -54,7 +54,7 @@ class Against:
 
 @attrs.frozen(kw_only=True)
 class Recorded:
-    """An exact count, not above the one that is recorded: `names` are those that the gate has, by what it is of."""
+    """Exact counts, at most the recorded counts: `names` maps a count's subject to the name in the gate."""
 
     row: str
     what: str
@@ -64,7 +64,7 @@ class Recorded:
 
 @attrs.frozen
 class NotBuilt:
-    """A goal whose part is not there yet."""
+    """A goal for a part that is not built yet."""
 
     row: str
     goal: str
@@ -75,94 +75,103 @@ Goal: TypeAlias = Measured | Against | Recorded | NotBuilt
 
 WHY: dict[str, str] = {
     "simple run, new agent: against Agno-Go": (
-        "Agno-Go's own time moves between runs of `make peers` on one machine: it was 2.4 and 2.9 µs, and the "
-        "ratio 1.55 and 1.25. A run takes as long now as the straightforward loop of `benchmarks/floor.py`, which"
-        " makes an agent, two messages, a request and a result, and passes one checkpoint: 1.5 checkpoints each."
+        "Agno-Go's time varies between runs of `make peers` on one machine: 2.4 and 2.9 µs, for ratios of 1.55 and "
+        "1.25. A run now takes as long as the straightforward loop of `benchmarks/floor.py`, 1.5 checkpoints. The "
+        "loop makes an agent, two messages, a request and a result, and passes one checkpoint."
     ),
     "simple run, memory of 100 messages: against Agno-Go": (
-        "It was 0.42 and 0.44 x in two runs. The last hundred messages are copied three times: when they are "
-        "loaded, when they are shown to the model, and for the request, which a model may keep."
+        "Two runs of `make peers` gave 0.42 and 0.44 x. The last hundred messages are copied three times: to load "
+        "them, to show them to the model, and for the request, which a model may keep."
     ),
     "tool run: against Agno": (
-        "A sixtieth of Agno's time is 6.8 µs. The straightforward loop, which decodes the arguments and calls the"
-        " function, takes 5.2 µs."
+        "A sixtieth of Agno's time is 6.8 µs. The straightforward loop, which decodes the arguments and calls the "
+        "function, takes 5.2 µs."
     ),
     "tool run, memory of 100 messages: against Agno-Go": (
-        "It was 0.49 and 0.62 x in two runs, in which Agno-Go took 32 and 26 µs. Two turns copy the history for "
-        "the model, and the messages that are shown are cut where a model can take up the thread, which a history"
-        " of tool calls makes longer."
+        "Two runs of `make peers` gave 0.49 and 0.62 x; Agno-Go took 32 and 26 µs. Both turns copy the history for "
+        "the model. The copy begins at a user's message, and among tool calls the search for a user's message takes"
+        " longer."
     ),
     "memory add: to 10 messages": (
-        "Each append compares the user, and counts what it adds towards the bounds of what `memory:` keeps. "
-        "Before it did, it took 0.1 µs less."
+        "Each append compares the user, and checks the added size against the bounds of `memory:`. Without these "
+        "checks, an append took 0.1 µs less."
     ),
-    "memory add: to 100,000 messages": ("The same."),
+    "memory add: to 100,000 messages": "The same checks as for 10 messages.",
     "concurrent: 10,000 runs that wait 100 ms, against bare trio tasks": (
-        "It was 1.41 and 1.62 x in two runs. A bare task that waits holds 13 objects that Python's garbage "
-        "collector walks, a run 8 more: its coroutines, its messages, its state. With the collector off, a run "
-        "takes 1.1 times the time of a bare task."
+        "Two measurements gave 1.41 and 1.62 x. Python's garbage collector walks 13 objects of a waiting bare task,"
+        " and 8 more of a run: coroutines, messages, state. With the collector off, a run takes 1.1 times the time "
+        "of a bare task."
     ),
     "concurrent: a run at 50,000, against one at 1,000": (
-        "It is the full collections of Python's garbage collector: they walk every object that waits. In CPU "
-        "time, a bare trio task at 50,000 took 2.0 times what one at 1,000 did. With the settings of `agno-rt "
-        "serve` it is the row below; other programs may set the same, see [below](#many-runs-at-once)."
+        "Full collections of Python's garbage collector walk every waiting object. In CPU time, a bare trio task at"
+        " 50,000 took 2.0 times as long as a bare task at 1,000. A row below has the settings of `agno-rt serve`, "
+        "which your program may use too: see [below](#many-runs-at-once)."
     ),
-    "concurrent: the same with the garbage collector of `agno-rt serve`": (
-        "It was 1.41 and 1.52 x in two runs, and is the full collections that are left."
+    "concurrent: a run at 50,000, against one at 1,000, garbage collector of `agno-rt serve`": (
+        "Two measurements gave 1.41 and 1.52 x. The remaining full collections take the time."
     ),
     "concurrent: against Agno-Go": (
-        "A thousand goroutines begin, run and end in 3.3 µs each, on both cores. A bare trio task that does "
-        "nothing takes 3.5 µs to begin and end."
+        "A thousand goroutines begin, run and end in 3.3 µs each, on both cores. A bare trio task that does nothing"
+        " takes 3.5 µs to begin and end."
     ),
     "HTTP, simple run, two workers: against Agno": (
-        "On this machine a process of Agno's serves 819 runs/s, and one of agno_rt 30,700; on the machine before "
-        "it was 472, and the goal held. Two workers share two cores with the load."
+        "On this machine a process of Agno serves 819 runs/s, and a process of agno_rt 30,700. On the machine "
+        "before, Agno served 472 runs/s, and the goal was reached. The two workers share two cores with the load."
     ),
 }
-"""By row and part, why a goal is not reached: the floor that stops it, measured. The list only shrinks."""
+"""Reasons of goals that are not reached, by row and part: the measured floor. The list only shrinks."""
 
 
 @functools.cache
 def goals() -> tuple[Goal, ...]:
-    """All of them, in the order of the table."""
-    found = (*_creating(), *_running(), *_at_once(), *_not_built(), *_stored(), *_served(), *_starting(), *_counted())
+    """Return all goals, in the order of the table."""
+    found = (
+        *_list_creation(),
+        *_list_runs(),
+        *_list_concurrency(),
+        *_list_not_built(),
+        *_list_storage(),
+        *_list_serving(),
+        *_list_startup(),
+        *_list_counts(),
+    )
     names = {f"{goal.row}: {goal.what}" for goal in found}
     assert len(names) == len(found), "two goals of a row say the same of what they are"
-    assert names >= WHY.keys(), f"these are no goals any more: {WHY.keys() - names}"
+    assert names >= WHY.keys(), f"not goals any more: {WHY.keys() - names}"
     return found
 
 
-def _bound(name: str) -> tuple[float, str]:
-    # Imported here: asv imports this file at commits that have no such module.
+def _find_bound(name: str) -> tuple[float, str]:
+    # Imported here, because asv imports this file at commits that lack the module.
     from agno_rt_bench.goals import GOALS
 
     return GOALS[name].bound, GOALS[name].unit
 
 
-def _at_most(row: str, what: str, bound: float | str, value: Value, **more: Any) -> Measured:
-    """`bound` is the name of one that `agno-rt bench` has too, or a number, whose `unit` is among the rest."""
-    limit, unit = _bound(bound) if isinstance(bound, str) else (bound, more.pop("unit"))
+def _make_at_most(row: str, what: str, bound: float | str, value: Value, **more: Any) -> Measured:
+    """Make a goal with an upper bound: the name of a bound of `agno-rt bench`, or a number with a `unit` in `more`."""
+    limit, unit = _find_bound(bound) if isinstance(bound, str) else (bound, more.pop("unit"))
     why = WHY.get(f"{row}: {what}", "")
     return Measured(row=row, what=what, value=value, bound=limit, unit=unit, why=why, **more)
 
 
-def _at_least(row: str, what: str, bound: float, value: Value, **more: Any) -> Measured:
-    return _at_most(row, what, bound, value, at_least=True, **more)
+def _make_at_least(row: str, what: str, bound: float, value: Value, **more: Any) -> Measured:
+    return _make_at_most(row, what, bound, value, at_least=True, **more)
 
 
-def _against(row: str, peer_row: str, peer: str) -> Against:
-    """By the goal that the peers' own table has."""
+def _make_against(row: str, peer_row: str, peer: str) -> Against:
+    """Make a goal from the peers' own table."""
     goal = next(goal for goal in PEER_GOALS if (goal.row, goal.peer) == (peer_row, peer))
     what = f"against {title_of(peer)}"
     return Against(row=row, what=what, goal=goal, why=WHY.get(f"{row}: {what}", ""))
 
 
 def title_of(peer: str) -> str:
-    """What a peer is called."""
+    """Return the title of a peer."""
     return next(kind.title for kind in PEERS if kind.name == peer)
 
 
-def _creating() -> Iterator[Goal]:
+def _list_creation() -> Iterator[Goal]:
     for agent, bound, peers_row in (
         ("simple", "create-simple", "create"),
         ("with tools", "create-tools", "create_tool"),
@@ -170,89 +179,93 @@ def _creating() -> Iterator[Goal]:
     ):
         row = f"create: {agent}"
         value = Value("create.Create.track_ratio_to_bare_object", (agent,))
-        yield _at_most(row, "against a bare slotted object", bound, value)
-        yield _against(row, peers_row, "agno_go")
+        yield _make_at_most(row, "against a bare slotted object", bound, value)
+        yield _make_against(row, peers_row, "agno_go")
     for agent in ("simple", "with tools", "with memory"):
         beside = ("bytes", "agno_go") if agent == "simple" else None
         held = Value("create.Create.track_bytes", (agent,))
-        yield _at_most("bytes an agent", agent, "agent-bytes", held, beside=beside)
+        yield _make_at_most("bytes an agent", agent, "agent-bytes", held, beside=beside)
 
 
-def _running() -> Iterator[Goal]:
+def _list_runs() -> Iterator[Goal]:
     row, took = "simple run, new agent", Value("run.Run.time_1000_runs", ("simple",), 1e3)
     value = Value("run.Run.track_checkpoints_a_run", ("simple",))
-    yield _at_most(row, "many in a row, whose model answers at once", "run-simple", value, also=took, also_unit="µs")
-    yield _against(row, "run", "agno_go")
-    yield _against(row, "run", "agno")
+    yield _make_at_most(
+        row, "many in a row, whose model answers at once", "run-simple", value, also=took, also_unit="µs"
+    )
+    yield _make_against(row, "run", "agno_go")
+    yield _make_against(row, "run", "agno")
 
-    yield _against("simple run, memory of 100 messages", "run_history", "agno_go")
+    yield _make_against("simple run, memory of 100 messages", "run_history", "agno_go")
 
     row, took = "tool run", Value("run.Run.time_1000_runs", ("tool",), 1e3)
     value = Value("run.Run.track_checkpoints_a_run", ("tool",))
-    yield _at_most(row, "one call, two turns", "run-tool", value, also=took, also_unit="µs")
-    yield _against(row, "tool", "agno_go")
-    yield _against(row, "tool", "agno")
-    yield _against("tool run, memory of 100 messages", "tool_history", "agno_go")
+    yield _make_at_most(row, "one call, two turns", "run-tool", value, also=took, also_unit="µs")
+    yield _make_against(row, "tool", "agno_go")
+    yield _make_against(row, "tool", "agno")
+    yield _make_against("tool run, memory of 100 messages", "tool_history", "agno_go")
 
     row, append, beside = "memory add", "memory.Append.time_1000_appends", ("memory_add", "agno_go")
-    yield _at_most(row, "to 10 messages", "append-10", Value(append, (10,), 1e3), beside=beside)
-    yield _at_most(row, "to 100,000 messages", "append-100000", Value(append, (100_000,), 1e3))
-    # By the benchmark that measures it in turns with a checkpoint: these two are of different minutes.
+    yield _make_at_most(row, "to 10 messages", "append-10", Value(append, (10,), 1e3), beside=beside)
+    yield _make_at_most(row, "to 100,000 messages", "append-100000", Value(append, (100_000,), 1e3))
+    # The ratio divides two values of the benchmark that takes turns with a checkpoint: the two above are minutes apart.
     few, many = (Value("growth.Messages.track_append", (messages, "memory")) for messages in (10, 100_000))
-    yield _at_most(row, "to 100,000 messages, against one to 10", 1.15, many, over=few, unit="x")
+    yield _make_at_most(row, "to 100,000 messages, against one to 10", 1.15, many, over=few, unit="x")
 
 
-def _at_once() -> Iterator[Goal]:
+def _list_concurrency() -> Iterator[Goal]:
     row = "concurrent"
     bare = Value("concurrent.Concurrent.track_ratio_to_bare_tasks", (10_000,))
-    yield _at_most(row, "10,000 runs that wait 100 ms, against bare trio tasks", "waiting-10000", bare)
+    yield _make_at_most(row, "10,000 runs that wait 100 ms, against bare trio tasks", "waiting-10000", bare)
     more = Value("concurrent.Cost.track_ratio_50000_to_1000")
-    yield _at_most(row, "a run at 50,000, against one at 1,000", 1.5, more, unit="x")
-    yield _against(row, "concurrent", "agno_go")
+    yield _make_at_most(row, "a run at 50,000, against one at 1,000", 1.5, more, unit="x")
+    yield _make_against(row, "concurrent", "agno_go")
     served = Value("concurrent.CostServed.track_ratio_50000_to_1000")
-    yield _at_most(row, "the same with the garbage collector of `agno-rt serve`", 1.5, served, unit="x")
+    yield _make_at_most(
+        row, "a run at 50,000, against one at 1,000, garbage collector of `agno-rt serve`", 1.5, served, unit="x"
+    )
     held = Value("concurrent.Waiting.track_bytes_a_waiting_run", (10_000,))
-    yield _at_most(row, "memory a waiting run", "waiting-bytes", held)
+    yield _make_at_most(row, "memory a waiting run", "waiting-bytes", held)
 
     row, token = "streaming", "stream.Stream.track_microseconds_a_token"
-    yield _at_most(row, "a token to a reader who keeps up", "token", Value(token, ("reader",)))
-    yield _at_most(row, "a token to an observer", 0.5, Value(token, ("observer",)), unit="µs")
-    # A run takes some microseconds, and this one has 10,000 tokens: a hundredth is the run's own, and is no token's.
-    yield _at_most(row, "a token with nobody", 0.01, Value(token, ("nobody",)), unit="µs")
+    yield _make_at_most(row, "a token to a reader who keeps up", "token", Value(token, ("reader",)))
+    yield _make_at_most(row, "a token to an observer", 0.5, Value(token, ("observer",)), unit="µs")
+    # A run takes some microseconds, and this run has 10,000 tokens, so a hundredth is the run's own part.
+    yield _make_at_most(row, "a token with nobody", 0.01, Value(token, ("nobody",)), unit="µs")
 
 
-def _not_built() -> Iterator[Goal]:
+def _list_not_built() -> Iterator[Goal]:
     yield NotBuilt("team", "a broadcast of 100 takes at most 1.3 times as long as 100 runs at once")
     yield NotBuilt("workflow", "10 recorded steps of plain functions take at most 8 checkpoints")
     yield NotBuilt("knowledge", "10,000 chunks, words and vectors together: p50 under 5 ms")
 
 
-def _stored() -> Iterator[Goal]:
+def _list_storage() -> Iterator[Goal]:
     value = Value("sqlite.Sessions.track_runs_a_second", ("full",))
     what = "100 at once, grouped commits, none lost"
     row = "durable, on SQLite, fsync on"
-    yield _at_least(row, what, 10_000, value, unit="runs/s")
+    yield _make_at_least(row, what, 10_000, value, unit="runs/s")
     steps = Value("sqlite.Journals.track_steps_a_second")
-    yield _at_least(row, "steps of a journal, 100 runs at once", 15_000, steps, unit="steps/s")
+    yield _make_at_least(row, "steps of a journal, 100 runs at once", 15_000, steps, unit="steps/s")
     early, late = (Value("sqlite.Kept.track_bytes_a_turn", (turn,)) for turn in (10, 10_000))
     what = "bytes stored a turn at turn 10,000, against turn 10"
-    yield _at_most(row, what, 1.05, late, over=early, unit="x", also=late, also_unit="bytes")
+    yield _make_at_most(row, what, 1.05, late, over=early, unit="x", also=late, also_unit="bytes")
 
 
-def _served() -> Iterator[Goal]:
+def _list_serving() -> Iterator[Goal]:
     row, value = "HTTP, simple run, two workers", Value("http.Served.track_runs_a_second", (2,))
-    yield _at_least(row, "50 connections", 30_000, value, unit="runs/s")
-    yield _against(row, "http_two", "agno")
+    yield _make_at_least(row, "50 connections", 30_000, value, unit="runs/s")
+    yield _make_against(row, "http_two", "agno")
 
 
-def _starting() -> Iterator[Goal]:
+def _list_startup() -> Iterator[Goal]:
     row, plugins = "import and command line", "startup.Plugins.track_milliseconds"
-    yield _at_most(row, "`import agno_rt`, beyond trio's own", "import", Value(f"{plugins}_beyond_trio", (0,)))
-    yield _at_most(row, "`agno-rt --version`", "command-version", Value(f"{plugins}_version", (0,)))
-    yield _at_most(row, "`agno-rt plugins`, 25 plugins", "command-plugins", Value(f"{plugins}_plugins", (25,)))
+    yield _make_at_most(row, "`import agno_rt`, beyond trio's own", "import", Value(f"{plugins}_beyond_trio", (0,)))
+    yield _make_at_most(row, "`agno-rt --version`", "command-version", Value(f"{plugins}_version", (0,)))
+    yield _make_at_most(row, "`agno-rt plugins`, 25 plugins", "command-plugins", Value(f"{plugins}_plugins", (25,)))
 
 
-def _counted() -> Iterator[Goal]:
+def _list_counts() -> Iterator[Goal]:
     row, runs = "exact counts", ("simple", "tool", "session of 100 messages")
     for what, name in (("bytes an agent", "track_bytes"), ("allocations an agent", "track_allocations")):
         names = {agent: f"create.Create.{name}({agent})" for agent in ("simple", "with tools", "with memory")}

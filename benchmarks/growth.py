@@ -1,7 +1,7 @@
-"""How cost grows with how much a program has: agents, sessions, messages, plugins.
+"""Growth of cost with the size of a program: agents, sessions, messages, plugins.
 
-Each class has one thing that there is more and more of. Times are in bare trio checkpoints, measured in turns with
-them, so that rows of different hours can be compared. What one run has more and more of is in `growth_run`.
+Each class grows one thing. Times are in bare trio checkpoints, measured in turns with them, so that rows of different
+hours can be compared. `growth_run` grows the parts of one run.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ with Parts() as setup:
 
 CHECKPOINTS, BYTES, MILLISECONDS = "checkpoints", "bytes", "ms"
 FLOOR = 300
-"""How many checkpoints a round compares with, however few of the body it does."""
+"""Number of checkpoints in a round of the comparison, however few bodies the round has."""
 BATCH = 1_000
-"""How many sessions are filled at once."""
+"""Number of sessions that are filled at once."""
 
 
 async def in_checkpoints(body: Times, times: int, rounds: int = 7) -> float:
-    """How many bare checkpoints one of `body` takes as long as."""
+    """Return the time of a `body` in bare checkpoints."""
 
     async def bare(times: int) -> None:
         await checkpoints(FLOOR)
@@ -48,7 +48,7 @@ async def in_checkpoints(body: Times, times: int, rounds: int = 7) -> float:
 
 
 async def bytes_kept(make: Callable[[], Awaitable[object]]) -> int:
-    """What `make` leaves in memory."""
+    """Return the bytes kept by `make`."""
     gc.collect()
     tracemalloc.start()
     try:
@@ -62,7 +62,7 @@ async def bytes_kept(make: Callable[[], Awaitable[object]]) -> int:
 
 
 def tools(count: int) -> tuple[Tool, ...]:
-    """Tools that have little to do, each with a name of its own."""
+    """Make tools with little work, each with a name of its own."""
 
     @tool(inline=True)
     def double(number: int) -> int:
@@ -73,7 +73,7 @@ def tools(count: int) -> tuple[Tool, ...]:
 
 
 def agents_of(kind: str, count: int) -> list[Agent]:
-    """Distinct agents, in which the runtime finds as much in common as their kind lets it."""
+    """Make distinct agents, with as much in common as the kind allows."""
     if kind == "plain":
         return [Agent(INSTANT, f"agent {at}") for at in range(count)]
     if kind == "own model":
@@ -85,7 +85,7 @@ def agents_of(kind: str, count: int) -> list[Agent]:
 
 
 class Answering:
-    """Answers with the one text, at once."""
+    """A model that answers at once, always with the same text."""
 
     name = "answering"
 
@@ -101,7 +101,7 @@ NUMBER = Answering('{"number": 1}')
 
 
 def run_in_turn(agents: Sequence[Agent]) -> float:
-    """What a run costs, once each of the agents has run."""
+    """Return the cost of a run, after each of the agents has run."""
 
     async def body(runtime: Runtime) -> float:
         at = 0
@@ -119,7 +119,7 @@ def run_in_turn(agents: Sequence[Agent]) -> float:
 
 
 class Agents:
-    """So many distinct agents, run in turn in one runtime.
+    """Many distinct agents, run in turn in one runtime.
 
     `plain` agents name one model; the others have a model, or a tool, of their own.
     """
@@ -129,12 +129,12 @@ class Agents:
 
     @measured_in(CHECKPOINTS)
     def track_run(self, count: int, kind: str) -> float:
-        """What a run costs, once each agent has run."""
+        """Cost of a run, after each agent has run."""
         return run_in_turn(agents_of(kind, count))
 
     @measured_in(BYTES)
     def track_kept(self, count: int, kind: str) -> float:
-        """What the runtime keeps of all agents that ran, once nobody else does."""
+        """Memory kept by the runtime for all agents of past runs, after the program dropped the agents."""
 
         async def body(runtime: Runtime) -> float:
             async def make() -> None:
@@ -148,45 +148,45 @@ class Agents:
 
 
 class Outputs:
-    """The same of agents with an output type of their own, the most that a runtime derives of an agent."""
+    """Many distinct agents with output types of their own, for which a runtime derives the most."""
 
     params = ((1, 100, 1_000, 2_000),)
     param_names = ("agents",)
 
     @measured_in(CHECKPOINTS)
     def track_run(self, count: int) -> float:
-        """What a run costs, once each agent has run."""
+        """Cost of a run, after each agent has run."""
         return run_in_turn(agents_of("own output", count))
 
 
 class Sessions:
-    """So many sessions of two messages; what is measured goes around them."""
+    """Many sessions of two messages; the benchmarks use each in turn."""
 
     params: Any = ((1, 100, 10_000, 100_000),)
     param_names = ("sessions",)
     url = "memory:"
 
-    def _filled(self, body: Callable[[Runtime], Awaitable[float]], count: int) -> float:
+    def _measure_filled(self, body: Callable[[Runtime], Awaitable[float]], count: int) -> float:
         async def filled(runtime: Runtime) -> float:
             await fill(runtime, count)
             return await body(runtime)
 
         with tempfile.TemporaryDirectory() as folder:
-            return float(in_runtime(filled, memory=self._memory(folder)))
+            return float(in_runtime(filled, memory=self._make_memory(folder)))
 
-    def _memory(self, folder: str) -> Any:
-        """Make the backend; that of the process with room for all sessions, where it has bounds."""
+    def _make_memory(self, folder: str) -> Any:
+        """Make the backend; the one in memory with room for all sessions, where the commit has bounds."""
         if self.url != "memory:":
             return self.url.format(folder=folder)
         try:
             from agno_rt.defaults.memory import InProcessMemory, MemoryBounds
         except ImportError:
-            return self.url  # before there were bounds
+            return self.url  # a commit without bounds
         return InProcessMemory(bounds=MemoryBounds(sessions=10**9, size=10**12))
 
     @measured_in(CHECKPOINTS)
     def track_run(self, count: int) -> float:
-        """What a run costs in the session that was used the longest ago."""
+        """Cost of a run in the session that was used the longest ago."""
 
         async def body(runtime: Runtime) -> float:
             agent, at = Agent(INSTANT, "assistant"), 0
@@ -199,11 +199,11 @@ class Sessions:
 
             return await in_checkpoints(runs, 200)
 
-        return self._filled(body, count)
+        return self._measure_filled(body, count)
 
     @measured_in(CHECKPOINTS)
     def track_list(self, count: int) -> float:
-        """What it costs to list the hundred sessions that were used last."""
+        """Cost of listing the hundred sessions that were used last."""
 
         async def body(runtime: Runtime) -> float:
             async def lists(times: int) -> None:
@@ -212,11 +212,11 @@ class Sessions:
 
             return await in_checkpoints(lists, 2, rounds=4)
 
-        return self._filled(body, count)
+        return self._measure_filled(body, count)
 
     @measured_in(CHECKPOINTS)
     def track_list_of_user(self, count: int) -> float:
-        """What it costs to list those of a user who has one."""
+        """Cost of listing the sessions of a user with a single session."""
 
         async def body(runtime: Runtime) -> float:
             async def lists(times: int) -> None:
@@ -225,40 +225,40 @@ class Sessions:
 
             return await in_checkpoints(lists, 2, rounds=4)
 
-        return self._filled(body, count)
+        return self._measure_filled(body, count)
 
     @measured_in(BYTES)
     def track_all(self, count: int) -> float:
-        """What they take in all."""
+        """Memory of all sessions."""
 
         async def body(runtime: Runtime) -> float:
-            await runtime.memory.load("none")  # the backend itself is not what a session takes
+            await runtime.memory.load("none")  # leave out the memory of the backend itself
             return await bytes_kept(lambda: fill(runtime, count))
 
         return float(in_runtime(body))
 
 
 class SessionsInSQLite(Sessions):
-    """The same in a file of SQLite, which leaves it to the system when to write it to the disk."""
+    """Many sessions in a file of SQLite with `synchronous=normal`: the system chooses when to write to the disk."""
 
     params = ((1, 100, 1_000, 10_000),)
     url = "sqlite:///{folder}/sessions.db?synchronous=normal"
 
     @measured_in(BYTES)
     def track_all(self, count: int) -> float:
-        """What they take in the file, once it is closed: while it is open, up to some megabytes wait beside it."""
+        """Size of the file after closing; before, up to some megabytes wait in a second file."""
         with tempfile.TemporaryDirectory() as folder:
             in_runtime(lambda runtime: fill(runtime, count), memory=self.url.format(folder=folder))
             return sum(file.stat().st_size for file in Path(folder).iterdir())
 
 
 def owner_of(at: int) -> str:
-    """The user of a session that `fill` made, by its number."""
+    """Return the user of the session that `fill` made as number `at`."""
     return "many" if at else "rare"
 
 
 async def fill(runtime: Runtime, count: int) -> None:
-    """Give the runtime's memory so many sessions, of which one user has the first and another the rest."""
+    """Fill the runtime's memory with sessions: the first belongs to one user, the rest to another."""
 
     async def append(at: int) -> None:
         messages = (Message("user", "hello"), Message("assistant", "ok"))
@@ -271,12 +271,12 @@ async def fill(runtime: Runtime, count: int) -> None:
 
 
 class Messages:
-    """One session of so many messages, of which the last hundred are shown."""
+    """A session of many messages; the model sees the last hundred."""
 
     params = ((10, 100, 10_000, 100_000), ("memory", "sqlite"))
     param_names = ("messages", "backend")
 
-    def _opened(self, body: Callable[[Runtime], Awaitable[float]], count: int, backend: str) -> float:
+    def _measure_opened(self, body: Callable[[Runtime], Awaitable[float]], count: int, backend: str) -> float:
         async def filled(runtime: Runtime) -> float:
             await runtime.memory.append("session", past(count), version=0)
             return await body(runtime)
@@ -287,7 +287,7 @@ class Messages:
 
     @measured_in(CHECKPOINTS)
     def track_run(self, count: int, backend: str) -> float:
-        """What a run in it costs."""
+        """Cost of a run in the session."""
 
         async def body(runtime: Runtime) -> float:
             agent = Agent(INSTANT, "assistant")
@@ -298,11 +298,11 @@ class Messages:
 
             return await in_checkpoints(runs, 100)
 
-        return self._opened(body, count, backend)
+        return self._measure_opened(body, count, backend)
 
     @measured_in(CHECKPOINTS)
     def track_append(self, count: int, backend: str) -> float:
-        """What it costs to append a message."""
+        """Cost of appending a message."""
 
         async def body(runtime: Runtime) -> float:
             version, message = 1, (Message("user", "hello"),)
@@ -314,11 +314,11 @@ class Messages:
 
             return await in_checkpoints(appends, 100)
 
-        return self._opened(body, count, backend)
+        return self._measure_opened(body, count, backend)
 
     @measured_in(CHECKPOINTS)
     def track_load(self, count: int, backend: str) -> float:
-        """What it costs to load the last hundred messages."""
+        """Cost of loading the last hundred messages."""
 
         async def body(runtime: Runtime) -> float:
             async def loads(times: int) -> None:
@@ -327,7 +327,7 @@ class Messages:
 
             return await in_checkpoints(loads, 100)
 
-        return self._opened(body, count, backend)
+        return self._measure_opened(body, count, backend)
 
 
 PLUGIN = """
@@ -340,7 +340,7 @@ def agno_rt_register_tools(register):
 
 
 def install(folder: Path, count: int) -> None:
-    """Put so many plugins into a folder, as an installer would: each a module and its metadata."""
+    """Put plugins into a folder, as an installer would: each has a module and its metadata."""
     for at in range(count):
         name = f"agno_rt_growth_{at}"
         (folder / f"{name}.py").write_text(PLUGIN)
@@ -351,22 +351,22 @@ def install(folder: Path, count: int) -> None:
 
 
 class Plugins:
-    """So many plugins installed beside those that are there, each of which has a small module."""
+    """Many plugins with a small module each, installed beside those of the environment."""
 
     params = ((15, 50, 150),)
     param_names = ("plugins",)
 
     def setup(self, count: int) -> None:
-        """Install them."""
+        """Install the plugins."""
         self.folder = tempfile.TemporaryDirectory()
         install(Path(self.folder.name), count)
 
     def teardown(self, count: int) -> None:
-        """Take them away."""
+        """Remove the plugins."""
         self.folder.cleanup()
 
-    def _milliseconds(self, *arguments: str) -> float:
-        """How long a process takes that can import them: the best of several."""
+    def _time_process(self, *arguments: str) -> float:
+        """Return the time of a process that can import the plugins: the best of several."""
         best = float("inf")
         environment = {**os.environ, "PYTHONPATH": self.folder.name, "PYTHONDONTWRITEBYTECODE": ""}
         for _ in range(4):
@@ -377,17 +377,17 @@ class Plugins:
 
     @measured_in(MILLISECONDS)
     def track_open(self, count: int) -> float:
-        """A process that imports the kernel and opens a runtime, which asks for no plugin."""
-        return self._milliseconds("-c", "from agno_rt import Agent, Runtime; Runtime()")
+        """Time of a process that imports the kernel and opens a runtime, without loading a plugin."""
+        return self._time_process("-c", "from agno_rt import Agent, Runtime; Runtime()")
 
     @measured_in(MILLISECONDS)
     def track_list(self, count: int) -> float:
-        """`agno-rt plugins`, which loads all of them."""
-        return self._milliseconds("-m", "agno_rt.cli", "plugins")
+        """Time of `agno-rt plugins`, which loads all plugins."""
+        return self._time_process("-m", "agno_rt.cli", "plugins")
 
     @measured_in(CHECKPOINTS)
     def track_find(self, count: int) -> float:
-        """What it costs to find all plugins by their metadata."""
+        """Cost of finding all plugins by metadata."""
 
         async def find(times: int) -> None:
             for _ in range(times):

@@ -1,6 +1,6 @@
-"""How cost grows with how much a run has: tools, calls, turns, tokens, listeners, input; and with streams at once.
+"""Growth of cost with the size of a run: tools, calls, turns, tokens, listeners, input; and with streams at once.
 
-Times are in bare trio checkpoints, measured in turns with them. What a program has more and more of is in `growth`.
+Times are in bare trio checkpoints, measured in turns with them. `growth` grows the parts of a program.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MANY = Limits(runs=100_000, queue=0, model_calls=100_000)
 
 
 async def runs_of(runtime: Runtime, make: Callable[[], Agent], text: str = "hello", times: int = 100) -> float:
-    """What a run costs of an agent that is made anew."""
+    """Return the cost of a run of a new agent."""
 
     async def runs(times: int) -> None:
         for _ in range(times):
@@ -31,20 +31,20 @@ async def runs_of(runtime: Runtime, make: Callable[[], Agent], text: str = "hell
 
 
 class Tools:
-    """An agent that has so many tools, and calls none of them."""
+    """An agent with many tools, none of which is called."""
 
     params = ((1, 10, 100, 1_000),)
     param_names = ("tools",)
 
     @measured_in(CHECKPOINTS)
     def track_run(self, count: int) -> float:
-        """What a run costs of an agent that is made anew, and its tools were there before."""
+        """Cost of a run of a new agent, whose tools existed before."""
         known = tools(count)
         return float(in_runtime(lambda runtime: runs_of(runtime, lambda: Agent(INSTANT, "assistant", "", known))))
 
 
 class Calling:
-    """Calls a tool so many times in each of so many turns, then answers."""
+    """A model that makes `calls` calls of a tool in each of `turns` turns, and then answers."""
 
     name = "calling"
 
@@ -63,39 +63,39 @@ LONG = Limits(turns=10_000)
 
 
 def calling(turns: int, calls: int) -> Agent:
-    """An agent that does so much before it answers."""
+    """Make an agent with `turns` turns of `calls` calls before the answer."""
     return Agent(Calling(turns, calls), "assistant", "", tools(1))
 
 
 class Calls:
-    """A turn of so many tool calls; several of them run together, as many at a time as the limit lets them."""
+    """A turn of many tool calls, which run together up to the limit."""
 
     params = ((1, 2, 10, 100, 1_000),)
     param_names = ("calls",)
 
     @measured_in(CHECKPOINTS)
     def track_run(self, count: int) -> float:
-        """What the run costs, all of its calls included."""
+        """Cost of the run, with all calls."""
         agent = calling(1, count)
         return float(in_runtime(lambda runtime: runs_of(runtime, lambda: agent, times=max(2, 200 // count))))
 
 
 class Turns:
-    """A run of so many turns, each with one tool call; every turn shows the model all that came before."""
+    """A run of many turns with a tool call each; every turn shows the model all earlier ones."""
 
     params = ((1, 10, 100, 1_000),)
     param_names = ("turns",)
 
     @measured_in(CHECKPOINTS)
     def track_run(self, count: int) -> float:
-        """What the run costs, all of its turns included."""
+        """Cost of the run, with all turns."""
         agent = calling(count, 1)
         times = max(2, 200 // count)
         return float(in_runtime(lambda runtime: runs_of(runtime, lambda: agent, times=times), limits=LONG))
 
 
 class Talking:
-    """Answers a token at a time, if anybody listens."""
+    """A model that answers token by token if anybody listens."""
 
     name = "talking"
 
@@ -118,14 +118,14 @@ async def read(runtime: Runtime, agent: Agent) -> None:
 
 
 class Tokens:
-    """An answer of so many tokens, read from a stream."""
+    """An answer of many tokens, read from a stream."""
 
     params = ((10, 100, 1_000, 10_000),)
     param_names = ("tokens",)
 
     @measured_in(CHECKPOINTS)
     def track_run(self, count: int) -> float:
-        """What the run costs, all of its tokens included."""
+        """Cost of the run, with all tokens."""
         agent = Agent(Talking(count), "talker")
 
         async def body(runtime: Runtime) -> float:
@@ -139,14 +139,14 @@ class Tokens:
 
 
 class Streams:
-    """So many streams at once, each of a hundred tokens, each with its reader."""
+    """Many streams at once, each with a hundred tokens and a reader."""
 
     params = ((1, 10, 100, 1_000),)
     param_names = ("streams",)
 
     @measured_in(CHECKPOINTS)
     def track_all(self, count: int) -> float:
-        """What they cost in all."""
+        """Cost of all streams."""
         agent = Agent(Talking(100), "talker")
 
         async def body(runtime: Runtime) -> float:
@@ -162,36 +162,36 @@ class Streams:
 
 
 def deaf() -> Callable[[Event], None]:
-    """An observer that does nothing."""
+    """Make an idle observer."""
 
     def hear(event: Event) -> None:
-        """Hear it."""
+        """Ignore the event."""
 
     return hear
 
 
 class Observers:
-    """A run of a hundred tokens that so many observers hear, each of which does nothing."""
+    """A run of a hundred tokens with many observers, each of which does nothing."""
 
     params = ((0, 1, 2, 5, 10, 100),)
     param_names = ("observers",)
 
     @measured_in(CHECKPOINTS)
     def track_run(self, count: int) -> float:
-        """What the run costs."""
+        """Cost of the run."""
         observers, agent = [deaf() for _ in range(count)], Agent(Talking(100), "talker")
         return float(in_runtime(lambda runtime: runs_of(runtime, lambda: agent, times=20), observers=observers))
 
 
 class Input:
-    """A run whose input is so many characters."""
+    """A run with an input of many characters."""
 
     params = ((1_000, 100_000, 10_000_000), ("ASCII", "Korean"))
     param_names = ("characters", "text")
 
     @measured_in(CHECKPOINTS)
     def track_run(self, count: int, text: str) -> float:
-        """What the run costs."""
+        """Cost of the run."""
         agent, asked = Agent(INSTANT, "assistant"), ("a" if text == "ASCII" else "가") * count
         times = max(10, min(100, 1_000_000 // count))
         return float(in_runtime(lambda runtime: runs_of(runtime, lambda: agent, asked, times)))

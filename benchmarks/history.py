@@ -1,7 +1,7 @@
-"""`make bench-history`: measures commits of the main branch and all tags, those that are not measured yet.
+"""`make bench-history`: measures commits of the main branch and all tags, if they have no results yet.
 
-Each commit is built in an environment of its own by asv; the benchmarks are those of the working tree, so that all
-commits are measured alike. Rounds go over all commits by turns, so that a slow hour of the machine is spread over them.
+asv builds each commit in an environment of its own; the benchmarks come from the working tree, so that all commits are
+measured alike. Rounds take all commits in turn, so that a slow hour of the machine is spread over them.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ __all__ = ["Wanted", "main", "measure", "spread"]
 
 @attrs.frozen
 class Wanted:
-    """What is to be measured: so many commits, benchmarks whose name has `bench`, under which machine's name.
+    """The measurements to make: the number of commits, a pattern in benchmarks' names, the machine's name.
 
-    `retry` measures again what failed before.
+    `retry` measures failed benchmarks again.
     """
 
     commits: int = 10
@@ -39,7 +39,7 @@ class Wanted:
 
 
 def spread(history: Sequence[str], count: int) -> list[str]:
-    """So many of the commits, evenly spread, the first and the last among them."""
+    """Return `count` of the commits, evenly spread, with the first and the last."""
     if count >= len(history):
         return list(history)
     if count < 2:
@@ -49,27 +49,30 @@ def spread(history: Sequence[str], count: int) -> list[str]:
 
 
 def measure(project: Project, wanted: Wanted) -> str:
-    """Measure what is not measured yet; says what came of it. Raises `UsageError` where nothing can be measured."""
+    """Measure missing results, and return a summary. Raises `UsageError` if nothing can be measured."""
     tags = project.tags()
     commits = list(dict.fromkeys([*spread(project.history(), wanted.commits), *tags]))
     benchmarks = {name: one for name, one in project.discover().items() if re.search(wanted.bench, name)}
     if not benchmarks:
         raise UsageError(f"no benchmark's name has {wanted.bench!r}", hint="BENCH is a regular expression.")
-    before = _measured(project, wanted.machine)
-    open_ones = {commit: _open(benchmarks, before.get(commit, {}), wanted.retry) for commit in commits}
+    before = _load_rows(project, wanted.machine)
+    open_ones = {commit: _find_missing(benchmarks, before.get(commit, {}), wanted.retry) for commit in commits}
     open_ones = {commit: names for commit, names in open_ones.items() if names}
-    done = _done(before, [commit for commit in commits if commit not in open_ones])
+    done = _describe_done(before, [commit for commit in commits if commit not in open_ones])
     if not open_ones:
         return f"Nothing to measure: {done}."
     names = sorted(set().union(*open_ones.values()))
     print(f"{len(open_ones)} commits, {len(names)} benchmarks; {done}.", flush=True)
     know_machine(wanted.machine, describe_machine(wanted.machine), Path.home())
     began = time.monotonic()
-    _run(project, wanted, list(open_ones), names)
-    return _report(project, wanted, open_ones, tags) + f" It took {(time.monotonic() - began) / 60:.1f} minutes."
+    _run_asv(project, wanted, list(open_ones), names)
+    return (
+        _summarize_results(project, wanted, open_ones, tags)
+        + f" It took {(time.monotonic() - began) / 60:.1f} minutes."
+    )
 
 
-def _run(project: Project, wanted: Wanted, commits: Sequence[str], names: Sequence[str]) -> None:
+def _run_asv(project: Project, wanted: Wanted, commits: Sequence[str], names: Sequence[str]) -> None:
     chosen = project.root / ".asv/commits.txt"
     chosen.write_text("\n".join(commits) + "\n", encoding="utf-8")
     command = [*project.asv_command(project.root / "asv.conf.json"), "run", f"HASHFILE:{chosen}"]
@@ -77,43 +80,45 @@ def _run(project: Project, wanted: Wanted, commits: Sequence[str], names: Sequen
     command += ["--skip-existing-successful" if wanted.retry else "--skip-existing"]
     command += ["--interleave-rounds", "--show-stderr"]
     code = subprocess.run(command, cwd=project.root, check=False).returncode
-    if code not in (0, 2):  # 2 is asv's word for: some benchmarks failed
+    if code not in (0, 2):  # asv returns 2 if some benchmarks failed
         raise UsageError(f"asv ended with {code}", hint="What it said is above.")
 
 
-def _open(benchmarks: Mapping[str, Mapping[str, Any]], rows: Mapping[str, Row], retry: bool) -> set[str]:
-    """The benchmarks that have no result of their present version; with `retry` those too that failed."""
+def _find_missing(benchmarks: Mapping[str, Mapping[str, Any]], rows: Mapping[str, Row], retry: bool) -> set[str]:
+    """Return the benchmarks without a result of the present version; `retry` adds failed benchmarks."""
 
     def is_done(name: str) -> bool:
         row = rows.get(name)
         if row is None or row.version not in (None, benchmarks[name]["version"]):
             return False
-        return row.tells or not retry
+        return row.has_values or not retry
 
     return {name for name in benchmarks if not is_done(name)}
 
 
-def _done(before: Mapping[str, Mapping[str, Row]], commits: Collection[str]) -> str:
-    failed = sum(not any(row.tells for row in before[commit].values()) for commit in commits)
+def _describe_done(before: Mapping[str, Mapping[str, Row]], commits: Collection[str]) -> str:
+    failed = sum(not any(row.has_values for row in before[commit].values()) for commit in commits)
     measured = f"{len(commits) - failed} commits are measured already"
     return measured + (f", {failed} failed before (RETRY=1 tries them again)" if failed else "")
 
 
-def _measured(project: Project, machine: str) -> dict[str, dict[str, Row]]:
-    """The rows of each commit that the machine measured, here or before they were kept."""
+def _load_rows(project: Project, machine: str) -> dict[str, dict[str, Row]]:
+    """Return the machine's rows of each commit, kept or local."""
     rows: dict[str, dict[str, Row]] = {}
-    for result in (*read_folder(project.kept / machine), *_built(project, machine)):
+    for result in (*read_folder(project.kept / machine), *_load_built(project, machine)):
         rows.setdefault(result.commit, {}).update(result.rows)
     return rows
 
 
-def _built(project: Project, machine: str) -> list[Result]:
+def _load_built(project: Project, machine: str) -> list[Result]:
     found = read_folder(project.local / machine)
     return [result for result in found if result.environment.startswith("virtualenv")]
 
 
-def _report(project: Project, wanted: Wanted, tried: Mapping[str, Collection[str]], tags: Mapping[str, str]) -> str:
-    told = {result.commit: result.rows for result in merge(_built(project, wanted.machine))}
+def _summarize_results(
+    project: Project, wanted: Wanted, tried: Mapping[str, Collection[str]], tags: Mapping[str, str]
+) -> str:
+    told = {result.commit: result.rows for result in merge(_load_built(project, wanted.machine))}
     lines, measured = [], 0
     for commit, names in tried.items():
         failed = sorted(name for name in names if name not in told.get(commit, {}))
@@ -131,7 +136,7 @@ def _report(project: Project, wanted: Wanted, tried: Mapping[str, Collection[str
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command: exit code 1 where nothing could be measured."""
+    """Run the command. Return exit code 1 if nothing could be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.history", description="Measure commits.")
     parser.add_argument("--commits", type=int, default=10, help="how many of the main branch's, evenly spread [10]")
     parser.add_argument("--bench", default="", help="only benchmarks whose name this regular expression finds")

@@ -1,8 +1,8 @@
-"""Runs over HTTP, each a POST to `agno-rt serve` on this machine, whose model answers at once: how many a second.
+"""Runs a second over HTTP: each run is a POST to `agno-rt serve` on this machine, whose model answers at once.
 
-Fifty clients keep their connections; each sends its next request when it has its answer. The load comes from wrk where
-it is on the path, else from `load.py`, and shares the processors with the server. `python -m benchmarks.http` prints
-all of it, with the floor: a bare trio server that reads a request and answers always the same.
+Fifty clients keep their connections; each sends its next request after its answer. The load comes from wrk if it is on
+the path, else from `load.py`, and shares the processors with the server. `python -m benchmarks.http` prints all rows
+and the floor: a bare trio server that reads a request and always sends the same answer.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _HERE = ("-m", "benchmarks.http")
 
 
 class Served:
-    """`agno-rt serve` with so many workers: the same agent for all requests, since an agent is a value to share."""
+    """`agno-rt serve` with some workers, and the same agent for all requests, since an agent is a value to share."""
 
     params = (1, 2)
     param_names = ("workers",)
@@ -69,85 +69,85 @@ class Served:
 
     def setup(self, workers: int) -> None:
         """Start the server."""
-        self._serving = _serving(workers)
+        self._serving = _serve_by_command(workers)
         self._url = self._serving.__enter__()
 
     def teardown(self, workers: int) -> None:
-        """End it."""
+        """Stop the server."""
         self._serving.__exit__(None, None, None)
 
     @measured_in("runs/s")
     def track_runs_a_second(self, workers: int) -> float:
-        """The best of a few rounds of two seconds; more is better."""
-        return _best(self._url).requests_a_second
+        """Best of a few rounds of two seconds; more is better."""
+        return _measure_best(self._url).requests_a_second
 
     @measured_in("ms")
     def track_milliseconds_p50(self, workers: int) -> float:
-        """What half of the requests take at most, with all connections busy."""
-        return _best(self._url).p50 * 1000
+        """Time in which half of the requests are answered, with all connections busy."""
+        return _measure_best(self._url).p50 * 1000
 
     @measured_in("ms")
     def track_milliseconds_p99(self, workers: int) -> float:
-        """What 99 % of the requests take at most, with all connections busy."""
-        return _best(self._url).p99 * 1000
+        """Time in which 99 % of the requests are answered, with all connections busy."""
+        return _measure_best(self._url).p99 * 1000
 
 
 class OneAgentEach:
-    """An application of one's own on the same server, which makes a new agent for each request."""
+    """An application of a program's own on the same server, with a new agent for each request."""
 
     timeout = 120
 
     def setup(self) -> None:
         """Start the server."""
-        self._serving = _started([sys.executable, *_HERE, "agents"], _ROOT)
+        self._serving = _start_server([sys.executable, *_HERE, "agents"], _ROOT)
         self._url = self._serving.__enter__()
 
     def teardown(self) -> None:
-        """End it."""
+        """Stop the server."""
         self._serving.__exit__(None, None, None)
 
     @measured_in("runs/s")
     def track_runs_a_second(self) -> float:
-        """The best of a few rounds of two seconds; more is better."""
-        return _best(self._url).requests_a_second
+        """Best of a few rounds of two seconds; more is better."""
+        return _measure_best(self._url).requests_a_second
 
 
 class Request:
-    """One request after another over one connection, server and client in one process: what each costs, exactly.
+    """One request after another over one connection, server and client in one process: the exact cost of each.
 
-    The client's own part is in it: a send, a wait, and a receive.
+    The client's own part is included: a send, a wait, and a receive.
     """
 
     @exact("calls")
     def track_python_calls(self) -> int:
-        """Python calls a request."""
-        return _counted(measuring.python_calls)
+        """Python calls of a request."""
+        return _count_requests(measuring.python_calls)
 
     @exact("steps")
     def track_scheduler_steps(self) -> int:
-        """Steps of trio's scheduler a request: the client's wait, the server's, and the run's checkpoint."""
-        return _counted(measuring.scheduler_steps)
+        """Steps of trio's scheduler for a request: the client's wait, the server's, and the run's checkpoint."""
+        return _count_requests(measuring.scheduler_steps)
 
 
-def _best(url: str) -> Load:
+def _measure_best(url: str) -> Load:
     rounds = [load(Asked(url, BODY, seconds=SECONDS)) for _ in range(ROUNDS)]
     return max(rounds, key=lambda each: each.requests_a_second)
 
 
 @contextmanager
-def _serving(workers: int) -> Iterator[str]:
-    """Serve, and give the URL that runs the agent."""
+def _serve_by_command(workers: int) -> Iterator[str]:
+    """Serve an agent, and yield the URL for runs."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "agents.py").write_text(AGENTS, encoding="utf-8")
         more = () if workers == 1 else ("--workers", str(workers))
         command = [sys.executable, "-m", "agno_rt.cli", "serve", "agents.py", "--port", "0", *more]
-        with _started(command, Path(folder)) as url:
+        with _start_server(command, Path(folder)) as url:
             yield url
 
 
 @contextmanager
-def _started(command: Sequence[str], folder: Path) -> Iterator[str]:
-    """Start what says at which address it serves. Raises `NotImplementedError` where it ends instead: it is too old."""
+def _start_server(command: Sequence[str], folder: Path) -> Iterator[str]:
+    """Start a server and yield the URL. Raises `NotImplementedError` if the server ends at once, as at old commits."""
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         found = re.search(r"http://\S+:\d+", process.stdout.readline())
@@ -160,8 +160,8 @@ def _started(command: Sequence[str], folder: Path) -> Iterator[str]:
             process.wait(PATIENCE)
 
 
-def _counted(how: Callable[[Times], Awaitable[int]]) -> int:
-    """The count for one request: the middle of several, since now and then the server looks at its clock in between."""
+def _count_requests(how: Callable[[Times], Awaitable[int]]) -> int:
+    """Return the count for one request: the median, since now and then the server reads its clock in between."""
 
     async def main() -> int:
         async with trio.open_nursery() as nursery, Runtime() as runtime:
@@ -172,14 +172,14 @@ def _counted(how: Callable[[Times], Awaitable[int]]) -> int:
             await serving.wait()
             with socket.create_connection(server.addresses[0], PATIENCE) as sock:
                 sock.setblocking(False)
-                counts = [await how(_requests(sock)) for _ in range(15)]
+                counts = [await how(_make_requests(sock)) for _ in range(15)]
             server.abort()
         return int(statistics.median(counts))
 
     return trio.run(main)
 
 
-def _requests(sock: socket.socket) -> Times:
+def _make_requests(sock: socket.socket) -> Times:
     head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     request = f"{head}Content-Length: {len(BODY)}\r\n\r\n{BODY}".encode()
 
@@ -193,7 +193,7 @@ def _requests(sock: socket.socket) -> Times:
 
 
 async def _serve_agents() -> None:
-    """Serve an application that makes an agent for each request, and answers with what it says."""
+    """Serve an application that makes an agent for each request, and sends the agent's answer."""
     async with Runtime() as runtime:
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -205,11 +205,11 @@ async def _serve_agents() -> None:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": result.content.encode()})
 
-        await Server(app, Settings(port=0)).serve(announce=_announce)
+        await Server(app, Settings(port=0)).serve(announce=_print_address)
 
 
 async def _serve_floor() -> None:
-    """Serve a bare trio server: whatever comes is answered alike, after one checkpoint, as a run owes it."""
+    """Serve a bare trio server: every request gets the same answer, after a checkpoint, as in a run."""
     answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 
     async def serve(sock: socket.socket) -> None:
@@ -227,7 +227,7 @@ async def _serve_floor() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=1_000) as listener:
         listener.setblocking(False)
         async with trio.open_nursery() as nursery:
-            _announce([listener.getsockname()])
+            _print_address([listener.getsockname()])
             while True:
                 await trio.lowlevel.wait_readable(listener)
                 sock, _ = listener.accept()
@@ -236,18 +236,18 @@ async def _serve_floor() -> None:
                 nursery.start_soon(serve, sock)
 
 
-def _announce(addresses: Any) -> None:
+def _print_address(addresses: Any) -> None:
     host, port = addresses[0][:2]
     print(f"http://{host}:{port}", flush=True)
 
 
-def _table() -> None:
-    """Measure all servers in turns, by each tool that there is, and print the best of each."""
+def _print_table() -> None:
+    """Measure all servers in turns, with each load tool of this machine, and print the best of each."""
     servers: dict[str, Any] = {
-        "agno-rt serve": _serving(1),
-        "agno-rt serve --workers 2": _serving(2),
-        "one agent each": _started([sys.executable, *_HERE, "agents"], _ROOT),
-        "floor": _started([sys.executable, *_HERE, "floor"], _ROOT),
+        "agno-rt serve": _serve_by_command(1),
+        "agno-rt serve --workers 2": _serve_by_command(2),
+        "one agent each": _start_server([sys.executable, *_HERE, "agents"], _ROOT),
+        "floor": _start_server([sys.executable, *_HERE, "floor"], _ROOT),
     }
     tools = list(dict.fromkeys((load_tool(), "own")))
     urls = {name: serving.__enter__() for name, serving in servers.items()}
@@ -271,4 +271,4 @@ if __name__ == "__main__":
         case ["floor"]:
             trio.run(_serve_floor)
         case _:
-            _table()
+            _print_table()

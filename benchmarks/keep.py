@@ -1,7 +1,7 @@
-"""`make bench-keep`: takes the results of the reference machine into the repository, trimmed, rounded, thinned out.
+"""`make bench-keep`: copies the reference machine's results into the repository, trimmed, rounded and thinned out.
 
-Taken is what `make bench-history` measured under the machine's name: in environments built from commits. What was
-measured in a working tree, by `make bench`, is not: nobody can say of which code it tells.
+Only results of `make bench-history` under the machine's name are kept, from environments built of commits. Results of a
+working tree, by `make bench`, are not: nobody could say which code they measured.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ __all__ = ["keep", "main"]
 
 
 def keep(project: Project, machine: str) -> str:
-    """Keep the machine's results; says what is kept now.
+    """Keep the machine's results, and return a summary.
 
     Raises:
-        UsageError: there are none of that name, or it is this machine's own name, which the repository is not to tell.
+        UsageError: there are no results under the name, or the name is this machine's own, which the repository must
+            not tell.
     """
     if machine == platform.node():
         raise UsageError(
@@ -55,7 +56,7 @@ def keep(project: Project, machine: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command: exit code 1 where nothing was kept."""
+    """Run the command. Return exit code 1 if nothing was kept."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.keep", description="Keep a machine's results.")
     parser.add_argument("--machine", default="reference", help="the name that it was measured under [reference]")
     parser.add_argument("--project", type=Path, default=Path(), help="the project's folder [this one]")

@@ -1,8 +1,8 @@
-"""Asks an HTTP server for the same thing over many kept connections, and tells how often a second it answers.
+"""Sends an HTTP server the same request over many kept connections, and measures its answers a second.
 
-wrk does this where it is on the path: it takes the least from a server that shares its processors. Without it, the
-generator here does, which is a process of its own too: `python -m benchmarks.load URL --body '{"input": "hello"}'`.
-Both send a connection's next request when the answer to its last is there. Knows no agent and no server.
+wrk does this if it is on the path: wrk takes the least from a server that shares its processors. Otherwise the
+generator here does, also in a process of its own: `python -m benchmarks.load URL --body '{"input": "hello"}'`. Both
+send a connection's next request after the answer to its last. Knows no agent and no server.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
 class LoadFailed(Exception):
-    """An answer that is no success, or none at all."""
+    """An answer without success, or no answer."""
 
 
 @attrs.frozen
 class Asked:
-    """What is asked for: a POST of `body` to `url`, over so many connections, for so many seconds."""
+    """A load: a POST of `body` to `url`, over `connections` connections, for `seconds` seconds."""
 
     url: str
     body: str
@@ -48,7 +48,7 @@ class Asked:
 
 @attrs.frozen
 class Load:
-    """How many answers there were a second, and the seconds that half and 99 % of them took at most; by which tool."""
+    """Answers a second, the times in seconds of the 50th and 99th percentile, and the tool that made the load."""
 
     requests_a_second: float
     p50: float
@@ -57,16 +57,16 @@ class Load:
 
 
 def load_tool() -> str:
-    """What makes the load: `wrk` where it is on the path, else `own`."""
+    """Return the tool for loads: `wrk` if it is on the path, else `own`."""
     return "wrk" if shutil.which("wrk") else "own"
 
 
 def load(asked: Asked, tool: str = "") -> Load:
-    """Ask, by the tool of that name, else by `load_tool()`. Raises `LoadFailed` where any answer is no success."""
-    return _by_wrk(asked) if (tool or load_tool()) == "wrk" else _by_own(asked)
+    """Make the load with the tool, by default `load_tool()`. Raises `LoadFailed` if any answer is not a success."""
+    return _load_by_wrk(asked) if (tool or load_tool()) == "wrk" else _load_by_generator(asked)
 
 
-def _by_wrk(asked: Asked) -> Load:
+def _load_by_wrk(asked: Asked) -> Load:
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "post.lua"
         script.write_text(
@@ -74,29 +74,29 @@ def _by_wrk(asked: Asked) -> Load:
             encoding="utf-8",
         )
         command = ["wrk", "-t1", f"-c{asked.connections}", f"-d{asked.seconds}s", "--timeout", f"{_PATIENCE:g}s"]
-        said = _said([*command, "--latency", "-s", str(script), asked.url], asked.seconds)
+        said = _run_tool([*command, "--latency", "-s", str(script), asked.url], asked.seconds)
     wrong = re.search(r"Non-2xx or 3xx responses: \d+|Socket errors: .*", said)
     rate = re.search(r"Requests/sec:\s*([\d.]+)", said)
     if wrong or not rate:
         raise LoadFailed(wrong.group() if wrong else f"wrk says {said!r}")
-    return Load(float(rate[1]), _latency(said, 50), _latency(said, 99), "wrk")
+    return Load(float(rate[1]), _parse_latency(said, 50), _parse_latency(said, 99), "wrk")
 
 
-def _latency(said: str, percent: int) -> float:
+def _parse_latency(said: str, percent: int) -> float:
     found = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s|m)$", said, re.MULTILINE)
     if not found:
         raise LoadFailed(f"wrk tells no latencies: {said!r}")
     return float(found[1]) * _UNITS[found[2]]
 
 
-def _by_own(asked: Asked) -> Load:
-    # -P, or the folder of this file would be a place to import from, where there is an http.py.
+def _load_by_generator(asked: Asked) -> Load:
+    # -P, because the folder of this file would be an import path, and has an http.py
     command = [sys.executable, "-P", __file__, asked.url, "--body", asked.body, "--content-type", asked.content_type]
     command += ["--connections", str(asked.connections), "--seconds", str(asked.seconds)]
-    return Load(**json.loads(_said(command, asked.seconds)))
+    return Load(**json.loads(_run_tool(command, asked.seconds)))
 
 
-def _said(command: Sequence[str], seconds: int) -> str:
+def _run_tool(command: Sequence[str], seconds: int) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 2 * _PATIENCE, check=False)
     if done.returncode:
         raise LoadFailed(done.stderr.strip().rpartition("\n")[2])
@@ -104,7 +104,7 @@ def _said(command: Sequence[str], seconds: int) -> str:
 
 
 class _Connections:
-    """The generator: connections of which each has one request under way."""
+    """A generator of load: connections with a request each."""
 
     def __init__(self, asked: Asked) -> None:
         url = urlsplit(asked.url)
@@ -119,7 +119,7 @@ class _Connections:
         self._took = array("d")
 
     def run(self) -> Load:
-        """Ask for so many seconds."""
+        """Make the load until the time is over."""
         clock = time.perf_counter
         with select.epoll() as poll:
             for _ in range(self._asked.connections):
@@ -152,15 +152,15 @@ class _Connections:
             raise LoadFailed("the server closed a connection")
         if self._parts:
             data = self._parts.pop(number, b"") + data
-        if _complete(data):
+        if _is_complete(data):
             self._took.append(time.perf_counter() - self._sent[number])
             self._send(number)
         else:
             self._parts[number] = data
 
 
-def _complete(data: bytes) -> bool:
-    """Whether it is a whole answer. Raises `LoadFailed` for one that is no success, or has no length."""
+def _is_complete(data: bytes) -> bool:
+    """Return whether the answer is complete. Raises `LoadFailed` for an answer without success or length."""
     head = data.find(b"\r\n\r\n")
     if head < 0:
         return False
@@ -173,7 +173,7 @@ def _complete(data: bytes) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line of the generator: prints what it measured as JSON."""
+    """Run the generator's command: print the measurements as JSON."""
     parser = argparse.ArgumentParser(description=_Connections.__doc__)
     parser.add_argument("url")
     parser.add_argument("--body", default="{}")

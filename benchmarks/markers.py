@@ -1,6 +1,6 @@
-"""The parts of a page that commands write: each stands between two marker lines, and the rest of the page is people's.
+"""Parts of a page that commands write: each lies between two marker lines, and people write the rest of the page.
 
-Knows files and lines alone; what stands between the markers is the caller's.
+Knows only files and lines; callers know the contents.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ __all__ = ["replace_between"]
 
 
 def replace_between(path: Path, name: str, text: str) -> bool:
-    """Replace what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`; tell whether the page changed.
+    """Replace the lines between `<!-- NAME:begin -->` and `<!-- NAME:end -->`. Return whether the page changed.
 
-    Each marker stands alone on its line, once. `text` is laid between them with an empty line on either side.
+    Each marker is alone on its line, once. `text` gets an empty line on either side.
 
     Raises:
         UsageError: there is no such page, or a marker is missing, doubled or out of order.
@@ -25,7 +25,7 @@ def replace_between(path: Path, name: str, text: str) -> bool:
     except FileNotFoundError as error:
         raise UsageError(f"there is no page {path}", hint="name a page that is there") from error
     lines = page.splitlines()
-    begin, end = (_line_of(lines, f"<!-- {name}:{edge} -->", path) for edge in ("begin", "end"))
+    begin, end = (_find_line(lines, f"<!-- {name}:{edge} -->", path) for edge in ("begin", "end"))
     if end < begin:
         raise UsageError(
             f"{path}: the marker <!-- {name}:end --> stands before <!-- {name}:begin -->",
@@ -38,7 +38,7 @@ def replace_between(path: Path, name: str, text: str) -> bool:
     return changed != page
 
 
-def _line_of(lines: list[str], marker: str, path: Path) -> int:
+def _find_line(lines: list[str], marker: str, path: Path) -> int:
     found = [at for at, line in enumerate(lines) if line.strip() == marker]
     if len(found) != 1:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Memory backends: appending and loading must not depend on how much is there."""
+"""Memory backends: appending and loading must not depend on the number of stored messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MESSAGE = (Message("user", "hello"),)
 
 
 class Append:
-    """One message appended to a session in memory that has so many."""
+    """One message appended to a session in memory with many messages."""
 
     params = (10, 100, 100_000)
     param_names = ("messages",)
@@ -42,23 +42,23 @@ class Append:
 
 
 class Backend:
-    """A session with so many messages, in a backend as a runtime opens it; SQLite waits until the disk has it."""
+    """A session with many messages, in a backend as a runtime opens it; SQLite waits for the disk."""
 
     params = (("memory:", "sqlite"), (10, 100, 100_000))
     param_names = ("memory", "messages")
 
     def setup(self, memory: str, messages: int) -> None:
-        """Make the file, if there is one."""
+        """Make the file, if any."""
         self.files = ExitStack()
         self.url = self.files.enter_context(sqlite_url()) if memory == "sqlite" else memory
 
     def teardown(self, memory: str, messages: int) -> None:
-        """Delete the file."""
+        """Delete the file, if any."""
         self.files.close()
 
     @measured_in("µs")
     def track_microseconds_an_append(self, memory: str, messages: int) -> float:
-        """One message appended."""
+        """Append of one message."""
 
         async def body(runtime: Runtime) -> float:
             backend, version = runtime.memory, await runtime.memory.append("session", past(messages), version=0)
@@ -68,13 +68,13 @@ class Backend:
                 for _ in range(times):
                     version = await backend.append("session", MESSAGE, version=version)
 
-            return await self._microseconds(append)
+            return await self._time_one(append)
 
         return float(in_runtime(body, memory=self.url))
 
     @measured_in("µs")
     def track_microseconds_a_load(self, memory: str, messages: int) -> float:
-        """The last hundred loaded."""
+        """Load of the last hundred messages."""
 
         async def body(runtime: Runtime) -> float:
             backend = runtime.memory
@@ -84,9 +84,9 @@ class Backend:
                 for _ in range(times):
                     await backend.load("session", 100)
 
-            return await self._microseconds(load)
+            return await self._time_one(load)
 
         return float(in_runtime(body, memory=self.url))
 
-    async def _microseconds(self, body: Times) -> float:
+    async def _time_one(self, body: Times) -> float:
         return await seconds(body, 500 if self.url == "memory:" else 20, rounds=10) * 1e6

@@ -1,6 +1,6 @@
-"""What it costs that somebody listens: each observer against one that does nothing, on the same events.
+"""The cost of listening: each observer against an idle one, on the same events.
 
-The kernel makes the events of a run if anybody listens, so that part is not the observer's.
+The kernel makes the events of a run if anybody listens, so making events is not the observer's cost.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ with Parts() as setup:
 BODIES: dict[str, Callable[[Runtime], Times]] = {"simple": simple_runs, "tool": tool_runs}
 AGENTS = {"simple": Agent(INSTANT, "assistant"), "tool": Agent(CALLING, "assistant", "", (double,))}
 SPANS = {"simple": 2, "tool": 4}
-"""How many a run has: its own, one for each call of the model, one for each call of a tool."""
+"""Number of spans of a run: its own, one for each call of the model, one for each call of a tool."""
 
 
 def ignore(event: Event) -> None:
-    """Listen, and do nothing."""
+    """Do nothing with the event."""
 
 
 def observer_of(plugin: str) -> Observer:
-    """The observer of a plugin that may not be installed."""
+    """Return the observer of a plugin that may not be installed."""
     if plugin not in PluginHost().names():
         raise NotImplementedError(f"{plugin} is not installed")
     return PluginHost().observer(plugin, Runtime())
 
 
 def events_of(run: str) -> list[Event]:
-    """The events of one run."""
+    """Return the events of a run."""
     events: list[Event] = []
 
     async def body(runtime: Runtime) -> None:
@@ -60,7 +60,7 @@ def events_of(run: str) -> list[Event]:
 
 
 def microseconds_a_run(observer: Observer, run: str, times: int = 2_000, rounds: int = 15) -> float:
-    """What the observer takes for the events of a run, in the best of the rounds, less what calling it takes."""
+    """Return the observer's time for the events of a run: the best round, without the time of an idle observer."""
     events = events_of(run)
     best = [float("inf"), float("inf")]
     for _ in range(rounds):
@@ -74,14 +74,14 @@ def microseconds_a_run(observer: Observer, run: str, times: int = 2_000, rounds:
 
 
 class Listened:
-    """A run with an observer that does nothing; `run.Run` has what it takes when nobody listens."""
+    """A run with an observer that does nothing; `run.Run` is the same without an observer."""
 
     params = tuple(BODIES)
     param_names = ("run",)
 
     @exact("calls")
     def track_python_calls(self, run: str) -> int:
-        """Python calls a run."""
+        """Python calls of a run."""
         return int(in_runtime(lambda runtime: measuring.python_calls(BODIES[run](runtime)), observers=[ignore]))
 
 
@@ -97,43 +97,43 @@ class Prometheus:
 
     @measured_in("µs")
     def track_microseconds_a_run(self, run: str) -> float:
-        """What counting the events of a run takes."""
+        """Time of counting the events of a run."""
         return microseconds_a_run(self.observer, run)
 
     @measured_in("x")
     def track_run_ratio(self, run: str) -> float:
-        """How many times longer a run takes than with an observer that does nothing."""
+        """Time of a run relative to a run with an idle observer."""
         return ratio_of(self.observer, BODIES[run])
 
 
 class OpenTelemetry:
-    """The plugin `otel`: where no SDK is set up, where it records, and where a run is not sampled."""
+    """The plugin `otel`: without an SDK, with a recording SDK, and with a run outside the sample."""
 
     params = (tuple(BODIES), ("none", "recording", "not sampled"))
     param_names = ("run", "sdk")
 
     def setup(self, run: str, sdk: str) -> None:
-        """Make the observer, and an SDK of its own: the one of the process can be set up but once."""
+        """Make the observer, and an SDK of its own, because the process's SDK can be set up only once."""
         observer_of("otel")
         from agno_rt_otel.spans import Spans
         from opentelemetry.trace import NoOpTracerProvider
 
-        provider: Any = NoOpTracerProvider() if sdk == "none" else _provider(sampled=sdk == "recording")
+        provider: Any = NoOpTracerProvider() if sdk == "none" else _make_provider(sampled=sdk == "recording")
         self.observer = Spans(provider.get_tracer("benchmark")).observe
 
     @measured_in("µs")
     def track_microseconds_a_span(self, run: str, sdk: str) -> float:
-        """What a span takes, from the event that begins it to the queue of the exporter."""
+        """Time of a span, from its first event to the queue of the exporter."""
         return microseconds_a_run(self.observer, run, times=300) / SPANS[run]
 
     @measured_in("x")
     def track_run_ratio(self, run: str, sdk: str) -> float:
-        """How many times longer a run takes than with an observer that does nothing."""
+        """Time of a run relative to a run with an idle observer."""
         return ratio_of(self.observer, BODIES[run])
 
 
 def ratio_of(observer: Observer, body: Callable[[Runtime], Times]) -> float:
-    """How many times longer a run takes with the observer than with one that does nothing."""
+    """Return the time of a run with the observer, relative to a run with an idle one."""
 
     async def measured(runtime: Runtime) -> float:
         async with Runtime(observers=[ignore]) as other:
@@ -142,7 +142,7 @@ def ratio_of(observer: Observer, body: Callable[[Runtime], Times]) -> float:
     return float(in_runtime(measured, observers=[observer]))
 
 
-def _provider(*, sampled: bool) -> Any:
+def _make_provider(*, sampled: bool) -> Any:
     try:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult

@@ -1,7 +1,8 @@
-"""Measures one benchmark alone in its process and prints it: `python -m benchmarks.one run.Run.track_python_calls 0`.
+"""Measures one benchmark alone in its process and prints the result: `python -m benchmarks.one NAME PLACES`.
 
-What else a process has imported can change what trio and Python do, so that an exact count is taken in one that has
-imported nothing but the count's own table. The numbers after the name are the places of the parameters.
+An example is `python -m benchmarks.one run.Run.track_python_calls 0`. Other imports of a process can change the
+behaviour of trio and Python, so an exact count is taken in a process that imports the count's table only. The numbers
+after the name are the places of the parameters.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from typing import Any
 
 
 def parameters_of(table: Any) -> tuple[tuple[Any, ...], ...]:
-    """The values of each parameter of a benchmark class; asv lets a single parameter's values stand without a tuple."""
+    """Return the values of each parameter of a benchmark class; asv allows a single parameter without a tuple."""
     params: tuple[Any, ...] = getattr(table, "params", ())
     return params if params and isinstance(params[0], tuple) else (params,) if params else ()
 
 
 def measure(name: str, places: list[int]) -> Any:
-    """What the benchmark returns. Raises `NotImplementedError` where it is skipped."""
+    """Return the benchmark's result. Raises `NotImplementedError` if the benchmark is skipped."""
     module, table, method = name.rsplit(".", 2)
     benchmarks = importlib.import_module(f"benchmarks.{module}")
     instance = getattr(benchmarks, table)()

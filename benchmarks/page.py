@@ -1,7 +1,7 @@
-"""`make performance`: measures what the goals name on this commit, and writes the tables of the performance pages.
+"""`make performance`: measures the goals' benchmarks on this commit, and writes the tables of the performance pages.
 
-What is reached goes to `docs/performance.md`, how cost grows to `docs/growth.md`. No row is left out: one that has no
-result is an error, which names the benchmark and the command.
+Goals go to `docs/performance.md`, growth to `docs/growth.md`. No row is left out: a row without a result is an error
+that names the benchmark and the command.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ __all__ = ["main", "measured_on", "write_growth", "write_reach"]
 
 DOCS = ROOT / "docs"
 SHOWN = ("trio", "msgspec", "attrs", "pluggy")
-"""Whose versions are told: what the kernel is built on."""
+"""The distributions below the kernel, whose versions are shown."""
 
 
 def measured_on(results: Results, root: Path = ROOT) -> str:
-    """The day, the commit, the machine and the versions; nothing that tells this machine from its like."""
+    """Render the day, the commit, the machine and the versions, without anything to identify the machine."""
     machine = describe_machine("this")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in SHOWN)
-    changed = ", with changes that were not committed" if _changed(root) else ""
+    changed = ", with changes that were not committed" if _has_changes(root) else ""
     memory = f"{machine['num_cpu']} cores ({machine['cpu'] or machine['arch']}), {machine['ram']} of memory"
     return (
         f"Measured on {results.day}, commit `{results.commit[:8]}`{changed}, on {memory}, {machine['os']}; "
@@ -43,12 +43,12 @@ def measured_on(results: Results, root: Path = ROOT) -> str:
     )
 
 
-def _changed(root: Path) -> bool:
+def _has_changes(root: Path) -> bool:
     command = ["git", "status", "--porcelain", "--", "agno_rt", "plugins", "benchmarks/*.py"]
     return bool(subprocess.run(command, cwd=root, capture_output=True, check=True).stdout.strip())
 
 
-def _parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.page", description="Write the performance pages.")
     parser.add_argument(
         "--no-run",
@@ -57,25 +57,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--partial", action="store_true", help="write rows without a result too, as not measured")
     parser.add_argument("--only", choices=("reach", "growth"), help="write this page alone")
-    parser.add_argument("--commit", help="whose results, by its whole hash; that which is checked out if not given")
-    parser.add_argument("--machine", help="whose results, where asv has those of several")
+    parser.add_argument("--commit", help="commit of the results, by its whole hash; the checked-out one if not given")
+    parser.add_argument("--machine", help="machine of the results, if asv has several")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None, docs: Path = DOCS) -> int:
-    """The command: exit code 1 where a row has no result, or falls short and no reason is written down."""
-    given = _parser().parse_args(arguments)
+    """Run the command. Return exit code 1 if a row has no result, or falls short without a written reason."""
+    given = _make_parser().parse_args(arguments)
     reach, growth = given.only != "growth", given.only != "reach"
     unexplained: list[str] = []
     try:
-        # Asked once: somebody may commit while the benchmarks run.
+        # Ask for the commit once, since somebody may commit while the benchmarks run.
         measured = given.commit or commit()
         if not given.no_run:
             of_goals = reach_table.benchmarks(goals()) if reach else []
             measure([*of_goals, *(growth_table.benchmarks() if growth else [])], measured)
         results = Results.of(measured, machine=given.machine)
         if reach:
-            unexplained += write_reach(docs / "performance.md", _sources(results, given.partial))
+            unexplained += write_reach(docs / "performance.md", _load_sources(results, given.partial))
         if growth:
             unexplained += write_growth(docs / "growth.md", results, partial=given.partial)
     except UsageError as error:
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None, docs: Path = DOCS) -> int:
     return 1 if unexplained else 0
 
 
-def _sources(results: Results, partial: bool) -> reach_table.Sources:
+def _load_sources(results: Results, partial: bool) -> reach_table.Sources:
     peers = None if partial and not PEERS.exists() else PeerResults.load()
     recorded = {name: entry.value for name, entry in gate.read(gate.BASELINE).get(gate.VERSION, {}).items()}
     counted = {name: count.value for name, count in counts().items()}
@@ -94,12 +94,12 @@ def _sources(results: Results, partial: bool) -> reach_table.Sources:
 
 
 def write_reach(path: Path, sources: reach_table.Sources) -> list[str]:
-    """Write what is reached into the page; says what falls short without a reason.
+    """Write the goals' table into the page, and return the shortfalls without a reason.
 
-    Raises `UsageError` where a result is not there and none may lack, or the page lacks its markers.
+    Raises `UsageError` if a result is missing and all are needed, or the page lacks its markers.
     """
     lines = [reach_table.line(goal, sources) for goal in goals()]
-    note = "What is told of peers is from one run of `make peers`: see below."
+    note = "The peers' values are from one run of `make peers`: see below."
     replace_between(path, "reach", f"{measured_on(sources.results)} {note}\n\n{reach_table.table(lines)}")
     replace_between(path, "shortfalls", reach_table.shortfalls(lines))
     short = [line for line in lines if line.short is not None]
@@ -109,7 +109,7 @@ def write_reach(path: Path, sources: reach_table.Sources) -> list[str]:
 
 
 def write_growth(path: Path, results: Results, *, partial: bool = False) -> list[str]:
-    """Write how cost grows into the page; says what is more than a straight line without a reason. Raises as above."""
+    """Write the growth table into the page, and return growths without a reason. Raises as `write_reach` does."""
     rows = [(each, growth_table.growth(each, results, partial=partial)) for each in growth_table.GROWING]
     replace_between(path, "growth", f"{measured_on(results)}\n\n{growth_table.table(rows)}")
     replace_between(path, "reasons", growth_table.reasons(rows))

@@ -1,4 +1,4 @@
-"""What a pool is worth: taking from it, against making anew what is taken."""
+"""The value of a pool: taking an agent from the pool, against making a new one."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ OPENING_SECONDS = 0.001
 
 
 class Connection:
-    """What takes a millisecond to open, as a connection to another machine or a small process does."""
+    """An object that takes a millisecond to open, as a connection to another machine or a small process does."""
 
     async def open(self) -> None:
-        """Open it."""
+        """Open the connection."""
         await trio.sleep(OPENING_SECONDS)
 
 
 @asynccontextmanager
 async def connected() -> AsyncIterator[Agent]:
-    """An agent whose tool closes over a connection of its own."""
+    """Yield an agent with a tool that closes over a new connection."""
     connection = Connection()
     await connection.open()
 
@@ -41,25 +41,25 @@ async def connected() -> AsyncIterator[Agent]:
 
 
 def plain() -> Agent:
-    """An agent whose tools need nothing."""
+    """Make an agent without needs."""
     return Agent(INSTANT, "assistant", "", (double,))
 
 
 async def make_plain(times: int) -> None:
-    """Agents that need nothing, made anew."""
+    """Make agents without needs."""
     for _ in range(times):
         plain()
 
 
 async def make_connected(times: int) -> None:
-    """Agents that need a connection, made anew."""
+    """Make agents with a connection each."""
     for _ in range(times):
         async with connected():
             pass
 
 
 def taking(pool: Pool[Agent]) -> Times:
-    """Agents taken from the pool."""
+    """Return a body for taking agents from the pool."""
 
     async def take(times: int) -> None:
         for _ in range(times):
@@ -76,14 +76,14 @@ MAKERS: dict[str, tuple[Callable[[], Pool[Agent]], Times]] = {
 
 
 class Take:
-    """An agent taken from a pool where one is idle, and given back."""
+    """An agent taken from a pool with an idle one, and given back."""
 
     params = tuple(MAKERS)
     param_names = ("agents",)
 
     @measured_in("x")
     def track_ratio_to_making(self, agents: str) -> float:
-        """How much longer that takes than to make one: below 1, the pool pays."""
+        """Time of taking relative to making: below 1, the pool pays."""
         make_pool, make = MAKERS[agents]
 
         async def main() -> float:
@@ -94,7 +94,7 @@ class Take:
 
     @measured_in("µs")
     def track_microseconds(self, agents: str) -> float:
-        """How long it takes: the best of several rounds."""
+        """Time of taking: the best of several rounds."""
 
         async def main() -> float:
             async with MAKERS[agents][0]() as pool:
@@ -104,11 +104,11 @@ class Take:
 
 
 class Contended:
-    """Twenty tasks that share four agents."""
+    """Four agents shared by twenty tasks."""
 
     @measured_in("µs")
     def track_microseconds_a_turn(self) -> float:
-        """How long it takes to hand an agent to the next who waits, a checkpoint with it included."""
+        """Time to hand an agent to the next waiting task, with the checkpoint of its use."""
 
         async def use(pool: Pool[Agent], times: int) -> None:
             for _ in range(times):

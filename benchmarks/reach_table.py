@@ -1,4 +1,4 @@
-"""The table of what is reached, made of goals and results: a line a goal, and why some fall short. Runs nothing."""
+"""The table of goals, made of goals and results: a line a goal, and the reasons of shortfalls. Runs nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ROWS = {row.name: row for row in ROWS}
 
 @attrs.frozen(kw_only=True)
 class Line:
-    """One line of the table. `short` is by how much the goal is missed: 0.1 is ten percent; nothing where it holds."""
+    """One line of the table. `short` is the shortfall: 0.1 is ten percent, None if the goal holds."""
 
     row: str
     goal: str
@@ -50,7 +50,7 @@ class Line:
 
 @attrs.frozen
 class Sources:
-    """Where the numbers are from: asv's results, those of the peers, the exact counts; `partial` lets some lack."""
+    """Sources of the numbers: asv's results, the peers' results, the exact counts. With `partial`, some may lack."""
 
     results: Results
     peers: PeerResults | None = None
@@ -59,29 +59,29 @@ class Sources:
     partial: bool = False
 
     def number(self, value: Value) -> float | None:
-        """What asv measured. Raises `UsageError` where it has no result, and none may lack."""
+        """Return asv's number. Raises `UsageError` if asv has no result, and all are needed."""
         return self.results.get(value) if self.partial else self.results[value]
 
 
 def benchmarks(goals: Iterable[Goal]) -> list[str]:
-    """The names of all benchmarks that the goals are told by."""
+    """Return the names of all benchmarks that the goals use."""
     measured = [goal for goal in goals if isinstance(goal, Measured)]
     values = [value for goal in measured for value in (goal.value, goal.over, goal.also) if value is not None]
     return sorted({value.benchmark for value in values})
 
 
 def line(goal: Goal, sources: Sources) -> Line:
-    """The line of a goal. Raises `UsageError` where a result is not there and none may lack."""
+    """Make the line of a goal. Raises `UsageError` if a result is missing and all are needed."""
     if isinstance(goal, NotBuilt):
         return Line(row=goal.row, goal=goal.goal, verdict=NOT_BUILT)
     if isinstance(goal, Measured):
-        return _measured(goal, sources)
+        return _make_measured_line(goal, sources)
     if isinstance(goal, Recorded):
-        return _recorded(goal, sources)
-    return _against(goal, sources)
+        return _make_count_line(goal, sources)
+    return _make_peer_line(goal, sources)
 
 
-def _measured(goal: Measured, sources: Sources) -> Line:
+def _make_measured_line(goal: Measured, sources: Sources) -> Line:
     number, under = sources.number(goal.value), None if goal.over is None else sources.number(goal.over)
     if goal.over is not None:
         number = None if number is None or not under else number / under
@@ -93,8 +93,8 @@ def _measured(goal: Measured, sources: Sources) -> Line:
     if goal.also is not None and (also := sources.number(goal.also)) is not None:
         shown += f" ({amount(also, goal.also_unit)})"
     if goal.beside is not None and sources.peers is not None:
-        peer, ratio = _beside(*goal.beside, sources.peers)
-    short = _short(number, goal.bound, at_least=goal.at_least)
+        peer, ratio = _compare_with_peer(*goal.beside, sources.peers)
+    short = _measure_shortfall(number, goal.bound, at_least=goal.at_least)
     return Line(
         row=goal.row,
         goal=bound,
@@ -108,14 +108,14 @@ def _measured(goal: Measured, sources: Sources) -> Line:
     )
 
 
-def _beside(row: str, peer: str, peers: PeerResults) -> tuple[str, str]:
+def _compare_with_peer(row: str, peer: str, peers: PeerResults) -> tuple[str, str]:
     theirs, faster = peers.value(row, peer), peers.ratio(row, peer)
     if theirs is None or faster is None:
         return "", ""
-    return f"{title_of(peer)} {_of_row(row, theirs)}", f"{number(1 / faster)} x"
+    return f"{title_of(peer)} {_render_row_value(row, theirs)}", f"{number(1 / faster)} x"
 
 
-def _against(goal: Against, sources: Sources) -> Line:
+def _make_peer_line(goal: Against, sources: Sources) -> Line:
     wanted, title = goal.goal, title_of(goal.goal.peer)
     if wanted.at_most is not None:
         text = f"at most {wanted.at_most:g} x {title}"
@@ -127,18 +127,18 @@ def _against(goal: Against, sources: Sources) -> Line:
         if not sources.partial:
             raise UsageError(f"the peers' row {wanted.row!r} has no result of {title}", hint=f"Run `{again}`.")
         return Line(row=goal.row, goal=text, verdict=NOT_MEASURED, command=again)
-    ours, theirs = _own(peers, wanted.row), peers.value(wanted.peer_row or wanted.row, wanted.peer)
+    ours, theirs = _find_own(peers, wanted.row), peers.value(wanted.peer_row or wanted.row, wanted.peer)
     assert ours is not None
     assert theirs is not None
     if wanted.at_most is not None:
-        short, ratio = _short(1 / faster, wanted.at_most, at_least=False), f"{number(1 / faster)} x"
+        short, ratio = _measure_shortfall(1 / faster, wanted.at_most, at_least=False), f"{number(1 / faster)} x"
     else:
-        short, ratio = _short(faster, wanted.at_least or 0, at_least=True), f"{number(faster)} x as fast"
+        short, ratio = _measure_shortfall(faster, wanted.at_least or 0, at_least=True), f"{number(faster)} x as fast"
     return Line(
         row=goal.row,
         goal=text,
-        measured=_of_row(wanted.row, ours),
-        peer=f"{title} {_of_row(wanted.row, theirs)}",
+        measured=_render_row_value(wanted.row, ours),
+        peer=f"{title} {_render_row_value(wanted.row, theirs)}",
         ratio=ratio,
         verdict=verdict(short),
         command=again,
@@ -147,13 +147,13 @@ def _against(goal: Against, sources: Sources) -> Line:
     )
 
 
-def _own(peers: PeerResults, row: str) -> float | None:
+def _find_own(peers: PeerResults, row: str) -> float | None:
     own = peers.value(row, OURS)
     return peers.value(_ROWS[row].base, OURS) if own is None and _ROWS[row].base else own
 
 
-def _recorded(goal: Recorded, sources: Sources) -> Line:
-    """A line of several counts. Where one is above what is recorded, it is the worst that the verdict is of."""
+def _make_count_line(goal: Recorded, sources: Sources) -> Line:
+    """Make a line of several counts. The verdict is on the worst count."""
     text = f"{goal.what} ({', '.join(goal.names)}): not above the recorded"
     lacking = [name for name in goal.names.values() if name not in sources.counted or name not in sources.recorded]
     if lacking and not sources.partial:
@@ -161,7 +161,9 @@ def _recorded(goal: Recorded, sources: Sources) -> Line:
     if lacking:
         return Line(row=goal.row, goal=text, verdict=NOT_MEASURED, command="make gate")
     pairs = [(sources.counted[name], sources.recorded[name]) for name in goal.names.values()]
-    short = max((share for pair in pairs if (share := _short(*pair, at_least=False)) is not None), default=None)
+    short = max(
+        (share for pair in pairs if (share := _measure_shortfall(*pair, at_least=False)) is not None), default=None
+    )
     return Line(
         row=goal.row,
         goal=f"{text} {' / '.join(f'{bound:,g}' for _, bound in pairs)}",
@@ -173,8 +175,8 @@ def _recorded(goal: Recorded, sources: Sources) -> Line:
     )
 
 
-def _short(found: float, bound: float, *, at_least: bool) -> float | None:
-    """By how much the bound is missed: 0.1 for ten percent; nothing where it is kept."""
+def _measure_shortfall(found: float, bound: float, *, at_least: bool) -> float | None:
+    """Return the shortfall from the bound: 0.1 for ten percent, None if the bound holds."""
     least, most = (bound, found) if at_least else (found, bound)
     if least <= most:
         return None
@@ -182,14 +184,14 @@ def _short(found: float, bound: float, *, at_least: bool) -> float | None:
 
 
 def verdict(short: float | None) -> str:
-    """A verdict in words. What is missed by less than a percent is missed by one."""
+    """Render a verdict in words. A shortfall below a percent counts as one percent."""
     if short is None or math.isinf(short):
         return "holds" if short is None else "**falls short**"
     return f"**short by {max(1, round(short * 100))} %**"
 
 
 def number(found: float) -> str:
-    """A number as it is read: three digits of it, or all of a whole one below a million, with thousands parted."""
+    """Render a number for readers: three digits, or all of a whole number below a million, with thousands separated."""
     if found == round(found) and abs(found) < 1e6:
         return f"{round(found):,}"
     digits = max(0, 2 - math.floor(math.log10(abs(found))))
@@ -198,14 +200,14 @@ def number(found: float) -> str:
 
 
 def amount(found: float, unit: str) -> str:
-    """A number with its unit; many bytes in larger ones."""
+    """Render a number with its unit; many bytes in larger units."""
     if unit == "bytes" and found >= 10_000:
         found, unit = (found / 1e6, "MB") if found >= 1e6 else (found / 1e3, "kB")
     return f"{number(found)} {unit}"
 
 
-def _of_row(row: str, found: float) -> str:
-    """A peer's value, in the unit of its row; times in the unit that fits them."""
+def _render_row_value(row: str, found: float) -> str:
+    """Render a peer's value in the unit of its row; times in a fitting unit."""
     unit = _ROWS[row].unit
     if unit != "seconds":
         return amount(found, "runs/s" if unit == "a second" else unit)
@@ -216,19 +218,19 @@ def _of_row(row: str, found: float) -> str:
 
 
 def table(lines: Sequence[Line]) -> str:
-    """The lines as a table of a page, narrow enough for one, and below it the commands that its last column counts."""
+    """Render the lines as a table, narrow enough for a page, and the commands numbered in the last column."""
     commands: dict[str, int] = {}
     rows = []
     for line in lines:
         beside = f"<br>{line.peer}: {line.ratio}" if line.peer else ""
         again = f"({commands.setdefault(line.command, len(commands) + 1)})" if line.command else ""
         rows.append(f"| {line.row} | {line.goal} | {line.measured}{beside} | {line.verdict} | {again} |")
-    head = "| what | to reach | measured | verdict | again |\n|---|---|---|---|---|"
+    head = "| work | goal | measured | verdict | again |\n|---|---|---|---|---|"
     again = "\n".join(f"({at}) `{command}`<br>" for command, at in commands.items()).removesuffix("<br>")
     return "\n".join([head, *rows]) + (f"\n\nTo measure a line again:\n\n{again}" if again else "")
 
 
 def shortfalls(lines: Iterable[Line]) -> str:
-    """What is not reached, and why."""
+    """Render the shortfalls with the reasons."""
     short = [f"- **{line.row}**, {line.goal}: {line.verdict.strip('*')}. {line.why}" for line in lines if line.short]
-    return "\n".join(short) or "Nothing: every row that is measured holds."
+    return "\n".join(short) or "None: every measured row holds."

@@ -1,4 +1,4 @@
-"""Reads what asv measured on one commit, and has it measure what is missing. Knows asv's files, and no goal or page."""
+"""Reads asv's results of one commit, and lets asv measure missing ones. Knows asv's files, but no goal or page."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["ROOT", "Results", "Value", "command", "commit", "measure", "regex"]
 
 ROOT = Path(__file__).parents[1]
 SOME_FAILED = 2
-"""The status of `asv run` where some benchmarks failed and the others have their results."""
+"""The status of `asv run` if some benchmarks failed and the others have results."""
 
 
 @attrs.frozen
 class Value:
-    """A number that asv has: of the benchmark, by its name there, with these parameters, times `scale`."""
+    """A number of asv: the benchmark by name, with parameters, times `scale`."""
 
     benchmark: str
     params: tuple[object, ...] = ()
@@ -37,17 +37,17 @@ class Value:
 
 
 def regex(benchmarks: Iterable[str]) -> str:
-    """The regular expression by which asv chooses just these."""
+    """Return a regular expression that lets asv choose exactly the benchmarks."""
     return "^(" + "|".join(re.escape(name) for name in sorted(set(benchmarks))) + r")(\(|$)"
 
 
 def command(benchmark: str) -> str:
-    """The command that measures one benchmark again."""
+    """Return the command for measuring the benchmark again."""
     return f"make bench BENCH={benchmark}"
 
 
 def commit(root: Path = ROOT) -> str:
-    """The commit that is checked out. Raises `UsageError` where there is none."""
+    """Return the commit that is checked out. Raises `UsageError` outside a repository."""
     try:
         done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as exc:
@@ -56,9 +56,9 @@ def commit(root: Path = ROOT) -> str:
 
 
 def measure(benchmarks: Iterable[str], commit: str, root: Path = ROOT) -> None:
-    """Have asv measure these with this Python, and keep them as the commit's. Raises `UsageError` if it cannot.
+    """Let asv measure the benchmarks with this Python, and keep the results as the commit's. Raises `UsageError`.
 
-    One that fails has no result then: whoever reads it learns of that.
+    A failed benchmark has no result: reading the number raises an error.
     """
     asv = [sys.executable, "-m", "asv"]
     where = ["--environment", f"existing:{sys.executable}", "--set-commit-hash", commit]
@@ -69,11 +69,11 @@ def measure(benchmarks: Iterable[str], commit: str, root: Path = ROOT) -> None:
 
 
 Numbers: TypeAlias = Mapping[tuple[str, ...], float | None]
-"""A benchmark's numbers by its parameters, each as asv writes them: its `repr`."""
+"""A benchmark's numbers by its parameters, each as asv writes them: by `repr`."""
 
 
 class Results:
-    """What asv has of one commit on one machine, last measured on `day`: a number for each benchmark and parameters."""
+    """Asv's results of one commit on one machine, last measured on `day`: numbers by benchmark and parameters."""
 
     def __init__(
         self, values: Mapping[str, Mapping[tuple[str, ...], float | None]], commit: str, day: str = ""
@@ -83,7 +83,7 @@ class Results:
         self.day = day
 
     def __getitem__(self, value: Value) -> float:
-        """The number. Raises `UsageError` where it was not measured, or the benchmark failed or was skipped."""
+        """Return the number. Raises `UsageError` if it was not measured, or the benchmark failed or was skipped."""
         number = self.get(value)
         if number is None:
             params = tuple(repr(each) for each in value.params)
@@ -96,13 +96,13 @@ class Results:
         return number
 
     def get(self, value: Value) -> float | None:
-        """The number, if there is one."""
+        """Return the number, or None."""
         number = self._values.get(value.benchmark, {}).get(tuple(repr(each) for each in value.params))
         return None if number is None else number * value.scale
 
     @classmethod
     def of(cls, commit: str, *, machine: str | None = None, root: Path = ROOT) -> Results:
-        """Read those of a commit. Raises `UsageError` where there are none, or those of several machines."""
+        """Read the results of a commit. Raises `UsageError` if there are none, or those of several machines."""
         folder = root / json.loads((root / "asv.conf.json").read_text())["results_dir"]
         files = sorted(folder.glob(f"{machine or '*'}/{commit[:8]}-*.json"), key=lambda file: file.stat().st_mtime)
         machines = sorted({file.parent.name for file in files})
@@ -110,7 +110,7 @@ class Results:
             raise UsageError(f"there are results of {', '.join(machines)}", hint="Choose one with --machine.")
         values: dict[str, dict[tuple[str, ...], float | None]] = {}
         for file in files:
-            for name, numbers in _numbers(json.loads(file.read_text())).items():
+            for name, numbers in _read_numbers(json.loads(file.read_text())).items():
                 values.setdefault(name, {}).update(numbers)
         if not values:
             raise UsageError(f"asv has no results of commit {commit[:8]}", hint="Measure them: leave --no-run out.")
@@ -118,8 +118,8 @@ class Results:
         return cls(values, commit, day)
 
 
-def _numbers(stored: Any) -> dict[str, Numbers]:
-    """The numbers of one result file, by benchmark."""
+def _read_numbers(stored: Any) -> dict[str, Numbers]:
+    """Return the numbers of a result file, by benchmark."""
     at = stored["result_columns"].index
     numbers: dict[str, Numbers] = {}
     for name, row in stored["results"].items():

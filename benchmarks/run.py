@@ -1,4 +1,4 @@
-"""Running an agent whose model answers at once: what the runtime itself costs, and what it grows with."""
+"""Runs of an agent whose model answers at once: the cost of the runtime itself, and the growth of the cost."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Run:
 
 
 class Tools:
-    """A run of an agent with so many tools, whose model makes so many calls at once."""
+    """A run of an agent with many tools, whose model makes many calls at once."""
 
     params = ((0, 1, 10), (0, 1, 10))
     param_names = ("calls", "defined")
@@ -97,16 +97,16 @@ class Tools:
         """Make the agent."""
         if calls and not defined:
             raise NotImplementedError("no tool to call")
-        tools = (double, *(_another(at) for at in range(1, defined)))[:defined]
+        tools = (double, *(_make_tool(at) for at in range(1, defined)))[:defined]
         self.agent = Agent(CallingModel(calls) if calls else INSTANT, "assistant", "", tools)
 
     @measured_in("checkpoints")
     def track_checkpoints_a_run(self, calls: int, defined: int) -> float:
-        """How many bare trio checkpoints a run takes as long as."""
+        """Time of a run in bare trio checkpoints."""
         return checkpoints_a_run(self.agent)
 
 
-def _another(number: int) -> Tool:
+def _make_tool(number: int) -> Tool:
     @tool(name=f"double_{number}", inline=True)
     def another(number: int) -> int:
         """Twice the number."""
@@ -116,7 +116,7 @@ def _another(number: int) -> Tool:
 
 
 class SteadyModel:
-    """Calls a tool in each of so many turns, then answers."""
+    """A model that calls a tool in each of `turns` turns, and then answers."""
 
     name = "steady"
 
@@ -124,24 +124,24 @@ class SteadyModel:
         self._turns = turns
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Call the tool, or answer when it was called often enough."""
+        """Call the tool, or answer after the last turn."""
         return ANSWER if sum(message.role == "tool" for message in request.messages) == self._turns else CALL
 
 
 class Turns:
-    """A run with so many tool calls one after another, each in a turn of its own."""
+    """A run with many tool calls one after another, each in a new turn."""
 
     params = (1, 10)
     param_names = ("calls",)
 
     @measured_in("checkpoints")
     def track_checkpoints_a_run(self, calls: int) -> float:
-        """How many bare trio checkpoints a run takes as long as."""
+        """Time of a run in bare trio checkpoints."""
         return checkpoints_a_run(Agent(SteadyModel(calls), "assistant", "", (double,)))
 
 
 class History:
-    """A simple run in a session that holds many messages already; the agent sees the last hundred."""
+    """A simple run in a session with many messages; the agent sees the last hundred."""
 
     params = (0, 100, 10_000)
     param_names = ("messages",)
@@ -158,14 +158,14 @@ class History:
 
 
 class Payload:
-    """A simple run whose input has so many bytes: by itself, and in a new session on SQLite, which stores it."""
+    """A simple run with an input of many bytes: by itself, and in a new session on SQLite, which stores the input."""
 
     params = ((10, 10_000, 1_000_000), ("nowhere", "sqlite"))
     param_names = ("bytes", "stored")
 
     @measured_in("checkpoints")
     def track_checkpoints_a_run(self, bytes: int, stored: str) -> float:
-        """How many bare trio checkpoints a run takes as long as."""
+        """Time of a run in bare trio checkpoints."""
         agent, text = Agent(INSTANT, "assistant"), "x" * bytes
         if stored == "nowhere":
             return checkpoints_a_run(agent, text)
@@ -183,7 +183,7 @@ class Payload:
 
 
 def checkpoints_a_run(agent: Agent, text: str = "hello") -> float:
-    """How many bare trio checkpoints a run of the agent takes as long as."""
+    """Return the time of a run of the agent in bare trio checkpoints."""
 
     async def body(runtime: Runtime) -> float:
         async def runs(times: int) -> None:

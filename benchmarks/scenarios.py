@@ -1,6 +1,6 @@
 """Whole situations: a thousand agents, requests with an agent each, a hundred agents together; and peaks of memory.
 
-Without HTTP, which has a table of its own: what is here is what an agent costs whoever makes it for a request.
+HTTP has a table of its own: here is the cost of making an agent for each request.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TOOLS = (double,)
 MANY = Limits(runs=100_000, queue=0, model_calls=100_000)
 
 
-def _thousand() -> list[Agent]:
+def _make_thousand() -> list[Agent]:
     return [Agent(INSTANT, f"agent {at}", "You help.", TOOLS) for at in range(1_000)]
 
 
@@ -39,13 +39,13 @@ class ThousandAgents:
     """A thousand agents, each with a name, instructions and a tool, made and kept."""
 
     def time_create(self) -> None:
-        """Making them."""
-        _thousand()
+        """Time of making the agents."""
+        _make_thousand()
 
     @measured_in("bytes")
     def track_bytes(self) -> int:
-        """What they take together, their names and their list included."""
-        return _bytes_kept(_thousand)
+        """Bytes of all agents, with names and list."""
+        return _measure_kept(_make_thousand)
 
 
 class Requests:
@@ -56,13 +56,13 @@ class Requests:
 
     @measured_in("runs/s")
     def track_runs_a_second(self, come: str) -> float:
-        """How many a second, in the best of several rounds."""
+        """Requests a second, in the best of several rounds."""
 
         async def body(runtime: Runtime) -> float:
             runs, best = simple_runs(runtime), float("inf")
             for _ in range(7):
                 start = time.perf_counter()
-                await (runs(1_000) if come == "one after another" else _together(lambda: runs(1), 1_000))
+                await (runs(1_000) if come == "one after another" else _run_together(lambda: runs(1), 1_000))
                 best = min(best, time.perf_counter() - start)
             return 1_000 / best
 
@@ -70,14 +70,14 @@ class Requests:
 
     @measured_in("bytes")
     def track_bytes_held(self, come: str) -> int:
-        """The most that they hold at a time."""
+        """Peak of the memory of all requests."""
 
         async def body(runtime: Runtime) -> int:
             runs = simple_runs(runtime)
             await runs(50)
             tracemalloc.start()
             before, _ = tracemalloc.get_traced_memory()
-            await (runs(1_000) if come == "one after another" else _together(lambda: runs(1), 1_000))
+            await (runs(1_000) if come == "one after another" else _run_together(lambda: runs(1), 1_000))
             _, peak = tracemalloc.get_traced_memory()
             tracemalloc.stop()
             return peak - before
@@ -90,20 +90,20 @@ class Together:
 
     @measured_in("x")
     def track_ratio_to_bare_tasks(self) -> float:
-        """How many times as long they take as a hundred bare tasks with one checkpoint each."""
+        """Time relative to a hundred bare tasks with one checkpoint each."""
 
         async def bare(times: int) -> None:
             for _ in range(times):
-                await _together(trio.lowlevel.checkpoint, 100)
+                await _run_together(trio.lowlevel.checkpoint, 100)
 
-        return float(in_runtime(lambda runtime: ratio(_hundreds(runtime), bare, times=10)))
+        return float(in_runtime(lambda runtime: ratio(_repeat_hundreds(runtime), bare, times=10)))
 
     @measured_in("µs")
     def track_microseconds(self) -> float:
-        """How long they take, in the best of several rounds."""
+        """Time of all agents, in the best of several rounds."""
 
         async def body(runtime: Runtime) -> float:
-            hundreds, best = _hundreds(runtime), float("inf")
+            hundreds, best = _repeat_hundreds(runtime), float("inf")
             for _ in range(50):
                 start = time.perf_counter()
                 await hundreds(1)
@@ -114,7 +114,7 @@ class Together:
 
     @measured_in("bytes")
     def track_bytes(self) -> int:
-        """What they hold together while each waits for its model, tasks and agents included."""
+        """Memory of all agents and tasks while each waits for its model."""
 
         async def body(runtime: Runtime) -> int:
             model = ParkedModel()
@@ -133,15 +133,15 @@ class Together:
 
 
 class Peak:
-    """The most memory that a process takes, Python, trio and this benchmark included."""
+    """Peak of a process's memory, with Python, trio and this benchmark."""
 
     def peakmem_open_runtime(self) -> None:
-        """A runtime that is opened, and one simple run: the floor of the others."""
+        """Opening a runtime, and one simple run: the floor of the others."""
         in_runtime(lambda runtime: simple_runs(runtime)(1))
 
     def peakmem_10000_agents(self) -> None:
-        """Ten thousand agents that are kept."""
-        kept = [_thousand() for _ in range(10)]
+        """Ten thousand agents, all kept."""
+        kept = [_make_thousand() for _ in range(10)]
         assert len(kept) == 10
 
     def peakmem_10000_runs(self) -> None:
@@ -149,7 +149,7 @@ class Peak:
         in_runtime(lambda runtime: simple_runs(runtime)(10_000))
 
     def peakmem_10000_waiting_runs(self) -> None:
-        """Ten thousand runs at once that wait for their model."""
+        """Ten thousand waiting runs at once."""
 
         async def body(runtime: Runtime) -> None:
             model = ParkedModel()
@@ -163,7 +163,7 @@ class Peak:
         in_runtime(body, limits=MANY)
 
     def peakmem_session_of_100000_messages(self) -> None:
-        """A run in a session that holds a hundred thousand messages."""
+        """A run in a session of a hundred thousand messages."""
 
         async def body(runtime: Runtime) -> None:
             await remember(runtime, 100_000)
@@ -172,7 +172,7 @@ class Peak:
         in_runtime(body)
 
 
-def _hundreds(runtime: Runtime) -> Times:
+def _repeat_hundreds(runtime: Runtime) -> Times:
     async def hundreds(times: int) -> None:
         for _ in range(times):
             async with trio.open_nursery() as nursery:
@@ -182,13 +182,13 @@ def _hundreds(runtime: Runtime) -> Times:
     return hundreds
 
 
-async def _together(one: Callable[[], Awaitable[object]], count: int) -> None:
+async def _run_together(one: Callable[[], Awaitable[object]], count: int) -> None:
     async with trio.open_nursery() as nursery:
         for _ in range(count):
             nursery.start_soon(one)
 
 
-def _bytes_kept(make: Callable[[], object]) -> int:
+def _measure_kept(make: Callable[[], object]) -> int:
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
     kept = make()

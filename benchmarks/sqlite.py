@@ -1,4 +1,4 @@
-"""Durable sessions on one SQLite file: runs and appends a second, a hundred at once, and what a run asks of SQLite."""
+"""Durable sessions on one SQLite file: runs and appends a second, a hundred at once, and statements of a run."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ STEPS = 3
 MESSAGES = (Message("user", "hello"), Message("assistant", "ok"))
 
 
-async def _a_second(one: Callable[[int, int], Awaitable[None]], times: int) -> float:
-    """How many calls of `one`, each told its task and its turn, a hundred tasks make a second."""
+async def _measure_rate(one: Callable[[int, int], Awaitable[None]], times: int) -> float:
+    """Return the calls of `one` a second in a hundred tasks; each call gets the numbers of its task and turn."""
 
     async def task(number: int) -> None:
         for turn in range(times):
@@ -42,14 +42,14 @@ async def _runs(url: str, times: int, rounds: int) -> float:
             await runtime.run(agent, "hello", session=f"session {number}")
 
         for _ in range(rounds):
-            best = max(best, await _a_second(one, times))
+            best = max(best, await _measure_rate(one, times))
         for number in range(TASKS):
             stored = await runtime.memory.load(f"session {number}", 0)
             assert (stored.version, stored.total) == (times * rounds, 2 * times * rounds), "a run was lost"
     return best
 
 
-async def _appends(url: str, times: int, rounds: int) -> float:
+async def _append_all(url: str, times: int, rounds: int) -> float:
     best = 0.0
     async with Runtime(memory=url) as runtime:
         memory = runtime.memory
@@ -58,7 +58,7 @@ async def _appends(url: str, times: int, rounds: int) -> float:
             async def one(number: int, turn: int, round_: int = round_) -> None:
                 await memory.append(f"session {number}", MESSAGES, version=round_ * times + turn)
 
-            best = max(best, await _a_second(one, times))
+            best = max(best, await _measure_rate(one, times))
     return best
 
 
@@ -76,8 +76,8 @@ class Sessions:
 
     @measured_in("appends/s")
     def track_appends_a_second(self, synchronous: str) -> float:
-        """Appends of two messages, with no run around them: the best of several rounds."""
-        return self._in_a_file(_appends, synchronous)
+        """Appends of two messages, without a run around them: the best of several rounds."""
+        return self._in_a_file(_append_all, synchronous)
 
     def _in_a_file(self, body: Callable[[str, int, int], Awaitable[float]], synchronous: str) -> float:
         with sqlite_url(synchronous) as url:
@@ -85,13 +85,13 @@ class Sessions:
 
 
 class Journals:
-    """A hundred runs at once, each of whose steps is stored before the next begins (`synchronous=full`)."""
+    """A hundred runs at once, whose steps are each stored before the next begins (`synchronous=full`)."""
 
     timeout = 300
 
     @measured_in("steps/s")
     def track_steps_a_second(self) -> float:
-        """Steps of plain runs, three each: its beginning, the answer, its end. The best of several rounds."""
+        """Steps of plain runs, three each: beginning, answer, end. The best of several rounds."""
 
         async def body(runtime: Runtime) -> float:
             agent, best = Agent(INSTANT, "assistant", "", (), None, MemoryPolicy(journal=True)), 0.0
@@ -100,7 +100,7 @@ class Journals:
                 await runtime.run(agent, "hello")
 
             for _ in range(5):
-                best = max(best, await _a_second(one, 50))
+                best = max(best, await _measure_rate(one, 50))
             return STEPS * best
 
         with sqlite_url("full") as url:
@@ -108,36 +108,36 @@ class Journals:
 
 
 class Kept:
-    """What a turn leaves in the file, in a session that has had so many turns before."""
+    """The trace of a turn in the file, in a session with many earlier turns."""
 
     params = (10, 10_000)
     param_names = ("turns",)
 
     @measured_in("bytes")
     def track_bytes_a_turn(self, turns: int) -> float:
-        """By how much the file grows, for each of a thousand runs; its pages are of 4,096 bytes."""
+        """Growth of the file for each of a thousand runs; its pages have 4,096 bytes."""
 
         async def body(runtime: Runtime) -> float:
             agent, memory, version = Agent(INSTANT, "assistant"), runtime.memory, 0
             for _ in range(turns // 10):
                 version = await memory.append("session", MESSAGES * 10, version=version)
-            before = _pages(path)
+            before = _count_pages(path)
             for _ in range(1_000):
                 await runtime.run(agent, "hello", session="session")
-            return (_pages(path) - before) * 4.096
+            return (_count_pages(path) - before) * 4.096
 
         with sqlite_url("normal") as url:
             path = url.removeprefix("sqlite:///").partition("?")[0]
             return float(in_runtime(body, memory=url))
 
 
-def _pages(path: str) -> int:
+def _count_pages(path: str) -> int:
     with closing(sqlite3.connect(path)) as connection:
         return int(connection.execute("PRAGMA page_count").fetchone()[0])
 
 
 class Run:
-    """A run in a session of 100 messages, one after another: with the session alone stored, or each step as well."""
+    """A run in a session of 100 messages, one after another: with only the session stored, or each step as well."""
 
     params = ("session", "journal")
     param_names = ("stored",)
@@ -152,7 +152,7 @@ class Run:
 
     @measured_in("µs")
     def track_microseconds(self, stored: str) -> float:
-        """How long it takes until the disk has it (`synchronous=full`); the best of several rounds."""
+        """Time until the run is on the disk (`synchronous=full`); the best of several rounds."""
 
         async def body(runtime: Runtime) -> float:
             await remember(runtime, 100)
@@ -163,7 +163,7 @@ class Run:
 
     @exact("statements")
     def track_statements(self, stored: str) -> int:
-        """The statements that SQLite is given for it, beginnings and ends of transactions included."""
+        """Statements of the run that SQLite gets, with beginnings and ends of transactions."""
         with sqlite_url() as url, Statements() as opened:
 
             async def body(runtime: Runtime) -> int:

@@ -1,4 +1,4 @@
-"""What it takes before the first run: imports and the command line, each in fresh processes."""
+"""Start-up before the first run: imports and the command line, each in fresh processes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Import:
 
 
 class Plugins:
-    """With so many plugins installed, besides those that the environment has: the kernel's own, if asv made it."""
+    """Processes with many plugins, beside the environment's own. An environment of asv has only the kernel's."""
 
     params = (0, 15, 25)
     param_names = ("plugins",)
@@ -76,8 +76,8 @@ class Plugins:
         return round(1000 * best, 1)
 
     def _seconds(self, *arguments: str) -> float:
-        # From there, where no agno-rt.toml lies about: the working folder is asv's, or a project's.
-        # Python keeps what it has compiled, as it does for whoever starts a program twice.
+        # Run there, where no agno-rt.toml lies about, since the working folder is asv's or a project's. Keep Python's
+        # compiled files, as in the second start of a program.
         environment = {**os.environ, "PYTHONPATH": self.folder.name, "PYTHONDONTWRITEBYTECODE": ""}
         start = time.perf_counter()
         subprocess.run(

@@ -1,4 +1,4 @@
-"""Streaming: what a token costs on its way to whoever listens, and what it costs when nobody does."""
+"""Streaming: the cost of a token on its way to a listener, and without a listener."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOKENS = 10_000
 
 
 class TalkingModel:
-    """Writes an answer of so many tokens, without waiting for anything."""
+    """A model that writes an answer of many tokens, without waiting."""
 
     name = "talking"
 
@@ -31,7 +31,7 @@ class TalkingModel:
 
 
 def _ignore(event: Event) -> None:
-    """Listen."""
+    """Ignore the event."""
 
 
 def _read(runtime: Runtime) -> Times:
@@ -51,7 +51,7 @@ def _run(runtime: Runtime) -> Times:
 
 
 class Stream:
-    """A run whose model writes many tokens: with a reader of its stream, an observer, or nobody."""
+    """A run whose model writes many tokens: with a reader of its stream, an observer, or neither."""
 
     params = ("reader", "observer", "nobody")
     param_names = ("listener",)

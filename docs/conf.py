@@ -13,7 +13,7 @@ project_copyright = "2026, the agno_rt developers"
 release = version = version_of("agno-rt")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "reference_pages"]
 exclude_patterns = ["_build"]
-smartquotes = False  # so that code in the reference can be copied
+smartquotes = False  # curly quotes would break copied code
 
 html_theme = "furo"
 html_title = f"agno_rt {release}"
@@ -40,7 +40,7 @@ autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 nitpick_ignore_regex = [("py:.*", r".*")]  # signatures name types of other projects, and private ones
-# Two modules have a class of one name: the text is right, the link leads to one of the two.
+# Two modules may have a class with the same name. Sphinx then warns, and links one of the two.
 suppress_warnings = ["ref.python"]
 
 myst_heading_anchors = 3

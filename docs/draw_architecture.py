@@ -26,6 +26,7 @@ STEPS: dict[Step, str] = {
     "pause": "a call that has to wait for a person",
     "passed": "the check passes the answer",
     "refused": "the check refuses the answer",
+    "message": "a message that was sent to the run",
 }
 """The steps in words."""
 

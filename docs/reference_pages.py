@@ -1,7 +1,7 @@
 """A Sphinx extension that writes a page for each public module of agno_rt.
 
-The pages go to `docs/reference/api/`, which git ignores. A name has a heading of its own on the page of the module that
-defines it; a name of a private module, on the page of the public module that exports it.
+The pages go to `docs/reference/api/`, which git ignores. Each name has a heading on the page of its module; a name from
+a private module, on the page of the public module with the export.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import agno_rt
 
 FOLDER = Path(__file__).parent / "reference" / "api"
 PLUGINS = Path(__file__).parents[1] / "plugins"
-# The command line is documented by its own page and --help; fixtures and the template project by theirs.
+# The command line, the fixtures and the template project have written pages.
 OMITTED = ("agno_rt.cli", "agno_rt.testing.fixtures", "agno_rt.defaults.project", "agno_rt_template")
 
 
 @cache
 def public_modules() -> list[str]:
-    """Return the names of all modules that have a page, the package itself first."""
+    """Return the names of all modules with a page, the package itself first."""
     names = ["agno_rt"]
     for found in pkgutil.walk_packages(agno_rt.__path__, "agno_rt."):
         private = any(part.startswith("_") for part in found.name.split("."))
@@ -40,7 +40,7 @@ def public_modules() -> list[str]:
 
 
 def _list_exports(name: str) -> list[str]:
-    """Return the public names of a module, without the hooks of a plugin, which its users do not call."""
+    """Return the public names of a module, without a plugin's hooks, which users do not call."""
     exported = importlib.import_module(name).__all__
     return [public for public in exported if name == "agno_rt.hookspecs" or not public.startswith("agno_rt_")]
 
@@ -51,7 +51,7 @@ def homes() -> dict[str, list[str]]:
     modules = public_modules()
     pages: dict[str, list[str]] = {name: [] for name in modules}
     seen: set[int] = set()
-    # The roots of packages last: the home of an exported name is a module of the package, if one is public.
+    # Roots of packages come last, so that a public module has the heading of a name, rather than the package root.
     for name in sorted(
         modules, key=lambda name: (hasattr(importlib.import_module(name), "__path__"), -name.count("."))
     ):
@@ -142,7 +142,7 @@ def index() -> str:
 
 
 def write_pages(_app: Any = None) -> None:
-    """Write the pages whose text has changed, and remove those of modules that are gone."""
+    """Write pages with a new text, and remove the pages of deleted modules."""
     FOLDER.mkdir(exist_ok=True)
     texts = {f"{name}.md": page(name) for name in public_modules()} | {"index.md": index()}
     for name, text in texts.items():
@@ -159,19 +159,19 @@ QUOTED = re.compile(r"(?<![`:\w])`([^`]+?)`(?![`_\w])")
 
 def _quote_word(match: re.Match[str]) -> str:
     text = " ".join(match[1].split())
-    # A class is a link. Other words may not be names of ours.
+    # Only classes become links: other words may not be names of agno_rt.
     return f":py:obj:`.{text}`" if re.fullmatch(r"[A-Z]\w*[a-z]\w*", text) else f"``{text}``"
 
 
 def quote_code(_app: Any, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
-    """Make code of words in single backticks, which reStructuredText would print in italics."""
+    """Turn words in single backticks into code. reStructuredText would print the words in italics."""
     lines[:] = QUOTED.sub(_quote_word, "\n".join(lines)).split("\n")
 
 
 def readable_signature(
     _app: Any, what: str, _name: str, obj: Any, _options: Any, *_rest: Any
 ) -> tuple[str, str] | None:
-    """Return the signature of a class as in its source; an empty one for a protocol."""
+    """Return the signature of a class as in the source; an empty signature for a protocol."""
     if what not in ("class", "exception"):
         return None
     if getattr(obj, "_is_protocol", False):
@@ -182,7 +182,7 @@ def readable_signature(
 
 
 def _list_own_methods(cls: type) -> set[str]:
-    """Return the methods in the source of the class and of its bases in this package."""
+    """Return the methods in the source of the class and of base classes in this package."""
     return {
         node.name
         for base in cls.__mro__
@@ -224,7 +224,7 @@ def _list_fields(cls: type) -> list[str]:
 
 
 def _format_default(value: ast.expr | None) -> str:
-    """Return the text of a field's default, `...` for a default made anew each time."""
+    """Return the text of a field's default; `...` for a factory."""
     if not isinstance(value, ast.Call):
         return ast.unparse(value) if value is not None else ""
     called = ast.unparse(value.func)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +36,11 @@ MakePoint = Callable[..., EntryPoint]
 # A machine that is busy with other tests is slow: no example fails by the clock.
 settings.register_profile("agno_rt", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("agno_rt")
+
+
+# A shell starts its background jobs with Ctrl-C ignored, and so would the programs that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

@@ -14,6 +14,7 @@ from agno_rt.events import (
     Delta,
     Event,
     GuardTripped,
+    MessageReceived,
     ModelEnded,
     ModelStarted,
     ReasoningDelta,
@@ -48,6 +49,7 @@ EXAMPLES: list[Event] = [
     StepEnded("r", "parts#1/0/work#1", "failed", "no"),
     GuardTripped("r", "pii", "input", "changed", "1 email"),
     ApprovalAsked("r", "r.1", CALL, "approval", "it costs money"),
+    MessageReceived("r", "and hurry", 2),
     RunEnded("r", "limited", "", Usage(), "too many", "limit"),
 ]
 
@@ -83,6 +85,7 @@ def test_names_on_the_wire_are_stable() -> None:
         "step_ended",
         "guard_tripped",
         "approval_asked",
+        "message_received",
         "run_ended",
     ]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from agno_rt._requirements import find_unmet
+from agno_rt._package.requirements import find_unmet
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.errors import NotFound, PluginError, UsageError
 from agno_rt.plugins import Offer, PluginHost

@@ -23,7 +23,12 @@ from agno_rt.tools import Tool
 
 
 def job_of(
-    *tools: Tool, limits: Limits | None = None, hooks: Hooks | None = None, deps: Any = None, **more: Any
+    *tools: Tool,
+    limits: Limits | None = None,
+    hooks: Hooks | None = None,
+    user: str | None = None,
+    deps: Any = None,
+    **more: Any,
 ) -> Job:
     """Return a job with these tools, and with places for the bounded ones."""
     places = {
@@ -42,7 +47,7 @@ def job_of(
         places=places,
         workers=workers,
     )
-    job = Job("run", "agent", resolved, Asked(deps=deps), (), "", Limiter("runs", 10), turns=Turns(10))
+    job = Job("run", "agent", resolved, Asked(user=user, deps=deps), (), "", Limiter("runs", 10), turns=Turns(10))
     return msgspec.structs.replace(job, **more)
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "Checked",
     "Ended",
     "Paused",
+    "Received",
     "Replay",
     "Started",
     "StepBegun",
@@ -104,6 +105,12 @@ class Called(Body):
     counts: dict[str, int] | None = None
 
 
+class Received(Body):
+    """Messages that were sent to the run under way, before a turn or after an answer."""
+
+    messages: tuple[Message, ...]
+
+
 class Paused(Body):
     """A pause of the run, which waits for these approvals."""
 
@@ -169,6 +176,7 @@ _BODIES: dict[EntryKind, type[Body]] = {
     "started": Started,
     "called": Called,
     "paused": Paused,
+    "received": Received,
     "ended": Ended,
     "step_begun": StepBegun,
     "step_ended": StepEnded,
@@ -254,6 +262,8 @@ class Replay(msgspec.Struct, eq=False):
                 case Called():
                     turns.usage = step.usage
                     self._finish(turns)
+                case Received():
+                    turns.received(step.messages)
                 case Checked() if turns.state == "checking":
                     turns.checked(step.reason)
                 case _:
@@ -290,6 +300,8 @@ def describe_entry(each: Entry, run: str = "") -> str:
         case Called():
             said = Message("tool", body.content).text
             line = f"turn {body.turn}: {body.name} {body.status}: {said}"
+        case Received():
+            line = f"received: {body.messages[-1].text}"
         case Paused():
             line = f"paused for {len(body.approvals)} {'approval' if len(body.approvals) == 1 else 'approvals'}"
         case StepBegun():

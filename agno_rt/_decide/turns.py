@@ -1,7 +1,7 @@
 """The run as a state machine: a response or tool results in, the next state out. No await, no trio, no clock, no I/O.
 
-Every decision about the course of a run is made here, and `runs.py` acts on the state. `TRANSITIONS` lists all allowed
-steps; any other step is a bug in the driver and raises `KeyError`.
+Every decision about the course of a run is made here, and `_drive.take_turns` acts on the state. `TRANSITIONS` lists
+all allowed steps; any other step is a bug in the driver and raises `KeyError`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["TRANSITIONS", "State", "Turns"]
 
 State = Literal["asking", "calling", "checking", "paused", "completed"]
-Step = Literal["calls", "answer", "unchecked", "unfit", "results", "pause", "passed", "refused"]
+Step = Literal["calls", "answer", "unchecked", "unfit", "results", "pause", "passed", "refused", "message"]
 
 TRANSITIONS: dict[tuple[State, Step], State] = {
     ("asking", "calls"): "calling",
@@ -34,6 +34,8 @@ TRANSITIONS: dict[tuple[State, Step], State] = {
     ("calling", "pause"): "paused",
     ("checking", "passed"): "completed",
     ("checking", "refused"): "asking",
+    ("asking", "message"): "asking",
+    ("completed", "message"): "asking",
 }
 
 
@@ -108,6 +110,18 @@ class Turns(msgspec.Struct, eq=False, gc=False):
         self.messages.extend(results)
         self.calls = ()
         self.state = TRANSITIONS[self.state, "results"]
+
+    def received(self, messages: Sequence[Message]) -> None:
+        """Take in messages that were sent to the run under way; a run with an answer goes on.
+
+        Raises `LimitExceeded` if the run has no turn left to answer them.
+        """
+        if self.turn >= self.max_turns:
+            hint = "Raise Limits(turns=...), or send the message as the input of another run in the session."
+            problem = f"a message was sent to the run, which has taken all of its {self.max_turns} turns"
+            raise LimitExceeded(problem, limit="turns", hint=hint)
+        self.messages.extend(messages)
+        self._step("message")
 
     def pause(self) -> None:
         """Stop, because calls or questions wait for a person. The run goes on later, from its journal."""

@@ -36,20 +36,25 @@ __all__ = ["ask_aside", "ask_in_turn", "ask_model", "wait_for_place"]
 _RESPONSE_HINT = "Its respond() must return a ModelResponse with text, ToolCalls and a Usage: tell the plugin's author."
 
 
-async def ask_in_turn(job: Job, request: ModelRequest, *, streams: bool = True) -> ModelResponse:
+async def ask_in_turn(job: Job, request: ModelRequest, *, aside: bool = False) -> ModelResponse:
     """Ask the model between the run's hooks, and send events if the run has listeners.
 
-    `streams` passes the model's deltas on to the listeners.
+    The deltas of a request `aside` are not the run's and go to nobody, and an empty response is a failure.
     """
-    emitter, hooks, name, turn = job.emitter, job.resolved.hooks, job.resolved.model.name, request.turn
+    emitter, hooks, turn = job.emitter, job.resolved.hooks, request.turn
     asked = request if hooks is None else await call_hooks.before_model(job, hooks, request)
+    # Events name no model where a hook answers in the model's place.
+    name = job.resolved.model.name if type(asked) is ModelRequest else ""
     emit = None
     if emitter is not None:
         await emitter.send(ModelStarted(job.run_id, name, turn))
-        emit = emitter.send_delta if streams else None
+        emit = None if aside else emitter.send_delta
     try:
         if hooks is None:
             response = await ask_model(job, request, emit)
+            if aside and not response.content.strip():
+                name = job.resolved.model.name
+                raise ModelError(f"the model {name} returned an empty response", provider=name)
         else:
             response = await _ask_between_hooks(job, hooks, turn, asked, emit)
     except BaseException as exc:
@@ -192,11 +197,9 @@ async def ask_aside(job: Job, model: Model, request: ModelRequest) -> ModelRespo
         job.budget.check()
     replace = msgspec.structs.replace
     resolved = replace(job.resolved, model=model, profile=profile_of(model), form=None, hooks=None)
-    response = await ask_in_turn(replace(job, resolved=resolved), request, streams=False)
+    response = await ask_in_turn(replace(job, resolved=resolved), request, aside=True)
     assert job.turns is not None
     job.turns.usage = job.turns.usage + response.usage
-    if not response.content.strip():
-        raise ModelError(f"the model {model.name} returned an empty response", provider=model.name)
     return response
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "before_model",
     "before_run",
     "before_tool",
+    "guard_messages",
     "race_guards",
 ]
 
@@ -41,6 +42,14 @@ async def before_run(job: Job, hooks: Hooks) -> None:
             job.input = tuple([await _guard_message(job, hook, context, message) for message in job.input])
         elif (changed := await _call_hook(hook, (tuple,), hook.before_run, context, job.input)) is not None:
             job.input = _check_messages(hook, changed)
+
+
+async def guard_messages(job: Job, hooks: Hooks, messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Return messages that were sent to the run under way, as changed by the guardrails of the input."""
+    context, guards = job.context(), [hook for hook in (*hooks.before_run, *hooks.racing) if isinstance(hook, Guard)]
+    for guard in guards:
+        messages = [await _guard_message(job, guard, context, message) for message in messages]
+    return tuple(messages)
 
 
 async def after_run(job: Job, hooks: Hooks, content: str) -> str:

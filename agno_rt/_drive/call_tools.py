@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from types import CoroutineType
-from typing import TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import attrs
 import msgspec
@@ -19,13 +19,15 @@ from agno_rt._drive import approvals, call_hooks
 from agno_rt._drive.invoke_tool import Late, call_in_time, invoke_tool
 from agno_rt._drive.job import Job
 from agno_rt._drive.scopes import ended_as, raise_first
-from agno_rt._drive.write_journal import Journal
 from agno_rt.errors import suggest
 from agno_rt.events import ToolEnded, ToolStarted
 from agno_rt.failures import must_pass, text_of
 from agno_rt.messages import Content, Message, ToolCall
 from agno_rt.run_store import Approval
 from agno_rt.tools import ToolArgumentError
+
+if TYPE_CHECKING:
+    from agno_rt._drive.write_journal import Journal  # stored runs alone need the module
 
 __all__ = ["call_tools"]
 
@@ -103,12 +105,14 @@ async def _run_step(job: Job, units: Iterator[_Unit], count: int, results: dict[
 
 async def _call_tool(job: Job, call: ToolCall) -> Message | Approval:
     began = time.monotonic()  # noqa: F841 - `Runtime.tasks` reads the variable from this frame
-    if job.journal is None and job.emitter is None and job.resolved.hooks is None:
-        # The plain call: no event, hook or journal entry needs the status, and fewer functions are called.
-        _, content = await _run_tool(job, call)
-        return Message("tool", content, (), call.id, call.name)
-    [result] = await _call_tools(job, (call,))
-    return result
+    if job.journal is not None or job.resolved.hooks is not None:
+        [result] = await _call_tools(job, (call,))
+        return result
+    if job.emitter is not None:
+        return (await _make_calls(job, (_Asked(call, call),)))[0]
+    # The plain call: no event, hook or journal entry needs the status, and fewer functions are called.
+    _, content = await _run_tool(job, call)
+    return Message("tool", content, (), call.id, call.name)
 
 
 class _Asked(msgspec.Struct, eq=False):
@@ -189,7 +193,8 @@ _UNCERTAIN: Told = (
 
 async def _make_calls(job: Job, calls: Sequence[_Asked]) -> list[Message]:
     """Make the calls between the events of their beginnings and ends, and return their results."""
-    emitter, started = job.emitter, list[ToolCall]()
+    emitter = job.emitter
+    started: list[ToolCall] = []
     if job.journal is not None:
         await _store_beginnings(job, job.journal, calls)
     try:

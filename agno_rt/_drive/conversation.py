@@ -7,7 +7,7 @@ nothing. Knows storage only by the protocols in `memory`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -30,13 +30,15 @@ from agno_rt._drive.ask_model import ask_aside
 from agno_rt._drive.job import Job
 from agno_rt._drive.render_instructions import render_instructions
 from agno_rt._drive.session_access import SessionAccess
-from agno_rt._drive.write_journal import Journal
 from agno_rt.errors import AgnoError, BackendError, SessionConflict
 from agno_rt.failures import must_pass, named
 from agno_rt.memory import Fact, FactStore, MemoryPolicy, Session, Summary, foreign_session
 from agno_rt.messages import Message
 from agno_rt.models import ModelRequest
 from agno_rt.run_store import Appending
+
+if TYPE_CHECKING:
+    from agno_rt._drive.write_journal import Journal  # stored runs alone need the module
 
 __all__ = ["Opening", "open_conversation", "store_conversation"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias
 
 import msgspec
 import trio
@@ -44,7 +44,7 @@ else:
 
     ResolvedT = TypeVar("ResolvedT")
 
-__all__ = ["NO_PLACES", "Asked", "AskedWithin", "Job", "Resolved", "ResolvedAgent"]
+__all__ = ["NO_PLACES", "Asked", "AskedWithin", "Inbox", "Job", "Resolved", "ResolvedAgent", "When"]
 
 NO_PLACES: Mapping[str, Limiter] = {}
 
@@ -107,6 +107,20 @@ class AskedWithin(Asked, kw_only=True):
     is_forced: bool = False
 
 
+When: TypeAlias = Literal["next", "end"]
+"""The time for a message to a run under way: before the next turn, or after the answer."""
+
+
+class Inbox(msgspec.Struct, eq=False):
+    """The messages that a run has not taken in yet, in the order of their arrival.
+
+    `goes_on` is set while the run takes messages in after an answer: the run is not over then.
+    """
+
+    waiting: list[tuple[When, Message]] = []
+    goes_on: bool = False
+
+
 class Job(msgspec.Struct, Generic[ResolvedT], eq=False):
     """A run, ready to be carried out: its runnable's name and resolved parts, its options, its places, its progress.
 
@@ -127,7 +141,8 @@ class Job(msgspec.Struct, Generic[ResolvedT], eq=False):
     budget: Budget | None = None
     began: float = 0.0
     # The progress. `facts` is the store of facts about the user, `called` the number of calls of each tool with a
-    # limit, `kept` what hooks keep from step to step, `given` the users' input by call id.
+    # limit, `kept` what hooks keep from step to step, `given` the users' input by call id, `inbox` the messages sent to
+    # the run under way.
     turns: Turns | None = None
     journal: Journal | None = None
     facts: FactStore | None = None
@@ -135,6 +150,7 @@ class Job(msgspec.Struct, Generic[ResolvedT], eq=False):
     called: dict[str, int] | None = None
     kept: dict[Any, Any] | None = None
     given: dict[str, Any] | None = None
+    inbox: Inbox | None = None
     outcome: RunResult | None = None
 
     def context(self) -> RunContext:

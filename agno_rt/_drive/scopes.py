@@ -20,12 +20,12 @@ __all__ = [
     "DEADLINES",
     "cause",
     "check_in_trio",
+    "check_outside_trio",
     "deadline",
     "ended_as",
     "is_loop_blocked",
     "raise_cause",
     "raise_first",
-    "warn_of_blocked_loop",
 ]
 
 
@@ -132,6 +132,19 @@ def check_in_trio(what: str) -> None:
     )
 
 
+def check_outside_trio() -> None:
+    """Raise `UsageError` for `agno_rt.run` inside trio; warn that it blocks a running asyncio loop."""
+    if trio.lowlevel.in_trio_run():
+        raise UsageError("run() was called inside trio", hint="There, `async with Runtime() as rt: await rt.run(...)`.")
+    if is_loop_blocked():
+        warnings.warn(
+            "run() blocks the asyncio loop in which it was called until the run is over. There, use `async with "
+            "agno_rt.from_asyncio.AsyncioRuntime() as rt: await rt.run(...)`.",
+            ResourceWarning,
+            stacklevel=3,
+        )
+
+
 def is_loop_blocked() -> bool:
     """Return whether a long call here blocks an asyncio loop other than a notebook's.
 
@@ -145,14 +158,3 @@ def is_loop_blocked() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def warn_of_blocked_loop() -> None:
-    """Warn with a `ResourceWarning`, for the caller's caller, that `run()` blocks an asyncio loop."""
-    if is_loop_blocked():
-        warnings.warn(
-            "run() blocks the asyncio loop in which it was called until the run is over. There, use `async with "
-            "agno_rt.from_asyncio.AsyncioRuntime() as rt: await rt.run(...)`.",
-            ResourceWarning,
-            stacklevel=3,
-        )

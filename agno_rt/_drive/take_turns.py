@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from agno_rt._decide.turns import Turns
 from agno_rt._drive.ask_model import ask_in_turn, ask_model
 from agno_rt._drive.call_tools import call_tools
 from agno_rt._drive.job import Job
 from agno_rt._drive.scopes import deadline
-from agno_rt._drive.write_journal import Journal
 from agno_rt.events import ApprovalAsked
 from agno_rt.messages import Message
 from agno_rt.models import ModelRequest
 from agno_rt.run_store import Approval
+
+if TYPE_CHECKING:
+    from agno_rt._drive.job import Inbox
+    from agno_rt._drive.write_journal import Journal  # stored runs alone need the module
 
 __all__ = ["take_timed_turns", "take_turns"]
 
@@ -26,12 +30,15 @@ async def take_timed_turns(job: Job, turns: Turns) -> None:
             await take_turns(job, turns, until=turns.turn + 1)
 
 
-async def take_turns(job: Job, turns: Turns, until: int | None = None) -> None:
+# A function more would cost each turn of each run a call.
+async def take_turns(job: Job, turns: Turns, until: int | None = None) -> None:  # noqa: C901
     """Ask the model and call its tools, turn by turn, until the run has an answer or has taken `until` turns."""
     form = job.resolved.form
     ask = ask_model if job.emitter is None and job.resolved.hooks is None else ask_in_turn
     while turns.state not in _STOPS and (until is None or turns.turn < until):
         if turns.state == "asking":
+            if job.inbox is not None:
+                await _take_messages(job, turns, job.inbox)
             turns.ask()
             # Read each time: `check_depth` may give a run a budget later, for a nested run too deep.
             if job.budget is not None:
@@ -51,6 +58,14 @@ async def take_turns(job: Job, turns: Turns, until: int | None = None) -> None:
                 await _take_results(job, turns, results, job.journal)
         elif turns.state == "checking":
             await _check_output(job, turns)
+        if turns.state == "completed" and job.inbox is not None:
+            await _take_messages(job, turns, job.inbox)
+
+
+async def _take_messages(job: Job, turns: Turns, inbox: Inbox) -> None:
+    from agno_rt._drive.inbox import take_messages  # costs nothing for runs without messages
+
+    await take_messages(job, turns, inbox)
 
 
 _STOPS = ("completed", "paused")
@@ -82,7 +97,7 @@ def _build_request(job: Job, turns: Turns) -> ModelRequest:
     resolved = job.resolved
     request = ModelRequest(
         # With nothing before the input, reuse its tuple: a waiting run then holds no second tuple.
-        tuple(turns.messages) if turns.own or turns.turn > 1 else job.input,
+        tuple(turns.messages) if turns.own or turns.turn > 1 or job.inbox is not None else job.input,
         tuple(resolved.tools.values()) if resolved.tools else (),
         resolved.settings.tool_choice if turns.turn == 1 else "auto",
         None,

@@ -23,6 +23,7 @@ from agno_rt._decide.journal import (
     Checked,
     Ended,
     Paused,
+    Received,
     Replay,
     Started,
     StepBegun,
@@ -71,6 +72,12 @@ class Journal(msgspec.Struct, eq=False):
     again: tuple[str, ...] = ()
     forced: bool = False
 
+    @property
+    def input(self) -> tuple[Message, ...]:
+        """The original input of a resumed run."""
+        assert self.replay is not None
+        return self.replay.begun.input
+
     async def begin(self, begun: Begun) -> None:
         """Store the run, with its input and the messages shown to the model."""
         await self._stored(self.store.create_run(self.record, [encode_entry(0, begun, time.time())]))
@@ -94,6 +101,10 @@ class Journal(msgspec.Struct, eq=False):
                 self._state(),
             )
         )
+
+    async def received(self, messages: tuple[Message, ...]) -> None:
+        """Store messages that were sent to the run, before the run acts on them."""
+        await self._write(Received(messages))
 
     async def checked(self, reason: str | None) -> None:
         """Store the verdict of the output's check."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from agno_rt._decide.journal import Ended, Replay, StepEnded
 from agno_rt._decide.turns import Turns
-from agno_rt._drive.conduct import ResolvedFlow
 from agno_rt._drive.job import Resolved
+from agno_rt._flow.conduct import ResolvedFlow
 from agno_rt.models import NO_USAGE
 from agno_rt.result import RunResult
 from agno_rt.run_store import Entry, RunRecord

@@ -20,8 +20,17 @@ from agno_rt._decide.input import Input
 from agno_rt._drive.job import AskedWithin, Resolved, ResolvedAgent
 from agno_rt._drive.take_turns import take_timed_turns, take_turns
 from agno_rt._drive.tool_threads import Workers
+from agno_rt._runtime.check_parts import (
+    check_choice,
+    check_run_limits,
+    name_tools,
+    not_a_hook_error,
+    not_a_tool_error,
+    wrong_product_error,
+)
+from agno_rt._runtime.opened import HeldPlaces, ToolkitsClosed
 from agno_rt.agent import PLAIN_MEMORY, Agent, ToolLike, limits_of, memory_of, settings_of
-from agno_rt.errors import AgnoError, NotFound, PluginError, UsageError
+from agno_rt.errors import AgnoError, UsageError
 from agno_rt.failures import must_pass, named, repr_of
 from agno_rt.hooks import Guard, Guardrail, Hook
 from agno_rt.limiter import Limiter
@@ -38,7 +47,7 @@ from agno_rt.wrappers.base import Wrapper
 if TYPE_CHECKING:
     from agno_rt._decide.output_form import OutputForm
 
-__all__ = ["Resolver", "keep", "wrong_product_error"]
+__all__ = ["Resolver", "keep"]
 
 
 class _Toolset(msgspec.Struct, eq=False):
@@ -65,7 +74,8 @@ class Runner(Binder, Protocol):
 class Resolver:
     """Resolves the runnables of one runtime, by plugins and their settings.
 
-    `models` has the models made from specs; `workers` are the threads and processes of tools.
+    `models` has the models made from specs; `workers` are the threads and processes of tools. `opened` has the tools of
+    the toolkits that the runtime holds open; see `_runtime/toolkits.py`.
     """
 
     def __init__(
@@ -78,6 +88,9 @@ class Resolver:
     ) -> None:
         self.models: dict[str, Model] = {}
         self.workers = Workers(limits)
+        self.opened: dict[Toolkit, Sequence[Tool]] = {}
+        self._held: WeakSet[HeldPlaces] = WeakSet()
+        self._toolkits: dict[str, Toolkit] = {}
         self._plugins = plugins
         self._settings = settings
         self._runner = runner
@@ -101,7 +114,10 @@ class Resolver:
         return self.resolve_agent(runnable)
 
     def resolve_agent(self, agent: Agent) -> ResolvedAgent:
-        """Return the resolved parts of the agent. Raises as `resolve`."""
+        """Return the resolved parts of the agent. Raises as `resolve`.
+
+        Raises `ToolkitsClosed` if toolkits of the agent are not open and no other fault was found.
+        """
         last = self._last
         try:
             # Compared by class: isinstance would be a call for each run.
@@ -138,6 +154,30 @@ class Resolver:
             self._resolution = resolved
         return resolved
 
+    def publish(self, toolkit: Toolkit, tools: Sequence[Tool]) -> None:
+        """Replace the tools of an opened toolkit. Runs under way keep the old tools."""
+        if toolkit in self.opened:
+            self._forget_holders()
+        self.opened[toolkit] = tools
+
+    def forget(self, toolkit: Toolkit) -> None:
+        """Forget the tools of an opened toolkit, so that the next run of an agent with the toolkit opens it anew."""
+        if self.opened.pop(toolkit, None) is not None:
+            self._forget_holders()
+
+    def idle_toolkits(self) -> list[Toolkit]:
+        """Return the opened toolkits without runs, with the longest unused toolkit first."""
+        self._forget_holders()
+        used = {toolkit for places in self._held for toolkit in places.toolkits}
+        return [toolkit for toolkit in self.opened if toolkit not in used]
+
+    def _forget_holders(self) -> None:
+        """Forget all resolutions with opened toolkits; afterwards only runs hold the toolkits."""
+        self._last, self._resolution = _NOBODY, _NOTHING
+        self._toolsets = {
+            key: known for key, known in self._toolsets.items() if not isinstance(known.places, HeldPlaces)
+        }
+
     def release(self) -> list[Any]:
         """Forget all made things, and return the closable ones. A later run makes them anew."""
         made = [*self.models.values(), self.workers.processes]
@@ -147,20 +187,17 @@ class Resolver:
         return made
 
     def _resolve_flow(self, runnable: Runnable) -> Resolved:
-        from agno_rt._drive.conduct import ResolvedFlow, conduct  # agents alone need no flow
+        from agno_rt._flow.conduct import ResolvedFlow, conduct  # agents alone need no flow
 
         check_runnable(runnable)
         check_own_name(runnable)
         limits = None if runnable.limits is None else limits_of(runnable.limits)
         check_limits(limits)
         if limits is not None:
-            _check_run_limits(limits)
+            check_run_limits(limits)
         memory = memory_of(runnable.memory)
         check_values(memory, NO_SETTINGS, None)
-        pauses = any(
-            type(part) is Agent and part.tools and self._find_toolset(part.tools).pauses
-            for part in list_parts(runnable)
-        )
+        pauses = any(isinstance(part, Agent) and self._may_pause(part) for part in list_parts(runnable))
         return ResolvedFlow(
             conduct,
             limits or self._limits,
@@ -176,6 +213,13 @@ class Resolver:
             code_version=getattr(runnable, "version", 1),
             read_answer=getattr(runnable, "read_output", msgspec.json.decode),
         )
+
+    def _may_pause(self, agent: Agent) -> bool:
+        """Return whether a tool of the agent may wait for a person; toolkits that are not open may have such tools."""
+        try:
+            return bool(agent.tools) and self._find_toolset(agent.tools).pauses
+        except ToolkitsClosed:
+            return True
 
     def _read_output(self, runnable: Runnable, content: str, output: bytes) -> Any:
         """Return the output of a stored run of the runnable, from its content or its JSON."""
@@ -195,20 +239,27 @@ class Resolver:
             check_values(memory, settings, limits)
             self._fitting = memory, settings, limits
         if limits is not None:
-            _check_run_limits(limits)
+            check_run_limits(limits)
         model = self.model(agent.model)
         profile = getattr(model, "profile", NO_PROFILE)
         profile = profile if type(profile) is ModelProfile else profile_of(model)
-        toolset = self._find_toolset(agent.tools) if agent.tools else _NO_TOOLS
+        closed: Mapping[Toolkit, str] = _NO_TOOLKITS
+        try:
+            toolset = self._find_toolset(agent.tools) if agent.tools else _NO_TOOLS
+        except ToolkitsClosed as exc:
+            # Raised again below, so that the other faults of the agent show before anything is opened.
+            toolset, closed = _NO_TOOLS, exc.toolkits
         tools, form = toolset.tools, None
         if agent.output is not None:
             form = self._find_form(agent.output, profile.output, tools)
             tools = tools if form.tool is None else {**tools, form.tool.name: form.tool}
-        if settings.tool_choice != "auto" and memory.facts is None:
-            _check_choice(settings.tool_choice, tools)
+        if settings.tool_choice != "auto" and memory.facts is None and not closed:
+            check_choice(settings.tool_choice, tools)
         hooks = self._find_hooks(agent.hooks) if agent.hooks else None
         summary = memory.summary
         summarizer = None if summary is None or summary.model is None else self.model(summary.model)
+        if closed:
+            raise ToolkitsClosed(closed)
         limits = limits or self._limits
         return ResolvedAgent(
             take_turns if limits.turn_timeout is None else take_timed_turns,
@@ -278,20 +329,30 @@ class Resolver:
             key = tuple(entry if isinstance(entry, _ENTRY) else self._find_tool(entry) for entry in key)
         known = self._toolsets.get(key)
         if known is None:
-            by_name = _name_tools([tool for entry in key for tool in self._list_tools(entry)])
+            opened: dict[Toolkit, str] = {}
+            by_name = name_tools([tool for entry in key for tool in self._list_tools(entry, opened)])
+            if closed := {toolkit: spec for toolkit, spec in opened.items() if toolkit not in self.opened}:
+                raise ToolkitsClosed(closed)
             for tool in by_name.values():
                 if tool.process:
                     self._check_process(tool)
             bounded = {name: tool for name, tool in by_name.items() if tool.limits.concurrency is not None}
             pauses = any(tool.pauses for tool in by_name.values())
-            known = _Toolset(by_name, {name: self._find_place(tool) for name, tool in bounded.items()}, pauses)
+            places: dict[str, Limiter] = {name: self._find_place(tool) for name, tool in bounded.items()}
+            if opened:
+                places = HeldPlaces(places, opened)
+                self._held.add(places)
+            known = _Toolset(by_name, places, pauses)
             keep(self._toolsets, key, known)
+        if known.places.__class__ is HeldPlaces:
+            for toolkit in known.places.toolkits:
+                self.opened[toolkit] = self.opened.pop(toolkit)  # moved to the end, as the last used
         return known
 
     def _find_tool(self, function: Any) -> Tool:
         """Return the tool of a function, made once for all agents with the function."""
         if isinstance(function, type) or not callable(function):
-            raise _not_a_tool_error(function, function)
+            raise not_a_tool_error(function, function)
         # Other callables by identity: equal objects may hold different state, and some have no hash. The object is kept
         # beside its tool, so that no other object can get the same id.
         key = function if inspect.isroutine(function) else id(function)
@@ -308,13 +369,28 @@ class Resolver:
         if self.workers.processes is None:
             self.workers.processes = Processes()
 
-    def _list_tools(self, entry: Any) -> Sequence[Tool]:
-        made = self._plugins.tool(entry, self._settings) if isinstance(entry, str) else entry
+    def _list_tools(self, entry: Any, opened: dict[Toolkit, str]) -> Sequence[Tool]:
+        """Return the tools of an entry in an agent's tools. Add a toolkit with `open` to `opened`, with its spec."""
+        made = self._make_entry(entry) if isinstance(entry, str) else entry
+        if isinstance(made, Toolkit) and made.open is not None:
+            opened[made] = entry if isinstance(entry, str) else ""
+            return self.opened.get(made, ())
         tools = made.tools if isinstance(made, Toolkit) else (made,)
         for tool in tools:
             if not isinstance(tool, Tool):
-                raise _not_a_tool_error(entry, tool)
+                raise not_a_tool_error(entry, tool)
         return tools
+
+    def _make_entry(self, spec: str) -> Any:
+        """Return the tool or toolkit of the spec. A toolkit with `open` is made once for all agents with the spec."""
+        made = self._toolkits.get(spec)
+        if made is None:
+            made = self._plugins.tool(spec, self._settings)
+            if isinstance(made, Toolkit) and made.open is not None:
+                if len(self._toolkits) >= _KEPT:
+                    self._toolkits = {spec: known for spec, known in self._toolkits.items() if known in self.opened}
+                self._toolkits[spec] = made
+        return made
 
     def _find_place(self, tool: Tool) -> Limiter:
         place = self._places.get(tool)
@@ -363,7 +439,7 @@ class Resolver:
         if isinstance(made, Hook):
             return self._bind(made) if hasattr(made, "bound") else made
         if not isinstance(made, Guard | Guardrail) or isinstance(made, type):
-            raise _not_a_hook_error(entry, made)
+            raise not_a_hook_error(entry, made)
         guard = made if isinstance(made, Guard) else Guard(made)
         return attrs.evolve(guard, rail=self._bind(guard.rail)) if hasattr(guard.rail, "bound") else guard
 
@@ -377,7 +453,7 @@ _ENTRY = (Tool, Toolkit, str)
 _NOBODY = Agent(cast(Any, object()))
 _NOTHING = cast(ResolvedAgent, None)
 _NO_TOOLS = _Toolset({}, {})
-_DEFAULTS = Limits()
+_NO_TOOLKITS: Mapping[Toolkit, str] = {}
 
 
 _KEPT = 1_000
@@ -392,54 +468,3 @@ def keep(kept: dict[K, V], key: K, value: V) -> None:
     if len(kept) >= _KEPT:
         kept.clear()
     kept[key] = value
-
-
-def wrong_product_error(spec: str, made: object, what: str) -> PluginError:
-    """Return the error of a plugin whose product for the spec string or URL is not a `what`."""
-    plugin = spec.partition(":")[0]
-    return PluginError(
-        f"plugin {plugin!r} made a {type(made).__name__} of {spec!r}, which is not a {what}", plugin=plugin
-    )
-
-
-def _not_a_hook_error(entry: object, made: object) -> AgnoError:
-    if isinstance(entry, str):
-        return wrong_product_error(entry, made, "Hook or guardrail")
-    hint = "Give a Hook, a guardrail, a Guard around one, or a spec string such as 'guardrails:pii'."
-    if isinstance(made, type):
-        hint = f"Make an instance of the class: {made.__name__}()."
-    return UsageError(f"{made!r} in an agent's hooks is not a hook", hint=hint)
-
-
-def _not_a_tool_error(entry: object, made: object) -> AgnoError:
-    if isinstance(entry, str):
-        return wrong_product_error(entry, made, "Tool")
-    hint = "Give a function, a Tool, a Toolkit, or a spec string of a tool."
-    if isinstance(made, type):
-        hint = f"Make an instance of the class: {made.__name__}(...)."
-    return UsageError(f"{made!r} in an agent's tools is not a tool", hint=hint)
-
-
-def _name_tools(tools: Sequence[Tool]) -> Mapping[str, Tool]:
-    by_name: dict[str, Tool] = {}
-    for tool in tools:
-        if by_name.setdefault(tool.name, tool) is not tool:
-            hint = "Give one of them another name: @tool(name=...)."
-            raise UsageError(f"two tools of the agent are called {tool.name!r}", hint=hint)
-    return by_name
-
-
-def _check_choice(choice: str, tools: Mapping[str, Tool]) -> None:
-    if choice == "none" or choice in tools or (choice == "required" and tools):
-        return
-    if choice == "required":
-        hint = "Give the agent tools, or leave tool_choice out."
-        raise UsageError("tool_choice is 'required', and the agent has no tools", hint=hint)
-    raise NotFound("tool", choice, tools, where="tool_choice", hint="" if tools else "The agent has no tools.")
-
-
-def _check_run_limits(limits: Limits) -> None:
-    for name in ("runs", "queue", "model_calls", "depth", "threads", "abandoned_threads"):
-        if getattr(limits, name) != getattr(_DEFAULTS, name):
-            hint = f"Give it to the runtime: Runtime(limits=Limits({name}=...))."
-            raise UsageError(f"limit {name} holds for a whole runtime, not for one agent", hint=hint)

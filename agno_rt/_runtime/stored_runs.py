@@ -30,7 +30,6 @@ from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.errors import AgnoError, BackendError, NotFound, RunCancelled, UsageError
 from agno_rt.failures import must_pass, named
 from agno_rt.memory import MemoryBackend
-from agno_rt.messages import Message
 from agno_rt.result import RunResult
 from agno_rt.run_store import (
     ASK,
@@ -49,7 +48,7 @@ from agno_rt.runnable import Runnable
 from agno_rt.steps import read_steps
 from agno_rt.tools import Tool
 
-__all__ = ["StoredRuns", "input_of", "load_run", "make_decision"]
+__all__ = ["StoredRuns", "load_run"]
 
 WATCH_SECONDS = 1.0
 """Seconds between two looks into the store for runs that another process wants cancelled."""
@@ -69,10 +68,12 @@ class StoredRuns:
 
     Args:
         memory: returns the runtime's memory backend, and opens it at the first call
-        tools: returns a runnable's own tools by their names
+        tools: opens a runnable's own toolkits, and returns its own tools by name
     """
 
-    def __init__(self, memory: Callable[[], MemoryBackend], tools: Callable[[Runnable], Mapping[str, Tool]]) -> None:
+    def __init__(
+        self, memory: Callable[[], MemoryBackend], tools: Callable[[Runnable], Awaitable[Mapping[str, Tool]]]
+    ) -> None:
         self._memory = memory
         self._tools = tools
         self._owner = new_owner()
@@ -229,7 +230,7 @@ class StoredRuns:
                 raise UsageError(f"the memory backend {type(store).__name__} keeps no signals", hint=hint)
             if user is not None:
                 await load_run(self._store, run, user)
-            text = make_decision("answered", value).arguments or "null"
+            text = _encode_value(value, needed=True) or "null"
             return await store.send_signal(run, name, text.encode())
 
     def is_stopped(self, record: RunRecord) -> bool:
@@ -241,13 +242,24 @@ class StoredRuns:
         with _backend_errors(_run_of(approval)):
             return await self._approval(self._store, approval, user)
 
-    async def decide(self, approval: str, decision: Decision, user: str | None) -> Approval:
+    async def decide(
+        self,
+        approval: str,
+        status: Literal["approved", "denied", "answered"],
+        value: Any = None,
+        *,
+        reason: str = "",
+        by: str | None,
+        user: str | None,
+    ) -> Approval:
         """Decide an approval. Raises `NotFound`, `ApprovalConflict`, and `UsageError` for unfit arguments."""
+        decision = Decision(status, _encode_value(value, needed=status == "answered"), reason, by)
         with _backend_errors(_run_of(approval)):
             store = self._store
             found = await self._approval(store, approval, user)
             runnable = self._runnables.get(found.agent)
-            tools = {} if runnable is None else self._tools(runnable)
+            # Only arguments and answers are compared with the tool: a plain decision opens nothing.
+            tools = {} if runnable is None or decision.arguments is None else await self._tools(runnable)
             if found.call.name == ASK and ASK not in tools:
                 decision = wrap_answer(decision)
             check_decision(tools.get(found.call.name), found, decision)
@@ -360,25 +372,14 @@ async def load_run(store: RunStore, run: str, user: str | None) -> tuple[RunReco
     return record, entries
 
 
-def input_of(journal: Journal) -> tuple[Message, ...]:
-    """Return the original input of a claimed run."""
-    assert journal.replay is not None
-    return journal.replay.begun.input
-
-
-def make_decision(
-    status: Literal["approved", "denied", "answered"], value: Any = None, *, reason: str = "", by: str | None = None
-) -> Decision:
-    """Return the decision with its value as JSON. Raises `UsageError` for a value that JSON cannot carry."""
+def _encode_value(value: Any, *, needed: bool) -> str | None:
+    """Encode a person's arguments or answer as JSON; `None` is an answer only if `needed`. Raises `UsageError`."""
+    if value is None and not needed:
+        return None
     try:
-        arguments = (
-            None
-            if value is None and status != "answered"
-            else msgspec.json.encode(value, enc_hook=plain_value).decode()
-        )
+        return msgspec.json.encode(value, enc_hook=plain_value).decode()
     except (TypeError, ValueError) as exc:
-        raise UsageError(f"what was given cannot be stored: {exc}", hint="Give what JSON can carry.") from exc
-    return Decision(status, arguments, reason, by)
+        raise UsageError(f"the given value cannot be stored: {exc}", hint="Give a value that JSON can carry.") from exc
 
 
 def _fork_record(record: RunRecord) -> RunRecord:

@@ -45,7 +45,10 @@ _OPENING = {RUN, STARTED, CALL, BATCH}
 _ROOT = os.path.dirname(os.path.dirname(__file__))
 KERNEL = {
     _ROOT,
-    *(os.path.join(_ROOT, name) for name in ("_decide", "_drive", "_runtime", "_schema", "_watch", "wrappers")),
+    *(
+        os.path.join(_ROOT, name)
+        for name in ("_decide", "_drive", "_flow", "_runtime", "_schema", "_watch", "wrappers")
+    ),
 }
 """The folders of the kernel. Guardrails, the testing kit and memory backends count as user code."""
 

@@ -1,4 +1,4 @@
-"""The `agno-rt` group, its verbs, and the one place where an error becomes a message and an exit code."""
+"""The `agno-rt` group, its verbs, and the only place where an error becomes a message and an exit code."""
 
 from __future__ import annotations
 
@@ -42,37 +42,38 @@ VERBS = (
 """Built-in verbs, in the order of `--help`; `agno_rt.cli.verbs.VERB` holds the click command `command`."""
 
 _ELSEWHERE = {"bench": "bench", "profile": "bench", "serve": "serve"}
-"""Commands of plugins that come along, each with its plugin: a misspelt one is recognised where that is missing."""
+"""Commands of agno_rt's own plugins, with the plugin's name: suggested for a misspelt command even if not installed."""
 
 INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT."""
 
 
 class Verbs(click.Group):
-    """Resolves a built-in verb first, then a plugin's command; imports neither before it is typed."""
+    """A group that looks up the built-in verbs first, then the commands of plugins. Imports only the command typed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The built-in verbs; plugins are asked by `--help`, and where a shell completes what is typed."""
-        return [*VERBS, *(offer.name for offer in _plugin_offers()[0])] if ctx.resilient_parsing else list(VERBS)
+        """Return the built-in verbs; for the completion of a shell also the commands of plugins."""
+        return [*VERBS, *(offer.name for offer in _find_plugin_offers()[0])] if ctx.resilient_parsing else list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The built-in verb of that name."""
+        """Return the built-in verb of the name; for the completion of a shell also a plugin's command."""
         if cmd_name not in VERBS:
-            return _plugin_command(cmd_name) if ctx.resilient_parsing else None
+            return _find_plugin_command(cmd_name) if ctx.resilient_parsing else None
         command: click.Command = importlib.import_module(f"agno_rt.cli.verbs.{cmd_name}").command
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that was typed, and its arguments. Raises `NotFound` with the nearest, or `PluginError`."""
+        """Return the typed command and its arguments. Raises `NotFound` with the nearest name, or `PluginError`."""
         name, rest = args[0], args[1:]
-        return name, self.get_command(ctx, name) or _plugin_command(name), rest
+        return name, self.get_command(ctx, name) or _find_plugin_command(name), rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The built-in verbs with their help, then what plugins offer; one that is broken is passed over."""
-        offers, failures = _plugin_offers()
+        """Write the built-in verbs with their help, then the commands of plugins, then the names of broken plugins."""
+        offers, failures = _find_plugin_offers()
         shown: list[tuple[str, list[tuple[str, str]]]] = [
-            ("Commands", [(name, _short_help(self.get_command(ctx, name))) for name in VERBS]),
+            ("Commands", [(name, _render_short_help(self.get_command(ctx, name))) for name in VERBS]),
             ("Commands of plugins", [(offer.name, offer.help) for offer in offers]),
         ]
         for title, rows in shown:
@@ -100,18 +101,19 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     open_missing()
     warnings.showwarning = tell_warning
     for name in ("exit", "quit"):
-        # Python's own also close the standard input: a tool that called one would end a conversation after all.
+        # Python's own `exit` also closes standard input: a tool that called `exit` would end the whole chat.
         if hasattr(builtins, name):
             setattr(builtins, name, sys.exit)
-    sys.exit(finish(_exit_code(args, State())))
+    sys.exit(finish(_run_command(args, State())))
 
 
-def _exit_code(args: Sequence[str] | None, state: State) -> int:
+def _run_command(args: Sequence[str] | None, state: State) -> int:
     try:
         code = command.main(args, "agno-rt", standalone_mode=False, obj=state)
     except click.Abort:
         return INTERRUPTED
     except BaseExceptionGroup as group:
+        # trio wraps the KeyboardInterrupt of a task in a group.
         if group.subgroup(KeyboardInterrupt) is None:
             raise
         return INTERRUPTED
@@ -120,9 +122,10 @@ def _exit_code(args: Sequence[str] | None, state: State) -> int:
     except AgnoError as exc:
         if state.debug:
             traceback.print_exception(exc)
-        show_error(exc.message, _hint(exc))
+        show_error(exc.message, _find_install_hint(exc))
         return 2 if isinstance(exc, UsageError) else 1
     except OSError as exc:
+        # An error with a file name is about another file than the output.
         if exc.filename is not None or exc.errno not in UNWRITABLE:
             raise
         show_error(f"the output cannot be written: {exc.strerror}")
@@ -130,7 +133,7 @@ def _exit_code(args: Sequence[str] | None, state: State) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _hint(exc: AgnoError) -> str:
+def _find_install_hint(exc: AgnoError) -> str:
     if not isinstance(exc, NotFound) or exc.kind not in ("plugin", "command"):
         return exc.hint
     from agno_rt.plugins import extra_plugins
@@ -151,17 +154,17 @@ def _show_click(exc: click.ClickException) -> int:
     return exc.exit_code
 
 
-def _plugin_command(name: str) -> click.Command:
+def _find_plugin_command(name: str) -> click.Command:
     from agno_rt.plugins import PluginHost
 
-    host = PluginHost(block=_blocked())
+    host = PluginHost(block=_load_blocked_plugins())
     offer = host.shared("commands", name)
     if offer is None:
         raise NotFound("command", name, [*VERBS, *_ELSEWHERE, *(offer.name for offer in host.offers("commands"))])
-    return _made(offer)
+    return _make_command(offer)
 
 
-def _made(offer: Offer) -> click.Command:
+def _make_command(offer: Offer) -> click.Command:
     try:
         made = offer.factory()
     except AgnoError:
@@ -176,28 +179,31 @@ def _made(offer: Offer) -> click.Command:
         ) from exc
     if isinstance(made, click.Command):
         return made
-    what = f"plugin {offer.plugin!r} made a {type(made).__name__} for its command {offer.name!r}, no click command"
-    raise PluginError(what, plugin=offer.plugin, hint="Its factory has to return a click.Command.")
+    raise PluginError(
+        f"plugin {offer.plugin!r} made a {type(made).__name__}, not a click command, for its command {offer.name!r}",
+        plugin=offer.plugin,
+        hint="Its factory must return a click.Command.",
+    )
 
 
-def _plugin_offers() -> tuple[list[Offer], list[str]]:
+def _find_plugin_offers() -> tuple[list[Offer], list[str]]:
     from agno_rt.plugins import PluginHost
 
-    host = PluginHost(block=_blocked())
+    host = PluginHost(block=_load_blocked_plugins())
     offers = [offer for offer in host.offers("commands") if offer.name not in VERBS]
     return offers, sorted(host.failures)
 
 
-def _blocked() -> tuple[str, ...]:
-    """The plugins that the agno-rt.toml here blocks. One that cannot be read is reported, and blocks none."""
-    from agno_rt.cli.target import here
+def _load_blocked_plugins() -> tuple[str, ...]:
+    """Return the plugins blocked by the agno-rt.toml in this folder; report an unreadable file, and block nothing."""
+    from agno_rt.cli.target import local_config
 
     try:
-        return here().runtime.block
+        return local_config().runtime.block
     except UsageError as exc:
         notice(f"{exc.message}; no plugin is blocked")
         return ()
 
 
-def _short_help(found: click.Command | None) -> str:
+def _render_short_help(found: click.Command | None) -> str:
     return "" if found is None else found.get_short_help_str(limit=100)

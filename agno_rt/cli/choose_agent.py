@@ -1,6 +1,6 @@
-"""The agent that a command line asks for: one of the project, changed by options, or one made of a model alone.
+"""The choice of a command line's agent: an agent of the project, changed by options, or an agent of just a model.
 
-`run`, `chat` and `map` take it with `agent_argument` and `agent_options` of `agno_rt.cli.options`.
+`run`, `chat` and `map` use this module with `agent_argument` and `agent_options` of `agno_rt.cli.options`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import attrs
 
 from agno_rt._runtime.sources import load_module
 from agno_rt.agent import Agent, ToolLike
-from agno_rt.cli.target import Target, find_agent, is_agent, of_model
+from agno_rt.cli.target import Target, find_agent, is_agent, model_target
 from agno_rt.errors import NotFound, UsageError
 from agno_rt.failures import repr_of
 from agno_rt.plugins import PluginHost
 from agno_rt.project import load_project
+from agno_rt.runnable import Runnable
 from agno_rt.tools import Tool, Toolkit
 
 __all__ = ["Changes", "change_agent", "choose_agent", "find_tool", "split_words"]
@@ -26,37 +27,42 @@ __all__ = ["Changes", "change_agent", "choose_agent", "find_tool", "split_words"
 
 @attrs.frozen
 class Changes:
-    """What the options say of the agent: another `model`, instructions (`system`), and `tools` beside its own."""
+    """Changes of an agent by options: another `model`, other instructions (`system`), and additional `tools`."""
 
     model: str | None = None
     system: str | None = None
     tools: tuple[str, ...] = ()
 
     def options(self) -> str:
-        """Return the options as they were given, to be typed again."""
+        """Return the options as a person would type them again."""
         given = [("-m", self.model), ("-s", self.system), *(("-t", spec) for spec in self.tools)]
         return "".join(f" {name} {shlex.quote(value)}" for name, value in given if value is not None)
 
 
 def choose_agent(verb: str, spec: str | None, config: str | None, changes: Changes) -> Target:
-    """Find the agent that `spec` names, or make one of the model of `changes`, and change it as the options say.
+    """Find the agent named by `spec`, or make an agent of the model in `changes`. Return the agent with the changes.
 
-    Without either, list the agents there are and raise `UsageError`.
+    Without a spec and a model, list the project's agents and raise `UsageError`.
     """
     if spec is not None:
         target = find_agent(spec, config)
     elif changes.model is not None:
-        target = of_model(changes.model, config)
+        target = model_target(changes.model, config)
     else:
-        from agno_rt.cli.list_agents import ask_which  # for those who named none
+        from agno_rt.cli.list_agents import ask_which
 
         raise ask_which(verb, config)
     agent = change_agent(target.agent, changes, target.project.plugins())
     return attrs.evolve(target, agent=agent, typed=changes.options())
 
 
-def change_agent(agent: Agent, changes: Changes, host: PluginHost) -> Agent:
-    """Change the agent as the options say. Raises `UsageError` for a tool that is not there."""
+def change_agent(agent: Runnable, changes: Changes, host: PluginHost) -> Runnable:
+    """Return the agent with the changes. Raises `UsageError` for an unknown tool, or for anything but an agent."""
+    if changes == Changes():
+        return agent
+    if not isinstance(agent, Agent):
+        problem = f"{agent.name} is a {agent.kind}, which options cannot change:{changes.options()}"
+        raise UsageError(problem, hint="Change one of its agents in its file, or leave the options out.")
     changed: dict[str, Any] = {}
     if changes.model is not None:
         changed["model"] = changes.model
@@ -64,25 +70,26 @@ def change_agent(agent: Agent, changes: Changes, host: PluginHost) -> Agent:
         changed["instructions"] = changes.system
     if changes.tools:
         changed["tools"] = (*agent.tools, *(find_tool(spec, host) for spec in changes.tools))
-    return attrs.evolve(agent, **changed) if changed else agent
+    return attrs.evolve(agent, **changed)
 
 
 def split_words(words: tuple[str, ...], config: str | None, changes: Changes) -> tuple[str | None, tuple[str, ...]]:
-    """Tell the agent's name from the input: with --model the agent may be left out.
+    """Return the agent's name, or `None`, and the words of the input. With --model the agent may be left out.
 
-    Then a first word that names an agent is one, and a single word is the input. Raises `UsageError` for several words
-    that begin with neither, since a misspelt agent and a question without quotes look the same.
+    In this case a first word naming an agent is the agent, and a single word is the input. Raises `UsageError` for
+    several words without an agent: a misspelt agent and a question without quotes look the same.
     """
     if changes.model is None or not words:
         return (words[0] if words else None), words[1:]
     first = words[0]
+    # "-" reads the input from stdin, and the name of an agent has no blanks.
     if first in ("", "-") or any(character.isspace() for character in first):
         return None, words
     if is_agent(first, config):
         return first, words[1:]
     if len(words) == 1:
         return None, words
-    close = difflib.get_close_matches(first, load_project(config).agents, n=1)
+    close = difflib.get_close_matches(first, load_project(config).runnables, n=1)
     nearest = f"Did you mean {close[0]!r}? Otherwise quote the question" if close else "Quote the question"
     asked = f"agno-rt run -m {shlex.quote(changes.model)} {shlex.quote(' '.join(words))}"
     raise UsageError(f"{first!r} is not an agent, and the question is not quoted", hint=f"{nearest}: {asked}")
@@ -97,13 +104,13 @@ def find_tool(spec: str, host: PluginHost) -> ToolLike:
         source, name = spec, ""
     elif not source.endswith(".py") and host.provides(spec.partition(":")[0], "tools"):
         return spec
-    return _from_module(source, name)
+    return _load_tool(source, name)
 
 
 _FORMS = "Write plugin:tool, as in files:search:docs, FILE.py:function, or package.module:function."
 
 
-def _from_module(source: str, name: str) -> ToolLike:
+def _load_tool(source: str, name: str) -> ToolLike:
     try:
         found = dict(vars(load_module(source, Path())))
     except NotFound as exc:
@@ -123,5 +130,6 @@ def _from_module(source: str, name: str) -> ToolLike:
         shown = ", ".join(f"{source}:{tool}" for tool in tools)
         hint = f"Name each with -t: {shown}." if tools else "Name a function: FILE.py:function."
         raise UsageError(f"{source} has {len(tools) or 'no'} tools", hint=hint)
+    # Suggest only functions of the module itself, not its imports.
     functions = [key for key, value in found.items() if getattr(value, "__module__", "") == found["__name__"]]
     raise NotFound("tool", name, [*tools, *functions], where=source)

@@ -1,4 +1,4 @@
-"""The agents of a project as a table shows them, also for those who named none."""
+"""A table of the project's agents, also shown when a command names no agent."""
 
 from __future__ import annotations
 
@@ -16,17 +16,25 @@ from agno_rt.cli.report import styled
 from agno_rt.cli.tables import Column, print_table, print_wrapped
 from agno_rt.errors import UsageError
 from agno_rt.project import Project, load_project
+from agno_rt.runnable import Runnable
 from agno_rt.tools import Tool, Toolkit, tool
 
-__all__ = ["Listed", "ask_which", "list_agents", "print_agents"]
+__all__ = ["Listed", "ask_which", "list_agents", "name_model", "print_agents"]
 
 _DESCRIPTION = 200
+"""The most characters of a description."""
 _NARROW = 60
+"""Columns of a terminal too narrow for a table."""
 
 
 @attrs.frozen
 class Listed:
-    """An agent as it is listed: `tools` by their names, or by the spec of those that a plugin makes."""
+    """A row of the table.
+
+    Attributes:
+        model: the model's name or spec; for another runnable than an agent its kind and its parts
+        tools: names, or the spec of a tool made by a plugin
+    """
 
     name: str
     model: str
@@ -36,10 +44,16 @@ class Listed:
 
 
 def list_agents(project: Project) -> list[Listed]:
-    """Describe each agent of the project. Nothing that an agent names is made for it."""
+    """Describe each agent and other runnable of the project, without making its model or tools."""
     return [
-        Listed(name, _model(agent), _tools(agent), _description(agent), project.sources.get(name, project.source))
-        for name, agent in project.agents.items()
+        Listed(
+            name,
+            name_model(runnable),
+            _name_tools(runnable) if isinstance(runnable, Agent) else [],
+            _summarize(runnable),
+            project.sources.get(name, project.source),
+        )
+        for name, runnable in project.runnables.items()
     ]
 
 
@@ -54,7 +68,7 @@ def print_agents(agents: Sequence[Listed], *, err: bool = False) -> None:
 
 
 def _print_blocks(agents: Sequence[Listed], *, err: bool) -> None:
-    """Print an agent in several lines, where a table has no room."""
+    """Print each agent in several lines, for a terminal too narrow for the table."""
     for each in agents:
         click.echo(styled(each.name, bold=True), err=err)
         for line in (each.model, ", ".join(each.tools), each.description, each.source):
@@ -63,36 +77,40 @@ def _print_blocks(agents: Sequence[Listed], *, err: bool) -> None:
 
 
 def ask_which(verb: str, config: str | None) -> UsageError:
-    """List the agents there are, on standard error, and return the error of a command that names none."""
+    """List the project's agents on stderr, and return the error for a command without an agent."""
     agents = list_agents(load_project(config))
     print_agents(agents, err=True)
     example = agents[0].name if agents else "openai:gpt-5"
-    typed = f"agno-rt {verb} {shlex.quote(example)}{_REST.get(verb, '')}"
-    hint = f"Name one: {typed}. Or name a model: `agno-rt models` lists them."
+    typed = f"agno-rt {verb} {shlex.quote(example)}{_EXAMPLES.get(verb, '')}"
+    hint = f"Name an agent: {typed}. Or name a model: `agno-rt models` lists the models."
     return UsageError("no agent is named", hint=hint)
 
 
-_REST = {"run": ' "Hello!"', "map": " inputs.jsonl -o results.jsonl"}
+_EXAMPLES = {"run": ' "Hello!"', "map": " inputs.jsonl -o results.jsonl"}
 
 
-def _model(agent: Agent[Any, Any]) -> str:
-    return agent.model if isinstance(agent.model, str) else agent.model.name
+def name_model(runnable: Runnable) -> str:
+    """Return the name or the spec of an agent's model; for another runnable its kind and its parts."""
+    if isinstance(runnable, Agent):
+        return runnable.model if isinstance(runnable.model, str) else runnable.model.name
+    parts = ", ".join(part.name or part.kind for part in runnable.parts())
+    return f"{runnable.kind} of {parts}" if parts else runnable.kind
 
 
-def _tools(agent: Agent[Any, Any]) -> list[str]:
+def _name_tools(agent: Agent[Any, Any]) -> list[str]:
     names: list[str] = []
     for entry in agent.tools:
         if isinstance(entry, str):
             names.append(entry)
         elif isinstance(entry, Toolkit):
-            names += [each.name for each in entry.tools]
+            names += [entry.name] if entry.open is not None else [each.name for each in entry.tools]
         else:
             names.append((entry if isinstance(entry, Tool) else tool(entry)).name)
     return names
 
 
-def _description(agent: Agent[Any, Any]) -> str:
-    """What the agent says of itself, or else how its instructions begin."""
-    text = getattr(agent, "description", "") or agent.instructions
+def _summarize(runnable: Runnable) -> str:
+    """Return the description, or the first paragraph of an agent's instructions, cut to one line of a table."""
+    text = runnable.description or (runnable.instructions if isinstance(runnable, Agent) else "")
     paragraph = " ".join(text.strip().partition("\n\n")[0].split()) if isinstance(text, str) else ""
     return paragraph if len(paragraph) <= _DESCRIPTION else f"{paragraph[: _DESCRIPTION - 1].rstrip()}…"

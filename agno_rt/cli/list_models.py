@@ -1,4 +1,4 @@
-"""The models that plugins have, each with what it lacks before it can answer. Loads no model, and asks no server."""
+"""A table of the plugins' models, with the reason why a model is not ready. Loads no model, and asks no server."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from agno_rt.runtime import Runtime
 __all__ = ["ListedModel", "find_fault", "find_missing", "list_models", "print_models"]
 
 _FILE = re.compile(r"\bPATH\b")
-"""An example of any file, which need not be there."""
+"""The placeholder for a file name in a spec: there is nothing to check."""
 
 
 @attrs.frozen
 class ListedModel:
-    """A model's spec: whether it is `ready`, `None` for a form that stands for many, and what is missing."""
+    """A row of the table. `ready` is `None` for a form of many models; `missing` is the reason if not ready."""
 
     spec: str
     plugin: str
@@ -37,15 +37,15 @@ class ListedModel:
 
 
 def list_models(config: Config, host: PluginHost) -> list[ListedModel]:
-    """Describe the models of all plugins: the names they have, and examples of names where any will do."""
-    return trio.run(_list, config, host)
+    """Describe the models of all plugins: their names, and examples for plugins with any number of models."""
+    return trio.run(_describe_models, config, host)
 
 
-async def _list(config: Config, host: PluginHost) -> list[ListedModel]:
+async def _describe_models(config: Config, host: PluginHost) -> list[ListedModel]:
     async with Runtime(plugins=host, settings=config.plugins) as runtime:
         found = []
         for offer in host.offers("models"):
-            for spec in _specs(offer, config):
+            for spec in _expand_specs(offer, config):
                 if _FILE.search(spec):
                     found.append(ListedModel(spec, offer.plugin, None, "", "", offer.help))
                     continue
@@ -55,20 +55,21 @@ async def _list(config: Config, host: PluginHost) -> list[ListedModel]:
 
 
 async def find_fault(runtime: Runtime, model: str | Model) -> tuple[str, str] | None:
-    """Find what would keep the model from answering: a message and a hint."""
+    """Return a message and a hint if the model could not answer, else `None`."""
     for finding in await check_ready(runtime, Agent(model)):
         if finding.agents and finding.level != "note":
             return finding.message, finding.hint
     return None
 
 
-def _specs(offer: Offer, config: Config) -> Iterator[str]:
+def _expand_specs(offer: Offer, config: Config) -> Iterator[str]:
     if offer.name != "*":
         yield f"{offer.plugin}:{offer.name}"
         return
     try:
         names = list(offer.examples(config.plugins.get(offer.plugin, {}))) if offer.examples else []
     except BaseException as exc:
+        # A failure in the examples of a plugin must not hide the models of the other plugins.
         if must_pass(exc):
             raise
         names = []
@@ -76,19 +77,19 @@ def _specs(offer: Offer, config: Config) -> Iterator[str]:
 
 
 def print_models(models: Sequence[ListedModel]) -> None:
-    """Print a table of the models, and what is missing below it, once for all that miss the same."""
+    """Print a table of the models, and below the table each reason why models are not ready."""
     states = {True: "ready", False: "not ready", None: ""}
     columns = (Column("MODEL", whole=True), Column("STATUS", whole=True), Column("DESCRIPTION"))
     rows = [(each.spec, states[each.ready], each.description) for each in models]
-    print_table(columns, rows, empty="No plugin with models is installed: pip install agno-rt-llamacpp, for one.")
+    print_table(columns, rows, empty="No plugin with models is installed. For one: pip install agno-rt-llamacpp")
     for (message, hint), specs in find_missing(models).items():
         notice(f"{', '.join(specs)}: {message}\n  {hint}".rstrip())
     if ready := next((each.spec for each in models if each.ready), ""):
-        notice(f'Ask one: agno-rt run {ready} "Hello!"')
+        notice(f'Try: agno-rt run {ready} "Hello!"')
 
 
 def find_missing(models: Iterable[ListedModel]) -> dict[tuple[str, str], list[str]]:
-    """Find what is missing, a message and a hint, and the models that miss it."""
+    """Return the specs of the models that are not ready by their reason: a message and a hint."""
     missing: dict[tuple[str, str], list[str]] = {}
     for each in models:
         if each.missing:

@@ -1,4 +1,4 @@
-"""Options that several verbs share, and what they leave behind for `main`."""
+"""Options shared by several verbs, and the `State` they set for `main`."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class State:
-    """What `main` must know once the verb has ended: whether an error is shown with its traceback."""
+    """Facts for `main` after the end of the verb: whether to show an error's traceback."""
 
-    # Written out, because importing attrs here would cost `--version` more than all else in this package.
+    # No attrs class: importing attrs here would cost `--version` more than the rest of this package.
     __slots__ = ("debug",)
 
     def __init__(self) -> None:
@@ -44,20 +44,20 @@ def _note_debug(context: click.Context, option: click.Parameter, value: bool) ->
 
 
 def debug_option(function: F) -> F:
-    """`--debug`."""
+    """Add `--debug`."""
     text = "Show the traceback of an error (as AGNO_RT_DEBUG=1 does)."
     return click.option("--debug", is_flag=True, expose_value=False, callback=_note_debug, help=text)(function)
 
 
 def agent_argument(function: F) -> F:
-    """`[AGENT]`: without one the verb lists those there are."""
+    """Add `[AGENT]`. Without an agent the verb lists the project's agents."""
     return click.argument("agent", required=False, shell_complete=complete_agent)(function)
 
 
 def complete_agent(context: click.Context, argument: click.Parameter, incomplete: str) -> list[str]:
-    """The names of the project's agents that begin so, for a shell; none where the project cannot be loaded."""
+    """Return the agents' names with the beginning, for a shell; nothing if the project cannot be loaded."""
     if context.params.get("words"):
-        return []  # what comes after the agent is its input
+        return []  # the words after the agent are its input
     from agno_rt.errors import AgnoError
     from agno_rt.project import load_project
 
@@ -68,62 +68,63 @@ def complete_agent(context: click.Context, argument: click.Parameter, incomplete
 
 
 def agent_options(function: F) -> F:
-    """`--model`, `--system` and `--tool`, which `agno_rt.cli.choose_agent.Changes` takes as they are."""
-    model = "Model to ask, as in openai:gpt-5: in place of the agent's, or without an agent."
+    """Add `--model`, `--system` and `--tool`: the fields of `agno_rt.cli.choose_agent.Changes`."""
+    model = "Model to ask, as in openai:gpt-5: instead of the agent's, or without an agent."
     tool = "Another tool: plugin:tool or FILE.py:function. May be given several times."
     options = (
         click.option("-m", "--model", metavar="SPEC", help=model),
-        click.option("-s", "--system", metavar="TEXT", help="Instructions, in place of the agent's."),
+        click.option("-s", "--system", metavar="TEXT", help="Instructions, instead of the agent's."),
         click.option("-t", "--tool", "tools", metavar="SPEC", multiple=True, help=tool),
     )
+    # Reversed, as decorators apply from the innermost out: `--help` then lists the options in this order.
     for option in reversed(options):
         function = option(function)
     return function
 
 
 def config_option(function: F) -> F:
-    """`--config SOURCE`."""
+    """Add `--config SOURCE`."""
     text = "Project to use: a .toml or .py file, or a module. Default: agno-rt.toml in this folder, if there is one."
     return click.option("-c", "--config", metavar="SOURCE", help=text)(function)
 
 
 def json_option(function: F) -> F:
-    """`--json`, for what may have several lines."""
+    """Add `--json`, for a verb that prints one or more objects."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")(function)
 
 
 def memory_option(function: F) -> F:
-    """`--memory URL`."""
+    """Add `--memory URL`."""
     text = "Memory to use, as in sqlite:///agents.db. Default: the project's, or else the file of `agno-rt chat`."
     return click.option("--memory", metavar="URL", help=text)(function)
 
 
 def plain_option(function: F) -> F:
-    """`--plain`, or `--no-markdown`."""
-    text = "Show answers as they are written, without Markdown's forms and wrapped words."
+    """Add `--plain`, also spelled `--no-markdown`."""
+    text = "Show answers as plain text, without Markdown and line wrapping."
     return click.option("--plain", "--no-markdown", is_flag=True, help=text)(function)
 
 
 def reasoning_option(function: F) -> F:
-    """`--reasoning` and `--no-reasoning`."""
-    text = "Show what the model thinks, or do not. Default: dimly, in a terminal."
+    """Add `--reasoning` and `--no-reasoning`."""
+    text = "Show or hide the model's reasoning. Default: shown dimly in a terminal."
     return click.option("--reasoning/--no-reasoning", default=None, help=text)(function)
 
 
 def session_option(function: F) -> F:
-    """`--session NAME`."""
-    text = "Conversation to go on with, and to keep."
+    """Add `--session NAME`."""
+    text = "Session to continue; its messages are stored."
     return click.option("--session", metavar="NAME", callback=_check_name, help=text)(function)
 
 
 def user_option(function: F) -> F:
-    """`--user NAME`, for what makes runs."""
-    text = "Who is asking. A session belongs to the user, or to none, for whom it began."
+    """Add `--user NAME`, for a verb that runs an agent."""
+    text = "Name of the user who asks. A session belongs to the user who began it."
     return click.option("--user", metavar="NAME", callback=_check_name, help=text)(function)
 
 
 def _check_name(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """Refuse a name that nothing can be kept under, the empty one for instance."""
+    """Return the name. Raises `UsageError` for a name that cannot be stored, for instance an empty one."""
     if value is not None:
         from agno_rt.names import check_name
 
@@ -132,10 +133,10 @@ def _check_name(context: click.Context, option: click.Parameter, value: str | No
 
 
 def owner_option(function: F) -> F:
-    """`--user NAME`, for what is kept."""
-    return click.option("--user", metavar="NAME", help="As if there were only what belongs to this user.")(function)
+    """Add `--user NAME`, for a verb that looks at stored things."""
+    return click.option("--user", metavar="NAME", help="Only what belongs to this user.")(function)
 
 
 def yes_option(function: F) -> F:
-    """`--yes`."""
-    return click.option("-y", "--yes", is_flag=True, help="Do not ask whether to.")(function)
+    """Add `--yes`."""
+    return click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")(function)

@@ -1,4 +1,4 @@
-"""What the command line says besides answers: notices and errors, all on stderr. Knows no verb."""
+"""Messages of the command line besides answers: notices, warnings and errors, on stderr. Knows no verb."""
 
 from __future__ import annotations
 
@@ -23,36 +23,37 @@ _UNSEEN = re.compile(f"(?![\n\t])[{UNSEEN}]")
 
 
 def clean(text: str) -> str:
-    """The text without what is not to be seen: what a model, a tool or a user wrote must not steer the terminal."""
+    """Return the text without control characters: text of a model, a tool or a user must not control the terminal."""
+    # Most text is plain, and passes without the expression.
     return text if text.isascii() and text.isprintable() else _UNSEEN.sub("", text)
 
 
 def notice(text: str) -> None:
-    """Say something on stderr, dimly: it is no part of an answer."""
+    """Print a dim line on stderr, apart from answers."""
     click.echo(styled(clean(text), dim=True), err=True)
 
 
 def remark(text: str) -> None:
-    """Say something as `notice` does, with no word cut at a terminal's edge; what people copy would be torn apart."""
+    """Print as `notice`, wrapped at words in a terminal. For prose; a wrapped command could not be copied."""
     if sys.stderr.isatty():
-        from agno_rt.cli.word_wrap import wrap_words
+        from agno_rt.cli.text.word_wrap import wrap_words
 
         text = wrap_words(clean(text))
     notice(text)
 
 
 def show_error(message: str, hint: str = "") -> None:
-    """`error: message` on stderr, and what to do about it on the next line."""
-    _show("error:", "red", message, hint)
+    """Print `error: message` on stderr, and the hint on the next line."""
+    _show_message("error:", "red", message, hint)
 
 
 def show_warning(message: str, hint: str = "") -> None:
-    """`warning: message` on stderr, where the command goes on all the same, and what to do about it."""
-    _show("warning:", "yellow", message, hint)
+    """Print `warning: message` on stderr, and the hint on the next line. The command goes on."""
+    _show_message("warning:", "yellow", message, hint)
 
 
 def show_findings(findings: Iterable[Finding]) -> None:
-    """Say what was found out about an agent before it runs; what is only good to know, where a person reads it."""
+    """Print the findings about an agent before its run: errors and warnings always, notes only in a terminal."""
     for finding in findings:
         if finding.level != "note":
             show_warning(str(finding), finding.hint)
@@ -64,7 +65,7 @@ _show_of_python = warnings.showwarning
 
 
 def tell_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-    """Show a warning of agno_rt in the command line's way, any other as Python does."""
+    """Show a warning of agno_rt as a message, any other warning as Python does. For `warnings.showwarning`."""
     if not category.__module__.startswith("agno_rt."):
         _show_of_python(message, category, *place, **more)
         return
@@ -72,16 +73,16 @@ def tell_warning(message: Warning | str, category: type[Warning], *place: Any, *
     show_warning(text, hint)
 
 
-def _show(word: str, colour: str, message: str, hint: str) -> None:
+def _show_message(word: str, colour: str, message: str, hint: str) -> None:
     lines = [f"{styled(word, fg=colour, bold=True)} {clean(message)}"]
     if hint:
         lines.append(f"{styled('hint:', bold=True)} {clean(hint)}")
-    # Where it cannot be said, the exit code says it.
+    # stderr may be closed; the exit code still tells of the error.
     with suppress(OSError, ValueError):
         click.echo("\n".join(lines), err=True)
 
 
 def styled(text: str, *, fg: str | None = None, bold: bool | None = None, dim: bool | None = None) -> str:
-    """The text in that style, unless the user wants no colours; `click.echo` drops it where no terminal listens."""
+    """Return the text in the style, unless NO_COLOR is set. `click.echo` removes the style outside a terminal."""
     plain = not (fg or bold or dim) or os.environ.get("NO_COLOR")
     return text if plain else click.style(text, fg=fg, bold=bold, dim=dim)

@@ -1,4 +1,4 @@
-"""Tables and lines on stdout: fitted to a terminal, whole for a script, or JSON lines. Knows no verb."""
+"""Tables and lines on stdout: fitted to a terminal, uncut for a script, or JSON lines. Knows no verb."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["Column", "counted", "one_line", "print_json_lines", "print_pairs", "
 _GAP = "  "
 _READABLE = 12
 _LEAST = 6
-"""Cells that a column keeps, where a terminal is narrow, while there are columns behind it; and when there are none."""
+"""The least cells of a cut column: `_READABLE`, or `_LEAST` if not even one such column fits."""
 
 
 @attrs.frozen
 class Column:
-    """A column: its title; whether it is `whole`, and so never cut, as what people copy must be; and its side."""
+    """A column of a table. A `whole` column is never cut, for content that people copy; `right` aligns to the right."""
 
     title: str
     whole: bool = False
@@ -32,22 +32,22 @@ class Column:
 
 
 def counted(count: int, one: str) -> str:
-    """A number of things: `1 message`, `4 messages`."""
+    """Return a number with its noun: `1 message`, `4 messages`."""
     return f"{count:,} {one}{'' if count == 1 else 's'}"
 
 
 def one_line(text: str) -> str:
-    """The text on a line, without what could steer the terminal."""
+    """Return the text on a single line, without control characters."""
     return clean(" ".join(text.split()))
 
 
 def when(seconds: float | None) -> str:
-    """A time in seconds since the epoch, as it was on the clock here."""
+    """Return the local date and time of the seconds since the epoch; empty for none."""
     return "" if not seconds else f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M}"
 
 
 def print_json_lines(values: Iterable[Any]) -> None:
-    """Each value as JSON on a line."""
+    """Print each value as JSON on a line."""
     import msgspec
 
     encode = msgspec.json.Encoder().encode
@@ -56,7 +56,7 @@ def print_json_lines(values: Iterable[Any]) -> None:
 
 
 def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
-    """What each thing is, a line each; those that are nothing are left out."""
+    """Print a name and its value on each line, without the empty values."""
     shown = [(name, value) for name, value in pairs if value]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
@@ -64,7 +64,7 @@ def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def print_wrapped(text: str, before: str, *, hang: int = 2, dim: bool = False, err: bool = False) -> None:
-    """Print the text behind `before`, which takes two cells. In a terminal lines end between words."""
+    """Print the text behind `before`, a mark of two cells. In a terminal, lines are wrapped at words."""
     lines = [one_line(text)]
     if (sys.stderr if err else sys.stdout).isatty():
         room = max(20, shutil.get_terminal_size().columns - hang - 1)
@@ -74,45 +74,46 @@ def print_wrapped(text: str, before: str, *, hang: int = 2, dim: bool = False, e
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, empty: str, err: bool = False) -> None:
-    """The rows below their titles. In a terminal, empty columns are left out, and those that need not be whole are cut
-    until a row fits a line.
+    """Print the rows below their titles.
 
-    Where there are no rows, `empty` is said on stderr, and stdout gets nothing. With `err` stderr has the table, too.
+    In a terminal, empty columns are left out, and columns that are not `whole` are cut until a row fits a line. Without
+    rows, `empty` is printed on stderr, and nothing on stdout. With `err` the table goes to stderr, too.
     """
     cells = [[one_line(cell) for cell in row] for row in rows]
     if not cells:
         notice(empty)
         return
     cells.insert(0, [column.title for column in columns])
-    widths = [max(_width(row[at]) for row in cells) for at in range(len(columns))]
+    widths = [max(_cell_width(row[at]) for row in cells) for at in range(len(columns))]
     if (sys.stderr if err else sys.stdout).isatty():
         widths = [width if any(row[at] for row in cells[1:]) else 0 for at, width in enumerate(widths)]
-        widths = _fitted(columns, widths, shutil.get_terminal_size().columns)
+        widths = _fit_widths(columns, widths, shutil.get_terminal_size().columns)
     for number, row in enumerate(cells):
         placed = [
-            _placed(cell, width, right=column.right)
+            _align_cell(cell, width, right=column.right)
             for column, cell, width in zip(columns, row, widths, strict=True)
             if width
         ]
         click.echo(styled(_GAP.join(placed).rstrip(), bold=True if number == 0 else None), err=err)
 
 
-def _fitted(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
-    """The widths that fit: columns are cut, but not below what can be read, before those at the end are left out."""
+def _fit_widths(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
+    """Return the widths that fit: columns are cut to a readable width first, then left out from the last."""
     loose = [at for at, column in enumerate(columns) if not column.whole and widths[at]]
     fitted = list(widths)
+    # A column left out is better than all columns cut beyond reading.
     for least in (_READABLE, _LEAST):
         for kept in range(len(loose), 0 if least == _READABLE else -1, -1):
             fitted = [0 if at in loose[kept:] else width for at, width in enumerate(widths)]
-            # A line that fills the terminal to its last cell is followed by an empty one in some.
-            if _narrow(fitted, loose[:kept], least, room - 1):
+            # Some terminals add an empty line after a line that fills the last cell.
+            if _narrow_columns(fitted, loose[:kept], least, room - 1):
                 return fitted
     return fitted
 
 
-def _narrow(widths: list[int], loose: Sequence[int], least: int, room: int) -> bool:
-    """Narrow the widest of the loose columns, and again, until all of them fit; tell whether they do."""
-    while (over := _total(widths) - room) > 0:
+def _narrow_columns(widths: list[int], loose: Sequence[int], least: int, room: int) -> bool:
+    """Narrow the widest of the loose columns again and again. Return whether all columns fit in the end."""
+    while (over := _total_width(widths) - room) > 0:
         widest = max((at for at in loose if widths[at] > least), key=lambda at: widths[at], default=None)
         if widest is None:
             return False
@@ -121,20 +122,20 @@ def _narrow(widths: list[int], loose: Sequence[int], least: int, room: int) -> b
     return True
 
 
-def _total(widths: Sequence[int]) -> int:
+def _total_width(widths: Sequence[int]) -> int:
     return sum(widths) + len(_GAP) * (sum(width > 0 for width in widths) - 1)
 
 
-def _width(text: str) -> int:
+def _cell_width(text: str) -> int:
     from rich.cells import cell_len
 
     return cell_len(text)
 
 
-def _placed(text: str, width: int, *, right: bool) -> str:
+def _align_cell(text: str, width: int, *, right: bool) -> str:
     from rich.cells import set_cell_size
 
-    missing = width - _width(text)
+    missing = width - _cell_width(text)
     if missing < 0:
         return f"{set_cell_size(text, width - 1)}…"
     return " " * missing + text if right else text + " " * missing

@@ -1,6 +1,6 @@
-"""What a terminal is asked for: a line that somebody types, and the keys that are pressed too early.
+"""Input from a terminal: typed lines, and keys pressed too early.
 
-For the main thread alone: readline and Ctrl-C work only there.
+Only for the main thread: readline and Ctrl-C do not work elsewhere.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 __all__ = [
     "ask",
-    "held_keys",
+    "hold_keys",
     "is_dumb",
     "is_interactive",
-    "kept_enter",
-    "prefilled",
+    "keep_enter",
+    "prefill",
     "read_from",
     "readline_module",
     "restore_settings",
@@ -26,30 +26,31 @@ __all__ = [
 
 
 def is_interactive() -> bool:
-    """Whether a person types the lines."""
+    """Tell whether standard input is a terminal."""
     return sys.stdin.isatty()
 
 
 def is_dumb() -> bool:
-    """Whether the terminal knows no more than to write on."""
+    """Tell whether the terminal can only print, without moving the cursor."""
     return os.environ.get("TERM", "") in ("", "dumb")
 
 
 def ask(question: str, text: str = "") -> str | None:
-    """What a person answers, with `text` there to be changed; `None` for Ctrl-D and Ctrl-C. No history has it."""
+    """Return a person's answer, prefilled with `text`; `None` for Ctrl-D and Ctrl-C. No history keeps the answer."""
     try:
-        with prefilled(text):
-            return read_from(_wrapped(question)).strip()
+        with prefill(text):
+            return read_from(_print_question(question)).strip()
     except (EOFError, KeyboardInterrupt):
         print(file=sys.stderr)
         return None
 
 
-def _wrapped(question: str) -> str:
-    """The question's last line, once those before it are written: readline would cut words at the edge."""
+def _print_question(question: str) -> str:
+    """Return the question as a prompt; in a terminal, print all but the last of its wrapped lines first."""
     if not sys.stdout.isatty():
         return question
-    from agno_rt.cli.word_wrap import wrap_words
+    # readline would break a long prompt in the middle of a word.
+    from agno_rt.cli.text.word_wrap import wrap_words
 
     *lines, last = wrap_words(question).split("\n")
     for line in lines:
@@ -58,16 +59,16 @@ def _wrapped(question: str) -> str:
 
 
 def read_from(prompt: str) -> str:
-    """Return the line that is typed behind the prompt. Raises `EOFError` and `KeyboardInterrupt`."""
+    """Return the line typed behind the prompt. Raises `EOFError` and `KeyboardInterrupt`."""
     if sys.stdout.isatty():
         return input(prompt)
-    # Where the answers go to a file, the prompt must not.
+    # `input` would write the prompt to stdout, into the file with the answers.
     print(prompt, end="", file=sys.stderr, flush=True)
     return input()
 
 
 def readline_module() -> ModuleType | None:
-    """Return readline, with which lines are edited; not every platform has it."""
+    """Return the readline module, which edits lines; `None` on a platform without readline."""
     try:
         import readline
     except ImportError:
@@ -76,8 +77,8 @@ def readline_module() -> ModuleType | None:
 
 
 @contextmanager
-def prefilled(text: str) -> Iterator[None]:
-    """Inside the block a line that is read has the text in it already, and goes into no history."""
+def prefill(text: str) -> Iterator[None]:
+    """Prefill lines read inside the block with the text, and keep them out of the history."""
     readline = readline_module()
     if readline is None:
         yield
@@ -90,32 +91,29 @@ def prefilled(text: str) -> Iterator[None]:
         readline.set_startup_hook()
 
 
-def kept_enter() -> AbstractContextManager[None]:
-    """Inside the block Enter that is pressed too early is Enter still when the next line is read, and no line feed."""
-    # Where readline does not read the line, Enter must be a line feed.
-    return _changed_settings(echo=True) if sys.stdout.isatty() else nullcontext()
+def keep_enter() -> AbstractContextManager[None]:
+    """Keep an Enter pressed too early, inside the block, as an Enter for the next line instead of a line feed."""
+    # Without readline, a line ends only with a line feed.
+    return _change_settings(echo=True) if sys.stdout.isatty() else nullcontext()
 
 
-def held_keys() -> AbstractContextManager[None]:
-    """Inside the block keys are not echoed into what is written, but kept for the next line that is read.
-
-    Ctrl-C stays what it is.
-    """
-    return _changed_settings(echo=False)
+def hold_keys() -> AbstractContextManager[None]:
+    """Keep keys pressed inside the block for the next line, without an echo. Ctrl-C still interrupts."""
+    return _change_settings(echo=False)
 
 
 def restore_settings() -> None:
-    """Give the terminal the settings back that it had at first, for a process that is about to end at once."""
+    """Restore the first settings of the terminal, for a process that is about to end at once."""
     if _first:
-        _set(_first[0])
+        _apply_settings(_first[0])
 
 
 _first: list[list[Any]] = []
-"""The terminal's settings before the outermost block that changed them."""
+"""The terminal's settings before the outermost block with changes; empty outside."""
 
 
 @contextmanager
-def _changed_settings(*, echo: bool) -> Iterator[None]:
+def _change_settings(*, echo: bool) -> Iterator[None]:
     if not is_interactive() or readline_module() is None:
         yield
         return
@@ -123,23 +121,24 @@ def _changed_settings(*, echo: bool) -> Iterator[None]:
 
     before = termios.tcgetattr(sys.stdin.fileno())
     changed = list(before)
+    # Without ICRNL, Enter stays a carriage return: readline takes it for Enter, and a line feed for a key of its own.
     changed[0] &= ~termios.ICRNL
     if not echo:
         changed[3] &= ~(termios.ECHO | termios.ICANON)
     if outermost := not _first:
         _first.append(before)
-    _set(changed)
+    _apply_settings(changed)
     try:
         yield
     finally:
-        _set(before)
+        _apply_settings(before)
         if outermost:
             _first.clear()
 
 
-def _set(settings: list[Any]) -> None:
+def _apply_settings(settings: list[Any]) -> None:
     import termios
 
-    # The terminal may be gone by now.
+    # The terminal may have been closed in the meantime.
     with suppress(termios.error, ValueError):
         termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, settings)

@@ -1,4 +1,4 @@
-"""Sessions as JSON lines: written whole or not at all, read with errors that name the line. Opens no memory."""
+"""Sessions as JSON lines: written completely or not at all, and read with errors naming the line. Opens no memory."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from agno_rt.memory import Session, SessionInfo
 from agno_rt.messages import Message
 from agno_rt.names import check_name
 
-__all__ = ["Kept", "read_sessions", "seekable", "session_line", "sink"]
+__all__ = ["SessionRecord", "make_seekable", "open_output", "read_sessions", "session_line"]
 
 _SPOOLED = 2**24
-"""Bytes of standard input that are held in memory before they go to a file."""
+"""The most bytes of standard input to hold in memory; more go to a temporary file."""
 
 
-class Kept(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """A session as a line has it. `data` is its state and summary, as the memory keeps them; bytes are in base64."""
+class SessionRecord(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A session on a line. `data` is the state and summary in the memory's format; bytes are in base64."""
 
     id: str
     messages: tuple[Message, ...] = ()
@@ -37,19 +37,19 @@ class Kept(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Kept).decode
+_decode = msgspec.json.Decoder(SessionRecord).decode
 
 
 def session_line(session: Session, info: SessionInfo | None) -> bytes:
-    """Return the session as a line. `info` is what a list says of it: its title and its agent."""
+    """Return the session as a line, with the title and the agent of `info`."""
     title, agent = ("", "") if info is None else (info.title, info.agent)
-    return _encode(Kept(session.id, tuple(session.messages), session.user, session.data, title, agent)) + b"\n"
+    return _encode(SessionRecord(session.id, tuple(session.messages), session.user, session.data, title, agent)) + b"\n"
 
 
-def read_sessions(file: IO[bytes], name: str, user: str | None = None) -> Iterator[tuple[int, Kept]]:
-    """The sessions in the file, from its beginning, with their lines' numbers. Raises `UsageError` with the line.
+def read_sessions(file: IO[bytes], name: str, user: str | None = None) -> Iterator[tuple[int, SessionRecord]]:
+    """Yield the number and the session of each line, from the file's beginning. Raises `UsageError` with the line.
 
-    Those that belong to nobody become the `user`'s, where one is named.
+    A session without an owner becomes the `user`'s, unless `None`.
     """
     file.seek(0)
     for number, line in enumerate(file, 1):
@@ -68,27 +68,27 @@ def read_sessions(file: IO[bytes], name: str, user: str | None = None) -> Iterat
             for message in kept.messages:
                 check_content(message.content)
         except (msgspec.MsgspecError, UnicodeError) as exc:
-            hint = "Each line is a session, as `agno-rt sessions export` writes it. Nothing was stored."
+            hint = "Each line must be a session, as written by `agno-rt sessions export`. Nothing was stored."
             raise UsageError(f"{name}:{number} is not a session: {exc}", hint=hint) from exc
         except UsageError as exc:
             raise exc.at(f"{name}:{number}") from None
         yield number, kept
 
 
-def seekable(file: IO[bytes]) -> IO[bytes]:
-    """The file, or a copy of it where it can be read but once."""
+def make_seekable(file: IO[bytes]) -> IO[bytes]:
+    """Return the file, or a copy of a file that can be read only once, such as a pipe."""
     if file.seekable():
         return file
-    copy = tempfile.SpooledTemporaryFile(_SPOOLED)  # noqa: SIM115  # it lives as long as whoever reads it
+    copy = tempfile.SpooledTemporaryFile(_SPOOLED)  # noqa: SIM115 - it must live as long as its reader
     shutil.copyfileobj(file, copy)
     return copy
 
 
 @contextmanager
-def sink(path: str | None) -> Iterator[IO[bytes]]:
-    """Where to write: standard output, or a file, which takes its place once all is in it, for its owner alone to read.
+def open_output(path: str | None) -> Iterator[IO[bytes]]:
+    """Open standard output (`None` or `-`) or a file to write to. The file appears only when complete.
 
-    Raises `UsageError` where it cannot be written; a file that was there is then left as it was.
+    Only the owner can read the file. Raises `UsageError` if the file cannot be written; an existing file then stays.
     """
     if path is None or path == "-":
         yield sys.stdout.buffer
@@ -97,10 +97,11 @@ def sink(path: str | None) -> Iterator[IO[bytes]]:
     target = Path(path).resolve()
     try:
         if target.exists() and not target.is_file():
-            # A device or a pipe keeps its place.
+            # A device or a pipe must not be replaced by a file.
             with target.open("wb") as file:
                 yield file
             return
+        # mkstemp makes the file private; in the same folder, since a file cannot be moved to another disk in one step.
         number, made = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
             with os.fdopen(number, "wb") as file:

@@ -1,4 +1,4 @@
-"""What a person types, as the value that a JSON Schema asks for. Knows no terminal."""
+"""Values for a JSON Schema, read from text typed by a person. Knows no terminal."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Schema = Mapping[str, Any]
 
 
 def fields_of(schema: Schema) -> dict[str, Schema]:
-    """What an object has by its schema, by name, each with references put in; nothing for anything else."""
-    found = _resolved(schema, schema)
-    return {name: _resolved(part, schema) for name, part in found.get("properties", {}).items()}
+    """Return the schemas of an object's fields by name, with references resolved; empty if not an object."""
+    found = _resolve_reference(schema, schema)
+    return {name: _resolve_reference(part, schema) for name, part in found.get("properties", {}).items()}
 
 
 def kinds_of(schema: Schema) -> list[str]:
-    """The names of the JSON types that a value may have; none where it may be anything."""
+    """Return the names of the allowed JSON types; empty if anything is allowed."""
     if "enum" in schema or "const" in schema:
         allowed = schema.get("enum", [schema.get("const")])
         return list(dict.fromkeys(_KINDS.get(type(value), "null") for value in allowed))
@@ -42,9 +42,9 @@ def kinds_of(schema: Schema) -> list[str]:
 
 
 def value_of(text: str, schema: Schema) -> Any:
-    """The value that the text means: itself where text is asked for, else JSON. Raises `UsageError` for neither.
+    """Return the value of the text: the text itself if a string is allowed, otherwise decoded JSON.
 
-    Whether it fits in all else is not looked at.
+    Raises `UsageError` for invalid JSON. Only the type is compared with the schema.
     """
     kinds = kinds_of(schema)
     if kinds == ["string"]:
@@ -56,14 +56,15 @@ def value_of(text: str, schema: Schema) -> Any:
     except ValueError:
         if not kinds or "string" in kinds:
             return text
-        raise UsageError(f"{text!r} is not of the type {' or '.join(kinds)}", hint="Write it as JSON has it.") from None
+        raise UsageError(f"{text!r} is not of the type {' or '.join(kinds)}", hint="Write the value as JSON.") from None
+    # By the exact type: True is an int in Python, but not in JSON.
     kind = _KINDS.get(type(value), "null")
     fits = not kinds or kind in kinds or (kind == "integer" and "number" in kinds)
     return text if not fits and "string" in kinds else value
 
 
 def answer_of(text: str, schema: Schema | None) -> Any:
-    """The answer that the text means: a JSON object where fields are asked for, or the value of the only one."""
+    """Return the answer of the text: a JSON object for a schema with fields, or the value of a single field."""
     if schema is None:
         return value_of(text, {})
     fields = fields_of(schema)
@@ -78,11 +79,11 @@ def answer_of(text: str, schema: Schema | None) -> Any:
     if len(fields) == 1:
         return {name: value_of(text, part) for name, part in fields.items()}
     names = ", ".join(f'"{name}": ...' for name in fields)
-    raise UsageError("the answer is not a JSON object", hint=f"Give one with these: {{{names}}}")
+    raise UsageError("the answer is not a JSON object", hint=f"Give an object with these fields: {{{names}}}")
 
 
-def _resolved(part: Schema, root: Schema) -> Schema:
-    """The schema, with the definition of its own that it refers to in its place."""
+def _resolve_reference(part: Schema, root: Schema) -> Schema:
+    """Return the schema with its `$ref` replaced by the definition in the root's `$defs`."""
     name = str(part.get("$ref", "")).removeprefix("#/$defs/")
     found = root.get("$defs", {}).get(name)
     return part if found is None else {**found, **{key: value for key, value in part.items() if key != "$ref"}}

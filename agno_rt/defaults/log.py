@@ -92,7 +92,7 @@ def _log_step(logger: Any, event: ModelEnded | ToolEnded, run: _Run) -> None:
         return
     # A call beside the turns, for a summary, has the number 0.
     run.turns = max(run.turns, event.turn)
-    if event.model not in run.models:
+    if event.model and event.model not in run.models:
         run.models.append(event.model)
     if event.status == "failed":
         logger.warning("model failed", run=event.run_id, model=event.model, error=event.error)

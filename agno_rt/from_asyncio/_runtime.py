@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, TypeVarTuple, final, overload
 
+from agno_rt._drive.job import When
 from agno_rt._drive.map_inputs import CONCURRENCY, OnError, OnResult
 from agno_rt._schema.generics import DepsT, OutputT
 from agno_rt.errors import UsageError
@@ -257,6 +258,10 @@ class AsyncioRun(Generic[OutputT]):
         host = self._runtime._host
         if host is not None:
             host.post(self._run.cancel)
+
+    async def send(self, input: Input, when: When = "next") -> None:
+        """As `Run.send`."""
+        await self._runtime.call(lambda _: self._run.send(input, when))
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
         """Return the spent part of each of the run's budgets."""

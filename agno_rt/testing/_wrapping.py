@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
 import attrs
@@ -20,6 +21,7 @@ from agno_rt.hookspecs import Observer
 from agno_rt.memory import MemoryBackend
 from agno_rt.models import Emit, Model, ModelRequest, ModelResponse
 from agno_rt.tools import Tool, Toolkit
+from agno_rt.tools import tool as as_tool
 from agno_rt.wrappers.base import Wrapper
 
 __all__ = ["Wrapping"]
@@ -83,7 +85,12 @@ class Wrapping:
         return cast(M, _make_proxy(memory, (), _async_methods(memory), around))
 
     def tool(self, tool: ToolT) -> ToolT:
-        """Wrap a tool, or each tool of a toolkit, with a point before and after each call."""
+        """Wrap a tool, or each tool of a toolkit, with a point before and after each call.
+
+        A toolkit with `open` also has points before and after it opens, and before it closes.
+        """
+        if isinstance(tool, Toolkit) and tool.open is not None:
+            return attrs.evolve(tool, open=self._wrap_open(tool.open, f"toolkit {tool.name}"))
         if isinstance(tool, Toolkit):
             return attrs.evolve(tool, tools=[self.tool(each) for each in tool.tools])
         if getattr(tool, "process", False):
@@ -111,6 +118,24 @@ class Wrapping:
             return result
 
         return attrs.evolve(tool, function=awaited)
+
+    def _wrap_open(self, open_: Callable[[], Any], what: str) -> Callable[[], Any]:
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[Any]:
+            await self._before(f"{what}, opening")
+            async with open_() as given:
+                await self._after(f"{what}, opening")
+                yield self._wrap_changing(given) if isinstance(given, AsyncIterable) else self._wrap_all(given)
+                await self._before(f"{what}, closing")
+
+        return opened
+
+    def _wrap_all(self, given: Iterable[Any]) -> list[Tool]:
+        return [self.tool(each if isinstance(each, Tool) else as_tool(each)) for each in given]
+
+    async def _wrap_changing(self, changing: AsyncIterable[Iterable[Any]]) -> AsyncIterator[list[Tool]]:
+        async for given in changing:
+            yield self._wrap_all(given)
 
     def hook(self, hook: T) -> T:
         """Wrap a hook, guardrail or `Guard`, with a point before and after each call of a method."""

@@ -1,4 +1,4 @@
-"""Agno in the trials of `trial.py`: `checkpoint="tool-batch"`, the finest that 3.1 has, and its SQLite database."""
+"""Agno in the trials of `trial.py`: `checkpoint="tool-batch"`, the finest of version 3.1, and its SQLite database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RUN = "11111111-1111-4111-8111-111111111111"
 
 
 class Calling(InstantModel):
-    """Calls the tools of each turn in order, then answers."""
+    """A model that calls the tools of each turn in order, and then answers."""
 
     turns: list[list[str]]
 
@@ -46,19 +46,19 @@ def block() -> str:
 
 
 def first() -> str:
-    """A step that ends."""
+    """Complete a step."""
     note("first called")
     return "1"
 
 
 def left() -> str:
-    """A step that ends."""
+    """Complete a step."""
     note("left called")
     return "2"
 
 
 def right() -> str:
-    """A step that the kill meets."""
+    """Begin a step, until the kill."""
     note("right called")
     if not has("killed"):
         block_for(60, "right")
@@ -67,21 +67,21 @@ def right() -> str:
 
 @tool(requires_confirmation=True)
 def pay() -> str:
-    """A step that needs approval."""
+    """Do a step after approval."""
     note("pay called")
     block_for(0.5, "pay")
     return "paid"
 
 
-def _agent(trial: str, *tools: Any) -> Agent:
+def _make_agent(trial: str, *tools: Any) -> Agent:
     model = Calling(id="calling")
     model.turns = TURNS[trial]
     database = SqliteDb(db_file=str(FOLDER / "agno.db"))
     return Agent(model=model, name="clerk", tools=list(tools), db=database, checkpoint="tool-batch", telemetry=False)
 
 
-async def _cancel(by_id: bool) -> None:
-    agent, run_id = _agent("cancel", wait, block), str(uuid.uuid4())
+async def _cancel_run(by_id: bool) -> None:
+    agent, run_id = _make_agent("cancel", wait, block), str(uuid.uuid4())
     run = asyncio.create_task(agent.arun("Go.", session_id="s", run_id=run_id))
     await wait_in_asyncio("wait began")
     await wait_in_asyncio("block began")
@@ -102,36 +102,36 @@ async def _cancel(by_id: bool) -> None:
 
 
 async def cancel() -> None:
-    """Cancel the task that awaits a run whose two tools are under way."""
-    await _cancel(False)
+    """Cancel the task that awaits a run with two tools in progress."""
+    await _cancel_run(False)
 
 
 async def cancel_by_id() -> None:
-    """Cancel such a run by its id, as Agno documents it."""
-    await _cancel(True)
+    """Cancel the same run by its id, as Agno documents."""
+    await _cancel_run(True)
 
 
 async def begin() -> None:
     """Run until the kill."""
-    await _agent("resume", first, left, right).arun("Go.", session_id="s", run_id=RUN)
+    await _make_agent("resume", first, left, right).arun("Go.", session_id="s", run_id=RUN)
 
 
 async def resume() -> None:
-    """Go on with what was under way."""
-    done = await _agent("resume", first, left, right).acontinue_run(run_id=RUN, session_id="s")
+    """Go on with the interrupted run."""
+    done = await _make_agent("resume", first, left, right).acontinue_run(run_id=RUN, session_id="s")
     note(f"answered {done.content}")
 
 
 async def ask() -> None:
     """Run until approval is needed."""
-    done = await _agent("decide", pay).arun("Go.", session_id="s", run_id=RUN)
+    done = await _make_agent("decide", pay).arun("Go.", session_id="s", run_id=RUN)
     note(f"the run is {done.status.value.lower()}")
     await asyncio.sleep(60)
 
 
 async def decide() -> None:
     """Approve and go on."""
-    agent = _agent("decide", pay)
+    agent = _make_agent("decide", pay)
     paused = agent.get_run_output(run_id=RUN, session_id="s")
     go()
     for requirement in paused.requirements:

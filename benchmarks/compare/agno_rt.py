@@ -19,7 +19,7 @@ MEMORY = f"sqlite:///{FOLDER / 'agno_rt.db'}"
 
 
 class Calling:
-    """Call the tools of each turn in order, then answers. It looks at the messages alone, so any process can go on."""
+    """A model that calls each turn's tools in order, then answers. It reads messages only, so any process can go on."""
 
     name = "calling"
 
@@ -68,21 +68,21 @@ def block_in_thread() -> str:
 
 @tool
 def first() -> str:
-    """A step that ends."""
+    """Complete a step."""
     note("first called")
     return "1"
 
 
 @tool
 def left() -> str:
-    """A step that ends."""
+    """Complete a step."""
     note("left called")
     return "2"
 
 
 @tool
 def right() -> str:
-    """A step that the kill meets."""
+    """Begin a step, until the kill."""
     note("right called")
     if not has("killed"):
         block_for(60, "right")
@@ -91,18 +91,18 @@ def right() -> str:
 
 @tool(approve=True)
 def pay() -> str:
-    """A step that needs approval."""
+    """Do a step after approval."""
     note("pay called")
     block_for(0.5, "pay")
     return "paid"
 
 
-def _agent(trial: str, *tools: Tool) -> Agent:
+def _make_agent(trial: str, *tools: Tool) -> Agent:
     return Agent(Calling(TURNS[trial]), "clerk", tools=tools, memory=MemoryPolicy(journal=True))
 
 
 async def cancel(second: Tool = block) -> None:
-    """Cancel a run whose two tools are under way."""
+    """Cancel a run with two tools in progress."""
     model = Calling([["wait", second.name]])
     async with Runtime() as runtime:
         run = await runtime.start(Agent(model, "clerk", tools=[wait, second]), "Go.")
@@ -120,29 +120,29 @@ async def cancel(second: Tool = block) -> None:
 
 
 async def cancel_thread() -> None:
-    """Cancel one whose blocking tool is in a thread."""
+    """Cancel a run whose blocking tool is in a thread."""
     await cancel(block_in_thread)
 
 
 async def begin() -> None:
     """Run until the kill."""
     async with Runtime(memory=MEMORY) as runtime:
-        await runtime.run(_agent("resume", first, left, right), "Go.", session="s")
+        await runtime.run(_make_agent("resume", first, left, right), "Go.", session="s")
 
 
 async def resume() -> None:
-    """Go on with what was under way."""
+    """Go on with the interrupted run."""
     async with Runtime(memory=MEMORY) as runtime:
         store: RunStore = runtime.memory  # type: ignore[assignment]
         for run in await store.runs(status="running"):
-            result = await runtime.resume(run.id, _agent("resume", first, left, right))
+            result = await runtime.resume(run.id, _make_agent("resume", first, left, right))
             note(f"answered {result.content}")
 
 
 async def ask() -> None:
     """Run until approval is needed."""
     async with Runtime(memory=MEMORY) as runtime:
-        result = await runtime.run(_agent("decide", pay), "Go.", session="s")
+        result = await runtime.run(_make_agent("decide", pay), "Go.", session="s")
         note(f"the run is {result.status}")
         await trio.sleep(60)
 
@@ -154,7 +154,7 @@ async def decide() -> None:
         (waiting,) = await store.approvals()
         go()
         await runtime.approve(waiting.id)
-        result = await runtime.resume(waiting.run, _agent("decide", pay))
+        result = await runtime.resume(waiting.run, _make_agent("decide", pay))
         note(f"answered {result.content}")
 
 

@@ -1,7 +1,7 @@
-"""Try the same three things with each framework, and write what happened into docs/comparison.md: `make compare`.
+"""Try the same three things with each framework, and write the outcome into docs/comparison.md: `make compare`.
 
-Each framework runs in processes of its own, in its own environment (`.asv/compare/NAME`), and writes a log. Only logs
-are judged, by the functions of `judge.py`.
+Each framework runs in processes of its own, in its own environment (`.asv/compare/NAME`), and writes a log. The
+functions of `judge.py` read the logs only.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PATIENCE = 60.0
 
 
 class Trial:
-    """One framework's processes and their log, in a folder that is made for them."""
+    """A framework's processes with their log, in a new folder."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name, self.folder = name, folder
@@ -50,7 +50,7 @@ class Trial:
         self.python = sys.executable if name == "agno_rt" else str(python)
 
     def start(self, step: str) -> subprocess.Popen[bytes]:
-        """Start a process that carries out the step."""
+        """Start a process for the step."""
         return subprocess.Popen(
             [self.python, "-m", f"benchmarks.compare.{self.name}", step, str(self.folder)],
             cwd=ROOT,
@@ -61,7 +61,7 @@ class Trial:
         )
 
     def wait(self, line: str, times: int = 1) -> None:
-        """Wait until the log has the beginning of a line so many times."""
+        """Wait until so many lines of the log begin with `line`."""
         until = time.monotonic() + PATIENCE
         while sum(text.startswith(line) for _, text in self.log()) < times:
             if time.monotonic() > until:
@@ -74,44 +74,44 @@ class Trial:
             log.write(f"{time.time():.3f} {line}\n".encode())
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
-        """Send SIGKILL to the process and its children, and say so."""
+        """Send SIGKILL to the process and its children, and log the kill."""
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         self.say("killed")
 
     def finish(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait for the end of a process; kill one that does not end."""
+        """Wait for the end of a process, and kill the process if it does not end."""
         try:
             process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.kill(process)
 
     def log(self) -> Log:
-        """The lines so far, with seconds since the first."""
+        """Return the lines so far, with seconds since the first."""
         path = self.folder / "log"
         lines = [line.partition(" ") for line in path.read_text().splitlines()] if path.exists() else []
         return [(round(float(at) - float(lines[0][0]), 1), text) for at, _, text in lines]
 
 
 def try_cancel(trial: Trial, step: str) -> Log:
-    """Cancel a run whose tools are under way."""
+    """Cancel a run with tools in progress."""
     trial.finish(trial.start(step))
     return trial.log()
 
 
 def try_kill(trial: Trial) -> Log:
-    """Kill a run in the middle of a call; go on with it in another process."""
+    """Kill a run in the middle of a call, and go on in another process."""
     process = trial.start("begin")
     trial.wait("left called")
     trial.wait("right began")
-    time.sleep(1)  # whatever a framework wants to store of `left`, it has had the time to
+    time.sleep(1)  # time for a framework to store the result of `left`
     trial.kill(process)
     trial.finish(trial.start("resume"))
     return trial.log()
 
 
 def try_approve(trial: Trial, deciders: int) -> Log:
-    """Kill a run that waits for approval; let so many processes approve and go on at the same moment."""
+    """Kill a run that waits for approval; let `deciders` processes approve and go on at the same moment."""
     process = trial.start("ask")
     trial.wait("the run is")
     trial.kill(process)
@@ -123,7 +123,7 @@ def try_approve(trial: Trial, deciders: int) -> Log:
     return trial.log()
 
 
-def _try(name: str) -> dict[str, Log]:
+def _try_framework(name: str) -> dict[str, Log]:
     trials: dict[str, Callable[[Trial], Log]] = {step: partial(try_cancel, step=step) for step in CANCELS[name]}
     trials |= {
         "kill": try_kill,
@@ -138,7 +138,7 @@ def _try(name: str) -> dict[str, Log]:
     return logs
 
 
-def _versions(name: str) -> dict[str, str]:
+def _read_versions(name: str) -> dict[str, str]:
     wanted = {
         "agno_rt": ["agno-rt", "trio"],
         "agno": ["agno"],
@@ -166,9 +166,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in options.names or NAMES:
             python = Trial(name, Path()).python
             results["frameworks"][name] = {
-                "versions": _versions(name),
+                "versions": _read_versions(name),
                 "type": revealed(name, python),
-                "logs": _try(name),
+                "logs": _try_framework(name),
             }
         results["date"] = datetime.now(UTC).strftime("%Y-%m-%d")
         results["python"] = platform.python_version()

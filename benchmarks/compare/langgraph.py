@@ -20,7 +20,7 @@ GO: Any = {"messages": [{"role": "user", "content": "Go."}]}
 
 
 class Calling(InstantModel):
-    """Calls the tools of each turn in order, then answers."""
+    """A model that calls the tools of each turn in order, and then answers."""
 
     turns: list[list[str]]
 
@@ -47,21 +47,21 @@ def block() -> str:
 
 @tool
 def first() -> str:
-    """A step that ends."""
+    """Complete a step."""
     note("first called")
     return "1"
 
 
 @tool
 def left() -> str:
-    """A step that ends."""
+    """Complete a step."""
     note("left called")
     return "2"
 
 
 @tool
 def right() -> str:
-    """A step that the kill meets."""
+    """Begin a step, until the kill."""
     note("right called")
     if not has("killed"):
         block_for(60, "right")
@@ -70,7 +70,7 @@ def right() -> str:
 
 @tool
 def pay() -> str:
-    """A step that needs approval."""
+    """Do a step after approval."""
     if not interrupt("pay?"):
         return "denied"
     note("pay called")
@@ -78,17 +78,17 @@ def pay() -> str:
     return "paid"
 
 
-def _agent(trial: str, saver: AsyncSqliteSaver | None, *tools: Any) -> Any:
+def _make_agent(trial: str, saver: AsyncSqliteSaver | None, *tools: Any) -> Any:
     return create_agent(Calling(turns=TURNS[trial]), list(tools), checkpointer=saver)
 
 
-def _saver() -> Any:
+def _open_saver() -> Any:
     return AsyncSqliteSaver.from_conn_string(str(FOLDER / "langgraph.db"))
 
 
 async def cancel() -> None:
-    """Cancel the task that awaits a run whose two tools are under way."""
-    run = asyncio.create_task(_agent("cancel", None, wait, block).ainvoke(GO))
+    """Cancel the task that awaits a run with two tools in progress."""
+    run = asyncio.create_task(_make_agent("cancel", None, wait, block).ainvoke(GO))
     await wait_in_asyncio("wait began")
     await wait_in_asyncio("block began")
     note("cancel")
@@ -105,29 +105,29 @@ async def cancel() -> None:
 
 async def begin() -> None:
     """Run until the kill."""
-    async with _saver() as saver:
-        await _agent("resume", saver, first, left, right).ainvoke(GO, THREAD, durability="sync")
+    async with _open_saver() as saver:
+        await _make_agent("resume", saver, first, left, right).ainvoke(GO, THREAD, durability="sync")
 
 
 async def resume() -> None:
-    """Go on with what was under way."""
-    async with _saver() as saver:
-        done = await _agent("resume", saver, first, left, right).ainvoke(None, THREAD, durability="sync")
+    """Go on with the interrupted run."""
+    async with _open_saver() as saver:
+        done = await _make_agent("resume", saver, first, left, right).ainvoke(None, THREAD, durability="sync")
         note(f"answered {done['messages'][-1].content}")
 
 
 async def ask() -> None:
     """Run until approval is needed."""
-    async with _saver() as saver:
-        done = await _agent("decide", saver, pay).ainvoke(GO, THREAD, durability="sync")
+    async with _open_saver() as saver:
+        done = await _make_agent("decide", saver, pay).ainvoke(GO, THREAD, durability="sync")
         note(f"the run is {'interrupted' if '__interrupt__' in done else 'over'}")
         await asyncio.sleep(60)
 
 
 async def decide() -> None:
     """Approve and go on."""
-    async with _saver() as saver:
-        agent = _agent("decide", saver, pay)
+    async with _open_saver() as saver:
+        agent = _make_agent("decide", saver, pay)
         go()
         done = await agent.ainvoke(Command(resume=True), THREAD, durability="sync")
         note(f"answered {done['messages'][-1].content}")

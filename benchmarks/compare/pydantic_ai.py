@@ -22,7 +22,7 @@ TURNS = {"cancel": [["wait", "block"]], "resume": [["first"], ["left", "right"]]
 WORKFLOW = "the-run"
 
 
-def _model(trial: str) -> FunctionModel:
+def _make_model(trial: str) -> FunctionModel:
     def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         turn = sum(isinstance(message, ModelResponse) for message in messages)
         if turn == len(TURNS[trial]):
@@ -46,21 +46,21 @@ def block() -> str:
 
 @DBOS.step()
 def first() -> str:
-    """A step that ends."""
+    """Complete a step."""
     note("first called")
     return "1"
 
 
 @DBOS.step()
 def left() -> str:
-    """A step that ends."""
+    """Complete a step."""
     note("left called")
     return "2"
 
 
 @DBOS.step()
 def right() -> str:
-    """A step that the kill meets."""
+    """Begin a step, until the kill."""
     note("right called")
     if not has("killed"):
         block_for(60, "right")
@@ -68,14 +68,14 @@ def right() -> str:
 
 
 def pay() -> str:
-    """A step that needs approval."""
+    """Do a step after approval."""
     note("pay called")
     block_for(0.5, "pay")
     return "paid"
 
 
-async def _cancel(by_token: bool) -> None:
-    agent, token = Agent(_model("cancel"), tools=[wait, block]), CancellationToken()
+async def _cancel_run(by_token: bool) -> None:
+    agent, token = Agent(_make_model("cancel"), tools=[wait, block]), CancellationToken()
     run = asyncio.create_task(agent.run("Go.", **({"cancellation_token": token} if by_token else {})))
     await wait_in_asyncio("wait began")
     await wait_in_asyncio("block began")
@@ -95,16 +95,16 @@ async def _cancel(by_token: bool) -> None:
 
 
 async def cancel() -> None:
-    """Cancel the task that awaits a run whose two tools are under way."""
-    await _cancel(False)
+    """Cancel the task that awaits a run with two tools in progress."""
+    await _cancel_run(False)
 
 
 async def cancel_by_token() -> None:
-    """Cancel such a run by its token."""
-    await _cancel(True)
+    """Cancel the run by a token."""
+    await _cancel_run(True)
 
 
-async def _durable() -> None:
+async def _run_durably() -> None:
     DBOS(
         config={
             "name": "trial",
@@ -114,7 +114,7 @@ async def _durable() -> None:
             "run_admin_server": False,
         }
     )
-    agent = Agent(_model("resume"), name="clerk", tools=[first, left, right], capabilities=[DBOSDurability()])
+    agent = Agent(_make_model("resume"), name="clerk", tools=[first, left, right], capabilities=[DBOSDurability()])
 
     @DBOS.workflow(name="clerk_run")
     async def workflow() -> str:
@@ -129,21 +129,23 @@ async def _durable() -> None:
 
 async def begin() -> None:
     """Run until the kill."""
-    await _durable()
+    await _run_durably()
 
 
 async def resume() -> None:
-    """Go on with what was under way: DBOS recovers it when it is launched."""
-    await _durable()
+    """Go on with the interrupted run, which DBOS recovers at launch."""
+    await _run_durably()
 
 
-def _asking() -> Any:
-    return Agent(_model("decide"), tools=[Tool(pay, requires_approval=True)], output_type=[str, DeferredToolRequests])
+def _make_asking_agent() -> Any:
+    return Agent(
+        _make_model("decide"), tools=[Tool(pay, requires_approval=True)], output_type=[str, DeferredToolRequests]
+    )
 
 
 async def ask() -> None:
     """Run until approval is needed."""
-    done = await _asking().run("Go.")
+    done = await _make_asking_agent().run("Go.")
     (FOLDER / "messages.json").write_bytes(done.all_messages_json())
     note(f"the run is over with {type(done.output).__name__}")
     await asyncio.sleep(60)
@@ -153,7 +155,7 @@ async def decide() -> None:
     """Approve and go on."""
     messages = ModelMessagesTypeAdapter.validate_json((FOLDER / "messages.json").read_bytes())
     go()
-    done = await _asking().run(
+    done = await _make_asking_agent().run(
         message_history=messages, deferred_tool_results=DeferredToolResults(approvals={"pay": True})
     )
     note(f"answered {done.output}")

@@ -1,7 +1,7 @@
-"""The parts that every framework's trial shares: a log that survives `kill -9`, and the moments that are waited for.
+"""Shared parts of every framework's trial: a log that survives `kill -9`, and waiting for moments of the trial.
 
 Each framework has one program beside this file. `drive.py` starts it, as `python -m benchmarks.compare.NAME STEP
-FOLDER`, in the framework's own environment. Imports the standard library alone.
+FOLDER`, in the framework's own environment. The module imports the standard library only.
 
 The steps:
 
@@ -25,19 +25,19 @@ from pathlib import Path
 __all__ = ["FOLDER", "block_for", "clean_up", "go", "has", "main", "note", "wait_for", "wait_in_asyncio"]
 
 FOLDER = Path(sys.argv[2] if len(sys.argv) > 2 else ".")
-"""Where a trial keeps its log and its database."""
+"""The folder of a trial's log and database."""
 
 _PATIENCE = 60.0
 
 
 def note(line: str) -> None:
-    """Append a line to the trial's log at once, so that a kill cannot take it back."""
+    """Append a line to the trial's log at once, so that a kill cannot remove the line."""
     with open(FOLDER / "log", "ab", buffering=0) as log:
         log.write(f"{time.time():.3f} {line}\n".encode())
 
 
 def has(line: str) -> bool:
-    """Whether the log has this line."""
+    """Return whether the log has the line."""
     path = FOLDER / "log"
     return path.exists() and any(text.partition(" ")[2] == line for text in path.read_text().splitlines())
 
@@ -57,7 +57,7 @@ async def wait_in_asyncio(line: str) -> None:
 
 
 def block_for(seconds: float, name: str) -> None:
-    """Block as a slow library call does, and say when it has ended."""
+    """Block as a slow library call does, and log the end."""
     note(f"{name} began")
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -78,13 +78,13 @@ async def clean_up() -> None:
 
 
 def go() -> None:
-    """Say that this process is ready, and wait until the driver lets all of them go at once."""
+    """Log `ready`, and wait until the driver releases all processes at once."""
     note("ready")
     wait_for("go")
 
 
 def main(steps: Mapping[str, Callable[[], Awaitable[None]]], run: Callable[..., object] = asyncio.run) -> None:
-    """Carry out the step that the command line names."""
+    """Carry out the step of the command line."""
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
 
     async def step() -> None:
@@ -92,7 +92,7 @@ def main(steps: Mapping[str, Callable[[], Awaitable[None]]], run: Callable[..., 
 
     try:
         run(step() if run is asyncio.run else step)
-    except BaseException as exc:  # what comes of a step is told, not raised: that is what the trial is for
+    except BaseException as exc:  # the outcome of a step is logged, not raised, since the trial is about outcomes
         told = " ".join(str(exc).split())[:160]
         note(f"raised {type(exc).__name__}: {told}".rstrip(": "))
     note("process over")

@@ -1,4 +1,4 @@
-"""The smallest program with a typed answer in each framework, and the type that mypy finds for the answer."""
+"""The smallest program with a typed answer in each framework, and mypy's type of the answer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROGRAMS = {
 
 
 def revealed(name: str, python: str) -> str:
-    """Return the type that mypy finds, given the framework's own Python; `?` where it finds none."""
+    """Return mypy's type of the answer, using the framework's own Python, or `?` if there is none."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "program.py").write_text(PROGRAMS[name], encoding="utf-8")
         (Path(folder) / "mypy.ini").write_text("[mypy]\n", encoding="utf-8")

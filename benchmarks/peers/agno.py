@@ -1,7 +1,7 @@
 """The peer Agno: its own API under asyncio, and AgentOS, its server. Run by the driver, in Agno's environment.
 
-The history of a session is what Agno keeps in its in-process database and adds to the context: the last hundred
-messages. Telemetry is off; a run logs nothing by default.
+Agno keeps the history of a session in its in-process database, and adds the last hundred messages to the context.
+Telemetry is off; a run logs nothing by default.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CALL = {"id": "call", "type": "function", "function": {"name": "double", "argume
 
 
 class InstantModel(Model):
-    """Answers at once."""
+    """A model with an immediate answer."""
 
     def _respond(self, messages: list[Message]) -> ModelResponse:
         return ModelResponse(role="assistant", content="ok")
@@ -39,11 +39,11 @@ class InstantModel(Model):
         return self._respond(kwargs["messages"])
 
     def invoke_stream(self, *args: Any, **kwargs: Any) -> Iterator[ModelResponse]:
-        """Answer in one piece."""
+        """Answer in a single piece."""
         yield self._respond(kwargs["messages"])
 
     async def ainvoke_stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ModelResponse]:
-        """Answer in one piece."""
+        """Answer in a single piece."""
         yield self._respond(kwargs["messages"])
 
     def _parse_provider_response(self, response: Any, **kwargs: Any) -> ModelResponse:
@@ -54,7 +54,7 @@ class InstantModel(Model):
 
 
 class CallingModel(InstantModel):
-    """Calls one tool, then answers."""
+    """A model with a tool call before its answer."""
 
     def _respond(self, messages: list[Message]) -> ModelResponse:
         if messages[-1].role == "tool":
@@ -71,17 +71,17 @@ INSTANT, CALLING = InstantModel(id="instant"), CallingModel(id="calling")
 
 
 def simple() -> Agent:
-    """An agent as its documentation begins."""
+    """Make an agent as the first in Agno's documentation."""
     return Agent(model=INSTANT, name="assistant", telemetry=False)
 
 
 def calling() -> Agent:
-    """The same with one tool."""
+    """Make the agent with a tool."""
     return Agent(model=CALLING, name="assistant", tools=[double], telemetry=False)
 
 
 def remembering(model: Model = INSTANT, db: InMemoryDb | None = None, **options: Any) -> Agent:
-    """The same with a memory of its sessions."""
+    """Make an agent with a memory of sessions."""
     return Agent(
         model=model,
         name="assistant",
@@ -98,7 +98,7 @@ DB = InMemoryDb()
 
 
 def in_session(model: Model, **options: Any) -> Row:
-    """Runs in a session that holds a hundred messages as they begin."""
+    """Return the row of runs in a session that begins with a hundred messages."""
 
     async def row(times: int) -> float:
         db = InMemoryDb()
@@ -121,7 +121,7 @@ def in_session(model: Model, **options: Any) -> Row:
 
 
 def rows() -> dict[str, Row]:
-    """What this peer does."""
+    """Return the peer's rows."""
     one = simple()
     return {
         "create": made(simple),
@@ -137,7 +137,7 @@ def rows() -> dict[str, Row]:
 
 
 def app() -> Any:
-    """One agent behind AgentOS."""
+    """Make the application with an agent behind AgentOS."""
     from agno.os import AgentOS
 
     agent = Agent(model=INSTANT, name="assistant", id="assistant", telemetry=False)
@@ -145,7 +145,7 @@ def app() -> Any:
 
 
 def serve_http(port: int, workers: int) -> None:
-    """Serve it on uvicorn with the fast loop and parser, on the loopback address."""
+    """Serve the application on uvicorn with the fast loop and parser, on the loopback address."""
     import uvicorn
 
     uvicorn.run(

@@ -1,6 +1,6 @@
 """agno_rt itself, measured as its peers are. Run by the driver, in the environment of this repository.
 
-The history is a session of the in-process memory; an agent sees its last hundred messages, which is the default. It
+The history is a session of the in-process memory; an agent sees its last hundred messages, which is the default. A run
 logs nothing by default; with logging, the log observer writes a line of JSON for each run.
 """
 
@@ -29,7 +29,7 @@ Body = Callable[[Runtime, int], Awaitable[None]]
 
 
 def in_runtime(body: Body, **options: Any) -> Row:
-    """The row that has `body` do its thing in a runtime, whose opening is left out."""
+    """Return the row that repeats `body` in a runtime, without the time of opening the runtime."""
 
     async def row(times: int) -> float:
         async with Runtime(memory=InProcessMemory(), **options) as runtime:
@@ -42,11 +42,11 @@ def in_runtime(body: Body, **options: Any) -> Row:
     return row
 
 
-# Creating one takes little more than a call of a function, so each loop has its own call written out.
+# Creating an agent takes little more than a function call, so each loop has its own call written out.
 
 
 async def create(times: int) -> float:
-    """Agents with a model and a name."""
+    """Create agents with a model and a name."""
     start = time.perf_counter()
     for _ in range(times):
         Agent(INSTANT, "assistant")
@@ -54,7 +54,7 @@ async def create(times: int) -> float:
 
 
 async def create_tool(times: int) -> float:
-    """Agents with one tool."""
+    """Create agents with a tool."""
     start = time.perf_counter()
     for _ in range(times):
         Agent(INSTANT, "assistant", "", TOOLS)
@@ -62,7 +62,7 @@ async def create_tool(times: int) -> float:
 
 
 async def create_memory(times: int) -> float:
-    """Agents with a policy of memory."""
+    """Create agents with a policy of memory."""
     start = time.perf_counter()
     for _ in range(times):
         Agent(INSTANT, "assistant", "", (), None, POLICY)
@@ -70,19 +70,19 @@ async def create_memory(times: int) -> float:
 
 
 async def runs(runtime: Runtime, times: int) -> None:
-    """Runs of a new agent each."""
+    """Run a new agent each time."""
     for _ in range(times):
         await runtime.run(Agent(INSTANT, "assistant"), "hello")
 
 
 async def tool_runs(runtime: Runtime, times: int) -> None:
-    """Runs of a new agent each, with one tool call and two turns."""
+    """Run a new agent each time, with one tool call and two turns."""
     for _ in range(times):
         await runtime.run(Agent(CALLING, "assistant", "", TOOLS), "hello")
 
 
 def runs_of(agent: Agent, session: str | None) -> Body:
-    """Runs of one agent."""
+    """Return a body for repeated runs of an agent."""
 
     async def body(runtime: Runtime, times: int) -> None:
         for _ in range(times):
@@ -92,7 +92,7 @@ def runs_of(agent: Agent, session: str | None) -> Body:
 
 
 async def concurrent(runtime: Runtime, times: int) -> None:
-    """Many runs of one agent together."""
+    """Run the same agent many times at once."""
     agent = Agent(INSTANT, "assistant")
     for _ in range(times):
         async with trio.open_nursery() as nursery:
@@ -101,7 +101,7 @@ async def concurrent(runtime: Runtime, times: int) -> None:
 
 
 async def memory_add(times: int) -> float:
-    """Messages added to a session that holds a hundred."""
+    """Add messages to a session of a hundred messages."""
     memory, message = InProcessMemory(), (Message("user", "hello"),)
     version = await memory.append("session", PAST, version=0)
     start = time.perf_counter()
@@ -111,7 +111,7 @@ async def memory_add(times: int) -> float:
 
 
 def rows() -> dict[str, Row]:
-    """Every row."""
+    """Return every row."""
     one, caller = Agent(INSTANT, "assistant"), Agent(CALLING, "assistant", "", TOOLS)
     return {
         "create": create,
@@ -130,12 +130,12 @@ def rows() -> dict[str, Row]:
 
 
 def as_json(line: Any, default: Any) -> bytes:
-    """A line of the log."""
+    """Encode a line of the log."""
     return msgspec.json.encode(line, enc_hook=default)
 
 
 def log_json() -> None:
-    """Have structlog write lines of JSON with their time and level, the fast way that its documentation tells."""
+    """Let structlog write lines of JSON with time and level, in the fast way of the documentation."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         processors=[

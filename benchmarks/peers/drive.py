@@ -1,6 +1,7 @@
-"""The command of `make peers`: finds the peers that are installed, has them measured, writes the results and the page.
+"""The command of `make peers`: finds the installed peers, measures them, and writes the results and the page.
 
-With `--rows`, `--peers` or `--rounds` it is a quick try, which prints and writes nothing but what `--save` names.
+With `--rows`, `--peers` or `--rounds` the command is a quick try, which prints the results and writes only the file of
+`--save`.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ PAGE = ROOT / "docs" / "performance.md"
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
-    """What the command line asks for. Raises `UsageError` for a row, a peer or a program that there is not."""
-    names = _chosen("peer", arguments.peers, [kind.name for kind in PEERS])
-    rows = _chosen("row", arguments.rows, [row.name for row in ROWS])
+    """Return the plan for the command line. Raises `UsageError` for an unknown row, peer or program."""
+    names = _choose_names("peer", arguments.peers, [kind.name for kind in PEERS])
+    rows = _choose_names("row", arguments.rows, [row.name for row in ROWS])
     commands: dict[str, Sequence[str]] = {}
     python: dict[str, Path] = {}
     absent: dict[str, str] = {}
@@ -39,7 +40,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
         interpreter = Path(sys.executable) if name == OURS else ENVIRONMENTS / name / "bin" / "python"
         if name == "agno_go":
             if arguments.agno_go:
-                commands[name] = [str(_program(Path(arguments.agno_go)))]
+                commands[name] = [str(_find_program(Path(arguments.agno_go)))]
             else:
                 absent[name] = "give AGNO_GO=path of a program that measures it"
         elif interpreter.exists():
@@ -47,24 +48,24 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
             python[name] = interpreter
         else:
             absent[name] = "not installed: make peers"
-    return Plan(commands, _rows(rows), arguments.rounds or 15, python=python, absent=absent)
+    return Plan(commands, _sort_rows(rows), arguments.rounds or 15, python=python, absent=absent)
 
 
-def _program(path: Path) -> Path:
+def _find_program(path: Path) -> Path:
     if not path.is_file() or not os.access(path, os.X_OK):
         raise UsageError(
-            f"{path} is no program that can be run",
+            f"{path} is not a program that can be run",
             hint="Build one against Agno-Go's sources that speaks the protocol of benchmarks/peers/protocol.py.",
         )
     return path.absolute()
 
 
-def _rows(names: Sequence[str]) -> list[Row]:
-    """The rows, those over HTTP last: their servers disturb nobody then."""
+def _sort_rows(names: Sequence[str]) -> list[Row]:
+    """Return the rows, HTTP last, so that servers do not disturb other rows."""
     return sorted((row for row in ROWS if row.name in names), key=lambda row: row.name in HTTP_ROWS)
 
 
-def _chosen(kind: str, given: str, known: Sequence[str]) -> list[str]:
+def _choose_names(kind: str, given: str, known: Sequence[str]) -> list[str]:
     names = [name for name in given.split(",") if name] or list(known)
     for name in names:
         if name not in known:
@@ -72,7 +73,7 @@ def _chosen(kind: str, given: str, known: Sequence[str]) -> list[str]:
     return names
 
 
-def _parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers.drive", description="Measure peers side by side.")
     parser.add_argument("--peers", default="", help="only these, with commas between")
     parser.add_argument("--rows", default="", help="only these, with commas between")
@@ -86,18 +87,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None, page_at: Path = PAGE, results_at: Path = RESULTS) -> int:
-    """The command: exit code 1 where it cannot be carried out as it was asked."""
-    given = _parser().parse_args(arguments)
+    """Run the command. Return exit code 1 if it cannot be carried out."""
+    given = _make_parser().parse_args(arguments)
     try:
         if given.page_only:
             replace_between(page_at, "peers", page(Results.load(results_at)))
             return 0
         quick = bool(given.peers or given.rows or given.rounds or given.save)
         if not quick:
-            # Eight minutes later would be too late to hear of it.
+            # Check the page's markers now, because eight minutes later would be too late.
             replace_between(page_at, "peers", page(Results.load(results_at)) if results_at.exists() else "")
         plan = plan_of(given)
-        results = trio.run(measure, plan, _say, given.save or (None if quick else ENVIRONMENTS / "results.json"))
+        results = trio.run(measure, plan, _print_line, given.save or (None if quick else ENVIRONMENTS / "results.json"))
         print(f"\n{reached(results)}\n")
         if quick:
             print(page(results))
@@ -111,7 +112,7 @@ def main(arguments: Sequence[str] | None = None, page_at: Path = PAGE, results_a
     return 0
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     print(line, flush=True)
 
 

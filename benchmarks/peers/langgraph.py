@@ -1,7 +1,7 @@
 """The peer LangGraph: the agent that its makers build on it (create_agent), under asyncio. Run by the driver.
 
-The history is its InMemorySaver, the checkpointer for one process. It grows with each run, so a row with a history
-takes a new one each time that it is asked for. LangSmith's tracing is off; it logs nothing by default.
+The history is its InMemorySaver, the checkpointer for one process. The history grows with each run, so a row with a
+history uses a new saver for each measurement. LangSmith's tracing is off; a run logs nothing by default.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .protocol import HISTORY, Row, concurrent, made, serve, timed, versions
 
 
 class InstantModel(BaseChatModel):
-    """Answers at once."""
+    """A model with an immediate answer."""
 
     @property
     def _llm_type(self) -> str:
@@ -35,12 +35,12 @@ class InstantModel(BaseChatModel):
         return self._generate(messages)
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
-        """Answer the same with any tools."""
+        """Return the model itself, which answers the same with any tools."""
         return self
 
 
 class CallingModel(InstantModel):
-    """Calls one tool, then answers."""
+    """A model with a tool call before its answer."""
 
     def _respond(self, messages: list[BaseMessage]) -> AIMessage:
         if isinstance(messages[-1], ToolMessage):
@@ -59,26 +59,26 @@ IN_THREAD: Any = {"configurable": {"thread_id": "thread"}}
 
 
 def simple() -> Any:
-    """An agent as its documentation begins."""
+    """Make an agent as the first in LangGraph's documentation."""
     return create_agent(INSTANT, name="assistant")
 
 
 def calling() -> Any:
-    """The same with one tool."""
+    """Make the agent with a tool."""
     return create_agent(CALLING, tools=[double], name="assistant")
 
 
 def remembering() -> Any:
-    """The same with a memory of its threads."""
+    """Make an agent with a memory of threads."""
     return create_agent(INSTANT, name="assistant", checkpointer=InMemorySaver())
 
 
 def said(text: str) -> Any:
-    """What a run begins with."""
+    """Return the input of a run."""
     return {"messages": [HumanMessage(text)]}
 
 
-async def _thread(**options: Any) -> Any:
+async def _open_thread(**options: Any) -> Any:
     agent = create_agent(name="assistant", checkpointer=InMemorySaver(), **options)
     past: list[AnyMessage] = []
     for _ in range(HISTORY // 2):
@@ -88,23 +88,23 @@ async def _thread(**options: Any) -> Any:
 
 
 def in_thread(**options: Any) -> Row:
-    """Runs in a thread that holds a hundred messages as they begin."""
+    """Return the row of runs in a thread that begins with a hundred messages."""
 
     async def row(times: int) -> float:
-        agent = await _thread(**options)
+        agent = await _open_thread(**options)
         return await timed(lambda: agent.ainvoke(said("hello"), IN_THREAD))(times)
 
     return row
 
 
 async def memory_add(times: int) -> float:
-    """Messages added to a thread that holds a hundred."""
-    agent = await _thread(model=INSTANT)
+    """Add messages to a thread of a hundred messages."""
+    agent = await _open_thread(model=INSTANT)
     return await timed(lambda: agent.aupdate_state(IN_THREAD, said("hello")))(times)
 
 
 def rows() -> dict[str, Row]:
-    """What this peer does."""
+    """Return the peer's rows."""
     one = simple()
     return {
         "create": made(simple),
@@ -125,7 +125,7 @@ if __name__ == "__main__":
         {
             "versions": versions("langgraph", "langchain"),
             "import": "from langchain.agents import create_agent",
-            # Its history grows with each run: few of them stay near a hundred messages.
+            # The history grows with each run, so only few runs stay near a hundred messages.
             "most": dict.fromkeys(("run_history", "tool_history", "memory_add"), 10),
             "notes": {"memory_add": "`aupdate_state` with its InMemorySaver, which keeps every state"},
         },

@@ -1,7 +1,7 @@
-"""Measures peers side by side: all their processes are there together, and take turns.
+"""Measures peers side by side: all their processes run at the same time, and take turns.
 
-In each round of a row, each peer does it once. What counts of a row is the best of its rounds, since whatever else a
-machine does only ever takes time away. A peer that fails is told as failed; the others go on. Knows no framework.
+In each round of a row, each peer does the row once. The best round counts, since the rest of the machine only ever adds
+time. A failed peer is reported as failed; the others go on. Knows no framework.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _Found = TypeVar("_Found")
 
 @attrs.frozen
 class Plan:
-    """What is to be measured, of whom, and how long.
+    """The peers and rows to measure, and the time for them.
 
-    `commands` start the peers' processes; `absent` says of others why they are not there. A round of a row should take
-    a peer so many `seconds`: many short ones find a quiet moment sooner than few long ones. A row whose rounds take
-    longer than `slow` is done `few` times. An answer may take `limit`
-    seconds. `python` has the interpreters of peers, for the rows that need processes of their own.
+    `commands` start the peers' processes; `absent` has the reasons of missing peers. A round of a row should take a
+    peer so many `seconds`: many short rounds find a quiet moment sooner than few long ones. A row whose rounds take
+    longer than `slow` has `few` rounds. An answer may take `limit` seconds. `python` has the interpreters of peers, for
+    the rows with processes of their own.
     """
 
     commands: Mapping[str, Sequence[str]]
@@ -55,12 +55,12 @@ class Plan:
 
 
 class _RowFailed(Exception):
-    """The peer cannot do this row, and lives on. The text says why."""
+    """Raised if the peer cannot do this row, but lives on. The text gives the reason."""
 
 
 @attrs.define
 class _Session:
-    """One measuring: what is wanted, who still goes on, and what is known so far."""
+    """A measuring: the plan, the remaining peers, and the results so far."""
 
     plan: Plan
     folder: Path
@@ -69,17 +69,17 @@ class _Session:
     alive: dict[str, Peer] = attrs.field(factory=dict)
 
     def keep(self, row: Row, peer: str, **found: Any) -> None:
-        """Add to what is known of a peer in a row."""
+        """Add to the results of a peer in a row."""
         self.results.rows[row.name].setdefault(peer, {}).update(found)
 
     def record(self, row: Row, seen: Mapping[str, Sequence[float]]) -> None:
-        """Keep the best of each peer's rounds, and the middle one."""
+        """Keep the best of each peer's rounds, and the median."""
         for peer, each in seen.items():
             best = max(each) if row.unit == "a second" else min(each)
             self.keep(row, peer, best=best / row.parts, median=median(each) / row.parts)
 
     async def turn(self, row: Row, peer: str, asked: Awaitable[_Found]) -> _Found | None:
-        """What the peer answers; nothing where it fails, which is kept: it takes no part in the row any more."""
+        """Return the peer's answer. A failure is kept, returns None, and ends the peer's part in the row."""
         try:
             return await asked
         except (_RowFailed, PeerFailed) as reason:
@@ -92,7 +92,7 @@ class _Session:
 
 
 async def measure(plan: Plan, say: Callable[[str], object] = print, save: Path | None = None) -> Results:
-    """Measure all rows of all peers by turns; with `save`, what is known is written there after each row."""
+    """Measure all rows of all peers by turns; with `save`, write the results so far there after each row."""
     machine = {name: fact for name, fact in describe_machine("").items() if fact}
     results = Results(time.strftime("%Y-%m-%d"), plan.rounds, machine)
     results.peers = {peer: {"absent": reason} for peer, reason in plan.absent.items()}
@@ -100,20 +100,24 @@ async def measure(plan: Plan, say: Callable[[str], object] = print, save: Path |
         session = _Session(plan, Path(folder), say, results)
         async with AsyncExitStack() as stack:
             for name, command in plan.commands.items():
-                await _open(session, stack, name, command)
+                await _open_peer(session, stack, name, command)
             for row in plan.rows:
                 began = time.perf_counter()
                 results.rows[row.name] = {}
-                await (_served if row.name in HTTP_ROWS else _imported if row.name == "import" else _asked)(
-                    session, row
-                )
+                await (
+                    _measure_servers
+                    if row.name in HTTP_ROWS
+                    else _measure_imports
+                    if row.name == "import"
+                    else _measure_asked
+                )(session, row)
                 say(f"{row.text} [{time.perf_counter() - began:.0f} s]: {told(results, row)}")
                 if save is not None:
                     results.save(save)
     return results
 
 
-async def _open(session: _Session, stack: AsyncExitStack, name: str, command: Sequence[str]) -> None:
+async def _open_peer(session: _Session, stack: AsyncExitStack, name: str, command: Sequence[str]) -> None:
     try:
         peer = await stack.enter_async_context(opened(name, command, session.folder, session.plan.limit))
     except PeerFailed as reason:
@@ -125,26 +129,26 @@ async def _open(session: _Session, stack: AsyncExitStack, name: str, command: Se
     session.say(f"{name}: {', '.join(' '.join(one) for one in session.results.peers[name]['versions'].items())}")
 
 
-async def _asked(session: _Session, row: Row) -> None:
-    """Measure a row by asking the peers that can do it."""
+async def _measure_asked(session: _Session, row: Row) -> None:
+    """Measure a row by asking the peers."""
     plan = session.plan
     times: dict[str, int] = {}
     for name, peer in list(session.alive.items()):
         if note := peer.about.get("notes", {}).get(row.name):
             session.keep(row, name, note=note)
         if row.name in peer.about.get("rows", ()):
-            count = await session.turn(row, name, _calibrate(peer, row, plan))
+            count = await session.turn(row, name, _calibrate_row(peer, row, plan))
             if count is not None:
                 times[name] = count
     seen: dict[str, list[float]] = {name: [] for name in times}
-    # Bytes are exact: once is enough.
+    # Bytes are exact, so one round is enough.
     rounds = dict.fromkeys(times, 1 if row.unit == "bytes" else plan.rounds)
     for at in range(plan.rounds):
-        # Each round goes the other way round, so that none is always measured after the same neighbour.
+        # Rounds alternate in direction, so that no peer is always measured after the same neighbour.
         for name in list(seen)[:: -1 if at % 2 else 1]:
             if at >= rounds[name]:
                 continue
-            took = await session.turn(row, name, _one(session.alive[name], row, times[name]))
+            took = await session.turn(row, name, _measure_one(session.alive[name], row, times[name]))
             if took is None:
                 del seen[name]
                 continue
@@ -154,8 +158,8 @@ async def _asked(session: _Session, row: Row) -> None:
     session.record(row, seen)
 
 
-async def _one(peer: Peer, row: Row, times: int) -> float:
-    """What one of a row takes, asked for so many of them."""
+async def _measure_one(peer: Peer, row: Row, times: int) -> float:
+    """Return the result for one operation of the row, asking for `times`."""
     answer = await peer.ask(f"ROW {row.name} {times}")
     if "error" in answer:
         raise _RowFailed(answer["error"])
@@ -165,22 +169,22 @@ async def _one(peer: Peer, row: Row, times: int) -> float:
         raise PeerFailed(f"answered {answer} to the row {row.name}") from None
 
 
-async def _calibrate(peer: Peer, row: Row, plan: Plan) -> int:
-    """How many times a round has the row done. Finding that out also warms the peer up."""
+async def _calibrate_row(peer: Peer, row: Row, plan: Plan) -> int:
+    """Return how many operations make a round of the row. The search also warms the peer up."""
     most = int(peer.about.get("most", {}).get(row.name, 1_000_000))
     if row.unit == "bytes":
         return 1
     times = 1
     while True:
-        one = await _one(peer, row, times)
+        one = await _measure_one(peer, row, times)
         wanted = round(plan.seconds / max(one, 1e-9))
         if one * times >= plan.seconds / 4 or times >= most:
             return max(1, min(most, wanted))
         times = min(most, max(2 * times, min(50 * times, wanted // 3)))
 
 
-async def _imported(session: _Session, row: Row) -> None:
-    """Measure what a program begins with, in fresh processes."""
+async def _measure_imports(session: _Session, row: Row) -> None:
+    """Measure the import of each peer in fresh processes."""
     seen: dict[str, list[float]] = {}
     for name, peer in session.alive.items():
         if name in session.plan.python and "import" in peer.about:
@@ -190,7 +194,7 @@ async def _imported(session: _Session, row: Row) -> None:
     for _ in range(min(session.plan.rounds, session.plan.few) + 1):
         for name in list(seen):
             took = await session.turn(
-                row, name, _import(session.plan.python[name], session.alive[name].about["import"])
+                row, name, _time_import(session.plan.python[name], session.alive[name].about["import"])
             )
             if took is None:
                 del seen[name]
@@ -200,7 +204,7 @@ async def _imported(session: _Session, row: Row) -> None:
     session.record(row, {name: each[1:] for name, each in seen.items()})
 
 
-async def _import(python: Path, line: str) -> float:
+async def _time_import(python: Path, line: str) -> float:
     command = [str(python), "-c", _IMPORT.format(line)]
     done = await trio.run_process(
         command, env=environment(), cwd=ROOT, capture_stdout=True, stderr=subprocess.DEVNULL, check=False
@@ -210,8 +214,8 @@ async def _import(python: Path, line: str) -> float:
     return float(done.stdout.split()[-1])
 
 
-async def _served(session: _Session, row: Row) -> None:
-    """Measure the servers, all of which are up together."""
+async def _measure_servers(session: _Session, row: Row) -> None:
+    """Measure the servers, all of which run at the same time."""
     kinds = server_kinds(session.plan.python, HTTP_ROWS[row.name])
     if not load_tool():
         for name in kinds:

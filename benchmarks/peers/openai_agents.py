@@ -1,7 +1,7 @@
 """The peer openai-agents: agents with a model of our own, run by its Runner under asyncio. Run by the driver.
 
 The history is its SQLiteSession, which is in memory unless a file is named. Tracing, which would send to its maker, is
-off; it logs nothing by default.
+off; a run logs nothing by default.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .protocol import HISTORY, Row, concurrent, made, serve, timed, versions
 
 
 class InstantModel(Model):
-    """Answers at once."""
+    """A model with an immediate answer."""
 
     def _respond(self, given: Any) -> Any:
         text = ResponseOutputText(text="ok", type="output_text", annotations=[], logprobs=[])
@@ -29,12 +29,12 @@ class InstantModel(Model):
         return ModelResponse(output=[self._respond(input)], usage=Usage(), response_id=None)
 
     def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        """Not asked for here."""
+        """Fail, since no row streams."""
         raise NotImplementedError
 
 
 class CallingModel(InstantModel):
-    """Calls one tool, then answers."""
+    """A model with a tool call before its answer."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -42,7 +42,7 @@ class CallingModel(InstantModel):
     def _respond(self, given: Any) -> Any:
         if given[-1].get("type") == "function_call_output":
             return super()._respond(given)
-        self.calls += 1  # a call's id may not come again in a conversation
+        self.calls += 1  # ids of calls must be unique in a conversation
         return ResponseFunctionToolCall(
             call_id=f"call-{self.calls}", name="double", arguments='{"number": 21}', type="function_call"
         )
@@ -59,16 +59,16 @@ TOOLS = [double]
 
 
 def simple() -> Agent[None]:
-    """An agent as its documentation begins."""
+    """Make an agent as the first in the documentation."""
     return Agent(name="assistant", model=INSTANT)
 
 
 def calling() -> Agent[None]:
-    """The same with one tool."""
+    """Make the agent with a tool."""
     return Agent(name="assistant", model=CALLING, tools=TOOLS)
 
 
-async def _session() -> SQLiteSession:
+async def _open_session() -> SQLiteSession:
     session = SQLiteSession("session", session_settings=SessionSettings(limit=HISTORY))
     past: list[Any] = [{"role": role, "content": "hello"} for role in ("user", "assistant")]
     await session.add_items(past * (HISTORY // 2))
@@ -76,10 +76,10 @@ async def _session() -> SQLiteSession:
 
 
 def in_session(agent: Agent[None]) -> Row:
-    """Runs in a session that holds a hundred messages as they begin, and gives the last hundred."""
+    """Return the row of runs in a session that begins with a hundred messages, and shows the last hundred."""
 
     async def row(times: int) -> float:
-        session = await _session()
+        session = await _open_session()
         try:
             return await timed(lambda: Runner.run(agent, "hello", session=session))(times)
         finally:
@@ -89,8 +89,8 @@ def in_session(agent: Agent[None]) -> Row:
 
 
 async def memory_add(times: int) -> float:
-    """Messages added to a session that holds a hundred."""
-    session = await _session()
+    """Add messages to a session of a hundred messages."""
+    session = await _open_session()
     try:
         return await timed(lambda: session.add_items([{"role": "user", "content": "hello"}]))(times)
     finally:
@@ -98,7 +98,7 @@ async def memory_add(times: int) -> float:
 
 
 def rows() -> dict[str, Row]:
-    """What this peer does."""
+    """Return the peer's rows."""
     one = simple()
     return {
         "create": made(simple),

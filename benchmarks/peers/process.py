@@ -1,4 +1,4 @@
-"""A peer's process, as the driver talks to it: lines out, JSON in, each with a limit. Knows no row and no framework."""
+"""A peer's process, seen from the driver: lines out, JSON in, each with a limit. Knows no row and no framework."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import trio
 __all__ = ["ROOT", "Peer", "PeerFailed", "environment", "last_line", "opened", "stopped"]
 
 ROOT = Path(__file__).parent.parent.parent
-"""The folder that peers' modules are named from."""
+"""The folder from which peers' modules are imported."""
 
 ANSWER_SECONDS = 120.0
 GOODBYE_SECONDS = 5.0
@@ -33,26 +33,26 @@ QUIET = {
     "PYTHONWARNINGS": "ignore",
     "PYTHONDONTWRITEBYTECODE": "",
 }
-"""Nothing is sent anywhere, and no warning is written, while we measure; what Python compiles is kept, as usual."""
+"""Variables that stop telemetry and warnings while we measure; Python's compiled files are kept, as usual."""
 
 
 class PeerFailed(Exception):
-    """A peer cannot go on: it ended, fell silent, or spoke what is no answer. The text says so."""
+    """Raised if a peer ended, fell silent, or sent something that is not an answer. The text gives the reason."""
 
 
 def environment() -> dict[str, str]:
-    """What every peer's process finds in its environment; modules are named from this repository's folder."""
+    """Return the environment of every peer's process; modules are imported from this repository's folder."""
     return {**os.environ, **QUIET, "PYTHONPATH": str(ROOT)}
 
 
 def last_line(path: Path) -> str:
-    """The last line that a process wrote to its standard error, or nothing."""
+    """Return the last line of a process's standard error, or ""."""
     lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     return lines[-1].strip() if lines else ""
 
 
 class Peer:
-    """A process that speaks the protocol. It is started by `opened`; `about` is what it said of itself."""
+    """A process that speaks the protocol, started by `opened`; `about` is the process's description of itself."""
 
     def __init__(self, name: str, process: trio.Process, errors: Path, limit: float) -> None:
         assert process.stdin is not None
@@ -64,23 +64,23 @@ class Peer:
         self._read = bytearray()
 
     async def ask(self, line: str = "") -> dict[str, Any]:
-        """Say a line, unless it is empty, and return the answer. Raises `PeerFailed`: ask no more then."""
+        """Send a line, unless it is empty, and return the answer. Raises `PeerFailed`: do not ask again then."""
         try:
             with trio.fail_after(self._limit):
                 if line:
                     await self._to.send_all(line.encode() + b"\n")
-                answer = json.loads(await self._line())
+                answer = json.loads(await self._read_line())
         except trio.TooSlowError:
             raise PeerFailed(f"gave no answer within {self._limit:g} s") from None
         except (trio.BrokenResourceError, trio.EndOfChannel):
-            raise PeerFailed(await self._end()) from None
+            raise PeerFailed(await self._describe_end()) from None
         except ValueError:
-            raise PeerFailed("answered with what is no JSON") from None
+            raise PeerFailed("answered with text that is not JSON") from None
         if not isinstance(answer, dict):
-            raise PeerFailed("answered with what is no object of JSON")
+            raise PeerFailed("answered with JSON that is not an object")
         return answer
 
-    async def _line(self) -> bytes:
+    async def _read_line(self) -> bytes:
         while b"\n" not in self._read:
             more = await self._from.receive_some()
             if not more:
@@ -89,7 +89,7 @@ class Peer:
         line, _, self._read = self._read.partition(b"\n")
         return bytes(line)
 
-    async def _end(self) -> str:
+    async def _describe_end(self) -> str:
         with trio.move_on_after(GOODBYE_SECONDS):
             await self._process.wait()
         said = last_line(self._errors)
@@ -98,9 +98,9 @@ class Peer:
 
 @asynccontextmanager
 async def opened(name: str, command: Sequence[str], folder: Path, limit: float = ANSWER_SECONDS) -> AsyncIterator[Peer]:
-    """Start a peer, hear what it says of itself, and end it in the end. Its errors are kept in `folder`.
+    """Start a peer, read the description, and end the peer afterwards. `folder` keeps the standard error.
 
-    Raises `PeerFailed` where it does not come up.
+    Raises `PeerFailed` if the peer does not start.
     """
     errors = folder / f"{name}.err"
     async with stopped(command, errors, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -113,7 +113,7 @@ async def opened(name: str, command: Sequence[str], folder: Path, limit: float =
 async def stopped(
     command: Sequence[str], errors: Path, *, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL
 ) -> AsyncIterator[trio.Process]:
-    """Start a process, and end it in the end: asked first, then killed. Raises `PeerFailed` where it does not start."""
+    """Start a process, and end it afterwards: by a signal, then by a kill. Raises `PeerFailed` if the start fails."""
     with errors.open("wb") as stderr:
         try:
             process = await trio.lowlevel.open_process(

@@ -1,13 +1,13 @@
-"""What a peer's process speaks with the driver: lines on standard input, one line of JSON for each on standard output.
+"""The protocol of a peer's process and the driver: lines on standard input, a line of JSON for each on standard output.
 
 A peer begins by itself, with `{"versions": {name: version}, "rows": [name, ...], "notes": {row: text},
-"most": {row: N}, "import": text}`: what it is, the rows that it can do, what a reader should know of one, how many
-times one may be asked for at once, and the import that a program begins with; the last three may be left out. It
-answers `ROW name N` with `{"seconds": total}` of doing the row N times, preparation left out, or with
-`{"bytes": each}`, or with `{"error": text}`; any other line, and the end of the input, end it. Whatever a framework
-prints goes nowhere, so that nobody's terminal is measured.
+"most": {row: N}, "import": text}`: its versions, its rows, notes on rows for readers, the most operations of a row in
+one request, and the import of a program; the last three may be left out. A peer answers `ROW name N` with
+`{"seconds": total}` of doing the row N times, preparation left out, or with `{"bytes": each}`, or with
+`{"error": text}`; any other line, and the end of the input, end the process. Output of a framework is dropped, so that
+no terminal is measured.
 
-Imports the standard library alone: it runs in every peer's own environment, whose framework it does not know.
+The module imports the standard library only, because it runs in every peer's own environment. Knows no framework.
 """
 
 from __future__ import annotations
@@ -39,28 +39,28 @@ __all__ = [
 ]
 
 Row = Callable[[int], Coroutine[Any, Any, float]]
-"""An async function that does a row so many times and returns the seconds which that took."""
+"""An async function that does a row `times` times and returns the seconds."""
 
 HISTORY = 100
-"""The messages that a conversation holds, where a row has one."""
+"""Number of messages in the conversation of a row with history."""
 
 AT_ONCE = 1_000
-"""The runs that go on together, where a row has many."""
+"""Number of simultaneous runs in rows with many."""
 
 KEPT = 1_000
-"""The agents whose bytes are counted, at most."""
+"""Most agents whose bytes are counted."""
 
 COUNTING_SECONDS = 5.0
-"""How long that may take: fewer agents are counted where they take long, a tenth at least."""
+"""Time limit for counting bytes, in seconds: beyond it fewer agents are counted, but at least a tenth."""
 
 
 def versions(*distributions: str) -> dict[str, str]:
-    """The versions of what is installed here, and of Python."""
+    """Return the versions of the distributions here, and of Python."""
     return {name: importlib.metadata.version(name) for name in distributions} | {"Python": platform.python_version()}
 
 
 def timed(one: Callable[[], Awaitable[object]]) -> Row:
-    """The row that awaits `one`, time after time; once before that, so that what is derived at first is there."""
+    """Return the row for awaiting `one` again and again; a first call before the timing makes lazy parts."""
 
     async def row(times: int) -> float:
         await one()
@@ -73,7 +73,7 @@ def timed(one: Callable[[], Awaitable[object]]) -> Row:
 
 
 def made(make: Callable[[], object]) -> Row:
-    """The row that makes an object and lets it go."""
+    """Return the row for making and dropping an object."""
 
     async def row(times: int) -> float:
         make()
@@ -86,7 +86,7 @@ def made(make: Callable[[], object]) -> Row:
 
 
 def concurrent(one: Callable[[], Awaitable[object]]) -> Row:
-    """The row that awaits many of `one` together, under asyncio."""
+    """Return the row that awaits many of `one` together, under asyncio."""
 
     async def row(times: int) -> float:
         await one()
@@ -99,7 +99,7 @@ def concurrent(one: Callable[[], Awaitable[object]]) -> Row:
 
 
 def bytes_each(make: Callable[[], object]) -> float:
-    """The bytes that each of many objects holds."""
+    """Return the bytes of each of many objects."""
     kept: list[object] = [None] * KEPT
     make()
     gc.collect()
@@ -129,29 +129,29 @@ def serve(
     run: Callable[[Coroutine[Any, Any, float]], float] = run_asyncio,
     make: Callable[[], object] | None = None,
 ) -> None:
-    """Speak the protocol until the driver ends it: `rows` with `run`, and the row `bytes` of what `make` makes."""
+    """Speak the protocol until the driver ends it: `rows` with `run`, and the row `bytes` of the objects of `make`."""
     answers = _take_stdout()
-    _write(answers, {"notes": {}, "rows": [*rows, *(["bytes"] if make else [])], **about})
+    _write_answer(answers, {"notes": {}, "rows": [*rows, *(["bytes"] if make else [])], **about})
     for line in sys.stdin:
         match line.split():
             case ["ROW", "bytes", _] if make is not None:
-                _write(answers, {"bytes": bytes_each(make)})
+                _write_answer(answers, {"bytes": bytes_each(make)})
             case ["ROW", name, times]:
-                _write(answers, _answer(rows[name], int(times), run))
+                _write_answer(answers, _answer_row(rows[name], int(times), run))
             case _:
                 return
 
 
-def _answer(row: Row, times: int, run: Callable[[Coroutine[Any, Any, float]], float]) -> dict[str, Any]:
+def _answer_row(row: Row, times: int, run: Callable[[Coroutine[Any, Any, float]], float]) -> dict[str, Any]:
     gc.collect()
     try:
         return {"seconds": run(row(times))}
-    except Exception as error:  # the framework's, whatever it is: the row is told as failed, and the others go on
+    except Exception as error:  # a framework may raise anything: the row fails, and the others go on
         return {"error": f"{type(error).__name__}: {error}"}
 
 
 def _take_stdout() -> TextIO:
-    """Standard output for the answers alone; what is printed from here on goes nowhere."""
+    """Return standard output for the answers; other prints are dropped from here on."""
     sys.stdout.flush()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -160,6 +160,6 @@ def _take_stdout() -> TextIO:
     return answers
 
 
-def _write(answers: TextIO, answer: Mapping[str, Any]) -> None:
+def _write_answer(answers: TextIO, answer: Mapping[str, Any]) -> None:
     answers.write(json.dumps(answer) + "\n")
     answers.flush()

@@ -1,6 +1,7 @@
 """The peer pydantic-ai: agents with its FunctionModel, run under asyncio. Run by the driver, in its environment.
 
-The history is what its documentation has a program keep and hand in: a list of messages. It logs nothing by itself.
+The history is a list of messages that the program keeps and hands in, as the documentation says. A run logs nothing by
+itself.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from .protocol import HISTORY, Row, concurrent, made, serve, timed, versions
 
 
-def _answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+def _respond_with_text(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
     return ModelResponse(parts=[TextPart("ok")])
 
 
-def _call(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+def _respond_with_call(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
     if isinstance(messages[-1].parts[-1], ToolReturnPart):
-        return _answer(messages, info)
+        return _respond_with_text(messages, info)
     return ModelResponse(parts=[ToolCallPart("double", '{"number": 21}', "call")])
 
 
@@ -35,24 +36,24 @@ def double(number: int) -> int:
     return 2 * number
 
 
-INSTANT, CALLING = FunctionModel(_answer), FunctionModel(_call)
+INSTANT, CALLING = FunctionModel(_respond_with_text), FunctionModel(_respond_with_call)
 PAST: list[ModelMessage] = []
 for _ in range(HISTORY // 2):
     PAST += [ModelRequest(parts=[UserPromptPart("hello")]), ModelResponse(parts=[TextPart("hello")])]
 
 
 def simple() -> Agent[None, str]:
-    """An agent as its documentation begins."""
+    """Make an agent as the first in the documentation."""
     return Agent(INSTANT, name="assistant")
 
 
 def calling() -> Agent[None, str]:
-    """The same with one tool."""
+    """Make the agent with a tool."""
     return Agent(CALLING, name="assistant", tools=[double])
 
 
 def rows() -> dict[str, Row]:
-    """What this peer does."""
+    """Return the peer's rows."""
     one, caller = simple(), calling()
     return {
         "create": made(simple),

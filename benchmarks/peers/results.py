@@ -1,8 +1,8 @@
-"""What was measured: `results.json`, as values that can be asked for a figure or a ratio. Knows no process.
+"""Results of `make peers`: the file `results.json`, as values with figures and ratios. Knows no process.
 
 The file is `{"date", "rounds", "machine": {…}, "peers": {peer: {"versions": {…}, "absent": text}}, "rows": {row: {peer:
-{"best", "median"} | {"failed": text} | {"note": text}}}}`. Times are in seconds. What a peer cannot do is
-not there.
+{"best", "median"} | {"failed": text} | {"note": text}}}}`. Times are in seconds. Rows that a peer cannot do
+are missing.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .rows import OURS, ROWS, Goal, Row
 __all__ = ["RESULTS", "Results", "verdict"]
 
 RESULTS = Path(__file__).parent / "results.json"
-"""Where the command writes them."""
+"""The file of the command's results."""
 
 _BY_NAME = {row.name: row for row in ROWS}
 
 
 @attrs.define
 class Results:
-    """All that one run of the command saw."""
+    """Results of a run of the command."""
 
     date: str = ""
     rounds: int = 0
@@ -38,7 +38,7 @@ class Results:
 
     @classmethod
     def load(cls, path: Path = RESULTS) -> Results:
-        """Those of a file. Raises `UsageError` where there is none, or it is not such a file."""
+        """Read the results of a file. Raises `UsageError` if the file is missing or malformed."""
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError as error:
@@ -47,32 +47,34 @@ class Results:
             raise UsageError(f"{path} holds no results of peers: {error}", hint="Measure anew: make peers") from error
 
     def save(self, path: Path = RESULTS) -> None:
-        """Write them, so that a reader sees the old file or the new one."""
+        """Write the results, so that a reader sees either the old or the new file."""
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         part.write_text(json.dumps(attrs.asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         part.replace(path)
 
     def value(self, row: str, peer: str) -> float | None:
-        """The best that the peer reached in a row: seconds or bytes of one, or how many a second."""
+        """Return the peer's best in a row: seconds or bytes of one operation, or operations a second."""
         best = self.rows.get(row, {}).get(peer, {}).get("best")
         return None if best is None else float(best)
 
     def ratio(self, row: str, peer: str) -> float | None:
-        """How many times as fast (or as small) agno_rt is as the peer; nothing where either has no value."""
+        """Return how many times as fast (or as small) agno_rt is as the peer; None if either has no value."""
         kind = _BY_NAME[row]
         own = self.value(row, OURS)
         if own is None and kind.base:
             own = self.value(kind.base, OURS)
-        return _better(kind, own, self.value(row, peer))
+        return _compute_ratio(kind, own, self.value(row, peer))
 
     def reached(self, goal: Goal) -> float | None:
-        """The same for a goal, whose rows may differ."""
-        return _better(_BY_NAME[goal.row], self.value(goal.row, OURS), self.value(goal.peer_row or goal.row, goal.peer))
+        """Return the ratio of a goal, whose rows may differ."""
+        return _compute_ratio(
+            _BY_NAME[goal.row], self.value(goal.row, OURS), self.value(goal.peer_row or goal.row, goal.peer)
+        )
 
 
 def verdict(goal: Goal, ratio: float | None) -> str:
-    """Whether a goal holds, given how many times as fast agno_rt is; by how much it falls short where it does not."""
+    """Describe whether a goal holds, given how many times as fast agno_rt is, or its shortfall."""
     if ratio is None:
         return "not measured"
     wanted = goal.at_least if goal.at_least is not None else 1 / (goal.at_most or 1.0)
@@ -81,7 +83,7 @@ def verdict(goal: Goal, ratio: float | None) -> str:
     return f"**short by {(wanted / ratio - 1) * 100:.0f} %**"
 
 
-def _better(kind: Row, own: float | None, peers: float | None) -> float | None:
+def _compute_ratio(kind: Row, own: float | None, peers: float | None) -> float | None:
     if not own or not peers:
         return None
     return own / peers if kind.unit == "a second" else peers / own

@@ -1,6 +1,6 @@
-"""What is measured side by side, of whom, and what has to come of it: values alone.
+"""The rows, the peers and the goals of the measurement side by side: values only.
 
-The name of a row is what the processes know it by (see `protocol.py`); how it is worded for readers is here.
+Processes know a row by its name (see `protocol.py`); its wording for readers is here.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ OURS = "agno_rt"
 
 @attrs.frozen
 class Row:
-    """One thing that is measured.
+    """One row of the measurement.
 
-    `unit` is `seconds`, `bytes`, or `a second`, where more is better. The time of one is divided by `parts`, where one
-    is many of what the row speaks of. `base` is the row of agno_rt to compare with, where agno_rt has no such row.
+    `unit` is `seconds`, `bytes`, or `a second`, where more is better. The time of one operation is divided by `parts`,
+    if the operation has many of the row's subject. `base` is agno_rt's row to compare with, if agno_rt has no such row.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Row:
 
 @attrs.frozen
 class PeerKind:
-    """One peer: its name in files and on the command line, its title in the table, and how it is measured."""
+    """A peer: the name in files and on the command line, the title in the table, and the way of measuring."""
 
     name: str
     title: str
@@ -41,10 +41,10 @@ class PeerKind:
 
 @attrs.frozen
 class Goal:
-    """What a row has to reach against a peer.
+    """A goal of a row against a peer.
 
-    With `at_most`, agno_rt takes at most so many times as long as the peer; with `at_least`, it is at least so many
-    times as fast. `peer_row` is the peer's row, where it is another than agno_rt's.
+    With `at_most`, agno_rt takes at most so many times as long as the peer; with `at_least`, agno_rt is at least so
+    many times as fast. `peer_row` is the peer's row, if it differs from agno_rt's.
     """
 
     row: str
@@ -75,7 +75,7 @@ ROWS = (
 )
 
 HTTP_ROWS = {"http": 1, "http_two": 2}
-"""How many processes serve in the rows over HTTP."""
+"""Number of server processes in the rows over HTTP."""
 
 PEERS = (
     PeerKind(OURS, "agno_rt", "`Runtime.run` under trio; the history is a session of the in-process memory."),

@@ -1,6 +1,6 @@
 """The rows over HTTP: servers of agents side by side, each asked for runs over as many kept connections.
 
-The load comes from wrk, which must be on the path: it costs little beside a server that shares its processors.
+The load comes from wrk, which must be on the path: wrk costs little beside a server that shares its processors.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ __all__ = ["CONNECTIONS", "Server", "ServerKind", "load_tool", "server_kinds", "
 
 CONNECTIONS = 50
 SECONDS_UP = 60.0
-"""How long a server may take until it answers."""
+"""Limit for a server's first answer, in seconds."""
 
 
 @attrs.frozen
 class ServerKind:
-    """How to serve, and what to ask: `command` may name `{port}` and `{workers}`."""
+    """A server's command and request: `command` may name `{port}` and `{workers}`."""
 
     command: Sequence[str]
     content_type: str
@@ -38,14 +38,14 @@ class ServerKind:
 
 @attrs.frozen
 class Server:
-    """A server that answers at a port."""
+    """A server at a port."""
 
     kind: ServerKind
     port: int
     folder: Path
 
     async def runs_a_second(self, seconds: int) -> float:
-        """Ask for runs over all connections for so long. Raises `PeerFailed` where any answer is not a run's."""
+        """Ask for runs over all connections for `seconds`. Raises `PeerFailed` if any answer is not a run's."""
         script = self.folder / f"{self.port}.lua"
         script.write_text(
             f'wrk.method = "POST"\nwrk.body = [[{self.kind.body}]]\n'
@@ -56,10 +56,10 @@ class Server:
         command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "20s", "-s", str(script), url]
         with trio.fail_after(seconds + 30):
             done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
-        return _runs_a_second(done.stdout.decode())
+        return _parse_rate(done.stdout.decode())
 
     async def check(self) -> None:
-        """Ask for one run and see that its answer is there. Raises `PeerFailed` where it is not."""
+        """Ask for a run and check the answer. Raises `PeerFailed` if the answer is wrong."""
         body = self.kind.body.encode()
         request = (
             f"POST {self.kind.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {self.kind.content_type}\r\n"
@@ -74,7 +74,7 @@ class Server:
 
 
 def server_kinds(python: Mapping[str, Path], workers: int) -> dict[str, ServerKind]:
-    """The servers there are, with so many processes; `python` has the interpreter of each peer that is installed."""
+    """Return the servers with this many processes; `python` has the interpreter of each installed peer."""
     ours = [sys.executable, "-m", "agno_rt.cli", "serve", "benchmarks/peers/served.py", "--port", "{port}"]
     kinds = {
         "agno_rt": ServerKind(
@@ -88,20 +88,20 @@ def server_kinds(python: Mapping[str, Path], workers: int) -> dict[str, ServerKi
 
 
 def load_tool() -> str:
-    """The program that makes the load, or nothing where it is not installed."""
+    """Return the program for loads, or "" if not installed."""
     return "wrk" if shutil.which("wrk") else ""
 
 
 @asynccontextmanager
 async def serving(name: str, kind: ServerKind, folder: Path) -> AsyncIterator[Server]:
-    """Start a server, wait until it answers with a run, and end it in the end. Else `PeerFailed`."""
-    port = _free_port()
+    """Start a server, wait for its first run, and end the server afterwards. Raises `PeerFailed`."""
+    port = _find_free_port()
     errors = folder / f"{name}-{kind.workers}.err"
     command = [part.format(port=port, workers=kind.workers) for part in kind.command]
     async with stopped(command, errors) as process:
         server = Server(kind, port, folder)
         with trio.move_on_after(SECONDS_UP) as waited:
-            while process.poll() is None and not await _accepts(port):  # noqa: ASYNC110 - another process listens
+            while process.poll() is None and not await _accepts_connections(port):  # noqa: ASYNC110 - another process listens
                 await trio.sleep(0.1)
         if waited.cancelled_caught:
             raise PeerFailed(f"does not listen after {SECONDS_UP:g} s")
@@ -111,7 +111,7 @@ async def serving(name: str, kind: ServerKind, folder: Path) -> AsyncIterator[Se
         yield server
 
 
-async def _accepts(port: int) -> bool:
+async def _accepts_connections(port: int) -> bool:
     try:
         stream = await trio.open_tcp_stream("127.0.0.1", port)
     except OSError:
@@ -120,13 +120,13 @@ async def _accepts(port: int) -> bool:
     return True
 
 
-def _free_port() -> int:
+def _find_free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
 
 
-def _runs_a_second(said: str) -> float:
+def _parse_rate(said: str) -> float:
     found = re.search(r"Requests/sec:\s*([\d.]+)", said)
     wrong = re.search(r"Non-2xx or 3xx responses: \d+|Socket errors: .*", said)
     if wrong or not found:

@@ -1,7 +1,7 @@
 """The peer smolagents: its ToolCallingAgent, whose answer is a tool call too (`final_answer`). Run by the driver.
 
-It has no asynchronous API, so its runs are timed as they are, one after another. The history is the agent's own memory
-of steps: fifty tasks and fifty answers. Its default logging prints to the terminal; its level is off in most rows.
+smolagents has no asynchronous API, so its runs are timed one after another. The history is the agent's own memory of
+steps: fifty tasks and fifty answers. Its default logging prints to the terminal; most rows turn logging off.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from smolagents.monitoring import Timing
 from .protocol import HISTORY, Row, made, serve, versions
 
 
-def _calls(name: str, arguments: dict[str, Any]) -> ChatMessage:
+def _make_call(name: str, arguments: dict[str, Any]) -> ChatMessage:
     function = ChatMessageToolCallFunction(name=name, arguments=json.dumps(arguments))
     return ChatMessage(
         role=MessageRole.ASSISTANT,
@@ -28,21 +28,21 @@ def _calls(name: str, arguments: dict[str, Any]) -> ChatMessage:
 
 
 class InstantModel(Model):
-    """Answers at once."""
+    """A model with an immediate answer."""
 
     def generate(self, messages: list[ChatMessage], *args: Any, **kwargs: Any) -> ChatMessage:
         """Answer."""
-        return _calls("final_answer", {"answer": "ok"})
+        return _make_call("final_answer", {"answer": "ok"})
 
 
 class CallingModel(InstantModel):
-    """Calls one tool, then answers."""
+    """A model with a tool call before its answer."""
 
     def generate(self, messages: list[ChatMessage], *args: Any, **kwargs: Any) -> ChatMessage:
-        """Call the tool, or answer when its result is there."""
+        """Call the tool, or answer once the tool's result is there."""
         if messages[-1].role == MessageRole.TOOL_RESPONSE:
             return super().generate(messages)
-        return _calls("double", {"number": 21})
+        return _make_call("double", {"number": 21})
 
 
 class Double(Tool):
@@ -54,7 +54,7 @@ class Double(Tool):
     output_type = "integer"
 
     def forward(self, number: int) -> int:
-        """Double."""
+        """Twice the number."""
         return 2 * number
 
 
@@ -63,16 +63,16 @@ DOUBLE = Double()
 
 
 def simple(level: LogLevel = LogLevel.OFF) -> ToolCallingAgent:
-    """An agent as its documentation begins."""
+    """Make an agent as the first in the documentation."""
     return ToolCallingAgent(tools=[], model=INSTANT, name="assistant", verbosity_level=level)
 
 
 def calling() -> ToolCallingAgent:
-    """The same with one tool."""
+    """Make the agent with a tool."""
     return ToolCallingAgent(tools=[DOUBLE], model=CALLING, name="assistant", verbosity_level=LogLevel.OFF)
 
 
-def _past() -> list[Any]:
+def _make_past() -> list[Any]:
     steps: list[Any] = []
     for at in range(HISTORY // 2):
         steps.append(TaskStep(task="hello"))
@@ -81,12 +81,12 @@ def _past() -> list[Any]:
 
 
 def again(make: Any, *, reset: bool, past: bool = False) -> Row:
-    """Runs of one agent, which forgets what was before, or goes on with it."""
+    """Return the row of runs of the same agent, which forgets or continues earlier runs."""
 
     async def row(times: int) -> float:
         agent = make()
         agent.run("hello")
-        agent.memory.steps = _past() if past else []
+        agent.memory.steps = _make_past() if past else []
         start = time.perf_counter()
         for _ in range(times):
             agent.run("hello", reset=reset)
@@ -96,7 +96,7 @@ def again(make: Any, *, reset: bool, past: bool = False) -> Row:
 
 
 def anew(make: Any) -> Row:
-    """Runs of a new agent each."""
+    """Return the row of runs of a new agent each."""
 
     async def row(times: int) -> float:
         make().run("hello")
@@ -109,7 +109,7 @@ def anew(make: Any) -> Row:
 
 
 def rows() -> dict[str, Row]:
-    """What this peer does."""
+    """Return the peer's rows."""
     return {
         "create": made(simple),
         "create_tool": made(calling),
@@ -127,7 +127,7 @@ if __name__ == "__main__":
         {
             "versions": versions("smolagents"),
             "import": "from smolagents import ToolCallingAgent",
-            # Its history grows with each run: few of them stay near a hundred messages.
+            # The history grows with each run, so only few runs stay near a hundred messages.
             "most": dict.fromkeys(("run_history", "tool_history"), 10),
             "notes": {
                 "create_memory": "an agent always has its memory",

@@ -12,27 +12,27 @@ __all__ = ["figure", "page", "reached", "told"]
 X = "\N{MULTIPLICATION SIGN}"
 NARROW = "\N{NO-BREAK SPACE}"
 HOW = (
-    "How each is measured, with a model of its own kind that answers at once, on its asynchronous interface where it "
-    "has one, with telemetry off, and with logging off where a row does not say otherwise:"
+    "Each peer has a model of its own kind, which answers at once, and is measured on its asynchronous interface, if "
+    "any. Telemetry is off; logging is off unless a row says otherwise:"
 )
 _TITLES = {kind.name: kind.title for kind in PEERS}
 _ROWS = {row.name: row for row in ROWS}
 
 
 def told(results: Results, row: Row) -> str:
-    """What came of a row, in a line."""
+    """Describe the results of a row in a line."""
     return ", ".join(f"{peer} {figure(results, row, peer) or '-'}" for peer in results.rows.get(row.name, {}))
 
 
 def page(results: Results) -> str:
-    """The section of the performance page: the table, and what has to be known of it."""
+    """Render the section of the performance page: the table, and notes on it."""
     kinds = [kind for kind in PEERS if kind.name in results.peers]
     notes = _Notes()
     rows = [row for row in ROWS if any("best" in found for found in results.rows.get(row.name, {}).values())]
-    lines = [_line(["", *(kind.title for kind in kinds)]), _line(["---"] * (len(kinds) + 1))]
-    lines += [_line([row.text, *(_cell(results, row, kind, notes) for kind in kinds)]) for row in rows]
+    lines = [_render_line(["", *(kind.title for kind in kinds)]), _render_line(["---"] * (len(kinds) + 1))]
+    lines += [_render_line([row.text, *(_render_cell(results, row, kind, notes) for kind in kinds)]) for row in rows]
     parts = [
-        _about(results, kinds),
+        _describe_measurement(results, kinds),
         "\n".join(lines),
         "\n".join(f"{mark} {text}.<br>" for text, mark in notes.marks.items()).removesuffix("<br>"),
         HOW,
@@ -42,7 +42,7 @@ def page(results: Results) -> str:
 
 
 class _Notes:
-    """What is said below the table, once each, and the marks that point there."""
+    """Notes below the table, once each, and the marks for the notes."""
 
     def __init__(self) -> None:
         self.marks: dict[str, str] = {}
@@ -51,7 +51,7 @@ class _Notes:
         return self.marks.setdefault(text, f"({len(self.marks) + 1})")
 
 
-def _about(results: Results, kinds: Iterable[PeerKind]) -> str:
+def _describe_measurement(results: Results, kinds: Iterable[PeerKind]) -> str:
     machine = results.machine
     versions = [
         f"{kind.title} {' / '.join(given.values())}"
@@ -71,13 +71,13 @@ def _about(results: Results, kinds: Iterable[PeerKind]) -> str:
     ]
     return (
         f"Measured on {results.date} by `make peers` ({', '.join(fact for fact in facts if fact)}, CPython {python}): "
-        f"{'; '.join(versions)}. All processes are there together and take turns in {results.rounds} rounds (fewer "
-        "where one takes long); the best counts. "
+        f"{'; '.join(versions)}. All processes run at the same time and take turns in {results.rounds} "
+        "rounds, fewer in slow rows; the best round counts. "
         "In brackets: how many times as fast, or as small, agno_rt is in the same row."
     )
 
 
-def _cell(results: Results, row: Row, kind: PeerKind, notes: _Notes) -> str:
+def _render_cell(results: Results, row: Row, kind: PeerKind, notes: _Notes) -> str:
     found = results.rows[row.name].get(kind.name, {})
     absent = results.peers[kind.name].get("absent", "")
     told = figure(results, row, kind.name)
@@ -92,31 +92,33 @@ def _cell(results: Results, row: Row, kind: PeerKind, notes: _Notes) -> str:
 
 
 def figure(results: Results, row: Row, peer: str) -> str | None:
-    """Return what a peer reached in a row, and how many times as fast agno_rt is; nothing where it has no value."""
+    """Return a peer's value in a row, and how many times as fast agno_rt is; None without a value."""
     value = results.value(row.name, peer)
     if value is None:
         return None
     ratio = results.ratio(row.name, peer)
-    text = _value(row.unit, value)
-    return text if peer == OURS or ratio is None else f"{text} ({_times(ratio)})"
+    text = _render_value(row.unit, value)
+    return text if peer == OURS or ratio is None else f"{text} ({_render_times(ratio)})"
 
 
 def reached(results: Results) -> str:
-    """What came of the goals, as a table."""
+    """Render the goals and verdicts as a table."""
     goals = [goal for goal in GOALS if goal.peer in results.peers]
-    lines = [_line(["goal", "to reach", "measured", "verdict"]), _line(["---"] * 4)]
+    lines = [_render_line(["goal", "to reach", "measured", "verdict"]), _render_line(["---"] * 4)]
     for goal in goals:
         ratio = results.reached(goal)
-        lines.append(_line([_named(goal), _wanted(goal), _reached(goal, ratio), verdict(goal, ratio)]))
+        lines.append(
+            _render_line([_name_goal(goal), _render_bound(goal), _render_reached(goal, ratio), verdict(goal, ratio)])
+        )
     return "\n".join(lines) if goals else ""
 
 
-def _named(goal: Goal) -> str:
+def _name_goal(goal: Goal) -> str:
     against = f", against its {_ROWS[goal.peer_row].text}" if goal.peer_row else ""
     return f"{_ROWS[goal.row].text}{against}"
 
 
-def _wanted(goal: Goal) -> str:
+def _render_bound(goal: Goal) -> str:
     title = _TITLES[goal.peer]
     return (
         f"at most {goal.at_most:g} {X} {title}"
@@ -125,17 +127,17 @@ def _wanted(goal: Goal) -> str:
     )
 
 
-def _reached(goal: Goal, ratio: float | None) -> str:
+def _render_reached(goal: Goal, ratio: float | None) -> str:
     if ratio is None:
         return "—"
-    return _times(1 / ratio if goal.at_most else ratio)
+    return _render_times(1 / ratio if goal.at_most else ratio)
 
 
-def _times(ratio: float) -> str:
+def _render_times(ratio: float) -> str:
     return f"{ratio:,.0f} {X}" if ratio >= 9.95 else f"{ratio:.2g} {X}"
 
 
-def _value(unit: str, value: float) -> str:
+def _render_value(unit: str, value: float) -> str:
     if unit == "bytes":
         return f"{value:,.0f} B"
     if unit == "a second":
@@ -146,5 +148,5 @@ def _value(unit: str, value: float) -> str:
     return f"{value / 1e-6:.2g} µs"
 
 
-def _line(cells: Sequence[str]) -> str:
+def _render_line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"

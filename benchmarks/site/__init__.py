@@ -1,1 +1,1 @@
-"""What the history of results is made of: results as values, asv as a process, the pages of the dashboard."""
+"""The parts of the performance history: results as values, asv as a process, the pages of the dashboard."""

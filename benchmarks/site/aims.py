@@ -1,6 +1,6 @@
-"""What is to be reached, for the opening page: the goals of the performance page, told by one commit's results.
+"""Goals for the opening page: each goal with the result of one commit, and with the figure of the performance page.
 
-Beside them stands what the performance page says, which is measured on its own, and of other frameworks too.
+The performance page is measured on its own, on one commit, and compares with other frameworks too.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ PAGE = ROOT / "docs/performance.md"
 
 @attrs.frozen
 class PageFigures:
-    """What the performance page says: when, on which commit, and by row and goal what was measured and the verdict."""
+    """Figures of the performance page: the day and the commit; a measurement and a verdict by row and goal."""
 
     day: str = ""
     figures: Mapping[tuple[str, str], tuple[str, str]] = attrs.field(factory=dict)
 
     def get(self, row: str, goal: str) -> tuple[str, str]:
-        """Return what was measured and the verdict; a goal on the page may go on with the bounds that were recorded."""
-        found = (told for (its, text), told in self.figures.items() if its == row and text.startswith(goal))
+        """Return the measurement and the verdict, or two empty texts."""
+        # Goals of exact counts go on with the recorded bounds on the page.
+        found = (cells for (name, text), cells in self.figures.items() if name == row and text.startswith(goal))
         return next(found, ("", ""))
 
 
 def read_page(path: Path = PAGE) -> PageFigures:
-    """Read the table of what is reached; nothing where there is no such page."""
+    """Read the table of goals. A missing page has no figures."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     part = text.partition("<!-- reach:begin -->")[2].partition("<!-- reach:end -->")[0]
     head = re.search(r"Measured on (\S+), commit `(\w+)`", part)
@@ -51,25 +52,25 @@ def read_page(path: Path = PAGE) -> PageFigures:
 
 
 def aims_of(result: Result, page: PageFigures | None = None) -> list[Aim]:
-    """Every goal, in the order of the performance page, with what the commit and the page reach of it."""
+    """Return all goals in the order of the performance page, with the figures of the commit and of the page."""
     values = {
         name: dict(zip(product(*row.params), row.values or (), strict=False)) for name, row in result.rows.items()
     }
     sources = Sources(Results(values, result.commit), partial=True)
-    return [_aim(goal, sources, page or PageFigures()) for goal in goals()]
+    return [_make_aim(goal, sources, page or PageFigures()) for goal in goals()]
 
 
-def _aim(goal: Goal, sources: Sources, page: PageFigures) -> Aim:
-    told = line(goal, sources)
-    measured, verdict = page.get(told.row, told.goal)
-    aim = Aim(told.row, told.goal, page=measured, page_verdict=verdict)
+def _make_aim(goal: Goal, sources: Sources, page: PageFigures) -> Aim:
+    found = line(goal, sources)
+    measured, verdict = page.get(found.row, found.goal)
+    aim = Aim(found.row, found.goal, page=measured, page_verdict=verdict)
     if isinstance(goal, Measured):
-        # Parameters as asv has them: what Python would write for each.
+        # asv names a parameter by its `repr`, in results and in addresses of graphs.
         params = tuple(repr(param) for param in goal.value.params)
         return attrs.evolve(
             aim,
-            measured=told.measured,
-            verdict=told.verdict.strip("*"),
+            measured=found.measured,
+            verdict=found.verdict.strip("*"),
             benchmark=goal.value.benchmark,
             params=params,
         )

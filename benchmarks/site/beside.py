@@ -1,6 +1,6 @@
-"""The peers' figures as a part of the opening page: the last `make peers`, kept in benchmarks/peers/results.json.
+"""The table of peers on the opening page: the results of the last `make peers`, in benchmarks/peers/results.json.
 
-Pure: results come in, HTML goes out. The words of rows and cells are those of the performance page.
+Pure: results come in, HTML goes out. Rows and cells have the same words as on the performance page.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["peers_part"]
 
 
 def peers_part(results: Results) -> str:
-    """Return the table of peers with the date, the machine and the versions; nothing where nothing was measured."""
+    """Return the table of peers with the date, the machine and the versions; an empty text without results."""
     kinds = [kind for kind in PEERS if kind.name in results.peers]
     rows = [row for row in ROWS if any("best" in found for found in results.rows.get(row.name, {}).values())]
     if not kinds or not rows:
@@ -23,18 +23,18 @@ def peers_part(results: Results) -> str:
     head = "".join(f"<th class=number>{escape(kind.title)}" for kind in kinds)
     lines = []
     for row in rows:
-        cells = "".join(_cell(figure(results, row, kind.name), kind.name) for kind in kinds)
+        cells = "".join(_render_cell(figure(results, row, kind.name), kind.name) for kind in kinds)
         lines.append(f"<tr><td class=words>{escape(row.text)}</td>{cells}</tr>")
     return (
         "<h2 id=peers>Beside other frameworks</h2>\n"
-        f"<p>{_about(results)} In brackets: how many times as fast, or as small, agno_rt is. What each row does, and "
-        "what a dash means, is on the performance page, docs/performance.md; <code>make peers</code> measures it "
-        "again.</p>\n"
-        f"<div class=wide><table class=peers><tr><th>what{head}</tr>\n" + "\n".join(lines) + "\n</table></div>"
+        f"<p>{_describe_source(results)} In brackets: how many times as fast, or as small, agno_rt is. The "
+        "performance page, docs/performance.md, explains the rows and the dashes; <code>make peers</code> measures "
+        "the table again.</p>\n"
+        f"<div class=wide><table class=peers><tr><th>work{head}</tr>\n" + "\n".join(lines) + "\n</table></div>"
     )
 
 
-def _cell(text: str | None, peer: str) -> str:
+def _render_cell(text: str | None, peer: str) -> str:
     if text is None:
         return "<td class=number>&mdash;</td>"
     own, _, ratio = text.partition(" (")
@@ -42,7 +42,7 @@ def _cell(text: str | None, peer: str) -> str:
     return f"<td class=number>{shown}" + (f"<br><span class=soft>({escape(ratio)}</span>" if ratio else "") + "</td>"
 
 
-def _about(results: Results) -> str:
+def _describe_source(results: Results) -> str:
     machine = results.machine
     versions = "; ".join(
         f"{kind.title} {next(iter(found.values()))}"
@@ -50,5 +50,5 @@ def _about(results: Results) -> str:
         if (found := results.peers.get(kind.name, {}).get("versions"))
     )
     facts = [machine.get("cpu", ""), f"{machine.get('num_cpu', '?')} cores", machine.get("ram", "")]
-    where = ", ".join(fact for fact in facts if fact)
-    return escape(f"Measured on {results.date}, side by side on one machine ({where}): {versions}.")
+    described = ", ".join(fact for fact in facts if fact)
+    return escape(f"Measured on {results.date}, side by side on one machine ({described}): {versions}.")

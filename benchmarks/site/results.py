@@ -1,8 +1,8 @@
 """Results of benchmarks as values: read from asv's files, trimmed, merged, thinned out, written so that asv reads them.
 
-Trimming leaves what a graph shows: numbers, parameters, the benchmark's version. Samples, profiles, times of day, the
-names of environments and whatever else tells of the machine's folders are left behind. Knows asv's format of results
-(version 2) and no benchmark. Times are in seconds, as asv has them.
+Trimming keeps the data of graphs: numbers, parameters, the benchmark's version. Samples, profiles, times of day, names
+of environments and anything else about the machine's folders are left out. Knows asv's format of results (version 2),
+and nothing of single benchmarks. Times are in seconds, as in asv.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 LAST, EVERY, MOST = 30, 10, 60
-"""Which commits are kept: the last 30; of those before, the tagged ones and every tenth; 60 in all."""
+"""Bounds of the kept commits: the last 30; of older commits, the tagged and every tenth; 60 in all."""
 
 _FORMAT = 2
 _COLUMNS = ("result", "params", "version", "stats_ci_99_a", "stats_ci_99_b")
@@ -44,9 +44,9 @@ Values = list[float | None] | None
 
 @attrs.frozen
 class Row:
-    """What one benchmark gave: a value for each combination of its parameters, and between which bounds it lies.
+    """The results of a benchmark: a value for each combination of its parameters, with bounds.
 
-    A value is `None` where the benchmark failed or does not apply.
+    A value is `None` if the benchmark failed or does not apply.
     """
 
     values: Values
@@ -56,16 +56,16 @@ class Row:
     high: Values = None
 
     @property
-    def tells(self) -> bool:
-        """Whether there is any value."""
+    def has_values(self) -> bool:
+        """Return whether any value is known."""
         return any(value is not None for value in self.values or ())
 
 
 @attrs.frozen
 class Result:
-    """What the benchmarks gave on one commit, machine and Python. `date` is the commit's, in milliseconds since 1970.
+    """The results of a commit on one machine and Python. `date` is the commit's, in milliseconds since 1970.
 
-    `environment` is asv's name for where it was measured.
+    `environment` is asv's name of the environment.
     """
 
     commit: str
@@ -77,18 +77,18 @@ class Result:
 
     @property
     def file_name(self) -> str:
-        """The name of its file."""
+        """The name of the result's file."""
         return f"{self.commit[:8]}-py{self.python}.json"
 
 
 def read_result(path: Path) -> Result:
-    """A file that asv wrote, or `write_result`; `ValueError` where it is none of that format."""
+    """Read a file of asv or of `write_result`. Raises `ValueError` for another format."""
     data = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(data, dict) or data.get("version") != _FORMAT:
-        raise ValueError(f"{path.name} is no file of asv's results, format {_FORMAT}")
+        raise ValueError(f"{path.name} is not a file of asv's results, format {_FORMAT}")
     columns = data["result_columns"]
-    rows = {name: _row(dict(zip(columns, values, strict=False))) for name, values in data["results"].items()}
-    # Of an environment that was there, asv tells the path of its Python: this one, which `make bench` measures with.
+    rows = {name: _make_row(dict(zip(columns, values, strict=False))) for name, values in data["results"].items()}
+    # asv names an existing environment by the path of its Python. `make bench` measures with this Python.
     version = re.match(r"\d+\.\d+", data["python"])
     python = version[0] if version else f"{sys.version_info.major}.{sys.version_info.minor}"
     machine, environment = data["params"]["machine"], data.get("env_name", "")
@@ -96,13 +96,13 @@ def read_result(path: Path) -> Result:
 
 
 def read_folder(folder: Path) -> list[Result]:
-    """The results in a machine's folder, oldest commit first; empty where there is no such folder."""
+    """Read the results in a machine's folder, oldest commit first. A missing folder has no results."""
     paths = [path for path in sorted(folder.glob("*.json")) if path.name != "machine.json"]
     return sorted((read_result(path) for path in paths), key=lambda result: result.date)
 
 
 def write_result(result: Result, folder: Path) -> Path:
-    """Write it trimmed and rounded, a line for each benchmark, so that a change of one is one line of a diff."""
+    """Write the result, trimmed and rounded. Each benchmark has a line of its own, for short diffs."""
     head = {
         "version": _FORMAT,
         "commit_hash": result.commit,
@@ -115,7 +115,7 @@ def write_result(result: Result, folder: Path) -> Path:
         "durations": {},
         "result_columns": list(_COLUMNS),
     }
-    lines = [f"{json.dumps(name)}: {json.dumps(_columns(row))}" for name, row in sorted(result.rows.items())]
+    lines = [f"{json.dumps(name)}: {json.dumps(_list_columns(row))}" for name, row in sorted(result.rows.items())]
     text = json.dumps(head)[:-1] + ', "results": {\n' + ",\n".join(lines) + "\n}}\n"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / result.file_name
@@ -124,25 +124,26 @@ def write_result(result: Result, folder: Path) -> Path:
 
 
 def machine_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What is told of a machine, in asv's format: its name, processor, cores, memory, system and Python."""
+    """Return the published facts of a machine in asv's format: name, processor, cores, memory, system, Python."""
     return {name: str(facts[name]) for name in _MACHINE if facts.get(name)} | {"version": 1}
 
 
 def merge(results: Iterable[Result]) -> list[Result]:
-    """One result for each commit, machine and Python: of rows that are there twice the later one; rows that tell."""
+    """Merge the results of each commit, machine and Python. Later rows replace earlier rows; empty ones are dropped."""
     merged: dict[tuple[str, str, str], Result] = {}
     for result in results:
         key = (result.commit, result.machine, result.python)
         before = merged[key].rows if key in merged else {}
-        rows = {**before, **{name: row for name, row in result.rows.items() if row.tells}}
+        rows = {**before, **{name: row for name, row in result.rows.items() if row.has_values}}
         merged[key] = attrs.evolve(result, rows=rows)
     return [result for result in merged.values() if result.rows]
 
 
 def thin(measured: Collection[str], history: Sequence[str], tagged: Collection[str]) -> list[str]:
-    """Which of the measured commits to keep, newest first. `history` is the main branch's, newest first.
+    """Return the measured commits to keep, newest first. `history` has the main branch's commits, newest first.
 
-    What is neither in the history nor tagged goes. Every tenth is counted from the beginning, so that it stays one.
+    Commits that are neither in the history nor tagged are dropped. Every tenth commit is counted from the beginning,
+    so that new commits do not change the choice.
     """
     place = {commit: len(history) - at for at, commit in enumerate(history)}
     known = sorted((c for c in measured if c in place or c in tagged), key=lambda c: -place.get(c, 0))
@@ -151,7 +152,7 @@ def thin(measured: Collection[str], history: Sequence[str], tagged: Collection[s
 
 
 def rounded(value: float | None) -> float | None:
-    """To four significant digits; whole numbers are counts and stay exact; what is no finite number is nothing."""
+    """Round to four significant digits. Whole numbers are counts, and stay exact; infinity and NaN become `None`."""
     if value is None or not math.isfinite(value):
         return None
     if value == int(value):
@@ -159,28 +160,28 @@ def rounded(value: float | None) -> float | None:
     return float(f"{value:.4g}")
 
 
-def _row(columns: Mapping[str, Any]) -> Row:
+def _make_row(columns: Mapping[str, Any]) -> Row:
     return Row(
-        _values(columns.get("result")),
+        _round_values(columns.get("result")),
         columns.get("params") or [],
         columns.get("version"),
-        _values(columns.get("stats_ci_99_a")),
-        _values(columns.get("stats_ci_99_b")),
+        _round_values(columns.get("stats_ci_99_a")),
+        _round_values(columns.get("stats_ci_99_b")),
     )
 
 
-def _values(column: Any) -> Values:
+def _round_values(column: Any) -> Values:
     if column is None:
         return None
     return [rounded(value) if isinstance(value, int | float) else None for value in column]
 
 
-def _columns(row: Row) -> list[Any]:
-    columns: list[Any] = [row.values, row.params, row.version, _bounds(row.low), _bounds(row.high)]
+def _list_columns(row: Row) -> list[Any]:
+    columns: list[Any] = [row.values, row.params, row.version, _drop_empty(row.low), _drop_empty(row.high)]
     while columns[-1] is None:
         columns.pop()
     return columns
 
 
-def _bounds(values: Values) -> Values:
+def _drop_empty(values: Values) -> Values:
     return values if values and any(value is not None for value in values) else None

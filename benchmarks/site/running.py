@@ -1,6 +1,6 @@
-"""asv and git as processes: what they are asked, and what they say. Knows where things lie in the project's folder.
+"""asv and git as processes, and the places of files in the project's folder.
 
-Nothing of asv is imported: benchmarks are found in environments that do not have it, and this package with them.
+Does not import asv: asv imports this package in its environments for benchmarks, and they do not have asv.
 """
 
 from __future__ import annotations
@@ -24,37 +24,37 @@ __all__ = ["Project", "describe_machine", "failed", "know_machine"]
 
 @attrs.frozen
 class Project:
-    """The folder that asv.conf.json lies in, and what is where in it."""
+    """The folder of asv.conf.json, with the places of results, pages and scripts."""
 
     root: Path
 
     @property
     def local(self) -> Path:
-        """What asv wrote on this machine."""
+        """The results that asv wrote on this machine."""
         return self.root / ".asv/results"
 
     @property
     def kept(self) -> Path:
-        """What is kept of it in the repository."""
+        """The results in the repository."""
         return self.root / "benchmarks/results"
 
     @property
     def work(self) -> Path:
-        """Where a dashboard is put together."""
+        """The folder to put a dashboard together in."""
         return self.root / ".asv/site"
 
     @property
     def html(self) -> Path:
-        """Where the published one is."""
+        """The folder of the published dashboard."""
         return self.root / ".asv/html"
 
     @property
     def scripts(self) -> Path:
-        """Where the scripts of asv's pages are."""
+        """The folder of the scripts of asv's pages."""
         return self.root / ".asv/scripts"
 
     def git(self, *arguments: str) -> list[str]:
-        """The lines that git says. Raises `UsageError` where it fails."""
+        """Run git and return the lines of its output. Raises `UsageError` if git fails."""
         command = ["git", *arguments]
         done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -62,20 +62,20 @@ class Project:
         return done.stdout.splitlines()
 
     def history(self) -> list[str]:
-        """The main branch's own commits, newest first. Raises `UsageError` in a shallow clone, which has not all."""
+        """Return the main branch's own commits, newest first. Raises `UsageError` in a shallow clone."""
         if self.git("rev-parse", "--is-shallow-repository") == ["true"]:
-            raise UsageError("this clone is shallow: it has not all commits", hint="Run `git fetch --unshallow`.")
+            raise UsageError("this clone is shallow: it lacks old commits", hint="Run `git fetch --unshallow`.")
         return self.git("rev-list", "--first-parent", self.settings()["branches"][0])
 
     def tags(self) -> dict[str, str]:
-        """The tagged commits, and the name of a tag of each."""
+        """Return a tag of each tagged commit."""
         lines = self.git(
             "tag", "--format=%(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end) %(refname:short)"
         )
         return {commit: name for commit, _, name in (line.partition(" ") for line in lines)}
 
     def settings(self) -> dict[str, Any]:
-        """What asv.conf.json says."""
+        """Read asv.conf.json. Raises `UsageError` without the file."""
         path = self.root / "asv.conf.json"
         if not path.is_file():
             raise UsageError("there is no asv.conf.json in this folder", hint="Run it in the project's folder.")
@@ -83,10 +83,10 @@ class Project:
         return settings
 
     def discover(self) -> dict[str, dict[str, Any]]:
-        """The benchmarks as they stand in the working tree, by name, as asv describes them; `work` has them too."""
+        """Return asv's descriptions of the benchmarks in the working tree, by name. asv writes them into `work` too."""
         shutil.rmtree(self.work, ignore_errors=True)
         home, machine = self.work / "home", "discovery"
-        # asv runs on no machine that it does not know, and knows them by a file in the home folder.
+        # asv refuses to run on an unknown machine. It reads the known machines from a file in the home folder.
         know_machine(machine, {"machine": machine}, home)
         self._configure()
         python = f"existing:{sys.executable}"
@@ -98,13 +98,13 @@ class Project:
         return {name: benchmark for name, benchmark in found.items() if isinstance(benchmark, dict)}
 
     def describe_benchmarks(self, benchmarks: Mapping[str, Mapping[str, Any]]) -> None:
-        """Let asv publish these alone, of those that `discover` found."""
+        """Let asv publish only the given benchmarks, which `discover` found."""
         path = self.work / "results/benchmarks.json"
         version = json.loads(path.read_text(encoding="utf-8"))["version"]
         path.write_text(json.dumps({**benchmarks, "version": version}), encoding="utf-8")
 
     def asv(self, *arguments: str, config: Path, environ: Mapping[str, str] | None = None) -> None:
-        """Run asv quietly. Raises `UsageError` with what it said where it fails."""
+        """Run asv quietly. Raises `UsageError` with the output if asv fails."""
         command = [*self.asv_command(config), *arguments]
         environment = {**os.environ, **(environ or {})}
         done = subprocess.run(
@@ -114,7 +114,7 @@ class Project:
             raise UsageError(f"`asv {arguments[0]}` failed:\n{done.stdout}{done.stderr}".rstrip())
 
     def asv_command(self, config: Path) -> Sequence[str]:
-        """asv of this Python's environment, with the configuration."""
+        """Return the command of asv in this environment, with the configuration."""
         return [sys.executable, "-m", "asv", "--config", str(config)]
 
     def _configure(self) -> None:
@@ -129,12 +129,12 @@ class Project:
 
 
 def describe_machine(name: str) -> dict[str, str]:
-    """This machine under that name: processor, cores, memory, system, Python; nothing that tells it from its like."""
+    """Describe this machine by the name: processor, cores, memory, system, Python; nothing to identify the machine."""
     return {
         "machine": name,
-        "os": _system(),
+        "os": _name_system(),
         "arch": platform.machine(),
-        "cpu": _processor(),
+        "cpu": _name_processor(),
         "num_cpu": str(os.cpu_count() or 1),
         "ram": f"{round(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30)} GB",
         "python": platform.python_version(),
@@ -142,7 +142,7 @@ def describe_machine(name: str) -> dict[str, str]:
 
 
 def know_machine(name: str, facts: Mapping[str, str], home: Path) -> None:
-    """Write the machine into the file where asv looks for those that it knows; what is there of the name stays."""
+    """Write the machine into asv's file of known machines. A machine with the same name in the file stays."""
     path = home / ".asv-machine.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"version": 1}
     if name not in known:
@@ -151,19 +151,19 @@ def know_machine(name: str, facts: Mapping[str, str], home: Path) -> None:
 
 
 def failed(error: UsageError) -> int:
-    """Say what went wrong, and what to do, as the command line does; returns the exit code."""
+    """Print the error and the hint, as the command line does. Return the exit code."""
     print("\n".join([f"error: {error.message}", *([f"hint: {error.hint}"] if error.hint else [])]), file=sys.stderr)
     return 1
 
 
-def _system() -> str:
+def _name_system() -> str:
     try:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
         return platform.system()
 
 
-def _processor() -> str:
+def _name_processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

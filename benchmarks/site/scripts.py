@@ -1,7 +1,7 @@
-"""The scripts that asv's pages name on servers outside: fetched once through npm, so that a dashboard needs no network.
+"""The scripts of asv's pages, fetched once through npm, so that a dashboard does not need a network.
 
-Knows which files asv asks for and nothing of benchmarks. `python -m benchmarks.site.scripts` fetches them. What npm
-brings is checked against the sums below, so that a dashboard runs what was looked at and nothing else.
+asv's pages name the scripts on servers outside. `python -m benchmarks.site.scripts` fetches them. Each file is
+checked against its sum below, so that a dashboard runs only reviewed scripts. Knows nothing of benchmarks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Script(NamedTuple):
     sha256: str
 
 
-# By the name that asv's page asks for. Where npm has no minified one it is the same version, not minified.
+# By the name in asv's page. npm lacks minified files of some packages: these are the same version, not minified.
 SCRIPTS = {
     "jquery-3.3.1.min.js": Script(
         "jquery@3.3.1", "dist/jquery.min.js", "160a426ff2894252cd7cebbdd6d6b7da8fcd319c65b70468f10b6690c45d02ef"
@@ -54,7 +54,7 @@ SCRIPTS = {
         "js/jquery.flot.orderBars.js",
         "39735b4f46f96ff4e082572401f47c55a2767b366fd1d1e821e44a8d830a12bf",
     ),
-    "stupidtable.min.js": Script(  # npm has no 1.0.1, which asv asks for
+    "stupidtable.min.js": Script(  # npm lacks asv's version, 1.0.1
         "stupid-table-plugin@1.1.3",
         "stupidtable.min.js",
         "4642380f28ebe9ed7cac251793b281ef8620c4386205d92788f9b12f5cceb4e0",
@@ -84,21 +84,26 @@ _FALLBACK = re.compile(r'<script type="text/javascript">\s*function js_load_fail
 
 
 def missing(folder: Path) -> list[str]:
-    """The names of the scripts that the folder does not have, or not as they are known here."""
-    return [name for name, script in SCRIPTS.items() if not _is(folder / name, script)]
+    """Return the names of scripts that are missing in the folder, or have another sum."""
+    return [name for name, script in SCRIPTS.items() if not _has_sum(folder / name, script)]
 
 
 def fetch(folder: Path) -> None:
-    """Fetch the scripts that the folder lacks, by npm. Raises `UsageError` where it cannot, or brings other files."""
+    """Fetch missing scripts with npm. Raises `UsageError` if npm is missing or fails, or if a file has another sum."""
     if not missing(folder):
         return
     npm = shutil.which("npm")
     if npm is None:
-        raise UsageError("asv's pages need scripts that npm fetches, and there is no npm", hint="Install Node.js.")
+        raise UsageError("npm is not installed, and fetches the scripts of asv's pages", hint="Install Node.js.")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as made:
         command = [npm, "install", "--prefix", made, "--ignore-scripts", "--no-save", "--no-package-lock"]
-        command += ["--no-audit", "--no-fund", "--loglevel=error", *sorted({one.package for one in SCRIPTS.values()})]
+        command += [
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+            *sorted({script.package for script in SCRIPTS.values()}),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         if done.returncode:
             raise UsageError(
@@ -106,16 +111,16 @@ def fetch(folder: Path) -> None:
             )
         for name, script in SCRIPTS.items():
             found = Path(made, "node_modules", script.package.rpartition("@")[0], script.path)
-            if not _is(found, script):
+            if not _has_sum(found, script):
                 raise UsageError(
-                    f"{script.path} of {script.package} is not the file that is known here",
-                    hint="Nothing of it is used. Look at it before you change the sum in benchmarks/site/scripts.py.",
+                    f"{script.path} of {script.package} does not have the expected sum",
+                    hint="The file was not taken. Review it before you change the sum in benchmarks/site/scripts.py.",
                 )
             shutil.copyfile(found, folder / name)
 
 
 def lay(folder: Path, page: Path) -> None:
-    """Lay them from the folder where a page in that other folder finds them."""
+    """Copy the scripts from the folder to the places that a page in the folder `page` names."""
     for name in SCRIPTS:
         place = page / ("fonts" if name.endswith(".woff") else "vendor")
         place.mkdir(exist_ok=True)
@@ -123,7 +128,7 @@ def lay(folder: Path, page: Path) -> None:
 
 
 def localize(html: str) -> str:
-    """asv's page with the scripts from the folder `vendor` beside it. Raises `UsageError` where it asks for others."""
+    """Return asv's page with scripts from `vendor/`. Raises `UsageError` if the page names an unknown script."""
     asked: list[str] = []
 
     def local(found: re.Match[str]) -> str:
@@ -137,13 +142,13 @@ def localize(html: str) -> str:
     unknown = [name for name in asked if name not in SCRIPTS]
     if unknown:
         raise UsageError(
-            f"this version of asv asks for {', '.join(unknown)}, which is not among the scripts known here",
+            f"this version of asv asks for {', '.join(unknown)}, which is missing in SCRIPTS",
             hint="Add it to SCRIPTS in benchmarks/site/scripts.py.",
         )
     return made
 
 
-def _is(path: Path, script: Script) -> bool:
+def _has_sum(path: Path, script: Script) -> bool:
     return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == script.sha256
 
 

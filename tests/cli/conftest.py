@@ -1,4 +1,4 @@
-"""Runs the real `agno-rt` in a folder of its own, with agents whose models need no network."""
+"""Fixtures that run the real `agno-rt` in a new folder, with agents whose models need no network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import attrs
 import pytest
 
 SECONDS = 60.0
-"""How long one command may take, on a machine that is busy with other things."""
+"""Limit for one command, in seconds, on a machine that is busy with other things."""
 
 GIF = b"GIF89a\1\0\1\0\x80\0\0\xff\0\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
 """One pixel."""
@@ -251,18 +251,18 @@ both = Agent(Calling(("send", '{"text": "one"}'), ("send", '{"text": "two"}')), 
 booker = Agent(Calling(("book", '{"city": "Seoul"}')), tools=[book])
 fetcher = Agent(Calling(("fetch", '{"url": "a"}')), tools=[fetch])
 '''
-"""Agents whose runs are stored, and pause."""
+"""Agents with stored runs that pause."""
 
 
 def command_line() -> list[str]:
-    """The `agno-rt` beside this Python, as a user would have it."""
+    """Return the command of the `agno-rt` beside this Python, as users have it."""
     script = Path(sys.executable).with_name("agno-rt")
     return [str(script)] if script.exists() else [sys.executable, "-m", "agno_rt.cli"]
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder with an agents.py, and an agno-rt.toml that names it."""
+    """Make a folder with an agents.py, and an agno-rt.toml that loads it."""
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "agents.py").write_text(AGENTS)
@@ -274,7 +274,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def durable(project: Path) -> Path:
-    """The project's folder, with the agents of `DURABLE` in it, and a memory that lasts."""
+    """Return the project's folder, with the agents of `DURABLE` and a memory that lasts."""
     (project / "durable.py").write_text(DURABLE)
     (project / "agno-rt.toml").write_text('[runtime]\nload = ["durable.py"]\nmemory = "sqlite:///own.db"\n')
     return project
@@ -282,7 +282,7 @@ def durable(project: Path) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Variables under which nothing is read from the user's folders, or written there."""
+    """Return variables that keep the command out of the user's folders."""
     left_out = ("AGNO_RT", "XDG", "PYTHON", "COLUMNS", "LINES")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return kept | {"XDG_DATA_HOME": str(tmp_path / "data"), "HOME": str(tmp_path), "TERM": "xterm", "NO_COLOR": "1"}
@@ -311,7 +311,7 @@ def agno(project: Path, environment: dict[str, str]) -> Callable[..., subprocess
 
 @pytest.fixture
 def started(project: Path, environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start `agno-rt` in the project's folder and talk with it through pipes; it is killed if the test leaves it."""
+    """Start `agno-rt` in the project's folder, with pipes. The process is killed if the test leaves it."""
     running: list[subprocess.Popen[str]] = []
 
     def start(*args: str) -> subprocess.Popen[str]:
@@ -339,7 +339,7 @@ class Terminal:
     decoder: codecs.IncrementalDecoder = attrs.Factory(codecs.getincrementaldecoder("utf-8"))
 
     def expect(self, text: str, seconds: float = SECONDS) -> None:
-        """Wait until the text appears, after what was expected before."""
+        """Wait until the text appears, after the text that was expected before."""
         deadline = time.monotonic() + seconds
         while (found := self.seen.find(text, self.read)) < 0:
             ready, _, _ = select.select([self.fd], [], [], max(0.0, deadline - time.monotonic()))
@@ -354,7 +354,8 @@ class Terminal:
     def interrupt(self, text: str) -> None:
         """Press Ctrl-C at the prompt until the text appears.
 
-        Python checks for signals before it waits for a key, not while: a Ctrl-C in between shows at the next key.
+        Python checks for signals before waiting for a key, not while waiting: a Ctrl-C in between shows at the next
+        key.
         """
         for _ in range(3):
             self.type("\x03")
@@ -365,7 +366,7 @@ class Terminal:
         raise AssertionError(f"Ctrl-C never brought {text!r}:\n{self.seen}")
 
     def leave(self, keys: str = "") -> int:
-        """Wait for the end, after pressing the keys until they are seen (see `interrupt`); the exit code."""
+        """Press the keys until they are seen (see `interrupt`), wait for the end, and return the exit code."""
         for _ in range(3 if keys else 0):
             self.type(keys)
             try:

@@ -1,4 +1,4 @@
-"""`agno-rt approvals`, and what `run` and `chat` do when a run pauses: the person at the terminal is asked."""
+"""`agno-rt approvals`, and the questions of `run` and `chat` to the person at the terminal when a run pauses."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Agno = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(autouse=True)
 def _in_a_durable_project(durable: Path) -> None:
-    """All of these need agents whose runs pause."""
+    """Use agents whose runs pause."""
 
 
 def paused(agno: Agno, agent: str, *args: str) -> dict[str, Any]:
-    """The result of a run of the agent, which pauses."""
+    """Return the result of a run of the agent, which pauses."""
     done = agno("run", agent, "Go.", "--json", *args)
     assert done.returncode == 75
     result: dict[str, Any] = json.loads(done.stdout)
@@ -29,12 +29,12 @@ def paused(agno: Agno, agent: str, *args: str) -> dict[str, Any]:
 
 
 def waiting(agno: Agno, *args: str) -> list[dict[str, Any]]:
-    """What waits now."""
+    """Return the pending approvals."""
     return [json.loads(line) for line in agno("approvals", "list", "--json", *args).stdout.splitlines()]
 
 
 def test_a_script_is_told_what_waits(agno: Agno, durable: Path) -> None:
-    """Without a terminal the run is left paused: exit code 75, no answer, and on stderr what to type to go on."""
+    """Without a terminal the run stays paused: exit code 75, no answer, and the next command on stderr."""
     done = agno("run", "sender", "Go.")
     [approval] = waiting(agno)
 
@@ -44,7 +44,7 @@ def test_a_script_is_told_what_waits(agno: Agno, durable: Path) -> None:
         "← look: saw up",
         '? send(text="HI") waits for an approval',
         f"Paused: run {approval['run']} waits.",
-        "Decide, and go on:",
+        "To decide and resume:",
         f"  agno-rt approvals approve {approval['id']} --resume",
     ]
     typed = done.stderr.splitlines()[-1].split()[1:]
@@ -53,7 +53,7 @@ def test_a_script_is_told_what_waits(agno: Agno, durable: Path) -> None:
 
 
 def test_with_a_user_there_is_only_what_is_theirs(agno: Agno, durable: Path) -> None:
-    """What the run of another waits for is neither listed nor decided; nor is the run seen, resumed or ended."""
+    """The approvals and runs of another user can be neither listed, decided, seen, resumed nor ended."""
     run = paused(agno, "sender", "--user", "ann")["run_id"]
     [approval] = waiting(agno, "--user", "ann")
     stored = agno("runs", "show", run, "--json").stdout
@@ -86,7 +86,7 @@ def test_with_a_user_there_is_only_what_is_theirs(agno: Agno, durable: Path) -> 
 
 
 def test_what_to_type_names_the_project(agno: Agno, durable: Path) -> None:
-    """Where the agent was named by its file, or with a configuration, so does what there is to type."""
+    """Commands to type name the file or configuration that the agent was named by."""
     (durable / "other.toml").write_text('[runtime]\nmemory = "sqlite:///there.db"\n')
     cases = {
         ("durable.py:fetcher",): "-c durable.py",
@@ -102,7 +102,7 @@ def test_what_to_type_names_the_project(agno: Agno, durable: Path) -> None:
 
 
 def test_lists_what_waits(agno: Agno) -> None:
-    """Each is listed with its kind, the call and why it is asked; decided ones where that is said; of one run alone."""
+    """An approval is listed with its kind, call and reason; options add the decided ones, or leave one run."""
     asked = [paused(agno, agent)["run_id"] for agent in ("sender", "booker", "fetcher")]
     rows = agno("approvals", "list").stdout.splitlines()
     ids = [approval["id"] for approval in waiting(agno)]
@@ -123,10 +123,10 @@ def test_lists_what_waits(agno: Agno) -> None:
 
 @pytest.mark.parametrize("args", [(), ("--json",)])
 def test_nothing_waits(agno: Agno, args: tuple[str, ...]) -> None:
-    """Where nothing waits, stdout gets nothing."""
+    """Without pending approvals, stdout stays empty."""
     done = agno("approvals", "list", *args)
 
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "Nothing waits.\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "No pending approvals.\n")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_nothing_waits(agno: Agno, args: tuple[str, ...]) -> None:
     ],
 )
 def test_decides_and_goes_on(agno: Agno, agent: str, args: tuple[str, ...], answer: str) -> None:
-    """What waits is found by the run's id, or its beginning; it is decided, and with `--resume` the run goes on."""
+    """An approval is found by the run's id or the beginning of the id; `--resume` goes on with the run at once."""
     run = paused(agno, agent)["run_id"]
     verb, *rest = args
 
@@ -154,7 +154,7 @@ def test_decides_and_goes_on(agno: Agno, agent: str, args: tuple[str, ...], answ
 
 
 def test_several_are_decided_one_after_another(agno: Agno, durable: Path) -> None:
-    """Each decision says what is left to do; going on too early waits for the rest, and repeats nothing."""
+    """After each decision the next step is printed. Resuming too early waits for the rest and repeats nothing."""
     run = paused(agno, "both")["run_id"]
     first, second = (approval["id"] for approval in waiting(agno))
 
@@ -163,10 +163,10 @@ def test_several_are_decided_one_after_another(agno: Agno, durable: Path) -> Non
     two = agno("approvals", "approve", second)
     done = agno("runs", "resume", run)
 
-    assert one.stderr == f'approved: send(text="one")\nIt waits for more: agno-rt approvals list --run {run}\n'
+    assert one.stderr == f'approved: send(text="one")\nThe run waits for more: agno-rt approvals list --run {run}\n'
     assert early.returncode == 75
     assert f"agno-rt approvals approve {second} --resume" in early.stderr
-    assert two.stderr == f'approved: send(text="two")\nIt can go on: agno-rt runs resume {run}\n'
+    assert two.stderr == f'approved: send(text="two")\nThe run can go on: agno-rt runs resume {run}\n'
     assert (done.returncode, done.stdout) == (0, "Done: sent one; sent two\n")
     assert sorted((durable / "done.txt").read_text().split()) == [
         "answered",
@@ -181,7 +181,7 @@ def test_several_are_decided_one_after_another(agno: Agno, durable: Path) -> Non
 @pytest.mark.parametrize(
     ("agent", "args", "said"),
     [
-        ("sender", ("approve", "--arguments", "{"), "'{' is no JSON"),
+        ("sender", ("approve", "--arguments", "{"), "'{' is not JSON"),
         ("sender", ("approve", "--arguments", '{"txt": "hi"}'), "cannot be approved: The arguments of send do not"),
         ("sender", ("answer", "yes"), "is of kind approval and cannot be answered"),
         ("booker", ("approve",), "is of kind input and cannot be approved"),
@@ -190,7 +190,7 @@ def test_several_are_decided_one_after_another(agno: Agno, durable: Path) -> Non
     ],
 )
 def test_a_decision_that_does_not_fit(agno: Agno, agent: str, args: tuple[str, ...], said: str) -> None:
-    """It is an error that says what would do, and decides nothing."""
+    """An unfit decision is an error that names a fit one, and decides nothing."""
     run = paused(agno, agent)["run_id"]
     verb, *rest = args
 
@@ -203,7 +203,7 @@ def test_a_decision_that_does_not_fit(agno: Agno, agent: str, args: tuple[str, .
 
 
 def test_a_decision_is_made_once(agno: Agno) -> None:
-    """What is decided already, and what is not there, are errors; so is an id that several begin with."""
+    """Decided approvals, unknown ids and ambiguous beginnings are errors."""
     run = paused(agno, "both")["run_id"]
     ids = [approval["id"] for approval in waiting(agno)]
     several = agno("approvals", "approve", run)
@@ -213,13 +213,13 @@ def test_a_decision_is_made_once(agno: Agno) -> None:
     assert [done.returncode for done in (again, none, several)] == [2, 2, 2]
     assert "approved" in again.stderr
     assert "error: unknown approval 'nowhere'" in none.stderr
-    assert f"error: 2 approvals begin with '{run}'\nhint: Give more of it: " in several.stderr
+    assert f"error: 2 approvals begin with '{run}'\nhint: Type more of the id: " in several.stderr
 
 
 def test_a_person_approves(terminal: Callable[..., Any]) -> None:
-    """In a terminal the run asks, says why, and goes on at once when that is approved."""
+    """In a terminal the run asks, gives the reason, and goes on at once after the approval."""
     with terminal("run", "sender", "Go.") as person:
-        person.expect("It is asked because: it is loud")
+        person.expect("Reason: it is loud")
         person.expect('Approve send(text="HI")? [y]es, [n]o, [e]dit, [l]ater: ')
         person.type("what\r")
         person.expect("Type y, n, e or l.")
@@ -230,7 +230,7 @@ def test_a_person_approves(terminal: Callable[..., Any]) -> None:
 
 
 def test_a_person_denies(terminal: Callable[..., Any]) -> None:
-    """No asks for a reason, which the model is told."""
+    """The answer no asks for a reason, which the model gets."""
     with terminal("run", "sender", "Go.") as person:
         person.expect("[l]ater: ")
         person.type("n\r")
@@ -241,7 +241,7 @@ def test_a_person_denies(terminal: Callable[..., Any]) -> None:
 
 
 def test_a_person_changes_the_arguments(terminal: Callable[..., Any]) -> None:
-    """The arguments stand there to be changed; those that do not fit are told, and asked for again."""
+    """The terminal offers the arguments to be changed, and asks again, with the fault, if they do not fit."""
     with terminal("run", "sender", "Go.") as person:
         person.expect("[l]ater: ")
         person.type("e\r")
@@ -257,7 +257,7 @@ def test_a_person_changes_the_arguments(terminal: Callable[..., Any]) -> None:
 
 
 def test_a_person_fills_in(terminal: Callable[..., Any]) -> None:
-    """Fields are asked for one by one, with what they are; what is none is told at once, what may be empty left out."""
+    """Fields are asked one by one with their descriptions. A fault is shown at once; optional fields may stay empty."""
     with terminal("run", "booker", "Go.") as person:
         person.expect("how long the stay is")
         person.expect("nights (integer): ")
@@ -272,7 +272,7 @@ def test_a_person_fills_in(terminal: Callable[..., Any]) -> None:
 
 
 def test_a_person_gives_a_result(terminal: Callable[..., Any]) -> None:
-    """Of a call that is carried out elsewhere the result is asked for."""
+    """A call that is carried out elsewhere asks for its result."""
     with terminal("run", "fetcher", "Go.") as person:
         person.expect('The result of fetch(url="a"), as JSON or text; Ctrl-D for later: ')
         person.type("a page\r")
@@ -282,7 +282,7 @@ def test_a_person_gives_a_result(terminal: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("keys", ["l\r", "\x04"])
 def test_a_person_leaves_it_for_later(terminal: Callable[..., Any], agno: Agno, keys: str) -> None:
-    """Then the run stays paused, with exit code 75 and what to type; `runs resume` asks again."""
+    """Leaving keeps the run paused, with exit code 75 and the next command; `runs resume` asks again."""
     with terminal("run", "sender", "Go.") as person:
         person.expect("[l]ater: ")
         person.type(keys)
@@ -297,7 +297,7 @@ def test_a_person_leaves_it_for_later(terminal: Callable[..., Any], agno: Agno, 
 
 
 def test_a_chat_asks_and_goes_on(terminal: Callable[..., Any], agno: Agno) -> None:
-    """In a chat the person is asked too, and the answer is part of the session; what was answered is no history."""
+    """A chat asks the person too. The answer joins the session; the person's decision is not typed history."""
     with terminal("chat", "sender") as person:
         person.expect("> ")
         person.type("Go.\r")
@@ -315,7 +315,7 @@ def test_a_chat_asks_and_goes_on(terminal: Callable[..., Any], agno: Agno) -> No
 
 
 def test_a_chat_in_a_pipe_ends_where_it_pauses(agno: Agno) -> None:
-    """What follows was written for an answer that is not there: the chat ends with 75, its session goes on later."""
+    """A chat in a pipe ends with 75 at a pause, since the next line expects an answer; the session goes on later."""
     done = agno("chat", "fetcher", input="Go.\nAnd now?\n")
     [approval] = waiting(agno)
 
@@ -337,16 +337,16 @@ def test_what_waits_is_kept_where_the_project_has_no_memory(agno: Agno, durable:
 
 
 def test_what_waits_ends_with_the_process_where_nothing_lasts(agno: Agno, durable: Path) -> None:
-    """Where there is no memory that lasts, and no place for the user's file, it is said that this is the end of it."""
+    """Without a lasting memory or a place for the user's file, a notice says that the run ends here."""
     (durable / "agno-rt.toml").write_text('[runtime]\nload = ["durable.py"]\n')
     done = agno("run", "fetcher", "Go.", env={"XDG_DATA_HOME": str(durable / "agno-rt.toml")})
 
     assert (done.returncode, done.stdout) == (75, "")
-    assert "It ends with this process, for the memory is `memory:`." in done.stderr
+    assert "It ends with this process: the memory is `memory:`." in done.stderr
 
 
 def test_the_one_that_waits_is_meant(agno: Agno) -> None:
-    """The run's id will do for the one thing that waits, though others were decided; each decision is made once."""
+    """The run's id means its one pending approval, even if others were decided; each is decided once."""
     run = paused(agno, "both")["run_id"]
     agno("approvals", "approve", waiting(agno)[0]["id"])
 

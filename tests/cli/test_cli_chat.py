@@ -1,7 +1,8 @@
-"""`agno-rt chat`: a conversation over pipes and in a terminal, and the session that it keeps."""
+"""`agno-rt chat`: a conversation over pipes and in a terminal, and the session of the conversation."""
 
 from __future__ import annotations
 
+import base64
 import re
 import stat
 import subprocess
@@ -20,6 +21,7 @@ from pathlib import Path
 import trio
 from agno_rt import Agent, Message, ModelResponse, ToolCall, Usage, tool
 from agno_rt.events import TextDelta
+from agno_rt.models import ModelProfile
 
 PROSE = """# Ports
 
@@ -57,6 +59,19 @@ class Mute:
 
     async def respond(self, request, emit=None):
         await trio.sleep_forever()
+
+
+class Embedded(Mute):
+    """Answers a greeting, and nothing else. Is loaded into the process when it is first asked."""
+
+    name = "embedded"
+    profile = ModelProfile(in_process=True)
+
+    async def respond(self, request, emit=None):
+        if request.messages[-1].content == "hello":
+            await emit(TextDelta("Hello."))
+            return ModelResponse("Hello.")
+        return await super().respond(request, emit)
 
 
 class Told:
@@ -98,6 +113,7 @@ prose = Agent(Says("prose", PROSE))
 HOSTILE = "a\\x1b]0;own\\x07b **bo\\u202eld\\x1b[2J** `co\\x9bde` \\u200b한국 שלום \\U0001f468\\u200d\\U0001f469.\\n"
 hostile = Agent(Says("hostile", HOSTILE))
 mute = Agent(Mute())
+embedded = Agent(Embedded())
 told = Agent(Told(), instructions="A", tools=[shout])
 patient = Agent(Patient())
 '''
@@ -105,13 +121,13 @@ patient = Agent(Patient())
 
 @pytest.fixture
 def talk(agno: Agno, project: Path) -> Agno:
-    """The project, with the agents of `TALK` in it."""
+    """Return `agno` in the project with the agents of `TALK`."""
     (project / "talk.py").write_text(TALK)
     return agno
 
 
 def test_the_session_survives_a_restart(agno: Agno, project: Path, tmp_path: Path) -> None:
-    """A second process goes on where the first one ended; the banner says where that is kept."""
+    """A second process continues the session of the first; the banner names the place of the session."""
     first = agno("chat", "echo", input="one\n\ntwo\n")
     second = agno("chat", "echo", input="three\n")
 
@@ -123,7 +139,7 @@ def test_the_session_survives_a_restart(agno: Agno, project: Path, tmp_path: Pat
 
 
 def test_a_new_conversation_is_the_next_one_to_go_on(agno: Agno) -> None:
-    """`/new` and `--new` begin a conversation; the next chat goes on with the last, and an older one can be named."""
+    """`/new` and `--new` start a conversation. The next chat continues the last one; older ones can be named."""
     assert agno("chat", "echo", input="one\n/new\ntwo\n").stdout == "1: one\n1: two\n"
     assert agno("chat", "echo", input="three\n").stdout == "2: three\n"
     assert agno("chat", "echo", "--new", input="four\n").stdout == "1: four\n"
@@ -131,7 +147,7 @@ def test_a_new_conversation_is_the_next_one_to_go_on(agno: Agno) -> None:
 
 
 def test_the_project_s_own_memory_is_used(agno: Agno, project: Path, tmp_path: Path) -> None:
-    """Where the project configures a memory that lasts, chat keeps its session there, under the agent's name."""
+    """A project with a memory that lasts keeps the chat's session there, under the agent's name."""
     with (project / "agno-rt.toml").open("a") as file:
         file.write('memory = "sqlite:///own.db"\n')
 
@@ -143,7 +159,7 @@ def test_the_project_s_own_memory_is_used(agno: Agno, project: Path, tmp_path: P
 
 
 def test_history_shows_the_conversation(agno: Agno) -> None:
-    """`/history` shows what was said: questions and answers on stdout, tool calls on stderr."""
+    """`/history` shows questions and answers on stdout, and tool calls on stderr."""
     done = agno("chat", "caller", input="go\n/history\n")
 
     assert done.stdout == "It is HI.\n> go\nLet me see.\nLet me see.\nIt is HI.\n"
@@ -151,7 +167,7 @@ def test_history_shows_the_conversation(agno: Agno) -> None:
 
 
 def test_files_go_with_the_next_question(agno: Agno) -> None:
-    """`/attach` adds a file to the next question alone; the history shows that there was one."""
+    """`/attach` adds a file to the next question only; the history mentions the file."""
     done = agno("chat", "seeing", input="/attach dot.gif\nWhat is this?\nAnd now?\n/history\n")
 
     assert done.stdout.startswith("What is this? | [image dot.gif, 35 bytes]\nAnd now?\n")
@@ -160,7 +176,7 @@ def test_files_go_with_the_next_question(agno: Agno) -> None:
 
 
 def test_what_cannot_be_attached(agno: Agno) -> None:
-    """A file that is not there, and none at all, are told; the conversation goes on."""
+    """A missing file, or no file at all, is reported; the conversation goes on."""
     done = agno("chat", "seeing", input="/attach cat.gif\n/attach\nHello?\n")
 
     assert "there is no file cat.gif" in done.stderr
@@ -169,7 +185,7 @@ def test_what_cannot_be_attached(agno: Agno) -> None:
 
 
 def test_an_error_does_not_end_the_conversation(agno: Agno) -> None:
-    """A run that fails, and a command that is none, are told, and the next line is taken; a script sees exit code 1."""
+    """A failed run or an unknown command is reported, and the next line is read; a script gets exit code 1."""
     done = agno("chat", "failing", input="one\n/histroy\n/help\ntwo\n")
 
     assert done.returncode == 1
@@ -187,7 +203,7 @@ def test_an_agent_that_cannot_run_is_told_at_once(agno: Agno) -> None:
 
 
 def test_ctrl_c_stops_the_answer_and_not_the_program(terminal: Callable[..., Any], agno: Agno) -> None:
-    """In a terminal Ctrl-C cancels the run under way; what there is of the answer is kept, and marked."""
+    """In a terminal Ctrl-C cancels the run. The part of the answer so far is kept, and marked."""
     with terminal("chat", "slow") as person:
         person.expect("> ")
         person.type("wait\r")
@@ -207,7 +223,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(terminal: Callable[..., Any
 
 
 def test_what_was_stopped_before_it_began_is_not_kept(terminal: Callable[..., Any], talk: Agno) -> None:
-    """Where the model has said nothing, nothing is kept; a status line says what is under way, and is erased."""
+    """If the model has said nothing, nothing is kept; the status line is erased."""
     with terminal("chat", "talk.py:mute") as person:
         person.expect("> ")
         person.type("Well?\r")
@@ -229,8 +245,37 @@ def test_what_was_stopped_before_it_began_is_not_kept(terminal: Callable[..., An
     assert "To come back" not in person.seen
 
 
+def test_a_model_in_the_process_is_loaded_once(terminal: Callable[..., Any], talk: Agno) -> None:
+    """The status line says that a model in the process is loaded, until the model has answered for the first time."""
+    with terminal("chat", "talk.py:embedded") as person:
+        person.expect("> ")
+        for said, shown in (("Well?", "loading embedded"), ("hello", "Hello."), ("Well?", "asking embedded")):
+            person.type(f"{said}\r")
+            person.expect(shown)
+            if shown != "Hello.":
+                person.type("\x03")
+                person.expect("Stopped")
+            person.expect("> ")
+        person.type("\x04")
+        assert person.leave() == 0
+
+
+def test_an_answer_is_copied_by_the_terminal(terminal: Callable[..., Any]) -> None:
+    """`/copy` sends the last answer to the terminal's clipboard."""
+    with terminal("chat", "echo") as person:
+        person.expect("> ")
+        person.type("hi\r")
+        person.expect("1: hi\r\n")
+        person.expect("> ")
+        person.type("/copy\r")
+        person.expect(f"\x1b]52;c;{base64.b64encode(b'1: hi').decode()}\x07")
+        person.expect("> ")
+        person.type("\x04")
+        assert person.leave() == 0
+
+
 def test_ctrl_c_at_the_prompt_discards_the_line(terminal: Callable[..., Any]) -> None:
-    """At the prompt Ctrl-C drops what was typed and says how to leave; a second one in a row leaves."""
+    """At the prompt Ctrl-C drops the line and tells how to leave; a second Ctrl-C in a row leaves."""
     with terminal("chat", "echo") as person:
         person.expect("> ")
         person.type("half a li")
@@ -245,7 +290,7 @@ def test_ctrl_c_at_the_prompt_discards_the_line(terminal: Callable[..., Any]) ->
 
 
 def test_the_arrow_keys_bring_back_earlier_lines(terminal: Callable[..., Any]) -> None:
-    """What was typed in an earlier chat can be brought back and sent again."""
+    """The arrow keys bring back a line of an earlier chat, to be sent again."""
     with terminal("chat", "echo") as person:
         person.expect("> ")
         person.type("unusual\r")
@@ -261,7 +306,7 @@ def test_the_arrow_keys_bring_back_earlier_lines(terminal: Callable[..., Any]) -
 
 
 def test_what_was_typed_is_kept_for_its_user_alone(terminal: Callable[..., Any], talk: Agno, tmp_path: Path) -> None:
-    """An input of several lines is brought back as one; the file is its user's; `--no-history` keeps nothing."""
+    """An input of several lines comes back as one; only the user can read the file; `--no-history` stores nothing."""
     file = tmp_path / "state" / "agno-rt" / "chat-history"
     env = {"XDG_STATE_HOME": str(tmp_path / "state")}
     with terminal("chat", "echo", "--no-history", env=env) as person:
@@ -287,7 +332,7 @@ def test_what_was_typed_is_kept_for_its_user_alone(terminal: Callable[..., Any],
 
 
 def test_what_was_typed_is_kept_up_to_a_bound(terminal: Callable[..., Any], tmp_path: Path) -> None:
-    """A history that has grown too long is cut; a line of it that is damaged is left out."""
+    """A history beyond its bound is cut; damaged lines of the file are left out."""
     file = tmp_path / "state" / "agno-rt" / "chat-history"
     file.parent.mkdir(parents=True)
     file.write_text("".join(f'"input {number}"\n' for number in range(2_500)) + '"torn\n')
@@ -303,7 +348,7 @@ def test_what_was_typed_is_kept_up_to_a_bound(terminal: Callable[..., Any], tmp_
 
 
 def test_an_input_may_have_several_lines(agno: Agno) -> None:
-    """A backslash goes on with a line, three quotes and `/multi` hold a block, in which `/` begins no command."""
+    """A backslash continues a line; three quotes and `/multi` hold a block, in which `/` is text."""
     lines = ["a \\", "b", '"""', "/c", "d", '"""', '"""e"""', "/multi", "f", "", "g", "/end", "path\\\\", "/etc/hosts?"]
     done = agno("chat", "echo", input="\n".join(lines))
 
@@ -312,7 +357,7 @@ def test_an_input_may_have_several_lines(agno: Agno) -> None:
 
 
 def test_lines_that_are_pasted_are_one_input(terminal: Callable[..., Any]) -> None:
-    """So they are in a terminal that says what is pasted; Alt-Enter begins a line, too."""
+    """Pasted lines are one input in a terminal that marks pastes; Alt-Enter starts a line, too."""
     with terminal("chat", "echo") as person:
         person.expect("> ")
         person.type("\x1b[200~one\rtwo\x1b[201~\r")
@@ -323,7 +368,7 @@ def test_lines_that_are_pasted_are_one_input(terminal: Callable[..., Any]) -> No
 
 
 def test_keys_that_are_pressed_early_are_kept(terminal: Callable[..., Any], talk: Agno, project: Path) -> None:
-    """What is typed while an answer is written does not get into it, and is the next question."""
+    """Keys pressed while an answer is written stay out of the answer, and become the next question."""
     with terminal("chat", "talk.py:patient") as person:
         person.expect("> ")
         person.type("wait\r")
@@ -337,7 +382,7 @@ def test_keys_that_are_pressed_early_are_kept(terminal: Callable[..., Any], talk
 
 
 def test_tab_completes(terminal: Callable[..., Any], talk: Agno, project: Path) -> None:
-    """Tab completes the names of commands, and what comes behind them."""
+    """Tab completes the names of commands, and their arguments."""
     with terminal("chat", "echo") as person:
         person.expect("> ")
         person.type("/hist\t\r")
@@ -351,7 +396,7 @@ def test_tab_completes(terminal: Callable[..., Any], talk: Agno, project: Path) 
 
 
 def test_the_last_answer_is_taken_back(talk: Agno) -> None:
-    """`/retry` asks again in place of the last answer, `/undo` takes the question back as well."""
+    """`/retry` asks again in place of the last answer; `/undo` removes the question as well."""
     done = talk("chat", "talk.py:told", input="one\ntwo\n/retry\n/undo\n/history\n/undo\n/undo\n")
     answers = ["told A, asked 1: one", "told A, asked 2: two", "told A, asked 3: two"]
 
@@ -362,7 +407,7 @@ def test_the_last_answer_is_taken_back(talk: Agno) -> None:
 
 
 def test_a_question_is_asked_again_after_a_failure(agno: Agno) -> None:
-    """Then there is no answer to drop: what was said before stays."""
+    """`/retry` after a failure drops no answer: the earlier conversation stays."""
     agno("chat", "echo", input="one\n")
     done = agno("chat", "failing", "--session", "chat-echo@~/project", input="two\n/retry\n/undo\n/history\n")
 
@@ -371,7 +416,7 @@ def test_a_question_is_asked_again_after_a_failure(agno: Agno) -> None:
 
 
 def test_the_last_question_is_changed(terminal: Callable[..., Any]) -> None:
-    """`/edit` has it typed anew, with the old one there, and asks it in place of the old one."""
+    """`/edit` offers the old question to be changed, and asks the new one in its place."""
     with terminal("chat", "echo") as person:
         person.expect("> ")
         person.type("on\r")
@@ -384,7 +429,7 @@ def test_the_last_question_is_changed(terminal: Callable[..., Any]) -> None:
 
 
 def test_sessions_are_listed_and_gone_on_with(agno: Agno) -> None:
-    """`/sessions` numbers those of the user, newest first, with titles; `/session` takes a number or an id."""
+    """`/sessions` numbers the user's sessions with titles, newest first; `/session` accepts a number or an id."""
     agno("chat", "echo", "--user", "ann", input="hers\n")
     done = agno("chat", "echo", input="first question\n/new\nother\n/title Another one\n/sessions\n/session 2\nmore\n")
     by_name = agno("chat", "echo", input="/new mine\nown\n/session chat-echo@~/project.2\nlast\n/session nowhere\n")
@@ -398,7 +443,7 @@ def test_sessions_are_listed_and_gone_on_with(agno: Agno) -> None:
 
 
 def test_a_conversation_is_saved(agno: Agno, project: Path) -> None:
-    """`/save` writes Markdown, and over no file that is there unless it is told to."""
+    """`/save` writes Markdown, and overwrites an existing file only with `-f`."""
     (project / "there.md").write_text("mine")
     done = agno("chat", "caller", input="go\n/save out.md\n/save there.md\n/save -f there.md\n/save\n")
     saved = (project / "out.md").read_text()
@@ -406,14 +451,14 @@ def test_a_conversation_is_saved(agno: Agno, project: Path) -> None:
     assert saved.startswith("# go\n\n## You\n\ngo\n\n## Assistant\n\nLet me see.\n\nCall of `shout`:\n\n```json\n")
     assert saved.endswith("\n\nIt is HI.\n")
     assert (project / "there.md").read_text() == saved
-    assert "error: there.md is there already\nhint: /save -f there.md writes over it.\n" in done.stderr
+    assert "error: there.md exists already\nhint: /save -f there.md overwrites it.\n" in done.stderr
     assert "error: there is no file to save to" in done.stderr
 
 
 def test_another_model_another_agent_other_instructions(
     talk: Agno, project: Path, distribution: Callable[..., Path]
 ) -> None:
-    """`/model`, `/agent` and `/system` change who answers the next question, in the same session."""
+    """`/model`, `/agent` and `/system` change the answering agent from the next question on, in the same session."""
     source = """
         from agno_rt import ModelResponse, hookimpl
 
@@ -436,11 +481,11 @@ def test_another_model_another_agent_other_instructions(
     assert "mine:fixed answers from now on." in done.stderr
     assert "mute answers from now on." in done.stderr
     assert "unknown agent 'nobody'" in done.stderr
-    assert "mine:fixed" in done.stderr[done.stderr.rindex("mute answers. Another one: /model SPEC") :]
+    assert "mine:fixed" in done.stderr[done.stderr.rindex("mute answers. For another model: /model SPEC") :]
 
 
 def test_tools_are_listed(talk: Agno) -> None:
-    """`/tools` names each with the first line of what is said of it."""
+    """`/tools` names each tool with the first line of its description."""
     done = talk("chat", "talk.py:told", input="/tools\n")
 
     assert "  shout  Shout a text.\n" in done.stderr
@@ -456,7 +501,7 @@ def test_an_empty_session_is_refused(agno: Agno) -> None:
 
 
 def test_markdown_has_its_form_in_a_terminal(terminal: Callable[..., Any], talk: Agno) -> None:
-    """There headings and emphasis are styled, tables drawn, and code stays as it is; `--plain` shows it as written."""
+    """A terminal styles headings and emphasis, draws tables and leaves code alone; `--plain` shows the source."""
     with terminal("run", "talk.py:prose", "Go.") as person:
         person.expect("\x1b[0;1;4mPorts\x1b[0m\r\n\r\nThe \x1b[0;1mfirst\x1b[0m port is `7070`, as ")
         person.expect("\x1b[0;2;4mhttps://example.com/notes\x1b[0m) have")
@@ -474,7 +519,7 @@ def test_markdown_has_its_form_in_a_terminal(terminal: Callable[..., Any], talk:
 
 
 def test_code_is_coloured(terminal: Callable[..., Any], talk: Agno) -> None:
-    """Where colours are wanted, code is highlighted, and shown without backticks within a line."""
+    """With colours on, code is highlighted, and shown without backticks within a line."""
     with terminal("run", "talk.py:prose", "Go.", env={"NO_COLOR": ""}) as person:
         person.expect("port is \x1b[0;36m7070\x1b[0m, as")
         person.expect("\x1b[2;49m# the first\x1b[0m\r\n")
@@ -482,7 +527,7 @@ def test_code_is_coloured(terminal: Callable[..., Any], talk: Agno) -> None:
 
 
 def test_a_dumb_terminal_gets_plain_text(terminal: Callable[..., Any], talk: Agno) -> None:
-    """One that knows nothing is sent no sequences, and chats all the same."""
+    """A dumb terminal gets no escape sequences, and chats all the same."""
     with terminal("chat", "talk.py:prose", env={"TERM": "dumb"}) as person:
         person.expect("> ")
         person.type("Go.\r")
@@ -495,7 +540,7 @@ def test_a_dumb_terminal_gets_plain_text(terminal: Callable[..., Any], talk: Agn
 
 
 def test_no_word_is_cut_at_the_edge(terminal: Callable[..., Any], talk: Agno) -> None:
-    """In a narrow terminal, lines are broken between words, those of lists below their text."""
+    """In a narrow terminal, lines break between words; lines of list items align below their text."""
     with terminal("chat", "talk.py:prose", columns=40) as person:
         person.expect("Kept in ~/data/agno-rt/chat.db. Ctrl-C\r\nstops an answer, Ctrl-D leaves, /help\r\nlists")
         person.expect("> ")
@@ -505,18 +550,18 @@ def test_no_word_is_cut_at_the_edge(terminal: Callable[..., Any], talk: Agno) ->
         )
         person.expect("> ")
         person.type("/help\r")
-        person.expect("  /session ID\r\n      goes on with another one, by its\r\n      number or id\r\n")
+        person.expect("  /session ID\r\n      continues another conversation,\r\n      by its number or id\r\n")
 
 
 def test_markdown_does_not_steer_the_terminal(terminal: Callable[..., Any], talk: Agno) -> None:
-    """What a model writes to that end is left out, within emphasis and code, too; wide letters and emoji stay."""
+    """Control sequences of a model are left out, within emphasis and code too; wide letters and emoji stay."""
     with terminal("run", "talk.py:hostile", "Go.") as person:
         person.expect("a]0;ownb \x1b[0;1mbold[2J\x1b[0m `code` 한국 שלום \U0001f468\u200d\U0001f469.\r\n")
         assert person.leave() == 0
 
 
 def test_what_an_answer_took_is_told(terminal: Callable[..., Any], talk: Agno) -> None:
-    """A line below each answer has tokens, time and cost, in a terminal, unless it is not wanted."""
+    """A terminal shows tokens, time and cost below each answer, except with `--quiet`."""
     with terminal("chat", "talk.py:prose", "--quiet") as person:
         person.expect("> ")
         person.type("Go.\r")

@@ -1,4 +1,4 @@
-"""Which agent a command line means: one of the project, one changed by options, or a model alone; and what there is."""
+"""The agent of a command line: an agent of the project, one changed by options, or a model alone; and the lists."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def plain(text: str) -> str:
 
 @pytest.fixture
 def calling(project: Path, distribution: Callable[..., Path]) -> dict[str, str]:
-    """Variables with which `calling:it` is a model, beside a tools.py in the project's folder."""
+    """Return variables that make `calling:it` a model, beside a tools.py in the project's folder."""
     (project / "tools.py").write_text(TOOLS)
     return {"PYTHONPATH": str(distribution("calling", CALLING))}
 
 
 def test_a_model_is_asked_without_an_agent(agno: Agno, project: Path) -> None:
-    """A model's spec stands where an agent's name may; with `-m` there need be no name, and an agent has another."""
+    """A model's spec replaces an agent's name. With `-m` no agent is needed, and a named agent gets that model."""
     (project / "inputs.txt").write_text("one\n")
 
     assert agno("run", "template:echo", "Hello!").stdout == "Hello!\n"
@@ -82,7 +82,7 @@ def test_a_misspelt_agent_is_not_taken_for_a_question(agno: Agno) -> None:
 
 
 def test_tools_and_instructions_from_the_command_line(agno: Agno, calling: dict[str, str]) -> None:
-    """`-t` gives the agent a function of a file, `-s` instructions; a tool that raises is said once."""
+    """`-t` gives the agent a function of a file, `-s` instructions; the error of a tool is reported once."""
     done = agno("run", "calling:it", "Go.", "-t", "tools.py:plain", "-s", "Brief.", env=calling)
     failed = agno("run", "calling:it", "Go.", "-t", "tools.py:broken", env=calling)
 
@@ -101,7 +101,7 @@ def test_tools_and_instructions_from_the_command_line(agno: Agno, calling: dict[
     ],
 )
 def test_a_tool_that_is_not_there(agno: Agno, project: Path, spec: str, problem: str, remedy: str) -> None:
-    """A tool that cannot be found is an error with the nearest one."""
+    """An unknown tool is an error with the nearest name."""
     (project / "tools.py").write_text(TOOLS)
 
     done = agno("run", "template:echo", "x", "-t", spec)
@@ -112,7 +112,7 @@ def test_a_tool_that_is_not_there(agno: Agno, project: Path, spec: str, problem:
 
 
 def test_a_run_with_options_is_resumed_with_them(agno: Agno, calling: dict[str, str]) -> None:
-    """What is said to go on with a run that waits has the options which made its agent, and works as it stands."""
+    """The printed command for a paused run repeats the options that made its agent, and works as printed."""
     paused = agno("run", "calling:it", "Go.", "-t", "tools.py:send", env=calling)
     found = re.search(r"agno-rt (approvals approve \S+ -t tools.py:send --resume)", paused.stderr)
 
@@ -124,7 +124,7 @@ def test_a_run_with_options_is_resumed_with_them(agno: Agno, calling: dict[str, 
 
 @pytest.mark.parametrize("verb", ["run", "chat", "map"])
 def test_without_an_agent_they_are_listed(agno: Agno, verb: str) -> None:
-    """A verb without its agent lists those there are, and how to name one; standard output stays empty."""
+    """A verb without its agent lists the agents and how to name one; standard output stays empty."""
     done = agno(verb)
 
     assert (done.returncode, done.stdout) == (2, "")
@@ -133,7 +133,7 @@ def test_without_an_agent_they_are_listed(agno: Agno, verb: str) -> None:
 
 
 def test_agents_are_listed(agno: Agno, project: Path) -> None:
-    """Each agent with its model, tools, description and file, as a table and as JSON lines."""
+    """Agents are listed with model, tools, description and file, as a table and as JSON lines."""
     with (project / "agno-rt.toml").open("a") as file:
         file.write('[agents.a]\nmodel = "template:echo"\ntools = ["files:search:."]\ninstructions = "Be brief."\n')
 
@@ -148,7 +148,7 @@ def test_agents_are_listed(agno: Agno, project: Path) -> None:
 def test_agents_fit_a_narrow_terminal(
     agno: Agno, environment: dict[str, str], terminal: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """Where a table has no room no name is cut, of an agent or of a model."""
+    """A table in a narrow terminal never cuts the name of an agent or a model."""
     environment["COLUMNS"] = "40"
     with terminal("agents", "-c", "agno-rt.toml") as person:
         person.expect("counting")
@@ -158,7 +158,7 @@ def test_agents_fit_a_narrow_terminal(
 
 
 def test_models_say_what_they_lack(agno: Agno, project: Path) -> None:
-    """A model that lacks nothing is ready; one without its key says which, and a server of the settings is listed."""
+    """A complete model is ready; a model without its key names the variable; servers of the settings are listed."""
     with (project / "agno-rt.toml").open("a") as file:
         file.write('[plugins.openai.servers.local]\nbase_url = "http://127.0.0.1:9/v1"\n')
     env = {"OPENAI_API_KEY": ""}
@@ -175,7 +175,7 @@ def test_models_say_what_they_lack(agno: Agno, project: Path) -> None:
 
 
 def test_doctor_finds_nothing(agno: Agno, project: Path) -> None:
-    """Where all is well each line says what was found, and the exit code is 0."""
+    """In a sound project each line of `doctor` says what was found, and the exit code is 0."""
     text = '[agents.a]\nmodel = "template:echo"\n[plugins.serve]\nport = 0\n'
     (project / "agno-rt.toml").write_text(text)
 
@@ -190,7 +190,7 @@ def test_doctor_finds_nothing(agno: Agno, project: Path) -> None:
 
 
 def test_doctor_finds_what_is_broken(agno: Agno, project: Path, distribution: Callable[..., Path]) -> None:
-    """A plugin that fails, a memory without a folder and an agent without its model: each with what to do."""
+    """A broken plugin, a memory without a folder and an agent without its model are errors with remedies."""
     site = distribution("broken", "raise OSError('no such library')")
     agents = '[agents.a]\nmodel = "opena:gpt"\n[agents.b]\nmodel = "openai:gpt-5"\n'
     (project / "agno-rt.toml").write_text(f'[runtime]\nmemory = "sqlite:///no/dir/a.db"\n{agents}')
@@ -207,7 +207,7 @@ def test_doctor_finds_what_is_broken(agno: Agno, project: Path, distribution: Ca
 
 
 def test_doctor_reads_what_is_not_toml(agno: Agno, project: Path) -> None:
-    """A file that cannot be read is one line among the others, and `plugins` works beside it, too."""
+    """An unreadable file is one line among the others, and `plugins` works beside the file, too."""
     (project / "agno-rt.toml").write_text("[runtime\n")
 
     done, plugins = agno("doctor"), agno("plugins")
@@ -221,7 +221,7 @@ def test_doctor_reads_what_is_not_toml(agno: Agno, project: Path) -> None:
 
 @pytest.mark.parametrize(("typed", "found"), [("agno-rt run ca", "caller"), ("agno-rt se", "sessions")])
 def test_a_shell_completes(agno: Agno, typed: str, found: str) -> None:
-    """Names of agents and commands are completed; each shell gets the lines that do so."""
+    """Names of agents and commands are completed; each shell gets its own script."""
     words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "_AGNO_RT_COMPLETE": "bash_complete"}
 
     assert f"plain,{found}" in agno(env=words).stdout.splitlines()

@@ -1,4 +1,4 @@
-"""What the command line shows of a store in which something is damaged: the rest of it, and what is damaged by name."""
+"""The command line on a damaged store: sound entries are shown, and damaged ones are named."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ URL = ("--memory", "sqlite:///damaged.db")
 
 @pytest.fixture
 def damage(project: Path) -> Callable[[str], None]:
-    """Make a store with two of everything in it, and change it behind its back."""
+    """Make a store with two of everything, and return a function that changes the store's file directly."""
     path = project / "damaged.db"
 
     async def store() -> None:
@@ -53,7 +53,7 @@ def damage(project: Path) -> Callable[[str], None]:
 def test_lists_the_rest(
     agno: Agno, damage: Callable[[str], None], verb: str, statement: str, bad: str, well: str
 ) -> None:
-    """Whatever is listed: what can be read is, and what cannot is named on standard error, with what to do."""
+    """Each list shows the readable entries, and names the damaged ones on standard error with a remedy."""
     damage(statement)
 
     done, as_json = agno(verb, "list", *URL), agno(verb, "list", "--json", *URL)
@@ -67,7 +67,7 @@ def test_lists_the_rest(
 
 
 def test_exports_the_rest(agno: Agno, damage: Callable[[str], None], project: Path) -> None:
-    """All sessions but a damaged one are exported, and the exit code says that one is not; by its name it fails."""
+    """All sessions but the damaged one are exported, with exit code 1; the damaged one by name is an error."""
     damage("UPDATE messages SET body = CAST(replace(body, 'hi', 'no') AS BLOB) WHERE session = 'bad'")
 
     done, by_name = (
@@ -83,7 +83,7 @@ def test_exports_the_rest(agno: Agno, damage: Callable[[str], None], project: Pa
 
 
 def test_shows_a_run_whose_approval_is_damaged(agno: Agno, damage: Callable[[str], None]) -> None:
-    """Its steps are shown all the same."""
+    """The steps of a run are shown although its approval is damaged."""
     damage("UPDATE approvals SET body = 'x' WHERE run = 'r'")
 
     done = agno("runs", "show", "r", *URL)

@@ -1,4 +1,4 @@
-"""What the command line says to what cannot be: the thing, the place and the remedy, without a traceback."""
+"""Errors of the command line: the thing, the place and the remedy, without a traceback."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_bad_input_is_named(agno: Agno, project: Path, case: str) -> None:
-    """Each error says what it is about and what would be right, and exits with 2."""
+    """Each error names the fault and a correct input, and exits with 2."""
     (project / "broken.py").write_text("from agno_rt import Agent\nbot = Agnet('memory:')\n")
     (project / "key.toml").write_text('[runtime]\nmemori = "memory:"\n')
     (project / "memory.toml").write_text('[runtime]\nmemory = "sqlit:///a.db"\nload = ["agents.py"]\n')
@@ -105,7 +105,7 @@ quits = Agent(ScriptedModel([ToolCall("1", "quit_all"), "One.", "Two."]), "quits
 
 
 def test_an_exit_in_the_users_code_is_told(agno: Agno, project: Path) -> None:
-    """A file, a tool and a model that exit do not end the command without a word; a conversation goes on."""
+    """A file, a tool or a model that calls `exit` does not end the command silently; a conversation goes on."""
     (project / "leaving.py").write_text(LEAVING, encoding="utf-8")
     (project / "gone.py").write_text("import sys\nsys.exit(0)\n", encoding="utf-8")
 
@@ -136,7 +136,7 @@ MISSING = {
 
 @pytest.mark.parametrize("plugin", MISSING)
 def test_a_missing_plugin_is_offered(agno: Agno, project: Path, plugin: str) -> None:
-    """For a command or a model of a plugin of ours that is not installed, the hint names its distribution."""
+    """A command or a model of a missing plugin of ours is an error whose hint names the distribution."""
     agent = '[agents.local]\nmodel = "llamacpp:smollm2"\n'
     blocked = '[runtime]\nblock = ["serve", "bench", "llamacpp", "openai"]\n'
     (project / "agno-rt.toml").write_text(f"{blocked}{agent}")
@@ -182,7 +182,7 @@ def test_help_is_in_sentences() -> None:
 
 
 def described(parent: click.Group) -> Iterator[tuple[str, str]]:
-    """Each command below the group, and each of its options, with its help."""
+    """Yield each command below the group, and each of its options, with its help."""
     context = click.Context(parent)
     for name in parent.list_commands(context):
         found = parent.get_command(context, name)

@@ -1,4 +1,4 @@
-"""`agno-rt map`: every input of a file, results that a later call adds to, and how it ends."""
+"""`agno-rt map`: the inputs of a file, results that a later call adds to, and exit codes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Agno = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def results(path: Path) -> dict[int, dict[str, Any]]:
-    """The results in a file, by their lines; each stands there once."""
+    """Return the results in a file by their lines, and check that each line is there once."""
     found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     by_line = {result["line"]: result for result in found}
     assert len(by_line) == len(found)
@@ -24,7 +24,7 @@ def results(path: Path) -> dict[int, dict[str, Any]]:
 
 
 def test_each_input_has_its_result(agno: Agno, project: Path) -> None:
-    """A result has the number of its input's line and what stood there, with all that was given beside the input."""
+    """A result has the number and the content of its input's line, with all fields beside the input."""
     (project / "in.jsonl").write_text('"one"\n\n{"input": "two", "id": 7}\n', encoding="utf-8")
     done = agno("map", "echo", "in.jsonl", "-o", "out.jsonl")
     found = results(project / "out.jsonl")
@@ -36,7 +36,7 @@ def test_each_input_has_its_result(agno: Agno, project: Path) -> None:
 
 
 def test_a_text_file_has_an_input_a_line(agno: Agno, project: Path) -> None:
-    """In a .txt file a line is the input as it is; to standard output go results alone."""
+    """In a .txt file each line is an input; standard output gets results only."""
     (project / "in.txt").write_text('one\n"two"\n', encoding="utf-8")
     done = agno("map", "echo", "in.txt", "-o", "-", "-n", "1")
 
@@ -44,14 +44,14 @@ def test_a_text_file_has_an_input_a_line(agno: Agno, project: Path) -> None:
 
 
 def test_reads_standard_input(agno: Agno) -> None:
-    """`-` is standard input."""
+    """`-` reads standard input."""
     done = agno("map", "echo", "-", "-o", "-", input='"one"\n')
 
     assert json.loads(done.stdout)["content"] == "1: one"
 
 
 def test_goes_on_where_it_was_left(agno: Agno, project: Path) -> None:
-    """What is completed is not asked again; what failed, was changed, or was cut off in writing is."""
+    """Completed inputs are skipped; failed, changed and half-written ones are asked again."""
     (project / "in.jsonl").write_text('"one"\n"two"\n"three"\n', encoding="utf-8")
     agno("map", "echo", "in.jsonl", "-o", "out.jsonl")
     before = results(project / "out.jsonl")
@@ -69,7 +69,7 @@ def test_goes_on_where_it_was_left(agno: Agno, project: Path) -> None:
 
 
 def test_an_input_that_was_changed_is_asked_again(agno: Agno, project: Path) -> None:
-    """A result belongs to what stood on the line, not to the line."""
+    """A result belongs to the content of a line, not to its number."""
     (project / "in.jsonl").write_text('"one"\n', encoding="utf-8")
     agno("map", "echo", "in.jsonl", "-o", "out.jsonl")
     (project / "in.jsonl").write_text('"two"\n', encoding="utf-8")
@@ -79,20 +79,20 @@ def test_an_input_that_was_changed_is_asked_again(agno: Agno, project: Path) -> 
 
 
 def test_failures_are_kept_and_told(agno: Agno, project: Path) -> None:
-    """Each failure is a result with its error; the first is told, and the exit code is 1."""
+    """Each failure is a result with its error; the first is reported, and the exit code is 1."""
     (project / "in.jsonl").write_text('"one"\n"two"\n', encoding="utf-8")
     done = agno("map", "failing", "in.jsonl", "-o", "out.jsonl", "-n", "1")
 
     assert done.returncode == 1
     assert done.stderr == (
         "0 of 2 completed.\nerror: 2 failed; line 1: the service is down\n"
-        "hint: The same command tries what failed again.\n"
+        "hint: Run the same command again to retry the failed inputs.\n"
     )
     assert {result["error"]["code"] for result in results(project / "out.jsonl").values()} == {"model"}
 
 
 def test_fail_fast_ends_with_the_first_failure(agno: Agno, project: Path) -> None:
-    """It is told as `run` tells it."""
+    """The first failure ends the command with the same message as in `run`."""
     (project / "in.jsonl").write_text('"one"\n"two"\n', encoding="utf-8")
     done = agno("map", "failing", "in.jsonl", "-o", "out.jsonl", "--fail-fast")
 
@@ -101,7 +101,7 @@ def test_fail_fast_ends_with_the_first_failure(agno: Agno, project: Path) -> Non
 
 
 def test_ctrl_c_keeps_what_is_there(project: Path, started: Callable[..., subprocess.Popen[str]]) -> None:
-    """What has ended is stored; the same command goes on with the rest."""
+    """Ended runs are stored; the same command goes on with the rest."""
     (project / "in.jsonl").write_text('"one"\n"wait"\n', encoding="utf-8")
     process = started("map", "slow", "in.jsonl", "-o", "out.jsonl")
     while not (project / "out.jsonl").exists() or b"\n" not in (project / "out.jsonl").read_bytes():
@@ -110,7 +110,7 @@ def test_ctrl_c_keeps_what_is_there(project: Path, started: Callable[..., subpro
     _, said = process.communicate(timeout=60)
 
     assert process.returncode == 130
-    assert said == "1 of 2 completed.\nThe same command goes on with the rest.\n"
+    assert said == "1 of 2 completed.\nRun the same command again to go on with the rest.\n"
     assert results(project / "out.jsonl").keys() == {1}
 
 
@@ -124,7 +124,7 @@ def test_ctrl_c_keeps_what_is_there(project: Path, started: Callable[..., subpro
     ],
 )
 def test_lines_that_are_not_inputs(agno: Agno, project: Path, content: str, message: str) -> None:
-    """The first is named, with its line, before anything is asked or written."""
+    """The first faulty line is named before anything is asked or written."""
     (project / "in.jsonl").write_text(content, encoding="utf-8")
     done = agno("map", "echo", "in.jsonl", "-o", "out.jsonl")
 
@@ -134,7 +134,7 @@ def test_lines_that_are_not_inputs(agno: Agno, project: Path, content: str, mess
 
 
 def test_a_file_of_something_else_is_left_alone(agno: Agno, project: Path) -> None:
-    """A file that is not one of results is an error, and stays as it was."""
+    """A file without results is an error, and stays as it was."""
     (project / "in.jsonl").write_text('"one"\n', encoding="utf-8")
     (project / "notes.txt").write_text("mine\n", encoding="utf-8")
     done = agno("map", "echo", "in.jsonl", "-o", "notes.txt")
@@ -146,7 +146,7 @@ def test_a_file_of_something_else_is_left_alone(agno: Agno, project: Path) -> No
 
 @pytest.mark.parametrize("path", ["nowhere.jsonl", "."])
 def test_a_file_that_cannot_be_read(agno: Agno, path: str) -> None:
-    """It is named."""
+    """An unreadable file is named."""
     done = agno("map", "echo", path, "-o", "out.jsonl")
 
     assert done.returncode == 2

@@ -19,13 +19,13 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def install(source: Path, target: Path) -> None:
-    """Install a distribution into a folder, as pip does it without a network."""
+    """Install a distribution into a folder, as pip does without a network."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target"]
     subprocess.run([*pip, str(target), str(source)], check=True, timeout=120, capture_output=True)
 
 
 def test_lists_what_plugins_provide(agno: Agno, distribution: Callable[..., Path]) -> None:
-    """Each plugin is listed with what it provides; a broken one with its reason and remedy, and the exit code is 0."""
+    """Plugins are listed with what they provide; a broken one has its reason and remedy, and the exit code is 0."""
     site = distribution("broken", "raise OSError('no such library')")
 
     done = agno("plugins", env={"PYTHONPATH": str(site)})
@@ -39,7 +39,7 @@ def test_lists_what_plugins_provide(agno: Agno, distribution: Callable[..., Path
 
 
 def test_lists_plugins_as_json(agno: Agno, project: Path, distribution: Callable[..., Path]) -> None:
-    """`--json` gives scripts the same; a blocked plugin is left out, and never imported."""
+    """`--json` gives scripts the same list; a blocked plugin is left out, and never imported."""
     site = distribution("broken", "raise OSError('no such library')")
     with (project / "agno-rt.toml").open("a") as file:
         file.write('block = ["sqlite"]\n')
@@ -65,7 +65,7 @@ def test_debug_shows_where_a_plugin_fails(agno: Agno, distribution: Callable[...
 def test_a_terminal_shows_a_line_for_each_plugin(
     terminal: Callable[..., Any], environment: dict[str, str], columns: int
 ) -> None:
-    """In a terminal each plugin is a line that fits, with its whole name and how much of a kind it provides."""
+    """In a terminal each plugin is a line that fits, with its whole name and the numbers of its things."""
     environment["COLUMNS"] = str(columns)
     with terminal("plugins") as person:
         person.expect("guardrails  ")
@@ -77,7 +77,7 @@ def test_a_terminal_shows_a_line_for_each_plugin(
 
 
 def test_a_plugin_is_shown_in_full(agno: Agno) -> None:
-    """With a name, or `-v`, all that a plugin provides is told; an unknown name has its nearest."""
+    """A name, or `-v`, shows everything that a plugin provides; an unknown name is answered with the nearest."""
     shown = agno("plugins", "sqlite", "log").stdout
 
     assert "memory sqlite:: Sessions, runs and facts in an SQLite file.\n" in shown
@@ -87,7 +87,7 @@ def test_a_plugin_is_shown_in_full(agno: Agno) -> None:
 
 
 def test_a_new_plugin_works_at_once(agno: Agno, project: Path, environment: dict[str, str], tmp_path: Path) -> None:
-    """What `plugin new` writes can be installed, is listed, its model and its tool run, and its own tests pass."""
+    """A new plugin can be installed, is listed, its model and its tool run, and its own tests pass."""
     made = agno("plugin", "new", "my-parrot", "--dir", "made")
     folder, site = project / "made" / "agno-rt-my-parrot", tmp_path / "site"
     assert (made.returncode, made.stderr) == (0, "")
@@ -117,11 +117,11 @@ def test_a_new_plugin_works_at_once(agno: Agno, project: Path, environment: dict
         ("My_Parrot", "'My_Parrot' cannot be the name of a plugin", ": my-parrot"),
         ("agno-rt-parrot", "has the prefix already", "agno-rt plugin new parrot"),
         ("sqlite", "a plugin 'sqlite' is installed already", "Choose another name"),
-        ("taken", "agno-rt-taken is there already", "--dir"),
+        ("taken", "agno-rt-taken exists already", "--dir"),
     ],
 )
 def test_a_bad_name_is_refused(agno: Agno, project: Path, name: str, problem: str, remedy: str) -> None:
-    """A name that cannot be, or is taken, is an error that says what to write, and nothing is written."""
+    """An impossible or taken name is an error that suggests a good one, and nothing is written."""
     (project / "agno-rt-taken").mkdir()
     before = sorted(project.rglob("*"))
 
@@ -134,7 +134,7 @@ def test_a_bad_name_is_refused(agno: Agno, project: Path, name: str, problem: st
 
 
 def test_the_wheel_brings_what_is_copied(environment: dict[str, str], tmp_path: Path) -> None:
-    """Installed from a wheel, `plugin new` and `init` find what they copy, without a checkout beside them."""
+    """Installed from a wheel, `plugin new` and `init` find their templates without a checkout."""
     site, empty = tmp_path / "site", tmp_path / "empty"
     empty.mkdir()
     install(REPOSITORY, site)
@@ -150,7 +150,7 @@ def test_the_wheel_brings_what_is_copied(environment: dict[str, str], tmp_path: 
 
 
 def test_init_writes_a_project(agno: Agno, tmp_path: Path) -> None:
-    """`init` writes a project that is used at once, and says what to type; it never overwrites anything."""
+    """`init` writes a project for immediate use, prints the next commands, and never overwrites a file."""
     folder = tmp_path / "fresh"
 
     done = agno("init", str(folder))
@@ -169,7 +169,7 @@ def test_init_writes_a_project(agno: Agno, tmp_path: Path) -> None:
 
 
 def test_init_leaves_a_guide_that_is_there(agno: Agno, tmp_path: Path) -> None:
-    """A repository that has an AGENTS.md keeps it, and gets the rest."""
+    """A repository with an AGENTS.md keeps the file, and gets the rest."""
     (tmp_path / "AGENTS.md").write_text("Be brief.\n")
 
     done = agno("init", cwd=tmp_path)
@@ -181,7 +181,7 @@ def test_init_leaves_a_guide_that_is_there(agno: Agno, tmp_path: Path) -> None:
 
 
 def test_the_guide_of_a_new_project_is_right(agno: Agno, tmp_path: Path) -> None:
-    """What AGENTS.md tells a coding agent to write works: the agent in TOML, the tool, the test."""
+    """The agent in TOML, the tool and the test of the written AGENTS.md work."""
     agno("init", cwd=tmp_path)
     text = (tmp_path / "AGENTS.md").read_text(encoding="utf-8")
     (table,), (function, test) = (re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL) for kind in ("toml", "python"))
@@ -202,7 +202,7 @@ def test_the_guide_of_a_new_project_is_right(agno: Agno, tmp_path: Path) -> None
 
 
 def test_init_writes_for_its_owner(agno: Agno, tmp_path: Path) -> None:
-    """Files that will hold keys can be read by nobody else; a plugin's sources have the usual mode."""
+    """Files for keys can be read by the owner only; a plugin's sources have the usual mode."""
     agno("init", str(tmp_path / "fresh"))
     agno("plugin", "new", "parrot", cwd=tmp_path)
 

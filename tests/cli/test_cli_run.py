@@ -1,4 +1,4 @@
-"""`agno-rt run`: what it prints where, what it takes for input and for an agent, and how it ends."""
+"""`agno-rt run`: its output, its inputs, its agents, and its exit codes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Agno = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_prints_the_answer_and_nothing_else(agno: Agno) -> None:
-    """Where stdout is no terminal, it gets the answer, to the letter, and stderr nothing."""
+    """In a pipe, stdout gets the answer to the letter, and stderr nothing."""
     done = agno("run", "echo", "Hello!")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "1: Hello!\n", "")
@@ -23,12 +23,12 @@ def test_prints_the_answer_and_nothing_else(agno: Agno) -> None:
 
 @pytest.mark.parametrize("args", [(), ("-",)])
 def test_reads_its_input_from_a_pipe(agno: Agno, args: tuple[str, ...]) -> None:
-    """Without an input, or with `-`, stdin is what the agent is asked."""
+    """Without an input, or with `-`, stdin is the question."""
     assert agno("run", "echo", *args, input="two\nlines").stdout == "1: two\nlines\n"
 
 
 def test_tool_calls_go_to_stderr(agno: Agno) -> None:
-    """What is said before a tool call, the call and its result are told on stderr, and cannot steer the terminal."""
+    """Text before a tool call, the call and its result go to stderr, and cannot steer the terminal."""
     done = agno("run", "caller", "Shout", "hi.")
 
     assert done.stdout == "It is HI.\n"
@@ -37,7 +37,7 @@ def test_tool_calls_go_to_stderr(agno: Agno) -> None:
 
 
 def test_a_failed_run_is_an_error(agno: Agno) -> None:
-    """What came of the answer stays on its line; the error and its hint follow on stderr, without traceback."""
+    """The partial answer stays on its line; the error and its hint follow on stderr, without traceback."""
     done = agno("run", "failing", "Hello!")
 
     assert (done.returncode, done.stdout) == (1, "well\n")
@@ -45,7 +45,7 @@ def test_a_failed_run_is_an_error(agno: Agno) -> None:
 
 
 def test_debug_adds_the_traceback(agno: Agno) -> None:
-    """`AGNO_RT_DEBUG=1` does what `--debug` does: the error comes with its traceback."""
+    """`AGNO_RT_DEBUG=1` acts as `--debug`: the error has its traceback."""
     done = agno("run", "failing", "Hello!", env={"AGNO_RT_DEBUG": "1"})
 
     assert "Traceback (most recent call last)" in done.stderr
@@ -53,7 +53,7 @@ def test_debug_adds_the_traceback(agno: Agno) -> None:
 
 
 def test_json_is_one_object(agno: Agno) -> None:
-    """With `--json` stdout is one JSON object, as the server gives it."""
+    """With `--json` stdout is one JSON object, in the server's form."""
     result = json.loads(agno("run", "echo", "Hello!", "--json").stdout)
 
     assert len(result.pop("run_id")) == 24
@@ -70,7 +70,7 @@ def test_json_is_one_object(agno: Agno) -> None:
 
 @pytest.mark.parametrize(("agent", "exit_code", "code"), [("failing", 1, "model"), ("ekho", 2, "not_found")])
 def test_json_tells_of_an_error(agno: Agno, agent: str, exit_code: int, code: str) -> None:
-    """With `--json` an error is in the object too, whether the run began or not."""
+    """With `--json` an error is in the object too, before and after the run began."""
     done = agno("run", agent, "Hello!", "--json")
     result = json.loads(done.stdout)
 
@@ -131,7 +131,7 @@ def test_a_reader_that_leaves_is_no_error(started: Callable[..., subprocess.Pope
 
 
 def test_streams_to_a_terminal(terminal: Callable[..., Any]) -> None:
-    """In a terminal the text comes as it is written, all of it, with tool calls between."""
+    """A terminal shows all of the text as it arrives, with tool calls between."""
     with terminal("run", "caller", "Shout.") as person:
         for piece in ("Let me see.\r\n", "→ shout(", "← shout: HI", "Let me see.\r\n", "→ shout(", "It is HI.\r\n"):
             person.expect(piece)
@@ -139,7 +139,7 @@ def test_streams_to_a_terminal(terminal: Callable[..., Any]) -> None:
 
 
 def test_a_terminal_is_not_steered_by_what_is_not_seen(terminal: Callable[..., Any], agno: Agno) -> None:
-    """Marks that turn the direction of text or take no room are left out there, joiners not; a pipe gets them all."""
+    """A terminal gets no marks that turn text or have no width, except joiners; a pipe gets all of them."""
     text = "a\u202eb\u200bc\u2066d\ufeffe\U000e0041f \U0001f468\u200d\U0001f469 한\u200c국."
     with terminal("run", "echo", text) as person:
         person.expect("1: abcdef \U0001f468\u200d\U0001f469 한\u200c국.")
@@ -149,7 +149,7 @@ def test_a_terminal_is_not_steered_by_what_is_not_seen(terminal: Callable[..., A
 
 
 def test_asks_for_an_input_at_a_terminal(terminal: Callable[..., Any]) -> None:
-    """Without an input and without a pipe it says how to give one, instead of waiting for it."""
+    """At a terminal a missing input is an error with a remedy; nothing waits for keys."""
     with terminal("run", "echo") as person:
         person.expect("error: there is no input for the agent")
         person.expect("hint: ")
@@ -157,7 +157,7 @@ def test_asks_for_an_input_at_a_terminal(terminal: Callable[..., Any]) -> None:
 
 
 def test_files_are_attached(agno: Agno) -> None:
-    """`--attach` adds files and URLs behind the question, each as what it is; without a question nothing is read."""
+    """`--attach` adds files and URLs after the question, each with its type; stdin is not read without a question."""
     both = agno("run", "seeing", "What", "is", "this?", "--attach", "dot.gif", "--attach", "https://host/cat.png")
     alone = agno("run", "seeing", "--attach", "dot.gif", input="not read")
     piped = agno("run", "seeing", "-", "--attach", "notes.md", input="Which port?")
@@ -176,7 +176,7 @@ def test_files_are_attached(agno: Agno) -> None:
     ],
 )
 def test_what_cannot_be_attached(agno: Agno, project: Path, path: str, said: str) -> None:
-    """A file that is not there, is not what its name says, or that the model does not take, is the user's to mend."""
+    """A missing file, a wrong type and a type that the model does not accept are errors for the user to mend."""
     (project / "damaged.png").write_bytes(b"\0\1")
     (project / "report.pdf").write_bytes(b"%PDF-1.4")
     done = agno("run", "seeing", "What is this?", "--attach", path)
@@ -187,7 +187,7 @@ def test_what_cannot_be_attached(agno: Agno, project: Path, path: str, said: str
 
 
 def test_reasoning_is_no_part_of_the_answer(agno: Agno) -> None:
-    """Scripts see what the model thinks only where they ask for it: on stderr, or apart in the JSON."""
+    """Scripts get the model's reasoning on request only: on stderr, or as a field of the JSON."""
     plain, shown = agno("run", "thinking", "Well?"), agno("run", "thinking", "Well?", "--reasoning")
     result = json.loads(agno("run", "thinking", "Well?", "--json").stdout)
 
@@ -197,7 +197,7 @@ def test_reasoning_is_no_part_of_the_answer(agno: Agno) -> None:
 
 
 def test_a_terminal_is_shown_the_reasoning(terminal: Callable[..., Any]) -> None:
-    """In a terminal what the model thinks comes before the answer, on lines of its own, unless it is not wanted."""
+    """A terminal shows the reasoning before the answer, on separate lines, except with `--no-reasoning`."""
     with terminal("run", "thinking", "Well?") as person:
         person.expect("Hm,\r\nso.\r\nYes.\r\n")
         assert person.leave() == 0
@@ -208,27 +208,27 @@ def test_a_terminal_is_shown_the_reasoning(terminal: Callable[..., Any]) -> None
 
 
 def test_scripts_never_see_what_was_taken_back(agno: Agno) -> None:
-    """Of an answer that was begun anew, stdout has the last one alone; stderr says so."""
+    """If the model restarts its answer, stdout gets the last one only, and stderr mentions the restart."""
     done = agno("run", "stumbling", "Hello!")
 
     assert (done.returncode, done.stdout) == (0, "Right.\n")
-    assert done.stderr == "Begun anew: stumbling is asked again: the line was cut\n"
+    assert done.stderr == "The answer begins anew: stumbling is asked again: the line was cut\n"
 
 
 def test_what_was_shown_and_is_void_is_said_to_be(agno: Agno, terminal: Callable[..., Any]) -> None:
-    """Text that stands there already is said to be void, and the answer begins on a line of its own."""
+    """A restart marks the printed text as void, and begins the answer on a new line."""
     with terminal("run", "stumbling", "Hello!") as person:
         person.expect("Wro\r\n")
-        person.expect("That is void; begun anew: stumbling is asked again: the line was cut\r\n")
+        person.expect("The text above is void: stumbling is asked again: the line was cut\r\n")
         person.expect("Right.\r\n")
         assert person.leave() == 0
     unforeseen = agno("run", "restarting", "Hello!")
     assert unforeseen.stdout == "Wro\n1: Hello!\n"
-    assert unforeseen.stderr == "That is void; begun anew: the line was cut\n"
+    assert unforeseen.stderr == "The text above is void: the line was cut\n"
 
 
 def test_tools_tell_how_far_they_are(agno: Agno) -> None:
-    """Progress is told on stderr, a line each, between the call and its result."""
+    """Progress goes to stderr, a line each, between the call and its result."""
     done = agno("run", "counting", "Count.")
 
     assert done.stdout == "Two.\n"
@@ -236,7 +236,7 @@ def test_tools_tell_how_far_they_are(agno: Agno) -> None:
 
 
 def test_guardrails_that_change_a_text_are_told(agno: Agno) -> None:
-    """What a guardrail takes out of the input is told on stderr; the model sees what is left."""
+    """Text that a guardrail takes out of the input is reported on stderr; the model sees the rest."""
     done = agno("run", "discreet", "I am ann@example.com.")
 
     assert "ann@example.com" not in done.stdout
@@ -265,7 +265,7 @@ travels = Agent(ScriptedModel(steps), tools=[visit], output=Trip, settings={"see
 
 
 def test_an_agent_of_plain_functions_dicts_and_pydantic(agno: Agno, project: Path) -> None:
-    """An agent of a file may have what its author has: functions, dicts and models of pydantic."""
+    """An agent in a file may use plain functions, dicts and pydantic models."""
     (project / "travels.py").write_text(TRAVELS)
     done = agno("run", "travels.py", "Where to?", "--json")
 

@@ -1,4 +1,4 @@
-"""`agno-rt runs`: what is listed and shown, and what resuming, cancelling, forking and deleting by id does."""
+"""`agno-rt runs`: list and show stored runs, and resume, cancel, fork and delete them by id."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ STEPS = ["begun", "answered", "started", "called", "answered", "ended"]
 
 @pytest.fixture(autouse=True)
 def _in_a_durable_project(durable: Path) -> None:
-    """All of these need agents whose runs are stored."""
+    """Use agents whose runs are stored."""
 
 
 def runs(agno: Agno, *args: str) -> list[dict[str, Any]]:
-    """The runs that are stored."""
+    """Return the stored runs."""
     return [json.loads(line) for line in agno("runs", "list", "--json", *args).stdout.splitlines()]
 
 
 def shown(agno: Agno, run: str) -> dict[str, Any]:
-    """All that `runs show` says of a run."""
+    """Return the JSON of `runs show`."""
     found: dict[str, Any] = json.loads(agno("runs", "show", run, "--json").stdout)
     return found
 
 
 def under_way(started: Started, *args: str) -> subprocess.Popen[str]:
-    """A process in the middle of its run: its tool call is over, and the model is asked what to make of it."""
+    """Start a process and stop in the middle of its run: the tool call is over, and the model is asked again."""
     process = started("run", "looker", "wait", *args)
     assert process.stderr is not None
     while "← look" not in (line := process.stderr.readline()):
@@ -46,7 +46,7 @@ def under_way(started: Started, *args: str) -> subprocess.Popen[str]:
 
 
 def test_lists_the_runs(agno: Agno) -> None:
-    """The last changed comes first; a run is listed with what it was asked; by status, session and user if asked."""
+    """The last changed run comes first, with its input; options choose the status, the session and the user."""
     agno("run", "looker", "Go.", "--session", "s", "--user", "ann")
     agno("run", "fetcher", "Fetch\nit.")
     rows = [line.split() for line in agno("runs", "list").stdout.splitlines()]
@@ -63,14 +63,14 @@ def test_lists_the_runs(agno: Agno) -> None:
 
 @pytest.mark.parametrize("args", [(), ("--json",), ("--status", "failed")])
 def test_an_empty_list_says_so(agno: Agno, args: tuple[str, ...]) -> None:
-    """Where there is nothing, stdout gets nothing."""
+    """An empty list prints nothing on stdout."""
     done = agno("runs", "list", *args)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "No runs.\n")
 
 
 def test_shows_each_step(agno: Agno) -> None:
-    """A run is shown with what it was asked and answered, its steps a line each, and what it waited for."""
+    """A run is shown with its input and answer, its steps a line each, and its approvals."""
     agno("run", "looker", "Go.", "--session", "s", "--user", "ann")
     agno("run", "fetcher", "Fetch it.")
     paused, completed = runs(agno)
@@ -95,7 +95,7 @@ def test_shows_each_step(agno: Agno) -> None:
 
 
 def test_a_run_survives_its_process(agno: Agno, started: Started, durable: Path) -> None:
-    """After kill -9 another process goes on with the run; nothing that had finished is done again."""
+    """After kill -9 another process goes on with the run, and repeats no finished step."""
     process = under_way(started, "--session", "s")
     [run] = runs(agno)
     beside = agno("runs", "resume", run["id"])
@@ -118,7 +118,7 @@ def test_a_run_survives_its_process(agno: Agno, started: Started, durable: Path)
 
 
 def test_force_takes_a_run_over(agno: Agno, started: Started, durable: Path) -> None:
-    """With `--force` a run is taken from whoever carries it out, who is told, and whose answer does not count."""
+    """`--force` takes a run from the process that carries it out; that process fails, and its answer is dropped."""
     process = under_way(started)
     [run] = runs(agno)
     forcing = started("runs", "resume", run["id"], "--force")
@@ -134,7 +134,7 @@ def test_force_takes_a_run_over(agno: Agno, started: Started, durable: Path) -> 
 
 
 def test_a_run_is_cancelled_from_another_process(agno: Agno, started: Started, durable: Path) -> None:
-    """`runs cancel` ends a run that is under way elsewhere; it is stored as cancelled, and can be resumed."""
+    """`runs cancel` ends a run of another process; the run is stored as cancelled, and can be resumed."""
     process = under_way(started)
     [run] = runs(agno)
 
@@ -152,7 +152,7 @@ def test_a_run_is_cancelled_from_another_process(agno: Agno, started: Started, d
 
 
 def test_a_paused_run_is_cancelled_at_once(agno: Agno) -> None:
-    """Nobody has to be told of a run that nobody carries out."""
+    """A paused run has no process, and is cancelled without notice to anybody."""
     agno("run", "fetcher", "Go.")
     [run] = runs(agno)
 
@@ -161,7 +161,7 @@ def test_a_paused_run_is_cancelled_at_once(agno: Agno) -> None:
 
 
 def test_what_a_process_left_behind_is_cleared_away(agno: Agno, started: Started) -> None:
-    """A run whose process was killed can be cancelled, which tells nobody, and deleted without force."""
+    """A run whose process was killed can be cancelled without notice to anybody, and deleted without force."""
     process = under_way(started)
     [run] = runs(agno)
     process.kill()
@@ -173,7 +173,7 @@ def test_what_a_process_left_behind_is_cleared_away(agno: Agno, started: Started
 
 
 def test_ctrl_c_says_how_to_go_on(agno: Agno, started: Started, durable: Path) -> None:
-    """A run that is stored is not lost by Ctrl-C: the command that goes on with it is told."""
+    """Ctrl-C loses no stored run: the command to go on is printed."""
     process = under_way(started)
     process.send_signal(signal.SIGINT)
     errors = process.communicate(timeout=60)[1]
@@ -192,7 +192,7 @@ def test_forks_a_run(agno: Agno, durable: Path) -> None:
     new = forked.stdout.strip()
     done = agno("runs", "resume", new)
 
-    assert (forked.returncode, forked.stderr) == (0, f"agno-rt runs resume {new} goes on with it.\n")
+    assert (forked.returncode, forked.stderr) == (0, f"Go on with it: agno-rt runs resume {new}\n")
     assert done.stdout == "Done: saw up\n"
     assert (durable / "done.txt").read_text().split() == ["asked", "looked", "up", "answered", "answered"]
     assert shown(agno, new)["origin"] == run["id"]
@@ -200,7 +200,7 @@ def test_forks_a_run(agno: Agno, durable: Path) -> None:
 
 
 def test_deletes_runs(agno: Agno, started: Started) -> None:
-    """`--yes` deletes without asking, and names what was deleted; one that is under way takes `--force`."""
+    """`--yes` deletes without asking, and names the deleted runs; a running one needs `--force`."""
     agno("run", "fetcher", "Go.")
     under_way(started)
     running, paused = runs(agno)
@@ -215,7 +215,7 @@ def test_deletes_runs(agno: Agno, started: Started) -> None:
 
 
 def test_asks_before_it_deletes(agno: Agno, terminal: Callable[..., Any]) -> None:
-    """In a terminal the person is asked, with how much it is."""
+    """In a terminal the person is asked, with the number of steps."""
     agno("run", "looker", "Go.")
     [run] = runs(agno)
     with terminal("runs", "delete", run["id"][:8]) as person:
@@ -228,7 +228,7 @@ def test_asks_before_it_deletes(agno: Agno, terminal: Callable[..., Any]) -> Non
 
 
 async def test_ids_may_be_begun(agno: Agno, durable: Path) -> None:
-    """Enough of an id will do, and the whole of one that another begins with; too little names those that fit."""
+    """The beginning of an id, or a whole id that another begins with, will do; an ambiguous one lists the matches."""
     memory = SQLiteMemory(durable / "own.db")
     for name in ("abc", "abcd", "abz"):
         await memory.create_run(RunRecord(name, "looker", owner="o", created_at=1.0, updated_at=1.0))
@@ -238,12 +238,12 @@ async def test_ids_may_be_begun(agno: Agno, durable: Path) -> None:
     assert shown(agno, "abc")["id"] == "abc"
     several = agno("runs", "show", "ab")
     assert (several.returncode, several.stdout) == (2, "")
-    assert several.stderr.startswith("error: 3 runs begin with 'ab'\nhint: Give more of it: ")
+    assert several.stderr.startswith("error: 3 runs begin with 'ab'\nhint: Type more of the id: ")
     assert "error: unknown run 'xyz'\nhint: Known: abc, abcd, abz." in agno("runs", "show", "xyz").stderr
 
 
 async def test_a_damaged_step_hides_no_other(agno: Agno, durable: Path) -> None:
-    """`runs show` says which step cannot be read, and shows the others."""
+    """`runs show` names the damaged step, and shows the others."""
     memory = SQLiteMemory(durable / "own.db")
     record = RunRecord("abc", "looker", owner="o", created_at=1.0, updated_at=1.0)
     await memory.create_run(record, [Entry(0, "begun", b"{"), Entry(1, "checked", b'{"reason": "too long"}')])
@@ -258,7 +258,7 @@ async def test_a_damaged_step_hides_no_other(agno: Agno, durable: Path) -> None:
 
 
 def test_an_agent_that_the_project_lacks(agno: Agno) -> None:
-    """A run of an agent of another project says which agent it is, and how to name the project."""
+    """A run of another project's agent is an error that names the agent and the option for the project."""
     agno("run", "looker", "Go.")
     [run] = runs(agno)
     fork = agno("runs", "fork", run["id"]).stdout.strip()
@@ -266,7 +266,7 @@ def test_an_agent_that_the_project_lacks(agno: Agno) -> None:
     done = agno("runs", "resume", fork, "-c", "agents.py", "--memory", "sqlite:///own.db")
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"error: unknown agent 'looker' (of run {fork})\nhint: Name the project that has it" in done.stderr
+    assert f"error: unknown agent 'looker' (of run {fork})\nhint: Name the agent's project" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_an_agent_that_the_project_lacks(agno: Agno) -> None:
     [("runs", "list"), ("runs", "resume", "a"), ("runs", "delete", "a", "--yes"), ("approvals", "list")],
 )
 def test_a_memory_that_stores_no_runs(agno: Agno, distribution: Callable[..., Path], args: tuple[str, ...]) -> None:
-    """It is an error that names the memory and one that would do."""
+    """A memory without runs is an error that names the memory and a suitable one."""
     site = distribution(
         "plain",
         """
@@ -312,7 +312,9 @@ def test_a_memory_that_stores_no_runs(agno: Agno, distribution: Callable[..., Pa
     done = agno(*args, "--memory", "plain:", env={"PYTHONPATH": str(site)})
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: the memory backend PlainMemory stores no runs\nhint: Use one that does")
+    assert done.stderr.startswith(
+        "error: the memory backend PlainMemory stores no runs\nhint: Use a backend that stores runs"
+    )
 
 
 @pytest.mark.parametrize(
@@ -327,7 +329,7 @@ def test_a_memory_that_stores_no_runs(agno: Agno, distribution: Callable[..., Pa
     ],
 )
 def test_bad_input_is_named(agno: Agno, args: tuple[str, ...], said: str) -> None:
-    """What cannot be done as it was said is an error with a remedy, and exit code 2."""
+    """An impossible request is an error with a remedy, and exit code 2."""
     done = agno("runs", *args)
 
     assert (done.returncode, done.stdout) == (2, "")

@@ -1,4 +1,4 @@
-"""`agno-rt sessions`: what is listed and shown, what goes out and comes in again, what is deleted."""
+"""`agno-rt sessions`: list, show, rename, export, import and delete."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ cart = Agent(Putting(), tools=[put], memory=MemoryPolicy(state=list))
 
 @pytest.fixture
 def kept(agno: Agno) -> None:
-    """Two sessions: one of ann with two runs, one of nobody with a tool call."""
+    """Store two sessions: one of ann with two runs, one without a user with a tool call."""
     for question in ("Hello!", "Again!"):
         agno("run", "echo", question, "--session", "greeting", "--user", "ann")
     agno("run", "caller", "Shout.", "--session", "shouting")
 
 
 def lines(text: str) -> list[Any]:
-    """JSON lines, read."""
+    """Read JSON lines."""
     return [json.loads(line) for line in text.splitlines()]
 
 
 @pytest.mark.usefixtures("kept")
 def test_a_session_is_renamed(agno: Agno) -> None:
-    """A title is the first question until it is renamed, and finds the session again; an empty one takes it back."""
+    """A title is the first question until renamed, and can be searched; an empty title restores the first question."""
     renamed = agno("sessions", "rename", "greet", "A trip to Seoul")
 
     assert (renamed.returncode, renamed.stdout) == (0, "")
@@ -66,7 +66,7 @@ def test_a_session_is_renamed(agno: Agno) -> None:
 
 @pytest.mark.usefixtures("kept")
 def test_lists_the_sessions(agno: Agno) -> None:
-    """The last written comes first, whole in a pipe; of one user alone, and so many at most, where that is said."""
+    """The last written session comes first, whole in a pipe; options choose the user and the number."""
     rows = [line.split() for line in agno("sessions", "list").stdout.splitlines()]
 
     assert rows[0] == ["ID", "TITLE", "AGENT", "USER", "MESSAGES", "WRITTEN"]
@@ -80,7 +80,7 @@ def test_lists_the_sessions(agno: Agno) -> None:
 
 @pytest.mark.parametrize("args", [(), ("--json",)])
 def test_an_empty_list_says_so(agno: Agno, args: tuple[str, ...]) -> None:
-    """Where there is nothing, a script reads nothing, and a person is told so, and where that was looked for."""
+    """An empty list prints nothing for a script, and tells a person that it is empty, and the searched file."""
     done = agno("sessions", "list", *args)
 
     assert (done.returncode, done.stdout) == (0, "")
@@ -90,7 +90,7 @@ def test_an_empty_list_says_so(agno: Agno, args: tuple[str, ...]) -> None:
 
 @pytest.mark.usefixtures("kept")
 def test_shows_what_was_said(agno: Agno) -> None:
-    """Messages are shown as they read, with a line for each tool call and each of the media; the last ones if asked."""
+    """Messages are shown as text, with a line for each tool call and attachment; options choose the last ones."""
     agno("run", "seeing", "What is this?", "--attach", "dot.gif", "--session", "seen")
     shouting, last = agno("sessions", "show", "shouting"), agno("sessions", "show", "greeting", "--last", "1")
 
@@ -106,19 +106,19 @@ def test_shows_what_was_said(agno: Agno) -> None:
 
 @pytest.mark.usefixtures("kept")
 def test_a_session_is_found_by_its_beginning(agno: Agno) -> None:
-    """Enough of the beginning of an id will do; too little, and what nothing goes by, are named with what there is."""
+    """The beginning of an id will do; ambiguous and unknown beginnings are errors with the known ids."""
     agno("run", "echo", "Hi.", "--session", "green")
 
     assert agno("sessions", "show", "sh", "--last", "1").stdout == "It is HI.\n"
     several, none = agno("sessions", "show", "gree"), agno("sessions", "show", "shuoting")
     assert (several.returncode, none.returncode) == (2, 2)
-    assert several.stderr == "error: 2 sessions begin with 'gree'\nhint: Give more of it: green, greeting\n"
+    assert several.stderr == "error: 2 sessions begin with 'gree'\nhint: Type more of the id: green, greeting\n"
     assert none.stderr.startswith("error: unknown session 'shuoting'\nhint: Did you mean 'shouting'?")
 
 
 @pytest.mark.usefixtures("kept")
 def test_what_goes_out_comes_in_again(agno: Agno, project: Path) -> None:
-    """All of a session survives the way through JSON lines: messages, media, the user and the state."""
+    """Messages, media, the user and the state of a session survive the way through JSON lines."""
     (project / "stateful.py").write_text(STATEFUL)
     agno("run", "seeing", "What is this?", "--attach", "dot.gif", "--session", "seen")
     agno("run", "stateful.py", "Put it in.", "--session", "cart")
@@ -140,7 +140,7 @@ def test_what_goes_out_comes_in_again(agno: Agno, project: Path) -> None:
 
 @pytest.mark.usefixtures("kept")
 def test_exports_into_a_file(agno: Agno, project: Path) -> None:
-    """`-o` writes a file that its owner alone can read, and says how many sessions it has; `--user` is heeded."""
+    """`-o` writes a file for its owner only, and prints the number of sessions; `--user` is heeded."""
     done = agno("sessions", "export", "--all", "--user", "ann", "-o", "out.jsonl")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "Wrote 1 session to out.jsonl.\n")
@@ -152,7 +152,7 @@ def test_exports_into_a_file(agno: Agno, project: Path) -> None:
 
 @pytest.mark.usefixtures("kept")
 def test_with_a_user_there_is_only_what_is_theirs(agno: Agno) -> None:
-    """What belongs to another, or to nobody, is unknown to every verb, and no hint names it."""
+    """Sessions of other users, or without a user, are unknown to every verb, and no hint names them."""
     told = [
         agno("sessions", *args, "--user", user)
         for args in (("show", "greeting"), ("export", "greeting"), ("delete", "greeting", "--yes"), ("show", "gree"))
@@ -172,7 +172,7 @@ def test_with_a_user_there_is_only_what_is_theirs(agno: Agno) -> None:
 
 @pytest.mark.usefixtures("kept")
 def test_nobody_goes_on_with_the_session_of_another(agno: Agno) -> None:
-    """Not by `run`, nor by `chat`, which shows nothing of it; the error says what to do, and not whose it is."""
+    """Neither `run` nor `chat` continues another user's session; the error has a remedy, and hides the owner."""
     by_bob = agno("run", "echo", "Hi.", "--session", "greeting", "--user", "bob")
     by_nobody = agno("run", "echo", "Hi.", "--session", "greeting", "--json")
     in_chat = agno("chat", "echo", "--session", "greeting", "--user", "bob", input="/history\nHi.\n")
@@ -189,7 +189,7 @@ def test_nobody_goes_on_with_the_session_of_another(agno: Agno) -> None:
 
 
 def test_each_user_has_a_chat_of_their_own(agno: Agno) -> None:
-    """`chat` goes on with the last conversation of its user, and begins one where there is none."""
+    """`chat` continues the last conversation of its user, and starts one if there is none."""
     said = [agno("chat", "echo", *user, input="Hi.\n").stdout for user in (("--user", "ann"), ("--user", "bob"), ())]
     again = [agno("chat", "echo", *user, input="Hi.\n").stdout for user in (("--user", "ann"), ())]
 
@@ -199,7 +199,7 @@ def test_each_user_has_a_chat_of_their_own(agno: Agno) -> None:
 
 @pytest.mark.usefixtures("kept")
 def test_what_was_nobodys_can_be_given_to_a_user(agno: Agno) -> None:
-    """An import with `--user` makes it theirs, and refuses what is another's."""
+    """An import with `--user` gives sessions without a user to that user, and refuses those of others."""
     out = agno("sessions", "export", "--all").stdout
     refused = agno("sessions", "import", "-", "--user", "bob", "--memory", "sqlite:///there.db", input=out)
     of_nobody = agno("sessions", "export", "shouting").stdout
@@ -217,7 +217,7 @@ def test_what_was_nobodys_can_be_given_to_a_user(agno: Agno) -> None:
 
 
 def test_old_names_stay_in_their_line(agno: Agno, project: Path) -> None:
-    """Of names with line ends and marks that steer the terminal, which older versions took, what is seen is shown."""
+    """Names of older versions with line ends and steering marks are shown by their visible characters."""
     memory = ("--memory", "sqlite:///old.db")
     agno("sessions", "import", "-", *memory, input='{"id": "s", "user": "u"}\n')
     name, user = "a\nerror: b\x1b[2J", "eve\u202e\u200b\u2028x"
@@ -233,7 +233,7 @@ def test_old_names_stay_in_their_line(agno: Agno, project: Path) -> None:
 
 @pytest.mark.usefixtures("kept")
 def test_an_export_that_fails_leaves_the_file_as_it_was(agno: Agno, project: Path) -> None:
-    """A session that is not there is an error before anything is written; so is a place that cannot be written."""
+    """A missing session or a bad place is an error before anything is written."""
     (project / "out.jsonl").write_text("mine")
     done = agno("sessions", "export", "greeting", "nobody", "-o", "out.jsonl")
 
@@ -258,8 +258,8 @@ GOOD = '{"id": "new", "messages": [{"role": "user", "content": "Hi."}]}\n'
         ('{"id": "a\\nb"}', "lines.jsonl:3: the session's id has the character U+000A"),
         ('{"id": "b", "user": "x\\u202e"}', "lines.jsonl:3: the user's name has the character U+202E"),
         (f'{{"id": "{"x" * 513}"}}', "lines.jsonl:3: the session's id has 513 characters"),
-        (GOOD.strip(), "lines.jsonl:3 has session 'new' again, which line 1 has"),
-        ('{"id": "greeting"}', "lines.jsonl:3: there is a session 'greeting' already"),
+        (GOOD.strip(), "lines.jsonl:3 has session 'new' again, after line 1"),
+        ('{"id": "greeting"}', "lines.jsonl:3: session 'greeting' exists already"),
         (
             '{"id": "b", "messages": [{"role": "user", "content": [{"kind": "image", "media_type": "image/png"}]}]}',
             "lines.jsonl:3: part 0 of a message is media that has neither data nor a URL",
@@ -268,7 +268,7 @@ GOOD = '{"id": "new", "messages": [{"role": "user", "content": "Hi."}]}\n'
 )
 @pytest.mark.usefixtures("kept")
 def test_a_bad_line_is_named_and_nothing_is_stored(agno: Agno, project: Path, line: str, said: str) -> None:
-    """A line that cannot be read, or whose session is there already, is named by its number; nothing is imported."""
+    """An unreadable line, or one whose session exists already, is named by its number; nothing is imported."""
     (project / "lines.jsonl").write_text(f"{GOOD}\n{line}\n")
 
     done = agno("sessions", "import", "lines.jsonl")
@@ -281,24 +281,24 @@ def test_a_bad_line_is_named_and_nothing_is_stored(agno: Agno, project: Path, li
 
 @pytest.mark.usefixtures("kept")
 def test_sessions_that_are_there_can_be_skipped(agno: Agno) -> None:
-    """`--skip` leaves what is there as it is, and stores the rest."""
+    """`--skip` keeps existing sessions as they are, and stores the rest."""
     done = agno("sessions", "import", "-", "--skip", input=f'{GOOD}{{"id": "greeting"}}\n')
 
-    assert (done.returncode, done.stderr) == (0, "Stored 1 session. 1 session was there already.\n")
+    assert (done.returncode, done.stderr) == (0, "Stored 1 session. 1 session existed already.\n")
     assert agno("sessions", "show", "new").stdout == "> Hi.\n"
     assert len(lines(agno("sessions", "show", "greeting", "--json").stdout)) == 4
 
 
 @pytest.mark.usefixtures("kept")
 def test_deletes_what_is_named(agno: Agno) -> None:
-    """With `--yes` the sessions are deleted, each named; a script that does not say so, and a typo, delete nothing."""
+    """`--yes` deletes the named sessions; a script without `--yes`, or a typo, deletes nothing."""
     unsaid = agno("sessions", "delete", "greeting")
     wrong = agno("sessions", "delete", "greeting", "shout", "--yes")
     left = [row["id"] for row in lines(agno("sessions", "list", "--json").stdout)]
     done = agno("sessions", "delete", "greeting", "--yes")
 
     assert (unsaid.returncode, wrong.returncode, left) == (2, 2, ["shouting", "greeting"])
-    assert "hint: Say so with --yes." in unsaid.stderr
+    assert "hint: Confirm with --yes." in unsaid.stderr
     assert "error: unknown session 'shout'\nhint: Did you mean 'shouting'?" in wrong.stderr
     assert (done.returncode, done.stdout) == (0, "deleted greeting (4 messages)\n")
     assert [row["id"] for row in lines(agno("sessions", "list", "--json").stdout)] == ["shouting"]
@@ -306,7 +306,7 @@ def test_deletes_what_is_named(agno: Agno) -> None:
 
 @pytest.mark.usefixtures("kept")
 def test_asks_before_it_deletes(terminal: Callable[..., Any], agno: Agno) -> None:
-    """In a terminal the person is asked first, with how much it is; no is the answer to an empty line."""
+    """In a terminal the person is asked first, with the number of messages; an empty line means no."""
     with terminal("sessions", "delete", "greeting") as person:
         person.expect("Delete session greeting with 4 messages? [y/N]")
         person.type("\r")
@@ -323,7 +323,7 @@ def test_asks_before_it_deletes(terminal: Callable[..., Any], agno: Agno) -> Non
 def test_a_table_fits_the_terminal_and_cuts_no_id(
     terminal: Callable[..., Any], agno: Agno, environment: dict[str, str]
 ) -> None:
-    """Where the terminal is narrow other columns are cut, or left out, so that a row is a line; the id stays whole."""
+    """In a narrow terminal other columns are cut or left out, so that a row is a line; the id stays whole."""
     agno("run", "echo", "Hi.", "--session", "a-name-of-some-length", "--user", "somebody with a long name 한국")
     seen = {}
     for columns in ("50", "12"):
@@ -343,7 +343,7 @@ def test_a_table_fits_the_terminal_and_cuts_no_id(
 
 
 def test_a_broken_project_can_still_be_looked_into(agno: Agno, project: Path) -> None:
-    """No agent is imported to look at what is kept, so an agents.py that fails is no hindrance."""
+    """Looking at sessions imports no agent, so a broken agents.py does no harm."""
     (project / "agno-rt.toml").write_text('[runtime]\nload = ["agents.py"]\nmemory = "sqlite:///own.db"\n')
     agno("run", "echo", "Hi.", "--session", "mine")
     (project / "agents.py").write_text("raise OSError\n")
@@ -358,15 +358,15 @@ def test_a_broken_project_can_still_be_looked_into(agno: Agno, project: Path) ->
         (("list", "--memory", "sqlit:///a.db"), "--memory, memory: unknown memory URL scheme 'sqlit'"),
         (("list", "--memory", "agents.db"), "--memory, memory: 'agents.db' is not a memory URL"),
         (("list", "-c", "nowhere.toml"), "no such file: 'nowhere.toml'"),
-        (("export",), "which sessions are meant is not clear"),
-        (("export", "a", "--all"), "which sessions are meant is not clear"),
+        (("export",), "no sessions are named, or both names and --all"),
+        (("export", "a", "--all"), "no sessions are named, or both names and --all"),
         (("import", "nowhere.jsonl"), "Invalid value for 'FILE': 'nowhere.jsonl'"),
         (("delete",), "Missing argument 'SESSIONS...'"),
         (("show", ""), "unknown session ''"),
     ],
 )
 def test_bad_input_is_named(agno: Agno, args: tuple[str, ...], said: str) -> None:
-    """What cannot be done as it was said is an error with a remedy, and exit code 2."""
+    """An impossible request is an error with a remedy, and exit code 2."""
     done = agno("sessions", *args)
 
     assert (done.returncode, done.stdout) == (2, "")

@@ -1,4 +1,4 @@
-"""`agno-rt` where standard streams are closed, full, or have no reader; and what the log observer does with them."""
+"""`agno-rt` with closed or full standard streams, or without a reader; and the log observer on such streams."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def shell(project: Path, environment: dict[str, str]) -> Shell:
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("arguments", ["run echo Hello!", "run echo Hello! --json", "run caller hi", "plugins", "top"])
 def test_without_some_of_the_streams(shell: Shell, arguments: str, closed: str) -> None:
-    """What cannot be said is not said; all else is as ever."""
+    """A closed stream loses its output; everything else works as ever."""
     done = shell(f"AGNO {arguments} {closed}")
 
     assert "Traceback" not in done.stderr
@@ -51,7 +51,7 @@ def test_without_some_of_the_streams(shell: Shell, arguments: str, closed: str) 
 
 
 def test_without_an_input(shell: Shell) -> None:
-    """A closed standard input is an empty one."""
+    """A closed standard input is an empty input."""
     done = shell("AGNO run echo <&-")
 
     assert done.returncode == 2
@@ -59,12 +59,12 @@ def test_without_an_input(shell: Shell) -> None:
 
 
 def test_an_error_that_nobody_can_be_told(shell: Shell) -> None:
-    """The exit code says it."""
+    """With standard error closed, the exit code reports the error."""
     assert shell("AGNO run nobody Hello! 2>&-").returncode == 2
 
 
 def test_what_is_opened_next_is_not_taken_for_a_stream(shell: Shell, project: Path) -> None:
-    """Without standard streams their numbers are not a database's, into which everything printed would go."""
+    """Closed streams leave their numbers free: a database must not get one, since all output would go into the file."""
     (project / "agno-rt.toml").write_text('[runtime]\nload = ["agents.py"]\nmemory = "sqlite:///kept.db"\n')
     shell("AGNO run echo --session s Hello! <&- >&- 2>&-")
 
@@ -75,7 +75,7 @@ def test_what_is_opened_next_is_not_taken_for_a_stream(shell: Shell, project: Pa
 
 @pytest.mark.parametrize("arguments", ["run flood x", "run echo Hello!", "plugins"])
 def test_a_reader_that_has_gone(shell: Shell, arguments: str) -> None:
-    """A pipe that is closed ends the command quietly."""
+    """A closed pipe ends the command quietly."""
     done = shell(f"AGNO {arguments} | true")
 
     assert done.stderr == ""
@@ -84,7 +84,7 @@ def test_a_reader_that_has_gone(shell: Shell, arguments: str) -> None:
 @FULL
 @pytest.mark.parametrize("arguments", ["run echo Hello!", "run echo Hello! --json", "plugins", "--help", "--version"])
 def test_a_disk_that_is_full(shell: Shell, arguments: str) -> None:
-    """An answer that cannot be written is an error, in a line."""
+    """An answer that cannot be written is an error of one line."""
     done = shell(f"AGNO {arguments} > /dev/full")
 
     assert done.returncode == 1
@@ -102,7 +102,7 @@ class TestLog:
 
     @pytest.mark.usefixtures("logging")
     def test_leaves_standard_output_to_the_answer(self, agno: Agno) -> None:
-        """Lines go to standard error."""
+        """Log lines go to standard error."""
         done = agno("run", "echo", "Hello!")
         assert done.stdout == "1: Hello!\n"
         assert "run completed" in done.stderr
@@ -115,12 +115,12 @@ class TestLog:
     @pytest.mark.usefixtures("logging")
     @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-"])
     def test_where_nothing_can_be_logged(self, shell: Shell, closed: str) -> None:
-        """The run goes on."""
+        """The run goes on without a place for log lines."""
         assert shell(f"AGNO run echo Hello! {closed}").returncode == 0
 
     @pytest.mark.parametrize("how", ["sys.stderr = None", "sys.stderr.close()", "os.close(2)", "pass"])
     def test_in_a_program(self, how: str) -> None:
-        """A program of any kind, with standard error or without, hears of no fault of its observer."""
+        """No program, with standard error or without, gets an error from its observer."""
         program = f"""
 import os, sys
 from agno_rt import Agent, run
@@ -137,7 +137,7 @@ print(run(Agent(ScriptedModel(["Hello."])), "Hi.", observers=["log"]).content)
         assert ("run completed" in done.stderr) == (how == "pass")
 
     def test_an_application_that_has_configured_it(self) -> None:
-        """Its configuration says where lines go, also if it is made after the runtime was opened."""
+        """The application's configuration directs log lines, even if made after the runtime was opened."""
         program = """
 import structlog, sys, trio
 from agno_rt import Agent, Runtime

@@ -1,4 +1,4 @@
-"""`agno-rt top` and the real processes that it asks."""
+"""`agno-rt top` with the real processes that it asks."""
 
 from __future__ import annotations
 
@@ -88,14 +88,14 @@ PLAIN = """
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder with a short path: that of a socket must not be long."""
+    """Make a folder with a short path, because the path of a socket has a length limit."""
     with tempfile.TemporaryDirectory(prefix="top") as name:
         yield Path(name)
 
 
 @pytest.fixture
 def environment(environment: dict[str, str], place: Path) -> dict[str, str]:
-    """Variables under which no process is seen but those of the test."""
+    """Return variables that hide all processes but those of the test."""
     return environment | {"XDG_RUNTIME_DIR": str(place), "TMPDIR": str(place)}
 
 
@@ -130,13 +130,13 @@ def ended(process: subprocess.Popen[str]) -> None:
 
 
 def reports(done: subprocess.CompletedProcess[str]) -> list[Report]:
-    """What was said with `--json`."""
+    """Read the reports of `--json`."""
     assert (done.returncode, done.stderr) == (0, "")
     return [msgspec.json.decode(line, type=Report) for line in done.stdout.splitlines()]
 
 
 def test_nobody_to_ask(agno: Agno) -> None:
-    """Where no process can be asked, it says how one can be; a script is told nothing."""
+    """Without a process to ask, a person is told how to make one; a script gets nothing."""
     done = agno("top")
 
     assert (done.returncode, done.stdout) == (0, "")
@@ -146,7 +146,7 @@ def test_nobody_to_ask(agno: Agno) -> None:
 
 
 def test_a_tree(agno: Agno, program: Program) -> None:
-    """Runs, parallel calls, the runs within them, a queue and a session: who waits for whom."""
+    """The tree shows runs, parallel calls, nested runs, a queue and a session, with the object of each wait."""
     process = program(NESTED)
     done = agno("top")
     (report,) = reports(agno("top", str(process.pid), "--json"))
@@ -191,7 +191,7 @@ def test_several(agno: Agno, program: Program) -> None:
 
 
 def test_a_process_that_cannot_be_asked(agno: Agno, program: Program) -> None:
-    """It is an error that names those which can be, and says what to do."""
+    """A process without a socket is an error that names the others and a remedy."""
     process = program(PLAIN)
     done = agno("top", "1")
 
@@ -202,7 +202,7 @@ def test_a_process_that_cannot_be_asked(agno: Agno, program: Program) -> None:
 
 
 def test_a_dead_process(agno: Agno, program: Program, place: Path) -> None:
-    """What a killed process left behind is passed over, and removed."""
+    """The socket of a killed process is skipped, and removed."""
     process, other = program(PLAIN), program(PLAIN)
     process.kill()
     process.wait(SECONDS)
@@ -213,7 +213,7 @@ def test_a_dead_process(agno: Agno, program: Program, place: Path) -> None:
 
 
 def test_a_forked_child(agno: Agno, program: Program) -> None:
-    """A child that unwinds what it has from its parent leaves the parent's socket alone."""
+    """A child that unwinds its inherited stack leaves the parent's socket alone."""
     process = program("""
     import os
     from agno_rt.defaults.inspect import inspect
@@ -235,7 +235,7 @@ def test_a_forked_child(agno: Agno, program: Program) -> None:
 
 
 def test_a_process_that_is_stopped(agno: Agno, program: Program, place: Path) -> None:
-    """One that lives and cannot answer at all is told from a dead one, and stays."""
+    """A stopped process differs from a dead one: its socket stays."""
     process = program(PLAIN)
     os.kill(process.pid, signal.SIGSTOP)
     try:
@@ -249,7 +249,7 @@ def test_a_process_that_is_stopped(agno: Agno, program: Program, place: Path) ->
 
 
 def test_a_blocked_event_loop(agno: Agno, program: Program) -> None:
-    """It is reported, with where it is, and which run brought it there; afterwards all is well."""
+    """A blocked loop is reported with its place and the run that blocks; afterwards the process answers again."""
     process = program("""
     async with Runtime(observers=["inspect"]) as rt:
         await rt.start(Agent(Hanging(), "culprit"), "block")
@@ -282,7 +282,7 @@ def test_a_blocked_event_loop(agno: Agno, program: Program) -> None:
 
 @pytest.mark.parametrize("setting", ["true", "false"])
 def test_a_server(agno: Agno, started: Callable[..., subprocess.Popen[str]], project: Path, setting: str) -> None:
-    """`agno-rt serve` can be asked without more ado, unless its setting says otherwise."""
+    """`agno-rt serve` can be asked without configuration, unless its setting forbids."""
     with (project / "agno-rt.toml").open("a") as file:
         file.write(f"[plugins.serve]\ninspect = {setting}\n")
     server = started("serve", "--port", "0")
@@ -298,7 +298,7 @@ def test_a_server(agno: Agno, started: Callable[..., subprocess.Popen[str]], pro
 def test_a_server_that_cannot_be_asked(
     started: Callable[..., subprocess.Popen[str]], project: Path, place: Path
 ) -> None:
-    """Where no socket can be made, a server says so, and serves."""
+    """A server that cannot make its socket prints a warning, and serves."""
     (place / "agno-rt").mkdir(mode=0o755)
     server = started("serve", "--port", "0")
     assert server.stdout is not None
@@ -311,7 +311,7 @@ def test_a_server_that_cannot_be_asked(
 
 
 def test_watching(started: Callable[..., subprocess.Popen[str]], program: Program) -> None:
-    """Without a terminal it prints once each interval, until Ctrl-C, which is no failure."""
+    """Without a terminal `--watch` prints once each interval until Ctrl-C, with exit code 0."""
     process = program(PLAIN)
     top = started("top", "--json", "--watch", "0.1")
     assert top.stdout is not None
@@ -323,7 +323,7 @@ def test_watching(started: Callable[..., subprocess.Popen[str]], program: Progra
 
 
 def test_watching_in_a_terminal(terminal: Callable[..., object], program: Program) -> None:
-    """A terminal shows the latest, each line cut where the terminal ends."""
+    """A terminal shows the latest report, each line cut at the edge."""
     process = program(PLAIN)
     with terminal("top", "--watch", "0.1") as person:  # type: ignore[attr-defined]
         person.expect(f"process {process.pid}")
@@ -333,7 +333,7 @@ def test_watching_in_a_terminal(terminal: Callable[..., object], program: Progra
 
 
 def test_a_folder_that_is_not_the_users_alone(agno: Agno, program: Program, place: Path) -> None:
-    """No socket is made where others can reach it: the runtime does not open, and says what to do."""
+    """In a folder that others can reach no socket is made: the runtime does not open, and names the remedy."""
     (place / "agno-rt").mkdir(mode=0o755)
     with pytest.raises(AssertionError, match="is not a folder that belongs to this user alone") as caught:
         program(PLAIN)
@@ -344,7 +344,7 @@ def test_a_folder_that_is_not_the_users_alone(agno: Agno, program: Program, plac
 
 
 def test_who_may_ask(program: Program, place: Path) -> None:
-    """The folder and the socket are the user's alone."""
+    """Only the user can reach the folder and the socket."""
     program(PLAIN)
     (path,) = place.glob("agno-rt/*")
 
@@ -353,7 +353,7 @@ def test_who_may_ask(program: Program, place: Path) -> None:
 
 
 def test_an_empty_tree_is_read() -> None:
-    """What is said on the wire is read as it was."""
+    """An empty tree survives the wire."""
     report = Report(1, "p", tasks=TaskTree())
 
     assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report

@@ -1,4 +1,4 @@
-"""What a person types in answer to a tool that asks for something, as the value that its schema asks for."""
+"""Typed answers to a tool's question, read as values of its schema."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ STAY = {
     ],
 )
 def test_text_becomes_what_is_asked_for(text: str, schema: dict[str, Any], value: object) -> None:
-    """Text stays text where that is asked for, and is JSON elsewhere; what may be anything is JSON if it can be."""
+    """Text stays text if the schema wants text, and is JSON elsewhere; without a type, valid JSON is read as JSON."""
     assert value_of(text, schema) == value
 
 
 @pytest.mark.parametrize("schema", [{"type": "integer"}, {"type": "boolean"}, NULLABLE, {"enum": [1, 2]}])
 def test_what_is_no_such_value(schema: dict[str, Any]) -> None:
-    """Text where none will do is an error that says what would."""
+    """An unfit text is an error that names a fit value."""
     with pytest.raises(UsageError, match=" or ".join(kinds_of(schema))):
         value_of("twelve", schema)
 
 
 def test_fields_have_their_definitions() -> None:
-    """What a field refers to is put in its place, beside what it says itself."""
+    """References of a field are replaced by their definitions, and the field's own words stay."""
     assert fields_of(STAY) == {
         "city": {"type": "string"},
         "size": {"enum": ["small", "large"], "description": "how large"},
@@ -58,7 +58,7 @@ def test_fields_have_their_definitions() -> None:
 
 
 def test_an_answer_is_an_object_or_its_only_field() -> None:
-    """Several fields take a JSON object; of one alone its value will do; without a schema anything will."""
+    """Several fields need a JSON object; a single field also accepts its value; without a schema anything fits."""
     one = {"type": "object", "properties": {"name": {"type": "string"}}}
 
     assert answer_of('{"city": "Seoul"}', STAY) == {"city": "Seoul"}

@@ -1,4 +1,4 @@
-"""Markdown in a terminal: what is written does not depend on how the text arrives, loses nothing, and fits the line."""
+"""Markdown in a terminal: the output is independent of the pieces, loses no text, and fits the line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from agno_rt.cli.markdown import MarkdownWriter
+from agno_rt.cli.text.markdown import MarkdownWriter
 
 MARKS = [
     "*",
@@ -38,7 +38,7 @@ TEXTS = st.lists(st.sampled_from([*MARKS, *WORDS, " ", " ", "  ", "\n", "\n", "\
 
 
 def shown(*pieces: str, width: int = 30, colour: bool = True) -> str:
-    """What is written of a text that arrives in these pieces."""
+    """Return the output for a text that arrives in these pieces."""
     written: list[str] = []
     writer = MarkdownWriter(written.append, lambda: width, colour)
     for piece in pieces:
@@ -49,14 +49,14 @@ def shown(*pieces: str, width: int = 30, colour: bool = True) -> str:
 
 
 def bare(text: str) -> str:
-    """The text without styles."""
+    """Strip the styles from the text."""
     return re.sub(r"\x1b\[[\d;]*m", "", text)
 
 
 @settings(deadline=None)
 @given(TEXTS, st.lists(st.integers(1, 7), min_size=1, max_size=20))
 def test_how_a_text_is_cut_does_not_matter(text: str, sizes: list[int]) -> None:
-    """Whatever the pieces are that it arrives in, the same is written."""
+    """Different cuts of a text give the same output."""
     pieces: list[str] = []
     at = 0
     while at < len(text):
@@ -70,7 +70,7 @@ def test_how_a_text_is_cut_does_not_matter(text: str, sizes: list[int]) -> None:
 @settings(deadline=None)
 @given(TEXTS)
 def test_nothing_is_lost(text: str) -> None:
-    """Every letter and digit is written, in its order, whatever the markers around it."""
+    """Every letter and digit is written, in order, whatever the markers around it."""
     text = text.replace("|", "").replace("<", "")
     written = bare(shown(text, colour=False))
 
@@ -80,7 +80,7 @@ def test_nothing_is_lost(text: str) -> None:
 @settings(deadline=None)
 @given(TEXTS, st.integers(20, 60))
 def test_lines_fit(text: str, width: int) -> None:
-    """No line of words is longer than the terminal's; one of code, or a word that is longer, is left to it."""
+    """Lines of words fit the terminal; lines of code and longer words are left to the terminal."""
     text = re.sub("[`~|]", "", text)
     for line in bare(shown(text, width=width)).splitlines():
         assert cell_len(line) <= width or " " not in line.strip(" •│")
@@ -106,7 +106,7 @@ def test_lines_fit(text: str, width: int) -> None:
     ],
 )
 def test_forms(text: str, written: str | None) -> None:
-    """Each block and each kind of emphasis has its form, and what only looks like one is text."""
+    """Each block and each kind of emphasis has its form; lookalikes stay text."""
     if written is None:
         written = "one title: 1\nanother title: 2\n\none title: 3\nanother title: 4\n"
         assert bare(shown(text, width=20, colour=False)) == written

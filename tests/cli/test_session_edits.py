@@ -1,4 +1,4 @@
-"""What a chat does to the end of a session: histories stay valid, and nothing is lost on the way."""
+"""Edits of a chat at the end of a session: histories stay valid, and no message is lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agno_rt import Message, Runtime, ToolCall
-from agno_rt.cli.session_edits import append_interrupted, drop_last_exchange, interrupted_messages
+from agno_rt.cli.run_agent.session_edits import append_interrupted, drop_last_exchange, interrupted_messages
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.errors import BackendError, Forbidden, UsageError
 
@@ -33,13 +33,13 @@ RESULT = Message("tool", "seen", (), "1", "look")
     ],
 )
 def test_what_is_kept_of_an_interrupted_run(said: Sequence[Message], partial: str, kept: list[Message]) -> None:
-    """Its finished turns and the text of the last, marked, in no code block; nothing where nothing was said."""
+    """Finished turns stay, with the last text marked outside code blocks; without any text nothing stays."""
     assert interrupted_messages(said, partial) == kept
 
 
 @pytest.mark.parametrize("memory", ["memory:", "sqlite:///kept.db"])
 async def test_the_last_exchange_is_dropped(memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What goes before it stays, with the session's title, agent and data; no copy is left behind."""
+    """The earlier messages stay, with the session's title, agent and data; no copy is left behind."""
     monkeypatch.chdir(tmp_path)
     async with Runtime(memory=memory) as runtime:
         store = runtime.memory
@@ -63,7 +63,7 @@ async def test_the_last_exchange_is_dropped(memory: str, tmp_path: Path, monkeyp
 
 
 class Full(InProcessMemory):
-    """Has room for the first three appends."""
+    """A memory with room for three appends."""
 
     appends = 0
 
@@ -76,7 +76,7 @@ class Full(InProcessMemory):
 
 
 async def test_what_cannot_be_written_anew_is_there_as_a_copy() -> None:
-    """Where the store fails between the two, the error says which session has it all."""
+    """If the store fails between the two steps, the error names the session with all messages."""
     store = Full()
     await store.append("s", [ASKED, ANSWERED], version=0)
     await store.append("s", [Message("user", "two"), ANSWERED], version=1)

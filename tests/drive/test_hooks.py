@@ -11,7 +11,7 @@ import trio
 from agno_rt import Agent, Event, Message, ModelRequest, ModelResponse, Runtime, ToolCall, Usage
 from agno_rt.context import RunContext
 from agno_rt.errors import Blocked, HookError, ModelError, UsageError
-from agno_rt.events import GuardTripped, TextDelta, ToolEnded, TurnRestarted, event_type
+from agno_rt.events import GuardTripped, ModelEnded, ModelStarted, TextDelta, ToolEnded, TurnRestarted, event_type
 from agno_rt.hooks import Guard, Hook, Verdict
 from agno_rt.testing import ScriptedModel
 from tests.helpers import Hanging, echo, told
@@ -142,6 +142,17 @@ async def test_one_may_answer_in_the_place_of_a_model_or_a_tool() -> None:
 
     assert told(result) == ["from the hook"]
     assert [request.turn for request in model.requests] == [2]
+
+
+async def test_events_name_no_model_where_a_hook_answers() -> None:
+    """The events of a turn answered by a hook have an empty model; the model's own turn has the model's name."""
+    seen: list[Event] = []
+    with ScriptedModel(["done"]) as model:
+        async with Runtime(observers=[seen.append]) as rt:
+            await rt.run(Agent(model, tools=[echo], hooks=[Answering()]), "go")
+
+    turns = [(event.turn, event.model) for event in seen if isinstance(event, ModelStarted | ModelEnded)]
+    assert turns == [(1, ""), (1, ""), (2, "scripted"), (2, "scripted")]
 
 
 PLACES = ["before_run", "before_model", "after_model", "before_tool", "after_tool", "after_run"]

@@ -1,4 +1,4 @@
-"""A stand-in for a provider: speaks the chat completions format on this machine, and answers by a table."""
+"""A stand-in for a provider: a local server of the chat completions format, with answers from a table."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def chat_server(answers: Mapping[str, str]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Serve, and give the server's address and the list of the models and keys that it was asked with."""
+    """Serve, and yield the server's address and the list of the models and keys of its requests."""
     asked: list[tuple[str, str]] = []
     handler = type("Handler", (_Handler,), {"answers": answers, "asked": asked})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

@@ -1,4 +1,4 @@
-"""Real processes for the whole path: the command as it is installed, its server, and the embedded model's weights."""
+"""Real processes for the whole path: the installed command, its server, and the embedded model's weights."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ STOP_SECONDS = 30
 
 @attrs.define
 class Server:
-    """A server under way: where it listens, and the lines that it has printed."""
+    """A running server with address and printed lines."""
 
     process: subprocess.Popen[str]
     url: str
     lines: Queue[str]
 
     def wait_for(self, text: str, seconds: float = 30) -> str:
-        """The next line that it prints with this text in it. Raises `queue.Empty` if none comes in time."""
+        """Return the next printed line that contains the text. Raises `queue.Empty` after `seconds`."""
         while text not in (line := self.lines.get(timeout=seconds)):
             pass
         return line
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """Signal it, wait, and return its exit code."""
+        """Send the signal, wait, and return the exit code."""
         self.process.send_signal(how)
         return self.process.wait(STOP_SECONDS)
 
 
 @contextmanager
 def serving(arguments: list[str], folder: Path, environment: dict[str, str] | None = None) -> Iterator[Server]:
-    """Run a command that serves, wait until it says where, and see that it has ended afterwards."""
+    """Run a serving command, wait for the address, and end the command afterwards."""
     process = subprocess.Popen(
         arguments,
         cwd=folder,
@@ -54,7 +54,7 @@ def serving(arguments: list[str], folder: Path, environment: dict[str, str] | No
         text=True,
     )
     lines: Queue[str] = Queue()
-    reader = threading.Thread(target=_read, args=(process, lines))
+    reader = threading.Thread(target=_forward_lines, args=(process, lines))
     reader.start()
     try:
         server = Server(process, "", lines)
@@ -70,7 +70,7 @@ def serving(arguments: list[str], folder: Path, environment: dict[str, str] | No
         process.stdout.close()
 
 
-def _read(process: subprocess.Popen[str], lines: Queue[str]) -> None:
+def _forward_lines(process: subprocess.Popen[str], lines: Queue[str]) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         lines.put(line)
@@ -78,7 +78,7 @@ def _read(process: subprocess.Popen[str], lines: Queue[str]) -> None:
 
 @pytest.fixture(scope="session")
 def curl_is_here() -> None:
-    """Skip where there is no curl, and fail there in CI."""
+    """Skip the test if curl is missing; in CI, fail."""
     if shutil.which("curl") is None:
         reason = "this test asks with curl: install it, as with apt-get install curl"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
@@ -86,13 +86,13 @@ def curl_is_here() -> None:
 
 @pytest.fixture(scope="session")
 def weights() -> None:
-    """The embedded model's weights, fetched once by the command that users fetch them with."""
+    """Fetch the embedded model's weights, once, by the command for users."""
     subprocess.run([COMMAND, "llamacpp", "pull"], check=True, capture_output=True, timeout=600)
 
 
 @pytest.fixture
 def agno_rt(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command in an empty folder, with its data kept there."""
+    """Return a function that runs the command in an empty folder, with all data there."""
     environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path / "data"), "AGNO_RT_DEBUG": ""}
 
     def run(*arguments: str, input: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -1,10 +1,9 @@
-"""Does what a page of the documentation tells its reader: writes files, types commands, compares what they print.
+"""A reader of documentation pages: writes their files, types their commands, and compares the output.
 
-Three forms count on a page. A line that ends with a file's name in backticks and a colon, and then a code block, is a
-file to write. A block of `console` has commands behind `$ ` and what they print: each line of it must come, in this
-order, and `...` stands for anything. In a block of `console model` the words of a language model are shown, which are
-not compared; calls of tools are. In commands, `ID` stands for the longest identifier printed last, and `RUN` for its
-first part.
+Three forms count on a page. A line that ends with a file's name in backticks and a colon, followed by a code block, is
+a file to write. A block of `console` has commands after `$ ` and their output: each line must come, in this order, and
+`...` stands for anything. A block of `console model` shows the words of a language model, which are not compared; calls
+of tools are. In commands, `ID` stands for the longest identifier printed last, and `RUN` for its first part.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ BLOCK = re.compile(r"^```([\w-]+)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE
 FILE = re.compile(r"`(\w[\w/-]*\.\w+|Dockerfile|Caddyfile)`[^`]*:$")  # below the reader's folder, never elsewhere
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)$", re.MULTILINE)
 IDENTIFIER = re.compile(r"\b[0-9a-f]{20,40}\b(?:\.[0-9a-f]{8}\b)?")
-# What is typed once on a machine: tests/e2e/test_fresh_clone.py does it.
+# Commands for the setup of a machine are skipped here: tests/e2e/test_fresh_clone.py tries them.
 SETUP = (
     "pip ",
     "python -m venv",
@@ -49,7 +48,7 @@ SECONDS = 120.0
 
 @attrs.frozen
 class File:
-    """A file that the page has its reader write."""
+    """A file for the reader of a page to write."""
 
     name: str
     text: str
@@ -57,7 +56,7 @@ class File:
 
 @attrs.frozen
 class Command:
-    """A command with the lines that it prints."""
+    """A command with expected lines."""
 
     text: str
     printed: list[str]
@@ -65,7 +64,7 @@ class Command:
 
 
 def read_page(path: Path) -> list[File | Command]:
-    """Return what the page has its reader do, in order."""
+    """Return the steps of the page, in order."""
     text = path.read_text(encoding="utf-8")
     steps: list[File | Command] = []
     for block in BLOCK.finditer(text):
@@ -87,7 +86,7 @@ def read_commands(code: str, compared: bool) -> Iterator[Command]:
 
 
 def check_printed(command: Command, output: str) -> None:
-    """See that each line of the page is in the output, in order."""
+    """Check that each line of the page is in the output, in order."""
     rest = output
     for line in command.printed:
         if line == "..." or not (command.compared or line.startswith(("→", "←"))):
@@ -111,21 +110,21 @@ def install_here(folder: Path) -> None:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 @attrs.define
 class Shell:
-    """A shell in a folder, that keeps its variables and its jobs from one command to the next."""
+    """A shell in a folder, with variables and jobs that last from one command to the next."""
 
     process: subprocess.Popen[str]
     lines: Queue[str | None]
     last_id: str = ""
 
     def run(self, command: Command) -> str:
-        """Type a command, wait for its end, or for a server's beginning, and return what was printed."""
+        """Type a command, wait for its end, or for a server's start, and return the output."""
         text = re.sub(r"\bID\b", self.last_id, command.text)
         text = re.sub(r"\bRUN\b", self.last_id.partition(".")[0], text)
         server = text.rstrip().endswith("&")
@@ -142,8 +141,8 @@ class Shell:
             else:
                 printed.append(line)
                 begun = begun or "Serving" in line or "running on" in line
-        output = "".join(printed).removesuffix("\n")  # an empty line, since JSON ends without a line's end
-        # 75: the run is paused. 137: the page has killed it.
+        output = "".join(printed).removesuffix("\n")  # the line of `echo`, since JSON ends without a line end
+        # 75: the run is paused. 137: the page has killed the process.
         assert status in (0, 75, 137), f"`{text}` ended with {status}:\n{output}"
         if found := IDENTIFIER.findall(output):
             self.last_id = max(found, key=len)
@@ -152,7 +151,7 @@ class Shell:
 
 @contextmanager
 def opened_shell(folder: Path, variables: dict[str, str], port: int) -> Iterator[Shell]:
-    """Open a shell in which `agno-rt serve` takes a port of its own, and end whatever it has started."""
+    """Open a shell where `agno-rt serve` uses `port`, and end all processes of the shell afterwards."""
     binaries = str(Path(sys.executable).parent)
     environment = {
         **os.environ,
@@ -176,7 +175,7 @@ def opened_shell(folder: Path, variables: dict[str, str], port: int) -> Iterator
         start_new_session=True,
     )
     lines: Queue[str | None] = Queue()
-    reader = threading.Thread(target=_read, args=(process, lines))
+    reader = threading.Thread(target=_forward_lines, args=(process, lines))
     reader.start()
     shell = Shell(process, lines)
     assert process.stdin is not None
@@ -197,15 +196,15 @@ def opened_shell(folder: Path, variables: dict[str, str], port: int) -> Iterator
 
 
 def end_session(leader: int) -> None:
-    """Kill all processes of a session: the shell, and the jobs that it has left, each in a group of its own."""
+    """Kill all processes of a session: the shell and the jobs, each in a process group of its own."""
     listed = subprocess.run(["ps", "-A", "-o", "pid="], capture_output=True, text=True, check=True).stdout.split()
     for pid in map(int, listed):
-        with suppress(ProcessLookupError, PermissionError):  # it has ended meanwhile, or is not ours
+        with suppress(ProcessLookupError, PermissionError):  # ended meanwhile, or of another user
             if os.getsid(pid) == leader:
                 os.kill(pid, signal.SIGKILL)
 
 
-def _read(process: subprocess.Popen[str], lines: Queue[str | None]) -> None:
+def _forward_lines(process: subprocess.Popen[str], lines: Queue[str | None]) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         lines.put(line)
@@ -213,7 +212,7 @@ def _read(process: subprocess.Popen[str], lines: Queue[str | None]) -> None:
 
 
 def follow_page(page: Path, folder: Path, variables: dict[str, str], replaced: dict[str, str]) -> None:
-    """Do all that the page says, in the folder. Texts of the page can be replaced, such as a provider's address."""
+    """Follow all steps of the page in the folder, after replacements in its text, such as a provider's address."""
     port = free_port()
     replaced = {"7777": str(port), **replaced}
 

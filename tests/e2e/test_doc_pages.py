@@ -1,6 +1,6 @@
-"""Readers of the tutorial and the how-to guides meet what is written there: every file and every command is tried.
+"""The tutorial and the how-to guides, tried as their readers do: every file and every command.
 
-A provider that wants to be paid is replaced by a server on this machine which speaks the same format.
+A server on this machine that speaks the same format replaces each paid provider.
 """
 
 from __future__ import annotations
@@ -38,31 +38,31 @@ pytestmark = pytest.mark.usefixtures("curl_is_here")
 
 @pytest.fixture
 def provider() -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """A provider on this machine, and what it was asked."""
+    """Serve a provider on this machine, and return the address and the requests."""
     with chat_server(ANSWERS) as (url, asked):
         yield url, asked
 
 
 def ports() -> dict[str, str]:
-    """Return free ports in the place of those that pages name."""
+    """Return free ports to replace the pages' ports."""
     return {port: str(free_port()) for port in ("8000", "8001")}
 
 
 @pytest.mark.usefixtures("weights")
 @pytest.mark.parametrize("page", EMBEDDED)
 def test_a_page_with_the_embedded_model(page: str, tmp_path: Path) -> None:
-    """Its files are written and its commands typed, in order; what the page shows is printed."""
+    """Files are written and commands typed, in order; the output is the page's."""
     follow_page(DOCS / f"{page}.md", tmp_path, {}, ports())
 
 
 @pytest.mark.parametrize("page", OFFLINE)
 def test_a_page_without_a_model(page: str, tmp_path: Path) -> None:
-    """The same for pages that need no model, or bring a scripted one."""
+    """Pages without a model, or with a scripted one, hold as well."""
     follow_page(DOCS / f"{page}.md", tmp_path, {}, {"import httpx\n": "import httpx2 as httpx\n"})
 
 
 def test_the_page_on_models(provider: tuple[str, list[tuple[str, str]]], tmp_path: Path) -> None:
-    """A server on this machine is asked without a key, a provider with its own."""
+    """A server on this machine is asked without a key, a provider with its own key."""
     url, asked = provider
     addresses = {"http://127.0.0.1:11434": url, "https://api.anthropic.com": url}
 
@@ -74,7 +74,7 @@ def test_the_page_on_models(provider: tuple[str, list[tuple[str, str]]], tmp_pat
 def test_the_page_for_those_who_come_from_elsewhere(
     provider: tuple[str, list[tuple[str, str]]], tmp_path: Path
 ) -> None:
-    """Our side of each comparison runs; the others' are not installed here."""
+    """Our side of each comparison runs; the other frameworks are not installed here."""
     local = f'__import__("agno_rt_openai").OpenAIModel("gpt-5", base_url="{provider[0]}/v1")'
 
     follow_page(DOCS / "howto" / "migrate.md", tmp_path, {}, {'"openai:gpt-5"': local})

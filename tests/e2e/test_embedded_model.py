@@ -44,7 +44,7 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with a folder of documents."""
+    """Make a project with a folder of documents."""
     (tmp_path / "agno-rt.toml").write_text(PROJECT)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "falcon.md").write_text("# Names\n\nThe project's codename is Falcon.\n")
@@ -54,13 +54,13 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(project: Path) -> Iterator[Server]:
-    """`agno-rt serve` in that project."""
+    """Run `agno-rt serve` in the project."""
     with serving([COMMAND, "serve", "--port", "0"], project) as server:
         yield server
 
 
 def curl(url: str, body: object, *options: str) -> str:
-    """What curl prints for a POST of JSON."""
+    """Return curl's output for a POST of JSON."""
     command = ["curl", "-sS", "--max-time", "120", url, "-H", "Content-Type: application/json", *options]
     done = subprocess.run([*command, "-d", json.dumps(body)], capture_output=True, text=True, check=True, timeout=130)
     return done.stdout
@@ -77,7 +77,7 @@ def test_curl_gets_json(server: Server) -> None:
 
 
 def test_curl_gets_an_event_stream(server: Server) -> None:
-    """Asked for an event stream, the same route sends each event as it happens, numbered, the end last."""
+    """The same route can send a stream of numbered events as they happen, the end last."""
     body = {"input": "Which codename does the project have?"}
     text = curl(f"{server.url}/agents/librarian/runs", body, "-N", "-H", "Accept: text/event-stream")
 
@@ -93,7 +93,7 @@ def test_curl_gets_an_event_stream(server: Server) -> None:
 
 
 def test_the_openai_client_talks_to_an_agent(server: Server) -> None:
-    """The official client takes an agent for a model, whole or in a stream, with the same answer."""
+    """The official client talks to an agent as a model, whole or in a stream, with the same answer."""
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", timeout=120, max_retries=0) as client:
         assert "assistant" in [model.id for model in client.models.list()]
         messages: list[Any] = [{"role": "user", "content": "Say hello."}]
@@ -121,7 +121,7 @@ def test_a_client_that_is_killed_cancels_its_run(server: Server) -> None:
 
 
 def test_sigterm_during_a_run_ends_it_and_the_server(project: Path) -> None:
-    """Told to stop, the server cancels what does not end in time, tells its client, and exits with 0."""
+    """SIGTERM cancels runs that do not end in time, with a message to the client; the server exits with 0."""
     (project / "agno-rt.toml").write_text(PROJECT + "\n[plugins.serve]\ngrace = 0.2\n")
     with serving([COMMAND, "serve", "--port", "0"], project) as server:
         command = ["curl", "-sN", f"{server.url}/agents/storyteller/runs", "-H", "Accept: text/event-stream"]
@@ -137,7 +137,7 @@ def test_sigterm_during_a_run_ends_it_and_the_server(project: Path) -> None:
 
 
 def test_run_streams_the_answer(agno_rt: Command) -> None:
-    """`agno-rt run` prints the answer of an agent that ships, and nothing else, on standard output."""
+    """`agno-rt run` prints the answer of a shipped agent, and nothing else, on standard output."""
     done = agno_rt("run", "assistant", "Say hello.")
 
     assert done.returncode == 0, done.stderr
@@ -145,7 +145,7 @@ def test_run_streams_the_answer(agno_rt: Command) -> None:
 
 
 def test_the_librarian_names_its_file(project: Path, agno_rt: Command) -> None:
-    """The librarian that ships finds the passage, answers from it, and names the file."""
+    """The shipped librarian finds the passage, answers from the passage, and names the file."""
     (project / "agno-rt.toml").unlink()
     done = agno_rt("run", "librarian", "What is the codename of the project?")
 
@@ -155,7 +155,7 @@ def test_the_librarian_names_its_file(project: Path, agno_rt: Command) -> None:
 
 
 def test_chat_keeps_its_session_over_a_restart(agno_rt: Command) -> None:
-    """What was said in a chat is there when the program is started again."""
+    """A chat is still there after a restart of the program."""
     first = agno_rt("chat", "assistant", input="My name is Ann.\n")
     second = agno_rt("chat", "assistant", input="/history\n")
 

@@ -1,4 +1,4 @@
-"""What people try first gets a good answer from the agents that ship: thirty inputs, and five files to ask about."""
+"""Good answers of the shipped agents to people's first inputs: thirty inputs, and five files with questions."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ pytestmark = pytest.mark.usefixtures("weights")
 
 
 async def test_the_assistant_answers_first_inputs() -> None:
-    """None of thirty everyday inputs loops, and at least 25 of the answers are what a person would call good.
+    """None of thirty everyday inputs loops, and at least 25 of the answers would satisfy a person.
 
-    29 were, on the machine where this was written; the model's numbers differ a little between processors.
+    29 did on the machine of the first measurement; the model's numbers differ a little between processors.
     """
     answers = await ask_assistant()
 
@@ -25,7 +25,7 @@ async def test_the_assistant_answers_first_inputs() -> None:
 
 
 async def test_the_librarian_keeps_to_its_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It answers what the documents say and names the file, and says so where they say nothing."""
+    """The librarian answers from the documents and names the file, or says that the documents lack the answer."""
     monkeypatch.chdir(tmp_path)
     answers = await ask_librarian(tmp_path)
 
@@ -38,7 +38,7 @@ async def test_the_librarian_keeps_to_its_documents(tmp_path: Path, monkeypatch:
 
 
 async def test_the_librarian_of_an_empty_folder_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without documents it answers nothing of its own."""
+    """Without documents the librarian invents no answer."""
     monkeypatch.chdir(tmp_path)
     answers = await ask_librarian(tmp_path, LIBRARY_QUESTIONS[:2], documents={})
 
@@ -55,5 +55,5 @@ async def test_the_librarian_of_an_empty_folder_says_so(tmp_path: Path, monkeypa
     ],
 )
 def test_a_loop_is_told_from_an_answer(text: str, loops: bool) -> None:
-    """What the bench counts as a loop is what a person would."""
+    """The bench's idea of a loop is a person's."""
     assert has_loop(text) is loops

@@ -1,4 +1,4 @@
-"""What a stranger does: clone, `make serve`, ask; then install a plugin with pip and use it. Takes a minute or two."""
+"""A stranger's first steps: clone, `make serve`, ask; then install a plugin with pip. Takes a minute or two."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def run(*command: str | Path, folder: Path, environment: dict[str, str] | None = None) -> str:
-    """What a command prints; it must succeed."""
+    """Run a command, check for success, and return the output."""
     done = subprocess.run(
         [str(word) for word in command],
         cwd=folder,

@@ -1,4 +1,4 @@
-"""The Install page holds today: its commands are run in a clone, in an environment of their own. Takes a minute."""
+"""The Install page, command by command in a clone, in an environment of its own. Takes a minute."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ PAGE = (REPOSITORY / "docs" / "install.md").read_text(encoding="utf-8")
 @pytest.mark.usefixtures("weights")
 @pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="needs the git checkout that it clones")
 def test_the_commands_of_the_page(tmp_path: Path) -> None:
-    """One after the other, in one shell, each succeeds; the agent answers, and at the end nothing is left."""
+    """Each command succeeds, one after the other in one shell; the agent answers, and the last one removes all."""
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", REPOSITORY, clone], check=True, timeout=60)
     blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("VIRTUAL_ENV", "PYTHON"))}
     environment["PIP_CONSTRAINT"] = str(REPOSITORY / "constraints.txt")
     environment["PIP_PREFER_BINARY"] = "1"
-    # The Python of the tests, whatever the machine calls `python3`.
+    # Use the Python of the tests, whatever the machine calls `python3`.
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python3").symlink_to(Path(sys.executable).resolve())
     environment["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{environment['PATH']}"
 
-    # `doctor` says by its exit code that something is missing here, such as a key.
+    # `doctor` fails if something is missing on this machine, such as a key.
     script = "set -e\n" + "".join(blocks).replace("agno-rt doctor", "agno-rt doctor || true")
     done = subprocess.run(
         ["sh", "-c", script], cwd=clone, env=environment, capture_output=True, text=True, timeout=900, check=False
@@ -43,7 +43,7 @@ def test_the_commands_of_the_page(tmp_path: Path) -> None:
 
 
 def test_no_readme_says_what_does_not_work() -> None:
-    """No README tells a reader to install a distribution from an index that does not have it."""
+    """No README tells a reader to install a distribution from an index that lacks the distribution."""
     pages = [REPOSITORY / "README.md", *REPOSITORY.glob("plugins/*/README.md")]
     for page in pages:
         for line in page.read_text(encoding="utf-8").splitlines():

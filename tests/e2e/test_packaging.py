@@ -1,4 +1,4 @@
-"""The distributions: what their metadata says, and that their wheels do the main job on each Python that is here."""
+"""The distributions: metadata, and wheels doing the main job on each Python of this machine."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ include = ["agno_rt_late.py"]
 
 
 def metadata(project: Path) -> dict[str, Any]:
-    """The table [project] of a distribution."""
+    """Return the table [project] of a distribution."""
     found: dict[str, Any] = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return found
 
@@ -66,7 +66,7 @@ VERSION = metadata(ROOT)["version"]
 
 @pytest.mark.parametrize("project", SHIPPED, ids=lambda path: path.name)
 def test_distributions_say_the_same_of_themselves(project: Path) -> None:
-    """Author, licence, version, Pythons and classifiers are those of the kernel; the licence's text is there."""
+    """Author, licence, version, Pythons and classifiers equal the kernel's; the licence's text is present."""
     kernel, found = metadata(ROOT), metadata(project)
     shared = ("version", "authors", "license", "license-files", "classifiers", "requires-python")
 
@@ -77,7 +77,7 @@ def test_distributions_say_the_same_of_themselves(project: Path) -> None:
 
 
 def test_a_new_plugin_says_what_the_others_say() -> None:
-    """What `agno-rt plugin new` copies has their classifiers, Pythons and licence; the author is whoever copies it."""
+    """The template of `agno-rt plugin new` has our classifiers, Pythons and licence, and no author."""
     kernel, template = metadata(ROOT), metadata(ROOT / "plugins" / "agno-rt-template")
     shared = ("license", "license-files", "classifiers", "requires-python")
 
@@ -87,7 +87,7 @@ def test_a_new_plugin_says_what_the_others_say() -> None:
 
 
 def test_no_distribution_claims_to_be_more_than_it_is() -> None:
-    """As long as nothing is released, the status is alpha; the Pythons are those that the wheels are tried on."""
+    """Before the first release the status is alpha; the Pythons are the tested ones."""
     classifiers = metadata(ROOT)["classifiers"]
 
     assert [each for each in classifiers if each.startswith("Development Status")] == [
@@ -99,14 +99,14 @@ def test_no_distribution_claims_to_be_more_than_it_is() -> None:
 
 @pytest.mark.parametrize("project", [path for path in PROJECTS if path != ROOT], ids=lambda path: path.name)
 def test_plugins_bound_the_kernel(project: Path) -> None:
-    """A kernel with another interface is not installed beside a plugin."""
+    """A kernel with another interface cannot be installed beside a plugin."""
     version = metadata(ROOT)["version"]
 
     assert f"agno-rt~={version}" in metadata(project)["dependencies"]
 
 
 def test_the_extra_all_brings_every_plugin() -> None:
-    """`agno-rt[all]` has each plugin that ships, and the kernel's own extras."""
+    """`agno-rt[all]` has each shipped plugin, and the kernel's own extras."""
     extras = metadata(ROOT)["optional-dependencies"]
     names = {requirement.partition("~")[0] for requirement in extras["all"]}
 
@@ -116,7 +116,7 @@ def test_the_extra_all_brings_every_plugin() -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every shipped distribution as wheel and source distribution, made as for an index."""
+    """Build every shipped distribution as wheel and source distribution, as for an index."""
     folder = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "release.py", "--url", ADDRESS, "--out", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False)
@@ -126,7 +126,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheels_have_types_a_licence_and_an_author(built: Path) -> None:
-    """Each wheel says that it is typed and who made it, and carries the licence's text; none carries tests."""
+    """Each wheel has types, an author and the licence's text; none carries tests."""
     for path in built.glob("*.whl"):
         names, said = zipfile.ZipFile(path).namelist(), metadata_of(path)
 
@@ -155,7 +155,7 @@ def test_wheels_name_the_address_that_was_given(built: Path) -> None:
 
 
 def test_links_are_made_absolute() -> None:
-    """Links to files, images and addresses of their own, in each form; what stands in code is left alone."""
+    """Links to files, images and addresses of their own become absolute, in each form; code is left alone."""
     text = """[a](docs/index.md#top) ![b](LICENSE) [![c](LICENSE)](README.md) [d](https://x.example/) [e](#f) [g](/h)
 <img src="LICENSE"> <a href="plugins">j</a>
 
@@ -183,7 +183,7 @@ def test_links_are_made_absolute() -> None:
 
 @pytest.mark.parametrize("address", ["", "forge.example/agno_rt", "http://forge.example/agno_rt", "https://"])
 def test_nothing_is_built_without_an_address(address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is no address is told how to become one."""
+    """An invalid address is an error with a valid suggestion."""
     assert release.main(["--url", address, "--out", str(tmp_path / "dist")]) == 1
 
     assert "write https://HOST/OWNER/NAME" in capsys.readouterr().err
@@ -191,14 +191,14 @@ def test_nothing_is_built_without_an_address(address: str, tmp_path: Path, capsy
 
 
 def test_a_dead_link_is_not_published() -> None:
-    """A README that links to what is not in the repository cannot be built."""
+    """A README with a link to a missing file cannot be built."""
     place = release.Place("https://f.example", "https://f.example", "https://f.example", "")
     with pytest.raises(release.ReleaseError, match=r"README.md links to docs/nowhere.md, which is not"):
         release.absolute_links("[a](docs/nowhere.md)", Path("README.md"), place)
 
 
 def test_the_kernels_sdist_has_what_its_wheel_is_made_of(built: Path, tmp_path: Path) -> None:
-    """No plugin but the template that the wheel carries, no tests, no results; the wheel made of it is the same."""
+    """The sdist has no plugin except the template, no tests and no results; its wheel equals the built one."""
     with tarfile.open(built / f"agno_rt-{VERSION}.tar.gz") as archive:
         names = [name.partition("/")[2] for name in archive.getnames()]
         archive.extractall(tmp_path, filter="data")
@@ -214,7 +214,7 @@ def test_the_kernels_sdist_has_what_its_wheel_is_made_of(built: Path, tmp_path: 
 
 @pytest.mark.parametrize("version", PYTHONS)
 def test_wheels_do_the_main_job(version: str, built: Path, tmp_path: Path) -> None:
-    """In a fresh environment the kernel runs an agent by itself, and with all plugins serves it."""
+    """In a fresh environment the kernel runs an agent by itself, and with all plugins serves the agent."""
     python = find_python(version)
     if python is None:
         pytest.skip(f"Python {version} is not here: put python{version} on the PATH")
@@ -249,7 +249,7 @@ def test_wheels_do_the_main_job(version: str, built: Path, tmp_path: Path) -> No
 
 
 class Environment:
-    """A virtual environment of its own, and what is typed in it."""
+    """A virtual environment of the test, with commands."""
 
     def __init__(self, python: Sequence[str], folder: Path) -> None:
         self.folder = folder
@@ -257,21 +257,21 @@ class Environment:
         self._run([*python, "-m", "venv", str(folder / "env")])
 
     def bin(self, name: str) -> str:
-        """A program of the environment."""
+        """Return the path of a program of the environment."""
         return str(self.folder / "env/bin" / name)
 
     def install(self, wheels: Path, what: str, *options: str) -> None:
-        """Install by pip: what is ours from the wheels, the rest from the index that pip is set up with."""
+        """Install by pip: our distributions from the wheels, the others from the configured index."""
         pip = [self.bin("python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--prefer-binary"]
         self._run([*pip, "--find-links", str(wheels), "--constraint", str(ROOT / "constraints.txt"), *options, what])
 
     def check(self) -> None:
-        """See that every requirement is met, and that importing the kernel warns of nothing."""
+        """Check that every requirement is met, and importing the kernel gives no warning."""
         self._run([self.bin("python"), "-m", "pip", "check", "--disable-pip-version-check"])
         self._run([self.bin("python"), "-W", "error", "-c", "import agno_rt; agno_rt.Runtime"])
 
     def agno(self, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run the command, which ends with that exit code."""
+        """Run the command, and check the exit code."""
         return self._run([self.bin("agno-rt"), *arguments], status)
 
     def _run(self, command: Sequence[str], status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -284,7 +284,7 @@ class Environment:
 
 
 def make_plugin(folder: Path, kernel: str) -> Path:
-    """Build the wheel of a plugin `late` that is made for those versions of the kernel; return its folder."""
+    """Build the wheel of a plugin `late` for those versions of the kernel, and return the wheel's folder."""
     folder.mkdir()
     (folder / "agno_rt_late.py").write_text("raise Exception('it was imported')", encoding="utf-8")
     (folder / "pyproject.toml").write_text(LATE.format(kernel=kernel), encoding="utf-8")
@@ -294,20 +294,20 @@ def make_plugin(folder: Path, kernel: str) -> Path:
 
 
 def metadata_of(wheel: Path) -> Message:
-    """What a wheel says of itself."""
+    """Return the metadata of a wheel."""
     texts = [text for name, text in contents_of(wheel).items() if name.endswith(".dist-info/METADATA")]
     return message_from_string(texts[0].decode())
 
 
 def contents_of(wheel: Path) -> dict[str, bytes]:
-    """Each file of a wheel."""
+    """Return the files of a wheel with contents."""
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
 def find_python(version: str) -> list[str] | None:
-    """The command of a Python of that version, if there is one: on the PATH, or among pyenv's."""
-    folders = [*os.environ.get("PATH", "").split(os.pathsep), *map(str, _pyenv_folders(version))]
+    """Return the command of a Python of this version from the PATH or pyenv, or None."""
+    folders = [*os.environ.get("PATH", "").split(os.pathsep), *map(str, _find_pyenv_folders(version))]
     for folder in folders:
         found = shutil.which(f"python{version}", path=folder)
         if found and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0:
@@ -315,11 +315,11 @@ def find_python(version: str) -> list[str] | None:
     return None
 
 
-def _pyenv_folders(version: str) -> list[Path]:
+def _find_pyenv_folders(version: str) -> list[Path]:
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     return sorted(root.glob(f"versions/{version}.*/bin"))
 
 
 def plain() -> dict[str, str]:
-    """The environment without what belongs to the one that the tests run in."""
+    """Return the environment without the variables of the tests' own environment."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("AGNO_RT", "PYTHON", "VIRTUAL"))}

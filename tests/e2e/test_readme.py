@@ -1,4 +1,4 @@
-"""What the README shows, run as it stands there."""
+"""The README's examples, run as printed."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ COLUMNS = ("agno_rt", "agno", "pydantic_ai", "langgraph")
 
 
 def block(language: str, having: str) -> str:
-    """The code block of the README in that language that has this in it."""
+    """Return the README's code block in the language that contains the text."""
     blocks = [text for text in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if having in text]
     assert len(blocks) == 1, f"the README has {len(blocks)} {language} blocks with {having!r}"
     return str(blocks[0])
 
 
 def run(*command: str, folder: Path, path: Path | None = None) -> str:
-    """What a command prints; it must succeed."""
+    """Run a command, check for success, and return the output."""
     environment = {**os.environ, "PYTHONPATH": str(path or "")}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
@@ -40,13 +40,13 @@ def run(*command: str, folder: Path, path: Path | None = None) -> str:
 
 
 def said(program: str) -> list[str]:
-    """What a program of the README prints, as its comments tell it."""
+    """Return the output of a README's program as told by its comments."""
     return [line.strip().removeprefix("# ") for line in program.splitlines() if line.strip().startswith("# ")]
 
 
 @pytest.mark.usefixtures("weights")
 def test_the_first_example(tmp_path: Path) -> None:
-    """The first thing that a reader tries prints what the README says, word for word."""
+    """The first example prints the README's output, word for word."""
     program = block("python", "class Event")
     (tmp_path / "program.py").write_text(program)
 
@@ -54,7 +54,7 @@ def test_the_first_example(tmp_path: Path) -> None:
 
 
 def test_the_program_with_an_approval(tmp_path: Path) -> None:
-    """It pauses, is approved, goes on and answers; the model alone is another one, which needs no key."""
+    """The program pauses, is approved, goes on and answers; only the model is replaced, by one without a key."""
     program = block("python", "trio.run(main)")
     scripted = 'ScriptedModel([[ToolCall("1", "refund", \'{"order": "A1", "amount": 20}\')], "It is refunded."])'
     imports = "from agno_rt import ToolCall\nfrom agno_rt.testing import ScriptedModel\n"
@@ -68,7 +68,7 @@ def test_the_program_with_an_approval(tmp_path: Path) -> None:
 
 
 def test_the_three_promises(tmp_path: Path) -> None:
-    """What `examples/promises.py` prints is what the README shows, but for ids, times and the line of limits."""
+    """The output of `examples/promises.py` equals the README's, except ids, times and the line of limits."""
     printed = run(sys.executable, str(ROOT / "examples/promises.py"), folder=tmp_path)
     printed = "\n".join(line for line in printed.splitlines() if not line.startswith("limits: "))
 
@@ -76,7 +76,7 @@ def test_the_three_promises(tmp_path: Path) -> None:
 
 
 def without_ids(text: str) -> str:
-    """The text with each id and each time in a form that does not change."""
+    """Replace each id and each time in the text by a constant."""
     return re.sub(r"\d+\.\d s", "0.0 s", re.sub(r"\b[0-9a-f]{24}\b", "ID", text)).strip()
 
 
@@ -107,7 +107,7 @@ def test_figures_are_those_that_were_measured(row: str, unit: str) -> None:
 
 
 def test_what_was_tried_is_what_the_comparison_says() -> None:
-    """The README names the versions and the day of the comparison; what it claims of the trials is in their logs."""
+    """The README has the versions and the day of the comparison; its claims on the trials are in their logs."""
     tried = json.loads((ROOT / "benchmarks/compare/results.json").read_text())
     logs = {name: tried["frameworks"][name]["logs"] for name in COLUMNS}
 
@@ -122,7 +122,7 @@ def test_what_was_tried_is_what_the_comparison_says() -> None:
 
 
 def test_every_distribution_is_named() -> None:
-    """The table of what is here has the kernel and each plugin of this repository, and nothing else."""
+    """The table of the repository has the kernel and each plugin, and nothing else."""
     table = README.partition("## What is here")[2].partition("\n## ")[0]
     folders = {folder.parent.name for folder in (ROOT / "plugins").glob("*/pyproject.toml")}
 
@@ -130,7 +130,7 @@ def test_every_distribution_is_named() -> None:
 
 
 def test_every_command_of_make_is_there() -> None:
-    """Each `make` command that the README names is a target."""
+    """Each `make` command of the README is a target."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
     assert set(re.findall(r"\bmake ([a-z-]+)", README)) - {"and"} <= targets

@@ -1,4 +1,4 @@
-"""What `serve`, `chat` and `run` say before the first answer: weights, keys, documents, memory. Real processes."""
+"""Messages of `serve`, `chat` and `run` before the first answer: weights, keys, documents, memory. Real processes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ clerk = Agent(ScriptedModel(["Hello!"]), "clerk", tools=[refund])
 
 
 def said_at_start(folder: Path, *arguments: str, **environment: str) -> str:
-    """What `agno-rt serve` prints until it serves; then it is stopped."""
+    """Return the output of `agno-rt serve` up to the serving line, then stop the server."""
     process = subprocess.Popen(
         [COMMAND, "serve", "--port", "0", *arguments],
         cwd=folder,
@@ -50,7 +50,7 @@ def said_at_start(folder: Path, *arguments: str, **environment: str) -> str:
 
 
 def test_serve_says_that_weights_are_missing_and_serves(tmp_path: Path) -> None:
-    """Both agents that ship lack the same weights: one warning, with the command that fetches them."""
+    """Both shipped agents lack the same weights: one warning, with the command that fetches them."""
     said = said_at_start(tmp_path, AGNO_RT_CACHE=str(tmp_path / "cache"))
 
     assert said.count("the weights of llamacpp:smollm2 are not at") == 1
@@ -60,7 +60,7 @@ def test_serve_says_that_weights_are_missing_and_serves(tmp_path: Path) -> None:
 
 
 def test_serve_says_that_a_key_is_missing(tmp_path: Path) -> None:
-    """A model behind a key says which variable it is to be in."""
+    """A model without its key names the variable for the key."""
     (tmp_path / "agno-rt.toml").write_text('[agents.bot]\nmodel = "openai:gpt-5"\n')
     said = said_at_start(tmp_path, OPENAI_API_KEY="")
 
@@ -70,7 +70,7 @@ def test_serve_says_that_a_key_is_missing(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("weights")
 def test_serve_counts_documents(tmp_path: Path) -> None:
-    """The librarian says how many documents it has, and where; none is a warning that says what to do."""
+    """The librarian reports the number and folder of its documents; none is a warning with a remedy."""
     none = said_at_start(tmp_path)
     (tmp_path / "a.md").write_text("# A\n")
     (tmp_path / "b.txt").write_text("B\n")
@@ -83,7 +83,7 @@ def test_serve_counts_documents(tmp_path: Path) -> None:
 
 
 def test_serve_warns_of_runs_that_wait_in_a_memory_that_forgets(tmp_path: Path) -> None:
-    """Where tools wait for a person, a memory that ends with the process is named, and the one that does not."""
+    """With tools that wait for a person, a warning names a memory that ends with the process, and a lasting one."""
     (tmp_path / "agents.py").write_text(CLERK)
     forgets = said_at_start(tmp_path, "agents.py")
     (tmp_path / "agno-rt.toml").write_text('[runtime]\nload = ["agents.py"]\nmemory = "sqlite:///a.db"\n')
@@ -95,7 +95,7 @@ def test_serve_warns_of_runs_that_wait_in_a_memory_that_forgets(tmp_path: Path) 
 
 
 def test_serve_says_that_its_memory_does_not_open(tmp_path: Path) -> None:
-    """A file that is no database is told before the first session is lost."""
+    """A file that is not a database is reported before the first session is lost."""
     (tmp_path / "agents.py").write_text(CLERK.replace("approve=True", "inline=True"))
     (tmp_path / "agno-rt.toml").write_text('[runtime]\nload = ["agents.py"]\nmemory = "sqlite:///notes.txt"\n')
     (tmp_path / "notes.txt").write_text("These are notes, and no database. " * 100)
@@ -108,7 +108,7 @@ def test_serve_says_that_its_memory_does_not_open(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("weights")
 def test_run_and_chat_warn_of_an_empty_folder(tmp_path: Path, agno_rt: Command) -> None:
-    """On standard error, before the answer, which is the sentence that says so too."""
+    """The warning comes on standard error, before the answer, which gives the same reason."""
     ran = agno_rt("run", "librarian", "When does the canteen open?")
     chatted = agno_rt("chat", "librarian", input="")
 
@@ -119,7 +119,7 @@ def test_run_and_chat_warn_of_an_empty_folder(tmp_path: Path, agno_rt: Command) 
 
 @pytest.mark.usefixtures("weights")
 def test_run_says_nothing_where_all_is_well(agno_rt: Command) -> None:
-    """A script reads the answer, and nothing but it: the same words each time."""
+    """A script reads the answer only, with the same words each time."""
     first, second = agno_rt("run", "assistant", "Say hello."), agno_rt("run", "assistant", "Say hello.")
 
     assert first.stdout == second.stdout == "Hello! How can I help you?\n"

@@ -64,7 +64,7 @@ async def lines_that_make_events(body: measuring.Times) -> set[tuple[str, int]]:
 def event_lines() -> Iterator[tuple[str, int]]:
     """Yield each line of the kernel that calls an event class."""
     made = {name for name, value in vars(events).items() if isinstance(value, type) and issubclass(value, Event)}
-    for path in Path(events.__file__).parent.glob("*.py"):
+    for path in Path(events.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
                 name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr

@@ -158,7 +158,7 @@ def test_a_link_leads_to_a_graph(page: Page) -> None:
         " return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(value => value > 0); })()"
     )
     page.locator("#project-name").click()
-    expect(page.get_by_role("heading", name="How to read it")).to_be_visible()
+    expect(page.get_by_role("heading", name="How to read the tables")).to_be_visible()
 
 
 @pytest.fixture(scope="module")

@@ -135,7 +135,7 @@ class TestHold:
         baseline.write_text(text)
 
         assert run(one=94) == 2
-        assert f"{baseline} is no baseline" in capsys.readouterr().err
+        assert f"{baseline} is not a baseline" in capsys.readouterr().err
 
 
 class TestVersions:

@@ -177,8 +177,8 @@ class TestMeasuring:
         [
             (["/nonexistent/peer"], "cannot be started: No such file or directory"),
             ([sys.executable, "-c", "import nothing_of_that_name"], "No module named 'nothing_of_that_name'"),
-            ([sys.executable, "-c", "print('hello')"], "answered with what is no JSON"),
-            ([sys.executable, "-c", "print(1)"], "answered with what is no object of JSON"),
+            ([sys.executable, "-c", "print('hello')"], "answered with text that is not JSON"),
+            ([sys.executable, "-c", "print(1)"], "answered with JSON that is not an object"),
         ],
     )
     async def test_a_peer_that_does_not_come_up(self, fakes: Fakes, command: list[str], reason: str) -> None:
@@ -384,7 +384,7 @@ class TestCommand:
         [
             (["--peers", "langraph"], "unknown peer 'langraph'"),
             (["--rows", "runs"], "unknown row 'runs'"),
-            (["--agno-go", "docs"], "docs is no program that can be run"),
+            (["--agno-go", "docs"], "docs is not a program that can be run"),
         ],
     )
     def test_names_that_there_are_not(

@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 import trio
 
-from agno_rt import Agent, AgentPool, Runtime, run
+from agno_rt import Agent, AgentPool, Runtime, Toolkit, run
 from agno_rt.errors import UsageError
 from agno_rt.memory import MemoryPolicy
 from agno_rt.testing import ScriptedModel
 
 AGENT = Agent(ScriptedModel(lambda request: "x"), "bot", memory=MemoryPolicy(journal=True))
+
+
+KIT = Toolkit("kit", open=contextlib.AsyncExitStack)  # type: ignore[arg-type]  # it is never opened
 
 
 async def enter(manager: AbstractAsyncContextManager[object]) -> None:
@@ -30,6 +33,8 @@ async def enter(manager: AbstractAsyncContextManager[object]) -> None:
 WAYS: dict[str, Callable[[Runtime], Awaitable[Any]]] = {
     "run": lambda rt: rt.run(AGENT, "x"),
     "run without a journal": lambda rt: rt.run(Agent(AGENT.model), "x"),
+    "run with a toolkit to open": lambda rt: rt.run(Agent(AGENT.model, tools=[KIT]), "x"),
+    "open_tools": lambda rt: rt.open_tools(Agent(AGENT.model, tools=[KIT])),
     "start": lambda rt: rt.start(AGENT, "x"),
     "stream": lambda rt: enter(rt.stream(AGENT, "x")),
     "resume": lambda rt: rt.resume("r"),

@@ -482,7 +482,8 @@ def test_the_plugin_imports_nothing_by_itself(pytester: pytest.Pytester) -> None
 
         def test_it(request):
             loaded = {name for name in sys.modules if name.partition(".")[0] == "agno_rt"}
-            assert loaded == {"agno_rt", "agno_rt._face", "agno_rt.testing", "agno_rt.testing.fixtures"}
+            names = ("_package", "_package.face", "testing", "testing.fixtures")
+            assert loaded == {"agno_rt", *(f"agno_rt.{name}" for name in names)}
         """
     )
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)

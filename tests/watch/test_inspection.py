@@ -233,7 +233,7 @@ async def test_it_changes_no_run() -> None:
         result = await rt.run(Agent(ScriptedModel(["ok"])), "x")
         (_, path), *_ = sockets()
         report = await ask_process(path)
-        for observer in rt._observers:
+        for observer in rt._observers.heard:
             if isinstance(observer, Inspection):
                 observer.close()
 

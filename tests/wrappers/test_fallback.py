@@ -62,6 +62,13 @@ class TestChain:
         assert fallback.profile.price is None
         assert fallback.profile.output == "schema"
 
+    def test_the_first_model_says_where_models_run(self) -> None:
+        """A fallback is loaded into the process if its first model is."""
+        here, there = Service("A.", profile=ModelProfile(in_process=True)), make_service("b", "B.")
+
+        assert Fallback(here, there).profile.in_process
+        assert not Fallback(there, here).profile.in_process
+
     async def test_a_cancellation_is_no_failure(self, autojump_clock: MockClock) -> None:
         """A cancellation passes through, and no other model is asked."""
         second = make_service("b")

@@ -1,1 +1,1 @@
-"""The verbs of `agno-rt`, a module each, imported when the verb is typed. What they share is one folder up."""
+"""The verbs of `agno-rt`, one module each, imported when the verb is typed. Shared code lies one folder up."""

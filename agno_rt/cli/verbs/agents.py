@@ -1,4 +1,4 @@
-"""`agno-rt agents`: which agents there are, with their models and tools, and where each is from."""
+"""`agno-rt agents`: lists the agents of the project, with their models, tools and sources."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ __all__ = ["command"]
 def command(config: str | None, as_json: bool) -> None:
     """List the agents of the project, with their models and tools.
 
-    Without a project here, those that ship with agno_rt are listed.
+    Outside a project, list the agents that ship with agno_rt.
     """
     from agno_rt.cli.list_agents import list_agents, print_agents
     from agno_rt.cli.tables import print_json_lines
     from agno_rt.project import load_project
 
+    # The path of a console script lacks the current folder, where the project's modules lie.
     sys.path.insert(0, os.getcwd())
     agents = list_agents(load_project(config))
     if as_json:

@@ -23,12 +23,13 @@ from agno_rt.cli.report import notice, remark, show_error
 from agno_rt.errors import AgnoError
 
 if TYPE_CHECKING:
-    from agno_rt.cli.chat_commands import Commands
-    from agno_rt.cli.dialogue import Dialogue
-    from agno_rt.cli.line_input import Complete, LineInput, Typed
+    from agno_rt.cli.chat.commands import Commands
+    from agno_rt.cli.chat.dialogue import Dialogue
+    from agno_rt.cli.chat.line_input import Complete, LineInput, Typed
 
 __all__ = ["command"]
 
+# 128 + SIGINT, the exit code that shells give a command after Ctrl-C.
 INTERRUPTED = 130
 
 
@@ -37,7 +38,7 @@ INTERRUPTED = 130
 @agent_options
 @config_option
 @session_option
-@click.option("--new", is_flag=True, help="Begin a new conversation.")
+@click.option("--new", is_flag=True, help="Start a new conversation.")
 @user_option
 @reasoning_option
 @plain_option
@@ -46,7 +47,7 @@ INTERRUPTED = 130
     "--no-history",
     is_flag=True,
     envvar="AGNO_RT_NO_HISTORY",
-    help="Keep nothing of what is typed for the arrow keys (as AGNO_RT_NO_HISTORY=1 does).",
+    help="Do not store your inputs for the arrow keys (as AGNO_RT_NO_HISTORY=1 does).",
 )
 @debug_option
 def command(
@@ -59,26 +60,27 @@ def command(
 ) -> int:
     """Talk with an agent, and go on with the last conversation.
 
-    AGENT is what `agno-rt run` takes; with --model it may be left out. Ctrl-C stops an answer, Ctrl-D leaves, /help
-    lists the commands. Conversations are kept in the project's memory, or, where it has none that lasts, in a file of
-    yours.
+    AGENT is as in `agno-rt run`; with --model you may leave it out. Ctrl-C stops an answer, Ctrl-D leaves, /help lists
+    the commands. Conversations are kept in the memory of the project, or in a file in your data folder if that memory
+    does not last.
     """
-    from agno_rt.cli.chat_commands import Commands, complete
+    from agno_rt.cli.chat.commands import Commands, complete
+    from agno_rt.cli.chat.dialogue import Dialogue, Manner
+    from agno_rt.cli.chat.session_names import session_stem
     from agno_rt.cli.choose_agent import Changes, choose_agent
-    from agno_rt.cli.conversation import open_conversation
-    from agno_rt.cli.dialogue import Dialogue, Manner
-    from agno_rt.cli.display import Display
-    from agno_rt.cli.keeping import lasting, session_stem
+    from agno_rt.cli.default_memory import lasting_project
+    from agno_rt.cli.open_memory import Place
     from agno_rt.cli.report import show_findings
-    from agno_rt.cli.stored import Place
-    from agno_rt.cli.terminal import kept_enter
+    from agno_rt.cli.run_agent.conversation import open_conversation
+    from agno_rt.cli.run_agent.display import Display
+    from agno_rt.cli.terminal import keep_enter
 
     target = choose_agent("chat", agent, config, Changes(how["model"], how["system"], how["tools"]))
-    project, file = lasting(target.project)
+    project, file = lasting_project(target.project)
     stem = session or session_stem(target, shared=file is not None)
-    typed = _typed(agent, config, user) + target.typed
+    typed = _render_options(agent, config, user) + target.typed
     with ExitStack() as stack:
-        stack.enter_context(kept_enter())
+        stack.enter_context(keep_enter())
         conversation = stack.enter_context(open_conversation(project, target.agent, user))
         conversation.check()
         display = Display(provisional=target.provisional, reasoning=how["reasoning"], plain=how["plain"])
@@ -86,36 +88,36 @@ def command(
         dialogue = Dialogue(conversation, display, target, manner, stem, file)
         dialogue.begin(session, new=new)
         show_findings(conversation.findings())
-        lines = stack.enter_context(_line_input(lambda line: complete(dialogue, line), kept=not how["no_history"]))
+        lines = stack.enter_context(_open_line_input(lambda line: complete(dialogue, line), kept=not how["no_history"]))
         return Chat(dialogue, lines, Commands(dialogue, lines)).talk()
 
 
-def _typed(agent: str | None, config: str | None, user: str | None) -> str:
-    """The agent and the options that a chat was begun with, as they are typed."""
+def _render_options(agent: str | None, config: str | None, user: str | None) -> str:
+    """Render the agent and the options of the chat for a shell."""
     named = "" if agent is None else f" {shlex.quote(agent)}"
     options = (("-c", config), ("--user", user))
     return named + "".join(f" {name} {shlex.quote(value)}" for name, value in options if value)
 
 
-def _line_input(complete: Complete, *, kept: bool) -> LineInput:
-    from agno_rt.cli.input_history import History
-    from agno_rt.cli.keeping import history_file
-    from agno_rt.cli.line_input import LineInput
+def _open_line_input(complete: Complete, *, kept: bool) -> LineInput:
+    from agno_rt.cli.chat.input_history import History
+    from agno_rt.cli.chat.line_input import LineInput
+    from agno_rt.cli.default_memory import history_file
 
     return LineInput(complete, History(history_file()) if kept else None)
 
 
 @attrs.frozen
 class Chat:
-    """Reads one input after another, and has each answered or carried out."""
+    """A loop over inputs: questions are answered, commands carried out."""
 
     dialogue: Dialogue
     lines: LineInput
     commands: Commands
 
     def talk(self) -> int:
-        """Read inputs and answer them until the end; the exit code."""
-        from agno_rt.cli.outcome import PAUSED
+        """Read and answer inputs until the end, and return the exit code."""
+        from agno_rt.cli.run_agent.outcome import PAUSED
         from agno_rt.cli.terminal import is_interactive
 
         interrupted = False
@@ -130,16 +132,17 @@ class Chat:
                 remark("Ctrl-D or /quit leaves, and so does another Ctrl-C.")
                 continue
             interrupted = False
-            if typed is None or not self._take(typed):
+            if typed is None or not self._handle(typed):
                 return self._leave(0 if is_interactive() else int(self.dialogue.failed))
             if self.dialogue.paused and not is_interactive():
-                # What comes next was written for an answer that is not there.
+                # The next line of a script expects an answer, and a paused run has none.
                 return PAUSED
 
-    def _take(self, typed: Typed) -> bool:
-        """Have the input answered or carried out; whether to go on."""
-        from agno_rt.cli.chat_commands import is_command
+    def _handle(self, typed: Typed) -> bool:
+        """Answer a question or carry out a command. Return whether the chat goes on."""
+        from agno_rt.cli.chat.commands import is_command
 
+        # A terminal's bytes that are not UTF-8 arrive as surrogates, which JSON for a model cannot have.
         text = typed.text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").strip()
         try:
             if not typed.quoted and is_command(text):

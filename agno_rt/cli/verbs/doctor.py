@@ -1,4 +1,4 @@
-"""`agno-rt doctor`: whether everything that agents need is here, and what to do about what is not."""
+"""`agno-rt doctor`: checks the needs of agents, with a remedy for each fault."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ __all__ = ["command"]
 def command(config: str | None, as_json: bool) -> int:
     """Check Python, plugins, models, memory, agents and the port.
 
-    Each line says what was found, and what to do where something is missing. No model is loaded, no server is asked,
-    and nothing is changed. The exit code is 1 where something is broken.
+    Each line says what was found, and what to do if something is missing. Toolkits are opened for a moment; no model is
+    loaded or asked, and nothing is changed. The exit code is 1 if something is broken.
     """
     from agno_rt.cli.checkup import examine
     from agno_rt.cli.tables import print_json_lines
 
+    # The path of a console script lacks the current folder, where the project's modules lie.
     sys.path.insert(0, os.getcwd())
     lines = []
     for line in examine(config):
         lines.append(line)
         if not as_json:
-            _print(line)
+            _print_check(line)
     if as_json:
         print_json_lines(lines)
     broken = sum(line.status == "error" for line in lines)
@@ -50,14 +51,15 @@ _MARKS = {
     "warning": ("!", "!", "yellow"),
     "error": ("✗", "x", "red"),
 }
-"""How each kind of line begins: the mark, what stands for it where the encoding lacks it, and the color."""
+"""The mark before each kind of line, its substitute where the encoding lacks the mark, and its color."""
 
 
-def _print(line: Line) -> None:
+def _print_check(line: Line) -> None:
     from agno_rt.cli.report import clean, styled
     from agno_rt.cli.tables import print_wrapped
 
     mark, plain, color = _MARKS[line.status]
+    # An encoding such as ASCII lacks the marks.
     try:
         mark.encode(sys.stdout.encoding or "utf-8")
     except UnicodeError:

@@ -1,4 +1,4 @@
-"""`agno-rt init`: writes the project that ships with agno_rt, to be changed."""
+"""`agno-rt init`: writes a project to start from, as shipped with agno_rt."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agno_rt.cli.options import debug_option
 
 __all__ = ["command"]
 
-# Many repositories have a guide for coding agents already: that is no reason to write nothing.
+# Many repositories have a guide for coding agents already: keep it, and write the other files.
 _GUIDE = "AGENTS.md"
 
 
@@ -23,12 +23,12 @@ _GUIDE = "AGENTS.md"
 def command(folder: Path) -> None:
     """Write agno-rt.toml and agents.py to start from, and AGENTS.md for coding agents.
 
-    They are written into DIR, or into this folder. What is there already is never overwritten.
+    They are written into DIR, or into this folder. Files that exist are never overwritten.
     """
-    from agno_rt.cli.copying import copy_files
+    from agno_rt.cli.copy_files import copy_files
 
     with resources.as_file(resources.files("agno_rt") / "defaults" / "project") as project:
-        # agno-rt.toml is where people write keys.
+        # People write API keys into agno-rt.toml, so only its owner may read the copy.
         written = copy_files(project, folder, private=True, spare=(_GUIDE,))
     for path in written:
         click.echo(f"wrote {path}")

@@ -1,4 +1,4 @@
-"""`agno-rt map`: asks an agent each input of a file, and stores each result as soon as it is there."""
+"""`agno-rt map`: asks an agent each input of a file, and stores each result when its run ends."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 AT_ONCE = 8
-"""Runs at once where the command line does not say how many."""
+"""Number of runs at once unless the command line says another."""
 
 
 @click.command("map")
 @click.argument("words", metavar="[AGENT] INPUTS", nargs=-1, shell_complete=complete_agent)
-@click.option("-o", "--output", metavar="FILE", help="Where the results go; - is standard output.")
+@click.option("-o", "--output", metavar="FILE", help="File for the results; - is standard output.")
 @click.option(
     "-n", "--concurrency", metavar="N", type=click.IntRange(1), default=AT_ONCE, show_default=True, help="Runs at once."
 )
-@click.option("--fail-fast", is_flag=True, help="End with the first input that fails.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first input that fails.")
 @agent_options
 @config_option
 @debug_option
@@ -38,42 +38,42 @@ def command(
 ) -> int:
     """Ask an agent each input of a file, several at once.
 
-    AGENT is what `agno-rt run` takes; with --model it may be left out. INPUTS has one input a line: a JSON string, or
-    an object whose "input" is asked and whose other fields are yours; in a .txt file a line is the input itself. - is
-    standard input. Each result is a line of JSON, with the number of its input's line and what stood there.
+    AGENT is as in `agno-rt run`; with --model you may leave it out. INPUTS has one input a line: a JSON string, or an
+    object whose "input" is asked and whose other fields are yours; in a .txt file each line is an input. - is standard
+    input. Each result is a line of JSON, with the line number of its input and the content of that line.
 
-    The same command goes on where it was left: what is completed in FILE is not asked again; what failed is. The exit
-    code is 1 where an input failed, and 75 where a run waits for a person.
+    Run the same command again to go on: inputs that are completed in FILE are skipped, failed inputs are asked again.
+    The exit code is 1 if an input failed, and 75 if a run waits for a person.
     """
     from agno_rt.cli.choose_agent import Changes, choose_agent
     from agno_rt.cli.map_files import open_inputs, open_results
 
     given_changes = Changes(**changes)
-    agent, inputs = _split(words, needed=given_changes.model is None)
+    agent, inputs = _split_words(words, needed=given_changes.model is None)
     target = choose_agent("map", agent, config, given_changes)
     if output is None:
         raise UsageError(
-            "where the results go is not said", hint="Name a file: -o results.jsonl; - is standard output."
+            "no file for the results is given", hint="Name a file: -o results.jsonl; - is standard output."
         )
     with open_inputs(inputs) as given, open_results(output, given) as results:
         return _Map(target, given, results, concurrency, fail_fast=fail_fast).run()
 
 
-def _split(words: tuple[str, ...], *, needed: bool) -> tuple[str | None, str]:
-    """Tell the agent, which may be left out where it is not `needed`, from the file of inputs."""
+def _split_words(words: tuple[str, ...], *, needed: bool) -> tuple[str | None, str]:
+    """Return the agent and the file of inputs. The agent is None if left out, which is allowed unless `needed`."""
     if not words and needed:
         return None, ""
     if len(words) == 2:
         return words[0], words[1]
     if len(words) == 1 and not needed:
         return None, words[0]
-    problem = "there is no file of inputs" if len(words) < 2 else f"there are {len(words) - 2} words too many"
+    problem = "no file of inputs is given" if len(words) < 2 else f"there are {len(words) - 2} words too many"
     raise UsageError(problem, hint="Name one agent and one file: agno-rt map AGENT inputs.jsonl -o results.jsonl")
 
 
 @attrs.define
 class _Map:
-    """One call of the command, and what came of its inputs so far."""
+    """A call of the command, with counts of the results so far."""
 
     target: Target
     inputs: Inputs
@@ -84,43 +84,46 @@ class _Map:
     first_failure: str = ""
 
     def run(self) -> int:
-        """Ask what is not done yet, and return the exit code."""
+        """Ask the inputs that are not completed yet, and return the exit code."""
         import trio
 
         known = sum(self.results.has(number, given) for number, given in self.inputs)
-        with _progress(self.inputs.total, known) as advance:
+        with _show_progress(self.inputs.total, known) as advance:
             cancelled = trio.run(self._ask_all, advance)
-        self._report(known)
+        self._print_summary(known)
+        # 130 is 128 + SIGINT, as after Ctrl-C in a shell; 75 means that a person must decide.
         if cancelled:
             return 130
         return 1 if self.counts.get("failed") else 75 if self.counts.get("paused") else 0
 
     async def _ask_all(self, advance: Callable[[], None]) -> bool:
-        """Ask each input that is not done; tell whether Ctrl-C ended it."""
+        """Ask each input that is not completed. Return whether Ctrl-C stopped the runs."""
         import trio
 
-        from agno_rt.cli.interrupts import on_interrupt
+        from agno_rt.cli.run_agent.interrupts import on_interrupt
 
+        # From the position of an input in the call of `runtime.map` to its line in the file.
         numbers: dict[int, tuple[int, Any]] = {}
         scope, token = trio.CancelScope(), trio.lowlevel.current_trio_token()
         agent = self.target.agent
 
         def keep(at: int, result: RunResult) -> None:
-            self._keep(*numbers.pop(at), result)
+            self._store_result(*numbers.pop(at), result)
             advance()
 
+        # A signal handler runs between any two bytecodes: only `run_sync_soon` is safe to call there.
         with on_interrupt(lambda: token.run_sync_soon(scope.cancel)), scope:
             async with self.target.project.runtime() as runtime:
                 await runtime.map(
                     agent,
-                    self._asked(numbers),
+                    self._yield_remaining(numbers),
                     concurrency=self.concurrency,
                     on_error="raise" if self.fail_fast else "keep",
                     on_result=keep,
                 )
         return scope.cancelled_caught
 
-    def _asked(self, numbers: dict[int, tuple[int, Any]]) -> Iterator[str]:
+    def _yield_remaining(self, numbers: dict[int, tuple[int, Any]]) -> Iterator[str]:
         from agno_rt.cli.map_files import input_of
 
         places = ((number, given) for number, given in self.inputs if not self.results.has(number, given))
@@ -128,8 +131,8 @@ class _Map:
             numbers[at] = number, given
             yield input_of(given)
 
-    def _keep(self, number: int, given: Any, result: RunResult) -> None:
-        from agno_rt.cli.outcome import result_fields
+    def _store_result(self, number: int, given: Any, result: RunResult) -> None:
+        from agno_rt.cli.run_agent.outcome import result_fields
         from agno_rt.errors import AgnoError
 
         error = result.error if isinstance(result.error, AgnoError) else None
@@ -139,7 +142,7 @@ class _Map:
         if error is not None and not self.first_failure:
             self.first_failure = f"line {number}: {error.message}"
 
-    def _report(self, known: int) -> None:
+    def _print_summary(self, known: int) -> None:
         from agno_rt.cli.report import notice, show_error
 
         total, completed, failed = self.inputs.total, self.counts.get("completed", 0), self.counts.get("failed", 0)
@@ -147,15 +150,15 @@ class _Map:
         paused = f", {self.counts['paused']} wait for a person" if "paused" in self.counts else ""
         notice(f"{completed + known} of {total} completed{before}{paused}.")
         if failed:
-            again = "The same command tries what failed again."
+            again = "Run the same command again to retry the failed inputs."
             show_error(f"{failed} failed; {self.first_failure}", again)
         elif completed + known < total and not paused:
-            notice("The same command goes on with the rest.")
+            notice("Run the same command again to go on with the rest.")
 
 
 @contextmanager
-def _progress(total: int, known: int) -> Iterator[Callable[[], None]]:
-    """Show a bar on a terminal, and give what moves it on; elsewhere nothing is shown."""
+def _show_progress(total: int, known: int) -> Iterator[Callable[[], None]]:
+    """Show a progress bar in a terminal, and yield a function that advances the bar. Elsewhere show nothing."""
     import sys
 
     if not sys.stderr.isatty():

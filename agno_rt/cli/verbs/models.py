@@ -1,4 +1,4 @@
-"""`agno-rt models`: which models there are, how to write them, and what each lacks before it can answer."""
+"""`agno-rt models`: lists the models of each plugin, how to write them, and what each lacks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["command"]
 @json_option
 @debug_option
 def command(config: str | None, as_json: bool) -> None:
-    """List the models that plugins have, and what each lacks.
+    """List the models that plugins provide, and what each lacks.
 
-    A model may be any that its plugin can reach: of those, examples are listed. In them MODEL stands for a name and
+    Many plugins can reach more models than are listed: their entries are examples, in which MODEL stands for a name and
     PATH for a file. No model is loaded, and no server is asked.
     """
     from agno_rt.cli.list_models import list_models, print_models

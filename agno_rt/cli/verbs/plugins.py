@@ -1,4 +1,4 @@
-"""`agno-rt plugins`: what is installed, what each plugin offers, and what failed and why."""
+"""`agno-rt plugins`: lists the installed plugins, what each provides, and the reasons of failures."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ _FORMS = {
     "commands": "command agno-rt {name}",
     "routes": "route /{name}",
 }
-"""How each kind of thing is written where it is used."""
+"""The form in which each kind of thing is written where it is used."""
 
 _FEW = 2
-"""How many things of a kind are named in a short list."""
+"""Number of things of a kind that a short list names; of more, it has the number alone."""
 
 
 @click.command("plugins")
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("-v", "--verbose", is_flag=True, help="Say all that each plugin provides.")
+@click.option("-v", "--verbose", is_flag=True, help="Show everything that each plugin provides.")
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @debug_option
 def command(names: tuple[str, ...], verbose: bool, config: str | None, as_json: bool) -> None:
     """List the installed plugins, and what each provides.
 
-    With NAME, all that these provide. A plugin that fails to load is listed with the reason. Every plugin is imported
-    to find out.
+    With NAME, show everything that these plugins provide. A plugin that fails to load is listed with the reason.
+    Listing imports every plugin.
     """
     from agno_rt.plugins import PluginHost
 
-    blocked = _blocked(config)
-    infos = _named(PluginHost(block=blocked).plugins(), names)
+    blocked = _load_blocked(config)
+    infos = _select_plugins(PluginHost(block=blocked).plugins(), names)
     if as_json:
         _print_json(infos)
         return
@@ -64,8 +64,8 @@ def command(names: tuple[str, ...], verbose: bool, config: str | None, as_json: 
         notice(f"Blocked in [runtime]: {', '.join(blocked)}.")
 
 
-def _named(infos: Sequence[PluginInfo], names: tuple[str, ...]) -> Sequence[PluginInfo]:
-    """Return those of these names; all, where there are none. Raises `NotFound`, with the nearest."""
+def _select_plugins(infos: Sequence[PluginInfo], names: tuple[str, ...]) -> Sequence[PluginInfo]:
+    """Return the plugins of the names, or all plugins without names. Raises `NotFound`."""
     known = {info.name: info for info in infos}
     for name in names:
         if name not in known:
@@ -79,8 +79,8 @@ def _show_failure(error: PluginError) -> None:
     show_error(error.message, error.hint)
 
 
-def _blocked(config: str | None) -> tuple[str, ...]:
-    """Return what the configuration blocks. An agno-rt.toml here that cannot be read is told, and blocks nothing."""
+def _load_blocked(config: str | None) -> tuple[str, ...]:
+    """Return the blocked plugins of the configuration. An unreadable agno-rt.toml here is a warning: no blocks."""
     from agno_rt.cli.target import configuration
 
     try:
@@ -95,10 +95,10 @@ def _blocked(config: str | None) -> tuple[str, ...]:
 def _print_json(infos: Iterable[PluginInfo]) -> None:
     import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode([_as_dict(info) for info in infos])))
+    click.echo(msgspec.json.format(msgspec.json.encode([_convert_to_dict(info) for info in infos])))
 
 
-def _as_dict(info: PluginInfo) -> dict[str, object]:
+def _convert_to_dict(info: PluginInfo) -> dict[str, object]:
     error = info.error
     return {
         "name": info.name,
@@ -115,16 +115,17 @@ def _print_short(infos: Iterable[PluginInfo]) -> None:
     from agno_rt.cli.tables import Column, print_table
 
     columns = (Column("NAME", whole=True), Column("VERSION", whole=True), Column("PROVIDES"))
-    print_table(columns, [(info.name, info.version, _summary(info)) for info in infos], empty="No plugins.")
+    print_table(columns, [(info.name, info.version, _summarize_plugin(info)) for info in infos], empty="No plugins.")
     notice("Details: agno-rt plugins -v, or agno-rt plugins NAME")
 
 
-def _summary(info: PluginInfo) -> str:
-    """What the plugin provides in few words: names, or their number where there are many of a kind."""
+def _summarize_plugin(info: PluginInfo) -> str:
+    """Summarize what the plugin provides: names, or a number where a kind has many."""
     if info.error is not None:
         return "failed to load, see below"
     kinds: dict[str, list[str]] = {}
     for offer in info.offers:
+        # A plugin that takes any name offers `*`.
         kinds.setdefault(offer.kind, []).append("NAME" if offer.name == "*" else offer.name)
     shown = [
         f"{kind if len(names) > 1 else kind.removesuffix('s')} {', '.join(names)}"
@@ -136,7 +137,7 @@ def _summary(info: PluginInfo) -> str:
 
 
 def _print_details(infos: Iterable[PluginInfo]) -> None:
-    """Print each plugin with all that it provides."""
+    """Print each plugin with all offers."""
     from agno_rt.cli.report import styled
     from agno_rt.cli.tables import print_wrapped
 
@@ -145,7 +146,7 @@ def _print_details(infos: Iterable[PluginInfo]) -> None:
             click.echo()
         click.echo(f"{styled(info.name, bold=True)} {info.version} ({info.distribution})")
         for offer in info.offers:
-            print_wrapped(f"{_written(offer)}{f': {offer.help}' if offer.help else ''}", "  ", hang=4)
+            print_wrapped(f"{_render_offer(offer)}{f': {offer.help}' if offer.help else ''}", "  ", hang=4)
         if info.observes:
             print_wrapped("observer: sees every event, where `observers` in [runtime] names it", "  ", hang=4)
         if info.error is not None:
@@ -154,18 +155,18 @@ def _print_details(infos: Iterable[PluginInfo]) -> None:
 
 def _print_plain(infos: Iterable[PluginInfo]) -> None:
     rows = [("NAME", "VERSION", "DISTRIBUTION", "PROVIDES")]
-    rows += [(info.name, info.version, info.distribution, _in_one_line(info)) for info in infos]
+    rows += [(info.name, info.version, info.distribution, _render_offers(info)) for info in infos]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         click.echo("  ".join([*cells, row[3]]).rstrip())
 
 
-def _in_one_line(info: PluginInfo) -> str:
-    provided = [_written(offer) for offer in info.offers] + ["observer"] * info.observes
+def _render_offers(info: PluginInfo) -> str:
+    provided = [_render_offer(offer) for offer in info.offers] + ["observer"] * info.observes
     return "FAILED" if info.error is not None else "; ".join(provided)
 
 
-def _written(offer: Offer) -> str:
+def _render_offer(offer: Offer) -> str:
     name = "NAME" if offer.name == "*" else offer.name
     return _FORMS[offer.kind].format(plugin=offer.plugin, name=name)

@@ -22,8 +22,8 @@ from agno_rt.errors import AgnoError, UsageError
 
 if TYPE_CHECKING:
     from agno_rt.cli.choose_agent import Changes
-    from agno_rt.cli.conversation import Conversation
-    from agno_rt.cli.display import Display
+    from agno_rt.cli.run_agent.conversation import Conversation
+    from agno_rt.cli.run_agent.display import Display
     from agno_rt.cli.target import Target
     from agno_rt.messages import Part
     from agno_rt.result import RunResult
@@ -49,22 +49,23 @@ def command(
 ) -> int:
     """Ask an agent once, and print its answer.
 
-    AGENT is the name of an agent in the project; or where to find one: FILE.py, FILE.py:NAME, FILE.toml:NAME,
-    package.module:NAME; or a model, as in openai:gpt-5. With --model it may be left out. `agno-rt agents` and `agno-rt
-    models` list what there is.
+    AGENT is the name of an agent in the project; or the place of an agent: FILE.py, FILE.py:NAME, FILE.toml:NAME,
+    package.module:NAME; or a model, as in openai:gpt-5. With --model you may leave it out. `agno-rt agents` and
+    `agno-rt models` list what there is.
 
-    INPUT is what to ask; with -, or without it and without --attach, standard input is read.
+    INPUT is the question. With -, or with neither INPUT nor --attach, standard input is read.
 
-    The answer alone goes to standard output; tool calls, notices and errors go to standard error. Where the run waits
-    for a person, you are asked; in a script it is left paused, and the exit code is 75.
+    Only the answer goes to standard output; tool calls, notices and errors go to standard error. If the run waits for a
+    person, you are asked; a script leaves the run paused, with exit code 75.
     """
     from agno_rt.cli.choose_agent import Changes
-    from agno_rt.cli.outcome import exit_code, result_json
+    from agno_rt.cli.run_agent.outcome import exit_code, result_json
 
     session = options["session"]
     try:
-        result = _ask(words, Options(**options, changes=Changes(model, system, tools), answer=not as_json))
+        result = _ask_agent(words, Options(**options, changes=Changes(model, system, tools), answer=not as_json))
     except AgnoError as exc:
+        # Scripts get the object of a failed run as well; `main` prints the error.
         if as_json:
             click.echo(result_json(exc.result, session, exc))
         raise
@@ -75,7 +76,7 @@ def command(
 
 @attrs.frozen
 class Options:
-    """What was said beside the agent and the input."""
+    """Options of the command beside the agent and the input."""
 
     config: str | None
     session: str | None
@@ -87,27 +88,27 @@ class Options:
     answer: bool
 
 
-def _ask(words: tuple[str, ...], options: Options) -> RunResult:
+def _ask_agent(words: tuple[str, ...], options: Options) -> RunResult:
     from agno_rt.cli.choose_agent import choose_agent, split_words
-    from agno_rt.cli.conversation import open_conversation
-    from agno_rt.cli.display import Display
-    from agno_rt.cli.keeping import kept_for
+    from agno_rt.cli.default_memory import project_for_run
     from agno_rt.cli.report import show_findings
+    from agno_rt.cli.run_agent.conversation import open_conversation
+    from agno_rt.cli.run_agent.display import Display
 
     agent, words = split_words(words, options.config, options.changes)
     target = choose_agent("run", agent, options.config, options.changes)
-    project = kept_for(target, session=options.session)
-    asked = _input(words, options.attach)
+    project = project_for_run(target, session=options.session)
+    asked = _build_input(words, options.attach)
     display = Display(
         provisional=target.provisional, answer=options.answer, reasoning=options.reasoning, plain=options.plain
     )
     with open_conversation(project, target.agent, options.user) as conversation:
-        # What makes the run fail is told when it does.
+        # The run itself fails with the errors.
         show_findings(finding for finding in conversation.findings() if finding.level != "error")
         try:
             result = conversation.ask(asked, options.session, display)
             if result.status == "paused":
-                result = _settled(conversation, result, display, answer=options.answer)
+                result = _decide_pauses(conversation, result, display, answer=options.answer)
         except AgnoError as exc:
             _say_how_to_go_on(conversation, exc.result, target, options.config)
             raise
@@ -115,41 +116,42 @@ def _ask(words: tuple[str, ...], options: Options) -> RunResult:
     return result
 
 
-def _settled(conversation: Conversation, result: RunResult, display: Display, *, answer: bool) -> RunResult:
-    """The result of a paused run, once the person here has decided what it waits for, if there is one."""
-    from agno_rt.cli.deciding import can_ask, settled
+def _decide_pauses(conversation: Conversation, result: RunResult, display: Display, *, answer: bool) -> RunResult:
+    """Let the person at the terminal, if any, decide the pauses of the run. Return the last result."""
+    from agno_rt.cli.run_agent.decide_approvals import can_ask, settle_run
 
-    return settled(conversation, result, display) if can_ask() and answer else result
+    return settle_run(conversation, result, display) if can_ask() and answer else result
 
 
 def _say_how_to_go_on(conversation: Conversation, result: RunResult | None, target: Target, config: str | None) -> None:
-    """Where a run has no answer, say what it waits for, or that it is stored, if it is."""
+    """Print how to go on with a run without an answer: the approvals, or the command for resuming."""
     if result is None or result.status == "completed":
         return
     if result.status == "paused":
-        from agno_rt.cli.outcome import show_paused
-        from agno_rt.cli.stored import Place
+        from agno_rt.cli.open_memory import Place
+        from agno_rt.cli.run_agent.outcome import show_paused
 
         show_paused(result, Place.of(target, config).options() + target.typed, lasts=conversation.lasts)
     elif conversation.lasts and conversation.is_stored(result.run_id):
+        from agno_rt.cli.open_memory import Place
         from agno_rt.cli.report import notice
-        from agno_rt.cli.stored import Place
 
         options = Place.of(target, config).options() + target.typed
         notice(f"Its steps are stored: agno-rt runs resume {result.run_id}{options}")
 
 
-def _input(words: tuple[str, ...], attached: tuple[str, ...]) -> str | list[Part]:
+def _build_input(words: tuple[str, ...], attached: tuple[str, ...]) -> str | list[Part]:
     if not attached:
-        return _text(words)
+        return _read_text(words)
     from agno_rt.media import attachment
 
-    parts: list[Part] = [_text(words)] if words else []
+    parts: list[Part] = [_read_text(words)] if words else []
     return [*parts, *map(attachment, attached)]
 
 
-def _text(words: tuple[str, ...]) -> str:
+def _read_text(words: tuple[str, ...]) -> str:
     if words and words != ("-",):
+        # Arguments that are not UTF-8 arrive with surrogates, which JSON for a model cannot have.
         return " ".join(words).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if not words and sys.stdin.isatty():
         hint = 'Write it after the agent, as in: agno-rt run assistant "Hello!"; or pipe it in.'

@@ -1,4 +1,4 @@
-"""`agno-rt runs`: what runs are stored, and what each did step by step; resumed, cancelled, forked, deleted by id."""
+"""`agno-rt runs`: lists stored runs, shows each step, and resumes, cancels, forks and deletes runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agno_rt.errors import BackendError, UsageError
 from agno_rt.run_store import Approval, Entry, RunRecord, RunStatus
 
 if TYPE_CHECKING:
-    from agno_rt.cli.stored import Place
+    from agno_rt.cli.open_memory import Place
     from agno_rt.runtime import Runtime
 
 __all__ = ["command"]
@@ -31,16 +31,16 @@ __all__ = ["command"]
 def command() -> None:
     """See the runs that are stored, and resume, cancel, fork and delete them.
 
-    Stored are the runs of agents with memory=MemoryPolicy(journal=True), and of those with a tool that may pause them.
-    A run is given by its id, or enough of the beginning of that.
+    Runs are stored for agents with memory=MemoryPolicy(journal=True), and for agents with a tool that may pause them.
+    Give a run by its id or the beginning of the id.
     """
 
 
 @command.command("list")
-@click.option("--status", type=click.Choice(get_args(RunStatus)), help="Those that stand so alone.")
-@click.option("--session", metavar="NAME", help="Those of this session alone.")
+@click.option("--status", type=click.Choice(get_args(RunStatus)), help="Only runs with this status.")
+@click.option("--session", metavar="NAME", help="Only runs of this session.")
 @owner_option
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="So many at most.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="Maximum number of runs.")
 @json_option
 @config_option
 @memory_option
@@ -48,9 +48,10 @@ def command() -> None:
 def list_runs(config: str | None, memory: str | None, as_json: bool, **asked: Any) -> None:
     """List the runs, the last changed first.
 
-    One is stopped where it was running in a process of this machine that is gone; --json has what is stored.
+    A run is shown as stopped if it was running in a process of this machine that is gone; --json prints the status as
+    stored.
     """
-    from agno_rt.cli.stored import Place, run_store
+    from agno_rt.cli.open_memory import Place, run_store
     from agno_rt.cli.tables import Column, print_json_lines, print_table, when
 
     place = Place(config, memory)
@@ -76,7 +77,7 @@ def list_runs(config: str | None, memory: str | None, as_json: bool, **asked: An
         for each in records
     ]
     print_table((Column("ID", whole=True), Column("STATUS", whole=True), *map(Column, columns)), rows, empty="No runs.")
-    _say_where(place)
+    _print_place(place)
 
 
 @command.command("show")
@@ -89,10 +90,10 @@ def list_runs(config: str | None, memory: str | None, as_json: bool, **asked: An
 def show(run: str, as_json: bool, user: str | None, config: str | None, memory: str | None) -> None:
     """Show a run, step by step.
 
-    That is: what it was asked, each of its steps, and what it waits for.
+    Shown are the input, each step, and the approvals.
     """
+    from agno_rt.cli.open_memory import MANY, Place, find_run, run_store
     from agno_rt.cli.report import show_warning
-    from agno_rt.cli.stored import MANY, Place, find_run, run_store
     from agno_rt.cli.tables import Column, print_json_lines, print_pairs, print_table
 
     async def load(runtime: Runtime) -> tuple[RunRecord, list[Entry], list[Approval]]:
@@ -101,18 +102,19 @@ def show(run: str, as_json: bool, user: str | None, config: str | None, memory: 
         try:
             return record, entries, await store.approvals(run=record.id, limit=MANY)
         except BackendError as exc:
+            # Damaged approvals do not hide the steps.
             show_warning(exc.message, exc.hint)
             return record, entries, []
 
     record, entries, approvals = Place(config, memory).open(load)
-    steps = [(entry, _described(entry, record.id)) for entry in entries]
+    steps = [(entry, _describe_step(entry, record.id)) for entry in entries]
     if as_json:
         import msgspec
 
         journal = [{"seq": entry.seq, "kind": entry.kind, "step": step} for entry, step in steps]
         print_json_lines([{**msgspec.to_builtins(record), "journal": journal, "approvals": approvals}])
         return
-    print_pairs(_facts(record))
+    print_pairs(_list_facts(record))
     click.echo()
     columns = (Column("STEP", whole=True, right=True), Column("KIND", whole=True), Column("WHAT"))
     print_table(columns, [(str(entry.seq), entry.kind, step) for entry, step in steps], empty="No steps.")
@@ -125,7 +127,7 @@ def show(run: str, as_json: bool, user: str | None, config: str | None, memory: 
 
 @command.command("resume")
 @click.argument("run")
-@click.option("--force", is_flag=True, help="Take it over although it seems to be under way elsewhere.")
+@click.option("--force", is_flag=True, help="Take the run over even if another process seems to carry it out.")
 @reasoning_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object when the run is over.")
 @owner_option
@@ -136,16 +138,16 @@ def show(run: str, as_json: bool, user: str | None, config: str | None, memory: 
 def resume(run: str, user: str | None, config: str | None, memory: str | None, **options: Any) -> int:
     """Go on with a run, and show it as `agno-rt run` does.
 
-    What had finished is not done again. Its agent is looked for in the project, by its name; one that began with
-    --model, --system or --tool is given the same again.
+    Finished steps are not done again. The agent is found in the project by its name. If the run began with --model,
+    --system or --tool, give the same options again.
     """
     from agno_rt.cli.choose_agent import Changes
-    from agno_rt.cli.resuming import Going, go_on
-    from agno_rt.cli.stored import Place
+    from agno_rt.cli.open_memory import Place
+    from agno_rt.cli.run_agent.resume_run import ResumeOptions, resume_run
 
     place = Place(config, memory)
     going = {name: options.pop(name) for name in ("force", "reasoning", "as_json")}
-    return go_on(place, _record(place, run, user), Going(**going, changes=Changes(**options)))
+    return resume_run(place, _load_record(place, run, user), ResumeOptions(**going, changes=Changes(**options)))
 
 
 @command.command("cancel")
@@ -155,11 +157,11 @@ def resume(run: str, user: str | None, config: str | None, memory: str | None, *
 @memory_option
 @debug_option
 def cancel(run: str, user: str | None, config: str | None, memory: str | None) -> int:
-    """Cancel a run, wherever it is under way.
+    """Cancel a run, in whatever process it is running.
 
-    A process that carries it out looks every second. A run that is cancelled can be resumed.
+    The process that carries out the run notices within a second or two. You can resume a cancelled run.
     """
-    from agno_rt.cli.stored import Place, find_run, run_store
+    from agno_rt.cli.open_memory import Place, find_run, run_store
     from agno_rt.cli.tables import one_line
 
     async def act(runtime: Runtime) -> tuple[RunRecord, bool]:
@@ -183,7 +185,7 @@ def cancel(run: str, user: str | None, config: str | None, memory: str | None) -
 
 @command.command("fork")
 @click.argument("run")
-@click.option("--at", metavar="N", type=click.IntRange(1), help="Take its first N steps. Default: all of them.")
+@click.option("--at", metavar="N", type=click.IntRange(1), help="Take the first N steps. Default: all steps.")
 @owner_option
 @config_option
 @memory_option
@@ -191,9 +193,9 @@ def cancel(run: str, user: str | None, config: str | None, memory: str | None) -
 def fork(run: str, at: int | None, user: str | None, config: str | None, memory: str | None) -> None:
     """Make a new run of the first steps of another, and print its id.
 
-    `agno-rt runs show` numbers the steps from 0. The new run waits; resume it to go on from there.
+    `agno-rt runs show` numbers the steps from 0. The new run does not start by itself: resume it.
     """
-    from agno_rt.cli.stored import Place, find_run, run_store
+    from agno_rt.cli.open_memory import Place, find_run, run_store
 
     async def act(runtime: Runtime) -> str:
         record, _ = await find_run(run_store(runtime), run, user)
@@ -201,13 +203,13 @@ def fork(run: str, at: int | None, user: str | None, config: str | None, memory:
 
     place = Place(config, memory)
     click.echo(new := place.open(act))
-    notice(f"agno-rt runs resume {new}{place.options()} goes on with it.")
+    notice(f"Go on with it: agno-rt runs resume {new}{place.options()}")
 
 
 @command.command("delete")
 @click.argument("runs", nargs=-1, required=True)
 @yes_option
-@click.option("--force", is_flag=True, help="Delete it although it is under way.")
+@click.option("--force", is_flag=True, help="Delete runs that are still running, too.")
 @owner_option
 @config_option
 @memory_option
@@ -215,14 +217,15 @@ def fork(run: str, at: int | None, user: str | None, config: str | None, memory:
 def delete(
     runs: tuple[str, ...], yes: bool, force: bool, user: str | None, config: str | None, memory: str | None
 ) -> int:
-    """Delete runs, their steps and what they wait for. Their sessions stay."""
-    from agno_rt.cli.stored import Place, agreed, find_run, run_store
+    """Delete runs, their steps and their approvals. Their sessions stay."""
+    from agno_rt.cli.open_memory import Place, confirm_deletion, find_run, run_store
     from agno_rt.cli.tables import counted, one_line
 
     place = Place(config, memory)
 
     async def look(runtime: Runtime) -> list[RunRecord]:
         found = [(await find_run(run_store(runtime), run, user))[0] for run in runs]
+        # Two beginnings may name one run.
         return list({record.id: record for record in found}.values())
 
     async def forget(runtime: Runtime) -> list[RunRecord]:
@@ -231,18 +234,18 @@ def delete(
     found = place.open(look)
     under_way = [record.id for record in found if record.status == "running" and not _is_gone(record)]
     if under_way and not force:
-        hint = "Cancel it first; if its process, on another machine, is gone, say --force."
+        hint = "Cancel it first, or use --force if its process on another machine is gone."
         raise UsageError(f"run {under_way[0]} is under way", hint=hint)
     what = f"run {found[0].id}" if len(found) == 1 else counted(len(found), "run")
-    if not agreed(f"Delete {what} with {counted(sum(record.entries for record in found), 'step')}?", yes=yes):
+    if not confirm_deletion(f"Delete {what} with {counted(sum(record.entries for record in found), 'step')}?", yes=yes):
         return 1
     for record in place.open(forget):
         click.echo(f"deleted {one_line(record.id)} ({counted(record.entries, 'step')})")
     return 0
 
 
-def _record(place: Place, run: str, user: str | None) -> RunRecord:
-    from agno_rt.cli.stored import find_run, run_store
+def _load_record(place: Place, run: str, user: str | None) -> RunRecord:
+    from agno_rt.cli.open_memory import find_run, run_store
 
     async def load(runtime: Runtime) -> RunRecord:
         return (await find_run(run_store(runtime), run, user))[0]
@@ -250,13 +253,13 @@ def _record(place: Place, run: str, user: str | None) -> RunRecord:
     return place.open(load)
 
 
-def _facts(record: RunRecord) -> list[tuple[str, str]]:
+def _list_facts(record: RunRecord) -> list[tuple[str, str]]:
     from agno_rt.cli.tables import when
 
     return [
         ("run", record.id),
         ("agent", record.agent),
-        ("status", f"{record.status}{_beside(record)}"),
+        ("status", f"{record.status}{_explain_status(record)}"),
         ("owner", record.owner or ""),
         ("session", record.session or ""),
         ("user", record.user or ""),
@@ -270,21 +273,21 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
     ]
 
 
-def _beside(record: RunRecord) -> str:
+def _explain_status(record: RunRecord) -> str:
     if _is_gone(record):
         return ", but its process is gone: it can be resumed"
     return ", to be cancelled" if record.cancel_requested and record.status == "running" else ""
 
 
 def _is_gone(record: RunRecord) -> bool:
-    """Whether nobody carries out the run any more, though it was never let go of."""
+    """Return whether the run is stored as running, but without a living process."""
     from agno_rt._runtime.owners import seems_alive
 
     return record.status == "running" and (record.owner is None or not seems_alive(record.owner))
 
 
-def _described(entry: Entry, run: str) -> str:
-    """What the step was; one that is damaged is no reason not to show the others."""
+def _describe_step(entry: Entry, run: str) -> str:
+    """Describe the step. A damaged step is described by the error, and the other steps are still shown."""
     from agno_rt._decide.journal import describe_entry
 
     try:
@@ -293,10 +296,10 @@ def _described(entry: Entry, run: str) -> str:
         return f"damaged: {exc.message}"
 
 
-def _say_where(place: Place) -> None:
-    """Where the project's memory does not last, say where was looked, and what cannot be seen there."""
-    from agno_rt.cli.keeping import tilde
+def _print_place(place: Place) -> None:
+    """Print the searched file if the project's memory does not last, and why runs may be missing from the file."""
+    from agno_rt.cli.default_memory import tilde
 
     file = place.file()
     if file is not None:
-        notice(f"Those in {tilde(file)}: runs in the memory `memory:`, which is the project's, end with their process.")
+        notice(f"Searched {tilde(file)}. The project's memory is `memory:`, whose runs end with their process.")

@@ -1,4 +1,4 @@
-"""`agno-rt sessions`: what conversations are kept, what was said in them; renamed; taken out and in as JSON lines."""
+"""`agno-rt sessions`: lists, shows, renames and deletes sessions, and exports and imports them as JSON lines."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from agno_rt.cli.report import notice
 from agno_rt.errors import BackendError, NotFound, UsageError
 
 if TYPE_CHECKING:
-    from agno_rt.cli.stored import Place
-    from agno_rt.cli.transfer import Kept
+    from agno_rt.cli.open_memory import Place
+    from agno_rt.cli.transfer import SessionRecord
     from agno_rt.memory import MemoryBackend, Session, SessionInfo
     from agno_rt.runtime import Runtime
 
@@ -27,8 +27,8 @@ def command() -> None:
 
 @command.command("list")
 @owner_option
-@click.option("--search", metavar="TEXT", default="", help="Those alone whose title has the text in it.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="So many at most.")
+@click.option("--search", metavar="TEXT", default="", help="Only sessions whose title contains TEXT.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="Maximum number of sessions.")
 @json_option
 @config_option
 @memory_option
@@ -38,9 +38,9 @@ def list_sessions(
 ) -> None:
     """List the sessions, the last written first.
 
-    The title of a session is how its first question begins, unless it was renamed.
+    The title of a session is the beginning of its first question, unless you rename the session.
     """
-    from agno_rt.cli.stored import Place
+    from agno_rt.cli.open_memory import Place
     from agno_rt.cli.tables import Column, print_json_lines, print_table, when
 
     place = Place(config, memory)
@@ -57,7 +57,7 @@ def list_sessions(
         (info.id, info.title, info.agent, info.user or "", f"{info.messages:,}", when(info.updated_at))
         for info in infos
     ]
-    print_table((*columns, Column("MESSAGES", right=True), Column("WRITTEN")), rows, empty=_none(place, user))
+    print_table((*columns, Column("MESSAGES", right=True), Column("WRITTEN")), rows, empty=_describe_empty(place, user))
 
 
 @command.command("rename")
@@ -70,13 +70,14 @@ def list_sessions(
 def rename(session: str, title: str, user: str | None, config: str | None, memory: str | None) -> None:
     """Give a session a title.
 
-    SESSION is its id, or enough of the beginning of that. An empty TITLE leaves it with how its first question begins.
+    SESSION is the id or the beginning of the id. An empty TITLE restores the first title: the first words of the
+    first question.
     """
-    from agno_rt.cli.stored import Place
+    from agno_rt.cli.open_memory import Place
     from agno_rt.cli.tables import one_line
 
     async def change(runtime: Runtime) -> SessionInfo | None:
-        found = await _load(runtime.memory, session, 1, user)
+        found = await _load_session(runtime.memory, session, 1, user)
         await runtime.memory.rename(found.id, title)
         return await runtime.memory.session_info(found.id)
 
@@ -87,7 +88,7 @@ def rename(session: str, title: str, user: str | None, config: str | None, memor
 
 @command.command("show")
 @click.argument("session")
-@click.option("--last", metavar="N", type=click.IntRange(1), help="Its last N messages alone.")
+@click.option("--last", metavar="N", type=click.IntRange(1), help="Only the last N messages.")
 @owner_option
 @json_option
 @config_option
@@ -96,16 +97,16 @@ def rename(session: str, title: str, user: str | None, config: str | None, memor
 def show(
     session: str, last: int | None, user: str | None, as_json: bool, config: str | None, memory: str | None
 ) -> None:
-    """Show what was said in a session.
+    """Show the messages of a session.
 
-    SESSION is its id, or enough of the beginning of that. With --json, a message a line.
+    SESSION is the id or the beginning of the id. With --json, print one message a line.
     """
-    from agno_rt.cli.display import message_text
-    from agno_rt.cli.stored import Place
+    from agno_rt.cli.open_memory import Place
+    from agno_rt.cli.run_agent.display import message_text
     from agno_rt.cli.tables import counted, one_line, print_json_lines
 
     async def load(runtime: Runtime) -> Session:
-        return await _load(runtime.memory, session, last, user)
+        return await _load_session(runtime.memory, session, last, user)
 
     found = Place(config, memory).open(load)
     if as_json:
@@ -136,37 +137,37 @@ def export(
 ) -> int:
     """Write sessions as JSON lines.
 
-    A session a line, with all that it has: messages, media, state and summary. SESSIONS are ids, or enough of their
-    beginnings. With --all, one that is damaged is told and left out, and the exit code is 1. `agno-rt sessions import`
-    reads the lines.
+    Each line is a whole session: messages, media, state and summary. SESSIONS are ids or the beginnings of ids. With
+    --all, damaged sessions are reported and left out, and the exit code is 1. `agno-rt sessions import` reads the
+    lines.
     """
+    from agno_rt.cli.open_memory import MANY, Place
     from agno_rt.cli.report import show_warning
-    from agno_rt.cli.stored import MANY, Place
     from agno_rt.cli.tables import counted
-    from agno_rt.cli.transfer import session_line, sink
+    from agno_rt.cli.transfer import open_output, session_line
 
     if bool(sessions) == all_of_them:
-        raise UsageError("which sessions are meant is not clear", hint="Name them, or say --all.")
+        raise UsageError("no sessions are named, or both names and --all", hint="Name the sessions, or use --all.")
 
     async def copy(runtime: Runtime) -> tuple[int, int]:
         store = runtime.memory
         ids = [info.id for info in await store.sessions(user=user, limit=MANY)] if all_of_them else sessions
-        # Each is there, before the first is written.
+        # Find all sessions before writing the first, so that a missing session leaves no file.
         if not all_of_them:
-            ids = [(await _load(store, session, 1, user)).id for session in sessions]
+            ids = [(await _load_session(store, session, 1, user)).id for session in sessions]
         written, failed = 0, 0
-        with sink(output) as file:
+        with open_output(output) as file:
             for session in ids:
                 try:
                     found = await store.load(session)
                 except BackendError as exc:
-                    # Where none can be read, it is the store that fails, and not what is in it.
+                    # If no session can be read, the store is broken rather than the sessions.
                     failed += 1
                     if not all_of_them or failed == len(ids):
                         raise
                     show_warning(exc.message, exc.hint)
                     continue
-                # It may have been deleted meanwhile, and begun by another.
+                # The session may have been deleted meanwhile, and begun again by another user.
                 if found.version and user in (None, found.user):
                     file.write(session_line(found, await store.session_info(session)))
                     written += 1
@@ -180,30 +181,31 @@ def export(
 
 @command.command("import")
 @click.argument("file", type=click.File("rb"))
-@click.option("--skip", is_flag=True, help="Leave alone the sessions that are there already.")
-@click.option("--user", metavar="NAME", help="Whose those become that belong to nobody; another's are refused.")
+@click.option("--skip", is_flag=True, help="Skip sessions that exist already.")
+@click.option("--user", metavar="NAME", help="Owner for sessions without one. Sessions of other users are refused.")
 @config_option
 @memory_option
 @debug_option
 def import_sessions(file: IO[bytes], skip: bool, user: str | None, config: str | None, memory: str | None) -> None:
     """Read sessions from a file.
 
-    FILE is as `agno-rt sessions export` writes it; - is standard input. All of it is checked before the first session
-    is stored. One whose id is taken is an error, unless you say --skip; to replace it, delete it first. The times are
-    those of the import. To give a session of nobody's to a user, export it, delete it, and import it with --user.
+    FILE comes from `agno-rt sessions export`; - is standard input. The whole file is checked before the first session
+    is stored. A session whose id is taken is an error, unless you use --skip; to replace a session, delete it first.
+    Times are those of the import. To give a session without a user to a user, export it, delete it, and import it with
+    --user.
     """
-    from agno_rt.cli.stored import Place
+    from agno_rt.cli.open_memory import Place
     from agno_rt.cli.tables import counted
-    from agno_rt.cli.transfer import read_sessions, seekable
+    from agno_rt.cli.transfer import make_seekable, read_sessions
 
     name = getattr(file, "name", "-")
-    lines = seekable(file)
+    lines = make_seekable(file)
 
     async def copy(runtime: Runtime) -> tuple[int, int]:
-        return await _import(runtime.memory, lambda: read_sessions(lines, name, user), name=name, skip=skip)
+        return await _import_sessions(runtime.memory, lambda: read_sessions(lines, name, user), name=name, skip=skip)
 
     written, skipped = Place(config, memory).open(copy)
-    left = f" {counted(skipped, 'session')} {'was' if skipped == 1 else 'were'} there already." if skipped else ""
+    left = f" {counted(skipped, 'session')} existed already." if skipped else ""
     notice(f"Stored {counted(written, 'session')}.{left}")
 
 
@@ -217,74 +219,76 @@ def import_sessions(file: IO[bytes], skip: bool, user: str | None, config: str |
 def delete(sessions: tuple[str, ...], user: str | None, yes: bool, config: str | None, memory: str | None) -> int:
     """Delete sessions.
 
-    SESSIONS are whole ids. What is known about users is not touched.
+    SESSIONS are whole ids. Facts about users stay.
     """
-    from agno_rt.cli.stored import Place, agreed
+    from agno_rt.cli.open_memory import Place, confirm_deletion
     from agno_rt.cli.tables import counted, one_line
 
     place, asked = Place(config, memory), tuple(dict.fromkeys(sessions))
 
     async def look(runtime: Runtime) -> dict[str, int]:
-        return {session: (await _exactly(runtime.memory, session, user)).total for session in asked}
+        return {session: (await _load_exact(runtime.memory, session, user)).total for session in asked}
 
     async def forget(runtime: Runtime) -> list[str]:
         return [session for session in asked if await runtime.memory.delete(session)]
 
     found = place.open(look)
     what = f"session {asked[0]}" if len(asked) == 1 else counted(len(asked), "session")
-    if not agreed(f"Delete {what} with {counted(sum(found.values()), 'message')}?", yes=yes):
+    if not confirm_deletion(f"Delete {what} with {counted(sum(found.values()), 'message')}?", yes=yes):
         return 1
     for session in place.open(forget):
         click.echo(f"deleted {one_line(session)} ({counted(found[session], 'message')})")
     return 0
 
 
-def _none(place: Place, user: str | None) -> str:
-    """What is said where a list is empty."""
-    from agno_rt.cli.keeping import tilde
+def _describe_empty(place: Place, user: str | None) -> str:
+    """Return the text for an empty list."""
+    from agno_rt.cli.default_memory import tilde
 
     file = place.file()
     return f"No sessions{f' of {user}' if user else ''}{f' in {tilde(file)}' if file else ''}."
 
 
-async def _load(memory: MemoryBackend, given: str, last: int | None, user: str | None) -> Session:
-    """The session of that id, or the only one whose id begins so; of the user, where one is named."""
-    from agno_rt.cli.stored import MANY, only
+async def _load_session(memory: MemoryBackend, given: str, last: int | None, user: str | None) -> Session:
+    """Load the session with the id `given`, or the only session whose id begins so. `user` limits the search."""
+    from agno_rt.cli.open_memory import MANY, match_id
 
     session = await memory.load(given, last)
     if session.version and user in (None, session.user):
         return session
     ids = [info.id for info in await memory.sessions(user=user, limit=MANY)]
-    return await memory.load(only("session", given, ids), last)
+    return await memory.load(match_id("session", given, ids), last)
 
 
-async def _exactly(memory: MemoryBackend, session: str, user: str | None) -> Session:
-    from agno_rt.cli.stored import MANY
+async def _load_exact(memory: MemoryBackend, session: str, user: str | None) -> Session:
+    from agno_rt.cli.open_memory import MANY
 
     found = await memory.load(session, 1)
     if not found.version or user not in (None, found.user):
+        # All ids are named, since a beginning does not count here.
         raise NotFound("session", session, [info.id for info in await memory.sessions(user=user, limit=MANY)])
     return found
 
 
-async def _import(
-    memory: MemoryBackend, read: Callable[[], Iterable[tuple[int, Kept]]], *, name: str, skip: bool
+async def _import_sessions(
+    memory: MemoryBackend, read: Callable[[], Iterable[tuple[int, SessionRecord]]], *, name: str, skip: bool
 ) -> tuple[int, int]:
-    """Store what can be read, once all of it is checked; how many were stored, and how many were there already."""
+    """Check all sessions, then store them. Return how many were stored, and how many existed already."""
     from agno_rt.memory import first_words
 
     taken: set[str] = set()
     lines: dict[str, int] = {}
+    # Read the file twice, so that a fault in the last line stores nothing, and no session is held in memory.
     for number, kept in read():
         if kept.id in lines:
-            problem = f"{name}:{number} has session {kept.id!r} again, which line {lines[kept.id]} has"
+            problem = f"{name}:{number} has session {kept.id!r} again, after line {lines[kept.id]}"
             raise UsageError(problem, hint="Rename one of them. Nothing was stored.")
         lines[kept.id] = number
         if (await memory.load(kept.id, 1)).version:
             taken.add(kept.id)
             if not skip:
-                hint = "Delete it first, or say --skip to leave such sessions alone. Nothing was stored."
-                raise UsageError(f"{name}:{number}: there is a session {kept.id!r} already", hint=hint)
+                hint = "Delete it first, or use --skip to keep such sessions as they are. Nothing was stored."
+                raise UsageError(f"{name}:{number}: session {kept.id!r} exists already", hint=hint)
     for _, kept in read():
         if kept.id not in taken:
             await memory.append(

@@ -1,4 +1,4 @@
-"""`agno-rt top`: what the runtimes of this user's processes on this machine do."""
+"""`agno-rt top`: shows the work of all runtimes in the user's processes here."""
 
 from __future__ import annotations
 
@@ -19,40 +19,41 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_HOW = 'Name it in agno-rt.toml ([runtime] observers = ["inspect"]) or in Runtime(observers=["inspect"]).'
+_HINT = 'Set observers = ["inspect"] in [runtime] of agno-rt.toml, or in Runtime(observers=["inspect"]).'
 
 
 @click.command("top")
 @click.argument("pid", type=int, required=False)
 @json_option
-@click.option("--watch", type=click.FloatRange(0.05), metavar="SECONDS", help="Look again every so many seconds.")
+@click.option("--watch", type=click.FloatRange(0.05), metavar="SECONDS", help="Print again every so many seconds.")
 @click.option(
     "--patience",
     type=click.FloatRange(0.05, 60),
     metavar="SECONDS",
     default=2.0,
     show_default=True,
-    help="How long an event loop may take to answer until it is called blocked.",
+    help="Time for an event loop to answer; after that, the loop is called blocked.",
 )
 @debug_option
 def command(pid: int | None, as_json: bool, watch: float | None, patience: float) -> None:
     """Show what running agents do.
 
-    That is: runs, their tool calls, who waits for what, and how long still.
+    That is: runs, their tool calls, what each waits for, and the time left.
 
-    Of this user's processes on this machine, or of the one with that PID, those are shown that serve agents (`agno-rt
-    serve`) or whose runtime has the observer `inspect`.
+    Shown are the processes of this user on this machine, or only the process PID, that serve agents (`agno-rt serve`)
+    or whose runtime has the observer `inspect`.
     """
     if watch is None:
-        _show(_reports(pid, patience), as_json=as_json)
+        _show_reports(_load_reports(pid, patience), as_json=as_json)
         return
     screen = sys.stdout.isatty() and not as_json
     try:
         while True:
-            reports = _reports(pid, patience)
+            reports = _load_reports(pid, patience)
             if screen:
                 click.clear()
-            _show(reports, as_json=as_json)
+            _show_reports(reports, as_json=as_json)
+            # In a pipe an empty line separates the reports; lines of JSON need none.
             if not screen and not as_json:
                 click.echo()
             time.sleep(watch)
@@ -60,20 +61,20 @@ def command(pid: int | None, as_json: bool, watch: float | None, patience: float
         return
 
 
-def _reports(pid: int | None, patience: float) -> list[Report]:
-    """What each says that can be asked. Raises `NotFound` for a process that cannot."""
+def _load_reports(pid: int | None, patience: float) -> list[Report]:
+    """Ask each process, or only `pid`, for its report. Raises `NotFound` if the process `pid` cannot be asked."""
     from agno_rt._watch.socket import sockets
 
     found = sockets()
-    reports = list(_asked([path for of, path in found if pid in (None, of)], patience))
+    reports = list(_ask_processes([path for of, path in found if pid in (None, of)], patience))
     if pid is not None and not reports:
         others = sorted({str(of) for of, path in found if of != pid and path.exists()})
-        hint = (f"These can be asked: {', '.join(others)}. " if others else "") + _HOW
+        hint = (f"These can be asked: {', '.join(others)}. " if others else "") + _HINT
         raise NotFound("process", str(pid), others, hint=hint, where="among those that can be asked")
     return reports
 
 
-def _asked(paths: Sequence[object], patience: float) -> Iterator[Report]:
+def _ask_processes(paths: Sequence[object], patience: float) -> Iterator[Report]:
     from pathlib import Path
 
     from agno_rt._watch.socket import Gone, ask
@@ -83,10 +84,11 @@ def _asked(paths: Sequence[object], patience: float) -> Iterator[Report]:
         try:
             yield ask(path, patience)
         except Gone:
+            # The process ended after the listing.
             continue
 
 
-def _show(reports: Sequence[Report], *, as_json: bool) -> None:
+def _show_reports(reports: Sequence[Report], *, as_json: bool) -> None:
     if as_json:
         import msgspec
 
@@ -94,7 +96,7 @@ def _show(reports: Sequence[Report], *, as_json: bool) -> None:
             click.echo(msgspec.json.encode(report).decode())
         return
     if not reports:
-        notice(f"No process of this user can be asked. `agno-rt serve` can; else: {_HOW}")
+        notice(f"No process of this user can be asked. `agno-rt serve` can; for other programs: {_HINT}")
         return
     for number, report in enumerate(reports):
         if number:
@@ -104,28 +106,29 @@ def _show(reports: Sequence[Report], *, as_json: bool) -> None:
 
 def _show_report(report: Report) -> None:
     about = ", ".join(filter(None, (report.program, report.origin)))
-    _line(f"process {report.pid}" + (f" ({about})" if about else ""), bold=True)
+    _print_line(f"process {report.pid}" + (f" ({about})" if about else ""), bold=True)
     if report.tasks is not None:
         for line in str(report.tasks).splitlines():
-            _line(line)
+            _print_line(line)
     if report.error:
-        _line(report.error, fg="red")
+        _print_line(report.error, fg="red")
     if report.blocked is not None:
         from agno_rt.tasktree import TaskTree
 
-        _line(f"the event loop has not answered for {report.blocked.seconds:.1f} s; it is in:", fg="red")
+        _print_line(f"the event loop has not answered for {report.blocked.seconds:.1f} s; it is in:", fg="red")
         for line in report.blocked.stack:
-            _line(f"  {line}")
+            _print_line(f"  {line}")
         for line in str(TaskTree(report.blocked.runs)).splitlines() if report.blocked.runs else ():
-            _line(line)
+            _print_line(line)
 
 
-def _line(text: str, *, fg: str | None = None, bold: bool | None = None) -> None:
-    """A line, which in a terminal is cut where that ends."""
+def _print_line(text: str, *, fg: str | None = None, bold: bool | None = None) -> None:
+    """Print a line, cut at the edge of a terminal."""
     text = clean(text)
     if sys.stdout.isatty():
         from rich.cells import cell_len, set_cell_size
 
+        # Wide characters take two cells, so the length is measured in cells.
         room = shutil.get_terminal_size().columns - 1
         if cell_len(text) > room:
             text = f"{set_cell_size(text, room - 1)}…"

@@ -1,4 +1,4 @@
-"""The plugin `bench`: registers `agno-rt bench` and `agno-rt profile`, and imports each when it is typed."""
+"""The plugin `bench`: registers `agno-rt bench` and `agno-rt profile`, and imports each command on first use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["agno_rt_register_commands"]
 def agno_rt_register_commands(register: Register) -> None:
     """Offer `agno-rt bench` and `agno-rt profile`."""
     register("bench", _load_bench, help="Measure what agno_rt costs on this machine, with your agents.")
-    register("profile", _load_profile, help="Profile a command: where its time goes, or its memory.")
+    register("profile", _load_profile, help="Profile a command: its time, or its memory.")
 
 
 def _load_bench() -> click.Command:

@@ -1,4 +1,4 @@
-"""Makes up an answer that fits an agent's output type, from the JSON Schema that its model is given."""
+"""Made-up answers that fit an agent's output type, from the JSON Schema for the model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DEEP = 20
 
 
 class _Guessing:
-    """A model that makes its answer up from the schema in its request, and keeps it."""
+    """A model that makes up an answer from the schema in the request, and keeps the answer."""
 
     name = "guessing"
 
@@ -39,11 +39,11 @@ class _Guessing:
 
 
 async def make_up_answer(output: Any) -> str:
-    """Return an answer for an agent with that `output`, tried in a run. Raises `Unmeasured` where none fits."""
+    """Return an answer for an agent with the `output`, tried in a run. Raises `Unmeasured` if no answer fits."""
     model = _Guessing()
     if output is None:
         return model.answer
-    # Only the type counts here: a check may be slow, and the measured runs call it anyway.
+    # Try the type without its check: a check may be slow, and the measured runs call the check anyway.
     bare = Output(output.type if isinstance(output, Output) else output, attempts=1)
     async with Runtime() as runtime:
         try:

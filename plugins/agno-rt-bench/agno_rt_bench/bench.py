@@ -26,7 +26,7 @@ __all__ = ["command"]
 @click.option(
     "--rows", metavar="NAMES", multiple=True, help="These rows or groups alone, as in --rows 'create-*,agents'."
 )
-@click.option("--quick", "pace", flag_value="quick", help="Measure each row once: no sign of how noisy it was.")
+@click.option("--quick", "pace", flag_value="quick", help="Measure each row once, without an estimate of the noise.")
 @click.option("--thorough", "pace", flag_value="thorough", help="Take some minutes: steadier.")
 @click.option("--sessions", is_flag=True, help="Measure the project's memory too: writes sessions, and deletes them.")
 @click.option("--check", is_flag=True, help="Exit with 1 if a row falls short of its goal.")
@@ -37,11 +37,11 @@ def command(
 ) -> int:
     """Measure what agno_rt costs on this machine, with your agents.
 
-    FILE is a .py or .toml file or a module, as for `agno-rt serve`; without it, the agno-rt.toml here. Each of its
-    agents runs with a model in its model's place that answers at once, with its hooks and the project's observers: no
-    model is asked, no tool is called. Hooks that ask a model are left out. Only --sessions stores anything.
+    FILE is a .py or .toml file or a module, as for `agno-rt serve`; the default is the agno-rt.toml here. Each agent
+    runs with its hooks and the project's observers, but with a model that answers at once: no real model is asked, no
+    tool is called. Hooks that ask a model are left out. Only --sessions stores anything.
 
-    Each row is measured three times, in turns with what it is compared with; all rows take about twenty seconds.
+    Each row is measured three times, taking turns with its comparison; all rows take about twenty seconds.
     The groups of rows are kernel, startup, agents, memory and plugins.
     """
     import trio
@@ -54,7 +54,7 @@ def command(
     sys.path.insert(0, os.getcwd())
     project = load_project(file)
     machine = describe_machine()
-    # Keep the project's objects out of every garbage collection that happens while the kernel is measured.
+    # Keep the project's objects out of the garbage collections during the measurements of the kernel.
     gc.collect()
     gc.freeze()
     found = trio.run(_measure_cases, project, rows, efforts[pace], sessions)
@@ -75,7 +75,7 @@ async def _measure_cases(project: Project, patterns: tuple[str, ...], effort: Ef
         if not sessions:
             cases = [case for case in cases if case.group != "memory"]
         if not cases:
-            raise UsageError("those rows write sessions into the project's memory", hint="Say --sessions as well.")
+            raise UsageError("those rows write sessions into the project's memory", hint="Add --sessions.")
         rows = []
         try:
             for number, case in enumerate(cases, 1):
@@ -102,6 +102,6 @@ def _collect_cases(project: Project, stack: AsyncExitStack) -> list[Case]:
 
 
 def _show_progress(text: str) -> None:
-    """Show the current row on the terminal, in one line that the next one overwrites."""
+    """Show the current row on the terminal, in one line that the next row overwrites."""
     if sys.stderr.isatty():
         click.echo(f"\r\x1b[K{text}", err=True, nl=False)

@@ -1,4 +1,4 @@
-"""The goals of agno_rt that `agno-rt bench` can measure on any machine. Values, nothing else."""
+"""The goals of agno_rt for `agno-rt bench`, valid on any machine. Values, nothing else."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ CALLING = Calling(ToolCall("call", "double", '{"number": 21}'))
 TOOLS = (double,)
 POLICY = MemoryPolicy(20)
 
-# The lower bound for making an agent: a slotted object with as many fields, two of them given.
+# The lower bound for making an agent: a slotted object with as many fields, and values for two of them.
 _names = [field.name for field in attrs.fields(Agent)]
 _fields: dict[str, Any] = {_names[0]: attrs.field(), **{name: attrs.field(default=None) for name in _names[1:]}}
 Bare: Any = attrs.make_class("Bare", _fields, eq=False, weakref_slot=False)
@@ -69,8 +69,8 @@ def kernel_cases() -> list[Case]:
         Case("waiting-1000", GROUP, f"1,000 runs that wait 100 ms, {tasks}", partial(_measure_at_once, 1_000)),
         Case("waiting-10000", GROUP, f"10,000 runs that wait 100 ms, {tasks}", partial(_measure_at_once, 10_000)),
         Case("waiting-bytes", GROUP, "the memory of a run that waits for its model", _measure_waiting_bytes),
-        Case("counts-simple", GROUP, "what a run with one answer does, counted", partial(_count_runs, _simple_runs)),
-        Case("counts-tool", GROUP, "what a run with one tool call does, counted", partial(_count_runs, _tool_runs)),
+        Case("counts-simple", GROUP, "the work of a run with one answer, counted", partial(_count_runs, _simple_runs)),
+        Case("counts-tool", GROUP, "the work of a run with one tool call, counted", partial(_count_runs, _tool_runs)),
     ]
 
 
@@ -137,7 +137,7 @@ async def _measure_runs(body: Callable[[Runtime], Times], effort: Effort) -> Mea
 
 
 async def _measure_in_checkpoints(runs: Times, effort: Effort) -> Measured:
-    # Many short rounds: other work on the machine disturbs some of them, and the best ones count.
+    # Many short rounds: other work on the machine disturbs some rounds, and the best rounds count.
     rounds = 5 * effort.rounds
     microseconds = Figure(1e6 * await seconds(runs, TIMES, rounds), "µs")
     return await measure_in_batches(
@@ -169,7 +169,7 @@ async def _measure_append(filled: int, effort: Effort) -> Measured:
 
         async def once() -> float:
             nonlocal version
-            # Each batch starts with a new session, so that its size stays close to the one in the row's name.
+            # Each batch starts with a new session, so that the size stays close to the size in the row's name.
             await memory.delete(session)
             version = await memory.append(session, message * filled, version=0)
             return 1e6 * await seconds(append, TIMES, 5 * effort.rounds)

@@ -1,4 +1,4 @@
-"""Models that answer at once, or wait, so that the rest of a run's cost is the runtime's own. Knows no runtime."""
+"""Models that answer at once, or wait: the rest of a run's cost is the runtime's own. Knows no runtime."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Calling:
         self._answer = ModelResponse("ok")
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Call the tool, or answer once its result has arrived."""
+        """Call the tool; answer after the tool's result."""
         return self._answer if request.messages[-1].role == "tool" else self._call
 
 
@@ -57,7 +57,7 @@ class Talking:
 
 @attrs.define(eq=False)
 class Waiting:
-    """A model that answers after some seconds, like a remote one."""
+    """A model that answers after some seconds, like a remote model."""
 
     seconds: float
     name: str = "waiting"

@@ -27,22 +27,22 @@ _SETTINGS = {"allow_interspersed_args": False}
 _words = click.argument("words", nargs=-1, required=True, metavar="-- COMMAND...", type=click.UNPROCESSED)
 _output = click.option("-o", "--output", metavar="FILE", help="File to write. Default: one named for the time, here.")
 _seconds = click.option(
-    "--seconds", type=click.FloatRange(0, min_open=True), help="End the command after so long, as Ctrl-C does."
+    "--seconds", type=click.FloatRange(0, min_open=True), help="Interrupt the command after this time, like Ctrl-C."
 )
 
 _ABOUT = {
-    "cpu flamegraph": "open it in a browser; the wider a bar, the more time was spent there or in what it called",
-    "cpu speedscope": "a profile for speedscope, which shows it over time, by function, and as a flame graph",
-    "cpu raw": "each line is a stack, from the outermost function in, and how often it was seen",
-    "memory flamegraph": "open it in a browser; the wider a bar, the more memory came from there or what it called",
-    "memory table": "open it in a browser; each row is a place in the code, and what came from it",
-    "memory bin": "`python -m memray` has reports for it: tree, stats, summary, table, flamegraph",
+    "cpu flamegraph": "open it in a browser; the wider a bar, the more time in the function and its callees",
+    "cpu speedscope": "a profile for speedscope: over time, by function, and as a flame graph",
+    "cpu raw": "each line is a stack, outermost function first, with the number of samples",
+    "memory flamegraph": "open it in a browser; the wider a bar, the more memory of the function and its callees",
+    "memory table": "open it in a browser; each row is a place in the code, with its memory",
+    "memory bin": "`python -m memray` makes reports of the file: tree, stats, summary, table, flamegraph",
 }
 
 
 @click.group("profile")
 def command() -> None:
-    """Profile a command: where its time goes, or its memory."""
+    """Profile a command: its time, or its memory."""
 
 
 @command.command("cpu", context_settings=_SETTINGS)
@@ -58,15 +58,15 @@ def command() -> None:
     help="An SVG; JSON for speedscope; or stacks with their counts, as text.",
 )
 @click.option("--rate", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Samples a second.")
-@click.option("--idle", is_flag=True, help="Count threads that wait, too.")
-@click.option("--lines", is_flag=True, help="Tell lines apart, not only functions.")
-@click.option("--subprocesses", is_flag=True, help="Look into the processes that the command starts, too.")
+@click.option("--idle", is_flag=True, help="Also count waiting threads.")
+@click.option("--lines", is_flag=True, help="Show single lines, not only functions.")
+@click.option("--subprocesses", is_flag=True, help="Also profile the processes started by the command.")
 @debug_option
 def cpu(**options: Any) -> int:
     """Show where a command's time goes, as a flame graph.
 
     COMMAND is a command of agno-rt (run assistant "Hello!"), a Python file with its arguments, or python with its own.
-    Its output and its exit code are as they were without a profiler; Ctrl-C ends it, and the file is written.
+    Output and exit code are the same as without a profiler. Ctrl-C ends the command, and the file is written.
     """
     _check_system()
     from agno_rt_bench.profiling.tools import Cpu
@@ -84,21 +84,21 @@ def cpu(**options: Any) -> int:
     type=click.Choice(["flamegraph", "table", "bin"]),
     default="flamegraph",
     show_default=True,
-    help="A page with a flame graph, or one with a table (6 MB each: its scripts are in it); or what memray recorded.",
+    help="A page with a flame graph, a page with a table (6 MB each, scripts included), or memray's recording.",
 )
 @click.option(
     "--objects/--no-objects",
     default=True,
     show_default=True,
-    help="Count each object, or only what Python takes from the system for them.",
+    help="Count each object, or only the blocks that Python takes from the system.",
 )
-@click.option("--leaks", is_flag=True, help="Show what was still held at the end, not what was at the peak.")
+@click.option("--leaks", is_flag=True, help="Show the memory at the end, not at the peak.")
 @debug_option
 def memory(**options: Any) -> int:
     """Show which code holds a command's memory, as a flame graph.
 
     COMMAND is a command of agno-rt (run assistant "Hello!"), a Python file with its arguments, or python with its own.
-    Its output and its exit code are as they were without a profiler; Ctrl-C ends it, and the file is written.
+    Output and exit code are the same as without a profiler. Ctrl-C ends the command, and the file is written.
     """
     _check_system()
     from agno_rt_bench.profiling.tools import Memory
@@ -127,14 +127,14 @@ def _write_profile(kind: type[Cpu | Memory], options: dict[str, Any]) -> int:
     about = _ABOUT[f"{profiler.name} {profiler.kind}"]
     click.echo(clean(f"Wrote {target}: {_format_size(target)}; {about}."), err=True)
     if ended.code is None:
-        notice("The command was killed, or ended in a way that tells no exit code.")
+        notice("The command was killed, or ended without an exit code.")
         return 1
     return ended.code
 
 
 def _check_system() -> None:
     if os.name != "posix":
-        raise UsageError("profiles are made on Linux and macOS alone", hint="On Windows, use its subsystem for Linux.")
+        raise UsageError("profiles need Linux or macOS", hint="On Windows, use its subsystem for Linux.")
 
 
 def _make_verb_check(root: click.Context) -> Callable[[str], object]:
@@ -145,9 +145,9 @@ def _make_verb_check(root: click.Context) -> Callable[[str], object]:
 
 @contextmanager
 def _make_folder_beside(target: Path) -> Iterator[Path]:
-    """Yield a folder beside the target to profile into, so that an old file stays until the new one is complete.
+    """Yield a folder beside the target for the new profile, so that an old file stays until the new file is complete.
 
-    Raises `UsageError` if the target cannot be written.
+    Raises `UsageError` if the target is not writable.
     """
     try:
         if target.is_dir():
@@ -165,7 +165,7 @@ def _format_size(path: Path) -> str:
 
 
 def _choose_path(name: str, suffix: str) -> Path:
-    """Return the path of a file that does not exist yet, named for the time."""
+    """Return the path of a new file, named for the time."""
     stem = time.strftime(f"profile-{name}-%Y%m%d-%H%M%S")
     names = (f"{stem}{f'-{number}' if number > 1 else ''}{suffix}" for number in itertools.count(1))
     return next(path for path in map(Path, names) if not path.exists())

@@ -1,7 +1,7 @@
 """The rows of the user's project: the cost of each agent's run beside its model, and of the project's memory.
 
 A stand-in replaces each agent's model and answers at once: no model is asked, no tool is called. Only the rows of the
-memory write into it, into sessions of their own that are deleted afterwards.
+memory write to the memory, into sessions of their own, deleted afterwards.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from agno_rt_bench.rows import Case, Effort, Figure, Measured, Unmeasured, measu
 __all__ = ["agent_cases", "memory_cases"]
 
 PREFIX = "agno-rt-bench-"
-"""The beginning of the ids of sessions that `--sessions` writes."""
+"""The beginning of the ids of sessions written by `--sessions`."""
 
 PATIENCE = 3.0
 """Seconds for an agent's first runs, and for the deletion of a session."""
 
 ROUND = 0.002
-"""Seconds that a round takes, unless a single run takes longer."""
+"""Seconds of a round, unless a single run takes longer."""
 
 MOST = 50
 """The most runs in a round."""
@@ -49,7 +49,7 @@ INPUT = "hello"
 
 
 class Opened:
-    """The project's runtime, opened for the first row that needs it. If it cannot be opened, these rows fail."""
+    """The project's runtime, opened for the first row that needs a runtime. An error of opening fails the rows."""
 
     def __init__(self, project: Project, stack: AsyncExitStack, *, lasting: bool) -> None:
         self._project = project
@@ -58,7 +58,7 @@ class Opened:
         self._runtime: Runtime | None = None
 
     async def runtime(self) -> Runtime:
-        """Return the open runtime. Raises any error of opening it."""
+        """Return the open runtime. Raises any error of opening."""
         if self._runtime is None:
             project = self._project if self._lasting else _without_storage(self._project)
             self._runtime = await self._stack.enter_async_context(project.runtime())
@@ -66,7 +66,7 @@ class Opened:
 
 
 def agent_cases(project: Project, stack: AsyncExitStack) -> list[Case]:
-    """Return a row for each agent: a run of it, beside its model. The stack closes the runtime."""
+    """Return a row for each agent: a run, beside its model. The stack closes the runtime."""
     opened = Opened(project, stack, lasting=False)
     what = "a run of it, beside its model"
     return [
@@ -78,7 +78,7 @@ def agent_cases(project: Project, stack: AsyncExitStack) -> list[Case]:
 def memory_cases(project: Project, stack: AsyncExitStack) -> list[Case]:
     """Return the rows that write into the project's memory: a message, and a run of each agent in a session."""
     opened = Opened(project, stack, lasting=True)
-    # Show the scheme of the URL only: the rest may contain a password.
+    # Show only the scheme of the URL: the rest may contain a password.
     where = f"the memory {project.config.runtime.memory.partition(':')[0]}:"
     what = f"a run of it in a session, in {where}"
     return [
@@ -146,7 +146,7 @@ async def _measure_in_microseconds(body: Times, effort: Effort) -> Measured:
 async def _find_pace(body: Times, effort: Effort) -> tuple[int, int]:
     """Return the repetitions in a round and the number of rounds: fewer for a slow body.
 
-    Raises `Unmeasured` for a body that does not end within `PATIENCE`.
+    Raises `Unmeasured` for a body that takes longer than `PATIENCE`.
     """
     took = 0.0
     with trio.move_on_after(PATIENCE) as scope:
@@ -161,9 +161,9 @@ async def _find_pace(body: Times, effort: Effort) -> tuple[int, int]:
 
 
 async def _make_stand_in(runtime: Runtime, agent: Agent) -> tuple[Agent, str]:
-    """Return the agent with a model that answers at once, and a note on its left-out hooks.
+    """Return the agent with a model that answers at once, and a note on omitted hooks.
 
-    Raises the errors that a run of the agent would raise, and `Unmeasured` if no answer fits its output type.
+    Raises the errors of a run of the agent, and `Unmeasured` if no answer fits the output type.
     """
     runtime.check(agent)
     profile = profile_of(runtime.model(agent.model))
@@ -183,20 +183,20 @@ def _asks_model(runtime: Runtime, entry: Any) -> bool:
 
 
 def _without_storage(project: Project) -> Project:
-    """Return the project with a memory in process, so that no stored run shows up among the user's."""
+    """Return the project with a memory in process, so that no stored run shows up among the user's runs."""
     runtime = attrs.evolve(project.config.runtime, memory="memory:")
     return attrs.evolve(project, config=attrs.evolve(project.config, runtime=runtime))
 
 
 def _describe_failed_observers(runtime: Runtime, project: Project) -> str:
-    """Return a note that names the observers that failed, and so stopped listening; empty if none did."""
+    """Return a note with the names of failed observers, which stopped listening; empty without a failure."""
     names = [name for name in project.config.runtime.observers if name in runtime.plugins.failures]
     return f"the observer {', '.join(names)} failed" if names else ""
 
 
 @asynccontextmanager
 async def _open_session(memory: MemoryBackend) -> AsyncIterator[str]:
-    """Yield the id of a new session in the user's memory. It is deleted, with its stored runs, even after Ctrl-C."""
+    """Yield the id of a new session in the user's memory. The session and its runs are deleted, even after Ctrl-C."""
     session = f"{PREFIX}{uuid.uuid4().hex}"
     try:
         yield session
@@ -220,8 +220,9 @@ async def _delete_session(memory: MemoryBackend, session: str) -> None:
 
 @contextmanager
 def _silence_output() -> Iterator[None]:
-    """Discard everything that hooks and observers print in the block: it would drown the table."""
+    """Discard the output of hooks and observers in the block: the output would drown the table."""
     _flush_streams()
+    # Redirect the file descriptors, because hooks may also print from C code or from child processes.
     kept = [(number, os.dup(number)) for number in (1, 2)]
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:

@@ -29,7 +29,7 @@ Verdict: TypeAlias = Literal["holds", "short", "none", "failed"]
 
 
 class Unmeasured(Exception):
-    """The reason why a row could not be measured."""
+    """The reason for a row without a measurement."""
 
 
 @attrs.frozen
@@ -38,7 +38,7 @@ class Effort:
 
     Attributes:
         batches: measurements of a row: the median counts, the others show the noise
-        rounds: the unit for the rounds of a batch, in which the two sides of a comparison take turns
+        rounds: the unit for the rounds of a batch; the two sides of a comparison take turns in a batch
         processes: fresh processes in a batch
     """
 
@@ -59,7 +59,7 @@ class Figure:
 class Measured:
     """The result of a row. `low` and `high` are the extremes of the batches; for an exact count, the count itself.
 
-    `also` has other figures of the same thing, without a goal; `note` helps to read them.
+    `also` has other figures of the same thing, without a goal; `note` helps to read the figures.
     """
 
     value: float
@@ -71,7 +71,7 @@ class Measured:
 
     @classmethod
     def exact(cls, value: float, unit: str, also: tuple[Figure, ...] = ()) -> Measured:
-        """Return the result for an exact count, which is the same in each batch."""
+        """Return the result for an exact count, equal in each batch."""
         return cls(value, unit, value, value, also)
 
 
@@ -91,7 +91,7 @@ class Row:
     """A row of the table and of `--json`.
 
     Attributes:
-        name: the name, which `--rows` takes
+        name: the name for `--rows`
         group: the part of the table
         what: a description in plain words
         goal: the goal, if the row has one
@@ -124,7 +124,7 @@ class Row:
 
     @property
     def falls_short(self) -> bool:
-        """True if the row has a goal and the goal was not reached, or not measured."""
+        """True if the row has a goal, and the goal was not reached or not measured."""
         return self.goal is not None and self.verdict != "holds"
 
 
@@ -173,13 +173,13 @@ async def measure_in_batches(
 async def take_middle(once: Callable[[], Awaitable[float]]) -> float:
     """Return the median of three counts.
 
-    Now and then a single count includes work that is done for many runs at once, such as drawing ids.
+    Now and then a single count includes work for many runs at once, such as drawing ids.
     """
     return sorted([await once() for _ in range(3)])[1]
 
 
 def choose_cases(cases: Sequence[Case], patterns: Iterable[str]) -> list[Case]:
-    """Return the cases whose name or group matches a pattern, in their order; all of them without a pattern.
+    """Return the cases with a name or group that matches a pattern, in their order; all cases without a pattern.
 
     Raises `NotFound` for a pattern without a match.
     """

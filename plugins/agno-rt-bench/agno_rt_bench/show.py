@@ -32,7 +32,7 @@ HISTORY = "How the figures have changed: docs/performance.md, and `make bench` i
 
 @attrs.frozen
 class Machine:
-    """The machine of a report. `load` is the load average at the start, `None` on a system without one."""
+    """The machine of a report. `load` is the load average at the start, `None` on a system without load averages."""
 
     system: str
     cpu: str
@@ -53,7 +53,7 @@ class Report:
 
 
 def describe_machine() -> Machine:
-    """Return the facts about this machine; its host name is left out."""
+    """Return the facts about the machine, without its host name."""
     return Machine(
         system=f"{platform.system()} {platform.machine()}",
         cpu=_find_cpu_name(),
@@ -73,7 +73,7 @@ def print_json(report: Report) -> None:
 
 
 def print_report(report: Report) -> None:
-    """Print the table, and below it the lines that explain it."""
+    """Print the table, and the explanations below."""
     if sys.stdout.isatty():
         _print_rich(report.rows)
     else:
@@ -138,7 +138,7 @@ def _print_rich(rows: Sequence[Row]) -> None:
     from rich.text import Text
 
     table = Table("row", "what it is", "to reach", "measured", "verdict", box=SIMPLE_HEAD, pad_edge=False)
-    # A name has to stay in one piece, since it is copied into --rows.
+    # A name must stay on one line, because users copy names into --rows.
     table.columns[0].no_wrap = True
     group = rows[0].group if rows else ""
     for row in rows:
@@ -159,7 +159,7 @@ def _explain_report(report: Report) -> list[str]:
     versions = f"{machine.python}, trio {machine.trio}, agno_rt {machine.agno_rt}"
     agents = any(row.group in ("agents", "memory") for row in report.rows)
     return [
-        "± is how far apart its measurements were: what is compared takes turns, and the best rounds count.",
+        "± is the spread of the measurements: the two sides of a comparison take turns, and the best rounds count.",
         "A checkpoint is the shortest wait that trio has, and every run owes one. µs are millionths of a second.",
         *([f"Agents: {one_line(report.source)}. No model was asked, and no tool called."] if agents else []),
         f"Measured on {machine.system} ({cpu}{cpus}{load}), {versions}.",

@@ -18,7 +18,7 @@ PATIENCE = 60
 """Seconds that a process may take."""
 
 GOAL_PLUGINS = 25
-"""The number of plugins that the goal of `agno-rt plugins` allows for."""
+"""The number of plugins in the goal for `agno-rt plugins`."""
 
 KERNEL = "from agno_rt import Agent, Runtime"
 
@@ -35,11 +35,11 @@ print("\\n%r" % (time.perf_counter() - begun))
 
 
 def startup_cases(plugins: Sequence[str]) -> list[Case]:
-    """Return the rows for importing the kernel and for starting the command, with these plugins installed."""
+    """Return the rows for importing the kernel and for starting the command with the given plugins installed."""
     goal = GOALS["command-plugins"] if len(plugins) <= GOAL_PLUGINS else None
     listing = f"`agno-rt plugins`, which imports all {len(plugins)} (the goal is for {GOAL_PLUGINS})"
     return [
-        Case("import", "startup", f"`{KERNEL}`, beyond what trio takes", partial(_measure_best, _time_beyond_trio)),
+        Case("import", "startup", f"`{KERNEL}`, beyond the import of trio", partial(_measure_best, _time_beyond_trio)),
         Case(
             "command-version",
             "startup",
@@ -60,7 +60,7 @@ def plugin_cases(plugins: Sequence[str]) -> list[Case]:
 
 
 async def _measure_best(best: Callable[[int], float], effort: Effort) -> Measured:
-    """Take the fastest process of each batch: other work on the machine only ever slows one down."""
+    """Take the fastest process of each batch: other work on the machine only slows processes down."""
 
     async def once() -> float:
         return 1e3 * best(effort.processes)
@@ -78,7 +78,7 @@ def _time_command(argument: str, processes: int) -> float:
 
 
 def _time_plugin(name: str, processes: int) -> float:
-    # A plugin may print while it is imported; the time is the last line.
+    # A plugin may print during the import; the time is the last line.
     return min(float(_run_process("-c", PLUGIN, name).splitlines()[-1]) for _ in range(max(1, processes // 2)))
 
 
@@ -89,13 +89,13 @@ def _time_process(*arguments: str) -> float:
 
 
 def _run_process(*arguments: str) -> str:
-    """Run Python with the arguments and return its output. Raises `Unmeasured` with its last words if it fails."""
+    """Run Python with the arguments and return the output. A failure raises `Unmeasured` with the last error line."""
     try:
         done = subprocess.run(
             # `-P`: an installed command does not import modules from the current folder either.
             [sys.executable, "-P", *arguments],
             stdin=subprocess.DEVNULL,
-            # Let Python keep compiled modules, so that only the first process of a batch compiles them.
+            # Let Python keep compiled modules, so that only the first process of a batch compiles.
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""},
             capture_output=True,
             text=True,

@@ -1,4 +1,4 @@
-"""`agno-rt bench`: its rows, its verdicts, and what it leaves alone."""
+"""`agno-rt bench`: rows, verdicts, and no side effects."""
 
 from __future__ import annotations
 
@@ -80,19 +80,19 @@ stored = Agent(Costly(), memory=MemoryPolicy(journal=True))
 
 
 def reported(done: subprocess.CompletedProcess[str], code: int = 0) -> dict[str, Any]:
-    """What was printed with `--json`."""
+    """Return the output of `--json`."""
     assert done.returncode == code, done.stderr
     read: dict[str, Any] = json.loads(done.stdout)
     return read
 
 
 def by_name(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The rows by their names."""
+    """Return the rows by name."""
     return {row["name"]: row for row in report["rows"]}
 
 
 def case(goal: Goal | None = GOAL, name: str = "row", group: str = "kernel") -> Case:
-    """A case that comes to seven milliseconds."""
+    """Make a case with a result of seven milliseconds."""
 
     async def measure(effort: Effort) -> Measured:
         return Measured.exact(7, "ms")
@@ -101,27 +101,27 @@ def case(goal: Goal | None = GOAL, name: str = "row", group: str = "kernel") -> 
 
 
 def row(value: float, low: float, high: float, goal: Goal | None = GOAL) -> Row:
-    """A row that came to so many milliseconds."""
+    """Make a row with a result in milliseconds."""
     return rate_case(case(goal), Measured(value, "ms", low, high))
 
 
 @pytest.fixture
 def hooked(project: Path) -> Path:
-    """A project whose agents have hooks, and whose memory is a file."""
+    """A project with hooks, and with a memory in a file."""
     (project / "hooked.py").write_text(HOOKED)
     (project / "agno-rt.toml").write_text('[runtime]\nload = ["hooked.py"]\nmemory = "sqlite:///own.db"\n')
     return project
 
 
 def counts(path: Path) -> dict[str, int]:
-    """How many rows each table of a memory file has that holds sessions or runs."""
+    """Count the rows of each table with sessions or runs in a memory file."""
     with closing(sqlite3.connect(path)) as database:
         tables = ("sessions", "messages", "runs", "entries")
         return {name: database.execute(f"select count(*) from {name}").fetchone()[0] for name in tables}
 
 
 class TestVerdict:
-    """What is said of a figure."""
+    """Verdicts on figures."""
 
     @pytest.mark.parametrize(
         ("value", "low", "high", "verdict", "clear", "words"),
@@ -136,14 +136,14 @@ class TestVerdict:
         ],
     )
     def test_with_a_goal(self, value: float, low: float, high: float, verdict: str, clear: bool, words: str) -> None:
-        """It holds up to the bound; what a batch contradicts is within the noise."""
+        """A figure holds up to the bound; a contradicting batch makes the verdict uncertain."""
         made = row(value, low, high)
 
         assert (made.verdict, made.clear, describe_verdict(made)) == (verdict, clear, words)
         assert made.falls_short == (verdict == "short")
 
     def test_without_a_goal(self) -> None:
-        """There is nothing to fall short of."""
+        """Without a goal, no figure falls short."""
         made = row(1e9, 1, 1e9, goal=None)
 
         assert (describe_verdict(made), made.falls_short, made.short_by) == ("no goal", False, None)
@@ -157,7 +157,7 @@ class TestVerdict:
         ],
     )
     async def test_of_what_cannot_be_measured(self, raised: Exception, reason: str) -> None:
-        """The row says why, on a line; with a goal it counts as not reached."""
+        """The row has the reason in one line; with a goal, the row counts as not reached."""
 
         async def measure(effort: Effort) -> Measured:
             raise raised
@@ -170,14 +170,14 @@ class TestVerdict:
         assert not attrs.evolve(failed, goal=None).falls_short
 
     async def test_the_goal_is_that_of_the_name(self) -> None:
-        """A case without a goal of its own has that of its row, if there is one."""
+        """A case without a goal of its own has the goal of its row's name, if any."""
         known = await measure_case(Case("import", "startup", "", case().measure), ONCE)
 
         assert known.goal == GOALS["import"]
         assert Case("token-of-love", "kernel", "", case().measure).goal is None
 
     def test_figures(self) -> None:
-        """Numbers have as many digits as can be told apart, and their spread."""
+        """Numbers have significant digits only, and their spread."""
         shown = rate_case(case(None), Measured(2.412, "checkpoints", 2.3, 2.6, also=(Figure(1, "Python calls"),)))
 
         assert describe_measured(shown) == ["2.41 checkpoints ± 8 %", "1 Python call"]
@@ -189,7 +189,7 @@ class TestVerdict:
 
 
 def test_rows_are_chosen() -> None:
-    """By name, by pattern or by group, in the order of the table; one that there is not is an error."""
+    """Rows are chosen by name, pattern or group, in the order of the table; an unknown row is an error."""
     cases = [case(name="create-a"), case(name="run-a"), case(name="agent:a", group="agents")]
 
     assert choose_cases(cases, ()) == cases
@@ -200,14 +200,14 @@ def test_rows_are_chosen() -> None:
 
 
 class Color(enum.Enum):
-    """One of few."""
+    """An enumeration."""
 
     RED = "red"
 
 
 @attrs.define
 class Line:
-    """What holds values of many kinds."""
+    """A type with values of many kinds."""
 
     item: str
     count: int
@@ -220,7 +220,7 @@ class Line:
 
 @attrs.define
 class Endless:
-    """What holds itself."""
+    """A type that contains itself."""
 
     inner: Endless
 
@@ -243,18 +243,18 @@ class Endless:
     ids=str,
 )
 async def test_answers_are_made_up(output: Any) -> None:
-    """Of whatever type an agent's answer is, one is made that fits: it would be refused here."""
+    """Made-up answers fit the types of agents' outputs: a run accepts them."""
     assert await make_up_answer(output)
 
 
 async def test_an_answer_that_cannot_be_made_up() -> None:
-    """It is said which kind of type it is."""
+    """The error describes the kind of type."""
     with pytest.raises(Unmeasured, match="it contains itself"):
         await make_up_answer(Endless)
 
 
 def test_the_kernel(agno: Agno) -> None:
-    """Each row is measured; JSON has all that the table has, the machine too."""
+    """Each row is measured; JSON has all columns of the table, and the machine."""
     report = reported(agno("bench", "--quick", "--json", "--rows", KERNEL))
     rows = by_name(report)
 
@@ -271,7 +271,7 @@ def test_the_kernel(agno: Agno) -> None:
 
 
 def test_a_pipe(agno: Agno) -> None:
-    """The table is plain text, with what has to be known to read it below."""
+    """The table is plain text, with its explanations below."""
     done = agno("bench", "--quick", "--rows", "agent-bytes,counts-simple,agent:echo,agent:lost")
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -292,7 +292,7 @@ def test_a_pipe(agno: Agno) -> None:
 
 
 def test_agents(agno: Agno, hooked: Path) -> None:
-    """Hooks are called, and what they print is not seen; no model is asked, no tool called, nothing stored."""
+    """Hooks are called, and their output is hidden; no model is asked, no tool called, nothing stored."""
     done = agno("bench", "--quick", "--json", "--rows", "agents")
     rows = by_name(reported(done))
 
@@ -307,14 +307,14 @@ def test_agents(agno: Agno, hooked: Path) -> None:
 
 
 def test_agents_of_a_file(agno: Agno, hooked: Path) -> None:
-    """What is named is measured, whatever agno-rt.toml says."""
+    """A named file is measured instead of agno-rt.toml."""
     rows = by_name(reported(agno("bench", "hooked.py", "--quick", "--json", "--rows", "agent:l*")))
 
     assert rows.keys() == {"agent:loud"}
 
 
 def test_observers(agno: Agno, project: Path) -> None:
-    """The project's observers listen, and their lines do not come between those of the table."""
+    """The project's observers listen, and their lines stay out of the table."""
     (project / "agno-rt.toml").write_text('[runtime]\nload = ["agents.py"]\n')
     alone = by_name(reported(agno("bench", "--quick", "--json", "--rows", "agent:echo")))
     (project / "agno-rt.toml").write_text('[runtime]\nload = ["agents.py"]\nobservers = ["log"]\n')
@@ -325,7 +325,7 @@ def test_observers(agno: Agno, project: Path) -> None:
 
 
 def test_a_runtime_that_does_not_open(agno: Agno, project: Path) -> None:
-    """The rows that need it say why; the others are measured."""
+    """The rows that need the runtime have the reason; the other rows are measured."""
     (project / "agno-rt.toml").write_text('[runtime]\nload = ["agents.py"]\nobservers = ["lgo"]\n')
     rows = by_name(reported(agno("bench", "--quick", "--json", "--rows", "agent-bytes,agent:echo,agent:slow")))
 
@@ -334,7 +334,7 @@ def test_a_runtime_that_does_not_open(agno: Agno, project: Path) -> None:
 
 
 def test_sessions(agno: Agno, hooked: Path) -> None:
-    """With `--sessions` the memory is measured; afterwards there is in it what was there before."""
+    """`--sessions` measures the memory, and leaves the memory unchanged."""
     said = agno("sessions", "import", "-", input='{"id": "mine", "messages": [{"role": "user", "content": "hi"}]}\n')
     assert said.returncode == 0, said.stderr
     before = counts(hooked / "own.db")
@@ -353,16 +353,16 @@ def test_sessions(agno: Agno, hooked: Path) -> None:
 
 
 def test_rows_that_would_write(agno: Agno, hooked: Path) -> None:
-    """They have to be asked for."""
+    """Rows that write need `--sessions`."""
     done = agno("bench", "--rows", "memory")
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert "hint: Say --sessions as well." in done.stderr
+    assert "hint: Add --sessions." in done.stderr
     assert not (hooked / "own.db").exists()
 
 
 def test_interrupted(hooked: Path, started: Callable[..., subprocess.Popen[str]]) -> None:
-    """Ctrl-C ends it without a traceback, and what it had written is deleted first."""
+    """Ctrl-C ends the command without a traceback, after deleting its sessions."""
     bench = started("bench", "--thorough", "--sessions", "--rows", "append,session:stored")
     deadline = time.monotonic() + SECONDS
     while not _has_written(hooked / "own.db"):
@@ -380,12 +380,12 @@ def _has_written(path: Path) -> bool:
     try:
         return path.exists() and counts(path)["messages"] > 0
     except sqlite3.OperationalError:
-        # The file is there before its tables are.
+        # The file exists before its tables.
         return False
 
 
 def test_plugins(agno: Agno, distribution: Callable[..., Path], project: Path) -> None:
-    """Each plugin's import is timed; one that fails says why, and one that is blocked is not there."""
+    """Each plugin's import is timed; a failed import has a reason, and blocked plugins are missing."""
     distribution("sleepy", "import time\nprint('morning', 1)\ntime.sleep(0.1)")
     distribution("broken", "raise RuntimeError('not today')")
     site = distribution("shunned", "")
@@ -404,14 +404,14 @@ def test_plugins(agno: Agno, distribution: Callable[..., Path], project: Path) -
 
 
 def test_check(agno: Agno) -> None:
-    """`--check` fails for a goal alone: not for an agent that cannot run, nor where a goal is reached."""
+    """`--check` fails only for a missed goal: neither for an agent that cannot run, nor for a reached goal."""
     done = agno("bench", "--quick", "--check", "--rows", "agent-bytes,counts-tool,agent:lost")
 
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_row_that_there_is_not(agno: Agno) -> None:
-    """It is named before anything is measured, with the nearest."""
+    """The error for an unknown row comes before any measurement, with the nearest name."""
     done = agno("bench", "--rows", "create-simpel")
 
     assert (done.returncode, done.stdout) == (2, "")
@@ -420,7 +420,7 @@ def test_a_row_that_there_is_not(agno: Agno) -> None:
 
 
 def test_a_terminal(terminal: Callable[..., Any]) -> None:
-    """It says what is under way, and then shows the table; Ctrl-C is 130."""
+    """A terminal shows the current row, and then the table; Ctrl-C exits with 130."""
     with terminal("bench", "--quick", "--rows", "agent-bytes,agent:echo") as person:
         person.expect("measuring agent-bytes (1 of 2)")
         person.expect("what it is")

@@ -1,4 +1,4 @@
-"""`agno-rt profile`: real profilers around real commands, and the files that come of it."""
+"""`agno-rt profile`: real profilers around real commands, and their files."""
 
 from __future__ import annotations
 
@@ -109,20 +109,20 @@ TELLING = "import sys; print(__name__, sys.argv, sys.flags.optimize, sys.stdin.r
 
 @pytest.fixture
 def busy(project: Path) -> Path:
-    """The project's folder, with programs to profile in it."""
+    """The project's folder, with programs to profile."""
     (project / "busy.py").write_text(BUSY)
     (project / "endless.py").write_text(ENDLESS)
     return project
 
 
 def written(folder: Path) -> list[str]:
-    """What profiles left there."""
+    """Return the profiles in the folder."""
     return sorted(path.name for path in folder.iterdir() if "profile" in path.name)
 
 
 class TestCpu:
     def test_a_file(self, busy: Path, agno: Agno) -> None:
-        """A flame graph has what ran in the event loop and in threads; output and exit code are the program's own."""
+        """A flame graph has code from the event loop and from threads; output and exit code are the program's own."""
         done = agno("profile", "cpu", "--", "busy.py")
 
         assert (done.returncode, done.stdout) == (3, "Done.\n")
@@ -135,7 +135,7 @@ class TestCpu:
         assert ">agno-rt profile cpu -- busy.py<" in graph
 
     def test_a_verb(self, busy: Path, agno: Agno) -> None:
-        """A command of agno-rt is profiled as it would be typed; its standard output has the answer alone."""
+        """A command of agno-rt is profiled as typed; its standard output has only the answer."""
         command = ("agno-rt", "run", "busy.py:busy", "go")
         done = agno("profile", "cpu", "--format", "raw", "--lines", "-o", "out.txt", "--", *command)
 
@@ -144,7 +144,7 @@ class TestCpu:
         assert any(stack[-1].startswith("spin (busy.py:") for stack in stacks)
 
     def test_for_speedscope(self, busy: Path, agno: Agno) -> None:
-        """The other format is JSON; an option of the command is not taken for one of the profile's."""
+        """The other format is JSON; an option of the command is not an option of the profile."""
         done = agno("profile", "cpu", "--format", "speedscope", "-o", "out.json", "run", "busy.py:busy", "go", "--json")
 
         assert (done.returncode, json.loads(done.stdout)["content"]) == (0, "Done.")
@@ -152,7 +152,7 @@ class TestCpu:
         assert {"spin_in_the_loop", "spin_in_a_thread"} <= names
 
     def test_python(self, busy: Path, agno: Agno) -> None:
-        """`python` is this Python, with its own options; the program has its name, arguments and standard input."""
+        """`python` is this Python, with its options; the program has its name, arguments and standard input."""
         code = f"import time; end = time.time() + 0.2\nwhile time.time() < end: pass\n{TELLING}"
         done = agno("profile", "cpu", "-o", "out.svg", "--", "python", "-O", "-c", code, "a", "-o", input="typed")
 
@@ -160,7 +160,7 @@ class TestCpu:
         assert done.stderr.startswith("e\nWrote out.svg: ")
 
     def test_a_module_with_its_error(self, busy: Path, agno: Agno) -> None:
-        """A module is found in this folder, its traceback is shown, and its failure is the exit code."""
+        """A module in the current folder is found, its traceback is shown, and its failure is the exit code."""
         (busy / "failing.py").write_text("import busy\nbusy.spin(0.2)\nraise SystemExit('it failed')\n")
         done = agno("profile", "cpu", "-o", "out.svg", "--", "python", "-m", "failing")
 
@@ -168,7 +168,7 @@ class TestCpu:
         assert "it failed\nWrote out.svg" in done.stderr
 
     def test_a_command_that_is_killed(self, busy: Path, agno: Agno) -> None:
-        """What is killed tells no exit code: that is said, and there is a profile all the same."""
+        """A killed command has no exit code; a note says so, and the profile is written."""
         (busy / "killed.py").write_text("import busy, os\nbusy.spin(0.3)\nos.kill(os.getpid(), 9)\n")
         done = agno("profile", "cpu", "-o", "out.svg", "killed.py")
 
@@ -179,7 +179,7 @@ class TestCpu:
 
 class TestMemory:
     def test_a_file(self, busy: Path, agno: Agno) -> None:
-        """A page has the function whose objects were held at the peak; the exit code is the program's own."""
+        """A page has the function with the objects at the peak; the exit code is the program's own."""
         done = agno("profile", "memory", "busy.py")
 
         assert (done.returncode, done.stdout) == (3, "Done.\n")
@@ -191,7 +191,7 @@ class TestMemory:
         assert '<script src="http' not in page
 
     def test_a_verb(self, busy: Path, agno: Agno) -> None:
-        """What memray recorded of a command is kept for its own reports where that is asked for."""
+        """On request, memray's recording of a command is kept for memray's own reports."""
         done = agno("profile", "memory", "--format", "bin", "-o", "out.bin", "--", "run", "busy.py:busy", "go")
 
         assert (done.returncode, done.stdout) == (0, "Done.\n")
@@ -200,7 +200,7 @@ class TestMemory:
         assert "busy.py:" in shown.stdout
 
     def test_a_command_that_is_killed(self, busy: Path, agno: Agno) -> None:
-        """What was recorded until a program was killed, for its memory perhaps, is shown."""
+        """The recording up to a kill, perhaps for too much memory, is shown."""
         code = "import os\nkept = [bytes(50_000) for _ in range(100)]\nos.kill(os.getpid(), 9)\n"
         (busy / "killed.py").write_text(code)
         done = agno("profile", "memory", "-o", "out.html", "killed.py")
@@ -209,7 +209,7 @@ class TestMemory:
         assert "killed.py" in (busy / "out.html").read_text()
 
     def test_a_table_of_what_was_left(self, busy: Path, agno: Agno) -> None:
-        """A table of what was held at the end has what the program kept, and not what it let go of."""
+        """A table of memory at the end has kept objects, and no freed objects."""
         (busy / "keeping.py").write_text(KEEPING)
         done = agno("profile", "memory", "--format", "table", "--leaks", "-o", "out.html", "keeping.py")
 
@@ -222,7 +222,7 @@ class TestMemory:
 class TestStopping:
     @pytest.mark.parametrize("what", ["cpu", "memory"])
     def test_ctrl_c(self, busy: Path, terminal: Callable[..., AbstractContextManager[Terminal]], what: str) -> None:
-        """Ctrl-C ends the command, as it would without the profiler; the file is written."""
+        """Ctrl-C ends the command, as without the profiler; the file is written."""
         with terminal("profile", what, "-o", "out", "endless.py") as person:
             person.expect("spinning")
             person.interrupt("KeyboardInterrupt")
@@ -233,7 +233,7 @@ class TestStopping:
 
     @pytest.mark.parametrize("what", ["cpu", "memory"])
     def test_a_time_limit(self, busy: Path, agno: Agno, what: str) -> None:
-        """A command that goes on and on is ended when its time is over; the file that was there is replaced."""
+        """The time limit ends an endless command; the old file is replaced."""
         (busy / "out").write_text("old")
         done = agno("profile", what, "--seconds", "4", "-o", "out", "endless.py")
 
@@ -255,7 +255,7 @@ REFUSED = {
 class TestRefusing:
     @pytest.mark.parametrize("case", REFUSED)
     def test_what_cannot_be(self, busy: Path, agno: Agno, case: str) -> None:
-        """Nothing is run or written for a command that cannot be, and what to do is said."""
+        """For an impossible command, nothing runs and no file is written; the error has a remedy."""
         words, message, hint = REFUSED[case]
         done = agno("profile", "cpu", *words)
 
@@ -268,7 +268,7 @@ class TestRefusing:
     def test_a_tool_that_is_missing(
         self, busy: Path, tmp_path: Path, environment: dict[str, str], what: str, tool: str
     ) -> None:
-        """Where the profilers are not installed, what to install is said."""
+        """Without the profilers, the error names the package to install."""
         python = without_tools(tmp_path / "venv")
         done = subprocess.run(
             [python, "-m", "agno_rt.cli", "profile", what, "busy.py"],
@@ -285,7 +285,7 @@ class TestRefusing:
 
 
 def without_tools(folder: Path) -> Path:
-    """A virtual environment that has what this one has, less the profilers; its Python."""
+    """Make a virtual environment like the current one, without the profilers; return its Python."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], timeout=SECONDS, check=True)
     python = folder / "bin" / "python"
     ask = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]

@@ -1,8 +1,8 @@
-"""What guardrails that find things share: finders, redaction with numbered tokens, reports without the values.
+"""The common parts of finding guardrails: finders, redaction with numbered tokens, reports without the values.
 
-A finder is a function from a text to the spans in it, in order. All of them look at a text in one pass, with patterns
-whose repetitions are bounded, so that no text, however it was made, takes more than linear time. Between the pieces of
-a long text a finder tells of an empty span, where the run may give way.
+A finder is a function from a text to the spans in the text, in order. Each finder makes one pass with bounded
+repetitions, so every text takes linear time at most. Between the pieces of a long text a finder yields an empty span,
+and the run may give way.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Check: TypeAlias = Callable[[re.Match[str]], Span | None]
 
 
 class Found(NamedTuple):
-    """Something that was found: where, and of what kind."""
+    """A thing in a text: its span and its kind."""
 
     start: int
     end: int
@@ -37,18 +37,18 @@ class Found(NamedTuple):
 
 
 def whole(match: re.Match[str]) -> Span | None:
-    """Take a match as it is."""
+    """Accept the whole match."""
     return match.span()
 
 
 BREATH: Span = (0, 0)
-"""What a finder tells where the run may give way; being less than any span, it is heard of at once."""
+"""The span that lets the run give way. It sorts before any other span, so a merge yields it at once."""
 
 
 def finder(pattern: str, check: Check = whole, *, needle: str = "", flags: int = 0, is_bounded: bool = True) -> Finder:
-    """A finder by a pattern. `check` judges each match and may shorten it; without the `needle` nobody looks.
+    """Make a finder from a pattern. `check` judges each match and may shorten it; a text without `needle` is skipped.
 
-    What a bounded pattern takes is shorter than `MARGIN`, or ends at white space; any other is shown the whole text.
+    Matches of a bounded pattern are shorter than `MARGIN`, or end at white space. Other patterns search the whole text.
     """
     compiled = re.compile(pattern, flags)
     look = search if is_bounded else search_whole
@@ -64,7 +64,7 @@ def finder(pattern: str, check: Check = whole, *, needle: str = "", flags: int =
                 position = following
                 yield BREATH
             elif (span := check(match)) is None:
-                # The next may begin within what was refused.
+                # The next match may begin within the refused match.
                 position = match.start() + 1
                 refused += 1
                 if refused % MANY == 0:
@@ -77,10 +77,10 @@ def finder(pattern: str, check: Check = whole, *, needle: str = "", flags: int =
 
 
 async def find_all(text: str, finders: Mapping[str, Sequence[Finder]], give_way: GiveWay) -> list[Found]:
-    """Everything that the finders find, in order. What overlaps becomes one, of the kind that comes first."""
+    """Find everything, in order. Overlapping spans become one, of the first kind among theirs."""
     kinds = tuple(finders)
-    streams = [_ranked(find(text), rank) for rank, kind in enumerate(kinds) for find in finders[kind]]
-    # Merged while they look, so that a long text is gone through once and in order; sorting is quicker for a short one.
+    streams = [_rank_spans(find(text), rank) for rank, kind in enumerate(kinds) for find in finders[kind]]
+    # A lazy merge goes through a long text once and in order; for a short text sorting is faster.
     spans = sorted(chain.from_iterable(streams)) if len(text) <= PIECE else heapq.merge(*streams)
     merged: list[Found] = []
     rank = {kind: at for at, kind in enumerate(kinds)}
@@ -95,69 +95,70 @@ async def find_all(text: str, finders: Mapping[str, Sequence[Finder]], give_way:
     return merged
 
 
-def _ranked(spans: Iterable[Span], rank: int) -> Iterator[tuple[int, int, int]]:
+def _rank_spans(spans: Iterable[Span], rank: int) -> Iterator[tuple[int, int, int]]:
     return ((start, rank, end) for start, end in spans)
 
 
-def custom(patterns: Mapping[str, str], owner: str) -> dict[str, list[Finder]]:
-    """Finders by a user's patterns, by name; a first group, if there is one, is what is meant. Raises `UsageError`."""
+def compile_patterns(patterns: Mapping[str, str], owner: str) -> dict[str, list[Finder]]:
+    """Make finders from a user's patterns, by name. The first group, if any, is the span. Raises `UsageError`."""
     made = {}
     for name, pattern in patterns.items():
         try:
-            made[name] = [finder(pattern, _first_group, is_bounded=False)]
+            made[name] = [finder(pattern, _take_first_group, is_bounded=False)]
         except (re.error, TypeError) as exc:
             hint = "Write a regular expression of the module re; in TOML, in single quotes."
-            raise UsageError(f"{name!r} in patterns of {owner} is no regular expression: {exc}", hint=hint) from exc
+            raise UsageError(f"{name!r} in patterns of {owner} is not a regular expression: {exc}", hint=hint) from exc
     return made
 
 
-def _first_group(match: re.Match[str]) -> Span | None:
+def _take_first_group(match: re.Match[str]) -> Span | None:
     start, end = match.span(1 if match.re.groups and match.group(1) is not None else 0)
     return (start, end) if end > start else None
 
 
-def chosen(kinds: Sequence[str], known: Iterable[str], owner: str) -> tuple[str, ...]:
-    """The kinds, in the order of `known`. Raises `UsageError` for one that is not among them."""
+def order_kinds(kinds: Sequence[str], known: Iterable[str], owner: str) -> tuple[str, ...]:
+    """Return the kinds in the order of `known`. Raises `UsageError` for an unknown kind."""
     names = tuple(known)
     if isinstance(kinds, str):
         raise UsageError(f"kinds of {owner} are {kinds!r}, not a sequence", hint=f"Write kinds=({kinds!r},).")
     for kind in kinds:
         if kind not in names:
-            raise UsageError(f"{kind!r} is none of the kinds of {owner}", hint=suggest("kind", str(kind), names))
+            # The message names the key `kinds`: an error of agno-rt.toml finds the line of the key by the word.
+            raise UsageError(f"{kind!r} is not among the kinds of {owner}", hint=suggest("kind", str(kind), names))
     return tuple(name for name in names if name in kinds)
 
 
 def check_token(token: str, owner: str) -> None:
-    """Raise `UsageError` for a token that cannot be written."""
+    """Raise `UsageError` for a token with a broken format."""
     try:
         token.format(kind="email", number=1)
     except (LookupError, ValueError, AttributeError) as exc:
-        hint = "It may have {kind} and {number} in it; braces as such are written twice."
+        hint = "Use only {kind} and {number}; write literal braces twice."
         raise UsageError(f"token {token!r} of {owner} cannot be written: {exc!r}", hint=hint) from exc
 
 
 def check_action(action: str, known: Sequence[str], owner: str) -> None:
-    """Raise `UsageError` for an action that there is not."""
+    """Raise `UsageError` for an unknown action."""
     if action not in known:
         raise UsageError(f"{owner} has no action {action!r}", hint=suggest("action", str(action), known))
 
 
 _NUMBERS = "agno_rt_guardrails"
-"""Where a run keeps what was numbered in it, by kind: one thing has one number in all texts of the run."""
+"""The key of the run's numbers, by kind: a value has the same number in all texts of a run."""
 
 
 async def verdict(context: RunContext, text: str, found: Sequence[Found], action: Action, token: str) -> Verdict | None:
-    """Block or redact what was found. The reason has kinds and counts, never what was found."""
+    """Block or redact the findings. The reason has kinds and counts, never the found values."""
     if not found:
         return None
     counts: Counter[str] = Counter()
     async for one in slowly(found, context.give_way):
         counts[one.kind] += 1
     reason = "found " + ", ".join(f"{count} {kind}" for kind, count in counts.items())
-    return Verdict(reason, None if action == "block" else await _redacted(context, text, found, token))
+    return Verdict(reason, None if action == "block" else await _redact_text(context, text, found, token))
 
 
-async def _redacted(context: RunContext, text: str, found: Sequence[Found], token: str) -> str:
+async def _redact_text(context: RunContext, text: str, found: Sequence[Found], token: str) -> str:
     kinds: dict[str, dict[str, int]] = context.kept.setdefault(_NUMBERS, {})
     pieces, end = [], 0
     async for one in slowly(found, context.give_way):
@@ -169,17 +170,17 @@ async def _redacted(context: RunContext, text: str, found: Sequence[Found], toke
 
 
 def canonical(value: str) -> str:
-    """The same for two ways to write one thing: with or without separators, in capitals or not."""
+    """Return one form for all spellings of a value: with or without separators, in capitals or not."""
     return "".join(char for char in plain(value).casefold() if char not in " -./()")
 
 
 def plain(text: str) -> str:
-    """The text of the same length with digits, dashes and spaces of other scripts and widths as those of ASCII."""
-    return text if text.isascii() else text.translate(_plain_table())
+    """Return a text of the same length, with digits, dashes and spaces of other scripts and widths in ASCII."""
+    return text if text.isascii() else text.translate(_build_plain_table())
 
 
 @functools.cache
-def _plain_table() -> dict[int, str]:
+def _build_plain_table() -> dict[int, str]:
     table = {0xFF01 + at: chr(0x21 + at) for at in range(94)}
     for zero in (0x0660, 0x06F0, 0x0966, 0x09E6):
         table.update({zero + digit: str(digit) for digit in range(10)})
@@ -190,10 +191,10 @@ def _plain_table() -> dict[int, str]:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Finding:
-    """A guardrail that finds things of some kinds, and redacts them or blocks the text: the base of those that ship."""
+    """The base of guardrails that find things of some kinds, and redact the things or block the text."""
 
     known: ClassVar[tuple[str, ...]] = ()
-    """The kinds that there are."""
+    """All kinds."""
 
     action: Action = "redact"
     kinds: tuple[str, ...] = ()
@@ -205,19 +206,19 @@ class Finding:
         owner = type(self).__name__
         check_action(self.action, ("redact", "block"), owner)
         check_token(self.token, owner)
-        chosen(self.kinds, self.known, owner)
-        custom(self.patterns, owner)
+        order_kinds(self.kinds, self.known, owner)
+        compile_patterns(self.patterns, owner)
 
     def shipped(self) -> Mapping[str, Sequence[Finder]]:
-        """The finders of all kinds."""
+        """Return the finders of all kinds."""
         raise NotImplementedError
 
     async def check(self, context: RunContext, text: str) -> Verdict | None:
-        """Find, and redact or block."""
+        """Find, then redact or block."""
         owner = type(self).__name__
-        finders: dict[str, Sequence[Finder]] = dict(custom(self.patterns, owner))
+        finders: dict[str, Sequence[Finder]] = dict(compile_patterns(self.patterns, owner))
         shipped = self.shipped()
-        finders.update((kind, shipped[kind]) for kind in chosen(self.kinds, self.known, owner))
+        finders.update((kind, shipped[kind]) for kind in order_kinds(self.kinds, self.known, owner))
         found = await find_all(await change(text, plain, context.give_way), finders, context.give_way)
         if self.allow and found:
             allowed = {canonical(value) for value in self.allow}

@@ -1,8 +1,8 @@
-"""What attempts to take a model over are made of, in ten languages and more: words, read by `PromptInjection`.
+"""The wording of attempts to take over a model, in ten languages and more; used by `PromptInjection`.
 
-The expressions are for folded text: small letters without accents, spaces or signs. Letters in them are folded when
-they are compiled, so each is written as its language is; white space and lines that begin with # are left out. They
-have no escapes, which folding would break. `ROLE` alone is for text that is not folded.
+The expressions are for folded text: small letters without accents, spaces or signs. Compiling folds the letters of the
+expressions, so write each in the normal spelling of its language; white space and lines with # are left out. Escapes
+are not allowed, because folding would break them. `ROLE` alone is for text that is not folded.
 """
 # ruff: noqa: RUF001 - other scripts are the point of this module
 
@@ -11,13 +11,13 @@ from __future__ import annotations
 from agno_rt_guardrails.planted import PLANTED
 
 
-def _told(verb: str, filler: str, which: str, noun: str, after: str = "") -> str:
-    """Verb, filling words, which ones, noun; and where a language has that after the noun, the other order too."""
+def _build_command(verb: str, filler: str, which: str, noun: str, after: str = "") -> str:
+    """Join verb, filling words, adjective and noun; with `after`, also the order with the adjective after the noun."""
     before = f"(?:{verb})(?:{filler}){{0,4}}(?:{which})(?:{filler}|{which}){{0,3}}(?:{noun})"
     return f"{before}|(?:{verb})(?:{filler}){{0,4}}(?:{noun})(?:{filler}){{0,2}}(?:{after})" if after else before
 
 
-def _asked(verb: str, filler: str, what: str) -> str:
+def _build_request(verb: str, filler: str, what: str) -> str:
     return f"(?:{verb})(?:{filler}){{0,7}}(?:{what})"
 
 
@@ -41,9 +41,9 @@ _WEAK_NOUN = """
 
 OVERRIDE = f"""
     (?<!dont)(?<!not)(?<!never)(?<!didnt)(?<!wont)(?<!shouldnt)(?<!doesnt)(?:
-        {_told(_DROP, _FILLER, _OLD, _NOUN, "above|before|you(?:were|have)")}
-        |{_told(_DROP, _FILLER, _ALL_OLD, _WEAK_NOUN)}
-        # "Ignore all instructions in the text below" guards against an attack and is none.
+        {_build_command(_DROP, _FILLER, _OLD, _NOUN, "above|before|you(?:were|have)")}
+        |{_build_command(_DROP, _FILLER, _ALL_OLD, _WEAK_NOUN)}
+        # "Ignore all instructions in the text below" is a defence, not an attack.
         |(?:(?:{_DROP})(?:of|the){{0,2}}(?:all|every)(?:{_FILLER}){{0,2}}|ignore|disregard)
             (?:instructions|directives|guidelines)(?!in(?!stead)|within|below|contained|inside|on(?!ly)|for|if|from|about)
         |(?:{_IGNORE})(?:{_FILLER}){{0,3}}system(?:prompts?|instructions?|messages?|rules)
@@ -59,7 +59,7 @@ OVERRIDE = f"""
     |yourinstructionshave(?:changed|been)
 """
 
-_OVERRIDE_DE = _told(
+_OVERRIDE_DE = _build_command(
     """
     ignorier(?:e|en|t|st)?(?:sie)?|vergiss|vergessensie|missachten?(?:sie)?|verwirf|umgehen?(?:sie)?
     |befolgen?(?:sie)?nicht(?:mehr)?|haltedichnicht(?:mehr)?an
@@ -79,7 +79,7 @@ OVERRIDE_DE = f"""
     )
 """
 
-_OVERRIDE_FR = _told(
+_OVERRIDE_FR = _build_command(
     """
     ignore[rz]?|oublie[rz]?|neglige[rz]?|ne(?:tenez|tiens)(?:plus|pas|aucun)compte(?:de|des)?
     |fai(?:s|tes)(?:abstraction|fi)(?:de|des)?
@@ -91,7 +91,7 @@ _OVERRIDE_FR = _told(
 )
 OVERRIDE_FR = f"(?<!pas)(?:{_OVERRIDE_FR})"
 
-_OVERRIDE_ES = _told(
+_OVERRIDE_ES = _build_command(
     """
     ignora(?:d|r)?|ignoren?|olvida(?:te|d|r)?(?:de)?|olvide(?:se)?(?:de)?|descart[ae]|omit[ae]|desestim[ae]
     |(?:haz|haga)casoomiso(?:de|a)
@@ -107,7 +107,7 @@ OVERRIDE_ES = f"""
         (?:instrucciones|indicaciones|ordenes|reglas)
 """
 
-OVERRIDE_IT = _told(
+OVERRIDE_IT = _build_command(
     "ignora(?:re|te)?|dimentica(?:re|ti|te)?(?:di)?|trascura|nontenereconto(?:di|delle)?|scarta",
     "tutt[ei]|le|i|gli|queste|delle|di",
     "tutt[ei](?:le|i)?|tue|vostre|precedenti",
@@ -115,7 +115,7 @@ OVERRIDE_IT = _told(
     "precedent[ei]|disopra|sopra|iniziali|disistema|delsistema|ricevute|originali",
 )
 
-OVERRIDE_PT = _told(
+OVERRIDE_PT = _build_command(
     "ignor[ea](?:r|m)?|esquec[ae](?:r)?(?:se)?(?:de)?|desconsider[ea](?:r)?|descarte|naosiga",
     "todas?|todos|as|os|essas|estas|minhas|de|das",
     "todas(?:as)?|todos(?:os)?|suas|tuas|anteriores",
@@ -123,7 +123,7 @@ OVERRIDE_PT = _told(
     "anterior(?:es)?|previas|acima|iniciais|dosistema|originais|recebidas",
 )
 
-OVERRIDE_RU = _told(
+OVERRIDE_RU = _build_command(
     "(?:про)?игнорируй(?:те)?|забудь(?:те)?(?:про|обо|о)?|отбрось(?:те)?|неучитывай(?:те)?|неследуй(?:те)?",
     "всё|эти|этих|мои|про",
     """
@@ -133,7 +133,7 @@ OVERRIDE_RU = _told(
     "инструкци[ий]|указани[яй]|правила?|команды?|установки|промпты?|директивы",
 )
 
-# Korean and Japanese say first which ones, and last what to do with them.
+# Korean and Japanese begin with the adjective and end with the verb.
 OVERRIDE_KO = """
     (?:이전|위|앞|앞선|앞서|지금까지|지금껏|기존|상기|모든|원래|여태까지|너의|네|당신의|시스템)
     (?:의|에|까지|모든|전부|내린|나온|받은|주어진|말한|시스템|너의|네가|당신의|지금|했던|준|적힌|입력된|설정된|제시된|이전){0,5}
@@ -180,20 +180,20 @@ _SYSTEM = """
 """
 
 LEAK = f"""
-    {_asked(_ASK, _PARTS, f"your(?:{_PARTS}){{0,4}}(?:{_HIDDEN}){{0,2}}(?:{_SYSTEM})")}
-    |{_asked(_ASK, _PARTS, f"your(?:{_PARTS}){{0,4}}(?:{_HIDDEN}){{1,2}}(?:{_NOUN}|rules)")}
-    |{_asked(_ASK, _PARTS, "your(?:prompt|instructions)(?:verbatim|wordforword|exactly|inacodeblock)")}
-    |{_asked(_TELL, _PARTS, f"the(?:{_PARTS}){{0,2}}(?:{_HIDDEN}){{0,2}}(?:{_SYSTEM})")}
+    {_build_request(_ASK, _PARTS, f"your(?:{_PARTS}){{0,4}}(?:{_HIDDEN}){{0,2}}(?:{_SYSTEM})")}
+    |{_build_request(_ASK, _PARTS, f"your(?:{_PARTS}){{0,4}}(?:{_HIDDEN}){{1,2}}(?:{_NOUN}|rules)")}
+    |{_build_request(_ASK, _PARTS, "your(?:prompt|instructions)(?:verbatim|wordforword|exactly|inacodeblock)")}
+    |{_build_request(_TELL, _PARTS, f"the(?:{_PARTS}){{0,2}}(?:{_HIDDEN}){{0,2}}(?:{_SYSTEM})")}
     |(?:reveal|show|print|output|repeat|display|leak|dump|giveme)(?:{_PARTS}){{0,5}}your(?:full|entire|whole|complete)?
         prompts?(?!s?(?:response|repl|answer|deliver|pay|attention|service|engineer|template|librar|idea|action|help))
-    |{_asked(_TELL, _PARTS, "(?:hidden|secret|initial)(?:prompts?|instructions?)")}
+    |{_build_request(_TELL, _PARTS, "(?:hidden|secret|initial)(?:prompts?|instructions?)")}
     |repeat(?:all|everything|the|of|exact){{0,3}}(?:words?|text|sentences?|everything|prompt|instructions)?above
         (?:verbatim|wordforword|starting|beginning|from|ina?code|exactly)
     |what(?:were|are)(?:the|your)(?:exact)?instructions(?:you(?:were|are|have|got)|given)
     |what(?:were|are)youtoldnotto(?:say|reveal|tell)
 """
 
-LEAK_DE = _asked(
+LEAK_DE = _build_request(
     """
     (?:zeig|nenn|verrat|gib|offenbar|wiederhol|schreib|druck|enthull)(?:e|en)?(?:sie)?|wie(?:lautet|ist)
     |was(?:ist|sind|stehtin)
@@ -208,7 +208,7 @@ LEAK_DE = _asked(
     """,
 )
 
-LEAK_FR = _asked(
+LEAK_FR = _build_request(
     """
     montre[rz]?|revele[rz]?|affiche[rz]?|repete[rz]?|dis|dites|donne[rz]?|quelest|quellessont|imprime[rz]?|ecri(?:s|vez)
     |divulgue[rz]?
@@ -220,7 +220,7 @@ LEAK_FR = _asked(
     """,
 )
 
-LEAK_ES = _asked(
+LEAK_ES = _build_request(
     """
     muestra(?:me)?|muestre(?:me)?|revela(?:me)?|revele|dime|digame|imprim[ae]|repit[ea]|ensena(?:me)?|dame
     |cual(?:es)?(?:es|son)|escrib[ea]|comparte
@@ -314,10 +314,11 @@ KINDS = {
         ("anythingnow nowdan youare youre restrict rules limit filter guide constrain censor polic mode", JAILBREAK),
     ),
 }
-"""Who says that the instructions hold no more; who asks for them; who plants others in what the model is to read; who
-gives the model another self, without rules.
+"""Texts that cancel the instructions, ask for the instructions, plant other instructions in material to read, or give
+the model another self without rules.
 
-With each expression, words of which one is in every text that it finds: looking for those is a hundred times as fast.
+Each expression comes with words: every match contains at least one. Looking for the words first is a hundred times as
+fast.
 """
 
 _WHO = "system|developer|administrator|admin|시스템|系统|系統|システム"
@@ -333,4 +334,4 @@ SPEAKER = (
     rf"[ \t*\n]{{0,6}}(?:{_THEN})"
 )
 ROLE = f"{TEMPLATE}|{SPEAKER}"
-"""Who pretends to be somebody else in the conversation: a chat template's tokens, or another speaker who commands."""
+"""Impersonation in the conversation: a chat template's tokens, or another speaker with commands."""

@@ -1,4 +1,4 @@
-"""Personal data: found by its form, and by its checksum where it has one."""
+"""Personal data, found by its form, and by its checksum if the form has a checksum."""
 
 from __future__ import annotations
 
@@ -20,28 +20,27 @@ from agno_rt_guardrails.find import (
 from agno_rt_guardrails.pieces import MANY, PIECE
 
 KINDS = ("rrn", "iban", "card", "ssn", "email", "ip", "phone")
-"""What is found, the surest first: of things that overlap, the first says what it is."""
+"""The kinds, most certain first: overlapping findings get the first kind."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class PII(Finding):
-    """Finds personal data, and redacts it or blocks the text that has it.
+    """A guardrail that finds personal data, and redacts the data or blocks the text.
 
     The kinds are `email`; `phone` (with a country code, or as written within North America or, with a leading zero,
     elsewhere); `card` (payment cards, by the Luhn check of ISO/IEC 7812-1); `iban` (ISO 13616, by country, length and
-    mod 97); `ip` (version 4 and 6, loopback apart); `ssn` (of the United States, written in groups); and `rrn`, the
-    resident registration number of Korea: with its hyphen by its date of birth, since those given out from October 2020
-    on have no check digit, and without it by the check digit too. Names and postal addresses have no form to be found
-    by.
+    mod 97); `ip` (version 4 and 6, except loopback); `ssn` (of the United States, written in groups); and `rrn`, the
+    resident registration number of Korea: with a hyphen by the date of birth, because numbers from October 2020 on
+    lack the check digit, and without a hyphen by the check digit too. Names and postal addresses have no form to find.
 
     Attributes:
-        action: `redact` puts a token in the place of each, `block` blocks the text
-        kinds: which kinds to look for
-        patterns: regular expressions for more kinds, by the kind's name; the first group, if there is one, is what is
-            redacted. Their speed is yours to watch over
+        action: `redact` replaces each value with a token, `block` blocks the text
+        kinds: kinds to look for
+        patterns: regular expressions for more kinds, by the kind's name; the first group, if any, is redacted. Their
+            speed is your responsibility
         allow: values that may pass, such as your own support address
-        token: what is written in the place of each; `{number}` tells different values of a kind apart, the same in all
-            texts of a run. `"[{kind}]"` leaves it out
+        token: the text in place of a value; `{number}` distinguishes the values of a kind, and stays the same in all
+            texts of a run. `"[{kind}]"` leaves the number out
     """
 
     known = KINDS
@@ -50,22 +49,24 @@ class PII(Finding):
     name: str = "pii"
 
     def shipped(self) -> Mapping[str, Sequence[Finder]]:
-        """The finders of all kinds."""
-        return _finders()
+        """Return the finders of all kinds."""
+        return _compile_finders()
 
 
 @functools.cache
-def _finders() -> dict[str, list[Finder]]:
-    """Compiled when first asked for."""
+def _compile_finders() -> dict[str, list[Finder]]:
+    """Compile the finders on first use."""
     return {
-        "rrn": [finder(r"[0-9](?<![0-9A-Za-z].)[0-9]{5}-?[1-8][0-9]{6}(?![0-9])", _rrn)],
-        "iban": [finder(r"[A-Za-z](?<![0-9A-Za-z].)[A-Za-z][0-9]{2}(?:[ -]?[0-9A-Za-z]){11,30}", _iban)],
-        "card": [finder(_CARD, _card, flags=re.VERBOSE)],
-        "ssn": [finder(r"[0-9](?<![0-9A-Za-z].)(?<![0-9][.\-].)[0-9]{2}([ -])[0-9]{2}\1[0-9]{4}(?![0-9])", _ssn)],
-        "email": [_emails],
+        "rrn": [finder(r"[0-9](?<![0-9A-Za-z].)[0-9]{5}-?[1-8][0-9]{6}(?![0-9])", _check_rrn)],
+        "iban": [finder(r"[A-Za-z](?<![0-9A-Za-z].)[A-Za-z][0-9]{2}(?:[ -]?[0-9A-Za-z]){11,30}", _check_iban)],
+        "card": [finder(_CARD, _check_card, flags=re.VERBOSE)],
+        "ssn": [finder(r"[0-9](?<![0-9A-Za-z].)(?<![0-9][.\-].)[0-9]{2}([ -])[0-9]{2}\1[0-9]{4}(?![0-9])", _check_ssn)],
+        "email": [_find_emails],
         "ip": [
-            finder(r"[0-9](?<![0-9A-Za-z].)(?<![0-9]\..)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?!\.?[0-9])", _ipv4, needle="."),
-            finder(r"[0-9A-Fa-f:](?<![0-9A-Za-z:.].)[0-9A-Fa-f:]{2,38}(?:\.[0-9]{1,3}){0,3}", _ipv6, needle=":"),
+            finder(
+                r"[0-9](?<![0-9A-Za-z].)(?<![0-9]\..)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?!\.?[0-9])", _check_ipv4, needle="."
+            ),
+            finder(r"[0-9A-Fa-f:](?<![0-9A-Za-z:.].)[0-9A-Fa-f:]{2,38}(?:\.[0-9]{1,3}){0,3}", _check_ipv6, needle=":"),
         ],
         "phone": [finder(pattern, check) for pattern, check in _PHONES],
     }
@@ -75,8 +76,8 @@ _EXTENSIONS = frozenset("css gif jpeg jpg js json md mp3 mp4 pdf png py svg ts t
 _LOCAL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.!#$%&*+/=?^_`{|}~-"
 
 
-def _emails(text: str) -> Iterator[Span]:
-    """Addresses as they are on the wire, in ASCII, found from the `@` to both sides."""
+def _find_emails(text: str) -> Iterator[Span]:
+    """Find addresses as on the wire, in ASCII, from the `@` to both sides."""
     if len(text) > PIECE:
         yield BREATH
     at, count = text.find("@"), 0
@@ -84,7 +85,7 @@ def _emails(text: str) -> Iterator[Span]:
         count += 1
         if count % MANY == 0:
             yield BREATH
-        domain = _domain().match(text, at + 1)
+        domain = _compile_domain().match(text, at + 1)
         if domain is not None and domain["top"].lower() not in _EXTENSIONS:
             before = text[max(0, at - 64) : at]
             local = before[len(before.rstrip(_LOCAL)) :].lstrip(".!#$%&*/=?^`{|}~")
@@ -94,7 +95,7 @@ def _emails(text: str) -> Iterator[Span]:
 
 
 @functools.cache
-def _domain() -> re.Pattern[str]:
+def _compile_domain() -> re.Pattern[str]:
     return re.compile(r"(?:[A-Za-z0-9-]{1,63}\.){1,8}(?P<top>[A-Za-z]{2,24}|xn--[A-Za-z0-9-]{1,59})(?![A-Za-z0-9])")
 
 
@@ -108,23 +109,23 @@ _CARD = r"""
 """
 
 
-def _card(match: re.Match[str]) -> Span | None:
-    digits = _digits(match.group())
-    if _luhn(digits):
+def _check_card(match: re.Match[str]) -> Span | None:
+    digits = _keep_digits(match.group())
+    if _is_luhn_valid(digits):
         return match.span()
-    # Nineteen digits in five groups may be sixteen, with a security code after them.
-    if match["a"] and _luhn(digits[:16]):
+    # Nineteen digits in five groups may be sixteen with a security code.
+    if match["a"] and _is_luhn_valid(digits[:16]):
         return match.start(), match.end() - 4
     return None
 
 
-def _luhn(digits: str) -> bool:
+def _is_luhn_valid(digits: str) -> bool:
     odd, even = digits[-1::-2], digits[-2::-2]
     total = sum(map(int, odd)) + sum(divmod(2 * int(digit), 10)[0] + 2 * int(digit) % 10 for digit in even)
     return total % 10 == 0 and len(set(digits)) > 1
 
 
-def _digits(text: str) -> str:
+def _keep_digits(text: str) -> str:
     return "".join(char for char in text if "0" <= char <= "9")
 
 
@@ -140,8 +141,8 @@ _IBAN_LENGTHS = {
 """The length of an IBAN in each country, by the registry of ISO 13616."""
 
 
-def _iban(match: re.Match[str]) -> Span | None:
-    """Of a match, which may run on into what follows, as much as the country's IBANs are long."""
+def _check_iban(match: re.Match[str]) -> Span | None:
+    """Shorten the match, which may run into the next word, to the country's length, and check the checksum."""
     written = match.group().upper()
     length = _IBAN_LENGTHS.get(written[:2])
     taken = [at for at, char in enumerate(written) if char not in " -"][:length]
@@ -152,16 +153,16 @@ def _iban(match: re.Match[str]) -> Span | None:
     return (match.start(), match.start() + taken[-1] + 1) if int(number) % 97 == 1 else None
 
 
-def _ssn(match: re.Match[str]) -> Span | None:
-    """Numbers that were never given out are none: https://www.ssa.gov/employer/randomization.html."""
+def _check_ssn(match: re.Match[str]) -> Span | None:
+    """Refuse numbers that were never issued: https://www.ssa.gov/employer/randomization.html."""
     area, group, serial = re.split("[ -]", match.group())
     given = area not in ("000", "666") and area < "900" and group != "00" and serial != "0000"
     return match.span() if given else None
 
 
-def _rrn(match: re.Match[str]) -> Span | None:
-    """Date of birth, century and sex, then the check digit, which numbers from October 2020 on do not have."""
-    digits = _digits(match.group())
+def _check_rrn(match: re.Match[str]) -> Span | None:
+    """Check the date of birth, the century and sex, and the check digit, absent from October 2020 on."""
+    digits = _keep_digits(match.group())
     year = (1900 if digits[6] in "1256" else 2000) + int(digits[:2])
     if not _is_date(year, int(digits[2:4]), int(digits[4:6])):
         return None
@@ -183,19 +184,19 @@ def _is_date(year: int, month: int, day: int) -> bool:
     return 1 <= day <= days[month - 1]
 
 
-def _ipv4(match: re.Match[str]) -> Span | None:
+def _check_ipv4(match: re.Match[str]) -> Span | None:
     octets = [int(octet) for octet in match.group().split(".")]
     nobody = octets[0] in (0, 127) or octets == [255] * 4
     return match.span() if max(octets) <= 255 and not nobody else None
 
 
-def _ipv6(match: re.Match[str]) -> Span | None:
-    from ipaddress import IPv6Address  # takes two milliseconds, which few need
+def _check_ipv6(match: re.Match[str]) -> Span | None:
+    from ipaddress import IPv6Address  # takes two milliseconds, and few texts need the class
 
     written = match.group()
     if written.endswith(":") and not written.endswith("::"):
         written = written[:-1]
-    # Names of programs such as dead::beef have the form, too; an address without a digit is rare.
+    # Names in programs such as dead::beef have the same form; an address without a digit is rare.
     if written.count(":") < 2 or not any("0" <= char <= "9" for char in written):
         return None
     try:
@@ -205,12 +206,12 @@ def _ipv6(match: re.Match[str]) -> Span | None:
     return None if address.is_loopback or address.is_unspecified else (match.start(), match.start() + len(written))
 
 
-def _national(match: re.Match[str]) -> Span | None:
-    """Nine to twelve digits, without the groups of another number that follows; and no date at the end."""
+def _check_national(match: re.Match[str]) -> Span | None:
+    """Accept nine to twelve digits, without the groups of a following number, and without a date at the end."""
     written = match.group()
-    while len(_digits(written)) > 12 and " " in written:
+    while len(_keep_digits(written)) > 12 and " " in written:
         written = written.rpartition(" ")[0]
-    enough = 9 <= len(_digits(written)) <= 12
+    enough = 9 <= len(_keep_digits(written)) <= 12
     date = re.search(r"[./-][0-9]{2}[./-](?:19|20)[0-9]{2}$", written)
     return (match.start(), match.start() + len(written)) if enough and not date else None
 
@@ -235,7 +236,7 @@ _PHONES: tuple[tuple[str, Check], ...] = (
             rf"[(0]{_ALONE}(?:(?<=\()0|(?<=0))[1-9][0-9]{{0,4}}(?:\)[ -]?|[ .\-/])"
             rf"[0-9]{{2,8}}(?:(?P<s>[ .\-])[0-9]{{2,4}}(?:(?P=s)[0-9]{{2,4}}){{0,3}})?{_AFTER}"
         ),
-        _national,
+        _check_national,
     ),
     (rf"0{_ALONE}[1-9][0-9]{{8,9}}{_AFTER}", whole),
 )

@@ -1,6 +1,6 @@
-"""Instructions for a model that are planted in what it is to read: pages, mails, files. Read by `PromptInjection`.
+"""Instructions for a model, planted in material to read: pages, mails, files. Used by `PromptInjection`.
 
-The expressions are for folded text, as those of `_phrases` are. `MARKS` alone is for text that is not folded.
+The expressions are for folded text, like those of `phrases`. `MARKS` alone is for text that is not folded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PRIVATE = """
 """
 
 _ENGLISH = f"""
-    # Whoever speaks to the machine that reads the page, and commands.
+    # Commands to the machine that reads the page.
     (?:ifyou(?:are|re)|note(?:s)?(?:to|for)|(?:message|reminder|notice|instructions?|memo)(?:to|for)|attention(?:to|all)?
         |important(?:notice|note|message)?(?:to|for)?|dear|hello|hey)
         (?:an?|any|the|all|every)?(?:{_AI})(?!d|r(?!e)|m(?!u)|it|bda)(?:[a-z]{{0,80}}?)(?:{_ORDER})
@@ -28,13 +28,13 @@ _ENGLISH = f"""
     |importantmessage(?:for|to)(?:you|the)(?:ai|model|assistant|llm|agent)|importantmessagefromme(?:theuser)?toyou
     |(?:assistant|agent)(?:must|isrequiredto|isinstructedto|shallnow)(?:now|immediately|first|also|always)?
         (?:call|invoke|use|run|execute|send|forward|delete|transfer|ignore|visit|open|fetch|reply|respond|include)
-    # Whoever wants the user not to know.
+    # Secrecy towards the user.
     |(?:dont|donot|never|without)(?:ever|even)?(?:tell(?:ing)?|mention(?:ing)?|inform(?:ing)?|reveal(?:ing)?|disclos(?:e|ing)
         |notify(?:ing)?|alert(?:ing)?|letting)(?:this|that|it|any|anything|ofthis|of|about|to|the|these|those|instructions?
         |your|action|step|them){{0,6}}(?:(?:the|your)(?:human)?users?|thehuman|yourhuman|theperson)
         (?!name|agent|interface|manual|guide|table|id|s(?:data|password|email|account|name))
     |keep(?:this|it)(?:a)?(?:secret|hidden)from(?:the|your)(?:user|human)|withouttheuser(?:knowing|noticing|sknowledge)
-    # Whoever has another task for it, before or instead of the user's.
+    # Another task, before or instead of the user's task.
     |beforeyou(?:can)?(?:solve|answer|respond|reply|continue|proceed|complete|finish)(?:to|the|with|this|any|my|your
         |users?|question|task|request|query|message){{0,4}}(?:thatigaveyou[a-z]{{0,20}}?)?
         (?:you)?(?:must|please|first|needto|haveto|firstcall|call|run|send|visit|execute)
@@ -51,7 +51,7 @@ _ENGLISH = f"""
     |theuserhasalready(?:approved|authori[sz]ed|consented|confirmed|agreed|givenpermission)
     |endof(?:the)?(?:tool)?(?:results?|output|response|document|data|webpage|page|context|email)
         (?:new|nextuser|usersays|userrequest|userquery|usermessage|humansays|systemmessage)
-    # Whoever wants to have what is the user's.
+    # Theft of the user's data.
     |(?:append|add|include|encode|embed)(?:the|this|all|of|your|users?|entire|full|any|their){{1,5}}(?:{_PRIVATE})
         (?:[a-z]{{0,30}}?)(?:to|in|into|as)(?:the|an?)(?:url|link|query|image|request)
 """
@@ -73,7 +73,7 @@ MARKS = (
     r"(?:e-?mails?|messages|files|data|contacts|codes?))\b"
     r"[^.\n]{0,25}?\bto\b[^\n]{0,20}?(?:https?:|www\.|[\w.+-]{1,40}@)"
 )
-"""Who pretends that the result is over, by the marks that some models are given around it; and who has things sent."""
+"""A false end of a tool's result, by the marks of some chat templates; and orders to send data away."""
 
 PLANTED = (
     (
@@ -85,4 +85,4 @@ PLANTED = (
     ),
     ("사용자 읽는 告 通知 提醒 透露 ai 人工 语言 ユーザー nutzer anwender utilisateur usuario", _ELSEWHERE),
 )
-"""With each expression, words of which one is in every text that it finds."""
+"""Expressions with words: every match contains at least one of the words."""

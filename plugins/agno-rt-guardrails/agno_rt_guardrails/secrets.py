@@ -1,4 +1,4 @@
-"""Keys, tokens and passwords: found by the forms that services give them, or by the name in front of them."""
+"""Keys, tokens and passwords, found by the formats of services, or by the name in front."""
 
 from __future__ import annotations
 
@@ -34,28 +34,27 @@ KINDS = (
     "url-password",
     "password",
 )
-"""What is found, the surest first: of things that overlap, the first says what it is."""
+"""The kinds, most certain first: overlapping findings get the first kind."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Secrets(Finding):
-    """Finds keys, tokens and passwords, and redacts them or blocks the text that has them.
+    """A guardrail that finds keys, tokens and passwords, and redacts the values or blocks the text.
 
-    The kinds are those of services, by the forms that they give them: `anthropic-key`, `openai-key` (and those of
-    services that speak as OpenAI does), `aws-key` (the key's id, and the secret where it is named), `github-token`,
-    `gitlab-token`, `slack-token`, `google-key`, `stripe-key` and `service-token` (a dozen others); `private-key` (PEM
-    and PGP blocks); `jwt`; `url-password` (within a connection URL); and `password`: whatever is assigned to a name
-    such as `password`, `api_key` or `token`, in one of nine languages, if it looks drawn and not written. A password
-    that is not named as one has no form to be found by.
+    The kinds by service are `anthropic-key`, `openai-key` (also of services compatible with OpenAI), `aws-key` (the
+    key's id, and the secret next to its name), `github-token`, `gitlab-token`, `slack-token`, `google-key`,
+    `stripe-key` and `service-token` (a dozen others). Further kinds are `private-key` (PEM and PGP blocks); `jwt`;
+    `url-password` (within a connection URL); and `password`: any value that looks random, assigned to a name such as
+    `password`, `api_key` or `token`, in one of nine languages. A password without a name has no form to find.
 
     Attributes:
-        action: `redact` puts a token in the place of each, `block` blocks the text
-        kinds: which kinds to look for
-        patterns: regular expressions for more kinds, by the kind's name; the first group, if there is one, is what is
-            redacted. Their speed is yours to watch over
+        action: `redact` replaces each value with a token, `block` blocks the text
+        kinds: kinds to look for
+        patterns: regular expressions for more kinds, by the kind's name; the first group, if any, is redacted. Their
+            speed is your responsibility
         allow: values that may pass, such as a key from your documentation
-        token: what is written in the place of each; `{number}` tells different values of a kind apart, the same in all
-            texts of a run. `"[{kind}]"` leaves it out
+        token: the text in place of a value; `{number}` distinguishes the values of a kind, and stays the same in all
+            texts of a run. `"[{kind}]"` leaves the number out
     """
 
     known = KINDS
@@ -64,28 +63,28 @@ class Secrets(Finding):
     name: str = "secrets"
 
     def shipped(self) -> Mapping[str, Sequence[Finder]]:
-        """The finders of all kinds."""
-        return _finders()
+        """Return the finders of all kinds."""
+        return _compile_finders()
 
 
 _START = r"(?<![A-Za-z0-9_\-])"
-"""A key begins where no word goes on. It has no upper bound, so as not to leave its end behind; that is still linear,
-since a run of the characters that it is made of has one beginning."""
+"""A key begins at the start of a word. Keys have no upper bound, so that no end is left behind. The time stays linear,
+because each run of key characters has one start."""
 
 
 @functools.cache
-def _finders() -> dict[str, list[Finder]]:
-    """Compiled when first asked for."""
+def _compile_finders() -> dict[str, list[Finder]]:
+    """Compile the finders on first use."""
     return {
-        "private-key": [_private_keys],
+        "private-key": [_find_private_keys],
         "anthropic-key": [finder(_START + r"sk-ant-[A-Za-z0-9_\-]{20,}+", needle="sk-ant-")],
         "openai-key": [
-            finder(_START + r"sk-(?:proj|svcacct|admin|None|or-v1)-[A-Za-z0-9_\-]{20,}+", _drawn, needle="sk-"),
-            finder(_START + r"sk-[A-Za-z0-9]{20,}+(?![A-Za-z0-9_\-])", _drawn, needle="sk-"),
+            finder(_START + r"sk-(?:proj|svcacct|admin|None|or-v1)-[A-Za-z0-9_\-]{20,}+", _check_digits, needle="sk-"),
+            finder(_START + r"sk-[A-Za-z0-9]{20,}+(?![A-Za-z0-9_\-])", _check_digits, needle="sk-"),
         ],
         "aws-key": [
             finder(_START + r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}(?![A-Za-z0-9_])"),
-            finder(_AWS_SECRET, _group, flags=re.IGNORECASE),
+            finder(_AWS_SECRET, _take_group, flags=re.IGNORECASE),
         ],
         "github-token": [
             finder(_START + r"gh[opsur]_[A-Za-z0-9]{36,}+", needle="gh"),
@@ -97,7 +96,9 @@ def _finders() -> dict[str, list[Finder]]:
         "slack-token": [
             finder(_START + r"xox[a-z]-[A-Za-z0-9\-]{10,}+", needle="xox"),
             finder(_START + r"xapp-[0-9]-[A-Za-z0-9\-]{10,}+", needle="xapp-"),
-            finder(r"hooks\.slack\.com/(?:services|workflows)/([A-Za-z0-9/]{20,}+)", _group, needle="hooks.slack."),
+            finder(
+                r"hooks\.slack\.com/(?:services|workflows)/([A-Za-z0-9/]{20,}+)", _take_group, needle="hooks.slack."
+            ),
         ],
         "google-key": [
             finder(_START + r"AIza[A-Za-z0-9_\-]{35}(?![A-Za-z0-9_\-])", needle="AIza"),
@@ -111,11 +112,11 @@ def _finders() -> dict[str, list[Finder]]:
         "url-password": [
             finder(
                 r"(?<![A-Za-z0-9+.\-])[A-Za-z][A-Za-z0-9+.\-]{1,20}://[^\s/:@?#\"']{0,128}:([^\s/@\"']{1,256})@",
-                _url_password,
+                _check_url_password,
                 needle="://",
             )
         ],
-        "password": [finder(pattern, _assigned, flags=re.IGNORECASE) for pattern in _ASSIGNMENTS],
+        "password": [finder(pattern, _check_assigned, flags=re.IGNORECASE) for pattern in _ASSIGNMENTS],
     }
 
 
@@ -155,18 +156,18 @@ _ASSIGNS = r"[\"'\]]{0,2}[ \t]{0,8}(?:[:=]{1,3}>?|(?:은|는|is|ist|est|es)(?=[ 
 _VALUE = r"(?:\"([^\"\n]{6,256})\"|'([^'\n]{6,256})'|`([^`\n]{6,256})`|([^\s\"'`,;<>()\[\]{}]{6,256}))"
 _ASSIGNMENTS = (
     rf"(?<![a-z])(?:{_NAMES}|{_NAMES_ELSEWHERE}){_ASSIGNS}{_VALUE}",
-    # As in dbPassword and clientSecret, where a name is a part of another.
+    # For dbPassword and clientSecret: the name is the end of another name.
     rf"(?<=[a-z])(?-i:Password|Passwd|Secret|ApiKey|APIKey|Token|AccessKey){_ASSIGNS}{_VALUE}",
     r"(?<![a-z])(?:bearer|basic)[ \t]{1,8}([a-z0-9_\-.=+/~]{16,}+)",
 )
 
 
-def _group(match: re.Match[str]) -> Span | None:
+def _take_group(match: re.Match[str]) -> Span | None:
     return match.span(1)
 
 
-def _drawn(match: re.Match[str]) -> Span | None:
-    """Keys have digits in them; names such as sk-proj-a-name-with-many-words do not."""
+def _check_digits(match: re.Match[str]) -> Span | None:
+    """Require two digits: keys have digits, names such as sk-proj-a-name-with-many-words do not."""
     return match.span() if _TWO_DIGITS.search(match.string, *match.span()) else None
 
 
@@ -176,7 +177,7 @@ _TWO_DIGITS = re.compile(r"[0-9][^0-9]*+[0-9]")
 _PLACEHOLDERS = frozenset("pass password passwd pw pwd secret user username token key hidden redacted".split())  # noqa: SIM905 - short
 
 
-def _url_password(match: re.Match[str]) -> Span | None:
+def _check_url_password(match: re.Match[str]) -> Span | None:
     value = match[1]
     return None if _is_placeholder(value) or value.casefold() in _PLACEHOLDERS else match.span(1)
 
@@ -185,25 +186,25 @@ _PLACEHOLDER = re.compile(r"\$\{.*|\$\(.*|\$[A-Z_][A-Z0-9_]*|%[sd]|%\(.*|%[A-Z_]
 
 
 def _is_placeholder(value: str) -> bool:
-    """What stands for a password that is put in elsewhere: ${DB_PASSWORD}, <password>, %s, ********."""
+    """True for a placeholder of a password: ${DB_PASSWORD}, <password>, %s, ********."""
     masked = len(set(value)) < 3 or "..." in value or "xxxx" in value.casefold()
     return masked or _PLACEHOLDER.fullmatch(value) is not None
 
 
 _PATH = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)+")
 ENOUGH_BITS = 20.0
-"""How uneven a value must be to look drawn: eight different characters have 24 bits, `aaaabbbb` has 8."""
+"""The entropy of a value that looks random: eight different characters have 24 bits, `aaaabbbb` has 8."""
 
 
-def _assigned(match: re.Match[str]) -> Span | None:
-    """A value that looks drawn: uneven enough, and of two kinds of characters; else it is a word of the sentence."""
+def _check_assigned(match: re.Match[str]) -> Span | None:
+    """Accept a value that looks random: enough entropy, and two kinds of characters. Other values are plain words."""
     group = match.lastindex or 0
     start, value = match.start(group), match[group]
     value = value if match.end(group) < match.end() else value.rstrip(".:")
     if len(value) < 6 or _is_placeholder(value) or _PATH.fullmatch(value) or "://" in value:
         return None
     kinds = sum(any(test(char) for char in value) for test in (str.islower, str.isupper, str.isdigit, _is_sign))
-    # A capital at the beginning, or a hyphen, makes no password of a word.
+    # A capital at the start, or a hyphen, does not make a word a password.
     plain_word = re.fullmatch(r"[A-Z]?[a-zà-ÿ]+(?:[-_./][A-Za-z]?[a-zà-ÿ]+)*|[A-Z]+(?:[-_][A-Z]+)*|[0-9.,:/-]+", value)
     enough = kinds > 1 and plain_word is None and bits(value) >= ENOUGH_BITS
     return (start, start + len(value)) if enough else None
@@ -214,7 +215,7 @@ def _is_sign(char: str) -> bool:
 
 
 def bits(value: str) -> float:
-    """The Shannon entropy of the value's characters, times its length."""
+    """Return the Shannon entropy of the value's characters, times the length."""
     counts, length = Counter(value), len(value)
     return -sum(count * math.log2(count / length) for count in counts.values())
 
@@ -223,22 +224,22 @@ _FIRST = "-----BEGIN "
 _BEGINS = re.compile(_FIRST + r"(?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----")
 _BODY = re.compile(r"[A-Za-z0-9+/=\\\s]*")
 LEAST_BODY = 32
-"""How many characters of a key make one: less is an example that was cut short."""
+"""Characters in the body of a key: fewer come from a shortened example."""
 _ENOUGH = re.compile(rf"(?:\s*+\S){{{LEAST_BODY}}}")
 
 
-def _private_keys(text: str) -> Iterator[Span]:
-    """Blocks from their first line to their last; what has no last line, as far as it looks like a key."""
+def _find_private_keys(text: str) -> Iterator[Span]:
+    """Find blocks from their first line to the last line; without a last line, as far as the text looks like a key."""
     if len(text) > PIECE:
         yield BREATH
-    end, begins = 0, (yield from _beginning(text, 0))
+    end, begins = 0, (yield from _find_beginning(text, 0))
     while begins is not None:
         body = begins.end()
         if 0 <= end < body:
             end = text.find("-----END ", body)
-        following = yield from _beginning(text, body)
+        following = yield from _find_beginning(text, body)
         if end < 0 or (following is not None and following.start() < end):
-            stop = _end_of_body(text, body)
+            stop = _find_body_end(text, body)
         else:
             closing = text.find("-----", end + 9, end + 100)
             stop = closing + 5 if closing >= 0 else end
@@ -249,8 +250,8 @@ def _private_keys(text: str) -> Iterator[Span]:
             yield BREATH
 
 
-def _beginning(text: str, position: int) -> Generator[Span, None, re.Match[str] | None]:
-    """The next first line. It is looked for by the constant part, which is many times faster in a long text."""
+def _find_beginning(text: str, position: int) -> Generator[Span, None, re.Match[str] | None]:
+    """Find the next first line. The search for the constant part is many times faster in a long text."""
     count = 0
     while (at := text.find(_FIRST, position)) >= 0:
         if begins := _BEGINS.match(text, at):
@@ -262,6 +263,6 @@ def _beginning(text: str, position: int) -> Generator[Span, None, re.Match[str] 
     return None
 
 
-def _end_of_body(text: str, start: int) -> int:
+def _find_body_end(text: str, start: int) -> int:
     body = _BODY.match(text, start)
     return start if body is None else body.end()

@@ -1,4 +1,4 @@
-"""What the specs of the guardrails that ship mean: their words, and the tables `[plugins.guardrails.NAME]`."""
+"""The specs of the built-in guardrails: their words, and the tables `[plugins.guardrails.NAME]`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["MAKERS", "GuardrailSettings"]
 
 @attrs.frozen(kw_only=True, eq=False)
 class PIISettings(PII):
-    """The table `[plugins.guardrails.pii]`: what `PII` takes, and where it stands as `Guard` has it."""
+    """The table `[plugins.guardrails.pii]`: the attributes of `PII`, and the place and `race` of `Guard`."""
 
     on: tuple[Place, ...] = ("input",)
     race: bool = False
@@ -26,7 +26,7 @@ class PIISettings(PII):
 
 @attrs.frozen(kw_only=True, eq=False)
 class SecretsSettings(Secrets):
-    """The table `[plugins.guardrails.secrets]`: what `Secrets` takes, and where it stands as `Guard` has it."""
+    """The table `[plugins.guardrails.secrets]`: the attributes of `Secrets`, and the place and `race` of `Guard`."""
 
     on: tuple[Place, ...] = ("input",)
     race: bool = False
@@ -34,7 +34,7 @@ class SecretsSettings(Secrets):
 
 @attrs.frozen(kw_only=True, eq=False)
 class InjectionSettings(PromptInjection):
-    """The table `[plugins.guardrails.injection]`: what `PromptInjection` takes, and where it stands."""
+    """The table `[plugins.guardrails.injection]`: the attributes of `PromptInjection`, the place and `race`."""
 
     on: tuple[Place, ...] = ("input",)
     race: bool = False
@@ -42,7 +42,7 @@ class InjectionSettings(PromptInjection):
 
 @attrs.frozen(kw_only=True)
 class LengthSettings:
-    """The table `[plugins.guardrails.length]`: what `Length` takes, and where it stands as `Guard` has it."""
+    """The table `[plugins.guardrails.length]`: the attributes of `Length`, and the place and `race` of `Guard`."""
 
     max_characters: int | None = None
     min_characters: int = 0
@@ -56,7 +56,7 @@ class LengthSettings:
 
 @attrs.frozen(kw_only=True)
 class ModerationSettings:
-    """The table `[plugins.guardrails.moderation]`: what `Moderation` takes, and where it stands as `Guard` has it."""
+    """The table `[plugins.guardrails.moderation]`: the attributes of `Moderation`, the place and `race` of `Guard`."""
 
     model: str = ""
     categories: tuple[str, ...] | dict[str, str] | None = None
@@ -79,7 +79,7 @@ class GuardrailSettings:
     moderation: ModerationSettings = ModerationSettings()
 
 
-def _read(settings: Mapping[str, Any]) -> GuardrailSettings:
+def _read_tables(settings: Mapping[str, Any]) -> GuardrailSettings:
     return read_settings(GuardrailSettings, settings, "[plugins.guardrails]")
 
 
@@ -87,8 +87,8 @@ T = TypeVar("T")
 _PLACES: tuple[Place, ...] = ("input", "output", "tools")
 
 
-def _spelt(table: T, rest: str, actions: Sequence[str] = ()) -> tuple[T, str]:
-    """The table as the words of a spec change it, and what follows the words."""
+def _apply_words(table: T, rest: str, actions: Sequence[str] = ()) -> tuple[T, str]:
+    """Apply the words of a spec to the table. Return the new table, and the rest of the spec."""
     on: list[str] = []
     changes: dict[str, Any] = {}
     while rest:
@@ -100,18 +100,18 @@ def _spelt(table: T, rest: str, actions: Sequence[str] = ()) -> tuple[T, str]:
         elif word in actions:
             changes["action"] = word
         elif word == "block" and not actions:
-            pass  # that is all it does
+            pass  # blocking is the only action
         else:
             break
         rest = more
     if on:
         changes["on"] = tuple(on)
-    evolve: Any = attrs.evolve  # of any of the classes above
+    evolve: Any = attrs.evolve  # for all classes above
     return evolve(table, **changes), rest
 
 
-def _kinds(name: str, rest: str, actions: Sequence[str], known: Sequence[str]) -> dict[str, Any]:
-    """The kinds that a spec names, as a change of the table."""
+def _parse_kinds(name: str, rest: str, actions: Sequence[str], known: Sequence[str]) -> dict[str, Any]:
+    """Return the kinds in a spec, as a change of the table. Raises `UsageError` for an unknown kind."""
     kinds = tuple(kind.strip() for kind in rest.split(","))
     for kind in kinds if rest else ():
         if kind not in known:
@@ -122,26 +122,26 @@ def _kinds(name: str, rest: str, actions: Sequence[str], known: Sequence[str]) -
     return {"kinds": kinds} if rest else {}
 
 
-def _pii(rest: str, settings: Mapping[str, Any]) -> Guard:
+def _make_pii(rest: str, settings: Mapping[str, Any]) -> Guard:
     """Make `guardrails:pii`."""
     actions = ("redact", "block")
-    table, rest = _spelt(_read(settings).pii, rest, actions)
-    table = attrs.evolve(table, **_kinds("pii", rest, actions, PII().kinds))
+    table, rest = _apply_words(_read_tables(settings).pii, rest, actions)
+    table = attrs.evolve(table, **_parse_kinds("pii", rest, actions, PII().kinds))
     return Guard(table, table.on, table.race)
 
 
-def _secrets(rest: str, settings: Mapping[str, Any]) -> Guard:
+def _make_secrets(rest: str, settings: Mapping[str, Any]) -> Guard:
     """Make `guardrails:secrets`."""
     actions = ("redact", "block")
-    table, rest = _spelt(_read(settings).secrets, rest, actions)
-    table = attrs.evolve(table, **_kinds("secrets", rest, actions, Secrets().kinds))
+    table, rest = _apply_words(_read_tables(settings).secrets, rest, actions)
+    table = attrs.evolve(table, **_parse_kinds("secrets", rest, actions, Secrets().kinds))
     return Guard(table, table.on, table.race)
 
 
-def _injection(rest: str, settings: Mapping[str, Any]) -> Guard:
+def _make_injection(rest: str, settings: Mapping[str, Any]) -> Guard:
     """Make `guardrails:injection`."""
-    table, rest = _spelt(_read(settings).injection, rest)
-    changes = _kinds("injection", rest, (), PromptInjection.known)
+    table, rest = _apply_words(_read_tables(settings).injection, rest)
+    changes = _parse_kinds("injection", rest, (), PromptInjection.known)
     if not changes and "tools" in table.on and table.kinds == PromptInjection().kinds:
         changes = {"kinds": PromptInjection.known}
     table = attrs.evolve(table, **changes)
@@ -151,9 +151,9 @@ def _injection(rest: str, settings: Mapping[str, Any]) -> Guard:
 _BOUNDS = re.compile(r"(?:(?P<least>[0-9]+)-)?(?P<most>[0-9]+) ?(?P<unit>tokens|characters|)")
 
 
-def _length(rest: str, settings: Mapping[str, Any]) -> Guard:
+def _make_length(rest: str, settings: Mapping[str, Any]) -> Guard:
     """Make `guardrails:length`."""
-    table, rest = _spelt(_read(settings).length, rest, ("block", "cut"))
+    table, rest = _apply_words(_read_tables(settings).length, rest, ("block", "cut"))
     if rest:
         bounds = _BOUNDS.fullmatch(rest.replace("_", ""))
         if bounds is None:
@@ -173,9 +173,9 @@ def _length(rest: str, settings: Mapping[str, Any]) -> Guard:
     return Guard(rail, table.on, table.race)
 
 
-def _moderation(rest: str, settings: Mapping[str, Any]) -> Guard:
+def _make_moderation(rest: str, settings: Mapping[str, Any]) -> Guard:
     """Make `guardrails:moderation`."""
-    table, rest = _spelt(_read(settings).moderation, rest)
+    table, rest = _apply_words(_read_tables(settings).moderation, rest)
     model = rest or table.model
     if not model:
         hint = "Write guardrails:moderation:plugin:model, or `model` in [plugins.guardrails.moderation]."
@@ -192,10 +192,10 @@ def _moderation(rest: str, settings: Mapping[str, Any]) -> Guard:
 
 
 MAKERS: Mapping[str, Callable[[str, Mapping[str, Any]], Guard]] = {
-    "pii": _pii,
-    "secrets": _secrets,
-    "injection": _injection,
-    "length": _length,
-    "moderation": _moderation,
+    "pii": _make_pii,
+    "secrets": _make_secrets,
+    "injection": _make_injection,
+    "length": _make_length,
+    "moderation": _make_moderation,
 }
-"""What makes a guardrail of what follows its name in a spec, and of the plugin's settings."""
+"""Make a guardrail from the rest of a spec and the plugin's settings, by the guardrail's name."""

@@ -1,4 +1,4 @@
-"""Guardrails as values: where they stand, how long texts may be, what a model says of them, how long it all takes."""
+"""Guardrails as values: places, lengths of texts, moderation by a model, and time."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from agno_rt.testing import ScriptedModel
 
 
 class TestGuard:
-    """Where a guardrail stands."""
+    """The places of a guardrail."""
 
     def test_takes_each_place(self) -> None:
-        """The input alone, the output alone, or both; the input may be raced."""
+        """A guardrail checks the input, the output, or both; only the input may be raced."""
         rail = PII()
 
         assert Guard(rail).on == ("input",)
@@ -40,7 +40,7 @@ class TestGuard:
         ],
     )
     def test_places_that_there_are_not(self, on: Any, said: str, hint: str) -> None:
-        """A place that is none is told with those that there are."""
+        """The error for an unknown place lists the known places."""
         with pytest.raises(UsageError) as caught:
             Guard(PII(), on)
 
@@ -59,14 +59,14 @@ class TestGuard:
         ],
     )
     def test_what_is_no_guardrail(self, rail: Any, hint: str) -> None:
-        """Anything else is refused, with what was probably meant."""
+        """Anything else is refused, with the likely intention."""
         with pytest.raises(UsageError, match="is not a guardrail") as caught:
             Guard(rail)
 
         assert hint in caught.value.hint
 
     def test_an_output_has_nothing_to_race(self) -> None:
-        """When there is an output, the model has answered."""
+        """An output cannot be raced, because the model has answered."""
         with pytest.raises(UsageError, match="cannot race") as caught:
             Guard(PII(), ("output",), race=True)
 
@@ -74,7 +74,7 @@ class TestGuard:
 
     @pytest.mark.parametrize("rail", [PII(), Secrets(), PromptInjection(), Length(5), Moderation("m:x")])
     def test_those_that_ship_are_guardrails(self, rail: Any) -> None:
-        """Each has a name and checks texts, and can be made into another."""
+        """Each built-in guardrail has a name, checks texts, and can be evolved."""
         evolve: Any = attrs.evolve
 
         assert isinstance(rail, Guardrail)
@@ -82,38 +82,38 @@ class TestGuard:
 
 
 async def measured(text: str, *args: Any, **options: Any) -> Verdict | None:
-    """What `Length` says of the text."""
+    """Return the verdict of `Length` on the text."""
     return await Length(*args, **options).check(RunContext("r"), text)
 
 
 class TestLength:
-    """How long a text may be."""
+    """Bounds for the length of a text."""
 
     @pytest.mark.parametrize(("length", "passes"), [(0, True), (9, True), (10, True), (11, False)])
     async def test_the_most_characters(self, length: int, passes: bool) -> None:
-        """As many as that and no more."""
+        """At most the given number of characters."""
         assert (await measured("x" * length, 10) is None) == passes
 
     @pytest.mark.parametrize(("text", "passes"), [("", False), ("ab", False), ("  ab ", False), ("abc", True)])
     async def test_the_fewest_characters(self, text: str, passes: bool) -> None:
-        """As few as that and no fewer; the space around a text does not count."""
+        """At least the given number of characters; the space around a text does not count."""
         assert (await measured(text, min_characters=3) is None) == passes
 
     async def test_tokens_are_guessed(self) -> None:
-        """A token for every four characters."""
+        """Without a counter, four characters count as a token."""
         assert await measured("x" * 40, max_tokens=10) is None
         assert await measured("x" * 41, max_tokens=10) == Verdict("11 tokens are more than 10")
         assert await measured("x" * 8, min_tokens=3) == Verdict("2 tokens are fewer than 3")
 
     async def test_tokens_are_counted(self) -> None:
-        """By a function, where one is given."""
+        """A given function counts the tokens."""
         words = {"count": lambda text: len(text.split())}
 
         assert await measured("one two three", max_tokens=3, **words) is None
         assert await measured("one two three four", max_tokens=3, **words) == Verdict("4 tokens are more than 3")
 
     async def test_cuts(self) -> None:
-        """What is too long ends early: by characters, by tokens, or by the stricter of both."""
+        """A long text is cut: by characters, by tokens, or by the stricter bound."""
         words: Callable[[str], int] = lambda text: len(text.split())  # noqa: E731 - a value
 
         assert await measured("abcdef", 4, action="cut") == Verdict("6 characters are more than 4", "abcd")
@@ -124,7 +124,7 @@ class TestLength:
 
     @pytest.mark.parametrize("length", range(1, 40))
     async def test_a_cut_fits(self, length: int) -> None:
-        """Whatever the bound, what is left is within it, and as long as can be."""
+        """With any bound, the cut text fits, and is as long as possible."""
         text = "ab c def ghij k lm nop qrst uvwxyz " * 3
         cut = await measured(text, max_tokens=length, action="cut", count=lambda text: text.count(" ") + 1)
 
@@ -133,7 +133,7 @@ class TestLength:
             assert text[len(cut.text)] == " "
 
     async def test_a_cut_parts_no_letter(self) -> None:
-        """Accents stay with their letters, and families together."""
+        """Accents stay with their letters, and family emoji stay whole."""
         family = "\N{MAN}\N{ZERO WIDTH JOINER}\N{WOMAN}\N{ZERO WIDTH JOINER}\N{GIRL}"
         for text, whole in (("cafe\u0301!", "caf"), (f"ab{family}", "ab")):
             cut = await measured(text, 4, action="cut")
@@ -141,7 +141,7 @@ class TestLength:
             assert cut.text == whole
 
     async def test_too_short_cannot_be_mended(self) -> None:
-        """It is blocked, even where what is too long would be cut."""
+        """A short text is blocked, even with the action `cut`."""
         assert await measured("a", 10, min_characters=2, action="cut") == Verdict("1 characters are fewer than 2")
 
     @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ class TestLength:
         ],
     )
     def test_bounds_that_cannot_be(self, options: dict[str, Any], said: str) -> None:
-        """A mistake is found when the guardrail is made."""
+        """Impossible bounds raise when the guardrail is made."""
         with pytest.raises(UsageError) as caught:
             Length(**options)
 
@@ -164,7 +164,7 @@ class TestLength:
 
 
 class Shaped(ScriptedModel):
-    """A scripted model that says how it is told of an output, and what it costs."""
+    """A scripted model with an output mode and a price."""
 
     def __init__(self, *steps: Any, output: OutputMode = "schema", price: Price | None = None) -> None:
         super().__init__(steps)
@@ -172,24 +172,24 @@ class Shaped(ScriptedModel):
 
 
 async def moderated(*steps: Any, text: str = "some text", **options: Any) -> Verdict | None:
-    """What `Moderation` makes of a model's answer."""
+    """Return the verdict of `Moderation` for a model's answer."""
     options.setdefault("categories", ("hate", "self-harm"))
     with ScriptedModel(steps) as model:
         return await Moderation(model, **options).check(RunContext("r"), text)
 
 
 class TestModeration:
-    """What a model says of a text."""
+    """Moderation of a text by a model."""
 
     async def test_what_is_sure_is_blocked(self) -> None:
-        """From the threshold on; the reason names the categories."""
+        """Scores from the threshold on block; the reason names the categories."""
         assert await moderated('{"hate": 0.9, "self-harm": 0.1}') == Verdict("found hate")
         assert await moderated('{"hate": 0.5, "self-harm": 1}') == Verdict("found hate, self-harm")
         assert await moderated('{"hate": 0.49, "self-harm": 0}') is None
         assert await moderated('{"hate": 0.49, "self-harm": 0}', threshold=0.2) == Verdict("found hate")
 
     async def test_what_the_model_is_asked(self) -> None:
-        """The text is a message by itself, beside instructions; the categories are in words and in a schema."""
+        """The text is a message of its own, after instructions; words and a schema have the categories."""
         with Shaped('{"hate": 0}') as model:
             moderation = Moderation(
                 model, categories={"hate": "of people"}, settings=ModelSettings(temperature=0.0), name="mine"
@@ -207,7 +207,7 @@ class TestModeration:
 
     @pytest.mark.parametrize("output", ["tool", "prompt"])
     async def test_a_model_without_schemas(self, output: OutputMode) -> None:
-        """It is told in words alone."""
+        """A model without schemas gets the instructions in words only."""
         with Shaped('{"hate": 1}', output=output) as model:
             verdict = await Moderation(model).check(RunContext("r"), "x")
 
@@ -238,7 +238,7 @@ class TestModeration:
         ],
     )
     async def test_answers_of_many_forms(self, answer: str, found: str | None) -> None:
-        """JSON with words around it, other spellings and scales, lists, and the words of models made for it."""
+        """Answers may have words around JSON, other spellings and scales, lists, and the words of moderation models."""
         assert await moderated(answer) == (None if found is None else Verdict(f"found {found}"))
 
     @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ class TestModeration:
         ],
     )
     async def test_an_answer_that_is_none(self, answer: str) -> None:
-        """What cannot be read is no leave to pass: it is an error, with the guardrail's name in it."""
+        """An unreadable answer does not pass: the error has the guardrail's name."""
         with pytest.raises(ModelError, match="gave no judgement") as caught:
             await moderated(answer)
 
@@ -271,7 +271,7 @@ class TestModeration:
         assert caught.value.retryable
 
     async def test_a_model_that_fails(self) -> None:
-        """Its error is the run's; or the text is blocked, or passes, if that was asked for."""
+        """The model's error fails the run; or the text is blocked, or passes, by the option."""
         failure = ModelError("gone", provider="p", retryable=True)
         with pytest.raises(ModelError, match="gone") as caught:
             await moderated(failure)
@@ -282,12 +282,12 @@ class TestModeration:
         assert await moderated("what?", on_failure="block") == Verdict("it could not be judged")
 
     async def test_other_failures_are_not_the_models(self) -> None:
-        """A limit that was reached is never taken for leave to pass."""
+        """A reached limit never lets a text pass."""
         with pytest.raises(LimitExceeded):
             await moderated(LimitExceeded("too much", limit="tokens"), on_failure="pass")
 
     async def test_a_service_that_refuses_to_read(self) -> None:
-        """A text that the model's own service filters is not let pass."""
+        """A text filtered by the model's own service does not pass."""
         verdict = await moderated(ModelResponse("", finish_reason="content_filter"))
 
         assert verdict == Verdict("found content that its own service filters")
@@ -297,7 +297,7 @@ class TestModeration:
         assert await moderated(text=" \n") is None
 
     async def test_its_usage_is_the_runs(self) -> None:
-        """What the model used is counted, with its cost where a price is known, also where the answer is no good."""
+        """The model's usage is counted, with cost if the price is known, even for an unusable answer."""
         spent: list[Usage] = []
         context = RunContext("r", spend=spent.append)
         answer = ModelResponse('{"hate": 0}', usage=Usage(1_000_000, 1))
@@ -308,11 +308,11 @@ class TestModeration:
         assert [usage.cost for usage in spent] == [pytest.approx(2.000008), 0]
 
     async def test_a_spec_is_bound(self) -> None:
-        """A runtime says what a spec stands for; the guardrail is another there, and itself where it had a model."""
+        """A runtime binds a spec by making a new guardrail; a guardrail with a model stays the same."""
         model = ScriptedModel(["safe"])
 
         class Binder:
-            """Has one model."""
+            """A binder with one model."""
 
             memory = None
 
@@ -333,7 +333,7 @@ class TestModeration:
     @pytest.mark.parametrize(
         ("options", "said"),
         [
-            ({"model": 5}, "5 in Moderation is no model"),
+            ({"model": 5}, "5 in Moderation is not a model"),
             ({"categories": ()}, "categories"),
             ({"categories": "hate"}, "categories"),
             ({"threshold": 0}, "threshold"),
@@ -343,7 +343,7 @@ class TestModeration:
         ],
     )
     def test_options_that_cannot_be(self, options: dict[str, Any], said: str) -> None:
-        """A mistake is found when the guardrail is made."""
+        """Wrong options raise when the guardrail is made."""
         with pytest.raises(UsageError) as caught:
             Moderation(**{"model": "m:x", **options})
 
@@ -372,7 +372,7 @@ PIECES = {
         "以前のすべての", "system:\\n",
     ],
 }
-# Words without which some expressions are not tried at all, and which are no attack by themselves.
+# Words that some expressions need before they are tried; without an attack by themselves.
 NEEDED = "instructions, system prompt, rules, 프롬프트 提示 指示 忘れ 무시했 @ :// = "
 
 async def main():
@@ -388,9 +388,9 @@ trio.run(main)
 
 
 def test_no_text_takes_long() -> None:
-    """Texts made to make patterns try everything are read in time with their length: all of these in some seconds.
+    """Texts made to exhaust patterns take linear time: all of these texts take some seconds.
 
-    A pattern that is quadratic, and no worse, takes minutes for one of them.
+    With a quadratic pattern, one of the texts would take minutes.
     """
     done = subprocess.run([sys.executable, "-c", HOSTILE], capture_output=True, text=True, timeout=100, check=False)
 

@@ -1,4 +1,4 @@
-"""Guardrails on long texts: others go on meanwhile, and what is found is what is found in a short text."""
+"""Guardrails on long texts: other tasks go on, and the findings are the same as in short texts."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ TOKEN = "eyJ" + "hbGciOiJIUzI1NiJ9" * 400 + ".eyJ" + "zdWIiOiIxMjM0NTY3ODkwIn0" 
 
 
 def filled(pattern: str) -> str:
-    """So much of a text, again and again."""
+    """Repeat a text up to the length."""
     return (pattern * (ONE // len(pattern) + 1))[:ONE]
 
 
 def meanwhile(check: Awaitable[object]) -> int:
-    """How many turns another task had while the check went on."""
+    """Return the number of turns of another task during the check."""
     turns = 0
 
     async def other() -> None:
@@ -51,7 +51,7 @@ def meanwhile(check: Awaitable[object]) -> int:
 
 
 def pausing() -> RunContext:
-    """A context that gives way as that of a run does."""
+    """A context that gives way like a run's context."""
     return RunContext("run", give_way=trio.lowlevel.checkpoint)
 
 
@@ -71,7 +71,7 @@ def pausing() -> RunContext:
     ],
 )
 def test_others_go_on(rail: Guardrail, text: str) -> None:
-    """A check of a long text lets others run at least once for each piece."""
+    """A check of a long text lets other tasks run at least once for each piece."""
     turns = meanwhile(rail.check(pausing(), filled(text)))
 
     assert turns >= ONE // PIECE
@@ -88,7 +88,7 @@ def test_others_go_on_in_a_run() -> None:
 
 
 def test_a_check_can_be_cancelled() -> None:
-    """A run that is cancelled does not look through the rest."""
+    """A cancelled run stops checking."""
 
     async def main() -> bool:
         with trio.CancelScope() as scope:
@@ -100,7 +100,7 @@ def test_a_check_can_be_cancelled() -> None:
 
 
 def test_cutting_gives_up_on_a_letter_without_end() -> None:
-    """A letter with ten thousands of accents is cut all the same."""
+    """A letter with tens of thousands of accents is cut all the same."""
     verdict = trio.run(Length(ONE - 1, action="cut").check, RunContext("run"), "a" + "\u0301" * ONE)
 
     assert verdict is not None
@@ -108,7 +108,7 @@ def test_cutting_gives_up_on_a_letter_without_end() -> None:
 
 
 def judged(rail: Guardrail, text: str) -> Verdict | None:
-    """What the guardrail says of a text."""
+    """Return the guardrail's verdict on a text."""
     return trio.run(rail.check, pausing(), text)
 
 
@@ -133,7 +133,7 @@ OFFSETS = (0, 1, 5, 40)
     ids=["email", "card", "iban", "ip", "key", "jwt", "password", "bearer", "private-key"],
 )
 def test_a_value_across_pieces_is_found_whole(rail: Guardrail, value: str, blank: str, offset: int) -> None:
-    """Wherever a piece ends in it, or before it, all of it is redacted, and nothing else."""
+    """A value across the end of a piece is redacted whole, and nothing else."""
     before = (blank * PIECE)[: PIECE - offset]
     after = (blank * PIECE)[:PIECE]
     alone = judged(rail, value)
@@ -160,7 +160,7 @@ def test_a_value_across_pieces_is_found_whole(rail: Guardrail, value: str, blank
     ids=["plain", "invisible", "stretched", "base64", "hexadecimal", "rot13", "escapes"],
 )
 def test_instructions_across_pieces_are_found(hidden: str, blank: str, offset: int) -> None:
-    """However they are wrapped up, and wherever a piece ends in them."""
+    """Instructions across the end of a piece are found in any encoding."""
     before, after = (blank * PIECE)[: PIECE - offset], (blank * PIECE)[:PIECE]
 
     assert judged(PromptInjection(), f"{before} {hidden} {after}") is not None
@@ -168,7 +168,7 @@ def test_instructions_across_pieces_are_found(hidden: str, blank: str, offset: i
 
 @pytest.mark.parametrize("lost", range(4))
 def test_one_long_code_is_read_from_wherever_it_is_cut(lost: int) -> None:
-    """Base64 and hexadecimal without any space are longer than a piece."""
+    """Base64 and hexadecimal without spaces may be longer than a piece."""
     text = "tea " * PIECE + "x" * lost + PHRASE + " cake" * PIECE
 
     assert judged(PromptInjection(), base64.b64encode(text.encode()).decode()) is not None
@@ -176,7 +176,7 @@ def test_one_long_code_is_read_from_wherever_it_is_cut(lost: int) -> None:
 
 
 def test_a_run_is_blocked() -> None:
-    """An instruction at the end of a long text ends the run as any other."""
+    """An instruction at the end of a long text blocks the run."""
 
     async def main() -> None:
         async with Runtime() as rt:

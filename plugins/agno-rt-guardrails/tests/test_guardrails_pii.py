@@ -1,5 +1,5 @@
-"""Personal data: what is found of each kind, what is left alone, and what is written in its place."""
-# ruff: noqa: RUF001 - digits of other scripts and widths are a part of what is tested
+"""Personal data: findings of each kind, texts to leave alone, and the replacements."""
+# ruff: noqa: RUF001 - the tests need digits of other scripts and widths
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from agno_rt.hooks import Guardrail
 
 
 async def redacted(text: str, context: RunContext | None = None, **options: Any) -> str | None:
-    """What the guardrail would have in the text's place, `None` where it found nothing."""
+    """Return the redacted text, `None` without a finding."""
     verdict = await PII(**options).check(context or RunContext("r"), text)
     return None if verdict is None else verdict.text
 
 
 def rrn(digits: str) -> str:
-    """A resident registration number of Korea: twelve digits with their check digit."""
+    """Make a resident registration number of Korea: twelve digits with a check digit."""
     weights = (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)
     return digits + str(
         (11 - sum(int(digit) * weight for digit, weight in zip(digits, weights, strict=True)) % 11) % 10
@@ -28,7 +28,7 @@ def rrn(digits: str) -> str:
 
 
 def iban(country: str, account: str) -> str:
-    """An IBAN with its check digits."""
+    """Make an IBAN with check digits."""
     number = "".join(str(int(char, 36)) for char in f"{account}{country}00")
     return f"{country}{98 - int(number) % 97:02}{account}"
 
@@ -69,7 +69,7 @@ FOUND = [
 
 @pytest.mark.parametrize(("text", "wanted"), FOUND)
 async def test_is_found(text: str, wanted: str) -> None:
-    """Each kind, as people write it: in groups or not, with other dashes, in digits of other scripts and widths."""
+    """Each kind in common forms: in groups or not, with other dashes, in digits of other scripts and widths."""
     assert await redacted(text) == wanted
 
 
@@ -104,19 +104,19 @@ NOT_FOUND = [
 
 @pytest.mark.parametrize("text", NOT_FOUND)
 async def test_is_let_pass(text: str) -> None:
-    """Versions, dates, order numbers and what fails its checksum are nobody's data."""
+    """Versions, dates, order numbers and numbers with a wrong checksum pass."""
     assert await redacted(text) is None
 
 
 @pytest.mark.parametrize("digit", range(10))
 async def test_a_card_needs_its_check_digit(digit: int) -> None:
-    """Of the ten last digits that a card's number might have, one is right."""
+    """Only one of ten last digits makes a card's number valid."""
     assert (await redacted(f"411111111111111{digit}") is not None) == (digit == 1)
 
 
 @pytest.mark.parametrize("at", range(4, 22))
 async def test_an_iban_needs_its_checksum(at: int) -> None:
-    """One wrong digit anywhere, and it is no IBAN."""
+    """One wrong digit anywhere invalidates an IBAN."""
     right = "DE89370400440532013000"
     wrong = right[:at] + str((int(right[at]) + 1) % 10) + right[at + 1 :]
 
@@ -125,7 +125,7 @@ async def test_an_iban_needs_its_checksum(at: int) -> None:
 
 
 async def test_one_thing_has_one_number() -> None:
-    """Within a run: however it is written, in whichever text; another run numbers for itself."""
+    """Within a run, a value has the same number in all spellings and texts; another run begins anew."""
     context = RunContext("r")
 
     assert await redacted("a@b.io or c@d.org or A@B.io", context) == "[email 1] or [email 2] or [email 1]"
@@ -135,7 +135,7 @@ async def test_one_thing_has_one_number() -> None:
 
 
 async def test_several_things_at_once() -> None:
-    """Everything is redacted in one pass; the reason has kinds and counts, and nothing of what was found."""
+    """One pass redacts everything; the reason has kinds and counts, never the values."""
     verdict = await PII().check(RunContext("r"), "Ann, a@b.io and c@d.org, +82 10-1234-5678")
 
     assert verdict is not None
@@ -144,7 +144,7 @@ async def test_several_things_at_once() -> None:
 
 
 async def test_blocks_instead() -> None:
-    """With `block` the text has no way on."""
+    """With `block` the text is blocked."""
     verdict = await PII(action="block").check(RunContext("r"), "a@b.io")
 
     assert verdict is not None
@@ -152,13 +152,13 @@ async def test_blocks_instead() -> None:
 
 
 async def test_kinds() -> None:
-    """Only what was asked for is looked for."""
+    """Only the requested kinds are found."""
     assert await redacted("a@b.io, 4111111111111111", kinds=("card",)) == "a@b.io, [card 1]"
     assert await redacted("a@b.io", kinds=()) is None
 
 
 async def test_what_may_pass() -> None:
-    """An allowed value passes, however it is written; another of its kind does not."""
+    """An allowed value passes in any spelling; other values of the kind do not."""
     allow = ("help@example.com", "+82 2-123-4567")
 
     assert await redacted("Help@Example.com, +82 2 123 4567", allow=allow) is None
@@ -166,7 +166,7 @@ async def test_what_may_pass() -> None:
 
 
 async def test_patterns_of_ones_own() -> None:
-    """A pattern adds a kind and comes before those that ship; its group is what is redacted."""
+    """A pattern adds a kind with precedence over built-in kinds; its group is redacted."""
     patterns = {"order": r"order ([A-Z]-[0-9]+)", "phone-like": r"010-0000-[0-9]{4}"}
 
     assert await redacted("order A-17 by a@b.io", patterns=patterns) == "order [order 1] by [email 1]"
@@ -175,13 +175,13 @@ async def test_patterns_of_ones_own() -> None:
 
 
 async def test_tokens_of_ones_own() -> None:
-    """The token may leave the number out, and may have braces."""
+    """The token may omit the number, and may contain braces."""
     assert await redacted("a@b.io c@d.org", token="<{kind}>") == "<email> <email>"
     assert await redacted("a@b.io", token="{{{number}}}") == "{1}"
 
 
 async def test_what_overlaps_is_one() -> None:
-    """A number that two kinds would claim is redacted once, whole."""
+    """A number that fits two kinds is redacted once, whole."""
     assert await redacted("x", patterns={"word": "[a-z]+"}) == "[word 1]"
     assert await redacted("a@b.io", patterns={"half": "a@b"}) == "[half 1]"
 
@@ -190,16 +190,16 @@ async def test_what_overlaps_is_one() -> None:
     ("options", "said", "hint"),
     [
         ({"action": "hide"}, "no action 'hide'", "redact"),
-        ({"kinds": ("emial",)}, "'emial' is none of the kinds of PII", "'email'"),
+        ({"kinds": ("emial",)}, "'emial' is not among the kinds of PII", "'email'"),
         ({"kinds": "email"}, "not a sequence", "kinds=('email',)"),
-        ({"patterns": {"x": "("}}, "'x' in patterns of PII is no regular expression", "module re"),
+        ({"patterns": {"x": "("}}, "'x' in patterns of PII is not a regular expression", "module re"),
         ({"patterns": {"x": 5}}, "'x' in patterns", "module re"),
         ({"token": "{what}"}, "token '{what}'", "{number}"),
         ({"token": "{"}, "cannot be written", "braces"),
     ],
 )
 def test_options_that_cannot_be(options: dict[str, Any], said: str, hint: str) -> None:
-    """A mistake is found when the guardrail is made, with what to write instead."""
+    """Wrong options raise when the guardrail is made, with a remedy."""
     with pytest.raises(UsageError) as caught:
         PII(**options)
 
@@ -208,6 +208,6 @@ def test_options_that_cannot_be(options: dict[str, Any], said: str, hint: str) -
 
 
 def test_is_a_guardrail() -> None:
-    """It is what the protocol asks for, with a name that can be changed."""
+    """The guardrail fulfils the protocol, with a changeable name."""
     assert isinstance(PII(), Guardrail)
     assert (PII().name, PII(name="mine").name) == ("pii", "mine")

@@ -1,9 +1,9 @@
-"""Secrets: keys by their forms, passwords by the names in front of them, and what only looks like one.
+"""Secrets: keys found by their formats, passwords found by their names, and similar texts without secrets.
 
-No key here is one: each is put together from its form and drawn characters, so that no scanner takes this file for a
+No key here is real: each is made from a format and random characters, so that no scanner reports the file as a
 leak.
 """
-# ruff: noqa: RUF001 - passwords are named in other scripts, too
+# ruff: noqa: RUF001 - names of passwords in other scripts
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _ALL = string.ascii_letters + string.digits
 
 
 def drawn(length: int, characters: str = _ALL) -> str:
-    """Characters by chance, the same in each test run, some digits among them."""
+    """Return random characters with some digits, the same in each test run."""
     return "".join(_RANDOM.choice(characters) for _ in range(length - 2)) + ("42" if "4" in characters else "AB")
 
 
 def pem(what: str, lines: int = 4) -> str:
-    """A private key's block."""
+    """Make a private key's block."""
     body = "\n".join(drawn(64) for _ in range(lines))
     return f"-----BEGIN {what}" + f"KEY-----\n{body}\n" + f"-----END {what}" + "KEY-----"
 
 
 async def redacted(text: str, **options: Any) -> str | None:
-    """What the guardrail would have in the text's place, `None` where it found nothing."""
+    """Return the redacted text, `None` without a finding."""
     verdict = await Secrets(**options).check(RunContext("r"), text)
     return None if verdict is None else verdict.text
 
@@ -65,7 +65,7 @@ KEYS = [
 
 @pytest.mark.parametrize(("kind", "key"), KEYS, ids=lambda value: value[:14])
 async def test_a_key_is_found_by_its_form(kind: str, key: str) -> None:
-    """Alone, in a sentence, in quotes and in an assignment: it goes, whole, and nothing else does."""
+    """A key alone, in a sentence, in quotes or in an assignment is redacted whole, and nothing else."""
     assert await redacted(key) == f"[{kind} 1]"
     assert await redacted(f"use {key}, please") == f"use [{kind} 1], please"
     assert await redacted(f'{{"it": "{key}"}}') == f'{{"it": "[{kind} 1]"}}'
@@ -73,7 +73,7 @@ async def test_a_key_is_found_by_its_form(kind: str, key: str) -> None:
 
 
 async def test_aws_secrets_are_found_by_their_name() -> None:
-    """Forty characters have no form; with the name before them they are a secret."""
+    """Forty characters have no format; behind their name they are a secret."""
     secret = drawn(38) + "/+"
 
     assert await redacted(f"aws_secret_access_key = {secret}") == "aws_secret_access_key = [aws-key 1]"
@@ -81,7 +81,7 @@ async def test_aws_secrets_are_found_by_their_name() -> None:
 
 
 async def test_keys_that_were_cut_off() -> None:
-    """A private key without its end is redacted as far as it goes, and what has no key in it is left alone."""
+    """A private key without an end is redacted to its last key character; a block without a key stays."""
     begin = "-----BEGIN PRIVATE " + "KEY-----"
 
     assert await redacted(f"{begin}\n{drawn(64)}\n{drawn(30)}") == "[private-key 1]"
@@ -113,12 +113,12 @@ PASSWORDS = [
 
 @pytest.mark.parametrize(("form", "password"), PASSWORDS)
 async def test_a_password_is_found_by_its_name(form: str, password: str) -> None:
-    """What is assigned to such a name is redacted, and the name stays."""
+    """A value assigned to a name of passwords is redacted, and the name stays."""
     assert await redacted(form.format(password)) == form.format("[password 1]")
 
 
 async def test_a_password_in_a_url() -> None:
-    """The password alone goes: user and host say which database it was."""
+    """Only the password is redacted: user and host still identify the database."""
     url = "postgresql://bob:{}@db.example.com:5432/shop"
 
     assert await redacted(url.format("s3cr3t-Pw")) == url.format("[url-password 1]")
@@ -161,12 +161,12 @@ NOT_SECRET = [
 
 @pytest.mark.parametrize("text", NOT_SECRET)
 async def test_is_let_pass(text: str) -> None:
-    """Prose about passwords, names in code, placeholders and words that are no keys."""
+    """Prose about passwords, names in code, placeholders and ordinary words pass."""
     assert await redacted(text) is None
 
 
 async def test_one_secret_is_of_the_surest_kind() -> None:
-    """A key that is assigned to a name is a key, not a password as well."""
+    """A key assigned to a name is a key, not a password as well."""
     key = "sk-" + drawn(48)
     verdict = await Secrets().check(RunContext("r"), f"OPENAI_API_KEY={key}")
 
@@ -185,7 +185,7 @@ async def test_blocks_and_does_not_say_what() -> None:
 
 
 async def test_numbers_kinds_and_exceptions() -> None:
-    """The same secret has the same number; kinds, allowed values and patterns are as PII has them."""
+    """The same secret has the same number; kinds, allowed values and patterns work as in PII."""
     first, second = "ghp" + "_" + drawn(36), "ghp" + "_" + drawn(36)
 
     assert await redacted(f"{first} {second} {first}") == "[github-token 1] [github-token 2] [github-token 1]"
@@ -198,7 +198,7 @@ async def test_numbers_kinds_and_exceptions() -> None:
     "options", [{"action": "cut"}, {"kinds": ("openai",)}, {"token": "{x}"}, {"patterns": {"x": "["}}]
 )
 def test_options_that_cannot_be(options: dict[str, Any]) -> None:
-    """A mistake is found when the guardrail is made, and named with it."""
+    """Wrong options raise when the guardrail is made, with its name."""
     with pytest.raises(UsageError, match="Secrets") as caught:
         Secrets(**options)
 

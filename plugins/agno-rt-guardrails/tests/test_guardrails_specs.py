@@ -1,4 +1,4 @@
-"""The guardrails that ship, by spec string and by their tables of agno-rt.toml."""
+"""The built-in guardrails by spec string and by their tables in agno-rt.toml."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Settings = dict[str, Any]
 
 
 def guard(spec: str, settings: Settings | None = None) -> Guard:
-    """The guard that a spec leads to, found as every plugin's is."""
+    """Return the guard of a spec, made like any plugin's."""
     made = PluginHost().guardrail(spec, {"guardrails": settings or {}})
     assert isinstance(made, Guard)
     return made
@@ -35,7 +35,7 @@ def guard(spec: str, settings: Settings | None = None) -> Guard:
     ],
 )
 def test_each_by_its_name(spec: str, kind: type, name: str) -> None:
-    """A spec without more guards the input, with the defaults."""
+    """A bare spec guards the input, with the defaults."""
     made = guard(spec)
 
     assert isinstance(made.rail, kind)
@@ -56,7 +56,7 @@ def test_each_by_its_name(spec: str, kind: type, name: str) -> None:
     ],
 )
 def test_words(words: str, on: tuple[str, ...], race: bool, action: str) -> None:
-    """Where it stands, whether it races and what it does, in any order."""
+    """Place, race and action, in any order."""
     made = guard(f"guardrails:pii{words}")
 
     assert (made.on, made.race) == (on, race)
@@ -65,7 +65,7 @@ def test_words(words: str, on: tuple[str, ...], race: bool, action: str) -> None
 
 
 async def test_kinds() -> None:
-    """What is left after the words is what to look for."""
+    """The rest after the words names the kinds."""
     made = guard("guardrails:pii:output:email, phone")
     injection = guard("guardrails:injection:block:leak").rail
 
@@ -90,7 +90,7 @@ async def test_kinds() -> None:
     ],
 )
 def test_kinds_of_injections(words: str, settings: Settings, kinds: tuple[str, ...]) -> None:
-    """On tool results all kinds are looked for, unless some are named."""
+    """On results of tools all kinds are the default."""
     rail = guard(f"guardrails:injection{words}", settings).rail
 
     assert isinstance(rail, PromptInjection)
@@ -109,7 +109,7 @@ def test_kinds_of_injections(words: str, settings: Settings, kinds: tuple[str, .
     ],
 )
 def test_lengths(rest: str, bounds: tuple[Any, ...]) -> None:
-    """A length reads as one would say it."""
+    """A length reads like plain English."""
     rail = guard(f"guardrails:length:{rest}").rail
 
     assert isinstance(rail, Length)
@@ -118,7 +118,7 @@ def test_lengths(rest: str, bounds: tuple[Any, ...]) -> None:
 
 
 def test_a_model() -> None:
-    """What is left after the words of a moderation is its model's spec, colons and all."""
+    """The rest after the words of a moderation is the model's spec, with its colons."""
     made = guard("guardrails:moderation:race:openai:gpt-5:latest")
 
     assert isinstance(made.rail, Moderation)
@@ -126,7 +126,7 @@ def test_a_model() -> None:
 
 
 def test_tables() -> None:
-    """What a spec does not say is in the table; what it says comes first."""
+    """The table fills the gaps of a spec; the spec overrides the table."""
     settings: Settings = {
         "pii": {"action": "block", "kinds": ["email"], "on": ["input", "output"], "patterns": {"order": "A-[0-9]+"}},
         "length": {"max_characters": 10, "action": "cut", "name": "short"},
@@ -173,7 +173,7 @@ def test_tables() -> None:
     ],
 )
 def test_specs_that_cannot_be(spec: str, said: str, hint: str) -> None:
-    """A mistake is the caller's to mend, and is told with what may be written."""
+    """Wrong specs raise the caller's error, with the possible words."""
     with pytest.raises(UsageError) as caught:
         guard(spec)
 
@@ -182,7 +182,7 @@ def test_specs_that_cannot_be(spec: str, said: str, hint: str) -> None:
 
 
 def test_a_name_that_is_not_there() -> None:
-    """An unknown guardrail is told with the nearest."""
+    """The error for an unknown guardrail suggests the nearest."""
     with pytest.raises(NotFound, match="unknown guardrail 'guardrails:pi'") as caught:
         guard("guardrails:pi")
 
@@ -194,7 +194,7 @@ def test_a_name_that_is_not_there() -> None:
     [
         ("[plugins.guardrails]\npi = {}\n", 2, "unknown key 'pi'"),
         ("[plugins.guardrails.pii]\nkindz = []\n", 2, "unknown key 'kindz'"),
-        ("[plugins.guardrails.pii]\nkinds = ['emial']\n", 2, "'emial' is none of the kinds"),
+        ("[plugins.guardrails.pii]\nkinds = ['emial']\n", 2, "'emial' is not among the kinds of"),
         ("[plugins.guardrails.pii]\naction = 'cut'\n", 2, "'cut'"),
         ("[plugins.guardrails.pii]\non = ['inptu']\n", 2, "'inptu'"),
         ("[plugins.guardrails.pii]\npatterns = { x = '(' }\n", 2, "'x' in patterns"),

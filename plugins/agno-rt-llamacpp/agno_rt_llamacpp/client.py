@@ -1,4 +1,4 @@
-"""`LlamaModel`: the model that agno_rt asks. Puts requests in order, and carries deltas from llama.cpp to trio."""
+"""`LlamaModel`: the model for agno_rt. Queues requests, and carries deltas from llama.cpp to trio."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["LlamaModel"]
 
 
 class LlamaModel:
-    """A model in a GGUF file. It is loaded when it is first asked, once, and kept until `aclose`.
+    """A model in a GGUF file, loaded on the first request and kept until `aclose`.
 
-    At most `settings.parallel` requests are decoded at once, and `settings.queue` more wait in order; beyond that a
-    request is refused with `Overloaded`, limit `llamacpp.slots`.
+    At most `settings.parallel` requests are decoded at once, and `settings.queue` more requests wait in order; further
+    requests are refused with `Overloaded`, limit `llamacpp.slots`.
     """
 
     profile = PROFILE
@@ -43,67 +43,68 @@ class LlamaModel:
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
         """Answer the request.
 
-        Raises `UsageError` for media, and where the model's file is missing or none; `Overloaded` when the queue is
-        full; `ModelError` for a prompt that the context does not hold and for whatever fails in llama.cpp. When it is
-        cancelled, decoding stops within a token, or a batch of the prompt; a request whose text llama.cpp holds back
-        leaves within two seconds, and its place is free once llama.cpp has noticed.
+        Raises `UsageError` for media, and for a missing or invalid model file; `Overloaded` for a full queue;
+        `ModelError` for a prompt larger than the context and for any failure of llama.cpp. After a cancellation,
+        decoding stops within a token, or within a batch of the prompt. While llama.cpp holds text back, a cancelled
+        request returns within two seconds, and its slot is free once llama.cpp notices.
         """
         check_media(request.messages, self.profile, self.name)
         await self._slots.acquire()
         begun = False
         try:
-            engine = await self._loaded()
-            asked = question(request, self._defaults(engine), engine.to_grammar)
-            # The place belongs to the thread from here on, which may outlast a request that is cancelled.
+            engine = await self._get_engine()
+            asked = question(request, self._build_defaults(engine), engine.to_grammar)
+            # The slot now belongs to the thread, because the thread may outlast a cancelled request.
             handover = Handover(functools.partial(engine.complete, asked.body), self._slots.release)
             begun = True
         finally:
             if not begun:
                 self._slots.release()
-        return await _take_in(handover, Answer(asked, self._settings.think_tags), emit or _discard)
+        return await _collect_answer(handover, Answer(asked, self._settings.think_tags), emit or _discard_delta)
 
     def check_ready(self) -> None:
-        """Raise `UsageError` where the model's file is missing; the hint says how to get it. Loads no model."""
+        """Raise `UsageError` with a hint if the model's file is missing. Does not load the model."""
         locate(self._source)
 
     async def busy(self) -> int:
-        """How many requests llama.cpp itself is working on; 0 where no model is loaded."""
+        """Return the number of requests in llama.cpp now; 0 if no model is loaded."""
         if self._engine is None:
             return 0
         return await trio.to_thread.run_sync(self._engine.busy, limiter=self._threads)
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
-        """How the model's places stand now: in use, and waited for."""
+        """Return the numbers of slots in use and of requests waiting for a slot."""
         return (self._slots.statistics(),)
 
     async def aclose(self) -> None:
-        """End the answers under way and let go of the model. Asking it again raises `ModelError`."""
+        """Stop the running answers and unload the model. Later requests raise `ModelError`."""
         self._closed = True
         async with self._loading:
             engine, self._engine = self._engine, None
             if engine is not None:
                 await trio.to_thread.run_sync(engine.close, abandon_on_cancel=True)
 
-    async def _loaded(self) -> Engine:
+    async def _get_engine(self) -> Engine:
         if self._engine is None:
             async with self._loading:
+                # Look again: while this task waited for the lock, another task may have loaded the model.
                 if self._engine is None:
-                    self._engine = await self._load()
+                    self._engine = await self._load_engine()
         return self._engine
 
-    async def _load(self) -> Engine:
+    async def _load_engine(self) -> Engine:
         if self._closed:
             raise ModelError(f"{self.name} was closed", provider=PROVIDER, hint="Ask it while its runtime is open.")
         path = locate(self._source)
         return await trio.to_thread.run_sync(open_engine, path, self._settings, limiter=self._threads)
 
-    def _defaults(self, engine: Engine) -> Defaults:
+    def _build_defaults(self, engine: Engine) -> Defaults:
         own = SMOLLM2.sampling if self._source == SMOLLM2.name else Sampling()
         facts = engine.facts
         return Defaults(self._settings.max_tokens, own.over(self._settings), facts.tools, facts.control_tokens)
 
 
-async def _take_in(handover: Handover, answer: Answer, emit: Emit) -> ModelResponse:
+async def _collect_answer(handover: Handover, answer: Answer, emit: Emit) -> ModelResponse:
     try:
         while not answer.cut and (chunk := await handover.next()) is not None:
             for delta in answer.feed(chunk):
@@ -116,5 +117,5 @@ async def _take_in(handover: Handover, answer: Answer, emit: Emit) -> ModelRespo
     return response
 
 
-async def _discard(delta: Delta) -> None:
-    """Nobody listens."""
+async def _discard_delta(delta: Delta) -> None:
+    """Drop the delta: nobody listens."""

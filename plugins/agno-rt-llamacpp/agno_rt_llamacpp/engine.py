@@ -1,7 +1,7 @@
-"""One loaded model in llama.cpp. Everything here blocks, so it belongs in a worker thread; it knows nothing of trio.
+"""One loaded model in llama.cpp. All calls block, so call them in a worker thread. Knows nothing of trio.
 
-llama.cpp decodes on threads of its own. `complete` waits for the chunks of one answer and hands each to a callback; as
-soon as the callback raises, the decoding of that answer is stopped and the exception goes on to the caller.
+llama.cpp decodes in threads of its own. `complete` waits for the chunks of one answer and passes each to a callback; an
+exception in the callback stops the decoding and goes on to the caller.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Server(Protocol):
 
 
 class Engine:
-    """A model that is loaded. `complete` may be called by several threads; `close` ends what is under way."""
+    """A loaded model. Several threads may call `complete`; `close` ends running calls."""
 
     def __init__(self, server: _Server, facts: ModelFacts, to_grammar: Callable[[str], str]) -> None:
         self.facts = facts
@@ -46,7 +46,7 @@ class Engine:
         self._changed = threading.Condition()
 
     def complete(self, body: Mapping[str, Any], on_chunk: OnChunk) -> None:
-        """Have the chat completion's chunks handed to `on_chunk`, on this thread. Raises what that raises."""
+        """Pass the chunks of the chat completion to `on_chunk`, on this thread. Raises the callback's exceptions."""
         server = self._enter()
         failed: BaseException | None = None
 
@@ -55,14 +55,14 @@ class Engine:
             try:
                 self._check_open()
                 on_chunk(msgspec.json.decode(chunk))
-            except BaseException as exc:  # goes on to the caller below: nothing can be raised through C++
+            except BaseException as exc:  # raised again below: an exception cannot pass through C++
                 failed = exc
             return failed is not None
 
         try:
             server.handle_chat_completions(msgspec.json.encode(body), receive)
         except (RuntimeError, ValueError) as exc:
-            # What the body asks for may be beyond llama.cpp; what its schema can be is `schema`'s to know.
+            # The body may exceed llama.cpp's abilities; `schema` knows the limits for schemas.
             failed = failed or ModelError(f"llama.cpp failed: {str(exc)[:_MOST_WORDS]}", provider=PROVIDER)
         finally:
             del server
@@ -71,16 +71,16 @@ class Engine:
             raise failed
 
     def busy(self) -> int:
-        """How many requests llama.cpp is working on, by its own count."""
+        """Return the number of requests in progress, as counted by llama.cpp."""
         server = self._enter()
         try:
-            return _metric(server.handle_metrics(), "llamacpp:requests_processing")
+            return _read_metric(server.handle_metrics(), "llamacpp:requests_processing")
         finally:
             del server
             self._leave()
 
     def close(self) -> None:
-        """End the answers under way, wait for that, and let go of the model. Later calls raise `ModelError`."""
+        """Stop the running answers, wait for their end, and unload the model. Later calls raise `ModelError`."""
         with self._changed:
             self._closing = True
             self._changed.wait_for(lambda: not self._active)
@@ -104,29 +104,29 @@ class Engine:
 
 
 def open_engine(path: Path, settings: Settings) -> Engine:
-    """Load the model. Raises `UsageError` for a file that is no GGUF, `ModelError` where llama.cpp cannot load it."""
-    template = _template(settings.chat_template)
+    """Load the model. Raises `UsageError` for anything but a GGUF file, `ModelError` if llama.cpp cannot load it."""
+    template = _read_template(settings.chat_template)
     facts = read_facts(path, template)
-    # Threads that wait by spinning slow each other, and trio, to a tenth where others need the cores. Read once, when
-    # the library is loaded; whoever set it otherwise keeps that.
+    # Threads that wait by spinning slow each other, and trio, to a tenth if others need the cores. The library reads
+    # the variable once, when loaded; a value set by the user stays.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-    import xllamacpp  # type: ignore[import-untyped]  # it comes without stubs; _Server says what is used
+    import xllamacpp  # type: ignore[import-untyped]  # has no stubs; _Server declares the used methods
 
     try:
-        server = xllamacpp.Server(_params(xllamacpp.CommonParams(), path, facts, settings))
+        server = xllamacpp.Server(_set_params(xllamacpp.CommonParams(), path, facts, settings))
     except (RuntimeError, ValueError) as exc:
         raise ModelError(
             f"llama.cpp cannot load {str(path)!r}: the file is damaged, of a kind unknown to it, or too large",
             hint="Set verbose = true in [plugins.llamacpp] to see why.",
             provider=PROVIDER,
         ) from exc
-    # Its loop has begun once it answers; a server that is let go before that never ends.
+    # A server destroyed before its loop runs never ends. The first answer proves that the loop runs.
     server.handle_metrics()
     return Engine(server, facts, xllamacpp.json_schema_to_grammar)
 
 
-def _params(params: Any, path: Path, facts: ModelFacts, settings: Settings) -> Any:
+def _set_params(params: Any, path: Path, facts: ModelFacts, settings: Settings) -> Any:
     params.model.path = str(path)
     longest = facts.context_length or settings.context
     params.n_parallel = settings.parallel
@@ -140,16 +140,16 @@ def _params(params: Any, path: Path, facts: ModelFacts, settings: Settings) -> A
         params.chat_template = facts.template
     if settings.threads:
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings.threads
-    # Both would read the model twice over, and loading holds Python's lock.
+    # Both options would read the model a second time, and loading holds Python's lock.
     params.warmup = params.fit_params = False
-    # llama.cpp also listens on the loopback interface, whoever asks; a key that nobody knows shuts that door.
+    # llama.cpp also listens on the loopback interface, unasked. A secret key locks out everybody.
     params.api_keys = [secrets.token_urlsafe(32)]
     params.ui = False
     params.endpoint_metrics = True
     return params
 
 
-def _template(file: str | None) -> str | None:
+def _read_template(file: str | None) -> str | None:
     if file is None:
         return None
     try:
@@ -159,6 +159,6 @@ def _template(file: str | None) -> str | None:
         raise UsageError(f"the chat template {file!r} cannot be read: {exc}", hint=hint) from exc
 
 
-def _metric(text: str, name: str) -> int:
+def _read_metric(text: str, name: str) -> int:
     values = (line.split()[-1] for line in text.splitlines() if line.startswith(f"{name} "))
     return int(float(next(values, "0")))

@@ -1,7 +1,7 @@
-"""Reads what a GGUF file says of its model: architecture, context length, chat template. Knows nothing of llama.cpp.
+"""The header of a GGUF file: architecture, context length, chat template. Knows nothing of llama.cpp.
 
-A file's header is a magic, a version, two counts and then the metadata, as key, type and value. Only that is read;
-tensors stay on disk. Reference: the GGUF specification (docs/gguf.md) of the ggml project.
+A header is a magic, a version, two counts, and the metadata as key, type and value. Tensors stay on disk. Reference:
+the GGUF specification (docs/gguf.md) of the ggml project.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ __all__ = ["ModelFacts", "read_facts"]
 _NUMBERS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
 _LONGEST = 64 * 1024 * 1024
-"""Bytes that one value may claim; more is a file that lies."""
+"""Bytes in one value; a larger claim comes from a damaged file."""
 _TOKENS, _TOKEN_TYPES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
 _CONTROL = (2, 3)
-"""The types of tokens that are `unknown` or `control`."""
+"""The token types `unknown` and `control`."""
 _MENTIONS_TOOLS = re.compile(r"\btools\b")
 
 
 @attrs.frozen
 class ModelFacts:
-    """What matters of a model file.
+    """Facts in a model file.
 
-    `tools` says whether its chat template can describe tools to the model; `control_tokens` are the texts that are no
-    text to it, but marks, such as the end of a turn.
+    `tools` is true if the chat template can describe tools to the model; `control_tokens` are texts with a meaning of
+    their own for the model, such as the end of a turn.
     """
 
     architecture: str
@@ -45,8 +45,8 @@ class ModelFacts:
 
 
 def read_facts(path: Path, template: str | None = None) -> ModelFacts:
-    """Read the facts of a model file; `template` stands in for its own. Raises `UsageError` for what is no GGUF."""
-    metadata = _metadata(path)
+    """Read the facts of a model file; `template` replaces the file's. Raises `UsageError` for other files than GGUF."""
+    metadata = _read_metadata(path)
     architecture = str(metadata.get("general.architecture", ""))
     if template is None:
         template = str(metadata.get("tokenizer.chat_template", ""))
@@ -56,16 +56,16 @@ def read_facts(path: Path, template: str | None = None) -> ModelFacts:
         length if isinstance(length, int) else 0,
         template,
         bool(_MENTIONS_TOOLS.search(template)),
-        _control_tokens(metadata.get(_TOKENS) or [], metadata.get(_TOKEN_TYPES) or ()),
+        _list_control_tokens(metadata.get(_TOKENS) or [], metadata.get(_TOKEN_TYPES) or ()),
     )
 
 
-def _control_tokens(tokens: Sequence[str], kinds: Sequence[int]) -> tuple[str, ...]:
-    """The tokens that llama.cpp finds in a text that a chat template made, and takes for marks."""
+def _list_control_tokens(tokens: Sequence[str], kinds: Sequence[int]) -> tuple[str, ...]:
+    """Return the tokens that llama.cpp finds in the text of a chat template and reads as control tokens."""
     return tuple(token for token, kind in zip(tokens, kinds, strict=False) if kind in _CONTROL and len(token) > 1)
 
 
-def _metadata(path: Path) -> dict[str, Any]:
+def _read_metadata(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             return _Reader(file).metadata()
@@ -74,7 +74,7 @@ def _metadata(path: Path) -> dict[str, Any]:
         raise UsageError(f"the model file {str(path)!r} cannot be read: {exc.strerror}", hint=hint) from exc
     except (struct.error, UnicodeDecodeError, ValueError) as exc:
         hint = "Fetch the file again, or name another: llama.cpp reads models in the GGUF format."
-        raise UsageError(f"{str(path)!r} is no GGUF model file, or is damaged: {exc}", hint=hint) from exc
+        raise UsageError(f"{str(path)!r} is not a GGUF model file, or is damaged: {exc}", hint=hint) from exc
 
 
 @attrs.frozen
@@ -85,6 +85,7 @@ class _Reader:
         if self.take(4) != b"GGUF":
             raise ValueError("it does not begin with GGUF")
         version = self.number("<I")
+        # Version 1 has 32-bit counts.
         if version not in (2, 3):
             raise ValueError(f"its GGUF version is {version}")
         self.number("<Q")
@@ -105,7 +106,7 @@ class _Reader:
         return self.number(_NUMBERS[kind])
 
     def array(self, keep: bool) -> list[Any] | None:
-        """The values of an array that is to be kept; any other is passed over."""
+        """Return the values of an array if `keep`; otherwise skip the values."""
         kind, count = self.number("<I"), self.number("<Q")
         if kind in _NUMBERS:
             form = _NUMBERS[kind]

@@ -1,7 +1,7 @@
-"""Ends an answer where it begins to repeat itself: a small model that repeats a passage mostly does so for ever. Pure.
+"""The end of an answer that begins to repeat itself: a small model rarely leaves such a loop. Pure.
 
-Text whose words were said before is held back, until they go another way or have repeated so much that the answer is
-cut. What was held back is then left out, so that a reader never sees the repetition.
+Repeated words are held back until the text takes another course, or until enough words repeat to cut the answer. A cut
+drops the held words, so a reader never sees the repetition.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import re
 __all__ = ["LoopCutter"]
 
 AGAIN = 12
-"""Words that were said before in this order, anywhere in the answer: a loop."""
+"""Words in a row that repeat earlier words anywhere in the answer: a loop."""
 IN_A_ROW = 6
-"""Words that only repeat the words right before them, twice at least: a loop such as `ha ha ha`."""
+"""Words that repeat the words right before, at least twice: a loop such as `ha ha ha`."""
 SENTENCE = 4
-"""Words of a sentence that, said once more right after itself, are a loop."""
+"""Words in a sentence whose immediate repetition is a loop; shorter sentences may repeat."""
 
-# One character of a script without spaces is a word, and so is a piece of what is too long to be a word.
+# In a script without spaces each character is a word. Text too long for a word counts in pieces of 40 characters.
 _WORD = re.compile(
     r"\s*(?:[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\s\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{1,40})"
 )
@@ -26,9 +26,9 @@ _NUMBER = re.compile(r"\d+")
 
 
 class LoopCutter:
-    """Takes in an answer piece by piece: `feed` returns what may be shown, `end` the rest, unless it was `cut`.
+    """A filter for an answer in pieces: `feed` and `end` return text to show, until the answer is `cut`.
 
-    `text` is what may be shown of the whole answer so far.
+    `text` is all text shown so far.
     """
 
     def __init__(self) -> None:
@@ -41,26 +41,26 @@ class LoopCutter:
         self._repeats: dict[int, int] = {}
 
     def feed(self, text: str) -> str:
-        """Take in a piece, and return what may be shown now."""
+        """Take in a piece, and return the text to show now."""
         if self.cut:
             return ""
         self._unread += text
         shown = ""
-        # The last word may still be going on.
+        # The last word may be incomplete.
         words = _WORD.findall(self._unread)[:-1]
         for word in words:
             self._unread = self._unread[len(word) :]
-            shown += self._take(word)
+            shown += self._take_word(word)
             if self.cut:
                 break
         self.text += shown
         return shown
 
     def end(self) -> str:
-        """The answer is over: return what was held back. A repetition at its end is left out, as in the middle."""
+        """End the answer: return the held text. A repetition at the end is dropped, as in the middle."""
         shown = ""
         if not self.cut:
-            shown = self._take(self._unread) if self._unread.strip() else self._unread
+            shown = self._take_word(self._unread) if self._unread.strip() else self._unread
         if not self.cut:
             shown += self._held
         self._held = self._unread = ""
@@ -69,14 +69,15 @@ class LoopCutter:
 
     @property
     def is_whole(self) -> bool:
-        """Whether what was shown ends with a sentence."""
+        """True if the shown text ends with a sentence."""
         return _SENTENCE_END.search(self.text.rstrip()) is not None
 
-    def _take(self, word: str) -> str:
+    def _take_word(self, word: str) -> str:
+        # Numbers count as equal, so that a numbered list of the same item is a loop.
         said = _NUMBER.sub("#", word.strip().lower())
         here = len(self._words)
         earlier = self._places.setdefault(said, [])
-        # By the place where a repetition stands now: how many words it has.
+        # For each place of an earlier occurrence: the number of words repeated up to here.
         self._repeats = {place: self._repeats.get(place - 1, 0) + 1 for place in earlier}
         self._words.append(said)
         earlier.append(here)

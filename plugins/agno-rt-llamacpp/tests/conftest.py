@@ -1,4 +1,4 @@
-"""The real model for every test here: its weights are fetched once, into the usual cache, by the plugin's own code."""
+"""The real model for every test: the plugin's own code fetches the weights once, into the usual cache."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def weights() -> Path:
 
 @pytest.fixture
 async def model(weights: Path) -> AsyncIterator[LlamaModel]:
-    """The default model with one place and one waiter, small enough to load in a moment."""
+    """The default model with one slot and one waiter, small enough to load in a moment."""
     model = LlamaModel(str(weights), Settings(parallel=1, queue=1, context=1024, batch=64, temperature=0.0))
     yield model
     await model.aclose()
@@ -30,13 +30,13 @@ async def model(weights: Path) -> AsyncIterator[LlamaModel]:
 
 @pytest.fixture
 def hello() -> ModelRequest:
-    """A request with a short answer, always the same."""
+    """A request with a short and constant answer."""
     return ModelRequest((Message("user", "Say hello."),), settings=ModelSettings(seed=1, max_tokens=12))
 
 
 @pytest.fixture
 def endless() -> ModelRequest:
-    """A request whose answer would take minutes."""
+    """A request with an answer of minutes."""
     settings = ModelSettings(seed=1, max_tokens=900, extra={"ignore_eos": True})
     return ModelRequest((Message("user", "Count to one thousand."),), settings=settings)
 

@@ -1,4 +1,4 @@
-"""Chunks on their way from a thread to a task: in their order, with back-pressure, and left behind in good time."""
+"""Chunks from a thread to a task: in order, with back-pressure, and with a quick leave."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Put = Callable[[Mapping[str, Any]], None]
 
 
 class TestHandover:
-    """What a task gets of the work in a thread."""
+    """The handover from the task's view."""
 
     async def test_chunks_come_in_their_order(self) -> None:
-        """All of them, however many; then the end is told, and that the work has ended."""
+        """All chunks arrive in order, then the end, then the call of `on_end`."""
         ended: list[str] = []
 
         def work(put: Put) -> None:
@@ -26,13 +26,13 @@ class TestHandover:
                 put({"at": at})
 
         handover = Handover(work, lambda: ended.append("ended"))
-        got = [chunk["at"] async for chunk in _all(handover)]
+        got = [chunk["at"] async for chunk in _read_all(handover)]
 
         assert got == list(range(5 * AHEAD))
         assert ended == ["ended"]
 
     async def test_the_thread_waits_for_the_task(self) -> None:
-        """It is some chunks ahead, and no more."""
+        """The thread is a few chunks ahead, never more."""
         put_so_far: list[int] = []
 
         def work(put: Put) -> None:
@@ -44,11 +44,11 @@ class TestHandover:
         await handover.next()
         await trio.sleep(0.05)
         ahead = len(put_so_far)
-        assert [chunk["at"] async for chunk in _all(handover)][-1] == 3 * AHEAD - 1
+        assert [chunk["at"] async for chunk in _read_all(handover)][-1] == 3 * AHEAD - 1
         assert ahead <= AHEAD + 1
 
     async def test_what_the_work_raises(self) -> None:
-        """It comes behind the chunks that were put before it."""
+        """An exception of the work comes after the earlier chunks."""
 
         def work(put: Put) -> None:
             put({"at": 0})
@@ -60,7 +60,7 @@ class TestHandover:
             await handover.next()
 
     async def test_a_task_that_leaves_stops_the_thread(self) -> None:
-        """The next chunk that is put ends the work, and whoever left has waited for that."""
+        """The next chunk ends the work, and the leaving task waits for the end."""
         put_so_far: list[int] = []
         ended: list[str] = []
 
@@ -76,10 +76,10 @@ class TestHandover:
         assert ended == ["ended"]
 
     async def test_a_thread_that_says_nothing_is_left_behind(self, autojump_clock: trio.testing.MockClock) -> None:
-        """A cancelled task does not wait for it longer than a moment; that it has ended is told when it has."""
+        """A cancelled task waits only a moment for the thread; `on_end` follows the real end."""
         go_on = threading.Event()
         ended = trio.Event()
-        handover = Handover(lambda _put: _wait(go_on), ended.set)
+        handover = Handover(lambda _put: _wait_for(go_on), ended.set)
 
         with trio.CancelScope() as scope:
             scope.cancel()
@@ -95,10 +95,10 @@ class TestHandover:
         await ended.wait()
 
 
-def _wait(event: threading.Event) -> None:
+def _wait_for(event: threading.Event) -> None:
     event.wait()
 
 
-async def _all(handover: Handover) -> Any:
+async def _read_all(handover: Handover) -> Any:
     while (chunk := await handover.next()) is not None:
         yield chunk

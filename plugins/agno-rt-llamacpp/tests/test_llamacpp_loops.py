@@ -1,4 +1,4 @@
-"""An answer that begins to repeat itself ends there: `loops`, and what the default model makes of it."""
+"""The end of an answer that begins to repeat itself: `loops`, and loops of the default model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEFAULTS = Defaults(100, SMOLLM2.sampling)
 
 
 def shown(text: str, piece: int = 3) -> tuple[str, bool]:
-    """What a reader sees of a text that comes in pieces of that length, and whether it was cut."""
+    """Return the shown text for a text in pieces of the length, and True if the text was cut."""
     cutter = LoopCutter()
     parts = [cutter.feed(text[at : at + piece]) for at in range(0, len(text), piece)]
     told = "".join(parts) + cutter.end()
@@ -40,7 +40,7 @@ def shown(text: str, piece: int = 3) -> tuple[str, bool]:
     ],
 )
 def test_an_answer_without_a_loop_is_whole(text: str, piece: int) -> None:
-    """Nothing is lost or changed, however the text comes, though some of its words are said again."""
+    """An answer without a loop stays whole, in any pieces, even with some repeated words."""
     assert shown(text, piece) == (text, False)
 
 
@@ -55,7 +55,7 @@ def test_an_answer_without_a_loop_is_whole(text: str, piece: int) -> None:
     ],
 )
 def test_a_loop_is_cut_before_it_is_seen(text: str, begins: str, most: int) -> None:
-    """A reader sees what is repeated once, or a little more."""
+    """A reader sees a repetition once, or a little more."""
     told, cut = shown(text)
 
     assert cut
@@ -64,7 +64,7 @@ def test_a_loop_is_cut_before_it_is_seen(text: str, begins: str, most: int) -> N
 
 
 def chunk(text: str, **more: Any) -> dict[str, Any]:
-    """A chunk as llama.cpp writes it."""
+    """Make a chunk in llama.cpp's format."""
     return {"id": "chatcmpl-X1", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}], **more}
 
 
@@ -76,7 +76,7 @@ def chunk(text: str, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_a_cut_answer_says_how_it_ended(again: str, whole: str, reason: str) -> None:
-    """It is whole where it ends with a sentence, and cut off otherwise; what it cost is counted."""
+    """A cut answer is complete if it ends with a sentence, else cut off; its tokens are counted."""
     answer = Answer(Question({}, cut_loops=True))
     deltas = answer.feed(chunk("", prompt_progress={"total": 33, "processed": 33}))
     while not answer.cut:
@@ -92,7 +92,7 @@ def test_a_cut_answer_says_how_it_ended(again: str, whole: str, reason: str) -> 
 
 
 def asked(settings: ModelSettings = ModelSettings(), **more: Any) -> Question:  # noqa: B008 - it is frozen
-    """What the default model is asked."""
+    """Return the default model's request."""
     request = ModelRequest((Message("user", "x"),), settings=settings, **more)
     return question(request, DEFAULTS, lambda _: 'root ::= "{" "}"')
 
@@ -104,7 +104,7 @@ def find(query: str) -> str:
 
 
 def test_the_defaults_of_the_default_model() -> None:
-    """A fixed seed, a penalty of sequences in free text, and no loops."""
+    """A fixed seed, a penalty for sequences in free text, and no loops."""
     plain = asked()
 
     assert plain.body["seed"] == 1
@@ -117,7 +117,7 @@ def test_the_defaults_of_the_default_model() -> None:
 
 
 def test_what_a_user_gives_stands_above_the_defaults() -> None:
-    """The request comes first, then the settings of the plugin, then the model's own."""
+    """The request overrides the settings of the plugin, and both override the model's own."""
     given = ModelSettings(temperature=0.9, seed=7, extra={"dry_multiplier": 0, "repeat_penalty": 1.3})
     body = asked(given).body
 
@@ -129,7 +129,7 @@ def test_what_a_user_gives_stands_above_the_defaults() -> None:
 
 @pytest.mark.usefixtures("weights")
 async def test_the_default_model_ends_where_it_repeats_itself() -> None:
-    """Kept from ending by itself, it would go on for ever; the answer that is streamed is the one that is returned."""
+    """A model kept from ending would repeat itself for ever; the streamed answer equals the returned answer."""
     model = LlamaModel("smollm2", Settings(parallel=1, context=2048, dry_multiplier=0.0))
     told: list[str] = []
 

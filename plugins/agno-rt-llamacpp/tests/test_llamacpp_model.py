@@ -1,4 +1,4 @@
-"""`LlamaModel` against the real model: streaming, cancelling, queueing, tools, output, and what goes wrong."""
+"""`LlamaModel` against the real model: streaming, cancelling, queueing, tools, output, and failures."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Place:
 
 
 async def collect(model: LlamaModel, request: ModelRequest) -> tuple[ModelResponse, list[Delta]]:
-    """The response and every delta."""
+    """Return the response and every delta."""
     deltas: list[Delta] = []
 
     async def emit(delta: Delta) -> None:
@@ -68,12 +68,12 @@ async def collect(model: LlamaModel, request: ModelRequest) -> tuple[ModelRespon
 
 
 def asked(text: str) -> tuple[Message, ...]:
-    """A conversation of one question."""
+    """Make a conversation of one question."""
     return (Message("user", text),)
 
 
 async def becomes_idle(model: LlamaModel) -> None:
-    """Wait until llama.cpp works on nothing, which takes it a token or a batch of a prompt."""
+    """Wait until llama.cpp is idle, after a token or a batch of a prompt."""
     with trio.fail_after(30):
         while await model.busy():
             pass
@@ -87,15 +87,19 @@ class TestContract(ModelContract):
         self._path = weights
 
     def make_model(self) -> LlamaModel:
-        """The real model, in a small context."""
+        """Make the real model, in a small context."""
         return LlamaModel(str(self._path), Settings(parallel=1, context=1024))
 
 
 class TestAnswers:
     """Text, streamed or not."""
 
+    def test_it_runs_in_the_process(self) -> None:
+        """The profile says that the model is loaded into the process."""
+        assert LlamaModel("smollm2").profile.in_process
+
     async def test_an_image_is_refused(self, model: LlamaModel) -> None:
-        """The model is given text alone: an image is the caller's to mend, in a run as well, and loads nothing."""
+        """An image raises the caller's error, in a run as well, and loads nothing."""
         picture = media.image(b"GIF89a\1\0\1\0\x80\0\0\xff\0\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;")
         with pytest.raises(UsageError, match=r"does not accept image/gif, and was given \[image image/gif, 35 bytes\]"):
             await model.respond(ModelRequest((Message("user", ("What is this?", picture)),)))
@@ -104,7 +108,7 @@ class TestAnswers:
                 await runtime.run(Agent(model), ["What is this?", picture])
 
     async def test_reasoning_comes_apart(self, model: LlamaModel) -> None:
-        """Held to tags by a grammar, what the model writes in them is no part of its answer, streamed or not."""
+        """With a grammar of tags, the text inside the tags is not part of the answer, streamed or not."""
         grammar = 'root ::= "<think>\\nhm, " [a-c]+ "\\n</think>\\n\\nso"'
         settings = ModelSettings(seed=1, max_tokens=40, extra={"grammar": grammar})
         request = ModelRequest(asked("Think."), settings=settings)
@@ -118,7 +122,7 @@ class TestAnswers:
         assert whole.reasoning.startswith("hm, ")
 
     async def test_streaming_equals_not_streaming(self, model: LlamaModel, hello: ModelRequest) -> None:
-        """At temperature 0 the joined deltas are the text that is answered without anyone listening."""
+        """At temperature 0 the joined deltas equal the answer without a listener."""
         streamed, deltas = await collect(model, hello)
         whole = await model.respond(hello)
 
@@ -127,7 +131,7 @@ class TestAnswers:
         assert len(deltas) > 2
 
     async def test_counts_tokens_and_reports_a_cut(self, model: LlamaModel, hello: ModelRequest) -> None:
-        """Usage is llama.cpp's own count, and an answer that was cut off says so."""
+        """Usage is llama.cpp's own count, and a cut answer is marked."""
         cut = await model.respond(attrs.evolve(hello, settings=ModelSettings(max_tokens=3)))
 
         assert cut.finish_reason == "length"
@@ -135,7 +139,7 @@ class TestAnswers:
         assert cut.usage.input_tokens > 10
 
     async def test_max_tokens_is_bounded_by_default(self, weights: Path, endless: ModelRequest) -> None:
-        """A request that sets no bound gets the setting's."""
+        """A request without a bound gets the setting's bound."""
         model = LlamaModel(str(weights), Settings(parallel=1, context=512, max_tokens=5))
         unbound = attrs.evolve(endless, settings=ModelSettings(extra={"ignore_eos": True}))
         try:
@@ -164,7 +168,7 @@ class TestAnswers:
         assert ticks > 100
 
     async def test_a_listener_that_fails_ends_the_answer(self, model: LlamaModel, endless: ModelRequest) -> None:
-        """What `emit` raises comes out as it is, and decoding stops."""
+        """An exception of `emit` comes out unchanged, and decoding stops."""
 
         async def emit(_delta: Delta) -> None:
             raise KeyError("gone")
@@ -178,7 +182,7 @@ class TestCancellation:
     """A cancelled request leaves nothing behind."""
 
     async def test_stops_decoding(self, model: LlamaModel, endless: ModelRequest, hello: ModelRequest) -> None:
-        """Cancelled between tokens, llama.cpp is idle at once and the next request is answered."""
+        """Cancelled between tokens, llama.cpp is idle at once and answers the next request."""
         with trio.CancelScope() as scope:
 
             async def emit(_delta: Delta) -> None:
@@ -192,7 +196,7 @@ class TestCancellation:
             assert (await model.respond(hello)).content
 
     async def test_stops_reading_a_prompt(self, model: LlamaModel, hello: ModelRequest) -> None:
-        """Cancelled while its prompt is read, before any token, a request gives its place back."""
+        """Cancelled while reading the prompt, before any token, a request frees its slot."""
         await model.respond(hello)
         long = ModelRequest(asked("word " * 900), settings=FEW_TOKENS)
         deltas: list[Delta] = []
@@ -211,7 +215,7 @@ class TestCancellation:
         assert model.statistics()[0].in_use == 0
 
     async def test_leaves_text_that_is_held_back(self, model: LlamaModel, hello: ModelRequest) -> None:
-        """Cancelled while llama.cpp tells nothing of its text, a request ends, and the next one is answered."""
+        """Cancelled while llama.cpp holds text back, a request ends, and the next request is answered."""
         held = {"grammar": 'root ::= " "*', "ignore_eos": True}
         settings = ModelSettings(seed=1, max_tokens=900, stop=" " * 300, extra=held)
         async with trio.open_nursery() as nursery:
@@ -225,7 +229,7 @@ class TestCancellation:
         assert model.statistics()[0].in_use == 0
 
     async def test_leaves_the_queue(self, model: LlamaModel, endless: ModelRequest, hello: ModelRequest) -> None:
-        """Cancelled while it waits, a request is no longer waiting, and the one under way goes on."""
+        """Cancelled while waiting, a request leaves the queue, and the running request goes on."""
         async with trio.open_nursery() as nursery:
             begun = trio.Event()
 
@@ -246,7 +250,7 @@ class TestCancellation:
         assert (statistics.in_use, statistics.waiting) == (1, 0)
 
     async def test_closing_ends_what_is_under_way(self, model: LlamaModel, endless: ModelRequest) -> None:
-        """`aclose` stops an answer with an error, and a closed model says that it is."""
+        """`aclose` stops an answer with an error, and a closed model reports so."""
         begun = trio.Event()
 
         async def emit(_delta: Delta) -> None:
@@ -268,7 +272,7 @@ class TestQueue:
     """Requests at once."""
 
     async def test_several_at_once(self, weights: Path, hello: ModelRequest) -> None:
-        """More requests than places are all answered, from one loading of the model."""
+        """More requests than slots are all answered, by a model loaded once."""
         model = LlamaModel(str(weights), Settings(parallel=2, context=512))
         answers: list[str] = []
 
@@ -284,7 +288,7 @@ class TestQueue:
         assert all(answers)
 
     async def test_refuses_beyond_the_queue(self, model: LlamaModel, endless: ModelRequest) -> None:
-        """With one place and one waiter, the third request is refused, and the error names the limit."""
+        """With one slot and one waiter, the third request is refused with the name of the limit."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(model.respond, endless)
             nursery.start_soon(model.respond, endless)
@@ -310,7 +314,7 @@ class TestTools:
         assert deltas == [ToolCallDelta(0, call.id, call.name, call.arguments)]
 
     async def test_a_search_asks_what_was_asked(self, model: LlamaModel) -> None:
-        """A tool that takes the user's words gets them, even from a very small model."""
+        """A tool for the user's words gets the words, even from a very small model."""
         request = ModelRequest(asked("Which port does the server listen on?"), (book, search), "search")
         response = await model.respond(attrs.evolve(request, settings=FEW_TOKENS))
 
@@ -318,7 +322,7 @@ class TestTools:
 
     @pytest.mark.parametrize("choice", ["auto", "none"])
     async def test_may_answer_in_text(self, model: LlamaModel, choice: str) -> None:
-        """Where no call is required, text is streamed as text."""
+        """Without a required call, text is streamed as text."""
         request = ModelRequest(asked("Tell me about cats."), (search,), choice, None, FEW_TOKENS)
         response, deltas = await collect(model, request)
 
@@ -326,7 +330,7 @@ class TestTools:
         assert "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)) == response.content
 
     async def test_auto_may_call(self, model: LlamaModel) -> None:
-        """Where the model begins with a brace it makes a call, and none of it is streamed as text."""
+        """An answer with a brace at the start is a call, and never streamed as text."""
         bias = [["{", 100.0]]
         settings = ModelSettings(seed=1, max_tokens=200, extra={"logit_bias": bias})
         response, deltas = await collect(model, ModelRequest(asked("Find cats."), (search,), "auto", None, settings))
@@ -335,7 +339,7 @@ class TestTools:
         assert not [delta for delta in deltas if isinstance(delta, TextDelta)]
 
     async def test_answers_from_a_result(self, model: LlamaModel) -> None:
-        """A tool's result is taken into account in the next turn."""
+        """The next turn uses a tool's result."""
         messages = (
             *asked("Which port does the server listen on?"),
             Message("assistant", "", (ToolCall("c1", "search", '{"query": "port"}'),)),
@@ -346,12 +350,12 @@ class TestTools:
         assert "7070" in response.content
 
     async def test_an_unknown_choice(self, model: LlamaModel) -> None:
-        """A `tool_choice` that is none of the tools is named, with the nearest."""
+        """The error for an unknown `tool_choice` suggests the nearest tool."""
         with pytest.raises(NotFound, match="serch"):
             await model.respond(ModelRequest(asked("x"), (search,), "serch"))
 
     async def test_a_template_with_tools_is_used(self, weights: Path, tmp_path: Path) -> None:
-        """Where the template describes tools itself, calls and results go through it; a required call is one still."""
+        """A template with tools carries calls and results; a required call stays required."""
         template = tmp_path / "tools.jinja"
         template.write_text(NATIVE_TEMPLATE)
         model = LlamaModel(str(weights), Settings(parallel=1, context=1024, chat_template=str(template)))
@@ -374,7 +378,7 @@ class TestOutput:
     """Structured output."""
 
     async def test_fits_the_schema(self, weights: Path) -> None:
-        """An agent with an output type gets a value of it, from nested lists and choices too."""
+        """An agent with an output type gets a value of the type, with nested lists and choices."""
         settings = {"llamacpp": {"parallel": 1, "context": 1024}}
         agent = Agent(f"llamacpp:{weights}", output=Place, settings=ModelSettings(seed=1, temperature=0.0))
         async with Runtime(settings=settings) as runtime:
@@ -395,7 +399,7 @@ class TestOutput:
         ],
     )
     async def test_types_that_no_grammar_holds_to(self, model: LlamaModel, type_: Any) -> None:
-        """The model is asked all the same, and its answer checked; where it is cut off, the hint says what to raise."""
+        """For types outside grammars the answer is checked; the hint for a cut answer names the setting to raise."""
         agent = Agent(model, output=Output(type_, attempts=1), settings=ModelSettings(max_tokens=12, seed=1))
         hints: list[str] = []
         async with Runtime() as runtime:
@@ -407,7 +411,7 @@ class TestOutput:
         assert all("raise max_tokens" in hint for hint in hints)
 
     async def test_a_tuple_as_a_parameter(self, model: LlamaModel) -> None:
-        """A tool that takes one is called with as many items as it has."""
+        """A tool with a tuple gets as many items as the tuple has."""
 
         @tool
         def mark(point: tuple[int, int]) -> str:
@@ -438,7 +442,7 @@ class TestMarks:
         ],
     )
     async def test_are_no_marks_in_the_prompt(self, model: LlamaModel, conversation: Any) -> None:
-        """They are read letter by letter, in the prompt that the template makes: as marks, each were one token."""
+        """Control tokens in a text are read letter by letter; as marks, each would be a single token."""
         one = ModelSettings(seed=1, max_tokens=1)
 
         async def count(text: str) -> int:
@@ -450,10 +454,10 @@ class TestMarks:
 
 
 class TestFailures:
-    """What goes wrong says what and where."""
+    """Errors with cause and place."""
 
     async def test_missing_weights(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hello: ModelRequest) -> None:
-        """Before the weights are fetched, the error says how to."""
+        """The error for missing weights has the command to fetch them."""
         monkeypatch.setenv("AGNO_RT_CACHE", str(tmp_path))
         with pytest.raises(UsageError) as missing:
             await LlamaModel("smollm2").respond(hello)
@@ -462,40 +466,40 @@ class TestFailures:
         assert "agno-rt llamacpp pull" in missing.value.hint
 
     async def test_a_file_that_is_not_there(self, hello: ModelRequest) -> None:
-        """A path that leads nowhere is named."""
+        """The error for a missing file has the path."""
         with pytest.raises(UsageError, match=r"'models/none\.gguf' does not exist"):
             await LlamaModel("models/none.gguf").respond(hello)
 
     @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 something else", b"GGUF\x03\x00\x00\x00" + b"\xff" * 40])
     async def test_a_file_that_is_no_model(self, tmp_path: Path, content: bytes, hello: ModelRequest) -> None:
-        """A file that is no GGUF, or whose header lies, is refused before llama.cpp sees it."""
+        """A file in another format than GGUF, or with a false header, is refused before llama.cpp sees the file."""
         path = tmp_path / "model.gguf"
         path.write_bytes(content)
-        with pytest.raises(UsageError, match="no GGUF model file"):
+        with pytest.raises(UsageError, match="not a GGUF model file"):
             await LlamaModel(str(path)).respond(hello)
 
     async def test_a_file_that_is_cut_off(self, half: Path, hello: ModelRequest) -> None:
-        """A model file that ends in the middle of its tensors is llama.cpp's to refuse."""
+        """llama.cpp refuses a model file that ends in the middle of the tensors."""
         with pytest.raises(ModelError, match="cannot load") as refused:
             await LlamaModel(str(half)).respond(hello)
 
         assert refused.value.provider == "llamacpp"
 
     async def test_a_prompt_too_long(self, model: LlamaModel, hello: ModelRequest) -> None:
-        """A prompt beyond the context says how long it is and how long it may be; the model goes on."""
+        """The error for a long prompt has its length and the limit; the model goes on."""
         with pytest.raises(ModelError, match=r"prompt has \d+ tokens, and the context holds 1024"):
             await model.respond(ModelRequest(asked("word " * 3000)))
         assert (await model.respond(hello)).content
 
     async def test_a_name_that_is_nothing(self) -> None:
-        """A spec that is neither a known model nor a path names what there is."""
+        """The error for an unknown name lists the known models."""
         async with Runtime() as runtime:
             with pytest.raises(NotFound, match="smollm2") as unknown:
                 runtime.model("llamacpp:smollm3")
         assert "smollm3" in unknown.value.message
 
     async def test_settings_are_checked(self) -> None:
-        """An unknown key and a number out of range name the table."""
+        """The error for an unknown key or a number out of range names the table."""
         for table in ({"contxt": 1}, {"context": 1}, {"parallel": "two"}):
             async with Runtime(settings={"llamacpp": table}) as runtime:
                 with pytest.raises(ConfigError, match=r"plugins\.llamacpp"):

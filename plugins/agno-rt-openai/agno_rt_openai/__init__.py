@@ -1,6 +1,6 @@
-"""The plugin `openai`: models behind the chat completions format, OpenAI's or any other server's.
+"""The plugin `openai`: models behind the chat completions format, from OpenAI or any other server.
 
-Imports nothing that takes time: the HTTP client comes with the first model that is made.
+Imports nothing slow: the HTTP client comes with the first model.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ def agno_rt_register_models(register: Register) -> None:
     from agno_rt_openai.suggest import suggest
 
     text = "Any model of OpenAI, or of a server that speaks its format."
-    register("*", _model, text, examples=_examples, suggest=suggest)
+    register("*", _make_model, text, examples=_list_examples, suggest=suggest)
 
 
-def _examples(settings: Mapping[str, Any]) -> Iterator[str]:
+def _list_examples(settings: Mapping[str, Any]) -> Iterator[str]:
     yield from ("gpt-5", "gpt-5-mini")
     servers = settings.get("servers", {})
     yield from (f"{name}:MODEL" for name in (servers if isinstance(servers, Mapping) else ()))
 
 
-def _model(spec: str, settings: Mapping[str, Any]) -> OpenAIModel:
+def _make_model(spec: str, settings: Mapping[str, Any]) -> OpenAIModel:
     from agno_rt_openai.client import OpenAIModel
     from agno_rt_openai.profile import choose
 

@@ -1,6 +1,6 @@
-"""The way to a server: one pooled HTTP client for each model, and what can go wrong between here and there.
+"""The connection to a server: one pooled HTTP client for each model, and the errors of the transport.
 
-What the bytes mean is wire.py's to know.
+The meaning of the bytes belongs to wire.py.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from agno_rt_openai.profile import Key, Server, without_query
 __all__ = ["OpenAIModel"]
 
 MAX_BODY = 32 * 2**20
-"""Bytes of an answer that is not streamed; more is refused."""
+"""Bytes of an answer that is not streamed; a larger answer is refused."""
 
 MAX_ERROR_BODY = 64 * 2**10
 KEEPALIVE_SECONDS = 30.0
 TAIL_SECONDS = 5.0
-"""How long to wait for what follows a finished answer: token counts, and the end of the body."""
+"""Seconds to wait for the tail of a finished answer: token counts, and the end of the body."""
 
 CLOSE_SECONDS = 5.0
 _BEFORE, _WITHIN = "before it answered", "in the middle of its answer"
@@ -42,12 +42,12 @@ _BEFORE, _WITHIN = "before it answered", "in the middle of its answer"
 class OpenAIModel:
     """A model behind the chat completions format.
 
-    By default it is OpenAI's; `server` says where else, and `base_url` and `api_key` override it: with
-    `OpenAIModel("qwen3", base_url="http://127.0.0.1:8080/v1")` any compatible server answers. `server_name` is what
-    errors call the provider, `profile` has what is known of the model. Nothing is opened before the first request;
-    `aclose` closes it, and a later request opens it again.
+    By default the server is OpenAI's. `server` names another server; `base_url` and `api_key` override its fields:
+    `OpenAIModel("qwen3", base_url="http://127.0.0.1:8080/v1")` asks any compatible server. Errors call the provider
+    `server_name`; `profile` has the known facts of the model. The first request opens the client; `aclose` closes the
+    client, and a later request opens a new client.
 
-    Raises `UsageError` for a server that cannot be.
+    Raises `UsageError` for a server with unusable settings.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class OpenAIModel:
             system_first=facts.system == "first",
         )
         self.name = f"openai:{server_name}:{model}" if server_name else f"openai:{model}"
-        # Two servers may go by one name, and a cache must not take the one for the other.
+        # Two servers may have the same name; the URL keeps their answers apart in a cache.
         self.identity = server.base_url
         self.provider = server_name or ("openai" if server.is_official else server.host)
         self._connections = Limiter(f"{self.provider} max_connections", server.max_connections, server.max_waiting)
@@ -85,35 +85,36 @@ class OpenAIModel:
         return f"OpenAIModel({self.model!r}, base_url={without_query(self.server.base_url)!r})"
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Ask the server. Streams where `emit` is given.
+        """Ask the server, with streaming if `emit` is given.
 
-        Raises `ModelError` for every failure of the server or of the way there, `ConfigError` where an API key is
-        missing, `UsageError` for media that the format cannot carry, `Overloaded` where too many requests wait for a
-        connection.
+        Raises `ModelError` for every failure of the server or the connection, `ConfigError` for a missing API key,
+        `UsageError` for media outside the format, `Overloaded` if too many requests wait for a connection.
         """
         key = self.server.key()
         peer = self._peer(key)
         stream = emit is not None
         body = wire.request_bytes(request, self.model, self._dialect, stream=stream)
         async with self._connections:
-            answer = await self._send(body, _headers(self.server, key, stream=stream), peer)
+            answer = await self._send(body, _build_headers(self.server, key, stream=stream), peer)
             try:
-                return await _read(answer, _Reading(peer, self._dialect, chat_completions.tool_names(request)), emit)
+                return await _read_response(
+                    answer, _Reading(peer, self._dialect, chat_completions.tool_names(request)), emit
+                )
             finally:
                 await answer.aclose()
 
     def check_ready(self) -> None:
-        """Raise `ConfigError` where the server needs a key and there is none. The server is not asked."""
+        """Raise `ConfigError` if the server needs a key and the key is missing. Does not ask the server."""
         self.server.key()
 
     async def aclose(self) -> None:
-        """Close the connections. A request under way fails."""
+        """Close the connections. A running request fails."""
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
-        """How many connections are in use, and how many requests wait for one."""
+        """Return the numbers of connections in use and of requests waiting for a connection."""
         return (self._connections.statistics(),)
 
     def _peer(self, key: Key) -> refusals.Peer:
@@ -128,17 +129,17 @@ class OpenAIModel:
 
     async def _send(self, body: bytes, headers: Mapping[str, str], peer: refusals.Peer) -> _Answer:
         if self._client is None:
-            self._client = _open(self.server)
+            self._client = _open_client(self.server)
         request = self._client.build_request("POST", self.server.chat_url, content=body, headers=headers)
         try:
             response = await self._client.send(request, stream=True)
         except (httpx2.HTTPError, UnicodeError) as exc:
-            raise _failure(exc, peer, self.server, _BEFORE) from exc
+            raise _translate_error(exc, peer, self.server, _BEFORE) from exc
         return _Answer(response, peer, self.server)
 
 
 class _Answer:
-    """An answer whose body is still to come; each failure to get it is a `ModelError`."""
+    """An answer with the body still to come; each failure to read the body is a `ModelError`."""
 
     def __init__(self, response: httpx2.Response, peer: refusals.Peer, server: Server) -> None:
         self.status = response.status_code
@@ -151,20 +152,20 @@ class _Answer:
         self._server = server
 
     async def read(self) -> bytes:
-        """The next piece of the body; empty when it is over."""
+        """Read the next piece of the body; empty at the end."""
         try:
             return await anext(self._chunks, b"")
         except httpx2.HTTPError as exc:
-            raise _failure(exc, self._peer, self._server, _WITHIN) from exc
+            raise _translate_error(exc, self._peer, self._server, _WITHIN) from exc
 
     async def read_soon(self) -> bytes:
-        """The next piece of what may follow a finished answer; empty when it is over, late or lost."""
+        """Read the next piece of the tail of a finished answer; empty if the tail is over, late or lost."""
         with trio.move_on_after(TAIL_SECONDS), suppress(ModelError):
             return await self.read()
         return b""
 
     async def read_all(self) -> bytes:
-        """The whole body. Raises `ModelError` when it is larger than any answer."""
+        """Read the whole body. Raises `ModelError` for more than `MAX_BODY` bytes."""
         body = bytearray()
         while chunk := await self.read():
             body += chunk
@@ -173,16 +174,16 @@ class _Answer:
         return bytes(body)
 
     async def read_error(self) -> bytes:
-        """As much of an error's body as there is; the status counts even where the rest of it never comes."""
+        """Read the start of an error's body: the status counts even if the rest never comes."""
         body = bytearray()
         while len(body) < MAX_ERROR_BODY and (chunk := await self.read_soon()):
             body += chunk
         return bytes(body)
 
     async def aclose(self) -> None:
-        """Give the connection back to the pool if the body was read to its end; close it if not."""
-        # httpx2 leaves one of its own generators unfinished when a body is closed before its end, and trio warns of
-        # that. A read that is cancelled where it waits finishes them all.
+        """Return the connection to the pool if the body was read to the end; else close the connection."""
+        # httpx2 leaves one of its own generators unfinished if a body is closed before the end, and trio warns about
+        # the generator. A read that is cancelled while waiting finishes all generators.
         with trio.CancelScope(shield=True) as scope, suppress(httpx2.HTTPError):
             scope.cancel()
             while await anext(self._chunks, b""):
@@ -193,21 +194,21 @@ class _Answer:
 
 @attrs.frozen
 class _Reading:
-    """What reading an answer takes: who sends it, its habits, and the own names of the tools that were told."""
+    """The context for reading an answer: the sender, its dialect, and the tools' own names."""
 
     peer: refusals.Peer
     dialect: wire.Dialect
     names: Mapping[str, str]
 
 
-async def _read(answer: _Answer, reading: _Reading, emit: Emit | None) -> ModelResponse:
+async def _read_response(answer: _Answer, reading: _Reading, emit: Emit | None) -> ModelResponse:
     peer, dialect, names = reading.peer, reading.dialect, reading.names
     if not 200 <= answer.status < 300:
         raise refusals.refusal(peer, answer.status, answer.headers, await answer.read_error(), time.time())
     if answer.encoding not in ("", "identity"):
         raise peer.error(f"answered in the encoding {answer.encoding!r}, which was not asked for")
     if _is_stream(answer.content_type, asked_for=emit is not None):
-        return await _read_stream(answer, wire.ChatStream(peer, dialect, names), emit or _discard)
+        return await _read_stream(answer, wire.ChatStream(peer, dialect, names), emit or _discard_delta)
     response = wire.completion(await answer.read_all(), peer, dialect, answer.content_type, names)
     if emit is not None:
         for delta in wire.deltas(response):
@@ -222,7 +223,7 @@ async def _read_stream(answer: _Answer, stream: wire.ChatStream, emit: Emit) -> 
     for delta in stream.end():
         await emit(delta)
     if stream.done:
-        # The connection can be used again only when the body was read to its end.
+        # The connection is reusable only after the body was read to the end.
         await answer.read_soon()
     return stream.response()
 
@@ -230,12 +231,14 @@ async def _read_stream(answer: _Answer, stream: wire.ChatStream, emit: Emit) -> 
 def _is_stream(content_type: str, *, asked_for: bool) -> bool:
     if "text/event-stream" in content_type:
         return True
+    # Some servers send events without their content type. JSON and HTML are read as whole bodies.
     return asked_for and not ("json" in content_type or "html" in content_type)
 
 
-def _headers(server: Server, key: Key, *, stream: bool) -> dict[str, str]:
+def _build_headers(server: Server, key: Key, *, stream: bool) -> dict[str, str]:
     headers = {
         "accept": "text/event-stream" if stream else "application/json",
+        # The body is read raw, so ask for no compression.
         "accept-encoding": "identity",
         "content-type": "application/json",
     }
@@ -244,21 +247,21 @@ def _headers(server: Server, key: Key, *, stream: bool) -> dict[str, str]:
     return headers | {name.lower(): value for name, value in server.headers.items()}
 
 
-async def _discard(delta: Delta) -> None:
-    """Nobody listens."""
+async def _discard_delta(delta: Delta) -> None:
+    """Drop the delta: nobody listens."""
 
 
 class _WithoutQuery(logging.Filter):
-    """Cuts the query off the addresses of completions that the HTTP library logs: it may hold a key."""
+    """A filter that cuts the query off the completion addresses logged by the HTTP library: a query may hold a key."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let the record through, with nothing secret in it."""
+        """Let the record through, without secrets."""
         if isinstance(record.args, tuple):
-            record.args = tuple(_shown(arg) for arg in record.args)
+            record.args = tuple(_hide_query(arg) for arg in record.args)
         return True
 
 
-def _shown(arg: object) -> object:
+def _hide_query(arg: object) -> object:
     if not isinstance(arg, httpx2.URL) or not arg.path.endswith("/chat/completions"):
         return arg
     return arg.copy_with(query=None)
@@ -267,13 +270,13 @@ def _shown(arg: object) -> object:
 _HIDES_QUERIES = _WithoutQuery()
 
 
-def _open(server: Server) -> httpx2.AsyncClient:
-    # Adding it again changes nothing.
+def _open_client(server: Server) -> httpx2.AsyncClient:
+    # Adding the filter again changes nothing.
     logging.getLogger("httpx2").addFilter(_HIDES_QUERIES)
     timeout = httpx2.Timeout(
         connect=server.connect_timeout, read=server.read_timeout, write=server.read_timeout, pool=None
     )
-    # The pool never waits, so it needs no timeout: as many as there are connections are let through to it.
+    # `_connections` admits at most max_connections requests, so the pool never waits and needs no timeout.
     limits = httpx2.Limits(
         max_connections=server.max_connections,
         max_keepalive_connections=server.max_connections,
@@ -281,7 +284,9 @@ def _open(server: Server) -> httpx2.AsyncClient:
     )
     try:
         return httpx2.AsyncClient(
-            verify=_trust() if server.base_url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            verify=_load_certificates()
+            if server.base_url.startswith("https:")
+            else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             http2=server.http2,
             timeout=timeout,
             limits=limits,
@@ -294,33 +299,35 @@ def _open(server: Server) -> httpx2.AsyncClient:
 
 
 @functools.cache
-def _trust() -> ssl.SSLContext:
-    """The certificates that are trusted. Reading them takes tens of milliseconds: once will do, and for https alone."""
+def _load_certificates() -> ssl.SSLContext:
+    """Return the trusted certificates. Loading them takes tens of milliseconds, so load once, and for https only."""
     return httpx2.create_ssl_context()
 
 
+# The first matching row counts, so subclasses stand before their base classes.
 _FAILURES: tuple[tuple[type[Exception], str, bool, str], ...] = (
-    (httpx2.ConnectTimeout, "gave no connection at {url} within {connect:g} s", True, "running"),
+    (httpx2.ConnectTimeout, "did not accept a connection at {url} within {connect:g} s", True, "running"),
     (httpx2.ConnectError, "cannot be reached at {url}: {text}", True, "running"),
     (httpx2.ReadTimeout, "stalled: nothing came for {read:g} s {phase}", True, "patience"),
-    (httpx2.WriteTimeout, "stalled: it took nothing of the request for {read:g} s", True, "patience"),
+    (httpx2.WriteTimeout, "stalled: it accepted nothing of the request for {read:g} s", True, "patience"),
     (httpx2.NetworkError, "dropped the connection {phase}: {text}", True, ""),
     (httpx2.RemoteProtocolError, "broke the connection off, or does not speak HTTP, {phase}: {text}", True, ""),
-    (httpx2.ProxyError, "cannot be reached, for the proxy refused: {text}", True, "proxy"),
+    (httpx2.ProxyError, "cannot be reached, because the proxy refused: {text}", True, "proxy"),
     (Exception, "cannot be asked at {url}: {text}", False, "running"),
 )
 _HINTS = {
     "": "",
     "running": "Is the server running at {url}? base_url says where it is.",
     "patience": "If the model needs longer, raise read_timeout.",
-    "proxy": "HTTP_PROXY, HTTPS_PROXY and NO_PROXY say which proxy is used for what.",
-    "tls": "Is the certificate one that this machine trusts (SSL_CERT_FILE), and does the server speak https?",
+    "proxy": "Check the proxy's address: HTTP_PROXY, HTTPS_PROXY, NO_PROXY.",
+    "tls": "Check that the server speaks https, and that this machine trusts its certificate (SSL_CERT_FILE).",
 }
 
 
-def _failure(exc: Exception, peer: refusals.Peer, server: Server, phase: str) -> ModelError:
+def _translate_error(exc: Exception, peer: refusals.Peer, server: Server, phase: str) -> ModelError:
     problem, retryable, hint = next(row[1:] for row in _FAILURES if isinstance(exc, row[0]))
-    cause = _root(exc)
+    cause = _find_cause(exc)
+    # A wrong certificate, or a server without TLS, stays wrong: a retry cannot help.
     if isinstance(cause, ssl.SSLError):
         retryable, hint = False, "tls"
     text = str(cause) or str(exc) or type(exc).__name__
@@ -328,11 +335,11 @@ def _failure(exc: Exception, peer: refusals.Peer, server: Server, phase: str) ->
     return peer.error(problem.format(text=text, **facts), hint=_HINTS[hint].format(**facts), retryable=retryable)
 
 
-def _root(exc: BaseException) -> BaseException:
-    """What was at the bottom of it: the libraries in between say less than the operating system did."""
+def _find_cause(exc: BaseException) -> BaseException:
+    """Return the first cause: the operating system's error says more than the libraries' errors above."""
     while True:
         below = exc.exceptions[0] if isinstance(exc, BaseExceptionGroup) else exc.__cause__
-        # httpcore2 keeps what it translates as context alone; any other context may be the caller's own affair.
+        # httpcore2 keeps the original error as context only; any other context may be unrelated.
         if below is None and isinstance(exc.__context__, _UNDERLYING):
             below = exc.__context__
         if below is None:

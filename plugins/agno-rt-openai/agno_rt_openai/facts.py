@@ -1,7 +1,7 @@
-"""The facts about models: what media one takes, how it is told of an output type, how it writes what it thinks.
+"""Facts about models: accepted media, the way to ask for an output type, and the format of reasoning.
 
-Of OpenAI's own models the families are known; of any other server's, what the settings say. No prices are kept here:
-they change without notice, and a budget that counts with an old one is worse than none.
+The table knows the families of OpenAI's own models; the settings describe the models of other servers. No prices: they
+change without notice, and a budget with an old price is worse than no budget.
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ SystemPlace = Literal["first", "anywhere"]
 
 @attrs.frozen(kw_only=True)
 class Facts:
-    """What is known of a model; `None` leaves it to what is known otherwise.
+    """Known facts about a model; `None` leaves a fact to a more general source.
 
-    media            the media types that it takes, as in `("image/*", "application/pdf")`; unless told, the server is
-                     left to refuse
-    output           how it is told of an output type: `schema`, `tool` or `prompt`
-    price            what a million of its tokens cost, in US dollars: `input`, `output` and, perhaps, `cached_input`
-    think_tags       whether its text has reasoning in `<think>` tags: `off`, `start` (the text may begin with one) or
-                     `opened` (the chat template opens it already)
-    reasoning_field  the field in which the server wants back what the model thought in earlier turns; empty for none
-    system           where system messages may stand: `first`, all go as one before everything else; or `anywhere`
+    media            accepted media types, as in `("image/*", "application/pdf")`; `None` lets the server refuse
+    output           the way to ask for an output type: `schema`, `tool` or `prompt`
+    price            US dollars for a million tokens: `input`, `output` and, optionally, `cached_input`
+    think_tags       reasoning in `<think>` tags within the text: `off`, `start` (the text may begin with a tag) or
+                     `opened` (the chat template opens the tag)
+    reasoning_field  the field for the reasoning of earlier turns in a request; empty for none
+    system           the place of system messages: `first`, joined before everything else, or `anywhere`
     """
 
     media: tuple[str, ...] | None = None
@@ -42,23 +41,23 @@ class Facts:
     system: SystemPlace | None = None
 
     def over(self, others: Facts) -> Facts:
-        """These facts, and the others where these are silent."""
+        """Return these facts, with gaps filled from `others`."""
         named = {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
         return attrs.evolve(Facts(**{name: getattr(others, name) for name in _NAMES}), **named)
 
     def profile(self) -> ModelProfile:
-        """What a run needs to know of them."""
+        """Return the facts that a run needs."""
         return ModelProfile(self.output or "schema", self.media, self.price)
 
 
 _NAMES = tuple(field.name for field in attrs.fields(Facts))
 
 OFFICIAL = Facts(output="schema", think_tags="off", reasoning_field="", system="anywhere")
-"""What holds for OpenAI's own models, unless more is known of one. They show nothing of what they think."""
+"""Facts of OpenAI's own models, unless the table knows more. The API does not return their reasoning."""
 
 OTHER = Facts(output="schema", think_tags="start", reasoning_field="", system="first")
-"""What holds for the models of other servers: many write what they think into the text, and many chat templates refuse
-a system message that is not the first."""
+"""Facts of other servers' models: many write reasoning into the text, and many chat templates refuse a system message
+after the first message."""
 
 _IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 _SEES = Facts(media=(*_IMAGES, "application/pdf"))
@@ -85,11 +84,11 @@ _FAMILIES: Mapping[str, Facts] = {
     "o3-mini*": _READS,
     "o4-mini*": _SEES,
 }
-"""OpenAI's models by their names, `*` for any end. Reference: OpenAI's documentation, "Models", `Modalities`."""
+"""OpenAI's models by name; `*` stands for any ending. Reference: OpenAI's documentation, "Models", `Modalities`."""
 
 
 def known(model: str, families: Mapping[str, Facts] = _FAMILIES) -> Facts:
-    """What the table says of the model: by its name, else by the longest beginning of it that is written with a `*`."""
+    """Look up the model: by its full name, else by the longest matching prefix that is written with a `*`."""
     exact = families.get(model)
     if exact is not None:
         return exact

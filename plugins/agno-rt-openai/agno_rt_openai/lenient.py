@@ -1,4 +1,4 @@
-"""JSON as sloppy servers write it: with half characters, control characters and NaN in it. Pure."""
+"""Lenient JSON, for sloppy servers: half characters, control characters and NaN are accepted. Pure."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["read_json"]
 
 
 def read_json(body: bytes) -> Any:
-    """Return the value, or `None` where there is no JSON (or null, which no answer is).
+    """Return the value, or `None` for anything but JSON (and for null, never a valid answer).
 
-    Bytes that are not UTF-8 become surrogates, as `surrogateescape` has it; half a surrogate pair stays one. Whoever
-    puts texts together makes characters of them.
+    Bytes outside UTF-8 become surrogates, as in `surrogateescape`; half a surrogate pair stays unchanged. Joining the
+    texts later restores the characters.
     """
     try:
         return msgspec.json.decode(body)

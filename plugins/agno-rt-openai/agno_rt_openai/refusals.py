@@ -1,6 +1,6 @@
-"""What a server's refusals mean: statuses, error bodies, errors within a stream, waits, all as `ModelError`. Pure.
+"""A server's refusals as `ModelError`: statuses, error bodies, errors within a stream, and waits. Pure.
 
-A server's own words are told, on one line and bounded, with everything secret cut out of them.
+Errors quote the server on one line, up to a maximum length, without secrets.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from agno_rt_openai.lenient import read_json
 __all__ = ["Peer", "kind_of", "plain", "refusal", "reported", "retry_after"]
 
 MAX_TEXT = 500
-"""How much of a server's own words goes into a message."""
+"""Characters of the server's own words in a message."""
 
 MOST_SECONDS = 86_400.0
-"""The longest wait that is believed."""
+"""The longest wait to accept."""
 
 _RETRYABLE = frozenset({408, 409, 425, 429})
 _PASSING = ("overload", "rate_limit", "server_error", "internal", "unavailable", "timeout", "too_many_requests")
-"""Parts of the kinds of errors that pass by themselves."""
+"""Parts of error kinds that pass with time."""
 _TEXTS = ("message", "detail", "error_msg", "error_message", "errmsg", "msg", "errors")
 _TOO_MANY = 429
 _NO_CREDIT = "insufficient_quota"
@@ -40,7 +40,7 @@ _SECRET_LENGTH = 8
 
 @attrs.frozen(kw_only=True)
 class Peer:
-    """Who is asked, as errors name it: the model, whoever provides it, and where. `secrets` are cut out of errors."""
+    """The asked server, for errors: the model, the provider and the address. `secrets` are cut out of errors."""
 
     name: str
     provider: str
@@ -58,7 +58,7 @@ class Peer:
         retryable: bool = False,
         retry_after: float | None = None,
     ) -> ModelError:
-        """The error that says of this peer what the problem is."""
+        """Make an error about this server."""
         return ModelError(
             self.without_secrets(f"{self.name} {problem}"),
             hint=self.without_secrets(hint),
@@ -69,31 +69,33 @@ class Peer:
         )
 
     def without_secrets(self, text: str) -> str:
-        """The text with each secret in it cut out."""
-        # Servers quote what they refuse. Very short secrets are left: they would cut holes into plain words.
-        for secret in sorted(_spellings(self.secrets), key=len, reverse=True):
+        """Cut each secret out of the text."""
+        # Servers quote refused values. Very short secrets stay: cutting them would leave holes in plain words.
+        for secret in sorted(_list_spellings(self.secrets), key=len, reverse=True):
             text = text.replace(secret, "***")
         return text
 
 
-def _spellings(secrets: Iterable[str]) -> set[str]:
-    """Each secret as it may be quoted: whole, the words of a header alone, and as an address writes it."""
+def _list_spellings(secrets: Iterable[str]) -> set[str]:
+    """Return each secret as a server may quote the secret: whole, as single words of a header, and percent-encoded."""
     words = {word for secret in secrets for word in (secret, *secret.split())}
     escaped = {form for word in words for form in (quote(word, safe=""), quote_plus(word), unquote_plus(word))}
     return {word for word in words | escaped if len(word) >= _SECRET_LENGTH}
 
 
 def refusal(peer: Peer, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ModelError:
-    """The error in an answer whose status is no success. `now` is the time in seconds since 1970."""
-    text, kind = _error_text(body, headers.get("content-type", ""), peer)
+    """Make the error for an answer without a status of success. `now` is the time in seconds since 1970."""
+    text, kind = _read_error_text(body, headers.get("content-type", ""), peer)
     no_credit = kind == _NO_CREDIT
     phrase = phrases.get(status, "")
     wait = retry_after(headers, now)
     if wait is None and status == _TOO_MANY:
-        wait = _until_reset(headers, now)
+        wait = _find_reset_wait(headers, now)
     return peer.error(
         f"answered {status}{f' {phrase}' if phrase else ''}{f': {text}' if text else ''}",
-        hint="The account has no credit left; waiting does not help." if no_credit else _hint(peer, status, headers),
+        hint="The account has no credit left; waiting does not help."
+        if no_credit
+        else _suggest_fix(peer, status, headers),
         status=status,
         retryable=(status in _RETRYABLE or status >= 500) and not no_credit,
         retry_after=wait,
@@ -101,56 +103,56 @@ def refusal(peer: Peer, status: int, headers: Mapping[str, str], body: bytes, no
 
 
 def reported(peer: Peer, error: Any) -> ModelError:
-    """The error that a server reports with status 200, in the place of an answer or in the middle of one."""
+    """Make the error for an error that the server reports with status 200, alone or in the middle of an answer."""
     inner = error.get("error") if isinstance(error, dict) else None
     error = inner or error
-    text, kind = _described(error, peer)
-    status = _status_in(error)
+    text, kind = _describe_error(error, peer)
+    status = _find_status(error)
     passing = any(part in kind for part in _PASSING) if status is None else status in _RETRYABLE or status >= 500
     return peer.error(f"reported an error: {text}", status=status, retryable=passing and kind != _NO_CREDIT)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """The wait that the server asks for, in seconds from `now`; `None` where it asks for none that makes sense.
+    """Return the seconds from `now` that the server asks to wait, or `None` without a valid wait.
 
-    It is a day at most: a rate limiter believes it, and would ask nothing for ever.
+    At most a day: a rate limiter obeys the wait, and would never ask again after an absurd value.
     """
-    if (milliseconds := _number(headers.get("retry-after-ms", ""))) is not None:
+    if (milliseconds := _parse_number(headers.get("retry-after-ms", ""))) is not None:
         return min(MOST_SECONDS, milliseconds / 1000)
     value = headers.get("retry-after", "").strip()
-    seconds = _number(value)
+    seconds = _parse_number(value)
     if seconds is not None or not value:
         return None if seconds is None else min(MOST_SECONDS, seconds)
     try:
-        return _until(parsedate_to_datetime(value), now)
+        return _seconds_until(parsedate_to_datetime(value), now)
     except (ValueError, OverflowError):
         return None
 
 
-def _until(date: datetime, now: float) -> float:
-    # HTTP's dates are in GMT, whatever the zone of this machine; some servers leave it out.
+def _seconds_until(date: datetime, now: float) -> float:
+    # HTTP dates are in GMT, whatever the local zone; some servers leave the zone out.
     seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
     return min(MOST_SECONDS, max(0.0, seconds))
 
 
-def _until_reset(headers: Mapping[str, str], now: float) -> float | None:
-    """The wait until a used-up rate limit is refilled, by the headers that tell of rate limits; the longest of several.
+def _find_reset_wait(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds until the used-up rate limits are refilled, from their headers; the longest of several waits.
 
-    A limit of which something is left is not what refused the request.
+    A limit with a remainder did not refuse the request.
     """
     waits: list[float] = []
     for name, value in headers.items():
         before, reset, behind = name.lower().partition("ratelimit-reset")
         if not reset or before not in ("", "x-") or headers.get(f"{before}ratelimit-remaining{behind}", "0") != "0":
             continue
-        seconds = _seconds(value.strip(), now)
+        seconds = _parse_wait(value.strip(), now)
         waits += [] if seconds is None else [seconds]
     return min(MOST_SECONDS, max(waits)) if waits else None
 
 
-def _seconds(text: str, now: float) -> float | None:
-    """Seconds in a number, in a time of day since 1970 (in seconds or milliseconds), in `6m0s` or in an ISO date."""
-    number = _number(text)
+def _parse_wait(text: str, now: float) -> float | None:
+    """Parse seconds from a number, a time since 1970 (in seconds or milliseconds), a span (`6m0s`) or an ISO date."""
+    number = _parse_number(text)
     if number is not None:
         if number > _EPOCH_SECONDS:
             number = max(0.0, (number / 1000 if number > _EPOCH_MILLISECONDS else number) - now)
@@ -158,7 +160,7 @@ def _seconds(text: str, now: float) -> float | None:
     if _DURATION.fullmatch(text):
         return sum(float(count) * _UNITS[unit] for count, unit in _AMOUNT.findall(text))
     try:
-        return _until(datetime.fromisoformat(text), now)
+        return _seconds_until(datetime.fromisoformat(text), now)
     except (ValueError, OverflowError):
         return None
 
@@ -167,10 +169,10 @@ _UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _AMOUNT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|[dhms])")
 _DURATION = re.compile(f"(?:{_AMOUNT.pattern})+")
 _EPOCH_SECONDS, _EPOCH_MILLISECONDS = 1e9, 1e12
-"""Numbers beyond these are no waits but times."""
+"""Larger numbers are points in time, not waits."""
 
 
-def _hint(peer: Peer, status: int, headers: Mapping[str, str]) -> str:
+def _suggest_fix(peer: Peer, status: int, headers: Mapping[str, str]) -> str:
     if status in (401, 403):
         if peer.key_source == "nowhere":
             return "No API key was sent. Name the variable that holds it: api_key_env."
@@ -183,36 +185,36 @@ def _hint(peer: Peer, status: int, headers: Mapping[str, str]) -> str:
     return ""
 
 
-def _error_text(body: bytes, content_type: str, peer: Peer) -> tuple[str, str]:
-    """The server's own words and the error's kind, wherever it put them."""
+def _read_error_text(body: bytes, content_type: str, peer: Peer) -> tuple[str, str]:
+    """Return the server's own words and the error's kind."""
     value = read_json(body)
     if value is None:
-        return (plain(body, peer) if kind_of(body, content_type) != "a web page" else _title(body, peer)), ""
+        return (plain(body, peer) if kind_of(body, content_type) != "a web page" else _read_title(body, peer)), ""
     if isinstance(value, list) and value:
         value = value[0]
     if not isinstance(value, dict):
         return plain(body, peer), ""
     error = value.get("error")
-    return _described(error or value, peer) if error or _words(value) else (plain(body, peer), "")
+    return _describe_error(error or value, peer) if error or _find_text(value) else (plain(body, peer), "")
 
 
-def _described(error: Any, peer: Peer) -> tuple[str, str]:
-    """The words of an error, whatever it is, and its kind in small letters."""
+def _describe_error(error: Any, peer: Peer) -> tuple[str, str]:
+    """Return the words of an error of any type, and the error's kind in small letters."""
     if not isinstance(error, dict):
-        return plain(error if isinstance(error, str) else _written(error), peer), ""
-    text = _words(error) or error
+        return plain(error if isinstance(error, str) else _write_json(error), peer), ""
+    text = _find_text(error) or error
     kinds = (error.get(name) for name in ("code", "type", "status"))
     kind = next((kind for kind in kinds if isinstance(kind, str) and not kind.isdecimal()), "")
-    return plain(text if isinstance(text, str) else _written(text), peer), kind.lower()
+    return plain(text if isinstance(text, str) else _write_json(text), peer), kind.lower()
 
 
-def _words(error: Mapping[str, Any]) -> Any:
-    """What an error says, wherever it says it."""
+def _find_text(error: Mapping[str, Any]) -> Any:
+    """Return the text of an error, from the first field that has text."""
     return next(filter(None, (error.get(name) for name in _TEXTS)), None)
 
 
-def _status_in(error: Any) -> int | None:
-    """The HTTP status that an error names, as a number or a text."""
+def _find_status(error: Any) -> int | None:
+    """Return the HTTP status named in an error, as a number or a text."""
     named = (
         (error.get(name) for name in ("code", "status", "status_code", "error_code")) if isinstance(error, dict) else ()
     )
@@ -223,34 +225,34 @@ def _status_in(error: Any) -> int | None:
     return None
 
 
-def _written(value: Any) -> str:
+def _write_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def plain(text: str | bytes, peer: Peer) -> str:
-    """Some text of the peer's, made fit for one line of a message: bounded, and without secrets."""
+    """Make the server's text fit for one line of a message: of bounded length, and without secrets."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
-    # Before the text is cut: a secret that is cut in two would be known by neither half.
+    # Remove secrets before cutting: neither half of a cut secret would be recognised.
     text = peer.without_secrets(mend_value(text))[: MAX_TEXT * 8]
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= MAX_TEXT else f"{line[:MAX_TEXT]}..."
 
 
-def _title(body: bytes, peer: Peer) -> str:
+def _read_title(body: bytes, peer: Peer) -> str:
     title = re.search(rb"<title[^>]{0,100}>([^<]{0,500})<", body[:20_000], re.IGNORECASE)
     return f"a web page, {plain(title[1], peer)!r}" if title else "a web page"
 
 
 def kind_of(body: bytes, content_type: str) -> str:
-    """What a body that is not JSON is instead, in words."""
+    """Describe a body that is not JSON."""
     if not body.strip():
         return "nothing"
     start = body[:200].lstrip().lower()
     return "a web page" if "html" in content_type or start.startswith((b"<!doctype", b"<html")) else "text"
 
 
-def _number(text: str) -> float | None:
+def _parse_number(text: str) -> float | None:
     try:
         number = float(text)
     except ValueError:

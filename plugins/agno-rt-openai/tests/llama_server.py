@@ -1,4 +1,4 @@
-"""llama.cpp's HTTP server, as xllamacpp has it: python llama_server.py PORT MODEL TEMPLATE SLOTS, until it is ended."""
+"""llama.cpp's HTTP server, from xllamacpp: python llama_server.py PORT MODEL TEMPLATE SLOTS. Runs until killed."""
 
 import signal
 import sys

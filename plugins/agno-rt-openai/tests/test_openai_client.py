@@ -1,4 +1,4 @@
-"""The client against a scripted server: raw bytes over loopback, whole, cut off, late, or none at all."""
+"""The client against a scripted server: raw bytes over loopback, whole, cut off, late, or missing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DONE = b"data: [DONE]\n\n"
 
 @attrs.frozen
 class Reply:
-    """Raw bytes, and what becomes of the connection after them. `stay` keeps it for the next request."""
+    """Raw bytes, and the fate of the connection afterwards: `stay` keeps the connection for the next request."""
 
     data: bytes = b""
     then: Literal["stay", "close", "reset", "stall"] = "stay"
@@ -37,7 +37,7 @@ class Reply:
 
 @attrs.define
 class Asked:
-    """A request as it arrived."""
+    """A received request."""
 
     path: str
     headers: dict[str, str]
@@ -45,7 +45,7 @@ class Asked:
 
 
 class ScriptedServer:
-    """Answers each request with the next reply of `script`, the last one again and again."""
+    """A server that answers each request with the next reply of `script`, and repeats the last reply."""
 
     def __init__(self) -> None:
         self.script: list[Reply] = []
@@ -77,13 +77,13 @@ class ScriptedServer:
 
     async def _request(self, stream: trio.SocketStream, received: bytes) -> bytes:
         while b"\r\n\r\n" not in received:
-            received += await _some(stream)
+            received += await _read_some(stream)
         head, _, rest = received.partition(b"\r\n\r\n")
         first, *lines = head.decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         length = int(headers["content-length"])
         while len(rest) < length:
-            rest += await _some(stream)
+            rest += await _read_some(stream)
         self.asked.append(Asked(first.split(" ")[1], headers, json.loads(rest[:length])))
         return rest[length:]
 
@@ -92,13 +92,13 @@ class ScriptedServer:
         await stream.send_all(reply.data)
         self.asked_once.set()
         if reply.then == "stall":
-            await _some(stream)
+            await _read_some(stream)
         if reply.then == "reset":
             stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         return reply.then == "stay"
 
 
-async def _some(stream: trio.SocketStream) -> bytes:
+async def _read_some(stream: trio.SocketStream) -> bytes:
     data = await stream.receive_some()
     if not data:
         raise EOFError
@@ -108,34 +108,34 @@ async def _some(stream: trio.SocketStream) -> bytes:
 def http(
     body: bytes, status: str = "200 OK", kind: str = "application/json", *, more: str = "", short: int = 0
 ) -> bytes:
-    """An answer; `short` is how many bytes more it promises than it holds."""
+    """Make an answer; `short` is the number of promised but missing bytes."""
     head = f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(body) + short}\r\n{more}\r\n"
     return head.encode() + body
 
 
 def sse(*events: bytes, end: bool = True) -> bytes:
-    """A chunked event stream; without `end`, its end is missing."""
+    """Make a chunked event stream; without `end`, the end is missing."""
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
     body = b"".join(b"%x\r\n%s\r\n" % (len(event), event) for event in events)
     return head + body + (b"0\r\n\r\n" if end else b"")
 
 
 def text(content: str) -> bytes:
-    """A completion."""
+    """Make a completion."""
     message = {"role": "assistant", "content": content}
     usage = {"prompt_tokens": 3, "completion_tokens": 2}
     return json.dumps({"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}).encode()
 
 
 def chunk(content: str | None, finish: str | None = None) -> bytes:
-    """A chunk of a streamed completion."""
+    """Make a chunk of a streamed completion."""
     choice = {"index": 0, "delta": {"content": content}, "finish_reason": finish}
     return b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
 
 
 @pytest.fixture
 async def server(nursery: trio.Nursery) -> ScriptedServer:
-    """A scripted server that listens."""
+    """A listening scripted server."""
     scripted = ScriptedServer()
     await nursery.start(scripted.serve)
     return scripted
@@ -146,7 +146,7 @@ Make = Callable[..., OpenAIModel]
 
 @pytest.fixture
 async def make(server: ScriptedServer) -> AsyncIterator[Make]:
-    """Makes models of the scripted server; they are closed after the test."""
+    """A factory of models of the scripted server; the models are closed after the test."""
     models: list[OpenAIModel] = []
 
     def make(**settings: Any) -> OpenAIModel:
@@ -159,11 +159,11 @@ async def make(server: ScriptedServer) -> AsyncIterator[Make]:
 
 
 async def discard(delta: Delta) -> None:
-    """Listen to nothing."""
+    """Drop the delta."""
 
 
 async def fail(model: OpenAIModel, *, stream: bool = False) -> ModelError:
-    """The error of a request that must fail."""
+    """Return the error of a request that must fail."""
     with trio.fail_after(20), pytest.raises(ModelError) as caught:
         await model.respond(ASKED, discard if stream else None)
     assert caught.value.provider == model.server.host
@@ -171,10 +171,10 @@ async def fail(model: OpenAIModel, *, stream: bool = False) -> ModelError:
 
 
 class TestAnswers:
-    """Answers that are answers."""
+    """Valid answers."""
 
     async def test_asks_and_reads_the_answer(self, server: ScriptedServer, make: Make) -> None:
-        """The request goes to base_url with its headers; the answer is the response. No key, no header for it."""
+        """The request goes to base_url with its headers; the answer is the response. Without a key, no key header."""
         server.script = [Reply(http(text("Hello.")))]
         response = await make(headers={"X-Team": "blue"}).respond(ASKED)
         assert (response.content, response.usage.total_tokens) == ("Hello.", 5)
@@ -185,7 +185,7 @@ class TestAnswers:
         assert "authorization" not in asked.headers
 
     async def test_streams(self, server: ScriptedServer, make: Make) -> None:
-        """Given `emit`, deltas come as they arrive, and their text is the response's."""
+        """With `emit`, deltas come as they arrive, and their text is the response's."""
         server.script = [Reply(sse(chunk("Hé"), chunk("llo"), chunk(None, "stop"), DONE))]
         got: list[Delta] = []
 
@@ -198,7 +198,7 @@ class TestAnswers:
         assert server.asked[0].body["stream"] is True
 
     async def test_uses_its_connection_again(self, server: ScriptedServer, make: Make) -> None:
-        """Streamed or not, a finished answer leaves its connection open for the next request."""
+        """After a finished answer, streamed or not, the connection serves the next request."""
         whole, stream = Reply(http(text("a"))), Reply(sse(chunk("a", "stop"), DONE))
         server.script = [whole, stream, stream, whole]
         model = make()
@@ -207,7 +207,7 @@ class TestAnswers:
         assert server.connections == 1
 
     async def test_takes_a_whole_answer_for_a_stream(self, server: ScriptedServer, make: Make) -> None:
-        """A server that does not stream is heard all the same, and one that always streams too."""
+        """Servers that never stream and servers that always stream both get read."""
         server.script = [Reply(http(text("a"))), Reply(sse(chunk("b", "stop"), DONE))]
         model, got = make(), list[Delta]()
 
@@ -219,7 +219,7 @@ class TestAnswers:
         assert (await model.respond(ASKED)).content == "b"
 
     async def test_a_finished_stream_may_end_anyhow(self, server: ScriptedServer, make: Make) -> None:
-        """After the finish reason neither [DONE] nor a clean end is needed."""
+        """After the finish reason, neither [DONE] nor a clean end is needed."""
         finished = (chunk("a"), chunk(None, "stop"))
         server.script = [Reply(sse(*finished)), Reply(sse(*finished, end=False), "close")]
         model = make()
@@ -227,7 +227,7 @@ class TestAnswers:
         assert (await model.respond(ASKED, discard)).content == "a"
 
     async def test_sends_the_key(self, server: ScriptedServer, make: Make) -> None:
-        """A key in the settings is sent, and shown nowhere."""
+        """A key in the settings is sent, and never shown."""
         server.script = [Reply(http(text("a")))]
         model = make(api_key=f" {KEY}\n")
         await model.respond(ASKED)
@@ -246,10 +246,10 @@ class TestAnswers:
 
 
 class TestMediaAndReasoning:
-    """What is more than text, over a real connection."""
+    """Media and reasoning over a real connection."""
 
     async def test_media_reach_the_server(self, server: ScriptedServer, make: Make) -> None:
-        """Bytes arrive as they were, URLs as they are, in their order; a tool's image comes behind its result."""
+        """Bytes and URLs arrive unchanged, in their order; a tool's image comes behind the result."""
         server.script = [Reply(http(text("Two dots.")))]
         parts = (
             "What is this?",
@@ -279,7 +279,7 @@ class TestMediaAndReasoning:
         assert base64.b64decode(part["file"]["file_data"].partition(",")[2]) == pdf
 
     async def test_what_the_format_cannot_carry_is_not_sent(self, server: ScriptedServer, make: Make) -> None:
-        """The caller's mistake is told before anything is sent."""
+        """Media outside the format raise before anything is sent."""
         server.script = [Reply(http(text("a")))]
         flac = media.audio(b"fLaC\0\0\0\x22")
         with pytest.raises(UsageError, match="cannot be sent as audio/flac"):
@@ -287,7 +287,7 @@ class TestMediaAndReasoning:
         assert server.asked == []
 
     async def test_reasoning_comes_apart(self, server: ScriptedServer, make: Make) -> None:
-        """In a field of its own or in tags, streamed or not, what was thought is no part of the answer."""
+        """Reasoning, in a field or in tags, streamed or not, is not part of the answer."""
         usage = {"prompt_tokens": 9, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 3}}
         field = [{"reasoning_content": "h"}, {"reasoning_content": "m"}, {"content": "so"}]
         tags = [{"content": "<th"}, {"content": "ink>h"}, {"content": "m</think>"}, {"content": "so"}]
@@ -309,7 +309,7 @@ class TestMediaAndReasoning:
             assert not emitting or got == [ReasoningDelta("h"), ReasoningDelta("m"), TextDelta("so")]
 
     async def test_the_settings_say_how_a_model_thinks(self, server: ScriptedServer, make: Make) -> None:
-        """Tags that the prompt opens, a field that wants them back, and no tags at all."""
+        """Settings for tags opened by the prompt, for a field that returns reasoning, and for no tags."""
         server.script = [Reply(http(text("hm</think>so"))), Reply(http(text("<think>")))]
         opened = make(think_tags="opened", reasoning_field="reasoning")
         asked = ModelRequest((Message("user", "Hi."), Message("assistant", "Hi.", reasoning="Hm.")))
@@ -320,16 +320,16 @@ class TestMediaAndReasoning:
 
 
 def thought(delta: dict[str, Any], finish: str | None = None, usage: Any = None) -> bytes:
-    """A chunk with that delta."""
+    """Make a chunk with the delta."""
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
     return b"data: " + json.dumps({"choices": [choice], "usage": usage}).encode() + b"\n\n"
 
 
 class TestFailures:
-    """Answers that are none."""
+    """Invalid answers."""
 
     async def test_a_rate_limit(self, server: ScriptedServer, make: Make) -> None:
-        """Status, the server's words and its wait are in the error; the connection is used again."""
+        """The error has the status, the server's words and the wait; the connection is used again."""
         body = b'{"error": {"message": "Slow down.", "type": "rate_limit_error"}}'
         server.script = [Reply(http(body, "429 Too Many Requests", more="retry-after: 7\r\n")), Reply(http(text("a")))]
         model = make()
@@ -349,7 +349,7 @@ class TestFailures:
             (Reply(http(b"Oo", "503 Service Unavailable", short=9), "close"), "answered 503", True),
             (Reply(http(b"<html><title>Hi</title></html>", kind="text/html")), "with a web page", False),
             (Reply(http(b'{"choices": [')), "not with JSON", False),
-            (Reply(http(b'{"object": "list"}')), "no chat completion", False),
+            (Reply(http(b'{"object": "list"}')), "other than a chat completion", False),
             (Reply(http(b"nope", more="content-encoding: gzip\r\n")), "in the encoding 'gzip'", False),
             (Reply(http(text("a"), short=9), "close"), "broke the connection off", True),
             (Reply(b"HTTP/1.1 200 OK\r\ncontent-", "close"), "before it answered", True),
@@ -361,7 +361,7 @@ class TestFailures:
     async def test_a_bad_answer(
         self, server: ScriptedServer, make: Make, reply: Reply, said: str, retryable: bool, stream: bool
     ) -> None:
-        """Each way to fail is named, and the next request is none the worse for it."""
+        """Each failure is named, and the next request works."""
         server.script = [reply, Reply(http(text("fine")))]
         model = make()
         error = await fail(model, stream=stream)
@@ -382,7 +382,7 @@ class TestFailures:
         ],
     )
     async def test_a_bad_stream(self, server: ScriptedServer, make: Make, reply: Reply, said: str) -> None:
-        """Each way to break a stream is named."""
+        """Each broken stream is named."""
         server.script = [reply, Reply(http(text("fine")))]
         model = make()
         assert said in (await fail(model, stream=True)).message
@@ -402,12 +402,12 @@ class TestFailures:
             await server.hung_up.wait()
 
     async def test_an_answer_beyond_all_bounds(self, server: ScriptedServer, make: Make) -> None:
-        """A body that does not end is refused."""
+        """An endless body is refused."""
         server.script = [Reply(http(b" " * (33 * 2**20)), "close")]
         assert "more than 33554432 bytes" in (await fail(make())).message
 
     async def test_nobody_listens(self, make: Make) -> None:
-        """A refused connection asks whether the server runs, and says where it was sought."""
+        """The error of a refused connection asks if the server runs, and has the address."""
         with trio.socket.socket() as unused:
             await unused.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
@@ -417,7 +417,7 @@ class TestFailures:
         assert error.retryable
 
     async def test_https_where_there_is_none(self, server: ScriptedServer, make: Make) -> None:
-        """A server that does not speak TLS is not worth another try."""
+        """A server without TLS is not worth a retry."""
         server.script = [Reply(b"", "close")]
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
 
@@ -436,7 +436,7 @@ class TestFailures:
     async def test_the_key_is_in_no_error_and_no_log(
         self, server: ScriptedServer, make: Make, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A server that quotes the request back does not make the key known, nor do the libraries' logs."""
+        """A server that quotes the request does not reveal the key, and neither do the libraries' logs."""
         caplog.set_level(logging.DEBUG)
         server.script = [Reply(http(f'{{"error": {{"message": "Bad key {KEY}"}}}}'.encode(), "401 Unauthorized"))]
         error = await fail(make(api_key=KEY))
@@ -445,7 +445,7 @@ class TestFailures:
         assert KEY not in f"{error!r} {error.full_text} {caplog.text}"
 
     async def test_an_error_of_the_listener_is_its_own(self, server: ScriptedServer, make: Make) -> None:
-        """What `emit` raises passes through as it is, and closes the connection."""
+        """An exception of `emit` passes through unchanged, and closes the connection."""
         server.script = [Reply(sse(chunk("a"), end=False), "stall")]
 
         async def emit(delta: Delta) -> None:
@@ -458,14 +458,14 @@ class TestFailures:
 
 
 class TestSloppyServers:
-    """Answers that keep to no format, as bytes on a real connection."""
+    """Answers outside any format, as bytes on a real connection."""
 
     @pytest.mark.parametrize(
         "kind", ["text/event-stream", "application/octet-stream", "text/plain", "application/json"]
     )
     @pytest.mark.parametrize("stream", [True, False])
     async def test_one_form_for_another(self, server: ScriptedServer, make: Make, kind: str, stream: bool) -> None:
-        """A whole answer, a stream and an error are each read as what they are, whatever their type says."""
+        """A whole answer, a stream and an error are recognised under any content type."""
         events = b"".join((chunk("fi"), chunk("ne", "stop"), DONE))
         error = b'{"error": {"message": "context is full", "code": "400"}}'
         server.script = [Reply(http(body, kind=kind)) for body in (text("fine"), events, error, text("fine"))]
@@ -478,7 +478,7 @@ class TestSloppyServers:
         assert (await model.respond(ASKED, emit)).content == "fine"
 
     async def test_a_character_in_two_packets(self, server: ScriptedServer, make: Make) -> None:
-        """A character that two pieces of the body share comes whole."""
+        """A character split between two pieces of the body arrives whole."""
         body = chunk("Hé👋").replace(b"\\u00e9", "é".encode()).replace(b"\\ud83d\\udc4b", "👋".encode())
         at = body.index("👋".encode()) + 2
         server.script = [Reply(sse(body[:at], body[at:], chunk(None, "stop"), DONE))]
@@ -487,7 +487,7 @@ class TestSloppyServers:
     async def test_a_key_in_the_address(
         self, server: ScriptedServer, make: Make, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """It is sent, and is in no error, no repr, no traceback and no log, the HTTP library's included."""
+        """The key is sent, and missing from errors, repr, tracebacks and logs, including the HTTP library's."""
         caplog.set_level(logging.DEBUG)
         quoted = f'{{"error": {{"message": "no such path: /v1?key={KEY}&x=1"}}}}'.encode()
         server.script = [Reply(http(quoted, "404 Not Found")), Reply(b"", "close")]
@@ -500,7 +500,7 @@ class TestSloppyServers:
         assert "HTTP Request: POST" in caplog.text
 
     async def test_names_that_the_format_does_not_allow(self, server: ScriptedServer) -> None:
-        """A tool of any name is called by it, though the server is told another."""
+        """A tool with any name is called by the name, though the server sees another."""
         called: list[str] = []
 
         @tool(name="wetter in münchen?", inline=True)
@@ -527,7 +527,7 @@ class TestSloppyServers:
         assert server.asked[2].body["messages"][1]["tool_calls"][0]["function"]["name"] == wire
 
     async def test_texts_that_are_not_unicode(self, server: ScriptedServer) -> None:
-        """A tool's result with half a character in it costs nobody the run."""
+        """Half a character in a tool's result does not fail the run."""
 
         @tool(inline=True)
         def newest() -> str:
@@ -546,7 +546,7 @@ class TestSloppyServers:
     async def test_where_system_messages_may_stand(
         self, server: ScriptedServer, make: Make, settings: dict[str, Any], roles: str
     ) -> None:
-        """They go as one before the rest, unless the settings say that they may stand anywhere."""
+        """System messages are joined before the rest, unless the settings allow them anywhere."""
         server.script = [Reply(http(text("Ok.")))]
         asked = ModelRequest((Message("system", "A."), Message("user", "Hi."), Message("system", "B.")))
         await make(**settings).respond(asked)
@@ -560,7 +560,7 @@ class TestCancellation:
 
     @pytest.mark.parametrize("data", [b"", b"HTTP/1.1 200", sse(chunk("a"), end=False)])
     async def test_closes_its_connection_at_once(self, server: ScriptedServer, make: Make, data: bytes) -> None:
-        """Cancelled before or within the answer: the server sees it, and the model answers the next request."""
+        """Cancelled before or within the answer, the server sees a closed connection, and the model goes on."""
         server.script = [Reply(data, "stall"), Reply(http(text("fine")))]
         model = make(max_connections=1)
         with trio.fail_after(10):
@@ -573,7 +573,7 @@ class TestCancellation:
         assert model.statistics()[0].in_use == 0
 
     async def test_within_a_slow_listener(self, server: ScriptedServer, make: Make) -> None:
-        """A listener that holds the stream up is cancelled with it."""
+        """A listener that blocks the stream is cancelled too."""
         server.script = [Reply(sse(chunk("a"), end=False), "stall"), Reply(http(text("fine")))]
         model = make(max_connections=1)
         listening = trio.Event()
@@ -591,7 +591,7 @@ class TestCancellation:
             assert (await model.respond(ASKED)).content == "fine"
 
     async def test_fifty_of_them_leave_the_pool_empty(self, server: ScriptedServer, make: Make) -> None:
-        """Requests cancelled while they wait for a connection, or have one, take nothing with them."""
+        """Cancelled requests, waiting for a connection or connected, do not use up the pool."""
         server.script = [Reply(b"", "stall")]
         model = make(max_connections=4)
         with trio.fail_after(20):
@@ -606,7 +606,7 @@ class TestCancellation:
         assert (model.statistics()[0].in_use, model.statistics()[0].waiting) == (0, 0)
 
     async def test_too_many_at_once_are_refused(self, server: ScriptedServer, make: Make) -> None:
-        """Beyond max_waiting a request is refused, not parked."""
+        """Beyond max_waiting a request is refused, not queued."""
         server.script = [Reply(b"", "stall")]
         model = make(max_connections=1, max_waiting=0)
         async with trio.open_nursery() as nursery:
@@ -617,7 +617,7 @@ class TestCancellation:
             nursery.cancel_scope.cancel()
 
     async def test_closing_fails_what_is_under_way(self, server: ScriptedServer, make: Make) -> None:
-        """A request whose model is closed ends with a `ModelError`, not with a hang."""
+        """Closing a model ends its requests with a `ModelError`, without a hang."""
         server.script = [Reply(sse(chunk("a"), end=False), "stall")]
         model = make()
         async with trio.open_nursery() as nursery:
@@ -628,10 +628,10 @@ class TestCancellation:
 
 
 class TestSettings:
-    """What the settings may say."""
+    """Settings of the plugin."""
 
     def test_a_spec_chooses_a_server(self) -> None:
-        """`NAME:MODEL` means the server NAME where there is one; any other colon belongs to the model's name."""
+        """`NAME:MODEL` asks a configured server NAME; any other colon belongs to the model's name."""
         settings = {
             "read_timeout": 5,
             "servers": {"local": {"base_url": "http://127.0.0.1:1/v1", "max_connections": 2}},
@@ -648,9 +648,9 @@ class TestSettings:
             ("m", {"read_timeout": "5"}, "read_timeout"),
             ("m", {"read_timeout": -5}, "read_timeout"),
             ("m", {"max_connections": 0}, "max_connections"),
-            ("m", {"base_url": "localhost:8080"}, "'localhost:8080' is no HTTP address"),
-            ("m", {"base_url": "http://[::1/v1"}, "is no HTTP address"),
-            ("m", {"base_url": f"http://{'x' * 70}/v1"}, "is no HTTP address"),
+            ("m", {"base_url": "localhost:8080"}, "'localhost:8080' is not an HTTP address"),
+            ("m", {"base_url": "http://[::1/v1"}, "is not an HTTP address"),
+            ("m", {"base_url": f"http://{'x' * 70}/v1"}, "is not an HTTP address"),
             ("m", {"headers": {"a b": "c"}}, "header 'a b'"),
             ("m", {"servers": {"a": {}}}, "[plugins.openai.servers.a]: base_url is missing"),
             ("m", {"servers": {"a": {"base_url": "http://a", "keys": 1}}}, "plugins.openai.servers.a"),
@@ -659,7 +659,7 @@ class TestSettings:
             ("m", {"price": {"input": 1}}, "[plugins.openai.price]"),
             ("m", {"think_tags": "on"}, "think_tags"),
             ("m", {"models": {"m": {"pirce": 1}}}, "[plugins.openai.models.m]"),
-            ("m", {"models": {"m": 1}}, "'m' is no table"),
+            ("m", {"models": {"m": 1}}, "'m' is not a table"),
             ("m", {"servers": {"a": {"base_url": "http://a", "models": {"m": {"x": 1}}}}}, "servers.a.models.m"),
             ("m", {"servers": {"a:b": {"base_url": "http://a"}}}, "colon"),
             ("", {}, "names no model"),
@@ -668,7 +668,7 @@ class TestSettings:
         ],
     )
     def test_what_cannot_be_is_named(self, spec: str, settings: dict[str, Any], said: str) -> None:
-        """A bad key or value is an error that names it and its place."""
+        """The error for a bad key or value has the name and the place."""
         with pytest.raises(UsageError) as caught:
             choose(spec, settings)
         assert said in caught.value.full_text
@@ -689,19 +689,19 @@ class TestSettings:
         ],
     )
     def test_what_is_known_of_openai_s_models(self, model: str, takes: str | None, output: str) -> None:
-        """A family is known by its name: what it takes, and how it is told of an output type."""
+        """A family is known by name: its media, and its way to ask for an output type."""
         profile = OpenAIModel(model).profile
         assert profile.media is not None
         assert (takes in profile.media) if takes else profile.media == ()
         assert (profile.output, profile.price) == (output, None)
 
     def test_of_others_nothing_is_known(self) -> None:
-        """A new model, and one of another server whatever its name, is the provider's to judge."""
+        """For a new model, and for any model of another server, the provider decides."""
         assert OpenAIModel("gpt-9").profile == ModelProfile("schema", None, None)
         assert OpenAIModel("gpt-4", base_url="http://host/v1").profile == ModelProfile("schema", None, None)
 
     def test_the_settings_know_better(self) -> None:
-        """What is said of a model goes before what is said of its server, and that before what is known."""
+        """Facts about a model override facts about its server, and both override known facts."""
         price = {"input": 1.25, "output": 10.0, "cached_input": 0.125}
         table = {
             "media": ["image/*"],
@@ -720,20 +720,20 @@ class TestSettings:
         assert profile("local:qwen3") == ModelProfile("schema", None)
 
     def test_credentials_in_an_address_are_not_shown(self) -> None:
-        """An address with a password is refused without repeating it."""
+        """An address with a password is refused without repeating the password."""
         with pytest.raises(UsageError) as caught:
             OpenAIModel("m", base_url=f"http://user:{KEY}@host/v1")
         assert KEY not in caught.value.full_text
 
     async def test_openai_itself_needs_a_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Without a key the first request says which variable to set."""
+        """Without a key, the error of the first request names the variable to set."""
         monkeypatch.delenv("OPENAI_API_KEY", raising=False)
         with pytest.raises(ConfigError, match="OPENAI_API_KEY is not set") as caught:
             await OpenAIModel("gpt-5").respond(ASKED)
         assert "Set OPENAI_API_KEY" in caught.value.hint
 
     def test_the_key_goes_to_its_owner_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """OPENAI_API_KEY is for OpenAI's servers; any other gets a key only where the settings say so."""
+        """OPENAI_API_KEY is for OpenAI's servers; other servers get a key only by their settings."""
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         monkeypatch.setenv("OTHER_KEY", "sk-other")
         assert Server().key().text == KEY
@@ -744,20 +744,20 @@ class TestSettings:
 
     @pytest.mark.parametrize("key", ["sk-a\nb", "sk-é", "sk-\0"])
     def test_a_key_that_cannot_be_sent(self, key: str) -> None:
-        """A key with odd characters is refused before any library can quote it."""
+        """A key with odd characters is refused before any library can quote the key."""
         with pytest.raises(ConfigError) as caught:
             Server(api_key=key).key()
         assert key not in caught.value.full_text
 
     def test_a_query_in_the_address_is_kept(self) -> None:
-        """Some servers want their version in the query; it is kept, and not shown."""
+        """A query with a server's version is kept, and not shown."""
         server = Server(base_url="https://host/deployments/x/?api-version=1")
         assert server.chat_url == "https://host/deployments/x/chat/completions?api-version=1"
         assert server.shown_url == "https://host/deployments/x/chat/completions"
 
 
 class TestThroughTheRuntime:
-    """The plugin as users meet it."""
+    """The plugin through specs and settings."""
 
     async def test_a_streamed_run_with_a_tool(self, server: ScriptedServer) -> None:
         """A spec and settings lead to a run that calls a tool and answers."""
@@ -787,7 +787,7 @@ class TestThroughTheRuntime:
         assert server.asked[1].body["messages"][-1] == {"role": "tool", "content": "5", "tool_call_id": "c1"}
 
     async def test_a_run_on_an_image(self, server: ScriptedServer) -> None:
-        """A run with an image reaches the server, and its answer, what was thought and what it cost come back."""
+        """The image reaches the server; answer, reasoning and usage come back."""
         usage = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "prompt_tokens_details": {"cached_tokens": 0}}
         message = {"content": "A dot.", "reasoning_content": "Red."}
         body = json.dumps({"choices": [{"message": message}], "usage": usage}).encode()
@@ -802,7 +802,7 @@ class TestThroughTheRuntime:
         assert len(server.asked) == 1
 
     async def test_a_failed_run_keeps_the_error(self, server: ScriptedServer) -> None:
-        """The server's failure reaches the caller as it is, with the result so far."""
+        """The server's failure reaches the caller unchanged, with the result so far."""
         server.script = [Reply(http(b"{}", "503 Service Unavailable", more="retry-after: 3\r\n"))]
         async with Runtime(settings={"openai": {"base_url": server.url}}) as runtime:
             with pytest.raises(ModelError) as caught:

@@ -22,7 +22,7 @@ HELLO = ModelRequest((Message("user", "Say hello."),), settings=GREEDY)
 
 
 class Collected:
-    """An `emit` that keeps what it is given."""
+    """An `emit` that keeps the deltas."""
 
     def __init__(self) -> None:
         self.deltas: list[Delta] = []
@@ -46,7 +46,7 @@ async def model(llama_url: str) -> AsyncIterator[OpenAIModel]:
 
 
 class TestContract(ModelContract):
-    """What every model does. This one calls no tool of its own accord."""
+    """The contract for models. The model never calls a tool unasked."""
 
     calls_tools = False
 
@@ -55,12 +55,12 @@ class TestContract(ModelContract):
         self.url = llama_url
 
     def make_model(self) -> Model:
-        """The server's model."""
+        """Make the server's model."""
         return OpenAIModel("smollm2", base_url=self.url)
 
 
 async def test_the_same_answer_streamed_or_not(model: OpenAIModel) -> None:
-    """Greedy decoding gives one answer; streamed it comes in pieces, with the same text and the same usage."""
+    """Greedy decoding gives the same answer and usage, whole or streamed in pieces."""
     whole, collected = await model.respond(HELLO), Collected()
     streamed = await model.respond(HELLO, collected)
     assert whole.content == streamed.content == collected.text
@@ -75,7 +75,7 @@ THINKS = 'root ::= "<think>\\nhm, " [a-c]+ "\\n</think>\\n\\nso"'
 
 @pytest.mark.parametrize("reasoning_format", ["none", "deepseek"])
 async def test_reasoning_comes_apart(model: OpenAIModel, reasoning_format: str) -> None:
-    """A model that writes tags, held to it by a grammar: whether the server splits them or not, the answer is apart."""
+    """With a model forced to write tags, reasoning is separate, whether the server splits the text or not."""
     settings = ModelSettings(
         temperature=0.0, max_tokens=40, extra={"grammar": THINKS, "reasoning_format": reasoning_format}
     )
@@ -88,7 +88,7 @@ async def test_reasoning_comes_apart(model: OpenAIModel, reasoning_format: str) 
 
 
 async def test_an_image_for_a_model_that_is_blind(model: OpenAIModel) -> None:
-    """The server refuses an image in its own words, and a file of text is read by any model."""
+    """The error for an image has the server's words; a text file is readable for any model."""
     picture = media.image("data:image/gif;base64,R0lGODlhAQABAIAAAP8AAAAAACwAAAAAAQABAAACAkQBADs=")
     with pytest.raises(ModelError, match="image input is not supported") as caught:
         await model.respond(ModelRequest((Message("user", ("What is this?", picture)),), settings=GREEDY))
@@ -100,7 +100,7 @@ async def test_an_image_for_a_model_that_is_blind(model: OpenAIModel) -> None:
 
 
 async def test_structured_output(model: OpenAIModel) -> None:
-    """The answer fits the schema that was asked for."""
+    """The answer fits the requested schema."""
     schema = {
         "type": "object",
         "properties": {"city": {"type": "string", "maxLength": 12}, "rivers": {"type": "integer", "maximum": 9}},
@@ -123,21 +123,21 @@ def weather(city: Literal["Paris", "Seoul"]) -> str:
 
 @tool
 def clock() -> str:
-    """What time it is."""
+    """The current time."""
     return "noon"
 
 
 def calling(choice: str, url: str) -> ModelRequest:
-    """A request to call a tool, so put that a model of this size does."""
-    # It would rather chat first, which the server allows. Biased to begin a call, and to stop wherever it may, it
-    # writes one, held to the schema by the server.
+    """Make a request that leads even a small model to a tool call."""
+    # The model prefers to chat, and the server allows text. A bias towards the start of a call, and towards the end of
+    # the text, makes the model write a call; the server enforces the schema.
     bias = [[token(url, "<jupyter_code>"), 100], [token(url, "<|im_end|>"), 150]]
     settings = ModelSettings(temperature=0.0, max_tokens=60, extra={"logit_bias": bias})
     return ModelRequest((Message("user", "Weather in Seoul?"),), (clock, weather), choice, settings=settings)
 
 
 def token(url: str, text: str) -> int:
-    """The token that the text is to the server's model."""
+    """Return the model's token for the text."""
     body = json.dumps({"content": text, "parse_special": True}).encode()
     with urllib.request.urlopen(url.replace("/v1", "/tokenize"), body, timeout=10) as answer:
         [number] = json.load(answer)["tokens"]
@@ -146,7 +146,7 @@ def token(url: str, text: str) -> int:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_required_tool_call(model: OpenAIModel, llama_url: str, stream: bool) -> None:
-    """A call comes with an id, a tool's name and arguments that fit; streamed, its pieces join to it."""
+    """A call has an id, a tool's name and fitting arguments; streamed, the pieces join to the call."""
     collected = Collected()
     response = await model.respond(calling("required", llama_url), collected if stream else None)
     [call] = response.tool_calls
@@ -159,13 +159,13 @@ async def test_a_required_tool_call(model: OpenAIModel, llama_url: str, stream: 
 
 
 async def test_a_tool_chosen_by_name(model: OpenAIModel, llama_url: str) -> None:
-    """The tool that was chosen is the one that is called, though another would fit the question."""
+    """The chosen tool is called, even if another tool fits the question."""
     response = await model.respond(calling("clock", llama_url))
     assert [call.name for call in response.tool_calls] == ["clock"]
 
 
 async def test_a_history_with_broken_arguments(model: OpenAIModel) -> None:
-    """Arguments that a model got wrong do not spoil the rest of the conversation."""
+    """Invalid arguments in the history do not break the rest of the conversation."""
     history = (
         Message("user", "Weather in Seoul?"),
         Message("assistant", "", (ToolCall("c1", "weather", '{"city": '),)),
@@ -175,7 +175,7 @@ async def test_a_history_with_broken_arguments(model: OpenAIModel) -> None:
 
 
 async def test_cancelled_in_the_middle_of_a_stream(model: OpenAIModel, llama_url: str) -> None:
-    """Cancelled streams give their slots back: the server stops at once, and answers the next request."""
+    """Cancelled streams free their slots: the server stops at once, and answers the next request."""
     endless = ModelRequest(
         (Message("user", "Count to a million."),), settings=ModelSettings(extra={"ignore_eos": True})
     )
@@ -193,7 +193,7 @@ async def test_cancelled_in_the_middle_of_a_stream(model: OpenAIModel, llama_url
 
 
 async def all_free(url: str) -> bool:
-    """Whether none of the server's slots is at work any more; it may take a moment to say so."""
+    """Return True once all slots of the server are idle; the server may report late."""
     for _ in range(100):
         if not await trio.to_thread.run_sync(busy_slots, url):
             return True
@@ -202,13 +202,13 @@ async def all_free(url: str) -> bool:
 
 
 def busy_slots(url: str) -> int:
-    """How many of the server's slots are at work."""
+    """Return the number of busy slots."""
     with urllib.request.urlopen(url.replace("/v1", "/slots"), timeout=10) as answer:
         return sum(slot["is_processing"] for slot in json.load(answer))
 
 
 async def test_several_at_once(model: OpenAIModel) -> None:
-    """Six streams at once over two connections each get their own whole answer."""
+    """Six simultaneous streams over two connections each get their own whole answer."""
     answers: list[tuple[str, str]] = []
 
     async def ask(number: int) -> None:
@@ -225,7 +225,7 @@ async def test_several_at_once(model: OpenAIModel) -> None:
 
 
 async def test_what_the_server_refuses(model: OpenAIModel) -> None:
-    """More than the context holds: the server's words, and no use in another try."""
+    """A prompt beyond the context raises an error with the server's words, not worth a retry."""
     with pytest.raises(ModelError, match="exceeds the available context size") as caught:
         await model.respond(ModelRequest((Message("user", "word " * 5_000),)), Collected())
     assert (caught.value.status, caught.value.retryable) == (400, False)

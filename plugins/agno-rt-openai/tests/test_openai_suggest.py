@@ -1,4 +1,4 @@
-"""What the plugin says of a model spec that nothing goes by."""
+"""Suggestions of the plugin for an unknown model spec."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from agno_rt_openai.suggest import suggest
 
 @pytest.mark.parametrize("name", ["gpt-5", "gpt-4.1-mini", "o3", "chatgpt-4o-latest"])
 def test_its_own_models(name: str) -> None:
-    """A model of OpenAI is written behind the plugin's name."""
+    """A model of OpenAI gets the plugin's name in front."""
     assert suggest(name) == f"Write openai:{name}."
 
 
@@ -23,7 +23,7 @@ def test_its_own_models(name: str) -> None:
     ],
 )
 def test_services_that_speak_its_format(spec: str, written: str) -> None:
-    """A model of another service is reached through its endpoint, whose address and key are named."""
+    """For a model of another service, the suggestion has the endpoint's address and key."""
     said = suggest(spec)
 
     assert f"write {written}, where [plugins.openai.servers.{written.split(':')[1]}] has base_url" in said
@@ -32,5 +32,5 @@ def test_services_that_speak_its_format(spec: str, written: str) -> None:
 
 @pytest.mark.parametrize("spec", ["", "small", "opnai:x", "nowhere:bot", "output"])
 def test_anything_else(spec: str) -> None:
-    """Nothing is said of what it does not know."""
+    """Unknown models get no suggestion."""
     assert suggest(spec) == ""

@@ -1,4 +1,4 @@
-"""The wire format from recorded bytes: event streams however they are cut, completions, statuses, Retry-After."""
+"""The wire format from recorded bytes: event streams in any pieces, completions, statuses, Retry-After."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NOON = 1_767_268_800.0
 
 
 def events(*chunks: bytes) -> list[bytes]:
-    """The data of all events in the chunks."""
+    """Return the data of all events in the chunks."""
     parser = EventParser()
     whole = [data for chunk in chunks for data in parser.feed(chunk)]
     last = parser.end()
@@ -50,13 +50,13 @@ def events(*chunks: bytes) -> list[bytes]:
 
 
 def chunk(delta: Any = None, finish: str | None = None, **more: Any) -> bytes:
-    """One event of a chat stream."""
+    """Make an event of a chat stream."""
     body = {"choices": [{"index": 0, "delta": delta or {}, "finish_reason": finish}], **more}
     return b"data: " + json.dumps(body, ensure_ascii=False).encode() + b"\n\n"
 
 
 def streamed(*chunks: bytes) -> ChatStream:
-    """A chat stream to its end."""
+    """Parse a chat stream to its end."""
     stream = ChatStream(PEER, OTHER)
     for data in chunks:
         list(stream.feed(data))
@@ -73,15 +73,15 @@ class TestEvents:
         assert events(end.join([b"data: a", b"", b"data: b", b"", b""])) == [b"a", b"b"]
 
     def test_joins_data_lines(self) -> None:
-        """Several data lines are one event, joined by line feeds; one space after the colon is no part of it."""
+        """Several data lines are one event, joined by line feeds; one space after the colon is dropped."""
         assert events(b"data: a\ndata:  b\ndata:c\n\n") == [b"a\n b\nc"]
 
     def test_leaves_out_comments_and_other_fields(self) -> None:
-        """Comments, ids, event names and retries are no data; an event without data is none."""
+        """Comments, ids, event names and retries are ignored; so is an event without data."""
         assert events(b"\xef\xbb\xbf: ping\nid: 1\nevent: x\nretry: 5\n\ndata: a\n: b\n\n") == [b"a"]
 
     def test_gives_what_the_end_cut_off(self) -> None:
-        """An event without its blank line, or its last line feed, is given at the end."""
+        """An event without its blank line, or without its last line feed, is returned at the end."""
         assert events(b"data: a\n\ndata: b") == [b"a", b"b"]
 
     def test_bounds_a_line_that_never_ends(self) -> None:
@@ -92,7 +92,7 @@ class TestEvents:
                 list(itertools.chain.from_iterable(parser.feed(piece) for _ in range(100)))
 
     def test_comments_do_not_add_up(self) -> None:
-        """Any number of comments before an event is fine."""
+        """Any number of comments may stand before an event."""
         parser = EventParser(limit=100)
         assert [data for _ in range(100) for data in parser.feed(b": still there\n")] == []
         assert list(parser.feed(b"data: a\n\n")) == [b"a"]
@@ -104,7 +104,7 @@ class TestEvents:
         st.data(),
     )
     def test_any_cut_gives_the_same_events(self, pieces: list[bytes], data: st.DataObject) -> None:
-        """Wherever a stream is cut, inside a character or between CR and LF too, its events are the same."""
+        """A stream in any pieces, split inside characters or between CR and LF, has the same events."""
         whole = b"".join(pieces)
         cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)))))
         bounds = [0, *cuts, len(whole)]
@@ -116,7 +116,7 @@ class TestChatStream:
     """Chat streams to responses."""
 
     def test_collects_text_and_usage(self) -> None:
-        """Deltas come as they are; usage comes after the finish reason."""
+        """Deltas come at once; usage comes after the finish reason."""
         stream = ChatStream(PEER, OTHER)
         body = chunk({"role": "assistant", "content": "Hé"}) + chunk({"content": "llo"}) + chunk(finish="stop")
         usage = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\ndata: [DONE]\n\n'
@@ -127,7 +127,7 @@ class TestChatStream:
 
     @given(st.data())
     def test_any_cut_gives_the_same_response(self, data: st.DataObject) -> None:
-        """A stream cut anywhere gives the same response."""
+        """A stream in any pieces gives the same response."""
         call = {"index": 0, "id": "c1", "function": {"name": "t", "arguments": '{"a":'}}
         rest = {"index": 0, "function": {"arguments": '"ü"}'}}
         body = chunk({"content": "a👋"}) + chunk({"tool_calls": [call]}) + b": x\r\n" + chunk({"tool_calls": [rest]})
@@ -147,14 +147,14 @@ class TestChatStream:
         ],
     )
     def test_splits_off_what_is_thought(self, texts: list[str], deltas: list[Delta], end: bytes) -> None:
-        """Reasoning in tags comes apart from the answer; what was held back comes at the end, however that is told."""
+        """Reasoning in tags is separate from the answer; held text comes at the end, however the end is marked."""
         stream = ChatStream(PEER, OTHER)
         body = b"".join(chunk({"content": text}) for text in texts) + chunk(finish="stop") + end
         assert [*stream.feed(body), *stream.end()] == deltas
         assert stream.response().reasoning + stream.response().content in ("hmso", "<thi", "hm</th")
 
     def test_leaves_the_tags_where_told_to(self) -> None:
-        """With the tags off, or where the server tells reasoning apart itself, they are the answer's own."""
+        """With tags off, or with a server that splits reasoning off, tags belong to the answer."""
         stream = ChatStream(PEER, Dialect())
         assert list(stream.feed(chunk({"content": "<think>"}))) == [TextDelta("<think>")]
         stream = ChatStream(PEER, OTHER)
@@ -181,7 +181,7 @@ class TestChatStream:
         ],
     )
     def test_events_in_every_form(self, body: bytes) -> None:
-        """BOM, line ends, comments, a missing space, line or end: the text is the same, wherever the bytes are cut."""
+        """BOM, line ends, comments, a missing space, line or end: the text is the same, in any pieces."""
         for size in (len(body), 1, 7):
             stream = ChatStream(PEER, OTHER)
             parts = [body[at : at + size] for at in range(0, len(body), size)]
@@ -198,7 +198,7 @@ class TestChatStream:
         ],
     )
     def test_half_characters(self, pieces: tuple[bytes, bytes]) -> None:
-        """Half a character at the end of a chunk waits for the other half; alone it is replaced."""
+        """Half a character at the end of a chunk waits for the other half; alone, the half is replaced."""
         sent = [b'data: {"choices":[{"delta":{"content":%b}}]}\n\n' % each for each in pieces]
         end = chunk(finish="stop")
         stream = ChatStream(PEER, OTHER)
@@ -209,7 +209,7 @@ class TestChatStream:
 
     @pytest.mark.parametrize("body", [WHOLE, b"\xef\xbb\xbf" + WHOLE, b"\r\n " + WHOLE, WHOLE + b"\n"])
     def test_a_whole_answer_for_a_stream(self, body: bytes) -> None:
-        """JSON where events were expected is read as the body that it is, wherever it is cut."""
+        """JSON instead of events is read as a whole body, in any pieces."""
         for size in (len(body), 1, 10):
             stream = ChatStream(PEER, OTHER)
             for at in range(0, len(body), size):
@@ -229,15 +229,15 @@ class TestChatStream:
         ],
     )
     def test_something_else_for_a_stream(self, body: bytes, said: str, retryable: bool) -> None:
-        """An error that comes under the type of a stream is told in the server's words."""
+        """An error under the content type of a stream is raised with the server's words."""
         with pytest.raises(ModelError, match=re.escape(said)) as caught:
             streamed(body)
         assert caught.value.retryable is retryable
 
     def test_bounds_what_is_no_stream(self) -> None:
-        """What is kept until its end is not kept for ever."""
+        """A body collected until the end has a bound."""
         stream = ChatStream(PEER, OTHER)
-        with pytest.raises(ModelError, match="bytes that are no stream"):
+        with pytest.raises(ModelError, match="bytes that are not a stream"):
             list(itertools.chain.from_iterable(stream.feed(b"{" * 100_000) for _ in range(100)))
 
     def test_needs_no_done_after_a_finish_reason(self) -> None:
@@ -245,14 +245,14 @@ class TestChatStream:
         assert streamed(chunk({"content": "a"}), chunk(finish="stop")).response().content == "a"
 
     def test_an_unfinished_stream_is_broken_off(self) -> None:
-        """A stream that ends before its finish reason may be asked for again."""
+        """A stream that ends before its finish reason is worth a retry."""
         with pytest.raises(ModelError, match="broke off its stream") as caught:
             streamed(chunk({"content": "a"}), b'data: {"choi')
         assert caught.value.retryable
 
     @pytest.mark.parametrize("body", [b"", b"data: [DONE]\n\n", b": ping\n\n", b"Internal error\n"])
     def test_an_empty_stream_is_no_answer(self, body: bytes) -> None:
-        """A stream without a single chunk is an error, not an empty answer."""
+        """A stream without a chunk is an error, not an empty answer."""
         with pytest.raises(ModelError, match="without any answer"):
             streamed(body)
 
@@ -269,7 +269,7 @@ class TestChatStream:
         ],
     )
     def test_nonsense_is_said_to_be(self, payload: bytes, said: str) -> None:
-        """What came before the nonsense is delivered; then the error says what is wrong."""
+        """Text before the nonsense is delivered; then the error describes the nonsense."""
         stream = ChatStream(PEER, OTHER)
         got: list[Delta] = []
         with pytest.raises(ModelError, match=re.escape(said)) as caught:
@@ -293,7 +293,7 @@ class TestChatStream:
         ],
     )
     def test_an_error_within_the_stream(self, error: Any, status: int | None, retryable: bool) -> None:
-        """An error object in a stream ends it, with the server's words and status."""
+        """An error object in a stream ends the stream, with the server's words and status."""
         with pytest.raises(ModelError, match="reported an error: upstream died") as caught:
             streamed(chunk({"content": "a"}), b"data: " + json.dumps({"error": error}).encode() + b"\n\n")
         assert (caught.value.status, caught.value.retryable) == (status, retryable)
@@ -317,20 +317,20 @@ class TestChatStream:
         ],
     )
     def test_an_error_in_other_places(self, payload: Any, status: int | None, retryable: bool) -> None:
-        """An error is one without the key `error` too, and within a choice."""
+        """An error without the key `error`, or within a choice, is an error too."""
         with pytest.raises(ModelError, match="reported an error: upstream died") as caught:
             streamed(chunk({"content": "a"}), b"data: " + json.dumps(payload).encode() + b"\n\n")
         assert (caught.value.status, caught.value.retryable) == (status, retryable)
 
     @pytest.mark.parametrize("content", ["", "The answer is"])
     def test_a_model_that_was_lost(self, content: str) -> None:
-        """An answer that ends with an error may be asked for again; what there is of it is none."""
+        """An answer that ends with an error is worth a retry; its text so far is dropped."""
         with pytest.raises(ModelError, match="finish_reason 'error'") as caught:
             streamed(chunk({"content": content}), chunk(finish="error"))
         assert caught.value.retryable
 
     def test_a_null_error_is_none(self) -> None:
-        """Some servers send `error: null` with every chunk."""
+        """`error: null`, as some servers send with every chunk, is ignored."""
         assert streamed(chunk({"content": "a"}, error=None), chunk(finish="stop", error=None)).response().content == "a"
 
 
@@ -338,7 +338,7 @@ class TestCompletion:
     """Whole bodies to responses."""
 
     def test_reads_a_completion(self) -> None:
-        """Text, usage and finish reason; as deltas they give the same text."""
+        """Text, usage and finish reason are read; the deltas have the same text."""
         message = {"role": "assistant", "content": "Hi.", "reasoning_content": "Hm."}
         body = {"choices": [{"message": message, "finish_reason": "length"}], "usage": {"prompt_tokens": 1}}
         response = completion(json.dumps(body).encode(), PEER, OTHER)
@@ -346,7 +346,7 @@ class TestCompletion:
         assert len(list(deltas(response))) == 2
 
     def test_splits_off_what_is_thought(self) -> None:
-        """A whole body with reasoning in tags is told apart as a stream is, and counts its tokens."""
+        """A whole body with reasoning in tags is split like a stream, and its tokens are counted."""
         usage = {
             "prompt_tokens": 9,
             "completion_tokens": 5,
@@ -373,7 +373,7 @@ class TestCompletion:
         ],
     )
     def test_nonsense_is_said_to_be(self, body: bytes, content_type: str, said: str) -> None:
-        """Whatever is no completion is an error that says what it is instead."""
+        """The error for anything but a completion describes the body."""
         with pytest.raises(ModelError, match=re.escape(said)) as caught:
             completion(body, PEER, OTHER, content_type)
         assert caught.value.provider == "openai"
@@ -383,13 +383,13 @@ class TestCompletion:
         "body", [HELLO, HELLO.replace(b"data: ", b"").replace(b"[DONE]", b""), b": ok\n\n" + HELLO]
     )
     def test_a_stream_that_nobody_asked_for(self, body: bytes) -> None:
-        """Events, or JSON in lines, are an answer where a whole one was asked for."""
+        """Events, or JSON in lines, are accepted instead of a whole body."""
         assert completion(body, PEER, OTHER, "application/json").content == "Hé👋"
 
     @given(st.data())
     @settings(deadline=None)
     def test_mangled_bytes_are_an_answer_or_an_error(self, data: st.DataObject) -> None:
-        """Bytes of an answer that were cut, doubled or put in the wrong order are an answer or a `ModelError`."""
+        """Bytes of an answer, cut, doubled or out of order, are an answer or a `ModelError`."""
         call = {"index": 0, "id": "a", "function": {"name": "t", "arguments": '{"a": 1}'}}
         stream = chunk({"content": "Hé👋"}) + chunk({"tool_calls": [call]}) + chunk(finish="tool_calls") + HELLO[-14:]
         body = data.draw(st.sampled_from([stream, WHOLE, HELLO]))
@@ -409,7 +409,7 @@ class TestCompletion:
     @given(st.binary(max_size=200))
     @settings(deadline=None)
     def test_no_bytes_raise_anything_else(self, body: bytes) -> None:
-        """Any bytes at all are a response or a `ModelError`, whole or as a stream."""
+        """Any bytes are a response or a `ModelError`, whole or as a stream."""
         for read in (lambda: completion(body, PEER, OTHER), lambda: streamed(b"data: " + body), lambda: streamed(body)):
             with pytest.raises(ModelError):
                 read()
@@ -421,7 +421,7 @@ class TestRefusal:
     @pytest.mark.parametrize("retryable", [True, False])
     @pytest.mark.parametrize("at", range(6))
     def test_says_whether_to_retry(self, at: int, retryable: bool) -> None:
-        """What the caller must mend is not worth another try; what passes by itself is."""
+        """Errors that the caller must mend are not worth a retry; passing errors are."""
         status = ((400, 401, 403, 404, 422, 307), (408, 409, 429, 500, 503, 529))[retryable][at]
         error = refusal(PEER, status, {}, b'{"error": {"message": "No."}}', NOON)
         assert (error.status, error.retryable) == (status, retryable)
@@ -439,7 +439,7 @@ class TestRefusal:
         ],
     )
     def test_finds_the_server_s_words(self, body: Any) -> None:
-        """Each server puts its message somewhere else."""
+        """The message is found in the fields of many servers."""
         assert refusal(PEER, 400, {}, json.dumps(body).encode(), NOON).message.endswith("Bad Request: It broke.")
 
     @pytest.mark.parametrize(
@@ -454,15 +454,15 @@ class TestRefusal:
         ],
     )
     def test_takes_any_body(self, body: bytes, end: str) -> None:
-        """Whatever the body is, it is shown on one line."""
+        """Any body is shown on one line."""
         assert refusal(PEER, 500, {}, body, NOON).message.endswith(end)
 
     def test_bounds_the_server_s_words(self) -> None:
-        """A server may write a book; the message holds its beginning."""
+        """Only the start of a long message is kept."""
         assert len(refusal(PEER, 500, {}, b"long " * 100_000, NOON).message) < 600
 
     def test_never_shows_the_key(self) -> None:
-        """A server that quotes the key back does not make it known."""
+        """A server that quotes the key does not reveal the key."""
         body = json.dumps({"error": {"message": f"Incorrect API key provided: {SECRET}."}}).encode()
         error = refusal(PEER, 401, {}, body, NOON)
         assert SECRET not in f"{error!r} {error.full_text} {PEER!r}"
@@ -473,11 +473,11 @@ class TestRefusal:
         [(401, "OPENAI_API_KEY"), (404, "'m', and base_url"), (301, "'https://host/v2'")],
     )
     def test_hints_at_the_remedy(self, status: int, hint: str) -> None:
-        """The hint names the key's place, the model, the address."""
+        """The hint has the key's source, the model, the address."""
         assert hint in refusal(PEER, status, {"location": "https://host/v2"}, b"", NOON).hint
 
     def test_no_credit_is_not_worth_waiting_for(self) -> None:
-        """A 429 for want of credit looks like a rate limit and is none."""
+        """A 429 for lack of credit is not worth a retry, unlike a rate limit."""
         body = b'{"error": {"message": "You exceeded your quota.", "code": "insufficient_quota"}}'
         assert not refusal(PEER, 429, {}, body, NOON).retryable
 
@@ -506,7 +506,7 @@ class TestRefusal:
         ],
     )
     def test_reads_retry_after(self, headers: dict[str, str], seconds: float | None) -> None:
-        """Seconds, a date, or nothing that can be used."""
+        """Seconds, a date, or an unusable value."""
         assert retry_after(headers, NOON) == seconds
         assert refusal(PEER, 429, headers, b"", NOON).retry_after == seconds
 
@@ -537,7 +537,7 @@ class TestRefusal:
         ],
     )
     def test_reads_when_a_rate_limit_is_refilled(self, headers: dict[str, str], seconds: float | None) -> None:
-        """Without Retry-After, the limit that is used up says when; no other status has to do with it."""
+        """Without Retry-After, the used-up limit gives the wait, and only for status 429."""
         assert refusal(PEER, 429, headers, b"", NOON).retry_after == seconds
         assert refusal(PEER, 400, headers, b"", NOON).retry_after == retry_after(headers, NOON)
 
@@ -553,7 +553,7 @@ class TestRefusal:
         ],
     )
     def test_no_secret_in_any_spelling(self, quoted: str) -> None:
-        """A key, a header's or an address's, is cut out however it is quoted, and where the text is cut as well."""
+        """A secret, from the key, a header or an address, is removed in any spelling, even where the text is cut."""
         peer = attrs.evolve(PEER, secrets=(SECRET, f"Bearer {HEADER}", "s3cr/t 0123"))
         body = json.dumps({"error": {"message": f"Bad: {quoted}."}}).encode()
         chunk_ = b"data: " + body + b"\n\n"
@@ -579,12 +579,12 @@ class TestRequest:
     """Requests to bytes."""
 
     def body(self, request: ModelRequest, *, stream: bool = False, official: bool = False) -> dict[str, Any]:
-        """The request's body, read again."""
+        """Return the request's body, parsed."""
         body: dict[str, Any] = json.loads(request_bytes(request, "m", Dialect(official=official), stream=stream))
         return body
 
     def test_gives_back_what_was_thought(self) -> None:
-        """Reasoning of earlier turns goes back to a server that wants it, in its field."""
+        """Reasoning of earlier turns goes into the field of a server that expects reasoning."""
         request = ModelRequest((Message("user", "Hi."), Message("assistant", "Hi.", reasoning="Hm.")))
         dialect = Dialect(reasoning_field="reasoning_content")
         [_, said] = json.loads(request_bytes(request, "m", dialect, stream=False))["messages"]
@@ -592,7 +592,7 @@ class TestRequest:
         assert "reasoning_content" not in self.body(request)["messages"][1]
 
     def test_asks_for_usage_in_a_stream(self) -> None:
-        """A stream is asked to count its tokens, unless `extra` says otherwise."""
+        """A stream asks the server to count tokens, unless `extra` says otherwise."""
         asked = (Message("user", "Hi."),)
         assert self.body(ModelRequest(asked), stream=True)["stream_options"] == {"include_usage": True}
         assert "stream" not in self.body(ModelRequest(asked))
@@ -601,7 +601,7 @@ class TestRequest:
         assert (body["stream"], body["stream_options"], body["top_k"]) == (True, {"x": 1}, 5)
 
     def test_openai_calls_max_tokens_by_another_name(self) -> None:
-        """Its reasoning models refuse the old name; other servers know no other."""
+        """OpenAI gets the new name of max_tokens, other servers the old name."""
         request = ModelRequest((Message("user", "Hi."),), settings=ModelSettings(max_tokens=5))
         assert self.body(request)["max_tokens"] == 5
         official = self.body(request, official=True)
@@ -622,7 +622,7 @@ class TestRequest:
         assert body["response_format"]["json_schema"]["schema"] == {"type": "object"}
 
     def test_says_it_so_that_other_servers_understand(self) -> None:
-        """A tool chosen by name is required as the only one; arguments that are no object are sent as an empty one."""
+        """A tool chosen by name becomes the only, required tool; invalid arguments become an empty object."""
 
         @tool
         def clock() -> str:
@@ -650,13 +650,13 @@ class TestRequest:
         assert len(official["tools"]) == 2
 
     def test_what_json_cannot_carry(self) -> None:
-        """Odd objects are the caller's to mend."""
+        """Odd objects raise the caller's error."""
         settings = ModelSettings(extra={"x": object()})
         with pytest.raises(UsageError, match="cannot be written as JSON"):
             self.body(ModelRequest((Message("user", "Hi."),), settings=settings))
 
     def test_texts_that_are_not_unicode(self) -> None:
-        """Half a character is replaced wherever it stands: in a message, a name, a call, a schema, a setting."""
+        """Half a character is replaced everywhere: in a message, a name, a call, a schema, a setting."""
 
         @tool(name="look\udcff", description="L\ud83dook.")
         def look(where: str) -> str:

@@ -1,7 +1,7 @@
 """The plugin `otel`: traces the runs of a runtime through OpenTelemetry, by its conventions for generative AI.
 
-Ask for it by `observers = ["otel"]`. Where spans go is the OpenTelemetry SDK's configuration, which belongs to the
-application; without one there are no spans. The library is imported only when the plugin is asked for.
+Switch the plugin on by `observers = ["otel"]`. The application configures the OpenTelemetry SDK, and so the destination
+of the spans; without a configuration there are no spans. The library is imported only when the plugin is on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Settings:
 
     Attributes:
         tracer: the name of the tracer, which OpenTelemetry calls the instrumentation scope
-        content: whether spans have what was said: input, answer, arguments and results of tools. They may be anybody's
+        content: put input, answer, and arguments and results of tools into the spans. Such texts may be private
     """
 
     tracer: str = "agno_rt"

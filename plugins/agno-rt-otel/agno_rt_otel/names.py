@@ -1,6 +1,6 @@
-"""What OpenTelemetry calls things: the attributes of its conventions for generative AI, ours, and providers.
+"""Names for OpenTelemetry: the attributes of its conventions for generative AI, our own attributes, and providers.
 
-Those conventions are still in development: this module is all that their next version changes.
+The conventions are still in development: their next version changes only this module.
 """
 
 from __future__ import annotations
@@ -74,14 +74,14 @@ _PROVIDERS = {name: name for name in _SAME} | {
     "watsonx": "ibm.watsonx.ai",
     "xai": "x_ai",
 }
-"""Providers that the conventions have a name for, by the names that plugins and servers go by."""
+"""Providers with a name in the conventions, by the names of plugins and servers."""
 
 
 @functools.lru_cache(maxsize=1_000)
 def provider_and_model(name: str) -> tuple[str, str]:
-    """The provider and the model of what a model is called, such as `openai:gpt-5` or `openai:groq:llama-3.3-70b`.
+    """Split the name of a model, such as `openai:gpt-5` or `openai:groq:llama-3.3-70b`, into provider and model.
 
-    Of several models around each other (`one or another`) the provider is that of all, if it is one.
+    Several models in one name (`one or another`) get a provider only if all share the provider.
     """
     several = name.split(" or ")
     if len(several) > 1:

@@ -1,8 +1,8 @@
-"""Makes spans of the events of runs: one for a run, and within it one for each call of its model and its tools.
+"""Spans from the events of runs: one for a run, and inside it one for each call of the model and of tools.
 
-An observer is called in the task in which things happen, so what is current there is made current: a run begins under
-the span of whoever asked for it, and what a model or a tool does itself, a run within a tool among it, is under theirs.
-Tasks and threads that a tool starts inherit it. Knows nothing of the SDK.
+An observer is called in the task of the event, so a span becomes current in the right task. A run begins under its
+caller's span. Work inside a model or a tool, such as a run within a tool, begins under the call's span. Tasks and
+threads started by a tool inherit the span. Knows nothing of the SDK.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ERRORS = {"failed", "limited"}
 
 
 class _Open:
-    """A span that has not ended; `token` is there where it was made current."""
+    """An open span; `token` is set if the span was made current."""
 
     __slots__ = ("context", "span", "token")
 
@@ -46,14 +46,14 @@ class _Open:
         self.token = token
 
     def end(self) -> None:
-        """End the span; what was current before it is so again."""
+        """End the span, and make the previous span current again."""
         if self.token is not None:
             detach(self.token)
         self.span.end()
 
 
 class _Run:
-    """A run under way: its span, current since it started, and what is open within it by the turn or the call's id."""
+    """A run in progress: its span, current since the start, and the open spans inside, by turn or by the call's id."""
 
     __slots__ = ("conversation", "open", "own")
 
@@ -64,7 +64,7 @@ class _Run:
 
 
 class Spans:
-    """Traces runs through the tracer: `observe` is the observer. With `content`, spans have what was said."""
+    """A tracer of runs: `observe` is the observer. With `content`, spans contain texts of the conversation."""
 
     def __init__(self, tracer: Tracer, *, content: bool = False) -> None:
         self._tracer = tracer
@@ -84,11 +84,11 @@ class Spans:
 
     @property
     def open(self) -> int:
-        """How many runs have a span that has not ended."""
+        """Return the number of runs with an open span."""
         return len(self._runs)
 
     def observe(self, event: Event) -> None:
-        """Begin or end a span, or note the event on one, if it is about that."""
+        """Begin or end a span, or note the event on a span; ignore other events."""
         handler = self._handlers.get(type(event))
         if handler is not None:
             handler(event)
@@ -104,13 +104,13 @@ class Spans:
         if event.resumed:
             attributes[names.RESUMED] = True
         if self._content:
-            attributes[names.INPUT] = _message("user", event.input)
+            attributes[names.INPUT] = _write_message("user", event.input)
         around = get_current()
         name = f"invoke_agent {event.agent}" if event.agent else "invoke_agent"
         span = self._tracer.start_span(name, around, SpanKind.INTERNAL, attributes)
         if not span.is_recording():
-            # One that is not sampled must be current all the same, or what is within it would be sampled by itself.
-            # Where nothing is configured the span is the one around, or none: then there is nothing to do for the run.
+            # A span outside the sample must be current all the same, or the spans inside would be sampled on their own.
+            # Without a configuration the span equals the surrounding span, or is invalid: then skip the run.
             known = span.get_span_context()
             if not known.is_valid or known == get_current_span(around).get_span_context():
                 return
@@ -121,22 +121,23 @@ class Spans:
         run = self._runs.pop(event.run_id, None)
         if run is None:
             return
+        # Innermost first: each end makes the span around current again.
         while run.open:
             run.open.popitem()[1].end()
         span = run.own.span
-        attributes = _used(event.usage)
+        attributes = _list_usage(event.usage)
         attributes[names.STATUS] = event.status
         if event.status in _ERRORS:
             attributes[names.ERROR_TYPE] = event.code or event.status
-            span.set_status(StatusCode.ERROR, None if event.error is None else _text(event.error))
+            span.set_status(StatusCode.ERROR, None if event.error is None else _clean_text(event.error))
         if self._content and event.content:
-            attributes[names.ANSWER] = _message("assistant", event.content)
+            attributes[names.ANSWER] = _write_message("assistant", event.content)
         span.set_attributes(attributes)
         run.own.end()
 
     def _model_started(self, event: ModelStarted) -> None:
         run = self._runs.get(event.run_id)
-        if run is None:
+        if run is None or not event.model:  # without a model a hook answers
             return
         provider, model = names.provider_and_model(event.model)
         attributes: dict[str, Any] = {
@@ -156,14 +157,14 @@ class Spans:
         opened = None if run is None else run.open.pop(event.turn, None)
         if opened is None:
             return
-        attributes = _used(event.usage) if event.status == "completed" else {}
+        attributes = _list_usage(event.usage) if event.status == "completed" else {}
         attributes[names.STATUS] = event.status
-        # Not every agno_rt says why a model stopped.
+        # Some versions of agno_rt do not report a finish reason.
         if reason := getattr(event, "finish_reason", None):
             attributes[names.FINISH_REASONS] = (reason,)
         if event.status in _ERRORS:
             attributes[names.ERROR_TYPE] = "limit" if event.status == "limited" else "model"
-            opened.span.set_status(StatusCode.ERROR, None if event.error is None else _text(event.error))
+            opened.span.set_status(StatusCode.ERROR, None if event.error is None else _clean_text(event.error))
         opened.span.set_attributes(attributes)
         opened.end()
 
@@ -171,19 +172,19 @@ class Spans:
         run = self._runs.get(event.run_id)
         if run is None:
             return
-        call, tool = event.call, _text(event.call.name)
+        call, tool = event.call, _clean_text(event.call.name)
         attributes: dict[str, Any] = {
             names.OPERATION: "execute_tool",
             names.TOOL_NAME: tool,
             names.TOOL_TYPE: "function",
-            names.CALL_ID: _text(call.id),
+            names.CALL_ID: _clean_text(call.id),
         }
         if self._content:
-            attributes[names.ARGUMENTS] = _text(call.arguments)
+            attributes[names.ARGUMENTS] = _clean_text(call.arguments)
         span = self._tracer.start_span(f"execute_tool {tool}", run.own.context, SpanKind.INTERNAL, attributes)
         context = set_span_in_context(span, run.own.context)
-        # The calls of a batch are one: they start one after another in the same task, and what it does is under the
-        # first. Other calls at the same time have tasks of their own.
+        # A batch of calls starts one call after another in one task, and its work belongs to the first call's span. All
+        # other simultaneous calls have tasks of their own.
         current = get_current()
         batched = any(each.context is current for each in run.open.values())
         run.open[call.id] = _Open(span, context, None if batched else attach(context))
@@ -196,35 +197,35 @@ class Spans:
         attributes: dict[str, Any] = {names.STATUS: event.status}
         if event.status in _ERRORS:
             attributes[names.ERROR_TYPE] = "limit" if event.status == "limited" else "tool"
-            opened.span.set_status(StatusCode.ERROR, _text(event.content) if self._content else None)
+            opened.span.set_status(StatusCode.ERROR, _clean_text(event.content) if self._content else None)
         if self._content:
-            attributes[names.RESULT] = _text(event.content)
+            attributes[names.RESULT] = _clean_text(event.content)
         opened.span.set_attributes(attributes)
         opened.end()
 
     def _turn_restarted(self, event: TurnRestarted) -> None:
-        self._note(event.run_id, "agno_rt.turn_restarted", {"reason": event.reason})
+        self._add_event(event.run_id, "agno_rt.turn_restarted", {"reason": event.reason})
 
     def _guard_tripped(self, event: GuardTripped) -> None:
         tripped = {"guard": event.guard, "where": event.where, "action": event.action, "reason": event.reason}
-        self._note(event.run_id, "agno_rt.guard_tripped", tripped)
+        self._add_event(event.run_id, "agno_rt.guard_tripped", tripped)
 
     def _approval_asked(self, event: ApprovalAsked) -> None:
-        asked = {"approval": event.approval, "kind": event.kind, names.TOOL_NAME: _text(event.call.name)}
-        self._note(event.run_id, "agno_rt.approval_asked", asked | {names.CALL_ID: _text(event.call.id)})
+        asked = {"approval": event.approval, "kind": event.kind, names.TOOL_NAME: _clean_text(event.call.name)}
+        self._add_event(event.run_id, "agno_rt.approval_asked", asked | {names.CALL_ID: _clean_text(event.call.id)})
 
-    def _note(self, run_id: str, name: str, attributes: Mapping[str, str]) -> None:
+    def _add_event(self, run_id: str, name: str, attributes: Mapping[str, str]) -> None:
         run = self._runs.get(run_id)
         if run is not None:
             run.own.span.add_event(name, attributes)
 
 
-def _used(usage: Usage) -> dict[str, Any]:
+def _list_usage(usage: Usage) -> dict[str, Any]:
     attributes: dict[str, Any] = {
         names.INPUT_TOKENS: usage.input_tokens,
         names.OUTPUT_TOKENS: usage.output_tokens,
     }
-    # What there is not always, said where there is any.
+    # Only some models report these counts, so leave out zeros.
     if usage.reasoning_tokens or usage.cached_tokens or usage.cost:
         rest = {
             names.REASONING_TOKENS: usage.reasoning_tokens,
@@ -235,11 +236,11 @@ def _used(usage: Usage) -> dict[str, Any]:
     return attributes
 
 
-def _message(role: str, text: str) -> str:
-    """A message in the form that the conventions give for attributes."""
-    return json.dumps([{"role": role, "parts": [{"type": "text", "content": _text(text)}]}], ensure_ascii=False)
+def _write_message(role: str, text: str) -> str:
+    """Write a message in the form of the conventions for attributes."""
+    return json.dumps([{"role": role, "parts": [{"type": "text", "content": _clean_text(text)}]}], ensure_ascii=False)
 
 
-def _text(text: str) -> str:
-    """As it can be sent: a model may write what is no Unicode, and exporters then lose all that they send with it."""
+def _clean_text(text: str) -> str:
+    """Replace invalid Unicode, as a model may write: an exporter would lose the whole batch of spans."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

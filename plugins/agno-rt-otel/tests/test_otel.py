@@ -1,4 +1,4 @@
-"""The spans of runs, as an application's SDK gets them: real runs, and the real SDK with an exporter in memory."""
+"""The spans of runs in an application's SDK: real runs, and the real SDK with an exporter in memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from agno_rt import Agent, Limits, ModelRequest, ModelResponse, Runtime, ToolCal
 from agno_rt.context import RunContext
 from agno_rt.errors import Blocked, ConfigError, LimitExceeded, ModelError
 from agno_rt.events import TurnRestarted
-from agno_rt.hooks import Verdict
+from agno_rt.hooks import Hook, Verdict
 from agno_rt.models import Emit
 from agno_rt.testing import CancelPoint, ScriptedModel, cancel_everywhere
 
@@ -35,18 +35,18 @@ TRACER = trace.get_tracer("mine")
 
 
 class Balance(SpanProcessor):
-    """How often each span has started, and how often it has ended."""
+    """A count of starts and ends for each span."""
 
     def __init__(self) -> None:
         self.started: Counter[int] = Counter()
         self.ended: Counter[int] = Counter()
 
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:
-        """Count it."""
+        """Count the start."""
         self.started[span.get_span_context().span_id] += 1
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Count it."""
+        """Count the end."""
         assert span.context is not None
         self.ended[span.context.span_id] += 1
 
@@ -55,8 +55,8 @@ EXPORTER, BALANCE = InMemorySpanExporter(), Balance()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _sdk() -> None:
-    """Set the SDK up as an application does: once in a process."""
+def _set_up_sdk() -> None:
+    """Set the SDK up like an application, once in a process."""
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(EXPORTER))
     provider.add_span_processor(BALANCE)
@@ -64,8 +64,8 @@ def _sdk() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _sound(_sdk: None, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Whatever a test does: every span has ended once, and the context is left as it was found, without complaint."""
+def _check_balance(_set_up_sdk: None, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Check after each test: every span ended once, and the context is restored without complaint."""
     EXPORTER.clear()
     with caplog.at_level(logging.WARNING, "opentelemetry"):
         yield
@@ -78,41 +78,41 @@ def _sound(_sdk: None, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 def spans() -> Sequence[ReadableSpan]:
-    """All that have ended, in the order in which they started."""
+    """Return all ended spans, in the order of their starts."""
     return sorted(EXPORTER.get_finished_spans(), key=lambda span: span.start_time or 0)
 
 
 def one(name: str) -> ReadableSpan:
-    """The span of that name."""
+    """Return the span with the name."""
     (span,) = [span for span in spans() if span.name == name]
     return span
 
 
 def parents() -> list[tuple[str, str]]:
-    """Each span's name and that of its parent; nothing where it has none."""
+    """Return each span's name and its parent's name; an empty name without a parent."""
     names = {span.context.span_id: span.name for span in spans() if span.context is not None}
     return [(span.name, "" if span.parent is None else names[span.parent.span_id]) for span in spans()]
 
 
 def about(span: ReadableSpan) -> dict[str, Any]:
-    """Its attributes."""
+    """Return the attributes of a span."""
     return dict(span.attributes or {})
 
 
 def mark(name: str) -> None:
-    """A span of the application's."""
+    """Make a span of the application."""
     with TRACER.start_as_current_span(name):
         pass
 
 
 @tool(inline=True)
 def double(number: int) -> int:
-    """Twice the number."""
+    """Double the number."""
     return 2 * number
 
 
 def observed(**more: Any) -> Runtime:
-    """A runtime that is traced."""
+    """Make a traced runtime."""
     return Runtime(observers=["otel"], **more)
 
 
@@ -120,10 +120,10 @@ CALL = ToolCall("call-1", "double", '{"number": 21}')
 
 
 class TestARun:
-    """What a run's spans say."""
+    """Spans of a run."""
 
     async def test_is_a_tree_of_spans(self) -> None:
-        """The run is around the calls of its model and its tools."""
+        """The run's span contains the spans of its model and tool calls."""
         async with observed() as rt:
             await rt.run(Agent(ScriptedModel([CALL, "42"]), "ann", tools=[double]), "What is twice 21?")
 
@@ -189,7 +189,7 @@ class TestARun:
         }
 
     async def test_says_what_was_said_only_if_asked_to(self) -> None:
-        """With `content`, the input, the answer, arguments and results are there; without, nowhere."""
+        """With `content`, spans have the input, the answer, arguments and results; without, no span has them."""
         agent = Agent(ScriptedModel([CALL, "It is 42."] * 2), "ann", tools=[double])
         async with observed() as rt:
             await rt.run(agent, "What is twice 21?")
@@ -207,7 +207,7 @@ class TestARun:
         assert (call["gen_ai.tool.call.arguments"], call["gen_ai.tool.call.result"]) == ('{"number": 21}', "42")
 
     async def test_can_be_sent_whatever_a_model_writes(self) -> None:
-        """Half a character in a tool's name, its id or its arguments is replaced, and umlauts stay."""
+        """Half a character in a tool's name, id or arguments is replaced, and umlauts stay."""
         half = "\ud800"
         call = ToolCall(half, f"ü{half}", f'{{"x": "{half}"}}')
         async with observed(settings={"otel": {"content": True}}) as rt:
@@ -218,7 +218,7 @@ class TestARun:
             json.dumps([span.name, about(span)], ensure_ascii=False).encode()
 
     async def test_is_of_the_tracer_that_is_named(self) -> None:
-        """The setting `tracer` is the instrumentation scope; one that there is not is an error."""
+        """The setting `tracer` is the instrumentation scope; an unknown setting is an error."""
         async with observed(settings={"otel": {"tracer": "shop.agents"}}) as rt:
             await rt.run(Agent(ScriptedModel(["x"])), "x")
         assert {span.instrumentation_scope and span.instrumentation_scope.name for span in spans()} == {"shop.agents"}
@@ -228,7 +228,7 @@ class TestARun:
                 raise AssertionError
 
     async def test_has_what_happened_on_the_way_as_events(self) -> None:
-        """A guardrail that trips and a turn that begins anew."""
+        """A tripped guardrail and a restarted turn are events."""
 
         class Careful:
             name = "careful"
@@ -258,10 +258,10 @@ class TestARun:
 
 
 class TestParents:
-    """Which span is around which."""
+    """Parents of spans."""
 
     async def test_a_run_is_under_its_callers_span(self) -> None:
-        """In place, streamed and in the background alike; afterwards the caller's span is current as before."""
+        """A run in place, streamed or in the background has the caller's span as parent, and restores it."""
         agent = Agent(ScriptedModel(["x"] * 3))
         async with observed() as rt:
             with TRACER.start_as_current_span("request") as request:
@@ -275,7 +275,7 @@ class TestParents:
         assert [parent for name, parent in parents() if name == "invoke_agent"] == ["request"] * 3
 
     async def test_what_a_tool_does_is_under_the_tool(self) -> None:
-        """Async, in a thread, in place, in tasks that it starts, and in a thread that calls back into trio."""
+        """Spans from a tool: async, in a thread, in place, in tasks, and in a thread that calls back into trio."""
 
         @tool
         async def asynchronous() -> str:
@@ -319,7 +319,7 @@ class TestParents:
         }
 
     async def test_what_a_model_does_is_under_its_call(self) -> None:
-        """An instrumented HTTP client in a model makes its spans there; and a hook's are under the run."""
+        """Spans from a model's HTTP client have the call as parent; spans from a hook have the run."""
 
         class Client:
             name = "client"
@@ -342,17 +342,29 @@ class TestParents:
         assert ("POST", "chat client") in parents()
         assert ("look", "invoke_agent") in parents()
 
+    async def test_a_hook_that_answers_is_not_a_model(self) -> None:
+        """A turn that a hook answers has no span of a model call."""
+
+        class Answering(Hook):
+            async def before_model(self, context: RunContext, request: ModelRequest) -> ModelResponse:
+                return ModelResponse("from the hook")
+
+        async with observed() as rt:
+            await rt.run(Agent(ScriptedModel([]), hooks=[Answering()]), "x")
+
+        assert parents() == [("invoke_agent", "")]
+
     async def test_a_run_within_a_tool_is_under_that_call(self) -> None:
-        """Also where the tools run at the same time, in tasks and threads of their own."""
+        """A run inside a tool has the call as parent, with simultaneous tools in tasks and threads too."""
 
         @tool
         async def ask(who: str) -> str:
-            """Ask somebody."""
+            """Ask another agent."""
             return (await rt.run(Agent(ScriptedModel(["yes"]), who), "?")).content
 
         @tool
         def ask_from_thread(who: str) -> str:
-            """Ask somebody."""
+            """Ask another agent."""
             return trio.from_thread.run(rt.run, Agent(ScriptedModel(["yes"]), who), "?").content
 
         calls = (
@@ -372,13 +384,13 @@ class TestParents:
             assert about(inner)["agno_rt.run.parent"] == outer.run_id
 
     async def test_calls_with_the_same_id_are_told_apart(self) -> None:
-        """Some models give all calls one id, or none: each is ended where it was begun."""
+        """Some models give all calls one id, or none: each span still ends with its own call."""
         begun: list[str] = []
         over = trio.Event()
 
         @tool
         async def wait() -> str:
-            """Wait for the second, which is over first."""
+            """Wait for the second call, which ends first."""
             name = f"mine {len(begun)}"
             begun.append(name)
             if name == "mine 0":
@@ -396,7 +408,7 @@ class TestParents:
         assert sorted(mine) == sorted(tools)
 
     async def test_a_batch_is_under_its_first_call(self) -> None:
-        """Each call has a span; what the batch does is under the first; afterwards the run is current again."""
+        """Each call of a batch has a span; the first is parent of the work; then the run is current again."""
 
         @tool(batch=True)
         async def embed(texts: list[str]) -> list[str]:
@@ -427,10 +439,10 @@ class TestParents:
 
 
 class TestEnds:
-    """How spans end."""
+    """Ends of spans."""
 
     async def test_what_fails_is_an_error(self) -> None:
-        """The tool, the model and the run, each with its `error.type`; what went wrong in a tool may be private."""
+        """Failed tools, models and runs have an `error.type`; the reason of a tool's failure may be private."""
         model = ScriptedModel([ToolCall("1", "nope"), ModelError("down")])
         async with observed() as rt:
             with pytest.raises(ModelError):
@@ -445,7 +457,7 @@ class TestEnds:
         assert [span.status.description for span in spans()] == ["down", None, None, "down"]
 
     async def test_a_limit_is_an_error_with_the_code_of_the_run(self, autojump_clock: trio.testing.MockClock) -> None:
-        """A deadline of the model's, and the run that it ends."""
+        """A deadline of the model, and of its run."""
 
         async def hang(_: ModelRequest) -> str:
             await trio.sleep_forever()
@@ -459,7 +471,7 @@ class TestEnds:
         assert [about(span)["agno_rt.status"] for span in spans()] == ["limited", "limited"]
 
     async def test_a_blocked_run(self) -> None:
-        """No model was asked, and the run's span says what blocked it."""
+        """Without a call of the model, the run's span has the reason of the block."""
 
         class Closed:
             name = "closed"
@@ -474,7 +486,7 @@ class TestEnds:
         assert [(span.name, about(span)["error.type"]) for span in spans()] == [("invoke_agent", "blocked")]
 
     async def test_what_is_cancelled_is_no_error(self) -> None:
-        """A stream that is left early ends all that is open."""
+        """A stream left early ends all open spans."""
 
         @tool
         async def hang() -> str:
@@ -497,13 +509,13 @@ class TestEnds:
         assert {span.status.status_code for span in spans()} == {StatusCode.UNSET}
 
     def test_each_span_ends_once_wherever_the_run_is_cancelled(self) -> None:
-        """At every step of a run with tools at once and a run within: nothing is left open, and nothing is current."""
+        """With a cancellation at every step of a run with tools and an inner run, no span stays open or current."""
         tracing = Spans(trace.get_tracer("test"))
 
         async def story(point: CancelPoint) -> None:
             @tool
             async def ask(who: str) -> str:
-                """Ask somebody."""
+                """Ask another agent."""
                 return (await rt.run(Agent(ScriptedModel(["yes"]), who), "?")).content
 
             calls = (ToolCall("1", "ask", '{"who": "bob"}'), ToolCall("2", "ask", '{"who": "eve"}'))
@@ -517,7 +529,7 @@ class TestEnds:
         assert cancel_everywhere(story) >= 8
 
     async def test_a_paused_run_ends_its_span_and_a_resumed_one_has_another(self) -> None:
-        """Both have the run's id; the first tells of the approval that it waits for."""
+        """Both spans have the run's id; the first has the awaited approval."""
 
         @tool(approve=True)
         async def pay(to: str) -> str:
@@ -542,10 +554,10 @@ class TestEnds:
 
 
 class TestWithoutSpans:
-    """Where nothing is recorded."""
+    """Runs without recorded spans."""
 
     async def test_nothing_is_kept_where_no_sdk_is_set_up(self) -> None:
-        """The run goes as ever, and the span around it stays the current one."""
+        """Without an SDK, the run works as usual, and the surrounding span stays current."""
         tracing = Spans(NoOpTracer())
         seen = []
 
@@ -563,7 +575,7 @@ class TestWithoutSpans:
         assert seen == [(request, 0)]
 
     async def test_a_run_that_is_not_sampled_is_so_as_a_whole(self) -> None:
-        """Spans within it are not sampled by themselves, and nothing of it is kept when it is over."""
+        """Spans inside an unsampled run are not sampled either, and nothing is kept after the run."""
         off = TracerProvider(sampler=ALWAYS_OFF)
         tracing = Spans(off.get_tracer("test"))
 
@@ -581,7 +593,7 @@ class TestWithoutSpans:
         assert tracing.open == 0
 
     def test_the_plugin_imports_nothing_that_takes_time(self) -> None:
-        """OpenTelemetry is imported when a runtime asks for the observer, and of it only the API."""
+        """OpenTelemetry's API, and only the API, is imported on the first use of the observer."""
         program = (
             "import sys, trio, agno_rt_otel\n"
             "from agno_rt import Runtime\n"
@@ -609,5 +621,5 @@ class TestWithoutSpans:
     ],
 )
 def test_providers_have_the_names_of_the_conventions(name: str, provider: str, model: str) -> None:
-    """A plugin's name, or that of a server which is known to be one's; nobody's for a model of one's own."""
+    """The provider is a plugin's or a known server's name in the conventions; own models have no provider."""
     assert provider_and_model(name) == (provider, model)

@@ -1,6 +1,6 @@
-"""The plugin `prometheus`: counts what the runs of a runtime do, and shows it at /metrics.
+"""The plugin `prometheus`: counts the work of a runtime's runs, and shows the counts at /metrics.
 
-Ask for it by `observers = ["prometheus"]`. The client library is imported only then.
+Switch the plugin on by `observers = ["prometheus"]`. The client library is imported only then.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["agno_rt_observe", "agno_rt_register_routes", "registry"]
 
 @hookimpl
 def agno_rt_observe(runtime: Any) -> Observer:
-    """Count what the runtime's runs do."""
+    """Count the work of the runtime's runs."""
     from agno_rt_prometheus.metrics import metrics_of
 
     return metrics_of(runtime).counts.observe
@@ -29,20 +29,20 @@ def agno_rt_observe(runtime: Any) -> Observer:
 @hookimpl
 def agno_rt_register_routes(register: Register) -> None:
     """Offer `/metrics`."""
-    register("metrics", _page, help="Metrics for Prometheus to scrape.")
+    register("metrics", _make_page, help="Metrics for Prometheus to scrape.")
 
 
 def registry(runtime: Runtime) -> CollectorRegistry:
-    """The registry that has the runtime's metrics, for whoever exposes them by other means than `/metrics`.
+    """Return the registry with the runtime's metrics, for programs that expose the metrics themselves.
 
-    Raises `ConfigError` for settings that cannot be.
+    Raises `ConfigError` for invalid settings.
     """
     from agno_rt_prometheus.metrics import metrics_of
 
     return metrics_of(runtime).registry
 
 
-def _page(runtime: Any) -> Any:
+def _make_page(runtime: Any) -> Any:
     from agno_rt_prometheus.page import Page
 
     return Page(runtime)

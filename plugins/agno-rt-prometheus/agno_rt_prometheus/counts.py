@@ -1,7 +1,7 @@
-"""What has been counted: plain numbers that an observer adds to, in microseconds. Knows nothing of Prometheus.
+"""The counts: plain numbers, in microseconds of work for an observer. Knows nothing of Prometheus.
 
-A metric of the client library takes a lock for each addition. Events come from one thread, so nothing here needs one;
-whoever reads from another gets each number as it was at some moment of the reading.
+A metric of the client library takes a lock for each addition. All events come from one thread, so the counts need no
+lock; a reader in another thread may see each number at a slightly different moment.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from agno_rt.events import (
 __all__ = ["OTHER", "UNNAMED", "AgentCounts", "Counts", "Durations", "GuardCounts", "ModelCounts", "ToolCounts"]
 
 OTHER = "other"
-"""What those are called that are too many to be told apart."""
+"""The name for all beyond the first `names` of a kind."""
 
 UNNAMED = "unnamed"
-"""What an agent without a name is called: a label without a value is no label."""
+"""The name for an agent without a name: Prometheus drops a label with an empty value."""
 
 _LONGEST = 100
-"""Characters of a name. A model may call tools that there are not, by any name it likes."""
+"""Characters in a name. A model may call unknown tools by any name."""
 
 
 class Durations:
-    """How often something took how long: `counts[i]` took at most the bound `i`, and longer than the one before."""
+    """A histogram of durations: `counts[i]` took at most bound `i`, and longer than bound `i - 1`."""
 
     __slots__ = ("counts", "sum")
 
@@ -47,7 +47,7 @@ class Durations:
 
 
 class _Timed:
-    """Something that has a name and ends in some way, each time after some time."""
+    """A named kind of work with durations by final status."""
 
     __slots__ = ("_bounds", "ended", "name")
 
@@ -57,16 +57,17 @@ class _Timed:
         self._bounds = bounds
 
     def end(self, status: str, seconds: float) -> None:
-        """Count one that ended like that, after so many seconds."""
+        """Count one end with the status, after so many seconds."""
         durations = self.ended.get(status)
         if durations is None:
             durations = self.ended[status] = Durations(self._bounds)
+        # A duration equal to a bound belongs to the bucket of the bound, as in Prometheus (`le`).
         durations.counts[bisect_left(self._bounds, seconds)] += 1
         durations.sum += seconds
 
 
 class AgentCounts(_Timed):
-    """The runs of the agents of one name."""
+    """The runs of all agents with one name."""
 
     __slots__ = ("restarts", "resumed", "under_way")
 
@@ -93,7 +94,7 @@ class ToolCounts(_Timed):
 
 
 class GuardCounts:
-    """What a guardrail did, by what it did."""
+    """The actions of a guardrail."""
 
     __slots__ = ("actions", "name")
 
@@ -106,9 +107,9 @@ C = TypeVar("C")
 
 
 class _Table(dict[str, C]):
-    """What is counted of each name: the first so many have a place of their own, all others share one.
+    """Counts by name: the first `names` names have their own counts, all others share one.
 
-    `places` has each place once, by its label: names that look the same as labels are one.
+    `places` has the counts by label: names with equal labels share their counts.
     """
 
     def __init__(self, make: Callable[[str, Sequence[float]], C], bounds: Sequence[float], names: int) -> None:
@@ -120,24 +121,25 @@ class _Table(dict[str, C]):
 
     def __missing__(self, name: str) -> C:
         full = len(self) >= self._names
-        label = OTHER if full else _label(name)
+        label = OTHER if full else _make_label(name)
         place = self.places.get(label)
         if place is None:
             place = self.places[label] = self._make(label, self._bounds)
+        # Names beyond the bound are not kept: a model may invent any number of names.
         if not full:
             self[name] = place
         return place
 
 
-def _label(name: str) -> str:
-    # A model may write what is no Unicode, and one such name would keep all metrics from being shown.
+def _make_label(name: str) -> str:
+    # A model may write invalid Unicode, and one such name would break the whole page of metrics.
     return name[:_LONGEST].encode("utf-8", "replace").decode() or UNNAMED
 
 
 class Counts:
-    """Counts what happens in runs: `observe` is the observer.
+    """The counts of all runs: `observe` is the observer.
 
-    `bounds` are those of durations, `names` is how many of a kind are told apart; `clock` gives the seconds.
+    `bounds` are the upper bounds of durations, `names` the number of names counted separately; `clock` gives seconds.
     """
 
     def __init__(self, bounds: Sequence[float], names: int, clock: Callable[[], float] = perf_counter) -> None:
@@ -164,26 +166,26 @@ class Counts:
 
     @property
     def agents(self) -> Sequence[AgentCounts]:
-        """By agent."""
+        """Return the counts by agent."""
         return tuple(self._agents.places.values())
 
     @property
     def models(self) -> Sequence[ModelCounts]:
-        """By model."""
+        """Return the counts by model."""
         return tuple(self._models.places.values())
 
     @property
     def tools(self) -> Sequence[ToolCounts]:
-        """By tool."""
+        """Return the counts by tool."""
         return tuple(self._tools.places.values())
 
     @property
     def guards(self) -> Sequence[GuardCounts]:
-        """By guardrail."""
+        """Return the counts by guardrail."""
         return tuple(self._guards.places.values())
 
     def observe(self, event: Event) -> None:
-        """Count the event, if it is one that counts."""
+        """Count the event; ignore events of other kinds."""
         handler = self._handlers.get(type(event))
         if handler is not None:
             handler(event)
@@ -207,7 +209,12 @@ class Counts:
 
     def _model_ended(self, event: ModelEnded) -> None:
         now = self._clock()
+        if not event.model:
+            # A hook answered: no model was called.
+            self._calls.pop((event.run_id, event.turn), None)
+            return
         model = self._models[event.model]
+        # The start is unknown if the observer was not there yet: count 0 seconds.
         model.end(event.status, now - self._calls.pop((event.run_id, event.turn), now))
         usage = event.usage
         model.input_tokens += usage.input_tokens

@@ -27,13 +27,13 @@ _NOT_OBSERVED = {
 
 
 class Page:
-    """Shows the metrics of the registry that the runtime's are in, in the format that the client prefers."""
+    """A page with the metrics in the runtime's registry, in the client's preferred format."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answer a request. A runtime that nobody counts has no such page, rather than one full of zeros."""
+        """Answer a request. The page of an unobserved runtime is missing, because a page of zeros would mislead."""
         metrics = known(self._runtime)
         if metrics is not None:
             await make_asgi_app(metrics.registry)(scope, receive, send)

@@ -1,4 +1,4 @@
-"""The settings of the plugin: the table `[plugins.prometheus]` of agno-rt.toml. Knows nothing of who uses them."""
+"""The settings of the plugin: the table `[plugins.prometheus]` of agno-rt.toml. Knows no other module."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["Settings"]
 
 @attrs.frozen
 class Settings:
-    """What to count, and where it is kept.
+    """The settings.
 
-    namespace  what the names of all metrics begin with
-    registry   `own`: each runtime has a registry of its own; `default`: the client library's, which all who use it
-               share. Several runtimes in it are counted as one
+    namespace  the start of the names of all metrics
+    registry   `own`: each runtime has its own registry; `default`: the registry of the client library, shared with all
+               of its users. All runtimes in the default registry are counted together
     buckets    the upper bounds of all durations, in seconds, ascending
-    names      how many agents, models, tools and guardrails are told apart, of each kind; the rest are `other`
+    names      agents, models, tools and guardrails counted separately, of each kind; the rest are `other`
     """
 
     namespace: str = "agno"
@@ -31,11 +31,11 @@ class Settings:
 
     def __attrs_post_init__(self) -> None:
         if not re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", self.namespace):
-            hint = "Letters, digits and underscores, no digit first."
+            hint = "Use letters, digits and underscores, and begin with a letter."
             raise UsageError(f"namespace {self.namespace!r} cannot begin a metric's name", hint=hint)
         ascending = all(a < b for a, b in zip(self.buckets, self.buckets[1:], strict=False))
         if not self.buckets or not ascending or not all(map(math.isfinite, self.buckets)):
-            hint = "Give at least one, each greater than the one before; the one without bound is added."
+            hint = "Give at least one bound, in ascending order; the unbounded bucket is added."
             raise UsageError(f"buckets are {list(self.buckets)}", hint=hint)
         if self.names < 1:
             raise UsageError(f"names is {self.names}", hint="Give a whole number of at least 1.")

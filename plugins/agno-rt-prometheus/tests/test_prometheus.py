@@ -1,4 +1,4 @@
-"""What Prometheus gets to see of real runs, in the text that it scrapes."""
+"""Prometheus' view of real runs, as scraped text."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from agno_rt import Agent, Limits, ModelRequest, ModelResponse, Runtime, ToolCal
 from agno_rt.context import RunContext
 from agno_rt.errors import AgnoError, Blocked, LimitExceeded, ModelError
 from agno_rt.events import TurnRestarted
-from agno_rt.hooks import Verdict
+from agno_rt.hooks import Hook, Verdict
 from agno_rt.models import Emit
 from agno_rt.testing import CancelPoint, ScriptedModel, cancel_everywhere
 
 
 @tool(inline=True)
 def double(number: int) -> int:
-    """Twice the number."""
+    """Double the number."""
     return 2 * number
 
 
@@ -35,12 +35,12 @@ CALL = ToolCall("1", "double", '{"number": 21}')
 
 
 def counted(**more: Any) -> Runtime:
-    """A runtime whose runs are counted."""
+    """Make a runtime with counted runs."""
     return Runtime(observers=["prometheus"], **more)
 
 
 def samples(text: str) -> Mapping[str, float]:
-    """What a scrape says: `name{label="value"}` to the value, but for the buckets of histograms."""
+    """Parse a scrape: `name{label="value"}` to the value, without the buckets of histograms."""
     found = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -52,21 +52,38 @@ def samples(text: str) -> Mapping[str, float]:
 
 
 def scraped(rt: Runtime) -> Mapping[str, float]:
-    """What a scrape of the runtime's registry says."""
+    """Scrape the runtime's registry."""
     return samples(generate_latest(registry(rt)).decode())
 
 
 def after(rt: Runtime, *but: str) -> Mapping[str, float]:
-    """What is not 0 of that, less sums of seconds, limits and what begins like `but`."""
+    """Return the samples other than 0, without sums of seconds, limits and names that begin with `but`."""
     left = {name: value for name, value in scraped(rt).items() if value and "_sum{" not in name}
     return {name: value for name, value in left.items() if not name.startswith(("agno_limit_", *but))}
 
 
+class Answering(Hook):
+    """A hook that answers in the model's place."""
+
+    async def before_model(self, context: RunContext, request: ModelRequest) -> ModelResponse:
+        """Answer."""
+        return ModelResponse("from the hook")
+
+
 class TestRuns:
-    """What is counted of runs."""
+    """Counts of runs."""
+
+    async def test_a_hook_that_answers_is_not_a_model(self) -> None:
+        """A turn that a hook answers counts no model call."""
+        async with counted() as rt:
+            await rt.run(Agent(ScriptedModel([]), "a", hooks=[Answering()]), "x")
+            found = after(rt)
+
+        assert not [name for name in found if name.startswith("agno_model_")]
+        assert [name for name in found if name.startswith("agno_agent_run_")]
 
     async def test_that_go_well(self) -> None:
-        """Agents, runs, model calls, tokens, money and tool calls, each by its name and how it ended."""
+        """Agents, runs, model calls, tokens, money and tool calls are counted by name and status."""
 
         class Paid:
             name = "paid"
@@ -99,7 +116,7 @@ class TestRuns:
             }
 
     async def test_that_do_not(self) -> None:
-        """A failed tool, a failed model, a limit, a guardrail: each has its status."""
+        """A failed tool, a failed model, a limit and a guardrail each have their status."""
 
         class Closed:
             name = "closed"
@@ -126,7 +143,7 @@ class TestRuns:
             }
 
     async def test_that_are_under_way(self) -> None:
-        """A run is in progress until it ends, and takes a place of the limit."""
+        """A run is in progress until its end, and uses a place of the limit."""
 
         @tool
         async def look() -> str:
@@ -145,7 +162,7 @@ class TestRuns:
         assert [each["agno_limit_waiting{limit=runs}"] for each in seen] == [0, 0]
 
     async def test_that_begin_a_turn_anew(self) -> None:
-        """Of which a part was streamed in vain."""
+        """A turn restarted after a streamed part is counted."""
 
         class Restarting:
             name = "restarting"
@@ -160,7 +177,7 @@ class TestRuns:
             assert scraped(rt)["agno_agent_turns_restarted_total{agent=ann}"] == 1
 
     async def test_that_pause_and_are_resumed(self) -> None:
-        """Each part is a run by itself; the approval is counted, and the model's call only once."""
+        """Each part of a paused run counts as a run; the approval is counted, and the model's call only once."""
 
         @tool(approve=True)
         async def pay() -> str:
@@ -182,7 +199,7 @@ class TestRuns:
         assert seen["agno_tool_call_duration_seconds_count{status=completed,tool=pay}"] == 1
 
     def test_are_counted_once_wherever_they_are_cancelled(self) -> None:
-        """At every step: nothing stays in progress, and each run that began has ended."""
+        """With a cancellation at every step, no run stays in progress, and each started run has ended."""
 
         async def story(point: CancelPoint) -> None:
             async with counted() as rt:
@@ -202,7 +219,7 @@ class TestRuns:
 
 
 async def test_durations_are_in_buckets(autojump_clock: trio.testing.MockClock) -> None:
-    """Each is counted in every bucket whose bound it does not exceed, and in the sum."""
+    """Each duration is counted in every bucket with a bound at or above the duration, and in the sum."""
 
     async def slow(request: ModelRequest) -> str:
         await trio.sleep(float(request.messages[-1].text))
@@ -220,7 +237,7 @@ async def test_durations_are_in_buckets(autojump_clock: trio.testing.MockClock) 
 
 
 async def test_buckets_are_those_of_the_settings() -> None:
-    """Prometheus gets them added up, the last without bound."""
+    """Prometheus gets cumulative buckets, the last without a bound."""
     async with counted(settings={"prometheus": {"buckets": [100, 200.5], "namespace": "shop"}}) as rt:
         await rt.run(Agent(ScriptedModel(["x"]), "ann"), "x")
         lines = generate_latest(registry(rt)).decode().splitlines()
@@ -244,7 +261,7 @@ async def test_buckets_are_those_of_the_settings() -> None:
     ],
 )
 async def test_wrong_settings_are_named(settings: Mapping[str, Any], problem: str) -> None:
-    """Before anything is counted, with the table that they are in."""
+    """The error comes before any count, with the name of the table."""
     with pytest.raises(AgnoError, match=problem) as caught:
         async with counted(settings={"prometheus": settings}):
             raise AssertionError
@@ -252,7 +269,7 @@ async def test_wrong_settings_are_named(settings: Mapping[str, Any], problem: st
 
 
 async def test_names_beyond_so_many_are_one() -> None:
-    """However many agents there are, and whatever tools a model makes up, there are no more labels than that."""
+    """With many agents and invented tools, the number of labels is bounded."""
     async with counted(settings={"prometheus": {"names": 3}}) as rt:
         for at in range(10):
             calls = tuple(ToolCall(f"{at} {number}", f"made up {at} {number}") for number in range(5))
@@ -268,7 +285,7 @@ async def test_names_beyond_so_many_are_one() -> None:
 
 
 async def test_a_name_that_is_no_text_harms_nothing() -> None:
-    """A model may call a tool by half a character, or by a novel: the metrics are still to be had."""
+    """A tool's name with half a character, or of the length of a novel, does not break the metrics."""
     names = ("\ud800", "\udc00", "x" * 100_000, "x" * 100_001, 'a"b\n', "", "unnamed", "other")
     calls = tuple(ToolCall(str(at), name) for at, name in enumerate(names))
     async with counted() as rt:
@@ -280,10 +297,10 @@ async def test_a_name_that_is_no_text_harms_nothing() -> None:
 
 
 class TestRegistries:
-    """Where the metrics are kept."""
+    """Registries of metrics."""
 
     async def test_each_runtime_has_its_own(self) -> None:
-        """What one counts is not in the other's, nor in the client library's."""
+        """A runtime's counts are neither in another runtime's registry nor in the client library's."""
         async with counted() as one, counted() as other:
             await one.run(Agent(ScriptedModel(["x"]), "ann"), "x")
             assert scraped(one)["agno_agent_creations_total"] == 1
@@ -299,7 +316,7 @@ class TestRegistries:
         assert scraped(rt)["agno_agent_run_duration_seconds_count{agent=ann,status=completed}"] == 2
 
     async def test_the_default_one_counts_all_as_one(self) -> None:
-        """With `registry = "default"`, beside whatever else the application has there."""
+        """With `registry = "default"`, metrics stand beside the application's own."""
         settings = {"prometheus": {"registry": "default", "namespace": "agno_test"}}
         one, other = (counted(settings=settings, limits=Limits(runs=runs)) for runs in (2, 3))
         async with one, other:
@@ -317,7 +334,7 @@ class TestRegistries:
 
 
 async def get(rt: Runtime, headers: Sequence[tuple[bytes, bytes]] = ()) -> tuple[int, Mapping[bytes, bytes], bytes]:
-    """What `GET /metrics` answers, as a server under trio asks the plugin's route for it."""
+    """Return the answer to `GET /metrics`, from the plugin's route under trio."""
     offer = rt.plugins.shared("routes", "metrics")
     assert offer is not None
     sent: list[MutableMapping[str, Any]] = []
@@ -338,7 +355,7 @@ class TestThePage:
     """The route /metrics."""
 
     async def test_has_the_metrics_as_text(self) -> None:
-        """In the format and the encoding that whoever scrapes prefers."""
+        """The page has the format and encoding preferred by the client."""
         async with counted() as rt:
             await rt.run(Agent(ScriptedModel(["x"]), "ann"), "x")
             status, headers, body = await get(rt)
@@ -354,7 +371,7 @@ class TestThePage:
             assert b"agno_agent_creations_total" in gzip.decompress(body)
 
     async def test_is_not_there_where_nothing_is_counted(self) -> None:
-        """It says how to have it, rather than that nothing ever happened."""
+        """Without the observer, the answer has the remedy instead of zeros."""
         async with Runtime() as rt:
             status, headers, body = await get(rt)
         assert (status, headers[b"content-type"]) == (404, b"application/json")
@@ -362,7 +379,7 @@ class TestThePage:
 
 
 def test_the_plugin_imports_nothing_that_takes_time() -> None:
-    """The client library is imported when somebody asks for the observer or the page."""
+    """The client library is imported on the first use of the observer or the page."""
     program = "import sys, agno_rt_prometheus; print('prometheus_client' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -1,4 +1,4 @@
-"""The plugin `serve`: registers the command `agno-rt serve`. The rest is imported when that is asked for."""
+"""The plugin `serve`: registers the command `agno-rt serve`. The command's own modules are imported when it runs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["agno_rt_register_commands"]
 @hookimpl
 def agno_rt_register_commands(register: Register) -> None:
     """Offer `agno-rt serve`."""
-    register("serve", _command, help="Serve agents over HTTP, with a page to chat with them.")
+    register("serve", _load_command, help="Serve agents over HTTP, with a page to chat with them.")
 
 
-def _command() -> click.Command:
+def _load_command() -> click.Command:
     from agno_rt_serve.command import serve
 
     return serve

@@ -1,8 +1,7 @@
-"""The ASGI application: mounts what is answered, behind the checks that every request passes. Knows no sockets.
+"""The ASGI application: mounts the routes, behind the checks of every request. Knows no sockets.
 
-Any ASGI server under trio runs it. Most requests go to a handful of fixed paths, one for each agent among them: those
-are found in one table. Starlette's router has the rest: paths with parameters, the routes of other plugins, and
-everything that is not there.
+Any ASGI server under trio runs it. Most requests go to a handful of fixed paths, found in one table. Starlette's router
+has the rest: paths with parameters, routes of other plugins, and unknown paths.
 """
 
 from __future__ import annotations
@@ -47,11 +46,11 @@ from agno_rt_serve.settings import Settings
 __all__ = ["App"]
 
 _OPEN = frozenset({"/health", SIGN_IN})
-"""Paths that no key is needed for, beside the page's files. The page asks for what it shows, with the key."""
+"""Paths open without a key, beside the page's files. The page's own requests for data need the key."""
 
 
 class Endpoint:
-    """A handler, with its errors answered in the shape of its API."""
+    """A handler whose errors are answered in the shape of its API."""
 
     def __init__(self, handler: Handler, faults: Faults, shape: ErrorBody = error_body) -> None:
         self._handler = handler
@@ -63,13 +62,13 @@ class Endpoint:
         try:
             await self._handler(scope, receive, send)
         except HttpError as error:
-            await _refuse(error, scope, send, self._shape)
+            await _send_error(error, scope, send, self._shape)
         except AgnoError as exc:
-            await _refuse(self._faults.describe(exc, request_id(scope)), scope, send, self._shape)
+            await _send_error(self._faults.describe(exc, request_id(scope)), scope, send, self._shape)
 
 
 class App:
-    """Serves the project's agents, which run in the runtime. `cancel_runs` ends streams with a last word."""
+    """Serves the project's agents, which run in the runtime. `cancel_runs` ends each stream with a last event."""
 
     def __init__(self, project: Project, runtime: Runtime, settings: Settings) -> None:
         self._runtime = runtime
@@ -83,9 +82,11 @@ class App:
         self._guard = Guard(hosts, settings.cors_origins)
         self._key = Key(settings.key) if settings.key else None
         routes = list(self._routes(settings))
-        # Paths without a parameter are found in one table; the rest, and what is not there, by Starlette's router.
-        self._fixed = {(route.method, route.path): self._endpoint(route) for route in routes if "{" not in route.path}
-        self._others = self._starlette(routes, self._dashboard(settings.benchmarks))
+        # One table has the paths without a parameter; Starlette's router has the rest, and answers unknown paths.
+        self._fixed = {
+            (route.method, route.path): self._make_endpoint(route) for route in routes if "{" not in route.path
+        }
+        self._others = self._build_router(routes, self._mount_dashboard(settings.benchmarks))
         self._app: ASGIApp = self._route
         if settings.cors_origins:
             self._app = CORSMiddleware(
@@ -102,12 +103,12 @@ class App:
             try:
                 self._guard.check(scope)
             except HttpError as error:
-                await _refuse(error, scope, send)
+                await _send_error(error, scope, send)
                 return
         await self._app(scope, receive, send)
 
     def cancel_runs(self) -> None:
-        """Cancel the runs that are streamed: each stream ends with an event that says so."""
+        """Cancel the streamed runs: each stream ends with an event that says so."""
         self._runner.cancel()
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,7 +117,7 @@ class App:
             try:
                 self._key.check(scope)
             except HttpError as error:
-                await _refuse(error, scope, send)
+                await _send_error(error, scope, send)
                 return
         endpoint = self._fixed.get((scope["method"], scope["path"])) if kind == "http" else None
         await (endpoint or self._others)(scope, receive, send)
@@ -131,32 +132,32 @@ class App:
         if self._key is not None:
             yield from SignIn(self._key).routes()
 
-    def _endpoint(self, route: Route) -> Endpoint:
+    def _make_endpoint(self, route: Route) -> Endpoint:
         return Endpoint(route.handler, self._faults, route.shape)
 
-    def _starlette(self, routes: list[Route], extra: list[BaseRoute]) -> Starlette:
+    def _build_router(self, routes: list[Route], extra: list[BaseRoute]) -> Starlette:
         methods: dict[str, dict[str, Endpoint]] = {}
         for each in routes:
-            methods.setdefault(each.path, {})[each.method] = self._endpoint(each)
+            methods.setdefault(each.path, {})[each.method] = self._make_endpoint(each)
         own = [StarletteRoute(path, _ByMethod(found), methods=list(found)) for path, found in methods.items()]
         # The bare path too: a mount alone would redirect it, and not every client follows.
-        mounted = [(name, app) for name, app in self._mounted()]
+        mounted = [(name, app) for name, app in self._mount_plugins()]
         bare = [StarletteRoute(f"/{name}", Endpoint(app, self._faults)) for name, app in mounted]
         mounts = [Mount(f"/{name}", app) for name, app in mounted]
-        return Starlette(routes=[*own, *extra, *bare, *mounts], exception_handlers={HTTPException: _no_route})
+        return Starlette(routes=[*own, *extra, *bare, *mounts], exception_handlers={HTTPException: _answer_no_route})
 
-    def _mounted(self) -> Iterator[tuple[str, ASGIApp]]:
+    def _mount_plugins(self) -> Iterator[tuple[str, ASGIApp]]:
         for offer in self._runtime.plugins.offers("routes"):
             try:
                 app = offer.factory(self._runtime)
             except BaseException as exc:
                 if must_pass(exc):
                     raise
-                yield offer.name, Endpoint(_broken(offer.plugin, offer.name, exc), self._faults)
+                yield offer.name, Endpoint(_make_failing_app(offer.plugin, offer.name, exc), self._faults)
             else:
                 yield offer.name, app
 
-    def _dashboard(self, folder: str) -> list[BaseRoute]:
+    def _mount_dashboard(self, folder: str) -> list[BaseRoute]:
         if not folder:
             return []
         files, bare = Endpoint(Dashboard(folder), self._faults), Endpoint(to_dashboard, self._faults)
@@ -164,23 +165,24 @@ class App:
 
 
 class _ByMethod:
-    """All that one path answers, so that what it does not take is told with all that it does."""
+    """The endpoints of one path, by method, so that a 405 can list the methods."""
 
     def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
         self._endpoints = endpoints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer the request; HEAD as GET, whose body the server leaves out."""
+        """Answer the request; HEAD is answered as GET, and the server leaves the body out."""
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         await self._endpoints[method](scope, receive, send)
 
 
-async def _refuse(error: HttpError, scope: Scope, send: Send, shape: ErrorBody | None = None) -> None:
-    """Answer with the error, in the shape of the API by default. A wrong key is logged, without the key."""
+async def _send_error(error: HttpError, scope: Scope, send: Send, shape: ErrorBody | None = None) -> None:
+    """Send the error, in the shape of the API by default. Log a wrong key, without the key."""
     if error.code == "key_wrong":
         client = (scope.get("client") or ("unknown",))[0]
         log.write("warning", "wrong key", client=client, path=scope["path"], request=request_id(scope))
     if scope["type"] != "http":
+        # 1008: a violation of policy (RFC 6455, 7.4.1).
         await send({"type": "websocket.close", "code": 1008})
         return
     shape = shape or (openai_answers.error_body if scope["path"].startswith("/v1/") else error_body)
@@ -191,13 +193,13 @@ async def _get_health(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send, 200, JSON, b'{"status":"ok"}')
 
 
-async def _no_route(request: Request, exc: Exception) -> Response:
+async def _answer_no_route(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
     path = request.url.path
     headers = dict(exc.headers or {})
     if exc.status_code == 405:
         hint = f"Use {headers['Allow']}." if "Allow" in headers else ""
-        error = HttpError(405, "method_not_allowed", f"{path} does not take {request.method}", hint)
+        error = HttpError(405, "method_not_allowed", f"{path} does not accept {request.method}", hint)
     elif exc.status_code == 404:
         hint = "GET /agents lists the agents; POST /agents/NAME/runs runs one."
         error = HttpError(404, "not_found", f"there is nothing at {path}", hint)
@@ -207,8 +209,8 @@ async def _no_route(request: Request, exc: Exception) -> Response:
     return Response(shape(error), error.status, headers, "application/json")
 
 
-def _broken(plugin: str, name: str, exc: BaseException) -> ASGIApp:
-    hint = "Upgrade or uninstall it, or name it in `block` of [runtime] in agno-rt.toml."
+def _make_failing_app(plugin: str, name: str, exc: BaseException) -> ASGIApp:
+    hint = "Upgrade or uninstall the plugin, or name it in `block` of [runtime] in agno-rt.toml."
     error = PluginError(f"plugin {plugin!r} failed to make its routes /{name}: {named(exc)}", plugin=plugin, hint=hint)
 
     async def fail(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""The command `agno-rt serve`: from what was typed to a server that runs until it is told to stop."""
+"""The command `agno-rt serve`: from the command line to a server that runs until it is told to stop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import attrs
 import click
 import trio
 
-from agno_rt import Agent, AgnoError, Runtime
+from agno_rt import AgnoError, Runnable, Runtime
 from agno_rt.cli.options import State, debug_option
 from agno_rt.cli.report import notice, show_warning
 from agno_rt.config import read_settings
@@ -45,55 +45,62 @@ __all__ = ["serve"]
 @click.option("--host", help="Address to listen on. [127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on; 0 takes a free one. [7777]")
 @click.option("--workers", type=click.IntRange(1), help="Processes that serve on the port. [1]")
-@click.option("--grace", type=click.FloatRange(0), help="Seconds that running requests get to end in. [10]")
+@click.option("--grace", type=click.FloatRange(0), help="Seconds for running requests to end in. [10]")
 @click.option("--access-log", is_flag=True, default=None, help="Log a line for each request.")
-@click.option("--profile", is_flag=True, default=None, help="Offer profiles of the server, to this machine alone.")
+@click.option("--profile", is_flag=True, default=None, help="Offer profiles of the server, only to this machine.")
 @click.option("--benchmarks", metavar="DIR", help="Serve the published dashboard of benchmarks in DIR at /benchmarks.")
-@click.option("--key-file", metavar="FILE", help="File with the key that clients must have; made if it is not there.")
+@click.option("--key-file", metavar="FILE", help="File with the key for clients; a missing file gets a new key.")
 @click.option(
-    "--no-auth", is_flag=True, default=None, help="Without a key: whoever reaches the address runs the agents."
+    "--no-auth",
+    is_flag=True,
+    default=None,
+    help="Serve without a key: anybody who reaches the address can run the agents.",
 )
-@click.option("--allow-host", "allowed_hosts", multiple=True, metavar="NAME", help="A name that the server goes by.")
-@click.option("--show-errors", is_flag=True, default=None, help="Tell clients all of an inner error. --debug does too.")
-@click.option("--worker", type=int, hidden=True, help="This is one of them, and this is its channel to its parent.")
+@click.option(
+    "--allow-host", "allowed_hosts", multiple=True, metavar="NAME", help="A name of the server, as in the header Host."
+)
+@click.option(
+    "--show-errors", is_flag=True, default=None, help="Tell clients the whole text of inner errors, as --debug does."
+)
+@click.option("--worker", type=int, hidden=True, help="Serve as a worker, with this channel to the parent.")
 @debug_option
 @click.pass_context
 def serve(context: click.Context, /, source: str | None, worker: int | None, **options: Any) -> int:
     """Serve agents over HTTP, with a page to chat with them.
 
     The agents are those of FILE (a Python file, an import path or a .toml), else of the agno-rt.toml in this folder,
-    else the two that ship. The table [plugins.serve] has more settings; options here stand above it.
+    else the two that ship with agno_rt. The table [plugins.serve] has more settings; options here override it.
     """
-    # As `python` does it: modules in this folder can be named here, and imported by an agents.py.
+    # As `python` does: SOURCE may name modules in this folder, and an agents.py may import them.
     sys.path.insert(0, os.getcwd())
     if context.ensure_object(State).debug:
         options["show_errors"] = True
     with whole_lines():
-        return _run(source, worker, options)
+        return _load_and_serve(source, worker, options)
 
 
-def _run(source: str | None, worker: int | None, options: dict[str, Any]) -> int:
+def _load_and_serve(source: str | None, worker: int | None, options: dict[str, Any]) -> int:
     project = load_project(source)
-    if not project.agents:
+    if not project.runnables:
         raise UsageError(f"{project.source} has no agents to serve", hint="Write a table [agents.NAME] with a model.")
     settings = read_settings(Settings, project.config.plugins.get("serve", {}), "[plugins.serve]")
     if worker is not None:
-        trio.run(_serve, project, Worker(worker))
+        trio.run(_serve_project, project, Worker(worker))
         return 0
     given = {name: value for name, value in options.items() if value not in (None, ())}
     settings = _add_key(attrs.evolve(settings, **given), project, by_option="key_file" in given)
     if settings.workers == 1:
-        trio.run(_serve, project, settings)
+        trio.run(_serve_project, project, settings)
     else:
-        return trio.run(_supervise, source, project, _checked(settings))
+        return trio.run(_serve_with_workers, source, project, _check_workers(settings))
     return 0
 
 
-async def _serve(project: Project, place: Settings | Worker) -> None:
-    """Serve in this process: on what the settings say, or as a worker that its parent told."""
+async def _serve_project(project: Project, place: Settings | Worker) -> None:
+    """Serve in this process: by its own settings, or as a worker of a parent."""
     worker = place if isinstance(place, Worker) else None
     settings = place.settings if isinstance(place, Worker) else place
-    async with project.runtime() as runtime, _inspected(project, runtime, settings):
+    async with project.runtime() as runtime, _offer_inspection(project, runtime, settings):
         if worker is None or worker.number == 1:
             await _check_agents(project, runtime)
         log.load()
@@ -106,39 +113,40 @@ async def _serve(project: Project, place: Settings | Worker) -> None:
             if worker is not None:
                 nursery.start_soon(worker.outlive_parent, server.stop)
             raise_file_limit(settings.max_connections)
+            # Last before serving, when everything is loaded: the collector ignores the objects that exist now.
             tune_collector()
             nursery.start_soon(collect_as_memory_grows)
             try:
                 await server.serve(
-                    announce=partial(_announce, project, settings) if worker is None else worker.ready,
+                    announce=partial(_announce_address, project, settings) if worker is None else worker.ready,
                     listeners=() if worker is None else worker.listeners,
                 )
             except AgnoError as exc:
-                failure = exc  # raised outside of the nursery, which would wrap it
+                failure = exc  # raised after the nursery, which would wrap the error in a group
             nursery.cancel_scope.cancel()
         if failure is not None:
             raise failure
 
 
-async def _supervise(source: str | None, project: Project, settings: Settings) -> int:
-    """Serve in several processes, which this one looks after; the exit code."""
+async def _serve_with_workers(source: str | None, project: Project, settings: Settings) -> int:
+    """Serve in several processes, supervised by this one. Return the exit code."""
     if project.config.runtime.memory == "memory:":
         click.echo(
-            "warning: with several workers, memory: keeps a session in one of them, and the others do not know it; "
-            'where sessions are used, set memory = "sqlite:///agents.db" in [runtime]',
+            "warning: with several workers, memory: keeps a session in one worker, and the others do not know it; "
+            'if clients use sessions, set memory = "sqlite:///agents.db" in [runtime]',
             err=True,
         )
     with ExitStack() as listening:
         listeners = [listening.enter_context(sock) for sock in bind(settings.host, settings.port)]
         addresses: list[Address] = [sock.getsockname()[:2] for sock in listeners]
         supervisor = Supervisor(source, settings, listeners)
-        return await supervisor.run(lambda: _announce(project, settings, addresses))
+        return await supervisor.run(lambda: _announce_address(project, settings, addresses))
 
 
 def _add_key(settings: Settings, project: Project, *, by_option: bool) -> Settings:
     """Return the settings with the key of the option, the environment or the table, in this order.
 
-    Raises `UsageError` where others can read the key, and where anybody could reach the agents without one.
+    Raises `UsageError` if other users can read the key, and if anybody could reach the agents without a key.
     """
     key = take_key(os.environ)
     if settings.key and project.config.path is not None:
@@ -151,8 +159,8 @@ def _add_key(settings: Settings, project: Project, *, by_option: bool) -> Settin
         settings = attrs.evolve(settings, key=key, key_file="")
     if not (settings.key or settings.no_auth or is_loopback(settings.host)):
         raise UsageError(
-            f"whoever reaches {settings.host or 'this machine'} could run these agents: there is no key",
-            hint=f"Set {VARIABLE}, or use --key-file FILE, which makes one. To serve without: --no-auth.",
+            f"anybody who reaches {settings.host or 'this machine'} could run these agents: there is no key",
+            hint=f"Set {VARIABLE}, or use --key-file FILE, which makes a key. To serve without a key: --no-auth.",
         )
     return settings
 
@@ -164,17 +172,19 @@ def _read_key(path: str) -> str:
     return key
 
 
-def _checked(settings: Settings) -> Settings:
+def _check_workers(settings: Settings) -> Settings:
     if settings.workers < 1:
-        raise UsageError(f"[plugins.serve]: workers is {settings.workers}", hint="At least one has to serve.")
+        raise UsageError(f"[plugins.serve]: workers is {settings.workers}", hint="Set it to 1 or more.")
     if os.name != "posix":
-        raise UsageError("several workers need a Unix", hint="Leave `workers` out, and put a proxy before several.")
+        raise UsageError(
+            "several workers need a Unix", hint="Leave `workers` out, or start several servers behind a proxy."
+        )
     return settings
 
 
 @asynccontextmanager
-async def _inspected(project: Project, runtime: Runtime, settings: Settings) -> AsyncIterator[None]:
-    """Let `agno-rt top` ask what the runtime does. Where that cannot be, it is said, and the server serves."""
+async def _offer_inspection(project: Project, runtime: Runtime, settings: Settings) -> AsyncIterator[None]:
+    """Let `agno-rt top` ask about the runtime. If that fails, warn and serve all the same."""
     config, inspector = project.config.runtime, None
     if settings.inspect and "inspect" not in (*config.observers, *config.block):
         try:
@@ -199,20 +209,20 @@ async def _obey_signals(server: Server, worker: Worker | None, *, task_status: t
             if server.busy and worker is not None:
                 worker.busy()
             elif server.busy:
-                click.echo("Stopping: waiting for running requests. Once more stops at once.", err=True)
+                click.echo("Stopping: waiting for running requests. A second signal stops at once.", err=True)
 
 
 async def _check_agents(project: Project, runtime: Runtime) -> None:
-    """Say what would keep agents from answering, and what is good to know. Raises what is wrong with all of them."""
-    usable: list[Agent] = []
-    for name, agent in project.agents.items():
+    """Warn of agents that cannot run, and print notes. Raises the error if no agent can run."""
+    usable: list[Runnable] = []
+    for name, agent in project.runnables.items():
         try:
             runtime.check(agent)
             usable.append(agent)
         except AgnoError as exc:
-            if not usable and name == list(project.agents)[-1]:
+            if not usable and name == list(project.runnables)[-1]:
                 raise
-            click.echo(f"warning: the agent {name!r} cannot run: {exc.message} {exc.hint}".rstrip(), err=True)
+            click.echo(f"warning: the {agent.kind} {name!r} cannot run: {exc.message} {exc.hint}".rstrip(), err=True)
     for finding in await check_ready(runtime, *usable):
         if finding.level == "note":
             notice(str(finding))
@@ -220,25 +230,25 @@ async def _check_agents(project: Project, runtime: Runtime) -> None:
             show_warning(str(finding), finding.hint)
 
 
-def _announce(project: Project, settings: Settings, addresses: list[Address]) -> None:
+def _announce_address(project: Project, settings: Settings, addresses: list[Address]) -> None:
     port = addresses[0][1]
-    # What listens everywhere is reached under this machine's own name.
+    # 0.0.0.0 and :: are not addresses to connect to: show a loopback address instead.
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(settings.host, settings.host)
     url = f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{port}"
-    names = list(project.agents)
+    names = list(project.runnables)
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     by = f" with {settings.workers} workers" if settings.workers > 1 else ""
     click.echo(f"Serving {shown} at {url}{by} (Ctrl-C stops)")
     if not (settings.key or is_loopback(settings.host)):
-        click.echo("warning: whoever reaches this address can run these agents: there is no key", err=True)
-    data, key = '{"input": "Hello"}', _key_header(settings)
+        click.echo("warning: anybody who reaches this address can run these agents: there is no key", err=True)
+    data, key = '{"input": "Hello"}', _format_key_header(settings)
     click.echo(f"Try: curl {url}/agents/{names[0]}/runs {key}-H 'Content-Type: application/json' -d '{data}'")
     if settings.profile:
         click.echo(f"Profile: curl {key}'{url}/debug/profile?seconds=5' -o profile.svg")
 
 
-def _key_header(settings: Settings) -> str:
-    """Return what a shell adds to curl for the key, which is not shown itself."""
+def _format_key_header(settings: Settings) -> str:
+    """Return the header that makes curl send the key, without showing the key itself."""
     if not settings.key:
         return ""
     key = f"$(cat {shlex.quote(settings.key_file)})" if settings.key_file else f"${VARIABLE}"

@@ -1,7 +1,7 @@
-"""What the server refuses, and what it tells of an error, in JSON. Pure: knows neither sockets nor routes.
+"""Errors over HTTP, and the part of an agent's error that clients may see. Pure: knows neither sockets nor routes.
 
-An error that the client can mend, or wait out, is told as it is. Any other is the server's own matter: its text may
-hold paths, addresses and whatever an exception holds, so that the client is told its kind and where the log has it.
+Clients are told all of an error that they can mend or wait out. Any other error is inner: its text may hold paths,
+addresses and other details of the server. The client is told the kind of error, and where to find it in the log.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ __all__ = ["BrokenAgent", "HttpError", "describe", "error_body", "is_inner", "ru
 
 _TOLD = (UsageError, LimitExceeded, Blocked, RunCancelled)
 _INNER = (ConfigError, ToolDefinitionError)
-"""Usage errors of whoever wrote the agents, not of whoever runs them."""
+"""Usage errors of the agents' author, not of the client."""
 
 
 class HttpError(Exception):
-    """A request that is answered with an error: its HTTP status, a stable code, what is wrong and what to do.
+    """A request that is answered with an error: an HTTP status, a stable code, the fault and the remedy.
 
-    `headers` go out with the answer (`Allow`, `Retry-After`); `run_id` is the run's, where one failed.
+    `headers` go out with the answer (`Allow`, `Retry-After`); `run_id` is the id of the failed run, or empty.
     """
 
     def __init__(
@@ -59,44 +59,44 @@ class BrokenAgent(AgnoError):
 
 
 _KINDS: tuple[tuple[type[AgnoError], str], ...] = (
-    (OutputError, "the model's answer does not fit what the agent answers with"),
+    (OutputError, "the model's answer does not fit the agent's output type"),
     (RunConflict, "the run is under way already, or over"),
-    (SessionConflict, "the session was changed by another run meanwhile, and this one was not stored in it"),
-    (BackendError, "what the server stores could not be read or written"),
+    (SessionConflict, "another run changed the session meanwhile, so this run was not stored in it"),
+    (BackendError, "the server's stored data could not be read or written"),
     (ConfigError, "the server lacks a setting that the run needs"),
     (BrokenAgent, "the agent cannot run as it stands"),
 )
-"""What is told of inner errors; the first that fits."""
+"""The message for an inner error; the first kind that fits counts."""
 
 
 _LIMITS: tuple[tuple[type[LimitExceeded], str], ...] = (
     (Overloaded, "the server has too much to do right now"),
     (DeadlineExceeded, "the answer took too long, so the run was stopped"),
-    (LimitExceeded, "the run used up what one run may use, and was stopped"),
+    (LimitExceeded, "the run reached a limit for one run, and was stopped"),
 )
-"""What users of a page are told of limits, which they cannot raise; the hint has what developers need."""
+"""The message for a limit, written for users of a page, who cannot raise limits; the hint is for developers."""
 
 
 def error_body(error: HttpError) -> bytes:
-    """The JSON that every route but those under /v1 answers an error with."""
+    """Return the JSON of an error, for every route outside /v1."""
     told = {"code": error.code, "message": error.message, "hint": error.hint}
     return msgspec.json.encode({"error": told | ({"run_id": error.run_id} if error.run_id else {})})
 
 
 def is_inner(error: AgnoError) -> bool:
-    """Whether the error is the server's own matter, so that its text is for the log alone."""
+    """Return whether the error's text is for the log alone."""
     return not isinstance(error, _TOLD) or isinstance(error, _INNER)
 
 
 def run_of(error: AgnoError) -> str:
-    """Return the id of the run that the error ended; empty where none had begun."""
+    """Return the id of the run that the error ended; empty if no run had begun."""
     return "" if error.result is None else str(error.result.run_id)
 
 
 def describe(error: AgnoError, *, full: bool = False, request: str = "") -> HttpError:
-    """Return the error as an answer; one that may be tried again says when.
+    """Return the error as an answer, with `Retry-After` if the request may be sent again.
 
-    Of an inner error only its kind is told, unless all is to be told in `full`, and where the log has it.
+    For an inner error the answer has only its kind and where the log has the rest, unless `full` is true.
     """
     status, message, hint = error.http_status, error.message, error.hint
     run = run_of(error)
@@ -108,7 +108,7 @@ def describe(error: AgnoError, *, full: bool = False, request: str = "") -> Http
         message, hint = _name_kind(error), f"The server's log says why{place and ': '}{place}."
         if isinstance(error, SessionConflict) or getattr(error, "retryable", False):
             hint = f"Send it again. {hint}"
-        elif status < 500 and not isinstance(error, RunConflict):  # it is not the client's to mend
+        elif status < 500 and not isinstance(error, RunConflict):  # the client cannot mend the error
             status = 500
     described = HttpError(status, error.code, message, hint, _retry_after(error))
     described.run_id = run
@@ -127,7 +127,7 @@ def _name_model_kind(status: int | None) -> str:
         case None:
             return "the model gave no answer"
         case 429:
-            return "the model's service takes no more requests for now"
+            return "the model's service does not accept more requests for now"
         case 408 | 504:
             return "the model's service did not answer in time"
     return "the model's service is out of order" if status >= 500 else "the model's service refused the request"

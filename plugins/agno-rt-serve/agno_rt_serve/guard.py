@@ -1,7 +1,7 @@
-"""Which Host, Origin and kind of fetch a request may come with: keeps pages of other sites out. Pure.
+"""Checks of Host, Origin and Sec-Fetch-Site, which keep pages of other sites out. Pure.
 
-A page elsewhere may send requests here in three ways: across origins, by a domain name of its own that it rebinds to
-this address, and by what it embeds. Browsers tell the first by Origin, the second by Host, the third by Sec-Fetch-Site.
+A page elsewhere may send requests here in three ways: across origins, by rebinding its own domain name to this address,
+and by embedding. Browsers tell the first by Origin, the second by Host, the third by Sec-Fetch-Site.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ __all__ = ["Guard", "allowed_hosts", "check_host", "is_loopback"]
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _WILDCARDS = frozenset({"", "0.0.0.0", "::"})
+# `same-site` is another port or another subdomain, and so another origin.
 _ELSEWHERE = frozenset({b"cross-site", b"same-site"})
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server that listens on the host."""
+    """Return whether only this machine reaches a server that listens on the host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -28,10 +29,10 @@ def is_loopback(host: str) -> bool:
 
 
 def allowed_hosts(host: str, allowed: Collection[str], *, keyed: bool = False) -> frozenset[bytes] | None:
-    """Return the names that the Host header may have, without a port; `None` is any.
+    """Return the names that the Host header may have, without a port; `None` allows any.
 
-    `host` is where the server listens. A server with a key takes any name, unless some are given: a page that rebinds
-    its name does not have the key.
+    `host` is the server's own address. A server with a key takes any name unless `allowed` has some: a page that
+    rebinds its name does not have the key.
     """
     if "*" in allowed or (keyed and not allowed):
         return None
@@ -40,7 +41,7 @@ def allowed_hosts(host: str, allowed: Collection[str], *, keyed: bool = False) -
 
 
 def check_host(header: bytes | None, allowed: frozenset[bytes] | None) -> None:
-    """Raise `HttpError` 421 for a Host that is not allowed. A request of HTTP/1.0 without one is not a browser's."""
+    """Raise `HttpError` 421 for a Host that is not allowed. A missing Host passes: HTTP/1.0 only, so not a browser."""
     if allowed is None or header is None or header in allowed:
         return
     name, colon, port = header.rpartition(b":")
@@ -48,14 +49,14 @@ def check_host(header: bytes | None, allowed: frozenset[bytes] | None) -> None:
         name = header
     if name.lower() not in allowed:
         shown = name.decode("latin-1")
-        hint = f"If it is yours: --allow-host {shown}, or allowed_hosts = [{shown!r}] in [plugins.serve]."
-        raise HttpError(421, "host_not_allowed", f"this server does not go by the name {shown!r}", hint)
+        hint = f"If the name is yours: --allow-host {shown}, or allowed_hosts = [{shown!r}] in [plugins.serve]."
+        raise HttpError(421, "host_not_allowed", f"this server does not answer to the name {shown!r}", hint)
 
 
 class Guard:
-    """Checks where a request comes from, for every route alike.
+    """Checks the source of a request, for every route alike.
 
-    `hosts` are the names that this server goes by, `None` for any; `origins` are those whose pages may use it.
+    `hosts` are the server's names, `None` for any; `origins` are the origins whose pages may use the server.
     """
 
     def __init__(self, hosts: frozenset[bytes] | None, origins: Collection[str]) -> None:
@@ -63,10 +64,10 @@ class Guard:
         self._origins = None if "*" in origins else frozenset(origin.encode() for origin in origins)
 
     def check(self, scope: Scope) -> None:
-        """Raise `HttpError` 421 for a Host that is not ours, 403 for a page of another origin."""
+        """Raise `HttpError` 421 for a Host that is not the server's, 403 for a page of another origin."""
         host = None
         origin = site = mode = b""
-        # One pass over the headers, since every request comes by here.
+        # One pass over the headers: every request pays for this check.
         for name, value in scope["headers"]:
             if name == b"host":
                 host = value
@@ -83,17 +84,19 @@ class Guard:
             if origin not in self._origins and not _is_at(origin.lower(), (host or b"").lower()):
                 raise _cross_site(origin.decode("latin-1"))
         elif site in _ELSEWHERE and mode != b"navigate":
-            # What a page embeds has no Origin. A link that is followed may lead here.
+            # Embedded requests have no Origin. Following a link (mode `navigate`) is allowed.
             raise _cross_site("another site")
 
 
 def _is_at(origin: bytes, host: bytes) -> bool:
-    """Whether the host is the origin's; a port that its scheme has by default may be named or not."""
+    """Return whether the host is the origin's; the scheme's default port may be named or left out."""
     scheme, _, place = origin.partition(b"://")
     port = {b"http": b":80", b"https": b":443"}.get(scheme)
     return port is not None and bool(place) and place.removesuffix(port) == host.removesuffix(port)
 
 
 def _cross_site(origin: str) -> HttpError:
-    hint = "If it is yours, add it to cors_origins of [plugins.serve]; behind a proxy, have it pass on the Host."
+    hint = (
+        "If the site is yours, add it to cors_origins of [plugins.serve]; behind a proxy, let the proxy pass on Host."
+    )
     return HttpError(403, "cross_site", f"pages of {origin} may not use this server", hint)

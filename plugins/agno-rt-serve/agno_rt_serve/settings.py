@@ -1,4 +1,4 @@
-"""The settings of the plugin: the table `[plugins.serve]` of agno-rt.toml. Knows nothing of who uses them."""
+"""The settings of the plugin: the table `[plugins.serve]` of agno-rt.toml. Knows none of its readers."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ __all__ = ["Settings"]
 
 @attrs.frozen
 class Settings:
-    """How to serve. Times are in seconds, sizes in bytes.
+    """Settings of the server. Times are in seconds, sizes in bytes.
 
-    host, port       where to listen; port 0 takes a free one
-    workers          how many processes serve on the port; each has its own memory, limits and connections
-    grace            how long running requests may go on once the server is told to stop
-    max_connections  open at once; for one more the idlest is closed, and where all have a request under way, it is
-                     answered 503
+    host, port       the address to listen on; port 0 takes a free port
+    workers          processes that serve on the port; each has its own memory, limits and connections
+    grace            time for running requests to end once the server is told to stop
+    max_connections  open at once; for one more the idlest is closed, or 503 is answered if every connection has a
+                     request under way
     body_memory      the requests of all connections together, until they are answered; more is answered 503
     max_head         a request's line and headers; more is answered 431
     max_body         a request's body, which is held in memory; more is answered 413 (and so is more than seven eighths
                      of body_memory)
     max_media        one image, audio, video or file in a body; more is answered 413
-    media_urls       whether they may be given by a URL, which the model's provider then fetches
+    media_urls       accept media by URL, for the model's provider to fetch
     head_timeout     from a request's first byte to the end of its head; then 408
     body_timeout     from the end of the head to the end of the body; then 408
-    keep_alive       how long a connection may stay open between requests
-    send_timeout     how long a client may take to read the next bytes of a response; then it is cut off
-    key              the key that clients must have; better leave it in the environment, or in a file
-    key_file         a file that holds the key and that only its owner can read; made with a new key if it is not there
-    no_auth          whether to serve beyond this machine without a key
-    allowed_hosts    what the Host header may say, beside loopback's names; empty: anything where there is a key
-    cors_origins     pages of which origins may use the API from a browser; `*` is any
-    show_errors      whether clients are told all of an inner error: for those who develop the agents
-    access_log       whether to log a line for each request
-    profile          whether there are /debug/profile and /debug/memory, for clients on this machine
-    profile_remote   whether they are there for all clients
-    inspect          whether `agno-rt top` of this user, on this machine, may ask what the agents do
+    keep_alive       time that a connection may stay open between requests
+    send_timeout     time for a client to read the next bytes of a response; then the connection is cut
+    key              the key for clients; better kept in the environment, or in a file
+    key_file         a file with the key, readable only by its owner; a missing file is made with a new key
+    no_auth          serve beyond this machine without a key
+    allowed_hosts    names that the Host header may have, beside loopback's; if empty, a server with a key allows any
+    cors_origins     origins of pages that may use the API from a browser; `*` is any
+    show_errors      tell clients the whole text of inner errors: for developers of the agents
+    access_log       log a line for each request
+    profile          serve /debug/profile and /debug/memory, for clients on this machine
+    profile_remote   serve both for all clients
+    inspect          let `agno-rt top` of the same user, on this machine, ask about the agents' runs
     benchmarks       the folder of a published dashboard of benchmarks, served at /benchmarks; empty is none
-    suggestions      what people are offered to ask an agent, by the agent's name
+    suggestions      questions to offer for an agent, by the agent's name
     """
 
     host: str = "127.0.0.1"

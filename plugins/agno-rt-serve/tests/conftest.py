@@ -1,4 +1,4 @@
-"""Fixtures for the tests of the server: one that runs in the test's own loop, and a client that speaks raw bytes."""
+"""Fixtures for the tests of the server: a server in the test's own loop, and a client that speaks raw bytes."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def browser() -> Iterator[Browser]:
 def launch(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start `agno-rt serve` on a free port, as a process that does not outlive the test.
 
-    `launch(code, "--grace", "0", key="...", settings="...")`: the code of its agents.py, options, the key in its
-    environment, lines for `[plugins.serve]`, and the `memory` of its runtime.
+    `launch(code, "--grace", "0", key="...", settings="...")`: the code of the agents.py, options, the key for the
+    environment, lines for `[plugins.serve]`, and the `memory` of the runtime.
     """
     started: list[subprocess.Popen[str]] = []
 
@@ -87,7 +87,7 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 @pytest.fixture
 def address() -> Callable[[subprocess.Popen[str]], str]:
-    """Read the line by which a server says that it serves, and find its URL."""
+    """Read the line with which a server announces itself. Return the URL."""
 
     def read(process: subprocess.Popen[str]) -> str:
         assert process.stdout is not None
@@ -100,7 +100,7 @@ def address() -> Callable[[subprocess.Popen[str]], str]:
 
 @attrs.define
 class Answer:
-    """A response as it came over the wire."""
+    """A response with its bytes as received."""
 
     status: int
     headers: Mapping[str, str]
@@ -108,7 +108,7 @@ class Answer:
 
 
 class Wire:
-    """A client that sends bytes as they are, and reads what comes back."""
+    """A client that sends raw bytes, and reads the answers."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.stream = stream
@@ -121,16 +121,16 @@ class Wire:
         await trio.aclose_forcefully(self.stream)
 
     async def send(self, *pieces: bytes) -> None:
-        """Send the pieces, each in a write of its own."""
+        """Send the pieces, each in a separate write."""
         for piece in pieces:
             await self.stream.send_all(piece)
 
     async def line(self) -> bytes:
-        """The next line."""
+        """Return the next line."""
         return (await self._until(b"\r\n"))[:-2]
 
     async def answer(self, *, head_only: bool = False) -> Answer:
-        """The next response, its body read as its headers say."""
+        """Return the next response, with its body read by the headers."""
         lines = (await self._until(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         status = int(lines[0].split()[1])
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:-2])}
@@ -145,7 +145,7 @@ class Wire:
         return Answer(status, headers, body)
 
     async def rest(self) -> bytes:
-        """Everything until the server closes. A reset counts as the end."""
+        """Return everything until the server closes. A reset counts as the end."""
         with trio.fail_after(PATIENCE):
             try:
                 while data := await self.stream.receive_some():
@@ -190,17 +190,17 @@ class Served:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The server's address."""
         return f"http://127.0.0.1:{self.port}"
 
     async def dial(self, address: str = "127.0.0.1") -> Wire:
-        """A new connection to it, from that address of this machine."""
+        """Open a connection to the server, from the given address of the machine."""
         return Wire(await trio.open_tcp_stream("127.0.0.1", self.port, local_address=address))
 
 
 @pytest.fixture
 def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
-    """Wait until something is so that no event tells of: `await until(lambda: ...)`."""
+    """Wait for a condition without an event: `await until(lambda: ...)`."""
 
     async def wait(condition: Callable[[], bool]) -> None:
         with trio.fail_after(PATIENCE):
@@ -215,7 +215,7 @@ Serve = Callable[..., Awaitable[Served]]
 
 @pytest.fixture
 async def serve(nursery: trio.Nursery) -> AsyncIterator[Serve]:
-    """Serve an ASGI application: `await serve(app, head_timeout=0.2)`; stopped when the test is over."""
+    """Serve an ASGI application, `await serve(app, head_timeout=0.2)`, until the test is over."""
     servers: list[Server] = []
 
     async def start(app: ASGIApp, *, cancel_runs: Callable[[], None] = lambda: None, **settings: Any) -> Served:
@@ -242,7 +242,7 @@ class EntryPoint:
         self._plugin = plugin
 
     def load(self) -> object:
-        """The plugin itself."""
+        """Return the plugin."""
         return self._plugin
 
 
@@ -280,7 +280,7 @@ async def make_app() -> AsyncIterator[Callable[..., Awaitable[App]]]:
             memory: str | MemoryBackend = "memory:",
             **settings: Any,
         ) -> App:
-            # Of what is installed only the kernel's own memory: other plugins' routes are none of this test's business.
+            # Of the installed plugins only the kernel's memory: a test must not depend on other plugins' routes.
             own = ("memory", "sqlite")
             points: list[Any] = [point for point in entry_points(group="agno_rt") if point.name in own]
             points.append(EntryPoint("test", Offers(routes or {}, tools or {})))

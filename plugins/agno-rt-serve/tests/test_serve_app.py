@@ -1,10 +1,11 @@
-"""The API over real sockets: agents with scripted models, asked as a client would ask them."""
+"""The API over real sockets: agents with scripted models, and requests like a client's."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
@@ -14,7 +15,22 @@ import pytest
 import trio
 from agno_rt_serve.http.asgi import Receive, Scope, Send
 
-from agno_rt import Agent, Limits, Media, ModelRequest, ModelResponse, ToolCall, Usage, tool
+from agno_rt import (
+    Agent,
+    Flow,
+    Limits,
+    Media,
+    Message,
+    ModelRequest,
+    ModelResponse,
+    Runnable,
+    RunResult,
+    Tool,
+    ToolCall,
+    Toolkit,
+    Usage,
+    tool,
+)
 from agno_rt.context import RunContext
 from agno_rt.errors import ModelError
 from agno_rt.events import TextDelta, TurnRestarted
@@ -36,7 +52,7 @@ def weather(city: str) -> str:
 
 @attrs.define
 class Stuck:
-    """A model that says one word, never ends, and records that it was cancelled."""
+    """A model with one word, which never ends, and records a cancellation."""
 
     name: str = "stuck"
     started: trio.Event = attrs.Factory(trio.Event)
@@ -72,7 +88,7 @@ def events(text: str) -> list[tuple[str, int, dict[str, Any]]]:
 
 class TestReading:
     async def test_health_and_agents(self, serve_agents: Any) -> None:
-        """The server says that it is well, and lists its agents with their tools, without their instructions."""
+        """The health route answers, and the agents are listed with their tools, without their instructions."""
         model, about = ScriptedModel([]), "Knows the weather."
         helper = Agent(model, "helper", "Keep this secret.", tools=[weather, "files:search"], description=about)
         async with client(await serve_agents(helper)) as http:
@@ -83,11 +99,11 @@ class TestReading:
             {"name": "weather", "description": "Current weather in a city.", "approve": False},
             {"name": "files:search", "description": "", "approve": False},
         ]
-        described = {"name": "helper", "model": "scripted", "description": about, "tools": shown, "suggestions": []}
-        assert listed == {"agents": [described]}
+        described = {"name": "helper", "kind": "agent", "model": "scripted", "description": about, "tools": shown}
+        assert listed == {"agents": [described | {"parts": [], "suggestions": []}]}
 
     async def test_names_tools_of_plugins(self, serve_agents: Any) -> None:
-        """A tool that a plugin provides is listed as itself; one that nobody provides, as it was written."""
+        """A tool of a plugin is listed with its name and description; an unknown tool, as written."""
         agent = Agent(ScriptedModel([]), "a", tools=["test:weather", "gone:away"])
         async with client(await serve_agents(agent, tools={"weather": lambda rest, settings: weather})) as http:
             listed = (await http.get("/agents")).json()["agents"][0]["tools"]
@@ -95,7 +111,7 @@ class TestReading:
         assert [tool["name"] for tool in listed] == ["weather", "gone:away"]
 
     async def test_names_functions_that_are_tools(self, serve_agents: Any) -> None:
-        """A function among an agent's tools is listed as the tool that it becomes."""
+        """A function among an agent's tools is listed as a tool."""
 
         def look(place: str) -> str:
             """Look at a place."""
@@ -106,8 +122,33 @@ class TestReading:
 
         assert listed == [{"name": "look", "description": "Look at a place.", "approve": False}]
 
+    async def test_opens_toolkits(self, serve_agents: Any) -> None:
+        """A toolkit that has to be opened is listed by its name, opened by the first run, and shared by the others."""
+        log: list[str] = []
+
+        @asynccontextmanager
+        async def connect() -> AsyncIterator[list[Tool]]:
+            log.append("asked")
+            if len(log) == 1:
+                raise ConnectionRefusedError("port 99")
+            yield [weather]
+
+        steps: list[ToolCall | str] = [ToolCall("1", "weather", '{"city": "Seoul"}'), "Sunny."]
+        agent = Agent(ScriptedModel(steps * 2), "a", tools=[Toolkit("sky", open=connect)])
+        async with client(await serve_agents(agent)) as http:
+            listed = (await http.get("/agents")).json()["agents"][0]["tools"]
+            failed = await http.post("/agents/a/runs", json={"input": "x"})
+            done = await http.post("/agents/a/runs", json={"input": "x"})
+            streamed = await http.post("/agents/a/runs", json={"input": "x"}, headers=SSE)
+
+        assert [tool["name"] for tool in listed] == ["sky"]
+        assert (failed.status_code, failed.json()["error"]["code"]) == (500, "plugin")
+        assert done.json()["content"] == "Sunny."
+        assert events(streamed.text)[-1][2]["status"] == "completed"
+        assert log == ["asked"] * 2
+
     async def test_outputs_of_pydantic(self, serve_agents: Any) -> None:
-        """An output that is a model of pydantic's is sent as JSON, by the names of its schema."""
+        """A pydantic model as output is sent as JSON, with the names of its schema."""
 
         class Trip(pydantic.BaseModel):
             city: str = pydantic.Field(alias="theCity")
@@ -119,7 +160,7 @@ class TestReading:
         assert answered["output"] == {"theCity": "Seoul"}
 
     async def test_page(self, serve_agents: Any) -> None:
-        """The page comes with a policy that lets it run nothing but itself."""
+        """The page comes with a policy that allows only its own files."""
         async with client(await serve_agents(Agent(ScriptedModel([]), "a"))) as http:
             page = await http.get("/")
 
@@ -131,7 +172,7 @@ class TestReading:
 
 class TestRuns:
     async def test_runs_an_agent(self, serve_agents: Any) -> None:
-        """A run answers with its result; a session is carried on by the next run."""
+        """A run answers with its result; the next run goes on with the session."""
         model = ScriptedModel(["Hello Ann.", "You are Ann."])
         async with client(await serve_agents(Agent(model, "a"))) as http:
             first = await http.post("/agents/a/runs", json={"input": "I am Ann.", "session": "s", "user": "ann"})
@@ -154,7 +195,9 @@ class TestRuns:
 
     @pytest.mark.parametrize("user", [{"user": "bob"}, {"user": "Ann"}, {"user": None}, {}])
     async def test_the_session_of_another_is_refused(self, serve_agents: Any, user: dict[str, Any]) -> None:
-        """Another user's run on a session is a 403, streamed or not; no model is asked, and nothing of it is told."""
+        """A run on another user's session is a 403, streamed or not, before a model is asked, and shows nothing of the
+        session.
+        """
         model = ScriptedModel(["Noted."])
         asked = {"input": "What is the code?", "session": "s", **user}
         async with client(await serve_agents(Agent(model, "a"), Agent(ScriptedModel([]), "b"))) as http:
@@ -179,7 +222,7 @@ class TestRuns:
         "name", ["", "x" * 9_000_000, "two\nlines", "nna\u202e"], ids=["", "long", "lines", "bidi"]
     )
     async def test_a_name_that_is_none_is_refused(self, serve_agents: Any, key: str, name: str) -> None:
-        """A session's or a user's name without characters, with too many, or with some that steer text, is a 400."""
+        """A name of a session or user that is empty, too long, or has steering characters is a 400."""
         async with client(await serve_agents(Agent(ScriptedModel([]), "a"))) as http:
             answer = await http.post("/agents/a/runs", json={"input": "Hi.", key: name})
 
@@ -188,7 +231,7 @@ class TestRuns:
         assert len(answer.content) < 1_000
 
     async def test_says_what_a_paused_run_waits_for(self, serve_agents: Any) -> None:
-        """A run that waits for a person is no error: its status says so, and its approvals are there."""
+        """A paused run is not an error: its status and its approvals are in the answer."""
 
         @tool(approve=True)
         def pay() -> str:
@@ -204,7 +247,7 @@ class TestRuns:
         assert [each["call"]["name"] for each in body["approvals"]] == ["pay"]
 
     async def test_gives_typed_output(self, serve_agents: Any) -> None:
-        """An agent with an output type answers with it as JSON."""
+        """An agent with an output type answers with JSON."""
         agent = Agent(ScriptedModel(['{"celsius": 17}']), "a", output=Temperature)
         async with client(await serve_agents(agent)) as http:
             answer = await http.post("/agents/a/runs", json={"input": "How warm?"})
@@ -212,7 +255,7 @@ class TestRuns:
         assert answer.json()["output"] == {"celsius": 17}
 
     async def test_streams_events(self, serve_agents: Any) -> None:
-        """Asked for events, a run sends each as it happens: named, numbered, as JSON."""
+        """A streamed run sends each event as it happens: with type, number and JSON."""
         model = ScriptedModel([ToolCall("c1", "weather", '{"city": "Seoul"}'), "Sunny there."])
         async with client(await serve_agents(Agent(model, "a", tools=[weather]))) as http:
             answer = await http.post("/agents/a/runs", json={"input": "Weather?"}, headers=SSE)
@@ -229,7 +272,7 @@ class TestRuns:
         assert got[-1][2]["status"] == "completed"
 
     async def test_a_failed_run(self, serve_agents: Any) -> None:
-        """A run without an answer has the error's status and its id; a stream ends with the event that says so."""
+        """A failed run answers with the error's status and the run's id; its stream ends with `run_ended`."""
         failure = ModelError("the model is away", hint="Wait for it.", retry_after=7)
         async with client(await serve_agents(Agent(ScriptedModel([failure, failure]), "a"))) as http:
             plain = await http.post("/agents/a/runs", json={"input": "x"})
@@ -245,11 +288,11 @@ class TestRuns:
         assert last["error"] == f"the model gave no answer\nThe server's log says why: run {last['run_id']}."
 
     async def test_overload_is_told_at_once(self, serve_agents: Any) -> None:
-        """Beyond the runtime's queue a run is refused with 503 and when to come back, stream or not."""
+        """A run beyond the runtime's queue is refused with 503 and `Retry-After`, streamed or not."""
         stuck = Stuck()
         served = await serve_agents(Agent(stuck, "a"), limits=Limits(runs=1, queue=0))
         async with client(served) as http, trio.open_nursery() as nursery:
-            nursery.start_soon(_ignore, http.post, "/agents/a/runs", {"input": "x"})
+            nursery.start_soon(_ignore_call, http.post, "/agents/a/runs", {"input": "x"})
             await happens(stuck.started)
             for headers in ({}, SSE):
                 refused = await http.post("/agents/a/runs", json={"input": "x"}, headers=headers)
@@ -259,17 +302,17 @@ class TestRuns:
 
     @pytest.mark.parametrize("headers", [{}, SSE])
     async def test_hanging_up_cancels_the_run(self, serve_agents: Any, headers: dict[str, str]) -> None:
-        """A client that leaves cancels its run, whether it waited for JSON or read a stream."""
+        """Hanging up cancels the run, during a wait for JSON or during a stream."""
         stuck = Stuck()
         served = await serve_agents(Agent(stuck, "a"))
         async with client(served) as http, trio.open_nursery() as nursery:
-            nursery.start_soon(_ignore, http.post, "/agents/a/runs", {"input": "x"}, headers)
+            nursery.start_soon(_ignore_call, http.post, "/agents/a/runs", {"input": "x"}, headers)
             await happens(stuck.started)
             nursery.cancel_scope.cancel()
         await happens(stuck.cancelled)
 
     async def test_stopping_ends_streams_with_a_last_word(self, serve_agents: Any) -> None:
-        """When the grace period is over a stream gets its last event, and a waiting client a 503."""
+        """The grace period's end gives a stream its last event, and a waiting client a 503."""
         stuck, other = Stuck(), Stuck()
         served = await serve_agents(Agent(stuck, "a"), Agent(other, "b"), grace=0.1)
         answers: dict[str, httpx2.Response] = {}
@@ -295,7 +338,7 @@ def b64(data: bytes) -> str:
 
 class TestMedia:
     async def test_parts_reach_the_model(self, serve_agents: Any) -> None:
-        """An input of parts: text, bytes with their type found out, URLs as they are, and a file of text."""
+        """Parts of an input reach the model: text, bytes with a detected type, URLs unchanged, and a text file."""
         model = ScriptedModel(["A dot."])
         parts = [
             {"type": "text", "text": "What is this?"},
@@ -317,7 +360,7 @@ class TestMedia:
         )
 
     async def test_media_for_a_model_that_takes_none(self, serve_agents: Any) -> None:
-        """A model that takes text alone gets no image: a 400 says what it takes, and a text file is text."""
+        """A model for text alone gets no image: a 400 says what the model accepts. A text file becomes text."""
         blind = ScriptedModel(["ok"], profile=ModelProfile(media=()))
         async with client(await serve_agents(Agent(blind, "a"))) as http:
             image = await http.post("/agents/a/runs", json={"input": [{"type": "image", "data": b64(GIF)}]})
@@ -355,7 +398,7 @@ class TestMedia:
     async def test_what_is_refused(
         self, serve_agents: Any, parts: list[Any], status: int, code: str, named: str
     ) -> None:
-        """What is no media, too large, or on this machine is refused by name, with what to do; nothing is read."""
+        """Wrong, large or local media are refused by name with a hint, and no file is read."""
         async with client(await serve_agents(Agent(ScriptedModel([]), "a"), max_media=100)) as http:
             answer = await http.post("/agents/a/runs", json={"input": parts})
 
@@ -365,7 +408,7 @@ class TestMedia:
         assert error["hint"]
 
     async def test_urls_can_be_turned_off(self, serve_agents: Any) -> None:
-        """Where the provider is not to fetch what clients name, URLs are refused, and bytes are taken."""
+        """With `media_urls` off, URLs are refused and bytes are accepted."""
         async with client(await serve_agents(Agent(ScriptedModel(["ok"]), "a"), media_urls=False)) as http:
             by_url = await http.post("/agents/a/runs", json={"input": [{"type": "image", "url": "https://host/a"}]})
             as_data = await http.post("/agents/a/runs", json={"input": [{"type": "image", "data": b64(GIF)}]})
@@ -376,7 +419,7 @@ class TestMedia:
 
 class TestWhatElseHappens:
     async def test_reasoning(self, serve_agents: Any) -> None:
-        """What the model thought is apart from the answer, in the result and in the stream, with its tokens."""
+        """Reasoning is apart from the answer, in the result and in the stream, with its tokens."""
         thinks = ModelResponse("So.", reasoning="Hm.", usage=Usage(1, 2, 1))
         async with client(await serve_agents(Agent(ScriptedModel([thinks, thinks]), "a"))) as http:
             answer = (await http.post("/agents/a/runs", json={"input": "x"})).json()
@@ -387,7 +430,7 @@ class TestWhatElseHappens:
         assert deltas == [("reasoning_delta", "Hm."), ("text_delta", "So.")]
 
     async def test_a_turn_that_begins_anew(self, serve_agents: Any) -> None:
-        """The stream says that what was streamed of the turn is void."""
+        """The stream says that the text of the turn so far is void."""
         async with client(await serve_agents(Agent(Restarting("Wrong", "Right."), "a"))) as http:
             stream = await http.post("/agents/a/runs", json={"input": "x"}, headers=SSE)
 
@@ -397,7 +440,7 @@ class TestWhatElseHappens:
         assert got[-1][1]["content"] == "Right."
 
     async def test_progress_of_tools(self, serve_agents: Any) -> None:
-        """What a tool tells of its progress is an event of the stream."""
+        """A tool's progress is an event of the stream."""
 
         @tool
         async def count(context: RunContext) -> str:
@@ -413,7 +456,7 @@ class TestWhatElseHappens:
         assert (progress["data"], progress["call"]["name"]) == ({"done": 0.5}, "count")
 
     async def test_a_guardrail_that_blocks(self, serve_agents: Any) -> None:
-        """A run that is blocked is a 422; a stream tells of the guardrail, and ends with the code."""
+        """A blocked run is a 422; a stream names the guardrail, and ends with the code."""
         async with client(await serve_agents(Agent(ScriptedModel([]), "a", hooks=[NoX()]))) as http:
             plain = await http.post("/agents/a/runs", json={"input": "x"})
             stream = await http.post("/agents/a/runs", json={"input": "x"}, headers=SSE)
@@ -426,7 +469,7 @@ class TestWhatElseHappens:
 
 @attrs.define
 class Restarting:
-    """A model that says something, takes it back, and says something else."""
+    """A model that says something, takes back the text, and says something else."""
 
     first: str
     then: str
@@ -465,7 +508,7 @@ class TestBadRequests:
         ],
     )
     async def test_bodies(self, serve_agents: Any, body: str, code: str, named: str) -> None:
-        """A body that is no run is a 400 that names what is wrong with it."""
+        """A body that does not describe a run is a 400 that names the fault."""
         async with client(await serve_agents(Agent(ScriptedModel([]), "a"))) as http:
             headers = {"Content-Type": "application/json; charset=utf-8"}
             answer = await http.post("/agents/a/runs", content=body.encode("latin-1"), headers=headers)
@@ -476,7 +519,7 @@ class TestBadRequests:
         assert error["hint"]
 
     async def test_a_misspelt_key(self, serve_agents: Any) -> None:
-        """An unknown key gets the nearest one."""
+        """An unknown key is answered with the nearest key."""
         async with client(await serve_agents(Agent(ScriptedModel([]), "a"))) as http:
             answer = await http.post("/agents/a/runs", json={"input": "x", "sesion": "s"})
 
@@ -496,7 +539,7 @@ class TestBadRequests:
     async def test_routes(
         self, serve_agents: Any, method: str, path: str, headers: dict[str, str], status: int, named: str
     ) -> None:
-        """What is not there, or not meant so, is a JSON error that says what would be right."""
+        """An unknown route, or a wrong method, is a JSON error that says what would be right."""
         async with client(await serve_agents(Agent(ScriptedModel([]), "assistant"))) as http:
             answer = await http.request(method, path, content=b'{"input": "x"}', headers=headers)
 
@@ -522,7 +565,7 @@ class TestBrowsers:
         ],
     )
     async def test_host(self, serve_agents: Any, host: str, settings: dict[str, Any], status: int) -> None:
-        """On loopback, only loopback's names and the allowed ones are answered: no page can rebind its name here."""
+        """On loopback, only loopback's names and the allowed names are answered: no page can rebind its name here."""
         async with client(await serve_agents(Agent(ScriptedModel([]), "a"), **settings)) as http:
             answer = await http.get("/health", headers={"Host": host})
 
@@ -530,7 +573,7 @@ class TestBrowsers:
         assert status == 200 or answer.json()["error"]["code"] == "host_not_allowed"
 
     async def test_cors(self, serve_agents: Any) -> None:
-        """Other origins get nothing unless they are allowed by name."""
+        """Other origins are refused unless allowed by name."""
         agent = Agent(ScriptedModel([]), "a")
         ours, theirs = {"Origin": "https://ours.example"}, {"Origin": "https://theirs.example"}
         async with client(await serve_agents(agent)) as http:
@@ -545,7 +588,7 @@ class TestBrowsers:
 class TestRoutesOfPlugins:
     @pytest.mark.parametrize("failure", [RuntimeError("no such table"), SystemExit("no such table")], ids=repr)
     async def test_mounts_them(self, serve_agents: Any, failure: BaseException) -> None:
-        """A plugin's routes are served under their name; those that break do so alone."""
+        """A plugin's routes are served under their name; broken routes do not harm others."""
 
         def hello(runtime: Any) -> Any:
             async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -566,7 +609,7 @@ class TestRoutesOfPlugins:
             assert (await http.post("/agents/a/runs", json={"input": "x"})).json()["content"] == "Still here."
 
     async def test_one_that_exits_ends_its_request_alone(self, serve_agents: Any, caplog: Any) -> None:
-        """The server goes on when a route exits, or a model or a tool of an agent does."""
+        """The server goes on when a route, a model or a tool exits."""
 
         def leaving(runtime: Any) -> Any:
             async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -598,7 +641,62 @@ class Temperature:
     celsius: int
 
 
-async def _ignore(
+async def _ignore_call(
     post: Callable[..., Awaitable[Any]], path: str, body: Any, headers: dict[str, str] | None = None
 ) -> None:
     await post(path, json=body, headers=headers or {})
+
+
+@attrs.define(eq=False)
+class Chain(Runnable[Any, Any]):
+    """Runs its steps one after another."""
+
+    name: str
+    steps: Sequence[Runnable]
+    description: str = ""
+
+    kind = "chain"
+
+    def parts(self) -> Sequence[Runnable]:
+        return self.steps
+
+    async def conduct(self, flow: Flow, input: tuple[Message, ...]) -> RunResult:
+        given = input
+        for step in self.steps:
+            result = await flow.run(step, given)
+            given = (Message("user", result.content),)
+        return result
+
+
+class TestOtherRunnables:
+    @pytest.fixture
+    def chain(self) -> Chain:
+        def add(word: str) -> Agent:
+            return Agent(ScriptedModel([lambda request: f"{request.messages[-1].text} {word}"] * 9), word)
+
+        return Chain("both", [add("one"), add("two")], "Adds two words.")
+
+    async def test_listed_and_run(self, serve_agents: Any, chain: Chain) -> None:
+        """A runnable that is not an agent is listed with its kind and parts, and runs by the same routes."""
+        async with client(await serve_agents(chain)) as http:
+            [listed] = (await http.get("/agents")).json()["agents"]
+            done = (await http.post("/agents/both/runs", json={"input": "zero", "session": "s"})).json()
+            streamed = await http.post(
+                "/agents/both/runs", json={"input": "more"}, headers={"Accept": "text/event-stream"}
+            )
+
+        assert (listed["kind"], listed["model"], listed["parts"]) == ("chain", "", ["one", "two"])
+        assert (done["status"], done["content"]) == ("completed", "zero one two")
+        names = [name for name, _, _ in events(streamed.text)]
+        assert (names[0], names[-1]) == ("run_started", "run_ended")
+
+    async def test_as_a_model(self, serve_agents: Any, chain: Chain) -> None:
+        """OpenAI's clients use the runnable as a model; settings of a model are refused by name."""
+        body = {"model": "both", "messages": [{"role": "user", "content": "zero"}]}
+        async with client(await serve_agents(chain)) as http:
+            done = (await http.post("/v1/chat/completions", json=body)).json()
+            refused = await http.post("/v1/chat/completions", json=body | {"temperature": 0})
+
+        assert done["choices"][0]["message"]["content"] == "zero one two"
+        assert refused.status_code == 400
+        assert refused.json()["error"]["param"] == "temperature"

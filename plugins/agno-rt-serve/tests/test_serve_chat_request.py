@@ -1,4 +1,4 @@
-"""What a client asks of an agent by the chat completions format: settings, and tools of its own."""
+"""Requests of the chat completions format: settings, and tools of the client."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OTHER = ToolCall("c2", "weather", '{"city": "Oslo"}')
 
 
 def nested(depth: int) -> Any:
-    """A tool whose parameters are so many objects in one another."""
+    """Return a tool whose parameters are objects nested so many deep."""
     schema: dict[str, Any] = {"type": "object"}
     for _ in range(depth // 2):
         schema = {"type": "object", "properties": {"x": schema}}
@@ -86,7 +86,7 @@ class TestSettings:
         ],
     )
     async def test_that_are_honoured(self, serve_agents: Any, body: Any, own: Any, expected: Any) -> None:
-        """What a model can be told reaches it, for this run alone; the agent's bound of tokens is not raised."""
+        """A client's settings reach the model for this run alone; the agent's bound of tokens is not raised."""
         model = ScriptedModel(["x", "x"])
         agent = Agent(model, "a", settings=ModelSettings(**own))
 
@@ -128,7 +128,7 @@ class TestSettings:
         ],
     )
     async def test_that_are_refused(self, serve_agents: Any, name: str, value: Any) -> None:
-        """What an agent cannot do is refused by its name, as is what is out of range or not known."""
+        """Unsupported, unknown and out-of-range parameters are refused by name."""
         model = ScriptedModel([])
         refused = await answer(serve_agents, Agent(model, "a"), {name: value})
 
@@ -138,7 +138,7 @@ class TestSettings:
         assert model.requests == []
 
     async def test_that_change_nothing(self, serve_agents: Any) -> None:
-        """What asks for what an agent does anyway, or says nothing of the answer, is taken."""
+        """Parameters that ask for an agent's usual answer, or do not affect the answer, are accepted."""
         body = {
             "top_p": 1,
             "n": 1,
@@ -164,7 +164,7 @@ class TestSettings:
 
 class TestToolsOfTheClient:
     async def test_whole(self, ask: Any) -> None:
-        """A call of the client's tool is the answer; the next request brings its result, and has the answer to it."""
+        """A call of the client's tool is the answer; the next request brings the result, and gets the answer to it."""
         model = ScriptedModel([ModelResponse("I look.", (CALL, OTHER)), "Sunny in both."])
         agent = Agent(model, "a", "Be brief.")
 
@@ -199,7 +199,7 @@ class TestToolsOfTheClient:
     @pytest.mark.parametrize("text", ["", "I look."])
     @pytest.mark.parametrize("reasoning", ["", "Hm."])
     async def test_streamed(self, ask: Any, text: str, reasoning: str) -> None:
-        """Streamed, text and reasoning come once, then the calls, then the reason."""
+        """A stream has text and reasoning once, then the calls, then the reason."""
         model = ScriptedModel([ModelResponse(text, (CALL, OTHER), reasoning)])
 
         def stream(create: Callable[..., Any]) -> Any:
@@ -217,7 +217,7 @@ class TestToolsOfTheClient:
         assert [chunk.choices[0].finish_reason for chunk in chunks][-1] == "tool_calls"
 
     async def test_beside_the_agents_own(self, ask: Any) -> None:
-        """The agent calls its own tools as ever; where a turn calls tools of both, the client's are the answer."""
+        """The agent calls its own tools as ever; if a turn calls tools of both sides, the client's are the answer."""
         own = ToolCall("c0", "clock")
         model = ScriptedModel([own, ModelResponse("", (own, CALL))])
         first = await ask(Agent(model, "a", tools=[clock]), lambda create: create(messages=question(), tools=[WEATHER]))
@@ -241,7 +241,7 @@ class TestToolsOfTheClient:
         assert seen == [CALL]
 
     async def test_one_at_a_time(self, ask: Any) -> None:
-        """Where the client wants no parallel calls it gets the first; calls without ids of their own get some."""
+        """Without parallel calls the client gets the first call; calls without ids get some."""
         same = ToolCall("", "weather", "{}")
         model = ScriptedModel([ModelResponse("", (CALL, OTHER)), ModelResponse("", (same, same))])
 
@@ -271,7 +271,7 @@ class TestToolsOfTheClient:
         assert model.requests[0].tool_choice == expected
 
     async def test_with_a_deep_schema(self, serve_agents: Any) -> None:
-        """Parameters may be nested as deep as a model may be asked to fill in."""
+        """Parameters may be nested up to the bound."""
         model = ScriptedModel(["x"])
         await answer(serve_agents, Agent(model, "a"), {"tools": [nested(90)]})
 
@@ -307,13 +307,13 @@ class TestToolsOfTheClient:
         ],
     )
     async def test_that_are_refused(self, serve_agents: Any, body: Any, param: str) -> None:
-        """A tool that cannot be offered is refused by its place."""
+        """A malformed tool is refused by its place."""
         refused = await answer(serve_agents, Agent(ScriptedModel([]), "a", tools=[clock]), body)
 
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
 
     async def test_with_an_output_type(self, serve_agents: Any) -> None:
-        """An agent with an output type has no answer but that."""
+        """An agent with an output type refuses tools of the client."""
         refused = await answer(serve_agents, Agent(ScriptedModel([]), "a", output=list[int]), {"tools": [WEATHER]})
 
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, "tools")
@@ -338,7 +338,7 @@ CALLED = {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "
     ],
 )
 async def test_calls_and_results_belong_together(serve_agents: Any, messages: Any, param: str) -> None:
-    """A history in which a call has no result, or a result no call, is refused by the place of the fault."""
+    """A call without a result, or a result without a call, is refused by its place in the history."""
     refused = await answer(serve_agents, Agent(ScriptedModel([]), "a"), {"messages": messages})
 
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)

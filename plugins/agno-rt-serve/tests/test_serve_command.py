@@ -1,4 +1,4 @@
-"""`agno-rt serve` as a real process: what it prints, how it stops, and what it says when it cannot start."""
+"""`agno-rt serve` as a real process: output, end, and errors at the start."""
 
 from __future__ import annotations
 
@@ -83,19 +83,19 @@ endless = Agent(Model(3600), "endless")
 
 @attrs.define
 class Process:
-    """A server process and the first lines that it printed."""
+    """A server process and the first lines of its output."""
 
     popen: subprocess.Popen[str]
     url: str
     greeting: list[str]
 
     def line(self) -> str:
-        """The next line of its output."""
+        """Return the next line of its output."""
         assert self.popen.stdout is not None
         return self.popen.stdout.readline()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """Send the signal and wait for the end: the exit code and what it said on stderr."""
+        """Send the signal and wait for the end. Return the exit code and stderr."""
         self.popen.send_signal(number)
         _, err = self.popen.communicate(timeout=PATIENCE)
         return self.popen.returncode, err
@@ -141,7 +141,7 @@ def post(url: str, agent: str, *, stream: bool = False) -> tuple[int, str]:
 
 
 def about(process: Process) -> dict[str, int]:
-    """What its agent tells of the process."""
+    """Return the agent's answer about the process."""
     told: dict[str, int] = json.loads(json.loads(post(process.url, "about")[1])["content"])
     return told
 
@@ -179,7 +179,7 @@ class TestServing:
         assert process.stop() == (0, "")
 
     def test_access_log(self, start: Start) -> None:
-        """Each request is logged where that is asked for."""
+        """With `--access-log` each request is logged."""
         process = start("--access-log")
         with urllib.request.urlopen(f"{process.url}/health", timeout=PATIENCE) as answer:
             assert answer.status == 200
@@ -190,7 +190,7 @@ class TestServing:
         assert process.stop()[0] == 0
 
     def test_settings_and_options(self, start: Start) -> None:
-        """The settings of agno-rt.toml hold, and options stand above them."""
+        """Options override the settings of agno-rt.toml."""
         process = start("--host", "localhost", settings='host = "127.0.0.2"\nmax_body = 20')
 
         assert process.url.startswith("http://localhost:")
@@ -203,7 +203,7 @@ class TestServing:
             assert caught.value.code == 413
 
     def test_the_process_is_made_ready(self, start: Start) -> None:
-        """The collector leaves what is loaded alone and seldom walks all the rest; files are there for connections."""
+        """The collector ignores loaded objects and seldom walks the rest; the limit of open files is raised."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 512), hard))
         try:
@@ -218,7 +218,7 @@ class TestServing:
 
     @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not tell how large a process is")
     def test_old_garbage_does_not_pile_up(self, start: Start) -> None:
-        """Garbage of a few objects and many bytes is found, though the collector counts objects."""
+        """Garbage of few objects and many bytes is collected, though the collector counts objects."""
         process = start()
         before = about(process)["bytes"]
         for _ in range(20):
@@ -232,7 +232,7 @@ class TestServing:
 class TestStopping:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
     def test_running_requests_end_first(self, start: Start, number: signal.Signals) -> None:
-        """Told to stop during a run, the server answers it, then exits with 0."""
+        """A server told to stop during a run answers the run, then exits with 0."""
         process = start()
         result = in_background(lambda: post(process.url, "quick"))
         assert process.line() == "asked\n"
@@ -255,13 +255,13 @@ class TestStopping:
         assert (last["type"], last["status"]) == ("run_ended", "cancelled")
 
     def test_a_second_signal_stops_at_once(self, start: Start) -> None:
-        """Nobody has to wait for the grace period."""
+        """A second signal ends the grace period."""
         process = start("--grace", "3600")
-        result = in_background(lambda: _outcome(lambda: post(process.url, "endless")))
+        result = in_background(lambda: _read_status(lambda: post(process.url, "endless")))
         assert process.line() == "asked\n"
         process.popen.send_signal(signal.SIGINT)
         assert process.popen.stderr is not None
-        assert "Once more" in process.popen.stderr.readline()
+        assert "A second signal" in process.popen.stderr.readline()
         began = time.monotonic()
         code, said = process.stop(signal.SIGINT)
 
@@ -272,7 +272,7 @@ class TestStopping:
 
 class TestFailing:
     def test_a_port_in_use(self, tmp_path: Path) -> None:
-        """A port that is taken is one line with the way out."""
+        """A port in use is an error of one line with the way out."""
         (tmp_path / "agents.py").write_text(AGENTS)
         with socket.create_server(("127.0.0.1", 0)) as other:
             code, said = fails("agents.py", "--port", str(other.getsockname()[1]), cwd=tmp_path)
@@ -283,7 +283,7 @@ class TestFailing:
         assert "Traceback" not in said
 
     def test_an_unknown_setting(self, tmp_path: Path) -> None:
-        """A misspelt setting is named, with its table and the nearest one."""
+        """A misspelt setting is named, with its table and the nearest setting."""
         (tmp_path / "agents.py").write_text(AGENTS)
         (tmp_path / "agno-rt.toml").write_text('[runtime]\nload = ["agents.py"]\n[plugins.serve]\nprot = 1\n')
         code, said = fails(cwd=tmp_path)
@@ -292,7 +292,7 @@ class TestFailing:
         assert all(part in said for part in ("'prot'", "plugins.serve", "'port'"))
 
     def test_agents_that_cannot_run(self, tmp_path: Path) -> None:
-        """Agents whose models are not there keep the server from starting, and are named."""
+        """Agents with missing models keep the server from starting, and are named."""
         (tmp_path / "agents.py").write_text('from agno_rt import Agent\na = Agent("nothing:at-all", "a")\n')
         code, said = fails("agents.py", "--port", "0", cwd=tmp_path)
 
@@ -300,7 +300,7 @@ class TestFailing:
         assert "'nothing'" in said
 
 
-def _outcome(function: Callable[[], tuple[int, str]]) -> int:
+def _read_status(function: Callable[[], tuple[int, str]]) -> int:
     try:
         return function()[0]
     except OSError:

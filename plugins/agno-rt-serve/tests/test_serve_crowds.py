@@ -1,4 +1,4 @@
-"""The server under more clients, and more bytes of them, than it has room for; and what is left once they are gone."""
+"""The server with too many clients and bytes, and its memory afterwards."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HALF_BODY = POST + b"Content-Length: 9\r\n\r\nabc"
 
 @attrs.define
 class App:
-    """Answers at once with the size of the body; under /slow not before it is released."""
+    """An application that answers with the size of the body: at once, or under /slow after its release."""
 
     running: int = 0
     release: trio.Event = attrs.Factory(trio.Event)
@@ -56,7 +56,7 @@ async def post(served: Any, size: int, path: bytes = b"/quick") -> Any:
 
 class TestPlaces:
     async def test_the_idlest_makes_room(self, serve: Any) -> None:
-        """For one connection too many, the one that was idle for longest is closed without a word."""
+        """For one connection too many, the longest idle one is closed without an answer."""
         served = await serve(App(), max_connections=2)
         async with await served.dial() as first, await served.dial() as second:
             for wire in (first, second):
@@ -72,12 +72,12 @@ class TestPlaces:
                 assert (await second.answer()).status == 200
 
     async def test_requests_under_way_keep_their_places(self, serve: Any, until: Any) -> None:
-        """Idle connections go first, then slow heads, then slow bodies, and no request that is under way."""
+        """Idle connections go first, then slow heads, then slow bodies, but no request under way."""
         app = App()
         served = await serve(app, max_connections=4)
         async with AsyncExitStack() as stack:
             wires = []
-            # The better the claim, the older: it is not the age that tells.
+            # Better claims get older connections here, to show that the age of a connection does not decide.
             for sent in (RUN, HALF_BODY, HALF_HEAD, b""):
                 wires.append(await stack.enter_async_context(await served.dial()))
                 await wires[-1].send(sent)
@@ -118,7 +118,7 @@ class TestPlaces:
             assert (await wire.answer()).status == 200
 
     async def test_all_who_are_turned_away_are_told(self, serve: Any, until: Any) -> None:
-        """Many clients that find no place at once, and do not leave, each get the answer."""
+        """Many clients without a place at once, all of which stay, each get the answer."""
         app = App()
         served = await serve(app, max_connections=1)
         async with AsyncExitStack() as stack:
@@ -131,7 +131,7 @@ class TestPlaces:
 
     @pytest.mark.parametrize("start", [b"", GET, HALF_HEAD, HALF_BODY, b"NONSENSE\r\n\r\n"])
     async def test_a_crowd_keeps_nobody_out(self, serve: Any, start: bytes) -> None:
-        """Five times as many clients as there are places, which do nothing or go slowly: the others are answered."""
+        """Five times as many idle or slow clients as places do not keep other clients out."""
         served = await serve(App(), max_connections=40)
         async with AsyncExitStack() as stack:
             for number in range(200):
@@ -145,7 +145,7 @@ class TestPlaces:
 
     @pytest.mark.parametrize("start", [b"", HALF_HEAD, HALF_BODY])
     async def test_the_address_with_most_places_loses_first(self, serve: Any, until: Any, start: bytes) -> None:
-        """A client with many connections drives out its own, not another's that is older."""
+        """A client with many connections drives out its own, not an older one of another client."""
         served = await serve(App(), max_connections=5)
         async with AsyncExitStack() as stack:
             other = await stack.enter_async_context(await served.dial("127.0.0.2"))
@@ -162,7 +162,7 @@ class TestPlaces:
             assert (await other.answer()).status == 200
 
     async def test_a_waiting_request_is_not_idle(self, serve: Any, until: Any) -> None:
-        """A client whose request arrived, but was not read yet, is not taken for an idle one."""
+        """A client whose request has arrived unread does not count as idle."""
         served = await serve(App(), max_connections=20)
         for _ in range(8):
             async with AsyncExitStack() as stack:
@@ -170,7 +170,7 @@ class TestPlaces:
                 for wire in wires:
                     await wire.send(GET)
                     await wire.answer()
-                # All before the server has a turn: twenty requests, and a client who would like a place.
+                # All before the server has a turn: twenty requests, and one more client.
                 for wire in wires:
                     os.write(wire.stream.socket.fileno(), GET)
                 stack.enter_context(socket.create_connection(("127.0.0.1", served.port)))
@@ -181,7 +181,7 @@ class TestPlaces:
 
 class TestBytes:
     async def test_bodies_share_a_budget(self, serve: Any, until: Any) -> None:
-        """Where bodies hold all that they may, one more is refused by its head, and told when to come again."""
+        """A body beyond the full budget is refused by its head, with `Retry-After`."""
         app = App()
         served = await serve(app, body_memory=1_000_000)
         async with AsyncExitStack() as stack:
@@ -197,7 +197,7 @@ class TestBytes:
         assert small.body == b"50000"
 
     async def test_chunks_are_counted_as_they_come(self, serve: Any, until: Any) -> None:
-        """A body that does not say how long it is, is cut off when there is no room for more of it."""
+        """A body without a length is cut off when the budget is full."""
         app = App()
         served = await serve(app, body_memory=1_000_000)
         async with await served.dial() as first, await served.dial() as second:
@@ -209,7 +209,7 @@ class TestBytes:
             assert code(await second.answer()) == (503, "too_many_bodies")
 
     async def test_one_that_never_fits(self, serve: Any) -> None:
-        """A body larger than all bodies may be together is not told to come again."""
+        """A body larger than the whole budget gets no `Retry-After`."""
         served = await serve(App(), body_memory=100_000)
         answer = await post(served, 100_000)
 
@@ -217,7 +217,7 @@ class TestBytes:
         assert "retry-after" not in answer.headers
 
     async def test_room_comes_back(self, serve: Any, until: Any) -> None:
-        """What a request held is free again once it is answered, refused, or its client has left."""
+        """A request's memory is free once the request is answered or refused, or its client has left."""
         app = App()
         served = await serve(app, body_memory=1_000_000)
         budget = served.server.budget
@@ -232,7 +232,7 @@ class TestBytes:
         assert budget.free == budget.size == 1_000_000
 
     async def test_a_kept_connection_holds_nothing(self, serve: Any) -> None:
-        """Between requests, the body of the last one is gone."""
+        """Between requests, a connection does not hold the last body."""
         served = await serve(App())
         request = POST + b"Content-Length: 50000\r\n\r\n" + b"x" * 50_000
         async with await served.dial() as wire:
@@ -244,7 +244,7 @@ class TestBytes:
             assert not any(each.body for each in alive(Request))
 
     async def test_a_slow_body_makes_room(self, serve: Any, until: Any) -> None:
-        """A body that has been arriving for long is given up when another needs its room."""
+        """A body that has been arriving for long is given up when another needs its memory."""
         served = await serve(App(), body_memory=1_000_000)
         async with await served.dial() as slow:
             await slow.send(POST + b"Content-Length: 800000\r\n\r\n", b"x" * 799_999)
@@ -259,7 +259,7 @@ class TestBytes:
             assert code(await slow.answer()) == (503, "too_many_bodies")
 
     async def test_many_requests_at_once_are_counted(self, serve: Any, until: Any) -> None:
-        """Thousands of pipelined requests count for what they take as objects, not as bytes alone."""
+        """Thousands of pipelined requests count as objects, not only as bytes."""
         app = App()
         served = await serve(app)
         async with await served.dial() as wire:
@@ -271,13 +271,13 @@ class TestBytes:
 
 
 def alive(*kinds: type) -> list[Any]:
-    """The objects of these types that the garbage collector has yet to look at, or that are in use."""
+    """Return the objects of these types that are in use, or not collected yet."""
     return [each for each in gc.get_objects() if isinstance(each, kinds)]
 
 
 @pytest.fixture
 def collector_off() -> Iterator[None]:
-    """Without the garbage collector, so that what it would have to find stays."""
+    """Run without the garbage collector, so that uncollected garbage stays."""
     gc.collect()
     gc.disable()
     yield
@@ -303,7 +303,7 @@ class TestHangUps:
         ids=["nothing", "request", "head", "body", "chunks", "upgrade", "run", "pipeline", "nonsense", "second"],
     )
     async def test_leave_nothing_behind(self, serve: Any, until: Any, sent: bytes) -> None:
-        """What a connection held is freed when it ends, without the garbage collector."""
+        """A connection's memory is freed at its end, without the garbage collector."""
         served = await serve(App())
         kinds = (RequestParser, httptools.HttpRequestParser, Connection, Exchange, Request)
         before = len(alive(*kinds))

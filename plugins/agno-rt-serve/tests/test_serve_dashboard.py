@@ -1,4 +1,4 @@
-"""The dashboard of benchmarks at /benchmarks: what is served of its folder, and what never is."""
+"""The dashboard of benchmarks at /benchmarks: the files that are served, and the files that never are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Serve = Callable[..., Awaitable[Any]]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A published dashboard, with things in it that are no part of one and a secret beside it."""
+    """A published dashboard among other files, beside a secret."""
     made = tmp_path / "html"
     (made / "graphs" / "cpu-Fast one").mkdir(parents=True)
     for name in ("index.html", "graphs.html", "index.json", "asv.js", "asv.css", "regressions.xml", "swallow.png"):
@@ -41,7 +41,7 @@ def agent() -> Agent:
 
 
 async def get(served: Any, target: str, *, method: str = "GET", headers: str = "") -> Any:
-    """Ask with the target as it is: no client tidies it up."""
+    """Send the target unchanged: no client tidies it up."""
     async with await served.dial() as wire:
         await wire.send(f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
         return await wire.answer(head_only=method == "HEAD")
@@ -49,7 +49,7 @@ async def get(served: Any, target: str, *, method: str = "GET", headers: str = "
 
 class TestServing:
     async def test_files(self, serve_agents: Serve, folder: Path) -> None:
-        """Each kind of file goes out as what it is; the pages may load nothing from elsewhere."""
+        """Each kind of file has its own type; the pages may load nothing from elsewhere."""
         served = await serve_agents(agent(), benchmarks=str(folder))
         for target, kind in (
             ("/benchmarks/", "text/html; charset=utf-8"),
@@ -69,13 +69,13 @@ class TestServing:
         assert (await get(served, "/benchmarks/")).body == b"the file index.html"
 
     async def test_without_the_slash(self, serve_agents: Serve, folder: Path) -> None:
-        """The bare path leads on to the one that relative links work on."""
+        """The bare path redirects to the path on which relative links work."""
         answer = await get(await serve_agents(agent(), benchmarks=str(folder)), "/benchmarks")
 
         assert (answer.status, answer.headers["location"]) == (307, "benchmarks/")
 
     async def test_what_did_not_change(self, serve_agents: Serve, folder: Path) -> None:
-        """A browser that has the file is told so, and only its head is sent where only that is asked for."""
+        """A browser with the current file gets a 304, and HEAD gets only the head."""
         served = await serve_agents(agent(), benchmarks=str(folder))
         head = await get(served, "/benchmarks/asv.js", method="HEAD")
         again = await get(served, "/benchmarks/asv.js", headers=f"If-None-Match: {head.headers['etag']}\r\n")
@@ -84,14 +84,14 @@ class TestServing:
         assert again.status == 304
 
     async def test_published_anew(self, serve_agents: Serve, folder: Path) -> None:
-        """What is published while the server runs is served."""
+        """A dashboard published while the server runs is served."""
         served = await serve_agents(agent(), benchmarks=str(folder))
         (folder / "index.html").write_text("newer")
 
         assert (await get(served, "/benchmarks/")).body == b"newer"
 
     async def test_the_rest_goes_on(self, serve_agents: Serve, folder: Path) -> None:
-        """The agents are where they were, and without the setting there is no dashboard."""
+        """The agents stay at their paths, and without the setting there is no dashboard."""
         served = await serve_agents(agent(), benchmarks=str(folder))
         assert (await get(served, "/agents")).status == 200
 
@@ -121,7 +121,7 @@ class TestRefusing:
         ],
     )
     async def test_what_is_not_there(self, serve_agents: Serve, folder: Path, path: str) -> None:
-        """No way leads out of the folder, and what is in it but no part of a dashboard is not served: 404, in JSON."""
+        """No path leads out of the folder, and other files in the folder are not served: 404, in JSON."""
         answer = await get(await serve_agents(agent(), benchmarks=str(folder)), f"/benchmarks/{path}")
 
         assert answer.status == 404
@@ -130,7 +130,7 @@ class TestRefusing:
         assert "/benchmarks/" in error["hint"]
 
     async def test_writing(self, serve_agents: Serve, folder: Path) -> None:
-        """It is there to be read."""
+        """The dashboard is read-only."""
         answer = await get(
             await serve_agents(agent(), benchmarks=str(folder)), "/benchmarks/index.html", method="DELETE"
         )
@@ -141,7 +141,7 @@ class TestRefusing:
 
     @pytest.mark.parametrize("missing", ["index.html", "graphs.html", "index.json"])
     async def test_no_dashboard(self, serve_agents: Serve, folder: Path, missing: str) -> None:
-        """A folder without one is an error before anything is served, which names it and the way to make one."""
+        """A folder without a dashboard is an error at start, with the folder and the way to make a dashboard."""
         (folder / missing).unlink()
         with pytest.raises(UsageError, match=f"has no file {missing}") as caught:
             await serve_agents(agent(), benchmarks=str(folder))
@@ -150,7 +150,7 @@ class TestRefusing:
         assert "make dashboard" in caught.value.hint
 
     def test_the_option(self, tmp_path: Path) -> None:
-        """`--benchmarks` stands above the setting; where it is no dashboard the command ends, without a traceback."""
+        """`--benchmarks` overrides the setting; without a dashboard the command ends, without a traceback."""
         (tmp_path / "agno-rt.toml").write_text(
             '[agents.a]\nmodel = "llamacpp:smollm2"\n[plugins.serve]\nbenchmarks = "x"\n'
         )

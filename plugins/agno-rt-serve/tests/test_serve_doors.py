@@ -1,4 +1,4 @@
-"""Who is let in: the key, what a Host, an Origin and a fetch may be, on every route alike."""
+"""Access: the key, and the checks of Host, Origin and fetches, on every route alike."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def code_of(answer: httpx2.Response) -> tuple[int, str]:
 class TestKey:
     @pytest.mark.parametrize(("method", "path"), ROUTES)
     async def test_is_asked_for_everywhere(self, served: Any, method: str, path: str) -> None:
-        """Without the key no route answers, whether it is there or not; with it each does as ever."""
+        """Without the key no route answers, known or not; with the key each answers as ever."""
         async with await served(key=KEY) as http:
             answers = [
                 await http.request(method, path, headers=headers)
@@ -89,7 +89,7 @@ class TestKey:
 
     @pytest.mark.parametrize(("method", "path"), OPEN)
     async def test_is_not_asked_for_what_holds_nothing(self, served: Any, method: str, path: str) -> None:
-        """The page and the health check are open."""
+        """The page and the health check need no key."""
         async with await served(key=KEY) as http:
             assert (await http.request(method, path)).status_code == 200
 
@@ -104,7 +104,7 @@ class TestKey:
         assert answer.status_code == 401
 
     async def test_official_client(self, serve_agents: Any) -> None:
-        """OpenAI's client sends it as its api_key, and has an exception of its own for a wrong one."""
+        """OpenAI's client sends the key as its api_key, and raises its own exception for a wrong key."""
         served = await serve_agents(Agent(ScriptedModel(["Hello."]), "a"), key=KEY)
 
         def ask(key: str) -> Any:
@@ -116,7 +116,7 @@ class TestKey:
             await trio.to_thread.run_sync(ask, "none")
 
     async def test_wrong_ones_are_logged(self, served: Any) -> None:
-        """An attempt with a wrong key is in the log, with who and where, and without the key."""
+        """An attempt with a wrong key is logged with client and path, and without the key."""
         with structlog.testing.capture_logs() as logged:
             async with await served(key=KEY) as http:
                 answer = await http.get("/agents", headers={"Authorization": "Bearer guessed-guessed"})
@@ -129,7 +129,7 @@ class TestKey:
         assert "guessed" not in str(logged)
 
     async def test_pages_of_allowed_origins_need_it_too(self, served: Any) -> None:
-        """A browser may ask before it sends the key, and a page may read that the key was wrong."""
+        """A browser may ask before it sends the key, and an allowed page may read that the key was wrong."""
         ours = {"Origin": "https://ours.example"}
         asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
         async with await served(key=KEY, cors_origins=("https://ours.example",)) as http:
@@ -145,7 +145,7 @@ class TestKey:
 
 class TestSigningIn:
     async def test_gives_a_cookie(self, served: Any) -> None:
-        """The key is given for a cookie that scripts cannot read and other sites do not send; it opens all routes."""
+        """The key is exchanged for a cookie that opens all routes, hidden from scripts and other sites."""
         async with await served(key=KEY) as http:
             answer = await http.post("/sign-in", json={"key": KEY})
             cookie = answer.headers["set-cookie"]
@@ -160,7 +160,7 @@ class TestSigningIn:
         assert after.status_code == 401
 
     async def test_from_a_page_with_tls(self, served: Any) -> None:
-        """Behind a proxy with TLS the cookie is never sent without it."""
+        """Behind a proxy with TLS the cookie is never sent without TLS."""
         async with await served(key=KEY) as http:
             headers = {"Host": "ours.example", "Origin": "https://ours.example"}
             answer = await http.post("/sign-in", json={"key": KEY}, headers=headers)
@@ -171,14 +171,14 @@ class TestSigningIn:
         ("body", "status"), [({"key": "x"}, 401), ({"key": ""}, 401), ({"key": 5}, 400), ({}, 400), ([], 400)]
     )
     async def test_with_anything_else(self, served: Any, body: Any, status: int) -> None:
-        """A wrong key, or none, gets no cookie."""
+        """A wrong or missing key gets no cookie."""
         async with await served(key=KEY) as http:
             answer = await http.post("/sign-in", json=body)
 
         assert (answer.status_code, "set-cookie" in answer.headers) == (status, False)
 
     async def test_cookies_are_of_one_key_and_one_day(self, served: Any) -> None:
-        """A cookie that was made up, changed, or made for another key opens nothing."""
+        """A cookie that is invented, changed, or of another key opens nothing."""
         async with await served(key=KEY) as http:
             cookie = (await http.post("/sign-in", json={"key": KEY})).headers["set-cookie"].partition(";")[0]
         name, _, value = cookie.partition("=")
@@ -194,7 +194,7 @@ class TestSigningIn:
         assert (as_it_was.status_code, other.status_code) == (200, 401)
 
     async def test_without_a_key_there_is_none(self, served: Any) -> None:
-        """A server without a key has no such route."""
+        """A server without a key does not have the route to sign in."""
         async with await served() as http:
             assert (await http.post("/sign-in", json={"key": KEY})).status_code == 404
 
@@ -217,7 +217,7 @@ class TestPlaces:
     async def test_pages_elsewhere(
         self, served: Any, method: str, path: str, headers: dict[str, str], expected: tuple[int, str]
     ) -> None:
-        """On loopback, without a key, no route answers a page of another site, however it asks."""
+        """On loopback, without a key, no route answers a page of another site, by any kind of request."""
         async with await served() as http:
             answer = await http.request(method, path, headers=headers)
 
@@ -248,7 +248,7 @@ class TestPlaces:
         ],
     )
     async def test_origins(self, make_app: Any, origin: str, host: str, status: int) -> None:
-        """The page's origin is the server's where scheme, host and port are, however they are written."""
+        """An origin is the server's own if scheme, host and port are equal, however they are written."""
         app = await make_app(Agent(ScriptedModel([]), "a"), allowed_hosts=("*",))
         transport: Any = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
@@ -270,7 +270,7 @@ class TestPlaces:
         ],
     )
     async def test_hosts(self, make_app: Any, host: str, settings: Any, status: int) -> None:
-        """A server without a key goes by its address and the names that it is given; one with a key by any."""
+        """A server without a key answers to its address and its allowed names; a server with a key to any name."""
         app = await make_app(Agent(ScriptedModel([]), "a"), **settings)
         transport: Any = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
@@ -279,7 +279,7 @@ class TestPlaces:
         assert answer.status_code == status
 
     async def test_web_sockets(self, make_app: Any) -> None:
-        """On a server that has them, a page elsewhere opens no web socket, nor does a client without the key."""
+        """Neither a page elsewhere nor a client without the key can open a web socket."""
         app = await make_app(Agent(ScriptedModel([]), "a"), key=KEY)
         for headers in ([(b"origin", b"https://evil.example")], [(b"host", b"localhost")]):
             sent: list[Any] = []
@@ -288,25 +288,25 @@ class TestPlaces:
             async def send(message: Any, sent: list[Any] = sent) -> None:
                 sent.append(message)
 
-            await app(scope, _nothing, send)
+            await app(scope, _receive_nothing, send)
             assert sent == [{"type": "websocket.close", "code": 1008}]
 
 
-async def _nothing() -> Any:
+async def _receive_nothing() -> Any:
     raise AssertionError("nothing is to be received")
 
 
 class TestRequestIds:
     @pytest.mark.parametrize("given", ["r-1", "0123:abc.DEF_g", "x" * 128])
     async def test_the_clients_own(self, served: Any, given: str) -> None:
-        """An id that the client gives comes back, whatever the answer."""
+        """A client's own request id comes back with every answer."""
         async with await served(key=KEY) as http:
             for path in ("/health", "/nothing"):
                 assert (await http.get(path, headers={"X-Request-Id": given})).headers["x-request-id"] == given
 
     @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "\x1b[31m", "é", 'a"b'])
     async def test_made_ones(self, served: Any, given: str) -> None:
-        """Every other answer has one that is made, another each time."""
+        """Other answers have a new id each."""
         async with await served() as http:
             answers = [await http.get("/health", headers={"X-Request-Id": given.encode()}) for _ in range(3)]
         ids = [answer.headers["x-request-id"] for answer in answers if answer.status_code == 200]
@@ -315,7 +315,7 @@ class TestRequestIds:
         assert given not in ids
 
     async def test_of_what_is_not_a_request(self, serve: Any) -> None:
-        """An answer to what is not HTTP has one too."""
+        """An answer to bytes that are not HTTP has an id too."""
         served = await serve(say_hello)
         async with await served.dial() as wire:
             await wire.send(b"nonsense\r\n\r\n")
@@ -341,7 +341,7 @@ a = Agent(Model(), "a")
 
 @pytest.fixture
 def fails(launch: Any) -> Callable[..., tuple[int, str]]:
-    """Start a server that cannot start, and give its exit code and what it says."""
+    """Start a server that cannot start. Return the exit code and the output."""
 
     def run(*arguments: str, **options: str) -> tuple[int, str]:
         process = launch(AGENTS, *arguments, **options)
@@ -353,7 +353,7 @@ def fails(launch: Any) -> Callable[..., tuple[int, str]]:
 
 @pytest.fixture
 def serving(launch: Any, address: Any) -> Callable[..., tuple[str, str, subprocess.Popen[str]]]:
-    """Start a server and give its URL, the command that it suggests, and its process."""
+    """Start a server. Return the URL, the suggested command, and the process."""
 
     def begin(*arguments: str, **options: str) -> tuple[str, str, subprocess.Popen[str]]:
         process = launch(AGENTS, *arguments, **options)
@@ -364,7 +364,7 @@ def serving(launch: Any, address: Any) -> Callable[..., tuple[str, str, subproce
 
 
 def suggested(command: str, cwd: Path) -> str:
-    """What the command that the server suggests answers."""
+    """Return the answer to the command that the server suggests."""
     environ = os.environ | {"AGNO_RT_SERVE_KEY": KEY}
     done = subprocess.run(
         command, shell=True, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, check=True, env=environ
@@ -385,7 +385,7 @@ class TestStarting:
 
     @pytest.mark.parametrize("workers", ["1", "2"])
     def test_with_a_key_in_the_environment(self, serving: Any, tmp_path: Path, workers: str) -> None:
-        """It serves with the key of the environment, shows it nowhere, and passes it on to no program."""
+        """A server with the key in the environment shows it nowhere, and passes it on to no program."""
         url, command, process = serving("--host", "0.0.0.0", "--workers", workers, key=KEY)
 
         assert httpx2.get(f"{url}/agents", timeout=PATIENCE).status_code == 401
@@ -395,7 +395,7 @@ class TestStarting:
         assert KEY not in "".join(process.communicate(timeout=PATIENCE))
 
     def test_with_a_key_file(self, serving: Any, tmp_path: Path) -> None:
-        """A key file that is not there is made, for its owner alone; one that is there stays."""
+        """A missing key file is made, readable only by the owner; an existing file stays."""
         url, command, _ = serving("--host", "0.0.0.0", "--key-file", "the key")
         made = tmp_path / "the key"
         key = made.read_text().strip()
@@ -408,7 +408,7 @@ class TestStarting:
         assert made.read_text().strip() == key
 
     def test_with_a_key_in_the_settings(self, serving: Any, tmp_path: Path) -> None:
-        """A key in agno-rt.toml is for a file that only its owner can read."""
+        """A key in agno-rt.toml is accepted only if nobody but the owner can read the file."""
         (tmp_path / "agno-rt.toml").touch(0o600)
         url, _, _ = serving(settings=f'key = "{KEY}"')
 
@@ -417,7 +417,7 @@ class TestStarting:
     @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o606])
     @pytest.mark.parametrize("place", ["key", "agno-rt.toml"])
     def test_with_a_file_that_others_can_read(self, fails: Any, tmp_path: Path, place: str, mode: int) -> None:
-        """A key that others can read is no key."""
+        """A key file that others can read is refused."""
         (tmp_path / place).write_text(KEY)
         (tmp_path / place).chmod(mode)
         by_file = place == "key"
@@ -430,7 +430,7 @@ class TestStarting:
 
     @pytest.mark.parametrize("key", ["short", "sixteen letters and", "ключ" * 8])
     def test_with_a_weak_key(self, fails: Any, key: str) -> None:
-        """A key that is short, or that a header cannot hold, is refused, and is not shown."""
+        """A key that is short, or not fit for a header, is refused, and is not shown."""
         code, said = fails(key=key)
 
         assert code == 2
@@ -438,7 +438,7 @@ class TestStarting:
         assert key not in said
 
     def test_without_one_on_purpose(self, serving: Any) -> None:
-        """With --no-auth it serves, warns, and goes only by the names that it is given."""
+        """With --no-auth the server warns, and answers only to its allowed names."""
         url, _, process = serving("--host", "0.0.0.0", "--no-auth", "--allow-host", "ours.example")
         found = [
             httpx2.get(f"{url}/agents", headers={"Host": host}, timeout=PATIENCE).status_code
@@ -451,7 +451,7 @@ class TestStarting:
 
 
 def test_the_page(browser: Browser, serving: Any, tmp_path: Path) -> None:
-    """The page asks for the key once, says when it is wrong, and signs out."""
+    """The page asks for the key once, says when the key is wrong, and signs out."""
     url, _, _ = serving("--host", "0.0.0.0", key=KEY)
     context = browser.new_context(viewport={"width": 1100, "height": 760})
     page = context.new_page()

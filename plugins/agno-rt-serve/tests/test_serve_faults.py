@@ -1,4 +1,4 @@
-"""What leaves the server of an error: its kind and its run's id; all else is in the log."""
+"""Errors for clients: the kind and the run's id; all else is in the log."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SSE = {"Accept": "text/event-stream"}
 
 
 class Unprintable(Exception):
-    """An exception whose text cannot be had."""
+    """An exception without a printable text."""
 
     def __str__(self) -> str:
         raise RuntimeError(SECRET)
@@ -49,15 +49,15 @@ def caused(error: AgnoError, cause: Exception) -> AgnoError:
 
 INNER: list[tuple[Exception, int, str, str]] = [
     (RuntimeError(SECRET), 500, "hook", "the run failed in the server"),
-    (caused(BackendError(SECRET), Unprintable()), 503, "backend", "what the server stores"),
-    (BackendError(f"{SECRET} is locked"), 503, "backend", "what the server stores"),
+    (caused(BackendError(SECRET), Unprintable()), 503, "backend", "the server's stored data"),
+    (BackendError(f"{SECRET} is locked"), 503, "backend", "the server's stored data"),
     (
         caused(BackendError("the disk is full", hint="Free some."), OSError(SECRET)),
         503,
         "backend",
-        "what the server stores",
+        "the server's stored data",
     ),
-    (SessionConflict(f"{SECRET} is at version 2, not 1"), 409, "session_conflict", "was changed by another run"),
+    (SessionConflict(f"{SECRET} is at version 2, not 1"), 409, "session_conflict", "another run changed the session"),
     (PluginError(SECRET, plugin="p"), 500, "plugin", "the run failed in the server"),
     (ConfigError(f"{SECRET}, line 1"), 500, "config", "lacks a setting"),
     (ToolDefinitionError(f"{SECRET}, line 1"), 500, "tool_definition", "the run failed in the server"),
@@ -65,7 +65,7 @@ INNER: list[tuple[Exception, int, str, str]] = [
     (ModelError(f"{SECRET} refused"), 502, "model", "gave no answer"),
     (ModelError(SECRET, status=400), 502, "model", "refused the request"),
     (ModelError(SECRET, hint=SECRET, status=401), 502, "model", "refused the request"),
-    (ModelError(SECRET, status=429, retryable=True, retry_after=7), 502, "model", "takes no more requests"),
+    (ModelError(SECRET, status=429, retryable=True, retry_after=7), 502, "model", "does not accept more requests"),
     (ModelError(SECRET, status=500, retryable=True), 502, "model", "out of order"),
     (ModelError(SECRET, status=504, retryable=True), 502, "model", "did not answer in time"),
 ]
@@ -107,7 +107,7 @@ def ways(http: httpx2.AsyncClient, input: str = "x") -> list[Any]:
 
 
 async def answers(served: Any) -> tuple[list[httpx2.Response], list[Any]]:
-    """What is answered to each way, and what is logged of it."""
+    """Return the answer of each way, and the log's lines about it."""
     found, logged = [], []
     async with httpx2.AsyncClient(base_url=served.url, timeout=30, verify=False) as http:
         for way in ways(http):
@@ -123,7 +123,7 @@ def agent(error: Exception) -> Agent:
 
 @pytest.mark.parametrize(("error", "status", "code", "told"), INNER)
 async def test_inner_errors(serve_agents: Any, error: Exception, status: int, code: str, told: str) -> None:
-    """An inner error is told by its kind and its run; its text is in the log alone, under the run and the request."""
+    """An inner error is told by its kind and run; its text is only in the log, with the ids of run and request."""
     found, logged = await answers(await serve_agents(agent(error)))
 
     assert [answer.status_code for answer in found] == [status, 200, status, 200]
@@ -143,7 +143,7 @@ async def test_inner_errors(serve_agents: Any, error: Exception, status: int, co
 
 @pytest.mark.parametrize(("error", "status"), TOLD)
 async def test_what_the_client_can_mend(serve_agents: Any, error: AgnoError, status: int) -> None:
-    """An error that the client can mend, or wait out, is told as it is."""
+    """An error that the client can mend or wait out is told in full."""
     found, logged = await answers(await serve_agents(agent(error)))
 
     assert [answer.status_code for answer in found] == [status, 200, status, 200]
@@ -152,7 +152,7 @@ async def test_what_the_client_can_mend(serve_agents: Any, error: AgnoError, sta
 
 
 async def test_a_model_that_raises(serve_agents: Any) -> None:
-    """Of an exception of a model's own code nothing is told, in no event of a stream either."""
+    """An exception from a model's own code is told nowhere, also not in the events of a stream."""
     found, logged = await answers(await serve_agents(Agent(Failing(), "a")))
 
     assert all(SECRET not in answer.text for answer in found)
@@ -160,7 +160,7 @@ async def test_a_model_that_raises(serve_agents: Any) -> None:
 
 
 async def test_an_agent_that_cannot_run(serve_agents: Any) -> None:
-    """What is wrong with an agent is for whoever wrote it: no client can mend it."""
+    """A fault of an agent is for its author: no client can mend it."""
     found, logged = await answers(await serve_agents(Agent("nothing:at-all", "a")))
 
     assert [answer.status_code for answer in found] == [500] * 4
@@ -169,7 +169,7 @@ async def test_an_agent_that_cannot_run(serve_agents: Any) -> None:
 
 
 async def test_for_developers(serve_agents: Any) -> None:
-    """Where the settings say so, clients are told all of it."""
+    """With `show_errors` clients are told everything."""
     found, _ = await answers(await serve_agents(agent(BackendError(SECRET)), show_errors=True))
 
     assert all(SECRET in answer.text for answer in found)
@@ -177,7 +177,7 @@ async def test_for_developers(serve_agents: Any) -> None:
 
 @pytest.mark.parametrize("show", [False, True])
 async def test_tools_that_fail(serve_agents: Any, show: bool) -> None:
-    """A stream says that a tool failed; what the model is told of it, the log says."""
+    """A stream says that a tool failed; the log has the text that the model got."""
 
     @tool
     def read() -> str:
@@ -199,7 +199,7 @@ async def test_tools_that_fail(serve_agents: Any, show: bool) -> None:
 
 
 async def test_a_model_that_is_asked_again(serve_agents: Any) -> None:
-    """Why a turn begins anew is not told."""
+    """Clients are not told why a turn begins anew."""
 
     class Stumbling:
         name = "stumbling"
@@ -222,7 +222,7 @@ async def test_a_model_that_is_asked_again(serve_agents: Any) -> None:
 
 
 async def test_what_is_logged_steers_nothing(serve_agents: Any) -> None:
-    """An error whose text would steer a terminal, or write a line of its own, is in the log in plain characters."""
+    """An error whose text would steer a terminal, or add a line, is logged in plain characters."""
     _, logged = await answers(await serve_agents(agent(BackendError("gone\x1b[2J\n2026 [info] all is well\u202e"))))
 
     assert all(line["error"] == "gone\\x1b[2J\\n2026 [info] all is well\\u202e" for [line] in logged)
@@ -247,7 +247,7 @@ a = Agent(Broken(), "a")
     [((), "", False), (("--show-errors",), "", True), (("--debug",), "", True), ((), "show_errors = true", True)],
 )
 def test_options(launch: Any, address: Any, options: tuple[str, ...], settings: str, shown: bool) -> None:
-    """Whoever develops agents can have errors shown in full; they are in the log anyway, with the run's id."""
+    """Developers can have errors shown in full; errors are in the log anyway, with the run's id."""
     process = launch(BROKEN, *options, settings=settings)
     answer = httpx2.post(f"{address(process)}/agents/a/runs", json={"input": "x"}, timeout=60)
     process.terminate()
@@ -262,11 +262,11 @@ def test_options(launch: Any, address: Any, options: tuple[str, ...], settings: 
 
 @pytest.mark.parametrize("path", ["/%1b[31m", "/a%0ab", "/%e2%80%aecba", "/%c2%9b31m", "/%00", "/%e2%80%a8"])
 def test_paths_that_steer_terminals(launch: Any, address: Any, path: str) -> None:
-    """Whatever a client asks for, its line in the log is one, and says what it asked for in plain characters."""
+    """Any path that a client requests is logged in one line of plain characters."""
     process = launch(BROKEN, "--access-log")
     answer = httpx2.get(address(process) + path, timeout=60)
     process.terminate()
-    [line] = [line for line in "".join(process.communicate(timeout=60)).split("\n") if "404" in line]
+    [line] = [line for line in "".join(process.communicate(timeout=60)).split("\n") if "GET" in line and "404" in line]
 
     assert answer.status_code == 404
     assert line.isprintable()

@@ -34,7 +34,7 @@ def weather(city: str) -> str:
 
 @pytest.fixture
 def ask() -> Callable[..., Any]:
-    """Run a function of the official client against a server, in a thread: it is a synchronous client."""
+    """Run a function of the official client against a server, in a thread, since the client is synchronous."""
 
     async def call(served: Any, function: Callable[[openai.OpenAI], T]) -> T:
         def work() -> T:
@@ -52,7 +52,7 @@ def question(text: str = "Weather?") -> list[Any]:
 
 class TestOfficialClient:
     async def test_a_completion(self, serve_agents: Any, ask: Any) -> None:
-        """An agent answers like a model; its tool calls stay its own, and its usage is reported."""
+        """An agent answers like a model, with its usage; calls of the agent's own tools are not shown."""
         model = ScriptedModel([ToolCall("c1", "weather", '{"city": "Seoul"}'), "Sunny."])
         served = await serve_agents(Agent(model, "forecaster", "Be brief.", tools=[weather]))
         conversation = [
@@ -84,7 +84,7 @@ class TestOfficialClient:
 
     @pytest.mark.parametrize("user", ["bob", "", None])
     async def test_nothing_is_kept_between_requests(self, serve_agents: Any, ask: Any, user: Any) -> None:
-        """No request is shown anything of another, whoever it is for: the messages are the conversation."""
+        """A request sees nothing of other requests, whoever the user: the messages are the conversation."""
         model = ScriptedModel(["Noted.", "?"])
         served = await serve_agents(Agent(model, "a"))
 
@@ -111,7 +111,7 @@ class TestOfficialClient:
         assert await ask(served, both) == ["length", "length"]
 
     async def test_a_stream(self, serve_agents: Any, ask: Any) -> None:
-        """Text streams as it is written; the usage comes last where it was asked for."""
+        """Text streams as it is written; the usage comes last if asked for."""
         first = ModelResponse("I look.", (ToolCall("c1", "weather", '{"city": "Seoul"}'),), usage=Usage(2, 3))
         served = await serve_agents(Agent(ScriptedModel([first, "It is sunny."]), "a", tools=[weather]))
 
@@ -170,7 +170,7 @@ class TestOfficialClient:
         assert caught.value.status_code == 413
 
     async def test_reasoning(self, serve_agents: Any, ask: Any) -> None:
-        """What the model thought comes in a field of its own, whole and streamed, and its tokens are counted."""
+        """Reasoning comes in a separate field, whole and streamed, and its tokens are counted."""
         thinks = ModelResponse("So.", reasoning="Hm.", usage=Usage(9, 5, 3, 8))
         served = await serve_agents(Agent(ScriptedModel([thinks, thinks]), "a"))
         whole = await ask(served, lambda client: client.chat.completions.create(model="a", messages=question()))
@@ -208,19 +208,19 @@ class TestOfficialClient:
     async def test_a_turn_that_begins_anew_with_something_else(
         self, serve_agents: Any, ask: Any, first: list[str], then: list[str]
     ) -> None:
-        """Text cannot be taken back in this format: the stream ends with an error, not with a wrong answer."""
+        """The stream ends with an error, not with a wrong answer: the format cannot take text back."""
         served = await serve_agents(Agent(Restarting(first, then, "Right."), "a"))
 
         def stream(client: openai.OpenAI) -> Any:
             return list(client.chat.completions.create(model="a", messages=question(), stream=True))
 
-        with pytest.raises(openai.APIError, match="begun anew after part of it had been streamed"):
+        with pytest.raises(openai.APIError, match="began its answer anew"):
             await ask(served, stream)
         whole = await ask(served, lambda client: client.chat.completions.create(model="a", messages=question()))
         assert whole.choices[0].message.content == "Right."
 
     async def test_a_model_that_does_not_stream(self, serve_agents: Any, ask: Any) -> None:
-        """An answer that came in one piece is streamed in one piece."""
+        """An answer in one piece is streamed in one piece."""
         served = await serve_agents(Agent(InOnePiece(), "a"))
 
         def stream(client: openai.OpenAI) -> list[str | None]:
@@ -238,7 +238,7 @@ class TestOfficialClient:
         assert (await ask(served, lambda client: client.models.retrieve("b"))).id == "b"
 
     async def test_errors(self, serve_agents: Any, ask: Any) -> None:
-        """Errors come as the client's own exceptions, with what to do about them."""
+        """Errors come as the client's own exceptions, with a remedy."""
         failure = ModelError("the model is away", hint="Wait for it.")
         served = await serve_agents(Agent(ScriptedModel([failure, failure]), "agent"))
 
@@ -258,7 +258,7 @@ class TestOfficialClient:
             await ask(served, lambda client: list(create(client, stream=True)))
 
     async def test_a_run_that_waits_for_a_person(self, serve_agents: Any, ask: Any) -> None:
-        """A run that pauses has no answer: that is an error that names what it waits for, whole and streamed."""
+        """A paused run has no answer: an error names the tools it waits for, whole and streamed."""
 
         @tool(approve=True)
         def pay() -> str:
@@ -277,7 +277,7 @@ class TestOfficialClient:
             assert caught.value.code == "paused"
 
     async def test_hanging_up_cancels_the_run(self, serve_agents: Any) -> None:
-        """A client that stops reading its stream cancels the run."""
+        """A client that stops reading a stream cancels the run."""
         cancelled = trio.Event()
 
         async def never(request: ModelRequest) -> str:
@@ -298,7 +298,7 @@ class TestOfficialClient:
 
 @attrs.define
 class Restarting:
-    """A model that says something, takes it back, and says something else."""
+    """A model that says something, takes back the text, and says something else."""
 
     first: list[str]
     then: list[str]
@@ -358,7 +358,7 @@ class InOnePiece:
                 ]
             },
             "messages[0].content[0]",
-            "no base64",
+            "not base64",
         ),
         (
             {"messages": [{"role": "system", "content": [{"type": "image_url", "image_url": "https://host/a"}]}]},
@@ -373,7 +373,7 @@ class InOnePiece:
     ],
 )
 async def test_what_is_refused(serve_agents: Any, body: dict[str, Any], param: str, named: str) -> None:
-    """What an agent cannot do for a client is refused by name, in the shape that its API has for errors."""
+    """Unsupported requests are refused by name, in OpenAI's shape for errors."""
     served = await serve_agents(Agent(ScriptedModel([]), "a"))
     async with httpx2.AsyncClient(base_url=served.url, timeout=30, verify=False) as http:
         answer = await http.post(URL, json={"model": "a", "messages": question()} | body)

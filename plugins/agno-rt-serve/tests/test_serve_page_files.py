@@ -1,4 +1,4 @@
-"""The files of the page as they are served: typed, cached, open to all, and allowed nothing beyond themselves."""
+"""The files of the page as served: typed, cached, open to all, and allowed nothing beyond themselves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AGENT = Agent(ScriptedModel(["Hello."]), "a")
 
 
 async def test_policy(serve_agents: Any) -> None:
-    """The page may run its own files and no more, and no script of it can turn text into markup."""
+    """The page may run only its own files, and none of its scripts can turn text into markup."""
     served = await serve_agents(AGENT)
     async with httpx2.AsyncClient(base_url=served.url) as http:
         page = await http.get("/")
@@ -32,7 +32,7 @@ async def test_policy(serve_agents: Any) -> None:
 
 
 async def test_all_files(serve_agents: Any) -> None:
-    """Every file that the page names is there, with its type and the page's policy; nothing else of the folder is."""
+    """Every file that the page names is served, with its type and the page's policy; other files are not."""
     served = await serve_agents(AGENT)
     asked = {"/"}
     seen: dict[str, httpx2.Response] = {}
@@ -61,7 +61,7 @@ async def test_all_files(serve_agents: Any) -> None:
 
 
 async def test_cache(serve_agents: Any) -> None:
-    """A browser that has a file is told so, until the file changes; files are sent packed to those that take it."""
+    """A browser with the current file gets a 304; browsers that accept gzip get packed files."""
     served = await serve_agents(AGENT)
     async with httpx2.AsyncClient(base_url=served.url) as http:
         first = await http.get("/page/main.js")
@@ -79,7 +79,7 @@ async def test_cache(serve_agents: Any) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/page/main.js", "/page/vendor/marked.esm.js"])
 async def test_no_key_is_needed(serve_agents: Any, path: str) -> None:
-    """The page's files hold nothing: they are open where the server has a key."""
+    """The page's files hold no secrets: they need no key on a server with a key."""
     served = await serve_agents(AGENT, key="k" * 20)
     async with httpx2.AsyncClient(base_url=served.url) as http:
         assert (await http.get(path)).status_code == 200

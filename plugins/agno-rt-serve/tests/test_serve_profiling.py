@@ -1,4 +1,4 @@
-"""Profiles of a real server, asked for as an operator would, while it serves."""
+"""Profiles of a real server, requested as an operator would, while it serves."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ busy = Agent(Model(), "busy", tools=[spin])
 
 @attrs.define
 class Process:
-    """A server process; `scratch` is where it puts what it needs for a moment."""
+    """A server process; `scratch` is its folder for temporary files."""
 
     url: str
     greeting: str
     scratch: Path
 
     def get(self, path: str, **headers: str) -> tuple[int, str, str]:
-        """What it answers: status, content type, body."""
+        """Return the answer: status, content type, body."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             request = urllib.request.Request(self.url + path, headers=named)
@@ -84,13 +84,13 @@ class Process:
                 return error.code, error.headers.get_content_type(), error.read().decode()
 
     def error(self, path: str, **headers: str) -> tuple[int, str]:
-        """The status and the code of the error that it answers."""
+        """Return the status and the code of the error answered."""
         status, _, body = self.get(path, **headers)
         return status, json.loads(body)["error"]["code"]
 
     @contextmanager
     def at_work(self) -> Iterator[list[str]]:
-        """Have it run an agent over and over; yields what the runs answered so far."""
+        """Keep the server running an agent; yields the answers so far."""
         answers: list[str] = []
         over = threading.Event()
 
@@ -117,7 +117,7 @@ Start = Callable[..., Process]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a server on a free port: `start("--profile")`; killed when the test is over."""
+    """Start a server on a free port, `start("--profile")`; killed when the test is over."""
     started: list[subprocess.Popen[str]] = []
     (tmp_path / "agents.py").write_text(AGENTS)
     scratch = tmp_path / "scratch"
@@ -143,7 +143,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so that nothing tells of."""
+    """Wait for a condition without an event."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
@@ -152,7 +152,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 class TestProfiles:
     def test_where_time_goes(self, start: Start) -> None:
-        """The command that the server prints makes a flame graph of its threads; it serves meanwhile."""
+        """The printed command makes a flame graph of the server's threads, while requests are served."""
         process = start("--profile")
         command = process.greeting.splitlines()[2].removeprefix("Profile: ").replace("seconds=5", "seconds=1")
         with process.at_work() as answers:
@@ -178,7 +178,7 @@ class TestProfiles:
 
     @pytest.mark.parametrize("query", ["", "&format=table", "&leaks=true"])
     def test_what_memory_is_taken(self, start: Start, query: str) -> None:
-        """A page says which code took memory in that time; the server serves meanwhile."""
+        """A page shows the code that took memory; requests are served meanwhile."""
         process = start("--profile")
         with process.at_work() as answers:
             until(lambda: bool(answers))
@@ -193,7 +193,7 @@ class TestProfiles:
         assert set(meanwhile) == {"Done."}
 
     def test_in_a_browser(self, start: Start, browser: Browser) -> None:
-        """Both graphs are drawn by a browser, from what came with them, in an origin of their own."""
+        """Both graphs are drawn by a browser, from their own files, in a separate origin."""
         process = start("--profile")
         problems: list[str] = []
         asked: list[str] = []
@@ -214,7 +214,7 @@ class TestProfiles:
         assert [url for url in asked if not url.startswith((f"{process.url}/debug/", "data:", "blob:"))] == []
 
     def test_for_other_tools(self, start: Start) -> None:
-        """Speedscope's format is JSON; raw stacks are lines. Waiting threads are counted where that is asked for."""
+        """Speedscope's format is JSON; raw stacks are lines. Waiting threads are counted if asked for."""
         process = start("--profile")
         with process.at_work():
             found = json.loads(process.get("/debug/profile?seconds=1&format=speedscope")[2])
@@ -225,7 +225,7 @@ class TestProfiles:
 
     @pytest.mark.parametrize("route", ROUTES)
     def test_one_at_a_time(self, start: Start, route: str) -> None:
-        """While one is made, another is refused; when its client hangs up it ends, and leaves nothing behind."""
+        """While one profile is made, another is refused; a client's hang-up ends a profile without a trace."""
         process = start("--profile")
         host, _, port = process.url.removeprefix("http://").partition(":")
         with socket.create_connection((host, int(port)), timeout=PATIENCE) as client:
@@ -241,11 +241,11 @@ class TestProfiles:
         assert process.get(f"/debug/{route}?{query}")[0] == 200
 
     def test_an_idle_server(self, start: Start) -> None:
-        """A server that did nothing has no profile, and is told apart from one that failed."""
+        """An idle server has no profile, and its error differs from a failed one."""
         process = start("--profile")
         status, _, body = process.get("/debug/profile?seconds=1&format=raw")
 
-        # Its own look at the clock may have been seen, in rare cases.
+        # In rare cases py-spy catches the server reading its clock.
         if status == 200:
             assert body.strip()
         else:
@@ -256,11 +256,11 @@ class TestProfiles:
 class TestRefusing:
     @pytest.mark.parametrize("route", ROUTES)
     def test_off_by_default(self, start: Start, route: str) -> None:
-        """Without the setting there is no such route."""
+        """Without the setting the routes do not exist."""
         assert start().error(f"/debug/{route}") == (404, "not_found")
 
     def test_what_is_asked(self, start: Start) -> None:
-        """A query that cannot be is refused, and named."""
+        """An invalid query is refused, and named."""
         process = start("--profile")
 
         for query in ("seconds=0", "seconds=61", "seconds=many", "format=pdf", "second=1"):
@@ -270,7 +270,7 @@ class TestRefusing:
             assert query.partition("=")[0] in error["message"]
 
     def test_pages_and_proxies(self, start: Start) -> None:
-        """A browser's page of another site cannot start one, nor can what a proxy passes on."""
+        """Neither a page of another site nor a request through a proxy can start a profile."""
         process = start("--profile")
 
         assert process.error("/debug/profile?seconds=0", Sec_Fetch_Site="cross-site") == (403, "cross_site")
@@ -280,7 +280,7 @@ class TestRefusing:
 
     @pytest.mark.parametrize(("remote", "expected"), [(False, (403, "local_only")), (True, (400, "invalid_query"))])
     async def test_other_machines(self, remote: bool, expected: tuple[int, str]) -> None:
-        """A client elsewhere may make none, unless the settings say so."""
+        """A client elsewhere cannot start a profile, unless the settings allow it."""
         agents = {"a": Agent(ScriptedModel([]), "a")}
         settings = Settings(host="0.0.0.0", allowed_hosts=("example.com",), profile=True, profile_remote=remote)
         async with Runtime() as runtime:
@@ -293,7 +293,7 @@ class TestRefusing:
         assert (answer.status_code, answer.json()["error"]["code"]) == expected
 
     def test_tools_that_are_missing(self, start: Start, tmp_path: Path) -> None:
-        """Where the profilers are not installed, the error says what to install."""
+        """Without the profilers installed, the error says what to install."""
         process = start("--profile", python=without_tools(tmp_path / "venv"), path=str(tmp_path / "nowhere"))
 
         for route in ROUTES:
@@ -304,7 +304,7 @@ class TestRefusing:
 
 
 def without_tools(folder: Path) -> str:
-    """A virtual environment that has what this one has, less the profilers; its Python."""
+    """Return the Python of a virtual environment with everything except the profilers."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], timeout=PATIENCE, check=True)
     python = str(folder / "bin" / "python")
     ask = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]

@@ -64,7 +64,7 @@ AGAIN = [
     get(b"/") + b"\r\n\r\n",
     b"ab",
 ]
-"""Requests that are alike, with what may stand around them."""
+"""Requests that are alike, with the headers that may surround them."""
 
 
 class TestRequests:
@@ -103,18 +103,18 @@ class TestRequests:
         ],
     )
     def test_knows_whether_the_client_stays(self, version: bytes, connection: bytes, keeps: bool) -> None:
-        """HTTP/1.1 stays unless it says close; HTTP/1.0 leaves unless it says keep-alive."""
+        """HTTP/1.1 stays without a close; HTTP/1.0 leaves without a keep-alive."""
         assert only(get(b"/", connection, version=version)).keep_alive is keeps
 
     def test_drops_what_follows_a_close(self) -> None:
-        """After a request that closes, nothing more is read, and that is no error."""
+        """After a request that closes, nothing more is read, without an error."""
         made = parser(get(b"/1", b"Connection: close") + get(b"/2"), get(b"/3"))
 
         assert [request.path for request in made.requests] == ["/1"]
         assert made.error is None
 
     def test_absolute_form_names_the_host(self) -> None:
-        """A target with an authority, as proxies are sent it, stands above the Host header."""
+        """A target with an authority, as sent to proxies, overrides the Host header."""
         request = only(get(b"http://other:81/x?y"))
 
         assert (request.path, request.query) == ("/x", b"y")
@@ -136,7 +136,7 @@ class TestRequests:
     def test_the_host_of_a_target_ends_where_its_path_begins(
         self, target: bytes, host: bytes, path: str, query: bytes
     ) -> None:
-        """The host that is checked is the one that the target means, and no other can stand beside it."""
+        """The checked host is the host that the target means, and no other can stand beside it."""
         request = only(get(target))
 
         assert [value for name, value in request.headers if name == b"host"] == [host]
@@ -144,7 +144,7 @@ class TestRequests:
 
     @pytest.mark.parametrize("host", [b"", b"a", b"a:", b"a:80", b"[::1]", b"[::1]:80", b"127.0.0.1:1", b"a_b-c.d~e"])
     def test_reads_hosts(self, host: bytes) -> None:
-        """A name, an address or nothing, and perhaps a port, are a Host."""
+        """A name, an address or nothing, with or without a port, is a valid Host."""
         request = only(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
 
         assert request.headers == [(b"host", host)]
@@ -154,7 +154,7 @@ class TestRequests:
         assert only(get(b"*").replace(b"GET", b"OPTIONS")).path == "*"
 
     def test_ignores_an_upgrade(self) -> None:
-        """A request that offers an upgrade is read without it, its body and the next request included."""
+        """A request that offers an upgrade is read without the upgrade, with its body and the next request."""
         offer = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"Content-Length: 3")
         made = parser(post(*offer, body=b"ab"), b"c" + get(b"/2"))
 
@@ -162,14 +162,14 @@ class TestRequests:
         assert made.error is None
 
     def test_ignores_many_upgrades(self) -> None:
-        """However many requests with an upgrade arrive at once, all are read."""
+        """Any number of upgrade requests that arrive at once are read."""
         made = parser(get(b"/x", b"Connection: upgrade", b"Upgrade: x") * 1_000)
 
         assert [request.path for request in made.requests] == ["/x"] * 1_000
         assert made.error is None
 
     def test_tells_when_to_continue(self) -> None:
-        """A client that waits for 100 is told once, unless its body is there or too large."""
+        """A client that waits for 100 is told once, unless the body is there or too large."""
         waiting = parser(post(b"Content-Length: 3", b"Expect: 100-continue"))
         assert (waiting.take_continue(), waiting.take_continue()) == (True, False)
         waiting.feed(b"abc")
@@ -180,7 +180,7 @@ class TestRequests:
 
     @given(st.lists(st.integers(1, 400), max_size=12))
     def test_splits_make_no_difference(self, cuts: list[int]) -> None:
-        """However the bytes are cut on their way, the same requests come out."""
+        """The same requests come out, however the bytes are split."""
         chunks = b"3\r\nabc\r\n0\r\n\r\n"
         upgrade = post(b"Connection: upgrade", b"Upgrade: x", b"Content-Length: 2", body=b"hi")
         data = get(b"/1?a", b"A: b") + post(b"Transfer-Encoding: chunked", body=chunks) + upgrade + get(b"/4")
@@ -196,7 +196,7 @@ class TestRequests:
     @given(st.lists(st.sampled_from(AGAIN), min_size=2, max_size=8))
     @example([AGAIN[2], AGAIN[3]])  # a head that seems to end two bytes late
     def test_a_repeated_head_makes_no_difference(self, pieces: list[bytes]) -> None:
-        """Whole requests with the same head, one after another, are read as when they come byte by byte."""
+        """Whole requests with the same head, one after another, are read as if byte by byte."""
         whole = parser(*pieces)
         bytewise = parser(*(bytes([byte]) for byte in b"".join(pieces)))
 
@@ -204,7 +204,7 @@ class TestRequests:
         assert (whole.phase, whole.error is None) == (bytewise.phase, bytewise.error is None)
 
     def test_a_repeated_head_is_not_shared(self) -> None:
-        """What an application does to the headers of one request does not reach the next."""
+        """Changes of one request's headers by an application do not reach the next request."""
         made = parser(get(b"/"), get(b"/"))
         made.requests[0].headers.clear()
 
@@ -280,12 +280,12 @@ class TestRefusals:
         ],
     )
     def test_refuses_what_is_not_http(self, data: bytes, status: int) -> None:
-        """What two parsers could read in two ways is refused, whether it comes at once or byte by byte."""
+        """Bytes that two parsers could read in two ways are refused, at once or byte by byte."""
         assert refusal(data) == status
         assert refusal(*(data[at : at + 1] for at in range(len(data)))) == status
 
     def test_refuses_other_protocols_behind_a_request(self) -> None:
-        """A request line is looked at wherever it stands in what arrives."""
+        """A request line is checked at any place in the bytes."""
         other = get(b"/2", version=b"RTSP/1.0")
 
         for first in (get(b"/1"), post(b"Content-Length: 2", body=b"ab"), get(b"/1", b"Connection: upgrade, x")):
@@ -295,14 +295,14 @@ class TestRefusals:
             assert (len(made.requests), made.error is not None) == (1, True)
 
     def test_refuses_large_heads(self) -> None:
-        """Heads are bounded, be it by many headers, one that never ends, or a long target."""
+        """Heads are bounded: many headers, an endless header, or a long target."""
         assert refusal(get(b"/", *(b"X: %d" % number for number in range(500)))) == 431
         assert refusal(b"GET / HTTP/1.1\r\nX: ", *[b"y" * 500] * 8) == 431
         assert refusal(get(b"/" + b"x" * HEAD)) == 414
         assert refusal(get(b"/", *[b"a:"] * 80)) == 431
 
     def test_refuses_large_bodies(self) -> None:
-        """A body that is announced as too large is refused unread, one in chunks as soon as it is."""
+        """A body with too large a length is refused unread, a chunked one as soon as it is too large."""
         assert refusal(post(b"Content-Length: 1001")) == 413
         assert refusal(post(b"Transfer-Encoding: chunked", body=b"3e9\r\n" + b"x" * 1001)) == 413
         assert only(post(b"Content-Length: 1000", body=b"x" * BODY)).body == b"x" * BODY
@@ -323,7 +323,7 @@ class TestRefusals:
         assert [request.path for request in made.requests] == ["/p"] * 4 + ["/next"]
 
     def test_answers_what_came_before(self) -> None:
-        """Good requests before a bad one are there to be answered first."""
+        """Good requests before a bad one come out, to be answered first."""
         made = parser(get(b"/good") + b"NONSENSE\r\n\r\n")
 
         assert [request.path for request in made.requests] == ["/good"]
@@ -333,7 +333,7 @@ class TestRefusals:
 class TestBudget:
     @pytest.mark.parametrize("framing", ["length", "chunks"])
     def test_small_pieces_take_no_more(self, framing: str) -> None:
-        """A body that comes in pieces of two bytes takes the memory of one that comes at once."""
+        """A body in pieces of two bytes takes no more memory than a body in one piece."""
         made = RequestParser(HEAD, 1_000_000, Budget(10_000_000))
         pieces = [b"ab"] * 100_000 if framing == "length" else [b"2\r\nab\r\n"] * 100_000
         how = b"Content-Length: 300000" if framing == "length" else b"Transfer-Encoding: chunked"
@@ -348,7 +348,7 @@ class TestBudget:
         assert 200_000 < made.held < 1.5 * 200_000
 
     def test_takes_what_arrived_and_gives_it_back(self) -> None:
-        """The budget is charged for bytes that are there, not for a length that is announced, until they are let go."""
+        """The budget is charged for bytes that have arrived, not for an announced length, until they are released."""
         budget = Budget(100_000)
         made = RequestParser(HEAD, 50_000, budget)
         made.feed(post(b"Content-Length: 40000", body=b"x" * 10_000))
@@ -367,7 +367,7 @@ class TestBudget:
 
     @pytest.mark.parametrize("wrong", [b"Content-Length: x", b"Content-Length: 99999", b"Host: again"])
     def test_a_refused_request_holds_nothing(self, wrong: bytes) -> None:
-        """What was read of a request is let go of when it is refused."""
+        """A refused request releases its bytes."""
         budget = Budget(100_000)
         made = RequestParser(HEAD, 50_000, budget)
         made.feed(post(b"X: " + b"y" * 500, wrong))
@@ -376,7 +376,7 @@ class TestBudget:
         assert budget.free == budget.size
 
     def test_is_full(self) -> None:
-        """A body without room is refused by its head where that tells, else by the piece that is too much."""
+        """A body without room is refused by its length, or at the first piece too much."""
         budget = Budget(800_000)
         first = RequestParser(HEAD, 700_000, budget)
         first.feed(post(b"Content-Length: 600000", body=b"x" * 590_000))
@@ -392,7 +392,7 @@ class TestBudget:
             assert dict(made.error.headers) == {b"retry-after": b"1"}
 
     def test_many_requests_with_one_head_are_counted(self) -> None:
-        """Requests that are told by a head that is known take their part too."""
+        """Requests with a repeated head are charged too."""
         budget = Budget(100_000)
         made = RequestParser(HEAD, 50_000, budget)
         request = post(b"Content-Length: 1000", body=b"x" * 1_000)
@@ -411,7 +411,7 @@ def write(writer: ResponseWriter, *bodies: bytes, headers: list[tuple[bytes, byt
 
 class TestResponses:
     def test_counts_a_body_in_one_piece(self) -> None:
-        """A response in one piece gets its length."""
+        """A response in one piece gets a length."""
         data = write(ResponseWriter("GET", "1.1", keep_alive=True), b"hello", headers=[(b"x", b"y")])
 
         assert data == b"HTTP/1.1 200 OK\r\ndate: " + DATE + b"\r\nx: y\r\ncontent-length: 5\r\n\r\nhello"
@@ -442,7 +442,7 @@ class TestResponses:
         assert writer.body(b"abc", more=False).endswith(DATE + b"\r\n\r\n")
 
     def test_heeds_a_wish_to_close(self) -> None:
-        """The application may close; the headers that are the server's own are set by it alone."""
+        """The application may close; the server's own headers cannot be set by it."""
         writer = ResponseWriter("GET", "1.1", keep_alive=True)
         data = write(writer, b"a", headers=[(b"connection", b"close"), (b"transfer-encoding", b"chunked")])
 
@@ -461,7 +461,7 @@ class TestResponses:
 
     @pytest.mark.parametrize("length", [b"2", b"4", b"-3", b"x"])
     def test_refuses_a_wrong_length(self, length: bytes) -> None:
-        """A body that is not as long as its header says is an error, not a broken connection."""
+        """A body of another length than its header says is an error, not a broken connection."""
         writer = ResponseWriter("GET", "1.1", keep_alive=True)
 
         with pytest.raises((RuntimeError, ValueError), match="Content-Length"):

@@ -1,4 +1,4 @@
-"""Runs that outlive their process: a server killed between pause and resume, and workers that share a database."""
+"""Runs that outlive their process: a server killed between pause and resume, and workers with a common database."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ Address = Callable[[subprocess.Popen[str]], str]
 
 
 def test_killed_between_pause_and_resume(launch: Launch, address: Address, tmp_path: Path) -> None:
-    """What waits in a database is there for the next server: decided and resumed there, and paid once."""
+    """A run that waits in a database is decided and resumed on the next server, and pays once."""
     first = launch(AGENTS, memory=SQLITE)
     with httpx2.Client(base_url=address(first), timeout=PATIENCE) as http:
         paused = http.post("/agents/clerk/runs", json={"input": "Pay Ann", "session": "s", "user": "ann"}).json()
@@ -88,7 +88,7 @@ def test_killed_between_pause_and_resume(launch: Launch, address: Address, tmp_p
 
 
 def test_killed_while_it_runs(launch: Launch, address: Address) -> None:
-    """A run that was under way when its server was killed is shown as stopped by the next one, and goes on there."""
+    """A run under way when its server was killed is stopped on the next server, and is resumed there."""
     first = launch(AGENTS, memory=SQLITE)
     with (
         httpx2.Client(base_url=address(first), timeout=PATIENCE) as http,
@@ -116,7 +116,7 @@ def test_killed_while_it_runs(launch: Launch, address: Address) -> None:
 
 @pytest.fixture
 def workers(launch: Launch, address: Address) -> Iterator[list[httpx2.Client]]:
-    """Two workers on an SQLite file: a connection to each of them."""
+    """Two workers on an SQLite file: a connection to each."""
     url = address(launch(AGENTS, "--workers", "2", memory=SQLITE))
     found: dict[str, httpx2.Client] = {}
     deadline = time.monotonic() + PATIENCE
@@ -130,7 +130,7 @@ def workers(launch: Launch, address: Address) -> Iterator[list[httpx2.Client]]:
 
 
 def test_any_worker_decides_and_goes_on(workers: list[httpx2.Client], tmp_path: Path) -> None:
-    """A run that pauses in one worker is shown, decided and resumed by the other; its session is known to both."""
+    """A run paused in one worker is shown, decided and resumed by the other; both know the session."""
     one, other = workers
     paused = one.post("/agents/clerk/runs", json={"input": "Pay Ann", "session": "s"}).json()
     [waiting] = other.get("/approvals", params={"run": paused["run_id"]}).json()["approvals"]
@@ -148,7 +148,7 @@ def test_any_worker_decides_and_goes_on(workers: list[httpx2.Client], tmp_path: 
 
 
 def test_cancelled_from_another_worker(workers: list[httpx2.Client]) -> None:
-    """A stored run that one worker streams is cancelled by way of the other; its stream says so."""
+    """A stored run streamed by one worker is cancelled through the other; the stream says so."""
     one, other = workers
     told: list[dict[str, Any]] = []
     begun = threading.Event()
@@ -173,7 +173,7 @@ def test_cancelled_from_another_worker(workers: list[httpx2.Client]) -> None:
 
 
 def test_stopped_while_a_run_waits(launch: Launch, address: Address) -> None:
-    """A server whose runs all wait for a person stops at once: they hold nothing."""
+    """A server whose runs all wait for a person stops at once."""
     process = launch(AGENTS, memory=SQLITE)
     with httpx2.Client(base_url=address(process), timeout=PATIENCE) as http:
         assert http.post("/agents/clerk/runs", json={"input": "Pay Ann"}).json()["status"] == "paused"

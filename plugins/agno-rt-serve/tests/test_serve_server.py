@@ -22,7 +22,7 @@ POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers with what it was asked."""
+    """Answer with the request."""
     assert scope["type"] == "http", "no lifespan here"
     message = await receive()
     asked = {"method": scope["method"], "path": scope["path"], "body": message["body"].decode("latin-1")}
@@ -37,7 +37,7 @@ async def reply(send: Send, *pieces: bytes, status: int = 200) -> None:
 
 @attrs.define
 class Endless:
-    """Answers with pieces until it is cancelled, and remembers how it ended."""
+    """An application that answers with pieces until cancelled, and records the end."""
 
     piece: bytes = b"x"
     pause: float = 0.01
@@ -64,7 +64,7 @@ class Endless:
 
 @attrs.define
 class Quiet:
-    """Works without answering until it is released or cancelled."""
+    """An application that works without answering until released or cancelled."""
 
     started: trio.Event = attrs.Factory(trio.Event)
     release: trio.Event = attrs.Factory(trio.Event)
@@ -98,7 +98,7 @@ def code(body: bytes) -> str:
 
 class TestHttp:
     async def test_keeps_the_connection(self, serve: Any) -> None:
-        """One connection carries one request after another, and pipelined ones in order."""
+        """A connection carries many requests, one after another or pipelined, in order."""
         async with await (await serve(echo)).dial() as wire:
             for _ in range(3):
                 await wire.send(GET)
@@ -160,7 +160,7 @@ class TestHttp:
             assert [(await wire.answer()).body for _ in range(2)] == [b"onetwo", b"onetwo"]
 
     async def test_sends_large_answers_to_slow_readers(self, serve: Any) -> None:
-        """What does not fit into the socket waits for the client, and arrives whole."""
+        """Data that does not fit into the socket waits for the client, and arrives whole."""
         body = bytes(range(256)) * 40_000
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -199,13 +199,13 @@ class TestBadHttp:
             assert (await wire.answer()).status == 200
 
     async def test_a_large_body_is_not_read_to_its_end(self, serve: Any) -> None:
-        """A client in the middle of a large upload gets its 413, while it is still sending."""
+        """A client in the middle of a large upload gets a 413 while still sending."""
         async with await (await serve(echo, max_body=1_000)).dial() as wire:
             await wire.send(POST + b"Content-Length: 100000000\r\n\r\n" + b"x" * 300_000)
             assert (await wire.answer()).status == 413
 
     async def test_good_requests_before_a_bad_one_are_answered(self, serve: Any) -> None:
-        """Of pipelined requests, those before the broken one get their answers first."""
+        """Pipelined requests before a broken one are answered first."""
         async with await (await serve(echo)).dial() as wire:
             await wire.send(GET + b"NONSENSE\r\n\r\n")
             assert [(await wire.answer()).status for _ in range(2)] == [200, 400]
@@ -223,7 +223,7 @@ class TestBadHttp:
 
     @pytest.mark.parametrize("start", [b"GET / HT", GET[:-2], POST + b"Content-Length: 9\r\n\r\nabc"])
     async def test_a_client_that_stalls(self, serve: Any, start: bytes) -> None:
-        """A request that does not go on is answered 408 and its connection closed."""
+        """A stalled request is answered 408, and the connection is closed."""
         async with await (await serve(echo, head_timeout=0.2, body_timeout=0.2)).dial() as wire:
             await wire.send(start)
             answer = await wire.answer()
@@ -232,7 +232,7 @@ class TestBadHttp:
             assert await wire.rest() == b""
 
     async def test_drips_do_not_put_the_end_off(self, serve: Any) -> None:
-        """A head sent byte by byte is out of time like any other."""
+        """A head sent byte by byte times out like any other head."""
         async with await (await serve(echo, head_timeout=0.3)).dial() as wire, trio.open_nursery() as nursery:
 
             async def drip() -> None:
@@ -249,7 +249,7 @@ class TestBadHttp:
             nursery.cancel_scope.cancel()
 
     async def test_an_idle_connection_is_closed(self, serve: Any) -> None:
-        """A connection without requests is closed without a word, before the first and after one."""
+        """An idle connection is closed without an answer, before the first request and after one."""
         served = await serve(echo, keep_alive=0.2)
         async with await served.dial() as wire:
             assert await wire.rest() == b""
@@ -272,7 +272,7 @@ class TestHangUps:
         assert app.cancelled
 
     async def test_pipelined_data_hides_nothing(self, serve: Any) -> None:
-        """The client's leaving is seen behind requests that were not read yet."""
+        """The client's leaving is noticed behind unread pipelined requests."""
         app = Quiet()
         wire = await (await serve(app)).dial()
         await wire.send(GET)
@@ -284,7 +284,7 @@ class TestHangUps:
         assert app.cancelled
 
     async def test_cancels_a_stream(self, serve: Any) -> None:
-        """A client that leaves in the middle of a stream ends it."""
+        """A client that leaves in the middle of a stream cancels the application."""
         app = Endless()
         wire = await (await serve(app)).dial()
         await wire.send(GET)
@@ -295,7 +295,7 @@ class TestHangUps:
         assert app.how in ("Cancelled", "ClientGone")
 
     async def test_a_reader_that_stalls_is_cut_off(self, serve: Any, until: Any) -> None:
-        """A client that stops reading holds the application up, and after a while no longer."""
+        """A client that stops reading blocks the application, but only for a while."""
         app = Endless(piece=b"x" * 100_000, pause=0)
         served = await serve(app, send_timeout=0.3)
         async with await served.dial() as wire:
@@ -307,7 +307,7 @@ class TestHangUps:
         await until(lambda: not served.server.connections)
 
     async def test_receive_tells_of_the_end(self, serve: Any) -> None:
-        """After the request, `receive` waits and then says that the client is gone."""
+        """After the request, `receive` waits and then reports that the client is gone."""
         told: list[str] = []
         done = trio.Event()
 
@@ -342,7 +342,7 @@ class TestApplications:
     async def test_a_failure_is_a_500(
         self, serve: Any, failure: BaseException | None, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """An application that raises whatever it is, or answers nothing, is logged, answered for, and asked again."""
+        """An application that raises, or answers nothing, is logged, answered with 500, and called again."""
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["path"] == "/good":
@@ -362,7 +362,7 @@ class TestApplications:
             assert (await wire.answer()).body == b"fine"
 
     async def test_a_failure_in_mid_answer_shows(self, serve: Any, caplog: pytest.LogCaptureFixture) -> None:
-        """An answer that breaks off is left without its end, so that the client can tell."""
+        """A broken answer is left unfinished, so that the client notices."""
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             assert scope["type"] == "http", "no lifespan here"
@@ -376,7 +376,7 @@ class TestApplications:
         assert "broke" in caplog.text
 
     async def test_a_failure_while_cancelled_harms_nobody(self, serve: Any, caplog: pytest.LogCaptureFixture) -> None:
-        """An application that fails as it is cancelled is logged, and the server lives on."""
+        """An application that fails during its cancellation is logged, and the server lives on."""
         started, over = trio.Event(), trio.Event()
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -417,7 +417,7 @@ class TestApplications:
         assert "control character" in caplog.text
 
     async def test_what_is_left_behind_cannot_answer_the_next(self, serve: Any) -> None:
-        """A `send` kept from an earlier request says that its client is gone."""
+        """A `send` kept from an earlier request raises `ClientGone`."""
         kept: list[Send] = []
         outcome: list[str] = []
 
@@ -497,7 +497,7 @@ class TestStopping:
             assert (answer.body, answer.headers["connection"]) == (b"released", "close")
 
     async def test_grace_is_bounded(self, serve: Any) -> None:
-        """What runs on beyond the grace period is cancelled, after the application was told."""
+        """Requests that outlast the grace period are cancelled, after the application was told."""
         app, told = Quiet(), trio.Event()
         served = await serve(app, cancel_runs=told.set, grace=0.1)
         async with await served.dial() as wire:
@@ -511,7 +511,7 @@ class TestStopping:
         assert (answer.status, code(answer.body)) == (503, "stopping")
 
     async def test_abort_waits_for_nothing(self, serve: Any) -> None:
-        """Aborted, the server cancels at once."""
+        """`abort` cancels at once."""
         app = Quiet()
         served = await serve(app, grace=300)
         async with await served.dial() as wire:
@@ -525,7 +525,7 @@ class TestStopping:
 
 class TestListening:
     async def test_a_port_in_use(self) -> None:
-        """A port that is taken is an error with a way out."""
+        """A port in use is an error with a way out."""
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
             with pytest.raises(UsageError, match=f"port {port} on 127.0.0.1 is in use") as caught:
@@ -534,7 +534,7 @@ class TestListening:
 
     @pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
     async def test_an_address_that_is_not_here(self, host: str) -> None:
-        """A host that is unknown, or is another machine, is an error that names it."""
+        """An unknown host, or another machine's address, is an error with the name."""
         with pytest.raises(UsageError, match=host) as caught:
             await Server(echo, Settings(host=host, port=0)).serve()
         assert "127.0.0.1" in caught.value.hint

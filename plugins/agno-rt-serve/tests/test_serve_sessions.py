@@ -15,12 +15,12 @@ from agno_rt.models import Emit
 
 
 class Echo:
-    """A model that says what it was told last, and how much it was shown."""
+    """A model that repeats the last message, and says how many messages it was shown."""
 
     name = "echo"
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Say it."""
+        """Answer."""
         return ModelResponse(f"{request.messages[-1].text} {len(request.messages)}")
 
 
@@ -32,7 +32,7 @@ def client(served: Any) -> httpx2.AsyncClient:
 
 
 async def say(http: httpx2.AsyncClient, text: str, session: str, user: str | None = None) -> None:
-    """One run of the session."""
+    """Make one run of the session."""
     done = await http.post("/agents/echo/runs", json={"input": text, "session": session, "user": user})
     assert done.status_code == 200
 
@@ -44,7 +44,7 @@ def memory(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 async def test_lists_sessions_in_pages(serve_agents: Any, memory: str) -> None:
-    """Each page says where the next begins; the last one does not. Other users' are on none of them."""
+    """Each page has the place of the next, except the last. Other users' sessions are on no page."""
     async with client(await serve_agents(ECHO, memory=memory)) as http:
         for at in range(5):
             await say(http, f"number {at}", f"s{at}")
@@ -74,7 +74,7 @@ async def test_lists_sessions_in_pages(serve_agents: Any, memory: str) -> None:
 
 
 async def test_searches_titles(serve_agents: Any, memory: str) -> None:
-    """`q` finds what is in a title, in whatever case; of one user alone."""
+    """`q` finds words in titles, in upper or lower case, for one user alone."""
     async with client(await serve_agents(ECHO, memory=memory)) as http:
         for session, text, user in (("a", "Ärger in Rome", None), ("b", "rome again", None), ("c", "Rome", "ann")):
             await say(http, text, session, user)
@@ -87,7 +87,7 @@ async def test_searches_titles(serve_agents: Any, memory: str) -> None:
 
 
 async def test_shows_a_session(serve_agents: Any, memory: str) -> None:
-    """Its messages are there as a client of the next run needs them; the last ones alone where that is asked."""
+    """A session has the messages for the next run; `last` gives only the last ones."""
     async with client(await serve_agents(ECHO, memory=memory)) as http:
         await say(http, "one", "s")
         await say(http, "two", "s")
@@ -108,7 +108,7 @@ async def test_shows_a_session(serve_agents: Any, memory: str) -> None:
 
 
 async def test_renames_and_deletes(serve_agents: Any, memory: str) -> None:
-    """A title may be given and taken back; a session that is deleted begins anew."""
+    """A title may be given and taken back; a deleted session begins anew."""
     async with client(await serve_agents(ECHO, memory=memory)) as http:
         await say(http, "first words", "s", "ann")
         ann = {"user": "ann"}
@@ -137,7 +137,7 @@ async def test_renames_and_deletes(serve_agents: Any, memory: str) -> None:
 
 
 async def test_exports(serve_agents: Any, memory: str, tmp_path: Path) -> None:
-    """What is exported is a line that `agno-rt sessions import` reads, title and agent included."""
+    """An exported session is a line for `agno-rt sessions import`, with title and agent."""
     async with client(await serve_agents(ECHO, memory=memory)) as http:
         await say(http, "hi", "s", "ann")
         await http.patch("/sessions/s", json={"title": "Called so", "user": "ann"})
@@ -156,7 +156,7 @@ async def test_exports(serve_agents: Any, memory: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["chat-a@~/my/agno-rt.toml", "100 % sure?", "대화", "a#b", "export"])
 async def test_names_of_any_kind(serve_agents: Any, name: str) -> None:
-    """A session's name may have anything in it that names may have, escaped in the path."""
+    """A session's name may have any characters allowed in names, escaped in the path."""
     async with client(await serve_agents(ECHO)) as http:
         await say(http, "hi", name)
         path = f"/sessions/{httpx2.URL(params={'q': name}).query.decode()[2:].replace('+', '%20')}"
@@ -170,7 +170,7 @@ async def test_names_of_any_kind(serve_agents: Any, name: str) -> None:
 
 
 async def test_pages_of_other_sites_may_not(serve_agents: Any) -> None:
-    """Neither reading nor changing is open to a page of another origin; one that is allowed may also delete."""
+    """A page of another origin can neither read nor change sessions; an allowed page may also delete."""
     async with client(await serve_agents(ECHO, cors_origins=("https://a.example",))) as http:
         await say(http, "hi", "s")
         other = {"Origin": "https://b.example"}
@@ -187,7 +187,7 @@ async def test_pages_of_other_sites_may_not(serve_agents: Any) -> None:
 
 
 async def test_methods_that_are_none(serve_agents: Any) -> None:
-    """What a path does not take is a 405 that names all that it does."""
+    """A method not accepted on a path is a 405 that names the accepted methods."""
     async with client(await serve_agents(ECHO)) as http:
         refused = await http.put("/sessions/s", json={})
         head = await http.head("/sessions")
@@ -198,7 +198,7 @@ async def test_methods_that_are_none(serve_agents: Any) -> None:
 
 
 async def test_without_the_key(serve_agents: Any) -> None:
-    """Where there is a key, all of it needs the key."""
+    """On a server with a key, every route of sessions needs the key."""
     async with client(await serve_agents(ECHO, key="k" * 32)) as http:
         paths = ("/sessions", "/sessions/s", "/sessions/s/export", "/runs", "/runs/r", "/approvals", "/approvals/a")
         refused = [await http.get(path) for path in paths]

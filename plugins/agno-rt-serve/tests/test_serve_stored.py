@@ -22,7 +22,7 @@ SSE = {"Accept": "text/event-stream"}
 
 
 class Clerk:
-    """A model that calls a tool once, and then says what the tool returned; the same for any number of runs."""
+    """A model that calls a tool once, and then repeats the result; for any number of runs."""
 
     name = "clerk"
 
@@ -30,7 +30,7 @@ class Clerk:
         self._call = name, arguments
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
-        """Call, or tell."""
+        """Call the tool, or repeat the result."""
         last = request.messages[-1]
         if last.role == "user":
             return ModelResponse("", (ToolCall("c1", *self._call),))
@@ -39,7 +39,7 @@ class Clerk:
 
 @attrs.define
 class Stuck:
-    """A model that says one word and never ends."""
+    """A model with one word, which never ends."""
 
     name: str = "stuck"
     started: trio.Event = attrs.Factory(trio.Event)
@@ -72,7 +72,7 @@ def events(text: str) -> list[dict[str, Any]]:
 
 
 async def pause(http: httpx2.AsyncClient, **more: Any) -> tuple[dict[str, Any], str]:
-    """A run of the clerk that waits, and the id of what it waits for."""
+    """Make a run of the clerk that waits. Return the run and the id of its approval."""
     paused = (await http.post("/agents/clerk/runs", json={"input": "Pay Ann", **more})).json()
     assert paused["status"] == "paused"
     return paused, paused["approvals"][0]["id"]
@@ -85,7 +85,7 @@ def memory(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 class TestApprovals:
-    """What waits for a person."""
+    """Approvals and decisions."""
 
     async def test_approve_and_resume(self, serve_agents: Any, memory: str) -> None:
         """A run that pauses over HTTP is decided and goes on over HTTP, also on the memory of the process."""
@@ -114,7 +114,7 @@ class TestApprovals:
         assert (session["total"], session["agent"], session["title"]) == (4, "clerk", "Pay Ann")
 
     async def test_a_stream_that_pauses_and_goes_on(self, serve_agents: Any) -> None:
-        """Its stream says what it waits for and ends with `paused`; the stream of the resumed run has the rest."""
+        """The stream of a pausing run has its approval and ends with `paused`; the resumed stream has the rest."""
         async with client(await serve_agents(clerk())) as http:
             told = events((await http.post("/agents/clerk/runs", json={"input": "Pay"}, headers=SSE)).text)
             asked, ended = told[-2:]
@@ -128,7 +128,7 @@ class TestApprovals:
         assert (last["status"], last["content"]) == ("completed", "done: paid 1 to Ann")
 
     async def test_deny_with_a_reason(self, serve_agents: Any) -> None:
-        """The model is told why."""
+        """The model is told the reason of a denial."""
         async with client(await serve_agents(clerk())) as http:
             paused, approval = await pause(http)
             body = {"decision": "deny", "reason": "too much"}
@@ -138,7 +138,7 @@ class TestApprovals:
         assert done["content"] == "done: pay was denied: too much"
 
     async def test_other_arguments(self, serve_agents: Any) -> None:
-        """Arguments that do not fit the tool are refused, and nothing is decided; others take the model's place."""
+        """Arguments that do not fit the tool are refused, and decide nothing; others replace the model's."""
         async with client(await serve_agents(clerk())) as http:
             paused, approval = await pause(http)
             body = {"decision": "approve", "arguments": {"amount": "many"}}
@@ -162,11 +162,11 @@ class TestApprovals:
             stands = (await http.get(f"/approvals/{approval}")).json()
 
         assert (again.status_code, again.json()["error"]["code"]) == (409, "approval_conflict")
-        assert again.json()["error"]["message"] == "this is denied already"
+        assert again.json()["error"]["message"] == "this approval is denied already"
         assert stands["status"] == "denied"
 
     async def test_an_answer_of_the_user(self, serve_agents: Any) -> None:
-        """What only the user knows is asked for with its schema, and given as a value."""
+        """Input from the user is asked for with its schema, and given as a value."""
 
         @tool
         def deploy(version: str, place: FromUser[Literal["test", "live"]]) -> str:
@@ -187,7 +187,7 @@ class TestApprovals:
         assert done["content"] == "done: 1 to live"
 
     async def test_a_result_from_elsewhere(self, serve_agents: Any) -> None:
-        """A call that is carried out elsewhere is answered with its result, be that `null`."""
+        """A call that is carried out elsewhere is answered with its result, also with `null`."""
 
         @tool(external=True)
         def look(place: str) -> str:
@@ -216,7 +216,7 @@ class TestApprovals:
         ],
     )
     async def test_decisions_that_are_none(self, serve_agents: Any, body: dict[str, Any], problem: str) -> None:
-        """Each is a 400 that says what is wrong, and decides nothing."""
+        """An invalid decision is a 400 that names the fault, and decides nothing."""
         async with client(await serve_agents(clerk())) as http:
             _, approval = await pause(http)
             refused = await http.post(f"/approvals/{approval}", json=body)
@@ -227,7 +227,7 @@ class TestApprovals:
         assert refused.json()["error"]["hint"]
 
     async def test_resumed_before_it_is_decided(self, serve_agents: Any) -> None:
-        """It pauses again, for the same."""
+        """A run resumed before its decision pauses again, for the same approval."""
         async with client(await serve_agents(clerk())) as http:
             paused, _ = await pause(http)
             again = (await http.post(f"/runs/{paused['run_id']}/resume")).json()
@@ -236,10 +236,10 @@ class TestApprovals:
 
 
 class TestOwners:
-    """Whose it is."""
+    """Owners of runs."""
 
     async def test_what_belongs_to_a_user(self, serve_agents: Any, memory: str) -> None:
-        """It is there for whoever names the user, and for nobody else: not shown, not decided, not resumed."""
+        """A user's run is shown, decided and resumed only by requests that name the user."""
         async with client(await serve_agents(clerk(), memory=memory)) as http:
             paused, approval = await pause(http, user="ann", session="s")
             run = paused["run_id"]
@@ -265,7 +265,7 @@ class TestOwners:
         assert done["status"] == "completed"
 
     async def test_what_belongs_to_nobody(self, serve_agents: Any) -> None:
-        """It is not there for whoever names a user."""
+        """A run without an owner is not found by requests that name a user."""
         async with client(await serve_agents(clerk())) as http:
             paused, approval = await pause(http)
             asked = {"user": "ann"}
@@ -279,10 +279,10 @@ class TestOwners:
 
 
 class TestRuns:
-    """Stored runs, and those under way."""
+    """Stored runs, and runs under way."""
 
     async def test_lists_and_shows_runs(self, serve_agents: Any, memory: str) -> None:
-        """A run is listed by how it stands and by its session, and shown step by step with times and usage."""
+        """A run is listed by its status and its session, and shown step by step with times and usage."""
         agent = Agent(ScriptedModel(["one", "two"]), "plain", memory=MemoryPolicy(journal=True))
         async with client(await serve_agents(clerk(), agent, memory=memory)) as http:
             paused, approval = await pause(http, session="s")
@@ -314,7 +314,7 @@ class TestRuns:
         assert after["steps"][1]["usage"].keys() >= {"input_tokens", "output_tokens"}
 
     async def test_a_run_that_is_not_stored(self, serve_agents: Any) -> None:
-        """It is not found, and the answer says which runs are."""
+        """A run that is not stored is a 404, and the hint says which runs are stored."""
         async with client(await serve_agents(Agent(ScriptedModel(["ok"]), "a"))) as http:
             run = (await http.post("/agents/a/runs", json={"input": "hi"})).json()["run_id"]
             found = [
@@ -328,7 +328,7 @@ class TestRuns:
         assert "journal=True" in found[0].json()["error"]["hint"]
 
     async def test_a_completed_run_is_not_resumed(self, serve_agents: Any) -> None:
-        """That is a 409, as is resuming one that is under way."""
+        """Resuming a completed run is a 409, like resuming a run under way."""
         stuck = Stuck()
         agents = [
             Agent(ScriptedModel(["ok"]), "a", memory=MemoryPolicy(journal=True)),
@@ -350,7 +350,7 @@ class TestRuns:
 
     @pytest.mark.parametrize("policy", [MemoryPolicy(), MemoryPolicy(journal=True)], ids=["plain", "stored"])
     async def test_cancels_a_run_under_way(self, serve_agents: Any, policy: MemoryPolicy) -> None:
-        """A run that a client streams is cancelled by its id, stored or not; its stream ends with that."""
+        """A streamed run is cancelled by its id, stored or not; its stream ends with the cancellation."""
         told: list[dict[str, Any]] = []
         async with client(await serve_agents(Agent(Stuck(), "stuck", memory=policy))) as http:
             asked: dict[str, Any] = {"json": {"input": "hi", "user": "ann"}, "headers": SSE}
@@ -368,8 +368,44 @@ class TestRuns:
         assert (told[-1]["type"], told[-1]["status"]) == ("run_ended", "cancelled")
         assert (again.status_code, again.json().get("cancelled")) == ((200, False) if policy.journal else (404, None))
 
+    async def test_sends_messages_to_a_run_under_way(self, serve_agents: Any) -> None:
+        """A streamed run takes a message by its id and answers it; other users and other runs are not found."""
+        go, requests = trio.Event(), []
+
+        class Waiting:
+            name = "waiting"
+
+            async def respond(self, request: ModelRequest, emit: Any = None) -> ModelResponse:
+                requests.append([message.text for message in request.messages if message.role == "user"])
+                if len(requests) == 1:
+                    await emit(TextDelta("well"))
+                    await go.wait()
+                return ModelResponse(f"answer {len(requests)}")
+
+        told: list[dict[str, Any]] = []
+        sent: list[Any] = []
+        async with client(await serve_agents(Agent(Waiting(), "waiting"))) as http:
+            asked: dict[str, Any] = {"json": {"input": "hi", "user": "ann"}, "headers": SSE}
+            async with http.stream("POST", "/agents/waiting/runs", **asked) as stream:
+                async for line in stream.aiter_lines():
+                    if not line.startswith("data: "):
+                        continue
+                    told.append(json.loads(line.removeprefix("data: ")))
+                    if told[-1]["type"] == "text_delta":
+                        path = f"/runs/{told[-1]['run_id']}/messages"
+                        sent.append(await http.post(path, json={"input": "and?", "user": "bob"}))
+                        sent.append(await http.post(path, json={"input": "", "user": "ann"}))
+                        sent.append(await http.post(path, json={"input": "and?", "user": "ann"}))
+                        go.set()
+            sent.append(await http.post(path, json={"input": "late", "user": "ann"}))
+
+        assert [answer.status_code for answer in sent] == [404, 400, 200, 404]
+        assert requests == [["hi"], ["hi", "and?"]]
+        assert [event["text"] for event in told if event["type"] == "message_received"] == ["and?"]
+        assert told[-1]["content"] == "answer 2"
+
     async def test_cancels_a_run_that_is_not_streamed(self, serve_agents: Any) -> None:
-        """Whoever waits for its answer is told that it was cancelled."""
+        """A client that waits for the answer is told that the run was cancelled."""
         stuck, answers = Stuck(), []
         async with client(await serve_agents(Agent(stuck, "stuck", memory=MemoryPolicy(journal=True)))) as http:
 
@@ -386,7 +422,7 @@ class TestRuns:
         assert answers[0].json()["error"]["run_id"] == run["id"]
 
     async def test_cancels_a_run_that_waits(self, serve_agents: Any) -> None:
-        """Nobody carries it out, so that it is cancelled at once."""
+        """A waiting run has no process, so it is cancelled at once."""
         async with client(await serve_agents(clerk())) as http:
             paused, _ = await pause(http)
             cancelled = (await http.post(f"/runs/{paused['run_id']}/cancel")).json()
@@ -420,7 +456,7 @@ class TestRuns:
         ],
     )
     async def test_queries_that_are_none(self, serve_agents: Any, path: str, problem: str) -> None:
-        """What cannot be asked is a 400 that names it, with the nearest name."""
+        """An invalid query is a 400 that names the field, with the nearest name."""
         async with client(await serve_agents(clerk())) as http:
             refused = await http.get(path)
 
@@ -429,7 +465,7 @@ class TestRuns:
 
 
 class TestErrors:
-    """What users of a page are told, and what developers."""
+    """Errors for users of the page, and for developers."""
 
     async def test_a_deadline(self, serve_agents: Any) -> None:
         """The message is a plain sentence; how to raise the limit is in the hint, and on the second line of streams."""
@@ -447,10 +483,10 @@ class TestErrors:
 
 
 class TestAgents:
-    """What is told of agents."""
+    """The list of agents."""
 
     async def test_tools_and_suggestions(self, serve_agents: Any) -> None:
-        """Which tools may wait for a person is told, and what people may ask first."""
+        """An agent's entry marks tools that may wait for a person, and has the suggestions."""
         served = await serve_agents(clerk(), suggestions={"clerk": ("Pay Ann",)})
         async with client(served) as http:
             [agent] = (await http.get("/agents")).json()["agents"]
@@ -459,7 +495,7 @@ class TestAgents:
         assert agent["suggestions"] == ["Pay Ann"]
 
     def test_suggestions_for_nobody(self, launch: Callable[..., Any]) -> None:
-        """Those of an agent that is not there are an error at start, with the nearest name."""
+        """Suggestions for an unknown agent are an error at start, with the nearest name."""
         code = "from agno_rt import Agent\nfrom agno_rt.testing import ScriptedModel\nclerk = Agent(ScriptedModel([]))"
         process = launch(code, settings='[plugins.serve.suggestions]\nclark = ["Pay"]')
         _, said = process.communicate(timeout=60)
@@ -469,7 +505,7 @@ class TestAgents:
         assert "clerk" in said
 
     def test_suggestions_of_the_file(self, launch: Callable[..., Any], address: Callable[[Any], str]) -> None:
-        """They are written in agno-rt.toml, by the agent's name."""
+        """Suggestions are written in agno-rt.toml, by the agent's name."""
         code = "from agno_rt import Agent\nfrom agno_rt.testing import ScriptedModel\nclerk = Agent(ScriptedModel([]))"
         process = launch(code, settings='[plugins.serve.suggestions]\nclerk = ["Pay Ann", "Pay Bob"]')
         [agent] = httpx2.get(f"{address(process)}/agents", timeout=30).json()["agents"]

@@ -1,4 +1,4 @@
-"""`agno-rt serve` and where its output goes: a terminal that is closed, `nohup`, lines of threads and processes."""
+"""`agno-rt serve` and its output: a closed terminal, `nohup`, lines of threads and processes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def read_lines(number: int, lines: list[bytes]) -> None:
 
 
 def read_url(number: int) -> str:
-    """Read until the server has said where it is."""
+    """Read until the server has announced its address."""
     said = b""
     while re.search(rb"/runs -H.*\n", said) is None:
         more = os.read(number, 512)
@@ -116,7 +116,7 @@ def in_thread(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any
 
 @pytest.fixture
 def until() -> Callable[[Callable[[], bool]], None]:
-    """Wait until something is so in another process: `until(lambda: ...)`."""
+    """Wait for a condition in another process: `until(lambda: ...)`."""
 
     def wait(condition: Callable[[], bool]) -> None:
         waiting = threading.Event()
@@ -131,7 +131,7 @@ def until() -> Callable[[Callable[[], bool]], None]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with agents, whose slow one says that it was asked, and waits for its release, by files."""
+    """A folder with agents; the slow one reports each run, and waits for its release, by files."""
     (tmp_path / "agents.py").write_text(AGENTS)
     monkeypatch.setenv("ASKED", str(tmp_path / "asked"))
     monkeypatch.setenv("RELEASE", str(tmp_path / "release"))
@@ -140,7 +140,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def started() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Processes that are killed if they outlive the test."""
+    """A list of processes, killed if they outlive the test."""
     processes: list[subprocess.Popen[bytes]] = []
     yield processes
     for process in processes:
@@ -152,7 +152,7 @@ def started() -> Iterator[list[subprocess.Popen[bytes]]]:
 @pytest.mark.parametrize("workers", ["1", "2"])
 class TestTerminals:
     def test_closed_under_a_run(self, folder: Path, started: Any, until: Any, workers: str) -> None:
-        """Where the terminal is closed, the server ends what it runs, though nobody reads what it says of it."""
+        """If the terminal is closed, the server ends its runs, though nobody reads its output."""
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
             [sys.executable, "-c", IN_TERMINAL, *command("--workers", workers)],
@@ -176,7 +176,7 @@ class TestTerminals:
         assert process.wait(PATIENCE) == 0
 
     def test_nobody_reads(self, folder: Path, started: Any, until: Any, workers: str) -> None:
-        """Where what it prints goes to is closed, the server goes on, and is stopped as ever."""
+        """If its output is closed, the server goes on, and is stopped as ever."""
         ours, theirs = os.pipe()
         process = subprocess.Popen(command("--workers", workers), cwd=folder, stdout=theirs, stderr=theirs)
         started.append(process)
@@ -190,7 +190,7 @@ class TestTerminals:
         assert process.wait(PATIENCE) == 0
 
     def test_nohup(self, folder: Path, started: Any, until: Any, workers: str) -> None:
-        """A hang-up that whoever started the server has it ignore, is ignored."""
+        """A SIGHUP that was set to be ignored stays ignored."""
         ours, theirs = os.pipe()
         process = subprocess.Popen(["nohup", *command("--workers", workers)], cwd=folder, stdout=theirs, stderr=theirs)
         started.append(process)
@@ -217,7 +217,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 def test_lines_are_whole(
     folder: Path, started: Any, until: Any, monkeypatch: pytest.MonkeyPatch, workers: str, unbuffered: str
 ) -> None:
-    """Lines of any length that threads and processes write at once to one pipe do not meet."""
+    """Lines of any length from threads and processes with a common pipe do not meet."""
     monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     ours, theirs = os.pipe()
     process = subprocess.Popen(command("--workers", workers), cwd=folder, stdout=theirs, stderr=theirs)
@@ -245,7 +245,7 @@ def test_lines_are_whole(
 
 class TestWholeLines:
     def test_writes_a_line_at_once(self, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        """A line goes out when its end is there, or when it is flushed; what is left at the end, then."""
+        """A line goes out when it is complete or flushed; unfinished text goes out at the end."""
         pieces = (("one", False), (" two\nthree", False), ("", True), (" four\n", False), ("five", False))
         seen: list[str] = []
         with os.fdopen(os.dup(1), "w") as stdout:
@@ -259,7 +259,7 @@ class TestWholeLines:
         assert seen == ["", "one two\n", "three", " four\n", "", "five"]
 
     def test_leaves_alone_what_is_not_a_file(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """Streams that stand for standard output are not touched."""
+        """Replacements of standard output that are not files stay in place."""
         before = sys.stdout
         with whole_lines():
             assert sys.stdout is before

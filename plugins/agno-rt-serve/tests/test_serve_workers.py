@@ -1,4 +1,4 @@
-"""`agno-rt serve --workers` as real processes: one port, one of them killed, all of them stopped, none that starts."""
+"""`agno-rt serve --workers` as real processes: a common port, a killed worker, the end of all, a failed start."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ blocking = Agent(Model(100, block), "blocking")
 
 
 class Lines:
-    """The lines of a stream as they come, read by a thread of its own."""
+    """The lines of a stream as they come, read by a separate thread."""
 
     def __init__(self, stream: IO[str]) -> None:
         self.lines: list[str] = []
@@ -73,7 +73,7 @@ class Lines:
             self._more.notify_all()
 
     def find(self, pattern: str, count: int = 1) -> list[str]:
-        """Wait for so many lines with the pattern; what its group found in each."""
+        """Wait for so many lines with the pattern. Return its group in each."""
         with self._more:
             self._more.wait_for(lambda: self._ended or len(self._found(pattern)) >= count, PATIENCE)
             found = self._found(pattern)
@@ -84,7 +84,7 @@ class Lines:
         return re.findall(pattern, "".join(self.lines), re.MULTILINE)
 
     def rest(self) -> str:
-        """Everything, once the stream has ended."""
+        """Return everything, once the stream has ended."""
         self._thread.join(PATIENCE)
         return "".join(self.lines)
 
@@ -102,12 +102,12 @@ class Process:
         self.url = ""
 
     def greet(self) -> None:
-        """Wait until it has said where it is."""
+        """Wait until the server has announced its address."""
         self.url = self.out.find(r"^Serving .* at (http://\S+:\d+) with 2 workers \(Ctrl-C stops\)$")[0]
         self.out.find("^(Try: ).*\n")
 
     def pids(self) -> set[int]:
-        """Its workers that answer now: asked over new connections until there are two."""
+        """Return the process ids of its workers: ask over new connections until two have answered."""
         found: set[int] = set()
         deadline = time.monotonic() + PATIENCE
         while len(found) < 2:
@@ -116,7 +116,7 @@ class Process:
         return found
 
     def ask(self, agent: str, **more: str) -> str:
-        """The answer to one run; its status, where it is none."""
+        """Return the answer to one run, or the status of an error."""
         body = json.dumps({"input": "x", **more}).encode()
         request = urllib.request.Request(f"{self.url}/agents/{agent}/runs", body, {"Content-Type": "application/json"})
         try:
@@ -127,7 +127,7 @@ class Process:
                 return str(error.code)
 
     def ask_each(self, agent: str) -> dict[int, Callable[[], Any]]:
-        """A run on each worker, under way: by its process, what waits for its answer."""
+        """Start a run on each worker. Return, by process id, a function that waits for the answer."""
         runs: dict[int, Callable[[], Any]] = {}
         while len(runs) < 2:
             number = len(self.out.find(r"^asked (\d+)$", 0)) + 1
@@ -136,7 +136,7 @@ class Process:
         return runs
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send the signal and wait for the end: the exit code."""
+        """Send the signal and wait for the end. Return the exit code."""
         self.popen.send_signal(number)
         return self.popen.wait(PATIENCE)
 
@@ -146,7 +146,9 @@ Start = Callable[..., Process]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a server, `start("--grace", "5", runtime='memory = "..."')`; killed if it outlives the test."""
+    """Start a server, `start("--grace", "5", runtime='memory = "..."')`; the fixture kills a server that outlives the
+    test.
+    """
     started: list[Process] = []
     (tmp_path / "agents.py").write_text(AGENTS)
 
@@ -209,7 +211,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 class TestServing:
     def test_all_serve_on_one_port(self, start: Start) -> None:
-        """Each worker is a process of its own, all have the port, and one line says so."""
+        """Each worker is a separate process, all have the port, and one line says so."""
         process = start()
         pids = process.pids()
 
@@ -228,12 +230,12 @@ class TestServing:
             pids.add(pid)
             turns += 1
 
-            # The model is shown the last hundred and the input; which worker takes a connection is up to the system.
+            # The model sees the last hundred messages and the input; the system chooses the worker for a connection.
             assert int(messages) == min(2 * turns - 1, 101)
             assert turns < 2_000
 
     def test_clients_of_one_session_follow_one_another(self, start: Start, tmp_path: Path) -> None:
-        """Of several clients on one session each is answered, after all that was said before, whoever serves them."""
+        """Clients of one session are answered one after the other, each after all earlier messages, on any worker."""
         process = start()
         process.pids()
 
@@ -249,7 +251,7 @@ class TestServing:
         assert stored == 160
 
     def test_warns_of_memory_that_is_not_shared(self, start: Start) -> None:
-        """Sessions in a process are lost to the others, and the remedy is named."""
+        """With a memory that workers do not share, the server warns and names the remedy."""
         process = start(runtime="")
 
         assert process.err.find(r"^warning: .*(memory = \"sqlite:///\S+\")") == ['memory = "sqlite:///agents.db"']
@@ -265,7 +267,7 @@ class TestServing:
         assert len(re.findall("/agents/quick/runs.*status", process.out.rest())) == 10
 
     def test_top_shows_each(self, start: Start) -> None:
-        """`agno-rt top` asks each worker what it runs."""
+        """`agno-rt top` asks each worker for its runs."""
         process = start("--grace", "0")
         runs = process.ask_each("endless")
         command = [sys.executable, "-m", "agno_rt.cli", "top", "--json"]
@@ -278,7 +280,7 @@ class TestServing:
 
 class TestDying:
     def test_one_that_is_killed_is_started_again(self, start: Start) -> None:
-        """Its run is lost with its connection, and no other; a new worker takes its place."""
+        """A killed worker loses only its own run and connection; a new worker takes the place."""
         process = start()
         runs = process.ask_each("slow")
         killed, other = runs
@@ -292,7 +294,7 @@ class TestDying:
         assert process.end() == 0
 
     def test_requests_in_between_are_answered(self, start: Start) -> None:
-        """While a worker is gone, the other one has its connections."""
+        """While a worker is gone, the other one accepts all connections."""
         process = start()
         killed = process.pids().pop()
         os.kill(killed, signal.SIGKILL)
@@ -302,7 +304,7 @@ class TestDying:
         assert all(answer.endswith(" 1") for answer in answers)
 
     def test_one_that_is_told_to_stop_answers_first(self, start: Start) -> None:
-        """A worker can be replaced without a loss: SIGTERM to it lets it end what it runs."""
+        """SIGTERM to a worker replaces the worker without a loss, after the end of all its runs."""
         process = start()
         runs = process.ask_each("slow")
         told, other = runs
@@ -314,7 +316,7 @@ class TestDying:
         assert process.end() == 0
 
     def test_none_that_starts_is_the_end(self, start: Start, tmp_path: Path) -> None:
-        """Where no worker serves and none starts any more, the parent says so and ends."""
+        """If no worker serves and none starts any more, the parent says so and ends."""
         process = start()
         pids = process.pids()
         (tmp_path / "agents.py").write_text("import no_such_module\n")
@@ -324,12 +326,12 @@ class TestDying:
         assert process.popen.wait(PATIENCE) == 1
         said = process.err.rest()
         assert "no_such_module" in said
-        assert "no other serves" in said
+        assert "no other worker serves" in said
         assert "Traceback" not in said
         assert gone(process.url)
 
     def test_none_outlives_the_parent(self, start: Start) -> None:
-        """Where the parent is killed, the workers end what they run and go."""
+        """If the parent is killed, the workers end their runs and exit."""
         process = start()
         result = in_background(lambda: process.ask("slow"))
         process.out.find(r"^asked (\d+)$")
@@ -342,21 +344,21 @@ class TestDying:
 class TestStopping:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
     def test_running_requests_end_first(self, start: Start, number: signal.Signals) -> None:
-        """Told to stop, all workers answer what they run; that is said once, and the exit code is 0."""
+        """Workers told to stop answer their runs; one line says so, and the exit code is 0."""
         process = start()
         runs = process.ask_each("slow")
         code = process.end(number)
 
         assert code == 0
         assert [result() for result in runs.values()] == [f"{pid} 1" for pid in runs]
-        assert process.err.rest() == "Stopping: waiting for running requests. Once more stops at once.\n"
+        assert process.err.rest() == "Stopping: waiting for running requests. A second signal stops at once.\n"
 
     def test_a_hang_up_never_insists(self, start: Start) -> None:
         """A terminal that closes may signal several times, and runs still end first."""
         process = start()
         runs = process.ask_each("slow")
         process.popen.send_signal(signal.SIGHUP)
-        process.err.find("(Once more)")
+        process.err.find("(second signal)")
         for _ in range(3):
             process.popen.send_signal(signal.SIGHUP)
             time.sleep(0.05)
@@ -365,17 +367,17 @@ class TestStopping:
         assert process.popen.wait(PATIENCE) == 0
 
     def test_a_second_signal_stops_at_once(self, start: Start) -> None:
-        """Nobody has to wait for the grace period."""
+        """A second signal ends the grace period."""
         process = start("--grace", "3600")
         runs = process.ask_each("endless")
         process.popen.send_signal(signal.SIGINT)
-        process.err.find("(Once more)")
+        process.err.find("(second signal)")
 
         assert process.end(signal.SIGINT) == 0
         assert [result() == "503" or isinstance(result(), OSError) for result in runs.values()] == [True, True]
 
     def test_a_third_signal_kills(self, start: Start) -> None:
-        """A worker whose event loop is blocked does not stop by itself: who insists is told that it was killed."""
+        """A third signal kills a worker with a blocked event loop, and says so."""
         process = start("--grace", "3600")
         result = in_background(lambda: process.ask("blocking"))
         process.out.find(r"^asked (\d+)$")
@@ -388,7 +390,7 @@ class TestStopping:
         assert isinstance(result(), OSError)
 
     def test_a_terminal_signals_once(self, start: Start) -> None:
-        """Ctrl-C reaches the parent's group, in which no worker is: runs still end first."""
+        """Ctrl-C reaches only the parent's group, without the workers: runs still end first."""
         process = start()
 
         assert all(os.getpgid(pid) != os.getpgid(process.popen.pid) for pid in process.pids())
@@ -396,7 +398,7 @@ class TestStopping:
 
 class TestFailing:
     def test_a_port_in_use(self, tmp_path: Path) -> None:
-        """A port that is taken is one error, before any worker is there."""
+        """A port in use is one error, before any worker starts."""
         (tmp_path / "agents.py").write_text(AGENTS)
         with socket.create_server(("127.0.0.1", 0)) as other:
             code, said = fails("agents.py", "--port", str(other.getsockname()[1]), cwd=tmp_path)
@@ -406,7 +408,7 @@ class TestFailing:
         assert "is in use" in said
 
     def test_agents_that_cannot_be_loaded(self, tmp_path: Path) -> None:
-        """A broken file of agents is one error that names it."""
+        """A broken file of agents is one error that names the file."""
         (tmp_path / "agents.py").write_text("import no_such_module\n")
         code, said = fails("agents.py", "--port", "0", cwd=tmp_path)
 
@@ -414,7 +416,7 @@ class TestFailing:
         assert said.count("error:") == said.count("no_such_module") == 1
 
     def test_agents_that_cannot_run(self, tmp_path: Path) -> None:
-        """What only a worker finds out ends all of them, is said once, and its exit code is passed on."""
+        """An error that only a worker finds ends all workers, is said once, and sets the exit code."""
         (tmp_path / "agents.py").write_text('from agno_rt import Agent\na = Agent("nothing:at-all", "a")\n')
         code, said = fails("agents.py", "--port", "0", cwd=tmp_path)
 
@@ -423,7 +425,7 @@ class TestFailing:
         assert "'nothing'" in said
 
     def test_a_worker_that_is_killed_at_its_start(self, tmp_path: Path) -> None:
-        """A worker that could not say why it ended has it said for it."""
+        """The parent reports a worker killed before it could say why."""
         killer = "import os, sys\nfrom agno_rt import Agent\n"
         killer += 'if "--worker" in sys.argv:\n    os.kill(os.getpid(), 9)\na = Agent("nothing:at-all", "a")\n'
         (tmp_path / "agents.py").write_text(killer)
@@ -446,7 +448,7 @@ class TestFailing:
         assert "--workers" in said
 
     def test_a_worker_without_a_parent(self, tmp_path: Path) -> None:
-        """Who starts a worker by hand is told what to do."""
+        """A worker started by hand ends with a hint."""
         (tmp_path / "agents.py").write_text(AGENTS)
         code, said = fails("agents.py", "--worker", "99", cwd=tmp_path)
 

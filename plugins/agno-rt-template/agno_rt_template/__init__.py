@@ -1,7 +1,7 @@
 """A plugin for agno_rt: one model, one tool and one guardrail.
 
-The entry point in pyproject.toml leads here. agno_rt imports this module when somebody first asks for the plugin, and
-`agno-rt plugins` imports it with all others; so it imports nothing that takes time. Its factories do, when called.
+The entry point in pyproject.toml names this module. agno_rt imports the module on the first request for the plugin, and
+`agno-rt plugins` imports all plugins. So this module imports nothing slow: the factories do, when called.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from agno_rt.hookspecs import Register
 
 @attrs.frozen
 class Settings:
-    """What a user may write into `[plugins.template]` of agno-rt.toml, with the defaults."""
+    """The keys of `[plugins.template]` in agno-rt.toml, with their defaults."""
 
     prefix: str = ""
     ending: str = "!"
@@ -28,48 +28,48 @@ def make_echo(rest: str, settings: Mapping[str, Any]) -> Model:
     """Make the model of the spec `template:echo`. In `template:echo:You said ` the `rest` is `You said `."""
     from agno_rt_template.model import EchoModel
 
-    return EchoModel(rest or _read(settings).prefix)
+    return EchoModel(rest or _read_table(settings).prefix)
 
 
 def make_shout(rest: str, settings: Mapping[str, Any]) -> Tool:
     """Make the tool of the spec `template:shout`. In `template:shout:?!` the `rest` is `?!`."""
-    from agno_rt_template.tools import shouting
+    from agno_rt_template.tools import make_shout_tool
 
-    return shouting(rest or _read(settings).ending)
+    return make_shout_tool(rest or _read_table(settings).ending)
 
 
 def make_calm(rest: str, settings: Mapping[str, Any]) -> Guardrail:
     """Make the guardrail of the spec `template:calm`. In `template:calm:0.5` the `rest` is `0.5`.
 
-    It then guards the input; return `agno_rt.hooks.Guard(CalmGuardrail(...), on=("output",))` to have it elsewhere.
+    The guardrail checks the input. For the output, return `agno_rt.hooks.Guard(CalmGuardrail(...), on=("output",))`.
     """
     from agno_rt_template.guardrail import CalmGuardrail
 
-    return CalmGuardrail(float(rest) if rest else _read(settings).capitals)
+    return CalmGuardrail(float(rest) if rest else _read_table(settings).capitals)
 
 
-def _read(settings: Mapping[str, Any]) -> Settings:
-    # A key that is unknown or of the wrong type becomes an error that names the key, this table and the nearest key.
+def _read_table(settings: Mapping[str, Any]) -> Settings:
+    # Unknown keys and wrong types become errors with the key, this table and the nearest known key.
     return read_settings(Settings, settings, "[plugins.template]")
 
 
-# agno_rt finds hooks by their names; `agno_rt.hookspecs` lists them all. A misspelt one is reported when the plugin
-# loads. The help texts are what `agno-rt plugins` shows.
+# agno_rt finds hooks by their names; `agno_rt.hookspecs` lists all of them. A misspelt name is an error when the plugin
+# loads. `agno-rt plugins` shows the help texts.
 
 
 @hookimpl
 def agno_rt_register_models(register: Register) -> None:
     """Offer `template:echo`."""
-    register("echo", make_echo, help="Say what it hears.")
+    register("echo", make_echo, help="Repeat the last message.")
 
 
 @hookimpl
 def agno_rt_register_tools(register: Register) -> None:
     """Offer `template:shout`."""
-    register("shout", make_shout, help="Say it in capitals.")
+    register("shout", make_shout, help="Say a text in capitals.")
 
 
 @hookimpl
 def agno_rt_register_guardrails(register: Register) -> None:
     """Offer `template:calm`."""
-    register("calm", make_calm, help="Calm down who shouts.")
+    register("calm", make_calm, help="Write shouted texts in small letters.")

@@ -1,12 +1,12 @@
-"""The tool: a function whose name, docstring and annotations tell the model what it does and takes."""
+"""The tool: a function. Its name, docstring and annotations tell the model its purpose and its arguments."""
 
 from agno_rt import Tool, tool
 
 
-def shouting(ending: str) -> Tool:
-    """Make a tool that shouts, and ends like that."""
+def make_shout_tool(ending: str) -> Tool:
+    """Make a tool that shouts a text and adds `ending`."""
 
-    # Without `inline=True` a function that is not async runs in a thread, as it should if it ever waits.
+    # Without `inline=True`, a function that is not async runs in a thread. Leave it out if the function may block.
     @tool(inline=True)
     def shout(text: str) -> str:
         """Say the text loudly."""

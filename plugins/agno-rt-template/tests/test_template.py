@@ -1,4 +1,4 @@
-"""The plugin as its users meet it: installed, and asked for by name."""
+"""The installed plugin, used through its specs as users do."""
 
 import pytest
 from agno_rt_template import make_echo
@@ -9,25 +9,25 @@ from agno_rt.testing import ModelContract, ScriptedModel
 
 
 class TestEchoModel(ModelContract):
-    """The echo does what every model does: these tests come with agno_rt."""
+    """The echo passes the tests of agno_rt for every model."""
 
-    # It cannot choose a tool. A model that can leaves this out, and is then tested for it.
+    # The echo cannot call tools. Leave this line out for a model with tools: the contract then tests tool calls.
     calls_tools = False
 
     def make_model(self) -> Model:
-        """The model to be tested."""
+        """Make the model under test."""
         return make_echo("", {})
 
 
 def test_the_model_answers_an_agent() -> None:
-    """An agent that names the model in a spec gets its answer."""
+    """An agent with the spec of the model gets an answer from the model."""
     result = run(Agent("template:echo"), "Hello.")
 
     assert result.content == "Hello."
 
 
 def test_the_tool_is_called_by_an_agent() -> None:
-    """An agent that names the tool in a spec can call it; the script stands in for a model that does."""
+    """An agent with the spec of the tool can call the tool; a scripted model makes the call."""
     with ScriptedModel([ToolCall("1", "shout", '{"text": "fire"}'), "I shouted."]) as model:
         run(Agent(model, tools=["template:shout"]), "Shout.")
 
@@ -35,7 +35,7 @@ def test_the_tool_is_called_by_an_agent() -> None:
 
 
 def test_the_guardrail_changes_the_input() -> None:
-    """What an agent's user shouts reaches the model in small letters; what is said calmly stays as it is."""
+    """A shouted message reaches the model in small letters; a calm message stays unchanged."""
     agent = Agent("template:echo", hooks=["template:calm"])
 
     assert run(agent, "HELLO!").content == "hello!"
@@ -43,7 +43,7 @@ def test_the_guardrail_changes_the_input() -> None:
 
 
 def test_settings_change_the_answer() -> None:
-    """The table [plugins.template] of agno-rt.toml reaches the factory; a spec that says more comes first."""
+    """The table [plugins.template] of agno-rt.toml reaches the factory; the rest of a spec overrides the table."""
     settings = {"template": {"prefix": "You said: "}}
 
     assert run(Agent("template:echo"), "Hello.", settings=settings).content == "You said: Hello."
@@ -51,6 +51,6 @@ def test_settings_change_the_answer() -> None:
 
 
 def test_a_wrong_setting_is_named() -> None:
-    """A misspelt setting is an error that names it, its table and the right one."""
+    """A misspelt setting is an error with the setting, the table and the nearest known setting."""
     with pytest.raises(ConfigError, match=r"\[plugins.template\].*'prefx'[^$]*'prefix'"):
         run(Agent("template:echo"), "Hello.", settings={"template": {"prefx": "?"}})

@@ -1,1 +1,1 @@
-"""Profilers: the program to profile, how it is run and stopped, and the tools that watch it."""
+"""Profilers: the program to profile, its start and stop, and the tools that watch the program."""

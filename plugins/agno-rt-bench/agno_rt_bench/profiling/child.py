@@ -1,4 +1,4 @@
-"""Runs a Python program in this process, because py-spy would mix its own output in and lose the exit code.
+"""Runs a Python program in this process, because py-spy would mix in its own output and lose the exit code.
 
 `python -m agno_rt_bench.profiling.child OUT ERR TELL PROGRAM...`: the first three are numbers of open files. OUT and
 ERR become standard output and standard error. The process writes its id to TELL at the start, and its exit code at the
@@ -19,16 +19,17 @@ from collections.abc import Iterator, Sequence
 __all__ = ["HELD", "main"]
 
 HELD = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP}) if os.name == "posix" else frozenset()
-"""Signals that are blocked at the start, for the profiler to inherit; the program gets them unblocked."""
+"""Signals blocked at the start, and inherited by the profiler; the program gets the signals unblocked."""
 
 _INTERRUPTED = 130
 
 
 def main(words: Sequence[str]) -> None:
-    """Run the program, and exit as it does."""
+    """Run the program, and exit with its exit code."""
     out, err, tell = map(int, words[:3])
     _reopen_stream(1, out)
     _reopen_stream(2, err)
+    # A process started by the program must not keep the pipe open.
     os.set_inheritable(tell, False)
     os.write(tell, b"%d\n" % os.getpid())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
@@ -75,6 +76,7 @@ def _report_exit(tell: int) -> Iterator[None]:
 def _code_of_exit(exc: SystemExit) -> int:
     if exc.code is None:
         return 0
+    # The system keeps the low byte of a number; a text is printed, and means failure.
     return exc.code & 0xFF if isinstance(exc.code, int) else 1
 
 
@@ -88,6 +90,7 @@ def _run_program(words: list[str]) -> None:
         exec(compile(words[1], "<string>", "exec"), vars(module))
     else:
         sys.argv = words
+        # `python FILE` puts the file's folder first on the path; `runpy` leaves the path alone.
         if not sys.flags.safe_path:
             sys.path[0] = os.path.dirname(os.path.realpath(words[0]))
         runpy.run_path(words[0], run_name="__main__")

@@ -1,4 +1,4 @@
-"""Turns the words after `--` into a program for this Python. Starts nothing."""
+"""Programs for this Python, from the words after `--`. Starts nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WITH_VALUE = ("-W", "-X")
 class Program:
     """A Python program: `flags` for Python itself, then a file, `-m MODULE` or `-c CODE` with its arguments.
 
-    `words` is the command as the user wrote it.
+    `words` is the command as written by the user.
     """
 
     words: tuple[str, ...]
@@ -32,7 +32,7 @@ class Program:
 def program_of(words: Sequence[str], check_verb: Callable[[str], object]) -> Program:
     """Return the program for the words: a Python file, `python` with its arguments, or a command of agno-rt.
 
-    `check_verb` raises for an unknown command. Raises `UsageError` if there is nothing to run.
+    `check_verb` raises for an unknown command. Raises `UsageError` without anything to run.
     """
     first, rest, words = words[0], tuple(words[1:]), tuple(words)
     if _is_python(first):
@@ -48,7 +48,7 @@ def program_of(words: Sequence[str], check_verb: Callable[[str], object]) -> Pro
 
 
 def _is_python(word: str) -> bool:
-    """Return true if the word names Python. Raises `UsageError` for another Python, which may not have the tools."""
+    """True if the word names Python. Raises `UsageError` for another Python, because the tools may be missing there."""
     path = Path(word)
     if not _PYTHON.fullmatch(path.name):
         return False

@@ -21,7 +21,7 @@ from agno_rt_bench.profiling.program import Program
 __all__ = ["Ended", "run_inside", "run_under"]
 
 _PATIENCE = ((10.0, signal.SIGTERM), (5.0, signal.SIGKILL))
-"""Steps after the time limit's Ctrl-C, for a program that ignores it: seconds to wait, then a signal."""
+"""Steps after the time limit's Ctrl-C, for a program that ignores Ctrl-C: seconds to wait, then a signal."""
 
 _ENOUGH = 3
 
@@ -30,7 +30,7 @@ _ENOUGH = 3
 class Ended:
     """The end of a program: its exit code, `None` if unknown.
 
-    `failed` and `said` are the failure and the output of a profiler that is a process of its own.
+    `failed` and `said` are the failure and the output of a profiler in its own process.
     """
 
     code: int | None
@@ -39,18 +39,19 @@ class Ended:
 
 
 def run_inside(command: Sequence[str], seconds: float | None) -> Ended:
-    """Run a program that has the profiler in its own process. Interrupt the program after `seconds`."""
+    """Run a program with the profiler in the same process. Interrupt the program after `seconds`."""
     with _handle_signals() as interrupts:
         process = subprocess.Popen(command)
         interrupts.send = process.send_signal
         code = _wait_for_end(process, seconds, process.send_signal)
+    # A negative code is the signal that killed the process. Shells add 128 to the signal.
     return Ended(code if code >= 0 else 128 - code)
 
 
 def run_under(profiler: Sequence[str], program: Program, seconds: float | None) -> Ended:
-    """Run a program as the child of a profiler, whose own output is kept apart. Interrupt it after `seconds`.
+    """Run a program as the child of a profiler, with the profiler's output kept apart. Interrupt it after `seconds`.
 
-    Only the program gets the signals: when it ends, the profiler ends too, with a complete profile.
+    Only the program gets the signals: the profiler ends with the program, and with a complete profile.
     """
     with tempfile.TemporaryFile() as chatter, _handle_signals() as interrupts, _ChildReports() as told:
         out, err = os.dup(1), os.dup(2)
@@ -71,7 +72,7 @@ def run_under(profiler: Sequence[str], program: Program, seconds: float | None) 
 
 
 def _wait_for_end(process: subprocess.Popen[bytes], seconds: float | None, send: Callable[[int], None]) -> int:
-    """Wait for the process to end; send it signals once the time is over."""
+    """Wait for the end of the process; send signals once the time is over."""
     steps = () if seconds is None else ((seconds, signal.SIGINT), *_PATIENCE)
     for patience, number in steps:
         try:
@@ -82,7 +83,7 @@ def _wait_for_end(process: subprocess.Popen[bytes], seconds: float | None, send:
 
 
 class _ChildReports:
-    """The pipe through which `profiling.child` reports its process id, then its exit code."""
+    """The pipe from `profiling.child`: first its process id, then its exit code."""
 
     def __init__(self) -> None:
         self._reading, self.writing = os.pipe()
@@ -97,12 +98,12 @@ class _ChildReports:
 
     @property
     def code(self) -> int | None:
-        """The exit code, if it was reported."""
+        """The exit code, once reported."""
         lines = self._lines()
         return int(lines[1]) if len(lines) > 1 else None
 
     def send(self, number: int) -> None:
-        """Send a signal to the program, if it has started and not ended."""
+        """Send a signal to the program, between its start and its end."""
         lines = self._lines()
         if len(lines) == 1:
             with suppress(ProcessLookupError):
@@ -116,10 +117,10 @@ class _ChildReports:
 
 
 class _SignalHandling:
-    """Handles signals while a program is profiled.
+    """Signals during a profile.
 
     In a terminal, Ctrl-C reaches the program directly, and this process has to outlive the program. The third Ctrl-C
-    kills the program. A signal that only this process received is passed on.
+    kills the program. A signal for this process alone is passed on.
     """
 
     def __init__(self) -> None:
@@ -150,7 +151,7 @@ def _handle_signals() -> Iterator[_SignalHandling]:
 
 
 def _is_in_terminal() -> bool:
-    """Return true if this process is in a terminal's foreground, where Ctrl-C reaches its children too."""
+    """True if this process is in a terminal's foreground: Ctrl-C then reaches the children too."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY)
     except OSError:

@@ -1,7 +1,7 @@
 """The profilers behind `agno-rt profile`: the command lines of py-spy and memray, and the causes of their failures.
 
-Both are programs of their own, and are not imported. py-spy reads the process from outside, and so sees the worker
-threads of plain tools too. memray counts inside the process, and then draws a graph.
+Both are programs, and are not imported. py-spy reads the process from outside, and so sees the worker threads of
+plain tools too. memray counts inside the process, and then draws a graph.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DENIED = re.compile(r"permission|not permitted|root|EPERM|EACCES", re.IGNORECAS
 
 
 class Failed(Exception):
-    """No profile was made; `ended` is the end of the program."""
+    """A failure to make a profile; `ended` is the end of the program."""
 
     def __init__(self, message: str, hint: str, ended: Ended) -> None:
         super().__init__(message)
@@ -54,7 +54,7 @@ class Cpu:
     suffixes: ClassVar[dict[str, str]] = {"flamegraph": ".svg", "speedscope": ".json", "raw": ".txt"}
 
     def profile(self, program: Program, target: Path, seconds: float | None) -> Ended:
-        """Run the program and write the profile. Raises `Failed` if none was made."""
+        """Run the program and write the profile. Raises `Failed` without a profile."""
         command = [find_tool(self.tool), "record", "--format", self.kind, "--rate", str(self.rate)]
         flags = {"--idle": self.idle, "--function": not self.lines, "--subprocesses": self.subprocesses}
         command += [flag for flag, wanted in flags.items() if wanted]
@@ -79,7 +79,7 @@ class Memory:
     suffixes: ClassVar[dict[str, str]] = {"flamegraph": ".html", "table": ".html", "bin": ".bin"}
 
     def profile(self, program: Program, target: Path, seconds: float | None) -> Ended:
-        """Run the program and write the profile. Raises `Failed` if none was made."""
+        """Run the program and write the profile. Raises `Failed` without a profile."""
         memray = [sys.executable, *program.flags, "-m", find_tool(self.tool)]
         recorded = target.with_suffix(".bin")
         counting = ["--trace-python-allocators"] if self.objects else []
@@ -88,18 +88,18 @@ class Memory:
         if not _is_written(recorded):
             raise Failed("there is no profile: memray recorded nothing", "", ended)
         if self.kind != "bin":
-            # `--no-web` puts the scripts into the page, which then needs no network.
+            # `--no-web` puts the scripts into the page, so that the page works without a network.
             leaks = ["--leaks"] if self.leaks else []
             draw = [sys.executable, "-m", "memray", self.kind, "--no-web", "--force", *leaks]
             done = subprocess.run([*draw, "--output", str(target), str(recorded)], capture_output=True, check=False)
             if done.returncode or not _is_written(target):
                 said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [""]
-                raise Failed(f"memray could not draw what it recorded: {said[-1]}", "", ended)
+                raise Failed(f"memray could not draw its recording: {said[-1]}", "", ended)
         return ended
 
 
 def find_tool(name: str) -> str:
-    """Return the tool's program or module. Raises `UsageError` with the line that installs it."""
+    """Return the tool's program or module. Raises `UsageError` with the command that installs the tool."""
     if name == "memray":
         found = name if importlib.util.find_spec(name) else None
     else:
@@ -123,14 +123,14 @@ def _retitle_graph(graph: Path, words: str) -> None:
 def _explain_missing_profile(ended: Ended) -> Failed:
     """Return the error for a missing profile, with the cause from py-spy's output."""
     if "No stack counts" in ended.said or not ended.failed:
-        hint = "It was over too soon, or waited: --idle counts waiting too, --rate 1000 looks more often."
+        hint = "The command ended too soon, or waited: --idle counts waiting threads, --rate 1000 takes more samples."
         return Failed("there is no profile: py-spy never saw the command at work", hint, ended)
     errors = [line for line in ended.said.splitlines() if line.lower().startswith(("error", "reason", "permission"))]
     said = errors[0] if errors else ended.said.strip()
     if _DENIED.search(ended.said):
         hint = (
-            "macOS: run it with sudo. Linux: py-spy must be allowed to trace a program that it started; in a container "
-            "that takes the capability SYS_PTRACE, and kernel.yama.ptrace_scope may be 1 at most."
+            "macOS: run the command with sudo. Linux: py-spy must be allowed to trace its child. In a container, grant "
+            "the capability SYS_PTRACE; kernel.yama.ptrace_scope may be 1 at most."
         )
         return Failed(f"py-spy may not look into the command: {said}", hint, ended)
     return Failed(f"py-spy failed: {said}", "", ended)

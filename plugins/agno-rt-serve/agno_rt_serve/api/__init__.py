@@ -1,1 +1,1 @@
-"""What the server answers: a module for each resource, with its table of routes. Knows no sockets."""
+"""The resources of the server: a module for each, with its table of routes. Knows no sockets."""

@@ -1,4 +1,4 @@
-"""The agents: which there are, and running one. The formats of a run are those of `run_format`."""
+"""The agents: listing them, and running one. The formats of a run are in `run_format`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from agno_rt import Agent, Event, Tool, Toolkit, tool
+from agno_rt import Agent, AgnoError, Event, Runnable, Tool, Toolkit, tool
 from agno_rt.agent import ToolLike
 from agno_rt.errors import ConfigError, suggest
 from agno_rt.project import shipped_project
@@ -31,7 +31,7 @@ _SUGGESTIONS: Mapping[str, Sequence[str]] = {
     ),
     "librarian": ("What is this folder about?", "How do I install it?"),
 }
-"""What people are offered to ask the agents that ship with agno_rt."""
+"""The questions offered to people for the agents that ship with agno_rt."""
 
 
 class _Tool(msgspec.Struct):
@@ -41,11 +41,15 @@ class _Tool(msgspec.Struct):
 
 
 class _Agent(msgspec.Struct):
+    """An agent, or another runnable: then `model` is empty, and `parts` has the names of the runnables within."""
+
     name: str
+    kind: str
     model: str
     description: str
     tools: list[_Tool]
-    suggestions: tuple[str, ...]
+    parts: list[str]
+    suggestions: tuple[str, ...] = ()
 
 
 class _Agents(msgspec.Struct):
@@ -58,17 +62,17 @@ class Agents:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._shown = Shown(site)
-        suggestions = _suggestions(site)
-        described = [_describe(name, agent, site.tool) for name, agent in site.project.agents.items()]
+        suggestions = _collect_suggestions(site)
+        described = [_describe_agent(name, agent, site.tool) for name, agent in site.project.runnables.items()]
         for agent in described:
             agent.suggestions = tuple(suggestions.get(agent.name, ()))
         self._body = msgspec.json.encode(_Agents(described))
 
     def routes(self) -> list[Route]:
-        """Return what is answered: one path for each agent, and one for a name that no agent has."""
+        """Return a route to run each agent, one for unknown agents, and the list."""
         runs = [
             Route("POST", f"/agents/{name}/runs", partial(self._run, agent))
-            for name, agent in self._site.project.agents.items()
+            for name, agent in self._site.project.runnables.items()
         ]
         return [
             Route("GET", "/agents", self._list),
@@ -80,12 +84,12 @@ class Agents:
         await respond(send, 200, JSON, self._body)
 
     async def _run_unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._run(self._site.project.agent(path_value(scope, "name")), scope, receive, send)
+        await self._run(self._site.project.runnable(path_value(scope, "name")), scope, receive, send)
 
-    async def _run(self, agent: Agent, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run(self, agent: Runnable, scope: Scope, receive: Receive, send: Send) -> None:
         body = decode(await json_body(scope, receive))
-        task = Task(agent, input_of(body, self._site.accepts), body.session, body.user)
-        # As `StoredRuns` does it, in place: each call more is paid for by each request.
+        task = Task(agent, input_of(body.input, self._site.accepts), body.session, body.user)
+        # Repeated in `StoredRuns`, not shared: every request would pay for one more call.
         if b"text/event-stream" in header(scope, b"accept"):
             await self._site.runner.stream(task, send, Numbered(), lambda end: b"", request_id(scope))
         else:
@@ -105,33 +109,41 @@ class Numbered:
         return server_sent_event(self._number, event)
 
 
-def tool_names(agent: Agent, resolve: Resolve) -> set[str]:
-    """Return the names of the agent's tools. `resolve` turns a spec into what it names, where it can."""
-    return {tool.name for entry in agent.tools for tool in _tools(entry, resolve)}
+def tool_names(agent: Agent, site: Site) -> set[str]:
+    """Return the names of the agent's tools; none if the agent cannot run, or its toolkits are not open yet."""
+    try:
+        return set(site.runtime.tools(agent))
+    except AgnoError:
+        return set()  # the run says what is wrong
 
 
-def _describe(name: str, agent: Agent, resolve: Resolve) -> _Agent:
-    # What the instructions say is between the agent and its model: nothing of them is shown.
-    model = agent.model if isinstance(agent.model, str) else agent.model.name
-    tools = [tool for entry in agent.tools for tool in _tools(entry, resolve)]
-    return _Agent(name, model, agent.description, tools, ())
+def _describe_agent(name: str, runnable: Runnable, resolve: Resolve) -> _Agent:
+    # Instructions are never shown: they are between the agent and its model.
+    parts = [part.name for part in runnable.parts()]
+    if not isinstance(runnable, Agent):
+        return _Agent(name, runnable.kind, "", runnable.description, [], parts)
+    model = runnable.model if isinstance(runnable.model, str) else runnable.model.name
+    tools = [tool for entry in runnable.tools for tool in _describe_tools(entry, resolve)]
+    return _Agent(name, runnable.kind, model, runnable.description, tools, parts)
 
 
-def _tools(entry: ToolLike, resolve: Resolve) -> list[_Tool]:
+def _describe_tools(entry: ToolLike, resolve: Resolve) -> list[_Tool]:
     if isinstance(entry, str):
         entry = resolve(entry)
     if isinstance(entry, str):
         return [_Tool(entry)]
+    if isinstance(entry, Toolkit) and entry.open is not None:
+        return [_Tool(entry.name)]
     tools = entry.tools if isinstance(entry, Toolkit) else (entry if isinstance(entry, Tool) else tool(entry),)
     return [_Tool(each.name, each.description, each.pauses) for each in tools]
 
 
-def _suggestions(site: Site) -> Mapping[str, Sequence[str]]:
-    """Return what people are offered to ask each agent. Raises `ConfigError` for an agent that is not there."""
+def _collect_suggestions(site: Site) -> Mapping[str, Sequence[str]]:
+    """Return the questions to offer for each agent. Raises `ConfigError` if the settings name an unknown agent."""
     agents, written = site.project.agents, site.settings.suggestions
     for name in written:
-        if name not in agents:
-            hint = suggest("agent", name, agents)
+        if name not in site.project.runnables:
+            hint = suggest("agent", name, site.project.runnables)
             raise ConfigError(f"[plugins.serve.suggestions]: there is no agent {name!r}", hint=hint)
     shipped = shipped_project().agents
     usual = {

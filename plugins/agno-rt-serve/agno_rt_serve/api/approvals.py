@@ -1,4 +1,4 @@
-"""What paused runs wait for, and its decision. A decision does not go on with the run: whoever decides resumes it."""
+"""The approvals of paused runs, and decisions about them. A decision does not resume the run: a second request does."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from agno_rt_serve.http.asgi import JSON, Receive, Scope, Send, respond
 __all__ = ["Approvals", "Shown"]
 
 
-class _Listed(msgspec.Struct, forbid_unknown_fields=True):
+class _ListQuery(msgspec.Struct, forbid_unknown_fields=True):
     status: ApprovalStatus | None = None
     run: str | None = None
     user: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
 
 
-class _Asked(msgspec.Struct, forbid_unknown_fields=True):
+class _UserQuery(msgspec.Struct, forbid_unknown_fields=True):
     user: str | None = None
 
 
@@ -45,23 +45,23 @@ class Shown:
         self._site = site
 
     def all(self, approvals: Iterable[Approval]) -> list[dict[str, Any]]:
-        """Return the approvals as JSON has them."""
+        """Return the approvals as values for JSON."""
         return [self.one(each) for each in approvals]
 
     def one(self, approval: Approval) -> dict[str, Any]:
-        """Return the approval as JSON has it."""
+        """Return the approval as values for JSON."""
         made: dict[str, Any] = msgspec.to_builtins(approval)
         tool = self._tools(approval.agent).get(approval.call.name)
         return made | {"parameters": None if tool is None else tool.parameters}
 
     def _tools(self, name: str) -> Mapping[str, Tool]:
-        agent = self._site.project.agents.get(name)
+        agent = self._site.project.runnables.get(name)
         if agent is None:
             return {}
         try:
             return self._site.runtime.tools(agent)
         except AgnoError:
-            return {}  # it cannot run as it stands: whoever resumes the run is told why
+            return {}  # the agent cannot run as it stands: resuming the run says why
 
 
 class Approvals:
@@ -72,7 +72,7 @@ class Approvals:
         self._shown = Shown(site)
 
     def routes(self) -> list[Route]:
-        """Return what is answered."""
+        """Return the routes."""
         return [
             Route("GET", "/approvals", self._list),
             Route("GET", "/approvals/{id}", self._get),
@@ -80,27 +80,30 @@ class Approvals:
         ]
 
     async def _list(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = read_query(scope, _Listed)
+        asked = read_query(scope, _ListQuery)
+        # Without a user, only approvals without an owner are listed.
         found = await self._site.run_store().approvals(
             run=asked.run, status=asked.status, user=asked.user, unowned=asked.user is None, limit=asked.limit
         )
         await respond(send, 200, JSON, msgspec.json.encode({"approvals": self._shown.all(found)}))
 
     async def _get(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._answer(send, await self._find(scope, read_query(scope, _Asked).user))
+        await self._send_approval(send, await self._find(scope, read_query(scope, _UserQuery).user))
 
     async def _decide(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_body(scope, receive, _Decision)
         found = await self._find(scope, body.user)
         try:
-            decided = await self._decided(found.id, body)
+            decided = await self._apply_decision(found.id, body)
         except ApprovalConflict as exc:
-            raise HttpError(409, exc.code, f"this is {found.status} already", f"{exc.message}. {exc.hint}") from exc
-        await self._answer(send, decided)
+            raise HttpError(
+                409, exc.code, f"this approval is {found.status} already", f"{exc.message}. {exc.hint}"
+            ) from exc
+        await self._send_approval(send, decided)
 
-    async def _decided(self, approval: str, body: _Decision) -> Approval:
+    async def _apply_decision(self, approval: str, body: _Decision) -> Approval:
         runtime = self._site.runtime
-        _check(body)
+        _check_fields(body)
         if body.decision == "approve":
             return await runtime.approve(approval, body.arguments, user=body.user, by=body.by)
         if body.decision == "deny":
@@ -115,20 +118,20 @@ class Approvals:
             if found.user != user:
                 raise NotFound("approval", approval, ())
         except NotFound as exc:
-            hint = "GET /approvals lists what there is. What belongs to a user is found where the user is named."
-            raise HttpError(404, "not_found", f"this server knows no approval {approval!r}", hint) from exc
+            hint = "GET /approvals lists approvals. A user's approval is found only if the request names the user."
+            raise HttpError(404, "not_found", f"this server does not know the approval {approval!r}", hint) from exc
         return found
 
-    async def _answer(self, send: Send, approval: Approval) -> None:
+    async def _send_approval(self, send: Send, approval: Approval) -> None:
         await respond(send, 200, JSON, msgspec.json.encode(self._shown.one(approval)))
 
 
 _FIELDS: Mapping[str, str] = {"arguments": "approve", "reason": "deny", "value": "answer"}
-"""Which decision each field belongs to."""
+"""The decision to which each field belongs."""
 
 
-def _check(body: _Decision) -> None:
-    """Raise `HttpError` 400 for a field of another decision, which would be lost, and for an answer without a value."""
+def _check_fields(body: _Decision) -> None:
+    """Raise `HttpError` 400 for a field of another decision, and for an answer without a value."""
     given = {
         "arguments": body.arguments is not None,
         "reason": body.reason != "",
@@ -139,4 +142,6 @@ def _check(body: _Decision) -> None:
             hint = f"Send it with the decision {decision!r}, or leave it out."
             raise HttpError(400, "invalid_body", f"{field!r} does not go with the decision {body.decision!r}", hint)
     if body.decision == "answer" and not given["value"]:
-        raise HttpError(400, "invalid_body", "the answer has no value", 'Send {"decision": "answer", "value": ...}.')
+        raise HttpError(
+            400, "invalid_body", "the decision 'answer' has no value", 'Send {"decision": "answer", "value": ...}.'
+        )

@@ -1,7 +1,7 @@
-"""The dashboard of benchmarks that `make dashboard` publishes, mounted at /benchmarks: files, read and nothing else.
+"""The dashboard of benchmarks from `make dashboard`, mounted at /benchmarks: read-only files.
 
-Knows no benchmark: only that a published dashboard is a folder with the three files below, and which kinds of file it
-may hold. Anything else in the folder, and whatever a link in it leads out to, is not there.
+Knows nothing of benchmarks. A published dashboard is a folder with the three files below and a few kinds of file. Other
+files in the folder, and files outside that a link leads to, are answered 404.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from agno_rt_serve.http.asgi import Receive, Scope, Send, respond
 
 __all__ = ["Dashboard", "to_dashboard"]
 
+# Files by which a folder is recognised as a published dashboard.
 _NEEDED = ("index.html", "graphs.html", "index.json")
-# By suffix, and not by what the system's own tables say: they differ, and nosniff makes a wrong one a broken page.
+# By suffix, not by the system's own tables: those differ, and with nosniff a wrong type breaks the page.
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -32,7 +33,7 @@ _TYPES = {
     ".woff": "font/woff",
 }
 _HEADERS = {
-    # Its pages are made of its own files alone; asv's scripts write styles into the elements.
+    # The dashboard's pages use only its own files; asv's scripts write styles into the elements, hence unsafe-inline.
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
         "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -44,7 +45,7 @@ _HEADERS = {
 
 
 class Dashboard(StaticFiles):
-    """Serves the dashboard published in the folder. Raises `UsageError` where there is none."""
+    """Serves the dashboard published in the folder. Raises `UsageError` if the folder has no dashboard."""
 
     def __init__(self, folder: str) -> None:
         missing = [name for name in _NEEDED if not Path(folder, name).is_file()]
@@ -56,26 +57,26 @@ class Dashboard(StaticFiles):
         super().__init__(directory=folder, html=True)
 
     async def get_response(self, path: str, scope: Any) -> Response:
-        """The file at the path. Raises `HttpError` 404 where there is none that may be shown."""
+        """Return the file at the path. Raises `HttpError` 404 for a missing file, or a file of another kind."""
         try:
             response = await super().get_response(path, scope)
         except HTTPException as exc:
-            if exc.status_code not in (401, 404):  # 401 is what Starlette makes of a file that cannot be read
+            if exc.status_code not in (401, 404):  # Starlette answers 401 for a file that cannot be read
                 raise
-            raise _nothing_at(scope) from exc
+            raise _file_not_found(scope) from exc
         if isinstance(response, FileResponse):
             kind = _TYPES.get(Path(response.path).suffix)
             if kind is None or response.status_code != 200:
-                raise _nothing_at(scope)
+                raise _file_not_found(scope)
             response.headers["content-type"] = kind
         response.headers.update(_HEADERS)
         return response
 
 
 async def to_dashboard(scope: Scope, receive: Receive, send: Send) -> None:
-    """Lead on from the path without a slash at its end, on which the dashboard's own links would miss."""
+    """Redirect to the path with a slash at its end: without the slash, the dashboard's relative links miss."""
     await respond(send, 307, [(b"location", b"benchmarks/")], b"")
 
 
-def _nothing_at(scope: Scope) -> HttpError:
+def _file_not_found(scope: Scope) -> HttpError:
     return HttpError(404, "not_found", f"there is nothing at {scope['path']}", "The dashboard begins at /benchmarks/.")

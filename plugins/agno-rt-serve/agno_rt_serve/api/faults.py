@@ -1,4 +1,4 @@
-"""Tells clients of errors and failed steps, and the log of what clients are not told. Knows no route."""
+"""Errors and failed steps: the part for clients, and the part for the log. Knows no route."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["Faults"]
 
 
 class Faults:
-    """Decides what leaves the server of an error. With `show`, all of it does: for those who develop the agents."""
+    """Decides which part of an error leaves the server. With `show` all of it does, for the agents' developers."""
 
     def __init__(self, *, show: bool) -> None:
         self._show = show
 
     def describe(self, error: AgnoError, request: str) -> HttpError:
-        """Return the error as an answer to the request of that id. What it leaves out is logged."""
+        """Return the error as an answer to the request of that id. Log the parts that the answer leaves out."""
         if is_inner(error):
             self._log(error, request)
         return describe(error, full=self._show, request=request)
@@ -30,17 +30,17 @@ class Faults:
         run, cause = run_of(error), error.__cause__
         known = {"run": run, "request": request, "code": error.code, "error": error.full_text}
         if cause is not None:
-            # Unlike `str`, this cannot fail, whatever the exception is.
+            # Unlike `str`, `format_exception_only` cannot fail for any exception.
             known["cause"] = "".join(traceback.format_exception_only(cause)).strip()
         if self._show:
-            # As text: structlog's own way shows the local variables of every frame, keys among them.
+            # As text: structlog's own rendering shows the local variables of every frame, keys among them.
             known["exception"] = "".join(traceback.format_exception(error)).rstrip()
         log.write(
             "error", "run failed" if run else "request failed", **{name: text for name, text in known.items() if text}
         )
 
     def event(self, event: Event, result: RunResult | None) -> Event:
-        """Return the event as a client may see it. `result` is the run's, once that is over."""
+        """Return the event as a client may see it. `result` is the run's result, once the run is over."""
         if self._show:
             return event
         match event:

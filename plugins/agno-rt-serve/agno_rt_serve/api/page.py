@@ -25,8 +25,8 @@ _TYPES = {
     "svg": b"image/svg+xml",
 }
 
-# The page runs its own files and nothing else. Trusted types: no script of the page can turn text into markup, but
-# for DOMPurify, which cleans what it makes. Images are those of the conversation, as data; none is ever fetched.
+# The page runs only its own files. Trusted types: no script of the page can turn text into markup, except DOMPurify,
+# which cleans its output. Images come from the conversation, as data; none is ever fetched.
 _POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; "
     b"media-src data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -45,7 +45,7 @@ _HEADERS = [
 
 @attrs.define(slots=False)
 class _File:
-    """A file of the page, as an ASGI handler that answers 304 to a browser that has it."""
+    """A file of the page, as an ASGI handler. It answers 304 to a browser that has the file already."""
 
     kind: bytes
     body: bytes
@@ -69,16 +69,17 @@ class _File:
 
     @cached_property
     def _packed(self) -> bytes:
+        # Without a time in it, every start of the server packs a file to the same bytes.
         return gzip.compress(self.body, mtime=0)
 
 
 def page_routes(settings: Settings) -> Iterator[Route]:
     """Yield a route for each file of the page; `/` is the page itself.
 
-    The page is told those of the settings that it needs before it asks the server for anything.
+    The HTML carries the settings that the page needs before its first request.
     """
     told = json.dumps({"max_media": settings.max_media, "max_body": settings.max_body})
-    for path, file in _read(resources.files("agno_rt_serve") / "page", "/page"):
+    for path, file in _read_files(resources.files("agno_rt_serve") / "page", "/page"):
         if path == "/page/index.html":
             file.body = file.body.replace(b"{settings}", told.replace('"', "&quot;").encode())
             yield Route("GET", "/", file)
@@ -86,10 +87,10 @@ def page_routes(settings: Settings) -> Iterator[Route]:
             yield Route("GET", path, file)
 
 
-def _read(folder: Traversable, path: str) -> Iterator[tuple[str, _File]]:
+def _read_files(folder: Traversable, path: str) -> Iterator[tuple[str, _File]]:
     for each in sorted(folder.iterdir(), key=lambda one: one.name):
         if each.is_dir():
-            yield from _read(each, f"{path}/{each.name}")
+            yield from _read_files(each, f"{path}/{each.name}")
             continue
         kind = _TYPES.get(each.name.rpartition(".")[2])
         if kind is not None:

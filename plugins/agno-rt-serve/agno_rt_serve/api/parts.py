@@ -1,6 +1,6 @@
-"""What clients attach to an input: images, audio, video and files, as bytes or by URL. Knows neither API's JSON.
+"""Attachments of an input: images, audio, video and files, as bytes or by URL. Knows neither API's JSON.
 
-Nothing is read from this machine and nothing is fetched: a URL of http or https is passed on to the model's provider.
+No file of this machine is read, and nothing is fetched. A URL of http or https is passed on to the model's provider.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MAKERS: dict[MediaKind, Callable[..., Media]] = {
 
 @attrs.frozen
 class Accepts:
-    """What may be attached: so many bytes in one part, and whether by URL."""
+    """The bounds of attachments: the most bytes in one part, and whether URLs are allowed."""
 
     max_bytes: int
     urls: bool = True
@@ -36,7 +36,7 @@ class Accepts:
 
 @attrs.frozen
 class Attached:
-    """A part as a client sent it: `data` as bytes or in base64, or else a `url`, of `data:` too."""
+    """A part as a client sent it: `data` as bytes or in base64, or else a `url`, also of `data:`."""
 
     kind: MediaKind
     data: bytes | str | None = None
@@ -46,53 +46,53 @@ class Attached:
 
 
 def make(part: Attached, accepts: Accepts) -> Media:
-    """The part for a message. Raises `HttpError` 400 for what is no such media, 413 for what is too large."""
+    """Return the part for a message. Raises `HttpError` 400 for data of another kind, 413 for a part too large."""
     if (part.data is None) == (part.url is None):
         problem = "has neither data nor a url" if part.data is None else "has both data and a url"
-        raise _bad(problem, f'Send {{"type": "{part.kind}", "data": BASE64}}, or "url" in place of "data".')
-    source = _url(part.url, accepts) if part.url is not None else _bytes(part.data or b"", accepts)
+        raise _bad_media(problem, f'Send {{"type": "{part.kind}", "data": BASE64}}, or "url" in place of "data".')
+    source = _check_url(part.url, accepts) if part.url is not None else _decode_bytes(part.data or b"", accepts)
     try:
-        # Sizes are checked here, with a hint for whoever runs the server: the kernel's own bound is out of the way.
+        # The size is checked below, with a hint about the server's setting; so the kernel's own bound is set higher.
         made = _MAKERS[part.kind](
             source, media_type=part.media_type, name=part.name, max_bytes=2 * accepts.max_bytes + 100
         )
     except UsageError as exc:
-        raise _bad(exc.message, exc.hint) from exc
+        raise _bad_media(exc.message, exc.hint) from exc
     _check_size(len(made.data or b""), accepts)
     return made
 
 
-def _url(url: str, accepts: Accepts) -> str:
-    """The URL, which must be one: to the kernel a text of any other form is the path of a file on this machine."""
+def _check_url(url: str, accepts: Accepts) -> str:
+    """Return the URL after checking its scheme: the kernel would read any other text as a path on this machine."""
     url = url.strip()
     scheme = url.partition(":")[0].lower()
     if scheme == "data":
         head, _, body = url.partition(",")
         if "base64" in head:
-            _check_size(_at_least(body), accepts)
+            _check_size(_estimate_size(body), accepts)
     elif not url.lower().startswith(("http://", "https://")):
-        raise _bad("has a url that is not of http, https or data", "Send a URL, or the bytes as data in base64.")
+        raise _bad_media("has a url that is not of http, https or data", "Send a URL, or the bytes as data in base64.")
     elif not accepts.urls:
         hint = "Send the bytes, or allow it: media_urls = true in [plugins.serve]."
-        raise _bad("is given by its URL, which is not allowed here", hint)
+        raise _bad_media("is given by its URL, which is not allowed here", hint)
     return url
 
 
-def _bytes(data: bytes | str, accepts: Accepts) -> bytes:
+def _decode_bytes(data: bytes | str, accepts: Accepts) -> bytes:
     if isinstance(data, str):
-        _check_size(_at_least(data), accepts)
+        _check_size(_estimate_size(data), accepts)
         try:
             data = base64.b64decode(data, validate=True)
         except (binascii.Error, ValueError) as exc:
-            raise _bad(
-                f"has data that are no base64: {exc}", "Encode the file's bytes in base64, padding too."
+            raise _bad_media(
+                f"has data that is not base64: {exc}", "Encode the file's bytes in base64, with padding."
             ) from exc
     _check_size(len(data), accepts)
     return data
 
 
-def _at_least(base64_text: str) -> int:
-    """How many bytes it is, padding set aside; known before they are made."""
+def _estimate_size(base64_text: str) -> int:
+    """Return the decoded size less padding, without decoding."""
     return max(0, len(base64_text) * 3 // 4 - 2)
 
 
@@ -102,5 +102,5 @@ def _check_size(size: int, accepts: Accepts) -> None:
         raise HttpError(413, "too_large", f"has more than {accepts.max_bytes:,} bytes", hint)
 
 
-def _bad(problem: str, hint: str) -> HttpError:
+def _bad_media(problem: str, hint: str) -> HttpError:
     return HttpError(400, "invalid_media", problem, hint)

@@ -1,7 +1,7 @@
-"""The profile routes: for some seconds, where the server's time goes or what memory it takes, as a flame graph.
+"""The profile routes: some seconds of the server's time or memory, as a flame graph.
 
-Nothing here is there unless a setting says so. py-spy looks in from outside, as a process that this one starts; memray
-counts in this process, and draws in another. Requests are served meanwhile. Knows no agent.
+The routes exist only if a setting asks for them. py-spy looks in from outside, as a child process. memray counts in
+this process, and draws in another. Requests are served meanwhile. Knows no agent.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ Seconds: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=60)]
 T = TypeVar("T", bound=msgspec.Struct)
 
 _PATIENCE = 2.0
-"""Seconds that py-spy gets to end in, once its client is gone."""
+"""Seconds for py-spy to end, once its client is gone."""
 
 _FORWARDED = (b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip")
-"""What proxies add to a request of somebody else's."""
+"""Headers that proxies add to a request from elsewhere."""
 
 _TYPES = {
     "profile": {"flamegraph": b"image/svg+xml", "speedscope": b"application/json", "raw": b"text/plain; charset=utf-8"},
     "memory": {"flamegraph": b"text/html; charset=utf-8", "table": b"text/html; charset=utf-8"},
 }
 
-# The pages run scripts of their own, on function names and paths: in an origin of their own, and without a network.
+# The pages run their own scripts on function names and paths: so they get a separate origin, and no network.
 _POLICY = (
     b"sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
     b"img-src data: blob:; font-src data:"
@@ -54,16 +54,17 @@ _POLICY = (
 
 _TITLE = re.compile(rb'(<text id="title"[^>]*>)[^<]*')
 _DENIED = re.compile(r"permission|not permitted|root|EPERM|EACCES", re.IGNORECASE)
+# PR_SET_PTRACER of <linux/prctl.h>: "Yama" in ASCII.
 _SET_TRACER = 0x59616D61
 
 
-class _Cpu(msgspec.Struct, forbid_unknown_fields=True):
+class _CpuQuery(msgspec.Struct, forbid_unknown_fields=True):
     seconds: Seconds = 5
     format: Literal["flamegraph", "speedscope", "raw"] = "flamegraph"
     idle: bool = False
 
 
-class _Memory(msgspec.Struct, forbid_unknown_fields=True):
+class _MemoryQuery(msgspec.Struct, forbid_unknown_fields=True):
     seconds: Seconds = 5
     format: Literal["flamegraph", "table"] = "flamegraph"
     leaks: bool = False
@@ -78,30 +79,33 @@ class Profiles:
         self._busy = False
 
     def routes(self) -> list[Route]:
-        """Return what is answered."""
-        return [Route("GET", "/debug/profile", self._cpu), Route("GET", "/debug/memory", self._memory)]
+        """Return the routes."""
+        return [Route("GET", "/debug/profile", self._profile_cpu), Route("GET", "/debug/memory", self._profile_memory)]
 
-    async def _cpu(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._turn(scope) as folder:
-            asked = _asked(scope, _Cpu)
-            profile = await _watched(asked, folder)
-        await _send(send, "profile", asked.format, profile)
+    async def _profile_cpu(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._take_turn(scope) as folder:
+            asked = _read_options(scope, _CpuQuery)
+            profile = await _record_cpu(asked, folder)
+        await _send_profile(send, "profile", asked.format, profile)
 
-    async def _memory(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._turn(scope) as folder:
-            asked = _asked(scope, _Memory)
-            await _counted(asked, folder)
-            profile = await _drawn(asked, folder)
-        await _send(send, "memory", asked.format, profile)
+    async def _profile_memory(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._take_turn(scope) as folder:
+            asked = _read_options(scope, _MemoryQuery)
+            await _record_memory(asked, folder)
+            profile = await _draw_memory(asked, folder)
+        await _send_profile(send, "memory", asked.format, profile)
 
     @contextlib.contextmanager
-    def _turn(self, scope: Scope) -> Iterator[Path]:
-        """A folder to make a profile in. Raises `HttpError` 403 or 421 for who may not, 409 where one is being made."""
+    def _take_turn(self, scope: Scope) -> Iterator[Path]:
+        """Give a folder to make a profile in.
+
+        Raises `HttpError` 403 or 421 for a client that may not, and 409 while another profile is being made.
+        """
         if not self._remote:
             _check_local(scope)
             check_host(header(scope, b"host"), self._hosts)
         if self._busy:
-            raise _running()
+            raise _already_running()
         self._busy = True
         try:
             with tempfile.TemporaryDirectory(prefix="agno-rt-profile-") as folder:
@@ -111,63 +115,64 @@ class Profiles:
 
 
 def _check_local(scope: Scope) -> None:
-    """Raises `HttpError` 403 where a request is not from this machine, or was made by a page of another origin."""
+    """Raise `HttpError` 403 for a request from another machine, or from a page of another origin."""
     client = scope.get("client")
     forwarded = any(name in _FORWARDED for name, _ in scope["headers"])
     if client is None or not is_loopback(client[0]) or forwarded:
         hint = "Ask on the machine itself, without a proxy; or allow it: profile_remote = true in [plugins.serve]."
-        raise HttpError(403, "local_only", "profiles are for clients on this machine alone", hint)
+        raise HttpError(403, "local_only", "profiles are only for clients on this machine", hint)
     if header(scope, b"sec-fetch-site") in (b"cross-site", b"same-site"):
         hint = "Open the address by itself, in a tab of its own."
         raise HttpError(403, "cross_site", "a page of another site may not make profiles", hint)
 
 
-def _asked(scope: Scope, kind: type[T]) -> T:
+def _read_options(scope: Scope, kind: type[T]) -> T:
     query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     try:
         return msgspec.convert(query, kind, strict=False)
     except msgspec.ValidationError as exc:
         hint = f"It takes {', '.join(kind.__struct_fields__)}; seconds are a whole number from 1 to 60."
-        raise HttpError(400, "invalid_query", f"the query is no profile: {exc}", hint) from exc
+        raise HttpError(400, "invalid_query", f"the query does not describe a profile: {exc}", hint) from exc
 
 
-async def _watched(asked: _Cpu, folder: Path) -> bytes:
-    """What py-spy sees of this process. It never stops it: a server must not wait for its profiler."""
+async def _record_cpu(asked: _CpuQuery, folder: Path) -> bytes:
+    """Let py-spy record this process without pausing it: a server must not wait for a profiler."""
     made = folder / "profile"
-    command = [_py_spy(), "record", "--nonblocking", "--function", "--pid", str(os.getpid())]
+    command = [_find_py_spy(), "record", "--nonblocking", "--function", "--pid", str(os.getpid())]
     command += ["--duration", str(asked.seconds), "--format", asked.format, "--output", str(made)]
-    with _traceable():
+    with _allow_tracing():
         done = await trio.run_process(
             [*command, "--idle"] if asked.idle else command,
             capture_stdout=True,
             stderr=subprocess.STDOUT,
             check=False,
-            deliver_cancel=_interrupt,
+            deliver_cancel=_interrupt_py_spy,
         )
     profile = made.read_bytes() if not done.returncode and made.exists() else b""
     if not profile:
-        raise _unseen(done.stdout.decode("utf-8", "replace"), failed=done.returncode != 0)
-    # A graph's title would be py-spy's command line.
+        raise _explain_failure(done.stdout.decode("utf-8", "replace"), failed=done.returncode != 0)
+    # Otherwise the graph's title is py-spy's command line.
     return _TITLE.sub(rb"\1agno-rt serve: %d s" % asked.seconds, profile, count=1)
 
 
-async def _interrupt(process: trio.Process) -> None:
-    """End py-spy as Ctrl-C does: it then leaves the process that it looks into as it should be."""
+async def _interrupt_py_spy(process: trio.Process) -> None:
+    """End py-spy as Ctrl-C does, so that py-spy leaves this process in order."""
     process.send_signal(signal.SIGINT)
+    # Shielded, since this runs while the request is being cancelled.
     with trio.move_on_after(_PATIENCE, shield=True):
         await process.wait()
     process.kill()
 
 
 @contextlib.contextmanager
-def _traceable() -> Iterator[None]:
-    """Let processes that this one starts look into it, where Linux would let only its parents (Yama)."""
+def _allow_tracing() -> Iterator[None]:
+    """Let child processes look into this one. Linux with Yama allows only the reverse."""
     if sys.platform != "linux":
         yield
         return
     import ctypes
 
-    # Where there is no Yama, this fails, and is not needed.
+    # Without Yama the call fails, and is not needed.
     libc = ctypes.CDLL(None)
     libc.prctl(_SET_TRACER, ctypes.c_ulong(os.getpid()), 0, 0, 0)
     try:
@@ -176,9 +181,10 @@ def _traceable() -> Iterator[None]:
         libc.prctl(_SET_TRACER, ctypes.c_ulong(0), 0, 0, 0)
 
 
-async def _counted(asked: _Memory, folder: Path) -> None:
-    """Count what is allocated, each object of Python, for so long; into one file that is as small as it can be."""
-    memray = await trio.to_thread.run_sync(_memray)
+async def _record_memory(asked: _MemoryQuery, folder: Path) -> None:
+    """Record every Python allocation for some seconds, aggregated, so that the file stays small."""
+    # In a thread: the import would keep other requests waiting.
+    memray = await trio.to_thread.run_sync(_import_memray)
     target = memray.FileDestination(str(folder / "recorded"))
     try:
         tracker = memray.Tracker(
@@ -186,28 +192,28 @@ async def _counted(asked: _Memory, folder: Path) -> None:
         )
         tracker.__enter__()
     except RuntimeError as exc:
-        raise _running() from exc  # the whole server runs under memray
+        raise _already_running() from exc  # the whole server runs under memray
     try:
         await trio.sleep(asked.seconds)
     finally:
         tracker.__exit__(None, None, None)
 
 
-async def _drawn(asked: _Memory, folder: Path) -> bytes:
+async def _draw_memory(asked: _MemoryQuery, folder: Path) -> bytes:
     made = folder / "profile.html"
     leaks = ["--leaks"] if asked.leaks else []
-    # With its scripts inside: the page then needs no network.
+    # --no-web puts the scripts inside the page, which then needs no network.
     command = [sys.executable, "-m", "memray", asked.format, "--no-web", *leaks, "--output", str(made)]
     done = await trio.run_process(
         [*command, str(folder / "recorded")], capture_stdout=True, stderr=subprocess.STDOUT, check=False
     )
     if done.returncode or not made.exists():
         said = done.stdout.decode("utf-8", "replace").strip().splitlines() or [""]
-        raise HttpError(500, "profile_failed", f"memray could not draw what it counted: {said[-1]}")
+        raise HttpError(500, "profile_failed", f"memray could not draw its record: {said[-1]}")
     return made.read_bytes()
 
 
-async def _send(send: Send, what: str, kind: str, profile: bytes) -> None:
+async def _send_profile(send: Send, what: str, kind: str, profile: bytes) -> None:
     headers = [
         (b"content-type", _TYPES[what][kind]),
         (b"content-security-policy", _POLICY),
@@ -217,41 +223,41 @@ async def _send(send: Send, what: str, kind: str, profile: bytes) -> None:
     await respond(send, 200, headers, profile)
 
 
-def _py_spy() -> str:
+def _find_py_spy() -> str:
     found = shutil.which("py-spy", path=sysconfig.get_path("scripts")) or shutil.which("py-spy")
     if found is None:
-        raise _missing("py-spy")
+        raise _missing_profiler("py-spy")
     return found
 
 
-def _memray() -> Any:
+def _import_memray() -> Any:
     try:
         return importlib.import_module("memray")
     except ImportError as exc:
-        raise _missing("memray") from exc
+        raise _missing_profiler("memray") from exc
 
 
-def _missing(name: str) -> HttpError:
+def _missing_profiler(name: str) -> HttpError:
     hint = "Install it where the server runs: pip install agno-rt-bench"
     return HttpError(501, "profiler_missing", f"{name} is not installed", hint)
 
 
-def _running() -> HttpError:
-    hint = "Send it again when that one is over; none takes much longer than a minute."
-    return HttpError(409, "profile_running", "a profile is being made already", hint)
+def _already_running() -> HttpError:
+    hint = "Send the request again in a minute: a profile takes little longer."
+    return HttpError(409, "profile_running", "another profile is being made", hint)
 
 
-def _unseen(said: str, *, failed: bool) -> HttpError:
-    """Why py-spy made nothing, of what it said."""
+def _explain_failure(said: str, *, failed: bool) -> HttpError:
+    """Return the error for a py-spy that made no profile, from py-spy's output."""
     if "No stack counts" in said or not failed:
-        hint = "Send it requests meanwhile, or have waiting threads counted too: ?idle=true"
-        return HttpError(503, "profile_empty", "the server did nothing while it was looked at", hint)
+        hint = "Send requests meanwhile, or count waiting threads too: ?idle=true"
+        return HttpError(503, "profile_empty", "the server was idle while py-spy watched", hint)
     errors = [line for line in said.splitlines() if line.lower().startswith(("error", "reason", "permission"))]
     cause = errors[0] if errors else said.strip()
     if _DENIED.search(said):
         hint = (
-            "Linux: a process must be allowed to trace one of the same user; in a container that takes the capability "
-            "SYS_PTRACE, and kernel.yama.ptrace_scope may be 1 at most. macOS: it takes root."
+            "Linux: kernel.yama.ptrace_scope must be 0 or 1, and a container needs the capability SYS_PTRACE. "
+            "macOS: run the server as root."
         )
         return HttpError(501, "profile_denied", f"py-spy may not look into this process: {cause}", hint)
     return HttpError(500, "profile_failed", f"py-spy failed: {cause}")

@@ -1,4 +1,4 @@
-"""What every resource's table of routes is made of, and how a request's path, query and body are read."""
+"""Tables of routes, and reading a request's path, query and body."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 @attrs.frozen
 class Route:
-    """What answers a method on a path. `{name}` in the path is one part of it, `{name:path}` any number of parts.
+    """A handler for a method on a path. `{name}` in the path is one part, `{name:path}` any number of parts.
 
     `shape` makes the body of an error.
     """
@@ -35,27 +35,27 @@ class Route:
 
 
 def path_value(scope: Scope, name: str) -> str:
-    """Return what the request's path has in the place of `{name}`."""
+    """Return the part of the request's path in the place of `{name}`."""
     found: str = scope["path_params"][name]
     return found
 
 
 def read_query(scope: Scope, kind: type[S]) -> S:
-    """Return what the request's query says, as a Struct; a field without a value counts as left out.
+    """Return the request's query as a Struct; a field without a value counts as left out.
 
-    Raises `HttpError` 400 that names the field and what is wrong with it.
+    Raises `HttpError` 400 that names the field and the fault.
     """
     given = dict(parse_qsl(scope["query_string"].decode("latin-1")))
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as exc:
-        raise invalid("query", f"the query is not as it should be: {exc}", kind) from exc
+        raise invalid("query", f"the query does not fit this route: {exc}", kind) from exc
 
 
 async def read_body(scope: Scope, receive: Receive, kind: type[S]) -> S:
-    """Return what the request's body says, as a Struct: as if it were `{}` where there is none and none is needed.
+    """Return the request's body as a Struct. A missing body counts as `{}` if no field is required.
 
-    Raises `HttpError` 400 that names the field and what is wrong with it, 415 for a body that is not JSON.
+    Raises `HttpError` 400 that names the field and the fault, 415 for a body that is not JSON.
     """
     optional = not any(field.required for field in msgspec.structs.fields(kind))
     body = await json_body(scope, receive, optional=optional)
@@ -63,18 +63,18 @@ async def read_body(scope: Scope, receive: Receive, kind: type[S]) -> S:
 
 
 def decode_body(body: bytes, kind: type[S]) -> S:
-    """Return the JSON as a Struct. Raises `HttpError` 400 that names the field and what is wrong with it."""
+    """Return the JSON as a Struct. Raises `HttpError` 400 that names the field and the fault."""
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as exc:
-        raise invalid("body", f"the body is not as it should be: {exc}", kind) from exc
+        raise invalid("body", f"the body does not fit this route: {exc}", kind) from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         hint = f"Send an object with {_list_fields(kind)}."
         raise HttpError(400, "invalid_json", f"the body is not valid JSON: {exc}", hint) from exc
 
 
 def invalid(what: str, problem: str, kind: type[msgspec.Struct]) -> HttpError:
-    """Return the error 400 for a query or a body; its hint has the nearest field, or all there are."""
+    """Return the error 400 for a query or a body; its hint has the nearest field, or all fields."""
     unknown = re.search(r"unknown field `(.+?)`", problem)
     hint = suggest("key", unknown[1], kind.__struct_fields__) if unknown else f"It takes {_list_fields(kind)}."
     return HttpError(400, f"invalid_{what}", problem, hint)

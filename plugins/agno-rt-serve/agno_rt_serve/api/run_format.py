@@ -15,7 +15,7 @@ from agno_rt.output import plain_value
 from agno_rt_serve.api.parts import Accepts, Attached, make
 from agno_rt_serve.errors import HttpError
 
-__all__ = ["RunBody", "decode", "input_of", "result_body", "server_sent_event"]
+__all__ = ["InputPart", "RunBody", "decode", "input_of", "result_body", "server_sent_event"]
 
 Resolve: TypeAlias = Callable[[str], Tool | Toolkit | str]
 
@@ -47,10 +47,13 @@ class _File(_Attached, tag="file"):
     pass
 
 
-class RunBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What `POST /agents/{name}/runs` is sent. `input` is text, or parts: texts and what is attached."""
+InputPart: TypeAlias = _Text | _Image | _Audio | _Video | _File
 
-    input: str | list[_Text | _Image | _Audio | _Video | _File]
+
+class RunBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of `POST /agents/{name}/runs`. `input` is text, or parts: texts and attachments."""
+
+    input: str | list[InputPart]
     session: str | None = None
     user: str | None = None
 
@@ -72,27 +75,29 @@ _run_decoder = msgspec.json.Decoder(RunBody)
 
 
 def decode(body: bytes) -> RunBody:
-    """The body of a run's request. Raises `HttpError` 400 that names what is wrong with it."""
+    """Return the body of a run's request. Raises `HttpError` 400 that names the fault."""
     try:
         return _run_decoder.decode(body)
     except msgspec.ValidationError as exc:
-        raise HttpError(400, "invalid_body", f"the body is not a run: {exc}", _hint(str(exc))) from exc
+        raise HttpError(
+            400, "invalid_body", f"the body does not describe a run: {exc}", _choose_hint(str(exc))
+        ) from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         hint = 'Send an object such as {"input": "Hello"}.'
         raise HttpError(400, "invalid_json", f"the body is not valid JSON: {exc}", hint) from exc
 
 
-def input_of(body: RunBody, accepts: Accepts) -> str | list[Part]:
-    """The input to run on. Raises `HttpError` 400 or 413 that names the part and what is wrong with it."""
-    if isinstance(body.input, str):
-        return body.input
-    if not body.input:
+def input_of(given: str | list[InputPart], accepts: Accepts) -> str | list[Part]:
+    """Return the input of a body to run on. Raises `HttpError` 400 or 413 that names the part and the fault."""
+    if isinstance(given, str):
+        return given
+    if not given:
         raise HttpError(400, "invalid_body", "the input has no parts", f"{_INPUT} {_PARTS}")
-    return [_part(part, f"input[{at}]", accepts) for at, part in enumerate(body.input)]
+    return [_make_part(part, f"input[{at}]", accepts) for at, part in enumerate(given)]
 
 
 def result_body(result: RunResult, session: str | None, approvals: list[dict[str, Any]] | None) -> bytes:
-    """The JSON of a run that ended with an answer, or waits for a person: then with the `approvals` it waits for."""
+    """Return the JSON of a run that ended with an answer, or of a paused run with the `approvals` it waits for."""
     error = None if result.error is None else str(result.error)
     return _encoder.encode(
         _RunAnswer(
@@ -110,14 +115,14 @@ def result_body(result: RunResult, session: str | None, approvals: list[dict[str
 
 
 def server_sent_event(number: int, event: Event) -> bytes:
-    """The event as one server-sent event: its type, its number and its JSON."""
+    """Return the event as a server-sent event: type, number and JSON."""
     return b"event: %b\nid: %d\ndata: %b\n\n" % (event_type(event).encode("ascii"), number, _encoder.encode(event))
 
 
 _KINDS: dict[type[_Attached], MediaKind] = {_Image: "image", _Audio: "audio", _Video: "video", _File: "file"}
 
 
-def _part(part: _Text | _Attached, where: str, accepts: Accepts) -> Part:
+def _make_part(part: _Text | _Attached, where: str, accepts: Accepts) -> Part:
     if isinstance(part, _Text):
         return part.text
     attached = Attached(_KINDS[type(part)], part.data, part.url, part.media_type, part.name)
@@ -134,7 +139,7 @@ _PARTS = (
 )
 
 
-def _hint(problem: str) -> str:
+def _choose_hint(problem: str) -> str:
     in_part = "`$.input[" in problem
     _, found, rest = problem.partition("unknown field `")
     if found:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import attrs
 
-from agno_rt import Agent, AgnoError, Event, Message, RunResult, RunStream, Runtime
+from agno_rt import AgnoError, Event, Message, Runnable, RunResult, RunStream, Runtime
 from agno_rt.errors import UsageError
 from agno_rt.messages import Part
 from agno_rt.run_store import Resume
@@ -19,6 +20,7 @@ __all__ = ["Runner", "Task"]
 _STREAM = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
+    # nginx would gather the events, and pass them on late.
     (b"x-accel-buffering", b"no"),
     (b"x-content-type-options", b"nosniff"),
 ]
@@ -26,16 +28,16 @@ _STREAM = [
 
 @attrs.frozen
 class Task:
-    """What is to be run: an agent, on an input or where a stored run left off, for a session and a user."""
+    """A run to make: an agent on an input, or on a stored run to resume, for a session and a user."""
 
-    agent: Agent
+    agent: Runnable
     input: str | Sequence[Message] | Sequence[Part] | Resume
     session: str | None = None
     user: str | None = None
 
 
 class Runner:
-    """The runs under way. Each belongs to the task of its request: when that is cancelled, so is the run."""
+    """The runs under way. Each belongs to the task of its request: cancelling the task cancels the run."""
 
     def __init__(self, runtime: Runtime, faults: Faults) -> None:
         self._runtime = runtime
@@ -44,17 +46,30 @@ class Runner:
         self._is_stopping = False
 
     def cancel(self) -> None:
-        """Cancel every run that is streamed. Its client still gets the events up to the last, which says so."""
+        """Cancel every streamed run. The clients still get the remaining events, up to `run_ended`."""
         self._is_stopping = True
         for stream, _ in self._streams.values():
             stream.cancel()
 
     def cancel_run(self, run: str, user: str | None) -> bool:
-        """Cancel a run of the user that is streamed here, and return whether there is one."""
+        """Cancel the user's run if it is streamed here. Return whether there was such a run."""
         stream, owner = self._streams.get(run, (None, None))
         if stream is None or owner != user:
             return False
         stream.cancel()
+        return True
+
+    def send_message(
+        self, run: str, input: str | Sequence[Part], when: Literal["next", "end"], user: str | None
+    ) -> bool:
+        """Send a message to the user's run if it is streamed here. Return whether there was such a run.
+
+        Raises `UsageError` for a run that takes no message.
+        """
+        stream, owner = self._streams.get(run, (None, None))
+        if stream is None or owner != user:
+            return False
+        stream.send(input, when)
         return True
 
     async def run(self, task: Task) -> RunResult:
@@ -73,9 +88,9 @@ class Runner:
         last: Callable[[RunResult | HttpError], bytes],
         request: str,
     ) -> None:
-        """Send what `piece` makes of each event as it happens, then what `last` makes of the end, as an event stream.
+        """Send an event stream: `piece(event)` for each event as it happens, then `last(end)`.
 
-        `request` is the request's id. An `HttpError` that `piece` raises ends the run, and is the end. Raises
+        `request` is the request's id. If `piece` raises `HttpError`, the run ends, and the error is the end. Raises
         `HttpError` for a run that ended before its first event: nothing has been sent then.
         """
         try:
@@ -122,7 +137,7 @@ class Runner:
         return HttpError(409, "cancelled", "the run was cancelled", "A stored run can be resumed.")
 
     def _check_agent(self, task: Task, error: UsageError) -> None:
-        """Raise `BrokenAgent` where a run did not begin because of what its agent names: no client can mend that."""
+        """Raise `BrokenAgent` if a fault of the agent kept the run from beginning: no client can mend an agent."""
         if error.result is not None:
             return
         try:

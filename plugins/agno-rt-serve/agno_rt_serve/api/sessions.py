@@ -19,23 +19,23 @@ from agno_rt_serve.http.asgi import JSON, Receive, Scope, Send, respond
 __all__ = ["Sessions"]
 
 
-class _Listed(msgspec.Struct, forbid_unknown_fields=True):
+class _ListQuery(msgspec.Struct, forbid_unknown_fields=True):
     user: str | None = None
     q: str = ""
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
     before: str | None = None
 
 
-class _Asked(msgspec.Struct, forbid_unknown_fields=True):
+class _UserQuery(msgspec.Struct, forbid_unknown_fields=True):
     user: str | None = None
 
 
-class _Shown(msgspec.Struct, forbid_unknown_fields=True):
+class _SessionQuery(msgspec.Struct, forbid_unknown_fields=True):
     user: str | None = None
     last: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
-class _Renamed(msgspec.Struct, forbid_unknown_fields=True):
+class _RenameBody(msgspec.Struct, forbid_unknown_fields=True):
     title: str
     user: str | None = None
 
@@ -47,7 +47,7 @@ class Sessions:
         self._site = site
 
     def routes(self) -> list[Route]:
-        """Return what is answered. A session's name may have slashes in it."""
+        """Return the routes. A session's name may contain slashes."""
         return [
             Route("GET", "/sessions", self._list),
             Route("GET", "/sessions/{id:path}/export", self._export),
@@ -61,8 +61,8 @@ class Sessions:
         return self._site.runtime.memory
 
     async def _list(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = read_query(scope, _Listed)
-        # One more than is shown, to know whether there is a next page.
+        asked = read_query(scope, _ListQuery)
+        # One more than the page shows, to know whether there is a next page.
         found = await self._memory.sessions(
             user=asked.user,
             unowned=asked.user is None,
@@ -71,11 +71,11 @@ class Sessions:
             limit=asked.limit + 1,
         )
         shown = found[: asked.limit]
-        after = _cursor(shown[-1]) if len(found) > len(shown) else None
+        after = _make_cursor(shown[-1]) if len(found) > len(shown) else None
         await respond(send, 200, JSON, msgspec.json.encode({"sessions": shown, "next": after}))
 
     async def _get(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = read_query(scope, _Shown)
+        asked = read_query(scope, _SessionQuery)
         info = await self._find(scope, asked.user)
         session = await self._memory.load(info.id, asked.last)
         shown = {
@@ -91,7 +91,7 @@ class Sessions:
         await respond(send, 200, JSON, msgspec.json.encode(shown))
 
     async def _export(self, scope: Scope, receive: Receive, send: Send) -> None:
-        info = await self._find(scope, read_query(scope, _Asked).user)
+        info = await self._find(scope, read_query(scope, _UserQuery).user)
         session = await self._memory.load(info.id)
         headers = [
             (b"content-type", b"application/x-ndjson"),
@@ -101,39 +101,39 @@ class Sessions:
         await respond(send, 200, headers, session_line(session, info))
 
     async def _rename(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await read_body(scope, receive, _Renamed)
+        body = await read_body(scope, receive, _RenameBody)
         info = await self._find(scope, body.user)
         await self._memory.rename(info.id, body.title)
         renamed = await self._memory.session_info(info.id)
         if renamed is None:
-            raise _unknown(info.id)
+            raise _unknown_session(info.id)
         await respond(send, 200, JSON, msgspec.json.encode(renamed))
 
     async def _delete(self, scope: Scope, receive: Receive, send: Send) -> None:
-        info = await self._find(scope, read_query(scope, _Asked).user)
+        info = await self._find(scope, read_query(scope, _UserQuery).user)
         if not await self._memory.delete(info.id):
-            raise _unknown(info.id)
+            raise _unknown_session(info.id)
         await respond(send, 200, JSON, b'{"deleted":true}')
 
     async def _find(self, scope: Scope, user: str | None) -> SessionInfo:
-        """Return what is known of the session, where it belongs to the user. Raises `HttpError` 404."""
+        """Return the user's session, without its messages. Raises `HttpError` 404."""
         session = path_value(scope, "id")
         info = await self._memory.session_info(session)
         if info is None or info.user != user:
-            raise _unknown(session)
+            raise _unknown_session(session)
         return info
 
 
-def _unknown(session: str) -> HttpError:
+def _unknown_session(session: str) -> HttpError:
     hint = (
-        "GET /sessions lists what there is. A session of a user is found where the user is named; with the memory "
-        '`memory:`, sessions end with the server: `memory = "sqlite:///agents.db"` in [runtime] keeps them.'
+        "GET /sessions lists sessions. A user's session is found only if the request names the user. The memory "
+        '`memory:` loses sessions when the server ends; `memory = "sqlite:///agents.db"` in [runtime] keeps them.'
     )
     return HttpError(404, "not_found", f"this server does not know the conversation {session!r}", hint)
 
 
-def _cursor(info: SessionInfo) -> str:
-    """Return the place of a session in the list, as text that goes into a URL."""
+def _make_cursor(info: SessionInfo) -> str:
+    """Return the session's place in the list, as text for a URL."""
     return base64.urlsafe_b64encode(msgspec.json.encode((info.updated_at, info.id))).decode().rstrip("=")
 
 
@@ -143,6 +143,6 @@ def _read_cursor(text: str) -> tuple[float, str]:
             base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=tuple[float, str]
         )
     except (binascii.Error, ValueError, msgspec.MsgspecError) as exc:
-        hint = "Send what `next` of the page before said."
+        hint = "Send the `next` of the page before."
         raise HttpError(400, "invalid_query", "'before' is not a place in the list of sessions", hint) from exc
     return place

@@ -25,7 +25,7 @@ class SignIn:
         self._key = key
 
     def routes(self) -> list[Route]:
-        """Return what is answered."""
+        """Return the routes."""
         return [Route("POST", PATH, self._sign_in), Route("DELETE", PATH, self._sign_out)]
 
     async def _sign_in(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,7 +35,7 @@ class SignIn:
             raise HttpError(400, "invalid_body", f"the body has no key: {exc}", 'Send {"key": "..."}.') from exc
         if not self._key.is_right(body.key.strip().encode("utf-8", "replace")):
             raise wrong_key()
-        # Behind a proxy with TLS the cookie must never go out without it; only the page's origin tells.
+        # Behind a proxy with TLS the cookie must never travel without TLS. Only the page's origin shows TLS here.
         secure = header(scope, b"origin").startswith(b"https://")
         await _set_cookie(send, self._key.cookie(secure=secure))
 

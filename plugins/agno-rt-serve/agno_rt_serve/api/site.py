@@ -1,4 +1,4 @@
-"""What the resources of one server share, and the rule of what belongs to whom. Knows no route."""
+"""The objects shared by a server's resources, and the rule of ownership. Knows no route."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["Site"]
 
 @attrs.frozen
 class Site:
-    """The project that is served, in the runtime in which its agents run.
+    """The project that is served, and the runtime in which its agents run.
 
-    What belongs to a user is shown to whoever names the user, and what belongs to nobody to whoever names none. To
-    everybody else it is as if it were not there.
+    A request with a user sees that user's runs and sessions; a request without a user sees runs and sessions without an
+    owner. Anything else is answered as if it did not exist.
     """
 
     project: Project
@@ -31,19 +31,19 @@ class Site:
     accepts: Accepts
 
     def tool(self, spec: str) -> Tool | Toolkit | str:
-        """Return what the spec of a tool names; the spec itself where nobody provides it."""
+        """Return the tool or toolkit that the spec names, or the spec itself if no plugin provides it."""
         try:
             made = self.runtime.plugins.tool(spec, self.project.config.plugins)
         except AgnoError:
-            return spec  # the runtime says why, to whoever runs the agent
+            return spec  # running the agent says why
         return made if isinstance(made, Tool | Toolkit) else spec
 
     def run_store(self) -> RunStore:
-        """Return the memory as a store of runs. Raises `HttpError` 404 where it stores none."""
+        """Return the memory as a store of runs. Raises `HttpError` 404 if the memory does not store runs."""
         memory = self.runtime.memory
         if isinstance(memory, RunStore):
             return memory
-        hint = 'Use a memory that does, as in `memory = "sqlite:///agents.db"` in [runtime] of agno-rt.toml.'
+        hint = 'Use a memory that keeps runs: `memory = "sqlite:///agents.db"` in [runtime] of agno-rt.toml.'
         raise HttpError(404, "not_found", "this server does not keep runs", hint)
 
     async def load_run(self, run: str, user: str | None) -> tuple[RunRecord, list[Entry]]:
@@ -60,8 +60,8 @@ class Site:
 
 def _not_stored(run: str) -> HttpError:
     hint = (
-        "Runs are kept where their agent has memory=MemoryPolicy(journal=True) or a tool that may pause it, and, with "
-        "the memory `memory:`, as long as the server runs. A run of a user is found where `user` names the user. To "
-        "cancel a run that is not kept, ask the worker that streams it, or hang up."
+        "Runs are kept if their agent has memory=MemoryPolicy(journal=True) or a tool that may pause; with the memory "
+        "`memory:`, only until the server ends. A user's run is found only if `user` names the user. To cancel a run "
+        "that is not kept, ask the worker that streams it, or hang up."
     )
-    return HttpError(404, "not_found", f"this server knows no run {run!r}", hint)
+    return HttpError(404, "not_found", f"this server does not know the run {run!r}", hint)

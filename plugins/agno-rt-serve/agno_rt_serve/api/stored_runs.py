@@ -1,8 +1,8 @@
-"""The runs that are stored, and those under way here: shown, resumed and cancelled by their ids."""
+"""Stored runs, and runs under way here: shown, resumed and cancelled by their ids."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -11,7 +11,7 @@ from agno_rt.steps import read_steps
 from agno_rt_serve.api.agents import Numbered
 from agno_rt_serve.api.approvals import Shown
 from agno_rt_serve.api.routing import Route, path_value, read_body, read_query
-from agno_rt_serve.api.run_format import result_body
+from agno_rt_serve.api.run_format import InputPart, input_of, result_body
 from agno_rt_serve.api.runner import Task
 from agno_rt_serve.api.site import Site
 from agno_rt_serve.errors import HttpError
@@ -20,38 +20,47 @@ from agno_rt_serve.http.asgi import JSON, Receive, Scope, Send, header, request_
 __all__ = ["StoredRuns"]
 
 _MANY = 10_000
-"""So many approvals of one run are shown."""
+"""The most approvals of one run that are shown."""
 
 
-class _Listed(msgspec.Struct, forbid_unknown_fields=True):
+class _ListQuery(msgspec.Struct, forbid_unknown_fields=True):
     status: RunStatus | None = None
     session: str | None = None
     user: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
 
 
-class _Asked(msgspec.Struct, forbid_unknown_fields=True):
+class _MessageBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A message to a run under way; the input is as a new run's."""
+
+    input: str | list[InputPart]
+    when: Literal["next", "end"] = "next"
+    user: str | None = None
+
+
+class _UserQuery(msgspec.Struct, forbid_unknown_fields=True):
     user: str | None = None
 
 
 class StoredRuns:
-    """Lists and shows stored runs, resumes them, and cancels whatever run is under way."""
+    """Lists, shows and resumes stored runs, and cancels any run under way."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
         self._shown = Shown(site)
 
     def routes(self) -> list[Route]:
-        """Return what is answered."""
+        """Return the routes."""
         return [
             Route("GET", "/runs", self._list),
             Route("GET", "/runs/{id}", self._get),
             Route("POST", "/runs/{id}/resume", self._resume),
             Route("POST", "/runs/{id}/cancel", self._cancel),
+            Route("POST", "/runs/{id}/messages", self._send_message),
         ]
 
     async def _list(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = read_query(scope, _Listed)
+        asked = read_query(scope, _ListQuery)
         records = await self._site.run_store().runs(
             status=asked.status,
             session=asked.session,
@@ -59,23 +68,23 @@ class StoredRuns:
             unowned=asked.user is None,
             limit=asked.limit,
         )
-        await respond(send, 200, JSON, msgspec.json.encode({"runs": [self._record(each) for each in records]}))
+        await respond(send, 200, JSON, msgspec.json.encode({"runs": [self._render_record(each) for each in records]}))
 
     async def _get(self, scope: Scope, receive: Receive, send: Send) -> None:
-        record, entries = await self._site.load_run(path_value(scope, "id"), read_query(scope, _Asked).user)
+        record, entries = await self._site.load_run(path_value(scope, "id"), read_query(scope, _UserQuery).user)
         approvals = self._shown.all(await self._site.run_store().approvals(run=record.id, limit=_MANY))
-        shown = self._record(record) | {"approvals": approvals, "steps": read_steps(entries, record.id)}
+        shown = self._render_record(record) | {"approvals": approvals, "steps": read_steps(entries, record.id)}
         await respond(send, 200, JSON, msgspec.json.encode(shown))
 
     async def _resume(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await read_body(scope, receive, _Asked)
+        body = await read_body(scope, receive, _UserQuery)
         record, _ = await self._site.load_run(path_value(scope, "id"), body.user)
         if record.status == "completed":
-            hint = "GET /runs/ID has its answer. `agno-rt runs fork` goes on from one of its steps."
+            hint = "GET /runs/ID has the answer. `agno-rt runs fork` goes on from one of the run's steps."
             raise HttpError(409, "run_conflict", "this run is completed", hint)
-        agent = self._site.project.agents.get(record.agent)
+        agent = self._site.project.runnables.get(record.agent)
         if agent is None:
-            hint = f"Serve the project that has the agent {record.agent!r} and this run's memory."
+            hint = f"Serve a project with the agent {record.agent!r} and this run's memory."
             raise HttpError(404, "not_found", f"this server has no agent {record.agent!r} any more", hint)
         task = Task(agent, Resume(record.id), user=record.user)
         if b"text/event-stream" in header(scope, b"accept"):
@@ -86,7 +95,7 @@ class StoredRuns:
             await respond(send, 200, JSON, result_body(result, record.session, approvals))
 
     async def _cancel(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await read_body(scope, receive, _Asked)
+        body = await read_body(scope, receive, _UserQuery)
         run = path_value(scope, "id")
         # A run that is streamed here need not be stored to be cancelled.
         cancelled = self._site.runner.cancel_run(run, body.user)
@@ -95,8 +104,17 @@ class StoredRuns:
             cancelled = await self._site.runtime.cancel(record.id)
         await respond(send, 200, JSON, msgspec.json.encode({"cancelled": cancelled}))
 
-    def _record(self, record: RunRecord) -> dict[str, Any]:
-        """Return the record as JSON has it. Which process has the run is no client's business, but whether one does."""
+    async def _send_message(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_body(scope, receive, _MessageBody)
+        run = path_value(scope, "id")
+        given = input_of(body.input, self._site.accepts)
+        if not self._site.runner.send_message(run, given, body.when, body.user):
+            hint = "Send the message while the run's stream is open, to the process that streams the run."
+            raise HttpError(404, "not_found", f"no run {run!r} is streamed here", hint)
+        await respond(send, 200, JSON, b'{"sent":true}')
+
+    def _render_record(self, record: RunRecord) -> dict[str, Any]:
+        """Return the record as values for JSON. Clients see whether a process has the run, but not which."""
         made: dict[str, Any] = msgspec.to_builtins(record)
         del made["owner"]
         return made | {"stopped": self._site.runtime.is_stopped(record)}

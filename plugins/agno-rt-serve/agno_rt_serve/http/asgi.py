@@ -30,7 +30,7 @@ JSON: list[tuple[bytes, bytes]] = [(b"content-type", b"application/json"), (b"x-
 
 
 def header(scope: Scope, name: bytes) -> bytes:
-    """The value of the request's header of that lower-case name; empty where there is none."""
+    """Return the request's header with that lower-case name; empty if it is missing."""
     for key, value in scope["headers"]:
         if key == name:
             found: bytes = value
@@ -39,32 +39,33 @@ def header(scope: Scope, name: bytes) -> bytes:
 
 
 def request_id(scope: Scope) -> str:
-    """The request's id, as its answer has it in the header `x-request-id`; empty on servers that give none."""
+    """Return the request's id, which the answer has as `x-request-id`; empty on servers that give no ids."""
     found: str = scope.get("state", {}).get("request_id", "")
     return found
 
 
 async def json_body(scope: Scope, receive: Receive, *, optional: bool = False) -> bytes:
-    """The whole body, which the client has to declare as JSON; an `optional` one may be left out.
+    """Return the whole body, which the client has to declare as JSON; an `optional` body may be left out.
 
-    Raises `HttpError` 415 for any other. This also keeps pages of other origins out: a browser asks before it sends
-    JSON across origins.
+    Raises `HttpError` 415 for any other type. This also keeps pages of other origins out: a browser asks before it
+    sends JSON across origins.
     """
     kind = header(scope, b"content-type")
     is_json = kind == b"application/json" or kind.partition(b";")[0].strip().lower() == b"application/json"
     if not is_json and (kind or not optional):
-        raise _no_json(kind)
+        raise _not_json(kind)
     message = await receive()
+    # Our own server sends a body whole; other ASGI servers send pieces.
     body: bytes = message.get("body", b"")
     while message.get("more_body"):
         message = await receive()
         body += message.get("body", b"")
     if body and not kind:
-        raise _no_json(kind)
+        raise _not_json(kind)
     return body
 
 
-def _no_json(kind: bytes) -> HttpError:
+def _not_json(kind: bytes) -> HttpError:
     shown = f"the body is {kind.decode('latin-1')!r}, not JSON" if kind else "the body's Content-Type is missing"
     return HttpError(415, "unsupported_media_type", shown, "Send the header Content-Type: application/json.")
 

@@ -12,11 +12,11 @@ _SMALL = 65_536
 
 
 class Budget:
-    """A count of the bytes that all requests hold, each from its arrival until it is answered.
+    """A count of the bytes that all requests hold, each from arrival until answer.
 
-    `free` is what is left of `size`; `reserve` is the part of it that is kept for small requests. A request takes its
-    bytes as they arrive, never before: a length that is only announced costs nobody anything. `shed` is called with the
-    number of bytes that are missing, and may give some back.
+    `free` is the rest of `size`; `reserve` is the part kept for small requests. A request takes bytes as they arrive,
+    never before: an announced length costs nobody anything. `shed` is called with the number of missing bytes, and may
+    free some.
     """
 
     __slots__ = ("_shed", "free", "reserve", "size")
@@ -28,11 +28,11 @@ class Budget:
 
     @property
     def largest(self) -> int:
-        """The most that a single body may have."""
+        """The most bytes that a single body may have."""
         return self.size - self.reserve
 
     def has_room(self, more: int, held: int) -> bool:
-        """Tell whether a request of `held` bytes fits, for which `more` bytes are not taken yet; shed if it must."""
+        """Return whether a request of `held` bytes fits, with `more` of them not taken yet. Shed others if needed."""
         kept = 0 if held <= _SMALL else self.reserve
         missing = more + kept - self.free
         if missing > 0:

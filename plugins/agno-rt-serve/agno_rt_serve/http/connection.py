@@ -1,8 +1,8 @@
-"""One connection under trio: reads requests, runs the application for each, writes what it answers.
+"""One connection under trio: reads requests, runs the application for each, writes the answers.
 
-A connection is one task, and a request suspends it once, to wait for the next. What would cost more per request is
-done by the server's watch, a few times a second for all connections at once: it compares `deadline` with the clock,
-and asks the operating system which clients of running requests have hung up; both end in `end()`.
+A connection is one task, and suspends once per request, to wait for the next. The server's watch does the costlier work
+a few times a second for all connections at once: it compares `deadline` with the clock, and asks the operating system
+which clients of running requests have hung up. Both end in `end()`.
 """
 
 from __future__ import annotations
@@ -31,20 +31,22 @@ Reason = Literal["", "timeout", "gone", "stop", "crowded"]
 
 _logger = logging.getLogger("agno_rt.serve")
 _RECEIVE = 65_536
+# Seconds in which a refused client may finish sending.
 _LINGER = 2.0
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
+# SO_LINGER on, with zero seconds: closing the socket resets the connection.
 _RESET = struct.pack("ii", 1, 0)
-# Which connection has to go first where there are too many: one without a request, then one whose request is slow.
+# The order in which connections are closed when too many are open: without a request first, then with a slow request.
 CLOSING, IDLE, HEAD, BODY = range(4)
 _CLAIMS: dict[Phase, int] = {"idle": IDLE, "head": HEAD, "body": BODY}
 
 
 class ClientGone(OSError):
-    """The client hung up, or stopped reading; there is nobody to answer."""
+    """The client hung up, or stopped reading; nobody is left to answer."""
 
 
 class Host(Protocol):
-    """What a connection needs of its server. `now` is the trio clock as of the last look, `date` the HTTP date."""
+    """A connection's view of its server. `now` is the trio clock at the last tick, `date` the HTTP date."""
 
     app: ASGIApp
     settings: Settings
@@ -59,8 +61,8 @@ class Host(Protocol):
 class Connection:
     """A client's connection.
 
-    `running` while the application works on a request, `stuck` while the client does not read, `closing` once it was
-    told why nothing more is read. `since` is when it began to run, or to wait for what it waits for.
+    `running` while the application works on a request, `stuck` while the client does not read, `closing` once the
+    client was told why nothing more is read. `since` is when the current work or wait began.
     """
 
     __slots__ = (
@@ -91,22 +93,22 @@ class Connection:
         self.parser = RequestParser(host.settings.max_head, host.settings.max_body, host.budget)
         self._exchange: Exchange | None = None
         self._host = host
-        self._client = _address(sock.getpeername)
-        self._server = _address(sock.getsockname)
+        self._client = _read_address(sock.getpeername)
+        self._server = _read_address(sock.getsockname)
 
     @property
     def idle(self) -> bool:
-        """Whether nothing of a request is there."""
+        """True if no part of a request has arrived."""
         return not self.running and self.parser.phase == "idle" and not self.parser.requests
 
     @property
     def unanswered(self) -> bool:
-        """Whether there is a request of whose answer nothing was sent."""
+        """True if there is a request, and no part of the answer has been sent."""
         return self._exchange is not None and not self._exchange.status
 
     @property
     def claim(self) -> tuple[int, float] | None:
-        """The claim to its place: CLOSING, IDLE, HEAD or BODY, and since when; `None` while a request is under way."""
+        """The claim to a place: CLOSING, IDLE, HEAD or BODY, and since when; `None` while a request is under way."""
         if self.running or self.parser.requests:
             return None
         return (CLOSING if self.closing else _CLAIMS[self.parser.phase], self.since)
@@ -117,14 +119,14 @@ class Connection:
         return self._client[0] if self._client is not None else ""
 
     def end(self, reason: Reason) -> None:
-        """End the connection now, and with it what runs for it."""
+        """End the connection now, with any request under way."""
         self.reason = self.reason or reason
         if self.gone is not None:
             self.gone.set()
         self.scope.cancel()
 
     def crowd_out(self, error: HttpError) -> None:
-        """End the connection for the sake of others. Whoever is in the middle of a request is told why."""
+        """End the connection for the sake of others. A client in the middle of a request is told why."""
         if self.parser.phase != "idle" and not self.closing:
             try:
                 self.sock.send(error_response(error, self._host.date))
@@ -149,15 +151,15 @@ class Connection:
             except BaseException as exc:
                 if must_pass(exc):
                     raise
-                # What an application raised while it was being cancelled: there is nobody to answer any more.
+                # The application raised this while it was being cancelled: nobody is left to answer.
                 _logger.exception("the application failed after its client was gone")
             finally:
-                # Now, and not when the collector comes: it counts objects, not their bytes, and may come much later.
+                # Free the bytes now: the garbage collector counts objects, not bytes, and may come much later.
                 self.parser.close()
                 self._exchange = None
 
     async def turn_away(self, error: HttpError) -> None:
-        """Answer with the error, whatever is asked, and close."""
+        """Answer any request with the error, and close."""
         with self.sock:
             try:
                 await self._refuse(error)
@@ -166,17 +168,18 @@ class Connection:
 
     async def _serve(self) -> None:
         parser = self.parser
-        while await self._read():
+        while await self._read_request():
             while parser.requests:
-                if not await self._answer(parser.requests.popleft()):
+                if not await self._answer_request(parser.requests.popleft()):
                     return
                 if parser.requests:
+                    # Pipelined requests need no wait for the socket: let other tasks run in between.
                     await trio.lowlevel.checkpoint()
             if parser.error is not None:
                 await self._refuse(parser.error)
                 return
 
-    async def _read(self) -> bool:
+    async def _read_request(self) -> bool:
         host, parser, sock = self._host, self.parser, self.sock
         phase = parser.phase
         self._set_deadline()
@@ -208,7 +211,7 @@ class Connection:
         self.since = self._host.now
         self.deadline = self.since + seconds
 
-    async def _answer(self, request: Request) -> bool:
+    async def _answer_request(self, request: Request) -> bool:
         host = self._host
         given = REQUEST_ID.fullmatch(dict(request.headers).get(b"x-request-id", b""))
         request.id = given[0].decode() if given else next(request_ids)
@@ -218,7 +221,7 @@ class Connection:
         self.deadline = math.inf
         self.running = True
         try:
-            await host.app(self._scope(request), exchange.receive, exchange.send)
+            await host.app(self._make_scope(request), exchange.receive, exchange.send)
             await exchange.finish(None)
         except BaseException as exc:
             if must_pass(exc):
@@ -237,7 +240,7 @@ class Connection:
                 host.access_log(request, exchange.status, trio.current_time() - began)
         return exchange.keep_alive
 
-    def _scope(self, request: Request) -> Scope:
+    def _make_scope(self, request: Request) -> Scope:
         return {
             "type": "http",
             "asgi": _ASGI,
@@ -256,13 +259,13 @@ class Connection:
         }
 
     async def write(self, data: bytes) -> None:
-        """Send it all. Raises `ClientGone` where nobody takes it."""
+        """Send all of the data. Raises `ClientGone` if nobody takes it."""
         try:
             sent = self.sock.send(data)
         except BlockingIOError:
             sent = 0
         except OSError as exc:
-            raise self._lost(exc) from exc
+            raise self._note_lost(exc) from exc
         if sent < len(data):
             await self._write_rest(memoryview(data)[sent:])
 
@@ -278,17 +281,17 @@ class Connection:
             except BlockingIOError:
                 continue
             except OSError as exc:
-                raise self._lost(exc) from exc
+                raise self._note_lost(exc) from exc
         self.stuck = False
         self.deadline = deadline
 
-    def _lost(self, exc: OSError) -> ClientGone:
+    def _note_lost(self, exc: OSError) -> ClientGone:
         self.reason = self.reason or "gone"
         return ClientGone(str(exc))
 
     async def _time_out(self) -> None:
         if self.stuck:
-            # What the client did not read must not linger in the kernel.
+            # Reset, so that data the client did not read does not linger in the kernel.
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         elif self.parser.phase != "idle":
             await self._refuse(HttpError(408, "timeout", "the request did not arrive in time", "Send it again."))
@@ -312,7 +315,7 @@ class Connection:
 
 
 class Exchange:
-    """One request and its response, as the application sees them: ASGI's `receive` and `send`."""
+    """A request and its response, as seen by the application: ASGI's `receive` and `send`."""
 
     __slots__ = ("_connection", "_host", "_over", "_request", "_sent_request", "_writer")
 
@@ -326,16 +329,16 @@ class Exchange:
 
     @property
     def status(self) -> int:
-        """The status that was answered, 0 if none was."""
+        """The status that was answered; 0 for none."""
         return self._writer.status if self._writer.started else 0
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the connection may carry another request."""
+        """True if the connection may carry another request."""
         return self._writer.complete and self._writer.keep_alive
 
     async def receive(self) -> Message:
-        """The request with its whole body; after that, wait until the client hangs up or the exchange is over."""
+        """Return the request with its whole body; later calls wait for a hang-up or the end of the exchange."""
         if not (self._sent_request or self._over):
             self._sent_request = True
             return {"type": "http.request", "body": self._request.body, "more_body": False}
@@ -347,7 +350,7 @@ class Exchange:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        """Take the application's response; raises `ClientGone` (an `OSError`) when nobody is there to have it."""
+        """Take the application's response. Raises `ClientGone` (an `OSError`) if the client is gone."""
         if self._over or self._connection.reason:
             raise ClientGone("the exchange is over")
         kind = message["type"]
@@ -361,7 +364,7 @@ class Exchange:
             raise RuntimeError(f"an HTTP response has no message {kind!r}")
 
     async def finish(self, failure: BaseException | None) -> None:
-        """Answer 500 if the application left nothing; a response cut off halfway is left visibly incomplete."""
+        """Answer 500 if the application sent nothing. A response cut off halfway is left visibly incomplete."""
         writer = self._writer
         if writer.complete:
             return
@@ -377,7 +380,7 @@ class Exchange:
         await self._connection.write(self._writer.body(error_body(error), more=False))
 
     def over(self) -> None:
-        """The application returned: what it left behind may not touch the next exchange."""
+        """Mark the application as returned: tasks left behind may not touch the next exchange."""
         self._over = True
         if self._connection.gone is not None:
             self._connection.gone.set()
@@ -388,17 +391,18 @@ class Exchange:
         if data:
             await self._connection.write(data)
         if more:
+            # A write does not wait while the socket has room: a fast stream must let other tasks run.
             await trio.lowlevel.checkpoint()
 
 
 def _is_gone(exc: BaseException | None) -> bool:
-    """Whether the application only passes on that the client is gone, perhaps in an error of its own."""
+    """Return whether the application only passes on a `ClientGone`, perhaps in another error."""
     if isinstance(exc, BaseExceptionGroup):
         return all(_is_gone(each) for each in exc.exceptions)
     return isinstance(exc, ClientGone) or (exc is not None and isinstance(exc.__context__, ClientGone))
 
 
-def _address(of: Callable[[], Any]) -> tuple[str, int] | None:
+def _read_address(of: Callable[[], Any]) -> tuple[str, int] | None:
     try:
         name = of()
     except OSError:

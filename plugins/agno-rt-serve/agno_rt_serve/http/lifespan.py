@@ -12,14 +12,15 @@ from agno_rt_serve.http.asgi import ASGIApp, Message, Scope
 
 __all__ = ["Lifespan"]
 
+# Seconds for the application to stop.
 _SHUTDOWN = 10.0
 
 
 class Lifespan:
-    """One application's lifespan: `run` it in a task, await `startup`, serve, await `shutdown`.
+    """The lifespan of an application: `run` it in a task, await `startup`, serve, await `shutdown`.
 
-    `state` is what the application put there, for each request's scope. `failure` is what kept it from starting; an
-    application that fails before it asks for the first lifespan event does not know lifespans, which is no failure.
+    `state` is the application's, for each request's scope. `failure` is the error that kept the application from
+    starting. An application that fails before the first lifespan event does not know lifespans: no `failure` then.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -46,7 +47,7 @@ class Lifespan:
             self._ended.set()
 
     async def startup(self) -> bool:
-        """Wait until the application has started; whether it has."""
+        """Wait until the application has started or failed. Return True if started."""
         await self._started.wait()
         return self.failure is None
 
@@ -75,5 +76,5 @@ class Lifespan:
     def _fail(self, why: str) -> None:
         self.failure = UsageError(
             f"the application failed to start: {why}",
-            hint="Its lifespan has to complete before it is served.",
+            hint="The server answers requests only once the application's lifespan startup is complete.",
         )

@@ -1,4 +1,4 @@
-"""The sockets that a server listens on: made from a host and a port, or taken over by their numbers. Knows no HTTP."""
+"""Listening sockets: made from a host and a port, or taken over by their numbers. Knows no HTTP."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _BACKLOG = 2_048
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
-    """Listen on all addresses of the host; port 0 takes a free one. Raises `UsageError` where that cannot be."""
+    """Listen on all addresses of the host; port 0 takes a free port. Raises `UsageError` if that fails."""
     sockets: list[socket.socket] = []
     try:
-        for family, address in _addresses(host, port):
-            # Port 0 takes a free one, and a host's other addresses take the same.
+        for family, address in _resolve_addresses(host, port):
+            # Port 0 takes a free port, and the host's other addresses take the same one.
             chosen = port or (sockets[0].getsockname()[1] if sockets else 0)
             sock = socket.create_server((address, chosen), family=family, backlog=_BACKLOG)
             sock.setblocking(False)
@@ -29,24 +29,24 @@ def bind(host: str, port: int) -> list[socket.socket]:
     except OSError as exc:
         for sock in sockets:
             sock.close()
-        raise _cannot_listen(host, port, exc) from exc
+        raise _explain_bind_error(host, port, exc) from exc
     return sockets
 
 
 def adopt(numbers: Sequence[int]) -> list[socket.socket]:
-    """The listening sockets that another process made and passed on. What this process starts does not get them."""
+    """Return the listening sockets that another process made and passed on. Child processes do not inherit them."""
     for number in numbers:
         os.set_inheritable(number, False)
     return [socket.socket(fileno=number) for number in numbers]
 
 
-def _addresses(host: str, port: int) -> Iterable[tuple[socket.AddressFamily, str]]:
+def _resolve_addresses(host: str, port: int) -> Iterable[tuple[socket.AddressFamily, str]]:
     flags = socket.AI_PASSIVE | socket.AI_ADDRCONFIG if host == "localhost" else socket.AI_PASSIVE
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=flags)
     return dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found)
 
 
-def _cannot_listen(host: str, port: int, exc: OSError) -> UsageError:
+def _explain_bind_error(host: str, port: int, exc: OSError) -> UsageError:
     if isinstance(exc, socket.gaierror):
         return UsageError(f"cannot listen on {host!r}: no such host", hint="Try --host 127.0.0.1.")
     if exc.errno == errno.EADDRINUSE:

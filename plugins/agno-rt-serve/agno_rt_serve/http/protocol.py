@@ -1,8 +1,8 @@
 """HTTP/1.1 requests as values: bytes to requests. Pure: knows neither sockets, tasks nor clocks.
 
-httptools (llhttp, in its strict mode) reads the syntax; what it lets through and a server must not is refused here:
-a length and an encoding that contradict each other, a missing or doubled Host, a target or a protocol that is not of
-HTTP, heads and bodies without bound.
+httptools (llhttp, in its strict mode) reads the syntax. This module refuses requests that llhttp lets through and a
+server must not: a length and an encoding that contradict each other, a missing or doubled Host, a target or a protocol
+outside HTTP, heads and bodies without bound.
 """
 
 from __future__ import annotations
@@ -23,24 +23,26 @@ __all__ = ["Headers", "Phase", "Request", "RequestParser", "no_room"]
 Headers = list[tuple[bytes, bytes]]
 Phase = Literal["idle", "head", "body"]
 
+# Headers that decide where a request ends and which host it means: a second one of a kind would be ambiguous.
 _FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 # Bytes of framing (chunk sizes, extensions, trailers) allowed beyond the head's limit for each byte of body.
 _FRAMING_PER_BODY_BYTE = 8
-# A head is kept for the next request of its connection up to so many bytes.
+# The most bytes of a head that is kept for comparison with the connection's next request.
 _HEAD_KEPT = 4_096
-# Bytes that a header counts for beside its own, as HTTP/2 has it (RFC 9113, 6.5.2): short ones take more as objects.
+# Bytes that each header counts beyond its own, as in HTTP/2 (RFC 9113, 6.5.2): as objects, short headers take more.
 _PER_HEADER = 32
-# Bytes that a request counts for beside its own, as measured: many of a few bytes each take more as objects.
+# Bytes that each request counts beyond its own, as measured: as objects, small requests take more.
 _PER_REQUEST = 500
+# Takes the place of a parser that was let go: it holds nothing, so that no cycle of references is left.
 _NONE = httptools.HttpRequestParser(None)
 
 
 @attrs.define
 class Request:
-    """One request, complete with its body. `headers` have lower-case names; `keep_alive` is what the client wants.
+    """One request, complete with its body. `headers` have lower-case names; `keep_alive` is the client's wish.
 
-    `id` is the client's own or the server's, and is given when the request is answered. `held` is what it counts for in
-    the budget.
+    `id` is the client's own or the server's, and is given when the request is answered. `held` is its share of the
+    budget, in bytes.
     """
 
     method: str
@@ -58,12 +60,12 @@ class Request:
 class RequestParser:
     """Takes bytes as they arrive; complete requests gather in `requests`, in order.
 
-    After something that is not HTTP, or is too large, `error` says what to answer once the requests before it are
-    answered, and nothing more is read. `max_head` and `max_body` are in bytes. `held` is how many bytes were taken from
-    the budget. Whoever answers a request gives its part back, to both; `close` gives back the rest.
+    After bytes that are not HTTP, or are too many, `error` has the answer to send after the answers to earlier
+    requests, and nothing more is read. `max_head` and `max_body` are in bytes. `held` is the number of bytes taken from
+    the budget. The code that answers a request gives its part back, to both; `close` gives back the rest.
 
-    A client's next request often has the very head of its last, byte for byte. What that head says is known then, and
-    is not read again: the bytes up to the declared length are the body.
+    A client often sends the same head again, byte for byte. A repeated head is not parsed: the bytes after it, up to
+    the declared length, are the body.
     """
 
     __slots__ = (
@@ -111,7 +113,7 @@ class RequestParser:
         self._expects_continue = False
         self._parser = httptools.HttpRequestParser(self)
         self._method = self._version = ""
-        # What arrived of a head until its first line is read; whether another request's end stands before it.
+        # The bytes of a head until its first line is read, and whether another request's end stands before them.
         self._raw = b""
         self._raw_is_begun = self._line_is_read = False
         self._target = self._origin = b""
@@ -125,7 +127,7 @@ class RequestParser:
         self._last_size = 0
 
     def feed(self, data: bytes) -> None:
-        """Take in what arrived. Bytes after an error, or after a request that closes the connection, are dropped."""
+        """Take in bytes. After an error, or after a request that closes the connection, bytes are dropped."""
         if self._closed or self.error is not None:
             return
         if (
@@ -134,10 +136,10 @@ class RequestParser:
             and data.startswith(self._last_head)
             and self._budget.free > self._last_size + _PER_REQUEST
         ):
-            self._again(data)
+            self._reuse_head(data)
             return
         size = 0 if self.phase == "idle" else -self._unfinished
-        self._parse(data)
+        self._feed_parser(data)
         size += self._ready if self.phase == "idle" else self._ready + self._unfinished
         self._ready = 0
         budget = self._budget
@@ -146,31 +148,31 @@ class RequestParser:
         if budget.free < budget.reserve and size > 0 and not budget.has_room(0, self.held):
             self.close(self.error or no_room())
         elif self.error is not None or self._closed:
-            self._drop()
+            self._drop_unfinished()
 
     def close(self, error: HttpError | None = None) -> None:
-        """Let go of all that is held, now: the garbage collector would come for it much later, or never.
+        """Let go of all bytes held, now: the garbage collector would come for them much later, or never.
 
-        `error` is what to answer instead.
+        `error` is the answer to send instead.
         """
         self._closed = True
         self.error = error or self.error
         self.requests.clear()
-        self._drop()
+        self._drop_unfinished()
         self._last = None
         self._budget.free += self.held
         self.held = 0
 
     def take_continue(self) -> bool:
-        """Whether the client waits for `100 Continue` before it sends the body; true once for each request."""
+        """Return whether the client waits for `100 Continue` before it sends the body; true once for each request."""
         expected = self._expects_continue and self.phase == "body" and self._body_size == 0 and self.error is None
         self._expects_continue = False
         return expected
 
-    # What httptools calls.
+    # Callbacks of httptools.
 
     def on_message_begin(self) -> None:
-        """A request line begins."""
+        """Begin a request."""
         self.phase = "head"
         self._target = b""
         self._headers = []
@@ -180,14 +182,14 @@ class RequestParser:
         self._expects_continue = self._line_is_read = False
 
     def on_url(self, part: bytes) -> None:
-        """A piece of the request's target."""
+        """Take a piece of the request's target."""
         self._target += part
         self._head_size += len(part)
         if self._head_size > self._max_head:
             raise HttpError(414, "uri_too_long", f"the request line is longer than {self._max_head} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer (which is dropped)."""
+        """Take a header; drop a trailer."""
         if self.phase != "head":
             return
         if not self._line_is_read:
@@ -201,7 +203,7 @@ class RequestParser:
             self._framing.append(header)
 
     def on_headers_complete(self) -> None:
-        """The head is complete: decide whether the body may come."""
+        """Check the complete head, and so whether the body may come."""
         if not self._line_is_read:
             self._read_line()
         if self._parser.should_upgrade():
@@ -211,19 +213,19 @@ class RequestParser:
         self.phase = "body"
 
     def on_body(self, part: bytes) -> None:
-        """A piece of the body."""
+        """Take a piece of the body."""
         self._body_size += len(part)
         if self._body_size > self._max_body:
             raise _body_too_large(self._max_body)
         if not self._body:
-            self._body = part  # nearly always all of it
+            self._body = part  # nearly always the whole body: no copy
             return
         if isinstance(self._body, bytes):
             self._body = bytearray(self._body)
         self._body += part
 
     def on_message_complete(self) -> None:
-        """The request is complete."""
+        """Add the complete request to `requests`."""
         if self._upgrading:
             return
         keep_alive = self._parser.should_keep_alive()
@@ -242,11 +244,11 @@ class RequestParser:
 
     @property
     def _unfinished(self) -> int:
-        """How many bytes are held of a request that is not complete."""
+        """The number of bytes held of an incomplete request."""
         return self._head_size + self._body_size + (self._unbounded + len(self._raw) if self.phase == "head" else 0)
 
-    def _drop(self) -> None:
-        """Give up the request that is not complete. httptools' parser goes too: it and this one hold each other."""
+    def _drop_unfinished(self) -> None:
+        """Give up an incomplete request. httptools' parser goes too, since the two parsers hold each other."""
         size = 0 if self.phase == "idle" else self._unfinished
         self.held -= size
         self._budget.free += size
@@ -255,7 +257,7 @@ class RequestParser:
         self._head_size = self._body_size = self._unbounded = 0
         self._parser = _NONE
 
-    def _parse(self, data: bytes) -> None:
+    def _feed_parser(self, data: bytes) -> None:
         count = len(self.requests)
         rest: bytes | None = data
         while rest is not None:
@@ -270,7 +272,7 @@ class RequestParser:
             except httptools.HttpParserUpgrade as exc:
                 rest = self._without_upgrade(piece[exc.args[0] :])
             except httptools.HttpParserError as exc:
-                self._stop(exc)
+                self._stop_reading(exc)
             else:
                 if phase == self.phase != "idle" and headers is self._headers:
                     self._check_unbounded(len(piece) - (self._body_size - body_size))
@@ -280,30 +282,30 @@ class RequestParser:
             self._raw = b""
 
     def _read_line(self) -> None:
-        """Read the request's first line, once all of it is there, and refuse what is not of HTTP in it.
+        """Read the request's first line once complete, and refuse a line that is not HTTP.
 
-        llhttp takes other protocols too, such as RTSP, and any number of spaces; it does not tell which, so the line is
-        compared with the bytes. Behind another request the place where it begins is not known.
+        llhttp takes other protocols too, such as RTSP, and any number of spaces, without telling. So the line is
+        compared with the bytes. Behind another request the line's place in the bytes is not known.
         """
         self._line_is_read = True
         self._method = self._parser.get_method().decode("ascii")
         self._version = version = self._parser.get_http_version()
         if version not in ("1.1", "1.0"):
-            raise HttpError(505, "http_version", f"HTTP/{version} is not spoken here", "Use HTTP/1.1.")
+            raise HttpError(505, "http_version", f"HTTP/{version} is not supported", "Use HTTP/1.1.")
         line = b"%b %b HTTP/%b\r\n" % (self._method.encode(), self._target, version.encode())
         if not (line in self._raw if self._raw_is_begun else self._raw.lstrip(b"\r\n").startswith(line)):
             hint = "Send METHOD, target and HTTP/1.1, with one space between them."
-            raise _bad("the first line of the request is not one of HTTP/1.1", hint)
+            raise _bad_request("the request's first line is not valid HTTP/1.1", hint)
         self._authority, self._origin = read_target(self._method, self._target)
 
     def _keep_head(self, data: bytes) -> None:
-        """Keep the head of the request that these bytes were, all of them, if the next may be told by it."""
+        """Keep the head of the request if the data is exactly that request, for comparison with the next head."""
         size = data.find(b"\r\n\r\n") + 4
         plain = all(name in (b"host", b"content-length") for name, _ in self._framing)
         if plain and size <= _HEAD_KEPT and size + self._body_size == len(data) and not self._closed:
             self._last, self._last_head, self._last_size = self.requests[-1], data[:size], len(data)
 
-    def _again(self, data: bytes) -> None:
+    def _reuse_head(self, data: bytes) -> None:
         last = self._last
         assert last is not None
         headers, body, held = list(last.headers), data[len(self._last_head) :], last.held
@@ -316,9 +318,11 @@ class RequestParser:
     def _check_head(self) -> None:
         found = dict(self._framing)
         if len(found) != len(self._framing):
-            raise _bad("a header that may come once came twice", "Send one each of Host, Content-Length and Expect.")
+            raise _bad_request(
+                "a header that may come only once came twice", "Send one each of Host, Content-Length and Expect."
+            )
         if b"host" not in found and self._version == "1.1":
-            raise _bad("the header Host is missing", "HTTP/1.1 requires it.")
+            raise _bad_request("the header Host is missing", "HTTP/1.1 requires it.")
         check_host_syntax(found.get(b"host", b""))
         if self._authority is not None:
             self._headers = [(b"host", self._authority), *(each for each in self._headers if each[0] != b"host")]
@@ -333,9 +337,11 @@ class RequestParser:
                 self._check_length(int(length))
             return
         if length is not None or self._version == "1.0":
-            raise _bad("Transfer-Encoding cannot be used here", "Send either Content-Length or chunks, over HTTP/1.1.")
+            raise _bad_request(
+                "Transfer-Encoding cannot be used here", "Send either Content-Length or chunks, over HTTP/1.1."
+            )
         if encoding.lower() != b"chunked":
-            raise HttpError(501, "transfer_encoding", "the only transfer encoding read here is chunked")
+            raise HttpError(501, "transfer_encoding", "the only supported transfer encoding is chunked")
 
     def _check_length(self, length: int) -> None:
         if length > self._max_body:
@@ -348,7 +354,7 @@ class RequestParser:
         if expect is None or self._version == "1.0":
             return
         if expect.lower() != b"100-continue":
-            raise HttpError(417, "expectation", "the only expectation met here is 100-continue")
+            raise HttpError(417, "expectation", "the only supported expectation is 100-continue")
         self._expects_continue = True
 
     def _without_upgrade(self, rest: bytes) -> bytes:
@@ -361,28 +367,28 @@ class RequestParser:
         return b"\r\n".join(lines) + b"\r\n\r\n" + rest
 
     def _check_unbounded(self, size: int) -> None:
-        # Of a header, a chunk extension or a trailer that never ends, httptools tells nothing: count the bytes.
+        # httptools is silent about a header, a chunk extension or a trailer that never ends: count the bytes.
         self._unbounded += size
         if self.phase == "head" and self._unbounded > self._max_head:
             self.error = _head_too_large(self._max_head)
         elif self._unbounded > self._max_head + _FRAMING_PER_BODY_BYTE * self._body_size:
-            self.error = _bad("the chunks of the body are nearly all framing", "Send larger chunks.")
+            self.error = _bad_request("the chunks of the body are nearly all framing", "Send larger chunks.")
 
-    def _stop(self, exc: httptools.HttpParserError) -> None:
+    def _stop_reading(self, exc: httptools.HttpParserError) -> None:
         if self._closed:
             return
         cause = exc.__context__
-        self.error = cause if isinstance(cause, HttpError) else _bad(f"not a valid HTTP request: {exc}")
+        self.error = cause if isinstance(cause, HttpError) else _bad_request(f"not a valid HTTP request: {exc}")
 
 
 def no_room() -> HttpError:
-    """The answer to a request that the budget has no room for."""
+    """Return the error for a request that does not fit in the budget."""
     hint = "Try again later, or raise body_memory in [plugins.serve]."
-    message = "the server holds as much of other requests as it may"
+    message = "the server's memory for request bodies is full"
     return HttpError(503, "too_many_bodies", message, hint, ((b"retry-after", b"1"),))
 
 
-def _bad(message: str, hint: str = "") -> HttpError:
+def _bad_request(message: str, hint: str = "") -> HttpError:
     return HttpError(400, "bad_request", message, hint)
 
 

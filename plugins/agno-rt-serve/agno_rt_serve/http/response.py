@@ -1,4 +1,4 @@
-"""HTTP/1.1 responses as values: what an application answers to bytes. Pure: knows neither sockets, tasks nor clocks."""
+"""HTTP/1.1 responses as values: an application's answers to bytes. Pure: knows neither sockets, tasks nor clocks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from agno_rt_serve.http.protocol import Headers
 __all__ = ["REQUEST_ID", "ResponseWriter", "error_response", "request_ids"]
 
 REQUEST_ID = re.compile(rb"[0-9A-Za-z._:-]{1,128}")
-"""What an id may be that a client gives: nothing in it does harm in a log."""
+"""The form of an id given by a client: harmless in a log."""
 
 request_ids: Iterator[str] = map(f"{os.urandom(6).hex()}-{{:x}}".format, itertools.count(1))
-"""Ids for requests that bring none: a word of this process and a count. A `next` is no Python call."""
+"""Ids for requests without an id: a word of this process and a count. `next` on a `map` runs no Python code."""
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -26,21 +26,23 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _OWN_HEADERS = frozenset(
     {b"content-length", b"connection", b"transfer-encoding", b"date", b"keep-alive", b"x-request-id"}
 )
+# Responses without a body (RFC 9110, 15.3.5 and 15.4.5).
 _NO_BODY = frozenset({204, 304})
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _NAMES: dict[bytes, bytes] = {}
+# Bounded, since an application may make up new names without end.
 _NAMES_KEPT = 1_000
-# What an application answers with is nearly always the same few headers: they are checked and written once.
+# Applications nearly always answer with the same few headers: these are checked and written once.
 _HEADS: dict[tuple[tuple[bytes, bytes], ...], bytes] = {}
 _HEADS_KEPT = 100
 _HEAD_KEPT = 1_000
 
 
 class ResponseWriter:
-    """One response, in pieces: `start`, then `body` until its last piece; what they return is to be sent.
+    """A response in pieces: `start`, then `body` until the last piece. `body` returns the bytes to send.
 
-    Raises `ValueError` for a header that would break the response apart, and `RuntimeError` for pieces out of order or
-    of another length than was promised.
+    Raises `ValueError` for a header that would break the response apart, and `RuntimeError` for pieces out of order, or
+    of another length than the header says.
     """
 
     __slots__ = ("_chunked", "_head", "_left", "_sends_body", "_version", "complete", "keep_alive", "started", "status")
@@ -62,12 +64,12 @@ class ResponseWriter:
             raise RuntimeError("the response was started twice")
         self.status = status
         line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-        self._head = [line, b"date: ", date, b"\r\n", self._lines(headers)]
+        self._head = [line, b"date: ", date, b"\r\n", self._render_headers(headers)]
         if request_id:
             self._head.append(b"x-request-id: %b\r\n" % request_id.encode())
 
     def body(self, data: bytes, more: bool) -> bytes:
-        """A piece of the body, with the head before the first; `more` says whether another follows."""
+        """Return the bytes to send for a piece of the body, head first; with `more`, another piece follows."""
         if self.complete:
             raise RuntimeError("the response is complete; it has no more body")
         if self._head is not None:
@@ -77,37 +79,37 @@ class ResponseWriter:
         else:
             raise RuntimeError("the response has a body before it was started")
         self.complete = not more
-        return prefix + self._framed(data, more)
+        return prefix + self._frame_body(data, more)
 
-    def _lines(self, headers: Headers) -> bytes:
+    def _render_headers(self, headers: Headers) -> bytes:
         key = tuple(headers)
         try:
             known = _HEADS.get(key)
         except TypeError:  # ASGI lets a header be a list, or its value a bytearray
-            return self._checked(headers)[0]
+            return self._check_headers(headers)[0]
         if known is not None:
             return known
-        lines, own = self._checked(headers)
+        lines, own = self._check_headers(headers)
         if not own and len(lines) <= _HEAD_KEPT and len(_HEADS) < _HEADS_KEPT:
             _HEADS[key] = lines
         return lines
 
-    def _checked(self, headers: Headers) -> tuple[bytes, bool]:
-        """The lines of the headers, and whether some are the server's own."""
+    def _check_headers(self, headers: Headers) -> tuple[bytes, bool]:
+        """Return the headers' lines, and whether the server's own headers are among them."""
         lines: list[bytes] = []
         own = False
         for name, value in headers:
-            known = _NAMES.get(name) or _checked_name(name)
+            known = _NAMES.get(name) or _check_name(name)
             if _CONTROL.search(value):
                 raise ValueError(f"the response header {name!r} has a control character in its value")
             if known in _OWN_HEADERS:
                 own = True
-                if not self._own(known, value):
+                if not self._note_own_header(known, value):
                     continue
             lines += (known, b": ", value, b"\r\n")
         return b"".join(lines), own
 
-    def _own(self, name: bytes, value: bytes) -> bool:
+    def _note_own_header(self, name: bytes, value: bytes) -> bool:
         if name == b"connection" and b"close" in value.lower():
             self.keep_alive = False
         if name != b"content-length":
@@ -127,7 +129,7 @@ class ResponseWriter:
             self._left = size
             head.append(b"content-length: %d\r\n" % size)
         elif self._left is None:
-            self._open_ended(head)
+            self._frame_open_ended(head)
         if not self.keep_alive:
             head.append(b"connection: close\r\n")
         elif self._version == "1.0":
@@ -137,25 +139,25 @@ class ResponseWriter:
         self.started = True
         return b"".join(head)
 
-    def _open_ended(self, head: list[bytes]) -> None:
+    def _frame_open_ended(self, head: list[bytes]) -> None:
         if self._version == "1.0":
             self.keep_alive = False
         else:
             self._chunked = True
             head.append(b"transfer-encoding: chunked\r\n")
 
-    def _framed(self, data: bytes, more: bool) -> bytes:
+    def _frame_body(self, data: bytes, more: bool) -> bytes:
         if not self._sends_body:
             return b""
         if self._left is not None:
-            self._count(len(data), more)
+            self._count_body(len(data), more)
             return data
         if not self._chunked:
             return data
         chunk = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
         return chunk if more else chunk + b"0\r\n\r\n"
 
-    def _count(self, size: int, more: bool) -> None:
+    def _count_body(self, size: int, more: bool) -> None:
         assert self._left is not None
         self._left -= size
         if self._left < 0 or (self._left and not more):
@@ -164,15 +166,15 @@ class ResponseWriter:
 
 
 def error_response(error: HttpError, date: bytes) -> bytes:
-    """The whole response to a request that is not read, or not to its end; the connection closes after it."""
+    """Return the whole response to a request that was not read to the end; the connection closes after it."""
     writer = ResponseWriter("GET", "1.1", keep_alive=False)
     writer.start(error.status, [*JSON, *error.headers], date, next(request_ids))
     return writer.body(error_body(error), more=False)
 
 
-def _checked_name(name: bytes) -> bytes:
+def _check_name(name: bytes) -> bytes:
     if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{name!r} is no name for a response header")
+        raise ValueError(f"{name!r} is not a name for a response header")
     lower = name.lower()
     if len(_NAMES) < _NAMES_KEPT:
         _NAMES[name] = lower

@@ -1,10 +1,10 @@
-"""The server under trio: listens, starts a task for each connection, watches them, drains. Knows no route.
+"""The server under trio: listens, starts a task for each connection, watches connections, drains. Knows no route.
 
-The watch is one task for all connections. A few times a second it reads the clock, ends those past their deadline,
-and asks the operating system in one call which clients of running requests have hung up.
+The watch is a single task. A few times a second it reads the clock, ends connections past their deadline, and asks the
+operating system in one call which clients of running requests have hung up.
 
-Where there are too many connections, the idlest are closed, and where their requests hold too much, the slowest to
-arrive are given up: see `_crowd_out` and `_shed`. A request that is under way is never ended for another.
+If there are too many connections, the idlest are closed. If requests hold too many bytes, the slowest to arrive are
+given up. See `_crowd_out` and `_shed`. A request under way is never ended for another.
 """
 
 from __future__ import annotations
@@ -33,15 +33,17 @@ from agno_rt_serve.settings import Settings
 
 __all__ = ["Server"]
 
+# Seconds between two looks of the watch.
 _TICK = 0.05
+# Seconds for streams to end after the grace period, before their tasks are cancelled.
 _LAST_WORDS = 2.0
-# A request that has been arriving for so many seconds may be given up for others, where their bytes are too many.
+# After so many seconds of arriving, a request may be given up for others when memory for bodies is short.
 _SLOW = 1.0
-# So often a tick all connections are ranked, while none is found that can be closed.
+# The most rankings of all connections in one tick, if none of them finds a connection to close.
 _RANKINGS = 3
-# So many clients are turned away at once with an answer that they are sure to get; more get it with luck.
+# So many clients at once are turned away with a sure answer; the answer to any more may get lost.
 _TURNED_AWAY = 100
-# So many connections are closed at once where the process may open no more files.
+# So many connections are closed at once when the process has reached its limit of open files.
 _FILES_FREED = 50
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -49,10 +51,9 @@ _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOM
 class Server:
     """Serves an ASGI application over HTTP/1.1.
 
-    `cancel_runs` is called when the grace period is over: the application then has a moment to end with a last word
-    what it is in the middle of answering, before its tasks are cancelled. Who has no answer yet gets a 503.
-    `access_log` is called after each response with the request, the status (0 where the client left first) and the
-    seconds it took.
+    `cancel_runs` is called when the grace period is over: the application then has a moment to end its streams with a
+    last word, before its tasks are cancelled. Requests without an answer get a 503. `access_log` is called after each
+    response with the request, the status (0 if the client left first) and the seconds taken.
     """
 
     def __init__(
@@ -75,24 +76,24 @@ class Server:
         self._cancel_runs = cancel_runs
         self._connections: set[Connection] = set()
         self._turned_away = 0
-        # Connections with the least claims to their places, the least last; and how often they were ranked this tick.
+        # Connections with the least claim to their places, the least last; and the number of rankings in this tick.
         self._ranked: list[tuple[tuple[int, float], Connection]] = []
         self._rankings = 0
         self._shed_at = -1.0
         self._second = 0
         self._stopped = trio.Event()
         self._aborted = trio.Event()
-        self._some = trio.Event()
-        self._none = trio.Event()
+        self._first_came = trio.Event()
+        self._last_left = trio.Event()
 
     @property
     def connections(self) -> int:
-        """How many clients are connected."""
+        """The number of connected clients."""
         return len(self._connections)
 
     @property
     def busy(self) -> int:
-        """How many of them have a request under way."""
+        """The number of clients with a request under way."""
         return sum(not connection.idle for connection in self._connections)
 
     def stop(self) -> None:
@@ -113,8 +114,8 @@ class Server:
     ) -> None:
         """Serve until `stop()` or `abort()`; once requests can come, `announce` is called with the addresses.
 
-        It listens on `listeners`, which it closes; without any, on the host and the port of the settings. Raises
-        `UsageError` where these cannot be listened on.
+        Listens on `listeners`, and closes them; without any, on the host and the port of the settings. Raises
+        `UsageError` if that fails.
         """
         with ExitStack() as listening:
             listeners = listeners or bind(self.settings.host, self.settings.port)
@@ -141,7 +142,7 @@ class Server:
             raise lifespan.failure
 
     def _listen(self, listeners: Sequence[socket.socket], nursery: trio.Nursery) -> None:
-        self._look()
+        self._read_clock()
         nursery.start_soon(self._watch)
         for sock in listeners:
             nursery.start_soon(self._accept, sock, nursery)
@@ -158,19 +159,21 @@ class Server:
                 if exc.errno in _OUT_OF_FILES:
                     for _ in range(_FILES_FREED):
                         self._crowd_out()
+                    # The closed connections free their files once their tasks run.
                     await trio.sleep(_TICK)
                 continue
             sock.setblocking(False)
+            # Each event of a stream goes out at once: the kernel must not wait for more data.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if len(self._connections) < self.settings.max_connections or self._crowd_out():
-                nursery.start_soon(self._connect, sock)
+                nursery.start_soon(self._serve_connection, sock)
             else:
                 nursery.start_soon(self._turn_away, sock)
 
-    async def _connect(self, sock: socket.socket) -> None:
+    async def _serve_connection(self, sock: socket.socket) -> None:
         if not self._connections:
-            self._look()
-            self._some.set()
+            self._read_clock()
+            self._first_came.set()
         connection = Connection(self, sock)
         self._connections.add(connection)
         try:
@@ -178,51 +181,51 @@ class Server:
         finally:
             self._connections.discard(connection)
             if not self._connections:
-                self._none.set()
+                self._last_left.set()
 
     async def _turn_away(self, sock: socket.socket) -> None:
         if self._turned_away >= _TURNED_AWAY:
             with sock, suppress(OSError):
-                sock.send(error_response(_too_many(), self.date))
+                sock.send(error_response(_too_many_connections(), self.date))
             return
         self._turned_away += 1
         try:
-            await Connection(self, sock).turn_away(_too_many())
+            await Connection(self, sock).turn_away(_too_many_connections())
         finally:
             self._turned_away -= 1
 
     def _crowd_out(self) -> bool:
-        """Close the connection with the least claim to its place. Tell whether one was there to close.
+        """Close the connection with the least claim to its place. Return False if every connection keeps its place.
 
-        All are ranked once for many calls, and a few times a tick where that yields nothing: to rank them for each
-        client of a flood would cost more than the flood. A connection that moved on since is passed over.
+        A ranking serves many calls, and a tick has a few rankings at most: to rank all connections for each client of a
+        flood would cost more than the flood. A connection that has moved on since is passed over.
         """
         while True:
             while self._ranked:
                 claim, connection = self._ranked.pop()
                 if connection not in self._connections or connection.claim != claim:
                     continue
-                # An idle client's next request may be there, and was not read yet.
-                if claim[0] != IDLE or not _has_more(connection.sock):
-                    connection.crowd_out(_too_many())
+                # An idle client's next request may have arrived unread: spare the connection.
+                if claim[0] != IDLE or not _has_unread(connection.sock):
+                    connection.crowd_out(_too_many_connections())
                     self._connections.discard(connection)
                     self._rankings = 0
                     return True
             if self._rankings >= _RANKINGS:
                 return False
-            self._rank()
+            self._rank_connections()
 
-    def _rank(self) -> None:
+    def _rank_connections(self) -> None:
         self._rankings += 1
         shares = Counter(connection.address for connection in self._connections)
         ranked = [(claim, each) for each in self._connections if (claim := each.claim) is not None]
-        # Of those that are alike, the address that has the most goes first: one client alone cannot drive out the rest.
+        # Among equal claims, the address with the most connections goes first: one client cannot drive out the rest.
         ranked.sort(key=lambda pair: (pair[0][0], -shares[pair[1].address], pair[0][1]), reverse=True)
-        # A part only: as these go, the shares change.
+        # Only a part, because the shares change as connections go.
         self._ranked = ranked[-(len(ranked) // 10 + 1) :]
 
     def _shed(self, missing: int) -> None:
-        """Give up requests that have been arriving for long, the oldest first, until so many bytes are free."""
+        """Give up requests that have been arriving for long, the oldest first, until `missing` more bytes are free."""
         if self._shed_at == self.now:
             return
         self._shed_at = self.now
@@ -238,23 +241,23 @@ class Server:
     async def _watch(self) -> None:
         while True:
             if not self._connections:
-                self._some = trio.Event()
-                await self._some.wait()
+                self._first_came = trio.Event()
+                await self._first_came.wait()
             await trio.sleep(_TICK)
             self._end_overdue()
 
     def _end_overdue(self) -> None:
-        """End connections that are past their deadline, and those whose clients have left a running request."""
+        """End connections past their deadline, and connections whose clients have left a running request."""
         before = self.now
         self._rankings = 0
-        self._look()
+        self._read_clock()
         for connection in [each for each in self._connections if each.deadline < self.now]:
             connection.end("timeout")
         running = [each for each in self._connections if each.running and each.since < before]
-        for connection in _hung_up(running):
+        for connection in _find_hung_up(running):
             connection.end("gone")
 
-    def _look(self) -> None:
+    def _read_clock(self) -> None:
         self.now = trio.current_time()
         second = int(time.time())
         if second != self._second:
@@ -274,40 +277,40 @@ class Server:
 
     async def _wait_for_connections(self, scope: trio.CancelScope) -> None:
         with trio.move_on_after(self.settings.grace):
-            await self._empty()
+            await self._wait_until_empty()
         if self._connections:
             self._cancel_runs()
             for connection in list(self._connections):
                 if connection.unanswered:
                     connection.end("stop")
             with trio.move_on_after(_LAST_WORDS):
-                await self._empty()
+                await self._wait_until_empty()
         scope.cancel()
 
-    async def _empty(self) -> None:
+    async def _wait_until_empty(self) -> None:
         while self._connections:
-            self._none = trio.Event()
-            await self._none.wait()
+            self._last_left = trio.Event()
+            await self._last_left.wait()
 
 
-def _too_many() -> HttpError:
+def _too_many_connections() -> HttpError:
     hint = "Try again later, or raise max_connections in [plugins.serve]."
-    message = "the server has as many connections as it may"
+    message = "the server has reached its limit of connections"
     return HttpError(503, "too_many_connections", message, hint, ((b"retry-after", b"1"),))
 
 
-def _has_more(sock: socket.socket) -> bool:
-    """Whether the client has sent something that was not read yet."""
+def _has_unread(sock: socket.socket) -> bool:
+    """Return whether the client has sent bytes that were not read yet."""
     try:
         return bool(sock.recv(1, socket.MSG_PEEK))
     except OSError:
         return False
 
 
-def _hung_up(connections: list[Connection]) -> Iterable[Connection]:
+def _find_hung_up(connections: list[Connection]) -> Iterable[Connection]:
     closed = getattr(select, "POLLRDHUP", None)
     if closed is None:
-        return [connection for connection in connections if _at_end(connection.sock)]
+        return [connection for connection in connections if _is_at_end(connection.sock)]
     poll = select.poll()
     by_number = {connection.sock.fileno(): connection for connection in connections}
     for number in by_number:
@@ -315,7 +318,7 @@ def _hung_up(connections: list[Connection]) -> Iterable[Connection]:
     return [by_number[number] for number, _ in poll.poll(0)] if by_number else []
 
 
-def _at_end(sock: socket.socket) -> bool:
+def _is_at_end(sock: socket.socket) -> bool:
     try:
         return not sock.recv(1, socket.MSG_PEEK)
     except BlockingIOError:

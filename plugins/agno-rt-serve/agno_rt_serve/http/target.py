@@ -1,4 +1,4 @@
-"""What a request names: the forms of its target (RFC 9112, 3.2) and the host. Pure."""
+"""The target of a request in its forms (RFC 9112, 3.2), and the host. Pure."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from agno_rt_serve.errors import HttpError
 
 __all__ = ["check_host_syntax", "read_target"]
 
-# A host and its port (RFC 3986, 3.2.2 and 3.2.3). A user's name before it, as URLs may have it, is not accepted here:
-# `http://localhost@evil.example` is a link that lies (RFC 9110, 4.2.4).
+# A host and its port (RFC 3986, 3.2.2 and 3.2.3). A user's name before the host is not accepted, though URLs may have
+# one: `http://localhost@evil.example` is a link that lies (RFC 9110, 4.2.4).
 _AUTHORITY = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)(.*)")
 
 
 def read_target(method: str, target: bytes) -> tuple[bytes | None, bytes]:
-    """Return the host that the target names, `None` where it has none, and the path with the query.
+    """Return the host that the target names, or `None`, and the path with the query.
 
-    Raises `HttpError` for a target that is not of HTTP.
+    Raises `HttpError` for a target that HTTP does not know.
     """
     if method == "CONNECT":
         raise HttpError(501, "connect", "this is not a proxy: CONNECT is not supported")
     if b"#" in target:
-        raise _refusal("the request's target has a fragment", "Leave out what follows the # of a URL.")
+        raise _bad_target("the request's target has a fragment", "Leave out the # and the text after it.")
     if target.startswith(b"/") or (target == b"*" and method == "OPTIONS"):
         return None, target
-    # The absolute form, as a proxy is sent it: its authority stands above the Host header (RFC 9112, 3.2.2).
+    # The absolute form, as sent to a proxy: its authority overrides the Host header (RFC 9112, 3.2.2).
     found = _ABSOLUTE.fullmatch(target)
     if found is None:
-        raise _refusal("the request's target is neither a path nor a URL of http", "Let it begin with /.")
+        raise _bad_target("the request's target is neither a path nor a URL of http", "Let it begin with /.")
     authority, rest = found.groups()
     if _AUTHORITY.fullmatch(authority) is None or authority[:1] in (b"", b":"):
         hint = "Send http://HOST/PATH, or the path alone."
-        raise _refusal("the URL in the request's target does not name a host", hint)
+        raise _bad_target("the URL in the request's target does not name a host", hint)
     return authority, rest if rest.startswith(b"/") else b"/" + rest
 
 
 def check_host_syntax(host: bytes) -> None:
-    """Raise `HttpError` for a Host header that is not a host and perhaps a port. An empty one is."""
+    """Raise `HttpError` for a Host header that is not HOST or HOST:PORT. An empty header passes."""
     if _AUTHORITY.fullmatch(host) is None:
-        hint = "Send the name or the address, and :PORT where there is one."
-        raise _refusal("the header Host does not name a host", hint)
+        hint = "Send HOST or HOST:PORT."
+        raise _bad_target("the header Host does not name a host", hint)
 
 
-def _refusal(message: str, hint: str) -> HttpError:
+def _bad_target(message: str, hint: str) -> HttpError:
     return HttpError(400, "bad_request", message, hint)

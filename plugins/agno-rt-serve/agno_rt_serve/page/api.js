@@ -1,6 +1,6 @@
-// Requests to the server. Knows routes' errors, not what is shown of them.
+// Requests to the server. Knows the errors of routes, not how the page shows them.
 
-// What went wrong, in words for a person; `hint` is for those who run the server.
+// An error in words for a person; `hint` is for the person who runs the server.
 export class Problem extends Error {
   constructor(message, { hint = "", status = 0, code = "" } = {}) {
     super(message);
@@ -20,7 +20,7 @@ async function send(path, { body, headers = {}, ...options } = {}) {
     if (options.signal?.aborted) throw error;
     throw new Problem("The server cannot be reached.", {
       code: "unreachable",
-      hint: "Start it again with agno-rt serve, then send this once more.",
+      hint: "Start it again with agno-rt serve, then send your message again.",
     });
   }
   if (response.ok) return response;
@@ -38,7 +38,7 @@ async function problemOf(response) {
   }
 }
 
-// Ask for JSON. An answer without a body is null.
+// Return the answer's JSON; null for an answer without a body.
 export async function call(path, options = {}) {
   const response = await send(path, options);
   const text = await response.text();
@@ -50,10 +50,10 @@ export const get = (path, query = {}) => {
   return call(asked.size ? `${path}?${asked}` : path);
 };
 
-// The segments of a path, each of them encoded.
+// Return the path of these segments, each encoded.
 export const at = (...parts) => `/${parts.map(encodeURIComponent).join("/")}`;
 
-// Post, and yield the events of the stream that answers.
+// Post, and yield the events of the answering stream.
 export async function* stream(path, body, signal) {
   const response = await send(path, { method: "POST", body, signal, headers: { Accept: "text/event-stream" } });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

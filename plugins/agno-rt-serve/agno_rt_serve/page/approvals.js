@@ -1,4 +1,4 @@
-// What paused runs wait for: a card for each approval, and the list of all that are pending.
+// Approvals of paused runs: a card for each, and the list of all pending ones.
 
 import { at, call, get } from "./api.js";
 import { $, el, pretty, say, timeNode } from "./dom.js";
@@ -6,15 +6,15 @@ import { jsonForm, schemaForm } from "./schema_form.js";
 
 const TITLES = {
   approval: (name) => ["Let the agent call ", el("code", {}, name), "?"],
-  input: (name) => [el("code", {}, name), " needs something that you know"],
-  external: (name) => ["What came of ", el("code", {}, name), "?"],
+  input: (name) => [el("code", {}, name), " needs information from you"],
+  external: (name) => ["What is the result of ", el("code", {}, name), "?"],
 };
 const HINTS = {
-  external: "This call is carried out elsewhere. Give its result, as JSON or as text.",
+  external: "This call is carried out elsewhere. Enter its result, as JSON or as text.",
 };
 const OUTCOMES = { approved: "approved", denied: "denied", answered: "answered", expired: "expired" };
 
-// A card that asks a person. `settled(how)` is called once: with `decided`, `elsewhere` or `expired`.
+// A card that asks a person to decide. `settled(how)` is called once: with `decided`, `elsewhere` or `expired`.
 export class ApprovalCard {
   constructor(approval, settled) {
     this.approval = approval;
@@ -43,11 +43,11 @@ export class ApprovalCard {
 
   #facts() {
     const facts = el("p", { class: "hint" });
-    if (this.approval.expires_at) facts.append("To be decided until ", timeNode(this.approval.expires_at));
+    if (this.approval.expires_at) facts.append("Expires ", timeNode(this.approval.expires_at));
     return facts.childNodes.length ? facts : null;
   }
 
-  // The first question: kind `approval` shows the call, the others a form at once.
+  // Ask the first question: an approval shows the call with buttons, the other kinds show a form at once.
   #ask() {
     const { kind, schema } = this.approval;
     this.form = this.submit = null;
@@ -138,7 +138,7 @@ export class ApprovalCard {
     try {
       ({ status } = await get(at("approvals", this.approval.id)));
     } catch {
-      /* the server's own words will do */
+      /* the message of the first error is shown instead */
     }
     if (status === "expired") return this.#expire();
     this.#close(
@@ -188,7 +188,7 @@ function argumentsTable(text) {
     return el("pre", { class: "args", tabindex: "0" }, text);
   }
   const entries = Object.entries(value ?? {});
-  if (!entries.length) return el("p", { class: "hint" }, "Without arguments.");
+  if (!entries.length) return el("p", { class: "hint" }, "No arguments.");
   return el(
     "dl",
     { class: "args" },
@@ -199,7 +199,7 @@ function argumentsTable(text) {
   );
 }
 
-// A result may be any JSON; what is not JSON is text.
+// A form for a result: JSON of any kind, and otherwise text.
 function jsonOrText() {
   const form = jsonForm(undefined, "Result");
   const input = form.node.querySelector("textarea");
@@ -211,7 +211,7 @@ function jsonOrText() {
       try {
         return JSON.parse(text);
       } catch {
-        if (/^[[{"]/.test(text)) throw new Error("This is not JSON. Mend it, or write plain text.");
+        if (/^[[{"]/.test(text)) throw new Error("This is not JSON. Correct it, or write plain text.");
         return text;
       }
     },
@@ -220,8 +220,8 @@ function jsonOrText() {
 
 // All of one run ------------------------------------------------------------------------------------------------
 
-// Show what a run waits for, in `place`, and what was decided of the same turn. `told` are the ids of those that were
-// shown before. `resume` goes on with the run, `reload` looks again at what came of it.
+// Show the run's pending approvals in `place`, after the decisions of the same turn. `told` has the ids of approvals
+// shown before. `resume` goes on with the run, `reload` loads the conversation again.
 export async function askApprovals(place, runId, { told, resume, reload }) {
   const { approvals } = await get("/approvals", { run: runId });
   const turn = Math.max(...approvals.map((one) => one.turn));
@@ -235,7 +235,7 @@ export async function askApprovals(place, runId, { told, resume, reload }) {
   let left = waiting.length;
   const settled = (how) => {
     left -= 1;
-    // The focus stays on what was decided: on the next button that approves, a key held too long would approve it.
+    // The focus stays on the decided card: if it moved to the next "Approve", a key held too long would press that too.
     if (left > 0) return;
     if (how === "decided") return resume();
     holder.append(goOnButton(runId, resume, reload));
@@ -267,7 +267,7 @@ function goOnButton(runId, resume, reload) {
   return bar;
 }
 
-// The badge and the list of all ---------------------------------------------------------------------------------
+// The badge, and the list of all approvals ----------------------------------------------------------------------
 
 let offered = true;
 export async function refreshBadge() {
@@ -276,7 +276,7 @@ export async function refreshBadge() {
   try {
     count = (await get("/approvals", { status: "pending" })).approvals.length;
   } catch (problem) {
-    offered = problem.status === 0 || problem.status === 401; // a memory may store no runs: then nothing ever waits
+    offered = problem.status === 0 || problem.status === 401; // else the memory stores no runs: nothing ever waits
     return;
   }
   const badge = $("badge");

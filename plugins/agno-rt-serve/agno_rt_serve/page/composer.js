@@ -1,4 +1,4 @@
-// Where messages are written: text, what is attached, and what waits to be sent.
+// The form to write messages: text, attached files, and the queue of messages to send.
 
 import { $, el, fileSize, say } from "./dom.js";
 
@@ -43,7 +43,7 @@ export function setUpComposer({ send, stop }) {
   });
 }
 
-// The input of a run: text alone, or parts.
+// Return the input of a run: text alone, or parts.
 function content(text) {
   if (!files.length) return text;
   const parts = files.map(({ kind, data, name, media_type }) => ({ type: kind, data, name, media_type }));
@@ -60,7 +60,7 @@ export function setDraft(text) {
   fit();
 }
 
-// While an answer is under way, the button that sends is there when there is something to queue.
+// While an answer is under way, the button to send is shown only when there is something to queue.
 function fitSend() {
   const running = $("form").dataset.state === "running";
   $("send").hidden = running && !$("input").value.trim() && !files.length;
@@ -79,12 +79,12 @@ async function attach(list) {
   warn("");
   for (const file of list) {
     if (file.size > told.max_media) {
-      warn(`${file.name} is too large: ${fileSize(file.size)}, of ${fileSize(told.max_media)} at most.`);
+      warn(`${file.name} is too large (${fileSize(file.size)}): ${fileSize(told.max_media)} is the limit.`);
       continue;
     }
     const whole = files.reduce((sum, one) => sum + one.data.length, 0) + Math.ceil(file.size / 3) * 4;
     if (whole > told.max_body * 0.85) {
-      warn(`${file.name} does not fit any more: a message has ${fileSize(told.max_body)} at most.`);
+      warn(`${file.name} does not fit: all files of a message together have ${fileSize(told.max_body)} at most.`);
       continue;
     }
     const data = await base64(file);
@@ -144,7 +144,7 @@ export function warn(text) {
   if (text) say(text);
 }
 
-// What waits until the answer that is under way is there.
+// Show the messages that wait for the end of the current answer.
 export function drawQueue(queue, textOf, remove) {
   $("queue").replaceChildren(
     ...queue.map((content, index) =>
@@ -164,7 +164,7 @@ export function drawQueue(queue, textOf, remove) {
   $("queue").hidden = !queue.length;
 }
 
-// `state` is `idle`, `running` or `closed`; a closed one says why nothing can be sent.
+// `state` is `idle`, `running` or `closed`; a closed form says why nothing can be sent.
 export function setComposer(state, why = "") {
   $("form").dataset.state = state;
   $("stop").hidden = state !== "running";

@@ -1,4 +1,4 @@
-// One conversation with an agent: what it shows, the run that is under way, and what is queued behind it.
+// One conversation with an agent: its turns, the run under way, and the messages queued behind the run.
 
 import { at, get, stream } from "./api.js";
 import { askApprovals } from "./approvals.js";
@@ -8,16 +8,16 @@ import { fault, textOf } from "./parts.js";
 import { Turn } from "./turn.js";
 
 export class Conversation {
-  // `on` is told what happens, each time with the conversation: changed, named (it has a session now), ended (a run
-  // has), follow (its end is to be seen), anew (a new chat is wanted); and `edit`, with text to write on.
+  // `on` has callbacks, each called with the conversation: changed, named (it has a session now), ended (a run ended),
+  // follow (scroll to its end), anew (start a new chat); and `edit`, called with text to put into the form.
   constructor(agent, session, on) {
     Object.assign(this, { agent, session, on, title: "", draft: "" });
     this.turns = [];
     this.queue = [];
-    this.total = 0; // messages that the server has, as far as is known
+    this.total = 0; // messages on the server, as of the last answer
     this.running = false;
     this.loading = false;
-    this.lost = false; // the server does not know it any more
+    this.lost = false; // the server does not know the conversation any more
     this.scrolled = null;
     this.log = el("div", { class: "log", role: "log", "aria-label": "Conversation", "aria-live": "polite" });
     this.node = el("div", { class: "conversation" }, this.log);
@@ -26,7 +26,7 @@ export class Conversation {
   #last;
   #control = null;
 
-  // What the server has -----------------------------------------------------------------------------------------
+  // Stored on the server ----------------------------------------------------------------------------------------
 
   async load(last = AT_ONCE) {
     this.loading = true;
@@ -88,7 +88,8 @@ export class Conversation {
     return turn;
   }
 
-  // The server is asked first: after a restart it may have forgotten what is shown here, and then says so.
+  // Ask the server whether it still has the conversation, and load what another window added. Without this, a server
+  // that forgot the conversation in a restart would answer as if it were new.
   async #isAsShown() {
     if (!this.total) return true;
     const kept = await get(at("sessions", this.session), { last: 1 }).catch((problem) => {
@@ -113,7 +114,7 @@ export class Conversation {
         el(
           "p",
           { class: "hint" },
-          "It was deleted, or the server was started anew with a memory that does not last. " +
+          "It was deleted, or the server was restarted with a memory that does not last. " +
             "The agent remembers nothing of it.",
         ),
         el("button", { type: "button", class: "primary", click: () => this.on.anew(this) }, "Start a new chat"),
@@ -139,7 +140,7 @@ export class Conversation {
     this.#control?.abort();
   }
 
-  // One run at a time: a run that is resumed waits for the one that is under way.
+  // Do one run at a time: a resumed run waits for the run under way.
   #alone(work) {
     this.#last = this.#last.then(work, work);
     return this.#last;
@@ -155,7 +156,7 @@ export class Conversation {
         return;
       }
     } catch {
-      /* the run's own request tells what is wrong */
+      /* the run's own request will show the error */
     } finally {
       this.running = false;
       this.on.changed(this);
@@ -166,7 +167,7 @@ export class Conversation {
     }
     await this.#stream(this.#add(content), at("agents", this.agent, "runs"), { input: content, session: this.session });
   }
-  // Show the events of a run as they come. Returns whether there were any.
+  // Show the events of a run as they come. Return whether there were any.
   async #stream(turn, path, body) {
     let begun = false;
     this.running = true;
@@ -207,25 +208,25 @@ export class Conversation {
       this.#alone(() => this.#ask(content));
       return;
     }
-    // The answer failed or was stopped: what was to follow it is given back rather than sent.
+    // The answer failed or was stopped: queued messages go back into the form rather than out.
     const rest = this.queue.splice(0).map(textOf);
     this.on.edit(rest.join("\n\n"));
     this.on.changed(this);
   }
 
-  // The run waits for a person: ask here, and go on in the same turn.
+  // Ask for the decisions that the run waits for, and go on in the same turn.
   async #pause(turn) {
     turn.status = "paused";
     const place = (turn.waits ??= el("div", { class: "waits" }));
     turn.under.before(place);
     const runId = turn.details.runId;
     const resume = () => {
-      // What was decided takes its place in the answer, before what comes of it.
+      // The decisions become notes in the answer, before the rest of the answer.
       for (const note of place.querySelectorAll(".settled")) turn.show({ kind: "note", text: note.textContent });
       place.replaceChildren();
       return this.#alone(async () => {
         const begun = await this.#stream(turn, at("runs", runId, "resume"), {});
-        if (!begun) this.#pause(turn); // it still waits where it was
+        if (!begun) this.#pause(turn); // the run still waits
       });
     };
     try {
@@ -233,7 +234,10 @@ export class Conversation {
       say(`${this.agent} waits for your decision`);
     } catch (problem) {
       place.replaceChildren(
-        fault("This run waits for a person, and cannot be asked about.", `${problem.message} ${problem.hint ?? ""}`),
+        fault(
+          "This run waits for a decision, but its approvals cannot be loaded.",
+          `${problem.message} ${problem.hint ?? ""}`,
+        ),
       );
     }
     this.on.follow(this);

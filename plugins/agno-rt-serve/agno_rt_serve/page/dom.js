@@ -1,9 +1,9 @@
-// Small things that every module draws with. Elements are made of text nodes: no text is ever read as markup.
+// Helpers to draw with, for every module. Texts become text nodes: no text is ever parsed as markup.
 
 export const $ = (id) => document.getElementById(id);
 
-// Make an element. An attribute that is a function is a listener, `true` is an attribute without a value, and
-// `false` and `null` are left out; so are children that are `null`.
+// Make an element. A function as an attribute is a listener, `true` is an attribute without a value; `false` and
+// `null` are left out. Children that are `null` are left out too.
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -15,7 +15,7 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-// Tell a screen reader, in a line that nobody sees.
+// Tell a screen reader, in an invisible line.
 export function say(text) {
   $("status").textContent = text;
 }
@@ -35,7 +35,7 @@ export async function copyText(text, button) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Without TLS a browser offers no clipboard: an old way is left.
+    // Without TLS a browser offers no clipboard; the old command still works.
     const area = el("textarea", { class: "unseen", "aria-hidden": "true" });
     area.value = text;
     document.body.append(area);
@@ -76,7 +76,7 @@ export function store(key, value) {
   try {
     localStorage.setItem(key, JSON.stringify(value));
   } catch {
-    /* a blocked store costs a convenience only */
+    /* a blocked store costs only a convenience */
   }
 }
 
@@ -102,7 +102,7 @@ export function lasted(ms) {
   return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
 }
 
-// When something was, or will be: `seconds` since the epoch, in words as short as they can be.
+// Return a time in short words, such as "3 min ago" or "in 2 h"; `seconds` are since the epoch.
 export function when(seconds) {
   const distance = Date.now() / 1000 - seconds;
   const gap = Math.abs(distance);

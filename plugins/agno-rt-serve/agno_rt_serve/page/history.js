@@ -1,12 +1,12 @@
-// A conversation as the server has it, as turns: messages of the session, and stored runs that added none to it.
+// A stored conversation as turns: the session's messages, and stored runs that added no messages.
 
 import { at, get } from "./api.js";
 import { textOf } from "./parts.js";
 
 export const AT_ONCE = 60;
 
-// Load the session. Returns {known, title, agent, total, shown, turns}; `known` is false where the server has no such
-// session. A turn is {input, parts, record, paused}.
+// Load the session. Return {known, title, agent, total, shown, turns}; `known` is false if the server does not have
+// the session. A turn is {input, parts, record}.
 export async function loadHistory(session, last) {
   const [kept, runs] = await Promise.all([
     get(at("sessions", session), { last }).catch((problem) => {
@@ -52,7 +52,8 @@ function turnsOf(messages) {
   return turns;
 }
 
-// Give each turn the run that it came from, and put runs that are not over, or failed, where they happened.
+// Give each turn its run, and insert runs that failed or are not over at their place in time. Messages do not name
+// their run, so a run is matched by the text of its input.
 function placeRuns(turns, runs, cut) {
   let place = 0;
   for (const record of runs.toSorted((a, b) => a.created_at - b.created_at)) {
@@ -71,7 +72,7 @@ function placeRuns(turns, runs, cut) {
   return turns;
 }
 
-// What a run did until it paused; the session has none of it yet.
+// Return the parts of a paused run, from its steps: the session has none of its messages yet.
 async function partsOfRun(id) {
   const { steps, approvals } = await get(at("runs", id)).catch(() => ({ steps: [], approvals: [] }));
   const waiting = new Set(approvals.filter((one) => one.status === "pending").map((one) => one.call.id));
@@ -91,7 +92,7 @@ function unfinished(record) {
   if (record.stopped)
     return [{ kind: "note", text: "This run was cut off when its server ended. It can be resumed under Runs." }];
   if (record.status === "running")
-    return [{ kind: "note", text: "This run is under way, in another window or in another process." }];
+    return [{ kind: "note", text: "This run is still under way, in another window or another process." }];
   if (record.status === "cancelled") return [{ kind: "note", text: "Stopped." }];
   const [text, ...hint] = (record.error ?? "").split("\n");
   return text ? [{ kind: "error", text, hint: hint.join("\n") }] : [];

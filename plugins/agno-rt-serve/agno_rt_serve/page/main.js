@@ -1,4 +1,4 @@
-// Starts the page, follows its address, and ties its parts together.
+// The start of the page: follows the address, and ties the parts together.
 
 import { at, get, stream } from "./api.js";
 import { refreshBadge, showAllApprovals } from "./approvals.js";
@@ -11,13 +11,13 @@ import { linkTo, SessionList } from "./sessions.js";
 import { isSignedIn, setUpDoor } from "./sign_in.js";
 import { Turn } from "./turn.js";
 
-const KEPT = 30; // conversations that stay as they are while others are looked at
-const POLL = 30_000; // how often the badge is brought up to date, in milliseconds
+const KEPT = 30; // conversations that stay open while others are shown
+const POLL = 30_000; // milliseconds between updates of the badge
 
 let agents = [];
-let shown = null; // the conversation that is on the page
-let carried = ""; // what was written, and goes along into a new chat
-const open = new Map(); // by session
+let shown = null; // the conversation on the page
+let carried = ""; // a draft to take along into a new chat
+const open = new Map(); // open conversations by session
 let list = null;
 
 // Conversations -------------------------------------------------------------------------------------------------
@@ -91,14 +91,14 @@ function drawTitle() {
 }
 function drawComposer() {
   const served = agents.some((agent) => agent.name === shown.agent);
-  if (!served) setComposer("closed", `No agent ${shown.agent} is served now`);
+  if (!served) setComposer("closed", `The agent ${shown.agent} is not served any more`);
   else if (shown.lost) setComposer("closed", "This conversation is over");
   else setComposer(shown.running ? "running" : "idle");
   drawQueue(shown.queue, textOf, (index) => {
     shown.unqueue(index);
     $("input").focus();
   });
-  // The button that had the focus may be gone.
+  // The focused button may be gone: give the focus to the input.
   if (document.activeElement === document.body && isChat() && !matchMedia("(pointer: coarse)").matches)
     $("input").focus();
 }
@@ -108,7 +108,7 @@ function drawWelcome() {
   if (!agent)
     return $("welcome").replaceChildren(
       el("h2", {}, shown.agent),
-      el("p", {}, "No agent of this name is served. Choose another above."),
+      el("p", {}, "This server has no agent of this name. Choose another one above."),
     );
   const about = el("dl", {}, el("dt", {}, "Model"), el("dd", { class: "mono" }, agent.model));
   agent.tools.forEach((tool, index) => {
@@ -178,7 +178,7 @@ function approvalsView() {
     }),
   );
 }
-// Go on with a run beside its decision, where its conversation may not be open.
+// Go on with a run below its decision, since its conversation may not be open.
 async function goOn(run, approval, where) {
   const turn = new Turn(null, approval.agent, {});
   turn.details.runId = run;
@@ -196,7 +196,7 @@ async function goOn(run, approval, where) {
   told.ended();
 }
 
-// The address says what is shown: #/AGENT, #/AGENT/SESSION, #runs, #runs/ID, #approvals.
+// Show the view of the address: #/AGENT, #/AGENT/SESSION, #runs, #runs/ID or #approvals.
 function route() {
   closeSide();
   const [place, ...rest] = location.hash
@@ -261,7 +261,7 @@ function setUp() {
   $("hide-side").addEventListener("click", closeSide);
   $("veil").addEventListener("click", closeSide);
   narrow.addEventListener("change", closeSide);
-  // Where the end of a conversation is in view, it stays there when the place to write in grows.
+  // If the end of a conversation is in view, it stays in view when the form grows.
   let atEnd = true;
   const main = $("main");
   main.addEventListener(

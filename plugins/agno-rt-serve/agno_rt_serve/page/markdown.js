@@ -1,5 +1,5 @@
-// Markdown as elements. What a model wrote is data: its HTML is shown as text, its images as links, and what marked
-// makes of the rest is cleaned by DOMPurify before it becomes elements.
+// Markdown as elements. A model's text is data: its HTML is shown as text, its images as links. DOMPurify cleans the
+// HTML that marked makes of the rest before it becomes elements.
 
 import { Marked } from "./vendor/marked.esm.js";
 import "./vendor/purify.min.js";
@@ -46,7 +46,7 @@ const escape = (text) => text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt
 const marked = new Marked(
   { gfm: true, breaks: true },
   {
-    // A tag in the text is no tag: where no tokenizer takes it, it is text.
+    // Tags in the text are not markup: without tokenizers for them, marked reads them as text.
     tokenizer: { html() {}, tag() {} },
     renderer: {
       html: ({ text }) => escape(text),
@@ -67,13 +67,13 @@ purify.addHook("afterSanitizeAttributes", (node) => {
   node.setAttribute("rel", "noopener noreferrer");
 });
 
-// Replies grow at their end, sixty times a second. Blocks that are complete are drawn once; the last two are compared
-// with what is shown and only what differs is changed, so that a selection stays and nothing flickers.
+// Replies grow at their end, up to sixty times a second. Complete blocks are drawn once. The last two are compared with
+// the page, and only differences are changed, so that a selection stays and nothing flickers.
 export class Markdown {
   #node;
-  #done = 0; // how much of the text is in blocks that are complete
-  #kept = []; // the blocks that are complete: {raw, nodes}
-  #open = []; // those that may still change
+  #done = 0; // length of the text in complete blocks
+  #kept = []; // complete blocks: {raw, nodes}
+  #open = []; // blocks that may still change
 
   constructor(node) {
     this.#node = node;
@@ -90,7 +90,7 @@ export class Markdown {
     }
   }
 
-  // Draw the whole text once more, as one: a link's target may have come last.
+  // Draw the whole text again, as one: the definition of a link's target may have come last.
   finish(text) {
     const tokens = marked.lexer(text).filter((token) => token.raw);
     const drawn = [...this.#kept, ...this.#open];
@@ -130,7 +130,7 @@ export class Markdown {
   }
 }
 
-// Make the old node look like the fresh one with as few changes as there are. Returns the one that is in the page.
+// Make the old node equal to the fresh one with as few changes as possible. Return the node that is in the page.
 function sync(old, fresh) {
   if (old.nodeName !== fresh.nodeName) {
     old.replaceWith(fresh);
@@ -164,7 +164,7 @@ function nodesOf(token) {
   });
 }
 
-// A block of code has its language above it, and a button that copies it.
+// Put a block of code below its language and a button to copy it.
 function dress(code) {
   const language = code.className.replace("language-", "");
   const pre = code.parentElement;

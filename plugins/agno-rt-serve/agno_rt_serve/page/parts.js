@@ -13,7 +13,7 @@ const STATES = {
   denied: "denied",
 };
 
-// Arguments on one line.
+// Return arguments on one line.
 export function brief(text) {
   try {
     const value = JSON.parse(text);
@@ -22,7 +22,7 @@ export function brief(text) {
         .map(([key, one]) => `${key}: ${typeof one === "string" ? one : JSON.stringify(one)}`)
         .join(", ");
   } catch {
-    /* shown as it is */
+    /* not JSON: shown unchanged */
   }
   return text;
 }
@@ -45,7 +45,7 @@ function drawFold(node, name, about, sections, state) {
   node.open = open;
 }
 
-// An error in two parts: what happened, and, folded, what a developer can do about it.
+// An error in two parts: what happened, and, folded, the hint for developers.
 export function fault(text, hint = "") {
   return el(
     "div",
@@ -80,7 +80,7 @@ const DRAW = {
       if (part.progress) sections.push(["Progress", part.progress]);
       const over = part.state !== "running" && part.state !== "waiting";
       if (over)
-        sections.push([part.state === "completed" ? "Result" : "What came of it", pretty(part.result) || "Nothing"]);
+        sections.push([part.state === "completed" ? "Result" : "Outcome", pretty(part.result) || "Nothing"]);
       const about =
         part.state === "running" && part.progress ? part.progress.split("\n").at(-1) : brief(part.arguments);
       drawFold(node, part.name, about, sections, part.state);
@@ -97,7 +97,7 @@ export function drawPart(place, part) {
   draw(part.node, part);
 }
 
-// What a person sent: text, or parts with images and files among them.
+// Show a person's input: text, or parts with images and files among them.
 export function drawInput(content) {
   const parts = typeof content === "string" ? [content] : content;
   const node = el("div", { class: "asked" });

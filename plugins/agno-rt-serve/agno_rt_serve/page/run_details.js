@@ -1,4 +1,4 @@
-// What a run was: model, time, tokens and steps, gathered from its events and told in a line that unfolds.
+// Details of a run: model, time, tokens and steps, gathered from its events and shown in a line that unfolds.
 
 import { get } from "./api.js";
 import { copyButton, el, lasted, plural } from "./dom.js";
@@ -36,7 +36,7 @@ export class RunDetails {
     if (event.run_id && event.run_id !== this.runId) return;
     if (event.type === "model_started") {
       this.model = event.model;
-      this.#open("model", event.model, String(event.turn));
+      this.#open("model", event.model || "answered by a hook", String(event.turn));
     } else if (event.type === "model_ended") {
       this.#close("model", String(event.turn), event.status, event.usage.output_tokens ? tokens(event.usage) : "");
     } else if (event.type === "tool_started") {
@@ -58,7 +58,7 @@ export class RunDetails {
     const step = this.steps.findLast((one) => one.kind === kind && one.id === id && one.end === null);
     if (step) Object.assign(step, { end: this.#now(), status, about });
   }
-  // Pieces of a text are kept as one event: there may be thousands of them.
+  // Consecutive pieces of a text are kept as one event: a long answer has thousands of pieces.
   #keep(event) {
     const last = this.events.at(-1);
     if (last && last.type === event.type && /_delta$/.test(event.type) && typeof event.text === "string")
@@ -73,7 +73,7 @@ export class RunDetails {
     return facts.filter(Boolean).join(" · ");
   }
 
-  // Not every agent's runs are.
+  // Only agents with a journal, or with tools that may pause, have their runs stored.
   async #isStored() {
     const { runs } = await get("/runs", { session: this.session, limit: 100 }).catch(() => ({ runs: [] }));
     return runs.some((run) => run.id === this.runId);
@@ -92,7 +92,7 @@ export class RunDetails {
       if (!event.currentTarget.open) return;
       event.currentTarget.scrollIntoView({ block: "nearest" });
       if (!ids.querySelector("a") && (await this.#isStored()))
-        ids.append(el("a", { href: `#runs/${encodeURIComponent(this.runId)}` }, "All that is stored of it"));
+        ids.append(el("a", { href: `#runs/${encodeURIComponent(this.runId)}` }, "Open the stored run"));
     };
     return el(
       "details",

@@ -1,4 +1,4 @@
-// The stored runs: a list by status, and one of them with its steps and what can be done about it.
+// Stored runs: a list by status, and the view of one run with its steps and actions.
 
 import { at, call, get, stream } from "./api.js";
 import { copyButton, el, lasted, timeNode } from "./dom.js";
@@ -34,7 +34,7 @@ export async function showRuns(place, { status = "", limit = PAGE, again }) {
         el(
           "span",
           { class: "hint" },
-          "Runs are stored for agents with a journal, and for those that wait for a person.",
+          "Runs are stored for agents with a journal, and for agents with tools that may wait for a person.",
         ),
       ),
     );
@@ -147,7 +147,7 @@ export async function showRun(place, id, again) {
   );
 }
 
-// A run whose server ended in its middle is stored as running.
+// The store says "running" for a run whose server ended in its middle; `stopped` tells such a run apart.
 const statusOf = (run) => (run.stopped ? "stopped" : run.status);
 
 function facts(run) {
@@ -165,13 +165,13 @@ function facts(run) {
   );
   if (run.session) add("Conversation", el("a", { href: linkTo(run.agent, run.session) }, "Open it"));
   if (run.user) add("User", run.user);
-  if (run.parent) add("Within", el("a", { href: `#runs/${encodeURIComponent(run.parent)}` }, run.parent.slice(0, 8)));
-  add("Began", timeNode(run.created_at));
+  if (run.parent) add("Part of", el("a", { href: `#runs/${encodeURIComponent(run.parent)}` }, run.parent.slice(0, 8)));
+  add("Started", timeNode(run.created_at));
   if (run.status !== "running") add("Took", lasted(1000 * (run.updated_at - run.created_at)));
   return list;
 }
 
-// A step in words, the seconds since the run began, and, unfolded, all that is stored of it.
+// A step in words, the time since the run began, and, unfolded, the stored step.
 function stepNode(step, index, steps) {
   const since = step.at && steps[0].at ? lasted(1000 * (step.at - steps[0].at)) : "";
   return el(
@@ -192,7 +192,7 @@ function split(error) {
   return [text, hint.join("\n")];
 }
 
-// Go on with a run to its end, or to where it waits.
+// Resume a run, and wait until it ends or pauses again.
 async function resumed(id) {
   for await (const event of stream(at("runs", id, "resume"), {})) if (event.type === "run_ended") return;
 }

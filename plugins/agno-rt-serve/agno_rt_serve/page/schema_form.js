@@ -1,11 +1,11 @@
-// A form for what a JSON Schema describes: fields for plain types, JSON for the rest.
+// A form for a JSON Schema: fields for plain types, JSON for the rest.
 
 import { el } from "./dom.js";
 
 let count = 0;
 
-// Make a form for `schema`, filled with `value`. Returns {node, read, focus}: `read` returns the value, or throws an
-// error whose message names the field.
+// Make a form for `schema`, filled with `value`. Return {node, read, focus}: `read` returns the value, or throws an
+// error that names the field.
 export function schemaForm(schema, value) {
   const resolved = resolve(schema ?? {}, schema ?? {});
   const known = resolved.type === "object" && resolved.properties && (value === undefined || isObject(value));
@@ -87,7 +87,7 @@ function textField(schema, value) {
     ? el("textarea", { rows: "4" })
     : el("input", { type: schema.format === "password" ? "password" : "text", autocomplete: "off" });
   input.value = value ?? "";
-  // An empty text is left out, unless it was there.
+  // An empty text means no value, unless the field began with a text.
   return { input, read: () => (input.value === "" && typeof value !== "string" ? undefined : input.value) };
 }
 
@@ -138,13 +138,13 @@ function jsonField(value) {
       try {
         return JSON.parse(input.value);
       } catch {
-        throw new Error("this is not JSON. Text stands in double quotes.");
+        throw new Error("this is not JSON. Put text in double quotes.");
       }
     },
   };
 }
 
-// The schema without its references, and without `null` beside another type.
+// Return the schema with its references resolved, and without `null` beside another type.
 function resolve(schema, root, depth = 0) {
   if (!isObject(schema) || depth > 8) return {};
   if (typeof schema.$ref === "string" && schema.$ref.startsWith("#/")) {

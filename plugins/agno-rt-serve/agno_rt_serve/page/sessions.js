@@ -1,4 +1,4 @@
-// The list of conversations that the server has: search, open, rename, export, delete.
+// The list of stored conversations: search, open, rename, export, delete.
 
 import { at, call, get } from "./api.js";
 import { $, copyText, el, timeNode, toast } from "./dom.js";
@@ -8,8 +8,8 @@ const PAGE = 40;
 export const linkTo = (agent, session) => `#${at(agent)}${session ? at(session) : ""}`;
 
 export class SessionList {
-  // `on`: open() when one is chosen, gone(session) when one is deleted, renamed(session, title), agent() for those
-  // whose agent is not known.
+  // `on` has callbacks: open() when a conversation is chosen, gone(session) when it is deleted,
+  // renamed(session, title), and agent(), which names the agent for conversations stored without one.
   constructor(on) {
     this.on = on;
     this.current = null;
@@ -142,7 +142,7 @@ export class SessionList {
     if (
       !(await confirmed(
         `Delete “${session.title || "Untitled"}”?`,
-        "The server forgets the conversation for good.",
+        "The server deletes the conversation for good.",
         "Delete",
       ))
     )
@@ -178,7 +178,7 @@ function download(session) {
   link.remove();
 }
 
-// A question that has to be answered first.
+// Ask for confirmation in a dialog. Return whether the answer was yes.
 function confirmed(question, detail, yes) {
   const dialog = $("confirm");
   $("confirm-question").textContent = question;
@@ -191,7 +191,7 @@ function confirmed(question, detail, yes) {
   );
 }
 
-// The menu of a conversation: one, moved to where it is wanted.
+// The menu of a conversation: one element, moved to the button that opens it.
 function setUpMenu() {
   const menu = $("menu");
   menu.addEventListener("keydown", (event) => {

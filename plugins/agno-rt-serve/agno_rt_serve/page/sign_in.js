@@ -1,5 +1,5 @@
-// The door: asks for the server's key where it has one. The key goes to the server once, for a cookie that no script
-// can read: it is not kept here.
+// The sign-in form, for servers with a key. The key goes to the server once, for a cookie that no script can read; the
+// page does not keep the key.
 
 import { call } from "./api.js";
 import { $, store, stored } from "./dom.js";

@@ -1,11 +1,11 @@
-// One question and its answer: takes the events of the run, and draws what came of it.
+// One question and its answer: takes the events of the run, and draws the answer.
 
 import { copyButton, el, lasted, say } from "./dom.js";
 import { drawInput, drawPart, textOf } from "./parts.js";
 import { RunDetails } from "./run_details.js";
 
 export class Turn {
-  // `acts` is what the buttons below an answer do: {again, edit}.
+  // `acts` has the actions of the buttons below an answer: {again, edit}.
   constructor(input, agent, acts) {
     this.input = input;
     this.acts = acts;
@@ -13,9 +13,9 @@ export class Turn {
     this.details = new RunDetails();
     this.status = "";
     this.spoke = false;
-    this.begun = 0; // how many parts there were when the model was asked last
+    this.begun = 0; // number of parts when the model was asked last
     this.changed = new Set();
-    this.told = new Set(); // the approvals that were shown, by id
+    this.told = new Set(); // ids of the approvals that were shown
     this.answer = el("div", { class: "answer" });
     this.wait = el("div", { class: "waiting", "aria-hidden": "true", hidden: true }, el("i"), el("i"), el("i"));
     this.under = el("div", { class: "under" });
@@ -30,7 +30,7 @@ export class Turn {
     );
   }
 
-  // What happens ------------------------------------------------------------------------------------------------
+  // Events ------------------------------------------------------------------------------------------------------
 
   begin() {
     this.status = "running";
@@ -49,7 +49,7 @@ export class Turn {
     this.begun = this.parts.length;
   }
   on_turn_restarted({ reason }) {
-    // What was said is void; what else happened since, a guardrail that tripped for one, did happen.
+    // Text and reasoning since the model was asked are void; other parts, such as a guardrail's note, stay.
     const isVoid = (part) => part.kind === "text" || part.kind === "reasoning";
     const since = this.parts.splice(this.begun);
     for (const part of since.filter(isVoid)) {
@@ -58,7 +58,7 @@ export class Turn {
     }
     this.parts.push(...since.filter((part) => !isVoid(part)));
     this.on_model_started();
-    say(`Begun anew: ${reason}`);
+    say(`Starting again: ${reason}`);
   }
   on_text_delta({ text }) {
     if (!text) return;
@@ -120,7 +120,7 @@ export class Turn {
     this.show({ kind: "note", text });
     say(text);
   }
-  // The stream is over, whatever the reason.
+  // Finish the turn when the stream is over, for whatever reason.
   close() {
     this.details.pause();
     this.wait.hidden = true;
@@ -134,7 +134,7 @@ export class Turn {
     });
   }
 
-  // What is shown -----------------------------------------------------------------------------------------------
+  // Drawing -----------------------------------------------------------------------------------------------------
 
   show(part) {
     if (!this.parts.includes(part)) this.parts.push(part);
@@ -152,7 +152,7 @@ export class Turn {
     return this.parts.findLast((one) => one.kind === "tool" && one.id === call.id);
   }
 
-  // Once a frame at most; a page in the background has no frames.
+  // Draw at most once a frame; a page in the background has no frames, hence the timer.
   #schedule() {
     if (this.scheduled) return;
     this.scheduled = true;
@@ -166,7 +166,7 @@ export class Turn {
       this.changed.clear();
     });
   }
-  // Change what is shown; where the end of it was in view, it stays so.
+  // Change the answer; if its end was in view, keep it in view.
   #following(change) {
     const main = this.node.closest("main");
     const follow = main && main.scrollHeight - main.scrollTop - main.clientHeight < 80;
@@ -191,7 +191,7 @@ export class Turn {
           {
             type: "button",
             class: "quiet last-only",
-            title: "Ask the same question once more",
+            title: "Ask the same question again",
             click: () => this.acts.again(this.input),
           },
           "Ask again",
@@ -201,7 +201,7 @@ export class Turn {
           {
             type: "button",
             class: "quiet last-only",
-            title: "Write the question anew",
+            title: "Change the question, then send it again",
             click: () => this.acts.edit(textOf(this.input)),
           },
           "Edit",
@@ -214,7 +214,7 @@ export class Turn {
       ...(forgotten ? [el("span", {}, "The agent does not remember this question.")] : []),
     );
   }
-  // A turn out of the server's history: its run may be stored, then its id and time are known.
+  // Draw the line below a stored turn. If its run is stored too, `record` has the run's id and times.
   drawStored(record) {
     this.drawUnder();
     if (!record || this.details.steps.length) return;

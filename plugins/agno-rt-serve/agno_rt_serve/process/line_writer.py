@@ -1,7 +1,7 @@
-"""Standard output and error in whole lines, whatever threads and processes write to them. Knows lines, and no log.
+"""Standard output and error in whole lines, from any thread and process. Knows lines, and no log.
 
-`print` writes a text and the line's end one after the other. Where Python does not buffer (PYTHONUNBUFFERED, as in many
-containers) these are two writes, and the lines of two workers are torn apart.
+`print` writes a text and the line's end one after the other. If Python does not buffer (PYTHONUNBUFFERED, as in many
+containers), these are two writes, and the lines of two workers are torn apart.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ __all__ = ["LineWriter", "make_lock", "share_lock", "whole_lines"]
 
 
 class LineWriter(io.RawIOBase):
-    """A file to which whole lines are written, each in one piece; an unfinished one only when it is flushed.
+    """A file that gets whole lines, each in one write; an unfinished line only when flushed.
 
-    The lines of threads do not meet. Between processes the system keeps a write in one piece, but for a long one to a
-    pipe that is nearly full: those that share a pipe share a lock as well, see `share_lock`. What nobody reads any more
-    is dropped, since a server does not end because its terminal did.
+    The lines of threads do not meet. Between processes the system keeps a write in one piece, except a long write to a
+    pipe nearly full: processes with a common pipe share a lock as well, see `share_lock`. If nobody reads any more,
+    lines are dropped: a server does not end because its terminal did.
     """
 
-    # Of all writers: standard output and error often are one pipe. Reentrant: a finalizer may print during a write.
+    # One lock for all writers: standard output and error often are one pipe. Reentrant: a finalizer may print.
     _writing = threading.RLock()
     lock: int | None = None
 
@@ -48,19 +48,19 @@ class LineWriter(io.RawIOBase):
         self._is_pipe = not (stat.S_ISREG(os.fstat(number).st_mode) or os.isatty(number))
 
     def writable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def fileno(self) -> int:
-        """The file's number."""
+        """Return the file's number."""
         return self._number
 
     def isatty(self) -> bool:
-        """Whether the file is a terminal."""
+        """Return whether the file is a terminal."""
         return os.isatty(self._number)
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Take in the text; the lines that it completes go out together."""
+        """Take in the text, and write the completed lines together."""
         added, thread = bytes(data), threading.get_ident()
         text = self._begun.pop(thread, b"") + added
         end = text.rfind(b"\n") + 1
@@ -70,29 +70,30 @@ class LineWriter(io.RawIOBase):
         return len(added)
 
     def flush(self) -> None:
-        """Let out what this thread has begun, without waiting for the line's end."""
+        """Write this thread's unfinished line."""
         self._send(self._begun.pop(threading.get_ident(), b""))
 
     def finish(self) -> None:
-        """Let out what any thread has begun."""
+        """Write the unfinished lines of all threads."""
         while self._begun:
             self._send(self._begun.popitem()[1])
 
     def _send(self, data: bytes) -> None:
-        with self._writing, _locked(self.lock if self._is_pipe and data else None), suppress(OSError):
+        with self._writing, _hold_lock(self.lock if self._is_pipe and data else None), suppress(OSError):
             while data:
                 try:
                     data = data[os.write(self._number, data) :]
                 except BlockingIOError:
+                    # A process that shares the pipe may have made it non-blocking: wait for room.
                     select.select((), (self._number,), ())
 
 
 @contextmanager
 def whole_lines() -> Iterator[None]:
-    """Put line writers in the places of `sys.stdout` and `sys.stderr`, as long as it is open."""
+    """Replace `sys.stdout` and `sys.stderr` with line writers while the context is open."""
     streams = sys.stdout, sys.stderr
-    writers = [_line_writer(stream) for stream in streams]
-    sys.stdout, sys.stderr = (_as_text(*pair) for pair in zip(writers, streams, strict=True))
+    writers = [_make_line_writer(stream) for stream in streams]
+    sys.stdout, sys.stderr = (_wrap_text(*pair) for pair in zip(writers, streams, strict=True))
     try:
         yield
     finally:
@@ -104,7 +105,7 @@ def whole_lines() -> Iterator[None]:
 
 
 def make_lock() -> IO[bytes] | None:
-    """A file for several processes to lock; `None` where there cannot be one."""
+    """Return a file for several processes to lock; `None` if there is no place for the file."""
     try:
         return tempfile.TemporaryFile()
     except OSError:
@@ -112,12 +113,12 @@ def make_lock() -> IO[bytes] | None:
 
 
 def share_lock(lock: int | None) -> None:
-    """Write lines under the lock of a file, by its number, which other processes use too."""
+    """Write lines under the lock of a file, given by its number. Other processes share the lock."""
     LineWriter.lock = lock
 
 
 @contextmanager
-def _locked(lock: int | None) -> Iterator[None]:
+def _hold_lock(lock: int | None) -> Iterator[None]:
     if lock is None or fcntl is None:
         yield
         return
@@ -130,7 +131,7 @@ def _locked(lock: int | None) -> Iterator[None]:
             fcntl.lockf(lock, fcntl.LOCK_UN)
 
 
-def _line_writer(stream: TextIO) -> LineWriter | None:
+def _make_line_writer(stream: TextIO) -> LineWriter | None:
     try:
         stream.flush()
         return LineWriter(stream.fileno(), stream.name)
@@ -138,8 +139,8 @@ def _line_writer(stream: TextIO) -> LineWriter | None:
         return None  # closed, or not a file
 
 
-def _as_text(writer: LineWriter | None, stream: TextIO) -> TextIO:
+def _wrap_text(writer: LineWriter | None, stream: TextIO) -> TextIO:
     if writer is None:
         return stream
-    # Written through, since the wrapper's own buffer is one for all threads.
+    # Written through, since all threads would share the wrapper's own buffer.
     return io.TextIOWrapper(writer, stream.encoding, stream.errors, write_through=True)

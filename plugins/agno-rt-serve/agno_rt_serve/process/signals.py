@@ -1,4 +1,4 @@
-"""The signals that stop a server, and how often it was asked to. Knows no server."""
+"""The signals that stop a server, and the count of them. Knows no server."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ import trio
 __all__ = ["stop_requests"]
 
 _HANG_UP = getattr(signal, "SIGHUP", None)
-# For so many seconds after the server has ended, its process is taken to be ending too.
+# For so many seconds after the server's end, its process counts as ending too.
 _ENDING = 5.0
 
 
 @contextmanager
 def stop_requests() -> Iterator[AsyncIterator[int]]:
-    """Give 1 for the first signal to stop, 2 for one more, and so on, as they come.
+    """Give 1 for the first signal to stop, 2 for the second, and so on.
 
     SIGHUP, which comes when a terminal is closed, asks once like the others, but never insists: the shell and the
-    system both send it. Where it is ignored, as under `nohup`, it stays ignored. It is for a process whose only purpose
-    is the server: signals that come after the last one was heard do not end it, since it ends anyway.
+    system both send it. An ignored SIGHUP, as under `nohup`, stays ignored. For a process with no other purpose than
+    the server: signals after the last counted one do not end the process, which ends anyway.
     """
     numbers = [signal.SIGINT, signal.SIGTERM]
     if _HANG_UP is not None and signal.getsignal(_HANG_UP) is not signal.SIG_IGN:
         numbers.append(_HANG_UP)
-    late = _Late(numbers)
-    # Below trio's own handlers, which give way to these without a moment between.
+    late = _LateSignals(numbers)
+    # Below trio's own handlers: when trio removes those, these are in place at once.
     before = {number: signal.signal(number, late) for number in numbers}
     requests = _Requests()
     try:
@@ -45,7 +45,7 @@ def stop_requests() -> Iterator[AsyncIterator[int]]:
 
 
 class _Requests:
-    """How often the process was asked to stop."""
+    """A count of the requests to stop."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -57,10 +57,11 @@ class _Requests:
                 yield self.asked
 
 
-class _Late:
-    """Handles signals that come while the process ends: one that hangs they end after all.
+class _LateSignals:
+    """Handles signals while the process ends. They take effect only if the process hangs.
 
-    Somebody who insists would otherwise kill it in its last moment, and its exit code and its last words were lost.
+    An insistent user would otherwise kill the process in its last moment: the exit code and the last output would be
+    lost.
     """
 
     def __init__(self, numbers: list[signal.Signals]) -> None:
@@ -69,7 +70,7 @@ class _Late:
 
     def begin(self) -> None:
         self._began = time.monotonic()
-        # Python itself takes its handlers away at its very end; what is ignored stays ignored.
+        # Python removes its handlers at its very end; ignored signals stay ignored.
         atexit.register(self._ignore)
 
     def __call__(self, number: int, frame: FrameType | None) -> None:

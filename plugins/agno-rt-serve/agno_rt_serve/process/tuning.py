@@ -1,4 +1,4 @@
-"""What a server sets in a process that is its own: the garbage collector, and how many files it may open."""
+"""Settings of a process that only serves: the garbage collector, and the limit of open files."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ except ImportError:  # not a Unix: there is no such limit
 
 __all__ = ["collect_as_memory_grows", "raise_file_limit", "tune_collector"]
 
-# So many objects are new before the collector walks all of them, in place of some 70,000. 50,000 runs that wait are two
-# million, and to walk them stops all else for nearly a second. Old garbage in cycles may take some 400 MB until then.
+# The collector walks all objects after so many new ones, in place of some 70,000. 50,000 waiting runs are two million
+# objects, and a walk over them stops all else for nearly a second. Until then, old garbage may take some 400 MB.
 _NEW_OBJECTS = 3_000_000
-# So many bytes, or half of what there was, are new before all objects are walked for their sake.
+# All objects are also walked once the process has grown by so many bytes, or by half its size if that is more.
 _NEW_BYTES = 200_000_000
+# Seconds between two looks at the size of the process.
 _LOOK = 1.0
 # Files beside a connection's socket: databases, tools, models behind connections of their own.
 _OTHER_FILES = 1_000
@@ -27,9 +28,9 @@ _STATM = Path("/proc/self/statm")
 
 
 def tune_collector() -> None:
-    """Let the garbage collector leave alone what is there now, and walk all the rest seldom.
+    """Freeze the objects that exist now, and let the garbage collector walk all others seldom.
 
-    Young objects are walked as often as ever, and most garbage is young. Call it when everything is loaded.
+    Young objects are walked as often as ever, and most garbage is young. Call this when everything is loaded.
     """
     gc.collect()
     gc.freeze()
@@ -39,24 +40,24 @@ def tune_collector() -> None:
 
 
 async def collect_as_memory_grows() -> None:
-    """Walk all objects whenever the process has grown much, as long as it runs.
+    """Walk all objects whenever the process has grown much, until cancelled.
 
-    The collector counts objects, not bytes: a few thousand that are garbage can hold all the memory there is. Where the
-    system does not tell how large the process is, this does nothing.
+    The collector counts objects, not bytes: a few thousand garbage objects can hold all the memory of a machine. If the
+    system does not tell the size of the process, this does nothing.
     """
-    before = _resident()
+    before = _measure_resident()
     while before:
         await trio.sleep(_LOOK)
-        now = _resident()
+        now = _measure_resident()
         if now > before + max(_NEW_BYTES, before // 2):
             gc.collect()
-            before = _resident()
+            before = _measure_resident()
         else:
             before = min(before, now)
 
 
 def raise_file_limit(connections: int) -> None:
-    """Let the process open a file for each of the connections and some more, as far as the system lets it."""
+    """Raise the soft limit of open files to one for each connection and some more, as far as the system allows."""
     if resource is None:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -67,11 +68,11 @@ def raise_file_limit(connections: int) -> None:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         except (OSError, ValueError):
-            return  # the system has a bound of its own; where it is met, the idlest connections are closed
+            return  # the system has its own bound; the idlest connections are closed when it is reached
 
 
-def _resident() -> int:
-    """The process's bytes in memory; 0 where that is not known."""
+def _measure_resident() -> int:
+    """Return the process's bytes in memory; 0 if that is not known."""
     try:
         return int(_STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):

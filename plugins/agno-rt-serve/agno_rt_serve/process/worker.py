@@ -1,6 +1,6 @@
-"""A worker's end of the channel to the process that started it. Knows no HTTP, and nothing of other workers.
+"""The channel between a worker and its parent: the worker's end. Knows no HTTP, and nothing of other workers.
 
-By it a worker is told what to do, says that it serves or what it waits for, and learns that its parent is gone.
+By the channel a worker gets orders, reports that it serves or waits, and learns of the parent's end.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ __all__ = ["BUSY", "READY", "Orders", "Worker"]
 READY = b"r"
 BUSY = b"b"
 
+# The bound for the line of orders, in bytes.
 _LONGEST = 1_000_000
 
 
 @attrs.frozen
 class Orders:
-    """What a worker is told: its number from 1 on, the numbers of the sockets to listen on, and the settings.
+    """The orders of a worker: its number from 1 on, the numbers of the sockets to listen on, and the settings.
 
-    `lock` is the number of the file that it locks to write a line.
+    `lock` is the number of the file to lock while a line is written.
     """
 
     number: int
@@ -40,14 +41,15 @@ class Orders:
     lock: int | None = None
 
     def line(self) -> bytes:
-        """The orders as a line for the channel."""
+        """Return the orders as a line for the channel."""
+        # base64 has no line breaks, so the orders are one line.
         return base64.b64encode(msgspec.msgpack.encode(self)) + b"\n"
 
 
 class Worker:
-    """This process as a worker: its `number`, its `settings`, and the `listeners` that its parent made.
+    """This process as a worker: its `number`, its `settings`, and the parent's `listeners`.
 
-    `channel` is the number of the socket that the parent passed on. Raises `UsageError` for what is none.
+    `channel` is the number of the socket from the parent. Raises `UsageError` for any other number.
     """
 
     def __init__(self, channel: int) -> None:
@@ -61,17 +63,17 @@ class Worker:
                 os.set_inheritable(orders.lock, False)
                 share_lock(orders.lock)
         except (OSError, ValueError) as exc:
-            hint = "Say how many there are to be: --workers 2."
-            raise UsageError("--worker is for what `agno-rt serve --workers` starts", hint=hint) from exc
+            hint = "To serve with several workers: --workers 2."
+            raise UsageError("--worker is only for processes that `agno-rt serve --workers` starts", hint=hint) from exc
         self.number = orders.number
         self.settings = orders.settings
 
     def ready(self, addresses: list[Address]) -> None:
-        """Tell the parent that requests can come, to whatever addresses it listens on."""
+        """Tell the parent: this worker accepts requests."""
         self._tell(READY)
 
     def busy(self) -> None:
-        """Tell the parent that requests are under way, for which this worker waits before it stops."""
+        """Tell the parent: this worker waits for requests under way before stopping."""
         self._tell(BUSY)
 
     async def outlive_parent(self, stop: Callable[[], None]) -> None:

@@ -1,7 +1,7 @@
-"""Several processes that serve on one port, and the one that looks after them. Knows processes and sockets, no HTTP.
+"""Several processes that serve on one port, and their supervisor. Knows processes and sockets, no HTTP.
 
-The parent listens and serves nothing: each worker is a fresh process that inherits the listening sockets, so that what
-a worker has not accepted when it ends, the others do.
+The parent listens and serves nothing. Each worker is a fresh process that inherits the listening sockets: if a worker
+ends, the others accept the waiting connections.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from agno_rt_serve.settings import Settings
 
 __all__ = ["Supervisor", "WorkerFailed"]
 
-# A worker that served for so many seconds has shown that it can: the next one starts at once.
+# If a worker served for so many seconds before it ended, its successor starts at once.
 _PROVEN = 10.0
+# Pauses before a worker is started again double up to so many seconds.
 _LONGEST_PAUSE = 30.0
-# So often in a row may a worker fail to start while no other serves, before all of it is given up.
+# A worker may fail to start so often in a row while no other serves; then the supervisor gives up.
 _ATTEMPTS = 4
-# Seconds after the grace period in which a worker has to be gone: for last words and the application's shutdown.
+# Seconds after the grace period until a worker is killed: time for last words and the application's shutdown.
 _OVERTIME = 15.0
 
 
@@ -41,7 +42,7 @@ class WorkerFailed(AgnoError):
 
 @attrs.define(eq=False)
 class _Started:
-    """A worker that was started. `ready` says whether it came to serve."""
+    """A worker that was started. `ready` is true once it serves."""
 
     number: int
     process: trio.Process
@@ -54,7 +55,7 @@ class _Started:
         if self.process.returncode is None:
             self.process.send_signal(number)
 
-    def end(self) -> str:
+    def describe_end(self) -> str:
         code = self.process.returncode
         assert code is not None
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
@@ -62,10 +63,10 @@ class _Started:
 
 
 class Supervisor:
-    """Keeps the workers going until it is told to stop, by SIGTERM, SIGINT or SIGHUP, which it passes on as SIGTERM.
+    """Keeps the workers going until SIGTERM, SIGINT or SIGHUP, which reach the workers as SIGTERM.
 
-    `source` is what the workers are to serve, as the command line names it. The first worker starts alone: what keeps
-    it from serving would keep the others too, and is said once.
+    `source` is the project to serve, as on the command line. The first worker starts alone: a fault that keeps it from
+    serving would keep the others too, and is said once.
     """
 
     def __init__(self, source: str | None, settings: Settings, listeners: Sequence[socket.socket]) -> None:
@@ -83,8 +84,8 @@ class Supervisor:
     async def run(self, announce: Callable[[], None]) -> int:
         """Start the workers, call `announce` once all of them serve, and keep them going until told to stop.
 
-        Returns the exit code: not 0 if a worker could not start, and said why itself. Raises `WorkerFailed` where that
-        is left to be said, or where a worker had to be killed at the end.
+        Returns the exit code: not 0 if a worker could not start, and said why itself. Raises `WorkerFailed` if no
+        worker said why, or if a worker had to be killed at the end.
         """
         async with trio.open_nursery() as watching:
             share_lock(None if self._lock is None else self._lock.fileno())
@@ -114,7 +115,7 @@ class Supervisor:
             await settled.wait()
 
     async def _keep(self, number: int) -> None:
-        """Keep the worker of that number going, until all are to stop."""
+        """Keep the worker with this number going, until all are told to stop."""
         settled, failures = self._settled[number], 0
         while not self._stopping.is_set():
             worker = await self._spawn(number)
@@ -143,7 +144,7 @@ class Supervisor:
                     [sys.executable, "-m", "agno_rt.cli", "serve", "--worker", str(theirs.fileno()), *source],
                     stdin=subprocess.DEVNULL,
                     pass_fds=(theirs.fileno(), *orders.listeners, *(() if lock is None else (lock,))),
-                    # A terminal's Ctrl-C is passed on by the parent; to get it twice would be to stop at once.
+                    # The parent passes on a terminal's Ctrl-C; a worker that got it twice would stop at once.
                     process_group=0,
                 )
             except OSError as exc:
@@ -154,11 +155,12 @@ class Supervisor:
                 return None
         worker = self._workers[number] = _Started(number, process, channel, orders, trio.current_time())
         if self._stopping.is_set():
+            # The order to stop came while the process was started, and so missed this worker.
             worker.signal(signal.SIGKILL)
         return worker
 
     async def _attend(self, worker: _Started, settled: trio.Event) -> None:
-        """Give the worker its orders, hear what it says, and wait for its end."""
+        """Give the worker orders, read its reports, and wait for its end."""
         async with worker.channel:
             try:
                 await worker.channel.send_all(worker.orders.line())
@@ -169,15 +171,15 @@ class Supervisor:
                     if BUSY in said:
                         self._tell_busy()
             except trio.BrokenResourceError:
-                pass  # it has ended, in the middle of something
+                pass  # the worker ended while it was spoken to
             await worker.process.wait()
         del self._workers[worker.number]
 
     async def _pause(self, worker: _Started, failures: int) -> None:
-        """Say that the worker is gone and is started again: at once, or later and later if that does not help."""
+        """Warn that the worker is started again: at once, or after a longer and longer pause if it keeps failing."""
         seconds = 0.0 if failures < 2 else min(2.0 ** (failures - 2), _LONGEST_PAUSE)
         when = f"in {seconds:g} s" if seconds else "at once"
-        click.echo(f"warning: {worker.end()}; it is started again {when}", err=True)
+        click.echo(f"warning: {worker.describe_end()}; it is started again {when}", err=True)
         with trio.move_on_after(seconds):
             await self._stopping.wait()
 
@@ -187,7 +189,7 @@ class Supervisor:
     def _give_up(self, worker: _Started) -> None:
         code = worker.process.returncode or 0
         if self._settled[worker.number].is_set() or code <= 0:
-            why = f"{worker.end()} before it could serve, and no other serves"
+            why = f"{worker.describe_end()} before it could serve, and no other worker serves"
             self._failure = WorkerFailed(why, hint="What it printed says why. Was there enough memory?")
         else:
             self._exit_code = code
@@ -196,7 +198,7 @@ class Supervisor:
     def _tell_busy(self) -> None:
         if self._stopping.is_set() and not self._told_busy:
             self._told_busy = True
-            click.echo("Stopping: waiting for running requests. Once more stops at once.", err=True)
+            click.echo("Stopping: waiting for running requests. A second signal stops at once.", err=True)
 
     async def _obey_signals(self, *, task_status: trio.TaskStatus[None]) -> None:
         with stop_requests() as requests:
@@ -205,7 +207,7 @@ class Supervisor:
                 if asked == 1:
                     self._stop()
                 elif asked == 2:
-                    # Another than the first: a worker that has not come to that yet would take two of one kind for one.
+                    # Not SIGTERM again: two pending signals of the same kind reach a worker as one.
                     self._signal(signal.SIGINT)
                 else:
                     self._kill()

@@ -1,1 +1,1 @@
-"""The page in a real browser, a subject a file."""
+"""The page in a real browser, one subject per file."""

@@ -1,4 +1,4 @@
-"""Fixtures for the tests of the page: a server in a process of its own, and the page in a real browser."""
+"""Fixtures for the tests of the page: a server in a separate process, and the page in a real browser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AGENTS = Path(__file__).with_name("page_agents.py")
 
 @pytest.fixture(scope="module")
 def serve_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., tuple[str, subprocess.Popen[str]]]]:
-    """Serve agents in a process of their own, since Playwright blocks the thread that it is used in.
+    """Serve agents in a separate process, since Playwright blocks its thread.
 
     `serve_page(port=0, folder=None)` serves the project in the folder, or else the agents of these tests. Returns the
     URL and the process.
@@ -46,13 +46,13 @@ def serve_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
 
 @pytest.fixture(scope="module")
 def url(serve_page: Callable[..., tuple[str, Any]]) -> str:
-    """The address of a server of the module's tests."""
+    """The address of a server for the module's tests."""
     return serve_page()[0]
 
 
 @attrs.define
 class Chat:
-    """The page, and what a person does on it."""
+    """The page, with the actions of a person."""
 
     page: Page
     url: str
@@ -81,35 +81,35 @@ class Chat:
         expect(self.page.get_by_role("button", name="Send", exact=True)).to_be_visible()
 
     def click(self, name: str) -> None:
-        """Click the first visible button of that name; a new chat is there once the turns of the last are gone."""
+        """Click the first visible button of that name; for a new chat, wait until the old turns are gone."""
         self.button(name).click()
         if name == "New chat":
             expect(self.page.locator(".turn:visible")).to_have_count(0)
 
     def button(self, name: str) -> Any:
-        """The first visible button of that name."""
+        """Return the first visible button of that name."""
         return self.page.get_by_role("button", name=name, exact=True).filter(visible=True).first
 
     @property
     def box(self) -> Any:
-        """Where messages are written."""
+        """The field to write messages."""
         return self.page.get_by_label("Message", exact=True)
 
     @property
     def said(self) -> Any:
-        """What was said last."""
+        """The last answer."""
         return self.page.locator(".said:visible").last
 
 
 def is_complaint(message: ConsoleMessage) -> bool:
-    """Whether the browser's line is about an error; that a session is not stored yet, the page has to ask to know."""
+    """Return whether the browser reports an error, other than a session not stored yet, which the page may ask for."""
     unknown = "404" in message.text and "/sessions/" in message.location["url"]
     return message.type == "error" and not unknown
 
 
 @pytest.fixture
 def chat(browser: Browser, url: str) -> Iterator[Chat]:
-    """The page in a fresh profile; anything that it complains of fails the test."""
+    """The page in a fresh profile; an error in the browser's console fails the test."""
     context = browser.new_context(viewport={"width": 1200, "height": 800})
     page = context.new_page()
     page.set_default_timeout(PATIENCE)

@@ -1,4 +1,4 @@
-"""The agents that the tests of the page talk to. What a model does stands in the question that it is asked."""
+"""The agents for the tests of the page. The question tells the model what to do."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ CALLS = {
 
 
 class Model:
-    """Answers by rote: calls the tools that the question names, or says what stands after `say `."""
+    """A model by rote: calls the tools that the question names, or repeats the text after `say `."""
 
     name = "test"
 

@@ -1,4 +1,4 @@
-"""What waits for a person: a run that pauses asks on the page, and goes on in the same turn."""
+"""Approvals on the page: a paused run asks, and goes on in the same turn."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_approve(keeper: Any) -> None:
 
 
 def test_edit(keeper: Any) -> None:
-    """The arguments can be changed in a form that the tool's schema makes."""
+    """The arguments can be changed in a form made from the tool's schema."""
     keeper.asked("delete")
     asks = card(keeper, "delete_file")
     asks.get_by_role("button", name="Edit").click()
@@ -61,7 +61,7 @@ def test_deny(keeper: Any) -> None:
 
 
 def test_several_of_one_run(keeper: Any) -> None:
-    """A run that waits for two goes on when both are decided; after a reload those that are left are asked again."""
+    """A run with two approvals goes on after both decisions; after a reload the undecided one is asked again."""
     keeper.asked("delete both")
     expect(keeper.page.get_by_role("form").filter(has_text="delete_file", visible=True)).to_have_count(2)
     card(keeper, "b.txt").get_by_role("button", name="Deny").click()
@@ -79,10 +79,10 @@ def test_several_of_one_run(keeper: Any) -> None:
 
 
 def test_input(keeper: Any) -> None:
-    """What only the user knows is asked for by a form; what is missing is told."""
+    """A form asks for input from the user, and names a missing value."""
     keeper.asked("notify")
     asks = card(keeper, "notify")
-    expect(asks).to_contain_text("notify needs something that you know")
+    expect(asks).to_contain_text("notify needs information from you")
     asks.get_by_role("button", name="Answer").click()
     expect(asks.get_by_role("alert")).to_have_text("phone is missing.")
     asks.get_by_label("phone").fill("555-0100")
@@ -104,7 +104,7 @@ def test_external(keeper: Any) -> None:
 
 
 def test_expired(keeper: Any) -> None:
-    """What nobody decided in time is said to be over, and the run goes on when it is told to."""
+    """An expired approval is shown as expired, and "Go on" resumes the run."""
     keeper.asked("refund")
     expect(keeper.page.locator(".settled")).to_have_text("Nobody decided about refund in time.")
     keeper.click("Go on")
@@ -113,7 +113,7 @@ def test_expired(keeper: Any) -> None:
 
 
 def test_decided_elsewhere(keeper: Any, browser: Browser) -> None:
-    """A decision that came too late is told, with what was decided; then the conversation is as it is by now."""
+    """A late decision shows the earlier one; then the conversation is brought up to date."""
     keeper.asked("delete")
     context = browser.new_context()
     other = context.new_page()
@@ -130,7 +130,7 @@ def test_decided_elsewhere(keeper: Any, browser: Browser) -> None:
 
 
 def test_the_list_of_all(keeper: Any) -> None:
-    """All that waits is listed in one place, with a link to its conversation, and can be decided there."""
+    """All pending approvals are listed with links to their conversations, and can be decided there."""
     keeper.asked("delete")
     address = keeper.page.url
     keeper.page.get_by_role("link", name="Approvals").click()
@@ -148,7 +148,7 @@ def test_the_list_of_all(keeper: Any) -> None:
 
 
 def test_messages_wait_for_the_decision(keeper: Any) -> None:
-    """While a run waits another chat can be used, and the card is there on coming back."""
+    """While a run waits another chat can be used, and the card is still there later."""
     keeper.asked("delete")
     address = keeper.page.url.partition("#")[2]
     keeper.click("New chat")

@@ -38,7 +38,7 @@ def test_a_conversation(chat: Any) -> None:
 
 
 def test_the_start_page(chat: Any) -> None:
-    """An agent is shown by its description, model and tools; its instructions are not told."""
+    """An agent is shown with description, model and tools, without instructions."""
     welcome = chat.page.locator("#welcome")
     expect(welcome).to_contain_text("Answers plainly.")
     assert "secret" not in chat.page.content()
@@ -77,7 +77,7 @@ def test_a_tool_call(chat: Any) -> None:
 
 
 def test_a_tool_call_of_the_past(chat: Any) -> None:
-    """After a reload the call is there as it was, from the server's messages."""
+    """After a reload the call is still shown, from the server's messages."""
     chat.open("/forecaster")
     chat.asked("weather")
     chat.page.reload()
@@ -89,7 +89,7 @@ def test_a_tool_call_of_the_past(chat: Any) -> None:
 
 
 def test_a_turn_that_begins_anew(chat: Any) -> None:
-    """What was said before a turn began anew is gone; what it thought is folded away beside the answer."""
+    """Text from before a restart of the turn is gone; reasoning is folded beside the answer."""
     chat.asked("stumble")
     expect(chat.page.locator(".said")).to_have_text(["Right words."])
     expect(chat.page.locator("details.thought")).to_have_count(1)
@@ -99,7 +99,7 @@ def test_a_turn_that_begins_anew(chat: Any) -> None:
 
 @pytest.mark.parametrize("by", ["button", "key"])
 def test_stopping(chat: Any, by: str) -> None:
-    """A run is stopped by the button or by Escape; what it said until then stays, and is said to be forgotten."""
+    """A run is stopped by the button or by Escape; its text so far stays, marked as forgotten."""
     chat.ask("endless")
     expect(chat.said).to_contain_text("on and on")
     if by == "button":
@@ -114,7 +114,7 @@ def test_stopping(chat: Any, by: str) -> None:
 
 
 def test_errors_are_shown_in_place(chat: Any) -> None:
-    """A run that fails says so where its answer would be; what a developer can do is folded. The next may work."""
+    """A failed run shows its error in place of the answer, with the developer's hint folded. The next run may work."""
     chat.asked("fail")
     fault = chat.page.locator(".fault")
     expect(fault).to_contain_text("The model gave no answer", ignore_case=True)
@@ -138,7 +138,7 @@ def test_keys(chat: Any) -> None:
 
 
 def test_messages_queue_up(chat: Any) -> None:
-    """Enter while a run is under way queues the message; it can be removed, and stopping gives it back."""
+    """Enter during a run queues the message; it can be removed, and stopping puts it back into the form."""
     chat.ask("endless")
     expect(chat.said).to_contain_text("on and on")
     chat.ask("first")
@@ -154,7 +154,7 @@ def test_messages_queue_up(chat: Any) -> None:
 
 
 def test_queued_messages_are_sent(chat: Any) -> None:
-    """What is queued is sent once the answer is there, in order."""
+    """Queued messages are sent after the answer, in order."""
     chat.page.evaluate(
         """() => {
             for (const text of ["one", "two", "three"]) {
@@ -168,7 +168,7 @@ def test_queued_messages_are_sent(chat: Any) -> None:
 
 
 def test_asking_again_and_editing(chat: Any) -> None:
-    """The last question can be asked again as it is, or written anew; an answer can be copied."""
+    """The last question can be asked again, or edited; an answer can be copied."""
     chat.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     chat.asked("say **bold**")
     chat.click("Copy")
@@ -184,7 +184,7 @@ def test_asking_again_and_editing(chat: Any) -> None:
 
 
 def test_attached_files(chat: Any) -> None:
-    """An image is attached, shown in the question and seen by the model, and is there after a reload."""
+    """An image is attached, shown in the question and seen by the model, and is still there after a reload."""
     files = chat.page.locator("#files")
     files.set_input_files({"name": "dot.png", "mimeType": "image/png", "buffer": PIXEL})
     files.set_input_files({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"Remember."})
@@ -207,4 +207,4 @@ def test_a_file_that_is_too_large(chat: Any) -> None:
     chat.page.locator("#files").set_input_files(
         {"name": "big.png", "mimeType": "image/png", "buffer": b"\0" * 7_000_001}
     )
-    expect(chat.page.get_by_role("alert")).to_have_text("big.png is too large: 7.0 MB, of 7.0 MB at most.")
+    expect(chat.page.get_by_role("alert")).to_have_text("big.png is too large (7.0 MB): 7.0 MB is the limit.")

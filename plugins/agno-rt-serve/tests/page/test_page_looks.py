@@ -1,4 +1,4 @@
-"""How the page looks and is used: light and dark, small and wide, the side as a drawer. Leaves pictures."""
+"""Looks and use of the page: light and dark, small and wide, the side as a drawer. Leaves pictures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WIDE = """say # Wide
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where screenshots go."""
+    """The folder for screenshots."""
     folder = Path(os.environ.get("AGNO_RT_SCREENSHOTS", "") or tmp_path_factory.mktemp("pictures"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -32,7 +32,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [375, 800, 1440])
 def test_looks(browser: Browser, url: str, pictures: Path, scheme: Any, width: int) -> None:
-    """Light and dark differ, nothing is wider than the window, and a picture of each view is left."""
+    """Light and dark differ, nothing is wider than the window, and each view leaves a picture."""
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
     page = context.new_page()
     page.set_default_timeout(30_000)
@@ -63,7 +63,7 @@ def test_looks(browser: Browser, url: str, pictures: Path, scheme: Any, width: i
 
 
 def test_the_drawer(chat: Any) -> None:
-    """On a small screen the conversations are in a drawer, which keeps the focus out while it is closed."""
+    """On a small screen the conversations are in a drawer, which keeps the focus out while closed."""
     chat.page.set_viewport_size({"width": 375, "height": 700})
     chat.asked("in a drawer")
     side = chat.page.locator("#side")
@@ -82,7 +82,7 @@ def test_the_drawer(chat: Any) -> None:
 
 
 def test_a_screen_reader_is_told(chat: Any) -> None:
-    """Answers come in a log, who speaks is a heading, and what happens is said in a status line."""
+    """Answers come in a log, speakers are headings, and a status line says what happens."""
     chat.asked("hello")
     log = chat.page.get_by_role("log", name="Conversation")
     expect(log.get_by_role("heading", name="You asked")).to_have_count(1)

@@ -1,4 +1,4 @@
-"""What an answer looks like: Markdown, drawn as it streams, and nothing of what a hostile one tries."""
+"""Answers as Markdown, drawn as they stream, and harmless even if hostile."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_markdown(chat: Any) -> None:
 
 
 def test_code(chat: Any) -> None:
-    """A block of code says its language, and its button copies it."""
+    """A block of code says the language, and a button copies the code."""
     chat.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     chat.asked(MARKDOWN)
     expect(chat.said.locator(".code-head span")).to_have_text("python")
@@ -112,7 +112,7 @@ def test_code(chat: Any) -> None:
 
 
 def test_hostile_answers(chat: Any) -> None:
-    """Nothing that an answer holds is run, fetched, styled, named or sent; it is there as text."""
+    """No part of an answer is run, fetched, styled, named or sent; all of it is text."""
     chat.asked(HOSTILE)
     expect(chat.said).to_contain_text("<script>window.pwned = 1</script>")
     chat.page.mouse.move(600, 400)
@@ -129,7 +129,7 @@ def test_hostile_answers(chat: Any) -> None:
 
 
 def test_hostile_tool_results_and_titles(chat: Any) -> None:
-    """What a person or a tool wrote is text, in the conversation and in the list of conversations."""
+    """Texts of a person or a tool stay text, in the conversation and in the list of conversations."""
     attack = "<img src=x onerror='window.pwned = 1'>"
     chat.asked(attack)
     expect(chat.page.locator(".asked")).to_have_text(attack)
@@ -139,7 +139,7 @@ def test_hostile_tool_results_and_titles(chat: Any) -> None:
 
 
 def test_scripts_cannot_make_markup(chat: Any) -> None:
-    """The policy of the page forbids to turn text into markup, whoever asks for it."""
+    """The page's policy forbids every script to turn text into markup."""
     refused = chat.page.evaluate(
         """() => { try { document.body.innerHTML = "<p>x</p>"; return ""; } catch (error) { return error.name; } }"""
     )
@@ -148,7 +148,7 @@ def test_scripts_cannot_make_markup(chat: Any) -> None:
 
 
 def test_a_stream_keeps_what_is_selected(chat: Any) -> None:
-    """While an answer grows, blocks that are complete stay the same elements, and a selection stays."""
+    """While an answer grows, complete blocks stay the same elements, and a selection stays."""
     page = chat.page
     chat.ask("paragraphs")
     expect(chat.said.locator("p").nth(3)).to_be_visible()
@@ -169,7 +169,7 @@ def test_a_stream_keeps_what_is_selected(chat: Any) -> None:
 
 
 def test_a_block_that_grows_keeps_what_is_selected(chat: Any) -> None:
-    """A selection within the paragraph that is being written stays, too."""
+    """A selection within the growing paragraph stays, too."""
     chat.ask("endless")
     expect(chat.said).to_contain_text("on and on and on")
     chat.page.evaluate(

@@ -1,4 +1,4 @@
-"""What a run was: the line under an answer, its steps, and the view of stored runs."""
+"""Details of runs: the line under an answer, its steps, and the view of stored runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 
 def test_the_line_under_an_answer(chat: Any) -> None:
-    """Model, time, tokens and cost stand under the answer; unfolded, it has the steps, the id and the events."""
+    """Model, time, tokens and cost are under the answer; unfolded, the steps, the id and the events."""
     chat.open("/forecaster")
     chat.asked("weather")
     details = chat.page.locator("details.run")
@@ -27,7 +27,7 @@ def test_the_line_under_an_answer(chat: Any) -> None:
 
 
 def test_a_list_of_runs(chat: Any) -> None:
-    """Stored runs are listed by status; one of them has its facts, its steps and its JSON."""
+    """Stored runs are listed by status; the view of a run has facts, steps and JSON."""
     chat.open("/clerk")
     chat.asked("close the books")
     chat.asked("fail")
@@ -54,7 +54,7 @@ def test_a_list_of_runs(chat: Any) -> None:
 
 
 def test_cancelling(chat: Any) -> None:
-    """A run that waits can be cancelled from its view; then it waits no more."""
+    """A waiting run can be cancelled in its view; then it waits no more."""
     chat.open("/keeper")
     chat.asked("delete")
     chat.page.get_by_role("link", name="Runs").click()
@@ -65,7 +65,7 @@ def test_cancelling(chat: Any) -> None:
 
 
 def test_a_run_of_the_past(chat: Any) -> None:
-    """A stored run is linked from its answer after a reload, and one that failed is still shown where it was."""
+    """After a reload a stored run is linked from its answer, and a failed run still has its place."""
     chat.open("/clerk")
     chat.asked("one")
     chat.asked("fail")
@@ -80,5 +80,7 @@ def test_a_run_of_the_past(chat: Any) -> None:
 def test_a_run_that_is_not_there(chat: Any) -> None:
     """A wrong address says what is wrong."""
     chat.open("runs/nothing")
-    expect(chat.page.locator("#view .fault")).to_contain_text("this server knows no run 'nothing'", ignore_case=True)
+    expect(chat.page.locator("#view .fault")).to_contain_text(
+        "this server does not know the run 'nothing'", ignore_case=True
+    )
     chat.complaints.clear()  # the browser's own line about the 404

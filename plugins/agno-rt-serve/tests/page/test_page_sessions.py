@@ -39,7 +39,7 @@ def test_a_list(chat: Any) -> None:
 
 
 def test_searching(chat: Any) -> None:
-    """The list is searched as one types; what finds nothing says so."""
+    """The list is searched while typing; an empty result says so."""
     chat.asked("where do walnuts grow")
     chat.click("New chat")
     chat.asked("where do hazelnuts grow")
@@ -52,7 +52,7 @@ def test_searching(chat: Any) -> None:
 
 
 def test_links_and_the_way_back(chat: Any) -> None:
-    """A conversation has an address; back and forward lead through what was looked at."""
+    """A conversation has an address; back and forward lead through the shown ones."""
     chat.asked("first of all")
     first = chat.page.url
     chat.click("New chat")
@@ -70,7 +70,7 @@ def test_links_and_the_way_back(chat: Any) -> None:
 
 
 def test_renaming(chat: Any) -> None:
-    """A title is written in place; Enter keeps it, Escape does not, and it lasts."""
+    """A title is edited in place; Enter keeps it, Escape does not, and it lasts."""
     chat.asked("an old name")
     menu(chat, "an old name", "Rename")
     field = chat.page.get_by_label("Title")
@@ -87,7 +87,7 @@ def test_renaming(chat: Any) -> None:
 
 
 def test_deleting(chat: Any) -> None:
-    """Deleting asks first, and Cancel is what Enter does; a conversation that is deleted is left."""
+    """Deleting asks first, with Cancel as the default; a deleted conversation is closed."""
     chat.asked("to be deleted")
     address = chat.page.url
     menu(chat, "to be deleted", "Delete")
@@ -135,7 +135,7 @@ def test_the_menu_by_keyboard(chat: Any) -> None:
 
 
 def test_a_server_that_forgot(chat: Any, serve_page: Callable[..., Any]) -> None:
-    """After a restart on a memory that does not last, nothing is asked as if it were remembered: the page says so."""
+    """After a restart on a memory that does not last, the page says so instead of asking on."""
     url, process = serve_page()
     port = int(url.rpartition(":")[2])
     chat.page.goto(f"{url}/#/plain")
@@ -160,7 +160,7 @@ def test_a_server_that_forgot(chat: Any, serve_page: Callable[..., Any]) -> None
 
 
 def test_two_windows(chat: Any) -> None:
-    """What another window wrote to the conversation is shown before the next question is asked."""
+    """Messages from another window are shown before the next question is asked."""
     chat.asked("here")
     other = chat.page.context.new_page()
     other.goto(chat.page.url)
@@ -175,7 +175,7 @@ def test_two_windows(chat: Any) -> None:
 
 
 def test_a_run_goes_on_elsewhere(chat: Any) -> None:
-    """A run goes on while another conversation is looked at, and is there on coming back."""
+    """A run goes on while another conversation is shown, and is still there later."""
     chat.ask("endless")
     expect(chat.said).to_contain_text("on and on")
     address = chat.page.url.partition("#")[2]
@@ -193,7 +193,7 @@ def test_a_run_goes_on_elsewhere(chat: Any) -> None:
 
 
 def test_many_messages(chat: Any) -> None:
-    """Of a long conversation the end is loaded; what came before is shown when it is asked for."""
+    """The end of a long conversation is loaded; earlier messages are shown on request."""
     session = "a long one/with a slash"
     for number in range(35):
         body = {"input": f"number {number}", "session": session}

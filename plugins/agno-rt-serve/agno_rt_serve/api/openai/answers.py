@@ -28,28 +28,29 @@ __all__ = [
     "unknown_model",
 ]
 
+# The last piece of every stream in OpenAI's format.
 DONE = b"data: [DONE]\n\n"
 
 _encoder = msgspec.json.Encoder()
 
 
 def completion_body(result: RunResult, model: str, created: int, calls: Sequence[ToolCall] = ()) -> bytes:
-    """The completion, in one piece; `calls` are those of the client's tools."""
+    """Return the completion in one piece; `calls` are calls of the client's tools."""
     message: dict[str, Any] = {"role": "assistant", "content": result.content, "refusal": None}
     if calls:
-        message |= {"content": result.content or None, "tool_calls": [_call(call) for call in calls]}
+        message |= {"content": result.content or None, "tool_calls": [_render_call(call) for call in calls]}
     if result.reasoning:
         message["reasoning_content"] = result.reasoning
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": result.finish_reason}
-    body = _envelope(result.run_id, "chat.completion", model, created)
-    return _encoder.encode(body | {"choices": [choice], "usage": _usage(result.usage)})
+    body = _make_envelope(result.run_id, "chat.completion", model, created)
+    return _encoder.encode(body | {"choices": [choice], "usage": _render_usage(result.usage)})
 
 
 class Chunks:
-    """The completion in pieces: feed it the run's events, then ask for the `end`. The agent's tool calls stay its own.
+    """The completion in pieces: feed the run's events, then ask for the `end`. The agent's own calls are not shown.
 
-    This format cannot take text back. When a turn begins anew, its text is held back as long as it says what was sent
-    already, and then goes on from there; as soon as it says something else, the stream ends with an error.
+    This format cannot take text back. If a turn begins anew, text that repeats the sent text is held back, and new text
+    after that is sent. If the turn says something else, the stream ends with an error.
     """
 
     def __init__(self, model: str, created: int, include_usage: bool) -> None:
@@ -64,15 +65,15 @@ class Chunks:
         self._thought_again: str | None = None
 
     def feed(self, event: Event) -> bytes:
-        """What the event adds to the stream, often nothing. The run's first event opens the stream.
+        """Return the bytes that the event adds to the stream, often none. The run's first event opens the stream.
 
-        Raises `HttpError` where what was sent turns out not to be the answer.
+        Raises `HttpError` if text already sent turns out not to be the answer.
         """
         match event:
             case TextDelta():
-                return self._text(event.text)
+                return self._add_text(event.text)
             case ReasoningDelta():
-                return self._reasoning(event.text)
+                return self._add_reasoning(event.text)
             case TurnRestarted():
                 self._again = "" if self._turn else None
                 self._thought_again = "" if self._thought else None
@@ -83,47 +84,49 @@ class Chunks:
                 self._turn = ""
         if not self._run_id:
             self._run_id = event.run_id
-            return self._chunk({"role": "assistant", "content": "", "refusal": None})
+            return self._render_chunk({"role": "assistant", "content": "", "refusal": None})
         return b""
 
     def end(self, result: RunResult, calls: Sequence[ToolCall] = ()) -> bytes:
-        """The last pieces: what was not streamed, calls of the client's tools, why it ended, the usage if asked for."""
+        """Return the last pieces: text not streamed yet, calls of the client's tools, the reason, perhaps the usage."""
         try:
-            rest = self._rest(result.content)
+            rest = self._add_rest(result.content)
         except HttpError as exc:
             return self.failed(exc)
         if calls:
-            rest += self._chunk({"tool_calls": [{"index": at} | _call(call) for at, call in enumerate(calls)]})
-        last = self._chunk({}, finish_reason=result.finish_reason)
-        usage = self._data({"choices": [], "usage": _usage(result.usage)}) if self._include_usage else b""
+            rest += self._render_chunk(
+                {"tool_calls": [{"index": at} | _render_call(call) for at, call in enumerate(calls)]}
+            )
+        last = self._render_chunk({}, finish_reason=result.finish_reason)
+        usage = self._render_data({"choices": [], "usage": _render_usage(result.usage)}) if self._include_usage else b""
         return rest + last + usage + DONE
 
     def failed(self, error: HttpError) -> bytes:
-        """The last piece of a run that failed after the stream began."""
+        """Return the last piece of a run that failed after the stream began."""
         return b"data: %b\n\n" % error_body(error)
 
-    def _rest(self, content: str) -> bytes:
+    def _add_rest(self, content: str) -> bytes:
         if self._again is not None:
-            # What came of the turn that began anew is in the content again, from its beginning.
+            # The content repeats the restarted turn from its beginning.
             self._again = ""
         elif self._turn:
             return b""
-        rest = self._text(content)
+        rest = self._add_text(content)
         self._check_whole()
         return rest
 
-    def _text(self, text: str) -> bytes:
+    def _add_text(self, text: str) -> bytes:
         if self._again is not None:
-            text = self._repeated(text)
+            text = self._skip_repeated(text)
         if not text:
             return b""
-        # The text of one turn is told apart from that of the turn before, between which tools were called.
+        # A blank line separates the texts of two turns, since tools were called in between.
         before = "\n\n" if self._said_before and not self._turn else ""
         self._turn += text
-        return self._chunk({"content": before + text})
+        return self._render_chunk({"content": before + text})
 
-    def _reasoning(self, text: str) -> bytes:
-        """What is new in the reasoning. Of a turn that began anew, it may well be other reasoning: it is no answer."""
+    def _add_reasoning(self, text: str) -> bytes:
+        """Return the new part of the reasoning. Unlike the answer, reasoning may differ after a restart."""
         if self._thought_again is not None:
             again = self._thought_again + text
             if self._thought.startswith(again):
@@ -132,53 +135,54 @@ class Chunks:
             self._thought_again = None
             text = again.removeprefix(self._thought)
         self._thought += text
-        return self._chunk({"reasoning_content": text}) if text else b""
+        return self._render_chunk({"reasoning_content": text}) if text else b""
 
-    def _repeated(self, text: str) -> str:
-        """What is new in the text of a turn that began anew."""
+    def _skip_repeated(self, text: str) -> str:
+        """Return the new part of the text of a turn that began anew."""
         again = f"{self._again}{text}"
         if self._turn.startswith(again):
             self._again = again
             return ""
         if not again.startswith(self._turn):
-            raise _taken_back()
+            raise _taken_back_error()
         self._again = None
         return again[len(self._turn) :]
 
     def _check_whole(self) -> None:
         if self._again is not None and self._again != self._turn:
-            raise _taken_back()
+            raise _taken_back_error()
         self._again = None
 
-    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
+    def _render_chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return self._data({"choices": [choice]} | ({"usage": None} if self._include_usage else {}))
+        return self._render_data({"choices": [choice]} | ({"usage": None} if self._include_usage else {}))
 
-    def _data(self, fields: dict[str, Any]) -> bytes:
-        body = _envelope(self._run_id, "chat.completion.chunk", self._model, self._created) | fields
+    def _render_data(self, fields: dict[str, Any]) -> bytes:
+        body = _make_envelope(self._run_id, "chat.completion.chunk", self._model, self._created) | fields
         return b"data: %b\n\n" % _encoder.encode(body)
 
 
 def models_body(names: Iterable[str], created: int) -> bytes:
-    """The list of agents, as models."""
-    return _encoder.encode({"object": "list", "data": [_model(name, created) for name in names]})
+    """Return the list of agents, as models."""
+    return _encoder.encode({"object": "list", "data": [_render_model(name, created) for name in names]})
 
 
 def model_body(name: str, created: int) -> bytes:
-    """One agent, as a model."""
-    return _encoder.encode(_model(name, created))
+    """Return one agent, as a model."""
+    return _encoder.encode(_render_model(name, created))
 
 
 def unknown_model(error: NotFound) -> HttpError:
-    """An agent that is not there, as the clients of this API know it."""
+    """Return the error for an unknown agent, with the code known to OpenAI's clients."""
     return HttpError(404, "model_not_found", error.message, error.hint)
 
 
 def paused(result: RunResult) -> HttpError:
-    """A run that waits for a person, which is no answer in this format."""
+    """Return the error for a run that waits for a person: the format has no answer for such a run."""
     names = ", ".join(sorted({approval.call.name for approval in result.approvals}))
     hint = (
-        f"It is run {result.run_id}: `agno-rt approvals` shows what it waits for. POST /agents/NAME/runs tells of it."
+        f"`agno-rt approvals` shows what run {result.run_id} waits for. "
+        "Use POST /agents/NAME/runs for agents whose runs may wait."
     )
     error = HttpError(422, "paused", f"the run waits for a person, about {names}", hint)
     error.run_id = result.run_id
@@ -186,33 +190,35 @@ def paused(result: RunResult) -> HttpError:
 
 
 def error_body(error: HttpError) -> bytes:
-    """The error in the shape in which the clients of this API look for it."""
+    """Return the error as JSON in OpenAI's shape."""
     kind = "invalid_request_error" if error.status < 500 else "server_error"
     message = f"{error.message}. {error.hint}" if error.hint else error.message
-    return _encoder.encode({"error": {"message": message, "type": kind, "code": error.code, "param": _param(error)}})
+    return _encoder.encode(
+        {"error": {"message": message, "type": kind, "code": error.code, "param": _find_param(error)}}
+    )
 
 
-def _call(call: ToolCall) -> dict[str, Any]:
+def _render_call(call: ToolCall) -> dict[str, Any]:
     function = {"name": call.name, "arguments": call.arguments}
     return {"id": call.id, "type": "function", "function": function}
 
 
-def _taken_back() -> HttpError:
-    hint = "Ask again; or ask without `stream`, and only the answer is sent."
-    return HttpError(502, "taken_back", "the answer was begun anew after part of it had been streamed", hint)
+def _taken_back_error() -> HttpError:
+    hint = "Send the request again, or send it without `stream`."
+    return HttpError(502, "taken_back", "the model began its answer anew after part of it had been streamed", hint)
 
 
-def _param(error: HttpError) -> str | None:
+def _find_param(error: HttpError) -> str | None:
     if isinstance(error, Refused):
         return error.param or None
     return "model" if error.code == "model_not_found" else None
 
 
-def _envelope(run_id: str, kind: str, model: str, created: int) -> dict[str, Any]:
+def _make_envelope(run_id: str, kind: str, model: str, created: int) -> dict[str, Any]:
     return {"id": f"chatcmpl-{run_id}", "object": kind, "created": created, "model": model}
 
 
-def _usage(usage: Usage) -> dict[str, Any]:
+def _render_usage(usage: Usage) -> dict[str, Any]:
     return {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
@@ -222,5 +228,5 @@ def _usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-def _model(name: str, created: int) -> dict[str, Any]:
+def _render_model(name: str, created: int) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": created, "owned_by": "agno_rt"}

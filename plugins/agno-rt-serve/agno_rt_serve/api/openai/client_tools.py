@@ -1,7 +1,7 @@
-"""Tools of a client's own: the model may call them, and the client carries them out. Pure.
+"""Tools of the client: the model may call them, and the client carries them out. Pure.
 
-A hook takes the calls out of the model's response, so that the run is over with them: they are what it answers. The
-client's next request brings the results, and is a run of its own.
+A hook takes the calls out of the model's response. So the run ends, with the calls as its answer. The client's next
+request brings the results, and is a separate run.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from agno_rt_serve.api.openai.request import ChatBody, Function, Refused
 
 __all__ = ["ClientTools", "add_tools"]
 
+# OpenAI's own bound for functions in a request.
 _MOST = 128
-# Whoever reads a schema does so by recursion, a few calls a level: no model can fill in one that is deeper.
+# Schemas are read by recursion, a few calls a level, and Python limits calls. No model can fill in a deeper schema.
 _DEEPEST = 100
+# OpenAI's own form of a function's name.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class ClientTools(Hook):
-    """Takes calls of the client's tools out of a run's responses; `calls` has those of the last one.
+    """Takes calls of the client's tools out of a run's responses; `calls` has the calls of the last response.
 
-    A turn that calls tools of both sides keeps the client's: the model calls the agent's anew, should it still want to.
+    If a turn calls tools of both sides, only the client's are kept. The model can call the agent's tools again later.
     """
 
     def __init__(self, names: Collection[str], *, parallel: bool) -> None:
@@ -36,7 +38,7 @@ class ClientTools(Hook):
         self._parallel = parallel
 
     async def after_model(self, context: RunContext, response: ModelResponse) -> ModelResponse | None:
-        """End the run where the response calls a tool of the client's."""
+        """End the run if the response calls a tool of the client."""
         calls = [call for call in response.tool_calls if call.name in self._names]
         if not calls:
             return None
@@ -45,20 +47,21 @@ class ClientTools(Hook):
 
 
 def add_tools(agent: Agent, own: Collection[str], chat: ChatBody) -> tuple[Agent, ClientTools | None]:
-    """Return the agent with the client's tools, and what takes their calls; `own` are the names of the agent's tools.
+    """Return the agent with the client's tools, and the hook that takes their calls.
 
-    Raises `HttpError` 400 for tools that cannot be, and for a choice of them that cannot be kept.
+    `own` are the names of the agent's tools. Raises `HttpError` 400 for malformed tools, and for a `tool_choice` that
+    cannot be kept.
     """
     functions = _check_functions(chat, own)
     choice = _read_choice(chat, functions, own)
     if not functions or choice == "none":
         return agent, None
     if agent.output is not None:
-        raise Refused("the agent has an output type, and takes no tools", "tools", "Leave them out.")
+        raise Refused("the agent has an output type, and does not accept tools", "tools", "Leave `tools` out.")
     tools = [_make_tool(function) for function in functions]
     taken = ClientTools({tool.name for tool in tools}, parallel=chat.parallel_tool_calls is not False)
     settings = agent.settings if choice == "auto" else attrs.evolve(settings_of(agent.settings), tool_choice=choice)
-    # The first of the layers around a step: the agent's own hooks see the calls before they are taken out.
+    # First, so outermost around a step: the agent's own hooks see the calls before they are taken out.
     hooks = (taken, *agent.hooks)
     return attrs.evolve(agent, tools=(*agent.tools, *tools), settings=settings, hooks=hooks), taken
 
@@ -66,18 +69,21 @@ def add_tools(agent: Agent, own: Collection[str], chat: ChatBody) -> tuple[Agent
 def _check_functions(chat: ChatBody, own: Collection[str]) -> list[Function]:
     tools = chat.tools or []
     if len(tools) > _MOST:
-        raise Refused(f"there are {len(tools)} tools, and may be {_MOST}", "tools")
+        raise Refused(f"there are {len(tools)} tools; at most {_MOST} are allowed", "tools")
     if not tools and chat.parallel_tool_calls is False:
-        raise Refused("parallel_tool_calls is for tools of the client's", "parallel_tool_calls", "Leave it out.")
+        raise Refused("parallel_tool_calls is set, but there are no tools", "parallel_tool_calls", "Leave it out.")
     functions: list[Function] = []
     names = set(own)
     for at, tool in enumerate(tools):
         where = f"tools[{at}]"
         if tool.type != "function" or tool.function is None:
-            raise Refused(f"{where} is of type {tool.type!r}, or lacks its function", where, "Send functions.")
+            hint = 'Send {"type": "function", "function": {"name": ...}}.'
+            raise Refused(f"{where} is of type {tool.type!r}, or has no function", where, hint)
         name = tool.function.name
         if not _NAME.fullmatch(name):
-            raise Refused(f"{where} has a name that is not 1 to 64 of a-z, A-Z, 0-9, _ and -", f"{where}.function.name")
+            raise Refused(
+                f"{where} has a name that is not 1 to 64 characters of a-z, A-Z, 0-9, _ and -", f"{where}.function.name"
+            )
         if name in names:
             whose = "the agent has a tool" if name in own else "there is another tool"
             raise Refused(f"{where} is called {name!r}, and {whose} of this name", f"{where}.function.name")
@@ -105,7 +111,7 @@ def _is_deep(value: Any) -> bool:
 
 
 def _read_choice(chat: ChatBody, functions: Sequence[Function], own: Collection[str]) -> str:
-    """Return the choice as a model's settings have it."""
+    """Return `tool_choice` in the form of a model's settings."""
     choice: Any = chat.tool_choice
     if choice in (None, "auto", "none"):
         return "none" if choice == "none" else "auto"
@@ -115,13 +121,12 @@ def _read_choice(chat: ChatBody, functions: Sequence[Function], own: Collection[
             return "required"
         if len(names) == 1:
             return names[0]
-        hint = "Name one, or leave the choice to the model."
-        raise Refused(
-            "tool_choice 'required' is for clients' tools beside which the agent has none", "tool_choice", hint
-        )
+        hint = "Name a function, or leave the choice to the model."
+        problem = "tool_choice 'required' needs tools of the client, and an agent without tools of its own"
+        raise Refused(problem, "tool_choice", hint)
     name = choice.get("function", {}).get("name") if _names_function(choice) else None
     if name not in names:
-        raise Refused("tool_choice is none of auto, none, required and a function of `tools`", "tool_choice")
+        raise Refused("tool_choice is not auto, none, required or a function of `tools`", "tool_choice")
     return str(name)
 
 
@@ -132,16 +137,16 @@ def _names_function(choice: Any) -> bool:
 
 def _make_tool(function: Function) -> Tool:
     parameters = {"type": "object", "properties": {}} | (function.parameters or {})
-    return Tool(function.name, function.description or "", parameters, _refuse, _refuse)
+    return Tool(function.name, function.description or "", parameters, _refuse_call, _refuse_call)
 
 
-def _refuse(*args: Any, **kwargs: Any) -> Any:
-    """Stand for a function that is the client's: a hook of the agent's led a call here that no client is told of."""
+def _refuse_call(*args: Any, **kwargs: Any) -> Any:
+    """Stand in for the client's function. A call comes here only if a hook of the agent redirects one."""
     raise RuntimeError("this tool is the client's, and cannot be called here")
 
 
 def _add_ids(calls: Sequence[ToolCall], run_id: str) -> Sequence[ToolCall]:
-    """Return the calls with an id each, by which the client gives its result."""
+    """Return the calls with an id each, which the client sends back with the result."""
     ids = {call.id for call in calls if call.id}
     if len(ids) == len(calls):
         return tuple(calls)

@@ -1,7 +1,7 @@
-"""What a client of the chat completions format asks for, as values: messages, settings, tools. Pure.
+"""Requests of the chat completions format as values: messages, settings, tools. Pure.
 
-Reference: the OpenAI API reference, "Chat Completions". Each parameter is honoured or refused by its name, never passed
-over: where an agent cannot do what is asked, its answer would look as if it had.
+Reference: the OpenAI API reference, "Chat Completions". Each parameter is honoured or refused by name, and never
+ignored: the client would take the answer for one with the parameter.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class _Format(msgspec.Struct):
 
 
 class Function(msgspec.Struct):
-    """A function of the client's, as it describes it."""
+    """A function of the client, as the client describes it."""
 
     name: str
     description: str | None = None
@@ -89,7 +89,7 @@ class _Tool(msgspec.Struct):
 
 
 class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What `POST /v1/chat/completions` is sent. Nothing is the same as `null`."""
+    """The body of `POST /v1/chat/completions`. A missing field is the same as `null`."""
 
     model: str
     messages: list[_Message]
@@ -105,7 +105,7 @@ class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     user: str | None = None
-    # Refused, unless they ask for what an agent does anyway.
+    # Refused, unless the value asks for an agent's usual answer.
     top_p: float | None = None
     n: int | None = None
     frequency_penalty: float | None = None
@@ -123,7 +123,7 @@ class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
     reasoning_effort: Any = None
     verbosity: Any = None
     web_search_options: Any = None
-    # These say nothing of the answer.
+    # Accepted and unused: they do not affect the answer.
     metadata: Any = None
     prediction: Any = None
     prompt_cache_key: Any = None
@@ -132,17 +132,17 @@ class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
 
     @property
     def include_usage(self) -> bool:
-        """Whether the stream is to end with the usage."""
+        """True if the stream should end with the usage."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
     @property
     def stops(self) -> tuple[str, ...]:
-        """The texts at which the answer is to stop."""
+        """The texts at which the answer should stop."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
 
 class Refused(HttpError):
-    """A request that cannot be carried out as it was made; `param` names the part of it."""
+    """A request that cannot be carried out as written; `param` names the part at fault."""
 
     def __init__(self, message: str, param: str, hint: str = "", status: int = 400) -> None:
         super().__init__(status, "invalid_request", message, hint)
@@ -157,7 +157,7 @@ _ROLES: dict[str, Role] = {
     "assistant": "assistant",
     "tool": "tool",
 }
-_OWN = "The agent has its own; leave it out."
+_OWN = "Leave it out; the agent's own setting holds."
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("temperature", 0, 2),
     ("top_p", 0, 1),
@@ -187,11 +187,11 @@ _HARMLESS: dict[str, tuple[Any, ...]] = {
     "verbosity": (),
     "web_search_options": (),
 }
-"""What cannot be honoured, and the values that ask for nothing else than what an agent does."""
+"""The parameters that cannot be honoured, each with the values that ask for nothing beyond an agent's usual answer."""
 
 
 def decode(body: bytes) -> ChatBody:
-    """The body of a request for a completion. Raises `HttpError` 400 that names what is wrong or not supported."""
+    """Return the body of a completion request. Raises `HttpError` 400 that names the wrong or unsupported part."""
     try:
         chat = _decoder.decode(body)
     except msgspec.ValidationError as exc:
@@ -207,8 +207,15 @@ def decode(body: bytes) -> ChatBody:
     return chat
 
 
+def check_no_settings(chat: ChatBody, kind: str) -> None:
+    """Raise `HttpError` 400 if the client sets a model's settings or tools: only an agent has a model of its own."""
+    for name in ("max_tokens", "max_completion_tokens", "temperature", "seed", "stop", "tools"):
+        if getattr(chat, name) not in (None, []):
+            raise Refused(f"{chat.model} is a {kind}, and cannot keep {name}", name, f"Leave `{name}` out.")
+
+
 def apply_settings(agent: Agent, chat: ChatBody) -> Agent:
-    """Return the agent with the settings that the client asks for: it may lower the bound of tokens, not raise it."""
+    """Return the agent with the client's settings. The client may lower the bound of tokens, not raise it."""
     own = settings_of(agent.settings)
     changes: dict[str, Any] = {}
     bounds = [bound for bound in (chat.max_tokens, chat.max_completion_tokens) if bound is not None]
@@ -227,9 +234,9 @@ def apply_settings(agent: Agent, chat: ChatBody) -> Agent:
 
 
 def conversation(chat: ChatBody, accepts: Accepts) -> list[Message]:
-    """The messages to answer, text parts joined where there is nothing else; each tool call with its result.
+    """Return the messages to answer; parts are joined if all of them are text. Each tool call must have its result.
 
-    Raises `HttpError` 400 or 413 that names the part and what is wrong with it.
+    Raises `HttpError` 400 or 413 that names the part and the fault.
     """
     if not chat.messages:
         raise Refused("there are no messages to answer", "messages")
@@ -240,12 +247,12 @@ def conversation(chat: ChatBody, accepts: Accepts) -> list[Message]:
         name = message.name
         if message.role == "tool":
             if message.tool_call_id not in open_calls:
-                hint = "Send it after the assistant's message that has the call, with its tool_call_id."
-                raise Refused(f"{where} has the role 'tool', and answers no call before it", where, hint)
+                hint = "Send it after the assistant's message with the call, with the call's id as tool_call_id."
+                raise Refused(f"{where} has the role 'tool', but answers no call before it", where, hint)
             name = open_calls.pop(message.tool_call_id)
         elif open_calls:
             raise _refuse_open_calls(open_calls, where)
-        made.append(_message(message, name, where, accepts))
+        made.append(_convert_message(message, name, where, accepts))
         open_calls |= {call.id: call.name for call in made[-1].tool_calls}
     if open_calls:
         raise _refuse_open_calls(open_calls, "messages")
@@ -271,7 +278,7 @@ def _explain_misfit(exc: msgspec.ValidationError) -> HttpError:
 
 def _check_stop(chat: ChatBody) -> None:
     if len(chat.stops) > 4 or "" in chat.stops:
-        raise Refused("stop is up to four texts, none of them empty", "stop")
+        raise Refused("stop has more than four texts, or an empty one", "stop")
 
 
 def _check_supported(chat: ChatBody) -> None:
@@ -279,56 +286,60 @@ def _check_supported(chat: ChatBody) -> None:
         value = getattr(chat, name)
         if value is not None and value not in harmless:
             hint = "Send `tools` instead." if name.startswith("function") else _OWN
-            raise Refused(f"{name} is not supported ({name} is {_shorten(value)})", name, hint)
+            raise Refused(f"{name} is not supported ({name} is {_shorten_value(value)})", name, hint)
     if chat.response_format is not None and chat.response_format.type != "text":
         hint = "Give the agent an output type instead."
         raise Refused(f"response_format {chat.response_format.type!r} is not supported", "response_format", hint)
 
 
-def _shorten(value: Any) -> str:
+def _shorten_value(value: Any) -> str:
     text = msgspec.json.encode(value).decode()
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _message(message: _Message, name: str | None, where: str, accepts: Accepts) -> Message:
+def _convert_message(message: _Message, name: str | None, where: str, accepts: Accepts) -> Message:
     role = _ROLES.get(message.role)
     if role is None or message.function_call or message.audio:
         what = f"has the role {message.role!r}" if role is None else "has a function_call or audio"
         hint = "Send messages of the roles system, developer, user, assistant and tool."
         raise Refused(f"{where} {what}, which is not supported", where, hint)
-    content = _content(message.content, f"{where}.content", accepts)
+    content = _convert_content(message.content, f"{where}.content", accepts)
     if role != "user" and not isinstance(content, str):
-        raise Refused(f"{where} is the {role}'s and holds media", where, "Send media in messages of the user.")
+        raise Refused(f"{where} has the role {role!r} and holds media", where, "Send media in messages of the user.")
     calls = tuple(ToolCall(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ())
     if calls and role != "assistant":
-        raise Refused(f"{where} calls tools, and is the {role}'s", where, "The assistant alone calls tools.")
+        raise Refused(
+            f"{where} has the role {role!r} and calls tools", where, "Only the assistant's messages call tools."
+        )
     if len({call.id for call in calls}) < len(calls):
-        raise Refused(f"{where} has two calls of one id", where)
+        raise Refused(f"{where} has two calls with the same id", where)
     return Message(role, content, calls, message.tool_call_id if role == "tool" else None, name)
 
 
-def _content(content: str | list[_Part] | None, where: str, accepts: Accepts) -> Content:
+def _convert_content(content: str | list[_Part] | None, where: str, accepts: Accepts) -> Content:
     if content is None or isinstance(content, str):
         return content or ""
-    parts = tuple(_part(part, f"{where}[{at}]", accepts) for at, part in enumerate(content))
+    parts = tuple(_convert_part(part, f"{where}[{at}]", accepts) for at, part in enumerate(content))
     return "".join(map(str, parts)) if all(isinstance(part, str) for part in parts) else parts
 
 
-def _part(part: _Part, where: str, accepts: Accepts) -> Part:
+def _convert_part(part: _Part, where: str, accepts: Accepts) -> Part:
     text = part.refusal if part.type == "refusal" else part.text
     if part.type in ("text", "refusal") and text is not None:
         return text
-    attached = _attached(part)
+    attached = _read_attachment(part)
     if attached is None:
         takes = "text, image_url, input_audio, file and video_url"
-        raise Refused(f"{where} is of type {part.type!r}, or lacks what that holds", where, f"Supported: {takes}.")
+        raise Refused(
+            f"{where} is of type {part.type!r}, or lacks the content of its type", where, f"Supported: {takes}."
+        )
     try:
         return make(attached, accepts)
     except HttpError as exc:
         raise Refused(f"{where} {exc.message}", where, exc.hint, exc.status) from exc
 
 
-def _attached(part: _Part) -> Attached | None:
+def _read_attachment(part: _Part) -> Attached | None:
     match part:
         case _Part(type="image_url", image_url=_Url(url=url) | str(url)):
             return Attached("image", url=url)

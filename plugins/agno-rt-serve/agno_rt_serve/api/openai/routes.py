@@ -1,10 +1,10 @@
-"""An agent as a model of the chat completions format: the models, and asking one."""
+"""An agent as a model of the chat completions format: listing models, and asking a model."""
 
 from __future__ import annotations
 
 import time
 
-from agno_rt import Agent, RunResult
+from agno_rt import Agent, Runnable, RunResult
 from agno_rt.errors import NotFound
 from agno_rt_serve.api.agents import tool_names
 from agno_rt_serve.api.openai import answers, request
@@ -24,10 +24,10 @@ class ChatCompletions:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._created = int(time.time())
-        self._models = answers.models_body(site.project.agents, self._created)
+        self._models = answers.models_body(site.project.runnables, self._created)
 
     def routes(self) -> list[Route]:
-        """Return what is answered; errors have OpenAI's shape."""
+        """Return the routes; errors have OpenAI's shape."""
         return [
             Route("GET", "/v1/models", self._list_models, answers.error_body),
             Route("GET", "/v1/models/{name}", self._get_model, answers.error_body),
@@ -42,9 +42,9 @@ class ChatCompletions:
         self._agent(name)
         await respond(send, 200, JSON, answers.model_body(name, self._created))
 
-    def _agent(self, name: str) -> Agent:
+    def _agent(self, name: str) -> Runnable:
         try:
-            return self._site.project.agent(name)
+            return self._site.project.runnable(name)
         except NotFound as exc:
             raise answers.unknown_model(exc) from exc
 
@@ -52,8 +52,12 @@ class ChatCompletions:
         chat = request.decode(await json_body(scope, receive))
         messages = request.conversation(chat, self._site.accepts)
         agent = self._agent(chat.model)
-        own = tool_names(agent, self._site.tool) if chat.tools else set()
-        agent, taken = add_tools(request.apply_settings(agent, chat), own, chat)
+        taken = None
+        if isinstance(agent, Agent):
+            own = tool_names(agent, self._site) if chat.tools else set()
+            agent, taken = add_tools(request.apply_settings(agent, chat), own, chat)
+        else:
+            request.check_no_settings(chat, agent.kind)
         task = Task(agent, messages, user=chat.user or None)
         created = int(time.time())
         if not chat.stream:

@@ -1,0 +1,1 @@
+"""Carries out conducting runnables under trio: groups, recorded steps, questions, durable waits."""

@@ -1,0 +1,59 @@
+"""The scopes of a flow under way: each branch is a task, and names the steps in the task."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from typing import Any
+
+import trio
+
+from agno_rt._decide.flow_paths import Place, PlaceCounter
+from agno_rt.errors import AgnoError, UsageError
+
+__all__ = ["Scope"]
+
+
+class Scope:
+    """A branch of a flow: the task, the names of steps, and the share of a group's limit, if any.
+
+    `overdue` is the error of the present block in an earlier process: nothing new begins in the block.
+    """
+
+    __slots__ = ("_has_share", "_limit", "counter", "flow", "overdue", "task")
+
+    def __init__(self, flow: Any, counter: PlaceCounter, limit: trio.Semaphore | None = None) -> None:
+        self.flow = flow
+        self.counter = counter
+        self.task = trio.lowlevel.current_task()
+        self._limit = limit
+        self._has_share = False
+        self.overdue: AgnoError | None = None
+
+    async def retake_share(self) -> None:
+        """Take the branch's share of the group's limit, if any. Wait for a free share."""
+        if self._limit is not None and not self._has_share:
+            await self._limit.acquire()
+            self._has_share = True
+
+    def give_share(self) -> None:
+        """Give the branch's share of the group's limit to another branch."""
+        if self._limit is not None and self._has_share:
+            self._has_share = False
+            self._limit.release()
+
+    def check_task(self, what: str) -> None:
+        """Raise `UsageError` if the present task is not the branch's: the flow did not start the task."""
+        if trio.lowlevel.current_task() is not self.task:
+            path = f"{self.counter.path}/{what}" if self.counter.path else what
+            hint = "Start it as a branch: `async with flow.group() as group: group.start(...)`."
+            raise UsageError(f"{path} was used in a task that the flow did not start", hint=hint)
+
+    def call_step(self, step: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Awaitable[Any]:
+        """Call a step of the branch, or find the recorded result."""
+        called: Awaitable[Any] = self.flow.call_step(self, step, args, kwargs)
+        return called
+
+    def take(self, name: str) -> Place:
+        """Return the place of the next use of the name in the branch. Raises `UsageError` as `check_task`."""
+        self.check_task(name)
+        return self.counter.take(name)
