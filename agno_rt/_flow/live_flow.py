@@ -311,7 +311,7 @@ class LiveFlow(Flow):
                 outer.budget.spend(usage)
 
     async def _announce(self, place: Place, work: Callable[[], Awaitable[T]]) -> T:
-        """Do the work between the events of its beginning and end; work that an earlier process finished has no events."""
+        """Do the work between the events of its beginning and end. Work of an earlier process has no events."""
         emitter, path = self._job.emitter, place.path
         if emitter is None or self.record.has_ended(place):
             return await work()
