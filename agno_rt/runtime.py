@@ -273,8 +273,8 @@ class Runtime:
         found = await self._stored.runnable_of(run_id, user) if agent is None else agent
         return await self.run(found, Resume(run_id, force), user=user, deps=deps)
 
-    async def fork(self, run_id: str, entries: int | None = None, *, user: str | None = None) -> str:
-        """Store a new run with the first `entries` of a run's journal, or with all, and return the new id.
+    async def fork(self, run_id: str, entries: int | str | None = None, *, user: str | None = None) -> str:
+        """Store a run with the first `entries` of a run's journal, all, or those before a step's path; return its id.
 
         Resume the new run by its id; the user is the same. Raises `NotFound`, and `UsageError` for a missing entry.
         """

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import attrs
 import msgspec
 
 from agno_rt._decide.flow_paths import Place
-from agno_rt._decide.journal import NO_STATE, Ended, StepBegun, StepEnded, StoredError
+from agno_rt._decide.journal import NO_STATE, Ended, Paused, StepBegun, StepEnded, StoredError, read_entry
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.errors import AgnoError, JournalMismatch, StepFailed
 from agno_rt.messages import Message, Usage
 from agno_rt.models import NO_USAGE, FinishReason
 from agno_rt.result import RunResult
+from agno_rt.run_store import Entry
 
 __all__ = [
     "FlowReplay",
     "StoredResult",
     "child_id",
     "digest_of",
+    "entries_before",
     "read_error",
     "store_error",
     "store_result",
@@ -110,8 +113,12 @@ def _mismatch(problem: str, path: str) -> JournalMismatch:
 
 
 def digest_of(*values: Any) -> str:
-    """Return a short digest of the values, the same in each process. Objects count by their types."""
-    text = msgspec.json.encode(values, enc_hook=_describe_value, order="deterministic")
+    """Return a short digest of the values, the same in each process. Objects count by their names or types."""
+    try:
+        text = msgspec.json.encode(values, enc_hook=_describe_value, order="deterministic")
+    except (TypeError, ValueError, RecursionError):
+        # Dicts with keys that JSON does not have, and the like: compared by the types of the values alone.
+        text = ",".join(type(value).__qualname__ for value in values).encode()
     return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
@@ -125,6 +132,32 @@ def _describe_value(value: Any) -> Any:
 def child_id(run: str, path: str) -> str:
     """Return the id of the run within `run` at the path: whoever resumes `run` finds the same id."""
     return hashlib.blake2b(f"{run}/{path}".encode(), digest_size=12).hexdigest()
+
+
+def entries_before(entries: Sequence[Entry], run: str, path: str) -> list[Entry]:
+    """Return the entries that do not depend on the step at the path, numbered anew: a fork takes the step again.
+
+    Steps of other branches do not depend on it, whenever they were stored. Returns [] for a path that is not there.
+    """
+    bodies = [(entry, read_entry(entry, run)) for entry in entries]
+    steps = (body for _, body in bodies if isinstance(body, StepBegun | StepEnded))
+    step = next((body for body in steps if body.path == path), None)
+    if step is None:
+        return []
+    kept = [entry for entry, body in bodies if not _depends(body, step)]
+    return [attrs.evolve(entry, seq=seq) for seq, entry in enumerate(kept)]
+
+
+def _depends(body: Any, step: StepBegun | StepEnded) -> bool:
+    if isinstance(body, Paused | Ended):
+        return not (isinstance(body, Ended) and body.again)
+    if not isinstance(body, StepBegun | StepEnded):
+        return False
+    for at, (number, other) in enumerate(zip(body.trail, step.trail, strict=False)):
+        if number != other:
+            # A trail alternates places in a scope, which follow one another, with branches, which do not.
+            return at % 2 == 0 and number > other
+    return True
 
 
 def store_result(result: RunResult, output: bytes) -> StoredResult:

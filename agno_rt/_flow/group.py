@@ -97,7 +97,10 @@ class LiveGroup(Group):
     def _fail(self, exc: BaseException) -> None:
         """Cancel the group for a failure, while this branch still counts as busy."""
         if not must_pass(exc):
-            self._failure = self._failure or exc
+            if self._failure is None:
+                self._failure = exc
+            else:
+                self._flow.record.relate(self._failure, exc)
             self.cancel()
 
     async def __aenter__(self) -> Self:

@@ -34,7 +34,7 @@ from agno_rt._flow.waits import Waits
 from agno_rt._schema.generics import OutputT
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.agent import limits_of
-from agno_rt.errors import AgnoError, LimitExceeded, StepUncertain, UsageError
+from agno_rt.errors import AgnoError, JournalMismatch, LimitExceeded, StepUncertain, UsageError
 from agno_rt.failures import text_of
 from agno_rt.limits import Limits
 from agno_rt.messages import Usage
@@ -162,6 +162,8 @@ class LiveFlow(Flow):
                     return
                 try:
                     result = await self.run(runnable, input)
+                except JournalMismatch:
+                    raise
                 except AgnoError as exc:
                     failures.append(exc)
                     return

@@ -13,6 +13,7 @@ from agno_rt._decide.journal import NO_STATE, StepBegun, StepEnded
 from agno_rt._drive.job import Job
 from agno_rt._drive.write_journal import Journal
 from agno_rt.errors import AgnoError, UsageError
+from agno_rt.failures import leaves
 from agno_rt.messages import Usage
 from agno_rt.run_store import Approval
 
@@ -24,13 +25,14 @@ _NOTHING_YET = FlowReplay()
 class FlowRecord:
     """The recorded steps of one run. Without a journal nothing is recorded, and each step is new."""
 
-    __slots__ = ("_failures", "_journal", "_late", "_replay")
+    __slots__ = ("_failures", "_journal", "_late", "_related", "_replay")
 
     def __init__(self, job: Job[Any]) -> None:
         self._journal: Journal | None = job.journal
         replay = None if job.journal is None else job.journal.replay
         self._replay = _NOTHING_YET if replay is None else FlowReplay(replay.steps)
         self._failures: list[tuple[AgnoError, str]] = []
+        self._related: list[tuple[BaseException, BaseException]] = []
         # Ends of blocks, to be stored together with the next step: no step after a block may be stored without it.
         self._late: list[StepEnded] = []
 
@@ -142,9 +144,15 @@ class FlowRecord:
         """Note the failures behind the end of the run: a resumed run takes only the failed steps again."""
         if self._journal is None:
             return
-        chain: list[BaseException | None] = [exc]
-        while (last := chain[-1]) is not None and last.__cause__ not in chain:
-            chain.append(last.__cause__)
-        self._journal.again = tuple(
-            dict.fromkeys(path for error, path in self._failures if any(error is each for each in chain))
-        )
+        todo, ends = list(leaves(exc)), set[int]()
+        while todo:
+            each = todo.pop()
+            if id(each) not in ends:
+                ends.add(id(each))
+                todo += leaves(each.__cause__) if each.__cause__ is not None else ()
+                todo += [other for first, other in self._related if first is each]
+        self._journal.again = tuple(dict.fromkeys(path for error, path in self._failures if id(error) in ends))
+
+    def relate(self, first: BaseException, other: BaseException) -> None:
+        """Note another failure in a group that raises the first one: both are to be tried again, or neither."""
+        self._related.append((first, other))

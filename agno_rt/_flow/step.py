@@ -30,12 +30,18 @@ async def call_step_function(
         except BaseException as exc:
             if must_pass(exc):
                 raise
-            if isinstance(exc, UsageError) or attempt == options.retries:
+            # A thread left behind still runs the function; a retry would run the function twice at once.
+            left = isinstance(exc, _TooSlow) and not step.is_async
+            if isinstance(exc, UsageError) or left or attempt == options.retries:
                 if isinstance(exc, AgnoError):
                     raise
                 raise StepFailed(f"{path} failed: {named(exc)}", path=path) from exc
         await trio.sleep(options.backoff * 2**attempt)
     raise AssertionError("the last attempt returns or raises")
+
+
+class _TooSlow(DeadlineExceeded):
+    """Raised for an attempt beyond the step's own time."""
 
 
 async def _call_in_time(step: StepFunction[..., Any], path: str, call: Any, threads: Threads) -> Any:
@@ -45,7 +51,7 @@ async def _call_in_time(step: StepFunction[..., Any], path: str, call: Any, thre
     with trio.move_on_after(seconds):
         return await _call(step, path, call, threads)
     hint = "Raise @step(timeout=...) if it should take longer."
-    raise DeadlineExceeded(f"{path} took longer than {seconds:g} s", limit="timeout", hint=hint)
+    raise _TooSlow(f"{path} took longer than {seconds:g} s", limit="timeout", hint=hint)
 
 
 async def _call(step: StepFunction[..., Any], path: str, call: Any, threads: Threads) -> Any:

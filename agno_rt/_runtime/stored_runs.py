@@ -6,7 +6,7 @@ Leaves opening the memory to the runtime, and questions about other processes to
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 from weakref import WeakValueDictionary
@@ -16,6 +16,7 @@ import msgspec
 import trio
 
 from agno_rt._decide.check_agent import check_own_name
+from agno_rt._decide.flow_journal import entries_before
 from agno_rt._decide.journal import Replay, steps_again
 from agno_rt._drive.approvals import check_decision, wrap_answer
 from agno_rt._drive.execute import execute
@@ -44,6 +45,7 @@ from agno_rt.run_store import (
     unknown_run,
 )
 from agno_rt.runnable import Runnable
+from agno_rt.steps import read_steps
 from agno_rt.tools import Tool
 
 __all__ = ["StoredRuns", "load_run"]
@@ -179,11 +181,16 @@ class StoredRuns:
         gone, owe = functools.partial(self.release, record.id), functools.partial(self._owed.__setitem__, record.id)
         return Journal(store, record, self._owner, gone, owe)
 
-    async def fork(self, run: str, entries: int | None, user: str | None) -> str:
-        """Store a run with the first entries of another, and return its id. Raises `NotFound`, `UsageError`."""
+    async def fork(self, run: str, entries: int | str | None, user: str | None) -> str:
+        """Store a run with the first entries of another, or those before a step; return its id.
+
+        Raises `NotFound`, `UsageError`.
+        """
         with _backend_errors(run):
             store = self._store
             record, all_entries = await load_run(store, run, user)
+            if isinstance(entries, str):
+                return await self._fork_before(store, record, all_entries, entries)
             taken = all_entries if entries is None else all_entries[:entries]
             if not taken or (entries is not None and not 0 < entries <= len(all_entries)):
                 hint = f"Give a number from 1 to {len(all_entries)}: it has so many."
@@ -194,6 +201,16 @@ class StoredRuns:
             fork = _fork_record(record)
             await store.create_run(fork, taken)
             return fork.id
+
+    async def _fork_before(self, store: RunStore, record: RunRecord, entries: Sequence[Entry], path: str) -> str:
+        """Store a fork of a workflow's run that takes the step at the path again, and all that depends on the step."""
+        taken = entries_before(entries, record.id, path)
+        if not taken:
+            known = [step.name for step in read_steps(entries, record.id) if step.name and "#" in step.name]
+            raise NotFound("step", path, known)
+        fork = _fork_record(record)
+        await store.create_run(fork, taken)
+        return fork.id
 
     async def cancel(self, run: str, user: str | None) -> bool:
         """Cancel a run, here or by the store. Return False for an ended run. Raises `NotFound`."""

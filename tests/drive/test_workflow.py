@@ -37,7 +37,7 @@ from agno_rt.errors import (
     UsageError,
 )
 from agno_rt.events import ApprovalAsked, RunEnded, RunStarted, StepEnded, StepStarted
-from agno_rt.run_store import ApprovalConflict, RunConflict
+from agno_rt.run_store import ApprovalConflict, Resume, RunConflict
 from agno_rt.testing import Pauses, ScriptedModel, pause, run_schedules
 
 
@@ -430,6 +430,9 @@ async def test_a_question_pauses_the_run() -> None:
         assert await memory.approvals(run=first.run_id, status="pending") == [approval]
         again = await rt.resume(first.run_id, publish)
         assert (again.status, again.approvals) == ("paused", (approval,))
+        async with rt.stream(publish, Resume(first.run_id)) as events:
+            asked = [event.approval async for event in events if isinstance(event, ApprovalAsked)]
+        assert asked == [approval.id]
         with pytest.raises(UsageError, match="does not fit"):
             await rt.answer(approval.id, {"answer": "perhaps"})
         await rt.answer(approval.id, {"answer": False})
@@ -1126,3 +1129,111 @@ def test_no_signal_is_lost() -> None:
             assert result.output == [0, 1, 2, 3, 4]
 
     run_schedules(scenario, 100)
+
+
+async def test_a_fork_before_a_step() -> None:
+    """A fork at a path takes the step again, and what follows from it; other branches keep their results."""
+    done: list[str] = []
+
+    @step
+    async def work(name: str) -> str:
+        done.append(name)
+        return name
+
+    async def branch(name: str) -> None:
+        await work(f"{name}1")
+        await work(f"{name}2")
+
+    @workflow
+    async def flow_of(flow: Flow) -> None:
+        await work("before")
+        async with flow.group("two") as two:
+            two.start(branch, "a", key="a")
+            two.start(branch, "b", key="b")
+        await work("after")
+
+    async with Runtime() as rt:
+        run = (await rt.run(flow_of, "go")).run_id
+        done.clear()
+        fork = await rt.fork(run, "two#1/a/work#2")
+        assert (await rt.resume(fork)).status == "completed"
+        assert done == ["a2", "after"]
+        done.clear()
+        await rt.resume(await rt.fork(run, "work#1"))
+        assert sorted(done) == ["a1", "a2", "after", "b1", "b2", "before"]
+        with pytest.raises(NotFound, match="unknown step 'two#1/c/work#1'"):
+            await rt.fork(run, "two#1/c/work#1")
+
+
+def test_all_failures_of_a_group_are_tried_again() -> None:
+    """When several branches have failed before the group ended, one resumed run tries all of them again."""
+
+    async def scenario() -> None:
+        fails, both, begun = [True], trio.Event(), list[str]()
+
+        @step(idempotent=True)
+        async def work(name: str) -> str:
+            begun.append(name)
+            if len(begun) == 2:
+                both.set()
+            await both.wait()
+            if fails[0]:
+                raise Fault(name)
+            return name
+
+        @workflow
+        async def flow_of(flow: Flow) -> list[str]:
+            return await flow.map(work, "ab")
+
+        async with Runtime() as rt:
+            with pytest.raises(StepFailed) as caught:
+                await rt.run(flow_of, "go")
+            fails[0] = False
+            assert (await rt.resume(caught.value.result.run_id)).output == ["a", "b"]
+
+    run_schedules(scenario, 30)
+
+
+async def test_a_failure_in_a_nursery_of_the_users_own_is_tried_again() -> None:
+    """A failure that a nursery has put into a group counts as the end of the run too."""
+    fails = [True]
+
+    @step
+    async def work() -> str:
+        if fails[0]:
+            raise Fault
+        return "done"
+
+    @workflow
+    async def flow_of(flow: Flow) -> str:
+        async with trio.open_nursery():
+            return await work()
+
+    async with Runtime() as rt:
+        with pytest.raises(StepFailed) as caught:
+            await rt.run(flow_of, "go")
+        fails[0] = False
+        assert (await rt.resume(caught.value.result.run_id)).content == "done"
+
+
+async def test_a_sync_step_that_hangs_is_not_called_again() -> None:
+    """A thread cannot be stopped: an attempt beyond its time is the last one."""
+    calls: list[int] = []
+    release = threading.Event()
+
+    @step(timeout=0.05, retries=3, backoff=0)
+    def hang() -> None:
+        calls.append(1)
+        release.wait(10)
+
+    @workflow
+    async def flow_of(flow: Flow) -> None:
+        await hang()
+
+    async with Runtime() as rt:
+        try:
+            with pytest.raises(DeadlineExceeded, match="hang#1"):
+                await rt.run(flow_of, "go")
+        finally:
+            release.set()
+    assert calls == [1]

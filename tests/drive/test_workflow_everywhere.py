@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from agno_rt import Agent, Ask, Flow, ModelRequest, Runtime, step, workflow
 from agno_rt.defaults.memory import InProcessMemory
+from agno_rt.defaults.sqlite import SQLiteMemory
 from agno_rt.errors import AgnoError, StepUncertain
 from agno_rt.events import RunEnded, RunStarted, StepEnded, StepStarted
 from agno_rt.steps import read_steps
@@ -102,6 +104,25 @@ def test_killed_at_every_write(seed: int) -> None:
         assert not again & kept, f"done again: {again & kept}"
 
     assert kill_everywhere(scenario, at_least=20, seed=seed) >= 20
+
+
+def test_killed_with_a_file(tmp_path: Path) -> None:
+    """The same with an SQLite file that each program opens anew, at some of the points: each has to reach the disk."""
+    numbers = iter(range(10_000))
+
+    async def scenario(point: KillPoint) -> None:
+        path = tmp_path / f"{next(numbers)}.db"
+        first, second = SQLiteMemory(path, synchronous="normal"), SQLiteMemory(path, synchronous="normal")
+        with point:
+            async with Runtime(memory=point.memory(first)) as rt:
+                await rt.run(build(Log()), "go")
+        await first.aclose()
+        async with Runtime(memory=second) as rt:
+            assert (await point.finish(rt, build(Log()), "go")).output == WHOLE
+        await second.aclose()
+
+    for at in (1, 2, 5, 9, 14, 20):
+        kill_everywhere(scenario, only=at)
 
 
 def test_killed_within_a_step_that_may_not_be_repeated() -> None:
