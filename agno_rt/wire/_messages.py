@@ -66,7 +66,8 @@ def _build_message_body(
         body["tool_calls"] = [_build_call_body(call, names.get(call.name, call.name)) for call in message.tool_calls]
     if message.tool_call_id is not None:
         body["tool_call_id"] = message.tool_call_id
-    if message.name is not None and message.role != "tool":
+    # The name of an assistant is a member of a team, and may have blanks, which services refuse.
+    if message.name is not None and message.role not in ("tool", "assistant"):
         body["name"] = message.name
     return body
 

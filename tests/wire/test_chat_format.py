@@ -54,11 +54,12 @@ class TestRequest:
         }
 
     def test_a_conversation_with_calls(self) -> None:
-        """Calls and results have their ids; a name is sent for every role except a tool's."""
+        """Calls and results have their ids; a user's name is sent, a tool's and a team member's are not."""
         conversation = [
             Message("user", "hi", name="ann"),
             Message("assistant", "", (ToolCall("c1", "weather", '{"city": "x"}'),)),
             Message("tool", "sun", (), "c1", "weather"),
+            Message("assistant", "It is sunny.", name="back office"),
         ]
 
         assert request_body(ModelRequest(conversation), "m")["messages"] == [
@@ -71,6 +72,7 @@ class TestRequest:
                 ],
             },
             {"role": "tool", "content": "sun", "tool_call_id": "c1"},
+            {"role": "assistant", "content": "It is sunny."},
         ]
 
     @pytest.mark.parametrize(
