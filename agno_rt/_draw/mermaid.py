@@ -57,6 +57,8 @@ class _Chart:
         if drawing.name:
             self.lines.append(f'{indent}subgraph {node}["{_write_label(drawing, " · ")}"]')
             inner += "  "
+            # Mermaid turns each level by a right angle otherwise.
+            self.lines.append(f"{inner}direction TB")
         ends = [self.add(part, inner) for part in drawing.parts]
         if drawing.form in ("series", "loop"):
             for (_, out), (into, _) in itertools.pairwise(ends):

@@ -14,6 +14,7 @@ LABEL = r"""[\w .,:()\[\]+*/=!?$'#;·-]|<br/>"""
 LINES = {
     "node": re.compile(rf' +(n\d+)(?:\["(?:{LABEL})+"\]|\(\(" "\)\))'),
     "subgraph": re.compile(rf' +subgraph (n\d+)\["(?:{LABEL})+"\]'),
+    "direction": re.compile(r" +direction TB"),
     "end": re.compile(r" +end"),
     "link": re.compile(r" +(n\d+) (?:-->|---|-\.->) (n\d+)"),
     "classDef": re.compile(r"  classDef [a-z]+ [a-z0-9:,# -]+"),
@@ -57,10 +58,12 @@ def test_a_small_chart() -> None:
     assert render_mermaid(Drawing("flow", "workflow", parts=[Drawing("a", "step"), both, loop])) == (
         "flowchart TD\n"
         '  subgraph n1["flow · workflow"]\n'
+        "    direction TB\n"
         '    n2["a<br/>step"]\n'
         '    n4["b"]\n'
         '    n5["#34;#60;x#62;#34;<br/>step<br/>failed"]\n'
         '    subgraph n6["again · loop · until ok"]\n'
+        "      direction TB\n"
         '      n7["c<br/>agent"]\n'
         '      n8["d<br/>agent"]\n'
         "      n7 --> n8\n"
