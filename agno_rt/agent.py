@@ -52,7 +52,7 @@ class _AgentFields(Runnable[DepsT, OutputT]):
     def drawing(self, draw: Callable[[Runnable], Drawing]) -> Drawing:
         """Return the picture of the agent: a box with the model and the tools."""
         model = self.model if isinstance(self.model, str) else self.model.name
-        notes = [model, *(f"{name}()" for name in tool_names(self))]
+        notes = [model, *(name if ":" in name else f"{name}()" for name in tool_names(self))]
         return Drawing(self.name or "agent", "agent", [note for note in notes if note])
 
     def __repr__(self) -> str:
