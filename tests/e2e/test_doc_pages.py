@@ -18,6 +18,7 @@ EMBEDDED = ("tutorial/index", "howto/many-inputs", "howto/documents", "howto/web
 OFFLINE = (
     "howto/observability",
     "howto/several-agents",
+    "howto/graphs",
     "howto/approvals",
     "howto/plugins",
     "howto/ci",
