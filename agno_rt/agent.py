@@ -15,10 +15,10 @@ from agno_rt.limits import Limits
 from agno_rt.memory import MemoryPolicy, Summary, UserMemory
 from agno_rt.models import NO_SETTINGS, Model, ModelSettings
 from agno_rt.output import Output
-from agno_rt.runnable import Runnable
-from agno_rt.tools import Tool, Toolkit
+from agno_rt.runnable import Drawing, Runnable
+from agno_rt.tools import Tool, Toolkit, tool
 
-__all__ = ["PLAIN_MEMORY", "Agent", "ToolLike", "limits_of", "memory_of", "settings_of"]
+__all__ = ["PLAIN_MEMORY", "Agent", "ToolLike", "limits_of", "memory_of", "settings_of", "tool_names"]
 
 T = TypeVar("T", bound=attrs.AttrsInstance)
 
@@ -48,6 +48,12 @@ class _AgentFields(Runnable[DepsT, OutputT]):
         # Hash only fields that are always hashable: tools may be a list, and a model may be any object.
         text = self.instructions if isinstance(self.instructions, str) else ""
         return hash((self.name, self.model if isinstance(self.model, str) else type(self.model), text))
+
+    def drawing(self, draw: Callable[[Runnable], Drawing]) -> Drawing:
+        """Return the picture of the agent: a box with the model and the tools."""
+        model = self.model if isinstance(self.model, str) else self.model.name
+        notes = [model, *(name if ":" in name else f"{name}()" for name in tool_names(self))]
+        return Drawing(self.name or "agent", "agent", [note for note in notes if note])
 
     def __repr__(self) -> str:
         values = [(field, getattr(self, field.name)) for field in attrs.fields(_AgentFields)[1:]]
@@ -177,6 +183,19 @@ def memory_of(given: MemoryPolicy | Mapping[str, Any]) -> MemoryPolicy:
             if key in given:
                 given[key] = _build_value(type_, given[key], f"{key} of memory")
     return _build_value(MemoryPolicy, given, "memory")
+
+
+def tool_names(agent: _AgentFields[Any, Any]) -> list[str]:
+    """Return the names of the agent's tools, or the spec of a tool made by a plugin, without making the tool."""
+    names: list[str] = []
+    for entry in agent.tools:
+        if isinstance(entry, str):
+            names.append(entry)
+        elif isinstance(entry, Toolkit):
+            names += [entry.name] if entry.open is not None else [each.name for each in entry.tools]
+        else:
+            names.append((entry if isinstance(entry, Tool) else tool(entry)).name)
+    return names
 
 
 def _build_value(type_: type[T], given: Any, what: str) -> T:

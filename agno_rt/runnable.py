@@ -14,9 +14,37 @@ from agno_rt.memory import MemoryPolicy
 from agno_rt.messages import Message
 from agno_rt.result import RunResult
 
-__all__ = ["Ask", "Flow", "Group", "OnError", "Runnable", "Stop", "list_parts"]
+__all__ = ["Ask", "Drawing", "DrawingForm", "Flow", "Group", "OnError", "Runnable", "Stop", "draw", "list_parts"]
 
 OnError: TypeAlias = Literal["cancel", "keep"]
+DrawingForm: TypeAlias = Literal["series", "parallel", "choice", "loop", "parts"]
+
+
+@attrs.frozen
+class Drawing:
+    """A part of a picture: a named box, or a frame around other parts. `agno-rt graph` draws the parts.
+
+    Attributes:
+        name: the title; parts without a name have no frame of their own
+        kind: the kind for people: `agent`, `team`, `step`, `question`
+        notes: lines below the title, such as a model or a condition
+        parts: the parts within; a drawing without parts is a box
+        form: how the parts belong together: `series` (one after another), `parallel` (at the same time), `choice` (one
+            of them), `loop` (a series again and again), or `parts` (in an order that only a run decides)
+        state: the state in a run: `completed`, `failed`, `running`, `waiting` for a person, `unfinished` after the end
+            of the process, or another status of a run; empty outside of runs
+        began: the time of the beginning in a run, in seconds since the epoch; `None` if unknown
+        ended: the time of the end; `None` if unknown, or if the part has not ended
+    """
+
+    name: str = ""
+    kind: str = ""
+    notes: Sequence[str] = ()
+    parts: Sequence[Drawing] = ()
+    form: DrawingForm = "series"
+    state: str = ""
+    began: float | None = None
+    ended: float | None = None
 
 
 class Runnable(Generic[DepsT, OutputT]):
@@ -61,6 +89,16 @@ class Runnable(Generic[DepsT, OutputT]):
     def parts(self) -> Sequence[Runnable]:
         """Return the runnables that a run of this one may run."""
         return ()
+
+    def drawing(self, draw: Callable[[Runnable], Drawing]) -> Drawing:
+        """Return the picture of the runnable; `draw` makes the picture of a part. By default, all parts side by side.
+
+        A runnable that knows the order of its parts says so::
+
+            def drawing(self, draw):
+                return Drawing(self.name, self.kind, parts=[draw(step) for step in self.steps], form="series")
+        """
+        return Drawing(self.name or self.kind, self.kind, parts=[draw(part) for part in self.parts()], form="parts")
 
     async def conduct(self, flow: Flow, input: tuple[Message, ...]) -> Any:
         """Carry out a run and return the answer: a text, a `RunResult`, or a value that JSON can carry.
@@ -249,3 +287,22 @@ def list_parts(runnable: Runnable) -> Iterator[Runnable]:
             seen[id(part)] = part
             yield part
             todo += reversed(part.parts())
+
+
+def draw(runnable: Runnable) -> Drawing:
+    """Return the picture of the runnable with everything within. A runnable within itself is a box, without its parts.
+
+    The form of a picture follows from the runnable's value alone: nothing runs, and nothing is opened.
+    """
+    around: list[int] = []
+
+    def draw_part(part: Runnable) -> Drawing:
+        if id(part) in around:
+            return Drawing(part.name or part.kind, part.kind, ["again, as around"])
+        around.append(id(part))
+        try:
+            return part.drawing(draw_part)
+        finally:
+            around.pop()
+
+    return draw_part(runnable)

@@ -50,6 +50,7 @@ FLOORS: dict[str, int] = {
     "workflows": 3,
     # 4 decisions
     "_decide": 4,
+    "_draw": 4,
     "facts": 4,
     "steps": 4,
     # 5 drivers

@@ -28,6 +28,7 @@ VERBS = (
     "chat",
     "map",
     "agents",
+    "graph",
     "models",
     "sessions",
     "runs",

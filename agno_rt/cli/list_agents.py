@@ -6,18 +6,16 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import attrs
 import click
 
-from agno_rt.agent import Agent
+from agno_rt.agent import Agent, tool_names
 from agno_rt.cli.report import styled
 from agno_rt.cli.tables import Column, print_table, print_wrapped
 from agno_rt.errors import UsageError
 from agno_rt.project import Project, load_project
 from agno_rt.runnable import Runnable
-from agno_rt.tools import Tool, Toolkit, tool
 
 __all__ = ["Listed", "ask_which", "list_agents", "name_model", "print_agents"]
 
@@ -49,7 +47,7 @@ def list_agents(project: Project) -> list[Listed]:
         Listed(
             name,
             name_model(runnable),
-            _name_tools(runnable) if isinstance(runnable, Agent) else [],
+            tool_names(runnable) if isinstance(runnable, Agent) else [],
             _summarize(runnable),
             project.sources.get(name, project.source),
         )
@@ -95,18 +93,6 @@ def name_model(runnable: Runnable) -> str:
         return runnable.model if isinstance(runnable.model, str) else runnable.model.name
     parts = ", ".join(part.name or part.kind for part in runnable.parts())
     return f"{runnable.kind} of {parts}" if parts else runnable.kind
-
-
-def _name_tools(agent: Agent[Any, Any]) -> list[str]:
-    names: list[str] = []
-    for entry in agent.tools:
-        if isinstance(entry, str):
-            names.append(entry)
-        elif isinstance(entry, Toolkit):
-            names += [entry.name] if entry.open is not None else [each.name for each in entry.tools]
-        else:
-            names.append((entry if isinstance(entry, Tool) else tool(entry)).name)
-    return names
 
 
 def _summarize(runnable: Runnable) -> str:

@@ -21,6 +21,7 @@ __all__ = [
     "plain_option",
     "reasoning_option",
     "session_option",
+    "svg_option",
     "user_option",
     "yes_option",
 ]
@@ -115,6 +116,12 @@ def session_option(function: F) -> F:
     """Add `--session NAME`."""
     text = "Session to continue; its messages are stored."
     return click.option("--session", metavar="NAME", callback=_check_name, help=text)(function)
+
+
+def svg_option(function: F) -> F:
+    """Add `--svg FILE`, for a verb that draws a picture."""
+    text = "Write a picture to this SVG file; - for standard output."
+    return click.option("--svg", metavar="FILE", help=text)(function)
 
 
 def user_option(function: F) -> F:

@@ -19,6 +19,7 @@ OFFLINE = (
     "howto/observability",
     "concepts/teams",
     "howto/several-agents",
+    "howto/graphs",
     "howto/approvals",
     "howto/plugins",
     "howto/ci",

@@ -14,6 +14,7 @@ from agno_rt.cli.options import (
     memory_option,
     owner_option,
     reasoning_option,
+    svg_option,
     yes_option,
 )
 from agno_rt.cli.report import notice
@@ -82,15 +83,18 @@ def list_runs(config: str | None, memory: str | None, as_json: bool, **asked: An
 
 @command.command("show")
 @click.argument("run")
+@click.option("--timeline", is_flag=True, help="Show when each step began and how long it took.")
+@svg_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @owner_option
 @config_option
 @memory_option
 @debug_option
-def show(run: str, as_json: bool, user: str | None, config: str | None, memory: str | None) -> None:
+def show(run: str, as_json: bool, user: str | None, config: str | None, memory: str | None, **pictures: Any) -> None:
     """Show a run, step by step.
 
-    Shown are the input, each step, and the approvals.
+    Shown are the input, each step, and the approvals. --timeline and --svg show the steps with their times and states,
+    those of runs within too.
     """
     from agno_rt.cli.open_memory import MANY, Place, find_run, run_store
     from agno_rt.cli.report import show_warning
@@ -106,6 +110,11 @@ def show(run: str, as_json: bool, user: str | None, config: str | None, memory: 
             show_warning(exc.message, exc.hint)
             return record, entries, []
 
+    if any(pictures.values()):
+        if as_json:
+            raise UsageError("--json does not go with --timeline and --svg", hint="Leave one of them out.")
+        _show_pictures(Place(config, memory), run, user, **pictures)
+        return
     record, entries, approvals = Place(config, memory).open(load)
     steps = [(entry, _describe_step(entry, record.id)) for entry in entries]
     if as_json:
@@ -251,6 +260,25 @@ def _load_record(place: Place, run: str, user: str | None) -> RunRecord:
         return (await find_run(run_store(runtime), run, user))[0]
 
     return place.open(load)
+
+
+def _show_pictures(place: Place, run: str, user: str | None, *, timeline: bool, svg: str | None) -> None:
+    """Show the run, with the runs within as far as they are stored, as a timeline and in an SVG file."""
+    from agno_rt._draw.stored_run import StoredRun, draw_stored_run
+    from agno_rt.cli.load_tree import load_tree
+    from agno_rt.cli.open_memory import find_run, run_store
+    from agno_rt.cli.show_drawing import print_timeline, write_svg
+
+    async def load(runtime: Runtime) -> StoredRun:
+        store = run_store(runtime)
+        record, entries = await find_run(store, run, user)
+        return await load_tree(store, record, entries, _is_gone)
+
+    drawing = draw_stored_run(place.open(load))
+    if timeline:
+        print_timeline(drawing)
+    if svg:
+        write_svg(drawing, svg)
 
 
 def _list_facts(record: RunRecord) -> list[tuple[str, str]]:
