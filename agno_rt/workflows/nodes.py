@@ -383,6 +383,8 @@ class Goal(Node):
                 given = _call(again, (text_of_input(input), output, reason), place)
             output = await conduct_node(self.node, flow, given)
             judged = await conduct_node(self.check, flow, output)
+            if isinstance(judged, Mapping) and {"passed"} <= judged.keys() <= {"passed", "reason"}:
+                judged = Judgement(**judged)  # a function without a return annotation: its result was stored as JSON
             passed = judged.passed if isinstance(judged, Judgement) else judged
             if not isinstance(passed, bool):
                 hint = "Let it return a bool or a Judgement; give a judge output=Judgement."
