@@ -364,7 +364,7 @@ async def test_a_goal_is_tried_again_with_the_reason() -> None:
     assert seen[1] == "Write.\n\nThe last attempt:\ndraft 1\n\nIt did not pass: too short"
 
     judge = agent("judge", '{"passed": false, "reason": "dull"}', '{"passed": true}', output=Judgement)
-    again = Goal(lambda text: text, judge, again=lambda input, output, reason: f"{input} not {reason}")
+    again = Goal(lambda text: text, judge, again=lambda given, output, reason: f"{given} not {reason}")
     assert await run(again, "Be") == "Be not dull"
 
     with pytest.raises(StepFailed, match="quality was not reached in 2 attempts: never"):
@@ -421,7 +421,7 @@ def test_what_is_not_a_node_is_refused() -> None:
         ([Condition("state.x", nop)], "the workflow has none"),
     ):
         with pytest.raises(UsageError, match=match):
-            Workflow("w", nodes)  # type: ignore[arg-type]
+            Workflow("w", nodes)
     for make, match in (
         (lambda: Loop(nop, at_most=0), "at_most of 'loop' is 0"),
         (lambda: Map(nop, limit=0), "limit of 'map' is 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import attrs
@@ -119,7 +120,5 @@ async def test_an_expression_fails_by_name(expression: str, match: str) -> None:
 @given(st.text(max_size=30) | st.text("outps.e_[]()'\"0 -<=,", max_size=30))
 def test_any_text_is_read_or_refused(text: str) -> None:
     """No text brings another error than `UsageError`."""
-    try:
+    with contextlib.suppress(UsageError):
         Condition(text, print)
-    except UsageError as exc:
-        assert exc.hint

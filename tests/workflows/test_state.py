@@ -69,7 +69,7 @@ class DataReport:
 class StructReport(msgspec.Struct):
     """The same as a Struct."""
 
-    notes: Annotated[list[str], append] = []  # noqa: RUF012
+    notes: Annotated[list[str], append] = []
     count: Annotated[int, add] = 0
 
 
@@ -78,7 +78,7 @@ def split(text: str) -> list[str]:
     return text.split()
 
 
-async def run(nodes: Any, input: str = "go", state: type = Report) -> Any:
+async def run(nodes: Any, input: str = "go", state: type[Any] = Report) -> Any:
     """Run a workflow of the nodes with a state, and return the output or the content."""
     async with Runtime() as rt:
         result = await rt.run(Workflow("test", nodes, state=state), input)
@@ -86,7 +86,7 @@ async def run(nodes: Any, input: str = "go", state: type = Report) -> Any:
 
 
 @pytest.mark.parametrize("kind", [Report, DataReport, StructReport])
-def test_branches_are_joined_by_reducers(kind: type) -> None:
+def test_branches_are_joined_by_reducers(kind: type[Any]) -> None:
     """Each branch has a copy; the changes come together in the order of the items, under 50 schedules."""
 
     async def note(text: str, state: Any) -> str:
