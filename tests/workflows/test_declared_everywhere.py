@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import attrs
@@ -84,12 +85,8 @@ def _paths_of(texts: Iterable[str]) -> Iterable[str]:
     return (text.partition('"path":"')[2].partition('"')[0] for text in texts)
 
 
-def test_killed_at_every_write() -> None:
-    """The program ends after each write in turn, under 20 schedules: another one brings the same result and state.
-
-    No step that had ended runs again.
-    """
-    calls: list[str] = []
+def make_workflow(calls: list[str]) -> Workflow:
+    """Make a workflow with every kind of node, whose map logs the paths of its steps."""
 
     @step(idempotent=True)
     async def work(name: str, state: Log) -> int:
@@ -100,56 +97,53 @@ def test_killed_at_every_write() -> None:
         return len(name)
 
     @step(idempotent=True)
-    async def total(numbers: list[int]) -> int:
-        return sum(numbers)
-
-    @step(idempotent=True)
     def grow(number: int, state: Log) -> int:
         state.count += 1
         return number * 2
 
-    @step(idempotent=True)
-    def show(number: int, state: Log) -> list[Any]:
-        return [number, state.added, state.count]
+    def same(number: int) -> int:
+        return number
 
     def check(number: int) -> bool:
         return number > 20
 
-    def agent(name: str) -> Agent:
-        return Agent(ScriptedModel([name] * 9_999), name)
-
-    @step(idempotent=True)
-    def split(text: str) -> list[str]:
-        return text.split()
-
-    made = Workflow(
+    idempotent = step(idempotent=True)
+    agent = Agent(ScriptedModel(["a"] * 9_999), "a")
+    return Workflow(
         "all",
         [
-            split,
+            idempotent(_split),
             Map(work, key=str, limit=2),
-            total,
+            idempotent(_add_up),
             Loop([grow], until="state.count >= 6", at_most=9),
-            Parallel([agent("a"), step(idempotent=True)(lambda _: 1)], step(idempotent=True)(lambda n: n)),
-            total,
-            Goal(step(idempotent=True)(lambda n: n), step(idempotent=True)(check)),
-            Condition("output > 1", show),
+            Parallel([agent, idempotent(lambda _: 1)], idempotent(same)),
+            idempotent(_add_up),
+            Goal(idempotent(same), idempotent(check)),
+            Condition("output > 1", idempotent(_show)),
         ],
         state=Log,
     )
-    tried, seen = 0, set[str]()
+
+
+def test_killed_at_every_write() -> None:
+    """The program ends after each write in turn, under 20 schedules: another one brings the same result and state.
+
+    No step that had ended runs again.
+    """
+    calls: list[str] = []
+    made, tried, seen = make_workflow(calls), 0, set[str]()
+
+    async def scenario(at: int, lived: list[bool]) -> None:
+        calls.clear()
+        result, was_killed, ended = await run_and_kill(made, "a bb ccc", at)
+        lived.append(not was_killed)
+        seen.update(ended & set(calls))
+        assert not [path for path in ended if calls.count(path) > 1], "a step that had ended ran again"
+        assert (result.status, result.output) == ("completed", [49, [1, 2, 3], 6])
+
     for at in range(1, 100):
         lived: list[bool] = []
-
-        async def scenario(at: int = at) -> None:
-            calls.clear()
-            result, was_killed, ended = await run_and_kill(made, "a bb ccc", at)
-            lived.append(not was_killed)
-            seen.update(ended & set(calls))
-            assert not [path for path in ended if calls.count(path) > 1], "a step that had ended ran again"
-            assert result.output == [49, [1, 2, 3], 6]
-            assert result.status == "completed"
-
-        run_schedules(scenario, 20)
+        run_schedules(functools.partial(scenario, at, lived), 20)
         if all(lived):
             break
         tried += 1
@@ -181,64 +175,77 @@ def specs() -> st.SearchStrategy[Spec]:
 
 def interpret(spec: Spec, value: int, log: list[int]) -> int:
     """Carry out a tree, one node after the other."""
-    match spec:
-        case ("add", number):
-            log.append(number)
-            return value + int(number)
-        case ("chain", parts):
-            for part in parts:
-                value = interpret(part, value, log)
-            return value
-        case ("parallel", parts):
-            return sum([interpret(part, value, log) for part in parts])
-        case ("map", part, times):
-            return sum([interpret(part, value + at, log) for at in range(times)])
-        case ("loop", parts, times):
-            for _ in range(times):
-                value = interpret(("chain", parts), value, log)
-                if value > 10:
-                    break
-            return value
-        case ("if", then, otherwise):
-            return interpret(then if value % 2 else otherwise, value, log)
-        case ("route", parts):
-            return interpret(parts[value % len(parts)], value, log)
-        case ("workflow", part):
-            return interpret(part, value, [])
-    raise AssertionError(spec)
+    return _INTERPRETERS[spec[0]](value, log, *spec[1:])
+
+
+def _interpret_add(value: int, log: list[int], number: int) -> int:
+    log.append(number)
+    return value + number
+
+
+def _interpret_chain(value: int, log: list[int], parts: list[Spec]) -> int:
+    for part in parts:
+        value = interpret(part, value, log)
+    return value
+
+
+def _interpret_loop(value: int, log: list[int], parts: list[Spec], times: int) -> int:
+    for _ in range(times):
+        value = _interpret_chain(value, log, parts)
+        if value > 10:
+            break
+    return value
+
+
+_INTERPRETERS: dict[str, Callable[..., int]] = {
+    "add": _interpret_add,
+    "chain": _interpret_chain,
+    "parallel": lambda value, log, parts: sum([interpret(part, value, log) for part in parts]),
+    "map": lambda value, log, part, times: sum([interpret(part, value + at, log) for at in range(times)]),
+    "loop": _interpret_loop,
+    "if": lambda value, log, then, otherwise: interpret(then if value % 2 else otherwise, value, log),
+    "route": lambda value, log, parts: interpret(parts[value % len(parts)], value, log),
+    "workflow": lambda value, log, part: interpret(part, value, []),
+}
 
 
 def build(spec: Spec) -> Any:
     """Make nodes of a tree."""
-    match spec:
-        case ("add", number):
+    return _BUILDERS[spec[0]](*spec[1:])
 
-            @step(idempotent=True)
-            async def plus(value: int, state: Log) -> int:
-                await pause()
-                state.added.append(number)
-                state.count += 1
-                return value + int(number)
 
-            return plus
-        case ("chain", parts):
-            return [build(part) for part in parts]
-        case ("parallel", parts):
-            return [Parallel(*map(build, parts)), step(idempotent=True)(_add_up)]
-        case ("map", part, times):
-            return [
-                Map(build(part), over=lambda value: [value + at for at in range(times)], limit=2),
-                step(idempotent=True)(_add_up),
-            ]
-        case ("loop", parts, times):
-            return Loop([build(part) for part in parts], until="output > 10", at_most=times)
-        case ("if", then, otherwise):
-            return Condition(lambda value: value % 2, build(then), build(otherwise))
-        case ("route", parts):
-            return Router(lambda value: value % len(parts), dict(enumerate(map(build, parts))))
-        case ("workflow", part):
-            return Workflow("inner", [step(idempotent=True)(_read_number), build(part)], state=Log)
-    raise AssertionError(spec)
+def _build_add(number: int) -> Any:
+    @step(idempotent=True)
+    async def plus(value: int, state: Log) -> int:
+        await pause()
+        state.added.append(number)
+        state.count += 1
+        return value + number
+
+    return plus
+
+
+def _build_map(part: Spec, times: int) -> Any:
+    def spread(value: int) -> list[int]:
+        return [value + at for at in range(times)]
+
+    return [Map(build(part), over=spread, limit=2), step(idempotent=True)(_add_up)]
+
+
+_BUILDERS: dict[str, Callable[..., Any]] = {
+    "add": _build_add,
+    "chain": lambda parts: [build(part) for part in parts],
+    "parallel": lambda parts: [Parallel(*map(build, parts)), step(idempotent=True)(_add_up)],
+    "map": _build_map,
+    "loop": lambda parts, times: Loop([build(part) for part in parts], until="output > 10", at_most=times),
+    "if": lambda then, otherwise: Condition(lambda value: value % 2, build(then), build(otherwise)),
+    "route": lambda parts: Router(lambda value: value % len(parts), dict(enumerate(map(build, parts)))),
+    "workflow": lambda part: Workflow("inner", [step(idempotent=True)(_read_number), build(part)], state=Log),
+}
+
+
+def _split(text: str) -> list[str]:
+    return text.split()
 
 
 def _add_up(numbers: list[int]) -> int:
