@@ -93,7 +93,7 @@ async def test_an_expression_holds(expression: str) -> None:
     ],
 )
 def test_an_expression_is_refused_when_declared(expression: str, match: str) -> None:
-    """What is no expression is refused with the text, the place and the reason."""
+    """Text that is not an expression is refused with the text, the place and the reason."""
     with pytest.raises(UsageError, match=match) as caught:
         Condition(expression, print, name="gate")
     assert "when of 'gate'" in str(caught.value)

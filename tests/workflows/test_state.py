@@ -127,7 +127,7 @@ async def test_groups_within_groups_are_joined() -> None:
 
 
 async def test_two_writers_without_a_reducer_conflict() -> None:
-    """The error names the field and both branches; one writer is no conflict, in any branch."""
+    """The error names the field and both branches; a single writer in any branch does not conflict."""
 
     def name(text: str, state: Report) -> str:
         state.title = text
@@ -259,7 +259,7 @@ async def test_a_value_that_does_not_survive_is_refused_by_name() -> None:
 
 
 def test_a_state_must_be_usable() -> None:
-    """A class without defaults, a frozen class, and what is no class with fields are refused when declared."""
+    """A class without defaults, a frozen class, and a class without fields are refused when declared."""
 
     @attrs.define
     class Needs:
