@@ -25,6 +25,8 @@ __all__ = [
     "Config",
     "ConfigWarning",
     "RuntimeConfig",
+    "WorkflowConfig",
+    "file_error",
     "load_config",
     "read_settings",
     "settings_error",
@@ -64,6 +66,16 @@ class AgentConfig:
 
 
 @attrs.frozen
+class WorkflowConfig:
+    """A table `[workflows.NAME]`: nodes are names of runnables, lists, and tables such as `{map = "writer"}`."""
+
+    nodes: tuple[Any, ...]
+    description: str = ""
+    limits: Limits | None = None
+    version: int = 1
+
+
+@attrs.frozen
 class Config:
     """A whole agno-rt.toml. `path` is the file, or `None` without a file."""
 
@@ -72,6 +84,7 @@ class Config:
     limits: Limits = Limits()
     agents: Mapping[str, AgentConfig] = attrs.Factory(dict)
     plugins: Mapping[str, Mapping[str, Any]] = attrs.Factory(dict)
+    workflows: Mapping[str, WorkflowConfig] = attrs.Factory(dict)
 
 
 def load_config(path: Path) -> Config:
@@ -104,6 +117,15 @@ def settings_error(problem: str, settings: Mapping[str, Any], where: str, hint: 
     return reader.error(problem, where.strip("[]"), "", hint)
 
 
+def file_error(path: Path | None, problem: str, table: str, key: str, hint: str = "") -> ConfigError:
+    """Return an error about a key of a table of the file, with the line. Reads the file again to find the line."""
+    try:
+        text = "" if path is None else path.read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    return _Reader(path, text).error(problem, table, key, hint)
+
+
 class Table(dict[str, Any]):
     """A table with its file, so that an error in one of its values can name the line."""
 
@@ -128,6 +150,10 @@ class _Reader:
             limits=self.table(Limits, self._mapping(data, "limits"), "limits"),
             agents={name: self.table(AgentConfig, table, f"agents.{name}") for name, table in agents.items()},
             plugins={name: Table(table, self) for name, table in self._tables(data, "plugins").items()},
+            workflows={
+                name: self.table(WorkflowConfig, table, f"workflows.{name}")
+                for name, table in self._tables(data, "workflows").items()
+            },
         )
 
     def table(self, cls: type[C], data: Mapping[str, Any], where: str) -> C:

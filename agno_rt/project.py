@@ -153,6 +153,11 @@ def _build_project(path: Path, config: Config) -> Project:
                 hint = "Rename one of them."
                 raise ConfigError(f"{path}: there is an agent {name!r} in [agents] and in {source}", hint=hint)
             sources.setdefault(name, source)
+    if config.workflows:
+        from agno_rt._runtime.build_workflows import build_workflows  # projects without workflows need no nodes
+
+        build_workflows(config, runnables)
+        sources |= dict.fromkeys(config.workflows, str(path))
     return Project(str(path), runnables, config, sources)
 
 
