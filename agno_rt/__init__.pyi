@@ -39,8 +39,9 @@ from agno_rt.teams.team import Team as Team
 from agno_rt.tools import Tool as Tool
 from agno_rt.tools import Toolkit as Toolkit
 from agno_rt.tools import tool as tool
-from agno_rt.workflows import step as step
-from agno_rt.workflows import workflow as workflow
+from agno_rt.workflows.declared import Workflow as Workflow
+from agno_rt.workflows.functions import step as step
+from agno_rt.workflows.functions import workflow as workflow
 from agno_rt.wrappers.cache import Cache as Cache
 from agno_rt.wrappers.fallback import Fallback as Fallback
 from agno_rt.wrappers.fallback import Hedge as Hedge

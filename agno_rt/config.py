@@ -26,6 +26,8 @@ __all__ = [
     "ConfigWarning",
     "RuntimeConfig",
     "TeamConfig",
+    "WorkflowConfig",
+    "file_error",
     "load_config",
     "read_settings",
     "settings_error",
@@ -79,6 +81,16 @@ class TeamConfig:
 
 
 @attrs.frozen
+class WorkflowConfig:
+    """A table `[workflows.NAME]`: nodes are names of runnables, lists, and tables such as `{map = "writer"}`."""
+
+    nodes: tuple[Any, ...]
+    description: str = ""
+    limits: Limits | None = None
+    version: int = 1
+
+
+@attrs.frozen
 class Config:
     """A whole agno-rt.toml. `path` is the file, or `None` without a file."""
 
@@ -88,6 +100,7 @@ class Config:
     agents: Mapping[str, AgentConfig] = attrs.Factory(dict)
     plugins: Mapping[str, Mapping[str, Any]] = attrs.Factory(dict)
     teams: Mapping[str, TeamConfig] = attrs.Factory(dict)
+    workflows: Mapping[str, WorkflowConfig] = attrs.Factory(dict)
 
 
 def load_config(path: Path) -> Config:
@@ -120,6 +133,15 @@ def settings_error(problem: str, settings: Mapping[str, Any], where: str, hint: 
     return reader.error(problem, where.strip("[]"), key, hint)
 
 
+def file_error(path: Path | None, problem: str, table: str, key: str, hint: str = "") -> ConfigError:
+    """Return an error about a key of a table of the file, with the line. Reads the file again to find the line."""
+    try:
+        text = "" if path is None else path.read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    return _Reader(path, text).error(problem, table, key, hint)
+
+
 class Table(dict[str, Any]):
     """A table with its file, so that an error in one of its values can name the line."""
 
@@ -145,6 +167,10 @@ class _Reader:
             agents={name: self.table(AgentConfig, table, f"agents.{name}") for name, table in agents.items()},
             teams={name: self._team(name, table) for name, table in self._tables(data, "teams").items()},
             plugins={name: Table(table, self) for name, table in self._tables(data, "plugins").items()},
+            workflows={
+                name: self.table(WorkflowConfig, table, f"workflows.{name}")
+                for name, table in self._tables(data, "workflows").items()
+            },
         )
 
     def _team(self, name: str, data: Mapping[str, Any]) -> TeamConfig:

@@ -30,6 +30,7 @@ __all__ = [
     "PluginError",
     "RunCancelled",
     "SessionConflict",
+    "StateConflict",
     "StepFailed",
     "StepUncertain",
     "ToolDefinitionError",
@@ -264,6 +265,14 @@ class JournalMismatch(WorkflowError):
 
     code = "journal_mismatch"
     http_status = 409
+
+
+class StateConflict(WorkflowError):
+    """Two branches of a workflow changed one field of the state, and the field has no reducer that can join them."""
+
+    code = "state_conflict"
+
+    field: str = ""
 
 
 class Unanswered(WorkflowError):

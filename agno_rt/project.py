@@ -156,6 +156,11 @@ def _build_project(path: Path, config: Config) -> Project:
             sources.setdefault(name, source)
     build_teams(config.teams, runnables)
     sources |= dict.fromkeys(config.teams, str(path))
+    if config.workflows:
+        from agno_rt._runtime.build_workflows import build_workflows  # projects without workflows need no nodes
+
+        build_workflows(config, runnables)
+        sources |= dict.fromkeys(config.workflows, str(path))
     return Project(str(path), runnables, config, sources)
 
 

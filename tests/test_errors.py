@@ -60,6 +60,7 @@ def test_codes_are_stable_and_unique() -> None:
         "PluginError": "plugin",
         "RunCancelled": "cancelled",
         "SessionConflict": "session_conflict",
+        "StateConflict": "state_conflict",
         "StepFailed": "step_failed",
         "StepUncertain": "step_uncertain",
         "ToolDefinitionError": "tool_definition",

@@ -463,6 +463,7 @@ def test_the_public_surface() -> None:
         "Toolkit",
         "Usage",
         "Verdict",
+        "Workflow",
         "hookimpl",
         "run",
         "step",

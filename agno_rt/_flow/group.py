@@ -15,7 +15,7 @@ from agno_rt._flow.scope import Scope
 from agno_rt.errors import JournalMismatch, UsageError
 from agno_rt.failures import must_pass
 from agno_rt.runnable import Group, OnError, Runnable
-from agno_rt.workflows import SCOPE
+from agno_rt.workflows.functions import SCOPE
 
 __all__ = ["LiveGroup"]
 

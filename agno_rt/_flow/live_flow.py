@@ -41,7 +41,7 @@ from agno_rt.messages import Usage
 from agno_rt.models import NO_USAGE
 from agno_rt.result import RunResult
 from agno_rt.runnable import Ask, Flow, OnError, Runnable, Stop
-from agno_rt.workflows import SCOPE, StepFunction
+from agno_rt.workflows.functions import SCOPE, StepFunction
 
 __all__ = ["LiveFlow"]
 

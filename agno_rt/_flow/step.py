@@ -11,7 +11,7 @@ import trio
 from agno_rt._drive.tool_threads import Threads
 from agno_rt.errors import AgnoError, DeadlineExceeded, Overloaded, StepFailed, UsageError
 from agno_rt.failures import must_pass, named
-from agno_rt.workflows import StepFunction
+from agno_rt.workflows.functions import StepFunction
 
 __all__ = ["call_step_function"]
 

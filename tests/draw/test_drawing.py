@@ -24,7 +24,7 @@ def find(what: str) -> str:
 
 @attrs.define(eq=False)
 class Several(Runnable):
-    """Has parts, and says nothing about their order."""
+    """Has parts, and says nothing about an order."""
 
     steps: Any
     name: str = ""
@@ -37,7 +37,7 @@ class Several(Runnable):
 
 
 class Chain(Several):
-    """Knows the order of its parts."""
+    """Knows the order of the parts."""
 
     def drawing(self, draw: Any) -> Drawing:
         """See `Runnable.drawing`."""
@@ -53,7 +53,7 @@ def test_an_agent_is_a_box() -> None:
 
 
 def test_parts_are_side_by_side() -> None:
-    """A runnable draws its parts by their own methods."""
+    """A runnable draws the parts by the method of each part."""
     one, two = Agent("echo:x", "one"), Agent("echo:y", "two")
     drawing = draw(Several([Chain([one, two], "chain"), two], "all"))
 
@@ -67,7 +67,7 @@ def test_a_workflow_has_its_runnables() -> None:
     """The picture of a workflow in code has the runnables that it names."""
     one = Agent("echo:x", "one")
 
-    @workflow(runnables=[one])
+    @workflow(runnables=(one,))
     async def report(topic: str, flow: Flow) -> str:
         return topic
 
@@ -75,7 +75,7 @@ def test_a_workflow_has_its_runnables() -> None:
 
 
 def test_a_runnable_within_itself() -> None:
-    """A runnable within itself is a box that says so."""
+    """A runnable within itself is a box with a note."""
     outer = Several([], "outer")
     outer.steps = [Several([outer], "inner")]
 

@@ -38,7 +38,7 @@ DRAWINGS = st.recursive(
 
 @attrs.frozen
 class Rect:
-    """A rectangle of a picture, with its texts as pairs of x and width."""
+    """A rectangle of a picture, with texts as pairs of x and width."""
 
     left: float
     top: float
@@ -69,13 +69,13 @@ def rects(root: ET.Element) -> Iterator[Rect]:
         assert rect is not None
         x, y, width, height = (float(rect.get(name, "")) for name in ("x", "y", "width", "height"))
         texts = [
-            (float(each.get("x", "")), float(each.get("y", "")), measure_text(each.text or "", _size(each)))
+            (float(each.get("x", "")), float(each.get("y", "")), measure_text(each.text or "", _measure_size(each)))
             for each in group.iter(f"{SVG}text")
         ]
         yield Rect(x, y, x + width, y + height, "frame" in rect.get("class", "").split(), texts)
 
 
-def _size(text: ET.Element) -> float:
+def _measure_size(text: ET.Element) -> float:
     return 14 if text.get("class") == "name" else 12
 
 
@@ -96,7 +96,7 @@ def view(root: ET.Element) -> Rect:
 @example(Drawing("w" * 80, "agent", ["W" * 80]))
 @example(Drawing(parts=[Drawing(parts=[Drawing("a"), Drawing("b")], form="parallel")], form="loop"))
 def test_boxes_do_not_overlap(drawing: Drawing) -> None:
-    """Two boxes have no common point; a frame contains a box or is apart from it; everything is in the view."""
+    """Two boxes have no common point; a frame contains a box or is apart from it; all lie in the view."""
     root = ET.fromstring(render_svg(drawing))
     found = list(rects(root))
 
