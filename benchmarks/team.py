@@ -95,11 +95,6 @@ class Counts:
         """Steps of trio's scheduler in a run."""
         return self._count(measuring.scheduler_steps)
 
-    @exact("bytes")
-    def track_bytes_held(self, mode: str) -> int:
-        """The most bytes that a run holds at a time."""
-        return self._count(measuring.bytes_held)
-
     def _count(self, count: Callable[[Times], Awaitable[int]]) -> int:
         async def body(runtime: Runtime) -> int:
             return await count(_repeat(self.team, runtime))
