@@ -29,7 +29,6 @@ from agno_rt._runtime.check_parts import (
     wrong_product_error,
 )
 from agno_rt._runtime.opened import HeldPlaces, ToolkitsClosed
-from agno_rt._runtime.prepare_team import prepare_team
 from agno_rt.agent import PLAIN_MEMORY, Agent, ToolLike, limits_of, memory_of, settings_of
 from agno_rt.errors import AgnoError, UsageError
 from agno_rt.failures import must_pass, named, repr_of
@@ -41,7 +40,6 @@ from agno_rt.models import NO_PROFILE, NO_SETTINGS, Binder, Model, ModelProfile,
 from agno_rt.plugins import PluginHost
 from agno_rt.result import RunResult
 from agno_rt.runnable import Runnable, list_parts
-from agno_rt.teams.team import Team
 from agno_rt.tools import Tool, Toolkit
 from agno_rt.tools import tool as as_tool
 from agno_rt.wrappers.base import Wrapper
@@ -111,8 +109,6 @@ class Resolver:
 
     def resolve(self, runnable: Runnable) -> Resolved:
         """Return the resolved parts of the runnable. Raises `UsageError` or `PluginError`."""
-        if isinstance(runnable, Team):
-            runnable = prepare_team(runnable, self._plugins, self._settings)
         if isinstance(runnable, Runnable) and not isinstance(runnable, Agent):
             return self._resolve_flow(runnable)
         return self.resolve_agent(runnable)
@@ -191,8 +187,13 @@ class Resolver:
         return made
 
     def _resolve_flow(self, runnable: Runnable) -> Resolved:
-        from agno_rt._flow.conduct import ResolvedFlow, conduct  # agents alone need no flow
+        # Agents alone need neither flows nor teams.
+        from agno_rt._flow.conduct import ResolvedFlow, conduct
+        from agno_rt._runtime.prepare_team import prepare_team
+        from agno_rt.teams.team import Team
 
+        if isinstance(runnable, Team):
+            runnable = prepare_team(runnable, self._plugins, self._settings)
         check_runnable(runnable)
         check_own_name(runnable)
         limits = None if runnable.limits is None else limits_of(runnable.limits)
