@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import trio
 
@@ -54,6 +55,14 @@ with Parts() as setup:
     }
 
 
+def _repeat(runnable: Any, runtime: Runtime) -> Times:
+    async def runs(times: int) -> None:
+        for _ in itertools.repeat(None, times):
+            await runtime.run(runnable, "go")
+
+    return runs
+
+
 class Workflow:
     """A run of a workflow: `stored` in `memory:`, or `unstored`."""
 
@@ -66,32 +75,36 @@ class Workflow:
 
     def time_100_runs(self, body: str, kept: str) -> None:
         """A hundred, one after another; opening the runtime is in it too."""
-        in_runtime(lambda runtime: self._runs(runtime)(100))
+        in_runtime(lambda runtime: _repeat(self.workflow, runtime)(100))
 
     @measured_in("checkpoints")
     def track_checkpoints_a_run(self, body: str, kept: str) -> float:
         """How many bare trio checkpoints a run takes as long as."""
 
         async def measure(runtime: Runtime) -> float:
-            return await ratio(self._runs(runtime), checkpoints)
+            return await ratio(_repeat(self.workflow, runtime), checkpoints, times=20)
 
         return float(in_runtime(measure))
 
+
+class Counts:
+    """Exact counts of a workflow. Not of branches: trio orders the branches of a group at random."""
+
+    params = (("10 steps", "10 agents"), ("unstored", "stored"))
+    param_names = ("body", "kept")
+
+    def setup(self, body: str, kept: str) -> None:
+        """Choose the workflow."""
+        self.workflow = WORKFLOWS[body, kept]
+
     @exact("calls")
     def track_python_calls(self, body: str, kept: str) -> int:
-        """Python calls a run."""
+        """Python calls of a run."""
 
         async def measure(runtime: Runtime) -> int:
-            return await measuring.python_calls(self._runs(runtime))
+            return await measuring.python_calls(_repeat(self.workflow, runtime))
 
         return int(in_runtime(measure))
-
-    def _runs(self, runtime: Runtime) -> Times:
-        async def runs(times: int) -> None:
-            for _ in itertools.repeat(None, times):
-                await runtime.run(self.workflow, "go")
-
-        return runs
 
 
 class Bare:
@@ -108,6 +121,6 @@ class Bare:
                         nursery.start_soon(double.function, number)
 
         async def measure(runtime: Runtime) -> float:
-            return await ratio(nurseries, checkpoints)
+            return await ratio(nurseries, checkpoints, times=100)
 
         return float(in_runtime(measure))

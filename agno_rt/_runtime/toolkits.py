@@ -32,7 +32,7 @@ __all__ = ["Toolkits", "not_open_error"]
 T = TypeVar("T")
 
 ATTEMPTS = 3
-"""How often to open an agent's toolkits if a toolkit is lost before the run begins."""
+"""The most attempts to open an agent's toolkits, if a toolkit is lost before the run begins."""
 
 OPEN_SECONDS = 60.0
 """Seconds that a toolkit may take to open."""
