@@ -32,6 +32,7 @@ from agno_rt._runtime.closing import close_all
 from agno_rt._runtime.observers import Observers
 from agno_rt._runtime.opened import ToolkitsClosed
 from agno_rt._runtime.resolve import Resolver
+from agno_rt._runtime.run_controls import RunControls
 from agno_rt._runtime.sessions import Sessions
 from agno_rt._runtime.toolkits import Toolkits, not_open_error
 from agno_rt._schema.generics import DepsT, OutputT
@@ -46,7 +47,7 @@ from agno_rt.models import Model
 from agno_rt.names import check_name
 from agno_rt.plugins import PluginHost
 from agno_rt.result import RunResult
-from agno_rt.run_store import Approval, Resume, RunRecord, RunStatus
+from agno_rt.run_store import Resume
 from agno_rt.runnable import Runnable, list_parts
 from agno_rt.runs import STREAM_BUFFER, Run, RunStream, carry_out, stop
 from agno_rt.tools import Tool
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
 __all__ = ["Input", "Runtime"]
 
 
-class Runtime:
+class Runtime(RunControls):
     """Runs agents, and holds resources open for them: `async with Runtime() as rt:`.
 
     Args:
@@ -246,10 +247,6 @@ class Runtime:
         await self._open_tools(agent)
         return await map_runs(functools.partial(self.run, agent, deps=deps), inputs, concurrency, on_error, on_result)
 
-    def add(self, *runnables: Runnable) -> None:
-        """Make runnables known by name, so that their stored runs can be resumed."""
-        self._stored.add(runnables)
-
     async def resume(
         self,
         run_id: str,
@@ -272,52 +269,6 @@ class Runtime:
         """
         found = await self._stored.runnable_of(run_id, user) if agent is None else agent
         return await self.run(found, Resume(run_id, force), user=user, deps=deps)
-
-    async def fork(self, run_id: str, entries: int | str | None = None, *, user: str | None = None) -> str:
-        """Store a run with the first `entries` of a run's journal, all, or those before a step's path; return its id.
-
-        Resume the new run by its id; the user is the same. Raises `NotFound`, and `UsageError` for a missing entry.
-        """
-        return await self._stored.fork(run_id, entries, user)
-
-    async def cancel(self, run_id: str, *, user: str | None = None) -> bool:
-        """Cancel a stored run in any process; return False for an ended run. A cancelled run can be resumed."""
-        return await self._stored.cancel(run_id, user)
-
-    async def signal(self, run_id: str, name: str, value: Any = None, *, user: str | None = None) -> RunStatus:
-        """Send a signal to a workflow's run, for `Flow.signal`; return the run's status. Resume a paused run then.
-
-        Raises `NotFound`, `RunConflict` for a completed run, and `UsageError` for a value that JSON cannot carry.
-        """
-        return await self._stored.signal(run_id, name, value, user)
-
-    def is_stopped(self, record: RunRecord) -> bool:
-        """Return whether a stored run is `running` without a living process, and can be resumed."""
-        return self._stored.is_stopped(record)
-
-    async def approval(self, approval: str, *, user: str | None = None) -> Approval:
-        """Return an approval, pending or decided, by its id. Raises `NotFound`."""
-        return await self._stored.approval(approval, user)
-
-    async def approve(
-        self, approval: str, arguments: Any = None, *, user: str | None = None, by: str | None = None
-    ) -> Approval:
-        """Allow the waiting tool call, with other `arguments` if given. Then resume the run.
-
-        Raises `NotFound`, `ApprovalConflict` for a decided or expired approval, and `UsageError` for arguments that do
-        not fit the tool.
-        """
-        return await self._stored.decide(approval, "approved", arguments, by=by, user=user)
-
-    async def deny(
-        self, approval: str, reason: str = "", *, user: str | None = None, by: str | None = None
-    ) -> Approval:
-        """Refuse the waiting call, with a reason for the model. Then resume the run. Raises as `approve`."""
-        return await self._stored.decide(approval, "denied", reason=reason, by=by, user=user)
-
-    async def answer(self, approval: str, value: Any, *, user: str | None = None, by: str | None = None) -> Approval:
-        """Give the user's input for a tool, or the result of a tool carried out elsewhere. Raises as `approve`."""
-        return await self._stored.decide(approval, "answered", value, by=by, user=user)
 
     @property
     def memory(self) -> MemoryBackend:
@@ -378,14 +329,6 @@ class Runtime:
 
         check_in_trio("a Runtime")
         return task_tree(self._model_calls, self.statistics(), self._resolver.workers.threads)
-
-    @property
-    def _stored(self) -> StoredRuns:
-        if self._stored_runs is None:
-            from agno_rt._runtime.stored_runs import StoredRuns  # few runtimes store runs
-
-            self._stored_runs = StoredRuns(lambda: self.memory, self._open_tools)
-        return self._stored_runs
 
     def _job(
         self, runnable: Runnable, input: Input, asked: Asked, buffer: EventBuffer | None, outer: Job[Any] | None

@@ -119,6 +119,8 @@ def page(name: str) -> str:
         members += "   :show-inheritance:\n" if members and _list_public_bases(value) else ""
         if kind == "class" and name.startswith("agno_rt.testing"):
             members += "   :inherited-members: Exception\n" if not public.endswith("Contract") else ""
+        elif kind == "class" and any(_is_in_private_module(base) for base in value.__bases__):
+            members += "   :inherited-members:\n"
         members += "   :no-value:\n" if kind == "data" else ""
         parts.append(f"## {public}\n\n```{{eval-rst}}\n.. auto{kind}:: {name}.{public}\n{members}```")
     return "\n\n".join(parts) + "\n"
@@ -239,9 +241,13 @@ def _format_default(value: ast.expr | None) -> str:
 def _list_public_bases(cls: type) -> list[Any]:
     """Return the public bases, without `object`, `Protocol` and `Generic`."""
     bases = getattr(cls, "__orig_bases__", cls.__bases__)
-    return [
-        base for base in bases if base.__name__[:1] != "_" and base.__name__ not in ("object", "Protocol", "Generic")
-    ]
+    named = [base for base in bases if base.__name__ not in ("object", "Protocol", "Generic")]
+    return [base for base in named if base.__name__[:1] != "_" and not _is_in_private_module(base)]
+
+
+def _is_in_private_module(cls: Any) -> bool:
+    """Return whether the class is the kernel's, in a folder whose name begins with an underscore."""
+    return "agno_rt._" in cls.__module__
 
 
 def public_bases(_app: Any, _name: str, obj: Any, _options: Any, bases: list[Any]) -> None:

@@ -1,0 +1,87 @@
+"""The controls of stored runs: the part of a runtime's methods that take the id of a run or of an approval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from agno_rt.memory import MemoryBackend
+from agno_rt.run_store import Approval, RunRecord, RunStatus
+from agno_rt.runnable import Runnable
+from agno_rt.tools import Tool
+
+if TYPE_CHECKING:
+    from agno_rt._runtime.stored_runs import StoredRuns
+
+__all__ = ["RunControls"]
+
+
+class RunControls:
+    """Base of `Runtime` for stored runs. The subclass holds the memory and opens toolkits."""
+
+    _stored_runs: StoredRuns | None
+
+    if TYPE_CHECKING:
+
+        @property
+        def memory(self) -> MemoryBackend: ...
+
+        async def _open_tools(self, runnable: Runnable) -> Mapping[str, Tool]: ...
+
+    def add(self, *runnables: Runnable) -> None:
+        """Make runnables known by name, so that their stored runs can be resumed."""
+        self._stored.add(runnables)
+
+    async def fork(self, run_id: str, entries: int | str | None = None, *, user: str | None = None) -> str:
+        """Store a run with the first `entries` of a run's journal, all, or those before a step's path; return its id.
+
+        Resume the new run by its id; the user is the same. Raises `NotFound`, and `UsageError` for a missing entry.
+        """
+        return await self._stored.fork(run_id, entries, user)
+
+    async def cancel(self, run_id: str, *, user: str | None = None) -> bool:
+        """Cancel a stored run in any process; return False for an ended run. A cancelled run can be resumed."""
+        return await self._stored.cancel(run_id, user)
+
+    async def signal(self, run_id: str, name: str, value: Any = None, *, user: str | None = None) -> RunStatus:
+        """Send a signal to a workflow's run, for `Flow.signal`; return the run's status. Resume a paused run then.
+
+        Raises `NotFound`, `RunConflict` for a completed run, and `UsageError` for a value that JSON cannot carry.
+        """
+        return await self._stored.signal(run_id, name, value, user)
+
+    def is_stopped(self, record: RunRecord) -> bool:
+        """Return whether a stored run is `running` without a living process, and can be resumed."""
+        return self._stored.is_stopped(record)
+
+    async def approval(self, approval: str, *, user: str | None = None) -> Approval:
+        """Return an approval, pending or decided, by its id. Raises `NotFound`."""
+        return await self._stored.approval(approval, user)
+
+    async def approve(
+        self, approval: str, arguments: Any = None, *, user: str | None = None, by: str | None = None
+    ) -> Approval:
+        """Allow the waiting tool call, with other `arguments` if given. Then resume the run.
+
+        Raises `NotFound`, `ApprovalConflict` for a decided or expired approval, and `UsageError` for arguments that do
+        not fit the tool.
+        """
+        return await self._stored.decide(approval, "approved", arguments, by=by, user=user)
+
+    async def deny(
+        self, approval: str, reason: str = "", *, user: str | None = None, by: str | None = None
+    ) -> Approval:
+        """Refuse the waiting call, with a reason for the model. Then resume the run. Raises as `approve`."""
+        return await self._stored.decide(approval, "denied", reason=reason, by=by, user=user)
+
+    async def answer(self, approval: str, value: Any, *, user: str | None = None, by: str | None = None) -> Approval:
+        """Give the user's input for a tool, or the result of a tool carried out elsewhere. Raises as `approve`."""
+        return await self._stored.decide(approval, "answered", value, by=by, user=user)
+
+    @property
+    def _stored(self) -> StoredRuns:
+        if self._stored_runs is None:
+            from agno_rt._runtime.stored_runs import StoredRuns  # few runtimes store runs
+
+            self._stored_runs = StoredRuns(lambda: self.memory, self._open_tools)
+        return self._stored_runs
