@@ -76,6 +76,7 @@ FLOORS: dict[str, int] = {
     "cli": 8,
     "defaults": 8,
     "from_asyncio": 8,
+    "http_client": 8,
     "testing": 8,
 }
 """The floor of each module of the kernel, as the table in the design has it."""
@@ -93,6 +94,7 @@ OUTSIDE: dict[int, set[str]] = {
 EDGE_OUTSIDE: dict[str, set[str]] = {
     "defaults": {"attrs", "msgspec", "structlog", "trio"},
     "from_asyncio": {"attrs", "trio"},
+    "http_client": {"attrs", "httpx2", "trio"},
     "testing": {"attrs", "msgspec", "pytest", "trio"},
     "cli": {"attrs", "click", "msgspec", "rich", "trio"},
 }

@@ -10,15 +10,16 @@ from typing import Any
 
 import attrs
 import pytest
-from agno_rt_openai.refusals import Peer, refusal, retry_after
-from agno_rt_openai.sse import EventParser
-from agno_rt_openai.wire import ChatStream, Dialect, completion, deltas, request_bytes
+from agno_rt_openai.wire import ChatStream, Dialect, completion, request_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agno_rt import Message, ModelRequest, ModelSettings, ToolCall, Usage, tool
 from agno_rt.errors import ModelError, UsageError
 from agno_rt.events import Delta, ReasoningDelta, TextDelta
+from agno_rt.wire.deltas import split_response
+from agno_rt.wire.refusals import Peer, refusal, retry_after
+from agno_rt.wire.sse import EventParser
 
 SECRET = "sk-0123456789abcdef"
 PEER = Peer(
@@ -343,7 +344,7 @@ class TestCompletion:
         body = {"choices": [{"message": message, "finish_reason": "length"}], "usage": {"prompt_tokens": 1}}
         response = completion(json.dumps(body).encode(), PEER, OTHER)
         assert (response.content, response.finish_reason, response.usage) == ("Hi.", "length", Usage(1, 0))
-        assert len(list(deltas(response))) == 2
+        assert len(list(split_response(response))) == 2
 
     def test_splits_off_what_is_thought(self) -> None:
         """A whole body with reasoning in tags is split like a stream, and its tokens are counted."""

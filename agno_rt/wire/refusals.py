@@ -8,20 +8,31 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from http.client import responses as phrases
-from typing import Any
+from http import HTTPStatus
+from typing import Any, TypeAlias
 from urllib.parse import quote, quote_plus, unquote_plus
 
 import attrs
 
 from agno_rt.errors import ModelError
-from agno_rt.wire.chat_completions import mend_value
-from agno_rt_openai.lenient import read_json
+from agno_rt.wire._text import mend_value
+from agno_rt.wire.lenient_json import read_json
 
-__all__ = ["Peer", "kind_of", "plain", "refusal", "reported", "retry_after"]
+__all__ = [
+    "MAX_TEXT",
+    "MOST_SECONDS",
+    "ErrorReader",
+    "Peer",
+    "describe_error",
+    "kind_of",
+    "plain",
+    "refusal",
+    "reported",
+    "request_id",
+    "retry_after",
+]
 
 MAX_TEXT = 500
 """Characters of the server's own words in a message."""
@@ -36,18 +47,38 @@ _TEXTS = ("message", "detail", "error_msg", "error_message", "errmsg", "msg", "e
 _TOO_MANY = 429
 _NO_CREDIT = "insufficient_quota"
 _SECRET_LENGTH = 8
+_REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "x-goog-request-id", "x-ms-request-id", "cf-ray")
+"""Headers with the number of a request, by which a service finds the request in its own logs."""
+
+ErrorReader: TypeAlias = Callable[[Any], tuple[Any, str]]
+"""Returns the words of an error object and the error's kind in small letters; both are empty for anything else."""
+
+
+def describe_error(error: Any) -> tuple[Any, str]:
+    """Return the words and the kind of an error object in the form of OpenAI or of one of its relatives."""
+    if not isinstance(error, dict):
+        return (error if isinstance(error, str) else ""), ""
+    text = next(filter(None, map(error.get, _TEXTS)), "")
+    kinds = (error.get(name) for name in ("code", "type", "status"))
+    return text, next((kind.lower() for kind in kinds if isinstance(kind, str) and not kind.isdecimal()), "")
 
 
 @attrs.frozen(kw_only=True)
 class Peer:
-    """The asked server, for errors: the model, the provider and the address. `secrets` are cut out of errors."""
+    """The asked server, for errors: the model, the provider and the address. `secrets` are cut out of errors.
+
+    `key_source` says where the API key comes from, and `request_id` is the service's number for the request.
+    `read_error` reads the service's error objects.
+    """
 
     name: str
     provider: str
     model: str
     url: str
     key_source: str = "nowhere"
+    request_id: str = ""
     secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
+    read_error: ErrorReader = describe_error
 
     def error(
         self,
@@ -85,9 +116,10 @@ def _list_spellings(secrets: Iterable[str]) -> set[str]:
 
 def refusal(peer: Peer, status: int, headers: Mapping[str, str], body: bytes, now: float) -> ModelError:
     """Make the error for an answer without a status of success. `now` is the time in seconds since 1970."""
+    peer = attrs.evolve(peer, request_id=request_id(headers))
     text, kind = _read_error_text(body, headers.get("content-type", ""), peer)
     no_credit = kind == _NO_CREDIT
-    phrase = phrases.get(status, "")
+    phrase = _find_phrase(status)
     wait = retry_after(headers, now)
     if wait is None and status == _TOO_MANY:
         wait = _find_reset_wait(headers, now)
@@ -102,11 +134,23 @@ def refusal(peer: Peer, status: int, headers: Mapping[str, str], body: bytes, no
     )
 
 
+def _find_phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def request_id(headers: Mapping[str, str]) -> str:
+    """Return the service's number for the request, empty without a number."""
+    return next(filter(None, map(headers.get, _REQUEST_IDS)), "")
+
+
 def reported(peer: Peer, error: Any) -> ModelError:
     """Make the error for an error that the server reports with status 200, alone or in the middle of an answer."""
     inner = error.get("error") if isinstance(error, dict) else None
     error = inner or error
-    text, kind = _describe_error(error, peer)
+    text, kind = _explain_error(error, peer)
     status = _find_status(error)
     passing = any(part in kind for part in _PASSING) if status is None else status in _RETRYABLE or status >= 500
     return peer.error(f"reported an error: {text}", status=status, retryable=passing and kind != _NO_CREDIT)
@@ -123,6 +167,9 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     seconds = _parse_number(value)
     if seconds is not None or not value:
         return None if seconds is None else min(MOST_SECONDS, seconds)
+    # Dates are rare, and the module for them takes milliseconds to load.
+    from email.utils import parsedate_to_datetime
+
     try:
         return _seconds_until(parsedate_to_datetime(value), now)
     except (ValueError, OverflowError):
@@ -195,22 +242,14 @@ def _read_error_text(body: bytes, content_type: str, peer: Peer) -> tuple[str, s
     if not isinstance(value, dict):
         return plain(body, peer), ""
     error = value.get("error")
-    return _describe_error(error or value, peer) if error or _find_text(value) else (plain(body, peer), "")
+    return _explain_error(error or value, peer) if error or peer.read_error(value)[0] else (plain(body, peer), "")
 
 
-def _describe_error(error: Any, peer: Peer) -> tuple[str, str]:
-    """Return the words of an error of any type, and the error's kind in small letters."""
-    if not isinstance(error, dict):
-        return plain(error if isinstance(error, str) else _write_json(error), peer), ""
-    text = _find_text(error) or error
-    kinds = (error.get(name) for name in ("code", "type", "status"))
-    kind = next((kind for kind in kinds if isinstance(kind, str) and not kind.isdecimal()), "")
-    return plain(text if isinstance(text, str) else _write_json(text), peer), kind.lower()
-
-
-def _find_text(error: Mapping[str, Any]) -> Any:
-    """Return the text of an error, from the first field that has text."""
-    return next(filter(None, (error.get(name) for name in _TEXTS)), None)
+def _explain_error(error: Any, peer: Peer) -> tuple[str, str]:
+    """Return the words of an error of any type, fit for a message, and the error's kind."""
+    text, kind = peer.read_error(error)
+    text = text or error
+    return plain(text if isinstance(text, str) else _write_json(text), peer), kind
 
 
 def _find_status(error: Any) -> int | None:
