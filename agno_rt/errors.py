@@ -137,7 +137,8 @@ class ModelError(AgnoError):
     """A model did not give a usable answer.
 
     `provider` names the model or its service. `status` is the HTTP status, if any. `retryable` says whether
-    the same request may succeed later. `retry_after` is the wait requested by the service, in seconds.
+    the same request may succeed later. `retry_after` is the wait requested by the service, in seconds. `request_id` is
+    the provider's name for the request, or empty.
     """
 
     code = "model"
@@ -147,6 +148,7 @@ class ModelError(AgnoError):
     status: int | None = None
     retryable: bool = False
     retry_after: float | None = None
+    request_id: str = ""
 
     def __init__(
         self,
@@ -163,6 +165,11 @@ class ModelError(AgnoError):
         self.status = status
         self.retryable = retryable
         self.retry_after = retry_after
+
+    def of_request(self, request_id: str) -> Self:
+        """Set `request_id`, and return the error."""
+        self.request_id = request_id
+        return self
 
 
 class OutputError(ModelError):

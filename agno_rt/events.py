@@ -111,7 +111,11 @@ class ModelStarted(_Event):
 
 
 class ModelEnded(_Event):
-    """The model's turn is over, with its `usage`, or with the `error` that ended the turn."""
+    """The model's turn is over, with its `usage`, or with the `error` that ended the turn.
+
+    `request_id` is the provider's name for the request, and `raw_finish_reason` the provider's word for the end of the
+    answer, if `finish_reason` does not say the same; each is empty if unknown.
+    """
 
     run_id: str
     model: str
@@ -120,6 +124,8 @@ class ModelEnded(_Event):
     usage: Usage
     error: str | None = None
     finish_reason: str | None = None
+    request_id: str = ""
+    raw_finish_reason: str = ""
 
 
 class ToolStarted(_Event):

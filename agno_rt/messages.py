@@ -9,7 +9,7 @@ import attrs
 
 from agno_rt.errors import UsageError
 
-__all__ = ["Content", "Media", "MediaKind", "Message", "Part", "Role", "ToolCall", "Usage"]
+__all__ = ["Content", "Media", "MediaKind", "Message", "Native", "Part", "Role", "ToolCall", "Usage"]
 
 Role = Literal["system", "user", "assistant", "tool"]
 MediaKind = Literal["image", "audio", "video", "file"]
@@ -67,14 +67,29 @@ Part: TypeAlias = str | Media
 Content: TypeAlias = str | tuple[Part, ...]
 
 
+@attrs.frozen
+class Native:
+    """An answer as its provider wrote it, kept for the provider's plugin alone: blocks in order, signatures, item ids.
+
+    `data` is in the form that the plugin chose, and nothing else reads `data`. `digest` tells the text and the calls of
+    the answer, so that a changed message is noticed. Make one with `agno_rt.wire.native.seal_native`, and read one with
+    `native_for`.
+    """
+
+    provider: str
+    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+    digest: bytes = attrs.field(default=b"", repr=False)
+
+
 @attrs.define(weakref_slot=False)
 class Message:
     """One message of a conversation. `content` is text, or a tuple of texts and `Media`, in order.
 
     An assistant's message may carry `tool_calls`. Each call is answered by one message of role `tool` with the call's
     `id` as its `tool_call_id` and the tool's name as its `name`. The `name` of an assistant's message is the member who
-    answered for a team. `reasoning` is the model's thinking, which is not part of the answer. Read-only by convention:
-    histories share messages.
+    answered for a team. `reasoning` is the model's thinking, which is not part of the answer. `native` is the answer in
+    its provider's own form, for the next request to the same provider. Read-only by convention: histories share
+    messages.
     """
 
     role: Role
@@ -83,6 +98,7 @@ class Message:
     tool_call_id: str | None = None
     name: str | None = None
     reasoning: str = ""
+    native: Native | None = None
 
     @property
     def text(self) -> str:
@@ -101,8 +117,9 @@ class Message:
 class Usage:
     """A model's use of tokens and money. Usages add up with `+`.
 
-    `reasoning_tokens` is the part of the output that was reasoning, `cached_tokens` the part of the input that the
-    provider had cached. `cost` is in the unit of the model's `Price` (US dollars in every plugin here), or 0 without a
+    `input_tokens` is the whole input. `cached_tokens` is the part of the input that the provider read from its cache,
+    and `cache_write_tokens` the part that the provider wrote to its cache; `reasoning_tokens` is the part of the output
+    that was reasoning. `cost` is in the unit of the model's `Price` (US dollars in every plugin here), or 0 without a
     known price.
     """
 
@@ -111,6 +128,7 @@ class Usage:
     reasoning_tokens: int = 0
     cached_tokens: int = 0
     cost: float = 0.0
+    cache_write_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -124,4 +142,5 @@ class Usage:
             self.reasoning_tokens + other.reasoning_tokens,
             self.cached_tokens + other.cached_tokens,
             self.cost + other.cost,
+            self.cache_write_tokens + other.cache_write_tokens,
         )

@@ -9,7 +9,7 @@ import attrs
 
 from agno_rt.errors import UsageError
 from agno_rt.events import Delta
-from agno_rt.messages import Message, ToolCall, Usage
+from agno_rt.messages import Message, Native, ToolCall, Usage
 from agno_rt.tools import Tool
 
 __all__ = [
@@ -61,18 +61,25 @@ class ModelSettings:
 
 @attrs.frozen
 class Price:
-    """The cost of a million tokens. `cached_input` is for input cached by the provider (`None`: as `input`)."""
+    """The cost of a million tokens.
+
+    `cached_input` is for input that the provider had cached, `cache_write` for input that it wrote to its cache; `None`
+    stands for the price of other input. `as_of` is the day on which the price was read, as `2026-11-30`.
+    """
 
     input: float
     output: float
     cached_input: float | None = None
+    cache_write: float | None = None
+    as_of: str = ""
 
     def of(self, usage: Usage) -> float:
         """Return the cost of the usage."""
-        cached = usage.cached_tokens
-        fresh = (usage.input_tokens - cached) * self.input
+        cached, written = usage.cached_tokens, usage.cache_write_tokens
+        fresh = (usage.input_tokens - cached - written) * self.input
         reused = cached * (self.input if self.cached_input is None else self.cached_input)
-        return (fresh + reused + usage.output_tokens * self.output) / 1_000_000
+        kept = written * (self.input if self.cache_write is None else self.cache_write)
+        return (fresh + reused + kept + usage.output_tokens * self.output) / 1_000_000
 
 
 @attrs.frozen
@@ -126,13 +133,21 @@ class ModelRequest:
 
 @attrs.define
 class ModelResponse:
-    """The response of one turn: text, or tool calls, or both. `reasoning` is separate from `content`."""
+    """The response of one turn: text, or tool calls, or both. `reasoning` is separate from `content`.
+
+    `native` is the response in the provider's own form, for the plugin's next request. `request_id` is the provider's
+    name for the request, for questions to the provider. `raw_finish_reason` is the provider's word for the end of the
+    answer, if `finish_reason` does not say the same.
+    """
 
     content: str = ""
     tool_calls: Sequence[ToolCall] = ()
     reasoning: str = ""
     usage: Usage = NO_USAGE
     finish_reason: FinishReason = "stop"
+    native: Native | None = None
+    request_id: str = ""
+    raw_finish_reason: str = ""
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ import msgspec
 
 from agno_rt._decide.turns import Turns
 from agno_rt.errors import BackendError
-from agno_rt.messages import Content, Message, ToolCall, Usage
+from agno_rt.messages import Content, Message, Native, ToolCall, Usage
 from agno_rt.models import FinishReason, ModelResponse
 from agno_rt.run_store import Entry, EntryKind
 
@@ -76,6 +76,9 @@ class Answered(Body):
     own: Usage
     usage: Usage
     state: msgspec.Raw = NO_STATE
+    native: Native | None = None
+    request_id: str = ""
+    raw_finish_reason: str = ""
 
 
 class Checked(Body):
@@ -255,7 +258,7 @@ class Replay(msgspec.Struct, eq=False):
                 case Answered():
                     turns.ask()
                     response = ModelResponse(
-                        step.content, step.tool_calls, step.reasoning, step.own, step.finish_reason
+                        step.content, step.tool_calls, step.reasoning, step.own, step.finish_reason, step.native
                     )
                     turns.answered(response)
                     turns.usage = step.usage

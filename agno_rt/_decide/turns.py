@@ -93,14 +93,18 @@ class Turns(msgspec.Struct, eq=False, gc=False):
         self.usage = usage if self.usage is NO_USAGE else self.usage + usage
         if response.tool_calls:
             self.calls = calls = _with_ids(response.tool_calls, self.turn)
-            self.messages.append(Message("assistant", response.content, tuple(calls), None, None, response.reasoning))
+            self.messages.append(
+                Message("assistant", response.content, tuple(calls), None, None, response.reasoning, response.native)
+            )
             self.state = TRANSITIONS[self.state, "calls"]
             return
         self.content = response.content
         self.reasoning = response.reasoning
         self.finish_reason = response.finish_reason
         if self.form is None:
-            self.messages.append(Message("assistant", response.content, (), None, None, response.reasoning))
+            self.messages.append(
+                Message("assistant", response.content, (), None, None, response.reasoning, response.native)
+            )
             self.state = TRANSITIONS[self.state, "answer"]
         else:
             self._read(response, self.form)
@@ -158,10 +162,12 @@ class Turns(msgspec.Struct, eq=False, gc=False):
             if response.finish_reason == "length" and _may_be_cut(self.content, response.content, self.output):
                 raise Misfit(f"{self.content[:20]} may be the beginning of a longer number")
         except Misfit as exc:
-            self.messages.append(Message("assistant", response.content, (), None, None, response.reasoning))
+            self.messages.append(
+                Message("assistant", response.content, (), None, None, response.reasoning, response.native)
+            )
             self._correct(str(exc), "unfit", exc)
             return
-        self.messages.append(Message("assistant", self.content, (), None, None, response.reasoning))
+        self.messages.append(Message("assistant", self.content, (), None, None, response.reasoning, response.native))
         self._step("answer" if form.check is None else "unchecked")
 
     def _correct(self, reason: str, step: Step, exc: Exception | None = None) -> None:

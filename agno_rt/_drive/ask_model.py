@@ -61,11 +61,14 @@ async def ask_in_turn(job: Job, request: ModelRequest, *, aside: bool = False) -
         if emitter is not None:
             status = ended_as(exc)
             text = None if status == "cancelled" else text_of(exc)
-            emitter.post(ModelEnded(job.run_id, name, turn, status, NO_USAGE, text))
+            id_ = exc.request_id if isinstance(exc, ModelError) else ""
+            emitter.post(ModelEnded(job.run_id, name, turn, status, NO_USAGE, text, None, id_))
         raise
     if emitter is not None:
-        reason = response.finish_reason
-        emitter.post(ModelEnded(job.run_id, name, turn, "completed", response.usage, None, reason))
+        reason, raw = response.finish_reason, response.raw_finish_reason
+        emitter.post(
+            ModelEnded(job.run_id, name, turn, "completed", response.usage, None, reason, response.request_id, raw)
+        )
     return response
 
 

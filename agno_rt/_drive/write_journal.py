@@ -99,6 +99,9 @@ class Journal(msgspec.Struct, eq=False):
                 response.usage,
                 usage,
                 self._state(),
+                response.native,
+                response.request_id,
+                response.raw_finish_reason,
             )
         )
 

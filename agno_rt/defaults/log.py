@@ -95,7 +95,8 @@ def _log_step(logger: Any, event: ModelEnded | ToolEnded, run: _Run) -> None:
     if event.model and event.model not in run.models:
         run.models.append(event.model)
     if event.status == "failed":
-        logger.warning("model failed", run=event.run_id, model=event.model, error=event.error)
+        request = {"request": event.request_id} if event.request_id else {}
+        logger.warning("model failed", run=event.run_id, model=event.model, error=event.error, **request)
 
 
 def _log_guard(logger: Any, event: GuardTripped) -> None:
@@ -110,6 +111,7 @@ def _log_end(logger: Any, event: RunEnded, run: _Run, seconds: float) -> None:
     rest: dict[str, float] = {
         "reasoning_tokens": usage.reasoning_tokens,
         "cached_tokens": usage.cached_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
         "cost": usage.cost,
     }
     tokens |= {name: count for name, count in rest.items() if count}

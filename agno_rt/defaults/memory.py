@@ -128,7 +128,8 @@ class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
             at -= 1
             message = messages[at]
             content = message.content
-            if type(content) is not str or len(content) > LIGHT_CHARACTERS or message.tool_calls or message.reasoning:
+            light = type(content) is str and len(content) <= LIGHT_CHARACTERS
+            if not light or message.tool_calls or message.reasoning or message.native is not None:
                 beyond += size_beyond(message)
         if data is not None:
             beyond += len(data) - len(stored.data)

@@ -40,6 +40,7 @@ class _Failure:
     status: int | None = None
     retryable: bool = False
     retry_after: float | None = None
+    request_id: str = ""
 
 
 @attrs.define(eq=False)
@@ -178,7 +179,7 @@ class Cassette(Wrapper):
         try:
             response = await model.respond(request, None if emit is None else record_delta)
         except ModelError as exc:
-            failure = (exc.message, exc.hint, exc.provider, exc.status, exc.retryable, exc.retry_after)
+            failure = (exc.message, exc.hint, exc.provider, exc.status, exc.retryable, exc.retry_after, exc.request_id)
             exchange.error = _Failure(*failure)
             self._save()
             raise
@@ -250,7 +251,7 @@ async def _replay_exchange(exchange: _Exchange, emit: Emit | None) -> ModelRespo
             status=error.status,
             retryable=error.retryable,
             retry_after=error.retry_after,
-        )
+        ).of_request(error.request_id)
     assert exchange.response is not None
     return attrs.evolve(exchange.response)
 

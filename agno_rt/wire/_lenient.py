@@ -12,6 +12,7 @@ from typing import Any, cast, get_args
 
 from agno_rt.messages import Usage
 from agno_rt.models import FinishReason
+from agno_rt.wire._text import mend_text
 
 __all__ = [
     "finish_reason",
@@ -22,6 +23,7 @@ __all__ = [
     "reported_error",
     "said_in",
     "text_of",
+    "unknown_reason",
     "usage_in",
     "whole_number",
 ]
@@ -37,6 +39,10 @@ _OTHER_WORDS: dict[str, FinishReason] = {
     **dict.fromkeys(("content_filtered", "safety", "recitation", "blocklist", "prohibited_content"), "content_filter"),
     **dict.fromkeys(("spii", "sensitive", "refusal", "guardrail_intervened", "image_safety"), "content_filter"),
 }
+_SAME_AS_STOP = frozenset(
+    ("end_turn", "eos", "eos_token", "stop_sequence", "complete", "completed", "done", "null", "none")
+)
+"""Other words for a complete answer."""
 _FAILURES = frozenset(
     {
         *("error", "errored", "failed", "failure", "network_error", "internal_error", "server_error", "overloaded"),
@@ -121,8 +127,11 @@ def usage_in(body: Mapping[str, Any], choice: Mapping[str, Any]) -> Usage:
         # In the format, the answer's count includes reasoning. These servers count reasoning apart.
         answered += thought
     # DeepSeek's own name for cached tokens.
-    cached = cached or _read_count(usage.get("prompt_cache_hit_tokens"))
-    return Usage(asked, answered, min(thought, answered), min(cached, asked))
+    cached = min(asked, cached or _read_count(usage.get("prompt_cache_hit_tokens")))
+    # The names of OpenRouter, and of proxies in front of Anthropic's models.
+    written = _read_count(_read_detail(usage, "prompt_tokens_details", "cache_write_tokens"))
+    written = min(asked - cached, written or _read_count(usage.get("cache_creation_input_tokens")))
+    return Usage(asked, answered, min(thought, answered), cached, cache_write_tokens=written)
 
 
 def _read_detail(usage: Mapping[str, Any], table: str, key: str) -> Any:
@@ -157,6 +166,13 @@ def finish_reason(reason: Any, has_calls: bool) -> FinishReason:
     if word in _FINISH_REASONS:
         return cast(FinishReason, word)
     return _OTHER_WORDS.get(word) or ("tool_calls" if has_calls else "stop")
+
+
+def unknown_reason(reason: Any) -> str:
+    """Return the server's word for the end, if `finish_reason` does not know the word; else an empty text."""
+    word = _normalize_reason(reason)
+    known = not word or word in _FINISH_REASONS or word in _OTHER_WORDS or word in _SAME_AS_STOP
+    return "" if known else mend_text(str(reason))
 
 
 def is_reason(reason: Any) -> bool:

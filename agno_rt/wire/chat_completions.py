@@ -31,6 +31,7 @@ from agno_rt.wire._lenient import (
     reported_error,
     said_in,
     text_of,
+    unknown_reason,
     usage_in,
     whole_number,
 )
@@ -286,7 +287,8 @@ def _build_response(
         if not content:
             raise ValueError("finish_reason is 'tool_calls', and there is no call")
         reason = "stop"
-    return ModelResponse(content, calls, reasoning, usage, reason)
+    raw = unknown_reason(choice.get("finish_reason"))
+    return ModelResponse(content, calls, reasoning, usage, reason, raw_finish_reason=raw)
 
 
 def _build_tool(tool: Tool, name: str) -> dict[str, Any]:

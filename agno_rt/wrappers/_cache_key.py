@@ -13,13 +13,13 @@ from agno_rt.wrappers.base import Wrapper
 
 __all__ = ["identity", "key_of", "pack", "unpack"]
 
-FORMAT = "agno_rt cache 1"
+FORMAT = "agno_rt cache 2"
 """Raise the number when the contents of a key or of a stored answer change."""
 
 _UNFIT = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 """The errors of msgspec for a value that MessagePack and JSON cannot carry."""
 
-_DECODER = msgspec.msgpack.Decoder(tuple[Literal["agno_rt cache 1"], ModelResponse])
+_DECODER = msgspec.msgpack.Decoder(tuple[Literal["agno_rt cache 2"], ModelResponse])
 
 
 def identity(model: Model) -> list[Any]:

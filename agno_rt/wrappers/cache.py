@@ -231,7 +231,8 @@ class Cache(Wrapper):
         # A follower whose reader has the streamed deltas needs no second copy.
         if teller is not None and not teller.told:
             await _emit_response(response, teller)
-        return attrs.evolve(response, usage=NO_USAGE)
+        # No request was made, so that no provider knows an id of it.
+        return attrs.evolve(response, usage=NO_USAGE, request_id="")
 
     async def _read(self, store: CacheStore, key: str) -> bytes | None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import IO, TYPE_CHECKING
 
+import attrs
 import click
 
 from agno_rt.cli.options import config_option, debug_option, json_option, memory_option, owner_option, yes_option
@@ -110,7 +111,7 @@ def show(
 
     found = Place(config, memory).open(load)
     if as_json:
-        print_json_lines(found.messages)
+        print_json_lines([attrs.evolve(message, native=None) for message in found.messages])
         return
     shown = "" if last is None or last >= found.total else f", the last {len(found.messages):,} of them here"
     of = f" of {one_line(found.user)}" if found.user else ""

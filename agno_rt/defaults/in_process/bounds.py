@@ -56,9 +56,10 @@ def size_beyond(message: Message) -> int:
     texts += [part for part in parts if isinstance(part, str)]
     media = [part for part in parts if isinstance(part, Media)]
     texts += [part.url for part in media if part.url is not None]
-    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) + sum(
-        len(part.data) for part in media if part.data is not None
-    )
+    data = [part.data for part in media if part.data is not None]
+    if message.native is not None:
+        data.append(message.native.data)
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) + sum(map(len, data))
 
 
 def no_room(what: str, bound: str) -> BackendError:

@@ -162,6 +162,8 @@ class Spans:
         # Some versions of agno_rt do not report a finish reason.
         if reason := getattr(event, "finish_reason", None):
             attributes[names.FINISH_REASONS] = (reason,)
+        if event.request_id:
+            attributes[names.REQUEST_ID] = _clean_text(event.request_id)
         if event.status in _ERRORS:
             attributes[names.ERROR_TYPE] = "limit" if event.status == "limited" else "model"
             opened.span.set_status(StatusCode.ERROR, None if event.error is None else _clean_text(event.error))
@@ -226,10 +228,11 @@ def _list_usage(usage: Usage) -> dict[str, Any]:
         names.OUTPUT_TOKENS: usage.output_tokens,
     }
     # Only some models report these counts, so leave out zeros.
-    if usage.reasoning_tokens or usage.cached_tokens or usage.cost:
+    if usage.reasoning_tokens or usage.cached_tokens or usage.cache_write_tokens or usage.cost:
         rest = {
             names.REASONING_TOKENS: usage.reasoning_tokens,
             names.CACHED_TOKENS: usage.cached_tokens,
+            names.CACHE_WRITE_TOKENS: usage.cache_write_tokens,
             names.COST: usage.cost,
         }
         attributes |= {name: count for name, count in rest.items() if count}

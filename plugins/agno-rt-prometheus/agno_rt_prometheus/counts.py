@@ -79,11 +79,12 @@ class AgentCounts(_Timed):
 class ModelCounts(_Timed):
     """The calls of a model."""
 
-    __slots__ = ("cached_tokens", "cost", "input_tokens", "output_tokens", "reasoning_tokens")
+    __slots__ = ("cache_write_tokens", "cached_tokens", "cost", "input_tokens", "output_tokens", "reasoning_tokens")
 
     def __init__(self, name: str, bounds: Sequence[float]) -> None:
         super().__init__(name, bounds)
-        self.input_tokens = self.output_tokens = self.reasoning_tokens = self.cached_tokens = 0
+        self.input_tokens = self.output_tokens = self.reasoning_tokens = 0
+        self.cached_tokens = self.cache_write_tokens = 0
         self.cost = 0.0
 
 
@@ -219,9 +220,10 @@ class Counts:
         usage = event.usage
         model.input_tokens += usage.input_tokens
         model.output_tokens += usage.output_tokens
-        if usage.reasoning_tokens or usage.cached_tokens or usage.cost:
+        if usage.reasoning_tokens or usage.cached_tokens or usage.cache_write_tokens or usage.cost:
             model.reasoning_tokens += usage.reasoning_tokens
             model.cached_tokens += usage.cached_tokens
+            model.cache_write_tokens += usage.cache_write_tokens
             model.cost += usage.cost
 
     def _tool_started(self, event: ToolStarted) -> None:

@@ -86,6 +86,7 @@ class Metrics(Collector):
             tokens.add_metric([model.name, "output"], model.output_tokens)
             tokens.add_metric([model.name, "reasoning"], model.reasoning_tokens)
             tokens.add_metric([model.name, "cached"], model.cached_tokens)
+            tokens.add_metric([model.name, "cache_write"], model.cache_write_tokens)
             cost.add_metric([model.name], model.cost)
         yield from (tokens, cost)
 

@@ -40,7 +40,14 @@ from agno_rt.models import Emit, ModelProfile
 from agno_rt.teams import Sequence as InSequence
 from agno_rt.testing import ScriptedModel
 
-USAGE = {"input_tokens": 0, "output_tokens": 0, "reasoning_tokens": 0, "cached_tokens": 0, "cost": 0.0}
+USAGE = {
+    "input_tokens": 0,
+    "output_tokens": 0,
+    "reasoning_tokens": 0,
+    "cached_tokens": 0,
+    "cost": 0.0,
+    "cache_write_tokens": 0,
+}
 GIF = b"GIF89a\1\0\1\0\x80\0\0\xff\0\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
 """One pixel."""
 SSE = {"Accept": "text/event-stream"}

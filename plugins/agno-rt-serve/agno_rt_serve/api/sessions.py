@@ -7,6 +7,7 @@ import binascii
 from typing import Annotated
 from urllib.parse import quote
 
+import attrs
 import msgspec
 
 from agno_rt.cli.transfer import session_line
@@ -86,7 +87,8 @@ class Sessions:
             "total": session.total,
             "created_at": info.created_at,
             "updated_at": info.updated_at,
-            "messages": session.messages,
+            # What a provider's plugin keeps for itself is not for clients.
+            "messages": [attrs.evolve(each, native=None) if each.native else each for each in session.messages],
         }
         await respond(send, 200, JSON, msgspec.json.encode(shown))
 
