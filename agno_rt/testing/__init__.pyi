@@ -24,3 +24,11 @@ from agno_rt.testing.schedules import run_schedules as run_schedules
 from agno_rt.testing.scripted import Reply as Reply
 from agno_rt.testing.scripted import ScriptedModel as ScriptedModel
 from agno_rt.testing.scripted import Step as Step
+from agno_rt.testing.wire.contract import ModelWireContract as ModelWireContract
+from agno_rt.testing.wire.formats import Thought as Thought
+from agno_rt.testing.wire.formats import WireAnswer as WireAnswer
+from agno_rt.testing.wire.formats import WireFormat as WireFormat
+from agno_rt.testing.wire.server import WireReply as WireReply
+from agno_rt.testing.wire.server import WireRequest as WireRequest
+from agno_rt.testing.wire.server import WireServer as WireServer
+from agno_rt.testing.wire.server import open_wire_server as open_wire_server

@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-__all__ = ["StoreContract", "run_check"]
+__all__ = ["TEST_SECONDS", "StoreContract", "run_check"]
 
 TEST_SECONDS = 120.0
 """How long one test of a contract may take, including the loading of a slow local model."""

@@ -50,6 +50,9 @@ _SECRET_LENGTH = 8
 _REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "x-goog-request-id", "x-ms-request-id", "cf-ray")
 """Headers with the number of a request, by which a service finds the request in its own logs."""
 
+_MOST_ID = 200
+"""The longest number of a request to keep: a number stands in events and logs."""
+
 ErrorReader: TypeAlias = Callable[[Any], tuple[Any, str]]
 """Returns the words of an error object and the error's kind in small letters; both are empty for anything else."""
 
@@ -97,7 +100,7 @@ class Peer:
             status=status,
             retryable=retryable,
             retry_after=retry_after,
-        )
+        ).of_request(self.request_id)
 
     def without_secrets(self, text: str) -> str:
         """Cut each secret out of the text."""
@@ -143,7 +146,8 @@ def _find_phrase(status: int) -> str:
 
 def request_id(headers: Mapping[str, str]) -> str:
     """Return the service's number for the request, empty without a number."""
-    return next(filter(None, map(headers.get, _REQUEST_IDS)), "")
+    number = next(filter(None, map(headers.get, _REQUEST_IDS)), "")
+    return number[:_MOST_ID] if number.isprintable() else ""
 
 
 def reported(peer: Peer, error: Any) -> ModelError:

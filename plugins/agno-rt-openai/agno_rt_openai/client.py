@@ -84,7 +84,9 @@ class OpenAIModel:
         headers = _build_headers(self.server, key, stream=emit is not None)
         names = chat_completions.tool_names(request)
         async with self._client.post(self._url, body, headers, peer) as answer:
-            return await _read_response(answer, self._dialect, names, emit)
+            response = await _read_response(answer, self._dialect, names, emit)
+            response.request_id = answer.peer.request_id
+            return response
 
     async def warm(self) -> None:
         """Open a connection ahead of the first request. Raises `ModelError` if the server cannot be reached."""
