@@ -51,7 +51,7 @@ CASES = {
     "elsewhere": (
         ("run", "-m", "anthropic:claude", "What is it?"),
         "unknown plugin 'anthropic' (in 'anthropic:claude')",
-        'openai:anthropic:claude, where [plugins.openai.servers.anthropic] has base_url = "https://api.anthropic.com/v1"',
+        "write openai:anthropic:claude, and set ANTHROPIC_API_KEY.",
     ),
     "nameless": (("run", "echo", "x", "--session", ""), "the name after --session is empty", "leave it out"),
     "memory": (

@@ -10,13 +10,14 @@ from typing import Any
 
 import attrs
 import pytest
-from agno_rt_openai.wire import ChatStream, Dialect, completion, request_bytes
+from agno_rt_openai.wire import ChatFormat, Dialect, request_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agno_rt import Message, ModelRequest, ModelSettings, ToolCall, Usage, tool
+from agno_rt import Message, ModelRequest, ModelResponse, ModelSettings, ToolCall, Usage, tool
 from agno_rt.errors import ModelError, UsageError
 from agno_rt.events import Delta, ReasoningDelta, TextDelta
+from agno_rt.wire.answers import AnswerStream, read_answer
 from agno_rt.wire.deltas import split_response
 from agno_rt.wire.refusals import Peer, refusal, retry_after
 from agno_rt.wire.sse import EventParser
@@ -31,6 +32,7 @@ PEER = Peer(
     secrets=(SECRET,),
 )
 OTHER = Dialect(think_tags="start")
+OFFICIAL = Dialect(official=True, names_tools=True, max_tokens_field="max_completion_tokens")
 HELLO = b"".join(
     b'data: {"choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":%b}]}\n\n' % each
     for each in (("Hé".encode(), b"null"), ("👋".encode(), b'"stop"'))
@@ -40,6 +42,18 @@ WHOLE = '{"choices":[{"message":{"content":"Hé👋"},"finish_reason":"stop"}],"
 HEADER = "hdr-9876543210"
 NOON = 1_767_268_800.0
 """1 January 2026, 12:00 GMT."""
+
+
+def completion(
+    body: bytes, peer: Peer, dialect: Dialect, content_type: str = "", names: dict[str, str] | None = None
+) -> ModelResponse:
+    """Read a whole completion."""
+    return read_answer(body, peer, ChatFormat(dialect, names or {}), content_type)
+
+
+def begin_stream(peer: Peer, dialect: Dialect, names: dict[str, str] | None = None) -> AnswerStream:
+    """Begin a chat stream."""
+    return AnswerStream(peer, ChatFormat(dialect, names or {}))
 
 
 def events(*chunks: bytes) -> list[bytes]:
@@ -56,9 +70,9 @@ def chunk(delta: Any = None, finish: str | None = None, **more: Any) -> bytes:
     return b"data: " + json.dumps(body, ensure_ascii=False).encode() + b"\n\n"
 
 
-def streamed(*chunks: bytes) -> ChatStream:
+def streamed(*chunks: bytes) -> AnswerStream:
     """Parse a chat stream to its end."""
-    stream = ChatStream(PEER, OTHER)
+    stream = begin_stream(PEER, OTHER)
     for data in chunks:
         list(stream.feed(data))
     list(stream.end())
@@ -118,7 +132,7 @@ class TestChatStream:
 
     def test_collects_text_and_usage(self) -> None:
         """Deltas come at once; usage comes after the finish reason."""
-        stream = ChatStream(PEER, OTHER)
+        stream = begin_stream(PEER, OTHER)
         body = chunk({"role": "assistant", "content": "Hé"}) + chunk({"content": "llo"}) + chunk(finish="stop")
         usage = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\ndata: [DONE]\n\n'
         assert list(stream.feed(body + usage)) == [TextDelta("Hé"), TextDelta("llo")]
@@ -149,16 +163,16 @@ class TestChatStream:
     )
     def test_splits_off_what_is_thought(self, texts: list[str], deltas: list[Delta], end: bytes) -> None:
         """Reasoning in tags is separate from the answer; held text comes at the end, however the end is marked."""
-        stream = ChatStream(PEER, OTHER)
+        stream = begin_stream(PEER, OTHER)
         body = b"".join(chunk({"content": text}) for text in texts) + chunk(finish="stop") + end
         assert [*stream.feed(body), *stream.end()] == deltas
         assert stream.response().reasoning + stream.response().content in ("hmso", "<thi", "hm</th")
 
     def test_leaves_the_tags_where_told_to(self) -> None:
         """With tags off, or with a server that splits reasoning off, tags belong to the answer."""
-        stream = ChatStream(PEER, Dialect())
+        stream = begin_stream(PEER, Dialect())
         assert list(stream.feed(chunk({"content": "<think>"}))) == [TextDelta("<think>")]
-        stream = ChatStream(PEER, OTHER)
+        stream = begin_stream(PEER, OTHER)
         both = chunk({"reasoning_content": "hm"}) + chunk({"content": "<think>"})
         assert list(stream.feed(both)) == [ReasoningDelta("hm"), TextDelta("<think>")]
 
@@ -184,7 +198,7 @@ class TestChatStream:
     def test_events_in_every_form(self, body: bytes) -> None:
         """BOM, line ends, comments, a missing space, line or end: the text is the same, in any pieces."""
         for size in (len(body), 1, 7):
-            stream = ChatStream(PEER, OTHER)
+            stream = begin_stream(PEER, OTHER)
             parts = [body[at : at + size] for at in range(0, len(body), size)]
             got = [delta for part in parts if not stream.done for delta in stream.feed(part)] + list(stream.end())
             assert "".join(delta.text for delta in got if isinstance(delta, TextDelta)) == "Hé👋"
@@ -202,7 +216,7 @@ class TestChatStream:
         """Half a character at the end of a chunk waits for the other half; alone, the half is replaced."""
         sent = [b'data: {"choices":[{"delta":{"content":%b}}]}\n\n' % each for each in pieces]
         end = chunk(finish="stop")
-        stream = ChatStream(PEER, OTHER)
+        stream = begin_stream(PEER, OTHER)
 
         assert list(stream.feed(sent[0])) == []
         assert list(stream.feed(sent[1])) == [TextDelta("👋")]
@@ -212,7 +226,7 @@ class TestChatStream:
     def test_a_whole_answer_for_a_stream(self, body: bytes) -> None:
         """JSON instead of events is read as a whole body, in any pieces."""
         for size in (len(body), 1, 10):
-            stream = ChatStream(PEER, OTHER)
+            stream = begin_stream(PEER, OTHER)
             for at in range(0, len(body), size):
                 assert list(stream.feed(body[at : at + size])) == []
             assert list(stream.end()) == [TextDelta("Hé👋")]
@@ -237,7 +251,7 @@ class TestChatStream:
 
     def test_bounds_what_is_no_stream(self) -> None:
         """A body collected until the end has a bound."""
-        stream = ChatStream(PEER, OTHER)
+        stream = begin_stream(PEER, OTHER)
         with pytest.raises(ModelError, match="bytes that are not a stream"):
             list(itertools.chain.from_iterable(stream.feed(b"{" * 100_000) for _ in range(100)))
 
@@ -271,7 +285,7 @@ class TestChatStream:
     )
     def test_nonsense_is_said_to_be(self, payload: bytes, said: str) -> None:
         """Text before the nonsense is delivered; then the error describes the nonsense."""
-        stream = ChatStream(PEER, OTHER)
+        stream = begin_stream(PEER, OTHER)
         got: list[Delta] = []
         with pytest.raises(ModelError, match=re.escape(said)) as caught:
             got.extend(stream.feed(chunk({"content": "a"}) + b"data: " + payload + b"\n\n"))
@@ -563,9 +577,9 @@ class TestRefusal:
         for read in (
             lambda: completion(body, peer, OTHER),
             lambda: completion(quoted.encode(), peer, OTHER),
-            lambda: list(ChatStream(peer, OTHER).feed(chunk_)),
-            lambda: list(ChatStream(peer, OTHER).feed(chunk_[:-4] + b"\n\n")),
-            lambda: list(ChatStream(peer, OTHER).feed(chunk({"tool_calls": [{"index": quoted}]}))),
+            lambda: list(begin_stream(peer, OTHER).feed(chunk_)),
+            lambda: list(begin_stream(peer, OTHER).feed(chunk_[:-4] + b"\n\n")),
+            lambda: list(begin_stream(peer, OTHER).feed(chunk({"tool_calls": [{"index": quoted}]}))),
             lambda: completion(json.dumps({"choices": [{"message": {"tool_calls": quoted}}]}).encode(), peer, OTHER),
         ):
             with pytest.raises(ModelError) as caught:
@@ -581,7 +595,9 @@ class TestRequest:
 
     def body(self, request: ModelRequest, *, stream: bool = False, official: bool = False) -> dict[str, Any]:
         """Return the request's body, parsed."""
-        body: dict[str, Any] = json.loads(request_bytes(request, "m", Dialect(official=official), stream=stream))
+        body: dict[str, Any] = json.loads(
+            request_bytes(request, "m", OFFICIAL if official else Dialect(), stream=stream)
+        )
         return body
 
     def test_gives_back_what_was_thought(self) -> None:
