@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
+from agno_rt.errors import ModelError
 from agno_rt.events import Delta
 from agno_rt.models import ModelResponse
 from agno_rt.wire.chat_completions import ReportedError
@@ -104,8 +105,13 @@ class AnswerStream:
 
     def feed(self, data: bytes) -> Iterator[Delta]:
         """Take in the next bytes and yield their deltas; deltas before a fault come before the error."""
+        feed = self._pieces.feed
         for value in self._events.feed(data):
-            yield from self._take_value(value)
+            try:
+                deltas = feed(value if type(value) is dict else _check_object(value))
+            except (ValueError, TypeError, ArithmeticError) as exc:
+                raise self._explain_fault(exc) from None
+            yield from deltas
         self._check_done()
 
     def end(self) -> Iterator[Delta]:
@@ -114,7 +120,11 @@ class AnswerStream:
             yield from self._end_without_events(body)
             return
         for value in self._events.end():
-            yield from self._take_value(value)
+            try:
+                deltas = self._pieces.feed(_check_object(value))
+            except (ValueError, TypeError, ArithmeticError) as exc:
+                raise self._explain_fault(exc) from None
+            yield from deltas
         self._check_done()
         if not (self.done or self.finished):
             problem = "broke off its stream before the answer was finished" if self._events.count else _EMPTY
@@ -133,7 +143,7 @@ class AnswerStream:
         except ValueError as exc:
             raise self._contradict(exc) from None
 
-    def _contradict(self, exc: ValueError) -> Exception:
+    def _contradict(self, exc: ValueError) -> ModelError:
         said = plain(str(exc), self._peer)
         return self._peer.error(f"sent a stream that is not an answer: {said}", retryable=True)
 
@@ -147,14 +157,11 @@ class AnswerStream:
         self._whole = read_answer(body, self._peer, self._format)
         yield from split_response(self._whole)
 
-    def _take_value(self, value: Any) -> Iterable[Delta]:
-        try:
-            return self._pieces.feed(_check_object(value))
-        except ReportedError as exc:
-            raise reported(self._peer, exc.error) from None
-        except (ValueError, TypeError, ArithmeticError) as exc:
-            said = plain(str(exc), self._peer)
-            raise self._peer.error(f"sent a chunk that is not part of a {self._format.noun}: {said}") from None
+    def _explain_fault(self, exc: Exception) -> ModelError:
+        if isinstance(exc, ReportedError):
+            return reported(self._peer, exc.error)
+        said = plain(str(exc), self._peer)
+        return self._peer.error(f"sent a chunk that is not part of a {self._format.noun}: {said}")
 
 
 def _check_object(value: Any) -> Mapping[str, Any]:

@@ -52,6 +52,11 @@ __all__ = [
 ]
 
 _NO_NAMES: Mapping[str, str] = {}
+_USUAL = frozenset(
+    {"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", "obfuscation"}
+)
+_USUAL_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
+"""Fields that leave the meaning of a chunk of text alone."""
 
 
 class ReportedError(ValueError):
@@ -144,6 +149,11 @@ class StreamedResponse:
     def feed(self, chunk: Mapping[str, Any]) -> list[Delta]:
         """Take in a chunk and return the new deltas. Raises `ValueError` for a chunk of another shape."""
         # A stream has thousands of chunks, so the usual shape is recognised first and unusual ones take longer.
+        if (text := self._find_plain_text(chunk)) is not None:
+            self._in_deltas = True
+            said = self._splitter.feed(text) if (text := self._text.feed(text)) else []
+            self._said += said
+            return [*said]
         choices = mapping_of(chunk, "the chunk").get("choices")
         if (not choices or chunk.get("error")) and (error := reported_error(chunk)) is not None:
             raise ReportedError(f"the stream broke off with an error: {error}", error)
@@ -179,6 +189,19 @@ class StreamedResponse:
         reasoning, content = join_deltas(self._said)
         choice = {"finish_reason": self._finish_reason}
         return _build_response(content, self._calls.calls(), reasoning, self._usage, choice)
+
+    def _find_plain_text(self, chunk: Mapping[str, Any]) -> str | None:
+        """Return the text of a chunk that has nothing else, or `None` for any other chunk."""
+        if type(chunk) is not dict or chunk.get("usage") or not _USUAL.issuperset(chunk):
+            return None
+        choices = chunk.get("choices")
+        if type(choices) is not list or len(choices) != 1 or type(choice := choices[0]) is not dict:
+            return None
+        if choice.get("index") != self._index or choice.get("finish_reason") or not _USUAL_CHOICE.issuperset(choice):
+            return None
+        delta = choice.get("delta")
+        text = delta.get("content") if type(delta) is dict and len(delta) == 1 else None
+        return text if type(text) is str else None
 
     def _find_choice(self, choices: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
         """Return the choice to read, by index; a choice without an index belongs to it."""
