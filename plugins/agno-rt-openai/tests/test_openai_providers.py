@@ -18,7 +18,7 @@ from agno_rt_openai.providers import AS_OF, PROVIDERS
 from agno_rt import Agent, Message, ModelRequest, ModelSettings, Runtime, ToolCall, tool
 from agno_rt.errors import ConfigError, ModelError
 from agno_rt.http_client.server import Key
-from agno_rt.testing.wire_server import WireReply, open_wire_server
+from agno_rt.testing import WireReply, open_wire_server
 
 KEY = "sk-0123456789abcdef"
 FIXED = sorted(name for name, row in PROVIDERS.items() if "base_url" in row)

@@ -20,7 +20,7 @@ from agno_rt import Agent, Message, ModelRequest, ModelSettings, Runtime, Team, 
 from agno_rt.errors import ModelError, UsageError
 from agno_rt.events import Delta, TextDelta
 from agno_rt.teams import Handoff
-from agno_rt.testing.wire_server import WireReply, WireServer, open_wire_server
+from agno_rt.testing import WireReply, WireServer, open_wire_server
 
 Json = dict[str, Any]
 Make = Callable[..., OpenAIModel]
