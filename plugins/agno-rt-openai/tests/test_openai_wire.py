@@ -19,8 +19,7 @@ from agno_rt.errors import ModelError, UsageError
 from agno_rt.events import Delta, ReasoningDelta, TextDelta
 from agno_rt.wire.answers import AnswerStream, read_answer
 from agno_rt.wire.deltas import split_response
-from agno_rt.wire.refusals import Peer, refusal, retry_after
-from agno_rt.wire.sse import EventParser
+from agno_rt.wire.refusals import Peer, refusal
 
 SECRET = "sk-0123456789abcdef"
 PEER = Peer(
@@ -56,14 +55,6 @@ def begin_stream(peer: Peer, dialect: Dialect, names: dict[str, str] | None = No
     return AnswerStream(peer, ChatFormat(dialect, names or {}))
 
 
-def events(*chunks: bytes) -> list[bytes]:
-    """Return the data of all events in the chunks."""
-    parser = EventParser()
-    whole = [data for chunk in chunks for data in parser.feed(chunk)]
-    last = parser.end()
-    return whole if last is None else [*whole, last]
-
-
 def chunk(delta: Any = None, finish: str | None = None, **more: Any) -> bytes:
     """Make an event of a chat stream."""
     body = {"choices": [{"index": 0, "delta": delta or {}, "finish_reason": finish}], **more}
@@ -77,54 +68,6 @@ def streamed(*chunks: bytes) -> AnswerStream:
         list(stream.feed(data))
     list(stream.end())
     return stream
-
-
-class TestEvents:
-    """Bytes to events."""
-
-    @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
-    def test_takes_every_line_end(self, end: bytes) -> None:
-        """LF, CRLF and CR end a line."""
-        assert events(end.join([b"data: a", b"", b"data: b", b"", b""])) == [b"a", b"b"]
-
-    def test_joins_data_lines(self) -> None:
-        """Several data lines are one event, joined by line feeds; one space after the colon is dropped."""
-        assert events(b"data: a\ndata:  b\ndata:c\n\n") == [b"a\n b\nc"]
-
-    def test_leaves_out_comments_and_other_fields(self) -> None:
-        """Comments, ids, event names and retries are ignored; so is an event without data."""
-        assert events(b"\xef\xbb\xbf: ping\nid: 1\nevent: x\nretry: 5\n\ndata: a\n: b\n\n") == [b"a"]
-
-    def test_gives_what_the_end_cut_off(self) -> None:
-        """An event without its blank line, or without its last line feed, is returned at the end."""
-        assert events(b"data: a\n\ndata: b") == [b"a", b"b"]
-
-    def test_bounds_a_line_that_never_ends(self) -> None:
-        """A line, or an event of many lines, beyond the limit is refused."""
-        for piece in (b"x" * 10, b"data: xxxx\n"):
-            parser = EventParser(limit=100)
-            with pytest.raises(ValueError, match="more than 100 bytes"):
-                list(itertools.chain.from_iterable(parser.feed(piece) for _ in range(100)))
-
-    def test_comments_do_not_add_up(self) -> None:
-        """Any number of comments may stand before an event."""
-        parser = EventParser(limit=100)
-        assert [data for _ in range(100) for data in parser.feed(b": still there\n")] == []
-        assert list(parser.feed(b"data: a\n\n")) == [b"a"]
-
-    @given(
-        st.lists(
-            st.sampled_from([b'data: {"a":"', "é€👋".encode(), b"\r", b"\n", b"\r\n", b": c", b"data:", b"\n\n", b"x"])
-        ),
-        st.data(),
-    )
-    def test_any_cut_gives_the_same_events(self, pieces: list[bytes], data: st.DataObject) -> None:
-        """A stream in any pieces, split inside characters or between CR and LF, has the same events."""
-        whole = b"".join(pieces)
-        cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)))))
-        bounds = [0, *cuts, len(whole)]
-        parts = [whole[start:end] for start, end in itertools.pairwise(bounds)]
-        assert events(*parts) == events(whole)
 
 
 class TestChatStream:
@@ -430,131 +373,8 @@ class TestCompletion:
                 read()
 
 
-class TestRefusal:
-    """Statuses and error bodies to errors."""
-
-    @pytest.mark.parametrize("retryable", [True, False])
-    @pytest.mark.parametrize("at", range(6))
-    def test_says_whether_to_retry(self, at: int, retryable: bool) -> None:
-        """Errors that the caller must mend are not worth a retry; passing errors are."""
-        status = ((400, 401, 403, 404, 422, 307), (408, 409, 429, 500, 503, 529))[retryable][at]
-        error = refusal(PEER, status, {}, b'{"error": {"message": "No."}}', NOON)
-        assert (error.status, error.retryable) == (status, retryable)
-        assert error.message.startswith(f"openai:m answered {status}")
-        assert error.message.endswith(": No.")
-
-    @pytest.mark.parametrize(
-        "body",
-        [
-            {"error": {"message": "It broke.", "type": "x"}},
-            {"error": "It broke."},
-            {"message": "It broke.", "object": "error"},
-            {"detail": "It broke."},
-            [{"error": {"message": "It broke."}}],
-        ],
-    )
-    def test_finds_the_server_s_words(self, body: Any) -> None:
-        """The message is found in the fields of many servers."""
-        assert refusal(PEER, 400, {}, json.dumps(body).encode(), NOON).message.endswith("Bad Request: It broke.")
-
-    @pytest.mark.parametrize(
-        ("body", "end"),
-        [
-            (b"", "500 Internal Server Error"),
-            (b"plain\r\n\x1b[31mwords", "plain [31mwords"),
-            (b"<html><head><title>502 Bad Gateway</title>", "a web page, '502 Bad Gateway'"),
-            (b'{"code": 7}', '{"code": 7}'),
-            (b'{"error": {"code": 7}}', '{"code":7}'),
-            (b"[]", "[]"),
-        ],
-    )
-    def test_takes_any_body(self, body: bytes, end: str) -> None:
-        """Any body is shown on one line."""
-        assert refusal(PEER, 500, {}, body, NOON).message.endswith(end)
-
-    def test_bounds_the_server_s_words(self) -> None:
-        """Only the start of a long message is kept."""
-        assert len(refusal(PEER, 500, {}, b"long " * 100_000, NOON).message) < 600
-
-    def test_never_shows_the_key(self) -> None:
-        """A server that quotes the key does not reveal the key."""
-        body = json.dumps({"error": {"message": f"Incorrect API key provided: {SECRET}."}}).encode()
-        error = refusal(PEER, 401, {}, body, NOON)
-        assert SECRET not in f"{error!r} {error.full_text} {PEER!r}"
-        assert "Incorrect API key provided: ***." in error.message
-
-    @pytest.mark.parametrize(
-        ("status", "hint"),
-        [(401, "OPENAI_API_KEY"), (404, "'m', and base_url"), (301, "'https://host/v2'")],
-    )
-    def test_hints_at_the_remedy(self, status: int, hint: str) -> None:
-        """The hint has the key's source, the model, the address."""
-        assert hint in refusal(PEER, status, {"location": "https://host/v2"}, b"", NOON).hint
-
-    def test_no_credit_is_not_worth_waiting_for(self) -> None:
-        """A 429 for lack of credit is not worth a retry, unlike a rate limit."""
-        body = b'{"error": {"message": "You exceeded your quota.", "code": "insufficient_quota"}}'
-        assert not refusal(PEER, 429, {}, body, NOON).retryable
-
-    @pytest.mark.parametrize(
-        ("headers", "seconds"),
-        [
-            ({}, None),
-            ({"retry-after": "20"}, 20.0),
-            ({"retry-after": " 1.5 "}, 1.5),
-            ({"retry-after": "Thu, 01 Jan 2026 12:00:30 GMT"}, 30.0),
-            ({"retry-after": "Thu, 01 Jan 2026 11:00:00 GMT"}, 0.0),
-            ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
-            ({"retry-after": "Thu Jan  1 12:00:30 2026"}, 30.0),
-            ({"retry-after": "Thu, 01 Jan 2026 12:00:30"}, 30.0),
-            ({"retry-after": "Thu, 01 Jan 2026 13:00:30 +0100"}, 30.0),
-            ({"retry-after": "Thursday, 01-Jan-26 12:00:30 GMT"}, 30.0),
-            ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, 86_400.0),
-            ({"retry-after": "99999999999999"}, 86_400.0),
-            ({"retry-after-ms": "1e30"}, 86_400.0),
-            ({"retry-after": "Thu, 99 Foo 2026 12:00:30 GMT"}, None),
-            ({"retry-after": ""}, None),
-            ({"retry-after": "soon"}, None),
-            ({"retry-after": "-3"}, None),
-            ({"retry-after": "1e999"}, None),
-            ({"retry-after": "nan"}, None),
-        ],
-    )
-    def test_reads_retry_after(self, headers: dict[str, str], seconds: float | None) -> None:
-        """Seconds, a date, or an unusable value."""
-        assert retry_after(headers, NOON) == seconds
-        assert refusal(PEER, 429, headers, b"", NOON).retry_after == seconds
-
-    @pytest.mark.parametrize(
-        ("headers", "seconds"),
-        [
-            ({"x-ratelimit-reset-requests": "6m0s", "x-ratelimit-remaining-requests": "0"}, 360.0),
-            ({"x-ratelimit-reset-tokens": "120ms", "x-ratelimit-remaining-tokens": "0"}, 0.12),
-            ({"x-ratelimit-reset-tokens": "1h2m3.5s"}, 3723.5),
-            ({"x-ratelimit-reset-requests": "1s", "x-ratelimit-reset-tokens": "2s"}, 2.0),
-            (
-                {
-                    "x-ratelimit-reset-requests": "9s",
-                    "x-ratelimit-remaining-requests": "5",
-                    "x-ratelimit-reset-tokens": "2s",
-                },
-                2.0,
-            ),
-            ({"ratelimit-reset": "7"}, 7.0),
-            ({"x-ratelimit-reset": "1767268807"}, 7.0),
-            ({"x-ratelimit-reset": "1767268807000"}, 7.0),
-            ({"x-ratelimit-reset": "2026-01-01T12:00:07Z"}, 7.0),
-            ({"x-ratelimit-reset": "1767268000"}, 0.0),
-            ({"x-ratelimit-reset": "999999d"}, 86_400.0),
-            ({"x-ratelimit-reset": "soon"}, None),
-            ({"x-ratelimit-reset": ""}, None),
-            ({"x-ratelimit-reset": "7", "retry-after": "3"}, 3.0),
-        ],
-    )
-    def test_reads_when_a_rate_limit_is_refilled(self, headers: dict[str, str], seconds: float | None) -> None:
-        """Without Retry-After, the used-up limit gives the wait, and only for status 429."""
-        assert refusal(PEER, 429, headers, b"", NOON).retry_after == seconds
-        assert refusal(PEER, 400, headers, b"", NOON).retry_after == retry_after(headers, NOON)
+class TestSecrets:
+    """Secrets in what a server sends."""
 
     @pytest.mark.parametrize(
         "quoted",
