@@ -221,9 +221,8 @@ class StreamedAnswer:
 
     def feed(self, event: Mapping[str, Any]) -> list[Delta]:
         """Take in an event and return the new deltas. Raises `ValueError` for an event of another shape."""
-        event = mapping_of(event, "the event")
         # A stream has thousands of pieces of text, so they are recognised first.
-        match event.get("type"):
+        match mapping_of(event, "the event").get("type"):
             case "response.output_text.delta" | "response.refusal.delta":
                 return self._take_text(text_of(event.get("delta"), "delta"))
             case "response.function_call_arguments.delta":
@@ -338,7 +337,9 @@ class StreamedAnswer:
 
     def _split_text(self, text: str) -> list[Delta]:
         self._texts.append(text)
-        return self._note(self._splitter.feed(text))
+        said = self._splitter.feed(text)
+        self._said += said
+        return [*said]
 
     def _take_reasoning(self, event: Mapping[str, Any]) -> list[Delta]:
         kind = event["type"]

@@ -36,10 +36,13 @@ class EventParser:
         # Most chunks are whole events with plain line feeds, and a stream has thousands.
         if self._is_clean and chunk.endswith(b"\n\n") and b"\r" not in chunk and len(chunk) <= self._limit:
             for event in chunk[:-2].split(b"\n\n"):
-                if event.startswith(b"data: ") and b"\n" not in event:
-                    yield event[6:]
-                elif (data := _read_event(event)) is not None:
+                name, found, data = event.partition(b"data: ")
+                # The data alone, or after the line of the event's name.
+                is_usual = not name or (name.startswith(b"event:") and name.find(b"\n") == len(name) - 1)
+                if found and is_usual and b"\n" not in data:
                     yield data
+                elif (joined := _read_event(event)) is not None:
+                    yield joined
             return
         yield from self._feed_lines(chunk)
         self._is_clean = not (self._line or self._data or self._after_cr or self._at_start or self._size)

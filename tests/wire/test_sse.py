@@ -35,6 +35,29 @@ class TestEvents:
         """Comments, ids, event names and retries are ignored; so is an event without data."""
         assert events(b"\xef\xbb\xbf: ping\nid: 1\nevent: x\nretry: 5\n\ndata: a\n: b\n\n") == [b"a"]
 
+    @pytest.mark.parametrize(
+        ("event", "data"),
+        [
+            (b"event: x\ndata: a", [b"a"]),
+            (b"event: x\nother data: a", []),
+            (b"event: x data: a", []),
+            (b"event: x\n\ndata: a", [b"a"]),
+            (b"data: a data: b", [b"a data: b"]),
+            (b"data: a\nid: 1", [b"a"]),
+            (b"id: 1\ndata: a\ndata: b", [b"a\nb"]),
+            (b"metadata: a", []),
+            (b"data:a", [b"a"]),
+            (b"data", [b""]),
+            (b"\n\ndata: a", [b"a"]),
+            (b": data: a", []),
+        ],
+    )
+    def test_whole_events_take_the_short_way(self, event: bytes, data: list[bytes]) -> None:
+        """Events that come whole, after others, are read as events that come byte by byte."""
+        before = b"data: 0\n\n"
+        assert events(before, event + b"\n\n") == [b"0", *data]
+        assert events(*(bytes([byte]) for byte in before + event + b"\n\n")) == [b"0", *data]
+
     def test_gives_what_the_end_cut_off(self) -> None:
         """An event without its blank line, or without its last line feed, is returned at the end."""
         assert events(b"data: a\n\ndata: b") == [b"a", b"b"]
