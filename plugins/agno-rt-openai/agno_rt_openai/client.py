@@ -147,7 +147,7 @@ class OpenAIModel:
             model=self.model,
             url=without_query(self._url),
             key_source=key.source,
-            # A signed token is no key, but serves as one for a while.
+            # A token signed by the key serves as a key for a while.
             secrets=(*self.server.secrets(key), *key_headers(self.server, key, time.time()).values()),
         )
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -44,6 +45,14 @@ class TestTable:
         assert server.is_loopback == ("api_key_env" not in row)
         assert server.key().text == (KEY if "api_key_env" in row else "")
         assert OpenAIModel(model, server, server_name=found).provider == name
+
+    def test_the_readme_has_the_table(self) -> None:
+        """The README lists each provider with its title and key, and nothing else."""
+        readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+        section = readme.partition("## Known providers")[2].partition("\n## ")[0]
+        rows = [line for line in section.splitlines() if line.startswith("| `")]
+        keys = {name: f"`{row['api_key_env']}`" if "api_key_env" in row else "" for name, row in PROVIDERS.items()}
+        assert rows == [f"| `{name}` | {PROVIDERS[name]['title']} | {key} |" for name, key in keys.items()]
 
     def test_keys_go_over_tls_alone(self) -> None:
         """An address with a key is https; the facts have a date."""
