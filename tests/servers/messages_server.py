@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 import trio
 
-__all__ = ["Asked", "MessagesServer", "Reply", "Turn", "events", "http", "message", "sse", "stream"]
+__all__ = ["Asked", "MessagesServer", "Reply", "Turn", "events", "http", "message", "message_value", "sse", "stream"]
 
 USAGE = {"input_tokens": 12, "output_tokens": 5}
 KEY = "sk-ant-0123456789abcdef"
@@ -193,10 +193,14 @@ def error(status: int, kind: str, text: str, *, more: str = "") -> bytes:
 
 def message(turn: Turn) -> bytes:
     """Make the whole answer of a turn."""
+    return http(json.dumps(message_value(turn), ensure_ascii=False).encode())
+
+
+def message_value(turn: Turn) -> dict[str, Any]:
+    """Return the message of a turn."""
     value = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": turn.blocks}
     value |= {"stop_reason": turn.stop_reason, "stop_sequence": None, "usage": turn.usage}
-    value |= {"stop_details": turn.stop_details} if turn.stop_details else {}
-    return http(json.dumps(value, ensure_ascii=False).encode())
+    return value | ({"stop_details": turn.stop_details} if turn.stop_details else {})
 
 
 def stream(turn: Turn) -> bytes:

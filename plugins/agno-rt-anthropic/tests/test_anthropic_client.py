@@ -175,6 +175,7 @@ class TestFailures:
         failed = await fail(make(), stream=stream)
         assert (failed.status, failed.retryable, failed.retry_after) == (status, retryable, 7.0)
         assert "Because." in str(failed)
+        assert failed.request_id == "req_1"
 
     async def test_an_error_within_a_stream(self, server: MessagesServer, make: Make) -> None:
         """An error event after some text is an error, though the status was 200; the text came before."""
