@@ -198,7 +198,13 @@ def message(turn: Turn) -> bytes:
 
 def message_value(turn: Turn) -> dict[str, Any]:
     """Return the message of a turn."""
-    value = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": turn.blocks}
+    value: dict[str, Any] = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": turn.blocks,
+    }
     value |= {"stop_reason": turn.stop_reason, "stop_sequence": None, "usage": turn.usage}
     return value | ({"stop_details": turn.stop_details} if turn.stop_details else {})
 
@@ -222,7 +228,7 @@ def event(value: Mapping[str, Any]) -> bytes:
 
 def events(turn: Turn, size: int = 7) -> Iterator[dict[str, Any]]:
     """Yield the events of a turn in the documented order, with pieces of `size` characters."""
-    start = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": []}
+    start: dict[str, Any] = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": []}
     start |= {"stop_reason": None, "stop_sequence": None}
     usage = turn.usage if turn.start_usage is None else turn.start_usage
     yield {"type": "message_start", "message": {**start, "usage": {**usage, "output_tokens": 1}}}
@@ -233,7 +239,7 @@ def events(turn: Turn, size: int = 7) -> Iterator[dict[str, Any]]:
         for delta in deltas:
             yield {"type": "content_block_delta", "index": index, "delta": delta}
         yield {"type": "content_block_stop", "index": index}
-    end = {"stop_reason": turn.stop_reason, "stop_sequence": None}
+    end: dict[str, Any] = {"stop_reason": turn.stop_reason, "stop_sequence": None}
     end |= {"stop_details": turn.stop_details} if turn.stop_details else {}
     yield {"type": "message_delta", "delta": end, "usage": turn.usage}
     yield {"type": "message_stop"}

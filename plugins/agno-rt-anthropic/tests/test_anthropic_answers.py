@@ -44,7 +44,12 @@ def use(id_: str, name: str, **arguments: Any) -> dict[str, Any]:
 
 def body(turn: Turn, **more: Any) -> bytes:
     """Return a turn as a whole body."""
-    value = {"type": "message", "role": "assistant", "content": turn.blocks, "stop_reason": turn.stop_reason}
+    value: dict[str, Any] = {
+        "type": "message",
+        "role": "assistant",
+        "content": turn.blocks,
+        "stop_reason": turn.stop_reason,
+    }
     value |= {"usage": turn.usage, "stop_details": turn.stop_details, **more}
     return json.dumps(value, ensure_ascii=False).encode()
 

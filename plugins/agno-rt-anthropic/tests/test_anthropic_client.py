@@ -18,6 +18,7 @@ from agno_rt_anthropic import AnthropicModel, Server
 from agno_rt import Agent, Message, ModelRequest, ModelSettings, Retry, Runtime, media, tool
 from agno_rt.errors import ConfigError, ModelError, Overloaded
 from agno_rt.events import Delta, ReasoningDelta, TextDelta
+from agno_rt.models import Price
 from tests.servers.messages_server import KEY, Asked, MessagesServer, Reply, Turn, error, event, events, http, sse
 
 ASKED = ModelRequest((Message("user", "Hi."),))
@@ -132,20 +133,12 @@ class TestAnswers:
 
     async def test_the_cost_of_a_long_prompt(self, server: MessagesServer, make: Make) -> None:
         """A model with another price for long prompts has the cost in its usage; a run counts the rest itself."""
-        price = {"input": 1.0, "output": 1.0}
-        model = make(long_price=_price(10.0), price=_price(1.0))
+        model = make(long_price=Price(10.0, 10.0), price=Price(1.0, 1.0))
         server.script = [Turn(HELLO.blocks, usage={"input_tokens": 200_000, "output_tokens": 0})]
         assert (await model.respond(ASKED)).usage.cost == pytest.approx(2.0)
         server.script = [Turn(HELLO.blocks, usage={"input_tokens": 100_000, "output_tokens": 0})]
         assert (await model.respond(ASKED)).usage.cost == 0.0
-        assert model.profile.price is not None
-        assert model.profile.price.input == price["input"]
-
-
-def _price(amount: float) -> Any:
-    from agno_rt.models import Price
-
-    return Price(amount, amount)
+        assert model.profile.price == Price(1.0, 1.0)
 
 
 class TestFailures:

@@ -120,8 +120,8 @@ class TestFacts:
     def test_an_hour_in_the_cache_costs_more(self) -> None:
         """Writing to the cache for an hour costs twice the input, for five minutes a quarter more."""
         usage = Usage(1_000_000, cache_write_tokens=1_000_000)
-        for cache, cost in (("5m", 2.5), ("1h", 4.0)):
-            price = AnthropicModel("claude-sonnet-5-5", Server(cache=cache)).profile.price
+        for server, cost in ((Server(cache="5m"), 2.5), (Server(cache="1h"), 4.0)):
+            price = AnthropicModel("claude-sonnet-5-5", server).profile.price
             assert price is not None
             assert price.of(usage) == pytest.approx(cost)
 
