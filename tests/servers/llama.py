@@ -53,7 +53,7 @@ TEMPLATE = r"""
 
 
 @pytest.fixture(scope="session")
-def llama_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a llama.cpp server with a small model."""
     folder = tmp_path_factory.mktemp("llama")
     template, log = folder / "template.jinja", folder / "log"

@@ -21,7 +21,10 @@ __all__ = ["AnthropicModel", "Server", "agno_rt_register_models"]
 @hookimpl
 def agno_rt_register_models(register: Register) -> None:
     """Offer every model name: `anthropic:MODEL`, and `anthropic:SERVER:MODEL` for a server named in the settings."""
-    register("*", _make_model, "Any Claude model, or a model behind Anthropic's format.", examples=_list_examples)
+    from agno_rt_anthropic.suggest import suggest
+
+    text = "Any Claude model, or a model behind Anthropic's format."
+    register("*", _make_model, text, examples=_list_examples, suggest=suggest)
 
 
 def _list_examples(settings: Mapping[str, Any]) -> Iterator[str]:

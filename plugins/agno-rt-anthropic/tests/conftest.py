@@ -1,5 +1,15 @@
-"""Fixtures of the plugin's tests: a real llama.cpp server."""
+"""Fixtures of the plugin's tests: the address of a real llama.cpp server."""
 
-from tests.servers.llama import llama_url
+from __future__ import annotations
 
-__all__ = ["llama_url"]
+import pytest
+
+from tests.servers.llama import llama_server
+
+__all__ = ["llama_server", "llama_url"]
+
+
+@pytest.fixture(scope="session")
+def llama_url(llama_server: str) -> str:
+    """The base URL of the server."""
+    return llama_server

@@ -10,6 +10,7 @@ import pytest
 from agno_rt_anthropic import AnthropicModel, Server
 from agno_rt_anthropic.facts import AS_OF, known
 from agno_rt_anthropic.profile import choose
+from agno_rt_anthropic.suggest import suggest
 
 from agno_rt.errors import ConfigError, UsageError
 from agno_rt.messages import Usage
@@ -132,6 +133,21 @@ class TestFacts:
         assert "application/pdf" in model.profile.media
         assert (model.facts.context, model.facts.max_output) == (1_000_000, 128_000)
         assert AnthropicModel("qwen3", base_url="http://127.0.0.1:8080").profile.media is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "hint"),
+    [
+        ("claude-opus-5-5", "Write anthropic:claude-opus-5-5."),
+        ("claude:claude-opus-5-5", "Write anthropic:claude-opus-5-5."),
+        ("openrouter:claude-x", ""),
+        ("gpt-5", ""),
+        ("", ""),
+    ],
+)
+def test_suggestions(spec: str, hint: str) -> None:
+    """A Claude model without its plugin gets the right spec; other specs belong to other plugins."""
+    assert suggest(spec) == hint
 
 
 def test_the_plugin_imports_nothing_slow() -> None:
