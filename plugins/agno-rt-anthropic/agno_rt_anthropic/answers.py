@@ -22,7 +22,7 @@ from agno_rt.wire.json_events import JsonEvents, read_lines
 from agno_rt.wire.lenient_json import read_json
 from agno_rt.wire.native import seal_native
 from agno_rt.wire.refusals import Peer, plain, reported
-from agno_rt_anthropic.wire import Sealed
+from agno_rt_anthropic.wire import SERVICE, Sealed
 
 __all__ = ["MessageStream", "Reading", "continue_request", "join_responses", "read_error", "read_message"]
 
@@ -62,7 +62,7 @@ class Reading:
 
     peer: Peer
     model: str = ""
-    service: str = "anthropic"
+    service: str = SERVICE
     names: Mapping[str, str] = attrs.field(factory=dict)
 
 
@@ -430,15 +430,16 @@ def continue_request(request: ModelRequest, paused: ModelResponse) -> ModelReque
     return attrs.evolve(request, messages=(*request.messages, answer))
 
 
-def join_responses(paused: ModelResponse, rest: ModelResponse, model: str, service: str) -> ModelResponse:
-    """Join a paused answer of the model and its continuation into one response, with the blocks of both."""
+def join_responses(paused: ModelResponse, rest: ModelResponse, reading: Reading) -> ModelResponse:
+    """Join a paused answer and its continuation into one response, with the blocks of both."""
     content = paused.content + rest.content
     calls = (*paused.tool_calls, *rest.tool_calls)
     native = None
     if paused.native is not None:
-        blocks = [*_open_seal(paused), *_open_seal(rest)]
-        sealed = Sealed(model, msgspec.Raw(msgspec.json.encode(blocks)))
-        native = seal_native(service, msgspec.json.encode(sealed), content, calls)
+        sent = {own: name for name, own in reading.names.items()}
+        blocks = [*_open_seal(paused, sent), *_open_seal(rest, sent)]
+        sealed = Sealed(reading.model, msgspec.Raw(msgspec.json.encode(blocks)))
+        native = seal_native(reading.service, msgspec.json.encode(sealed), content, calls)
     return attrs.evolve(
         rest,
         content=content,
@@ -449,14 +450,16 @@ def join_responses(paused: ModelResponse, rest: ModelResponse, model: str, servi
     )
 
 
-def _open_seal(response: ModelResponse) -> list[msgspec.Raw]:
-    """Return the blocks of a response, each as its own bytes; a plain response has at most a text and calls."""
+def _open_seal(response: ModelResponse, sent: Mapping[str, str]) -> list[msgspec.Raw]:
+    """Return the blocks of a response, each as its own bytes; a plain response has at most a text and calls.
+
+    `sent` has the names of tools that were sent in place of their own.
+    """
     if response.native is not None:
         sealed = msgspec.json.decode(response.native.data, type=Sealed)
         return msgspec.json.decode(sealed.content, type=list[msgspec.Raw])
     blocks: list[dict[str, Any]] = [{"type": "text", "text": response.content}] if response.content.strip() else []
-    blocks += [
-        {"type": "tool_use", "id": call.id, "name": call.name, "input": read_json(call.arguments.encode()) or {}}
-        for call in response.tool_calls
-    ]
+    for call in response.tool_calls:
+        given = read_json(call.arguments.encode("utf-8", "surrogatepass")) or {}
+        blocks.append({"type": "tool_use", "id": call.id, "name": sent.get(call.name, call.name), "input": given})
     return [msgspec.Raw(msgspec.json.encode(block)) for block in blocks]

@@ -29,13 +29,16 @@ __all__ = ["MOST_CONTINUATIONS", "AnthropicModel"]
 MOST_CONTINUATIONS = 10
 """Times to continue an answer that the service has paused. Each continuation is a request of its own."""
 
+_NO_KEY = Key("", "nowhere")
+
 
 class AnthropicModel:
     """A model behind the messages format.
 
     By default the server is Anthropic's. `server` names another server; `base_url` and `api_key` override its fields:
     `AnthropicModel("qwen3", base_url="http://127.0.0.1:8080")` asks any compatible server. Errors call the provider
-    `server_name`; `profile` and `facts` have the known facts of the model. The first request opens the client; `aclose`
+    `server_name`; `profile` and `facts` have the known facts of the model, and `dialect` the form of
+    its requests. The first request opens the client; `aclose`
     closes the client, and a later request opens a new client.
 
     Raises `UsageError` for a server with unusable settings.
@@ -63,9 +66,9 @@ class AnthropicModel:
         # Two servers may have the same name; the URL keeps their answers apart in a cache.
         self.identity = server.base_url
         self.provider = server_name or ("anthropic" if server.is_official else server.host)
-        self._dialect = wire.Dialect(
+        self.dialect = wire.Dialect(
             model=model,
-            service=f"anthropic messages {'' if server.is_official else server.host}".rstrip(),
+            service=wire.SERVICE if server.is_official else f"{wire.SERVICE} {server.host}",
             facts=self.facts,
             version=server.version,
             cache=server.cache,
@@ -92,12 +95,12 @@ class AnthropicModel:
             if response.raw_finish_reason != "pause_turn" or response.native is None:
                 break
             rest = await self._ask(answers.continue_request(request, response), emit)
-            response = answers.join_responses(response, rest, self.model, self._dialect.service)
+            response = answers.join_responses(response, rest, self._make_reading(request, self._peer(_NO_KEY)))
         return response
 
     async def warm(self) -> None:
         """Open a connection ahead of the first request. Raises `ModelError` if the server cannot be reached."""
-        await self._client.warm(self._peer(Key("", "nowhere")))
+        await self._client.warm(self._peer(_NO_KEY))
 
     def check_ready(self) -> None:
         """Raise `ConfigError` if the server needs a key and the key is missing. Does not ask the server."""
@@ -113,7 +116,7 @@ class AnthropicModel:
 
     async def _ask(self, request: ModelRequest, emit: Emit | None) -> ModelResponse:
         key = self.server.key()
-        body = wire.request_bytes(request, self._dialect, stream=emit is not None)
+        body = wire.request_bytes(request, self.dialect, stream=emit is not None)
         headers = self._build_headers(key, stream=emit is not None)
         async with self._client.post(self._url, body, headers, self._peer(key)) as answer:
             response = await self._read_response(answer, request, emit)
@@ -121,13 +124,14 @@ class AnthropicModel:
 
     async def _read_response(self, answer: Answer, request: ModelRequest, emit: Emit | None) -> ModelResponse:
         await answer.check()
-        reading = answers.Reading(
-            peer=answer.peer, model=self.model, service=self._dialect.service, names=tool_names(request)
-        )
+        reading = self._make_reading(request, answer.peer)
         if answer.is_stream(asked_for=emit is not None):
             return await read_stream(answer, answers.MessageStream(reading), emit)
         body = await answer.read_all()
         return await emit_whole(answers.read_message(body, reading, answer.content_type), emit)
+
+    def _make_reading(self, request: ModelRequest, peer: Peer) -> answers.Reading:
+        return answers.Reading(peer=peer, model=self.model, service=self.dialect.service, names=tool_names(request))
 
     def _count_cost(self, response: ModelResponse) -> ModelResponse:
         """Count the cost of a long prompt, for a model with another price for long prompts."""
@@ -142,7 +146,7 @@ class AnthropicModel:
             "content-type": "application/json",
             "anthropic-version": self.server.version,
         }
-        if betas := wire.header_betas(self._dialect):
+        if betas := wire.header_betas(self.dialect):
             headers["anthropic-beta"] = ",".join(betas)
         if key.text:
             bearer = self.server.key_header == "authorization"

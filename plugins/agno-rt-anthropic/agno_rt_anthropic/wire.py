@@ -27,7 +27,10 @@ from agno_rt.wire.native import native_for
 from agno_rt_anthropic.facts import Facts
 from agno_rt_anthropic.schemas import fit_schema
 
-__all__ = ["VERSION", "Dialect", "Sealed", "header_betas", "request_bytes"]
+__all__ = ["SERVICE", "VERSION", "Dialect", "Sealed", "header_betas", "request_bytes"]
+
+SERVICE = "anthropic messages"
+"""The name under which answers of Anthropic's own service are sealed."""
 
 VERSION = "2023-06-01"
 """The version of the API that accepts a temperature."""
@@ -61,7 +64,7 @@ class Dialect:
     """
 
     model: str
-    service: str = "anthropic"
+    service: str = SERVICE
     facts: Facts = attrs.field(factory=Facts)
     version: str = VERSION
     cache: str = "5m"

@@ -339,11 +339,13 @@ def test_a_paused_answer_goes_on() -> None:
     request = continue_request(ModelRequest((Message("user", "?"),)), paused)
     sent = msgspec.json.decode(request_bytes(request, DIALECT, stream=False))
     assert sent["messages"][1]["content"] == list(TURNS["search"].blocks[:3])
-    rest = whole(Turn((text("The Nile."),)))
-    response = join_responses(paused, rest, "m", "anthropic")
+    reading = Reading(peer=PEER, model="m", names={"time_now_1": "time now!"})
+    call = use("a", "time_now_1")
+    rest = read_message(body(Turn((text("The Nile."), call), "tool_use")), reading)
+    response = join_responses(paused, rest, reading)
     assert response.content == "I search.The Nile."
-    assert response.finish_reason == "stop"
+    assert response.finish_reason == "tool_calls"
     assert response.usage == Usage(2 * USAGE["input_tokens"], 2 * USAGE["output_tokens"])
-    answer = Message("assistant", response.content, native=response.native)
+    answer = Message("assistant", response.content, tuple(response.tool_calls), native=response.native)
     sent = msgspec.json.decode(request_bytes(ModelRequest((answer,)), DIALECT, stream=False))
-    assert sent["messages"][0]["content"] == [*TURNS["search"].blocks[:3], text("The Nile.")]
+    assert sent["messages"][0]["content"] == [*TURNS["search"].blocks[:3], text("The Nile."), call]

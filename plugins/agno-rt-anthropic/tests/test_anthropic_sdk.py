@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 import trio
-from agno_rt_anthropic import AnthropicModel
+from agno_rt_anthropic import AnthropicModel, Server
+from agno_rt_anthropic.answers import Reading, read_message
+from agno_rt_anthropic.wire import request_bytes
 
-from agno_rt import Message, ModelRequest
+from agno_rt import Message, ModelRequest, ModelSettings, ToolCall, media, tool
 from agno_rt.events import Delta
+from agno_rt.wire.refusals import Peer
 from tests.servers.messages_server import KEY, MessagesServer, Reply, Turn, error, event, events, sse
 
 PROGRAM = """
@@ -41,6 +44,43 @@ for how in hows:
         print(json.dumps({"status": exc.status_code, "kind": exc.type, "request_id": exc.request_id}))
 """
 
+CHECK = """
+import json, sys, warnings
+import pydantic
+from anthropic.types import beta
+from anthropic.types.beta import message_create_params
+from typing_extensions import is_typeddict
+
+warnings.simplefilter("ignore")
+for name in dir(beta):
+    if is_typeddict(each := getattr(beta, name)):
+        each.__pydantic_config__ = {**getattr(each, "__pydantic_config__", {}), "extra": "forbid"}
+names = {"text": "Text", "image": "Image", "document": "RequestDocument", "tool_use": "ToolUse"}
+names |= {"tool_result": "ToolResult", "thinking": "Thinking", "redacted_thinking": "RedactedThinking"}
+adapters = {type: pydantic.TypeAdapter(getattr(beta, f"Beta{name}BlockParam")) for type, name in names.items()}
+whole = pydantic.TypeAdapter(message_create_params.MessageCreateParamsNonStreaming)
+
+def check(value):
+    # Iterables are validated while they are read.
+    if isinstance(value, dict):
+        for each in value.values():
+            check(each)
+    elif not isinstance(value, str) and hasattr(value, "__iter__"):
+        for each in value:
+            check(each)
+
+for line in sys.stdin:
+    body = json.loads(line)
+    try:
+        check(whole.validate_python(body))
+        for message in body["messages"]:
+            for block in message["content"]:
+                check(adapters[block["type"]].validate_python(block))
+        print()
+    except pydantic.ValidationError as exc:
+        print(json.dumps(str(exc)))
+"""
+
 BLOCKS = (
     {"type": "thinking", "thinking": "One é.", "signature": "c2ln+/=="},
     {"type": "text", "text": "Let me see."},
@@ -56,6 +96,12 @@ async def server(nursery: trio.Nursery) -> MessagesServer:
     messages = MessagesServer()
     await nursery.start(messages.serve)
     return messages
+
+
+@tool
+def weather(city: str = "Seoul") -> str:
+    """Current weather in a city."""
+    return f"Sun in {city}"
 
 
 async def ask(url: str, *hows: str) -> list[dict[str, Any]]:
@@ -95,3 +141,57 @@ async def test_the_same_errors(server: MessagesServer) -> None:
     whole, stream, within = await ask(server.url, "whole", "stream", "stream")
     assert whole == stream == {"status": 529, "kind": "overloaded_error", "request_id": "req_1"}
     assert within["kind"] == "overloaded_error"
+
+
+def make_bodies() -> list[bytes]:
+    """Make requests with every feature of the format that this plugin uses."""
+    picture = media.image("data:image/gif;base64,R0lGODlhAQABAIAAAP8AAAAAACwAAAAAAQABAAACAkQBADs=")
+    paper = media.file(b"%PDF-1.4\n%%EOF\n", name="a.pdf")
+    call = ToolCall("a", "weather", '{"city": "Seoul"}')
+    thoughts = read_message(
+        json.dumps({"content": BLOCKS, "stop_reason": "tool_use"}).encode(),
+        Reading(peer=Peer(name="m", provider="m", model="m", url="u"), model="claude-sonnet-5-5"),
+    )
+    history = (
+        Message("system", "You are brief."),
+        Message("user", ("Look.", picture, paper, media.image("https://example.com/cat.png"))),
+        Message("assistant", "I look.", (call,)),
+        Message("tool", ("Here:", picture, paper), (), "a", "weather"),
+        Message("assistant", thoughts.content, tuple(thoughts.tool_calls), native=thoughts.native),
+        Message("tool", "", (), "a", "weather"),
+        Message("tool", "Sun", (), "b", "weather"),
+    )
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    edits = ({"type": "clear_tool_uses_20250919", "trigger": {"type": "input_tokens", "value": 9}},)
+    search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
+    servers = (
+        (Server(cache="1h", effort="low", server_tools=(search,)), "claude-sonnet-5-5"),
+        (Server(thinking="off", context_management={"edits": edits}, parallel_tools=False), "claude-sonnet-5-5"),
+        (Server(thinking=2_000), "claude-haiku-4-5"),
+        (Server(), "claude-opus-4-8"),
+    )
+    settings = ModelSettings(temperature=0.5, max_tokens=4_000, stop=("END",))
+    return [
+        request_bytes(request, AnthropicModel(model, server).dialect, stream=False)
+        for server, model in servers
+        for request in (
+            ModelRequest(history, (weather,), settings=ModelSettings(max_tokens=4_000)),
+            ModelRequest(history, (weather,), "weather", output=schema, settings=settings),
+            ModelRequest(history, (weather,), "none"),
+            ModelRequest(history),
+        )
+    ]
+
+
+async def test_requests_have_the_types_of_the_sdk() -> None:
+    """Every field of a request, and of each block, is one that the SDK declares, with a value of the declared type."""
+    bodies = make_bodies()
+    assert sum(b"redacted_thinking" in body for body in bodies) == 8  # of the model that wrote them
+    wrong = b'{"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": [{"type": "text", "txt": ""}]}]}'
+    known = [json.dumps({k: v for k, v in json.loads(body).items() if k != "temperature"}).encode() for body in bodies]
+    done = await trio.run_process(
+        [sys.executable, "-c", CHECK], stdin=b"\n".join([*known, wrong]), capture_stdout=True, capture_stderr=True
+    )
+    *results, refused = done.stdout.decode().split("\n")[: len(known) + 1]
+    assert results == [""] * len(known)
+    assert "Field required" in refused

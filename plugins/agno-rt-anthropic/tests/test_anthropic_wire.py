@@ -13,7 +13,7 @@ import attrs
 import msgspec
 import pytest
 from agno_rt_anthropic.facts import OTHER, Facts, known
-from agno_rt_anthropic.wire import Dialect, header_betas, request_bytes
+from agno_rt_anthropic.wire import SERVICE, Dialect, header_betas, request_bytes
 
 from agno_rt import Message, ModelRequest, ModelSettings, ToolCall, media, tool
 from agno_rt.errors import UsageError
@@ -65,7 +65,7 @@ def text(words: str) -> dict[str, Any]:
 def sealed(model: str, blocks: Sequence[Mapping[str, Any]], content: str, calls: Sequence[ToolCall] = ()) -> Native:
     """Seal blocks as an answer of the model."""
     data = msgspec.json.encode({"model": model, "content": blocks})
-    return seal_native("anthropic", data, content, calls)
+    return seal_native(SERVICE, data, content, calls)
 
 
 class TestBody:
