@@ -23,7 +23,7 @@ from agno_rt._decide.turns import Turns
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import AskedWithin, Job
 from agno_rt._drive.nesting import OUTER
-from agno_rt._drive.scopes import cause, deadline, ended_as
+from agno_rt._drive.scopes import RunStopped, cause, deadline, ended_as
 from agno_rt._flow.ask import Questions
 from agno_rt._flow.group import LiveGroup
 from agno_rt._flow.record import FlowRecord
@@ -98,6 +98,8 @@ class LiveFlow(Flow):
         scope = self._scope(name)
         place = self.take_place(scope, name)
         given = input_for_run(input)
+        if self.waits.is_stopping:
+            await self.waits.wait_for_stop()
         if not self.record.is_stored:
             return await self._run(runnable, given, AskedWithin(session, self.user, self.deps, path=place.path))
         child, began = child_id(self.run_id, place.path), time.time()
@@ -123,6 +125,8 @@ class LiveFlow(Flow):
     ) -> Any:
         """Call a step's function, or return its recorded value."""
         place, began = self.take_place(scope, step.name), time.time()
+        if self.waits.is_stopping:
+            await self.waits.wait_for_stop()
         if not self.record.is_stored:
             return await self._announce(place, functools.partial(self._call_step_function, step, place, args, kwargs))
         digest = digest_of(args, kwargs)
@@ -363,6 +367,8 @@ class LiveFlow(Flow):
         except AgnoError as exc:
             if exc.result is not None:
                 turns.usage = turns.usage + exc.result.usage
+            if isinstance(exc, RunStopped) and self.waits.is_stopping:
+                await self.waits.wait_for_stop()
             raise
         finally:
             SCOPE.reset(token)
