@@ -383,7 +383,7 @@ class TestProcesses:
         assert out.strip() == "go one two stop"
 
     async def test_a_kill_after_the_acknowledgement(self, tmp_path: Path) -> None:
-        """A process is killed in the middle of a call, after a message was acknowledged: the resumed run has it once."""
+        """A process is killed in the middle of a call, after a message was stored: the resumed run has it once."""
         url = f"sqlite:///{tmp_path}/runs.db"
         process, run = start_program(url, "stop", 3600)
         async with Runtime(memory=url) as rt:
@@ -429,21 +429,21 @@ class TestFlows:
     @pytest.mark.parametrize("kind", [Team, StoredTeam])
     async def test_all_that_are_at_work(self, kind: type[Team]) -> None:
         """Each member of a broadcast takes the message, in a team that is stored and in one that is not."""
-        models = [Stepping("x", "y"), Stepping("x", "y"), Noting()]
-        members = [Agent(model, name) for model, name in zip(models, "abc", strict=True)]
+        models, last = [Stepping("x", "y"), Stepping("x", "y")], Noting()
+        members = [Agent(models[0], "a"), Agent(models[1], "b"), Agent(last, "c")]
         async with Runtime() as rt:
             run = await rt.start(kind(members, Broadcast(), name="team"), "go")
-            for model in models[:2]:
-                await model.asked.wait()  # type: ignore[attr-defined]
+            for model in models:
+                await model.asked.wait()
             await trio.testing.wait_all_tasks_blocked()
             run.send("briefly")
             for _ in range(2):
-                for model in models[:2]:
-                    await model.step()  # type: ignore[attr-defined]
+                for model in models:
+                    await model.step()
             await run.wait()
 
         assert models[0].requests == models[1].requests == [["go"], ["go", "briefly"]]
-        assert models[2].requests == [["go"]]
+        assert last.requests == [["go"]]
 
     async def test_the_next_run_within(self) -> None:
         """With no run under way, the next one takes the message; a workflow around passes it through a team."""
@@ -502,7 +502,7 @@ class TestFlows:
                 group.start(Agent(slow, "slow"), "go")
                 await slow.asked.wait()
                 await rt.send(flow.run_id, "shorter")
-                group.cancel()
+                group.cancel()  # type: ignore[attr-defined]
             return (await flow.run(Agent(after, "after"), "go")).content
 
         async with Runtime() as rt:

@@ -277,7 +277,7 @@ class TestIds:
             assert not await rt.stop(done.run_id, "now")
             for at in ("tools", "now"):
                 with pytest.raises(NotFound):
-                    await rt.stop("unknown", at)  # type: ignore[arg-type]
+                    await rt.stop("unknown", at)
 
     async def test_an_earlier_stop_is_void(self, tmp_path: Path) -> None:
         """A stop that reached nobody before the run's process ended does not stop the resumed run."""
@@ -294,10 +294,8 @@ class TestIds:
     async def test_another_process_stops(self, tmp_path: Path) -> None:
         """A run that goes on for ever in another process stops after its tools, and goes on here from there."""
         url = f"sqlite:///{tmp_path}/runs.db"
-        process = subprocess.Popen([sys.executable, "-c", PROGRAM, url], cwd=ROOT, text=True, stdout=subprocess.PIPE)
+        process, run = start_program(url)
         try:
-            assert process.stdout is not None
-            run = process.stdout.readline().strip()
             async with Runtime(memory=url) as rt:
                 assert await rt.stop(run)
                 out, _ = await trio.to_thread.run_sync(process.communicate)
@@ -344,6 +342,14 @@ async def main():
 
 trio.run(main)
 """
+
+
+def start_program(url: str) -> tuple[subprocess.Popen[str], str]:
+    """Start a process with an endless run; return the run's id too."""
+    command = [sys.executable, "-c", PROGRAM, url]
+    process = subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    return process, process.stdout.readline().strip()
 
 
 class TestFlows:
