@@ -91,6 +91,10 @@ class Inbox(msgspec.Struct, eq=False):
         if any(not sent.links for sent in self.waiting):
             raise SignalsWaiting("the run has messages to take in", hint="Go on with the run.")
 
+    def drop(self, taken: Sequence[Sent]) -> None:
+        """Take out messages that the run has taken in. Others may have come meanwhile."""
+        self.waiting = [sent for sent in self.waiting if sent not in taken]
+
     def enter(self, flow: Job[Any], job: Job[Any]) -> None:
         """Hand the flow's waiting messages and its wish to stop on to a run within that begins."""
         waiting, self.waiting = self.waiting, []
@@ -190,10 +194,9 @@ async def take_messages(job: Job, turns: Turns, inbox: Inbox) -> None:
     ended = turns.state == "completed"
     taken = [sent for sent in inbox.waiting if ended or sent.when == "next"]
     if taken:
-        inbox.waiting = [sent for sent in inbox.waiting if not (ended or sent.when == "next")]
         inbox.goes_on = True
         try:
-            await _take(job, turns, taken)
+            await _take(job, turns, inbox, taken)
         finally:
             inbox.goes_on = False
     if turns.state == "asking" and inbox.stop is not None:
@@ -250,7 +253,7 @@ def _hand_on(flow: Job[Any], sent: Sent, receivers: Sequence[Job[Any]]) -> None:
         _deliver(each, Sent(sent.when, sent.messages, sent.id, (*sent.links, link)))
 
 
-async def _take(job: Job, turns: Turns, taken: Sequence[Sent]) -> None:
+async def _take(job: Job, turns: Turns, inbox: Inbox, taken: Sequence[Sent]) -> None:
     messages: tuple[Message, ...] = tuple(message for sent in taken for message in sent.messages)
     names = tuple(sent.id for sent in taken if sent.id)
     # The flows around first: a message that only they know of comes again when this run is resumed.
@@ -264,9 +267,11 @@ async def _take(job: Job, turns: Turns, taken: Sequence[Sent]) -> None:
     except Blocked:
         if job.journal is not None and names:
             await job.journal.received(messages, names, to=())  # else the message would block a resumed run again
+        inbox.drop(taken)
         raise
     if job.journal is not None:
         await job.journal.received(passed, names)
+    inbox.drop(taken)  # not before: a run that is cancelled until here leaves its messages to others
     turns.received(passed)
     if job.emitter is not None:
         for message in passed:

@@ -99,9 +99,9 @@ class LiveFlow(Flow):
         place = self.take_place(scope, name)
         given = input_for_run(input)
         if self.waits.is_stopping:
-            await self.waits.wait_for_stop()
+            await self.waits.wait_for_stop(scope)
         if not self.record.is_stored:
-            return await self._run(runnable, given, AskedWithin(session, self.user, self.deps, path=place.path))
+            return await self._run(scope, runnable, given, AskedWithin(session, self.user, self.deps, path=place.path))
         child, began = child_id(self.run_id, place.path), time.time()
         digest = digest_of(getattr(runnable, "name", ""), session, as_messages(given))
         done = self._find(place, digest)
@@ -110,7 +110,7 @@ class LiveFlow(Flow):
         asked = AskedWithin(session, self.user, self.deps, path=place.path, child=child)
         asked.is_resumed, asked.is_forced = self.record.is_resumed, self.record.is_forced
         try:
-            result = await self._run(runnable, given, asked)
+            result = await self._run(scope, runnable, given, asked)
         except AgnoError as exc:
             await self.record.fail(place, digest, exc, began=began, run=child)
             raise
@@ -126,7 +126,7 @@ class LiveFlow(Flow):
         """Call a step's function, or return its recorded value."""
         place, began = self.take_place(scope, step.name), time.time()
         if self.waits.is_stopping:
-            await self.waits.wait_for_stop()
+            await self.waits.wait_for_stop(scope)
         if not self.record.is_stored:
             return await self._announce(place, functools.partial(self._call_step_function, step, place, args, kwargs))
         digest = digest_of(args, kwargs)
@@ -358,7 +358,9 @@ class LiveFlow(Flow):
         finally:
             SCOPE.reset(token)
 
-    async def _run(self, runnable: Runnable[Any, OutputT], input: Any, asked: AskedWithin) -> RunResult[OutputT]:
+    async def _run(
+        self, scope: Scope, runnable: Runnable[Any, OutputT], input: Any, asked: AskedWithin
+    ) -> RunResult[OutputT]:
         """Run the runnable in the present task, and count the usage."""
         turns = self._turns
         token = SCOPE.set(None)
@@ -368,7 +370,7 @@ class LiveFlow(Flow):
             if exc.result is not None:
                 turns.usage = turns.usage + exc.result.usage
             if isinstance(exc, RunStopped) and self.waits.is_stopping:
-                await self.waits.wait_for_stop()
+                await self.waits.wait_for_stop(scope)
             raise
         finally:
             SCOPE.reset(token)

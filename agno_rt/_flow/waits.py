@@ -52,9 +52,9 @@ class Waits:
         self.begin()
         self.end()
 
-    async def wait_for_stop(self) -> None:
-        """Wait in this branch, at a safe point, until the flow stops."""
-        await self._park(None, asks=False)
+    async def wait_for_stop(self, scope: Scope) -> None:
+        """Wait in this branch, at a safe point, until the flow stops. The branch's share of a limit is free then."""
+        await self._park(scope, asks=False)
 
     async def wait_for_person(self, scope: Scope) -> None:
         """Wait in this branch until the flow pauses. The branch's share of its group's limit is free meanwhile."""
@@ -66,10 +66,9 @@ class Waits:
             await self._park(scope, asks=pauses)
         await scope.retake_share()
 
-    async def _park(self, scope: Scope | None, *, asks: bool) -> None:
+    async def _park(self, scope: Scope, *, asks: bool) -> None:
         await trio.lowlevel.checkpoint()
-        if scope is not None:
-            scope.give_share()
+        scope.give_share()
         self._asking += asks
         self.end()
 

@@ -492,6 +492,38 @@ class TestFlows:
         texts = [each.text for each in read_steps(entries, result.run_id) if each.kind == "received"]
         assert texts == ["received, and not taken in: early", "received, and not taken in: late"]
 
+    async def test_a_run_that_is_cancelled_on_the_way(self) -> None:
+        """A message at a run that is cancelled while a guardrail checks the message goes to the next run."""
+        checks = trio.Event()
+
+        class Slow:
+            name = "slow"
+
+            async def check(self, context: RunContext, text: str) -> Verdict | None:
+                if text == "shorter":
+                    checks.set()
+                    await trio.sleep_forever()
+                return None
+
+        first, after = Stepping("x"), Noting()
+
+        @workflow(name="race")
+        async def race(flow: Flow) -> str:
+            async with flow.group("g") as group:
+                group.start(Agent(first, "slow", hooks=[Slow()]), "go")
+                await checks.wait()
+                group.cancel()  # type: ignore[attr-defined]
+            return (await flow.run(Agent(after, "after"), "go")).content
+
+        async with Runtime() as rt:
+            run = await rt.start(race, "go")
+            await first.asked.wait()
+            await rt.send(run.id, "shorter")
+            await first.step()
+            await run.wait()
+
+        assert after.requests == [["go", "shorter"]]
+
     async def test_the_loser_of_a_race_leaves_the_message(self) -> None:
         """A message at a run that is cancelled before it looks goes to the next run."""
         slow, after = Stepping("never"), Noting()

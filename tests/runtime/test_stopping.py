@@ -475,6 +475,30 @@ class TestFlows:
                 assert [each.asked for each in models] == [[1, 2], [1, 2]]
                 assert [each.called for each in models] == [["a"], ["b"]]
 
+    async def test_a_group_with_a_limit(self) -> None:
+        """A branch that waits for its turn in a group does not keep the workflow from stopping, and begins nothing."""
+        gated, later = Gated(), Gated()
+        gated.model_goes.set()
+        later.open()
+
+        @workflow(name="limited")
+        async def limited(flow: Flow) -> list[str]:
+            results = await flow.map(
+                lambda agent: flow.run(agent, "go"), [gated.agent(), later.agent("later")], limit=1
+            )
+            return [result.content for result in results]
+
+        async with Runtime() as rt:
+            run = await rt.start(limited, "go")
+            await trio.testing.wait_all_tasks_blocked()
+            run.stop()
+            gated.open()
+            assert (await run.wait()).status == "cancelled"
+            # Either branch may be the first in its group.
+            assert (gated.asked, later.asked) in (([1], []), ([1], [1, 2]))
+            assert (await rt.resume(run.id)).output == ["done", "done"]
+        assert (len(gated.called), len(later.called)) == (1, 1)
+
     async def test_a_failure_beats_the_stop(self) -> None:
         """A branch that fails while another one waits for the stop ends the run as failed."""
         gated, free, begun = Gated(), trio.Event(), trio.Event()
