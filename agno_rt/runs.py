@@ -59,7 +59,7 @@ class Run(Generic[OutputT]):
         Until the run takes the message in, it is in memory; `Runtime.send` stores it first. Raises `RunConflict` for a
         run that is over or paused, and `UsageError` for a message that is not a user's.
         """
-        from agno_rt._drive.inbox import put_message  # few runs receive messages
+        from agno_rt._drive.steer import put_message  # few runs receive messages
 
         put_message(self._job, input, when)
 
@@ -72,7 +72,7 @@ class Run(Generic[OutputT]):
         safe point, and no other step begins. A stored run can be resumed, and makes no finished call again. Raises
         `UsageError` for other values.
         """
-        from agno_rt._drive.inbox import request_stop  # few runs are stopped
+        from agno_rt._drive.steer import request_stop  # few runs are stopped
 
         request_stop(self._job, self._scope, at, grace)
 

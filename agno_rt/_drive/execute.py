@@ -189,7 +189,7 @@ async def _converse(job: Job[Any], turns: Turns) -> None:
 
 
 def _take_late_messages(job: Job[Any], turns: Turns) -> Awaitable[None]:
-    from agno_rt._drive.inbox import take_late_messages  # few runs get a message, and few of those at the last moment
+    from agno_rt._drive.steer import take_late_messages  # few runs get a message, and few of those at the last moment
 
     return take_late_messages(job, turns)
 

@@ -65,13 +65,13 @@ async def take_turns(job: Job, turns: Turns, until: int | None = None) -> None: 
 
 
 async def _take_messages(job: Job, turns: Turns, inbox: Inbox) -> None:
-    from agno_rt._drive.inbox import take_messages  # costs nothing for runs without messages
+    from agno_rt._drive.steer import take_messages  # costs nothing for runs without messages
 
     await take_messages(job, turns, inbox)
 
 
 def _check_halt(job: Job, inbox: Inbox) -> None:
-    from agno_rt._drive.inbox import check_halt  # as above
+    from agno_rt._drive.steer import check_halt  # as above
 
     check_halt(job, inbox)
 

@@ -9,9 +9,10 @@ import msgspec
 
 from agno_rt._decide.journal import Replay
 from agno_rt._decide.turns import Turns
-from agno_rt._drive.inbox import Inbox, note_untaken, stopped_error
+from agno_rt._drive.inbox import Inbox
 from agno_rt._drive.job import AskedWithin, Job, Resolved
 from agno_rt._drive.scopes import cause
+from agno_rt._drive.steer import note_untaken, stopped_error
 from agno_rt._drive.tool_threads import Workers
 from agno_rt._flow.live_flow import LiveFlow
 from agno_rt._schema.pydantic_types import plain_value

@@ -33,9 +33,9 @@ from agno_rt._decide.journal import Replay, steps_again
 from agno_rt._drive.approvals import check_decision, wrap_answer
 from agno_rt._drive.execute import execute
 from agno_rt._drive.ids import new_id
-from agno_rt._drive.inbox import read_signals, request_stop, restore_inbox
 from agno_rt._drive.job import Asked, AskedWithin, Job, Resolved
 from agno_rt._drive.scopes import check_in_trio
+from agno_rt._drive.steer import read_signals, request_stop, restore_inbox
 from agno_rt._drive.write_journal import END_SECONDS, Journal
 from agno_rt._runtime.completed import read_completed
 from agno_rt._runtime.owners import new_owner, process_of, runtime_of, seems_alive
