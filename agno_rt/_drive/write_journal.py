@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 import msgspec
@@ -36,7 +36,10 @@ from agno_rt.errors import AgnoError, BackendError, code_of
 from agno_rt.failures import add_note, must_pass, named, text_of
 from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelResponse
-from agno_rt.run_store import Appending, Approval, RunChange, RunConflict, RunRecord, RunStatus, RunStore
+from agno_rt.run_store import Appending, Approval, RunChange, RunConflict, RunRecord, RunStatus, RunStore, Signal
+
+if TYPE_CHECKING:
+    from agno_rt._drive.inbox import Inbox  # few runs are sent anything
 
 __all__ = ["END_SECONDS", "Journal"]
 
@@ -52,7 +55,8 @@ class Journal(msgspec.Struct, eq=False):
     `state` encodes the session's state. `decided` has the approvals of a run that was paused, by turn and call;
     `waiting` has the approvals for which the run pauses now. `gone` is called when the run is no longer under way.
     `owe` takes a function that stores the run's end, to call again later if the end cannot be stored now. `output` and
-    `again` are a workflow's for its end, see `Ended`. `forced` tells that the run was taken over by force.
+    `again` are a workflow's for its end, see `Ended`. `forced` tells that the run was taken over by force; `signals`
+    are the signals of a resumed run.
     """
 
     store: RunStore
@@ -71,6 +75,7 @@ class Journal(msgspec.Struct, eq=False):
     output: msgspec.Raw = NO_STATE
     again: tuple[str, ...] = ()
     forced: bool = False
+    signals: Sequence[Signal] = ()
 
     @property
     def input(self) -> tuple[Message, ...]:
@@ -105,9 +110,11 @@ class Journal(msgspec.Struct, eq=False):
             )
         )
 
-    async def received(self, messages: tuple[Message, ...]) -> None:
-        """Store messages that were sent to the run, before the run acts on them."""
-        await self._write(Received(messages))
+    async def received(
+        self, messages: tuple[Message, ...], sent: tuple[str, ...] = (), to: tuple[str, ...] | None = None
+    ) -> None:
+        """Store messages that were sent to the run, before the run acts on them. See `Received`."""
+        await self._write(Received(messages, sent, to))
 
     async def checked(self, reason: str | None) -> None:
         """Store the verdict of the output's check."""
@@ -154,12 +161,16 @@ class Journal(msgspec.Struct, eq=False):
             Paused([each.id for each in self.waiting]), RunChange("paused", approvals=new, signals=signals)
         )
 
-    async def end(self, status: RunStatus, content: str, error: BaseException | None, append: Appending | None) -> None:
-        """Store the end of the run and its messages for the session in one step. An incomplete run can go on later."""
-        text = None if error is None else text_of(error)
-        code = None if error is None else code_of(error)
-        ended = Ended(status, text, self.output)
-        await self._let_go(ended, RunChange(status, content, text, code, append=append))
+    async def end(self, content: str, append: Appending | None, inbox: Inbox | None) -> None:
+        """Store the end of the completed run and its messages for the session in one step.
+
+        Raises `SignalsWaiting` if the run has signals that it has not seen, or messages that it has not taken in.
+        """
+        if inbox is not None and inbox.waiting:
+            inbox.check_taken()
+        signals = 0 if inbox is None else inbox.seen
+        ended = Ended("completed", None, self.output)
+        await self._let_go(ended, RunChange("completed", content, append=append, signals=signals))
 
     async def broken_off(self, status: RunStatus, content: str, error: BaseException) -> None:
         """Store the end of a run without an answer, even while the run is being cancelled.

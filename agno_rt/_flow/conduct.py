@@ -9,8 +9,10 @@ import msgspec
 
 from agno_rt._decide.journal import Replay
 from agno_rt._decide.turns import Turns
+from agno_rt._drive.inbox import Inbox
 from agno_rt._drive.job import AskedWithin, Job, Resolved
 from agno_rt._drive.scopes import cause
+from agno_rt._drive.steer import note_untaken, stopped_error
 from agno_rt._drive.tool_threads import Workers
 from agno_rt._flow.live_flow import LiveFlow
 from agno_rt._schema.pydantic_types import plain_value
@@ -41,12 +43,26 @@ class ResolvedFlow(Resolved, kw_only=True):
 
 
 async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
-    """Call the runnable's `conduct`, and take in the answer; or store the pause of a flow that waits for people."""
+    """Call the runnable's `conduct`, and take in the answer; or store the pause of a flow that waits for people.
+
+    Raises `RunStopped` for a flow that is asked to stop, once all of its branches have come to a safe point.
+    """
+    if turns.state == "completed":
+        return None  # a message came at the end, for nobody
+    inbox = job.inbox = job.inbox or Inbox()
     flow, usage = LiveFlow(job, turns), turns.usage
     while True:
+        inbox.halt = flow.waits.stop
+        if inbox.stop is not None:
+            flow.waits.stop()
         answer = await _call_conduct(job, flow)
         if not flow.waits.scope.cancelled_caught:
-            return _take_answer(job, turns, answer)
+            _take_answer(job, turns, answer)
+            if inbox.waiting:
+                await note_untaken(job, inbox)
+            return None
+        if flow.waits.is_stopped:
+            raise stopped_error(job)
         try:
             return await _pause(job, turns, flow)
         except SignalsWaiting:

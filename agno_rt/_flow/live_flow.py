@@ -23,7 +23,7 @@ from agno_rt._decide.turns import Turns
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import AskedWithin, Job
 from agno_rt._drive.nesting import OUTER
-from agno_rt._drive.scopes import cause, deadline, ended_as
+from agno_rt._drive.scopes import RunStopped, cause, deadline, ended_as
 from agno_rt._flow.ask import Questions
 from agno_rt._flow.group import LiveGroup
 from agno_rt._flow.record import FlowRecord
@@ -98,8 +98,10 @@ class LiveFlow(Flow):
         scope = self._scope(name)
         place = self.take_place(scope, name)
         given = input_for_run(input)
+        if self.waits.is_stopping:
+            await self.waits.wait_for_stop(scope)
         if not self.record.is_stored:
-            return await self._run(runnable, given, AskedWithin(session, self.user, self.deps, path=place.path))
+            return await self._run(scope, runnable, given, AskedWithin(session, self.user, self.deps, path=place.path))
         child, began = child_id(self.run_id, place.path), time.time()
         digest = digest_of(getattr(runnable, "name", ""), session, as_messages(given))
         done = self._find(place, digest)
@@ -108,7 +110,7 @@ class LiveFlow(Flow):
         asked = AskedWithin(session, self.user, self.deps, path=place.path, child=child)
         asked.is_resumed, asked.is_forced = self.record.is_resumed, self.record.is_forced
         try:
-            result = await self._run(runnable, given, asked)
+            result = await self._run(scope, runnable, given, asked)
         except AgnoError as exc:
             await self.record.fail(place, digest, exc, began=began, run=child)
             raise
@@ -123,6 +125,8 @@ class LiveFlow(Flow):
     ) -> Any:
         """Call a step's function, or return its recorded value."""
         place, began = self.take_place(scope, step.name), time.time()
+        if self.waits.is_stopping:
+            await self.waits.wait_for_stop(scope)
         if not self.record.is_stored:
             return await self._announce(place, functools.partial(self._call_step_function, step, place, args, kwargs))
         digest = digest_of(args, kwargs)
@@ -354,7 +358,9 @@ class LiveFlow(Flow):
         finally:
             SCOPE.reset(token)
 
-    async def _run(self, runnable: Runnable[Any, OutputT], input: Any, asked: AskedWithin) -> RunResult[OutputT]:
+    async def _run(
+        self, scope: Scope, runnable: Runnable[Any, OutputT], input: Any, asked: AskedWithin
+    ) -> RunResult[OutputT]:
         """Run the runnable in the present task, and count the usage."""
         turns = self._turns
         token = SCOPE.set(None)
@@ -363,6 +369,8 @@ class LiveFlow(Flow):
         except AgnoError as exc:
             if exc.result is not None:
                 turns.usage = turns.usage + exc.result.usage
+            if isinstance(exc, RunStopped) and self.waits.is_stopping:
+                await self.waits.wait_for_stop(scope)
             raise
         finally:
             SCOPE.reset(token)

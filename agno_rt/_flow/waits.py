@@ -1,4 +1,6 @@
-"""Counts the busy branches of a flow, and pauses the flow when each branch left waits, and some wait for a person.
+"""Counts the busy branches of a flow. Pauses the flow when each branch left waits, and some wait for a person.
+
+A flow that is asked to stop goes on until no branch is busy, and then stops.
 
 A branch waiting for a group of its own is not busy either: the last branch of the group hands a share over. Whatever a
 cancellation wakes is busy again at once, before any other task runs, so that a failure is never taken for a pause.
@@ -16,13 +18,15 @@ __all__ = ["Waits"]
 
 
 class Waits:
-    """The busy and the waiting branches of one flow. `scope` is cancelled for a pause."""
+    """The busy and the waiting branches of one flow. `scope` is cancelled for a pause, and to stop."""
 
-    __slots__ = ("_asking", "_busy", "is_paused", "scope")
+    __slots__ = ("_asking", "_busy", "is_paused", "is_stopped", "is_stopping", "scope")
 
     def __init__(self) -> None:
         self.scope = trio.CancelScope()
         self.is_paused = False
+        self.is_stopping = False
+        self.is_stopped = False
         self._busy = 1
         self._asking = 0
 
@@ -31,11 +35,26 @@ class Waits:
         self._busy += 1
 
     def end(self) -> None:
-        """Count a busy branch less, and pause if none is left."""
+        """Count a busy branch less, and stop or pause if none is left."""
         self._busy -= 1
-        if not self._busy and self._asking:
+        if self._busy:
+            return
+        if self.is_stopping:
+            self.is_stopped = True
+            self.scope.cancel()
+        elif self._asking:
             self.is_paused = True
             self.scope.cancel()
+
+    def stop(self) -> None:
+        """Stop the flow as soon as no branch is busy: each waits, or has come to a safe point."""
+        self.is_stopping = True
+        self.begin()
+        self.end()
+
+    async def wait_for_stop(self, scope: Scope) -> None:
+        """Wait in this branch, at a safe point, until the flow stops. The branch's share of a limit is free then."""
+        await self._park(scope, asks=False)
 
     async def wait_for_person(self, scope: Scope) -> None:
         """Wait in this branch until the flow pauses. The branch's share of its group's limit is free meanwhile."""

@@ -1,4 +1,4 @@
-"""Takes over, cancels, forks and finishes the stored runs of a runtime, and decides their approvals.
+"""Takes over, steers, stops, forks and finishes the stored runs of a runtime, and decides their approvals.
 
 Leaves opening the memory to the runtime, and questions about other processes to `owners`.
 """
@@ -16,13 +16,26 @@ import msgspec
 import trio
 
 from agno_rt._decide.check_agent import check_own_name
+from agno_rt._decide.controls import (
+    MESSAGE,
+    STOP,
+    SentMessages,
+    StopAt,
+    StopWish,
+    When,
+    check_signal_name,
+    check_stop,
+    user_messages,
+)
 from agno_rt._decide.flow_journal import entries_before
+from agno_rt._decide.input import Input
 from agno_rt._decide.journal import Replay, steps_again
 from agno_rt._drive.approvals import check_decision, wrap_answer
 from agno_rt._drive.execute import execute
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import Asked, AskedWithin, Job, Resolved
 from agno_rt._drive.scopes import check_in_trio
+from agno_rt._drive.steer import read_signals, request_stop, restore_inbox
 from agno_rt._drive.write_journal import END_SECONDS, Journal
 from agno_rt._runtime.completed import read_completed
 from agno_rt._runtime.owners import new_owner, process_of, runtime_of, seems_alive
@@ -51,7 +64,7 @@ from agno_rt.tools import Tool
 __all__ = ["StoredRuns", "load_run"]
 
 WATCH_SECONDS = 1.0
-"""Seconds between two looks into the store for runs that another process wants cancelled."""
+"""Seconds between two looks into the store for what other processes ask of runs."""
 
 MOST_APPROVALS = 10_000
 """The most approvals of one run that are read."""
@@ -78,7 +91,8 @@ class StoredRuns:
         self._tools = tools
         self._owner = new_owner()
         self._runnables: dict[str, Runnable] = {}
-        self._live: dict[str, Callable[[], None]] = {}
+        # None for a run that is claimed and not yet carried out.
+        self._live: dict[str, tuple[Job[Any], trio.CancelScope] | None] = {}
         self._owed: dict[str, Callable[[], Awaitable[None]]] = {}
         self._paying = trio.Lock()
         self._watching: trio.CancelScope | None = None
@@ -117,6 +131,8 @@ class StoredRuns:
         check_own_name(runnable)
         self._runnables.setdefault(runnable.name, runnable)
         job.journal = self._new_journal(job) if journal is None else journal
+        if journal is not None and journal.replay is not None:
+            restore_inbox(job, journal.replay.steps, journal.signals)
 
     async def claim(self, resume: Resume, asked: Asked) -> Asked:
         """Take over a stored run, and return its session, user and journal.
@@ -152,11 +168,12 @@ class StoredRuns:
             hint = f"Wait for it, or cancel it; if {record.owner} is gone, resume it with force."
             raise RunConflict(f"run {record.id!r} is under way already, by {record.owner}", hint=hint)
         # Without a wait after the check: a second resume in this runtime must meet the conflict above.
-        self._live[record.id] = _cannot_cancel
+        self._live[record.id] = None
         try:
             await store.claim_run(record.id, self._owner, held_by=record.owner)
             # Read again: the former owner may have written until the claim.
             record, entries = await store.load_run(record.id)
+            signals = await store.signals(record.id) if isinstance(store, SignalStore) else ()
             approvals = await store.approvals(run=record.id, limit=MOST_APPROVALS)
             replay = Replay.of(record.id, entries)
         except BaseException:
@@ -164,6 +181,7 @@ class StoredRuns:
             raise
         journal = self._journal(store, record)
         journal.replay, journal.seq, journal.begun, journal.forced = replay, len(entries), True, resume.force
+        journal.signals = signals
         journal.decided = {(each.turn, each.call.id): each for each in approvals}
         return journal
 
@@ -223,6 +241,37 @@ class StoredRuns:
 
     async def signal(self, run: str, name: str, value: Any, user: str | None) -> RunStatus:
         """Store a signal for a run, and return the run's status. Raises `NotFound`, `RunConflict`, `UsageError`."""
+        check_signal_name(name)
+        return await self._send_signal(run, name, (_encode_value(value, needed=True) or "null").encode(), user)
+
+    async def send(self, run: str, input: Input, when: When, user: str | None) -> RunStatus:
+        """Store messages for a run, here delivered at once; return the run's status. Raises as `signal`."""
+        sent = SentMessages(user_messages(input, when), when)
+        status = await self._send_signal(run, MESSAGE, msgspec.json.encode(sent), user)
+        live = self._live.get(run)
+        if live is not None:
+            await self._read_signals(*live)
+        return status
+
+    async def stop(self, run: str, at: StopAt, grace: float | None, user: str | None) -> bool:
+        """Stop a run at a safe point, here or by the store. Return False for an ended run. Raises as `signal`."""
+        check_stop(at, grace)
+        if at == "now":
+            return await self.cancel(run, user)
+        if user is not None:
+            with _backend_errors(run):
+                await load_run(self._store, run, user)
+        if (live := self._live.get(run)) is not None:
+            request_stop(*live, at, grace)
+            return True
+        try:
+            status = await self._send_signal(run, STOP, msgspec.json.encode(StopWish(at, grace)), None)
+        except RunConflict:
+            return False
+        # Nobody carries the run out, so it is at a safe point already.
+        return status == "running" or await self.cancel(run, None)
+
+    async def _send_signal(self, run: str, name: str, value: bytes, user: str | None) -> RunStatus:
         with _backend_errors(run):
             store = self._store
             if not isinstance(store, SignalStore):
@@ -230,8 +279,7 @@ class StoredRuns:
                 raise UsageError(f"the memory backend {type(store).__name__} keeps no signals", hint=hint)
             if user is not None:
                 await load_run(self._store, run, user)
-            text = _encode_value(value, needed=True) or "null"
-            return await store.send_signal(run, name, text.encode())
+            return await store.send_signal(run, name, value)
 
     def is_stopped(self, record: RunRecord) -> bool:
         """Return whether a run is stored as `running` without a living owner."""
@@ -275,20 +323,20 @@ class StoredRuns:
     async def execute(self, job: Job[Any], nursery: trio.Nursery | None) -> RunResult:
         """Carry out a stored run in the caller's task, within reach of `cancel`. Raises as the driver's `execute`."""
         with trio.CancelScope() as scope:
-            self.watch(job.run_id, scope.cancel, nursery)
+            self.watch(job, scope, nursery)
             return await execute(job)
         error = RunCancelled(f"run {job.run_id!r} was cancelled", hint="Resume it to go on.")
         error.result = job.outcome
         raise error
 
-    def watch(self, run: str, cancel: Callable[[], None], nursery: trio.Nursery | None) -> None:
-        """Note a run as under way here; call `cancel` on the request of another process."""
+    def watch(self, job: Job[Any], scope: trio.CancelScope, nursery: trio.Nursery | None) -> None:
+        """Note a run as under way here, in its scope: other processes may cancel and stop it, and send messages."""
         assert nursery is not None  # a runtime makes no job before it is open
-        self._live[run] = cancel
+        self._live[job.run_id] = job, scope
         if self._watching is None:
             # Set before the task begins, so that a second run does not start a second task.
             self._watching = trio.CancelScope()
-            nursery.start_soon(self._watch_store, self._store, name="looks for runs to cancel")
+            nursery.start_soon(self._watch_store, self._store, name="looks for requests to runs")
 
     def release(self, run: str) -> None:
         """Note a run as no longer under way here."""
@@ -304,26 +352,27 @@ class StoredRuns:
 
     def _cancel_here(self, run: str) -> bool:
         """Cancel a run under way here. Return False for any other run."""
-        cancel = self._live.get(run)
-        if cancel is not None:
-            cancel()
-        return cancel is not None
+        live = self._live.get(run)
+        if live is not None:
+            live[1].cancel()
+        return run in self._live
 
     async def _watch_store(self, store: RunStore) -> None:
-        """Cancel runs on request of other processes, and store owed ends, until neither runs nor ends are left."""
+        """Do what other processes ask of runs, and store owed ends, until neither runs nor ends are left."""
         assert self._watching is not None
         try:
             with self._watching:
                 while self._live or self._owed:
                     await trio.sleep(WATCH_SECONDS)
                     await self._pay(*self._owed)
-                    await self._cancel_requested(store)
+                    await self._look_into_store(store)
         finally:
             self._watching = None
 
-    async def _cancel_requested(self, store: RunStore) -> None:
+    async def _look_into_store(self, store: RunStore) -> None:
         try:
             wanted = await store.cancels(list(self._live))
+            counts = await store.count_signals(list(self._live)) if isinstance(store, SignalStore) else {}
         except BaseException as exc:
             if must_pass(exc):
                 raise
@@ -331,6 +380,21 @@ class StoredRuns:
             return
         for run in wanted:
             self._cancel_here(run)
+        for run, count in counts.items():
+            live = self._live.get(run)
+            if live is not None and count > (0 if live[0].inbox is None else live[0].inbox.seen):
+                await self._read_signals(*live)
+
+    async def _read_signals(self, job: Job[Any], scope: trio.CancelScope) -> None:
+        """Let the run have its new messages and wishes. What cannot be read now is read later, at the end at last."""
+        try:
+            wish = await read_signals(job)
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
+            return
+        if wish is not None and job.outcome is None:
+            request_stop(job, scope, wish.at, wish.grace)
 
     async def pay_all(self) -> None:
         """Try once more to store every owed end, for a bounded time and shielded from cancellation."""
@@ -403,10 +467,6 @@ def _fork_record(record: RunRecord) -> RunRecord:
 def _run_of(approval: str) -> str:
     """Return the run's id, with which an approval's id begins."""
     return approval.partition(".")[0]
-
-
-def _cannot_cancel() -> None:
-    """Stand in for the cancellation of a run claimed but not yet carried out."""
 
 
 @contextmanager

@@ -322,6 +322,11 @@ class InProcessRuns:
         """See `SignalStore.signals`."""
         return self._run(run).signals[after:]
 
+    async def count_signals(self, runs: Sequence[str]) -> dict[str, int]:
+        """See `SignalStore.count_signals`."""
+        found = {run: len(self._runs[run].signals) for run in runs if run in self._runs}
+        return {run: count for run, count in found.items() if count}
+
     async def delete_run(self, run: str) -> bool:
         """See `RunStore.delete_run`."""
         for approval in [each for each in self._approvals.values() if each.run == run]:

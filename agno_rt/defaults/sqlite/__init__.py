@@ -189,6 +189,10 @@ class SQLiteMemory:
         """See `SignalStore.signals`."""
         return await self._read(_runs.list_signals, run, after)
 
+    async def count_signals(self, runs: Sequence[str]) -> dict[str, int]:
+        """See `SignalStore.count_signals`."""
+        return await self._read(_runs.count_signals, tuple(runs))
+
     async def delete_run(self, run: str) -> bool:
         """See `RunStore.delete_run`."""
         return await self._write(_runs.delete_run, run)
