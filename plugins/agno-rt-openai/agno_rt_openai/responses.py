@@ -26,7 +26,7 @@ from agno_rt_openai.wire import Dialect, make_portable
 __all__ = ["Plan", "ResponsesFormat", "plan_request"]
 
 _DIGEST_BYTES = 16
-_NOT_OFFICIAL = ("seed", "stop")
+_NOT_IN_THE_API = ("seed", "stop")
 
 
 @attrs.frozen
@@ -118,7 +118,7 @@ def plan_request(
 
 
 def _check_settings(request: ModelRequest, dialect: Dialect) -> None:
-    for name in _NOT_OFFICIAL if dialect.official else ():
+    for name in _NOT_IN_THE_API if dialect.official else ():
         if getattr(request.settings, name) not in (None, ()):
             hint = 'Leave the setting out, or write api = "chat" for chat completions.'
             raise UsageError(f"OpenAI's responses API has no {name}", hint=hint)
