@@ -1,4 +1,4 @@
-"""The plugin `openai`: models behind the chat completions format, from OpenAI or any other server.
+"""The plugin `openai`: models behind chat completions or the responses API, from OpenAI or any other server.
 
 Imports nothing slow: the HTTP client comes with the first model.
 """
