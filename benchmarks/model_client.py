@@ -26,13 +26,16 @@ from .common import Parts, measured_in
 with Parts() as setup:
     import httpx2
     import msgspec
+    from agno_rt_anthropic import AnthropicModel
     from agno_rt_openai import OpenAIModel, Server
 
 TOKENS = 1_000
 REQUESTS = 200
 ROUNDS = 7
 KEY = "sk-0123456789"
-PLUGINS = ("files", "inspect", "llamacpp", "openai", "otel", "prometheus", "serve", "sqlite")
+PATHS = {"chat": "chat/completions", "responses": "responses", "messages": "messages"}
+"""The address of each API, below the server's."""
+PLUGINS = ("anthropic", "files", "inspect", "llamacpp", "openai", "otel", "prometheus", "serve", "sqlite")
 _ROOT = Path(__file__).parents[1]
 _ASKED = ModelRequest((Message("system", "You are brief."), Message("user", "Name three rivers.")))
 _BODY = (
@@ -45,7 +48,7 @@ Times = Callable[[int], Awaitable[None]]
 class Request:
     """One request after another over one connection, not streamed."""
 
-    params = ("chat", "responses")
+    params = tuple(PATHS)
     param_names = ("api",)
     timeout = 120
 
@@ -59,7 +62,7 @@ class Request:
 class Token:
     """Tokens of a streamed answer, each in an event and a chunk of its own."""
 
-    params = ("chat", "responses")
+    params = tuple(PATHS)
     param_names = ("api",)
     timeout = 120
 
@@ -96,7 +99,7 @@ class Plugin:
 
 
 async def _compare_requests(url: str, api: str) -> float:
-    path = f"{url}/{'responses' if api == 'responses' else 'chat/completions'}"
+    path = f"{url}/{PATHS[api]}"
     headers = {"content-type": "application/json", "accept": "application/json", "authorization": f"Bearer {KEY}"}
     model = _make_model(url, api)
     async with _open_bare() as client:
@@ -129,7 +132,7 @@ async def _time_tokens(url: str, api: str) -> float:
 
 
 async def _time_chunks(url: str, api: str) -> float:
-    path = f"{url}/{'responses' if api == 'responses' else 'chat/completions'}"
+    path = f"{url}/{PATHS[api]}"
     body = b'{"stream":true}'
     async with _open_bare() as client:
 
@@ -149,7 +152,9 @@ async def _take_time(body: Times, times: int) -> float:
     return (time.process_time() - start) / times * 1e6
 
 
-def _make_model(url: str, api: str) -> OpenAIModel:
+def _make_model(url: str, api: str) -> OpenAIModel | AnthropicModel:
+    if api == "messages":
+        return AnthropicModel("m", base_url=url.removesuffix("/v1"), api_key=KEY)
     return OpenAIModel("m", Server(base_url=url, api_key=KEY, api="responses" if api == "responses" else "chat"))
 
 
@@ -179,7 +184,7 @@ async def _run_server() -> None:
     """Answer requests until killed: whole, or in a chunk for each token if the body asks for a stream."""
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     print(f"http://127.0.0.1:{listener.socket.getsockname()[1]}/v1", flush=True)
-    answers = {(api, stream): _render(api, stream=stream) for api in ("chat", "responses") for stream in (True, False)}
+    answers = {(api, stream): _render(api, stream=stream) for api in PATHS for stream in (True, False)}
 
     async def talk(stream: trio.SocketStream) -> None:
         received = b""
@@ -190,7 +195,7 @@ async def _run_server() -> None:
             if not blank or len(body) < length:
                 continue
             received = b""
-            api = "responses" if b"/responses " in head else "chat"
+            api = next(api for api, path in PATHS.items() if f"/{path} ".encode() in head)
             for piece in answers[api, b'"stream":true' in body]:
                 await stream.send_all(piece)
 
@@ -200,30 +205,58 @@ async def _run_server() -> None:
 def _render(api: str, *, stream: bool) -> list[bytes]:
     """Return the pieces of an answer, as they are sent."""
     if not stream:
-        body = json.dumps(_make_response(2) if api == "responses" else _make_completion()).encode()
+        body = json.dumps(_ANSWERS[api](2)).encode()
         return [
             b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
         ]
-    if api == "responses":
-        place = {"item_id": "msg_0123456789abcdef", "output_index": 0, "content_index": 0}
-        delta = {"type": "response.output_text.delta", "sequence_number": 7, **place, "delta": " one", "logprobs": []}
-        events = [delta] * TOKENS + [{"type": "response.completed", "response": _make_response(TOKENS)}]
-        lines = [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events]
-    else:
-        ids = {"id": "chatcmpl-0123456789", "object": "chat.completion.chunk", "created": 1_790_000_000, "model": "m"}
-        token = {"index": 0, "delta": {"content": " one"}, "finish_reason": None}
-        chunks = [
-            {**ids, "choices": [choice]}
-            for choice in [token] * TOKENS + [{**token, "delta": {}, "finish_reason": "stop"}]
-        ]
-        lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks] + ["data: [DONE]\n\n"]
+    lines = [_render_event(event) for event in _EVENTS[api]()]
+    if api == "chat":
+        lines.append("data: [DONE]\n\n")
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
     return [head, *(b"%x\r\n%b\r\n" % (len(line), line.encode()) for line in lines), b"0\r\n\r\n"]
 
 
-def _make_completion() -> dict[str, object]:
-    message = {"role": "assistant", "content": "Han, Rhine, Nile."}
-    usage = {"prompt_tokens": 20, "completion_tokens": 7, "total_tokens": 27}
+def _render_event(event: dict[str, object]) -> str:
+    name = f"event: {event['type']}\n" if "type" in event else ""
+    return f"{name}data: {json.dumps(event)}\n\n"
+
+
+def _make_chunks() -> list[dict[str, object]]:
+    ids = {"id": "chatcmpl-0123456789", "object": "chat.completion.chunk", "created": 1_790_000_000, "model": "m"}
+    token = {"index": 0, "delta": {"content": " one"}, "finish_reason": None}
+    end = {**token, "delta": {}, "finish_reason": "stop"}
+    return [{**ids, "choices": [choice]} for choice in [token] * TOKENS + [end]]
+
+
+def _make_response_events() -> list[dict[str, object]]:
+    place = {"item_id": "msg_0123456789abcdef", "output_index": 0, "content_index": 0}
+    delta = {"type": "response.output_text.delta", "sequence_number": 7, **place, "delta": " one", "logprobs": []}
+    return [delta] * TOKENS + [{"type": "response.completed", "response": _make_response(TOKENS)}]
+
+
+def _make_message_events() -> list[dict[str, object]]:
+    message = {**_make_message(0), "content": [], "stop_reason": None}
+    block = {"type": "text", "text": ""}
+    delta: dict[str, object] = {"type": "content_block_delta", "index": 0}
+    delta["delta"] = {"type": "text_delta", "text": " one"}
+    end: dict[str, object] = {
+        "type": "message_delta",
+        "delta": {"stop_reason": "end_turn"},
+        "usage": {"output_tokens": TOKENS},
+    }
+    return [
+        {"type": "message_start", "message": message},
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        *[delta] * TOKENS,
+        {"type": "content_block_stop", "index": 0},
+        end,
+        {"type": "message_stop"},
+    ]
+
+
+def _make_completion(tokens: int) -> dict[str, object]:
+    message = {"role": "assistant", "content": " one" * tokens}
+    usage = {"prompt_tokens": 20, "completion_tokens": tokens, "total_tokens": 20 + tokens}
     return {"id": "c", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage}
 
 
@@ -232,6 +265,25 @@ def _make_response(tokens: int) -> dict[str, object]:
     output = [{"id": "msg_1", "type": "message", "role": "assistant", "content": [text]}]
     usage = {"input_tokens": 20, "output_tokens": tokens, "total_tokens": 20 + tokens}
     return {"id": "resp_1", "object": "response", "status": "completed", "output": output, "usage": usage}
+
+
+def _make_message(tokens: int) -> dict[str, object]:
+    content = [{"type": "text", "text": " one" * tokens}]
+    usage = {"input_tokens": 20, "output_tokens": tokens}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": content}
+    return {**message, "stop_reason": "end_turn", "stop_sequence": None, "usage": usage}
+
+
+_ANSWERS: dict[str, Callable[[int], dict[str, object]]] = {
+    "chat": _make_completion,
+    "responses": _make_response,
+    "messages": _make_message,
+}
+_EVENTS: dict[str, Callable[[], list[dict[str, object]]]] = {
+    "chat": _make_chunks,
+    "responses": _make_response_events,
+    "messages": _make_message_events,
+}
 
 
 def _print_all() -> None:

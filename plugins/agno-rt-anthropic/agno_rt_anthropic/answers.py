@@ -13,18 +13,15 @@ from typing import Any
 import attrs
 import msgspec
 
-from agno_rt.errors import ModelError
 from agno_rt.events import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from agno_rt.messages import Message, Native, ToolCall, Usage
 from agno_rt.models import FinishReason, ModelRequest, ModelResponse
-from agno_rt.wire.chat_completions import mend_value
-from agno_rt.wire.json_events import JsonEvents, read_lines
+from agno_rt.wire.chat_completions import ReportedError, mend_value
 from agno_rt.wire.lenient_json import read_json
 from agno_rt.wire.native import seal_native
-from agno_rt.wire.refusals import Peer, plain, reported
 from agno_rt_anthropic.wire import SERVICE, Sealed
 
-__all__ = ["MessageStream", "Reading", "continue_request", "join_responses", "read_error", "read_message"]
+__all__ = ["MessagesFormat", "continue_request", "join_responses", "read_error"]
 
 _STATUSES = {
     "invalid_request_error": 400,
@@ -57,13 +54,28 @@ _SPLIT = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_token
 
 
 @attrs.frozen(kw_only=True)
-class Reading:
-    """The context for reading an answer: the sender, the model, and the tools' own names by those that were sent."""
+class MessagesFormat:
+    """The format of messages, for `agno_rt.wire.answers`; seals blocks that only the service can read to the answer.
 
-    peer: Peer
+    model    the model's name
+    service  the name under which answers are sealed
+    names    the tools' own names, by the names that were sent
+    """
+
     model: str = ""
     service: str = SERVICE
     names: Mapping[str, str] = attrs.field(factory=dict)
+    noun: str = "message"
+
+    def read(self, body: Mapping[str, Any]) -> ModelResponse:
+        """Return the response in a whole body. Raises `ValueError` and `ReportedError`."""
+        pieces = _Pieces(self)
+        pieces.take_whole(body)
+        return pieces.response()
+
+    def begin(self) -> _Pieces:
+        """Return an empty response for the events of a stream."""
+        return _Pieces(self)
 
 
 def read_error(error: Any) -> tuple[Any, str]:
@@ -77,99 +89,12 @@ def read_error(error: Any) -> tuple[Any, str]:
     return (f"{text} ({code})" if text and isinstance(code, str) else text), kind if isinstance(kind, str) else ""
 
 
-def _report(event: Mapping[str, Any], peer: Peer) -> ModelError:
+def _report(event: Mapping[str, Any]) -> ReportedError:
     """Make the error of an error event or an error body with status 200."""
     error = event.get("error")
     if isinstance(error, dict) and (status := _STATUSES.get(str(error.get("type")))):
         error = {**error, "status": status}
-    if isinstance(number := event.get("request_id"), str) and not peer.request_id:
-        peer = attrs.evolve(peer, request_id=number)
-    return reported(peer, {"error": error})
-
-
-def read_message(body: bytes, reading: Reading, content_type: str = "") -> ModelResponse:
-    """Return the response in a whole body, JSON or a stream. Raises `ModelError` for anything but a message."""
-    value = read_json(body)
-    if value is None:
-        stream = MessageStream(reading)
-        for _ in (*stream.feed(read_lines(body, reading.peer, content_type)), *stream.end()):
-            pass
-        return stream.response()
-    return _MessageReader(reading).read_whole(value)
-
-
-class MessageStream:
-    """A streamed message: `feed` bytes, call `end`, then take the `response`. Raises `ModelError` for a bad stream.
-
-    `finished` is true after the stop reason; `done` is true after the event for the end.
-    """
-
-    __slots__ = ("_events", "_peer", "_reader", "_whole", "done")
-
-    def __init__(self, reading: Reading) -> None:
-        self.done = False
-        self._peer = reading.peer
-        self._events = JsonEvents(reading.peer)
-        self._reader = _MessageReader(reading)
-        self._whole: ModelResponse | None = None
-
-    @property
-    def finished(self) -> bool:
-        """True after the event with the stop reason. The event for the end may still follow."""
-        return self._reader.stop_reason is not None
-
-    def feed(self, data: bytes) -> Iterator[Delta]:
-        """Take in the next bytes and yield their deltas; deltas before a fault come before the error."""
-        for value in self._events.feed(data):
-            yield from self._take(value)
-            if self.done:
-                return
-
-    def end(self) -> Iterator[Delta]:
-        """End the stream: yield the deltas in the last bytes. Raises `ModelError` if the stream broke off."""
-        if whole := self._events.whole:
-            value = read_json(whole)
-            if value is None:
-                said = plain(whole, self._peer)
-                raise self._peer.error(f"ended its stream without any answer: {said!r}", retryable=True)
-            yield from self._reader.take_whole(value)
-            return
-        for value in () if self.done else self._events.end():
-            yield from self._take(value)
-        if not self.finished:
-            what = (
-                "broke off its stream before the answer was finished"
-                if self._events.count
-                else "ended its stream without any answer"
-            )
-            raise self._peer.error(what, retryable=True)
-        yield from self._reader.end()
-
-    def response(self) -> ModelResponse:
-        """Return the whole response."""
-        return self._reader.response()
-
-    def _take(self, value: Any) -> Iterator[Delta]:
-        if not isinstance(value, dict):
-            raise self._peer.error(f"sent an event that is not an object: {plain(str(value), self._peer)!r}")
-        type_ = value.get("type")
-        reader = self._reader
-        try:
-            if type_ == "content_block_delta":
-                # A stream has thousands of these.
-                delta = reader.add_piece(value["index"], value["delta"])
-                if delta is not None:
-                    yield delta
-            elif type_ in _HANDLERS:
-                yield from _HANDLERS[type_](reader, value)
-            elif type_ == "message_stop":
-                self.done = True
-            elif type_ == "error" or "error" in value:
-                raise _report(value, self._peer)
-        except (KeyError, ValueError, TypeError, AttributeError) as exc:
-            said = plain(f"{type(exc).__name__}: {exc}", self._peer)
-            # From None: the cause quotes the server literally, with secrets, and a traceback would show the cause.
-            raise self._peer.error(f"sent the event {type_!r} in a form that cannot be read: {said}") from None
+    return ReportedError(f"the answer broke off with an error: {error}", error)
 
 
 @attrs.define(eq=False)
@@ -207,13 +132,14 @@ class _Block:
         return msgspec.json.encode(given).decode() if given else "{}"
 
 
-class _MessageReader:
-    """Puts a message together from blocks and pieces of blocks, whole or streamed."""
+class _Pieces:
+    """A message that arrives in events, or whole; `finished` is true after the stop reason."""
 
-    def __init__(self, reading: Reading) -> None:
-        self.stop_reason: str | None = None
-        self._reading = reading
-        self._blocks: dict[Any, _Block] = {}
+    def __init__(self, format_: MessagesFormat) -> None:
+        self.finished = False
+        self._format = format_
+        self._stop_reason = ""
+        self._blocks: dict[int, _Block] = {}
         self._text: list[str] = []
         self._thoughts: list[str] = []
         self._calls = 0
@@ -224,30 +150,36 @@ class _MessageReader:
         # A piece of an unknown kind belongs to its block, which is therefore incomplete here.
         self._is_complete = True
 
-    def read_whole(self, value: Any) -> ModelResponse:
-        """Return the response in a message that came in one piece."""
-        for _ in self.take_whole(value):
-            pass
-        return self.response()
-
-    def take_whole(self, value: Any) -> Iterator[Delta]:
-        """Take in a message that came in one piece, and yield the message as deltas."""
-        peer = self._reading.peer
-        if isinstance(value, dict) and (value.get("type") == "error" or "error" in value):
-            raise _report(value, peer)
+    def feed(self, event: Mapping[str, Any]) -> list[Delta]:
+        """Take in an event and return its deltas. Raises `ValueError` for a malformed event, and `ReportedError`."""
+        type_ = event.get("type")
         try:
-            content = value["content"]
-            if isinstance(content, str):
-                content = [{"type": "text", "text": content}]
-            for index, block in enumerate(content):
-                yield from self.start_block(index, block)
-                yield from self.stop_block(index)
-            self.start_message(value)
-            self.take_end(value, value.get("usage"))
-            yield from self.end()
+            if type_ == "content_block_delta":
+                # A stream has thousands of these.
+                delta = self.add_piece(event["index"], event["delta"])
+                return [] if delta is None else [delta]
+            if type_ in _HANDLERS:
+                return list(_HANDLERS[type_](self, event))
         except (KeyError, ValueError, TypeError, AttributeError) as exc:
-            said = plain(f"{type(exc).__name__}: {exc}", peer)
-            raise peer.error(f"answered with something other than a message: {said}") from None
+            raise ValueError(f"the event {type_!r}: {type(exc).__name__}: {exc}") from None
+        if type_ == "error" or "error" in event:
+            raise _report(event)
+        return []
+
+    def take_whole(self, message: Mapping[str, Any]) -> None:
+        """Take in a message that came in one piece. Raises `ValueError` for anything else, and `ReportedError`."""
+        if message.get("type") == "error" or "error" in message:
+            raise _report(message)
+        try:
+            content = message["content"]
+            for index, block in enumerate([{"type": "text", "text": content}] if isinstance(content, str) else content):
+                for _ in (*self.start_block(index, block), *self.stop_block(index)):
+                    pass
+            self.start_message(message)
+            self.take_end(message, message.get("usage"))
+        except (KeyError, TypeError, AttributeError) as exc:
+            raise ValueError(f"{type(exc).__name__}: {exc}") from None
+        self.end()
 
     def start_message(self, message: Mapping[str, Any]) -> Iterable[Delta]:
         """Take in the event for the start: the first counts."""
@@ -259,7 +191,8 @@ class _MessageReader:
         """Take in the event for the end: the stop reason and the last counts."""
         reason = end.get("stop_reason")
         if reason is not None:
-            self.stop_reason = str(reason)
+            self.finished = True
+            self._stop_reason = str(reason)
         details = end.get("stop_details")
         if isinstance(details, dict) and isinstance(said := details.get("explanation"), str):
             self._refusal = said
@@ -289,7 +222,7 @@ class _MessageReader:
             block.number = self._calls
             self._calls += 1
             name = _check_text(start["name"])
-            yield ToolCallDelta(block.number, self._find_id(block), self._reading.names.get(name, mend_value(name)))
+            yield ToolCallDelta(block.number, self._find_id(block), self._format.names.get(name, mend_value(name)))
         if kind != "text":
             self._gap = bool(self._text)
 
@@ -320,18 +253,19 @@ class _MessageReader:
         if block.kind == "tool_use" and not "".join(block.pieces).strip():
             yield ToolCallDelta(block.number, "", "", block.arguments)
 
-    def end(self) -> Iterator[Delta]:
+    def end(self) -> list[Delta]:
         """End the message. A refusal without any text is explained in the service's words."""
-        if self.stop_reason == "refusal" and self._refusal and not "".join(self._text).strip():
-            self._text = [self._refusal]
-            yield TextDelta(self._refusal)
+        if self._stop_reason != "refusal" or not self._refusal or "".join(self._text).strip():
+            return []
+        self._text = [self._refusal]
+        return [TextDelta(self._refusal)]
 
     def response(self) -> ModelResponse:
         """Return the whole message as a response."""
         blocks = [self._blocks[index] for index in sorted(self._blocks)]
         content = mend_value("".join(self._text))
         calls = tuple(self._build_call(block) for block in blocks if block.kind == "tool_use")
-        reason, says_more = _REASONS.get(self.stop_reason or "", ("stop", True))
+        reason, says_more = _REASONS.get(self._stop_reason, ("stop", True))
         if reason == "tool_calls" and not calls:
             reason, says_more = "stop", True
         elif calls and reason == "stop":
@@ -343,8 +277,7 @@ class _MessageReader:
             _build_usage(self._usage),
             reason,
             self._seal(blocks, content, calls),
-            self._reading.peer.request_id,
-            (self.stop_reason or "") if says_more else "",
+            raw_finish_reason=self._stop_reason if says_more else "",
         )
 
     def _seal(self, blocks: Sequence[_Block], content: str, calls: Sequence[ToolCall]) -> Native | None:
@@ -361,8 +294,8 @@ class _MessageReader:
             msgspec.json.decode(data)
         except (UnicodeEncodeError, msgspec.DecodeError):
             return None
-        sealed = msgspec.json.encode(Sealed(self._reading.model, msgspec.Raw(data)))
-        return seal_native(self._reading.service, sealed, content, calls)
+        sealed = msgspec.json.encode(Sealed(self._format.model, msgspec.Raw(data)))
+        return seal_native(self._format.service, sealed, content, calls)
 
     def _add_text(self, block: _Block, text: Any) -> TextDelta:
         block.pieces.append(_check_text(text))
@@ -388,7 +321,7 @@ class _MessageReader:
     def _build_call(self, block: _Block) -> ToolCall:
         name = block.start["name"]
         return ToolCall(
-            self._find_id(block), self._reading.names.get(name, mend_value(name)), mend_value(block.arguments)
+            self._find_id(block), self._format.names.get(name, mend_value(name)), mend_value(block.arguments)
         )
 
     def _find_id(self, block: _Block) -> str:
@@ -396,11 +329,11 @@ class _MessageReader:
         return mend_value(id_) if isinstance(id_, str) and id_ else f"call_{block.number}"
 
 
-_HANDLERS: Mapping[Any, Callable[[_MessageReader, Mapping[str, Any]], Iterable[Delta]]] = {
-    "message_start": lambda reader, event: reader.start_message(event["message"]),
-    "content_block_start": lambda reader, event: reader.start_block(event["index"], event["content_block"]),
-    "content_block_stop": lambda reader, event: reader.stop_block(event["index"]),
-    "message_delta": lambda reader, event: reader.take_end(event["delta"], event.get("usage")),
+_HANDLERS: Mapping[Any, Callable[[_Pieces, Mapping[str, Any]], Iterable[Delta]]] = {
+    "message_start": lambda pieces, event: pieces.start_message(event["message"]),
+    "content_block_start": lambda pieces, event: pieces.start_block(event["index"], event["content_block"]),
+    "content_block_stop": lambda pieces, event: pieces.stop_block(event["index"]),
+    "message_delta": lambda pieces, event: pieces.take_end(event["delta"], event.get("usage")),
 }
 """By the type of an event, the work of taking the event in."""
 
@@ -430,16 +363,16 @@ def continue_request(request: ModelRequest, paused: ModelResponse) -> ModelReque
     return attrs.evolve(request, messages=(*request.messages, answer))
 
 
-def join_responses(paused: ModelResponse, rest: ModelResponse, reading: Reading) -> ModelResponse:
+def join_responses(paused: ModelResponse, rest: ModelResponse, format_: MessagesFormat) -> ModelResponse:
     """Join a paused answer and its continuation into one response, with the blocks of both."""
     content = paused.content + rest.content
     calls = (*paused.tool_calls, *rest.tool_calls)
     native = None
     if paused.native is not None:
-        sent = {own: name for name, own in reading.names.items()}
+        sent = {own: name for name, own in format_.names.items()}
         blocks = [*_open_seal(paused, sent), *_open_seal(rest, sent)]
-        sealed = Sealed(reading.model, msgspec.Raw(msgspec.json.encode(blocks)))
-        native = seal_native(reading.service, msgspec.json.encode(sealed), content, calls)
+        sealed = Sealed(format_.model, msgspec.Raw(msgspec.json.encode(blocks)))
+        native = seal_native(format_.service, msgspec.json.encode(sealed), content, calls)
     return attrs.evolve(
         rest,
         content=content,

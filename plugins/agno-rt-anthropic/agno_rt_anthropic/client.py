@@ -15,6 +15,7 @@ from agno_rt.http_client.server import Key, without_query
 from agno_rt.http_client.streams import emit_whole, read_stream
 from agno_rt.limits import LimitStatistics
 from agno_rt.models import Emit
+from agno_rt.wire.answers import AnswerStream, read_answer
 from agno_rt.wire.chat_completions import tool_names
 from agno_rt.wire.refusals import Peer
 from agno_rt_anthropic import answers, wire
@@ -28,8 +29,6 @@ __all__ = ["MOST_CONTINUATIONS", "AnthropicModel"]
 
 MOST_CONTINUATIONS = 10
 """Times to continue an answer that the service has paused. Each continuation is a request of its own."""
-
-_NO_KEY = Key("", "nowhere")
 
 
 class AnthropicModel:
@@ -95,12 +94,12 @@ class AnthropicModel:
             if response.raw_finish_reason != "pause_turn" or response.native is None:
                 break
             rest = await self._ask(answers.continue_request(request, response), emit)
-            response = answers.join_responses(response, rest, self._make_reading(request, self._peer(_NO_KEY)))
+            response = answers.join_responses(response, rest, self._make_format(request))
         return response
 
     async def warm(self) -> None:
         """Open a connection ahead of the first request. Raises `ModelError` if the server cannot be reached."""
-        await self._client.warm(self._peer(_NO_KEY))
+        await self._client.warm(self._peer(Key("", "nowhere")))
 
     def check_ready(self) -> None:
         """Raise `ConfigError` if the server needs a key and the key is missing. Does not ask the server."""
@@ -124,14 +123,16 @@ class AnthropicModel:
 
     async def _read_response(self, answer: Answer, request: ModelRequest, emit: Emit | None) -> ModelResponse:
         await answer.check()
-        reading = self._make_reading(request, answer.peer)
+        format_ = self._make_format(request)
         if answer.is_stream(asked_for=emit is not None):
-            return await read_stream(answer, answers.MessageStream(reading), emit)
-        body = await answer.read_all()
-        return await emit_whole(answers.read_message(body, reading, answer.content_type), emit)
+            response = await read_stream(answer, AnswerStream(answer.peer, format_), emit)
+        else:
+            body = await answer.read_all()
+            response = await emit_whole(read_answer(body, answer.peer, format_, answer.content_type), emit)
+        return attrs.evolve(response, request_id=answer.peer.request_id)
 
-    def _make_reading(self, request: ModelRequest, peer: Peer) -> answers.Reading:
-        return answers.Reading(peer=peer, model=self.model, service=self.dialect.service, names=tool_names(request))
+    def _make_format(self, request: ModelRequest) -> answers.MessagesFormat:
+        return answers.MessagesFormat(model=self.model, service=self.dialect.service, names=tool_names(request))
 
     def _count_cost(self, response: ModelResponse) -> ModelResponse:
         """Count the cost of a long prompt, for a model with another price for long prompts."""

@@ -21,6 +21,7 @@ from agno_rt.media import described, inlined
 from agno_rt.messages import Media, Message, Part, ToolCall
 from agno_rt.models import ModelRequest
 from agno_rt.tools import Tool
+from agno_rt.wire.cache_marks import cache_marks
 from agno_rt.wire.chat_completions import mend_value, tool_names
 from agno_rt.wire.lenient_json import read_json
 from agno_rt.wire.native import native_for
@@ -121,7 +122,7 @@ def request_bytes(request: ModelRequest, dialect: Dialect, *, stream: bool) -> b
 
 def _request_body(request: ModelRequest, dialect: Dialect) -> dict[str, Any]:
     names = {own: wire for wire, own in tool_names(request).items()}
-    system, bodies = _render_messages(request.messages, names, dialect)
+    system, bodies, ends = _render_messages(request.messages, names, dialect)
     tools = [_build_tool(tool, names.get(tool.name, tool.name)) for tool in request.tools]
     tools += [dict(tool) for tool in dialect.server_tools]
     choice = _build_tool_choice(request, names, dialect)
@@ -129,7 +130,8 @@ def _request_body(request: ModelRequest, dialect: Dialect) -> dict[str, Any]:
         tools, choice = stubs, {"type": "none"}
     output = _build_output(request, dialect, system)
     if dialect.cache != "off" and "cache_control" not in request.settings.extra:
-        _mark_prefixes(tools, system, bodies, dialect.cache)
+        places = [ends[at] for at in cache_marks(request.messages) if at in ends]
+        _mark_prefixes([*tools[-1:], *system[-1:], *places], dialect.cache)
     # After the marks, because the next request does not repeat this text.
     if request.tool_choice not in ("auto", "none") and choice.get("type") == "auto":
         _ask_for_tool(bodies, names.get(request.tool_choice, request.tool_choice))
@@ -277,25 +279,23 @@ def _ask_for_tool(bodies: list[dict[str, Any]], choice: str) -> None:
         bodies.append({"role": "user", "content": [block]})
 
 
-def _mark_prefixes(
-    tools: list[dict[str, Any]], system: list[dict[str, Any]], bodies: list[dict[str, Any]], cache: str
-) -> None:
-    """Mark up to four prefixes to cache: the tools, the system prompt, and the last two messages of the user.
+def _mark_prefixes(blocks: Sequence[dict[str, Any]], cache: str) -> None:
+    """Mark the last block of each prefix to cache: the tools, the system prompt, and two places of the conversation.
 
-    The mark before the last stays where the previous request had its last one. The API looks for an earlier mark within
-    20 blocks only, and a turn with a dozen calls has more.
+    The API allows four marks. It looks for an earlier mark within 20 blocks only, and a turn with a dozen calls has
+    more, so one of the places is the end of the previous request.
     """
     mark = {"type": "ephemeral"} if cache == "5m" else {"type": "ephemeral", "ttl": cache}
-    users = [body["content"] for body in bodies if body["role"] == "user"][-2:]
-    for blocks in (tools, system, *users):
-        if blocks:
-            blocks[-1]["cache_control"] = mark
+    for block in blocks:
+        block["cache_control"] = mark
 
 
 def _render_messages(
     messages: Sequence[Message], names: Mapping[str, str], dialect: Dialect
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the blocks of the system prompt, and the messages in the format.
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[int, dict[str, Any]]]:
+    """Return the blocks of the system prompt, the messages in the format, and the last block of each that has one.
+
+    Only messages of the user and results of tools have a last block here: answers have no marks.
 
     Results of tools are blocks of the user's next message. Messages of the user without an answer in between are
     joined, because all results of a turn must be in one message. Blank texts and empty messages are left out: the API
@@ -303,7 +303,8 @@ def _render_messages(
     """
     system: list[dict[str, Any]] = []
     bodies: list[dict[str, Any]] = []
-    for message in messages:
+    ends: dict[int, dict[str, Any]] = {}
+    for at, message in enumerate(messages):
         if message.role == "system":
             system += _build_system(message)
             continue
@@ -315,11 +316,12 @@ def _render_messages(
         blocks = [_build_result(message)] if message.role == "tool" else _build_parts(message.content)
         if not blocks:
             continue
+        ends[at] = blocks[-1]
         if bodies and bodies[-1]["role"] == "user":
             bodies[-1]["content"] += blocks
         else:
             bodies.append({"role": "user", "content": blocks})
-    return system, bodies
+    return system, bodies, ends
 
 
 def _build_system(message: Message) -> list[dict[str, Any]]:

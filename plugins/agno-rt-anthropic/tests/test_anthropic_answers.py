@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from agno_rt_anthropic.answers import MessageStream, Reading, continue_request, join_responses, read_error, read_message
+from agno_rt_anthropic.answers import MessagesFormat, continue_request, join_responses, read_error
 from agno_rt_anthropic.wire import Dialect, request_bytes
 
 from agno_rt import Message, ModelRequest, ToolCall
@@ -19,11 +19,12 @@ from agno_rt.errors import ModelError
 from agno_rt.events import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from agno_rt.messages import Usage
 from agno_rt.models import ModelResponse
+from agno_rt.wire.answers import AnswerStream, read_answer
 from agno_rt.wire.refusals import Peer
 from tests.servers.messages_server import USAGE, Turn, event, events
 
 PEER = Peer(name="anthropic:m", provider="anthropic", model="m", url="http://host/v1/messages", read_error=read_error)
-READING = Reading(peer=PEER, model="m")
+FORMAT = MessagesFormat(model="m")
 DIALECT = Dialect(model="m", cache="off")
 
 
@@ -56,12 +57,12 @@ def body(turn: Turn, **more: Any) -> bytes:
 
 def whole(turn: Turn) -> ModelResponse:
     """Read a turn from a whole body."""
-    return read_message(body(turn), READING)
+    return read_answer(body(turn), PEER, FORMAT)
 
 
 def feed(data: bytes, size: int = 1_000_000) -> tuple[ModelResponse, list[Delta]]:
     """Read a stream in chunks of `size` bytes."""
-    stream = MessageStream(READING)
+    stream = AnswerStream(PEER, FORMAT)
     got: list[Delta] = []
     for at in range(0, len(data), size):
         got += stream.feed(data[at : at + size])
@@ -208,7 +209,7 @@ class TestUsage:
     @pytest.mark.parametrize("usage", [None, {}, {"input_tokens": "many", "output_tokens": -1}])
     def test_unusable_counts(self, usage: Any) -> None:
         """Counts that are missing or impossible are 0."""
-        assert read_message(body(Turn((text("."),)), usage=usage), READING).usage == Usage()
+        assert read_answer(body(Turn((text("."),)), usage=usage), PEER, FORMAT).usage == Usage()
 
 
 class TestStreams:
@@ -265,7 +266,7 @@ class TestStreams:
     )
     def test_unreadable_events(self, value: Mapping[str, Any]) -> None:
         """A known event without its fields is an error that names the event."""
-        with pytest.raises(ModelError, match=f"sent the event '{value['type']}'"):
+        with pytest.raises(ModelError, match=f"not part of a message: the event '{value['type']}'"):
             feed(b"".join(map(event, [*list(events(TURNS["text"]))[:2], value])))
 
     def test_input_in_the_start(self) -> None:
@@ -301,28 +302,28 @@ class TestWholeBodies:
     def test_anything_but_a_message(self, data: bytes) -> None:
         """Other JSON is an error of the model."""
         with pytest.raises(ModelError, match="something other than a message"):
-            read_message(data, READING)
+            read_answer(data, PEER, FORMAT)
 
     def test_a_web_page(self) -> None:
         """A page of a proxy is named with its title."""
         with pytest.raises(ModelError, match="web page"):
-            read_message(b"<html><title>Sorry</title></html>", READING, "text/html")
+            read_answer(b"<html><title>Sorry</title></html>", PEER, FORMAT, "text/html")
 
     def test_an_error_with_status_200(self) -> None:
         """An error body is an error in any case."""
         with pytest.raises(ModelError, match="Busy") as caught:
-            read_message(b'{"type": "error", "error": {"type": "api_error", "message": "Busy"}}', READING)
+            read_answer(b'{"type": "error", "error": {"type": "api_error", "message": "Busy"}}', PEER, FORMAT)
         assert (caught.value.status, caught.value.retryable) == (500, True)
 
     def test_a_stream_nobody_asked_for(self) -> None:
         """Some servers always send events."""
-        assert read_message(b"".join(map(event, events(TURNS["text"]))), READING).content == "Hé\u2028llo, 🌊!"
+        assert read_answer(b"".join(map(event, events(TURNS["text"]))), PEER, FORMAT).content == "Hé\u2028llo, 🌊!"
 
 
 def test_names_are_mapped_back() -> None:
     """A tool that was sent under another name is called by its own."""
-    reading = Reading(peer=PEER, names={"time_now_1": "time now!"})
-    response = read_message(body(Turn((use("a", "time_now_1"),), "tool_use")), reading)
+    format_ = MessagesFormat(names={"time_now_1": "time now!"})
+    response = read_answer(body(Turn((use("a", "time_now_1"),), "tool_use")), PEER, format_)
     assert [call.name for call in response.tool_calls] == ["time now!"]
 
 
@@ -339,10 +340,10 @@ def test_a_paused_answer_goes_on() -> None:
     request = continue_request(ModelRequest((Message("user", "?"),)), paused)
     sent = msgspec.json.decode(request_bytes(request, DIALECT, stream=False))
     assert sent["messages"][1]["content"] == list(TURNS["search"].blocks[:3])
-    reading = Reading(peer=PEER, model="m", names={"time_now_1": "time now!"})
+    format_ = MessagesFormat(model="m", names={"time_now_1": "time now!"})
     call = use("a", "time_now_1")
-    rest = read_message(body(Turn((text("The Nile."), call), "tool_use")), reading)
-    response = join_responses(paused, rest, reading)
+    rest = read_answer(body(Turn((text("The Nile."), call), "tool_use")), PEER, format_)
+    response = join_responses(paused, rest, format_)
     assert response.content == "I search.The Nile."
     assert response.finish_reason == "tool_calls"
     assert response.usage == Usage(2 * USAGE["input_tokens"], 2 * USAGE["output_tokens"])

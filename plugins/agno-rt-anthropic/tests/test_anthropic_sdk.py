@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 import trio
 from agno_rt_anthropic import AnthropicModel, Server
-from agno_rt_anthropic.answers import Reading, read_message
+from agno_rt_anthropic.answers import MessagesFormat
 from agno_rt_anthropic.wire import request_bytes
 
 from agno_rt import Message, ModelRequest, ModelSettings, ToolCall, media, tool
 from agno_rt.events import Delta
-from agno_rt.wire.refusals import Peer
 from tests.servers.messages_server import KEY, MessagesServer, Reply, Turn, error, event, events, sse
 
 PROGRAM = """
@@ -148,10 +147,7 @@ def make_bodies() -> list[bytes]:
     picture = media.image("data:image/gif;base64,R0lGODlhAQABAIAAAP8AAAAAACwAAAAAAQABAAACAkQBADs=")
     paper = media.file(b"%PDF-1.4\n%%EOF\n", name="a.pdf")
     call = ToolCall("a", "weather", '{"city": "Seoul"}')
-    thoughts = read_message(
-        json.dumps({"content": BLOCKS, "stop_reason": "tool_use"}).encode(),
-        Reading(peer=Peer(name="m", provider="m", model="m", url="u"), model="claude-sonnet-5-5"),
-    )
+    thoughts = MessagesFormat(model="claude-sonnet-5-5").read({"content": BLOCKS, "stop_reason": "tool_use"})
     history = (
         Message("system", "You are brief."),
         Message("user", ("Look.", picture, paper, media.image("https://example.com/cat.png"))),
