@@ -14,6 +14,7 @@ import msgspec
 
 from agno_rt import events
 from agno_rt._decide.budget import budget_of
+from agno_rt._decide.controls import check_signal_name
 from agno_rt._decide.flow_input import input_for_run
 from agno_rt._decide.flow_journal import StoredResult, child_id, digest_of, store_result
 from agno_rt._decide.flow_paths import Place, PlaceCounter
@@ -208,6 +209,7 @@ class LiveFlow(Flow):
 
     async def signal(self, signal: str, *, timeout: float | None = None, name: str = "signal") -> Any:
         """See `Flow.signal`."""
+        check_signal_name(signal)
         scope = self._scope(name)
         place = self.take_place(scope, name)
         return await self._announce(place, functools.partial(self.signals.wait, scope, place, signal, timeout))

@@ -86,6 +86,23 @@ class SignalContract(StoreContract):
 
         self._with_memory(check)
 
+    def test_an_end_sees_every_signal(self) -> None:
+        """A run that has not seen its last signal cannot complete; a run that does not count signals can fail."""
+
+        async def check(store: Any) -> None:
+            for run in ("r", "s"):
+                await store.create_run(RunRecord(run, "agent", owner=ANN))
+                await store.send_signal(run, "mail", b"null")
+                with pytest.raises(SignalsWaiting):
+                    await store.change_run(run, RunChange("completed", content="x", signals=0), owner=ANN)
+                record, _ = await store.load_run(run)
+                assert (record.status, record.content, record.owner) == ("running", "", ANN)
+            await store.change_run("r", RunChange("completed", signals=1), owner=ANN)
+            await store.change_run("s", RunChange("failed"), owner=ANN)
+            assert [(await store.load_run(run))[0].status for run in "rs"] == ["completed", "failed"]
+
+        self._with_memory(check)
+
     def test_deletes_signals_with_the_run(self) -> None:
         """A run of the same id as a deleted run has no signals."""
 

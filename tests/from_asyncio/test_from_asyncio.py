@@ -629,6 +629,44 @@ async def test_stored_runs() -> None:
 
 
 @in_asyncio
+async def test_messages_and_stops() -> None:
+    """A message by the run's id waits for the resumed run; a run stops after its tool, by its handle and by its id."""
+    from agno_rt import MemoryPolicy
+    from agno_rt.from_asyncio import to_asyncio
+
+    begun, free = asyncio.Event(), asyncio.Event()
+
+    @tool
+    @to_asyncio
+    async def work() -> str:
+        """Work."""
+        begun.set()
+        await free.wait()
+        return "worked"
+
+    call = ToolCall("1", "work", "{}")
+    agent = Agent(
+        ScriptedModel([call, "First.", call, "Second."]), "a", tools=[work], memory=MemoryPolicy(journal=True)
+    )
+    async with AsyncioRuntime() as rt:
+        for by_id in (False, True):
+            begun.clear()
+            free.clear()
+            run = await rt.start(agent, "Go.")
+            await begun.wait()
+            if by_id:
+                assert await rt.stop(run.id, "model", grace=600)
+            else:
+                await run.stop("tools", grace=600)
+            free.set()
+            assert (await run.wait()).status == "cancelled"
+            assert await rt.send(run.id, "Hurry.") == "cancelled"
+            result = await rt.resume(run.id)
+            assert [message.text for message in result.messages if message.role == "user"] == ["Go.", "Hurry."]
+            assert told(result) == ["worked"]
+
+
+@in_asyncio
 async def test_the_stored_runs_of_another_user() -> None:
     """To another user a stored run does not exist, in every method; the run's own user can go on."""
 

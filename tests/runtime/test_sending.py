@@ -223,6 +223,13 @@ class TestAgents:
             await model.step()
             assert (await run.wait()).content == "done"
 
+            @workflow(name="listener")
+            async def listen(flow: Flow) -> str:
+                return str(await flow.signal("agno_rt.message"))
+
+            with pytest.raises(UsageError, match="begins with"):
+                await rt.run(listen, "go")
+
     async def test_a_blocked_message_blocks_once(self) -> None:
         """A message that a guardrail refuses ends the run, and the resumed run goes on without it."""
 
