@@ -202,7 +202,13 @@ class Resolver:
             check_run_limits(limits)
         memory = memory_of(runnable.memory)
         check_values(memory, NO_SETTINGS, None)
-        pauses = any(isinstance(part, Agent) and self._may_pause(part) for part in list_parts(runnable))
+        # A stored flow within may ask people, too.
+        pauses = any(
+            self._may_pause(part)
+            if isinstance(part, Agent)
+            else part is not runnable and memory_of(part.memory).journal
+            for part in list_parts(runnable)
+        )
         return ResolvedFlow(
             conduct,
             limits or self._limits,
@@ -284,6 +290,7 @@ class Resolver:
             settings=settings,
             workers=self.workers,
             run=self._runner.run,
+            run_at=self._runner.run_within,
         )
 
     def model(self, spec: str | Model) -> Model:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Literal
 
@@ -14,8 +15,8 @@ from agno_rt.agent import Agent
 from agno_rt.context import RunContext
 from agno_rt.errors import AgnoError, UsageError
 from agno_rt.hooks import Hook
-from agno_rt.messages import Message
-from agno_rt.models import ModelRequest
+from agno_rt.messages import Message, ToolCall
+from agno_rt.result import RunResult
 from agno_rt.runnable import Flow
 from agno_rt.teams._words import Share, add_note, check_share, describe_members, put_history, tell_answer
 from agno_rt.teams.team import Members, Mode
@@ -69,64 +70,50 @@ class Leader(Mode):
 
 
 class _Desk:
-    """The tasks under way for one run of a leader, and the failure to end the run with."""
+    """The members for one run of a leader, and the places for tasks."""
 
-    __slots__ = ("before", "failure", "members", "places", "scopes")
+    __slots__ = ("before", "members", "places")
 
     def __init__(self, members: Members, before: Sequence[Message]) -> None:
         self.members = members
         self.before = before
-        self.failure: AgnoError | None = None
-        self.places = None if members.at_once is None else trio.Semaphore(members.at_once)
-        self.scopes: list[trio.CancelScope] = []
-
-    def fail(self, failure: AgnoError) -> None:
-        """Cancel the other tasks, and let the leader's run end with the failure."""
-        self.failure = self.failure or failure
-        for scope in self.scopes:
-            scope.cancel()
+        at_once = members.at_once
+        self.places: AbstractAsyncContextManager[Any] = nullcontext() if at_once is None else trio.Semaphore(at_once)
 
 
 _DESK: ContextVar[_Desk | None] = ContextVar("agno_rt_desk", default=None)
 """The desk of the innermost leader around the present task. All runs share the tool, so the tool has no desk."""
 
 
-async def _delegate(member: str, task: str, context: RunContext) -> str:
+async def _delegate(member: str, task: str, context: RunContext) -> str | RunResult:
     desk = _DESK.get()
     if desk is None:
         hint = "Resume the run of the team."
         raise UsageError("the leader's run was resumed outside of the team", hint=hint)
     given = add_note(desk.before, f"Your task: {task}") if desk.before else task
-    with trio.CancelScope() as scope:
-        desk.scopes.append(scope)
-        try:
-            if desk.places is not None:
-                await desk.places.acquire()
-            try:
-                result = await context.run(desk.members.find(member), given)
-            finally:
-                if desk.places is not None:
-                    desk.places.release()
-        except AgnoError as exc:
-            if desk.members.on_error == "cancel":
-                desk.fail(exc)
-            return f"{member} {tell_answer(exc)}"
-        finally:
-            desk.scopes.remove(scope)
-        if result.status == "paused":
-            waiting = ", ".join(approval.id for approval in result.approvals)
-            return f"{member} waits for a person ({waiting}), and does not answer in this run."
-        return str(result.content)
-    return "cancelled, because the task of another member failed"
+    try:
+        async with desk.places:
+            result: RunResult = await context.run(desk.members.find(member), given)
+    except AgnoError as exc:
+        if desk.members.on_error == "cancel":
+            context.kept[_FAILURE] = exc
+        return f"{member} {tell_answer(exc)}"
+    return result  # of a member that waits for a person, too: then the leader waits
+
+
+_FAILURE = "agno_rt member failed"
 
 
 class _EndOnFailure(Hook):
-    """Ends the leader's run with the failure of a member, before the model is asked again."""
+    """Ends the leader's run with the failure of a member, and cancels the other tasks.
 
-    async def before_model(self, context: RunContext, request: ModelRequest) -> None:
-        desk = _DESK.get()
-        if desk is not None and desk.failure is not None:
-            raise desk.failure
+    The call's result is not stored: a resumed run gives the task again, and the member's run goes on.
+    """
+
+    async def after_tool(self, context: RunContext, call: ToolCall, content: str) -> None:
+        failure: AgnoError | None = context.kept.get(_FAILURE)
+        if failure is not None:
+            raise failure
 
 
 _END_ON_FAILURE = _EndOnFailure()
@@ -135,7 +122,7 @@ _END_ON_FAILURE = _EndOnFailure()
 # Kept by value, so that runs of a team share the tool and its schema.
 @functools.lru_cache(maxsize=256)
 def _make_delegate_tool(names: tuple[str, ...], list_of_members: str) -> Tool:
-    async def delegate(member: str, task: str, context: RunContext) -> str:
+    async def delegate(member: str, task: str, context: RunContext) -> str | RunResult:
         return await _delegate(member, task, context)
 
     delegate.__annotations__["member"] = Literal[names]

@@ -9,9 +9,10 @@ from typing import Any, Self, cast, overload
 import attrs
 
 from agno_rt._schema.generics import DepsT, OutputT
-from agno_rt.agent import Agent
+from agno_rt.agent import PLAIN_MEMORY, Agent
 from agno_rt.errors import NotFound, UsageError
 from agno_rt.limits import Limits
+from agno_rt.memory import MemoryPolicy
 from agno_rt.messages import Message
 from agno_rt.models import Model
 from agno_rt.runnable import Flow, OnError, Runnable
@@ -121,6 +122,8 @@ class Team(Runnable[DepsT, OutputT]):
             goes on, and whoever works with the answers is told of the failure
         at_once: the number of members that run at once; `None` for all
         model: the model of members without one, `Agent("")`, in teams within this team too
+        memory: the memory policy. With `journal`, each run is stored with the members' runs, and goes on after a crash,
+            a failure or a cancellation; a team whose members may wait for a person is stored in any case
     """
 
     members: Sequence[Runnable]
@@ -131,6 +134,7 @@ class Team(Runnable[DepsT, OutputT]):
     on_error: OnError = attrs.field(default="cancel", kw_only=True)
     at_once: int | None = attrs.field(default=None, kw_only=True)
     model: str | Model | None = attrs.field(default=None, kw_only=True)
+    memory: MemoryPolicy | Mapping[str, Any] = attrs.field(default=PLAIN_MEMORY, kw_only=True)
 
     kind = "team"
 
