@@ -234,10 +234,10 @@ class Resolver:
 
     def _read_output(self, runnable: Runnable, content: str, output: bytes) -> Any:
         """Return the output of a stored run of the runnable, from its content or its JSON."""
-        form = self.resolve(runnable).form
-        if form is not None:
-            return form.read(content)[1]
-        return getattr(runnable, "read_output", msgspec.json.decode)(output) if output else None
+        resolved = self.resolve(runnable)
+        if resolved.form is not None:
+            return resolved.form.read(content)[1]
+        return getattr(resolved, "read_answer", msgspec.json.decode)(output) if output else None
 
     def _resolve(self, agent: Agent) -> ResolvedAgent:
         if agent.name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -43,6 +44,10 @@ class Broadcast(Mode):
     def check(self, members: Members) -> None:
         """See `Mode.check`."""
         check_share("Broadcast", self.share)
+
+    def speakers(self, members: Members) -> Sequence[Runnable]:
+        """See `Mode.speakers`."""
+        return () if self.integrator is None else (self.integrator,)
 
     async def conduct(self, flow: Flow, members: Members, input: tuple[Message, ...]) -> Any:
         """See `Mode.conduct`."""

@@ -17,7 +17,7 @@ from agno_rt.errors import AgnoError, UsageError
 from agno_rt.hooks import Hook
 from agno_rt.messages import Message, ToolCall
 from agno_rt.result import RunResult
-from agno_rt.runnable import Flow
+from agno_rt.runnable import Flow, Runnable
 from agno_rt.teams._words import Share, add_note, check_share, describe_members, put_history, tell_answer
 from agno_rt.teams.team import Members, Mode
 from agno_rt.tools import Tool, tool
@@ -51,6 +51,10 @@ class Leader(Mode):
             raise UsageError(f"the leader {leader.name!r} is a {leader.kind}, not an agent", hint=hint)
         if not len(followers):
             raise UsageError("the leader has nobody to lead", hint="Give the team a member more.")
+
+    def speakers(self, members: Members) -> Sequence[Runnable]:
+        """See `Mode.speakers`."""
+        return (self._split_members(members)[0],)
 
     async def conduct(self, flow: Flow, members: Members, input: tuple[Message, ...]) -> Any:
         """See `Mode.conduct`."""

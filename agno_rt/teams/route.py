@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -45,6 +45,12 @@ class Route(Mode):
         check_decider("by of Route", self.by)
         if not self.own_answer and not isinstance(self.by, Agent):
             raise UsageError("Route has own_answer=False, and no agent", hint="Give an agent as `by`, or leave it out.")
+
+    def speakers(self, members: Members) -> Sequence[Runnable]:
+        """See `Mode.speakers`."""
+        if not self.own_answer and isinstance(self.by, Agent):
+            return (self.by,)
+        return members if self.fallback is None else (*members, self.fallback)
 
     async def conduct(self, flow: Flow, members: Members, input: tuple[Message, ...]) -> Any:
         """See `Mode.conduct`."""

@@ -14,7 +14,7 @@ from agno_rt.errors import LimitExceeded, UsageError
 from agno_rt.messages import Message
 from agno_rt.output import Output
 from agno_rt.result import RunResult
-from agno_rt.runnable import Flow
+from agno_rt.runnable import Flow, Runnable
 from agno_rt.teams._choose import ask_agent, check_decider
 from agno_rt.teams._words import add_note, describe_members, put_history, tell_answer
 from agno_rt.teams.team import Members, Mode
@@ -46,6 +46,10 @@ class Tasks(Mode):
             raise UsageError(f"manager of Tasks is {self.manager!r}", hint="Give an Agent.")
         if not isinstance(self.stalls, int) or isinstance(self.stalls, bool) or self.stalls < 0:
             raise UsageError(f"stalls of Tasks is {self.stalls!r}", hint="Give a whole number of at least 0.")
+
+    def speakers(self, members: Members) -> Sequence[Runnable]:
+        """See `Mode.speakers`."""
+        return (self.manager,)
 
     async def conduct(self, flow: Flow, members: Members, input: tuple[Message, ...]) -> Any:
         """See `Mode.conduct`."""

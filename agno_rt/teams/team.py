@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self, cast, overload
 
 import attrs
+import msgspec
 
+from agno_rt._schema.describe import type_decoder
 from agno_rt._schema.generics import DepsT, OutputT
 from agno_rt.agent import PLAIN_MEMORY, Agent
 from agno_rt.errors import NotFound, UsageError
@@ -15,6 +17,7 @@ from agno_rt.limits import Limits
 from agno_rt.memory import MemoryPolicy
 from agno_rt.messages import Message
 from agno_rt.models import Model
+from agno_rt.output import Output
 from agno_rt.runnable import Flow, OnError, Runnable
 
 __all__ = ["Members", "Mode", "Team", "give_model"]
@@ -98,6 +101,13 @@ class Mode:
     def check(self, members: Members) -> None:
         """Raise `UsageError` if the mode cannot work with the members. Called before each run of the team."""
 
+    def speakers(self, members: Members) -> Sequence[Runnable]:
+        """Return the runnables whose results may be the team's, output included. By default none.
+
+        If the outputs of all of them have one type, a team resumed in another process has an output of this type, too.
+        """
+        return ()
+
     async def conduct(self, flow: Flow, members: Members, input: tuple[Message, ...]) -> Any:
         """Carry out a run of the team and return the answer, as `Runnable.conduct` does."""
         raise NotImplementedError
@@ -146,6 +156,14 @@ class Team(Runnable[DepsT, OutputT]):
         # Each once: a member may also be the team's judge, say.
         parts = {id(part): part for part in (*members, *own)}
         return [give_model(part, self.model) for part in parts.values()]
+
+    def read_output(self, text: bytes) -> Any:
+        """Return a stored output from JSON: of the speakers' type, or plain data if they have several types."""
+        speakers = self.mode.speakers(Members(self.members)) if isinstance(self.mode, Mode) else ()
+        types = [speaker.output if isinstance(speaker, Agent) else None for speaker in speakers]
+        if not types or types[0] is None or any(other is not types[0] for other in types):
+            return msgspec.json.decode(text)
+        return type_decoder(types[0].type if isinstance(types[0], Output) else types[0])(text)
 
     async def conduct(self, flow: Flow, input: tuple[Message, ...]) -> Any:
         """Let the members work in the team's mode. The runtime has replaced the mode's name by the mode."""
