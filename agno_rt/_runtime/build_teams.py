@@ -9,8 +9,9 @@ from agno_rt.agent import Agent
 from agno_rt.config import TeamConfig, settings_error
 from agno_rt.errors import ConfigError, UsageError, suggest
 from agno_rt.runnable import Runnable
+from agno_rt.teams.mode import Mode
 from agno_rt.teams.names import find_mode, make_mode
-from agno_rt.teams.team import Mode, Team
+from agno_rt.teams.team import Team
 
 __all__ = ["build_teams"]
 

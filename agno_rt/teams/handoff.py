@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -15,9 +15,9 @@ from agno_rt.errors import NotFound, UsageError
 from agno_rt.hooks import Hook
 from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelRequest, ModelResponse
-from agno_rt.runnable import Flow, Runnable
+from agno_rt.runnable import Drawing, Flow, Runnable
 from agno_rt.teams._words import add_note, put_history
-from agno_rt.teams.team import Members, Mode
+from agno_rt.teams.mode import Members, Mode
 from agno_rt.tools import Tool, tool
 
 __all__ = ["Handoff"]
@@ -70,6 +70,12 @@ class Handoff(Mode):
     def speakers(self, members: Members) -> Sequence[Runnable]:
         """See `Mode.speakers`."""
         return members
+
+    def drawing(self, members: Members, draw: Callable[[Runnable], Drawing]) -> Drawing:
+        """See `Mode.drawing`."""
+        edges = [f"{source} to {', '.join(targets)}" for source, targets in self._list_edges(members).items()]
+        notes = [f"starts with {_name_of(self.start)}", *edges]
+        return Drawing(notes=notes, parts=[draw(member) for member in members], form="parts")
 
     async def conduct(self, flow: Flow, members: Members, input: tuple[Message, ...]) -> Any:
         """See `Mode.conduct`."""

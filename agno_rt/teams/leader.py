@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Literal
@@ -17,9 +17,9 @@ from agno_rt.errors import AgnoError, UsageError
 from agno_rt.hooks import Hook
 from agno_rt.messages import Message, ToolCall
 from agno_rt.result import RunResult
-from agno_rt.runnable import Flow, Runnable
+from agno_rt.runnable import Drawing, Flow, Runnable
 from agno_rt.teams._words import Share, add_note, check_share, describe_members, put_history, tell_answer
-from agno_rt.teams.team import Members, Mode
+from agno_rt.teams.mode import Members, Mode
 from agno_rt.tools import Tool, tool
 
 __all__ = ["Leader"]
@@ -55,6 +55,12 @@ class Leader(Mode):
     def speakers(self, members: Members) -> Sequence[Runnable]:
         """See `Mode.speakers`."""
         return (self._split_members(members)[0],)
+
+    def drawing(self, members: Members, draw: Callable[[Runnable], Drawing]) -> Drawing:
+        """See `Mode.drawing`."""
+        leader, followers = self._split_members(members)
+        tasks = Drawing("tasks", parts=[draw(member) for member in followers], form="parts")
+        return Drawing(parts=[draw(leader), tasks], form="loop")
 
     async def conduct(self, flow: Flow, members: Members, input: tuple[Message, ...]) -> Any:
         """See `Mode.conduct`."""
