@@ -78,7 +78,8 @@ class Team(Runnable[DepsT, OutputT]):
             drawing = Drawing(parts=[draw(part) for part in self.parts()], form="parts")
             title = str(mode)
         else:
-            drawing = mode.with_model(self.model).drawing(Members(self._own_members()), draw)
+            members = Members([give_model(member, self.model) for member in self.members])
+            drawing = mode.with_model(self.model).drawing(members, draw)
             title = type(mode).__name__
         return attrs.evolve(drawing, name=self.name or "team", kind="team", notes=(title, *drawing.notes))
 
@@ -95,7 +96,5 @@ class Team(Runnable[DepsT, OutputT]):
         if isinstance(self.mode, str):
             hint = "Run it with a Runtime, which finds modes by name; or give the team a Mode."
             raise UsageError(f"mode {self.mode!r} of the team {self.name!r} is only a name", hint=hint)
-        return await self.mode.conduct(flow, Members(self._own_members(), self.on_error, self.at_once), input)
-
-    def _own_members(self) -> list[Runnable]:
-        return [give_model(member, self.model) for member in self.members]
+        members = [give_model(member, self.model) for member in self.members]
+        return await self.mode.conduct(flow, Members(members, self.on_error, self.at_once), input)
