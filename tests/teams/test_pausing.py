@@ -266,3 +266,24 @@ async def test_a_team_has_a_memory_policy() -> None:
         result = await rt.resume(caught.value.result.run_id)
 
     assert (result.content, log) == ("done", ["a answers"])
+
+
+async def test_what_a_process_has_cached_changes_no_journal(tmp_path: Path) -> None:
+    """The first and the second run of one process pause; both go on in fresh processes, in the reverse order."""
+    memory = f"sqlite:///{tmp_path}/runs.db"
+    log: list[str] = []
+
+    def make() -> Team:
+        lead = first_then("lead", log, delegate(("payer", "p"), ("other", "o")))
+        return Team([paying("payer", log), logging("other", log)], Leader(lead), name="team")
+
+    team = make()
+    async with Runtime(memory=memory) as rt:
+        paused = [await rt.run(team, "go") for _ in range(2)]
+    for each in reversed(paused):
+        async with Runtime(memory=memory) as rt:
+            await rt.approve(each.approvals[0].id)
+            result = await rt.resume(each.run_id, make())
+        assert result.content == "payer: paid | other"
+
+    assert log.count("payer pays") == log.count("other answers") == 2

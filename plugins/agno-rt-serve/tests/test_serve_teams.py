@@ -20,24 +20,24 @@ def pay() -> str:
     return "paid"
 
 
-def _ask(request: ModelRequest) -> Any:
+def _answer_payer(request: ModelRequest) -> Any:
     last = request.messages[-1]
     return ToolCall("1", "pay") if last.role == "user" and "pay" in last.text else f"said: {last.text}"
 
 
-def _lead(request: ModelRequest) -> Any:
+def _delegate_message(request: ModelRequest) -> Any:
     last = request.messages[-1]
     return ToolCall("1", "delegate", {"member": "payer", "task": last.text}) if last.role == "user" else last.text
 
 
 def make_payer() -> Agent:
     """Return an agent that pays if asked to, by a tool with an approval."""
-    return Agent(ScriptedModel(_ask), "payer", "", [pay])
+    return Agent(ScriptedModel(_answer_payer), "payer", "", [pay])
 
 
 def make_team() -> Team:
     """Return a team in which a leader gives each message to the payer."""
-    return Team([make_payer()], Leader(Agent(ScriptedModel(_lead), "lead")), name="desk")
+    return Team([make_payer()], Leader(Agent(ScriptedModel(_delegate_message), "lead")), name="desk")
 
 
 def client(served: Any) -> httpx2.AsyncClient:
