@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
+import attrs
 import msgspec
 
 from agno_rt import Agent, AgnoError, Event, Runnable, Tool, Toolkit, tool
@@ -88,11 +89,12 @@ class Agents:
 
     async def _run(self, agent: Runnable, scope: Scope, receive: Receive, send: Send) -> None:
         body = decode(await json_body(scope, receive))
-        numbered = Numbered()
-        within = numbered.number_within if body.within else None
-        task = Task(agent, input_of(body.input, self._site.accepts), body.session, body.user, within)
+        task = Task(agent, input_of(body.input, self._site.accepts), body.session, body.user)
         # Repeated in `StoredRuns`, not shared: every request would pay for one more call.
         if b"text/event-stream" in header(scope, b"accept"):
+            numbered = Numbered()
+            if body.within:
+                task = attrs.evolve(task, within=numbered.number_within)
             await self._site.runner.stream(task, send, numbered, lambda end: b"", request_id(scope))
         else:
             result = await self._site.runner.run(task)
