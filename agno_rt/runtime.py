@@ -377,10 +377,9 @@ class Runtime(RunControls):
         return job
 
     async def run_within(self, runnable: Runnable, input: Input, asked: AskedWithin) -> RunResult:
-        """Run a runnable within a flow, for `Flow.run`; go on with the run if an earlier process began it."""
+        """Run a runnable within a flow, or a stored run's tool; go on with the run if an earlier process began it."""
         flow, begun = OUTER.get(), None
         assert flow is not None, "a flow's run is the outer run of the runs within"
-        assert flow.inbox is not None, "a flow has an inbox from its beginning"
         if asked.is_resumed:
             await self._open_tools(runnable)
             begun = await self._stored.find_within(asked, self._resolve(runnable))
@@ -393,7 +392,10 @@ class Runtime(RunControls):
                 job = self._job(runnable, input, asked, None, flow)
             except ToolkitsClosed:
                 job = await self._open_job(runnable, input, asked, None, flow)
+        if isinstance(flow.resolved, ResolvedAgent):  # an agent's messages are its own
+            return await (execute(job) if job.journal is None else self._stored.execute(job, self._nursery))
         inbox = flow.inbox
+        assert inbox is not None, "a flow has an inbox from its beginning"
         inbox.within.append(job)
         if inbox.waiting or inbox.handed or inbox.stop is not None:
             inbox.enter(flow, job)
