@@ -118,6 +118,12 @@ class RunContext(Generic[ContextDepsT]):
 
         Returns the `RunResult`, and raises as `Runtime.run`. The run within counts towards this run's budgets and usage
         and ends with this run. It sees the input and nothing else, unless it has a `session` of its own.
+
+        A tool may return the result as it is: the model gets the answer. If the run within is paused, this run pauses,
+        too, with its approvals, and the tool is called again when this run is resumed. Then, as after a crash, the same
+        runnable with the same input is found: it goes on, or has its result already. This run has to be stored for it:
+        without a journal, the model is told that the run within is paused. From a batch tool, a list with a paused
+        result makes all calls of the batch wait.
         """
         return await self._run(runnable, input, session)
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
+from agno_rt._runtime.declared_names import DeclaredNames
 from agno_rt._runtime.sources import import_from, load_module, must_exist
 from agno_rt.agent import Agent
 from agno_rt.config import FILE_NAME, AgentConfig, Config, ConfigWarning, RuntimeConfig, load_config, settings_error
@@ -153,16 +154,18 @@ def _build_project(path: Path, config: Config) -> Project:
                 hint = "Rename one of them."
                 raise ConfigError(f"{path}: there is an agent {name!r} in [agents] and in {source}", hint=hint)
             sources.setdefault(name, source)
+    names = DeclaredNames(runnables)
     if config.teams:
         from agno_rt._runtime.build_teams import build_teams  # projects without teams need no modes
 
-        build_teams(config.teams, runnables)
+        build_teams(config.teams, names)
         sources |= dict.fromkeys(config.teams, str(path))
     if config.workflows:
         from agno_rt._runtime.build_workflows import build_workflows  # projects without workflows need no nodes
 
-        build_workflows(config, runnables)
+        build_workflows(config, names)
         sources |= dict.fromkeys(config.workflows, str(path))
+    names.build_all()
     return Project(str(path), runnables, config, sources)
 
 

@@ -12,7 +12,7 @@ from agno_rt._drive.execute import execute
 from agno_rt._drive.job import Job
 from agno_rt._drive.scopes import RunStopped
 from agno_rt._schema.generics import OutputT
-from agno_rt.events import Event
+from agno_rt.events import Event, RunStarted
 from agno_rt.limits import LimitStatistics
 from agno_rt.result import RunResult
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from agno_rt._decide.controls import StopAt, When
     from agno_rt._decide.input import Input
 
-__all__ = ["STREAM_BUFFER", "Run", "RunStream", "carry_out", "stop"]
+__all__ = ["STREAM_BUFFER", "Run", "RunStream", "WithinStream", "carry_out", "stop"]
 
 STREAM_BUFFER = 256
 """The most events that a stream holds for a slow reader; then the run waits."""
@@ -104,7 +104,8 @@ class Run(Generic[OutputT]):
 class RunStream(Generic[OutputT]):
     """The events of one run in order, from `Runtime.stream`, for `async for`.
 
-    The last event is the run's `RunEnded`. If the run ended without an answer, the iteration then raises its error.
+    The last event is the run's `RunEnded`. If the run ended without an answer, the iteration then raises its error. The
+    events of runs within are left out: see `within`.
     """
 
     run: Run[OutputT]
@@ -136,15 +137,53 @@ class RunStream(Generic[OutputT]):
         """Return the present state of the run's budgets, and of the buffer with the events not yet read."""
         return (*self.run.statistics(), self._buffer.statistics())
 
+    def within(self) -> WithinStream:
+        """Return the stream with the events of the runs within, such as a team's members: pairs of path and event.
+
+        The path names the run that the event is of: empty for this run, `a#1` for a step, `a#1/b#1` for a step of the
+        run at that step; a run within a tool has its runnable's name. Iterate over this in place of the stream itself:
+        `async for path, event in events.within():`. Each run begins with `RunStarted` and ends with `RunEnded`.
+        """
+        self._buffer.takes_within = True
+        return WithinStream(self)
+
     def __aiter__(self) -> Self:
+        if self._buffer.takes_within is None:
+            self._buffer.takes_within = False
         return self
 
     async def __anext__(self) -> Event:
-        event = await self._buffer.receive()
-        if event is not None:
-            return event
+        buffer, own = self._buffer, self.run.id
+        while (event := await buffer.receive()) is not None:
+            if event.run_id == own:
+                return event
         await self.run.wait()
         raise StopAsyncIteration
+
+
+@final
+class WithinStream:
+    """The events of a run and of all runs within, from `RunStream.within`."""
+
+    __slots__ = ("_paths", "_stream")
+
+    def __init__(self, stream: RunStream[Any]) -> None:
+        self._stream = stream
+        self._paths = {stream.run_id: ""}
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> tuple[str, Event]:
+        event = await self._stream._buffer.receive()
+        if event is None:
+            await self._stream.run.wait()
+            raise StopAsyncIteration
+        if isinstance(event, RunStarted) and event.run_id not in self._paths:
+            around = self._paths.get(event.parent or "", "")
+            own = event.path or event.agent or "run"
+            self._paths[event.run_id] = f"{around}/{own}" if around else own
+        return self._paths.get(event.run_id, ""), event
 
 
 async def carry_out(run: Run, buffer: EventBuffer | None = None) -> None:

@@ -24,7 +24,7 @@ from agno_rt._drive.execute import execute
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import Asked, AskedWithin, Job, Resolved, ResolvedAgent
 from agno_rt._drive.map_inputs import CONCURRENCY, OnError, OnResult, check_map, map_runs
-from agno_rt._drive.nesting import OUTER, check_depth, holds
+from agno_rt._drive.nesting import OUTER, check_depth, find_buffer, holds
 from agno_rt._drive.scopes import check_in_trio, raise_cause
 from agno_rt._drive.user_facts import UserFacts
 from agno_rt._runtime.check_parts import wrong_product_error
@@ -186,7 +186,8 @@ class Runtime(RunControls):
     ) -> AsyncIterator[RunStream[OutputT]]:
         """Run the agent and receive the events as they happen: `async with rt.stream(...) as events: async for ...`.
 
-        Leaving the block early cancels the run and waits for its end.
+        Leaving the block early cancels the run and waits for its end. `events.within()` has the events of the runs
+        within, too, each with the path of its run.
         """
         buffer = EventBuffer(STREAM_BUFFER)
         if type(input) is Resume:
@@ -343,6 +344,8 @@ class Runtime(RunControls):
             raise self._of_runnable(exc, runnable) from exc.__cause__
         if outer is not None:
             check_depth(outer, self.limits.depth)
+            if buffer is None and outer.emitter is not None:
+                buffer = find_buffer(outer.emitter)
         journal, around = asked.journal, None if outer is None else outer.budget
         if asked.user is not None:
             check_name("a user's name", asked.user)
@@ -374,10 +377,9 @@ class Runtime(RunControls):
         return job
 
     async def run_within(self, runnable: Runnable, input: Input, asked: AskedWithin) -> RunResult:
-        """Run a runnable within a flow, for `Flow.run`; go on with the run if an earlier process began it."""
+        """Run a runnable within a flow, or a stored run's tool; go on with the run if an earlier process began it."""
         flow, begun = OUTER.get(), None
         assert flow is not None, "a flow's run is the outer run of the runs within"
-        assert flow.inbox is not None, "a flow has an inbox from its beginning"
         if asked.is_resumed:
             await self._open_tools(runnable)
             begun = await self._stored.find_within(asked, self._resolve(runnable))
@@ -390,7 +392,10 @@ class Runtime(RunControls):
                 job = self._job(runnable, input, asked, None, flow)
             except ToolkitsClosed:
                 job = await self._open_job(runnable, input, asked, None, flow)
+        if isinstance(flow.resolved, ResolvedAgent):  # an agent's messages are its own
+            return await (execute(job) if job.journal is None else self._stored.execute(job, self._nursery))
         inbox = flow.inbox
+        assert inbox is not None, "a flow has an inbox from its beginning"
         inbox.within.append(job)
         if inbox.waiting or inbox.handed or inbox.stop is not None:
             inbox.enter(flow, job)

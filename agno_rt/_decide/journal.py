@@ -121,9 +121,15 @@ class Received(Body):
 
 
 class Paused(Body):
-    """A pause of the run, which waits for these approvals."""
+    """A pause of the run, which waits for these approvals.
+
+    `calls` are the tool calls, by turn and id, that wait for runs within, and are made again. `counts` is as in
+    `Called`.
+    """
 
     approvals: list[str]
+    calls: tuple[tuple[int, str], ...] = ()
+    counts: dict[str, int] | None = None
 
 
 class Ended(Body):
@@ -209,13 +215,18 @@ def read_entry(entry: Entry, run: str) -> Any:
 
 
 def steps_again(entry: Entry, run: str) -> Sequence[str]:
-    """Return the paths of the steps that a resumed workflow takes again because of this entry."""
-    body = read_entry(entry, run) if entry.kind == "ended" else None
+    """Return the paths of a workflow's steps, or the ids of calls, that a resumed run takes again due to this entry."""
+    body = read_entry(entry, run) if entry.kind in ("ended", "paused") else None
+    if isinstance(body, Paused):
+        return [call for _, call in body.calls]
     return body.again if isinstance(body, Ended) else ()
 
 
 class Replay(msgspec.Struct, eq=False):
-    """A journal, read. `results` and `started` hold the calls by turn and call id: a model may repeat an id later."""
+    """A journal, read. `results`, `started` and `waited` hold the calls by turn and call id: a model may repeat an id.
+
+    `waited` has the calls that waited for runs within at the last pause: they are not `started`, but made again.
+    """
 
     run: str
     begun: Begun
@@ -223,6 +234,7 @@ class Replay(msgspec.Struct, eq=False):
     entries: int
     results: dict[tuple[int, str], Called] = {}
     started: set[tuple[int, str]] = set()
+    waited: set[tuple[int, str]] = set()
 
     @classmethod
     def of(cls, run: str, entries: Sequence[Entry]) -> Replay:
@@ -231,12 +243,15 @@ class Replay(msgspec.Struct, eq=False):
         if not bodies or not isinstance(bodies[0], Begun):
             hint = "The run was stopped before its first step was stored: start a new one."
             raise BackendError(f"the journal of run {run!r} has no beginning", hint=hint)
-        replay = cls(run, bodies[0], bodies[1:], len(entries), {}, set())
+        replay = cls(run, bodies[0], bodies[1:], len(entries), {}, set(), set())
         for body in bodies:
             if isinstance(body, Called):
                 replay.results[body.turn, body.call] = body
             elif isinstance(body, Started):
                 replay.started.add((body.turn, body.call))
+            elif isinstance(body, Paused):
+                replay.waited = set(body.calls)
+                replay.started -= replay.waited
         return replay
 
     @property
@@ -248,7 +263,7 @@ class Replay(msgspec.Struct, eq=False):
     @property
     def counts(self) -> dict[str, int] | None:
         """The number of calls of each bounded tool."""
-        counted = (each.counts for each in reversed(self.steps) if isinstance(each, Called))
+        counted = (each.counts for each in reversed(self.steps) if isinstance(each, Called | Paused))
         return next((counts for counts in counted if counts), None)
 
     @property

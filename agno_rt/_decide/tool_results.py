@@ -12,20 +12,31 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from agno_rt._schema.pydantic_types import plain_value
+from agno_rt.errors import UsageError
 from agno_rt.failures import must_pass, named
 from agno_rt.messages import Content, Media
+from agno_rt.result import RunResult
 
-__all__ = ["Told", "content_of", "contents_of", "failure", "in_words"]
+__all__ = ["Told", "ToolPaused", "content_of", "contents_of", "failure", "in_words"]
 
 Told: TypeAlias = tuple[Literal["completed", "failed"], Content]
 """The status of a call, and the content of its result for the model."""
 
 
+class ToolPaused(Exception):
+    """Raised for a call that returned the result of a paused run within: the call waits, and is made again."""
+
+    def __init__(self, approvals: Sequence[Any]) -> None:
+        super().__init__("the call waits for a run within")
+        self.approvals = tuple(approvals)
+
+
 def content_of(value: Any) -> Content:
     """Return the content of a result, for the message to the model.
 
-    Text stays text. Media become parts, alone or among texts in a list or tuple. Anything else becomes JSON. Raises
-    `UsageError` for invalid media, and `TypeError` or msgspec's errors for a value outside of JSON.
+    Text stays text. Media become parts, alone or among texts in a list or tuple. The result of a run becomes its
+    answer. Anything else becomes JSON. Raises `UsageError` for invalid media and for a run without an answer, and
+    `TypeError` or msgspec's errors for a value outside of JSON.
     """
     if isinstance(value, str):
         return _replace_surrogates(value)
@@ -33,12 +44,22 @@ def content_of(value: Any) -> Content:
         return _ENCODE(value).decode()
     if isinstance(value, Media):
         value = (value,)
+    elif isinstance(value, RunResult):
+        return _content_of_run(value)
     if isinstance(value, list | tuple) and any(isinstance(part, Media) for part in value):
         from agno_rt.media import check_content  # imported late: only results with media need it
 
         check_content(tuple(value))
         return tuple(_replace_surrogates(part) if isinstance(part, str) else part for part in value)
     return _ENCODE(value).decode()
+
+
+def _content_of_run(result: RunResult) -> str:
+    if result.status == "completed":
+        return _replace_surrogates(result.content)
+    waiting = ", ".join(approval.id for approval in result.approvals)
+    hint = "Run it by RunContext.run, in an agent whose memory policy has a journal: then the run waits, too."
+    raise UsageError(f"run {result.run_id} is {result.status}{f' for {waiting}' if waiting else ''}", hint=hint)
 
 
 _JSON = frozenset({int, float, bool, dict, type(None)})

@@ -14,13 +14,13 @@ import attrs
 import msgspec
 import trio
 
-from agno_rt._decide.tool_results import Told, content_of, failure, in_words
+from agno_rt._decide.tool_results import Told, ToolPaused, content_of, failure, in_words
 from agno_rt._drive import approvals, call_hooks
 from agno_rt._drive.invoke_tool import Late, call_in_time, invoke_tool
 from agno_rt._drive.job import Job
 from agno_rt._drive.scopes import ended_as, raise_first
 from agno_rt.errors import suggest
-from agno_rt.events import ToolEnded, ToolStarted
+from agno_rt.events import Status, ToolEnded, ToolStarted
 from agno_rt.failures import must_pass, text_of
 from agno_rt.messages import Content, Message, ToolCall
 from agno_rt.run_store import Approval
@@ -29,21 +29,25 @@ from agno_rt.tools import ToolArgumentError
 if TYPE_CHECKING:
     from agno_rt._drive.write_journal import Journal  # stored runs alone need the module
 
-__all__ = ["call_tools"]
+__all__ = ["Result", "call_tools"]
+
+Result: TypeAlias = Message | Approval | ToolPaused
+"""The outcome of a call: a result for the model, or the reason to wait."""
 
 _Unit: TypeAlias = tuple[int, ToolCall] | tuple[list[int], list[ToolCall]]
 """One piece of work: a call with its place in the order, or the calls of a batch with their places."""
 
 
-async def call_tools(job: Job, calls: Sequence[ToolCall]) -> list[Message | Approval]:
+async def call_tools(job: Job, calls: Sequence[ToolCall]) -> list[Result]:
     """Carry out the calls and return their results in the calls' order.
 
-    A call waiting for a person has its Approval in place of the result. Raises only errors that end the run: a hook's,
+    A call waiting for a person has its Approval in place of the result; a call waiting for a run within, a ToolPaused.
+    Raises only errors that end the run: a hook's,
     or a mistake of the run's caller.
     """
     if len(calls) == 1:
         return [await _call_tool(job, calls[0])]
-    results: dict[int, Message | Approval] = {}
+    results: dict[int, Result] = {}
     tools = job.resolved.tools
     for call in calls:
         tool = tools.get(call.name)
@@ -80,7 +84,7 @@ def _split_steps(job: Job, calls: Sequence[ToolCall]) -> list[list[_Unit]]:
     return [step for step in steps if step]
 
 
-async def _run_step(job: Job, units: Iterator[_Unit], count: int, results: dict[int, Message | Approval]) -> None:
+async def _run_step(job: Job, units: Iterator[_Unit], count: int, results: dict[int, Result]) -> None:
     """Carry out `count` units, at most `Limits.tools` at once, and put their results into `results`."""
 
     async def work() -> None:
@@ -103,7 +107,7 @@ async def _run_step(job: Job, units: Iterator[_Unit], count: int, results: dict[
         raise_first(group)
 
 
-async def _call_tool(job: Job, call: ToolCall) -> Message | Approval:
+async def _call_tool(job: Job, call: ToolCall) -> Result:
     began = time.monotonic()  # noqa: F841 - `Runtime.tasks` reads the variable from this frame
     if job.journal is not None or job.resolved.hooks is not None:
         [result] = await _call_tools(job, (call,))
@@ -123,13 +127,13 @@ class _Asked(msgspec.Struct, eq=False):
     told: Told | None = None
 
 
-async def _call_tools(job: Job, calls: Sequence[ToolCall]) -> list[Message | Approval]:
+async def _call_tools(job: Job, calls: Sequence[ToolCall]) -> list[Result]:
     """Carry out one call, or the calls to one batch tool; events, hooks and the journal see each call by itself.
 
     A call with a result in the journal is not made again, nor is a call that an earlier process began.
     """
     began = time.monotonic()  # noqa: F841 - as above
-    results: dict[str, Message | Approval] = {}
+    results: dict[str, Result] = {}
     asked: list[_Asked] = []
     # Only a stored run has calls that wait for a person.
     settles = job.journal is not None or job.resolved.hooks is not None
@@ -140,8 +144,11 @@ async def _call_tools(job: Job, calls: Sequence[ToolCall]) -> list[Message | App
         else:
             results[call.id] = settled
     if asked:
-        for each, message in zip(asked, await _make_calls(job, asked), strict=True):
-            results[each.call.id] = message
+        try:
+            made: Sequence[Result] = await _make_calls(job, asked)
+        except ToolPaused as exc:
+            made = [exc] * len(asked)
+        results |= {each.call.id: result for each, result in zip(asked, made, strict=True)}
     return [results[call.id] for call in calls]
 
 
@@ -216,9 +223,10 @@ async def _make_calls(job: Job, calls: Sequence[_Asked]) -> list[Message]:
                 text = content if type(content) is str else in_words(content)
                 emitter.post(ToolEnded(job.run_id, each.asked, status, text))
     except BaseException as exc:
+        ended: Status = "paused" if isinstance(exc, ToolPaused) else ended_as(exc)
         for call in started:
             assert emitter is not None
-            emitter.post(ToolEnded(job.run_id, call, ended_as(exc), ""))
+            emitter.post(ToolEnded(job.run_id, call, ended, ""))
         raise
     return messages
 

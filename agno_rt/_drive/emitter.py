@@ -23,15 +23,17 @@ ObserverFailed = Callable[[Callable[[Event], None], BaseException], None]
 class EventBuffer:
     """A bounded channel of events from one run to one reader. With room, neither side pays a checkpoint.
 
-    Its policy when full is to wait: a slow reader slows the run, and nothing is dropped.
+    Its policy when full is to wait: a slow reader slows the run, and nothing is dropped. Runs within the run send their
+    events here, too, if `takes_within` is true, or not decided yet.
     """
 
-    __slots__ = ("_closed", "_events", "_reader", "_reading", "_size", "_writers", "_writing")
+    __slots__ = ("_closed", "_events", "_reader", "_reading", "_size", "_writers", "_writing", "takes_within")
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._events: deque[Event] = deque()
         self._closed = False
+        self.takes_within: bool | None = None
         self._writers = trio.lowlevel.ParkingLot()
         self._reader = trio.lowlevel.ParkingLot()
         # A waiting reader and the number of waiting writers, because unpark() on an empty lot costs more than handing
@@ -41,7 +43,7 @@ class EventBuffer:
 
     async def room(self) -> None:
         """Wait while the buffer is full."""
-        while len(self._events) >= self._size:
+        while len(self._events) >= self._size and not self._closed:
             self._writing += 1
             try:
                 await self._writers.park()
@@ -50,7 +52,12 @@ class EventBuffer:
                 raise
 
     def post(self, event: Event) -> None:
-        """Hand the event over without waiting, past the bound: for events sent while the run is being cancelled."""
+        """Hand the event over without waiting, past the bound: for events sent while the run is being cancelled.
+
+        Nobody reads the events of a background run that goes on after the end of the run around it.
+        """
+        if self._closed:
+            return
         self._events.append(event)
         if self._reading:
             self._reading = False
@@ -61,6 +68,8 @@ class EventBuffer:
         self._closed = True
         self._reading = False
         self._reader.unpark_all()
+        self._writing = 0
+        self._writers.unpark_all()
 
     async def receive(self) -> Event | None:
         """Wait for the next event and return it; `None` at the end."""

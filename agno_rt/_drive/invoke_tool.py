@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from agno_rt._decide.tool_results import Told, content_of, contents_of, failure
+from agno_rt._decide.tool_results import Told, ToolPaused, content_of, contents_of, failure
 from agno_rt._drive.job import Job
 from agno_rt._drive.scopes import deadline
 from agno_rt._drive.tool_process import Failed, Processes, check_process, run_in_process
@@ -81,7 +81,7 @@ async def invoke_tool(job: Job, tool: Tool, calls: Sequence[ToolCall]) -> list[T
                 raise
             told[at] = "failed", failure(tool.name, exc)
         else:
-            if (refusal := _count_call(job, tool)) is None:
+            if (refusal := _count_call(job, tool, call)) is None:
                 decoded[at] = arguments
             else:
                 told[at] = "failed", refusal
@@ -92,10 +92,10 @@ async def invoke_tool(job: Job, tool: Tool, calls: Sequence[ToolCall]) -> list[T
     return [told[at] for at in range(len(calls))]
 
 
-def _count_call(job: Job, tool: Tool) -> str | None:
-    """Count one more call, or return why the limit refuses the call."""
+def _count_call(job: Job, tool: Tool, call: ToolCall) -> str | None:
+    """Count one more call, or return why the limit refuses the call. A call made again after a pause counts once."""
     limit = tool.limits.calls
-    if limit is None:
+    if limit is None or (job.journal is not None and job.turns is not None and job.journal.waited(job.turns, call)):
         return None
     called = job.called = job.called or {}
     made = called.get(tool.name, 0)
@@ -124,6 +124,10 @@ async def _fill_and_call(job: Job, tool: Tool, calls: Sequence[ToolCall], argume
         context = job.context()
         context.call = None if tool.batch else calls[0]
         context._send, context._report = progress.send, progress.report
+        if job.journal is not None:
+            from agno_rt._drive.runs_within import RunsWithin  # stored runs alone need the module
+
+            context._run = RunsWithin(job, calls, batch=tool.batch).run
     try:
         arguments |= fill_in(tool.name, tool.injected, job.asked.deps, job.state, context)
         return await _call_in_places(job, tool, arguments, len(calls))
@@ -204,6 +208,8 @@ async def _call_with_retries(job: Job, tool: Tool, arguments: dict[str, Any], co
     while True:
         try:
             return await _call_once(job, tool, arguments, count, stay)
+        except ToolPaused:
+            raise
         except ToolArgumentError as exc:
             return [("failed", text_of(exc))] * count
         except _Unfit as exc:
@@ -237,6 +243,10 @@ async def _call_once(job: Job, tool: Tool, arguments: dict[str, Any], count: int
             raise Late(f"{tool.name} failed: {exc.message}, and was killed") from exc
         return content if tool.batch else [("completed", content)]
     value = await call_in_time(tool, arguments, seconds, stay)
+    if job.journal is not None and job.journal.paused_within:
+        from agno_rt._drive.runs_within import check_pause  # as above
+
+        check_pause(value, job.journal.paused_within)
     try:
         return contents_of(value, count, tool.name) if tool.batch else [("completed", content_of(value))]
     except BaseException as exc:

@@ -76,7 +76,8 @@ class ResolvedAgent(Resolved, kw_only=True):
     """The resolved parts of an agent.
 
     `places` has the limiters of bounded tools by name, `summarizer` the model for summaries, `workers` the threads and
-    worker processes of tools, `run` the runtime's method for runs within a tool or a hook.
+    worker processes of tools, `run` the runtime's method for runs within a tool or a hook, `run_at` the method for
+    runs within a tool of a stored run.
     """
 
     model: Model
@@ -87,6 +88,7 @@ class ResolvedAgent(Resolved, kw_only=True):
     settings: ModelSettings = NO_SETTINGS
     workers: Workers | None = None
     run: Callable[..., Coroutine[Any, Any, RunResult]] | None = None
+    run_at: Callable[[Any, Any, AskedWithin], Coroutine[Any, Any, RunResult]] | None = None
 
 
 class Asked(msgspec.Struct, eq=False):
@@ -159,7 +161,7 @@ class Job(msgspec.Struct, Generic[ResolvedT], eq=False):
             usage=self._usage,
             spend=self.spend,
             give_way=trio.lowlevel.checkpoint,
-            run=self._run_within,
+            run=self.run_within,
         )
 
     def spend(self, usage: Usage) -> None:
@@ -170,7 +172,7 @@ class Job(msgspec.Struct, Generic[ResolvedT], eq=False):
             if self.budget is not None:
                 self.budget.spend(usage)
 
-    async def _run_within(self, runnable: Any, input: Any, session: str | None) -> RunResult:
+    async def run_within(self, runnable: Any, input: Any, session: str | None) -> RunResult:
         """Run another runnable within this run, and count its usage. The budgets around it have counted it already."""
         run, turns = getattr(self.resolved, "run", None), self.turns
         assert run is not None, "only the code of an agent's run has a context"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextvars import ContextVar
 
 from agno_rt._decide.budget import Budget, Refusals, too_deep
+from agno_rt._drive.emitter import Emitter, EventBuffer
 from agno_rt._drive.job import Job
 from agno_rt.limiter import Limiter
 
-__all__ = ["OUTER", "check_depth", "holds", "session_patience"]
+__all__ = ["OUTER", "check_depth", "find_buffer", "holds", "session_patience"]
 
 OUTER: ContextVar[Job | None] = ContextVar("agno_rt_outer", default=None)
 """The run around a tool. A run made by the tool is inside it, and must not wait for a place the outer run holds."""
@@ -27,6 +28,12 @@ def holds(job: Job | None, place: Limiter) -> bool:
             return True
         job = job.outer
     return False
+
+
+def find_buffer(outer: Emitter) -> EventBuffer | None:
+    """Return the buffer of the stream around, for the events of a run within; `None` if no reader takes them."""
+    buffer = outer.buffer
+    return None if buffer is None or buffer.takes_within is False else buffer
 
 
 def session_patience(job: Job) -> float | None:

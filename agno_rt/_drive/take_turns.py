@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from agno_rt._decide.tool_results import ToolPaused
 from agno_rt._decide.turns import Turns
 from agno_rt._drive.ask_model import ask_in_turn, ask_model
-from agno_rt._drive.call_tools import call_tools
+from agno_rt._drive.call_tools import Result, call_tools
 from agno_rt._drive.job import Job
 from agno_rt._drive.scopes import deadline
 from agno_rt.events import ApprovalAsked
-from agno_rt.messages import Message
 from agno_rt.models import ModelRequest
 from agno_rt.run_store import Approval
 
@@ -88,17 +88,26 @@ async def _check_output(job: Job, turns: Turns) -> None:
     turns.checked(reason)
 
 
-async def _take_results(job: Job, turns: Turns, results: Sequence[Message | Approval], journal: Journal) -> None:
+async def _take_results(job: Job, turns: Turns, results: Sequence[Result], journal: Journal) -> None:
     """Go on with the results of all calls, or store the run as paused if a call waits for a person."""
-    journal.waiting = tuple(each for each in results if isinstance(each, Approval))
-    if not journal.waiting:
+    if journal.paused_within:
+        # After the last result was stored: when a paused run goes on, its result has the usage of all of the run.
+        turns.usage = sum((each.usage for each in journal.paused_within.values()), turns.usage)
+        journal.paused_within = None
+    waiting = [call.id for call, each in zip(turns.calls, results, strict=True) if isinstance(each, ToolPaused)]
+    approvals = (each.approvals if isinstance(each, ToolPaused) else (each,) for each in results)
+    # The calls of a batch wait for the same approvals.
+    found = {each.id: each for several in approvals for each in several if isinstance(each, Approval)}
+    journal.waiting = tuple(found.values())
+    if not waiting and not journal.waiting:
         turns.called(results)  # type: ignore[arg-type]  # without a waiting call, all are messages
         return
     turns.pause()
-    await journal.pause()
+    await journal.pause(calls=[(turns.turn, call) for call in waiting], counts=job.called)
     if job.emitter is not None:
         for each in journal.waiting:
-            job.emitter.post(ApprovalAsked(job.run_id, each.id, each.call, each.kind, each.reason))
+            if each.run == job.run_id:
+                job.emitter.post(ApprovalAsked(job.run_id, each.id, each.call, each.kind, each.reason))
 
 
 def _build_request(job: Job, turns: Turns) -> ModelRequest:

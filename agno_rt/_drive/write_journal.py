@@ -36,6 +36,7 @@ from agno_rt.errors import AgnoError, BackendError, code_of
 from agno_rt.failures import add_note, must_pass, named, text_of
 from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelResponse
+from agno_rt.result import RunResult
 from agno_rt.run_store import Appending, Approval, RunChange, RunConflict, RunRecord, RunStatus, RunStore, Signal
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class Journal(msgspec.Struct, eq=False):
     `waiting` has the approvals for which the run pauses now. `gone` is called when the run is no longer under way.
     `owe` takes a function that stores the run's end, to call again later if the end cannot be stored now. `output` and
     `again` are a workflow's for its end, see `Ended`. `forced` tells that the run was taken over by force; `signals`
-    are the signals of a resumed run.
+    are the signals of a resumed run. `paused_within` has the results of paused runs within the calls of the present
+    process.
     """
 
     store: RunStore
@@ -76,6 +78,7 @@ class Journal(msgspec.Struct, eq=False):
     again: tuple[str, ...] = ()
     forced: bool = False
     signals: Sequence[Signal] = ()
+    paused_within: dict[str, RunResult] | None = None
 
     @property
     def input(self) -> tuple[Message, ...]:
@@ -129,6 +132,10 @@ class Journal(msgspec.Struct, eq=False):
         """Return whether an earlier process began the call and ended before the call did."""
         return self.replay is not None and (turns.turn, call.id) in self.replay.started
 
+    def waited(self, turns: Turns, call: ToolCall) -> bool:
+        """Return whether the call waited for a run within when an earlier process paused the run."""
+        return self.replay is not None and (turns.turn, call.id) in self.replay.waited
+
     async def starting(self, turns: Turns, call: ToolCall) -> None:
         """Store the beginning of a call that must not be made twice."""
         await self._write(Started(turns.turn, call.id))
@@ -146,10 +153,17 @@ class Journal(msgspec.Struct, eq=False):
             await self._stored(self.store.write_run(self.record.id, entries, owner=self.owner))
             self.seq += len(entries)
 
-    async def pause(self, signals: int | None = None) -> None:
+    async def pause(
+        self,
+        signals: int | None = None,
+        *,
+        calls: Sequence[tuple[int, str]] = (),
+        counts: Mapping[str, int] | None = None,
+    ) -> None:
         """Store the pause and the new approvals in `waiting`. No process owns the run after that.
 
-        Raises `SignalsWaiting` if the run has more than so many `signals`.
+        `calls` wait for runs within, and are made again; `counts` has the number of calls of each bounded tool. Raises
+        `SignalsWaiting` if the run has more than so many `signals`.
         """
         # A workflow also waits for the approvals of the runs within, which these have stored.
         new = [
@@ -157,9 +171,9 @@ class Journal(msgspec.Struct, eq=False):
             for each in self.waiting
             if each.run == self.record.id and (each.turn, each.call.id) not in self.decided
         ]
-        await self._let_go(
-            Paused([each.id for each in self.waiting]), RunChange("paused", approvals=new, signals=signals)
-        )
+        kept = None if counts is None else dict(counts)
+        paused = Paused([each.id for each in self.waiting], tuple(calls), kept)
+        await self._let_go(paused, RunChange("paused", approvals=new, signals=signals))
 
     async def end(self, content: str, append: Appending | None, inbox: Inbox | None) -> None:
         """Store the end of the completed run and its messages for the session in one step.

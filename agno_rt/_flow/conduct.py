@@ -97,6 +97,8 @@ def _take_answer(job: Job[ResolvedFlow], turns: Turns, answer: Any) -> None:
     elif isinstance(answer, RunResult):
         speaker = answer.messages[-1].name if answer.messages else None
         turns.conclude(answer.content, answer.output, answer.finish_reason, speaker)
+        if job.journal is not None and answer.output is not None:
+            job.journal.output = msgspec.Raw(_encode_answer(job.agent, answer.output).encode())
     elif answer is None or isinstance(answer, str):
         turns.conclude(answer or "")
     else:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+import functools
+from collections.abc import Mapping
 from typing import Any
 
-from agno_rt.agent import Agent
+from agno_rt._runtime.declared_names import DeclaredNames
 from agno_rt.config import TeamConfig, settings_error
 from agno_rt.errors import ConfigError, UsageError, suggest
 from agno_rt.runnable import Runnable
+from agno_rt.teams.mode import Mode
 from agno_rt.teams.names import find_mode, make_mode
-from agno_rt.teams.team import Mode, Team
+from agno_rt.teams.team import Team
 
 __all__ = ["build_teams"]
 
@@ -25,48 +27,40 @@ _NAMES_IN: Mapping[str, tuple[str, ...]] = {
 """The settings of modes that are runnables, given by name in a file. The mode's module has the key."""
 
 
-def build_teams(configs: Mapping[str, TeamConfig], runnables: MutableMapping[str, Runnable]) -> None:
-    """Add the teams to the runnables, whose names are known; a team may have other teams as members.
+def build_teams(configs: Mapping[str, TeamConfig], names: DeclaredNames) -> None:
+    """Declare the teams of the file. Members are agents, other teams and workflows.
 
-    Raises `ConfigError`, with file, line and table.
+    Raises `ConfigError`, with file, line and table, here and when a team is built.
     """
-    under_way: list[str] = []
-
-    def find(name: str, team: str, key: str) -> Runnable:
-        if name in configs and name not in runnables:
-            build(name)
-        if name not in runnables:
-            known = {*runnables, *configs} - {team}
-            problem = f"unknown runnable {name!r}"
-            raise settings_error(problem, configs[team].settings, _table(team, key), suggest("name", name, known), key)
-        return runnables[name]
-
-    def build(name: str) -> None:
-        config = configs[name]
-        if name in under_way:
-            circle = " -> ".join((*under_way[under_way.index(name) :], name))
-            problem = f"the team is a member of itself: {circle}"
-            raise settings_error(problem, config.settings, _table(name), "Leave one of them out.", "members")
-        under_way.append(name)
-        members = [find(member, name, "members") for member in config.members]
-        runnables[name] = Team(
-            members,
-            _build_mode(name, config, lambda given, key: find(given, name, key)),
-            name=name,
-            description=config.description,
-            limits=config.limits,
-            on_error=config.on_error,
-            at_once=config.at_once,
-            model=config.model,
-        )
-        under_way.pop()
-
     for name, config in configs.items():
-        if isinstance(runnables.get(name), Agent) or (name in runnables and runnables[name].kind != "team"):
+        if name in names:
             problem = f"there is another runnable {name!r}"
             raise settings_error(problem, config.settings, _table(name), "Rename one of them.")
-        if name not in runnables:
-            build(name)
+        names.declare(name, functools.partial(_build, name, config, names))
+
+
+def _build(name: str, config: TeamConfig, names: DeclaredNames) -> Team:
+    def find(given: str, key: str) -> Runnable:
+        if given not in names:
+            hint = suggest("name", given, names.known() - {name})
+            raise settings_error(f"unknown runnable {given!r}", config.settings, _table(name, key), hint, key)
+        try:
+            return names.find(given)
+        except ConfigError:
+            raise  # of a part, with the line of its own
+        except UsageError as exc:
+            raise settings_error(exc.message, config.settings, _table(name, key), exc.hint, key) from exc
+
+    return Team(
+        [find(member, "members") for member in config.members],
+        _build_mode(name, config, find),
+        name=name,
+        description=config.description,
+        limits=config.limits,
+        on_error=config.on_error,
+        at_once=config.at_once,
+        model=config.model,
+    )
 
 
 def _table(team: str, key: str = "members") -> str:

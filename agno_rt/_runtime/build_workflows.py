@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from agno_rt._runtime.declared_names import DeclaredNames
 from agno_rt.config import Config, WorkflowConfig, file_error
 from agno_rt.errors import ConfigError, UsageError, suggest
 from agno_rt.runnable import Ask, Runnable
@@ -28,43 +30,35 @@ _TYPES: dict[str, type] = {"bool": bool, "str": str, "int": int, "float": float}
 """The types of answers to an `ask`."""
 
 
-def build_workflows(config: Config, runnables: dict[str, Runnable]) -> None:
-    """Build the workflows of the configuration, and add them to the runnables. Raises `ConfigError`, with the line."""
-    for name in config.workflows:
-        if name in runnables:
-            problem = f"{runnables[name].kind} {name!r} has the same name"
+def build_workflows(config: Config, names: DeclaredNames) -> None:
+    """Declare the workflows of the file. Nodes are agents, teams and other workflows.
+
+    Raises `ConfigError`, with the line, here and when a workflow is built.
+    """
+    builder = _Builder(config, names)
+    for name, table in config.workflows.items():
+        if name in names:
+            kind = "team" if name in config.teams else names.find(name).kind
+            problem = f"{kind} {name!r} has the same name"
             raise file_error(config.path, problem, f"workflows.{name}", "", "Rename one of them.")
-    builder = _Builder(config, runnables)
-    for name in config.workflows:
-        builder.find(name)
+        names.declare(name, functools.partial(builder.build, name, table))
 
 
 class _Builder:
-    """Builds each workflow after the workflows among its nodes."""
+    """Builds a workflow from its nodes."""
 
-    def __init__(self, config: Config, runnables: dict[str, Runnable]) -> None:
+    def __init__(self, config: Config, names: DeclaredNames) -> None:
         self._config = config
-        self._runnables = runnables
-        self._under_way: list[str] = []
+        self._names = names
 
-    def find(self, name: str) -> Runnable:
-        """Return the runnable of a name; build it if it is a workflow of the file."""
-        if name in self._runnables:
-            return self._runnables[name]
-        table = self._config.workflows.get(name)
-        if table is None:
-            known = {*self._runnables, *self._config.workflows}
-            hint = suggest("runnable", name, known)
+    def _find(self, name: str) -> Runnable:
+        if name not in self._names:
+            hint = suggest("runnable", name, self._names.known())
             raise UsageError(f"there is no agent, team or workflow {name!r}", hint=hint)
-        if name in self._under_way:
-            trail = " -> ".join([*self._under_way, name])
-            raise UsageError(f"a workflow is a node of itself: {trail}", hint="Take it out of one of them.")
-        self._under_way.append(name)
-        self._runnables[name] = self._build(name, table)
-        self._under_way.pop()
-        return self._runnables[name]
+        return self._names.find(name)
 
-    def _build(self, name: str, table: WorkflowConfig) -> Workflow:
+    def build(self, name: str, table: WorkflowConfig) -> Workflow:
+        """Return the workflow of a table. Raises `ConfigError`, with the line."""
         try:
             nodes = [self._node(node) for node in table.nodes]
             return Workflow(name, nodes, description=table.description, limits=table.limits, version=table.version)
@@ -75,7 +69,7 @@ class _Builder:
 
     def _node(self, value: Any) -> Any:
         if isinstance(value, str):
-            return self.find(value)
+            return self._find(value)
         if isinstance(value, list):
             return Chain([self._node(each) for each in value])
         kinds = [kind for kind in _KEYS if isinstance(value, Mapping) and kind in value]
@@ -127,8 +121,7 @@ class _Builder:
         """Return what decides: an `ask`, the runnable of a name, or else an expression."""
         if isinstance(value, Mapping):
             return self._node(value)
-        is_name = isinstance(value, str) and (value in self._runnables or value in self._config.workflows)
-        return self.find(value) if is_name else value
+        return self._find(value) if isinstance(value, str) and value in self._names else value
 
 
 def _make_ask(question: Any, type: str = "bool", choices: Any = None, expires: float | None = None) -> Ask:

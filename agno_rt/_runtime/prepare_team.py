@@ -14,8 +14,9 @@ from agno_rt.errors import PluginError, UsageError
 from agno_rt.failures import repr_of
 from agno_rt.plugins import PluginHost
 from agno_rt.runnable import OnError, Runnable
+from agno_rt.teams.mode import Members, Mode
 from agno_rt.teams.names import make_mode
-from agno_rt.teams.team import Members, Mode, Team
+from agno_rt.teams.team import Team
 
 __all__ = ["prepare_team"]
 

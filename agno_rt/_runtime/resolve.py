@@ -202,7 +202,13 @@ class Resolver:
             check_run_limits(limits)
         memory = memory_of(runnable.memory)
         check_values(memory, NO_SETTINGS, None)
-        pauses = any(isinstance(part, Agent) and self._may_pause(part) for part in list_parts(runnable))
+        # A stored flow within may ask people, too.
+        pauses = any(
+            self._may_pause(part)
+            if isinstance(part, Agent)
+            else part is not runnable and memory_of(part.memory).journal
+            for part in list_parts(runnable)
+        )
         return ResolvedFlow(
             conduct,
             limits or self._limits,
@@ -228,10 +234,10 @@ class Resolver:
 
     def _read_output(self, runnable: Runnable, content: str, output: bytes) -> Any:
         """Return the output of a stored run of the runnable, from its content or its JSON."""
-        form = self.resolve(runnable).form
-        if form is not None:
-            return form.read(content)[1]
-        return getattr(runnable, "read_output", msgspec.json.decode)(output) if output else None
+        resolved = self.resolve(runnable)
+        if resolved.form is not None:
+            return resolved.form.read(content)[1]
+        return getattr(resolved, "read_answer", msgspec.json.decode)(output) if output else None
 
     def _resolve(self, agent: Agent) -> ResolvedAgent:
         if agent.name:
@@ -284,6 +290,7 @@ class Resolver:
             settings=settings,
             workers=self.workers,
             run=self._runner.run,
+            run_at=self._runner.run_within,
         )
 
     def model(self, spec: str | Model) -> Model:

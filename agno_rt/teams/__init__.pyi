@@ -7,8 +7,8 @@ from agno_rt.teams.group_chat import GroupChat as GroupChat
 from agno_rt.teams.group_chat import Said as Said
 from agno_rt.teams.handoff import Handoff as Handoff
 from agno_rt.teams.leader import Leader as Leader
+from agno_rt.teams.mode import Members as Members
+from agno_rt.teams.mode import Mode as Mode
 from agno_rt.teams.route import Route as Route
 from agno_rt.teams.sequence import Sequence as Sequence
 from agno_rt.teams.tasks import Tasks as Tasks
-from agno_rt.teams.team import Members as Members
-from agno_rt.teams.team import Mode as Mode

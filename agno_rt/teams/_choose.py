@@ -13,9 +13,18 @@ from agno_rt.errors import NotFound, UsageError
 from agno_rt.messages import Message
 from agno_rt.runnable import Flow, Runnable
 from agno_rt.teams._words import add_instructions, describe_members
-from agno_rt.teams.team import Members
+from agno_rt.teams.mode import Members
 
-__all__ = ["NOBODY", "ask_agent", "ask_whether", "call_function", "check_decider", "choose_member", "name_choice"]
+__all__ = [
+    "NOBODY",
+    "ask_agent",
+    "ask_whether",
+    "call_function",
+    "check_decider",
+    "choose_member",
+    "name_choice",
+    "name_function",
+]
 
 NOBODY = "nobody"
 """The choice of a model for none of the members."""
@@ -68,3 +77,8 @@ def name_choice(field: str, chosen: Any, members: Members) -> str | None:
     if name not in members.names:
         raise NotFound("member", str(name), members.names, where=f"returned by {field}")
     return str(name)
+
+
+def name_function(function: Callable[..., Any]) -> str:
+    """Return a function's name, for pictures."""
+    return str(getattr(function, "__name__", "") or type(function).__name__)

@@ -15,7 +15,7 @@ from agno_rt.instructions import Instructions
 from agno_rt.messages import Message
 from agno_rt.result import RunResult
 from agno_rt.runnable import Flow
-from agno_rt.teams.team import Members
+from agno_rt.teams.mode import Members
 
 __all__ = [
     "Share",

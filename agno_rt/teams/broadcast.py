@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 
 from agno_rt.messages import Message
 from agno_rt.result import RunResult
-from agno_rt.runnable import Flow, Runnable
+from agno_rt.runnable import Drawing, Flow, Runnable
 from agno_rt.teams._words import (
     Share,
     add_note,
@@ -19,7 +20,7 @@ from agno_rt.teams._words import (
     share_input,
     tell_answers,
 )
-from agno_rt.teams.team import Members, Mode
+from agno_rt.teams.mode import Members, Mode
 
 __all__ = ["Broadcast"]
 
@@ -43,6 +44,15 @@ class Broadcast(Mode):
     def check(self, members: Members) -> None:
         """See `Mode.check`."""
         check_share("Broadcast", self.share)
+
+    def speakers(self, members: Members) -> Sequence[Runnable]:
+        """See `Mode.speakers`."""
+        return () if self.integrator is None else (self.integrator,)
+
+    def drawing(self, members: Members, draw: Callable[[Runnable], Drawing]) -> Drawing:
+        """See `Mode.drawing`."""
+        drawing = Drawing(parts=[draw(member) for member in members], form="parallel")
+        return drawing if self.integrator is None else Drawing(parts=[drawing, draw(self.integrator)])
 
     async def conduct(self, flow: Flow, members: Members, input: tuple[Message, ...]) -> Any:
         """See `Mode.conduct`."""

@@ -11,7 +11,7 @@ from agno_rt.agent import Agent
 from agno_rt.errors import UsageError
 from agno_rt.messages import Message
 from agno_rt.result import RunResult
-from agno_rt.runnable import Flow
+from agno_rt.runnable import Drawing, Flow, Runnable
 from agno_rt.teams._choose import ask_whether, call_function, check_decider
 from agno_rt.teams._words import (
     Share,
@@ -22,7 +22,7 @@ from agno_rt.teams._words import (
     share_input,
     tell_answers,
 )
-from agno_rt.teams.team import Members, Mode
+from agno_rt.teams.mode import Members, Mode
 
 __all__ = ["Agreement", "Consensus"]
 
@@ -65,6 +65,13 @@ class Consensus(Mode):
         check_decider("agree of Consensus", self.agree)
         if not isinstance(self.rounds, int) or isinstance(self.rounds, bool) or self.rounds < 1:
             raise UsageError(f"rounds of Consensus is {self.rounds!r}", hint="Give a whole number of at least 1.")
+
+    def drawing(self, members: Members, draw: Callable[[Runnable], Drawing]) -> Drawing:
+        """See `Mode.drawing`."""
+        parts = [Drawing(parts=[draw(member) for member in members], form="parallel")]
+        if isinstance(self.agree, Agent):
+            parts.append(draw(self.agree))
+        return Drawing(notes=[f"at most {self.rounds} rounds"], parts=parts, form="loop")
 
     async def conduct(self, flow: Flow, members: Members, input: tuple[Message, ...]) -> Any:
         """See `Mode.conduct`."""

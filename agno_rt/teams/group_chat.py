@@ -10,10 +10,10 @@ import attrs
 from agno_rt.agent import Agent
 from agno_rt.errors import AgnoError, UsageError
 from agno_rt.messages import Message
-from agno_rt.runnable import Flow
+from agno_rt.runnable import Drawing, Flow, Runnable
 from agno_rt.teams._choose import ask_whether, call_function, check_decider, choose_member, name_choice
 from agno_rt.teams._words import add_note, put_history, tell_answer
-from agno_rt.teams.team import Members, Mode
+from agno_rt.teams.mode import Members, Mode
 
 __all__ = ["GroupChat", "Said"]
 
@@ -53,6 +53,18 @@ class GroupChat(Mode):
                 check_decider(f"{field} of GroupChat", getattr(self, field))
         if not isinstance(self.rounds, int) or isinstance(self.rounds, bool) or self.rounds < 1:
             raise UsageError(f"rounds of GroupChat is {self.rounds!r}", hint="Give a whole number of at least 1.")
+
+    def speakers(self, members: Members) -> Sequence[Runnable]:
+        """See `Mode.speakers`."""
+        return members
+
+    def drawing(self, members: Members, draw: Callable[[Runnable], Drawing]) -> Drawing:
+        """See `Mode.drawing`."""
+        spoken = [draw(member) for member in members]
+        parts = spoken if self.select is None else [Drawing(parts=spoken, form="choice")]
+        before = [draw(self.select)] if isinstance(self.select, Agent) else []
+        after = [draw(self.until)] if isinstance(self.until, Agent) else []
+        return Drawing(notes=[f"at most {self.rounds} turns"], parts=[*before, *parts, *after], form="loop")
 
     async def conduct(self, flow: Flow, members: Members, input: tuple[Message, ...]) -> Any:
         """See `Mode.conduct`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -13,12 +13,11 @@ from agno_rt.agent import Agent
 from agno_rt.context import RunContext
 from agno_rt.errors import NotFound, UsageError
 from agno_rt.hooks import Hook
-from agno_rt.messages import Message
+from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelRequest, ModelResponse
-from agno_rt.result import RunResult
-from agno_rt.runnable import Flow, Runnable
+from agno_rt.runnable import Drawing, Flow, Runnable
 from agno_rt.teams._words import add_note, put_history
-from agno_rt.teams.team import Members, Mode
+from agno_rt.teams.mode import Members, Mode
 from agno_rt.tools import Tool, tool
 
 __all__ = ["Handoff"]
@@ -68,6 +67,16 @@ class Handoff(Mode):
         if not isinstance(self.most, int) or isinstance(self.most, bool) or self.most < 1:
             raise UsageError(f"most of Handoff is {self.most!r}", hint="Give a whole number of at least 1.")
 
+    def speakers(self, members: Members) -> Sequence[Runnable]:
+        """See `Mode.speakers`."""
+        return members
+
+    def drawing(self, members: Members, draw: Callable[[Runnable], Drawing]) -> Drawing:
+        """See `Mode.drawing`."""
+        edges = [f"{source} to {', '.join(targets)}" for source, targets in self._list_edges(members).items()]
+        notes = [f"starts with {_name_of(self.start)}", *edges]
+        return Drawing(notes=notes, parts=[draw(member) for member in members], form="parts")
+
     async def conduct(self, flow: Flow, members: Members, input: tuple[Message, ...]) -> Any:
         """See `Mode.conduct`."""
         edges, active = self._list_edges(members), self._find_active(flow.history, members)
@@ -76,10 +85,10 @@ class Handoff(Mode):
         while True:
             member, targets = members.find(active), edges.get(active, ())
             if targets and handoffs < self.most and isinstance(member, Agent):
-                hand_over = _make_handoff_tool(targets, _describe_targets(targets, members))
-                member = attrs.evolve(member, tools=(*member.tools, hand_over), hooks=(*member.hooks, _END_OF_TURN))
+                hand_over, end = _make_handoff_tool(targets, _describe_targets(targets, members))
+                member = attrs.evolve(member, tools=(*member.tools, hand_over), hooks=(*member.hooks, end))
             result = await flow.run(member, given)
-            chosen = _find_handoff(result, targets) if member is not members.find(active) else None
+            chosen = _find_handoff(result.tool_calls, targets) if member is not members.find(active) else None
             if chosen is None:
                 break
             reason = f": {chosen.reason}" if chosen.reason else "."
@@ -125,9 +134,9 @@ def _describe_targets(targets: Sequence[str], members: Members) -> str:
     return "\n".join(f"- {name}: {members.find(name).description}".removesuffix(": ") for name in targets)
 
 
-def _find_handoff(result: RunResult, targets: Sequence[str]) -> _Handed | None:
-    """Return the first handoff in the run's calls, which a stored run has too."""
-    for call in result.tool_calls:
+def _find_handoff(calls: Iterable[ToolCall], targets: Sequence[str]) -> _Handed | None:
+    """Return the first handoff among the calls, which a stored run has too."""
+    for call in calls:
         if call.name != _TOOL:
             continue
         try:
@@ -140,24 +149,26 @@ def _find_handoff(result: RunResult, targets: Sequence[str]) -> _Handed | None:
 
 
 _TOOL = "hand_over"
-_IS_OVER = "agno_rt handed over"
 
 
+@attrs.frozen
 class _EndOfTurn(Hook):
-    """Ends the run of an agent after a handoff, in place of asking the model again."""
+    """Ends the run of an agent after a handoff, in place of asking the model again.
+
+    Reads the handoff from the messages, which a resumed run has too.
+    """
+
+    targets: Sequence[str]
 
     async def before_model(self, context: RunContext, request: ModelRequest) -> ModelResponse | None:
-        return ModelResponse() if context.kept.get(_IS_OVER) else None
-
-
-_END_OF_TURN = _EndOfTurn()
+        calls = (call for message in request.messages for call in message.tool_calls)
+        return None if _find_handoff(calls, self.targets) is None else ModelResponse()
 
 
 # Kept by value, so that runs of a team share the tool and its schema.
 @functools.lru_cache(maxsize=256)
-def _make_handoff_tool(targets: tuple[str, ...], list_of_targets: str) -> Tool:
-    def hand_over(handoffs: list[Any], context: RunContext) -> list[str]:
-        context.kept[_IS_OVER] = True
+def _make_handoff_tool(targets: tuple[str, ...], list_of_targets: str) -> tuple[Tool, Hook]:
+    def hand_over(handoffs: list[Any]) -> list[str]:
         first = f"{handoffs[0].to} takes over the conversation."
         return [first, *("Not done: only the first handoff of a turn counts." for _ in handoffs[1:])]
 
@@ -167,4 +178,5 @@ def _make_handoff_tool(targets: tuple[str, ...], list_of_targets: str) -> Tool:
     )
     hand_over.__annotations__["handoffs"] = list[item]
     description = f"Hand the conversation over to another, who then answers the user.\n{list_of_targets}"
-    return tool(hand_over, name=_TOOL, description=description, batch=True, inline=True)
+    made = tool(hand_over, name=_TOOL, description=description, batch=True, inline=True, idempotent=True)
+    return made, _EndOfTurn(targets)

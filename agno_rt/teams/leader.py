@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Literal
 
@@ -14,11 +15,11 @@ from agno_rt.agent import Agent
 from agno_rt.context import RunContext
 from agno_rt.errors import AgnoError, UsageError
 from agno_rt.hooks import Hook
-from agno_rt.messages import Message
-from agno_rt.models import ModelRequest
-from agno_rt.runnable import Flow
+from agno_rt.messages import Message, ToolCall
+from agno_rt.result import RunResult
+from agno_rt.runnable import Drawing, Flow, Runnable
 from agno_rt.teams._words import Share, add_note, check_share, describe_members, put_history, tell_answer
-from agno_rt.teams.team import Members, Mode
+from agno_rt.teams.mode import Members, Mode
 from agno_rt.tools import Tool, tool
 
 __all__ = ["Leader"]
@@ -51,6 +52,16 @@ class Leader(Mode):
         if not len(followers):
             raise UsageError("the leader has nobody to lead", hint="Give the team a member more.")
 
+    def speakers(self, members: Members) -> Sequence[Runnable]:
+        """See `Mode.speakers`."""
+        return (self._split_members(members)[0],)
+
+    def drawing(self, members: Members, draw: Callable[[Runnable], Drawing]) -> Drawing:
+        """See `Mode.drawing`."""
+        leader, followers = self._split_members(members)
+        tasks = Drawing("tasks", parts=[draw(member) for member in followers], form="parts")
+        return Drawing(parts=[draw(leader), tasks], form="loop")
+
     async def conduct(self, flow: Flow, members: Members, input: tuple[Message, ...]) -> Any:
         """See `Mode.conduct`."""
         leader, followers = self._split_members(members)
@@ -69,64 +80,50 @@ class Leader(Mode):
 
 
 class _Desk:
-    """The tasks under way for one run of a leader, and the failure to end the run with."""
+    """The members for one run of a leader, and the places for tasks."""
 
-    __slots__ = ("before", "failure", "members", "places", "scopes")
+    __slots__ = ("before", "members", "places")
 
     def __init__(self, members: Members, before: Sequence[Message]) -> None:
         self.members = members
         self.before = before
-        self.failure: AgnoError | None = None
-        self.places = None if members.at_once is None else trio.Semaphore(members.at_once)
-        self.scopes: list[trio.CancelScope] = []
-
-    def fail(self, failure: AgnoError) -> None:
-        """Cancel the other tasks, and let the leader's run end with the failure."""
-        self.failure = self.failure or failure
-        for scope in self.scopes:
-            scope.cancel()
+        at_once = members.at_once
+        self.places: AbstractAsyncContextManager[Any] = nullcontext() if at_once is None else trio.Semaphore(at_once)
 
 
 _DESK: ContextVar[_Desk | None] = ContextVar("agno_rt_desk", default=None)
 """The desk of the innermost leader around the present task. All runs share the tool, so the tool has no desk."""
 
 
-async def _delegate(member: str, task: str, context: RunContext) -> str:
+async def _delegate(member: str, task: str, context: RunContext) -> str | RunResult:
     desk = _DESK.get()
     if desk is None:
         hint = "Resume the run of the team."
         raise UsageError("the leader's run was resumed outside of the team", hint=hint)
     given = add_note(desk.before, f"Your task: {task}") if desk.before else task
-    with trio.CancelScope() as scope:
-        desk.scopes.append(scope)
-        try:
-            if desk.places is not None:
-                await desk.places.acquire()
-            try:
-                result = await context.run(desk.members.find(member), given)
-            finally:
-                if desk.places is not None:
-                    desk.places.release()
-        except AgnoError as exc:
-            if desk.members.on_error == "cancel":
-                desk.fail(exc)
-            return f"{member} {tell_answer(exc)}"
-        finally:
-            desk.scopes.remove(scope)
-        if result.status == "paused":
-            waiting = ", ".join(approval.id for approval in result.approvals)
-            return f"{member} waits for a person ({waiting}), and does not answer in this run."
-        return str(result.content)
-    return "cancelled, because the task of another member failed"
+    try:
+        async with desk.places:
+            result: RunResult = await context.run(desk.members.find(member), given)
+    except AgnoError as exc:
+        if desk.members.on_error == "cancel":
+            context.kept[_FAILURE] = exc
+        return f"{member} {tell_answer(exc)}"
+    return result  # of a member that waits for a person, too: then the leader waits
+
+
+_FAILURE = "agno_rt member failed"
 
 
 class _EndOnFailure(Hook):
-    """Ends the leader's run with the failure of a member, before the model is asked again."""
+    """Ends the leader's run with the failure of a member, and cancels the other tasks.
 
-    async def before_model(self, context: RunContext, request: ModelRequest) -> None:
-        desk = _DESK.get()
-        if desk is not None and desk.failure is not None:
-            raise desk.failure
+    The call's result is not stored: a resumed run gives the task again, and the member's run goes on.
+    """
+
+    async def after_tool(self, context: RunContext, call: ToolCall, content: str) -> None:
+        failure: AgnoError | None = context.kept.get(_FAILURE)
+        if failure is not None:
+            raise failure
 
 
 _END_ON_FAILURE = _EndOnFailure()
@@ -135,7 +132,7 @@ _END_ON_FAILURE = _EndOnFailure()
 # Kept by value, so that runs of a team share the tool and its schema.
 @functools.lru_cache(maxsize=256)
 def _make_delegate_tool(names: tuple[str, ...], list_of_members: str) -> Tool:
-    async def delegate(member: str, task: str, context: RunContext) -> str:
+    async def delegate(member: str, task: str, context: RunContext) -> str | RunResult:
         return await _delegate(member, task, context)
 
     delegate.__annotations__["member"] = Literal[names]

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from agno_rt.errors import NotFound, UsageError, suggest
-from agno_rt.teams.team import Mode
+from agno_rt.teams.mode import Mode
 
 __all__ = ["MODES", "find_mode", "make_mode"]
 

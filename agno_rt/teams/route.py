@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -10,10 +10,10 @@ import attrs
 from agno_rt.agent import Agent
 from agno_rt.errors import OutputError, UsageError
 from agno_rt.messages import Message
-from agno_rt.runnable import Flow, Runnable
-from agno_rt.teams._choose import call_function, check_decider, choose_member, name_choice
+from agno_rt.runnable import Drawing, Flow, Runnable
+from agno_rt.teams._choose import call_function, check_decider, choose_member, name_choice, name_function
 from agno_rt.teams._words import Share, add_note, check_share, put_history, share_input, text_of_input
-from agno_rt.teams.team import Members, Mode
+from agno_rt.teams.mode import Members, Mode
 
 __all__ = ["Route"]
 
@@ -45,6 +45,20 @@ class Route(Mode):
         check_decider("by of Route", self.by)
         if not self.own_answer and not isinstance(self.by, Agent):
             raise UsageError("Route has own_answer=False, and no agent", hint="Give an agent as `by`, or leave it out.")
+
+    def speakers(self, members: Members) -> Sequence[Runnable]:
+        """See `Mode.speakers`."""
+        if not self.own_answer and isinstance(self.by, Agent):
+            return (self.by,)
+        return members if self.fallback is None else (*members, self.fallback)
+
+    def drawing(self, members: Members, draw: Callable[[Runnable], Drawing]) -> Drawing:
+        """See `Mode.drawing`."""
+        fallback = () if self.fallback is None else (self.fallback,)
+        choice = Drawing(parts=[draw(part) for part in (*members, *fallback)], form="choice")
+        if not isinstance(self.by, Agent):
+            return attrs.evolve(choice, notes=[f"by {name_function(self.by)}()"])
+        return Drawing(parts=[draw(self.by), choice, *(() if self.own_answer else (draw(self.by),))])
 
     async def conduct(self, flow: Flow, members: Members, input: tuple[Message, ...]) -> Any:
         """See `Mode.conduct`."""

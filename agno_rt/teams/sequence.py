@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import collections.abc
 from typing import Any
 
 import attrs
 
 from agno_rt.errors import AgnoError
 from agno_rt.messages import Message
-from agno_rt.runnable import Flow
+from agno_rt.runnable import Drawing, Flow, Runnable
 from agno_rt.teams._words import Share, add_note, check_share, share_input, tell_answer
-from agno_rt.teams.team import Members, Mode
+from agno_rt.teams.mode import Members, Mode
 
 __all__ = ["Sequence"]
 
@@ -31,6 +32,14 @@ class Sequence(Mode):
     def check(self, members: Members) -> None:
         """See `Mode.check`."""
         check_share("Sequence", self.share)
+
+    def speakers(self, members: Members) -> collections.abc.Sequence[Runnable]:
+        """See `Mode.speakers`."""
+        return members[-1:]
+
+    def drawing(self, members: Members, draw: collections.abc.Callable[[Runnable], Drawing]) -> Drawing:
+        """See `Mode.drawing`."""
+        return Drawing(parts=[draw(member) for member in members], form="series")
 
     async def conduct(self, flow: Flow, members: Members, input: tuple[Message, ...]) -> Any:
         """See `Mode.conduct`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -14,10 +14,10 @@ from agno_rt.errors import LimitExceeded, UsageError
 from agno_rt.messages import Message
 from agno_rt.output import Output
 from agno_rt.result import RunResult
-from agno_rt.runnable import Flow
+from agno_rt.runnable import Drawing, Flow, Runnable
 from agno_rt.teams._choose import ask_agent, check_decider
 from agno_rt.teams._words import add_note, describe_members, put_history, tell_answer
-from agno_rt.teams.team import Members, Mode
+from agno_rt.teams.mode import Members, Mode
 
 __all__ = ["Tasks"]
 
@@ -46,6 +46,15 @@ class Tasks(Mode):
             raise UsageError(f"manager of Tasks is {self.manager!r}", hint="Give an Agent.")
         if not isinstance(self.stalls, int) or isinstance(self.stalls, bool) or self.stalls < 0:
             raise UsageError(f"stalls of Tasks is {self.stalls!r}", hint="Give a whole number of at least 0.")
+
+    def speakers(self, members: Members) -> Sequence[Runnable]:
+        """See `Mode.speakers`."""
+        return (self.manager,)
+
+    def drawing(self, members: Members, draw: Callable[[Runnable], Drawing]) -> Drawing:
+        """See `Mode.drawing`."""
+        tasks = Drawing("tasks", parts=[draw(member) for member in members], form="parts")
+        return Drawing(parts=[draw(self.manager), tasks, draw(self.manager)])
 
     async def conduct(self, flow: Flow, members: Members, input: tuple[Message, ...]) -> Any:
         """See `Mode.conduct`."""

@@ -16,7 +16,8 @@ from agno_rt.limits import Limits
 from agno_rt.memory import MemoryPolicy
 from agno_rt.messages import Message
 from agno_rt.output import Output
-from agno_rt.runnable import Flow, Runnable
+from agno_rt.runnable import Drawing, Flow, Runnable
+from agno_rt.workflows._drawing import draw_nodes
 from agno_rt.workflows._expressions import Expression
 from agno_rt.workflows._function_node import FunctionNode, text_of_input
 from agno_rt.workflows._state import STATE, BranchState, StateType
@@ -64,6 +65,10 @@ class Workflow(Runnable[Any, Any]):
     def parts(self) -> tuple[Runnable, ...]:
         """See `Runnable.parts`."""
         return tuple(dict.fromkeys(_list_runnables(self.nodes)))
+
+    def drawing(self, draw: Callable[[Runnable], Drawing]) -> Drawing:
+        """Return the picture of the workflow: the nodes, each in its form."""
+        return Drawing(self.name, self.kind, parts=draw_nodes(self.nodes, draw))
 
     async def conduct(self, flow: Flow, input: tuple[Message, ...]) -> Any:
         """Carry out the nodes one after the other; the answer is the output of the last one."""

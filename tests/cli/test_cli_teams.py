@@ -6,12 +6,14 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 Agno = Callable[..., subprocess.CompletedProcess[str]]
 
 MEMBERS = """
+import trio
 from agno_rt import Agent, Team
 from agno_rt.teams import Route
 from agno_rt.testing import ScriptedModel
@@ -23,6 +25,8 @@ def add(word):
 
 one = Agent(add("one"), "one", description="Adds one.")
 two = Agent(add("two"), "two")
+quiet = Agent(ScriptedModel(lambda request: trio.sleep_forever()), "quiet")
+silent = Team([quiet], name="silent")
 front = Team([one, two], Route(lambda text: two if "2" in text else one), description="Adds one or two.")
 """
 
@@ -80,3 +84,12 @@ def test_an_error_in_the_table(teams: Agno, project: Path) -> None:
     assert done.returncode == 2
     assert "agno-rt.toml:9, [teams.all]: 'members': unknown runnable 'bth'" in done.stderr
     assert "Did you mean 'both'?" in done.stderr
+
+
+def test_the_status_line_names_the_member(teams: Agno, terminal: Callable[..., Any]) -> None:
+    """In a terminal the status line tells which member of a team is at work."""
+    with terminal("run", "members.py:silent", "hello") as person:
+        person.expect("quiet is asking")
+        person.type("\x03")
+        person.expect("\r\x1b[K")
+        person.leave()

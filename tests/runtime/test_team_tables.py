@@ -129,7 +129,7 @@ mode = "p:loudest"
             "a plugin's mode takes no settings here",
             "[plugins.p]",
         ),
-        ('[teams.t]\nmembers = ["u"]\n[teams.u]\nmembers = ["t"]\n', ":8, [teams.t]", "t -> u -> t", "Leave one"),
+        ('[teams.t]\nmembers = ["u"]\n[teams.u]\nmembers = ["t"]\n', ":10, [teams.u]", "t -> u -> t", "Leave one"),
         ('[teams.a]\nmembers = ["b"]\n', ":7, [teams.a]", "there is another runnable 'a'", "Rename"),
         ('[teams.t]\nmembers = ["a"]\non_error = "stop"\n', ":9, [teams.t]", "'on_error': invalid", ""),
         ('[teams.t]\nmembers = ["a"]\nmembrs = []\n', ":9, [teams.t]", "unknown key 'membrs'", "'members'"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 
-from agno_rt import Agent, ModelRequest, ModelResponse, ToolCall, Usage
+from agno_rt import Agent, ModelRequest, ModelResponse, ToolCall, Usage, tool
 from agno_rt.errors import ModelError
 from agno_rt.testing import ScriptedModel
 
@@ -40,6 +40,35 @@ def slow(name: str, seconds: float) -> Agent:
 
     async def answer(request: ModelRequest) -> str:
         await trio.sleep(seconds)
+        return name
+
+    return Agent(ScriptedModel(answer), name)
+
+
+def paying(name: str, log: list[str], *, when: str = "") -> Agent:
+    """Return an agent that pays by a tool with an approval, if asked to; the log has the answers and the payments."""
+
+    @tool(approve=True, inline=True)
+    def pay() -> str:
+        """Pay."""
+        log.append(f"{name} pays")
+        return "paid"
+
+    def answer(request: ModelRequest) -> Any:
+        last = request.messages[-1]
+        if last.role != "tool" and when in last.text:
+            return ToolCall("1", "pay")
+        log.append(f"{name} answers")
+        return f"{name}: {last.text}"
+
+    return Agent(ScriptedModel(answer), name, "", [pay])
+
+
+def logging(name: str, log: list[str]) -> Agent:
+    """Return an agent that answers with its name, and logs it."""
+
+    def answer(request: ModelRequest) -> str:
+        log.append(f"{name} answers")
         return name
 
     return Agent(ScriptedModel(answer), name)

@@ -13,7 +13,7 @@ import pytest
 
 from agno_rt import Ask, Runtime, State, Workflow, step
 from agno_rt.defaults.memory import InProcessMemory
-from agno_rt.errors import StateConflict, StepFailed, UsageError
+from agno_rt.errors import JournalMismatch, StateConflict, StepFailed, UsageError
 from agno_rt.testing import run_schedules
 from agno_rt.testing.schedules import pause
 from agno_rt.workflows import Condition, Loop, Map, Parallel, add, append, last, union
@@ -239,6 +239,61 @@ async def test_the_types_of_a_state_survive_a_restart() -> None:
     assert seen[0] == seen[1]
     assert list(map(type, before)) == list(map(type, after))
     assert type(seen[1].point) is Point
+
+
+@attrs.define
+class Before:
+    """A state, before it was renamed."""
+
+    colour: Kinds.Colour = Kinds.Colour.RED
+    count: int = 0
+
+
+@attrs.define
+class Renamed:
+    """The same state with another name."""
+
+    colour: Kinds.Colour = Kinds.Colour.RED
+    count: int = 0
+
+
+@attrs.define
+class Changed:
+    """A state of another shape."""
+
+    colour: int = 0
+    count: int = 0
+
+
+async def test_a_state_whose_class_was_renamed() -> None:
+    """A class with another name has the stored values, of the same types; a class of another shape is refused."""
+    seen: list[Any] = []
+
+    def make(kind: type[Any]) -> Workflow:
+        def change(text: str, state: Any) -> str:
+            state.colour, state.count = Kinds.Colour.BLUE, 3
+            return text
+
+        def show(answer: bool, state: Any) -> bool:
+            seen.append(state)
+            return answer
+
+        return Workflow("w", [change, Ask(bool, "Go?"), show], state=kind)
+
+    for kind in (Renamed, Changed):
+        memory = InProcessMemory()
+        async with Runtime(memory=memory) as rt:
+            paused = await rt.run(make(Before), "go")
+        async with Runtime(memory=memory) as rt:
+            await rt.answer(paused.approvals[0].id, True)
+            if kind is Renamed:
+                await rt.resume(paused.run_id, make(kind))
+            else:
+                with pytest.raises(JournalMismatch, match="change#1 gets other arguments"):
+                    await rt.resume(paused.run_id, make(kind))
+
+    assert seen == [Renamed(Kinds.Colour.BLUE, 3)]
+    assert type(seen[0].colour) is Kinds.Colour
 
 
 async def test_a_value_that_does_not_survive_is_refused_by_name() -> None:

@@ -106,7 +106,7 @@ nodes = [
         ('[{parallel = "writer"}]', "parallel is 'writer'"),
         ('[{ask = "Go?", type = "date"}]', "type of 'Go?' is 'date'"),
         ('[{ask = "Go?", choices = []}]', "choices of 'Go?' are"),
-        ('["w"]', "a workflow is a node of itself: w -> w"),
+        ('["w"]', "'w' is within itself: w -> w"),
     ],
 )
 def test_faults_name_the_line(tmp_path: Path, nodes: str, match: str) -> None:
@@ -125,3 +125,45 @@ def test_a_name_is_taken_once(tmp_path: Path) -> None:
         load(tmp_path, '[workflows.writer]\nnodes = ["critic"]\n')
     with pytest.raises(ConfigError, match="unknown key 'node'"):
         load(tmp_path, '[workflows.w]\nnode = ["critic"]\n')
+
+
+async def test_teams_and_workflows_name_each_other(tmp_path: Path) -> None:
+    """A team has a workflow as a member, which has a team as a node; the order in the file does not matter."""
+    project = load(
+        tmp_path,
+        """
+[teams.desk]
+members = ["draft", "legal"]
+
+[workflows.draft]
+nodes = ["pair", "writer"]
+
+[teams.pair]
+members = ["writer", "critic"]
+mode = "parallel"
+""",
+    )
+    async with project.runtime() as rt:
+        result = await rt.run(project.runnable("desk"), "go")
+
+    assert result.content.endswith("!!")
+    assert [part.name for part in project.runnable("desk").parts()] == ["draft", "legal"]
+
+
+def test_circles_of_teams_and_workflows_are_refused_by_name(tmp_path: Path) -> None:
+    """A circle through teams and workflows is told with all of its names, and the line of one of them."""
+    tables = """
+[teams.desk]
+members = ["writer", "draft"]
+
+[workflows.draft]
+nodes = ["legal", "pair"]
+
+[teams.pair]
+members = ["desk", "critic"]
+"""
+    with pytest.raises(ConfigError, match="'desk' is within itself: desk -> draft -> pair -> desk") as caught:
+        load(tmp_path, tables)
+
+    assert "[teams.pair]" in str(caught.value)
+    assert caught.value.hint == "Leave one of them out."

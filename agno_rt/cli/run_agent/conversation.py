@@ -144,8 +144,11 @@ class Conversation:
         user = None if isinstance(input, Resume) else self.user
         async with self.runtime.stream(self.agent, input, session=session, user=user) as events:
             with scope:
-                async for event in events:
-                    display.show(event)
+                async for path, event in events.within():
+                    if path:
+                        display.show_within(path, event)
+                    else:
+                        display.show(event)
         # Leaving the stream early cancels the run and waits for its end, so there is always a result.
         assert events.result is not None
         return events.result

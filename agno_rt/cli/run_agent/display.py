@@ -111,6 +111,17 @@ class Display:
             case _:
                 pass
 
+    def show_within(self, path: str, event: Event) -> None:
+        """Show the event of a run within, such as a team member's, on the status line; its text is not the answer."""
+        speaker = clean(path.rpartition("/")[2].partition("#")[0])
+        match event:
+            case ModelStarted() if event.model:
+                self._show_status(f"{speaker} is asking {clean(event.model)}")
+            case ToolStarted():
+                self._show_status(f"{speaker}: {clean(event.call.name)}(…)")
+            case _:
+                pass
+
     def render(self, text: str) -> None:
         """Write a text on stdout in the form of an answer."""
         self._page.write(text)

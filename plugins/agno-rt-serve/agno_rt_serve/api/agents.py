@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
+import attrs
 import msgspec
 
 from agno_rt import Agent, AgnoError, Event, Runnable, Tool, Toolkit, tool
@@ -14,7 +15,7 @@ from agno_rt.errors import ConfigError, suggest
 from agno_rt.project import shipped_project
 from agno_rt_serve.api.approvals import Shown
 from agno_rt_serve.api.routing import Route, path_value
-from agno_rt_serve.api.run_format import decode, input_of, result_body, server_sent_event
+from agno_rt_serve.api.run_format import decode, input_of, result_body, server_sent_event, server_sent_event_within
 from agno_rt_serve.api.runner import Task
 from agno_rt_serve.api.site import Site
 from agno_rt_serve.http.asgi import JSON, Receive, Scope, Send, header, json_body, request_id, respond
@@ -91,7 +92,10 @@ class Agents:
         task = Task(agent, input_of(body.input, self._site.accepts), body.session, body.user)
         # Repeated in `StoredRuns`, not shared: every request would pay for one more call.
         if b"text/event-stream" in header(scope, b"accept"):
-            await self._site.runner.stream(task, send, Numbered(), lambda end: b"", request_id(scope))
+            numbered = Numbered()
+            if body.within:
+                task = attrs.evolve(task, within=numbered.number_within)
+            await self._site.runner.stream(task, send, numbered, lambda end: b"", request_id(scope))
         else:
             result = await self._site.runner.run(task)
             approvals = self._shown.all(result.approvals) if result.status == "paused" else None
@@ -107,6 +111,11 @@ class Numbered:
     def __call__(self, event: Event) -> bytes:
         self._number += 1
         return server_sent_event(self._number, event)
+
+    def number_within(self, path: str, event: Event) -> bytes:
+        """Return the event of a run within, with the path of its run."""
+        self._number += 1
+        return server_sent_event_within(self._number, path, event)
 
 
 def tool_names(agent: Agent, site: Site) -> set[str]:

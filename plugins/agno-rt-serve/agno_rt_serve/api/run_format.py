@@ -51,11 +51,15 @@ InputPart: TypeAlias = _Text | _Image | _Audio | _Video | _File
 
 
 class RunBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of `POST /agents/{name}/runs`. `input` is text, or parts: texts and attachments."""
+    """The body of `POST /agents/{name}/runs`. `input` is text, or parts: texts and attachments.
+
+    `within` adds the events of runs within to the stream, such as those of a team's members.
+    """
 
     input: str | list[InputPart]
     session: str | None = None
     user: str | None = None
+    within: bool = False
 
 
 class _RunAnswer(msgspec.Struct):
@@ -117,6 +121,12 @@ def result_body(result: RunResult, session: str | None, approvals: list[dict[str
 def server_sent_event(number: int, event: Event) -> bytes:
     """Return the event as a server-sent event: type, number and JSON."""
     return b"event: %b\nid: %d\ndata: %b\n\n" % (event_type(event).encode("ascii"), number, _encoder.encode(event))
+
+
+def server_sent_event_within(number: int, path: str, event: Event) -> bytes:
+    """Return the event of a run within as a server-sent event, with the path of its run."""
+    body = msgspec.json.decode(_encoder.encode(event)) | {"path": path}
+    return b"event: %b\nid: %d\ndata: %b\n\n" % (event_type(event).encode("ascii"), number, _encoder.encode(body))
 
 
 _KINDS: dict[type[_Attached], MediaKind] = {_Image: "image", _Audio: "audio", _Video: "video", _File: "file"}

@@ -27,12 +27,16 @@ _STREAM = [
 
 @attrs.frozen
 class Task:
-    """A run to make: an agent on an input, or on a stored run to resume, for a session and a user."""
+    """A run to make: an agent on an input, or on a stored run to resume, for a session and a user.
+
+    `within(path, event)` makes the pieces of a stream for the events of runs within; without it they are left out.
+    """
 
     agent: Runnable
     input: str | Sequence[Message] | Sequence[Part] | Resume
     session: str | None = None
     user: str | None = None
+    within: Callable[[str, Event], bytes] | None = None
 
 
 class Runner:
@@ -101,11 +105,13 @@ class Runner:
         async with self._runtime.stream(task.agent, task.input, session=task.session, user=task.user) as events:
             self._streams[events.run_id] = events, task.user
             try:
-                async for event in events:
+                async for each in events if task.within is None else events.within():
+                    path, event = each if isinstance(each, tuple) else ("", each)
                     if not started:
                         started = True
                         await send({"type": "http.response.start", "status": 200, "headers": _STREAM})
-                    if data := piece(self._faults.event(event, events.result)):
+                    seen = self._faults.event(event, None if path else events.result)
+                    if data := task.within(path, seen) if path and task.within is not None else piece(seen):
                         await send({"type": "http.response.body", "body": data, "more_body": True})
                 result = events.result
                 end: RunResult | HttpError = (
