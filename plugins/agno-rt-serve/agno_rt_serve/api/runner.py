@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import attrs
 
@@ -27,12 +28,16 @@ _STREAM = [
 
 @attrs.frozen
 class Task:
-    """A run to make: an agent on an input, or on a stored run to resume, for a session and a user."""
+    """A run to make: an agent on an input, or on a stored run to resume, for a session and a user.
+
+    `busy` is the way of the run with a session in use.
+    """
 
     agent: Runnable
     input: str | Sequence[Message] | Sequence[Part] | Resume
     session: str | None = None
     user: str | None = None
+    busy: Literal["enqueue", "reject", "interrupt", "rollback"] | None = None
 
 
 class Runner:
@@ -65,7 +70,9 @@ class Runner:
     async def run(self, task: Task) -> RunResult:
         """Run to the end. Raises the run's error."""
         try:
-            return await self._runtime.run(task.agent, task.input, session=task.session, user=task.user)
+            # A session's run has a policy in any case: without one, later runs could not stop the run at once.
+            busy = task.busy or (None if task.session is None else "enqueue")
+            return await self._runtime.run(task.agent, task.input, session=task.session, user=task.user, busy=busy)
         except UsageError as error:
             self._check_agent(task, error)
             raise
@@ -98,7 +105,8 @@ class Runner:
         request: str,
     ) -> None:
         started = False
-        async with self._runtime.stream(task.agent, task.input, session=task.session, user=task.user) as events:
+        stream = self._runtime.stream(task.agent, task.input, session=task.session, user=task.user, busy=task.busy)
+        async with stream as events:
             self._streams[events.run_id] = events, task.user
             try:
                 async for event in events:
