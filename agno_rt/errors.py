@@ -29,6 +29,9 @@ __all__ = [
     "Overloaded",
     "PluginError",
     "RunCancelled",
+    "RunInterrupted",
+    "RunRolledBack",
+    "SessionBusy",
     "SessionConflict",
     "StateConflict",
     "StepFailed",
@@ -244,6 +247,18 @@ class RunCancelled(AgnoError):
     http_status = 409
 
 
+class RunInterrupted(RunCancelled):
+    """Another run on the session, with `busy="interrupt"`, stopped the run. Its finished steps are in the session."""
+
+    code = "interrupted"
+
+
+class RunRolledBack(RunInterrupted):
+    """Another run on the session, with `busy="rollback"`, took the run's place. Nothing of it is in the session."""
+
+    code = "rolled_back"
+
+
 class WorkflowError(AgnoError):
     """A workflow cannot go on at `path`: the place of a step, as `scope/name#n`."""
 
@@ -303,6 +318,20 @@ class SessionConflict(BackendError):
 
     code = "session_conflict"
     http_status = 409
+
+
+class SessionBusy(SessionConflict):
+    """The session is in use, and the caller chose `busy="reject"`. Nothing was done.
+
+    `session` is the session, `run` the id of the run that has it; `None` for a run of another user.
+    """
+
+    code = "session_busy"
+
+    def __init__(self, message: str, *, session: str, run: str | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.session = session
+        self.run = run
 
 
 _COMPARED = 100

@@ -14,9 +14,24 @@ from agno_rt.memory import MemoryPolicy
 from agno_rt.messages import Message
 from agno_rt.result import RunResult
 
-__all__ = ["Ask", "Drawing", "DrawingForm", "Flow", "Group", "OnError", "Runnable", "Stop", "draw", "list_parts"]
+__all__ = [
+    "Ask",
+    "BackgroundRun",
+    "Drawing",
+    "DrawingForm",
+    "Flow",
+    "Group",
+    "OnEnd",
+    "OnError",
+    "Runnable",
+    "Stop",
+    "draw",
+    "list_parts",
+]
 
 OnError: TypeAlias = Literal["cancel", "keep"]
+OnEnd: TypeAlias = Literal["wait", "cancel", "keep"]
+"""The fate of a background run at the end of the run that started it: waited for, cancelled, or left to go on."""
 DrawingForm: TypeAlias = Literal["series", "parallel", "choice", "loop", "parts"]
 
 
@@ -146,6 +161,38 @@ class Group:
         raise NotImplementedError
 
 
+class BackgroundRun(Generic[OutputT]):
+    """A run in the background of a flow, from `Flow.start`."""
+
+    __slots__ = ()
+
+    @property
+    def id(self) -> str:
+        """The run's id. In a stored flow it follows from the place, so that a resumed flow finds the run again."""
+        raise NotImplementedError
+
+    @property
+    def status(self) -> str:
+        """The status of the run's result, or `running`."""
+        raise NotImplementedError
+
+    async def wait(self) -> RunResult[OutputT]:
+        """Wait for the end, and return the result, which is recorded. Raises the error of a run without an answer.
+
+        If the run waits for a person, the branch waits too, and the flow pauses when every branch waits. A run that was
+        cancelled raises `RunCancelled`.
+        """
+        raise NotImplementedError
+
+    def send(self, input: Any, when: Literal["next", "end"] = "next") -> None:
+        """Send a user's message to the run under way, as `Run.send`. Raises `RunConflict` for a run that is over."""
+        raise NotImplementedError
+
+    async def cancel(self) -> None:
+        """Cancel the run, and wait for its end."""
+        raise NotImplementedError
+
+
 class Flow:
     """A run under way, as seen by `Runnable.conduct` and by workflows.
 
@@ -181,6 +228,24 @@ class Flow:
         The run within counts towards this run's budgets and ends with this run. It sees the input and nothing else,
         unless it has a `session` of its own. The input may also be a `RunResult`, a list with results, or a value that
         JSON can carry. The `name` in the path is the runnable's by default.
+        """
+        raise NotImplementedError
+
+    async def start(
+        self,
+        runnable: Runnable[Any, OutputT],
+        input: Any,
+        *,
+        session: str | None = None,
+        name: str | None = None,
+        on_end: OnEnd = "wait",
+    ) -> BackgroundRun[OutputT]:
+        """Start a run in the background, as `run`, and go on at once: `await (await flow.start(agent, "hi")).wait()`.
+
+        The task belongs to the runtime's nursery. At the end of the flow, runs that nobody has waited for are waited
+        for, and a failure is raised (`on_end="wait"`); or cancelled (`"cancel"`); or go on and end with the runtime
+        (`"keep"`). A flow that fails, is cancelled or pauses cancels its background runs unless they are kept; a stored
+        flow goes on with them when it is resumed, and a finished run is not run again.
         """
         raise NotImplementedError
 

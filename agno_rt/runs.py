@@ -19,8 +19,9 @@ from agno_rt.result import RunResult
 if TYPE_CHECKING:
     from agno_rt._decide.controls import StopAt, When
     from agno_rt._decide.input import Input
+    from agno_rt.run_store import RunStore
 
-__all__ = ["STREAM_BUFFER", "Run", "RunStream", "WithinStream", "carry_out", "stop"]
+__all__ = ["STREAM_BUFFER", "Run", "RunStream", "WithinStream", "carry_out", "stop", "wait_for_end"]
 
 STREAM_BUFFER = 256
 """The most events that a stream holds for a slow reader; then the run waits."""
@@ -43,6 +44,11 @@ class Run(Generic[OutputT]):
     def result(self) -> RunResult[OutputT] | None:
         """The result, or `None` while the run is under way."""
         return self._job.outcome
+
+    @property
+    def store(self) -> RunStore | None:
+        """The store of a stored run, for its record, its steps and its approvals; `None` for any other run."""
+        return None if self._job.journal is None else self._job.journal.store
 
     def cancel(self) -> None:
         """Cancel the run; `wait` then returns its result so far, with status `cancelled`."""
@@ -201,6 +207,11 @@ async def carry_out(run: Run, buffer: EventBuffer | None = None) -> None:
             run._end.set()
         if buffer is not None:
             buffer.close()
+
+
+async def wait_for_end(run: Run) -> None:
+    """Wait for the end of a background run, however it ends."""
+    await run._wait_for_end()
 
 
 async def stop(run: Run) -> None:

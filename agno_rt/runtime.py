@@ -13,16 +13,18 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mappin
 from contextlib import asynccontextmanager, contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakValueDictionary
 
 import trio
 
 from agno_rt._decide.budget import budget_of
 from agno_rt._decide.check_agent import check_limits
 from agno_rt._decide.input import Input, as_messages
+from agno_rt._drive.busy import make_asked, refuse_if_busy
 from agno_rt._drive.emitter import Emitter, EventBuffer
 from agno_rt._drive.execute import execute
 from agno_rt._drive.ids import new_id
-from agno_rt._drive.job import Asked, AskedWithin, Job, Resolved, ResolvedAgent
+from agno_rt._drive.job import Asked, AskedBusy, AskedWithin, Busy, Job, Resolved, ResolvedAgent
 from agno_rt._drive.map_inputs import CONCURRENCY, OnError, OnResult, check_map, map_runs
 from agno_rt._drive.nesting import OUTER, check_depth, find_buffer, holds
 from agno_rt._drive.scopes import check_in_trio, raise_cause
@@ -103,6 +105,7 @@ class Runtime(RunControls):
         # Runs started by tools have no place of their own: they would wait for the place of the run around them.
         self._within = Limiter("runs within runs", sys.maxsize)
         self._facts = UserFacts()
+        self._background: WeakValueDictionary[str, Run[Any]] = WeakValueDictionary()
         self._nursery_manager: Any = None
         self._nursery: trio.Nursery | None = None
 
@@ -154,6 +157,7 @@ class Runtime(RunControls):
         session: str | None = None,
         user: str | None = None,
         deps: DepsT | None = None,
+        busy: Busy | None = None,
     ) -> Coroutine[Any, Any, RunResult[OutputT]]:
         """Run the agent on the input and return the result.
 
@@ -165,13 +169,19 @@ class Runtime(RunControls):
 
         Raises `UsageError`, before anything starts, for an agent that cannot run; `ModelError`, `LimitExceeded`,
         `BackendError` and the like, each with `.result`, for a run that ended without an answer.
+
+        `busy` says what happens if another run has the session: `"enqueue"` waits, as without `busy`; `"reject"` raises
+        `SessionBusy`; `"interrupt"` stops the runs before this one, whose finished steps stay in the session;
+        `"rollback"` stops them, and nothing of them stays. A stopped run raises `RunInterrupted` or `RunRolledBack`. A
+        run of this method without `busy` is stopped only between its model calls and tool calls, others at once.
         """
+        asked = Asked(session, user, deps) if busy is None else make_asked(session, user, deps, busy, input)
         if type(input) is Resume:
-            return self._execute(self._resumed(agent, input, Asked(session, user, deps), None, OUTER.get()))
+            return self._execute(self._resumed(agent, input, asked, None, OUTER.get()))
         try:
-            job = self._job(agent, input, Asked(session, user, deps), None, OUTER.get())
+            job = self._job(agent, input, asked, None, OUTER.get())
         except ToolkitsClosed:
-            return self._execute(self._open_job(agent, input, Asked(session, user, deps), None, OUTER.get()))
+            return self._execute(self._open_job(agent, input, asked, None, OUTER.get()))
         return execute(job) if job.journal is None else self._stored.execute(job, self._nursery)
 
     @asynccontextmanager
@@ -183,6 +193,7 @@ class Runtime(RunControls):
         session: str | None = None,
         user: str | None = None,
         deps: DepsT | None = None,
+        busy: Busy | None = None,
     ) -> AsyncIterator[RunStream[OutputT]]:
         """Run the agent and receive the events as they happen: `async with rt.stream(...) as events: async for ...`.
 
@@ -190,14 +201,8 @@ class Runtime(RunControls):
         within, too, each with the path of its run.
         """
         buffer = EventBuffer(STREAM_BUFFER)
-        if type(input) is Resume:
-            job = await self._resumed(agent, input, Asked(session, user, deps), buffer, OUTER.get())
-        else:
-            try:
-                job = self._job(agent, input, Asked(session, user, deps), buffer, OUTER.get())
-            except ToolkitsClosed:
-                job = await self._open_job(agent, input, Asked(session, user, deps), buffer, OUTER.get())
-        run = self._spawn(job, buffer)
+        asked = make_asked(session, user, deps, busy, input)
+        run = self._spawn(await self._make_job(agent, input, asked, buffer, OUTER.get()), buffer)
         try:
             yield RunStream(run, buffer)
         finally:
@@ -211,16 +216,12 @@ class Runtime(RunControls):
         session: str | None = None,
         user: str | None = None,
         deps: DepsT | None = None,
+        busy: Busy | None = None,
     ) -> Run[OutputT]:
         """Start the run in the background, owned by this runtime, and return at once, or when its toolkits are open."""
-        if type(input) is Resume:
-            job = await self._resumed(agent, input, Asked(session, user, deps), None, None)
-        else:
-            try:
-                job = self._job(agent, input, Asked(session, user, deps), None, None)
-            except ToolkitsClosed:
-                job = await self._open_job(agent, input, Asked(session, user, deps), None, None)
-        return self._spawn(job, None)
+        return self._spawn(
+            await self._make_job(agent, input, make_asked(session, user, deps, busy, input), None, None), None
+        )
 
     async def map(
         self,
@@ -374,6 +375,8 @@ class Runtime(RunControls):
             self._facts.give(job, memory.facts, self.memory)
         if memory.journal or resolved.pauses or journal is not None or child is not None:
             self._stored.attach(job, runnable, journal)
+        if asked.__class__ is AskedBusy:
+            refuse_if_busy(job)
         return job
 
     async def run_within(self, runnable: Runnable, input: Input, asked: AskedWithin) -> RunResult:
@@ -406,6 +409,27 @@ class Runtime(RunControls):
             if job.inbox is not None:
                 inbox.leave(flow, job)
 
+    async def start_within(
+        self, runnable: Runnable, input: Input, asked: AskedWithin, outer: Job[Any]
+    ) -> Run[Any] | RunResult:
+        """Start a run in the background of another run, or go on with the run if an earlier process began it.
+
+        Returns the result of a run that is completed already, and the handle of a run that goes on here.
+        """
+        given = input
+        if asked.is_resumed:
+            assert asked.child is not None, "only a stored run is resumed"
+            if (going := self._background.get(asked.child)) is not None and going.result is None:
+                return going
+            await self._open_tools(runnable)
+            known = await self._stored.find_within(asked, self._resolve(runnable))
+            if isinstance(known, RunResult):
+                return known
+            given = known or input
+        run: Run[Any] = self._spawn(await self._make_job(runnable, given, asked, None, outer), None)
+        self._background[run.id] = run
+        return run
+
     async def _execute(self, coming: Coroutine[Any, Any, Job[Any]]) -> RunResult:
         job = await coming
         return await (execute(job) if job.journal is None else self._stored.execute(job, self._nursery))
@@ -413,6 +437,15 @@ class Runtime(RunControls):
     async def _open_job(self, runnable: Runnable, *rest: Any) -> Job[Any]:
         await self._open_tools(runnable)
         return self._job(runnable, *rest)  # nothing waits in between, so no toolkit has closed
+
+    async def _make_job(self, runnable: Runnable, input: Input, *rest: Any) -> Job[Any]:
+        """Make the job of a run, or of a stored run to resume, and open the toolkits that it needs."""
+        if type(input) is Resume:
+            return await self._resumed(runnable, input, *rest)
+        try:
+            return self._job(runnable, input, *rest)
+        except ToolkitsClosed:
+            return await self._open_job(runnable, input, *rest)
 
     async def _resumed(self, agent: Runnable, resume: Resume, asked: Asked, *rest: Any) -> Job[Any]:
         """Claim a stored run and return the job. With an unusable agent, nothing is claimed."""

@@ -6,7 +6,7 @@ all allowed steps; any other step is a bug in the driver and raises `KeyError`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -127,6 +127,11 @@ class Turns(msgspec.Struct, eq=False, gc=False):
         self.messages.extend(messages)
         self._step("message")
 
+    def interrupted(self, finished: Mapping[int, Message]) -> None:
+        """Take in the results of `calls` by place for a run that is stopped, so that each call has a result."""
+        if self.state == "calling":
+            self.called([finished.get(at) or _tell_interrupted(call) for at, call in enumerate(self.calls)])
+
     def pause(self) -> None:
         """Stop, because calls or questions wait for a person. The run goes on later, from its journal."""
         self._step("pause")
@@ -185,6 +190,11 @@ class Turns(msgspec.Struct, eq=False, gc=False):
             ) from exc
         self.messages.append(self.form.correction(reason, cut=cut))
         self._step(step)
+
+
+def _tell_interrupted(call: ToolCall) -> Message:
+    text = "It is not known whether this was done: the run was interrupted while it was under way."
+    return Message("tool", text, (), call.id, call.name)
 
 
 def _may_be_cut(content: str, written: str, output: Any) -> bool:

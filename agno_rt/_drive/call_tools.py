@@ -49,14 +49,19 @@ async def call_tools(job: Job, calls: Sequence[ToolCall]) -> list[Result]:
         return [await _call_tool(job, calls[0])]
     results: dict[int, Result] = {}
     tools = job.resolved.tools
-    for call in calls:
-        tool = tools.get(call.name)
-        if tool is not None and (tool.batch or not tool.parallel):
-            for units in _split_steps(job, calls):
-                await _run_step(job, iter(units), len(units), results)
-            break
-    else:
-        await _run_step(job, iter(enumerate(calls)), len(calls), results)
+    try:
+        for call in calls:
+            tool = tools.get(call.name)
+            if tool is not None and (tool.batch or not tool.parallel):
+                for units in _split_steps(job, calls):
+                    await _run_step(job, iter(units), len(units), results)
+                break
+        else:
+            await _run_step(job, iter(enumerate(calls)), len(calls), results)
+    except BaseException:
+        if job.inbox is not None and job.inbox.takeover is not None:
+            job.inbox.takeover.finished = {at: each for at, each in results.items() if isinstance(each, Message)}
+        raise
     return [results[at] for at in range(len(calls))]
 
 

@@ -30,7 +30,7 @@ from agno_rt._drive.ask_model import ask_aside
 from agno_rt._drive.job import Job
 from agno_rt._drive.render_instructions import render_instructions
 from agno_rt._drive.session_access import SessionAccess
-from agno_rt.errors import AgnoError, BackendError, SessionConflict
+from agno_rt.errors import AgnoError, BackendError, RunCancelled, SessionConflict
 from agno_rt.failures import must_pass, named
 from agno_rt.memory import Fact, FactStore, MemoryPolicy, Session, Summary, foreign_session
 from agno_rt.messages import Message
@@ -210,18 +210,18 @@ async def _load_session(access: SessionAccess, last: int | None, user: str | Non
     return session
 
 
-async def store_conversation(job: Job, turns: Turns, opening: Opening) -> None:
+async def store_conversation(job: Job, turns: Turns, opening: Opening, error: RunCancelled | None = None) -> None:
     """Store the run's messages in the session, with the run's end if there is a journal. A paused run has not ended.
 
-    If another process has added a run meanwhile, store this run after it. Raises `SignalsWaiting` for a stored run with
-    messages that it has not taken in.
+    If another process has added a run meanwhile, store this run after it. The `error` is the reason of a run that was
+    stopped before its end. Raises `SignalsWaiting` for a stored run with messages that it has not taken in.
     """
     access, journal, (session, kept) = job.session, job.journal, opening
     if turns.state == "paused":
         return
     if access is None or session is None:
         if journal is not None:
-            await journal.end(turns.content, None, job.inbox)
+            await journal.end(turns.content, None, job.inbox, error)
         return
     data = None if kept is None else _write_kept(job, kept, session)
     own, version, attempts = turns.own_messages(), session.version, APPENDS
@@ -230,7 +230,7 @@ async def store_conversation(job: Job, turns: Turns, opening: Opening) -> None:
         try:
             if journal is not None:
                 append = Appending(access.id, own, version, job.asked.user, data, job.agent)
-                await journal.end(turns.content, append, job.inbox)
+                await journal.end(turns.content, append, job.inbox, error)
             else:
                 await access.memory.append(
                     access.id, own, version=version, user=job.asked.user, data=data, agent=job.agent

@@ -5,26 +5,30 @@ Opens nothing: the runtime makes the `Job`, with all names resolved, and `Resolv
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Awaitable
 from contextlib import ExitStack
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import trio
 
 from agno_rt._decide.turns import Turns
 from agno_rt._drive.ask_model import wait_for_place
-from agno_rt._drive.conversation import open_conversation, store_conversation
+from agno_rt._drive.conversation import Opening, open_conversation, store_conversation
 from agno_rt._drive.fairness import UNTOUCHED, Share, use_share
-from agno_rt._drive.job import AskedWithin, Job
+from agno_rt._drive.job import AskedBusy, AskedWithin, Job, ResolvedAgent
 from agno_rt._drive.nesting import OUTER, session_patience
 from agno_rt._drive.scopes import RunStopped, cause, check_in_trio, deadline, ended_as
-from agno_rt.errors import AgnoError, HookError, code_of
+from agno_rt.errors import AgnoError, HookError, RunInterrupted, code_of
 from agno_rt.events import RunEnded, RunStarted, Status
 from agno_rt.failures import must_pass, named, set_attribute, text_of
 from agno_rt.messages import Message
 from agno_rt.result import RunResult
 from agno_rt.run_store import SignalsWaiting
+
+if TYPE_CHECKING:
+    from agno_rt._drive.session_access import SessionAccess
 
 __all__ = ["execute"]
 
@@ -76,7 +80,7 @@ async def execute(job: Job[Any]) -> RunResult:
 
 
 def _record_end(job: Job[Any], turns: Turns, status: Status, exc: BaseException | None) -> RunResult:
-    error = None if status == "cancelled" else exc
+    error = None if status == "cancelled" and not isinstance(exc, RunInterrupted) else exc
     result = RunResult(
         job.run_id,
         status,
@@ -114,11 +118,17 @@ def _find_cause(exc: BaseException) -> BaseException:
     return error
 
 
+def _ended_as(job: Job[Any], exc: BaseException) -> Status:
+    """Return the status of the run, ended by the exception. A run stopped by another one was cancelled."""
+    stopped = job.inbox is not None and job.inbox.takeover is not None and isinstance(exc, RunInterrupted)
+    return "cancelled" if stopped else ended_as(exc)
+
+
 async def _break_off(job: Job[Any], turns: Turns, exc: BaseException, share: object) -> NoReturn:
     """Store the end of a run without an answer, send the last event, and raise the exception."""
     task, bare = trio.lowlevel.current_task(), _find_cause(exc)
     is_stopped = isinstance(bare, RunStopped) and bare.run == job.run_id
-    status: Status = "cancelled" if is_stopped else ended_as(bare)
+    status: Status = "cancelled" if is_stopped else _ended_as(job, bare)
     try:
         if task.custom_sleep_data is share and use_share(task, share, job.began):
             # A retry loop around runs that fail at once must not starve other tasks.
@@ -157,20 +167,29 @@ def _start_conversation(job: Job[Any], turns: Turns) -> Awaitable[None]:
         turns.begin([Message("system", text)] if text else [], job.input)
         taken: Awaitable[None] = resolved.take(job, turns)
         return taken
+    if session is not None and (
+        job.asked.__class__ is AskedBusy or job.journal is not None or resolved.__class__ is not ResolvedAgent
+    ):
+        from agno_rt._drive.busy import converse_in_scope  # the plain run has no scope of its own, and stops later
+
+        return converse_in_scope(job, turns, _converse)
     return _converse(job, turns)
 
 
 async def _converse(job: Job[Any], turns: Turns) -> None:
     """Carry out the run between loading its conversation and storing what the run added.
 
-    Runs on one session follow one another. A failed or cancelled run stores nothing in the session.
+    Runs on one session follow one another. A failed or cancelled run stores nothing in the session; a run interrupted
+    by another run on the session stores what it has finished.
     """
-    access = job.session
-    if access is not None and not access.lock.try_acquire():
-        await wait_for_place(access.lock, job.resolved.limits.queue_timeout)
+    access, opening = job.session, None
+    if access is not None and (job.asked.__class__ is AskedBusy or not access.lock.try_acquire()):
+        await _take_session(job, access)
     try:
-        if access is not None and access.shared is not None:
-            await access.shared.acquire(session_patience(job))
+        if access is not None:
+            access.holder = job
+            if access.shared is not None:
+                await access.shared.acquire(session_patience(job))
         opening = await open_conversation(job, turns)
         while True:
             await job.resolved.take(job, turns)
@@ -180,12 +199,32 @@ async def _converse(job: Job[Any], turns: Turns) -> None:
                 await _take_late_messages(job, turns)
             else:
                 return
+    except BaseException:
+        await _keep_finished(job, turns, opening)
+        raise
     finally:
         if access is not None:
             if access.shared is not None:
                 await access.shared.release(access.lock)
             else:
                 access.lock.release()
+            access.holder = None
+
+
+# In functions of their own: a local variable more would cost each waiting run some bytes.
+def _take_session(job: Job[Any], access: SessionAccess) -> Awaitable[None]:
+    from agno_rt._drive.busy import take_session  # most sessions are free
+
+    return take_session(job, access, job.resolved.limits.queue_timeout)
+
+
+async def _keep_finished(job: Job[Any], turns: Turns, opening: Opening | None) -> None:
+    if job.inbox is not None and job.inbox.takeover is not None:
+        from agno_rt._drive.busy import keep_finished
+
+        exc = sys.exception()
+        assert exc is not None, "called while the run is broken off"
+        await keep_finished(job, turns, opening, exc)
 
 
 def _take_late_messages(job: Job[Any], turns: Turns) -> Awaitable[None]:

@@ -1,21 +1,35 @@
 """The inbox of a run under way: messages not taken in yet, and the wish to stop. A flow hands both on to runs within.
 
+Another run on the session may stop the run, too, and take its place: a `Takeover`.
+
 Jobs are `Any` here, since a job has an inbox.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from agno_rt._decide.controls import StopAt, When
 from agno_rt._decide.journal import Received
+from agno_rt.errors import RunInterrupted, RunRolledBack
 from agno_rt.messages import Message
 from agno_rt.run_store import SignalsWaiting
 
-__all__ = ["Inbox", "Link", "Sent", "deliver", "is_open", "open_inbox", "set_stop"]
+__all__ = [
+    "Inbox",
+    "Link",
+    "Sent",
+    "Takeover",
+    "check_takeover",
+    "deliver",
+    "is_open",
+    "open_inbox",
+    "set_stop",
+    "takeover_error",
+]
 
 
 class Link(msgspec.Struct, eq=False):
@@ -39,12 +53,26 @@ class Sent(msgspec.Struct, eq=False):
     links: tuple[Link, ...] = ()
 
 
+class Takeover(msgspec.Struct, eq=False):
+    """The request to stop a run for the run `by` on the same session; with `keeps` the finished steps are stored.
+
+    `finished` has the results of tool calls of the last turn by place, `error` is the stopped run's error.
+    """
+
+    by: str
+    keeps: bool
+    finished: Mapping[int, Any] = {}
+    error: RunInterrupted | None = None
+
+
 class Inbox(msgspec.Struct, eq=False):
     """What others ask of a run under way: messages not taken in yet, in the order of arrival, and the wish to stop.
 
     `goes_on` is set while the run takes messages in after an answer: the run is not over then. `seen` counts the run's
     signals that were read from the store. In a flow, `within` has the runs under way, `handed` the messages that an
     earlier process handed on, by the run's id, and `halt` ends the flow once its branches have come to a safe point.
+    `takeover` is set if another run on the session stops this run, `children` for a run that may start others in the
+    background.
     """
 
     waiting: list[Sent] = []
@@ -54,6 +82,8 @@ class Inbox(msgspec.Struct, eq=False):
     within: list[Any] = []
     handed: dict[str, list[Sent]] = {}
     halt: Callable[[], None] | None = None
+    takeover: Takeover | None = None
+    children: Any = None
 
     def check_taken(self) -> None:
         """Raise `SignalsWaiting` if the run has messages to take in, other than those of a flow around."""
@@ -128,3 +158,25 @@ def set_stop(job: Any, at: StopAt) -> None:
         set_stop(each, at)
     if inbox.halt is not None:
         inbox.halt()
+
+
+def check_takeover(job: Any, *, keeps: bool = True) -> None:
+    """Raise the error of a run stopped by another run. Without `keeps`, only for a rollback."""
+    takeover = None if job.inbox is None else job.inbox.takeover
+    if takeover is not None and (keeps or not takeover.keeps):
+        raise takeover_error(job)
+
+
+def takeover_error(job: Any) -> RunInterrupted:
+    """Return the error of a run stopped by another run, the same at each call."""
+    takeover: Takeover | None = job.inbox.takeover
+    assert takeover is not None, "the run was stopped by another run"
+    if takeover.error is None:
+        name = "" if job.session is None else job.session.id
+        verb, kind = ("interrupted", RunInterrupted) if takeover.keeps else ("rolled back", RunRolledBack)
+        left = "The finished steps are" if takeover.keeps else "Nothing of the run is"
+        takeover.error = kind(
+            f"run {job.run_id!r} was {verb} by run {takeover.by!r} on session {name!r}",
+            hint=f"{left} in the session. Fork the run to go on from one of its steps, if the run is stored.",
+        )
+    return takeover.error

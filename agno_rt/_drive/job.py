@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias
 
 import msgspec
 import trio
@@ -46,7 +46,16 @@ else:
 
     ResolvedT = TypeVar("ResolvedT")
 
-__all__ = ["NO_PLACES", "Asked", "AskedWithin", "Job", "Resolved", "ResolvedAgent"]
+__all__ = [
+    "NO_PLACES",
+    "Asked",
+    "AskedBusy",
+    "AskedWithin",
+    "Busy",
+    "Job",
+    "Resolved",
+    "ResolvedAgent",
+]
 
 NO_PLACES: Mapping[str, Limiter] = {}
 
@@ -77,7 +86,7 @@ class ResolvedAgent(Resolved, kw_only=True):
 
     `places` has the limiters of bounded tools by name, `summarizer` the model for summaries, `workers` the threads and
     worker processes of tools, `run` the runtime's method for runs within a tool or a hook, `run_at` the method for
-    runs within a tool of a stored run.
+    runs within a tool of a stored run, `start` the method for runs in the background.
     """
 
     model: Model
@@ -89,6 +98,7 @@ class ResolvedAgent(Resolved, kw_only=True):
     workers: Workers | None = None
     run: Callable[..., Coroutine[Any, Any, RunResult]] | None = None
     run_at: Callable[[Any, Any, AskedWithin], Coroutine[Any, Any, RunResult]] | None = None
+    start: Callable[..., Coroutine[Any, Any, Any]] | None = None
 
 
 class Asked(msgspec.Struct, eq=False):
@@ -110,6 +120,16 @@ class AskedWithin(Asked, kw_only=True):
     child: str | None = None
     is_resumed: bool = False
     is_forced: bool = False
+
+
+Busy: TypeAlias = Literal["enqueue", "reject", "interrupt", "rollback"]
+"""The way of a new run with a session in use: wait, be refused, stop the runs before it, or take their place."""
+
+
+class AskedBusy(Asked, kw_only=True):
+    """The options of a run on a session, for which other runs on the session are stopped or waited for."""
+
+    busy: Busy = "enqueue"
 
 
 class Job(msgspec.Struct, Generic[ResolvedT], eq=False):
@@ -143,6 +163,12 @@ class Job(msgspec.Struct, Generic[ResolvedT], eq=False):
     given: dict[str, Any] | None = None
     inbox: Inbox | None = None
     outcome: RunResult | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """True if the run has a conversation, and its beginning is stored."""
+        begun = self.turns is not None and bool(self.turns.messages)
+        return begun and (self.journal is None or self.journal.begun)
 
     def context(self) -> RunContext:
         """Make the context for the run's tools, hooks and instructions."""

@@ -25,7 +25,7 @@ from agno_rt._decide.journal import Received
 from agno_rt._decide.turns import Turns
 from agno_rt._drive.call_hooks import guard_messages
 from agno_rt._drive.ids import new_id
-from agno_rt._drive.inbox import Inbox, Link, Sent, deliver, is_open, open_inbox, set_stop
+from agno_rt._drive.inbox import Inbox, Link, Sent, check_takeover, deliver, is_open, open_inbox, set_stop
 from agno_rt._drive.job import Job, ResolvedAgent
 from agno_rt._drive.scopes import RunStopped
 from agno_rt.errors import Blocked
@@ -112,6 +112,14 @@ async def take_messages(job: Job, turns: Turns, inbox: Inbox) -> None:
     `RunStopped`.
     """
     ended = turns.state == "completed"
+    if inbox.takeover is not None:
+        check_takeover(job, keeps=not ended)  # an interrupted run that has its answer is whole
+    if ended and inbox.children is not None:
+        inbox.goes_on = True
+        try:
+            inbox.waiting += [Sent("end", (message,)) for message in await inbox.children.settle(turns)]
+        finally:
+            inbox.goes_on = False
     taken = [sent for sent in inbox.waiting if ended or sent.when == "next"]
     if taken:
         inbox.goes_on = True
@@ -124,7 +132,9 @@ async def take_messages(job: Job, turns: Turns, inbox: Inbox) -> None:
 
 
 def check_halt(job: Job, inbox: Inbox) -> None:
-    """Raise `RunStopped` if the run is to stop between the model's answer and its tools."""
+    """Raise `RunStopped` if the run is to stop between the model's answer and its tools, or the error of a rollback."""
+    if inbox.takeover is not None:
+        check_takeover(job, keeps=False)
     if inbox.stop == "model":
         raise stopped_error(job)
 

@@ -32,7 +32,7 @@ from agno_rt._decide.journal import (
 )
 from agno_rt._decide.tool_results import Told
 from agno_rt._decide.turns import Turns
-from agno_rt.errors import AgnoError, BackendError, code_of
+from agno_rt.errors import AgnoError, BackendError, RunCancelled, RunInterrupted, code_of
 from agno_rt.failures import add_note, must_pass, named, text_of
 from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelResponse
@@ -175,11 +175,17 @@ class Journal(msgspec.Struct, eq=False):
         paused = Paused([each.id for each in self.waiting], tuple(calls), kept)
         await self._let_go(paused, RunChange("paused", approvals=new, signals=signals))
 
-    async def end(self, content: str, append: Appending | None, inbox: Inbox | None) -> None:
-        """Store the end of the completed run and its messages for the session in one step.
+    async def end(
+        self, content: str, append: Appending | None, inbox: Inbox | None, error: RunCancelled | None = None
+    ) -> None:
+        """Store the end of the run and its messages for the session in one step; the `error` is an interruption.
 
         Raises `SignalsWaiting` if the run has signals that it has not seen, or messages that it has not taken in.
         """
+        if error is not None:
+            change = RunChange("cancelled", content, text_of(error), code_of(error), append=append)
+            await self._let_go(Ended("cancelled", text_of(error)), change)
+            return
         if inbox is not None and inbox.waiting:
             inbox.check_taken()
         signals = 0 if inbox is None else inbox.seen
@@ -193,7 +199,8 @@ class Journal(msgspec.Struct, eq=False):
         """
         if not self.begun or self.let_go:
             return
-        text, code = (None, None) if status == "cancelled" else (text_of(error), code_of(error))
+        plain = status == "cancelled" and not isinstance(error, RunInterrupted)
+        text, code = (None, None) if plain else (text_of(error), code_of(error))
         ended = Ended(status, text, again=self.again)
         store_end = functools.partial(self._end_anyhow, ended, RunChange(status, content, text, code))
         try:

@@ -9,7 +9,7 @@ import msgspec
 
 from agno_rt._decide.journal import Replay
 from agno_rt._decide.turns import Turns
-from agno_rt._drive.inbox import Inbox
+from agno_rt._drive.inbox import Inbox, check_takeover
 from agno_rt._drive.job import AskedWithin, Job, Resolved
 from agno_rt._drive.scopes import cause
 from agno_rt._drive.steer import note_untaken, stopped_error
@@ -30,12 +30,13 @@ __all__ = ["ResolvedFlow", "conduct"]
 class ResolvedFlow(Resolved, kw_only=True):
     """The resolved parts of a conducting runnable.
 
-    `run` carries out the runs within, `read_output` reads their outputs from a journal, `read_answer` the runnable's
-    own. `workers` has the threads of sync steps.
+    `run` carries out the runs within, `start` those in the background. `read_output` reads their outputs from a
+    journal, `read_answer` the runnable's own. `workers` has the threads of sync steps.
     """
 
     conduct: Callable[[Flow, tuple[Message, ...]], Awaitable[Any]]
     run: Callable[[Runnable, Any, AskedWithin], Coroutine[Any, Any, RunResult]]
+    start: Callable[[Runnable, Any, AskedWithin, Job[Any]], Coroutine[Any, Any, Any]]
     read_output: Callable[[Runnable, str, bytes], Any]
     workers: Workers
     code_version: int = 1  # type: ignore[misc]  # a class variable of the base, where no instance differs
@@ -50,6 +51,8 @@ async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
     if turns.state == "completed":
         return None  # a message came at the end, for nobody
     inbox = job.inbox = job.inbox or Inbox()
+    if inbox.takeover is not None:
+        check_takeover(job)  # by a run that came while this one opened its conversation
     flow, usage = LiveFlow(job, turns), turns.usage
     while True:
         inbox.halt = flow.waits.stop
@@ -78,7 +81,10 @@ async def _call_conduct(job: Job[ResolvedFlow], flow: LiveFlow) -> Any:
     """Return the answer of the runnable's `conduct`; None if the flow paused. Raises one bare error."""
     try:
         with flow.opened():
-            return await job.resolved.conduct(flow, job.input)
+            answer = await job.resolved.conduct(flow, job.input)
+            if flow.background is not None:
+                await flow.background.join()
+            return answer
     except BaseException as exc:
         flow.record.note_end(exc)
         bare = cause(exc)  # the runnable's own nurseries put a single failure into a group
@@ -89,6 +95,9 @@ async def _call_conduct(job: Job[ResolvedFlow], flow: LiveFlow) -> Any:
         if isinstance(bare, AgnoError):
             raise bare from bare.__cause__
         raise HookError(f"{job.agent or 'a runnable'} failed: {named(bare)}", hook="conduct") from bare
+    finally:
+        if flow.background is not None:
+            await flow.background.close()
 
 
 def _take_answer(job: Job[ResolvedFlow], turns: Turns, answer: Any) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Never, TypeVar
+from typing import TYPE_CHECKING, Any, Never, TypeVar
 
 import attrs
 import msgspec
@@ -41,8 +41,12 @@ from agno_rt.limits import Limits
 from agno_rt.messages import Usage
 from agno_rt.models import NO_USAGE
 from agno_rt.result import RunResult
-from agno_rt.runnable import Ask, Flow, OnError, Runnable, Stop
+from agno_rt.runnable import Ask, BackgroundRun, Flow, OnEnd, OnError, Runnable, Stop
 from agno_rt.workflows.functions import SCOPE, StepFunction
+
+if TYPE_CHECKING:
+    from agno_rt._flow.background import FlowBackground
+    from agno_rt.run_store import Approval
 
 __all__ = ["LiveFlow"]
 
@@ -55,7 +59,7 @@ _BLOCK_LIMITS = frozenset(("tool_calls", "input_tokens", "output_tokens", "token
 class LiveFlow(Flow):
     """The flow of one run; the first scope belongs to the task of the run."""
 
-    __slots__ = ("_counts_budget", "_job", "_turns", "questions", "record", "signals", "waits")
+    __slots__ = ("_counts_budget", "_job", "_turns", "background", "questions", "record", "signals", "waits")
 
     def __init__(self, job: Job[Any], turns: Turns, *, counts_budget: bool = True) -> None:
         self.run_id = job.run_id
@@ -70,6 +74,7 @@ class LiveFlow(Flow):
         self.questions = Questions(job, self.record, self.waits)
         self.signals = Signals(job.run_id, self.record, self.waits)
         self._counts_budget = counts_budget
+        self.background: FlowBackground | None = None
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -105,9 +110,9 @@ class LiveFlow(Flow):
             return await self._run(scope, runnable, given, AskedWithin(session, self.user, self.deps, path=place.path))
         child, began = child_id(self.run_id, place.path), time.time()
         digest = digest_of(getattr(runnable, "name", ""), session, as_messages(given))
-        done = self._find(place, digest)
+        done = self.find_step(place, digest)
         if done is not None:
-            return self._read_result(runnable, done)
+            return self.read_result(runnable, done)
         asked = AskedWithin(session, self.user, self.deps, path=place.path, child=child)
         asked.is_resumed, asked.is_forced = self.record.is_resumed, self.record.is_forced
         try:
@@ -117,9 +122,27 @@ class LiveFlow(Flow):
             raise
         if result.status == "paused":
             await self.questions.wait_with(scope, result.approvals)
-        value = msgspec.json.encode(store_result(result, self._write_output(result)))
+        value = msgspec.json.encode(store_result(result, self.write_output(result)))
         await self.record.end(place, digest, value, began=began, run=child, usage=result.usage)
         return result
+
+    async def start(
+        self,
+        runnable: Runnable[Any, OutputT],
+        input: Any,
+        *,
+        session: str | None = None,
+        name: str | None = None,
+        on_end: OnEnd = "wait",
+    ) -> BackgroundRun[OutputT]:
+        """See `Flow.start`."""
+        from agno_rt._flow.background import FlowBackground  # few flows start runs in the background
+
+        name = name or str(getattr(runnable, "name", "") or getattr(runnable, "kind", "run"))
+        scope = self._scope(name)
+        place = self.take_place(scope, name)
+        self.background = self.background or FlowBackground(self, self._job)
+        return await self.background.start(scope, place, runnable, input, session, on_end)
 
     async def call_step(
         self, scope: Scope, step: StepFunction[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -131,7 +154,7 @@ class LiveFlow(Flow):
         if not self.record.is_stored:
             return await self._announce(place, functools.partial(self._call_step_function, step, place, args, kwargs))
         digest = digest_of(args, kwargs)
-        if (done := self._find(place, digest)) is not None:
+        if (done := self.find_step(place, digest)) is not None:
             return step.read(bytes(done.value))
         if not step.options.idempotent:
             if self.record.begun(place) is not None:
@@ -219,7 +242,7 @@ class LiveFlow(Flow):
         scope = self._scope(name)
         place = self.take_place(scope, name)
         digest = digest_of(seconds)
-        if self._find(place, digest) is not None:
+        if self.find_step(place, digest) is not None:
             return
         begun, now = self.record.begun(place), time.time()
         until = now + seconds if begun is None else begun.until
@@ -248,7 +271,7 @@ class LiveFlow(Flow):
         if not self.record.has_change(scope.counter.path, scope.counter.next_place[-1], scope.counter.preview(name)):
             return False
         place = self.take_place(scope, name)
-        if self._find(place, "") is None:
+        if self.find_step(place, "") is None:
             await self.record.end(place, "", b"true", began=time.time())
         return True
 
@@ -281,6 +304,10 @@ class LiveFlow(Flow):
             OUTER.reset(token)
             scope.overdue = around
 
+    async def wait_for_people(self, approvals: Sequence[Approval]) -> None:
+        """Wait in the present branch, for the approvals, until the flow pauses."""
+        await self.questions.wait_with(self._scope("wait"), approvals)
+
     def take_place(self, scope: Scope, name: str) -> Place:
         """Return the place of the next use of the name in the scope. Raises `JournalMismatch`."""
         place = scope.take(name)
@@ -296,7 +323,7 @@ class LiveFlow(Flow):
         scope.check_task(what)
         return scope
 
-    def _find(self, place: Place, digest: str) -> StepEnded | None:
+    def find_step(self, place: Place, digest: str) -> StepEnded | None:
         """Return the recorded end of the step, if any, and count the usage. Raises a recorded failure."""
         try:
             done = self.record.find(place, digest)
@@ -344,7 +371,7 @@ class LiveFlow(Flow):
         return value
 
     def _recall(self, place: Place, type_: type[T]) -> T | None:
-        done = self._find(place, "")
+        done = self.find_step(place, "")
         return None if done is None else msgspec.json.decode(done.value, type=type_)
 
     async def _store(self, place: Place, value: Any) -> None:
@@ -379,13 +406,13 @@ class LiveFlow(Flow):
         turns.usage = turns.usage + result.usage
         return result
 
-    def _write_output(self, result: RunResult[Any]) -> bytes:
+    def write_output(self, result: RunResult[Any]) -> bytes:
         """Return the output of a run within as JSON; empty for a run without an output."""
         if result.output is None:
             return b""
         return msgspec.json.encode(result.output, enc_hook=_encode_part)
 
-    def _read_result(self, runnable: Runnable[Any, OutputT], done: StepEnded) -> RunResult[OutputT]:
+    def read_result(self, runnable: Runnable[Any, OutputT], done: StepEnded) -> RunResult[OutputT]:
         """Return the result of a run within, carried out by an earlier process."""
         stored = msgspec.json.decode(done.value, type=StoredResult)
         return RunResult(

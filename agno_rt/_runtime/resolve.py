@@ -5,8 +5,9 @@ Resolved things are kept here, since an agent must stay cheap. Knows plugins, bu
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -17,7 +18,7 @@ from agno_rt._decide.budget import budget_of
 from agno_rt._decide.check_agent import check_agent, check_limits, check_own_name, check_runnable, check_values
 from agno_rt._decide.hooks import Hooks
 from agno_rt._decide.input import Input
-from agno_rt._drive.job import AskedWithin, Resolved, ResolvedAgent
+from agno_rt._drive.job import AskedWithin, Job, Resolved, ResolvedAgent
 from agno_rt._drive.take_turns import take_timed_turns, take_turns
 from agno_rt._drive.tool_threads import Workers
 from agno_rt._runtime.check_parts import (
@@ -46,16 +47,18 @@ from agno_rt.wrappers.base import Wrapper
 
 if TYPE_CHECKING:
     from agno_rt._decide.output_form import OutputForm
+    from agno_rt._decide.turns import Turns
 
 __all__ = ["Resolver", "keep"]
 
 
 class _Toolset(msgspec.Struct, eq=False):
-    """The tools of an agent by name, and the limiters of bounded tools."""
+    """The tools of an agent by name, and the limiters of bounded tools. `starts`: a tool starts background runs."""
 
     tools: Mapping[str, Tool]
     places: Mapping[str, Limiter]
     pauses: bool = False
+    starts: bool = False
 
 
 class Runner(Binder, Protocol):
@@ -68,6 +71,10 @@ class Runner(Binder, Protocol):
 
     async def run_within(self, runnable: Runnable, input: Input, asked: AskedWithin) -> RunResult:
         """Run a runnable within a flow."""
+        ...
+
+    async def start_within(self, runnable: Runnable, input: Input, asked: AskedWithin, outer: Job[Any]) -> Any:
+        """Start a run in the background of another run."""
         ...
 
 
@@ -219,6 +226,7 @@ class Resolver:
             memory=memory,
             conduct=runnable.conduct,
             run=self._runner.run_within,
+            start=self._runner.start_within,
             read_output=self._read_output,
             workers=self.workers,
             code_version=getattr(runnable, "version", 1),
@@ -272,8 +280,14 @@ class Resolver:
         if closed:
             raise ToolkitsClosed(closed)
         limits = limits or self._limits
+        take: Callable[[Any, Turns], Awaitable[None]]
+        take = take_turns if limits.turn_timeout is None else take_timed_turns
+        if toolset.starts:
+            from agno_rt._flow.children import take_with_children  # few agents start runs in the background
+
+            take = functools.partial(take_with_children, take)
         return ResolvedAgent(
-            take_turns if limits.turn_timeout is None else take_timed_turns,
+            take,
             limits,
             self._model_calls,
             is_bounded=budget_of(limits, None) is not None,
@@ -291,6 +305,7 @@ class Resolver:
             workers=self.workers,
             run=self._runner.run,
             run_at=self._runner.run_within,
+            start=self._runner.start_within,
         )
 
     def model(self, spec: str | Model) -> Model:
@@ -355,7 +370,8 @@ class Resolver:
             if opened:
                 places = HeldPlaces(places, opened)
                 self._held.add(places)
-            known = _Toolset(by_name, places, pauses)
+            starts = any(hasattr(tool.function, "reopen") for tool in by_name.values())
+            known = _Toolset(by_name, places, pauses, starts)
             keep(self._toolsets, key, known)
         if known.places.__class__ is HeldPlaces:
             for toolkit in known.places.toolkits:

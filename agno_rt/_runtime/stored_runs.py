@@ -33,14 +33,14 @@ from agno_rt._decide.journal import Replay, steps_again
 from agno_rt._drive.approvals import check_decision, wrap_answer
 from agno_rt._drive.execute import execute
 from agno_rt._drive.ids import new_id
-from agno_rt._drive.job import Asked, AskedWithin, Job, Resolved
+from agno_rt._drive.job import Asked, AskedBusy, AskedWithin, Job, Resolved
 from agno_rt._drive.scopes import check_in_trio
 from agno_rt._drive.steer import read_signals, request_stop, restore_inbox
 from agno_rt._drive.write_journal import END_SECONDS, Journal
 from agno_rt._runtime.completed import read_completed
 from agno_rt._runtime.owners import new_owner, process_of, runtime_of, seems_alive
 from agno_rt._schema.pydantic_types import plain_value
-from agno_rt.errors import AgnoError, BackendError, NotFound, RunCancelled, UsageError
+from agno_rt.errors import AgnoError, BackendError, NotFound, RunCancelled, RunInterrupted, RunRolledBack, UsageError
 from agno_rt.failures import must_pass, named
 from agno_rt.memory import MemoryBackend
 from agno_rt.result import RunResult
@@ -144,6 +144,8 @@ class StoredRuns:
         with _backend_errors(resume.run_id):
             journal = await self._claim(self._store, resume, asked.user)
         found = journal.record.session, journal.record.user, asked.deps, journal
+        if isinstance(asked, AskedBusy):
+            return AskedBusy(*found, busy=asked.busy)
         return AskedWithin(*found, path=asked.path) if isinstance(asked, AskedWithin) else Asked(*found)
 
     async def find_within(self, asked: AskedWithin, resolved: Resolved) -> RunResult | Resume | None:
@@ -164,6 +166,9 @@ class StoredRuns:
         record, _ = await load_run(store, resume.run_id, user)
         if record.status == "completed":
             raise RunConflict(f"run {record.id!r} is completed", hint="Fork it to go on from one of its steps.")
+        if record.code in (RunInterrupted.code, RunRolledBack.code):
+            hint = "Fork it to go on from one of its steps; or run the agent again."
+            raise RunConflict(f"run {record.id!r} is over: {record.error}", hint=hint)
         if record.id in self._live or (not resume.force and self._is_under_way(record)):
             hint = f"Wait for it, or cancel it; if {record.owner} is gone, resume it with force."
             raise RunConflict(f"run {record.id!r} is under way already, by {record.owner}", hint=hint)

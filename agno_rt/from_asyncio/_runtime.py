@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, TypeVarTuple, final, overload
 
 from agno_rt._decide.controls import StopAt, When
+from agno_rt._drive.job import Busy
 from agno_rt._drive.map_inputs import CONCURRENCY, OnError, OnResult
 from agno_rt._schema.generics import DepsT, OutputT
 from agno_rt.errors import UsageError
@@ -106,9 +107,11 @@ class AsyncioRuntime:
         session: str | None = None,
         user: str | None = None,
         deps: DepsT | None = None,
+        busy: Busy | None = None,
     ) -> RunResult[OutputT]:
         """As `Runtime.run`."""
-        return await self.call(functools.partial(Runtime.run, session=session, user=user, deps=deps), agent, input)
+        run = functools.partial(Runtime.run, session=session, user=user, deps=deps, busy=busy)
+        return await self.call(run, agent, input)
 
     async def map(
         self,
@@ -133,10 +136,11 @@ class AsyncioRuntime:
         session: str | None = None,
         user: str | None = None,
         deps: DepsT | None = None,
+        busy: Busy | None = None,
     ) -> AsyncIterator[AsyncioStream[OutputT]]:
         """As `Runtime.stream`: leaving the block early cancels the run and waits until it has unwound."""
         pipe = Pipe(asyncio.get_running_loop(), self._running())
-        open_ = functools.partial(Runtime.stream, session=session, user=user, deps=deps)
+        open_ = functools.partial(Runtime.stream, session=session, user=user, deps=deps, busy=busy)
         call = self._submit(pipe.carry, open_, agent, input)
         future = call.future
         future.add_done_callback(lambda _: pipe.wake())
@@ -160,9 +164,11 @@ class AsyncioRuntime:
         session: str | None = None,
         user: str | None = None,
         deps: DepsT | None = None,
+        busy: Busy | None = None,
     ) -> AsyncioRun[OutputT]:
         """As `Runtime.start`: the run goes on in the background, owned by this runtime."""
-        call = self._submit(functools.partial(Runtime.start, session=session, user=user, deps=deps), agent, input)
+        start = functools.partial(Runtime.start, session=session, user=user, deps=deps, busy=busy)
+        call = self._submit(start, agent, input)
         try:
             return AsyncioRun(self, await wait_for_result(call))
         except asyncio.CancelledError:

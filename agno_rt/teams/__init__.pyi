@@ -3,6 +3,8 @@
 from agno_rt.teams.broadcast import Broadcast as Broadcast
 from agno_rt.teams.consensus import Agreement as Agreement
 from agno_rt.teams.consensus import Consensus as Consensus
+from agno_rt.teams.delegates import Delegates as Delegates
+from agno_rt.teams.delegates import TaskState as TaskState
 from agno_rt.teams.group_chat import GroupChat as GroupChat
 from agno_rt.teams.group_chat import Said as Said
 from agno_rt.teams.handoff import Handoff as Handoff

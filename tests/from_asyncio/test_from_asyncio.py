@@ -18,7 +18,7 @@ import trio.lowlevel
 from agno_rt import Agent, Limits, ModelResponse, RunContext, Runtime, ToolCall, tool
 from agno_rt.context import Deps
 from agno_rt.defaults.memory import InProcessMemory
-from agno_rt.errors import LimitExceeded, ModelError, NotFound, UsageError
+from agno_rt.errors import LimitExceeded, ModelError, NotFound, RunInterrupted, UsageError
 from agno_rt.from_asyncio import AsyncioRuntime
 from agno_rt.messages import Message
 from agno_rt.testing import ScriptedModel
@@ -59,6 +59,26 @@ async def test_runs_an_agent() -> None:
     assert told(result) == ["ann, 3 rows, in agno_rt from asyncio, for u"]
     assert (result.content, again.content) == ("Ann.", "Still.")
     assert [message.text for message in session.messages if message.role == "user"] == ["Who?", "And now?"]
+
+
+@in_asyncio
+async def test_a_run_interrupts_another() -> None:
+    """`busy` crosses over: the run before ends with its error, in asyncio, too."""
+    asked = threading.Event()
+
+    async def hang(request: Any) -> str:
+        asked.set()
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async with AsyncioRuntime() as rt:
+        slow = await rt.start(Agent(ScriptedModel([hang])), "one", session="s")
+        await asyncio.to_thread(asked.wait, 30)
+        result = await rt.run(Agent(ScriptedModel(["new"])), "two", session="s", busy="interrupt")
+        with pytest.raises(RunInterrupted):
+            await slow.wait()
+
+    assert result.content == "new"
 
 
 @in_asyncio

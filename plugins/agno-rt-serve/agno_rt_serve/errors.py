@@ -21,6 +21,7 @@ from agno_rt.errors import (
     OutputError,
     Overloaded,
     RunCancelled,
+    SessionBusy,
     SessionConflict,
     ToolDefinitionError,
     UsageError,
@@ -29,7 +30,7 @@ from agno_rt.run_store import RunConflict
 
 __all__ = ["BrokenAgent", "HttpError", "describe", "error_body", "is_inner", "run_of"]
 
-_TOLD = (UsageError, LimitExceeded, Blocked, RunCancelled)
+_TOLD = (UsageError, LimitExceeded, Blocked, RunCancelled, SessionBusy)
 _INNER = (ConfigError, ToolDefinitionError)
 """Usage errors of the agents' author, not of the client."""
 

@@ -89,7 +89,7 @@ class Agents:
 
     async def _run(self, agent: Runnable, scope: Scope, receive: Receive, send: Send) -> None:
         body = decode(await json_body(scope, receive))
-        task = Task(agent, input_of(body.input, self._site.accepts), body.session, body.user)
+        task = Task(agent, input_of(body.input, self._site.accepts), body.session, body.user, body.busy)
         # Repeated in `StoredRuns`, not shared: every request would pay for one more call.
         if b"text/event-stream" in header(scope, b"accept"):
             numbered = Numbered()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -54,12 +54,14 @@ class RunBody(msgspec.Struct, forbid_unknown_fields=True):
     """The body of `POST /agents/{name}/runs`. `input` is text, or parts: texts and attachments.
 
     `within` adds the events of runs within to the stream, such as those of a team's members.
+    `busy` is the way of the run with a session in use, as of `Runtime.run`.
     """
 
     input: str | list[InputPart]
     session: str | None = None
     user: str | None = None
     within: bool = False
+    busy: Literal["enqueue", "reject", "interrupt", "rollback"] | None = None
 
 
 class _RunAnswer(msgspec.Struct):
@@ -142,7 +144,10 @@ def _make_part(part: _Text | _Attached, where: str, accepts: Accepts) -> Part:
         raise HttpError(exc.status, exc.code, f"{where}: {exc.message}", exc.hint) from exc
 
 
-_INPUT = 'It takes {"input": text or parts, "session": text or null, "user": text or null}.'
+_INPUT = (
+    'It takes {"input": text or parts, "session": text or null, "user": text or null, "busy": "enqueue", "reject", '
+    '"interrupt", "rollback" or null}.'
+)
 _PARTS = (
     'A part is {"type": "text", "text": ...}, or of type image, audio, video or file with "data" in base64 or "url", '
     'and perhaps "media_type" and "name".'

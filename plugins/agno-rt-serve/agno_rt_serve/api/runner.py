@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import attrs
 
@@ -30,6 +31,7 @@ class Task:
     """A run to make: an agent on an input, or on a stored run to resume, for a session and a user.
 
     `within(path, event)` makes the pieces of a stream for the events of runs within; without it they are left out.
+    `busy` is the way of the run with a session in use.
     """
 
     agent: Runnable
@@ -37,6 +39,7 @@ class Task:
     session: str | None = None
     user: str | None = None
     within: Callable[[str, Event], bytes] | None = None
+    busy: Literal["enqueue", "reject", "interrupt", "rollback"] | None = None
 
 
 class Runner:
@@ -69,7 +72,9 @@ class Runner:
     async def run(self, task: Task) -> RunResult:
         """Run to the end. Raises the run's error."""
         try:
-            return await self._runtime.run(task.agent, task.input, session=task.session, user=task.user)
+            # A session's run has a policy in any case: without one, later runs could not stop the run at once.
+            busy = task.busy or (None if task.session is None else "enqueue")
+            return await self._runtime.run(task.agent, task.input, session=task.session, user=task.user, busy=busy)
         except UsageError as error:
             self._check_agent(task, error)
             raise
@@ -102,7 +107,8 @@ class Runner:
         request: str,
     ) -> None:
         started = False
-        async with self._runtime.stream(task.agent, task.input, session=task.session, user=task.user) as events:
+        stream = self._runtime.stream(task.agent, task.input, session=task.session, user=task.user, busy=task.busy)
+        async with stream as events:
             self._streams[events.run_id] = events, task.user
             try:
                 async for each in events if task.within is None else events.within():
