@@ -57,7 +57,7 @@ _decode = msgspec.json.Decoder(Spent).decode
 
 
 class SpendLimit(Wrapper):
-    """Refuses requests once a payer has spent the window's money or tokens. A window is an hour, a day or a month (UTC).
+    """Refuses requests once a payer has spent a window's money or tokens: in an hour, a day or a month of UTC.
 
     Requests under way when the amount is used up still finish, so a window may spend a little more. A response counts
     when it has come; a request that fails or is cancelled counts nothing, because its tokens are unknown. If an amount
