@@ -47,3 +47,4 @@ from agno_rt.wrappers.fallback import Fallback as Fallback
 from agno_rt.wrappers.fallback import Hedge as Hedge
 from agno_rt.wrappers.rate_limit import RateLimit as RateLimit
 from agno_rt.wrappers.retry import Retry as Retry
+from agno_rt.wrappers.spend_limit import SpendLimit as SpendLimit

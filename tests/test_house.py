@@ -458,6 +458,7 @@ def test_the_public_surface() -> None:
         "RunStream",
         "Runnable",
         "Runtime",
+        "SpendLimit",
         "State",
         "Team",
         "Template",

@@ -22,10 +22,12 @@ from agno_rt.cli.tables import counted
 from agno_rt.cli.target import configuration
 from agno_rt.config import Config, ConfigWarning
 from agno_rt.errors import AgnoError
+from agno_rt.failures import must_pass, named
+from agno_rt.keys.key_file import KeyFile
 from agno_rt.plugins import PluginHost
 from agno_rt.project import Project, check_tables, load_project
 from agno_rt.readiness import check_ready
-from agno_rt.runnable import Runnable
+from agno_rt.runnable import Runnable, list_parts
 from agno_rt.runtime import Runtime
 
 __all__ = ["Line", "examine"]
@@ -35,6 +37,8 @@ Status: TypeAlias = Literal["ok", "note", "warning", "error"]
 _LEAST_PYTHON = (3, 11)
 _PACKAGES = ("trio", "msgspec", "attrs", "pluggy")
 _PORT = 7777
+_REACH_SECONDS = 15.0
+"""The longest wait for the connection to a model's server."""
 
 
 @attrs.frozen
@@ -47,8 +51,11 @@ class Line:
     hint: str = ""
 
 
-def examine(config: str | None) -> Iterator[Line]:
-    """Yield the findings about each part in turn; a broken part does not end the examination."""
+def examine(config: str | None, *, online: bool = False) -> Iterator[Line]:
+    """Yield the findings about each part in turn; a broken part does not end the examination.
+
+    With `online`, the servers of the agents' models are reached, but not asked.
+    """
     yield from _check_versions()
     try:
         read = configuration(config)
@@ -65,7 +72,11 @@ def examine(config: str | None) -> Iterator[Line]:
     yield of_memory
     # A broken memory is reported once, not again for each agent.
     if project is not None:
-        yield from trio.run(_check_agents, project if of_memory.status == "ok" else _with_default_memory(project))
+        with_memory = project if of_memory.status == "ok" else _with_default_memory(project)
+        yield from trio.run(_check_agents, with_memory)
+        if online:
+            yield from trio.run(_reach_servers, with_memory)
+    yield from _check_keys()
     yield from _check_port(read, host)
 
 
@@ -173,6 +184,49 @@ async def _check_agent(runtime: Runtime, name: str, agent: Runnable) -> list[Lin
     if not isinstance(agent, Agent):
         return [Line("ok", "agents", f"{agent.kind} {name} can answer"), *lines]
     return [Line("ok", "agents", f"agent {name} can answer, with {name_model(agent)}"), *lines]
+
+
+def _check_keys() -> Iterator[Line]:
+    """Yield the names of the keys in the user's file, or the fault of the file; nothing without a file."""
+    file = KeyFile()
+    try:
+        names = file.names()
+    except AgnoError as exc:
+        yield Line("error", "keys", exc.message, exc.hint)
+        return
+    if names:
+        yield Line("ok", "keys", f"{counted(len(names), 'key')} in {file.shown}: {', '.join(names)}")
+
+
+async def _reach_servers(project: Project) -> list[Line]:
+    """Return whether the servers of the agents' models can be reached; models without a server are left out."""
+    lines: dict[str, Line] = {}
+    async with project.runtime() as runtime:
+        for agent in project.runnables.values():
+            for part in list_parts(agent):
+                spec = part.model if isinstance(part, Agent) else None
+                if isinstance(spec, str) and spec not in lines:
+                    line = await _reach_server(runtime, spec)
+                    lines |= {spec: line} if line is not None else {}
+    return list(lines.values())
+
+
+async def _reach_server(runtime: Runtime, spec: str) -> Line | None:
+    try:
+        warm = getattr(runtime.model(spec), "warm", None)
+        if warm is None:
+            return None
+        with trio.fail_after(_REACH_SECONDS):
+            await warm()
+    except trio.TooSlowError:
+        return Line("warning", "models", f"the server of {spec} gave no answer within {_REACH_SECONDS:g} s")
+    except AgnoError as exc:
+        return Line("warning", "models", exc.message, exc.hint)
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
+        return Line("warning", "models", f"the server of {spec} could not be tried: {named(exc)}")
+    return Line("ok", "models", f"the server of {spec} can be reached")
 
 
 def _check_port(read: Config, host: PluginHost) -> Iterator[Line]:

@@ -75,3 +75,33 @@ def test_an_unknown_model_is_a_wrong_word(agno: Agno) -> None:
     done = agno("models", "check", "opena:m")
     assert done.returncode == 2
     assert "Did you mean 'openai'?" in done.stderr
+
+
+async def test_doctor_reaches_servers_online(agno: Agno, project: Path) -> None:
+    """With --online, `doctor` reaches the servers of the agents' models, and sends neither key nor question."""
+    async with open_wire_server(WireReply((b"{}",))) as server:
+        table = '[plugins.openai.servers.NAME]\nbase_url = "URL/v1"\napi_key = "sk-planted-0123"\n'
+        agents = '[agents.good]\nmodel = "openai:here:m"\n[agents.bad]\nmodel = "openai:gone:m"\n'
+        here = table.replace("NAME", "here").replace("URL", server.url)
+        gone = table.replace("NAME", "gone").replace("URL", "http://127.0.0.1:9")
+        (project / "agno-rt.toml").write_text(f"{agents}{here}{gone}[plugins.serve]\nport = 0\n")
+        offline = await trio.to_thread.run_sync(agno, "doctor")
+        assert server.connections == 0
+        online = await trio.to_thread.run_sync(agno, "doctor", "--online")
+    assert "can be reached" not in offline.stdout
+    assert "the server of openai:here:m can be reached" in online.stdout
+    assert "! openai:gone:m cannot be reached" in online.stdout
+    assert [each.method for each in server.requests] == ["HEAD"]
+    assert "sk-planted" not in f"{online.stdout}{online.stderr}{server.requests}"
+
+
+def test_doctor_lists_the_names_of_keys(agno: Agno, tmp_path: Path) -> None:
+    """`doctor` lists the names of the kept keys, and a file that others can read is an error."""
+    agno("keys", "set", "ACME_KEY", input="sk-planted-0123")
+    done = agno("doctor")
+    assert "✓ 1 key in ~/.config/agno-rt/keys.toml: ACME_KEY" in done.stdout
+    assert "sk-planted" not in done.stdout + done.stderr
+    (tmp_path / ".config" / "agno-rt" / "keys.toml").chmod(0o644)
+    done = agno("doctor")
+    assert done.returncode == 1
+    assert "can be read by others" in done.stdout

@@ -18,13 +18,15 @@ __all__ = ["command"]
 
 @click.command("doctor")
 @config_option
+@click.option("--online", is_flag=True, help="Connect to the servers of your agents' models, without a key.")
 @json_option
 @debug_option
-def command(config: str | None, as_json: bool) -> int:
+def command(config: str | None, online: bool, as_json: bool) -> int:
     """Check Python, plugins, models, memory, agents and the port.
 
     Each line says what was found, and what to do if something is missing. Toolkits are opened for a moment; no model is
-    loaded or asked, and nothing is changed. The exit code is 1 if something is broken.
+    loaded or asked, and nothing is changed. With --online, the servers of models are reached, and still not asked. The
+    exit code is 1 if something is broken.
     """
     from agno_rt.cli.checkup import examine
     from agno_rt.cli.tables import print_json_lines
@@ -32,7 +34,7 @@ def command(config: str | None, as_json: bool) -> int:
     # The path of a console script lacks the current folder, where the project's modules lie.
     sys.path.insert(0, os.getcwd())
     lines = []
-    for line in examine(config):
+    for line in examine(config, online=online):
         lines.append(line)
         if not as_json:
             _print_check(line)
