@@ -7,6 +7,7 @@ the last writes may be lost when the power fails. Several processes may share a 
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 import sqlite3
@@ -40,7 +41,17 @@ from agno_rt.hookspecs import Register, hookimpl
 from agno_rt.limits import LimitStatistics
 from agno_rt.memory import DamagedWarning, Fact, Session, SessionInfo, first_words, session_title
 from agno_rt.messages import Message
-from agno_rt.run_store import Approval, ApprovalStatus, Decision, Entry, RunChange, RunRecord, RunStatus, Signal
+from agno_rt.run_store import (
+    Approval,
+    ApprovalStatus,
+    Decision,
+    Entry,
+    Renewal,
+    RunChange,
+    RunRecord,
+    RunStatus,
+    Signal,
+)
 
 __all__ = ["BUSY_SECONDS", "SCHEMA_VERSION", "SQLiteMemory"]
 
@@ -188,6 +199,25 @@ class SQLiteMemory:
     async def signals(self, run: str, *, after: int = 0) -> list[Signal]:
         """See `SignalStore.signals`."""
         return await self._read(_runs.list_signals, run, after)
+
+    async def add_approvals(self, run: str, approvals: Sequence[Approval], *, owner: str) -> None:
+        """See `FlowStore.add_approvals`."""
+        await self._write(_runs.add_approvals, run, tuple(approvals), owner, self._clock())
+
+    async def renew_run(self, run: str, renewal: Renewal, *, owner: str) -> None:
+        """See `FlowStore.renew_run`."""
+        await self._write(_runs.renew_run, run, renewal, owner, self._clock())
+
+    async def find_due(self, agents: Sequence[str], *, before: float, limit: int = 100) -> list[RunRecord]:
+        """See `FlowStore.find_due`."""
+        return await self._list(_runs.find_due, tuple(agents), before, limit)
+
+    async def prune_runs(
+        self, *, older_than: float | None = None, keep: int | None = None, dry_run: bool = False
+    ) -> list[str]:
+        """See `FlowStore.prune_runs`."""
+        prune = functools.partial(_runs.prune_runs, dry_run=dry_run)
+        return await (self._read if dry_run else self._write)(prune, older_than, keep, self._clock())
 
     async def delete_run(self, run: str) -> bool:
         """See `RunStore.delete_run`."""
