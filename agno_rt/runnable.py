@@ -14,7 +14,19 @@ from agno_rt.memory import MemoryPolicy
 from agno_rt.messages import Message
 from agno_rt.result import RunResult
 
-__all__ = ["Ask", "Drawing", "DrawingForm", "Flow", "Group", "OnError", "Runnable", "Stop", "draw", "list_parts"]
+__all__ = [
+    "Again",
+    "Ask",
+    "Drawing",
+    "DrawingForm",
+    "Flow",
+    "Group",
+    "OnError",
+    "Runnable",
+    "Stop",
+    "draw",
+    "list_parts",
+]
 
 OnError: TypeAlias = Literal["cancel", "keep"]
 DrawingForm: TypeAlias = Literal["series", "parallel", "choice", "loop", "parts"]
@@ -128,6 +140,13 @@ class Stop:
     """The answer of a workflow that ends early, from `Flow.stop`: the `reason` is the content of its result."""
 
     reason: str = ""
+
+
+@attrs.frozen
+class Again:
+    """The answer of a workflow that goes on with a new journal, from `Flow.again`; `input` is the next input."""
+
+    input: Any
 
 
 class Group:
@@ -269,6 +288,15 @@ class Flow:
         """Return the answer of a run that ends early: `return flow.stop("declined")`.
 
         The type is `Never`, so that checkers accept it in functions of any type.
+        """
+        raise NotImplementedError
+
+    def again(self, input: Any) -> Never:
+        """Return the answer of a run that begins again, with a new journal: `return flow.again(rest)`.
+
+        The run keeps its id, its caller, its budgets, and the signals that it has not received. The journal so far
+        moves to a run of its own; `agno-rt runs show` names the runs before and after. The input may be what
+        `Flow.run` takes. The type is `Never` as for `stop`.
         """
         raise NotImplementedError
 

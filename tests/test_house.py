@@ -424,6 +424,7 @@ def test_the_public_surface() -> None:
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = importlib.import_module("agno_rt").no_such_name
     assert sorted(offered) == [
+        "Again",
         "Agent",
         "AgentPool",
         "AgnoError",
@@ -458,6 +459,7 @@ def test_the_public_surface() -> None:
         "Runnable",
         "Runtime",
         "State",
+        "Stop",
         "Team",
         "Template",
         "Tool",

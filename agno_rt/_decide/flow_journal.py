@@ -129,9 +129,9 @@ def _describe_value(value: Any) -> Any:
         return getattr(value, "name", None) or f"{type(value).__module__}.{type(value).__qualname__}"
 
 
-def child_id(run: str, path: str) -> str:
-    """Return the id of the run within `run` at the path: whoever resumes `run` finds the same id."""
-    return hashlib.blake2b(f"{run}/{path}".encode(), digest_size=12).hexdigest()
+def child_id(journal: str, path: str) -> str:
+    """Return the id of the run at the path, by the name of the journal around: whoever resumes finds the same id."""
+    return hashlib.blake2b(f"{journal}/{path}".encode(), digest_size=12).hexdigest()
 
 
 def entries_before(entries: Sequence[Entry], run: str, path: str) -> list[Entry]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import attrs
@@ -32,18 +32,33 @@ from agno_rt._decide.journal import (
 )
 from agno_rt._decide.tool_results import Told
 from agno_rt._decide.turns import Turns
-from agno_rt.errors import AgnoError, BackendError, code_of
+from agno_rt.errors import AgnoError, BackendError, UsageError, code_of
 from agno_rt.failures import add_note, must_pass, named, text_of
 from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelResponse
-from agno_rt.run_store import Appending, Approval, RunChange, RunConflict, RunRecord, RunStatus, RunStore
+from agno_rt.run_store import (
+    Appending,
+    Approval,
+    FlowStore,
+    Renewal,
+    RunChange,
+    RunConflict,
+    RunRecord,
+    RunStatus,
+    RunStore,
+)
 
-__all__ = ["END_SECONDS", "Journal"]
+__all__ = ["END_SECONDS", "Journal", "text_of_input"]
 
 T = TypeVar("T")
 
 END_SECONDS = 5.0
 """Seconds to store the end of a run that is being cancelled."""
+
+
+def text_of_input(input: Sequence[Message]) -> str:
+    """Return the text of the last user message, for lists of runs."""
+    return next((message.text for message in reversed(input) if message.role == "user"), "")
 
 
 class Journal(msgspec.Struct, eq=False):
@@ -52,7 +67,8 @@ class Journal(msgspec.Struct, eq=False):
     `state` encodes the session's state. `decided` has the approvals of a run that was paused, by turn and call;
     `waiting` has the approvals for which the run pauses now. `gone` is called when the run is no longer under way.
     `owe` takes a function that stores the run's end, to call again later if the end cannot be stored now. `output` and
-    `again` are a workflow's for its end, see `Ended`. `forced` tells that the run was taken over by force.
+    `again` are a workflow's for its end, see `Ended`. `forced` tells that the run was taken over by force. `first` is
+    the first entry, once it is stored.
     """
 
     store: RunStore
@@ -71,6 +87,7 @@ class Journal(msgspec.Struct, eq=False):
     output: msgspec.Raw = NO_STATE
     again: tuple[str, ...] = ()
     forced: bool = False
+    first: Begun | None = None
 
     @property
     def input(self) -> tuple[Message, ...]:
@@ -78,10 +95,38 @@ class Journal(msgspec.Struct, eq=False):
         assert self.replay is not None
         return self.replay.begun.input
 
+    @property
+    def id(self) -> str:
+        """The name of this journal, different for each journal of a run: the run's id, for the first one."""
+        before = 0 if self.first is None else self.first.generation
+        return f"{self.record.id}~{before + 1}" if before else self.record.id
+
+    def flow_store(self, what: str) -> FlowStore:
+        """Return the store as a `FlowStore`. Raises `UsageError`, naming `what` needs one."""
+        if isinstance(self.store, FlowStore):
+            return self.store
+        hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
+        raise UsageError(f"{what} needs a FlowStore; {type(self.store).__name__} is not one", hint=hint)
+
     async def begin(self, begun: Begun) -> None:
         """Store the run, with its input and the messages shown to the model."""
         await self._stored(self.store.create_run(self.record, [encode_entry(0, begun, time.time())]))
-        self.begun, self.seq = True, 1
+        self.begun, self.seq, self.first = True, 1, begun
+
+    async def renew(self, begun: Begun, taken: Sequence[int]) -> None:
+        """End this journal and begin the next, in one step; `taken` has the numbers of the signals that were received.
+
+        Raises `UsageError` for a store that cannot.
+        """
+        store = self.flow_store("flow.again")
+        async with self.turn:
+            begun.state = self._state()
+            now, archive = time.time(), f"{self.record.id}~{begun.generation}"
+            last, first = encode_entry(self.seq, Ended("continued"), now), encode_entry(0, begun, now)
+            renewal = Renewal(archive, last, first, text_of_input(begun.input), taken)
+            await self._stored(store.renew_run(self.record.id, renewal, owner=self.owner))
+            self.seq, self.first, self.replay = 1, begun, None
+            self.decided, self.waiting, self.again = {}, (), ()
 
     async def answered(self, turns: Turns, response: ModelResponse) -> None:
         """Store a response of the model, before the run acts on the response."""

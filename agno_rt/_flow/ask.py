@@ -79,7 +79,8 @@ class Questions:
     def _make_approval(self, place: Place, question: Ask, schema: Any) -> Approval:
         now, job = time.time(), self._job
         # An id that follows from the run and the place: a question asked again after a crash is the same question.
-        digest = hashlib.blake2b(f"{job.run_id}/{place.path}".encode(), digest_size=4).hexdigest()
+        journal = self._record.journal_for("a question").id
+        digest = hashlib.blake2b(f"{journal}/{place.path}".encode(), digest_size=4).hexdigest()
         return Approval(
             f"{job.run_id}.{digest}",
             job.run_id,

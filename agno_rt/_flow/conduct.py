@@ -6,7 +6,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import msgspec
+import trio
 
+from agno_rt._decide.flow_input import input_for_run
+from agno_rt._decide.input import as_messages
 from agno_rt._decide.journal import Replay
 from agno_rt._decide.turns import Turns
 from agno_rt._drive.job import AskedWithin, Job, Resolved
@@ -20,7 +23,7 @@ from agno_rt.failures import must_pass, named
 from agno_rt.messages import Message
 from agno_rt.result import RunResult
 from agno_rt.run_store import SignalsWaiting
-from agno_rt.runnable import Flow, Runnable, Stop
+from agno_rt.runnable import Again, Flow, Runnable, Stop
 
 __all__ = ["ResolvedFlow", "conduct"]
 
@@ -43,10 +46,15 @@ class ResolvedFlow(Resolved, kw_only=True):
 async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
     """Call the runnable's `conduct`, and take in the answer; or store the pause of a flow that waits for people."""
     flow, usage = LiveFlow(job, turns), turns.usage
+    flow.spend_before()
     while True:
         answer = await _call_conduct(job, flow)
         if not flow.waits.scope.cancelled_caught:
-            return _take_answer(job, turns, answer)
+            if not isinstance(answer, Again):
+                return _take_answer(job, turns, answer)
+            await _begin_again(job, turns, flow, answer)
+            flow, usage = LiveFlow(job, turns), turns.usage
+            continue
         try:
             return await _pause(job, turns, flow)
         except SignalsWaiting:
@@ -73,6 +81,19 @@ async def _call_conduct(job: Job[ResolvedFlow], flow: LiveFlow) -> Any:
         if isinstance(bare, AgnoError):
             raise bare from bare.__cause__
         raise HookError(f"{job.agent or 'a runnable'} failed: {named(bare)}", hook="conduct") from bare
+
+
+async def _begin_again(job: Job[ResolvedFlow], turns: Turns, flow: LiveFlow, answer: Again) -> None:
+    """Give the run its next input, and a stored run its next journal. The messages of the run are the last input's."""
+    await trio.lowlevel.checkpoint()  # in memory nothing waits, and a run may begin again for ever
+    job.input = as_messages(input_for_run(answer.input))
+    journal = job.journal
+    if journal is not None:
+        assert journal.first is not None, "the run has begun"
+        generation, code_version = journal.first.generation + 1, job.resolved.code_version
+        more = {"input": job.input, "usage": turns.usage, "generation": generation, "code_version": code_version}
+        await journal.renew(msgspec.structs.replace(journal.first, **more), sorted(flow.record.taken_signals))
+    turns.begin(turns.messages[: turns.own], job.input)
 
 
 def _take_answer(job: Job[ResolvedFlow], turns: Turns, answer: Any) -> None:

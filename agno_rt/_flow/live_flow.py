@@ -40,7 +40,7 @@ from agno_rt.limits import Limits
 from agno_rt.messages import Usage
 from agno_rt.models import NO_USAGE
 from agno_rt.result import RunResult
-from agno_rt.runnable import Ask, Flow, OnError, Runnable, Stop
+from agno_rt.runnable import Again, Ask, Flow, OnError, Runnable, Stop
 from agno_rt.workflows.functions import SCOPE, StepFunction
 
 __all__ = ["LiveFlow"]
@@ -80,6 +80,12 @@ class LiveFlow(Flow):
         finally:
             SCOPE.reset(token)
 
+    def spend_before(self) -> None:
+        """Count the usage of earlier journals of a resumed run."""
+        replay = None if self._job.journal is None else self._job.journal.replay
+        if replay is not None and replay.begun.usage is not None:
+            self._spend(replay.begun.usage)
+
     @property
     def path(self) -> str:
         """See `Flow.path`."""
@@ -100,7 +106,7 @@ class LiveFlow(Flow):
         given = input_for_run(input)
         if not self.record.is_stored:
             return await self._run(runnable, given, AskedWithin(session, self.user, self.deps, path=place.path))
-        child, began = child_id(self.run_id, place.path), time.time()
+        child, began = child_id(self.record.journal_for(name).id, place.path), time.time()
         digest = digest_of(getattr(runnable, "name", ""), session, as_messages(given))
         done = self._find(place, digest)
         if done is not None:
@@ -249,6 +255,10 @@ class LiveFlow(Flow):
     def stop(self, reason: str = "") -> Never:
         """See `Flow.stop`."""
         return Stop(reason)  # type: ignore[misc]  # see there
+
+    def again(self, input: Any) -> Never:
+        """See `Flow.again`."""
+        return Again(input)  # type: ignore[misc]  # see there
 
     @contextmanager
     def limits(self, limits: Limits | Mapping[str, Any]) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -23,14 +23,18 @@ _NOTHING_YET = FlowReplay()
 
 
 class FlowRecord:
-    """The recorded steps of one run. Without a journal nothing is recorded, and each step is new."""
+    """The recorded steps of one run. Without a journal nothing is recorded, and each step is new.
 
-    __slots__ = ("_failures", "_journal", "_late", "_related", "_replay")
+    `taken_signals` has the numbers of the signals that steps have taken.
+    """
+
+    __slots__ = ("_failures", "_journal", "_late", "_related", "_replay", "taken_signals")
 
     def __init__(self, job: Job[Any]) -> None:
         self._journal: Journal | None = job.journal
         replay = None if job.journal is None else job.journal.replay
         self._replay = _NOTHING_YET if replay is None else FlowReplay(replay.steps)
+        self.taken_signals: set[int] = set(self._replay.signals)
         self._failures: list[tuple[AgnoError, str]] = []
         self._related: list[tuple[BaseException, BaseException]] = []
         # Ends of blocks, to be stored together with the next step: no step after a block may be stored without it.
@@ -107,11 +111,6 @@ class FlowRecord:
         """Record the beginning of a step."""
         if self._journal is not None:
             await self._add(self._journal, StepBegun(place.path, place.trail, digest, until))
-
-    @property
-    def taken_signals(self) -> Collection[int]:
-        """The numbers of the signals taken by steps of an earlier process."""
-        return self._replay.signals
 
     async def end(self, place: Place, digest: str, value: bytes, *, began: float, **more: Any) -> None:
         """Record the value of a step; `more` are further fields of `StepEnded`."""

@@ -62,6 +62,7 @@ class Signals:
             await self._waits.wait(scope, seconds, pauses=until is None)
         try:
             await self._record.end(place, digest, signal.value, began=began, signal=signal.seq)
+            self._record.taken_signals.add(signal.seq)
         except BaseException:
             self._left[name].insert(0, signal)
             raise

@@ -23,7 +23,7 @@ from agno_rt._drive.execute import execute
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import Asked, AskedWithin, Job, Resolved
 from agno_rt._drive.scopes import check_in_trio
-from agno_rt._drive.write_journal import END_SECONDS, Journal
+from agno_rt._drive.write_journal import END_SECONDS, Journal, text_of_input
 from agno_rt._runtime.completed import read_completed
 from agno_rt._runtime.owners import new_owner, process_of, runtime_of, seems_alive
 from agno_rt._schema.pydantic_types import plain_value
@@ -164,12 +164,13 @@ class StoredRuns:
             raise
         journal = self._journal(store, record)
         journal.replay, journal.seq, journal.begun, journal.forced = replay, len(entries), True, resume.force
+        journal.first = replay.begun
         journal.decided = {(each.turn, each.call.id): each for each in approvals}
         return journal
 
     def _new_journal(self, job: Job[Any]) -> Journal:
         store = self._store
-        asked = next((message.text for message in reversed(job.input) if message.role == "user"), "")
+        asked = text_of_input(job.input)
         session = None if job.session is None else job.session.id
         parent = None if job.outer is None else job.outer.run_id
         record = RunRecord(

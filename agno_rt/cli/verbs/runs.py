@@ -293,6 +293,8 @@ def _list_facts(record: RunRecord) -> list[tuple[str, str]]:
         ("user", record.user or ""),
         ("within", record.parent or ""),
         ("forked from", record.origin or ""),
+        ("goes on from", record.continues or ""),
+        ("goes on in", record.continued_by or ""),
         ("begun", when(record.created_at)),
         ("changed", when(record.updated_at)),
         ("input", record.input),
