@@ -16,6 +16,7 @@ from agno_rt.messages import Message, ToolCall
 
 __all__ = [
     "ASK",
+    "MOST_APPROVALS",
     "Appending",
     "Approval",
     "ApprovalConflict",
@@ -46,6 +47,9 @@ EntryKind: TypeAlias = Literal[
 ApprovalKind: TypeAlias = Literal["approval", "input", "external"]
 ASK = "ask"
 """The name of the call in an approval that is a workflow's question."""
+
+MOST_APPROVALS = 10_000
+"""The most approvals of one run that are read."""
 
 ApprovalStatus: TypeAlias = Literal["pending", "approved", "denied", "answered", "expired"]
 

@@ -32,6 +32,7 @@ from agno_rt._decide.journal import (
 )
 from agno_rt._decide.tool_results import Told
 from agno_rt._decide.turns import Turns
+from agno_rt._drive.news import News
 from agno_rt.errors import AgnoError, BackendError, UsageError, code_of
 from agno_rt.failures import add_note, must_pass, named, text_of
 from agno_rt.messages import Message, ToolCall
@@ -68,7 +69,8 @@ class Journal(msgspec.Struct, eq=False):
     `waiting` has the approvals for which the run pauses now. `gone` is called when the run is no longer under way.
     `owe` takes a function that stores the run's end, to call again later if the end cannot be stored now. `output` and
     `again` are a workflow's for its end, see `Ended`. `forced` tells that the run was taken over by force. `first` is
-    the first entry, once it is stored.
+    the first entry, once it is stored. `news` tells of decisions and signals. `wakes` is set if the runtime wakes
+    paused runs, `is_within` for a run within a flow, which the flow wakes.
     """
 
     store: RunStore
@@ -76,6 +78,7 @@ class Journal(msgspec.Struct, eq=False):
     owner: str
     gone: Callable[[], None]
     owe: Callable[[Callable[[], Awaitable[None]]], None]
+    news: News
     replay: Replay | None = None
     waiting: tuple[Approval, ...] = ()
     decided: dict[tuple[int, str], Approval] = {}
@@ -88,6 +91,8 @@ class Journal(msgspec.Struct, eq=False):
     again: tuple[str, ...] = ()
     forced: bool = False
     first: Begun | None = None
+    wakes: bool = False
+    is_within: bool = False
 
     @property
     def input(self) -> tuple[Message, ...]:
@@ -184,27 +189,41 @@ class Journal(msgspec.Struct, eq=False):
             await self._stored(self.store.write_run(self.record.id, entries, owner=self.owner))
             self.seq += len(entries)
 
-    async def pause(self, signals: int | None = None) -> None:
+    async def ask(self, approval: Approval) -> None:
+        """Store an approval while the run is under way, so that people may decide; without a `FlowStore`, later."""
+        if isinstance(self.store, FlowStore):
+            await self._stored(self.store.add_approvals(self.record.id, [approval], owner=self.owner))
+            self.decided[0, approval.call.id] = approval
+
+    async def pause(
+        self, signals: int | None = None, wakes_at: float | None = None, *, waits_for: Sequence[str] = ()
+    ) -> None:
         """Store the pause and the new approvals in `waiting`. No process owns the run after that.
 
-        Raises `SignalsWaiting` if the run has more than so many `signals`.
+        The run goes on by itself at `wakes_at`, or when an approval expires. Raises `SignalsWaiting` if the run has
+        more than so many `signals`, or if a stored approval of `waits_for` was decided meanwhile.
         """
         # A workflow also waits for the approvals of the runs within, which these have stored.
-        new = [
-            each
-            for each in self.waiting
-            if each.run == self.record.id and (each.turn, each.call.id) not in self.decided
-        ]
-        await self._let_go(
-            Paused([each.id for each in self.waiting]), RunChange("paused", approvals=new, signals=signals)
+        own = [each for each in self.waiting if each.run == self.record.id]
+        new = [each for each in own if (each.turn, each.call.id) not in self.decided]
+        ends = [each for each in (wakes_at, *(approval.expires_at for approval in self.waiting)) if each is not None]
+        change = RunChange(
+            "paused",
+            approvals=new,
+            signals=signals,
+            wakes_at=None if self.is_within else min(ends, default=None),
+            waits_for=waits_for,
         )
+        await self._let_go(Paused([each.id for each in self.waiting]), change)
 
     async def end(self, status: RunStatus, content: str, error: BaseException | None, append: Appending | None) -> None:
         """Store the end of the run and its messages for the session in one step. An incomplete run can go on later."""
         text = None if error is None else text_of(error)
         code = None if error is None else code_of(error)
         ended = Ended(status, text, self.output)
-        await self._let_go(ended, RunChange(status, content, text, code, append=append))
+        # Questions of branches that others cancelled.
+        withdrawn = [each.id for each in self.decided.values() if each.status == "pending"] if self.decided else ()
+        await self._let_go(ended, RunChange(status, content, text, code, append=append, withdrawn=withdrawn))
 
     async def broken_off(self, status: RunStatus, content: str, error: BaseException) -> None:
         """Store the end of a run without an answer, even while the run is being cancelled.

@@ -15,14 +15,14 @@ from agno_rt._decide.turns import Turns
 from agno_rt._drive.job import AskedWithin, Job, Resolved
 from agno_rt._drive.scopes import cause
 from agno_rt._drive.tool_threads import Workers
+from agno_rt._drive.write_journal import Journal
 from agno_rt._flow.live_flow import LiveFlow
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.errors import AgnoError, HookError
-from agno_rt.events import ApprovalAsked
 from agno_rt.failures import must_pass, named
 from agno_rt.messages import Message
 from agno_rt.result import RunResult
-from agno_rt.run_store import SignalsWaiting
+from agno_rt.run_store import MOST_APPROVALS, SignalsWaiting
 from agno_rt.runnable import Again, Flow, Runnable, Stop
 
 __all__ = ["ResolvedFlow", "conduct"]
@@ -58,12 +58,14 @@ async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
         try:
             return await _pause(job, turns, flow)
         except SignalsWaiting:
-            # A signal came between the flow's last look and its pause: go on from the journal, as a new process would.
+            # A signal or a decision came between the flow's last look and its pause: go on from the journal, as a new
+            # process would.
             assert job.journal is not None
-            _, entries = await job.journal.store.load_run(job.run_id)
-            job.journal.replay, job.journal.waiting = Replay.of(job.run_id, entries), ()
-            turns.usage = usage
+            await _load_journal(job.run_id, job.journal)
+            flow.take_back_all()
+            turns.usage, announced = usage, flow.questions.announced
             flow = LiveFlow(job, turns, counts_budget=False)
+            flow.questions.announced = announced
 
 
 async def _call_conduct(job: Job[ResolvedFlow], flow: LiveFlow) -> Any:
@@ -81,6 +83,14 @@ async def _call_conduct(job: Job[ResolvedFlow], flow: LiveFlow) -> Any:
         if isinstance(bare, AgnoError):
             raise bare from bare.__cause__
         raise HookError(f"{job.agent or 'a runnable'} failed: {named(bare)}", hook="conduct") from bare
+
+
+async def _load_journal(run: str, journal: Journal) -> None:
+    """Read the journal and the approvals of a run that cannot pause yet, as a new process would."""
+    _, entries = await journal.store.load_run(run)
+    approvals = await journal.store.approvals(run=run, limit=MOST_APPROVALS)
+    journal.replay, journal.waiting = Replay.of(run, entries), ()
+    journal.decided = {(each.turn, each.call.id): each for each in approvals}
 
 
 async def _begin_again(job: Job[ResolvedFlow], turns: Turns, flow: LiveFlow, answer: Again) -> None:
@@ -117,12 +127,13 @@ async def _pause(job: Job[ResolvedFlow], turns: Turns, flow: LiveFlow) -> None:
     """Store the pause. Raises `SignalsWaiting` if the flow has not seen all of its signals."""
     assert job.journal is not None, "only a stored flow waits for people"
     job.journal.waiting = waiting = tuple(flow.questions.waiting)
-    await job.journal.pause(flow.signals.seen)
+    wakes_at = flow.waits.wakes_at
+    await job.journal.pause(flow.signals.seen, wakes_at, waits_for=[each.id for each in waiting])
     turns.pause()
-    if job.emitter is not None:
-        for each in waiting:
-            if each.run == job.run_id:
-                job.emitter.post(ApprovalAsked(job.run_id, each.id, each.call, each.kind, each.reason))
+    if isinstance(job.asked, AskedWithin):
+        job.asked.wakes_at = wakes_at
+    for each in waiting:
+        flow.questions.announce(each)
 
 
 def _encode_answer(name: str, answer: object) -> str:

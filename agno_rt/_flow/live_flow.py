@@ -13,7 +13,7 @@ import attrs
 import msgspec
 
 from agno_rt import events
-from agno_rt._decide.budget import budget_of
+from agno_rt._decide.budget import Budget, budget_of
 from agno_rt._decide.flow_input import input_for_run
 from agno_rt._decide.flow_journal import StoredResult, child_id, digest_of, store_result
 from agno_rt._decide.flow_paths import Place, PlaceCounter
@@ -30,7 +30,7 @@ from agno_rt._flow.record import FlowRecord
 from agno_rt._flow.scope import Scope
 from agno_rt._flow.signals import Signals
 from agno_rt._flow.step import call_step_function
-from agno_rt._flow.waits import Waits
+from agno_rt._flow.waits import Wait, Waits
 from agno_rt._schema.generics import OutputT
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.agent import limits_of
@@ -51,10 +51,18 @@ _BLOCK_LIMITS = frozenset(("tool_calls", "input_tokens", "output_tokens", "token
 """The fields of `Limits` that `Flow.limits` accepts: the others hold for a whole run or a whole runtime."""
 
 
+@attrs.frozen
+class _PausedRun:
+    """The usage of a paused run within, and what was counted in the budgets around it."""
+
+    usage: Usage
+    meter: Budget | None
+
+
 class LiveFlow(Flow):
     """The flow of one run; the first scope belongs to the task of the run."""
 
-    __slots__ = ("_counts_budget", "_job", "_turns", "questions", "record", "signals", "waits")
+    __slots__ = ("_counts_budget", "_job", "_paused", "_turns", "questions", "record", "signals", "waits")
 
     def __init__(self, job: Job[Any], turns: Turns, *, counts_budget: bool = True) -> None:
         self.run_id = job.run_id
@@ -64,11 +72,13 @@ class LiveFlow(Flow):
         self.deps = job.asked.deps
         self._job = job
         self._turns = turns
-        self.waits = Waits()
+        journal = job.journal
+        self.waits = Waits() if journal is None else Waits(journal.news, may_sleep=journal.wakes)
         self.record = FlowRecord(job)
         self.questions = Questions(job, self.record, self.waits)
         self.signals = Signals(job.run_id, self.record, self.waits)
         self._counts_budget = counts_budget
+        self._paused: dict[str, _PausedRun] = {}
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -111,15 +121,19 @@ class LiveFlow(Flow):
         done = self._find(place, digest)
         if done is not None:
             return self._read_result(runnable, done)
-        asked = AskedWithin(session, self.user, self.deps, path=place.path, child=child)
-        asked.is_resumed, asked.is_forced = self.record.is_resumed, self.record.is_forced
-        try:
-            result = await self._run(runnable, given, asked)
-        except AgnoError as exc:
-            await self.record.fail(place, digest, exc, began=began, run=child)
-            raise
-        if result.status == "paused":
-            await self.questions.wait_with(scope, result.approvals)
+        is_resumed, result = self.record.is_resumed, None
+        while result is None or result.status == "paused":
+            asked = AskedWithin(session, self.user, self.deps, path=place.path, child=child)
+            asked.is_resumed, asked.is_forced = is_resumed, self.record.is_forced
+            try:
+                result = await self._run(runnable, given, asked)
+            except AgnoError as exc:
+                await self.record.fail(place, digest, exc, began=began, run=child)
+                raise
+            if result.status == "paused":
+                await self.questions.wait_with(scope, result.approvals, asked.wakes_at)
+                self._take_back(place.path)
+                is_resumed = True
         value = msgspec.json.encode(store_result(result, self._write_output(result)))
         await self.record.end(place, digest, value, began=began, run=child, usage=result.usage)
         return result
@@ -225,8 +239,12 @@ class LiveFlow(Flow):
         until = now + seconds if begun is None else begun.until
         if begun is None:
             await self.record.begin(place, digest, until)
-        await self._announce(place, functools.partial(self.waits.wait, scope, max(0.0, until - now)))
+        await self._announce(place, functools.partial(self._sleep, scope, until))
         await self.record.end(place, digest, b"null", began=until - seconds)
+
+    async def _sleep(self, scope: Scope, until: float) -> None:
+        await self.waits.wait(scope, Wait(until=until))
+        await scope.retake_share()
 
     async def now(self) -> float:
         """See `Flow.now`."""
@@ -366,8 +384,12 @@ class LiveFlow(Flow):
 
     async def _run(self, runnable: Runnable[Any, OutputT], input: Any, asked: AskedWithin) -> RunResult[OutputT]:
         """Run the runnable in the present task, and count the usage."""
-        turns = self._turns
-        token = SCOPE.set(None)
+        turns, outer = self._turns, OUTER.get()
+        token, meter, metered = SCOPE.set(None), None, None
+        if asked.child is not None and outer is not None and outer.budget is not None:
+            # What the run spends, with all runs within: it is taken back if the run goes on from its journal here.
+            meter = Budget(Limits(), outer.budget)
+            metered = OUTER.set(msgspec.structs.replace(outer, budget=meter))
         try:
             result: RunResult[OutputT] = await self._job.resolved.run(runnable, input, asked)
         except AgnoError as exc:
@@ -376,8 +398,24 @@ class LiveFlow(Flow):
             raise
         finally:
             SCOPE.reset(token)
+            if metered is not None:
+                OUTER.reset(metered)
         turns.usage = turns.usage + result.usage
+        if result.status == "paused":
+            self._paused[asked.path] = _PausedRun(result.usage, meter)
         return result
+
+    def _take_back(self, path: str) -> None:
+        """Count a paused run within as never begun: it goes on from its journal, and counts everything again."""
+        paused = self._paused.pop(path)
+        self._turns.usage = self._turns.usage - paused.usage
+        if paused.meter is not None and paused.meter.outer is not None:
+            paused.meter.outer.refund(paused.meter.usage, paused.meter.tool_calls)
+
+    def take_back_all(self) -> None:
+        """Count every paused run within as never begun."""
+        for path in list(self._paused):
+            self._take_back(path)
 
     def _write_output(self, result: RunResult[Any]) -> bytes:
         """Return the output of a run within as JSON; empty for a run without an output."""

@@ -15,7 +15,7 @@ from agno_rt._drive.write_journal import Journal
 from agno_rt.errors import AgnoError, UsageError
 from agno_rt.failures import leaves
 from agno_rt.messages import Usage
-from agno_rt.run_store import Approval
+from agno_rt.run_store import Approval, FlowStore
 
 __all__ = ["FlowRecord"]
 
@@ -65,6 +65,16 @@ class FlowRecord:
     def decided(self) -> Mapping[tuple[int, str], Approval]:
         """The approvals of an earlier process, by turn (0) and path."""
         return {} if self._journal is None else self._journal.decided
+
+    @property
+    def keeps_questions(self) -> bool:
+        """True if the store keeps the questions of a run under way."""
+        return self._journal is not None and isinstance(self._journal.store, FlowStore)
+
+    def note_decision(self, approval: Approval) -> None:
+        """Note the decision on a question of this run."""
+        if self._journal is not None:
+            self._journal.decided[approval.turn, approval.call.id] = approval
 
     def journal_for(self, what: str) -> Journal:
         """Return the journal. Raises `UsageError` for a run without one."""

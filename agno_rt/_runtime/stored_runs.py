@@ -6,6 +6,7 @@ Leaves opening the memory to the runtime, and questions about other processes to
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from agno_rt._drive.approvals import check_decision, wrap_answer
 from agno_rt._drive.execute import execute
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import Asked, AskedWithin, Job, Resolved
+from agno_rt._drive.news import News, signal_topic
 from agno_rt._drive.scopes import check_in_trio
 from agno_rt._drive.write_journal import END_SECONDS, Journal, text_of_input
 from agno_rt._runtime.completed import read_completed
@@ -33,9 +35,11 @@ from agno_rt.memory import MemoryBackend
 from agno_rt.result import RunResult
 from agno_rt.run_store import (
     ASK,
+    MOST_APPROVALS,
     Approval,
     Decision,
     Entry,
+    FlowStore,
     Resume,
     RunConflict,
     RunRecord,
@@ -50,11 +54,11 @@ from agno_rt.tools import Tool
 
 __all__ = ["StoredRuns", "load_run"]
 
+MOST_WOKEN = 100
+"""The most runs to wake at one look."""
+
 WATCH_SECONDS = 1.0
 """Seconds between two looks into the store for runs that another process wants cancelled."""
-
-MOST_APPROVALS = 10_000
-"""The most approvals of one run that are read."""
 
 _IN_PROCESS: WeakValueDictionary[str, StoredRuns] = WeakValueDictionary()
 """The stored runs of every runtime in this process, by the runtime's id; the only state that runtimes share.
@@ -83,6 +87,8 @@ class StoredRuns:
         self._paying = trio.Lock()
         self._watching: trio.CancelScope | None = None
         self._closing = False
+        self._news = News()
+        self._waking: trio.CancelScope | None = None
         _IN_PROCESS[runtime_of(self._owner)] = self
 
     @property
@@ -117,6 +123,7 @@ class StoredRuns:
         check_own_name(runnable)
         self._runnables.setdefault(runnable.name, runnable)
         job.journal = self._new_journal(job) if journal is None else journal
+        job.journal.is_within = isinstance(job.asked, AskedWithin)
 
     async def claim(self, resume: Resume, asked: Asked) -> Asked:
         """Take over a stored run, and return its session, user and journal.
@@ -127,8 +134,11 @@ class StoredRuns:
             raise UsageError("a stored run has a session of its own", hint="Leave session= out to resume it.")
         with _backend_errors(resume.run_id):
             journal = await self._claim(self._store, resume, asked.user)
-        found = journal.record.session, journal.record.user, asked.deps, journal
-        return AskedWithin(*found, path=asked.path) if isinstance(asked, AskedWithin) else Asked(*found)
+        if not isinstance(asked, AskedWithin):
+            return Asked(journal.record.session, journal.record.user, asked.deps, journal)
+        # The same value: the flow around reads there when the run wakes.
+        asked.session, asked.user, asked.journal = journal.record.session, journal.record.user, journal
+        return asked
 
     async def find_within(self, asked: AskedWithin, resolved: Resolved) -> RunResult | Resume | None:
         """Return the result of a run within a flow, a value to resume the run, or None for a new run."""
@@ -180,7 +190,7 @@ class StoredRuns:
 
     def _journal(self, store: RunStore, record: RunRecord) -> Journal:
         gone, owe = functools.partial(self.release, record.id), functools.partial(self._owed.__setitem__, record.id)
-        return Journal(store, record, self._owner, gone, owe)
+        return Journal(store, record, self._owner, gone, owe, self._news, wakes=self.wakes)
 
     async def fork(self, run: str, entries: int | str | None, user: str | None) -> str:
         """Store a run with the first entries of another, or those before a step; return its id.
@@ -232,7 +242,41 @@ class StoredRuns:
             if user is not None:
                 await load_run(self._store, run, user)
             text = _encode_value(value, needed=True) or "null"
-            return await store.send_signal(run, name, text.encode())
+            status = await store.send_signal(run, name, text.encode())
+            self._news.tell(signal_topic(run))
+            return status
+
+    def begin_waking(self) -> trio.CancelScope:
+        """Return the scope in which to wake runs, until `close` cancels it. Workflows may sleep outside of memory then.
+
+        Raises `UsageError` for a store that knows no times, and for a second call.
+        """
+        store = self._store
+        if not isinstance(store, FlowStore):
+            hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
+            raise UsageError(f"the memory backend {type(store).__name__} cannot wake runs: not a FlowStore", hint=hint)
+        if self._waking is not None:
+            raise UsageError("this runtime wakes runs already", hint="Call wake_runs once.")
+        self._waking = trio.CancelScope()
+        return self._waking
+
+    @property
+    def wakes(self) -> bool:
+        """True while the runtime wakes runs."""
+        return self._waking is not None
+
+    async def find_due(self, limit: int) -> list[tuple[RunRecord, Runnable]]:
+        """Return at most `limit` paused runs that are due, each with its runnable; none if the store fails."""
+        store = self._store
+        if limit < 1 or not isinstance(store, FlowStore):
+            return []
+        try:
+            due = await store.find_due(list(self._runnables), before=time.time(), limit=min(limit, MOST_WOKEN))
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
+            return []  # the next look asks again
+        return [(each, self._runnables[each.agent]) for each in due if each.id not in self._live]
 
     def is_stopped(self, record: RunRecord) -> bool:
         """Return whether a run is stored as `running` without a living owner."""
@@ -264,7 +308,9 @@ class StoredRuns:
             if found.call.name == ASK and ASK not in tools:
                 decision = wrap_answer(decision)
             check_decision(tools.get(found.call.name), found, decision)
-            return await store.decide(approval, decision)
+            decided = await store.decide(approval, decision)
+            self._news.tell(approval)
+            return decided
 
     async def _approval(self, store: RunStore, approval: str, user: str | None) -> Approval:
         known = await store.approvals(run=_run_of(approval), user=user, limit=MOST_APPROVALS)
@@ -300,6 +346,8 @@ class StoredRuns:
     def close(self) -> None:
         """Stop looking for cancellations when no run is under way, since the runtime waits for the watching task."""
         self._closing = True
+        if self._waking is not None:
+            self._waking.cancel()
         if not self._live and self._watching is not None:
             self._watching.cancel()
 
