@@ -114,9 +114,10 @@ class LiveFlow(Flow):
         scope = self._scope(name)
         place = self.take_place(scope, name)
         given = input_for_run(input)
-        if not self.record.is_stored:
+        journal = self._job.journal
+        if journal is None:
             return await self._run(runnable, given, AskedWithin(session, self.user, self.deps, path=place.path))
-        child, began = child_id(self.record.journal_for(name).id, place.path), time.time()
+        child, began = child_id(journal.id, place.path), time.time()
         digest = digest_of(getattr(runnable, "name", ""), session, as_messages(given))
         done = self._find(place, digest)
         if done is not None:

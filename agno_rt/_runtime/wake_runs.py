@@ -33,10 +33,12 @@ async def wake_runs(
     async def wake(record: RunRecord, runnable: Runnable) -> None:
         try:
             await start(runnable, Resume(record.id))
-        except (BackendError, NotFound):
-            # Another process was faster, or the run was deleted. If the backend failed, the next look finds the run.
+        except BackendError:
+            # Another process was faster. If the backend failed, the next look finds the run again.
             begun.discard(record.id)
         except AgnoError as exc:
+            if isinstance(exc, NotFound) and exc.kind == "run":
+                return  # deleted meanwhile
             # Not tried again: this runtime cannot run it, and another one may.
             text = f"run {record.id!r} of {record.agent!r} cannot go on by itself: {exc.message}\n{exc.hint}"
             warnings.warn(text, RuntimeWarning, stacklevel=2)

@@ -106,17 +106,21 @@ class InProcessRuns:
         stored, version = self._run_owned_by(run, owner), None
         check_order(run, len(stored.entries), change.entries)
         check_signals(run, len(stored.signals), change.signals)
-        self._select_known(run, change.approvals)
-        waits_for = [self._approvals[each] for each in change.waits_for if each in self._approvals]
-        check_decided(run, waits_for, self._clock())
+        if change.approvals:
+            self._select_known(run, change.approvals)
+        if change.waits_for:
+            waits_for = [self._approvals[each] for each in change.waits_for if each in self._approvals]
+            check_decided(run, waits_for, self._clock())
         self._make_room_for_run(_count_bytes(change.entries))
         if (more := change.append) is not None:
             version = await self.append(
                 more.session, more.messages, version=more.version, user=more.user, data=more.data, agent=more.agent
             )
         # From here on nothing is refused: the append was the last step that may raise.
-        self._add_approvals(run, change.approvals)
-        self._withdraw(change.withdrawn)
+        if change.approvals:
+            self._add_approvals(run, change.approvals)
+        if change.withdrawn:
+            self._withdraw(change.withdrawn)
         self._write(
             stored,
             change.entries,

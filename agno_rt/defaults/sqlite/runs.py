@@ -109,12 +109,14 @@ def change_run(
     if asked.signals is not None:
         check_signals(run, _count_signals(connection, run), asked.signals)
     approvals = _approvals.select_new(connection, run, asked.approvals, now)
-    check_decided(run, _approvals.select_known(connection, asked.waits_for), now)
+    if asked.waits_for:
+        check_decided(run, _approvals.select_known(connection, asked.waits_for), now)
     # The last step that may refuse: an append checks its session before it writes.
     version = None if append is None else _sessions.append_messages(connection, append)
     _add_entries(connection, run, asked.entries)
     _approvals.add_approvals(connection, approvals)
-    _approvals.withdraw_approvals(connection, asked.withdrawn, now)
+    if asked.withdrawn:
+        _approvals.withdraw_approvals(connection, asked.withdrawn, now)
     ended = asked.status, asked.content, asked.error, asked.code, count + len(asked.entries), now, asked.wakes_at
     connection.execute(
         "UPDATE runs SET status = ?, content = ?, error = ?, code = ?, owner = NULL, entries = ?, updated_at = ?,"
