@@ -18,6 +18,7 @@ from agno_rt.messages import ToolCall, Usage
 __all__ = [
     "ApprovalAsked",
     "Delta",
+    "Emitted",
     "Event",
     "GuardTripped",
     "MessageReceived",
@@ -188,6 +189,15 @@ class ApprovalAsked(_Event):
     reason: str = ""
 
 
+class Emitted(_Event):
+    """A workflow told something of its own, by `Flow.emit`: a `value` that JSON can carry, from the branch `path`."""
+
+    run_id: str
+    path: str
+    name: str
+    value: Any = None
+
+
 class MessageReceived(_Event):
     """A message was sent to the run under way, and the request of the next turn has the message."""
 
@@ -220,6 +230,7 @@ Event: TypeAlias = (
     | StepEnded
     | GuardTripped
     | ApprovalAsked
+    | Emitted
     | MessageReceived
     | RunEnded
 )

@@ -284,6 +284,22 @@ class Flow:
         """
         raise NotImplementedError
 
+    async def emit(self, name: str, value: Any = None) -> None:
+        """Tell the run's listeners something, as an `Emitted` event with the path of the branch.
+
+        The value must be one that JSON can carry. Nothing is recorded: a resumed run tells only what it had not told
+        before its last recorded step of the branch. Without a listener nothing happens. Raises `UsageError` for another
+        value.
+        """
+        raise NotImplementedError
+
+    async def given(self, name: str, value: bytes | None) -> bytes | None:
+        """Record a value that the caller gave with the run, and return it; in a resumed run, the recorded one.
+
+        Returns None if no value was given when the run began. Declared workflows keep their first state so.
+        """
+        raise NotImplementedError
+
     def stop(self, reason: str = "") -> Never:
         """Return the answer of a run that ends early: `return flow.stop("declined")`.
 

@@ -99,9 +99,17 @@ class FlowReplay:
         found = self._ended.get(place.path)
         return NO_USAGE if found is None or found.usage is None else found.usage
 
+    def is_at(self, scope: str, number: int, name: str) -> bool:
+        """Return whether the journal has the name at this place."""
+        return self._names.get((scope, number)) == name
+
+    def has_more(self, scope: str, number: int) -> bool:
+        """Return whether the journal has anything in the scope at this place or later."""
+        return self._lengths.get(scope, 0) > number
+
     def has_change(self, scope: str, number: int, name: str) -> bool:
         """Return whether code marked by the change may run at this place: the mark is there, or nothing is yet."""
-        return self._names.get((scope, number)) == name or self._lengths.get(scope, 0) <= number
+        return self.is_at(scope, number, name) or not self.has_more(scope, number)
 
 
 def _mismatch(problem: str, path: str) -> JournalMismatch:

@@ -35,7 +35,7 @@ from agno_rt._schema.generics import OutputT
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.agent import limits_of
 from agno_rt.errors import AgnoError, JournalMismatch, LimitExceeded, StepUncertain, UsageError
-from agno_rt.failures import text_of
+from agno_rt.failures import named, text_of
 from agno_rt.limits import Limits
 from agno_rt.messages import Usage
 from agno_rt.models import NO_USAGE
@@ -270,6 +270,35 @@ class LiveFlow(Flow):
         if self._find(place, "") is None:
             await self.record.end(place, "", b"true", began=time.time())
         return True
+
+    async def emit(self, name: str, value: Any = None) -> None:
+        """See `Flow.emit`."""
+        counter = self._scope(f"the event {name}").counter
+        emitter = self._job.emitter
+        if emitter is None or self.record.has_more(counter.path, counter.next_place[-1]):
+            return
+        try:
+            plain = msgspec.to_builtins(value, enc_hook=plain_value)
+        except (TypeError, ValueError, RecursionError) as exc:
+            hint = "Give a value that JSON can carry."
+            raise UsageError(f"the event {name!r} cannot be sent: {named(exc)}", hint=hint) from exc
+        await emitter.send(events.Emitted(self.run_id, counter.path, name, plain))
+
+    async def given(self, name: str, value: bytes | None) -> bytes | None:
+        """See `Flow.given`."""
+        counter = self._scope(name).counter
+        if self.record.is_resumed:
+            if not self.record.is_at(counter.path, counter.next_place[-1], counter.preview(name)):
+                return None
+        elif value is None:
+            return None
+        place = self.take_place(self._scope(name), name)
+        done = self._find(place, "")
+        if done is not None:
+            return bytes(done.value)
+        assert value is not None, "a resumed run has the value, and a new one was given it"
+        await self.record.end(place, "", value, began=time.time())
+        return value
 
     def stop(self, reason: str = "") -> Never:
         """See `Flow.stop`."""

@@ -87,6 +87,14 @@ class FlowRecord:
         """Raise `JournalMismatch` if the journal has another name at the place."""
         self._replay.check_place(place)
 
+    def is_at(self, scope: str, number: int, name: str) -> bool:
+        """Return True if the journal has the name at the place."""
+        return self._replay.is_at(scope, number, name)
+
+    def has_more(self, scope: str, number: int) -> bool:
+        """Return True if an earlier process got to the place, or further."""
+        return self._replay.has_more(scope, number)
+
     def has_change(self, scope: str, number: int, name: str) -> bool:
         """Return True if code marked by the change may run at the place."""
         return self._replay.has_change(scope, number, name)
