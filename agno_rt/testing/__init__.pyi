@@ -3,6 +3,7 @@
 from agno_rt.testing.cancelling import CancelPoint as CancelPoint
 from agno_rt.testing.cancelling import cancel_everywhere as cancel_everywhere
 from agno_rt.testing.cassettes import Cassette as Cassette
+from agno_rt.testing.checking import check_workflow as check_workflow
 from agno_rt.testing.clocks import WallClock as WallClock
 from agno_rt.testing.clocks import run_virtually as run_virtually
 from agno_rt.testing.contracts import CacheContract as CacheContract
