@@ -180,7 +180,7 @@ class GuardTripped(_Event):
 
 
 class ApprovalAsked(_Event):
-    """The run needs a person's decision about a tool call, by the id `approval`. The run pauses, and so ends."""
+    """The run needs a person's decision about a tool call, by the id `approval`, and pauses without one."""
 
     run_id: str
     approval: str

@@ -104,14 +104,14 @@ def check_signals(run: str, stored: int, seen: int | None) -> None:
 
 
 def check_decided(run: str, known: Iterable[Approval], now: float) -> None:
-    """Raise `SignalsWaiting` for an approval that is not pending: the run cannot wait for it."""
+    """Raise `SignalsWaiting` for an approval without need to wait: decided or expired."""
     for approval in known:
         if (found := as_read(approval, now).status) != "pending":
             raise SignalsWaiting(f"approval {approval.id!r} of run {run!r} is {found}", hint="Go on with the run.")
 
 
 def withdraw(approval: Approval, now: float) -> Approval:
-    """Return the approval as expired, if it is pending: nobody waits for it."""
+    """Return a pending approval as expired, and any other approval unchanged."""
     return attrs.evolve(approval, expires_at=now) if as_read(approval, now).status == "pending" else approval
 
 
@@ -138,10 +138,10 @@ def renewed_record(record: RunRecord, renewal: Renewal, now: float) -> RunRecord
 def select_forgotten(
     runs: Mapping[str, tuple[RunStatus, str | None, float]], oldest: float | None, keep: int | None
 ) -> list[str]:
-    """Return the ids of the runs to forget: those changed before `oldest`, and those beyond the first `keep`.
+    """Return the ids of the runs to forget: runs changed before `oldest`, and all but the first `keep`.
 
     `runs` has the status, the run around, and the time of the last change by id, the last changed first. Only
-    outermost runs are counted and returned. A tree with a run that is not over stays.
+    outermost runs are counted and returned. A tree with an unfinished run stays.
     """
     tops: dict[str, str] = {}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 import warnings
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -24,17 +23,6 @@ from agno_rt.run_store import RunRecord
 from agno_rt.testing import KillPoint, ScriptedModel, kill_everywhere
 
 T = TypeVar("T")
-
-
-class Clock:
-    """The time of a store, which a test moves on."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return time.time() + self.ahead
 
 
 async def until(is_true: Callable[[], Awaitable[object]]) -> None:
@@ -161,21 +149,20 @@ def make_sleeper(seconds: float) -> Any:
 async def test_a_long_sleep_leaves_memory() -> None:
     """In a runtime that wakes runs, a long sleep pauses the run, and the run around; both are woken once."""
     memory = InProcessMemory()
-    memory._clock = clock = Clock()
     outer = make_sleeper(3600)
     async with Runtime(memory=memory) as rt:
         rt.wake_runs()
         paused = await rt.run(outer, "go")
         tasks = rt.tasks()
         records = {each.agent: each for each in await memory.runs()}
-        due = await memory.find_due(["inner", "outer"], before=time.time() + 3601)
+        now = records["outer"].updated_at
+        due = await memory.find_due(["inner", "outer"], before=now + 3601)
 
     assert paused.status == "paused"
     assert not tasks.runs
     assert {name: each.status for name, each in records.items()} == {"inner": "paused", "outer": "paused"}
-    assert records["outer"].wakes_at == pytest.approx(time.time() + 3600, abs=60)
+    assert records["outer"].wakes_at == pytest.approx(now + 3600, abs=60)
     assert [each.agent for each in due] == ["outer"], "the run around wakes the run within"
-    assert clock.ahead == 0
 
 
 async def test_a_sleep_stays_where_nobody_wakes(autojump_clock: Any) -> None:

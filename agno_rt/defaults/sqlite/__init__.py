@@ -4,8 +4,7 @@ Write-ahead logging with `synchronous=FULL`: a method returns when its data has 
 `sqlite:///agents.db?synchronous=normal` waits less for the disk: its data survives the death of the process, too, but
 the last writes may be lost when the power fails. Several processes may share a file.
 
-`sqlite:///agents.db?keep=1000&older_than=30d` forgets runs that are over: those beyond the 1,000 changed last, and
-those last changed 30 days ago.
+`sqlite:///agents.db?keep=1000&older_than=30d` forgets finished runs: all but the last 1,000, and runs 30 days old.
 """
 
 from __future__ import annotations
@@ -74,8 +73,8 @@ class SQLiteMemory:
 
     One thread stores concurrent writes together, in one transaction; another thread reads meanwhile. `busy_seconds` is
     how long to wait for other processes that write. Every failure of the file is a `BackendError`. `clock` gives the
-    seconds since the epoch; it is called in trio's thread. With `keep` or `older_than`, in seconds, old runs that are
-    over are forgotten as others end; see `prune_runs`.
+    seconds since the epoch; it is called in trio's thread. With `keep` or `older_than`, in seconds, the memory
+    forgets old finished runs; see `prune_runs`.
     """
 
     def __init__(

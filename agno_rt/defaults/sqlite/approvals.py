@@ -54,13 +54,13 @@ def add_approvals(connection: sqlite3.Connection, asked: Sequence[Approval]) -> 
 
 
 def withdraw_approvals(connection: sqlite3.Connection, asked: Sequence[str], now: float) -> None:
-    """Let approvals expire that nobody waits for."""
+    """Let pending approvals expire."""
     for approval in select_known(connection, asked):
         _rewrite(connection, withdraw(approval, now))
 
 
 def hand_over(connection: sqlite3.Connection, run: str, to: str, now: float) -> None:
-    """Give the approvals of a run to another run; those still pending expire."""
+    """Give the approvals of a run to another run; pending approvals expire."""
     for row in connection.execute("SELECT id, run, body FROM approvals WHERE run = ?", (run,)).fetchall():
         _rewrite(connection, attrs.evolve(withdraw(_decode_approval(row), now), run=to))
 

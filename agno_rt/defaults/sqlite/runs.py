@@ -180,7 +180,7 @@ def _renumber_signals(connection: sqlite3.Connection, run: str, renewal: Renewal
 
 
 def find_due(connection: sqlite3.Connection, agents: Sequence[str], before: float, limit: int) -> Listed[RunRecord]:
-    """List the paused runs of the agents that go on by themselves by a time, the earliest first."""
+    """List the paused runs of the agents with a time to wake before `before`, the earliest first."""
     # The agents are few, and their number unknown: as JSON, one statement does for all.
     query = (
         f"{_SELECT} WHERE wakes_at <= ? AND status = 'paused' AND agent IN (SELECT value FROM json_each(?))"
@@ -292,7 +292,7 @@ def delete_run(connection: sqlite3.Connection, run: str) -> bool:
 def prune_runs(
     connection: sqlite3.Connection, older_than: float | None, keep: int | None, now: float, *, dry_run: bool
 ) -> list[str]:
-    """Forget old runs that are over, and return their ids."""
+    """Forget old finished runs, and return their ids."""
     rows = connection.execute("SELECT id, status, parent, updated_at FROM runs ORDER BY changed DESC")
     known = {run: (status, parent, changed) for run, status, parent, changed in rows}
     found = select_forgotten(known, None if older_than is None else now - older_than, keep)
