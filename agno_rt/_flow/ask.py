@@ -39,7 +39,7 @@ class Questions:
         self._record = record
         self._waits = waits
         self.announced: set[str] = set()
-        self._looking = trio.Lock()
+        self._looking: trio.Lock | None = None
         # The approvals by run, each with the time of the look.
         self._looked: dict[str, tuple[float, Mapping[str, Approval]]] = {}
         self.waiting: list[Approval] = []
@@ -127,6 +127,8 @@ class Questions:
     async def _look(self, approvals: Sequence[Approval], *, is_fresh: bool) -> bool:
         """Return whether one of the approvals is not pending, by the store, or by what another branch just saw."""
         found: dict[str, Approval] = {}
+        if self._looking is None:
+            self._looking = trio.Lock()
         for run in dict.fromkeys(each.run for each in approvals):
             async with self._looking:
                 at, known = self._looked.get(run, (float("-inf"), {}))

@@ -46,7 +46,9 @@ class ResolvedFlow(Resolved, kw_only=True):
 async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
     """Call the runnable's `conduct`, and take in the answer; or store the pause of a flow that waits for people."""
     flow, usage = LiveFlow(job, turns), turns.usage
-    flow.spend_before()
+    journal = job.journal
+    if journal is not None and journal.replay is not None and journal.replay.begun.usage is not None:
+        flow.spend(journal.replay.begun.usage)  # by the journals before
     while True:
         answer = await _call_conduct(job, flow)
         if not flow.waits.scope.cancelled_caught:

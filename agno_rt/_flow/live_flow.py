@@ -62,7 +62,17 @@ class _PausedRun:
 class LiveFlow(Flow):
     """The flow of one run; the first scope belongs to the task of the run."""
 
-    __slots__ = ("_counts_budget", "_job", "_paused", "_turns", "questions", "record", "signals", "waits")
+    __slots__ = (
+        "_counts_budget",
+        "_job",
+        "_journal_id",
+        "_paused",
+        "_turns",
+        "questions",
+        "record",
+        "signals",
+        "waits",
+    )
 
     def __init__(self, job: Job[Any], turns: Turns, *, counts_budget: bool = True) -> None:
         self.run_id = job.run_id
@@ -78,6 +88,7 @@ class LiveFlow(Flow):
         self.questions = Questions(job, self.record, self.waits)
         self.signals = Signals(job.run_id, self.record, self.waits)
         self._counts_budget = counts_budget
+        self._journal_id = "" if journal is None else journal.id
         self._paused: dict[str, _PausedRun] = {}
 
     @contextmanager
@@ -90,11 +101,9 @@ class LiveFlow(Flow):
         finally:
             SCOPE.reset(token)
 
-    def spend_before(self) -> None:
-        """Count the usage of earlier journals of a resumed run."""
-        replay = None if self._job.journal is None else self._job.journal.replay
-        if replay is not None and replay.begun.usage is not None:
-            self._spend(replay.begun.usage)
+    def spend(self, usage: Usage) -> None:
+        """Count usage of this run by an earlier process."""
+        self._spend(usage)
 
     @property
     def path(self) -> str:
@@ -117,7 +126,7 @@ class LiveFlow(Flow):
         journal = self._job.journal
         if journal is None:
             return await self._run(runnable, given, AskedWithin(session, self.user, self.deps, path=place.path))
-        child, began = child_id(journal.id, place.path), time.time()
+        child, began = child_id(self._journal_id, place.path), time.time()
         digest = digest_of(getattr(runnable, "name", ""), session, as_messages(given))
         done = self._find(place, digest)
         if done is not None:

@@ -26,6 +26,10 @@ SLEEP_SECONDS = 10.0
 """The shortest sleep that pauses a flow in a runtime that wakes runs: a pause costs a write, and its end a replay."""
 
 
+_NO_NEWS = News()
+"""The news of flows that are not stored: nobody tells any."""
+
+
 @attrs.frozen
 class Wait:
     """One wait of a branch.
@@ -58,7 +62,7 @@ class Waits:
         self.scope = trio.CancelScope()
         self.is_paused = False
         self.wakes_at: float | None = None
-        self._news = News() if news is None else news
+        self._news = _NO_NEWS if news is None else news
         self._may_sleep = may_sleep
         self._busy = 1
         self._waiting: dict[int, Wait] = {}
