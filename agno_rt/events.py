@@ -17,6 +17,7 @@ from agno_rt.messages import ToolCall, Usage
 
 __all__ = [
     "ApprovalAsked",
+    "CacheMissed",
     "Delta",
     "Emitted",
     "Event",
@@ -129,6 +130,20 @@ class ModelEnded(_Event):
     raw_finish_reason: str = ""
 
 
+class CacheMissed(_Event):
+    """The provider's cache had much less of a request's beginning than of the run's last request: the input cost more.
+
+    `before` counts the tokens that the provider had cached, `cached` those that it still found. Either the beginning of
+    the request has changed (instructions, tools, a trimmed history), or the cache's time is over.
+    """
+
+    run_id: str
+    model: str
+    turn: int
+    before: int
+    cached: int
+
+
 class ToolStarted(_Event):
     """A tool was called with `call.arguments`."""
 
@@ -223,6 +238,7 @@ Event: TypeAlias = (
     | RunStarted
     | ModelStarted
     | ModelEnded
+    | CacheMissed
     | ToolStarted
     | ToolProgress
     | ToolEnded

@@ -62,7 +62,7 @@ class RunConflict(BackendError):
 
 
 class SignalsWaiting(RunConflict):
-    """The run cannot pause: a signal or a decision came that the run has not seen. Nothing was changed."""
+    """The run cannot pause or end: a signal or a decision came that the run has not seen. Nothing was changed."""
 
 
 class ApprovalConflict(UsageError):
@@ -182,7 +182,8 @@ class Appending:
 class RunChange:
     """The state of a run when its owner lets go: paused, or over. A store saves all of it in one step, or nothing.
 
-    `signals` is the number of signals that a pausing run has seen, if it waits for signals. `wakes_at` is the time at
+    `signals` is the number of the run's signals that the run has seen, if it cannot go without them: a run that waits
+    for signals pauses with it, a run that may get messages ends with it. `wakes_at` is the time at
     which a paused run goes on by itself. `waits_for` has the ids of stored approvals that the run waits for,
     `withdrawn` of those that nobody waits for any more: they expire if pending.
     """
@@ -347,7 +348,7 @@ class RunStore(Protocol):
 
 @runtime_checkable
 class SignalStore(Protocol):
-    """The protocol of a `RunStore` that keeps signals, for `Flow.signal` and `Runtime.signal`.
+    """The protocol of a `RunStore` that keeps signals, for `Runtime.signal`, and for `send` and `stop`.
 
     Its `change_run` raises `SignalsWaiting`, and changes nothing, if `RunChange.signals` is less than the number of the
     run's signals.
@@ -362,6 +363,10 @@ class SignalStore(Protocol):
 
     async def signals(self, run: str, *, after: int = 0) -> list[Signal]:
         """Return the run's signals with a `seq` above `after`, in order. Raises `NotFound` for an unknown run."""
+        ...
+
+    async def count_signals(self, runs: Sequence[str]) -> dict[str, int]:
+        """Return the number of signals of each of the runs that has any; unknown ids are ignored."""
         ...
 
 

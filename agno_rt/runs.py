@@ -10,14 +10,15 @@ import trio
 from agno_rt._drive.emitter import EventBuffer
 from agno_rt._drive.execute import execute
 from agno_rt._drive.job import Job
+from agno_rt._drive.scopes import RunStopped
 from agno_rt._schema.generics import OutputT
 from agno_rt.events import Event
 from agno_rt.limits import LimitStatistics
 from agno_rt.result import RunResult
 
 if TYPE_CHECKING:
+    from agno_rt._decide.controls import StopAt, When
     from agno_rt._decide.input import Input
-    from agno_rt._drive.job import When
 
 __all__ = ["STREAM_BUFFER", "Run", "RunStream", "carry_out", "stop"]
 
@@ -52,12 +53,28 @@ class Run(Generic[OutputT]):
 
         The model sees the message in its next turn, after the calls of the present one (`when="next"`), or once the run
         has an answer (`when="end"`). A message for the next turn that comes while the last answer is written is not
-        lost: the run goes on. The messages are the run's own: they are stored in its journal and in its session.
-        Raises `RunConflict` for a run that is over or paused, and `UsageError` for runs of anything but an agent.
+        lost: the run goes on. The messages are the run's own: they are stored in its journal and in its session. A team
+        or workflow hands a message on to each run under way within, or else to the next one.
+
+        Until the run takes the message in, it is in memory; `Runtime.send` stores it first. Raises `RunConflict` for a
+        run that is over or paused, and `UsageError` for a message that is not a user's.
         """
-        from agno_rt._drive.inbox import put_message  # few runs receive messages
+        from agno_rt._drive.steer import put_message  # few runs receive messages
 
         put_message(self._job, input, when)
+
+    def stop(self, at: StopAt = "tools", *, grace: float | None = None) -> None:
+        """Stop the run at a safe point; `wait` then returns its result so far, with status `cancelled`.
+
+        The run stops after the tools of the present turn, after the model's answer and before the answer's tools
+        (`at="model"`), or at once, as `cancel` does (`at="now"`). After `grace` seconds the run is cancelled in any
+        case. A run whose answer is the last one completes. In a team or workflow, each run within stops at its own
+        safe point, and no other step begins. A stored run can be resumed, and makes no finished call again. Raises
+        `UsageError` for other values.
+        """
+        from agno_rt._drive.steer import request_stop  # few runs are stopped
+
+        request_stop(self._job, self._scope, at, grace)
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
         """Return how much the run has spent of its turns and of each bounded budget."""
@@ -107,6 +124,10 @@ class RunStream(Generic[OutputT]):
         """Send a user's message to the run under way, as `Run.send`."""
         self.run.send(input, when)
 
+    def stop(self, at: StopAt = "tools", *, grace: float | None = None) -> None:
+        """Stop the run at a safe point, as `Run.stop`; its remaining events, up to `RunEnded`, still come."""
+        self.run.stop(at, grace=grace)
+
     def cancel(self) -> None:
         """Cancel the run; its remaining events, up to `RunEnded`, still come."""
         self.run.cancel()
@@ -132,7 +153,9 @@ async def carry_out(run: Run, buffer: EventBuffer | None = None) -> None:
         with run._scope:
             await execute(run._job)
     except Exception as exc:
-        run._error = exc
+        # A stopped run has a result, as a cancelled one.
+        if not (isinstance(exc, RunStopped) and exc.run == run.id):
+            run._error = exc
     finally:
         run._is_over = True
         if run._end is not None:

@@ -375,18 +375,31 @@ class Runtime(RunControls):
 
     async def run_within(self, runnable: Runnable, input: Input, asked: AskedWithin) -> RunResult:
         """Run a runnable within a flow, for `Flow.run`; go on with the run if an earlier process began it."""
+        flow, begun = OUTER.get(), None
+        assert flow is not None, "a flow's run is the outer run of the runs within"
+        assert flow.inbox is not None, "a flow has an inbox from its beginning"
         if asked.is_resumed:
             await self._open_tools(runnable)
-            known = await self._stored.find_within(asked, self._resolve(runnable))
-            if isinstance(known, Resume):
-                return await self._execute(self._resumed(runnable, known, asked, None, OUTER.get()))
-            if known is not None:
-                return known
+            begun = await self._stored.find_within(asked, self._resolve(runnable))
+        if isinstance(begun, RunResult):
+            return begun
+        if begun is not None:
+            job = await self._resumed(runnable, begun, asked, None, flow)
+        else:
+            try:
+                job = self._job(runnable, input, asked, None, flow)
+            except ToolkitsClosed:
+                job = await self._open_job(runnable, input, asked, None, flow)
+        inbox = flow.inbox
+        inbox.within.append(job)
+        if inbox.waiting or inbox.handed or inbox.stop is not None:
+            inbox.enter(flow, job)
         try:
-            job = self._job(runnable, input, asked, None, OUTER.get())
-        except ToolkitsClosed:
-            job = await self._open_job(runnable, input, asked, None, OUTER.get())
-        return await (execute(job) if job.journal is None else self._stored.execute(job, self._nursery))
+            return await (execute(job) if job.journal is None else self._stored.execute(job, self._nursery))
+        finally:
+            inbox.within.remove(job)
+            if job.inbox is not None:
+                inbox.leave(flow, job)
 
     async def _execute(self, coming: Coroutine[Any, Any, Job[Any]]) -> RunResult:
         job = await coming
@@ -430,9 +443,10 @@ class Runtime(RunControls):
 
     def _spawn(self, job: Job[Any], buffer: EventBuffer | None) -> Run[OutputT]:
         assert self._nursery is not None
-        run = Run(job.run_id, job)
+        scope = trio.CancelScope()
+        run = Run(job.run_id, job, scope)
         if job.journal is not None:
-            self._stored.watch(run.id, run.cancel, self._nursery)
+            self._stored.watch(job, scope, self._nursery)
         try:
             self._nursery.start_soon(carry_out, run, buffer, name=f"run {job.run_id} of {job.agent or 'an agent'}")
         except AttributeError:

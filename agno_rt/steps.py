@@ -16,6 +16,7 @@ from agno_rt._decide.journal import (
     Called,
     Checked,
     Paused,
+    Received,
     Started,
     StepBegun,
     StepEnded,
@@ -35,12 +36,12 @@ class Step:
 
     Attributes:
         seq: the number in the journal, from 0
-        kind: `begun`, `answered` (by the model), `checked` (the output), `started` and `called` (a tool), `paused`,
-            `step_begun` and `step_ended` (a workflow's step), or `ended`
+        kind: `begun`, `answered` (by the model), `checked` (the output), `started` and `called` (a tool), `received`
+            (a message to the run), `paused`, `step_begun` and `step_ended` (a workflow's step), or `ended`
         text: the step in a line
         at: the time of writing, in seconds since the epoch; `None` in journals of older versions
         turn: the turn of the step
-        content: the model's answer, or the result of a tool call as told to the model
+        content: the model's answer, the result of a tool call as told to the model, or the message to the run
         reasoning: the model's thinking
         tool_calls: the model's tool calls
         call: the id of the tool call that began or ended
@@ -102,6 +103,8 @@ def _read_fields(body: Any) -> dict[str, Any]:
             error = None if body.error is None else body.error.message
             found = {"name": body.path, "status": "failed" if body.error else "completed", "error": error}
             found["usage"] = body.usage
+        case Received():
+            found = {"content": "\n".join(message.text for message in body.messages)}
         case Paused():
             found = {"approvals": tuple(body.approvals)}
         case _:

@@ -11,6 +11,7 @@ import pytest
 from agno_rt import events
 from agno_rt.events import (
     ApprovalAsked,
+    CacheMissed,
     Delta,
     Emitted,
     Event,
@@ -43,6 +44,7 @@ EXAMPLES: list[Event] = [
     RunStarted("r", "assistant", "hello", "s", "ann"),
     ModelStarted("r", "m", 1),
     ModelEnded("r", "m", 1, "completed", Usage(1, 2)),
+    CacheMissed("r", "m", 2, 9_000, 0),
     ToolStarted("r", CALL),
     ToolProgress("r", CALL, {"done": 0.5}),
     ToolEnded("r", CALL, "failed", "no"),
@@ -80,6 +82,7 @@ def test_names_on_the_wire_are_stable() -> None:
         "run_started",
         "model_started",
         "model_ended",
+        "cache_missed",
         "tool_started",
         "tool_progress",
         "tool_ended",

@@ -66,6 +66,7 @@ FLOORS: dict[str, int] = {
     # 6 host
     "config": 6,
     "hookspecs": 6,
+    "keys": 6,
     "plugins": 6,
     # 7 runtime
     "_runtime": 7,

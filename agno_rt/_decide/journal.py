@@ -112,9 +112,15 @@ class Called(Body):
 
 
 class Received(Body):
-    """Messages that were sent to the run under way, before a turn or after an answer."""
+    """Messages that were sent to the run under way, before a turn or after an answer.
+
+    `sent` names each `send` that is in the entry, as far as it was stored. A team or workflow hands messages on: `to`
+    has the ids of the runs within. Empty, nobody took the messages in; `None`, the run itself did.
+    """
 
     messages: tuple[Message, ...]
+    sent: tuple[str, ...] = ()
+    to: tuple[str, ...] | None = None
 
 
 class Paused(Body):
@@ -270,7 +276,7 @@ class Replay(msgspec.Struct, eq=False):
                 case Called():
                     turns.usage = step.usage
                     self._finish(turns)
-                case Received():
+                case Received() if step.to is None:
                     turns.received(step.messages)
                 case Checked() if turns.state == "checking":
                     turns.checked(step.reason)
@@ -309,7 +315,8 @@ def describe_entry(each: Entry, run: str = "") -> str:
             said = Message("tool", body.content).text
             line = f"turn {body.turn}: {body.name} {body.status}: {said}"
         case Received():
-            line = f"received: {body.messages[-1].text}"
+            done = "received" if body.to is None else "handed on" if body.to else "received, and not taken in"
+            line = f"{done}: {body.messages[-1].text}"
         case Paused():
             line = f"paused for {len(body.approvals)} {'approval' if len(body.approvals) == 1 else 'approvals'}"
         case StepBegun():

@@ -13,11 +13,14 @@ import msgspec
 import trio
 
 from agno_rt._decide.hooks import Hooks
+from agno_rt._decide.prompt_cache import has_missed
 from agno_rt._drive import call_hooks
+from agno_rt._drive.emitter import Emitter
 from agno_rt._drive.job import Job
 from agno_rt._drive.scopes import deadline, ended_as
 from agno_rt.errors import AgnoError, ModelError
 from agno_rt.events import (
+    CacheMissed,
     Delta,
     ModelEnded,
     ModelStarted,
@@ -69,7 +72,16 @@ async def ask_in_turn(job: Job, request: ModelRequest, *, aside: bool = False) -
         emitter.post(
             ModelEnded(job.run_id, name, turn, "completed", response.usage, None, reason, response.request_id, raw)
         )
+        if not aside and (emitter.cached or response.usage.cached_tokens or response.usage.cache_write_tokens):
+            _note_cache(job, emitter, name, turn, response.usage)
     return response
+
+
+def _note_cache(job: Job, emitter: Emitter, model: str, turn: int, usage: Usage) -> None:
+    """Note what the provider has cached of the request, and tell if it had much less than before."""
+    before, emitter.cached = emitter.cached, usage.cached_tokens + usage.cache_write_tokens
+    if has_missed(before, usage.cached_tokens):
+        emitter.post(CacheMissed(job.run_id, model, turn, before, usage.cached_tokens))
 
 
 async def _ask_between_hooks(

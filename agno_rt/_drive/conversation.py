@@ -213,14 +213,15 @@ async def _load_session(access: SessionAccess, last: int | None, user: str | Non
 async def store_conversation(job: Job, turns: Turns, opening: Opening) -> None:
     """Store the run's messages in the session, with the run's end if there is a journal. A paused run has not ended.
 
-    If another process has added a run meanwhile, store this run after it.
+    If another process has added a run meanwhile, store this run after it. Raises `SignalsWaiting` for a stored run with
+    messages that it has not taken in.
     """
     access, journal, (session, kept) = job.session, job.journal, opening
     if turns.state == "paused":
         return
     if access is None or session is None:
         if journal is not None:
-            await journal.end("completed", turns.content, None, None)
+            await journal.end(turns.content, None, job.inbox)
         return
     data = None if kept is None else _write_kept(job, kept, session)
     own, version, attempts = turns.own_messages(), session.version, APPENDS
@@ -229,7 +230,7 @@ async def store_conversation(job: Job, turns: Turns, opening: Opening) -> None:
         try:
             if journal is not None:
                 append = Appending(access.id, own, version, job.asked.user, data, job.agent)
-                await journal.end("completed", turns.content, None, append)
+                await journal.end(turns.content, append, job.inbox)
             else:
                 await access.memory.append(
                     access.id, own, version=version, user=job.asked.user, data=data, agent=job.agent

@@ -84,13 +84,17 @@ class EventBuffer:
 
 
 class Emitter(msgspec.Struct, eq=False):
-    """Sends one run's events to its listeners. A failing observer is reported to `observer_failed` and dropped."""
+    """Sends one run's events to its listeners. A failing observer is reported to `observer_failed` and dropped.
+
+    `cached` counts the tokens of the run's last request that the model's provider has cached.
+    """
 
     run_id: str
     observers: tuple[Callable[[Event], None], ...]
     buffer: EventBuffer | None
     observer_failed: ObserverFailed
     started: bool = False
+    cached: int = 0
 
     def start(self, event: Event) -> None:
         """Send the run's first event."""

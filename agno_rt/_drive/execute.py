@@ -18,12 +18,13 @@ from agno_rt._drive.conversation import open_conversation, store_conversation
 from agno_rt._drive.fairness import UNTOUCHED, Share, use_share
 from agno_rt._drive.job import AskedWithin, Job
 from agno_rt._drive.nesting import OUTER, session_patience
-from agno_rt._drive.scopes import cause, check_in_trio, deadline, ended_as
+from agno_rt._drive.scopes import RunStopped, cause, check_in_trio, deadline, ended_as
 from agno_rt.errors import AgnoError, HookError, code_of
 from agno_rt.events import RunEnded, RunStarted, Status
 from agno_rt.failures import must_pass, named, set_attribute, text_of
 from agno_rt.messages import Message
 from agno_rt.result import RunResult
+from agno_rt.run_store import SignalsWaiting
 
 __all__ = ["execute"]
 
@@ -92,8 +93,8 @@ def _record_end(job: Job[Any], turns: Turns, status: Status, exc: BaseException 
         time.monotonic(),
     )
     job.outcome = result
-    if isinstance(error, AgnoError):
-        set_attribute(error, "result", result)
+    if isinstance(exc, AgnoError):
+        set_attribute(exc, "result", result)
     if job.emitter is not None and job.emitter.started:
         code = None if error is None else code_of(error)
         text = None if error is None else text_of(error)
@@ -116,13 +117,15 @@ def _find_cause(exc: BaseException) -> BaseException:
 async def _break_off(job: Job[Any], turns: Turns, exc: BaseException, share: object) -> NoReturn:
     """Store the end of a run without an answer, send the last event, and raise the exception."""
     task, bare = trio.lowlevel.current_task(), _find_cause(exc)
+    is_stopped = isinstance(bare, RunStopped) and bare.run == job.run_id
+    status: Status = "cancelled" if is_stopped else ended_as(bare)
     try:
         if task.custom_sleep_data is share and use_share(task, share, job.began):
             # A retry loop around runs that fail at once must not starve other tasks.
             await trio.lowlevel.cancel_shielded_checkpoint()
         if job.journal is not None:
-            await job.journal.broken_off(ended_as(bare), turns.content, bare)
-        _record_end(job, turns, ended_as(bare), bare)
+            await job.journal.broken_off(status, turns.content, bare)
+        _record_end(job, turns, status, bare)
         if bare is exc:
             raise exc
         raise bare from bare.__cause__
@@ -169,14 +172,26 @@ async def _converse(job: Job[Any], turns: Turns) -> None:
         if access is not None and access.shared is not None:
             await access.shared.acquire(session_patience(job))
         opening = await open_conversation(job, turns)
-        await job.resolved.take(job, turns)
-        await store_conversation(job, turns, opening)
+        while True:
+            await job.resolved.take(job, turns)
+            try:
+                await store_conversation(job, turns, opening)
+            except SignalsWaiting:
+                await _take_late_messages(job, turns)
+            else:
+                return
     finally:
         if access is not None:
             if access.shared is not None:
                 await access.shared.release(access.lock)
             else:
                 access.lock.release()
+
+
+def _take_late_messages(job: Job[Any], turns: Turns) -> Awaitable[None]:
+    from agno_rt._drive.steer import take_late_messages  # few runs get a message, and few of those at the last moment
+
+    return take_late_messages(job, turns)
 
 
 def _make_started_event(job: Job[Any]) -> RunStarted:

@@ -1,62 +1,130 @@
-"""The messages sent to an agent's run under way: where they wait, and how the run takes them in."""
+"""The inbox of a run under way: messages not taken in yet, and the wish to stop. A flow hands both on to runs within.
+
+Jobs are `Any` here, since a job has an inbox.
+"""
 
 from __future__ import annotations
 
-from agno_rt._decide.input import Input, as_messages
-from agno_rt._decide.turns import Turns
-from agno_rt._drive.call_hooks import guard_messages
-from agno_rt._drive.job import Inbox, Job, ResolvedAgent, When
-from agno_rt.errors import UsageError
-from agno_rt.events import MessageReceived
-from agno_rt.run_store import Resume, RunConflict
+from collections.abc import Callable, Sequence
+from typing import Any
 
-__all__ = ["put_message", "take_messages"]
+import msgspec
+
+from agno_rt._decide.controls import StopAt, When
+from agno_rt._decide.journal import Received
+from agno_rt.messages import Message
+from agno_rt.run_store import SignalsWaiting
+
+__all__ = ["Inbox", "Link", "Sent", "deliver", "is_open", "open_inbox", "set_stop"]
 
 
-def put_message(job: Job, input: Input, when: When) -> None:
-    """Add the messages to the run's inbox.
+class Link(msgspec.Struct, eq=False):
+    """A flow that handed messages on: its job, the ids of the runs within, and whether its journal says so."""
 
-    Raises `RunConflict` for a run that is over or paused, `UsageError` for a run of anything but an agent.
+    job: Any
+    to: list[str]
+    noted: bool = False
+
+
+class Sent(msgspec.Struct, eq=False):
+    """The messages of one `send`, on their way to a run's turns.
+
+    `id` names them in journals, and is empty for messages to an agent that are in memory alone. `links` has the flows
+    that handed them on, from the outermost.
     """
-    if when not in ("next", "end"):
-        raise UsageError(f"when is {when!r}", hint="Give 'next' or 'end'.")
-    if not isinstance(job.resolved, ResolvedAgent):
-        hint = "Send the message to a run of an agent; a workflow waits for `flow.ask`."
-        raise UsageError(f"the run of {job.agent or 'a runnable'} takes no messages", hint=hint)
-    if isinstance(input, Resume):
-        raise UsageError("a stored run was sent to a run", hint="Send text, media or messages.")
-    messages = as_messages(input)
-    if any(message.role != "user" for message in messages):
-        raise UsageError("a message sent to a run is not a user's", hint="Send text, or messages with the role 'user'.")
-    inbox, state = job.inbox, "asking" if job.turns is None else job.turns.state
-    stopped = state in ("completed", "paused") and not (inbox is not None and inbox.goes_on)
-    if job.outcome is not None or stopped:
-        hint = "Resume the run first." if state == "paused" else "Start another run in the same session."
-        raise RunConflict(f"run {job.run_id!r} is {'paused' if state == 'paused' else 'over'}", hint=hint)
+
+    when: When
+    messages: tuple[Message, ...]
+    id: str = ""
+    links: tuple[Link, ...] = ()
+
+
+class Inbox(msgspec.Struct, eq=False):
+    """What others ask of a run under way: messages not taken in yet, in the order of arrival, and the wish to stop.
+
+    `goes_on` is set while the run takes messages in after an answer: the run is not over then. `seen` counts the run's
+    signals that were read from the store. In a flow, `within` has the runs under way, `handed` the messages that an
+    earlier process handed on, by the run's id, and `halt` ends the flow once its branches have come to a safe point.
+    """
+
+    waiting: list[Sent] = []
+    goes_on: bool = False
+    seen: int = 0
+    stop: StopAt | None = None
+    within: list[Any] = []
+    handed: dict[str, list[Sent]] = {}
+    halt: Callable[[], None] | None = None
+
+    def check_taken(self) -> None:
+        """Raise `SignalsWaiting` if the run has messages to take in, other than those of a flow around."""
+        if any(not sent.links for sent in self.waiting):
+            raise SignalsWaiting("the run has messages to take in", hint="Go on with the run.")
+
+    def drop(self, taken: Sequence[Sent]) -> None:
+        """Take out messages that the run has taken in. Others may have come meanwhile."""
+        self.waiting = [sent for sent in self.waiting if sent not in taken]
+
+    def enter(self, flow: Any, job: Any) -> None:
+        """Hand the flow's waiting messages and its wish to stop on to a run within that begins."""
+        waiting, self.waiting = self.waiting, []
+        for sent in waiting:
+            _hand_on(flow, sent, [job])
+        taken: set[str] = set()
+        if job.journal is not None and job.journal.replay is not None:
+            taken.update(*(step.sent for step in job.journal.replay.steps if isinstance(step, Received)))
+        for sent in self.handed.pop(job.run_id, ()):
+            if sent.id not in taken:
+                deliver(job, sent)
+        if self.stop is not None:
+            set_stop(job, self.stop)
+
+    def leave(self, flow: Any, job: Any) -> None:
+        """Hand messages that a run within has not taken in on to others, or to the next run."""
+        for sent in () if job.inbox is None else job.inbox.waiting:
+            if sent.links:
+                link = sent.links[-1]
+                link.to.remove(job.run_id)
+                if not link.to:
+                    deliver(flow, Sent(sent.when, sent.messages, sent.id, sent.links[:-1]))
+
+
+def open_inbox(job: Any) -> Inbox:
+    """Return the run's inbox, made at the first use."""
+    inbox: Inbox | None = job.inbox
     if inbox is None:
         inbox = job.inbox = Inbox()
-    inbox.waiting.extend((when, message) for message in messages)
+    return inbox
 
 
-async def take_messages(job: Job, turns: Turns, inbox: Inbox) -> None:
-    """Take in the messages for now: those for the next turn, or all of them after an answer.
+def is_open(job: Any) -> bool:
+    """Return whether the run will look into its inbox once more."""
+    if job.outcome is not None:
+        return False
+    goes_on = job.inbox is not None and job.inbox.goes_on
+    return goes_on or job.turns is None or job.turns.state not in ("completed", "paused")
 
-    Guardrails of the input check the messages first. Raises `Blocked`, and `LimitExceeded` without a turn left.
-    """
-    ended = turns.state == "completed"
-    taken = tuple(message for when, message in inbox.waiting if ended or when == "next")
-    if not taken:
-        return
-    inbox.waiting = [each for each in inbox.waiting if not (ended or each[0] == "next")]
-    inbox.goes_on = True
-    try:
-        if job.resolved.hooks is not None:
-            taken = await guard_messages(job, job.resolved.hooks, taken)
-        if job.journal is not None:
-            await job.journal.received(taken)
-        turns.received(taken)
-    finally:
-        inbox.goes_on = False
-    if job.emitter is not None:
-        for message in taken:
-            job.emitter.post(MessageReceived(job.run_id, message.text, turns.turn + 1))
+
+def deliver(job: Any, sent: Sent) -> None:
+    """Put the messages into the inbox of an agent's run. A flow hands them on to each run under way within."""
+    inbox = open_inbox(job)
+    receivers = [each for each in inbox.within if is_open(each)]
+    if receivers:
+        _hand_on(job, sent, receivers)
+    else:
+        inbox.waiting.append(sent)
+
+
+def _hand_on(flow: Any, sent: Sent, receivers: Sequence[Any]) -> None:
+    link = Link(flow, [each.run_id for each in receivers])
+    for each in receivers:
+        deliver(each, Sent(sent.when, sent.messages, sent.id, (*sent.links, link)))
+
+
+def set_stop(job: Any, at: StopAt) -> None:
+    """Note the wish to stop, in a flow also for the runs within."""
+    inbox = open_inbox(job)
+    inbox.stop = at
+    for each in inbox.within:
+        set_stop(each, at)
+    if inbox.halt is not None:
+        inbox.halt()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 import msgspec
 import trio
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     # Rarely needed in a run; the code making such an object imports the module.
     from agno_rt._decide.output_form import OutputForm
     from agno_rt._drive.emitter import Emitter
+    from agno_rt._drive.inbox import Inbox
     from agno_rt._drive.session_access import SessionAccess
     from agno_rt._drive.tool_threads import Workers
     from agno_rt._drive.write_journal import Journal
@@ -45,7 +46,7 @@ else:
 
     ResolvedT = TypeVar("ResolvedT")
 
-__all__ = ["NO_PLACES", "Asked", "AskedWithin", "Inbox", "Job", "Resolved", "ResolvedAgent", "When"]
+__all__ = ["NO_PLACES", "Asked", "AskedWithin", "Job", "Resolved", "ResolvedAgent"]
 
 NO_PLACES: Mapping[str, Limiter] = {}
 
@@ -111,20 +112,6 @@ class AskedWithin(Asked, kw_only=True):
     wakes_at: float | None = None
 
 
-When: TypeAlias = Literal["next", "end"]
-"""The time for a message to a run under way: before the next turn, or after the answer."""
-
-
-class Inbox(msgspec.Struct, eq=False):
-    """The messages that a run has not taken in yet, in the order of their arrival.
-
-    `goes_on` is set while the run takes messages in after an answer: the run is not over then.
-    """
-
-    waiting: list[tuple[When, Message]] = []
-    goes_on: bool = False
-
-
 class Job(msgspec.Struct, Generic[ResolvedT], eq=False):
     """A run, ready to be carried out: its runnable's name and resolved parts, its options, its places, its progress.
 
@@ -145,7 +132,7 @@ class Job(msgspec.Struct, Generic[ResolvedT], eq=False):
     budget: Budget | None = None
     began: float = 0.0
     # The progress. `facts` is the store of facts about the user, `called` the number of calls of each tool with a
-    # limit, `kept` what hooks keep from step to step, `given` the users' input by call id, `inbox` the messages sent to
+    # limit, `kept` what hooks keep from step to step, `given` the users' input by call id, `inbox` what others ask of
     # the run under way.
     turns: Turns | None = None
     journal: Journal | None = None

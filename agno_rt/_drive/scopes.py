@@ -12,12 +12,13 @@ from weakref import WeakKeyDictionary
 
 import trio
 
-from agno_rt.errors import DeadlineExceeded, LimitExceeded, UsageError
+from agno_rt.errors import DeadlineExceeded, LimitExceeded, RunCancelled, UsageError
 from agno_rt.events import Status
 from agno_rt.failures import find_passing, leaves, let_pass, must_pass
 
 __all__ = [
     "DEADLINES",
+    "RunStopped",
     "cause",
     "check_in_trio",
     "check_outside_trio",
@@ -35,6 +36,15 @@ def _is_cancelling() -> bool:
 
 
 let_pass(trio.Cancelled, when=_is_cancelling)
+
+
+class RunStopped(RunCancelled):
+    """Ends a run at a safe point. `run` tells the stopped run from the runs around it."""
+
+    def __init__(self, message: str, *, run: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.run = run
+
 
 DEADLINES: WeakKeyDictionary[trio.CancelScope, str] = WeakKeyDictionary()
 """The limit behind each deadline under way, for the task tree."""

@@ -16,7 +16,7 @@ from agno_rt.models import ModelRequest
 from agno_rt.run_store import Approval
 
 if TYPE_CHECKING:
-    from agno_rt._drive.job import Inbox
+    from agno_rt._drive.inbox import Inbox
     from agno_rt._drive.write_journal import Journal  # stored runs alone need the module
 
 __all__ = ["take_timed_turns", "take_turns"]
@@ -51,6 +51,8 @@ async def take_turns(job: Job, turns: Turns, until: int | None = None) -> None: 
             if job.budget is not None and turns.calls:
                 job.budget.call(len(turns.calls))
         if turns.state == "calling":
+            if job.inbox is not None:
+                _check_halt(job, job.inbox)
             results = await call_tools(job, turns.calls)
             if job.journal is None:
                 turns.called(results)  # type: ignore[arg-type]  # without a journal no call waits for a person
@@ -63,9 +65,15 @@ async def take_turns(job: Job, turns: Turns, until: int | None = None) -> None: 
 
 
 async def _take_messages(job: Job, turns: Turns, inbox: Inbox) -> None:
-    from agno_rt._drive.inbox import take_messages  # costs nothing for runs without messages
+    from agno_rt._drive.steer import take_messages  # costs nothing for runs without messages
 
     await take_messages(job, turns, inbox)
+
+
+def _check_halt(job: Job, inbox: Inbox) -> None:
+    from agno_rt._drive.steer import check_halt  # as above
+
+    check_halt(job, inbox)
 
 
 _STOPS = ("completed", "paused")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 import msgspec
@@ -47,7 +47,11 @@ from agno_rt.run_store import (
     RunRecord,
     RunStatus,
     RunStore,
+    Signal,
 )
+
+if TYPE_CHECKING:
+    from agno_rt._drive.inbox import Inbox  # few runs are sent anything
 
 __all__ = ["END_SECONDS", "Journal", "text_of_input"]
 
@@ -68,9 +72,9 @@ class Journal(msgspec.Struct, eq=False):
     `state` encodes the session's state. `decided` has the approvals of a run that was paused, by turn and call;
     `waiting` has the approvals for which the run pauses now. `gone` is called when the run is no longer under way.
     `owe` takes a function that stores the run's end, to call again later if the end cannot be stored now. `output` and
-    `again` are a workflow's for its end, see `Ended`. `forced` tells that the run was taken over by force. `first` is
-    the first entry, once it is stored. `news` tells of decisions and signals. `wakes` is set if the runtime wakes
-    paused runs, `is_within` for a run within a flow, which the flow wakes.
+    `again` are a workflow's for its end, see `Ended`. `forced` tells that the run was taken over by force; `signals`
+    are the signals of a resumed run. `first` is the first entry, once it is stored. `news` tells of decisions and
+    signals. `wakes` is set if the runtime wakes paused runs, `is_within` for a run within a flow, which the flow wakes.
     """
 
     store: RunStore
@@ -90,6 +94,7 @@ class Journal(msgspec.Struct, eq=False):
     output: msgspec.Raw = NO_STATE
     again: tuple[str, ...] = ()
     forced: bool = False
+    signals: Sequence[Signal] = ()
     first: Begun | None = None
     wakes: bool = False
     is_within: bool = False
@@ -155,9 +160,11 @@ class Journal(msgspec.Struct, eq=False):
             )
         )
 
-    async def received(self, messages: tuple[Message, ...]) -> None:
-        """Store messages that were sent to the run, before the run acts on them."""
-        await self._write(Received(messages))
+    async def received(
+        self, messages: tuple[Message, ...], sent: tuple[str, ...] = (), to: tuple[str, ...] | None = None
+    ) -> None:
+        """Store messages that were sent to the run, before the run acts on them. See `Received`."""
+        await self._write(Received(messages, sent, to))
 
     async def checked(self, reason: str | None) -> None:
         """Store the verdict of the output's check."""
@@ -216,14 +223,19 @@ class Journal(msgspec.Struct, eq=False):
         )
         await self._let_go(Paused([each.id for each in self.waiting]), change)
 
-    async def end(self, status: RunStatus, content: str, error: BaseException | None, append: Appending | None) -> None:
-        """Store the end of the run and its messages for the session in one step. An incomplete run can go on later."""
-        text = None if error is None else text_of(error)
-        code = None if error is None else code_of(error)
-        ended = Ended(status, text, self.output)
+    async def end(self, content: str, append: Appending | None, inbox: Inbox | None) -> None:
+        """Store the end of the completed run and its messages for the session in one step.
+
+        Raises `SignalsWaiting` if the run has signals that it has not seen, or messages that it has not taken in.
+        """
+        if inbox is not None and inbox.waiting:
+            inbox.check_taken()
+        signals = 0 if inbox is None else inbox.seen
+        ended = Ended("completed", None, self.output)
         # Questions of branches that others cancelled.
         withdrawn = [each.id for each in self.decided.values() if each.status == "pending"] if self.decided else ()
-        await self._let_go(ended, RunChange(status, content, text, code, append=append, withdrawn=withdrawn))
+        change = RunChange("completed", content, append=append, signals=signals, withdrawn=withdrawn)
+        await self._let_go(ended, change)
 
     async def broken_off(self, status: RunStatus, content: str, error: BaseException) -> None:
         """Store the end of a run without an answer, even while the run is being cancelled.

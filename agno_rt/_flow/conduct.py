@@ -12,8 +12,10 @@ from agno_rt._decide.flow_input import input_for_run
 from agno_rt._decide.input import as_messages
 from agno_rt._decide.journal import Replay
 from agno_rt._decide.turns import Turns
+from agno_rt._drive.inbox import Inbox
 from agno_rt._drive.job import AskedWithin, Job, Resolved
 from agno_rt._drive.scopes import cause
+from agno_rt._drive.steer import forget_signals, list_acted_on, note_untaken, stopped_error
 from agno_rt._drive.tool_threads import Workers
 from agno_rt._drive.write_journal import Journal
 from agno_rt._flow.live_flow import LiveFlow
@@ -44,19 +46,33 @@ class ResolvedFlow(Resolved, kw_only=True):
 
 
 async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
-    """Call the runnable's `conduct`, and take in the answer; or store the pause of a flow that waits for people."""
+    """Call the runnable's `conduct`, and take in the answer; or store the pause of a flow that waits for people.
+
+    Raises `RunStopped` for a flow that is asked to stop, once all of its branches have come to a safe point.
+    """
+    if turns.state == "completed":
+        return None  # a message came at the end, for nobody
+    inbox = job.inbox = job.inbox or Inbox()
     flow, usage = LiveFlow(job, turns), turns.usage
     journal = job.journal
     if journal is not None and journal.replay is not None and journal.replay.begun.usage is not None:
         flow.spend(journal.replay.begun.usage)  # by the journals before
     while True:
+        inbox.halt = flow.waits.stop
+        if inbox.stop is not None:
+            flow.waits.stop()
         answer = await _call_conduct(job, flow)
         if not flow.waits.scope.cancelled_caught:
-            if not isinstance(answer, Again):
-                return _take_answer(job, turns, answer)
-            await _begin_again(job, turns, flow, answer)
-            flow, usage = LiveFlow(job, turns), turns.usage
-            continue
+            if isinstance(answer, Again):
+                await _begin_again(job, turns, flow, answer)
+                flow, usage = LiveFlow(job, turns), turns.usage
+                continue
+            _take_answer(job, turns, answer)
+            if inbox.waiting:
+                await note_untaken(job, inbox)
+            return None
+        if flow.waits.is_stopped:
+            raise stopped_error(job)
         try:
             return await _pause(job, turns, flow)
         except SignalsWaiting:
@@ -104,7 +120,9 @@ async def _begin_again(job: Job[ResolvedFlow], turns: Turns, flow: LiveFlow, ans
         assert journal.first is not None, "the run has begun"
         generation, code_version = journal.first.generation + 1, job.resolved.code_version
         more = {"input": job.input, "usage": turns.usage, "generation": generation, "code_version": code_version}
-        await journal.renew(msgspec.structs.replace(journal.first, **more), sorted(flow.record.taken_signals))
+        taken = sorted({*flow.record.taken_signals, *await list_acted_on(job)})
+        await journal.renew(msgspec.structs.replace(journal.first, **more), taken)
+        forget_signals(job)
     turns.begin(turns.messages[: turns.own], job.input)
 
 

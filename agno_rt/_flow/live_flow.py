@@ -23,8 +23,9 @@ from agno_rt._decide.turns import Turns
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import AskedWithin, Job
 from agno_rt._drive.nesting import OUTER
-from agno_rt._drive.scopes import cause, deadline, ended_as
+from agno_rt._drive.scopes import RunStopped, cause, deadline, ended_as
 from agno_rt._flow.ask import Questions
+from agno_rt._flow.checks import check_block_limits, uncertain_error
 from agno_rt._flow.group import LiveGroup
 from agno_rt._flow.record import FlowRecord
 from agno_rt._flow.scope import Scope
@@ -34,7 +35,7 @@ from agno_rt._flow.waits import Wait, Waits
 from agno_rt._schema.generics import OutputT
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.agent import limits_of
-from agno_rt.errors import AgnoError, JournalMismatch, LimitExceeded, StepUncertain, UsageError
+from agno_rt.errors import AgnoError, JournalMismatch, LimitExceeded, UsageError
 from agno_rt.failures import named, text_of
 from agno_rt.limits import Limits
 from agno_rt.messages import Usage
@@ -46,9 +47,6 @@ from agno_rt.workflows.functions import SCOPE, StepFunction
 __all__ = ["LiveFlow"]
 
 T = TypeVar("T")
-
-_BLOCK_LIMITS = frozenset(("tool_calls", "input_tokens", "output_tokens", "tokens", "cost", "run_timeout"))
-"""The fields of `Limits` that `Flow.limits` accepts: the others hold for a whole run or a whole runtime."""
 
 
 @attrs.frozen
@@ -123,9 +121,11 @@ class LiveFlow(Flow):
         scope = self._scope(name)
         place = self.take_place(scope, name)
         given = input_for_run(input)
+        if self.waits.is_stopping:
+            await self.waits.wait_for_stop(scope)
         journal = self._job.journal
         if journal is None:
-            return await self._run(runnable, given, AskedWithin(session, self.user, self.deps, path=place.path))
+            return await self._run(scope, runnable, given, AskedWithin(session, self.user, self.deps, path=place.path))
         child, began = child_id(self._journal_id, place.path), time.time()
         digest = digest_of(getattr(runnable, "name", ""), session, as_messages(given))
         done = self._find(place, digest)
@@ -136,7 +136,7 @@ class LiveFlow(Flow):
             asked = AskedWithin(session, self.user, self.deps, path=place.path, child=child)
             asked.is_resumed, asked.is_forced = is_resumed, self.record.is_forced
             try:
-                result = await self._run(runnable, given, asked)
+                result = await self._run(scope, runnable, given, asked)
             except AgnoError as exc:
                 await self.record.fail(place, digest, exc, began=began, run=child)
                 raise
@@ -153,6 +153,8 @@ class LiveFlow(Flow):
     ) -> Any:
         """Call a step's function, or return its recorded value."""
         place, began = self.take_place(scope, step.name), time.time()
+        if self.waits.is_stopping:
+            await self.waits.wait_for_stop(scope)
         if not self.record.is_stored:
             return await self._announce(place, functools.partial(self._call_step_function, step, place, args, kwargs))
         digest = digest_of(args, kwargs)
@@ -160,7 +162,7 @@ class LiveFlow(Flow):
             return step.read(bytes(done.value))
         if not step.options.idempotent:
             if self.record.begun(place) is not None:
-                raise _uncertain_error(place, self.run_id)
+                raise uncertain_error(place, self.run_id)
             await self.record.begin(place, digest)
         try:
             call = functools.partial(self._call_step_function, step, place, args, kwargs)
@@ -321,7 +323,7 @@ class LiveFlow(Flow):
     def limits(self, limits: Limits | Mapping[str, Any]) -> Iterator[None]:
         """See `Flow.limits`."""
         limits = limits_of(limits)
-        _check_block_limits(limits)
+        check_block_limits(limits)
         scope, outer = self._scope("limits"), OUTER.get()
         assert outer is not None, "a flow's run is the outer run of the runs within"
         place, around = self.take_place(scope, "limits"), scope.overdue
@@ -421,7 +423,9 @@ class LiveFlow(Flow):
         finally:
             SCOPE.reset(token)
 
-    async def _run(self, runnable: Runnable[Any, OutputT], input: Any, asked: AskedWithin) -> RunResult[OutputT]:
+    async def _run(
+        self, scope: Scope, runnable: Runnable[Any, OutputT], input: Any, asked: AskedWithin
+    ) -> RunResult[OutputT]:
         """Run the runnable in the present task, and count the usage."""
         turns, outer = self._turns, OUTER.get()
         token, meter, metered = SCOPE.set(None), None, None
@@ -434,6 +438,8 @@ class LiveFlow(Flow):
         except AgnoError as exc:
             if exc.result is not None:
                 turns.usage = turns.usage + exc.result.usage
+            if isinstance(exc, RunStopped) and self.waits.is_stopping:
+                await self.waits.wait_for_stop(scope)
             raise
         finally:
             SCOPE.reset(token)
@@ -479,19 +485,3 @@ class LiveFlow(Flow):
 
 def _encode_part(value: Any) -> Any:
     return plain_value(value, round_trip=True)
-
-
-def _uncertain_error(place: Place, run: str) -> StepUncertain:
-    hint = (
-        "Look whether it took effect. To do it again, fork the run before the step and resume the fork; or declare "
-        "@step(idempotent=True) if it may be done twice; or catch StepUncertain in the workflow."
-    )
-    problem = f"{place.path} of run {run!r} had begun when the program ended; nobody knows whether it was done"
-    return StepUncertain(problem, path=place.path, hint=hint)
-
-
-def _check_block_limits(limits: Limits) -> None:
-    for field in attrs.fields(Limits):
-        if field.name not in _BLOCK_LIMITS and getattr(limits, field.name) != field.default:
-            hint = f"Give it to the runnable or to the runtime; a block takes {', '.join(sorted(_BLOCK_LIMITS))}."
-            raise UsageError(f"limit {field.name} does not hold for a block of a workflow", hint=hint)

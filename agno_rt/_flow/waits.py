@@ -1,4 +1,6 @@
-"""Counts the busy branches of a flow, and pauses the flow when each branch left waits, and some wait for a person.
+"""Counts the busy branches of a flow. Pauses the flow when each branch left waits, and some wait for a person.
+
+A flow that is asked to stop goes on until no branch is busy, and then stops.
 
 A branch waiting for a group of its own is not busy either: the last branch of the group hands a share over. Whatever a
 cancellation wakes is busy again at once, before any other task runs, so that a failure is never taken for a pause.
@@ -50,13 +52,23 @@ class Wait:
 
 
 class Waits:
-    """The busy and the waiting branches of one flow. `scope` is cancelled for a pause.
+    """The busy and the waiting branches of one flow. `scope` is cancelled for a pause, and to stop.
 
     `wakes_at` is the earliest end of a wait in a paused flow. With `may_sleep` the flow also pauses if all its branches
     sleep, since the runtime wakes it.
     """
 
-    __slots__ = ("_busy", "_may_sleep", "_news", "_waiting", "is_paused", "scope", "wakes_at")
+    __slots__ = (
+        "_busy",
+        "_may_sleep",
+        "_news",
+        "_waiting",
+        "is_paused",
+        "is_stopped",
+        "is_stopping",
+        "scope",
+        "wakes_at",
+    )
 
     def __init__(self, news: News | None = None, *, may_sleep: bool = False) -> None:
         self.scope = trio.CancelScope()
@@ -64,6 +76,8 @@ class Waits:
         self.wakes_at: float | None = None
         self._news = _NO_NEWS if news is None else news
         self._may_sleep = may_sleep
+        self.is_stopping = False
+        self.is_stopped = False
         self._busy = 1
         self._waiting: dict[int, Wait] = {}
 
@@ -72,12 +86,15 @@ class Waits:
         self._busy += 1
 
     def end(self) -> None:
-        """Count a busy branch less, and pause if none is left."""
+        """Count a busy branch less, and stop or pause if none is left."""
         self._busy -= 1
-        if self._busy or not self._waiting:
+        if self._busy:
             return
         waits = self._waiting.values()
-        if any(wait.asks for wait in waits) or self._is_asleep():
+        if self.is_stopping:
+            self.is_stopped = True
+            self.scope.cancel()
+        elif any(wait.asks for wait in waits) or self._is_asleep():
             self.is_paused = True
             self.wakes_at = min((wait.until for wait in waits if wait.until is not None), default=None)
             self.scope.cancel()
@@ -88,6 +105,16 @@ class Waits:
             return False
         ends = [wait.until for wait in self._waiting.values() if wait.until is not None]
         return bool(ends) and min(ends) - time.time() > SLEEP_SECONDS
+
+    def stop(self) -> None:
+        """Stop the flow as soon as no branch is busy: each waits, or has come to a safe point."""
+        self.is_stopping = True
+        self.begin()
+        self.end()
+
+    async def wait_for_stop(self, scope: Scope) -> None:
+        """Wait in this branch, at a safe point, until the flow stops. The branch's share of a limit is free then."""
+        await self._park(scope, Wait())
 
     async def wait(self, scope: Scope, wait: Wait) -> None:
         """Wait in this branch, without being busy. The branch's share of its group's limit is free meanwhile."""

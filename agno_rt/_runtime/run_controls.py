@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from agno_rt._decide.input import Input
 from agno_rt._runtime.toolkits import not_open_error
 from agno_rt.memory import MemoryBackend
 from agno_rt.run_store import Approval, Resume, RunRecord, RunStatus
@@ -14,6 +15,7 @@ from agno_rt.tools import Tool
 if TYPE_CHECKING:
     import trio
 
+    from agno_rt._decide.controls import StopAt, When
     from agno_rt._runtime.stored_runs import StoredRuns
 
 __all__ = ["RunControls"]
@@ -59,6 +61,28 @@ class RunControls:
         """
         return await self._stored.signal(run_id, name, value, user)
 
+    async def send(self, run_id: str, input: Input, when: When = "next", *, user: str | None = None) -> RunStatus:
+        """Send a user's message to a stored run in any process, to steer the run; return the run's status.
+
+        The message is stored at once. A run under way takes it in before its next turn, or once it has an answer
+        (`when="end"`); another process learns of it within a second or two. A run that is paused, stopped or ended
+        without an answer takes it in when it is resumed. A team or workflow hands it on to each run under way within,
+        or else to the next one. The message is taken in once, however often the run is killed and resumed.
+
+        Raises `NotFound`, `RunConflict` for a completed run, and `UsageError` for a message that is not a user's.
+        """
+        return await self._stored.send(run_id, input, when, user)
+
+    async def stop(
+        self, run_id: str, at: StopAt = "tools", *, grace: float | None = None, user: str | None = None
+    ) -> bool:
+        """Stop a stored run in any process at a safe point, as `Run.stop`; return False for an ended run.
+
+        A stopped run has status `cancelled`, or `completed` if the present answer is its last, and is cancelled after
+        `grace` seconds in any case. A paused run is cancelled. Raises `NotFound`, and `UsageError` for other values.
+        """
+        return await self._stored.stop(run_id, at, grace, user)
+
     def wake_runs(self, *, deps: Any = None) -> None:
         """Resume paused runs when their time comes, from now on until the runtime closes.
 
@@ -69,14 +93,14 @@ class RunControls:
 
         Raises `UsageError` for a memory that is not a `FlowStore`, and for a second call.
         """
-        from agno_rt._runtime.wake_runs import wake_runs  # few runtimes wake runs
+        from agno_rt._runtime.wake_runs import begin_waking, wake_runs  # few runtimes wake runs
 
         def start(runnable: Runnable, resume: Resume) -> Awaitable[Any]:
             return self.start(runnable, resume, deps=deps)
 
         if self._nursery is None:
             raise not_open_error()
-        scope = self._stored.begin_waking()
+        scope = begin_waking(self._stored)
         self._nursery.start_soon(wake_runs, self._stored, scope, start, self._count_room, name="wakes runs")
 
     def is_stopped(self, record: RunRecord) -> bool:

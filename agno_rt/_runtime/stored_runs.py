@@ -1,4 +1,4 @@
-"""Takes over, cancels, forks and finishes the stored runs of a runtime, and decides their approvals.
+"""Takes over, steers, stops, forks and finishes the stored runs of a runtime, and decides their approvals.
 
 Leaves opening the memory to the runtime, and questions about other processes to `owners`.
 """
@@ -6,29 +6,39 @@ Leaves opening the memory to the runtime, and questions about other processes to
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
-import attrs
 import msgspec
 import trio
 
 from agno_rt._decide.check_agent import check_own_name
+from agno_rt._decide.controls import (
+    MESSAGE,
+    STOP,
+    SentMessages,
+    StopAt,
+    StopWish,
+    When,
+    check_signal_name,
+    check_stop,
+    user_messages,
+)
 from agno_rt._decide.flow_journal import entries_before
+from agno_rt._decide.input import Input
 from agno_rt._decide.journal import Replay, steps_again
 from agno_rt._drive.approvals import check_decision, wrap_answer
 from agno_rt._drive.execute import execute
-from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import Asked, AskedWithin, Job, Resolved
 from agno_rt._drive.news import News, signal_topic
 from agno_rt._drive.scopes import check_in_trio
+from agno_rt._drive.steer import read_signals, request_stop, restore_inbox
 from agno_rt._drive.write_journal import END_SECONDS, Journal, text_of_input
 from agno_rt._runtime.completed import read_completed
 from agno_rt._runtime.owners import new_owner, process_of, runtime_of, seems_alive
-from agno_rt._schema.pydantic_types import plain_value
+from agno_rt._runtime.run_values import encode_value, fork_record, run_of
 from agno_rt.errors import AgnoError, BackendError, NotFound, RunCancelled, UsageError
 from agno_rt.failures import must_pass, named
 from agno_rt.memory import MemoryBackend
@@ -39,7 +49,6 @@ from agno_rt.run_store import (
     Approval,
     Decision,
     Entry,
-    FlowStore,
     Resume,
     RunConflict,
     RunRecord,
@@ -54,11 +63,8 @@ from agno_rt.tools import Tool
 
 __all__ = ["StoredRuns", "load_run"]
 
-MOST_WOKEN = 100
-"""The most runs to wake at one look."""
-
 WATCH_SECONDS = 1.0
-"""Seconds between two looks into the store for runs that another process wants cancelled."""
+"""Seconds between two looks into the store for what other processes ask of runs."""
 
 _IN_PROCESS: WeakValueDictionary[str, StoredRuns] = WeakValueDictionary()
 """The stored runs of every runtime in this process, by the runtime's id; the only state that runtimes share.
@@ -81,18 +87,19 @@ class StoredRuns:
         self._memory = memory
         self._tools = tools
         self._owner = new_owner()
-        self._runnables: dict[str, Runnable] = {}
-        self._live: dict[str, Callable[[], None]] = {}
+        self.runnables: dict[str, Runnable] = {}
+        # None for a run that is claimed and not yet carried out.
+        self._live: dict[str, tuple[Job[Any], trio.CancelScope] | None] = {}
         self._owed: dict[str, Callable[[], Awaitable[None]]] = {}
         self._paying = trio.Lock()
         self._watching: trio.CancelScope | None = None
         self._closing = False
         self._news = News()
-        self._waking: trio.CancelScope | None = None
+        self.waking: trio.CancelScope | None = None
         _IN_PROCESS[runtime_of(self._owner)] = self
 
     @property
-    def _store(self) -> RunStore:
+    def store(self) -> RunStore:
         """The memory backend as a store of runs. Raises `UsageError` if the backend cannot store runs."""
         memory = self._memory()
         if isinstance(memory, RunStore):
@@ -105,25 +112,27 @@ class StoredRuns:
         runnables = tuple(runnables)
         for runnable in runnables:
             check_own_name(runnable)
-        self._runnables.update({runnable.name: runnable for runnable in runnables})
+        self.runnables.update({runnable.name: runnable for runnable in runnables})
 
     async def runnable_of(self, run: str, user: str | None) -> Runnable:
         """Return the runnable of a stored run. Raises `NotFound` for an unknown run or runnable."""
         with _backend_errors(run):
-            record, _ = await load_run(self._store, run, user)
-        runnable = self._runnables.get(record.agent)
+            record, _ = await load_run(self.store, run, user)
+        runnable = self.runnables.get(record.agent)
         if runnable is None:
             hint = "Give it to resume(..., agent=...), or to Runtime.add(...)."
-            raise NotFound("agent", record.agent, self._runnables, where="of a stored run", hint=hint)
+            raise NotFound("agent", record.agent, self.runnables, where="of a stored run", hint=hint)
         return runnable
 
     def attach(self, job: Job[Any], runnable: Runnable, journal: Journal | None) -> None:
         """Give the job the journal of a claimed run, or a new one, and remember the runnable by its name."""
         check_in_trio("a Runtime")  # before anything about the run is remembered
         check_own_name(runnable)
-        self._runnables.setdefault(runnable.name, runnable)
+        self.runnables.setdefault(runnable.name, runnable)
         job.journal = self._new_journal(job) if journal is None else journal
         job.journal.is_within = isinstance(job.asked, AskedWithin)
+        if journal is not None and journal.replay is not None:
+            restore_inbox(job, journal.replay.steps, journal.signals)
 
     async def claim(self, resume: Resume, asked: Asked) -> Asked:
         """Take over a stored run, and return its session, user and journal.
@@ -133,7 +142,7 @@ class StoredRuns:
         if asked.session is not None and not isinstance(asked, AskedWithin):
             raise UsageError("a stored run has a session of its own", hint="Leave session= out to resume it.")
         with _backend_errors(resume.run_id):
-            journal = await self._claim(self._store, resume, asked.user)
+            journal = await self._claim(self.store, resume, asked.user)
         if not isinstance(asked, AskedWithin):
             return Asked(journal.record.session, journal.record.user, asked.deps, journal)
         # The same value: the flow around reads there when the run wakes.
@@ -145,7 +154,7 @@ class StoredRuns:
         assert asked.child is not None, "only a stored flow is resumed"
         with _backend_errors(asked.child):
             try:
-                record, entries = await self._store.load_run(asked.child)
+                record, entries = await self.store.load_run(asked.child)
             except NotFound:
                 return None
             if record.status != "completed":
@@ -162,11 +171,12 @@ class StoredRuns:
             hint = f"Wait for it, or cancel it; if {record.owner} is gone, resume it with force."
             raise RunConflict(f"run {record.id!r} is under way already, by {record.owner}", hint=hint)
         # Without a wait after the check: a second resume in this runtime must meet the conflict above.
-        self._live[record.id] = _cannot_cancel
+        self._live[record.id] = None
         try:
             await store.claim_run(record.id, self._owner, held_by=record.owner)
             # Read again: the former owner may have written until the claim.
             record, entries = await store.load_run(record.id)
+            signals = await store.signals(record.id) if isinstance(store, SignalStore) else ()
             approvals = await store.approvals(run=record.id, limit=MOST_APPROVALS)
             replay = Replay.of(record.id, entries)
         except BaseException:
@@ -175,11 +185,12 @@ class StoredRuns:
         journal = self._journal(store, record)
         journal.replay, journal.seq, journal.begun, journal.forced = replay, len(entries), True, resume.force
         journal.first = replay.begun
+        journal.signals = signals
         journal.decided = {(each.turn, each.call.id): each for each in approvals}
         return journal
 
     def _new_journal(self, job: Job[Any]) -> Journal:
-        store = self._store
+        store = self.store
         asked = text_of_input(job.input)
         session = None if job.session is None else job.session.id
         parent = None if job.outer is None else job.outer.run_id
@@ -198,7 +209,7 @@ class StoredRuns:
         Raises `NotFound`, `UsageError`.
         """
         with _backend_errors(run):
-            store = self._store
+            store = self.store
             record, all_entries = await load_run(store, run, user)
             if isinstance(entries, str):
                 return await self._fork_before(store, record, all_entries, entries)
@@ -209,7 +220,7 @@ class StoredRuns:
             # A workflow's end stays: it names the steps to take again.
             while taken and taken[-1].kind in ("paused", "ended") and not steps_again(taken[-1], run):
                 taken = taken[:-1]
-            fork = _fork_record(record)
+            fork = fork_record(record)
             await store.create_run(fork, taken)
             return fork.id
 
@@ -219,64 +230,71 @@ class StoredRuns:
         if not taken:
             known = [step.name for step in read_steps(entries, record.id) if step.name and "#" in step.name]
             raise NotFound("step", path, known)
-        fork = _fork_record(record)
+        fork = fork_record(record)
         await store.create_run(fork, taken)
         return fork.id
 
     async def cancel(self, run: str, user: str | None) -> bool:
         """Cancel a run, here or by the store. Return False for an ended run. Raises `NotFound`."""
         if user is not None:
-            await load_run(self._store, run, user)
+            await load_run(self.store, run, user)
         if self._cancel_here(run):
             return True
         with _backend_errors(run):
-            return await self._store.cancel_run(run)
+            return await self.store.cancel_run(run)
 
     async def signal(self, run: str, name: str, value: Any, user: str | None) -> RunStatus:
         """Store a signal for a run, and return the run's status. Raises `NotFound`, `RunConflict`, `UsageError`."""
+        check_signal_name(name)
+        return await self._send_signal(run, name, (encode_value(value, needed=True) or "null").encode(), user)
+
+    async def send(self, run: str, input: Input, when: When, user: str | None) -> RunStatus:
+        """Store messages for a run, here delivered at once; return the run's status. Raises as `signal`."""
+        sent = SentMessages(user_messages(input, when), when)
+        status = await self._send_signal(run, MESSAGE, msgspec.json.encode(sent), user)
+        live = self._live.get(run)
+        if live is not None:
+            await self._read_signals(*live)
+        return status
+
+    async def stop(self, run: str, at: StopAt, grace: float | None, user: str | None) -> bool:
+        """Stop a run at a safe point, here or by the store. Return False for an ended run. Raises as `signal`."""
+        check_stop(at, grace)
+        if at == "now":
+            return await self.cancel(run, user)
+        if user is not None:
+            with _backend_errors(run):
+                await load_run(self.store, run, user)
+        if (live := self._live.get(run)) is not None:
+            request_stop(*live, at, grace)
+            return True
+        try:
+            status = await self._send_signal(run, STOP, msgspec.json.encode(StopWish(at, grace)), None)
+        except RunConflict:
+            return False
+        # Nobody carries the run out, so it is at a safe point already.
+        return status == "running" or await self.cancel(run, None)
+
+    async def _send_signal(self, run: str, name: str, value: bytes, user: str | None) -> RunStatus:
         with _backend_errors(run):
-            store = self._store
+            store = self.store
             if not isinstance(store, SignalStore):
                 hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
                 raise UsageError(f"the memory backend {type(store).__name__} keeps no signals", hint=hint)
             if user is not None:
-                await load_run(self._store, run, user)
-            text = _encode_value(value, needed=True) or "null"
-            status = await store.send_signal(run, name, text.encode())
+                await load_run(self.store, run, user)
+            status = await store.send_signal(run, name, value)
             self._news.tell(signal_topic(run))
             return status
-
-    def begin_waking(self) -> trio.CancelScope:
-        """Return the scope in which to wake runs, until `close` cancels it. Workflows may sleep outside of memory then.
-
-        Raises `UsageError` for a store that knows no times, and for a second call.
-        """
-        store = self._store
-        if not isinstance(store, FlowStore):
-            hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
-            raise UsageError(f"the memory backend {type(store).__name__} cannot wake runs: not a FlowStore", hint=hint)
-        if self._waking is not None:
-            raise UsageError("this runtime wakes runs already", hint="Call wake_runs once.")
-        self._waking = trio.CancelScope()
-        return self._waking
 
     @property
     def wakes(self) -> bool:
         """True while the runtime wakes runs."""
-        return self._waking is not None
+        return self.waking is not None
 
-    async def find_due(self, limit: int) -> list[tuple[RunRecord, Runnable]]:
-        """Return at most `limit` paused runs that are due, each with its runnable; none if the store fails."""
-        store = self._store
-        if limit < 1 or not isinstance(store, FlowStore):
-            return []
-        try:
-            due = await store.find_due(list(self._runnables), before=time.time(), limit=min(limit, MOST_WOKEN))
-        except BaseException as exc:
-            if must_pass(exc):
-                raise
-            return []  # the next look asks again
-        return [(each, self._runnables[each.agent]) for each in due if each.id not in self._live]
+    def select_known(self, records: Iterable[RunRecord]) -> list[tuple[RunRecord, Runnable]]:
+        """Return the runs that are not under way here, each with its runnable."""
+        return [(each, self.runnables[each.agent]) for each in records if each.id not in self._live]
 
     def is_stopped(self, record: RunRecord) -> bool:
         """Return whether a run is stored as `running` without a living owner."""
@@ -284,8 +302,8 @@ class StoredRuns:
 
     async def approval(self, approval: str, user: str | None) -> Approval:
         """Return an approval by its id. Raises `NotFound`."""
-        with _backend_errors(_run_of(approval)):
-            return await self._approval(self._store, approval, user)
+        with _backend_errors(run_of(approval)):
+            return await self._approval(self.store, approval, user)
 
     async def decide(
         self,
@@ -298,11 +316,11 @@ class StoredRuns:
         user: str | None,
     ) -> Approval:
         """Decide an approval. Raises `NotFound`, `ApprovalConflict`, and `UsageError` for unfit arguments."""
-        decision = Decision(status, _encode_value(value, needed=status == "answered"), reason, by)
-        with _backend_errors(_run_of(approval)):
-            store = self._store
+        decision = Decision(status, encode_value(value, needed=status == "answered"), reason, by)
+        with _backend_errors(run_of(approval)):
+            store = self.store
             found = await self._approval(store, approval, user)
-            runnable = self._runnables.get(found.agent)
+            runnable = self.runnables.get(found.agent)
             # Only arguments and answers are compared with the tool: a plain decision opens nothing.
             tools = {} if runnable is None or decision.arguments is None else await self._tools(runnable)
             if found.call.name == ASK and ASK not in tools:
@@ -313,7 +331,7 @@ class StoredRuns:
             return decided
 
     async def _approval(self, store: RunStore, approval: str, user: str | None) -> Approval:
-        known = await store.approvals(run=_run_of(approval), user=user, limit=MOST_APPROVALS)
+        known = await store.approvals(run=run_of(approval), user=user, limit=MOST_APPROVALS)
         found = next((each for each in known if each.id == approval), None)
         if found is None:
             raise NotFound("approval", approval, [each.id for each in known])
@@ -322,20 +340,20 @@ class StoredRuns:
     async def execute(self, job: Job[Any], nursery: trio.Nursery | None) -> RunResult:
         """Carry out a stored run in the caller's task, within reach of `cancel`. Raises as the driver's `execute`."""
         with trio.CancelScope() as scope:
-            self.watch(job.run_id, scope.cancel, nursery)
+            self.watch(job, scope, nursery)
             return await execute(job)
         error = RunCancelled(f"run {job.run_id!r} was cancelled", hint="Resume it to go on.")
         error.result = job.outcome
         raise error
 
-    def watch(self, run: str, cancel: Callable[[], None], nursery: trio.Nursery | None) -> None:
-        """Note a run as under way here; call `cancel` on the request of another process."""
+    def watch(self, job: Job[Any], scope: trio.CancelScope, nursery: trio.Nursery | None) -> None:
+        """Note a run as under way here, in its scope: other processes may cancel and stop it, and send messages."""
         assert nursery is not None  # a runtime makes no job before it is open
-        self._live[run] = cancel
+        self._live[job.run_id] = job, scope
         if self._watching is None:
             # Set before the task begins, so that a second run does not start a second task.
             self._watching = trio.CancelScope()
-            nursery.start_soon(self._watch_store, self._store, name="looks for runs to cancel")
+            nursery.start_soon(self._watch_store, self.store, name="looks for requests to runs")
 
     def release(self, run: str) -> None:
         """Note a run as no longer under way here."""
@@ -346,33 +364,34 @@ class StoredRuns:
     def close(self) -> None:
         """Stop looking for cancellations when no run is under way, since the runtime waits for the watching task."""
         self._closing = True
-        if self._waking is not None:
-            self._waking.cancel()
+        if self.waking is not None:
+            self.waking.cancel()
         if not self._live and self._watching is not None:
             self._watching.cancel()
 
     def _cancel_here(self, run: str) -> bool:
         """Cancel a run under way here. Return False for any other run."""
-        cancel = self._live.get(run)
-        if cancel is not None:
-            cancel()
-        return cancel is not None
+        live = self._live.get(run)
+        if live is not None:
+            live[1].cancel()
+        return run in self._live
 
     async def _watch_store(self, store: RunStore) -> None:
-        """Cancel runs on request of other processes, and store owed ends, until neither runs nor ends are left."""
+        """Do what other processes ask of runs, and store owed ends, until neither runs nor ends are left."""
         assert self._watching is not None
         try:
             with self._watching:
                 while self._live or self._owed:
                     await trio.sleep(WATCH_SECONDS)
                     await self._pay(*self._owed)
-                    await self._cancel_requested(store)
+                    await self._look_into_store(store)
         finally:
             self._watching = None
 
-    async def _cancel_requested(self, store: RunStore) -> None:
+    async def _look_into_store(self, store: RunStore) -> None:
         try:
             wanted = await store.cancels(list(self._live))
+            counts = await store.count_signals(list(self._live)) if isinstance(store, SignalStore) else {}
         except BaseException as exc:
             if must_pass(exc):
                 raise
@@ -380,6 +399,21 @@ class StoredRuns:
             return
         for run in wanted:
             self._cancel_here(run)
+        for run, count in counts.items():
+            live = self._live.get(run)
+            if live is not None and count > (0 if live[0].inbox is None else live[0].inbox.seen):
+                await self._read_signals(*live)
+
+    async def _read_signals(self, job: Job[Any], scope: trio.CancelScope) -> None:
+        """Let the run have its new messages and wishes. What cannot be read now is read later, at the end at last."""
+        try:
+            wish = await read_signals(job)
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
+            return
+        if wish is not None and job.outcome is None:
+            request_stop(job, scope, wish.at, wish.grace)
 
     async def pay_all(self) -> None:
         """Try once more to store every owed end, for a bounded time and shielded from cancellation."""
@@ -419,43 +453,6 @@ async def load_run(store: RunStore, run: str, user: str | None) -> tuple[RunReco
     if user is not None and record.user != user:
         raise unknown_run(run)
     return record, entries
-
-
-def _encode_value(value: Any, *, needed: bool) -> str | None:
-    """Encode a person's arguments or answer as JSON; `None` is an answer only if `needed`. Raises `UsageError`."""
-    if value is None and not needed:
-        return None
-    try:
-        return msgspec.json.encode(value, enc_hook=plain_value).decode()
-    except (TypeError, ValueError) as exc:
-        raise UsageError(f"the given value cannot be stored: {exc}", hint="Give a value that JSON can carry.") from exc
-
-
-def _fork_record(record: RunRecord) -> RunRecord:
-    """Return a record for a fork of `record`: paused, without an owner, an end or an error."""
-    return attrs.evolve(
-        record,
-        id=new_id(),
-        status="paused",
-        origin=record.id,
-        content="",
-        error=None,
-        code=None,
-        owner=None,
-        cancel_requested=False,
-        entries=0,
-        created_at=0.0,
-        updated_at=0.0,
-    )
-
-
-def _run_of(approval: str) -> str:
-    """Return the run's id, with which an approval's id begins."""
-    return approval.partition(".")[0]
-
-
-def _cannot_cancel() -> None:
-    """Stand in for the cancellation of a run claimed but not yet carried out."""
 
 
 @contextmanager

@@ -5,20 +5,54 @@ Any number of processes may wake the runs of a store. A run is claimed before it
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Awaitable, Callable
 
 import trio
 
 from agno_rt._runtime.stored_runs import StoredRuns
-from agno_rt.errors import AgnoError, BackendError, NotFound
-from agno_rt.run_store import Resume, RunRecord
+from agno_rt.errors import AgnoError, BackendError, NotFound, UsageError
+from agno_rt.failures import must_pass
+from agno_rt.run_store import FlowStore, Resume, RunRecord
 from agno_rt.runnable import Runnable
 
-__all__ = ["WAKE_SECONDS", "wake_runs"]
+__all__ = ["MOST_WOKEN", "WAKE_SECONDS", "begin_waking", "find_due", "wake_runs"]
 
 WAKE_SECONDS = 1.0
 """Seconds between two looks for runs to wake: a run wakes that much late at most."""
+
+MOST_WOKEN = 100
+"""The most runs to wake at one look."""
+
+
+def begin_waking(stored: StoredRuns) -> trio.CancelScope:
+    """Return the scope in which to wake runs, until `stored` is closed. Workflows may sleep outside of memory then.
+
+    Raises `UsageError` for a store that knows no times, and for a second call.
+    """
+    if not isinstance(stored.store, FlowStore):
+        hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
+        name = type(stored.store).__name__
+        raise UsageError(f"the memory backend {name} cannot wake runs: not a FlowStore", hint=hint)
+    if stored.waking is not None:
+        raise UsageError("this runtime wakes runs already", hint="Call wake_runs once.")
+    stored.waking = trio.CancelScope()
+    return stored.waking
+
+
+async def find_due(stored: StoredRuns, limit: int) -> list[tuple[RunRecord, Runnable]]:
+    """Return at most `limit` paused runs that are due, each with its runnable; none if the store fails."""
+    store = stored.store
+    if limit < 1 or not isinstance(store, FlowStore):
+        return []
+    try:
+        due = await store.find_due(list(stored.runnables), before=time.time(), limit=min(limit, MOST_WOKEN))
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
+        return []  # the next look asks again
+    return stored.select_known(due)
 
 
 async def wake_runs(
@@ -48,7 +82,7 @@ async def wake_runs(
     with scope:
         async with trio.open_nursery() as nursery:
             while True:
-                for record, runnable in await stored.find_due(count_room()):
+                for record, runnable in await find_due(stored, count_room()):
                     if record.id not in begun:
                         begun.add(record.id)
                         nursery.start_soon(wake, record, runnable, name=f"wakes run {record.id}")

@@ -30,6 +30,7 @@ VERBS = (
     "agents",
     "graph",
     "models",
+    "keys",
     "sessions",
     "runs",
     "approvals",

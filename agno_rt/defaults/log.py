@@ -18,6 +18,7 @@ import attrs
 
 from agno_rt.events import (
     ApprovalAsked,
+    CacheMissed,
     Event,
     GuardTripped,
     ModelEnded,
@@ -41,6 +42,15 @@ def make_observer(logger: Any, clock: Callable[[], float] = time.perf_counter) -
                 runs[event.run_id] = _Run(event, clock())
             case ModelEnded() | ToolEnded():
                 _log_step(logger, event, runs[event.run_id])
+            case CacheMissed():
+                logger.info(
+                    "prompt cache missed",
+                    run=event.run_id,
+                    model=event.model,
+                    turn=event.turn,
+                    before=event.before,
+                    cached=event.cached,
+                )
             case TurnRestarted():
                 logger.info("turn restarted", run=event.run_id, reason=event.reason)
             case GuardTripped():

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, TypeVarTuple, final, overload
 
-from agno_rt._drive.job import When
+from agno_rt._decide.controls import StopAt, When
 from agno_rt._drive.map_inputs import CONCURRENCY, OnError, OnResult
 from agno_rt._schema.generics import DepsT, OutputT
 from agno_rt.errors import UsageError
@@ -22,7 +22,7 @@ from agno_rt.from_asyncio._host import Call, Host, abandon
 from agno_rt.from_asyncio._visit import LOOP
 from agno_rt.limits import LimitStatistics
 from agno_rt.result import RunResult
-from agno_rt.run_store import Approval
+from agno_rt.run_store import Approval, RunStatus
 from agno_rt.runnable import Runnable
 from agno_rt.runs import Run, RunStream
 from agno_rt.runtime import Input, Runtime
@@ -191,6 +191,16 @@ class AsyncioRuntime:
         """As `Runtime.cancel`: cancel a stored run by its id."""
         return await self.call(functools.partial(Runtime.cancel, user=user), run_id)
 
+    async def send(self, run_id: str, input: Input, when: When = "next", *, user: str | None = None) -> RunStatus:
+        """As `Runtime.send`."""
+        return await self.call(functools.partial(Runtime.send, user=user), run_id, input, when)
+
+    async def stop(
+        self, run_id: str, at: StopAt = "tools", *, grace: float | None = None, user: str | None = None
+    ) -> bool:
+        """As `Runtime.stop`."""
+        return await self.call(functools.partial(Runtime.stop, grace=grace, user=user), run_id, at)
+
     async def approve(
         self, approval: str, arguments: Any = None, *, user: str | None = None, by: str | None = None
     ) -> Approval:
@@ -262,6 +272,10 @@ class AsyncioRun(Generic[OutputT]):
     async def send(self, input: Input, when: When = "next") -> None:
         """As `Run.send`."""
         await self._runtime.call(lambda _: self._run.send(input, when))
+
+    async def stop(self, at: StopAt = "tools", *, grace: float | None = None) -> None:
+        """As `Run.stop`."""
+        await self._runtime.call(lambda _: self._run.stop(at, grace=grace))
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
         """Return the spent part of each of the run's budgets."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
@@ -16,19 +15,12 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 import attrs
 
 from agno_rt.errors import ConfigError, UsageError
+from agno_rt.keys.find import Key, find_key
 
 __all__ = ["HttpServer", "Key", "without_query"]
 
 _EXAMPLE = "https://api.example.com/v1"
 _NEEDS_PEM = "Name a file of certificates in PEM form."
-
-
-@attrs.frozen
-class Key:
-    """An API key and its source. `text` is empty if no key is sent; the text is never shown."""
-
-    text: str = attrs.field(repr=False)
-    source: str
 
 
 def without_query(url: str) -> str:
@@ -44,7 +36,7 @@ class HttpServer:
     Attributes:
         base_url: the part of the address that all requests share; a query is kept, and never shown
         api_key: the key itself; better leave the key in the environment
-        api_key_env: the environment variable with the key
+        api_key_env: the name of the key: its environment variable, or its name in the file of keys
         connect_timeout: seconds to wait for a connection
         read_timeout: seconds between two pieces of an answer, including the wait for the first
         max_connections: requests in progress at once; more requests wait
@@ -116,7 +108,9 @@ class HttpServer:
         return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{path.lstrip('/')}", fragment=""))
 
     def find_key(self, plugin: str, variable: str = "") -> Key:
-        """Return the key to send, read from the environment now. `variable` holds the key unless the settings differ.
+        """Return the key to send: from the settings, the environment or the file of keys, read now.
+
+        `variable` is the key's name unless the settings differ.
 
         Without any variable, no key is sent. Raises `ConfigError` for a missing or unusable key; the error names the
         table `[plugins.PLUGIN]`.
@@ -126,11 +120,14 @@ class HttpServer:
         variable = self.api_key_env or variable
         if not variable:
             return Key("", "nowhere")
-        text = os.environ.get(variable, "").strip()
-        if not text:
-            hint = f"Set {variable}, or api_key in [plugins.{plugin}]; another server's address goes into base_url."
+        key = find_key(variable)
+        if key is None:
+            hint = (
+                f"Set {variable}, or run: agno-rt keys set {variable}. "
+                f"Another server's address goes into base_url of [plugins.{plugin}]."
+            )
             raise ConfigError(f"{self.host} needs an API key, and {variable} is not set", hint=hint)
-        return _check_key(Key(text, f"the environment variable {variable}"))
+        return _check_key(key)
 
     def check_files(self) -> None:
         """Raise `ConfigError` if the file of certificates is missing."""

@@ -26,6 +26,7 @@ from agno_rt.testing.schedules import run_schedules as run_schedules
 from agno_rt.testing.scripted import Reply as Reply
 from agno_rt.testing.scripted import ScriptedModel as ScriptedModel
 from agno_rt.testing.scripted import Step as Step
+from agno_rt.testing.wire.chat_format import ChatFormat as ChatFormat
 from agno_rt.testing.wire.contract import ModelWireContract as ModelWireContract
 from agno_rt.testing.wire.formats import Thought as Thought
 from agno_rt.testing.wire.formats import WireAnswer as WireAnswer

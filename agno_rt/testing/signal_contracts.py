@@ -21,7 +21,7 @@ class SignalContract(StoreContract):
         """Signals come back in the order of sending, with any bytes unchanged, and each run has its own."""
 
         async def check(store: Any) -> None:
-            for run in ("r", "s"):
+            for run in ("r", "s", "t"):
                 await store.create_run(RunRecord(run, "agent", owner=ANN))
             assert await store.signals("r") == []
             assert await store.send_signal("r", "mail", b'{"a":1}') == "running"
@@ -35,6 +35,8 @@ class SignalContract(StoreContract):
             assert all(each.sent_at > 0 for each in found)
             assert await store.signals("r", after=1) == found[1:]
             assert await store.signals("r", after=2) == []
+            assert await store.count_signals(["s", "none", "r", "t"]) == {"r": 2, "s": 1}
+            assert await store.count_signals([]) == {}
             assert isinstance(store, SignalStore)
 
         self._with_memory(check)

@@ -60,7 +60,8 @@ def _build_message_body(
         content = _render_plain(message, shown) if message.role != "user" else inlined(content)
     body: dict[str, Any] = {"role": message.role}
     body["content"] = content if isinstance(content, str) else [_build_part(part) for part in content]
-    if reasoning_field and message.reasoning and message.role == "assistant":
+    # A server that wants reasoning back refuses a call without the field, even if the model did not reason.
+    if reasoning_field and message.role == "assistant" and (message.reasoning or message.tool_calls):
         body[reasoning_field] = message.reasoning
     if message.tool_calls:
         body["tool_calls"] = [_build_call_body(call, names.get(call.name, call.name)) for call in message.tool_calls]

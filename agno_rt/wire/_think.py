@@ -6,11 +6,12 @@ answer may mention the tag later. Pure: no I/O.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 from agno_rt.events import ReasoningDelta, TextDelta
 
-__all__ = ["ThinkSplitter", "ThinkTags"]
+__all__ = ["ThinkSplitter", "ThinkTags", "join_deltas", "split_reasoning"]
 
 ThinkTags = Literal["off", "start", "opened"]
 
@@ -99,6 +100,23 @@ class ThinkSplitter:
         space = "".join(self._space)
         self._space.clear()
         return space
+
+
+def split_reasoning(reasoning: str, text: str, think_tags: ThinkTags) -> tuple[str, str]:
+    """Split reasoning in tags from the text, unless the server sent reasoning apart."""
+    if reasoning:
+        return reasoning, text
+    splitter = ThinkSplitter(think_tags)
+    return join_deltas([*splitter.feed(text), *splitter.end()])
+
+
+def join_deltas(said: Iterable[TextDelta | ReasoningDelta]) -> tuple[str, str]:
+    """Join the deltas into the reasoning and the text."""
+    reasoning: list[str] = []
+    text: list[str] = []
+    for delta in said:
+        (text if isinstance(delta, TextDelta) else reasoning).append(delta.text)
+    return "".join(reasoning), "".join(text)
 
 
 def _find_tag_beginning(text: str) -> str:

@@ -12,7 +12,7 @@ reasoning: servers send `reasoning_content` (DeepSeek, llama.cpp), `reasoning` (
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -38,7 +38,7 @@ from agno_rt.wire._lenient import (
 from agno_rt.wire._messages import message_bodies
 from agno_rt.wire._strict import is_strict
 from agno_rt.wire._text import TextJoiner, mend_text, mend_value
-from agno_rt.wire._think import ThinkSplitter, ThinkTags
+from agno_rt.wire._think import ThinkSplitter, ThinkTags, join_deltas, split_reasoning
 from agno_rt.wire._tool_names import wire_names
 
 __all__ = [
@@ -52,6 +52,11 @@ __all__ = [
 ]
 
 _NO_NAMES: Mapping[str, str] = {}
+_USUAL = frozenset(
+    {"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", "obfuscation"}
+)
+_USUAL_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
+"""Fields that leave the meaning of a chunk of text alone."""
 
 
 class ReportedError(ValueError):
@@ -111,7 +116,7 @@ def response(
     message = _find_message(choice, ("message", "delta"))
     calls = whole_calls(message, names)
     reasoning, content = said_in(message)
-    reasoning, content = _split_reasoning(reasoning, content or text_of(message.get("refusal"), "refusal"), think_tags)
+    reasoning, content = split_reasoning(reasoning, content or text_of(message.get("refusal"), "refusal"), think_tags)
     return _build_response(mend_text(content), calls, mend_text(reasoning), usage_in(body, choice), choice)
 
 
@@ -144,6 +149,11 @@ class StreamedResponse:
     def feed(self, chunk: Mapping[str, Any]) -> list[Delta]:
         """Take in a chunk and return the new deltas. Raises `ValueError` for a chunk of another shape."""
         # A stream has thousands of chunks, so the usual shape is recognised first and unusual ones take longer.
+        if (text := self._find_plain_text(chunk)) is not None:
+            self._in_deltas = True
+            said = self._splitter.feed(text) if (text := self._text.feed(text)) else []
+            self._said += said
+            return [*said]
         choices = mapping_of(chunk, "the chunk").get("choices")
         if (not choices or chunk.get("error")) and (error := reported_error(chunk)) is not None:
             raise ReportedError(f"the stream broke off with an error: {error}", error)
@@ -176,9 +186,22 @@ class StreamedResponse:
         self.end()
         if self._passed_over and not self.finished:
             raise ValueError("the stream has several choices, and the first of them never ended")
-        reasoning, content = _join_deltas(self._said)
+        reasoning, content = join_deltas(self._said)
         choice = {"finish_reason": self._finish_reason}
         return _build_response(content, self._calls.calls(), reasoning, self._usage, choice)
+
+    def _find_plain_text(self, chunk: Mapping[str, Any]) -> str | None:
+        """Return the text of a chunk that has nothing else, or `None` for any other chunk."""
+        if type(chunk) is not dict or chunk.get("usage") or not _USUAL.issuperset(chunk):
+            return None
+        choices = chunk.get("choices")
+        if type(choices) is not list or len(choices) != 1 or type(choice := choices[0]) is not dict:
+            return None
+        if choice.get("index") != self._index or choice.get("finish_reason") or not _USUAL_CHOICE.issuperset(choice):
+            return None
+        delta = choice.get("delta")
+        text = delta.get("content") if type(delta) is dict and len(delta) == 1 else None
+        return text if type(text) is str else None
 
     def _find_choice(self, choices: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
         """Return the choice to read, by index; a choice without an index belongs to it."""
@@ -225,8 +248,8 @@ class StreamedResponse:
 
         Raises `ValueError` if the message contradicts the pieces: nothing tells which of the two is right.
         """
-        reasoning, text = _split_reasoning(*said_in(message), self.think_tags)
-        thought, said = _join_deltas(self._said)
+        reasoning, text = split_reasoning(*said_in(message), self.think_tags)
+        thought, said = join_deltas(self._said)
         if said.strip() not in text and text.strip() not in said:
             raise ValueError("the message at the end of the stream contradicts its pieces")
         deltas = self._take_deltas(
@@ -248,14 +271,6 @@ class StreamedResponse:
             said += self._splitter.feed(text)
         self._said += said
         return [*said]
-
-
-def _split_reasoning(reasoning: str, text: str, think_tags: ThinkTags) -> tuple[str, str]:
-    """Split reasoning in tags from the text, unless the server sent reasoning apart."""
-    if reasoning:
-        return reasoning, text
-    splitter = ThinkSplitter(think_tags)
-    return _join_deltas([*splitter.feed(text), *splitter.end()])
 
 
 def _find_message(
@@ -308,12 +323,3 @@ def _build_settings(settings: ModelSettings) -> dict[str, Any]:
     if settings.stop:
         body["stop"] = list(settings.stop)
     return body | dict(settings.extra)
-
-
-def _join_deltas(said: Iterable[TextDelta | ReasoningDelta]) -> tuple[str, str]:
-    """Join the deltas into the reasoning and the text."""
-    reasoning: list[str] = []
-    text: list[str] = []
-    for delta in said:
-        (text if isinstance(delta, TextDelta) else reasoning).append(delta.text)
-    return "".join(reasoning), "".join(text)

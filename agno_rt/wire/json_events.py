@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from agno_rt.wire.lenient_json import read_json
 from agno_rt.wire.refusals import Peer, kind_of, plain
 from agno_rt.wire.sse import MAX_EVENT_BYTES, EventParser
@@ -17,6 +19,7 @@ __all__ = ["JsonEvents", "read_lines"]
 _BOM = b"\xef\xbb\xbf"
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 """The starts of the lines of an event stream."""
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class JsonEvents:
@@ -56,9 +59,16 @@ class JsonEvents:
             self._head.clear()
         try:
             for payload in self._parser.feed(data):
-                yield from self._read_payload(payload)
-                if self.done:
-                    return
+                try:
+                    # The usual payload, an object, takes the short way.
+                    value = _decode_object(payload)
+                except ValueError:
+                    yield from self._read_payload(payload)
+                    if self.done:
+                        return
+                else:
+                    self.count += 1
+                    yield value
         except ValueError as exc:
             raise self._peer.error(f"sent a stream that cannot be read: {exc}") from exc
 

@@ -29,9 +29,25 @@ class EventParser:
         self._data: list[bytes] = []
         self._after_cr = False
         self._at_start = True
+        self._is_clean = False
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Take in the next bytes and yield the data of each completed event. Runs while iterated."""
+        # Most chunks are whole events with plain line feeds, and a stream has thousands.
+        if self._is_clean and chunk.endswith(b"\n\n") and b"\r" not in chunk and len(chunk) <= self._limit:
+            for event in chunk[:-2].split(b"\n\n"):
+                name, found, data = event.partition(b"data: ")
+                # The data alone, or after the line of the event's name.
+                is_usual = not name or (name.startswith(b"event:") and name.find(b"\n") == len(name) - 1)
+                if found and is_usual and b"\n" not in data:
+                    yield data
+                elif (joined := _read_event(event)) is not None:
+                    yield joined
+            return
+        yield from self._feed_lines(chunk)
+        self._is_clean = not (self._line or self._data or self._after_cr or self._at_start or self._size)
+
+    def _feed_lines(self, chunk: bytes) -> Iterator[bytes]:
         # A CR ends its line at once; an LF at the start of the next chunk belongs to the CR.
         if self._after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]
@@ -79,3 +95,10 @@ class EventParser:
         self._data.clear()
         self._size = 0
         return data
+
+
+def _read_event(event: bytes) -> bytes | None:
+    """Return the data of a whole event with plain line feeds, or None without data."""
+    fields = (line.partition(b":") for line in event.split(b"\n"))
+    data = [value.removeprefix(b" ") for name, _, value in fields if name == b"data"]
+    return b"\n".join(data) if data else None

@@ -49,9 +49,9 @@ CASES = {
     "bare": (("run", "gpt-5", "x"), "unknown agent 'gpt-5'", "write openai:gpt-5"),
     "local": (("run", "-m", "smollm2", "What is it?"), "unknown model 'smollm2'", "Write llamacpp:smollm2."),
     "elsewhere": (
-        ("run", "-m", "anthropic:claude", "What is it?"),
-        "unknown plugin 'anthropic' (in 'anthropic:claude')",
-        'openai:anthropic:claude, where [plugins.openai.servers.anthropic] has base_url = "https://api.anthropic.com/v1"',
+        ("run", "-m", "deepseek:chat", "What is it?"),
+        "unknown plugin 'deepseek' (in 'deepseek:chat')",
+        "write openai:deepseek:chat",
     ),
     "nameless": (("run", "echo", "x", "--session", ""), "the name after --session is empty", "leave it out"),
     "memory": (

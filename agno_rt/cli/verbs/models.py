@@ -1,4 +1,4 @@
-"""`agno-rt models`: lists the models of each plugin, how to write them, and what each lacks."""
+"""`agno-rt models`: lists the models of each plugin, and what each lacks; `check` asks one of them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from agno_rt.cli.options import config_option, debug_option, json_option
 __all__ = ["command"]
 
 
-@click.command("models")
+@click.group("models", invoke_without_command=True)
 @config_option
 @json_option
 @debug_option
-def command(config: str | None, as_json: bool) -> None:
+@click.pass_context
+def command(ctx: click.Context, config: str | None, as_json: bool) -> None:
     """List the models that plugins provide, and what each lacks.
 
     Many plugins can reach more models than are listed: their entries are examples, in which MODEL stands for a name and
-    PATH for a file. No model is loaded, and no server is asked.
+    PATH for a file. No model is loaded, and no server is asked. Prices are US dollars for a million tokens of input and
+    of output. `agno-rt models check MODEL` asks a model.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     from agno_rt.cli.list_models import list_models, print_models
     from agno_rt.cli.report import show_error
     from agno_rt.cli.tables import print_json_lines
@@ -34,3 +38,25 @@ def command(config: str | None, as_json: bool) -> None:
         print_models(models)
     for error in host.failures.values():
         show_error(error.message, error.hint)
+
+
+@command.command("check")
+@click.argument("model")
+@config_option
+@json_option
+@debug_option
+def check(model: str, config: str | None, as_json: bool) -> int:
+    """Ask a model for one word, and say what is wrong.
+
+    MODEL is a spec, such as openai:gpt-5. The answer may cost a few tokens. The exit code is 1 if there is no answer.
+    """
+    from agno_rt.cli.check_model import check_model, print_answer
+    from agno_rt.cli.tables import print_json_lines
+    from agno_rt.cli.target import configuration
+
+    checked = check_model(configuration(config), model)
+    if as_json:
+        print_json_lines([checked])
+    else:
+        print_answer(checked)
+    return 0 if checked.error is None else 1

@@ -1,4 +1,4 @@
-"""`agno-rt runs`: lists stored runs, shows each step, and resumes, cancels, forks and deletes runs."""
+"""`agno-rt runs`: lists stored runs, shows each step, and resumes, steers, stops, forks and deletes runs."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from agno_rt.errors import BackendError, UsageError
 from agno_rt.run_store import Approval, Entry, RunRecord, RunStatus
 
 if TYPE_CHECKING:
+    from agno_rt._decide.controls import StopAt
     from agno_rt.cli.open_memory import Place
     from agno_rt.runtime import Runtime
 
@@ -30,7 +31,7 @@ __all__ = ["command"]
 
 @click.group("runs")
 def command() -> None:
-    """See the runs that are stored, and resume, cancel, fork and delete them.
+    """See the runs that are stored, and resume, steer, stop, cancel, fork and delete them.
 
     Runs are stored for agents with memory=MemoryPolicy(journal=True), and for agents with a tool that may pause them.
     Give a run by its id or the beginning of the id.
@@ -190,6 +191,78 @@ def cancel(run: str, user: str | None, config: str | None, memory: str | None) -
     else:
         click.echo(f"cancelled {one_line(record.id)}")
     return 0
+
+
+@command.command("stop")
+@click.argument("run")
+@click.option(
+    "--at",
+    type=click.Choice(("model", "tools", "now")),
+    default="tools",
+    show_default=True,
+    help="After the model's answer, after the tools of its turn, or now.",
+)
+@click.option("--grace", metavar="SECONDS", type=click.FloatRange(0), help="Cancel the run after so long in any case.")
+@owner_option
+@config_option
+@memory_option
+@debug_option
+def stop(run: str, at: StopAt, grace: float | None, user: str | None, config: str | None, memory: str | None) -> int:
+    """Stop a run at a safe point, in whatever process it is running.
+
+    Nothing is cut off: the call that is under way ends first. The process that carries out the run notices within a
+    second or two. You can resume a stopped run.
+    """
+    from agno_rt.cli.open_memory import Place, find_run, run_store
+    from agno_rt.cli.tables import one_line
+
+    async def act(runtime: Runtime) -> tuple[RunRecord, bool]:
+        store = run_store(runtime)
+        record, _ = await find_run(store, run, user)
+        was_not_over = await runtime.stop(record.id, at, grace=grace)
+        return (await store.load_run(record.id))[0], was_not_over
+
+    record, was_not_over = Place(config, memory).open(act)
+    if not was_not_over:
+        notice(f"Run {record.id} is over already: {record.status}.")
+        return 1
+    if _is_gone(record):
+        click.echo(f"{one_line(record.id)} does not run: its process is gone")
+    elif record.status == "running":
+        click.echo(one_line(f"stopping {record.id}: {record.owner or 'its process'} is told"))
+    else:
+        click.echo(f"stopped {one_line(record.id)}")
+    return 0
+
+
+@command.command("send")
+@click.argument("run")
+@click.argument("message")
+@click.option("--end", is_flag=True, help="Let the run read the message after its answer, not in its next turn.")
+@owner_option
+@config_option
+@memory_option
+@debug_option
+def send(run: str, message: str, end: bool, user: str | None, config: str | None, memory: str | None) -> None:
+    """Send a message to a run, in whatever process it is running.
+
+    The model reads the message in the next turn. The message is stored at once; a run that is paused or stopped reads
+    it when it is resumed.
+    """
+    from agno_rt.cli.open_memory import Place, find_run, run_store
+    from agno_rt.cli.tables import one_line
+
+    async def act(runtime: Runtime) -> RunRecord:
+        store = run_store(runtime)
+        record, _ = await find_run(store, run, user)
+        await runtime.send(record.id, message, "end" if end else "next")
+        return (await store.load_run(record.id))[0]
+
+    place = Place(config, memory)
+    record = place.open(act)
+    click.echo(f"sent to {one_line(record.id)}")
+    if record.status != "running" or _is_gone(record):
+        notice(f"The run reads the message when it is resumed: agno-rt runs resume {record.id}{place.options()}")
 
 
 @command.command("fork")

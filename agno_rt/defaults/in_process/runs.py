@@ -194,6 +194,11 @@ class InProcessRuns:
         """See `SignalStore.signals`."""
         return self._run(run).signals[after:]
 
+    async def count_signals(self, runs: Sequence[str]) -> dict[str, int]:
+        """See `SignalStore.count_signals`."""
+        found = {run: len(self._runs[run].signals) for run in runs if run in self._runs}
+        return {run: count for run, count in found.items() if count}
+
     async def add_approvals(self, run: str, approvals: Sequence[Approval], *, owner: str) -> None:
         """See `FlowStore.add_approvals`."""
         self._run_owned_by(run, owner)

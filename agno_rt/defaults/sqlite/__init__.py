@@ -237,6 +237,10 @@ class SQLiteMemory:
         prune = functools.partial(_runs.prune_runs, dry_run=dry_run)
         return await (self._read if dry_run else self._write)(prune, older_than, keep, self._clock())
 
+    async def count_signals(self, runs: Sequence[str]) -> dict[str, int]:
+        """See `SignalStore.count_signals`."""
+        return await self._read(_runs.count_signals, tuple(runs))
+
     async def delete_run(self, run: str) -> bool:
         """See `RunStore.delete_run`."""
         return await self._write(_runs.delete_run, run)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 import attrs
@@ -40,6 +40,7 @@ __all__ = [
     "cancel_run",
     "change_run",
     "claim_run",
+    "count_signals",
     "create_run",
     "delete_run",
     "find_cancelled",
@@ -92,7 +93,7 @@ def create_run(connection: sqlite3.Connection, run: RunRecord, entries: Sequence
 
 def write_entries(connection: sqlite3.Connection, run: str, entries: Sequence[Entry], owner: str, now: float) -> None:
     """Add entries to the journal of a run."""
-    count = _count_entries(connection, run, owner)
+    count, _ = _count_entries(connection, run, owner)
     check_order(run, count, entries)
     _add_entries(connection, run, entries)
     connection.execute(
@@ -104,10 +105,9 @@ def change_run(
     connection: sqlite3.Connection, run: str, asked: RunChange, append: NewMessages | None, owner: str, now: float
 ) -> int | None:
     """End the ownership of a run with its new status; `append` holds the run's messages for its session."""
-    count = _count_entries(connection, run, owner)
+    count, signals = _count_entries(connection, run, owner, _SIGNALS)
     check_order(run, count, asked.entries)
-    if asked.signals is not None:
-        check_signals(run, _count_signals(connection, run), asked.signals)
+    check_signals(run, signals, asked.signals)
     approvals = _approvals.select_new(connection, run, asked.approvals, now)
     if asked.waits_for:
         check_decided(run, _approvals.select_known(connection, asked.waits_for), now)
@@ -147,7 +147,7 @@ def add_approvals(connection: sqlite3.Connection, run: str, asked: Sequence[Appr
 
 def renew_run(connection: sqlite3.Connection, run: str, renewal: Renewal, owner: str, now: float) -> None:
     """Move the journal of a run to another run, and begin a new one."""
-    count = _count_entries(connection, run, owner)
+    count, _ = _count_entries(connection, run, owner)
     check_order(run, count, [renewal.last])
     check_order(run, 0, [renewal.first])
     record, to = _load_record(connection, run), renewal.archive
@@ -243,23 +243,29 @@ def cancel_run(connection: sqlite3.Connection, run: str, now: float) -> bool:
 
 def find_cancelled(connection: sqlite3.Connection, asked: Sequence[str]) -> set[str]:
     """Return the ids in `asked` whose cancellation was requested; unknown ids are ignored."""
-    found: set[str] = set()
-    for at in range(0, len(asked), _AT_ONCE):
-        some = tuple(asked[at : at + _AT_ONCE])
-        marks = ", ".join("?" * len(some))
-        found.update(
-            run
-            for (run,) in connection.execute(f"SELECT id FROM runs WHERE cancel_requested AND id IN ({marks})", some)
-        )
-    return found
+    rows = _select_among(connection, "SELECT id FROM runs WHERE cancel_requested AND id IN ({})", asked)
+    return {run for (run,) in rows}
+
+
+def count_signals(connection: sqlite3.Connection, asked: Sequence[str]) -> dict[str, int]:
+    """Return the number of signals of each run in `asked` that has any."""
+    query = "SELECT run, max(seq) FROM signals WHERE run IN ({}) GROUP BY run"
+    return dict(_select_among(connection, query, asked))
+
+
+def _select_among(connection: sqlite3.Connection, query: str, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Run a query about some ids, with `{}` for the marks, as often as the number of ids demands."""
+    for at in range(0, len(ids), _AT_ONCE):
+        some = tuple(ids[at : at + _AT_ONCE])
+        yield from connection.execute(query.format(", ".join("?" * len(some))), some)
 
 
 def send_signal(connection: sqlite3.Connection, run: str, name: str, value: bytes, now: float) -> RunStatus:
     """Store a signal for the run, and return the run's status."""
     status = _read_status(connection, run)
     check_signalled(run, status, name)
-    seq = _count_signals(connection, run) + 1
-    connection.execute("INSERT INTO signals VALUES (?, ?, ?, ?, ?)", (run, seq, name, value, now))
+    query = "INSERT INTO signals SELECT ?1, coalesce(max(seq), 0) + 1, ?2, ?3, ?4 FROM signals WHERE run = ?1"
+    connection.execute(query, (run, name, value, now))
     return status
 
 
@@ -276,12 +282,6 @@ def _read_status(connection: sqlite3.Connection, run: str) -> RunStatus:
         raise unknown_run(run)
     status: RunStatus = row[0]
     return status
-
-
-def _count_signals(connection: sqlite3.Connection, run: str) -> int:
-    # Signals are numbered without gaps, and deleted only with their run.
-    row = connection.execute("SELECT coalesce(max(seq), 0) FROM signals WHERE run = ?", (run,)).fetchone()
-    return int(row[0])
 
 
 def delete_run(connection: sqlite3.Connection, run: str) -> bool:
@@ -301,13 +301,17 @@ def prune_runs(
     return found
 
 
-def _count_entries(connection: sqlite3.Connection, run: str, owner: str) -> int:
-    """Return the number of entries of the run. Raises `RunConflict` unless `owner` owns the run."""
-    row = connection.execute("SELECT owner, entries FROM runs WHERE id = ?", (run,)).fetchone()
+_SIGNALS = "(SELECT coalesce(max(seq), 0) FROM signals WHERE run = id)"
+"""The number of a run's signals: they are numbered without gaps, and deleted only with their run."""
+
+
+def _count_entries(connection: sqlite3.Connection, run: str, owner: str, signals: str = "0") -> tuple[int, int]:
+    """Return the numbers of entries and, with `_SIGNALS`, of signals. Raises `RunConflict` for another `owner`."""
+    row = connection.execute(f"SELECT owner, entries, {signals} FROM runs WHERE id = ?", (run,)).fetchone()
     if row is None:
         raise unknown_run(run)
     check_owner(run, row[0], owner)
-    return int(row[1])
+    return int(row[1]), int(row[2])
 
 
 def _add_entries(connection: sqlite3.Connection, run: str, entries: Sequence[Entry]) -> None:

@@ -23,17 +23,17 @@ from agno_rt.testing.wire.server import WireServer
 from agno_rt.testing.wire.suite import collect_deltas, make_request
 from agno_rt.tools import Tool, tool
 
-__all__ = ["ModelWireContract"]
+__all__ = ["CALLS", "THOUGHTS", "ModelWireContract", "make_message"]
 
 _PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
 )
-_CALLS = (
+CALLS = (
     ToolCall("call_w1", "look_up_weather", '{"city": "Seoul"}'),
     ToolCall("call_w2", "look_up_weather", '{"city": "Oslo"}'),
     ToolCall("call_w3", "tell_time", "{}"),
 )
-_THOUGHTS = (Thought("First, the cities.", "c2lnbmF0dXJlLTE="), Thought("Then, the time.", "c2lnbmF0dXJlLTI="))
+THOUGHTS = (Thought("First, the cities.", "c2lnbmF0dXJlLTE="), Thought("Then, the time.", "c2lnbmF0dXJlLTI="))
 
 
 @tool
@@ -94,7 +94,7 @@ class ModelWireContract(WireFailures):
 
     def test_reads_a_stream_cut_anywhere(self) -> None:
         """Events that arrive in pieces of a few bytes are read as whole ones: characters and lines are cut, too."""
-        answer = WireAnswer("Grüße — 맑음 👋 to all.", tool_calls=_CALLS, finish_reason="tool_calls")
+        answer = WireAnswer("Grüße — 맑음 👋 to all.", tool_calls=CALLS, finish_reason="tool_calls")
 
         async def check(model: Model, server: WireServer) -> None:
             streamed = self.render_streamed(answer)
@@ -106,7 +106,7 @@ class ModelWireContract(WireFailures):
 
         self.with_server(check)
 
-    @pytest.mark.parametrize("calls", [_CALLS[:1], _CALLS[2:], _CALLS[:2], _CALLS], ids=len)
+    @pytest.mark.parametrize("calls", [CALLS[:1], CALLS[2:], CALLS[:2], CALLS], ids=len)
     def test_reads_tool_calls(self, calls: tuple[ToolCall, ...]) -> None:
         """One call and several, of one tool and of two, with arguments and without: each is a call of its own."""
         answer = WireAnswer(tool_calls=calls, finish_reason="tool_calls")
@@ -132,7 +132,7 @@ class ModelWireContract(WireFailures):
 
         async def check(model: Model, server: WireServer) -> None:
             for reason in self.reasons:
-                calls = _CALLS[:1] if reason == "tool_calls" else ()
+                calls = CALLS[:1] if reason == "tool_calls" else ()
                 answer = WireAnswer("Well", tool_calls=calls, finish_reason=reason)
                 server.play(self.render_whole(answer), self.render_streamed(answer))
                 for emit in (None, collect_deltas([])):
@@ -159,15 +159,15 @@ class ModelWireContract(WireFailures):
         """Reasoning is in `reasoning` and in its own deltas, never in the text."""
         if not self.has_thoughts:
             return
-        answer = WireAnswer("Noon.", _THOUGHTS[:1])
+        answer = WireAnswer("Noon.", THOUGHTS[:1])
 
         async def check(model: Model, server: WireServer) -> None:
             server.play(self.render_whole(answer), self.render_streamed(answer))
             deltas: list[Delta] = []
             for emit in (None, collect_deltas(deltas)):
                 response = await model.respond(make_request("Time?"), emit)
-                assert (response.content, response.reasoning) == ("Noon.", _THOUGHTS[0].text)
-            assert "".join(each.text for each in deltas if isinstance(each, ReasoningDelta)) == _THOUGHTS[0].text
+                assert (response.content, response.reasoning) == ("Noon.", THOUGHTS[0].text)
+            assert "".join(each.text for each in deltas if isinstance(each, ReasoningDelta)) == THOUGHTS[0].text
 
         self.with_server(check)
 
@@ -175,8 +175,8 @@ class ModelWireContract(WireFailures):
         """The next request has all signatures of an answer once, in order; a changed message is sent without them."""
         if not self.has_signatures:
             return
-        answer = WireAnswer("Both.", _THOUGHTS, _CALLS, finish_reason="tool_calls")
-        signatures = [thought.signature for thought in _THOUGHTS]
+        answer = WireAnswer("Both.", THOUGHTS, CALLS, finish_reason="tool_calls")
+        signatures = [thought.signature for thought in THOUGHTS]
 
         async def check(model: Model, server: WireServer) -> None:
             for emit in (None, collect_deltas([])):
@@ -196,11 +196,11 @@ class ModelWireContract(WireFailures):
 
         async def check(model: Model, server: WireServer) -> None:
             server.play(self.render_whole(WireAnswer("Bye.")))
-            await model.respond(_go_on(Message("assistant", "I look.", _CALLS)))
+            await model.respond(_go_on(Message("assistant", "I look.", CALLS)))
             sent = server.requests[-1].body
             assert _find_in_order(sent, ["What is up?", "I look.", "result-1", "result-2", "result-3", "Thanks."])
             assert b"You are brief." in sent
-            assert all(each.name.encode() in sent for each in _TOOLS)
+            assert all(each.description.encode() in sent for each in _TOOLS)
 
         self.with_server(check)
 

@@ -28,7 +28,7 @@ def agno_rt_register_models(register: Register) -> None:
 
 
 def _list_examples(settings: Mapping[str, Any]) -> Iterator[str]:
-    yield from ("gpt-5", "gpt-5-mini")
+    yield from ("gpt-5", "gpt-5-mini", "groq:MODEL")
     servers = settings.get("servers", {})
     yield from (f"{name}:MODEL" for name in (servers if isinstance(servers, Mapping) else ()))
 

@@ -14,10 +14,13 @@ import attrs
 from agno_rt.models import ModelProfile, OutputMode, Price
 from agno_rt.wire.chat_completions import ThinkTags
 
-__all__ = ["OFFICIAL", "OTHER", "Facts", "SystemPlace", "known"]
+__all__ = ["OFFICIAL", "OTHER", "Api", "Facts", "MaxTokensField", "SystemPlace", "ToolChoice", "known"]
 
 
 SystemPlace = Literal["first", "anywhere"]
+Api = Literal["chat", "responses"]
+MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
+ToolChoice = Literal["name", "required"]
 
 
 @attrs.frozen(kw_only=True)
@@ -31,6 +34,11 @@ class Facts:
                      `opened` (the chat template opens the tag)
     reasoning_field  the field for the reasoning of earlier turns in a request; empty for none
     system           the place of system messages: `first`, joined before everything else, or `anywhere`
+    max_tokens_field the field for the most tokens of an answer
+    tool_choice      the way to demand one tool: by its `name`, or as the only tool, `required`
+    api              the API to ask: `chat` for chat completions, `responses` for the responses API
+    store            let the responses API store answers, and send only new messages; else it forgets each answer
+    encrypted_reasoning  ask the responses API for encrypted reasoning, which only models that reason have
     """
 
     media: tuple[str, ...] | None = None
@@ -39,6 +47,11 @@ class Facts:
     think_tags: ThinkTags | None = None
     reasoning_field: str | None = None
     system: SystemPlace | None = None
+    max_tokens_field: MaxTokensField | None = None
+    tool_choice: ToolChoice | None = None
+    api: Api | None = None
+    store: bool | None = None
+    encrypted_reasoning: bool | None = None
 
     def over(self, others: Facts) -> Facts:
         """Return these facts, with gaps filled from `others`."""
@@ -52,37 +65,53 @@ class Facts:
 
 _NAMES = tuple(field.name for field in attrs.fields(Facts))
 
-OFFICIAL = Facts(output="schema", think_tags="off", reasoning_field="", system="anywhere")
+OFFICIAL = Facts(
+    output="schema",
+    think_tags="off",
+    reasoning_field="",
+    system="anywhere",
+    max_tokens_field="max_completion_tokens",
+    tool_choice="name",
+    encrypted_reasoning=True,
+)
 """Facts of OpenAI's own models, unless the table knows more. The API does not return their reasoning."""
 
-OTHER = Facts(output="schema", think_tags="start", reasoning_field="", system="first")
+OTHER = Facts(
+    output="schema",
+    think_tags="start",
+    reasoning_field="",
+    system="first",
+    max_tokens_field="max_tokens",
+    tool_choice="required",
+)
 """Facts of other servers' models: many write reasoning into the text, and many chat templates refuse a system message
 after the first message."""
 
 _IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
-_SEES = Facts(media=(*_IMAGES, "application/pdf"))
-_HEARS = Facts(media=("audio/wav", "audio/mpeg"))
-_READS = Facts(media=())
+_THINKS = Facts(media=(*_IMAGES, "application/pdf"))
+_SEES = attrs.evolve(_THINKS, encrypted_reasoning=False)
+_HEARS = Facts(media=("audio/wav", "audio/mpeg"), encrypted_reasoning=False)
+_TEXT = Facts(media=(), output="tool", encrypted_reasoning=False)
 
 _FAMILIES: Mapping[str, Facts] = {
-    "gpt-3.5*": Facts(media=(), output="tool"),
-    "gpt-4": Facts(media=(), output="tool"),
-    "gpt-4-*": Facts(media=(), output="tool"),
-    "gpt-4-turbo*": Facts(media=_IMAGES, output="tool"),
+    "gpt-3.5*": _TEXT,
+    "gpt-4": _TEXT,
+    "gpt-4-*": _TEXT,
+    "gpt-4-turbo*": attrs.evolve(_TEXT, media=_IMAGES),
     "gpt-4.1*": _SEES,
     "gpt-4o*": _SEES,
     "gpt-4o-audio*": _HEARS,
     "gpt-4o-mini-audio*": _HEARS,
-    "gpt-5*": _SEES,
+    "gpt-5*": _THINKS,
     "gpt-audio*": _HEARS,
-    "o1": _SEES,
-    "o1-2*": _SEES,
+    "o1": _THINKS,
+    "o1-2*": _THINKS,
     "o1-mini*": Facts(media=(), output="prompt"),
     "o1-preview*": Facts(media=(), output="prompt"),
-    "o3": _SEES,
-    "o3-2*": _SEES,
-    "o3-mini*": _READS,
-    "o4-mini*": _SEES,
+    "o3": _THINKS,
+    "o3-2*": _THINKS,
+    "o3-mini*": Facts(media=()),
+    "o4-mini*": _THINKS,
 }
 """OpenAI's models by name; `*` stands for any ending. Reference: OpenAI's documentation, "Models", `Modalities`."""
 

@@ -15,12 +15,15 @@ from agno_rt.config import read_settings
 from agno_rt.errors import ConfigError, UsageError
 from agno_rt.http_client.server import HttpServer, Key, without_query
 from agno_rt_openai.facts import OFFICIAL, OTHER, Facts, known
+from agno_rt_openai.keys import KeyFormat
+from agno_rt_openai.providers import PROVIDERS
 
 __all__ = ["OFFICIAL_KEY_ENV", "OFFICIAL_URL", "Server", "Settings", "choose"]
 
 OFFICIAL_URL = "https://api.openai.com/v1"
 OFFICIAL_KEY_ENV = "OPENAI_API_KEY"
 PLUGIN = "openai"
+_RESPONSES = "responses:"
 
 
 @attrs.frozen(kw_only=True)
@@ -33,10 +36,14 @@ class Server(HttpServer, Facts):
         base_url: everything before `/chat/completions`; a query is kept, and never shown
         api_key_env: the environment variable with the key. Default: OPENAI_API_KEY for OpenAI's own servers, and no key
             for other servers
+        key_header: the header with the key; in `authorization` the key follows the word Bearer
+        key_format: `plain`, or `zhipu` for a key that signs a token for each quarter of an hour
         models: `Facts` about single models, by name or by a prefix with a `*` at the end
     """
 
     base_url: str = attrs.field(default=OFFICIAL_URL, repr=lambda url: repr(without_query(url)))
+    key_header: str = "authorization"
+    key_format: KeyFormat = "plain"
     models: Mapping[str, Any] = attrs.field(factory=dict)
 
     @property
@@ -63,25 +70,40 @@ class Settings(Server):
 
 
 def choose(spec: str, settings: Mapping[str, Any]) -> tuple[str, str, Server]:
-    """Return the model, the server's name (or "") and the server of a spec. Raises `UsageError`."""
+    """Return the model, the server's name (or "") and the server of a spec.
+
+    A spec is `MODEL`, `SERVER:MODEL`, or either with `responses:` before the model. SERVER is a table in the settings,
+    or a known provider, unless the settings give the plugin's own server another address. Raises `UsageError`.
+    """
     read = _read_models(read_settings(Settings, settings, f"[plugins.{PLUGIN}]"), settings, f"plugins.{PLUGIN}")
     servers = {name: _read_server(name, table) for name, table in settings.get("servers", {}).items()}
     first, _, rest = spec.partition(":")
-    name, model = (first, rest) if first in servers else ("", spec)
+    # On a server of the user's own, `mistral:7b` is a model.
+    is_name = first in servers or (first in PROVIDERS and read.is_official)
+    name, model = (first, rest) if is_name else ("", spec)
+    server = (servers.get(name) or _read_server(name, {})) if name else read
+    if model.startswith(_RESPONSES):
+        model, server = model.removeprefix(_RESPONSES), attrs.evolve(server, api="responses")
     if not model:
         hint = f"Write {PLUGIN}:{name}:MODEL." if name else f"Write {PLUGIN}:MODEL."
         raise UsageError(f"the spec {f'{PLUGIN}:{spec}'!r} names no model", hint=hint)
-    return model, name, servers.get(name, read)
+    return model, name, server
 
 
 def _read_server(name: str, table: Mapping[str, Any]) -> Server:
+    """Return the server of a table. A known provider's table without an address changes single keys of the provider."""
     where = f"[plugins.{PLUGIN}.servers.{name}]"
     if not name or ":" in name:
         raise ConfigError(f"{where}: a server's name may not be empty or hold a colon", hint="Rename the table.")
     server = read_settings(Server, table, where)
-    if "base_url" not in table:
-        hint = 'Say where it is: base_url = "http://127.0.0.1:8080/v1".'
+    known_keys = PROVIDERS.get(name, {})
+    if "base_url" not in table and not known_keys.get("base_url"):
+        hint = f'Say where it is: base_url = "{known_keys.get("example", "http://127.0.0.1:8080/v1")}".'
         raise ConfigError(f"{where}: base_url is missing", hint=hint)
+    # A table with another address is a server of the user's own, and must not get the provider's key.
+    if "base_url" not in table or "base_url" not in known_keys:
+        kept = {key: value for key, value in known_keys.items() if key not in (*table, "title", "example")}
+        server = attrs.evolve(server, **kept)
     return _read_models(server, table, where.strip("[]"))
 
 

@@ -1,38 +1,39 @@
-"""The wire format as pure functions: requests to bytes, answers and streams to responses.
+"""Chat completions as pure functions: requests to bytes in the server's dialect, and the format of answers.
 
-Adds JSON and event streams to `agno_rt.wire.chat_completions`. Opens nothing, reads no clock.
+`agno_rt.wire.chat_completions` has the format itself. Opens nothing, reads no clock.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 import msgspec
 
-from agno_rt.events import Delta
 from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelRequest, ModelResponse
 from agno_rt.wire import chat_completions
-from agno_rt.wire.deltas import split_response
-from agno_rt.wire.json_events import JsonEvents, read_lines
 from agno_rt.wire.lenient_json import read_json, write_json
-from agno_rt.wire.refusals import Peer, plain, reported
 
-__all__ = ["ChatStream", "Dialect", "completion", "request_bytes"]
+__all__ = ["ChatFormat", "Dialect", "make_portable", "request_bytes"]
 
 
 @attrs.frozen(kw_only=True)
 class Dialect:
     """The server's variant of the format.
 
-    `official` is OpenAI's own; `agno_rt.wire.chat_completions` explains `think_tags`, `reasoning_field` and
-    `system_first`.
+    `official` is OpenAI's own service, and `names_tools` a server that calls the tool whose name was chosen, and
+    accepts any text as the arguments of earlier calls. `agno_rt.wire.chat_completions` explains `think_tags`,
+    `reasoning_field` and `system_first`. `store` and `encrypted_reasoning` are for the responses format.
     """
 
     official: bool = False
+    names_tools: bool = False
+    max_tokens_field: str = "max_tokens"
+    store: bool = False
+    encrypted_reasoning: bool = False
     think_tags: chat_completions.ThinkTags = "off"
     reasoning_field: str = ""
     system_first: bool = False
@@ -43,13 +44,13 @@ def request_bytes(request: ModelRequest, model: str, dialect: Dialect, *, stream
 
     Raises `UsageError` for media outside the format, and for values in `settings.extra` outside JSON.
     """
-    asked = request if dialect.official else _make_portable(request)
+    asked = request if dialect.names_tools else make_portable(request)
     body = chat_completions.request_body(
         asked, model, reasoning_field=dialect.reasoning_field, system_first=dialect.system_first
     )
-    if dialect.official and "max_tokens" in body and "max_tokens" not in request.settings.extra:
+    if "max_tokens" in body and "max_tokens" not in request.settings.extra:
         # OpenAI's reasoning models refuse the old name; most other servers know only the old name.
-        body.setdefault("max_completion_tokens", body.pop("max_tokens"))
+        body.setdefault(dialect.max_tokens_field, body.pop("max_tokens"))
     body.pop("stream", None)
     if stream:
         body["stream"] = True
@@ -57,7 +58,7 @@ def request_bytes(request: ModelRequest, model: str, dialect: Dialect, *, stream
     return write_json(body, model)
 
 
-def _make_portable(request: ModelRequest) -> ModelRequest:
+def make_portable(request: ModelRequest) -> ModelRequest:
     """Return the request in terms that llama.cpp's server accepts, too.
 
     The server ignores a choice that names a tool, so require the only tool instead. The server refuses a history with
@@ -88,108 +89,18 @@ def _mend_arguments(call: ToolCall) -> ToolCall:
     return attrs.evolve(call, arguments=whole)
 
 
-def completion(
-    body: bytes, peer: Peer, dialect: Dialect, content_type: str = "", names: Mapping[str, str] | None = None
-) -> ModelResponse:
-    """Return the response in a whole body, JSON or a stream. Raises `ModelError` for anything but a completion.
+@attrs.frozen
+class ChatFormat:
+    """The format of chat completions. `names` maps names of tools back (`chat_completions.tool_names`)."""
 
-    `names` maps names of tools back (`chat_completions.tool_names`).
-    """
-    value = read_json(body)
-    if value is None:
-        stream = ChatStream(peer, dialect, names)
-        for _ in (*stream.feed(read_lines(body, peer, content_type)), *stream.end()):
-            pass
-        return stream.response()
-    try:
-        return chat_completions.response(_check_object(value), dialect.think_tags, names or {})
-    except chat_completions.ReportedError as exc:
-        raise reported(peer, exc.error) from None
-    except (ValueError, TypeError, ArithmeticError) as exc:
-        # From None: the cause quotes the server literally, with secrets, and a traceback would show the cause.
-        raise peer.error(f"answered with something other than a chat completion: {plain(str(exc), peer)}") from None
+    dialect: Dialect
+    names: Mapping[str, str]
+    noun: str = "chat completion"
 
+    def read(self, body: Mapping[str, Any]) -> ModelResponse:
+        """Return the response in a whole completion."""
+        return chat_completions.response(body, self.dialect.think_tags, self.names)
 
-class ChatStream:
-    """A streamed completion: `feed` bytes, then take the `response`. Raises `ModelError` for an invalid stream.
-
-    `finished` is true after the finish reason; `done` is true after the end of the stream. JSON, or anything else but
-    events, is collected until the end and read as a whole body.
-    """
-
-    def __init__(self, peer: Peer, dialect: Dialect, names: Mapping[str, str] | None = None) -> None:
-        self._peer = peer
-        self._dialect = dialect
-        self._names = names or {}
-        self._events = JsonEvents(peer)
-        self._response = chat_completions.StreamedResponse(dialect.think_tags, self._names)
-        self._whole: ModelResponse | None = None
-
-    @property
-    def finished(self) -> bool:
-        """True after a chunk with the finish reason. Usage may still follow."""
-        return self._response.finished
-
-    @property
-    def done(self) -> bool:
-        """True after the end of the stream."""
-        return self._events.done
-
-    def feed(self, data: bytes) -> Iterator[Delta]:
-        """Take in the next bytes and yield their deltas; deltas before a fault come before the error."""
-        for value in self._events.feed(data):
-            yield from self._take_chunk(value)
-        self._check_done()
-
-    def end(self) -> Iterator[Delta]:
-        """End the stream: yield the deltas in the last bytes. Raises `ModelError` if the stream broke off."""
-        if body := self._events.whole:
-            yield from self._end_without_events(body)
-            return
-        for value in self._events.end():
-            yield from self._take_chunk(value)
-        self._check_done()
-        if not (self.done or self.finished):
-            problem = "broke off its stream before the answer was finished" if self._events.count else _EMPTY
-            raise self._peer.error(problem, retryable=True)
-        yield from self._response.end()
-
-    def response(self) -> ModelResponse:
-        """Return all chunks as one response."""
-        if self._whole is not None:
-            return self._whole
-        try:
-            return self._response.response()
-        except ValueError as exc:
-            raise self._peer.error(f"sent a stream that is not an answer: {exc}", retryable=True) from None
-
-    def _check_done(self) -> None:
-        if self.done and not self._events.count:
-            raise self._peer.error(_EMPTY, retryable=True)
-
-    def _end_without_events(self, body: bytes) -> Iterator[Delta]:
-        if body.removeprefix(_BOM).lstrip()[:1] not in (b"{", b"[", b"<"):
-            raise self._peer.error(f"{_EMPTY}: {plain(body, self._peer)!r}", retryable=True)
-        self._whole = completion(body, self._peer, self._dialect, "", self._names)
-        yield from split_response(self._whole)
-
-    def _take_chunk(self, value: Any) -> Iterable[Delta]:
-        try:
-            return self._response.feed(_check_object(value))
-        except chat_completions.ReportedError as exc:
-            raise reported(self._peer, exc.error) from None
-        except (ValueError, TypeError, ArithmeticError) as exc:
-            said = plain(str(exc), self._peer)
-            raise self._peer.error(f"sent a chunk that is not part of a chat completion: {said}") from None
-
-
-_BOM = b"\xef\xbb\xbf"
-_EMPTY = "ended its stream without any answer"
-
-
-def _check_object(value: Any) -> Mapping[str, Any]:
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
-        return value[0]
-    if not isinstance(value, dict):
-        raise ValueError(f"it is {type(value).__name__}, not an object")
-    return value
+    def begin(self) -> chat_completions.StreamedResponse:
+        """Return an empty response for the chunks of a stream."""
+        return chat_completions.StreamedResponse(self.dialect.think_tags, self.names)

@@ -10,16 +10,16 @@ from typing import Any
 
 import attrs
 import pytest
-from agno_rt_openai.wire import ChatStream, Dialect, completion, request_bytes
+from agno_rt_openai.wire import ChatFormat, Dialect, request_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agno_rt import Message, ModelRequest, ModelSettings, ToolCall, Usage, tool
+from agno_rt import Message, ModelRequest, ModelResponse, ModelSettings, ToolCall, Usage, tool
 from agno_rt.errors import ModelError, UsageError
 from agno_rt.events import Delta, ReasoningDelta, TextDelta
+from agno_rt.wire.answers import AnswerStream, read_answer
 from agno_rt.wire.deltas import split_response
-from agno_rt.wire.refusals import Peer, refusal, retry_after
-from agno_rt.wire.sse import EventParser
+from agno_rt.wire.refusals import Peer, refusal
 
 SECRET = "sk-0123456789abcdef"
 PEER = Peer(
@@ -31,6 +31,7 @@ PEER = Peer(
     secrets=(SECRET,),
 )
 OTHER = Dialect(think_tags="start")
+OFFICIAL = Dialect(official=True, names_tools=True, max_tokens_field="max_completion_tokens")
 HELLO = b"".join(
     b'data: {"choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":%b}]}\n\n' % each
     for each in (("Hé".encode(), b"null"), ("👋".encode(), b'"stop"'))
@@ -42,12 +43,16 @@ NOON = 1_767_268_800.0
 """1 January 2026, 12:00 GMT."""
 
 
-def events(*chunks: bytes) -> list[bytes]:
-    """Return the data of all events in the chunks."""
-    parser = EventParser()
-    whole = [data for chunk in chunks for data in parser.feed(chunk)]
-    last = parser.end()
-    return whole if last is None else [*whole, last]
+def completion(
+    body: bytes, peer: Peer, dialect: Dialect, content_type: str = "", names: dict[str, str] | None = None
+) -> ModelResponse:
+    """Read a whole completion."""
+    return read_answer(body, peer, ChatFormat(dialect, names or {}), content_type)
+
+
+def begin_stream(peer: Peer, dialect: Dialect, names: dict[str, str] | None = None) -> AnswerStream:
+    """Begin a chat stream."""
+    return AnswerStream(peer, ChatFormat(dialect, names or {}))
 
 
 def chunk(delta: Any = None, finish: str | None = None, **more: Any) -> bytes:
@@ -56,61 +61,13 @@ def chunk(delta: Any = None, finish: str | None = None, **more: Any) -> bytes:
     return b"data: " + json.dumps(body, ensure_ascii=False).encode() + b"\n\n"
 
 
-def streamed(*chunks: bytes) -> ChatStream:
+def streamed(*chunks: bytes) -> AnswerStream:
     """Parse a chat stream to its end."""
-    stream = ChatStream(PEER, OTHER)
+    stream = begin_stream(PEER, OTHER)
     for data in chunks:
         list(stream.feed(data))
     list(stream.end())
     return stream
-
-
-class TestEvents:
-    """Bytes to events."""
-
-    @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
-    def test_takes_every_line_end(self, end: bytes) -> None:
-        """LF, CRLF and CR end a line."""
-        assert events(end.join([b"data: a", b"", b"data: b", b"", b""])) == [b"a", b"b"]
-
-    def test_joins_data_lines(self) -> None:
-        """Several data lines are one event, joined by line feeds; one space after the colon is dropped."""
-        assert events(b"data: a\ndata:  b\ndata:c\n\n") == [b"a\n b\nc"]
-
-    def test_leaves_out_comments_and_other_fields(self) -> None:
-        """Comments, ids, event names and retries are ignored; so is an event without data."""
-        assert events(b"\xef\xbb\xbf: ping\nid: 1\nevent: x\nretry: 5\n\ndata: a\n: b\n\n") == [b"a"]
-
-    def test_gives_what_the_end_cut_off(self) -> None:
-        """An event without its blank line, or without its last line feed, is returned at the end."""
-        assert events(b"data: a\n\ndata: b") == [b"a", b"b"]
-
-    def test_bounds_a_line_that_never_ends(self) -> None:
-        """A line, or an event of many lines, beyond the limit is refused."""
-        for piece in (b"x" * 10, b"data: xxxx\n"):
-            parser = EventParser(limit=100)
-            with pytest.raises(ValueError, match="more than 100 bytes"):
-                list(itertools.chain.from_iterable(parser.feed(piece) for _ in range(100)))
-
-    def test_comments_do_not_add_up(self) -> None:
-        """Any number of comments may stand before an event."""
-        parser = EventParser(limit=100)
-        assert [data for _ in range(100) for data in parser.feed(b": still there\n")] == []
-        assert list(parser.feed(b"data: a\n\n")) == [b"a"]
-
-    @given(
-        st.lists(
-            st.sampled_from([b'data: {"a":"', "é€👋".encode(), b"\r", b"\n", b"\r\n", b": c", b"data:", b"\n\n", b"x"])
-        ),
-        st.data(),
-    )
-    def test_any_cut_gives_the_same_events(self, pieces: list[bytes], data: st.DataObject) -> None:
-        """A stream in any pieces, split inside characters or between CR and LF, has the same events."""
-        whole = b"".join(pieces)
-        cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)))))
-        bounds = [0, *cuts, len(whole)]
-        parts = [whole[start:end] for start, end in itertools.pairwise(bounds)]
-        assert events(*parts) == events(whole)
 
 
 class TestChatStream:
@@ -118,7 +75,7 @@ class TestChatStream:
 
     def test_collects_text_and_usage(self) -> None:
         """Deltas come at once; usage comes after the finish reason."""
-        stream = ChatStream(PEER, OTHER)
+        stream = begin_stream(PEER, OTHER)
         body = chunk({"role": "assistant", "content": "Hé"}) + chunk({"content": "llo"}) + chunk(finish="stop")
         usage = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\ndata: [DONE]\n\n'
         assert list(stream.feed(body + usage)) == [TextDelta("Hé"), TextDelta("llo")]
@@ -149,16 +106,16 @@ class TestChatStream:
     )
     def test_splits_off_what_is_thought(self, texts: list[str], deltas: list[Delta], end: bytes) -> None:
         """Reasoning in tags is separate from the answer; held text comes at the end, however the end is marked."""
-        stream = ChatStream(PEER, OTHER)
+        stream = begin_stream(PEER, OTHER)
         body = b"".join(chunk({"content": text}) for text in texts) + chunk(finish="stop") + end
         assert [*stream.feed(body), *stream.end()] == deltas
         assert stream.response().reasoning + stream.response().content in ("hmso", "<thi", "hm</th")
 
     def test_leaves_the_tags_where_told_to(self) -> None:
         """With tags off, or with a server that splits reasoning off, tags belong to the answer."""
-        stream = ChatStream(PEER, Dialect())
+        stream = begin_stream(PEER, Dialect())
         assert list(stream.feed(chunk({"content": "<think>"}))) == [TextDelta("<think>")]
-        stream = ChatStream(PEER, OTHER)
+        stream = begin_stream(PEER, OTHER)
         both = chunk({"reasoning_content": "hm"}) + chunk({"content": "<think>"})
         assert list(stream.feed(both)) == [ReasoningDelta("hm"), TextDelta("<think>")]
 
@@ -184,7 +141,7 @@ class TestChatStream:
     def test_events_in_every_form(self, body: bytes) -> None:
         """BOM, line ends, comments, a missing space, line or end: the text is the same, in any pieces."""
         for size in (len(body), 1, 7):
-            stream = ChatStream(PEER, OTHER)
+            stream = begin_stream(PEER, OTHER)
             parts = [body[at : at + size] for at in range(0, len(body), size)]
             got = [delta for part in parts if not stream.done for delta in stream.feed(part)] + list(stream.end())
             assert "".join(delta.text for delta in got if isinstance(delta, TextDelta)) == "Hé👋"
@@ -202,7 +159,7 @@ class TestChatStream:
         """Half a character at the end of a chunk waits for the other half; alone, the half is replaced."""
         sent = [b'data: {"choices":[{"delta":{"content":%b}}]}\n\n' % each for each in pieces]
         end = chunk(finish="stop")
-        stream = ChatStream(PEER, OTHER)
+        stream = begin_stream(PEER, OTHER)
 
         assert list(stream.feed(sent[0])) == []
         assert list(stream.feed(sent[1])) == [TextDelta("👋")]
@@ -212,7 +169,7 @@ class TestChatStream:
     def test_a_whole_answer_for_a_stream(self, body: bytes) -> None:
         """JSON instead of events is read as a whole body, in any pieces."""
         for size in (len(body), 1, 10):
-            stream = ChatStream(PEER, OTHER)
+            stream = begin_stream(PEER, OTHER)
             for at in range(0, len(body), size):
                 assert list(stream.feed(body[at : at + size])) == []
             assert list(stream.end()) == [TextDelta("Hé👋")]
@@ -237,7 +194,7 @@ class TestChatStream:
 
     def test_bounds_what_is_no_stream(self) -> None:
         """A body collected until the end has a bound."""
-        stream = ChatStream(PEER, OTHER)
+        stream = begin_stream(PEER, OTHER)
         with pytest.raises(ModelError, match="bytes that are not a stream"):
             list(itertools.chain.from_iterable(stream.feed(b"{" * 100_000) for _ in range(100)))
 
@@ -271,7 +228,7 @@ class TestChatStream:
     )
     def test_nonsense_is_said_to_be(self, payload: bytes, said: str) -> None:
         """Text before the nonsense is delivered; then the error describes the nonsense."""
-        stream = ChatStream(PEER, OTHER)
+        stream = begin_stream(PEER, OTHER)
         got: list[Delta] = []
         with pytest.raises(ModelError, match=re.escape(said)) as caught:
             got.extend(stream.feed(chunk({"content": "a"}) + b"data: " + payload + b"\n\n"))
@@ -416,131 +373,8 @@ class TestCompletion:
                 read()
 
 
-class TestRefusal:
-    """Statuses and error bodies to errors."""
-
-    @pytest.mark.parametrize("retryable", [True, False])
-    @pytest.mark.parametrize("at", range(6))
-    def test_says_whether_to_retry(self, at: int, retryable: bool) -> None:
-        """Errors that the caller must mend are not worth a retry; passing errors are."""
-        status = ((400, 401, 403, 404, 422, 307), (408, 409, 429, 500, 503, 529))[retryable][at]
-        error = refusal(PEER, status, {}, b'{"error": {"message": "No."}}', NOON)
-        assert (error.status, error.retryable) == (status, retryable)
-        assert error.message.startswith(f"openai:m answered {status}")
-        assert error.message.endswith(": No.")
-
-    @pytest.mark.parametrize(
-        "body",
-        [
-            {"error": {"message": "It broke.", "type": "x"}},
-            {"error": "It broke."},
-            {"message": "It broke.", "object": "error"},
-            {"detail": "It broke."},
-            [{"error": {"message": "It broke."}}],
-        ],
-    )
-    def test_finds_the_server_s_words(self, body: Any) -> None:
-        """The message is found in the fields of many servers."""
-        assert refusal(PEER, 400, {}, json.dumps(body).encode(), NOON).message.endswith("Bad Request: It broke.")
-
-    @pytest.mark.parametrize(
-        ("body", "end"),
-        [
-            (b"", "500 Internal Server Error"),
-            (b"plain\r\n\x1b[31mwords", "plain [31mwords"),
-            (b"<html><head><title>502 Bad Gateway</title>", "a web page, '502 Bad Gateway'"),
-            (b'{"code": 7}', '{"code": 7}'),
-            (b'{"error": {"code": 7}}', '{"code":7}'),
-            (b"[]", "[]"),
-        ],
-    )
-    def test_takes_any_body(self, body: bytes, end: str) -> None:
-        """Any body is shown on one line."""
-        assert refusal(PEER, 500, {}, body, NOON).message.endswith(end)
-
-    def test_bounds_the_server_s_words(self) -> None:
-        """Only the start of a long message is kept."""
-        assert len(refusal(PEER, 500, {}, b"long " * 100_000, NOON).message) < 600
-
-    def test_never_shows_the_key(self) -> None:
-        """A server that quotes the key does not reveal the key."""
-        body = json.dumps({"error": {"message": f"Incorrect API key provided: {SECRET}."}}).encode()
-        error = refusal(PEER, 401, {}, body, NOON)
-        assert SECRET not in f"{error!r} {error.full_text} {PEER!r}"
-        assert "Incorrect API key provided: ***." in error.message
-
-    @pytest.mark.parametrize(
-        ("status", "hint"),
-        [(401, "OPENAI_API_KEY"), (404, "'m', and base_url"), (301, "'https://host/v2'")],
-    )
-    def test_hints_at_the_remedy(self, status: int, hint: str) -> None:
-        """The hint has the key's source, the model, the address."""
-        assert hint in refusal(PEER, status, {"location": "https://host/v2"}, b"", NOON).hint
-
-    def test_no_credit_is_not_worth_waiting_for(self) -> None:
-        """A 429 for lack of credit is not worth a retry, unlike a rate limit."""
-        body = b'{"error": {"message": "You exceeded your quota.", "code": "insufficient_quota"}}'
-        assert not refusal(PEER, 429, {}, body, NOON).retryable
-
-    @pytest.mark.parametrize(
-        ("headers", "seconds"),
-        [
-            ({}, None),
-            ({"retry-after": "20"}, 20.0),
-            ({"retry-after": " 1.5 "}, 1.5),
-            ({"retry-after": "Thu, 01 Jan 2026 12:00:30 GMT"}, 30.0),
-            ({"retry-after": "Thu, 01 Jan 2026 11:00:00 GMT"}, 0.0),
-            ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
-            ({"retry-after": "Thu Jan  1 12:00:30 2026"}, 30.0),
-            ({"retry-after": "Thu, 01 Jan 2026 12:00:30"}, 30.0),
-            ({"retry-after": "Thu, 01 Jan 2026 13:00:30 +0100"}, 30.0),
-            ({"retry-after": "Thursday, 01-Jan-26 12:00:30 GMT"}, 30.0),
-            ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, 86_400.0),
-            ({"retry-after": "99999999999999"}, 86_400.0),
-            ({"retry-after-ms": "1e30"}, 86_400.0),
-            ({"retry-after": "Thu, 99 Foo 2026 12:00:30 GMT"}, None),
-            ({"retry-after": ""}, None),
-            ({"retry-after": "soon"}, None),
-            ({"retry-after": "-3"}, None),
-            ({"retry-after": "1e999"}, None),
-            ({"retry-after": "nan"}, None),
-        ],
-    )
-    def test_reads_retry_after(self, headers: dict[str, str], seconds: float | None) -> None:
-        """Seconds, a date, or an unusable value."""
-        assert retry_after(headers, NOON) == seconds
-        assert refusal(PEER, 429, headers, b"", NOON).retry_after == seconds
-
-    @pytest.mark.parametrize(
-        ("headers", "seconds"),
-        [
-            ({"x-ratelimit-reset-requests": "6m0s", "x-ratelimit-remaining-requests": "0"}, 360.0),
-            ({"x-ratelimit-reset-tokens": "120ms", "x-ratelimit-remaining-tokens": "0"}, 0.12),
-            ({"x-ratelimit-reset-tokens": "1h2m3.5s"}, 3723.5),
-            ({"x-ratelimit-reset-requests": "1s", "x-ratelimit-reset-tokens": "2s"}, 2.0),
-            (
-                {
-                    "x-ratelimit-reset-requests": "9s",
-                    "x-ratelimit-remaining-requests": "5",
-                    "x-ratelimit-reset-tokens": "2s",
-                },
-                2.0,
-            ),
-            ({"ratelimit-reset": "7"}, 7.0),
-            ({"x-ratelimit-reset": "1767268807"}, 7.0),
-            ({"x-ratelimit-reset": "1767268807000"}, 7.0),
-            ({"x-ratelimit-reset": "2026-01-01T12:00:07Z"}, 7.0),
-            ({"x-ratelimit-reset": "1767268000"}, 0.0),
-            ({"x-ratelimit-reset": "999999d"}, 86_400.0),
-            ({"x-ratelimit-reset": "soon"}, None),
-            ({"x-ratelimit-reset": ""}, None),
-            ({"x-ratelimit-reset": "7", "retry-after": "3"}, 3.0),
-        ],
-    )
-    def test_reads_when_a_rate_limit_is_refilled(self, headers: dict[str, str], seconds: float | None) -> None:
-        """Without Retry-After, the used-up limit gives the wait, and only for status 429."""
-        assert refusal(PEER, 429, headers, b"", NOON).retry_after == seconds
-        assert refusal(PEER, 400, headers, b"", NOON).retry_after == retry_after(headers, NOON)
+class TestSecrets:
+    """Secrets in what a server sends."""
 
     @pytest.mark.parametrize(
         "quoted",
@@ -563,9 +397,9 @@ class TestRefusal:
         for read in (
             lambda: completion(body, peer, OTHER),
             lambda: completion(quoted.encode(), peer, OTHER),
-            lambda: list(ChatStream(peer, OTHER).feed(chunk_)),
-            lambda: list(ChatStream(peer, OTHER).feed(chunk_[:-4] + b"\n\n")),
-            lambda: list(ChatStream(peer, OTHER).feed(chunk({"tool_calls": [{"index": quoted}]}))),
+            lambda: list(begin_stream(peer, OTHER).feed(chunk_)),
+            lambda: list(begin_stream(peer, OTHER).feed(chunk_[:-4] + b"\n\n")),
+            lambda: list(begin_stream(peer, OTHER).feed(chunk({"tool_calls": [{"index": quoted}]}))),
             lambda: completion(json.dumps({"choices": [{"message": {"tool_calls": quoted}}]}).encode(), peer, OTHER),
         ):
             with pytest.raises(ModelError) as caught:
@@ -581,7 +415,9 @@ class TestRequest:
 
     def body(self, request: ModelRequest, *, stream: bool = False, official: bool = False) -> dict[str, Any]:
         """Return the request's body, parsed."""
-        body: dict[str, Any] = json.loads(request_bytes(request, "m", Dialect(official=official), stream=stream))
+        body: dict[str, Any] = json.loads(
+            request_bytes(request, "m", OFFICIAL if official else Dialect(), stream=stream)
+        )
         return body
 
     def test_gives_back_what_was_thought(self) -> None:

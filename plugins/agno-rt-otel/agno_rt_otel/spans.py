@@ -18,6 +18,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, get_current_
 from agno_rt import Usage
 from agno_rt.events import (
     ApprovalAsked,
+    CacheMissed,
     Event,
     GuardTripped,
     ModelEnded,
@@ -77,6 +78,7 @@ class Spans:
             ModelEnded: self._model_ended,
             ToolStarted: self._tool_started,
             ToolEnded: self._tool_ended,
+            CacheMissed: self._cache_missed,
             TurnRestarted: self._turn_restarted,
             GuardTripped: self._guard_tripped,
             ApprovalAsked: self._approval_asked,
@@ -205,6 +207,10 @@ class Spans:
         opened.span.set_attributes(attributes)
         opened.end()
 
+    def _cache_missed(self, event: CacheMissed) -> None:
+        counts = {"before": event.before, "cached": event.cached, names.TURN: event.turn}
+        self._add_event(event.run_id, "agno_rt.cache_missed", counts)
+
     def _turn_restarted(self, event: TurnRestarted) -> None:
         self._add_event(event.run_id, "agno_rt.turn_restarted", {"reason": event.reason})
 
@@ -216,7 +222,7 @@ class Spans:
         asked = {"approval": event.approval, "kind": event.kind, names.TOOL_NAME: _clean_text(event.call.name)}
         self._add_event(event.run_id, "agno_rt.approval_asked", asked | {names.CALL_ID: _clean_text(event.call.id)})
 
-    def _add_event(self, run_id: str, name: str, attributes: Mapping[str, str]) -> None:
+    def _add_event(self, run_id: str, name: str, attributes: Mapping[str, str | int]) -> None:
         run = self._runs.get(run_id)
         if run is not None:
             run.own.span.add_event(name, attributes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import attrs
 
@@ -53,24 +52,15 @@ class Runner:
 
     def cancel_run(self, run: str, user: str | None) -> bool:
         """Cancel the user's run if it is streamed here. Return whether there was such a run."""
-        stream, owner = self._streams.get(run, (None, None))
-        if stream is None or owner != user:
-            return False
-        stream.cancel()
-        return True
+        stream = self.find_stream(run, user)
+        if stream is not None:
+            stream.cancel()
+        return stream is not None
 
-    def send_message(
-        self, run: str, input: str | Sequence[Part], when: Literal["next", "end"], user: str | None
-    ) -> bool:
-        """Send a message to the user's run if it is streamed here. Return whether there was such a run.
-
-        Raises `UsageError` for a run that takes no message.
-        """
+    def find_stream(self, run: str, user: str | None) -> RunStream | None:
+        """Return the stream of the user's run if it is streamed here."""
         stream, owner = self._streams.get(run, (None, None))
-        if stream is None or owner != user:
-            return False
-        stream.send(input, when)
-        return True
+        return stream if owner == user else None
 
     async def run(self, task: Task) -> RunResult:
         """Run to the end. Raises the run's error."""

@@ -1,4 +1,4 @@
-"""Stored runs, and runs under way here: shown, resumed and cancelled by their ids."""
+"""Stored runs, and runs under way here: shown, resumed, steered and cancelled by their ids."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from agno_rt import RunStream
 from agno_rt.run_store import Resume, RunRecord, RunStatus
 from agno_rt.steps import read_steps
 from agno_rt_serve.api.agents import Numbered
@@ -38,12 +39,20 @@ class _MessageBody(msgspec.Struct, forbid_unknown_fields=True):
     user: str | None = None
 
 
+class _StopBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The place at which to stop, and the seconds until the run is cancelled in any case."""
+
+    at: Literal["model", "tools", "now"] = "tools"
+    grace: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    user: str | None = None
+
+
 class _UserQuery(msgspec.Struct, forbid_unknown_fields=True):
     user: str | None = None
 
 
 class StoredRuns:
-    """Lists, shows and resumes stored runs, and cancels any run under way."""
+    """Lists, shows and resumes stored runs; cancels, stops and steers any run under way."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -56,6 +65,7 @@ class StoredRuns:
             Route("GET", "/runs/{id}", self._get),
             Route("POST", "/runs/{id}/resume", self._resume),
             Route("POST", "/runs/{id}/cancel", self._cancel),
+            Route("POST", "/runs/{id}/stop", self._stop),
             Route("POST", "/runs/{id}/messages", self._send_message),
         ]
 
@@ -108,10 +118,32 @@ class StoredRuns:
         body = await read_body(scope, receive, _MessageBody)
         run = path_value(scope, "id")
         given = input_of(body.input, self._site.accepts)
-        if not self._site.runner.send_message(run, given, body.when, body.user):
-            hint = "Send the message while the run's stream is open, to the process that streams the run."
-            raise HttpError(404, "not_found", f"no run {run!r} is streamed here", hint)
-        await respond(send, 200, JSON, b'{"sent":true}')
+        status: RunStatus = "running"
+        if (stream := await self._find_unstored(run, body.user)) is not None:
+            stream.send(given, body.when)
+        else:
+            status = await self._site.runtime.send(run, given, body.when, user=body.user)
+        await respond(send, 200, JSON, msgspec.json.encode({"sent": True, "status": status}))
+
+    async def _stop(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_body(scope, receive, _StopBody)
+        run, stopping = path_value(scope, "id"), True
+        if (stream := await self._find_unstored(run, body.user)) is not None:
+            stream.stop(body.at, grace=body.grace)
+        else:
+            stopping = await self._site.runtime.stop(run, body.at, grace=body.grace, user=body.user)
+        await respond(send, 200, JSON, msgspec.json.encode({"stopping": stopping}))
+
+    async def _find_unstored(self, run: str, user: str | None) -> RunStream | None:
+        """Return the stream of an unstored run of the user; None for a stored run. Raises `HttpError` 404."""
+        try:
+            await self._site.load_run(run, user)
+        except HttpError:
+            stream = self._site.runner.find_stream(run, user)
+            if stream is None:
+                raise
+            return stream
+        return None
 
     def _render_record(self, record: RunRecord) -> dict[str, Any]:
         """Return the record as values for JSON. Clients see whether a process has the run, but not which."""
