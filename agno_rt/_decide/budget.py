@@ -67,7 +67,7 @@ class Budget(msgspec.Struct, eq=False):
             self.outer.spend(usage)
 
     def refund(self, usage: Usage, calls: int) -> None:
-        """Count less, here and in every run around: a run within goes on from its journal, and counts again."""
+        """Count less, in this run and the runs around: a run within goes on from the journal, and counts again."""
         self.usage = self.usage - usage
         self.tool_calls -= calls
         if self.outer is not None:

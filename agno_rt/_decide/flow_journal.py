@@ -100,11 +100,11 @@ class FlowReplay:
         return NO_USAGE if found is None or found.usage is None else found.usage
 
     def is_at(self, scope: str, number: int, name: str) -> bool:
-        """Return whether the journal has the name at this place."""
+        """Return whether the journal has the name at the place."""
         return self._names.get((scope, number)) == name
 
     def has_more(self, scope: str, number: int) -> bool:
-        """Return whether the journal has anything in the scope at this place or later."""
+        """Return whether the journal has a step of the scope at the place or later."""
         return self._lengths.get(scope, 0) > number
 
     def has_change(self, scope: str, number: int, name: str) -> bool:

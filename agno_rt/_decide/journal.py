@@ -54,7 +54,7 @@ class Begun(Body):
     """The run's input, the system message, and the number of the session's messages that were `shown` to the model.
 
     `total` (of messages), `version` and `state` are the session's when the run began, `code_version` the workflow's.
-    `generation` counts the journals before, of a workflow that went on with a new one, and `usage` is their usage.
+    `generation` counts the earlier journals of a workflow begun again, and `usage` is the usage in these journals.
     """
 
     input: tuple[Message, ...]
@@ -132,7 +132,7 @@ class Paused(Body):
 class Ended(Body):
     """The end of the run; a run with another status than completed can be resumed.
 
-    The status `continued` ends a journal that is followed by another one of the same run.
+    The status `continued` ends a journal with a successor in the same run.
 
     `output` is the answer of a workflow, as JSON. `again` has the paths of the steps whose failures ended the workflow:
     a resumed run takes these steps again.
